@@ -1,0 +1,18 @@
+//! Compiles `proto/` with protox: no protoc on the machine is needed.
+
+use std::{env, path::Path};
+
+const PROTO: &str = "proto/headroom/v1/control_plane.proto";
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let descriptors = protox::compile([PROTO], ["proto"])?;
+    let services = env::var_os("CARGO_FEATURE_GRPC").is_some();
+    let out = env::var("OUT_DIR")?;
+    tonic_prost_build::configure()
+        .build_client(services)
+        .build_server(services)
+        .out_dir(Path::new(&out))
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! What a compressor is told about the block it works on.
+//!
+//! All of it stands before the end of the block in the request, so using it keeps a replacement
+//! causal (I3).
+
+use crate::config::Config;
+use crate::tokens::Encoding;
+
+/// The call that produced a block.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Call<'a> {
+    /// The tool's name as the request gives it; empty when unknown.
+    pub(crate) name: &'a str,
+    /// The call's arguments as JSON text; empty when unknown.
+    pub(crate) arguments: &'a str,
+}
+
+/// Everything that may steer a compressor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) call: Call<'a>,
+    /// The last user text before the block; empty when there is none.
+    pub(crate) query: &'a str,
+    pub(crate) config: &'a Config,
+    pub(crate) encoding: Encoding,
+    /// Originals can be stored and the model can ask for them.
+    pub(crate) reversible: bool,
+}
+
+/// What a lossy compressor kept, and how it describes the rest.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Lossy {
+    /// The replacement, without marker.
+    pub(crate) text: String,
+    /// For the marker, in terms that help a model decide whether to ask for the original:
+    /// `412 of 430 rows left out: 409 status=ok`.
+    pub(crate) left_out: String,
+}

@@ -1,0 +1,65 @@
+//! Everything that tunes the engine, with its default and where the default comes from.
+
+/// How far the engine may go.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Profile {
+    /// Only forms from which the original can be derived; needs no store.
+    Lossless,
+    /// Lossy on large outputs only, keeping more of each.
+    Conservative,
+    /// The default.
+    #[default]
+    Balanced,
+    /// Lossy earlier, keeping less of each.
+    Aggressive,
+}
+
+/// What may be done to the outputs of a tool.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Policy {
+    /// Nothing.
+    Off,
+    /// Only forms from which the original can be derived.
+    Lossless,
+    /// Whatever the profile allows.
+    Lossy,
+}
+
+/// A policy for the tools whose name matches a pattern.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct ToolRule {
+    /// A glob over the tool's name, as the request gives it or normalized: `*` matches any run of
+    /// characters, `?` one; case does not count.
+    pub pattern: String,
+    /// What may be done.
+    pub policy: Policy,
+}
+
+/// The engine's configuration. Every field changes the bytes that come out, so two filters in front
+/// of one conversation need the same one.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Config {
+    /// How far the engine may go.
+    pub profile: Profile,
+    /// Policies by tool, first match wins; no match means what the profile allows.
+    pub tools: Vec<ToolRule>,
+    /// Longer bodies are passed as they are. Bytes.
+    pub max_body_bytes: usize,
+    /// Longer blocks are passed as they are. Bytes of the decoded text.
+    pub max_block_bytes: usize,
+    /// Shorter blocks are passed as they are: the gain cannot pay for the reader's attention. Bytes of
+    /// the decoded text.
+    pub min_block_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            profile: Profile::default(),
+            tools: Vec::new(),
+            max_body_bytes: 16 << 20,
+            max_block_bytes: 8 << 20,
+            min_block_bytes: 64,
+        }
+    }
+}

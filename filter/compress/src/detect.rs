@@ -1,0 +1,1 @@
+//! What kind of content is this text?

@@ -1,0 +1,45 @@
+//! The compression engine: bytes in, bytes and a report out.
+//!
+//! [`compress`] reads the body of a request to an LLM provider, finds the tool outputs in it,
+//! replaces each by a form with fewer tokens where there is one, and leaves every other byte alone.
+//! It has no clock, no randomness, no file and no host: the same bytes and the same configuration
+//! give the same answer everywhere, which is what keeps the provider's prompt cache warm (I3).
+//!
+//! ```
+//! use headroom_compress::{compress, Api, Config, Memo, Request};
+//!
+//! let body = br#"{"model":"gpt-4o","messages":[
+//!     {"role":"user","content":"List the pets."},
+//!     {"role":"assistant","tool_calls":[{"id":"c1","type":"function",
+//!         "function":{"name":"list_pets","arguments":"{}"}}]},
+//!     {"role":"tool","tool_call_id":"c1","content":"[\n  {\n    \"id\": 1,\n    \"name\": \"Rex\"\n  }\n]"}]}"#;
+//!
+//! let mut memo = Memo::new(16 << 20);
+//! let outcome = compress(body, &Request::new(Api::OpenAiChat), &Config::default(), &mut memo);
+//! assert!(outcome.body.len() <= body.len());
+//! ```
+//!
+//! The way through the crate is the way of a request: [`wire`](Api) finds the blocks, `pipeline`
+//! takes one block from detection to its replacement, `kinds` holds one compressor per kind of
+//! content, `earlier` knows what the conversation has shown before, `tokens` counts, `memo`
+//! remembers, `wire::splice` writes the result.
+
+mod block;
+mod ccr;
+mod config;
+mod detect;
+mod earlier;
+mod engine;
+mod kinds;
+mod memo;
+mod outcome;
+mod pipeline;
+mod tokens;
+mod wire;
+
+pub use config::{Config, Policy, Profile, ToolRule};
+pub use engine::{Request, compress};
+pub use memo::Memo;
+pub use outcome::{Block, BlockOutcome, Compressor, Kind, Original, Outcome, Skip, Tokens, Unread};
+pub use tokens::Encoding;
+pub use wire::Api;

@@ -1,0 +1,260 @@
+//! What became of a request and of each of its blocks (I8).
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::tokens::Encoding;
+
+/// The answer of [`compress`](crate::compress).
+#[derive(Debug)]
+pub struct Outcome<'b> {
+    /// The bytes to forward: borrowed when nothing was replaced.
+    pub body: Cow<'b, [u8]>,
+    /// One entry per tool output, in the body's order.
+    pub blocks: Vec<Block>,
+    /// Counts over the whole request.
+    pub tokens: Tokens,
+    /// The model as the request names it.
+    pub model: Option<String>,
+    /// Whether the request asks for a streamed answer.
+    pub stream: bool,
+    /// Whether the request offers the model any tool.
+    pub has_tools: bool,
+    /// Stays the same over the requests of one conversation: a hash of what its first user message
+    /// and everything before it say. `None` without a user message.
+    pub conversation_id: Option<String>,
+    /// What lossy replacements left out and must be stored before the body leaves (I5).
+    pub originals: Vec<Original>,
+    /// Why the body was not read; `None` when it was.
+    pub unread: Option<Unread>,
+}
+
+/// Token counts of a request, over the text that the model reads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Tokens {
+    /// The vocabulary that the counts are in.
+    pub encoding: Encoding,
+    /// True where the provider's tokenizer is not public and counts are scaled by
+    /// [`Encoding`]'s documented factor.
+    pub estimate: bool,
+    /// The whole request as the client sent it.
+    pub before: u64,
+    /// The whole request as it is forwarded.
+    pub after: u64,
+    /// Tool outputs alone, as the client sent them.
+    pub tool_outputs_before: u64,
+    /// Tool outputs alone, as they are forwarded.
+    pub tool_outputs_after: u64,
+}
+
+/// One tool output and its one outcome.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Where it stands in the original body: the JSON string with its quotes.
+    pub span: std::ops::Range<usize>,
+    /// The tool's name as the request gives it; empty when the call that made it is not there.
+    pub tool: Arc<str>,
+    /// What it contains.
+    pub kind: Kind,
+    /// Which compressor took it, or why none did.
+    pub outcome: BlockOutcome,
+    /// Tokens of the decoded text.
+    pub tokens_before: u32,
+    /// Tokens of the decoded replacement, or of the text where there is none.
+    pub tokens_after: u32,
+    /// Answered from the memo.
+    pub memo: bool,
+    /// What a lossy replacement says it left out.
+    pub left_out: Option<Arc<str>>,
+}
+
+/// What a block contains.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Kind {
+    /// A JSON document.
+    Json,
+    /// One JSON document per line.
+    JsonLines,
+    /// A file read: source code or text, often with line numbers.
+    Source,
+    /// `path:line:text`, as grep and ripgrep print it.
+    Search,
+    /// Time-stamped or levelled lines.
+    Log,
+    /// The output of a test run or a build.
+    TestBuild,
+    /// A unified diff.
+    Diff,
+    /// Columns aligned with blanks or pipes, CSV, TSV.
+    Table,
+    /// File names.
+    Listing,
+    /// HTML.
+    Html,
+    /// Anything else.
+    Text,
+    /// Several of the above behind one another.
+    Mixed,
+    /// Too short to have a kind.
+    Short,
+}
+
+/// Which compressor took a block, or why none did.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum BlockOutcome {
+    /// Replaced.
+    Compressed {
+        /// By which compressor. Where several worked on one block, the one that saved most.
+        compressor: Compressor,
+        /// Whether something was left out that only the store can give back.
+        lossy: bool,
+    },
+    /// Forwarded as it was.
+    Skipped(Skip),
+}
+
+/// A compressor's name, as it appears in reports and metrics.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Compressor {
+    /// Layout taken out of JSON.
+    JsonMinify,
+    /// Arrays of objects as tables and the like.
+    JsonTable,
+    /// Items of JSON arrays left out.
+    JsonCrush,
+    /// Line-number prefixes thinned.
+    LineNumbers,
+    /// Lines that the conversation has shown before.
+    Seen,
+    /// White space at line ends, carriage returns, escapes, redraws.
+    Clean,
+    /// Repeated lines folded.
+    Fold,
+    /// Search results.
+    Search,
+    /// Logs.
+    Log,
+    /// Test and build output.
+    TestBuild,
+    /// Diffs.
+    Diff,
+    /// Tables.
+    Table,
+    /// Listings.
+    Listing,
+    /// HTML.
+    Html,
+    /// Prose.
+    Text,
+}
+
+/// Why a block was forwarded as it was.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Skip {
+    /// Shorter than the configured minimum.
+    TooSmall,
+    /// Longer than the configured maximum.
+    TooLarge,
+    /// The configuration says so for this tool.
+    PolicyOff,
+    /// Output of Headroom's own retrieval.
+    Retrieved,
+    /// Not text that can be decoded, for example a lone surrogate.
+    NotText,
+    /// No form of it has fewer tokens.
+    NoGain,
+}
+
+/// Why a body was not read.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Unread {
+    /// Longer than the configured maximum.
+    TooLarge,
+    /// Not the JSON that the wire format promises.
+    NotUnderstood,
+}
+
+/// A text that a lossy replacement points to.
+#[derive(Clone, Debug)]
+pub struct Original {
+    /// Content address, as the marker names it.
+    pub hash: String,
+    /// The decoded text of the block.
+    pub text: Arc<str>,
+    /// The tool's name.
+    pub tool: Arc<str>,
+    /// What it contains.
+    pub kind: Kind,
+    /// Tokens of `text`.
+    pub tokens_before: u32,
+    /// Tokens of the replacement.
+    pub tokens_after: u32,
+}
+
+impl Compressor {
+    /// The name in reports and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::JsonMinify => "json_minify",
+            Self::JsonTable => "json_table",
+            Self::JsonCrush => "json_crush",
+            Self::LineNumbers => "line_numbers",
+            Self::Seen => "seen",
+            Self::Clean => "clean",
+            Self::Fold => "fold",
+            Self::Search => "search",
+            Self::Log => "log",
+            Self::TestBuild => "test_build",
+            Self::Diff => "diff",
+            Self::Table => "table",
+            Self::Listing => "listing",
+            Self::Html => "html",
+            Self::Text => "text",
+        }
+    }
+}
+
+impl Skip {
+    /// The name in reports and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TooSmall => "too_small",
+            Self::TooLarge => "too_large",
+            Self::PolicyOff => "policy_off",
+            Self::Retrieved => "retrieved",
+            Self::NotText => "not_text",
+            Self::NoGain => "no_gain",
+        }
+    }
+}
+
+impl Kind {
+    /// The name in reports and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::JsonLines => "json_lines",
+            Self::Source => "source",
+            Self::Search => "search",
+            Self::Log => "log",
+            Self::TestBuild => "test_build",
+            Self::Diff => "diff",
+            Self::Table => "table",
+            Self::Listing => "listing",
+            Self::Html => "html",
+            Self::Text => "text",
+            Self::Mixed => "mixed",
+            Self::Short => "short",
+        }
+    }
+}
+
+impl BlockOutcome {
+    /// The name in reports and metrics: a compressor's, or `skipped:` and the reason.
+    pub fn name(self) -> String {
+        match self {
+            Self::Compressed { compressor, .. } => compressor.name().to_owned(),
+            Self::Skipped(skip) => format!("skipped:{}", skip.name()),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! One block, from detection to its replacement.
