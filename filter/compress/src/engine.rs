@@ -28,7 +28,12 @@ impl Request<'_> {
 }
 
 /// Compresses the tool outputs of a request body.
-pub fn compress<'b>(body: &'b [u8], _request: &Request<'_>, _config: &Config, _memo: &mut Memo) -> Outcome<'b> {
+pub fn compress<'b>(
+    body: &'b [u8],
+    _request: &Request<'_>,
+    _config: &Config,
+    _memo: &mut Memo,
+) -> Outcome<'b> {
     Outcome {
         body: Cow::Borrowed(body),
         blocks: Vec::new(),
