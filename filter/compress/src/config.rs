@@ -14,6 +14,33 @@ pub enum Profile {
     Aggressive,
 }
 
+/// From which size on something may be left out, and how much that has to save.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Shorter parts stay whole. Bytes.
+    pub(crate) min_lossy_bytes: usize,
+    /// Parts whose lossless form is shorter stay whole. Tokens.
+    pub(crate) min_lossy_tokens: usize,
+    /// A lossy form may keep at most this share of the lossless form's tokens; above it, what it saves
+    /// is not worth what it hides.
+    pub(crate) lossy_keeps_at_most_percent: usize,
+}
+
+impl Profile {
+    /// The limits of this profile. Chosen on the corpus: values that later turns of a conversation use
+    /// come from small outputs far more often than from large ones.
+    pub(crate) fn limits(self) -> Limits {
+        let (min_lossy_tokens, lossy_keeps_at_most_percent) = match self {
+            Self::Lossless => (usize::MAX, 0),
+            Self::Conservative => (4000, 60),
+            Self::Balanced => (1500, 75),
+            Self::Aggressive => (600, 85),
+        };
+        // a token of tool output is rarely shorter than two bytes, so this only spares counting
+        Limits { min_lossy_bytes: min_lossy_tokens, min_lossy_tokens, lossy_keeps_at_most_percent }
+    }
+}
+
 /// What may be done to the outputs of a tool.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Policy {

@@ -8,3 +8,30 @@
 //!
 //! They are pure, they take time linear in the text, they leave the comparison of token counts to
 //! the pipeline, and they return `None` as soon as they see that the text is not theirs.
+
+use crate::block::{Context, Lossy};
+use crate::outcome::{Compressor, Kind};
+
+/// One lossless rewrite: its name for the report, and the function.
+#[derive(Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) compressor: Compressor,
+    form: fn(&str, &Context<'_>) -> Option<String>,
+}
+
+impl Step {
+    /// The rewritten text, where the step applies and makes it shorter.
+    pub(crate) fn form(&self, text: &str, cx: &Context<'_>) -> Option<String> {
+        (self.form)(text, cx).filter(|form| form.len() < text.len())
+    }
+}
+
+/// The lossless rewrites for a kind, in the order in which they are applied.
+pub(crate) fn lossless_steps(_kind: Kind) -> &'static [Step] {
+    &[]
+}
+
+/// What to keep of a text of this kind; `None` where the kind is never lossy or nothing can go.
+pub(crate) fn lossy(_kind: Kind, _text: &str, _cx: &Context<'_>) -> Option<(Compressor, Lossy)> {
+    None
+}

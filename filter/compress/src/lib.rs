@@ -32,9 +32,11 @@ mod earlier;
 mod engine;
 mod kinds;
 mod memo;
+mod mixed;
 mod outcome;
 mod pipeline;
 mod tokens;
+mod tool;
 mod wire;
 
 pub use config::{Config, Policy, Profile, ToolRule};

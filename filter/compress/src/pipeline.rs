@@ -1,1 +1,179 @@
 //! One block, from detection to its replacement.
+//!
+//! The order is: what the configuration allows for this tool, what the text contains, the lossless
+//! forms of that, what the conversation has shown before, and only then, where the caller can store
+//! the original and the kind permits it, what may be left out. Forms are compared by their tokens,
+//! and none is used that does not save any (I4).
+
+use std::borrow::Cow;
+
+use crate::block::{Context, Lossy};
+use crate::ccr;
+use crate::config::{Policy, Profile};
+use crate::detect;
+use crate::earlier::Earlier;
+use crate::kinds;
+use crate::mixed;
+use crate::outcome::{BlockOutcome, Compressor, Kind, Skip};
+use crate::tool;
+
+/// What became of one block.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdict {
+    pub(crate) kind: Kind,
+    pub(crate) outcome: BlockOutcome,
+    /// Present exactly when `outcome` is [`BlockOutcome::Compressed`].
+    pub(crate) replacement: Option<Replacement>,
+    pub(crate) tokens_before: u32,
+    pub(crate) tokens_after: u32,
+}
+
+/// The text that stands in for a block.
+#[derive(Clone, Debug)]
+pub(crate) struct Replacement {
+    pub(crate) text: String,
+    /// Present when something was left out: what the marker says of it, and the original's address.
+    pub(crate) left_out: Option<(String, String)>,
+}
+
+/// Compresses the text of one block.
+///
+/// `earlier` holds what the request's earlier tool outputs show, as they are forwarded.
+pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) -> Verdict {
+    let class = tool::Class::of(cx.call.name);
+    let policy = tool::policy(cx.config, cx.call.name, class);
+    let tokens_before = cx.encoding.count(text);
+    let skip = |kind, skip| Verdict {
+        kind,
+        outcome: BlockOutcome::Skipped(skip),
+        replacement: None,
+        tokens_before: saturating_u32(tokens_before),
+        tokens_after: saturating_u32(tokens_before),
+    };
+    if class == tool::Class::Retrieve {
+        return skip(Kind::Text, Skip::Retrieved);
+    }
+    if text.len() < cx.config.min_block_bytes {
+        return skip(Kind::Short, Skip::TooSmall);
+    }
+    if text.len() > cx.config.max_block_bytes {
+        return skip(Kind::Text, Skip::TooLarge);
+    }
+    if policy == Policy::Off {
+        return skip(Kind::Text, Skip::PolicyOff);
+    }
+    let lossy = policy == Policy::Lossy && cx.reversible && cx.config.profile != Profile::Lossless;
+    let shrunk = shrink(text, cx, earlier, lossy);
+    let Some(compressor) = shrunk.gains.largest() else { return skip(shrunk.kind, Skip::NoGain) };
+    let mut replacement = Replacement { text: shrunk.text, left_out: None };
+    if !shrunk.left_out.is_empty() {
+        let address = ccr::address(text);
+        let left_out = shrunk.left_out.join("; ");
+        ccr::append_marker(&mut replacement.text, &left_out, &address);
+        replacement.left_out = Some((left_out, address));
+    }
+    let tokens_after = cx.encoding.count(&replacement.text);
+    if tokens_after >= tokens_before {
+        return skip(shrunk.kind, Skip::NoGain);
+    }
+    Verdict {
+        kind: shrunk.kind,
+        outcome: BlockOutcome::Compressed { compressor, lossy: replacement.left_out.is_some() },
+        replacement: Some(replacement),
+        tokens_before: saturating_u32(tokens_before),
+        tokens_after: saturating_u32(tokens_after),
+    }
+}
+
+/// A text after everything that was allowed, before marker and token check.
+struct Shrunk {
+    kind: Kind,
+    text: String,
+    left_out: Vec<String>,
+    gains: Gains,
+}
+
+/// Bytes that each compressor took out; decides whose name the block's outcome carries.
+#[derive(Default)]
+struct Gains(Vec<(Compressor, usize)>);
+
+impl Gains {
+    fn add(&mut self, compressor: Compressor, before: usize, after: usize) {
+        self.0.push((compressor, before.saturating_sub(after)));
+    }
+
+    /// The compressor with the largest gain, the first of them on a tie.
+    fn largest(&self) -> Option<Compressor> {
+        self.0.iter().rev().max_by_key(|(_, saved)| *saved).map(|(compressor, _)| *compressor)
+    }
+}
+
+fn saturating_u32(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn shrink(text: &str, cx: &Context<'_>, earlier: &Earlier, lossy: bool) -> Shrunk {
+    let parts = mixed::split(text);
+    let mut out = Shrunk {
+        kind: if parts.len() > 1 { Kind::Mixed } else { Kind::Text },
+        text: String::with_capacity(text.len()),
+        left_out: Vec::new(),
+        gains: Gains::default(),
+    };
+    let whole = parts.len() == 1;
+    let mut from = 0;
+    for part in &parts {
+        out.text.push_str(&text[from..part.span.start]);
+        let kind = shrink_part(&text[part.span.clone()], cx, earlier, lossy, &mut out);
+        if whole {
+            out.kind = kind;
+        }
+        from = part.span.end;
+    }
+    out.text.push_str(&text[from..]);
+    out
+}
+
+/// Appends what becomes of one part to `out.text`.
+fn shrink_part(text: &str, cx: &Context<'_>, earlier: &Earlier, lossy: bool, out: &mut Shrunk) -> Kind {
+    if text.len() < cx.config.min_block_bytes {
+        out.text.push_str(text);
+        return Kind::Short;
+    }
+    let kind = detect::kind(text);
+    let mut shown = Cow::Borrowed(text);
+    for step in kinds::lossless_steps(kind) {
+        if let Some(form) = step.form(&shown, cx) {
+            out.gains.add(step.compressor, shown.len(), form.len());
+            shown = Cow::Owned(form);
+        }
+    }
+    if let Some(form) = earlier.replace_seen(&shown, cx) {
+        out.gains.add(Compressor::Seen, shown.len(), form.len());
+        shown = Cow::Owned(form);
+    }
+    if lossy && let Some((compressor, kept)) = crush(kind, text, &shown, cx) {
+        out.gains.add(compressor, shown.len(), kept.text.len());
+        out.left_out.push(kept.left_out);
+        shown = Cow::Owned(kept.text);
+    }
+    out.text.push_str(&shown);
+    kind
+}
+
+/// The lossy form of a part, where it is so much smaller than the lossless one that leaving something
+/// out is worth it.
+fn crush(kind: Kind, text: &str, lossless: &str, cx: &Context<'_>) -> Option<(Compressor, Lossy)> {
+    let limits = cx.config.profile.limits();
+    if text.len() < limits.min_lossy_bytes {
+        return None;
+    }
+    let before = cx.encoding.count(lossless);
+    if before < limits.min_lossy_tokens {
+        return None;
+    }
+    let (compressor, kept) = kinds::lossy(kind, text, cx)?;
+    let after = cx.encoding.count(&kept.text);
+    let most = before.saturating_mul(limits.lossy_keeps_at_most_percent) / 100;
+    (after <= most).then_some((compressor, kept))
+}

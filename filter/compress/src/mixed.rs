@@ -1,0 +1,187 @@
+//! Content of several kinds in one block, split by one owner so that each part is compressed once.
+//!
+//! Three things put a frame around an output without being part of it: a wrapper of tags that an
+//! agent's harness adds (`<returncode>0</returncode>`, `<output>` … `</output>`), a shell prompt or a
+//! status line that it appends, and fences in markdown. Frames stay verbatim.
+
+use std::ops::Range;
+
+/// A stretch of a block that has one kind. What lies between two parts is a frame.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) span: Range<usize>,
+}
+
+/// At most this many fenced parts are looked for; the rest of the text is one part. A documentation
+/// page has some dozens.
+const MAX_PARTS: usize = 256;
+
+/// Lines of a wrapper are short; a longer line is content.
+const MAX_FRAME_LINE: usize = 120;
+
+/// The parts of `text`, ascending and not overlapping; at least one, unless the text is empty.
+pub(crate) fn split(text: &str) -> Vec<Part> {
+    let body = unwrap(text);
+    let fenced = fences(&text[body.clone()]);
+    if fenced.is_empty() {
+        return vec![Part { span: body }];
+    }
+    let mut parts = Vec::with_capacity(2 * fenced.len() + 1);
+    let mut from = body.start;
+    for fence in fenced {
+        let (start, end) = (body.start + fence.start, body.start + fence.end);
+        push(&mut parts, from..start);
+        push(&mut parts, start..end);
+        from = end;
+    }
+    push(&mut parts, from..body.end);
+    parts
+}
+
+fn push(parts: &mut Vec<Part>, span: Range<usize>) {
+    if !span.is_empty() {
+        parts.push(Part { span });
+    }
+}
+
+/// What is left of `text` inside the lines of tags around it.
+fn unwrap(text: &str) -> Range<usize> {
+    let mut start = 0;
+    while let Some(line) = text[start..].split_inclusive('\n').next() {
+        if line.ends_with('\n') && is_tag_line(line.trim()) {
+            start += line.len();
+        } else {
+            break;
+        }
+    }
+    if start == 0 {
+        return 0..text.len();
+    }
+    let mut end = text.len();
+    while end > start {
+        let kept = text[start..end].trim_end_matches('\n');
+        let line_start = start + memchr::memrchr(b'\n', kept.as_bytes()).map_or(0, |i| i + 1);
+        if line_start > start && is_closing_tag(text[line_start..end].trim()) {
+            end = line_start;
+        } else {
+            break;
+        }
+    }
+    start..end
+}
+
+/// `<output>` or `<returncode>0</returncode>`: a line that opens with a plain tag and holds nothing
+/// that could be content of a larger document.
+fn is_tag_line(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix('<') else { return line.is_empty() };
+    if line.len() > MAX_FRAME_LINE || !line.ends_with('>') {
+        return false;
+    }
+    let Some((name, inner)) = rest.split_once('>') else { return false };
+    let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    // HTML has its own compressor, and its tags are content to it
+    let html = ["html", "body", "head", "div", "p", "ul", "table", "pre", "span"]
+        .iter()
+        .any(|tag| name.eq_ignore_ascii_case(tag));
+    plain
+        && !html
+        && (inner.is_empty() || inner.strip_suffix('>').is_some_and(|i| i.ends_with(&format!("</{name}"))))
+}
+
+fn is_closing_tag(line: &str) -> bool {
+    line.len() <= MAX_FRAME_LINE
+        && line.strip_prefix("</").and_then(|rest| rest.strip_suffix('>')).is_some_and(|name| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        })
+}
+
+/// The insides of closed markdown fences, without the fence lines.
+fn fences(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut open: Option<(usize, &str)> = None;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let next = at + line.len();
+        let trimmed = line.trim();
+        if let Some(mark) = fence_mark(trimmed) {
+            match open {
+                None => open = Some((next, mark)),
+                Some((start, opened)) if trimmed == opened => {
+                    if start < at {
+                        found.push(start..at);
+                    }
+                    open = None;
+                    if found.len() == MAX_PARTS {
+                        break;
+                    }
+                }
+                // a fence of the other sort, or with an info string, is content of the open one
+                Some(_) => {}
+            }
+        }
+        at = next;
+    }
+    found
+}
+
+/// The run of back-ticks or tildes that opens a fence.
+fn fence_mark(line: &str) -> Option<&str> {
+    let mark = *line.as_bytes().first().filter(|b| matches!(b, b'`' | b'~'))?;
+    let run = line.bytes().take_while(|&b| b == mark).count();
+    (run >= 3).then(|| &line[..run])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str) -> Vec<&str> {
+        split(text).into_iter().map(|part| &text[part.span]).collect()
+    }
+
+    #[test]
+    fn a_plain_text_is_one_part() {
+        assert_eq!(texts("a\nb\n"), ["a\nb\n"]);
+        assert_eq!(texts(""), [""]);
+    }
+
+    #[test]
+    fn a_wrapper_of_tags_is_a_frame() {
+        assert_eq!(texts("<returncode>0</returncode>\n<output>\na\nb\n</output>"), ["a\nb\n"]);
+        assert_eq!(texts("<status>done</status>\n\n<output>\na\n</output>\n\n"), ["a\n"]);
+    }
+
+    #[test]
+    fn a_document_in_html_is_not_a_wrapper() {
+        assert_eq!(texts("<html>\n<body>\nx\n</body>\n</html>\n").len(), 1);
+        assert!(texts("<html>\n<body>\nx\n</body>\n</html>\n")[0].starts_with("<html>"));
+    }
+
+    #[test]
+    fn fenced_code_is_a_part_of_its_own() {
+        assert_eq!(texts("see\n```json\n{}\n```\nand\n"), ["see\n```json\n", "{}\n", "```\nand\n"]);
+    }
+
+    #[test]
+    fn an_unclosed_fence_splits_nothing() {
+        assert_eq!(texts("a\n```\nb\n"), ["a\n```\nb\n"]);
+    }
+
+    #[test]
+    fn parts_are_ascending_and_within_the_text() {
+        for text in [
+            "```\n```\n",
+            "<a>\n",
+            "<a>\n</a>\n",
+            "\n\n",
+            "```\nx\n```\n```\ny\n```",
+            "<a>\n```\nq\n```\n</a>",
+        ] {
+            let mut last = 0;
+            for part in split(text) {
+                assert!(part.span.start >= last && part.span.end <= text.len(), "{text:?}");
+                last = part.span.end;
+            }
+        }
+    }
+}
