@@ -1,0 +1,289 @@
+//! The shapes of single lines: one predicate each, over bytes.
+
+use memchr::memmem;
+
+/// `  12→text`, `12\ttext`, `12: text`, `12-text`, `12|text`: a line number and its separator.
+pub(super) fn is_numbered(line: &[u8]) -> bool {
+    let bare = line.trim_ascii_start();
+    let digits = digits(bare);
+    digits > 0
+        && digits <= 7
+        && match &bare[digits..] {
+            [] => true,
+            [b'\t' | b':' | b'-' | b'|', ..] => true,
+            [b' ', rest @ ..] => rest.first() == Some(&b'|'),
+            rest => rest.starts_with("→".as_bytes()),
+        }
+}
+
+fn digits(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|b| b.is_ascii_digit()).count()
+}
+
+pub(super) enum SearchShape {
+    /// `path:12:text` or, in context lines, `path-12-text`.
+    Located,
+    /// `path.ext:text`.
+    Named,
+    No,
+}
+
+pub(super) fn search_shape(line: &[u8]) -> SearchShape {
+    let path_end = line.iter().position(|&b| !is_path_byte(b)).unwrap_or(line.len());
+    if path_end == 0 || !line[0].is_ascii_graphic() {
+        return SearchShape::No;
+    }
+    // the separator of a context line is a path byte too, so it is looked for inside the path
+    let mut at = 0;
+    while let Some(i) = memchr::memchr2(b':', b'-', &line[at..]).map(|i| at + i) {
+        if i > path_end {
+            break;
+        }
+        let separator = line[i];
+        let n = digits(&line[i + 1..]);
+        if i > 0
+            && n > 0
+            && line.get(i + 1 + n) == Some(&separator)
+            && !line[..i].iter().all(u8::is_ascii_digit)
+        {
+            return SearchShape::Located;
+        }
+        at = i + 1;
+    }
+    let named = line.get(path_end) == Some(&b':')
+        && memchr::memrchr(b'.', &line[..path_end])
+            .is_some_and(|dot| dot > 0 && dot + 1 < path_end && path_end - dot <= 8)
+        && line.get(path_end + 1).is_some_and(|&b| b != b':');
+    if named { SearchShape::Named } else { SearchShape::No }
+}
+
+fn is_path_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-' | b'+' | b'@' | b'~') || b >= 0x80
+}
+
+const LEVELS: &[&[u8]] = &[b"INFO", b"WARN", b"WARNING", b"ERROR", b"DEBUG", b"TRACE", b"FATAL", b"NOTICE"];
+const DAYS: &[&[u8]] = &[b"Mon ", b"Tue ", b"Wed ", b"Thu ", b"Fri ", b"Sat ", b"Sun "];
+const MONTHS: &[&[u8]] = &[
+    b"Jan ", b"Feb ", b"Mar ", b"Apr ", b"May ", b"Jun ", b"Jul ", b"Aug ", b"Sep ", b"Oct ", b"Nov ",
+    b"Dec ",
+];
+
+/// Starts with a time stamp or a level, perhaps in brackets, or has an ISO time near its start.
+pub(super) fn is_log(line: &[u8]) -> bool {
+    let bare = line.strip_prefix(b"[").or_else(|| line.strip_prefix(b"\"")).unwrap_or(line);
+    if LEVELS.iter().any(|level| {
+        bare.strip_prefix(*level).is_some_and(|rest| rest.first().is_none_or(|b| !b.is_ascii_alphanumeric()))
+    }) {
+        return true;
+    }
+    if DAYS.iter().chain(MONTHS).any(|name| bare.starts_with(name)) && clock(bare, 24) {
+        return true;
+    }
+    starts_with_date(bare) || iso_time(&bare[..bare.len().min(80)])
+}
+
+/// `12:34` within the first `within` bytes.
+fn clock(line: &[u8], within: usize) -> bool {
+    line[..line.len().min(within)].windows(5).any(|w| {
+        w[0].is_ascii_digit()
+            && w[1].is_ascii_digit()
+            && w[2] == b':'
+            && w[3].is_ascii_digit()
+            && w[4].is_ascii_digit()
+    })
+}
+
+/// Digits and date separators such that a date, a time of day or an epoch stands first.
+fn starts_with_date(line: &[u8]) -> bool {
+    let stamp =
+        line.iter().take_while(|b| b.is_ascii_digit() || matches!(b, b'-' | b'/' | b':' | b'.')).count();
+    let (stamp, rest) = line.split_at(stamp);
+    let digits = stamp.iter().filter(|b| b.is_ascii_digit()).count();
+    let separators = stamp.len() - digits;
+    let spaced = matches!(rest.first(), Some(b' ' | b'T' | b'_' | b'\t' | b']' | b','));
+    spaced
+        && (separators >= 2 && digits >= 6
+            || separators == 0 && (digits == 10 || digits == 13)
+            || digits == 6 && separators == 0 && clock_digits(rest)
+            || separators == 1 && digits == 4 && clock(rest, 10))
+}
+
+/// ` 203615`: the time of HDFS-like stamps.
+fn clock_digits(rest: &[u8]) -> bool {
+    rest.len() >= 7 && rest[0] == b' ' && rest[1..7].iter().all(u8::is_ascii_digit)
+}
+
+/// `2024-05-06T07:08` or with a blank between.
+fn iso_time(line: &[u8]) -> bool {
+    line.windows(16).any(|w| {
+        w[4] == b'-'
+            && w[7] == b'-'
+            && matches!(w[10], b'T' | b' ')
+            && w[13] == b':'
+            && [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15].iter().all(|&i| w[i].is_ascii_digit())
+    })
+}
+
+const TEST_STARTS: &[&[u8]] = &[
+    b"PASSED ",
+    b"FAILED ",
+    b"ERROR ",
+    b"--- FAIL",
+    b"--- PASS",
+    b"=== RUN",
+    b"=== CONT",
+    b"=== PAUSE",
+    b"=== NAME",
+    b"test result:",
+    b"npm ERR",
+    b"npm WARN",
+    b"npm error",
+    b"npm warn",
+    b"error: ",
+    b"error[",
+    b"warning: ",
+    b"make: ",
+    b"make[",
+    b"[ERROR] ",
+    b"[INFO] ",
+    b"[WARNING] ",
+    b"Collecting ",
+    b"Downloading ",
+    b"Installing ",
+    b"Requirement already",
+    b"FAIL\t",
+    b"ok  \t",
+    b"?   \t",
+    b"FAIL ",
+    b"PASS ",
+    b"collected ",
+    b"BUILD ",
+];
+const TEST_BARE_STARTS: &[&str] =
+    &["Compiling ", "Finished ", "Downloaded ", "Updating ", "Running ", "✓ ", "✗ ", "✕ ", "× ", "✔ ", "● "];
+
+/// A line as test runners, compilers and package managers print it.
+pub(super) fn is_test(line: &[u8]) -> bool {
+    if TEST_STARTS.iter().any(|start| line.starts_with(start)) {
+        return true;
+    }
+    let bare = line.trim_ascii_start();
+    if TEST_BARE_STARTS.iter().any(|start| bare.starts_with(start.as_bytes())) {
+        return true;
+    }
+    let rust_or_unittest = line.starts_with(b"test ") && memmem::find(line, b" ... ").is_some()
+        || line.ends_with(b" ... ok")
+        || line.ends_with(b" ... FAIL")
+        || line.ends_with(b" ... ERROR");
+    let pytest = memmem::find(line, b".py::").is_some()
+        && [&b"PASSED"[..], b"FAILED", b"ERROR", b"SKIPPED"]
+            .iter()
+            .any(|word| memmem::find(line, word).is_some());
+    let rule = line.len() > 20 && line.starts_with(b"====") && line.ends_with(b"==");
+    let compiler =
+        memmem::find(line, b": error").or_else(|| memmem::find(line, b": warning")).is_some_and(|at| {
+            line[..at]
+                .iter()
+                .rev()
+                .take_while(|b| b.is_ascii_digit() || matches!(b, b':' | b',' | b')'))
+                .count()
+                >= 2
+        });
+    rust_or_unittest
+        || pytest
+        || rule
+        || compiler
+        || line.starts_with(b"Ran ") && memmem::find(line, b" in ").is_some()
+}
+
+/// A line of a stack trace.
+pub(super) fn is_frame(line: &[u8]) -> bool {
+    let bare = line.trim_ascii_start();
+    bare.len() < line.len()
+        && (bare.starts_with(b"at ")
+            || bare.starts_with(b"File \"") && memmem::find(bare, b", line ").is_some())
+        || bare.starts_with(b"Caused by: ")
+        || line.starts_with(b"goroutine ")
+        || line.starts_with(b"Traceback (most recent call last)")
+        || bare.len() < line.len()
+            && memmem::find(bare, b".go:").is_some()
+            && memmem::find(bare, b" +0x").is_some()
+}
+
+/// A path alone on its line, perhaps behind the branches of a tree.
+pub(super) fn is_path(line: &[u8]) -> bool {
+    let bare = match line.iter().position(|b| b.is_ascii() && !matches!(b, b' ' | b'-' | b'|' | b'`')) {
+        Some(at) if line[..at].iter().any(|b| *b >= 0x80 || matches!(b, b'|' | b'`')) => &line[at..],
+        _ => line,
+    };
+    if memchr::memchr(b' ', bare).is_some() && !bare.starts_with(b"/") && !bare.starts_with(b"./") {
+        return false;
+    }
+    let plain = bare
+        .iter()
+        .all(|&b| is_path_byte(b) || b == b' ' || matches!(b, b'[' | b']' | b'(' | b')' | b'=' | b','));
+    let name = bare.strip_suffix(b"/").unwrap_or(bare);
+    let extension = memchr::memrchr(b'.', name).is_some_and(|dot| {
+        let extension = &name[dot + 1..];
+        !extension.is_empty()
+            && extension.len() <= 10
+            && extension.iter().all(u8::is_ascii_alphanumeric)
+            && !extension.iter().all(u8::is_ascii_digit)
+    });
+    plain
+        && (extension
+            || name.len() < bare.len()
+            || bare.starts_with(b"./")
+            || memchr::memchr(b'/', bare).is_some())
+}
+
+/// `-rw-r--r-- …`, as `ls -l` prints it.
+pub(super) fn is_permissions(line: &[u8]) -> bool {
+    line.len() > 10
+        && matches!(line[0], b'-' | b'd' | b'l' | b'c' | b'b' | b'p' | b's')
+        && line[1..10].iter().all(|b| matches!(b, b'r' | b'w' | b'x' | b'-' | b's' | b'S' | b't' | b'T'))
+}
+
+/// `NAME   READY   STATUS`: three or more words in capitals, set apart by at least two blanks.
+pub(super) fn is_column_header(line: &[u8]) -> bool {
+    gaps(line) >= 2
+        && line.iter().all(|b| {
+            b.is_ascii_uppercase()
+                || b.is_ascii_digit()
+                || matches!(b, b' ' | b'-' | b'_' | b'/' | b'%' | b'(' | b')')
+        })
+}
+
+/// Runs of two or more blanks inside the line.
+pub(super) fn gaps(line: &[u8]) -> usize {
+    line.windows(3).filter(|w| w[0] != b' ' && w[1] == b' ' && w[2] == b' ').count()
+}
+
+const CODE_WORDS: &[&[u8]] = &[
+    b"def", b"class", b"import", b"from", b"func", b"fn", b"pub", b"use", b"package", b"const", b"let",
+    b"var", b"return", b"if", b"for", b"while", b"else", b"elif", b"try", b"except", b"with", b"struct",
+    b"impl", b"type",
+];
+
+/// A line of a program: its ending, its first word, or the shape of an assignment or a call.
+pub(super) fn is_code(line: &[u8]) -> bool {
+    let bare = line.trim_ascii_start();
+    if matches!(bare.last(), Some(b'{' | b'}' | b';')) || bare.ends_with(b"):") || bare.ends_with(b"),") {
+        return true;
+    }
+    if matches!(bare.first(), Some(b'#' | b'@'))
+        || bare.starts_with(b"//")
+        || bare.starts_with(b"/*")
+        || bare.starts_with(b"* ")
+    {
+        return true;
+    }
+    let word = bare.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')).count();
+    let (word, rest) = bare.split_at(word);
+    CODE_WORDS.contains(&word) && rest.first().is_none_or(|b| !b.is_ascii_alphanumeric())
+        || !word.is_empty()
+            && (rest.starts_with(b"(") && memchr::memchr(b')', rest).is_some()
+                || rest.starts_with(b" = ")
+                || rest.starts_with(b" := ")
+                || rest.starts_with(b" += "))
+}
