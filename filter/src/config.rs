@@ -1,0 +1,424 @@
+//! The plugin configuration: JSON, read leniently.
+//!
+//! An unknown key is a warning. A value that cannot be used is replaced by its default and counted.
+//! Nothing rejects the configuration: Envoy would refuse to start, or refuse the update, and the
+//! requests behind it would pay for a typing error (I1).
+//!
+//! | key | default | meaning |
+//! |---|---|---|
+//! | `mode` | `"compress"` | `compress`; `audit`: measure, forward as it was; `off`: pass everything |
+//! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
+//! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
+//! | `tools` | `[]` | rules `{"tool": "Read*", "policy": "off"\|"lossless"\|"lossy"}`; the first whose glob matches the tool's name wins |
+//! | `max_body_bytes` | 16777216 | longer bodies are forwarded as they are |
+//! | `max_block_bytes` | 8388608 | longer tool outputs are forwarded as they are |
+//! | `min_block_bytes` | 64 | shorter tool outputs are forwarded as they are |
+//! | `memo_bytes` | 33554432 | memory for remembered replacements, per worker |
+//! | `path_prefixes` | `[]` | prefixes under which the providers' paths also match: `/anthropic` makes `/anthropic/v1/messages` match |
+//! | `accept_encoding` | `"identity"` | `identity`: ask the provider for an answer that usage can be read from; `keep`: leave the client's header |
+//! | `read_usage` | `true` | read token usage from the provider's answer |
+//! | `response_headers` | `true` | tell the client in `x-headroom-*` response headers what was saved |
+//! | `tenant`, `project` | `""` | written into every record; `x-headroom-user-id` overrides `tenant` |
+//! | `control_plane.cluster` | none | the Envoy cluster of the sidecar; none: no reports |
+//! | `control_plane.timeout_ms` | 2000 | deadline of one report |
+//! | `control_plane.report_interval_ms` | 1000 | time between reports |
+//! | `control_plane.max_backoff_ms` | 30000 | longest pause after failed reports |
+//! | `control_plane.queue_records` | 2048 | records kept while the sidecar does not answer; the oldest go first |
+//! | `control_plane.queue_bytes` | 4194304 | the same, in bytes |
+//! | `control_plane.blocks_per_record` | 128 | blocks listed in one record; the newest are kept |
+
+use headroom_compress::{Policy, Profile, ToolRule};
+
+use crate::lenient::Reader;
+
+/// The limit that keeps a serialized `GrpcService` valid UTF-8 and its lengths in one byte each.
+pub const MAX_CLUSTER_NAME_BYTES: usize = 125;
+
+/// What happens to a matching request.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Mode {
+    /// It is compressed.
+    #[default]
+    Compress,
+    /// It is measured and forwarded as it was.
+    Audit,
+    /// It is passed.
+    Off,
+}
+
+/// How a body of another length is forwarded.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum BodyMode {
+    /// Headers leave at once, without `content-length`.
+    #[default]
+    Strip,
+    /// Headers wait for the body and leave with its exact length.
+    Hold,
+}
+
+/// What to do with the client's `accept-encoding`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum AcceptEncoding {
+    /// Replace it by `identity`.
+    #[default]
+    Identity,
+    /// Leave it; usage is not read from encoded answers.
+    Keep,
+}
+
+/// The plugin configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// What happens to a matching request.
+    pub mode: Mode,
+    /// How a body of another length is forwarded.
+    pub body_mode: BodyMode,
+    /// The engine's part.
+    pub engine: headroom_compress::Config,
+    /// Memory for remembered replacements. Bytes.
+    pub memo_bytes: usize,
+    /// Prefixes under which the providers' paths also match, each starting with `/`.
+    pub path_prefixes: Vec<String>,
+    /// What to do with the client's `accept-encoding`.
+    pub accept_encoding: AcceptEncoding,
+    /// Whether usage is read from answers.
+    pub read_usage: bool,
+    /// Whether the client is told what was saved.
+    pub response_headers: bool,
+    /// Written into every record.
+    pub tenant: String,
+    /// Written into every record.
+    pub project: String,
+    /// The sidecar; `None`: no reports.
+    pub control_plane: Option<ControlPlane>,
+}
+
+/// How to reach the sidecar, and how patient to be with it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ControlPlane {
+    /// The Envoy cluster.
+    pub cluster: String,
+    /// Deadline of one report. Milliseconds.
+    pub timeout_ms: u32,
+    /// Time between reports. Milliseconds.
+    pub report_interval_ms: u32,
+    /// Longest pause after failed reports. Milliseconds.
+    pub max_backoff_ms: u32,
+    /// Records kept while the sidecar does not answer.
+    pub queue_records: usize,
+    /// The same, in encoded bytes.
+    pub queue_bytes: usize,
+    /// Blocks listed in one record.
+    pub blocks_per_record: usize,
+}
+
+/// A configuration and what had to be forgiven to read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parsed {
+    /// The configuration.
+    pub config: Config,
+    /// For the log, one sentence each.
+    pub warnings: Vec<String>,
+    /// Values that were replaced by their default.
+    pub errors: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            body_mode: BodyMode::default(),
+            engine: headroom_compress::Config::default(),
+            memo_bytes: 32 << 20,
+            path_prefixes: Vec::new(),
+            accept_encoding: AcceptEncoding::default(),
+            read_usage: true,
+            response_headers: true,
+            tenant: String::new(),
+            project: String::new(),
+            control_plane: None,
+        }
+    }
+}
+
+impl Default for ControlPlane {
+    fn default() -> Self {
+        Self {
+            cluster: String::new(),
+            timeout_ms: 2_000,
+            report_interval_ms: 1_000,
+            max_backoff_ms: 30_000,
+            queue_records: 2_048,
+            queue_bytes: 4 << 20,
+            blocks_per_record: 128,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a plugin configuration. Empty bytes are the default configuration; `Err` with the reason
+    /// when the bytes are not a JSON object, which leaves nothing to be lenient about.
+    pub fn parse(json: &[u8]) -> Result<Parsed, String> {
+        let defaults = Self::default();
+        if json.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Parsed { config: defaults, warnings: Vec::new(), errors: 0 });
+        }
+        let value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let serde_json::Value::Object(object) = value else {
+            return Err("expected a JSON object".to_owned());
+        };
+
+        let mut reader = Reader::new(object);
+        let mut engine = defaults.engine;
+        engine.profile = reader.one_of("profile", PROFILES, engine.profile);
+        engine.tools = tool_rules(&mut reader);
+        engine.max_body_bytes = reader.bytes("max_body_bytes", 1..=MAX_BODY_BYTES, engine.max_body_bytes);
+        engine.max_block_bytes = reader.bytes("max_block_bytes", 1..=MAX_BODY_BYTES, engine.max_block_bytes);
+        engine.min_block_bytes = reader.bytes("min_block_bytes", 0..=MAX_BODY_BYTES, engine.min_block_bytes);
+        let config = Self {
+            mode: reader.one_of("mode", MODES, defaults.mode),
+            body_mode: reader.one_of("body_mode", BODY_MODES, defaults.body_mode),
+            engine,
+            memo_bytes: reader.bytes("memo_bytes", 0..=MAX_MEMO_BYTES, defaults.memo_bytes),
+            path_prefixes: path_prefixes(&mut reader),
+            accept_encoding: reader.one_of("accept_encoding", ACCEPT_ENCODINGS, defaults.accept_encoding),
+            read_usage: reader.flag("read_usage", defaults.read_usage),
+            response_headers: reader.flag("response_headers", defaults.response_headers),
+            tenant: reader.text("tenant"),
+            project: reader.text("project"),
+            control_plane: reader.section("control_plane").and_then(|mut section| {
+                let control_plane = control_plane(&mut section);
+                reader.close(section);
+                control_plane
+            }),
+        };
+        let (warnings, errors) = reader.finish();
+        Ok(Parsed { config, warnings, errors })
+    }
+
+    /// What is in force when the configuration cannot be read at all: every request passes.
+    pub fn passthrough() -> Self {
+        Self { mode: Mode::Off, ..Self::default() }
+    }
+}
+
+/// V8 gives a VM 1 GiB; a body exists in it at most about four times at once (the host's copy, the
+/// engine's working set, the result).
+const MAX_BODY_BYTES: usize = 128 << 20;
+/// Leaves room for bodies beside it in the VM's 1 GiB.
+const MAX_MEMO_BYTES: usize = 512 << 20;
+
+const MODES: &[(&str, Mode)] = &[("compress", Mode::Compress), ("audit", Mode::Audit), ("off", Mode::Off)];
+const BODY_MODES: &[(&str, BodyMode)] = &[("strip", BodyMode::Strip), ("hold", BodyMode::Hold)];
+const ACCEPT_ENCODINGS: &[(&str, AcceptEncoding)] =
+    &[("identity", AcceptEncoding::Identity), ("keep", AcceptEncoding::Keep)];
+const PROFILES: &[(&str, Profile)] = &[
+    ("lossless", Profile::Lossless),
+    ("conservative", Profile::Conservative),
+    ("balanced", Profile::Balanced),
+    ("aggressive", Profile::Aggressive),
+];
+const POLICIES: &[(&str, Policy)] =
+    &[("off", Policy::Off), ("lossless", Policy::Lossless), ("lossy", Policy::Lossy)];
+
+fn tool_rules(reader: &mut Reader) -> Vec<ToolRule> {
+    let mut rules = Vec::new();
+    for mut section in reader.sections("tools") {
+        let pattern = section.text("tool");
+        let policy = section.required_one_of("policy", POLICIES);
+        // A rule that cannot be read is left out: to guess a policy for it could do more to a tool's
+        // output than was asked for, or less.
+        match policy {
+            Some(policy) if !pattern.is_empty() => rules.push(ToolRule { pattern, policy }),
+            Some(_) => {
+                section.refuse("tool", "expected the name of a tool or a glob", "the rule is left out")
+            }
+            None => {}
+        }
+        reader.close(section);
+    }
+    rules
+}
+
+fn path_prefixes(reader: &mut Reader) -> Vec<String> {
+    let mut prefixes = Vec::new();
+    for prefix in reader.texts("path_prefixes") {
+        let trimmed = prefix.trim_end_matches('/');
+        if trimmed.starts_with('/') {
+            prefixes.push(trimmed.to_owned());
+        } else {
+            reader.refuse("path_prefixes", "expected a path that starts with /", "the prefix is left out");
+        }
+    }
+    prefixes
+}
+
+fn control_plane(section: &mut Reader) -> Option<ControlPlane> {
+    let defaults = ControlPlane::default();
+    let control_plane = ControlPlane {
+        cluster: section.text("cluster"),
+        timeout_ms: section.number("timeout_ms", 1..=60_000, defaults.timeout_ms),
+        report_interval_ms: section.number("report_interval_ms", 10..=3_600_000, defaults.report_interval_ms),
+        max_backoff_ms: section.number("max_backoff_ms", 10..=3_600_000, defaults.max_backoff_ms),
+        queue_records: section.bytes("queue_records", 1..=1 << 20, defaults.queue_records),
+        queue_bytes: section.bytes("queue_bytes", 1 << 10..=256 << 20, defaults.queue_bytes),
+        blocks_per_record: section.bytes("blocks_per_record", 0..=10_000, defaults.blocks_per_record),
+    };
+    if control_plane.cluster.is_empty() {
+        section.warn("cluster", "names no cluster: there will be no reports");
+        return None;
+    }
+    if control_plane.cluster.len() > MAX_CLUSTER_NAME_BYTES {
+        section.refuse("cluster", "expected at most 125 bytes", "there will be no reports");
+        return None;
+    }
+    Some(control_plane)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Parsed {
+        Config::parse(json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_empty_configuration_is_the_default_one() {
+        for json in ["", " \n", "{}"] {
+            let parsed = parse(json);
+            assert_eq!(parsed.config, Config::default());
+            assert_eq!((parsed.warnings.len(), parsed.errors), (0, 0));
+        }
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let parsed = parse(
+            r#"{"mode":"audit","body_mode":"hold","profile":"aggressive",
+                "tools":[{"tool":"Read*","policy":"lossless"},{"tool":"Bash","policy":"off"}],
+                "max_body_bytes":1000,"max_block_bytes":900,"min_block_bytes":10,"memo_bytes":5,
+                "path_prefixes":["/anthropic/","/openai"],"accept_encoding":"keep","read_usage":false,
+                "response_headers":false,"tenant":"t","project":"p",
+                "control_plane":{"cluster":"headroom-cp","timeout_ms":5,"report_interval_ms":20,
+                    "max_backoff_ms":30,"queue_records":3,"queue_bytes":2048,"blocks_per_record":4}}"#,
+        );
+        assert_eq!((&parsed.warnings, parsed.errors), (&Vec::new(), 0));
+        let config = parsed.config;
+        assert_eq!(config.mode, Mode::Audit);
+        assert_eq!(config.body_mode, BodyMode::Hold);
+        assert_eq!(config.engine.profile, Profile::Aggressive);
+        assert_eq!(
+            config.engine.tools,
+            [
+                ToolRule { pattern: "Read*".to_owned(), policy: Policy::Lossless },
+                ToolRule { pattern: "Bash".to_owned(), policy: Policy::Off }
+            ]
+        );
+        assert_eq!(config.engine.max_body_bytes, 1000);
+        assert_eq!(config.engine.max_block_bytes, 900);
+        assert_eq!(config.engine.min_block_bytes, 10);
+        assert_eq!(config.memo_bytes, 5);
+        assert_eq!(config.path_prefixes, ["/anthropic", "/openai"]);
+        assert_eq!(config.accept_encoding, AcceptEncoding::Keep);
+        assert!(!config.read_usage && !config.response_headers);
+        assert_eq!((config.tenant.as_str(), config.project.as_str()), ("t", "p"));
+        assert_eq!(
+            config.control_plane,
+            Some(ControlPlane {
+                cluster: "headroom-cp".to_owned(),
+                timeout_ms: 5,
+                report_interval_ms: 20,
+                max_backoff_ms: 30,
+                queue_records: 3,
+                queue_bytes: 2048,
+                blocks_per_record: 4,
+            })
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_a_warning_and_not_an_error() {
+        let parsed = parse(r#"{"max_body_byte":1,"control_plane":{"cluster":"c","port":8789}}"#);
+        assert_eq!(parsed.errors, 0);
+        let warnings = parsed.warnings.join("\n");
+        assert!(
+            warnings.contains("max_body_byte ") && warnings.contains("control_plane.port "),
+            "{warnings}"
+        );
+    }
+
+    #[test]
+    fn a_bad_value_falls_back_to_its_default_and_is_counted() {
+        let bad = [
+            r#"{"mode":"on"}"#,
+            r#"{"mode":1}"#,
+            r#"{"body_mode":[]}"#,
+            r#"{"profile":"max"}"#,
+            r#"{"max_body_bytes":-1}"#,
+            r#"{"max_body_bytes":0}"#,
+            r#"{"max_block_bytes":"8m"}"#,
+            r#"{"min_block_bytes":1e99}"#,
+            r#"{"memo_bytes":99999999999999}"#,
+            r#"{"path_prefixes":"/a"}"#,
+            r#"{"path_prefixes":["a"]}"#,
+            r#"{"accept_encoding":true}"#,
+            r#"{"read_usage":"yes"}"#,
+            r#"{"response_headers":0}"#,
+            r#"{"tenant":7}"#,
+            r#"{"tools":{}}"#,
+            r#"{"tools":[1]}"#,
+            r#"{"tools":[{"tool":"x","policy":"some"}]}"#,
+            r#"{"tools":[{"tool":"x"}]}"#,
+            r#"{"tools":[{"policy":"off"}]}"#,
+            r#"{"control_plane":"c"}"#,
+        ];
+        for json in bad {
+            let parsed = parse(json);
+            assert_eq!(parsed.config, Config::default(), "{json}");
+            assert_eq!(parsed.errors, 1, "{json}");
+            assert_eq!(parsed.warnings.len(), 1, "{json}");
+        }
+    }
+
+    #[test]
+    fn one_bad_value_does_not_spoil_the_others() {
+        let parsed = parse(
+            r#"{"mode":"audit","max_body_bytes":"x","tenant":"t","tools":[7,{"tool":"A","policy":"off"}]}"#,
+        );
+        assert_eq!(parsed.errors, 2);
+        assert_eq!(parsed.config.mode, Mode::Audit);
+        assert_eq!(parsed.config.tenant, "t");
+        assert_eq!(parsed.config.engine.tools.len(), 1);
+    }
+
+    #[test]
+    fn null_means_not_set() {
+        let parsed = parse(r#"{"mode":null,"control_plane":null,"tools":null}"#);
+        assert_eq!((parsed.config, parsed.errors), (Config::default(), 0));
+    }
+
+    #[test]
+    fn a_cluster_name_that_would_not_fit_the_serialized_target_is_refused() {
+        let name = "c".repeat(MAX_CLUSTER_NAME_BYTES);
+        let fits = parse(&format!(r#"{{"control_plane":{{"cluster":"{name}"}}}}"#));
+        assert_eq!(fits.config.control_plane.unwrap().cluster, name);
+        let long = parse(&format!(r#"{{"control_plane":{{"cluster":"{name}c"}}}}"#));
+        assert_eq!((long.config.control_plane, long.errors), (None, 1));
+    }
+
+    #[test]
+    fn bytes_that_are_no_object_are_refused_with_a_reason() {
+        for json in ["[]", "{", "7", "\u{0}"] {
+            assert!(!Config::parse(json.as_bytes()).unwrap_err().is_empty());
+        }
+    }
+
+    #[test]
+    fn warnings_are_bounded() {
+        let long = format!(r#"{{"mode":"{}"}}"#, "é".repeat(10_000));
+        assert!(parse(&long).warnings.iter().all(|warning| warning.len() < 1000));
+        let keys: Vec<String> = (0..1000).map(|i| format!(r#""k{i}":1"#)).collect();
+        assert_eq!(parse(&format!("{{{}}}", keys.join(","))).warnings.len(), 32);
+    }
+}

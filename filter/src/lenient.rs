@@ -1,0 +1,194 @@
+//! Reads a JSON object key by key and forgives what it cannot use.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+/// More would only repeat themselves in the log.
+const MAX_WARNINGS: usize = 32;
+
+/// An object whose keys are taken one after another; what is left at the end is unknown.
+pub(crate) struct Reader {
+    object: Map<String, Value>,
+    /// Put before the keys in warnings: `control_plane.`, or nothing.
+    prefix: String,
+    warnings: Vec<String>,
+    errors: u64,
+}
+
+impl Reader {
+    pub(crate) fn new(object: Map<String, Value>) -> Self {
+        Self { object, prefix: String::new(), warnings: Vec::new(), errors: 0 }
+    }
+
+    /// The warnings and the number of values that were replaced.
+    pub(crate) fn finish(mut self) -> (Vec<String>, u64) {
+        self.name_unknown_keys();
+        (self.warnings, self.errors)
+    }
+
+    /// Takes over what a section had to forgive.
+    pub(crate) fn close(&mut self, mut section: Reader) {
+        section.name_unknown_keys();
+        self.errors += section.errors;
+        for warning in section.warnings {
+            self.push(warning);
+        }
+    }
+
+    /// Notes something that the operator should know about a key.
+    pub(crate) fn warn(&mut self, key: &str, what: &str) {
+        self.push(format!("{}{key} {what}", self.prefix));
+    }
+
+    /// Counts a value that cannot be used.
+    pub(crate) fn refuse(&mut self, key: &str, expected: &str, now: &str) {
+        self.errors += 1;
+        self.push(format!("{}{key}: {expected}; {now}", self.prefix));
+    }
+
+    pub(crate) fn one_of<T: Copy>(&mut self, key: &str, names: &[(&str, T)], default: T) -> T {
+        self.choice(key, names, "the default is used").unwrap_or(default)
+    }
+
+    /// As [`Reader::one_of`], but an absent key is an error too.
+    pub(crate) fn required_one_of<T: Copy>(&mut self, key: &str, names: &[(&str, T)]) -> Option<T> {
+        if !self.object.contains_key(key) {
+            self.refuse(key, "expected a value, found none", "the rule is left out");
+            return None;
+        }
+        self.choice(key, names, "the rule is left out")
+    }
+
+    pub(crate) fn flag(&mut self, key: &str, default: bool) -> bool {
+        match self.take(key) {
+            None => default,
+            Some(Value::Bool(flag)) => flag,
+            Some(other) => {
+                self.refuse(key, &format!("expected true or false, found {other}"), "the default is used");
+                default
+            }
+        }
+    }
+
+    pub(crate) fn number(&mut self, key: &str, range: RangeInclusive<u32>, default: u32) -> u32 {
+        let Some(value) = self.take(key) else { return default };
+        match value.as_u64().and_then(|number| u32::try_from(number).ok()) {
+            Some(number) if range.contains(&number) => number,
+            _ => {
+                let expected = format!("expected {} to {}, found {value}", range.start(), range.end());
+                self.refuse(key, &expected, "the default is used");
+                default
+            }
+        }
+    }
+
+    /// A number that counts things in memory.
+    pub(crate) fn bytes(&mut self, key: &str, range: RangeInclusive<usize>, default: usize) -> usize {
+        let Some(value) = self.take(key) else { return default };
+        match value.as_u64().and_then(|number| usize::try_from(number).ok()) {
+            Some(number) if range.contains(&number) => number,
+            _ => {
+                let expected = format!("expected {} to {}, found {value}", range.start(), range.end());
+                self.refuse(key, &expected, "the default is used");
+                default
+            }
+        }
+    }
+
+    pub(crate) fn text(&mut self, key: &str) -> String {
+        match self.take(key) {
+            None => String::new(),
+            Some(Value::String(text)) => text,
+            Some(other) => {
+                self.refuse(key, &format!("expected a string, found {other}"), "it is left empty");
+                String::new()
+            }
+        }
+    }
+
+    pub(crate) fn texts(&mut self, key: &str) -> Vec<String> {
+        let mut texts = Vec::new();
+        for value in self.items(key) {
+            match value {
+                Value::String(text) => texts.push(text),
+                other => self.refuse(key, &format!("expected strings, found {other}"), "it is left out"),
+            }
+        }
+        texts
+    }
+
+    /// An object under a key; hand it back with [`Reader::close`].
+    pub(crate) fn section(&mut self, key: &str) -> Option<Reader> {
+        match self.take(key) {
+            None => None,
+            Some(Value::Object(object)) => Some(self.nested(key, object)),
+            Some(other) => {
+                self.refuse(key, &format!("expected an object, found {other}"), "it is ignored");
+                None
+            }
+        }
+    }
+
+    /// The objects of an array under a key; hand each back with [`Reader::close`].
+    pub(crate) fn sections(&mut self, key: &str) -> Vec<Reader> {
+        let mut sections = Vec::new();
+        for value in self.items(key) {
+            match value {
+                Value::Object(object) => sections.push(self.nested(key, object)),
+                other => self.refuse(key, &format!("expected objects, found {other}"), "it is left out"),
+            }
+        }
+        sections
+    }
+
+    fn nested(&self, key: &str, object: Map<String, Value>) -> Reader {
+        Reader { prefix: format!("{}{key}.", self.prefix), ..Reader::new(object) }
+    }
+
+    fn items(&mut self, key: &str) -> Vec<Value> {
+        match self.take(key) {
+            None => Vec::new(),
+            Some(Value::Array(items)) => items,
+            Some(other) => {
+                self.refuse(key, &format!("expected an array, found {other}"), "it is ignored");
+                Vec::new()
+            }
+        }
+    }
+
+    fn choice<T: Copy>(&mut self, key: &str, names: &[(&str, T)], otherwise: &str) -> Option<T> {
+        let value = self.take(key)?;
+        let found = value
+            .as_str()
+            .and_then(|text| names.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim())));
+        if let Some((_, choice)) = found {
+            return Some(*choice);
+        }
+        let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        self.refuse(key, &format!("expected one of {}, found {value}", known.join(", ")), otherwise);
+        None
+    }
+
+    /// `null` is how templates spell "not set".
+    fn take(&mut self, key: &str) -> Option<Value> {
+        self.object.remove(key).filter(|value| !value.is_null())
+    }
+
+    fn name_unknown_keys(&mut self) {
+        let keys: Vec<String> = std::mem::take(&mut self.object).into_iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.warn(&key, "is not a key that this version knows; it is ignored");
+        }
+    }
+
+    fn push(&mut self, mut warning: String) {
+        if self.warnings.len() < MAX_WARNINGS {
+            // A found value can be as long as the configuration itself.
+            if let Some((end, _)) = warning.char_indices().nth(300) {
+                warning.truncate(end);
+            }
+            self.warnings.push(warning);
+        }
+    }
+}
