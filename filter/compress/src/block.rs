@@ -25,6 +25,10 @@ pub(crate) struct Context<'a> {
     pub(crate) encoding: Encoding,
     /// Originals can be stored and the model can ask for them.
     pub(crate) reversible: bool,
+    /// The tools that the request offers change files by line number, so that the model has to name
+    /// lines exactly: what [`edits_by_line`](crate::kinds::numbered::edits_by_line) says of the system
+    /// prompt and the tool definitions.
+    pub(crate) edits_by_line: bool,
 }
 
 /// What a lossy compressor kept, and how it describes the rest.

@@ -48,8 +48,14 @@ mod tests {
     fn an_output_that_was_shown_before_becomes_a_reference() {
         let config = Config::default();
         let call = Call { name: "Read", arguments: "{}" };
-        let cx =
-            Context { call, query: "", config: &config, encoding: Encoding::default(), reversible: false };
+        let cx = Context {
+            call,
+            query: "",
+            config: &config,
+            encoding: Encoding::default(),
+            reversible: false,
+            edits_by_line: false,
+        };
         let mut earlier = Earlier::default();
         assert_eq!(earlier.replace_seen("text", &cx), None);
         earlier.add("text", call);
