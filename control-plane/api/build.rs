@@ -2,11 +2,11 @@
 
 use std::{env, path::Path};
 
-const PROTO: &str = "proto/headroom/v1/control_plane.proto";
+const PROTOS: [&str; 2] = ["proto/headroom/v1/control_plane.proto", "proto/headroom/v1/originals.proto"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let descriptors = protox::compile([PROTO], ["proto"])?;
+    let descriptors = protox::compile(PROTOS, ["proto"])?;
     let services = env::var_os("CARGO_FEATURE_GRPC").is_some();
     let out = env::var("OUT_DIR")?;
     tonic_prost_build::configure()

@@ -9,10 +9,16 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/headroom.v1.rs"));
 }
 
-/// The full method names, as an HTTP/2 `:path` without the leading slash splits them.
+/// Service and method names, as an HTTP/2 `:path` joins them.
 pub mod method {
-    /// The service that the sidecar offers to the filter.
-    pub const SERVICE: &str = "headroom.v1.ControlPlane";
+    /// The service that takes reports.
+    pub const CONTROL_PLANE: &str = "headroom.v1.ControlPlane";
     /// Hands over the records of finished requests.
     pub const REPORT: &str = "Report";
+    /// The service that keeps originals.
+    pub const ORIGINALS: &str = "headroom.v1.Originals";
+    /// Stores originals.
+    pub const ADMIT: &str = "Admit";
+    /// Gives an original back.
+    pub const RETRIEVE: &str = "Retrieve";
 }
