@@ -1,6 +1,179 @@
 //! Line numbers that a tool puts before the lines of a file.
+//!
+//! The prefixes are a third of the tokens of a file read. A model needs them to name lines, and it
+//! can count: the numbers of a few lines and the rule by which the others follow are enough. How that
+//! looks is said in `region`; every number and every byte of every prefix can be derived from it.
+//!
+//! What a region's lines say is not touched, and lines without number stand exactly as they do in the
+//! file, so that a model can copy them.
 
-use memchr::memmem;
+mod prefix;
+pub(crate) mod region;
+
+use memchr::{memchr, memmem};
+
+use crate::block::Context;
+use prefix::{Prefix, Separator, Style, blank_belongs};
+use region::{GAP, MARK, Region, Rule};
+
+/// Every how manyth line keeps its number. On the file reads of coding agents every tenth costs 1.8 %
+/// of the tokens over dropping all, every fifth 3.5 %.
+const EVERY: u32 = 10;
+/// The same where the model changes files by line number: it then never counts more than two lines up
+/// or down to name one.
+const EVERY_FOR_EDITS: u32 = 5;
+/// Lines that lose their number, from which on a region pays for its header, which has as many tokens
+/// as five prefixes.
+const MIN_BARE: usize = 7;
+
+/// The text with the numbers of its numbered lines thinned. The inverse is exact.
+pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
+    // A text that already has what looks like a header could not be told from our own afterwards.
+    if text.starts_with(MARK) || memmem::find(text.as_bytes(), b"\n[lines ").is_some() {
+        return None;
+    }
+    let every = if cx.edits_by_line { EVERY_FOR_EDITS } else { EVERY };
+    let mut out = String::new();
+    let mut copied = 0;
+    let mut stated = None;
+    let mut lines = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        let behind = gather(text, at, &mut lines);
+        if lines.is_empty() {
+            at = behind;
+            continue;
+        }
+        let region = Plan::of(text, &lines, every);
+        if region.bare >= MIN_BARE {
+            out.push_str(&text[copied..at]);
+            region.write(text, &lines, stated == Some(region.region.rule), &mut out);
+            stated = Some(region.region.rule);
+            copied = lines.last().map_or(at, |line| line.end);
+        }
+        at = behind;
+    }
+    if copied == 0 {
+        return None;
+    }
+    out.push_str(&text[copied..]);
+    Some(out)
+}
+
+/// A numbered line of a text.
+#[derive(Clone, Copy, Debug)]
+struct Numbered {
+    start: usize,
+    /// Without line end.
+    end: usize,
+    prefix: Prefix,
+    /// A line stands between it and the one before it that has no number: grep's `--`.
+    gap: bool,
+}
+
+/// Collects the numbered lines that stand together from the line at `at` on, and returns where to go
+/// on reading: behind them, or behind the line where there are none.
+fn gather(text: &str, at: usize, lines: &mut Vec<Numbered>) -> usize {
+    lines.clear();
+    let bytes = text.as_bytes();
+    let mut start = at;
+    let mut gap = false;
+    while start < text.len() {
+        let end = memchr(b'\n', &bytes[start..]).map_or(text.len(), |len| start + len);
+        let line = &bytes[start..end];
+        match Prefix::of(line) {
+            Some(prefix)
+                if lines.last().is_none_or(|last| follows(&lines[0].prefix, &last.prefix, &prefix)) =>
+            {
+                lines.push(Numbered { start, end, prefix, gap });
+                gap = false;
+            }
+            // A gap belongs to the region only if a numbered line comes behind it.
+            None if !gap && !lines.is_empty() && line == GAP.as_bytes() => gap = true,
+            _ => break,
+        }
+        start = end + 1;
+    }
+    match lines.last() {
+        Some(last) => last.end + 1,
+        None => memchr(b'\n', &bytes[at..]).map_or(text.len(), |len| at + len + 1),
+    }
+}
+
+fn follows(first: &Prefix, last: &Prefix, next: &Prefix) -> bool {
+    let same = |a: Separator, b: Separator| {
+        a == b || matches!((a, b), (Separator::Colon, Separator::Dash) | (Separator::Dash, Separator::Colon))
+    };
+    next.number > last.number
+        && same(first.style.separator, next.style.separator)
+        && next.continues(&first.style)
+}
+
+/// How a region is going to be written.
+struct Plan {
+    region: Region,
+    /// Lines that lose their number.
+    bare: usize,
+}
+
+impl Plan {
+    fn of(text: &str, lines: &[Numbered], every: u32) -> Self {
+        let is = |separator| move |line: &&Numbered| line.prefix.style.separator == separator;
+        let colons = lines.iter().filter(is(Separator::Colon)).count();
+        let matches = colons > 0 && lines.iter().any(|line| is(Separator::Dash)(&line));
+        let first = lines[0].prefix;
+        let mut style = first.style;
+        if matches {
+            style.separator = Separator::Dash;
+        }
+        let rests = lines.iter().map(|line| &text.as_bytes()[line.start + line.prefix.len..line.end]);
+        style.blank = !matches && blank_belongs(style.separator, rests);
+        let rule = Rule { every, matches, blank: style.blank.then_some(style.separator) };
+        let last = lines.last().map_or(first.number, |line| line.prefix.number);
+        let mut plan = Self { region: Region { rule, style, last }, bare: 0 };
+        plan.bare = (1..lines.len()).filter(|i| plan.content_alone(text, lines, *i).is_some()).count();
+        plan
+    }
+
+    /// What the line `i` says, where it can stand without its number.
+    fn content_alone<'a>(&self, text: &'a str, lines: &[Numbered], i: usize) -> Option<&'a str> {
+        let line = &lines[i];
+        let Style { separator, blank, .. } = self.region.style;
+        let number = line.prefix.number;
+        if i == 0 || number != lines[i - 1].prefix.number + 1 || line.prefix.style.separator != separator {
+            return None;
+        }
+        let mut content = &text[line.start + line.prefix.len..line.end];
+        if blank {
+            content = content.strip_prefix(' ')?;
+        }
+        (!self.region.anchors(number, content)).then_some(content)
+    }
+
+    fn write(&self, text: &str, lines: &[Numbered], stated: bool, out: &mut String) {
+        self.region.rule.push_header(out, lines[0].prefix.number, self.region.last, stated);
+        for (i, line) in lines.iter().enumerate() {
+            if i > 0 {
+                out.push('\n');
+            }
+            if line.gap {
+                out.push_str(GAP);
+                out.push('\n');
+            }
+            if let Some(content) = self.content_alone(text, lines, i) {
+                out.push_str(content);
+                continue;
+            }
+            if i == 0 {
+                out.push_str(&text[line.start..line.end]);
+            } else {
+                self.region.style.push_number(out, line.prefix.number);
+                out.push_str(line.prefix.style.separator.text());
+                out.push_str(&text[line.start + line.prefix.len..line.end]);
+            }
+        }
+    }
+}
 
 /// Bytes before the name of a line parameter in which the tool's purpose is looked for: a definition
 /// names its tool, and describes it, ahead of its parameters.
@@ -21,7 +194,216 @@ pub(crate) fn edits_by_line(head: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::region::{Reader, Role};
     use super::*;
+    use crate::config::Config;
+    use crate::tokens::Encoding;
+
+    fn thinned_by(text: &str, edits_by_line: bool) -> Option<String> {
+        let config = Config::default();
+        let cx = Context {
+            call: crate::block::Call::default(),
+            query: "",
+            config: &config,
+            encoding: Encoding::default(),
+            reversible: false,
+            edits_by_line,
+        };
+        lossless(text, &cx)
+    }
+
+    fn thinned(text: &str) -> Option<String> {
+        thinned_by(text, false)
+    }
+
+    /// The inverse.
+    fn numbered_again(shown: &str) -> String {
+        let mut out = Vec::new();
+        let mut reader = Reader::new(shown);
+        let mut first = false;
+        while let Some(line) = reader.next() {
+            let whole = &shown[line.start..line.end];
+            match line.role {
+                Role::Plain | Role::Gap => out.push(whole.to_owned()),
+                Role::Header => first = true,
+                Role::Reference { .. } => unreachable!("nothing was shown before"),
+                Role::Numbered { .. } if first => {
+                    out.push(whole.to_owned());
+                    first = false;
+                }
+                Role::Numbered { number, .. } => {
+                    let style = reader.region().unwrap().style;
+                    let mut text = String::new();
+                    style.push_original_number(&mut text, number);
+                    if line.start == line.content {
+                        style.push_separator(&mut text);
+                        text.push_str(whole);
+                    } else {
+                        text.push_str(
+                            whole.trim_start_matches('L').trim_start_matches(|c: char| c.is_ascii_digit()),
+                        );
+                    }
+                    out.push(text);
+                }
+            }
+        }
+        out.join("\n")
+    }
+
+    fn read(first: u32, prefix: impl Fn(u32) -> String, lines: &[&str]) -> String {
+        (first..).zip(lines).map(|(n, line)| prefix(n) + line).collect::<Vec<_>>().join("\n")
+    }
+
+    const LINES: [&str; 14] = [
+        "package cli",
+        "",
+        "import (",
+        "\t\"fmt\"",
+        ")",
+        "",
+        "// Run runs.",
+        "func Run() error {",
+        "\tif err := check(); err != nil {",
+        "\t\treturn fmt.Errorf(\"check: %w\", err)",
+        "\t}",
+        "",
+        "\treturn nil",
+        "}",
+    ];
+
+    #[test]
+    fn a_file_read_keeps_its_first_number_and_every_tenth() {
+        let text = read(1, |n| format!("{n:6}→"), &LINES);
+        assert_eq!(
+            thinned(&text).as_deref(),
+            Some(
+                "[lines 1-14, every 10th numbered]\n     1→package cli\n\nimport (\n\t\"fmt\"\n)\n\n// Run runs.\n\
+                 func Run() error {\n\tif err := check(); err != nil {\n10→\t\treturn fmt.Errorf(\"check: %w\", err)\n\
+                 \t}\n\n\treturn nil\n}"
+            )
+        );
+    }
+
+    #[test]
+    fn numbers_are_denser_where_the_model_edits_by_them() {
+        let text = read(1, |n| format!("{n}:"), &LINES);
+        let shown = thinned_by(&text, true).unwrap();
+        assert!(shown.contains("\n5:)\n") && shown.contains("\n10:\t\treturn"), "{shown}");
+        assert_eq!(numbered_again(&shown), text);
+    }
+
+    #[test]
+    fn every_way_to_write_numbers_has_its_exact_inverse() {
+        let ways: [fn(u32) -> String; 12] = [
+            |n| format!("{n:6}→"),
+            |n| format!("{n}→"),
+            |n| format!("{n:6}\t"),
+            |n| format!("{n}\t"),
+            |n| format!("{n}: "),
+            |n| format!("{n}:"),
+            |n| format!("{n}-"),
+            |n| format!("{n}|"),
+            |n| format!("{n:3} | "),
+            |n| format!("{n:05}| "),
+            |n| format!("L{n}: "),
+            |n| format!("L{n}:"),
+        ];
+        for first in [1, 7, 95, 99_995] {
+            for way in ways {
+                let text = format!("Here it is:\n{}\n\nThat was it.\n", read(first, way, &LINES));
+                let shown = thinned(&text).unwrap();
+                assert_eq!(numbered_again(&shown), text);
+            }
+        }
+    }
+
+    #[test]
+    fn matches_of_a_search_in_one_file_stay_matches_and_gaps_start_anew() {
+        let text = "40-a\n41-b\n42-c\n43:match\n44-d\n45-e\n46-f\n--\n\
+                    70-a\n71-b\n72-c\n73:match\n74-d\n75-e\n76-f";
+        let shown = thinned(text).unwrap();
+        assert_eq!(
+            shown,
+            "[lines 40-76, every 10th and matches numbered]\n40-a\nb\nc\n43:match\nd\ne\nf\n--\n\
+             70-a\nb\nc\n73:match\nd\ne\nf"
+        );
+        assert_eq!(numbered_again(&shown), text);
+    }
+
+    #[test]
+    fn a_line_that_could_be_taken_for_something_else_keeps_its_number() {
+        let mut lines = LINES.to_vec();
+        lines[3] = "12→not a number";
+        lines[4] = "[lines 1-3, every 10th numbered]";
+        lines[5] = "--";
+        lines[6] = "    12→indented";
+        let text = read(1, |n| format!("{n:6}→"), &lines);
+        let shown = thinned(&text).unwrap();
+        assert!(
+            shown.contains("\n4→12→not") && shown.contains("\n5→[lines") && shown.contains("\n6→--\n"),
+            "{shown}"
+        );
+        assert_eq!(numbered_again(&shown), text);
+    }
+
+    #[test]
+    fn what_looks_like_our_own_header_is_left_alone() {
+        let text = format!("[lines 1-3, every 10th numbered]\n{}", read(1, |n| format!("{n:6}→"), &LINES));
+        assert_eq!(thinned(&text), None);
+    }
+
+    #[test]
+    fn prose_and_short_runs_are_left_alone() {
+        assert_eq!(thinned("Some text.\n1: one\n2: two\n3: three\nThe end.\n"), None);
+        assert_eq!(thinned(""), None);
+        assert_eq!(thinned("12:30 lunch\n13:30 work\n"), None);
+    }
+
+    fn source() -> impl Strategy<Value = String> {
+        let line = prop_oneof![
+            "[ \t]{0,4}[a-z(){};=]{0,12}[ \r]{0,2}",
+            "[0-9]{1,2}[:→|-][a-z ]{0,3}",
+            Just("--".to_owned()),
+            Just(String::new()),
+        ];
+        let way = prop::sample::select(vec![":", "-", "→", "\t", "|", ": ", " | ", "| ", ":-"]);
+        let run = (0u32..120, way, 0usize..7, prop::collection::vec((line, 0u32..12), 0..40)).prop_map(
+            |(first, way, width, lines)| {
+                let mut number = first;
+                let mut out = Vec::new();
+                for (i, (line, jump)) in lines.iter().enumerate() {
+                    number += if *jump == 11 { 3 } else { 1 };
+                    let separator = if way == ":-" { [":", "-"][i % 3 % 2] } else { way };
+                    if *jump == 10 {
+                        out.push("--".to_owned());
+                    }
+                    out.push(format!("{number:width$}{separator}{line}"));
+                }
+                out.join("\n")
+            },
+        );
+        prop::collection::vec(run, 1..4).prop_map(|runs| runs.join("\nplain\n"))
+    }
+
+    proptest! {
+        #[test]
+        fn the_inverse_gives_the_bytes_back(text in source()) {
+            for edits_by_line in [false, true] {
+                if let Some(shown) = thinned_by(&text, edits_by_line) {
+                    prop_assert_eq!(numbered_again(&shown), text.clone());
+                }
+            }
+        }
+
+        #[test]
+        fn no_text_is_too_strange(text in "([0-9]{1,3}[:→|\\- \t]{1,2}|\\PC{0,3}|--|\\[lines |\n|\r|\0){0,60}") {
+            if let Some(shown) = thinned(&text) {
+                prop_assert_eq!(numbered_again(&shown), text);
+            }
+        }
+    }
 
     #[test]
     fn tools_that_edit_by_line_number_are_told_from_those_that_read_by_it() {

@@ -1,0 +1,171 @@
+//! The prefix that carries a line's number: `     1→`, `1\t`, `1:`, `1-`, `1|`, ` 12 | `, `L12:`,
+//! `00012| `.
+
+/// What stands between a number and the line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Separator {
+    Arrow,
+    Tab,
+    Colon,
+    Dash,
+    Bar,
+    SpacedBar,
+}
+
+/// Digits of a line number that are read. More are content: a number that fits no `u32` names no line.
+const MAX_DIGITS: usize = 9;
+/// Blanks before a number that are read. Tools pad to 7 at most; more is an indented number.
+const MAX_PADDING: usize = 12;
+
+impl Separator {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Arrow => "→",
+            Self::Tab => "\t",
+            Self::Colon => ":",
+            Self::Dash => "-",
+            Self::Bar => "|",
+            Self::SpacedBar => " |",
+        }
+    }
+
+    /// The separator that `rest` starts with.
+    fn at(rest: &[u8]) -> Option<Self> {
+        match rest {
+            [b'\t', ..] => Some(Self::Tab),
+            [b':', ..] => Some(Self::Colon),
+            [b'-', ..] => Some(Self::Dash),
+            [b'|', ..] => Some(Self::Bar),
+            [b' ', b'|', ..] => Some(Self::SpacedBar),
+            [0xe2, 0x86, 0x92, ..] => Some(Self::Arrow),
+            _ => None,
+        }
+    }
+
+    /// Whether tools that use it put a blank behind it, so that one may belong to the prefix.
+    fn may_have_blank(self) -> bool {
+        matches!(self, Self::Colon | Self::Bar | Self::SpacedBar)
+    }
+}
+
+/// How the numbers of one region are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Style {
+    /// Codex writes `L12: `.
+    pub(crate) letter: bool,
+    /// Padded with zeros, not blanks.
+    pub(super) zeros: bool,
+    /// Bytes that the number is padded to.
+    pub(super) width: usize,
+    pub(crate) separator: Separator,
+    /// A blank behind the separator belongs to the prefix.
+    pub(crate) blank: bool,
+}
+
+/// A line's number prefix as it stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Prefix {
+    pub(crate) number: u32,
+    /// With `blank` false: whether a blank belongs to it shows only in the company of other lines.
+    pub(crate) style: Style,
+    padded: bool,
+    /// Bytes of the prefix.
+    pub(crate) len: usize,
+}
+
+impl Prefix {
+    /// The number prefix that `line` starts with.
+    pub(crate) fn of(line: &[u8]) -> Option<Self> {
+        let letter = line.first() == Some(&b'L');
+        let from = usize::from(letter);
+        let blanks =
+            if letter { 0 } else { line.iter().take(MAX_PADDING).take_while(|b| **b == b' ').count() };
+        let at = from + blanks;
+        let digits = line.get(at..)?.iter().take(MAX_DIGITS + 1).take_while(|b| b.is_ascii_digit()).count();
+        if digits == 0 || digits > MAX_DIGITS {
+            return None;
+        }
+        let separator = Separator::at(&line[at + digits..])?;
+        let number = line[at..at + digits].iter().fold(0, |n: u32, b| n * 10 + u32::from(b - b'0'));
+        let zeros = line[at] == b'0' && digits > 1;
+        if zeros && blanks > 0 {
+            return None;
+        }
+        let style = Style { letter, zeros, width: blanks + digits, separator, blank: false };
+        Some(Self { number, style, padded: zeros || blanks > 0, len: at + digits + separator.text().len() })
+    }
+
+    /// Whether a tool that wrote `first` before an earlier line would write this prefix for this
+    /// number: same letter, same padding. Separators are left to the caller.
+    pub(crate) fn continues(&self, first: &Style) -> bool {
+        let style = &self.style;
+        let digits = digits(self.number);
+        style.letter == first.letter
+            && if digits >= first.width {
+                !self.padded
+            } else {
+                self.padded && style.width == first.width && style.zeros == first.zeros
+            }
+    }
+}
+
+impl Style {
+    /// Appends the number as the tool wrote it, without what separates it from the line.
+    #[cfg(test)]
+    pub(crate) fn push_original_number(&self, out: &mut String, number: u32) {
+        if self.letter {
+            out.push('L');
+        }
+        for _ in digits(number)..self.width {
+            out.push(if self.zeros { '0' } else { ' ' });
+        }
+        push_number(out, number);
+    }
+
+    /// Appends the number without padding.
+    pub(crate) fn push_number(&self, out: &mut String, number: u32) {
+        if self.letter {
+            out.push('L');
+        }
+        push_number(out, number);
+    }
+
+    /// Appends what separates a number from the line.
+    pub(crate) fn push_separator(&self, out: &mut String) {
+        out.push_str(self.separator.text());
+        if self.blank {
+            out.push(' ');
+        }
+    }
+}
+
+/// Whether the blank behind the separators belongs to the prefix, given the lines of a region behind
+/// their separators. Every line that is not empty has one; and there is a line without indentation
+/// behind it, or the smallest indentation is odd, which no file has throughout.
+pub(crate) fn blank_belongs<'a>(separator: Separator, lines: impl Iterator<Item = &'a [u8]>) -> bool {
+    if !separator.may_have_blank() {
+        return false;
+    }
+    let mut smallest = usize::MAX;
+    for line in lines.filter(|line| !line.is_empty()) {
+        let blanks = line.iter().take_while(|b| **b == b' ').count();
+        if blanks == 0 {
+            return false;
+        }
+        if blanks < line.len() {
+            smallest = smallest.min(blanks);
+        }
+    }
+    smallest % 2 == 1 && smallest != usize::MAX
+}
+
+pub(crate) fn digits(number: u32) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+/// Appends a number in decimal.
+pub(crate) fn push_number(out: &mut String, number: u32) {
+    use std::fmt::Write as _;
+    // Writing to a string cannot fail.
+    let _ = write!(out, "{number}");
+}
