@@ -29,9 +29,22 @@ impl Step {
 }
 
 /// The lossless rewrites for a kind, in the order in which they are applied.
-pub(crate) fn lossless_steps(_kind: Kind) -> &'static [Step] {
-    &[]
+pub(crate) fn lossless_steps(kind: Kind) -> &'static [Step] {
+    match kind {
+        Kind::Json | Kind::JsonLines | Kind::Search | Kind::Short => &[],
+        Kind::Source
+        | Kind::Text
+        | Kind::Mixed
+        | Kind::Log
+        | Kind::TestBuild
+        | Kind::Diff
+        | Kind::Table
+        | Kind::Listing
+        | Kind::Html => &[LINE_NUMBERS],
+    }
 }
+
+const LINE_NUMBERS: Step = Step { compressor: Compressor::LineNumbers, form: numbered::lossless };
 
 /// What to keep of a text of this kind; `None` where the kind is never lossy or nothing can go.
 pub(crate) fn lossy(_kind: Kind, _text: &str, _cx: &Context<'_>) -> Option<(Compressor, Lossy)> {
