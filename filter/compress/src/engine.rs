@@ -1,12 +1,21 @@
 //! One request: walk, compress each block, splice.
 
 use std::borrow::Cow;
+use std::hash::Hash;
+use std::sync::Arc;
 
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use crate::block::{Call, Context};
 use crate::config::Config;
-use crate::memo::Memo;
-use crate::outcome::{Outcome, Tokens, Unread};
-use crate::tokens::Encoding;
-use crate::wire::Api;
+use crate::earlier::Earlier;
+use crate::memo::{Entry, Memo};
+use crate::outcome::{Block, BlockOutcome, Kind, Original, Outcome, Skip, Tokens, Unread};
+use crate::pipeline::{self, Verdict};
+use crate::tokens::{Counting, Encoding};
+use crate::wire::splice::splice;
+use crate::wire::tape::Span;
+use crate::wire::{self, Api, Output, Role, Walk, string};
 
 /// What the caller knows about a request beside its body.
 #[derive(Clone, Copy, Debug)]
@@ -28,28 +37,316 @@ impl Request<'_> {
 }
 
 /// Compresses the tool outputs of a request body.
-pub fn compress<'b>(
-    body: &'b [u8],
-    _request: &Request<'_>,
-    _config: &Config,
-    _memo: &mut Memo,
-) -> Outcome<'b> {
+pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo: &mut Memo) -> Outcome<'b> {
+    if body.len() > config.max_body_bytes {
+        return unread(body, Unread::TooLarge);
+    }
+    let Ok(walk) = wire::walk(request.api, body) else {
+        return unread(body, Unread::NotUnderstood);
+    };
+    let model = walk.model.as_deref().or(request.model);
+    let counting = Counting::of(model.unwrap_or_default());
+    let read_tokens = count_readings(&walk, counting.encoding, memo);
+    let run = Run { walk: &walk, config, counting, reversible: request.reversible };
+    let keyed = run.entries(memo);
+
+    let mut edits = Vec::new();
+    let mut blocks = Vec::with_capacity(keyed.len());
+    let mut originals = Vec::new();
+    let (mut before, mut after) = (0u64, 0u64);
+    for (output, (entry, from_memo)) in walk.outputs.iter().zip(&keyed) {
+        before += u64::from(entry.tokens_before);
+        after += u64::from(entry.tokens_after);
+        if let Some(replacement) = &entry.replacement {
+            edits.push((output.span.range(), &**replacement));
+        }
+        if let Some((_, address)) = &entry.left_out {
+            originals.push(Original {
+                hash: Arc::clone(address),
+                span: output.span,
+                body: walk.body,
+                tool: Arc::clone(&entry.tool),
+                kind: entry.kind,
+                tokens_before: entry.tokens_before,
+                tokens_after: entry.tokens_after,
+            });
+        }
+        blocks.push(Block {
+            span: output.span.range(),
+            tool: Arc::clone(&entry.tool),
+            kind: entry.kind,
+            outcome: entry.outcome,
+            tokens_before: entry.tokens_before,
+            tokens_after: entry.tokens_after,
+            memo: *from_memo,
+            left_out: entry.left_out.as_ref().map(|(left_out, _)| Arc::clone(left_out)),
+        });
+    }
+    let body = if edits.is_empty() {
+        Cow::Borrowed(body)
+    } else {
+        match splice(walk.body, &edits) {
+            Some(spliced) => Cow::Owned(spliced.into_bytes()),
+            None => return unread(body, Unread::NotUnderstood),
+        }
+    };
+    Outcome {
+        body,
+        blocks,
+        tokens: Tokens {
+            encoding: counting.encoding,
+            estimate: counting.estimate_percent.is_some(),
+            before: counting.scaled(read_tokens + before),
+            after: counting.scaled(read_tokens + after),
+            tool_outputs_before: counting.scaled(before),
+            tool_outputs_after: counting.scaled(after),
+        },
+        model: model.map(str::to_owned),
+        stream: walk.stream,
+        has_tools: walk.has_tools,
+        conversation_id: conversation_id(&walk),
+        originals,
+        unread: None,
+    }
+}
+
+/// The body as it came.
+fn unread(body: &[u8], why: Unread) -> Outcome<'_> {
     Outcome {
         body: Cow::Borrowed(body),
         blocks: Vec::new(),
-        tokens: Tokens {
-            encoding: Encoding::default(),
-            estimate: false,
-            before: 0,
-            after: 0,
-            tool_outputs_before: 0,
-            tool_outputs_after: 0,
-        },
+        tokens: Tokens::default(),
         model: None,
         stream: false,
         has_tools: false,
         conversation_id: None,
         originals: Vec::new(),
-        unread: Some(Unread::NotUnderstood),
+        unread: Some(why),
+    }
+}
+
+/// Clients put a line of accounting that changes with every request before the system prompt (Claude
+/// Code): it says nothing about the conversation.
+const ACCOUNTING: &str = "\"x-anthropic-billing-header:";
+
+fn conversation_id(walk: &Walk<'_>) -> Option<String> {
+    let opening = walk.readings.get(..walk.opening).filter(|opening| !opening.is_empty())?;
+    let mut hash = Xxh3::new();
+    for reading in opening.iter().filter(|reading| matches!(reading.role, Role::System | Role::User)) {
+        let raw = reading.span.raw(walk.body);
+        if !raw.starts_with(ACCOUNTING) {
+            hash.update(raw.as_bytes());
+        }
+    }
+    Some(format!("{:016x}", hash.digest()))
+}
+
+/// The tokens of everything that the model reads beside tool outputs.
+fn count_readings(walk: &Walk<'_>, encoding: Encoding, memo: &mut Memo) -> u64 {
+    walk.readings.iter().map(|reading| u64::from(count_span(reading.span, walk.body, encoding, memo))).sum()
+}
+
+/// The tokens of what a model reads of a value.
+fn count_span(span: Span, body: &str, encoding: Encoding, memo: &mut Memo) -> u32 {
+    let raw = span.raw(body);
+    let key = fingerprint(raw).wrapping_add(encoding as u128);
+    memo.count(key, || {
+        let text = span.reading(body).unwrap_or(Cow::Borrowed(raw));
+        u32::try_from(encoding.count(&text)).unwrap_or(u32::MAX)
+    })
+}
+
+fn fingerprint(text: &str) -> u128 {
+    xxh3_128(text.as_bytes())
+}
+
+/// What stays the same over the blocks of one request.
+struct Run<'w, 'b> {
+    walk: &'w Walk<'b>,
+    config: &'w Config,
+    counting: Counting,
+    reversible: bool,
+}
+
+impl Run<'_, '_> {
+    /// What becomes of each block, and whether the memo knew.
+    fn entries(&self, memo: &mut Memo) -> Vec<(Arc<Entry>, bool)> {
+        let keys = self.keys();
+        let mut shown = Shown::default();
+        let mut entries: Vec<(Arc<Entry>, bool)> = Vec::with_capacity(keys.len());
+        for (output, key) in self.walk.outputs.iter().zip(&keys) {
+            if let Some(entry) = memo.block(*key) {
+                entries.push((entry, true));
+                continue;
+            }
+            self.catch_up(&mut shown, &keys, &entries, memo);
+            let entry = Arc::new(self.entry(output, &shown.earlier, memo));
+            memo.remember_block(*key, Arc::clone(&entry));
+            entries.push((entry, false));
+        }
+        if shown.blocks > 0 || entries.first().is_some_and(|(_, from_memo)| !from_memo) {
+            self.catch_up(&mut shown, &keys, &entries, memo);
+            if let Some(key) = keys.last() {
+                memo.remember_earlier(*key, shown.earlier, shown.bytes);
+            }
+        }
+        entries
+    }
+
+    /// One key per block. It covers everything that may steer the block's replacement: the
+    /// configuration, and of this block and every one before it the bytes, the call, and the last user
+    /// text before it.
+    fn keys(&self) -> Vec<u128> {
+        let mut hash = Xxh3::new();
+        self.config.hash(&mut hash);
+        self.reversible.hash(&mut hash);
+        self.counting.encoding.hash(&mut hash);
+        let mut chain = hash.digest128();
+        let of = |span: Option<Span>| span.map_or(0, |span| fingerprint(span.raw(self.walk.body)));
+        let mut last_query = (None, 0);
+        self.walk
+            .outputs
+            .iter()
+            .map(|output| {
+                if last_query.0 != output.query {
+                    last_query = (output.query, of(output.query));
+                }
+                let call = output.call;
+                let steering = [
+                    chain,
+                    of(Some(output.span)),
+                    of(call.and_then(|call| call.name)),
+                    of(call.and_then(|call| call.arguments)),
+                    last_query.1,
+                    u128::from(call.is_some_and(|call| call.by_program)),
+                ];
+                let mut bytes = [0; 96];
+                for (to, from) in bytes.chunks_exact_mut(16).zip(steering) {
+                    to.copy_from_slice(&from.to_le_bytes());
+                }
+                chain = xxh3_128(&bytes);
+                chain
+            })
+            .collect()
+    }
+
+    /// Brings `shown` up to the blocks that have an entry.
+    fn catch_up(&self, shown: &mut Shown, keys: &[u128], entries: &[(Arc<Entry>, bool)], memo: &mut Memo) {
+        if shown.blocks == 0 {
+            // The last request of this conversation left what it had shown under its last block.
+            let known = keys.iter().take(entries.len()).enumerate().rev();
+            if let Some((at, earlier)) =
+                known.filter_map(|(at, key)| Some((at, memo.take_earlier(*key)?))).next()
+            {
+                let bytes = self.walk.outputs.iter().take(at + 1).map(|output| output.span.range().len());
+                *shown = Shown { earlier, blocks: at + 1, bytes: bytes.sum() };
+            }
+        }
+        for (output, (entry, _)) in self.walk.outputs.iter().zip(entries).skip(shown.blocks) {
+            shown.blocks += 1;
+            let text = match &entry.replacement {
+                Some(replacement) => string::text(replacement),
+                None => output.span.text(self.walk.body),
+            };
+            let Some(text) = text else { continue };
+            let [name, arguments] = self.call_texts(output);
+            shown.bytes += text.len() + name.len() + arguments.len();
+            shown.earlier.add(&text, Call { name: &name, arguments: &arguments });
+        }
+    }
+
+    /// Name and arguments of the call that made an output; empty where they are not known.
+    fn call_texts(&self, output: &Output) -> [Cow<'_, str>; 2] {
+        let body = self.walk.body;
+        let name = output.call.and_then(|call| call.name?.text(body));
+        let arguments = output.call.and_then(|call| call.arguments).map(|span| match span.text(body) {
+            Some(text) => text,
+            None => Cow::Borrowed(span.raw(body)),
+        });
+        [name.unwrap_or_default(), arguments.unwrap_or_default()]
+    }
+
+    /// Computes what becomes of a block.
+    fn entry(&self, output: &Output, earlier: &Earlier, memo: &mut Memo) -> Entry {
+        let body = self.walk.body;
+        let [name, arguments] = self.call_texts(output);
+        let skipped = |kind, skip, memo: &mut Memo| {
+            let tokens = count_span(output.span, body, self.counting.encoding, memo);
+            Entry {
+                tool: Arc::from(&*name),
+                kind,
+                outcome: BlockOutcome::Skipped(skip),
+                tokens_before: tokens,
+                tokens_after: tokens,
+                replacement: None,
+                left_out: None,
+            }
+        };
+        if output.call.is_some_and(|call| call.by_program) {
+            return skipped(Kind::Text, Skip::Program, memo);
+        }
+        if !output.span.is_string() {
+            return skipped(Kind::Json, Skip::NotText, memo);
+        }
+        let Some(text) = output.span.text(body) else {
+            return skipped(Kind::Text, Skip::NotText, memo);
+        };
+        let query = output.query.and_then(|span| span.text(body)).unwrap_or_default();
+        let cx = Context {
+            call: Call { name: &name, arguments: &arguments },
+            query: &query,
+            config: self.config,
+            encoding: self.counting.encoding,
+            reversible: self.reversible,
+        };
+        let verdict = checked(pipeline::compress_block(&text, &cx, earlier), self.reversible);
+        let (replacement, left_out) = match verdict.replacement {
+            None => (None, None),
+            Some(replacement) => {
+                let mut escaped = String::new();
+                string::encode_into(&replacement.text, &mut escaped);
+                (Some(escaped.into_boxed_str()), replacement.left_out)
+            }
+        };
+        Entry {
+            tool: Arc::from(&*name),
+            kind: verdict.kind,
+            outcome: verdict.outcome,
+            tokens_before: verdict.tokens_before,
+            tokens_after: verdict.tokens_after,
+            replacement,
+            left_out: left_out.map(|(left_out, address)| (Arc::from(left_out), Arc::from(address))),
+        }
+    }
+}
+
+/// What the request has shown so far.
+#[derive(Default)]
+struct Shown {
+    earlier: Earlier,
+    /// How many blocks are in it.
+    blocks: usize,
+    bytes: usize,
+}
+
+/// The last gate, whatever the compressors do: a replacement has fewer tokens (I4), leaves nothing
+/// out that could not be had back (I5), and is not blank, which providers refuse.
+fn checked(verdict: Verdict, reversible: bool) -> Verdict {
+    let fits = match &verdict.replacement {
+        None => true,
+        Some(replacement) => {
+            verdict.tokens_after < verdict.tokens_before
+                && (reversible || replacement.left_out.is_none())
+                && !replacement.text.trim().is_empty()
+        }
+    };
+    if fits {
+        return verdict;
+    }
+    Verdict {
+        outcome: BlockOutcome::Skipped(Skip::NoGain),
+        replacement: None,
+        tokens_after: verdict.tokens_before,
+        ..verdict
     }
 }

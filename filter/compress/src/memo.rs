@@ -1,19 +1,174 @@
 //! A content-addressed memo: a block seen before costs one hash.
+//!
+//! Whatever is in the memo could be computed again from the request alone, and would come out the
+//! same: its state decides how long an answer takes, never which answer it is (I3).
+
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::earlier::Earlier;
+use crate::outcome::{BlockOutcome, Kind};
 
 /// Remembers replacements over requests, up to a number of bytes.
 #[derive(Debug)]
 pub struct Memo {
     capacity: usize,
+    blocks: Generations<Arc<Entry>>,
+    counts: Generations<u32>,
+    earlier: Generations<Earlier>,
 }
+
+/// What became of a block.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) tool: Arc<str>,
+    pub(crate) kind: Kind,
+    pub(crate) outcome: BlockOutcome,
+    pub(crate) tokens_before: u32,
+    pub(crate) tokens_after: u32,
+    /// The replacement as a JSON string, ready to be spliced.
+    pub(crate) replacement: Option<Box<str>>,
+    /// What a lossy replacement says it left out, and the original's address.
+    pub(crate) left_out: Option<(Arc<str>, Arc<str>)>,
+}
+
+/// Bytes that an entry costs beside its texts: the key, the entry and the slots of the map at its
+/// usual load.
+const ENTRY_BYTES: usize = 160;
+
+/// The same for a count.
+const COUNT_BYTES: usize = 40;
+
+/// What an [`Earlier`] costs for each byte that it shows: the text itself, and an index of its lines.
+const EARLIER_FACTOR: usize = 2;
 
 impl Memo {
     /// A memo that holds about `capacity` bytes.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity }
+        // Texts are what is long: replacements get half, what conversations have shown three eighths,
+        // and the rest is room for the counts of some thousand texts per MiB.
+        Self {
+            capacity,
+            blocks: Generations::new(capacity / 2),
+            counts: Generations::new(capacity / 8),
+            earlier: Generations::new(capacity / 8 * 3),
+        }
     }
 
     /// The number of bytes that it may hold.
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    pub(crate) fn block(&mut self, key: u128) -> Option<Arc<Entry>> {
+        self.blocks.get(key).cloned()
+    }
+
+    pub(crate) fn remember_block(&mut self, key: u128, entry: Arc<Entry>) {
+        let texts = entry.replacement.as_ref().map_or(0, |text| text.len())
+            + entry.left_out.as_ref().map_or(0, |(left_out, address)| left_out.len() + address.len());
+        self.blocks.insert(key, entry, ENTRY_BYTES + texts);
+    }
+
+    /// The count under this key, or what `count` gives, which is then remembered.
+    pub(crate) fn count(&mut self, key: u128, count: impl FnOnce() -> u32) -> u32 {
+        if let Some(count) = self.counts.get(key) {
+            return *count;
+        }
+        let count = count();
+        self.counts.insert(key, count, COUNT_BYTES);
+        count
+    }
+
+    /// Takes out what a conversation had shown up to the block with this key.
+    pub(crate) fn take_earlier(&mut self, key: u128) -> Option<Earlier> {
+        self.earlier.remove(key)
+    }
+
+    pub(crate) fn remember_earlier(&mut self, key: u128, earlier: Earlier, shown_bytes: usize) {
+        self.earlier.insert(key, earlier, ENTRY_BYTES + shown_bytes.saturating_mul(EARLIER_FACTOR));
+    }
+}
+
+/// A map that forgets: when the young generation is full it becomes the old one, and the old one goes.
+/// What is used in time moves from old to young. Each operation is constant, amortized.
+#[derive(Debug)]
+struct Generations<V> {
+    /// Of one generation.
+    capacity: usize,
+    young_bytes: usize,
+    young: HashMap<u128, (V, usize), FixedState>,
+    old: HashMap<u128, (V, usize), FixedState>,
+}
+
+impl<V> Generations<V> {
+    fn new(capacity: usize) -> Self {
+        Self { capacity: capacity / 2, young_bytes: 0, young: HashMap::default(), old: HashMap::default() }
+    }
+
+    fn get(&mut self, key: u128) -> Option<&V> {
+        if !self.young.contains_key(&key) {
+            let (value, bytes) = self.old.remove(&key)?;
+            self.insert(key, value, bytes);
+        }
+        self.young.get(&key).map(|(value, _)| value)
+    }
+
+    fn remove(&mut self, key: u128) -> Option<V> {
+        if let Some((value, bytes)) = self.young.remove(&key) {
+            self.young_bytes = self.young_bytes.saturating_sub(bytes);
+            return Some(value);
+        }
+        self.old.remove(&key).map(|(value, _)| value)
+    }
+
+    fn insert(&mut self, key: u128, value: V, bytes: usize) {
+        if bytes > self.capacity {
+            return;
+        }
+        if self.young_bytes.saturating_add(bytes) > self.capacity {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+        if let Some((_, replaced)) = self.young.insert(key, (value, bytes)) {
+            self.young_bytes = self.young_bytes.saturating_sub(replaced);
+        }
+        self.young_bytes += bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_in_time_survives_and_what_is_not_goes() {
+        let mut map = Generations::new(200);
+        map.insert(0, "kept", 10);
+        for key in 1..100 {
+            map.insert(key, "passing", 10);
+            assert_eq!(map.get(0), Some(&"kept"));
+        }
+        assert_eq!(map.get(1), None);
+        assert_eq!(map.get(99), Some(&"passing"));
+    }
+
+    #[test]
+    fn the_bytes_held_stay_under_the_capacity() {
+        let mut map = Generations::new(1000);
+        for key in 0..10_000u128 {
+            map.insert(key % 700, (), 1 + (key % 97) as usize);
+            let held: usize = map.young.values().chain(map.old.values()).map(|(_, bytes)| bytes).sum();
+            assert!(held <= 1000, "{held}");
+        }
+    }
+
+    #[test]
+    fn what_is_larger_than_a_generation_is_not_kept() {
+        let mut map = Generations::new(100);
+        map.insert(1, (), 51);
+        assert_eq!(map.get(1), None);
     }
 }

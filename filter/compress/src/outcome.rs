@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::tokens::Encoding;
+use crate::wire::tape::Span;
 
 /// The answer of [`compress`](crate::compress).
 #[derive(Debug)]
@@ -24,13 +25,13 @@ pub struct Outcome<'b> {
     /// and everything before it say. `None` without a user message.
     pub conversation_id: Option<String>,
     /// What lossy replacements left out and must be stored before the body leaves (I5).
-    pub originals: Vec<Original>,
+    pub originals: Vec<Original<'b>>,
     /// Why the body was not read; `None` when it was.
     pub unread: Option<Unread>,
 }
 
 /// Token counts of a request, over the text that the model reads.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Tokens {
     /// The vocabulary that the counts are in.
     pub encoding: Encoding,
@@ -58,7 +59,7 @@ pub struct Block {
     pub kind: Kind,
     /// Which compressor took it, or why none did.
     pub outcome: BlockOutcome,
-    /// Tokens of the decoded text.
+    /// Tokens of the decoded text in the request's encoding, not scaled.
     pub tokens_before: u32,
     /// Tokens of the decoded replacement, or of the text where there is none.
     pub tokens_after: u32,
@@ -159,8 +160,10 @@ pub enum Skip {
     PolicyOff,
     /// Output of Headroom's own retrieval.
     Retrieved,
-    /// Not text that can be decoded, for example a lone surrogate.
+    /// Not text that can be replaced: structured data, or a string with a lone surrogate.
     NotText,
+    /// Read by a program that runs at the provider, not by the model.
+    Program,
     /// No form of it has fewer tokens.
     NoGain,
 }
@@ -176,19 +179,27 @@ pub enum Unread {
 
 /// A text that a lossy replacement points to.
 #[derive(Clone, Debug)]
-pub struct Original {
+pub struct Original<'b> {
     /// Content address, as the marker names it.
-    pub hash: String,
-    /// The decoded text of the block.
-    pub text: Arc<str>,
+    pub hash: Arc<str>,
+    pub(crate) span: Span,
+    pub(crate) body: &'b str,
     /// The tool's name.
     pub tool: Arc<str>,
     /// What it contains.
     pub kind: Kind,
-    /// Tokens of `text`.
+    /// Tokens of the text.
     pub tokens_before: u32,
     /// Tokens of the replacement.
     pub tokens_after: u32,
+}
+
+impl<'b> Original<'b> {
+    /// The decoded text of the block. It is decoded on demand, because most originals are stored
+    /// already when they come by again.
+    pub fn text(&self) -> Cow<'b, str> {
+        self.span.text(self.body).unwrap_or_default()
+    }
 }
 
 impl Compressor {
@@ -223,6 +234,7 @@ impl Skip {
             Self::PolicyOff => "policy_off",
             Self::Retrieved => "retrieved",
             Self::NotText => "not_text",
+            Self::Program => "program",
             Self::NoGain => "no_gain",
         }
     }

@@ -1,4 +1,25 @@
-//! The wire formats of the providers: where the tool outputs stand in a body.
+//! The wire formats of the providers: where the tool outputs stand in a body, and what else the model
+//! reads.
+//!
+//! One strict pass makes a [`tape`] of the body; the reader of each format then names the values that
+//! count and skips the rest. A body that a reader does not understand is not touched at all (I1), and
+//! neither is any value that is not named here as the text of a tool output (I6): outputs of the
+//! provider's own tools, images, documents, thinking, reasoning and encrypted items have no reader.
+
+pub(crate) mod anthropic;
+pub(crate) mod gemini;
+pub(crate) mod openai_chat;
+pub(crate) mod openai_responses;
+pub(crate) mod splice;
+pub(crate) mod string;
+pub(crate) mod tape;
+
+use std::borrow::Cow;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use tape::{Span, Tape, Value};
 
 /// A provider's request format.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -32,4 +53,188 @@ impl Api {
             Self::GeminiGenerateContent => "gemini",
         }
     }
+}
+
+/// The body is not what the wire format promises.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct NotUnderstood;
+
+/// What a walk over a body found.
+#[derive(Debug)]
+pub(crate) struct Walk<'b> {
+    pub(crate) body: &'b str,
+    pub(crate) model: Option<Cow<'b, str>>,
+    pub(crate) stream: bool,
+    pub(crate) has_tools: bool,
+    /// What the model reads beside tool outputs, in reading order.
+    pub(crate) readings: Vec<Reading>,
+    /// The tool outputs, in the body's order.
+    pub(crate) outputs: Vec<Output>,
+    /// The number of readings up to the end of the first user message that has a text; 0 without one.
+    pub(crate) opening: usize,
+    calls: HashMap<Cow<'b, str>, Call, FixedState>,
+    query: Option<Span>,
+}
+
+/// Something that the model reads and that stays as it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Reading {
+    pub(crate) span: Span,
+    pub(crate) role: Role,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Role {
+    Tools,
+    System,
+    User,
+    Assistant,
+}
+
+/// The call of a tool.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Call {
+    pub(crate) name: Option<Span>,
+    pub(crate) arguments: Option<Span>,
+    /// Made by a program that the provider runs, which also reads the result.
+    pub(crate) by_program: bool,
+}
+
+/// One text of one tool output.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Output {
+    /// The string that holds the text; another value where the output is structured data, which is
+    /// read by the model but has no text to replace.
+    pub(crate) span: Span,
+    pub(crate) call: Option<Call>,
+    /// The last user text before it.
+    pub(crate) query: Option<Span>,
+}
+
+/// How agents mark text that they put into a user message themselves: it is no question, so it does
+/// not steer (Claude Code).
+const REMINDER: &str = "<system-reminder>";
+
+/// Reads a body.
+pub(crate) fn walk(api: Api, body: &[u8]) -> Result<Walk<'_>, NotUnderstood> {
+    let tape = Tape::of(body)?;
+    let mut walk = Walk {
+        body: tape.body(),
+        model: None,
+        stream: false,
+        has_tools: false,
+        readings: Vec::new(),
+        outputs: Vec::new(),
+        opening: 0,
+        calls: HashMap::default(),
+        query: None,
+    };
+    match api {
+        Api::AnthropicMessages => anthropic::read(tape.root(), &mut walk)?,
+        Api::OpenAiChat => openai_chat::read(tape.root(), &mut walk)?,
+        Api::OpenAiResponses => openai_responses::read(tape.root(), &mut walk)?,
+        Api::GeminiGenerateContent => gemini::read(tape.root(), &mut walk)?,
+    }
+    Ok(walk)
+}
+
+impl<'b> Walk<'b> {
+    /// The members that requests of all formats have in common.
+    fn envelope(
+        &mut self,
+        model: Option<Value<'_, 'b>>,
+        stream: Option<Value<'_, 'b>>,
+        tools: Option<Value<'_, 'b>>,
+    ) {
+        self.model = model.and_then(Value::text);
+        self.stream = stream.is_some_and(Value::is_true);
+        if let Some(tools) = tools
+            && tools.elements().next().is_some()
+        {
+            self.has_tools = true;
+            self.reading(Role::Tools, tools);
+        }
+    }
+
+    fn reading(&mut self, role: Role, value: Value<'_, 'b>) {
+        self.readings.push(Reading { span: value.span(), role });
+        if role == Role::User && !value.raw().get(1..).is_some_and(|text| text.starts_with(REMINDER)) {
+            self.query = Some(value.span());
+        }
+    }
+
+    /// The end of a message that a user wrote.
+    fn end_of_user_message(&mut self) {
+        if self.opening == 0 && self.readings.last().is_some_and(|last| last.role == Role::User) {
+            self.opening = self.readings.len();
+        }
+    }
+
+    /// A call that the model made. It counts as something that it reads.
+    fn call(&mut self, id: Option<Value<'_, 'b>>, call: Call) {
+        for span in [call.name, call.arguments].into_iter().flatten() {
+            self.readings.push(Reading { span, role: Role::Assistant });
+        }
+        if let Some(id) = id.and_then(Value::text) {
+            // Some providers reuse ids: the latest call before an output is the one it answers.
+            self.calls.insert(id, call);
+        }
+    }
+
+    /// The call that an output names.
+    fn call_of(&self, id: Option<Value<'_, 'b>>) -> Option<Call> {
+        self.calls.get(&id?.text()?).copied()
+    }
+
+    fn output(&mut self, call: Option<Call>, value: Value<'_, 'b>) {
+        self.outputs.push(Output { span: value.span(), call, query: self.query });
+    }
+}
+
+impl Call {
+    /// A call made by the model, or, where `caller` says so, by a program that the provider runs.
+    fn new(
+        name: Option<Value<'_, '_>>,
+        arguments: Option<Value<'_, '_>>,
+        caller: Option<Value<'_, '_>>,
+    ) -> Result<Self, NotUnderstood> {
+        let by_program = match caller {
+            Some(caller) if caller.is_object() => {
+                let [kind] = caller.pick(["type"])?;
+                !kind.is_some_and(|kind| kind.is("direct"))
+            }
+            _ => false,
+        };
+        Ok(Self { name: name.map(Value::span), arguments: arguments.map(Value::span), by_program })
+    }
+}
+
+/// Calls `each` with every text of a message's content: a string, or a list of parts of which those
+/// of one of these types count. Nothing else is a content.
+fn each_text<'t, 'b>(
+    content: Option<Value<'t, 'b>>,
+    types: &[&str],
+    mut each: impl FnMut(Value<'t, 'b>),
+) -> Result<(), NotUnderstood> {
+    let Some(content) = content else { return Ok(()) };
+    if content.is_string() {
+        each(content);
+    } else if content.is_array() {
+        for part in content.elements() {
+            if !part.is_object() {
+                continue;
+            }
+            let [kind, text] = part.pick(["type", "text"])?;
+            if let (Some(kind), Some(text)) = (kind, text)
+                && text.is_string()
+                && types.iter().any(|expected| kind.is(expected))
+            {
+                each(text);
+            }
+        }
+    } else if !content.is_null() {
+        return Err(NotUnderstood);
+    }
+    Ok(())
 }

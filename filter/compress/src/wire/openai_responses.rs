@@ -1,0 +1,66 @@
+//! OpenAI Responses.
+//!
+//! Tool outputs are the `output` of `function_call_output`, `custom_tool_call_output` and
+//! `local_shell_call_output` items, each of which the client produced. `shell_call_output` and
+//! `apply_patch_call_output` are structured records for the provider's own harness, and everything
+//! with a call and its result in one item (`mcp_call`, `web_search_call`, …) ran at the provider.
+
+use super::tape::Value;
+use super::{Call, NotUnderstood, Role, Walk, each_text};
+
+/// The types of text parts, in messages and in outputs.
+const TEXTS: [&str; 3] = ["input_text", "output_text", "text"];
+
+pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
+    let [model, stream, tools, instructions, input] =
+        root.pick(["model", "stream", "tools", "instructions", "input"])?;
+    walk.envelope(model, stream, tools);
+    each_text(instructions, &TEXTS, |text| walk.reading(Role::System, text))?;
+    let input = input.ok_or(NotUnderstood)?;
+    if input.is_string() {
+        walk.reading(Role::User, input);
+        walk.end_of_user_message();
+    } else if !input.is_array() {
+        return Err(NotUnderstood);
+    }
+    for item in input.elements() {
+        read_item(item, walk)?;
+    }
+    Ok(())
+}
+
+fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
+    let [kind, role, content, call_id, name, arguments, input, action, caller, output] = item.pick([
+        "type",
+        "role",
+        "content",
+        "call_id",
+        "name",
+        "arguments",
+        "input",
+        "action",
+        "caller",
+        "output",
+    ])?;
+    let is = |expected| kind.is_some_and(|kind: Value<'_, '_>| kind.is(expected));
+    if is("message") || (kind.is_none() && role.is_some()) {
+        let role = match role {
+            Some(role) if role.is("user") => Role::User,
+            Some(role) if role.is("assistant") => Role::Assistant,
+            _ => Role::System,
+        };
+        each_text(content, &TEXTS, |text| walk.reading(role, text))?;
+        walk.end_of_user_message();
+    } else if is("function_call") {
+        walk.call(call_id, Call::new(name, arguments, caller)?);
+    } else if is("custom_tool_call") {
+        walk.call(call_id, Call::new(name, input, caller)?);
+    } else if is("local_shell_call") {
+        // The item's type is the only name that this tool has.
+        walk.call(call_id, Call::new(kind, action, caller)?);
+    } else if is("function_call_output") || is("custom_tool_call_output") || is("local_shell_call_output") {
+        let call = walk.call_of(call_id);
+        each_text(output, &TEXTS, |text| walk.output(call, text))?;
+    }
+    Ok(())
+}
