@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use crate::block::{Call, Context};
 use crate::config::Config;
 use crate::earlier::Earlier;
+use crate::kinds::numbered;
 use crate::memo::{Entry, Memo};
 use crate::outcome::{Block, BlockOutcome, Kind, Original, Outcome, Skip, Tokens, Unread};
 use crate::pipeline::{self, Verdict};
@@ -47,7 +48,13 @@ pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo
     let model = walk.model.as_deref().or(request.model);
     let counting = Counting::of(model.unwrap_or_default());
     let read_tokens = count_readings(&walk, counting.encoding, memo);
-    let run = Run { walk: &walk, config, counting, reversible: request.reversible };
+    let run = Run {
+        walk: &walk,
+        config,
+        counting,
+        reversible: request.reversible,
+        edits_by_line: edits_by_line(&walk, memo),
+    };
     let keyed = run.entries(memo);
 
     let mut edits = Vec::new();
@@ -156,6 +163,18 @@ fn count_span(span: Span, body: &str, encoding: Encoding, memo: &mut Memo) -> u3
     })
 }
 
+/// Keeps what is remembered of one text apart from its count in each encoding.
+const EDITS_BY_LINE: u128 = 0x65_6469_7473;
+
+/// Whether the tools that stand at the head of the request change files by line number.
+fn edits_by_line(walk: &Walk<'_>, memo: &mut Memo) -> bool {
+    let head = walk.readings.iter().take_while(|reading| matches!(reading.role, Role::Tools | Role::System));
+    head.map(|reading| reading.span.raw(walk.body)).any(|raw| {
+        let key = fingerprint(raw).wrapping_add(EDITS_BY_LINE);
+        memo.count(key, || u32::from(numbered::edits_by_line(raw.as_bytes()))) != 0
+    })
+}
+
 fn fingerprint(text: &str) -> u128 {
     xxh3_128(text.as_bytes())
 }
@@ -166,6 +185,7 @@ struct Run<'w, 'b> {
     config: &'w Config,
     counting: Counting,
     reversible: bool,
+    edits_by_line: bool,
 }
 
 impl Run<'_, '_> {
@@ -200,6 +220,7 @@ impl Run<'_, '_> {
         let mut hash = Xxh3::new();
         self.config.hash(&mut hash);
         self.reversible.hash(&mut hash);
+        self.edits_by_line.hash(&mut hash);
         self.counting.encoding.hash(&mut hash);
         let mut chain = hash.digest128();
         let of = |span: Option<Span>| span.map_or(0, |span| fingerprint(span.raw(self.walk.body)));
@@ -298,6 +319,7 @@ impl Run<'_, '_> {
             config: self.config,
             encoding: self.counting.encoding,
             reversible: self.reversible,
+            edits_by_line: self.edits_by_line,
         };
         let verdict = checked(pipeline::compress_block(&text, &cx, earlier), self.reversible);
         let (replacement, left_out) = match verdict.replacement {
