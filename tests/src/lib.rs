@@ -1,1 +1,18 @@
-//! placeholder
+//! The end-to-end harness: a real Envoy with the real filter, the real sidecar and a scripted provider.
+//!
+//! [`Stack::start`] brings the four up on free loopback ports and takes them down again; a
+//! [`client::Connection`] has every frame of a request in its hands; the [`Provider`] remembers, byte
+//! for byte, what reached it.
+
+pub mod built;
+pub mod client;
+pub mod conversation;
+pub mod deadline;
+pub mod envoy;
+pub mod leash;
+pub mod provider;
+pub mod sidecar;
+pub mod stack;
+
+pub use provider::{Provider, Script};
+pub use stack::Stack;

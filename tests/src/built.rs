@@ -1,0 +1,81 @@
+//! The programs under test, built from this workspace on demand.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::sync::OnceCell;
+
+/// The sidecar.
+pub async fn headroomd() -> Result<PathBuf> {
+    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+    BUILT.get_or_try_init(|| on_thread(|| program("headroomd"))).await.cloned()
+}
+
+/// The command line.
+pub async fn headroomctl() -> Result<PathBuf> {
+    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+    BUILT.get_or_try_init(|| on_thread(|| program("headroomctl"))).await.cloned()
+}
+
+/// The filter, as Envoy loads it.
+pub async fn filter_module() -> Result<PathBuf> {
+    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+    let build = || {
+        cargo(&["build", "-p", "headroom-filter", "--target", "wasm32-wasip1", "--profile", "wasm"])?;
+        existing(target_folder()?.join("wasm32-wasip1/wasm/headroom_filter.wasm"))
+    };
+    BUILT.get_or_try_init(|| on_thread(build)).await.cloned()
+}
+
+/// The folder that cargo builds into.
+pub fn target_folder() -> Result<PathBuf> {
+    // The running program is target/PROFILE/NAME or target/PROFILE/deps/NAME-HASH.
+    let program = env::current_exe()?;
+    let mut folder = program.parent().context("the program lies in no folder")?;
+    if folder.ends_with("deps") {
+        folder = folder.parent().context("deps lies in no folder")?;
+    }
+    Ok(folder.parent().context("the profile lies in no folder")?.to_owned())
+}
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
+}
+
+fn program(name: &str) -> Result<PathBuf> {
+    let (profile, folder): (&[&str], _) =
+        if cfg!(debug_assertions) { (&[], "debug") } else { (&["--release"], "release") };
+    cargo(&[&["build", "-p", name, "--bin", name], profile].concat())?;
+    existing(target_folder()?.join(folder).join(name))
+}
+
+fn cargo(arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).arg("--target-dir").arg(target_folder()?).current_dir(workspace());
+    // Set by cargo for the program that it runs; a build inside would take them for its own and start over.
+    for (name, _) in env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            command.env_remove(name);
+        }
+    }
+    let output = command.output().context("cargo does not start")?;
+    if !output.status.success() {
+        bail!("cargo {} failed:\n{}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+fn existing(file: PathBuf) -> Result<PathBuf> {
+    fs::metadata(&file).with_context(|| format!("cargo was expected to build {}", file.display()))?;
+    Ok(file)
+}
+
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await?
+}

@@ -1,0 +1,257 @@
+//! A client that decides on every frame of its requests and sees every piece of the answers.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, bail};
+use bytes::{Bytes, BytesMut};
+use http_body_util::channel::{Channel, Sender};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::body::{Frame, Incoming};
+use hyper::client::conn::{http1, http2};
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+use crate::deadline::within;
+
+/// The protocol of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Protocol {
+    /// HTTP/1.1
+    Http1,
+    /// HTTP/2 by prior knowledge
+    Http2,
+}
+
+/// One connection, used for one request after the other.
+#[derive(Debug)]
+pub struct Connection {
+    authority: SocketAddr,
+    sender: Requests,
+}
+
+#[derive(Debug)]
+enum Requests {
+    Http1(http1::SendRequest<Body>),
+    Http2(http2::SendRequest<Body>),
+}
+
+type Body = BoxBody<Bytes, Infallible>;
+
+/// A request to send.
+#[derive(Clone, Debug)]
+pub struct Call {
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// An answer whose body is still coming.
+#[derive(Debug)]
+pub struct Streamed {
+    response: Response<Incoming>,
+}
+
+impl Call {
+    /// `POST path` with a JSON body.
+    pub fn post(path: &str, body: impl Into<Bytes>) -> Self {
+        let mut call = Self::get(path);
+        call.method = Method::POST;
+        call.body = body.into();
+        call.header("content-type", "application/json")
+    }
+
+    /// `GET path`
+    pub fn get(path: &str) -> Self {
+        Self { method: Method::GET, path: path.into(), headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("tests use valid header names");
+        let value = HeaderValue::from_bytes(value.as_bytes()).expect("tests use valid header values");
+        self.headers.append(name, value);
+        self
+    }
+
+    fn request(self, authority: SocketAddr, body: Body) -> Result<Request<Body>> {
+        let uri: Uri = format!("http://{authority}{}", self.path).parse()?;
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = self.headers;
+        Ok(request)
+    }
+}
+
+impl Connection {
+    /// Connects to Envoy, or whoever listens there.
+    pub async fn open(authority: SocketAddr, protocol: Protocol) -> Result<Self> {
+        let stream = within("a connection", TcpStream::connect(authority)).await??;
+        stream.set_nodelay(true)?;
+        let io = TokioIo::new(stream);
+        let sender = match protocol {
+            Protocol::Http1 => {
+                let (sender, connection) = http1::handshake(io).await?;
+                // Its error, if any, also reaches the request that is under way.
+                tokio::spawn(connection);
+                Requests::Http1(sender)
+            }
+            Protocol::Http2 => {
+                let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+                tokio::spawn(connection);
+                Requests::Http2(sender)
+            }
+        };
+        Ok(Self { authority, sender })
+    }
+
+    /// Sends a request with its length known and reads the answer to its end.
+    pub async fn send(&mut self, mut call: Call) -> Result<Answer> {
+        let bytes = std::mem::take(&mut call.body);
+        let body = if bytes.is_empty() { Empty::new().boxed() } else { Full::new(bytes).boxed() };
+        self.begin(call, body).await?.finish().await
+    }
+
+    /// Sends a request with its length known and returns when the answer's headers are there.
+    pub async fn stream(&mut self, mut call: Call) -> Result<Streamed> {
+        let body = Full::new(std::mem::take(&mut call.body)).boxed();
+        self.begin(call, body).await
+    }
+
+    /// Sends a request of unknown length in the given frames, with trailers if there are any.
+    pub async fn send_frames(
+        &mut self,
+        call: Call,
+        frames: Vec<Bytes>,
+        trailers: Option<HeaderMap>,
+    ) -> Result<Answer> {
+        let (mut sender, channel) = Channel::<Bytes, Infallible>::new(1);
+        let feed = async move {
+            for frame in frames {
+                sender.send_data(frame).await?;
+            }
+            if let Some(trailers) = trailers {
+                sender.send(Frame::trailers(trailers)).await?;
+            }
+            Ok::<_, http_body_util::channel::SendError>(())
+        };
+        // The answer may come before the body is through: a 413, for example. Then feeding fails, and
+        // the answer is what counts.
+        let feeding = tokio::spawn(feed);
+        let answer = self.begin(call, channel.boxed()).await?.finish().await;
+        feeding.abort();
+        answer
+    }
+
+    /// Sends headers and the beginning of a body, and leaves the rest to the caller. The answer, if the
+    /// body is ever ended, is not read.
+    pub async fn send_start(mut self, call: Call, first: Bytes) -> Result<Unfinished> {
+        let (mut sender, channel) = Channel::<Bytes, Infallible>::new(1);
+        let request = tokio::spawn(async move { self.begin(call, channel.boxed()).await.map(drop) });
+        sender.send_data(first).await.context("the connection is closed")?;
+        Ok(Unfinished { request, _body: sender })
+    }
+
+    async fn begin(&mut self, call: Call, body: Body) -> Result<Streamed> {
+        let authority = self.authority;
+        let mut request = call.request(authority, body)?;
+        let response = match &mut self.sender {
+            Requests::Http1(sender) => {
+                let host = HeaderValue::from_str(&authority.to_string())?;
+                request.headers_mut().entry(HOST).or_insert(host);
+                let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+                *request.uri_mut() = path.parse()?;
+                within("the connection", sender.ready()).await??;
+                within("an answer", sender.send_request(request)).await?
+            }
+            Requests::Http2(sender) => {
+                within("the connection", sender.ready()).await??;
+                within("an answer", sender.send_request(request)).await?
+            }
+        };
+        Ok(Streamed { response: response? })
+    }
+}
+
+impl Streamed {
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// The next piece of the body as it came off the wire; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let Some(frame) = within("the next piece", self.response.body_mut().frame()).await? else {
+                return Ok(None);
+            };
+            if let Ok(data) = frame?.into_data() {
+                return Ok(Some(data));
+            }
+        }
+    }
+
+    /// Reads until `bytes` more bytes have come.
+    pub async fn read(&mut self, bytes: usize) -> Result<Bytes> {
+        let mut read = BytesMut::new();
+        while read.len() < bytes {
+            match self.next().await? {
+                Some(piece) => read.extend_from_slice(&piece),
+                None => bail!("the answer ended after {} of {bytes} bytes", read.len()),
+            }
+        }
+        Ok(read.freeze())
+    }
+
+    /// Reads the rest.
+    pub async fn finish(mut self) -> Result<Answer> {
+        let mut body = BytesMut::new();
+        while let Some(piece) = self.next().await? {
+            body.extend_from_slice(&piece);
+        }
+        let (parts, _) = self.response.into_parts();
+        Ok(Answer { status: parts.status, headers: parts.headers, body: body.freeze() })
+    }
+}
+
+impl Answer {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// A request whose body has not come to its end.
+#[derive(Debug)]
+pub struct Unfinished {
+    request: tokio::task::JoinHandle<Result<()>>,
+    _body: Sender<Bytes, Infallible>,
+}
+
+impl Unfinished {
+    /// Closes the connection in the middle of the body.
+    pub fn disconnect(self) {
+        self.request.abort();
+    }
+}

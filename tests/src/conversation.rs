@@ -1,0 +1,356 @@
+//! Recorded conversations, and the requests that they were.
+//!
+//! A file holds one conversation per line. A conversation with n assistant turns was n requests: request
+//! k is everything before assistant turn k, so each request begins with the one before it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use headroom_compress::Api;
+use serde::Deserialize;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+/// One recorded agent run.
+#[derive(Debug, Deserialize)]
+pub struct Conversation {
+    /// Unique over all files.
+    pub id: String,
+    system: Option<String>,
+    #[serde(default)]
+    tools: Vec<Tool>,
+    messages: Vec<Message>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Tool {
+    name: String,
+    #[serde(default)]
+    description: String,
+    parameters: Box<RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "role", rename_all = "lowercase")]
+enum Message {
+    User {
+        content: Content,
+    },
+    Assistant {
+        text: String,
+        #[serde(default)]
+        calls: Vec<Call>,
+    },
+    Tool {
+        id: String,
+        content: Content,
+        #[serde(default)]
+        is_error: bool,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Content {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Debug, Deserialize)]
+struct Call {
+    id: String,
+    name: String,
+    args: Box<RawValue>,
+}
+
+/// A file of conversations.
+#[derive(Debug)]
+pub struct Set {
+    /// The file's name without its ending.
+    pub name: String,
+    /// In the file's order.
+    pub conversations: Vec<Conversation>,
+}
+
+/// The conversations that come with the repository.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/conversations")
+}
+
+/// Reads the `*.jsonl` files of a folder, in the order of their names.
+pub fn read_sets(folder: &Path) -> Result<Vec<Set>> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .with_context(|| format!("no conversations in {}", folder.display()))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "jsonl"));
+    files.sort();
+    files.iter().map(|file| read_set(file)).collect()
+}
+
+fn read_set(file: &Path) -> Result<Set> {
+    let text = fs::read_to_string(file)?;
+    let conversations = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("{} is not a file of conversations", file.display()))?;
+    let name = file.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(Set { name, conversations })
+}
+
+/// The path that a client posts a body of this API to.
+pub fn path(api: Api) -> &'static str {
+    match api {
+        Api::AnthropicMessages => "/v1/messages",
+        Api::OpenAiChat => "/v1/chat/completions",
+        Api::OpenAiResponses => "/v1/responses",
+        Api::GeminiGenerateContent => "/v1beta/models/gemini-2.5-pro:streamGenerateContent",
+    }
+}
+
+impl Conversation {
+    /// Its requests in their order, as bodies of the given API. Of the four, Anthropic Messages and
+    /// OpenAI Chat are known here.
+    pub fn requests(&self, api: Api) -> Vec<Vec<u8>> {
+        let turns = self.messages.iter().enumerate();
+        turns
+            .filter(|(index, message)| *index > 0 && matches!(message, Message::Assistant { .. }))
+            .map(|(index, _)| self.body(api, &self.messages[..index]))
+            .collect()
+    }
+
+    fn body(&self, api: Api, messages: &[Message]) -> Vec<u8> {
+        let body = match api {
+            Api::AnthropicMessages => self.anthropic(messages),
+            _ => self.chat(messages),
+        };
+        serde_json::to_vec(&body).expect("a body is plain data")
+    }
+
+    fn anthropic(&self, messages: &[Message]) -> Object {
+        let mut turns: Vec<(&str, Vec<Object>)> = Vec::new();
+        for message in messages {
+            let (role, blocks) = anthropic_blocks(message);
+            match turns.last_mut() {
+                _ if blocks.is_empty() => {}
+                Some((last, existing)) if *last == role && role == "user" => existing.extend(blocks),
+                _ => turns.push((role, blocks)),
+            }
+        }
+        // The moving breakpoint that agents put on the newest block.
+        if let Some(block) = turns.last_mut().and_then(|(_, blocks)| blocks.last_mut()) {
+            block.set("cache_control", json!({"type": "ephemeral"}));
+        }
+        let mut body = Object::default().with("model", "claude-sonnet-4-5").with("max_tokens", 8192);
+        if let Some(system) = &self.system {
+            let block = text_block(system).with("cache_control", json!({"type": "ephemeral"}));
+            body.set("system", vec![block]);
+        }
+        if !self.tools.is_empty() {
+            let tools: Vec<Object> = self.tools.iter().map(|tool| tool.named("input_schema")).collect();
+            body.set("tools", tools);
+        }
+        let turns: Vec<Object> = turns
+            .into_iter()
+            .map(|(role, blocks)| Object::default().with("role", role).with("content", blocks))
+            .collect();
+        body.with("messages", turns).with("stream", true)
+    }
+
+    fn chat(&self, messages: &[Message]) -> Object {
+        let system = self
+            .system
+            .iter()
+            .map(|text| Object::default().with("role", "system").with("content", text.as_str()));
+        let messages: Vec<Object> = system.chain(messages.iter().map(chat_message)).collect();
+        let mut body = Object::default().with("model", "gpt-4.1").with("messages", messages);
+        if !self.tools.is_empty() {
+            let function = |tool: &Tool| {
+                Object::default().with("type", "function").with("function", tool.named("parameters"))
+            };
+            body.set("tools", self.tools.iter().map(function).collect::<Vec<_>>());
+        }
+        body.with("stream", true)
+    }
+}
+
+impl Tool {
+    fn named(&self, schema: &'static str) -> Object {
+        Object::default()
+            .with("name", self.name.as_str())
+            .with("description", self.description.as_str())
+            .with(schema, &*self.parameters)
+    }
+}
+
+impl Content {
+    fn texts(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
+
+    fn blocks(&self) -> Vec<Object> {
+        self.texts().iter().map(|text| text_block(text)).collect()
+    }
+
+    /// As a bare string where it was recorded as one.
+    fn recorded(&self) -> Item {
+        match self {
+            Self::One(text) => text.as_str().into(),
+            Self::Many(_) => self.blocks().into(),
+        }
+    }
+}
+
+fn text_block(text: &str) -> Object {
+    Object::default().with("type", "text").with("text", text)
+}
+
+fn anthropic_blocks(message: &Message) -> (&'static str, Vec<Object>) {
+    match message {
+        Message::User { content } => ("user", content.blocks()),
+        Message::Tool { id, content, is_error } => {
+            let mut block = Object::default()
+                .with("type", "tool_result")
+                .with("tool_use_id", id.as_str())
+                .with("content", content.recorded());
+            if *is_error {
+                block.set("is_error", true);
+            }
+            ("user", vec![block])
+        }
+        Message::Assistant { text, calls } => {
+            let text = (!text.trim().is_empty()).then(|| text_block(text));
+            let calls = calls.iter().map(|call| {
+                Object::default()
+                    .with("type", "tool_use")
+                    .with("id", call.id.as_str())
+                    .with("name", call.name.as_str())
+                    .with("input", &*call.args)
+            });
+            ("assistant", text.into_iter().chain(calls).collect())
+        }
+    }
+}
+
+fn chat_message(message: &Message) -> Object {
+    match message {
+        Message::User { content } => {
+            let content: Item = match content.texts() {
+                [text] => text.as_str().into(),
+                _ => content.blocks().into(),
+            };
+            Object::default().with("role", "user").with("content", content)
+        }
+        Message::Tool { id, content, .. } => Object::default()
+            .with("role", "tool")
+            .with("tool_call_id", id.as_str())
+            .with("content", content.recorded()),
+        Message::Assistant { text, calls } => {
+            let content: Item = if text.is_empty() { Value::Null.into() } else { text.as_str().into() };
+            let mut message = Object::default().with("role", "assistant").with("content", content);
+            if !calls.is_empty() {
+                let calls: Vec<Object> = calls.iter().map(chat_call).collect();
+                message.set("tool_calls", calls);
+            }
+            message
+        }
+    }
+}
+
+fn chat_call(call: &Call) -> Object {
+    let function = Object::default().with("name", call.name.as_str()).with("arguments", call.args.get());
+    Object::default().with("id", call.id.as_str()).with("type", "function").with("function", function)
+}
+
+/// A JSON object that keeps its order, as the clients' own do.
+#[derive(Debug, Default)]
+struct Object(Vec<(&'static str, Item)>);
+
+#[derive(Debug)]
+enum Item {
+    Value(Value),
+    Raw(Box<RawValue>),
+    Object(Object),
+    List(Vec<Object>),
+}
+
+impl Object {
+    fn set(&mut self, key: &'static str, item: impl Into<Item>) {
+        self.0.push((key, item.into()));
+    }
+
+    fn with(mut self, key: &'static str, item: impl Into<Item>) -> Self {
+        self.set(key, item);
+        self
+    }
+}
+
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, item) in &self.0 {
+            map.serialize_entry(key, item)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Item {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Value(value) => value.serialize(serializer),
+            Self::Raw(raw) => raw.serialize(serializer),
+            Self::Object(object) => object.serialize(serializer),
+            Self::List(list) => list.serialize(serializer),
+        }
+    }
+}
+
+impl From<Value> for Item {
+    fn from(value: Value) -> Self {
+        Self::Value(value)
+    }
+}
+
+impl From<&str> for Item {
+    fn from(text: &str) -> Self {
+        Self::Value(text.into())
+    }
+}
+
+impl From<bool> for Item {
+    fn from(value: bool) -> Self {
+        Self::Value(value.into())
+    }
+}
+
+impl From<i32> for Item {
+    fn from(value: i32) -> Self {
+        Self::Value(value.into())
+    }
+}
+
+impl From<&RawValue> for Item {
+    fn from(raw: &RawValue) -> Self {
+        Self::Raw(raw.to_owned())
+    }
+}
+
+impl From<Object> for Item {
+    fn from(object: Object) -> Self {
+        Self::Object(object)
+    }
+}
+
+impl From<Vec<Object>> for Item {
+    fn from(list: Vec<Object>) -> Self {
+        Self::List(list)
+    }
+}

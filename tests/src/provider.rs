@@ -1,0 +1,255 @@
+//! A provider that answers as it is told and remembers what it got.
+
+mod answer;
+mod script;
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use anyhow::Result;
+use bytes::Bytes;
+use http_body_util::channel::Channel;
+use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+use answer::{Answer, Api};
+pub use script::{NAME_HEADER, SCRIPT_HEADER, Script, ToolCall};
+
+/// A running provider, speaking HTTP/1.1 and HTTP/2 without TLS.
+///
+/// `GET /__requests/{name}` gives the recorded requests of a name as JSON, for clients that are not in
+/// this process.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// GET, POST, …
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// HTTP/1.1 or HTTP/2.
+    pub version: Version,
+    /// In the order of arrival, names in lower case.
+    pub headers: HeaderMap,
+    /// The body; what came of it when `complete` is false.
+    pub body: Bytes,
+    /// False when the sender went away in the middle of the body.
+    pub complete: bool,
+    /// The trailers.
+    pub trailers: Option<HeaderMap>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    recorded: Mutex<HashMap<String, Vec<Recorded>>>,
+    gates: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+type Body = BoxBody<Bytes, Infallible>;
+
+/// Servers live on a runtime of their own: each test has another, and ends it before the next begins.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime starts"));
+
+/// Runs `work` where the servers live.
+pub(crate) async fn on_server_runtime<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    RUNTIME.spawn(work).await?
+}
+
+impl Provider {
+    /// Starts on a loopback port; 0 picks a free one.
+    pub async fn start(port: u16) -> Result<Self> {
+        on_server_runtime(async move {
+            let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+            let provider = Self { address: listener.local_addr()?, state: Arc::default() };
+            let state = Arc::clone(&provider.state);
+            tokio::spawn(async move {
+                // Accepting fails when file descriptors run out; the clients then see a closed port.
+                while let Ok((stream, _)) = listener.accept().await {
+                    tokio::spawn(serve(stream, Arc::clone(&state)));
+                }
+            });
+            Ok(provider)
+        })
+        .await
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What arrived under a name, in order.
+    pub fn requests(&self, name: &str) -> Vec<Recorded> {
+        self.state.recorded.lock().expect("no panic while locked").get(name).cloned().unwrap_or_default()
+    }
+
+    /// Lets a gated stream of this name send its next `events` events.
+    pub fn release(&self, name: &str, events: usize) {
+        self.state.gate(name).add_permits(events);
+    }
+}
+
+impl State {
+    fn gate(&self, name: &str) -> Arc<Semaphore> {
+        let mut gates = self.gates.lock().expect("no panic while locked");
+        Arc::clone(gates.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(0))))
+    }
+
+    /// Remembers a request and says how many of its name came before.
+    fn record(&self, name: &str, request: Recorded) -> usize {
+        let mut recorded = self.recorded.lock().expect("no panic while locked");
+        let requests = recorded.entry(name.to_owned()).or_default();
+        requests.push(request);
+        requests.len() - 1
+    }
+
+    fn listing(&self, name: &str) -> Value {
+        let recorded = self.recorded.lock().expect("no panic while locked");
+        let requests = recorded.get(name).map(Vec::as_slice).unwrap_or_default();
+        requests
+            .iter()
+            .map(|r| {
+                let headers: Vec<_> = r
+                    .headers
+                    .iter()
+                    .map(|(k, v)| json!([k.as_str(), String::from_utf8_lossy(v.as_bytes())]))
+                    .collect();
+                json!({"method": r.method, "path": r.path, "headers": headers, "complete": r.complete,
+                    "body": String::from_utf8_lossy(&r.body)})
+            })
+            .collect()
+    }
+}
+
+async fn serve(stream: TcpStream, state: Arc<State>) {
+    // Without it the small frames of a stream wait for each other's acknowledgements.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let state = Arc::clone(&state);
+        async move { Ok::<_, Infallible>(respond(request, &state).await) }
+    });
+    // A connection that breaks is the business of the test that broke it.
+    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn respond(request: Request<Incoming>, state: &State) -> Response<Body> {
+    let (parts, mut incoming) = request.into_parts();
+    if let Some(name) = parts.uri.path().strip_prefix("/__requests/") {
+        return json_answer(StatusCode::OK, &state.listing(name));
+    }
+    let (body, trailers, complete) = read(&mut incoming).await;
+    let header = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
+    let script = match header(SCRIPT_HEADER).map(serde_json::from_slice::<Script>).transpose() {
+        Ok(script) => script.unwrap_or_default(),
+        Err(error) => {
+            return json_answer(StatusCode::NOT_IMPLEMENTED, &json!({"bad script": error.to_string()}));
+        }
+    };
+    let name = String::from_utf8_lossy(header(NAME_HEADER).unwrap_or_default()).into_owned();
+    let earlier = if name.is_empty() {
+        0
+    } else {
+        let recorded = Recorded {
+            method: parts.method.to_string(),
+            path: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+            version: parts.version,
+            headers: parts.headers.clone(),
+            body: body.clone(),
+            complete,
+            trailers,
+        };
+        state.record(&name, recorded)
+    };
+
+    let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let Some(api) = Api::of(parts.uri.path()) else {
+        return json_answer(StatusCode::OK, &json!({"path": parts.uri.path(), "received_bytes": body.len()}));
+    };
+    let answer = Answer {
+        api,
+        model: asked["model"].as_str().unwrap_or("unnamed"),
+        script: &script,
+        body_bytes: body.len(),
+        stream_usage: asked["stream_options"]["include_usage"] == true,
+    };
+    let status = if earlier < script.fail_first { Some(503) } else { script.status };
+    if let Some(status) = status {
+        let code = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_IMPLEMENTED);
+        return json_answer(code, &answer.error(status));
+    }
+    let streamed = asked["stream"] == true || parts.uri.path().ends_with(":streamGenerateContent");
+    if !streamed {
+        return json_answer(StatusCode::OK, &answer.json());
+    }
+    let gate = script.gate.then(|| state.gate(&name));
+    stream_answer(pieces(answer.events(), script.piece_bytes), gate)
+}
+
+/// The body as far as it came, its trailers, and whether it came to its end.
+async fn read(incoming: &mut Incoming) -> (Bytes, Option<HeaderMap>, bool) {
+    let mut body = Vec::new();
+    let mut trailers = None;
+    loop {
+        match incoming.frame().await {
+            None => return (body.into(), trailers, true),
+            Some(Err(_)) => return (body.into(), trailers, false),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => body.extend_from_slice(&data),
+                Err(frame) => trailers = frame.into_trailers().ok(),
+            },
+        }
+    }
+}
+
+fn pieces(events: Vec<String>, piece_bytes: Option<usize>) -> Vec<Bytes> {
+    match piece_bytes {
+        None => events.into_iter().map(Bytes::from).collect(),
+        Some(size) => events.concat().as_bytes().chunks(size.max(1)).map(Bytes::copy_from_slice).collect(),
+    }
+}
+
+fn stream_answer(pieces: Vec<Bytes>, gate: Option<Arc<Semaphore>>) -> Response<Body> {
+    let (mut sender, channel) = Channel::<Bytes, Infallible>::new(1);
+    tokio::spawn(async move {
+        for (number, piece) in pieces.into_iter().enumerate() {
+            if let (Some(gate), true) = (&gate, number > 0) {
+                let Ok(permit) = gate.acquire().await else { return };
+                permit.forget();
+            }
+            // The receiver is gone when the client has left.
+            if sender.send_data(piece).await.is_err() {
+                return;
+            }
+        }
+    });
+    Response::builder()
+        .header(CONTENT_TYPE, "text/event-stream; charset=utf-8")
+        .body(channel.boxed())
+        .expect("a valid header")
+}
+
+fn json_answer(status: StatusCode, body: &Value) -> Response<Body> {
+    Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body.to_string())).boxed())
+        .expect("a valid header")
+}

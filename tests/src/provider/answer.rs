@@ -1,0 +1,318 @@
+//! Answers in the words of each API, as JSON and as server-sent events.
+
+use serde_json::{Value, json};
+
+use super::script::{Script, ToolCall};
+
+/// The API that a path belongs to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Api {
+    /// `POST /v1/messages`
+    Anthropic,
+    /// `POST /v1/chat/completions`
+    OpenAiChat,
+    /// `POST /v1/responses`
+    OpenAiResponses,
+    /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`
+    Gemini,
+}
+
+impl Api {
+    /// The API of a path, without its query.
+    pub(super) fn of(path: &str) -> Option<Self> {
+        match path {
+            "/v1/messages" => Some(Self::Anthropic),
+            "/v1/chat/completions" => Some(Self::OpenAiChat),
+            "/v1/responses" => Some(Self::OpenAiResponses),
+            _ if path.starts_with("/v1beta/models/") && path.ends_with("enerateContent") => {
+                Some(Self::Gemini)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// One answer before it is put into an API's words.
+#[derive(Debug)]
+pub(super) struct Answer<'a> {
+    /// The API to speak.
+    pub(super) api: Api,
+    /// As the request named it.
+    pub(super) model: &'a str,
+    /// What was asked for.
+    pub(super) script: &'a Script,
+    /// The request's size, from which the usage figures follow: a token for every four bytes.
+    pub(super) body_bytes: usize,
+    /// OpenAI Chat sends usage in a stream only when asked to.
+    pub(super) stream_usage: bool,
+}
+
+impl Answer<'_> {
+    fn text(&self) -> &str {
+        // Outside ASCII on purpose: pieces of a stream may end inside a character.
+        self.script.text.as_deref().unwrap_or("Done: 3 files changed, nichts übrig. ✓")
+    }
+
+    fn call(&self) -> Option<&ToolCall> {
+        self.script.tool_call.as_ref()
+    }
+
+    fn input_tokens(&self) -> u64 {
+        (self.body_bytes as u64 / 4).saturating_sub(self.script.cache_read_tokens).max(1)
+    }
+
+    fn output_tokens(&self) -> u64 {
+        self.text().len() as u64 / 4 + 1
+    }
+
+    /// The body of an answer that is not streamed.
+    pub(super) fn json(&self) -> Value {
+        match self.api {
+            Api::Anthropic => self.anthropic(),
+            Api::OpenAiChat => self.chat(),
+            Api::OpenAiResponses => self.response("completed", vec![self.response_item()]),
+            Api::Gemini => self.gemini(vec![self.gemini_part()], true),
+        }
+    }
+
+    /// The events of a streamed answer, each with its blank line.
+    pub(super) fn events(&self) -> Vec<String> {
+        match self.api {
+            Api::Anthropic => self.anthropic_events(),
+            Api::OpenAiChat => self.chat_events(),
+            Api::OpenAiResponses => self.response_events(),
+            Api::Gemini => self
+                .words()
+                .into_iter()
+                .map(|word| self.gemini(vec![json!({"text": word})], false))
+                .chain([self.gemini(vec![self.gemini_part()], true)])
+                .map(|chunk| format!("data: {chunk}\r\n\r\n"))
+                .collect(),
+        }
+    }
+
+    /// The body of an error.
+    pub(super) fn error(&self, status: u16) -> Value {
+        let message = format!("scripted status {status}");
+        match self.api {
+            Api::Anthropic => json!({"type": "error", "error": {"type": "api_error", "message": message}}),
+            Api::OpenAiChat | Api::OpenAiResponses => {
+                json!({"error": {"message": message, "type": "server_error", "param": null, "code": null}})
+            }
+            Api::Gemini => json!({"error": {"code": status, "message": message, "status": "INTERNAL"}}),
+        }
+    }
+
+    fn words(&self) -> Vec<&str> {
+        self.text().split_inclusive(' ').collect()
+    }
+
+    fn anthropic_usage(&self) -> Value {
+        json!({
+            "input_tokens": self.input_tokens(),
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": self.script.cache_read_tokens,
+            "output_tokens": self.output_tokens(),
+            "service_tier": "standard",
+        })
+    }
+
+    fn anthropic_message(&self, content: &[Value], stop_reason: Option<&str>, usage: Value) -> Value {
+        json!({
+            "id": "msg_01HeadroomProviderAnswer", "type": "message", "role": "assistant", "model": self.model,
+            "content": content, "stop_reason": stop_reason, "stop_sequence": null, "usage": usage,
+        })
+    }
+
+    fn anthropic_stop(&self) -> &'static str {
+        if self.call().is_some() { "tool_use" } else { "end_turn" }
+    }
+
+    fn anthropic(&self) -> Value {
+        let content = match self.call() {
+            Some(call) => vec![
+                json!({"type": "text", "text": self.text()}),
+                json!({"type": "tool_use", "id": "toolu_01A", "name": call.name, "input": call.arguments}),
+            ],
+            None => vec![json!({"type": "text", "text": self.text()})],
+        };
+        self.anthropic_message(&content, Some(self.anthropic_stop()), self.anthropic_usage())
+    }
+
+    fn anthropic_events(&self) -> Vec<String> {
+        let mut start_usage = self.anthropic_usage();
+        start_usage["output_tokens"] = json!(1);
+        let mut events = vec![
+            json!({"type": "message_start", "message": self.anthropic_message(&[], None, start_usage)}),
+            json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+            json!({"type": "ping"}),
+        ];
+        events.extend(self.words().into_iter().map(
+            |word| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}),
+        ));
+        events.push(json!({"type": "content_block_stop", "index": 0}));
+        if let Some(call) = self.call() {
+            let arguments = call.arguments.to_string();
+            let (first, second) = halves(&arguments);
+            events.push(json!({"type": "content_block_start", "index": 1, "content_block":
+                {"type": "tool_use", "id": "toolu_01A", "name": call.name, "input": {}}}));
+            events.extend([first, second].map(|part| {
+                json!({"type": "content_block_delta", "index": 1,
+                "delta": {"type": "input_json_delta", "partial_json": part}})
+            }));
+            events.push(json!({"type": "content_block_stop", "index": 1}));
+        }
+        events.push(json!({"type": "message_delta",
+            "delta": {"stop_reason": self.anthropic_stop(), "stop_sequence": null},
+            "usage": {"output_tokens": self.output_tokens()}}));
+        events.push(json!({"type": "message_stop"}));
+        events
+            .iter()
+            .map(|e| format!("event: {}\ndata: {e}\n\n", e["type"].as_str().unwrap_or_default()))
+            .collect()
+    }
+
+    fn chat_usage(&self) -> Value {
+        json!({
+            "prompt_tokens": self.input_tokens() + self.script.cache_read_tokens,
+            "completion_tokens": self.output_tokens(),
+            "total_tokens": self.input_tokens() + self.script.cache_read_tokens + self.output_tokens(),
+            "prompt_tokens_details": {"cached_tokens": self.script.cache_read_tokens},
+        })
+    }
+
+    fn chat_call(call: &ToolCall, arguments: &str) -> Value {
+        json!({"index": 0, "id": "call_01A", "type": "function",
+            "function": {"name": call.name, "arguments": arguments}})
+    }
+
+    fn chat(&self) -> Value {
+        let (message, finish) = match self.call() {
+            Some(call) => {
+                let mut call = Self::chat_call(call, &call.arguments.to_string());
+                call.as_object_mut().expect("an object").remove("index");
+                (json!({"role": "assistant", "content": null, "tool_calls": [call]}), "tool_calls")
+            }
+            None => (json!({"role": "assistant", "content": self.text()}), "stop"),
+        };
+        json!({"id": "chatcmpl-01A", "object": "chat.completion", "created": 1_760_000_000, "model": self.model,
+            "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": finish}],
+            "usage": self.chat_usage()})
+    }
+
+    fn chat_events(&self) -> Vec<String> {
+        let chunk = |choices: Value, usage: Value| {
+            let mut chunk = json!({"id": "chatcmpl-01A", "object": "chat.completion.chunk",
+                "created": 1_760_000_000, "model": self.model, "choices": choices});
+            if self.stream_usage {
+                chunk["usage"] = usage;
+            }
+            chunk
+        };
+        let delta = |delta: Value, finish: Value| {
+            chunk(json!([{"index": 0, "delta": delta, "finish_reason": finish}]), Value::Null)
+        };
+        let mut chunks = vec![delta(json!({"role": "assistant", "content": ""}), Value::Null)];
+        match self.call() {
+            Some(call) => {
+                chunks.push(delta(json!({"tool_calls": [Self::chat_call(call, "")]}), Value::Null));
+                let arguments = call.arguments.to_string();
+                let (first, second) = halves(&arguments);
+                chunks.extend([first, second].map(|part| {
+                    delta(json!({"tool_calls": [{"index": 0, "function": {"arguments": part}}]}), Value::Null)
+                }));
+                chunks.push(delta(json!({}), json!("tool_calls")));
+            }
+            None => {
+                chunks.extend(
+                    self.words().into_iter().map(|word| delta(json!({"content": word}), Value::Null)),
+                );
+                chunks.push(delta(json!({}), json!("stop")));
+            }
+        }
+        if self.stream_usage {
+            chunks.push(chunk(json!([]), self.chat_usage()));
+        }
+        let mut events: Vec<String> = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+        events.push("data: [DONE]\n\n".to_owned());
+        events
+    }
+
+    fn response_item(&self) -> Value {
+        match self.call() {
+            Some(call) => {
+                json!({"type": "function_call", "id": "fc_01A", "call_id": "call_01A", "status": "completed",
+                "name": call.name, "arguments": call.arguments.to_string()})
+            }
+            None => json!({"type": "message", "id": "msg_01A", "role": "assistant", "status": "completed",
+                "content": [{"type": "output_text", "text": self.text(), "annotations": []}]}),
+        }
+    }
+
+    fn response(&self, status: &str, output: Vec<Value>) -> Value {
+        let usage = if status == "completed" {
+            json!({
+                "input_tokens": self.input_tokens() + self.script.cache_read_tokens,
+                "input_tokens_details": {"cached_tokens": self.script.cache_read_tokens},
+                "output_tokens": self.output_tokens(),
+                "output_tokens_details": {"reasoning_tokens": 0},
+                "total_tokens": self.input_tokens() + self.script.cache_read_tokens + self.output_tokens(),
+            })
+        } else {
+            Value::Null
+        };
+        json!({"id": "resp_01A", "object": "response", "created_at": 1_760_000_000, "status": status,
+            "model": self.model, "output": output, "parallel_tool_calls": true, "tool_choice": "auto", "tools": [],
+            "usage": usage})
+    }
+
+    fn response_events(&self) -> Vec<String> {
+        let item = self.response_item();
+        let mut events = vec![
+            json!({"type": "response.created", "response": self.response("in_progress", vec![])}),
+            json!({"type": "response.output_item.added", "output_index": 0, "item": item}),
+        ];
+        if self.call().is_none() {
+            events.extend(self.words().into_iter().map(|word| {
+                json!({"type": "response.output_text.delta", "item_id": "msg_01A", "output_index": 0,
+                    "content_index": 0, "delta": word, "logprobs": []})
+            }));
+        }
+        events.push(json!({"type": "response.output_item.done", "output_index": 0, "item": item}));
+        events
+            .push(json!({"type": "response.completed", "response": self.response("completed", vec![item])}));
+        for (number, event) in events.iter_mut().enumerate() {
+            event["sequence_number"] = json!(number);
+        }
+        events
+            .iter()
+            .map(|e| format!("event: {}\ndata: {e}\n\n", e["type"].as_str().unwrap_or_default()))
+            .collect()
+    }
+
+    fn gemini_part(&self) -> Value {
+        match self.call() {
+            Some(call) => json!({"functionCall": {"name": call.name, "args": call.arguments}}),
+            None => json!({"text": self.text()}),
+        }
+    }
+
+    fn gemini(&self, parts: Vec<Value>, last: bool) -> Value {
+        let finish = if last { json!("STOP") } else { Value::Null };
+        json!({
+            "candidates": [{"content": {"parts": parts, "role": "model"}, "finishReason": finish, "index": 0}],
+            "usageMetadata": {
+                "promptTokenCount": self.input_tokens() + self.script.cache_read_tokens,
+                "cachedContentTokenCount": self.script.cache_read_tokens,
+                "candidatesTokenCount": self.output_tokens(),
+                "totalTokenCount": self.input_tokens() + self.script.cache_read_tokens + self.output_tokens(),
+            },
+            "modelVersion": self.model,
+        })
+    }
+}
+
+/// A text in two parts, cut at a character boundary.
+fn halves(text: &str) -> (&str, &str) {
+    text.split_at(text.floor_char_boundary(text.len() / 2))
+}

@@ -1,0 +1,46 @@
+//! What the provider is asked to do with one request.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The request header that carries a [`Script`] as JSON.
+pub const SCRIPT_HEADER: &str = "x-script";
+
+/// The request header that names a request: only named requests are recorded.
+pub const NAME_HEADER: &str = "x-test-name";
+
+/// What to answer. The default is a short text, as JSON or as a stream as the request asks.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Script {
+    /// The text to answer with.
+    pub text: Option<String>,
+    /// A tool call to answer with.
+    pub tool_call: Option<ToolCall>,
+    /// Answer with this status and the API's own error body.
+    pub status: Option<u16>,
+    /// Answer the first so many requests of this name with status 503.
+    pub fail_first: usize,
+    /// Before each event of a stream but the first, wait for [`Provider::release`](super::Provider::release).
+    pub gate: bool,
+    /// Cut the answer into pieces of so many bytes, through the middle of events and characters.
+    pub piece_bytes: Option<usize>,
+    /// What the usage says was read from the prompt cache.
+    pub cache_read_tokens: u64,
+}
+
+/// A call of one of the client's tools.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ToolCall {
+    /// The tool's name.
+    pub name: String,
+    /// Its arguments, a JSON object.
+    pub arguments: Value,
+}
+
+impl Script {
+    /// The value of the header [`SCRIPT_HEADER`].
+    pub fn header(&self) -> String {
+        serde_json::to_string(self).expect("a script is plain data")
+    }
+}

@@ -1,0 +1,170 @@
+//! The sidecar in all its states: the real one, and those that make trouble.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+
+use crate::client::{Call, Connection, Protocol};
+use crate::deadline::until;
+use crate::leash::Leashed;
+use crate::{built, provider};
+
+/// What listens on the sidecar's gRPC port.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// headroomd.
+    Real,
+    /// Nothing.
+    Down,
+    /// Takes every call and never answers it.
+    Silent,
+    /// Sends bytes that are no HTTP/2.
+    Noise,
+    /// Answers each call with status OK and a message that is no protobuf.
+    Garbage,
+}
+
+/// A sidecar of one kind or another.
+#[derive(Debug)]
+pub struct Sidecar {
+    grpc: SocketAddr,
+    http: SocketAddr,
+    calls: Arc<AtomicUsize>,
+    workspace: PathBuf,
+    daemon: Option<Leashed>,
+}
+
+/// A loopback port that nothing listens on.
+pub fn free_port() -> Result<SocketAddr> {
+    Ok(StdListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+impl Sidecar {
+    /// Starts it; the real one keeps its state and its log in `folder`.
+    pub async fn start(kind: Kind, folder: &Path) -> Result<Self> {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let grpc = match kind {
+            Kind::Real | Kind::Down => free_port()?,
+            Kind::Silent | Kind::Noise | Kind::Garbage => trouble(kind, Arc::clone(&calls)).await?,
+        };
+        let mut sidecar =
+            Self { grpc, http: free_port()?, calls, workspace: folder.to_owned(), daemon: None };
+        if kind == Kind::Real {
+            sidecar.run().await?;
+        }
+        Ok(sidecar)
+    }
+
+    /// Where the filter calls.
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// Where people look.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// How many calls a troublesome sidecar has got.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Starts headroomd on the ports and the state of before, and waits until it is ready.
+    pub async fn run(&mut self) -> Result<()> {
+        let environment = [
+            ("HEADROOM_WORKSPACE_DIR".to_owned(), self.workspace.display().to_string()),
+            ("HEADROOM_CONFIG_DIR".to_owned(), self.workspace.join("config").display().to_string()),
+        ];
+        let arguments = ["--http".into(), self.http.to_string(), "--grpc".into(), self.grpc.to_string()];
+        let program = built::headroomd().await?;
+        let mut daemon =
+            Leashed::start(&program, &arguments, &environment, &self.workspace.join("headroomd.log"))?;
+        let http = self.http;
+        let ready = until("headroomd is ready", || {
+            let state = daemon.check();
+            async move {
+                if let Err(error) = state {
+                    return Some(Err(error));
+                }
+                let mut connection = Connection::open(http, Protocol::Http1).await.ok()?;
+                let answer = connection.send(Call::get("/readyz")).await.ok()?;
+                answer.status.is_success().then_some(Ok(()))
+            }
+        });
+        ready.await.with_context(|| format!("headroomd's log ends:\n{}", daemon.log_tail()))??;
+        self.daemon = Some(daemon);
+        Ok(())
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) -> Result<()> {
+        self.daemon.take().context("headroomd does not run")?.kill()?;
+        Ok(())
+    }
+
+    /// What `GET /stats` answers.
+    pub async fn stats(&self) -> Result<Value> {
+        let mut connection = Connection::open(self.http, Protocol::Http1).await?;
+        let answer = connection.send(Call::get("/stats")).await?;
+        serde_json::from_slice(&answer.body).with_context(|| format!("/stats answered {}", answer.text()))
+    }
+}
+
+async fn trouble(kind: Kind, calls: Arc<AtomicUsize>) -> Result<SocketAddr> {
+    provider::on_server_runtime(async move {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let calls = Arc::clone(&calls);
+                if kind == Kind::Noise {
+                    calls.fetch_add(1, Ordering::Relaxed);
+                    // Envoy closes the connection as soon as it reads this.
+                    let _ = stream.write_all(b"\xff\x00 220 mail.example ESMTP\r\n").await;
+                    continue;
+                }
+                let service = service_fn(move |request| answer(kind, Arc::clone(&calls), request));
+                let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service);
+                tokio::spawn(connection);
+            }
+        });
+        Ok(address)
+    })
+    .await
+}
+
+async fn answer(
+    kind: Kind,
+    calls: Arc<AtomicUsize>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    calls.fetch_add(1, Ordering::Relaxed);
+    if kind == Kind::Silent {
+        std::future::pending::<()>().await;
+    }
+    // The caller may have given up in the middle; then nobody reads the answer either.
+    let _ = request.into_body().collect().await;
+    // One gRPC message of five bytes: field 1 as a length that runs past the end.
+    let message = Bytes::from_static(b"\x00\x00\x00\x00\x05\x0a\xff\xff\xff\x7f");
+    let response = Response::builder()
+        .header("content-type", "application/grpc")
+        .header("grpc-status", "0")
+        .body(Full::new(message))
+        .expect("valid headers");
+    Ok(response)
+}
