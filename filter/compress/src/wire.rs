@@ -238,3 +238,58 @@ fn each_text<'t, 'b>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a walk finds, one line per output: `tool arguments after query: text`.
+    pub(super) fn outputs(api: Api, body: &str) -> Vec<String> {
+        let walk = walk(api, body.as_bytes()).unwrap();
+        walk.outputs
+            .iter()
+            .map(|output| {
+                let read = |span: Option<Span>, before: &str| {
+                    span.map_or(String::new(), |span| format!("{before}{}", span.reading(body).unwrap()))
+                };
+                let name = read(output.call.and_then(|call| call.name), "");
+                let arguments = read(output.call.and_then(|call| call.arguments), " ");
+                let query = read(output.query, " after ");
+                let program =
+                    if output.call.is_some_and(|call| call.by_program) { " by program" } else { "" };
+                let data = if output.span.is_string() { "" } else { "data " };
+                let text = output.span.reading(body).unwrap_or("no text".into());
+                format!("{name}{arguments}{program}{query}: {data}{text}")
+            })
+            .collect()
+    }
+
+    /// What the model reads beside tool outputs, by role.
+    pub(super) fn readings(api: Api, body: &str) -> Vec<(Role, String)> {
+        let walk = walk(api, body.as_bytes()).unwrap();
+        let reading = |reading: &Reading| (reading.role, reading.span.reading(body).unwrap().into_owned());
+        walk.readings.iter().map(reading).collect()
+    }
+
+    pub(super) fn refused(api: Api, body: &str) -> bool {
+        walk(api, body.as_bytes()).is_err()
+    }
+
+    #[test]
+    fn a_reminder_that_the_agent_adds_is_no_query() {
+        let body = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"Fix it."},
+            {"type":"text","text":"<system-reminder>Be brief.</system-reminder>"},
+            {"type":"tool_result","tool_use_id":"t","content":"done"},{"type":"text","text":"later"}]}]}"#;
+        assert_eq!(outputs(Api::AnthropicMessages, body), [" after Fix it.: done"]);
+    }
+
+    #[test]
+    fn a_body_of_another_format_is_not_understood() {
+        for api in [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses, Api::GeminiGenerateContent]
+        {
+            for body in ["{}", "[]", "null", "\"messages\"", r#"{"messages":1,"input":1,"contents":1}"#] {
+                assert!(refused(api, body), "{} {body}", api.name());
+            }
+        }
+    }
+}

@@ -64,3 +64,51 @@ fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnde
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::wire::Api::OpenAiResponses;
+    use crate::wire::Role;
+    use crate::wire::tests::{outputs, readings, refused};
+
+    #[test]
+    fn outputs_of_the_clients_tools_are_found() {
+        let body = r#"{"instructions":"Be kind.","input":[
+            {"role":"user","content":"Which pets?"},
+            {"type":"reasoning","encrypted_content":"x","summary":[{"type":"summary_text","text":"s"}]},
+            {"type":"function_call","call_id":"a","name":"list","arguments":"{}"},
+            {"type":"function_call_output","call_id":"a","output":"Rex"},
+            {"type":"custom_tool_call","call_id":"b","name":"show","input":"Rex"},
+            {"output":[{"type":"input_text","text":"one"},{"type":"input_image","image_url":"x"},
+                       {"type":"output_text","text":"two"}],"call_id":"b","type":"custom_tool_call_output"},
+            {"type":"local_shell_call","call_id":"c","action":{"type":"exec","command":["ls"]}},
+            {"type":"local_shell_call_output","call_id":"c","output":"file"},
+            {"type":"mcp_call","name":"m","arguments":"{}","output":"theirs"},
+            {"type":"shell_call_output","call_id":"d","output":[{"stdout":"x","stderr":"","outcome":{"type":"exit"}}]},
+            {"type":"computer_call_output","call_id":"e","output":{"type":"computer_screenshot"}},
+            {"type":"tool_search_output","call_id":"f","tools":[]},
+            {"type":"message","role":"assistant","content":[{"type":"output_text","text":"done","annotations":[]}]}]}"#;
+        assert_eq!(
+            outputs(OpenAiResponses, body),
+            [
+                "list {} after Which pets?: Rex",
+                "show Rex after Which pets?: one",
+                "show Rex after Which pets?: two",
+                r#"local_shell_call {"type":"exec","command":["ls"]} after Which pets?: file"#,
+            ]
+        );
+        let readings = readings(OpenAiResponses, body);
+        assert_eq!(readings.first(), Some(&(Role::System, "Be kind.".to_owned())));
+        assert_eq!(readings.last(), Some(&(Role::Assistant, "done".to_owned())));
+    }
+
+    #[test]
+    fn a_prompt_without_items_is_read() {
+        assert_eq!(
+            readings(OpenAiResponses, r#"{"input":"Hello","stream":true}"#),
+            [(Role::User, "Hello".to_owned())]
+        );
+        assert!(refused(OpenAiResponses, r#"{"input":{}}"#));
+        assert!(refused(OpenAiResponses, r#"{"input":[{"type":"function_call_output","output":1}]}"#));
+    }
+}
