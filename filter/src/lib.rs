@@ -1,4 +1,8 @@
 //! Headroom as a proxy-wasm HTTP filter for Envoy and Istio.
+//!
+//! Host glue only: the engine, `headroom-compress`, decides what becomes of a body. One file per
+//! phase: `root` (configuration, reports), `request` (headers, body, rewrite), `response` (usage);
+//! `host` is the only way to the host. This file is what the host calls: ABI 0.2.1 of proxy-wasm.
 
 #![cfg_attr(
     not(test),
@@ -6,4 +10,118 @@
 )]
 
 pub mod config;
+mod host;
 mod lenient;
+mod metrics;
+mod report;
+mod request;
+mod response;
+mod root;
+mod route;
+mod rpc;
+mod sse;
+mod stream;
+mod usage;
+mod vm;
+
+/// What the host calls.
+#[allow(unsafe_code, reason = "an exported name is an unsafe attribute: no other symbol may have it")]
+#[allow(missing_docs, reason = "the names are proxy-wasm's, and so is their meaning")]
+pub mod exports {
+    pub use crate::host::Action;
+    use crate::{host, vm};
+
+    #[cfg(target_os = "wasi")]
+    #[unsafe(no_mangle)]
+    extern "C" fn _initialize() {
+        unsafe extern "C" {
+            fn __wasm_call_ctors();
+        }
+        // SAFETY: the host calls `_initialize` once and first, which is when constructors must run.
+        unsafe { __wasm_call_ctors() }
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_abi_version_0_2_1() {}
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+        host::allocate(size)
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_context_create(context: u32, root: u32) {
+        vm::create(context, root);
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_vm_start(_root: u32, _configuration_size: usize) -> bool {
+        true
+    }
+
+    /// Always true: whatever the configuration is, Envoy must start.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_configure(root: u32, configuration_size: usize) -> bool {
+        vm::configure(root, configuration_size);
+        true
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_tick(root: u32) {
+        vm::with_root(root, |root| root.on_tick());
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, end_of_stream: bool) -> Action {
+        vm::with_stream(context, |stream| stream.on_request_headers(end_of_stream))
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_request_body(context: u32, size: usize, end_of_stream: bool) -> Action {
+        vm::with_stream(context, |stream| stream.on_request_body(size, end_of_stream))
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_request_trailers(context: u32, _trailers: usize) -> Action {
+        vm::with_stream(context, |stream| stream.on_request_trailers())
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_response_headers(
+        context: u32,
+        _headers: usize,
+        _end_of_stream: bool,
+    ) -> Action {
+        vm::with_stream(context, |stream| stream.on_response_headers())
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_response_body(context: u32, size: usize, _end_of_stream: bool) -> Action {
+        vm::with_stream(context, |stream| stream.on_response_body(size))
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_grpc_receive(context: u32, token: u32, size: usize) {
+        vm::with_root(context, |root| root.on_grpc_message(token, size));
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_grpc_close(context: u32, token: u32, _status: u32) {
+        vm::with_root(context, |root| root.on_grpc_close(token));
+    }
+
+    /// True: nothing is left to wait for.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_done(context: u32) -> bool {
+        vm::with_stream(context, |stream| {
+            stream.finish();
+            Action::Continue
+        });
+        true
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_delete(context: u32) {
+        vm::delete(context);
+    }
+}

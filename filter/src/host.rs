@@ -1,0 +1,311 @@
+//! The host calls that we use, each returning `Result`: no answer of the host can trap the VM.
+//!
+//! The proxy-wasm SDK panics on every status that it does not expect, and Envoy gives some of those
+//! in ordinary situations (a header read after the headers have left is `BadArgument`). A panic traps
+//! the VM and fails every later request on the worker. Hence these bindings: bytes in, bytes out, and
+//! each status is a value.
+
+#![allow(unsafe_code, reason = "the host is reached over a C interface")]
+
+use std::fmt;
+use std::ptr::null_mut;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_log(level: u32, message: *const u8, message_size: usize) -> u32;
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        max_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_set_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        size: usize,
+        data: *const u8,
+        data_size: usize,
+    ) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_grpc_call(
+        target: *const u8,
+        target_size: usize,
+        service: *const u8,
+        service_size: usize,
+        method: *const u8,
+        method_size: usize,
+        metadata: *const u8,
+        metadata_size: usize,
+        message: *const u8,
+        message_size: usize,
+        timeout_ms: u32,
+        token: *mut u32,
+    ) -> u32;
+}
+
+/// A call that the host did not carry out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Refused {
+    /// What was asked for.
+    pub(crate) call: &'static str,
+    /// The host's answer.
+    pub(crate) status: u32,
+}
+
+/// The answer of every call in this module.
+pub(crate) type Result<T> = std::result::Result<T, Refused>;
+
+/// A buffer of the host.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Buffer {
+    RequestBody = 0,
+    ResponseBody = 1,
+    GrpcMessage = 5,
+    PluginConfiguration = 7,
+}
+
+/// A header map of the host.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Map {
+    Request = 0,
+    Response = 2,
+}
+
+/// What a metric does with its values.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum MetricKind {
+    Counter = 0,
+    Gauge = 1,
+    Histogram = 2,
+}
+
+/// How loud a log line is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Level {
+    Info = 2,
+    Warn = 3,
+    Error = 4,
+}
+
+/// What a callback tells the host to do with the stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Action {
+    /// Hand on what is there.
+    Continue = 0,
+    /// Keep it and come back with more.
+    Pause = 1,
+}
+
+/// Writes a line to the host's log. A host that refuses even this leaves nobody to tell.
+pub(crate) fn log(level: Level, message: &str) {
+    // SAFETY: pointer and length describe `message`, which outlives the call.
+    let _ = unsafe { proxy_log(level as u32, message.as_ptr(), message.len()) };
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(crate) fn now() -> Result<u64> {
+    let mut time = 0;
+    // SAFETY: `time` is valid for writes during the call.
+    let status = unsafe { proxy_get_current_time_nanoseconds(&mut time) };
+    check("get_current_time", status).map(|()| time)
+}
+
+/// Asks for `on_tick` every so many milliseconds.
+pub(crate) fn set_tick_period(milliseconds: u32) -> Result<()> {
+    // SAFETY: takes no pointer.
+    check("set_tick_period", unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
+}
+
+/// Up to `max_size` bytes from the start of a buffer.
+pub(crate) fn buffer(buffer: Buffer, max_size: usize) -> Result<Vec<u8>> {
+    returned("get_buffer", |data, size| {
+        // SAFETY: `data` and `size` are valid for writes during the call.
+        unsafe { proxy_get_buffer_bytes(buffer as u32, 0, max_size, data, size) }
+    })
+}
+
+/// Replaces the first `size` bytes of a buffer; `size` is its whole length in all our uses.
+pub(crate) fn replace_buffer(buffer: Buffer, size: usize, bytes: &[u8]) -> Result<()> {
+    // SAFETY: pointer and length describe `bytes`, which outlives the call.
+    let status = unsafe { proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) };
+    check("set_buffer", status)
+}
+
+/// All headers of a map.
+pub(crate) fn headers(map: Map) -> Result<Headers> {
+    returned("get_header_map_pairs", |data, size| {
+        // SAFETY: `data` and `size` are valid for writes during the call.
+        unsafe { proxy_get_header_map_pairs(map as u32, data, size) }
+    })
+    .map(Headers)
+}
+
+/// Sets a header, in the place of all of that name.
+pub(crate) fn set_header(map: Map, name: &str, value: &[u8]) -> Result<()> {
+    // SAFETY: pointers and lengths describe `name` and `value`, which outlive the call.
+    let status = unsafe {
+        proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    };
+    check("replace_header", status)
+}
+
+/// Removes all headers of a name.
+pub(crate) fn remove_header(map: Map, name: &[u8]) -> Result<()> {
+    // SAFETY: pointer and length describe `name`, which outlives the call.
+    check("remove_header", unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
+}
+
+/// A property of the stream or of the plugin. `path` has its parts joined by zero bytes.
+pub(crate) fn property(path: &str) -> Result<Vec<u8>> {
+    returned("get_property", |data, size| {
+        // SAFETY: pointer and length describe `path`; `data` and `size` are valid for writes.
+        unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }
+    })
+}
+
+/// Sets filter state; access logs see it as `wasm.NAME`.
+pub(crate) fn set_property(name: &str, value: &[u8]) -> Result<()> {
+    // SAFETY: pointers and lengths describe `name` and `value`, which outlive the call.
+    let status = unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+    check("set_property", status)
+}
+
+/// Defines a metric; all VMs that define the same name share it.
+pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Result<u32> {
+    let mut id = 0;
+    // SAFETY: pointer and length describe `name`; `id` is valid for writes during the call.
+    let status = unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) };
+    check("define_metric", status).map(|()| id)
+}
+
+/// Adds to a counter. Envoy wants more than zero.
+pub(crate) fn increment_metric(id: u32, offset: i64) -> Result<()> {
+    // SAFETY: takes no pointer.
+    check("increment_metric", unsafe { proxy_increment_metric(id, offset) })
+}
+
+/// Sets a gauge or adds a value to a histogram.
+pub(crate) fn record_metric(id: u32, value: u64) -> Result<()> {
+    // SAFETY: takes no pointer.
+    check("record_metric", unsafe { proxy_record_metric(id, value) })
+}
+
+/// Starts a unary gRPC call; the answer comes to the context that is running now.
+pub(crate) fn grpc_call(
+    target: &[u8],
+    service: &str,
+    method: &str,
+    message: &[u8],
+    timeout_ms: u32,
+) -> Result<u32> {
+    let mut token = 0;
+    // SAFETY: pointers and lengths describe the slices, which outlive the call; the metadata are
+    // empty; `token` is valid for writes during the call.
+    let status = unsafe {
+        proxy_grpc_call(
+            target.as_ptr(),
+            target.len(),
+            service.as_ptr(),
+            service.len(),
+            method.as_ptr(),
+            method.len(),
+            [].as_ptr(),
+            0,
+            message.as_ptr(),
+            message.len(),
+            timeout_ms,
+            &mut token,
+        )
+    };
+    check("grpc_call", status).map(|()| token)
+}
+
+/// Memory for bytes that the host hands over: it asks for some, fills it, and returns the pointer
+/// from the call that needed it, where [`returned`] takes it over.
+pub(crate) fn allocate(size: usize) -> *mut u8 {
+    Box::into_raw(vec![0u8; size].into_boxed_slice()).cast()
+}
+
+/// Runs a call that hands over bytes.
+fn returned(call: &'static str, run: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>> {
+    let mut data = null_mut();
+    let mut size = 0;
+    check(call, run(&mut data, &mut size))?;
+    if data.is_null() || size == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the host got `data` from `allocate(size)` during this call and gives up its use, so it
+    // is a boxed slice of `size` initialized bytes that nobody else owns.
+    Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+fn check(call: &'static str, status: u32) -> Result<()> {
+    if status == 0 { Ok(()) } else { Err(Refused { call, status }) }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let meaning = match self.status {
+            1 => "not found",
+            2 => "bad argument",
+            3 => "serialization failure",
+            4 => "parse failure",
+            5 => "bad expression",
+            6 => "invalid memory access",
+            7 => "empty",
+            8 => "compare-and-swap mismatch",
+            9 => "result mismatch",
+            10 => "internal failure",
+            11 => "broken connection",
+            12 => "unimplemented",
+            _ => "a status that this version does not know",
+        };
+        write!(f, "the host refused {}: {meaning} ({})", self.call, self.status)
+    }
+}
+
+/// A header map as the host serializes it: the number of pairs, the lengths of all names and values,
+/// then the bytes, each followed by a zero; numbers are 32 bits, little-endian.
+pub(crate) struct Headers(Vec<u8>);
+
+impl Headers {
+    /// Names, which Envoy has put into lower case, and values. Ends early where the bytes do not add up.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let count = self.number(0).unwrap_or(0);
+        let mut lengths = 4usize;
+        let mut data = count.checked_mul(8).and_then(|size| size.checked_add(4));
+        (0..count).map_while(move |_| {
+            let name_size = self.number(lengths)?;
+            let value_size = self.number(lengths.checked_add(4)?)?;
+            lengths = lengths.checked_add(8)?;
+            let name_end = data?.checked_add(name_size)?;
+            let value_start = name_end.checked_add(1)?;
+            let value_end = value_start.checked_add(value_size)?;
+            let pair = (self.0.get(data?..name_end)?, self.0.get(value_start..value_end)?);
+            data = value_end.checked_add(1);
+            Some(pair)
+        })
+    }
+
+    fn number(&self, at: usize) -> Option<usize> {
+        let bytes = self.0.get(at..at.checked_add(4)?)?;
+        usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+    }
+}

@@ -1,0 +1,237 @@
+//! Records on their way to the sidecar: a bounded queue, sent in batches, repeated until acknowledged.
+//!
+//! Nothing here can hold up a request: a full queue drops its oldest record and counts it, and a
+//! sidecar that is down, slow or answers nonsense only makes the pauses between attempts longer.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hash, Hasher as _};
+
+use headroom_api::v1::{ReportRequest, ReportResponse, RequestRecord};
+use prost::Message as _;
+
+use crate::config::ControlPlane;
+
+/// A batch that is over this size waits for the next report. A quarter of what a gRPC server accepts
+/// by default.
+const BATCH_BYTES: usize = 1 << 20;
+/// An answer is this late when its call is given up: the root context that made it may be gone, and
+/// then nobody is told.
+const LOST_AFTER_TIMEOUTS: u64 = 3;
+const NANOS_PER_MS: u64 = 1_000_000;
+/// The number of `records` in `ReportRequest`.
+const RECORDS_FIELD: u32 = 3;
+
+/// The queue of one VM for one sidecar.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    control_plane: ControlPlane,
+    vm_id: String,
+    last_sequence: u64,
+    /// Encoded records with their sequence, oldest first.
+    queue: VecDeque<(u64, Vec<u8>)>,
+    queued_bytes: usize,
+    dropped: u64,
+    config_errors: u64,
+    call: Call,
+    /// The highest sequence that was ever sent.
+    sent: u64,
+    /// The first sequence of the latest batch.
+    batch_first: u64,
+    /// The latest batch left records behind.
+    batch_cut: bool,
+    failures: u32,
+    /// No attempt before this time. Nanoseconds.
+    not_before: u64,
+    /// The sidecar's store that acknowledged last; empty before the first answer.
+    epoch: String,
+}
+
+/// What became of the latest report.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Call {
+    None,
+    /// The host has been asked and has not given a token yet.
+    Starting {
+        lost_at: u64,
+    },
+    Waiting {
+        token: u32,
+        lost_at: u64,
+    },
+}
+
+/// Whether an answer took the queue forward.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Answered {
+    /// Records were acknowledged; `more`: there were too many for one batch; `new_store`: by another
+    /// store than before.
+    Forward {
+        more: bool,
+        new_store: bool,
+    },
+    Failed,
+    /// Of a call that was given up.
+    Stale,
+}
+
+impl Reporter {
+    /// `seed` goes into the VM's id beside the host's randomness.
+    pub(crate) fn new(control_plane: ControlPlane, seed: u64) -> Self {
+        Self {
+            control_plane,
+            vm_id: random_id(seed),
+            last_sequence: 0,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            dropped: 0,
+            config_errors: 0,
+            call: Call::None,
+            sent: 0,
+            batch_first: 0,
+            batch_cut: false,
+            failures: 0,
+            not_before: 0,
+            epoch: String::new(),
+        }
+    }
+
+    pub(crate) fn control_plane(&self) -> &ControlPlane {
+        &self.control_plane
+    }
+
+    /// A newer configuration for the same sidecar.
+    pub(crate) fn configure(&mut self, control_plane: ControlPlane, config_errors: u64) {
+        self.control_plane = control_plane;
+        self.config_errors = config_errors;
+    }
+
+    /// Takes a record, gives it its sequence, and returns how many older ones had to go.
+    pub(crate) fn push(&mut self, mut record: RequestRecord) -> u64 {
+        self.last_sequence = self.last_sequence.saturating_add(1);
+        record.sequence = self.last_sequence;
+        let encoded = record.encode_to_vec();
+        self.queued_bytes = self.queued_bytes.saturating_add(encoded.len());
+        self.queue.push_back((record.sequence, encoded));
+        let mut dropped = 0;
+        while self.queue.len() > self.control_plane.queue_records
+            || self.queued_bytes > self.control_plane.queue_bytes
+        {
+            let Some((_, oldest)) = self.queue.pop_front() else { break };
+            self.queued_bytes = self.queued_bytes.saturating_sub(oldest.len());
+            dropped += 1;
+        }
+        self.dropped = self.dropped.saturating_add(dropped);
+        dropped
+    }
+
+    /// The next `ReportRequest`, when there is something to send and it is time to. The caller sends
+    /// it and says so with [`Reporter::started`].
+    pub(crate) fn next(&mut self, now: u64) -> Option<Vec<u8>> {
+        match self.call {
+            Call::Starting { lost_at } | Call::Waiting { lost_at, .. } if now < lost_at => return None,
+            Call::Starting { .. } | Call::Waiting { .. } => self.fail(now),
+            Call::None => {}
+        }
+        if self.queue.is_empty() || now < self.not_before {
+            return None;
+        }
+        let patience = u64::from(self.control_plane.timeout_ms) * NANOS_PER_MS * LOST_AFTER_TIMEOUTS;
+        self.call = Call::Starting { lost_at: now.saturating_add(patience) };
+
+        let mut message = ReportRequest {
+            vm_id: self.vm_id.clone(),
+            filter_version: env!("CARGO_PKG_VERSION").to_owned(),
+            records: Vec::new(),
+            dropped_records: self.dropped,
+            config_errors: self.config_errors,
+        }
+        .encode_to_vec();
+        self.batch_first = self.queue.front().map_or(0, |(sequence, _)| *sequence);
+        self.batch_cut = false;
+        for (sequence, record) in &self.queue {
+            // One record always goes, or a long one would block the queue for ever.
+            let first = *sequence == self.batch_first;
+            if !first && message.len().saturating_add(record.len()) > BATCH_BYTES {
+                self.batch_cut = true;
+                break;
+            }
+            // The records are encoded already: append each as an element of `records`.
+            prost::encoding::encode_key(
+                RECORDS_FIELD,
+                prost::encoding::WireType::LengthDelimited,
+                &mut message,
+            );
+            prost::encoding::encode_varint(record.len() as u64, &mut message);
+            message.extend_from_slice(record);
+            self.sent = self.sent.max(*sequence);
+        }
+        Some(message)
+    }
+
+    /// The host's answer to the attempt to send what [`Reporter::next`] gave.
+    pub(crate) fn started(&mut self, token: Option<u32>, now: u64) {
+        match (self.call, token) {
+            (Call::Starting { lost_at }, Some(token)) => self.call = Call::Waiting { token, lost_at },
+            (Call::Starting { .. }, None) => self.fail(now),
+            // It was answered before the host returned.
+            _ => {}
+        }
+    }
+
+    /// The sidecar's answer to a call, or `None` when the call failed.
+    pub(crate) fn answered(&mut self, token: u32, answer: Option<&[u8]>, now: u64) -> Answered {
+        match self.call {
+            Call::Waiting { token: waiting, .. } if waiting == token => {}
+            Call::Starting { .. } => {}
+            _ => return Answered::Stale,
+        }
+        self.call = Call::None;
+        let response = answer.and_then(|bytes| ReportResponse::decode(bytes).ok());
+        // An answer that acknowledges nothing of what was sent, or what was never sent, is not from a
+        // sidecar that has stored our records.
+        let plausible = self.batch_first..=self.sent;
+        let Some(response) = response.filter(|it| plausible.contains(&it.acknowledged_sequence)) else {
+            self.fail(now);
+            return Answered::Failed;
+        };
+        while let Some((_, record)) =
+            self.queue.pop_front_if(|(sequence, _)| *sequence <= response.acknowledged_sequence)
+        {
+            self.queued_bytes = self.queued_bytes.saturating_sub(record.len());
+        }
+        let new_store = !self.epoch.is_empty() && self.epoch != response.epoch;
+        self.epoch = response.epoch;
+        self.failures = 0;
+        self.not_before = 0;
+        Answered::Forward { more: self.batch_cut, new_store }
+    }
+
+    fn fail(&mut self, now: u64) {
+        self.call = Call::None;
+        self.failures = self.failures.saturating_add(1);
+        let interval = u64::from(self.control_plane.report_interval_ms);
+        let doubled = interval.saturating_mul(1 << self.failures.min(20));
+        let pause = doubled.min(self.control_plane.max_backoff_ms.into());
+        // Every worker of every Envoy sees a sidecar die at the same time; they should not all come
+        // back at the same time. Up to a quarter later.
+        let spread = hash(&(&self.vm_id, self.failures)) % (pause / 4 + 1);
+        self.not_before = now.saturating_add((pause + spread).saturating_mul(NANOS_PER_MS));
+    }
+}
+
+/// 128 random bits in hexadecimal: two VMs with one id would overwrite each other's records.
+fn random_id(seed: u64) -> String {
+    format!("{:016x}{:016x}", random(seed), random(seed))
+}
+
+/// 64 random bits: the standard library seeds its hash maps from the host's random source.
+pub(crate) fn random(seed: u64) -> u64 {
+    RandomState::new().hash_one(seed)
+}
+
+fn hash(of: &impl Hash) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}

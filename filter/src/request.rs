@@ -1,0 +1,327 @@
+//! The request: headers, body, rewrite.
+
+use std::borrow::Cow;
+
+use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Tokens};
+use headroom_compress::{Outcome, Unread, compress};
+
+use crate::config::{AcceptEncoding, BodyMode, Mode};
+use crate::host::{self, Action, Buffer, Map, Refused};
+use crate::route::{self, Route};
+use crate::stream::{Phase, Stream, micros};
+
+/// A request header that is for Headroom and for nobody behind it starts like this (I9).
+const OURS: &[u8] = b"x-headroom-";
+/// Removed one by one where the host does not show the headers.
+const OUR_HEADERS: [&str; 6] = [
+    "x-headroom-bypass",
+    "x-headroom-mode",
+    "x-headroom-stack",
+    "x-headroom-user-id",
+    "x-headroom-session-id",
+    "x-headroom-api-key",
+];
+/// As long as names of models, tenants and stacks get.
+const MAX_NAME_BYTES: usize = 128;
+
+/// What the headers say.
+#[derive(Default)]
+struct RequestHeaders {
+    route: Option<Route>,
+    /// The most that may be done to this request.
+    mode: Mode,
+    content_length: Option<u64>,
+    encoded: bool,
+    stack: String,
+    tenant: String,
+    ours: Vec<Vec<u8>>,
+}
+
+impl Stream {
+    /// Matches the request and decides whether its body has to be waited for.
+    pub(crate) fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
+        self.clock.headers = self.settings.now();
+        let headers = match host::headers(Map::Request) {
+            Ok(headers) => self.read(&headers),
+            Err(refused) => {
+                self.settings.refused(refused);
+                RequestHeaders {
+                    ours: OUR_HEADERS.iter().map(|name| name.as_bytes().to_vec()).collect(),
+                    ..RequestHeaders::default()
+                }
+            }
+        };
+        for name in &headers.ours {
+            if let Err(refused) = host::remove_header(Map::Request, name) {
+                self.settings.refused(refused);
+            }
+        }
+        let Some(route) = headers.route else { return Action::Continue };
+
+        self.record = Some(RequestRecord {
+            request_id: self.settings.next_request_id(),
+            started_unix_ms: i64::try_from(self.clock.headers / 1_000_000).unwrap_or_default(),
+            provider: route.api.provider().to_owned(),
+            api: route.api.name().to_owned(),
+            model: name(route.model.as_deref().unwrap_or_default()),
+            stack: headers.stack,
+            tenant: headers.tenant,
+            project: self.settings.config.project.clone(),
+            body_bytes_before: headers.content_length.unwrap_or_default(),
+            body_bytes_after: headers.content_length.unwrap_or_default(),
+            ..RequestRecord::default()
+        });
+        self.clock.forwarded = self.clock.headers;
+
+        if headers.mode == Mode::Off {
+            self.settle(RequestOutcome::Bypassed);
+            return Action::Continue;
+        }
+        if self.settings.config.accept_encoding == AcceptEncoding::Identity {
+            // Without effect on the request itself, so a refusal only costs the usage figures.
+            if let Err(refused) = host::set_header(Map::Request, "accept-encoding", b"identity") {
+                self.settings.refused(refused);
+            }
+        }
+        let cap = self.settings.config.engine.max_body_bytes as u64;
+        let passed = if end_of_stream {
+            Some(RequestOutcome::Empty)
+        } else if headers.encoded {
+            Some(RequestOutcome::Encoded)
+        } else if headers.content_length.is_some_and(|length| length > cap) {
+            Some(RequestOutcome::TooLarge)
+        } else {
+            None
+        };
+        if let Some(outcome) = passed {
+            self.settle(outcome);
+            return Action::Continue;
+        }
+
+        // An audited body keeps its length, so its headers can go.
+        let held = self.settings.config.body_mode == BodyMode::Hold && headers.mode == Mode::Compress;
+        if !held
+            && headers.mode == Mode::Compress
+            && headers.content_length.is_some()
+            && let Err(refused) = host::remove_header(Map::Request, b"content-length")
+        {
+            self.settle_refused(refused);
+            return Action::Continue;
+        }
+        self.phase = Phase::Collecting { route, mode: headers.mode, held, size: 0 };
+        if held { Action::Pause } else { Action::Continue }
+    }
+
+    /// Collects the body: looks only at its size until it is complete. While we pause, `size` is the
+    /// size of all that has come.
+    pub(crate) fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let Phase::Collecting { size: collected, .. } = &mut self.phase else { return Action::Continue };
+        *collected = size;
+        if size > self.settings.config.engine.max_body_bytes {
+            self.phase = Phase::Passing;
+            self.forwarded(size);
+            self.settle(RequestOutcome::TooLarge);
+            return Action::Continue;
+        }
+        if !end_of_stream {
+            return Action::Pause;
+        }
+        self.body_complete();
+        Action::Continue
+    }
+
+    /// With trailers the body's own end is never announced.
+    pub(crate) fn on_request_trailers(&mut self) -> Action {
+        self.body_complete();
+        Action::Continue
+    }
+
+    fn body_complete(&mut self) {
+        let Phase::Collecting { route, mode, held, size } =
+            std::mem::replace(&mut self.phase, Phase::Passing)
+        else {
+            return;
+        };
+        self.clock.body_complete = self.settings.now();
+        self.forwarded(size);
+        if size == 0 {
+            self.settle(RequestOutcome::Empty);
+        } else {
+            match self.rewrite(&route, mode, held, size) {
+                Ok(outcome) => self.settle(outcome),
+                Err(refused) => self.settle_refused(refused),
+            }
+        }
+        self.clock.forwarded = self.settings.now();
+    }
+
+    fn rewrite(
+        &mut self,
+        route: &Route,
+        mode: Mode,
+        held: bool,
+        size: usize,
+    ) -> host::Result<RequestOutcome> {
+        let body = host::buffer(Buffer::RequestBody, size)?;
+        if body.len() != size {
+            // Part of a body must never be taken for the whole.
+            return Err(Refused { call: "get_buffer", status: SHORT });
+        }
+        let request =
+            headroom_compress::Request { api: route.api, model: route.model.as_deref(), reversible: false };
+        let started = self.settings.now();
+        let outcome = {
+            let mut memo = self.settings.memo.borrow_mut();
+            compress(&body, &request, &self.settings.config.engine, &mut memo)
+        };
+        self.clock.compress_us = micros(started, self.settings.now());
+        self.describe(&outcome);
+        match (outcome.unread, &outcome.body) {
+            (Some(Unread::TooLarge), _) => Ok(RequestOutcome::TooLarge),
+            (Some(Unread::NotUnderstood), _) => Ok(RequestOutcome::NotUnderstood),
+            (None, _) if mode != Mode::Compress => Ok(RequestOutcome::Audited),
+            (None, Cow::Borrowed(_)) => Ok(RequestOutcome::Unchanged),
+            (None, Cow::Owned(replacement)) => {
+                forward(&body, replacement, held)?;
+                if let Some(record) = &mut self.record {
+                    record.body_bytes_after = replacement.len() as u64;
+                }
+                Ok(RequestOutcome::Compressed)
+            }
+        }
+    }
+
+    /// Notes the size of a body that leaves as it came.
+    fn forwarded(&mut self, size: usize) {
+        if let Some(record) = &mut self.record {
+            record.body_bytes_before = record.body_bytes_before.max(size as u64);
+            record.body_bytes_after = record.body_bytes_before;
+        }
+    }
+
+    /// Writes what the engine says into the record.
+    fn describe(&mut self, outcome: &Outcome<'_>) {
+        let Some(record) = &mut self.record else { return };
+        if let Some(model) = &outcome.model {
+            record.model = name(model);
+        }
+        record.conversation_id = outcome.conversation_id.clone().unwrap_or_default();
+        if outcome.unread.is_some() {
+            return;
+        }
+        let tokens = &outcome.tokens;
+        record.tokens = Some(Tokens {
+            encoding: tokens.encoding.name().to_owned(),
+            before: tokens.before,
+            after: tokens.after,
+            tool_outputs_before: tokens.tool_outputs_before,
+            tool_outputs_after: tokens.tool_outputs_after,
+            estimate: tokens.estimate,
+            tool_outputs_minified: 0,
+        });
+        let cap = self.settings.blocks_per_record();
+        // The newest blocks say most: the others were in earlier records of the conversation.
+        let left_out = outcome.blocks.len().saturating_sub(cap);
+        record.blocks_left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
+        record.blocks = outcome
+            .blocks
+            .iter()
+            .skip(left_out)
+            .map(|block| BlockRecord {
+                tool: name(&block.tool),
+                kind: block.kind.name().to_owned(),
+                outcome: block.outcome.name(),
+                tokens_before: block.tokens_before,
+                tokens_after: block.tokens_after,
+                memo: block.memo,
+            })
+            .collect();
+    }
+
+    fn read(&self, headers: &host::Headers) -> RequestHeaders {
+        let config = &self.settings.config;
+        let (mut method, mut path) = (&b""[..], &b""[..]);
+        let mut read =
+            RequestHeaders { mode: config.mode, tenant: config.tenant.clone(), ..RequestHeaders::default() };
+        for (key, value) in headers.iter() {
+            match key {
+                b":method" => method = value,
+                b":path" => path = value,
+                b"content-length" => {
+                    read.content_length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                }
+                b"content-encoding" => {
+                    let value = value.trim_ascii();
+                    read.encoded |= !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
+                }
+                b"x-headroom-bypass" if is_true(value) => read.mode = Mode::Off,
+                b"x-headroom-mode" => read.mode = weaker(read.mode, value),
+                b"x-headroom-stack" => read.stack = stack(value),
+                b"x-headroom-user-id" => {
+                    if let Some(tenant) = tenant(value) {
+                        read.tenant = tenant;
+                    }
+                }
+                _ => {}
+            }
+            if key.starts_with(OURS) && !read.ours.iter().any(|name| name == key) {
+                read.ours.push(key.to_vec());
+            }
+        }
+        read.route = route::find(method, path, &config.path_prefixes);
+        read
+    }
+}
+
+/// In the place of a host's status: it gave fewer bytes than it had announced.
+const SHORT: u32 = u32::MAX;
+
+/// Puts the replacement where the body is. With headers held, their length goes first: while it can
+/// still be undone.
+fn forward(body: &[u8], replacement: &[u8], held: bool) -> host::Result<()> {
+    if held {
+        host::set_header(Map::Request, "content-length", replacement.len().to_string().as_bytes())?;
+    }
+    let replaced = host::replace_buffer(Buffer::RequestBody, body.len(), replacement);
+    if held && replaced.is_err() {
+        host::set_header(Map::Request, "content-length", body.len().to_string().as_bytes())?;
+    }
+    replaced
+}
+
+fn is_true(value: &[u8]) -> bool {
+    let value = value.trim_ascii();
+    [&b"true"[..], b"1", b"yes", b"on"].iter().any(|truth| value.eq_ignore_ascii_case(truth))
+}
+
+/// A header can ask for less than the configuration, never for more.
+fn weaker(mode: Mode, asked: &[u8]) -> Mode {
+    let asked = asked.trim_ascii().to_ascii_lowercase();
+    match (mode, asked.as_slice()) {
+        (_, b"passthrough" | b"off") => Mode::Off,
+        (Mode::Compress, b"audit") => Mode::Audit,
+        _ => mode,
+    }
+}
+
+/// `^[a-z][a-z0-9_]{0,63}$` after trimming and lower-casing; anything else counts as absent.
+fn stack(value: &[u8]) -> String {
+    let slug = String::from_utf8_lossy(value.trim_ascii()).to_ascii_lowercase();
+    let valid = slug.len() <= 64
+        && slug.starts_with(|c: char| c.is_ascii_lowercase())
+        && slug.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if valid { slug } else { String::new() }
+}
+
+/// A name for a person or a team. What looks like an API key is none (I9).
+fn tenant(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    let plain = text.len() <= MAX_NAME_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let credential = ["sk-", "sk_", "Bearer", "AIza", "eyJ"].iter().any(|start| text.starts_with(start));
+    (plain && !credential && !text.is_empty()).then(|| text.to_owned())
+}
+
+/// A name out of a body, cut to a length that a table can show.
+fn name(text: &str) -> String {
+    text.chars().take(MAX_NAME_BYTES).filter(|c| !c.is_control()).collect()
+}

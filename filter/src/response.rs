@@ -1,0 +1,138 @@
+//! The answer: status, time to the first byte, usage. Its bytes pass as they come.
+
+use headroom_api::v1::{RequestOutcome, Usage};
+
+use crate::host::{self, Action, Buffer, Map};
+use crate::metrics::outcome_name;
+use crate::sse::Events;
+use crate::stream::{Stream, forwarded_tokens};
+use crate::usage::Scanner;
+
+/// What is known about the answer.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// HTTP status; 0 until there is one.
+    pub(crate) status: u32,
+    reader: Reader,
+}
+
+/// How usage is read from the answer's body.
+#[derive(Debug, Default)]
+enum Reader {
+    /// Not at all.
+    #[default]
+    None,
+    Json(Box<Scanner>),
+    Events(Box<Events>),
+}
+
+impl Answer {
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        match &self.reader {
+            Reader::None => None,
+            Reader::Json(scanner) => scanner.usage(),
+            Reader::Events(events) => events.usage(),
+        }
+    }
+}
+
+impl Stream {
+    /// Notes what kind of answer it is and tells the client what was done to its request.
+    pub(crate) fn on_response_headers(&mut self) -> Action {
+        if self.record.is_none() {
+            return Action::Continue;
+        }
+        self.clock.first_byte = self.settings.now();
+        match host::headers(Map::Response) {
+            Ok(headers) => self.answer = read(&headers, self.settings.config.read_usage),
+            Err(refused) => self.settings.refused(refused),
+        }
+        if self.settings.config.response_headers {
+            for (name, value) in self.own_headers() {
+                if let Err(refused) = host::set_header(Map::Response, name, value.as_bytes()) {
+                    self.settings.refused(refused);
+                }
+            }
+        }
+        Action::Continue
+    }
+
+    /// Reads usage. Never pauses: an event that the model has written must reach the client now.
+    pub(crate) fn on_response_body(&mut self, size: usize) -> Action {
+        if size == 0 || matches!(self.answer.reader, Reader::None) {
+            return Action::Continue;
+        }
+        match host::buffer(Buffer::ResponseBody, size) {
+            Ok(bytes) => match &mut self.answer.reader {
+                Reader::None => {}
+                Reader::Json(scanner) => scanner.feed(&bytes),
+                Reader::Events(events) => events.feed(&bytes),
+            },
+            Err(refused) => {
+                // With a piece missing, what follows can no longer be read.
+                self.answer.reader = Reader::None;
+                self.settings.refused(refused);
+            }
+        }
+        Action::Continue
+    }
+
+    fn own_headers(&self) -> Vec<(&'static str, String)> {
+        let Some(record) = &self.record else { return Vec::new() };
+        let outcome = record.outcome();
+        if outcome == RequestOutcome::Unspecified {
+            return Vec::new();
+        }
+        let mut headers = vec![
+            ("x-headroom-request-id", record.request_id.clone()),
+            ("x-headroom-outcome", outcome_name(outcome).to_owned()),
+        ];
+        if let Some(tokens) = &record.tokens {
+            let after = forwarded_tokens(outcome, tokens);
+            headers.push(("x-headroom-tokens-before", tokens.before.to_string()));
+            headers.push(("x-headroom-tokens-after", after.to_string()));
+            headers.push(("x-headroom-tokens-saved", tokens.before.saturating_sub(after).to_string()));
+            if record.model.bytes().all(|byte| byte.is_ascii_graphic()) && !record.model.is_empty() {
+                headers.push(("x-headroom-model", record.model.clone()));
+            }
+            if outcome == RequestOutcome::Compressed {
+                let mut names: Vec<&str> = record
+                    .blocks
+                    .iter()
+                    .map(|block| block.outcome.as_str())
+                    .filter(|outcome| !outcome.starts_with("skipped:"))
+                    .collect();
+                names.sort_unstable();
+                names.dedup();
+                headers.push(("x-headroom-transforms", names.join(",")));
+            }
+        }
+        headers
+    }
+}
+
+fn read(headers: &host::Headers, read_usage: bool) -> Answer {
+    let mut answer = Answer::default();
+    let mut encoded = false;
+    let mut content_type = &b""[..];
+    for (name, value) in headers.iter() {
+        match name {
+            b":status" => {
+                answer.status =
+                    std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+            }
+            b"content-encoding" => encoded |= !value.trim_ascii().eq_ignore_ascii_case(b"identity"),
+            b"content-type" => content_type = value,
+            _ => {}
+        }
+    }
+    if read_usage && !encoded {
+        let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        if kind.eq_ignore_ascii_case(b"text/event-stream") {
+            answer.reader = Reader::Events(Box::new(Events::new()));
+        } else if kind.eq_ignore_ascii_case(b"application/json") {
+            answer.reader = Reader::Json(Box::default());
+        }
+    }
+    answer
+}

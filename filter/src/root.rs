@@ -1,0 +1,254 @@
+//! The configuration in force, the VM-wide memo, the report queue, and the tick.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use headroom_api::v1::RequestRecord;
+use headroom_compress::Memo;
+
+use crate::config::{Config, ControlPlane, Parsed};
+use crate::host::{self, Buffer, Level, Refused};
+use crate::metrics::Metrics;
+use crate::report::{Answered, Reporter};
+use crate::rpc;
+
+/// More than any configuration has; Envoy's own limits are far below.
+const MAX_CONFIGURATION_BYTES: usize = 16 << 20;
+
+/// What the streams of a root context share. A stream keeps the settings that it began with.
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    /// Never borrowed over a host call: the host may call back.
+    pub(crate) memo: Rc<RefCell<Memo>>,
+    /// As `memo`. `None`: no sidecar, no reports.
+    reporter: Option<Rc<RefCell<Reporter>>>,
+    pub(crate) metrics: Rc<Metrics>,
+    requests: Rc<Requests>,
+    refusals: Cell<u64>,
+}
+
+/// Numbers the requests of a VM.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    vm: u64,
+    last: Cell<u32>,
+}
+
+/// A root context: one plugin configuration in one VM.
+pub(crate) struct Root {
+    /// Which plugin of the VM this is, in all its configurations.
+    name: Vec<u8>,
+    settings: RefCell<Rc<Settings>>,
+}
+
+impl Root {
+    pub(crate) fn new() -> Self {
+        let config = Config::default();
+        let memo = Rc::new(RefCell::new(Memo::new(config.memo_bytes)));
+        let settings = Settings {
+            config,
+            memo,
+            reporter: None,
+            metrics: Rc::new(Metrics::none()),
+            requests: Rc::new(Requests::new()),
+            refusals: Cell::new(0),
+        };
+        Self {
+            name: host::property("plugin_root_id").unwrap_or_default(),
+            settings: RefCell::new(Rc::new(settings)),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Rc<Settings> {
+        Rc::clone(&self.settings.borrow())
+    }
+
+    /// Puts a plugin configuration in force. `others` are the VM's other root contexts: Envoy makes a
+    /// new one for a new configuration and drops the old one later, and what the VM has learned should
+    /// survive that.
+    pub(crate) fn on_configure(&self, size: usize, others: &[Rc<Root>]) {
+        let (parsed, last_good) = match read_configuration(size) {
+            Ok(parsed) => (parsed, false),
+            Err(reason) => {
+                let last = others.iter().find(|other| other.name == self.name);
+                let (config, now) = match last {
+                    Some(other) => (other.settings().config.clone(), "the last configuration stays in force"),
+                    None => (Config::passthrough(), "every request passes untouched"),
+                };
+                host::log(Level::Error, &format!("headroom: cannot read the configuration: {reason}; {now}"));
+                (Parsed { config, warnings: Vec::new(), errors: 1 }, last.is_some())
+            }
+        };
+        for warning in &parsed.warnings {
+            host::log(Level::Warn, &format!("headroom: configuration: {warning}"));
+        }
+        let Parsed { config, errors, .. } = parsed;
+
+        let siblings: Vec<Rc<Settings>> =
+            others.iter().map(|other| other.settings()).chain([self.settings()]).collect();
+        let memo = siblings
+            .iter()
+            .find(|it| it.config.engine == config.engine && it.config.memo_bytes == config.memo_bytes)
+            .map_or_else(|| Rc::new(RefCell::new(Memo::new(config.memo_bytes))), |it| Rc::clone(&it.memo));
+        let requests =
+            siblings.first().map_or_else(|| Rc::new(Requests::new()), |it| Rc::clone(&it.requests));
+        let reporter = config.control_plane.as_ref().map(|control_plane| {
+            let reporter = reporter(control_plane, &siblings, &requests);
+            reporter.borrow_mut().configure(control_plane.clone(), errors);
+            reporter
+        });
+
+        let metrics = Rc::new(Metrics::define());
+        metrics.config_errors(errors);
+        let settings =
+            Rc::new(Settings { config, memo, reporter, metrics, requests, refusals: Cell::new(0) });
+        if let Some(control_plane) = &settings.config.control_plane
+            && let Err(refused) = host::set_tick_period(control_plane.report_interval_ms)
+        {
+            settings.refused(refused);
+        }
+        if !last_good {
+            let Config { mode, body_mode, engine, .. } = &settings.config;
+            host::log(
+                Level::Info,
+                &format!(
+                    "headroom {}: mode {mode:?}, body {body_mode:?}, profile {:?}, {errors} configuration errors",
+                    env!("CARGO_PKG_VERSION"),
+                    engine.profile
+                ),
+            );
+        }
+        self.settings.replace(settings);
+    }
+
+    /// Sends what is queued, when it is time to.
+    pub(crate) fn on_tick(&self) {
+        self.settings().send_report();
+    }
+
+    /// The sidecar's answer to a report.
+    pub(crate) fn on_grpc_message(&self, token: u32, size: usize) {
+        let settings = self.settings();
+        // An acknowledgement has a few dozen bytes.
+        const MAX_ANSWER_BYTES: usize = 1 << 16;
+        let answer = host::buffer(Buffer::GrpcMessage, size.min(MAX_ANSWER_BYTES));
+        if let Err(refused) = answer {
+            settings.refused(refused);
+        }
+        settings.answered(token, answer.ok().as_deref());
+    }
+
+    /// The end of a call; with a report, the news that it failed.
+    pub(crate) fn on_grpc_close(&self, token: u32) {
+        self.settings().answered(token, None);
+    }
+}
+
+impl Settings {
+    /// The host's clock; 0 when it gives no time.
+    pub(crate) fn now(&self) -> u64 {
+        host::now().unwrap_or_else(|refused| {
+            self.refused(refused);
+            0
+        })
+    }
+
+    /// Counts a call that the host did not carry out, and logs it at counts that are powers of two, so
+    /// that a host that always refuses cannot fill the log.
+    pub(crate) fn refused(&self, refused: Refused) {
+        let refusals = self.refusals.get().saturating_add(1);
+        self.refusals.set(refusals);
+        self.metrics.host_error();
+        if refusals.is_power_of_two() {
+            host::log(Level::Warn, &format!("headroom: {refused}; refusals so far: {refusals}"));
+        }
+    }
+
+    /// `hr_` and 24 hexadecimal digits.
+    pub(crate) fn next_request_id(&self) -> String {
+        let number = self.requests.last.get().wrapping_add(1);
+        self.requests.last.set(number);
+        format!("hr_{:016x}{number:08x}", self.requests.vm)
+    }
+
+    pub(crate) fn blocks_per_record(&self) -> usize {
+        self.config.control_plane.as_ref().map_or(0, |control_plane| control_plane.blocks_per_record)
+    }
+
+    /// Queues a record.
+    pub(crate) fn report(&self, record: RequestRecord) {
+        let Some(reporter) = &self.reporter else { return };
+        let dropped = reporter.borrow_mut().push(record);
+        if dropped > 0 {
+            self.metrics.records_dropped(dropped);
+        }
+    }
+
+    fn send_report(&self) {
+        let Some(reporter) = &self.reporter else { return };
+        let Some(control_plane) = &self.config.control_plane else { return };
+        let now = self.now();
+        let next = reporter.borrow_mut().next(now);
+        let Some(message) = next else { return };
+        let token = match rpc::report(control_plane, &message) {
+            Ok(token) => {
+                self.metrics.report_sent();
+                Some(token)
+            }
+            Err(refused) => {
+                self.refused(refused);
+                self.metrics.report_failed();
+                None
+            }
+        };
+        reporter.borrow_mut().started(token, self.now());
+    }
+
+    fn answered(&self, token: u32, answer: Option<&[u8]>) {
+        let Some(reporter) = &self.reporter else { return };
+        let now = self.now();
+        let answered = reporter.borrow_mut().answered(token, answer, now);
+        match answered {
+            Answered::Forward { more, new_store } => {
+                if new_store {
+                    host::log(Level::Info, "headroom: the sidecar answers from another store than before");
+                }
+                if more {
+                    self.send_report();
+                }
+            }
+            Answered::Stale => {}
+            Answered::Failed => self.metrics.report_failed(),
+        }
+    }
+}
+
+impl Requests {
+    fn new() -> Self {
+        Self { vm: crate::report::random(0), last: Cell::new(0) }
+    }
+}
+
+fn read_configuration(size: usize) -> Result<Parsed, String> {
+    if size == 0 {
+        return Config::parse(b"");
+    }
+    if size > MAX_CONFIGURATION_BYTES {
+        return Err(format!("it has {size} bytes, more than {MAX_CONFIGURATION_BYTES}"));
+    }
+    let bytes = host::buffer(Buffer::PluginConfiguration, size).map_err(|refused| refused.to_string())?;
+    Config::parse(&bytes)
+}
+
+/// The queue for a sidecar, which all configurations of a VM that name it share.
+fn reporter(
+    control_plane: &ControlPlane,
+    siblings: &[Rc<Settings>],
+    requests: &Requests,
+) -> Rc<RefCell<Reporter>> {
+    siblings
+        .iter()
+        .filter_map(|it| it.reporter.as_ref())
+        .find(|it| it.borrow().control_plane().cluster == control_plane.cluster)
+        .map_or_else(|| Rc::new(RefCell::new(Reporter::new(control_plane.clone(), requests.vm))), Rc::clone)
+}

@@ -1,0 +1,70 @@
+//! Server-sent events: hands the data of each event to the usage scanner as they come.
+//!
+//! Works on bytes: a character, a line or a field name may be cut anywhere.
+
+use headroom_api::v1::Usage;
+use memchr::memchr;
+
+use crate::usage::Scanner;
+
+const FIELD: &[u8] = b"data:";
+
+/// Where in a line the next byte stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Line {
+    /// So many bytes of the line are read and all of them are of `FIELD`.
+    Name(usize),
+    Data,
+    Skipped,
+}
+
+/// Reads usage from a stream of events.
+#[derive(Debug)]
+pub(crate) struct Events {
+    line: Line,
+    scanner: Scanner,
+}
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        Self { line: Line::Name(0), scanner: Scanner::default() }
+    }
+
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.scanner.usage()
+    }
+
+    /// Reads on.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
+        while let Some((&byte, rest)) = bytes.split_first() {
+            let Line::Name(read) = self.line else {
+                bytes = self.rest_of_line(bytes);
+                continue;
+            };
+            match byte {
+                b'\n' if read == 0 => self.scanner.next_document(),
+                b'\n' => self.line = Line::Name(0),
+                // The other half of a line's end.
+                b'\r' => {}
+                _ if FIELD.get(read) == Some(&byte) => {
+                    let read = read + 1;
+                    self.line = if read == FIELD.len() { Line::Data } else { Line::Name(read) };
+                }
+                _ => self.line = Line::Skipped,
+            }
+            bytes = rest;
+        }
+    }
+
+    fn rest_of_line<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let end = memchr(b'\n', bytes);
+        let (line, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end.saturating_add(1)));
+        if self.line == Line::Data {
+            self.scanner.feed(line);
+        }
+        if end.is_some() {
+            self.line = Line::Name(0);
+        }
+        rest
+    }
+}

@@ -1,0 +1,131 @@
+//! One request and its answer: what is known about it, and the record at its end.
+
+use std::rc::Rc;
+
+use headroom_api::v1::{RequestOutcome, RequestRecord, Timings, Tokens};
+
+use crate::config::Mode;
+use crate::host::{self, Refused};
+use crate::metrics::outcome_name;
+use crate::response::Answer;
+use crate::root::Settings;
+use crate::route::Route;
+
+/// The HTTP context of the filter. `request.rs` and `response.rs` hold what it does in each phase.
+pub(crate) struct Stream {
+    pub(crate) settings: Rc<Settings>,
+    pub(crate) phase: Phase,
+    /// `None` until the request turns out to be ours.
+    pub(crate) record: Option<RequestRecord>,
+    pub(crate) clock: Clock,
+    pub(crate) answer: Answer,
+}
+
+/// How far the request is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    /// Nothing to do, now or later.
+    Passing,
+    /// Waiting for the end of the body.
+    Collecting {
+        route: Route,
+        /// What to do with the body; never `Off`.
+        mode: Mode,
+        /// The headers wait too.
+        held: bool,
+        /// Bytes that are there.
+        size: usize,
+    },
+}
+
+/// Points in time, in nanoseconds of the host's clock; 0 where the host gave none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Clock {
+    pub(crate) headers: u64,
+    pub(crate) body_complete: u64,
+    pub(crate) forwarded: u64,
+    pub(crate) first_byte: u64,
+    pub(crate) compress_us: u32,
+}
+
+impl Stream {
+    pub(crate) fn new(settings: Rc<Settings>) -> Self {
+        Self {
+            settings,
+            phase: Phase::Passing,
+            record: None,
+            clock: Clock::default(),
+            answer: Answer::default(),
+        }
+    }
+
+    /// Writes the request's outcome where the operator can see it: the record and the access log.
+    pub(crate) fn settle(&mut self, outcome: RequestOutcome) {
+        let Some(record) = &mut self.record else { return };
+        record.set_outcome(outcome);
+        let mut properties = vec![("headroom.outcome", outcome_name(outcome).to_owned())];
+        if let Some(tokens) = &record.tokens {
+            let forwarded = forwarded_tokens(outcome, tokens);
+            properties.push(("headroom.tokens_before", tokens.before.to_string()));
+            properties.push(("headroom.tokens_after", forwarded.to_string()));
+            properties.push(("headroom.tokens_saved", tokens.before.saturating_sub(forwarded).to_string()));
+        }
+        for (name, value) in properties {
+            if let Err(refused) = host::set_property(name, value.as_bytes()) {
+                self.settings.refused(refused);
+            }
+        }
+    }
+
+    /// As [`Stream::settle`] for a request whose rewrite the host did not allow: it leaves as it came.
+    pub(crate) fn settle_refused(&mut self, refused: Refused) {
+        self.settings.refused(refused);
+        if let Some(record) = &mut self.record {
+            record.blocks.clear();
+            record.blocks_left_out = 0;
+            record.body_bytes_after = record.body_bytes_before;
+            if let Some(tokens) = &mut record.tokens {
+                tokens.after = tokens.before;
+                tokens.tool_outputs_after = tokens.tool_outputs_before;
+            }
+        }
+        self.settle(RequestOutcome::HostError);
+    }
+
+    /// The end, however it came. Safe to repeat.
+    pub(crate) fn finish(&mut self) {
+        if self.record.is_none() {
+            return;
+        }
+        if matches!(std::mem::replace(&mut self.phase, Phase::Passing), Phase::Collecting { .. }) {
+            self.settle(RequestOutcome::Aborted);
+        }
+        let Some(mut record) = self.record.take() else { return };
+        record.usage = self.answer.usage();
+        record.status = self.answer.status;
+        let Clock { headers, body_complete, forwarded, first_byte, compress_us } = self.clock;
+        record.timings = Some(Timings {
+            body_wait_us: micros(headers, body_complete),
+            compress_us,
+            overhead_us: micros(body_complete, forwarded),
+            first_byte_us: micros(forwarded, first_byte),
+            total_us: micros(headers, self.settings.now()),
+            admit_us: 0,
+        });
+        self.settings.metrics.request(&record);
+        self.settings.report(record);
+    }
+}
+
+/// The tokens that the provider got: only a compressed request leaves shorter than it came.
+pub(crate) fn forwarded_tokens(outcome: RequestOutcome, tokens: &Tokens) -> u64 {
+    if outcome == RequestOutcome::Compressed { tokens.after } else { tokens.before }
+}
+
+/// Microseconds between two points in time; 0 where one is missing.
+pub(crate) fn micros(from: u64, to: u64) -> u32 {
+    if from == 0 {
+        return 0;
+    }
+    u32::try_from(to.saturating_sub(from) / 1_000).unwrap_or(u32::MAX)
+}
