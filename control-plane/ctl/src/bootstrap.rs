@@ -1,0 +1,288 @@
+//! Renders Envoy's bootstrap configuration.
+//!
+//! The template is `envoy/bootstrap.yaml.j2`, built into the binary, so that it can be rendered from any
+//! folder. Every value is printed as JSON, which YAML contains: a path with a quote in it or an
+//! operator's JSON cannot change the structure around it.
+//!
+//! ```
+//! use headroomctl::bootstrap::{Bootstrap, Providers};
+//!
+//! let mut bootstrap = Bootstrap::new(Providers::default());
+//! bootstrap.module = Some("/opt/headroom/headroom_filter.wasm".into());
+//! bootstrap.ca_file = Some("/etc/ssl/certs/ca-certificates.crt".into());
+//! let yaml = bootstrap.render()?;
+//! assert!(yaml.contains("api.anthropic.com"));
+//! # Ok::<(), headroomctl::bootstrap::RenderError>(())
+//! ```
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use minijinja::{Environment, UndefinedBehavior};
+use serde::Serialize;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::upstream::Upstream;
+
+/// The name decides how values are printed: `.yaml` means as JSON.
+const TEMPLATE_NAME: &str = "bootstrap.yaml.j2";
+const TEMPLATE: &str = include_str!("../../../envoy/bootstrap.yaml.j2");
+
+/// What a path that belongs to nobody is answered with, in the shape of a provider's error.
+const NOT_FOUND: &str = r#"{"type":"error","error":{"type":"not_found_error","message":"Headroom knows no provider for this path: it is neither Anthropic's, OpenAI's nor Gemini's"}}"#;
+
+/// The filter's cluster for the sidecar's gRPC service. Safe as a bare gRPC target too (the name is not
+/// by accident a valid protobuf message).
+pub const GRPC_CLUSTER: &str = "headroom";
+
+/// How the filter holds a request while it waits for the body.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum BodyMode {
+    /// Headers go on at once, without `content-length`. Works everywhere.
+    #[default]
+    Strip,
+    /// Headers wait for the body and carry its exact length. Needs Envoy 1.35.
+    Hold,
+}
+
+impl BodyMode {
+    /// The name in options and in the plugin configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Strip => "strip",
+            Self::Hold => "hold",
+        }
+    }
+}
+
+/// Where something listens.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Endpoint {
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// 0 lets the system choose, where Envoy is what listens.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// A port on the IPv4 loopback.
+    pub fn loopback(port: u16) -> Self {
+        Self { host: "127.0.0.1".to_owned(), port }
+    }
+}
+
+/// The providers' base URLs.
+#[derive(Clone, Debug)]
+pub struct Providers {
+    /// Anthropic's.
+    pub anthropic: Upstream,
+    /// OpenAI's.
+    pub openai: Upstream,
+    /// Gemini's.
+    pub gemini: Upstream,
+}
+
+impl Providers {
+    /// The same base URL for all of them: what a test with one scripted provider wants.
+    pub fn all(upstream: Upstream) -> Self {
+        Self { anthropic: upstream.clone(), openai: upstream.clone(), gemini: upstream }
+    }
+}
+
+impl Default for Providers {
+    fn default() -> Self {
+        let real = |host: &str| Upstream {
+            tls: true,
+            host: host.to_owned(),
+            port: 443,
+            prefix: String::new(),
+            http2: false,
+        };
+        Self {
+            anthropic: real("api.anthropic.com"),
+            openai: real("api.openai.com"),
+            gemini: real("generativelanguage.googleapis.com"),
+        }
+    }
+}
+
+/// Everything that the template prints.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    /// Where clients connect. HTTP/1.1 and HTTP/2 with prior knowledge are both understood.
+    pub listen: Endpoint,
+    /// Envoy's admin interface.
+    pub admin: Endpoint,
+    /// The filter module; `None` leaves the filter out, to compare against.
+    pub module: Option<PathBuf>,
+    /// The filter's configuration.
+    pub plugin_config: Value,
+    /// Whether the filter may hold the headers. The plugin configuration has to say the same.
+    pub body_mode: BodyMode,
+    /// Where requests go.
+    pub providers: Providers,
+    /// The certificates that a provider's is validated against. Needed where a base URL is https.
+    pub ca_file: Option<PathBuf>,
+    /// The sidecar's HTTP server.
+    pub sidecar_http: Endpoint,
+    /// The sidecar's gRPC server.
+    pub sidecar_grpc: Endpoint,
+    /// Where to log one JSON line per request; `None` for nowhere.
+    pub access_log: Option<PathBuf>,
+    /// The longest body that the filter waits for. Bytes.
+    pub max_body_bytes: u32,
+    /// After how many seconds without a byte in either direction a stream ends.
+    pub idle_timeout_seconds: u32,
+    /// HTTP filters in front of Headroom's, each an `HttpFilter` message as JSON.
+    pub http_filters: Vec<Value>,
+    /// Clusters in place of the template's own, by name (`anthropic`, `openai`, `gemini`,
+    /// `headroom`, `headroomd_http`), each a whole `Cluster` message as JSON.
+    pub clusters: BTreeMap<String, Value>,
+}
+
+/// Why the bootstrap could not be rendered.
+#[derive(Debug, Error)]
+pub enum RenderError {
+    /// An https base URL and nothing to check certificates with.
+    #[error(
+        "https://{0} cannot be validated: no certificate bundle was found; install your system's \
+         ca-certificates package or point SSL_CERT_FILE to a PEM file"
+    )]
+    NoCertificates(String),
+    /// The template and the values do not fit each other.
+    #[error("the bootstrap template does not render: {0}")]
+    Template(#[from] minijinja::Error),
+}
+
+impl Bootstrap {
+    /// The default ports and limits, without a module.
+    pub fn new(providers: Providers) -> Self {
+        Self {
+            listen: Endpoint::loopback(8787),
+            admin: Endpoint::loopback(8790),
+            module: None,
+            plugin_config: Value::Object(serde_json::Map::new()),
+            body_mode: BodyMode::Strip,
+            providers,
+            ca_file: None,
+            sidecar_http: Endpoint::loopback(8788),
+            sidecar_grpc: Endpoint::loopback(8789),
+            access_log: None,
+            // The engine's own limit: a longer body is passed on, so there is no point in holding it.
+            max_body_bytes: u32::try_from(headroom_compress::Config::default().max_body_bytes)
+                .unwrap_or(u32::MAX),
+            // Three times the SDKs' own default of ten minutes: the client gives up first.
+            idle_timeout_seconds: 1800,
+            http_filters: Vec::new(),
+            clusters: BTreeMap::new(),
+        }
+    }
+
+    /// The configuration as YAML for `envoy --config-path`.
+    pub fn render(&self) -> Result<String, RenderError> {
+        let Providers { anthropic, openai, gemini } = &self.providers;
+        let tls = [anthropic, openai, gemini].into_iter().find(|upstream| upstream.tls);
+        if let (Some(upstream), None) = (tls, &self.ca_file) {
+            return Err(RenderError::NoCertificates(upstream.authority()));
+        }
+
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.add_template(TEMPLATE_NAME, TEMPLATE)?;
+        let values = Values {
+            listen: &self.listen,
+            admin: &self.admin,
+            module: self.module.as_ref(),
+            plugin_config: self.plugin_config.to_string(),
+            hold: self.body_mode == BodyMode::Hold,
+            anthropic: Provider::new("anthropic", anthropic),
+            openai: Provider::new("openai", openai),
+            gemini: Provider::new("gemini", gemini),
+            ca_file: self.ca_file.as_ref(),
+            sidecar_http: Sidecar::new(&self.sidecar_http),
+            sidecar_grpc: Sidecar::new(&self.sidecar_grpc),
+            access_log: self.access_log.as_ref(),
+            buffer_bytes: buffer_bytes(self.max_body_bytes),
+            idle_timeout: format!("{}s", self.idle_timeout_seconds),
+            http_filters: &self.http_filters,
+            clusters: &self.clusters,
+            not_found: NOT_FOUND,
+        };
+        Ok(environment.get_template(TEMPLATE_NAME)?.render(minijinja::value::Serde(&values))?)
+    }
+}
+
+/// The listener's buffer for bodies of up to `max_body_bytes`. Envoy adds what it has just read to the
+/// paused body before it asks the filter, and one read can bring as much as the socket held; a body's
+/// length again is more than any receive buffer.
+fn buffer_bytes(max_body_bytes: u32) -> u32 {
+    max_body_bytes.saturating_mul(2).max(1 << 20)
+}
+
+#[derive(Serialize)]
+struct Values<'a> {
+    listen: &'a Endpoint,
+    admin: &'a Endpoint,
+    module: Option<&'a PathBuf>,
+    plugin_config: String,
+    hold: bool,
+    anthropic: Provider<'a>,
+    openai: Provider<'a>,
+    gemini: Provider<'a>,
+    ca_file: Option<&'a PathBuf>,
+    sidecar_http: Sidecar<'a>,
+    sidecar_grpc: Sidecar<'a>,
+    access_log: Option<&'a PathBuf>,
+    buffer_bytes: u32,
+    idle_timeout: String,
+    http_filters: &'a [Value],
+    clusters: &'a BTreeMap<String, Value>,
+    not_found: &'a str,
+}
+
+#[derive(Serialize)]
+struct Provider<'a> {
+    cluster: &'a str,
+    host: &'a str,
+    port: u16,
+    authority: String,
+    prefix: &'a str,
+    tls: bool,
+    http2: bool,
+    literal_address: bool,
+}
+
+impl<'a> Provider<'a> {
+    fn new(cluster: &'a str, upstream: &'a Upstream) -> Self {
+        Self {
+            cluster,
+            host: &upstream.host,
+            port: upstream.port,
+            authority: upstream.authority(),
+            prefix: &upstream.prefix,
+            tls: upstream.tls,
+            http2: upstream.http2,
+            literal_address: upstream.is_literal_address(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Sidecar<'a> {
+    r#type: &'a str,
+    host: &'a str,
+    port: u16,
+}
+
+impl<'a> Sidecar<'a> {
+    fn new(endpoint: &'a Endpoint) -> Self {
+        let literal = endpoint.host.parse::<IpAddr>().is_ok();
+        Self {
+            r#type: if literal { "STATIC" } else { "STRICT_DNS" },
+            host: &endpoint.host,
+            port: endpoint.port,
+        }
+    }
+}
