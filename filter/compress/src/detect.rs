@@ -11,8 +11,8 @@ use memchr::memmem;
 
 use crate::outcome::Kind;
 use shape::{
-    SearchShape, gaps, is_code, is_column_header, is_frame, is_log, is_numbered, is_path, is_permissions,
-    is_test, search_shape,
+    SearchShape, gaps, is_code, is_column_header, is_dated, is_frame, is_log, is_numbered, is_path,
+    is_permissions, is_test, search_shape,
 };
 
 /// Lines looked at from the start. Headers and the first results stand there.
@@ -159,10 +159,13 @@ impl Votes {
         let first = self.lines == 0;
         self.lines += 1;
         self.numbered += usize::from(is_numbered(bytes));
-        match search_shape(bytes) {
-            SearchShape::Located => self.search += 1,
-            SearchShape::Named => self.grep += 1,
-            SearchShape::No => {}
+        // `2025-06-20T10:38:18` reads like a path and a line number too
+        if !is_dated(bare) {
+            match search_shape(bytes) {
+                SearchShape::Located => self.search += 1,
+                SearchShape::Named => self.grep += 1,
+                SearchShape::No => {}
+            }
         }
         self.log += usize::from(is_log(bare));
         self.test += usize::from(is_test(bytes));
@@ -246,6 +249,13 @@ mod tests {
             (Kind::Source, lines(|i| format!("{i:>6}→\tlet x = 1;"))),
             (Kind::Source, lines(|i| format!("    let x{i} = call();"))),
             (Kind::Log, lines(|i| format!("2024-05-06 07:08:{i:02},123 INFO [main] started"))),
+            (Kind::Log, lines(|i| format!("2025-06-20T10:38:{i:02}.916Z [INFO] auth - login_success"))),
+            (
+                Kind::Log,
+                lines(|i| {
+                    format!("{{\"level\":30,\"msg\":\"in\"}}\n{{\"level\":40,\"msg\":\"{i}\"}}\nserving: {i}")
+                }),
+            ),
             (Kind::Log, lines(|i| format!("Jun 14 15:16:{i:02} combo sshd[19939]: check pass"))),
             (Kind::TestBuild, lines(|i| format!("test a::b{i} ... ok"))),
             (Kind::TestBuild, lines(|i| format!("tests/test_a.py::test_{i} PASSED"))),

@@ -79,8 +79,30 @@ pub(super) fn is_log(line: &[u8]) -> bool {
     if DAYS.iter().chain(MONTHS).any(|name| bare.starts_with(name)) && clock(bare, 24) {
         return true;
     }
-    starts_with_date(bare) || iso_time(&bare[..bare.len().min(80)])
+    starts_with_date(bare) || iso_time(&bare[..bare.len().min(80)]) || is_record(line)
 }
+
+/// Whether a line starts with a date or a time, perhaps in a bracket.
+pub(super) fn is_dated(line: &[u8]) -> bool {
+    starts_with_date(line.strip_prefix(b"[").unwrap_or(line))
+}
+
+/// `{"level":30,"time":…,"msg":…}`: a log line as structured loggers write it.
+fn is_record(line: &[u8]) -> bool {
+    line.starts_with(b"{\"")
+        && line.ends_with(b"}")
+        && RECORD_KEYS.iter().filter(|key| memmem::find(line, key).is_some()).count() >= 2
+}
+
+const RECORD_KEYS: &[&[u8]] = &[
+    b"\"level\":",
+    b"\"time\":",
+    b"\"ts\":",
+    b"\"timestamp\":",
+    b"\"msg\":",
+    b"\"message\":",
+    b"\"severity\":",
+];
 
 /// `12:34` within the first `within` bytes.
 fn clock(line: &[u8], within: usize) -> bool {
