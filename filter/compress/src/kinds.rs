@@ -9,7 +9,15 @@
 //! They are pure, they take time linear in the text, they leave the comparison of token counts to
 //! the pipeline, and they return `None` as soon as they see that the text is not theirs.
 
+mod clock;
+#[cfg(test)]
+mod corpus;
+mod log;
 pub(crate) mod numbered;
+mod shorten;
+mod signal;
+mod wording;
+mod words;
 
 use crate::block::{Context, Lossy};
 use crate::outcome::{Compressor, Kind};
@@ -28,14 +36,16 @@ impl Step {
     }
 }
 
+const LOG: Step = Step { compressor: Compressor::Log, form: log::lossless };
+
 /// The lossless rewrites for a kind, in the order in which they are applied.
 pub(crate) fn lossless_steps(kind: Kind) -> &'static [Step] {
     match kind {
         Kind::Json | Kind::JsonLines | Kind::Search | Kind::Short => &[],
+        Kind::Log => &[LINE_NUMBERS, LOG],
         Kind::Source
         | Kind::Text
         | Kind::Mixed
-        | Kind::Log
         | Kind::TestBuild
         | Kind::Diff
         | Kind::Table

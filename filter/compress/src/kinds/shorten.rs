@@ -1,0 +1,285 @@
+//! Lines that repeat each other's wording, shortened without loss.
+//!
+//! ```text
+//! [headroom: nothing left out. A line "A x y" is the wording A below with x, y for its *; where a time or
+//! date is not given, it is that of the line above. 1 wording:]
+//! A=<time> LabSZ sshd[*]: Failed password for root from * port * ssh2
+//! Dec 10 11:00:22 LabSZ sshd[25246]: Received disconnect from 183.62.140.253: 11: Bye Bye [preauth]
+//! 11:00:24 A 25248 183.62.140.253 44532
+//! A 25249 183.62.140.253 44533
+//! ```
+//!
+//! A line of the result is one of
+//!
+//! * the original line;
+//! * the original line without its lead (what precedes its time), which is then that of the last line
+//!   that has one;
+//! * a tag and the words for the holes of the wording of that name, behind the time if that differs
+//!   from the time before.
+//!
+//! Values are never cut, and the first line of each kind of error stays as it was. The inverse in the
+//! tests gives back every byte.
+
+use super::clock::{self, Stamp};
+use super::signal::{self, Signal};
+use super::wording::{self, Groups};
+
+/// Fewer lines cannot pay for the explanation.
+const FEWEST_LINES: usize = 6;
+
+/// A wording is used from this number of lines on.
+const FEWEST_USES: usize = 3;
+
+/// Bytes that a wording has to save beyond what stating it costs.
+const LEAST_GAIN: usize = 24;
+
+/// More wordings than this are not remembered by a reader; the most useful ones are taken.
+const MOST_WORDINGS: usize = 200;
+
+/// Tags have at most this many letters, which is enough for [`MOST_WORDINGS`] whatever is taken.
+const LONGEST_TAG: usize = 3;
+
+/// A set for lookups only, never iterated.
+type HashSet<T> = hashbrown::HashSet<T, foldhash::fast::FixedState>;
+
+/// Stands for the time in a wording.
+const TIME: &str = "<time>";
+
+/// Candidates for the mark of a hole; the first that no line holds is used.
+const MARKS: &[&str] = &["*", "<>", "{}", "‹›"];
+
+/// One line, cut at its time.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    text: &'a str,
+    stamp: Option<Stamp>,
+}
+
+impl<'a> Line<'a> {
+    fn lead(&self) -> &'a str {
+        self.stamp.map_or("", |s| &self.text[..s.start])
+    }
+
+    fn time(&self) -> &'a str {
+        self.stamp.map_or("", |s| &self.text[s.start..s.end])
+    }
+
+    fn rest(&self) -> &'a str {
+        self.stamp.map_or(self.text, |s| &self.text[s.end..])
+    }
+}
+
+/// The shortened form of `text`, if its lines repeat wording.
+pub(crate) fn shorten(text: &str) -> Option<String> {
+    let lines = cut(text);
+    if lines.len() < FEWEST_LINES {
+        return None;
+    }
+    let groups = wording::group(lines.iter().map(|line| (line.rest(), u8::from(line.stamp.is_some()))));
+    let mark = *MARKS.iter().find(|mark| memchr::memmem::find(text.as_bytes(), mark.as_bytes()).is_none())?;
+    if memchr::memmem::find(text.as_bytes(), TIME.as_bytes()).is_some() {
+        return None;
+    }
+    let whole = whole_lines(&lines);
+    let tags = Tags::choose(&lines, &groups, &whole);
+    let stamped = lines.iter().any(|line| line.stamp.is_some());
+    if tags.order.is_empty() && !stamped {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len());
+    explain(&mut out, &lines, &groups, &tags, mark, stamped);
+    write_lines(&mut out, &lines, &groups, &tags, &whole);
+    (out.len() < text.len()).then_some(out)
+}
+
+/// The lines of a text, with their times where leads repeat.
+fn cut(text: &str) -> Vec<Line<'_>> {
+    let mut lines: Vec<Line<'_>> =
+        text.split('\n').map(|text| Line { text, stamp: clock::stamp(text) }).collect();
+    let (mut stamped, mut changes, mut bare) = (0, 0, 0);
+    let mut lead = None;
+    for line in lines.iter().filter(|line| line.stamp.is_some()) {
+        stamped += 1;
+        bare += usize::from(line.lead().is_empty());
+        if lead != Some(line.lead()) {
+            changes += 1;
+            lead = Some(line.lead());
+        }
+    }
+    // A line whose lead is empty could not be told from one whose lead is left out, and leads that
+    // change all the time give nothing to leave out.
+    let mixed = bare > 0 && bare < stamped;
+    if mixed || stamped < FEWEST_LINES || changes * 3 > stamped {
+        for line in &mut lines {
+            line.stamp = None;
+        }
+    }
+    lines
+}
+
+/// The lines that stay whole: the first of each kind of error.
+fn whole_lines(lines: &[Line<'_>]) -> Vec<bool> {
+    let mut seen: HashSet<u64> = HashSet::default();
+    lines
+        .iter()
+        .map(|line| signal::of(line.text) == Signal::Error && seen.insert(wording::report_key(line.text)))
+        .collect()
+}
+
+/// The wordings in use, by tag.
+struct Tags {
+    /// Groups in the order of their tags.
+    order: Vec<usize>,
+    names: Vec<String>,
+    /// The position in `order` of each group in use.
+    of_group: Vec<Option<usize>>,
+}
+
+impl Tags {
+    fn choose(lines: &[Line<'_>], groups: &Groups, whole: &[bool]) -> Self {
+        let mut uses = vec![0usize; groups.all().len()];
+        for (number, _) in whole.iter().enumerate().filter(|(_, whole)| !**whole) {
+            if let Some(group) = groups.of(number) {
+                uses[group] += 1;
+            }
+        }
+        let mut gains: Vec<(usize, usize)> = Vec::new();
+        for (id, group) in groups.all().iter().enumerate() {
+            if uses[id] < FEWEST_USES {
+                continue;
+            }
+            let first = lines[group.first].rest();
+            let values: usize = groups.values(id, first).map(str::len).sum();
+            let holes = groups.holes(id);
+            // per use: the wording's own bytes go, a tag and a blank per hole come
+            let saved = first.len().saturating_sub(values + holes + 1).saturating_mul(uses[id]);
+            let cost = first.len() + LEAST_GAIN;
+            if saved > cost {
+                gains.push((saved - cost, id));
+            }
+        }
+        gains.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        gains.truncate(MOST_WORDINGS);
+        gains.sort_by(|a, b| uses[b.1].cmp(&uses[a.1]).then(a.1.cmp(&b.1)));
+        let order: Vec<usize> = gains.into_iter().map(|(_, id)| id).collect();
+        let taken = Taken::of(lines);
+        let names: Vec<String> = (0..).map(tag).filter(|tag| !taken.has(tag)).take(order.len()).collect();
+        let mut of_group = vec![None; groups.all().len()];
+        for (place, &id) in order.iter().enumerate() {
+            of_group[id] = Some(place);
+        }
+        Self { order, names, of_group }
+    }
+
+    fn of_line(&self, groups: &Groups, number: usize) -> Option<(usize, &str)> {
+        let group = groups.of(number)?;
+        let place = self.of_group.get(group).copied().flatten()?;
+        Some((group, self.names.get(place)?))
+    }
+}
+
+/// `A` … `Z`, `AA` … `ZZ`, `AAA` …
+fn tag(mut n: usize) -> String {
+    let mut letters = Vec::new();
+    loop {
+        letters.push(b'A' + u8::try_from(n % 26).unwrap_or(0));
+        n /= 26;
+        if n == 0 {
+            break;
+        }
+        n -= 1;
+    }
+    letters.iter().rev().map(|&b| char::from(b)).collect()
+}
+
+/// Tags that a line's own words would be mistaken for.
+struct Taken<'a>(HashSet<&'a str>);
+
+impl<'a> Taken<'a> {
+    fn of(lines: &[Line<'a>]) -> Self {
+        let mut taken = HashSet::default();
+        for line in lines {
+            for start in [line.text, line.rest()] {
+                let word = first_word(start.strip_prefix(' ').unwrap_or(start));
+                if !word.is_empty()
+                    && word.len() <= LONGEST_TAG
+                    && word.bytes().all(|b| b.is_ascii_uppercase())
+                {
+                    taken.insert(word);
+                }
+            }
+        }
+        Self(taken)
+    }
+
+    fn has(&self, tag: &str) -> bool {
+        self.0.contains(tag)
+    }
+}
+
+fn first_word(text: &str) -> &str {
+    text.find(' ').map_or(text, |end| &text[..end])
+}
+
+fn explain(out: &mut String, lines: &[Line<'_>], groups: &Groups, tags: &Tags, mark: &str, stamped: bool) {
+    out.push_str("[headroom: nothing left out.");
+    if let Some(name) = tags.names.first() {
+        out.push_str(&format!(
+            " A line \"{name} x y\" is the wording {name} below with x, y for its {mark}s"
+        ));
+        out.push_str(if stamped { "; a" } else { "." });
+    } else {
+        out.push_str(" A");
+    }
+    if stamped {
+        out.push_str(" time or date that is not given is that of the line above.");
+    }
+    match tags.order.len() {
+        0 => {}
+        1 => out.push_str(" 1 wording:"),
+        n => out.push_str(&format!(" {n} wordings:")),
+    }
+    out.push_str("]\n");
+    for (&group, name) in tags.order.iter().zip(&tags.names) {
+        let line = lines[groups.all()[group].first];
+        out.push_str(name);
+        out.push('=');
+        if line.stamp.is_some() {
+            out.push_str(TIME);
+        }
+        out.push_str(&groups.wording(group, line.rest(), mark));
+        out.push('\n');
+    }
+}
+
+fn write_lines(out: &mut String, lines: &[Line<'_>], groups: &Groups, tags: &Tags, whole: &[bool]) {
+    let (mut lead, mut time) = (None, "");
+    for (number, line) in lines.iter().enumerate() {
+        if number > 0 {
+            out.push('\n');
+        }
+        let stamped = line.stamp.is_some();
+        let same_lead = !stamped || lead == Some(line.lead());
+        match tags.of_line(groups, number) {
+            _ if whole[number] || !same_lead => out.push_str(line.text),
+            Some((group, name)) => {
+                if stamped && time != line.time() {
+                    out.push_str(line.time());
+                    out.push(' ');
+                }
+                out.push_str(name);
+                for value in groups.values(group, line.rest()) {
+                    out.push(' ');
+                    out.push_str(value);
+                }
+            }
+            None => out.push_str(&line.text[line.lead().len()..]),
+        }
+        if stamped {
+            (lead, time) = (Some(line.lead()), line.time());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

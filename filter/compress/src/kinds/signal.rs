@@ -1,0 +1,316 @@
+//! What a line of tool output signals: an error, a warning, or nothing.
+//!
+//! A line is an error when it says so in a word (`failed`, `ValueError`, `connection refused`), by an
+//! HTTP status from 400 on, or by an exit status other than zero. Saying that there was none
+//! (`0 failed`, `errors: 0`) is no error. Lines are judged one by one, so that a line means the same
+//! wherever it stands.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Signal {
+    None,
+    /// Worth one example: a warning, a hint that something was not right.
+    Warning,
+    /// Never left out without an example of its kind.
+    Error,
+}
+
+/// How a needle has to stand in the line to count.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Rule {
+    /// A word of its own.
+    Word,
+    /// A word of its own that a count may turn into its opposite: `0 failed`.
+    Counted,
+    /// As `Counted`, or the end of a longer word: `ValueError`.
+    Suffix,
+    /// Followed by an HTTP status of 400 or more.
+    Status,
+    /// `HTTP/1.1" 404`.
+    Protocol,
+    /// The closing quote of a request line, followed by status and size.
+    Quoted,
+    /// Followed by a number other than zero.
+    Exit,
+    /// A word of its own, but only a warning.
+    Warn,
+    /// Anywhere, but only a warning.
+    WarnPart,
+}
+
+const NEEDLES: &[(&str, Rule)] = &[
+    ("error", Rule::Suffix),
+    ("exception", Rule::Suffix),
+    ("errors", Rule::Counted),
+    ("failed", Rule::Counted),
+    ("failure", Rule::Counted),
+    ("failures", Rule::Counted),
+    ("fatal", Rule::Word),
+    ("traceback", Rule::Word),
+    ("panic", Rule::Word),
+    ("panicked", Rule::Word),
+    ("segfault", Rule::Word),
+    ("segmentation fault", Rule::Word),
+    ("aborted", Rule::Word),
+    ("denied", Rule::Word),
+    ("unauthorized", Rule::Word),
+    ("forbidden", Rule::Word),
+    ("timed out", Rule::Word),
+    ("timeout", Rule::Word),
+    ("unreachable", Rule::Word),
+    ("refused", Rule::Word),
+    ("not found", Rule::Word),
+    ("no such file", Rule::Word),
+    ("cannot", Rule::Word),
+    ("critical", Rule::Word),
+    ("emergency", Rule::Word),
+    ("oomkilled", Rule::Word),
+    ("crashloopbackoff", Rule::Word),
+    ("npm err!", Rule::Word),
+    ("status", Rule::Status),
+    ("status_code", Rule::Status),
+    ("statuscode", Rule::Status),
+    ("code", Rule::Status),
+    ("http/", Rule::Protocol),
+    ("\" 4", Rule::Quoted),
+    ("\" 5", Rule::Quoted),
+    ("exit code", Rule::Exit),
+    ("exit status", Rule::Exit),
+    ("exited with", Rule::Exit),
+    ("exited with code", Rule::Exit),
+    ("returncode", Rule::Exit),
+    ("rc", Rule::Exit),
+    ("warn", Rule::Warn),
+    ("warning", Rule::WarnPart),
+    ("fail", Rule::Warn),
+    ("fails", Rule::Warn),
+    ("deprecated", Rule::Warn),
+    ("invalid", Rule::Warn),
+    ("unable to", Rule::Warn),
+    ("could not", Rule::Warn),
+    ("crash", Rule::Warn),
+    ("crashed", Rule::Warn),
+    ("killed", Rule::Warn),
+    ("unhealthy", Rule::Warn),
+    ("rejected", Rule::Warn),
+    ("not ok", Rule::Warn),
+    ("✗", Rule::WarnPart),
+    ("✘", Rule::WarnPart),
+    ("✕", Rule::WarnPart),
+    ("✖", Rule::WarnPart),
+];
+
+/// `None` only if the automaton could not be built, which depends on nothing but the table above.
+static AUTOMATON: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::LeftmostLongest)
+        .build(NEEDLES.iter().map(|(needle, _)| needle))
+        .ok()
+});
+
+/// How far a line is read for signals, in bytes. What a line is about stands near its start; the tail
+/// of a very long one is payload.
+const READ: usize = 2000;
+
+/// How far back the start of a word is looked for. Names of exception classes are shorter.
+const LONGEST_NAME: usize = 120;
+
+/// What `line` signals.
+pub(crate) fn of(line: &str) -> Signal {
+    let line = &line[..floor_char_boundary(line, READ)];
+    let Some(automaton) = AUTOMATON.as_ref() else { return Signal::None };
+    let mut signal = Signal::None;
+    for found in automaton.find_iter(line) {
+        let Some((_, rule)) = NEEDLES.get(found.pattern().as_usize()) else { continue };
+        let (start, end) = (found.start(), found.end());
+        let word = || starts_word(line, start) && ends_word(line, end);
+        let holds = match rule {
+            Rule::Word | Rule::Warn => word(),
+            Rule::WarnPart => true,
+            Rule::Counted => word() && !says_none(line, start, end),
+            Rule::Suffix if starts_word(line, start) => ends_word(line, end) && !says_none(line, start, end),
+            Rule::Suffix => ends_word(line, end) && ends_name(line, start),
+            Rule::Status => starts_word(line, start) && status_follows(after_marks(&line[end..])),
+            Rule::Protocol => starts_word(line, start) && status_follows(after_version(&line[end..])),
+            Rule::Quoted => request_size_follows(&line[end - 1..]),
+            Rule::Exit => starts_word(line, start) && nonzero_follows(&line[end..]),
+        };
+        if !holds {
+            continue;
+        }
+        if !matches!(rule, Rule::Warn | Rule::WarnPart) {
+            return Signal::Error;
+        }
+        if !counts_none(&line[..start]) {
+            signal = Signal::Warning;
+        }
+    }
+    signal
+}
+
+/// The largest character boundary that is not beyond `at`.
+pub(crate) fn floor_char_boundary(text: &str, at: usize) -> usize {
+    if at >= text.len() {
+        return text.len();
+    }
+    (0..=at).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
+}
+
+fn is_word(c: char) -> bool {
+    c == '_' || c.is_alphanumeric()
+}
+
+fn starts_word(line: &str, start: usize) -> bool {
+    !line[..start].chars().next_back().is_some_and(is_word)
+}
+
+/// Whether what ends before `end` ends there; what does not end in a letter or digit always does.
+fn ends_word(line: &str, end: usize) -> bool {
+    let inside = line[..end].chars().next_back().is_some_and(is_word);
+    !inside || !line[end..].chars().next().is_some_and(is_word)
+}
+
+/// Whether the word that goes on at `start` began with a letter.
+fn ends_name(line: &str, start: usize) -> bool {
+    let first = line[..start].chars().rev().take(LONGEST_NAME).take_while(|&c| is_word(c)).last();
+    first.is_some_and(|c| c.is_ascii_alphabetic())
+}
+
+/// `0 errors`, `no failures`, `errors: 0`, `error=null`.
+fn says_none(line: &str, start: usize, end: usize) -> bool {
+    if counts_none(&line[..start]) {
+        return true;
+    }
+    let found = &line[start..end];
+    let none: &[&str] = if found.eq_ignore_ascii_case("failed") {
+        &["0"]
+    } else if found.eq_ignore_ascii_case("error") || found.eq_ignore_ascii_case("errors") {
+        &["0", "null", "none", "false"]
+    } else {
+        return false;
+    };
+    let rest = after_marks(&line[end..]);
+    rest.len() < line.len() - end
+        && none.iter().any(|word| {
+            rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
+                && ends_word(rest, word.len())
+        })
+}
+
+/// Whether a text ends in `0 ` or `no `.
+fn counts_none(before: &str) -> bool {
+    let Some(before) = before.strip_suffix(' ') else { return false };
+    ["0", "no", "No", "NO"].iter().any(|none| {
+        before.strip_suffix(none).is_some_and(|head| !head.chars().next_back().is_some_and(is_word))
+    })
+}
+
+/// What follows the blanks, quotes, colons and equal signs between a name and its value.
+fn after_marks(rest: &str) -> &str {
+    rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ':' | '='))
+}
+
+/// What follows `1.1"` and a blank.
+fn after_version(rest: &str) -> &str {
+    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let rest = rest.strip_prefix('"').unwrap_or(rest);
+    if rest.starts_with(char::is_whitespace) { rest.trim_start() } else { "" }
+}
+
+/// `404` as a word of its own.
+fn status_follows(rest: &str) -> bool {
+    matches!(rest.as_bytes(), [b'4' | b'5', b, c, ..] if b.is_ascii_digit() && c.is_ascii_digit())
+        && ends_word(rest, 3)
+}
+
+/// `404 1234`.
+fn request_size_follows(rest: &str) -> bool {
+    status_follows(rest)
+        && rest.as_bytes().get(3).is_some_and(u8::is_ascii_whitespace)
+        && rest.as_bytes().get(4).is_some_and(u8::is_ascii_digit)
+}
+
+/// `1`, `: 2`, `=-9`: a number other than zero.
+fn nonzero_follows(rest: &str) -> bool {
+    let number =
+        rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ':' | '=' | '>'));
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    let length = digits.bytes().take_while(u8::is_ascii_digit).count();
+    let negative = digits.len() < number.len();
+    length > 0 && ends_word(digits, length) && (negative || !digits.starts_with('0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_report_an_error_are_errors() {
+        for line in [
+            "error: no field `x`",
+            "[ERROR] out of memory",
+            "ValueError: bad",
+            "java.lang.NullPointerException: x",
+            "3 failed, 2 passed",
+            "ssh: connection refused",
+            "Traceback (most recent call last):",
+            "\"GET / HTTP/1.1\" 404 209",
+            "status: 503",
+            "\"status_code\": 404,",
+            "[exit code: 101]",
+            "<returncode>1</returncode>",
+            "exited with code -9",
+            "error[E0308]: mismatched types",
+            "npm ERR! missing script",
+        ] {
+            assert_eq!(of(line), Signal::Error, "{line}");
+        }
+    }
+
+    #[test]
+    fn saying_that_there_was_none_is_no_error() {
+        for line in [
+            "5 passed, 0 failed",
+            "no errors",
+            "\"error\": null,",
+            "errors=0",
+            "test result: ok. 3 passed; 0 failed",
+            "failed: 0",
+            "exit code: 0",
+            "status: 200",
+            "terrorism",
+            "errorsome",
+            "xfailed_count",
+            "0 warnings",
+        ] {
+            assert_eq!(of(line), Signal::None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_second_statement_on_the_line_still_counts() {
+        assert_eq!(of("0 errors, 2 failed"), Signal::Error);
+        assert_eq!(of("error: null, fatal"), Signal::Error);
+    }
+
+    #[test]
+    fn warnings_are_told_from_errors() {
+        for line in ["warning: unused variable", "DeprecationWarning: x", "W invalid value", "  ✗ renders"]
+        {
+            assert_eq!(of(line), Signal::Warning, "{line}");
+        }
+    }
+
+    #[test]
+    fn letters_next_to_other_scripts_and_cut_characters_do_no_harm() {
+        assert_eq!(of("éerrorsé"), Signal::None);
+        assert_eq!(of("…error…"), Signal::Error);
+        let long = "é".repeat(READ);
+        assert_eq!(of(&long), Signal::None);
+    }
+}

@@ -1,0 +1,345 @@
+//! Lines that say the same with other values: Drain-style grouping.
+//!
+//! Two lines belong together when they differ only in words that hold digits, or, where neither is
+//! frequent, when most of their words agree. What a group has in common is its wording; the words in
+//! which its lines differ are its holes.
+//!
+//! Each line is read a bounded number of times, so grouping is linear in the text.
+
+use hashbrown::HashMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::words::{is_value, words};
+
+/// Longer lines belong to no group: they are payload, and comparing them word by word does not pay.
+const LONGEST_LINE: usize = 4000;
+
+/// Groups with at least this many lines keep their wording: one more hole would cost a word on each of
+/// their lines.
+const SETTLED: usize = 6;
+
+/// How many groups of the same shape a small group is compared with.
+const CANDIDATES: usize = 12;
+
+/// The share of words that have to agree for two small groups to become one, in percent.
+const ALIKE_PERCENT: usize = 60;
+
+/// Lines with one wording.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group {
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    pub(crate) count: usize,
+    /// Where its holes start in the shared vector, and how many words its lines have.
+    holes: usize,
+    words: usize,
+}
+
+/// All groups of a text.
+pub(crate) struct Groups {
+    groups: Vec<Group>,
+    /// The group of each line.
+    of_line: Vec<Option<u32>>,
+    /// One flag per word of each group: whether its lines differ there.
+    holes: Vec<bool>,
+}
+
+/// A map from hashes, used for lookups only, never iterated.
+type ByHash<V> = HashMap<u64, V, foldhash::fast::FixedState>;
+
+/// Groups `lines`. Lines with different `class`es never share a group.
+pub(crate) fn group<'a>(lines: impl Iterator<Item = (&'a str, u8)> + Clone) -> Groups {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut shapes: Vec<u64> = Vec::new();
+    let mut of_line: Vec<Option<u32>> = Vec::new();
+    let mut firsts: Vec<&str> = Vec::new();
+    let mut known: ByHash<u32> = ByHash::default();
+    let mut key = Key::default();
+    for (number, (line, class)) in lines.clone().enumerate() {
+        let Some((masked, shape, count)) = key.of(line, class) else {
+            of_line.push(None);
+            continue;
+        };
+        let next = index(groups.len());
+        let id = *known.entry(masked).or_insert(next);
+        if id == next {
+            groups.push(Group { first: number, last: number, count: 0, holes: 0, words: count });
+            shapes.push(shape);
+            firsts.push(line);
+        }
+        if let Some(group) = groups.get_mut(id as usize) {
+            group.last = number;
+            group.count += 1;
+        }
+        of_line.push(Some(id));
+    }
+    let target = merge(&mut groups, &shapes, &firsts);
+    let mut total = 0;
+    for group in &mut groups {
+        group.holes = total;
+        total += group.words;
+    }
+    let mut holes = vec![false; total];
+    for ((line, _), id) in lines.zip(&mut of_line) {
+        let Some(before) = *id else { continue };
+        let to = target[before as usize];
+        let group = groups[to as usize];
+        let flags = &mut holes[group.holes..group.holes + group.words];
+        if group.count > 1 && !mark_holes(firsts[to as usize], line, flags) {
+            // two texts with one hash: the line stands for itself
+            *id = None;
+        } else {
+            *id = Some(to);
+        }
+    }
+    Groups { groups, of_line, holes }
+}
+
+fn index(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+impl Groups {
+    /// The group of the line with this number.
+    pub(crate) fn of(&self, line: usize) -> Option<usize> {
+        self.of_line.get(line).copied().flatten().map(|id| id as usize)
+    }
+
+    pub(crate) fn all(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The words of `line`, which is one of the group's, that fill its holes.
+    pub(crate) fn values<'a>(&self, group: usize, line: &'a str) -> impl Iterator<Item = &'a str> {
+        let flags = self.flags(group);
+        words(line).zip(flags).filter(|(_, hole)| **hole).map(|((from, to), _)| &line[from..to])
+    }
+
+    /// The group's wording, taken from one of its lines, with `mark` for each hole.
+    pub(crate) fn wording(&self, group: usize, line: &str, mark: &str) -> String {
+        let mut out = String::with_capacity(line.len());
+        let mut from = 0;
+        for ((start, end), _) in words(line).zip(self.flags(group)).filter(|(_, hole)| **hole) {
+            out.push_str(&line[from..start]);
+            out.push_str(mark);
+            from = end;
+        }
+        out.push_str(&line[from..]);
+        out
+    }
+
+    /// How many holes the wording has.
+    pub(crate) fn holes(&self, group: usize) -> usize {
+        self.flags(group).iter().filter(|hole| **hole).count()
+    }
+
+    fn flags(&self, group: usize) -> &[bool] {
+        self.groups.get(group).map_or(&[], |g| &self.holes[g.holes..g.holes + g.words])
+    }
+}
+
+/// Hashes of lines, with one buffer for all of them.
+#[derive(Default)]
+struct Key {
+    masked: Vec<u8>,
+    shape: Vec<u8>,
+}
+
+/// Stands for a word that is masked; no line holds it, since NUL ends no line's group key otherwise.
+const MASK: u8 = 0;
+
+impl Key {
+    /// The hash of the line with its values masked, the hash of it with all words masked, and the
+    /// number of words. `None` for lines that cannot be in a group.
+    fn of(&mut self, line: &str, class: u8) -> Option<(u64, u64, usize)> {
+        if line.len() > LONGEST_LINE {
+            return None;
+        }
+        let bytes = line.as_bytes();
+        self.masked.clear();
+        self.shape.clear();
+        self.masked.push(class);
+        self.shape.push(class);
+        let (mut from, mut count) = (0, 0);
+        for (start, end) in words(line) {
+            self.masked.extend_from_slice(&bytes[from..start]);
+            self.shape.extend_from_slice(&bytes[from..start]);
+            self.shape.push(MASK);
+            if is_value(&bytes[start..end]) {
+                self.masked.push(MASK);
+            } else {
+                self.masked.extend_from_slice(&bytes[start..end]);
+            }
+            from = end;
+            count += 1;
+        }
+        self.masked.extend_from_slice(&bytes[from..]);
+        self.shape.extend_from_slice(&bytes[from..]);
+        (count > 0).then(|| (xxh3_64(&self.masked), xxh3_64(&self.shape), count))
+    }
+}
+
+/// Joins small groups of the same shape whose words mostly agree; the answer says for each group which
+/// one it became part of.
+fn merge(groups: &mut [Group], shapes: &[u64], firsts: &[&str]) -> Vec<u32> {
+    let mut target: Vec<u32> = (0..index(groups.len())).collect();
+    let mut open: ByHash<Vec<u32>> = ByHash::default();
+    for id in 0..groups.len() {
+        let group = groups[id];
+        if group.count >= SETTLED || group.words < 3 {
+            continue;
+        }
+        let candidates = open.entry(shapes[id]).or_default();
+        let found = candidates.iter().copied().find(|&c| alike(firsts[c as usize], firsts[id]));
+        match found {
+            Some(to) => {
+                target[id] = to;
+                groups[id].count = 0;
+                let into = &mut groups[to as usize];
+                into.count += group.count;
+                into.first = into.first.min(group.first);
+                into.last = into.last.max(group.last);
+            }
+            None if candidates.len() < CANDIDATES => candidates.push(index(id)),
+            None => {}
+        }
+    }
+    target
+}
+
+/// Whether most words of two lines with the same number of words agree.
+fn alike(a: &str, b: &str) -> bool {
+    let (mut same, mut all) = (0, 0);
+    for ((a0, a1), (b0, b1)) in words(a).zip(words(b)) {
+        let (x, y) = (&a.as_bytes()[a0..a1], &b.as_bytes()[b0..b1]);
+        if is_value(x) && is_value(y) {
+            continue;
+        }
+        all += 1;
+        same += usize::from(x == y);
+    }
+    same >= 2 && same * 100 >= all * ALIKE_PERCENT
+}
+
+/// Flags the words in which `line` differs from `first`. False when they differ in anything else.
+fn mark_holes(first: &str, line: &str, flags: &mut [bool]) -> bool {
+    let (a, b) = (first.as_bytes(), line.as_bytes());
+    let (mut theirs, mut ours) = (words(first), words(line));
+    let (mut a_from, mut b_from) = (0, 0);
+    for flag in flags {
+        let (Some((a0, a1)), Some((b0, b1))) = (theirs.next(), ours.next()) else { return false };
+        if a[a_from..a0] != b[b_from..b0] {
+            return false;
+        }
+        *flag |= a[a0..a1] != b[b0..b1];
+        (a_from, b_from) = (a1, b1);
+    }
+    theirs.next().is_none() && ours.next().is_none() && a[a_from..] == b[b_from..]
+}
+
+/// A hash of a line in which numbers and hexadecimal ids are masked and blanks folded: two lines with
+/// one key report the same thing about different things.
+pub(crate) fn report_key(line: &str) -> u64 {
+    let bytes = line.as_bytes();
+    let mut out: Vec<u8> = Vec::with_capacity(bytes.len().min(REPORT_KEY_BYTES + 8));
+    let mut at = 0;
+    while at < bytes.len() && out.len() < REPORT_KEY_BYTES {
+        let b = bytes[at];
+        if b.is_ascii_whitespace() {
+            at += 1;
+            if out.last().is_some_and(|&last| last != b' ') {
+                out.push(b' ');
+            }
+        } else if b.is_ascii_alphanumeric() {
+            let run = bytes[at..].iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
+            mask_run(&bytes[at..at + run], &mut out);
+            at += run;
+        } else {
+            out.push(b);
+            at += 1;
+        }
+    }
+    out.truncate(REPORT_KEY_BYTES);
+    xxh3_64(out.trim_ascii_end())
+}
+
+/// How much of a masked line tells it from others.
+const REPORT_KEY_BYTES: usize = 400;
+
+/// A hexadecimal id has at least this many digits.
+const HEX_ID: usize = 8;
+
+fn mask_run(run: &[u8], out: &mut Vec<u8>) {
+    let hex = run.strip_prefix(b"0x").or_else(|| run.strip_prefix(b"0X"));
+    if hex.is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit))
+        || run.len() >= HEX_ID && run.iter().all(u8::is_ascii_hexdigit)
+    {
+        out.push(b'#');
+        return;
+    }
+    for &b in run {
+        if !b.is_ascii_digit() {
+            out.push(b);
+        } else if out.last() != Some(&b'#') {
+            out.push(b'#');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grouped(text: &str) -> Groups {
+        group(text.lines().map(|line| (line, 0)))
+    }
+
+    #[test]
+    fn lines_that_differ_in_numbers_share_a_wording() {
+        let text = "got 12 from 10.0.0.1:80\ngot 13 from 10.0.0.1:80\nlost 1";
+        let groups = grouped(text);
+        assert_eq!(groups.of(0), groups.of(1));
+        assert_ne!(groups.of(0), groups.of(2));
+        let line = "got 13 from 10.0.0.1:80";
+        assert_eq!(groups.wording(0, line, "*"), "got * from 10.0.0.1:80");
+        assert_eq!(groups.values(0, line).collect::<Vec<_>>(), ["13"]);
+    }
+
+    #[test]
+    fn rare_lines_that_differ_in_one_name_share_a_wording() {
+        let text =
+            "invalid user anna from 1.1.1.1\ninvalid user bob from 1.1.1.2\nshut down now or else never";
+        let groups = grouped(text);
+        assert_eq!(groups.of(0), groups.of(1));
+        assert_eq!(groups.wording(0, "invalid user bob from 1.1.1.2", "*"), "invalid user * from *");
+        assert_eq!(groups.all()[0].count, 2);
+    }
+
+    #[test]
+    fn frequent_wordings_are_not_widened() {
+        let text = "user anna is in\n".repeat(9) + "user bob is in\n";
+        let groups = grouped(&text);
+        assert_ne!(groups.of(0), groups.of(9));
+        assert_eq!(groups.holes(0), 0);
+    }
+
+    #[test]
+    fn blank_and_very_long_lines_have_no_group() {
+        let text = format!("\n{}\n", "x 1 ".repeat(2000));
+        let groups = grouped(&text);
+        assert_eq!(groups.of(0), None);
+        assert_eq!(groups.of(1), None);
+    }
+
+    #[test]
+    fn classes_are_kept_apart() {
+        let groups = group([("a 1", 0), ("a 2", 1)].into_iter());
+        assert_ne!(groups.of(0), groups.of(1));
+    }
+
+    #[test]
+    fn reports_are_told_apart_by_words_only() {
+        assert_eq!(report_key("error 12 at 0xff in a1b2c3d4e5"), report_key("error 7  at 0x12 in 99887766"));
+        assert_ne!(report_key("error in anna"), report_key("error in bob"));
+    }
+}
