@@ -35,6 +35,8 @@ mod memo;
 mod mixed;
 mod outcome;
 mod pipeline;
+#[cfg(test)]
+mod savings;
 mod tokens;
 mod tool;
 mod wire;

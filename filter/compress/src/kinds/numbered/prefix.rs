@@ -131,6 +131,7 @@ impl Style {
     }
 
     /// Appends what separates a number from the line.
+    #[cfg(test)]
     pub(crate) fn push_separator(&self, out: &mut String) {
         out.push_str(self.separator.text());
         if self.blank {

@@ -42,7 +42,7 @@ pub(crate) struct Region {
 impl Region {
     /// Whether the line that follows its predecessor carries its number all the same.
     pub(crate) fn anchors(&self, number: u32, content: &str) -> bool {
-        number % self.rule.every == 0
+        number.is_multiple_of(self.rule.every)
             || content == GAP
             || content.starts_with(MARK)
             || self.anchor(content, number).is_some()
@@ -169,7 +169,6 @@ pub(crate) struct Reader<'a> {
     at: usize,
     state: State,
     stated: Option<Rule>,
-    region: Option<Region>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -177,24 +176,29 @@ enum State {
     Outside,
     /// Behind a header: the rule, the first and the last number.
     First(Rule, u32, u32),
-    /// In a region: the number that a line without number has.
+    /// In a region, or behind it: the number that a line without number has.
     Inside(Region, u32),
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, state: State::Outside, stated: None, region: None }
+        Self { text, at: 0, state: State::Outside, stated: None }
     }
 
     /// The region that was read last. A numbered line, a gap and a reference to lines of a region
     /// belong to it.
+    #[cfg(test)]
     pub(crate) fn region(&self) -> Option<&Region> {
-        self.region.as_ref()
+        match &self.state {
+            State::Inside(region, _) => Some(region),
+            _ => None,
+        }
     }
 
     fn role(&mut self, line: &str) -> (Role, usize) {
         match self.state {
-            State::Outside => {
+            State::Inside(region, expected) if expected <= region.last => self.line(region, expected, line),
+            State::Outside | State::Inside(..) => {
                 if line.starts_with(MARK)
                     && let Some((rule, first, last)) = Rule::read_header(line, self.stated)
                 {
@@ -211,7 +215,6 @@ impl<'a> Reader<'a> {
                     (Role::Plain, 0)
                 }
             },
-            State::Inside(region, expected) => self.line(region, expected, line),
         }
     }
 
@@ -250,8 +253,7 @@ impl<'a> Reader<'a> {
     }
 
     fn go_on(&mut self, region: Region, number: u32) {
-        self.region = Some(region);
-        self.state = if number < region.last { State::Inside(region, number + 1) } else { State::Outside };
+        self.state = State::Inside(region, number + 1);
     }
 }
 

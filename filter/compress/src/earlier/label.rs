@@ -1,0 +1,98 @@
+//! How a reference names an earlier output: by the call that made it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use crate::block::Call;
+
+/// Arguments that say what a call is about, in the order in which they are looked for: the file first,
+/// then the command, then what was searched or fetched.
+const SUBJECTS: &[&str] = &[
+    "file_path",
+    "filePath",
+    "path",
+    "absolute_path",
+    "target_file",
+    "notebook_path",
+    "filename",
+    "file",
+    "command",
+    "cmd",
+    "script",
+    "code",
+    "url",
+    "uri",
+    "pattern",
+    "query",
+    "regex",
+    "name",
+    "id",
+];
+/// Subjects that name a file: its last components are enough to recognize it.
+const FILES: usize = 8;
+/// Characters of a subject that a label shows. A command is recognized by its start.
+const MAX_SUBJECT: usize = 48;
+
+/// What the call is called in references: `Read cli/root.go`, `Bash "go test ./..."`.
+pub(super) fn label(call: Call<'_>) -> String {
+    let mut label =
+        if call.name.is_empty() { "tool".to_owned() } else { one_line(call.name, MAX_SUBJECT).to_owned() };
+    let arguments: BTreeMap<Cow<'_, str>, &RawValue> =
+        serde_json::from_str(call.arguments).unwrap_or_default();
+    let named = SUBJECTS.iter().enumerate().find_map(|(i, name)| Some((i < FILES, *arguments.get(*name)?)));
+    let scalar = |value: &&&RawValue| !value.get().starts_with(['{', '[']);
+    let first = || arguments.values().find(scalar).map(|value| (false, *value));
+    let Some((file, value)) = named.or_else(first) else { return label };
+    let text: Cow<'_, str> =
+        serde_json::from_str::<String>(value.get()).map_or(Cow::Borrowed(value.get()), Cow::Owned);
+    label.push(' ');
+    if file {
+        label.push_str(one_line(last_components(&text), MAX_SUBJECT));
+    } else {
+        label.push('"');
+        label.push_str(one_line(without_directory_change(text.trim_start()), MAX_SUBJECT));
+        label.push('"');
+    }
+    label
+}
+
+/// The last two components of a path.
+fn last_components(path: &str) -> &str {
+    path.rmatch_indices(['/', '\\']).nth(1).map_or(path, |(at, _)| &path[at + 1..])
+}
+
+/// A command without the `cd … &&` that agents put before each.
+fn without_directory_change(command: &str) -> &str {
+    match command.split_once("&& ") {
+        Some((first, rest)) if first.starts_with("cd ") && !rest.is_empty() => rest,
+        _ => command,
+    }
+}
+
+/// The start of a text up to its first line end, at most `most` characters of it.
+pub(super) fn one_line(text: &str, most: usize) -> &str {
+    let line = text.split(['\n', '\r']).next().unwrap_or_default();
+    line.char_indices().nth(most).map_or(line, |(at, _)| &line[..at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_named_by_its_tool_and_what_it_is_about() {
+        let label = |name, arguments| label(Call { name, arguments });
+        assert_eq!(label("Read", r#"{"limit":5,"file_path":"/home/a/cli/cmd/root.go"}"#), "Read cmd/root.go");
+        assert_eq!(
+            label("Bash", r#"{"command":"cd /x && go test ./...\nls","description":"d"}"#),
+            "Bash \"go test ./...\""
+        );
+        assert_eq!(label("shell", r#"{"command":["ls","-l"]}"#), "shell \"[\"ls\",\"-l\"]\"");
+        assert_eq!(label("get_user", r#"{"user_id":7}"#), "get_user \"7\"");
+        assert_eq!(label("TodoWrite", r#"{"todos":[{"content":"x"}]}"#), "TodoWrite");
+        assert_eq!(label("now", "{}"), "now");
+        assert_eq!(label("", "not json"), "tool");
+    }
+}

@@ -1,0 +1,84 @@
+//! The line that stands for lines which an earlier output shows.
+//!
+//! ```text
+//! [lines 41-95: same as Read cli/root.go above]
+//! [lines 45-99: same as lines 41-95 of Read cli/root.go above]
+//! [55 lines: same as output lines 12-66 of 2nd Bash "cat x.go" above, from "func main() {"]
+//! [same output as Bash "go vet ./..." above]
+//! ```
+//!
+//! `lines` are those of the file that an output numbers, `output lines` are counted in what an output
+//! shows. Where several outputs have the same name, the reference says which of them it means.
+
+use super::label::one_line;
+
+/// Characters of a run's first line that a reference quotes: enough to find the place.
+const MAX_QUOTE: usize = 32;
+
+/// Where the lines stand now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Here {
+    /// In a region of numbered lines: the first and the last number.
+    Numbered(u32, u32),
+    /// Anywhere else: how many.
+    Plain(usize),
+    /// The whole output.
+    Whole,
+}
+
+/// Where the lines stand in the earlier output.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum There<'a> {
+    /// In a region of numbered lines, whose numbers occur once in the output.
+    Numbered(u32, u32),
+    /// Anywhere else: the first and the last line, counted in the output, and the text of the first
+    /// one that is not empty.
+    Counted(usize, usize, &'a str),
+    Whole,
+}
+
+/// The reference, without line end. `nth`: which of the outputs with this label, where there are several.
+pub(super) fn reference(here: Here, there: There<'_>, nth: Option<u32>, label: &str) -> String {
+    let mut out = match here {
+        Here::Numbered(first, last) => format!("[lines {first}-{last}: same as "),
+        Here::Plain(count) => format!("[{count} lines: same as "),
+        Here::Whole => "[same output as ".to_owned(),
+    };
+    match there {
+        There::Whole => {}
+        There::Numbered(first, last) if here == Here::Numbered(first, last) => {}
+        There::Numbered(first, last) => out.push_str(&format!("lines {first}-{last} of ")),
+        There::Counted(first, last, _) => out.push_str(&format!("output lines {first}-{last} of ")),
+    }
+    if let Some(nth) = nth {
+        out.push_str(&ordinal(nth));
+        out.push(' ');
+    }
+    out.push_str(label);
+    out.push_str(" above");
+    if let There::Counted(_, _, text) = there {
+        out.push_str(&format!(", from \"{}\"", one_line(text.trim(), MAX_QUOTE)));
+    }
+    out.push(']');
+    out
+}
+
+/// Whether a line outside regions looks like a reference. Text that has such a line from elsewhere
+/// gets no references of ours, so that each can be told.
+pub(super) fn looks_like_one(line: &str) -> bool {
+    let Some(inner) = line.strip_prefix('[') else { return false };
+    inner.starts_with("same output as ")
+        || inner.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" lines: same as ")
+        || inner.starts_with("lines ") && inner.contains(": same as ")
+}
+
+fn ordinal(n: u32) -> String {
+    let ending = match (n % 10, n % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{n}{ending}")
+}

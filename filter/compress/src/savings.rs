@@ -1,0 +1,136 @@
+//! What each compressor saves on recorded conversations: `CORPUS=… cargo nextest run -p
+//! headroom-compress --run-ignored all savings --no-capture`.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::block::{Call, Context};
+use crate::config::Config;
+use crate::earlier::Earlier;
+use crate::kinds::numbered::edits_by_line;
+use crate::pipeline::compress_block;
+use crate::tokens::Encoding;
+
+/// One tool output of a recorded conversation.
+pub(crate) struct Recorded {
+    pub(crate) tool: String,
+    pub(crate) arguments: String,
+    pub(crate) query: String,
+    pub(crate) text: String,
+    pub(crate) edits_by_line: bool,
+    /// Requests that carry it.
+    pub(crate) sent: usize,
+}
+
+/// The conversations of the corpus, each with its tool outputs in order; `None`, loudly, without one.
+pub(crate) fn conversations() -> Option<Vec<(String, Vec<Recorded>)>> {
+    let Some(corpus) = std::env::var_os("CORPUS") else {
+        eprintln!("skipped: CORPUS names no corpus");
+        return None;
+    };
+    let mut files: Vec<_> = std::fs::read_dir(std::path::Path::new(&corpus).join("trajectories"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let mut out = Vec::new();
+    for file in files {
+        let source = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        for line in std::fs::read_to_string(&file).unwrap().lines() {
+            out.push((source.clone(), recorded(&serde_json::from_str(line).unwrap())));
+        }
+    }
+    Some(out)
+}
+
+fn recorded(conversation: &Value) -> Vec<Recorded> {
+    let head = format!("{}{}", conversation["system"], conversation["tools"]);
+    let edits_by_line = edits_by_line(head.as_bytes());
+    let messages = conversation["messages"].as_array().unwrap();
+    let turns = messages.iter().filter(|message| message["role"] == "assistant").count();
+    let mut turn = 0;
+    let mut calls = BTreeMap::new();
+    let mut query = String::new();
+    let mut out = Vec::new();
+    for message in messages {
+        let texts: Vec<&str> = match &message["content"] {
+            Value::String(text) => vec![text],
+            Value::Array(texts) => texts.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        match message["role"].as_str().unwrap() {
+            "user" => query = texts.join("\n"),
+            "assistant" => {
+                turn += 1;
+                for call in message["calls"].as_array().into_iter().flatten() {
+                    calls.insert(call["id"].to_string(), (call["name"].clone(), call["args"].to_string()));
+                }
+            }
+            _ => {
+                let (name, arguments) = calls[&message["id"].to_string()].clone();
+                out.extend(texts.iter().map(|text| Recorded {
+                    tool: name.as_str().unwrap().to_owned(),
+                    arguments: arguments.clone(),
+                    query: query.clone(),
+                    text: (*text).to_owned(),
+                    edits_by_line,
+                    sent: turns - turn,
+                }));
+            }
+        }
+    }
+    out
+}
+
+impl Recorded {
+    pub(crate) fn call(&self) -> Call<'_> {
+        Call { name: &self.tool, arguments: &self.arguments }
+    }
+
+    pub(crate) fn context<'a>(&'a self, config: &'a Config, reversible: bool) -> Context<'a> {
+        Context {
+            call: self.call(),
+            query: &self.query,
+            config,
+            encoding: Encoding::default(),
+            reversible,
+            edits_by_line: self.edits_by_line,
+        }
+    }
+}
+
+#[test]
+#[ignore = "a report over a corpus, no test"]
+fn savings() {
+    let Some(conversations) = conversations() else { return };
+    let config = Config::default();
+    let reversible = std::env::var_os("REVERSIBLE").is_some();
+    let show = std::env::var("SHOW").ok();
+    let mut rows: BTreeMap<(String, String, String), [usize; 3]> = BTreeMap::new();
+    for (source, outputs) in &conversations {
+        let mut earlier = Earlier::default();
+        for output in outputs {
+            let verdict = compress_block(&output.text, &output.context(&config, reversible), &earlier);
+            let shown = verdict.replacement.as_ref().map_or(output.text.as_str(), |r| &r.text);
+            earlier.add(shown, output.call());
+            let name = verdict.outcome.name();
+            if show.as_deref() == Some(&name) {
+                eprintln!("##### {source} {} {}\n{shown}", output.tool, output.arguments);
+            }
+            let mut add = |source: &str, kind: &str, name: &str| {
+                let row = rows.entry((source.to_owned(), kind.to_owned(), name.to_owned())).or_default();
+                row[0] += 1;
+                row[1] += verdict.tokens_before as usize * output.sent;
+                row[2] += verdict.tokens_after as usize * output.sent;
+            };
+            add(source, verdict.kind.name(), &name);
+            add(source, "all", "all");
+            add("all", "all", "all");
+        }
+    }
+    for ((source, kind, name), [blocks, before, after]) in &rows {
+        let saved = 100.0 * (1.0 - *after as f64 / (*before).max(1) as f64);
+        eprintln!("{source:28} {kind:12} {name:24} {blocks:5} blocks {before:9} -> {after:9} {saved:6.2} %");
+    }
+}
