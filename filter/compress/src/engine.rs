@@ -169,9 +169,11 @@ const EDITS_BY_LINE: u128 = 0x65_6469_7473;
 /// Whether the tools that stand at the head of the request change files by line number.
 fn edits_by_line(walk: &Walk<'_>, memo: &mut Memo) -> bool {
     let head = walk.readings.iter().take_while(|reading| matches!(reading.role, Role::Tools | Role::System));
-    head.map(|reading| reading.span.raw(walk.body)).any(|raw| {
-        let key = fingerprint(raw).wrapping_add(EDITS_BY_LINE);
-        memo.count(key, || u32::from(numbered::edits_by_line(raw.as_bytes()))) != 0
+    head.map(|reading| reading.span).any(|span| {
+        let key = fingerprint(span.raw(walk.body)).wrapping_add(EDITS_BY_LINE);
+        // What the model reads, so that the client's choice of escapes decides nothing.
+        let answer = || span.reading(walk.body).is_some_and(|text| numbered::edits_by_line(text.as_bytes()));
+        memo.count(key, || u32::from(answer())) != 0
     })
 }
 
