@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Tokens};
-use headroom_compress::{Outcome, Unread, compress};
+use headroom_compress::{BlockOutcome, Outcome, Unread, compress};
 
 use crate::config::{AcceptEncoding, BodyMode, Mode};
 use crate::host::{self, Action, Buffer, Map, Refused};
@@ -219,6 +219,17 @@ impl Stream {
             estimate: tokens.estimate,
             tool_outputs_minified: 0,
         });
+        self.compressors = outcome
+            .blocks
+            .iter()
+            .filter_map(|block| match block.outcome {
+                BlockOutcome::Compressed { compressor, .. } => Some(compressor.name()),
+                BlockOutcome::Skipped(_) => None,
+            })
+            .collect();
+        self.compressors.sort_unstable();
+        self.compressors.dedup();
+
         let cap = self.settings.blocks_per_record();
         // The newest blocks say most: the others were in earlier records of the conversation.
         let left_out = outcome.blocks.len().saturating_sub(cap);

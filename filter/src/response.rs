@@ -96,15 +96,7 @@ impl Stream {
                 headers.push(("x-headroom-model", record.model.clone()));
             }
             if outcome == RequestOutcome::Compressed {
-                let mut names: Vec<&str> = record
-                    .blocks
-                    .iter()
-                    .map(|block| block.outcome.as_str())
-                    .filter(|outcome| !outcome.starts_with("skipped:"))
-                    .collect();
-                names.sort_unstable();
-                names.dedup();
-                headers.push(("x-headroom-transforms", names.join(",")));
+                headers.push(("x-headroom-transforms", self.compressors.join(",")));
             }
         }
         headers

@@ -17,6 +17,8 @@ pub(crate) struct Stream {
     pub(crate) phase: Phase,
     /// `None` until the request turns out to be ours.
     pub(crate) record: Option<RequestRecord>,
+    /// Names of the compressors that took at least one block, in order, each once.
+    pub(crate) compressors: Vec<&'static str>,
     pub(crate) clock: Clock,
     pub(crate) answer: Answer,
 }
@@ -54,6 +56,7 @@ impl Stream {
             settings,
             phase: Phase::Passing,
             record: None,
+            compressors: Vec::new(),
             clock: Clock::default(),
             answer: Answer::default(),
         }

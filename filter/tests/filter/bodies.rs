@@ -1,0 +1,259 @@
+//! Bodies: how they come, how they are held, how they leave.
+
+use headroom_api::v1::RequestOutcome;
+use headroom_filter::exports::Action;
+use serde_json::json;
+
+use crate::host::{host, metric};
+use crate::proxy::{Plugin, Stream, compressed, compressible};
+
+const PATH: &str = "/v1/messages";
+
+fn hold() -> Plugin {
+    Plugin::new(json!({"body_mode": "hold", "control_plane": {"cluster": "c"}}))
+}
+
+/// A plugin in strip mode, then one in hold mode.
+fn both_modes() -> impl Iterator<Item = Plugin> {
+    [Plugin::reporting, hold].into_iter().map(|start| {
+        host(|host| {
+            host.grpc_calls.clear();
+            host.metrics.clear();
+        });
+        start()
+    })
+}
+
+fn outcome(plugin: &Plugin, stream: Stream) -> RequestOutcome {
+    stream.finish();
+    plugin.records().pop().unwrap().outcome()
+}
+
+#[test]
+fn strip_mode_forwards_headers_at_once_without_a_length() {
+    let body = compressible();
+    let mut plugin = Plugin::reporting();
+    let stream = plugin.post(PATH, &[("content-type", "application/json")], &body);
+    assert_eq!(stream.actions, [Action::Continue, Action::Continue]);
+    assert_eq!(stream.sent_header("content-length"), None);
+    assert_eq!(stream.sent_header("content-type").as_deref(), Some("application/json"));
+    assert_eq!(stream.sent_body, compressed(&body));
+    assert_eq!(outcome(&plugin, stream), RequestOutcome::Compressed);
+}
+
+#[test]
+fn hold_mode_forwards_headers_last_with_the_exact_length() {
+    let body = compressible();
+    let mut plugin = hold();
+    let stream = plugin.post(PATH, &[], &body);
+    assert_eq!(stream.actions, [Action::Pause, Action::Continue]);
+    let compressed = compressed(&body);
+    assert_eq!(stream.sent_header("content-length"), Some(compressed.len().to_string()));
+    assert_eq!(stream.sent_body, compressed);
+    assert_eq!(outcome(&plugin, stream), RequestOutcome::Compressed);
+}
+
+#[test]
+fn a_body_in_300_small_frames_is_read_once() {
+    let body = compressible();
+    for mut plugin in both_modes() {
+        let mut stream = plugin.stream();
+        stream.headers("POST", PATH, &[], false);
+        host(|host| host.calls.clear());
+        for piece in body.chunks(body.len().div_ceil(300)) {
+            stream.body(piece, false);
+            assert!(stream.paused());
+        }
+        assert_eq!(host(|host| host.calls.len()), 0, "a frame must not cost a host call");
+        stream.body(b"", true);
+        assert_eq!(host(|host| host.calls.iter().filter(|call| **call == "get_buffer").count()), 1);
+        assert_eq!(stream.sent_body, compressed(&body));
+        stream.finish();
+        plugin.delete();
+    }
+}
+
+#[test]
+fn the_end_of_the_body_may_be_known_only_from_the_trailers() {
+    let body = compressible();
+    for mut plugin in both_modes() {
+        let mut stream = plugin.stream();
+        stream.headers("POST", PATH, &[], false);
+        stream.body(&body, false);
+        assert!(stream.paused());
+        stream.trailers();
+        assert!(!stream.paused());
+        assert_eq!(stream.sent_body, compressed(&body));
+        stream.finish();
+        plugin.delete();
+    }
+}
+
+#[test]
+fn a_body_that_is_announced_over_the_cap_is_never_held() {
+    let body = compressible();
+    for mode in ["strip", "hold"] {
+        let mut plugin = Plugin::new(
+            json!({"body_mode": mode, "max_body_bytes": body.len() - 1, "control_plane": {"cluster": "c"}}),
+        );
+        let stream = plugin.post(PATH, &[], &body);
+        assert_eq!(stream.actions, [Action::Continue, Action::Continue]);
+        assert_eq!(stream.sent_header("content-length"), Some(body.len().to_string()));
+        assert_eq!(stream.sent_body, body);
+        assert_eq!(outcome(&plugin, stream), RequestOutcome::TooLarge);
+        plugin.delete();
+    }
+}
+
+#[test]
+fn a_body_that_grows_over_the_cap_is_let_go() {
+    let body = compressible();
+    for mode in ["strip", "hold"] {
+        let mut plugin = Plugin::new(
+            json!({"body_mode": mode, "max_body_bytes": body.len() - 1, "control_plane": {"cluster": "c"}}),
+        );
+        let mut stream = plugin.stream();
+        stream.headers("POST", PATH, &[], false);
+        let (head, tail) = body.split_at(body.len() / 2);
+        stream.body(head, false);
+        assert!(stream.paused());
+        stream.body(tail, false);
+        assert!(!stream.paused(), "what is over the cap must not pile up");
+        stream.body(b" ", true);
+        assert_eq!(stream.sent_body, [&body[..], b" "].concat());
+        assert_eq!(outcome(&plugin, stream), RequestOutcome::TooLarge);
+        plugin.delete();
+    }
+}
+
+#[test]
+fn a_body_of_exactly_the_cap_is_compressed() {
+    let body = compressible();
+    let mut plugin = Plugin::new(json!({"max_body_bytes": body.len()}));
+    assert_eq!(plugin.post(PATH, &[], &body).sent_body, compressed(&body));
+}
+
+#[test]
+fn a_request_without_a_body_passes() {
+    let mut plugin = hold();
+    let mut stream = plugin.stream();
+    stream.headers("POST", PATH, &[("content-length", "0")], true);
+    assert_eq!(stream.actions, [Action::Continue]);
+    assert_eq!(stream.sent_header("content-length").as_deref(), Some("0"));
+    assert_eq!(outcome(&plugin, stream), RequestOutcome::Empty);
+}
+
+#[test]
+fn a_body_that_turns_out_empty_passes() {
+    for last in ["data", "trailers"] {
+        let mut plugin = hold();
+        let mut stream = plugin.stream();
+        stream.headers("POST", PATH, &[], false);
+        if last == "data" {
+            stream.body(b"", true)
+        } else {
+            stream.trailers()
+        }
+        assert!(!stream.paused());
+        assert_eq!(outcome(&plugin, stream), RequestOutcome::Empty);
+        plugin.delete();
+    }
+}
+
+#[test]
+fn a_body_that_the_client_encoded_passes() {
+    let body = compressible();
+    let mut plugin = hold();
+    let stream = plugin.post(PATH, &[("content-encoding", "gzip")], &body);
+    assert_eq!(stream.actions, [Action::Continue, Action::Continue]);
+    assert_eq!(stream.sent_header("content-length"), Some(body.len().to_string()));
+    assert_eq!(stream.sent_body, body);
+    assert_eq!(outcome(&plugin, stream), RequestOutcome::Encoded);
+}
+
+#[test]
+fn an_identity_encoding_is_none() {
+    let body = compressible();
+    let stream = Plugin::reporting().post(PATH, &[("content-encoding", "Identity")], &body);
+    assert_eq!(stream.sent_body, compressed(&body));
+}
+
+#[test]
+fn a_body_that_is_not_what_the_path_promises_leaves_byte_for_byte() {
+    for body in [&b"{"[..], b"not json", b"[]", b"\xff\xfe", b"{\"messages\":7}"] {
+        for mut plugin in both_modes() {
+            let stream = plugin.post(PATH, &[], body);
+            assert_eq!(stream.sent_body, body);
+            assert_eq!(outcome(&plugin, stream), RequestOutcome::NotUnderstood, "{body:?}");
+            plugin.delete();
+        }
+    }
+}
+
+#[test]
+fn nothing_to_gain_means_the_same_bytes_and_in_hold_mode_the_same_length() {
+    let body = br#"{ "model":"m", "messages":[{"role":"user","content":"hi"}] }"#;
+    let mut plugin = hold();
+    let stream = plugin.post(PATH, &[], body);
+    assert_eq!(stream.sent_body, body);
+    assert_eq!(stream.sent_header("content-length"), Some(body.len().to_string()));
+    assert_eq!(outcome(&plugin, stream), RequestOutcome::Unchanged);
+}
+
+#[test]
+fn a_client_that_leaves_before_its_body_is_complete_is_recorded_as_aborted() {
+    for mut plugin in both_modes() {
+        let mut stream = plugin.stream();
+        stream.headers("POST", PATH, &[], false);
+        stream.body(b"{\"model\"", false);
+        assert_eq!(outcome(&plugin, stream), RequestOutcome::Aborted);
+        assert_eq!(metric("headroom.requests.aborted"), 1);
+        plugin.delete();
+    }
+}
+
+#[test]
+fn a_host_that_gives_fewer_bytes_than_announced_gets_its_body_back_untouched() {
+    let body = compressible();
+    let mut plugin = Plugin::reporting();
+    let mut stream = plugin.stream();
+    stream.headers("POST", PATH, &[], false);
+    stream.body(&body, false);
+    host(|host| host.request_body.truncate(100));
+    stream.trailers();
+    assert_eq!(stream.sent_body, &body[..100]);
+    assert_eq!(outcome(&plugin, stream), RequestOutcome::HostError);
+}
+
+#[test]
+fn the_same_body_again_is_answered_from_the_memo() {
+    let body = compressible();
+    let mut plugin = Plugin::reporting();
+    for _ in 0..2 {
+        let stream = plugin.post(PATH, &[], &body);
+        assert_eq!(stream.sent_body, compressed(&body));
+        stream.finish();
+    }
+    let memo: Vec<bool> =
+        plugin.records().iter().flat_map(|record| &record.blocks).map(|block| block.memo).collect();
+    assert_eq!(memo, [false, true]);
+}
+
+#[test]
+fn an_audited_request_is_measured_and_leaves_as_it_came() {
+    let body = compressible();
+    let mut plugin =
+        Plugin::new(json!({"mode": "audit", "body_mode": "hold", "control_plane": {"cluster": "c"}}));
+    let stream = plugin.post(PATH, &[], &body);
+    assert_eq!(stream.actions, [Action::Continue, Action::Continue]);
+    assert_eq!(stream.sent_header("content-length"), Some(body.len().to_string()));
+    assert_eq!(stream.sent_body, body);
+    stream.finish();
+    let record = plugin.records().pop().unwrap();
+    let tokens = record.tokens.clone().unwrap();
+    assert_eq!(record.outcome(), RequestOutcome::Audited);
+    assert!(tokens.after < tokens.before);
+    assert_eq!((record.body_bytes_before, record.body_bytes_after), (body.len() as u64, body.len() as u64));
+    assert_eq!(metric("headroom.tokens_saved"), 0);
+    assert_eq!(host(|host| host.properties["headroom.tokens_saved"].clone()), b"0");
+}

@@ -1,0 +1,326 @@
+//! A host for the filter's imports: what Envoy would keep, one stream at a time, per test thread.
+//!
+//! The filter's imports are plain C symbols on the native target, so defining them here is all it
+//! takes to run it without Envoy.
+
+#![allow(unsafe_code, reason = "the filter reaches its host over a C interface")]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::slice;
+
+use headroom_filter::exports;
+
+/// The host's answer when it carries a call out.
+const OK: u32 = 0;
+const NOT_FOUND: u32 = 1;
+const BAD_ARGUMENT: u32 = 2;
+
+pub(crate) type Headers = Vec<(String, Vec<u8>)>;
+
+/// A unary gRPC call that the filter has started.
+#[derive(Clone, Debug)]
+pub(crate) struct GrpcCall {
+    pub(crate) target: Vec<u8>,
+    pub(crate) method: String,
+    pub(crate) message: Vec<u8>,
+    pub(crate) timeout_ms: u32,
+    pub(crate) token: u32,
+}
+
+/// A call to refuse: its name, and the status to give.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) call: &'static str,
+    pub(crate) status: u32,
+    /// So many calls succeed first.
+    pub(crate) after: u32,
+}
+
+#[derive(Default)]
+pub(crate) struct Host {
+    pub(crate) now: u64,
+    pub(crate) configuration: Vec<u8>,
+    pub(crate) root_id: String,
+    /// `None` once they have left, as in Envoy.
+    pub(crate) request_headers: Option<Headers>,
+    pub(crate) response_headers: Option<Headers>,
+    pub(crate) request_body: Vec<u8>,
+    pub(crate) response_body: Vec<u8>,
+    pub(crate) grpc_message: Vec<u8>,
+    pub(crate) properties: BTreeMap<String, Vec<u8>>,
+    pub(crate) metrics: Vec<(String, u64)>,
+    pub(crate) log: Vec<String>,
+    pub(crate) tick_period: u32,
+    pub(crate) grpc_calls: Vec<GrpcCall>,
+    pub(crate) refusal: Option<Refusal>,
+    /// The names of all calls that were made.
+    pub(crate) calls: Vec<&'static str>,
+}
+
+thread_local! {
+    static HOST: RefCell<Host> = RefCell::new(Host { now: 1_700_000_000_000_000_000, ..Host::default() });
+}
+
+/// Looks at the host, or changes it, between two callbacks.
+pub(crate) fn host<T>(look: impl FnOnce(&mut Host) -> T) -> T {
+    HOST.with_borrow_mut(look)
+}
+
+/// A metric's value; 0 where nothing was counted.
+pub(crate) fn metric(name: &str) -> u64 {
+    host(|host| host.metrics.iter().find(|(of, _)| of == name).map_or(0, |(_, value)| *value))
+}
+
+/// Every call carries its name, so that one can be refused.
+fn call(name: &'static str, run: impl FnOnce(&mut Host) -> u32) -> u32 {
+    host(|host| {
+        host.calls.push(name);
+        // The clock moves while a callback runs.
+        host.now += 1_000;
+        match &mut host.refusal {
+            Some(refusal) if refusal.call == name => {
+                if refusal.after == 0 {
+                    return refusal.status;
+                }
+                refusal.after -= 1;
+                run(host)
+            }
+            _ => run(host),
+        }
+    })
+}
+
+fn bytes<'a>(data: *const u8, size: usize) -> &'a [u8] {
+    // SAFETY: the filter passes a pointer and a length that describe a slice that outlives the call.
+    if size == 0 { &[] } else { unsafe { slice::from_raw_parts(data, size) } }
+}
+
+fn text(data: *const u8, size: usize) -> String {
+    String::from_utf8(bytes(data, size).to_vec()).unwrap()
+}
+
+/// Hands bytes over as a host does: into memory that it asks the module for.
+fn hand_over(bytes: &[u8], data: *mut *mut u8, size: *mut usize) -> u32 {
+    let memory = exports::proxy_on_memory_allocate(bytes.len());
+    // SAFETY: `memory` has room for the bytes; `data` and `size` are the filter's to write to.
+    unsafe {
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory, bytes.len());
+        data.write(memory);
+        size.write(bytes.len());
+    }
+    OK
+}
+
+fn write<T>(to: *mut T, value: T) {
+    // SAFETY: the filter passes pointers that are valid for writes during the call.
+    unsafe { to.write(value) }
+}
+
+fn headers(host: &mut Host, map: u32) -> Option<&mut Headers> {
+    match map {
+        0 => host.request_headers.as_mut(),
+        2 => host.response_headers.as_mut(),
+        other => panic!("the filter asked for header map {other}"),
+    }
+}
+
+fn buffer(host: &mut Host, kind: u32) -> &mut Vec<u8> {
+    match kind {
+        0 => &mut host.request_body,
+        1 => &mut host.response_body,
+        5 => &mut host.grpc_message,
+        7 => &mut host.configuration,
+        other => panic!("the filter asked for buffer {other}"),
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_log(_level: u32, message: *const u8, size: usize) -> u32 {
+    call("log", |host| {
+        host.log.push(text(message, size));
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32 {
+    call("get_current_time", |host| {
+        write(time, host.now);
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_set_tick_period_milliseconds(period: u32) -> u32 {
+    call("set_tick_period", |host| {
+        host.tick_period = period;
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_get_buffer_bytes(
+    kind: u32,
+    start: usize,
+    max_size: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+) -> u32 {
+    call("get_buffer", |host| {
+        let bytes = buffer(host, kind).clone();
+        let end = start.saturating_add(max_size).min(bytes.len());
+        hand_over(&bytes[start..end], data, size)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_set_buffer_bytes(
+    kind: u32,
+    start: usize,
+    size: usize,
+    data: *const u8,
+    data_size: usize,
+) -> u32 {
+    call("set_buffer", |host| {
+        let buffer = buffer(host, kind);
+        if start != 0 || size < buffer.len() {
+            return BAD_ARGUMENT;
+        }
+        *buffer = bytes(data, data_size).to_vec();
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32 {
+    call("get_header_map_pairs", |host| {
+        let Some(headers) = headers(host, map) else { return BAD_ARGUMENT };
+        let mut serialized = (headers.len() as u32).to_le_bytes().to_vec();
+        for (name, value) in headers.iter() {
+            serialized.extend((name.len() as u32).to_le_bytes());
+            serialized.extend((value.len() as u32).to_le_bytes());
+        }
+        for (name, value) in headers.iter() {
+            serialized.extend_from_slice(name.as_bytes());
+            serialized.push(0);
+            serialized.extend_from_slice(value);
+            serialized.push(0);
+        }
+        hand_over(&serialized, data, size)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_replace_header_map_value(
+    map: u32,
+    name: *const u8,
+    name_size: usize,
+    value: *const u8,
+    value_size: usize,
+) -> u32 {
+    call("replace_header", |host| {
+        let Some(headers) = headers(host, map) else { return BAD_ARGUMENT };
+        let name = text(name, name_size);
+        headers.retain(|(of, _)| *of != name);
+        headers.push((name, bytes(value, value_size).to_vec()));
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32 {
+    call("remove_header", |host| {
+        let Some(headers) = headers(host, map) else { return BAD_ARGUMENT };
+        let name = text(name, name_size);
+        headers.retain(|(of, _)| *of != name);
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_get_property(
+    path: *const u8,
+    path_size: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+) -> u32 {
+    call("get_property", |host| match text(path, path_size).as_str() {
+        "plugin_root_id" => hand_over(host.root_id.clone().as_bytes(), data, size),
+        _ => NOT_FOUND,
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_set_property(
+    path: *const u8,
+    path_size: usize,
+    value: *const u8,
+    value_size: usize,
+) -> u32 {
+    call("set_property", |host| {
+        host.properties.insert(text(path, path_size), bytes(value, value_size).to_vec());
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_define_metric(_kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32 {
+    call("define_metric", |host| {
+        let name = text(name, name_size);
+        let known = host.metrics.iter().position(|(of, _)| *of == name);
+        let index = known.unwrap_or_else(|| {
+            host.metrics.push((name, 0));
+            host.metrics.len() - 1
+        });
+        write(id, index as u32);
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_increment_metric(id: u32, offset: i64) -> u32 {
+    call("increment_metric", |host| {
+        let Ok(offset @ 1..) = u64::try_from(offset) else { return BAD_ARGUMENT };
+        host.metrics[id as usize].1 += offset;
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_record_metric(id: u32, value: u64) -> u32 {
+    call("record_metric", |host| {
+        host.metrics[id as usize].1 = value;
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_grpc_call(
+    target: *const u8,
+    target_size: usize,
+    service: *const u8,
+    service_size: usize,
+    method: *const u8,
+    method_size: usize,
+    _metadata: *const u8,
+    metadata_size: usize,
+    message: *const u8,
+    message_size: usize,
+    timeout_ms: u32,
+    token: *mut u32,
+) -> u32 {
+    call("grpc_call", |host| {
+        assert_eq!(metadata_size, 0);
+        let number = host.grpc_calls.len() as u32 + 1;
+        host.grpc_calls.push(GrpcCall {
+            target: bytes(target, target_size).to_vec(),
+            method: format!("{}/{}", text(service, service_size), text(method, method_size)),
+            message: bytes(message, message_size).to_vec(),
+            timeout_ms,
+            token: number,
+        });
+        write(token, number);
+        OK
+    })
+}

@@ -1,0 +1,10 @@
+//! The whole filter, driven through its exports over a host that tests control.
+
+mod answers;
+mod bodies;
+mod configuration;
+mod headers;
+mod host;
+mod proxy;
+mod refusals;
+mod reports;

@@ -1,0 +1,150 @@
+//! Whatever status the host gives to whatever call: nothing panics, and the request goes through.
+
+use headroom_filter::exports;
+use serde_json::json;
+
+use crate::host::{Refusal, host, metric};
+use crate::proxy::{Plugin, Stream, compressed, compressible};
+
+/// The statuses of proxy-wasm, and two that nobody has defined.
+const STATUSES: std::ops::RangeInclusive<u32> = 1..=14;
+const CALLS: [&str; 14] = [
+    "log",
+    "get_current_time",
+    "set_tick_period",
+    "get_buffer",
+    "set_buffer",
+    "get_header_map_pairs",
+    "replace_header",
+    "remove_header",
+    "get_property",
+    "set_property",
+    "define_metric",
+    "increment_metric",
+    "record_metric",
+    "grpc_call",
+];
+
+/// A request with everything that the filter does on its way, and its answer.
+fn exchange(body_mode: &str, body: &[u8], refusal: Option<Refusal>) -> Stream {
+    host(|host| host.refusal = refusal);
+    let configuration =
+        json!({"body_mode": body_mode, "control_plane": {"cluster": "c"}, "no_such_key": 1}).to_string();
+    let mut plugin = Plugin::start(1, configuration.as_bytes());
+    let headers = [("x-headroom-stack", "s"), ("accept-encoding", "gzip")];
+    let mut stream = plugin.post("/v1/messages", &headers, body);
+    let answer = stream.respond("200", "application/json", &[]);
+    assert_eq!(answer[0], (":status".to_owned(), b"200".to_vec()));
+    stream.respond_body(br#"{"usage":{"input_tokens":1}}"#, true);
+    assert!(exports::proxy_on_done(stream.context));
+    exports::proxy_on_delete(stream.context);
+    plugin.tick_after(60_000);
+    if !plugin.reports().is_empty() {
+        plugin.acknowledge(1);
+        plugin.fail();
+    }
+    plugin.delete();
+    stream
+}
+
+fn check(body_mode: &str, refusal: Refusal) {
+    let body = compressible();
+    let stream = exchange(body_mode, &body, Some(refusal));
+    let context = format!("{body_mode}: {refusal:?}");
+    assert!(!stream.paused(), "{context}");
+    assert!(
+        stream.sent_body == body || stream.sent_body == compressed(&body),
+        "{context}: the body is neither the client's nor the engine's"
+    );
+    if let Some(length) = stream.sent_header("content-length") {
+        assert_eq!(length, stream.sent_body.len().to_string(), "{context}: the length is not the body's");
+    }
+}
+
+#[test]
+fn every_status_to_every_call_leaves_the_request_whole() {
+    for body_mode in ["strip", "hold"] {
+        for call in CALLS {
+            for status in STATUSES {
+                check(body_mode, Refusal { call, status, after: 0 });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refusal_in_the_middle_leaves_the_request_whole() {
+    for body_mode in ["strip", "hold"] {
+        for call in CALLS {
+            for after in 1..8 {
+                check(body_mode, Refusal { call, status: 2, after });
+            }
+        }
+    }
+}
+
+#[test]
+fn the_exchange_makes_every_call_that_can_be_refused() {
+    exchange("hold", &compressible(), None);
+    exchange("strip", &compressible(), None);
+    let made = host(|host| host.calls.clone());
+    for call in CALLS {
+        assert!(made.contains(&call), "{call} is never made, so refusing it proves nothing");
+    }
+    for call in made {
+        assert!(CALLS.contains(&call), "{call} is not refused in any test");
+    }
+}
+
+#[test]
+fn refusals_are_counted_and_the_log_stays_short() {
+    let mut plugin = Plugin::new(json!({}));
+    host(|host| host.refusal = Some(Refusal { call: "get_current_time", status: 10, after: 0 }));
+    for _ in 0..100 {
+        plugin.post("/other", &[], b"x").finish();
+    }
+    assert_eq!(metric("headroom.host_errors"), 100);
+    let lines = host(|host| host.log.iter().filter(|line| line.contains("internal failure")).count());
+    assert!((1..10).contains(&lines), "{lines} lines");
+}
+
+#[test]
+fn without_the_length_off_the_headers_a_body_is_not_rewritten() {
+    let body = compressible();
+    let refusal = Refusal { call: "remove_header", status: 2, after: 1 };
+    let stream = exchange("strip", &body, Some(refusal));
+    assert_eq!(stream.sent_body, body);
+    assert_eq!(metric("headroom.requests.host_error"), 1);
+}
+
+#[test]
+fn a_length_that_was_announced_for_a_body_that_was_not_taken_is_put_right() {
+    let body = compressible();
+    let stream = exchange("hold", &body, Some(Refusal { call: "set_buffer", status: 10, after: 0 }));
+    assert_eq!(stream.sent_body, body);
+    assert_eq!(stream.sent_header("content-length"), Some(body.len().to_string()));
+    assert_eq!(metric("headroom.tokens_saved"), 0);
+}
+
+#[test]
+fn callbacks_for_contexts_that_do_not_exist_pass() {
+    assert_eq!(exports::proxy_on_request_headers(7, 0, false), exports::Action::Continue);
+    assert_eq!(exports::proxy_on_request_body(7, 1, true), exports::Action::Continue);
+    assert_eq!(exports::proxy_on_response_body(7, 1, true), exports::Action::Continue);
+    assert!(exports::proxy_on_done(7));
+    exports::proxy_on_delete(7);
+    exports::proxy_on_tick(7);
+    exports::proxy_on_grpc_receive(7, 1, 1);
+    exports::proxy_on_grpc_close(7, 1, 0);
+    exports::proxy_on_context_create(8, 7);
+    assert_eq!(exports::proxy_on_request_headers(8, 0, true), exports::Action::Continue);
+}
+
+#[test]
+fn header_maps_that_do_not_add_up_pass() {
+    let mut plugin = Plugin::new(json!({}));
+    let mut stream = plugin.stream();
+    stream.raw_headers(Vec::new(), false);
+    stream.body(b"x", true);
+    assert_eq!(stream.sent_body, b"x");
+}
