@@ -2,4 +2,8 @@
 //! `headroomctl up` starts.
 
 pub mod bootstrap;
+pub mod cli;
+pub mod environment;
+pub mod profile;
+pub mod up;
 pub mod upstream;

@@ -1,2 +1,34 @@
-//! placeholder
-fn main() {}
+//! The `headroomctl` program.
+
+use std::io::{Write as _, stderr, stdout};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use headroomctl::cli::{Cli, Command};
+use headroomctl::up;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // When standard error is gone too, the exit code is all that is left to say.
+            let _ = writeln!(stderr(), "headroomctl: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Up(args) => runtime()?.block_on(up::up(&args)),
+        Command::Bootstrap(args) => up::print_bootstrap(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "headroomctl", &mut stdout());
+            Ok(())
+        }
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}

@@ -1,0 +1,50 @@
+//! The command line's grammar.
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::up::UpArgs;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, or stopped by a signal; 1 something failed, and standard error says what; 2 the
+command line cannot be understood.
+
+A variable that is set to nothing but blanks counts as unset; an argument wins over its variable.";
+
+/// Fewer input tokens for AI agents: runs Headroom, shows what it saved, and compresses offline.
+#[derive(Debug, Parser)]
+#[command(name = "headroomctl", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run Envoy with the filter, and headroomd, in the foreground until Ctrl-C
+    #[command(after_help = UP_EXAMPLES)]
+    Up(Box<UpArgs>),
+    /// Print the Envoy configuration that `up` with the same options would run
+    Bootstrap(Box<UpArgs>),
+    /// Print a script that completes this command line
+    #[command(
+        after_help = "Example:\n  headroomctl completions bash > ~/.local/share/bash-completion/completions/headroomctl"
+    )]
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+}
+
+const UP_EXAMPLES: &str = "\
+Examples:
+  headroomctl up                                  # then: ANTHROPIC_BASE_URL=http://127.0.0.1:8787 claude
+  headroomctl up --port 0                         # free ports, printed
+  headroomctl up --openai-api-url https://openrouter.ai/api/v1
+  headroomctl up --profile lossless --body-mode hold
+
+Files under the workspace folder: logs/{headroomd,envoy,access}.log (the run before: .1), run/envoy.yaml.
+
+Exit codes: 0 stopped by Ctrl-C, SIGTERM or SIGHUP; 1 could not start, or a child died; 2 bad options.";

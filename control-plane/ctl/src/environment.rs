@@ -1,0 +1,87 @@
+//! Environment variables and the folders that they name.
+
+use std::path::PathBuf;
+
+/// The names that mean the same in the sidecar.
+pub const WORKSPACE_DIR: &str = "HEADROOM_WORKSPACE_DIR";
+/// Envoy's port.
+pub const PORT: &str = "HEADROOM_PORT";
+
+/// Where variables come from: the process, or a test's own list.
+#[derive(Clone, Copy)]
+pub struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl std::fmt::Debug for Environment<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Environment")
+    }
+}
+
+impl<'a> Environment<'a> {
+    /// Reads through `lookup`.
+    pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self(lookup)
+    }
+
+    /// The process's own.
+    pub fn of_process() -> Environment<'static> {
+        Environment(&|name| std::env::var(name).ok())
+    }
+
+    /// A variable's value, trimmed. One that holds nothing but blanks counts as unset.
+    pub fn get(&self, name: &str) -> Option<String> {
+        let value = (self.0)(name)?;
+        let value = value.trim();
+        (!value.is_empty()).then(|| value.to_owned())
+    }
+
+    /// An explicit value, else the variable's.
+    pub fn or(&self, explicit: Option<&String>, name: &str) -> Option<String> {
+        let explicit = explicit.map(|value| value.trim()).filter(|value| !value.is_empty());
+        explicit.map(str::to_owned).or_else(|| self.get(name))
+    }
+
+    /// The folder for state: explicit, else `HEADROOM_WORKSPACE_DIR`, else `~/.headroom`. `None` when
+    /// there is no home folder either.
+    pub fn workspace_dir(&self, explicit: Option<&PathBuf>) -> Option<PathBuf> {
+        explicit
+            .filter(|path| !path.as_os_str().is_empty())
+            .cloned()
+            .or_else(|| self.get(WORKSPACE_DIR).map(PathBuf::from))
+            .or_else(|| self.get("HOME").map(|home| PathBuf::from(home).join(".headroom")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lookup(name: &str) -> Option<String> {
+        match name {
+            "SET" => Some(" value ".to_owned()),
+            "BLANK" => Some("  ".to_owned()),
+            "HOME" => Some("/home/me".to_owned()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_blank_variable_or_argument_counts_as_unset() {
+        let env = Environment::new(&lookup);
+        assert_eq!(env.get("SET").as_deref(), Some("value"));
+        assert_eq!(env.get("BLANK"), None);
+        assert_eq!(env.or(Some(&" ".to_owned()), "SET").as_deref(), Some("value"));
+        assert_eq!(env.or(Some(&"mine".to_owned()), "SET").as_deref(), Some("mine"));
+    }
+
+    #[test]
+    fn the_workspace_is_the_argument_then_the_variable_then_under_home() {
+        let env = Environment::new(&lookup);
+        assert_eq!(env.workspace_dir(Some(&"/w".into())), Some("/w".into()));
+        assert_eq!(env.workspace_dir(None), Some("/home/me/.headroom".into()));
+        let with = |name: &str| (name == WORKSPACE_DIR).then(|| "/from-variable".to_owned());
+        assert_eq!(Environment::new(&with).workspace_dir(None), Some("/from-variable".into()));
+        let nothing = |_: &str| None;
+        assert_eq!(Environment::new(&nothing).workspace_dir(None), None);
+    }
+}

@@ -1,0 +1,147 @@
+//! A child process with a log file, that ends when we do.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child as Process, Command};
+
+/// How many of a log's last lines are shown when its process has died.
+const TAIL_LINES: usize = 20;
+/// How much of a log's end is read for that. Bytes.
+const TAIL_BYTES: usize = 64 << 10;
+
+/// A running child process.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) name: &'static str,
+    pub(super) log: PathBuf,
+    process: Process,
+    // Holds the reading end of a pipe whose writing end is ours alone, and signals the child when it
+    // closes: that also happens when we are killed, and then no code of ours would run.
+    leash: Process,
+}
+
+impl Child {
+    /// Starts a program in a process group of its own, so that Ctrl-C reaches us alone and the children
+    /// are stopped in order. What it prints goes to a new `log`; the one of before is kept as `.1`.
+    pub(super) fn start(
+        name: &'static str,
+        program: &Path,
+        arguments: &[String],
+        log: PathBuf,
+    ) -> anyhow::Result<Self> {
+        if log.exists() {
+            let mut before = log.as_os_str().to_owned();
+            before.push(".1");
+            fs::rename(&log, before).with_context(|| format!("{} cannot be renamed", log.display()))?;
+        }
+        let output = File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
+        let process = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{} does not start", program.display()))?;
+        let pid = process.id().context("a process that was just started has an id")?;
+        let leash = Command::new("sh")
+            .args(["-c", r#"cat >/dev/null; kill -TERM "$1""#, "leash", &pid.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .context("sh does not start")?;
+        Ok(Self { name, log, process, leash })
+    }
+
+    pub(super) fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Waits until the process ends.
+    pub(super) async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+        self.process.wait().await.with_context(|| format!("{} cannot be waited for", self.name))
+    }
+
+    /// The status when the process has ended already.
+    pub(super) fn has_ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.process.try_wait()?)
+    }
+
+    /// SIGTERM; after `patience`, SIGKILL. True when the first was enough.
+    pub(super) async fn stop(&mut self, patience: Duration) -> anyhow::Result<bool> {
+        // The leash goes first: once the process has been waited for, its id may be another's.
+        self.leash.kill().await?;
+        if self.has_ended()?.is_some() {
+            return Ok(true);
+        }
+        if let Some(pid) = self.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+            kill_process(pid, Signal::TERM)?;
+        }
+        if tokio::time::timeout(patience, self.process.wait()).await.is_ok() {
+            return Ok(true);
+        }
+        self.process.kill().await?;
+        Ok(false)
+    }
+
+    /// What the process printed last, indented.
+    pub(super) fn tail(&self) -> String {
+        let bytes = fs::read(&self.log).unwrap_or_default();
+        let end = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]).into_owned();
+        let lines: Vec<&str> = end.lines().collect();
+        let last: Vec<String> = lines[lines.len().saturating_sub(TAIL_LINES)..]
+            .iter()
+            .map(|line| format!("    {line}"))
+            .collect();
+        if last.is_empty() { "    (nothing)".to_owned() } else { last.join("\n") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, folder: &Path) -> Child {
+        let arguments = ["-c".to_owned(), script.to_owned()];
+        Child::start("sh", Path::new("/bin/sh"), &arguments, folder.join("sh.log")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_a_process_printed_last_is_at_hand_when_it_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = shell("seq 1 100; echo the reason >&2; exit 7", folder.path());
+        assert_eq!(child.ended().await.unwrap().code(), Some(7));
+        assert!(child.tail().ends_with("    100\n    the reason"), "{}", child.tail());
+        assert_eq!(child.tail().lines().count(), TAIL_LINES);
+        assert!(child.stop(Duration::from_secs(60)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ignores_sigterm_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = shell("trap '' TERM; echo deaf; while :; do sleep 1; done", folder.path());
+        while !child.tail().contains("deaf") {
+            tokio::task::yield_now().await;
+        }
+        assert!(!child.stop(Duration::from_millis(50)).await.unwrap());
+        assert!(child.has_ended().unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_second_start_keeps_the_log_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        shell("echo first", folder.path()).ended().await.unwrap();
+        shell("echo second", folder.path()).ended().await.unwrap();
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!((read("sh.log.1").as_str(), read("sh.log").as_str()), ("first\n", "second\n"));
+    }
+}

@@ -1,0 +1,304 @@
+//! What `headroomctl up` was told: arguments, then variables, then defaults.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value};
+
+use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, Providers};
+use crate::environment::{self, Environment};
+use crate::profile::ProfileName;
+use crate::upstream::Upstream;
+
+/// Envoy's port when none is given: the original Headroom's.
+const DEFAULT_PORT: u16 = 8787;
+
+/// Envoy's worker threads when none are given. Each has a VM with a vocabulary and a memo of its own,
+/// and one developer's agents do not fill two.
+const DEFAULT_WORKERS: u32 = 2;
+
+/// `body_mode` in the way clap wants it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum BodyModeName {
+    /// Forward without content-length
+    Strip,
+    /// Hold the headers and forward the exact content-length; needs Envoy 1.35
+    Hold,
+}
+
+/// Runs Envoy with the filter, and headroomd beside it, until Ctrl-C.
+#[derive(Args, Clone, Debug, Default)]
+pub struct UpArgs {
+    /// Address that clients connect to [env: HEADROOM_HOST] [default: 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    pub host: Option<String>,
+    /// Port that clients connect to; 0 takes free ports for everything [env: HEADROOM_PORT] [default: 8787]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<String>,
+    /// Anthropic's base URL [env: ANTHROPIC_TARGET_API_URL] [default: https://api.anthropic.com]
+    #[arg(long, value_name = "URL")]
+    pub anthropic_api_url: Option<String>,
+    /// OpenAI's base URL [env: OPENAI_TARGET_API_URL] [default: https://api.openai.com]
+    #[arg(long, value_name = "URL")]
+    pub openai_api_url: Option<String>,
+    /// Gemini's base URL [env: GEMINI_TARGET_API_URL] [default: https://generativelanguage.googleapis.com]
+    #[arg(long, value_name = "URL")]
+    pub gemini_api_url: Option<String>,
+    /// How far the engine may go [default: balanced]
+    #[arg(long, value_enum)]
+    pub profile: Option<ProfileName>,
+    /// How the filter forwards a body of another length [default: strip]
+    #[arg(long, value_enum)]
+    pub body_mode: Option<BodyModeName>,
+    /// JSON file with more of the filter's configuration; its keys win over the options above
+    #[arg(long, value_name = "FILE")]
+    pub filter_config: Option<PathBuf>,
+    /// Envoy's worker threads [default: 2]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<u32>,
+    /// Folder for state and logs [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
+    #[arg(long, value_name = "DIR")]
+    pub workspace_dir: Option<PathBuf>,
+    /// Address of headroomd's HTTP server [env: HEADROOM_HTTP] [default: 127.0.0.1, the port after --port]
+    #[arg(long, value_name = "IP:PORT")]
+    pub http: Option<String>,
+    /// Address of headroomd's gRPC server [env: HEADROOM_GRPC] [default: 127.0.0.1, two after --port]
+    #[arg(long, value_name = "IP:PORT")]
+    pub grpc: Option<String>,
+    /// Port of Envoy's admin interface, on loopback [default: three after --port]
+    #[arg(long, value_name = "PORT")]
+    pub admin_port: Option<u16>,
+    /// The filter module [env: HEADROOM_MODULE] [default: where make and the image put it]
+    #[arg(long, value_name = "FILE")]
+    pub module: Option<PathBuf>,
+    /// The sidecar's program [env: HEADROOMD] [default: beside this one, or on PATH]
+    #[arg(long, value_name = "FILE")]
+    pub headroomd: Option<PathBuf>,
+    /// Envoy's program [env: ENVOY] [default: what make installed, or on PATH]
+    #[arg(long, value_name = "FILE")]
+    pub envoy: Option<PathBuf>,
+}
+
+/// Everything decided before anything starts.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where clients connect.
+    pub listen: Endpoint,
+    /// headroomd's HTTP server.
+    pub http: SocketAddr,
+    /// headroomd's gRPC server.
+    pub grpc: SocketAddr,
+    /// Envoy's admin interface.
+    pub admin: Endpoint,
+    /// The providers.
+    pub providers: Providers,
+    /// How the filter forwards a body of another length.
+    pub body_mode: BodyMode,
+    /// The filter's configuration.
+    pub plugin_config: Value,
+    /// Envoy's worker threads.
+    pub workers: u32,
+    /// The folder for state and logs.
+    pub workspace_dir: PathBuf,
+}
+
+impl Settings {
+    /// Decides. Errors name the option or variable that cannot be used.
+    pub fn resolve(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Self> {
+        let host = env.or(args.host.as_ref(), "HEADROOM_HOST").unwrap_or_else(|| "127.0.0.1".to_owned());
+        let host: IpAddr = match host.as_str() {
+            "localhost" => IpAddr::from([127, 0, 0, 1]),
+            text => text.trim_matches(['[', ']']).parse().with_context(|| {
+                format!("--host: {text:?} is no IP address, such as 127.0.0.1 or 0.0.0.0")
+            })?,
+        };
+        let port = match env.or(args.port.as_ref(), environment::PORT) {
+            None => DEFAULT_PORT,
+            Some(text) => text.parse().with_context(|| {
+                format!("--port or HEADROOM_PORT: {text:?} is no port, a number from 0 to 65535")
+            })?,
+        };
+        // 0 for a port that the system chooses.
+        let after = |steps: u16| if port == 0 { 0 } else { port.checked_add(steps).unwrap_or(0) };
+        let body_mode = match args.body_mode {
+            None | Some(BodyModeName::Strip) => BodyMode::Strip,
+            Some(BodyModeName::Hold) => BodyMode::Hold,
+        };
+
+        let mut plugin_config = Map::new();
+        plugin_config.insert("body_mode".to_owned(), body_mode.name().into());
+        plugin_config
+            .insert("profile".to_owned(), args.profile.unwrap_or(ProfileName::Balanced).name().into());
+        plugin_config.insert("control_plane".to_owned(), serde_json::json!({ "cluster": GRPC_CLUSTER }));
+        if let Some(file) = &args.filter_config {
+            plugin_config.append(&mut filter_config(file)?);
+        }
+
+        let defaults = Providers::default();
+        Ok(Self {
+            listen: Endpoint { host: host.to_string(), port },
+            http: address(env, args.http.as_ref(), "--http", "HEADROOM_HTTP", after(1))?,
+            grpc: address(env, args.grpc.as_ref(), "--grpc", "HEADROOM_GRPC", after(2))?,
+            admin: Endpoint::loopback(args.admin_port.unwrap_or(after(3))),
+            providers: Providers {
+                anthropic: upstream(
+                    env,
+                    args.anthropic_api_url.as_ref(),
+                    "ANTHROPIC_TARGET_API_URL",
+                    defaults.anthropic,
+                )?,
+                openai: upstream(
+                    env,
+                    args.openai_api_url.as_ref(),
+                    "OPENAI_TARGET_API_URL",
+                    defaults.openai,
+                )?,
+                gemini: upstream(
+                    env,
+                    args.gemini_api_url.as_ref(),
+                    "GEMINI_TARGET_API_URL",
+                    defaults.gemini,
+                )?,
+            },
+            body_mode,
+            plugin_config: Value::Object(plugin_config),
+            workers: args.workers.unwrap_or(DEFAULT_WORKERS).max(1),
+            workspace_dir: env.workspace_dir(args.workspace_dir.as_ref()).context(
+                "there is no folder for state: set HEADROOM_WORKSPACE_DIR or HOME, or give --workspace-dir",
+            )?,
+        })
+    }
+}
+
+fn filter_config(file: &PathBuf) -> anyhow::Result<Map<String, Value>> {
+    let text =
+        std::fs::read(file).with_context(|| format!("--filter-config: {} cannot be read", file.display()))?;
+    match serde_json::from_slice(&text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => bail!("--filter-config: {} holds JSON, but not an object", file.display()),
+        Err(error) => bail!("--filter-config: {} is not JSON: {error}", file.display()),
+    }
+}
+
+fn address(
+    env: Environment<'_>,
+    explicit: Option<&String>,
+    option: &str,
+    variable: &str,
+    port: u16,
+) -> anyhow::Result<SocketAddr> {
+    match env.or(explicit, variable) {
+        None => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
+        Some(text) => text.parse().with_context(|| {
+            format!("{option} or {variable}: {text:?} is no ip:port, such as 127.0.0.1:8788")
+        }),
+    }
+}
+
+fn upstream(
+    env: Environment<'_>,
+    explicit: Option<&String>,
+    variable: &str,
+    default: Upstream,
+) -> anyhow::Result<Upstream> {
+    match env.or(explicit, variable) {
+        None => Ok(default),
+        Some(url) => url.parse().with_context(|| variable.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(args: &UpArgs, variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
+        let lookup = |name: &str| {
+            let value = variables.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+            value.or((name == "HOME").then_some("/home/me")).map(str::to_owned)
+        };
+        Settings::resolve(args, Environment::new(&lookup))
+    }
+
+    #[test]
+    fn without_a_word_everything_is_on_loopback_at_the_documented_ports() {
+        let settings = resolve(&UpArgs::default(), &[]).unwrap();
+        assert_eq!(settings.listen, Endpoint::loopback(8787));
+        assert_eq!(settings.http.to_string(), "127.0.0.1:8788");
+        assert_eq!(settings.grpc.to_string(), "127.0.0.1:8789");
+        assert_eq!(settings.admin, Endpoint::loopback(8790));
+        assert_eq!(settings.providers.openai.authority(), "api.openai.com");
+        assert_eq!(settings.workspace_dir, PathBuf::from("/home/me/.headroom"));
+        assert_eq!(
+            settings.plugin_config.to_string(),
+            r#"{"body_mode":"strip","control_plane":{"cluster":"headroom"},"profile":"balanced"}"#
+        );
+    }
+
+    #[test]
+    fn an_argument_wins_over_its_variable_and_a_blank_one_counts_as_unset() {
+        let args = UpArgs { port: Some("9000".to_owned()), ..UpArgs::default() };
+        let variables = [("HEADROOM_PORT", "9100"), ("OPENAI_TARGET_API_URL", "http://127.0.0.1:1/v1")];
+        let settings = resolve(&args, &variables).unwrap();
+        assert_eq!(settings.listen.port, 9000);
+        assert_eq!(settings.http.port(), 9001);
+        assert_eq!(settings.providers.openai.authority(), "127.0.0.1:1");
+
+        let settings = resolve(&UpArgs::default(), &[("HEADROOM_PORT", "9100")]).unwrap();
+        assert_eq!((settings.listen.port, settings.admin.port), (9100, 9103));
+
+        let blank = [("HEADROOM_PORT", " "), ("OPENAI_TARGET_API_URL", "")];
+        let settings = resolve(&UpArgs::default(), &blank).unwrap();
+        assert_eq!(settings.listen.port, 8787);
+        assert_eq!(settings.providers.openai.authority(), "api.openai.com");
+    }
+
+    #[test]
+    fn port_zero_frees_all_ports_but_those_that_are_given() {
+        let args = UpArgs {
+            port: Some("0".to_owned()),
+            grpc: Some("127.0.0.1:7000".to_owned()),
+            ..UpArgs::default()
+        };
+        let settings = resolve(&args, &[]).unwrap();
+        assert_eq!((settings.listen.port, settings.http.port(), settings.admin.port), (0, 0, 0));
+        assert_eq!(settings.grpc.port(), 7000);
+        let last = UpArgs { port: Some("65535".to_owned()), ..UpArgs::default() };
+        assert_eq!(resolve(&last, &[]).unwrap().http.port(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        for (args, variables, name) in [
+            (UpArgs { port: Some("http".to_owned()), ..UpArgs::default() }, vec![], "--port"),
+            (UpArgs::default(), vec![("HEADROOM_PORT", "70000")], "HEADROOM_PORT"),
+            (UpArgs::default(), vec![("ANTHROPIC_TARGET_API_URL", "anthropic")], "ANTHROPIC_TARGET_API_URL"),
+            (UpArgs::default(), vec![("HEADROOM_HTTP", "unix:/run/x")], "HEADROOM_HTTP"),
+            (UpArgs { host: Some("example.com".to_owned()), ..UpArgs::default() }, vec![], "--host"),
+        ] {
+            let error = format!("{:#}", resolve(&args, &variables).unwrap_err());
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_filter_config_file_wins_over_the_options() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("filter.json");
+        std::fs::write(&file, r#"{"profile":"lossless","tenant":"t"}"#).unwrap();
+        let args = UpArgs {
+            filter_config: Some(file.clone()),
+            profile: Some(ProfileName::Aggressive),
+            body_mode: Some(BodyModeName::Hold),
+            ..UpArgs::default()
+        };
+        let settings = resolve(&args, &[]).unwrap();
+        assert_eq!(settings.plugin_config["profile"], "lossless");
+        assert_eq!(settings.plugin_config["tenant"], "t");
+        assert_eq!(settings.plugin_config["body_mode"], "hold");
+
+        std::fs::write(&file, "[]").unwrap();
+        assert!(resolve(&args, &[]).unwrap_err().to_string().contains("not an object"));
+    }
+}
