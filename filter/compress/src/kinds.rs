@@ -12,6 +12,7 @@
 mod clock;
 #[cfg(test)]
 mod corpus;
+mod json;
 mod log;
 pub(crate) mod numbered;
 mod shorten;
@@ -36,12 +37,17 @@ impl Step {
     }
 }
 
+const JSON_MINIFY: Step = Step { compressor: Compressor::JsonMinify, form: json::minified };
+
+const JSON_TABLE: Step = Step { compressor: Compressor::JsonTable, form: json::tables };
+
 const LOG: Step = Step { compressor: Compressor::Log, form: log::lossless };
 
 /// The lossless rewrites for a kind, in the order in which they are applied.
 pub(crate) fn lossless_steps(kind: Kind) -> &'static [Step] {
     match kind {
-        Kind::Json | Kind::JsonLines | Kind::Search | Kind::Short => &[],
+        Kind::Json | Kind::JsonLines => &[JSON_MINIFY, JSON_TABLE],
+        Kind::Search | Kind::Short => &[],
         Kind::Log => &[LINE_NUMBERS, LOG],
         Kind::Source
         | Kind::Text

@@ -1,0 +1,127 @@
+//! JSON documents inside strings: `"{\"a\": 1}"` as `$json{a:1}`.
+//!
+//! Only where the string's own layout is one of a few that everybody writes, so that the exact string can
+//! be written again from the document: no white space (`$json`), a blank after commas and colons
+//! (`$json_spaced`, Python's default), or lines indented by two or four (`$json_indent2`, `$json_indent4`).
+
+use super::notation::Writer;
+use super::parse::{Shape, Tree};
+use super::spell;
+
+/// Shorter strings gain nothing.
+const MIN_BYTES: usize = 16;
+
+/// Documents in strings of documents in strings: deeper ones stay strings. Each level doubles the escapes,
+/// so real ones end at two.
+const MAX_NESTING: usize = 3;
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Layout {
+    Compact,
+    Spaced,
+    Indented(usize),
+}
+
+impl Layout {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Compact => "$json",
+            Self::Spaced => "$json_spaced",
+            Self::Indented(2) => "$json_indent2",
+            Self::Indented(_) => "$json_indent4",
+        }
+    }
+
+    /// The only layout that the text can be in.
+    fn guess(text: &str) -> Option<Self> {
+        let inside = text.get(1..)?;
+        if let Some(rest) = inside.strip_prefix('\n') {
+            return match rest.bytes().take_while(|&b| b == b' ').count() {
+                width @ (2 | 4) => Some(Self::Indented(width)),
+                _ => None,
+            };
+        }
+        let spaced = text.contains(": ") || text.contains(", ");
+        let compact = text.contains(":\"") || text.contains("\",\"") || !spaced;
+        Some(if compact && !text.contains("\": ") && !text.contains(", \"") {
+            Self::Compact
+        } else {
+            Self::Spaced
+        })
+    }
+}
+
+/// The notation for a string that holds a document; `None` when it has to stay a string.
+pub(crate) fn notation(text: &str, nesting: usize) -> Option<String> {
+    if nesting >= MAX_NESTING
+        || text.len() < MIN_BYTES
+        || !text.starts_with(['{', '['])
+        || !text.ends_with(['}', ']'])
+    {
+        return None;
+    }
+    let layout = Layout::guess(text)?;
+    let tree = Tree::read(text, 0)?;
+    let [root] = tree.roots[..] else { return None };
+    if tree.end != text.len() || tree.size() < 3 {
+        return None;
+    }
+    let mut again = String::with_capacity(text.len());
+    lay_out(&tree, root, layout, 0, &mut again)?;
+    if again != text {
+        return None;
+    }
+    let mut writer = Writer::new(&tree, nesting + 1);
+    writer.plain(root);
+    Some(format!("{}{}", layout.name(), writer.out.without_legend()))
+}
+
+/// Writes a document in a layout, strings with minimal escapes; `None` where a string is spelled otherwise.
+fn lay_out(tree: &Tree<'_>, id: u32, layout: Layout, depth: usize, out: &mut String) -> Option<()> {
+    let node = tree.node(id);
+    match node.shape {
+        Shape::String => return spell_minimally(tree, id, out),
+        Shape::Array | Shape::Object => {
+            let object = node.shape == Shape::Object;
+            out.push(if object { '{' } else { '[' });
+            let mut children = (0..node.len).scan(id + 1, |at, _| {
+                let child = *at;
+                *at = if object { tree.after(child + 1) } else { tree.after(child) };
+                Some(child)
+            });
+            for index in 0..node.len {
+                let child = children.next()?;
+                if index > 0 {
+                    out.push(',');
+                }
+                match layout {
+                    Layout::Indented(width) => line(out, width * (depth + 1)),
+                    Layout::Spaced if index > 0 => out.push(' '),
+                    _ => {}
+                }
+                if object {
+                    spell_minimally(tree, child, out)?;
+                    out.push_str(if layout == Layout::Compact { ":" } else { ": " });
+                }
+                lay_out(tree, child + u32::from(object), layout, depth + 1, out)?;
+            }
+            if let (Layout::Indented(width), 1..) = (layout, node.len) {
+                line(out, width * depth);
+            }
+            out.push(if object { '}' } else { ']' });
+        }
+        _ => out.push_str(tree.raw(id)),
+    }
+    Some(())
+}
+
+fn line(out: &mut String, width: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n(' ', width));
+}
+
+fn spell_minimally(tree: &Tree<'_>, id: u32, out: &mut String) -> Option<()> {
+    let from = out.len();
+    spell::quote(out, &tree.string(id)?);
+    (&out[from..] == tree.raw(id)).then_some(())
+}

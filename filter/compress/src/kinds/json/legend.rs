@@ -1,0 +1,275 @@
+//! Text in the making, and the strings in it that are worth a name.
+//!
+//! Strings are set aside while the text is written. At the end the beginnings that many of them share
+//! (up to a separator, or whole strings) are weighed by tokens, the best get a line `$1=…` at the top and
+//! the strings that start with one are written as `$1…`. Linear in the text: hashes of the beginnings are
+//! counted once, and only the best few dozen are looked at again.
+
+use std::borrow::Cow;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::spell;
+use crate::tokens::Encoding;
+
+/// Shorter strings are written at once.
+const MIN_BYTES: usize = 12;
+
+/// Beginnings per string that are counted: separators after these are deep inside a path or in prose.
+const MAX_CUTS: usize = 12;
+
+/// Beginnings that are weighed exactly.
+const MAX_CANDIDATES: usize = 64;
+
+/// Names per document. Each one is something more for the reader to keep in mind.
+const MAX_NAMES: usize = 12;
+
+/// Tokens that a name has to save after its own line is paid.
+const MIN_GAIN: usize = 24;
+
+/// Tokens of `$1` in place of the text, and of `$1=` and the line end at the top.
+const NAME_TOKENS: usize = 2;
+const LINE_TOKENS: usize = 4;
+
+#[derive(Debug)]
+struct Mark<'a> {
+    /// Where in the buffer the string belongs.
+    at: usize,
+    text: Cow<'a, str>,
+    /// A name may stand for this many bytes at the start of the text; for all of it when it is quoted.
+    limit: usize,
+    quoted: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Legend<'a> {
+    buffer: String,
+    marks: Vec<Mark<'a>>,
+}
+
+struct Candidate<'m> {
+    text: &'m str,
+    quoted: bool,
+    tokens: usize,
+    chosen: bool,
+}
+
+impl<'a> Legend<'a> {
+    pub(crate) fn push(&mut self, c: char) {
+        self.buffer.push(c);
+    }
+
+    pub(crate) fn text(&mut self, text: &str) {
+        self.buffer.push_str(text);
+    }
+
+    pub(crate) fn quoted(&mut self, text: &str) {
+        spell::quote(&mut self.buffer, text);
+    }
+
+    /// A string value.
+    pub(crate) fn string(&mut self, text: Cow<'a, str>) {
+        let quoted = !spell::bare(&text);
+        if text.len() >= MIN_BYTES {
+            let limit = text.len();
+            self.marks.push(Mark { at: self.buffer.len(), text, limit, quoted });
+        } else if quoted {
+            self.quoted(&text);
+        } else {
+            self.text(&text);
+        }
+    }
+
+    /// Bare text of which only `prefix` may be named.
+    pub(crate) fn prefixed(&mut self, prefix: &str, rest: &str) {
+        let text = Cow::Owned(format!("{prefix}{rest}"));
+        self.marks.push(Mark { at: self.buffer.len(), text, limit: prefix.len(), quoted: false });
+    }
+
+    /// The text with every string spelled out.
+    pub(crate) fn without_legend(self) -> String {
+        self.spelled(&[], |_| None)
+    }
+
+    /// The text, with names for the strings where that saves tokens.
+    pub(crate) fn finish(self, encoding: Encoding) -> String {
+        let mut candidates = self.candidates(encoding);
+        if candidates.is_empty() {
+            return self.spelled(&[], |_| None);
+        }
+        let found: HashMap<(u64, usize), usize, FixedState> =
+            candidates.iter().enumerate().map(|(at, c)| ((hash(c.text), c.text.len()), at)).collect();
+        let masks: Vec<u64> = self
+            .marks
+            .iter()
+            .map(|mark| {
+                let mut mask = 0;
+                mark.cuts(|length, hash| {
+                    if let Some(&at) = found.get(&(hash, length)) {
+                        let candidate = &candidates[at];
+                        if candidate.quoted == mark.quoted && mark.text.starts_with(candidate.text) {
+                            mask |= 1 << at;
+                        }
+                    }
+                });
+                mask
+            })
+            .collect();
+        choose(&mut candidates, &masks);
+        let chosen: u64 =
+            candidates.iter().enumerate().filter(|(_, c)| c.chosen).map(|(at, _)| 1 << at).sum();
+        let longest = |mask: u64| {
+            (0..candidates.len())
+                .filter(|at| mask & chosen & (1 << at) != 0)
+                .max_by_key(|&at| candidates[at].text.len())
+        };
+        // numbered as the reader meets them
+        let mut names: Vec<usize> = Vec::new();
+        let uses: Vec<Option<usize>> = masks
+            .iter()
+            .map(|&mask| {
+                let at = longest(mask)?;
+                Some(names.iter().position(|&n| n == at).unwrap_or_else(|| {
+                    names.push(at);
+                    names.len() - 1
+                }))
+            })
+            .collect();
+        let named: Vec<(&str, bool)> =
+            names.iter().map(|&at| (candidates[at].text, candidates[at].quoted)).collect();
+        self.spelled(&named, |mark| uses[mark])
+    }
+
+    fn spelled(&self, names: &[(&str, bool)], used: impl Fn(usize) -> Option<usize>) -> String {
+        let strings: usize = self.marks.iter().map(|mark| mark.text.len() + 2).sum();
+        let mut out = String::with_capacity(self.buffer.len() + strings);
+        for (number, (text, quoted)) in names.iter().enumerate() {
+            out.push('$');
+            out.push_str(&(number + 1).to_string());
+            out.push('=');
+            if *quoted {
+                spell::quote(&mut out, text)
+            } else {
+                out.push_str(text)
+            }
+            out.push('\n');
+        }
+        let mut from = 0;
+        for (at, mark) in self.marks.iter().enumerate() {
+            out.push_str(&self.buffer[from..mark.at]);
+            from = mark.at;
+            match used(at) {
+                Some(number) => {
+                    out.push('$');
+                    out.push_str(&(number + 1).to_string());
+                    out.push_str(&mark.text[names[number].0.len()..]);
+                }
+                None if mark.quoted => spell::quote(&mut out, &mark.text),
+                None => out.push_str(&mark.text),
+            }
+        }
+        out.push_str(&self.buffer[from..]);
+        out
+    }
+
+    fn candidates(&self, encoding: Encoding) -> Vec<Candidate<'_>> {
+        let mut counts: HashMap<(u64, usize), (usize, usize), FixedState> =
+            HashMap::with_hasher(FixedState::default());
+        for (at, mark) in self.marks.iter().enumerate() {
+            mark.cuts(|length, hash| counts.entry((hash, length)).or_insert((0, at)).0 += 1);
+        }
+        let mut worth: Vec<(usize, usize, usize)> = counts
+            .iter()
+            .filter(|(_, (count, _))| *count >= 2)
+            .map(|(&(_, length), &(count, at))| ((count - 1) * length, at, length))
+            .filter(|&(bytes, ..)| bytes >= MIN_GAIN * 2)
+            .collect();
+        worth.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(b.2.cmp(&a.2)));
+        worth.truncate(MAX_CANDIDATES);
+        worth
+            .iter()
+            .map(|&(_, at, length)| {
+                let mark = &self.marks[at];
+                let text = &mark.text[..length];
+                Candidate { text, quoted: mark.quoted, tokens: encoding.count(text), chosen: false }
+            })
+            .collect()
+    }
+}
+
+/// Picks the beginnings that save most, one after the other, each on what is left.
+fn choose(candidates: &mut [Candidate<'_>], masks: &[u64]) {
+    let mut groups: HashMap<u64, usize, FixedState> = HashMap::with_hasher(FixedState::default());
+    for &mask in masks.iter().filter(|&&mask| mask != 0) {
+        *groups.entry(mask).or_insert(0) += 1;
+    }
+    let mut groups: Vec<(u64, usize)> = groups.into_iter().collect();
+    groups.sort_unstable();
+    // tokens that the best chosen beginning saves in each string of the group
+    let mut saved = vec![0usize; groups.len()];
+    for _ in 0..MAX_NAMES {
+        let mut best = (MIN_GAIN, None);
+        for (at, candidate) in candidates.iter().enumerate().filter(|(_, c)| !c.chosen) {
+            let each = candidate.tokens.saturating_sub(NAME_TOKENS);
+            let gain: usize = groups
+                .iter()
+                .zip(&saved)
+                .filter(|((mask, _), _)| mask & (1 << at) != 0)
+                .map(|((_, count), saved)| count * each.saturating_sub(*saved))
+                .sum();
+            let gain = gain.saturating_sub(candidate.tokens + LINE_TOKENS);
+            if gain > best.0 {
+                best = (gain, Some(at));
+            }
+        }
+        let Some(at) = best.1 else { break };
+        candidates[at].chosen = true;
+        let each = candidates[at].tokens.saturating_sub(NAME_TOKENS);
+        for ((mask, _), saved) in groups.iter().zip(&mut saved) {
+            if mask & (1 << at) != 0 {
+                *saved = each.max(*saved);
+            }
+        }
+    }
+}
+
+impl Mark<'_> {
+    /// Calls `found` with the length and the hash of every beginning that may get a name.
+    fn cuts(&self, mut found: impl FnMut(usize, u64)) {
+        let mut hash = SEED;
+        if !self.quoted {
+            let mut cuts = 0;
+            for (at, byte) in self.text.bytes().enumerate().take(self.limit) {
+                if at >= MIN_BYTES
+                    && cuts < MAX_CUTS
+                    && matches!(byte, b'/' | b':' | b'=' | b'?' | b'#' | b'&' | b'@' | b' ' | b'{')
+                {
+                    // a name ends where the text has a separator, so no digit can follow it
+                    cuts += 1;
+                    found(at, hash);
+                }
+                if matches!(byte, b'(' | b'[' | b'{') {
+                    // brackets stay together, in what is named or after it
+                    cuts = MAX_CUTS;
+                }
+                hash = step(hash, byte);
+            }
+            if self.limit == self.text.len() && self.limit >= MIN_BYTES {
+                found(self.limit, hash);
+            }
+        } else {
+            found(self.text.len(), self.text.bytes().fold(hash, step));
+        }
+    }
+}
+
+const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn step(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+}
+
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(SEED, step)
+}

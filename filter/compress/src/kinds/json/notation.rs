@@ -1,0 +1,446 @@
+//! The notation that documents are written in.
+//!
+//! JSON without layout and without quotes that nothing needs, and for what repeats:
+//!
+//! ```text
+//! $1=https://api.example/repos/rex
+//! {total:3,items:[3 rows, blank=absent: id,name,url=$1/pets/<id>,owner{login,admin=false},tags[key,value]
+//! 7,Rex,ann,[(size,big),(sex,m)]
+//! 9,"1",bob
+//! 12,"Max, the second",ann,[(size,small)]
+//! ],next:null}
+//! ```
+//!
+//! * A *table* stands for an array of objects: columns once, then one line per item. `name=value` holds
+//!   in every row and has no cell; `name=text*text` puts the cell for the star; `name=text<column>text`
+//!   puts another cell there; `name=<column>` repeats it.
+//! * `owner{login,admin}` are the columns of an object that every row has; `tags[key,value]` are arrays of
+//!   objects written as tuples; `owner(login,admin)` are objects written as one tuple, or null, or whatever
+//!   stands there; `deps{<key>(version)}` are objects whose keys are data.
+//! * Blank cells at the end of a row are left out. What a blank means is said at the top of each table;
+//!   where keys are absent and null at once, `~` stands for the rarer of the two if that is absence.
+//! * `!` before a row: the item does not fit the columns and is written out.
+//! * An object with many entries of one form is a table with the keys in the first column: `{12 rows: <key>,…`.
+//! * `$1` at the start of a string stands for the text that the first lines give it.
+//! * `$json{…}` is a string that holds this JSON document.
+
+use super::embedded;
+use super::legend::Legend;
+use super::parse::{Shape, Tree};
+use super::schema::{self, Column, Content, Inference, Record, Schema};
+use super::spell;
+use super::template::{self, Source, Template};
+use crate::tokens::Encoding;
+
+/// Rows from which an object is looked at as a table with its keys in the first column.
+const MIN_KEYED_ROWS: u32 = 3;
+
+/// What a cell without text means.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Blank {
+    Absent,
+    Null,
+}
+
+/// All documents of a tree.
+pub(crate) fn documents(tree: &Tree<'_>, encoding: Encoding) -> String {
+    let mut writer = Writer::new(tree, 0);
+    writer.documents();
+    writer.out.finish(encoding)
+}
+
+pub(crate) struct Writer<'t, 'a> {
+    pub(crate) tree: &'t Tree<'a>,
+    inference: Inference,
+    pub(crate) out: Legend<'a>,
+    blank: Blank,
+    /// Strings inside strings inside strings: how deep this writer stands.
+    pub(crate) nesting: usize,
+}
+
+impl<'t, 'a> Writer<'t, 'a> {
+    pub(crate) fn new(tree: &'t Tree<'a>, nesting: usize) -> Self {
+        let (inference, out) = (Inference::new(tree), Legend::default());
+        Self { tree, inference, out, blank: Blank::Absent, nesting }
+    }
+
+    /// All documents of the tree.
+    pub(crate) fn documents(&mut self) {
+        let tree = self.tree;
+        if let [root] = tree.roots[..] {
+            return self.value(root);
+        }
+        let schema = schema::infer(tree, &tree.roots, &mut self.inference);
+        if schema == Schema::Any {
+            for (at, &root) in tree.roots.iter().enumerate() {
+                if at > 0 {
+                    self.out.push('\n');
+                }
+                self.plain(root);
+            }
+        } else {
+            self.out.text(&tree.roots.len().to_string());
+            self.out.text(" JSON lines");
+            self.rows(&schema, tree.roots.iter().map(|&root| (None, root)));
+        }
+    }
+
+    /// A value at document level: tables may be opened in it.
+    fn value(&mut self, id: u32) {
+        let tree = self.tree;
+        match tree.node(id).shape {
+            Shape::Array => {
+                let items: Vec<u32> = tree.items(id).collect();
+                let schema = if items.len() < 2 {
+                    Schema::Any
+                } else {
+                    schema::infer(tree, &items, &mut self.inference)
+                };
+                self.out.push('[');
+                if schema == Schema::Any {
+                    for (at, &item) in items.iter().enumerate() {
+                        if at > 0 {
+                            self.out.push(',');
+                        }
+                        self.value(item);
+                    }
+                } else {
+                    self.out.text(&items.len().to_string());
+                    self.out.text(" rows");
+                    self.rows(&schema, items.iter().map(|&item| (None, item)));
+                    self.out.push('\n');
+                }
+                self.out.push(']');
+            }
+            Shape::Object => {
+                let length = tree.node(id).len;
+                let schema = if length < MIN_KEYED_ROWS {
+                    Schema::Any
+                } else {
+                    schema::infer_keyed(tree, id, &mut self.inference)
+                };
+                self.out.push('{');
+                if schema == Schema::Any {
+                    for (at, (key, value)) in tree.entries(id).enumerate() {
+                        if at > 0 {
+                            self.out.push(',');
+                        }
+                        self.key(key);
+                        self.out.push(':');
+                        self.value(value);
+                    }
+                } else {
+                    self.out.text(&length.to_string());
+                    self.out.text(" rows");
+                    self.rows(&schema, tree.entries(id).map(|(key, value)| (Some(key), value)));
+                    self.out.push('\n');
+                }
+                self.out.push('}');
+            }
+            _ => self.plain(id),
+        }
+    }
+
+    /// A value with nothing known about it, on one line.
+    pub(crate) fn plain(&mut self, id: u32) {
+        self.known(id, &Schema::Any);
+    }
+
+    /// A value on one line, with what its place is known to hold.
+    fn known(&mut self, id: u32, schema: &Schema) {
+        let tree = self.tree;
+        match (tree.node(id).shape, schema) {
+            (Shape::Object, Schema::Record(record)) if self.inference.fits(id) => {
+                self.out.push('(');
+                self.cells(record, id);
+                self.out.push(')');
+            }
+            (Shape::Object, _) => {
+                let inner = if let Schema::Map(inner) = schema { inner } else { &Schema::Any };
+                self.out.push('{');
+                for (at, (key, value)) in tree.entries(id).enumerate() {
+                    if at > 0 {
+                        self.out.push(',');
+                    }
+                    self.key(key);
+                    let tuple = matches!(inner, Schema::Record(_)) && self.inference.fits(value);
+                    if !tuple {
+                        self.out.push(':');
+                    }
+                    self.known(value, inner);
+                }
+                self.out.push('}');
+            }
+            (Shape::Array, _) => {
+                let inner = if let Schema::List(inner) = schema { inner } else { &Schema::Any };
+                self.out.push('[');
+                for (at, item) in tree.items(id).enumerate() {
+                    if at > 0 {
+                        self.out.push(',');
+                    }
+                    self.known(item, inner);
+                }
+                self.out.push(']');
+            }
+            (Shape::String, _) => self.string(id),
+            _ => self.out.text(tree.raw(id)),
+        }
+    }
+
+    /// The head of a table, from its clause on blanks on, and its rows, each after a line end.
+    fn rows(&mut self, schema: &Schema, rows: impl Iterator<Item = (Option<u32>, u32)>) {
+        let (absent, null) = blanks(schema);
+        self.blank = if absent >= null { Blank::Absent } else { Blank::Null };
+        match self.blank {
+            Blank::Absent if absent > 0 => self.out.text(", blank=absent"),
+            Blank::Null => self.out.text(if absent > 0 { ", blank=null, ~=absent" } else { ", blank=null" }),
+            Blank::Absent => {}
+        }
+        self.out.text(": ");
+        let mut rows = rows.peekable();
+        if rows.peek().is_some_and(|(key, _)| key.is_some()) {
+            self.out.text("<key>,");
+        }
+        match schema {
+            Schema::Record(record) => self.columns(record),
+            schema => self.schema(schema),
+        }
+        for (key, row) in rows {
+            self.out.push('\n');
+            if let Some(key) = key {
+                self.key_cell(key);
+            }
+            match schema {
+                Schema::Record(record) if self.inference.fits(row) => {
+                    if key.is_some() {
+                        self.row_after_key(record, row);
+                    } else {
+                        self.cells(record, row);
+                    }
+                }
+                Schema::Record(_) => {
+                    self.out.text(if key.is_some() { ",!" } else { "!" });
+                    self.plain(row);
+                }
+                schema => {
+                    if key.is_some() {
+                        self.out.push(',');
+                    }
+                    self.known(row, schema);
+                }
+            }
+        }
+    }
+
+    /// The cells of an object that fits the record; trailing blanks are left out.
+    fn cells(&mut self, record: &Record, object: u32) {
+        let mut pending = Pending::default();
+        self.record_cells(record, object, &mut pending);
+    }
+
+    fn row_after_key(&mut self, record: &Record, object: u32) {
+        let mut pending = Pending { commas: 0, first: false };
+        self.record_cells(record, object, &mut pending);
+    }
+
+    fn record_cells(&mut self, record: &Record, object: u32, pending: &mut Pending) {
+        let tree = self.tree;
+        let mut entries = tree.entries(object).peekable();
+        for column in &record.columns {
+            let name = tree.inner(column.key);
+            let value = entries.next_if(|&(key, _)| tree.inner(key) == name).map(|(_, value)| value);
+            match (&column.content, value) {
+                (Content::Constant(_), _) => {}
+                (Content::Inline(inner), Some(value)) => self.record_cells(inner, value, pending),
+                (Content::Strings(template), _) if template.source != Source::Cell => {}
+                (content, value) => {
+                    pending.next();
+                    self.cell(content, value, pending);
+                }
+            }
+        }
+    }
+
+    fn cell(&mut self, content: &Content, value: Option<u32>, pending: &mut Pending) {
+        let null = value.is_some_and(|value| self.tree.node(value).shape == Shape::Null);
+        match (value, self.blank) {
+            (None, Blank::Absent) => {}
+            (None, Blank::Null) => {
+                pending.write(&mut self.out);
+                self.out.push('~');
+            }
+            (Some(_), Blank::Null) if null => {}
+            (Some(value), _) => {
+                pending.write(&mut self.out);
+                match content {
+                    Content::Strings(template) if !null => {
+                        let text = self.tree.inner(value);
+                        self.part(template::cell(template, text));
+                    }
+                    Content::Values(schema) => self.known(value, schema),
+                    _ => self.plain(value),
+                }
+            }
+        }
+    }
+
+    fn columns(&mut self, record: &Record) {
+        for (at, column) in record.columns.iter().enumerate() {
+            if at > 0 {
+                self.out.push(',');
+            }
+            self.column(column, record);
+        }
+    }
+
+    fn column(&mut self, column: &Column, record: &Record) {
+        self.key(column.key);
+        match &column.content {
+            Content::Constant(value) => {
+                self.out.push('=');
+                let tree = self.tree;
+                if tree.node(*value).shape == Shape::String && tree.inner(*value).contains(['*', '<']) {
+                    match tree.string(*value) {
+                        Some(text) => self.out.quoted(&text),
+                        None => self.out.text(tree.raw(*value)),
+                    }
+                } else {
+                    self.plain(*value);
+                }
+            }
+            Content::Inline(inner) => {
+                self.out.push('{');
+                self.columns(inner);
+                self.out.push('}');
+            }
+            Content::Strings(template) => {
+                self.out.push('=');
+                self.template(template, record);
+            }
+            Content::Values(schema) => self.schema(schema),
+        }
+    }
+
+    fn template(&mut self, template: &Template, record: &Record) {
+        let name = |at: usize| self.tree.inner(record.columns[at].key);
+        let filling = match template.source {
+            Source::Cell => "*".to_owned(),
+            Source::Text(at) | Source::Copy(at) => format!("<{}>", name(at)),
+            Source::Key => "<key>".to_owned(),
+        };
+        let copied = matches!(template.source, Source::Copy(_) | Source::Key);
+        if copied {
+            self.out.text(&filling);
+        } else if template.prefix.is_empty() && template.suffix.is_empty() {
+            self.out.text(&format!("\"{filling}\""));
+        } else {
+            self.out.prefixed(&template.prefix, &format!("{filling}{}", template.suffix));
+        }
+    }
+
+    /// The schema of a column or a row, as the head of a table shows it.
+    fn schema(&mut self, schema: &Schema) {
+        match schema {
+            Schema::Any => {}
+            Schema::Record(record) => {
+                self.out.push('(');
+                self.columns(record);
+                self.out.push(')');
+            }
+            Schema::List(inner) => {
+                self.out.push('[');
+                match &**inner {
+                    Schema::Record(record) => self.columns(record),
+                    inner => self.schema(inner),
+                }
+                self.out.push(']');
+            }
+            Schema::Map(inner) => {
+                self.out.text("{<key>");
+                if !matches!(**inner, Schema::Record(_)) {
+                    self.out.push(':');
+                }
+                self.schema(inner);
+                self.out.push('}');
+            }
+        }
+    }
+
+    fn key(&mut self, key: u32) {
+        match self.tree.string(key) {
+            Some(text) if spell::bare_key(&text) => self.out.text(&text),
+            Some(text) => self.out.quoted(&text),
+            None => self.out.text(self.tree.raw(key)),
+        }
+    }
+
+    /// A key where only a string can stand.
+    fn key_cell(&mut self, key: u32) {
+        match self.tree.string(key) {
+            Some(text) => self.part(&text),
+            None => self.out.text(self.tree.raw(key)),
+        }
+    }
+
+    fn part(&mut self, text: &str) {
+        if spell::bare_cell(text) { self.out.text(text) } else { self.out.quoted(text) }
+    }
+
+    fn string(&mut self, id: u32) {
+        let tree = self.tree;
+        match tree.string(id) {
+            None => self.out.text(tree.raw(id)),
+            Some(text) => match embedded::notation(&text, self.nesting) {
+                Some(document) => self.out.text(&document),
+                None => self.out.string(text),
+            },
+        }
+    }
+}
+
+/// Commas that are written only when a cell follows.
+struct Pending {
+    commas: usize,
+    first: bool,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self { commas: 0, first: true }
+    }
+}
+
+impl Pending {
+    fn next(&mut self) {
+        self.commas += usize::from(!self.first);
+        self.first = false;
+    }
+
+    fn write(&mut self, out: &mut Legend<'_>) {
+        for _ in 0..self.commas {
+            out.push(',');
+        }
+        self.commas = 0;
+    }
+}
+
+/// How many cells of a table are absent and null.
+fn blanks(schema: &Schema) -> (usize, usize) {
+    match schema {
+        Schema::Any => (0, 0),
+        Schema::List(inner) | Schema::Map(inner) => blanks(inner),
+        Schema::Record(record) => record_blanks(record),
+    }
+}
+
+fn record_blanks(record: &Record) -> (usize, usize) {
+    record.columns.iter().fold((0, 0), |(absent, null), column| {
+        let inner = match &column.content {
+            Content::Constant(_) => return (absent, null),
+            Content::Inline(inner) => record_blanks(inner),
+            Content::Strings(_) => (0, 0),
+            Content::Values(schema) => blanks(schema),
+        };
+        (absent + column.absent + inner.0, null + column.null + inner.1)
+    })
+}

@@ -1,0 +1,142 @@
+//! How strings and keys are spelled: bare where that cannot be mistaken for anything else, as JSON
+//! strings with as few escapes as possible elsewhere.
+
+use super::parse::number_length;
+
+/// Whether a reader could take the text for a number, a boolean, null or a blank.
+pub(crate) fn looks_like_value(text: &str) -> bool {
+    matches!(text, "" | "true" | "false" | "null" | "~") || number_length(text.as_bytes()) == Some(text.len())
+}
+
+/// Whether a string may stand without quotes as a value.
+pub(crate) fn bare(text: &str) -> bool {
+    !looks_like_value(text) && bare_part(text)
+}
+
+/// Whether a string may stand without quotes where only strings can stand.
+pub(crate) fn bare_cell(text: &str) -> bool {
+    !matches!(text, "" | "null" | "~") && bare_part(text)
+}
+
+/// Bare text goes on to the next comma, line end or closing bracket that it did not open itself. Its
+/// first character must not announce anything else.
+fn bare_part(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return false };
+    if matches!(first, b'"' | b'$' | b'(' | b'[' | b'{' | b'!' | b'@' | b' ') || last == b' ' {
+        return false;
+    }
+    if announces_rows(text) {
+        return false;
+    }
+    let mut open = [0u8; 8];
+    let mut depth = 0;
+    for &byte in bytes {
+        match byte {
+            0..=0x1f | 0x7f => return false,
+            b',' if depth == 0 => return false,
+            b'(' | b'[' | b'{' => {
+                let Some(slot) = open.get_mut(depth) else { return false };
+                *slot = byte;
+                depth += 1;
+            }
+            b')' | b']' | b'}' => {
+                if depth == 0 {
+                    return false;
+                }
+                depth -= 1;
+                if !matches!((open[depth], byte), (b'(', b')') | (b'[', b']') | (b'{', b'}')) {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+    }
+    depth == 0
+}
+
+/// `[3 rows` and `{3 rows` are the beginnings of tables.
+fn announces_rows(text: &str) -> bool {
+    text.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" rows")
+        && text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Whether a key may stand without quotes.
+pub(crate) fn bare_key(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with([' ', '!', '@'])
+        && !text.ends_with(' ')
+        && !announces_rows(text)
+        && text.bytes().all(|b| {
+            !matches!(
+                b,
+                0..=0x1f
+                    | 0x7f
+                    | b','
+                    | b':'
+                    | b'='
+                    | b'('
+                    | b')'
+                    | b'{'
+                    | b'}'
+                    | b'['
+                    | b']'
+                    | b'<'
+                    | b'>'
+                    | b'*'
+                    | b'"'
+                    | b'\\'
+            )
+        })
+}
+
+/// Whether texts may be the fixed parts of a column's template.
+pub(crate) fn template_parts(prefix: &str, suffix: &str) -> bool {
+    let fits = |text: &str| {
+        text.bytes().all(|b| {
+            !matches!(b, 0..=0x1f | 0x7f | b',' | b'*' | b'<' | b'>' | b'"' | b'(' | b')' | b'[' | b']')
+        }) && braces_close(text)
+    };
+    !prefix.starts_with([' ', '$', '!', '@', '{']) && !suffix.ends_with(' ') && fits(prefix) && fits(suffix)
+}
+
+fn braces_close(text: &str) -> bool {
+    let mut depth = 0i32;
+    for byte in text.bytes() {
+        depth += i32::from(byte == b'{') - i32::from(byte == b'}');
+        if depth < 0 {
+            return false;
+        }
+    }
+    depth == 0
+}
+
+/// Appends a JSON string with only the escapes that JSON demands.
+pub(crate) fn quote(out: &mut String, text: &str) {
+    out.push('"');
+    let mut from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0x8 => "\\b",
+            0xc => "\\f",
+            0..=0x1f => "",
+            _ => continue,
+        };
+        out.push_str(&text[from..at]);
+        if escape.is_empty() {
+            out.push_str("\\u00");
+            out.push(char::from(b'0' + (byte >> 4)));
+            out.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
+        } else {
+            out.push_str(escape);
+        }
+        from = at + 1;
+    }
+    out.push_str(&text[from..]);
+    out.push('"');
+}

@@ -1,0 +1,249 @@
+//! Columns of strings that differ only in one part, and columns that another column gives away.
+//!
+//! `url=https://api.example/issues/*` says that a cell stands for the star; `labels_url=https://api.example/issues/<number>/labels`
+//! needs no cell at all; `id="*"` says only that the cells are strings, which saves the quotes around digits.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::parse::{Shape, Tree};
+use super::schema::{ABSENT, Column, Content, Record, Schema};
+use super::spell;
+
+/// Bytes that have to be shared before a star column is worth reading. Shorter ones, such as the month of
+/// a date, save little and hide values that an agent will want to quote.
+const MIN_SHARED: usize = 24;
+
+/// Bytes that a column must have in all its rows together before it is derived from another one.
+const MIN_DERIVED: usize = 24;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Template {
+    pub(crate) prefix: String,
+    pub(crate) suffix: String,
+    pub(crate) source: Source,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Source {
+    /// The row's cell.
+    #[default]
+    Cell,
+    /// The text of another column of the same record.
+    Text(usize),
+    /// The value of another column of the same record, whatever its type.
+    Copy(usize),
+    /// The row's key in a table whose first column holds the keys.
+    Key,
+}
+
+impl Template {
+    fn part<'a>(&self, text: &'a str) -> &'a str {
+        &text[self.prefix.len()..text.len() - self.suffix.len()]
+    }
+}
+
+/// The part of a string that its template leaves to the cell.
+pub(crate) fn cell<'a>(template: &Template, text: &'a str) -> &'a str {
+    template.part(text)
+}
+
+/// How the strings `values` (some may be absent or null) are alike; `None` when naming it saves nothing.
+pub(crate) fn strings(tree: &Tree<'_>, values: &[u32]) -> Option<Template> {
+    let texts = plain_strings(tree, values)?;
+    let (&first, rest) = texts.split_first()?;
+    if rest.is_empty() {
+        return None;
+    }
+    let (mut prefix, mut suffix) = (first.len(), first.len());
+    for text in rest {
+        prefix = common_prefix(&first[..prefix], text);
+        suffix = common_prefix_rev(&first[first.len() - suffix..], text);
+        if prefix + suffix < MIN_SHARED {
+            break;
+        }
+    }
+    let shortest = texts.iter().map(|t| t.len()).min().unwrap_or(0);
+    let prefix = cut_prefix(&first[..prefix]);
+    let suffix = cut_suffix(&first[first.len() - suffix..]);
+    if prefix.len() + suffix.len() >= MIN_SHARED && prefix.len() + suffix.len() <= shortest {
+        let template = Template { prefix: prefix.into(), suffix: suffix.into(), source: Source::Cell };
+        if spell::template_parts(prefix, suffix) {
+            return Some(template);
+        }
+    }
+    let quoted = texts.iter().filter(|t| spell::looks_like_value(t)).count();
+    (quoted * 2 > texts.len()).then(Template::default)
+}
+
+/// The texts of the values that are there; `None` unless they are all strings without escapes.
+fn plain_strings<'a>(tree: &Tree<'a>, values: &[u32]) -> Option<Vec<&'a str>> {
+    let mut texts = Vec::with_capacity(values.len());
+    for &value in values.iter().filter(|&&v| v != ABSENT) {
+        let node = tree.node(value);
+        match node.shape {
+            Shape::String if !node.escaped => texts.push(tree.inner(value)),
+            Shape::Null => {}
+            _ => return None,
+        }
+    }
+    Some(texts)
+}
+
+/// Finds the columns that another column gives away.
+pub(crate) fn derive(tree: &Tree<'_>, columns: &mut [Column], values: &[Vec<u32>]) {
+    let rows = values.first().map_or(0, Vec::len);
+    if rows < 3 {
+        return;
+    }
+    let mut by_value: HashMap<u64, usize, FixedState> = HashMap::with_hasher(FixedState::default());
+    let mut texts: Vec<Option<Vec<&str>>> = Vec::with_capacity(columns.len());
+    for (at, column) in columns.iter().enumerate() {
+        let own = matches!(column.content, Content::Strings(_) | Content::Values(Schema::Any));
+        let text = if own && column.absent == 0 { scalars(tree, &values[at]) } else { None };
+        texts.push(text);
+    }
+    for at in 0..columns.len() {
+        let Some(text) = &texts[at] else { continue };
+        let whole = hash(text.iter().copied());
+        if text.iter().map(|t| t.len()).sum::<usize>() >= MIN_DERIVED {
+            let equal = |other: usize| {
+                values[other].iter().zip(&values[at]).all(|(&a, &b)| tree.raw(a) == tree.raw(b))
+            };
+            if let Some(&other) = by_value.get(&whole).filter(|&&other| equal(other)) {
+                columns[at].content =
+                    Content::Strings(Template { source: Source::Copy(other), ..Template::default() });
+                texts[at] = None;
+                continue;
+            }
+        }
+        // a header can name the source only by a key that needs no quotes
+        if !tree.node(columns[at].key).escaped && spell::bare_key(tree.inner(columns[at].key)) {
+            by_value.entry(whole).or_insert(at);
+        }
+    }
+    for at in 0..columns.len() {
+        let Some(text) = &texts[at] else { continue };
+        let strings = values[at].iter().all(|&v| tree.node(v).shape == Shape::String);
+        if !strings || text.iter().map(|t| t.len()).sum::<usize>() < MIN_DERIVED {
+            continue;
+        }
+        let template = match &columns[at].content {
+            Content::Strings(template) if template.prefix.len() + template.suffix.len() > 0 => {
+                template.clone()
+            }
+            _ => middle(text),
+        };
+        let Some(&other) = by_value.get(&hash(text.iter().map(|t| template.part(t)))) else { continue };
+        let gives =
+            texts[other].as_ref().is_some_and(|s| s.iter().zip(text).all(|(s, t)| template.part(t) == *s));
+        if other != at && gives {
+            columns[at].content = Content::Strings(Template { source: Source::Text(other), ..template });
+            texts[at] = None;
+        }
+    }
+}
+
+/// Finds the columns that the keys of a keyed table give away: `rows` are the objects behind the keys, all
+/// of which have to fit.
+pub(crate) fn derive_from_keys(tree: &Tree<'_>, record: &mut Record, keys: &[u32], rows: &[u32]) {
+    if keys.iter().any(|&key| tree.node(key).escaped)
+        || record.columns.iter().any(|c| tree.inner(c.key) == "key")
+    {
+        return;
+    }
+    for column in &mut record.columns {
+        let cell = match &column.content {
+            Content::Strings(template) => template.source == Source::Cell,
+            Content::Values(Schema::Any) => true,
+            _ => false,
+        };
+        let name = tree.inner(column.key);
+        let derived = cell
+            && column.absent == 0
+            && keys.iter().zip(rows).all(|(&key, &row)| {
+                let value = tree.entries(row).find(|&(k, _)| tree.inner(k) == name).map(|(_, value)| value);
+                value.is_some_and(|v| {
+                    let node = tree.node(v);
+                    node.shape == Shape::String && !node.escaped && tree.inner(v) == tree.inner(key)
+                })
+            });
+        if derived {
+            column.content = Content::Strings(Template { source: Source::Key, ..Template::default() });
+        }
+    }
+}
+
+/// A template with whatever the texts share, down to nothing.
+fn middle(texts: &[&str]) -> Template {
+    let empty = Template::default();
+    let Some((&first, rest)) = texts.split_first() else { return empty };
+    let (mut prefix, mut suffix) = (first.len(), first.len());
+    for text in rest {
+        prefix = common_prefix(&first[..prefix], text);
+        suffix = common_prefix_rev(&first[first.len() - suffix..], text);
+    }
+    let shortest = texts.iter().map(|t| t.len()).min().unwrap_or(0);
+    let prefix = cut_prefix(&first[..prefix]);
+    let suffix = cut_suffix(&first[first.len() - suffix..]);
+    let fits = prefix.len() + suffix.len() <= shortest && spell::template_parts(prefix, suffix);
+    if fits { Template { prefix: prefix.into(), suffix: suffix.into(), source: Source::Cell } } else { empty }
+}
+
+/// The texts of numbers and strings without escapes; `None` when there is anything else.
+fn scalars<'a>(tree: &Tree<'a>, values: &[u32]) -> Option<Vec<&'a str>> {
+    values
+        .iter()
+        .map(|&value| {
+            let node = tree.node(value);
+            match node.shape {
+                Shape::String if !node.escaped => Some(tree.inner(value)),
+                Shape::Number => Some(tree.raw(value)),
+                _ => None,
+            }
+        })
+        .collect()
+}
+
+/// Whether the header may state this value as a constant: not when it would read like a template.
+pub(crate) fn may_be_constant(tree: &Tree<'_>, node: u32) -> bool {
+    tree.node(node).shape != Shape::String || !(tree.inner(node) == "*" || tree.inner(node).starts_with('<'))
+}
+
+fn hash<'s>(texts: impl Iterator<Item = &'s str>) -> u64 {
+    use core::hash::{BuildHasher, Hasher};
+    let mut hasher = FixedState::default().build_hasher();
+    for text in texts {
+        hasher.write(text.as_bytes());
+        hasher.write_u8(0xff);
+    }
+    hasher.finish()
+}
+
+fn common_prefix(a: &str, b: &str) -> usize {
+    let mut at = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    while !a.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+fn common_prefix_rev(a: &str, b: &str) -> usize {
+    let mut length = a.bytes().rev().zip(b.bytes().rev()).take_while(|(a, b)| a == b).count();
+    while !a.is_char_boundary(a.len() - length) {
+        length -= 1;
+    }
+    length
+}
+
+fn separator(byte: u8) -> bool {
+    matches!(byte, b'/' | b':' | b'=' | b'?' | b'#' | b'&' | b'@' | b' ' | b'{')
+}
+
+fn cut_prefix(text: &str) -> &str {
+    &text[..text.bytes().rposition(separator).map_or(0, |at| at + 1)]
+}
+
+fn cut_suffix(text: &str) -> &str {
+    &text[text.bytes().position(separator).unwrap_or(text.len())..]
+}
