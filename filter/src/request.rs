@@ -167,8 +167,10 @@ impl Stream {
             // Part of a body must never be taken for the whole.
             return Err(Refused { call: "get_buffer", status: SHORT });
         }
-        let request =
-            headroom_compress::Request { api: route.api, model: route.model.as_deref(), reversible: false };
+        let request = headroom_compress::Request {
+            model: route.model.as_deref(),
+            ..headroom_compress::Request::new(route.api)
+        };
         let started = self.settings.now();
         let outcome = {
             let mut memo = self.settings.memo.borrow_mut();

@@ -14,6 +14,7 @@ use crate::memo::{Entry, Memo};
 use crate::outcome::{Block, BlockOutcome, Kind, Original, Outcome, Skip, Tokens, Unread};
 use crate::pipeline::{self, Verdict};
 use crate::tokens::{Counting, Encoding};
+use crate::wire::retrieve_tool::{self, Listing};
 use crate::wire::splice::splice;
 use crate::wire::tape::Span;
 use crate::wire::{self, Api, Output, Role, Walk, string};
@@ -25,15 +26,31 @@ pub struct Request<'a> {
     pub api: Api,
     /// The model where the path names it and the body does not (Gemini, Bedrock).
     pub model: Option<&'a str>,
-    /// Originals can be stored and the model can ask for them: lossy replacements are allowed where
-    /// the configuration allows them.
+    /// Originals can be stored: lossy replacements are allowed where the configuration allows them and
+    /// `retrieve_tool` is satisfied.
     pub reversible: bool,
+    /// How the model is to get originals back. The same for all requests of a conversation: the tool
+    /// list is at the front of the cached prefix.
+    pub retrieve_tool: RetrieveTool,
+}
+
+/// How the model gets originals back. Whichever it is, a request without tools is never lossy: the
+/// model could not ask.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum RetrieveTool {
+    /// Some way that the request does not show.
+    #[default]
+    Assume,
+    /// Through the tool `headroom_retrieve` where the client lists it, as with Headroom's MCP server.
+    Require,
+    /// Through the tool `headroom_retrieve`, which is added to the tools unless the client lists it.
+    Add,
 }
 
 impl Request<'_> {
     /// A request in the given wire format, without a store.
     pub fn new(api: Api) -> Self {
-        Self { api, model: None, reversible: false }
+        Self { api, model: None, reversible: false, retrieve_tool: RetrieveTool::default() }
     }
 }
 
@@ -48,11 +65,12 @@ pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo
     let model = walk.model.as_deref().or(request.model);
     let counting = Counting::of(model.unwrap_or_default());
     let read_tokens = count_readings(&walk, counting.encoding, memo);
+    let (askable, definition) = retrieval(&walk, request);
     let run = Run {
         walk: &walk,
         config,
         counting,
-        reversible: request.reversible,
+        reversible: request.reversible && askable,
         edits_by_line: edits_by_line(&walk, memo),
     };
     let keyed = run.entries(memo);
@@ -89,6 +107,12 @@ pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo
             left_out: entry.left_out.as_ref().map(|(left_out, _)| Arc::clone(left_out)),
         });
     }
+    let mut added_tokens = 0;
+    if let Some((at, definition)) = definition {
+        added_tokens = u64::from(count_text(definition, counting.encoding, memo));
+        let place = edits.partition_point(|(span, _)| span.start < at);
+        edits.insert(place, (at..at, definition));
+    }
     let body = if edits.is_empty() {
         Cow::Borrowed(body)
     } else {
@@ -104,16 +128,29 @@ pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo
             encoding: counting.encoding,
             estimate: counting.estimate_percent.is_some(),
             before: counting.scaled(read_tokens + before),
-            after: counting.scaled(read_tokens + after),
+            after: counting.scaled(read_tokens + added_tokens + after),
             tool_outputs_before: counting.scaled(before),
             tool_outputs_after: counting.scaled(after),
         },
         model: model.map(str::to_owned),
         stream: walk.stream,
         has_tools: walk.has_tools,
+        added_retrieve_tool: definition.is_some(),
         conversation_id: conversation_id(&walk),
         originals,
         unread: None,
+    }
+}
+
+/// Whether the model can ask for what is left out, and the definition to add for that.
+fn retrieval(walk: &Walk<'_>, request: &Request<'_>) -> (bool, Option<(usize, &'static str)>) {
+    match (request.retrieve_tool, walk.retrieve) {
+        (RetrieveTool::Assume, _) => (walk.has_tools, None),
+        (RetrieveTool::Add, Listing::Absent(at)) => {
+            (true, Some((at, retrieve_tool::definition(request.api))))
+        }
+        (_, Listing::Listed) => (true, None),
+        (_, Listing::NoTools | Listing::Absent(_)) => (false, None),
     }
 }
 
@@ -126,6 +163,7 @@ fn unread(body: &[u8], why: Unread) -> Outcome<'_> {
         model: None,
         stream: false,
         has_tools: false,
+        added_retrieve_tool: false,
         conversation_id: None,
         originals: Vec::new(),
         unread: Some(why),
@@ -174,6 +212,13 @@ fn edits_by_line(walk: &Walk<'_>, memo: &mut Memo) -> bool {
         // What the model reads, so that the client's choice of escapes decides nothing.
         let answer = || span.reading(walk.body).is_some_and(|text| numbered::edits_by_line(text.as_bytes()));
         memo.count(key, || u32::from(answer())) != 0
+    })
+}
+
+/// The tokens of a text that the body does not hold.
+fn count_text(text: &str, encoding: Encoding, memo: &mut Memo) -> u32 {
+    memo.count(fingerprint(text).wrapping_add(encoding as u128), || {
+        u32::try_from(encoding.count(text)).unwrap_or(u32::MAX)
     })
 }
 

@@ -42,7 +42,7 @@ mod tool;
 mod wire;
 
 pub use config::{Config, Policy, Profile, ToolRule};
-pub use engine::{Request, compress};
+pub use engine::{Request, RetrieveTool, compress};
 pub use memo::Memo;
 pub use outcome::{Block, BlockOutcome, Compressor, Kind, Original, Outcome, Skip, Tokens, Unread};
 pub use tokens::Encoding;

@@ -21,6 +21,8 @@ pub struct Outcome<'b> {
     pub stream: bool,
     /// Whether the request offers the model any tool.
     pub has_tools: bool,
+    /// Whether `headroom_retrieve` was added to them: its calls are then for whoever added it to answer.
+    pub added_retrieve_tool: bool,
     /// Stays the same over the requests of one conversation: a hash of what its first user message
     /// and everything before it say. `None` without a user message.
     pub conversation_id: Option<String>,

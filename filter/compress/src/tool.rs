@@ -1,6 +1,7 @@
 //! Tools by what they do, whatever an agent calls them, and the policy that applies to each.
 
 use crate::config::{Config, Policy, Profile};
+use crate::wire::retrieve_tool;
 
 /// What a tool does, as far as compression cares.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -80,13 +81,10 @@ const CLASSES: &[(Class, &[&str])] = &[
     (Class::Web, &["webfetch", "web_fetch", "browser", "websearch", "web_search"]),
 ];
 
-/// The tool that gives originals back, under its own name or an MCP client's prefix for it.
-const RETRIEVE: &str = "headroom_retrieve";
-
 impl Class {
     /// The class of the tool with this name; case does not count.
     pub(crate) fn of(name: &str) -> Self {
-        if name == RETRIEVE || (name.starts_with("mcp__") && name.ends_with(RETRIEVE)) {
+        if retrieve_tool::is_retrieve(name) {
             return Self::Retrieve;
         }
         CLASSES
@@ -104,7 +102,7 @@ impl Class {
             Self::Glob => "Glob",
             Self::Grep => "Grep",
             Self::Web => "WebFetch",
-            Self::Retrieve => RETRIEVE,
+            Self::Retrieve => retrieve_tool::NAME,
             Self::Other => "",
         }
     }

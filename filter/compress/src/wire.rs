@@ -10,6 +10,7 @@ pub(crate) mod anthropic;
 pub(crate) mod gemini;
 pub(crate) mod openai_chat;
 pub(crate) mod openai_responses;
+pub(crate) mod retrieve_tool;
 pub(crate) mod splice;
 pub(crate) mod string;
 pub(crate) mod tape;
@@ -66,6 +67,8 @@ pub(crate) struct Walk<'b> {
     pub(crate) model: Option<Cow<'b, str>>,
     pub(crate) stream: bool,
     pub(crate) has_tools: bool,
+    /// What the tool list says of Headroom's own tool.
+    pub(crate) retrieve: retrieve_tool::Listing,
     /// What the model reads beside tool outputs, in reading order.
     pub(crate) readings: Vec<Reading>,
     /// The tool outputs, in the body's order.
@@ -124,6 +127,7 @@ pub(crate) fn walk(api: Api, body: &[u8]) -> Result<Walk<'_>, NotUnderstood> {
         model: None,
         stream: false,
         has_tools: false,
+        retrieve: retrieve_tool::Listing::default(),
         readings: Vec::new(),
         outputs: Vec::new(),
         opening: 0,
@@ -143,18 +147,21 @@ impl<'b> Walk<'b> {
     /// The members that requests of all formats have in common.
     fn envelope(
         &mut self,
+        api: Api,
         model: Option<Value<'_, 'b>>,
         stream: Option<Value<'_, 'b>>,
         tools: Option<Value<'_, 'b>>,
-    ) {
+    ) -> Result<(), NotUnderstood> {
         self.model = model.and_then(Value::text);
         self.stream = stream.is_some_and(Value::is_true);
         if let Some(tools) = tools
             && tools.elements().next().is_some()
         {
             self.has_tools = true;
+            self.retrieve = retrieve_tool::listing(api, tools)?;
             self.reading(Role::Tools, tools);
         }
+        Ok(())
     }
 
     fn reading(&mut self, role: Role, value: Value<'_, 'b>) {

@@ -5,12 +5,12 @@
 //! `server_tool_use`, `mcp_tool_use` and their `…_tool_result` blocks are the provider's own.
 
 use super::tape::Value;
-use super::{Call, NotUnderstood, Role, Walk, each_text};
+use super::{Api, Call, NotUnderstood, Role, Walk, each_text};
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
     let [model, stream, tools, system, messages] =
         root.pick(["model", "stream", "tools", "system", "messages"])?;
-    walk.envelope(model, stream, tools);
+    walk.envelope(Api::AnthropicMessages, model, stream, tools)?;
     each_text(system, &["text"], |text| walk.reading(Role::System, text))?;
     let messages = messages.filter(|messages| messages.is_array()).ok_or(NotUnderstood)?;
     for message in messages.elements() {

@@ -5,12 +5,12 @@
 //! structured data and stays. Names may be in camel case or in snake case, as in any protobuf JSON.
 
 use super::tape::Value;
-use super::{Call, NotUnderstood, Role, Walk};
+use super::{Api, Call, NotUnderstood, Role, Walk};
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
     let [model, tools, system, system_snake, contents] =
         root.pick(["model", "tools", "systemInstruction", "system_instruction", "contents"])?;
-    walk.envelope(model, None, tools);
+    walk.envelope(Api::GeminiGenerateContent, model, None, tools)?;
     if let Some(system) = either(system, system_snake)? {
         let [parts] = system.pick(["parts"])?;
         for part in parts.into_iter().flat_map(list) {

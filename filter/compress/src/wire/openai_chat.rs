@@ -2,12 +2,17 @@
 //!
 //! Tool outputs are the content of messages with the role `tool`.
 
+use super::retrieve_tool::Listing;
 use super::tape::Value;
-use super::{Call, NotUnderstood, Role, Walk, each_text};
+use super::{Api, Call, NotUnderstood, Role, Walk, each_text};
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
-    let [model, stream, tools, messages] = root.pick(["model", "stream", "tools", "messages"])?;
-    walk.envelope(model, stream, tools);
+    let [model, stream, tools, messages, n] = root.pick(["model", "stream", "tools", "messages", "n"])?;
+    walk.envelope(Api::OpenAiChat, model, stream, tools)?;
+    // Several answers to one request cannot all be continued by one retrieval.
+    if n.is_some_and(|n| n.raw() != "1" && !n.is_null()) {
+        walk.retrieve = Listing::NoTools;
+    }
     let messages = messages.filter(|messages| messages.is_array()).ok_or(NotUnderstood)?;
     for message in messages.elements() {
         read_message(message, walk)?;

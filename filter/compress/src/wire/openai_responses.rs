@@ -6,7 +6,7 @@
 //! with a call and its result in one item (`mcp_call`, `web_search_call`, …) ran at the provider.
 
 use super::tape::Value;
-use super::{Call, NotUnderstood, Role, Walk, each_text};
+use super::{Api, Call, NotUnderstood, Role, Walk, each_text};
 
 /// The types of text parts, in messages and in outputs.
 const TEXTS: [&str; 3] = ["input_text", "output_text", "text"];
@@ -14,7 +14,7 @@ const TEXTS: [&str; 3] = ["input_text", "output_text", "text"];
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
     let [model, stream, tools, instructions, input] =
         root.pick(["model", "stream", "tools", "instructions", "input"])?;
-    walk.envelope(model, stream, tools);
+    walk.envelope(Api::OpenAiResponses, model, stream, tools)?;
     each_text(instructions, &TEXTS, |text| walk.reading(Role::System, text))?;
     let input = input.ok_or(NotUnderstood)?;
     if input.is_string() {

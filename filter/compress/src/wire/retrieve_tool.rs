@@ -1,0 +1,167 @@
+//! The tool with which the model gets originals back: whether a request lists it, and where and how it
+//! would be added.
+//!
+//! The tool list stands at the very front of what a provider caches, so it must not change within a
+//! conversation: the definition is added to every request of a route or to none, always behind the
+//! client's own tools, always the same bytes.
+
+use super::tape::Value;
+use super::{Api, NotUnderstood};
+
+/// The tool's name.
+pub(crate) const NAME: &str = "headroom_retrieve";
+
+/// What a request's tool list says of the tool.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Listing {
+    /// There is no list to add it to.
+    #[default]
+    NoTools,
+    /// It is not there; its definition would go to this offset of the body.
+    Absent(usize),
+    /// The client has it already, under this name or behind an MCP prefix.
+    Listed,
+}
+
+/// Reads a tool list.
+pub(crate) fn listing(api: Api, tools: Value<'_, '_>) -> Result<Listing, NotUnderstood> {
+    let mut end = None;
+    for tool in tools.elements() {
+        if !tool.is_object() {
+            return Ok(Listing::NoTools);
+        }
+        let [name, function, camel, snake] =
+            tool.pick(["name", "function", "functionDeclarations", "function_declarations"])?;
+        match api {
+            Api::AnthropicMessages | Api::OpenAiResponses => {
+                if is_ours(name) {
+                    return Ok(Listing::Listed);
+                }
+                end = Some(tool);
+            }
+            Api::OpenAiChat => {
+                let name = match function.filter(|function| function.is_object()) {
+                    Some(function) => function.pick(["name"])?[0],
+                    None => None,
+                };
+                if is_ours(name) {
+                    return Ok(Listing::Listed);
+                }
+                end = Some(tool);
+            }
+            Api::GeminiGenerateContent => {
+                // The declarations of one tool; a second such tool is refused by some models.
+                for declaration in camel.or(snake).into_iter().flat_map(Value::elements) {
+                    if declaration.is_object() && is_ours(declaration.pick(["name"])?[0]) {
+                        return Ok(Listing::Listed);
+                    }
+                    end = Some(declaration);
+                }
+            }
+        }
+    }
+    Ok(end.map_or(Listing::NoTools, |last| Listing::Absent(last.span().range().end)))
+}
+
+fn is_ours(name: Option<Value<'_, '_>>) -> bool {
+    name.and_then(Value::text).is_some_and(|name| is_retrieve(&name))
+}
+
+/// Whether a tool of this name gives originals back: ours, or an MCP client's name for it.
+pub(crate) fn is_retrieve(name: &str) -> bool {
+    name == NAME || (name.starts_with("mcp__") && name.ends_with(NAME))
+}
+
+/// The tool's parameters as JSON schema. Every request pays for each word of it.
+macro_rules! parameters {
+    () => {
+        r#"{"type":"object","properties":{"hash":{"type":"string"},"query":{"type":"string","description":"keep matching parts"},"lines":{"type":"string","description":"range: 40-80"}},"required":["hash"]}"#
+    };
+}
+
+macro_rules! about {
+    () => {
+        r#""name":"headroom_retrieve","description":"Full text behind a [headroom: …] marker in a tool result.""#
+    };
+}
+
+/// The definition with the comma that joins it to the list.
+pub(crate) fn definition(api: Api) -> &'static str {
+    match api {
+        Api::AnthropicMessages => concat!(",{", about!(), ",\"input_schema\":", parameters!(), "}"),
+        Api::OpenAiChat => {
+            concat!(
+                ",{\"type\":\"function\",\"function\":{",
+                about!(),
+                ",\"parameters\":",
+                parameters!(),
+                "}}"
+            )
+        }
+        Api::OpenAiResponses => {
+            concat!(
+                ",{\"type\":\"function\",",
+                about!(),
+                ",\"parameters\":",
+                parameters!(),
+                ",\"strict\":false}"
+            )
+        }
+        Api::GeminiGenerateContent => concat!(",{", about!(), ",\"parameters\":", parameters!(), "}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::Encoding;
+    use crate::wire::tape::Tape;
+
+    const APIS: [Api; 4] =
+        [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses, Api::GeminiGenerateContent];
+
+    fn list(api: Api, tools: &str) -> Listing {
+        let tape = Tape::of(tools.as_bytes()).unwrap();
+        listing(api, tape.root()).unwrap()
+    }
+
+    #[test]
+    fn the_definition_is_json_and_costs_at_most_ninety_tokens() {
+        for api in APIS {
+            let definition = definition(api).strip_prefix(',').unwrap();
+            serde_json::from_str::<serde_json::Value>(definition).unwrap();
+            assert!(Encoding::O200kBase.count(definition) <= 90, "{api:?}");
+        }
+    }
+
+    #[test]
+    fn the_definition_goes_behind_the_last_tool() {
+        let tools = r#"[ {"name":"a"} , {"name":"b"} ]"#;
+        assert_eq!(list(Api::AnthropicMessages, tools), Listing::Absent(tools.len() - 2));
+        let gemini = r#"[{"functionDeclarations":[{"name":"a"}]},{"googleSearch":{}}]"#;
+        assert_eq!(list(Api::GeminiGenerateContent, gemini), Listing::Absent(gemini.find("]}").unwrap()));
+        assert_eq!(list(Api::GeminiGenerateContent, r#"[{"googleSearch":{}}]"#), Listing::NoTools);
+        assert_eq!(list(Api::OpenAiChat, "[]"), Listing::NoTools);
+    }
+
+    #[test]
+    fn a_tool_that_the_client_brings_is_seen_in_every_format() {
+        for (api, tools) in [
+            (Api::AnthropicMessages, r#"[{"name":"a"},{"name":"mcp__headroom__headroom_retrieve"}]"#),
+            (Api::OpenAiChat, r#"[{"type":"function","function":{"name":"headroom_retrieve"}}]"#),
+            (Api::OpenAiResponses, r#"[{"type":"function","name":"headroom\u005fretrieve"}]"#),
+            (Api::GeminiGenerateContent, r#"[{"function_declarations":[{"name":"headroom_retrieve"}]}]"#),
+        ] {
+            assert_eq!(list(api, tools), Listing::Listed, "{api:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_list_of_tools_should_not_hold_is_left_alone() {
+        for tools in ["[1]", r#"["headroom_retrieve"]"#, "[null]", r#"[{"name":7},[]]"#] {
+            for api in APIS {
+                assert_eq!(list(api, tools), Listing::NoTools, "{tools}");
+            }
+        }
+    }
+}

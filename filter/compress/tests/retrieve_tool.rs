@@ -1,0 +1,73 @@
+//! The tool `headroom_retrieve` in a request's tool list.
+
+use headroom_compress::{Api, Config, Memo, Request, RetrieveTool, compress};
+
+const TOOLS: [(Api, &str, &str); 4] = [
+    (
+        Api::AnthropicMessages,
+        r#"{"messages":[{"role":"user","content":"hi"}],"tools":[{"name":"a","input_schema":{}} ]}"#,
+        "input_schema",
+    ),
+    (
+        Api::OpenAiChat,
+        r#"{"tools":[{"type":"function","function":{"name":"a"}}],"messages":[{"role":"user","content":"hi"}]}"#,
+        "function",
+    ),
+    (Api::OpenAiResponses, r#"{"input":"hi","tools":[{"type":"function","name":"a"}]}"#, "parameters"),
+    (
+        Api::GeminiGenerateContent,
+        r#"{"contents":[{"parts":[{"text":"hi"}]}],"tools":[{"functionDeclarations":[{"name":"a"}]}]}"#,
+        "parameters",
+    ),
+];
+
+fn with_tool(api: Api, body: &str) -> (String, headroom_compress::Tokens, bool) {
+    let request = Request { retrieve_tool: RetrieveTool::Add, ..Request::new(api) };
+    let outcome = compress(body.as_bytes(), &request, &Config::default(), &mut Memo::new(1 << 20));
+    let (tokens, added) = (outcome.tokens, outcome.added_retrieve_tool);
+    (String::from_utf8(outcome.body.into_owned()).unwrap(), tokens, added)
+}
+
+#[test]
+fn the_tool_is_added_last_and_every_other_byte_stays() {
+    for (api, body, key) in TOOLS {
+        let (with, tokens, added) = with_tool(api, body);
+        assert!(added);
+        serde_json::from_str::<serde_json::Value>(&with).unwrap();
+        let start = with
+            .find(r#",{"name":"headroom_retrieve""#)
+            .or(with.find(r#",{"type":"function","function":{"name":"headroom"#));
+        let start = start.or(with.find(r#",{"type":"function","name":"headroom_retrieve""#)).unwrap();
+        let definition = &with[start..start + with.len() - body.len()];
+        assert!(definition.contains(key), "{definition}");
+        assert_eq!(with.replacen(definition, "", 1), body);
+        assert!(tokens.after > tokens.before && tokens.after - tokens.before <= 90, "{tokens:?}");
+    }
+}
+
+#[test]
+fn a_request_without_tools_stays_as_it_is() {
+    for (api, body, _) in TOOLS {
+        let start = body.find("\"tools\"").unwrap();
+        let bare = body.replace(&body[start..start + 9], "\"tools\":[],\"was\":[");
+        assert_eq!(with_tool(api, &bare).0, bare);
+    }
+}
+
+#[test]
+fn a_client_that_lists_the_tool_keeps_its_own_definition() {
+    for (api, body, _) in TOOLS {
+        let listed = body.replace("\"a\"", "\"headroom_retrieve\"");
+        let (with, _, added) = with_tool(api, &listed);
+        assert_eq!((with, added), (listed, false));
+    }
+}
+
+#[test]
+fn several_answers_to_one_request_leave_no_one_to_answer_the_call() {
+    let (api, body, _) = TOOLS[1];
+    let several = body.replacen('{', "{\"n\":2,", 1);
+    assert_eq!(with_tool(api, &several).0, several);
+    let one = body.replacen('{', "{\"n\":1,", 1);
+    assert!(with_tool(api, &one).2);
+}
