@@ -12,7 +12,7 @@
 mod clock;
 #[cfg(test)]
 mod corpus;
-mod json;
+pub(crate) mod json;
 mod log;
 pub(crate) mod numbered;
 mod shorten;

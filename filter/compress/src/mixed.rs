@@ -2,9 +2,12 @@
 //!
 //! Three things put a frame around an output without being part of it: a wrapper of tags that an
 //! agent's harness adds (`<returncode>0</returncode>`, `<output>` … `</output>`), a shell prompt or a
-//! status line that it appends, and fences in markdown. Frames stay verbatim.
+//! status line that it appends, and fences in markdown. Frames stay verbatim. JSON documents with other
+//! text before or after them (a status line, the warnings of a package manager) are parts of their own.
 
 use std::ops::Range;
+
+use crate::kinds::json;
 
 /// A stretch of a block that has one kind. What lies between two parts is a frame.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,7 +27,7 @@ pub(crate) fn split(text: &str) -> Vec<Part> {
     let body = unwrap(text);
     let fenced = fences(&text[body.clone()]);
     if fenced.is_empty() {
-        return vec![Part { span: body }];
+        return around_json(text, body);
     }
     let mut parts = Vec::with_capacity(2 * fenced.len() + 1);
     let mut from = body.start;
@@ -35,6 +38,17 @@ pub(crate) fn split(text: &str) -> Vec<Part> {
         from = end;
     }
     push(&mut parts, from..body.end);
+    parts
+}
+
+/// JSON documents in `body` and what stands before and after them.
+fn around_json(text: &str, body: Range<usize>) -> Vec<Part> {
+    let Some(json) = json::span(&text[body.clone()]) else { return vec![Part { span: body }] };
+    let (start, end) = (body.start + json.start, body.start + json.end);
+    let mut parts = Vec::with_capacity(3);
+    push(&mut parts, body.start..start);
+    push(&mut parts, start..end);
+    push(&mut parts, end..body.end);
     parts
 }
 
@@ -160,6 +174,16 @@ mod tests {
     #[test]
     fn fenced_code_is_a_part_of_its_own() {
         assert_eq!(texts("see\n```json\n{}\n```\nand\n"), ["see\n```json\n", "{}\n", "```\nand\n"]);
+    }
+
+    #[test]
+    fn json_is_split_from_the_text_around_it() {
+        let document = "{\n  \"a\": [1, 2, 3],\n  \"b\": \"some text\"\n}";
+        assert_eq!(
+            texts(&format!("HTTP 200\n{document}\nnpm warn\n")),
+            ["HTTP 200\n", document, "\nnpm warn\n"]
+        );
+        assert_eq!(texts(&format!("{document}\n")), [format!("{document}\n")]);
     }
 
     #[test]

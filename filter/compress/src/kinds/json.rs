@@ -19,6 +19,8 @@ mod schema;
 mod spell;
 mod template;
 
+use std::ops::Range;
+
 use self::parse::Tree;
 use crate::block::Context;
 
@@ -43,6 +45,14 @@ pub(crate) fn tables(text: &str, cx: &Context<'_>) -> Option<String> {
     let tables = find(text).map(|found| found.within(&notation::documents(&found, cx.encoding)))?;
     let most = cx.encoding.count(text).saturating_mul(1000 - MIN_GAIN) / 1000;
     (cx.encoding.count(&tables) <= most).then_some(tables)
+}
+
+/// Where the documents are in a text that has something else around them, such as the status line of an
+/// HTTP client or the warnings of a package manager; `None` when they are all of it, or none are there.
+pub(crate) fn span(text: &str) -> Option<Range<usize>> {
+    let found = find(text)?;
+    let whole = text[..found.start].trim().is_empty() && text[found.end..].trim().is_empty();
+    (!whole).then_some(found.start..found.end)
 }
 
 /// The documents in a text.
