@@ -1,2 +1,69 @@
-//! placeholder
-fn main() {}
+//! The `headroomd` process: arguments, logs, signals.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use headroomd::settings::{Args, LogFormat, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// How long a shutdown may take before what hangs is left behind. Acknowledged records are durable
+/// long before; what is cut off is connections.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let env = |name: &str| std::env::var(name).ok();
+    if let Err(error) = log(&args, env) {
+        eprintln!("headroomd: {error:#}");
+        return ExitCode::from(2);
+    }
+    match run(args, env).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(message = "headroomd cannot run.", error = format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
+    let settings = Settings::resolve(args, env)?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+    let running = headroomd::start(&settings).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!(message = "Stopping: what is queued is written first.");
+    tokio::select! {
+        stopped = tokio::time::timeout(SHUTDOWN, running.stop()) => {
+            stopped.context("connections did not end in time and were cut off")
+        }
+        _ = terminate.recv() => anyhow::bail!("stopped at once by a second signal"),
+        _ = interrupt.recv() => anyhow::bail!("stopped at once by a second signal"),
+    }
+}
+
+fn log(args: &Args, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
+    let set = |name: &str| env(name).filter(|value| !value.trim().is_empty());
+    let filter = args.log.clone().or_else(|| set("HEADROOM_LOG")).unwrap_or_else(|| "info".to_owned());
+    let filter =
+        EnvFilter::try_new(&filter).with_context(|| format!("HEADROOM_LOG: {filter:?} is no filter"))?;
+    let format = match (args.log_format, set("HEADROOM_LOG_FORMAT").as_deref()) {
+        (Some(format), _) => format,
+        (None, None | Some("text")) => LogFormat::Text,
+        (None, Some("json")) => LogFormat::Json,
+        (None, Some(other)) => anyhow::bail!("HEADROOM_LOG_FORMAT: expected text or json, found {other:?}"),
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! `ControlPlane/Report`: checks the envelope, hands the records to the ledger.
+
+use headroom_api::v1::control_plane_server::ControlPlane;
+use headroom_api::v1::{ReportRequest, ReportResponse};
+use tonic::{Request, Response, Status};
+
+use crate::ledger::writer::{Ledger, NotCounted};
+use crate::store::Batch;
+
+/// Records in one report at most.
+const MAX_RECORDS: usize = 10_000;
+/// Characters of a VM's id at most.
+const MAX_VM_ID: usize = 64;
+
+/// Answers the filter.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) ledger: Ledger,
+    pub(crate) epoch: String,
+}
+
+#[tonic::async_trait]
+impl ControlPlane for Service {
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        let batch = checked(request.into_inner())?;
+        let acknowledged_sequence = self.ledger.report(batch).await.map_err(|error| match error {
+            NotCounted::Busy => Status::resource_exhausted(error.to_string()),
+            NotCounted::Store | NotCounted::Stopping => Status::unavailable(error.to_string()),
+        })?;
+        Ok(Response::new(ReportResponse { acknowledged_sequence, epoch: self.epoch.clone() }))
+    }
+}
+
+fn checked(request: ReportRequest) -> Result<Batch, Status> {
+    let id = &request.vm_id;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if id.is_empty() || id.len() > MAX_VM_ID || !id.bytes().all(plain) {
+        return Err(Status::invalid_argument(format!(
+            "vm_id: expected 1 to {MAX_VM_ID} letters, digits, - or _; found {} bytes of something else",
+            id.len()
+        )));
+    }
+    if request.records.len() > MAX_RECORDS {
+        let found = request.records.len();
+        return Err(Status::invalid_argument(format!(
+            "records: expected at most {MAX_RECORDS} in one report, found {found}: send them in parts"
+        )));
+    }
+    if request.records.iter().any(|record| record.sequence == 0) {
+        return Err(Status::invalid_argument("records: a sequence is 0; sequences count from 1"));
+    }
+    Ok(Batch {
+        vm_id: request.vm_id,
+        filter_version: request.filter_version,
+        records: request.records,
+        dropped_records: request.dropped_records,
+        config_errors: request.config_errors,
+    })
+}

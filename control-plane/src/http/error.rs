@@ -1,0 +1,50 @@
+//! Answers that say no: `{"error":{"type","message"}}`.
+
+use std::borrow::Cow;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::store::StoreError;
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    kind: &'static str,
+    message: Cow<'static, str>,
+}
+
+impl Refusal {
+    pub(crate) const NOT_FOUND: Self =
+        Self::fixed(StatusCode::NOT_FOUND, "not_found", "there is nothing under this path");
+    pub(crate) const METHOD: Self = Self::fixed(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "the path exists, but not for this method",
+    );
+
+    pub(crate) const INTERNAL: Self =
+        Self::fixed(StatusCode::INTERNAL_SERVER_ERROR, "internal", "this went wrong here: see the log");
+
+    pub(crate) const fn fixed(status: StatusCode, kind: &'static str, message: &'static str) -> Self {
+        Self { status, kind, message: Cow::Borrowed(message) }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = json!({"error": {"type": self.kind, "message": self.message}});
+        (self.status, Json(body)).into_response()
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        // what the database says may name hosts and users: it goes to the log only
+        tracing::error!(message = "A page could not be read from the store.", %error);
+        Self::fixed(StatusCode::SERVICE_UNAVAILABLE, "store", "the store does not answer: see the log")
+    }
+}

@@ -1,0 +1,308 @@
+//! `/metrics`: what this process has counted since it started, in the Prometheus text format.
+//!
+//! These are this process's own counts, not the store's: replicas that share a store must not each
+//! export the same sum. Label values are bounded by the ledger's [`Labels`](crate::ledger::labels::Labels).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use prometheus::core::Collector;
+use prometheus::{
+    Counter, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry, TextEncoder,
+};
+
+use super::App;
+use super::error::Refusal;
+use crate::ledger::contribution::{Landed, stages};
+use crate::ledger::labels::Dimension;
+use crate::ledger::sums::usd;
+
+/// Upper bounds in milliseconds for what Headroom itself takes.
+const OWN_MS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0];
+/// Upper bounds in milliseconds for what a provider takes.
+const PROVIDER_MS: &[f64] = &[50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 10e3, 30e3, 60e3, 120e3, 300e3];
+
+/// Everything that `/metrics` shows.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: IntCounter,
+    failed: IntCounter,
+    rate_limited: IntCounter,
+    tokens_input: IntCounter,
+    tokens_output: IntCounter,
+    tokens_saved: IntCounter,
+    by_dimension: Vec<(Dimension, IntCounterVec)>,
+    blocks: IntCounterVec,
+    block_tokens_before: IntCounterVec,
+    block_tokens_after: IntCounterVec,
+    cache_read: IntCounterVec,
+    cache_write: IntCounterVec,
+    uncached: IntCounter,
+    usage_reports: IntCounter,
+    cache_hits: IntCounter,
+    saved_usd: Counter,
+    saved_cached_usd: Counter,
+    whole: Vec<(&'static str, WithExtremes)>,
+    stage: HistogramVec,
+    turned_away: IntCounter,
+    duplicates: IntCounter,
+    failures: IntCounter,
+    waiting: IntGauge,
+}
+
+/// A histogram, and beside it the extremes that the original exported.
+struct WithExtremes {
+    histogram: Histogram,
+    min: Gauge,
+    max: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let registry = Registry::new();
+        let r = &registry;
+        let by_dimension = [
+            (Dimension::Provider, "headroom_requests_by_provider", "provider", "Requests per provider."),
+            (Dimension::Model, "headroom_requests_by_model", "model", "Requests per model."),
+            (Dimension::Stack, "headroom_requests_by_stack", "stack", "Requests per client stack."),
+            (Dimension::Project, "headroom_requests_by_project", "project", "Requests per project."),
+            (Dimension::Api, "headroom_requests_by_api", "api", "Requests per wire format."),
+            (Dimension::Outcome, "headroom_request_outcomes_total", "outcome", "Requests per outcome."),
+        ];
+        let whole = [
+            ("latency", "Milliseconds from a request's headers to the end of its answer.", PROVIDER_MS),
+            ("ttfb", "Milliseconds from forwarding a request to the first byte of its answer.", PROVIDER_MS),
+            ("overhead", "Milliseconds for which the filter held a complete request.", OWN_MS),
+        ];
+        Self {
+            requests: counter(r, "headroom_requests_total", "Requests."),
+            failed: counter(
+                r,
+                "headroom_requests_failed_total",
+                "Requests answered with 400 or more, or aborted.",
+            ),
+            rate_limited: counter(r, "headroom_requests_rate_limited_total", "Requests answered with 429."),
+            tokens_input: counter(r, "headroom_tokens_input_total", "Input tokens as forwarded."),
+            tokens_output: counter(
+                r,
+                "headroom_tokens_output_total",
+                "Output tokens as providers report them.",
+            ),
+            tokens_saved: counter(r, "headroom_tokens_saved_total", "Input tokens not sent."),
+            by_dimension: by_dimension
+                .into_iter()
+                .map(|(dimension, name, label, help)| (dimension, counters(r, name, help, &[label])))
+                .collect(),
+            blocks: counters(r, "headroom_blocks_total", "Tool outputs per outcome.", &["outcome"]),
+            block_tokens_before: counters(
+                r,
+                "headroom_block_tokens_before_total",
+                "Tokens of tool outputs as clients sent them.",
+                &["outcome"],
+            ),
+            block_tokens_after: counters(
+                r,
+                "headroom_block_tokens_after_total",
+                "Tokens of tool outputs as forwarded.",
+                &["outcome"],
+            ),
+            cache_read: counters(
+                r,
+                "headroom_cache_read_tokens_total",
+                "Tokens read from the provider's cache.",
+                &["provider"],
+            ),
+            cache_write: counters(
+                r,
+                "headroom_cache_write_tokens_total",
+                "Tokens written to the provider's cache.",
+                &["provider"],
+            ),
+            uncached: counter(
+                r,
+                "headroom_uncached_input_tokens_total",
+                "Input tokens outside the provider's cache.",
+            ),
+            usage_reports: counter(
+                r,
+                "headroom_provider_cache_requests_total",
+                "Requests whose answer reported usage.",
+            ),
+            cache_hits: counter(
+                r,
+                "headroom_provider_cache_hit_requests_total",
+                "Requests of which a part was read from the provider's cache.",
+            ),
+            saved_usd: money(r, "headroom_saved_usd_total", "Saved tokens at the list price of input."),
+            saved_cached_usd: money(
+                r,
+                "headroom_saved_cache_adjusted_usd_total",
+                "Saved tokens at the price that they would have had, cache discount included.",
+            ),
+            whole: whole
+                .into_iter()
+                .map(|(stage, help, bounds)| (stage, WithExtremes::register(r, stage, help, bounds)))
+                .collect(),
+            stage: register(
+                r,
+                HistogramVec::new(
+                    HistogramOpts::new("headroom_stage_timing_ms", "Milliseconds per stage.")
+                        .buckets(OWN_MS.to_vec()),
+                    &["path", "stage"],
+                ),
+            ),
+            turned_away: counter(
+                r,
+                "headroom_reports_turned_away_total",
+                "Reports that found the ledger's queue full; their filters keep the records.",
+            ),
+            duplicates: counter(
+                r,
+                "headroom_records_duplicate_total",
+                "Records that arrived again and were not counted again.",
+            ),
+            failures: counter(
+                r,
+                "headroom_ledger_failures_total",
+                "Groups of reports that the store did not take.",
+            ),
+            waiting: register(r, IntGauge::new("headroom_ledger_queue", "Reports that wait to be written.")),
+            registry,
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts records that have become durable.
+    pub(crate) fn observe(&self, landed: &[Landed]) {
+        for request in landed {
+            self.observe_one(request);
+        }
+    }
+
+    fn observe_one(&self, request: &Landed) {
+        let sums = &request.sums;
+        for (metric, added) in [
+            (&self.requests, sums.requests),
+            (&self.failed, sums.failed),
+            (&self.rate_limited, sums.rate_limited),
+            (&self.tokens_input, sums.tokens_after),
+            (&self.tokens_output, sums.output_tokens),
+            (&self.tokens_saved, sums.tokens_saved),
+            (&self.uncached, sums.uncached_input_tokens),
+            (&self.usage_reports, sums.usage_reports),
+            (&self.cache_hits, sums.cache_hits),
+        ] {
+            metric.inc_by(u64::try_from(added).unwrap_or(0));
+        }
+        self.saved_usd.inc_by(usd(sums.saved_nanousd.max(0)));
+        self.saved_cached_usd.inc_by(usd(sums.saved_cached_nanousd.max(0)));
+        let value = |dimension: Dimension| {
+            request.counted_as.iter().find(|(found, _)| *found == dimension).map(|(_, value)| value.as_str())
+        };
+        for (dimension, metric) in &self.by_dimension {
+            if let Some(value) = value(*dimension) {
+                metric.with_label_values(&[value]).inc();
+            }
+        }
+        if let Some(provider) = value(Dimension::Provider) {
+            for (metric, tokens) in
+                [(&self.cache_read, sums.cache_read_tokens), (&self.cache_write, sums.cache_write_tokens)]
+            {
+                metric.with_label_values(&[provider]).inc_by(u64::try_from(tokens).unwrap_or(0));
+            }
+        }
+        for (outcome, sums) in &request.blocks {
+            for (metric, added) in [
+                (&self.blocks, sums.blocks),
+                (&self.block_tokens_before, sums.tokens_before),
+                (&self.block_tokens_after, sums.tokens_after),
+            ] {
+                metric.with_label_values(&[outcome]).inc_by(u64::try_from(added).unwrap_or(0));
+            }
+        }
+        let path = value(Dimension::Api).unwrap_or_default();
+        for (stage, us) in stages(&request.record) {
+            let ms = f64::from(us) / 1_000.0;
+            match self.whole.iter().find(|(whole, _)| *whole == stage) {
+                Some((_, metric)) => metric.observe(ms),
+                None => self.stage.with_label_values(&[path, stage]).observe(ms),
+            }
+        }
+    }
+
+    fn encode(&self, app: &App) -> Result<String, prometheus::Error> {
+        let counts = app.ledger.counts();
+        // these are counted where they happen; the registry's copies follow when they are read
+        for (metric, now) in [
+            (&self.turned_away, counts.turned_away()),
+            (&self.duplicates, counts.duplicates()),
+            (&self.failures, counts.failures()),
+        ] {
+            metric.inc_by(now.saturating_sub(metric.get()));
+        }
+        self.waiting.set(i64::try_from(app.ledger.waiting()).unwrap_or(i64::MAX));
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    }
+}
+
+impl WithExtremes {
+    fn register(registry: &Registry, stage: &str, help: &str, bounds: &[f64]) -> Self {
+        let name = format!("headroom_{stage}_ms");
+        let gauge = |which: &str| {
+            register(registry, Gauge::new(format!("{name}_{which}"), format!("{help} ({which})")))
+        };
+        Self {
+            histogram: register(
+                registry,
+                Histogram::with_opts(HistogramOpts::new(&name, help).buckets(bounds.to_vec())),
+            ),
+            min: gauge("min"),
+            max: gauge("max"),
+        }
+    }
+
+    fn observe(&self, ms: f64) {
+        // only the ledger's one writer observes, so reading and setting cannot interleave
+        if self.histogram.get_sample_count() == 0 || ms < self.min.get() {
+            self.min.set(ms);
+        }
+        if ms > self.max.get() {
+            self.max.set(ms);
+        }
+        self.histogram.observe(ms);
+    }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    register(registry, IntCounter::new(name, help))
+}
+
+fn money(registry: &Registry, name: &str, help: &str) -> Counter {
+    register(registry, Counter::new(name, help))
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+/// Names and labels are constants, each used once, which is all that a registry can object to.
+fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+    let metric = metric.expect("a metric's name and labels are valid");
+    registry.register(Box::new(metric.clone())).expect("each metric is registered once");
+    metric
+}
+
+/// The text format, version 0.0.4, which every Prometheus reads.
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
+    let text = app.metrics.encode(&app).map_err(|error| {
+        tracing::error!(message = "Metrics could not be encoded.", %error);
+        Refusal::INTERNAL
+    })?;
+    Ok(([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
+}

@@ -1,0 +1,13 @@
+//! The ledger: what was saved, counted once and kept.
+//!
+//! Reports come in over a bounded queue ([`writer`]); one task appends them to the store in groups.
+//! What a record adds is computed by a pure function ([`contribution`]); whether it was counted
+//! before is decided inside the store's transaction ([`seen`]).
+
+pub mod bucket;
+pub mod contribution;
+pub mod labels;
+pub mod seen;
+pub mod session;
+pub mod sums;
+pub mod writer;

@@ -1,0 +1,453 @@
+//! What a set of records adds to every sum: pure, so that the store only has to add.
+
+use std::collections::BTreeMap;
+
+use headroom_api::v1::{RequestOutcome, RequestRecord};
+
+use super::bucket::Unit;
+use super::labels::{Dimension, Labels, is_stack, tidy};
+use super::sums::{BlockSums, Sums, Timing};
+use crate::clock::{DAY_MS, MINUTE_MS, UnixMs};
+use crate::models::{Models, Price};
+
+/// Tokens beyond which a record is not believed: a body of 100 MB at one byte a token.
+const MAX_TOKENS: u64 = 100_000_000;
+/// Nano-dollars beyond which a record is not believed: a thousand dollars.
+const MAX_NANOUSD: f64 = 1e12;
+/// Blocks kept of a record; the filter's own cap is lower.
+const MAX_BLOCKS: usize = 512;
+/// A record may lie this far in the past: it was made when the request finished.
+const OLDEST_MS: i64 = 365 * DAY_MS;
+/// Clocks of proxy and sidecar may differ by this much.
+const MAX_CLOCK_SKEW_MS: i64 = 5 * MINUTE_MS;
+
+/// What is needed to turn records into sums.
+#[derive(Debug, Default)]
+pub struct Accounting {
+    /// The names told apart.
+    pub labels: Labels,
+    /// Prices.
+    pub models: Models,
+}
+
+/// One counted request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Landed {
+    /// Position among all requests ever counted, from 1.
+    pub ordinal: i64,
+    /// The VM that reported it.
+    pub vm_id: String,
+    /// As reported, with names tidied and figures bounded.
+    pub record: RequestRecord,
+    /// What it added.
+    pub sums: Sums,
+    /// The names under which it was counted; empty when read back from the store.
+    pub counted_as: Vec<(Dimension, String)>,
+    /// What each block added, and its outcome as counted; empty when read back from the store.
+    pub blocks: Vec<(String, BlockSums)>,
+}
+
+/// What records add.
+#[derive(Clone, Debug, Default)]
+pub struct Contribution {
+    /// Per dimension and value; [`Dimension::All`] has the empty value.
+    pub tallies: BTreeMap<(Dimension, String), Sums>,
+    /// Per bucket, dimension and value.
+    pub rollups: BTreeMap<(Unit, UnixMs, Dimension, String), Sums>,
+    /// Per dimension of blocks and value.
+    pub blocks: BTreeMap<(Dimension, String), BlockSums>,
+    /// Per stage.
+    pub timings: BTreeMap<&'static str, Timing>,
+    /// The records, in the order given; their ordinals are still 0.
+    pub requests: Vec<Landed>,
+}
+
+impl Contribution {
+    /// Everything that the records add, were they landing at `now`.
+    pub fn of<'r>(
+        records: impl IntoIterator<Item = (&'r str, &'r RequestRecord)>,
+        accounting: &Accounting,
+        now: UnixMs,
+    ) -> Self {
+        let mut all = Self::default();
+        for (vm_id, record) in records {
+            all.add(vm_id, bounded(record, now), accounting);
+        }
+        all
+    }
+
+    /// The sums over everything.
+    pub fn total(&self) -> Sums {
+        self.tallies.get(&(Dimension::All, String::new())).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, vm_id: &str, record: RequestRecord, accounting: &Accounting) {
+        let labels = &accounting.labels;
+        let sums = sums(&record, accounting);
+        let mut counted_as = vec![
+            (Dimension::Provider, labels.value(Dimension::Provider, &record.provider)),
+            (Dimension::Model, labels.value(Dimension::Model, &record.model)),
+            (Dimension::Api, labels.value(Dimension::Api, &record.api)),
+            (Dimension::Outcome, outcome_name(record.outcome()).to_owned()),
+        ];
+        if is_stack(&record.stack) {
+            counted_as.push((Dimension::Stack, labels.value(Dimension::Stack, &record.stack)));
+        }
+        if !record.project.is_empty() {
+            counted_as.push((Dimension::Project, labels.value(Dimension::Project, &record.project)));
+        }
+        let everything = (Dimension::All, String::new());
+        for (dimension, value) in counted_as.iter().chain([&everything]) {
+            *self.tallies.entry((*dimension, value.clone())).or_default() += sums;
+            if Dimension::ROLLED_UP.contains(dimension) {
+                for unit in [Unit::Hour, Unit::Day] {
+                    let bucket = unit.start(record.started_unix_ms);
+                    *self.rollups.entry((unit, bucket, *dimension, value.clone())).or_default() += sums;
+                }
+            }
+        }
+        let mut blocks = Vec::with_capacity(record.blocks.len());
+        for block in &record.blocks {
+            let added = BlockSums {
+                blocks: 1,
+                memo: i64::from(block.memo),
+                tokens_before: i64::from(block.tokens_before),
+                tokens_after: i64::from(block.tokens_after),
+            };
+            for (dimension, name) in [
+                (Dimension::BlockOutcome, &block.outcome),
+                (Dimension::Tool, &block.tool),
+                (Dimension::Kind, &block.kind),
+            ] {
+                let value = labels.value(dimension, name);
+                *self.blocks.entry((dimension, value.clone())).or_default() += added;
+                if dimension == Dimension::BlockOutcome {
+                    blocks.push((value, added));
+                }
+            }
+        }
+        for (stage, us) in stages(&record) {
+            let once = Timing::once(us);
+            self.timings.entry(stage).and_modify(|timing| *timing += once).or_insert(once);
+        }
+        let vm_id = vm_id.to_owned();
+        self.requests.push(Landed { ordinal: 0, vm_id, record, sums, counted_as, blocks });
+    }
+}
+
+/// The stages that a record has measured, and how long each took in microseconds.
+///
+/// A stage that is not part of a request's walk is left out rather than counted as zero.
+pub(crate) fn stages(record: &RequestRecord) -> impl Iterator<Item = (&'static str, u32)> {
+    let timings = record.timings.unwrap_or_default();
+    let read = matches!(
+        record.outcome(),
+        RequestOutcome::Compressed | RequestOutcome::Unchanged | RequestOutcome::Audited
+    );
+    [
+        ("latency", timings.total_us, timings.total_us > 0),
+        ("ttfb", timings.first_byte_us, timings.first_byte_us > 0),
+        ("overhead", timings.overhead_us, read),
+        ("compress", timings.compress_us, read),
+        ("body_wait", timings.body_wait_us, timings.body_wait_us > 0),
+        ("admit", timings.admit_us, timings.admit_us > 0),
+    ]
+    .into_iter()
+    .filter_map(|(stage, us, measured)| measured.then_some((stage, us)))
+}
+
+/// The name of a request's outcome in the store, in statistics and in metrics.
+pub fn outcome_name(outcome: RequestOutcome) -> &'static str {
+    match outcome {
+        RequestOutcome::Unspecified => "unspecified",
+        RequestOutcome::Compressed => "compressed",
+        RequestOutcome::Unchanged => "unchanged",
+        RequestOutcome::Bypassed => "bypassed",
+        RequestOutcome::Audited => "audited",
+        RequestOutcome::TooLarge => "too_large",
+        RequestOutcome::Encoded => "encoded",
+        RequestOutcome::NotUnderstood => "not_understood",
+        RequestOutcome::HostError => "host_error",
+        RequestOutcome::Empty => "empty",
+        RequestOutcome::Aborted => "aborted",
+    }
+}
+
+/// The record with names tidied, figures bounded and a time that can be believed.
+fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
+    let mut record = record.clone();
+    for name in [
+        &mut record.request_id,
+        &mut record.provider,
+        &mut record.api,
+        &mut record.model,
+        &mut record.stack,
+        &mut record.conversation_id,
+        &mut record.turn_id,
+        &mut record.tenant,
+        &mut record.project,
+    ] {
+        *name = tidy(name);
+    }
+    if !(now - OLDEST_MS..=now + MAX_CLOCK_SKEW_MS).contains(&record.started_unix_ms) {
+        record.started_unix_ms = now;
+    }
+    let left_out = record.blocks.len().saturating_sub(MAX_BLOCKS);
+    record.blocks.truncate(MAX_BLOCKS);
+    record.blocks_left_out =
+        record.blocks_left_out.saturating_add(u32::try_from(left_out).unwrap_or(u32::MAX));
+    for block in &mut record.blocks {
+        for name in [&mut block.tool, &mut block.kind, &mut block.outcome] {
+            *name = tidy(name);
+        }
+    }
+    if let Some(tokens) = &mut record.tokens {
+        tokens.encoding = tidy(&tokens.encoding);
+        for count in [
+            &mut tokens.before,
+            &mut tokens.after,
+            &mut tokens.tool_outputs_before,
+            &mut tokens.tool_outputs_after,
+            &mut tokens.tool_outputs_minified,
+        ] {
+            *count = (*count).min(MAX_TOKENS);
+        }
+    }
+    if let Some(usage) = &mut record.usage {
+        for count in [
+            &mut usage.input_tokens,
+            &mut usage.output_tokens,
+            &mut usage.cache_read_tokens,
+            &mut usage.cache_write_tokens,
+        ] {
+            *count = (*count).min(MAX_TOKENS);
+        }
+    }
+    record
+}
+
+/// What one bounded record adds.
+///
+/// Tokens are saved only where a block was replaced and the request was billed: an answer of 400 or
+/// more costs nothing at any provider, and what was merely measured was sent in full.
+fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let outcome = record.outcome();
+    let tokens = record.tokens.clone().unwrap_or_default();
+    let usage = record.usage.unwrap_or_default();
+    let refused = record.status >= 400;
+    let compressed = outcome == RequestOutcome::Compressed;
+    let saved = if compressed && !refused { tokens.before.saturating_sub(tokens.after) } else { 0 };
+    let minified = match tokens.tool_outputs_minified {
+        0 => tokens.tool_outputs_before,
+        minified => minified.min(tokens.tool_outputs_before),
+    };
+    let mut sums = Sums {
+        requests: 1,
+        compressed: i64::from(compressed),
+        failed: i64::from(refused || outcome == RequestOutcome::Aborted),
+        rate_limited: i64::from(record.status == 429),
+        tokens_before: count(tokens.before),
+        tokens_after: count(tokens.after),
+        tokens_saved: count(saved),
+        tool_tokens_before: count(tokens.tool_outputs_before),
+        tool_tokens_after: count(tokens.tool_outputs_after),
+        tool_tokens_minified: count(minified),
+        usage_reports: i64::from(record.usage.is_some()),
+        cache_hits: i64::from(usage.cache_read_tokens > 0),
+        uncached_input_tokens: count(usage.input_tokens),
+        cache_read_tokens: count(usage.cache_read_tokens),
+        cache_write_tokens: count(usage.cache_write_tokens),
+        output_tokens: count(usage.output_tokens),
+        ..Sums::default()
+    };
+    match accounting.models.get(&record.model).price {
+        None => sums.unpriced = 1,
+        Some(_) if refused => {}
+        Some(price) => charge(&mut sums, &price),
+    }
+    sums
+}
+
+/// Puts a price on counts.
+///
+/// The cache-adjusted saving assumes that the tokens left out would have been billed in the same
+/// proportions of uncached, read and written as the rest of the prompt was: a block is compressed
+/// the same way in every turn, so it is cached exactly when what stands around it is. Without a
+/// usage report the price of a cached read is taken, the least that they can have cost.
+fn charge(sums: &mut Sums, price: &Price) {
+    // USD per million tokens are a thousand nano-dollars per token
+    let cost = |tokens: i64, usd_per_million: f64| tokens as f64 * usd_per_million * 1_000.0;
+    let nano = |cost: f64| cost.clamp(-MAX_NANOUSD, MAX_NANOUSD).round() as i64;
+
+    let billed = sums.uncached_input_tokens + sums.cache_read_tokens + sums.cache_write_tokens;
+    let (input, per_saved_token) = if billed > 0 {
+        let input = cost(sums.uncached_input_tokens, price.input)
+            + cost(sums.cache_read_tokens, price.cached_read)
+            + cost(sums.cache_write_tokens, price.cached_write);
+        (input, input / billed as f64)
+    } else {
+        (cost(sums.tokens_after, price.input), cost(1, price.cached_read))
+    };
+    sums.input_nanousd = nano(input);
+    sums.output_nanousd = nano(cost(sums.output_tokens, price.output));
+    sums.saved_nanousd = nano(cost(sums.tokens_saved, price.input));
+    sums.saved_cached_nanousd = nano(sums.tokens_saved as f64 * per_saved_token);
+    sums.cache_nanousd = nano(
+        cost(sums.cache_read_tokens, price.input - price.cached_read)
+            + cost(sums.cache_write_tokens, price.input - price.cached_write),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use headroom_api::v1::{BlockRecord, Timings, Tokens, Usage};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: UnixMs = 1_790_000_000_000;
+
+    fn compressed(model: &str) -> RequestRecord {
+        RequestRecord {
+            sequence: 1,
+            model: model.to_owned(),
+            provider: "anthropic".to_owned(),
+            started_unix_ms: NOW,
+            outcome: RequestOutcome::Compressed.into(),
+            status: 200,
+            tokens: Some(Tokens {
+                before: 10_000,
+                after: 9_000,
+                tool_outputs_before: 4_000,
+                tool_outputs_after: 3_000,
+                ..Tokens::default()
+            }),
+            ..RequestRecord::default()
+        }
+    }
+
+    fn one(record: &RequestRecord) -> Contribution {
+        Contribution::of([("vm", record)], &Accounting::default(), NOW)
+    }
+
+    #[test]
+    fn saved_tokens_cost_what_the_rest_of_the_prompt_cost() {
+        let mut record = compressed("claude-sonnet-4-5");
+        record.usage = Some(Usage {
+            input_tokens: 1_000,
+            cache_read_tokens: 8_000,
+            cache_write_tokens: 0,
+            output_tokens: 100,
+        });
+        let sums = one(&record).total();
+        assert_eq!(sums.tokens_saved, 1_000);
+        assert_eq!(sums.saved_nanousd, 3_000_000);
+        // (1000 × 3.00 + 8000 × 0.30) / 9000 per million
+        assert_eq!(sums.input_nanousd, 5_400_000);
+        assert_eq!(sums.saved_cached_nanousd, 600_000);
+        assert_eq!(sums.cache_nanousd, 21_600_000);
+        assert_eq!(sums.output_nanousd, 1_500_000);
+    }
+
+    #[test]
+    fn without_usage_the_adjusted_saving_is_the_least_it_can_be() {
+        let sums = one(&compressed("claude-sonnet-4-5")).total();
+        assert_eq!((sums.saved_nanousd, sums.saved_cached_nanousd), (3_000_000, 300_000));
+    }
+
+    #[test]
+    fn a_refused_or_merely_measured_request_saves_nothing() {
+        let mut refused = compressed("claude-sonnet-4-5");
+        refused.status = 529;
+        let sums = one(&refused).total();
+        assert_eq!((sums.failed, sums.tokens_saved, sums.input_nanousd), (1, 0, 0));
+        let mut audited = compressed("claude-sonnet-4-5");
+        audited.outcome = RequestOutcome::Audited.into();
+        assert_eq!(one(&audited).total().tokens_saved, 0);
+    }
+
+    #[test]
+    fn an_unknown_model_counts_as_unpriced_and_costs_nothing() {
+        let sums = one(&compressed("acme-9")).total();
+        assert_eq!((sums.unpriced, sums.saved_nanousd, sums.tokens_saved), (1, 0, 1_000));
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_is_replaced_by_the_time_of_arrival() {
+        for started in [0, -5, i64::MIN, i64::MAX, NOW + MAX_CLOCK_SKEW_MS + 1] {
+            let record = RequestRecord { started_unix_ms: started, ..RequestRecord::default() };
+            assert_eq!(one(&record).requests[0].record.started_unix_ms, NOW);
+        }
+    }
+
+    prop_compose! {
+        fn any_record()(
+            (before, after, tools, minified) in any::<(u64, u64, u64, u64)>(),
+            (input, read, write, output) in any::<(u64, u64, u64, u64)>(),
+            (outcome, status, started) in (any::<i32>(), any::<u32>(), any::<i64>()),
+            names in prop::collection::vec("\\PC{0,120}", 8),
+            (times, blocks) in (any::<[u32; 6]>(), 0usize..3),
+        ) -> RequestRecord {
+            let [body_wait_us, compress_us, overhead_us, first_byte_us, total_us, admit_us] = times;
+            RequestRecord {
+                sequence: 1,
+                request_id: names[0].clone(),
+                started_unix_ms: started,
+                provider: names[1].clone(),
+                api: names[2].clone(),
+                model: names[3].clone(),
+                stack: names[4].clone(),
+                project: names[5].clone(),
+                outcome,
+                status,
+                tokens: Some(Tokens {
+                    before, after, tool_outputs_before: tools, tool_outputs_minified: minified,
+                    ..Tokens::default()
+                }),
+                usage: Some(Usage {
+                    input_tokens: input, output_tokens: output,
+                    cache_read_tokens: read, cache_write_tokens: write,
+                }),
+                timings: Some(Timings {
+                    body_wait_us, compress_us, overhead_us, first_byte_us, total_us, admit_us,
+                }),
+                blocks: (0..blocks).map(|_| BlockRecord {
+                    tool: names[6].clone(), outcome: names[7].clone(),
+                    tokens_before: before as u32, tokens_after: after as u32,
+                    ..BlockRecord::default()
+                }).collect(),
+                ..RequestRecord::default()
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_record_adds_bounded_figures_to_every_breakdown(record in any_record()) {
+            let contribution = one(&record);
+            let total = contribution.total();
+            prop_assert_eq!(total.requests, 1);
+            prop_assert!(total.values().iter().all(|value| value.abs() <= MAX_NANOUSD as i64));
+            prop_assert!(total.tokens_saved <= total.tokens_before);
+            for dimension in [Dimension::Provider, Dimension::Model, Dimension::Api, Dimension::Outcome] {
+                let over: i64 = contribution.tallies.iter()
+                    .filter(|((found, _), _)| *found == dimension)
+                    .map(|(_, sums)| sums.requests)
+                    .sum();
+                prop_assert_eq!(over, 1);
+            }
+        }
+
+        #[test]
+        fn records_add_up_the_same_together_and_apart(records in prop::collection::vec(any_record(), 0..6)) {
+            let accounting = Accounting::default();
+            let together = Contribution::of(records.iter().map(|record| ("vm", record)), &accounting, NOW);
+            let mut apart = Sums::default();
+            for record in &records {
+                apart += Contribution::of([("vm", record)], &accounting, NOW).total();
+            }
+            prop_assert_eq!(together.total(), apart);
+        }
+    }
+}

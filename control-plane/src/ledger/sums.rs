@@ -1,0 +1,137 @@
+//! What is added up over requests: whole numbers only, so that order and retries cannot change a sum.
+//!
+//! Money is in nano-dollars (10⁻⁹ USD): a token at $0.03 per million is 30 of them, and `i64` holds
+//! nine billion dollars.
+
+use std::ops::AddAssign;
+
+macro_rules! columns {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $column:ident,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+        pub struct $name {
+            $($(#[$doc])* pub $column: i64,)*
+        }
+
+        impl $name {
+            /// The fields, as the columns of a table are named.
+            pub const COLUMNS: &[&str] = &[$(stringify!($column)),*];
+
+            /// The values, in the order of [`Self::COLUMNS`].
+            pub fn values(&self) -> [i64; Self::COLUMNS.len()] {
+                [$(self.$column),*]
+            }
+
+            /// From values in the order of [`Self::COLUMNS`].
+            pub fn from_values(values: [i64; Self::COLUMNS.len()]) -> Self {
+                let [$($column),*] = values;
+                Self { $($column),* }
+            }
+        }
+
+        impl AddAssign for $name {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$column = self.$column.saturating_add(other.$column);)*
+            }
+        }
+    };
+}
+
+columns! {
+    /// Sums over requests.
+    Sums {
+        /// Requests, whatever became of them.
+        requests,
+        /// Requests of which at least one block was replaced.
+        compressed,
+        /// Requests that were answered with a status of 400 or more, or aborted.
+        failed,
+        /// Requests that the provider answered with 429.
+        rate_limited,
+        /// Requests whose model has no known price.
+        unpriced,
+        /// Tokens as the client sent them.
+        tokens_before,
+        /// Tokens as they were forwarded.
+        tokens_after,
+        /// Tokens that were not sent and would have been billed.
+        tokens_saved,
+        /// Tool outputs as the client sent them.
+        tool_tokens_before,
+        /// Tool outputs as they were forwarded.
+        tool_tokens_after,
+        /// Tool outputs as JSON minification alone would have left them.
+        tool_tokens_minified,
+        /// Requests whose answer reported usage.
+        usage_reports,
+        /// Requests whose answer reported tokens read from the provider's cache.
+        cache_hits,
+        /// Input tokens outside the provider's cache, by the provider's count.
+        uncached_input_tokens,
+        /// Tokens read from the provider's cache.
+        cache_read_tokens,
+        /// Tokens written to the provider's cache.
+        cache_write_tokens,
+        /// Output tokens, by the provider's count.
+        output_tokens,
+        /// `tokens_saved` at the list price of input.
+        saved_nanousd,
+        /// `tokens_saved` at the price they would have had: mostly that of cached input.
+        saved_cached_nanousd,
+        /// What the provider's cache saved.
+        cache_nanousd,
+        /// What the input cost.
+        input_nanousd,
+        /// What the output cost.
+        output_nanousd,
+    }
+}
+
+columns! {
+    /// Sums over blocks.
+    BlockSums {
+        /// Blocks.
+        blocks,
+        /// Blocks that were answered from the memo.
+        memo,
+        /// Tokens of the originals.
+        tokens_before,
+        /// Tokens of what was forwarded in their place.
+        tokens_after,
+    }
+}
+
+/// A duration's count, sum and extremes, in microseconds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Timing {
+    /// How many were measured.
+    pub count: i64,
+    /// Their sum.
+    pub sum_us: i64,
+    /// The shortest.
+    pub min_us: i64,
+    /// The longest.
+    pub max_us: i64,
+}
+
+impl Timing {
+    /// One measurement.
+    pub fn once(us: u32) -> Self {
+        let us = i64::from(us);
+        Self { count: 1, sum_us: us, min_us: us, max_us: us }
+    }
+}
+
+impl AddAssign for Timing {
+    fn add_assign(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.sum_us = self.sum_us.saturating_add(other.sum_us);
+        self.min_us = self.min_us.min(other.min_us);
+        self.max_us = self.max_us.max(other.max_us);
+    }
+}
+
+/// Dollars, from nano-dollars.
+pub fn usd(nano: i64) -> f64 {
+    nano as f64 / 1e9
+}

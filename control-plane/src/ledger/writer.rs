@@ -1,0 +1,159 @@
+//! The one task that writes: reports wait in a bounded queue and are committed in groups.
+//!
+//! A report that finds the queue full is turned away, not dropped: its VM keeps the records and
+//! comes again. Nothing is acknowledged before its group is durable.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::contribution::{Accounting, Landed};
+use crate::clock::now_ms;
+use crate::store::{Appended, Batch, LedgerStore, StoreError};
+
+/// Reports that may wait: a minute's worth of sixteen proxies that flush four times a second.
+const QUEUE: usize = 4096;
+/// Records in one transaction at most; a group is closed by the report that reaches it.
+const MAX_GROUP_RECORDS: usize = 2_000;
+
+/// Why a report was not counted. The VM may send it again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotCounted {
+    /// More reports wait than the queue holds.
+    #[error("the ledger's queue is full: report again later")]
+    Busy,
+    /// The store did not take it.
+    #[error("the store did not take the report: report again later")]
+    Store,
+    /// The sidecar is stopping.
+    #[error("the sidecar is stopping: report again later")]
+    Stopping,
+}
+
+/// What the writer has met since the process started.
+#[derive(Debug, Default)]
+pub struct WriterCounts {
+    turned_away: AtomicU64,
+    duplicates: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl WriterCounts {
+    /// Reports turned away because the queue was full.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
+    }
+
+    /// Records that had been counted before.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates.load(Ordering::Relaxed)
+    }
+
+    /// Groups of reports that the store did not take.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+}
+
+struct Job {
+    batch: Batch,
+    answer: oneshot::Sender<Result<u64, NotCounted>>,
+}
+
+type OnLanded = Box<dyn Fn(&[Landed]) + Send + Sync>;
+
+/// Hands reports to the writer.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    queue: mpsc::Sender<Job>,
+    counts: Arc<WriterCounts>,
+}
+
+impl Ledger {
+    /// Starts the writer. It ends, with everything that was queued written, once every clone of the
+    /// ledger is gone. `landed` is told of each group after it is durable.
+    pub fn start(
+        store: Arc<dyn LedgerStore>,
+        accounting: Arc<Accounting>,
+        landed: impl Fn(&[Landed]) + Send + Sync + 'static,
+    ) -> (Self, JoinHandle<()>) {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let counts = Arc::new(WriterCounts::default());
+        let writer = Writer { store, accounting, counts: Arc::clone(&counts), landed: Box::new(landed) };
+        (Self { queue, counts }, tokio::spawn(writer.run(jobs)))
+    }
+
+    /// Counts a batch, and gives the highest durable sequence of its VM.
+    pub async fn report(&self, batch: Batch) -> Result<u64, NotCounted> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.try_send(Job { batch, answer }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
+                NotCounted::Busy
+            }
+            mpsc::error::TrySendError::Closed(_) => NotCounted::Stopping,
+        })?;
+        answered.await.unwrap_or(Err(NotCounted::Stopping))
+    }
+
+    /// What the writer has met so far.
+    pub fn counts(&self) -> &WriterCounts {
+        &self.counts
+    }
+
+    /// Reports that wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+}
+
+struct Writer {
+    store: Arc<dyn LedgerStore>,
+    accounting: Arc<Accounting>,
+    counts: Arc<WriterCounts>,
+    landed: OnLanded,
+}
+
+impl Writer {
+    async fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(first) = jobs.recv().await {
+            let mut records = first.batch.records.len();
+            let (mut batches, mut answers) = (vec![first.batch], vec![first.answer]);
+            while records < MAX_GROUP_RECORDS
+                && let Ok(job) = jobs.try_recv()
+            {
+                records += job.batch.records.len();
+                batches.push(job.batch);
+                answers.push(job.answer);
+            }
+            let appended = self.append(&batches).await;
+            for (index, answer) in answers.into_iter().enumerate() {
+                let result = match &appended {
+                    Ok(appended) => appended.acknowledged.get(index).copied().ok_or(NotCounted::Store),
+                    Err(_) => Err(NotCounted::Store),
+                };
+                // the caller may have left; what is durable stays counted
+                answer.send(result).ok();
+            }
+        }
+    }
+
+    async fn append(&self, batches: &[Batch]) -> Result<Appended, StoreError> {
+        let appended = self.store.append(batches, &self.accounting, now_ms()).await;
+        match &appended {
+            Ok(appended) => {
+                self.counts.duplicates.fetch_add(appended.duplicates, Ordering::Relaxed);
+                if !appended.landed.is_empty() {
+                    (self.landed)(&appended.landed);
+                }
+            }
+            Err(error) => {
+                self.counts.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(message = "Reports were not counted; their VMs keep them.", %error);
+            }
+        }
+        appended
+    }
+}

@@ -1,0 +1,19 @@
+//! `headroomd`: the sidecar that holds everything that needs memory.
+//!
+//! The filter hands over one record per request (gRPC, `headroom.v1`); the ledger counts each
+//! exactly once and makes it durable before it is acknowledged; people and Prometheus read the
+//! sums over HTTP. `docs` of the endpoints: `control-plane/README.md`.
+
+pub mod clock;
+mod grpc;
+mod http;
+pub mod ledger;
+mod listen;
+pub mod models;
+mod server;
+pub mod settings;
+mod stats;
+
+pub mod store;
+
+pub use server::{Addresses, Running, start};

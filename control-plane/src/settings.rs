@@ -1,0 +1,290 @@
+//! Where the sidecar listens and where it keeps what: arguments, then environment, then defaults.
+//!
+//! A variable that is set to nothing but blanks counts as unset.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, ValueEnum};
+
+/// The address for people and Prometheus when none is given.
+pub const DEFAULT_HTTP: &str = "127.0.0.1:8788";
+/// The address for the filter when none is given.
+pub const DEFAULT_GRPC: &str = "127.0.0.1:8789";
+
+/// The Headroom sidecar: savings history, statistics, originals.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "headroomd", version)]
+pub struct Args {
+    /// Address for HTTP: ip:port (port 0: any free one) or unix:/path [env: HEADROOM_HTTP] [default: 127.0.0.1:8788]
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<String>,
+    /// Address for gRPC: ip:port (port 0: any free one) or unix:/path [env: HEADROOM_GRPC] [default: 127.0.0.1:8789]
+    #[arg(long, value_name = "ADDR")]
+    pub grpc: Option<String>,
+    /// Folder for state [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
+    #[arg(long, value_name = "DIR")]
+    pub workspace_dir: Option<PathBuf>,
+    /// Folder for read-mostly files such as models.json [env: HEADROOM_CONFIG_DIR] [default: ~/.headroom/config]
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
+    /// PostgreSQL instead of SQLite: postgres://… [env: HEADROOM_DATABASE_URL]
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// A proxy_savings.json of the original Headroom, imported once [env: HEADROOM_SAVINGS_PATH] [default: WORKSPACE/proxy_savings.json]
+    #[arg(long, value_name = "FILE")]
+    pub savings_path: Option<PathBuf>,
+    /// File that holds the bearer token; HEADROOM_TOKEN holds the token itself [env: HEADROOM_TOKEN_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Written once the addresses are bound: one JSON object {"pid","http","grpc"}
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// What to log, as in tracing's EnvFilter [env: HEADROOM_LOG] [default: info]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How to write log lines, on standard error [env: HEADROOM_LOG_FORMAT] [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Bind {
+    /// An IP address and a port; port 0 takes any free one.
+    Tcp(SocketAddr),
+    /// A Unix socket, readable by this user alone.
+    Unix(PathBuf),
+}
+
+/// Where state is kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Database {
+    /// One SQLite file.
+    File(PathBuf),
+    /// A PostgreSQL URL, shared by replicas.
+    Postgres(String),
+}
+
+/// Everything decided before the sidecar starts.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// For people and Prometheus.
+    pub http: Bind,
+    /// For the filter.
+    pub grpc: Bind,
+    /// State.
+    pub workspace_dir: PathBuf,
+    /// Read-mostly files.
+    pub config_dir: PathBuf,
+    /// Where state is kept.
+    pub database: Database,
+    /// The original's savings file, imported if it is there.
+    pub savings_path: PathBuf,
+    /// Model limits and prices that come before the file's and the built-in ones: JSON or a path.
+    pub model_limits: Option<String>,
+    /// Demanded from everyone when set, and needed to listen beyond loopback.
+    pub token: Option<String>,
+    /// Written once the addresses are bound.
+    pub ready_file: Option<PathBuf>,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Neither an address nor a socket.
+    #[error("{name}: expected ip:port or unix:/path, found {found:?}")]
+    Address {
+        /// Which setting.
+        name: &'static str,
+        /// What it holds.
+        found: String,
+    },
+    /// No home folder to derive the default from.
+    #[error("no workspace: set --workspace-dir, HEADROOM_WORKSPACE_DIR or HOME")]
+    NoHome,
+    /// The URL is none of PostgreSQL's.
+    #[error(
+        "HEADROOM_DATABASE_URL: expected postgres://… or postgresql://…; without it state goes to SQLite"
+    )]
+    DatabaseUrl,
+    /// The token file cannot be read.
+    #[error("{}: the token file cannot be read: {error}", path.display())]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// An empty token, or one that a header cannot carry.
+    #[error("the bearer token must be 1 to 4096 visible ASCII characters without blanks")]
+    Token,
+    /// Reachable from elsewhere without a token.
+    #[error(
+        "{name} {addr} is not a loopback address: set HEADROOM_TOKEN or HEADROOM_TOKEN_FILE, which every client must then send as a bearer token"
+    )]
+    Open {
+        /// Which setting.
+        name: &'static str,
+        /// The address.
+        addr: SocketAddr,
+    },
+}
+
+impl Settings {
+    /// Decides every setting from the arguments and from what `env` says of each variable.
+    pub fn resolve(args: Args, env: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let env = |name: &str| env(name).filter(|value| !value.trim().is_empty());
+        let env_path = |name: &str| env(name).map(PathBuf::from);
+        let home = || env_path("HOME").map(|home| home.join(".headroom"));
+
+        let workspace_dir = args
+            .workspace_dir
+            .or_else(|| env_path("HEADROOM_WORKSPACE_DIR"))
+            .or_else(home)
+            .ok_or(SettingsError::NoHome)?;
+        let config_dir = args
+            .config_dir
+            .or_else(|| env_path("HEADROOM_CONFIG_DIR"))
+            .or_else(|| home().map(|home| home.join("config")))
+            .unwrap_or_else(|| workspace_dir.join("config"));
+        let database = match args.database_url.or_else(|| env("HEADROOM_DATABASE_URL")) {
+            None => Database::File(workspace_dir.join("headroom.db")),
+            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Database::Postgres(url)
+            }
+            Some(_) => return Err(SettingsError::DatabaseUrl),
+        };
+        let token_file = args.token_file.or_else(|| env_path("HEADROOM_TOKEN_FILE"));
+        let token = match (env("HEADROOM_TOKEN"), token_file) {
+            (Some(token), _) => Some(valid_token(&token)?),
+            (None, Some(path)) => Some(read_token(&path)?),
+            (None, None) => None,
+        };
+        let http = bind("http", args.http.or_else(|| env("HEADROOM_HTTP")), DEFAULT_HTTP)?;
+        let grpc = bind("grpc", args.grpc.or_else(|| env("HEADROOM_GRPC")), DEFAULT_GRPC)?;
+        for (name, bind) in [("http", &http), ("grpc", &grpc)] {
+            if let Bind::Tcp(addr) = *bind
+                && token.is_none()
+                && !is_loopback(addr.ip())
+            {
+                return Err(SettingsError::Open { name, addr });
+            }
+        }
+        Ok(Self {
+            http,
+            grpc,
+            savings_path: args
+                .savings_path
+                .or_else(|| env_path("HEADROOM_SAVINGS_PATH"))
+                .unwrap_or_else(|| workspace_dir.join("proxy_savings.json")),
+            workspace_dir,
+            config_dir,
+            database,
+            model_limits: env("HEADROOM_MODEL_LIMITS"),
+            token,
+            ready_file: args.ready_file,
+        })
+    }
+}
+
+/// Whether an address is this machine's own: `127.0.0.0/8`, `::1`, or the former mapped into IPv6.
+pub fn is_loopback(ip: std::net::IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+fn bind(name: &'static str, value: Option<String>, default: &str) -> Result<Bind, SettingsError> {
+    let value = value.unwrap_or_else(|| default.to_owned());
+    let value = value.trim();
+    if let Some(path) = value.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+        return Ok(Bind::Unix(PathBuf::from(path)));
+    }
+    let address = match value.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => value.to_owned(),
+    };
+    address.parse().map(Bind::Tcp).map_err(|_| SettingsError::Address { name, found: value.to_owned() })
+}
+
+fn read_token(path: &Path) -> Result<String, SettingsError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| SettingsError::TokenFile { path: path.to_owned(), error })?;
+    valid_token(&text)
+}
+
+fn valid_token(text: &str) -> Result<String, SettingsError> {
+    const LONGEST: usize = 4096;
+    let token = text.trim();
+    let visible = token.bytes().all(|byte| byte.is_ascii_graphic());
+    (visible && (1..=LONGEST).contains(&token.len())).then(|| token.to_owned()).ok_or(SettingsError::Token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(args: &[&str], env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let args = Args::parse_from(std::iter::once(&"headroomd").chain(args));
+        Settings::resolve(args, |name| {
+            env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn defaults_are_loopback_and_the_home_folder() {
+        let settings = resolve(&[], &[("HOME", "/h")]).unwrap();
+        assert_eq!(settings.http, Bind::Tcp(DEFAULT_HTTP.parse().unwrap()));
+        assert_eq!(settings.grpc, Bind::Tcp(DEFAULT_GRPC.parse().unwrap()));
+        assert_eq!(settings.database, Database::File("/h/.headroom/headroom.db".into()));
+        assert_eq!(settings.savings_path, PathBuf::from("/h/.headroom/proxy_savings.json"));
+        assert_eq!(settings.config_dir, PathBuf::from("/h/.headroom/config"));
+    }
+
+    #[test]
+    fn an_argument_wins_over_the_variable_and_a_blank_variable_counts_as_unset() {
+        let env = [("HOME", "/h"), ("HEADROOM_WORKSPACE_DIR", "/w"), ("HEADROOM_SAVINGS_PATH", "  ")];
+        let settings = resolve(&["--workspace-dir", "/a"], &env).unwrap();
+        assert_eq!(settings.workspace_dir, PathBuf::from("/a"));
+        assert_eq!(settings.savings_path, PathBuf::from("/a/proxy_savings.json"));
+        assert_eq!(resolve(&[], &env).unwrap().workspace_dir, PathBuf::from("/w"));
+    }
+
+    #[test]
+    fn an_address_beyond_loopback_needs_a_token() {
+        let home = ("HOME", "/h");
+        let error = resolve(&["--http", "0.0.0.0:0"], &[home]).unwrap_err();
+        assert!(matches!(error, SettingsError::Open { name: "http", .. }), "{error}");
+        assert!(resolve(&["--http", "0.0.0.0:0"], &[home, ("HEADROOM_TOKEN", "t0ken")]).is_ok());
+        assert!(resolve(&["--http", "[::ffff:127.0.0.1]:0"], &[home]).is_ok());
+        assert!(matches!(
+            resolve(&["--http", "0.0.0.0:0"], &[home, ("HEADROOM_TOKEN", "two words")]),
+            Err(SettingsError::Token)
+        ));
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused_with_its_name() {
+        for bad in ["8788", "unix:", "example.com:80", "127.0.0.1:99999", "127.0.0.1"] {
+            let error = resolve(&["--grpc", bad], &[("HOME", "/h")]).unwrap_err();
+            assert!(error.to_string().starts_with("grpc: expected"), "{error}");
+        }
+        let settings = resolve(&["--grpc", "unix:/run/h.sock"], &[("HOME", "/h")]).unwrap();
+        assert_eq!(settings.grpc, Bind::Unix("/run/h.sock".into()));
+    }
+
+    #[test]
+    fn only_a_postgres_url_is_a_database_url() {
+        let url = [("HOME", "/h"), ("HEADROOM_DATABASE_URL", "mysql://x")];
+        assert!(matches!(resolve(&[], &url), Err(SettingsError::DatabaseUrl)));
+    }
+}

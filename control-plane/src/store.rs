@@ -1,0 +1,141 @@
+//! Durable state: one trait per store, in SQLite or PostgreSQL.
+//!
+//! Both speak the same SQL through `sqlx`'s runtime-selected driver, so there is one implementation
+//! and one test suite; what differs is in `dialect.rs`.
+
+mod append;
+mod dialect;
+mod open;
+mod read;
+mod schema;
+mod statement;
+
+use async_trait::async_trait;
+use headroom_api::v1::RequestRecord;
+
+pub use self::open::SqlStore;
+use crate::clock::UnixMs;
+use crate::ledger::contribution::{Accounting, Landed};
+use crate::ledger::labels::Dimension;
+use crate::ledger::sums::{BlockSums, Sums, Timing};
+
+/// Why the store did not do it. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused or is out of reach.
+    #[error("the store did not answer: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The folder for the database cannot be made or written.
+    #[error("{path}: the store cannot be put there: {error}")]
+    Folder {
+        /// The folder or file.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Written by a version that is newer than this one.
+    #[error("the store has schema {found}, this version knows up to {known}: run the newer headroomd")]
+    Newer {
+        /// What the store has.
+        found: i64,
+        /// The highest known here.
+        known: i64,
+    },
+    /// A row holds what this program never writes.
+    #[error("the store holds a value that cannot be read: {0}")]
+    Corrupt(String),
+}
+
+/// What one VM hands over at once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// One life of one VM.
+    pub vm_id: String,
+    /// The filter's version.
+    pub filter_version: String,
+    /// The records.
+    pub records: Vec<RequestRecord>,
+    /// Records that the VM's queue has dropped since it started.
+    pub dropped_records: u64,
+    /// Configuration values that the VM replaced by their default.
+    pub config_errors: u64,
+}
+
+/// What became of batches that were appended together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Appended {
+    /// Per batch, in the order given, the highest durable sequence of its VM.
+    pub acknowledged: Vec<u64>,
+    /// The records that were new.
+    pub landed: Vec<Landed>,
+    /// Records that had been counted before.
+    pub duplicates: u64,
+}
+
+/// Sums since the last hour of inactivity.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DisplaySession {
+    /// Of the first report in it; 0 before the first ever.
+    pub started_ms: UnixMs,
+    /// Of the last report.
+    pub last_activity_ms: UnixMs,
+    /// What was added in between.
+    pub sums: Sums,
+}
+
+/// The VMs that have reported.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Vms {
+    /// VMs known.
+    pub count: i64,
+    /// Records that their queues have dropped.
+    pub dropped_records: i64,
+    /// Configuration values that they replaced by their default.
+    pub config_errors: i64,
+}
+
+/// The totals at a point in time.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Checkpoint {
+    /// When.
+    pub at_ms: UnixMs,
+    /// Lifetime sums then.
+    pub sums: Sums,
+}
+
+/// Where the ledger is kept.
+#[async_trait]
+pub trait LedgerStore: Send + Sync + 'static {
+    /// One life of this store: random, made with it.
+    fn epoch(&self) -> &str;
+    /// Where it is, without credentials.
+    fn location(&self) -> &str;
+    /// Counts each record that was not counted before, and returns once that is durable.
+    /// On an error nothing was counted.
+    async fn append(
+        &self,
+        batches: &[Batch],
+        accounting: &Accounting,
+        now: UnixMs,
+    ) -> Result<Appended, StoreError>;
+    /// Lifetime sums per dimension and value.
+    async fn tallies(&self) -> Result<Vec<(Dimension, String, Sums)>, StoreError>;
+    /// Lifetime sums over blocks per dimension and value.
+    async fn block_tallies(&self) -> Result<Vec<(Dimension, String, BlockSums)>, StoreError>;
+    /// Lifetime timings per stage.
+    async fn timings(&self) -> Result<Vec<(String, Timing)>, StoreError>;
+    /// The session that is shown, as last written.
+    async fn display_session(&self) -> Result<DisplaySession, StoreError>;
+    /// The newest requests, newest first.
+    async fn recent(&self, limit: u32) -> Result<Vec<Landed>, StoreError>;
+    /// Overheads in microseconds of the newest requests that were read, in no order.
+    async fn recent_overheads_us(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
+    /// The newest checkpoints, oldest first.
+    async fn checkpoints(&self, limit: u32) -> Result<Vec<Checkpoint>, StoreError>;
+    /// The VMs that have reported.
+    async fn vms(&self) -> Result<Vms, StoreError>;
+    /// Whether the store answers and can be written.
+    async fn check(&self) -> Result<(), StoreError>;
+    /// Gives everything up in order.
+    async fn close(&self);
+}

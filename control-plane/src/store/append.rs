@@ -1,0 +1,184 @@
+//! Appending reports: one transaction from "was it counted before?" to the last sum.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+use sqlx::{AnyConnection, Row};
+
+use super::statement::{
+    ADD_BLOCK_TALLY, ADD_ROLLUP, ADD_TALLY, ADD_TOTAL, GET_SESSION, INSERT_REQUEST, SET_CHECKPOINT,
+    SET_SESSION, bind, session_from, statement, sums,
+};
+use super::{Appended, Batch, SqlStore, StoreError};
+use crate::clock::{MINUTE_MS, UnixMs};
+use crate::ledger::contribution::{Accounting, Contribution};
+use crate::ledger::labels::{Dimension, tidy};
+use crate::ledger::seen::Seen;
+use crate::ledger::session;
+use crate::ledger::sums::{Sums, Timing};
+
+/// Requests kept one by one, as many as the original kept.
+const KEPT_REQUESTS: i64 = 10_000;
+
+impl SqlStore {
+    pub(super) async fn append_all(
+        &self,
+        batches: &[Batch],
+        accounting: &Accounting,
+        now: UnixMs,
+    ) -> Result<Appended, StoreError> {
+        let mut tx = self.pool.begin_with(self.dialect.begin()).await?;
+        let mut vms = lock_vms(&mut tx, batches, now).await?;
+        let mut new = Vec::new();
+        let mut duplicates = 0;
+        for batch in batches {
+            let seen = vms.entry(batch.vm_id.as_str()).or_default();
+            for record in &batch.records {
+                if seen.insert(record.sequence) {
+                    new.push((batch.vm_id.as_str(), record));
+                } else {
+                    duplicates += 1;
+                }
+            }
+        }
+        let mut contribution = Contribution::of(new, accounting, now);
+        if !contribution.requests.is_empty() {
+            add(&mut tx, &mut contribution, now).await?;
+        }
+        for batch in batches {
+            update_vm(&mut tx, batch, &vms[batch.vm_id.as_str()]).await?;
+        }
+        tx.commit().await?;
+        let acknowledged = batches.iter().map(|batch| vms[batch.vm_id.as_str()].highest()).collect();
+        Ok(Appended { acknowledged, landed: contribution.requests, duplicates })
+    }
+}
+
+/// What each VM has handed over before, with its row locked. In the order of the ids, so that two
+/// replicas which lock the same VMs never wait for one another.
+async fn lock_vms<'b>(
+    conn: &mut AnyConnection,
+    batches: &'b [Batch],
+    now: UnixMs,
+) -> Result<BTreeMap<&'b str, Seen>, StoreError> {
+    let mut vms: BTreeMap<&str, Seen> =
+        batches.iter().map(|batch| (batch.vm_id.as_str(), Seen::default())).collect();
+    for (vm_id, seen) in &mut vms {
+        let row = sqlx::query(
+            "INSERT INTO vm (vm_id, filter_version, seen, dropped_records, config_errors, last_report_ms)
+             VALUES ($1, '', '', 0, 0, $2)
+             ON CONFLICT (vm_id) DO UPDATE SET last_report_ms = excluded.last_report_ms
+             RETURNING seen",
+        )
+        .bind((*vm_id).to_owned())
+        .bind(now)
+        .fetch_one(&mut *conn)
+        .await?;
+        let text: String = row.try_get(0)?;
+        *seen = text.parse().map_err(|error| StoreError::Corrupt(format!("vm {vm_id}: {error}")))?;
+    }
+    Ok(vms)
+}
+
+async fn update_vm(conn: &mut AnyConnection, batch: &Batch, seen: &Seen) -> Result<(), StoreError> {
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    // counters of a VM only grow; a report that was overtaken must not turn them back
+    sqlx::query(
+        "UPDATE vm SET filter_version = $2, seen = $3,
+            dropped_records = CASE WHEN dropped_records > $4 THEN dropped_records ELSE $4 END,
+            config_errors = CASE WHEN config_errors > $5 THEN config_errors ELSE $5 END
+         WHERE vm_id = $1",
+    )
+    .bind(batch.vm_id.clone())
+    .bind(tidy(&batch.filter_version))
+    .bind(seen.to_string())
+    .bind(count(batch.dropped_records))
+    .bind(count(batch.config_errors))
+    .execute(&mut *conn)
+    .await?;
+    Ok(())
+}
+
+async fn add(
+    conn: &mut AnyConnection,
+    contribution: &mut Contribution,
+    now: UnixMs,
+) -> Result<(), StoreError> {
+    // first, because it serializes replicas and hands out the ordinals
+    let total = add_total(conn, contribution.total()).await?;
+    let first = total.requests - contribution.total().requests + 1;
+    for (request, ordinal) in contribution.requests.iter_mut().zip(first..) {
+        request.ordinal = ordinal;
+    }
+    for ((dimension, value), sums) in &contribution.tallies {
+        if *dimension != Dimension::All {
+            let query = statement(&ADD_TALLY).bind(dimension.name()).bind(value.clone());
+            bind(query, sums.values()).execute(&mut *conn).await?;
+        }
+    }
+    for ((dimension, value), sums) in &contribution.blocks {
+        let query = statement(&ADD_BLOCK_TALLY);
+        bind(query.bind(dimension.name()).bind(value.clone()), sums.values()).execute(&mut *conn).await?;
+    }
+    for ((unit, bucket, dimension, value), sums) in &contribution.rollups {
+        let query = statement(&ADD_ROLLUP);
+        let query = query.bind(unit.name()).bind(dimension.name()).bind(value.clone()).bind(*bucket);
+        bind(query, sums.values()).execute(&mut *conn).await?;
+    }
+    for (stage, timing) in &contribution.timings {
+        add_timing(conn, stage, timing).await?;
+    }
+    for request in &contribution.requests {
+        let overhead = request.record.timings.map_or(0, |timings| i64::from(timings.overhead_us));
+        let query = statement(&INSERT_REQUEST)
+            .bind(request.ordinal)
+            .bind(request.vm_id.clone())
+            .bind(overhead)
+            .bind(request.record.encode_to_vec());
+        bind(query, request.sums.values()).execute(&mut *conn).await?;
+    }
+    sqlx::query("DELETE FROM request WHERE ordinal <= $1")
+        .bind(total.requests - KEPT_REQUESTS)
+        .execute(&mut *conn)
+        .await?;
+    add_to_session(conn, contribution.total(), now).await?;
+    if contribution.total().tokens_saved > 0 {
+        let minute = now - now.rem_euclid(MINUTE_MS);
+        let query = statement(&SET_CHECKPOINT).bind("").bind(minute);
+        bind(query, total.values()).execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+async fn add_total(conn: &mut AnyConnection, added: Sums) -> Result<Sums, StoreError> {
+    let query = statement(&ADD_TOTAL);
+    let row = bind(query, added.values()).fetch_one(&mut *conn).await?;
+    sums(&row, 0)
+}
+
+async fn add_timing(conn: &mut AnyConnection, stage: &str, timing: &Timing) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO timing (stage, count, sum_us, min_us, max_us) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (stage) DO UPDATE SET
+            count = timing.count + excluded.count,
+            sum_us = timing.sum_us + excluded.sum_us,
+            min_us = CASE WHEN timing.min_us < excluded.min_us THEN timing.min_us ELSE excluded.min_us END,
+            max_us = CASE WHEN timing.max_us > excluded.max_us THEN timing.max_us ELSE excluded.max_us END",
+    )
+    .bind(stage.to_owned())
+    .bind(timing.count)
+    .bind(timing.sum_us)
+    .bind(timing.min_us)
+    .bind(timing.max_us)
+    .execute(&mut *conn)
+    .await?;
+    Ok(())
+}
+
+async fn add_to_session(conn: &mut AnyConnection, added: Sums, now: UnixMs) -> Result<(), StoreError> {
+    let row = statement(&GET_SESSION).fetch_one(&mut *conn).await?;
+    let session = session::extended(session_from(&row)?, added, now);
+    let query = statement(&SET_SESSION).bind(session.started_ms).bind(session.last_activity_ms);
+    bind(query, session.sums.values()).execute(&mut *conn).await?;
+    Ok(())
+}

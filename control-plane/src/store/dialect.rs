@@ -1,0 +1,54 @@
+//! Where SQLite and PostgreSQL differ.
+
+/// Which of the two is at the other end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// Begins a transaction that will write. SQLite takes the write lock at once: taking it later
+    /// would fail where another process wrote in between.
+    pub(super) fn begin(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN",
+        }
+    }
+
+    /// The type for bytes.
+    pub(super) fn bytes(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BLOB",
+            Self::Postgres => "BYTEA",
+        }
+    }
+
+    /// Keeps rows in the order of their primary key, where that has to be asked for.
+    pub(super) fn clustered(self) -> &'static str {
+        match self {
+            Self::Sqlite => "WITHOUT ROWID",
+            Self::Postgres => "",
+        }
+    }
+
+    /// What every connection is told.
+    ///
+    /// `synchronous = FULL`: in WAL mode NORMAL survives the death of the process but may lose the
+    /// last commits with the power, and an acknowledged record is one that the filter has
+    /// forgotten. Reports are committed in groups off the request path, so that the sync per
+    /// commit costs nobody anything.
+    pub(super) fn on_connect(self) -> &'static [&'static str] {
+        match self {
+            Self::Sqlite => &[
+                "PRAGMA busy_timeout = 5000",
+                "PRAGMA journal_mode = WAL",
+                "PRAGMA synchronous = FULL",
+                "PRAGMA temp_store = MEMORY",
+                "PRAGMA journal_size_limit = 67108864",
+            ],
+            Self::Postgres => &["SET statement_timeout = '10s'", "SET lock_timeout = '5s'"],
+        }
+    }
+}

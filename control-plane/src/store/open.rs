@@ -1,0 +1,197 @@
+//! Opening the store: the folder, the connections, the schema, and setting a broken file aside.
+
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::{fs, io};
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyPool, ConnectOptions, Connection, Executor, Row};
+
+use super::dialect::Dialect;
+use super::{StoreError, schema};
+use crate::clock::UnixMs;
+use crate::settings::Database;
+
+/// Connections kept to the database: one writes, the others answer pages meanwhile.
+const CONNECTIONS: u32 = 5;
+
+/// A store in SQLite or PostgreSQL.
+#[derive(Debug)]
+pub struct SqlStore {
+    pub(super) pool: AnyPool,
+    pub(super) dialect: Dialect,
+    epoch: String,
+    location: String,
+    /// A file that could not be read when this store was opened, under its new name.
+    set_aside: Option<PathBuf>,
+}
+
+impl SqlStore {
+    /// Opens the store, makes it if it is not there, and brings its schema up to date.
+    ///
+    /// A file that is no database any more is set aside under another name, never deleted, and a
+    /// new store begins: reports that arrive meanwhile matter more than refusing to start.
+    pub async fn open(database: &Database, now: UnixMs) -> Result<Self, StoreError> {
+        static DRIVERS: Once = Once::new();
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        match database {
+            Database::Postgres(url) => Self::connect(url, Dialect::Postgres, without_credentials(url)).await,
+            Database::File(path) => {
+                make_folder(path)?;
+                let url = sqlite_url(path)?;
+                let location = path.display().to_string();
+                let mut aside = None;
+                if let Some(damage) = damage(&url).await? {
+                    let kept = set_aside(path, now)?;
+                    tracing::error!(
+                        message = "The store is damaged and was set aside; history begins anew.",
+                        damage, kept = %kept.display(),
+                    );
+                    aside = Some(kept);
+                }
+                let mut store = Self::connect(&url, Dialect::Sqlite, location).await?;
+                store.set_aside = aside;
+                Ok(store)
+            }
+        }
+    }
+
+    /// Where a damaged file was put when this store was opened.
+    pub fn set_aside(&self) -> Option<&Path> {
+        self.set_aside.as_deref()
+    }
+
+    pub(super) fn epoch_str(&self) -> &str {
+        &self.epoch
+    }
+
+    pub(super) fn location_str(&self) -> &str {
+        &self.location
+    }
+
+    async fn connect(url: &str, dialect: Dialect, location: String) -> Result<Self, StoreError> {
+        let options: AnyConnectOptions = url.parse()?;
+        let pool = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(std::time::Duration::from_secs(5))
+            .after_connect(move |conn, _| {
+                Box::pin(async move {
+                    for statement in dialect.on_connect() {
+                        conn.execute(*statement).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(options.disable_statement_logging())
+            .await?;
+        let epoch = prepare(&pool, dialect).await?;
+        Ok(Self { pool, dialect, epoch, location, set_aside: None })
+    }
+}
+
+/// Migrates, and gives the store's epoch.
+async fn prepare(pool: &AnyPool, dialect: Dialect) -> Result<String, StoreError> {
+    let mut tx = pool.begin_with(dialect.begin()).await?;
+    schema::migrate(&mut tx, dialect).await?;
+    sqlx::query("INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING")
+        .bind(random_hex())
+        .execute(&mut *tx)
+        .await?;
+    let epoch = sqlx::query("SELECT value FROM meta WHERE name = 'epoch'").fetch_one(&mut *tx).await?;
+    let epoch = epoch.try_get(0)?;
+    tx.commit().await?;
+    Ok(epoch)
+}
+
+/// What is wrong with an SQLite file: `None` when it is sound, or not there yet.
+///
+/// Asked over a connection of its own: a pool would try again and again.
+async fn damage(url: &str) -> Result<Option<String>, StoreError> {
+    let options: AnyConnectOptions = url.parse()?;
+    let mut conn = options.disable_statement_logging().connect().await?;
+    let checked = async {
+        sqlx::query("PRAGMA busy_timeout = 5000").execute(&mut conn).await?;
+        sqlx::query("PRAGMA quick_check(1)").fetch_one(&mut conn).await?.try_get::<String, _>(0)
+    };
+    let verdict = match checked.await {
+        Ok(verdict) if verdict == "ok" => None,
+        Ok(verdict) => Some(verdict),
+        Err(error) if names_damage(&error) => Some(error.to_string()),
+        Err(error) => return Err(error.into()),
+    };
+    conn.close().await?;
+    Ok(verdict)
+}
+
+/// SQLITE_CORRUPT or SQLITE_NOTADB; anything else, such as a lock or a full disk, passes.
+fn names_damage(error: &sqlx::Error) -> bool {
+    let text = error.to_string();
+    text.contains("database disk image is malformed") || text.contains("file is not a database")
+}
+
+fn make_folder(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    // history and originals are this user's alone
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| StoreError::Folder { path: folder.display().to_string(), error })
+}
+
+fn sqlite_url(path: &Path) -> Result<String, StoreError> {
+    let path = std::path::absolute(path)
+        .map_err(|error| StoreError::Folder { path: path.display().to_string(), error })?;
+    let text = path.to_str().ok_or_else(|| StoreError::Folder {
+        path: path.display().to_string(),
+        error: io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8"),
+    })?;
+    // what would end or alter the path inside a URL
+    let escaped = text.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    Ok(format!("sqlite://{escaped}?mode=rwc"))
+}
+
+fn set_aside(path: &Path, now: UnixMs) -> Result<PathBuf, StoreError> {
+    let aside = |suffix: &str| PathBuf::from(format!("{}{suffix}.damaged-{now}", path.display()));
+    let failed = |error| StoreError::Folder { path: path.display().to_string(), error };
+    for suffix in ["-wal", "-shm"] {
+        let beside = PathBuf::from(format!("{}{suffix}", path.display()));
+        if beside.exists() {
+            fs::rename(&beside, aside(suffix)).map_err(failed)?;
+        }
+    }
+    fs::rename(path, aside("")).map_err(failed)?;
+    Ok(aside(""))
+}
+
+fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+    let rest = rest.split('?').next().unwrap_or_default();
+    let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}/{database}")
+}
+
+fn random_hex() -> String {
+    let mut bytes = [0u8; 16];
+    // the operating system's generator does not fail on the systems that we run on; were it to, the
+    // zero epoch still works, it only cannot be told apart from another such store
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        tracing::error!(message = "No random numbers for the store's epoch.", %error);
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_shows_no_credentials() {
+        assert_eq!(without_credentials("postgres://u:p%40@h:5/d?password=x"), "postgres://h:5/d");
+        assert_eq!(without_credentials("postgres:///d?host=/run&user=u"), "postgres:///d");
+    }
+}

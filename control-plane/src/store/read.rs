@@ -1,0 +1,126 @@
+//! Reading sums, and the [`LedgerStore`] of SQL databases as a whole.
+
+use async_trait::async_trait;
+use headroom_api::v1::RequestRecord;
+use prost::Message;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::statement::{
+    GET_BLOCK_TALLIES, GET_CHECKPOINTS, GET_RECENT, GET_SESSION, GET_TALLIES, block_sums, checkpoint_from,
+    session_from, statement, sums,
+};
+use super::{Appended, Batch, Checkpoint, DisplaySession, LedgerStore, SqlStore, StoreError, Vms};
+use crate::clock::UnixMs;
+use crate::ledger::contribution::{Accounting, Landed};
+use crate::ledger::labels::Dimension;
+use crate::ledger::sums::{BlockSums, Sums, Timing};
+
+#[async_trait]
+impl LedgerStore for SqlStore {
+    fn epoch(&self) -> &str {
+        self.epoch_str()
+    }
+
+    fn location(&self) -> &str {
+        self.location_str()
+    }
+
+    async fn append(
+        &self,
+        batches: &[Batch],
+        accounting: &Accounting,
+        now: UnixMs,
+    ) -> Result<Appended, StoreError> {
+        self.append_all(batches, accounting, now).await
+    }
+
+    async fn tallies(&self) -> Result<Vec<(Dimension, String, Sums)>, StoreError> {
+        let rows = statement(&GET_TALLIES).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((dimension(row)?, row.try_get(1)?, sums(row, 2)?))).collect()
+    }
+
+    async fn block_tallies(&self) -> Result<Vec<(Dimension, String, BlockSums)>, StoreError> {
+        let rows = statement(&GET_BLOCK_TALLIES).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((dimension(row)?, row.try_get(1)?, block_sums(row, 2)?))).collect()
+    }
+
+    async fn timings(&self) -> Result<Vec<(String, Timing)>, StoreError> {
+        let rows = sqlx::query("SELECT stage, count, sum_us, min_us, max_us FROM timing ORDER BY stage")
+            .fetch_all(&self.pool)
+            .await?;
+        let timing = |row: &AnyRow| {
+            let timing = Timing {
+                count: row.try_get(1)?,
+                sum_us: row.try_get(2)?,
+                min_us: row.try_get(3)?,
+                max_us: row.try_get(4)?,
+            };
+            Ok((row.try_get(0)?, timing))
+        };
+        rows.iter().map(timing).collect()
+    }
+
+    async fn display_session(&self) -> Result<DisplaySession, StoreError> {
+        session_from(&statement(&GET_SESSION).fetch_one(&self.pool).await?)
+    }
+
+    async fn recent(&self, limit: u32) -> Result<Vec<Landed>, StoreError> {
+        let rows = statement(&GET_RECENT).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        rows.iter().map(landed).collect()
+    }
+
+    async fn recent_overheads_us(&self, limit: u32) -> Result<Vec<i64>, StoreError> {
+        let rows = sqlx::query("SELECT overhead_us FROM request ORDER BY ordinal DESC LIMIT $1")
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    async fn checkpoints(&self, limit: u32) -> Result<Vec<Checkpoint>, StoreError> {
+        let rows = statement(&GET_CHECKPOINTS).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        rows.iter().rev().map(checkpoint_from).collect()
+    }
+
+    async fn vms(&self) -> Result<Vms, StoreError> {
+        // a sum of BIGINT is NUMERIC in PostgreSQL
+        let row = sqlx::query(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(dropped_records), 0) AS BIGINT),
+                CAST(COALESCE(SUM(config_errors), 0) AS BIGINT) FROM vm",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Vms { count: row.try_get(0)?, dropped_records: row.try_get(1)?, config_errors: row.try_get(2)? })
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin_with(self.dialect.begin()).await?;
+        sqlx::query("UPDATE meta SET value = value WHERE name = 'epoch'").execute(&mut *tx).await?;
+        tx.rollback().await?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn dimension(row: &AnyRow) -> Result<Dimension, StoreError> {
+    let name: String = row.try_get(0)?;
+    Dimension::from_name(&name).ok_or_else(|| StoreError::Corrupt(format!("dimension {name:?}")))
+}
+
+fn landed(row: &AnyRow) -> Result<Landed, StoreError> {
+    let bytes: Vec<u8> = row.try_get(2)?;
+    let record = RequestRecord::decode(bytes.as_slice())
+        .map_err(|error| StoreError::Corrupt(format!("a request record: {error}")))?;
+    Ok(Landed {
+        ordinal: row.try_get(0)?,
+        vm_id: row.try_get(1)?,
+        record,
+        sums: sums(row, 3)?,
+        counted_as: Vec::new(),
+        blocks: Vec::new(),
+    })
+}

@@ -1,0 +1,110 @@
+//! The tables, and how an older store is brought up to date.
+
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+
+use super::StoreError;
+use super::dialect::Dialect;
+use crate::ledger::sums::{BlockSums, Sums};
+
+/// One step per version: only ever appended to.
+const STEPS: &[fn(Dialect) -> Vec<String>] = &[first];
+
+/// Brings the store to the newest schema, whatever it has; safe to run in several processes at once.
+pub(super) async fn migrate(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), StoreError> {
+    sqlx::query("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query("INSERT INTO meta (name, value) VALUES ('schema', '0') ON CONFLICT (name) DO NOTHING")
+        .execute(&mut *conn)
+        .await?;
+    // the update takes the row's lock, so that two processes that start together take turns
+    let row = sqlx::query("UPDATE meta SET value = value WHERE name = 'schema' RETURNING value")
+        .fetch_one(&mut *conn)
+        .await?;
+    let text: String = row.try_get(0)?;
+    let found: i64 = text.parse().map_err(|_| StoreError::Corrupt(format!("schema {text:?}")))?;
+    let known = STEPS.len() as i64;
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        for statement in step(dialect) {
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut *conn).await?;
+        }
+    }
+    sqlx::query("UPDATE meta SET value = $1 WHERE name = 'schema'")
+        .bind(known.to_string())
+        .execute(&mut *conn)
+        .await?;
+    Ok(())
+}
+
+fn first(dialect: Dialect) -> Vec<String> {
+    let sums = columns(Sums::COLUMNS);
+    let blocks = columns(BlockSums::COLUMNS);
+    let clustered = dialect.clustered();
+    let bytes = dialect.bytes();
+    vec![
+        "CREATE TABLE vm (
+            vm_id TEXT PRIMARY KEY,
+            filter_version TEXT NOT NULL,
+            seen TEXT NOT NULL,
+            dropped_records BIGINT NOT NULL,
+            config_errors BIGINT NOT NULL,
+            last_report_ms BIGINT NOT NULL
+        )"
+        .to_owned(),
+        format!(
+            "CREATE TABLE tally (
+                dimension TEXT NOT NULL, value TEXT NOT NULL, {sums},
+                PRIMARY KEY (dimension, value)
+            ) {clustered}"
+        ),
+        "INSERT INTO tally (dimension, value) VALUES ('all', '')".to_owned(),
+        format!(
+            "CREATE TABLE block_tally (
+                dimension TEXT NOT NULL, value TEXT NOT NULL, {blocks},
+                PRIMARY KEY (dimension, value)
+            ) {clustered}"
+        ),
+        "CREATE TABLE timing (
+            stage TEXT PRIMARY KEY,
+            count BIGINT NOT NULL, sum_us BIGINT NOT NULL, min_us BIGINT NOT NULL, max_us BIGINT NOT NULL
+        )"
+        .to_owned(),
+        format!(
+            "CREATE TABLE display_session (
+                name TEXT PRIMARY KEY, started_ms BIGINT NOT NULL, last_activity_ms BIGINT NOT NULL, {sums}
+            )"
+        ),
+        "INSERT INTO display_session (name, started_ms, last_activity_ms) VALUES ('current', 0, 0)"
+            .to_owned(),
+        format!(
+            "CREATE TABLE checkpoint (
+                source TEXT NOT NULL, at_ms BIGINT NOT NULL, {sums},
+                PRIMARY KEY (source, at_ms)
+            ) {clustered}"
+        ),
+        format!(
+            "CREATE TABLE rollup (
+                unit TEXT NOT NULL, dimension TEXT NOT NULL, value TEXT NOT NULL, bucket_ms BIGINT NOT NULL,
+                {sums},
+                PRIMARY KEY (unit, dimension, value, bucket_ms)
+            ) {clustered}"
+        ),
+        format!(
+            "CREATE TABLE request (
+                ordinal BIGINT PRIMARY KEY,
+                vm_id TEXT NOT NULL,
+                overhead_us BIGINT NOT NULL,
+                record {bytes} NOT NULL,
+                {sums}
+            )"
+        ),
+    ]
+}
+
+fn columns(names: &[&str]) -> String {
+    let column = |name: &&str| format!("{name} BIGINT NOT NULL DEFAULT 0");
+    names.iter().map(column).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,122 @@
+//! The statements over sums, whose columns come from [`Sums::COLUMNS`], built once.
+
+use std::sync::{Arc, LazyLock};
+
+use sqlx::any::AnyRow;
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments};
+
+use super::{Checkpoint, DisplaySession, StoreError};
+use crate::ledger::sums::{BlockSums, Sums};
+
+/// A statement text that is built once and shared.
+pub(super) type Text = LazyLock<Arc<str>>;
+
+pub(super) static ADD_TALLY: Text =
+    LazyLock::new(|| upsert("tally", &["dimension", "value"], Sums::COLUMNS, true));
+pub(super) static ADD_BLOCK_TALLY: Text =
+    LazyLock::new(|| upsert("block_tally", &["dimension", "value"], BlockSums::COLUMNS, true));
+pub(super) static ADD_ROLLUP: Text =
+    LazyLock::new(|| upsert("rollup", &["unit", "dimension", "value", "bucket_ms"], Sums::COLUMNS, true));
+pub(super) static SET_CHECKPOINT: Text =
+    LazyLock::new(|| upsert("checkpoint", &["source", "at_ms"], Sums::COLUMNS, false));
+pub(super) static ADD_TOTAL: Text = LazyLock::new(|| {
+    let sets = assignments(Sums::COLUMNS, |column, n| format!("{column} = {column} + ${n}"));
+    let sums = Sums::COLUMNS.join(", ");
+    format!("UPDATE tally SET {sets} WHERE dimension = 'all' AND value = '' RETURNING {sums}").into()
+});
+pub(super) static SET_SESSION: Text = LazyLock::new(|| {
+    let sets = assignments(Sums::COLUMNS, |column, n| format!("{column} = ${}", n + 2));
+    format!(
+        "UPDATE display_session SET started_ms = $1, last_activity_ms = $2, {sets} WHERE name = 'current'"
+    )
+    .into()
+});
+pub(super) static INSERT_REQUEST: Text = LazyLock::new(|| {
+    let keys = ["ordinal", "vm_id", "overhead_us", "record"];
+    let (columns, places) = lists(&keys, Sums::COLUMNS);
+    format!("INSERT INTO request ({columns}) VALUES ({places})").into()
+});
+
+pub(super) static GET_TALLIES: Text =
+    LazyLock::new(|| select("dimension, value", Sums::COLUMNS, "tally ORDER BY dimension, value"));
+pub(super) static GET_BLOCK_TALLIES: Text =
+    LazyLock::new(|| select("dimension, value", BlockSums::COLUMNS, "block_tally ORDER BY dimension, value"));
+pub(super) static GET_SESSION: Text =
+    LazyLock::new(|| select("started_ms, last_activity_ms", Sums::COLUMNS, "display_session"));
+pub(super) static GET_RECENT: Text = LazyLock::new(|| {
+    select("ordinal, vm_id, record", Sums::COLUMNS, "request ORDER BY ordinal DESC LIMIT $1")
+});
+pub(super) static GET_CHECKPOINTS: Text = LazyLock::new(|| {
+    select("at_ms", Sums::COLUMNS, "checkpoint WHERE source = '' ORDER BY at_ms DESC LIMIT $1")
+});
+
+/// A query for one of the statements above. They are made of constants alone.
+pub(super) fn statement(text: &Text) -> Query<'static, Any, AnyArguments> {
+    sqlx::query(AssertSqlSafe(Arc::clone(text)))
+}
+
+fn select(keys: &str, sums: &[&str], rest: &str) -> Arc<str> {
+    format!("SELECT {keys}, {} FROM {rest}", sums.join(", ")).into()
+}
+
+fn lists(keys: &[&str], sums: &[&str]) -> (String, String) {
+    let columns = [keys, sums].concat();
+    let places: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();
+    (columns.join(", "), places.join(", "))
+}
+
+fn assignments(columns: &[&str], one: impl Fn(&str, usize) -> String) -> String {
+    let all: Vec<String> = columns.iter().enumerate().map(|(index, column)| one(column, index + 1)).collect();
+    all.join(", ")
+}
+
+fn upsert(table: &str, keys: &[&str], sums: &[&str], add: bool) -> Arc<str> {
+    let (columns, places) = lists(keys, sums);
+    let updates = assignments(sums, |column, _| {
+        if add {
+            format!("{column} = {table}.{column} + excluded.{column}")
+        } else {
+            format!("{column} = excluded.{column}")
+        }
+    });
+    let keys = keys.join(", ");
+    format!("INSERT INTO {table} ({columns}) VALUES ({places}) ON CONFLICT ({keys}) DO UPDATE SET {updates}")
+        .into()
+}
+
+/// Binds sums in the order of their columns.
+pub(super) fn bind(
+    query: Query<'_, Any, AnyArguments>,
+    values: impl IntoIterator<Item = i64>,
+) -> Query<'_, Any, AnyArguments> {
+    values.into_iter().fold(query, Query::bind)
+}
+
+/// Sums from a row's columns, beginning at `from`.
+pub(super) fn sums(row: &AnyRow, from: usize) -> Result<Sums, StoreError> {
+    let mut values = [0; Sums::COLUMNS.len()];
+    for (index, value) in values.iter_mut().enumerate() {
+        *value = row.try_get(from + index)?;
+    }
+    Ok(Sums::from_values(values))
+}
+
+/// Sums over blocks from a row's columns, beginning at `from`.
+pub(super) fn block_sums(row: &AnyRow, from: usize) -> Result<BlockSums, StoreError> {
+    let mut values = [0; BlockSums::COLUMNS.len()];
+    for (index, value) in values.iter_mut().enumerate() {
+        *value = row.try_get(from + index)?;
+    }
+    Ok(BlockSums::from_values(values))
+}
+
+/// The session from a row of [`GET_SESSION`].
+pub(super) fn session_from(row: &AnyRow) -> Result<DisplaySession, StoreError> {
+    Ok(DisplaySession { started_ms: row.try_get(0)?, last_activity_ms: row.try_get(1)?, sums: sums(row, 2)? })
+}
+
+/// A checkpoint from a row of [`GET_CHECKPOINTS`].
+pub(super) fn checkpoint_from(row: &AnyRow) -> Result<Checkpoint, StoreError> {
+    Ok(Checkpoint { at_ms: row.try_get(0)?, sums: sums(row, 1)? })
+}

@@ -1,0 +1,112 @@
+//! A real `headroomd` process on free ports, and clients for it.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use headroom_api::v1::control_plane_client::ControlPlaneClient;
+use serde::Deserialize;
+use serde_json::Value;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long a condition may take to come true before a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the ready file says.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Ready {
+    pub(crate) pid: u32,
+    pub(crate) http: String,
+    pub(crate) grpc: String,
+}
+
+/// A running `headroomd`; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Sidecar {
+    child: Child,
+    pub(crate) ready: Ready,
+}
+
+impl Sidecar {
+    /// Starts one on a workspace, and waits until it listens.
+    pub(crate) async fn start(workspace: &Path) -> Self {
+        Self::start_with(workspace, &[], &[]).await
+    }
+
+    /// Starts one with more arguments and variables.
+    pub(crate) async fn start_with(workspace: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let ready_file = workspace.join("ready.json");
+        std::fs::remove_file(&ready_file).ok();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headroomd"));
+        command
+            .args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"])
+            .arg("--workspace-dir")
+            .arg(workspace)
+            .arg("--ready-file")
+            .arg(&ready_file)
+            .args(args)
+            .env_clear()
+            .env("HEADROOM_LOG", "warn")
+            .envs(env.iter().copied())
+            .stdin(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let ready = loop {
+            if let Ok(text) = std::fs::read(&ready_file) {
+                break serde_json::from_slice(&text).unwrap();
+            }
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("headroomd ended before it was ready: {status}");
+            }
+            assert!(Instant::now() < deadline, "headroomd was not ready in time");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        Self { child, ready }
+    }
+
+    /// A gRPC client, connected.
+    pub(crate) async fn grpc(&self) -> ControlPlaneClient<Channel> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.ready.grpc)).unwrap();
+        ControlPlaneClient::new(endpoint.connect().await.unwrap())
+    }
+
+    /// The status and the body under a path.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(format!("http://{}{path}", self.ready.http)).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// The JSON under a path that must answer 200.
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        let (status, body) = self.get(path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// `kill -9`, while others still use it.
+    pub(crate) fn kill_now(&self) {
+        let pid = self.ready.pid.to_string();
+        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    }
+
+    /// SIGTERM, and the exit code.
+    pub(crate) async fn terminate(mut self) -> Option<i32> {
+        let pid = self.ready.pid.to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "headroomd did not stop in time");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

@@ -1,0 +1,92 @@
+//! What the pages say.
+
+use crate::child::Sidecar;
+use crate::records::report;
+
+#[tokio::test]
+async fn an_unused_sidecar_answers_every_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let livez = sidecar.json("/livez").await;
+    assert_eq!((&livez["service"], &livez["alive"]), (&"headroom-proxy".into(), &true.into()));
+    let readyz = sidecar.json("/readyz").await;
+    assert_eq!((&readyz["ready"], &readyz["checks"]["store"]["status"]), (&true.into(), &"healthy".into()));
+    let health = sidecar.json("/health").await;
+    assert_eq!(health["config"]["pid"], sidecar.ready.pid);
+    let stats = sidecar.json("/stats").await;
+    assert_eq!(stats["requests"]["total"], 0);
+    assert_eq!(stats["summary"]["primary_model"], serde_json::Value::Null);
+    assert_eq!(stats["tokens"]["savings_percent"], 0.0);
+    let (status, text) = sidecar.get("/metrics").await;
+    assert_eq!(status, 200);
+    assert!(text.contains("headroom_requests_total 0"), "{text}");
+}
+
+#[tokio::test]
+async fn stats_tell_what_happened_to_requests_and_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    sidecar.grpc().await.report(report("vm", 1..=4)).await.unwrap();
+    let stats = sidecar.json("/stats").await;
+    assert_eq!(stats["requests"]["by_provider"]["anthropic"], 4);
+    assert_eq!(stats["requests"]["by_stack"]["wrap_claude"], 4);
+    assert_eq!(stats["requests"]["by_outcome"]["compressed"], 4);
+    assert_eq!(stats["tokens"]["total_before_compression"], 40_000);
+    assert_eq!(stats["tokens"]["savings_percent"], 10.0);
+    assert_eq!(stats["tokens"]["tool_outputs"]["json_minification_alone_percent"], 7.5);
+    assert_eq!(stats["blocks"]["by_outcome"]["skipped:no_gain"]["from_memo"], 4);
+    assert_eq!(stats["blocks"]["by_tool"]["Bash"]["tokens_saved"], 4_000);
+    assert_eq!(stats["overhead"]["p99_ms"], 0.8);
+    assert_eq!(stats["cost"]["breakdown"]["compression_savings_list_usd"], 0.012);
+    assert_eq!(stats["cost"]["breakdown"]["compression_savings_usd"], 0.0024);
+    assert_eq!(stats["prefix_cache"]["totals"]["hit_rate"], 100.0);
+    let recent = &stats["recent_requests"][0];
+    assert_eq!((&recent["request_id"], &recent["tokens_saved"]), (&"hr_4".into(), &1000.into()));
+    assert_eq!(recent["blocks"][0]["outcome"], "json_table");
+    assert_eq!(stats["savings_history"][0][1], 4_000);
+}
+
+#[tokio::test]
+async fn metrics_count_what_landed() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let mut client = sidecar.grpc().await;
+    client.report(report("vm", 1..=4)).await.unwrap();
+    client.report(report("vm", 1..=4)).await.unwrap();
+    let (_, text) = sidecar.get("/metrics").await;
+    for line in [
+        "headroom_requests_total 4",
+        "headroom_tokens_saved_total 4000",
+        "headroom_requests_by_stack{stack=\"wrap_claude\"} 4",
+        "headroom_overhead_ms_count 4",
+        "headroom_overhead_ms_bucket{le=\"1\"} 4",
+        "headroom_overhead_ms_max 0.8",
+        "headroom_blocks_total{outcome=\"json_table\"} 4",
+        "headroom_records_duplicate_total 4",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_path_or_method_is_refused_as_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let (status, body) = sidecar.get("/nothing").await;
+    assert_eq!(status, 404);
+    assert!(body.contains("\"type\":\"not_found\""), "{body}");
+    let url = format!("http://{}/stats", sidecar.ready.http);
+    let answer = reqwest::Client::new().post(url).body("x").send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 405);
+}
+
+#[tokio::test]
+async fn debug_pages_answer_on_loopback_whatever_a_header_claims() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let url = format!("http://{}/debug/warmup", sidecar.ready.http);
+    let request = reqwest::Client::new().get(url).header("x-forwarded-for", "8.8.8.8");
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    assert!(answer.text().await.unwrap().contains("\"loaded\""));
+}
