@@ -43,6 +43,8 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
     fn proxy_grpc_call(
         target: *const u8,
         target_size: usize,
@@ -207,6 +209,19 @@ pub(crate) fn record_metric(id: u32, value: u64) -> Result<()> {
     check("record_metric", unsafe { proxy_record_metric(id, value) })
 }
 
+/// Makes the calls that follow apply to another context than the one that is running.
+pub(crate) fn set_effective_context(context: u32) -> Result<()> {
+    // SAFETY: takes no pointer.
+    check("set_effective_context", unsafe { proxy_set_effective_context(context) })
+}
+
+/// Lets a paused request go on. Its headers and its body can no longer be reached afterwards.
+pub(crate) fn continue_request() -> Result<()> {
+    const REQUEST: u32 = 0;
+    // SAFETY: takes no pointer.
+    check("continue_stream", unsafe { proxy_continue_stream(REQUEST) })
+}
+
 /// Starts a unary gRPC call; the answer comes to the context that is running now.
 pub(crate) fn grpc_call(
     target: &[u8],
@@ -240,7 +255,8 @@ pub(crate) fn grpc_call(
 /// Memory for bytes that the host hands over: it asks for some, fills it, and returns the pointer
 /// from the call that needed it, where [`returned`] takes it over.
 pub(crate) fn allocate(size: usize) -> *mut u8 {
-    Box::into_raw(vec![0u8; size].into_boxed_slice()).cast()
+    // The host writes all of it, so it need not be zeroed first.
+    Box::into_raw(Box::<[u8]>::new_uninit_slice(size)).cast()
 }
 
 /// Runs a call that hands over bytes.

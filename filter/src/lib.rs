@@ -10,6 +10,7 @@
 )]
 
 pub mod config;
+mod hold;
 mod host;
 mod lenient;
 mod metrics;
@@ -68,7 +69,7 @@ pub mod exports {
 
     #[unsafe(no_mangle)]
     pub extern "C" fn proxy_on_tick(root: u32) {
-        vm::with_root(root, |root| root.on_tick());
+        vm::tick(root);
     }
 
     #[unsafe(no_mangle)]

@@ -125,15 +125,20 @@ impl Reporter {
         dropped
     }
 
+    /// Gives up a call that should have been answered long ago, and says whether there was one.
+    pub(crate) fn give_up(&mut self, now: u64) -> bool {
+        let (Call::Starting { lost_at } | Call::Waiting { lost_at, .. }) = self.call else { return false };
+        let lost = now >= lost_at;
+        if lost {
+            self.fail(now);
+        }
+        lost
+    }
+
     /// The next `ReportRequest`, when there is something to send and it is time to. The caller sends
     /// it and says so with [`Reporter::started`].
     pub(crate) fn next(&mut self, now: u64) -> Option<Vec<u8>> {
-        match self.call {
-            Call::Starting { lost_at } | Call::Waiting { lost_at, .. } if now < lost_at => return None,
-            Call::Starting { .. } | Call::Waiting { .. } => self.fail(now),
-            Call::None => {}
-        }
-        if self.queue.is_empty() || now < self.not_before {
+        if self.call != Call::None || self.queue.is_empty() || now < self.not_before {
             return None;
         }
         let patience = u64::from(self.control_plane.timeout_ms) * NANOS_PER_MS * LOST_AFTER_TIMEOUTS;

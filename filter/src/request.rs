@@ -6,6 +6,7 @@ use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Tokens};
 use headroom_compress::{BlockOutcome, Outcome, Unread, compress};
 
 use crate::config::{AcceptEncoding, BodyMode, Mode};
+use crate::hold;
 use crate::host::{self, Action, Buffer, Map, Refused};
 use crate::route::{self, Route};
 use crate::stream::{Phase, Stream, micros};
@@ -99,7 +100,9 @@ impl Stream {
         }
 
         // An audited body keeps its length, so its headers can go.
-        let held = self.settings.config.body_mode == BodyMode::Hold && headers.mode == Mode::Compress;
+        let held = self.settings.config.body_mode == BodyMode::Hold
+            && headers.mode == Mode::Compress
+            && self.settings.hold.usable();
         if !held
             && headers.mode == Mode::Compress
             && headers.content_length.is_some()
@@ -115,8 +118,13 @@ impl Stream {
     /// Collects the body: looks only at its size until it is complete. While we pause, `size` is the
     /// size of all that has come.
     pub(crate) fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let Phase::Collecting { size: collected, .. } = &mut self.phase else { return Action::Continue };
+        let Phase::Collecting { size: collected, held, .. } = &mut self.phase else {
+            return Action::Continue;
+        };
         *collected = size;
+        if *held {
+            self.settings.hold.proven();
+        }
         if size > self.settings.config.engine.max_body_bytes {
             self.phase = Phase::Passing;
             self.forwarded(size);
@@ -134,6 +142,18 @@ impl Stream {
     pub(crate) fn on_request_trailers(&mut self) -> Action {
         self.body_complete();
         Action::Continue
+    }
+
+    /// Ends a hold that the host does not support: the request goes on as it came. False when it is not
+    /// held, or not long enough to tell.
+    pub(crate) fn release(&mut self, now: u64) -> bool {
+        let stuck = matches!(self.phase, Phase::Collecting { held: true, size: 0, .. })
+            && now.saturating_sub(self.clock.headers) >= hold::GRACE_NS;
+        if stuck {
+            self.phase = Phase::Passing;
+            self.settle(RequestOutcome::HostError);
+        }
+        stuck
     }
 
     fn body_complete(&mut self) {

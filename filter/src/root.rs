@@ -6,7 +6,8 @@ use std::rc::Rc;
 use headroom_api::v1::RequestRecord;
 use headroom_compress::Memo;
 
-use crate::config::{Config, ControlPlane, Parsed};
+use crate::config::{BodyMode, Config, ControlPlane, Parsed};
+use crate::hold::Hold;
 use crate::host::{self, Buffer, Level, Refused};
 use crate::metrics::Metrics;
 use crate::report::{Answered, Reporter};
@@ -24,6 +25,7 @@ pub(crate) struct Settings {
     reporter: Option<Rc<RefCell<Reporter>>>,
     pub(crate) metrics: Rc<Metrics>,
     requests: Rc<Requests>,
+    pub(crate) hold: Hold,
     refusals: Cell<u64>,
 }
 
@@ -51,6 +53,7 @@ impl Root {
             reporter: None,
             metrics: Rc::new(Metrics::none()),
             requests: Rc::new(Requests::new()),
+            hold: Hold::default(),
             refusals: Cell::new(0),
         };
         Self {
@@ -100,11 +103,21 @@ impl Root {
 
         let metrics = Rc::new(Metrics::define());
         metrics.config_errors(errors);
-        let settings =
-            Rc::new(Settings { config, memo, reporter, metrics, requests, refusals: Cell::new(0) });
-        if let Some(control_plane) = &settings.config.control_plane
-            && let Err(refused) = host::set_tick_period(control_plane.report_interval_ms)
-        {
+        let settings = Rc::new(Settings {
+            config,
+            memo,
+            reporter,
+            metrics,
+            requests,
+            hold: Hold::default(),
+            refusals: Cell::new(0),
+        });
+        let tick = match &settings.config {
+            Config { control_plane: Some(control_plane), .. } => Some(control_plane.report_interval_ms),
+            Config { body_mode: BodyMode::Hold, .. } => Some(crate::hold::GRACE_MS),
+            _ => None,
+        };
+        if let Some(Err(refused)) = tick.map(host::set_tick_period) {
             settings.refused(refused);
         }
         if !last_good {
@@ -188,6 +201,10 @@ impl Settings {
         let Some(reporter) = &self.reporter else { return };
         let Some(control_plane) = &self.config.control_plane else { return };
         let now = self.now();
+        let lost = reporter.borrow_mut().give_up(now);
+        if lost {
+            self.metrics.report_failed();
+        }
         let next = reporter.borrow_mut().next(now);
         let Some(message) = next else { return };
         let token = match rpc::report(control_plane, &message) {

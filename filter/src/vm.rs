@@ -8,8 +8,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::host::Action;
-use crate::root::Root;
+use crate::config::BodyMode;
+use crate::host::{self, Action, Level};
+use crate::root::{Root, Settings};
 use crate::stream::Stream;
 
 thread_local! {
@@ -47,6 +48,47 @@ pub(crate) fn configure(id: u32, size: usize) {
         root.on_configure(size, &others);
     });
 }
+
+/// The tick of a root: reports, and the end of holds that the host does not support.
+pub(crate) fn tick(id: u32) {
+    with_root(id, |root| {
+        root.on_tick();
+        let settings = root.settings();
+        if settings.config.body_mode == BodyMode::Hold && !settings.hold.is_proven() {
+            release_stuck(id, &settings);
+        }
+    });
+}
+
+fn release_stuck(root: u32, settings: &Rc<Settings>) {
+    let now = settings.now();
+    let ids: Vec<u32> = VM.with(|vm| vm.streams.borrow().keys().copied().collect());
+    for id in ids {
+        // What `release` writes belongs to the stream, so the calls have to apply to it.
+        if let Err(refused) = host::set_effective_context(id) {
+            settings.refused(refused);
+            continue;
+        }
+        with_stream(id, |stream| {
+            if Rc::ptr_eq(&stream.settings, settings) && stream.release(now) {
+                if settings.hold.usable() {
+                    settings.hold.unsupported();
+                    host::log(Level::Error, UNSUPPORTED);
+                }
+                if let Err(refused) = host::continue_request() {
+                    settings.refused(refused);
+                }
+            }
+            Action::Continue
+        });
+    }
+    if let Err(refused) = host::set_effective_context(root) {
+        settings.refused(refused);
+    }
+}
+
+const UNSUPPORTED: &str = "headroom: body_mode is hold, but the host holds the body with the headers: \
+    allow_on_headers_stop_iteration is not set. From now on lengths are stripped, as with body_mode strip";
 
 /// Runs a callback on a root.
 pub(crate) fn with_root(id: u32, run: impl FnOnce(&Root)) {

@@ -257,3 +257,39 @@ fn an_audited_request_is_measured_and_leaves_as_it_came() {
     assert_eq!(metric("headroom.tokens_saved"), 0);
     assert_eq!(host(|host| host.properties["headroom.tokens_saved"].clone()), b"0");
 }
+
+#[test]
+fn a_host_that_cannot_hold_headers_gets_them_back_and_is_not_asked_again() {
+    let body = compressible();
+    let mut plugin = Plugin::new(json!({"body_mode": "hold"}));
+    assert_eq!(host(|host| host.tick_period), 1_000, "without reports too");
+    let mut stuck = plugin.stream();
+    stuck.headers("POST", PATH, &[], false);
+    plugin.tick_after(500);
+    assert_eq!(host(|host| host.continued.clone()), [] as [u32; 0], "too early to tell");
+    plugin.tick_after(600);
+    assert_eq!(host(|host| host.continued.clone()), [stuck.context]);
+    stuck.body(&body, true);
+    assert_eq!(stuck.sent_body, body);
+    stuck.finish();
+    assert_eq!(metric("headroom.requests.host_error"), 1);
+    assert!(host(|host| host.log.iter().any(|line| line.contains("allow_on_headers_stop_iteration"))));
+
+    let next = plugin.post(PATH, &[], &body);
+    assert_eq!(next.actions, [Action::Continue, Action::Continue]);
+    assert_eq!(next.sent_header("content-length"), None);
+    assert_eq!(next.sent_body, compressed(&body));
+}
+
+#[test]
+fn a_slow_client_is_not_mistaken_for_a_host_that_cannot_hold_headers() {
+    let body = compressible();
+    let mut plugin = Plugin::new(json!({"body_mode": "hold"}));
+    plugin.post(PATH, &[], &body).finish();
+    let mut slow = plugin.stream();
+    slow.headers("POST", PATH, &[], false);
+    plugin.tick_after(60_000);
+    assert_eq!(host(|host| host.continued.clone()), [] as [u32; 0]);
+    slow.body(&body, true);
+    assert_eq!(slow.sent_body, compressed(&body));
+}

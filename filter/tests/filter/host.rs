@@ -53,6 +53,10 @@ pub(crate) struct Host {
     pub(crate) log: Vec<String>,
     pub(crate) tick_period: u32,
     pub(crate) grpc_calls: Vec<GrpcCall>,
+    /// The context that calls apply to after the filter has changed it.
+    pub(crate) effective_context: u32,
+    /// Streams that were let go outside of their own callbacks.
+    pub(crate) continued: Vec<u32>,
     pub(crate) refusal: Option<Refusal>,
     /// The names of all calls that were made.
     pub(crate) calls: Vec<&'static str>,
@@ -291,6 +295,23 @@ extern "C" fn proxy_increment_metric(id: u32, offset: i64) -> u32 {
 extern "C" fn proxy_record_metric(id: u32, value: u64) -> u32 {
     call("record_metric", |host| {
         host.metrics[id as usize].1 = value;
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_set_effective_context(context: u32) -> u32 {
+    call("set_effective_context", |host| {
+        host.effective_context = context;
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_continue_stream(stream: u32) -> u32 {
+    call("continue_stream", |host| {
+        assert_eq!(stream, 0, "only requests are paused");
+        host.continued.push(host.effective_context);
         OK
     })
 }

@@ -8,7 +8,7 @@ use crate::proxy::{Plugin, Stream, compressed, compressible};
 
 /// The statuses of proxy-wasm, and two that nobody has defined.
 const STATUSES: std::ops::RangeInclusive<u32> = 1..=14;
-const CALLS: [&str; 14] = [
+const CALLS: [&str; 16] = [
     "log",
     "get_current_time",
     "set_tick_period",
@@ -22,6 +22,8 @@ const CALLS: [&str; 14] = [
     "define_metric",
     "increment_metric",
     "record_metric",
+    "set_effective_context",
+    "continue_stream",
     "grpc_call",
 ];
 
@@ -47,6 +49,21 @@ fn exchange(body_mode: &str, body: &[u8], refusal: Option<Refusal>) -> Stream {
     stream
 }
 
+/// A request whose headers are held by a host that cannot do that, until the tick lets it go.
+fn stuck(refusal: Option<Refusal>) {
+    host(|host| host.refusal = refusal);
+    let body = compressible();
+    let mut plugin = Plugin::start(1, br#"{"body_mode":"hold"}"#);
+    let mut stream = plugin.stream();
+    stream.headers("POST", "/v1/messages", &[], false);
+    plugin.tick_after(2_000);
+    stream.body(&body, true);
+    assert!(!stream.paused(), "{refusal:?}");
+    assert!(stream.sent_body == body || stream.sent_body == compressed(&body), "{refusal:?}");
+    stream.finish();
+    plugin.delete();
+}
+
 fn check(body_mode: &str, refusal: Refusal) {
     let body = compressible();
     let stream = exchange(body_mode, &body, Some(refusal));
@@ -67,6 +84,7 @@ fn every_status_to_every_call_leaves_the_request_whole() {
         for call in CALLS {
             for status in STATUSES {
                 check(body_mode, Refusal { call, status, after: 0 });
+                stuck(Some(Refusal { call, status, after: 0 }));
             }
         }
     }
@@ -78,6 +96,7 @@ fn a_refusal_in_the_middle_leaves_the_request_whole() {
         for call in CALLS {
             for after in 1..8 {
                 check(body_mode, Refusal { call, status: 2, after });
+                stuck(Some(Refusal { call, status: 2, after }));
             }
         }
     }
@@ -87,6 +106,7 @@ fn a_refusal_in_the_middle_leaves_the_request_whole() {
 fn the_exchange_makes_every_call_that_can_be_refused() {
     exchange("hold", &compressible(), None);
     exchange("strip", &compressible(), None);
+    stuck(None);
     let made = host(|host| host.calls.clone());
     for call in CALLS {
         assert!(made.contains(&call), "{call} is never made, so refusing it proves nothing");
