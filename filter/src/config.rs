@@ -21,7 +21,7 @@
 //! | `tenant`, `project` | `""` | written into every record; `x-headroom-user-id` overrides `tenant` |
 //! | `control_plane.cluster` | none | the Envoy cluster of the sidecar; none: no reports |
 //! | `control_plane.timeout_ms` | 2000 | deadline of one report |
-//! | `control_plane.report_interval_ms` | 1000 | time between reports |
+//! | `control_plane.report_interval_ms` | 1000 | time between reports; with `hold` at most 1000 |
 //! | `control_plane.max_backoff_ms` | 30000 | longest pause after failed reports |
 //! | `control_plane.queue_records` | 2048 | records kept while the sidecar does not answer; the oldest go first |
 //! | `control_plane.queue_bytes` | 4194304 | the same, in bytes |

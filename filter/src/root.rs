@@ -7,7 +7,7 @@ use headroom_api::v1::RequestRecord;
 use headroom_compress::Memo;
 
 use crate::config::{BodyMode, Config, ControlPlane, Parsed};
-use crate::hold::Hold;
+use crate::hold::{GRACE_MS, Hold};
 use crate::host::{self, Buffer, Level, Refused};
 use crate::metrics::Metrics;
 use crate::report::{Answered, Reporter};
@@ -112,11 +112,9 @@ impl Root {
             hold: Hold::default(),
             refusals: Cell::new(0),
         });
-        let tick = match &settings.config {
-            Config { control_plane: Some(control_plane), .. } => Some(control_plane.report_interval_ms),
-            Config { body_mode: BodyMode::Hold, .. } => Some(crate::hold::GRACE_MS),
-            _ => None,
-        };
+        let reports = settings.config.control_plane.as_ref().map(|it| it.report_interval_ms);
+        let holds = (settings.config.body_mode == BodyMode::Hold).then_some(GRACE_MS);
+        let tick = reports.into_iter().chain(holds).min();
         if let Some(Err(refused)) = tick.map(host::set_tick_period) {
             settings.refused(refused);
         }
