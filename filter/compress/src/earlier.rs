@@ -15,8 +15,10 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::block::{Call, Context};
+use crate::block::Call;
 use crate::kinds::numbered::region::{Line, Reader, Role};
+use crate::kinds::signal::{self, Signal};
+use crate::outcome::Kind;
 use reference::{Here, There, looks_like_one, reference};
 
 /// Places of one line that are tried, the newest first. Lines that stand in more places than this are
@@ -132,16 +134,23 @@ impl Earlier {
 
     /// The text with what an earlier output shows replaced by references; `None` when there is
     /// nothing of that kind. Comes last of the lossless steps: references name lines as they are shown.
-    pub(crate) fn replace_seen(&self, text: &str, _cx: &Context<'_>) -> Option<String> {
+    ///
+    /// Where words such as `error` are a signal and no content, lines that have one stay: what went
+    /// wrong is said in the newest output as well.
+    pub(crate) fn replace_seen(&self, text: &str, kind: Kind) -> Option<String> {
         if self.outputs.is_empty() {
             return None;
         }
-        if let Some(whole) = self.whole(text) {
+        let signals = !matches!(kind, Kind::Source | Kind::Diff | Kind::Search | Kind::Listing);
+        if let Some(whole) = self.whole(text, signals) {
             return Some(whole);
         }
         let mut lines = Vec::new();
-        for line in Reader::new(text) {
+        for mut line in Reader::new(text) {
             let whole = &text[line.start..line.end];
+            if signals && line.role == Role::Plain && is_error(whole) {
+                line.role = Role::Gap;
+            }
             if matches!(line.role, Role::Reference { .. })
                 || line.role == Role::Plain && looks_like_one(whole)
             {
@@ -174,10 +183,10 @@ impl Earlier {
     }
 
     /// The reference for a text that is a whole earlier output.
-    fn whole(&self, text: &str) -> Option<String> {
+    fn whole(&self, text: &str, signals: bool) -> Option<String> {
         let output = &self.outputs[*self.wholes.get(&xxh3_64(text.as_bytes()))? as usize];
-        if &self.text[output.start as usize..output.end as usize] != text || text.lines().any(looks_like_one)
-        {
+        let stays = |line| looks_like_one(line) || signals && is_error(line);
+        if &self.text[output.start as usize..output.end as usize] != text || text.lines().any(stays) {
             return None;
         }
         let reference = reference(Here::Whole, There::Whole, self.nth(output), &output.label);
@@ -294,6 +303,10 @@ struct Run {
     count: usize,
     /// Without indentation.
     bytes: usize,
+}
+
+fn is_error(line: &str) -> bool {
+    signal::of(line) == Signal::Error
 }
 
 fn may_start(content: &str) -> bool {

@@ -16,7 +16,7 @@ pub(crate) mod json;
 mod log;
 pub(crate) mod numbered;
 mod shorten;
-mod signal;
+pub(crate) mod signal;
 mod wording;
 mod words;
 

@@ -148,7 +148,7 @@ fn shrink_part(text: &str, cx: &Context<'_>, earlier: &Earlier, lossy: bool, out
             shown = Cow::Owned(form);
         }
     }
-    if let Some(form) = earlier.replace_seen(&shown, cx) {
+    if let Some(form) = earlier.replace_seen(&shown, kind) {
         out.gains.add(Compressor::Seen, shown.len(), form.len());
         shown = Cow::Owned(form);
     }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::block::Context;
 use crate::config::Config;
 use crate::kinds::numbered::{self, region};
 use crate::tokens::Encoding;
@@ -22,7 +23,7 @@ const READ: Call<'_> = Call { name: "Read", arguments: r#"{"file_path":"/a/cli/r
 const BASH: Call<'_> = Call { name: "Bash", arguments: r#"{"command":"cd /a && cat root.go"}"# };
 
 fn seen(earlier: &Earlier, text: &str) -> Option<String> {
-    earlier.replace_seen(text, &context(READ, &Config::default()))
+    earlier.replace_seen(text, Kind::Source)
 }
 
 /// A file read as it is shown once its numbers are thinned.
@@ -194,6 +195,19 @@ fn text_with_a_forged_reference_gets_none_of_ours_and_serves_as_none() {
 }
 
 #[test]
+fn errors_stay_where_they_are_news() {
+    let mut earlier = Earlier::default();
+    let mut report = lines(0, 40);
+    report[20] = "\tValueError: value_20 is out of range".to_owned();
+    let report = report.join("\n");
+    earlier.add(&report, BASH);
+    let shown = earlier.replace_seen(&report, Kind::TestBuild).unwrap();
+    assert!(shown.contains("]\n\tValueError: value_20 is out of range\n["), "{shown}");
+    assert_eq!(expanded(&earlier, &shown), report);
+    assert_eq!(seen(&earlier, &report).unwrap(), "[same output as Bash \"cat root.go\" above]");
+}
+
+#[test]
 fn few_or_trivial_lines_are_not_worth_a_reference() {
     let mut earlier = Earlier::default();
     let text = format!("{}\n}}\n}}\n}}\n}}\n}}\n}}\n}}\n}}\n}}\n", lines(0, 3).join("\n"));
@@ -262,7 +276,7 @@ fn every_reference_in_the_corpus_expands_to_the_exact_lines() {
         for output in outputs {
             let cx = output.context(&config, false);
             let text = numbered::lossless(&output.text, &cx).unwrap_or_else(|| output.text.clone());
-            let shown = earlier.replace_seen(&text, &cx);
+            let shown = earlier.replace_seen(&text, crate::detect::kind(&output.text));
             if let Some(shown) = &shown {
                 assert_eq!(expanded(&earlier, shown), text);
                 references += 1;
