@@ -9,12 +9,16 @@
 //! They are pure, they take time linear in the text, they leave the comparison of token counts to
 //! the pipeline, and they return `None` as soon as they see that the text is not theirs.
 
-mod clock;
+pub(crate) mod json;
+pub(crate) mod numbered;
+
 #[cfg(test)]
 mod corpus;
-pub(crate) mod json;
+
+mod clock;
+mod keep;
 mod log;
-pub(crate) mod numbered;
+mod query;
 mod shorten;
 pub(crate) mod signal;
 mod wording;
@@ -63,6 +67,9 @@ pub(crate) fn lossless_steps(kind: Kind) -> &'static [Step] {
 const LINE_NUMBERS: Step = Step { compressor: Compressor::LineNumbers, form: numbered::lossless };
 
 /// What to keep of a text of this kind; `None` where the kind is never lossy or nothing can go.
-pub(crate) fn lossy(_kind: Kind, _text: &str, _cx: &Context<'_>) -> Option<(Compressor, Lossy)> {
-    None
+pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compressor, Lossy)> {
+    match kind {
+        Kind::Log => log::lossy(text, cx).map(|kept| (Compressor::Log, kept)),
+        _ => None,
+    }
 }

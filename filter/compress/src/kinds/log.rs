@@ -1,10 +1,253 @@
 //! Logs: lines with a time, a source and a wording that repeats.
 
-use crate::block::Context;
+use crate::block::{Context, Lossy};
 
-use super::shorten::shorten;
+use super::keep::{Keep, counted, grouped};
+use super::query::Query;
+use super::shorten::{self, Line, shorten};
+use super::signal::{self, Signal};
+use super::wording::{self, Groups};
+
+/// Fewer lines are read faster than what a digest says about them.
+const FEWEST_LINES: usize = 20;
+
+/// Lines kept at either end: how the log looks, and where it stands.
+const FIRST: usize = 3;
+const LAST: usize = 4;
+
+/// Lines kept of the trace behind an error.
+const TRACE: usize = 12;
+
+/// Lines kept because they answer the question.
+const ANSWERS: usize = 12;
+
+/// Wordings listed of what was left out.
+const WORDINGS: usize = 16;
+
+/// A wording is listed with at most this many bytes.
+const WORDING_BYTES: usize = 160;
 
 /// The log with repeated wording and dates stated once; every byte can be had back.
 pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     shorten(text)
+}
+
+/// The first line of each kind of error, traces, one line of each kind of warning, the ends of the log,
+/// the lines asked for, some rare ones; the rest as wordings with counts and times.
+pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
+    let cut = shorten::cut(text.strip_suffix('\n').unwrap_or(text));
+    if cut.len() < FEWEST_LINES {
+        return None;
+    }
+    let lines: Vec<&str> = cut.iter().map(|line| line.text).collect();
+    let groups = wording::group(cut.iter().map(|line| (line.rest(), u8::from(line.stamp.is_some()))));
+    let signals: Vec<Signal> = lines.iter().map(|line| signal::of(line)).collect();
+    let mut keep = Keep::new(&lines, cx);
+    keep_errors(&mut keep, &cut, &signals);
+    for line in (0..FIRST).chain((lines.len() - LAST..lines.len()).rev()) {
+        keep.may(line);
+    }
+    for line in Query::new(cx).best(&lines).into_iter().take(ANSWERS) {
+        keep.may(line);
+    }
+    for group in groups.all().iter().filter(|group| group.count > 0) {
+        if signals[group.first] == Signal::Warning {
+            keep.may(group.first);
+        }
+    }
+    // half of what is left is for the wordings of the rest
+    let reserve = keep.left() / 2;
+    for group in groups.all() {
+        if (1..=2).contains(&group.count) && keep.left() > reserve {
+            keep.may(group.first);
+        }
+    }
+    keep.close_small_gaps();
+    let left_out = lines.len() - keep.count();
+    if left_out == 0 {
+        return None;
+    }
+    let mut text = keep.render(|gap| format!("… {}", counted(gap.len(), "line")));
+    let (table, listed) = wordings(&keep, &cut, &groups, reserve);
+    text.push_str(&table);
+    let errors = (0..lines.len()).filter(|&i| !keep.has(i) && signals[i] == Signal::Error).count();
+    let mut what = format!("{} of {} left out", grouped(left_out), counted(lines.len(), "line"));
+    if errors > 0 {
+        what.push_str(&format!(", {} of them errors like those shown", grouped(errors)));
+    }
+    if listed > 0 {
+        what.push_str("; wordings and counts above");
+    }
+    Some(Lossy { text, left_out: what })
+}
+
+/// The first line of each kind of error, and the trace behind it.
+fn keep_errors(keep: &mut Keep<'_, '_>, lines: &[Line<'_>], signals: &[Signal]) {
+    let mut seen: hashbrown::HashSet<u64, foldhash::fast::FixedState> = hashbrown::HashSet::default();
+    let stamped = lines.iter().any(|line| line.stamp.is_some());
+    let mut trace = 0;
+    for (number, line) in lines.iter().enumerate() {
+        let goes_on =
+            if stamped { line.stamp.is_none() } else { line.text.starts_with([' ', '\t']) && number > 0 };
+        if !goes_on {
+            trace = 0;
+        }
+        if signals[number] == Signal::Error {
+            if seen.insert(wording::report_key(line.text)) {
+                keep.must(number);
+                trace = TRACE;
+            }
+        } else if goes_on && trace > 0 && seen.insert(wording::report_key(line.text)) {
+            trace -= 1;
+            keep.may(number);
+        }
+    }
+}
+
+/// What was left out, by wording: how often, what, from when to when.
+fn wordings(keep: &Keep<'_, '_>, lines: &[Line<'_>], groups: &Groups, room: usize) -> (String, usize) {
+    // first and last line and number of lines of each group that are not shown
+    let mut missing: Vec<(usize, usize, usize)> = vec![(0, 0, 0); groups.all().len()];
+    for number in (0..lines.len()).filter(|&number| !keep.has(number)) {
+        let Some(group) = groups.of(number) else { continue };
+        let (first, last, count) = &mut missing[group];
+        if *count == 0 {
+            *first = number;
+        }
+        *last = number;
+        *count += 1;
+    }
+    let mut order: Vec<usize> = (0..missing.len()).filter(|&group| missing[group].2 > 0).collect();
+    order.sort_by(|&a, &b| missing[b].2.cmp(&missing[a].2).then(a.cmp(&b)));
+    let mut out = String::new();
+    let mut listed = 0;
+    for &group in order.iter().take(WORDINGS) {
+        let (first, last, count) = missing[group];
+        let mut wording = groups.wording(group, lines[first].rest(), "*");
+        if wording.len() > WORDING_BYTES {
+            wording.truncate(signal::floor_char_boundary(&wording, WORDING_BYTES));
+            wording.push('…');
+        }
+        let row = format!("\n{}× {}{}", grouped(count), wording.trim(), span(lines[first], lines[last]));
+        if out.len() + row.len() > room || count == 1 {
+            break;
+        }
+        out.push_str(&row);
+        listed += 1;
+    }
+    if listed > 0 {
+        out.insert_str(0, "\n[left out, by wording:]");
+        let others: usize = order[listed..].iter().map(|&group| missing[group].2).sum();
+        if others > 0 {
+            out.push_str(&format!("\nand {} of other wording", counted(others, "line")));
+        }
+    }
+    (out, listed)
+}
+
+/// ` (10:00:01 to 10:07:12)`.
+fn span(first: Line<'_>, last: Line<'_>) -> String {
+    let (Some(from), Some(to)) = (first.stamp, last.stamp) else { return String::new() };
+    let open =
+        |line: Line<'_>, end: usize| line.text[..end].trim_start_matches(['[', '"', '(', '{']).to_owned();
+    let end = if first.lead() == last.lead() { last.time().to_owned() } else { open(last, to.end) };
+    format!(" ({} to {end})", open(first, from.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Call;
+    use crate::config::Config;
+    use crate::tokens::Encoding;
+
+    fn digest(text: &str, query: &str) -> Lossy {
+        let config = Config::default();
+        let cx = Context {
+            call: Call::default(),
+            query,
+            config: &config,
+            encoding: Encoding::default(),
+            reversible: true,
+            edits_by_line: false,
+        };
+        lossy(text, &cx).expect("a digest")
+    }
+
+    /// A service that answers, warns once, and fails in two ways.
+    fn service() -> String {
+        let mut text = String::new();
+        for i in 0..400 {
+            let time = format!("2026-03-01 10:{:02}:{:02}", i / 60, i % 60);
+            text += &match i {
+                77 => format!(
+                    "{time} ERROR db: connection refused by 10.0.0.7\n\tat Pool.get(Pool.java:7)\n\tat Main\n"
+                ),
+                78..=90 => format!("{time} ERROR db: connection refused by 10.0.0.{i}\n"),
+                200 => format!("{time} WARN cache: invalid entry for order ord_991\n"),
+                300 => format!("{time} ERROR disk full on volume data\n"),
+                310 => format!("{time} INFO order ord_4711 handed over\n"),
+                _ => format!("{time} INFO api: GET /items/{i} took {} ms\n", i % 7),
+            };
+        }
+        text
+    }
+
+    #[test]
+    fn every_kind_of_error_is_shown_with_its_trace() {
+        let kept = digest(&service(), "");
+        for line in [
+            "2026-03-01 10:01:17 ERROR db: connection refused by 10.0.0.7",
+            "\tat Pool.get(Pool.java:7)",
+            "2026-03-01 10:05:00 ERROR disk full on volume data",
+            "2026-03-01 10:03:20 WARN cache: invalid entry for order ord_991",
+        ] {
+            assert!(kept.text.lines().any(|l| l == line), "{line} is missing in\n{}", kept.text);
+        }
+        assert!(kept.text.len() < service().len() / 5, "{}", kept.text);
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_by_wording_and_time() {
+        let kept = digest(&service(), "");
+        assert!(
+            kept.text.contains("× INFO api: GET * took * ms (2026-03-01 10:00:03 to 10:06:35)"),
+            "{}",
+            kept.text
+        );
+        assert!(kept.text.contains("13× ERROR db: connection refused by *"), "{}", kept.text);
+        assert!(kept.left_out.contains("13 of them errors like those shown"), "{}", kept.left_out);
+    }
+
+    #[test]
+    fn lines_that_were_asked_for_are_shown() {
+        let kept = digest(&service(), "what happened to ord_4711?");
+        assert!(kept.text.contains("10:05:10 INFO order ord_4711 handed over"), "{}", kept.text);
+    }
+
+    #[test]
+    fn kept_lines_are_verbatim_and_in_order() {
+        let text = service();
+        let kept = digest(&text, "");
+        let mut rest = text.lines();
+        for line in kept.text.lines().take_while(|line| !line.starts_with("[left out")) {
+            if !line.starts_with("… ") {
+                assert!(rest.any(|original| original == line), "{line} is out of order or changed");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_log_has_no_digest() {
+        let config = Config::default();
+        let cx = Context {
+            call: Call::default(),
+            query: "",
+            config: &config,
+            encoding: Encoding::default(),
+            reversible: true,
+            edits_by_line: false,
+        };
+        assert!(lossy("a\nb\n", &cx).is_none());
+    }
 }

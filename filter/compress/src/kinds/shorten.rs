@@ -50,21 +50,21 @@ const MARKS: &[&str] = &["*", "<>", "{}", "‹›"];
 
 /// One line, cut at its time.
 #[derive(Clone, Copy)]
-struct Line<'a> {
-    text: &'a str,
-    stamp: Option<Stamp>,
+pub(crate) struct Line<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) stamp: Option<Stamp>,
 }
 
 impl<'a> Line<'a> {
-    fn lead(&self) -> &'a str {
+    pub(crate) fn lead(&self) -> &'a str {
         self.stamp.map_or("", |s| &self.text[..s.start])
     }
 
-    fn time(&self) -> &'a str {
+    pub(crate) fn time(&self) -> &'a str {
         self.stamp.map_or("", |s| &self.text[s.start..s.end])
     }
 
-    fn rest(&self) -> &'a str {
+    pub(crate) fn rest(&self) -> &'a str {
         self.stamp.map_or(self.text, |s| &self.text[s.end..])
     }
 }
@@ -93,7 +93,7 @@ pub(crate) fn shorten(text: &str) -> Option<String> {
 }
 
 /// The lines of a text, with their times where leads repeat.
-fn cut(text: &str) -> Vec<Line<'_>> {
+pub(crate) fn cut(text: &str) -> Vec<Line<'_>> {
     let mut lines: Vec<Line<'_>> =
         text.split('\n').map(|text| Line { text, stamp: clock::stamp(text) }).collect();
     let (mut stamped, mut changes, mut bare) = (0, 0, 0);

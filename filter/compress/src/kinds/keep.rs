@@ -1,0 +1,193 @@
+//! Lines that are kept, and the gaps between them.
+
+use crate::block::Context;
+use crate::config::Profile;
+
+/// How many bytes of unremarkable lines a lossy form may keep, whatever the size of the text. Enough
+/// for a screen of lines: it shows what the output looks like.
+const BASE_BYTES: usize = 1200;
+
+/// And how many more for each 100 bytes of the text.
+const PERCENT: usize = 4;
+
+/// But never more than this: a reader who needs that many lines asks for the whole.
+const MOST_BYTES: usize = 6000;
+
+/// A gap of so few bytes is shown instead of being announced.
+const SMALLEST_GAP: usize = 16;
+
+/// A selection of lines, by number.
+pub(crate) struct Keep<'t, 'a> {
+    lines: &'t [&'a str],
+    kept: Vec<bool>,
+    left: usize,
+}
+
+impl<'t, 'a> Keep<'t, 'a> {
+    /// Nothing kept yet, and what the profile allows to keep of lines that nothing demands.
+    pub(crate) fn new(lines: &'t [&'a str], cx: &Context<'_>) -> Self {
+        let size: usize = lines.iter().map(|line| line.len() + 1).sum();
+        let bytes = (BASE_BYTES + size / 100 * PERCENT).min(MOST_BYTES);
+        let left = match cx.config.profile {
+            Profile::Lossless | Profile::Conservative => bytes * 3,
+            Profile::Balanced => bytes,
+            Profile::Aggressive => bytes / 2,
+        };
+        Self { lines, kept: vec![false; lines.len()], left }
+    }
+
+    /// Keeps a line whatever it costs.
+    pub(crate) fn must(&mut self, line: usize) {
+        if let Some(kept) = self.kept.get_mut(line) {
+            *kept = true;
+        }
+    }
+
+    /// Keeps a line if there is room for it. True if it is kept now.
+    pub(crate) fn may(&mut self, line: usize) -> bool {
+        if self.has(line) {
+            return true;
+        }
+        let Some(text) = self.lines.get(line) else { return false };
+        if text.len() + 1 > self.left {
+            return false;
+        }
+        self.left -= text.len() + 1;
+        self.must(line);
+        true
+    }
+
+    pub(crate) fn has(&self, line: usize) -> bool {
+        self.kept.get(line).copied().unwrap_or(false)
+    }
+
+    /// Bytes that are still to be had.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.kept.iter().filter(|kept| **kept).count()
+    }
+
+    /// Keeps what lies in gaps too small to be worth announcing.
+    pub(crate) fn close_small_gaps(&mut self) {
+        let mut start = 0;
+        while start < self.kept.len() {
+            if self.kept[start] {
+                start += 1;
+                continue;
+            }
+            let length = self.kept[start..].iter().take_while(|kept| !**kept).count();
+            let end = start + length;
+            if self.lines[start..end].iter().map(|line| line.len() + 1).sum::<usize>() <= SMALLEST_GAP {
+                self.kept[start..end].fill(true);
+            }
+            start = end;
+        }
+    }
+
+    /// The kept lines in order, with what `gap` says of each run of lines between them.
+    pub(crate) fn render(&self, mut gap: impl FnMut(std::ops::Range<usize>) -> String) -> String {
+        let mut out = String::new();
+        let mut at = 0;
+        while at < self.lines.len() {
+            if at > 0 {
+                out.push('\n');
+            }
+            if self.kept[at] {
+                out.push_str(self.lines[at]);
+                at += 1;
+            } else {
+                let length = self.kept[at..].iter().take_while(|kept| !**kept).count();
+                out.push_str(&gap(at..at + length));
+                at += length;
+            }
+        }
+        out
+    }
+}
+
+/// `1 line`, `2 lines`.
+pub(crate) fn counted(n: usize, noun: &str) -> String {
+    let plural = match n {
+        1 => "",
+        _ => "s",
+    };
+    format!("{} {noun}{plural}", grouped(n))
+}
+
+/// A number with its thousands set apart.
+pub(crate) fn grouped(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Call;
+    use crate::config::Config;
+    use crate::tokens::Encoding;
+
+    fn with<'t, 'a>(lines: &'t [&'a str], profile: Profile) -> Keep<'t, 'a> {
+        let config = Config { profile, ..Config::default() };
+        Keep::new(
+            lines,
+            &Context {
+                call: Call::default(),
+                query: "",
+                config: &config,
+                encoding: Encoding::default(),
+                reversible: true,
+                edits_by_line: false,
+            },
+        )
+    }
+
+    #[test]
+    fn kept_lines_stay_in_order_and_gaps_are_announced() {
+        let lines = ["one", "a line of some length", "another one", "two", "and so on for a while"];
+        let mut keep = with(&lines, Profile::Balanced);
+        keep.must(3);
+        assert!(keep.may(0));
+        let text = keep.render(|gap| format!("… {}", counted(gap.len(), "line")));
+        assert_eq!(text, "one\n… 2 lines\ntwo\n… 1 line");
+    }
+
+    #[test]
+    fn small_gaps_are_closed() {
+        let lines = ["one", "}", "", "two", "and so on for a while"];
+        let mut keep = with(&lines, Profile::Balanced);
+        keep.must(0);
+        keep.must(3);
+        keep.close_small_gaps();
+        assert_eq!((keep.count(), keep.has(4)), (4, false));
+    }
+
+    #[test]
+    fn profiles_differ_in_how_much_they_keep() {
+        let line = "x".repeat(99);
+        let lines = vec![line.as_str(); 100];
+        let kept = |profile| {
+            let mut keep = with(&lines, profile);
+            (0..100).filter(|&i| keep.may(i)).count()
+        };
+        assert_eq!(kept(Profile::Balanced), 16);
+        assert!(kept(Profile::Conservative) > 40);
+        assert!(kept(Profile::Aggressive) < 10);
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(counted(1, "line"), "1 line");
+        assert_eq!(counted(1_234_567, "line"), "1,234,567 lines");
+    }
+}
