@@ -73,13 +73,18 @@ impl Search {
                 Err(error) => bail!("{} was to be {}: {error}", self.what, path.display()),
             };
         }
-        let found =
-            self.around.iter().filter_map(|path| path.canonicalize().ok()).find(|path| path.is_file());
-        let Some(found) = found else {
-            let places: Vec<String> = self.around.iter().map(|path| path.display().to_string()).collect();
-            bail!("{} was not found: {}. Looked at {}", self.what, self.advice, places.join(", "));
-        };
-        Ok(found)
+        let places = self.around.iter().chain(&self.on_path);
+        match places.filter_map(|path| path.canonicalize().ok()).find(|path| path.is_file()) {
+            Some(found) => Ok(found),
+            None => {
+                let mut places: Vec<String> =
+                    self.around.iter().map(|path| path.display().to_string()).collect();
+                if !self.on_path.is_empty() {
+                    places.push("PATH".to_owned());
+                }
+                bail!("{} was not found: {}. Looked at: {}", self.what, self.advice, places.join(", "))
+            }
+        }
     }
 }
 

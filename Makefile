@@ -1,0 +1,51 @@
+# Thin names over cargo and envoy/. `make help` lists them.
+
+CARGO ?= cargo
+PYTHON ?= python3
+target := $(or $(CARGO_TARGET_DIR),target)
+module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
+
+.DEFAULT_GOAL := help
+.PHONY: help up build module test lint fmt deny validate toolchain
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+up: build ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
+	@envoy=$$(envoy/install.sh) && exec "$(target)/release/headroomctl" up --envoy "$$envoy" $(ARGS)
+
+build: module ## the filter module and the two programs, optimized
+	$(CARGO) build --release -p headroomd -p headroomctl
+
+module: toolchain ## the filter module: target/wasm32-wasip1/wasm/headroom_filter.wasm
+	$(CARGO) build -p headroom-filter --target wasm32-wasip1 --profile wasm
+
+test: module ## all tests; with cargo-nextest where it is installed
+	@envoy=$$(envoy/install.sh) && export ENVOY="$$envoy" && \
+	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		set -ex; \
+		$(CARGO) test --workspace --doc --quiet; \
+		$(CARGO) nextest run --workspace; \
+	else \
+		set -ex; \
+		$(CARGO) test --workspace; \
+	fi
+
+lint: toolchain ## clippy, native and for the module; no crate twice in the module
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy -p headroom-filter -p headroom-compress --target wasm32-wasip1 -- -D warnings
+	$(CARGO) clippy -p headroom-compress --target wasm32-unknown-unknown -- -D warnings
+	@twice=$$($(CARGO) tree --quiet --duplicates --edges normal,no-proc-macro -p headroom-filter --target wasm32-wasip1 2>/dev/null) && \
+	if [ -n "$$twice" ]; then echo "the module contains more than one version of a crate:"; echo "$$twice"; exit 1; fi
+
+fmt: toolchain ## format the code
+	$(CARGO) fmt --all
+
+deny: toolchain ## licences, sources and advisories of the dependencies
+	.ci/deny
+
+validate: module ## every Envoy configuration, by the real Envoy
+	@envoy=$$(envoy/install.sh) && envoy/validate.sh "$$envoy" "$(module)"
+
+toolchain:
+	@.ci/toolchain
