@@ -53,6 +53,8 @@ pub(crate) struct Host {
     pub(crate) log: Vec<String>,
     pub(crate) tick_period: u32,
     pub(crate) grpc_calls: Vec<GrpcCall>,
+    /// In the place of a well-formed header map.
+    pub(crate) serialized_headers: Option<Vec<u8>>,
     /// The context that calls apply to after the filter has changed it.
     pub(crate) effective_context: u32,
     /// Streams that were let go outside of their own callbacks.
@@ -199,6 +201,9 @@ extern "C" fn proxy_set_buffer_bytes(
 #[unsafe(no_mangle)]
 extern "C" fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32 {
     call("get_header_map_pairs", |host| {
+        if let Some(serialized) = &host.serialized_headers {
+            return hand_over(serialized, data, size);
+        }
         let Some(headers) = headers(host, map) else { return BAD_ARGUMENT };
         let mut serialized = (headers.len() as u32).to_le_bytes().to_vec();
         for (name, value) in headers.iter() {

@@ -3,6 +3,7 @@
 mod answers;
 mod bodies;
 mod configuration;
+mod garbage;
 mod headers;
 mod host;
 mod proxy;
