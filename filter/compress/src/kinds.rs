@@ -21,6 +21,7 @@ mod log;
 mod query;
 mod shorten;
 pub(crate) mod signal;
+mod test_build;
 mod wording;
 mod words;
 
@@ -47,20 +48,18 @@ const JSON_TABLE: Step = Step { compressor: Compressor::JsonTable, form: json::t
 
 const LOG: Step = Step { compressor: Compressor::Log, form: log::lossless };
 
+const TEST_BUILD: Step = Step { compressor: Compressor::TestBuild, form: test_build::lossless };
+
 /// The lossless rewrites for a kind, in the order in which they are applied.
 pub(crate) fn lossless_steps(kind: Kind) -> &'static [Step] {
     match kind {
         Kind::Json | Kind::JsonLines => &[JSON_MINIFY, JSON_TABLE],
         Kind::Search | Kind::Short => &[],
         Kind::Log => &[LINE_NUMBERS, LOG],
-        Kind::Source
-        | Kind::Text
-        | Kind::Mixed
-        | Kind::TestBuild
-        | Kind::Diff
-        | Kind::Table
-        | Kind::Listing
-        | Kind::Html => &[LINE_NUMBERS],
+        Kind::TestBuild => &[LINE_NUMBERS, TEST_BUILD],
+        Kind::Source | Kind::Text | Kind::Mixed | Kind::Diff | Kind::Table | Kind::Listing | Kind::Html => {
+            &[LINE_NUMBERS]
+        }
     }
 }
 
@@ -70,6 +69,7 @@ const LINE_NUMBERS: Step = Step { compressor: Compressor::LineNumbers, form: num
 pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compressor, Lossy)> {
     match kind {
         Kind::Log => log::lossy(text, cx).map(|kept| (Compressor::Log, kept)),
+        Kind::TestBuild => test_build::lossy(text, cx).map(|kept| (Compressor::TestBuild, kept)),
         _ => None,
     }
 }

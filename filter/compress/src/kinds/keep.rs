@@ -3,15 +3,23 @@
 use crate::block::Context;
 use crate::config::Profile;
 
-/// How many bytes of unremarkable lines a lossy form may keep, whatever the size of the text. Enough
-/// for a screen of lines: it shows what the output looks like.
-const BASE_BYTES: usize = 1200;
+/// How much a lossy form may keep of lines that nothing demands.
+#[derive(Clone, Copy)]
+struct Room {
+    /// Bytes, whatever the size of the text: enough for a screen of lines shows what it looks like.
+    base: usize,
+    /// More bytes for each 100 bytes of the text.
+    percent: usize,
+    /// The most bytes: a reader who needs that many lines asks for the whole.
+    most: usize,
+}
 
-/// And how many more for each 100 bytes of the text.
-const PERCENT: usize = 4;
+/// For records that are alike, where few stand for many.
+const SPARING: Room = Room { base: 1200, percent: 4, most: 6000 };
 
-/// But never more than this: a reader who needs that many lines asks for the whole.
-const MOST_BYTES: usize = 6000;
+/// For texts whose lines depend on each other: on the corpus, what agents go on to use of a failed run
+/// stands around its errors.
+const GENEROUS: Room = Room { base: 3000, percent: 8, most: 12_000 };
 
 /// A gap of so few bytes is shown instead of being announced.
 const SMALLEST_GAP: usize = 16;
@@ -24,10 +32,19 @@ pub(crate) struct Keep<'t, 'a> {
 }
 
 impl<'t, 'a> Keep<'t, 'a> {
-    /// Nothing kept yet, and what the profile allows to keep of lines that nothing demands.
-    pub(crate) fn new(lines: &'t [&'a str], cx: &Context<'_>) -> Self {
+    /// Nothing kept yet, and little room: for records that are alike.
+    pub(crate) fn sparing(lines: &'t [&'a str], cx: &Context<'_>) -> Self {
+        Self::with(lines, cx, SPARING)
+    }
+
+    /// Nothing kept yet, and more room: for lines that explain each other.
+    pub(crate) fn generous(lines: &'t [&'a str], cx: &Context<'_>) -> Self {
+        Self::with(lines, cx, GENEROUS)
+    }
+
+    fn with(lines: &'t [&'a str], cx: &Context<'_>, room: Room) -> Self {
         let size: usize = lines.iter().map(|line| line.len() + 1).sum();
-        let bytes = (BASE_BYTES + size / 100 * PERCENT).min(MOST_BYTES);
+        let bytes = (room.base + size / 100 * room.percent).min(room.most);
         let left = match cx.config.profile {
             Profile::Lossless | Profile::Conservative => bytes * 3,
             Profile::Balanced => bytes,
@@ -139,7 +156,7 @@ mod tests {
 
     fn with<'t, 'a>(lines: &'t [&'a str], profile: Profile) -> Keep<'t, 'a> {
         let config = Config { profile, ..Config::default() };
-        Keep::new(
+        Keep::sparing(
             lines,
             &Context {
                 call: Call::default(),

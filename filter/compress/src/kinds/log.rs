@@ -42,7 +42,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let lines: Vec<&str> = cut.iter().map(|line| line.text).collect();
     let groups = wording::group(cut.iter().map(|line| (line.rest(), u8::from(line.stamp.is_some()))));
     let signals: Vec<Signal> = lines.iter().map(|line| signal::of(line)).collect();
-    let mut keep = Keep::new(&lines, cx);
+    let mut keep = Keep::sparing(&lines, cx);
     keep_errors(&mut keep, &cut, &signals);
     for line in (0..FIRST).chain((lines.len() - LAST..lines.len()).rev()) {
         keep.may(line);

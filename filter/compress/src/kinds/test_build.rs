@@ -1,0 +1,180 @@
+//! The output of test runs, compilers and package managers.
+
+use super::keep::{Keep, counted, grouped};
+use super::query::Query;
+use super::shorten::shorten;
+use super::signal::{self, Signal};
+use super::wording;
+use crate::block::{Context, Lossy};
+
+mod line;
+
+use line::{Role, role};
+
+/// Fewer lines are read faster than what a digest says about them.
+const FEWEST_LINES: usize = 20;
+
+/// Lines kept at either end: what was run, and how it ended.
+const FIRST: usize = 4;
+const LAST: usize = 8;
+
+/// Lines kept around an error: where it happened, and what the tool says about it.
+const BEFORE: usize = 4;
+const AFTER: usize = 12;
+
+/// Lines kept of a trace that ends in an error.
+const TRACE: usize = 24;
+
+/// Lines kept because they answer the question.
+const ANSWERS: usize = 16;
+
+/// Lines of a summary; more of them are a list of results.
+const SUMMARIES: usize = 60;
+
+/// A line of so few bytes (a brace, a marker) goes with its neighbours, seen before or not.
+const TRIVIAL: usize = 6;
+
+/// The output with repeated wording stated once; every byte can be had back.
+pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
+    shorten(text)
+}
+
+/// Failures, the first line of each kind of error with what stands around it, summaries, one line of
+/// each kind of warning, the ends, the lines asked for. What passed is counted.
+pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
+    let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
+    if lines.len() < FEWEST_LINES {
+        return None;
+    }
+    let roles: Vec<Role> = lines.iter().map(|line| role(line)).collect();
+    let mut keep = Keep::generous(&lines, cx);
+    let mut seen = Seen::default();
+    let mut summaries = 0;
+    let mut reports = Vec::new();
+    for (number, line) in lines.iter().enumerate() {
+        match roles[number] {
+            Role::Error if seen.first(line) => reports.push(number),
+            Role::Failure => reports.push(number),
+            Role::Summary if summaries < SUMMARIES => {
+                summaries += 1;
+                keep.must(number);
+            }
+            _ => {}
+        }
+    }
+    for &report in &reports {
+        keep.must(report);
+    }
+    for line in (0..FIRST).chain((lines.len() - LAST..lines.len()).rev()) {
+        keep.may(line);
+    }
+    for &report in &reports {
+        keep_around(&mut keep, &mut seen, &lines, &roles, report);
+    }
+    for line in Query::new(cx).best(&lines).into_iter().take(ANSWERS) {
+        keep.may(line);
+    }
+    keep_warnings(&mut keep, &lines, &roles);
+    keep.close_small_gaps();
+    let left_out: Vec<usize> = (0..lines.len()).filter(|&line| !keep.has(line)).collect();
+    if left_out.is_empty() {
+        return None;
+    }
+    let text = keep.render(|gap| format!("… {}", Tally::of(gap, &roles).describe()));
+    let tally = Tally::of(left_out.iter().copied(), &roles);
+    let what = format!("{} left out of {}", tally.describe(), grouped(lines.len()));
+    Some(Lossy { text, left_out: what })
+}
+
+/// The kinds of lines that were shown.
+#[derive(Default)]
+struct Seen(hashbrown::HashSet<u64, foldhash::fast::FixedState>);
+
+impl Seen {
+    /// Whether no line that says the same was seen; from now on one was.
+    fn first(&mut self, line: &str) -> bool {
+        self.0.insert(wording::report_key(line))
+    }
+}
+
+/// Keeps what stands around a report, as far as it has not been shown with an earlier one.
+fn keep_around(keep: &mut Keep<'_, '_>, seen: &mut Seen, lines: &[&str], roles: &[Role], report: usize) {
+    let indented = |line: &str| line.starts_with([' ', '\t']);
+    let new = |seen: &mut Seen, line: &str| line.trim().len() <= TRIVIAL || seen.first(line);
+    // a trace ends in its error: indented frames, then the error at the margin
+    let reach = match report.checked_sub(1).map(|above| lines[above]) {
+        Some(above) if indented(above) && !indented(lines[report]) => TRACE,
+        _ => BEFORE,
+    };
+    let above = (report.saturating_sub(reach)..report)
+        .rev()
+        .take_while(|&line| !lines[line].trim().is_empty() && roles[line] != Role::Routine);
+    for line in above {
+        if !new(seen, lines[line]) || !keep.may(line) {
+            break;
+        }
+    }
+    let below = (report + 1..lines.len().min(report + 1 + AFTER))
+        .take_while(|&line| !lines[line].trim().is_empty() && roles[line] != Role::Routine);
+    for line in below {
+        if new(seen, lines[line]) && !keep.may(line) {
+            break;
+        }
+    }
+}
+
+/// Keeps one warning of each wording.
+fn keep_warnings(keep: &mut Keep<'_, '_>, lines: &[&str], roles: &[Role]) {
+    let class = |role| u8::from(role == Role::Warning);
+    let groups = wording::group(lines.iter().zip(roles).map(|(line, role)| (*line, class(*role))));
+    for group in groups.all().iter().filter(|group| group.count > 0) {
+        if roles[group.first] == Role::Warning {
+            keep.may(group.first);
+        }
+    }
+}
+
+/// Lines by what they are.
+#[derive(Default)]
+struct Tally {
+    lines: usize,
+    routine: usize,
+    errors: usize,
+    warnings: usize,
+}
+
+impl Tally {
+    fn of(lines: impl Iterator<Item = usize>, roles: &[Role]) -> Self {
+        let mut tally = Self::default();
+        for line in lines {
+            tally.lines += 1;
+            match roles[line] {
+                Role::Routine => tally.routine += 1,
+                Role::Error | Role::Failure => tally.errors += 1,
+                Role::Warning => tally.warnings += 1,
+                Role::Summary | Role::Other => {}
+            }
+        }
+        tally
+    }
+
+    /// `312 lines: 300 passed or done, 2 warnings like those shown`.
+    fn describe(&self) -> String {
+        let mut out = counted(self.lines, "line");
+        let mut mark = ": ";
+        let parts = [
+            (self.routine, "passed or done"),
+            (self.errors, "errors like those shown"),
+            (self.warnings, "warnings like those shown"),
+        ];
+        for (n, what) in parts.into_iter().filter(|(n, _)| *n > 0) {
+            out.push_str(mark);
+            out.push_str(&format!("{} {what}", grouped(n)));
+            mark = ", ";
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! What a line of test or build output is for.
+
+use memchr::memmem;
+
+use super::{Signal, signal};
+
+/// What a line is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Role {
+    /// Names a test or target that failed: each of them counts.
+    Failure,
+    /// Says what went wrong.
+    Error,
+    Warning,
+    /// Totals, and the headings of sections.
+    Summary,
+    /// Something passed, was compiled, was downloaded.
+    Routine,
+    Other,
+}
+
+/// What the line is for.
+pub(super) fn role(line: &str) -> Role {
+    let bare = line.trim();
+    if bare.is_empty() {
+        return Role::Other;
+    }
+    if is_failure(line, bare) {
+        return Role::Failure;
+    }
+    let signal = signal::of(line);
+    if signal == Signal::Error {
+        return Role::Error;
+    }
+    if is_summary(line, bare) {
+        return Role::Summary;
+    }
+    // before warnings: a passing test may be named after one
+    if is_routine(line, bare) {
+        return Role::Routine;
+    }
+    if signal == Signal::Warning { Role::Warning } else { Role::Other }
+}
+
+const FAILURES: &[&str] = &["--- FAIL", "FAIL\t", "FAIL ", "not ok ", "✗ ", "✘ ", "✕ ", "✖ ", "● "];
+
+fn is_failure(line: &str, bare: &str) -> bool {
+    FAILURES.iter().any(|start| bare.starts_with(start)) || is_heading(line, b'_')
+}
+
+/// `_____ test_name _____`: a title between runs of one character.
+fn is_heading(line: &str, fill: u8) -> bool {
+    let bytes = line.as_bytes();
+    let run = bytes.iter().take_while(|&&b| b == fill).count();
+    run >= 3 && run + 5 < bytes.len() && bytes[run] == b' ' && bytes.ends_with(&[fill, fill, fill])
+}
+
+const SUMMARY_STARTS: &[&str] = &[
+    "test result:",
+    "Ran ",
+    "Tests:",
+    "Test Suites:",
+    "Snapshots:",
+    "Time:",
+    "Total time",
+    "Finished ",
+    "BUILD ",
+    "OK (",
+    "FAILED (",
+    "PASS\t",
+    "collected ",
+    "rootdir:",
+    "added ",
+    "removed ",
+    "found ",
+    "up to date",
+    "Successfully ",
+    "coverage:",
+    "TOTAL ",
+    "Exit code ",
+    "[exit code",
+    "Results :",
+    "Tests run:",
+    "running ",
+];
+const SUMMARY_WORDS: &[&str] = &["passing", "failing", "pending", "passed", "skipped"];
+
+fn is_summary(line: &str, bare: &str) -> bool {
+    if is_heading(line, b'=') || is_heading(line, b'-') || is_heading(line, b'!') {
+        return true;
+    }
+    if SUMMARY_STARTS.iter().any(|start| bare.starts_with(start)) || bare == "OK" || bare == "PASS" {
+        return true;
+    }
+    // `74 passing (363ms)`, `31 passed, 2 skipped in 1.2s`
+    let Some((count, rest)) = bare.split_once(' ') else { return false };
+    count.bytes().all(|b| b.is_ascii_digit()) && SUMMARY_WORDS.iter().any(|word| rest.starts_with(word))
+}
+
+const ROUTINE_STARTS: &[&str] = &[
+    "=== RUN",
+    "=== PAUSE",
+    "=== CONT",
+    "=== NAME",
+    "--- PASS",
+    "--- SKIP",
+    "ok ",
+    "? ",
+    "PASSED ",
+    "PASS ",
+    "✓ ",
+    "✔ ",
+    "√ ",
+    "Compiling ",
+    "Checking ",
+    "Fresh ",
+    "Documenting ",
+    "Downloading ",
+    "Downloaded ",
+    "Updating ",
+    "Locking ",
+    "Adding ",
+    "Installing ",
+    "Collecting ",
+    "Requirement already",
+    "Using cached ",
+    "Building wheel",
+    "Preparing metadata",
+    "Getting requirements",
+    "Resolving ",
+    "Get:",
+    "Hit:",
+    "Unpacking ",
+    "Setting up ",
+    "Selecting ",
+    "copying ",
+    "creating ",
+    "adding ",
+    "writing ",
+    "reading ",
+    "installing ",
+    "gcc ",
+    "g++ ",
+    "cc ",
+    "clang ",
+    "ld ",
+    "ar ",
+    "> Task ",
+    "[INFO] Download",
+    "Progress ",
+];
+const ROUTINE_ENDS: &[&str] = &[" ... ok", " ... ignored", " ... skipped", "... OK"];
+
+fn is_routine(line: &str, bare: &str) -> bool {
+    ROUTINE_STARTS.iter().any(|start| bare.starts_with(start))
+        || ROUTINE_ENDS.iter().any(|end| bare.ends_with(end))
+        || is_progress(bare)
+        || [" PASSED", " SKIPPED"].iter().any(|word| {
+            memmem::find(line.as_bytes(), b"::").is_some()
+                && memmem::find(line.as_bytes(), word.as_bytes()).is_some()
+        })
+}
+
+/// `..........s....  [ 42%]`: one character per test, none of which failed.
+fn is_progress(bare: &str) -> bool {
+    let dots = bare.bytes().take_while(|b| matches!(b, b'.' | b's' | b'x' | b',')).count();
+    dots >= 8 && bare[dots..].bytes().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'[' | b']' | b'%'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_many_tools_have_their_role() {
+        let cases = [
+            ("test a::b ... ok", Role::Routine),
+            ("test a::b ... FAILED", Role::Error),
+            ("test result: ok. 3 passed; 0 failed", Role::Summary),
+            ("    Compiling serde v1.0", Role::Routine),
+            ("warning: unused variable: `x`", Role::Warning),
+            ("error[E0308]: mismatched types", Role::Error),
+            ("tests/a.py::test_timeout_x PASSED   [ 10%]", Role::Routine),
+            ("tests/a.py::test_b FAILED   [ 10%]", Role::Error),
+            ("__________________ test_b ____________________", Role::Failure),
+            ("=========== 2 passed in 0.1s ===========", Role::Summary),
+            ("........s.........   [ 50%]", Role::Routine),
+            ("........F.........   [ 50%]", Role::Other),
+            ("--- FAIL: TestX (0.00s)", Role::Failure),
+            ("    --- PASS: TestY (0.00s)", Role::Routine),
+            ("ok  \texample.com/a\t0.1s", Role::Routine),
+            ("  ✔ renders an error", Role::Error),
+            ("  ✓ renders", Role::Routine),
+            ("  ✕ fails", Role::Failure),
+            ("  74 passing (363ms)", Role::Summary),
+            ("", Role::Other),
+            ("    let x = 1;", Role::Other),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(role(line), expected, "{line}");
+        }
+    }
+}

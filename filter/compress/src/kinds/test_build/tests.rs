@@ -1,0 +1,85 @@
+use super::*;
+use crate::block::Call;
+use crate::config::Config;
+use crate::tokens::Encoding;
+
+fn digest(text: &str, query: &str) -> Option<Lossy> {
+    let config = Config::default();
+    let cx = Context {
+        call: Call::default(),
+        query,
+        config: &config,
+        encoding: Encoding::default(),
+        reversible: true,
+        edits_by_line: false,
+    };
+    lossy(text, &cx)
+}
+
+/// A test run in which one of 400 tests fails.
+fn run() -> String {
+    let mut text = String::from("============ test session starts ============\ncollected 400 items\n\n");
+    for i in 0..400 {
+        let result = if i == 123 { "FAILED" } else { "PASSED" };
+        text += &format!("tests/test_shop.py::test_order_{i} {result}          [ {:2}%]\n", i / 4);
+    }
+    text +=
+        "\n================= FAILURES =================\n_______________ test_order_123 _______________\n\n";
+    text += "    def test_order_123():\n>       assert total(order) == 7\nE       assert 8 == 7\nE        +  where 8 = total(order)\n\n";
+    text += "tests/test_shop.py:77: AssertionError\n";
+    text += "========= 1 failed, 399 passed in 2.10s =========\n";
+    text
+}
+
+#[test]
+fn a_failure_is_shown_with_its_context_and_what_passed_is_counted() {
+    let kept = digest(&run(), "").expect("a digest");
+    for line in [
+        "tests/test_shop.py::test_order_123 FAILED          [ 30%]",
+        "_______________ test_order_123 _______________",
+        ">       assert total(order) == 7",
+        "E       assert 8 == 7",
+        "tests/test_shop.py:77: AssertionError",
+        "========= 1 failed, 399 passed in 2.10s =========",
+    ] {
+        assert!(kept.text.lines().any(|l| l == line), "{line} is missing in\n{}", kept.text);
+    }
+    assert!(kept.text.contains("passed or done"), "{}", kept.text);
+    assert!(kept.text.len() * 10 < run().len(), "{}", kept.text);
+}
+
+#[test]
+fn a_test_that_was_asked_for_is_shown_though_it_passed() {
+    let kept = digest(&run(), "did test_order_321 run?").expect("a digest");
+    assert!(kept.text.contains("::test_order_321 PASSED"), "{}", kept.text);
+}
+
+#[test]
+fn each_kind_of_error_and_of_warning_is_shown_once() {
+    let mut text = String::new();
+    for i in 0..100 {
+        text += &format!(
+            "   Compiling part{i} v0.1.{i}\nwarning: unused variable: `x{i}`\n  --> src/part{i}.rs:3:4\n\n"
+        );
+    }
+    text += "error[E0425]: cannot find value `y` in this scope\n  --> src/main.rs:9:1\n   |\n 9 | y\n   | ^ not found\n\n";
+    let kept = digest(&text, "").expect("a digest");
+    assert_eq!(kept.text.matches("warning: unused").count(), 1, "{}", kept.text);
+    assert!(kept.text.contains("  --> src/main.rs:9:1"), "{}", kept.text);
+    assert!(kept.left_out.contains("99 warnings like those shown"), "{}", kept.left_out);
+}
+
+#[test]
+fn kept_lines_are_verbatim_and_in_order() {
+    let text = run();
+    let kept = digest(&text, "").expect("a digest");
+    let mut rest = text.lines();
+    for line in kept.text.lines().filter(|line| !line.starts_with("… ")) {
+        assert!(rest.any(|original| original == line), "{line} is out of order or changed");
+    }
+}
+
+#[test]
+fn a_short_run_has_no_digest() {
+    assert!(digest("running 1 test\ntest a ... ok\n", "").is_none());
+}
