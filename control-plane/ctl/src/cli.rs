@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::compress::CompressArgs;
 use crate::up::UpArgs;
 
 const EXIT_CODES: &str = "\
@@ -28,6 +29,9 @@ pub enum Command {
     Up(Box<UpArgs>),
     /// Print the Envoy configuration that `up` with the same options would run
     Bootstrap(Box<UpArgs>),
+    /// Compress request bodies offline: one JSON body per line in, one per line out
+    #[command(after_help = COMPRESS_EXAMPLES)]
+    Compress(CompressArgs),
     /// Print a script that completes this command line
     #[command(
         after_help = "Example:\n  headroomctl completions bash > ~/.local/share/bash-completion/completions/headroomctl"
@@ -48,3 +52,15 @@ Examples:
 Files under the workspace folder: logs/{headroomd,envoy,access}.log (the run before: .1), run/envoy.yaml.
 
 Exit codes: 0 stopped by Ctrl-C, SIGTERM or SIGHUP; 1 could not start, or a child died; 2 bad options.";
+
+const COMPRESS_EXAMPLES: &str = "\
+Each line is answered by one line, in order and at once. A line that is no request body comes back as it was.
+The bytes are those that the filter would send under the same configuration.
+
+Examples:
+  headroomctl compress < bodies.jsonl > compressed.jsonl
+  headroomctl compress --explain --profile lossless < bodies.jsonl > /dev/null
+  headroomctl compress --envelope --report blocks.jsonl < requests.jsonl > compressed.jsonl
+
+Exit codes: 0 standard input was read to its end, or nobody reads the answers any more; 1 a file cannot be
+read or written; 2 bad options.";

@@ -3,7 +3,9 @@
 
 pub mod bootstrap;
 pub mod cli;
+pub mod compress;
 pub mod environment;
+mod number;
 pub mod profile;
 pub mod up;
 pub mod upstream;

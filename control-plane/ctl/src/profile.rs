@@ -4,13 +4,14 @@ use clap::ValueEnum;
 use headroom_compress::Profile;
 
 /// How far the engine may go.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum ProfileName {
     /// Only forms from which the original can be derived
     Lossless,
     /// Lossy on large outputs only, keeping more of each
     Conservative,
     /// The default
+    #[default]
     Balanced,
     /// Lossy earlier, keeping less of each
     Aggressive,

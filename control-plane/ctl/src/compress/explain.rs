@@ -1,0 +1,66 @@
+//! `--explain`: what happened to each block, for people.
+
+use std::io::{self, Write};
+
+use super::record::{Record, Totals};
+use crate::number::{grouped, saved};
+
+/// One request: a headline, and a line per block.
+pub(super) fn request(out: &mut impl Write, record: &Record) -> io::Result<()> {
+    let tokens = &record.tokens;
+    write!(out, "line {}", record.line)?;
+    if let Some(id) = &record.id {
+        write!(out, "  {}", id.get().trim_matches('"'))?;
+    }
+    if let Some(turn) = &record.turn {
+        write!(out, "  turn {}", turn.get())?;
+    }
+    let (before, after) = (grouped(tokens.before), grouped(tokens.after));
+    let api = record.api.unwrap_or("-");
+    let model = record.model.as_deref().unwrap_or("no model");
+    let share = saved(tokens.before, tokens.after);
+    writeln!(out, "  {api}  {model}: {}, {before} -> {after} tokens, {share} saved", record.outcome)?;
+    for block in &record.blocks {
+        let (before, after) = (grouped(block.tokens_before.into()), grouped(block.tokens_after.into()));
+        let tool = if block.tool.is_empty() { "(unknown tool)" } else { block.tool.as_str() };
+        let loss = if block.lossy { " (lossy)" } else { "" };
+        let memo = if block.memo { "  memo" } else { "" };
+        writeln!(
+            out,
+            "    {tool:<24} {:<11} {:<24} {before:>9} -> {after:>9}{memo}",
+            block.kind,
+            format!("{}{loss}", block.outcome)
+        )?;
+        if let Some(left_out) = &block.left_out {
+            writeln!(out, "        left out: {left_out}")?;
+        }
+    }
+    out.flush()
+}
+
+/// Sums over all requests.
+pub(super) fn totals(out: &mut impl Write, totals: &Totals) -> io::Result<()> {
+    let (before, after) = (totals.tokens_before, totals.tokens_after);
+    writeln!(
+        out,
+        "\n{} requests: {} -> {} tokens, {} saved",
+        grouped(totals.requests),
+        grouped(before),
+        grouped(after),
+        saved(before, after)
+    )?;
+    for (outcome, requests) in &totals.by_request_outcome {
+        writeln!(out, "    {outcome:<24} {:>9} requests", grouped(*requests))?;
+    }
+    writeln!(out, "blocks:")?;
+    for (outcome, [blocks, before, after]) in &totals.by_block_outcome {
+        writeln!(
+            out,
+            "    {outcome:<24} {:>9} blocks {:>13} -> {:>13} tokens",
+            grouped(*blocks),
+            grouped(*before),
+            grouped(*after)
+        )?;
+    }
+    out.flush()
+}
