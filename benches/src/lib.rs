@@ -1,1 +1,3 @@
-//! placeholder
+//! What the benchmarks work on: bodies of a given size, made from recorded tool outputs.
+
+pub mod bodies;

@@ -1,0 +1,81 @@
+//! The engine, native: bodies whose blocks were all seen before, and bodies of new content.
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use headroom_benches::bodies::{APIS, body, fixtures};
+use headroom_compress::{Api, Config, Encoding, Memo, Request, compress};
+
+const SIZES: [(&str, usize); 3] = [("10KB", 10_000), ("100KB", 100_000), ("1MB", 1_000_000)];
+
+fn request(api: Api) -> Request<'static> {
+    Request { reversible: true, ..Request::new(api) }
+}
+
+/// Building the vocabulary happens once in a process and is not what is measured.
+fn warm_up() {
+    Encoding::O200kBase.count("warm");
+}
+
+fn seen_before(criterion: &mut Criterion) {
+    warm_up();
+    let (exchanges, config) = (fixtures(), Config::default());
+    let mut group = criterion.benchmark_group("seen before");
+    for api in APIS {
+        for (size, bytes) in SIZES {
+            if api != Api::AnthropicMessages && bytes != 1_000_000 {
+                continue;
+            }
+            let body = body(api, &exchanges, 0, bytes);
+            let mut memo = Memo::new(64 << 20);
+            compress(&body, &request(api), &config, &mut memo);
+            group.throughput(Throughput::Bytes(body.len() as u64));
+            group.bench_function(format!("{} {size}", api.name()), |bencher| {
+                bencher.iter(|| compress(&body, &request(api), &config, &mut memo).tokens);
+            });
+        }
+    }
+    group.finish();
+}
+
+fn new_content(criterion: &mut Criterion) {
+    warm_up();
+    let (exchanges, config) = (fixtures(), Config::default());
+    let mut group = criterion.benchmark_group("new content");
+    group.sample_size(10);
+    for (size, bytes) in SIZES {
+        let body = body(Api::AnthropicMessages, &exchanges, 0, bytes);
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(size, |bencher| {
+            bencher.iter_batched(
+                || Memo::new(64 << 20),
+                |mut memo| compress(&body, &request(Api::AnthropicMessages), &config, &mut memo).tokens,
+                BatchSize::LargeInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// What an agent sends: a long history that was seen before, and one new output at its end.
+fn next_turn(criterion: &mut Criterion) {
+    warm_up();
+    let (exchanges, config) = (fixtures(), Config::default());
+    let api = Api::AnthropicMessages;
+    let [history, longer] = [1_000_000, 1_010_000].map(|bytes| body(api, &exchanges, 0, bytes));
+    let mut group = criterion.benchmark_group("next turn");
+    group.throughput(Throughput::Bytes(longer.len() as u64));
+    group.bench_function("10KB new behind 1MB", |bencher| {
+        bencher.iter_batched_ref(
+            || {
+                let mut memo = Memo::new(64 << 20);
+                compress(&history, &request(api), &config, &mut memo);
+                memo
+            },
+            |memo| compress(&longer, &request(api), &config, memo).tokens,
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(engine, seen_before, new_content, next_turn);
+criterion_main!(engine);

@@ -1,0 +1,153 @@
+//! Bodies of any size in every wire format, from the tool outputs of recorded conversations.
+
+use std::fs;
+use std::path::Path;
+
+use headroom_compress::Api;
+use serde_json::{Value, json};
+
+/// Every wire format.
+pub const APIS: [Api; 4] =
+    [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses, Api::GeminiGenerateContent];
+
+/// A tool call and what came back.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The tool's name.
+    pub name: String,
+    /// The call's arguments.
+    pub arguments: Value,
+    /// The output's text.
+    pub text: String,
+}
+
+/// All exchanges of the conversations in a folder, in the order of their names.
+///
+/// # Panics
+///
+/// When the folder does not hold conversations: there is nothing to measure then.
+pub fn exchanges(folder: &Path) -> Vec<Exchange> {
+    let entries = fs::read_dir(folder).expect("a folder of conversations");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
+    files.sort();
+    let mut exchanges = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(file).expect("a readable file");
+        for line in text.lines() {
+            let conversation: Value = serde_json::from_str(line).expect("a conversation per line");
+            collect(&conversation, &mut exchanges);
+        }
+    }
+    exchanges
+}
+
+/// The conversations that come with the repository.
+pub fn fixtures() -> Vec<Exchange> {
+    exchanges(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/conversations"))
+}
+
+fn collect(conversation: &Value, exchanges: &mut Vec<Exchange>) {
+    let messages = conversation["messages"].as_array().into_iter().flatten();
+    let mut calls: Vec<&Value> = Vec::new();
+    for message in messages {
+        calls.extend(message["calls"].as_array().into_iter().flatten());
+        if message["role"] != "tool" {
+            continue;
+        }
+        let Some(call) = calls.iter().find(|call| call["id"] == message["id"]) else { continue };
+        let text = match &message["content"] {
+            Value::Array(texts) => texts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"),
+            text => text.as_str().unwrap_or_default().to_owned(),
+        };
+        let name = call["name"].as_str().unwrap_or_default().to_owned();
+        exchanges.push(Exchange { name, arguments: call["args"].clone(), text });
+    }
+}
+
+/// A body with about `bytes` bytes of tool outputs: the exchanges in turn, from `first` on. When they
+/// have been used up they come again with a line that makes each different.
+pub fn body(api: Api, exchanges: &[Exchange], first: usize, bytes: usize) -> Vec<u8> {
+    let mut turns = Vec::new();
+    let mut held = 0;
+    for at in first.. {
+        if held >= bytes {
+            break;
+        }
+        let exchange = &exchanges[at % exchanges.len()];
+        let id = format!("call_{at}");
+        let mut text = exchange.text.clone();
+        if at >= exchanges.len() {
+            text = fresh(&text, at / exchanges.len());
+        }
+        held += text.len();
+        turns.extend(turn(api, &id, exchange, &text));
+    }
+    let question = "Find out why the tests fail.";
+    let body = match api {
+        Api::AnthropicMessages => {
+            turns.insert(0, json!({"role": "user", "content": question}));
+            json!({"model": "claude-sonnet-4-5", "max_tokens": 8192, "messages": turns, "stream": true})
+        }
+        Api::OpenAiChat => {
+            turns.insert(0, json!({"role": "user", "content": question}));
+            json!({"model": "gpt-4.1", "messages": turns, "stream": true})
+        }
+        Api::OpenAiResponses => {
+            turns.insert(0, json!({"role": "user", "content": question}));
+            json!({"model": "gpt-5", "input": turns, "stream": true})
+        }
+        Api::GeminiGenerateContent => {
+            turns.insert(0, json!({"role": "user", "parts": [{"text": question}]}));
+            json!({"contents": turns})
+        }
+    };
+    body.to_string().into_bytes()
+}
+
+/// The text with digits and the first letter of each line moved on by `by`, so that no line is one
+/// that was shown before.
+fn fresh(text: &str, by: usize) -> String {
+    let mut at_start = true;
+    text.chars()
+        .map(|character| {
+            let first = std::mem::replace(&mut at_start, character == '\n');
+            let moved = |base: u8, size: usize| {
+                char::from(base + ((character as usize - usize::from(base) + by) % size) as u8)
+            };
+            match character {
+                '0'..='9' => moved(b'0', 10),
+                'a'..='z' if first => moved(b'a', 26),
+                'A'..='Z' if first => moved(b'A', 26),
+                _ => character,
+            }
+        })
+        .collect()
+}
+
+fn turn(api: Api, id: &str, exchange: &Exchange, text: &str) -> [Value; 2] {
+    let Exchange { name, arguments, .. } = exchange;
+    match api {
+        Api::AnthropicMessages => [
+            json!({"role": "assistant", "content": [
+                {"type": "tool_use", "id": id, "name": name, "input": arguments}]}),
+            json!({"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": id, "content": text}]}),
+        ],
+        Api::OpenAiChat => [
+            json!({"role": "assistant", "content": null, "tool_calls": [{"id": id, "type": "function",
+                "function": {"name": name, "arguments": arguments.to_string()}}]}),
+            json!({"role": "tool", "tool_call_id": id, "content": text}),
+        ],
+        Api::OpenAiResponses => [
+            json!({"type": "function_call", "call_id": id, "name": name,
+                "arguments": arguments.to_string()}),
+            json!({"type": "function_call_output", "call_id": id, "output": text}),
+        ],
+        Api::GeminiGenerateContent => [
+            json!({"role": "model", "parts": [
+                {"functionCall": {"id": id, "name": name, "args": arguments}}]}),
+            json!({"role": "user", "parts": [
+                {"functionResponse": {"id": id, "name": name, "response": {"output": text}}}]}),
+        ],
+    }
+}
