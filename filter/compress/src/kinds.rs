@@ -19,6 +19,7 @@ mod clock;
 mod keep;
 mod log;
 mod query;
+mod search;
 mod shorten;
 pub(crate) mod signal;
 mod test_build;
@@ -54,7 +55,8 @@ const TEST_BUILD: Step = Step { compressor: Compressor::TestBuild, form: test_bu
 pub(crate) fn lossless_steps(kind: Kind) -> &'static [Step] {
     match kind {
         Kind::Json | Kind::JsonLines => &[JSON_MINIFY, JSON_TABLE],
-        Kind::Search | Kind::Short => &[],
+        Kind::Search => &[SEARCH],
+        Kind::Short => &[],
         Kind::Log => &[LINE_NUMBERS, LOG],
         Kind::TestBuild => &[LINE_NUMBERS, TEST_BUILD],
         Kind::Source | Kind::Text | Kind::Mixed | Kind::Diff | Kind::Table | Kind::Listing | Kind::Html => {
@@ -62,6 +64,8 @@ pub(crate) fn lossless_steps(kind: Kind) -> &'static [Step] {
         }
     }
 }
+
+const SEARCH: Step = Step { compressor: Compressor::Search, form: search::lossless };
 
 const LINE_NUMBERS: Step = Step { compressor: Compressor::LineNumbers, form: numbered::lossless };
 

@@ -1,0 +1,120 @@
+//! Search results: `path:line:text` as grep and ripgrep print it, with and without context and line
+//! numbers.
+//!
+//! A path stands once above its lines. Whether the bytes can be had back is tried out on every text:
+//! a line of another shape between the results is left as it is, and where it could be taken for
+//! something else, everything is.
+
+mod grouped;
+mod hit;
+
+use crate::block::Context;
+use grouped::Results;
+
+/// The results grouped by file. The inverse is exact.
+pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
+    Results::of(text).grouped(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::grouped::ungrouped;
+    use super::*;
+
+    fn grouped(text: &str) -> Option<String> {
+        Results::of(text).grouped(text)
+    }
+
+    #[test]
+    fn a_path_stands_once_above_its_lines() {
+        let text = "src/a.rs:1:use b;\nsrc/a.rs:22:fn a() {}\nsrc/b.rs:7:fn b() {}\n\
+                    Makefile:3:all: a\nMakefile:9:b: c\n";
+        assert_eq!(
+            grouped(text).as_deref(),
+            Some("src/a.rs:\n1:use b;\n22:fn a() {}\nsrc/b.rs:7:fn b() {}\nMakefile:\n3:all: a\n9:b: c\n")
+        );
+    }
+
+    #[test]
+    fn results_without_line_numbers_are_indented() {
+        let text = "./a/x-1.py:import os\n./a/x-1.py:    import sys\n./b.py:pass";
+        assert_eq!(grouped(text).as_deref(), Some("./a/x-1.py:\n import os\n     import sys\n./b.py:pass"));
+        let text = "a.py-before\na.py:match\na.py-after\n--\nb.py:match\nb.py-after";
+        assert_eq!(
+            grouped(text).as_deref(),
+            Some("a.py:\n-before\n:match\n-after\n--\nb.py:\n:match\n-after")
+        );
+    }
+
+    #[test]
+    fn context_goes_with_its_file_and_jumps_speak_for_themselves() {
+        let text = "a-1-b.go-11-before: x\na-1-b.go:12:match\na-1-b.go-13-\n--\na-1-b.go:40:match\n\
+                    --\nc.go-1-before\nc.go:2:match";
+        assert_eq!(
+            grouped(text).as_deref(),
+            Some("a-1-b.go:\n11-before: x\n12:match\n13-\n40:match\nc.go:\n1-before\n2:match")
+        );
+        let cut = "a.go:12:match\na.go-13-after\n--\na.go:40:match\n--";
+        assert_eq!(grouped(cut).as_deref(), Some("a.go:\n12:match\n13-after\n--\n40:match\n--"));
+    }
+
+    #[test]
+    fn two_spellings_of_one_path_are_one_file() {
+        let text = "src/x/long_name.go:1:match\n/home/me/work/src/x/long_name.go-2-after\n\
+                    src/x/long_name.go-3-a: colon\n--\n/home/me/work/src/y.go-8-before\nsrc/y.go:9:match";
+        assert_eq!(
+            grouped(text).as_deref(),
+            Some(
+                "[paths of lines with \":\" were printed relative to /home/me/work/]\n\
+                 /home/me/work/src/x/long_name.go:\n1:match\n2-after\n3-a: colon\n\
+                 /home/me/work/src/y.go:\n8-before\n9:match"
+            )
+        );
+    }
+
+    #[test]
+    fn other_lines_stay_where_they_are() {
+        let text = "<output>\na.rs:1:x\na.rs:2:y\n\n(Results are truncated.)\n</output>";
+        assert_eq!(
+            grouped(text).as_deref(),
+            Some("<output>\na.rs:\n1:x\n2:y\n\n(Results are truncated.)\n</output>")
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_had_back_is_left_alone() {
+        assert_eq!(grouped("a.rs:1:x\na.rs:2:y\n12:looks like a line of a.rs"), None);
+        assert_eq!(grouped("notes.md:\n1:x\na.rs:1:x\na.rs:2:y"), None);
+    }
+
+    fn results() -> impl Strategy<Value = String> {
+        let path = prop::sample::select(vec![
+            "a.rs",
+            "src/b-2-c.rs",
+            "./d/e.py",
+            "/w/src/a.rs",
+            "Makefile",
+            "C:\\f.cs",
+        ]);
+        let line =
+            (path, 0u8..6, 1u32..9, "[ a-z:0-9-]{0,8}").prop_map(|(path, shape, n, text)| match shape {
+                0 | 1 => format!("{path}:{n}:{text}"),
+                2 => format!("{path}-{n}-{text}"),
+                3 => format!("{path}:{text}"),
+                4 => "--".to_owned(),
+                _ => text,
+            });
+        prop::collection::vec(line, 0..30).prop_map(|lines| lines.join("\n"))
+    }
+
+    proptest! {
+        #[test]
+        fn the_inverse_gives_the_bytes_back(text in results()) {
+            if let Some(form) = grouped(&text) {
+                prop_assert_eq!(ungrouped(&form), text);
+            }
+        }
+    }
+}

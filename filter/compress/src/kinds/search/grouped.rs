@@ -1,0 +1,247 @@
+//! Search results grouped by file, and back.
+//!
+//! ```text
+//! src/flask/cli.py:
+//! 1:from __future__ import annotations
+//! 3:import ast
+//! src/flask/app.py:12:import os
+//! ```
+//!
+//! A heading is a path and a colon, behind which only lines of that file come: with their number,
+//! or behind a blank where the tool gave none, or behind `:` and `-` where it gave none and there is
+//! context. A file with one line keeps it as it was. Where there is context, the `--` that stands at
+//! every jump is left out.
+
+use super::hit::{Hit, Paths, digits};
+
+/// What grep prints between groups of lines that do not touch.
+const GAP: &str = "--";
+/// The line that says how paths were spelled, around the directory.
+const SPELLED: (&str, &str) = ("[paths of lines with \":\" were printed relative to ", "]");
+
+/// The lines of a text, each with what it says of a file.
+pub(super) struct Results<'a> {
+    pub(super) lines: Vec<(&'a str, Option<Hit<'a>>)>,
+    /// Claude Code prints a path relative to this directory, with a slash at its end, where the line
+    /// has a colon, and in full where it has none.
+    pub(super) directory: Option<&'a str>,
+    context: bool,
+}
+
+impl<'a> Results<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        let mut lines: Vec<_> = text.split('\n').map(|line| (line, Hit::matched(line))).collect();
+        let paths: Paths<'a> = lines.iter().filter_map(|(_, hit)| hit.map(|hit| hit.path)).collect();
+        let numbered = lines.iter().filter(|(_, hit)| hit.is_some_and(|hit| hit.number.is_some())).count();
+        let numbered = numbered * 2 > lines.iter().filter(|(_, hit)| hit.is_some()).count();
+        let directory = numbered.then(|| directory(&lines, &paths)).flatten();
+        let known = |path: &str| {
+            paths.contains(path)
+                || directory.is_some_and(|dir| path.strip_prefix(dir).is_some_and(|p| paths.contains(p)))
+        };
+        let mut context = false;
+        for (line, hit) in &mut lines {
+            // A line of context may have a colon in what it says.
+            if hit.is_none_or(|hit| numbered && hit.number.is_none())
+                && let Some(found) = Hit::context(line, numbered, known)
+            {
+                *hit = Some(found);
+                context = true;
+            }
+            if hit.is_some_and(|hit| numbered != hit.number.is_some()) {
+                *hit = None;
+            }
+        }
+        Self { lines, directory, context }
+    }
+
+    /// The path as it is spelled in headings' shorter form.
+    fn short(&self, path: &'a str) -> &'a str {
+        self.directory.and_then(|dir| path.strip_prefix(dir)).unwrap_or(path)
+    }
+
+    /// The grouped form; `None` where nothing is gained or the text could not be had back.
+    pub(super) fn grouped(&self, text: &str) -> Option<String> {
+        let implicit = self.write(self.context);
+        if is_inverse(&implicit, text) {
+            return Some(implicit);
+        }
+        if !self.context {
+            return None;
+        }
+        let explicit = self.write(false);
+        is_inverse(&explicit, text).then_some(explicit)
+    }
+
+    /// `gaps_left_out`: gaps are written nowhere.
+    fn write(&self, gaps_left_out: bool) -> String {
+        let mut out = String::new();
+        if let Some(directory) = self.directory {
+            out.push_str(SPELLED.0);
+            out.push_str(directory);
+            out.push_str(SPELLED.1);
+            out.push('\n');
+        }
+        let mut at = 0;
+        while at < self.lines.len() {
+            let end = self.group(at);
+            let hits = self.lines[at..end].iter().filter(|(_, hit)| hit.is_some()).count();
+            if hits > 1 || hits == 1 && gaps_left_out {
+                self.write_group(&self.lines[at..end], gaps_left_out, &mut out);
+                at = end;
+                continue;
+            }
+            let (line, _) = self.lines[at];
+            at += 1;
+            if gaps_left_out && line == GAP {
+                continue;
+            }
+            out.push_str(line);
+            out.push('\n');
+        }
+        // Every line got an end, the last one none in the text.
+        out.pop();
+        out
+    }
+
+    /// The end of the group of lines of one file that starts at line `at`.
+    fn group(&self, at: usize) -> usize {
+        let Some(first) = self.lines[at].1 else { return at + 1 };
+        let mut end = at + 1;
+        let mut next = at + 1;
+        while let Some((line, hit)) = self.lines.get(next) {
+            next += 1;
+            match hit {
+                Some(hit) if self.short(hit.path) == self.short(first.path) => end = next,
+                None if *line == GAP && next - end == 1 => {}
+                _ => break,
+            }
+        }
+        end
+    }
+
+    fn write_group(&self, lines: &[(&'a str, Option<Hit<'a>>)], gaps_left_out: bool, out: &mut String) {
+        let hits = lines.iter().filter_map(|(_, hit)| *hit);
+        // The longer spelling: it says more, and the shorter follows from it.
+        if let Some(path) = hits.map(|hit| hit.path).max_by_key(|path| path.len()) {
+            out.push_str(path);
+            out.push_str(":\n");
+        }
+        for (line, hit) in lines {
+            match hit {
+                Some(hit) => self.write_hit(hit, out),
+                None if gaps_left_out => continue,
+                None => out.push_str(line),
+            }
+            out.push('\n');
+        }
+    }
+
+    fn write_hit(&self, hit: &Hit<'_>, out: &mut String) {
+        let separator = if hit.matched { ':' } else { '-' };
+        match hit.number {
+            Some(number) => {
+                out.push_str(number);
+                out.push(separator);
+            }
+            None if self.context => out.push(separator),
+            None => out.push(' '),
+        }
+        out.push_str(hit.text);
+    }
+}
+
+/// The directory that some lines' paths start with and others' leave out.
+fn directory<'a>(lines: &[(&'a str, Option<Hit<'a>>)], paths: &Paths<'a>) -> Option<&'a str> {
+    /// Lines that are tried. Where two spellings occur, every other line has the second.
+    const TRIED: usize = 64;
+    let unread = lines.iter().filter(|(line, hit)| hit.is_none() && line.starts_with('/'));
+    unread.take(TRIED).find_map(|(line, _)| {
+        let ends_in_known = |path: &str| {
+            memchr::memchr_iter(b'/', path.as_bytes())
+                .find(|at| paths.contains(&path[at + 1..]))
+                .map(|at| at + 1)
+        };
+        let hit = Hit::context(line, true, |path| ends_in_known(path).is_some())?;
+        ends_in_known(hit.path).map(|len| &line[..len])
+    })
+}
+
+fn is_inverse(grouped: &str, text: &str) -> bool {
+    ungrouped(grouped) == text
+}
+
+/// The inverse of [`Results::grouped`].
+pub(super) fn ungrouped(grouped: &str) -> String {
+    let mut out = String::with_capacity(grouped.len() * 2);
+    let stated = grouped.strip_prefix(SPELLED.0).and_then(|rest| rest.split_once('\n'));
+    let directory = stated.and_then(|(line, _)| line.strip_suffix(SPELLED.1));
+    let rest = match (stated, directory) {
+        (Some((_, rest)), Some(_)) => rest,
+        _ => grouped,
+    };
+    let mut lines = rest.split('\n').peekable();
+    let mut path: Option<&str> = None;
+    let context = |line| body(line).is_some_and(|hit| hit.number.is_some() && !hit.matched);
+    let gaps_left_out = rest.split('\n').any(context) && rest.split('\n').all(|line| line != GAP);
+    let mut last: Option<(&str, u64)> = None;
+    let mut after_last = false;
+    while let Some(line) = lines.next() {
+        if let Some(heading) = line.strip_suffix(':')
+            && !heading.is_empty()
+            && !heading.starts_with([' ', ':', '-'])
+            && lines.peek().is_some_and(|next| body(next).is_some())
+            && (path.is_none() || body(line).is_none())
+        {
+            path = Some(heading);
+            continue;
+        }
+        let hit = path.and_then(|path| body(line).map(|hit| (path, hit)));
+        let Some((heading, hit)) = hit else {
+            if line != GAP {
+                path = None;
+            }
+            after_last = false;
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        };
+        if let Some(number) = hit.line() {
+            let follows = last.is_some_and(|(path, before)| path == heading && before + 1 == number);
+            if gaps_left_out && after_last && !follows {
+                out.push_str(GAP);
+                out.push('\n');
+            }
+            last = Some((heading, number));
+        }
+        after_last = true;
+        let relative = directory.and_then(|dir| heading.strip_prefix(dir));
+        let colon = hit.matched || hit.text.contains(':') || relative.is_some_and(|path| path.contains(':'));
+        hit.push_with(relative.filter(|_| colon).unwrap_or(heading), &mut out);
+        out.push('\n');
+    }
+    out.pop();
+    out
+}
+
+/// A line behind a heading.
+fn body(line: &str) -> Option<Hit<'_>> {
+    let hit = |number, matched, text| Some(Hit { path: "", number, matched, text });
+    if line == GAP {
+        return None;
+    }
+    let digits = digits(line);
+    if digits > 0 {
+        let number = Some(&line[..digits]);
+        return match line.as_bytes().get(digits)? {
+            b':' => hit(number, true, &line[digits + 1..]),
+            b'-' => hit(number, false, &line[digits + 1..]),
+            _ => None,
+        };
+    }
+    match line.as_bytes().first()? {
+        b' ' | b':' => hit(None, true, &line[1..]),
+        b'-' => hit(None, false, &line[1..]),
+        _ => None,
+    }
+}

@@ -1,0 +1,114 @@
+//! One line of a search's output: `path:12:text`, its context `path-13-text`, and both without number.
+
+use hashbrown::HashSet;
+
+/// A line that belongs to a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Hit<'a> {
+    pub(super) path: &'a str,
+    /// The digits of the line number, where there are any.
+    pub(super) number: Option<&'a str>,
+    /// A line that matched, not one of its context.
+    pub(super) matched: bool,
+    pub(super) text: &'a str,
+}
+
+/// Bytes of a line in which its path is looked for. Longer ones are no path of a search result.
+const MAX_PATH: usize = 300;
+/// Dashes that are tried as the end of a path: a path may have dashes of its own.
+const MAX_DASHES: usize = 24;
+/// Letters and digits of a file's extension at most.
+const MAX_EXTENSION: usize = 10;
+
+pub(super) type Paths<'a> = HashSet<&'a str, foldhash::fast::FixedState>;
+
+impl<'a> Hit<'a> {
+    /// A match. Its path ends at the first colon that is not a drive's.
+    pub(super) fn matched(line: &'a str) -> Option<Self> {
+        let head = &line.as_bytes()[..line.len().min(MAX_PATH)];
+        let drive = matches!(head, [b'A'..=b'Z' | b'a'..=b'z', b':', b'\\' | b'/', ..]);
+        let from = if drive { 2 } else { 0 };
+        let at = from + memchr::memchr(b':', &head[from..])?;
+        let (path, rest) = (&line[..at], &line[at + 1..]);
+        if !could_be_path(path) {
+            return None;
+        }
+        let digits = digits(rest);
+        if digits > 0 && rest.as_bytes().get(digits) == Some(&b':') {
+            return Some(Self {
+                path,
+                number: Some(&rest[..digits]),
+                matched: true,
+                text: &rest[digits + 1..],
+            });
+        }
+        is_surely_path(path).then_some(Self { path, number: None, matched: true, text: rest })
+    }
+
+    /// A line of context of a file that `known` accepts: only that tells the dash behind the path from
+    /// a dash in it.
+    pub(super) fn context(line: &'a str, numbered: bool, known: impl Fn(&str) -> bool) -> Option<Self> {
+        let head = &line.as_bytes()[..line.len().min(MAX_PATH)];
+        for at in memchr::memchr_iter(b'-', head).take(MAX_DASHES) {
+            let (path, rest) = (&line[..at], &line[at + 1..]);
+            if numbered {
+                let digits = digits(rest);
+                if digits == 0 || rest.as_bytes().get(digits) != Some(&b'-') || !known(path) {
+                    continue;
+                }
+                let number = Some(&rest[..digits]);
+                return Some(Self { path, number, matched: false, text: &rest[digits + 1..] });
+            } else if known(path) {
+                return Some(Self { path, number: None, matched: false, text: rest });
+            }
+        }
+        None
+    }
+
+    /// The line number's value.
+    pub(super) fn line(&self) -> Option<u64> {
+        self.number?.parse().ok()
+    }
+
+    /// Appends the line with `path` in front.
+    pub(super) fn push_with(&self, path: &str, out: &mut String) {
+        out.push_str(path);
+        self.push_behind_path(out);
+    }
+
+    fn push_behind_path(&self, out: &mut String) {
+        let separator = if self.matched { ':' } else { '-' };
+        out.push(separator);
+        if let Some(number) = self.number {
+            out.push_str(number);
+            out.push(separator);
+        }
+        out.push_str(self.text);
+    }
+}
+
+/// Digits that `text` starts with, as many as a line number has.
+pub(super) fn digits(text: &str) -> usize {
+    let digits = text.bytes().take(10).take_while(u8::is_ascii_digit).count();
+    if digits < 10 { digits } else { 0 }
+}
+
+fn could_be_path(path: &str) -> bool {
+    !path.is_empty()
+        && path
+            .bytes()
+            .all(|b| b > b' ' && !matches!(b, b'"' | b'\'' | b'(' | b')' | b'<' | b'>' | b'|' | b'=' | b','))
+        && !path.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Without a line number behind it, a path is one only with a directory or an extension.
+fn is_surely_path(path: &str) -> bool {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let named = name.len() > extension.len() + 1;
+    named
+        && !extension.is_empty()
+        && extension.len() <= MAX_EXTENSION
+        && extension.bytes().all(|b| b.is_ascii_alphanumeric())
+        && !extension.bytes().all(|b| b.is_ascii_digit())
+}
