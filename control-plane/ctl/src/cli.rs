@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::compress::CompressArgs;
+use crate::stats::StatsArgs;
 use crate::up::UpArgs;
 
 const EXIT_CODES: &str = "\
@@ -29,6 +30,9 @@ pub enum Command {
     Up(Box<UpArgs>),
     /// Print the Envoy configuration that `up` with the same options would run
     Bootstrap(Box<UpArgs>),
+    /// Show what a running Headroom has saved
+    #[command(after_help = STATS_EXAMPLES)]
+    Stats(StatsArgs),
     /// Compress request bodies offline: one JSON body per line in, one per line out
     #[command(after_help = COMPRESS_EXAMPLES)]
     Compress(CompressArgs),
@@ -64,3 +68,11 @@ Examples:
 
 Exit codes: 0 standard input was read to its end, or nobody reads the answers any more; 1 a file cannot be
 read or written; 2 bad options.";
+
+const STATS_EXAMPLES: &str = "\
+Examples:
+  headroomctl stats
+  headroomctl stats --url http://127.0.0.1:41587
+  headroomctl stats --json | jq .tokens
+
+Exit codes: 0 printed; 1 nothing answers there, or not with figures; 2 bad options.";

@@ -7,5 +7,6 @@ pub mod compress;
 pub mod environment;
 mod number;
 pub mod profile;
+pub mod stats;
 pub mod up;
 pub mod upstream;

@@ -81,7 +81,7 @@ fn an_envelope_keeps_everything_but_its_body() {
     let line =
         format!("{{ \"id\":\"c\", \"turn\": 2,\"format\":\"anthropic\", \"body\": {body}, \"x\":[1 ,2] }}\n");
     let answer = String::from_utf8(run(&["--envelope"], line.as_bytes()).stdout).unwrap();
-    let bare = String::from_utf8(run(&[], &lines(&[body.clone()])).stdout).unwrap();
+    let bare = String::from_utf8(run(&[], &lines(std::slice::from_ref(&body))).stdout).unwrap();
     assert_eq!(answer, line.replace(&body.to_string(), bare.trim_end()));
     assert!(answer.len() < line.len());
 }

@@ -1,0 +1,193 @@
+//! `headroomctl stats`: what a running Headroom has saved.
+
+use std::fmt::Write as _;
+use std::io::{Write as _, stdout};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::Value;
+
+use crate::environment::{self, Environment};
+use crate::number::grouped;
+
+/// The figures are sums that are kept up to date, so a slow answer means that something is wrong.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Shows what a running Headroom has saved.
+#[derive(Args, Clone, Debug, Default)]
+pub struct StatsArgs {
+    /// Where Headroom listens [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Print the answer of /stats as it is, in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Asks `/stats` and prints the answer.
+pub async fn stats(args: &StatsArgs) -> anyhow::Result<()> {
+    let env = Environment::of_process();
+    let told = args.url.as_deref().map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned);
+    let base = told.unwrap_or_else(|| {
+        let port = env.get(environment::PORT).unwrap_or_else(|| "8787".to_owned());
+        format!("http://127.0.0.1:{port}")
+    });
+    let url = format!("{}/stats", base.trim_end_matches('/'));
+    let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+    let answer = client.get(&url).send().await.with_context(|| {
+        format!("{url} does not answer: start Headroom with `headroomctl up`, or say where it is with --url")
+    })?;
+    let status = answer.status();
+    let body = answer.text().await.with_context(|| format!("{url} broke off its answer"))?;
+    if !status.is_success() {
+        bail!("{url} answered {status} instead of figures: is headroomd running? {body}");
+    }
+    let out = if args.json {
+        body + "\n"
+    } else {
+        let figures: Value = serde_json::from_str(&body)
+            .with_context(|| format!("{url} answered something else than JSON"))?;
+        tables(&figures)
+    };
+    stdout().write_all(out.as_bytes())?;
+    Ok(())
+}
+
+/// The figures for people. What an older or newer sidecar does not send is left out or a dash.
+pub fn tables(figures: &Value) -> String {
+    let mut out = String::new();
+    let mut section = |title: &str, table: &Table| {
+        if table.row_count() > 0 {
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "{title}\n{table}\n");
+        }
+    };
+    section("Savings", &summary(figures));
+    section("Requests by outcome", &counts(figures, "/requests/by_outcome"));
+    section("Requests by provider", &counts(figures, "/requests/by_provider"));
+    section("Requests by model", &counts(figures, "/requests/by_model"));
+    section("Tool outputs by tool", &blocks(figures, "/blocks/by_tool"));
+    section("Tool outputs by kind", &blocks(figures, "/blocks/by_kind"));
+    section("Tool outputs by what became of them", &blocks(figures, "/blocks/by_outcome"));
+    section("Recent requests", &recent(figures));
+    out
+}
+
+fn summary(figures: &Value) -> Table {
+    let mut table = table(&[], 2);
+    let mut row = |name: &str, value: String| {
+        table.add_row([name.to_owned(), value]);
+    };
+    let at = |pointer: &str| figures.pointer(pointer);
+    row("requests", number(at("/requests/total")));
+    row("compressed", number(at("/requests/compressed")));
+    row("failed", number(at("/requests/failed")));
+    row("tokens sent by clients", number(at("/tokens/total_before_compression")));
+    row("tokens forwarded", number(at("/tokens/input")));
+    row("saved", format!("{}, {}", number(at("/tokens/saved")), percent(at("/tokens/savings_percent"))));
+    row(
+        "saved of tool outputs",
+        format!(
+            "{} (JSON minification alone: {})",
+            percent(at("/tokens/tool_outputs/savings_percent")),
+            percent(at("/tokens/tool_outputs/json_minification_alone_percent"))
+        ),
+    );
+    row("saved, cache-adjusted", dollars(at("/cost/breakdown/compression_savings_usd")));
+    row(
+        "added latency",
+        format!("p50 {}, p99 {}", milliseconds(at("/overhead/p50_ms")), milliseconds(at("/overhead/p99_ms"))),
+    );
+    table
+}
+
+fn counts(figures: &Value, pointer: &str) -> Table {
+    let mut table = table(&["", "requests"], 1);
+    for (name, count) in sorted(figures, pointer, |count| count.as_i64()) {
+        table.add_row([name_or_dash(name), number(Some(count))]);
+    }
+    table
+}
+
+fn blocks(figures: &Value, pointer: &str) -> Table {
+    let mut table = table(&["", "blocks", "tokens before", "after", "saved"], 1);
+    for (name, sums) in sorted(figures, pointer, |sums| sums.get("tokens_saved").and_then(Value::as_i64)) {
+        table.add_row([
+            name_or_dash(name),
+            number(sums.get("blocks")),
+            number(sums.get("tokens_before")),
+            number(sums.get("tokens_after")),
+            number(sums.get("tokens_saved")),
+        ]);
+    }
+    table
+}
+
+fn recent(figures: &Value) -> Table {
+    let mut table = table(&["request", "model", "outcome", "tokens before", "after", "saved", "added"], 3);
+    for request in figures.pointer("/recent_requests").and_then(Value::as_array).into_iter().flatten() {
+        let text = |key: &str| name_or_dash(request.get(key).and_then(Value::as_str).unwrap_or_default());
+        table.add_row([
+            text("request_id"),
+            text("model"),
+            text("outcome"),
+            number(request.get("input_tokens_original")),
+            number(request.get("input_tokens_optimized")),
+            percent(request.get("savings_percent")),
+            milliseconds(request.get("optimization_latency_ms")),
+        ]);
+    }
+    table
+}
+
+/// The first `texts` columns read from the left, the figures after them from the right.
+fn table(header: &[&str], texts: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if !header.is_empty() {
+        table.set_header(header.to_vec());
+        for column in table.column_iter_mut().skip(texts) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// The entries of an object, the largest first, equal ones by name.
+fn sorted<'v>(
+    figures: &'v Value,
+    pointer: &str,
+    size: impl Fn(&Value) -> Option<i64>,
+) -> Vec<(&'v str, &'v Value)> {
+    let object = figures.pointer(pointer).and_then(Value::as_object);
+    let mut entries: Vec<(&str, &Value)> =
+        object.into_iter().flatten().map(|(name, value)| (name.as_str(), value)).collect();
+    entries.sort_by_key(|(name, value)| (std::cmp::Reverse(size(value).unwrap_or_default()), *name));
+    entries
+}
+
+fn name_or_dash(name: &str) -> String {
+    if name.is_empty() { "–".to_owned() } else { name.to_owned() }
+}
+
+fn number(value: Option<&Value>) -> String {
+    match value.and_then(Value::as_i64) {
+        None => "–".to_owned(),
+        Some(number) if number < 0 => format!("-{}", grouped(number.unsigned_abs())),
+        Some(number) => grouped(number.unsigned_abs()),
+    }
+}
+
+fn percent(value: Option<&Value>) -> String {
+    value.and_then(Value::as_f64).map_or("–".to_owned(), |percent| format!("{percent:.1} %"))
+}
+
+fn dollars(value: Option<&Value>) -> String {
+    value.and_then(Value::as_f64).map_or("–".to_owned(), |dollars| format!("${dollars:.2}"))
+}
+
+fn milliseconds(value: Option<&Value>) -> String {
+    value.and_then(Value::as_f64).map_or("–".to_owned(), |milliseconds| format!("{milliseconds:.2} ms"))
+}

@@ -1,0 +1,107 @@
+//! `headroomctl stats`: the tables, and the program against an address that answers or does not.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::{Command, Output};
+use std::thread::JoinHandle;
+
+use headroomctl::stats::tables;
+use serde_json::{Value, json};
+
+fn figures() -> Value {
+    let sums = |blocks: i64, before: i64, after: i64| {
+        json!({"blocks": blocks, "from_memo": 0, "tokens_before": before, "tokens_after": after,
+               "tokens_saved": before - after})
+    };
+    json!({
+        "requests": {"total": 1204, "compressed": 1100, "failed": 2,
+            "by_provider": {"anthropic": 1000, "openai": 204}, "by_model": {"claude-sonnet-4-5": 1000, "": 204},
+            "by_outcome": {"compressed": 1100, "unchanged": 104}},
+        "tokens": {"input": 7_000_000, "saved": 3_000_000, "total_before_compression": 10_000_000,
+            "savings_percent": 30.0,
+            "tool_outputs": {"savings_percent": 42.5, "json_minification_alone_percent": 4.0}},
+        "cost": {"breakdown": {"compression_savings_usd": 1.234}},
+        "overhead": {"p50_ms": 0.41, "p99_ms": 3.2},
+        "blocks": {"by_tool": {"Bash": sums(10, 5000, 1000), "Read": sums(30, 90_000, 60_000)}, "by_kind": {},
+            "by_outcome": {"skipped:no_gain": sums(4, 100, 100)}},
+        "recent_requests": [{"request_id": "hr_1", "model": "claude-sonnet-4-5", "outcome": "compressed",
+            "input_tokens_original": 1000, "input_tokens_optimized": 700, "savings_percent": 30.0,
+            "optimization_latency_ms": 0.5}],
+    })
+}
+
+/// One answer on a free port.
+fn server(status: &'static str, body: String) -> (String, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    (url, thread)
+}
+
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headroomctl"));
+    command.arg("stats").args(arguments).env_remove("HEADROOM_PORT").envs(variables.iter().copied());
+    command.output().unwrap()
+}
+
+#[test]
+fn the_tables_start_with_the_savings_and_put_the_largest_first() {
+    insta::assert_snapshot!(tables(&figures()));
+}
+
+#[test]
+fn figures_that_are_not_sent_are_dashes() {
+    let text = tables(&json!({}));
+    assert!(text.contains("requests") && text.contains('–'), "{text}");
+    assert!(!text.contains("Recent"), "{text}");
+}
+
+#[test]
+fn json_is_passed_on_as_it_came() {
+    let body = figures().to_string();
+    let (url, server) = server("200 OK", body.clone());
+    let answer = run(&["--json", "--url", &url], &[("http_proxy", "http://127.0.0.1:9")]);
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    assert_eq!(String::from_utf8(answer.stdout).unwrap(), body + "\n");
+    assert!(server.join().unwrap().starts_with("GET /stats HTTP/1.1\r\n"));
+}
+
+#[test]
+fn the_port_comes_from_its_variable() {
+    let (url, server) = server("200 OK", figures().to_string());
+    let port = url.rsplit(':').next().unwrap();
+    let answer = run(&[], &[("HEADROOM_PORT", port)]);
+    assert!(String::from_utf8(answer.stdout).unwrap().contains("3,000,000, 30.0 %"));
+    server.join().unwrap();
+}
+
+#[test]
+fn an_address_that_does_not_answer_with_figures_is_named() {
+    let closed = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let answer = run(&["--url", &closed], &[]);
+    let message = String::from_utf8(answer.stderr).unwrap();
+    assert_eq!(answer.status.code(), Some(1));
+    assert!(message.contains(&closed) && message.contains("headroomctl up"), "{message}");
+
+    let (url, server) = server("503 Service Unavailable", "upstream connect error".to_owned());
+    let answer = run(&["--url", &url], &[]);
+    let message = String::from_utf8(answer.stderr).unwrap();
+    assert_eq!(answer.status.code(), Some(1));
+    assert!(message.contains("503") && message.contains("headroomd"), "{message}");
+    server.join().unwrap();
+}
