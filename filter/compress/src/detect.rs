@@ -91,6 +91,8 @@ struct Votes {
     search: usize,
     grep: usize,
     log: usize,
+    /// The first line is not a log line: perhaps it names columns.
+    titled: bool,
     test: usize,
     frame: usize,
     path: usize,
@@ -116,6 +118,7 @@ struct Columns {
 struct Delimited {
     of_first: usize,
     same: usize,
+    exact: usize,
 }
 
 impl Votes {
@@ -167,7 +170,9 @@ impl Votes {
                 SearchShape::No => {}
             }
         }
-        self.log += usize::from(is_log(bare));
+        let log = is_log(bare);
+        self.log += usize::from(log);
+        self.titled |= first && !log;
         self.test += usize::from(is_test(bytes));
         self.frame += usize::from(is_frame(bytes));
         self.path += usize::from(is_path(bare));
@@ -186,6 +191,7 @@ impl Votes {
             if first {
                 delimited.of_first = n;
             }
+            delimited.exact += usize::from(n > 0 && n == delimited.of_first);
             delimited.same +=
                 usize::from(n >= 2 && n.abs_diff(delimited.of_first) <= (delimited.of_first / 4).max(1));
         }
@@ -204,7 +210,10 @@ impl Votes {
             return Kind::Listing;
         }
         if share(self.log) > 0.5 {
-            return Kind::Log;
+            // rows of a table may start with a date; then the first line names the columns
+            let table =
+                self.lines >= 5 && self.titled && self.delimited.iter().any(|d| d.exact == self.lines);
+            return if table { Kind::Table } else { Kind::Log };
         }
         if share(self.numbered) > 0.6 {
             return Kind::Source;
@@ -259,6 +268,10 @@ mod tests {
             (Kind::Log, lines(|i| format!("Jun 14 15:16:{i:02} combo sshd[19939]: check pass"))),
             (Kind::TestBuild, lines(|i| format!("test a::b{i} ... ok"))),
             (Kind::TestBuild, lines(|i| format!("tests/test_a.py::test_{i} PASSED"))),
+            (
+                Kind::TestBuild,
+                lines(|i| format!("_________ ERROR at setup of test_{i} _________\nE   KeyError: 'a'")),
+            ),
             (Kind::Listing, lines(|i| format!("./src/module/file{i}.py"))),
             (Kind::Listing, lines(|i| format!("-rw-r--r-- 1 root root {i} Jan  1 10:00 f{i}.txt"))),
             (
@@ -266,6 +279,7 @@ mod tests {
                 format!("NAME   READY   STATUS\n{}", lines(|i| format!("pod-{i}   1/1   Running"))),
             ),
             (Kind::Table, lines(|i| format!("| a{i} | b | c |"))),
+            (Kind::Table, format!("time,count\n{}", lines(|i| format!("2015/01/01 01:{i:02}:00,7")))),
             (Kind::Table, lines(|i| format!("{i},Toronto,43.65,open"))),
             (Kind::Text, lines(|i| format!("This is sentence number {i} of a longer text about things"))),
         ];

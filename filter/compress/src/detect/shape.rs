@@ -180,6 +180,7 @@ const TEST_STARTS: &[&[u8]] = &[
     b"PASS ",
     b"collected ",
     b"BUILD ",
+    b"E   ",
 ];
 const TEST_BARE_STARTS: &[&str] =
     &["Compiling ", "Finished ", "Downloaded ", "Updating ", "Running ", "✓ ", "✗ ", "✕ ", "× ", "✔ ", "● "];
@@ -201,7 +202,9 @@ pub(super) fn is_test(line: &[u8]) -> bool {
         && [&b"PASSED"[..], b"FAILED", b"ERROR", b"SKIPPED"]
             .iter()
             .any(|word| memmem::find(line, word).is_some());
-    let rule = line.len() > 20 && line.starts_with(b"====") && line.ends_with(b"==");
+    let rule = line.len() > 20
+        && (line.starts_with(b"====") && line.ends_with(b"==")
+            || line.starts_with(b"____") && line.ends_with(b"__"));
     let compiler =
         memmem::find(line, b": error").or_else(|| memmem::find(line, b": warning")).is_some_and(|at| {
             line[..at]

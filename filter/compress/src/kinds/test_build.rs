@@ -9,7 +9,7 @@ use crate::block::{Context, Lossy};
 
 mod line;
 
-use line::{Role, role};
+use line::{Role, is_place, names_place, role};
 
 /// Fewer lines are read faster than what a digest says about them.
 const FEWEST_LINES: usize = 20;
@@ -21,6 +21,9 @@ const LAST: usize = 8;
 /// Lines kept around an error: where it happened, and what the tool says about it.
 const BEFORE: usize = 4;
 const AFTER: usize = 12;
+
+/// Lines behind an error that belong to it even when they were seen before.
+const ADJACENT: usize = 2;
 
 /// Lines kept of a trace that ends in an error.
 const TRACE: usize = 24;
@@ -75,6 +78,12 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         keep.may(line);
     }
     keep_warnings(&mut keep, &lines, &roles);
+    // the other places where the same went wrong: each has to be looked at
+    for (number, line) in lines.iter().enumerate() {
+        if is_place(line) || roles[number] == Role::Error && names_place(line) {
+            keep.may(number);
+        }
+    }
     keep.close_small_gaps();
     let left_out: Vec<usize> = (0..lines.len()).filter(|&line| !keep.has(line)).collect();
     if left_out.is_empty() {
@@ -117,7 +126,9 @@ fn keep_around(keep: &mut Keep<'_, '_>, seen: &mut Seen, lines: &[&str], roles: 
     let below = (report + 1..lines.len().min(report + 1 + AFTER))
         .take_while(|&line| !lines[line].trim().is_empty() && roles[line] != Role::Routine);
     for line in below {
-        if new(seen, lines[line]) && !keep.may(line) {
+        // what follows at once says where
+        let adjacent = line <= report + ADJACENT;
+        if (new(seen, lines[line]) || adjacent) && !keep.may(line) {
             break;
         }
     }
@@ -162,15 +173,19 @@ impl Tally {
     fn describe(&self) -> String {
         let mut out = counted(self.lines, "line");
         let mut mark = ": ";
-        let parts = [
-            (self.routine, "passed or done"),
-            (self.errors, "errors like those shown"),
-            (self.warnings, "warnings like those shown"),
-        ];
-        for (n, what) in parts.into_iter().filter(|(n, _)| *n > 0) {
+        let mut add = |what: String| {
             out.push_str(mark);
-            out.push_str(&format!("{} {what}", grouped(n)));
+            out.push_str(&what);
             mark = ", ";
+        };
+        if self.routine > 0 {
+            add(format!("{} passed or done", grouped(self.routine)));
+        }
+        if self.errors > 0 {
+            add(format!("{} like those shown", counted(self.errors, "error")));
+        }
+        if self.warnings > 0 {
+            add(format!("{} like those shown", counted(self.warnings, "warning")));
         }
         out
     }

@@ -45,7 +45,30 @@ pub(super) fn role(line: &str) -> Role {
 const FAILURES: &[&str] = &["--- FAIL", "FAIL\t", "FAIL ", "not ok ", "✗ ", "✘ ", "✕ ", "✖ ", "● "];
 
 fn is_failure(line: &str, bare: &str) -> bool {
-    FAILURES.iter().any(|start| bare.starts_with(start)) || is_heading(line, b'_')
+    FAILURES.iter().any(|start| bare.starts_with(start)) || is_heading(line, b'_') || is_numbered(line)
+}
+
+/// `  3) answers in time`: a failure in a numbered list.
+fn is_numbered(line: &str) -> bool {
+    let bare = line.trim_start();
+    let digits = bare.bytes().take_while(u8::is_ascii_digit).count();
+    bare.len() < line.len() && (1..=4).contains(&digits) && bare[digits..].starts_with(") ")
+}
+
+/// `  --> src/a.rs:3:4`: a line that says where something is, and nothing else.
+pub(super) fn is_place(line: &str) -> bool {
+    line.trim_start().strip_prefix("--> ").is_some_and(names_place)
+}
+
+/// Whether a line names a place in a file (`a.c:12`, `a.ts(12,3)`) or a test (`a.py::test_b`).
+pub(super) fn names_place(line: &str) -> bool {
+    let bytes = line.as_bytes();
+    memchr::memchr2_iter(b':', b'(', bytes).any(|at| {
+        at > 0
+            && bytes[at - 1].is_ascii_alphanumeric()
+            && bytes.get(at + 1).is_some_and(u8::is_ascii_digit)
+            && memchr::memchr(b'.', &bytes[..at]).is_some()
+    }) || memmem::find(bytes, b"::").is_some()
 }
 
 /// `_____ test_name _____`: a title between runs of one character.
@@ -172,6 +195,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn places_are_found() {
+        for line in
+            ["  --> src/a.rs:3:4", "a/b.c:12: error: x", "src/a.ts(12,3): error TS1", "t/a.py::test_b"]
+        {
+            assert!(names_place(line), "{line}");
+        }
+        assert!(!names_place("error: could not compile: 7 errors"));
+        assert!(is_place("   --> src/a.rs:3:4") && !is_place("src/a.rs:3:4"));
+    }
+
+    #[test]
     fn lines_of_many_tools_have_their_role() {
         let cases = [
             ("test a::b ... ok", Role::Routine),
@@ -192,6 +226,7 @@ mod tests {
             ("  ✔ renders an error", Role::Error),
             ("  ✓ renders", Role::Routine),
             ("  ✕ fails", Role::Failure),
+            ("  2) answers in time", Role::Failure),
             ("  74 passing (363ms)", Role::Summary),
             ("", Role::Other),
             ("    let x = 1;", Role::Other),

@@ -65,6 +65,7 @@ fn each_kind_of_error_and_of_warning_is_shown_once() {
     text += "error[E0425]: cannot find value `y` in this scope\n  --> src/main.rs:9:1\n   |\n 9 | y\n   | ^ not found\n\n";
     let kept = digest(&text, "").expect("a digest");
     assert_eq!(kept.text.matches("warning: unused").count(), 1, "{}", kept.text);
+    assert!(kept.text.matches("--> src/part").count() > 20, "{}", kept.text);
     assert!(kept.text.contains("  --> src/main.rs:9:1"), "{}", kept.text);
     assert!(kept.left_out.contains("99 warnings like those shown"), "{}", kept.left_out);
 }
