@@ -2,10 +2,10 @@
 
 use headroom_api::v1::{RequestOutcome, Usage};
 
-use crate::host::{self, Action, Buffer, Map};
+use crate::host::{self, Action, Buffer, Level, Map};
 use crate::metrics::outcome_name;
 use crate::sse::Events;
-use crate::stream::{Stream, forwarded_tokens};
+use crate::stream::{Phase, Stream, forwarded_tokens};
 use crate::usage::Scanner;
 
 /// What is known about the answer.
@@ -47,6 +47,7 @@ impl Stream {
             Ok(headers) => self.answer = read(&headers, self.settings.config.read_usage),
             Err(refused) => self.settings.refused(refused),
         }
+        self.notice_overflow();
         if self.settings.config.response_headers {
             for (name, value) in self.own_headers() {
                 if let Err(refused) = host::set_header(Map::Response, name, value.as_bytes()) {
@@ -77,6 +78,17 @@ impl Stream {
         Action::Continue
     }
 
+    /// Envoy answers 413 itself when a body that we wait for outgrows its buffer. The request fails only
+    /// because it was waited for, so the operator has to know.
+    fn notice_overflow(&mut self) {
+        const CONTENT_TOO_LARGE: u32 = 413;
+        if self.answer.status == CONTENT_TOO_LARGE && matches!(self.phase, Phase::Collecting { .. }) {
+            self.phase = Phase::Passing;
+            self.settle(RequestOutcome::TooLarge);
+            host::log(Level::Error, OVERFLOW);
+        }
+    }
+
     fn own_headers(&self) -> Vec<(&'static str, String)> {
         let Some(record) = &self.record else { return Vec::new() };
         let outcome = record.outcome();
@@ -102,6 +114,9 @@ impl Stream {
         headers
     }
 }
+
+const OVERFLOW: &str = "headroom: a request was answered 413 while its body was waited for: the listener's \
+    per_connection_buffer_limit_bytes, or the route's request_body_buffer_limit, has to be larger than max_body_bytes";
 
 fn read(headers: &host::Headers, read_usage: bool) -> Answer {
     let mut answer = Answer::default();

@@ -213,6 +213,17 @@ fn a_client_that_leaves_before_its_body_is_complete_is_recorded_as_aborted() {
 }
 
 #[test]
+fn a_body_that_overflows_the_hosts_buffer_is_recorded_and_explained() {
+    let mut plugin = hold();
+    let mut stream = plugin.stream();
+    stream.headers("POST", PATH, &[], false);
+    stream.body(b"{\"model\"", false);
+    stream.respond("413", "text/plain", &[]);
+    assert_eq!(outcome(&plugin, stream), RequestOutcome::TooLarge);
+    assert!(host(|host| host.log.iter().any(|line| line.contains("per_connection_buffer_limit_bytes"))));
+}
+
+#[test]
 fn a_host_that_gives_fewer_bytes_than_announced_gets_its_body_back_untouched() {
     let body = compressible();
     let mut plugin = Plugin::reporting();
