@@ -9,6 +9,7 @@
     deny(clippy::panic, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
+mod asked;
 pub mod config;
 mod hold;
 mod host;

@@ -5,53 +5,24 @@ use std::borrow::Cow;
 use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Tokens};
 use headroom_compress::{BlockOutcome, Outcome, Unread, compress};
 
+use crate::asked::{MAX_NAME_BYTES, RequestHeaders};
 use crate::config::{AcceptEncoding, BodyMode, Mode};
 use crate::hold;
 use crate::host::{self, Action, Buffer, Map, Refused};
-use crate::route::{self, Route};
+use crate::route::Route;
 use crate::stream::{Phase, Stream, micros};
-
-/// A request header that is for Headroom and for nobody behind it starts like this (I9).
-const OURS: &[u8] = b"x-headroom-";
-/// Removed one by one where the host does not show the headers.
-const OUR_HEADERS: [&str; 6] = [
-    "x-headroom-bypass",
-    "x-headroom-mode",
-    "x-headroom-stack",
-    "x-headroom-user-id",
-    "x-headroom-session-id",
-    "x-headroom-api-key",
-];
-/// As long as names of models, tenants and stacks get.
-const MAX_NAME_BYTES: usize = 128;
-
-/// What the headers say.
-#[derive(Default)]
-struct RequestHeaders {
-    route: Option<Route>,
-    /// The most that may be done to this request.
-    mode: Mode,
-    content_length: Option<u64>,
-    encoded: bool,
-    stack: String,
-    tenant: String,
-    ours: Vec<Vec<u8>>,
-}
 
 impl Stream {
     /// Matches the request and decides whether its body has to be waited for.
     pub(crate) fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
         self.clock.headers = self.settings.now();
-        let headers = match host::headers(Map::Request) {
-            Ok(headers) => self.read(&headers),
-            Err(refused) => {
+        let headers = host::headers(Map::Request).map_or_else(
+            |refused| {
                 self.settings.refused(refused);
-                RequestHeaders {
-                    ours: OUR_HEADERS.iter().map(|name| name.as_bytes().to_vec()).collect(),
-                    ..RequestHeaders::default()
-                }
-            }
-        };
+                RequestHeaders::unseen()
+            },
+            |headers| RequestHeaders::read(&headers, &self.settings.config),
+        );
         for name in &headers.ours {
             if let Err(refused) = host::remove_header(Map::Request, name) {
                 self.settings.refused(refused);
@@ -270,40 +241,6 @@ impl Stream {
             })
             .collect();
     }
-
-    fn read(&self, headers: &host::Headers) -> RequestHeaders {
-        let config = &self.settings.config;
-        let (mut method, mut path) = (&b""[..], &b""[..]);
-        let mut read =
-            RequestHeaders { mode: config.mode, tenant: config.tenant.clone(), ..RequestHeaders::default() };
-        for (key, value) in headers.iter() {
-            match key {
-                b":method" => method = value,
-                b":path" => path = value,
-                b"content-length" => {
-                    read.content_length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-                }
-                b"content-encoding" => {
-                    let value = value.trim_ascii();
-                    read.encoded |= !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
-                }
-                b"x-headroom-bypass" if is_true(value) => read.mode = Mode::Off,
-                b"x-headroom-mode" => read.mode = weaker(read.mode, value),
-                b"x-headroom-stack" => read.stack = stack(value),
-                b"x-headroom-user-id" => {
-                    if let Some(tenant) = tenant(value) {
-                        read.tenant = tenant;
-                    }
-                }
-                _ => {}
-            }
-            if key.starts_with(OURS) && !read.ours.iter().any(|name| name == key) {
-                read.ours.push(key.to_vec());
-            }
-        }
-        read.route = route::find(method, path, &config.path_prefixes);
-        read
-    }
 }
 
 /// In the place of a host's status: it gave fewer bytes than it had announced.
@@ -320,38 +257,6 @@ fn forward(body: &[u8], replacement: &[u8], held: bool) -> host::Result<()> {
         host::set_header(Map::Request, "content-length", body.len().to_string().as_bytes())?;
     }
     replaced
-}
-
-fn is_true(value: &[u8]) -> bool {
-    let value = value.trim_ascii();
-    [&b"true"[..], b"1", b"yes", b"on"].iter().any(|truth| value.eq_ignore_ascii_case(truth))
-}
-
-/// A header can ask for less than the configuration, never for more.
-fn weaker(mode: Mode, asked: &[u8]) -> Mode {
-    let asked = asked.trim_ascii().to_ascii_lowercase();
-    match (mode, asked.as_slice()) {
-        (_, b"passthrough" | b"off") => Mode::Off,
-        (Mode::Compress, b"audit") => Mode::Audit,
-        _ => mode,
-    }
-}
-
-/// `^[a-z][a-z0-9_]{0,63}$` after trimming and lower-casing; anything else counts as absent.
-fn stack(value: &[u8]) -> String {
-    let slug = String::from_utf8_lossy(value.trim_ascii()).to_ascii_lowercase();
-    let valid = slug.len() <= 64
-        && slug.starts_with(|c: char| c.is_ascii_lowercase())
-        && slug.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if valid { slug } else { String::new() }
-}
-
-/// A name for a person or a team. What looks like an API key is none (I9).
-fn tenant(value: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(value).ok()?.trim();
-    let plain = text.len() <= MAX_NAME_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
-    let credential = ["sk-", "sk_", "Bearer", "AIza", "eyJ"].iter().any(|start| text.starts_with(start));
-    (plain && !credential && !text.is_empty()).then(|| text.to_owned())
 }
 
 /// A name out of a body, cut to a length that a table can show.

@@ -1,0 +1,109 @@
+//! What the headers of a request say, and what they ask of Headroom.
+
+use crate::config::{Config, Mode};
+use crate::host::Headers;
+use crate::route::{self, Route};
+
+/// A request header that is for Headroom and for nobody behind it starts like this (I9).
+const OURS: &[u8] = b"x-headroom-";
+/// Removed one by one where the host does not show the headers.
+const OUR_HEADERS: [&str; 6] = [
+    "x-headroom-bypass",
+    "x-headroom-mode",
+    "x-headroom-stack",
+    "x-headroom-user-id",
+    "x-headroom-session-id",
+    "x-headroom-api-key",
+];
+/// As long as names of models, tenants and stacks get.
+pub(crate) const MAX_NAME_BYTES: usize = 128;
+
+/// What the headers say.
+#[derive(Default)]
+pub(crate) struct RequestHeaders {
+    /// `None`: not ours.
+    pub(crate) route: Option<Route>,
+    /// The most that may be done to this request.
+    pub(crate) mode: Mode,
+    pub(crate) content_length: Option<u64>,
+    /// The client has compressed the body.
+    pub(crate) encoded: bool,
+    /// Which client or harness it comes from.
+    pub(crate) stack: String,
+    /// From the header, else from the configuration.
+    pub(crate) tenant: String,
+    /// Names of the headers that must not reach the provider.
+    pub(crate) ours: Vec<Vec<u8>>,
+}
+
+impl RequestHeaders {
+    /// Of a request whose headers the host does not show: not ours, whatever it is.
+    pub(crate) fn unseen() -> Self {
+        let ours = OUR_HEADERS.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Self { ours, ..Self::default() }
+    }
+
+    pub(crate) fn read(headers: &Headers, config: &Config) -> Self {
+        let (mut method, mut path) = (&b""[..], &b""[..]);
+        let mut read = Self { mode: config.mode, tenant: config.tenant.clone(), ..Self::default() };
+        for (key, value) in headers.iter() {
+            match key {
+                b":method" => method = value,
+                b":path" => path = value,
+                b"content-length" => {
+                    read.content_length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                }
+                b"content-encoding" => {
+                    let value = value.trim_ascii();
+                    read.encoded |= !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
+                }
+                b"x-headroom-bypass" if is_true(value) => read.mode = Mode::Off,
+                b"x-headroom-mode" => read.mode = weaker(read.mode, value),
+                b"x-headroom-stack" => read.stack = stack(value),
+                b"x-headroom-user-id" => {
+                    if let Some(tenant) = tenant(value) {
+                        read.tenant = tenant;
+                    }
+                }
+                _ => {}
+            }
+            if key.starts_with(OURS) && !read.ours.iter().any(|name| name == key) {
+                read.ours.push(key.to_vec());
+            }
+        }
+        read.route = route::find(method, path, &config.path_prefixes);
+        read
+    }
+}
+
+fn is_true(value: &[u8]) -> bool {
+    let value = value.trim_ascii();
+    [&b"true"[..], b"1", b"yes", b"on"].iter().any(|truth| value.eq_ignore_ascii_case(truth))
+}
+
+/// A header can ask for less than the configuration, never for more.
+fn weaker(mode: Mode, asked: &[u8]) -> Mode {
+    let asked = asked.trim_ascii().to_ascii_lowercase();
+    match (mode, asked.as_slice()) {
+        (_, b"passthrough" | b"off") => Mode::Off,
+        (Mode::Compress, b"audit") => Mode::Audit,
+        _ => mode,
+    }
+}
+
+/// `^[a-z][a-z0-9_]{0,63}$` after trimming and lower-casing; anything else counts as absent.
+fn stack(value: &[u8]) -> String {
+    let slug = String::from_utf8_lossy(value.trim_ascii()).to_ascii_lowercase();
+    let valid = slug.len() <= 64
+        && slug.starts_with(|c: char| c.is_ascii_lowercase())
+        && slug.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if valid { slug } else { String::new() }
+}
+
+/// A name for a person or a team. What looks like an API key is none (I9).
+fn tenant(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    let plain = text.len() <= MAX_NAME_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let credential = ["sk-", "sk_", "Bearer", "AIza", "eyJ"].iter().any(|start| text.starts_with(start));
+    (plain && !credential && !text.is_empty()).then(|| text.to_owned())
+}
