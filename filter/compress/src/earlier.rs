@@ -135,13 +135,13 @@ impl Earlier {
     /// The text with what an earlier output shows replaced by references; `None` when there is
     /// nothing of that kind. Comes last of the lossless steps: references name lines as they are shown.
     ///
-    /// Where words such as `error` are a signal and no content, lines that have one stay: what went
-    /// wrong is said in the newest output as well.
+    /// Where words such as `error` may be a signal and not what was looked for, lines that have one
+    /// stay: what went wrong is said in the newest output as well. Numbered lines are a file's.
     pub(crate) fn replace_seen(&self, text: &str, kind: Kind) -> Option<String> {
         if self.outputs.is_empty() {
             return None;
         }
-        let signals = !matches!(kind, Kind::Source | Kind::Diff | Kind::Search | Kind::Listing);
+        let signals = !matches!(kind, Kind::Diff | Kind::Search | Kind::Listing);
         if let Some(whole) = self.whole(text, signals) {
             return Some(whole);
         }

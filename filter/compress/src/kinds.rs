@@ -74,6 +74,7 @@ pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compres
     match kind {
         Kind::Log => log::lossy(text, cx).map(|kept| (Compressor::Log, kept)),
         Kind::TestBuild => test_build::lossy(text, cx).map(|kept| (Compressor::TestBuild, kept)),
+        Kind::Search => search::lossy(text, cx).map(|kept| (Compressor::Search, kept)),
         _ => None,
     }
 }

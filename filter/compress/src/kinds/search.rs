@@ -5,15 +5,21 @@
 //! a line of another shape between the results is left as it is, and where it could be taken for
 //! something else, everything is.
 
+mod best;
 mod grouped;
 mod hit;
 
-use crate::block::Context;
+use crate::block::{Context, Lossy};
 use grouped::Results;
 
 /// The results grouped by file. The inverse is exact.
 pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     Results::of(text).grouped(text)
+}
+
+/// The results that answer first, some of every file, and how many of each file are not shown.
+pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
+    best::best(text, &Results::of(text), cx)
 }
 
 #[cfg(test)]
@@ -87,6 +93,65 @@ mod tests {
     fn what_could_not_be_had_back_is_left_alone() {
         assert_eq!(grouped("a.rs:1:x\na.rs:2:y\n12:looks like a line of a.rs"), None);
         assert_eq!(grouped("notes.md:\n1:x\na.rs:1:x\na.rs:2:y"), None);
+    }
+
+    fn best_of(text: &str, query: &str) -> Option<Lossy> {
+        let config = crate::config::Config::default();
+        let cx = Context {
+            call: crate::block::Call::default(),
+            query,
+            config: &config,
+            encoding: crate::tokens::Encoding::default(),
+            reversible: true,
+            edits_by_line: false,
+        };
+        lossy(text, &cx)
+    }
+
+    #[test]
+    fn every_file_is_named_and_says_how_many_results_are_not_shown() {
+        let text: Vec<String> = (0..900)
+            .map(|i| {
+                format!("src/part_{}/module.rs:{}:    let value = compute(number_{i});", i / 300, i % 300 + 1)
+            })
+            .collect();
+        let kept = best_of(&text.join("\n"), "where is number_777 used").unwrap();
+        for part in 0..3 {
+            assert!(kept.text.contains(&format!("src/part_{part}/module.rs: (")), "{}", kept.text);
+        }
+        assert!(kept.text.contains("\n178:    let value = compute(number_777);"), "{}", kept.text);
+        let shown = kept.text.lines().filter(|line| line.contains("compute")).count();
+        assert_eq!(kept.left_out, format!("{} of 900 search results left out", 900 - shown));
+        let counted: usize = kept
+            .text
+            .lines()
+            .filter_map(|line| line.split_once(" (")?.1.strip_suffix(" more matches)")?.parse::<usize>().ok())
+            .sum();
+        assert_eq!(counted, 900 - shown);
+    }
+
+    #[test]
+    fn a_match_keeps_its_context_or_goes_with_it() {
+        let text: Vec<String> = (0..200)
+            .map(|i| {
+                let line = i * 10 + 2;
+                let (before, after) = (line - 1, line + 1);
+                format!("a.c-{before}-before {i}\na.c:{line}:the match number {i}\na.c-{after}-after {i}")
+            })
+            .collect();
+        let kept = best_of(&text.join("\n--\n"), "").unwrap();
+        let lines: Vec<&str> = kept.text.lines().skip(1).collect();
+        assert!(lines.len() >= 30 && lines.len() < 600, "{}", lines.len());
+        for chunk in lines.chunks(3) {
+            let last = |line: &str| line.rsplit(' ').next().unwrap().to_owned();
+            assert!(chunk[1].contains(":the match") && last(chunk[0]) == last(chunk[2]), "{chunk:?}");
+        }
+    }
+
+    #[test]
+    fn few_results_stay_whole() {
+        assert_eq!(best_of("a.rs:1:x\na.rs:2:y", ""), None);
+        assert_eq!(best_of("no results", ""), None);
     }
 
     fn results() -> impl Strategy<Value = String> {

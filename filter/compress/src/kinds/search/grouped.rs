@@ -15,7 +15,7 @@
 use super::hit::{Hit, Paths, digits};
 
 /// What grep prints between groups of lines that do not touch.
-const GAP: &str = "--";
+pub(super) const GAP: &str = "--";
 /// The line that says how paths were spelled, around the directory.
 const SPELLED: (&str, &str) = ("[paths of lines with \":\" were printed relative to ", "]");
 
@@ -25,7 +25,7 @@ pub(super) struct Results<'a> {
     /// Claude Code prints a path relative to this directory, with a slash at its end, where the line
     /// has a colon, and in full where it has none.
     pub(super) directory: Option<&'a str>,
-    context: bool,
+    pub(super) context: bool,
 }
 
 impl<'a> Results<'a> {
@@ -56,7 +56,7 @@ impl<'a> Results<'a> {
     }
 
     /// The path as it is spelled in headings' shorter form.
-    fn short(&self, path: &'a str) -> &'a str {
+    pub(super) fn short(&self, path: &'a str) -> &'a str {
         self.directory.and_then(|dir| path.strip_prefix(dir)).unwrap_or(path)
     }
 
@@ -137,7 +137,7 @@ impl<'a> Results<'a> {
         }
     }
 
-    fn write_hit(&self, hit: &Hit<'_>, out: &mut String) {
+    pub(super) fn write_hit(&self, hit: &Hit<'_>, out: &mut String) {
         let separator = if hit.matched { ':' } else { '-' };
         match hit.number {
             Some(number) => {
