@@ -20,6 +20,7 @@ mod keep;
 mod log;
 mod query;
 mod search;
+mod select;
 mod shorten;
 pub(crate) mod signal;
 mod test_build;
@@ -72,6 +73,7 @@ const LINE_NUMBERS: Step = Step { compressor: Compressor::LineNumbers, form: num
 /// What to keep of a text of this kind; `None` where the kind is never lossy or nothing can go.
 pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compressor, Lossy)> {
     match kind {
+        Kind::Json | Kind::JsonLines => json::lossy(text, cx).map(|kept| (Compressor::JsonCrush, kept)),
         Kind::Log => log::lossy(text, cx).map(|kept| (Compressor::Log, kept)),
         Kind::TestBuild => test_build::lossy(text, cx).map(|kept| (Compressor::TestBuild, kept)),
         Kind::Search => search::lossy(text, cx).map(|kept| (Compressor::Search, kept)),

@@ -6,6 +6,8 @@
 
 #[cfg(test)]
 mod corpus;
+mod crush;
+mod describe;
 mod embedded;
 #[cfg(test)]
 mod exact;
@@ -17,12 +19,13 @@ mod notation;
 mod parse;
 mod schema;
 mod spell;
+mod survey;
 mod template;
 
 use std::ops::Range;
 
 use self::parse::Tree;
-use crate::block::Context;
+use crate::block::{Context, Lossy};
 
 /// Text around the documents may be at most this many thousandths of the whole: with more, the content
 /// is mixed and has to be taken apart first.
@@ -45,6 +48,13 @@ pub(crate) fn tables(text: &str, cx: &Context<'_>) -> Option<String> {
     let tables = find(text).map(|found| found.within(&notation::documents(&found, cx.encoding)))?;
     let most = cx.encoding.count(text).saturating_mul(1000 - MIN_GAIN) / 1000;
     (cx.encoding.count(&tables) <= most).then_some(tables)
+}
+
+/// The text with items of its long lists left out.
+pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
+    let found = find(text)?;
+    let kept = crush::lossy(&found, cx)?;
+    Some(Lossy { text: found.within(&kept.text), left_out: kept.left_out })
 }
 
 /// Where the documents are in a text that has something else around them, such as the status line of an

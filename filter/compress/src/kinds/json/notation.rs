@@ -23,6 +23,12 @@
 //! * An object with many entries of one form is a table with the keys in the first column: `{12 rows: <key>,…`.
 //! * `$1` at the start of a string stands for the text that the first lines give it.
 //! * `$json{…}` is a string that holds this JSON document.
+//!
+//! Where items are left out, a table says how many of its rows are shown and numbers them from 0 in the
+//! column `#index` (rows with keys are named by these), and `…12 more…` stands for 12 items of a list.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use super::embedded;
 use super::legend::Legend;
@@ -49,11 +55,65 @@ pub(crate) fn documents(tree: &Tree<'_>, encoding: Encoding) -> String {
     writer.out.finish(encoding)
 }
 
+/// The documents of a tree with what is to be kept of them.
+pub(crate) fn kept_documents(tree: &Tree<'_>, kept: Kept, encoding: Encoding) -> String {
+    let mut writer = Writer::new(tree, 0);
+    writer.kept = Some(kept);
+    writer.documents();
+    writer.out.finish(encoding)
+}
+
+/// Which items of which lists are shown; lists that are not named are shown in full.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(HashMap<u32, Vec<bool>, FixedState>);
+
+/// The name of the list of all documents.
+pub(crate) const ROOTS: u32 = u32::MAX;
+
+impl Kept {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn keep(&mut self, list: u32, marks: Vec<bool>) {
+        self.0.insert(list, marks);
+    }
+
+    pub(crate) fn shows(&self, list: u32, item: usize) -> bool {
+        self.0.get(&list).is_none_or(|marks| marks.get(item).copied().unwrap_or(true))
+    }
+
+    fn count(&self, list: u32) -> Option<usize> {
+        Some(self.0.get(&list)?.iter().filter(|&&mark| mark).count())
+    }
+}
+
+/// Bytes from which a string of nothing but encoded bytes is a blob: longer than keys and signatures.
+const MIN_BLOB: usize = 600;
+
+/// Bytes of a blob that are shown.
+const BLOB_HEAD: usize = 48;
+
+/// The part of a string to show when it is an encoded blob that nobody reads.
+pub(crate) fn blob(text: &str) -> Option<&str> {
+    if text.len() < MIN_BLOB {
+        return None;
+    }
+    let encoded = match text.split_once(";base64,") {
+        Some((head, rest)) if head.starts_with("data:") && head.len() < BLOB_HEAD => rest,
+        _ => text,
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_');
+    encoded.bytes().all(plain).then(|| &text[..BLOB_HEAD])
+}
+
 pub(crate) struct Writer<'t, 'a> {
     pub(crate) tree: &'t Tree<'a>,
     inference: Inference,
     pub(crate) out: Legend<'a>,
     blank: Blank,
+    /// What is shown; everything when there is none.
+    kept: Option<Kept>,
     /// Strings inside strings inside strings: how deep this writer stands.
     pub(crate) nesting: usize,
 }
@@ -61,7 +121,7 @@ pub(crate) struct Writer<'t, 'a> {
 impl<'t, 'a> Writer<'t, 'a> {
     pub(crate) fn new(tree: &'t Tree<'a>, nesting: usize) -> Self {
         let (inference, out) = (Inference::new(tree), Legend::default());
-        Self { tree, inference, out, blank: Blank::Absent, nesting }
+        Self { tree, inference, out, blank: Blank::Absent, kept: None, nesting }
     }
 
     /// All documents of the tree.
@@ -72,17 +132,22 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
         let schema = schema::infer(tree, &tree.roots, &mut self.inference);
         if schema == Schema::Any {
+            let mut gap = Gap::default();
             for (at, &root) in tree.roots.iter().enumerate() {
-                if at > 0 {
-                    self.out.push('\n');
+                if gap.passes(self.shows(ROOTS, at), &mut self.out, '\n') {
+                    self.plain(root);
                 }
-                self.plain(root);
             }
+            gap.end(&mut self.out, '\n');
         } else {
             self.out.text(&tree.roots.len().to_string());
             self.out.text(" JSON lines");
-            self.rows(&schema, tree.roots.iter().map(|&root| (None, root)));
+            self.rows(&schema, ROOTS, tree.roots.iter().map(|&root| (None, root)));
         }
+    }
+
+    fn shows(&self, list: u32, item: usize) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.shows(list, item))
     }
 
     /// A value at document level: tables may be opened in it.
@@ -98,16 +163,17 @@ impl<'t, 'a> Writer<'t, 'a> {
                 };
                 self.out.push('[');
                 if schema == Schema::Any {
+                    let mut gap = Gap::default();
                     for (at, &item) in items.iter().enumerate() {
-                        if at > 0 {
-                            self.out.push(',');
+                        if gap.passes(self.shows(id, at), &mut self.out, ',') {
+                            self.value(item);
                         }
-                        self.value(item);
                     }
+                    gap.end(&mut self.out, ',');
                 } else {
                     self.out.text(&items.len().to_string());
                     self.out.text(" rows");
-                    self.rows(&schema, items.iter().map(|&item| (None, item)));
+                    self.rows(&schema, id, items.iter().map(|&item| (None, item)));
                     self.out.push('\n');
                 }
                 self.out.push(']');
@@ -121,18 +187,19 @@ impl<'t, 'a> Writer<'t, 'a> {
                 };
                 self.out.push('{');
                 if schema == Schema::Any {
+                    let mut gap = Gap::default();
                     for (at, (key, value)) in tree.entries(id).enumerate() {
-                        if at > 0 {
-                            self.out.push(',');
+                        if gap.passes(self.shows(id, at), &mut self.out, ',') {
+                            self.key(key);
+                            self.out.push(':');
+                            self.value(value);
                         }
-                        self.key(key);
-                        self.out.push(':');
-                        self.value(value);
                     }
+                    gap.end(&mut self.out, ',');
                 } else {
                     self.out.text(&length.to_string());
                     self.out.text(" rows");
-                    self.rows(&schema, tree.entries(id).map(|(key, value)| (Some(key), value)));
+                    self.rows(&schema, id, tree.entries(id).map(|(key, value)| (Some(key), value)));
                     self.out.push('\n');
                 }
                 self.out.push('}');
@@ -158,9 +225,10 @@ impl<'t, 'a> Writer<'t, 'a> {
             (Shape::Object, _) => {
                 let inner = if let Schema::Map(inner) = schema { inner } else { &Schema::Any };
                 self.out.push('{');
+                let mut gap = Gap::default();
                 for (at, (key, value)) in tree.entries(id).enumerate() {
-                    if at > 0 {
-                        self.out.push(',');
+                    if !gap.passes(self.shows(id, at), &mut self.out, ',') {
+                        continue;
                     }
                     self.key(key);
                     let tuple = matches!(inner, Schema::Record(_)) && self.inference.fits(value);
@@ -169,17 +237,19 @@ impl<'t, 'a> Writer<'t, 'a> {
                     }
                     self.known(value, inner);
                 }
+                gap.end(&mut self.out, ',');
                 self.out.push('}');
             }
             (Shape::Array, _) => {
                 let inner = if let Schema::List(inner) = schema { inner } else { &Schema::Any };
                 self.out.push('[');
+                let mut gap = Gap::default();
                 for (at, item) in tree.items(id).enumerate() {
-                    if at > 0 {
-                        self.out.push(',');
+                    if gap.passes(self.shows(id, at), &mut self.out, ',') {
+                        self.known(item, inner);
                     }
-                    self.known(item, inner);
                 }
+                gap.end(&mut self.out, ',');
                 self.out.push(']');
             }
             (Shape::String, _) => self.string(id),
@@ -188,7 +258,11 @@ impl<'t, 'a> Writer<'t, 'a> {
     }
 
     /// The head of a table, from its clause on blanks on, and its rows, each after a line end.
-    fn rows(&mut self, schema: &Schema, rows: impl Iterator<Item = (Option<u32>, u32)>) {
+    fn rows(&mut self, schema: &Schema, list: u32, rows: impl Iterator<Item = (Option<u32>, u32)>) {
+        let shown = self.kept.as_ref().and_then(|kept| kept.count(list));
+        if let Some(shown) = shown {
+            self.out.text(&format!(", {shown} shown"));
+        }
         let (absent, null) = blanks(schema);
         self.blank = if absent >= null { Blank::Absent } else { Blank::Null };
         match self.blank {
@@ -198,32 +272,42 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
         self.out.text(": ");
         let mut rows = rows.peekable();
-        if rows.peek().is_some_and(|(key, _)| key.is_some()) {
+        let keyed = rows.peek().is_some_and(|(key, _)| key.is_some());
+        let numbered = shown.is_some() && !keyed;
+        if keyed {
             self.out.text("<key>,");
+        } else if numbered {
+            self.out.text("#index,");
         }
         match schema {
             Schema::Record(record) => self.columns(record),
             schema => self.schema(schema),
         }
-        for (key, row) in rows {
+        for (at, (key, row)) in rows.enumerate() {
+            if !self.shows(list, at) {
+                continue;
+            }
             self.out.push('\n');
             if let Some(key) = key {
                 self.key_cell(key);
+            } else if numbered {
+                self.out.text(&at.to_string());
             }
+            let led = keyed || numbered;
             match schema {
                 Schema::Record(record) if self.inference.fits(row) => {
-                    if key.is_some() {
+                    if led {
                         self.row_after_key(record, row);
                     } else {
                         self.cells(record, row);
                     }
                 }
                 Schema::Record(_) => {
-                    self.out.text(if key.is_some() { ",!" } else { "!" });
+                    self.out.text(if led { ",!" } else { "!" });
                     self.plain(row);
                 }
                 schema => {
-                    if key.is_some() {
+                    if led {
                         self.out.push(',');
                     }
                     self.known(row, schema);
@@ -388,12 +472,51 @@ impl<'t, 'a> Writer<'t, 'a> {
 
     fn string(&mut self, id: u32) {
         let tree = self.tree;
+        if self.kept.is_some()
+            && let Some(head) = blob(tree.inner(id))
+        {
+            let left_out = tree.inner(id).len() - head.len();
+            return self.out.quoted(&format!("{head}…{left_out} more characters…"));
+        }
         match tree.string(id) {
             None => self.out.text(tree.raw(id)),
             Some(text) => match embedded::notation(&text, self.nesting) {
                 Some(document) => self.out.text(&document),
                 None => self.out.string(text),
             },
+        }
+    }
+}
+
+/// Separators between the items of a list, and what stands for the items that are not shown.
+#[derive(Default)]
+struct Gap {
+    hidden: usize,
+    any: bool,
+}
+
+impl Gap {
+    /// Notes an item; before one that is shown, writes what has to stand there.
+    fn passes(&mut self, shown: bool, out: &mut Legend<'_>, separator: char) -> bool {
+        if !shown {
+            self.hidden += 1;
+            return false;
+        }
+        self.end(out, separator);
+        if self.any {
+            out.push(separator);
+        }
+        self.any = true;
+        true
+    }
+
+    fn end(&mut self, out: &mut Legend<'_>, separator: char) {
+        if self.hidden > 0 {
+            if self.any {
+                out.push(separator);
+            }
+            out.text(&format!("…{} more…", self.hidden));
+            (self.hidden, self.any) = (0, true);
         }
     }
 }

@@ -1,0 +1,124 @@
+//! What a marker says of the items that were left out: how many, of what kind, from where to where.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::parse::Tree;
+use super::survey::NONE;
+use crate::kinds::select::{Column, Survey};
+
+/// A column with more different values is no category to count by.
+const MAX_VALUES: usize = 6;
+
+/// Columns that readers sort by in their heads, the best first.
+const CATEGORIES: [&str; 12] = [
+    "status", "state", "level", "severity", "type", "kind", "category", "phase", "result", "outcome",
+    "action", "event",
+];
+
+/// Longer values tell nothing in a line.
+const MAX_VALUE: usize = 40;
+
+/// Lists that are described one by one.
+const MAX_LISTS: usize = 4;
+
+/// `412 of 430 rows of items left out: 409 status=ok, 3 status=queued; id 17..430`.
+pub(crate) fn list(
+    tree: &Tree<'_>,
+    survey: &Survey<'_>,
+    nodes: &[Vec<u32>],
+    keys: Option<&[u32]>,
+    kept: &[bool],
+    name: &str,
+) -> String {
+    let gone: Vec<usize> = (0..kept.len()).filter(|&item| !kept[item]).collect();
+    let mut text =
+        format!("{} of {} {}", gone.len(), kept.len(), if keys.is_some() { "entries" } else { "rows" });
+    if let Some(name) = short(name) {
+        text.push_str(" of ");
+        text.push_str(name);
+    }
+    text.push_str(" left out");
+    let mut facts = Vec::new();
+    if let Some(column) = category(survey) {
+        facts.push(counts(tree, &survey.columns[column], &nodes[column], &gone));
+    }
+    match keys {
+        Some(keys) => facts.extend(range("", &gone, |item| short(tree.inner(keys[item])))),
+        None => {
+            let unique =
+                |c: &Column| c.distinct.min(kept.len()) * 10 >= kept.len() * 9 || c.distinct == Column::MANY;
+            let value = |column: usize, item: usize| {
+                let node = nodes[column][item];
+                if node == NONE { None } else { short(tree.raw(node).trim_matches('"')) }
+            };
+            facts.extend(
+                (0..survey.columns.len()).filter(|&column| unique(&survey.columns[column])).find_map(
+                    |column| range(&survey.columns[column].name, &gone, |item| value(column, item)),
+                ),
+            );
+        }
+    }
+    if !facts.is_empty() {
+        text.push_str(": ");
+        text.push_str(&facts.join("; "));
+    }
+    text
+}
+
+/// All lists in one line.
+pub(crate) fn together(lists: &[String], blobs: usize) -> String {
+    let mut parts: Vec<String> = lists.iter().take(MAX_LISTS).cloned().collect();
+    if lists.len() > MAX_LISTS {
+        parts.push(format!("items of {} more lists left out", lists.len() - MAX_LISTS));
+    }
+    match blobs {
+        0 => {}
+        1 => parts.push("1 encoded blob shortened".to_owned()),
+        _ => parts.push(format!("{blobs} encoded blobs shortened")),
+    }
+    parts.join("; ")
+}
+
+/// The column to count by.
+fn category(survey: &Survey<'_>) -> Option<usize> {
+    let fits = |column: &Column| (2..=MAX_VALUES).contains(&column.distinct) && short(&column.name).is_some();
+    let named = CATEGORIES.iter().find_map(|name| {
+        survey.columns.iter().position(|column| fits(column) && column.name.eq_ignore_ascii_case(name))
+    });
+    named.or_else(|| survey.columns.iter().position(|column| fits(column) && !column.is_numeric()))
+}
+
+/// `409 status=ok, 3 status=queued`.
+fn counts(tree: &Tree<'_>, column: &Column, nodes: &[u32], gone: &[usize]) -> String {
+    let mut counts: HashMap<u64, (usize, usize), FixedState> = HashMap::with_hasher(FixedState::default());
+    for &item in gone {
+        counts.entry(column.values[item]).or_insert((0, item)).0 += 1;
+    }
+    let mut counts: Vec<(usize, usize)> = counts.into_values().collect();
+    counts.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    let facts: Vec<String> = counts
+        .iter()
+        .map(|&(count, item)| {
+            let value = match nodes[item] {
+                NONE => "(absent)",
+                node => short(tree.raw(node).trim_matches('"')).unwrap_or("(long)"),
+            };
+            format!("{count} {}={value}", column.name)
+        })
+        .collect();
+    facts.join(", ")
+}
+
+/// `id 17..430`: the first and the last value that went.
+fn range<'s>(name: &str, gone: &[usize], value: impl Fn(usize) -> Option<&'s str>) -> Option<String> {
+    let (first, last) = (value(*gone.first()?)?, value(*gone.last()?)?);
+    let space = if name.is_empty() { "" } else { " " };
+    Some(format!("{name}{space}{first}..{last}"))
+}
+
+/// The text, where it is short and plain enough for a marker's line.
+fn short(text: &str) -> Option<&str> {
+    let plain = text.chars().all(|c| !c.is_control() && c != ']' && c != '[');
+    (!text.is_empty() && text.len() <= MAX_VALUE && plain).then_some(text)
+}

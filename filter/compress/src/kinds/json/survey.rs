@@ -1,0 +1,228 @@
+//! Items of a JSON list as the selection rules look at them.
+
+use core::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+
+use super::parse::{Shape, Tree};
+use crate::kinds::select::{Column, Survey};
+use crate::kinds::signal::{self, Signal};
+
+/// Places in an item that become columns. Items with more are told apart well enough by these.
+const MAX_COLUMNS: usize = 48;
+
+/// How deep places are looked for in an item.
+const MAX_DEPTH: usize = 4;
+
+/// How deep errors are looked for in an item.
+const MAX_ERROR_DEPTH: usize = 12;
+
+/// Shorter strings report nothing.
+const MIN_REPORT: usize = 4;
+
+/// Bytes of a report that make its kind: what follows is particulars.
+const KIND_BYTES: usize = 120;
+
+/// A survey, and for each of its columns the node of each item; [`NONE`] where there is none.
+pub(crate) struct Surveyed<'a> {
+    pub(crate) survey: Survey<'a>,
+    pub(crate) nodes: Vec<Vec<u32>>,
+}
+
+pub(crate) const NONE: u32 = u32::MAX;
+
+pub(crate) fn survey<'a>(tree: &Tree<'a>, items: &[u32]) -> Surveyed<'a> {
+    let mut survey = Survey::default();
+    let mut places = Places { tree, columns: Vec::new(), nodes: Vec::new(), by_path: HashMap::default() };
+    for (row, &item) in items.iter().enumerate() {
+        survey.texts.push(tree.raw(item));
+        let mut shape = FixedState::default().build_hasher();
+        places.visit(item, 0, "", row, 0, &mut shape);
+        survey.shapes.push(shape.finish() | 1);
+        survey.errors.push(error(tree, item, "", 0).unwrap_or(0));
+    }
+    for (column, nodes) in places.columns.iter_mut().zip(&mut places.nodes) {
+        column.numbers.resize(items.len(), f64::NAN);
+        column.values.resize(items.len(), 0);
+        nodes.resize(items.len(), NONE);
+        let mut distinct: HashSet<u64, FixedState> = HashSet::with_hasher(FixedState::default());
+        for &value in &column.values {
+            if distinct.insert(value) && distinct.len() == Column::MANY {
+                break;
+            }
+        }
+        column.distinct = distinct.len();
+    }
+    survey.columns = places.columns;
+    Surveyed { survey, nodes: places.nodes }
+}
+
+struct Places<'t, 'a> {
+    tree: &'t Tree<'a>,
+    columns: Vec<Column>,
+    nodes: Vec<Vec<u32>>,
+    by_path: HashMap<u64, usize, FixedState>,
+}
+
+impl Places<'_, '_> {
+    fn visit(&mut self, id: u32, path: u64, name: &str, row: usize, depth: usize, shape: &mut impl Hasher) {
+        let node = self.tree.node(id);
+        if node.shape == Shape::Object && depth < MAX_DEPTH {
+            for (key, value) in self.tree.entries(id) {
+                let key = self.tree.inner(key);
+                shape.write(key.as_bytes());
+                self.visit(value, hash(path, key), key, row, depth + 1, shape);
+            }
+            shape.write_u8(1);
+            return;
+        }
+        shape.write_u8(if node.shape == Shape::Array { 2 } else { 3 });
+        let Some(column) = self.column(path, name) else { return };
+        let Some((column, nodes)) = self.columns.get_mut(column).zip(self.nodes.get_mut(column)) else {
+            return;
+        };
+        if column.values.len() > row {
+            return;
+        }
+        column.values.resize(row, 0);
+        column.numbers.resize(row, f64::NAN);
+        nodes.resize(row, NONE);
+        let raw = self.tree.raw(id);
+        let number = if node.shape == Shape::Number { raw.parse().unwrap_or(f64::NAN) } else { f64::NAN };
+        column.numeric += usize::from(node.shape == Shape::Number);
+        column.numbers.push(number);
+        column.values.push(if node.shape == Shape::Array {
+            u64::from(node.len) + 1
+        } else {
+            hash(0, raw) | 1
+        });
+        nodes.push(id);
+    }
+
+    fn column(&mut self, path: u64, name: &str) -> Option<usize> {
+        if let Some(&column) = self.by_path.get(&path) {
+            return Some(column);
+        }
+        if self.columns.len() == MAX_COLUMNS {
+            return None;
+        }
+        self.columns.push(Column { name: name.to_owned(), ..Column::default() });
+        self.nodes.push(Vec::new());
+        self.by_path.insert(path, self.columns.len() - 1);
+        Some(self.columns.len() - 1)
+    }
+}
+
+fn hash(seed: u64, text: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(text.as_bytes(), seed)
+}
+
+/// A hash of what kind of error the value reports, if it does. A field that only could report one, such
+/// as `"error": null` or `"timeout_ms": 5`, does not.
+fn error(tree: &Tree<'_>, id: u32, key: &str, depth: usize) -> Option<u64> {
+    let node = tree.node(id);
+    match node.shape {
+        Shape::Object | Shape::Array if depth == MAX_ERROR_DEPTH => None,
+        Shape::Object => {
+            tree.entries(id).find_map(|(key, value)| error(tree, value, tree.inner(key), depth + 1))
+        }
+        Shape::Array => tree.items(id).find_map(|item| error(tree, item, key, depth + 1)),
+        Shape::String => {
+            let text = tree.inner(id);
+            let said = names_error(key)
+                && !["none", "null", "false", "n/a"].iter().any(|n| text.eq_ignore_ascii_case(n));
+            let reports = text.len() >= MIN_REPORT && (said || signal::of(text) == Signal::Error);
+            reports.then(|| kind(key, text))
+        }
+        Shape::Bool => {
+            let bad = if tree.raw(id) == "true" {
+                ["error", "failed", "crashed"]
+            } else {
+                ["success", "ok", "succeeded"]
+            };
+            bad.iter().any(|name| key.eq_ignore_ascii_case(name)).then(|| kind(key, ""))
+        }
+        Shape::Number => {
+            let number: f64 = tree.raw(id).parse().ok()?;
+            let named = |names: &[&str]| names.iter().any(|name| key.eq_ignore_ascii_case(name));
+            let status = named(&["status", "code", "status_code", "statusCode", "http_status", "httpStatus"])
+                && (400.0..600.0).contains(&number);
+            let exit = named(&["exit_code", "exitCode", "returncode", "return_code", "exit_status"])
+                && number != 0.0;
+            (status || exit).then(|| kind(key, tree.raw(id)))
+        }
+        Shape::Null => None,
+    }
+}
+
+fn names_error(key: &str) -> bool {
+    // keys are short; the longest of these names has nine letters
+    key.len() <= 64
+        && ["error", "exception", "reason", "fail"].iter().any(|name| {
+            key.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()))
+        })
+}
+
+/// Reports of one kind differ only in their digits.
+fn kind(key: &str, text: &str) -> u64 {
+    let mut hasher = FixedState::default().build_hasher();
+    hasher.write(key.as_bytes());
+    let mut digits = false;
+    for &byte in text.as_bytes().iter().take(KIND_BYTES) {
+        let digit = byte.is_ascii_digit();
+        if !(digit && digits) {
+            hasher.write_u8(if digit { b'0' } else { byte });
+        }
+        digits = digit;
+    }
+    hasher.finish() | 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reports(text: &str) -> bool {
+        let tree = Tree::read(text, 0).unwrap();
+        error(&tree, 0, "", 0).is_some()
+    }
+
+    #[test]
+    fn fields_that_report_an_error_are_told_from_fields_that_could() {
+        for text in [
+            r#"{"error":"disk full"}"#,
+            r#"{"message":"connection refused by peer"}"#,
+            r#"{"failureReason":"Evicted"}"#,
+            r#"{"status":503}"#,
+            r#"{"exit_code":1}"#,
+            r#"{"success":false}"#,
+            r#"{"a":[{"b":{"last_error":"boom"}}]}"#,
+        ] {
+            assert!(reports(text), "{text}");
+        }
+        for text in [
+            r#"{"error":null,"errors":[],"failed":0}"#,
+            r#"{"timeout_ms":5,"max_errors":10}"#,
+            r#"{"error":"","last_error":"none"}"#,
+            r#"{"status":200,"exit_code":0,"success":true,"error":false}"#,
+            r#"{"message":"0 errors"}"#,
+        ] {
+            assert!(!reports(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn places_become_columns_with_numbers_and_values() {
+        let tree =
+            Tree::read(r#"[{"a":{"x":1},"b":"p"},{"b":"q"},{"a":{"x":3},"b":"p","c":[1,2]}]"#, 0).unwrap();
+        let items: Vec<u32> = tree.items(0).collect();
+        let survey = survey(&tree, &items).survey;
+        let names: Vec<&str> = survey.columns.iter().map(|c| &c.name[..]).collect();
+        assert_eq!(names, ["x", "b", "c"]);
+        assert_eq!(survey.columns[0].numeric, 2);
+        assert!(survey.columns[0].numbers[1].is_nan());
+        assert_eq!(survey.columns[1].distinct, 2);
+        assert_eq!(survey.columns[2].values[..2], [0, 0]);
+    }
+}
