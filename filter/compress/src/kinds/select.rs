@@ -56,8 +56,17 @@ const ANOMALIES: usize = 25;
 const CHANGES: usize = 20;
 const RELEVANT: usize = 30;
 
+/// How the items that are kept will stand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Layout {
+    /// One per line with its number: any of them may stand alone.
+    Rows,
+    /// Behind one another, where every gap costs as much as an item: better few long stretches.
+    Stretches,
+}
+
 /// Which items to keep, ascending.
-pub(crate) fn choose(survey: &Survey<'_>, query: &str, profile: Profile) -> Vec<usize> {
+pub(crate) fn choose(survey: &Survey<'_>, query: &str, profile: Profile, layout: Layout) -> Vec<usize> {
     let items = survey.texts.len();
     let budget = size::budget(survey, profile);
     let mut kept = Kept { marks: vec![false; items], count: 0 };
@@ -65,7 +74,7 @@ pub(crate) fn choose(survey: &Survey<'_>, query: &str, profile: Profile) -> Vec<
     for item in outlier::errors(survey) {
         kept.add(item);
     }
-    let edges = size::edges(budget);
+    let edges = size::edges(budget, layout);
     for item in (0..edges.0).chain(items.saturating_sub(edges.1)..items) {
         kept.add(item);
     }
@@ -81,7 +90,7 @@ pub(crate) fn choose(survey: &Survey<'_>, query: &str, profile: Profile) -> Vec<
     for item in change::points(survey).into_iter().take(share(CHANGES)) {
         kept.add(item);
     }
-    let left = budget.saturating_sub(kept.count);
+    let left = if layout == Layout::Rows { budget.saturating_sub(kept.count) } else { 0 };
     for item in diversity::representatives(survey, &kept.marks, left) {
         kept.add(item);
     }
@@ -142,7 +151,7 @@ mod tests {
         }
         let mut survey = survey(&items);
         survey.errors[42] = 7;
-        let kept = choose(&survey, "", Profile::Balanced);
+        let kept = choose(&survey, "", Profile::Balanced, Layout::Rows);
         for item in [0, 399, 117, 300, 42] {
             assert!(kept.contains(&item), "{item} is not in {kept:?}");
         }
@@ -155,7 +164,8 @@ mod tests {
         let names: Vec<String> = (0..400).map(|n| format!("user-{:05} plain", n * 7919 % 99_999)).collect();
         let mut survey = survey(&vec![(1.0, "x"); 400]);
         survey.texts = names.iter().map(String::as_str).collect();
-        let kept = choose(&survey, &format!("what about {}?", &names[233][..10]), Profile::Aggressive);
+        let kept =
+            choose(&survey, &format!("what about {}?", &names[233][..10]), Profile::Aggressive, Layout::Rows);
         assert!(kept.contains(&233), "{kept:?}");
     }
 
@@ -163,7 +173,7 @@ mod tests {
     fn a_profile_that_keeps_more_keeps_no_fewer() {
         let items: Vec<(f64, &str)> = (0..500).map(|n| (f64::from(n * n % 97), "ok")).collect();
         let survey = survey(&items);
-        let count = |profile| choose(&survey, "", profile).len();
+        let count = |profile| choose(&survey, "", profile, Layout::Rows).len();
         assert!(count(Profile::Conservative) > count(Profile::Balanced));
         assert!(count(Profile::Balanced) > count(Profile::Aggressive));
     }

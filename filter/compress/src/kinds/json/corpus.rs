@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::inverse::{Value, documents};
-use super::{find, minify, notation};
+use super::{crush, find, minify, notation};
+use crate::block::{Call, Context};
+use crate::config::Config;
 use crate::tokens::Encoding;
 
 /// `(id, text)` of every recorded output that may be JSON.
@@ -44,8 +46,18 @@ fn json_reductions() {
     let Ok(corpus) = std::env::var("CORPUS") else { panic!("CORPUS=dir names the corpus") };
     let out = std::env::var("JSON_OUT").ok();
     let count = |text: &str| Encoding::default().count(text);
+    let config = Config::default();
+    let limits = config.profile.limits();
+    let cx = Context {
+        call: Call::default(),
+        query: "",
+        config: &config,
+        encoding: Encoding::default(),
+        reversible: true,
+        edits_by_line: false,
+    };
     count("start the tokenizer");
-    let mut groups = std::collections::BTreeMap::<String, [usize; 5]>::new();
+    let mut groups = std::collections::BTreeMap::<String, [usize; 6]>::new();
     for (id, text) in outputs(Path::new(&corpus)) {
         let start = Instant::now();
         let Some(tree) = find(&text) else { continue };
@@ -57,28 +69,45 @@ fn json_reductions() {
         let before = count(&text);
         let after = [&minified, &notation].map(|form| count(&tree.within(form)));
         let best = after.iter().copied().min().unwrap().min(before);
+        let kept = (best >= limits.min_lossy_tokens).then(|| crush::lossy(&tree, &cx)).flatten();
+        let least = kept.as_ref().map_or(best, |kept| count(&tree.within(&kept.text)) + 40).min(best);
         let group = id.split('-').next().unwrap().to_owned();
         if group == "json" {
             eprintln!(
-                "{id} {before} -> {after:?} {:.1} % {} MB/s",
+                "{id} {before} -> {after:?} {:.1} % {} MB/s, lossy {least} {:.1} % {}",
                 100.0 - best as f64 * 100.0 / before as f64,
-                text.len() / micros.max(1)
+                text.len() / micros.max(1),
+                100.0 - least as f64 * 100.0 / before as f64,
+                kept.as_ref().map_or("", |kept| &kept.left_out),
             );
         }
-        for (sum, value) in
-            groups.entry(group).or_default().iter_mut().zip([before, after[0], best, text.len(), micros])
-        {
+        for (sum, value) in groups.entry(group).or_default().iter_mut().zip([
+            before,
+            after[0],
+            best,
+            text.len(),
+            micros,
+            least,
+        ]) {
             *sum += value;
         }
         if let Some(dir) = &out {
-            std::fs::write(Path::new(dir).join(&id), format!("{text}\n=====\n{}", tree.within(&notation)))
-                .unwrap();
+            std::fs::write(
+                Path::new(dir).join(&id),
+                format!(
+                    "{text}\n=====\n{}\n=====\n{}",
+                    tree.within(&notation),
+                    kept.map(|kept| format!("{}\n[{}]", kept.text, kept.left_out)).unwrap_or_default()
+                ),
+            )
+            .unwrap();
         }
     }
-    for (group, [before, minified, best, bytes, micros]) in groups {
+    for (group, [before, minified, best, bytes, micros, least]) in groups {
         eprintln!(
-            "{group}: {before} -> minified {minified}, best {best}: {:.1} % less; {} MB/s",
+            "{group}: {before} -> minified {minified}, best {best}: {:.1} % less; lossy {least}: {:.1} % less; {} MB/s",
             100.0 - best as f64 * 100.0 / before as f64,
+            100.0 - least as f64 * 100.0 / before as f64,
             bytes / micros.max(1)
         );
         assert!(best <= before);

@@ -11,23 +11,25 @@ use super::parse::{Shape, Tree};
 use super::survey::{self, Surveyed};
 use crate::block::{Context, Lossy};
 use crate::config::Profile;
-use crate::kinds::select;
+use crate::kinds::select::{self, Layout};
 
-/// From where on a list is long.
+/// From where on a list is long: it has this many items, and its items times the bytes in its values come
+/// to this much. The product lets a list of some fifty large items count like one of hundreds of small ones.
 #[derive(Clone, Copy, Debug)]
 struct Long {
     items: usize,
-    bytes: usize,
+    product: usize,
 }
 
 /// Chosen on the corpus: lists from which an agent picks by name (flights, variants of a product, mails,
-/// channels) have up to some thirty items, the lists of monitoring and data APIs hundreds.
+/// channels, the dependencies of a package) have up to some forty items, the lists of monitoring and data
+/// APIs hundreds.
 fn long(profile: Profile) -> Option<Long> {
     match profile {
         Profile::Lossless => None,
-        Profile::Conservative => Some(Long { items: 100, bytes: 6000 }),
-        Profile::Balanced => Some(Long { items: 40, bytes: 2400 }),
-        Profile::Aggressive => Some(Long { items: 20, bytes: 1200 }),
+        Profile::Conservative => Some(Long { items: 100, product: 2_000_000 }),
+        Profile::Balanced => Some(Long { items: 40, product: 300_000 }),
+        Profile::Aggressive => Some(Long { items: 20, product: 60_000 }),
     }
 }
 
@@ -46,9 +48,10 @@ pub(crate) fn lossy(tree: &Tree<'_>, cx: &Context<'_>) -> Option<Lossy> {
         query: format!("{} {}", cx.query, cx.call.arguments),
         kept: Kept::new(),
         left_out: Vec::new(),
+        bytes: bytes_before(tree),
     };
     if tree.roots.len() > 1 {
-        let bytes = tree.end - tree.start;
+        let bytes = crush.bytes.last().copied().unwrap_or(0);
         crush.list(notation::ROOTS, &tree.roots, None, bytes, "");
     }
     for (at, &root) in tree.roots.iter().enumerate() {
@@ -72,15 +75,27 @@ struct Crush<'t, 'a> {
     query: String,
     kept: Kept,
     left_out: Vec<String>,
+    /// For each node, the bytes in the values before it: layout and keys do not count.
+    bytes: Vec<usize>,
+}
+
+fn bytes_before(tree: &Tree<'_>) -> Vec<usize> {
+    let mut sum = 0;
+    let mut bytes = Vec::with_capacity(tree.size() + 1);
+    for id in 0..tree.size() as u32 {
+        bytes.push(sum);
+        if !matches!(tree.node(id).shape, Shape::Array | Shape::Object) {
+            sum += tree.span(id).len();
+        }
+    }
+    bytes.push(sum);
+    bytes
 }
 
 impl Crush<'_, '_> {
     fn value(&mut self, id: u32, name: &str) {
         let tree = self.tree;
-        let bytes = tree.span(id).len();
-        if bytes < self.long.bytes {
-            return;
-        }
+        let bytes = self.bytes[tree.after(id) as usize] - self.bytes[id as usize];
         match tree.node(id).shape {
             Shape::Array => {
                 let items: Vec<u32> = tree.items(id).collect();
@@ -116,11 +131,13 @@ impl Crush<'_, '_> {
     }
 
     fn list(&mut self, id: u32, items: &[u32], keys: Option<&[u32]>, bytes: usize, name: &str) {
-        if items.len() < self.long.items || bytes < self.long.bytes {
+        if items.len() < self.long.items || items.len().saturating_mul(bytes) < self.long.product {
             return;
         }
         let Surveyed { survey, nodes } = survey::survey(self.tree, items);
-        let chosen = select::choose(&survey, &self.query, self.profile);
+        let inner = |&item: &u32| matches!(self.tree.node(item).shape, Shape::Array | Shape::Object);
+        let layout = if items.iter().any(inner) { Layout::Rows } else { Layout::Stretches };
+        let chosen = select::choose(&survey, &self.query, self.profile, layout);
         if chosen.len() * 100 > items.len() * MOST_KEPT {
             return;
         }
@@ -140,5 +157,122 @@ impl Crush<'_, '_> {
                 self.tree.node(id).shape == Shape::String && notation::blob(self.tree.inner(id)).is_some()
             })
             .count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::inverse::{Value, documents};
+    use super::*;
+    use crate::block::Call;
+    use crate::config::Config;
+    use crate::tokens::Encoding;
+
+    fn crushed(text: &str, profile: Profile, query: &str) -> Option<Lossy> {
+        let config = Config { profile, ..Config::default() };
+        let cx = Context {
+            call: Call::default(),
+            query,
+            config: &config,
+            encoding: Encoding::default(),
+            reversible: true,
+            edits_by_line: false,
+        };
+        lossy(&Tree::read(text, 0).unwrap(), &cx)
+    }
+
+    /// Whether `kept` is `whole` with items and entries left out.
+    fn is_part(kept: &Value, whole: &Value) -> bool {
+        match (kept, whole) {
+            (Value::Array(kept), Value::Array(whole)) => {
+                let mut rest = whole.iter();
+                kept.iter().all(|item| rest.any(|other| is_part(item, other)))
+            }
+            (Value::Object(kept), Value::Object(whole)) => {
+                let mut rest = whole.iter();
+                kept.iter().all(|(key, value)| rest.any(|(k, v)| k == key && is_part(value, v)))
+            }
+            (kept, whole) => kept == whole,
+        }
+    }
+
+    fn assert_part(text: &str, kept: &Lossy) {
+        let tree = Tree::read(text, 0).unwrap();
+        let whole: Vec<Value> = tree.roots.iter().map(|&root| Value::of(&tree, root)).collect();
+        let kept = documents(&kept.text);
+        assert!(is_part(&Value::Array(kept), &Value::Array(whole)));
+    }
+
+    fn pods(count: usize) -> String {
+        let rows: Vec<String> = (0..count)
+            .map(|n| {
+                let status = if n == 211 { "CrashLoopBackOff" } else { "Running" };
+                let message = if n == 97 { "\"failed to pull image\"" } else { "null" };
+                format!(
+                    r#"{{"id":{n},"name":"pod-{:05}","status":"{status}","restarts":{},"error":{message}}}"#,
+                    n * 7919 % 99_991,
+                    if n == 150 { 9000 } else { n % 3 }
+                )
+            })
+            .collect();
+        format!(r#"{{"kind":"List","items":[{}]}}"#, rows.join(","))
+    }
+
+    #[test]
+    fn what_stands_out_stays_and_the_rest_is_described() {
+        let text = pods(400);
+        let kept = crushed(&text, Profile::Balanced, "and what about pod-55433?").unwrap();
+        assert_part(&text, &kept);
+        for row in ["\n0,0,", "\n399,399,", "\n211,211,", "\n97,97,", "\n150,150,", "pod-55433"] {
+            assert!(kept.text.contains(row), "{row:?} is not in\n{}", kept.text);
+        }
+        assert!(kept.text.contains("[400 rows, "), "{}", kept.text);
+        assert!(kept.left_out.contains(" of 400 rows of items left out: "), "{}", kept.left_out);
+        assert!(kept.left_out.contains(" status=Running; id "), "{}", kept.left_out);
+        assert!(kept.text.len() * 4 < text.len());
+    }
+
+    #[test]
+    fn short_lists_stay_whole() {
+        assert!(crushed(&pods(39), Profile::Balanced, "").is_none());
+        assert!(crushed(&pods(400), Profile::Lossless, "").is_none());
+        let fields: Vec<String> = (0..100).map(|n| format!(r#""field{n}":[{n},"x{n}",null]"#)).collect();
+        assert!(crushed(&format!("{{{}}}", fields[..30].join(",")), Profile::Aggressive, "").is_none());
+    }
+
+    #[test]
+    fn lists_of_every_form_keep_a_part_of_themselves() {
+        let numbers: Vec<String> = (0..3000).map(|n| (n * n % 101).to_string()).collect();
+        let strings: Vec<String> = (0..900).map(|n| format!("\"release {n}, of {}\"", n / 7)).collect();
+        let entries: Vec<String> =
+            (0..900).map(|n| format!("\"1.{n}\":\"2024-01-{:02}\"", n % 28 + 1)).collect();
+        let keyed: Vec<String> =
+            (0..300).map(|n| format!("\"k{n}\":{{\"a\":{n},\"b\":[{{\"c\":1}},{{\"c\":{n}}}]}}")).collect();
+        let mixed: Vec<String> =
+            (0..300).map(|n| [format!("[{n}]"), format!("\"s{n}\"")][n % 2].clone()).collect();
+        let lines: Vec<String> = (0..300).map(|n| format!("{{\"t\":{n},\"m\":\"message {n}\"}}")).collect();
+        for text in [
+            format!("{{\"vector\":[{}],\"a\":[{{\"b\":1}}]}}", numbers.join(",")),
+            format!("[{}]", strings.join(",")),
+            format!("{{\"time\":{{{}}}}}", entries.join(",")),
+            format!("{{{}}}", keyed.join(",")),
+            format!("[{}]", mixed.join(",")),
+            lines.join("\n"),
+            format!("[{{\"embedding\":[{0}]}},{{\"embedding\":[{0}]}}]", numbers.join(",")),
+        ] {
+            let kept = crushed(&text, Profile::Balanced, "").unwrap();
+            assert_part(&text, &kept);
+            assert!(kept.text.len() * 2 < text.len(), "{}", kept.text);
+        }
+    }
+
+    #[test]
+    fn blobs_are_shortened_and_prose_is_not() {
+        let blob = "QUJD".repeat(500);
+        let text = format!(r#"{{"name":"a.png","data":"{blob}","note":"{}"}}"#, "some words ".repeat(100));
+        let kept = crushed(&text, Profile::Balanced, "").unwrap();
+        assert!(kept.text.contains("…1952 more characters…"), "{}", kept.text);
+        assert!(kept.text.contains(&"some words ".repeat(99)));
+        assert_eq!(kept.left_out, "1 encoded blob shortened");
     }
 }

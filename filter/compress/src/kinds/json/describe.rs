@@ -16,6 +16,10 @@ const CATEGORIES: [&str; 12] = [
     "action", "event",
 ];
 
+/// Names of columns that tell items apart, the best first.
+const LANDMARKS: [&str; 10] =
+    ["id", "name", "key", "number", "timestamp", "time", "date", "created_at", "title", "path"];
+
 /// Longer values tell nothing in a line.
 const MAX_VALUE: usize = 40;
 
@@ -46,17 +50,13 @@ pub(crate) fn list(
     match keys {
         Some(keys) => facts.extend(range("", &gone, |item| short(tree.inner(keys[item])))),
         None => {
-            let unique =
-                |c: &Column| c.distinct.min(kept.len()) * 10 >= kept.len() * 9 || c.distinct == Column::MANY;
-            let value = |column: usize, item: usize| {
-                let node = nodes[column][item];
-                if node == NONE { None } else { short(tree.raw(node).trim_matches('"')) }
-            };
-            facts.extend(
-                (0..survey.columns.len()).filter(|&column| unique(&survey.columns[column])).find_map(
-                    |column| range(&survey.columns[column].name, &gone, |item| value(column, item)),
-                ),
-            );
+            let column = landmark(survey);
+            facts.extend(column.and_then(|column| {
+                range(&survey.columns[column].name, &gone, |item| match nodes[column][item] {
+                    NONE => None,
+                    node => short(tree.raw(node).trim_matches('"')),
+                })
+            }));
         }
     }
     if !facts.is_empty() {
@@ -86,7 +86,25 @@ fn category(survey: &Survey<'_>) -> Option<usize> {
     let named = CATEGORIES.iter().find_map(|name| {
         survey.columns.iter().position(|column| fits(column) && column.name.eq_ignore_ascii_case(name))
     });
-    named.or_else(|| survey.columns.iter().position(|column| fits(column) && !column.is_numeric()))
+    let full = |column: &Column| column.numeric == 0 && !column.values.contains(&0);
+    named.or_else(|| survey.columns.iter().position(|column| fits(column) && full(column)))
+}
+
+/// The column by which items are told apart: one with a name for that, else the first of different
+/// strings, else a number that only rises or falls, else the first of strings at all.
+fn landmark(survey: &Survey<'_>) -> Option<usize> {
+    let items = survey.texts.len();
+    let different = |c: &Column| c.distinct == Column::MANY || c.distinct * 10 >= items * 9;
+    let position =
+        |fits: &dyn Fn(&Column) -> bool| survey.columns.iter().position(|c| different(c) && fits(c));
+    let ordered =
+        |c: &Column| c.numbers.windows(2).all(|w| w[1] >= w[0]) || c.numbers.windows(2).all(|w| w[1] <= w[0]);
+    LANDMARKS
+        .iter()
+        .find_map(|name| position(&|c| c.name.eq_ignore_ascii_case(name)))
+        .or_else(|| position(&|c| c.numeric == 0))
+        .or_else(|| position(&ordered))
+        .or_else(|| survey.columns.iter().position(|c| c.numeric == 0 && c.distinct > MAX_VALUES))
 }
 
 /// `409 status=ok, 3 status=queued`.

@@ -262,10 +262,10 @@ impl<'a> Reader<'a> {
                 let inner = if let Place::List(inner) = place { inner } else { &Place::Any };
                 let mut items = Vec::new();
                 while !self.accept("]") {
-                    if !items.is_empty() {
-                        self.expect(",");
+                    self.accept(",");
+                    if !self.gap() {
+                        items.push(self.value(inner));
                     }
-                    items.push(self.value(inner));
                 }
                 Value::Array(items)
             }
@@ -283,8 +283,9 @@ impl<'a> Reader<'a> {
                 let inner = if let Place::Map(inner) = place { inner } else { &Place::Any };
                 let mut entries = Vec::new();
                 while !self.accept("}") {
-                    if !entries.is_empty() {
-                        self.expect(",");
+                    self.accept(",");
+                    if self.gap() {
+                        continue;
                     }
                     let key = self.key();
                     if self.peek() != '(' {
@@ -321,6 +322,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Moves past `…12 more…`.
+    fn gap(&mut self) -> bool {
+        let found = self.rest().starts_with('…') && self.rest().find(" more…").is_some_and(|at| at < 20);
+        if found {
+            self.until(|c| c == ' ');
+            self.expect(" more…");
+        }
+        found
+    }
+
     /// The number of rows if a table begins here.
     fn table(&mut self) -> Option<usize> {
         let digits = self.rest().find(|c: char| !c.is_ascii_digit())?;
@@ -332,7 +343,11 @@ impl<'a> Reader<'a> {
         Some(count)
     }
 
-    fn rows(&mut self, count: usize, keyed: bool) -> Vec<(Option<Text>, Value)> {
+    fn rows(&mut self, mut count: usize, keyed: bool) -> Vec<(Option<Text>, Value)> {
+        if self.rest().split('\n').next().unwrap().contains(" shown") && self.accept(", ") {
+            count = self.until(|c| c == ' ').parse().unwrap();
+            self.expect(" shown");
+        }
         self.blank_null = false;
         if self.accept(", blank=null") {
             self.blank_null = true;
@@ -344,6 +359,7 @@ impl<'a> Reader<'a> {
         if keyed {
             self.expect("<key>,");
         }
+        let numbered = self.accept("#index,");
         let place = match self.peek() {
             '[' | '{' => self.place(),
             _ => Place::Record(self.columns()),
@@ -358,6 +374,10 @@ impl<'a> Reader<'a> {
                 }
                 key
             });
+            if numbered {
+                self.until(|c| c == ',' || c == '\n');
+                self.accept(",");
+            }
             let value = match &place {
                 _ if self.accept("!") => self.value(&Place::Any),
                 Place::Record(columns) => self.record(columns, "\n", key.as_ref()),

@@ -11,13 +11,13 @@ const MAX_CATEGORIES: usize = 12;
 /// Up to `wanted` items that are not `kept` yet: the first of each group of items that agree in all
 /// their categories, the largest groups first, then items at even distances.
 pub(crate) fn representatives(survey: &Survey<'_>, kept: &[bool], wanted: usize) -> Vec<usize> {
-    let items = survey.texts.len();
+    let items = kept.len();
     let mut groups: HashMap<u64, (usize, usize, bool), FixedState> =
         HashMap::with_hasher(FixedState::default());
-    for item in 0..items {
+    for (item, kept) in kept.iter().enumerate() {
         let group = groups.entry(group(survey, item)).or_insert((0, item, false));
         group.0 += 1;
-        group.2 |= kept[item];
+        group.2 |= kept;
     }
     let mut firsts: Vec<(usize, usize)> =
         groups.values().filter(|group| !group.2).map(|&(size, first, _)| (size, first)).collect();

@@ -1,11 +1,11 @@
 //! How many items are enough.
 
-use super::Survey;
+use super::{Layout, Survey};
 use crate::config::Profile;
 
 /// The budget grows with the square root of the number of items: a sample's worth for a reader grows ever
 /// more slowly. Chosen on the corpus so that a list of some hundred different items keeps about a fifth.
-const FACTOR: f64 = 1.6;
+const FACTOR: f64 = 2.2;
 
 /// How much of the budget items get that are all alike, in comparison with items that are all different.
 const ALIKE: f64 = 0.35;
@@ -48,6 +48,9 @@ fn diversity(survey: &Survey<'_>) -> f64 {
 }
 
 /// How many of the first and of the last items are kept for their place.
-pub(crate) fn edges(budget: usize) -> (usize, usize) {
-    ((budget / 5).clamp(3, 10), (budget / 10).clamp(2, 6))
+pub(crate) fn edges(budget: usize, layout: Layout) -> (usize, usize) {
+    match layout {
+        Layout::Rows => ((budget / 5).clamp(3, 10), (budget / 10).clamp(2, 6)),
+        Layout::Stretches => ((budget / 2).max(3), (budget / 3).max(2)),
+    }
 }
