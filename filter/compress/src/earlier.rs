@@ -1,5 +1,5 @@
 //! What the conversation has shown before: lines that an earlier tool output still shows in full are
-//! replaced by a reference to it.
+//! replaced by a reference to it, and so are lines that stand further up in the same output.
 //!
 //! Only what is really shown is referred to: outputs are taken in as they are forwarded, and a
 //! reference in one of them is nothing that another could refer to. Line numbers do not count; a file
@@ -7,6 +7,7 @@
 //! fingerprint and compared by their bytes.
 
 mod label;
+mod lines;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -16,20 +17,12 @@ use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::block::Call;
-use crate::kinds::numbered::region::{Line, Reader, Role};
+use crate::kinds::numbered::region::{Reader, Role};
 use crate::kinds::signal::{self, Signal};
 use crate::outcome::Kind;
+use lines::{Lines, NO_LINE, PLAIN, Run, View};
 use reference::{Here, There, looks_like_one, reference};
 
-/// Places of one line that are tried, the newest first. Lines that stand in more places than this are
-/// no good start for a run; a rarer neighbour finds it and extends it backwards.
-const MAX_CANDIDATES: usize = 12;
-/// Bytes without indentation from which on a line may start a run: closing braces and the like stand
-/// everywhere.
-const MIN_START: usize = 8;
-/// Lines that a run is extended backwards at most. Bounds the work per line; what lies further back has
-/// had its chance to start the run.
-const MAX_BACKWARDS: usize = 64;
 /// A run has at least this many lines: fewer are quicker read than looked up.
 const MIN_LINES: usize = 4;
 /// A run is replaced when its bytes without indentation are this many times the reference's, in
@@ -42,14 +35,12 @@ const MIN_GAIN_PERCENT: usize = 200;
 pub(crate) struct Earlier {
     /// All outputs, one behind the other.
     text: String,
-    lines: Vec<Shown>,
+    lines: Lines,
     outputs: Vec<Output>,
     /// How many outputs have a label.
     labels: HashMap<String, u32, FixedState>,
     /// Whole outputs by fingerprint.
     wholes: HashMap<u64, u32, FixedState>,
-    /// The newest line with a fingerprint.
-    newest: HashMap<u64, u32, FixedState>,
 }
 
 #[derive(Debug)]
@@ -66,32 +57,14 @@ struct Output {
     numbers_rise: bool,
 }
 
-/// A line of an earlier output.
-#[derive(Clone, Copy, Debug)]
-struct Shown {
-    /// What it says, without its number, in `Earlier::text`.
-    start: u32,
-    len: u32,
-    /// [`PLAIN`] outside regions, [`NO_LINE`] for what is no line of the original.
-    number: u32,
-    output: u32,
-    /// The next older line with the same fingerprint; [`NONE`] where there is none.
-    older: u32,
-}
-
-const PLAIN: u32 = u32::MAX;
-const NO_LINE: u32 = u32::MAX - 1;
-const NONE: u32 = u32::MAX;
-
 impl Earlier {
     /// Takes in the next output, in the order of the request. `shown` is the text that is forwarded:
     /// the replacement where there is one.
     pub(crate) fn add(&mut self, shown: &str, call: Call<'_>) {
-        let (Ok(start), Ok(first), Ok(output)) = (
-            u32::try_from(self.text.len()),
-            u32::try_from(self.lines.len()),
-            u32::try_from(self.outputs.len()),
-        ) else {
+        let base = self.text.len();
+        let (Ok(start), Ok(first), Ok(output)) =
+            (u32::try_from(base), u32::try_from(self.lines.len()), u32::try_from(self.outputs.len()))
+        else {
             return;
         };
         let Some(end) = u32::try_from(shown.len()).ok().and_then(|len| start.checked_add(len)) else {
@@ -112,24 +85,13 @@ impl Earlier {
                 }
                 Role::Header | Role::Reference { .. } | Role::Gap => NO_LINE,
             };
-            self.add_line(shown, line, number, start, output);
+            self.lines.push(base + line.content, &shown[line.content..line.end], number, output);
+            self.lines.index(self.lines.len() - 1, &self.text);
         }
         let label = label::label(call);
         let nth = self.labels.entry_ref(label.as_str()).or_insert(0);
         *nth += 1;
         self.outputs.push(Output { label, nth: *nth, first, start, end, numbers_rise });
-    }
-
-    fn add_line(&mut self, shown: &str, line: Line, number: u32, base: u32, output: u32) {
-        let content = &shown[line.content..line.end];
-        let mut older = NONE;
-        if number != NO_LINE && may_start(content) {
-            // The caller has checked that every position fits.
-            let index = self.lines.len() as u32;
-            older = self.newest.insert(xxh3_64(content.as_bytes()), index).unwrap_or(NONE);
-        }
-        let start = base + line.content as u32;
-        self.lines.push(Shown { start, len: content.len() as u32, number, output, older });
     }
 
     /// The text with what an earlier output shows replaced by references; `None` when there is
@@ -138,48 +100,12 @@ impl Earlier {
     /// Where words such as `error` may be a signal and not what was looked for, lines that have one
     /// stay: what went wrong is said in the newest output as well. Numbered lines are a file's.
     pub(crate) fn replace_seen(&self, text: &str, kind: Kind) -> Option<String> {
-        if self.outputs.is_empty() {
-            return None;
-        }
+        u32::try_from(text.len()).ok()?;
         let signals = !matches!(kind, Kind::Diff | Kind::Search | Kind::Listing);
         if let Some(whole) = self.whole(text, signals) {
             return Some(whole);
         }
-        let mut lines = Vec::new();
-        for mut line in Reader::new(text) {
-            let whole = &text[line.start..line.end];
-            if signals && line.role == Role::Plain && is_error(whole) {
-                line.role = Role::Gap;
-            }
-            if matches!(line.role, Role::Reference { .. })
-                || line.role == Role::Plain && looks_like_one(whole)
-            {
-                return None;
-            }
-            lines.push(line);
-        }
-        let mut out = String::new();
-        let mut copied = 0;
-        let mut floor = 0;
-        let mut at = 0;
-        while at < lines.len() {
-            let run = self.longest(text, &lines, at, floor);
-            let Some((run, reference)) = run.and_then(|run| Some((run, self.worth_it(text, &lines, run)?)))
-            else {
-                at += 1;
-                continue;
-            };
-            out.push_str(&text[copied..lines[run.at].start]);
-            out.push_str(&reference);
-            at = run.at + run.count;
-            floor = at;
-            copied = lines[at - 1].end;
-        }
-        if copied == 0 {
-            return None;
-        }
-        out.push_str(&text[copied..]);
-        Some(out)
+        Text::of(text, signals)?.replaced(self)
     }
 
     /// The reference for a text that is a whole earlier output.
@@ -197,131 +123,111 @@ impl Earlier {
         self.labels.get(&output.label).is_some_and(|count| *count > 1).then_some(output.nth)
     }
 
-    /// The longest run of shown lines that contains line `at` and starts at or behind line `floor`.
-    fn longest(&self, text: &str, lines: &[Line], at: usize, floor: usize) -> Option<Run> {
-        number_of(&lines[at])?;
-        let content = &text[lines[at].content..lines[at].end];
-        if !may_start(content) {
-            return None;
-        }
-        let mut candidate = *self.newest.get(&xxh3_64(content.as_bytes()))?;
-        let mut best: Option<Run> = None;
-        for _ in 0..MAX_CANDIDATES {
-            let mut run = Run { at, there: candidate as usize, count: 0, bytes: 0 };
-            while self.same(text, lines, run.at + run.count, run.there + run.count, run.count > 0) {
-                run.bytes += weight(text, &lines[run.at + run.count]);
-                run.count += 1;
-            }
-            if run.count > 0 {
-                while run.at > floor
-                    && run.there > 0
-                    && at - run.at < MAX_BACKWARDS
-                    && self.joined(lines, run.at, run.there)
-                    && self.same(text, lines, run.at - 1, run.there - 1, false)
-                {
-                    run.at -= 1;
-                    run.there -= 1;
-                    run.count += 1;
-                    run.bytes += weight(text, &lines[run.at]);
-                }
-                let number = |run: &Run| number_of(&lines[run.at]) == Some(self.lines[run.there].number);
-                if best.is_none_or(|best| (run.bytes, number(&run)) > (best.bytes, number(&best))) {
-                    best = Some(run);
-                }
-            }
-            candidate = self.lines[candidate as usize].older;
-            if candidate == NONE {
-                break;
-            }
-        }
-        best
+    fn view(&self) -> View<'_> {
+        View { text: &self.text, lines: &self.lines }
     }
 
-    /// Whether line `at` says what the earlier line `there` says. `joined`: and both stand right behind
-    /// their predecessors.
-    fn same(&self, text: &str, lines: &[Line], at: usize, there: usize, joined: bool) -> bool {
-        let (Some(line), Some(shown)) = (lines.get(at), self.lines.get(there)) else { return false };
-        let content = &text.as_bytes()[line.content..line.end];
-        number_of(line).is_some()
-            && shown.number != NO_LINE
-            && shown.len as usize == content.len()
-            && &self.text.as_bytes()[shown.start as usize..][..content.len()] == content
-            && (!joined || self.joined(lines, at, there))
-    }
-
-    /// Whether line `at` and the earlier line `there` both stand right behind their predecessors, in
-    /// the same region or both outside.
-    fn joined(&self, lines: &[Line], at: usize, there: usize) -> bool {
-        let behind = |before: u32, number: u32| match before {
-            PLAIN => number == PLAIN,
-            NO_LINE => false,
-            before => number == before + 1,
-        };
-        let (Some(line), Some(before)) = (number_of(&lines[at]), number_of(&lines[at - 1])) else {
-            return false;
-        };
-        let (shown, above) = (self.lines[there], self.lines[there - 1]);
-        behind(before, line) && shown.output == above.output && behind(above.number, shown.number)
-    }
-
-    /// The reference for a run, where it saves enough.
-    fn worth_it(&self, text: &str, lines: &[Line], run: Run) -> Option<String> {
-        if run.count < MIN_LINES {
-            return None;
-        }
-        let (first, last) = (&lines[run.at], &lines[run.at + run.count - 1]);
-        let here = match (number_of(first)?, number_of(last)?) {
-            (PLAIN, _) => Here::Plain(run.count),
-            (first, last) => Here::Numbered(first, last),
-        };
-        let (shown, shown_last) = (&self.lines[run.there], &self.lines[run.there + run.count - 1]);
-        let output = &self.outputs[shown.output as usize];
-        let there = if shown.number != PLAIN && output.numbers_rise {
-            There::Numbered(shown.number, shown_last.number)
+    /// The reference for a run that says what an earlier output shows.
+    fn reference(&self, here: Here, run: Run, quote: &str) -> Option<String> {
+        let (first, last) = (self.lines.get(run.there)?, self.lines.get(run.there + run.count - 1)?);
+        let output = self.outputs.get(first.output as usize)?;
+        let there = if first.number != PLAIN && output.numbers_rise {
+            There::Numbered(first.number, last.number)
         } else {
             let from = run.there - output.first as usize + 1;
-            let mut texts =
-                lines[run.at..run.at + run.count].iter().map(|line| text[line.content..line.end].trim());
-            There::Counted(
-                from,
-                from + run.count - 1,
-                texts.find(|text| !text.is_empty()).unwrap_or_default(),
-            )
+            There::Counted(from, from + run.count - 1, quote)
         };
-        let reference = reference(here, there, self.nth(output), &output.label);
-        (run.bytes * 100 >= reference.len() * MIN_GAIN_PERCENT).then_some(reference)
+        Some(reference(here, there, self.nth(output), &output.label))
     }
 }
 
-/// Lines of a text that an earlier output shows.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    /// The first one in the text.
-    at: usize,
-    /// The first one in `Earlier::lines`.
-    there: usize,
-    count: usize,
-    /// Without indentation.
-    bytes: usize,
+/// A text that is looked through.
+struct Text<'a> {
+    text: &'a str,
+    lines: Lines,
+    /// Where each line starts and ends, with its number.
+    spans: Vec<(usize, usize)>,
+    /// Lines that stay, even if an earlier output shows them.
+    errors: Vec<bool>,
+    /// The line of the result in which each line stands that was passed.
+    shown_at: Vec<usize>,
+}
+
+impl<'a> Text<'a> {
+    /// `None` where the text has what looks like a reference: it could not be told from ours.
+    fn of(text: &'a str, signals: bool) -> Option<Self> {
+        let mut lines = Lines::default();
+        let (mut spans, mut errors) = (Vec::new(), Vec::new());
+        for line in Reader::new(text) {
+            let whole = &text[line.start..line.end];
+            let number = match line.role {
+                Role::Plain if looks_like_one(whole) => return None,
+                Role::Reference { .. } => return None,
+                Role::Plain => PLAIN,
+                Role::Numbered { number, ruled: true, .. } => number,
+                Role::Numbered { .. } | Role::Header | Role::Gap => NO_LINE,
+            };
+            lines.push(line.content, &text[line.content..line.end], number, 0);
+            spans.push((line.start, line.end));
+            errors.push(signals && number == PLAIN && is_error(whole));
+        }
+        Some(Self { text, lines, shown_at: Vec::with_capacity(spans.len()), spans, errors })
+    }
+
+    fn replaced(mut self, earlier: &Earlier) -> Option<String> {
+        let mut out = String::new();
+        let (mut at, mut floor, mut copied) = (0, 0, 0);
+        // The line of the result that line `floor` has.
+        let mut shown = 0;
+        while at < self.spans.len() {
+            let Some((run, reference)) = self.run(at, floor, shown, earlier) else {
+                self.shown_at.push(shown + at - floor);
+                self.lines.index(at, self.text);
+                at += 1;
+                continue;
+            };
+            out.push_str(&self.text[copied..self.spans[run.at].0]);
+            out.push_str(&reference);
+            shown += run.at - floor + 1;
+            at = run.at + run.count;
+            floor = at;
+            copied = self.spans[at - 1].1;
+            (run.at..at).for_each(|line| self.lines.remove(line));
+            self.shown_at.resize(at, 0);
+        }
+        if copied == 0 {
+            return None;
+        }
+        out.push_str(&self.text[copied..]);
+        Some(out)
+    }
+
+    /// The run that contains line `at` and the reference that stands for it, where one is worth it.
+    fn run(&self, at: usize, floor: usize, shown: usize, earlier: &Earlier) -> Option<(Run, String)> {
+        let view = View { text: self.text, lines: &self.lines };
+        let before = view.longest(&earlier.view(), at, floor, |line| self.errors[line], false);
+        let above = view.longest(&view, at, floor, |_| false, true);
+        let own = above.is_some_and(|above| before.is_none_or(|before| above.bytes >= before.bytes));
+        let run = if own { above? } else { before? };
+        if run.count < MIN_LINES {
+            return None;
+        }
+        let lines = || (run.at..run.at + run.count).filter_map(|line| self.lines.get(line));
+        let here = match (lines().next()?.number, lines().last()?.number) {
+            (PLAIN, _) => Here::Plain(run.count),
+            (first, last) => Here::Numbered(first, last),
+        };
+        let quote = lines().map(|line| view.content(line).trim()).find(|text| !text.is_empty())?;
+        let reference = if own {
+            let up = shown + run.at - floor - self.shown_at[run.there];
+            reference(here, There::Above(up, quote), None, "")
+        } else {
+            earlier.reference(here, run, quote)?
+        };
+        (run.bytes * 100 >= reference.len() * MIN_GAIN_PERCENT).then_some((run, reference))
+    }
 }
 
 fn is_error(line: &str) -> bool {
     signal::of(line) == Signal::Error
-}
-
-fn may_start(content: &str) -> bool {
-    content.len() >= MIN_START && content.trim_ascii_start().len() >= MIN_START
-}
-
-fn weight(text: &str, line: &Line) -> usize {
-    text[line.content..line.end].trim_ascii_start().len() + 1
-}
-
-/// The number of a line that a reference may stand for, [`PLAIN`] outside regions.
-fn number_of(line: &Line) -> Option<u32> {
-    match line.role {
-        Role::Plain => Some(PLAIN),
-        Role::Numbered { number, ruled: true, .. } => Some(number),
-        _ => None,
-    }
 }

@@ -5,10 +5,11 @@
 //! [lines 45-99: same as lines 41-95 of Read cli/root.go above]
 //! [55 lines: same as output lines 12-66 of 2nd Bash "cat x.go" above, from "func main() {"]
 //! [same output as Bash "go vet ./..." above]
+//! [9 lines: same as those 40 lines up, from "File "x.py", line 3, in f"]
 //! ```
 //!
 //! `lines` are those of the file that an output numbers, `output lines` are counted in what an output
-//! shows. Where several outputs have the same name, the reference says which of them it means.
+//! shows; `lines up` are counted in this output, as it is shown. Where several outputs have the same name, the reference says which of them it means.
 
 use super::label::one_line;
 
@@ -34,18 +35,24 @@ pub(super) enum There<'a> {
     /// Anywhere else: the first and the last line, counted in the output, and the text of the first
     /// one that is not empty.
     Counted(usize, usize, &'a str),
+    /// Further up in the same output: how many lines, and the text of the first one that is not empty.
+    Above(usize, &'a str),
     Whole,
 }
 
 /// The reference, without line end. `nth`: which of the outputs with this label, where there are several.
 pub(super) fn reference(here: Here, there: There<'_>, nth: Option<u32>, label: &str) -> String {
-    let mut out = match here {
+    let mut out: String = match here {
         Here::Numbered(first, last) => format!("[lines {first}-{last}: same as "),
         Here::Plain(count) => format!("[{count} lines: same as "),
         Here::Whole => "[same output as ".to_owned(),
     };
     match there {
         There::Whole => {}
+        There::Above(up, text) => {
+            let text = one_line(text, MAX_QUOTE);
+            return format!("{out}those {up} lines up, from \"{text}\"]");
+        }
         There::Numbered(first, last) if here == Here::Numbered(first, last) => {}
         There::Numbered(first, last) => out.push_str(&format!("lines {first}-{last} of ")),
         There::Counted(first, last, _) => out.push_str(&format!("output lines {first}-{last} of ")),

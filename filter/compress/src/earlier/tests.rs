@@ -40,9 +40,12 @@ fn lines(from: usize, to: usize) -> Vec<String> {
 /// The inverse: every reference must name one place, and only one.
 fn expanded(earlier: &Earlier, shown: &str) -> String {
     let mut out = Vec::new();
+    // What each line of `shown` says, where it is one.
+    let mut contents: Vec<&str> = Vec::new();
     let mut reader = Reader::new(shown);
     while let Some(line) = reader.next() {
         let whole = &shown[line.start..line.end];
+        contents.push(&shown[line.content..line.end]);
         let here = match line.role {
             Role::Reference { first, last } => Here::Numbered(first, last),
             Role::Plain if looks_like_one(whole) => match whole[1..].split_once(" lines: ") {
@@ -54,23 +57,43 @@ fn expanded(earlier: &Earlier, shown: &str) -> String {
                 continue;
             }
         };
-        let places = earlier.places(here, whole);
-        assert_eq!(places.len(), 1, "{whole} names {places:?}");
-        if here == Here::Whole {
-            out.push(places[0].join("\n"));
-        } else if let Here::Numbered(first, last) = here {
-            assert_eq!(places[0].len(), (last - first + 1) as usize);
-            let region = reader.region().unwrap();
-            for (number, content) in (first..).zip(&places[0]) {
-                let mut text = String::new();
-                if region.anchors(number, content) {
-                    region.style.push_number(&mut text, number);
-                    region.style.push_separator(&mut text);
-                }
-                out.push(text + content);
+        let place = match whole.split_once(": same as those ") {
+            Some((_, rest)) => {
+                let up: usize = rest.split(' ').next().unwrap().parse().unwrap();
+                let count = match here {
+                    Here::Numbered(first, last) => (last - first + 1) as usize,
+                    Here::Plain(count) => count,
+                    Here::Whole => unreachable!("{whole}"),
+                };
+                let first = contents.len() - 1 - up;
+                assert!(up >= count, "{whole}");
+                let lines = contents[first..first + count].to_vec();
+                assert!(lines.iter().all(|line| !looks_like_one(line)), "{whole}");
+                let quote = lines.iter().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap();
+                assert_eq!(whole, reference(here, There::Above(up, quote), None, ""));
+                lines
             }
-        } else {
-            out.extend(places[0].iter().map(|content| (*content).to_owned()));
+            None => {
+                let mut places = earlier.places(here, whole);
+                assert_eq!(places.len(), 1, "{whole} names {places:?}");
+                places.remove(0)
+            }
+        };
+        match here {
+            Here::Whole => out.push(place.join("\n")),
+            Here::Plain(_) => out.extend(place.iter().map(|content| (*content).to_owned())),
+            Here::Numbered(first, last) => {
+                assert_eq!(place.len(), (last - first + 1) as usize);
+                let region = reader.region().unwrap();
+                for (number, content) in (first..).zip(&place) {
+                    let mut text = String::new();
+                    if region.anchors(number, content) {
+                        region.style.push_number(&mut text, number);
+                        region.style.push_separator(&mut text);
+                    }
+                    out.push(text + content);
+                }
+            }
         }
     }
     out.join("\n")
@@ -87,8 +110,8 @@ impl Earlier {
         let mut out = Vec::new();
         for (i, output) in self.outputs.iter().enumerate() {
             let next = self.outputs.get(i + 1).map_or(self.lines.len(), |next| next.first as usize);
-            let shown = &self.lines[output.first as usize..next];
-            let text = |line: &Shown| &self.text[line.start as usize..][..line.len as usize];
+            let shown: Vec<_> = (output.first as usize..next).map(|i| *self.lines.get(i).unwrap()).collect();
+            let text = |line: &lines::Line| &self.text[line.start as usize..][..line.len as usize];
             let (there, found): (_, Vec<&str>) = if here == Here::Whole {
                 (There::Whole, vec![&self.text[output.start as usize..output.end as usize]])
             } else if let Some((first, last)) = range("output lines ") {
@@ -106,7 +129,7 @@ impl Earlier {
                 (There::Numbered(first, last), found.map(text).collect())
             };
             let expected = match there {
-                There::Whole => 1,
+                There::Whole | There::Above(..) => 1,
                 There::Numbered(first, last) => (last - first + 1) as usize,
                 There::Counted(first, last, _) => last - first + 1,
             };
@@ -206,6 +229,27 @@ fn errors_stay_where_they_are_news() {
     assert_eq!(expanded(&earlier, &shown), report);
     let found = earlier.replace_seen(&report, Kind::Search).unwrap();
     assert_eq!(found, "[same output as Bash \"cat root.go\" above]");
+}
+
+#[test]
+fn lines_that_stand_further_up_are_referred_to() {
+    let trace: Vec<String> =
+        (0..6).map(|i| format!("  File \"module_{i}.py\", line {i}, in function_{i}")).collect();
+    let text = format!("first\n{0}\nsecond\n{0}\nthird\n{0}", trace.join("\n"));
+    let shown = seen(&Earlier::default(), &text).unwrap();
+    assert_eq!(
+        shown,
+        format!(
+            "first\n{}\nsecond\n[6 lines: same as those 7 lines up, from \"File \"module_0.py\", line 0, in f\"]\n\
+             third\n[6 lines: same as those 9 lines up, from \"File \"module_0.py\", line 0, in f\"]",
+            trace.join("\n")
+        )
+    );
+    assert_eq!(expanded(&Earlier::default(), &shown), text);
+    let windows = format!("{}\nbut was\n{}", read(100, &lines(0, 30)), read(100, &lines(0, 30)));
+    let shown = seen(&Earlier::default(), &windows).unwrap();
+    assert!(shown.contains("[lines 101-129: same as those 32 lines up, from \"let value_1"), "{shown}");
+    assert_eq!(expanded(&Earlier::default(), &shown), windows);
 }
 
 #[test]

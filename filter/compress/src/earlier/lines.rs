@@ -1,0 +1,197 @@
+//! Lines that can be compared: those of the outputs shown so far, and those of a text that is looked
+//! through.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Places of one line that are tried, the newest first. Lines that stand in more places than this are
+/// no good start for a run; a rarer neighbour finds it and extends it backwards.
+const MAX_CANDIDATES: usize = 12;
+/// Bytes without indentation from which on a line may start a run: closing braces and the like stand
+/// everywhere.
+const MIN_START: usize = 8;
+/// Lines that a run is extended backwards at most. Bounds the work per line; what lies further back has
+/// had its chance to start the run.
+const MAX_BACKWARDS: usize = 64;
+
+/// The number of a line outside regions.
+pub(super) const PLAIN: u32 = u32::MAX;
+/// In place of a number: this is no line that could be referred to or replaced.
+pub(super) const NO_LINE: u32 = u32::MAX - 1;
+const NONE: u32 = u32::MAX;
+
+/// A line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    /// What it says, without its number, in the text.
+    pub(super) start: u32,
+    pub(super) len: u32,
+    /// Its number, [`PLAIN`] or [`NO_LINE`].
+    pub(super) number: u32,
+    /// Which output it belongs to.
+    pub(super) output: u32,
+    /// The next older line with the same fingerprint; [`NONE`] where there is none.
+    older: u32,
+}
+
+/// Lines with an index by what they say.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    lines: Vec<Line>,
+    /// The newest line with a fingerprint.
+    newest: HashMap<u64, u32, FixedState>,
+}
+
+/// Lines with the text that they stand in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'a> {
+    pub(super) text: &'a str,
+    pub(super) lines: &'a Lines,
+}
+
+/// Lines that say the same in two places.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    /// The first one in the text that is looked through.
+    pub(super) at: usize,
+    /// The first one where they stood before.
+    pub(super) there: usize,
+    pub(super) count: usize,
+    /// Without indentation.
+    pub(super) bytes: usize,
+}
+
+impl Lines {
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    pub(super) fn get(&self, line: usize) -> Option<&Line> {
+        self.lines.get(line)
+    }
+
+    /// Takes in a line that stands at `start` and says `content`. The caller has checked that there are
+    /// fewer lines and bytes than a `u32` counts.
+    pub(super) fn push(&mut self, start: usize, content: &str, number: u32, output: u32) {
+        self.lines.push(Line { start: start as u32, len: content.len() as u32, number, output, older: NONE });
+    }
+
+    /// Lets a line be found.
+    pub(super) fn index(&mut self, line: usize, text: &str) {
+        let Some(entry) = self.lines.get_mut(line) else { return };
+        let content = &text[entry.start as usize..][..entry.len as usize];
+        if entry.number != NO_LINE && may_start(content) {
+            entry.older = self.newest.insert(xxh3_64(content.as_bytes()), line as u32).unwrap_or(NONE);
+        }
+    }
+
+    /// Makes it no line any more: something else stands in its place.
+    pub(super) fn remove(&mut self, line: usize) {
+        if let Some(line) = self.lines.get_mut(line) {
+            line.number = NO_LINE;
+        }
+    }
+
+    /// Whether a line stands right behind the one before it: in the same region, or both outside.
+    fn behind(&self, line: usize) -> bool {
+        let (Some(above), Some(line)) = (line.checked_sub(1).and_then(|i| self.get(i)), self.get(line))
+        else {
+            return false;
+        };
+        above.output == line.output
+            && match above.number {
+                PLAIN => line.number == PLAIN,
+                NO_LINE => false,
+                number => line.number == number + 1,
+            }
+    }
+}
+
+impl<'a> View<'a> {
+    pub(super) fn content(&self, line: &Line) -> &'a str {
+        &self.text[line.start as usize..][..line.len as usize]
+    }
+
+    /// The longest run that says what lines of `shown` say, contains line `at` and starts at or behind
+    /// line `floor`. Lines for which `stays` holds are in none. `own`: `shown` are the lines of this very
+    /// text, and a run must not reach into itself.
+    pub(super) fn longest(
+        &self,
+        shown: &View<'_>,
+        at: usize,
+        floor: usize,
+        stays: impl Fn(usize) -> bool,
+        own: bool,
+    ) -> Option<Run> {
+        let content = self.content(self.lines.get(at).filter(|line| line.number != NO_LINE)?);
+        if !may_start(content) {
+            return None;
+        }
+        let mut candidate = *shown.lines.newest.get(&xxh3_64(content.as_bytes()))?;
+        let mut best: Option<Run> = None;
+        for _ in 0..MAX_CANDIDATES {
+            let run = self.extended(shown, at, candidate as usize, floor, &stays, own);
+            let number = |run: &Run| {
+                self.lines.get(run.at).map(|line| line.number)
+                    == shown.lines.get(run.there).map(|line| line.number)
+            };
+            if run.count > 0
+                && best.is_none_or(|best| (run.bytes, number(&run)) > (best.bytes, number(&best)))
+            {
+                best = Some(run);
+            }
+            candidate = shown.lines.get(candidate as usize)?.older;
+            if candidate == NONE {
+                break;
+            }
+        }
+        best
+    }
+
+    /// The run around line `at` and the line `there` of `shown`; empty if the two do not say the same.
+    fn extended(
+        &self,
+        shown: &View<'_>,
+        at: usize,
+        there: usize,
+        floor: usize,
+        stays: impl Fn(usize) -> bool,
+        own: bool,
+    ) -> Run {
+        let mut run = Run { at, there, count: 0, bytes: 0 };
+        let same = |at: usize, there: usize| match (self.lines.get(at), shown.lines.get(there)) {
+            (Some(line), Some(other)) if line.number != NO_LINE && other.number != NO_LINE && !stays(at) => {
+                let (content, other) = (self.content(line), shown.content(other));
+                (content == other).then(|| content.trim_ascii_start().len() + 1)
+            }
+            _ => None,
+        };
+        let joined = |at: usize, there: usize| self.lines.behind(at) && shown.lines.behind(there);
+        while (run.count == 0 || joined(at + run.count, there + run.count))
+            && !(own && there + run.count >= at)
+        {
+            let Some(bytes) = same(at + run.count, there + run.count) else { break };
+            run.bytes += bytes;
+            run.count += 1;
+        }
+        let end = there + run.count;
+        while run.count > 0
+            && run.at > floor
+            && at - run.at < MAX_BACKWARDS
+            && joined(run.at, run.there)
+            && !(own && end >= run.at)
+        {
+            let Some(bytes) = same(run.at - 1, run.there - 1) else { break };
+            run.at -= 1;
+            run.there -= 1;
+            run.count += 1;
+            run.bytes += bytes;
+        }
+        run
+    }
+}
+
+fn may_start(content: &str) -> bool {
+    content.len() >= MIN_START && content.trim_ascii_start().len() >= MIN_START
+}
