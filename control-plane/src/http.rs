@@ -2,9 +2,11 @@
 
 mod debug;
 mod error;
+mod feed;
 mod health;
 mod metrics;
 mod stats;
+mod stats_history;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,6 +57,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/health", get(health::health))
         .route("/stats", get(stats::stats))
+        .route("/stats-history", get(stats_history::stats_history))
+        .route("/transformations/feed", get(feed::feed))
         .route("/metrics", get(metrics::metrics))
         .merge(debug::router())
         .fallback(|| async { Refusal::NOT_FOUND })

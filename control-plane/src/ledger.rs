@@ -6,8 +6,12 @@
 
 pub mod bucket;
 pub mod contribution;
+pub mod export;
+pub mod history;
+pub mod import;
 pub mod labels;
 pub mod seen;
+pub mod series;
 pub mod session;
 pub mod sums;
 pub mod writer;

@@ -88,7 +88,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let known_blocks =
         store.block_tallies().await?.into_iter().map(|(dimension, value, _)| (dimension, value));
     let labels = Labels::knowing(known.chain(known_blocks));
-    let accounting = Arc::new(Accounting { labels, models: Models });
+    let accounting = Arc::new(Accounting { labels, models: Models::load(&settings.models) });
 
     let metrics = Arc::new(http::Metrics::default());
     let observed = Arc::clone(&metrics);

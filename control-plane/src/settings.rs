@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 
+use crate::models::Sources;
+
 /// The address for people and Prometheus when none is given.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:8788";
 /// The address for the filter when none is given.
@@ -91,8 +93,8 @@ pub struct Settings {
     pub database: Database,
     /// The original's savings file, imported if it is there.
     pub savings_path: PathBuf,
-    /// Model limits and prices that come before the file's and the built-in ones: JSON or a path.
-    pub model_limits: Option<String>,
+    /// Where the operator's own context limits and prices may stand.
+    pub models: Sources,
     /// Demanded from everyone when set, and needed to listen beyond loopback.
     pub token: Option<String>,
     /// Written once the addresses are bound.
@@ -181,6 +183,10 @@ impl Settings {
                 return Err(SettingsError::Open { name, addr });
             }
         }
+        let models = Sources {
+            limits: env("HEADROOM_MODEL_LIMITS"),
+            files: [&config_dir, &workspace_dir].map(|folder| folder.join("models.json")).to_vec(),
+        };
         Ok(Self {
             http,
             grpc,
@@ -191,7 +197,7 @@ impl Settings {
             workspace_dir,
             config_dir,
             database,
-            model_limits: env("HEADROOM_MODEL_LIMITS"),
+            models,
             token,
             ready_file: args.ready_file,
         })

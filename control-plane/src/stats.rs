@@ -91,7 +91,7 @@ impl Snapshot {
             "display_session": display_session(&self.session),
             "persistent_savings": {
                 "storage_path": self.location,
-                "lifetime": lifetime(&total),
+                "lifetime": lifetime(&self.lifetime()),
                 "display_session": display_session(&self.session),
                 "display_session_policy": {"rollover_inactivity_minutes": ROLLOVER_MINUTES},
             },
@@ -109,6 +109,10 @@ impl Snapshot {
 
     fn total(&self) -> Sums {
         self.tallies.get(&(Dimension::All, String::new())).copied().unwrap_or_default()
+    }
+
+    fn lifetime(&self) -> Sums {
+        lifetime_of(self.tallies.iter().map(|((dimension, _), sums)| (*dimension, sums)))
     }
 
     fn by(&self, dimension: Dimension) -> impl Iterator<Item = (&str, &Sums)> {
@@ -241,6 +245,17 @@ fn cost(sums: &Sums) -> Value {
     })
 }
 
+/// What was counted here and what was imported.
+pub(crate) fn lifetime_of<'s>(tallies: impl Iterator<Item = (Dimension, &'s Sums)>) -> Sums {
+    let mut lifetime = Sums::default();
+    for (dimension, sums) in tallies {
+        if matches!(dimension, Dimension::All | Dimension::Import) {
+            lifetime += *sums;
+        }
+    }
+    lifetime
+}
+
 /// Lifetime sums under the names of the original's savings file.
 pub(crate) fn lifetime(sums: &Sums) -> Value {
     json!({
@@ -263,7 +278,8 @@ pub(crate) fn display_session(session: &DisplaySession) -> Value {
     body
 }
 
-fn recent(request: &Landed) -> Value {
+/// One request with its blocks.
+pub(crate) fn recent(request: &Landed) -> Value {
     let record = &request.record;
     let sums = &request.sums;
     let timings = record.timings.unwrap_or_default();

@@ -5,6 +5,8 @@
 
 mod append;
 mod dialect;
+mod import;
+mod maintain;
 mod open;
 mod read;
 mod schema;
@@ -15,7 +17,9 @@ use headroom_api::v1::RequestRecord;
 
 pub use self::open::SqlStore;
 use crate::clock::UnixMs;
+use crate::ledger::bucket::Unit;
 use crate::ledger::contribution::{Accounting, Landed};
+use crate::ledger::import::Imported;
 use crate::ledger::labels::Dimension;
 use crate::ledger::sums::{BlockSums, Sums, Timing};
 
@@ -103,6 +107,32 @@ pub struct Checkpoint {
     pub sums: Sums,
 }
 
+/// The sums of one bucket.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Bucket {
+    /// Where it starts.
+    pub start_ms: UnixMs,
+    /// What was added in it.
+    pub sums: Sums,
+}
+
+/// A part of a roll-up.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice<'a> {
+    /// The length of the buckets: an hour or a day, the lengths that are stored.
+    pub unit: Unit,
+    /// What the sums are broken down by.
+    pub dimension: Dimension,
+    /// The value of the dimension; `None` for all.
+    pub value: Option<&'a str>,
+    /// The start of the first bucket, inclusive.
+    pub from_ms: UnixMs,
+    /// The start of the last bucket, inclusive.
+    pub to_ms: UnixMs,
+    /// Buckets at most.
+    pub limit: u32,
+}
+
 /// Where the ledger is kept.
 #[async_trait]
 pub trait LedgerStore: Send + Sync + 'static {
@@ -130,8 +160,17 @@ pub trait LedgerStore: Send + Sync + 'static {
     async fn recent(&self, limit: u32) -> Result<Vec<Landed>, StoreError>;
     /// Overheads in microseconds of the newest requests that were read, in no order.
     async fn recent_overheads_us(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
-    /// The newest checkpoints, oldest first.
+    /// The newest checkpoints of what was counted here, oldest first.
     async fn checkpoints(&self, limit: u32) -> Result<Vec<Checkpoint>, StoreError>;
+    /// The checkpoints of what was imported, per source, oldest first.
+    async fn imported_checkpoints(&self) -> Result<Vec<Vec<Checkpoint>>, StoreError>;
+    /// The newest buckets of a roll-up, oldest first; over all values of the dimension when `value` is `None`.
+    async fn rollup(&self, slice: &Slice<'_>) -> Result<Vec<Bucket>, StoreError>;
+    /// Puts what a savings file holds in the place of what was imported from it before; false when
+    /// that was the same or more.
+    async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError>;
+    /// Drops what is older or more than is kept.
+    async fn maintain(&self, now: UnixMs) -> Result<(), StoreError>;
     /// The VMs that have reported.
     async fn vms(&self) -> Result<Vms, StoreError>;
     /// Whether the store answers and can be written.

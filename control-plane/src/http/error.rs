@@ -29,6 +29,11 @@ impl Refusal {
     pub(crate) const INTERNAL: Self =
         Self::fixed(StatusCode::INTERNAL_SERVER_ERROR, "internal", "this went wrong here: see the log");
 
+    /// A query that cannot be answered; the message says what was expected.
+    pub(crate) fn query(message: String) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, kind: "bad_query", message: Cow::Owned(message) }
+    }
+
     pub(crate) const fn fixed(status: StatusCode, kind: &'static str, message: &'static str) -> Self {
         Self { status, kind, message: Cow::Borrowed(message) }
     }

@@ -264,7 +264,7 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
     match accounting.models.get(&record.model).price {
         None => sums.unpriced = 1,
         Some(_) if refused => {}
-        Some(price) => charge(&mut sums, &price),
+        Some(price) => charge(&mut sums, price),
     }
     sums
 }
@@ -275,12 +275,14 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
 /// proportions of uncached, read and written as the rest of the prompt was: a block is compressed
 /// the same way in every turn, so it is cached exactly when what stands around it is. Without a
 /// usage report the price of a cached read is taken, the least that they can have cost.
-fn charge(sums: &mut Sums, price: &Price) {
+fn charge(sums: &mut Sums, price: Price) {
     // USD per million tokens are a thousand nano-dollars per token
     let cost = |tokens: i64, usd_per_million: f64| tokens as f64 * usd_per_million * 1_000.0;
     let nano = |cost: f64| cost.clamp(-MAX_NANOUSD, MAX_NANOUSD).round() as i64;
 
     let billed = sums.uncached_input_tokens + sums.cache_read_tokens + sums.cache_write_tokens;
+    let prompt = if billed > 0 { billed } else { sums.tokens_after };
+    let price = price.for_prompt(u64::try_from(prompt).unwrap_or(0));
     let (input, per_saved_token) = if billed > 0 {
         let input = cost(sums.uncached_input_tokens, price.input)
             + cost(sums.cache_read_tokens, price.cached_read)

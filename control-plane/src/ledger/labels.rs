@@ -36,13 +36,15 @@ pub enum Dimension {
     Tool,
     /// What the block contains.
     Kind,
+    /// The savings file that history was imported from.
+    Import,
 }
 
 impl Dimension {
     /// Those that roll-ups by hour, day, week and month are kept for.
     pub const ROLLED_UP: [Self; 5] = [Self::All, Self::Provider, Self::Model, Self::Stack, Self::Project];
 
-    const NAMES: [(Self, &'static str); 10] = [
+    const NAMES: [(Self, &'static str); 11] = [
         (Self::All, "all"),
         (Self::Provider, "provider"),
         (Self::Model, "model"),
@@ -53,6 +55,7 @@ impl Dimension {
         (Self::BlockOutcome, "block_outcome"),
         (Self::Tool, "tool"),
         (Self::Kind, "kind"),
+        (Self::Import, "import"),
     ];
 
     /// The name in the store and in queries.
@@ -70,7 +73,7 @@ impl Dimension {
     pub fn max_values(self) -> usize {
         match self {
             Self::All => 1,
-            Self::Provider | Self::Api | Self::Outcome => 16,
+            Self::Provider | Self::Api | Self::Outcome | Self::Import => 16,
             Self::Stack | Self::Kind => 32,
             Self::Model | Self::BlockOutcome => 64,
             Self::Project | Self::Tool => 128,

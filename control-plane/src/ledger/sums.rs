@@ -29,6 +29,13 @@ macro_rules! columns {
             }
         }
 
+        impl $name {
+            /// What is left after taking these away.
+            pub fn minus(self, other: Self) -> Self {
+                Self { $($column: self.$column.saturating_sub(other.$column)),* }
+            }
+        }
+
         impl AddAssign for $name {
             fn add_assign(&mut self, other: Self) {
                 $(self.$column = self.$column.saturating_add(other.$column);)*

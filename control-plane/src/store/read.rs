@@ -7,12 +7,16 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::statement::{
-    GET_BLOCK_TALLIES, GET_CHECKPOINTS, GET_RECENT, GET_SESSION, GET_TALLIES, block_sums, checkpoint_from,
-    session_from, statement, sums,
+    GET_BLOCK_TALLIES, GET_CHECKPOINTS, GET_IMPORTED_CHECKPOINTS, GET_RECENT, GET_ROLLUP,
+    GET_ROLLUP_OVER_VALUES, GET_SESSION, GET_TALLIES, block_sums, checkpoint_from, session_from, statement,
+    sums,
 };
-use super::{Appended, Batch, Checkpoint, DisplaySession, LedgerStore, SqlStore, StoreError, Vms};
+use super::{
+    Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Slice, SqlStore, StoreError, Vms,
+};
 use crate::clock::UnixMs;
 use crate::ledger::contribution::{Accounting, Landed};
+use crate::ledger::import::Imported;
 use crate::ledger::labels::Dimension;
 use crate::ledger::sums::{BlockSums, Sums, Timing};
 
@@ -81,6 +85,42 @@ impl LedgerStore for SqlStore {
     async fn checkpoints(&self, limit: u32) -> Result<Vec<Checkpoint>, StoreError> {
         let rows = statement(&GET_CHECKPOINTS).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         rows.iter().rev().map(checkpoint_from).collect()
+    }
+
+    async fn imported_checkpoints(&self) -> Result<Vec<Vec<Checkpoint>>, StoreError> {
+        let rows = statement(&GET_IMPORTED_CHECKPOINTS).fetch_all(&self.pool).await?;
+        let mut sources: Vec<Vec<Checkpoint>> = Vec::new();
+        for row in &rows {
+            let point = checkpoint_from(row)?;
+            match sources.last_mut() {
+                // times ascend within a source, so one that does not begins the next
+                Some(points) if points.last().is_some_and(|last| last.at_ms < point.at_ms) => {
+                    points.push(point)
+                }
+                _ => sources.push(vec![point]),
+            }
+        }
+        Ok(sources)
+    }
+
+    async fn rollup(&self, slice: &Slice<'_>) -> Result<Vec<Bucket>, StoreError> {
+        let text = if slice.value.is_some() { &GET_ROLLUP } else { &GET_ROLLUP_OVER_VALUES };
+        let mut query = statement(text).bind(slice.unit.name()).bind(slice.dimension.name());
+        if let Some(value) = slice.value {
+            query = query.bind(value.to_owned());
+        }
+        let query = query.bind(slice.from_ms).bind(slice.to_ms).bind(i64::from(slice.limit));
+        let rows = query.fetch_all(&self.pool).await?;
+        let bucket = |row: &AnyRow| Ok(Bucket { start_ms: row.try_get(0)?, sums: sums(row, 1)? });
+        rows.iter().rev().map(bucket).collect()
+    }
+
+    async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError> {
+        self.import_from(source, imported).await
+    }
+
+    async fn maintain(&self, now: UnixMs) -> Result<(), StoreError> {
+        self.drop_surplus(now).await
     }
 
     async fn vms(&self) -> Result<Vms, StoreError> {

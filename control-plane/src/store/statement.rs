@@ -50,6 +50,25 @@ pub(super) static GET_RECENT: Text = LazyLock::new(|| {
 pub(super) static GET_CHECKPOINTS: Text = LazyLock::new(|| {
     select("at_ms", Sums::COLUMNS, "checkpoint WHERE source = '' ORDER BY at_ms DESC LIMIT $1")
 });
+pub(super) static GET_IMPORTED_CHECKPOINTS: Text =
+    LazyLock::new(|| select("at_ms", Sums::COLUMNS, "checkpoint WHERE source <> '' ORDER BY source, at_ms"));
+pub(super) static GET_ROLLUP: Text = LazyLock::new(|| {
+    let rest = "rollup WHERE unit = $1 AND dimension = $2 AND value = $3
+        AND bucket_ms >= $4 AND bucket_ms <= $5 ORDER BY bucket_ms DESC LIMIT $6";
+    select("bucket_ms", Sums::COLUMNS, rest)
+});
+pub(super) static GET_ROLLUP_OVER_VALUES: Text = LazyLock::new(|| {
+    // a sum of BIGINT is NUMERIC in PostgreSQL
+    let sums = Sums::COLUMNS.iter().map(|column| format!("CAST(SUM({column}) AS BIGINT)"));
+    let sums = sums.collect::<Vec<_>>().join(", ");
+    format!(
+        "SELECT bucket_ms, {sums} FROM rollup WHERE unit = $1 AND dimension = $2
+         AND bucket_ms >= $3 AND bucket_ms <= $4 GROUP BY bucket_ms ORDER BY bucket_ms DESC LIMIT $5"
+    )
+    .into()
+});
+pub(super) static GET_IMPORTED: Text =
+    LazyLock::new(|| select("value", Sums::COLUMNS, "tally WHERE dimension = 'import' AND value = $1"));
 
 /// A query for one of the statements above. They are made of constants alone.
 pub(super) fn statement(text: &Text) -> Query<'static, Any, AnyArguments> {

@@ -1,0 +1,317 @@
+//! `/stats-history`: what was saved over time, as JSON or CSV, of bounded size.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use super::App;
+use super::error::Refusal;
+use crate::clock::{UnixMs, iso, now_ms, parse_iso};
+use crate::ledger::export;
+use crate::ledger::history::{MAX_AGE_DAYS, MAX_POINTS, MAX_RESPONSE_POINTS, compacted, merged};
+use crate::ledger::labels::Dimension;
+use crate::ledger::series::{self, Point, Scope, Series};
+use crate::ledger::session::{self, ROLLOVER_MINUTES};
+use crate::ledger::sums::{Sums, usd};
+use crate::stats::{display_session, lifetime, lifetime_of};
+use crate::store::{Checkpoint, LedgerStore, StoreError};
+
+/// The schema of the original's answer that this one follows.
+const SCHEMA_VERSION: u32 = 2;
+
+/// What was asked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Wanted {
+    csv: bool,
+    /// Of a CSV: `None` for the history itself.
+    series: Option<Series>,
+    mode: Mode,
+    scope: Option<(Dimension, String)>,
+    from_ms: Option<UnixMs>,
+    to_ms: Option<UnixMs>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Mode {
+    Compact,
+    Full,
+    None,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Compact => "compact",
+            Self::Full => "full",
+            Self::None => "none",
+        }
+    }
+}
+
+pub(super) async fn stats_history(
+    State(app): State<Arc<App>>,
+    query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Query(query) = query.map_err(|error| Refusal::query(error.body_text()))?;
+    let wanted = Wanted::parse(&query).map_err(Refusal::query)?;
+    let page = Page::read(app.store.as_ref(), &wanted, now_ms()).await?;
+    Ok(if wanted.csv { page.csv(&wanted) } else { Json(page.json(&wanted)).into_response() })
+}
+
+impl Wanted {
+    /// Reads the query. A name that is not known here is ignored; a value that is not, is an error.
+    fn parse(query: &BTreeMap<String, String>) -> Result<Self, String> {
+        let get = |name: &str| query.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        let csv = one_of("format", get("format"), &[("json", false), ("csv", true)])?;
+        let series = one_of(
+            "series",
+            get("series"),
+            &[
+                ("history", None),
+                ("hourly", Some(Series::Hourly)),
+                ("daily", Some(Series::Daily)),
+                ("weekly", Some(Series::Weekly)),
+                ("monthly", Some(Series::Monthly)),
+            ],
+        )?;
+        let modes = [("compact", Mode::Compact), ("full", Mode::Full), ("none", Mode::None)];
+        let mode = one_of("history_mode", get("history_mode"), &modes)?;
+        let mut scope = None;
+        for dimension in Dimension::ROLLED_UP {
+            if let Some(value) = get(dimension.name()).filter(|_| dimension != Dimension::All) {
+                if scope.is_some() {
+                    return Err(
+                        "expected one of project, model, provider and stack, found several".to_owned()
+                    );
+                }
+                scope = Some((dimension, value.to_owned()));
+            }
+        }
+        let time = |name: &str| get(name).map(|text| time(name, text)).transpose();
+        Ok(Self { csv, series, mode, scope, from_ms: time("from")?, to_ms: time("to")? })
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        match &self.scope {
+            Some((dimension, value)) => Scope { dimension: *dimension, value },
+            None => Scope { dimension: Dimension::All, value: "" },
+        }
+    }
+}
+
+fn one_of<T: Copy>(name: &str, found: Option<&str>, known: &[(&str, T)]) -> Result<T, String> {
+    let Some(found) = found else { return Ok(known[0].1) };
+    known.iter().find(|(known, _)| *known == found).map(|(_, it)| *it).ok_or_else(|| {
+        let known: Vec<&str> = known.iter().map(|(known, _)| *known).collect();
+        format!("{name}: expected {}, found {}", known.join(", "), shown(found))
+    })
+}
+
+fn time(name: &str, text: &str) -> Result<UnixMs, String> {
+    let at =
+        text.parse::<UnixMs>().ok().filter(|ms| (0..=MAX_TIME_MS).contains(ms)).or_else(|| parse_iso(text));
+    at.ok_or_else(|| {
+        let found = shown(text);
+        format!("{name}: expected an ISO 8601 time with an offset, or milliseconds since 1970, found {found}")
+    })
+}
+
+/// The year 9999, the last that ISO 8601 writes with four digits.
+const MAX_TIME_MS: UnixMs = 253_402_300_799_999;
+
+/// What was found, short enough to be shown.
+fn shown(text: &str) -> String {
+    const MOST: usize = 40;
+    format!("{:?}", text.chars().take(MOST).collect::<String>())
+}
+
+/// Everything that an answer is made of.
+struct Page {
+    at_ms: UnixMs,
+    location: String,
+    lifetime: Sums,
+    session: crate::store::DisplaySession,
+    stored_points: usize,
+    history: Vec<Checkpoint>,
+    series: Vec<(Series, Vec<Point>)>,
+}
+
+impl Page {
+    async fn read(store: &dyn LedgerStore, wanted: &Wanted, now: UnixMs) -> Result<Self, StoreError> {
+        let tallies = store.tallies().await?;
+        let lifetime = lifetime_of(tallies.iter().map(|(dimension, _, sums)| (*dimension, sums)));
+        let scope = wanted.scope();
+        let reached = match scope.dimension {
+            Dimension::All => lifetime,
+            _ => tallies
+                .iter()
+                .find(|(dimension, value, _)| *dimension == scope.dimension && value == scope.value)
+                .map_or_else(Sums::default, |(_, _, sums)| *sums),
+        };
+        let only = wanted.series.filter(|_| wanted.csv);
+        let mut all = Vec::new();
+        for series in Series::ALL {
+            if wanted.csv && only != Some(series) {
+                continue;
+            }
+            let reach = match wanted.mode {
+                Mode::Full => 0,
+                Mode::Compact | Mode::None => now.saturating_sub(series.compact_reach_ms()),
+            };
+            let from = wanted.from_ms.unwrap_or(reach);
+            let to = wanted.to_ms.unwrap_or(UnixMs::MAX);
+            all.push((series, series::read(store, series, scope, reached, from, to).await?));
+        }
+        let (stored_points, history) = history(store, wanted).await?;
+        Ok(Self {
+            at_ms: now,
+            location: store.location().to_owned(),
+            lifetime,
+            session: session::shown(store.display_session().await?, now),
+            stored_points,
+            history,
+            series: all,
+        })
+    }
+
+    fn csv(&self, wanted: &Wanted) -> Response {
+        let (name, csv) = match wanted.series {
+            None => ("history", export::history(&self.history)),
+            Some(series) => {
+                let found = self.series.iter().find(|(found, _)| *found == series);
+                (series.name(), export::series(found.map_or(&[], |(_, points)| points)))
+            }
+        };
+        let file = format!("attachment; filename=\"headroom-stats-history-{name}.csv\"");
+        ([(CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (CONTENT_DISPOSITION, file)], csv)
+            .into_response()
+    }
+
+    fn json(&self, wanted: &Wanted) -> Value {
+        let series: Map<String, Value> = self
+            .series
+            .iter()
+            .map(|(series, points)| (series.name().to_owned(), points.iter().map(bucket).collect()))
+            .collect();
+        json!({
+            "schema_version": SCHEMA_VERSION,
+            "generated_at": iso(self.at_ms),
+            "storage_path": self.location,
+            "lifetime": lifetime(&self.lifetime),
+            "display_session": display_session(&self.session),
+            "display_session_policy": {"rollover_inactivity_minutes": ROLLOVER_MINUTES},
+            "scope": wanted.scope.as_ref().map(|(dimension, value)| json!({"by": dimension.name(), "value": value})),
+            "history": self.history.iter().map(point).collect::<Vec<_>>(),
+            "series": series,
+            "exports": {
+                "default_format": "json",
+                "available_formats": ["json", "csv"],
+                "available_series": ["history", "hourly", "daily", "weekly", "monthly"],
+            },
+            "retention": {
+                "max_history_points": MAX_POINTS,
+                "max_history_age_days": MAX_AGE_DAYS,
+                "max_response_history_points": MAX_RESPONSE_POINTS,
+            },
+            "history_summary": {
+                "mode": wanted.mode.name(),
+                "stored_points": self.stored_points,
+                "returned_points": self.history.len(),
+                "compacted": self.history.len() < self.stored_points && wanted.mode == Mode::Compact,
+            },
+        })
+    }
+}
+
+/// How many checkpoints there are in the range asked for, and those to show.
+async fn history(store: &dyn LedgerStore, wanted: &Wanted) -> Result<(usize, Vec<Checkpoint>), StoreError> {
+    let mut points = store.checkpoints(MAX_POINTS as u32).await?;
+    for imported in store.imported_checkpoints().await? {
+        points = merged(&imported, &points);
+    }
+    let (from, to) = (wanted.from_ms.unwrap_or(0), wanted.to_ms.unwrap_or(UnixMs::MAX));
+    points.retain(|point| (from..=to).contains(&point.at_ms));
+    let most = match wanted.mode {
+        Mode::Compact => MAX_RESPONSE_POINTS,
+        Mode::Full => MAX_POINTS,
+        Mode::None => 0,
+    };
+    Ok((points.len(), compacted(&points, most)))
+}
+
+fn point(Checkpoint { at_ms, sums }: &Checkpoint) -> Value {
+    json!({
+        "timestamp": iso(*at_ms),
+        "total_tokens_saved": sums.tokens_saved,
+        "compression_savings_usd": usd(sums.saved_nanousd),
+        "compression_savings_cache_adjusted_usd": usd(sums.saved_cached_nanousd),
+        "total_input_tokens": sums.tokens_after,
+        "total_input_cost_usd": usd(sums.input_nanousd),
+    })
+}
+
+fn bucket(Point { start_ms, added, total }: &Point) -> Value {
+    json!({
+        "timestamp": iso(*start_ms),
+        "requests": added.requests,
+        "tokens_saved": added.tokens_saved,
+        "compression_savings_usd_delta": usd(added.saved_nanousd),
+        "compression_savings_cache_adjusted_usd_delta": usd(added.saved_cached_nanousd),
+        "total_tokens_saved": total.tokens_saved,
+        "compression_savings_usd": usd(total.saved_nanousd),
+        "total_input_tokens_delta": added.tokens_after,
+        "total_input_tokens": total.tokens_after,
+        "total_input_cost_usd_delta": usd(added.input_nanousd),
+        "total_input_cost_usd": usd(total.input_nanousd),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(query: &[(&str, &str)]) -> Result<Wanted, String> {
+        Wanted::parse(&query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn without_a_query_it_is_compact_json_of_everything() {
+        let wanted = parse(&[]).unwrap();
+        assert!(
+            !wanted.csv && wanted.series.is_none() && wanted.mode == Mode::Compact && wanted.scope.is_none()
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_not_known_is_refused_with_those_that_are() {
+        for (name, found, expected) in [
+            ("format", "xml", "json, csv"),
+            ("series", "yearly", "history, hourly"),
+            ("history_mode", "some", "compact, full, none"),
+            ("from", "yesterday", "ISO 8601"),
+            ("to", "-5", "ISO 8601"),
+        ] {
+            let error = parse(&[(name, found)]).unwrap_err();
+            assert!(error.starts_with(name) && error.contains(expected), "{error}");
+        }
+        assert!(parse(&[("model", "a"), ("project", "b")]).is_err());
+        assert_eq!(parse(&[("model", "a")]).unwrap().scope, Some((Dimension::Model, "a".to_owned())));
+    }
+
+    proptest! {
+        #[test]
+        fn any_query_is_read_or_refused_in_short(name in "format|series|history_mode|from|to|model", value in "\\PC{0,300}") {
+            if let Err(error) = parse(&[(&name, &value)]) {
+                prop_assert!(error.len() < 800, "{}", error.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Dropping what is older or more than is kept, so that the store stays small.
+
+use sqlx::{AnyConnection, Row};
+
+use super::{SqlStore, StoreError};
+use crate::clock::{DAY_MS, UnixMs};
+use crate::ledger::bucket::Unit;
+use crate::ledger::history::{MAX_AGE_DAYS, MAX_POINTS, superfluous};
+
+/// How long buckets of an hour are kept that are broken down by something: long enough for a month's
+/// chart, and a hundred values each are a hundred times the rows.
+const HOURS_BROKEN_DOWN_DAYS: i64 = 35;
+/// How long buckets of an hour over everything are kept: a year and a day.
+const HOURS_DAYS: i64 = 366;
+/// How long buckets of a day are kept: ten years.
+const DAYS_DAYS: i64 = 3_653;
+/// How long a VM is remembered that reports nothing. A filter gives up on records after minutes.
+const VM_DAYS: i64 = 30;
+/// VMs remembered at most; each Envoy worker is one, and a reload begins a new one.
+const MAX_VMS: i64 = 20_000;
+/// Checkpoints at which they are thinned: between two rounds of maintenance at most sixty are added.
+const THIN_AT: usize = MAX_POINTS - 100;
+
+impl SqlStore {
+    pub(super) async fn drop_surplus(&self, now: UnixMs) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin_with(self.dialect.begin()).await?;
+        let days_ago = |days: i64| now - days * DAY_MS;
+        for (text, before) in [
+            (
+                "DELETE FROM rollup WHERE unit = 'hour' AND dimension NOT IN ('all', 'import') AND bucket_ms < $1",
+                Unit::Hour.start(days_ago(HOURS_BROKEN_DOWN_DAYS)),
+            ),
+            (
+                "DELETE FROM rollup WHERE unit = 'hour' AND bucket_ms < $1",
+                Unit::Hour.start(days_ago(HOURS_DAYS)),
+            ),
+            (
+                "DELETE FROM rollup WHERE unit = 'day' AND bucket_ms < $1",
+                Unit::Day.start(days_ago(DAYS_DAYS)),
+            ),
+            ("DELETE FROM vm WHERE last_report_ms < $1", days_ago(VM_DAYS)),
+            ("DELETE FROM checkpoint WHERE at_ms < $1", days_ago(MAX_AGE_DAYS)),
+        ] {
+            sqlx::query(text).bind(before).execute(&mut *tx).await?;
+        }
+        sqlx::query(
+            "DELETE FROM vm WHERE vm_id NOT IN (SELECT vm_id FROM vm ORDER BY last_report_ms DESC, vm_id LIMIT $1)",
+        )
+        .bind(MAX_VMS)
+        .execute(&mut *tx)
+        .await?;
+        thin_checkpoints(&mut tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+async fn thin_checkpoints(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    loop {
+        let rows = sqlx::query("SELECT at_ms FROM checkpoint WHERE source = '' ORDER BY at_ms")
+            .fetch_all(&mut *conn)
+            .await?;
+        if rows.len() <= THIN_AT {
+            return Ok(());
+        }
+        let times: Vec<UnixMs> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        for at in superfluous(&times) {
+            sqlx::query("DELETE FROM checkpoint WHERE source = '' AND at_ms = $1")
+                .bind(at)
+                .execute(&mut *conn)
+                .await?;
+        }
+    }
+}
