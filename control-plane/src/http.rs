@@ -1,8 +1,11 @@
 //! HTTP for people and Prometheus.
 
+mod board;
 mod debug;
 mod error;
+mod events;
 mod feed;
+mod guard;
 mod health;
 mod metrics;
 mod stats;
@@ -11,17 +14,24 @@ mod stats_history;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::get;
+use axum::{Router, middleware};
 use tower_http::timeout::TimeoutLayer;
 
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::board::Board;
 use self::error::Refusal;
+pub(crate) use self::guard::Guard;
+pub(crate) use self::health::{Deployment, Probe};
 pub(crate) use self::metrics::Metrics;
-use crate::ledger::contribution::Accounting;
 use crate::ledger::writer::Ledger;
 use crate::store::LedgerStore;
+use crate::tasks::Tasks;
+use crate::warmup::Warmup;
 
 /// Bytes of a request's body at most; no endpoint here takes one.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -32,22 +42,21 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct App {
     pub(crate) store: Arc<dyn LedgerStore>,
     pub(crate) ledger: Ledger,
-    pub(crate) accounting: Arc<Accounting>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) board: Board,
+    pub(crate) guard: Guard,
+    pub(crate) warmup: Warmup,
+    pub(crate) probe: Probe,
+    pub(crate) tasks: Tasks,
+    pub(crate) stop: CancellationToken,
+    pub(crate) listeners: Arc<Semaphore>,
     pub(crate) started: Instant,
     pub(crate) deployment: health::Deployment,
 }
 
-impl App {
-    pub(crate) fn new(
-        store: Arc<dyn LedgerStore>,
-        ledger: Ledger,
-        accounting: Arc<Accounting>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let deployment = health::Deployment::from_env(|name| std::env::var(name).ok());
-        Self { store, ledger, accounting, metrics, started: Instant::now(), deployment }
-    }
+/// As many as may listen to `/events`.
+pub(crate) fn listeners() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(events::MAX_LISTENERS))
 }
 
 /// Every endpoint.
@@ -60,9 +69,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/stats-history", get(stats_history::stats_history))
         .route("/transformations/feed", get(feed::feed))
         .route("/metrics", get(metrics::metrics))
+        .route("/events", get(events::events))
         .merge(debug::router())
         .fallback(|| async { Refusal::NOT_FOUND })
         .method_not_allowed_fallback(|| async { Refusal::METHOD })
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::guard))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER_TIMEOUT))
         .with_state(app)

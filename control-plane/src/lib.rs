@@ -15,5 +15,8 @@ pub mod settings;
 mod stats;
 
 pub mod store;
+mod tasks;
+pub mod token;
+mod warmup;
 
 pub use server::{Addresses, Running, start};

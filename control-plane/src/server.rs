@@ -2,23 +2,31 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
 use crate::grpc;
-use crate::http::{self, App};
+use crate::http::{self, App, Board, Deployment, Guard, Probe};
 use crate::ledger::contribution::Accounting;
+use crate::ledger::import;
 use crate::ledger::labels::Labels;
 use crate::ledger::writer::Ledger;
 use crate::listen::{Listener, Peer, bind};
 use crate::models::Models;
-use crate::settings::Settings;
+use crate::settings::{Bind, Settings};
 use crate::store::{LedgerStore, SqlStore, StoreError};
+use crate::tasks::Tasks;
+use crate::warmup::Warmup;
+
+/// Time between two rounds of tidying; the store is allowed to outgrow its bounds by that much.
+const MAINTENANCE: Duration = Duration::from_secs(3600);
 
 /// Why the sidecar does not run.
 #[derive(Debug, thiserror::Error)]
@@ -82,28 +90,47 @@ impl Running {
 
 /// Starts the sidecar. When this returns, both addresses answer.
 pub async fn start(settings: &Settings) -> Result<Running, StartError> {
-    let store = Arc::new(SqlStore::open(&settings.database, now_ms()).await?);
-    let store: Arc<dyn LedgerStore> = store;
-    let known = store.tallies().await?.into_iter().map(|(dimension, value, _)| (dimension, value));
-    let known_blocks =
-        store.block_tallies().await?.into_iter().map(|(dimension, value, _)| (dimension, value));
-    let labels = Labels::knowing(known.chain(known_blocks));
-    let accounting = Arc::new(Accounting { labels, models: Models::load(&settings.models) });
+    let tasks = Tasks::default();
+    let stop = CancellationToken::new();
+    let opened = SqlStore::open(&settings.database, now_ms()).await?;
+    let mut warmup = Warmup::default();
+    warmup.note_store(opened.location(), opened.set_aside());
+    let store: Arc<dyn LedgerStore> = Arc::new(opened);
+    import(store.as_ref(), &settings.savings_path, &mut warmup).await?;
+    store.maintain(now_ms()).await?;
+    let accounting = Arc::new(accounting(store.as_ref(), settings, &mut warmup).await?);
 
     let metrics = Arc::new(http::Metrics::default());
     let observed = Arc::clone(&metrics);
-    let (ledger, writer) =
-        Ledger::start(Arc::clone(&store), Arc::clone(&accounting), move |landed| observed.observe(landed));
+    let (told, landings) = watch::channel(0);
+    let (ledger, writer) = Ledger::new(Arc::clone(&store), accounting, move |landed| {
+        observed.observe(landed);
+        told.send_modify(|landings| *landings += 1);
+    });
 
     let (http_listener, http) = listen("http", &settings.http).await?;
     let (grpc_listener, grpc) = listen("grpc", &settings.grpc).await?;
     let addresses = Addresses { pid: std::process::id(), http, grpc };
 
-    let stop = CancellationToken::new();
-    let app = Arc::new(App::new(Arc::clone(&store), ledger.clone(), accounting, metrics));
-    let http = tokio::spawn(serve_http(http_listener, app, stop.clone()));
-    let service = grpc::service(grpc::Service { ledger, epoch: store.epoch().to_owned() });
-    let grpc = tokio::spawn(serve_grpc(grpc_listener, service, stop.clone()));
+    let app = Arc::new(App {
+        store: Arc::clone(&store),
+        ledger: ledger.clone(),
+        metrics,
+        board: Board::new(Arc::clone(&store), ledger.clone(), landings),
+        guard: Guard::new(settings.token.clone(), settings.allowed_hosts.clone()),
+        warmup,
+        probe: Probe::default(),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+        listeners: http::listeners(),
+        started: Instant::now(),
+        deployment: Deployment::from_env(|name| std::env::var(name).ok()),
+    });
+    let writer = tasks.spawn("ledger_writer", writer);
+    let maintenance = tasks.spawn("maintenance", maintain(Arc::clone(&store), stop.clone()));
+    let http = tasks.spawn("http", serve_http(http_listener, app, stop.clone()));
+    let service = grpc::Service { ledger, epoch: store.epoch().to_owned(), token: settings.token.clone() };
+    let grpc = tasks.spawn("grpc", serve_grpc(grpc_listener, service, stop.clone()));
 
     tracing::info!(
         message = "Listening.",
@@ -118,14 +145,11 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let ready_file = settings.ready_file.clone();
     let ended = tokio::spawn(async move {
         // both hold the ledger: the writer ends, with its queue written, once they are gone
-        let ended = tokio::join!(http, grpc);
-        for ended in [ended.0, ended.1] {
+        let (http, grpc, maintenance) = tokio::join!(http, grpc, maintenance);
+        for ended in [http, grpc, maintenance, writer.await] {
             if let Err(error) = ended {
-                tracing::error!(message = "A listener ended badly.", %error);
+                tracing::error!(message = "A task ended badly.", %error);
             }
-        }
-        if let Err(error) = writer.await {
-            tracing::error!(message = "The writer ended badly.", %error);
         }
         store.close().await;
         if let Some(path) = ready_file {
@@ -136,11 +160,69 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     Ok(Running { addresses, stop, ended })
 }
 
-async fn listen(
-    name: &'static str,
-    address: &crate::settings::Bind,
-) -> Result<(Listener, String), StartError> {
-    bind(address).await.map_err(|error| StartError::Listen { name, address: format!("{address:?}"), error })
+/// Takes over the original's history. A file that cannot be taken over keeps nobody from working.
+async fn import(store: &dyn LedgerStore, path: &Path, warmup: &mut Warmup) -> Result<(), StoreError> {
+    let source = path.display().to_string();
+    match import::read(path, now_ms()) {
+        Ok(None) => warmup.note_import("not there", None),
+        Ok(Some(imported)) => {
+            let news = store.import(&source, &imported).await?;
+            let tokens_saved = imported.lifetime.tokens_saved;
+            tracing::info!(
+                message = "The savings file was read.",
+                source,
+                news,
+                tokens_saved,
+                points = imported.points.len(),
+                skipped = imported.skipped_points,
+            );
+            warmup.note_import(if news { "imported" } else { "imported before" }, None);
+        }
+        Err(error) => {
+            tracing::warn!(message = "The savings file was left out.", source, %error);
+            warmup.note_import("left out", Some(error.to_string()));
+        }
+    }
+    Ok(())
+}
+
+async fn accounting(
+    store: &dyn LedgerStore,
+    settings: &Settings,
+    warmup: &mut Warmup,
+) -> Result<Accounting, StoreError> {
+    let requests = store.tallies().await?.into_iter().map(|(dimension, value, _)| (dimension, value));
+    let blocks = store.block_tallies().await?.into_iter().map(|(dimension, value, _)| (dimension, value));
+    let models = Models::load(&settings.models);
+    for warning in models.warnings() {
+        tracing::warn!(message = "A model's figures were left out.", warning);
+    }
+    if let Some(days) = models.stale_days(now_ms()) {
+        tracing::warn!(
+            message = "The built-in prices may be out of date: put newer ones into models.json.",
+            days,
+            checked = models.checked(),
+        );
+    }
+    warmup.note_models(&models, now_ms());
+    Ok(Accounting { labels: Labels::knowing(requests.chain(blocks)), models })
+}
+
+/// Keeps the store small for as long as the sidecar runs.
+async fn maintain(store: Arc<dyn LedgerStore>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(MAINTENANCE) => {}
+        }
+        if let Err(error) = store.maintain(now_ms()).await {
+            tracing::warn!(message = "The store was not tidied; it will be in an hour.", %error);
+        }
+    }
+}
+
+async fn listen(name: &'static str, address: &Bind) -> Result<(Listener, String), StartError> {
+    bind(address).await.map_err(|error| StartError::Listen { name, address: address.to_string(), error })
 }
 
 async fn serve_http(listener: Listener, app: Arc<App>, stop: CancellationToken) {
@@ -155,12 +237,8 @@ async fn serve_http(listener: Listener, app: Arc<App>, stop: CancellationToken) 
     }
 }
 
-async fn serve_grpc(
-    listener: Listener,
-    service: headroom_api::v1::control_plane_server::ControlPlaneServer<grpc::Service>,
-    stop: CancellationToken,
-) {
-    let server = tonic::transport::Server::builder().add_service(service);
+async fn serve_grpc(listener: Listener, service: grpc::Service, stop: CancellationToken) {
+    let server = tonic::transport::Server::builder().add_service(grpc::service(service));
     let stopped = stop.cancelled_owned();
     let served = match listener {
         Listener::Tcp(listener) => {

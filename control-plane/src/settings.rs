@@ -2,12 +2,14 @@
 //!
 //! A variable that is set to nothing but blanks counts as unset.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 
 use crate::models::Sources;
+use crate::token::{NotAToken, Token};
 
 /// The address for people and Prometheus when none is given.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:8788";
@@ -39,6 +41,9 @@ pub struct Args {
     /// File that holds the bearer token; HEADROOM_TOKEN holds the token itself [env: HEADROOM_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Host names, separated by commas, under which the sidecar may be asked for without a token; localhost and addresses always may [env: HEADROOM_ALLOWED_HOSTS]
+    #[arg(long, value_name = "NAMES")]
+    pub allowed_hosts: Option<String>,
     /// Written once the addresses are bound: one JSON object {"pid","http","grpc"}
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
@@ -69,13 +74,32 @@ pub enum Bind {
     Unix(PathBuf),
 }
 
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(addr) => addr.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// Where state is kept.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub enum Database {
     /// One SQLite file.
     File(PathBuf),
     /// A PostgreSQL URL, shared by replicas.
     Postgres(String),
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "File({})", path.display()),
+            // its URL holds a password
+            Self::Postgres(_) => f.write_str("Postgres([redacted])"),
+        }
+    }
 }
 
 /// Everything decided before the sidecar starts.
@@ -96,7 +120,9 @@ pub struct Settings {
     /// Where the operator's own context limits and prices may stand.
     pub models: Sources,
     /// Demanded from everyone when set, and needed to listen beyond loopback.
-    pub token: Option<String>,
+    pub token: Option<Token>,
+    /// Names beside `localhost` and addresses under which this sidecar may be asked for without a token.
+    pub allowed_hosts: Vec<String>,
     /// Written once the addresses are bound.
     pub ready_file: Option<PathBuf>,
 }
@@ -129,8 +155,8 @@ pub enum SettingsError {
         error: std::io::Error,
     },
     /// An empty token, or one that a header cannot carry.
-    #[error("the bearer token must be 1 to 4096 visible ASCII characters without blanks")]
-    Token,
+    #[error(transparent)]
+    Token(#[from] NotAToken),
     /// Reachable from elsewhere without a token.
     #[error(
         "{name} {addr} is not a loopback address: set HEADROOM_TOKEN or HEADROOM_TOKEN_FILE, which every client must then send as a bearer token"
@@ -169,7 +195,7 @@ impl Settings {
         };
         let token_file = args.token_file.or_else(|| env_path("HEADROOM_TOKEN_FILE"));
         let token = match (env("HEADROOM_TOKEN"), token_file) {
-            (Some(token), _) => Some(valid_token(&token)?),
+            (Some(token), _) => Some(Token::new(&token)?),
             (None, Some(path)) => Some(read_token(&path)?),
             (None, None) => None,
         };
@@ -199,6 +225,7 @@ impl Settings {
             database,
             models,
             token,
+            allowed_hosts: hosts(args.allowed_hosts.or_else(|| env("HEADROOM_ALLOWED_HOSTS"))),
             ready_file: args.ready_file,
         })
     }
@@ -222,17 +249,15 @@ fn bind(name: &'static str, value: Option<String>, default: &str) -> Result<Bind
     address.parse().map(Bind::Tcp).map_err(|_| SettingsError::Address { name, found: value.to_owned() })
 }
 
-fn read_token(path: &Path) -> Result<String, SettingsError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| SettingsError::TokenFile { path: path.to_owned(), error })?;
-    valid_token(&text)
+fn hosts(list: Option<String>) -> Vec<String> {
+    let list = list.unwrap_or_default();
+    list.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect()
 }
 
-fn valid_token(text: &str) -> Result<String, SettingsError> {
-    const LONGEST: usize = 4096;
-    let token = text.trim();
-    let visible = token.bytes().all(|byte| byte.is_ascii_graphic());
-    (visible && (1..=LONGEST).contains(&token.len())).then(|| token.to_owned()).ok_or(SettingsError::Token)
+fn read_token(path: &Path) -> Result<Token, SettingsError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| SettingsError::TokenFile { path: path.to_owned(), error })?;
+    Ok(Token::new(&text)?)
 }
 
 #[cfg(test)]
@@ -274,7 +299,7 @@ mod tests {
         assert!(resolve(&["--http", "[::ffff:127.0.0.1]:0"], &[home]).is_ok());
         assert!(matches!(
             resolve(&["--http", "0.0.0.0:0"], &[home, ("HEADROOM_TOKEN", "two words")]),
-            Err(SettingsError::Token)
+            Err(SettingsError::Token(_))
         ));
     }
 

@@ -2,10 +2,12 @@
 
 use headroom_api::v1::control_plane_server::ControlPlane;
 use headroom_api::v1::{ReportRequest, ReportResponse};
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use crate::ledger::writer::{Ledger, NotCounted};
 use crate::store::Batch;
+use crate::token::Token;
 
 /// Records in one report at most.
 const MAX_RECORDS: usize = 10_000;
@@ -17,17 +19,32 @@ const MAX_VM_ID: usize = 64;
 pub(crate) struct Service {
     pub(crate) ledger: Ledger,
     pub(crate) epoch: String,
+    pub(crate) token: Option<Token>,
 }
 
 #[tonic::async_trait]
 impl ControlPlane for Service {
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        self.authorize(request.metadata())?;
         let batch = checked(request.into_inner())?;
         let acknowledged_sequence = self.ledger.report(batch).await.map_err(|error| match error {
             NotCounted::Busy => Status::resource_exhausted(error.to_string()),
             NotCounted::Store | NotCounted::Stopping => Status::unavailable(error.to_string()),
         })?;
         Ok(Response::new(ReportResponse { acknowledged_sequence, epoch: self.epoch.clone() }))
+    }
+}
+
+impl Service {
+    fn authorize(&self, metadata: &MetadataMap) -> Result<(), Status> {
+        let Some(token) = &self.token else { return Ok(()) };
+        let shown = metadata.get("authorization").and_then(|value| value.to_str().ok());
+        if shown.is_some_and(|shown| token.is_shown_by(shown)) {
+            return Ok(());
+        }
+        Err(Status::unauthenticated(
+            "expected the metadata \"authorization: Bearer …\" with the token in HEADROOM_TOKEN",
+        ))
     }
 }
 

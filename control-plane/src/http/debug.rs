@@ -12,28 +12,39 @@ use axum::routing::get;
 use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 
-use super::App;
 use super::error::Refusal;
+use super::{App, events};
 use crate::listen::Peer;
+use crate::tasks::TaskState;
 
 pub(super) fn router() -> Router<Arc<App>> {
-    Router::new().route("/debug/warmup", get(warmup)).route_layer(middleware::from_fn(loopback_only))
+    Router::new()
+        .route("/debug/tasks", get(tasks))
+        .route("/debug/ws-sessions", get(ws_sessions))
+        .route("/debug/warmup", get(warmup))
+        .route_layer(middleware::from_fn(loopback_only))
 }
 
 async fn loopback_only(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
     if peer.is_loopback() { next.run(request).await } else { Refusal::NOT_FOUND.into_response() }
 }
 
+async fn tasks(State(app): State<Arc<App>>) -> Json<Value> {
+    let task =
+        |task: &TaskState| json!({"name": task.name, "age_seconds": task.age_seconds, "done": task.done});
+    Json(app.tasks.list().iter().map(task).collect())
+}
+
+/// Sessions over WebSocket end in Envoy: there is none here, and never a list to show.
+async fn ws_sessions() -> Json<Value> {
+    Json(json!([]))
+}
+
 async fn warmup(State(app): State<Arc<App>>) -> Json<Value> {
-    let store = match app.store.check().await {
-        Ok(()) => json!({"status": "loaded", "info": {"location": app.store.location()}}),
-        Err(_) => json!({"status": "error"}),
-    };
-    let models = &app.accounting.models;
-    Json(json!({
-        "store": store,
-        "models": {"status": "loaded", "info": {"prices_checked": models.checked()}},
-        "memory_backend": {"status": null},
-        "memory_embedder": {"status": null},
-    }))
+    let mut body = app.warmup.to_json();
+    body["runtime"] = json!({
+        "listeners": events::MAX_LISTENERS - app.listeners.available_permits(),
+        "reports_waiting": app.ledger.waiting(),
+    });
+    Json(body)
 }

@@ -29,6 +29,25 @@ impl Refusal {
     pub(crate) const INTERNAL: Self =
         Self::fixed(StatusCode::INTERNAL_SERVER_ERROR, "internal", "this went wrong here: see the log");
 
+    pub(crate) const TOKEN: Self = Self::fixed(
+        StatusCode::UNAUTHORIZED,
+        "token",
+        "expected the header \"Authorization: Bearer …\" with the token in HEADROOM_TOKEN",
+    );
+    pub(crate) const HOST: Self = Self::fixed(
+        StatusCode::FORBIDDEN,
+        "host",
+        "expected localhost or an address in Host: put other names into HEADROOM_ALLOWED_HOSTS",
+    );
+    pub(crate) const RATE: Self =
+        Self::fixed(StatusCode::TOO_MANY_REQUESTS, "rate", "too many requests: come back in a second");
+    pub(crate) const LISTENERS: Self =
+        Self::fixed(StatusCode::SERVICE_UNAVAILABLE, "listeners", "too many listen already: come back later");
+
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// A query that cannot be answered; the message says what was expected.
     pub(crate) fn query(message: String) -> Self {
         Self { status: StatusCode::BAD_REQUEST, kind: "bad_query", message: Cow::Owned(message) }

@@ -1,14 +1,17 @@
 //! Whether the process lives, whether it can work, and what it consists of.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+use tokio::sync::Mutex;
 
 use super::App;
 use crate::clock::{iso, now_ms};
+use crate::store::LedgerStore;
 
 /// The name under which the original answered; scripts look for it.
 const SERVICE: &str = "headroom-proxy";
@@ -26,6 +29,29 @@ impl Deployment {
             known.insert(name.to_ascii_lowercase(), json!(value));
         }
         Self(known)
+    }
+}
+
+/// How long an answer of the store to "can you be written?" holds. Health is open to everyone, and
+/// asking takes the store's write lock.
+const PROBE_HOLDS: Duration = Duration::from_secs(1);
+
+/// Asks the store whether it can be written, for all who want to know at the same time.
+#[derive(Debug, Default)]
+pub(crate) struct Probe(Mutex<Option<(Instant, bool)>>);
+
+impl Probe {
+    async fn is_writable(&self, store: &dyn LedgerStore) -> bool {
+        let mut last = self.0.lock().await;
+        if let Some((_, writable)) = last.filter(|(at, _)| at.elapsed() < PROBE_HOLDS) {
+            return writable;
+        }
+        let answer = store.check().await;
+        if let Err(error) = &answer {
+            tracing::warn!(message = "Not ready: the store cannot be written.", %error);
+        }
+        *last = Some((Instant::now(), answer.is_ok()));
+        answer.is_ok()
     }
 }
 
@@ -81,29 +107,29 @@ fn alive(app: &App) -> Map<String, Value> {
 }
 
 async fn readiness(app: &App) -> (bool, Map<String, Value>) {
-    let store = app.store.check().await;
-    let ready = store.is_ok();
-    if let Err(error) = &store {
-        tracing::warn!(message = "Not ready: the store cannot be written.", %error);
-    }
+    let writable = app.probe.is_writable(app.store.as_ref()).await;
+    let ready = writable && app.warmup.is_ready();
     let mut body = alive(app);
-    let verdict = if ready { "healthy" } else { "unhealthy" };
-    body.insert("status".to_owned(), json!(verdict));
+    let verdict = |ready: bool| if ready { "healthy" } else { "unhealthy" };
+    body.insert("status".to_owned(), json!(verdict(ready)));
     body.insert("ready".to_owned(), json!(ready));
-    let failure = store.err().map(|_| "the store cannot be written: see the log");
-    body.insert(
-        "checks".to_owned(),
-        json!({
-            "startup": {"enabled": true, "ready": true, "status": "healthy", "error": null},
-            "store": {"enabled": true, "ready": ready, "status": verdict, "error": failure},
-            "cache": disabled(),
-            "rate_limiter": disabled(),
-            "memory": disabled(),
-        }),
+    let mut checks = Map::new();
+    let failure = (!writable).then_some("the store cannot be written: see the log");
+    checks.insert(
+        "startup".to_owned(),
+        json!({"enabled": true, "ready": app.warmup.is_ready(), "status": verdict(app.warmup.is_ready()), "error": null}),
     );
+    checks.insert(
+        "store".to_owned(),
+        json!({"enabled": true, "ready": writable, "status": verdict(writable), "error": failure}),
+    );
+    checks.extend(app.warmup.checks());
+    for absent in ["cache", "rate_limiter", "memory"] {
+        checks.insert(
+            absent.to_owned(),
+            json!({"enabled": false, "ready": true, "status": "disabled", "error": null}),
+        );
+    }
+    body.insert("checks".to_owned(), Value::Object(checks));
     (ready, body)
-}
-
-fn disabled() -> Value {
-    json!({"enabled": false, "ready": true, "status": "disabled", "error": null})
 }

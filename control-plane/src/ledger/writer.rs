@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
 use super::contribution::{Accounting, Landed};
 use crate::clock::now_ms;
@@ -72,17 +71,17 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Starts the writer. It ends, with everything that was queued written, once every clone of the
-    /// ledger is gone. `landed` is told of each group after it is durable.
-    pub fn start(
+    /// The ledger and its writer, which is to be spawned. It ends, with everything that was queued
+    /// written, once every clone of the ledger is gone. `landed` is told of each group after it is durable.
+    pub fn new(
         store: Arc<dyn LedgerStore>,
         accounting: Arc<Accounting>,
         landed: impl Fn(&[Landed]) + Send + Sync + 'static,
-    ) -> (Self, JoinHandle<()>) {
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let counts = Arc::new(WriterCounts::default());
         let writer = Writer { store, accounting, counts: Arc::clone(&counts), landed: Box::new(landed) };
-        (Self { queue, counts }, tokio::spawn(writer.run(jobs)))
+        (Self { queue, counts }, writer.run(jobs))
     }
 
     /// Counts a batch, and gives the highest durable sequence of its VM.

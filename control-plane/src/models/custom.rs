@@ -161,7 +161,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::{Models, Sources};
-    use super::*;
 
     fn with_limits(text: &str) -> Models {
         Models::load(&Sources { limits: Some(text.to_owned()), files: Vec::new() })

@@ -35,20 +35,31 @@ impl Sidecar {
 
     /// Starts one with more arguments and variables.
     pub(crate) async fn start_with(workspace: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::spawn(workspace, args, env, Stdio::inherit()).await
+    }
+
+    /// Starts one that logs into a file.
+    pub(crate) async fn start_logging(workspace: &Path, env: &[(&str, &str)], log: &Path) -> Self {
+        Self::spawn(workspace, &[], env, std::fs::File::create(log).unwrap().into()).await
+    }
+
+    async fn spawn(workspace: &Path, args: &[&str], env: &[(&str, &str)], log: Stdio) -> Self {
         let ready_file = workspace.join("ready.json");
         std::fs::remove_file(&ready_file).ok();
         let mut command = Command::new(env!("CARGO_BIN_EXE_headroomd"));
         command
-            .args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"])
+            .env_clear()
+            .env("HEADROOM_LOG", "warn")
+            .env("HEADROOM_HTTP", "127.0.0.1:0")
+            .env("HEADROOM_GRPC", "127.0.0.1:0")
+            .envs(env.iter().copied())
             .arg("--workspace-dir")
             .arg(workspace)
             .arg("--ready-file")
             .arg(&ready_file)
             .args(args)
-            .env_clear()
-            .env("HEADROOM_LOG", "warn")
-            .envs(env.iter().copied())
-            .stdin(Stdio::null());
+            .stdin(Stdio::null())
+            .stderr(log);
         let mut child = command.spawn().unwrap();
         let deadline = Instant::now() + PATIENCE;
         let ready = loop {

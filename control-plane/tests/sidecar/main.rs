@@ -1,6 +1,9 @@
 //! The sidecar as a process: real gRPC, real HTTP, real signals.
 
+mod access;
 mod child;
+mod events;
+mod history;
 mod hostile;
 mod kill;
 mod pages;

@@ -54,6 +54,11 @@ async fn metrics_count_what_landed() {
     client.report(report("vm", 1..=4)).await.unwrap();
     client.report(report("vm", 1..=4)).await.unwrap();
     let (_, text) = sidecar.get("/metrics").await;
+    let parsed = prometheus_parse::Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap();
+    let overhead = parsed.samples.iter().find(|sample| sample.metric == "headroom_overhead_ms").unwrap();
+    let prometheus_parse::Value::Histogram(buckets) = &overhead.value else { panic!("{overhead:?}") };
+    assert!(buckets.windows(2).all(|pair| pair[0].count <= pair[1].count));
+    assert_eq!(buckets.last().map(|last| (last.less_than, last.count)), Some((f64::INFINITY, 4.0)));
     for line in [
         "headroom_requests_total 4",
         "headroom_tokens_saved_total 4000",
@@ -81,12 +86,43 @@ async fn an_unknown_path_or_method_is_refused_as_json() {
 }
 
 #[tokio::test]
+async fn the_feed_shows_the_newest_first_and_no_more_than_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    sidecar.grpc().await.report(report("vm", 1..=150)).await.unwrap();
+    for (query, shown) in [("", 20), ("?limit=3", 3), ("?limit=5000", 100)] {
+        let feed = sidecar.json(&format!("/transformations/feed{query}")).await;
+        let entries = feed["transformations"].as_array().unwrap();
+        assert_eq!(entries.len(), shown);
+        assert_eq!(entries[0]["request_id"], "hr_96");
+        assert_eq!(entries[0]["transforms_applied"], serde_json::json!(["json_table"]));
+        assert_eq!(entries[0]["savings_percent"], 10.0);
+    }
+    assert_eq!(sidecar.get("/transformations/feed?limit=none").await.0, 400);
+}
+
+#[tokio::test]
+async fn cached_statistics_may_be_a_little_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let total = async |path: &str| sidecar.json(path).await["requests"]["total"].as_u64().unwrap();
+    assert_eq!(total("/stats?cached=1").await, 0);
+    sidecar.grpc().await.report(report("vm", 1..=4)).await.unwrap();
+    assert!(total("/stats?cached=1").await <= 4);
+    assert_eq!(total("/stats").await, 4);
+    assert_eq!(total("/stats?cached=1").await, 4);
+}
+
+#[tokio::test]
 async fn debug_pages_answer_on_loopback_whatever_a_header_claims() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;
-    let url = format!("http://{}/debug/warmup", sidecar.ready.http);
-    let request = reqwest::Client::new().get(url).header("x-forwarded-for", "8.8.8.8");
-    let answer = request.send().await.unwrap();
-    assert_eq!(answer.status().as_u16(), 200);
-    assert!(answer.text().await.unwrap().contains("\"loaded\""));
+    for (page, shows) in [("tasks", "ledger_writer"), ("ws-sessions", "[]"), ("warmup", "\"loaded\"")] {
+        let url = format!("http://{}/debug/{page}", sidecar.ready.http);
+        let request = reqwest::Client::new().get(url).header("x-forwarded-for", "8.8.8.8");
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200);
+        let body = answer.text().await.unwrap();
+        assert!(body.contains(shows), "{page}: {body}");
+    }
 }

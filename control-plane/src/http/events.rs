@@ -1,0 +1,80 @@
+//! `/events`: the statistics as server-sent events, whenever records have landed.
+//!
+//! Each event is named `stats` and holds what `/stats` answers. The first comes at once; after that
+//! at most one every [`PACE`] seconds, however many records land. Records that another replica
+//! counted in the same store are found by looking every [`LOOK`] seconds.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::App;
+use super::error::Refusal;
+
+/// Listeners at most; each holds a connection and is sent some kilobytes per event.
+pub(super) const MAX_LISTENERS: usize = 64;
+/// The shortest time between two events: what a person can follow.
+const PACE: Duration = Duration::from_secs(1);
+/// The longest time without looking whether something has changed.
+const LOOK: Duration = Duration::from_secs(5);
+/// A comment is sent when nothing else was for so long, so that proxies keep the connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+type Events = Sse<axum::response::sse::KeepAliveStream<ReceiverStream<Result<Event, Infallible>>>>;
+
+pub(super) async fn events(State(app): State<Arc<App>>) -> Result<Events, Refusal> {
+    let listener = Arc::clone(&app.listeners).try_acquire_owned().map_err(|_| Refusal::LISTENERS)?;
+    let (events, receiver) = mpsc::channel(1);
+    let tasks = app.tasks.clone();
+    drop(tasks.spawn("events", send(app, events, listener)));
+    Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+/// Ends when the listener has gone, or the sidecar stops.
+async fn send(
+    app: Arc<App>,
+    events: mpsc::Sender<Result<Event, Infallible>>,
+    _listener: OwnedSemaphorePermit,
+) {
+    let mut landings = app.board.landings();
+    let mut shown = None;
+    loop {
+        landings.mark_unchanged();
+        match app.board.stats(PACE).await {
+            // what only differs by the time it was made is not news
+            Ok(text) if shown.as_deref().is_none_or(|shown| differs(shown, &text)) => {
+                if events.send(Ok(Event::default().event("stats").data(&*text))).await.is_err() {
+                    return;
+                }
+                shown = Some(text);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(message = "An event could not be made.", %error),
+        }
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            () = events.closed() => return,
+            () = tokio::time::sleep(PACE) => {}
+        }
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            () = events.closed() => return,
+            changed = landings.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+fn differs(one: &str, other: &str) -> bool {
+    let without_time = |text: &str| {
+        let mut body: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        body["generated_at"].take();
+        body
+    };
+    without_time(one) != without_time(other)
+}

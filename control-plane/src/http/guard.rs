@@ -1,0 +1,170 @@
+//! Who may ask, and how often. Health is answered to everyone, always.
+//!
+//! * With a token, everyone must send it. (Without one the sidecar listens on loopback only.)
+//! * Without one, the `Host` must be a name that cannot have been pointed here from outside: a page
+//!   in a browser could otherwise make its own name resolve to 127.0.0.1 and read the answers.
+//! * There is no CORS header anywhere, so no other origin may read an answer.
+//! * Requests beyond the rate are told to come back.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use super::App;
+use super::error::Refusal;
+use crate::token::Token;
+
+/// Requests a second in the long run: several dashboards and scrapers, far from what hurts the store.
+const PER_SECOND: NonZeroU32 = NonZeroU32::new(200).unwrap();
+/// Requests at once.
+const BURST: NonZeroU32 = NonZeroU32::new(400).unwrap();
+/// The paths that are answered to everyone.
+const OPEN: [&str; 3] = ["/livez", "/readyz", "/health"];
+
+/// What a request has to pass.
+pub(crate) struct Guard {
+    token: Option<Token>,
+    hosts: Vec<String>,
+    rate: DefaultDirectRateLimiter,
+}
+
+impl Guard {
+    /// `hosts`: names beside `localhost` and addresses that may stand in `Host`.
+    pub(crate) fn new(token: Option<Token>, hosts: Vec<String>) -> Self {
+        let rate = RateLimiter::direct(Quota::per_second(PER_SECOND).allow_burst(BURST));
+        Self { token, hosts, rate }
+    }
+
+    fn check(&self, request: &Request) -> Result<(), Refusal> {
+        if OPEN.contains(&request.uri().path()) {
+            return Ok(());
+        }
+        self.rate.check().map_err(|_| Refusal::RATE)?;
+        match &self.token {
+            Some(token) if shows(request.headers(), token) => Ok(()),
+            Some(_) => Err(Refusal::TOKEN),
+            None if self.is_own(host(request)) => Ok(()),
+            None => Err(Refusal::HOST),
+        }
+    }
+
+    fn is_own(&self, host: Option<&str>) -> bool {
+        // HTTP/1.0 has none; browsers always send one
+        let Some(host) = host else { return true };
+        let name = without_port(host);
+        let address = name.trim_start_matches('[').trim_end_matches(']');
+        let lower = name.trim_end_matches('.').to_ascii_lowercase();
+        address.parse::<IpAddr>().is_ok()
+            || lower == "localhost"
+            || lower.ends_with(".localhost")
+            || self.hosts.contains(&lower)
+    }
+}
+
+pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match app.guard.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => {
+            let headers = match refusal.kind() {
+                "rate" => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+                "token" => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"headroom\""))),
+                _ => None,
+            };
+            let mut response = refusal.into_response();
+            response.headers_mut().extend(headers);
+            response
+        }
+    }
+}
+
+fn shows(headers: &HeaderMap, token: &Token) -> bool {
+    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    shown.is_some_and(|shown| token.is_shown_by(shown))
+}
+
+fn host(request: &Request) -> Option<&str> {
+    let authority = request.uri().host();
+    authority.or_else(|| request.headers().get(HOST).map(|host| host.to_str().unwrap_or("?")))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // the colons of an IPv6 address in brackets are not a port's
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(path: &str, headers: &[(&str, &str)]) -> Request {
+        let builder = headers
+            .iter()
+            .fold(Request::builder().uri(path), |builder, (name, value)| builder.header(*name, *value));
+        builder.body(axum::body::Body::empty()).unwrap()
+    }
+
+    #[test]
+    fn only_names_that_cannot_be_pointed_here_are_our_own() {
+        let guard = Guard::new(None, vec!["headroom.internal".to_owned()]);
+        for own in [
+            "127.0.0.1:8788",
+            "localhost:1",
+            "LOCALHOST",
+            "a.localhost",
+            "[::1]:8788",
+            "10.1.2.3",
+            "headroom.internal:80",
+            "localhost.",
+        ] {
+            assert!(guard.check(&request("/stats", &[("host", own)])).is_ok(), "{own}");
+        }
+        for strange in [
+            "evil.example",
+            "evil.example:8788",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "",
+            "\u{e9}",
+        ] {
+            assert!(guard.check(&request("/stats", &[("host", strange)])).is_err(), "{strange}");
+        }
+        assert!(guard.check(&request("/livez", &[("host", "evil.example")])).is_ok());
+    }
+
+    #[test]
+    fn a_token_is_demanded_everywhere_but_for_health() {
+        let guard = Guard::new(Some(Token::new("s3cret").unwrap()), Vec::new());
+        for open in OPEN {
+            assert!(guard.check(&request(open, &[])).is_ok());
+        }
+        for closed in ["/stats", "/metrics", "/debug/tasks", "/", "/livez/", "//livez", "/LIVEZ", "/nothing"]
+        {
+            assert!(guard.check(&request(closed, &[])).is_err(), "{closed}");
+            assert!(guard.check(&request(closed, &[("authorization", "Bearer s3cret")])).is_ok(), "{closed}");
+            assert!(guard.check(&request(closed, &[("authorization", "Bearer s3cre")])).is_err(), "{closed}");
+        }
+    }
+
+    #[test]
+    fn requests_beyond_the_burst_are_told_to_come_back() {
+        let guard = Guard::new(None, Vec::new());
+        let refused = (0..BURST.get() * 2)
+            .filter(|_| {
+                guard
+                    .check(&request("/stats", &[("host", "localhost")]))
+                    .is_err_and(|refusal| refusal.kind() == "rate")
+            })
+            .count();
+        assert!(refused > 0);
+    }
+}

@@ -1,0 +1,58 @@
+//! The bearer token: compared in constant time, never shown.
+
+use std::fmt;
+
+/// A secret that clients must show.
+#[derive(Clone)]
+pub struct Token(String);
+
+/// A text that no header can carry as a token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the bearer token must be 1 to 4096 visible ASCII characters without blanks")]
+pub struct NotAToken;
+
+impl Token {
+    /// Takes a token, without the blanks and line ends around it.
+    pub fn new(text: &str) -> Result<Self, NotAToken> {
+        const LONGEST: usize = 4096;
+        let token = text.trim();
+        let visible = token.bytes().all(|byte| byte.is_ascii_graphic());
+        (visible && (1..=LONGEST).contains(&token.len())).then(|| Self(token.to_owned())).ok_or(NotAToken)
+    }
+
+    /// Whether the value of an `Authorization` header is this token.
+    pub fn is_shown_by(&self, authorization: &str) -> bool {
+        let Some((scheme, shown)) = authorization.split_once(' ') else { return false };
+        // hashes are compared in constant time, whatever the lengths
+        scheme.eq_ignore_ascii_case("bearer")
+            && blake3::hash(shown.trim().as_bytes()) == blake3::hash(self.0.as_bytes())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_token_under_the_right_scheme_counts() {
+        let token = Token::new(" t0ken\n").unwrap();
+        assert!(token.is_shown_by("Bearer t0ken") && token.is_shown_by("bearer  t0ken"));
+        for wrong in ["t0ken", "Bearer t0ke", "Bearer t0kenn", "Basic t0ken", "Bearer ", "Bearer"] {
+            assert!(!token.is_shown_by(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        assert_eq!(format!("{:?}", Token::new("t0ken").unwrap()), "[redacted]");
+        for bad in ["", "  ", "two words", "n\u{e9}", &"x".repeat(4097)] {
+            assert_eq!(Token::new(bad).unwrap_err(), NotAToken);
+        }
+    }
+}
