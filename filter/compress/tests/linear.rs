@@ -1,0 +1,308 @@
+//! Twice the input takes at most two and a half times the time, whatever the input is (I7).
+//!
+//! Measured is the CPU time of the thread as the kernel accounts it, which does not count the time
+//! that other programs take. A measurement that is off is repeated; code that is worse than linear
+//! fails every time. Where the kernel does not say, nothing is measured, and that is said.
+
+use std::fs;
+
+use headroom_compress::{Api, Config, Memo, Profile, Request, compress};
+use serde_json::{Value, json};
+
+const MOST: f64 = 2.5;
+/// Bytes of the smaller input.
+const SIZE: usize = 200_000;
+const ATTEMPTS: usize = 6;
+/// Nanoseconds.
+const ENOUGH: u64 = 60_000_000;
+
+/// Nanoseconds that this thread has run.
+fn cpu_time() -> Option<u64> {
+    fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// Nanoseconds for one answer. The kernel counts in ticks of some milliseconds, so the answer is given
+/// again and again until there are enough of them.
+fn cost(body: &[u8], api: Api, config: &Config) -> Option<f64> {
+    let request = Request { reversible: true, ..Request::new(api) };
+    let start = cpu_time()?;
+    for answers in 1.. {
+        let outcome = compress(body, &request, config, &mut Memo::new(64 << 20));
+        assert!(outcome.body.len() <= 2 * body.len() + 100);
+        let taken = cpu_time()? - start;
+        if taken >= ENOUGH {
+            return Some(taken as f64 / f64::from(answers));
+        }
+    }
+    None
+}
+
+fn assert_linear(name: &str, api: Api, config: &Config, body: impl Fn(usize) -> Vec<u8>) {
+    let (small, large) = (body(SIZE), body(2 * SIZE));
+    // The vocabulary is built on the first count.
+    compress(&body(100), &Request::new(api), config, &mut Memo::new(0));
+    let mut ratios = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let (Some(once), Some(twice)) = (cost(&small, api, config), cost(&large, api, config)) else {
+            eprintln!("SKIPPED: no CPU time for {name}");
+            return;
+        };
+        let ratio = twice / once;
+        if ratio <= MOST {
+            let rate = large.len() as f64 / twice * 1e3;
+            eprintln!("{name}: {ratio:.2} times for twice the input, {rate:.0} MB/s");
+            return;
+        }
+        ratios.push(format!("{ratio:.2} ({once:.0} ns, {twice:.0} ns)"));
+    }
+    panic!("{name}: {}", ratios.join(", "));
+}
+
+/// A request whose only tool output is this text.
+fn with_output(text: &str) -> Vec<u8> {
+    json!({"model": "gpt-4.1", "tools": [{"type": "function", "function": {"name": "run"}}], "messages": [
+        {"role": "user", "content": "What failed, and where is item 4711?"},
+        {"role": "assistant", "tool_calls": [
+            {"id": "c", "type": "function", "function": {"name": "run", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": text}]})
+    .to_string()
+    .into_bytes()
+}
+
+/// Lines that `line` makes from their number, until there are `bytes`.
+fn lines(bytes: usize, line: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for at in 0.. {
+        if text.len() >= bytes {
+            break;
+        }
+        text += &line(at);
+        text.push('\n');
+    }
+    text
+}
+
+/// A number that looks random and follows from `at`.
+fn scrambled(at: usize) -> usize {
+    at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
+}
+
+fn rows(bytes: usize, row: impl Fn(usize) -> Value) -> String {
+    let mut rows = Vec::new();
+    let mut held = 0;
+    while held < bytes {
+        let row = row(rows.len());
+        held += row.to_string().len() + 2;
+        rows.push(row);
+    }
+    serde_json::to_string_pretty(&rows).unwrap()
+}
+
+#[test]
+fn any_output_takes_time_in_proportion_to_its_length() {
+    let repeated = |unit: &'static str| move |bytes: usize| unit.repeat(bytes / unit.len());
+    type Make = Box<dyn Fn(usize) -> String>;
+    let mut inputs: Vec<(&str, Make)> = vec![
+        ("one line of letters", Box::new(repeated("a"))),
+        ("one line of words", Box::new(repeated("word "))),
+        ("one line of digits", Box::new(repeated("1234567890"))),
+        ("blanks", Box::new(repeated(" "))),
+        ("tiny lines", Box::new(repeated("x\n"))),
+        ("empty lines", Box::new(repeated("\n"))),
+        ("carriage returns", Box::new(repeated("50%\r"))),
+        ("escape sequences", Box::new(repeated("\u{1b}[31m"))),
+        ("unfinished escape sequences", Box::new(repeated("\u{1b}["))),
+        ("identical lines", Box::new(repeated("the same line as before, every time\n"))),
+        ("opening brackets", Box::new(repeated("["))),
+        ("opening braces", Box::new(repeated("{\"a\":"))),
+        ("closed brackets", Box::new(|bytes| "[".repeat(bytes / 2) + &"]".repeat(bytes / 2))),
+        ("unbalanced quotes", Box::new(repeated("\"a\\\" "))),
+        ("nothing but quotes", Box::new(repeated("\""))),
+        ("backslashes", Box::new(repeated("\\"))),
+        ("fences", Box::new(repeated("```\n"))),
+        ("tags", Box::new(repeated("<a><b>"))),
+        ("unclosed tags", Box::new(repeated("<a "))),
+        ("null characters", Box::new(repeated("\0"))),
+        ("ideographs", Box::new(repeated("\u{4e2d}\u{6587}"))),
+        ("combining marks", Box::new(repeated("e\u{301}"))),
+        ("special tokens", Box::new(repeated("<|endoftext|>"))),
+        ("markers", Box::new(repeated("[headroom: hash=0123456789abcdef01234567]\n"))),
+        ("diff lines", Box::new(repeated("+added\n-removed\n"))),
+        ("diff headers", Box::new(repeated("--- a\n+++ b\n@@ -1 +1 @@\n"))),
+        ("pipes", Box::new(repeated("| "))),
+        ("commas", Box::new(repeated(","))),
+        ("slashes", Box::new(repeated("/"))),
+        ("colons", Box::new(repeated("a:1:\n"))),
+    ];
+    inputs
+        .push(("numbered lines", Box::new(|bytes| lines(bytes, |at| format!("{at:>6}\t{}", scrambled(at))))));
+    inputs.push(("different lines", Box::new(|bytes| lines(bytes, |at| scrambled(at).to_string()))));
+    inputs.push((
+        "a log",
+        Box::new(|bytes| {
+            lines(bytes, |at| {
+                format!("2026-01-02 03:04:05,{:03} WARN worker-{} took {at} ms", at % 1000, at % 7)
+            })
+        }),
+    ));
+    inputs.push((
+        "a log without a template",
+        Box::new(|bytes| {
+            lines(bytes, |at| format!("2026-01-02T03:04:05Z ERROR {0:x} {0:o} {0:b}", scrambled(at)))
+        }),
+    ));
+    inputs.push((
+        "search results",
+        Box::new(|bytes| {
+            lines(bytes, |at| format!("src/dir{}/file{}.rs:{at}: let x = {at};", at % 9, at / 20))
+        }),
+    ));
+    inputs.push((
+        "search results in as many files",
+        Box::new(|bytes| lines(bytes, |at| format!("src/{:x}.rs:1:x", scrambled(at)))),
+    ));
+    inputs.push((
+        "a listing",
+        Box::new(|bytes| lines(bytes, |at| format!("./a/b{}/c{}/d{at}.txt", at / 99, at / 9))),
+    ));
+    inputs.push((
+        "a table",
+        Box::new(|bytes| lines(bytes, |at| format!("{at:<8} {:<20} Running   0", scrambled(at)))),
+    ));
+    inputs.push((
+        "values separated by commas",
+        Box::new(|bytes| lines(bytes, |at| format!("{at},a{at},{},x", at % 3))),
+    ));
+    inputs.push((
+        "a stack trace",
+        Box::new(|bytes| {
+            lines(bytes, |at| format!("    at com.example.Type{}.method(Type.java:{at})", at % 50))
+        }),
+    ));
+    inputs.push((
+        "compiler messages",
+        Box::new(|bytes| lines(bytes, |at| format!("src/a.rs:{at}:5: error[E0308]: mismatched types {at}"))),
+    ));
+    inputs.push((
+        "lines of JSON",
+        Box::new(|bytes| lines(bytes, |at| json!({"id": at, "ok": true}).to_string())),
+    ));
+    inputs.push((
+        "rows of JSON",
+        Box::new(|bytes| rows(bytes, |at| json!({"id": at, "name": format!("n{}", at % 9), "error": null}))),
+    ));
+    inputs.push((
+        "rows of JSON with nested rows",
+        Box::new(|bytes| rows(bytes, |at| json!({"id": at, "in": [{"a": {"b": [at, at]}}, {"a": {}}]}))),
+    ));
+    inputs.push((
+        "rows of JSON that share no key",
+        Box::new(|bytes| {
+            rows(bytes, |at| Value::Object([(format!("k{at}"), json!(at))].into_iter().collect()))
+        }),
+    ));
+    inputs.push((
+        "rows of JSON strings",
+        Box::new(|bytes| rows(bytes, |at| json!(format!("/a/b/{}", scrambled(at))))),
+    ));
+    inputs.push(("rows of numbers", Box::new(|bytes| rows(bytes, |at| json!(scrambled(at) % 1000)))));
+    inputs.push((
+        "one JSON object with many keys",
+        Box::new(|bytes| {
+            let members = (0..bytes / 24).map(|at| (format!("key{at}"), json!(at))).collect();
+            serde_json::to_string_pretty(&Value::Object(members)).unwrap()
+        }),
+    ));
+    inputs.push((
+        "JSON in JSON in JSON",
+        Box::new(|bytes| {
+            let inner = rows(bytes / 2, |at| json!({"id": at}));
+            json!({"result": json!({"text": inner}).to_string()}).to_string()
+        }),
+    ));
+    let config = Config { profile: Profile::Aggressive, ..Config::default() };
+    for (name, make) in &inputs {
+        assert_linear(name, Api::OpenAiChat, &config, |bytes| with_output(&make(bytes)));
+    }
+}
+
+#[test]
+fn any_body_takes_time_in_proportion_to_its_length() {
+    let config = Config::default();
+    let message = |at: usize| {
+        json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": format!("t{}", at % 100),
+            "content": format!("{} was the answer to question {at}, as it happens to be", scrambled(at))}]})
+    };
+    let call = |at: usize| {
+        json!({"role": "assistant", "content": [
+            {"type": "tool_use", "id": format!("t{at}"), "name": "n", "input": {"at": at}}]})
+    };
+    type Make<'a> = Box<dyn Fn(usize) -> String + 'a>;
+    let inputs: Vec<(&str, Make<'_>)> = vec![
+        ("values", Box::new(|bytes| format!("{{\"messages\":[{}]}}", "1,".repeat(bytes / 2) + "1"))),
+        (
+            "messages",
+            Box::new(|bytes| json!({"messages": vec![json!({"role": "user"}); bytes / 16]}).to_string()),
+        ),
+        (
+            "results",
+            Box::new(|bytes| {
+                json!({"messages": (0..bytes / 150).map(message).collect::<Vec<_>>()}).to_string()
+            }),
+        ),
+        (
+            "calls and results",
+            Box::new(|bytes| {
+                let messages = (0..bytes / 250).flat_map(|at| [call(at), message(at)]);
+                json!({"messages": messages.collect::<Vec<_>>()}).to_string()
+            }),
+        ),
+        (
+            "texts of one result",
+            Box::new(|bytes| {
+                let texts = vec![
+                    json!({"type": "text", "text": "the same text in each of the blocks that there are"});
+                    bytes / 70
+                ];
+                json!({"messages": [{"role": "user", "content": [{"type": "tool_result", "content": texts}]}]}).to_string()
+            }),
+        ),
+        (
+            "members",
+            Box::new(|bytes| {
+                let members: serde_json::Map<_, _> =
+                    (0..bytes / 12).map(|at| (format!("k{at}"), json!(at))).collect();
+                json!({"messages": [{"role": "user", "content": [members]}]}).to_string()
+            }),
+        ),
+        (
+            "escaped keys",
+            Box::new(|bytes| {
+                format!("{{\"messages\":[{{{}\"role\":\"user\"}}]}}", "\"\\u0041b\":1,".repeat(bytes / 12))
+            }),
+        ),
+        ("white space", Box::new(|bytes| format!("{{\"messages\":{}[]}}", " \n".repeat(bytes / 2)))),
+        (
+            "lone surrogates",
+            Box::new(|bytes| {
+                format!(
+                    r#"{{"messages":[{{"role":"user","content":[{{"type":"tool_result","content":"{}"}}]}}]}}"#,
+                    "\\ud800".repeat(bytes / 6)
+                )
+            }),
+        ),
+        (
+            "escapes",
+            Box::new(|bytes| {
+                format!(
+                    r#"{{"messages":[{{"role":"user","content":[{{"type":"tool_result","content":"{}"}}]}}]}}"#,
+                    "\\u0061\\n".repeat(bytes / 8)
+                )
+            }),
+        ),
+        ("an unfinished string", Box::new(|bytes| format!("{{\"messages\":[\"{}", "\\\"".repeat(bytes / 2)))),
+    ];
+    for (name, make) in &inputs {
+        assert_linear(name, Api::AnthropicMessages, &config, |bytes| make(bytes).into_bytes());
+    }
+}
