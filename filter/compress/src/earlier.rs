@@ -17,6 +17,7 @@ use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::block::Call;
+use crate::kinds::fold;
 use crate::kinds::numbered::region::{Reader, Role};
 use crate::kinds::signal::{self, Signal};
 use crate::outcome::Kind;
@@ -76,7 +77,7 @@ impl Earlier {
         let mut highest = None;
         for line in Reader::new(shown) {
             let number = match line.role {
-                Role::Plain if looks_like_one(&shown[line.start..line.end]) => NO_LINE,
+                Role::Plain if is_ours(&shown[line.start..line.end]) => NO_LINE,
                 Role::Plain => PLAIN,
                 Role::Numbered { number, .. } => {
                     numbers_rise &= highest.is_none_or(|highest| number > highest);
@@ -162,6 +163,7 @@ impl<'a> Text<'a> {
             let whole = &text[line.start..line.end];
             let number = match line.role {
                 Role::Plain if looks_like_one(whole) => return None,
+                Role::Plain if fold::is_mark(whole) => NO_LINE,
                 Role::Reference { .. } => return None,
                 Role::Plain => PLAIN,
                 Role::Numbered { number, ruled: true, .. } => number,
@@ -213,7 +215,8 @@ impl<'a> Text<'a> {
             return None;
         }
         let lines = || (run.at..run.at + run.count).filter_map(|line| self.lines.get(line));
-        let here = match (lines().next()?.number, lines().last()?.number) {
+        let last = self.lines.get(run.at + run.count - 1)?.number;
+        let here = match (self.lines.get(run.at)?.number, last) {
             (PLAIN, _) => Here::Plain(run.count),
             (first, last) => Here::Numbered(first, last),
         };
@@ -226,6 +229,11 @@ impl<'a> Text<'a> {
         };
         (run.bytes * 100 >= reference.len() * MIN_GAIN_PERCENT).then_some((run, reference))
     }
+}
+
+/// Whether a line of an output stands for other lines.
+fn is_ours(line: &str) -> bool {
+    looks_like_one(line) || fold::is_mark(line)
 }
 
 fn is_error(line: &str) -> bool {

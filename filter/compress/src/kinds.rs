@@ -16,6 +16,7 @@ pub(crate) mod numbered;
 mod corpus;
 
 mod clock;
+pub(crate) mod fold;
 mod keep;
 mod log;
 mod query;
@@ -58,15 +59,17 @@ pub(crate) fn lossless_steps(kind: Kind) -> &'static [Step] {
         Kind::Json | Kind::JsonLines => &[JSON_MINIFY, JSON_TABLE],
         Kind::Search => &[SEARCH],
         Kind::Short => &[],
-        Kind::Log => &[LINE_NUMBERS, LOG],
-        Kind::TestBuild => &[LINE_NUMBERS, TEST_BUILD],
+        Kind::Log => &[LINE_NUMBERS, FOLD, LOG],
+        Kind::TestBuild => &[LINE_NUMBERS, FOLD, TEST_BUILD],
         Kind::Source | Kind::Text | Kind::Mixed | Kind::Diff | Kind::Table | Kind::Listing | Kind::Html => {
-            &[LINE_NUMBERS]
+            &[LINE_NUMBERS, FOLD]
         }
     }
 }
 
 const SEARCH: Step = Step { compressor: Compressor::Search, form: search::lossless };
+
+const FOLD: Step = Step { compressor: Compressor::Fold, form: fold::lossless };
 
 const LINE_NUMBERS: Step = Step { compressor: Compressor::LineNumbers, form: numbered::lossless };
 

@@ -1,0 +1,184 @@
+//! Lines that repeat right behind themselves: a warning a hundred times, the frames of a recursion.
+//!
+//! ```text
+//! Retrying in 5 s
+//! [previous line repeated 41 more times]
+//! ```
+//!
+//! What is repeated are lines as they stand above the mark; none of them is a mark itself.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::numbered::region::{Reader, Role};
+use crate::block::Context;
+
+/// Lines of one repetition at most: a reader has to see where it starts. Also bounds the work per line.
+const MAX_PERIOD: usize = 32;
+/// Bytes that a mark has to stand for: twice its own, so that a repetition of a short line or two, which
+/// reads faster than its mark, stays.
+const MIN_BYTES: usize = 90;
+
+const MARK: &str = "[previous ";
+
+/// Whether a line is a mark, or cannot be told from one.
+pub(crate) fn is_mark(line: &str) -> bool {
+    line.starts_with(MARK)
+}
+
+/// The text with repetitions counted. The inverse is exact. Numbered lines are no repetitions.
+pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
+    let lines: Vec<Option<&str>> = Reader::new(text)
+        .map(|line| (line.role == Role::Plain).then_some(&text[line.start..line.end]))
+        .collect();
+    if lines.iter().flatten().any(|line| is_mark(line)) {
+        return None;
+    }
+    let start = |line: &str| line.as_ptr() as usize - text.as_ptr() as usize;
+    let mut newest: HashMap<u64, usize, FixedState> = HashMap::default();
+    let mut out = String::new();
+    let (mut at, mut floor, mut copied) = (0, 0, 0);
+    while let Some(line) = lines.get(at) {
+        let Some(line) = line else {
+            at += 1;
+            floor = at;
+            continue;
+        };
+        let before = newest.insert(xxh3_64(line.as_bytes()), at);
+        let period =
+            before.filter(|before| *before >= floor && at - before <= MAX_PERIOD).map(|before| at - before);
+        let Some((period, times)) = period.and_then(|period| Some((period, repeated(&lines, at, period)?)))
+        else {
+            at += 1;
+            continue;
+        };
+        out.push_str(&text[copied..start(line)]);
+        push_mark(&mut out, period, times);
+        at += period * times;
+        floor = at;
+        copied = lines.get(at - 1).copied().flatten().map_or(text.len(), |last| start(last) + last.len());
+    }
+    if copied == 0 {
+        return None;
+    }
+    out.push_str(&text[copied..]);
+    Some(out)
+}
+
+/// How often the `period` lines above line `at` come again from there on, where that is worth a mark.
+fn repeated(lines: &[Option<&str>], at: usize, period: usize) -> Option<usize> {
+    let same = |i: &usize| lines.get(*i).is_some_and(|line| line.is_some() && *line == lines[i - period]);
+    let times = (at..).take_while(same).count() / period;
+    let of_one: usize =
+        lines[at - period..at].iter().flatten().map(|line| line.trim_ascii_start().len() + 1).sum();
+    (times > 0 && of_one * times >= MIN_BYTES).then_some(times)
+}
+
+fn push_mark(out: &mut String, period: usize, times: usize) {
+    out.push_str(MARK);
+    if period > 1 {
+        out.push_str(&format!("{period} lines"));
+    } else {
+        out.push_str("line");
+    }
+    out.push_str(&format!(" repeated {times} more time{}]", if times == 1 { "" } else { "s" }));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::block::Call;
+    use crate::config::Config;
+    use crate::tokens::Encoding;
+
+    fn folded(text: &str) -> Option<String> {
+        let config = Config::default();
+        let cx = Context {
+            call: Call::default(),
+            query: "",
+            config: &config,
+            encoding: Encoding::default(),
+            reversible: false,
+            edits_by_line: false,
+        };
+        lossless(text, &cx)
+    }
+
+    /// The inverse.
+    fn unfolded(text: &str) -> String {
+        let mut out: Vec<&str> = Vec::new();
+        for line in text.split('\n') {
+            let Some(mark) = line.strip_prefix(MARK) else {
+                out.push(line);
+                continue;
+            };
+            let (what, times) = mark.split_once(" repeated ").unwrap();
+            let period: usize =
+                if what == "line" { 1 } else { what.split(' ').next().unwrap().parse().unwrap() };
+            let times: usize = times.split(' ').next().unwrap().parse().unwrap();
+            let repeated = out[out.len() - period..].to_vec();
+            (0..times).for_each(|_| out.extend(&repeated));
+        }
+        out.join("\n")
+    }
+
+    #[test]
+    fn a_line_that_repeats_is_counted() {
+        let text = format!("start\n{}end\n", "Retrying the request in 5 s\n".repeat(42));
+        assert_eq!(
+            folded(&text).as_deref(),
+            Some("start\nRetrying the request in 5 s\n[previous line repeated 41 more times]\nend\n")
+        );
+    }
+
+    #[test]
+    fn several_lines_that_repeat_are_counted() {
+        let text = format!(
+            "start\n{}  File \"a.py\", line 9, in g\nend",
+            "  File \"a.py\", line 3, in f\n    return f(n - 1)\n".repeat(9)
+        );
+        assert_eq!(
+            folded(&text).as_deref(),
+            Some(
+                "start\n  File \"a.py\", line 3, in f\n    return f(n - 1)\n\
+                 [previous 2 lines repeated 8 more times]\n  File \"a.py\", line 9, in g\nend"
+            )
+        );
+    }
+
+    #[test]
+    fn short_repetitions_and_forged_marks_are_left_alone() {
+        assert_eq!(folded("}\n}\n}\n}\n}\n"), None);
+        assert_eq!(folded("\n\n\n\n\n"), None);
+        let forged =
+            format!("[previous line repeated 3 more times]\n{}", "Retrying the request\n".repeat(42));
+        assert_eq!(folded(&forged), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_inverse_gives_the_bytes_back(
+            parts in prop::collection::vec((prop::collection::vec(0u8..4, 1..5), 1usize..40), 0..6),
+            end in any::<bool>(),
+        ) {
+            let mut lines = Vec::new();
+            for (part, times) in parts {
+                for _ in 0..times {
+                    lines.extend(part.iter().map(|kind| match kind {
+                        0 => "",
+                        1 => "    at com.example.Service.call(Service.java:42)",
+                        2 => "a short line",
+                        _ => "WARN the connection was closed by the peer",
+                    }));
+                }
+            }
+            let text = lines.join("\n") + if end { "\n" } else { "" };
+            if let Some(form) = folded(&text) {
+                prop_assert_eq!(unfolded(&form), text);
+            }
+        }
+    }
+}
