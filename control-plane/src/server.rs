@@ -28,6 +28,10 @@ use crate::warmup::Warmup;
 /// Time between two rounds of tidying; the store is allowed to outgrow its bounds by that much.
 const MAINTENANCE: Duration = Duration::from_secs(3600);
 
+/// Calls under way on one gRPC connection: an Envoy has one or two connections per worker, and each
+/// of its VMs has one report under way at a time.
+const MAX_STREAMS: u32 = 256;
+
 /// Why the sidecar does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -238,7 +242,9 @@ async fn serve_http(listener: Listener, app: Arc<App>, stop: CancellationToken) 
 }
 
 async fn serve_grpc(listener: Listener, service: grpc::Service, stop: CancellationToken) {
-    let server = tonic::transport::Server::builder().add_service(grpc::service(service));
+    let server = tonic::transport::Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .add_service(grpc::service(service));
     let stopped = stop.cancelled_owned();
     let served = match listener {
         Listener::Tcp(listener) => {

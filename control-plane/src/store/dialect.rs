@@ -17,6 +17,15 @@ impl Dialect {
         }
     }
 
+    /// Makes processes that start together on one database take turns at its schema: in PostgreSQL
+    /// even `CREATE TABLE IF NOT EXISTS` fails when two do it at once. The number is arbitrary.
+    pub(super) fn lock_schema(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT pg_advisory_xact_lock(7283946150)"),
+        }
+    }
+
     /// The type for bytes.
     pub(super) fn bytes(self) -> &'static str {
         match self {

@@ -72,3 +72,32 @@ async fn thin_checkpoints(conn: &mut AnyConnection) -> Result<(), StoreError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Database;
+    use crate::store::LedgerStore;
+
+    const NOW: UnixMs = 1_790_000_000_000;
+
+    #[tokio::test]
+    async fn checkpoints_are_thinned_until_there_is_room_and_the_newest_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqlStore::open(&Database::File(dir.path().join("db")), NOW).await.unwrap();
+        let minutes_ago = |n: i64| NOW - n * crate::clock::MINUTE_MS;
+        let mut tx = store.pool.begin().await.unwrap();
+        for n in 0..3 * MAX_POINTS as i64 {
+            let insert = sqlx::query("INSERT INTO checkpoint (source, at_ms, requests) VALUES ('', $1, $2)");
+            insert.bind(minutes_ago(n)).bind(1 - n).execute(&mut *tx).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        store.maintain(NOW).await.unwrap();
+        let points = store.checkpoints(u32::MAX).await.unwrap();
+        assert!((MAX_POINTS / 2..=THIN_AT).contains(&points.len()), "{}", points.len());
+        assert_eq!(points.last().unwrap().at_ms, NOW);
+        assert_eq!(points[0].at_ms, minutes_ago(3 * MAX_POINTS as i64 - 1), "the first stays");
+        let newest: Vec<UnixMs> = points[points.len() - 100..].iter().map(|point| point.at_ms).collect();
+        assert_eq!(newest, (0..100).rev().map(minutes_ago).collect::<Vec<_>>());
+    }
+}

@@ -92,6 +92,9 @@ impl SqlStore {
 /// Migrates, and gives the store's epoch.
 async fn prepare(pool: &AnyPool, dialect: Dialect) -> Result<String, StoreError> {
     let mut tx = pool.begin_with(dialect.begin()).await?;
+    if let Some(lock) = dialect.lock_schema() {
+        sqlx::query(lock).execute(&mut *tx).await?;
+    }
     schema::migrate(&mut tx, dialect).await?;
     sqlx::query("INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING")
         .bind(random_hex())

@@ -7,7 +7,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request};
 
-use crate::child::Sidecar;
+use crate::child::{Sidecar, client, client_builder};
 use crate::records::report;
 
 const TOKEN: (&str, &str) = ("HEADROOM_TOKEN", "s3cret-t0ken");
@@ -27,7 +27,7 @@ async fn with_a_token_only_health_is_open() {
         assert!(!body.contains(TOKEN.1));
     }
     let url = format!("http://{}/stats", sidecar.ready.http);
-    let answer = reqwest::Client::new().get(url).bearer_auth(TOKEN.1).send().await.unwrap();
+    let answer = client().get(url).bearer_auth(TOKEN.1).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 200);
 }
 
@@ -69,8 +69,7 @@ async fn a_name_that_was_pointed_here_from_outside_is_refused_and_there_is_no_co
     let sidecar = Sidecar::start_with(dir.path(), &args, &[]).await;
     let url = format!("http://{}/stats", sidecar.ready.http);
     for (host, status) in [("evil.example", 403), ("headroom.internal", 200), ("localhost:1", 200)] {
-        let request =
-            reqwest::Client::new().get(&url).header("host", host).header("origin", "http://evil.example");
+        let request = client().get(&url).header("host", host).header("origin", "http://evil.example");
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status().as_u16(), status, "{host}");
         assert!(answer.headers().keys().all(|name| !name.as_str().starts_with("access-control")));
@@ -84,10 +83,7 @@ async fn credentials_are_not_logged_however_much_is() {
     let log = dir.path().join("log");
     let sidecar = Sidecar::start_logging(dir.path(), &env, &log).await;
     let url = format!("http://{}/stats?key=sk-in-the-query", sidecar.ready.http);
-    let request = reqwest::Client::new()
-        .get(&url)
-        .bearer_auth("sk-in-authorization")
-        .header("x-api-key", "sk-in-a-header");
+    let request = client().get(&url).bearer_auth("sk-in-authorization").header("x-api-key", "sk-in-a-header");
     request.header("cookie", "sk-in-a-cookie").send().await.unwrap();
     let mut request = Request::new(report("vm", [1]));
     request.metadata_mut().insert("authorization", MetadataValue::from_static("Bearer sk-in-metadata"));
@@ -106,7 +102,7 @@ async fn a_unix_socket_serves_and_is_for_its_owner_alone() {
     let address = format!("unix:{}", socket.display());
     let _sidecar = Sidecar::start_with(dir.path(), &["--http", &address], &[]).await;
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
-    let client = reqwest::Client::builder().unix_socket(socket).build().unwrap();
+    let client = client_builder().unix_socket(socket).build().unwrap();
     let answer = client.get("http://localhost/debug/warmup").send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 200);
 }

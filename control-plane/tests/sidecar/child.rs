@@ -12,6 +12,16 @@ use tonic::transport::{Channel, Endpoint};
 /// How long a condition may take to come true before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Asks this machine alone, whatever proxy the environment names.
+pub(crate) fn client_builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE)
+}
+
+/// As [`client_builder`] makes it.
+pub(crate) fn client() -> reqwest::Client {
+    client_builder().build().unwrap()
+}
+
 /// What the ready file says.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Ready {
@@ -83,7 +93,7 @@ impl Sidecar {
 
     /// The status and the body under a path.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
-        let answer = reqwest::get(format!("http://{}{path}", self.ready.http)).await.unwrap();
+        let answer = client().get(format!("http://{}{path}", self.ready.http)).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 

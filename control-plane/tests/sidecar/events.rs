@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::child::{PATIENCE, Sidecar};
+use crate::child::{PATIENCE, Sidecar, client, client_builder};
 use crate::records::report;
 
 /// The data of the next event named `stats`.
@@ -28,7 +28,7 @@ async fn next_stats(answer: &mut reqwest::Response, buffer: &mut String) -> Valu
 async fn a_listener_is_told_at_once_and_again_when_records_land() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;
-    let mut answer = reqwest::get(format!("http://{}/events", sidecar.ready.http)).await.unwrap();
+    let mut answer = client().get(format!("http://{}/events", sidecar.ready.http)).send().await.unwrap();
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let mut buffer = String::new();
     assert_eq!(next_stats(&mut answer, &mut buffer).await["requests"]["total"], 0);
@@ -41,7 +41,7 @@ async fn listeners_are_bounded_and_do_not_hold_up_a_stop() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;
     let url = format!("http://{}/events", sidecar.ready.http);
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(300)).build().unwrap();
+    let client = client_builder().timeout(Duration::from_secs(300)).build().unwrap();
     let mut listening = Vec::new();
     let refused = loop {
         let answer = client.get(&url).send().await.unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::child::Sidecar;
+use crate::child::{Sidecar, client};
 use crate::records::{SAVED, report};
 
 const HEADER: &str =
@@ -52,14 +52,14 @@ async fn history_has_the_shape_of_the_original() {
 async fn a_series_can_be_had_for_one_model_or_project_and_as_csv() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;
-    let mut client = sidecar.grpc().await;
-    client.report(report("vm", 1..=5)).await.unwrap();
+    let mut grpc = sidecar.grpc().await;
+    grpc.report(report("vm", 1..=5)).await.unwrap();
     let mut other = report("vm", 6..=7);
     for record in &mut other.records {
         record.model = "gpt-5".to_owned();
         record.project = "elsewhere".to_owned();
     }
-    client.report(other).await.unwrap();
+    grpc.report(other).await.unwrap();
     for (query, requests) in
         [("model=gpt-5", 2), ("project=demo", 5), ("stack=wrap_claude", 7), ("provider=x", 0)]
     {
@@ -71,7 +71,7 @@ async fn a_series_can_be_had_for_one_model_or_project_and_as_csv() {
     let (status, csv) = sidecar.get("/stats-history?format=csv").await;
     assert_eq!((status, csv.lines().next()), (200, Some(HEADER)));
     let url = format!("http://{}/stats-history?format=csv&series=weekly", sidecar.ready.http);
-    let answer = reqwest::get(url).await.unwrap();
+    let answer = client().get(url).send().await.unwrap();
     let disposition = answer.headers()["content-disposition"].to_str().unwrap().to_owned();
     assert_eq!(disposition, "attachment; filename=\"headroom-stats-history-weekly.csv\"");
     let csv = answer.text().await.unwrap();

@@ -3,7 +3,7 @@
 use headroom_api::v1::{ReportRequest, RequestRecord};
 use tonic::Code;
 
-use crate::child::Sidecar;
+use crate::child::{Sidecar, client_builder};
 use crate::records::{record, report};
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn bytes_that_are_no_protobuf_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;
     let url = format!("http://{}/headroom.v1.ControlPlane/Report", sidecar.ready.grpc);
-    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let client = client_builder().http2_prior_knowledge().build().unwrap();
     for body in [&b""[..], b"\0", b"\0\0\0\0\x05hel", b"\0\0\0\0\x03\xff\xff\xff", b"\xff\xff\xff\xff\xff"] {
         let request = client.post(&url).header("content-type", "application/grpc").header("te", "trailers");
         let answer = request.body(body.to_vec()).send().await.unwrap();

@@ -1,6 +1,6 @@
 //! What the pages say.
 
-use crate::child::Sidecar;
+use crate::child::{Sidecar, client};
 use crate::records::report;
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn an_unknown_path_or_method_is_refused_as_json() {
     assert_eq!(status, 404);
     assert!(body.contains("\"type\":\"not_found\""), "{body}");
     let url = format!("http://{}/stats", sidecar.ready.http);
-    let answer = reqwest::Client::new().post(url).body("x").send().await.unwrap();
+    let answer = client().post(url).body("x").send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 405);
 }
 
@@ -119,7 +119,7 @@ async fn debug_pages_answer_on_loopback_whatever_a_header_claims() {
     let sidecar = Sidecar::start(dir.path()).await;
     for (page, shows) in [("tasks", "ledger_writer"), ("ws-sessions", "[]"), ("warmup", "\"loaded\"")] {
         let url = format!("http://{}/debug/{page}", sidecar.ready.http);
-        let request = reqwest::Client::new().get(url).header("x-forwarded-for", "8.8.8.8");
+        let request = client().get(url).header("x-forwarded-for", "8.8.8.8");
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 200);
         let body = answer.text().await.unwrap();

@@ -1,0 +1,11 @@
+//! One suite for both kinds of store, and two sidecars that share one.
+
+#[path = "../sidecar/child.rs"]
+#[allow(dead_code, reason = "the other tests use the rest")]
+mod child;
+mod postgres;
+#[path = "../sidecar/records.rs"]
+mod records;
+mod replicas;
+mod sqlite;
+mod suite;

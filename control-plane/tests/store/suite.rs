@@ -1,0 +1,187 @@
+//! What every store promises. Each test is given the same new store, opened twice.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use headroomd::clock::{DAY_MS, HOUR_MS, MINUTE_MS, UnixMs, now_ms};
+use headroomd::ledger::bucket::Unit;
+use headroomd::ledger::contribution::Accounting;
+use headroomd::ledger::import::{Imported, parse};
+use headroomd::ledger::labels::Dimension;
+use headroomd::ledger::sums::Sums;
+use headroomd::store::{Appended, Batch, LedgerStore, Slice, SqlStore};
+
+use crate::records::{SAVED, record};
+
+const SAVED_EACH: i64 = SAVED as i64;
+
+fn batch(vm_id: &str, sequences: impl IntoIterator<Item = u64>) -> Batch {
+    Batch {
+        vm_id: vm_id.to_owned(),
+        filter_version: "0.1.0".to_owned(),
+        records: sequences.into_iter().map(record).collect(),
+        dropped_records: 0,
+        config_errors: 0,
+    }
+}
+
+async fn append_at(store: &SqlStore, batch: Batch, now: UnixMs) -> Appended {
+    store.append(&[batch], &Accounting::default(), now).await.unwrap()
+}
+
+pub(crate) async fn report(
+    store: &SqlStore,
+    vm_id: &str,
+    sequences: impl IntoIterator<Item = u64>,
+) -> Appended {
+    append_at(store, batch(vm_id, sequences), now_ms()).await
+}
+
+async fn total(store: &SqlStore) -> Sums {
+    let tallies = store.tallies().await.unwrap();
+    tallies.into_iter().find(|(dimension, _, _)| *dimension == Dimension::All).unwrap().2
+}
+
+pub(crate) async fn records_are_counted_once_in_whatever_order_they_come(store: &SqlStore, other: &SqlStore) {
+    // a fixed sequence of overlapping reports, generated so that it covers overtaking and repeating
+    let mut state = 12_345_u64;
+    let mut next = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut sent = BTreeSet::new();
+    let mut landed = 0;
+    for _ in 0..60 {
+        let vm = format!("vm{}", next(3));
+        let first = 1 + next(80);
+        let sequences: Vec<u64> = (first..=first + next(12)).collect();
+        sent.extend(sequences.iter().map(|sequence| (vm.clone(), *sequence)));
+        let store = if next(2) == 0 { store } else { other };
+        let appended = report(store, &vm, sequences.iter().copied()).await;
+        landed += appended.landed.len();
+        let highest = sent.iter().filter(|(found, _)| *found == vm).map(|(_, sequence)| *sequence).max();
+        assert_eq!(appended.acknowledged, [highest.unwrap()]);
+    }
+    assert_eq!(landed, sent.len());
+    assert_eq!(total(store).await.requests, sent.len() as i64);
+    let recent = store.recent(1_000).await.unwrap();
+    let ordinals: Vec<i64> = recent.iter().map(|request| request.ordinal).collect();
+    assert_eq!(ordinals, (1..=sent.len() as i64).rev().collect::<Vec<_>>());
+}
+
+pub(crate) async fn two_that_share_a_store_lose_and_double_nothing(one: &SqlStore, other: &SqlStore) {
+    let landed = AtomicU64::new(0);
+    let work = async |store: &SqlStore, vm: &str| {
+        for round in 0..15 {
+            // both send the shared VM's records as well, as a filter does that was told to retry
+            let batches =
+                [batch(vm, round * 4 + 1..=round * 4 + 4), batch("shared", round * 2 + 1..=round * 2 + 2)];
+            let appended = store.append(&batches, &Accounting::default(), now_ms()).await.unwrap();
+            landed.fetch_add(appended.landed.len() as u64, Ordering::SeqCst);
+        }
+    };
+    tokio::join!(work(one, "a"), work(other, "b"), work(one, "c"), work(other, "d"));
+    let expected = 4 * 15 * 4 + 15 * 2;
+    assert_eq!(landed.load(Ordering::SeqCst), expected);
+    let total = total(other).await;
+    assert_eq!((total.requests, total.tokens_saved), (expected as i64, expected as i64 * SAVED_EACH));
+}
+
+pub(crate) async fn every_breakdown_adds_up_to_the_whole(store: &SqlStore, _: &SqlStore) {
+    for (n, model) in ["claude-opus-5-5", "gpt-5", "", "acme"].into_iter().enumerate() {
+        let mut batch = batch(&format!("vm{n}"), 1..=5);
+        for record in &mut batch.records {
+            record.model = model.to_owned();
+        }
+        append_at(store, batch, now_ms()).await;
+    }
+    let whole = total(store).await;
+    assert_eq!(whole.requests, 20);
+    let tallies = store.tallies().await.unwrap();
+    for dimension in
+        [Dimension::Provider, Dimension::Model, Dimension::Api, Dimension::Outcome, Dimension::Stack]
+    {
+        let mut sums = Sums::default();
+        tallies.iter().filter(|(found, _, _)| *found == dimension).for_each(|(_, _, tally)| sums += *tally);
+        assert_eq!(sums, whole, "{dimension:?}");
+    }
+    for unit in [Unit::Hour, Unit::Day] {
+        for (dimension, value) in
+            [(Dimension::All, Some("")), (Dimension::Model, None), (Dimension::Project, Some("demo"))]
+        {
+            let slice = Slice { unit, dimension, value, from_ms: 0, to_ms: UnixMs::MAX, limit: 100 };
+            let mut sums = Sums::default();
+            store.rollup(&slice).await.unwrap().iter().for_each(|bucket| sums += bucket.sums);
+            assert_eq!(sums, whole, "{unit:?} {dimension:?}");
+        }
+    }
+    let blocks = store.block_tallies().await.unwrap();
+    let of = |dimension: Dimension| blocks.iter().filter(move |(found, _, _)| *found == dimension);
+    assert_eq!(of(Dimension::Tool).map(|(_, _, sums)| sums.blocks).sum::<i64>(), 40);
+    assert_eq!(of(Dimension::BlockOutcome).map(|(_, _, sums)| sums.memo).sum::<i64>(), 20);
+    let timings = store.timings().await.unwrap();
+    let overhead = timings.iter().find(|(stage, _)| stage == "overhead").unwrap().1;
+    assert_eq!((overhead.count, overhead.sum_us, overhead.min_us, overhead.max_us), (20, 16_000, 800, 800));
+    assert_eq!(store.checkpoints(10).await.unwrap().last().unwrap().sums, whole);
+}
+
+pub(crate) async fn what_was_imported_is_replaced_and_never_added(one: &SqlStore, other: &SqlStore) {
+    let file = |saved: i64| -> Imported {
+        let text = serde_json::json!({
+            "schema_version": 2,
+            "lifetime": {"requests": 3, "tokens_saved": saved},
+            "history": [{"timestamp": "2026-02-03T04:05:06Z", "total_tokens_saved": saved}],
+        });
+        parse(text.to_string().as_bytes(), now_ms()).unwrap()
+    };
+    let (first, again) = (file(10), file(10));
+    let both = tokio::join!(one.import("f", &first), other.import("f", &again));
+    assert_eq!([both.0.unwrap(), both.1.unwrap()].iter().filter(|news| **news).count(), 1);
+    assert!(one.import("f", &file(15)).await.unwrap());
+    assert!(!one.import("f", &file(12)).await.unwrap());
+    assert!(one.import("g", &file(1)).await.unwrap());
+    let tallies = other.tallies().await.unwrap();
+    let imported = tallies.iter().filter(|(dimension, _, _)| *dimension == Dimension::Import);
+    assert_eq!(imported.map(|(_, _, sums)| sums.tokens_saved).collect::<Vec<_>>(), [15, 1]);
+    assert_eq!(other.imported_checkpoints().await.unwrap().len(), 2);
+    assert_eq!(total(other).await, Sums::default());
+}
+
+pub(crate) async fn what_is_too_old_or_too_much_is_dropped(store: &SqlStore, _: &SqlStore) {
+    let (recent, long_ago) = (now_ms(), now_ms() - 400 * DAY_MS);
+    for n in 0..40 {
+        let now = if n < 20 { long_ago } else { recent } + n as i64 * MINUTE_MS;
+        let mut batch = batch("vm", [n + 1]);
+        batch.records[0].started_unix_ms = now;
+        append_at(store, batch, now).await;
+    }
+    let now = recent + HOUR_MS;
+    store.maintain(now).await.unwrap();
+    let points = store.checkpoints(100).await.unwrap();
+    assert_eq!(points.len(), 20);
+    assert_eq!(points.last().unwrap().sums.requests, 40);
+    let oldest = |dimension, unit| Slice {
+        unit,
+        dimension,
+        value: None,
+        from_ms: 0,
+        to_ms: UnixMs::MAX,
+        limit: 10_000,
+    };
+    let hours = store.rollup(&oldest(Dimension::All, Unit::Hour)).await.unwrap();
+    assert_eq!(hours.iter().map(|bucket| bucket.sums.requests).sum::<i64>(), 20);
+    let days = store.rollup(&oldest(Dimension::Model, Unit::Day)).await.unwrap();
+    assert_eq!(days.iter().map(|bucket| bucket.sums.requests).sum::<i64>(), 40, "days are kept for years");
+    assert_eq!(store.vms().await.unwrap().count, 1);
+    store.maintain(now + 31 * DAY_MS).await.unwrap();
+    assert_eq!(store.vms().await.unwrap().count, 0);
+}
+
+pub(crate) async fn an_hour_without_a_report_ends_the_session(store: &SqlStore, _: &SqlStore) {
+    let start = now_ms();
+    for (sequence, now) in [(1, start), (2, start + HOUR_MS), (3, start + 3 * HOUR_MS)] {
+        append_at(store, batch("vm", [sequence]), now).await;
+    }
+    let session = store.display_session().await.unwrap();
+    assert_eq!((session.started_ms, session.sums.requests), (start + 3 * HOUR_MS, 1));
+}
