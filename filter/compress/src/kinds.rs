@@ -29,6 +29,7 @@ mod wording;
 mod words;
 
 use crate::block::{Context, Lossy};
+use crate::clean;
 use crate::outcome::{Compressor, Kind};
 
 /// One lossless rewrite: its name for the report, and the function.
@@ -59,15 +60,18 @@ pub(crate) fn lossless_steps(kind: Kind) -> &'static [Step] {
         Kind::Json | Kind::JsonLines => &[JSON_MINIFY, JSON_TABLE],
         Kind::Search => &[SEARCH],
         Kind::Short => &[],
-        Kind::Log => &[LINE_NUMBERS, FOLD, LOG],
-        Kind::TestBuild => &[LINE_NUMBERS, FOLD, TEST_BUILD],
-        Kind::Source | Kind::Text | Kind::Mixed | Kind::Diff | Kind::Table | Kind::Listing | Kind::Html => {
-            &[LINE_NUMBERS, FOLD]
+        Kind::Log => &[LINE_NUMBERS, LINE_ENDS, FOLD, LOG],
+        Kind::TestBuild => &[LINE_NUMBERS, LINE_ENDS, FOLD, TEST_BUILD],
+        Kind::Text | Kind::Mixed | Kind::Table | Kind::Listing | Kind::Html => {
+            &[LINE_NUMBERS, LINE_ENDS, FOLD]
         }
+        Kind::Source | Kind::Diff => &[LINE_NUMBERS, FOLD],
     }
 }
 
 const SEARCH: Step = Step { compressor: Compressor::Search, form: search::lossless };
+
+const LINE_ENDS: Step = Step { compressor: Compressor::Clean, form: clean::line_ends };
 
 const FOLD: Step = Step { compressor: Compressor::Fold, form: fold::lossless };
 

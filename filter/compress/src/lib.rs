@@ -26,6 +26,7 @@
 
 mod block;
 mod ccr;
+mod clean;
 mod config;
 mod detect;
 mod earlier;

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use crate::block::{Context, Lossy};
 use crate::ccr;
+use crate::clean;
 use crate::config::{Policy, Profile};
 use crate::detect;
 use crate::earlier::Earlier;
@@ -113,6 +114,9 @@ fn saturating_u32(n: usize) -> u32 {
 }
 
 fn shrink(text: &str, cx: &Context<'_>, earlier: &Earlier, lossy: bool) -> Shrunk {
+    // Before anything looks at it: an escape sequence at a line's start hides what the line is.
+    let screen = clean::screen(text, cx);
+    let (before, text) = (text.len(), screen.as_deref().unwrap_or(text));
     let parts = mixed::split(text);
     let mut out = Shrunk {
         kind: if parts.len() > 1 { Kind::Mixed } else { Kind::Text },
@@ -120,6 +124,9 @@ fn shrink(text: &str, cx: &Context<'_>, earlier: &Earlier, lossy: bool) -> Shrun
         left_out: Vec::new(),
         gains: Gains::default(),
     };
+    if text.len() < before {
+        out.gains.add(Compressor::Clean, before, text.len());
+    }
     let whole = parts.len() == 1;
     let mut from = 0;
     for part in &parts {

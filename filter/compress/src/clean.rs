@@ -1,0 +1,278 @@
+//! What a terminal would not show: escape sequences, overstrikes, states of a line that a later one
+//! overwrote; and white space at line ends.
+//!
+//! The rules, all of which take out what has no meaning in a text:
+//!
+//! * escape sequences (colours, cursor, title, character sets) go; links (OSC 8) stay, they have an
+//!   address that is shown nowhere else;
+//! * a letter struck over itself or over an underscore, as `man` prints bold and underlined text, is
+//!   that letter;
+//! * CR LF is LF, and a CR before a line's first character goes;
+//! * of the states of a progress line, separated by CR, only the last one stays; states are alike where
+//!   their letters mostly are, and what is not alike stays, so that text with CR as its line end is not
+//!   taken for one. An error is never a state that goes;
+//! * blanks and tabs at line ends go, by [`line_ends`] only.
+//!
+//! Outputs of tools that read files are not for this module: there, every byte may be meant.
+
+use memchr::{memchr, memchr2, memchr3};
+
+use crate::block::Context;
+use crate::kinds::numbered::region::{Reader, Role};
+use crate::kinds::signal::{self, Signal};
+use crate::tool::Class;
+
+const ESCAPE: u8 = 0x1b;
+const BACKSPACE: u8 = 0x08;
+/// Bytes of one escape sequence at most; what is longer is no sequence that was ended properly.
+const MAX_SEQUENCE: usize = 512;
+/// Two states of a line are alike if this many percent of the letters of the longer one are a common
+/// start and a common end. Rates change their unit (kB, MB), the last state adds a word (`done`).
+const ALIKE_PERCENT: usize = 50;
+
+/// The text as a terminal would leave it; `None` if that is the text itself.
+pub(crate) fn screen(text: &str, cx: &Context<'_>) -> Option<String> {
+    if reads_files(cx) {
+        return None;
+    }
+    memchr3(ESCAPE, BACKSPACE, b'\r', text.as_bytes())?;
+    let bare = without_escapes(text);
+    let struck = without_overstrikes(bare.as_deref().unwrap_or(text));
+    let bare = struck.or(bare);
+    let last = without_redraws(bare.as_deref().unwrap_or(text));
+    last.or(bare)
+}
+
+/// The text without blanks and tabs at line ends; `None` if there are none. Numbered lines are a file's
+/// and keep theirs.
+pub(crate) fn line_ends(text: &str, cx: &Context<'_>) -> Option<String> {
+    if reads_files(cx) {
+        return None;
+    }
+    let mut out = String::new();
+    let mut copied = 0;
+    for line in Reader::new(text).filter(|line| line.role == Role::Plain) {
+        let kept = line.start + text[line.start..line.end].trim_end_matches([' ', '\t']).len();
+        if kept < line.end {
+            out.push_str(&text[copied..kept]);
+            copied = line.end;
+        }
+    }
+    (copied > 0).then(|| out + &text[copied..])
+}
+
+/// Whether the output is a file's text, of which an edit may need every byte.
+fn reads_files(cx: &Context<'_>) -> bool {
+    matches!(Class::of(cx.call.name), Class::Read | Class::Edit)
+}
+
+fn without_escapes(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut out = String::new();
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(found) = memchr(ESCAPE, &bytes[at..]) {
+        let start = at + found;
+        let len = sequence(&bytes[start..bytes.len().min(start + MAX_SEQUENCE)]);
+        at = start + len.max(1);
+        if len > 0 {
+            out.push_str(&text[copied..start]);
+            copied = at;
+        }
+    }
+    (copied > 0).then(|| out + &text[copied..])
+}
+
+/// Bytes of the escape sequence that `bytes` start with; 0 where it is none that can go.
+fn sequence(bytes: &[u8]) -> usize {
+    let skip = |from: usize, range: std::ops::RangeInclusive<u8>| {
+        from + bytes[from..].iter().take_while(|b| range.contains(b)).count()
+    };
+    match bytes.get(1) {
+        Some(b'[') => {
+            let end = skip(skip(2, 0x30..=0x3f), 0x20..=0x2f);
+            bytes.get(end).filter(|b| (0x40..=0x7e).contains(*b)).map_or(0, |_| end + 1)
+        }
+        // A link's address would be lost.
+        Some(b']') if bytes[2..].starts_with(b"8;") => 0,
+        Some(b']') => {
+            let bell = memchr2(0x07, b'\n', &bytes[2..]).filter(|at| bytes[2 + at] == 0x07);
+            let string = memchr::memmem::find(bytes, b"\x1b\\");
+            match (bell.map(|at| at + 3), string.map(|at| at + 2)) {
+                (Some(bell), Some(string)) => bell.min(string),
+                (bell, string) => bell.or(string).unwrap_or(0),
+            }
+        }
+        Some(0x20..=0x2f) => {
+            let end = skip(1, 0x20..=0x2f);
+            bytes.get(end).filter(|b| (0x30..=0x7e).contains(*b)).map_or(0, |_| end + 1)
+        }
+        Some(b'7' | b'8' | b'=' | b'>' | b'c' | b'D' | b'E' | b'H' | b'M' | b'N' | b'O' | b'Z') => 2,
+        _ => 0,
+    }
+}
+
+fn without_overstrikes(text: &str) -> Option<String> {
+    memchr(BACKSPACE, text.as_bytes())?;
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    let mut changed = false;
+    while let Some(c) = chars.next() {
+        if c == '\u{8}'
+            && let (Some(before), Some(&over)) = (out.chars().next_back(), chars.peek())
+            && before != '\n'
+            && (before == over || before == '_')
+        {
+            out.pop();
+            changed = true;
+            continue;
+        }
+        out.push(c);
+    }
+    changed.then_some(out)
+}
+
+fn without_redraws(text: &str) -> Option<String> {
+    memchr(b'\r', text.as_bytes())?;
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+        let line = line.trim_end_matches('\r').trim_start_matches('\r');
+        let mut state = "";
+        for next in line.split('\r') {
+            if !state.is_empty() && !overwrites(next, state) {
+                out.push_str(state);
+                out.push('\r');
+            }
+            if !next.is_empty() {
+                state = next;
+            }
+        }
+        out.push_str(state);
+        out.push_str(end);
+    }
+    (out.len() < text.len()).then_some(out)
+}
+
+/// Whether `next` is a later state of the line `state`.
+fn overwrites(next: &str, state: &str) -> bool {
+    if next.is_empty() || next == state {
+        return true;
+    }
+    let letters = |text: &str| text.chars().filter(|c| c.is_alphabetic()).collect::<Vec<_>>();
+    let (a, b) = (letters(state), letters(next));
+    let start = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+    let rest = a.len().min(b.len()) - start;
+    let end = a.iter().rev().zip(b.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+    let longer = a.len().max(b.len());
+    let alike = if longer == 0 {
+        has_digit(state) == has_digit(next)
+    } else {
+        (start + end) * 100 >= longer * ALIKE_PERCENT
+    };
+    alike && signal::of(state) != Signal::Error
+}
+
+fn has_digit(text: &str) -> bool {
+    text.bytes().any(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::block::Call;
+    use crate::config::Config;
+    use crate::tokens::Encoding;
+
+    fn of<T>(tool: &str, run: impl Fn(&Context<'_>) -> T) -> T {
+        let config = Config::default();
+        run(&Context {
+            call: Call { name: tool, arguments: "{}" },
+            query: "",
+            config: &config,
+            encoding: Encoding::default(),
+            reversible: false,
+            edits_by_line: false,
+        })
+    }
+
+    fn screened(text: &str) -> String {
+        of("Bash", |cx| screen(text, cx)).unwrap_or_else(|| "(as it is)".to_owned())
+    }
+
+    fn without_line_ends(text: &str) -> Option<String> {
+        of("Bash", |cx| line_ends(text, cx))
+    }
+
+    #[test]
+    fn what_a_tool_reads_from_a_file_is_left_alone() {
+        assert_eq!(of("Read", |cx| screen("\x1b[1mx\r\n", cx)), None);
+        assert_eq!(of("Read", |cx| line_ends("x  \n", cx)), None);
+        let numbered = "[lines 9-10, every 10th numbered]\n     9\tx  \n10\t\ny  ";
+        assert_eq!(without_line_ends(numbered).as_deref(), numbered.strip_suffix("  "));
+    }
+
+    #[test]
+    fn escape_sequences_go_and_links_stay() {
+        assert_eq!(screened("\x1b[1m\x1b[38;5;9merror\x1b[0m: no\x1b[K"), "error: no");
+        assert_eq!(screened("\x1b]0;title\x07$ ls\x1b(B\x1b[?2004l"), "$ ls");
+        assert_eq!(screened("\x1b]2;title\x1b\\$ ls"), "$ ls");
+        assert_eq!(screened("\x1b]8;;https://a.b/c\x1b\\link\x1b]8;;\x1b\\"), "(as it is)");
+        assert_eq!(screened("cut \x1b[38;5"), "(as it is)");
+        assert_eq!(screened("lone \x1b"), "(as it is)");
+        assert_eq!(screened("\x1b]0;no end"), "(as it is)");
+    }
+
+    #[test]
+    fn overstrikes_are_the_letters_they_show() {
+        assert_eq!(screened("N\x08NA\x08AM\x08ME\x08E\n_\x08f_\x08o"), "NAME\nfo");
+        assert_eq!(screened("a\x08b"), "(as it is)");
+    }
+
+    #[test]
+    fn of_a_progress_line_the_last_state_stays() {
+        assert_eq!(
+            screened("Receiving objects:   1% (1/99)\rReceiving objects: 100% (99/99), done.\nnext\r\n"),
+            "Receiving objects: 100% (99/99), done.\nnext\n"
+        );
+        assert_eq!(
+            screened("  0%|     | 0/3 [?it/s]\r 50%|##   | 1/3 [2it/s]\r100%|#####| 3/3 [2it/s]\n"),
+            "100%|#####| 3/3 [2it/s]\n"
+        );
+        assert_eq!(screened("10%\r20%\r30%"), "30%");
+        assert_eq!(screened("\r\x1b[2KBuilding a\r\x1b[2KBuilding b\n"), "Building b\n");
+    }
+
+    #[test]
+    fn lines_that_end_in_cr_and_errors_stay() {
+        assert_eq!(screened("first of all\rsecond thing\rand last"), "(as it is)");
+        assert_eq!(screened("fetch: error 7 in part 1\rfetch: error 7 in part 2"), "(as it is)");
+        assert_eq!(screened("a\r\nb\r\n"), "a\nb\n");
+    }
+
+    #[test]
+    fn blanks_at_line_ends_go() {
+        assert_eq!(without_line_ends("a  \n\tb\t \n\n  \nc ").as_deref(), Some("a\n\tb\n\n\nc"));
+        assert_eq!(without_line_ends("a\n b\n"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_what_the_rules_name_goes(text in "([a-zé%0-9 \t]{1,6}|\r\n|\n){0,40}") {
+            let shown = of("Bash", |cx| screen(&text, cx)).unwrap_or_else(|| text.clone());
+            prop_assert_eq!(&shown, &text.replace("\r\n", "\n"));
+            let ends = without_line_ends(&shown).unwrap_or_else(|| shown.clone());
+            let expected: Vec<&str> = shown.split('\n').map(|line| line.trim_end_matches([' ', '\t'])).collect();
+            prop_assert_eq!(ends, expected.join("\n"));
+        }
+
+        #[test]
+        fn every_line_stays_and_none_grows(text in "(\x1b\\[[0-9;]{0,3}m?|\x1b\\]0;|\x07|\x08|_|a|é|done|[0-9]%|\r|\n|\0){0,60}") {
+            let once = of("Bash", |cx| screen(&text, cx)).unwrap_or_else(|| text.clone());
+            prop_assert!(once.len() <= text.len());
+            prop_assert!(once.matches('\n').count() == text.matches('\n').count());
+        }
+    }
+}
