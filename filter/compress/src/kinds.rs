@@ -18,6 +18,7 @@ mod corpus;
 mod clock;
 pub(crate) mod fold;
 mod keep;
+mod listing;
 mod log;
 mod query;
 mod search;
@@ -54,18 +55,22 @@ const LOG: Step = Step { compressor: Compressor::Log, form: log::lossless };
 
 const TEST_BUILD: Step = Step { compressor: Compressor::TestBuild, form: test_build::lossless };
 
+const LISTING: Step = Step { compressor: Compressor::Listing, form: listing::lossless };
+
 /// The lossless rewrites for a kind, in the order in which they are applied.
 pub(crate) fn lossless_steps(kind: Kind) -> &'static [Step] {
     match kind {
         Kind::Json | Kind::JsonLines => &[JSON_MINIFY, JSON_TABLE],
         Kind::Search => &[SEARCH],
         Kind::Short => &[],
-        Kind::Log => &[LINE_NUMBERS, LINE_ENDS, FOLD, LOG],
-        Kind::TestBuild => &[LINE_NUMBERS, LINE_ENDS, FOLD, TEST_BUILD],
-        Kind::Text | Kind::Mixed | Kind::Table | Kind::Listing | Kind::Html => {
-            &[LINE_NUMBERS, LINE_ENDS, FOLD]
-        }
-        Kind::Source | Kind::Diff => &[LINE_NUMBERS, FOLD],
+        Kind::Log => &[LINE_NUMBERS, LINE_ENDS, LOG, FOLD],
+        Kind::TestBuild => &[LINE_NUMBERS, LINE_ENDS, TEST_BUILD, FOLD],
+        Kind::Listing => &[LINE_NUMBERS, LINE_ENDS, LISTING, FOLD],
+        Kind::Table => &[LINE_NUMBERS, LINE_ENDS, FOLD],
+        Kind::Html => &[LINE_NUMBERS, LINE_ENDS, FOLD],
+        Kind::Text | Kind::Mixed => &[LINE_NUMBERS, LINE_ENDS, FOLD],
+        Kind::Diff => &[LINE_NUMBERS, FOLD],
+        Kind::Source => &[LINE_NUMBERS, FOLD],
     }
 }
 
@@ -82,6 +87,7 @@ pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compres
     match kind {
         Kind::Json | Kind::JsonLines => json::lossy(text, cx).map(|kept| (Compressor::JsonCrush, kept)),
         Kind::Log => log::lossy(text, cx).map(|kept| (Compressor::Log, kept)),
+        Kind::Listing => listing::lossy(text, cx).map(|kept| (Compressor::Listing, kept)),
         Kind::TestBuild => test_build::lossy(text, cx).map(|kept| (Compressor::TestBuild, kept)),
         Kind::Search => search::lossy(text, cx).map(|kept| (Compressor::Search, kept)),
         _ => None,

@@ -125,13 +125,13 @@ impl<'t, 'a> Keep<'t, 'a> {
     }
 }
 
-/// `1 line`, `2 lines`.
+/// `1 line`, `2 lines`, `3 entries`.
 pub(crate) fn counted(n: usize, noun: &str) -> String {
-    let plural = match n {
-        1 => "",
-        _ => "s",
-    };
-    format!("{} {noun}{plural}", grouped(n))
+    match (n, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{} {stem}ies", grouped(n)),
+        (_, None) => format!("{} {noun}s", grouped(n)),
+    }
 }
 
 /// A number with its thousands set apart.

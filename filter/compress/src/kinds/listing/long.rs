@@ -1,0 +1,284 @@
+//! `ls -l` without padding, with modes in octal and what all rows share stated once.
+//!
+//! ```text
+//! [headroom: ls -l as mode, links if not 1, size, date, name; owner root root; " is the date above]
+//! total 48
+//! d755 4 4096 Nov 22 11:13 src
+//! 644 1343 " Cargo.toml
+//! ```
+//!
+//! Everything can be had back but the width of the columns.
+
+/// Fewer rows cannot pay for the header.
+const FEWEST_ROWS: usize = 5;
+
+/// A row of `ls -l`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Row<'a> {
+    mode: &'a str,
+    links: &'a str,
+    owner: &'a str,
+    group: &'a str,
+    size: &'a str,
+    /// With the padding inside it.
+    date: &'a str,
+    name: &'a str,
+}
+
+/// The listing with its rows redrawn.
+pub(super) fn redrawn(text: &str) -> Option<String> {
+    let lines: Vec<&str> = text.split('\n').collect();
+    let rows: Vec<Option<Row<'_>>> = lines.iter().map(|line| row(line)).collect();
+    if rows.iter().flatten().count() < FEWEST_ROWS {
+        return None;
+    }
+    let (owner, group) = common_owner(&rows)?;
+    let mut out = format!(
+        "[headroom: ls -l as mode, links if not 1, size, date, name; owner {owner} {group}; \" is the date above]\n"
+    );
+    let mut date = "";
+    for (number, (line, row)) in lines.iter().zip(&rows).enumerate() {
+        if number > 0 {
+            out.push('\n');
+        }
+        let shared = row.filter(|row| (row.owner, row.group) == (owner, group));
+        let Some(row) = shared else {
+            if looks_redrawn(line) {
+                return None;
+            }
+            out.push_str(line);
+            continue;
+        };
+        push_mode(&mut out, row.mode);
+        if row.links != "1" {
+            out.push(' ');
+            out.push_str(row.links);
+        }
+        out.push(' ');
+        out.push_str(row.size);
+        if row.date == date {
+            out.push_str(" \" ");
+        } else {
+            for word in row.date.split_ascii_whitespace() {
+                out.push(' ');
+                out.push_str(word);
+            }
+            out.push(' ');
+            date = row.date;
+        }
+        out.push_str(row.name);
+    }
+    Some(out)
+}
+
+/// Whether a line is a row of `ls -l`.
+pub(super) fn is_row(line: &str) -> bool {
+    row(line).is_some()
+}
+
+fn row(line: &str) -> Option<Row<'_>> {
+    let mode = line.split(' ').next()?;
+    if !is_mode(mode) {
+        return None;
+    }
+    let mut at = mode.len();
+    let links = field(line, &mut at)?;
+    let owner = field(line, &mut at)?;
+    let group = field(line, &mut at)?;
+    let size = field(line, &mut at)?;
+    if ![links, size]
+        .iter()
+        .all(|n| n.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'K' | b'M' | b'G')))
+    {
+        return None;
+    }
+    let date_start = at;
+    let words = [field(line, &mut at)?, field(line, &mut at)?];
+    if !is_iso_date(words) {
+        let last = field(line, &mut at)?;
+        if !is_date(words, last) {
+            return None;
+        }
+    }
+    let name = line[at..].strip_prefix(' ')?;
+    let date = line[date_start..at].trim_start();
+    (!name.is_empty()).then_some(Row { mode, links, owner, group, size, date, name })
+}
+
+/// The next word; what precedes it has to be blanks.
+fn field<'a>(line: &'a str, at: &mut usize) -> Option<&'a str> {
+    let rest = line.get(*at..)?;
+    let word = rest.trim_start_matches(' ');
+    let length = word.find(' ').unwrap_or(word.len());
+    if length == 0 || word.len() == rest.len() {
+        return None;
+    }
+    *at += rest.len() - word.len() + length;
+    Some(&word[..length])
+}
+
+fn is_mode(mode: &str) -> bool {
+    let bytes = mode.as_bytes();
+    matches!(bytes.len(), 10 | 11)
+        && b"-dlcbps".contains(&bytes[0])
+        && bytes[1..10].iter().all(|b| b"rwx-sStT".contains(b))
+        && bytes.get(10).is_none_or(|b| b"@+.".contains(b))
+}
+
+const MONTHS: &[&str] = &["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// `Nov 22 11:13`, `22 Nov 2024`.
+fn is_date([first, second]: [&str; 2], last: &str) -> bool {
+    let day = |word: &str| word.len() <= 2 && word.bytes().all(|b| b.is_ascii_digit());
+    let time = last.bytes().all(|b| b.is_ascii_digit() || b == b':') && matches!(last.len(), 4 | 5);
+    time && (MONTHS.contains(&first) && day(second) || day(first) && MONTHS.contains(&second))
+}
+
+/// `2024-11-22 11:13`.
+fn is_iso_date([date, time]: [&str; 2]) -> bool {
+    date.len() == 10
+        && date.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+        && time.bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'))
+        && time.contains(':')
+}
+
+/// The owner and group of most rows, by Boyer and Moore's vote.
+fn common_owner<'a>(rows: &[Option<Row<'a>>]) -> Option<(&'a str, &'a str)> {
+    let mut candidate = None;
+    let mut lead = 0usize;
+    for row in rows.iter().flatten() {
+        let owner = (row.owner, row.group);
+        if lead == 0 {
+            candidate = Some(owner);
+        }
+        if candidate == Some(owner) {
+            lead += 1;
+        } else {
+            lead -= 1;
+        }
+    }
+    candidate
+}
+
+/// `drwxr-xr-x` as `d755`; a plain file without a letter; special bits as they are.
+fn push_mode(out: &mut String, mode: &str) {
+    let bytes = mode.as_bytes();
+    let digit = |bits: &[u8]| {
+        bits.iter().zip(b"rwx").try_fold(0u8, |sum, (bit, letter)| {
+            let bit = match bit {
+                b'-' => 0,
+                b if b == letter => 1,
+                _ => return None,
+            };
+            Some(sum * 2 + bit)
+        })
+    };
+    let digits: Option<Vec<u8>> = bytes[1..10].chunks(3).map(digit).collect();
+    let Some(digits) = digits else {
+        out.push_str(mode);
+        return;
+    };
+    if bytes[0] != b'-' {
+        out.push(char::from(bytes[0]));
+    }
+    out.extend(digits.into_iter().map(|digit| char::from(b'0' + digit)));
+    out.push_str(&mode[10..]);
+}
+
+/// Whether a line that stays could be taken for a redrawn row.
+fn looks_redrawn(line: &str) -> bool {
+    let word = line.split(' ').next().unwrap_or_default();
+    let digits = word.trim_start_matches(['d', 'l', 'c', 'b', 'p', 's']).trim_end_matches(['@', '+', '.']);
+    digits.len() == 3 && digits.bytes().all(|b| (b'0'..=b'7').contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives back the rows with one blank between columns.
+    fn restore(short: &str) -> String {
+        let (head, rest) = short.split_once('\n').expect("a header");
+        let owner = head.split_once("; owner ").expect("an owner").1.split_once("; ").expect("an end").0;
+        let mut date = String::new();
+        let lines: Vec<String> = rest
+            .split('\n')
+            .map(|line| {
+                if !looks_redrawn(line) && row(line).is_none() && !line.starts_with("-rws") {
+                    return line.to_owned();
+                }
+                let mut words = line.split(' ');
+                let mode = words.next().unwrap();
+                let mode = if looks_redrawn(line) {
+                    let kind = mode.chars().next().filter(char::is_ascii_alphabetic);
+                    let digits: String = mode.chars().filter(char::is_ascii_digit).collect();
+                    let mut long = String::from(kind.unwrap_or('-'));
+                    for digit in digits.bytes() {
+                        for (bit, letter) in [(4, 'r'), (2, 'w'), (1, 'x')] {
+                            long.push(if (digit - b'0') & bit > 0 { letter } else { '-' });
+                        }
+                    }
+                    long + mode.trim_start_matches(|c: char| c.is_ascii_alphanumeric())
+                } else if row(line).is_some() {
+                    return line.to_owned();
+                } else {
+                    mode.to_owned()
+                };
+                let rest: Vec<&str> = words.collect();
+                let numbers = rest.iter().take_while(|w| w.bytes().all(|b| b.is_ascii_digit())).count();
+                let (links, size) = if numbers == 2 { (rest[0], rest[1]) } else { ("1", rest[0]) };
+                let mut name = numbers;
+                if rest[numbers] == "\"" {
+                    name += 1;
+                } else {
+                    date = rest[numbers..numbers + 3].join(" ");
+                    name += 3;
+                }
+                format!("{mode} {links} {owner} {size} {date} {}", rest[name..].join(" "))
+            })
+            .collect();
+        lines.join("\n")
+    }
+
+    fn unpadded(text: &str) -> String {
+        let mut lines = Vec::new();
+        for line in text.split('\n') {
+            match row(line) {
+                Some(r) => {
+                    let date: Vec<&str> = r.date.split_ascii_whitespace().collect();
+                    let columns = [r.mode, r.links, r.owner, r.group, r.size, &date.join(" "), r.name];
+                    lines.push(columns.join(" "));
+                }
+                None => lines.push(line.to_owned()),
+            }
+        }
+        lines.join("\n")
+    }
+
+    const LISTING: &str = "src:\ntotal 724\n\
+        drwxr-xr-x 12 root root   4096 Nov 22 11:13 .\n\
+        -rw-r--r--  1 root root    110 Nov 22 11:13 .gitignore\n\
+        -rwsr-xr-x  1 root root   1343 Nov 22 11:13 a b  c.yml\n\
+        lrwxrwxrwx  1 root root      9 Nov  2 2024 x -> ../x\n\
+        -rw-r--r--@ 3 root root  11240 Jan 29 16:45 y\n\
+        -rw-r--r--  1 anna users    24 Jan 29 16:45 z\n";
+
+    #[test]
+    fn rows_are_given_back_up_to_padding() {
+        let short = redrawn(LISTING).expect("a form");
+        assert_eq!(unpadded(&restore(&short)), unpadded(LISTING), "{short}");
+        assert!(short.contains("\n644 110 \" .gitignore\n"), "{short}");
+        assert!(short.contains("\nd755 12 4096 Nov 22 11:13 .\n"), "{short}");
+    }
+
+    #[test]
+    fn what_is_no_listing_stays() {
+        assert_eq!(redrawn("total 4\n-rw-r--r-- 1 a b\n"), None);
+        assert_eq!(redrawn(""), None);
+        for line in
+            ["-rw-r--r-- 1 a b 1 Nov 22 11:13", "drwx", "-rw-r--r-- x a b 1 Nov 22 11:13 n", "ärw-r--r--"]
+        {
+            assert!(!is_row(line), "{line}");
+        }
+    }
+}
