@@ -4,9 +4,9 @@
 //! cargo run --release -p headroomd --example year -- FOLDER
 //! ```
 //!
-//! Every ten minutes of the year the store is given one report, as the writer would give it: 24
-//! records over eight models, four stacks and six projects, each with the tokens of the 1,250
-//! requests that it stands for. What a store keeps depends on the time and on the names, not on the
+//! Every hour of the year the store is given one report, as the writer would give it: 24 records over
+//! eight models, four stacks and six projects, each with the tokens of the 7,500 requests that it
+//! stands for. What a store keeps depends on the time and on the names, not on the
 //! number of records, so the year's history is the one that 1.6 billion requests leave. Then the
 //! pages are read over HTTP from a sidecar on that store.
 #![allow(clippy::print_stdout, reason = "the figures are this program's output")]
@@ -16,17 +16,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Timings, Tokens, Usage};
-use headroomd::clock::{DAY_MS, HOUR_MS, MINUTE_MS, UnixMs, now_ms};
+use headroomd::clock::{DAY_MS, HOUR_MS, UnixMs, now_ms};
 use headroomd::ledger::contribution::Accounting;
 use headroomd::settings::{Args, Database, Settings};
 use headroomd::store::{Batch, LedgerStore, SqlStore};
 
 /// Time between two reports.
-const STEP_MS: i64 = 10 * MINUTE_MS;
+const STEP_MS: i64 = HOUR_MS;
 /// Records per report.
 const RECORDS: u64 = 24;
-/// Requests that a record stands for: 50 a second over ten minutes, by 24.
-const REQUESTS_EACH: u64 = 1_250;
+/// Requests that a record stands for: 50 a second over an hour, by 24.
+const REQUESTS_EACH: u64 = 7_500;
 /// Times that each page is read.
 const READS: usize = 50;
 const MODELS: [&str; 8] = [
@@ -63,9 +63,7 @@ async fn write_a_year(database: &Path) -> anyhow::Result<()> {
         let batch = Batch { vm_id: "year".to_owned(), records, ..Batch::default() };
         store.append(&[batch], &accounting, now).await?;
         reports += 1;
-        if now.rem_euclid(HOUR_MS) < STEP_MS {
-            store.maintain(now).await?;
-        }
+        store.maintain(now).await?;
     }
     let ms = begun.elapsed().as_secs_f64() * 1e3 / reports as f64;
     println!("wrote {reports} reports of {RECORDS} records, {ms:.2} ms each, durable one by one");
@@ -87,16 +85,16 @@ fn record(sequence: u64, now: UnixMs) -> RequestRecord {
         outcome: RequestOutcome::Compressed.into(),
         status: 200,
         tokens: Some(Tokens {
-            before: 20_000 * REQUESTS_EACH,
-            after: (17_000 + pick(1_000)) * REQUESTS_EACH,
-            tool_outputs_before: 12_000 * REQUESTS_EACH,
-            tool_outputs_after: (9_000 + pick(1_000)) * REQUESTS_EACH,
+            before: 12_000 * REQUESTS_EACH,
+            after: (9_000 + pick(1_000)) * REQUESTS_EACH,
+            tool_outputs_before: 8_000 * REQUESTS_EACH,
+            tool_outputs_after: (5_000 + pick(1_000)) * REQUESTS_EACH,
             ..Tokens::default()
         }),
         usage: Some(Usage {
-            input_tokens: 2_000 * REQUESTS_EACH,
+            input_tokens: 1_000 * REQUESTS_EACH,
             output_tokens: 400 * REQUESTS_EACH,
-            cache_read_tokens: 15_000 * REQUESTS_EACH,
+            cache_read_tokens: 8_000 * REQUESTS_EACH,
             cache_write_tokens: 500 * REQUESTS_EACH,
         }),
         timings: Some(Timings {

@@ -10,6 +10,7 @@ mod health;
 mod metrics;
 mod stats;
 mod stats_history;
+mod telemetry;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ pub(crate) use self::metrics::Metrics;
 use crate::ledger::writer::Ledger;
 use crate::store::LedgerStore;
 use crate::tasks::Tasks;
+use crate::telemetry::Beacon;
 use crate::warmup::Warmup;
 
 /// Bytes of a request's body at most; no endpoint here takes one.
@@ -47,6 +49,7 @@ pub(crate) struct App {
     pub(crate) guard: Guard,
     pub(crate) warmup: Warmup,
     pub(crate) probe: Probe,
+    pub(crate) beacon: Arc<Beacon>,
     pub(crate) tasks: Tasks,
     pub(crate) stop: CancellationToken,
     pub(crate) listeners: Arc<Semaphore>,
@@ -69,6 +72,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/stats-history", get(stats_history::stats_history))
         .route("/transformations/feed", get(feed::feed))
         .route("/metrics", get(metrics::metrics))
+        .route("/telemetry", get(telemetry::telemetry))
         .route("/events", get(events::events))
         .merge(debug::router())
         .fallback(|| async { Refusal::NOT_FOUND })

@@ -16,6 +16,7 @@ mod stats;
 
 pub mod store;
 mod tasks;
+pub mod telemetry;
 pub mod token;
 mod warmup;
 

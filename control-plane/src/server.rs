@@ -23,6 +23,7 @@ use crate::models::Models;
 use crate::settings::{Bind, Settings};
 use crate::store::{LedgerStore, SqlStore, StoreError};
 use crate::tasks::Tasks;
+use crate::telemetry::{Beacon, Schedule};
 use crate::warmup::Warmup;
 
 /// Time between two rounds of tidying; the store is allowed to outgrow its bounds by that much.
@@ -116,6 +117,10 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let (grpc_listener, grpc) = listen("grpc", &settings.grpc).await?;
     let addresses = Addresses { pid: std::process::id(), http, grpc };
 
+    if let Some(problem) = &settings.telemetry.problem {
+        tracing::warn!(message = "Telemetry stays off.", problem);
+    }
+    let beacon = Arc::new(Beacon::new(settings.telemetry.clone(), Arc::clone(&store)));
     let app = Arc::new(App {
         store: Arc::clone(&store),
         ledger: ledger.clone(),
@@ -124,6 +129,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         guard: Guard::new(settings.token.clone(), settings.allowed_hosts.clone()),
         warmup,
         probe: Probe::default(),
+        beacon: Arc::clone(&beacon),
         tasks: tasks.clone(),
         stop: stop.clone(),
         listeners: http::listeners(),
@@ -132,6 +138,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     });
     let writer = tasks.spawn("ledger_writer", writer);
     let maintenance = tasks.spawn("maintenance", maintain(Arc::clone(&store), stop.clone()));
+    let telemetry = tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     let http = tasks.spawn("http", serve_http(http_listener, app, stop.clone()));
     let service = grpc::Service { ledger, epoch: store.epoch().to_owned(), token: settings.token.clone() };
     let grpc = tasks.spawn("grpc", serve_grpc(grpc_listener, service, stop.clone()));
@@ -149,8 +156,8 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let ready_file = settings.ready_file.clone();
     let ended = tokio::spawn(async move {
         // both hold the ledger: the writer ends, with its queue written, once they are gone
-        let (http, grpc, maintenance) = tokio::join!(http, grpc, maintenance);
-        for ended in [http, grpc, maintenance, writer.await] {
+        let (http, grpc, maintenance, telemetry) = tokio::join!(http, grpc, maintenance, telemetry);
+        for ended in [http, grpc, maintenance, telemetry, writer.await] {
             if let Err(error) = ended {
                 tracing::error!(message = "A task ended badly.", %error);
             }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, ValueEnum};
 
 use crate::models::Sources;
+use crate::telemetry::Telemetry;
 use crate::token::{NotAToken, Token};
 
 /// The address for people and Prometheus when none is given.
@@ -125,6 +126,8 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// Written once the addresses are bound.
     pub ready_file: Option<PathBuf>,
+    /// The beacon.
+    pub telemetry: Telemetry,
 }
 
 /// A setting that cannot be used.
@@ -227,6 +230,7 @@ impl Settings {
             token,
             allowed_hosts: hosts(args.allowed_hosts.or_else(|| env("HEADROOM_ALLOWED_HOSTS"))),
             ready_file: args.ready_file,
+            telemetry: Telemetry::from_env(env),
         })
     }
 }
