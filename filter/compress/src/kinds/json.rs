@@ -15,6 +15,7 @@ mod exact;
 mod inverse;
 mod legend;
 mod minify;
+mod names;
 mod notation;
 mod parse;
 mod schema;

@@ -6,6 +6,7 @@
 use hashbrown::HashMap;
 
 use super::describe;
+use super::names;
 use super::notation::{self, Kept};
 use super::parse::{Shape, Tree};
 use super::survey::{self, Surveyed};
@@ -145,8 +146,13 @@ impl Crush<'_, '_> {
         for &item in &chosen {
             marks[item] = true;
         }
+        let names = if layout == Layout::Rows {
+            names::names(self.tree, &survey, &nodes, keys, &marks)
+        } else {
+            None
+        };
         self.left_out.push(describe::list(self.tree, &survey, &nodes, keys, &marks, name));
-        self.kept.keep(id, marks);
+        self.kept.keep(id, marks, names);
     }
 
     /// The number of blobs in what stays.
@@ -230,6 +236,25 @@ mod tests {
         assert!(kept.left_out.contains(" of 400 rows of items left out: "), "{}", kept.left_out);
         assert!(kept.left_out.contains(" status=Running; id "), "{}", kept.left_out);
         assert!(kept.text.len() * 4 < text.len());
+    }
+
+    #[test]
+    fn items_that_go_leave_their_names_where_these_are_short() {
+        let rows: Vec<String> = (0..150)
+            .map(|n| {
+                format!(
+                    r#"{{"name":"svc-{}","image":"registry.example/{n}/{}","node":"n{}"}}"#,
+                    n * 37,
+                    "x".repeat(60),
+                    n % 4
+                )
+            })
+            .collect();
+        let text = format!("[{}]", rows.join(","));
+        let kept = crushed(&text, Profile::Balanced, "").unwrap();
+        assert_part(&text, &kept);
+        assert!(kept.text.contains(" more by name: svc-"), "{}", kept.text);
+        assert!((0..150).all(|n| kept.text.contains(&format!("svc-{}", n * 37))));
     }
 
     #[test]

@@ -385,6 +385,9 @@ impl<'a> Reader<'a> {
             };
             rows.push((key, value));
         }
+        if self.accept("\n…") {
+            self.until(|c| c == '\n');
+        }
         rows
     }
 

@@ -239,7 +239,8 @@ impl Mark<'_> {
     fn cuts(&self, mut found: impl FnMut(usize, u64)) {
         let mut hash = SEED;
         if !self.quoted {
-            let mut cuts = 0;
+            // times and numbers: a part of one reads worse than all of it, and hides a value
+            let mut cuts = if self.text.starts_with(|c: char| c.is_ascii_digit()) { MAX_CUTS } else { 0 };
             for (at, byte) in self.text.bytes().enumerate().take(self.limit) {
                 if at >= MIN_BYTES
                     && cuts < MAX_CUTS

@@ -25,13 +25,15 @@
 //! * `$json{…}` is a string that holds this JSON document.
 //!
 //! Where items are left out, a table says how many of its rows are shown and numbers them from 0 in the
-//! column `#index` (rows with keys are named by these), and `…12 more…` stands for 12 items of a list.
+//! column `#index` (rows with keys are named by these), its last line may name the others, and `…12 more…`
+//! stands for 12 items of a list.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::embedded;
 use super::legend::Legend;
+use super::names::Names;
 use super::parse::{Shape, Tree};
 use super::schema::{self, Column, Content, Inference, Record, Schema};
 use super::spell;
@@ -65,7 +67,14 @@ pub(crate) fn kept_documents(tree: &Tree<'_>, kept: Kept, encoding: Encoding) ->
 
 /// Which items of which lists are shown; lists that are not named are shown in full.
 #[derive(Debug, Default)]
-pub(crate) struct Kept(HashMap<u32, Vec<bool>, FixedState>);
+pub(crate) struct Kept(HashMap<u32, Shown, FixedState>);
+
+#[derive(Debug)]
+struct Shown {
+    marks: Vec<bool>,
+    /// What stands for the items that are not shown, beside their number.
+    names: Option<Names>,
+}
 
 /// The name of the list of all documents.
 pub(crate) const ROOTS: u32 = u32::MAX;
@@ -75,16 +84,16 @@ impl Kept {
         Self::default()
     }
 
-    pub(crate) fn keep(&mut self, list: u32, marks: Vec<bool>) {
-        self.0.insert(list, marks);
+    pub(crate) fn keep(&mut self, list: u32, marks: Vec<bool>, names: Option<Names>) {
+        self.0.insert(list, Shown { marks, names });
     }
 
     pub(crate) fn shows(&self, list: u32, item: usize) -> bool {
-        self.0.get(&list).is_none_or(|marks| marks.get(item).copied().unwrap_or(true))
+        self.0.get(&list).is_none_or(|shown| shown.marks.get(item).copied().unwrap_or(true))
     }
 
     fn count(&self, list: u32) -> Option<usize> {
-        Some(self.0.get(&list)?.iter().filter(|&&mark| mark).count())
+        Some(self.0.get(&list)?.marks.iter().filter(|&&mark| mark).count())
     }
 }
 
@@ -313,6 +322,21 @@ impl<'t, 'a> Writer<'t, 'a> {
                     self.known(row, schema);
                 }
             }
+        }
+        self.names(list);
+    }
+
+    /// The line of a table that names the rows that are not shown.
+    fn names(&mut self, list: u32) {
+        let names = self.kept.as_mut().and_then(|kept| kept.0.get_mut(&list)?.names.take());
+        let Some(Names { column, nodes }) = names else { return };
+        let by = if column.is_empty() { String::new() } else { format!(" by {column}") };
+        self.out.text(&format!("\n…{} more{by}: ", nodes.len()));
+        for (at, &node) in nodes.iter().enumerate() {
+            if at > 0 {
+                self.out.push(',');
+            }
+            self.key_cell(node);
         }
     }
 
