@@ -110,6 +110,17 @@ fn beginnings_that_many_strings_share_get_a_name() {
 }
 
 #[test]
+fn a_string_that_repeats_is_still_there_once_as_it_is() {
+    let path =
+        |n: usize| format!("/home/someone/.cache/some-long-directory-name/sessions/session-{n:04}.json");
+    let lines: Vec<String> =
+        (0..40).map(|n| format!(r#"{{"k{n}":{n},"path":"{}"}}"#, path(n / 10))).collect();
+    let notation = assert_exact(&lines.join("\n"));
+    assert!(notation.starts_with('$'), "{notation}");
+    assert!((0..4).all(|n| notation.contains(&path(n))), "{notation}");
+}
+
+#[test]
 fn text_around_a_document_stays_as_it_is() {
     let document = "{\n  \"a\": [1, 2, 3],\n  \"some_longer_key\": \"some longer value\"\n}";
     let (minified, _) = both(&format!("Response 200:\n{document}\nnpm warn  deprecated\n"));

@@ -16,6 +16,10 @@ use crate::tokens::Encoding;
 /// Shorter strings are written at once.
 const MIN_BYTES: usize = 12;
 
+/// Shorter beginnings stay: they save little, and the paths of one project or host are what an agent copies
+/// into its next call. Whole strings are shown once in any case.
+const MIN_BEGINNING: usize = 32;
+
 /// Beginnings per string that are counted: separators after these are deep inside a path or in prose.
 const MAX_CUTS: usize = 12;
 
@@ -100,22 +104,25 @@ impl<'a> Legend<'a> {
         }
         let found: HashMap<(u64, usize), usize, FixedState> =
             candidates.iter().enumerate().map(|(at, c)| ((hash(c.text), c.text.len()), at)).collect();
-        let masks: Vec<u64> = self
-            .marks
-            .iter()
-            .map(|mark| {
-                let mut mask = 0;
-                mark.cuts(|length, hash| {
-                    if let Some(&at) = found.get(&(hash, length)) {
-                        let candidate = &candidates[at];
-                        if candidate.quoted == mark.quoted && mark.text.starts_with(candidate.text) {
-                            mask |= 1 << at;
-                        }
-                    }
-                });
-                mask
-            })
-            .collect();
+        // for each string the candidates that it starts with, and the one that it is
+        let mut wholes: Vec<u64> = Vec::with_capacity(self.marks.len());
+        let mut masks: Vec<u64> = Vec::with_capacity(self.marks.len());
+        for mark in &self.marks {
+            let (mut whole, mut mask) = (0, 0);
+            mark.cuts(|length, hash| {
+                if let Some(&at) = found.get(&(hash, length))
+                    && candidates[at].quoted == mark.quoted
+                    && mark.text.starts_with(candidates[at].text)
+                {
+                    mask |= 1 << at;
+                    whole |= u64::from(length == mark.text.len()) << at;
+                }
+            });
+            wholes.push(whole);
+            masks.push(mask);
+        }
+        // whole strings first: a string that has a name of its own still stands in the text as it is
+        choose(&mut candidates, &wholes);
         choose(&mut candidates, &masks);
         let chosen: u64 =
             candidates.iter().enumerate().filter(|(_, c)| c.chosen).map(|(at, _)| 1 << at).sum();
@@ -207,8 +214,14 @@ fn choose(candidates: &mut [Candidate<'_>], masks: &[u64]) {
     let mut groups: Vec<(u64, usize)> = groups.into_iter().collect();
     groups.sort_unstable();
     // tokens that the best chosen beginning saves in each string of the group
-    let mut saved = vec![0usize; groups.len()];
-    for _ in 0..MAX_NAMES {
+    let mut saved: Vec<usize> = groups
+        .iter()
+        .map(|(mask, _)| {
+            let chosen = candidates.iter().enumerate().filter(|(at, c)| c.chosen && mask & (1 << at) != 0);
+            chosen.map(|(_, c)| c.tokens.saturating_sub(NAME_TOKENS)).max().unwrap_or(0)
+        })
+        .collect();
+    for _ in candidates.iter().filter(|c| c.chosen).count()..MAX_NAMES {
         let mut best = (MIN_GAIN, None);
         for (at, candidate) in candidates.iter().enumerate().filter(|(_, c)| !c.chosen) {
             let each = candidate.tokens.saturating_sub(NAME_TOKENS);
@@ -242,7 +255,7 @@ impl Mark<'_> {
             // times and numbers: a part of one reads worse than all of it, and hides a value
             let mut cuts = if self.text.starts_with(|c: char| c.is_ascii_digit()) { MAX_CUTS } else { 0 };
             for (at, byte) in self.text.bytes().enumerate().take(self.limit) {
-                if at >= MIN_BYTES
+                if at >= MIN_BEGINNING
                     && cuts < MAX_CUTS
                     && matches!(byte, b'/' | b':' | b'=' | b'?' | b'#' | b'&' | b'@' | b' ' | b'{')
                 {
