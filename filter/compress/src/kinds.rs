@@ -25,6 +25,7 @@ mod search;
 mod select;
 mod shorten;
 pub(crate) mod signal;
+mod table;
 mod test_build;
 mod wording;
 mod words;
@@ -55,6 +56,8 @@ const LOG: Step = Step { compressor: Compressor::Log, form: log::lossless };
 
 const TEST_BUILD: Step = Step { compressor: Compressor::TestBuild, form: test_build::lossless };
 
+const TABLE: Step = Step { compressor: Compressor::Table, form: table::lossless };
+
 const LISTING: Step = Step { compressor: Compressor::Listing, form: listing::lossless };
 
 /// The lossless rewrites for a kind, in the order in which they are applied.
@@ -66,7 +69,7 @@ pub(crate) fn lossless_steps(kind: Kind) -> &'static [Step] {
         Kind::Log => &[LINE_NUMBERS, LINE_ENDS, LOG, FOLD],
         Kind::TestBuild => &[LINE_NUMBERS, LINE_ENDS, TEST_BUILD, FOLD],
         Kind::Listing => &[LINE_NUMBERS, LINE_ENDS, LISTING, FOLD],
-        Kind::Table => &[LINE_NUMBERS, LINE_ENDS, FOLD],
+        Kind::Table => &[LINE_NUMBERS, LINE_ENDS, TABLE, FOLD],
         Kind::Html => &[LINE_NUMBERS, LINE_ENDS, FOLD],
         Kind::Text | Kind::Mixed => &[LINE_NUMBERS, LINE_ENDS, FOLD],
         Kind::Diff => &[LINE_NUMBERS, FOLD],
@@ -87,6 +90,7 @@ pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compres
     match kind {
         Kind::Json | Kind::JsonLines => json::lossy(text, cx).map(|kept| (Compressor::JsonCrush, kept)),
         Kind::Log => log::lossy(text, cx).map(|kept| (Compressor::Log, kept)),
+        Kind::Table => table::lossy(text, cx).map(|kept| (Compressor::Table, kept)),
         Kind::Listing => listing::lossy(text, cx).map(|kept| (Compressor::Listing, kept)),
         Kind::TestBuild => test_build::lossy(text, cx).map(|kept| (Compressor::TestBuild, kept)),
         Kind::Search => search::lossy(text, cx).map(|kept| (Compressor::Search, kept)),

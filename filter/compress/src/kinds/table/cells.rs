@@ -1,0 +1,267 @@
+//! Reading a table into cells.
+
+/// One row: where its line stands, and its cells.
+#[derive(Clone, Debug)]
+pub(super) struct Row<'a> {
+    pub(super) line: usize,
+    pub(super) cells: Vec<&'a str>,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn cell(&self, column: usize) -> &'a str {
+        self.cells.get(column).copied().unwrap_or_default()
+    }
+}
+
+/// How the cells are set apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Layout {
+    /// At least two blanks, under a header that says where the columns are.
+    Aligned,
+    /// One or more blanks; only the last column may hold blanks.
+    Words,
+    /// A delimiter; what is between two quotes is not looked at.
+    Delimited(char),
+    /// Pipes.
+    Pipes,
+}
+
+/// A table inside a text. Lines that are neither its header nor a row belong to nobody.
+#[derive(Clone, Debug)]
+pub(super) struct Table<'a> {
+    pub(super) layout: Layout,
+    pub(super) header: Row<'a>,
+    pub(super) rows: Vec<Row<'a>>,
+}
+
+/// The header stands within this many lines.
+const HEADER_WITHIN: usize = 4;
+
+/// Rows that the layout has to explain, in percent of the lines behind the header.
+const ROWS_PERCENT: usize = 80;
+
+const FEWEST_ROWS: usize = 4;
+const FEWEST_COLUMNS: usize = 2;
+
+/// A table is not wider.
+const MOST_COLUMNS: usize = 200;
+
+impl<'a> Table<'a> {
+    /// The table that most of the lines belong to.
+    pub(super) fn read(lines: &[&'a str]) -> Option<Self> {
+        [',', '\t', ';']
+            .into_iter()
+            .find_map(|delimiter| Self::delimited(lines, delimiter))
+            .or_else(|| Self::aligned(lines))
+            .or_else(|| Self::words(lines))
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.header.cells.len()
+    }
+
+    pub(super) fn header_cell(&self, column: usize) -> &'a str {
+        self.header.cell(column).trim()
+    }
+
+    /// `None` where too few lines are rows for this to be a table.
+    pub(super) fn of(layout: Layout, header: Row<'a>, rows: Vec<Row<'a>>, lines: usize) -> Option<Self> {
+        let behind = lines - header.line - 1;
+        let width = header.cells.len();
+        let enough = rows.len() >= FEWEST_ROWS && rows.len() * 100 >= behind * ROWS_PERCENT;
+        (enough && (FEWEST_COLUMNS..=MOST_COLUMNS).contains(&width)).then_some(Self { layout, header, rows })
+    }
+
+    fn delimited(lines: &[&'a str], delimiter: char) -> Option<Self> {
+        let header = Row { line: 0, cells: split(lines.first()?, delimiter) };
+        let width = header.cells.len();
+        if width < FEWEST_COLUMNS || header.cells.iter().any(|cell| cell.len() > 60) {
+            return None;
+        }
+        let mut rows = Vec::new();
+        for (line, text) in lines.iter().enumerate().skip(1) {
+            let cells = split(text, delimiter);
+            if cells.len() == width {
+                rows.push(Row { line, cells });
+            } else if line - rows.len() > 2 + line / 5 {
+                return None;
+            }
+        }
+        Self::of(Layout::Delimited(delimiter), header, rows, lines.len())
+    }
+
+    fn aligned(lines: &[&'a str]) -> Option<Self> {
+        (0..lines.len().min(HEADER_WITHIN)).find_map(|line| Self::aligned_under(lines, line))
+    }
+
+    fn aligned_under(lines: &[&'a str], header: usize) -> Option<Self> {
+        let columns = fields(lines[header]);
+        if columns.len() < FEWEST_COLUMNS || columns.len() > MOST_COLUMNS {
+            return None;
+        }
+        let mut rows = Vec::new();
+        for (line, text) in lines.iter().enumerate().skip(header + 1) {
+            if let Some(cells) = under(text, &columns) {
+                rows.push(Row { line, cells });
+            } else if line - header - rows.len() > 2 + (line - header) / 5 {
+                return None;
+            }
+        }
+        let cells = columns.iter().map(|field| field.text).collect();
+        Self::of(Layout::Aligned, Row { line: header, cells }, rows, lines.len())
+    }
+
+    /// A table whose columns are single words, but for the last.
+    fn words(lines: &[&'a str]) -> Option<Self> {
+        let header = lines.first()?;
+        let names: Vec<&str> = header.split_ascii_whitespace().collect();
+        let width = names.len();
+        let titled = names.iter().all(|name| !name.bytes().any(|b| b.is_ascii_lowercase()));
+        if width < 3 || width > MOST_COLUMNS || !titled {
+            return None;
+        }
+        let mut rows = Vec::new();
+        for (line, text) in lines.iter().enumerate().skip(1) {
+            if let Some(cells) = word_cells(text, width) {
+                rows.push(Row { line, cells });
+            }
+        }
+        // otherwise there is no padding to take out
+        let padded = rows.iter().any(|row| lines[row.line].contains("  "));
+        padded.then(|| Self::of(Layout::Words, Row { line: 0, cells: names }, rows, lines.len())).flatten()
+    }
+}
+
+/// The cells of a line of CSV, with their quotes.
+fn split(line: &str, delimiter: char) -> Vec<&str> {
+    let mut cells = Vec::new();
+    let (mut from, mut quoted) = (0, false);
+    for (at, c) in line.char_indices() {
+        if c == '"' {
+            quoted = !quoted;
+        } else if c == delimiter && !quoted {
+            cells.push(&line[from..at]);
+            from = at + c.len_utf8();
+        }
+    }
+    cells.push(&line[from..]);
+    cells
+}
+
+/// The first `width - 1` words of a line, and the rest of it.
+fn word_cells(line: &str, width: usize) -> Option<Vec<&str>> {
+    let mut cells = Vec::with_capacity(width);
+    let mut rest = line.trim_ascii();
+    while cells.len() + 1 < width {
+        let end = rest.find(' ')?;
+        cells.push(&rest[..end]);
+        rest = rest[end..].trim_ascii_start();
+    }
+    cells.push(rest);
+    (!rest.is_empty()).then_some(cells)
+}
+
+/// A cell of an aligned line: where it starts and ends, in characters.
+struct Field<'a> {
+    start: usize,
+    end: usize,
+    text: &'a str,
+}
+
+/// What two or more blanks set apart.
+fn fields(line: &str) -> Vec<Field<'_>> {
+    let mut fields: Vec<Field<'_>> = Vec::new();
+    let mut open: Option<(usize, usize)> = None;
+    let mut blanks = 0;
+    // the end of the last character that is no blank, in bytes and characters
+    let mut end = (0, 0);
+    for (column, (at, c)) in line.char_indices().enumerate() {
+        if c == ' ' {
+            blanks += 1;
+            continue;
+        }
+        if blanks >= 2
+            && let Some((from, start)) = open.take()
+        {
+            fields.push(Field { start, end: end.1, text: &line[from..end.0] });
+        }
+        if open.is_none() {
+            open = Some((at, column));
+        }
+        blanks = 0;
+        end = (at + c.len_utf8(), column + 1);
+    }
+    if let Some((from, start)) = open {
+        fields.push(Field { start, end: end.1, text: &line[from..end.0] });
+    }
+    fields
+}
+
+/// The cells of a line under the given columns; a cell starts or ends where its column does. The first
+/// may be indented, and then keeps its indentation.
+fn under<'a>(line: &'a str, columns: &[Field<'_>]) -> Option<Vec<&'a str>> {
+    let found = fields(line);
+    let first = found.first()?;
+    let mut cells = vec![""; columns.len()];
+    let mut next = 0;
+    for field in &found {
+        let column = (next..columns.len())
+            .find(|&c| columns[c].start == field.start || columns[c].end == field.end)
+            .or_else(|| {
+                let indented = next == 0 && columns.get(1).is_none_or(|second| field.start < second.start);
+                (indented && std::ptr::eq(field, first)).then_some(0)
+            })?;
+        cells[column] = field.text;
+        next = column + 1;
+    }
+    if !cells[0].is_empty() {
+        let length = cells[0].len();
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        cells[0] = &line[..indent + length];
+    }
+    Some(cells)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aligned_columns_are_found_left_and_right_and_empty() {
+        let lines = [
+            "NAME     AGE   NODE NAME",
+            "a b       1d   x",
+            "         22d   y",
+            "c              z",
+            "d         4d   w",
+        ];
+        let table = Table::read(&lines).expect("a table");
+        assert_eq!(table.layout, Layout::Aligned);
+        assert_eq!(table.header.cells, ["NAME", "AGE", "NODE NAME"]);
+        assert_eq!(table.rows[0].cells, ["a b", "1d", "x"]);
+        assert_eq!(table.rows[1].cells, ["", "22d", "y"]);
+        assert_eq!(table.rows[2].cells, ["c", "", "z"]);
+    }
+
+    #[test]
+    fn quoted_delimiters_are_no_delimiters() {
+        let lines = ["a,b", "\"x,y\",1", "2,3", "4,5", "6,7"];
+        let table = Table::read(&lines).expect("a table");
+        assert_eq!(table.rows[0].cells, ["\"x,y\"", "1"]);
+    }
+
+    #[test]
+    fn words_are_columns_and_the_last_takes_the_rest() {
+        let lines =
+            ["USER PID %CPU COMMAND", "root   1  0.1 a b  c", "root  22  0.1 d", "x 3 1 e", "y 4 2 f"];
+        let table = Table::read(&lines).expect("a table");
+        assert_eq!(table.rows[0].cells, ["root", "1", "0.1", "a b  c"]);
+    }
+
+    #[test]
+    fn prose_is_no_table() {
+        assert!(Table::read(&["This is a sentence.", "And  another, with more.", "x", "y", "z"]).is_none());
+        assert!(Table::read(&[]).is_none());
+        assert!(Table::read(&[""; 20]).is_none());
+    }
+}

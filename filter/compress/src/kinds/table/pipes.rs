@@ -1,0 +1,114 @@
+//! Columns between pipes, as in markdown, `psql` and `mysql`: blanks next to pipes and the length of rules
+//! carry nothing.
+
+use super::cells::{Layout, Row, Table};
+
+/// The text without blanks beside the pipes of its tables, and with rules of one dash per column.
+pub(super) fn trimmed(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rows = 0;
+    for (number, line) in text.split('\n').enumerate() {
+        if number > 0 {
+            out.push('\n');
+        }
+        if is_row(line) {
+            rows += 1;
+            push_row(&mut out, line);
+        } else if is_rule(line) {
+            push_rule(&mut out, line);
+        } else {
+            out.push_str(line);
+        }
+    }
+    (rows >= 3).then_some(out)
+}
+
+/// The one table of a text whose rows are set apart by pipes.
+pub(super) fn read<'a>(lines: &[&'a str]) -> Option<Table<'a>> {
+    let mut rows = lines.iter().enumerate().filter(|(_, line)| is_row(line)).map(|(line, text)| Row {
+        line,
+        cells: text.trim().trim_start_matches('|').trim_end_matches('|').split('|').map(str::trim).collect(),
+    });
+    let header = rows.next()?;
+    let width = header.cells.len();
+    let rows = rows.filter(|row| row.cells.len() == width && !is_rule(lines[row.line])).collect();
+    Table::of(Layout::Pipes, header, rows, lines.len())
+}
+
+/// `| a | b |`, or `a | b | c` as `psql` prints it.
+fn is_row(line: &str) -> bool {
+    let bare = line.trim();
+    let outer = bare.len() > 2 && bare.starts_with('|') && bare.ends_with('|');
+    outer && !is_rule(line)
+        || !outer && bare.matches(" | ").count() >= 1 && line.starts_with(' ') && !bare.starts_with('|')
+}
+
+/// `|---|:-:|`, `---+---`, `+---+---+`.
+fn is_rule(line: &str) -> bool {
+    let bare = line.trim();
+    bare.len() > 3
+        && bare.contains("--")
+        && bare.contains(['|', '+'])
+        && bare.bytes().all(|b| matches!(b, b'-' | b'+' | b'|' | b':' | b' '))
+}
+
+fn push_row(out: &mut String, line: &str) {
+    for (n, cell) in line.trim().split('|').enumerate() {
+        if n > 0 {
+            out.push('|');
+        }
+        out.push_str(cell.trim_matches(' '));
+    }
+}
+
+fn push_rule(out: &mut String, line: &str) {
+    let mut last = ' ';
+    for c in line.trim().chars().filter(|c| *c != ' ') {
+        if c != '-' || last != '-' {
+            out.push(c);
+        }
+        last = c;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cells(text: &str) -> Vec<Vec<&str>> {
+        text.split('\n')
+            .filter(|line| !is_rule(line) && !line.bytes().all(|b| b"|-+:".contains(&b)))
+            .map(|line| line.trim().split('|').map(|cell| cell.trim_matches(' ')).collect())
+            .collect()
+    }
+
+    #[test]
+    fn padding_goes_and_cells_stay() {
+        let text = "See:\n| Rank | Router   |\n| :--: | :------- |\n|  1   | **Gin**  |\n|  2   | a b      |\n\nend\n";
+        let short = trimmed(text).expect("a form");
+        assert_eq!(short, "See:\n|Rank|Router|\n|:-:|:-|\n|1|**Gin**|\n|2|a b|\n\nend\n");
+    }
+
+    #[test]
+    fn tables_of_databases_are_trimmed() {
+        let text = " id | name\n----+------\n  1 | x\n  2 | y\n(2 rows)\n";
+        assert_eq!(trimmed(text).expect("a form"), "id|name\n-+-\n1|x\n2|y\n(2 rows)\n");
+    }
+
+    #[test]
+    fn text_with_few_pipes_stays() {
+        assert_eq!(trimmed("a | b\nc || d\n"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_cells_stay(rows in prop::collection::vec(prop::collection::vec(" {0,3}[a-cé][a-c:é-]{0,3} {0,3}", 2..4), 3..12)) {
+            let text: String = rows.iter().map(|row| format!("| {} |\n", row.join("|"))).collect();
+            if let Some(short) = trimmed(&text) {
+                prop_assert_eq!(cells(&short), cells(&text));
+            }
+        }
+    }
+}
