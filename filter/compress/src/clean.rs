@@ -4,7 +4,8 @@
 //! The rules, all of which take out what has no meaning in a text:
 //!
 //! * escape sequences (colours, cursor, title, character sets) go; links (OSC 8) stay, they have an
-//!   address that is shown nowhere else;
+//!   address that is shown nowhere else, and so do all on a line with an error, which is left as the
+//!   tool marked it;
 //! * a letter struck over itself or over an underscore, as `man` prints bold and underlined text, is
 //!   that letter;
 //! * CR LF is LF, and a CR before a line's first character goes;
@@ -15,7 +16,7 @@
 //!
 //! Outputs of tools that read files are not for this module: there, every byte may be meant.
 
-use memchr::{memchr, memchr2, memchr3};
+use memchr::{memchr, memchr2, memchr3, memrchr};
 
 use crate::block::Context;
 use crate::kinds::numbered::region::{Reader, Role};
@@ -71,8 +72,19 @@ fn without_escapes(text: &str) -> Option<String> {
     let mut out = String::new();
     let mut copied = 0;
     let mut at = 0;
+    // The end of the line that was last looked at, and whether it keeps its sequences.
+    let (mut end, mut stays) = (0, false);
     while let Some(found) = memchr(ESCAPE, &bytes[at..]) {
         let start = at + found;
+        if start >= end {
+            let from = memrchr(b'\n', &bytes[..start]).map_or(0, |before| before + 1);
+            end = memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |len| start + len);
+            stays = signal::of(&text[from..end]) == Signal::Error;
+        }
+        if stays {
+            at = end;
+            continue;
+        }
         let len = sequence(&bytes[start..bytes.len().min(start + MAX_SEQUENCE)]);
         at = start + len.max(1);
         if len > 0 {
@@ -216,10 +228,11 @@ mod tests {
 
     #[test]
     fn escape_sequences_go_and_links_stay() {
-        assert_eq!(screened("\x1b[1m\x1b[38;5;9merror\x1b[0m: no\x1b[K"), "error: no");
+        assert_eq!(screened("\x1b[1m\x1b[38;5;9mwarning\x1b[0m: no\x1b[K"), "warning: no");
         assert_eq!(screened("\x1b]0;title\x07$ ls\x1b(B\x1b[?2004l"), "$ ls");
         assert_eq!(screened("\x1b]2;title\x1b\\$ ls"), "$ ls");
         assert_eq!(screened("\x1b]8;;https://a.b/c\x1b\\link\x1b]8;;\x1b\\"), "(as it is)");
+        assert_eq!(screened("\x1b[1mok\x1b[0m\n\x1b[31m1 error\x1b[0m"), "ok\n\x1b[31m1 error\x1b[0m");
         assert_eq!(screened("cut \x1b[38;5"), "(as it is)");
         assert_eq!(screened("lone \x1b"), "(as it is)");
         assert_eq!(screened("\x1b]0;no end"), "(as it is)");

@@ -21,7 +21,7 @@ mod keep;
 mod listing;
 mod log;
 mod query;
-mod search;
+pub(crate) mod search;
 mod select;
 mod shorten;
 pub(crate) mod signal;

@@ -134,3 +134,94 @@ fn savings() {
         eprintln!("{source:28} {kind:12} {name:24} {blocks:5} blocks {before:9} -> {after:9} {saved:6.2} %");
     }
 }
+
+/// Inputs that are hard on something: one long line, very many lines, all lines alike, nothing to hold
+/// on to. Each about as long as `bytes`.
+pub(crate) fn hard(bytes: usize) -> Vec<(&'static str, String)> {
+    let fill = |unit: &str| unit.repeat(bytes / unit.len());
+    let counted = |line: fn(usize) -> String| {
+        let mut out = String::with_capacity(bytes + 64);
+        let mut n = 0;
+        while out.len() < bytes {
+            out.push_str(&line(n));
+            n += 1;
+        }
+        out
+    };
+    vec![
+        ("one line", fill("x")),
+        ("tiny lines", fill("a\n")),
+        ("empty lines", fill("\n")),
+        ("identical lines", fill("the same line as the one before it\n")),
+        ("two lines in turn", fill("one of the two lines\nand this is the other\n")),
+        ("lines of NUL", fill("\0\0\0\0\0\0\0\0\0\n")),
+        ("numbered", counted(|n| format!("{:6}→    call_number_{n}(with, arguments);\n", n + 1))),
+        ("numbers that jump", counted(|n| format!("{}:{}\n", n * 3, n % 7))),
+        ("search", counted(|n| format!("src/dir_{}/file.rs:{n}:let x = {n};\n", n / 9))),
+        ("context", counted(|n| format!("src/a-1-b-2/file-{}.rs-{n}-let x-{n}-y-1-2-3 = 1;\n", n / 9))),
+        ("dashes", fill("-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1\n")),
+        ("few distinct lines", counted(|n| format!("line of kind {}\n", (n * n) % 11))),
+        ("escapes", fill("\x1b]0;")),
+        ("redraws", fill("10% done\r")),
+        ("overstrikes", fill("a\x08a")),
+        ("marks", fill("[lines 1-2, every 10th numbered]\n1:a\n")),
+    ]
+}
+
+/// Seconds that this thread has run, which other work on the machine does not change.
+fn on_cpu() -> f64 {
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    times.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
+#[test]
+#[ignore = "a report, no test"]
+fn speed() {
+    let config = Config::default();
+    let recorded = |tool: &str, text: &str| Recorded {
+        tool: tool.to_owned(),
+        arguments: "{}".to_owned(),
+        query: String::new(),
+        text: text.to_owned(),
+        edits_by_line: false,
+        sent: 1,
+    };
+    let mut inputs = hard(4 << 20);
+    if let Some(conversations) = conversations() {
+        let all: Vec<String> =
+            conversations.into_iter().flat_map(|(_, outputs)| outputs).map(|o| o.text).collect();
+        inputs.push(("corpus", all.join("\n")));
+    }
+    for (name, text) in inputs {
+        let output = recorded("Bash", &text);
+        let cx = output.context(&config, true);
+        let kind = crate::outcome::Kind::Text;
+        let megabytes = text.len() as f64 / 1e6;
+        let mut line = format!("{name:20}");
+        let mut time = |what: &str, run: &mut dyn FnMut()| {
+            let best = (0..3)
+                .map(|_| {
+                    let start = on_cpu();
+                    run();
+                    on_cpu() - start
+                })
+                .fold(f64::MAX, f64::min);
+            line.push_str(&format!("{what} {:6.0}  ", megabytes / best));
+        };
+        time("screen", &mut || drop(crate::clean::screen(&text, &cx)));
+        time("ends", &mut || drop(crate::clean::line_ends(&text, &cx)));
+        time("numbered", &mut || drop(crate::kinds::numbered::lossless(&text, &cx)));
+        time("search", &mut || drop(crate::kinds::search::lossless(&text, &cx)));
+        time("search lossy", &mut || drop(crate::kinds::search::lossy(&text, &cx)));
+        time("fold", &mut || drop(crate::kinds::fold::lossless(&text, &cx)));
+        let mut earlier = Earlier::default();
+        time("add", &mut || {
+            earlier = Earlier::default();
+            earlier.add(&text, output.call());
+        });
+        time("seen: new", &mut || drop(Earlier::default().replace_seen(&text, kind)));
+        let shifted = format!("a first line that is new\n{text}");
+        time("seen: again", &mut || drop(earlier.replace_seen(&shifted, kind)));
+        eprintln!("{line}");
+    }
+}

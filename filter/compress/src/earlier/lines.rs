@@ -160,9 +160,13 @@ impl<'a> View<'a> {
         own: bool,
     ) -> Run {
         let mut run = Run { at, there, count: 0, bytes: 0 };
+        #[cfg(test)]
+        COMPARED.set(COMPARED.get() + 1);
         let same = |at: usize, there: usize| match (self.lines.get(at), shown.lines.get(there)) {
             (Some(line), Some(other)) if line.number != NO_LINE && other.number != NO_LINE && !stays(at) => {
                 let (content, other) = (self.content(line), shown.content(other));
+                #[cfg(test)]
+                COMPARED.set(COMPARED.get() + 1 + content.len());
                 (content == other).then(|| content.trim_ascii_start().len() + 1)
             }
             _ => None,
@@ -190,6 +194,12 @@ impl<'a> View<'a> {
         }
         run
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Work done: lines tried, and bytes compared.
+    pub(super) static COMPARED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 fn may_start(content: &str) -> bool {

@@ -311,6 +311,22 @@ proptest! {
 }
 
 #[test]
+fn twice_the_text_is_at_most_twice_the_work() {
+    let work = |text: &str| {
+        lines::COMPARED.set(0);
+        let mut earlier = Earlier::default();
+        earlier.replace_seen(text, Kind::Source);
+        earlier.add(text, BASH);
+        earlier.replace_seen(&format!("something new\n{text}"), Kind::Source);
+        lines::COMPARED.get()
+    };
+    for ((name, once), (_, twice)) in crate::savings::hard(25_000).iter().zip(&crate::savings::hard(50_000)) {
+        let (once, twice) = (work(once), work(twice));
+        assert!(twice <= once * 5 / 2 + 1000, "{name}: {once}, then {twice}");
+    }
+}
+
+#[test]
 #[ignore = "needs a corpus"]
 fn every_reference_in_the_corpus_expands_to_the_exact_lines() {
     let Some(conversations) = crate::savings::conversations() else { return };
