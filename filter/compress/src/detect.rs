@@ -180,7 +180,7 @@ impl Votes {
         self.piped += usize::from(bare.len() > 2 && bare.starts_with(b"|") && bare.ends_with(b"|"));
         self.markup += usize::from(bare.starts_with(b"<") && bare.ends_with(b">"));
         self.code += usize::from(is_code(bytes));
-        self.hunk_header += usize::from(bytes.starts_with(b"@@ -"));
+        self.hunk_header += usize::from(bytes.starts_with(b"@@ -") || bytes.starts_with(b"@@@ -"));
         self.diff_file += usize::from(bytes.starts_with(b"+++ ") || bytes.starts_with(b"--- "));
         if self.lines <= 4 && is_column_header(bare) {
             self.columns.header = true;

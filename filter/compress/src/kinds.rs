@@ -16,7 +16,9 @@ pub(crate) mod numbered;
 mod corpus;
 
 mod clock;
+mod diff;
 pub(crate) mod fold;
+mod html;
 mod keep;
 mod listing;
 mod log;
@@ -56,6 +58,8 @@ const LOG: Step = Step { compressor: Compressor::Log, form: log::lossless };
 
 const TEST_BUILD: Step = Step { compressor: Compressor::TestBuild, form: test_build::lossless };
 
+const DIFF: Step = Step { compressor: Compressor::Diff, form: diff::lossless };
+
 const TABLE: Step = Step { compressor: Compressor::Table, form: table::lossless };
 
 const LISTING: Step = Step { compressor: Compressor::Listing, form: listing::lossless };
@@ -72,7 +76,7 @@ pub(crate) fn lossless_steps(kind: Kind) -> &'static [Step] {
         Kind::Table => &[LINE_NUMBERS, LINE_ENDS, TABLE, FOLD],
         Kind::Html => &[LINE_NUMBERS, LINE_ENDS, FOLD],
         Kind::Text | Kind::Mixed => &[LINE_NUMBERS, LINE_ENDS, FOLD],
-        Kind::Diff => &[LINE_NUMBERS, FOLD],
+        Kind::Diff => &[LINE_NUMBERS, DIFF, FOLD],
         Kind::Source => &[LINE_NUMBERS, FOLD],
     }
 }
@@ -90,6 +94,8 @@ pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compres
     match kind {
         Kind::Json | Kind::JsonLines => json::lossy(text, cx).map(|kept| (Compressor::JsonCrush, kept)),
         Kind::Log => log::lossy(text, cx).map(|kept| (Compressor::Log, kept)),
+        Kind::Diff => diff::lossy(text, cx).map(|kept| (Compressor::Diff, kept)),
+        Kind::Html => html::lossy(text, cx).map(|kept| (Compressor::Html, kept)),
         Kind::Table => table::lossy(text, cx).map(|kept| (Compressor::Table, kept)),
         Kind::Listing => listing::lossy(text, cx).map(|kept| (Compressor::Listing, kept)),
         Kind::TestBuild => test_build::lossy(text, cx).map(|kept| (Compressor::TestBuild, kept)),
