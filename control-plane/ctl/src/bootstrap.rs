@@ -216,10 +216,14 @@ impl Bootstrap {
 
 /// The listener's buffer for bodies of up to `max_body_bytes`. Envoy adds what it has just read to the
 /// paused body before it asks the filter, and one read can bring as much as the socket held; a body's
-/// length again is more than any receive buffer.
+/// length again is more than any receive buffer, and so is [`READ_BYTES`] where bodies are short.
 fn buffer_bytes(max_body_bytes: u32) -> u32 {
-    max_body_bytes.saturating_mul(2).max(1 << 20)
+    max_body_bytes.saturating_add(max_body_bytes.max(READ_BYTES))
 }
+
+/// More than Envoy reads at once from a connection whose body outgrows the cap: Linux lets a receive
+/// buffer grow to 6 MiB, and it fills again while it is read. With 1 MiB, a body of 3 MiB got a 413.
+const READ_BYTES: u32 = 16 << 20;
 
 #[derive(Serialize)]
 struct Values<'a> {
