@@ -6,7 +6,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up build module test lint fmt deny validate manifests toolchain
+.PHONY: help up build module test demo bench clients lint fmt deny validate toolchain
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -31,6 +31,16 @@ test: module ## all tests; with cargo-nextest where it is installed
 		$(CARGO) test --workspace; \
 	fi
 
+demo: module ## recorded conversations through Envoy and what they cost; CORPUS=DIR for others than the fixtures
+	$(CARGO) run --release -p headroom-e2e --bin headroom-demo
+
+clients: module ## the tests that drive the Anthropic and OpenAI SDKs
+	$(CARGO) test -p headroom-e2e --test clients
+
+bench: module ## the engine, the module in V8, requests through Envoy, memory; options: make bench ARGS="--seconds 2"
+	$(CARGO) bench -p headroom-benches
+	$(CARGO) run --release -p headroom-benches --bin headroom-bench -- $(ARGS)
+
 lint: toolchain ## clippy, native and for the module; no crate twice in the module
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy -p headroom-filter -p headroom-compress --target wasm32-wasip1 -- -D warnings
@@ -46,9 +56,6 @@ deny: toolchain ## licences, sources and advisories of the dependencies
 
 validate: module ## every Envoy configuration, by the real Envoy
 	@envoy=$$(envoy/install.sh) && envoy/validate.sh "$$envoy" "$(module)"
-
-manifests: module ## every Kubernetes manifest against its schema, every Envoy fragment by the real Envoy
-	@envoy=$$(envoy/install.sh) && k8s/check/run.sh "$$envoy" "$(module)"
 
 toolchain:
 	@.ci/toolchain

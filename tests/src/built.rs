@@ -52,7 +52,8 @@ fn program(name: &str) -> Result<PathBuf> {
     existing(target_folder()?.join(folder).join(name))
 }
 
-fn cargo(arguments: &[&str]) -> Result<()> {
+/// Runs cargo on this workspace, into the folder that this program was built into.
+pub fn cargo(arguments: &[&str]) -> Result<()> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).arg("--target-dir").arg(target_folder()?).current_dir(workspace());
     // Set by cargo for the program that it runs; a build inside would take them for its own and start over.

@@ -1,6 +1,6 @@
 //! A client that decides on every frame of its requests and sees every piece of the answers.
 
-use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, bail};
@@ -39,7 +39,7 @@ enum Requests {
     Http2(http2::SendRequest<Body>),
 }
 
-type Body = BoxBody<Bytes, Infallible>;
+type Body = BoxBody<Bytes, io::Error>;
 
 /// A request to send.
 #[derive(Clone, Debug)]
@@ -99,16 +99,24 @@ impl Call {
     }
 }
 
+/// A body with its length known.
+fn whole(bytes: Bytes) -> Body {
+    if bytes.is_empty() {
+        return Empty::new().map_err(|never| match never {}).boxed();
+    }
+    Full::new(bytes).map_err(|never| match never {}).boxed()
+}
+
 impl Connection {
     /// Connects to Envoy, or whoever listens there.
     pub async fn open(authority: SocketAddr, protocol: Protocol) -> Result<Self> {
         let stream = within("a connection", TcpStream::connect(authority)).await??;
         stream.set_nodelay(true)?;
         let io = TokioIo::new(stream);
+        // A connection's error, if any, also reaches the request that is under way.
         let sender = match protocol {
             Protocol::Http1 => {
                 let (sender, connection) = http1::handshake(io).await?;
-                // Its error, if any, also reaches the request that is under way.
                 tokio::spawn(connection);
                 Requests::Http1(sender)
             }
@@ -124,13 +132,12 @@ impl Connection {
     /// Sends a request with its length known and reads the answer to its end.
     pub async fn send(&mut self, mut call: Call) -> Result<Answer> {
         let bytes = std::mem::take(&mut call.body);
-        let body = if bytes.is_empty() { Empty::new().boxed() } else { Full::new(bytes).boxed() };
-        self.begin(call, body).await?.finish().await
+        self.begin(call, whole(bytes)).await?.finish().await
     }
 
     /// Sends a request with its length known and returns when the answer's headers are there.
     pub async fn stream(&mut self, mut call: Call) -> Result<Streamed> {
-        let body = Full::new(std::mem::take(&mut call.body)).boxed();
+        let body = whole(std::mem::take(&mut call.body));
         self.begin(call, body).await
     }
 
@@ -141,7 +148,7 @@ impl Connection {
         frames: Vec<Bytes>,
         trailers: Option<HeaderMap>,
     ) -> Result<Answer> {
-        let (mut sender, channel) = Channel::<Bytes, Infallible>::new(1);
+        let (mut sender, channel) = Channel::<Bytes, io::Error>::new(1);
         let feed = async move {
             for frame in frames {
                 sender.send_data(frame).await?;
@@ -162,10 +169,10 @@ impl Connection {
     /// Sends headers and the beginning of a body, and leaves the rest to the caller. The answer, if the
     /// body is ever ended, is not read.
     pub async fn send_start(mut self, call: Call, first: Bytes) -> Result<Unfinished> {
-        let (mut sender, channel) = Channel::<Bytes, Infallible>::new(1);
-        let request = tokio::spawn(async move { self.begin(call, channel.boxed()).await.map(drop) });
+        let (mut sender, channel) = Channel::<Bytes, io::Error>::new(1);
+        tokio::spawn(async move { self.begin(call, channel.boxed()).await.map(drop) });
         sender.send_data(first).await.context("the connection is closed")?;
-        Ok(Unfinished { request, _body: sender })
+        Ok(Unfinished { body: sender })
     }
 
     async fn begin(&mut self, call: Call, body: Body) -> Result<Streamed> {
@@ -245,13 +252,12 @@ impl Answer {
 /// A request whose body has not come to its end.
 #[derive(Debug)]
 pub struct Unfinished {
-    request: tokio::task::JoinHandle<Result<()>>,
-    _body: Sender<Bytes, Infallible>,
+    body: Sender<Bytes, io::Error>,
 }
 
 impl Unfinished {
-    /// Closes the connection in the middle of the body.
+    /// Leaves in the middle of the body: HTTP/1 closes the connection, HTTP/2 resets the stream.
     pub fn disconnect(self) {
-        self.request.abort();
+        self.body.abort(io::ErrorKind::ConnectionAborted.into());
     }
 }

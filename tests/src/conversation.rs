@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 pub struct Conversation {
     /// Unique over all files.
     pub id: String,
+    /// The API that the agent spoke: `anthropic` or `openai`.
+    native: String,
     system: Option<String>,
     #[serde(default)]
     tools: Vec<Tool>,
@@ -33,22 +35,31 @@ struct Tool {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(tag = "role", rename_all = "lowercase")]
-enum Message {
-    User {
-        content: Content,
-    },
-    Assistant {
-        text: String,
-        #[serde(default)]
-        calls: Vec<Call>,
-    },
-    Tool {
-        id: String,
-        content: Content,
-        #[serde(default)]
-        is_error: bool,
-    },
+#[serde(rename_all = "lowercase")]
+enum Role {
+    User,
+    Assistant,
+    Tool,
+}
+
+// A struct and no tagged enum: serde would buffer the message to see the tag, and lose the raw JSON of
+// arguments.
+#[derive(Debug, Deserialize)]
+struct Message {
+    role: Role,
+    /// What the user said or the tool answered.
+    #[serde(default)]
+    content: Content,
+    /// What the assistant said.
+    #[serde(default)]
+    text: String,
+    #[serde(default)]
+    calls: Vec<Call>,
+    /// The call that a tool answers.
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    is_error: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,6 +67,12 @@ enum Message {
 enum Content {
     One(String),
     Many(Vec<String>),
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,12 +130,17 @@ pub fn path(api: Api) -> &'static str {
 }
 
 impl Conversation {
+    /// The API that it was recorded from.
+    pub fn api(&self) -> Api {
+        if self.native == "anthropic" { Api::AnthropicMessages } else { Api::OpenAiChat }
+    }
+
     /// Its requests in their order, as bodies of the given API. Of the four, Anthropic Messages and
     /// OpenAI Chat are known here.
     pub fn requests(&self, api: Api) -> Vec<Vec<u8>> {
         let turns = self.messages.iter().enumerate();
         turns
-            .filter(|(index, message)| *index > 0 && matches!(message, Message::Assistant { .. }))
+            .filter(|(index, message)| *index > 0 && matches!(message.role, Role::Assistant))
             .map(|(index, _)| self.body(api, &self.messages[..index]))
             .collect()
     }
@@ -213,21 +235,21 @@ fn text_block(text: &str) -> Object {
 }
 
 fn anthropic_blocks(message: &Message) -> (&'static str, Vec<Object>) {
-    match message {
-        Message::User { content } => ("user", content.blocks()),
-        Message::Tool { id, content, is_error } => {
+    match message.role {
+        Role::User => ("user", message.content.blocks()),
+        Role::Tool => {
             let mut block = Object::default()
                 .with("type", "tool_result")
-                .with("tool_use_id", id.as_str())
-                .with("content", content.recorded());
-            if *is_error {
+                .with("tool_use_id", message.id.as_str())
+                .with("content", message.content.recorded());
+            if message.is_error {
                 block.set("is_error", true);
             }
             ("user", vec![block])
         }
-        Message::Assistant { text, calls } => {
-            let text = (!text.trim().is_empty()).then(|| text_block(text));
-            let calls = calls.iter().map(|call| {
+        Role::Assistant => {
+            let text = (!message.text.trim().is_empty()).then(|| text_block(&message.text));
+            let calls = message.calls.iter().map(|call| {
                 Object::default()
                     .with("type", "tool_use")
                     .with("id", call.id.as_str())
@@ -240,26 +262,27 @@ fn anthropic_blocks(message: &Message) -> (&'static str, Vec<Object>) {
 }
 
 fn chat_message(message: &Message) -> Object {
-    match message {
-        Message::User { content } => {
-            let content: Item = match content.texts() {
+    match message.role {
+        Role::User => {
+            let content: Item = match message.content.texts() {
                 [text] => text.as_str().into(),
-                _ => content.blocks().into(),
+                _ => message.content.blocks().into(),
             };
             Object::default().with("role", "user").with("content", content)
         }
-        Message::Tool { id, content, .. } => Object::default()
+        Role::Tool => Object::default()
             .with("role", "tool")
-            .with("tool_call_id", id.as_str())
-            .with("content", content.recorded()),
-        Message::Assistant { text, calls } => {
-            let content: Item = if text.is_empty() { Value::Null.into() } else { text.as_str().into() };
-            let mut message = Object::default().with("role", "assistant").with("content", content);
-            if !calls.is_empty() {
-                let calls: Vec<Object> = calls.iter().map(chat_call).collect();
-                message.set("tool_calls", calls);
+            .with("tool_call_id", message.id.as_str())
+            .with("content", message.content.recorded()),
+        Role::Assistant => {
+            let text = message.text.as_str();
+            let content: Item = if text.is_empty() { Value::Null.into() } else { text.into() };
+            let mut object = Object::default().with("role", "assistant").with("content", content);
+            if !message.calls.is_empty() {
+                let calls: Vec<Object> = message.calls.iter().map(chat_call).collect();
+                object.set("tool_calls", calls);
             }
-            message
+            object
         }
     }
 }
@@ -352,5 +375,38 @@ impl From<Object> for Item {
 impl From<Vec<Object>> for Item {
     fn from(list: Vec<Object>) -> Self {
         Self::List(list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"id":"c","native":"anthropic","system":"S","tools":[{"name":"t","description":"d",
+        "parameters":{"type":"object", "z":1,"a":1.0}}],"messages":[{"role":"user","content":"u"},
+        {"role":"assistant","text":"","calls":[{"id":"1","name":"t","args":{"z":1e3, "a":2}}]},
+        {"role":"tool","id":"1","name":"t","content":"o","is_error":true},{"role":"assistant","text":"end"}]}"#;
+
+    fn requests(api: Api) -> Vec<String> {
+        let conversation: Conversation = serde_json::from_str(&LINE.replace('\n', "")).unwrap();
+        conversation.requests(api).into_iter().map(|body| String::from_utf8(body).unwrap()).collect()
+    }
+
+    #[test]
+    fn each_assistant_turn_was_a_request_with_everything_before_it() {
+        let requests = requests(Api::AnthropicMessages);
+        assert_eq!(requests.len(), 2);
+        assert!(requests[1].contains(r#"{"type":"tool_use","id":"1","name":"t","input":{"z":1e3, "a":2}}"#));
+        assert!(requests[1].ends_with(
+            r#""content":"o","is_error":true,"cache_control":{"type":"ephemeral"}}]}],"stream":true}"#
+        ));
+    }
+
+    #[test]
+    fn arguments_and_schemas_keep_their_spelling_in_chat_too() {
+        let requests = requests(Api::OpenAiChat);
+        assert!(requests[0].contains(r#""parameters":{"type":"object", "z":1,"a":1.0}"#), "{}", requests[0]);
+        assert!(requests[1].contains(r#""arguments":"{\"z\":1e3, \"a\":2}""#), "{}", requests[1]);
+        assert!(requests[1].contains(r#"{"role":"tool","tool_call_id":"1","content":"o"}"#));
     }
 }

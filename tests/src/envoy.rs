@@ -4,11 +4,15 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
+use headroomctl::bootstrap::{BodyMode, Bootstrap, Endpoint, Providers};
+use headroomctl::upstream::Upstream;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
-use crate::built::workspace;
+use crate::built::{target_folder, workspace};
 use crate::client::{Call, Connection, Protocol};
 use crate::deadline::until;
 use crate::leash::Leashed;
@@ -24,8 +28,10 @@ pub struct Options {
     pub upstream: Protocol,
     /// Put Envoy's decompressor in front of the filter.
     pub decompress: bool,
-    /// Envoy's own limit for a body that a filter waits for.
-    pub buffer_bytes: u32,
+    /// The filter's cap, from which Envoy's own limit follows.
+    pub max_body_bytes: u32,
+    /// Let the router try again on a 5xx.
+    pub retry_on_5xx: bool,
     /// Worker threads; each has a VM of its own.
     pub workers: u32,
 }
@@ -37,7 +43,8 @@ impl Default for Options {
             hold: false,
             upstream: Protocol::Http1,
             decompress: false,
-            buffer_bytes: 20 << 20,
+            max_body_bytes: 16 << 20,
+            retry_on_5xx: false,
             workers: 1,
         }
     }
@@ -60,21 +67,26 @@ pub struct Envoy {
     process: Leashed,
     admin: SocketAddr,
     listener: SocketAddr,
+    started_in: Duration,
 }
 
-/// The Envoy to run: `ENVOY`, or what `envoy/install.sh` installs.
-pub fn binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("ENVOY").filter(|path| !path.is_empty()) {
-        return Ok(path.into());
-    }
-    let script = workspace().join("envoy/install.sh");
-    let output =
-        Command::new(&script).output().with_context(|| format!("{} does not run", script.display()))?;
-    if !output.status.success() {
-        bail!("{} failed:\n{}", script.display(), String::from_utf8_lossy(&output.stderr));
-    }
-    let text = String::from_utf8(output.stdout)?;
-    Ok(text.trim().into())
+/// The Envoy to run: what `envoy/install.sh` finds or installs.
+pub async fn binary() -> Result<PathBuf> {
+    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
+    let find = || async {
+        tokio::task::spawn_blocking(|| {
+            let script = workspace().join("envoy/install.sh");
+            let output = Command::new(&script)
+                .env("CARGO_TARGET_DIR", target_folder()?)
+                .output()
+                .with_context(|| format!("{} does not run", script.display()))?;
+            let errors = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "{} failed:\n{errors}", script.display());
+            Ok(String::from_utf8(output.stdout)?.trim().into())
+        })
+        .await?
+    };
+    BINARY.get_or_try_init(find).await.cloned()
 }
 
 impl Envoy {
@@ -85,9 +97,9 @@ impl Envoy {
         module: &Path,
         folder: &Path,
     ) -> Result<Self> {
-        let configuration = folder.join("envoy.json");
+        let configuration = folder.join("envoy.yaml");
         let admin_file = folder.join("admin");
-        fs::write(&configuration, bootstrap(options, neighbours, module).to_string())?;
+        fs::write(&configuration, bootstrap(options, neighbours, module)?)?;
         let arguments = [
             "-c".to_owned(),
             configuration.display().to_string(),
@@ -99,14 +111,22 @@ impl Envoy {
             "--admin-address-path".to_owned(),
             admin_file.display().to_string(),
         ];
-        let process = Leashed::start(&binary()?, &arguments, &[], &folder.join("envoy.log"))?;
+        let binary = binary().await?;
+        let start = Instant::now();
+        let process = Leashed::start(&binary, &arguments, &[], &folder.join("envoy.log"))?;
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut envoy = Self { process, admin: unknown, listener: unknown };
+        let mut envoy = Self { process, admin: unknown, listener: unknown, started_in: Duration::ZERO };
         envoy
             .wait(&admin_file)
             .await
             .with_context(|| format!("Envoy's log ends:\n{}", envoy.process.log_tail()))?;
+        envoy.started_in = start.elapsed();
         Ok(envoy)
+    }
+
+    /// The time from the start of the process until it was ready to serve.
+    pub fn started_in(&self) -> Duration {
+        self.started_in
     }
 
     async fn wait(&mut self, admin_file: &Path) -> Result<()> {
@@ -175,107 +195,51 @@ impl Envoy {
     }
 }
 
-fn bootstrap(options: &Options, neighbours: Neighbours, module: &Path) -> Value {
-    let mut filters = Vec::new();
-    if options.decompress {
-        filters.push(decompressor());
-    }
+/// What `headroomctl up` would run, with this test's neighbours.
+fn bootstrap(options: &Options, neighbours: Neighbours, module: &Path) -> Result<String> {
+    let mut provider: Upstream = format!("http://{}", neighbours.provider).parse()?;
+    provider.http2 = options.upstream == Protocol::Http2;
+    let mut bootstrap = Bootstrap::new(Providers::all(provider));
+    bootstrap.listen = Endpoint::loopback(0);
+    bootstrap.admin = Endpoint::loopback(0);
+    bootstrap.sidecar_http = endpoint(neighbours.sidecar_http);
+    bootstrap.sidecar_grpc = endpoint(neighbours.sidecar_grpc);
+    bootstrap.max_body_bytes = options.max_body_bytes;
     if let Some(configuration) = &options.filter {
-        filters.push(wasm_filter(configuration, options.hold, module));
+        bootstrap.module = Some(module.to_owned());
+        bootstrap.plugin_config = configuration.clone();
     }
-    filters.push(typed(
-        "envoy.filters.http.router",
-        "envoy.extensions.filters.http.router.v3.Router",
-        json!({"suppress_envoy_headers": true}),
-    ));
-    let manager = json!({
-        "stat_prefix": "headroom",
-        "codec_type": "AUTO",
-        "generate_request_id": false,
-        "http_filters": filters,
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
-            {"match": {"path": "/stats"}, "route": {"cluster": "headroomd_http"}},
-            {"match": {"prefix": "/"}, "route": {"cluster": "provider", "timeout": "0s"}},
-        ]}]},
-    });
-    let manager = typed(
-        "envoy.filters.network.http_connection_manager",
-        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        manager,
-    );
-    json!({
-        "admin": {"address": socket(SocketAddr::from(([127, 0, 0, 1], 0)))},
-        "static_resources": {
-            "listeners": [{
-                "name": "headroom",
-                "address": socket(SocketAddr::from(([127, 0, 0, 1], 0))),
-                "per_connection_buffer_limit_bytes": options.buffer_bytes,
-                "filter_chains": [{"filters": [manager]}],
-            }],
-            "clusters": [
-                cluster("provider", neighbours.provider, options.upstream),
-                cluster("headroom", neighbours.sidecar_grpc, Protocol::Http2),
-                cluster("headroomd_http", neighbours.sidecar_http, Protocol::Http1),
-            ],
-        },
-    })
+    if options.hold {
+        bootstrap.body_mode = BodyMode::Hold;
+    }
+    if options.decompress {
+        bootstrap.http_filters = vec![decompressor()];
+    }
+    let text = bootstrap.render()?;
+    if options.retry_on_5xx {
+        // The product does not repeat what a provider has answered; an operator may.
+        const PRODUCT: &str = "retry_on: \"connect-failure,reset-before-request\", num_retries: 1";
+        ensure!(text.contains(PRODUCT), "the rendered bootstrap has no retry policy of the expected form");
+        return Ok(text.replace(PRODUCT, "retry_on: \"5xx\", num_retries: 3"));
+    }
+    Ok(text)
 }
 
-fn typed(name: &str, kind: &str, mut config: Value) -> Value {
-    config["@type"] = json!(format!("type.googleapis.com/{kind}"));
-    json!({"name": name, "typed_config": config})
-}
-
-fn socket(address: SocketAddr) -> Value {
-    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
-}
-
-fn cluster(name: &str, address: SocketAddr, protocol: Protocol) -> Value {
-    let protocol = match protocol {
-        Protocol::Http1 => json!({"http_protocol_options": {}}),
-        Protocol::Http2 => json!({"http2_protocol_options": {}}),
-    };
-    json!({
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket(address)}}]}]},
-        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": protocol,
-        }},
-    })
+fn endpoint(address: SocketAddr) -> Endpoint {
+    Endpoint::loopback(address.port())
 }
 
 fn decompressor() -> Value {
-    typed(
-        "envoy.filters.http.decompressor",
-        "envoy.extensions.filters.http.decompressor.v3.Decompressor",
-        json!({"decompressor_library": typed(
-            "gzip",
-            "envoy.extensions.compression.gzip.decompressor.v3.Gzip",
-            json!({}),
-        )}),
-    )
-}
-
-fn wasm_filter(configuration: &Value, hold: bool, module: &Path) -> Value {
-    typed(
-        "headroom",
-        "envoy.extensions.filters.http.wasm.v3.Wasm",
-        json!({"config": {
-            "name": "headroom",
-            "root_id": "headroom",
-            "vm_config": {
-                "vm_id": "headroom",
-                "runtime": "envoy.wasm.runtime.v8",
-                "code": {"local": {"filename": module}},
+    json!({
+        "name": "envoy.filters.http.decompressor",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.decompressor.v3.Decompressor",
+            "decompressor_library": {
+                "name": "gzip",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.compression.gzip.decompressor.v3.Gzip",
+                },
             },
-            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration.to_string()},
-            "failure_policy": "FAIL_RELOAD",
-            "reload_config": {"backoff": {"base_interval": "0.01s", "max_interval": "1s"}},
-            "allow_on_headers_stop_iteration": hold,
-        }}),
-    )
+        },
+    })
 }

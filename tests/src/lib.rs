@@ -9,8 +9,11 @@ pub mod client;
 pub mod conversation;
 pub mod deadline;
 pub mod envoy;
+pub mod latency;
 pub mod leash;
 pub mod provider;
+pub mod reading;
+pub mod replay;
 pub mod sidecar;
 pub mod stack;
 

@@ -18,6 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -61,6 +62,21 @@ struct State {
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
+/// What an answer depends on. The rest of a body is only skipped over: latencies are measured here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    model: Option<String>,
+    stream: bool,
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
 type Body = BoxBody<Bytes, Infallible>;
 
 /// Servers live on a runtime of their own: each test has another, and ends it before the next begins.
@@ -99,6 +115,11 @@ impl Provider {
     /// What arrived under a name, in order.
     pub fn requests(&self, name: &str) -> Vec<Recorded> {
         self.state.recorded.lock().expect("no panic while locked").get(name).cloned().unwrap_or_default()
+    }
+
+    /// What arrived under a name, in order; it is forgotten here.
+    pub fn take(&self, name: &str) -> Vec<Recorded> {
+        self.state.recorded.lock().expect("no panic while locked").remove(name).unwrap_or_default()
     }
 
     /// Lets a gated stream of this name send its next `events` events.
@@ -179,23 +200,23 @@ async fn respond(request: Request<Incoming>, state: &State) -> Response<Body> {
         state.record(&name, recorded)
     };
 
-    let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let asked: Asked = serde_json::from_slice(&body).unwrap_or_default();
     let Some(api) = Api::of(parts.uri.path()) else {
         return json_answer(StatusCode::OK, &json!({"path": parts.uri.path(), "received_bytes": body.len()}));
     };
     let answer = Answer {
         api,
-        model: asked["model"].as_str().unwrap_or("unnamed"),
+        model: asked.model.as_deref().unwrap_or("unnamed"),
         script: &script,
         body_bytes: body.len(),
-        stream_usage: asked["stream_options"]["include_usage"] == true,
+        stream_usage: asked.stream_options.is_some_and(|options| options.include_usage),
     };
     let status = if earlier < script.fail_first { Some(503) } else { script.status };
     if let Some(status) = status {
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_IMPLEMENTED);
         return json_answer(code, &answer.error(status));
     }
-    let streamed = asked["stream"] == true || parts.uri.path().ends_with(":streamGenerateContent");
+    let streamed = asked.stream || parts.uri.path().ends_with(":streamGenerateContent");
     if !streamed {
         return json_answer(StatusCode::OK, &answer.json());
     }

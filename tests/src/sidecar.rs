@@ -116,6 +116,12 @@ impl Sidecar {
         Ok(())
     }
 
+    /// The requests that the sidecar has counted.
+    pub async fn counted_requests(&self) -> Result<u64> {
+        let stats = self.stats().await?;
+        stats["requests"]["total"].as_u64().with_context(|| format!("/stats counts no requests: {stats}"))
+    }
+
     /// What `GET /stats` answers.
     pub async fn stats(&self) -> Result<Value> {
         let mut connection = Connection::open(self.http, Protocol::Http1).await?;

@@ -114,7 +114,7 @@ async fn a_request_that_breaks_off_is_recorded_as_incomplete() -> Result<()> {
     let call = Call::post("/v1/chat/completions", "").header(NAME_HEADER, "broken");
     let connection = stack.connect(Protocol::Http2).await?;
     let unfinished = connection.send_start(call, Bytes::from_static(b"{\"model\":")).await?;
-    let active = || stack.envoy.stat("cluster.provider.upstream_rq_active");
+    let active = || stack.envoy.stat("cluster.openai.upstream_rq_active");
     headroom_e2e::deadline::until("the request is under way", || async {
         (active().await.ok()? > 0).then_some(())
     })

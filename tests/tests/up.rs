@@ -30,7 +30,7 @@ async fn command(workspace: &Path, arguments: &[String]) -> Result<Command> {
     command.args(["up", "--port", "0", "--workers", "1", "--workspace-dir"]).arg(workspace);
     command.arg("--module").arg(built::filter_module().await?);
     command.arg("--headroomd").arg(built::headroomd().await?);
-    command.arg("--envoy").arg(envoy::binary()?);
+    command.arg("--envoy").arg(envoy::binary().await?);
     command.args(arguments).env_remove("HEADROOM_HTTP").env_remove("HEADROOM_GRPC");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     Ok(command)
@@ -181,7 +181,7 @@ async fn a_second_one_is_refused_where_it_would_meet_the_first() -> Result<()> {
     let mut same_port = Command::new(built::headroomctl().await?);
     same_port.args(["up", "--port", &port, "--workspace-dir"]).arg(other_folder.path());
     same_port.arg("--module").arg(built::filter_module().await?);
-    same_port.arg("--headroomd").arg(built::headroomd().await?).arg("--envoy").arg(envoy::binary()?);
+    same_port.arg("--headroomd").arg(built::headroomd().await?).arg("--envoy").arg(envoy::binary().await?);
     same_port.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let (status, message) = ending(same_port.spawn()?).await?;
     assert_eq!(status.code(), Some(1));

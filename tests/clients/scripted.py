@@ -1,0 +1,36 @@
+"""What the provider is told to answer, and what reached it."""
+import json
+import os
+import urllib.request
+
+ENVOY = os.environ["ENVOY_URL"]
+PROVIDER = os.environ["PROVIDER_URL"]
+
+# What a tool of an API client typically gives back: indented JSON.
+PETS = json.dumps(
+    [{"id": 1000 + n, "name": f"Rex {n}", "kind": "dog", "vaccinated": n % 3 == 0} for n in range(40)], indent=2
+)
+CALL = {"tool_call": {"name": "list_pets", "arguments": {"limit": 40, "owner": "Grüße"}}}
+TEXT = {"text": "There are forty dogs. ✓"}
+
+
+def headers(name, script):
+    return {"x-test-name": name, "x-script": json.dumps(script)}
+
+
+def forwarded(name):
+    """The one request of this name as the provider got it."""
+    with urllib.request.urlopen(f"{PROVIDER}/__requests/{name}") as answer:
+        requests = json.load(answer)
+    assert len(requests) == 1, f"{len(requests)} requests of the name {name}"
+    (request,) = requests
+    assert request["complete"]
+    assert not [key for key, _ in request["headers"] if key.startswith("x-headroom-")], request["headers"]
+    return json.loads(request["body"])
+
+
+def assert_shorter(got):
+    """A tool output got shorter and still says what it said."""
+    assert len(got) < len(PETS), (len(got), len(PETS))
+    for n in range(40):
+        assert f"Rex {n}" in got, got

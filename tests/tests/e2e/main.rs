@@ -1,0 +1,11 @@
+//! The system from end to end: every request goes through a real Envoy with the real filter.
+
+mod answers;
+mod bodies;
+mod command_line;
+mod configuration;
+mod demo;
+mod forwarding;
+mod sidecar;
+mod stacks;
+mod unread;
