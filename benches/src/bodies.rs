@@ -104,6 +104,42 @@ pub fn body(api: Api, exchanges: &[Exchange], first: usize, bytes: usize) -> Vec
     body.to_string().into_bytes()
 }
 
+/// The exchanges as another conversation might hold them: in another order, and each text with a word of
+/// its own, so that a memo knows none of those of another `salt`.
+pub fn renewed(exchanges: &[Exchange], salt: u64) -> Vec<Exchange> {
+    let mut renewed = exchanges.to_vec();
+    for exchange in &mut renewed {
+        exchange.text = salted(&exchange.text, salt);
+    }
+    let start = usize::try_from(salt).unwrap_or_default() % renewed.len().max(1);
+    renewed.rotate_left(start);
+    renewed
+}
+
+/// The text with eight letters of one word exchanged for letters that spell the salt. Only inside a
+/// word, so that JSON stays JSON and code stays code.
+fn salted(text: &str, salt: u64) -> String {
+    const LETTERS: usize = 8;
+    let mut rest = salt;
+    let spelled: String = (0..LETTERS)
+        .map(|_| {
+            let letter = char::from(b'a' + (rest % 26) as u8);
+            rest /= 26;
+            letter
+        })
+        .collect();
+    // The byte before tells that the letters are no part of an escape sequence.
+    let begins_word = |window: &[u8]| matches!(window[0], b' ' | b'"' | b'_' | b'/' | b'.');
+    let word = text
+        .as_bytes()
+        .windows(LETTERS + 1)
+        .position(|window| begins_word(window) && window[1..].iter().all(u8::is_ascii_lowercase));
+    match word {
+        Some(before) => [&text[..=before], &spelled, &text[before + 1 + LETTERS..]].concat(),
+        None => [&spelled, text].concat(),
+    }
+}
+
 /// The text with digits and the first letter of each line moved on by `by`, so that no line is one
 /// that was shown before.
 fn fresh(text: &str, by: usize) -> String {
