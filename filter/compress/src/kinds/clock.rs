@@ -65,6 +65,7 @@ pub(crate) fn stamp(line: &str) -> Option<Stamp> {
 }
 
 /// The time that a line starts with at once.
+#[cfg(test)]
 pub(crate) fn leading(line: &str) -> Option<Stamp> {
     stamp(line).filter(|stamp| stamp.start == 0)
 }

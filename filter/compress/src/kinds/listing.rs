@@ -120,7 +120,7 @@ fn describe<'a>(lines: impl Iterator<Item = &'a str>) -> String {
         }
         extensions[place].1 += 1;
     }
-    extensions.sort_by(|a, b| b.1.cmp(&a.1));
+    extensions.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let mut out = counted(all, "entry");
     let mut mark = ": ";
     let mut named = 0;

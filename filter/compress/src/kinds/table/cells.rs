@@ -117,7 +117,7 @@ impl<'a> Table<'a> {
         let names: Vec<&str> = header.split_ascii_whitespace().collect();
         let width = names.len();
         let titled = names.iter().all(|name| !name.bytes().any(|b| b.is_ascii_lowercase()));
-        if width < 3 || width > MOST_COLUMNS || !titled {
+        if !(3..=MOST_COLUMNS).contains(&width) || !titled {
             return None;
         }
         let mut rows = Vec::new();
