@@ -6,7 +6,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up build module test demo bench clients lint fmt deny validate toolchain
+.PHONY: help up build module test demo bench clients lint fmt deny validate manifests toolchain
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -56,6 +56,9 @@ deny: toolchain ## licences, sources and advisories of the dependencies
 
 validate: module ## every Envoy configuration, by the real Envoy
 	@envoy=$$(envoy/install.sh) && envoy/validate.sh "$$envoy" "$(module)"
+
+manifests: module ## every Kubernetes manifest against its schema, every Envoy fragment by the real Envoy
+	@envoy=$$(envoy/install.sh) && k8s/check/run.sh "$$envoy" "$(module)"
 
 toolchain:
 	@.ci/toolchain
