@@ -23,6 +23,9 @@ fn install() -> Result<PathBuf> {
     let environment = target_folder()?.join("clients-venv");
     let python = environment.join("bin/python");
     let marker = environment.join("installed-requirements.txt");
+    // Each test may be a process of its own: the second waits for what the first installs.
+    let lock = fs::File::create(environment.with_extension("lock"))?;
+    lock.lock()?;
     if fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
