@@ -136,12 +136,11 @@ fn keep_around(keep: &mut Keep<'_, '_>, seen: &mut Seen, lines: &[&str], roles: 
 
 /// Keeps one warning of each wording.
 fn keep_warnings(keep: &mut Keep<'_, '_>, lines: &[&str], roles: &[Role]) {
-    let class = |role| u8::from(role == Role::Warning);
-    let groups = wording::group(lines.iter().zip(roles).map(|(line, role)| (*line, class(*role))));
+    let warnings =
+        lines.iter().zip(roles).map(|(line, role)| if *role == Role::Warning { *line } else { "" });
+    let groups = wording::group(warnings.map(|line| (line, 0)));
     for group in groups.all().iter().filter(|group| group.count > 0) {
-        if roles[group.first] == Role::Warning {
-            keep.may(group.first);
-        }
+        keep.may(group.first);
     }
 }
 

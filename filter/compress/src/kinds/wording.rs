@@ -19,7 +19,7 @@ const LONGEST_LINE: usize = 4000;
 const SETTLED: usize = 6;
 
 /// How many groups of the same shape a small group is compared with.
-const CANDIDATES: usize = 12;
+const CANDIDATES: usize = 8;
 
 /// The share of words that have to agree for two small groups to become one, in percent.
 const ALIKE_PERCENT: usize = 60;
@@ -56,7 +56,7 @@ pub(crate) fn group<'a>(lines: impl Iterator<Item = (&'a str, u8)> + Clone) -> G
     let mut known: ByHash<u32> = ByHash::default();
     let mut key = Key::default();
     for (number, (line, class)) in lines.clone().enumerate() {
-        let Some((masked, shape, count)) = key.of(line, class) else {
+        let Some((masked, count)) = key.masked(line, class) else {
             of_line.push(None);
             continue;
         };
@@ -64,7 +64,7 @@ pub(crate) fn group<'a>(lines: impl Iterator<Item = (&'a str, u8)> + Clone) -> G
         let id = *known.entry(masked).or_insert(next);
         if id == next {
             groups.push(Group { first: number, last: number, count: 0, holes: 0, words: count });
-            shapes.push(shape);
+            shapes.push(key.shape(line, class));
             firsts.push(line);
         }
         if let Some(group) = groups.get_mut(id as usize) {
@@ -140,42 +140,47 @@ impl Groups {
 
 /// Hashes of lines, with one buffer for all of them.
 #[derive(Default)]
-struct Key {
-    masked: Vec<u8>,
-    shape: Vec<u8>,
-}
+struct Key(Vec<u8>);
 
-/// Stands for a word that is masked; no line holds it, since NUL ends no line's group key otherwise.
+/// Stands for a word that is masked. A line that holds it may share a hash with another; its words are
+/// compared before anything is made of that.
 const MASK: u8 = 0;
 
 impl Key {
-    /// The hash of the line with its values masked, the hash of it with all words masked, and the
-    /// number of words. `None` for lines that cannot be in a group.
-    fn of(&mut self, line: &str, class: u8) -> Option<(u64, u64, usize)> {
+    /// The hash of the line with its values masked, and the number of its words. `None` for lines that
+    /// cannot be in a group.
+    fn masked(&mut self, line: &str, class: u8) -> Option<(u64, usize)> {
         if line.len() > LONGEST_LINE {
             return None;
         }
-        let bytes = line.as_bytes();
-        self.masked.clear();
-        self.shape.clear();
-        self.masked.push(class);
-        self.shape.push(class);
-        let (mut from, mut count) = (0, 0);
-        for (start, end) in words(line) {
-            self.masked.extend_from_slice(&bytes[from..start]);
-            self.shape.extend_from_slice(&bytes[from..start]);
-            self.shape.push(MASK);
-            if is_value(&bytes[start..end]) {
-                self.masked.push(MASK);
-            } else {
-                self.masked.extend_from_slice(&bytes[start..end]);
-            }
-            from = end;
+        let mut count = 0;
+        let hash = self.hash(line, class, |word| {
             count += 1;
+            is_value(word)
+        });
+        (count > 0).then_some((hash, count))
+    }
+
+    /// The hash of the line with all its words masked.
+    fn shape(&mut self, line: &str, class: u8) -> u64 {
+        self.hash(line, class, |_| true)
+    }
+
+    fn hash(&mut self, line: &str, class: u8, mut masks: impl FnMut(&[u8]) -> bool) -> u64 {
+        let bytes = line.as_bytes();
+        self.0.clear();
+        self.0.push(class);
+        // what is not masked is copied in one piece
+        let mut from = 0;
+        for (start, end) in words(line) {
+            if masks(&bytes[start..end]) {
+                self.0.extend_from_slice(&bytes[from..start]);
+                self.0.push(MASK);
+                from = end;
+            }
         }
-        self.masked.extend_from_slice(&bytes[from..]);
-        self.shape.extend_from_slice(&bytes[from..]);
-        (count > 0).then(|| (xxh3_64(&self.masked), xxh3_64(&self.shape), count))
+        self.0.extend_from_slice(&bytes[from..]);
+        xxh3_64(&self.0)
     }
 }
 

@@ -3,12 +3,19 @@
 //! A word is a maximal run of the characters that names, paths, numbers and addresses are made of,
 //! so that a value is never cut in two.
 
-/// Whether a byte belongs to a word. Bytes beyond ASCII do: they are parts of letters.
-pub(crate) fn is_word_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric()
-        || matches!(b, b'_' | b'@' | b'#' | b'.' | b'/' | b':' | b'\\' | b'+' | b'-')
-        || b >= 0x80
-}
+/// Whether a byte belongs to a word, by byte. Bytes beyond ASCII do: they are parts of letters.
+const WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        let c = b as u8;
+        table[b] = c.is_ascii_alphanumeric()
+            || matches!(c, b'_' | b'@' | b'#' | b'.' | b'/' | b':' | b'\\' | b'+' | b'-')
+            || c >= 0x80;
+        b += 1;
+    }
+    table
+};
 
 /// The byte ranges of the words of a line, ascending.
 pub(crate) struct Words<'a> {
@@ -27,8 +34,8 @@ impl Iterator for Words<'_> {
     fn next(&mut self) -> Option<(usize, usize)> {
         loop {
             let rest = self.line.get(self.at..)?;
-            let start = self.at + rest.iter().position(|&b| is_word_byte(b))?;
-            let length = self.line[start..].iter().position(|&b| !is_word_byte(b));
+            let start = self.at + rest.iter().position(|&b| WORD[usize::from(b)])?;
+            let length = self.line[start..].iter().position(|&b| !WORD[usize::from(b)]);
             let end = length.map_or(self.line.len(), |n| start + n);
             self.at = end;
             // a colon or full stop at the end of a word is punctuation

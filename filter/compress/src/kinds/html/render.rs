@@ -54,6 +54,7 @@ const LONGEST_ADDRESS: usize = 200;
 /// The text of a page.
 pub(super) fn text_of(html: &str) -> String {
     let mut page = Page::default();
+    let mut ends = Ends { next: Some(0) };
     let mut rest = html;
     loop {
         let open = memchr::memchr(b'<', rest.as_bytes()).unwrap_or(rest.len());
@@ -62,7 +63,8 @@ pub(super) fn text_of(html: &str) -> String {
         if rest.is_empty() {
             break;
         }
-        rest = match Tag::read(rest) {
+        let near = ends.near(html, html.len() - rest.len());
+        rest = match near.then(|| Tag::read(rest)).flatten() {
             Some((tag, after)) => page.tag(tag, after),
             None => {
                 page.text("<");
@@ -71,6 +73,21 @@ pub(super) fn text_of(html: &str) -> String {
         };
     }
     page.out
+}
+
+/// Where the next `>` stands, found once for all the `<` before it.
+struct Ends {
+    next: Option<usize>,
+}
+
+impl Ends {
+    /// Whether a `>` stands behind `at` and not too far from it.
+    fn near(&mut self, html: &str, at: usize) -> bool {
+        if self.next.is_some_and(|next| next < at) {
+            self.next = memchr::memchr(b'>', &html.as_bytes()[at..]).map(|i| at + i);
+        }
+        self.next.is_some_and(|next| next - at <= LONGEST_TAG)
+    }
 }
 
 /// `<name attributes>`, `</name>`; comments and declarations have no name.
@@ -131,7 +148,7 @@ impl<'a> Tag<'a> {
 }
 
 /// A tag is not longer; what seems to be one is text. Bounds the search for the end of each.
-const LONGEST_TAG: usize = 100_000;
+const LONGEST_TAG: usize = 16_000;
 
 /// Where the tag ends: the next `>` outside quotes, or without regard to quotes if they do not close.
 fn tag_end(rest: &str) -> Option<usize> {

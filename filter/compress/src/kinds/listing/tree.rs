@@ -169,6 +169,10 @@ impl Style {
 
 /// How far a line is indented by branches, in bytes; 0 without any.
 pub(super) fn depth(line: &str) -> usize {
+    // drawings start with a blank or a piece of a branch
+    if !line.starts_with([' ', '│', '├', '└', '|', '`', '+', '\\']) {
+        return 0;
+    }
     STYLES
         .iter()
         .flat_map(|style| [style.more, style.last, style.more_parent, style.last_parent])

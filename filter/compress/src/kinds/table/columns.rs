@@ -1,6 +1,7 @@
 //! A table written again with one separator, and with what the cells of a column share stated once.
 
 use super::cells::{Layout, Row, Table};
+use super::{Signal, signal};
 
 /// From this number of rows on it pays to state what a column shares.
 const FEWEST_ROWS: usize = 8;
@@ -34,7 +35,7 @@ enum Rule<'a> {
 /// The text with its table redrawn.
 pub(super) fn redrawn(text: &str) -> Option<String> {
     let lines: Vec<&str> = text.split('\n').collect();
-    let table = Table::read(&lines)?;
+    let table = unremarkable(Table::read(&lines)?, &lines);
     let rules: Vec<Rule<'_>> = (0..table.width()).map(|column| Rule::of(&table, column)).collect();
     if rules.iter().all(|rule| matches!(rule, Rule::Constant(_))) {
         return None;
@@ -58,6 +59,12 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
         }
     }
     Some(out)
+}
+
+/// The table without the rows that report an error: they stay as they were printed.
+fn unremarkable<'a>(mut table: Table<'a>, lines: &[&str]) -> Table<'a> {
+    table.rows.retain(|row| signal::of(lines[row.line]) != Signal::Error);
+    table
 }
 
 fn write_cells(
@@ -253,7 +260,7 @@ mod tests {
     fn check(text: &str) -> Option<String> {
         let short = redrawn(text)?;
         let lines: Vec<&str> = text.split('\n').collect();
-        let table = Table::read(&lines).expect("a table");
+        let table = unremarkable(Table::read(&lines).expect("a table"), &lines);
         let rules: Vec<Rule<'_>> = (0..table.width()).map(|column| Rule::of(&table, column)).collect();
         let separator = separator(&table, &lines, &rules).expect("a separator");
         let mut expected: Vec<Vec<&str>> = vec![table.header.cells.clone()];
@@ -273,6 +280,17 @@ mod tests {
         assert!(short.contains("NODE a=node-0.internal b=node-1.internal"), "{short}");
         assert!(short.contains("\nweb-4,1/1,b\n") || short.contains("\nweb-4,b\n"), "{short}");
         assert!(short.len() * 2 < text.len());
+    }
+
+    #[test]
+    fn rows_that_report_an_error_stay_as_they_were() {
+        let mut text = String::from("NAME      STATE              AGE\n");
+        for i in 0..12 {
+            text += &format!("pod-{i:<5} {:<18} 3d\n", if i == 5 { "CrashLoopBackOff" } else { "Running" });
+        }
+        let short = check(&text).expect("a form");
+        assert!(short.contains("\npod-5     CrashLoopBackOff   3d\n"), "{short}");
+        assert!(short.contains("\npod-6\n"), "{short}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! carry nothing.
 
 use super::cells::{Layout, Row, Table};
+use super::{Signal, signal};
 
 /// The text without blanks beside the pipes of its tables, and with rules of one dash per column.
 pub(super) fn trimmed(text: &str) -> Option<String> {
@@ -53,6 +54,16 @@ fn is_rule(line: &str) -> bool {
 }
 
 fn push_row(out: &mut String, line: &str) {
+    if signal::of(line) == Signal::Error {
+        // blanks beside the pipes stay, so that the line can be found as it was printed
+        for (n, word) in line.split(' ').filter(|word| !word.is_empty()).enumerate() {
+            if n > 0 {
+                out.push(' ');
+            }
+            out.push_str(word);
+        }
+        return;
+    }
     for (n, cell) in line.trim().split('|').enumerate() {
         if n > 0 {
             out.push('|');
@@ -95,6 +106,12 @@ mod tests {
     fn tables_of_databases_are_trimmed() {
         let text = " id | name\n----+------\n  1 | x\n  2 | y\n(2 rows)\n";
         assert_eq!(trimmed(text).expect("a form"), "id|name\n-+-\n1|x\n2|y\n(2 rows)\n");
+    }
+
+    #[test]
+    fn a_row_that_reports_an_error_keeps_its_pipes_apart() {
+        let text = "| a   | b |\n|-----|---|\n| x   |   failed |\n| y   | 1 |\n";
+        assert_eq!(trimmed(text).expect("a form"), "|a|b|\n|-|-|\n| x | failed |\n|y|1|\n");
     }
 
     #[test]

@@ -42,10 +42,16 @@ pub(super) fn role(line: &str) -> Role {
     if signal == Signal::Warning { Role::Warning } else { Role::Other }
 }
 
+/// Whether the line starts with one of these. The first byte decides for nearly all of them.
+fn starts(bare: &str, with: &[&str]) -> bool {
+    let first = bare.as_bytes().first();
+    with.iter().any(|start| start.as_bytes().first() == first && bare.starts_with(start))
+}
+
 const FAILURES: &[&str] = &["--- FAIL", "FAIL\t", "FAIL ", "not ok ", "✗ ", "✘ ", "✕ ", "✖ ", "● "];
 
 fn is_failure(line: &str, bare: &str) -> bool {
-    FAILURES.iter().any(|start| bare.starts_with(start)) || is_heading(line, b'_') || is_numbered(line)
+    starts(bare, FAILURES) || is_heading(line, b'_') || is_numbered(line)
 }
 
 /// `  3) answers in time`: a failure in a numbered list.
@@ -112,7 +118,7 @@ fn is_summary(line: &str, bare: &str) -> bool {
     if is_heading(line, b'=') || is_heading(line, b'-') || is_heading(line, b'!') {
         return true;
     }
-    if SUMMARY_STARTS.iter().any(|start| bare.starts_with(start)) || bare == "OK" || bare == "PASS" {
+    if starts(bare, SUMMARY_STARTS) || bare == "OK" || bare == "PASS" {
         return true;
     }
     // `74 passing (363ms)`, `31 passed, 2 skipped in 1.2s`
@@ -175,7 +181,7 @@ const ROUTINE_STARTS: &[&str] = &[
 const ROUTINE_ENDS: &[&str] = &[" ... ok", " ... ignored", " ... skipped", "... OK"];
 
 fn is_routine(line: &str, bare: &str) -> bool {
-    ROUTINE_STARTS.iter().any(|start| bare.starts_with(start))
+    starts(bare, ROUTINE_STARTS)
         || ROUTINE_ENDS.iter().any(|end| bare.ends_with(end))
         || is_progress(bare)
         || [" PASSED", " SKIPPED"].iter().any(|word| {
