@@ -156,3 +156,70 @@ impl Writer {
         appended
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use headroom_api::v1::RequestRecord;
+
+    use super::*;
+    use crate::settings::Database;
+    use crate::store::SqlStore;
+
+    async fn store(dir: &tempfile::TempDir) -> Arc<SqlStore> {
+        let database = Database::File(dir.path().join("db"));
+        Arc::new(SqlStore::open(&database, now_ms()).await.unwrap())
+    }
+
+    fn batch(sequence: u64) -> Batch {
+        let records = vec![RequestRecord { sequence, ..RequestRecord::default() }];
+        Batch { vm_id: "vm".to_owned(), records, ..Batch::default() }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_turns_reports_away_and_what_is_in_it_lands() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir).await;
+        let landed = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&landed);
+        let (ledger, writer) = Ledger::new(Arc::clone(&store) as _, Arc::default(), move |group| {
+            counted.fetch_add(group.len() as u64, Ordering::SeqCst);
+        });
+        // nothing is written until the writer runs
+        let mut waiting = Vec::new();
+        for sequence in 1..=QUEUE as u64 {
+            let ledger = ledger.clone();
+            waiting.push(tokio::spawn(async move { ledger.report(batch(sequence)).await }));
+        }
+        while ledger.waiting() < QUEUE {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(ledger.report(batch(1_000_000)).await, Err(NotCounted::Busy));
+        assert_eq!(ledger.counts().turned_away(), 1);
+        drop(ledger);
+        writer.await;
+        for report in waiting {
+            assert!(report.await.unwrap().is_ok());
+        }
+        assert_eq!(landed.load(Ordering::SeqCst), QUEUE as u64);
+    }
+
+    #[tokio::test]
+    async fn what_the_store_did_not_take_is_not_acknowledged() {
+        let dir = tempfile::tempdir().unwrap();
+        let closed = store(&dir).await;
+        closed.close().await;
+        let (ledger, writer) = Ledger::new(closed, Arc::default(), |_| panic!("nothing landed"));
+        let writer = tokio::spawn(writer);
+        assert_eq!(ledger.report(batch(1)).await, Err(NotCounted::Store));
+        assert_eq!(ledger.counts().failures(), 1);
+        drop(ledger);
+        writer.await.unwrap();
+
+        let (ledger, writer) = Ledger::new(store(&dir).await, Arc::default(), |_| {});
+        let writer = tokio::spawn(writer);
+        assert_eq!(ledger.report(batch(1)).await, Ok(1));
+        writer.abort();
+        writer.await.unwrap_err();
+        assert_eq!(ledger.report(batch(2)).await, Err(NotCounted::Stopping));
+    }
+}
