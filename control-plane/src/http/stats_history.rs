@@ -16,7 +16,7 @@ use crate::clock::{UnixMs, iso, now_ms, parse_iso};
 use crate::ledger::export;
 use crate::ledger::history::{MAX_AGE_DAYS, MAX_POINTS, MAX_RESPONSE_POINTS, compacted, merged};
 use crate::ledger::labels::Dimension;
-use crate::ledger::series::{self, Point, Scope, Series};
+use crate::ledger::series::{Buckets, Point, Scope, Series};
 use crate::ledger::session::{self, ROLLOVER_MINUTES};
 use crate::ledger::sums::{Sums, usd};
 use crate::stats::{display_session, lifetime, lifetime_of};
@@ -155,19 +155,19 @@ impl Page {
                 .map_or_else(Sums::default, |(_, _, sums)| *sums),
         };
         let only = wanted.series.filter(|_| wanted.csv);
-        let mut all = Vec::new();
-        for series in Series::ALL {
-            if wanted.csv && only != Some(series) {
-                continue;
-            }
+        let to = wanted.to_ms.unwrap_or(UnixMs::MAX);
+        let from = |series: Series| {
             let reach = match wanted.mode {
                 Mode::Full => 0,
                 Mode::Compact | Mode::None => now.saturating_sub(series.compact_reach_ms()),
             };
-            let from = wanted.from_ms.unwrap_or(reach);
-            let to = wanted.to_ms.unwrap_or(UnixMs::MAX);
-            all.push((series, series::read(store, series, scope, reached, from, to).await?));
-        }
+            wanted.from_ms.unwrap_or(reach)
+        };
+        let shown = Series::ALL.into_iter().filter(|series| !wanted.csv || only == Some(*series));
+        let shown: Vec<(Series, UnixMs)> = shown.map(|series| (series, from(series))).collect();
+        let buckets = Buckets::read(store, scope, &shown).await?;
+        let points = |(series, from): (Series, UnixMs)| (series, buckets.points(series, reached, from, to));
+        let all = shown.into_iter().map(points).collect();
         let (stored_points, history) = history(store, wanted).await?;
         Ok(Self {
             at_ms: now,

@@ -88,31 +88,57 @@ impl Series {
     }
 }
 
-/// The buckets of a scope that start in a range, ascending. `lifetime` is what the scope has reached now.
-pub async fn read(
-    store: &dyn LedgerStore,
-    series: Series,
-    scope: Scope<'_>,
-    lifetime: Sums,
-    from_ms: UnixMs,
-    to_ms: UnixMs,
-) -> Result<Vec<Point>, StoreError> {
-    // totals are counted back from now, so everything after the range is needed too
-    let slice = Slice {
-        unit: series.stored_unit(),
-        dimension: scope.dimension,
-        value: Some(scope.value),
-        from_ms: series.unit().start(from_ms),
-        to_ms: UnixMs::MAX,
-        limit: ALL_KEPT,
-    };
-    let mut buckets = store.rollup(&slice).await?;
-    if scope.dimension == Dimension::All {
-        buckets.extend(store.rollup(&Slice { dimension: Dimension::Import, value: None, ..slice }).await?);
+/// The buckets of a scope from which every series can be added up, read once each.
+#[derive(Clone, Debug, Default)]
+pub struct Buckets {
+    hours: Vec<Bucket>,
+    days: Vec<Bucket>,
+}
+
+impl Buckets {
+    /// Reads what the wanted series need, each from its own time on.
+    ///
+    /// Totals are counted back from now, so everything after that time is read, whatever is shown.
+    pub async fn read(
+        store: &dyn LedgerStore,
+        scope: Scope<'_>,
+        wanted: &[(Series, UnixMs)],
+    ) -> Result<Self, StoreError> {
+        let mut buckets = Self::default();
+        for (unit, found) in [(Unit::Hour, &mut buckets.hours), (Unit::Day, &mut buckets.days)] {
+            let of_unit = wanted.iter().filter(|(series, _)| series.stored_unit() == unit);
+            let Some(from_ms) = of_unit.map(|(series, from)| series.unit().start(*from)).min() else {
+                continue;
+            };
+            let slice = Slice {
+                unit,
+                dimension: scope.dimension,
+                value: Some(scope.value),
+                from_ms,
+                to_ms: UnixMs::MAX,
+                limit: ALL_KEPT,
+            };
+            *found = store.rollup(&slice).await?;
+            if scope.dimension == Dimension::All {
+                let imported = Slice { dimension: Dimension::Import, value: None, ..slice };
+                found.extend(store.rollup(&imported).await?);
+            }
+        }
+        Ok(buckets)
     }
-    let mut points = with_totals(series.unit(), &buckets, lifetime);
-    points.retain(|point| point.start_ms <= to_ms);
-    Ok(points)
+
+    /// The buckets of a series that start in a range, ascending. `lifetime` is what the scope has
+    /// reached now.
+    pub fn points(&self, series: Series, lifetime: Sums, from_ms: UnixMs, to_ms: UnixMs) -> Vec<Point> {
+        let stored = match series.stored_unit() {
+            Unit::Hour => &self.hours,
+            _ => &self.days,
+        };
+        let first = series.unit().start(from_ms);
+        let mut points = with_totals(series.unit(), stored, lifetime);
+        points.retain(|point| (first..=to_ms).contains(&point.start_ms));
+        points
+    }
 }
 
 fn with_totals(unit: Unit, buckets: &[Bucket], lifetime: Sums) -> Vec<Point> {
