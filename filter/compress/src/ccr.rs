@@ -9,8 +9,8 @@
 //! The hash is the first 96 bits of BLAKE3 over the original text, as 24 hexadecimal digits. Text
 //! that merely looks like a marker is ordinary content: nothing in the engine reads markers back.
 
-/// The content address of a text.
-pub(crate) fn address(text: &str) -> String {
+/// The content address of a text: what a marker calls `hash`.
+pub fn address(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex()[..24].to_owned()
 }
 

@@ -32,6 +32,8 @@ mod test_build;
 mod wording;
 mod words;
 
+pub use select::relevance::relevant;
+
 use crate::block::{Context, Lossy};
 use crate::clean;
 use crate::outcome::{Compressor, Kind};

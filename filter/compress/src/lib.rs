@@ -42,8 +42,10 @@ mod tokens;
 mod tool;
 mod wire;
 
+pub use ccr::address;
 pub use config::{Config, Policy, Profile, ToolRule};
 pub use engine::{Request, RetrieveTool, compress};
+pub use kinds::relevant;
 pub use memo::Memo;
 pub use outcome::{Block, BlockOutcome, Compressor, Kind, Original, Outcome, Skip, Tokens, Unread};
 pub use tokens::Encoding;

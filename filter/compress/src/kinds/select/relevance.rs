@@ -26,6 +26,12 @@ const MIN_SHARE: f64 = 0.4;
 
 /// Items that match the query, the best first.
 pub(crate) fn matches(survey: &Survey<'_>, query: &str) -> Vec<usize> {
+    relevant(&survey.texts, query)
+}
+
+/// The places of the texts that match the query, the best first. Terms that a fifth of the texts share, and
+/// terms of one or two letters, find nothing.
+pub fn relevant(texts: &[&str], query: &str) -> Vec<usize> {
     let mut terms: HashMap<Vec<u8>, usize, FixedState> = HashMap::with_hasher(FixedState::default());
     for word in words(query) {
         if terms.len() == MAX_TERMS {
@@ -39,13 +45,13 @@ pub(crate) fn matches(survey: &Survey<'_>, query: &str) -> Vec<usize> {
     if terms.is_empty() {
         return Vec::new();
     }
-    let items = survey.texts.len();
+    let items = texts.len();
     let mut found: Vec<(u32, u32, u32)> = Vec::new();
     let mut containing = vec![0usize; terms.len()];
     let mut lengths = Vec::with_capacity(items);
     let mut lower = [0u8; MAX_TERM];
     let mut counts = vec![0u32; terms.len()];
-    for (item, text) in survey.texts.iter().enumerate() {
+    for (item, text) in texts.iter().enumerate() {
         let mut length = 0usize;
         for word in words(text) {
             length += 1;
