@@ -1,11 +1,15 @@
 //! Wall-clock time as the ledger counts it: milliseconds since the Unix epoch, UTC.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
 /// Milliseconds since the Unix epoch.
 pub type UnixMs = i64;
+
+/// Tells the time; what depends on it for more than a stamp is given one, so that a test can turn it.
+pub type Clock = Arc<dyn Fn() -> UnixMs + Send + Sync>;
 
 /// Milliseconds in a minute.
 pub const MINUTE_MS: i64 = 60_000;

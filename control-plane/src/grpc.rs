@@ -1,15 +1,40 @@
-//! `headroom.v1` over gRPC: thin, everything is decided in the ledger.
+//! `headroom.v1` over gRPC: thin, everything is decided in the ledger and in the keeper of originals.
 
+mod originals;
 mod report;
 
 use headroom_api::v1::control_plane_server::ControlPlaneServer;
+use headroom_api::v1::originals_server::OriginalsServer;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+use tonic::service::Routes;
 
-pub(crate) use self::report::Service;
-
-/// The service as tonic routes it, with a bound on what a message may hold.
-pub(crate) fn service(service: Service) -> ControlPlaneServer<Service> {
-    ControlPlaneServer::new(service).max_decoding_message_size(MAX_MESSAGE_BYTES)
-}
+use self::originals::OriginalsService;
+use self::report::ReportService;
+use crate::ccr::keeper::Originals;
+use crate::ledger::writer::Ledger;
+use crate::token::Token;
 
 /// Bytes of one report at most: 10,000 records without blocks, or a thousand with fifty each.
-const MAX_MESSAGE_BYTES: usize = 4 << 20;
+const MAX_REPORT_BYTES: usize = 4 << 20;
+/// Bytes of one admission at most: twice the longest body that a filter reads unless it is told otherwise.
+const MAX_ADMIT_BYTES: usize = 32 << 20;
+
+/// The services, each with a bound on what a message may hold.
+pub(crate) fn routes(ledger: Ledger, originals: Originals, token: Option<Token>) -> Routes {
+    let report = ReportService { ledger, originals: originals.clone(), token: token.clone() };
+    let report = ControlPlaneServer::new(report).max_decoding_message_size(MAX_REPORT_BYTES);
+    let originals = OriginalsServer::new(OriginalsService { originals, token });
+    Routes::new(report).add_service(originals.max_decoding_message_size(MAX_ADMIT_BYTES))
+}
+
+fn authorize(token: Option<&Token>, metadata: &MetadataMap) -> Result<(), Status> {
+    let Some(token) = token else { return Ok(()) };
+    let shown = metadata.get("authorization").and_then(|value| value.to_str().ok());
+    if shown.is_some_and(|shown| token.is_shown_by(shown)) {
+        return Ok(());
+    }
+    Err(Status::unauthenticated(
+        "expected the metadata \"authorization: Bearer …\" with the token in HEADROOM_TOKEN",
+    ))
+}

@@ -2,8 +2,9 @@
 //!
 //! The filter hands over one record per request (gRPC, `headroom.v1`); the ledger counts each
 //! exactly once and makes it durable before it is acknowledged; people and Prometheus read the
-//! sums over HTTP. `docs` of the endpoints: `control-plane/README.md`.
+//! sums over HTTP. Originals of lossy replacements are kept before the replacement leaves. `docs` of the endpoints: `control-plane/README.md`.
 
+pub mod ccr;
 pub mod clock;
 mod grpc;
 mod http;

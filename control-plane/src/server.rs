@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
+use crate::ccr::keeper::Originals;
 use crate::clock::now_ms;
 use crate::grpc;
 use crate::http::{self, App, Board, Deployment, Guard, Probe};
@@ -21,6 +23,7 @@ use crate::ledger::writer::Ledger;
 use crate::listen::{Listener, Peer, bind};
 use crate::models::Models;
 use crate::settings::{Bind, Settings};
+use crate::store::originals::{OriginalsStore, SqlOriginals};
 use crate::store::{LedgerStore, SqlStore, StoreError};
 use crate::tasks::Tasks;
 use crate::telemetry::{Beacon, Schedule};
@@ -28,6 +31,9 @@ use crate::warmup::Warmup;
 
 /// Time between two rounds of tidying; the store is allowed to outgrow its bounds by that much.
 const MAINTENANCE: Duration = Duration::from_secs(3600);
+
+/// Time between two rounds of removing originals whose time is over. They are not given out meanwhile.
+const SWEEP: Duration = Duration::from_secs(300);
 
 /// Calls under way on one gRPC connection: an Envoy has one or two connections per worker, and each
 /// of its VMs has one report under way at a time.
@@ -101,6 +107,11 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let mut warmup = Warmup::default();
     warmup.note_store(opened.location(), opened.set_aside());
     let store: Arc<dyn LedgerStore> = Arc::new(opened);
+    let opened = SqlOriginals::open(&settings.originals, now_ms()).await?;
+    warmup.note_originals(opened.location(), opened.set_aside());
+    let originals_store: Arc<dyn OriginalsStore> = Arc::new(opened);
+    let (originals, originals_writer) =
+        Originals::new(Arc::clone(&originals_store), settings.keep, Arc::new(now_ms));
     import(store.as_ref(), &settings.savings_path, &mut warmup).await?;
     store.maintain(now_ms()).await?;
     let accounting = Arc::new(accounting(store.as_ref(), settings, &mut warmup).await?);
@@ -138,10 +149,12 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     });
     let writer = tasks.spawn("ledger_writer", writer);
     let maintenance = tasks.spawn("maintenance", maintain(Arc::clone(&store), stop.clone()));
+    let originals_writer = tasks.spawn("originals_writer", originals_writer);
+    let sweep = tasks.spawn("originals_sweep", sweep(originals.clone(), stop.clone()));
     let telemetry = tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     let http = tasks.spawn("http", serve_http(http_listener, app, stop.clone()));
-    let service = grpc::Service { ledger, epoch: store.epoch().to_owned(), token: settings.token.clone() };
-    let grpc = tasks.spawn("grpc", serve_grpc(grpc_listener, service, stop.clone()));
+    let routes = grpc::routes(ledger, originals, settings.token.clone());
+    let grpc = tasks.spawn("grpc", serve_grpc(grpc_listener, routes, stop.clone()));
 
     tracing::info!(
         message = "Listening.",
@@ -155,14 +168,18 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     }
     let ready_file = settings.ready_file.clone();
     let ended = tokio::spawn(async move {
-        // both hold the ledger: the writer ends, with its queue written, once they are gone
-        let (http, grpc, maintenance, telemetry) = tokio::join!(http, grpc, maintenance, telemetry);
-        for ended in [http, grpc, maintenance, telemetry, writer.await] {
+        // they hold the ledger and the originals: the writers end, with their queues written, once they
+        // are gone
+        let (http, grpc, maintenance, sweep, telemetry) =
+            tokio::join!(http, grpc, maintenance, sweep, telemetry);
+        let writers = [writer.await, originals_writer.await];
+        for ended in [http, grpc, maintenance, sweep, telemetry].into_iter().chain(writers) {
             if let Err(error) = ended {
                 tracing::error!(message = "A task ended badly.", %error);
             }
         }
         store.close().await;
+        originals_store.close().await;
         if let Some(path) = ready_file {
             fs::remove_file(path).ok();
         }
@@ -232,6 +249,19 @@ async fn maintain(store: Arc<dyn LedgerStore>, stop: CancellationToken) {
     }
 }
 
+/// Removes originals whose time is over for as long as the sidecar runs.
+async fn sweep(originals: Originals, stop: CancellationToken) {
+    loop {
+        if let Err(error) = originals.sweep().await {
+            tracing::warn!(message = "Originals whose time is over were not removed.", %error);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+    }
+}
+
 async fn listen(name: &'static str, address: &Bind) -> Result<(Listener, String), StartError> {
     bind(address).await.map_err(|error| StartError::Listen { name, address: address.to_string(), error })
 }
@@ -248,10 +278,8 @@ async fn serve_http(listener: Listener, app: Arc<App>, stop: CancellationToken) 
     }
 }
 
-async fn serve_grpc(listener: Listener, service: grpc::Service, stop: CancellationToken) {
-    let server = tonic::transport::Server::builder()
-        .max_concurrent_streams(MAX_STREAMS)
-        .add_service(grpc::service(service));
+async fn serve_grpc(listener: Listener, routes: Routes, stop: CancellationToken) {
+    let server = tonic::transport::Server::builder().max_concurrent_streams(MAX_STREAMS).add_routes(routes);
     let stopped = stop.cancelled_owned();
     let served = match listener {
         Listener::Tcp(listener) => {

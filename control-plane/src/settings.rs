@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, ValueEnum};
 
 use crate::models::Sources;
+use crate::store::originals::Keep;
 use crate::telemetry::Telemetry;
 use crate::token::{NotAToken, Token};
 
@@ -16,6 +17,13 @@ use crate::token::{NotAToken, Token};
 pub const DEFAULT_HTTP: &str = "127.0.0.1:8788";
 /// The address for the filter when none is given.
 pub const DEFAULT_GRPC: &str = "127.0.0.1:8789";
+
+/// Seconds for which originals are kept when nothing else is said: a working day and the night after it.
+const DEFAULT_TTL_SECONDS: i64 = 24 * 3600;
+/// Ten years: beyond it a number is a mistake.
+const MAX_TTL_SECONDS: i64 = 10 * 365 * 24 * 3600;
+/// Bytes of originals when nothing else is said: some hundred thousand tool outputs.
+const DEFAULT_MAX_BYTES: i64 = 1 << 30;
 
 /// The Headroom sidecar: savings history, statistics, originals.
 #[derive(Clone, Debug, Default, Parser)]
@@ -39,6 +47,12 @@ pub struct Args {
     /// A proxy_savings.json of the original Headroom, imported once [env: HEADROOM_SAVINGS_PATH] [default: WORKSPACE/proxy_savings.json]
     #[arg(long, value_name = "FILE")]
     pub savings_path: Option<PathBuf>,
+    /// Seconds for which originals are kept after they were last admitted or read [env: HEADROOM_CCR_TTL_SECONDS] [default: 86400]
+    #[arg(long, value_name = "SECONDS")]
+    pub ccr_ttl_seconds: Option<String>,
+    /// Bytes that originals may take, compressed; beyond them the oldest make room [env: HEADROOM_CCR_MAX_BYTES] [default: 1073741824]
+    #[arg(long, value_name = "BYTES")]
+    pub ccr_max_bytes: Option<String>,
     /// File that holds the bearer token; HEADROOM_TOKEN holds the token itself [env: HEADROOM_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -116,6 +130,11 @@ pub struct Settings {
     pub config_dir: PathBuf,
     /// Where state is kept.
     pub database: Database,
+    /// Where originals are kept: in the same PostgreSQL, or in a file of their own, whose writes wait for
+    /// nobody else's and whose loss costs no history.
+    pub originals: Database,
+    /// How many of them for how long.
+    pub keep: Keep,
     /// The original's savings file, imported if it is there.
     pub savings_path: PathBuf,
     /// Where the operator's own context limits and prices may stand.
@@ -144,6 +163,16 @@ pub enum SettingsError {
     /// No home folder to derive the default from.
     #[error("no workspace: set --workspace-dir, HEADROOM_WORKSPACE_DIR or HOME")]
     NoHome,
+    /// Not a number within its bounds.
+    #[error("{name}: expected a whole number from 1 to {highest}, found {found:?}")]
+    Number {
+        /// Which setting.
+        name: &'static str,
+        /// The highest that makes sense.
+        highest: i64,
+        /// What it holds.
+        found: String,
+    },
     /// The URL is none of PostgreSQL's.
     #[error(
         "HEADROOM_DATABASE_URL: expected postgres://… or postgresql://…; without it state goes to SQLite"
@@ -196,6 +225,16 @@ impl Settings {
             }
             Some(_) => return Err(SettingsError::DatabaseUrl),
         };
+        let originals = match &database {
+            Database::File(_) => Database::File(workspace_dir.join("originals.db")),
+            Database::Postgres(url) => Database::Postgres(url.clone()),
+        };
+        let ttl = args.ccr_ttl_seconds.or_else(|| env("HEADROOM_CCR_TTL_SECONDS"));
+        let max_bytes = args.ccr_max_bytes.or_else(|| env("HEADROOM_CCR_MAX_BYTES"));
+        let keep = Keep {
+            ttl_ms: 1_000 * number("HEADROOM_CCR_TTL_SECONDS", ttl, DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS)?,
+            max_bytes: number("HEADROOM_CCR_MAX_BYTES", max_bytes, DEFAULT_MAX_BYTES, i64::MAX / 2)?,
+        };
         let token_file = args.token_file.or_else(|| env_path("HEADROOM_TOKEN_FILE"));
         let token = match (env("HEADROOM_TOKEN"), token_file) {
             (Some(token), _) => Some(Token::new(&token)?),
@@ -226,6 +265,8 @@ impl Settings {
             workspace_dir,
             config_dir,
             database,
+            originals,
+            keep,
             models,
             token,
             allowed_hosts: hosts(args.allowed_hosts.or_else(|| env("HEADROOM_ALLOWED_HOSTS"))),
@@ -251,6 +292,17 @@ fn bind(name: &'static str, value: Option<String>, default: &str) -> Result<Bind
         None => value.to_owned(),
     };
     address.parse().map(Bind::Tcp).map_err(|_| SettingsError::Address { name, found: value.to_owned() })
+}
+
+fn number(
+    name: &'static str,
+    value: Option<String>,
+    default: i64,
+    highest: i64,
+) -> Result<i64, SettingsError> {
+    let Some(found) = value else { return Ok(default) };
+    let number = found.trim().parse().ok().filter(|number| (1..=highest).contains(number));
+    number.ok_or(SettingsError::Number { name, highest, found })
 }
 
 fn hosts(list: Option<String>) -> Vec<String> {
@@ -315,6 +367,20 @@ mod tests {
         }
         let settings = resolve(&["--grpc", "unix:/run/h.sock"], &[("HOME", "/h")]).unwrap();
         assert_eq!(settings.grpc, Bind::Unix("/run/h.sock".into()));
+    }
+
+    #[test]
+    fn originals_have_a_file_of_their_own_and_bounds_that_are_numbers() {
+        let home = ("HOME", "/h");
+        let settings = resolve(&[], &[home]).unwrap();
+        assert_eq!(settings.originals, Database::File("/h/.headroom/originals.db".into()));
+        assert_eq!(settings.keep, Keep { ttl_ms: 86_400_000, max_bytes: 1 << 30 });
+        let short = resolve(&["--ccr-max-bytes", "5"], &[home, ("HEADROOM_CCR_TTL_SECONDS", "60")]).unwrap();
+        assert_eq!(short.keep, Keep { ttl_ms: 60_000, max_bytes: 5 });
+        for bad in ["0", "-1", "1h", "1e3", "99999999999"] {
+            let error = resolve(&[], &[home, ("HEADROOM_CCR_TTL_SECONDS", bad)]).unwrap_err();
+            assert!(error.to_string().starts_with("HEADROOM_CCR_TTL_SECONDS: expected"), "{error}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod dialect;
 mod import;
 mod maintain;
 mod open;
+pub mod originals;
 mod read;
 mod schema;
 mod statement;

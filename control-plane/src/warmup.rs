@@ -25,8 +25,17 @@ struct Part {
 impl Warmup {
     /// The store was opened.
     pub(crate) fn note_store(&mut self, location: &str, set_aside: Option<&Path>) {
+        self.note_opened("store", location, set_aside);
+    }
+
+    /// The store of originals was opened.
+    pub(crate) fn note_originals(&mut self, location: &str, set_aside: Option<&Path>) {
+        self.note_opened("originals", location, set_aside);
+    }
+
+    fn note_opened(&mut self, name: &'static str, location: &str, set_aside: Option<&Path>) {
         let error = set_aside.map(|path| format!("damaged and set aside as {}", path.display()));
-        self.parts.push(("store", Part { status: "loaded", error, info: json!({"location": location}) }));
+        self.parts.push((name, Part { status: "loaded", error, info: json!({"location": location}) }));
     }
 
     /// The original's savings file was looked for.
@@ -46,7 +55,7 @@ impl Warmup {
 
     /// Whether everything was looked at.
     pub(crate) fn is_ready(&self) -> bool {
-        ["store", "savings_import", "models"]
+        ["store", "originals", "savings_import", "models"]
             .iter()
             .all(|name| self.parts.iter().any(|(part, _)| part == name))
     }

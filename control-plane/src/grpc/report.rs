@@ -2,9 +2,10 @@
 
 use headroom_api::v1::control_plane_server::ControlPlane;
 use headroom_api::v1::{ReportRequest, ReportResponse};
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use super::authorize;
+use crate::ccr::keeper::Originals;
 use crate::ledger::writer::{Ledger, NotCounted};
 use crate::store::Batch;
 use crate::token::Token;
@@ -15,36 +16,25 @@ const MAX_RECORDS: usize = 10_000;
 const MAX_VM_ID: usize = 64;
 
 /// Answers the filter.
-#[derive(Debug)]
-pub(crate) struct Service {
-    pub(crate) ledger: Ledger,
-    pub(crate) epoch: String,
-    pub(crate) token: Option<Token>,
+pub(super) struct ReportService {
+    pub(super) ledger: Ledger,
+    pub(super) originals: Originals,
+    pub(super) token: Option<Token>,
 }
 
 #[tonic::async_trait]
-impl ControlPlane for Service {
+impl ControlPlane for ReportService {
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
-        self.authorize(request.metadata())?;
+        authorize(self.token.as_ref(), request.metadata())?;
         let batch = checked(request.into_inner())?;
         let acknowledged_sequence = self.ledger.report(batch).await.map_err(|error| match error {
             NotCounted::Busy => Status::resource_exhausted(error.to_string()),
             NotCounted::Store | NotCounted::Stopping => Status::unavailable(error.to_string()),
         })?;
-        Ok(Response::new(ReportResponse { acknowledged_sequence, epoch: self.epoch.clone() }))
-    }
-}
-
-impl Service {
-    fn authorize(&self, metadata: &MetadataMap) -> Result<(), Status> {
-        let Some(token) = &self.token else { return Ok(()) };
-        let shown = metadata.get("authorization").and_then(|value| value.to_str().ok());
-        if shown.is_some_and(|shown| token.is_shown_by(shown)) {
-            return Ok(());
-        }
-        Err(Status::unauthenticated(
-            "expected the metadata \"authorization: Bearer …\" with the token in HEADROOM_TOKEN",
-        ))
+        // empty where it cannot be had: what may not be stored then is not assumed to be, and the records
+        // are counted all the same
+        let epoch = self.originals.epoch().await.unwrap_or_default();
+        Ok(Response::new(ReportResponse { acknowledged_sequence, epoch }))
     }
 }
 

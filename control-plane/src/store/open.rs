@@ -7,8 +7,9 @@ use std::{fs, io};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyPool, ConnectOptions, Connection, Executor, Row};
 
+use super::StoreError;
 use super::dialect::Dialect;
-use super::{StoreError, schema};
+use super::schema::{LEDGER, Schema};
 use crate::clock::UnixMs;
 use crate::settings::Database;
 
@@ -22,7 +23,6 @@ pub struct SqlStore {
     pub(super) dialect: Dialect,
     epoch: String,
     location: String,
-    /// A file that could not be read when this store was opened, under its new name.
     set_aside: Option<PathBuf>,
 }
 
@@ -32,28 +32,9 @@ impl SqlStore {
     /// A file that is no database any more is set aside under another name, never deleted, and a
     /// new store begins: reports that arrive meanwhile matter more than refusing to start.
     pub async fn open(database: &Database, now: UnixMs) -> Result<Self, StoreError> {
-        static DRIVERS: Once = Once::new();
-        DRIVERS.call_once(sqlx::any::install_default_drivers);
-        match database {
-            Database::Postgres(url) => Self::connect(url, Dialect::Postgres, without_credentials(url)).await,
-            Database::File(path) => {
-                make_folder(path)?;
-                let url = sqlite_url(path)?;
-                let location = path.display().to_string();
-                let mut aside = None;
-                if let Some(damage) = damage(&url).await? {
-                    let kept = set_aside(path, now)?;
-                    tracing::error!(
-                        message = "The store is damaged and was set aside; history begins anew.",
-                        damage, kept = %kept.display(),
-                    );
-                    aside = Some(kept);
-                }
-                let mut store = Self::connect(&url, Dialect::Sqlite, location).await?;
-                store.set_aside = aside;
-                Ok(store)
-            }
-        }
+        let Opened { pool, dialect, location, set_aside } = Opened::open(database, &LEDGER, now).await?;
+        let epoch = lasting_epoch(&pool, dialect).await?;
+        Ok(Self { pool, dialect, epoch, location, set_aside })
     }
 
     /// Where a damaged file was put when this store was opened.
@@ -68,8 +49,54 @@ impl SqlStore {
     pub(super) fn location_str(&self) -> &str {
         &self.location
     }
+}
 
-    async fn connect(url: &str, dialect: Dialect, location: String) -> Result<Self, StoreError> {
+/// A database with its tables up to date.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) pool: AnyPool,
+    pub(super) dialect: Dialect,
+    /// Where it is, without credentials.
+    pub(super) location: String,
+    /// A file that could not be read when this was opened, under its new name.
+    pub(super) set_aside: Option<PathBuf>,
+}
+
+impl Opened {
+    /// Opens a database, makes it if it is not there, sets it aside if it is damaged.
+    pub(super) async fn open(database: &Database, schema: &Schema, now: UnixMs) -> Result<Self, StoreError> {
+        static DRIVERS: Once = Once::new();
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        match database {
+            Database::Postgres(url) => {
+                Self::connect(url, Dialect::Postgres, schema, without_credentials(url)).await
+            }
+            Database::File(path) => {
+                make_folder(path)?;
+                let url = sqlite_url(path)?;
+                let location = path.display().to_string();
+                let mut aside = None;
+                if let Some(damage) = damage(&url).await? {
+                    let kept = set_aside(path, now)?;
+                    tracing::error!(
+                        message = "The store is damaged and was set aside; a new one begins.",
+                        damage, kept = %kept.display(),
+                    );
+                    aside = Some(kept);
+                }
+                let mut store = Self::connect(&url, Dialect::Sqlite, schema, location).await?;
+                store.set_aside = aside;
+                Ok(store)
+            }
+        }
+    }
+
+    async fn connect(
+        url: &str,
+        dialect: Dialect,
+        schema: &Schema,
+        location: String,
+    ) -> Result<Self, StoreError> {
         let options: AnyConnectOptions = url.parse()?;
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
@@ -84,18 +111,19 @@ impl SqlStore {
             })
             .connect_with(options.disable_statement_logging())
             .await?;
-        let epoch = prepare(&pool, dialect).await?;
-        Ok(Self { pool, dialect, epoch, location, set_aside: None })
+        let mut tx = pool.begin_with(dialect.begin()).await?;
+        if let Some(lock) = dialect.lock_schema() {
+            sqlx::query(lock).execute(&mut *tx).await?;
+        }
+        schema.migrate(&mut tx, dialect).await?;
+        tx.commit().await?;
+        Ok(Self { pool, dialect, location, set_aside: None })
     }
 }
 
-/// Migrates, and gives the store's epoch.
-async fn prepare(pool: &AnyPool, dialect: Dialect) -> Result<String, StoreError> {
+/// The epoch that a store is given when it is made.
+async fn lasting_epoch(pool: &AnyPool, dialect: Dialect) -> Result<String, StoreError> {
     let mut tx = pool.begin_with(dialect.begin()).await?;
-    if let Some(lock) = dialect.lock_schema() {
-        sqlx::query(lock).execute(&mut *tx).await?;
-    }
-    schema::migrate(&mut tx, dialect).await?;
     sqlx::query("INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING")
         .bind(random_hex())
         .execute(&mut *tx)
@@ -178,7 +206,8 @@ fn without_credentials(url: &str) -> String {
     format!("{scheme}://{host}/{database}")
 }
 
-fn random_hex() -> String {
+/// 128 random bits in hexadecimal.
+pub(super) fn random_hex() -> String {
     let mut bytes = [0u8; 16];
     // the operating system's generator does not fail on the systems that we run on; were it to, the
     // zero epoch still works, it only cannot be told apart from another such store

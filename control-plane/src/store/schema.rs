@@ -6,37 +6,56 @@ use super::StoreError;
 use super::dialect::Dialect;
 use crate::ledger::sums::{BlockSums, Sums};
 
-/// One step per version: only ever appended to.
-const STEPS: &[fn(Dialect) -> Vec<String>] = &[first];
+/// The tables of one store.
+pub(super) struct Schema {
+    /// The name under which the version is kept: stores may share a database.
+    version: &'static str,
+    /// One step per version: only ever appended to.
+    steps: &'static [fn(Dialect) -> Vec<String>],
+}
 
-/// Brings the store to the newest schema, whatever it has; safe to run in several processes at once.
-pub(super) async fn migrate(conn: &mut AnyConnection, dialect: Dialect) -> Result<(), StoreError> {
-    sqlx::query("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
-        .execute(&mut *conn)
-        .await?;
-    sqlx::query("INSERT INTO meta (name, value) VALUES ('schema', '0') ON CONFLICT (name) DO NOTHING")
-        .execute(&mut *conn)
-        .await?;
-    // the update takes the row's lock, so that two processes that start together take turns
-    let row = sqlx::query("UPDATE meta SET value = value WHERE name = 'schema' RETURNING value")
-        .fetch_one(&mut *conn)
-        .await?;
-    let text: String = row.try_get(0)?;
-    let found: i64 = text.parse().map_err(|_| StoreError::Corrupt(format!("schema {text:?}")))?;
-    let known = STEPS.len() as i64;
-    if found > known {
-        return Err(StoreError::Newer { found, known });
+/// The ledger's tables.
+pub(super) const LEDGER: Schema = Schema { version: "schema", steps: &[first] };
+
+impl Schema {
+    /// Tables of a store other than the ledger.
+    pub(super) const fn new(version: &'static str, steps: &'static [fn(Dialect) -> Vec<String>]) -> Self {
+        Self { version, steps }
     }
-    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
-        for statement in step(dialect) {
-            sqlx::query(AssertSqlSafe(statement)).execute(&mut *conn).await?;
+
+    /// Brings the store to the newest schema, whatever it has; safe to run in several processes at once.
+    pub(super) async fn migrate(&self, conn: &mut AnyConnection, dialect: Dialect) -> Result<(), StoreError> {
+        sqlx::query("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            .execute(&mut *conn)
+            .await?;
+        sqlx::query("INSERT INTO meta (name, value) VALUES ($1, '0') ON CONFLICT (name) DO NOTHING")
+            .bind(self.version)
+            .execute(&mut *conn)
+            .await?;
+        // the update takes the row's lock, so that two processes that start together take turns
+        let row = sqlx::query("UPDATE meta SET value = value WHERE name = $1 RETURNING value")
+            .bind(self.version)
+            .fetch_one(&mut *conn)
+            .await?;
+        let text: String = row.try_get(0)?;
+        let found: i64 =
+            text.parse().map_err(|_| StoreError::Corrupt(format!("{} {text:?}", self.version)))?;
+        let known = self.steps.len() as i64;
+        if found > known {
+            return Err(StoreError::Newer { found, known });
         }
+        for step in self.steps.iter().skip(usize::try_from(found).unwrap_or(0)) {
+            for statement in step(dialect) {
+                sqlx::query(AssertSqlSafe(statement)).execute(&mut *conn).await?;
+            }
+        }
+        sqlx::query("UPDATE meta SET value = $2 WHERE name = $1")
+            .bind(self.version)
+            .bind(known.to_string())
+            .execute(&mut *conn)
+            .await?;
+        Ok(())
     }
-    sqlx::query("UPDATE meta SET value = $1 WHERE name = 'schema'")
-        .bind(known.to_string())
-        .execute(&mut *conn)
-        .await?;
-    Ok(())
 }
 
 fn first(dialect: Dialect) -> Vec<String> {

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use headroom_api::v1::control_plane_client::ControlPlaneClient;
+use headroom_api::v1::{AdmitRequest, RetrieveRequest};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request};
@@ -36,6 +37,10 @@ async fn with_a_token_a_filter_must_show_it_too() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start_with(dir.path(), &[], &[TOKEN]).await;
     let refused = sidecar.grpc().await.report(report("vm", [1])).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let mut originals = sidecar.originals().await;
+    assert_eq!(originals.admit(AdmitRequest::default()).await.unwrap_err().code(), Code::Unauthenticated);
+    let refused = originals.retrieve(RetrieveRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
     let channel =
         Endpoint::from_shared(format!("http://{}", sidecar.ready.grpc)).unwrap().connect().await.unwrap();

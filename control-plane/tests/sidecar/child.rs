@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use headroom_api::v1::control_plane_client::ControlPlaneClient;
+use headroom_api::v1::originals_client::OriginalsClient;
 use serde::Deserialize;
 use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
@@ -87,8 +88,17 @@ impl Sidecar {
 
     /// A gRPC client, connected.
     pub(crate) async fn grpc(&self) -> ControlPlaneClient<Channel> {
+        ControlPlaneClient::new(self.channel().await)
+    }
+
+    /// A gRPC client for originals, connected.
+    pub(crate) async fn originals(&self) -> OriginalsClient<Channel> {
+        OriginalsClient::new(self.channel().await).max_decoding_message_size(usize::MAX)
+    }
+
+    async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.ready.grpc)).unwrap();
-        ControlPlaneClient::new(endpoint.connect().await.unwrap())
+        endpoint.connect().await.unwrap()
     }
 
     /// The status and the body under a path.

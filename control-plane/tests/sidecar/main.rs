@@ -6,6 +6,7 @@ mod events;
 mod history;
 mod hostile;
 mod kill;
+mod originals;
 mod pages;
 mod records;
 mod report;

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use headroomd::clock::now_ms;
 use headroomd::settings::Database;
 use headroomd::store::SqlStore;
+use headroomd::store::originals::SqlOriginals;
 use sqlx::Connection;
 
 use crate::child::PATIENCE;
-use crate::suite;
+use crate::{originals, suite};
 
 /// `nobody`, on every Debian: PostgreSQL refuses to run as root.
 const NOBODY: &str = "65534";
@@ -144,5 +145,36 @@ async fn postgresql_keeps_what_sqlite_keeps() {
         what_was_imported_is_replaced_and_never_added,
         what_is_too_old_or_too_much_is_dropped,
         an_hour_without_a_report_ends_the_session,
+    );
+}
+
+macro_rules! originals_on_postgres {
+    ($postgres:ident: $($test:ident),* $(,)?) => {
+        $(
+            // names of databases are cut at 63 characters
+            let url = $postgres.database(&stringify!($test)[..30]).await;
+            let database = Database::Postgres(url);
+            // beside the ledger, and at the same time, as replicas start
+            let (ledger, one, other) = tokio::join!(
+                SqlStore::open(&database, now_ms()),
+                SqlOriginals::open(&database, now_ms()),
+                SqlOriginals::open(&database, now_ms()),
+            );
+            ledger.unwrap();
+            originals::$test(&one.unwrap(), &other.unwrap()).await;
+        )*
+    };
+}
+
+#[tokio::test]
+async fn postgresql_keeps_originals_as_sqlite_does() {
+    let Some(postgres) = Postgres::start().await else { return };
+    originals_on_postgres!(
+        postgres:
+        an_original_is_had_back_by_its_tenant_alone,
+        time_begins_anew_with_each_admission_and_each_reading,
+        the_oldest_make_room_and_what_is_in_use_does_not,
+        what_can_never_fit_is_refused_and_nothing_makes_room_for_it,
+        two_that_share_the_originals_keep_each_once,
     );
 }

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use headroomd::clock::now_ms;
 use headroomd::settings::Database;
+use headroomd::store::originals::{OriginalsStore, SqlOriginals};
 use headroomd::store::{LedgerStore, SqlStore};
 
-use crate::suite;
+use crate::{originals, suite};
 
 async fn open(dir: &Path) -> SqlStore {
     SqlStore::open(&Database::File(dir.join("deep").join("er?#%.db")), now_ms()).await.unwrap()
@@ -32,6 +33,43 @@ on_sqlite!(
     what_is_too_old_or_too_much_is_dropped,
     an_hour_without_a_report_ends_the_session,
 );
+
+async fn open_originals(dir: &Path) -> SqlOriginals {
+    SqlOriginals::open(&Database::File(dir.join("originals.db")), now_ms()).await.unwrap()
+}
+
+macro_rules! originals_on_sqlite {
+    ($($test:ident),* $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $test() {
+                let dir = tempfile::tempdir().unwrap();
+                let (one, other) = (open_originals(dir.path()).await, open_originals(dir.path()).await);
+                originals::$test(&one, &other).await;
+            }
+        )*
+    };
+}
+
+originals_on_sqlite!(
+    an_original_is_had_back_by_its_tenant_alone,
+    time_begins_anew_with_each_admission_and_each_reading,
+    the_oldest_make_room_and_what_is_in_use_does_not,
+    what_can_never_fit_is_refused_and_nothing_makes_room_for_it,
+    two_that_share_the_originals_keep_each_once,
+);
+
+#[tokio::test]
+async fn the_epoch_of_originals_changes_whenever_they_are_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = open_originals(dir.path()).await;
+    let before = one.epoch().await.unwrap();
+    assert_eq!(one.epoch().await.unwrap(), before);
+    let other = open_originals(dir.path()).await;
+    let after = other.epoch().await.unwrap();
+    assert_ne!(after, before);
+    assert_eq!(one.epoch().await.unwrap(), after, "those that share a store never disagree");
+}
 
 #[tokio::test]
 async fn the_store_and_its_epoch_outlive_the_process_that_made_it() {

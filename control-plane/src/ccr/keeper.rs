@@ -1,0 +1,520 @@
+//! Keeps originals and gives them back.
+//!
+//! One task writes: admissions that come while a commit is under way wait and are committed together, so
+//! that many requests share one sync of the disk. Nothing is acknowledged before its group is durable.
+//! Who has given up waiting is left out, so that a slow disk is not kept busy for nobody.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use headroom_api::v1::AdmitRequest;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::verify::{self, Reject};
+use crate::clock::{Clock, UnixMs};
+use crate::store::StoreError;
+use crate::store::originals::{Admission, Fate, Keep, Kept, OriginalSums, OriginalsStore};
+
+/// Requests that may wait to be written.
+const QUEUE: usize = 1024;
+/// Bytes of texts that are checked or wait to be written: a few of the largest requests, thousands of
+/// usual ones. What is checked is in memory uncompressed.
+const WAITING_BYTES: u32 = 256 << 20;
+/// Bytes in one transaction, about; a group is closed by the admission that reaches them. About what a
+/// disk writes in the time that a caller waits.
+const GROUP_BYTES: i64 = 4 << 20;
+/// Retrievals that are shown one by one.
+const RECENT: usize = 20;
+
+/// Why originals were not kept. The caller may send them again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotKept {
+    /// More waits than the queue holds.
+    #[error("too many originals wait to be written: send the lossless form")]
+    Busy,
+    /// The store did not take them.
+    #[error("the store did not take the originals: send the lossless form")]
+    Store,
+    /// The sidecar is stopping.
+    #[error("the sidecar is stopping: send the lossless form")]
+    Stopping,
+}
+
+/// What is durable of a request.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Receipt {
+    /// The addresses of what is durable.
+    pub stored: Vec<String>,
+    /// See [`store::originals`](crate::store::originals).
+    pub epoch: String,
+}
+
+/// An original that was found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Found {
+    /// The whole text.
+    pub text: String,
+    /// What is known of it; its `content` is empty.
+    pub about: Kept,
+}
+
+/// One retrieval, as it is shown.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Retrieval {
+    /// When.
+    pub at_ms: UnixMs,
+    /// The address that was asked for.
+    pub hash: String,
+    /// What was asked for in it.
+    pub query: String,
+    /// The tool that printed it; empty when nothing was found.
+    pub tool: String,
+    /// Whether it was there.
+    pub found: bool,
+}
+
+/// What was met since the process started.
+#[derive(Debug, Default)]
+pub struct Counts {
+    stored: AtomicU64,
+    stored_bytes: AtomicU64,
+    refreshed: AtomicU64,
+    refused_full: AtomicU64,
+    rejected: [AtomicU64; Reject::ALL.len()],
+    turned_away: AtomicU64,
+    failures: AtomicU64,
+    evicted: AtomicU64,
+    expired: AtomicU64,
+    found: AtomicU64,
+    not_found: AtomicU64,
+}
+
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        impl Counts {
+            $($(#[$doc])* pub fn $name(&self) -> u64 { self.$name.load(Ordering::Relaxed) })*
+        }
+    };
+}
+
+counts! {
+    /// Originals that were new.
+    stored,
+    /// Bytes of those, compressed.
+    stored_bytes,
+    /// Originals that came again.
+    refreshed,
+    /// Originals refused because there was no room.
+    refused_full,
+    /// Requests refused because too much waited.
+    turned_away,
+    /// Groups that the store did not take.
+    failures,
+    /// Originals removed before their time.
+    evicted,
+    /// Originals removed because their time was over.
+    expired,
+    /// Retrievals that found their original.
+    found,
+    /// Retrievals that did not.
+    not_found,
+}
+
+impl Counts {
+    /// Originals that were not what they said, per reason.
+    pub fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counted = Reject::ALL.iter().zip(&self.rejected);
+        counted.map(|(reject, count)| (reject.name(), count.load(Ordering::Relaxed)))
+    }
+
+    fn reject(&self, reject: Reject) {
+        if let Some((_, count)) = Reject::ALL.iter().zip(&self.rejected).find(|(it, _)| **it == reject) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+enum Job {
+    Admit {
+        admissions: Vec<Admission>,
+        answer: oneshot::Sender<Result<Receipt, NotKept>>,
+        /// Room in the queue, given back when it was written.
+        _room: OwnedSemaphorePermit,
+    },
+    Read {
+        tenant: String,
+        hash: String,
+    },
+}
+
+/// Hands originals to the writer, and reads them.
+#[derive(Clone)]
+pub struct Originals {
+    store: Arc<dyn OriginalsStore>,
+    keep: Keep,
+    clock: Clock,
+    queue: mpsc::Sender<Job>,
+    room: Arc<Semaphore>,
+    counts: Arc<Counts>,
+    recent: Arc<Mutex<VecDeque<Retrieval>>>,
+}
+
+impl Originals {
+    /// The keeper and its writer, which is to be spawned. It ends, with everything that was queued
+    /// written, once every clone of the keeper is gone.
+    pub fn new(
+        store: Arc<dyn OriginalsStore>,
+        keep: Keep,
+        clock: Clock,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let counts = Arc::new(Counts::default());
+        let writer = Writer {
+            store: Arc::clone(&store),
+            keep,
+            clock: Arc::clone(&clock),
+            counts: Arc::clone(&counts),
+        };
+        let room = Arc::new(Semaphore::new(WAITING_BYTES as usize));
+        let recent = Arc::default();
+        (Self { store, keep, clock, queue, room, counts, recent }, writer.run(jobs))
+    }
+
+    /// Keeps what of a request is what it says, and names it once it is durable.
+    pub async fn admit(&self, request: AdmitRequest) -> Result<Receipt, NotKept> {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(weight(&request)) else {
+            self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
+            return Err(NotKept::Busy);
+        };
+        // hashing and compressing a large request takes milliseconds in which others are to be served
+        let (admissions, rejects) = tokio::task::spawn_blocking(move || verify::verified(request))
+            .await
+            .map_err(|_| NotKept::Stopping)?;
+        for reject in rejects {
+            self.counts.reject(reject);
+        }
+        if admissions.is_empty() {
+            return Ok(Receipt { stored: Vec::new(), epoch: self.epoch().await? });
+        }
+        let (answer, answered) = oneshot::channel();
+        let job = Job::Admit { admissions, answer, _room: room };
+        self.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
+                NotKept::Busy
+            }
+            mpsc::error::TrySendError::Closed(_) => NotKept::Stopping,
+        })?;
+        answered.await.unwrap_or(Err(NotKept::Stopping))
+    }
+
+    /// What an acknowledgement may be trusted under: see [`store::originals`](crate::store::originals).
+    pub async fn epoch(&self) -> Result<String, NotKept> {
+        self.store.epoch().await.map_err(|error| {
+            tracing::error!(message = "The originals' epoch cannot be read.", %error);
+            NotKept::Store
+        })
+    }
+
+    /// The text at an address; `None` when it was never admitted for this tenant or its time is over.
+    /// `query` is what was asked for in it, for the list of retrievals.
+    pub async fn retrieve(&self, tenant: &str, hash: &str, query: &str) -> Result<Option<Found>, StoreError> {
+        let hash = hash.trim().to_ascii_lowercase();
+        let found = match is_address(&hash) {
+            true => self.read(tenant, &hash).await?,
+            false => None,
+        };
+        let count = if found.is_some() { &self.counts.found } else { &self.counts.not_found };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.note(&hash, query, found.as_ref());
+        if found.is_some() {
+            // the answer does not wait for it; a full queue means only that its time does not begin anew
+            self.queue.try_send(Job::Read { tenant: tenant.to_owned(), hash }).ok();
+        }
+        Ok(found)
+    }
+
+    async fn read(&self, tenant: &str, hash: &str) -> Result<Option<Found>, StoreError> {
+        let Some(mut kept) = self.store.get(tenant, hash, (self.clock)()).await? else { return Ok(None) };
+        let address = hash.to_owned();
+        let opened = tokio::task::spawn_blocking(move || {
+            let content = std::mem::take(&mut kept.content);
+            let length = usize::try_from(kept.length).ok()?;
+            let text = String::from_utf8(verify::decompressed(&content, length)?).ok()?;
+            (headroom_compress::address(&text) == address).then_some(Found { text, about: kept })
+        });
+        match opened.await {
+            Ok(Some(found)) => Ok(Some(found)),
+            // better no answer than a wrong one
+            Ok(None) => Err(StoreError::Corrupt(format!("original {hash} is not what was stored"))),
+            Err(error) => Err(StoreError::Corrupt(error.to_string())),
+        }
+    }
+
+    fn note(&self, hash: &str, query: &str, found: Option<&Found>) {
+        const SHOWN: usize = 100;
+        let mut recent = self.recent.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        recent.truncate(RECENT - 1);
+        recent.push_front(Retrieval {
+            at_ms: (self.clock)(),
+            hash: hash.chars().take(SHOWN).collect(),
+            query: query.chars().take(SHOWN).collect(),
+            tool: found.map(|found| found.about.tool.clone()).unwrap_or_default(),
+            found: found.is_some(),
+        });
+    }
+
+    /// The last retrievals of this process, newest first.
+    pub fn recent(&self) -> Vec<Retrieval> {
+        let recent = self.recent.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        recent.iter().cloned().collect()
+    }
+
+    /// Removes what is over. To be called now and then.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        loop {
+            let removed = self.store.sweep((self.clock)()).await?;
+            self.counts.expired.fetch_add(removed, Ordering::Relaxed);
+            if removed == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sums over what is kept.
+    pub async fn sums(&self) -> Result<OriginalSums, StoreError> {
+        self.store.sums().await
+    }
+
+    /// What was met so far.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// How much is kept for how long.
+    pub fn keep(&self) -> Keep {
+        self.keep
+    }
+
+    /// Where it is kept, without credentials.
+    pub fn location(&self) -> &str {
+        self.store.location()
+    }
+}
+
+/// Bytes of memory that checking a request may take.
+fn weight(request: &AdmitRequest) -> u32 {
+    let came: u64 = request.originals.iter().map(|original| original.content.len() as u64).sum();
+    let said = request.originals.iter().fold(0, |sum: u64, original| sum.saturating_add(original.length));
+    let bytes = came.saturating_add(said.min(verify::MAX_TOTAL as u64));
+    u32::try_from(bytes).unwrap_or(u32::MAX).min(WAITING_BYTES)
+}
+
+fn is_address(hash: &str) -> bool {
+    hash.len() == 24 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+struct Writer {
+    store: Arc<dyn OriginalsStore>,
+    keep: Keep,
+    clock: Clock,
+    counts: Arc<Counts>,
+}
+
+/// Admissions of one request, as a stretch of its group, and who waits for them.
+struct Waiting {
+    admissions: usize,
+    answer: oneshot::Sender<Result<Receipt, NotKept>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Writer {
+    async fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(first) = jobs.recv().await {
+            let (mut group, mut waiting, mut read) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut bytes, mut next) = (0, Some(first));
+            while let Some(job) = next {
+                match job {
+                    Job::Admit { answer, .. } if answer.is_closed() => {}
+                    Job::Admit { mut admissions, answer, _room } => {
+                        bytes += admissions.iter().map(Admission::bytes).sum::<i64>();
+                        waiting.push(Waiting { admissions: admissions.len(), answer, _room });
+                        group.append(&mut admissions);
+                    }
+                    Job::Read { tenant, hash } => read.push((tenant, hash)),
+                }
+                next = if bytes < GROUP_BYTES { jobs.try_recv().ok() } else { None };
+            }
+            if !waiting.is_empty() {
+                self.admit(&group, waiting).await;
+            }
+            if !read.is_empty()
+                && let Err(error) = self.store.touch(&read, &self.keep, (self.clock)()).await
+            {
+                tracing::warn!(message = "Retrievals were not noted.", %error);
+            }
+        }
+    }
+
+    async fn admit(&self, group: &[Admission], waiting: Vec<Waiting>) {
+        let admitted = match self.store.admit(group, &self.keep, (self.clock)()).await {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                self.counts.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(message = "Originals were not kept; lossless forms are sent.", %error);
+                for waiting in waiting {
+                    waiting.answer.send(Err(NotKept::Store)).ok();
+                }
+                return;
+            }
+        };
+        let add = |count: &AtomicU64, more: u64| count.fetch_add(more, Ordering::Relaxed);
+        add(&self.counts.evicted, admitted.evicted);
+        add(&self.counts.expired, admitted.expired);
+        let mut fates = group.iter().zip(&admitted.fates);
+        for waiting in waiting {
+            let mut stored = Vec::with_capacity(waiting.admissions);
+            for (admission, fate) in fates.by_ref().take(waiting.admissions) {
+                match fate {
+                    Fate::Stored => {
+                        add(&self.counts.stored, 1);
+                        add(&self.counts.stored_bytes, admission.content.len() as u64);
+                    }
+                    Fate::Refreshed => {
+                        add(&self.counts.refreshed, 1);
+                    }
+                    Fate::Refused => {
+                        add(&self.counts.refused_full, 1);
+                        continue;
+                    }
+                }
+                stored.push(admission.hash.clone());
+            }
+            // the caller may have left; what is durable stays
+            waiting.answer.send(Ok(Receipt { stored, epoch: admitted.epoch.clone() })).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicI64;
+
+    use headroom_api::v1::{ContentEncoding, Original};
+
+    use super::*;
+    use crate::clock::HOUR_MS;
+    use crate::settings::Database;
+    use crate::store::originals::SqlOriginals;
+
+    const KEEP: Keep = Keep { ttl_ms: 2 * HOUR_MS, max_bytes: 1 << 20 };
+
+    async fn store(dir: &tempfile::TempDir) -> Arc<SqlOriginals> {
+        Arc::new(SqlOriginals::open(&Database::File(dir.path().join("db")), 0).await.unwrap())
+    }
+
+    /// A clock that stands until it is turned.
+    fn clock() -> (Arc<AtomicI64>, Clock) {
+        let time = Arc::new(AtomicI64::new(1_790_000_000_000));
+        let shown = Arc::clone(&time);
+        (time, Arc::new(move || shown.load(Ordering::SeqCst)))
+    }
+
+    fn request(text: &str) -> AdmitRequest {
+        let original = Original {
+            hash: headroom_compress::address(text),
+            content: text.as_bytes().to_vec(),
+            encoding: ContentEncoding::Identity.into(),
+            length: text.len() as u64,
+            ..Original::default()
+        };
+        AdmitRequest { originals: vec![original], ..AdmitRequest::default() }
+    }
+
+    async fn is_there(originals: &Originals, text: &str) -> bool {
+        let found = originals.retrieve("", &headroom_compress::address(text), "").await.unwrap();
+        found.is_some_and(|found| found.text == text)
+    }
+
+    #[tokio::test]
+    async fn an_original_is_gone_when_its_time_is_over_and_can_come_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (time, clock) = clock();
+        let (originals, writer) = Originals::new(store(&dir).await, KEEP, clock);
+        let writer = tokio::spawn(writer);
+        originals.admit(request("text")).await.unwrap();
+        time.fetch_add(KEEP.ttl_ms - 1, Ordering::SeqCst);
+        assert!(is_there(&originals, "text").await);
+        // the reading is written before what is admitted after it
+        originals.admit(request("other")).await.unwrap();
+        originals.admit(request("another")).await.unwrap();
+        time.fetch_add(KEEP.ttl_ms - 1, Ordering::SeqCst);
+        assert!(is_there(&originals, "text").await, "its time began anew when it was read");
+        originals.admit(request("other")).await.unwrap();
+        originals.admit(request("another")).await.unwrap();
+        time.fetch_add(KEEP.ttl_ms, Ordering::SeqCst);
+        assert!(!is_there(&originals, "text").await);
+        originals.sweep().await.unwrap();
+        assert_eq!(originals.sums().await.unwrap().entries, 0);
+        assert_eq!(originals.counts().expired(), 3);
+        originals.admit(request("text")).await.unwrap();
+        assert!(is_there(&originals, "text").await);
+        assert_eq!((originals.counts().found(), originals.counts().not_found()), (3, 1));
+        assert!(!originals.recent()[1].found && originals.recent()[0].found);
+        drop(originals);
+        writer.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_has_given_up_is_left_out_and_the_others_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (originals, writer) = Originals::new(store(&dir).await, KEEP, clock().1);
+        let mut waiting: Vec<_> = (0..20)
+            .map(|n| {
+                let originals = originals.clone();
+                tokio::spawn(async move { originals.admit(request(&format!("text {n}"))).await })
+            })
+            .collect();
+        // nothing is written until the writer runs
+        while originals.queue.max_capacity() - originals.queue.capacity() < 20 {
+            tokio::task::yield_now().await;
+        }
+        for gone in waiting.drain(..5) {
+            gone.abort();
+            gone.await.unwrap_err();
+        }
+        tokio::spawn(writer);
+        for (n, caller) in waiting.into_iter().enumerate() {
+            let receipt = caller.await.unwrap().unwrap();
+            assert_eq!(receipt.stored, [headroom_compress::address(&format!("text {}", n + 5))]);
+        }
+        assert_eq!((originals.counts().stored(), originals.sums().await.unwrap().entries), (15, 15));
+        assert!(!is_there(&originals, "text 4").await && is_there(&originals, "text 5").await);
+    }
+
+    #[tokio::test]
+    async fn what_the_store_did_not_take_is_not_acknowledged() {
+        let dir = tempfile::tempdir().unwrap();
+        let closed = store(&dir).await;
+        closed.close().await;
+        let (originals, writer) = Originals::new(closed, KEEP, clock().1);
+        let writer = tokio::spawn(writer);
+        assert_eq!(originals.admit(request("text")).await, Err(NotKept::Store));
+        assert_eq!(originals.counts().failures(), 1);
+        assert_eq!(originals.epoch().await, Err(NotKept::Store));
+        writer.abort();
+        writer.await.unwrap_err();
+        assert_eq!(originals.admit(request("text")).await, Err(NotKept::Stopping));
+    }
+
+    #[tokio::test]
+    async fn more_than_may_wait_is_turned_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (originals, _writer) = Originals::new(store(&dir).await, KEEP, clock().1);
+        let all = originals.room.clone().try_acquire_many_owned(WAITING_BYTES - 10).unwrap();
+        assert_eq!(originals.admit(request("ten bytes and more")).await, Err(NotKept::Busy));
+        assert_eq!(originals.counts().turned_away(), 1);
+        drop(all);
+    }
+}

@@ -1,0 +1,70 @@
+//! `Originals`: checks the envelope, hands the rest to the keeper.
+
+use headroom_api::v1::originals_server;
+use headroom_api::v1::{AdmitRequest, AdmitResponse, RetrieveRequest, RetrieveResponse};
+use tonic::{Request, Response, Status};
+
+use super::authorize;
+use crate::ccr::keeper::{NotKept, Originals};
+use crate::ccr::part;
+use crate::token::Token;
+
+/// Bytes of a tenant's name at most, as many as the filter sends.
+const MAX_TENANT: usize = 256;
+
+/// Answers the filter.
+pub(super) struct OriginalsService {
+    pub(super) originals: Originals,
+    pub(super) token: Option<Token>,
+}
+
+#[tonic::async_trait]
+impl originals_server::Originals for OriginalsService {
+    async fn admit(&self, request: Request<AdmitRequest>) -> Result<Response<AdmitResponse>, Status> {
+        authorize(self.token.as_ref(), request.metadata())?;
+        let request = request.into_inner();
+        check_tenant(&request.tenant)?;
+        let receipt = self.originals.admit(request).await.map_err(|error| match error {
+            NotKept::Busy => Status::resource_exhausted(error.to_string()),
+            NotKept::Store | NotKept::Stopping => Status::unavailable(error.to_string()),
+        })?;
+        Ok(Response::new(AdmitResponse {
+            stored: receipt.stored,
+            epoch: receipt.epoch,
+            // rounded down: no longer than it holds
+            ttl_seconds: u64::try_from(self.originals.keep().promise_ms() / 1_000).unwrap_or(0),
+        }))
+    }
+
+    async fn retrieve(
+        &self,
+        request: Request<RetrieveRequest>,
+    ) -> Result<Response<RetrieveResponse>, Status> {
+        authorize(self.token.as_ref(), request.metadata())?;
+        let RetrieveRequest { tenant, hash, query, lines } = request.into_inner();
+        check_tenant(&tenant)?;
+        let asked = if query.is_empty() { &lines } else { &query };
+        let found = self.originals.retrieve(&tenant, &hash, asked).await.map_err(|error| {
+            // what the database says may name hosts and users: it goes to the log only
+            tracing::error!(message = "An original could not be read.", %error);
+            Status::unavailable("the store does not answer: see the log")
+        })?;
+        let Some(found) = found else { return Ok(Response::new(RetrieveResponse::default())) };
+        let length = found.text.len() as u64;
+        // looking through a long text takes milliseconds in which others are to be served
+        let content = tokio::task::spawn_blocking(move || part::page(&found.text, &hash, &query, &lines))
+            .await
+            .map_err(|_| Status::internal("the part could not be found: see the log"))?;
+        Ok(Response::new(RetrieveResponse { found: true, content, length }))
+    }
+}
+
+fn check_tenant(tenant: &str) -> Result<(), Status> {
+    if tenant.len() <= MAX_TENANT && !tenant.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!(
+        "tenant: expected at most {MAX_TENANT} bytes without control characters, found {}",
+        tenant.len()
+    )))
+}

@@ -1,0 +1,142 @@
+//! What every store of originals promises. Each test is given the same new store, opened twice.
+
+use headroomd::clock::{HOUR_MS, UnixMs};
+use headroomd::store::originals::{
+    Admission, Fate, HOLD_MS, Keep, OriginalSums, OriginalsStore, ROW_BYTES, SqlOriginals,
+};
+
+const NOW: UnixMs = 1_790_000_000_000;
+/// Bytes of each test original's content.
+const SIZE: usize = 1_000;
+
+fn keep(originals: i64) -> Keep {
+    Keep { ttl_ms: 24 * HOUR_MS, max_bytes: originals * (SIZE as i64 + ROW_BYTES) }
+}
+
+fn original(tenant: &str, n: usize) -> Admission {
+    Admission {
+        tenant: tenant.to_owned(),
+        hash: format!("{n:024x}"),
+        conversation_id: "c".to_owned(),
+        tool: "Bash".to_owned(),
+        kind: "log".to_owned(),
+        length: 5_000,
+        tokens_before: 1_000,
+        tokens_after: 100,
+        content: vec![u8::try_from(n % 256).unwrap(); SIZE],
+    }
+}
+
+async fn is_there(store: &SqlOriginals, n: usize, now: UnixMs) -> bool {
+    store.get("t", &original("t", n).hash, now).await.unwrap().is_some()
+}
+
+fn sums(entries: i64, retrievals: i64) -> OriginalSums {
+    OriginalSums {
+        entries,
+        bytes: entries * (SIZE as i64 + ROW_BYTES),
+        tokens_before: entries * 1_000,
+        tokens_after: entries * 100,
+        retrievals,
+    }
+}
+
+pub(crate) async fn an_original_is_had_back_by_its_tenant_alone(one: &SqlOriginals, other: &SqlOriginals) {
+    let given = original("t", 7);
+    let admitted = one.admit(&[given.clone(), original("u", 8)], &keep(9), NOW).await.unwrap();
+    assert_eq!(admitted.fates, [Fate::Stored, Fate::Stored]);
+    let kept = other.get("t", &given.hash, NOW).await.unwrap().unwrap();
+    assert_eq!((kept.content, kept.length, kept.tool.as_str()), (given.content.clone(), 5_000, "Bash"));
+    for (tenant, hash) in [("u", given.hash.as_str()), ("", &given.hash), ("t", &original("u", 8).hash)] {
+        assert_eq!(other.get(tenant, hash, NOW).await.unwrap(), None);
+    }
+    let again = other.admit(&[given.clone(), original("u", 7)], &keep(9), NOW).await.unwrap();
+    assert_eq!(again.fates, [Fate::Refreshed, Fate::Stored]);
+    assert_eq!(one.sums().await.unwrap(), sums(3, 0));
+}
+
+pub(crate) async fn time_begins_anew_with_each_admission_and_each_reading(
+    one: &SqlOriginals,
+    other: &SqlOriginals,
+) {
+    let keep = keep(9);
+    let ttl = keep.ttl_ms;
+    one.admit(&[original("t", 1), original("t", 2), original("t", 3)], &keep, NOW).await.unwrap();
+    let later = NOW + ttl - 1;
+    one.admit(&[original("t", 2)], &keep, later).await.unwrap();
+    other.touch(&[("t".to_owned(), original("t", 3).hash)], &keep, later).await.unwrap();
+    assert!(is_there(one, 1, later).await);
+    // at this very moment its time is over
+    assert!(!is_there(one, 1, NOW + ttl).await);
+    assert!(is_there(one, 2, later + ttl - 1).await && is_there(one, 3, later + ttl - 1).await);
+    assert_eq!(one.sums().await.unwrap(), sums(3, 1));
+
+    assert_eq!(other.sweep(NOW + ttl).await.unwrap(), 1);
+    assert_eq!(other.sweep(NOW + ttl).await.unwrap(), 0);
+    assert_eq!(one.sums().await.unwrap(), sums(2, 1));
+    // a clock that was set back takes no time away
+    one.admit(&[original("t", 2)], &keep, NOW).await.unwrap();
+    assert!(is_there(one, 2, later + ttl - 1).await);
+    // one that is over but still there is stored again like any other
+    let dead = later + ttl;
+    assert!(!is_there(one, 2, dead).await);
+    one.admit(&[original("t", 2)], &keep, dead).await.unwrap();
+    assert!(is_there(one, 2, dead).await);
+}
+
+pub(crate) async fn the_oldest_make_room_and_what_is_in_use_does_not(store: &SqlOriginals, _: &SqlOriginals) {
+    let keep = keep(4);
+    for n in 0..4 {
+        store.admit(&[original("t", n)], &keep, NOW + n as i64).await.unwrap();
+    }
+    // the first is in use again, so the second and third are the oldest now
+    let later = NOW + HOLD_MS + 2;
+    store.touch(&[("t".to_owned(), original("t", 0).hash)], &keep, later).await.unwrap();
+    let admitted = store.admit(&[original("t", 10), original("t", 11)], &keep, later).await.unwrap();
+    assert_eq!(admitted.fates, [Fate::Stored, Fate::Stored]);
+    assert_eq!((admitted.evicted, admitted.expired), (2, 0));
+    for (n, there) in [(0, true), (1, false), (2, false), (3, true), (10, true), (11, true)] {
+        assert_eq!(is_there(store, n, later).await, there, "{n}");
+    }
+    // the last that is old enough goes in a moment, not yet
+    let full = store.admit(&[original("t", 12), original("t", 3)], &keep, later).await.unwrap();
+    assert_eq!(full.fates, [Fate::Refused, Fate::Refreshed]);
+    assert!(!is_there(store, 12, later).await && is_there(store, 3, later).await);
+    assert_eq!(store.sums().await.unwrap(), sums(4, 1));
+
+    // whose time is over makes room without being counted as evicted
+    let over = later + keep.ttl_ms;
+    let admitted = store.admit(&[original("t", 20)], &keep, over).await.unwrap();
+    assert_eq!((admitted.fates.as_slice(), admitted.evicted), (&[Fate::Stored][..], 0));
+    assert!(admitted.expired > 0);
+}
+
+pub(crate) async fn what_can_never_fit_is_refused_and_nothing_makes_room_for_it(
+    store: &SqlOriginals,
+    _: &SqlOriginals,
+) {
+    let keep = keep(2);
+    store.admit(&[original("t", 1), original("t", 2)], &keep, NOW).await.unwrap();
+    let huge = Admission { content: vec![0; 4 * SIZE], ..original("t", 3) };
+    let admitted = store.admit(&[huge], &keep, NOW + 2 * HOLD_MS).await.unwrap();
+    assert_eq!((admitted.fates.as_slice(), admitted.evicted), (&[Fate::Refused][..], 0));
+    assert_eq!(store.sums().await.unwrap(), sums(2, 0));
+}
+
+pub(crate) async fn two_that_share_the_originals_keep_each_once(one: &SqlOriginals, other: &SqlOriginals) {
+    let work = async |store: &SqlOriginals| {
+        for round in 0..10 {
+            let admissions: Vec<_> = (0..8).map(|n| original("t", round * 4 + n)).collect();
+            let admitted = store.admit(&admissions, &keep(20), NOW + round as i64).await.unwrap();
+            assert_eq!(admitted.epoch, one.epoch().await.unwrap());
+        }
+    };
+    tokio::join!(work(one), work(other), work(one), work(other));
+    let sums = one.sums().await.unwrap();
+    assert_eq!(sums, self::sums(20, 0), "as many as fit, each counted once");
+    let mut there = 0;
+    for n in 0..44 {
+        there += i64::from(is_there(other, n, NOW).await);
+    }
+    assert_eq!(there, sums.entries);
+}
