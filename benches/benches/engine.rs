@@ -10,13 +10,7 @@ fn request(api: Api) -> Request<'static> {
     Request { reversible: true, ..Request::new(api) }
 }
 
-/// Building the vocabulary happens once in a process and is not what is measured.
-fn warm_up() {
-    Encoding::O200kBase.count("warm");
-}
-
 fn seen_before(criterion: &mut Criterion) {
-    warm_up();
     let (exchanges, config) = (fixtures(), Config::default());
     let mut group = criterion.benchmark_group("seen before");
     for api in APIS {
@@ -37,7 +31,6 @@ fn seen_before(criterion: &mut Criterion) {
 }
 
 fn new_content(criterion: &mut Criterion) {
-    warm_up();
     let (exchanges, config) = (fixtures(), Config::default());
     let mut group = criterion.benchmark_group("new content");
     group.sample_size(10);
@@ -57,7 +50,6 @@ fn new_content(criterion: &mut Criterion) {
 
 /// What an agent sends: a long history that was seen before, and one new output at its end.
 fn next_turn(criterion: &mut Criterion) {
-    warm_up();
     let (exchanges, config) = (fixtures(), Config::default());
     let api = Api::AnthropicMessages;
     let [history, longer] = [1_000_000, 1_010_000].map(|bytes| body(api, &exchanges, 0, bytes));
@@ -77,5 +69,18 @@ fn next_turn(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(engine, seen_before, new_content, next_turn);
+/// Exact counts of the texts of all tool outputs.
+fn tokens(criterion: &mut Criterion) {
+    let texts: Vec<String> = fixtures().into_iter().map(|exchange| exchange.text).collect();
+    let mut group = criterion.benchmark_group("tokens");
+    group.throughput(Throughput::Bytes(texts.iter().map(|text| text.len() as u64).sum()));
+    for encoding in [Encoding::O200kBase, Encoding::Cl100kBase] {
+        group.bench_function(encoding.name(), |bencher| {
+            bencher.iter(|| texts.iter().map(|text| encoding.count(text)).sum::<usize>());
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(engine, seen_before, new_content, next_turn, tokens);
 criterion_main!(engine);

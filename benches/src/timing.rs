@@ -54,7 +54,7 @@ impl Iterator for Requests<'_> {
 /// Measures every size.
 pub fn timings(exchanges: &[Exchange]) -> Vec<Timing> {
     let mut memo = Memo::new(MEMO_BYTES);
-    // Builds the vocabulary, which happens once in the life of a VM.
+    // The first use of anything costs more, once in the life of a VM.
     run(&body(Api::AnthropicMessages, exchanges, 0, 1_000), &mut memo);
     SIZES
         .iter()

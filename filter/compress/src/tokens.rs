@@ -1,15 +1,28 @@
 //! Exact token counts inside the VM.
 //!
-//! Counting is `tiktoken` 4.1 (the crate): of the Rust tokenizers whose counts equal those of OpenAI's
-//! Python package it was the fastest in V8 and the smallest. Measured on 1 MB each of English, JSON
-//! and code, o200k_base, MB/s: native 58 / 99 / 113, in V8 48 / 80 / 90, against 23 / 22 / 27 and
-//! 18 / 16 / 19 of `tiktoken-rs` 0.12; 28 MB of memory (cl100k_base 16) and about 100 ms to build in
-//! V8. A vocabulary is therefore built on the first count that needs it, once per VM, and counts are
-//! remembered with what was counted. `tiktoken-rs` is the oracle of the tests.
+//! Counts equal those of OpenAI's `tiktoken`; the crate `tiktoken-rs` is the oracle of the tests.
+//!
+//! No crate is used for it inside the module. The best one for the purpose, `tiktoken` 4.1, was used until
+//! it turned out to be most of what the module's start and its heap cost: `regex` with its tables for
+//! Unicode, which it needs to cut texts into words, was a third of the code that V8 compiles at each start
+//! (1.03 instead of 1.35 MB now, and 1.2 instead of 1.8 s in Envoy), and each VM built a vocabulary of
+//! 28 MB (cl100k_base 16) within its first request. Here vocabularies and character classes are tables in
+//! the data section, laid out by the build script out of that same crate and read in place; the cuts are
+//! made by hand; and what a core's cache can hold is remembered. On the recorded conversations that counts
+//! three times as fast. `make bench` measures it.
 
+mod known;
+mod layout;
+mod merge;
 mod runs;
+mod split;
+mod vocabulary;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+
+use known::Known;
+use split::{Pattern, Pieces};
 
 /// A vocabulary.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -30,16 +43,34 @@ impl Encoding {
         }
     }
 
-    /// The number of tokens of `text`, in which the names of special tokens are ordinary text. The
-    /// vocabulary is built on the first call. Exact, except where a text consists mostly of runs of
-    /// hundreds of letters, blanks or signs: there it may be off by one token in 64 bytes.
+    /// The number of tokens of `text`, in which the names of special tokens are ordinary text. Exact,
+    /// except where a text consists mostly of runs of hundreds of letters, blanks or signs: there it may
+    /// be off by one token in 64 bytes.
     pub fn count(self, text: &str) -> usize {
-        // Both vocabularies are compiled in: the length is never the answer.
-        let Some(bpe) = tiktoken::get_encoding(self.name()) else { return text.len() };
-        match runs::parts(text) {
-            None => bpe.count(text),
-            Some(parts) => parts.into_iter().map(|part| bpe.count(part)).sum(),
+        let Some(parts) = runs::parts(text) else { return self.count_exactly(text) };
+        let mut last = ("", 0);
+        let mut tokens = 0;
+        for part in parts {
+            // A run of one character has nothing but equal parts.
+            if part != last.0 {
+                last = (part, self.count_exactly(part));
+            }
+            tokens += last.1;
         }
+        tokens
+    }
+
+    fn count_exactly(self, text: &str) -> usize {
+        thread_local! {
+            static KNOWN: RefCell<Known> = RefCell::new(Known::new());
+        }
+        let (pattern, vocabulary) = match self {
+            Self::O200kBase => (Pattern::O200kBase, &vocabulary::O200K_BASE),
+            Self::Cl100kBase => (Pattern::Cl100kBase, &vocabulary::CL100K_BASE),
+        };
+        KNOWN.with_borrow_mut(|known| {
+            Pieces::new(text, pattern).map(|piece| known.count(piece, vocabulary)).sum()
+        })
     }
 }
 

@@ -2,6 +2,33 @@
 
 use memchr::memmem;
 
+/// Texts that a line may start with, of which most lines start with none.
+struct Starts {
+    /// The first bytes of the texts.
+    first: [bool; 256],
+    texts: &'static [&'static [u8]],
+}
+
+impl Starts {
+    const fn new(texts: &'static [&'static [u8]]) -> Self {
+        let mut first = [false; 256];
+        let mut at = 0;
+        while at < texts.len() {
+            first[texts[at][0] as usize] = true;
+            at += 1;
+        }
+        Self { first, texts }
+    }
+
+    /// What of the line follows the first of the texts that it starts with.
+    fn strip<'l>(&self, line: &'l [u8]) -> Option<&'l [u8]> {
+        if !self.first[usize::from(*line.first()?)] {
+            return None;
+        }
+        self.texts.iter().find_map(|text| line.strip_prefix(*text))
+    }
+}
+
 /// `  12→text`, `12\ttext`, `12: text`, `12-text`, `12|text`: a line number and its separator.
 pub(super) fn is_numbered(line: &[u8]) -> bool {
     let bare = line.trim_ascii_start();
@@ -61,22 +88,20 @@ fn is_path_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-' | b'+' | b'@' | b'~') || b >= 0x80
 }
 
-const LEVELS: &[&[u8]] = &[b"INFO", b"WARN", b"WARNING", b"ERROR", b"DEBUG", b"TRACE", b"FATAL", b"NOTICE"];
-const DAYS: &[&[u8]] = &[b"Mon ", b"Tue ", b"Wed ", b"Thu ", b"Fri ", b"Sat ", b"Sun "];
-const MONTHS: &[&[u8]] = &[
-    b"Jan ", b"Feb ", b"Mar ", b"Apr ", b"May ", b"Jun ", b"Jul ", b"Aug ", b"Sep ", b"Oct ", b"Nov ",
-    b"Dec ",
-];
+static LEVELS: Starts =
+    Starts::new(&[b"INFO", b"WARNING", b"WARN", b"ERROR", b"DEBUG", b"TRACE", b"FATAL", b"NOTICE"]);
+static DAYS_AND_MONTHS: Starts = Starts::new(&[
+    b"Mon ", b"Tue ", b"Wed ", b"Thu ", b"Fri ", b"Sat ", b"Sun ", b"Jan ", b"Feb ", b"Mar ", b"Apr ",
+    b"May ", b"Jun ", b"Jul ", b"Aug ", b"Sep ", b"Oct ", b"Nov ", b"Dec ",
+]);
 
 /// Starts with a time stamp or a level, perhaps in brackets, or has an ISO time near its start.
 pub(super) fn is_log(line: &[u8]) -> bool {
     let bare = line.strip_prefix(b"[").or_else(|| line.strip_prefix(b"\"")).unwrap_or(line);
-    if LEVELS.iter().any(|level| {
-        bare.strip_prefix(*level).is_some_and(|rest| rest.first().is_none_or(|b| !b.is_ascii_alphanumeric()))
-    }) {
+    if LEVELS.strip(bare).is_some_and(|rest| rest.first().is_none_or(|b| !b.is_ascii_alphanumeric())) {
         return true;
     }
-    if DAYS.iter().chain(MONTHS).any(|name| bare.starts_with(name)) && clock(bare, 24) {
+    if DAYS_AND_MONTHS.strip(bare).is_some() && clock(bare, 24) {
         return true;
     }
     starts_with_date(bare) || iso_time(&bare[..bare.len().min(80)]) || is_record(line)
@@ -137,16 +162,16 @@ fn clock_digits(rest: &[u8]) -> bool {
 
 /// `2024-05-06T07:08` or with a blank between.
 fn iso_time(line: &[u8]) -> bool {
-    line.windows(16).any(|w| {
-        w[4] == b'-'
-            && w[7] == b'-'
+    memchr::memchr_iter(b'-', line).any(|dash| {
+        let Some(w) = dash.checked_sub(4).and_then(|start| line.get(start..start + 16)) else { return false };
+        w[7] == b'-'
             && matches!(w[10], b'T' | b' ')
             && w[13] == b':'
             && [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15].iter().all(|&i| w[i].is_ascii_digit())
     })
 }
 
-const TEST_STARTS: &[&[u8]] = &[
+static TEST_STARTS: Starts = Starts::new(&[
     b"PASSED ",
     b"FAILED ",
     b"ERROR ",
@@ -181,44 +206,57 @@ const TEST_STARTS: &[&[u8]] = &[
     b"collected ",
     b"BUILD ",
     b"E   ",
-];
-const TEST_BARE_STARTS: &[&str] =
-    &["Compiling ", "Finished ", "Downloaded ", "Updating ", "Running ", "✓ ", "✗ ", "✕ ", "× ", "✔ ", "● "];
+]);
+static TEST_BARE_STARTS: Starts = Starts::new(&[
+    b"Compiling ",
+    b"Finished ",
+    b"Downloaded ",
+    b"Updating ",
+    b"Running ",
+    "✓ ".as_bytes(),
+    "✗ ".as_bytes(),
+    "✕ ".as_bytes(),
+    "× ".as_bytes(),
+    "✔ ".as_bytes(),
+    "● ".as_bytes(),
+]);
 
 /// A line as test runners, compilers and package managers print it.
 pub(super) fn is_test(line: &[u8]) -> bool {
-    if TEST_STARTS.iter().any(|start| line.starts_with(start)) {
-        return true;
-    }
-    let bare = line.trim_ascii_start();
-    if TEST_BARE_STARTS.iter().any(|start| bare.starts_with(start.as_bytes())) {
+    if TEST_STARTS.strip(line).is_some() || TEST_BARE_STARTS.strip(line.trim_ascii_start()).is_some() {
         return true;
     }
     let rust_or_unittest = line.starts_with(b"test ") && memmem::find(line, b" ... ").is_some()
         || line.ends_with(b" ... ok")
         || line.ends_with(b" ... FAIL")
         || line.ends_with(b" ... ERROR");
-    let pytest = memmem::find(line, b".py::").is_some()
-        && [&b"PASSED"[..], b"FAILED", b"ERROR", b"SKIPPED"]
-            .iter()
-            .any(|word| memmem::find(line, word).is_some());
     let rule = line.len() > 20
         && (line.starts_with(b"====") && line.ends_with(b"==")
             || line.starts_with(b"____") && line.ends_with(b"__"));
-    let compiler =
-        memmem::find(line, b": error").or_else(|| memmem::find(line, b": warning")).is_some_and(|at| {
-            line[..at]
-                .iter()
-                .rev()
-                .take_while(|b| b.is_ascii_digit() || matches!(b, b':' | b',' | b')'))
-                .count()
-                >= 2
-        });
     rust_or_unittest
-        || pytest
         || rule
-        || compiler
         || line.starts_with(b"Ran ") && memmem::find(line, b" in ").is_some()
+        || is_test_by_a_colon(line)
+}
+
+/// `tests/test_a.py::test_b PASSED`, or `src/main.c:12:3: error: …`.
+fn is_test_by_a_colon(line: &[u8]) -> bool {
+    // Only the first message counts: a later one may stand in a text that the tool quotes.
+    let mut message = None;
+    for colon in memchr::memchr_iter(b':', line) {
+        let (before, after) = (&line[..colon], &line[colon + 1..]);
+        if after.first() == Some(&b':') && before.ends_with(b".py") {
+            let words = [&b"PASSED"[..], b"FAILED", b"ERROR", b"SKIPPED"];
+            if words.iter().any(|word| memmem::find(line, word).is_some()) {
+                return true;
+            }
+        }
+        if message.is_none() && (after.starts_with(b" error") || after.starts_with(b" warning")) {
+            message = Some(before);
+        }
+    }
+    let place = |b: &&u8| b.is_ascii_digit() || matches!(b, b':' | b',' | b')');
+    message.is_some_and(|before| before.iter().rev().take_while(place).count() >= 2)
 }
 
 /// A line of a stack trace.

@@ -1,0 +1,98 @@
+//! Lays the vocabularies and the character classes of the tokenizers out as tables that are read in place.
+//!
+//! The vocabularies come from the crate `tiktoken`, the classes from `regex-syntax`. Neither is in the
+//! engine itself: a table in the data section needs no start, and V8 has no code to compile for it.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use regex_syntax::hir::{Class, HirKind};
+
+#[path = "src/tokens/layout.rs"]
+mod layout;
+
+use layout::{BLOCK, EMPTY, ID_BITS, hash};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/tokens/layout.rs");
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    for name in ["o200k_base", "cl100k_base"] {
+        vocabulary(name, &out)?;
+    }
+    classes(&out)
+}
+
+/// Three files: the texts of all tokens one after the other, where each ends, and a hash table over them.
+fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
+    let encoding = tiktoken::get_encoding(name).ok_or("an encoding of the crate")?;
+    let (mut texts, mut ends) = (Vec::new(), Vec::new());
+    // Ids are ranks, without a gap.
+    for id in 0..u32::try_from(encoding.vocab_size())? {
+        let text = encoding.decode(&[id]);
+        if text.is_empty() {
+            return Err(format!("{name} has no token {id}").into());
+        }
+        texts.extend_from_slice(&text);
+        ends.push(u32::try_from(texts.len())?);
+    }
+    // At most 0.4 full: a text that is no token is known as such after 1.8 slots on average.
+    let mut slots = vec![EMPTY; (ends.len() * 5 / 2).next_power_of_two()];
+    let mut start = 0;
+    for (id, end) in ends.iter().enumerate() {
+        let text = &texts[start..*end as usize];
+        start = *end as usize;
+        let hash = hash(text);
+        let mut at = layout::slot(hash, slots.len());
+        while slots[at] != EMPTY {
+            at = (at + 1) & (slots.len() - 1);
+        }
+        if id >= (1 << ID_BITS) - 1 {
+            return Err(format!("{name} has more tokens than an id has room for").into());
+        }
+        slots[at] = layout::tag(hash) | u32::try_from(id)?;
+    }
+    fs::write(out.join(format!("{name}.texts")), &texts)?;
+    fs::write(out.join(format!("{name}.ends")), words(&ends))?;
+    fs::write(out.join(format!("{name}.slots")), words(&slots))?;
+    Ok(())
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// One byte per character, in blocks of which equal ones are kept once: first the number of the block
+/// for each run of [`BLOCK`] characters, then the blocks.
+fn classes(out: &Path) -> Result<(), Box<dyn Error>> {
+    let mut of = vec![layout::SIGN; char::MAX as usize + 1];
+    for (pattern, class) in [
+        (r"[\p{Lu}\p{Lt}]", layout::UPPER),
+        (r"\p{Ll}", layout::LOWER),
+        (r"[\p{Lm}\p{Lo}]", layout::CASELESS),
+        (r"\p{M}", layout::MARK),
+        (r"\p{N}", layout::NUMBER),
+        (r"\s", layout::BLANK),
+        (r"[\r\n]", layout::LINE_END),
+    ] {
+        let hir = regex_syntax::parse(pattern)?;
+        let HirKind::Class(Class::Unicode(ranges)) = hir.kind() else {
+            return Err("a class of characters".into());
+        };
+        for range in ranges.ranges() {
+            of[range.start() as usize..=range.end() as usize].fill(class);
+        }
+    }
+    let mut index = Vec::new();
+    let mut blocks: Vec<&[u8]> = Vec::new();
+    for block in of.chunks(BLOCK) {
+        let at = blocks.iter().position(|known| *known == block).unwrap_or_else(|| {
+            blocks.push(block);
+            blocks.len() - 1
+        });
+        index.push(u8::try_from(at)?);
+    }
+    fs::write(out.join("classes"), [index, blocks.concat()].concat())?;
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! The number of tokens of a piece that is no token itself: byte pair encoding.
+//!
+//! A piece begins as single bytes. Of all neighbours that together are a token, those with the lowest rank
+//! are joined, the leftmost first, until there are none.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::vocabulary::Vocabulary;
+
+/// Pieces up to this length are merged by looking for the lowest rank again after each merge, which for
+/// few bytes is faster than keeping them in order.
+const SHORT: usize = 64;
+
+/// The tokens of a piece.
+pub(super) fn count(piece: &[u8], vocabulary: &Vocabulary) -> usize {
+    if piece.len() > SHORT { count_long(piece, vocabulary) } else { count_short(piece, vocabulary) }
+}
+
+/// Of a pair that is no token: more than any rank.
+const NONE: u32 = u32::MAX;
+
+fn count_short(piece: &[u8], vocabulary: &Vocabulary) -> usize {
+    // Where each part starts, and the rank of what it and the next one would be together.
+    let mut starts: [usize; SHORT + 1] = std::array::from_fn(|at| at);
+    let mut ranks = [NONE; SHORT + 1];
+    let mut parts = piece.len();
+    let rank = |starts: &[usize; SHORT + 1], at: usize, parts: usize| {
+        if at + 2 > parts {
+            return NONE;
+        }
+        vocabulary.rank(&piece[starts[at]..starts[at + 2]]).unwrap_or(NONE)
+    };
+    for (at, pair) in ranks.iter_mut().enumerate().take(parts) {
+        *pair = rank(&starts, at, parts);
+    }
+    loop {
+        // The first of the lowest.
+        let lowest = ranks[..parts].iter().enumerate().min_by_key(|(_, rank)| **rank);
+        let Some((at, _)) = lowest.filter(|(_, rank)| **rank != NONE) else { return parts };
+        starts.copy_within(at + 2..=parts, at + 1);
+        ranks.copy_within(at + 2..=parts, at + 1);
+        parts -= 1;
+        ranks[at] = rank(&starts, at, parts);
+        if at > 0 {
+            ranks[at - 1] = rank(&starts, at - 1, parts);
+        }
+    }
+}
+
+/// The same with the merges in order, so that the time stays in proportion to the length but for a
+/// logarithm.
+fn count_long(piece: &[u8], vocabulary: &Vocabulary) -> usize {
+    let len = piece.len();
+    // Of the part that starts at a byte: where the next and the previous one start. Parts that were
+    // joined to the one before them have no end.
+    let mut next: Vec<usize> = (1..=len + 1).collect();
+    let mut previous: Vec<usize> = (0..=len).map(|at| at.wrapping_sub(1)).collect();
+    let mut heap = BinaryHeap::new();
+    let push = |heap: &mut BinaryHeap<_>, start: usize, end: usize| {
+        if let Some(rank) = piece.get(start..end).and_then(|text| vocabulary.rank(text)) {
+            heap.push(Reverse((rank, start, end)));
+        }
+    };
+    for at in 0..len.saturating_sub(1) {
+        push(&mut heap, at, at + 2);
+    }
+    let mut parts = len;
+    while let Some(Reverse((_, start, end))) = heap.pop() {
+        let middle = next[start];
+        // One of the two has been joined to another since.
+        if middle >= len || next[middle] != end {
+            continue;
+        }
+        next[start] = end;
+        next[middle] = usize::MAX;
+        if end < len {
+            previous[end] = start;
+            push(&mut heap, start, next[end]);
+        }
+        if start > 0 {
+            push(&mut heap, previous[start], end);
+        }
+        parts -= 1;
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tokens::vocabulary::{CL100K_BASE, O200K_BASE};
+
+    proptest! {
+        #[test]
+        fn both_ways_of_merging_give_the_same(piece in "[a-e]{1,64}|[a-zA-Z]{1,64}|[=/-]{1,64}| {1,64}") {
+            for vocabulary in [O200K_BASE, CL100K_BASE] {
+                let piece = piece.as_bytes();
+                prop_assert_eq!(count_short(piece, &vocabulary), count_long(piece, &vocabulary));
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! A vocabulary: which texts are tokens, and which of two merges comes first.
+
+use super::layout::{self, EMPTY, ID_BITS, hash};
+
+/// A vocabulary in the data section.
+#[derive(Clone, Copy)]
+pub(super) struct Vocabulary {
+    /// Tells the vocabularies apart.
+    pub(super) number: u8,
+    /// The texts of all tokens, one after the other.
+    texts: &'static [u8],
+    /// Where each ends.
+    ends: &'static [[u8; 4]],
+    /// A hash table with linear probing.
+    slots: &'static [[u8; 4]],
+}
+
+/// Bytes of the longest token of both vocabularies. A test looks.
+pub(super) const LONGEST: usize = 128;
+
+macro_rules! vocabulary {
+    ($number:literal, $name:literal) => {
+        Vocabulary {
+            number: $number,
+            texts: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".texts")),
+            ends: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".ends")).as_chunks().0,
+            slots: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".slots")).as_chunks().0,
+        }
+    };
+}
+
+pub(super) static O200K_BASE: Vocabulary = vocabulary!(0, "o200k_base");
+pub(super) static CL100K_BASE: Vocabulary = vocabulary!(1, "cl100k_base");
+
+impl Vocabulary {
+    /// The token's rank, which is its id; `None` where the text is no token.
+    #[inline]
+    pub(super) fn rank(&self, text: &[u8]) -> Option<u32> {
+        const ID: u32 = (1 << ID_BITS) - 1;
+        if text.len() > LONGEST {
+            return None;
+        }
+        let hash = hash(text);
+        let tag = layout::tag(hash);
+        let mut at = layout::slot(hash, self.slots.len());
+        loop {
+            let slot = u32::from_le_bytes(self.slots[at]);
+            if slot == EMPTY {
+                return None;
+            }
+            if slot & !ID == tag && self.text(slot & ID) == text {
+                return Some(slot & ID);
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    fn text(&self, id: u32) -> &'static [u8] {
+        let end = |id: usize| u32::from_le_bytes(self.ends[id]) as usize;
+        let id = id as usize;
+        let start = if id == 0 { 0 } else { end(id - 1) };
+        &self.texts[start..end(id)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_token_is_found_under_its_own_rank() {
+        for vocabulary in [O200K_BASE, CL100K_BASE] {
+            let mut longest = 0;
+            for id in 0..u32::try_from(vocabulary.ends.len()).unwrap() {
+                let text = vocabulary.text(id);
+                assert_eq!(vocabulary.rank(text), Some(id));
+                longest = longest.max(text.len());
+            }
+            assert_eq!(longest, LONGEST);
+        }
+    }
+
+    #[test]
+    fn the_vocabularies_are_as_large_as_published() {
+        assert_eq!(O200K_BASE.ends.len(), 199_998);
+        assert_eq!(CL100K_BASE.ends.len(), 100_256);
+    }
+
+    #[test]
+    fn what_is_no_token_has_no_rank() {
+        for vocabulary in [O200K_BASE, CL100K_BASE] {
+            for text in ["", "qzxv", "\u{10ffff}", &"a".repeat(200)] {
+                assert_eq!(vocabulary.rank(text.as_bytes()), None, "{text:?}");
+            }
+        }
+    }
+}
