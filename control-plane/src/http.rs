@@ -8,6 +8,8 @@ mod feed;
 mod guard;
 mod health;
 mod metrics;
+mod original_metrics;
+mod retrieve;
 mod stats;
 mod stats_history;
 mod telemetry;
@@ -29,13 +31,14 @@ use self::error::Refusal;
 pub(crate) use self::guard::Guard;
 pub(crate) use self::health::{Deployment, Probe};
 pub(crate) use self::metrics::Metrics;
+use crate::ccr::keeper::Originals;
 use crate::ledger::writer::Ledger;
 use crate::store::LedgerStore;
 use crate::tasks::Tasks;
 use crate::telemetry::Beacon;
 use crate::warmup::Warmup;
 
-/// Bytes of a request's body at most; no endpoint here takes one.
+/// Bytes of a request's body at most: the longest is a hash and a query.
 const MAX_BODY_BYTES: usize = 64 << 10;
 /// How long an answer may take before the caller is told to come back.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,6 +47,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct App {
     pub(crate) store: Arc<dyn LedgerStore>,
     pub(crate) ledger: Ledger,
+    pub(crate) originals: Originals,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) board: Board,
     pub(crate) guard: Guard,
@@ -72,6 +76,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/stats-history", get(stats_history::stats_history))
         .route("/transformations/feed", get(feed::feed))
         .route("/metrics", get(metrics::metrics))
+        .route("/v1/retrieve", get(retrieve::get).post(retrieve::post))
+        .route("/v1/retrieve/stats", get(retrieve::stats))
+        .route("/v1/retrieve/{hash}", get(retrieve::get_hash))
         .route("/telemetry", get(telemetry::telemetry))
         .route("/events", get(events::events))
         .merge(debug::router())

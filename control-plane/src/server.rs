@@ -135,8 +135,9 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let app = Arc::new(App {
         store: Arc::clone(&store),
         ledger: ledger.clone(),
+        originals: originals.clone(),
         metrics,
-        board: Board::new(Arc::clone(&store), ledger.clone(), landings),
+        board: Board::new(Arc::clone(&store), ledger.clone(), originals.clone(), landings),
         guard: Guard::new(settings.token.clone(), settings.allowed_hosts.clone()),
         warmup,
         probe: Probe::default(),

@@ -71,6 +71,11 @@ impl Endpoint {
     pub fn loopback(port: u16) -> Self {
         Self { host: "127.0.0.1".to_owned(), port }
     }
+
+    fn is_loopback(&self) -> bool {
+        self.host == "localhost"
+            || self.host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+    }
 }
 
 /// The providers' base URLs.
@@ -193,6 +198,7 @@ impl Bootstrap {
         environment.add_template(TEMPLATE_NAME, TEMPLATE)?;
         let values = Values {
             listen: &self.listen,
+            loopback: self.listen.is_loopback(),
             admin: &self.admin,
             module: self.module.as_ref(),
             plugin_config: self.plugin_config.to_string(),
@@ -228,6 +234,8 @@ const READ_BYTES: u32 = 16 << 20;
 #[derive(Serialize)]
 struct Values<'a> {
     listen: &'a Endpoint,
+    /// Only this machine can reach the listener.
+    loopback: bool,
     admin: &'a Endpoint,
     module: Option<&'a PathBuf>,
     plugin_config: String,

@@ -68,6 +68,11 @@ pub fn best<'t>(text: &'t str, query: &str, limit: usize) -> Vec<&'t str> {
     found.into_iter().take(limit).map(|item| items.texts[item]).collect()
 }
 
+/// How many elements or lines a query would choose from.
+pub fn count(text: &str) -> usize {
+    items(text).texts.len()
+}
+
 fn parse(lines: &str) -> Result<Option<Lines>, NotARange> {
     let lines = lines.trim();
     if lines.is_empty() {

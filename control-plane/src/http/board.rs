@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 
+use crate::ccr::keeper::Originals;
 use crate::clock::now_ms;
 use crate::ledger::writer::Ledger;
 use crate::stats::Snapshot;
@@ -15,6 +16,7 @@ use crate::store::{LedgerStore, StoreError};
 pub(crate) struct Board {
     store: Arc<dyn LedgerStore>,
     ledger: Ledger,
+    originals: Originals,
     last: Mutex<Option<Made>>,
     landings: watch::Receiver<u64>,
 }
@@ -27,8 +29,13 @@ struct Made {
 
 impl Board {
     /// `landings` changes whenever records have landed here.
-    pub(crate) fn new(store: Arc<dyn LedgerStore>, ledger: Ledger, landings: watch::Receiver<u64>) -> Self {
-        Self { store, ledger, last: Mutex::default(), landings }
+    pub(crate) fn new(
+        store: Arc<dyn LedgerStore>,
+        ledger: Ledger,
+        originals: Originals,
+        landings: watch::Receiver<u64>,
+    ) -> Self {
+        Self { store, ledger, originals, last: Mutex::default(), landings }
     }
 
     /// The statistics as JSON, not older than `max_age` when this is called.
@@ -58,6 +65,15 @@ impl Board {
         body["reports"]["turned_away"] = counts.turned_away().into();
         body["reports"]["failures"] = counts.failures().into();
         body["reports"]["waiting"] = self.ledger.waiting().into();
+        let originals = self.originals.sums().await?;
+        body["compression"] = json!({
+            "ccr_entries": originals.entries,
+            "ccr_bytes": originals.bytes,
+            "ccr_max_bytes": self.originals.keep().max_bytes,
+            "original_tokens_cached": originals.tokens_before,
+            "compressed_tokens_cached": originals.tokens_after,
+            "ccr_retrievals": originals.retrievals,
+        });
         Ok(body)
     }
 }

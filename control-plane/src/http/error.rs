@@ -50,7 +50,12 @@ impl Refusal {
 
     /// A query that cannot be answered; the message says what was expected.
     pub(crate) fn query(message: String) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, kind: "bad_query", message: Cow::Owned(message) }
+        Self::told(StatusCode::BAD_REQUEST, "bad_query", message)
+    }
+
+    /// A refusal with a message of its own.
+    pub(crate) fn told(status: StatusCode, kind: &'static str, message: String) -> Self {
+        Self { status, kind, message: Cow::Owned(message) }
     }
 
     pub(crate) const fn fixed(status: StatusCode, kind: &'static str, message: &'static str) -> Self {

@@ -16,9 +16,11 @@ use prometheus::{
 
 use super::App;
 use super::error::Refusal;
+use super::original_metrics::OriginalMetrics;
 use crate::ledger::contribution::{Landed, stages};
 use crate::ledger::labels::Dimension;
 use crate::ledger::sums::usd;
+use crate::store::originals::OriginalSums;
 
 /// Upper bounds in milliseconds for what Headroom itself takes.
 const OWN_MS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0];
@@ -51,6 +53,7 @@ pub(crate) struct Metrics {
     duplicates: IntCounter,
     failures: IntCounter,
     waiting: IntGauge,
+    originals: OriginalMetrics,
 }
 
 /// A histogram, and beside it the extremes that the original exported.
@@ -170,6 +173,7 @@ impl Default for Metrics {
                 "Groups of reports that the store did not take.",
             ),
             waiting: register(r, IntGauge::new("headroom_ledger_queue", "Reports that wait to be written.")),
+            originals: OriginalMetrics::register(r),
             registry,
         }
     }
@@ -234,7 +238,7 @@ impl Metrics {
         }
     }
 
-    fn encode(&self, app: &App) -> Result<String, prometheus::Error> {
+    fn encode(&self, app: &App, originals: Option<OriginalSums>) -> Result<String, prometheus::Error> {
         let counts = app.ledger.counts();
         // these are counted where they happen; the registry's copies follow when they are read
         for (metric, now) in [
@@ -245,6 +249,10 @@ impl Metrics {
             metric.inc_by(now.saturating_sub(metric.get()));
         }
         self.waiting.set(i64::try_from(app.ledger.waiting()).unwrap_or(i64::MAX));
+        self.originals.follow(app.originals.counts());
+        if let Some(sums) = originals {
+            self.originals.set(&sums);
+        }
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
@@ -279,7 +287,7 @@ impl WithExtremes {
     }
 }
 
-fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
     register(registry, IntCounter::new(name, help))
 }
 
@@ -287,12 +295,15 @@ fn money(registry: &Registry, name: &str, help: &str) -> Counter {
     register(registry, Counter::new(name, help))
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+pub(super) fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     register(registry, IntCounterVec::new(Opts::new(name, help), labels))
 }
 
 /// Names and labels are constants, each used once, which is all that a registry can object to.
-fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+pub(super) fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<C>,
+) -> C {
     let metric = metric.expect("a metric's name and labels are valid");
     registry.register(Box::new(metric.clone())).expect("each metric is registered once");
     metric
@@ -300,7 +311,9 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometh
 
 /// The text format, version 0.0.4, which every Prometheus reads.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
-    let text = app.metrics.encode(&app).map_err(|error| {
+    // without the store the counts of this process are shown all the same
+    let originals = app.originals.sums().await.ok();
+    let text = app.metrics.encode(&app, originals).map_err(|error| {
         tracing::error!(message = "Metrics could not be encoded.", %error);
         Refusal::INTERNAL
     })?;

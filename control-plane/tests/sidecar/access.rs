@@ -20,9 +20,17 @@ async fn with_a_token_only_health_is_open() {
     for open in ["/livez", "/readyz", "/health"] {
         assert_eq!(sidecar.get(open).await.0, 200);
     }
-    for closed in
-        ["/stats", "/metrics", "/events", "/stats-history", "/transformations/feed", "/debug/tasks", "/x"]
-    {
+    for closed in [
+        "/stats",
+        "/metrics",
+        "/events",
+        "/stats-history",
+        "/transformations/feed",
+        "/debug/tasks",
+        "/x",
+        "/v1/retrieve/stats",
+        "/v1/retrieve/0123456789abcdef01234567",
+    ] {
         let (status, body) = sidecar.get(closed).await;
         assert_eq!(status, 401, "{closed}");
         assert!(!body.contains(TOKEN.1));

@@ -10,3 +10,4 @@ mod originals;
 mod pages;
 mod records;
 mod report;
+mod retrieve;

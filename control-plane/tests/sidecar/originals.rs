@@ -14,7 +14,7 @@ use crate::child::{PATIENCE, Sidecar};
 use crate::records::report;
 
 /// An original as a filter sends it: compressed when it is long.
-fn original(text: &str) -> Original {
+pub(crate) fn original(text: &str) -> Original {
     let (encoding, content) = match text.len() {
         0..1_000 => (ContentEncoding::Identity, text.as_bytes().to_vec()),
         _ => (ContentEncoding::Zstd, zstd::bulk::compress(text.as_bytes(), 1).unwrap()),
@@ -31,7 +31,7 @@ fn original(text: &str) -> Original {
     }
 }
 
-fn request(tenant: &str, originals: Vec<Original>) -> AdmitRequest {
+pub(crate) fn request(tenant: &str, originals: Vec<Original>) -> AdmitRequest {
     AdmitRequest { tenant: tenant.to_owned(), conversation_id: "c1".to_owned(), originals }
 }
 

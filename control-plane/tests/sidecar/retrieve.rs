@@ -1,0 +1,122 @@
+//! Originals over HTTP, under the names of the original Headroom.
+
+use serde_json::{Value, json};
+
+use crate::child::{Sidecar, client};
+use crate::originals::{original, request};
+
+async fn post(sidecar: &Sidecar, tenant: Option<&str>, body: Value) -> (u16, Value) {
+    let url = format!("http://{}/v1/retrieve", sidecar.ready.http);
+    let mut request = client().post(url).json(&body);
+    if let Some(tenant) = tenant {
+        request = request.header("x-headroom-user-id", tenant);
+    }
+    let answer = request.send().await.unwrap();
+    assert!(answer.headers().keys().all(|name| !name.as_str().starts_with("access-control")));
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn an_original_is_given_whole_in_lines_and_by_what_matches() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let rows: Vec<String> = (0..60).map(|n| format!("{{\"name\":\"row {n}\",\"id\":{n}.0}}")).collect();
+    let (text, lines) = (format!("[{}]", rows.join(",")), "one\ntwo error\nthree\n");
+    let (table, log) = (original(&text), original(lines));
+    let admit = request("", vec![table.clone(), log.clone()]);
+    sidecar.originals().await.admit(admit).await.unwrap();
+
+    let (status, whole) = post(&sidecar, None, json!({"hash": table.hash})).await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        whole,
+        json!({"hash": table.hash, "original_content": text, "original_tokens": 900, "compressed_tokens": 100,
+               "original_item_count": 60, "compressed_item_count": null, "tool_name": "Bash", "kind": "log",
+               "retrieval_count": 1})
+    );
+    // elements come as they are spelled: neither keys nor numbers are touched
+    let (_, found) = sidecar.get(&format!("/v1/retrieve/{}?query=row%2042", table.hash)).await;
+    assert_eq!(
+        found,
+        format!(
+            "{{\"hash\":\"{}\",\"query\":\"row 42\",\"results\":[{}],\"count\":1}}",
+            table.hash, rows[42]
+        )
+    );
+    let (_, found) = post(&sidecar, None, json!({"hash": log.hash, "query": "error"})).await;
+    assert_eq!((&found["results"], &found["count"]), (&json!(["two error"]), &json!(1)));
+    let (_, found) = post(&sidecar, None, json!({"hash": log.hash, "query": "zebra"})).await;
+    assert_eq!((&found["results"], &found["count"]), (&json!([]), &json!(0)));
+    let part = sidecar.json(&format!("/v1/retrieve?hash={}&lines=2-", log.hash)).await;
+    assert_eq!(part["content"], "two error\nthree\n");
+    let empty = post(&sidecar, None, json!({"hash": log.hash, "query": " ", "lines": ""})).await.1;
+    assert_eq!(empty["original_content"], lines);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_404_and_what_makes_no_sense_400() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let mine = original("one tenant's");
+    sidecar.originals().await.admit(request("me", vec![mine.clone()])).await.unwrap();
+    assert_eq!(post(&sidecar, Some("me"), json!({"hash": mine.hash})).await.0, 200);
+    for tenant in [None, Some("you")] {
+        let (status, body) = post(&sidecar, tenant, json!({"hash": mine.hash})).await;
+        assert_eq!(status, 404);
+        assert_eq!(body["error"]["message"], "Entry not found or expired (TTL: 24 hours)");
+    }
+    for hash in ["x", "..%2f..", "0123456789abcdef01234567", "%00"] {
+        assert_eq!(sidecar.get(&format!("/v1/retrieve/{hash}")).await.0, 404, "{hash}");
+    }
+    for body in [json!({}), json!([]), json!({"hash": 7}), json!({"query": "x"})] {
+        assert_eq!(post(&sidecar, None, body.clone()).await.0, 400, "{body}");
+    }
+    assert_eq!(sidecar.get("/v1/retrieve").await.0, 400);
+    for asked in [json!({"lines": "9-3"}), json!({"lines": "1-2", "query": "x"})] {
+        let mut asked = asked;
+        asked["hash"] = json!(mine.hash);
+        assert_eq!(post(&sidecar, Some("me"), asked.clone()).await.0, 400, "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn figures_of_originals_are_on_every_page_that_shows_some() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let text = original("text");
+    let mut forged = original("other");
+    forged.hash = "0".repeat(24);
+    let mut client = sidecar.originals().await;
+    client.admit(request("", vec![text.clone(), forged])).await.unwrap();
+    assert_eq!(sidecar.get(&format!("/v1/retrieve/{}", text.hash)).await.0, 200);
+    assert_eq!(sidecar.get("/v1/retrieve/0123456789abcdef01234567").await.0, 404);
+    // the reading is written before what is admitted after it
+    client.admit(request("", vec![original("a third")])).await.unwrap();
+    client.admit(request("", vec![text.clone()])).await.unwrap();
+
+    let stats = sidecar.json("/v1/retrieve/stats").await;
+    assert_eq!(stats["store"]["entry_count"], 2);
+    assert_eq!(stats["store"]["total_original_tokens"], 1_800);
+    assert_eq!(stats["store"]["total_compressed_tokens"], 200);
+    assert_eq!(stats["store"]["total_retrievals"], 1);
+    assert_eq!(stats["store"]["backend"]["backend_type"], "sqlite");
+    assert_eq!(stats["since_start"]["rejected"]["address"], 1);
+    let recent = &stats["recent_retrievals"];
+    assert_eq!((&recent[1]["hash"], &recent[1]["found"]), (&json!(text.hash), &json!(true)));
+    assert_eq!(recent[0]["found"], false);
+
+    let compression = &sidecar.json("/stats").await["compression"];
+    assert_eq!((&compression["ccr_entries"], &compression["ccr_retrievals"]), (&json!(2), &json!(1)));
+    let (_, metrics) = sidecar.get("/metrics").await;
+    for line in [
+        "headroom_ccr_stored_total 2",
+        "headroom_ccr_refreshed_total 1",
+        "headroom_ccr_refused_total{reason=\"address\"} 1",
+        "headroom_ccr_retrievals_total{outcome=\"found\"} 1",
+        "headroom_ccr_retrievals_total{outcome=\"not_found\"} 1",
+        "headroom_ccr_evicted_total 0",
+        "headroom_ccr_entries 2",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
+}
