@@ -13,6 +13,8 @@ use crate::kinds::json;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Part {
     pub(crate) span: Range<usize>,
+    /// The inside of a markdown fence.
+    pub(crate) fenced: bool,
 }
 
 /// At most this many fenced parts are looked for; the rest of the text is one part. A documentation
@@ -33,28 +35,28 @@ pub(crate) fn split(text: &str) -> Vec<Part> {
     let mut from = body.start;
     for fence in fenced {
         let (start, end) = (body.start + fence.start, body.start + fence.end);
-        push(&mut parts, from..start);
-        push(&mut parts, start..end);
+        push(&mut parts, from..start, false);
+        push(&mut parts, start..end, true);
         from = end;
     }
-    push(&mut parts, from..body.end);
+    push(&mut parts, from..body.end, false);
     parts
 }
 
 /// JSON documents in `body` and what stands before and after them.
 fn around_json(text: &str, body: Range<usize>) -> Vec<Part> {
-    let Some(json) = json::span(&text[body.clone()]) else { return vec![Part { span: body }] };
+    let Some(json) = json::span(&text[body.clone()]) else { return vec![Part { span: body, fenced: false }] };
     let (start, end) = (body.start + json.start, body.start + json.end);
     let mut parts = Vec::with_capacity(3);
-    push(&mut parts, body.start..start);
-    push(&mut parts, start..end);
-    push(&mut parts, end..body.end);
+    for span in [body.start..start, start..end, end..body.end] {
+        push(&mut parts, span, false);
+    }
     parts
 }
 
-fn push(parts: &mut Vec<Part>, span: Range<usize>) {
+fn push(parts: &mut Vec<Part>, span: Range<usize>, fenced: bool) {
     if !span.is_empty() {
-        parts.push(Part { span });
+        parts.push(Part { span, fenced });
     }
 }
 

@@ -14,6 +14,7 @@ use crate::config::{Policy, Profile};
 use crate::detect;
 use crate::earlier::Earlier;
 use crate::kinds;
+use crate::kinds::signal::{self, Signal};
 use crate::mixed;
 use crate::outcome::{BlockOutcome, Compressor, Kind, Skip};
 use crate::tool;
@@ -131,7 +132,7 @@ fn shrink(text: &str, cx: &Context<'_>, earlier: &Earlier, lossy: bool) -> Shrun
     let mut from = 0;
     for part in &parts {
         out.text.push_str(&text[from..part.span.start]);
-        let kind = shrink_part(&text[part.span.clone()], cx, earlier, lossy, &mut out);
+        let kind = shrink_part(&text[part.span.clone()], part.fenced, cx, earlier, lossy, &mut out);
         if whole {
             out.kind = kind;
         }
@@ -142,14 +143,22 @@ fn shrink(text: &str, cx: &Context<'_>, earlier: &Earlier, lossy: bool) -> Shrun
 }
 
 /// Appends what becomes of one part to `out.text`.
-fn shrink_part(text: &str, cx: &Context<'_>, earlier: &Earlier, lossy: bool, out: &mut Shrunk) -> Kind {
+fn shrink_part(
+    text: &str,
+    fenced: bool,
+    cx: &Context<'_>,
+    earlier: &Earlier,
+    lossy: bool,
+    out: &mut Shrunk,
+) -> Kind {
     if text.len() < cx.config.min_block_bytes {
         out.text.push_str(text);
         return Kind::Short;
     }
     let kind = detect::kind(text);
     let mut shown = Cow::Borrowed(text);
-    for step in kinds::lossless_steps(kind) {
+    let steps = if fenced && is_json_about_an_error(text, kind) { &[] } else { kinds::lossless_steps(kind) };
+    for step in steps {
         if let Some(form) = step.form(&shown, cx) {
             out.gains.add(step.compressor, shown.len(), form.len());
             shown = Cow::Owned(form);
@@ -166,6 +175,12 @@ fn shrink_part(text: &str, cx: &Context<'_>, earlier: &Earlier, lossy: bool, out
     }
     out.text.push_str(&shown);
     kind
+}
+
+/// Whether a document shows in JSON what an error looks like. A line that names one stays findable as it
+/// is printed.
+fn is_json_about_an_error(text: &str, kind: Kind) -> bool {
+    matches!(kind, Kind::Json | Kind::JsonLines) && text.lines().any(|line| signal::of(line) == Signal::Error)
 }
 
 /// The lossy form of a part, where it is so much smaller than the lossless one that leaving something

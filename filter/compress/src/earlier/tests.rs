@@ -161,7 +161,7 @@ fn lines_read_again_are_named_by_their_numbers() {
     assert_eq!(
         seen(&earlier, &read(11, &file[10..30])).as_deref(),
         Some(
-            "[lines 11-30, every 10th numbered]\n    11→\tlet value_10 = compute(input, 10);\n\
+            "[lines 11-30, every 20th numbered]\n    11→\tlet value_10 = compute(input, 10);\n\
              [lines 12-30: same as Read cli/root.go above]"
         )
     );

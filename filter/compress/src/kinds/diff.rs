@@ -67,7 +67,10 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
                 out.truncate(end);
                 continue;
             }
-            if line.starts_with("@@") {
+            if line.starts_with("--- ") {
+                // other names are stated, so those that follow from the first line no longer do
+                names = None;
+            } else if line.starts_with("@@") {
                 // a hunk without them would read as if they had been left out
                 return None;
             }

@@ -61,6 +61,12 @@ fn a_hunk_without_names_keeps_the_diff_as_it_is() {
     assert_eq!(short(&text), None);
 }
 
+#[test]
+fn names_that_are_stated_otherwise_stay() {
+    let text = format!("{DIFF}diff --git a/y b/y\n--- a/x\n--- a/y\n+++ b/y\n@@ -1 +1 @@\n-a\n+b\n");
+    assert_eq!(restore(&short(&text).expect("a form")), text);
+}
+
 proptest! {
     #[test]
     fn any_lines_are_given_back(lines in prop::collection::vec(prop_oneof![

@@ -2,10 +2,10 @@
 //! carry their number.
 //!
 //! ```text
-//! [lines 248-272, every 10th numbered]
-//!    248→func (env *TestEnv) InitRepo() {
+//! [lines 258-272, every 20th numbered]
+//!    258→func (env *TestEnv) InitRepo() {
 //!     env.T.Helper()
-//! 250→
+//! 260→
 //!     repo, err := git.PlainInit(env.RepoDir, false)
 //! ```
 //!
