@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::compress::CompressArgs;
+use crate::retrieve::RetrieveArgs;
 use crate::stats::StatsArgs;
 use crate::up::UpArgs;
 
@@ -33,6 +34,9 @@ pub enum Command {
     /// Show what a running Headroom has saved
     #[command(after_help = STATS_EXAMPLES)]
     Stats(StatsArgs),
+    /// Print what a lossy replacement left out: the original that its marker points to
+    #[command(after_help = RETRIEVE_EXAMPLES)]
+    Retrieve(RetrieveArgs),
     /// Compress request bodies offline: one JSON body per line in, one per line out
     #[command(after_help = COMPRESS_EXAMPLES)]
     Compress(CompressArgs),
@@ -68,6 +72,14 @@ Examples:
 
 Exit codes: 0 standard input was read to its end, or nobody reads the answers any more; 1 a file cannot be
 read or written; 2 bad options.";
+
+const RETRIEVE_EXAMPLES: &str = "\
+Examples:
+  headroomctl retrieve 9f86d081884c7d659a2feaa0 > original.txt
+  headroomctl retrieve 9f86d081884c7d659a2feaa0 --lines 40-80
+  headroomctl retrieve 9f86d081884c7d659a2feaa0 --query 'connection refused'
+
+Exit codes: 0 printed; 1 it is not there, nothing matches, or nothing answers; 2 bad options.";
 
 const STATS_EXAMPLES: &str = "\
 Examples:

@@ -7,6 +7,8 @@ pub mod compress;
 pub mod environment;
 mod number;
 pub mod profile;
+pub mod retrieve;
+pub mod running;
 pub mod stats;
 pub mod up;
 pub mod upstream;

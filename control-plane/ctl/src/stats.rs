@@ -2,18 +2,15 @@
 
 use std::fmt::Write as _;
 use std::io::{Write as _, stdout};
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 
-use crate::environment::{self, Environment};
+use crate::environment::Environment;
 use crate::number::grouped;
-
-/// The figures are sums that are kept up to date, so a slow answer means that something is wrong.
-const TIMEOUT: Duration = Duration::from_secs(10);
+use crate::running::Running;
 
 /// Shows what a running Headroom has saved.
 #[derive(Args, Clone, Debug, Default)]
@@ -28,19 +25,9 @@ pub struct StatsArgs {
 
 /// Asks `/stats` and prints the answer.
 pub async fn stats(args: &StatsArgs) -> anyhow::Result<()> {
-    let env = Environment::of_process();
-    let told = args.url.as_deref().map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned);
-    let base = told.unwrap_or_else(|| {
-        let port = env.get(environment::PORT).unwrap_or_else(|| "8787".to_owned());
-        format!("http://127.0.0.1:{port}")
-    });
-    let url = format!("{}/stats", base.trim_end_matches('/'));
-    let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
-    let answer = client.get(&url).send().await.with_context(|| {
-        format!("{url} does not answer: start Headroom with `headroomctl up`, or say where it is with --url")
-    })?;
-    let status = answer.status();
-    let body = answer.text().await.with_context(|| format!("{url} broke off its answer"))?;
+    let running = Running::at(args.url.as_ref(), Environment::of_process())?;
+    let (status, body) = running.answer("/stats", running.get("/stats")).await?;
+    let url = running.url("/stats");
     if !status.is_success() {
         bail!("{url} answered {status} instead of figures: is headroomd running? {body}");
     }

@@ -1,0 +1,122 @@
+//! `headroomctl retrieve`: what a marker points to.
+
+use std::io::{Write as _, stdout};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::environment::Environment;
+use crate::running::Running;
+
+/// Prints the original that a marker points to.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RetrieveArgs {
+    /// The hash in the marker, or the marker itself
+    pub hash: String,
+    /// Only what matches best: elements of a JSON array, or lines
+    #[arg(long, value_name = "TEXT", conflicts_with = "lines")]
+    pub query: Option<String>,
+    /// Only these lines: 40-80, 40-, -20
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
+    pub lines: Option<String>,
+    /// Whose it is, as x-headroom-user-id or the filter's `tenant` said
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// Where Headroom listens [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Whole {
+    original_content: String,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    content: String,
+}
+
+#[derive(Deserialize)]
+struct Matches<'t> {
+    #[serde(borrow)]
+    results: Vec<&'t RawValue>,
+}
+
+/// Asks `/v1/retrieve` and prints what it gives, byte for byte.
+pub async fn retrieve(args: &RetrieveArgs) -> anyhow::Result<()> {
+    let running = Running::at(args.url.as_ref(), Environment::of_process())?;
+    let hash = hash(&args.hash)?;
+    let path = format!("/v1/retrieve/{hash}");
+    let mut request = running.get(&path);
+    for (name, value) in [("query", &args.query), ("lines", &args.lines)] {
+        if let Some(value) = value {
+            request = request.query(&[(name, value)]);
+        }
+    }
+    if let Some(tenant) = &args.tenant {
+        request = request.header("x-headroom-user-id", tenant);
+    }
+    let (status, body) = running.answer(&path, request).await?;
+    let url = running.url(&path);
+    match status {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND if body.contains("expired") => {
+            bail!("{hash} is not there: it was never stored for this tenant, or its time is over")
+        }
+        status => bail!("{url} answered {status} instead of an original: {body}"),
+    }
+    let strange = || format!("{url} answered something else than an original");
+    let text = if args.query.is_some() {
+        let matches: Matches<'_> = serde_json::from_str(&body).with_context(strange)?;
+        if matches.results.is_empty() {
+            bail!("nothing in {hash} matches");
+        }
+        matches.results.into_iter().map(line).collect()
+    } else if args.lines.is_some() {
+        serde_json::from_str::<Part>(&body).with_context(strange)?.content
+    } else {
+        serde_json::from_str::<Whole>(&body).with_context(strange)?.original_content
+    };
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// A line as it is, an element as it is spelled.
+fn line(found: &RawValue) -> String {
+    let line = serde_json::from_str::<String>(found.get());
+    line.unwrap_or_else(|_| found.get().to_owned()) + "\n"
+}
+
+/// The hash in what people copy: alone, as `hash=…`, or the whole marker.
+fn hash(text: &str) -> anyhow::Result<String> {
+    let hex = |part: &&str| part.len() == 24 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut parts = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let hash = parts.rfind(hex).with_context(|| format!("expected 24 hexadecimal digits, found {text:?}"))?;
+    Ok(hash.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_found_in_what_people_copy() {
+        let bare = "9f86d081884c7d659a2feaa0";
+        for text in [
+            bare,
+            "hash=9F86D081884C7D659A2FEAA0",
+            "[headroom: 4 of 9 rows left out. Full text: headroom_retrieve hash=9f86d081884c7d659a2feaa0]",
+        ] {
+            assert_eq!(hash(text).unwrap(), bare);
+        }
+        for text in ["", "9f86", "../../etc/passwd", "9f86d081884c7d659a2feaa0a"] {
+            assert!(hash(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A running Headroom: where it is, and how it is asked.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use reqwest::{RequestBuilder, StatusCode};
+
+use crate::environment::{self, Environment};
+
+/// What is asked for is kept up to date, so a slow answer means that something is wrong.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The port where Envoy listens when nothing is said.
+const DEFAULT_PORT: &str = "8787";
+
+/// Where Headroom answers HTTP.
+#[derive(Clone, Debug)]
+pub struct Running {
+    base: String,
+    client: reqwest::Client,
+    token: Option<String>,
+}
+
+impl Running {
+    /// At a URL, or on this machine at the port that `HEADROOM_PORT` names; with the token of
+    /// `HEADROOM_TOKEN` or of the file that `HEADROOM_TOKEN_FILE` names.
+    pub fn at(url: Option<&String>, env: Environment<'_>) -> anyhow::Result<Self> {
+        let told = url.map(|url| url.trim()).filter(|url| !url.is_empty()).map(str::to_owned);
+        let base = told.unwrap_or_else(|| {
+            let port = env.get(environment::PORT).unwrap_or_else(|| DEFAULT_PORT.to_owned());
+            format!("http://127.0.0.1:{port}")
+        });
+        let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), client, token: token(env)? })
+    }
+
+    /// The URL of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// A request for a path.
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        let request = self.client.get(self.url(path));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// The status and the body that a path answers.
+    pub async fn answer(&self, path: &str, request: RequestBuilder) -> anyhow::Result<(StatusCode, String)> {
+        let url = self.url(path);
+        let answer = request.send().await.with_context(|| {
+            format!(
+                "{url} does not answer: start Headroom with `headroomctl up`, or say where it is with --url"
+            )
+        })?;
+        let status = answer.status();
+        let body = answer.text().await.with_context(|| format!("{url} broke off its answer"))?;
+        Ok((status, body))
+    }
+}
+
+/// The bearer token that the sidecar asks for beyond loopback.
+pub fn token(env: Environment<'_>) -> anyhow::Result<Option<String>> {
+    if let Some(token) = env.get("HEADROOM_TOKEN") {
+        return Ok(Some(token));
+    }
+    let Some(path) = env.get("HEADROOM_TOKEN_FILE") else { return Ok(None) };
+    let text = std::fs::read_to_string(&path).with_context(|| format!("HEADROOM_TOKEN_FILE: {path}"))?;
+    Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty()))
+}

@@ -1,0 +1,88 @@
+//! `headroomctl retrieve` against an address that answers one way or another.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::{Command, Output};
+use std::thread::JoinHandle;
+
+use serde_json::json;
+
+const HASH: &str = "9f86d081884c7d659a2feaa0";
+
+/// One answer on a free port, and the request that it was given to.
+fn server(status: &'static str, body: String) -> (String, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    (url, thread)
+}
+
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headroomctl"));
+    command.arg("retrieve").args(arguments).env_clear().envs(variables.iter().copied());
+    command.output().unwrap()
+}
+
+#[test]
+fn an_original_is_printed_byte_for_byte() {
+    let text = "größe\r\n\tlast line without an end \u{1F600}";
+    let (url, server) = server("200 OK", json!({"original_content": text}).to_string());
+    let marker = format!("[headroom: 4 rows left out. Full text: headroom_retrieve hash={HASH}]");
+    let answer = run(&[&marker, "--url", &url, "--tenant", "me"], &[("HEADROOM_TOKEN", "s3cret")]);
+    assert_eq!(String::from_utf8(answer.stdout).unwrap(), text);
+    let request = server.join().unwrap();
+    assert!(request.starts_with(&format!("GET /v1/retrieve/{HASH} HTTP/1.1\r\n")), "{request}");
+    assert!(request.contains("authorization: Bearer s3cret\r\n"), "{request}");
+    assert!(request.contains("x-headroom-user-id: me\r\n"), "{request}");
+}
+
+#[test]
+fn matches_stand_one_on_a_line_as_they_are_spelled() {
+    let body = r#"{"hash":"h","query":"q","results":[{"b":1.0,"a":[ ]},"a \"line\""],"count":2}"#;
+    let (url, server) = server("200 OK", body.to_owned());
+    let answer = run(&[HASH, "--url", &url, "--query", "a b"], &[]);
+    assert_eq!(String::from_utf8(answer.stdout).unwrap(), "{\"b\":1.0,\"a\":[ ]}\na \"line\"\n");
+    assert!(server.join().unwrap().contains("?query=a+b "));
+}
+
+#[test]
+fn a_range_may_begin_with_a_hyphen() {
+    let (url, server) = server("200 OK", json!({"content": "one\ntwo\n"}).to_string());
+    let answer = run(&[HASH, "--url", &url, "--lines", "-2"], &[]);
+    assert_eq!(String::from_utf8(answer.stdout).unwrap(), "one\ntwo\n");
+    assert!(server.join().unwrap().contains("?lines=-2 "));
+}
+
+#[test]
+fn what_is_not_there_is_said_and_fails() {
+    let gone = json!({"error": {"message": "Entry not found or expired (TTL: 24 hours)"}}).to_string();
+    for (status, body, query, said) in [
+        ("404 Not Found", gone, None, "its time is over"),
+        ("404 Not Found", String::new(), None, "404"),
+        ("200 OK", r#"{"results":[]}"#.to_owned(), Some("x"), "nothing in"),
+        ("200 OK", "{}".to_owned(), None, "something else"),
+    ] {
+        let (url, server) = server(status, body);
+        let mut arguments = vec![HASH, "--url", url.as_str()];
+        arguments.extend(query.into_iter().flat_map(|query| ["--query", query]));
+        let answer = run(&arguments, &[]);
+        let message = String::from_utf8(answer.stderr).unwrap();
+        assert_eq!(answer.status.code(), Some(1), "{message}");
+        assert!(message.contains(said) && answer.stdout.is_empty(), "{message}");
+        server.join().unwrap();
+    }
+    let answer = run(&["not a hash"], &[]);
+    assert!(String::from_utf8(answer.stderr).unwrap().contains("24 hexadecimal digits"));
+}
