@@ -1,6 +1,7 @@
 //! HTTP for people and Prometheus.
 
 mod board;
+mod dashboard;
 mod debug;
 mod error;
 mod events;
@@ -81,6 +82,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/retrieve/{hash}", get(retrieve::get_hash))
         .route("/telemetry", get(telemetry::telemetry))
         .route("/events", get(events::events))
+        .merge(dashboard::router())
         .merge(debug::router())
         .fallback(|| async { Refusal::NOT_FOUND })
         .method_not_allowed_fallback(|| async { Refusal::METHOD })

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::clock::{UnixMs, iso};
+use crate::clock::{MINUTE_MS, UnixMs, iso};
+use crate::ledger::bucket::Unit;
 use crate::ledger::contribution::{Landed, outcome_name};
 use crate::ledger::labels::Dimension;
 use crate::ledger::session::{self, ROLLOVER_MINUTES};
 use crate::ledger::sums::{BlockSums, Sums, Timing, usd};
-use crate::store::{Checkpoint, DisplaySession, LedgerStore, StoreError, Vms};
+use crate::store::{Bucket, Checkpoint, DisplaySession, LedgerStore, Slice, StoreError, Vms};
 
 /// Requests shown one by one, as in the original.
 const RECENT: u32 = 10;
 /// Points of `savings_history`, as in the original.
 const HISTORY: u32 = 100;
+/// Minutes that the live view looks back.
+const ACTIVITY_MINUTES: i64 = 60;
 /// Newest requests over which percentiles of the overhead are taken.
 const PERCENTILES_OVER: u32 = 1_000;
 
@@ -30,6 +33,7 @@ pub(crate) struct Snapshot {
     recent: Vec<Landed>,
     overheads_us: Vec<i64>,
     history: Vec<Checkpoint>,
+    minutes: Vec<Bucket>,
     vms: Vms,
 }
 
@@ -40,6 +44,14 @@ impl Snapshot {
         let blocks = store.block_tallies().await?;
         let mut overheads_us = store.recent_overheads_us(PERCENTILES_OVER).await?;
         overheads_us.sort_unstable();
+        let minutes = Slice {
+            unit: Unit::Minute,
+            dimension: Dimension::All,
+            value: Some(""),
+            from_ms: Unit::Minute.start(now) - (ACTIVITY_MINUTES - 1) * MINUTE_MS,
+            to_ms: UnixMs::MAX,
+            limit: ACTIVITY_MINUTES as u32,
+        };
         Ok(Self {
             at_ms: now,
             location: store.location().to_owned(),
@@ -50,6 +62,7 @@ impl Snapshot {
             recent: store.recent(RECENT).await?,
             overheads_us,
             history: store.checkpoints(HISTORY).await?,
+            minutes: store.rollup(&minutes).await?,
             vms: store.vms().await?,
         })
     }
@@ -88,6 +101,7 @@ impl Snapshot {
             "ttfb": self.timing("ttfb"),
             "pipeline_timing": self.pipeline(),
             "savings_history": self.savings_history(),
+            "activity": self.activity(),
             "display_session": display_session(&self.session),
             "persistent_savings": {
                 "storage_path": self.location,
@@ -189,6 +203,20 @@ impl Snapshot {
 
     fn savings_history(&self) -> Vec<Value> {
         self.history.iter().map(|point| json!([iso(point.at_ms), point.sums.tokens_saved])).collect()
+    }
+
+    /// The last hour by the minute; a minute in which nothing began is left out.
+    fn activity(&self) -> Vec<Value> {
+        let minute = |Bucket { start_ms, sums }: &Bucket| {
+            json!({
+                "timestamp": iso(*start_ms),
+                "requests": sums.requests,
+                "tokens_before": sums.tokens_before,
+                "tokens_after": sums.tokens_after,
+                "tokens_saved": sums.tokens_saved,
+            })
+        };
+        self.minutes.iter().map(minute).collect()
     }
 
     fn prefix_cache(&self) -> Value {

@@ -16,6 +16,7 @@ mod statement;
 use async_trait::async_trait;
 use headroom_api::v1::RequestRecord;
 
+pub(crate) use self::maintain::HOURS_BROKEN_DOWN_DAYS;
 pub use self::open::SqlStore;
 use crate::clock::UnixMs;
 use crate::ledger::bucket::Unit;
@@ -120,7 +121,8 @@ pub struct Bucket {
 /// A part of a roll-up.
 #[derive(Clone, Copy, Debug)]
 pub struct Slice<'a> {
-    /// The length of the buckets: an hour or a day, the lengths that are stored.
+    /// The length of the buckets: a minute (of everything alone), an hour or a day, the lengths that are
+    /// stored.
     pub unit: Unit,
     /// What the sums are broken down by.
     pub dimension: Dimension,
@@ -167,6 +169,14 @@ pub trait LedgerStore: Send + Sync + 'static {
     async fn imported_checkpoints(&self) -> Result<Vec<Vec<Checkpoint>>, StoreError>;
     /// The newest buckets of a roll-up, oldest first; over all values of the dimension when `value` is `None`.
     async fn rollup(&self, slice: &Slice<'_>) -> Result<Vec<Bucket>, StoreError>;
+    /// What was added per value of a dimension, in the buckets of a length that start in a range.
+    async fn rollup_by_value(
+        &self,
+        unit: Unit,
+        dimension: Dimension,
+        from_ms: UnixMs,
+        to_ms: UnixMs,
+    ) -> Result<Vec<(String, Sums)>, StoreError>;
     /// Puts what a savings file holds in the place of what was imported from it before; false when
     /// that was the same or more.
     async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError>;

@@ -1,6 +1,7 @@
 //! Who may ask, and how often. Health is answered to everyone, always.
 //!
-//! * With a token, everyone must send it. (Without one the sidecar listens on loopback only.)
+//! * With a token, everyone must send it, but for the dashboard's own files. (Without one the sidecar
+//!   listens on loopback only.)
 //! * Without one, the `Host` must be a name that cannot have been pointed here from outside: a page
 //!   in a browser could otherwise make its own name resolve to 127.0.0.1 and read the answers.
 //! * There is no CORS header anywhere, so no other origin may read an answer.
@@ -18,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use super::App;
+use super::dashboard::is_page;
 use super::error::Refusal;
 use crate::token::Token;
 
@@ -49,6 +51,8 @@ impl Guard {
         self.rate.check().map_err(|_| Refusal::RATE)?;
         match &self.token {
             Some(token) if shows(request.headers(), token) => Ok(()),
+            // a browser cannot show it for a page: the page asks for it, and shows it for the figures
+            Some(_) if is_page(request.uri().path()) => Ok(()),
             Some(_) => Err(Refusal::TOKEN),
             None if self.is_own(host(request)) => Ok(()),
             None => Err(Refusal::HOST),
@@ -147,6 +151,7 @@ mod tests {
         for open in OPEN {
             assert!(guard.check(&request(open, &[])).is_ok());
         }
+        assert!(guard.check(&request("/dashboard/app.js", &[])).is_ok(), "it holds no figures");
         for closed in ["/stats", "/metrics", "/debug/tasks", "/", "/livez/", "//livez", "/LIVEZ", "/nothing"]
         {
             assert!(guard.check(&request(closed, &[])).is_err(), "{closed}");

@@ -12,15 +12,16 @@ use serde_json::{Map, Value, json};
 
 use super::App;
 use super::error::Refusal;
-use crate::clock::{UnixMs, iso, now_ms, parse_iso};
+use crate::clock::{DAY_MS, UnixMs, iso, now_ms, parse_iso};
+use crate::ledger::bucket::Unit;
 use crate::ledger::export;
 use crate::ledger::history::{MAX_AGE_DAYS, MAX_POINTS, MAX_RESPONSE_POINTS, compacted, merged};
 use crate::ledger::labels::Dimension;
 use crate::ledger::series::{Buckets, Point, Scope, Series};
 use crate::ledger::session::{self, ROLLOVER_MINUTES};
 use crate::ledger::sums::{Sums, usd};
-use crate::stats::{display_session, lifetime, lifetime_of};
-use crate::store::{Checkpoint, LedgerStore, StoreError};
+use crate::stats::{display_session, lifetime, lifetime_of, percent};
+use crate::store::{Checkpoint, HOURS_BROKEN_DOWN_DAYS, LedgerStore, StoreError};
 
 /// The schema of the original's answer that this one follows.
 const SCHEMA_VERSION: u32 = 2;
@@ -29,10 +30,12 @@ const SCHEMA_VERSION: u32 = 2;
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Wanted {
     csv: bool,
-    /// Of a CSV: `None` for the history itself.
+    /// Of a CSV: `None` for the history itself. Of JSON: `None` for all.
     series: Option<Series>,
     mode: Mode,
     scope: Option<(Dimension, String)>,
+    /// What to break the range down by.
+    by: Option<Dimension>,
     from_ms: Option<UnixMs>,
     to_ms: Option<UnixMs>,
 }
@@ -93,8 +96,10 @@ impl Wanted {
                 scope = Some((dimension, value.to_owned()));
             }
         }
+        let dimensions = Dimension::ROLLED_UP.map(|dimension| (dimension.name(), dimension));
+        let by = get("by").map(|name| one_of("by", Some(name), &dimensions[1..])).transpose()?;
         let time = |name: &str| get(name).map(|text| time(name, text)).transpose();
-        Ok(Self { csv, series, mode, scope, from_ms: time("from")?, to_ms: time("to")? })
+        Ok(Self { csv, series, mode, scope, by, from_ms: time("from")?, to_ms: time("to")? })
     }
 
     fn scope(&self) -> Scope<'_> {
@@ -140,6 +145,7 @@ struct Page {
     stored_points: usize,
     history: Vec<Checkpoint>,
     series: Vec<(Series, Vec<Point>)>,
+    breakdown: Option<(Dimension, Vec<(String, Sums)>)>,
 }
 
 impl Page {
@@ -154,7 +160,6 @@ impl Page {
                 .find(|(dimension, value, _)| *dimension == scope.dimension && value == scope.value)
                 .map_or_else(Sums::default, |(_, _, sums)| *sums),
         };
-        let only = wanted.series.filter(|_| wanted.csv);
         let to = wanted.to_ms.unwrap_or(UnixMs::MAX);
         let from = |series: Series| {
             let reach = match wanted.mode {
@@ -163,7 +168,8 @@ impl Page {
             };
             wanted.from_ms.unwrap_or(reach)
         };
-        let shown = Series::ALL.into_iter().filter(|series| !wanted.csv || only == Some(*series));
+        let is_shown = |series: &Series| wanted.series.map_or(!wanted.csv, |only| only == *series);
+        let shown = Series::ALL.into_iter().filter(is_shown);
         let shown: Vec<(Series, UnixMs)> = shown.map(|series| (series, from(series))).collect();
         let buckets = Buckets::read(store, scope, &shown).await?;
         let points = |(series, from): (Series, UnixMs)| (series, buckets.points(series, reached, from, to));
@@ -177,6 +183,7 @@ impl Page {
             stored_points,
             history,
             series: all,
+            breakdown: breakdown(store, wanted, now).await?,
         })
     }
 
@@ -199,7 +206,7 @@ impl Page {
             .iter()
             .map(|(series, points)| (series.name().to_owned(), points.iter().map(bucket).collect()))
             .collect();
-        json!({
+        let mut body = json!({
             "schema_version": SCHEMA_VERSION,
             "generated_at": iso(self.at_ms),
             "storage_path": self.location,
@@ -225,8 +232,27 @@ impl Page {
                 "returned_points": self.history.len(),
                 "compacted": self.history.len() < self.stored_points && wanted.mode == Mode::Compact,
             },
-        })
+        });
+        if let Some((by, values)) = &self.breakdown {
+            let values: Map<String, Value> =
+                values.iter().map(|(value, sums)| (value.clone(), broken_down(sums))).collect();
+            body["breakdown"] = json!({"by": by.name(), "values": values});
+        }
+        body
     }
+}
+
+/// The range's sums per value, from hours where they are kept for all of it, else from whole days.
+async fn breakdown(
+    store: &dyn LedgerStore,
+    wanted: &Wanted,
+    now: UnixMs,
+) -> Result<Option<(Dimension, Vec<(String, Sums)>)>, StoreError> {
+    let Some(by) = wanted.by else { return Ok(None) };
+    let from = wanted.from_ms.unwrap_or(0);
+    let unit = if from >= now - HOURS_BROKEN_DOWN_DAYS * DAY_MS { Unit::Hour } else { Unit::Day };
+    let to = wanted.to_ms.unwrap_or(UnixMs::MAX);
+    Ok(Some((by, store.rollup_by_value(unit, by, unit.start(from), to).await?)))
 }
 
 /// How many checkpoints there are in the range asked for, and those to show.
@@ -256,11 +282,24 @@ fn point(Checkpoint { at_ms, sums }: &Checkpoint) -> Value {
     })
 }
 
+fn broken_down(sums: &Sums) -> Value {
+    json!({
+        "requests": sums.requests,
+        "tokens_before": sums.tokens_before,
+        "tokens_after": sums.tokens_after,
+        "tokens_saved": sums.tokens_saved,
+        "savings_percent": percent(sums.tokens_saved, sums.tokens_before),
+        "compression_savings_usd": usd(sums.saved_nanousd),
+        "compression_savings_cache_adjusted_usd": usd(sums.saved_cached_nanousd),
+    })
+}
+
 fn bucket(Point { start_ms, added, total }: &Point) -> Value {
     json!({
         "timestamp": iso(*start_ms),
         "requests": added.requests,
         "tokens_saved": added.tokens_saved,
+        "tokens_before": added.tokens_before,
         "compression_savings_usd_delta": usd(added.saved_nanousd),
         "compression_savings_cache_adjusted_usd_delta": usd(added.saved_cached_nanousd),
         "total_tokens_saved": total.tokens_saved,
@@ -296,6 +335,7 @@ mod tests {
             ("format", "xml", "json, csv"),
             ("series", "yearly", "history, hourly"),
             ("history_mode", "some", "compact, full, none"),
+            ("by", "all", "provider, model"),
             ("from", "yesterday", "ISO 8601"),
             ("to", "-5", "ISO 8601"),
         ] {

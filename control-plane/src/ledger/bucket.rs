@@ -2,11 +2,13 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::clock::{DAY_MS, HOUR_MS, UnixMs};
+use crate::clock::{DAY_MS, HOUR_MS, MINUTE_MS, UnixMs};
 
 /// The length of a roll-up's buckets.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Unit {
+    /// From the full minute.
+    Minute,
     /// From the full hour.
     Hour,
     /// From midnight.
@@ -21,6 +23,7 @@ impl Unit {
     /// The start of the bucket that a time falls into.
     pub fn start(self, at: UnixMs) -> UnixMs {
         match self {
+            Self::Minute => at - at.rem_euclid(MINUTE_MS),
             Self::Hour => at - at.rem_euclid(HOUR_MS),
             Self::Day => at - at.rem_euclid(DAY_MS),
             Self::Week => {
@@ -41,6 +44,7 @@ impl Unit {
     /// The name under which buckets of this length are stored.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Minute => "minute",
             Self::Hour => "hour",
             Self::Day => "day",
             Self::Week => "week",
@@ -72,7 +76,7 @@ mod tests {
         fn a_bucket_starts_at_or_before_its_times_and_is_its_own_start(
             at in -60_000_000_000_000i64..250_000_000_000_000,
         ) {
-            for unit in [Unit::Hour, Unit::Day, Unit::Week, Unit::Month] {
+            for unit in [Unit::Minute, Unit::Hour, Unit::Day, Unit::Week, Unit::Month] {
                 let start = unit.start(at);
                 prop_assert!(start <= at);
                 prop_assert_eq!(unit.start(start), start);

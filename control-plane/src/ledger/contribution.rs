@@ -100,7 +100,9 @@ impl Contribution {
         for (dimension, value) in counted_as.iter().chain([&everything]) {
             *self.tallies.entry((*dimension, value.clone())).or_default() += sums;
             if Dimension::ROLLED_UP.contains(dimension) {
-                for unit in [Unit::Hour, Unit::Day] {
+                // minutes are for the live view, which shows everything
+                let finest = if *dimension == Dimension::All { Unit::Minute } else { Unit::Hour };
+                for unit in [Unit::Minute, Unit::Hour, Unit::Day].into_iter().filter(|unit| *unit >= finest) {
                     let bucket = unit.start(record.started_unix_ms);
                     *self.rollups.entry((unit, bucket, *dimension, value.clone())).or_default() += sums;
                 }

@@ -3,13 +3,15 @@
 use sqlx::{AnyConnection, Row};
 
 use super::{SqlStore, StoreError};
-use crate::clock::{DAY_MS, UnixMs};
+use crate::clock::{DAY_MS, HOUR_MS, UnixMs};
 use crate::ledger::bucket::Unit;
 use crate::ledger::history::{MAX_AGE_DAYS, MAX_POINTS, superfluous};
 
+/// How long buckets of a minute are kept: twice what the live view shows.
+const MINUTES_HOURS: i64 = 2;
 /// How long buckets of an hour are kept that are broken down by something: long enough for a month's
 /// chart, and a hundred values each are a hundred times the rows.
-const HOURS_BROKEN_DOWN_DAYS: i64 = 35;
+pub(crate) const HOURS_BROKEN_DOWN_DAYS: i64 = 35;
 /// How long buckets of an hour over everything are kept: a year and a day.
 const HOURS_DAYS: i64 = 366;
 /// How long buckets of a day are kept: ten years.
@@ -26,6 +28,10 @@ impl SqlStore {
         let mut tx = self.pool.begin_with(self.dialect.begin()).await?;
         let days_ago = |days: i64| now - days * DAY_MS;
         for (text, before) in [
+            (
+                "DELETE FROM rollup WHERE unit = 'minute' AND bucket_ms < $1",
+                Unit::Minute.start(now - MINUTES_HOURS * HOUR_MS),
+            ),
             (
                 "DELETE FROM rollup WHERE unit = 'hour' AND dimension NOT IN ('all', 'import') AND bucket_ms < $1",
                 Unit::Hour.start(days_ago(HOURS_BROKEN_DOWN_DAYS)),

@@ -8,13 +8,14 @@ use sqlx::any::AnyRow;
 
 use super::statement::{
     GET_BLOCK_TALLIES, GET_CHECKPOINTS, GET_IMPORTED_CHECKPOINTS, GET_RECENT, GET_ROLLUP,
-    GET_ROLLUP_OVER_VALUES, GET_SESSION, GET_TALLIES, block_sums, checkpoint_from, session_from, statement,
-    sums,
+    GET_ROLLUP_BY_VALUE, GET_ROLLUP_OVER_VALUES, GET_SESSION, GET_TALLIES, block_sums, checkpoint_from,
+    session_from, statement, sums,
 };
 use super::{
     Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Slice, SqlStore, StoreError, Vms,
 };
 use crate::clock::UnixMs;
+use crate::ledger::bucket::Unit;
 use crate::ledger::contribution::{Accounting, Landed};
 use crate::ledger::import::Imported;
 use crate::ledger::labels::Dimension;
@@ -113,6 +114,18 @@ impl LedgerStore for SqlStore {
         let rows = query.fetch_all(&self.pool).await?;
         let bucket = |row: &AnyRow| Ok(Bucket { start_ms: row.try_get(0)?, sums: sums(row, 1)? });
         rows.iter().rev().map(bucket).collect()
+    }
+
+    async fn rollup_by_value(
+        &self,
+        unit: Unit,
+        dimension: Dimension,
+        from_ms: UnixMs,
+        to_ms: UnixMs,
+    ) -> Result<Vec<(String, Sums)>, StoreError> {
+        let query = statement(&GET_ROLLUP_BY_VALUE).bind(unit.name()).bind(dimension.name());
+        let rows = query.bind(from_ms).bind(to_ms).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, sums(row, 1)?))).collect()
     }
 
     async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError> {

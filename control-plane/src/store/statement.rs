@@ -58,12 +58,18 @@ pub(super) static GET_ROLLUP: Text = LazyLock::new(|| {
     select("bucket_ms", Sums::COLUMNS, rest)
 });
 pub(super) static GET_ROLLUP_OVER_VALUES: Text = LazyLock::new(|| {
-    // a sum of BIGINT is NUMERIC in PostgreSQL
-    let sums = Sums::COLUMNS.iter().map(|column| format!("CAST(SUM({column}) AS BIGINT)"));
-    let sums = sums.collect::<Vec<_>>().join(", ");
     format!(
-        "SELECT bucket_ms, {sums} FROM rollup WHERE unit = $1 AND dimension = $2
-         AND bucket_ms >= $3 AND bucket_ms <= $4 GROUP BY bucket_ms ORDER BY bucket_ms DESC LIMIT $5"
+        "SELECT bucket_ms, {} FROM rollup WHERE unit = $1 AND dimension = $2
+         AND bucket_ms >= $3 AND bucket_ms <= $4 GROUP BY bucket_ms ORDER BY bucket_ms DESC LIMIT $5",
+        added_up(Sums::COLUMNS)
+    )
+    .into()
+});
+pub(super) static GET_ROLLUP_BY_VALUE: Text = LazyLock::new(|| {
+    format!(
+        "SELECT value, {} FROM rollup WHERE unit = $1 AND dimension = $2
+         AND bucket_ms >= $3 AND bucket_ms <= $4 GROUP BY value ORDER BY value",
+        added_up(Sums::COLUMNS)
     )
     .into()
 });
@@ -77,6 +83,11 @@ pub(super) fn statement(text: &Text) -> Query<'static, Any, AnyArguments> {
 
 fn select(keys: &str, sums: &[&str], rest: &str) -> Arc<str> {
     format!("SELECT {keys}, {} FROM {rest}", sums.join(", ")).into()
+}
+
+/// A sum of BIGINT is NUMERIC in PostgreSQL.
+fn added_up(columns: &[&str]) -> String {
+    columns.iter().map(|column| format!("CAST(SUM({column}) AS BIGINT)")).collect::<Vec<_>>().join(", ")
 }
 
 fn lists(keys: &[&str], sums: &[&str]) -> (String, String) {

@@ -2,6 +2,7 @@
 
 mod access;
 mod child;
+mod dashboard;
 mod events;
 mod history;
 mod hostile;

@@ -144,3 +144,21 @@ async fn counts_survive_kill_9_and_reports_wait_for_the_restart() -> Result<()> 
     assert!(saved(&after) > saved(&before), "{} and {}", saved(&before), saved(&after));
     Ok(())
 }
+
+#[tokio::test]
+async fn the_dashboard_is_served_through_envoy_too() -> Result<()> {
+    let stack = Stack::start(options(Mode::Strip), Kind::Real).await?;
+    for (path, kind) in [
+        ("/dashboard", "text/html; charset=utf-8"),
+        ("/dashboard/app.js", "text/javascript; charset=utf-8"),
+        ("/stats-history?history_mode=none&by=model", "application/json"),
+    ] {
+        let answer = stack.connect(Protocol::Http1).await?.send(Call::get(path)).await?;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.headers["content-type"]),
+            (200, &kind.parse()?),
+            "{path}"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+// Wires the page: which view is shown, the stream of figures, the theme.
+
+import { listen } from "./api.js";
+import { repaint } from "./chart.js";
+import { byId } from "./dom.js";
+import { clock } from "./format.js";
+import * as history from "./history.js";
+import * as live from "./live.js";
+
+/** A page that nobody looks at gives up its place among the sidecar's listeners. */
+const HIDDEN_MS = 60_000;
+const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
+
+live.start();
+history.start();
+views();
+themes();
+stream();
+
+function views() {
+  const show = () => {
+    const view = location.hash === "#history" ? "history" : "live";
+    for (const name of ["live", "history"]) byId(name).hidden = name !== view;
+    for (const link of document.querySelectorAll("nav a")) {
+      if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    document.title = view === "history" ? "History · Headroom" : "Headroom";
+    if (view === "history") history.load();
+  };
+  addEventListener("hashchange", show);
+  // the address of the main part is not that of a view
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    byId("main").focus();
+  });
+  show();
+}
+
+function themes() {
+  const button = byId("theme");
+  const names = Object.keys(THEMES);
+  const current = () => document.documentElement.dataset.theme ?? "auto";
+  const tell = () => {
+    const [sign, words] = THEMES[current()];
+    button.firstElementChild.textContent = sign;
+    button.setAttribute("aria-label", `Theme: ${words}`);
+    button.title = `Theme: ${words}`;
+  };
+  button.addEventListener("click", () => {
+    const next = names[(names.indexOf(current()) + 1) % names.length];
+    if (next === "auto") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = next;
+    try {
+      localStorage.setItem("headroom.theme", next);
+    } catch {
+      // then it holds until the page is left
+    }
+    tell();
+    repaint();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  tell();
+}
+
+function stream() {
+  let seen = null;
+  let countdown;
+  const state = (name, text) => {
+    byId("state").dataset.state = name;
+    // a screen reader says it only when it changes
+    if (byId("state-text").textContent !== text) byId("state-text").textContent = text;
+  };
+  const stream = listen("/events", {
+    open() {
+      clearInterval(countdown);
+      byId("banner").hidden = true;
+      state("live", "Live");
+    },
+    event(name, stats) {
+      if (name !== "stats") return;
+      seen = Date.now();
+      live.show(stats);
+      history.know(stats);
+      byId("footer").textContent = `Tokens are counted by the filter; dollars are estimates at list prices. Store: ${stats.persistent_savings?.storage_path ?? "unknown"}`;
+    },
+    lost(message, wait) {
+      clearInterval(countdown);
+      state("lost", "Disconnected");
+      const until = Date.now() + wait;
+      const figures = seen === null ? "There are no figures yet." : `The figures are from ${clock(seen)}.`;
+      const say = () => {
+        const seconds = Math.max(0, Math.round((until - Date.now()) / 1000));
+        byId("banner-retry").textContent = seconds > 0 ? `Try now (${seconds} s)` : "Trying …";
+      };
+      byId("banner-text").textContent = `${message[0].toUpperCase()}${message.slice(1)}. ${figures}`;
+      byId("banner").hidden = false;
+      say();
+      countdown = setInterval(say, 1000);
+    },
+  });
+  byId("banner-retry").addEventListener("click", () => stream.retry());
+  let leaving;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(leaving);
+    if (document.hidden) leaving = setTimeout(() => stream.pause(), HIDDEN_MS);
+    else stream.resume();
+  });
+}

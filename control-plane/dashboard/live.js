@@ -1,0 +1,125 @@
+// The live view: what has been saved so far, and what is going on now.
+
+import { Bars } from "./chart.js";
+import { bar, byId, el, fill, table } from "./dom.js";
+import { compact, count, dollars, duration, percent, whole } from "./format.js";
+import { showRecent } from "./recent.js";
+import { blockOutcome, requestOutcome } from "./words.js";
+
+const MINUTE = 60_000;
+const SHOWN_MINUTES = 60;
+/** Minutes over which the rate is taken, so that it does not jump with every request. */
+const RATE_MINUTES = 5;
+/** Rows of a list before the rest is summed up. */
+const ROWS = 8;
+
+let rate;
+let tokens;
+let guided = false;
+
+export function start() {
+  rate = new Bars(byId("rate-chart"), { title: "Requests per minute over the last hour", lines: [{ label: "requests", colour: "--accent" }], format: compact, ticks: whole, local: true });
+  tokens = new Bars(byId("tokens-chart"), {
+    title: "Tokens per minute over the last hour",
+    lines: [{ label: "sent by clients", colour: "--faded" }, { label: "forwarded", colour: "--accent" }],
+    format: compact,
+    local: true,
+  });
+}
+
+/** What to do first. Clients go to this page's own address when Envoy served it, else to Envoy's usual one. */
+async function guide() {
+  // Envoy hands everything on but this
+  const direct = await fetch("/debug/warmup", { credentials: "omit" }).then((answer) => answer.status !== 404, () => true);
+  const proxy = direct ? "http://127.0.0.1:8787" : location.origin;
+  fill(byId("empty-steps"),
+    step("Claude Code", `ANTHROPIC_BASE_URL=${proxy} claude`),
+    step("The Anthropic SDKs", `export ANTHROPIC_BASE_URL=${proxy}`),
+    step("The OpenAI SDKs, and what is made with them", `export OPENAI_BASE_URL=${proxy}/v1`));
+}
+
+function step(name, command) {
+  const copy = el("button", { type: "button", class: "quiet", on: { click: copied } }, "Copy");
+  async function copied() {
+    await navigator.clipboard?.writeText(command).then(() => { copy.textContent = "Copied"; }, () => { copy.textContent = "Not allowed"; });
+    setTimeout(() => { copy.textContent = "Copy"; }, 2000);
+  }
+  return el("li", {}, el("span", {}, name), el("code", {}, command), copy);
+}
+
+/** Shows what `/stats` answers. */
+export function show(stats) {
+  const nothing = !(stats.requests?.total > 0);
+  byId("empty").hidden = !nothing;
+  byId("figures").hidden = nothing;
+  byId("live").removeAttribute("data-loading");
+  if (nothing && !guided) {
+    guided = true;
+    guide();
+  }
+  if (nothing) return;
+  tiles(stats);
+  activity(stats);
+  list(byId("outcomes"), "Requests by outcome", ["Outcome", "Requests"], ranked(stats.requests.by_outcome, (n) => n).map(([name, n]) => ({ name: requestOutcome(name), size: n, cells: [count(n)] })));
+  list(byId("blocks"), "Tool outputs: what became of them", ["Outcome", "Tool outputs", "Tokens saved"], ranked(stats.blocks?.by_outcome, (sums) => sums.tokens_saved * 1e6 + sums.blocks).map(([name, sums]) => {
+    const { label, why, skipped } = blockOutcome(name);
+    return { name: label, why, size: sums.tokens_before, kept: sums.tokens_after, cells: [count(sums.blocks), skipped ? "–" : compact(sums.tokens_saved)] };
+  }));
+  list(byId("tools"), "Tools by tokens", ["Tool", "Tokens sent", "Saved"], ranked(stats.blocks?.by_tool, (sums) => sums.tokens_before).map(([name, sums]) => ({
+    name, size: sums.tokens_before, kept: sums.tokens_after, cells: [compact(sums.tokens_before), percent(sums.tokens_before ? sums.tokens_saved / sums.tokens_before * 100 : 0)],
+  })));
+  showRecent(byId("recent"), stats.recent_requests ?? []);
+}
+
+const ranked = (object, size) => Object.entries(object ?? {}).sort(([a, x], [b, y]) => size(y) - size(x) || a.localeCompare(b));
+
+export function tile(name, value, ...notes) {
+  return el("div", { class: "tile" }, el("h2", {}, name), el("p", { class: "value" }, value), notes.map((note) => (typeof note === "string" ? el("p", { class: "note" }, note) : note)));
+}
+
+function saved(tokens, session) {
+  const outputs = tokens.tool_outputs ?? {};
+  const before = tokens.total_before_compression;
+  const saved = tile("Tokens saved", [percent(tokens.savings_percent), el("small", {}, `${compact(tokens.saved)}, ${compact(session?.tokens_saved)} of them this session`)],
+    bar(1, before ? tokens.input / before : 0),
+    `${compact(before)} sent by clients, ${compact(tokens.input)} forwarded`,
+    `of tool outputs alone: ${percent(outputs.savings_percent)}; JSON minification would be ${percent(outputs.json_minification_alone_percent)}`);
+  saved.classList.add("wide");
+  return saved;
+}
+
+function tiles({ tokens, requests, cost, overhead, prefix_cache: cache, activity = [], display_session: session }) {
+  const since = Date.now() - RATE_MINUTES * MINUTE;
+  const perMinute = activity.filter((it) => Date.parse(it.timestamp) > since).reduce((sum, it) => sum + it.requests, 0) / RATE_MINUTES;
+  fill(byId("tiles"),
+    saved(tokens, session),
+    tile("Dollars saved", dollars(cost?.breakdown?.compression_savings_usd), "cache-adjusted: at the price they would have had", `${dollars(cost?.breakdown?.compression_savings_list_usd)} at list price`),
+    tile("Requests per minute", perMinute >= 10 ? count(perMinute) : perMinute.toFixed(1), `${compact(requests.total)} in all, ${compact(requests.compressed)} compressed`, `${compact(requests.failed)} failed`),
+    tile("Added latency", duration(overhead?.p50_ms), "at the median", `${duration(overhead?.p99_ms)} at p99`),
+    tile("Provider's cache", percent(cache?.totals?.hit_rate), "of requests read from it", `${dollars(cost?.breakdown?.cache_savings_usd)} saved by it`));
+}
+
+function activity({ activity = [], generated_at: now }) {
+  const minute = (at) => Math.floor(at / MINUTE) * MINUTE;
+  const end = minute(Date.parse(now));
+  const byMinute = new Map(activity.map((it) => [minute(Date.parse(it.timestamp)), it]));
+  const times = Array.from({ length: SHOWN_MINUTES }, (_, n) => end - (SHOWN_MINUTES - 1 - n) * MINUTE);
+  const of = (name) => times.map((at) => byMinute.get(at)?.[name] ?? 0);
+  rate.show(times, [of("requests")], "minute");
+  tokens.show(times, [of("tokens_before"), of("tokens_after")], "minute");
+}
+
+const key = () => el("p", { class: "legend", "aria-hidden": "true" }, el("span", {}, el("i", { class: "swatch dark" }), "forwarded"), el("span", {}, el("i", { class: "swatch light" }), "saved"));
+
+/** A table whose names have bars below them: how large, and how much of it was kept. */
+function list(place, title, [first, ...rest], rows) {
+  const most = Math.max(1, ...rows.map((row) => row.size));
+  const name = (row) => el("div", { class: "named" }, el("span", { class: "name", title: row.why || row.name }, row.name, row.why ? el("span", { class: "why" }, row.why) : null),
+    bar(row.size / most, row.kept === undefined ? 1 : row.size ? row.kept / row.size : 0));
+  const lines = rows.slice(0, ROWS).map((row) => [name(row), ...row.cells]);
+  const left = rows.length - lines.length;
+  fill(place,
+    el("div", { class: "row" }, el("h2", {}, title), rows.some((row) => row.kept !== undefined) ? key() : null),
+    rows.length ? table(title, [{ title: first }, ...rest.map((title) => ({ title, number: true }))], lines) : el("p", { class: "none" }, "Nothing yet."),
+    left > 0 ? el("p", { class: "small" }, `and ${left} more`) : null);
+}
