@@ -6,7 +6,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up build module test demo bench clients lint fmt deny validate manifests toolchain
+.PHONY: help up build module image test demo bench clients lint fmt deny validate manifests toolchain
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -19,6 +19,9 @@ build: module ## the filter module and the two programs, optimized
 
 module: toolchain ## the filter module: target/wasm32-wasip1/wasm/headroom_filter.wasm
 	$(CARGO) build -p headroom-filter --target wasm32-wasip1 --profile wasm
+
+image: toolchain ## the OCI image of the filter, for Istio and Envoy Gateway: target/image/filter and filter.tar
+	@envoy/image/build.sh
 
 test: module ## all tests; with cargo-nextest where it is installed
 	@envoy=$$(envoy/install.sh) && export ENVOY="$$envoy" && \
