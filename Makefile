@@ -60,7 +60,7 @@ deny: toolchain ## licences, sources and advisories of the dependencies
 validate: module ## every Envoy configuration, by the real Envoy
 	@envoy=$$(envoy/install.sh) && envoy/validate.sh "$$envoy" "$(module)"
 
-manifests: module ## every Kubernetes manifest against its schema, every Envoy fragment by the real Envoy
+manifests: module ## every Kubernetes manifest against its schema, every Envoy fragment by the real Envoy, containers' files
 	@envoy=$$(envoy/install.sh) && k8s/check/run.sh "$$envoy" "$(module)"
 
 toolchain:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Renders the bootstrap in all its variants and lets Envoy validate each, module included.
+# Lets Envoy validate every configuration here, module included: the bootstrap in all its variants, and
+# production.yaml as it is and with its options.
 #
 #     envoy/validate.sh ENVOY MODULE
 set -euo pipefail
@@ -18,19 +19,23 @@ echo '{"tenant": "it'\''s \"quoted\" {{ and }} braced", "max_body_bytes": 100000
 cargo build --quiet -p headroomctl
 ctl=${CARGO_TARGET_DIR:-target}/debug/headroomctl
 
+validate() {
+    local name=$1 what=$2 answer
+    if answer=$("$envoy" --mode validate --config-path "$work/$name.yaml" 2>&1) && ! grep -q 'Deprecated field' <<<"$answer"; then
+        echo "ok    $name: $what"
+    else
+        echo "FAIL  $name: $what" >&2
+        grep -v '\[info\]' <<<"$answer" >&2
+        exit 1
+    fi
+}
+
 check() {
     local name=$1
     shift
     # Validation starts no headroomd, but the search for it would fail without one.
     "$ctl" bootstrap --module "$module" --envoy "$envoy" --headroomd "$envoy" "$@" >"$work/$name.yaml"
-    local answer
-    if answer=$("$envoy" --mode validate --config-path "$work/$name.yaml" 2>&1) && ! grep -q 'Deprecated field' <<<"$answer"; then
-        echo "ok    $name: headroomctl bootstrap $*"
-    else
-        echo "FAIL  $name: headroomctl bootstrap $*" >&2
-        grep -v '\[info\]' <<<"$answer" >&2
-        exit 1
-    fi
+    validate "$name" "headroomctl bootstrap $*"
 }
 
 url() { echo "--anthropic-api-url=$1 --openai-api-url=$1 --gemini-api-url=$1"; }
@@ -46,3 +51,11 @@ for mode in strip hold; do
         check "$mode-open" --body-mode $mode --host 0.0.0.0 --port 0 --profile lossless --filter-config "$work/filter.json"
     }
 done
+
+# The files that production.yaml names are where a container has them; here they are elsewhere.
+certificates=$(grep -o 'trusted_ca: { filename: "[^"]*"' "$work/strip.yaml" | head -1 | cut -d'"' -f2)
+sed -e "s|/etc/headroom/filter.wasm|$module|" -e "s|/etc/ssl/certs/ca-certificates.crt|$certificates|" \
+    envoy/production.yaml >"$work/production.yaml"
+sed -E 's/^( *)#\+/\1/' "$work/production.yaml" >"$work/options.yaml"
+validate production envoy/production.yaml
+validate options "envoy/production.yaml with all of its options"

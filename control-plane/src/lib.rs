@@ -7,6 +7,7 @@
 pub mod ccr;
 pub mod clock;
 mod grpc;
+mod healthcheck;
 mod http;
 pub mod ledger;
 mod listen;
@@ -21,4 +22,5 @@ pub mod telemetry;
 pub mod token;
 mod warmup;
 
+pub use healthcheck::healthcheck;
 pub use server::{Addresses, Running, start};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use headroomd::settings::{Args, LogFormat, Settings};
+use headroomd::settings::{Args, Command, LogFormat, Settings, http_address};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -17,6 +17,15 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 async fn main() -> ExitCode {
     let args = Args::parse();
     let env = |name: &str| std::env::var(name).ok();
+    if let Some(Command::Healthcheck) = args.command {
+        return match ready(&args, env).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("headroomd: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     if let Err(error) = log(&args, env) {
         eprintln!("headroomd: {error:#}");
         return ExitCode::from(2);
@@ -28,6 +37,10 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn ready(args: &Args, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
+    headroomd::healthcheck(&http_address(args, env)?).await
 }
 
 async fn run(args: Args, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::models::Sources;
 use crate::store::originals::Keep;
@@ -68,6 +68,16 @@ pub struct Args {
     /// How to write log lines, on standard error [env: HEADROOM_LOG_FORMAT] [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do instead of serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Ask the headroomd of this machine whether it is ready: exit code 0, or 1 and why not
+    Healthcheck,
 }
 
 /// How log lines are written.
@@ -206,6 +216,7 @@ impl Settings {
     pub fn resolve(args: Args, env: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let env = |name: &str| env(name).filter(|value| !value.trim().is_empty());
         let env_path = |name: &str| env(name).map(PathBuf::from);
+        let http = http_address(&args, env)?;
         let home = || env_path("HOME").map(|home| home.join(".headroom"));
 
         let workspace_dir = args
@@ -241,7 +252,6 @@ impl Settings {
             (None, Some(path)) => Some(read_token(&path)?),
             (None, None) => None,
         };
-        let http = bind("http", args.http.or_else(|| env("HEADROOM_HTTP")), DEFAULT_HTTP)?;
         let grpc = bind("grpc", args.grpc.or_else(|| env("HEADROOM_GRPC")), DEFAULT_GRPC)?;
         for (name, bind) in [("http", &http), ("grpc", &grpc)] {
             if let Bind::Tcp(addr) = *bind
@@ -274,6 +284,12 @@ impl Settings {
             telemetry: Telemetry::from_env(env),
         })
     }
+}
+
+/// The address for people and Prometheus, which is all that a health check has to know.
+pub fn http_address(args: &Args, env: impl Fn(&str) -> Option<String>) -> Result<Bind, SettingsError> {
+    let set = || env("HEADROOM_HTTP").filter(|value| !value.trim().is_empty());
+    bind("http", args.http.clone().or_else(set), DEFAULT_HTTP)
 }
 
 /// Whether an address is this machine's own: `127.0.0.0/8`, `::1`, or the former mapped into IPv6.

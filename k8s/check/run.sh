@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks every manifest offline, with the tools that it needs put under target/.
+# Checks every manifest and the files of the containers offline, with the tools that it needs put under target/.
 #
 #     k8s/check/run.sh [ENVOY MODULE]
 set -euo pipefail
@@ -30,10 +30,12 @@ PYTHON
     fi
 fi
 
-if ! "$tools/venv/bin/python" -c 'import jsonschema, kubernetes_validate, yaml' 2>/dev/null; then
+if ! "$tools/venv/bin/python" -c 'import compose_spec, jsonschema, kubernetes_validate, yaml' 2>/dev/null; then
     python3 -m venv "$tools/venv" || fail "python3 has no venv: install it (Debian and Ubuntu: apt-get install python3-venv)"
     "$tools/venv/bin/pip" install --quiet --disable-pip-version-check -r "$root/k8s/check/requirements.txt"
 fi
+
+"$tools/venv/bin/python" "$root/k8s/check/containers.py" --root "$root"
 
 envoy=()
 [ $# -lt 2 ] || envoy=(--envoy "$1" --module "$2")

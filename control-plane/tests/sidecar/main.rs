@@ -4,6 +4,7 @@ mod access;
 mod child;
 mod dashboard;
 mod events;
+mod healthcheck;
 mod history;
 mod hostile;
 mod kill;
