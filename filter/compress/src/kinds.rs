@@ -29,6 +29,7 @@ mod shorten;
 pub(crate) mod signal;
 mod table;
 mod test_build;
+mod text;
 mod wording;
 mod words;
 
@@ -102,6 +103,10 @@ pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compres
         Kind::Listing => listing::lossy(text, cx).map(|kept| (Compressor::Listing, kept)),
         Kind::TestBuild => test_build::lossy(text, cx).map(|kept| (Compressor::TestBuild, kept)),
         Kind::Search => search::lossy(text, cx).map(|kept| (Compressor::Search, kept)),
-        _ => None,
+        Kind::Text => text::lossy(text, cx).map(|kept| (Compressor::Text, kept)),
+        // an agent edits what it has read
+        Kind::Source => None,
+        // a mixture is split into parts first
+        Kind::Short | Kind::Mixed => None,
     }
 }

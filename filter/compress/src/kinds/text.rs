@@ -1,0 +1,207 @@
+//! Prose: pages, manuals, messages.
+//!
+//! A document says what a part of it is about in a heading and at the start of a paragraph. Headings,
+//! first sentences, what answers the question and what reports an error stay; the rest of the paragraphs
+//! goes, the later ones first.
+
+use memchr::memmem;
+
+use super::keep::{Keep, counted, grouped};
+use super::query::Query;
+use super::signal::{self, Signal};
+use super::words::words;
+use crate::block::{Context, Lossy};
+
+/// Fewer sentences are read faster than what a digest says about them.
+const FEWEST: usize = 40;
+
+/// A line up to this many bytes is one sentence, whatever stands in it. Lines of prose that is wrapped
+/// are shorter, paragraphs that are not are longer.
+const ONE: usize = 200;
+
+/// A heading is not longer than this. Bytes.
+const HEADING: usize = 100;
+
+/// Sentences kept at either end of the document.
+const FIRST: usize = 8;
+const LAST: usize = 4;
+
+/// Sentences kept because they answer the question.
+const ANSWERS: usize = 24;
+
+/// Commands that show a file. Who reads one may edit it next, and needs it to the letter.
+const SHOWS_A_FILE: &[&str] = &["cat", "bat", "head", "tail", "less", "more", "nl", "sed", "awk"];
+
+/// Headings and first sentences, answers and errors.
+pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
+    if shows_a_file(cx.call.arguments) {
+        return None;
+    }
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let sentences: Vec<&str> = text.split('\n').flat_map(sentences).collect();
+    if sentences.len() < FEWEST {
+        return None;
+    }
+    let mut keep = Keep::generous(&sentences, cx);
+    for (at, sentence) in sentences.iter().enumerate() {
+        if signal::of(sentence) == Signal::Error {
+            keep.must(at);
+        }
+    }
+    for at in (0..FIRST).chain(sentences.len() - LAST..sentences.len()) {
+        keep.may(at);
+    }
+    for at in Query::new(cx).best(&sentences).into_iter().take(ANSWERS) {
+        keep.may(at);
+    }
+    for at in (0..sentences.len()).filter(|&at| is_heading(&sentences, at)) {
+        keep.may(at);
+    }
+    for at in (0..sentences.len()).filter(|&at| starts_paragraph(&sentences, at)) {
+        keep.may(at);
+    }
+    keep.close_small_gaps();
+    let left_out = sentences.len() - keep.count();
+    if left_out == 0 {
+        return None;
+    }
+    let shown = keep.render(|gap| format!("… {}", counted(gap.len(), "sentence")));
+    let what = format!(
+        "{} of {} left out of a text; its headings and the starts of its paragraphs are shown",
+        grouped(left_out),
+        counted(sentences.len(), "sentence")
+    );
+    Some(Lossy { text: shown, left_out: what })
+}
+
+/// Whether a call's arguments are a shell command that prints a file.
+fn shows_a_file(arguments: &str) -> bool {
+    words(arguments).any(|(from, to)| SHOWS_A_FILE.contains(&&arguments[from..to]))
+}
+
+/// A line, or the sentences of a line that holds a paragraph.
+fn sentences(line: &str) -> impl Iterator<Item = &str> {
+    let mut rest = (!line.is_empty()).then_some(line);
+    let mut empty = line.is_empty();
+    std::iter::from_fn(move || {
+        if std::mem::take(&mut empty) {
+            return Some("");
+        }
+        let text = rest.take()?;
+        let end = match text.len() {
+            ..=ONE => None,
+            _ => memmem::find_iter(text.as_bytes(), b". ").map(|dot| dot + 1).find(|&end| ends(&text[..end])),
+        };
+        let Some(end) = end else { return Some(text) };
+        rest = Some(text[end..].trim_start_matches(' ')).filter(|rest| !rest.is_empty());
+        Some(&text[..end])
+    })
+}
+
+/// Whether a dot at the end of `text` ends a sentence: not behind a single letter (`e.g.`, `J. Smith`).
+fn ends(text: &str) -> bool {
+    let before = text.trim_end_matches('.');
+    let word = before.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    word.chars().nth(1).is_some()
+}
+
+/// `# Title`, `Title` over a rule, or a short line that ends with a colon.
+fn is_heading(sentences: &[&str], at: usize) -> bool {
+    let line = sentences[at].trim();
+    if line.is_empty() || line.len() > HEADING {
+        return false;
+    }
+    let ruled = sentences.get(at + 1).is_some_and(|next| {
+        next.len() >= 3 && (next.bytes().all(|b| b == b'=') || next.bytes().all(|b| b == b'-'))
+    });
+    line.starts_with('#') || ruled || line.ends_with(':') && at > 0 && sentences[at - 1].is_empty()
+}
+
+/// Whether the line before is blank or a heading.
+fn starts_paragraph(sentences: &[&str], at: usize) -> bool {
+    !sentences[at].trim().is_empty()
+        && (at == 0 || sentences[at - 1].trim().is_empty() || is_heading(sentences, at - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::block::Call;
+    use crate::config::Config;
+    use crate::tokens::Encoding;
+
+    fn kept(text: &str, arguments: &str, query: &str) -> Option<Lossy> {
+        let config = Config::default();
+        lossy(
+            text,
+            &Context {
+                call: Call { name: "fetch", arguments },
+                query,
+                config: &config,
+                encoding: Encoding::default(),
+                reversible: true,
+                edits_by_line: false,
+            },
+        )
+    }
+
+    fn page() -> String {
+        (0..60)
+            .map(|n| {
+                format!(
+                    "## Part {n}\n\nThis is what part {n} is about. {}{}\n\n",
+                    "It goes on to explain every detail at length, with e.g. J. Smith's words. ".repeat(4),
+                    if n == 41 { "The frobnicator_limit is 9000 there. " } else { "" }
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_document_keeps_its_headings_its_starts_and_the_answer() {
+        let kept =
+            kept(&page(), "{\"url\":\"https://example.com\"}", "What is the frobnicator_limit?").unwrap();
+        assert!(kept.text.contains("The frobnicator_limit is 9000 there."), "{}", kept.text);
+        assert!(kept.text.contains("## Part 59") && kept.text.contains("… 4 sentences"), "{}", kept.text);
+        assert!(kept.text.len() < page().len() / 2);
+        assert!(kept.left_out.contains(" of 420 sentences left out"), "{}", kept.left_out);
+    }
+
+    #[test]
+    fn a_dot_behind_a_letter_ends_no_sentence() {
+        let kept = kept(&page(), "", "").unwrap();
+        assert!(!kept.text.contains("\nSmith") && !kept.text.contains("\nJ."), "{}", kept.text);
+    }
+
+    #[test]
+    fn a_file_that_a_command_shows_stays_whole() {
+        for command in ["cat README.md", "cd docs && sed -n 1,200p guide.md"] {
+            let arguments = serde_json::json!({"command": command}).to_string();
+            assert!(kept(&page(), &arguments, "").is_none(), "{command}");
+        }
+    }
+
+    #[test]
+    fn errors_stay_wherever_they_stand() {
+        let mut lines: Vec<String> = (0..300).map(|n| format!("All went well in step number {n}")).collect();
+        lines[150] = "The transfer was denied by the bank".to_owned();
+        let kept = kept(&lines.join("\n"), "", "").unwrap();
+        assert!(kept.text.contains("was denied by the bank"), "{}", kept.text);
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_that_is_shown_stands_in_the_text(
+            lines in prop::collection::vec("[#a-z. \u{e9}:-]{0,60}|(word. ){30,90}|", 0..120),
+        ) {
+            let text = lines.join("\n");
+            if let Some(kept) = kept(&text, "", "word") {
+                for line in kept.text.split('\n').filter(|line| !line.starts_with('…')) {
+                    prop_assert!(text.contains(line), "{line:?}");
+                }
+            }
+        }
+    }
+}
