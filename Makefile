@@ -24,6 +24,7 @@ image: toolchain ## the OCI image of the filter, for Istio and Envoy Gateway: ta
 	@envoy/image/build.sh
 
 test: module ## all tests; with cargo-nextest where it is installed
+	@.ci/wasm-tests
 	@envoy=$$(envoy/install.sh) && export ENVOY="$$envoy" && \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -ex; \

@@ -24,6 +24,10 @@
 //! content, `earlier` knows what the conversation has shown before, `tokens` counts, `memo`
 //! remembers, `wire::splice` writes the result.
 
+#[cfg(all(test, target_family = "wasm", target_os = "unknown"))]
+#[macro_use]
+extern crate headroom_wasm_test;
+
 mod block;
 mod ccr;
 mod clean;
