@@ -12,6 +12,7 @@ pub mod envoy;
 pub mod latency;
 pub mod leash;
 pub mod provider;
+pub mod python;
 pub mod reading;
 pub mod replay;
 pub mod sidecar;

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::compress::CompressArgs;
+use crate::mcp::McpArgs;
 use crate::retrieve::RetrieveArgs;
 use crate::stats::StatsArgs;
 use crate::up::UpArgs;
@@ -37,6 +38,9 @@ pub enum Command {
     /// Print what a lossy replacement left out: the original that its marker points to
     #[command(after_help = RETRIEVE_EXAMPLES)]
     Retrieve(RetrieveArgs),
+    /// Serve headroom_compress, headroom_retrieve and headroom_stats to an MCP client
+    #[command(after_help = MCP_EXAMPLES)]
+    Mcp(McpArgs),
     /// Compress request bodies offline: one JSON body per line in, one per line out
     #[command(after_help = COMPRESS_EXAMPLES)]
     Compress(CompressArgs),
@@ -80,6 +84,13 @@ Examples:
   headroomctl retrieve 9f86d081884c7d659a2feaa0 --query 'connection refused'
 
 Exit codes: 0 printed; 1 it is not there, nothing matches, or nothing answers; 2 bad options.";
+
+const MCP_EXAMPLES: &str = "\
+Examples:
+  claude mcp add headroom -- headroomctl mcp
+  headroomctl mcp --http 127.0.0.1:8791              # then: claude mcp add -t http headroom http://127.0.0.1:8791/mcp
+
+Exit codes: 0 the client has gone, or a signal came; 1 something failed; 2 bad options.";
 
 const STATS_EXAMPLES: &str = "\
 Examples:

@@ -5,6 +5,7 @@ pub mod bootstrap;
 pub mod cli;
 pub mod compress;
 pub mod environment;
+pub mod mcp;
 mod number;
 pub mod profile;
 pub mod retrieve;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use headroomctl::cli::{Cli, Command};
-use headroomctl::{compress, retrieve, stats, up};
+use headroomctl::{compress, mcp, retrieve, stats, up};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -23,6 +23,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Up(args) => runtime()?.block_on(up::up(&args)),
         Command::Bootstrap(args) => up::print_bootstrap(&args),
         Command::Compress(args) => compress::compress(&args),
+        Command::Mcp(args) => runtime()?.block_on(mcp::mcp(&args)),
         Command::Retrieve(args) => runtime()?.block_on(retrieve::retrieve(&args)),
         Command::Stats(args) => runtime()?.block_on(stats::stats(&args)),
         Command::Completions { shell } => {

@@ -1,0 +1,107 @@
+//! `headroomctl mcp`: Headroom's tools for clients that speak the Model Context Protocol.
+//!
+//! `headroom_compress` runs the engine here and stores what it leaves out in the sidecar before it
+//! answers, `headroom_retrieve` reads it back, `headroom_stats` shows what was saved.
+
+mod compress;
+mod originals;
+mod server;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use rmcp::ServiceExt as _;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use self::compress::Compressor;
+use self::originals::Originals;
+use self::server::Server;
+use crate::environment::{self, Environment};
+use crate::profile::ProfileName;
+use crate::running::{Running, token};
+
+/// The sidecar's gRPC port, counted from Envoy's.
+const GRPC_AFTER_PORT: u16 = 2;
+/// Envoy's port when nothing is said.
+const DEFAULT_PORT: u16 = 8787;
+
+/// Serves Headroom's tools over MCP, on standard input and output unless --http is given.
+#[derive(Args, Clone, Debug, Default)]
+pub struct McpArgs {
+    /// Serve streamable HTTP under /mcp at this loopback address instead (port 0: any free one)
+    #[arg(long, value_name = "IP:PORT")]
+    pub http: Option<SocketAddr>,
+    /// Address of headroomd's gRPC server: ip:port or unix:/path [env: HEADROOM_GRPC] [default: 127.0.0.1, two after HEADROOM_PORT]
+    #[arg(long, value_name = "ADDR")]
+    pub grpc: Option<String>,
+    /// Where Headroom answers HTTP, for the figures [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Whose originals, as x-headroom-user-id or the filter's `tenant` says
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub tenant: String,
+    /// How far headroom_compress may go
+    #[arg(long, value_enum, default_value_t)]
+    pub profile: ProfileName,
+}
+
+/// Serves until the client has gone, or a signal comes.
+pub async fn mcp(args: &McpArgs) -> anyhow::Result<()> {
+    let env = Environment::of_process();
+    let running = Running::at(args.url.as_ref(), env)?;
+    let originals = Originals::at(&grpc(args, env)?, token(env)?, args.tenant.clone())?;
+    let compressor = Compressor::new(args.profile.into());
+    let server = Server::new(Arc::new(originals), compressor, running);
+    match args.http {
+        None => {
+            let service = server.serve(rmcp::transport::stdio()).await.context("the client said no hello")?;
+            service.waiting().await?;
+            Ok(())
+        }
+        Some(address) => serve_http(address, server).await,
+    }
+}
+
+fn grpc(args: &McpArgs, env: Environment<'_>) -> anyhow::Result<String> {
+    if let Some(address) = env.or(args.grpc.as_ref(), "HEADROOM_GRPC") {
+        return Ok(address);
+    }
+    let port = match env.get(environment::PORT) {
+        None => DEFAULT_PORT,
+        Some(port) => port.parse().with_context(|| format!("HEADROOM_PORT: {port:?} is no port"))?,
+    };
+    Ok(format!("127.0.0.1:{}", port.saturating_add(GRPC_AFTER_PORT)))
+}
+
+async fn serve_http(address: SocketAddr, server: Server) -> anyhow::Result<()> {
+    if !address.ip().is_loopback() {
+        bail!("--http {address}: expected a loopback address: MCP clients show no token");
+    }
+    let listener =
+        tokio::net::TcpListener::bind(address).await.with_context(|| format!("--http {address}"))?;
+    let stop = CancellationToken::new();
+    // a page in a browser may neither make its own name point here nor call from another origin
+    let config = StreamableHttpServerConfig::default()
+        .with_cancellation_token(stop.clone())
+        .enforce_origin_validation();
+    let sessions = Arc::new(LocalSessionManager::default());
+    let service = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
+    let router = axum::Router::new().nest_service("/mcp", service);
+    eprintln!("headroomctl: MCP at http://{}/mcp", listener.local_addr()?);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            stop.cancel();
+        })
+        .await?;
+    Ok(())
+}

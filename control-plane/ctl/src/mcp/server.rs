@@ -1,0 +1,197 @@
+//! The tools as MCP lists and calls them.
+
+use std::sync::Arc;
+
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, JsonObject,
+    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::compress::{Compressed, Compressor};
+use super::originals::{Originals, StoredText};
+use crate::running::Running;
+
+/// Answers one client, or several over HTTP.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    originals: Arc<Originals>,
+    compressor: Compressor,
+    running: Running,
+}
+
+#[derive(Debug, Deserialize)]
+struct Compress {
+    content: String,
+    #[serde(default)]
+    tool: Option<String>,
+    #[serde(default)]
+    query: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Retrieve {
+    hash: String,
+    #[serde(default)]
+    query: String,
+    #[serde(default)]
+    lines: String,
+}
+
+impl Server {
+    pub(super) fn new(originals: Arc<Originals>, compressor: Compressor, running: Running) -> Self {
+        Self { originals, compressor, running }
+    }
+
+    async fn compress(&self, asked: Compress) -> Result<Vec<String>, String> {
+        let asked = Arc::new(asked);
+        let lossy = self.run(&asked, true).await?;
+        let (compressed, note) = match &lossy.left_out {
+            None => (lossy, String::new()),
+            Some(_) => match self.keep(&asked, &lossy).await {
+                Ok(()) => (lossy, String::new()),
+                // what cannot be had back is not left out
+                Err(problem) => (self.run(&asked, false).await?, format!("; nothing left out: {problem}")),
+            },
+        };
+        let Compressed { text, outcome, kind, tokens_before, tokens_after, .. } = compressed;
+        Ok(vec![
+            text,
+            format!("[headroom: {kind}, {outcome}: {tokens_before} → {tokens_after} tokens{note}]"),
+        ])
+    }
+
+    async fn run(&self, asked: &Arc<Compress>, reversible: bool) -> Result<Compressed, String> {
+        let (asked, compressor) = (Arc::clone(asked), self.compressor.clone());
+        // the engine may take long over a large text, and other calls are to be answered meanwhile
+        let run =
+            move || compressor.compress(&asked.content, asked.tool.as_deref(), &asked.query, reversible);
+        let compressed = tokio::task::spawn_blocking(run).await.map_err(|error| error.to_string())?;
+        compressed.ok_or_else(|| "the text could not be compressed: it is too long".to_owned())
+    }
+
+    async fn keep(&self, asked: &Compress, lossy: &Compressed) -> Result<(), String> {
+        let original = StoredText {
+            text: &asked.content,
+            tool: asked.tool.as_deref().unwrap_or_default(),
+            kind: lossy.kind,
+            tokens_before: lossy.tokens_before,
+            tokens_after: lossy.tokens_after,
+        };
+        match self.originals.admit(original).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("the store has no room".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn retrieve(&self, asked: Retrieve) -> Result<Vec<String>, String> {
+        let found = self.originals.retrieve(&asked.hash, &asked.query, &asked.lines).await;
+        let found = found.map_err(|error| error.to_string())?;
+        if found.found {
+            return Ok(vec![found.content]);
+        }
+        Err(format!("nothing is stored under {:?} any more: run the tool again that printed it", asked.hash))
+    }
+
+    async fn stats(&self) -> Result<Vec<String>, String> {
+        let answer = self.running.answer("/stats", self.running.get("/stats")).await;
+        let (status, body) = answer.map_err(|error| format!("{error:#}"))?;
+        if !status.is_success() {
+            return Err(format!("{} answered {status}: {body}", self.running.url("/stats")));
+        }
+        let all: Value = serde_json::from_str(&body).map_err(|error| error.to_string())?;
+        // what a model can say something about; the whole is thousands of tokens
+        let shown = json!({
+            "requests": all.pointer("/requests/total"),
+            "requests_compressed": all.pointer("/requests/compressed"),
+            "tokens": all.get("tokens"),
+            "saved_usd": all.pointer("/cost/breakdown/compression_savings_usd"),
+            "originals": all.get("compression"),
+        });
+        Ok(vec![shown.to_string()])
+    }
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(Implementation::new("headroom", env!("CARGO_PKG_VERSION")))
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(tools()))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        tools().into_iter().find(|tool| tool.name == name)
+    }
+
+    async fn call_tool(
+        &self,
+        call: CallToolRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let arguments = call.arguments.unwrap_or_default();
+        let answer = match call.name.as_ref() {
+            "headroom_compress" => self.compress(read(arguments)?).await,
+            "headroom_retrieve" => self.retrieve(read(arguments)?).await,
+            "headroom_stats" => self.stats().await,
+            other => return Err(ErrorData::invalid_params(format!("there is no tool {other:?}"), None)),
+        };
+        let result = match answer {
+            Ok(texts) => CallToolResult::success(texts.into_iter().map(ContentBlock::text).collect()),
+            Err(problem) => CallToolResult::error(vec![ContentBlock::text(problem)]),
+        };
+        Ok(result.into())
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(arguments: JsonObject) -> Result<T, ErrorData> {
+    serde_json::from_value(Value::Object(arguments))
+        .map_err(|error| ErrorData::invalid_params(error.to_string(), None))
+}
+
+/// Every request of a client pays for each word of these.
+fn tools() -> Vec<Tool> {
+    let text = |about: &str| json!({"type": "string", "description": about});
+    let tool = |name: &'static str, about: &'static str, properties: Value, required: Value| {
+        let schema = json!({"type": "object", "properties": properties, "required": required});
+        let schema = if let Value::Object(schema) = schema { schema } else { JsonObject::new() };
+        Tool::new(name, about, schema)
+    };
+    let reads = || ToolAnnotations::new().read_only(true).open_world(false);
+    vec![
+        tool(
+            "headroom_compress",
+            "Shorten a long tool output. What is left out stays available through headroom_retrieve.",
+            json!({
+                "content": {"type": "string"},
+                "tool": text("what printed it"),
+                "query": text("what it is wanted for"),
+            }),
+            json!(["content"]),
+        )
+        .with_annotations(ToolAnnotations::new().destructive(false).idempotent(true).open_world(false)),
+        tool(
+            "headroom_retrieve",
+            "Full text behind a [headroom: …] marker in a tool result.",
+            json!({
+                "hash": {"type": "string"},
+                "query": text("keep matching parts"),
+                "lines": text("range: 40-80"),
+            }),
+            json!(["hash"]),
+        )
+        .with_annotations(reads()),
+        tool("headroom_stats", "Tokens and money that Headroom has saved.", json!({}), json!([]))
+            .with_annotations(reads()),
+    ]
+}

@@ -1,0 +1,41 @@
+//! Python with packages from PyPI, as people install them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::built::{target_folder, workspace};
+
+/// The interpreter of a virtual environment under `target/` with what `clients/FILE` pins. Made once,
+/// whoever asks first.
+pub fn with(requirements: &str) -> Result<PathBuf> {
+    let file = workspace().join("tests/clients").join(requirements);
+    let wanted = fs::read_to_string(&file)?;
+    let name = requirements.trim_end_matches(".txt").replace("requirements", "venv");
+    let environment = target_folder()?.join(format!("clients-{name}"));
+    let python = environment.join("bin/python");
+    let marker = environment.join("installed-requirements.txt");
+    // Each test may be a process of its own: the second waits for what the first installs.
+    let lock = fs::File::create(environment.with_extension("lock"))?;
+    lock.lock()?;
+    if fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    let missing = "the tests of the SDKs need python3 (3.9 or later) with its venv module: install both";
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment)).context(missing)?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+    run(Command::new(&python).args(pip).arg(&file))?;
+    fs::write(&marker, wanted)?;
+    Ok(python)
+}
+
+/// Runs a command; an error holds everything that it said.
+pub fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("{command:?} does not start"))?;
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    ensure!(output.status.success(), "{command:?} failed with {}:\n{text}", output.status);
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! `headroomctl mcp` as a real client uses it: PyPI's `mcp`, over standard input and output and over HTTP.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use headroom_e2e::built::{self, workspace};
+use headroom_e2e::python;
+use headroom_e2e::sidecar::{Kind, Sidecar, free_port};
+
+#[tokio::test]
+async fn the_official_client_compresses_and_gets_back_what_was_left_out() -> Result<()> {
+    let python = match tokio::task::spawn_blocking(|| python::with("mcp-requirements.txt")).await? {
+        Ok(python) => python,
+        Err(problem) => {
+            ensure!(std::env::var_os("CI").is_none(), "CI must have Python and PyPI: {problem:#}");
+            eprintln!("SKIPPED: no MCP client to test with: {problem:#}");
+            return Ok(());
+        }
+    };
+    let folder = tempfile::tempdir()?;
+    let sidecar = Sidecar::start(Kind::Real, folder.path()).await?;
+    let mut command = Command::new(python);
+    command
+        .arg(workspace().join("tests/clients/mcp_client.py"))
+        .env("HEADROOMCTL", built::headroomctl().await?)
+        .env("SIDECAR_GRPC", sidecar.grpc().to_string())
+        .env("CLOSED_GRPC", free_port()?.to_string())
+        .env("SIDECAR_URL", format!("http://{}", sidecar.http()))
+        .env("NO_PROXY", "*");
+    tokio::task::spawn_blocking(move || python::run(&mut command)).await?
+}
