@@ -113,6 +113,7 @@ impl Snapshot {
             "cost": cost(&total),
             "reports": {
                 "vms": self.vms.count,
+                "filter_version": self.vms.filter_version,
                 "dropped_records": self.vms.dropped_records,
                 "config_errors": self.vms.config_errors,
             },

@@ -90,7 +90,7 @@ pub struct DisplaySession {
 }
 
 /// The VMs that have reported.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Vms {
     /// VMs known.
     pub count: i64,
@@ -98,6 +98,8 @@ pub struct Vms {
     pub dropped_records: i64,
     /// Configuration values that they replaced by their default.
     pub config_errors: i64,
+    /// The filter's version in the VM that reported last.
+    pub filter_version: Option<String>,
 }
 
 /// The totals at a point in time.
@@ -165,6 +167,10 @@ pub trait LedgerStore: Send + Sync + 'static {
     async fn recent_overheads_us(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
     /// The newest checkpoints of what was counted here, oldest first.
     async fn checkpoints(&self, limit: u32) -> Result<Vec<Checkpoint>, StoreError>;
+    /// The times of all checkpoints of what was counted here, ascending.
+    async fn checkpoint_times(&self) -> Result<Vec<UnixMs>, StoreError>;
+    /// The checkpoints of what was counted here at these times, oldest first.
+    async fn checkpoints_at(&self, times: &[UnixMs]) -> Result<Vec<Checkpoint>, StoreError>;
     /// The checkpoints of what was imported, per source, oldest first.
     async fn imported_checkpoints(&self) -> Result<Vec<Vec<Checkpoint>>, StoreError>;
     /// The newest buckets of a roll-up, oldest first; over all values of the dimension when `value` is `None`.

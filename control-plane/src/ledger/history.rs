@@ -17,16 +17,16 @@ const RECENT_SHARE: usize = 3;
 /// Newest points that are never sampled, however few a compact answer may have.
 const LEAST_RECENT: usize = 50;
 
-/// At most `max` of the ascending points: the newest third as they are, the rest sampled evenly.
+/// At most `max` of the ascending points or their times: the newest third as they are, the rest sampled evenly.
 /// The first and the last are always among them.
-pub fn compacted(points: &[Checkpoint], max: usize) -> Vec<Checkpoint> {
+pub fn compacted<T: Copy>(points: &[T], max: usize) -> Vec<T> {
     if points.len() <= max {
         return points.to_vec();
     }
     let recent = (max / RECENT_SHARE).max(LEAST_RECENT).min(max);
     let (older, newest) = points.split_at(points.len() - recent);
     let wanted = max - recent;
-    let mut kept: Vec<Checkpoint> = match wanted {
+    let mut kept: Vec<T> = match wanted {
         0 => Vec::new(),
         1 => older[..1].to_vec(),
         // fewer are wanted than there are, so no index comes twice

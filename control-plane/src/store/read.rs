@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use headroom_api::v1::RequestRecord;
 use prost::Message;
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::statement::{
     GET_BLOCK_TALLIES, GET_CHECKPOINTS, GET_IMPORTED_CHECKPOINTS, GET_RECENT, GET_ROLLUP,
     GET_ROLLUP_BY_VALUE, GET_ROLLUP_OVER_VALUES, GET_SESSION, GET_TALLIES, block_sums, checkpoint_from,
-    session_from, statement, sums,
+    get_checkpoints_at, session_from, statement, sums,
 };
 use super::{
     Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Slice, SqlStore, StoreError, Vms,
@@ -88,6 +88,22 @@ impl LedgerStore for SqlStore {
         rows.iter().rev().map(checkpoint_from).collect()
     }
 
+    async fn checkpoint_times(&self) -> Result<Vec<UnixMs>, StoreError> {
+        let rows = sqlx::query("SELECT at_ms FROM checkpoint WHERE source = '' ORDER BY at_ms")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    async fn checkpoints_at(&self, times: &[UnixMs]) -> Result<Vec<Checkpoint>, StoreError> {
+        if times.is_empty() {
+            return Ok(Vec::new());
+        }
+        // each text differs, so remembering it would only push out those that come again
+        let query = sqlx::query(AssertSqlSafe(get_checkpoints_at(times))).persistent(false);
+        query.fetch_all(&self.pool).await?.iter().map(checkpoint_from).collect()
+    }
+
     async fn imported_checkpoints(&self) -> Result<Vec<Vec<Checkpoint>>, StoreError> {
         let rows = statement(&GET_IMPORTED_CHECKPOINTS).fetch_all(&self.pool).await?;
         let mut sources: Vec<Vec<Checkpoint>> = Vec::new();
@@ -144,7 +160,15 @@ impl LedgerStore for SqlStore {
         )
         .fetch_one(&self.pool)
         .await?;
-        Ok(Vms { count: row.try_get(0)?, dropped_records: row.try_get(1)?, config_errors: row.try_get(2)? })
+        let newest = sqlx::query("SELECT filter_version FROM vm ORDER BY last_report_ms DESC, vm_id LIMIT 1")
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(Vms {
+            count: row.try_get(0)?,
+            dropped_records: row.try_get(1)?,
+            config_errors: row.try_get(2)?,
+            filter_version: newest.map(|row| row.try_get(0)).transpose()?,
+        })
     }
 
     async fn check(&self) -> Result<(), StoreError> {

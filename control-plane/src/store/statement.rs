@@ -7,6 +7,7 @@ use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments};
 
 use super::{Checkpoint, DisplaySession, StoreError};
+use crate::clock::UnixMs;
 use crate::ledger::sums::{BlockSums, Sums};
 
 /// A statement text that is built once and shared.
@@ -75,6 +76,13 @@ pub(super) static GET_ROLLUP_BY_VALUE: Text = LazyLock::new(|| {
 });
 pub(super) static GET_IMPORTED: Text =
     LazyLock::new(|| select("value", Sums::COLUMNS, "tally WHERE dimension = 'import' AND value = $1"));
+
+/// The statement for the checkpoints at these times. They are numbers, so none can end its place.
+pub(super) fn get_checkpoints_at(times: &[UnixMs]) -> String {
+    let times: Vec<String> = times.iter().map(UnixMs::to_string).collect();
+    let rest = format!("checkpoint WHERE source = '' AND at_ms IN ({}) ORDER BY at_ms", times.join(", "));
+    select("at_ms", Sums::COLUMNS, &rest).to_string()
+}
 
 /// A query for one of the statements above. They are made of constants alone.
 pub(super) fn statement(text: &Text) -> Query<'static, Any, AnyArguments> {

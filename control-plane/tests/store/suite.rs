@@ -158,6 +158,11 @@ pub(crate) async fn what_is_too_old_or_too_much_is_dropped(store: &SqlStore, _: 
     let now = recent + HOUR_MS;
     store.maintain(now).await.unwrap();
     let points = store.checkpoints(100).await.unwrap();
+    let times = store.checkpoint_times().await.unwrap();
+    assert_eq!(times, points.iter().map(|point| point.at_ms).collect::<Vec<_>>());
+    assert_eq!(store.checkpoints_at(&times).await.unwrap(), points);
+    assert_eq!(store.checkpoints_at(&times[..1]).await.unwrap(), points[..1]);
+    assert_eq!(store.checkpoints_at(&[]).await.unwrap(), []);
     assert_eq!(points.len(), 20);
     assert_eq!(points.last().unwrap().sums.requests, 40);
     let oldest = |dimension, unit| Slice {
