@@ -4,9 +4,14 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::compress::CompressArgs;
+use crate::doctor::DoctorArgs;
+use crate::history::HistoryArgs;
 use crate::mcp::McpArgs;
+use crate::perf::PerfArgs;
+use crate::report::ReportArgs;
 use crate::retrieve::RetrieveArgs;
 use crate::stats::StatsArgs;
+use crate::telemetry::TelemetryArgs;
 use crate::up::UpArgs;
 
 const EXIT_CODES: &str = "\
@@ -35,6 +40,19 @@ pub enum Command {
     /// Show what a running Headroom has saved
     #[command(after_help = STATS_EXAMPLES)]
     Stats(StatsArgs),
+    /// Show what was saved over time, by hour, day, week or month
+    #[command(after_help = HISTORY_EXAMPLES)]
+    History(HistoryArgs),
+    /// Show what Headroom adds to a request, stage by stage
+    Perf(PerfArgs),
+    /// Write a report of what was saved and what is wasted, as one HTML page
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(ReportArgs),
+    /// Check everything on a request's way, and say what to do where it is blocked
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
+    /// Show what the beacon would send, which is off unless switched on
+    Telemetry(TelemetryArgs),
     /// Print what a lossy replacement left out: the original that its marker points to
     #[command(after_help = RETRIEVE_EXAMPLES)]
     Retrieve(RetrieveArgs),
@@ -92,9 +110,37 @@ Examples:
 
 Exit codes: 0 the client has gone, or a signal came; 1 something failed; 2 bad options.";
 
+const HISTORY_EXAMPLES: &str = "\
+Examples:
+  headroomctl history --last 30d
+  headroomctl history --series monthly --project billing
+  headroomctl history --series hourly --last 24h --csv > savings.csv
+
+Exit codes: 0 printed; 1 nothing answers there, or not with figures; 2 bad options.";
+
+const REPORT_EXAMPLES: &str = "\
+Example:
+  headroomctl report --html report.html
+
+Exit codes: 0 written, and the file's name printed; 1 nothing answers there, or the file cannot be written; 2 bad
+options.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Checks that headroomd answers and is ready; that Envoy runs, with V8, the filter, room for its bodies and routes to
+providers; that all are of one version; and that a request gets through and is counted. The test request carries no
+key, so the provider refuses it and charges nothing; it is counted under the stack headroom_doctor.
+
+Examples:
+  headroomctl doctor
+  headroomctl doctor --url http://127.0.0.1:9100 --admin 127.0.0.1:9103
+  headroomctl doctor --json --no-request
+
+Exit codes: 0 nothing failed; 1 a check failed; 2 bad options.";
+
 const STATS_EXAMPLES: &str = "\
 Examples:
   headroomctl stats
+  headroomctl stats --watch
   headroomctl stats --url http://127.0.0.1:41587
   headroomctl stats --json | jq .tokens
 

@@ -4,12 +4,18 @@
 pub mod bootstrap;
 pub mod cli;
 pub mod compress;
+pub mod doctor;
 pub mod environment;
+mod figures;
+pub mod history;
 pub mod mcp;
 mod number;
+pub mod perf;
 pub mod profile;
+pub mod report;
 pub mod retrieve;
 pub mod running;
 pub mod stats;
+pub mod telemetry;
 pub mod up;
 pub mod upstream;

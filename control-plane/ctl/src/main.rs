@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use headroomctl::cli::{Cli, Command};
-use headroomctl::{compress, mcp, retrieve, stats, up};
+use headroomctl::{compress, doctor, history, mcp, perf, report, retrieve, stats, telemetry, up};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -25,6 +25,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Compress(args) => compress::compress(&args),
         Command::Mcp(args) => runtime()?.block_on(mcp::mcp(&args)),
         Command::Retrieve(args) => runtime()?.block_on(retrieve::retrieve(&args)),
+        Command::History(args) => runtime()?.block_on(history::history(&args)),
+        Command::Perf(args) => runtime()?.block_on(perf::perf(&args)),
+        Command::Report(args) => runtime()?.block_on(report::report(&args)),
+        Command::Doctor(args) => runtime()?.block_on(doctor::doctor(&args)),
+        Command::Telemetry(args) => runtime()?.block_on(telemetry::telemetry(&args)),
         Command::Stats(args) => runtime()?.block_on(stats::stats(&args)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "headroomctl", &mut stdout());

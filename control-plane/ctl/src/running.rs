@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use reqwest::{RequestBuilder, StatusCode};
+use serde_json::Value;
 
 use crate::environment::{self, Environment};
 
@@ -46,6 +47,23 @@ impl Running {
             Some(token) => request.bearer_auth(token),
             None => request,
         }
+    }
+
+    /// What a path answers with figures.
+    pub async fn text(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
+        let (status, body) = self.answer(path, self.get(path).query(query)).await?;
+        if !status.is_success() {
+            let url = self.url(path);
+            bail!("{url} answered {status} instead of figures: is headroomd running? {body}");
+        }
+        Ok(body)
+    }
+
+    /// What a path answers with figures, read as JSON.
+    pub async fn json(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
+        let body = self.text(path, query).await?;
+        serde_json::from_str(&body)
+            .with_context(|| format!("{} answered something else than JSON", self.url(path)))
     }
 
     /// The status and the body that a path answers.

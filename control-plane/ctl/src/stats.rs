@@ -1,15 +1,16 @@
 //! `headroomctl stats`: what a running Headroom has saved.
 
 use std::fmt::Write as _;
-use std::io::{Write as _, stdout};
+use std::io::{IsTerminal as _, Write as _, stdout};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context as _;
 use clap::Args;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use serde_json::Value;
 
 use crate::environment::Environment;
-use crate::number::grouped;
+use crate::figures::{dollars, milliseconds, name_or_dash, number, percent, sorted, table};
 use crate::running::Running;
 
 /// Shows what a running Headroom has saved.
@@ -21,24 +22,42 @@ pub struct StatsArgs {
     /// Print the answer of /stats as it is, in JSON
     #[arg(long)]
     pub json: bool,
+    /// Print again every so many seconds until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub watch: Option<u64>,
 }
 
-/// Asks `/stats` and prints the answer.
+/// What a terminal takes to begin on an empty screen.
+const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
+
+/// Asks `/stats` and prints the answer, once or again and again.
 pub async fn stats(args: &StatsArgs) -> anyhow::Result<()> {
     let running = Running::at(args.url.as_ref(), Environment::of_process())?;
-    let (status, body) = running.answer("/stats", running.get("/stats")).await?;
-    let url = running.url("/stats");
-    if !status.is_success() {
-        bail!("{url} answered {status} instead of figures: is headroomd running? {body}");
+    print(&running, args, "").await?;
+    let Some(seconds) = args.watch else { return Ok(()) };
+    let clear = if stdout().is_terminal() && !args.json { CLEAR } else { "" };
+    loop {
+        tokio::select! {
+            stopped = tokio::signal::ctrl_c() => return Ok(stopped?),
+            () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
+        }
+        print(&running, args, clear).await?;
     }
+}
+
+async fn print(running: &Running, args: &StatsArgs, before: &str) -> anyhow::Result<()> {
+    let body = running.text("/stats", &[]).await?;
     let out = if args.json {
         body + "\n"
     } else {
         let figures: Value = serde_json::from_str(&body)
-            .with_context(|| format!("{url} answered something else than JSON"))?;
+            .with_context(|| format!("{} answered something else than JSON", running.url("/stats")))?;
         tables(&figures)
     };
-    stdout().write_all(out.as_bytes())?;
+    let mut stdout = stdout().lock();
+    stdout.write_all(before.as_bytes())?;
+    stdout.write_all(out.as_bytes())?;
+    stdout.flush()?;
     Ok(())
 }
 
@@ -127,54 +146,4 @@ fn recent(figures: &Value) -> Table {
         ]);
     }
     table
-}
-
-/// The first `texts` columns read from the left, the figures after them from the right.
-fn table(header: &[&str], texts: usize) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    if !header.is_empty() {
-        table.set_header(header.to_vec());
-        for column in table.column_iter_mut().skip(texts) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
-}
-
-/// The entries of an object, the largest first, equal ones by name.
-fn sorted<'v>(
-    figures: &'v Value,
-    pointer: &str,
-    size: impl Fn(&Value) -> Option<i64>,
-) -> Vec<(&'v str, &'v Value)> {
-    let object = figures.pointer(pointer).and_then(Value::as_object);
-    let mut entries: Vec<(&str, &Value)> =
-        object.into_iter().flatten().map(|(name, value)| (name.as_str(), value)).collect();
-    entries.sort_by_key(|(name, value)| (std::cmp::Reverse(size(value).unwrap_or_default()), *name));
-    entries
-}
-
-fn name_or_dash(name: &str) -> String {
-    if name.is_empty() { "–".to_owned() } else { name.to_owned() }
-}
-
-fn number(value: Option<&Value>) -> String {
-    match value.and_then(Value::as_i64) {
-        None => "–".to_owned(),
-        Some(number) if number < 0 => format!("-{}", grouped(number.unsigned_abs())),
-        Some(number) => grouped(number.unsigned_abs()),
-    }
-}
-
-fn percent(value: Option<&Value>) -> String {
-    value.and_then(Value::as_f64).map_or("–".to_owned(), |percent| format!("{percent:.1} %"))
-}
-
-fn dollars(value: Option<&Value>) -> String {
-    value.and_then(Value::as_f64).map_or("–".to_owned(), |dollars| format!("${dollars:.2}"))
-}
-
-fn milliseconds(value: Option<&Value>) -> String {
-    value.and_then(Value::as_f64).map_or("–".to_owned(), |milliseconds| format!("{milliseconds:.2} ms"))
 }

@@ -1,0 +1,238 @@
+//! `headroomctl doctor`: walks a request's way and says what to do where it is blocked.
+
+use std::fmt::Write as _;
+use std::io::{Write as _, stderr, stdout};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::environment::Environment;
+use crate::running::Running;
+
+#[path = "doctor/envoy.rs"]
+pub mod envoy;
+#[path = "doctor/request.rs"]
+mod request;
+
+/// Each answer is at hand; what takes longer is broken.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Checks a running Headroom.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DoctorArgs {
+    /// Where Headroom listens [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Envoy's admin interface [default: as `headroomctl up` left it in the workspace, or 127.0.0.1:8790]
+    #[arg(long, value_name = "URL")]
+    pub admin: Option<String>,
+    /// The folder for state [default: HEADROOM_WORKSPACE_DIR, or ~/.headroom]
+    #[arg(long, value_name = "DIR")]
+    pub workspace_dir: Option<PathBuf>,
+    /// Leave out the test request, which goes to the provider without a key and is counted as failed
+    #[arg(long)]
+    pub no_request: bool,
+    /// Print JSON: one object per check
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Works, and something should be done.
+    Warning,
+    /// Does not work.
+    Failed,
+    /// Cannot be told, because something before it failed or it was left out.
+    Skipped,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What to do; empty where nothing is to be done.
+    pub remedy: String,
+}
+
+impl Check {
+    pub(crate) fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Ok, found: found.into(), remedy: String::new() }
+    }
+
+    pub(crate) fn skipped(name: &'static str, found: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Skipped, ..Self::ok(name, found) }
+    }
+
+    pub(crate) fn warning(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Warning, remedy: remedy.into(), ..Self::ok(name, found) }
+    }
+
+    pub(crate) fn failed(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Failed, remedy: remedy.into(), ..Self::ok(name, found) }
+    }
+}
+
+/// Runs every check and prints them; an error when one failed.
+pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
+    let env = Environment::of_process();
+    let running = Running::at(args.url.as_ref(), env)?;
+    let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+    let admin = envoy::Admin::find(args, env, client.clone());
+
+    let mut checks = vec![alive(&running).await];
+    let through = checks[0].verdict != Verdict::Failed;
+    checks.push(if through { ready(&running).await } else { Check::skipped("readiness", "nothing answers") });
+    checks.extend(admin.checks().await);
+    checks.push(if through {
+        versions(&running).await
+    } else {
+        Check::skipped("versions", "nothing answers")
+    });
+    checks.push(match (through, args.no_request) {
+        (false, _) => Check::skipped("test request", "nothing answers"),
+        (true, true) => Check::skipped("test request", "left out"),
+        (true, false) => {
+            writeln!(stderr(), "Sending a test request …")?;
+            request::check(&running, &client).await
+        }
+    });
+
+    let out = if args.json { serde_json::to_string_pretty(&checks)? + "\n" } else { lines(&checks) };
+    stdout().write_all(out.as_bytes())?;
+    match checks.iter().filter(|check| check.verdict == Verdict::Failed).count() {
+        0 => Ok(()),
+        1 => bail!("one check failed"),
+        failed => bail!("{failed} checks failed"),
+    }
+}
+
+/// The checks, one a line, each failed one with what to do.
+pub fn lines(checks: &[Check]) -> String {
+    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for check in checks {
+        let verdict = match check.verdict {
+            Verdict::Ok => "ok     ",
+            Verdict::Warning => "warning",
+            Verdict::Failed => "FAILED ",
+            Verdict::Skipped => "skipped",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{verdict}  {:width$}  {}", check.name, check.found);
+        if !check.remedy.is_empty() {
+            let _ = writeln!(out, "         {:width$}  → {}", "", check.remedy);
+        }
+    }
+    out
+}
+
+const UP: &str = "start Headroom with `headroomctl up`, or say where it is with --url";
+
+async fn alive(running: &Running) -> Check {
+    const NAME: &str = "headroomd";
+    let url = running.url("/livez");
+    match running.answer("/livez", running.get("/livez")).await {
+        Err(_) => Check::failed(NAME, format!("{url} does not answer"), UP),
+        Ok((status, body)) if status.is_success() => {
+            let version = value(&body, "version");
+            Check::ok(NAME, format!("{version} answers at {url}"))
+        }
+        Ok((status, _)) if status.as_u16() == 503 => Check::failed(
+            NAME,
+            format!("{url}: Envoy answers, headroomd behind it does not"),
+            "see headroomd's log (logs/headroomd.log in the workspace). Requests go on meanwhile, without originals and figures",
+        ),
+        Ok((status, _)) => Check::failed(NAME, format!("{url} answers {status}: that is not Headroom"), UP),
+    }
+}
+
+async fn ready(running: &Running) -> Check {
+    const NAME: &str = "readiness";
+    let body = match running.answer("/readyz", running.get("/readyz")).await {
+        Ok((_, body)) => body,
+        Err(error) => return Check::failed(NAME, error.to_string(), UP),
+    };
+    let page: Value = serde_json::from_str(&body).unwrap_or_default();
+    let checks = page.get("checks").and_then(Value::as_object);
+    let in_state = |wanted: &[&str]| -> Vec<String> {
+        let states = checks.into_iter().flatten();
+        let of_it =
+            states.filter(|(_, check)| check["status"].as_str().is_some_and(|it| wanted.contains(&it)));
+        let say =
+            |(name, check): (&String, &Value)| match check["reason"].as_str().or(check["detail"].as_str()) {
+                Some(why) => format!("{name}: {why}"),
+                None => name.clone(),
+            };
+        of_it.map(say).collect()
+    };
+    if page["ready"] != true {
+        let bad = in_state(&["unhealthy", "failed", "error", "starting"]).join("; ");
+        return Check::failed(NAME, format!("not ready. {bad}"), "see /readyz, and headroomd's log");
+    }
+    match in_state(&["degraded"]) {
+        degraded if degraded.is_empty() => Check::ok(NAME, "everything that is switched on works"),
+        degraded => Check::warning(NAME, degraded.join("; "), "see /readyz for what was left out"),
+    }
+}
+
+async fn versions(running: &Running) -> Check {
+    const NAME: &str = "versions";
+    let live = running.json("/livez", &[]).await.unwrap_or_default();
+    let sidecar = live["version"].as_str().unwrap_or("unknown").to_owned();
+    let stats = match running.json("/stats", &[]).await {
+        Ok(stats) => stats,
+        Err(error) => {
+            return Check::failed(
+                NAME,
+                error.to_string(),
+                "where a token is needed, put it into HEADROOM_TOKEN",
+            );
+        }
+    };
+    let command_line = env!("CARGO_PKG_VERSION");
+    match stats["reports"]["filter_version"].as_str().filter(|version| !version.is_empty()) {
+        None => Check::warning(
+            NAME,
+            format!("headroomd {sidecar}; no filter has reported yet"),
+            "send a request through Envoy; when none is counted after that, see that the filter reaches headroomd's gRPC port",
+        ),
+        Some(filter) if filter == sidecar && sidecar == command_line => {
+            Check::ok(NAME, format!("filter, headroomd and headroomctl are all {sidecar}"))
+        }
+        Some(filter) => Check::warning(
+            NAME,
+            format!("filter {filter}, headroomd {sidecar}, headroomctl {command_line}"),
+            "bring all to one version: they are released together",
+        ),
+    }
+}
+
+fn value(body: &str, name: &str) -> String {
+    let page: Value = serde_json::from_str(body).unwrap_or_default();
+    page[name].as_str().unwrap_or("an unknown version").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_followed_by_what_to_do() {
+        let text = lines(&[Check::ok("a", "fine"), Check::failed("longer", "broken", "mend it")]);
+        assert_eq!(text, "ok       a       fine\nFAILED   longer  broken\n                 → mend it\n");
+    }
+}

@@ -1,0 +1,111 @@
+//! One request from end to end: through Envoy and the filter to the provider, and counted by headroomd.
+
+use std::time::Duration;
+
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::Check;
+use crate::running::Running;
+
+const NAME: &str = "test request";
+/// The stack under which it is counted.
+const STACK: &str = "headroom_doctor";
+/// The filter reports once a second; this is for a machine under load.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Sends a request with a tool output that compresses well, and waits until it is counted.
+pub(super) async fn check(running: &Running, client: &Client) -> Check {
+    let before = counted(running).await;
+    let url = running.url("/v1/messages");
+    let request = client
+        .post(&url)
+        .header("content-type", "application/json")
+        .header("anthropic-version", "2023-06-01")
+        .header("x-headroom-stack", STACK)
+        .body(body().to_string());
+    let status = match request.send().await {
+        Ok(answer) => answer.status(),
+        Err(error) => {
+            return Check::failed(
+                NAME,
+                format!("{url} does not answer: {error}"),
+                "see Envoy's log and its access log",
+            );
+        }
+    };
+    if status.as_u16() == 503 || status.as_u16() == 504 {
+        return Check::failed(
+            NAME,
+            format!("{url} answers {status}: Envoy does not reach the provider"),
+            "see the access log for the reason; is there a way out of this machine, and is the provider's URL right?",
+        );
+    }
+    if status.as_u16() == 404 || status.as_u16() == 413 {
+        return Check::failed(
+            NAME,
+            format!("{url} answers {status}"),
+            "see the checks of routes and of the buffer limit",
+        );
+    }
+    // without a key the provider refuses it, which shows that it got there
+    let answered = format!("the provider answered {status}");
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Some(outcome) = newest(running).await.filter(|_| before.is_some()) {
+            let now = counted(running).await;
+            if now > before {
+                return outcome_check(&outcome, &answered);
+            }
+        }
+        sleep(LOOK).await;
+    }
+    Check::failed(
+        NAME,
+        format!("{answered}, but headroomd has not counted the request"),
+        "see that the filter runs (the checks above) and reaches headroomd's gRPC port: Envoy's counter wasmcustom.headroom.reports_failed grows when it does not",
+    )
+}
+
+fn outcome_check(outcome: &Value, answered: &str) -> Check {
+    let tokens = |name: &str| outcome[name].as_i64().unwrap_or(0);
+    let (from, to) = (tokens("input_tokens_original"), tokens("input_tokens_optimized"));
+    match outcome["outcome"].as_str() {
+        Some("compressed") => {
+            Check::ok(NAME, format!("{answered}; compressed from {from} to {to} tokens, and counted"))
+        }
+        other => Check::warning(
+            NAME,
+            format!("{answered}; counted as {}, not compressed", other.unwrap_or("unknown")),
+            "see the filter's configuration: is it set to measure only, or to bypass?",
+        ),
+    }
+}
+
+async fn counted(running: &Running) -> Option<i64> {
+    let stats = running.json("/stats", &[]).await.ok()?;
+    Some(stats["requests"]["by_stack"][STACK].as_i64().unwrap_or(0))
+}
+
+async fn newest(running: &Running) -> Option<Value> {
+    let feed = running.json("/transformations/feed", &[]).await.ok()?;
+    feed["transformations"].as_array()?.iter().find(|request| request["stack"] == STACK).cloned()
+}
+
+/// A conversation with one tool output: pretty-printed JSON, of which every profile keeps less.
+fn body() -> Value {
+    let rows: Vec<Value> =
+        (0..80).map(|n| json!({"id": n, "name": format!("row {n}"), "state": "ready"})).collect();
+    let output = serde_json::to_string_pretty(&rows).unwrap_or_default();
+    json!({
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 1,
+        "messages": [
+            {"role": "user", "content": "headroomctl doctor"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_doctor", "name": "list", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_doctor", "content": output}]},
+        ],
+    })
+}

@@ -1,0 +1,61 @@
+//! Figures as tables for people. What an older or newer sidecar does not send is a dash.
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::Value;
+
+use crate::number::grouped;
+
+/// The first `texts` columns read from the left, the figures after them from the right.
+pub(crate) fn table(header: &[&str], texts: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if !header.is_empty() {
+        table.set_header(header.to_vec());
+        for column in table.column_iter_mut().skip(texts) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// The entries of an object, the largest first, equal ones by name.
+pub(crate) fn sorted<'v>(
+    figures: &'v Value,
+    pointer: &str,
+    size: impl Fn(&Value) -> Option<i64>,
+) -> Vec<(&'v str, &'v Value)> {
+    let object = figures.pointer(pointer).and_then(Value::as_object);
+    let mut entries: Vec<(&str, &Value)> =
+        object.into_iter().flatten().map(|(name, value)| (name.as_str(), value)).collect();
+    entries.sort_by_key(|(name, value)| (std::cmp::Reverse(size(value).unwrap_or_default()), *name));
+    entries
+}
+
+/// A name, or a dash for none.
+pub(crate) fn name_or_dash(name: &str) -> String {
+    if name.is_empty() { "–".to_owned() } else { name.to_owned() }
+}
+
+/// A whole number with its digits grouped.
+pub(crate) fn number(value: Option<&Value>) -> String {
+    match value.and_then(Value::as_i64) {
+        None => "–".to_owned(),
+        Some(number) if number < 0 => format!("-{}", grouped(number.unsigned_abs())),
+        Some(number) => grouped(number.unsigned_abs()),
+    }
+}
+
+/// A share in percent with one decimal.
+pub(crate) fn percent(value: Option<&Value>) -> String {
+    value.and_then(Value::as_f64).map_or("–".to_owned(), |percent| format!("{percent:.1} %"))
+}
+
+/// Dollars and cents.
+pub(crate) fn dollars(value: Option<&Value>) -> String {
+    value.and_then(Value::as_f64).map_or("–".to_owned(), |dollars| format!("${dollars:.2}"))
+}
+
+/// Milliseconds with two decimals.
+pub(crate) fn milliseconds(value: Option<&Value>) -> String {
+    value.and_then(Value::as_f64).map_or("–".to_owned(), |milliseconds| format!("{milliseconds:.2} ms"))
+}

@@ -1,0 +1,36 @@
+//! `headroomctl telemetry show`: whether the beacon is on, and what exactly it would send.
+
+use std::io::{Write as _, stdout};
+
+use clap::{Args, Subcommand};
+
+use crate::environment::Environment;
+use crate::running::Running;
+
+/// The anonymous beacon, which is off unless switched on.
+#[derive(Args, Clone, Debug)]
+pub struct TelemetryArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TelemetryCommand,
+}
+
+/// What to do about the beacon.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TelemetryCommand {
+    /// Show whether it is on, where it reports to, and every field that it would send
+    Show {
+        /// Where Headroom listens [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
+}
+
+/// Asks `/telemetry` and prints the answer.
+pub async fn telemetry(args: &TelemetryArgs) -> anyhow::Result<()> {
+    let TelemetryCommand::Show { url } = &args.command;
+    let running = Running::at(url.as_ref(), Environment::of_process())?;
+    let shown = running.json("/telemetry", &[]).await?;
+    writeln!(stdout(), "{}", serde_json::to_string_pretty(&shown)?)?;
+    Ok(())
+}
