@@ -183,10 +183,12 @@ impl Envoy {
 
     /// Resident memory in kilobytes.
     pub fn resident_kilobytes(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid()))?;
-        let line =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process has memory")?;
-        Ok(line.trim().trim_end_matches(" kB").parse()?)
+        self.process.resident_kilobytes()
+    }
+
+    /// Files and sockets that it has open.
+    pub fn open_files(&self) -> Result<usize> {
+        self.process.open_files()
     }
 
     /// The last lines of the log.

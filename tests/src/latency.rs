@@ -43,8 +43,8 @@ impl Latencies {
     }
 }
 
-/// Nearest rank.
-fn percentile(durations: &[Duration], percent: usize) -> f64 {
+/// A percentile in milliseconds, by nearest rank; 0 of nothing.
+pub fn percentile(durations: &[Duration], percent: usize) -> f64 {
     let mut sorted = durations.to_vec();
     sorted.sort();
     let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);

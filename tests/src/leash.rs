@@ -53,6 +53,19 @@ impl Leashed {
         self.child.id()
     }
 
+    /// Resident memory in kilobytes.
+    pub fn resident_kilobytes(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process has memory")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+
+    /// Files and sockets that it has open.
+    pub fn open_files(&self) -> Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
+    }
+
     /// An error with the end of the log when the child has ended on its own.
     pub fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {

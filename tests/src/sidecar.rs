@@ -116,6 +116,16 @@ impl Sidecar {
         Ok(())
     }
 
+    /// headroomd's resident memory in kilobytes.
+    pub fn resident_kilobytes(&self) -> Result<u64> {
+        self.daemon.as_ref().context("headroomd does not run")?.resident_kilobytes()
+    }
+
+    /// Files and sockets that headroomd has open.
+    pub fn open_files(&self) -> Result<usize> {
+        self.daemon.as_ref().context("headroomd does not run")?.open_files()
+    }
+
     /// The requests that the sidecar has counted.
     pub async fn counted_requests(&self) -> Result<u64> {
         let stats = self.stats().await?;

@@ -97,11 +97,6 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
     let through = checks[0].verdict != Verdict::Failed;
     checks.push(if through { ready(&running).await } else { Check::skipped("readiness", "nothing answers") });
     checks.extend(admin.checks().await);
-    checks.push(if through {
-        versions(&running).await
-    } else {
-        Check::skipped("versions", "nothing answers")
-    });
     checks.push(match (through, args.no_request) {
         (false, _) => Check::skipped("test request", "nothing answers"),
         (true, true) => Check::skipped("test request", "left out"),
@@ -109,6 +104,13 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
             writeln!(stderr(), "Sending a test request …")?;
             request::check(&running, &client).await
         }
+    });
+
+    // after the request, so that a fresh filter has reported
+    checks.push(if through {
+        versions(&running).await
+    } else {
+        Check::skipped("versions", "nothing answers")
     });
 
     let out = if args.json { serde_json::to_string_pretty(&checks)? + "\n" } else { lines(&checks) };
