@@ -8,9 +8,10 @@ use std::{fs, io};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
 
 use crate::ccr::keeper::Originals;
 use crate::clock::now_ms;
@@ -284,7 +285,10 @@ async fn serve_grpc(listener: Listener, routes: Routes, stop: CancellationToken)
     let stopped = stop.cancelled_owned();
     let served = match listener {
         Listener::Tcp(listener) => {
-            server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped).await
+            // a small answer that waits for the caller's delayed acknowledgement of the one before it is
+            // 40 ms late, most of what a filter waits for its originals
+            let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+            server.serve_with_incoming_shutdown(connections, stopped).await
         }
         Listener::Unix(listener) => {
             server.serve_with_incoming_shutdown(UnixListenerStream::new(listener), stopped).await

@@ -26,6 +26,20 @@ impl Dialect {
         }
     }
 
+    /// What ends a `SELECT` of rows that the transaction will write. In SQLite the transaction has the
+    /// write lock from its beginning.
+    pub(super) fn for_update(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE",
+        }
+    }
+
+    /// Whether a connection may have died while nobody used it, so that it is asked before each use.
+    pub(super) fn may_disconnect(self) -> bool {
+        self == Self::Postgres
+    }
+
     /// The type for bytes.
     pub(super) fn bytes(self) -> &'static str {
         match self {

@@ -100,6 +100,7 @@ impl Opened {
         let options: AnyConnectOptions = url.parse()?;
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
+            .test_before_acquire(dialect.may_disconnect())
             .acquire_timeout(std::time::Duration::from_secs(5))
             .after_connect(move |conn, _| {
                 Box::pin(async move {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::{Admission, Admitted, Fate, HOLD_MS, Keep, Kept, OriginalSums, OriginalsStore};
 use crate::clock::UnixMs;
@@ -92,8 +92,10 @@ impl OriginalsStore for SqlOriginals {
     }
 
     async fn epoch(&self) -> Result<String, StoreError> {
-        let mut conn = self.0.pool.acquire().await?;
-        epoch(&mut conn).await
+        let row = sqlx::query("SELECT value FROM meta WHERE name = 'originals_epoch'")
+            .fetch_one(&self.0.pool)
+            .await?;
+        Ok(row.try_get(0)?)
     }
 
     async fn admit(
@@ -103,9 +105,9 @@ impl OriginalsStore for SqlOriginals {
         now: UnixMs,
     ) -> Result<Admitted, StoreError> {
         let mut tx = self.0.pool.begin_with(self.0.dialect.begin()).await?;
-        let before = lock_sums(&mut tx).await?;
+        let (before, epoch) = lock_sums(&mut tx, self.0.dialect).await?;
         let mut sums = before;
-        let mut admitted = Admitted { epoch: epoch(&mut tx).await?, ..Admitted::default() };
+        let mut admitted = Admitted { epoch, ..Admitted::default() };
         for admission in admissions {
             let fate = if refresh(&mut tx, admission, keep, now).await? {
                 Fate::Refreshed
@@ -154,7 +156,7 @@ impl OriginalsStore for SqlOriginals {
 
     async fn touch(&self, read: &[(String, String)], keep: &Keep, now: UnixMs) -> Result<(), StoreError> {
         let mut tx = self.0.pool.begin_with(self.0.dialect.begin()).await?;
-        let mut sums = lock_sums(&mut tx).await?;
+        let (mut sums, _) = lock_sums(&mut tx, self.0.dialect).await?;
         for (tenant, hash) in read {
             let update = sqlx::query(
                 "UPDATE original SET retrievals = retrievals + 1,
@@ -172,7 +174,7 @@ impl OriginalsStore for SqlOriginals {
 
     async fn sweep(&self, now: UnixMs) -> Result<u64, StoreError> {
         let mut tx = self.0.pool.begin_with(self.0.dialect.begin()).await?;
-        let mut sums = lock_sums(&mut tx).await?;
+        let (mut sums, _) = lock_sums(&mut tx, self.0.dialect).await?;
         let rows = sqlx::query(
             "DELETE FROM original WHERE (tenant, hash) IN
                 (SELECT tenant, hash FROM original WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2)
@@ -205,20 +207,17 @@ impl OriginalsStore for SqlOriginals {
     }
 }
 
-async fn epoch(conn: &mut AnyConnection) -> Result<String, StoreError> {
-    let row =
-        sqlx::query("SELECT value FROM meta WHERE name = 'originals_epoch'").fetch_one(&mut *conn).await?;
-    Ok(row.try_get(0)?)
-}
-
-async fn lock_sums(conn: &mut AnyConnection) -> Result<OriginalSums, StoreError> {
-    let row = sqlx::query(
-        "UPDATE original_sums SET entries = entries WHERE name = 'all'
-         RETURNING entries, bytes, tokens_before, tokens_after, retrievals",
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    sums_from(&row)
+/// The sums and the epoch, with the sums locked.
+async fn lock_sums(conn: &mut AnyConnection, dialect: Dialect) -> Result<(OriginalSums, String), StoreError> {
+    let query = format!(
+        "SELECT entries, bytes, tokens_before, tokens_after, retrievals,
+            (SELECT value FROM meta WHERE name = 'originals_epoch')
+         FROM original_sums WHERE name = 'all'{}",
+        dialect.for_update()
+    );
+    // made of constants alone
+    let row = sqlx::query(AssertSqlSafe(query)).fetch_one(&mut *conn).await?;
+    Ok((sums_from(&row)?, row.try_get(5)?))
 }
 
 async fn write_sums(conn: &mut AnyConnection, sums: &OriginalSums) -> Result<(), StoreError> {
