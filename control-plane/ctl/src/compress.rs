@@ -172,10 +172,10 @@ impl Compressor {
             return Ok(Record::not_read(number, Some(&line), "unknown_format"));
         };
         let request = Request {
-            api: format.into(),
             model: self.model.as_deref(),
             reversible: self.reversible,
             retrieve_tool: self.retrieve_tool,
+            ..Request::new(format.into())
         };
         let outcome = headroom_compress::compress(body.as_bytes(), &request, &self.config, &mut self.memo);
         output.write_all(line.before().as_bytes())?;

@@ -29,6 +29,10 @@ pub struct Request<'a> {
     /// Originals can be stored: lossy replacements are allowed where the configuration allows them and
     /// `retrieve_tool` is satisfied.
     pub reversible: bool,
+    /// Of the blocks, in the body's order, only the first so many may be lossy: those whose originals are
+    /// known to be stored. What stands before the first block that may not is the same either way, so a
+    /// store that fails in the middle of a conversation costs the cached prefix nothing before that block.
+    pub lossy_blocks: usize,
     /// How the model is to get originals back. The same for all requests of a conversation: the tool
     /// list is at the front of the cached prefix.
     pub retrieve_tool: RetrieveTool,
@@ -50,7 +54,13 @@ pub enum RetrieveTool {
 impl Request<'_> {
     /// A request in the given wire format, without a store.
     pub fn new(api: Api) -> Self {
-        Self { api, model: None, reversible: false, retrieve_tool: RetrieveTool::default() }
+        Self {
+            api,
+            model: None,
+            reversible: false,
+            lossy_blocks: usize::MAX,
+            retrieve_tool: RetrieveTool::default(),
+        }
     }
 }
 
@@ -70,7 +80,7 @@ pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo
         walk: &walk,
         config,
         counting,
-        reversible: request.reversible && askable,
+        lossy_blocks: if request.reversible && askable { request.lossy_blocks } else { 0 },
         edits_by_line: edits_by_line(&walk, memo),
     };
     let keyed = run.entries(memo);
@@ -87,6 +97,7 @@ pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo
         }
         if let Some((_, address)) = &entry.left_out {
             originals.push(Original {
+                block: blocks.len(),
                 hash: Arc::clone(address),
                 span: output.span,
                 body: walk.body,
@@ -231,7 +242,7 @@ struct Run<'w, 'b> {
     walk: &'w Walk<'b>,
     config: &'w Config,
     counting: Counting,
-    reversible: bool,
+    lossy_blocks: usize,
     edits_by_line: bool,
 }
 
@@ -241,13 +252,13 @@ impl Run<'_, '_> {
         let keys = self.keys();
         let mut shown = Shown::default();
         let mut entries: Vec<(Arc<Entry>, bool)> = Vec::with_capacity(keys.len());
-        for (output, key) in self.walk.outputs.iter().zip(&keys) {
+        for (block, (output, key)) in self.walk.outputs.iter().zip(&keys).enumerate() {
             if let Some(entry) = memo.block(*key) {
                 entries.push((entry, true));
                 continue;
             }
             self.catch_up(&mut shown, &keys, &entries, memo);
-            let entry = Arc::new(self.entry(output, &shown.earlier, memo));
+            let entry = Arc::new(self.entry(output, block < self.lossy_blocks, &shown.earlier, memo));
             memo.remember_block(*key, Arc::clone(&entry));
             entries.push((entry, false));
         }
@@ -266,7 +277,6 @@ impl Run<'_, '_> {
     fn keys(&self) -> Vec<u128> {
         let mut hash = Xxh3::new();
         self.config.hash(&mut hash);
-        self.reversible.hash(&mut hash);
         self.edits_by_line.hash(&mut hash);
         self.counting.encoding.hash(&mut hash);
         let mut chain = hash.digest128();
@@ -275,7 +285,8 @@ impl Run<'_, '_> {
         self.walk
             .outputs
             .iter()
-            .map(|output| {
+            .enumerate()
+            .map(|(block, output)| {
                 if last_query.0 != output.query {
                     last_query = (output.query, of(output.query));
                 }
@@ -286,7 +297,8 @@ impl Run<'_, '_> {
                     of(call.and_then(|call| call.name)),
                     of(call.and_then(|call| call.arguments)),
                     last_query.1,
-                    u128::from(call.is_some_and(|call| call.by_program)),
+                    u128::from(call.is_some_and(|call| call.by_program))
+                        | u128::from(block < self.lossy_blocks) << 1,
                 ];
                 let mut bytes = [0; 96];
                 for (to, from) in bytes.chunks_exact_mut(16).zip(steering) {
@@ -335,7 +347,7 @@ impl Run<'_, '_> {
     }
 
     /// Computes what becomes of a block.
-    fn entry(&self, output: &Output, earlier: &Earlier, memo: &mut Memo) -> Entry {
+    fn entry(&self, output: &Output, reversible: bool, earlier: &Earlier, memo: &mut Memo) -> Entry {
         let body = self.walk.body;
         let [name, arguments] = self.call_texts(output);
         let skipped = |kind, skip, memo: &mut Memo| {
@@ -365,10 +377,10 @@ impl Run<'_, '_> {
             query: &query,
             config: self.config,
             encoding: self.counting.encoding,
-            reversible: self.reversible,
+            reversible,
             edits_by_line: self.edits_by_line,
         };
-        let verdict = checked(pipeline::compress_block(&text, &cx, earlier), self.reversible);
+        let verdict = checked(pipeline::compress_block(&text, &cx, earlier), reversible);
         let (replacement, left_out) = match verdict.replacement {
             None => (None, None),
             Some(replacement) => {

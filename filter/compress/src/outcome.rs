@@ -184,6 +184,8 @@ pub enum Unread {
 pub struct Original<'b> {
     /// Content address, as the marker names it.
     pub hash: Arc<str>,
+    /// Which of the outcome's blocks it is of.
+    pub block: usize,
     pub(crate) span: Span,
     pub(crate) body: &'b str,
     /// The tool's name.
