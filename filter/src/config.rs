@@ -10,24 +10,33 @@
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
 //! | `tools` | `[]` | rules `{"tool": "Read*", "policy": "off"\|"lossless"\|"lossy"}`; the first whose glob matches the tool's name wins |
+//! | `reversible` | `false` | leave parts of large outputs out, once the sidecar has stored them; needs `control_plane` |
+//! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: in some way that requests do not show |
+//! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path; calls of `headroom_retrieve` are answered with requests that go to the cluster directly |
 //! | `max_body_bytes` | 16777216 | longer bodies are forwarded as they are |
 //! | `max_block_bytes` | 8388608 | longer tool outputs are forwarded as they are |
 //! | `min_block_bytes` | 64 | shorter tool outputs are forwarded as they are |
 //! | `memo_bytes` | 33554432 | memory for remembered replacements, per worker |
 //! | `path_prefixes` | `[]` | prefixes under which the providers' paths also match: `/anthropic` makes `/anthropic/v1/messages` match |
-//! | `accept_encoding` | `"identity"` | `identity`: ask the provider for an answer that usage can be read from; `keep`: leave the client's header |
+//! | `accept_encoding` | `"identity"` | `identity`: ask the provider for an answer that usage can be read from; `keep`: leave the client's header, except where the filter adds its tool and has to read the answer |
 //! | `read_usage` | `true` | read token usage from the provider's answer |
 //! | `response_headers` | `true` | tell the client in `x-headroom-*` response headers what was saved |
 //! | `tenant`, `project` | `""` | written into every record; `x-headroom-user-id` overrides `tenant` |
 //! | `control_plane.cluster` | none | the Envoy cluster of the sidecar; none: no reports |
-//! | `control_plane.timeout_ms` | 2000 | deadline of one report |
+//! | `control_plane.timeout_ms` | 2000 | deadline of one report, and of one original that the model asks for |
 //! | `control_plane.report_interval_ms` | 1000 | time between reports; with `hold` at most 1000 |
 //! | `control_plane.max_backoff_ms` | 30000 | longest pause after failed reports |
 //! | `control_plane.queue_records` | 2048 | records kept while the sidecar does not answer; the oldest go first |
 //! | `control_plane.queue_bytes` | 4194304 | the same, in bytes |
 //! | `control_plane.blocks_per_record` | 128 | blocks listed in one record; the newest are kept |
+//! | `control_plane.admit_timeout_ms` | 50 | how long a request waits for its originals to be stored; after that it goes out lossless |
+//! | `control_plane.breaker_failures` | 3 | after so many failures in a row requests do not wait for the sidecar any more |
+//! | `control_plane.breaker_pause_ms` | 1000 | until one of them tries again; doubles up to 30 s |
+//! | `control_plane.token` | `$HEADROOM_TOKEN` | shown to the sidecar as a bearer token; the variable is one of the VM's, set in Envoy's `vm_config.environment_variables` |
 
-use headroom_compress::{Policy, Profile, ToolRule};
+use std::fmt;
+
+use headroom_compress::{Policy, Profile, RetrieveTool, ToolRule};
 
 use crate::lenient::Reader;
 
@@ -75,6 +84,12 @@ pub struct Config {
     pub body_mode: BodyMode,
     /// The engine's part.
     pub engine: headroom_compress::Config,
+    /// Whether something may be left out, once the sidecar has stored it.
+    pub reversible: bool,
+    /// How the model gets back what was left out.
+    pub retrieve_tool: RetrieveTool,
+    /// How routes rewrite requests.
+    pub providers: Vec<Provider>,
     /// Memory for remembered replacements. Bytes.
     pub memo_bytes: usize,
     /// Prefixes under which the providers' paths also match, each starting with `/`.
@@ -93,12 +108,23 @@ pub struct Config {
     pub control_plane: Option<ControlPlane>,
 }
 
+/// How the routes to a cluster rewrite a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Provider {
+    /// The Envoy cluster.
+    pub cluster: String,
+    /// In the place of the client's; `None`: the client's stays.
+    pub authority: Option<String>,
+    /// Put before the path; empty or starting with `/`.
+    pub path_prefix: String,
+}
+
 /// How to reach the sidecar, and how patient to be with it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ControlPlane {
     /// The Envoy cluster.
     pub cluster: String,
-    /// Deadline of one report. Milliseconds.
+    /// Deadline of one report, and of one original that the model asks for. Milliseconds.
     pub timeout_ms: u32,
     /// Time between reports. Milliseconds.
     pub report_interval_ms: u32,
@@ -110,6 +136,37 @@ pub struct ControlPlane {
     pub queue_bytes: usize,
     /// Blocks listed in one record.
     pub blocks_per_record: usize,
+    /// Deadline for storing originals, which a request waits for. Milliseconds.
+    pub admit_timeout_ms: u32,
+    /// Failures in a row after which it is left alone.
+    pub breaker_failures: u32,
+    /// For so long at first. Milliseconds.
+    pub breaker_pause_ms: u32,
+    /// Shown with every call.
+    pub token: Token,
+}
+
+/// A bearer token, or none. Its value is in no log.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct Token(String);
+
+impl Token {
+    /// A token as an HTTP header can carry it: printable ASCII without blanks.
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| Self(text.to_owned()))
+    }
+
+    /// The value of the `authorization` header; `None` without a token.
+    pub fn bearer(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| format!("Bearer {}", self.0))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "Token(none)" } else { "Token(…)" })
+    }
 }
 
 /// A configuration and what had to be forgiven to read it.
@@ -129,6 +186,9 @@ impl Default for Config {
             mode: Mode::default(),
             body_mode: BodyMode::default(),
             engine: headroom_compress::Config::default(),
+            reversible: false,
+            retrieve_tool: RetrieveTool::Add,
+            providers: Vec::new(),
             memo_bytes: 32 << 20,
             path_prefixes: Vec::new(),
             accept_encoding: AcceptEncoding::default(),
@@ -151,6 +211,10 @@ impl Default for ControlPlane {
             queue_records: 2_048,
             queue_bytes: 4 << 20,
             blocks_per_record: 128,
+            admit_timeout_ms: 50,
+            breaker_failures: 3,
+            breaker_pause_ms: 1_000,
+            token: Token::default(),
         }
     }
 }
@@ -175,7 +239,23 @@ impl Config {
         engine.max_body_bytes = reader.bytes("max_body_bytes", 1..=MAX_BODY_BYTES, engine.max_body_bytes);
         engine.max_block_bytes = reader.bytes("max_block_bytes", 1..=MAX_BODY_BYTES, engine.max_block_bytes);
         engine.min_block_bytes = reader.bytes("min_block_bytes", 0..=MAX_BODY_BYTES, engine.min_block_bytes);
+        let control_plane = reader.section("control_plane").and_then(|mut section| {
+            let control_plane = control_plane(&mut section);
+            reader.close(section);
+            control_plane
+        });
+        let mut reversible = reader.flag("reversible", defaults.reversible);
+        if reversible && control_plane.is_none() {
+            reader.warn(
+                "reversible",
+                "needs control_plane to store what is left out; nothing will be left out",
+            );
+            reversible = false;
+        }
         let config = Self {
+            reversible,
+            retrieve_tool: reader.one_of("retrieve_tool", RETRIEVE_TOOLS, defaults.retrieve_tool),
+            providers: providers(&mut reader),
             mode: reader.one_of("mode", MODES, defaults.mode),
             body_mode: reader.one_of("body_mode", BODY_MODES, defaults.body_mode),
             engine,
@@ -186,14 +266,15 @@ impl Config {
             response_headers: reader.flag("response_headers", defaults.response_headers),
             tenant: reader.text("tenant"),
             project: reader.text("project"),
-            control_plane: reader.section("control_plane").and_then(|mut section| {
-                let control_plane = control_plane(&mut section);
-                reader.close(section);
-                control_plane
-            }),
+            control_plane,
         };
         let (warnings, errors) = reader.finish();
         Ok(Parsed { config, warnings, errors })
+    }
+
+    /// Whether something can be left out at all.
+    pub fn is_reversible(&self) -> bool {
+        self.reversible && self.engine.profile != Profile::Lossless
     }
 
     /// What is in force when the configuration cannot be read at all: every request passes.
@@ -212,6 +293,8 @@ const MODES: &[(&str, Mode)] = &[("compress", Mode::Compress), ("audit", Mode::A
 const BODY_MODES: &[(&str, BodyMode)] = &[("strip", BodyMode::Strip), ("hold", BodyMode::Hold)];
 const ACCEPT_ENCODINGS: &[(&str, AcceptEncoding)] =
     &[("identity", AcceptEncoding::Identity), ("keep", AcceptEncoding::Keep)];
+const RETRIEVE_TOOLS: &[(&str, RetrieveTool)] =
+    &[("add", RetrieveTool::Add), ("require", RetrieveTool::Require), ("never", RetrieveTool::Assume)];
 const PROFILES: &[(&str, Profile)] = &[
     ("lossless", Profile::Lossless),
     ("conservative", Profile::Conservative),
@@ -240,6 +323,25 @@ fn tool_rules(reader: &mut Reader) -> Vec<ToolRule> {
     rules
 }
 
+fn providers(reader: &mut Reader) -> Vec<Provider> {
+    let mut providers = Vec::new();
+    for mut section in reader.sections("providers") {
+        let [cluster, authority, prefix] =
+            ["cluster", "authority", "path_prefix"].map(|key| section.text(key));
+        let path_prefix = prefix.trim_end_matches('/').to_owned();
+        if cluster.is_empty() {
+            section.refuse("cluster", "expected the name of a cluster", "the provider is left out");
+        } else if !path_prefix.is_empty() && !path_prefix.starts_with('/') {
+            section.refuse("path_prefix", "expected a path that starts with /", "the provider is left out");
+        } else {
+            let authority = (!authority.is_empty()).then_some(authority);
+            providers.push(Provider { cluster, authority, path_prefix });
+        }
+        reader.close(section);
+    }
+    providers
+}
+
 fn path_prefixes(reader: &mut Reader) -> Vec<String> {
     let mut prefixes = Vec::new();
     for prefix in reader.texts("path_prefixes") {
@@ -263,6 +365,10 @@ fn control_plane(section: &mut Reader) -> Option<ControlPlane> {
         queue_records: section.bytes("queue_records", 1..=1 << 20, defaults.queue_records),
         queue_bytes: section.bytes("queue_bytes", 1 << 10..=256 << 20, defaults.queue_bytes),
         blocks_per_record: section.bytes("blocks_per_record", 0..=10_000, defaults.blocks_per_record),
+        admit_timeout_ms: section.number("admit_timeout_ms", 1..=60_000, defaults.admit_timeout_ms),
+        breaker_failures: section.number("breaker_failures", 1..=1_000, defaults.breaker_failures),
+        breaker_pause_ms: section.number("breaker_pause_ms", 1..=60_000, defaults.breaker_pause_ms),
+        token: token(section),
     };
     if control_plane.cluster.is_empty() {
         section.warn("cluster", "names no cluster: there will be no reports");
@@ -273,6 +379,19 @@ fn control_plane(section: &mut Reader) -> Option<ControlPlane> {
         return None;
     }
     Some(control_plane)
+}
+
+/// The environment variable that the sidecar reads too.
+const TOKEN_VARIABLE: &str = "HEADROOM_TOKEN";
+
+fn token(section: &mut Reader) -> Token {
+    let configured = section.text("token");
+    let text =
+        if configured.is_empty() { std::env::var(TOKEN_VARIABLE).unwrap_or_default() } else { configured };
+    Token::new(&text).unwrap_or_else(|| {
+        section.refuse("token", "expected printable ASCII without blanks", "no token is sent");
+        Token::default()
+    })
 }
 
 #[cfg(test)]
@@ -297,11 +416,14 @@ mod tests {
         let parsed = parse(
             r#"{"mode":"audit","body_mode":"hold","profile":"aggressive",
                 "tools":[{"tool":"Read*","policy":"lossless"},{"tool":"Bash","policy":"off"}],
+                "reversible":true,"retrieve_tool":"require",
+                "providers":[{"cluster":"openai","authority":"api.openai.com","path_prefix":"/x/"}],
                 "max_body_bytes":1000,"max_block_bytes":900,"min_block_bytes":10,"memo_bytes":5,
                 "path_prefixes":["/anthropic/","/openai"],"accept_encoding":"keep","read_usage":false,
                 "response_headers":false,"tenant":"t","project":"p",
                 "control_plane":{"cluster":"headroom-cp","timeout_ms":5,"report_interval_ms":20,
-                    "max_backoff_ms":30,"queue_records":3,"queue_bytes":2048,"blocks_per_record":4}}"#,
+                    "max_backoff_ms":30,"queue_records":3,"queue_bytes":2048,"blocks_per_record":4,
+                    "admit_timeout_ms":7,"breaker_failures":8,"breaker_pause_ms":9,"token":"s3cret"}}"#,
         );
         assert_eq!((&parsed.warnings, parsed.errors), (&Vec::new(), 0));
         let config = parsed.config;
@@ -315,6 +437,14 @@ mod tests {
                 ToolRule { pattern: "Bash".to_owned(), policy: Policy::Off }
             ]
         );
+        assert!(config.reversible);
+        assert_eq!(config.retrieve_tool, RetrieveTool::Require);
+        let provider = Provider {
+            cluster: "openai".to_owned(),
+            authority: Some("api.openai.com".to_owned()),
+            path_prefix: "/x".to_owned(),
+        };
+        assert_eq!(config.providers, [provider]);
         assert_eq!(config.engine.max_body_bytes, 1000);
         assert_eq!(config.engine.max_block_bytes, 900);
         assert_eq!(config.engine.min_block_bytes, 10);
@@ -333,6 +463,10 @@ mod tests {
                 queue_records: 3,
                 queue_bytes: 2048,
                 blocks_per_record: 4,
+                admit_timeout_ms: 7,
+                breaker_failures: 8,
+                breaker_pause_ms: 9,
+                token: Token::new("s3cret").unwrap(),
             })
         );
     }
@@ -372,6 +506,10 @@ mod tests {
             r#"{"tools":[{"tool":"x"}]}"#,
             r#"{"tools":[{"policy":"off"}]}"#,
             r#"{"control_plane":"c"}"#,
+            r#"{"reversible":"yes"}"#,
+            r#"{"retrieve_tool":"maybe"}"#,
+            r#"{"providers":[{"authority":"a"}]}"#,
+            r#"{"providers":[{"cluster":"c","path_prefix":"x"}]}"#,
         ];
         for json in bad {
             let parsed = parse(json);
@@ -393,6 +531,13 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_left_out_without_a_sidecar_to_store_it() {
+        let parsed = parse(r#"{"reversible":true}"#);
+        assert!(!parsed.config.reversible);
+        assert!(parsed.warnings[0].contains("reversible"), "{:?}", parsed.warnings);
+    }
+
+    #[test]
     fn null_means_not_set() {
         let parsed = parse(r#"{"mode":null,"control_plane":null,"tools":null}"#);
         assert_eq!((parsed.config, parsed.errors), (Config::default(), 0));
@@ -405,6 +550,15 @@ mod tests {
         assert_eq!(fits.config.control_plane.unwrap().cluster, name);
         let long = parse(&format!(r#"{{"control_plane":{{"cluster":"{name}c"}}}}"#));
         assert_eq!((long.config.control_plane, long.errors), (None, 1));
+    }
+
+    #[test]
+    fn a_token_is_never_printed() {
+        let json = r#"{"control_plane":{"cluster":"c","token":"s3cret"}}"#;
+        assert!(!format!("{:?}", parse(json)).contains("s3cret"));
+        let bad = parse(r#"{"control_plane":{"cluster":"c","token":"s3 cret"}}"#);
+        assert_eq!((bad.config.control_plane.unwrap().token, bad.errors), (Token::default(), 1));
+        assert!(!bad.warnings.concat().contains("s3"), "{:?}", bad.warnings);
     }
 
     #[test]

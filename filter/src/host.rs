@@ -59,6 +59,18 @@ unsafe extern "C" {
         timeout_ms: u32,
         token: *mut u32,
     ) -> u32;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout_ms: u32,
+        token: *mut u32,
+    ) -> u32;
 }
 
 /// A call that the host did not carry out.
@@ -78,6 +90,7 @@ pub(crate) type Result<T> = std::result::Result<T, Refused>;
 pub(crate) enum Buffer {
     RequestBody = 0,
     ResponseBody = 1,
+    HttpCallBody = 4,
     GrpcMessage = 5,
     PluginConfiguration = 7,
 }
@@ -87,6 +100,7 @@ pub(crate) enum Buffer {
 pub(crate) enum Map {
     Request = 0,
     Response = 2,
+    HttpCallResponse = 6,
 }
 
 /// What a metric does with its values.
@@ -222,17 +236,26 @@ pub(crate) fn continue_request() -> Result<()> {
     check("continue_stream", unsafe { proxy_continue_stream(REQUEST) })
 }
 
+/// As [`continue_request`] for the answer.
+pub(crate) fn continue_response() -> Result<()> {
+    const RESPONSE: u32 = 1;
+    // SAFETY: takes no pointer.
+    check("continue_stream", unsafe { proxy_continue_stream(RESPONSE) })
+}
+
 /// Starts a unary gRPC call; the answer comes to the context that is running now.
 pub(crate) fn grpc_call(
     target: &[u8],
     service: &str,
     method: &str,
+    metadata: &[(&[u8], &[u8])],
     message: &[u8],
     timeout_ms: u32,
 ) -> Result<u32> {
     let mut token = 0;
-    // SAFETY: pointers and lengths describe the slices, which outlive the call; the metadata are
-    // empty; `token` is valid for writes during the call.
+    let metadata = if metadata.is_empty() { Vec::new() } else { serialized("grpc_call", metadata)? };
+    // SAFETY: pointers and lengths describe the slices, which outlive the call; `token` is valid for
+    // writes during the call.
     let status = unsafe {
         proxy_grpc_call(
             target.as_ptr(),
@@ -241,8 +264,8 @@ pub(crate) fn grpc_call(
             service.len(),
             method.as_ptr(),
             method.len(),
-            [].as_ptr(),
-            0,
+            metadata.as_ptr(),
+            metadata.len(),
             message.as_ptr(),
             message.len(),
             timeout_ms,
@@ -250,6 +273,34 @@ pub(crate) fn grpc_call(
         )
     };
     check("grpc_call", status).map(|()| token)
+}
+
+/// Sends an HTTP request to a cluster; the whole answer comes to the context that is running now.
+pub(crate) fn http_call(
+    cluster: &[u8],
+    headers: &[(&[u8], &[u8])],
+    body: &[u8],
+    timeout_ms: u32,
+) -> Result<u32> {
+    let mut token = 0;
+    let headers = serialized("http_call", headers)?;
+    // SAFETY: pointers and lengths describe the slices, which outlive the call; there are no trailers;
+    // `token` is valid for writes during the call.
+    let status = unsafe {
+        proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            body.as_ptr(),
+            body.len(),
+            [].as_ptr(),
+            0,
+            timeout_ms,
+            &mut token,
+        )
+    };
+    check("http_call", status).map(|()| token)
 }
 
 /// Memory for bytes that the host hands over: it asks for some, fills it, and returns the pointer
@@ -274,6 +325,28 @@ fn returned(call: &'static str, run: impl FnOnce(*mut *mut u8, *mut usize) -> u3
 
 fn check(call: &'static str, status: u32) -> Result<()> {
     if status == 0 { Ok(()) } else { Err(Refused { call, status }) }
+}
+
+/// Pairs as the host reads them: see [`Headers`].
+fn serialized(call: &'static str, pairs: &[(&[u8], &[u8])]) -> Result<Vec<u8>> {
+    // In the place of the host's own answer to lengths that it cannot read.
+    const SERIALIZATION_FAILURE: u32 = 3;
+    let number = |size: usize| {
+        let number = u32::try_from(size).map_err(|_| Refused { call, status: SERIALIZATION_FAILURE })?;
+        Ok::<_, Refused>(number.to_le_bytes())
+    };
+    let mut bytes = number(pairs.len())?.to_vec();
+    for (name, value) in pairs {
+        bytes.extend(number(name.len())?);
+        bytes.extend(number(value.len())?);
+    }
+    for (name, value) in pairs {
+        bytes.extend_from_slice(name);
+        bytes.push(0);
+        bytes.extend_from_slice(value);
+        bytes.push(0);
+    }
+    Ok(bytes)
 }
 
 impl fmt::Display for Refused {

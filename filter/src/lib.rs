@@ -1,7 +1,8 @@
 //! Headroom as a proxy-wasm HTTP filter for Envoy and Istio.
 //!
 //! Host glue only: the engine, `headroom-compress`, decides what becomes of a body. One file per
-//! phase: `root` (configuration, reports), `request` (headers, body, rewrite), `response` (usage);
+//! phase: `root` (configuration, reports), `request` (headers, body, rewrite, admission), `response`
+//! (usage), `follow` (calls of our own tool);
 //! `host` is the only way to the host. This file is what the host calls: ABI 0.2.1 of proxy-wasm.
 
 #![cfg_attr(
@@ -9,8 +10,12 @@
     deny(clippy::panic, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
+mod acks;
+mod admit;
 mod asked;
+mod breaker;
 pub mod config;
+mod follow;
 mod hold;
 mod host;
 mod lenient;
@@ -23,6 +28,7 @@ mod route;
 mod rpc;
 mod sse;
 mod stream;
+mod tool_loop;
 mod usage;
 mod vm;
 
@@ -92,24 +98,41 @@ pub mod exports {
     pub extern "C" fn proxy_on_response_headers(
         context: u32,
         _headers: usize,
-        _end_of_stream: bool,
+        end_of_stream: bool,
     ) -> Action {
-        vm::with_stream(context, |stream| stream.on_response_headers())
+        vm::with_stream(context, |stream| stream.on_response_headers(end_of_stream))
     }
 
     #[unsafe(no_mangle)]
-    pub extern "C" fn proxy_on_response_body(context: u32, size: usize, _end_of_stream: bool) -> Action {
-        vm::with_stream(context, |stream| stream.on_response_body(size))
+    pub extern "C" fn proxy_on_response_body(context: u32, size: usize, end_of_stream: bool) -> Action {
+        vm::with_stream(context, |stream| stream.on_response_body(size, end_of_stream))
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_response_trailers(context: u32, _trailers: usize) -> Action {
+        vm::with_stream(context, |stream| stream.on_response_trailers())
+    }
+
+    /// Without headers: there is no answer.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn proxy_on_http_call_response(
+        context: u32,
+        token: u32,
+        headers: usize,
+        body_size: usize,
+        _trailers: usize,
+    ) {
+        vm::http_answered(context, token, (headers > 0).then_some(body_size));
     }
 
     #[unsafe(no_mangle)]
     pub extern "C" fn proxy_on_grpc_receive(context: u32, token: u32, size: usize) {
-        vm::with_root(context, |root| root.on_grpc_message(token, size));
+        vm::grpc_answered(context, token, Some(size));
     }
 
     #[unsafe(no_mangle)]
     pub extern "C" fn proxy_on_grpc_close(context: u32, token: u32, _status: u32) {
-        vm::with_root(context, |root| root.on_grpc_close(token));
+        vm::grpc_answered(context, token, None);
     }
 
     /// True: nothing is left to wait for.

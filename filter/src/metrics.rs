@@ -4,7 +4,9 @@
 
 use headroom_api::v1::{RequestOutcome, RequestRecord};
 
+use crate::admit::Answered;
 use crate::host::{self, MetricKind};
+use crate::stream::forwarded_tokens;
 
 /// Defined once per root context. A metric that the host would not define is not counted.
 #[derive(Debug)]
@@ -20,6 +22,17 @@ pub(crate) struct Metrics {
     reports_sent: Option<u32>,
     reports_failed: Option<u32>,
     records_dropped: Option<u32>,
+    admits: Option<u32>,
+    admits_failed: Option<u32>,
+    admits_incomplete: Option<u32>,
+    admits_skipped: Option<u32>,
+    originals_stored: Option<u32>,
+    fallbacks: Option<u32>,
+    admit_us: Option<u32>,
+    rounds: Option<u32>,
+    rounds_failed: Option<u32>,
+    originals_retrieved: Option<u32>,
+    originals_missing: Option<u32>,
 }
 
 /// Every outcome that a request can have.
@@ -81,6 +94,17 @@ impl Metrics {
             reports_sent: counter("headroom.reports_sent"),
             reports_failed: counter("headroom.reports_failed"),
             records_dropped: counter("headroom.records_dropped"),
+            admits: counter("headroom.admits"),
+            admits_failed: counter("headroom.admits_failed"),
+            admits_incomplete: counter("headroom.admits_incomplete"),
+            admits_skipped: counter("headroom.admits_skipped"),
+            originals_stored: counter("headroom.originals_stored"),
+            fallbacks: counter("headroom.lossless_fallbacks"),
+            admit_us: histogram("headroom.admit_us"),
+            rounds: counter("headroom.retrieve_rounds"),
+            rounds_failed: counter("headroom.retrieve_rounds_failed"),
+            originals_retrieved: counter("headroom.originals_retrieved"),
+            originals_missing: counter("headroom.originals_missing"),
         }
     }
 
@@ -92,7 +116,7 @@ impl Metrics {
         }
         if let Some(tokens) = &record.tokens {
             // An audited request leaves as it came, whatever compressing it would have saved.
-            let after = if outcome == RequestOutcome::Compressed { tokens.after } else { tokens.before };
+            let after = forwarded_tokens(outcome, tokens);
             add(self.tokens_before, tokens.before);
             add(self.tokens_after, after);
             add(self.tokens_saved, tokens.before.saturating_sub(after));
@@ -123,6 +147,50 @@ impl Metrics {
 
     pub(crate) fn records_dropped(&self, records: u64) {
         add(self.records_dropped, records);
+    }
+
+    /// A call to store originals.
+    pub(crate) fn admit_sent(&self) {
+        add(self.admits, 1);
+    }
+
+    /// One that was not made: the sidecar is left alone.
+    pub(crate) fn admit_skipped(&self) {
+        add(self.admits_skipped, 1);
+    }
+
+    /// What became of one, and how many originals it stored.
+    pub(crate) fn admit_answered(&self, answered: Answered, stored: usize) {
+        match answered {
+            Answered::Stored => {}
+            Answered::Incomplete => add(self.admits_incomplete, 1),
+            Answered::Failed => add(self.admits_failed, 1),
+        }
+        add(self.originals_stored, stored as u64);
+    }
+
+    /// A request that left less compressed than it could have been.
+    pub(crate) fn fell_back(&self) {
+        add(self.fallbacks, 1);
+    }
+
+    pub(crate) fn admit_us(&self, waited: u32) {
+        record_value(self.admit_us, waited.into());
+    }
+
+    /// A request to the provider to go on with what the model has asked for.
+    pub(crate) fn round_begun(&self) {
+        add(self.rounds, 1);
+    }
+
+    /// One that could not be made, or was not answered.
+    pub(crate) fn round_failed(&self) {
+        add(self.rounds_failed, 1);
+    }
+
+    /// An original that the model has asked for.
+    pub(crate) fn retrieved(&self, found: bool) {
+        add(if found { self.originals_retrieved } else { self.originals_missing }, 1);
     }
 }
 

@@ -1,28 +1,73 @@
-//! The request: headers, body, rewrite.
+//! The request: headers, body, rewrite, admission.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Tokens};
-use headroom_compress::{BlockOutcome, Outcome, Unread, compress};
+use headroom_compress::{BlockOutcome, Outcome, RetrieveTool, Unread, compress};
 
+use crate::admit::{Need, Plan};
 use crate::asked::{MAX_NAME_BYTES, RequestHeaders};
 use crate::config::{AcceptEncoding, BodyMode, Mode};
+use crate::follow::{Following, Head};
 use crate::hold;
-use crate::host::{self, Action, Buffer, Map, Refused};
+use crate::host::{self, Action, Buffer, Level, Map, Refused};
 use crate::route::Route;
+use crate::rpc;
 use crate::stream::{Phase, Stream, micros};
+
+/// A lossy rewrite that waits for its originals to be stored.
+#[derive(Debug)]
+pub(crate) struct Admitting {
+    pub(crate) token: u32,
+    asked_at: u64,
+    sent: Vec<Arc<str>>,
+    needs: Vec<Need>,
+    body: Body,
+    rewrite: Rewrite,
+}
+
+/// A complete body in the host's buffer.
+#[derive(Debug)]
+struct Body {
+    route: Route,
+    mode: Mode,
+    /// Its headers wait with it.
+    held: bool,
+    /// Bytes.
+    size: usize,
+}
+
+/// What the engine has made of a body.
+#[derive(Debug)]
+struct Rewrite {
+    /// `None`: it leaves as it came.
+    replacement: Option<Vec<u8>>,
+    outcome: RequestOutcome,
+    /// It has the retrieve tool, and the filter has to answer its calls.
+    added_tool: bool,
+}
+
+/// Whether a rewrite may leave.
+enum Admission {
+    Stored,
+    Asked {
+        token: u32,
+        sent: Vec<Arc<str>>,
+    },
+    /// Only with so many lossy blocks.
+    Missing(usize),
+}
 
 impl Stream {
     /// Matches the request and decides whether its body has to be waited for.
     pub(crate) fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
         self.clock.headers = self.settings.now();
-        let headers = host::headers(Map::Request).map_or_else(
-            |refused| {
-                self.settings.refused(refused);
-                RequestHeaders::unseen()
-            },
-            |headers| RequestHeaders::read(&headers, &self.settings.config),
-        );
+        let all = host::headers(Map::Request).map_err(|refused| self.settings.refused(refused)).ok();
+        let headers = match &all {
+            Some(all) => RequestHeaders::read(all, &self.settings.config),
+            None => RequestHeaders::unseen(),
+        };
         for name in &headers.ours {
             if let Err(refused) = host::remove_header(Map::Request, name) {
                 self.settings.refused(refused);
@@ -49,7 +94,10 @@ impl Stream {
             self.settle(RequestOutcome::Bypassed);
             return Action::Continue;
         }
-        if self.settings.config.accept_encoding == AcceptEncoding::Identity {
+        let adds_tool = headers.mode == Mode::Compress
+            && self.settings.config.is_reversible()
+            && self.settings.config.retrieve_tool == RetrieveTool::Add;
+        if self.settings.config.accept_encoding == AcceptEncoding::Identity || adds_tool {
             // Without effect on the request itself, so a refusal only costs the usage figures.
             if let Err(refused) = host::set_header(Map::Request, "accept-encoding", b"identity") {
                 self.settings.refused(refused);
@@ -82,6 +130,9 @@ impl Stream {
             self.settle_refused(refused);
             return Action::Continue;
         }
+        if adds_tool {
+            self.head = all.as_ref().map(Head::of);
+        }
         self.phase = Phase::Collecting { route, mode: headers.mode, held, size: 0 };
         if held { Action::Pause } else { Action::Continue }
     }
@@ -98,6 +149,7 @@ impl Stream {
         }
         if size > self.settings.config.engine.max_body_bytes {
             self.phase = Phase::Passing;
+            self.head = None;
             self.forwarded(size);
             self.settle(RequestOutcome::TooLarge);
             return Action::Continue;
@@ -105,83 +157,232 @@ impl Stream {
         if !end_of_stream {
             return Action::Pause;
         }
-        self.body_complete();
-        Action::Continue
+        self.body_complete()
     }
 
     /// With trailers the body's own end is never announced.
     pub(crate) fn on_request_trailers(&mut self) -> Action {
-        self.body_complete();
-        Action::Continue
+        self.body_complete()
     }
 
-    /// Ends a hold that the host does not support: the request goes on as it came. False when it is not
-    /// held, or not long enough to tell.
-    pub(crate) fn release(&mut self, now: u64) -> bool {
-        let stuck = matches!(self.phase, Phase::Collecting { held: true, size: 0, .. })
-            && now.saturating_sub(self.clock.headers) >= hold::GRACE_NS;
-        if stuck {
-            self.phase = Phase::Passing;
-            self.settle(RequestOutcome::HostError);
+    /// Whether the request has waited for something that will not come any more.
+    pub(crate) fn is_overdue(&self, now: u64) -> bool {
+        match &self.phase {
+            Phase::Collecting { held: true, size: 0, .. } => {
+                !self.settings.hold.is_proven() && now.saturating_sub(self.clock.headers) >= hold::GRACE_NS
+            }
+            Phase::Admitting(admitting) => {
+                let control_plane = self.settings.config.control_plane.as_ref();
+                let deadline = control_plane.map_or(0, |it| u64::from(it.admit_timeout_ms) * 1_000_000);
+                now.saturating_sub(admitting.asked_at) >= deadline.saturating_add(ADMIT_GRACE_NS)
+            }
+            _ => false,
         }
-        stuck
     }
 
-    fn body_complete(&mut self) {
+    /// Ends such a wait: a hold that the host does not support, whose request goes on as it came, or an
+    /// admission whose answer the host has lost.
+    pub(crate) fn release(&mut self) {
+        match &self.phase {
+            Phase::Collecting { .. } => {
+                if self.settings.hold.usable() {
+                    self.settings.hold.unsupported();
+                    host::log(Level::Error, UNSUPPORTED);
+                }
+                self.phase = Phase::Passing;
+                self.head = None;
+                self.settle(RequestOutcome::HostError);
+                self.resume();
+            }
+            Phase::Admitting(admitting) => {
+                let token = admitting.token;
+                self.on_admitted(token, None);
+            }
+            Phase::Passing => {}
+        }
+    }
+
+    fn resume(&self) {
+        if let Err(refused) = host::continue_request() {
+            self.settings.refused(refused);
+        }
+    }
+
+    fn body_complete(&mut self) -> Action {
         let Phase::Collecting { route, mode, held, size } =
             std::mem::replace(&mut self.phase, Phase::Passing)
         else {
-            return;
+            return Action::Continue;
         };
         self.clock.body_complete = self.settings.now();
         self.forwarded(size);
+        let body = Body { route, mode, held, size };
         if size == 0 {
             self.settle(RequestOutcome::Empty);
-        } else {
-            match self.rewrite(&route, mode, held, size) {
-                Ok(outcome) => self.settle(outcome),
-                Err(refused) => self.settle_refused(refused),
-            }
+        } else if let Err(refused) = self.rewrite(body) {
+            self.settle_refused(refused);
         }
+        if matches!(self.phase, Phase::Admitting(_)) {
+            return Action::Pause;
+        }
+        self.head = None;
         self.clock.forwarded = self.settings.now();
+        Action::Continue
     }
 
-    fn rewrite(
-        &mut self,
-        route: &Route,
-        mode: Mode,
-        held: bool,
-        size: usize,
-    ) -> host::Result<RequestOutcome> {
-        let body = host::buffer(Buffer::RequestBody, size)?;
-        if body.len() != size {
-            // Part of a body must never be taken for the whole.
-            return Err(Refused { call: "get_buffer", status: SHORT });
+    /// Forwards what the engine makes of the body, or begins to wait for its originals to be stored.
+    fn rewrite(&mut self, body: Body) -> host::Result<()> {
+        let bytes = body.read()?;
+        let (outcome, rewrite) = self.compress(&bytes, &body, usize::MAX);
+        if body.mode != Mode::Compress {
+            return self.forward(&body, rewrite);
         }
-        let request = headroom_compress::Request {
-            model: route.model.as_deref(),
-            ..headroom_compress::Request::new(route.api)
-        };
-        let started = self.settings.now();
-        let outcome = {
-            let mut memo = self.settings.memo.borrow_mut();
-            compress(&body, &request, &self.settings.config.engine, &mut memo)
-        };
-        self.clock.compress_us = micros(started, self.settings.now());
-        self.describe(&outcome);
-        match (outcome.unread, &outcome.body) {
-            (Some(Unread::TooLarge), _) => Ok(RequestOutcome::TooLarge),
-            (Some(Unread::NotUnderstood), _) => Ok(RequestOutcome::NotUnderstood),
-            (None, _) if mode != Mode::Compress => Ok(RequestOutcome::Audited),
-            (None, Cow::Borrowed(_)) => Ok(RequestOutcome::Unchanged),
-            (None, Cow::Owned(replacement)) => {
-                forward(&body, replacement, held)?;
-                if let Some(record) = &mut self.record {
-                    record.body_bytes_after = replacement.len() as u64;
-                }
-                Ok(RequestOutcome::Compressed)
+        match self.admission(&outcome) {
+            Admission::Stored => self.forward(&body, rewrite),
+            Admission::Missing(lossy_blocks) => self.fall_back(&bytes, &body, lossy_blocks),
+            Admission::Asked { token, sent } => {
+                let asked_at = self.settings.now();
+                let needs = needs(&outcome);
+                let admitting = Admitting { token, asked_at, sent, needs, body, rewrite };
+                self.phase = Phase::Admitting(Box::new(admitting));
+                Ok(())
             }
         }
+    }
+
+    /// Forwards a form for which no more originals are needed.
+    fn fall_back(&mut self, bytes: &[u8], body: &Body, lossy_blocks: usize) -> host::Result<()> {
+        self.settings.metrics.fell_back();
+        let (_, rewrite) = self.compress(bytes, body, lossy_blocks);
+        self.forward(body, rewrite)
+    }
+
+    fn compress<'b>(&mut self, bytes: &'b [u8], body: &Body, lossy_blocks: usize) -> (Outcome<'b>, Rewrite) {
+        let config = &self.settings.config;
+        let reversible = config.is_reversible();
+        let request = headroom_compress::Request {
+            model: body.route.model.as_deref(),
+            reversible,
+            lossy_blocks,
+            retrieve_tool: match config.retrieve_tool {
+                _ if !reversible => RetrieveTool::Assume,
+                // Whoever adds the tool has to answer its calls.
+                RetrieveTool::Add if !body.route.answer_can_be_followed => RetrieveTool::Require,
+                configured => configured,
+            },
+            ..headroom_compress::Request::new(body.route.api)
+        };
+        let started = self.settings.now();
+        let mut outcome = {
+            let mut memo = self.settings.memo.borrow_mut();
+            compress(bytes, &request, &config.engine, &mut memo)
+        };
+        let spent = micros(started, self.settings.now());
+        self.clock.compress_us = self.clock.compress_us.saturating_add(spent);
+        self.describe(&outcome);
+        let replacement = match std::mem::take(&mut outcome.body) {
+            Cow::Owned(replacement) if body.mode == Mode::Compress => Some(replacement),
+            _ => None,
+        };
+        let replaced = outcome.blocks.iter().any(|it| matches!(it.outcome, BlockOutcome::Compressed { .. }));
+        let request_outcome = match outcome.unread {
+            Some(Unread::TooLarge) => RequestOutcome::TooLarge,
+            Some(Unread::NotUnderstood) => RequestOutcome::NotUnderstood,
+            None if body.mode != Mode::Compress => RequestOutcome::Audited,
+            None if replaced => RequestOutcome::Compressed,
+            None => RequestOutcome::Unchanged,
+        };
+        let added_tool = outcome.added_retrieve_tool;
+        (outcome, Rewrite { replacement, outcome: request_outcome, added_tool })
+    }
+
+    /// Finds out whether the originals of a request are stored, or asks for it.
+    fn admission(&mut self, outcome: &Outcome<'_>) -> Admission {
+        if outcome.originals.is_empty() {
+            return Admission::Stored;
+        }
+        let settings = &self.settings;
+        let (Some(store), Some(record)) = (settings.store(), &self.record) else {
+            return Admission::Missing(0);
+        };
+        let (tenant, conversation) = (&record.tenant, &record.conversation_id);
+        let now = settings.now();
+        let plan = {
+            let mut admissions = store.admissions.borrow_mut();
+            admissions.plan(store.control_plane, tenant, conversation, &outcome.originals, now)
+        };
+        match plan {
+            Plan::Forward => return Admission::Stored,
+            Plan::Open => settings.metrics.admit_skipped(),
+            Plan::Ask(ask) => {
+                settings.metrics.admit_sent();
+                match rpc::admit(store.control_plane, &ask.message) {
+                    Ok(token) => return Admission::Asked { token, sent: ask.sent },
+                    Err(refused) => {
+                        settings.refused(refused);
+                        settings.admitted(&store, tenant, &ask.sent, None);
+                    }
+                }
+            }
+        }
+        let lossy_blocks = store.admissions.borrow().lossy_blocks(tenant, &needs(outcome), now);
+        Admission::Missing(lossy_blocks.unwrap_or(0))
+    }
+
+    /// The sidecar's answer, or the news that there is none.
+    pub(crate) fn on_admitted(&mut self, token: u32, answer: Option<&[u8]>) {
+        if !matches!(&self.phase, Phase::Admitting(admitting) if admitting.token == token) {
+            return;
+        }
+        let Phase::Admitting(admitting) = std::mem::replace(&mut self.phase, Phase::Passing) else { return };
+        let Admitting { asked_at, sent, needs, body, rewrite, .. } = *admitting;
+        let now = self.settings.now();
+        self.clock.admit_us = micros(asked_at, now);
+        self.settings.metrics.admit_us(self.clock.admit_us);
+        let lossy_blocks = match (self.settings.store(), &self.record) {
+            (Some(store), Some(record)) => {
+                self.settings.admitted(&store, &record.tenant, &sent, answer);
+                store.admissions.borrow().lossy_blocks(&record.tenant, &needs, now)
+            }
+            _ => Some(0),
+        };
+        let forwarded = match lossy_blocks {
+            None => self.forward(&body, rewrite),
+            Some(blocks) => {
+                drop(rewrite);
+                body.read().and_then(|bytes| self.fall_back(&bytes, &body, blocks))
+            }
+        };
+        if let Err(refused) = forwarded {
+            self.settle_refused(refused);
+        }
+        self.head = None;
+        self.clock.forwarded = self.settings.now();
+        self.resume();
+    }
+
+    /// Puts a rewrite where the body is. With headers held, their length goes first: while it can still
+    /// be undone.
+    fn forward(&mut self, body: &Body, rewrite: Rewrite) -> host::Result<()> {
+        if let Some(replacement) = rewrite.replacement {
+            if body.held {
+                set_length(replacement.len())?;
+            }
+            let replaced = host::replace_buffer(Buffer::RequestBody, body.size, &replacement);
+            if body.held && replaced.is_err() {
+                set_length(body.size)?;
+            }
+            replaced?;
+            if let Some(record) = &mut self.record {
+                record.body_bytes_after = replacement.len() as u64;
+            }
+            if let Some(head) = self.head.take().filter(|_| rewrite.added_tool) {
+                let following = Following::new(&self.settings, body.route.api, head, replacement);
+                self.following = Some(Box::new(following));
+            }
+        }
+        self.settle(rewrite.outcome);
+        Ok(())
     }
 
     /// Notes the size of a body that leaves as it came.
@@ -246,17 +447,29 @@ impl Stream {
 /// In the place of a host's status: it gave fewer bytes than it had announced.
 const SHORT: u32 = u32::MAX;
 
-/// Puts the replacement where the body is. With headers held, their length goes first: while it can
-/// still be undone.
-fn forward(body: &[u8], replacement: &[u8], held: bool) -> host::Result<()> {
-    if held {
-        host::set_header(Map::Request, "content-length", replacement.len().to_string().as_bytes())?;
+/// For how much longer than the deadline the host's news of it is waited for.
+const ADMIT_GRACE_NS: u64 = 1_000_000_000;
+
+const UNSUPPORTED: &str = "headroom: body_mode is hold, but the host holds the body with the headers: \
+    allow_on_headers_stop_iteration is not set. From now on lengths are stripped, as with body_mode strip";
+
+impl Body {
+    fn read(&self) -> host::Result<Vec<u8>> {
+        let bytes = host::buffer(Buffer::RequestBody, self.size)?;
+        if bytes.len() != self.size {
+            // Part of a body must never be taken for the whole.
+            return Err(Refused { call: "get_buffer", status: SHORT });
+        }
+        Ok(bytes)
     }
-    let replaced = host::replace_buffer(Buffer::RequestBody, body.len(), replacement);
-    if held && replaced.is_err() {
-        host::set_header(Map::Request, "content-length", body.len().to_string().as_bytes())?;
-    }
-    replaced
+}
+
+fn needs(outcome: &Outcome<'_>) -> Vec<Need> {
+    outcome.originals.iter().map(|original| (original.block, Arc::clone(&original.hash))).collect()
+}
+
+fn set_length(bytes: usize) -> host::Result<()> {
+    host::set_header(Map::Request, "content-length", bytes.to_string().as_bytes())
 }
 
 /// A name out of a body, cut to a length that a table can show.

@@ -1,4 +1,5 @@
-//! The answer: status, time to the first byte, usage. Its bytes pass as they come.
+//! The answer: status, time to the first byte, usage. Its bytes pass as they come, unless the tool loop
+//! has to see them first.
 
 use headroom_api::v1::{RequestOutcome, Usage};
 
@@ -26,7 +27,25 @@ enum Reader {
     Events(Box<Events>),
 }
 
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Form {
+    Json,
+    Events,
+    /// Nothing that can be read.
+    Other,
+}
+
 impl Answer {
+    /// Reads on.
+    pub(crate) fn read(&mut self, bytes: &[u8]) {
+        match &mut self.reader {
+            Reader::None => {}
+            Reader::Json(scanner) => scanner.feed(bytes),
+            Reader::Events(events) => events.feed(bytes),
+        }
+    }
+
     pub(crate) fn usage(&self) -> Option<Usage> {
         match &self.reader {
             Reader::None => None,
@@ -38,14 +57,18 @@ impl Answer {
 
 impl Stream {
     /// Notes what kind of answer it is and tells the client what was done to its request.
-    pub(crate) fn on_response_headers(&mut self) -> Action {
+    pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) -> Action {
         if self.record.is_none() {
             return Action::Continue;
         }
         self.clock.first_byte = self.settings.now();
+        let mut form = Form::Other;
         match host::headers(Map::Response) {
-            Ok(headers) => self.answer = read(&headers, self.settings.config.read_usage),
+            Ok(headers) => (self.answer, form) = read(&headers, self.settings.config.read_usage),
             Err(refused) => self.settings.refused(refused),
+        }
+        if end_of_stream || !self.begin_following(form) {
+            self.following = None;
         }
         self.notice_overflow();
         if self.settings.config.response_headers {
@@ -58,17 +81,35 @@ impl Stream {
         Action::Continue
     }
 
-    /// Reads usage. Never pauses: an event that the model has written must reach the client now.
-    pub(crate) fn on_response_body(&mut self, size: usize) -> Action {
+    /// Whether the answer is one in which the model may have called our tool. Its length will not be what
+    /// the provider says.
+    fn begin_following(&mut self, form: Form) -> bool {
+        const OK: u32 = 200;
+        let Some(following) = self.following.as_mut().filter(|following| following.is_armed()) else {
+            return false;
+        };
+        if self.answer.status != OK || form == Form::Other {
+            return false;
+        }
+        if let Err(refused) = host::remove_header(Map::Response, b"content-length") {
+            self.settings.refused(refused);
+            return false;
+        }
+        following.begin(&self.settings, form == Form::Events);
+        true
+    }
+
+    /// Reads usage. Never pauses but for the tool loop: an event that the model has written must reach the
+    /// client now.
+    pub(crate) fn on_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if self.following.is_some() {
+            return self.follow(size, end_of_stream);
+        }
         if size == 0 || matches!(self.answer.reader, Reader::None) {
             return Action::Continue;
         }
         match host::buffer(Buffer::ResponseBody, size) {
-            Ok(bytes) => match &mut self.answer.reader {
-                Reader::None => {}
-                Reader::Json(scanner) => scanner.feed(&bytes),
-                Reader::Events(events) => events.feed(&bytes),
-            },
+            Ok(bytes) => self.answer.read(&bytes),
             Err(refused) => {
                 // With a piece missing, what follows can no longer be read.
                 self.answer.reader = Reader::None;
@@ -76,6 +117,11 @@ impl Stream {
             }
         }
         Action::Continue
+    }
+
+    /// With trailers the answer's own end is never announced.
+    pub(crate) fn on_response_trailers(&mut self) -> Action {
+        self.follow(0, true)
     }
 
     /// Envoy answers 413 itself when a body that we wait for outgrows its buffer. The request fails only
@@ -118,7 +164,7 @@ impl Stream {
 const OVERFLOW: &str = "headroom: a request was answered 413 while its body was waited for: the listener's \
     per_connection_buffer_limit_bytes, or the route's request_body_buffer_limit, has to be larger than max_body_bytes";
 
-fn read(headers: &host::Headers, read_usage: bool) -> Answer {
+fn read(headers: &host::Headers, read_usage: bool) -> (Answer, Form) {
     let mut answer = Answer::default();
     let mut encoded = false;
     let mut content_type = &b""[..];
@@ -133,13 +179,22 @@ fn read(headers: &host::Headers, read_usage: bool) -> Answer {
             _ => {}
         }
     }
-    if read_usage && !encoded {
-        let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        if kind.eq_ignore_ascii_case(b"text/event-stream") {
-            answer.reader = Reader::Events(Box::new(Events::new()));
-        } else if kind.eq_ignore_ascii_case(b"application/json") {
-            answer.reader = Reader::Json(Box::default());
-        }
+    let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let form = if encoded {
+        Form::Other
+    } else if kind.eq_ignore_ascii_case(b"text/event-stream") {
+        Form::Events
+    } else if kind.eq_ignore_ascii_case(b"application/json") {
+        Form::Json
+    } else {
+        Form::Other
+    };
+    if read_usage {
+        answer.reader = match form {
+            Form::Events => Reader::Events(Box::new(Events::new())),
+            Form::Json => Reader::Json(Box::default()),
+            Form::Other => Reader::None,
+        };
     }
-    answer
+    (answer, form)
 }

@@ -2,10 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use headroom_api::v1::RequestRecord;
 use headroom_compress::Memo;
 
+use crate::admit::Admissions;
 use crate::config::{BodyMode, Config, ControlPlane, Parsed};
 use crate::hold::{GRACE_MS, Hold};
 use crate::host::{self, Buffer, Level, Refused};
@@ -16,6 +18,9 @@ use crate::rpc;
 /// More than any configuration has; Envoy's own limits are far below.
 const MAX_CONFIGURATION_BYTES: usize = 16 << 20;
 
+/// The longest answer of the sidecar that is read; pages of an original are a few hundred kilobytes.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
+
 /// What the streams of a root context share. A stream keeps the settings that it began with.
 pub(crate) struct Settings {
     pub(crate) config: Config,
@@ -23,10 +28,18 @@ pub(crate) struct Settings {
     pub(crate) memo: Rc<RefCell<Memo>>,
     /// As `memo`. `None`: no sidecar, no reports.
     reporter: Option<Rc<RefCell<Reporter>>>,
+    /// As `memo`; what is known of the store behind the sidecar.
+    admissions: Rc<RefCell<Admissions>>,
     pub(crate) metrics: Rc<Metrics>,
-    requests: Rc<Requests>,
+    pub(crate) requests: Rc<Requests>,
     pub(crate) hold: Hold,
     refusals: Cell<u64>,
+}
+
+/// The store behind the sidecar.
+pub(crate) struct Store<'s> {
+    pub(crate) control_plane: &'s ControlPlane,
+    pub(crate) admissions: &'s RefCell<Admissions>,
 }
 
 /// Numbers the requests of a VM.
@@ -34,6 +47,8 @@ pub(crate) struct Settings {
 pub(crate) struct Requests {
     vm: u64,
     last: Cell<u32>,
+    /// Bytes of bodies that are kept for the tool loop.
+    pub(crate) kept: Cell<usize>,
 }
 
 /// A root context: one plugin configuration in one VM.
@@ -51,6 +66,7 @@ impl Root {
             config,
             memo,
             reporter: None,
+            admissions: Rc::default(),
             metrics: Rc::new(Metrics::none()),
             requests: Rc::new(Requests::new()),
             hold: Hold::default(),
@@ -101,12 +117,18 @@ impl Root {
             reporter
         });
 
+        // What one store has acknowledged says nothing about another.
+        let cluster = |it: &Config| it.control_plane.as_ref().map(|it| it.cluster.clone());
+        let same_store = siblings.iter().find(|it| cluster(&it.config) == cluster(&config));
+        let admissions = same_store.map_or_else(Rc::default, |it| Rc::clone(&it.admissions));
+
         let metrics = Rc::new(Metrics::define());
         metrics.config_errors(errors);
         let settings = Rc::new(Settings {
             config,
             memo,
             reporter,
+            admissions,
             metrics,
             requests,
             hold: Hold::default(),
@@ -137,21 +159,9 @@ impl Root {
         self.settings().send_report();
     }
 
-    /// The sidecar's answer to a report.
-    pub(crate) fn on_grpc_message(&self, token: u32, size: usize) {
-        let settings = self.settings();
-        // An acknowledgement has a few dozen bytes.
-        const MAX_ANSWER_BYTES: usize = 1 << 16;
-        let answer = host::buffer(Buffer::GrpcMessage, size.min(MAX_ANSWER_BYTES));
-        if let Err(refused) = answer {
-            settings.refused(refused);
-        }
-        settings.answered(token, answer.ok().as_deref());
-    }
-
-    /// The end of a call; with a report, the news that it failed.
-    pub(crate) fn on_grpc_close(&self, token: u32) {
-        self.settings().answered(token, None);
+    /// The sidecar's answer to a report; `None`: the call failed.
+    pub(crate) fn on_grpc_answer(&self, token: u32, answer: Option<&[u8]>) {
+        self.settings().answered(token, answer);
     }
 }
 
@@ -175,11 +185,36 @@ impl Settings {
         }
     }
 
+    /// The message that has just come. `None`: it cannot be had.
+    pub(crate) fn grpc_message(&self, size: usize) -> Option<Vec<u8>> {
+        let message = host::buffer(Buffer::GrpcMessage, size.min(MAX_ANSWER_BYTES));
+        message.map_err(|refused| self.refused(refused)).ok()
+    }
+
     /// `hr_` and 24 hexadecimal digits.
     pub(crate) fn next_request_id(&self) -> String {
         let number = self.requests.last.get().wrapping_add(1);
         self.requests.last.set(number);
         format!("hr_{:016x}{number:08x}", self.requests.vm)
+    }
+
+    /// `None` without a sidecar.
+    pub(crate) fn store(&self) -> Option<Store<'_>> {
+        let control_plane = self.config.control_plane.as_ref()?;
+        Some(Store { control_plane, admissions: &self.admissions })
+    }
+
+    /// Learns from the answer to a call that stores originals.
+    pub(crate) fn admitted(&self, store: &Store<'_>, tenant: &str, sent: &[Arc<str>], answer: Option<&[u8]>) {
+        let now = self.now();
+        let (answered, stored, opened) = {
+            let mut admissions = store.admissions.borrow_mut();
+            admissions.answered(store.control_plane, tenant, sent, answer, now)
+        };
+        self.metrics.admit_answered(answered, stored);
+        if opened {
+            host::log(Level::Warn, UNSTORED);
+        }
     }
 
     pub(crate) fn blocks_per_record(&self) -> usize {
@@ -225,6 +260,8 @@ impl Settings {
         let answered = reporter.borrow_mut().answered(token, answer, now);
         match answered {
             Answered::Forward { more, new_store } => {
+                let epoch = reporter.borrow().epoch().to_owned();
+                self.admissions.borrow_mut().heard(&epoch, now);
                 if new_store {
                     host::log(Level::Info, "headroom: the sidecar answers from another store than before");
                 }
@@ -238,9 +275,12 @@ impl Settings {
     }
 }
 
+const UNSTORED: &str = "headroom: the sidecar does not store originals: for a while requests leave lossless \
+    without waiting for it";
+
 impl Requests {
     fn new() -> Self {
-        Self { vm: crate::report::random(0), last: Cell::new(0) }
+        Self { vm: crate::report::random(0), last: Cell::new(0), kept: Cell::new(0) }
     }
 }
 

@@ -8,6 +8,10 @@ pub(crate) struct Route {
     pub(crate) api: Api,
     /// Where the path names the model and the body does not.
     pub(crate) model: Option<String>,
+    /// Whether a call of `headroom_retrieve` in the answer could be answered by the filter. Gemini
+    /// streams a JSON array unless it is asked for events. Such an array would have to be cut at its
+    /// elements on the way, for a form that no SDK asks for, so it passes as it comes.
+    pub(crate) answer_can_be_followed: bool,
 }
 
 /// The route of a request; `None`: not ours.
@@ -17,16 +21,23 @@ pub(crate) fn find(method: &[u8], path: &[u8], prefixes: &[String]) -> Option<Ro
     if method != b"POST" {
         return None;
     }
-    let path = path.split(|byte| *byte == b'?').next().unwrap_or(path);
-    provider_path(path)
-        .or_else(|| prefixes.iter().find_map(|prefix| provider_path(path.strip_prefix(prefix.as_bytes())?)))
+    let mut parts = path.splitn(2, |byte| *byte == b'?');
+    let (path, query) = (parts.next().unwrap_or(path), parts.next().unwrap_or_default());
+    let mut route = provider_path(path).or_else(|| {
+        prefixes.iter().find_map(|prefix| provider_path(path.strip_prefix(prefix.as_bytes())?))
+    })?;
+    let array = path.ends_with(b":streamGenerateContent")
+        && !query.split(|byte| *byte == b'&').any(|part| part == b"alt=sse");
+    route.answer_can_be_followed = !array;
+    Some(route)
 }
 
 fn provider_path(path: &[u8]) -> Option<Route> {
+    let of = |api| Route { api, model: None, answer_can_be_followed: true };
     match path {
-        b"/v1/messages" => Some(Route { api: Api::AnthropicMessages, model: None }),
-        b"/v1/chat/completions" => Some(Route { api: Api::OpenAiChat, model: None }),
-        b"/v1/responses" => Some(Route { api: Api::OpenAiResponses, model: None }),
+        b"/v1/messages" => Some(of(Api::AnthropicMessages)),
+        b"/v1/chat/completions" => Some(of(Api::OpenAiChat)),
+        b"/v1/responses" => Some(of(Api::OpenAiResponses)),
         _ => gemini(path),
     }
 }
@@ -40,7 +51,11 @@ fn gemini(path: &[u8]) -> Option<Route> {
     }
     let (parent, model) = resource.rsplit_once('/')?;
     let named = parent.ends_with("/models") && !model.is_empty();
-    named.then(|| Route { api: Api::GeminiGenerateContent, model: Some(model.to_owned()) })
+    named.then(|| Route {
+        api: Api::GeminiGenerateContent,
+        model: Some(model.to_owned()),
+        answer_can_be_followed: true,
+    })
 }
 
 #[cfg(test)]
@@ -71,6 +86,16 @@ mod tests {
             assert_eq!(route.api, Api::GeminiGenerateContent);
             assert_eq!(route.model.as_deref(), Some("gemini-2.5-pro"), "{path}");
         }
+    }
+
+    #[test]
+    fn an_answer_in_pieces_can_be_followed_only_as_events() {
+        let followed = |path: &str| find(b"POST", path.as_bytes(), &[]).unwrap().answer_can_be_followed;
+        assert!(followed("/v1/messages?beta=true"));
+        assert!(followed("/v1beta/models/g:generateContent"));
+        assert!(followed("/v1beta/models/g:streamGenerateContent?key=k&alt=sse"));
+        assert!(!followed("/v1beta/models/g:streamGenerateContent?key=k"));
+        assert!(!followed("/v1beta/models/g:streamGenerateContent"));
     }
 
     #[test]

@@ -5,11 +5,33 @@ use headroom_api::method;
 use crate::config::{ControlPlane, MAX_CLUSTER_NAME_BYTES};
 use crate::host;
 
-/// Sends an encoded `ReportRequest`; the answer comes to the root context that is running now.
+/// Sends an encoded `ReportRequest`; the answer comes to the context that is running now.
 pub(crate) fn report(control_plane: &ControlPlane, message: &[u8]) -> host::Result<u32> {
+    call(control_plane, method::CONTROL_PLANE, method::REPORT, message, control_plane.timeout_ms)
+}
+
+/// As [`report`] for an `AdmitRequest`.
+pub(crate) fn admit(control_plane: &ControlPlane, message: &[u8]) -> host::Result<u32> {
+    call(control_plane, method::ORIGINALS, method::ADMIT, message, control_plane.admit_timeout_ms)
+}
+
+/// As [`report`] for a `RetrieveRequest`.
+pub(crate) fn retrieve(control_plane: &ControlPlane, message: &[u8]) -> host::Result<u32> {
+    call(control_plane, method::ORIGINALS, method::RETRIEVE, message, control_plane.timeout_ms)
+}
+
+fn call(
+    control_plane: &ControlPlane,
+    service: &str,
+    method: &str,
+    message: &[u8],
+    timeout_ms: u32,
+) -> host::Result<u32> {
     let target = grpc_service(&control_plane.cluster)
         .ok_or(host::Refused { call: "grpc_call", status: BAD_ARGUMENT })?;
-    host::grpc_call(&target, method::CONTROL_PLANE, method::REPORT, message, control_plane.timeout_ms)
+    let bearer = control_plane.token.bearer();
+    let metadata = bearer.as_ref().map(|bearer| (&b"authorization"[..], bearer.as_bytes()));
+    host::grpc_call(&target, service, method, metadata.as_slice(), message, timeout_ms)
 }
 
 const BAD_ARGUMENT: u32 = 2;

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use headroom_api::v1::{RequestOutcome, RequestRecord, Timings, Tokens};
 
 use crate::config::Mode;
+use crate::follow::{Following, Head};
 use crate::host::{self, Refused};
 use crate::metrics::outcome_name;
+use crate::request::Admitting;
 use crate::response::Answer;
 use crate::root::Settings;
 use crate::route::Route;
@@ -21,10 +23,13 @@ pub(crate) struct Stream {
     pub(crate) compressors: Vec<&'static str>,
     pub(crate) clock: Clock,
     pub(crate) answer: Answer,
+    /// Until the request leaves, where it could have to be sent once more.
+    pub(crate) head: Option<Head>,
+    pub(crate) following: Option<Box<Following>>,
 }
 
 /// How far the request is.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Phase {
     /// Nothing to do, now or later.
     Passing,
@@ -38,6 +43,8 @@ pub(crate) enum Phase {
         /// Bytes that are there.
         size: usize,
     },
+    /// The body is there and waits for the sidecar.
+    Admitting(Box<Admitting>),
 }
 
 /// Points in time, in nanoseconds of the host's clock; 0 where the host gave none.
@@ -48,6 +55,7 @@ pub(crate) struct Clock {
     pub(crate) forwarded: u64,
     pub(crate) first_byte: u64,
     pub(crate) compress_us: u32,
+    pub(crate) admit_us: u32,
 }
 
 impl Stream {
@@ -59,7 +67,26 @@ impl Stream {
             compressors: Vec::new(),
             clock: Clock::default(),
             answer: Answer::default(),
+            head: None,
+            following: None,
         }
+    }
+
+    /// Whether this stream has made the gRPC call with this token and waits for its answer.
+    pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
+        matches!(&self.phase, Phase::Admitting(admitting) if admitting.token == token)
+            || self.following.as_ref().is_some_and(|following| following.waits_for_grpc(token))
+    }
+
+    /// As [`Stream::waits_for_grpc`] for an HTTP call.
+    pub(crate) fn waits_for_http(&self, token: u32) -> bool {
+        self.following.as_ref().is_some_and(|following| following.waits_for_http(token))
+    }
+
+    /// The sidecar's answer to a call of this stream; `None`: the call failed.
+    pub(crate) fn on_grpc_answer(&mut self, token: u32, answer: Option<&[u8]>) {
+        self.on_admitted(token, answer);
+        self.on_retrieved(token, answer);
     }
 
     /// Writes the request's outcome where the operator can see it: the record and the access log.
@@ -97,32 +124,37 @@ impl Stream {
 
     /// The end, however it came. Safe to repeat.
     pub(crate) fn finish(&mut self) {
+        self.head = None;
+        self.following = None;
         if self.record.is_none() {
             return;
         }
-        if matches!(std::mem::replace(&mut self.phase, Phase::Passing), Phase::Collecting { .. }) {
+        if !matches!(std::mem::replace(&mut self.phase, Phase::Passing), Phase::Passing) {
             self.settle(RequestOutcome::Aborted);
         }
         let Some(mut record) = self.record.take() else { return };
         record.usage = self.answer.usage();
         record.status = self.answer.status;
-        let Clock { headers, body_complete, forwarded, first_byte, compress_us } = self.clock;
+        let Clock { headers, body_complete, forwarded, first_byte, compress_us, admit_us } = self.clock;
         record.timings = Some(Timings {
             body_wait_us: micros(headers, body_complete),
             compress_us,
             overhead_us: micros(body_complete, forwarded),
             first_byte_us: micros(forwarded, first_byte),
             total_us: micros(headers, self.settings.now()),
-            admit_us: 0,
+            admit_us,
         });
         self.settings.metrics.request(&record);
         self.settings.report(record);
     }
 }
 
-/// The tokens that the provider got: only a compressed request leaves shorter than it came.
+/// The tokens that the provider got. An unchanged request may still have got the retrieve tool.
 pub(crate) fn forwarded_tokens(outcome: RequestOutcome, tokens: &Tokens) -> u64 {
-    if outcome == RequestOutcome::Compressed { tokens.after } else { tokens.before }
+    match outcome {
+        RequestOutcome::Compressed | RequestOutcome::Unchanged => tokens.after,
+        _ => tokens.before,
+    }
 }
 
 /// Microseconds between two points in time; 0 where one is missing.

@@ -8,8 +8,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::config::BodyMode;
-use crate::host::{self, Action, Level};
+use crate::follow::HttpAnswer;
+use crate::host::{self, Action};
 use crate::root::{Root, Settings};
 use crate::stream::Stream;
 
@@ -49,36 +49,32 @@ pub(crate) fn configure(id: u32, size: usize) {
     });
 }
 
-/// The tick of a root: reports, and the end of holds that the host does not support.
+/// The tick of a root: reports, and the end of waits that have become pointless.
 pub(crate) fn tick(id: u32) {
     with_root(id, |root| {
         root.on_tick();
         let settings = root.settings();
-        if settings.config.body_mode == BodyMode::Hold && !settings.hold.is_proven() {
-            release_stuck(id, &settings);
+        let now = settings.now();
+        let overdue: Vec<u32> = VM.with(|vm| {
+            let streams = vm.streams.borrow();
+            let own = streams.iter().filter(|(_, stream)| Rc::ptr_eq(&stream.settings, &settings));
+            own.filter(|(_, stream)| stream.is_overdue(now)).map(|(id, _)| *id).collect()
+        });
+        if !overdue.is_empty() {
+            release(id, &overdue, &settings);
         }
     });
 }
 
-fn release_stuck(root: u32, settings: &Rc<Settings>) {
-    let now = settings.now();
-    let ids: Vec<u32> = VM.with(|vm| vm.streams.borrow().keys().copied().collect());
-    for id in ids {
+fn release(root: u32, streams: &[u32], settings: &Settings) {
+    for id in streams {
         // What `release` writes belongs to the stream, so the calls have to apply to it.
-        if let Err(refused) = host::set_effective_context(id) {
+        if let Err(refused) = host::set_effective_context(*id) {
             settings.refused(refused);
             continue;
         }
-        with_stream(id, |stream| {
-            if Rc::ptr_eq(&stream.settings, settings) && stream.release(now) {
-                if settings.hold.usable() {
-                    settings.hold.unsupported();
-                    host::log(Level::Error, UNSUPPORTED);
-                }
-                if let Err(refused) = host::continue_request() {
-                    settings.refused(refused);
-                }
-            }
+        with_stream(*id, |stream| {
+            stream.release();
             Action::Continue
         });
     }
@@ -87,8 +83,77 @@ fn release_stuck(root: u32, settings: &Rc<Settings>) {
     }
 }
 
-const UNSUPPORTED: &str = "headroom: body_mode is hold, but the host holds the body with the headers: \
-    allow_on_headers_stop_iteration is not set. From now on lengths are stripped, as with body_mode strip";
+/// The answer to a unary gRPC call, of this size; `None`: it failed.
+///
+/// Calls belong to the root context, whoever makes them: Envoy tells the root of their answers and shows
+/// those to the root only, also when the stream that asked is gone. So the answer is read here, and handed
+/// to the stream that waits for its token.
+pub(crate) fn grpc_answered(id: u32, token: u32, size: Option<usize>) {
+    let Some(root) = root_of(id) else { return };
+    let message = size.and_then(|size| root.settings().grpc_message(size));
+    match waiting(id, |stream| stream.waits_for_grpc(token)) {
+        Some(stream) => on_behalf_of(stream, id, &root.settings(), |stream| {
+            stream.on_grpc_answer(token, message.as_deref());
+        }),
+        None => root.on_grpc_answer(token, message.as_deref()),
+    }
+}
+
+/// As [`grpc_answered`] for an HTTP call.
+pub(crate) fn http_answered(id: u32, token: u32, size: Option<usize>) {
+    let Some(root) = root_of(id) else { return };
+    let Some(stream) = waiting(id, |stream| stream.waits_for_http(token)) else { return };
+    let settings = root.settings();
+    let answer =
+        size.and_then(|size| HttpAnswer::read(size).map_err(|it| settings.refused(it)).ok().flatten());
+    on_behalf_of(stream, id, &settings, |stream| stream.on_http_answer(token, answer));
+}
+
+/// The root that a callback is for, or that of the stream that it is for.
+fn root_of(id: u32) -> Option<Rc<Root>> {
+    VM.with(|vm| {
+        let settings = vm.streams.borrow().get(&id).map(|stream| Rc::clone(&stream.settings));
+        match settings {
+            Some(settings) => {
+                let roots = vm.roots.borrow();
+                let own = roots.values().find(|root| Rc::ptr_eq(&root.settings(), &settings));
+                own.or_else(|| roots.values().next()).cloned()
+            }
+            None => vm.root(id),
+        }
+    })
+}
+
+/// The stream that waits: that of the callback itself, or one of its root's.
+fn waiting(id: u32, waits: impl Fn(&Stream) -> bool) -> Option<u32> {
+    VM.with(|vm| {
+        let streams = vm.streams.borrow();
+        if streams.contains_key(&id) {
+            return Some(id);
+        }
+        streams.iter().find(|(_, stream)| waits(stream)).map(|(id, _)| *id)
+    })
+}
+
+/// Runs a stream's part of a callback for another context: what it does has to apply to the stream.
+fn on_behalf_of(stream: u32, context: u32, settings: &Settings, run: impl FnOnce(&mut Stream)) {
+    if stream != context
+        && let Err(refused) = host::set_effective_context(stream)
+    {
+        // What it would do now would happen to another context. The tick ends what waits for too long.
+        settings.refused(refused);
+        return;
+    }
+    with_stream(stream, |stream| {
+        run(stream);
+        Action::Continue
+    });
+    if stream != context
+        && let Err(refused) = host::set_effective_context(context)
+    {
+        settings.refused(refused);
+    }
+}
 
 /// Runs a callback on a root.
 pub(crate) fn with_root(id: u32, run: impl FnOnce(&Root)) {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::host::host;
 use crate::proxy::Plugin;
+use crate::retrieving;
 
 /// Bytes that are JSON often enough to get past the first check.
 fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
@@ -181,6 +182,21 @@ proptest! {
         for content_type in ["application/json", "text/event-stream"] {
             usage_read(content_type, &answer, piece);
         }
+    }
+
+    #[test]
+    fn an_answer_that_is_followed_and_cannot_be_read_passes(answer in nearly_json(), piece in 1usize..20, events: bool) {
+        let mut plugin = retrieving::plugin();
+        let (mut stream, _) = retrieving::sent(&mut plugin);
+        stream.respond("200", if events { "text/event-stream" } else { "application/json" }, &[]);
+        let answer = if events { [&b"data: "[..], &answer, b"\n\n"].concat() } else { answer };
+        for piece in answer.chunks(piece) {
+            stream.provider_sends(piece, false);
+        }
+        stream.provider_sends(b"", true);
+        prop_assert_eq!(&stream.client, &answer);
+        stream.finish();
+        plugin.delete();
     }
 
     #[test]

@@ -23,7 +23,18 @@ pub(crate) type Headers = Vec<(String, Vec<u8>)>;
 pub(crate) struct GrpcCall {
     pub(crate) target: Vec<u8>,
     pub(crate) method: String,
+    pub(crate) metadata: Headers,
     pub(crate) message: Vec<u8>,
+    pub(crate) timeout_ms: u32,
+    pub(crate) token: u32,
+}
+
+/// An HTTP call that the filter has started.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpCall {
+    pub(crate) cluster: String,
+    pub(crate) headers: Headers,
+    pub(crate) body: Vec<u8>,
     pub(crate) timeout_ms: u32,
     pub(crate) token: u32,
 }
@@ -53,12 +64,16 @@ pub(crate) struct Host {
     pub(crate) log: Vec<String>,
     pub(crate) tick_period: u32,
     pub(crate) grpc_calls: Vec<GrpcCall>,
+    pub(crate) http_calls: Vec<HttpCall>,
+    /// The answer to an HTTP call, while the filter is told of it.
+    pub(crate) http_answer: Option<(Headers, Vec<u8>)>,
     /// In the place of a well-formed header map.
     pub(crate) serialized_headers: Option<Vec<u8>>,
     /// The context that calls apply to after the filter has changed it.
     pub(crate) effective_context: u32,
     /// Streams that were let go outside of their own callbacks.
     pub(crate) continued: Vec<u32>,
+    pub(crate) continued_answers: Vec<u32>,
     pub(crate) refusal: Option<Refusal>,
     /// The names of all calls that were made.
     pub(crate) calls: Vec<&'static str>,
@@ -106,6 +121,28 @@ fn text(data: *const u8, size: usize) -> String {
     String::from_utf8(bytes(data, size).to_vec()).unwrap()
 }
 
+/// Header pairs as a module serializes them for the host.
+fn pairs(bytes: &[u8]) -> Headers {
+    if bytes.is_empty() {
+        return Headers::new();
+    }
+    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let mut data = 4 + 8 * number(0);
+    let mut take = |size: usize| {
+        let value = bytes[data..data + size].to_vec();
+        assert_eq!(bytes[data + size], 0, "each ends with a zero");
+        data += size + 1;
+        value
+    };
+    let read = (0..number(0)).map(|pair| {
+        let name = take(number(4 + 8 * pair));
+        (String::from_utf8(name).unwrap(), take(number(8 + 8 * pair)))
+    });
+    let read = read.collect();
+    assert_eq!(data, bytes.len());
+    read
+}
+
 /// Hands bytes over as a host does: into memory that it asks the module for.
 fn hand_over(bytes: &[u8], data: *mut *mut u8, size: *mut usize) -> u32 {
     let memory = exports::proxy_on_memory_allocate(bytes.len());
@@ -127,6 +164,7 @@ fn headers(host: &mut Host, map: u32) -> Option<&mut Headers> {
     match map {
         0 => host.request_headers.as_mut(),
         2 => host.response_headers.as_mut(),
+        6 => host.http_answer.as_mut().map(|(headers, _)| headers),
         other => panic!("the filter asked for header map {other}"),
     }
 }
@@ -135,6 +173,7 @@ fn buffer(host: &mut Host, kind: u32) -> &mut Vec<u8> {
     match kind {
         0 => &mut host.request_body,
         1 => &mut host.response_body,
+        4 => &mut host.http_answer.as_mut().expect("asked for while there is one").1,
         5 => &mut host.grpc_message,
         7 => &mut host.configuration,
         other => panic!("the filter asked for buffer {other}"),
@@ -174,6 +213,8 @@ extern "C" fn proxy_get_buffer_bytes(
     size: *mut usize,
 ) -> u32 {
     call("get_buffer", |host| {
+        // Answers to calls are the root's; streams are numbered from 1000.
+        assert!(!matches!(kind, 4 | 5) || host.effective_context < 1000, "a stream has no such buffer");
         let bytes = buffer(host, kind).clone();
         let end = start.saturating_add(max_size).min(bytes.len());
         hand_over(&bytes[start..end], data, size)
@@ -190,10 +231,12 @@ extern "C" fn proxy_set_buffer_bytes(
 ) -> u32 {
     call("set_buffer", |host| {
         let buffer = buffer(host, kind);
-        if start != 0 || size < buffer.len() {
-            return BAD_ARGUMENT;
+        let data = bytes(data, data_size);
+        match (start, size) {
+            (0, 0) => drop(buffer.splice(0..0, data.iter().copied())),
+            (0, size) if size >= buffer.len() => *buffer = data.to_vec(),
+            _ => return BAD_ARGUMENT,
         }
-        *buffer = bytes(data, data_size).to_vec();
         OK
     })
 }
@@ -255,6 +298,7 @@ extern "C" fn proxy_get_property(
     size: *mut usize,
 ) -> u32 {
     call("get_property", |host| match text(path, path_size).as_str() {
+        "cluster_name" => hand_over(b"the provider's", data, size),
         "plugin_root_id" => hand_over(host.root_id.clone().as_bytes(), data, size),
         _ => NOT_FOUND,
     })
@@ -315,8 +359,8 @@ extern "C" fn proxy_set_effective_context(context: u32) -> u32 {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_continue_stream(stream: u32) -> u32 {
     call("continue_stream", |host| {
-        assert_eq!(stream, 0, "only requests are paused");
-        host.continued.push(host.effective_context);
+        let continued = if stream == 0 { &mut host.continued } else { &mut host.continued_answers };
+        continued.push(host.effective_context);
         OK
     })
 }
@@ -329,7 +373,7 @@ extern "C" fn proxy_grpc_call(
     service_size: usize,
     method: *const u8,
     method_size: usize,
-    _metadata: *const u8,
+    metadata: *const u8,
     metadata_size: usize,
     message: *const u8,
     message_size: usize,
@@ -337,12 +381,41 @@ extern "C" fn proxy_grpc_call(
     token: *mut u32,
 ) -> u32 {
     call("grpc_call", |host| {
-        assert_eq!(metadata_size, 0);
         let number = host.grpc_calls.len() as u32 + 1;
         host.grpc_calls.push(GrpcCall {
             target: bytes(target, target_size).to_vec(),
             method: format!("{}/{}", text(service, service_size), text(method, method_size)),
+            metadata: pairs(bytes(metadata, metadata_size)),
             message: bytes(message, message_size).to_vec(),
+            timeout_ms,
+            token: number,
+        });
+        write(token, number);
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_http_call(
+    cluster: *const u8,
+    cluster_size: usize,
+    headers: *const u8,
+    headers_size: usize,
+    body: *const u8,
+    body_size: usize,
+    _trailers: *const u8,
+    trailers_size: usize,
+    timeout_ms: u32,
+    token: *mut u32,
+) -> u32 {
+    call("http_call", |host| {
+        assert_eq!(trailers_size, 0);
+        // Tokens of both kinds of calls are numbers of one row, as in Envoy.
+        let number = 1000 + host.http_calls.len() as u32;
+        host.http_calls.push(HttpCall {
+            cluster: text(cluster, cluster_size),
+            headers: pairs(bytes(headers, headers_size)),
+            body: bytes(body, body_size).to_vec(),
             timeout_ms,
             token: number,
         });

@@ -1,5 +1,6 @@
 //! The whole filter, driven through its exports over a host that tests control.
 
+mod admission;
 mod answers;
 mod bodies;
 mod configuration;
@@ -9,3 +10,4 @@ mod host;
 mod proxy;
 mod refusals;
 mod reports;
+mod retrieving;

@@ -5,7 +5,13 @@ use headroom_filter::exports::{self, Action};
 use prost::Message;
 use serde_json::json;
 
-use crate::host::{Headers, host};
+use crate::host::{GrpcCall, Headers, host};
+
+/// The calls of one method of the sidecar so far.
+pub(crate) fn calls(method: &str) -> Vec<GrpcCall> {
+    let all = host(|host| host.grpc_calls.clone());
+    all.into_iter().filter(|call| call.method.ends_with(&format!("/{method}"))).collect()
+}
 
 /// One configuration in one VM.
 pub(crate) struct Plugin {
@@ -61,6 +67,8 @@ impl Plugin {
             sent_headers: None,
             sent_body: Vec::new(),
             actions: Vec::new(),
+            client: Vec::new(),
+            answer_paused: false,
         }
     }
 
@@ -77,15 +85,17 @@ impl Plugin {
 
     /// Time passes, and the tick comes.
     pub(crate) fn tick_after(&self, milliseconds: u64) {
-        host(|host| host.now += milliseconds * 1_000_000);
+        host(|host| {
+            host.effective_context = 0;
+            host.now += milliseconds * 1_000_000;
+        });
         exports::proxy_on_tick(self.root);
     }
 
     /// The reports so far.
     pub(crate) fn reports(&self) -> Vec<ReportRequest> {
-        host(|host| {
-            host.grpc_calls.iter().map(|call| ReportRequest::decode(&*call.message).unwrap()).collect()
-        })
+        let calls = calls("Report").into_iter();
+        calls.map(|call| ReportRequest::decode(&*call.message).unwrap()).collect()
     }
 
     /// The records of the latest report.
@@ -103,16 +113,17 @@ impl Plugin {
 
     /// The sidecar answers the latest report with some bytes.
     pub(crate) fn answer(&self, bytes: &[u8]) {
-        let token = host(|host| {
+        host(|host| {
+            host.effective_context = 0;
             host.grpc_message = bytes.to_vec();
-            host.grpc_calls.last().expect("a report").token
         });
+        let token = calls("Report").last().expect("a report").token;
         exports::proxy_on_grpc_receive(self.root, token, bytes.len());
     }
 
     /// The latest report fails.
     pub(crate) fn fail(&self) {
-        let token = host(|host| host.grpc_calls.last().expect("a report").token);
+        let token = calls("Report").last().expect("a report").token;
         exports::proxy_on_grpc_close(self.root, token, 14);
     }
 }
@@ -125,6 +136,9 @@ pub(crate) struct Stream {
     pub(crate) sent_headers: Option<Headers>,
     pub(crate) sent_body: Vec<u8>,
     pub(crate) actions: Vec<Action>,
+    /// What the client has got of the answer.
+    pub(crate) client: Vec<u8>,
+    pub(crate) answer_paused: bool,
 }
 
 impl Stream {
@@ -172,6 +186,88 @@ impl Stream {
             }
             self.sent_body.append(&mut host.request_body);
         });
+    }
+
+    /// The sidecar answers a call of this stream; `None`: the call fails.
+    pub(crate) fn sidecar_answers(&mut self, token: u32, message: Option<&[u8]>) {
+        host(|host| {
+            host.effective_context = 0;
+            host.grpc_message = message.unwrap_or_default().to_vec();
+        });
+        // As Envoy does it: the root is told, whoever has asked.
+        match message {
+            Some(message) => exports::proxy_on_grpc_receive(self.root(), token, message.len()),
+            None => exports::proxy_on_grpc_close(self.root(), token, 14),
+        }
+        self.look();
+        self.look_at_answer();
+    }
+
+    /// The root context, after which a plugin numbers its streams.
+    fn root(&self) -> u32 {
+        self.context / 1000
+    }
+
+    /// The provider answers the filter's own request; `None`: that fails.
+    pub(crate) fn provider_goes_on(&mut self, answer: Option<(&str, &str, &[u8])>) {
+        let token = host(|host| {
+            host.effective_context = 0;
+            host.http_answer = answer.map(|(status, kind, body)| {
+                let headers = vec![(":status".into(), status.into()), ("content-type".into(), kind.into())];
+                (headers, body.to_vec())
+            });
+            host.http_calls.last().expect("a call").token
+        });
+        let (headers, size) = answer.map_or((0, 0), |(_, _, body)| (2, body.len()));
+        exports::proxy_on_http_call_response(self.root(), token, headers, size, 0);
+        host(|host| host.http_answer = None);
+        self.look_at_answer();
+    }
+
+    /// A piece of an answer that may be changed and held up on its way.
+    pub(crate) fn provider_sends(&mut self, piece: &[u8], end: bool) {
+        let size = host(|host| {
+            host.response_body.extend_from_slice(piece);
+            host.response_body.len()
+        });
+        let action = exports::proxy_on_response_body(self.context, size, end);
+        self.act_on_answer(action);
+    }
+
+    /// The end of an answer with trailers.
+    pub(crate) fn provider_sends_trailers(&mut self) {
+        let action = exports::proxy_on_response_trailers(self.context, 1);
+        self.act_on_answer(action);
+    }
+
+    fn act_on_answer(&mut self, action: Action) {
+        self.answer_paused = action == Action::Pause;
+        if !self.answer_paused {
+            self.client.extend(host(|host| std::mem::take(&mut host.response_body)));
+        }
+    }
+
+    fn look_at_answer(&mut self) {
+        let continued = host(|host| {
+            let count = host.continued_answers.len();
+            host.continued_answers.retain(|context| *context != self.context);
+            count > host.continued_answers.len()
+        });
+        if continued {
+            self.act_on_answer(Action::Continue);
+        }
+    }
+
+    /// Takes note of what the filter has let go by itself.
+    pub(crate) fn look(&mut self) {
+        let continued = host(|host| {
+            let count = host.continued.len();
+            host.continued.retain(|context| *context != self.context);
+            count > host.continued.len()
+        });
+        if continued {
+            self.act(Action::Continue);
+        }
     }
 
     /// Whether anything is kept back.
@@ -244,4 +340,44 @@ pub(crate) fn compressed(body: &[u8]) -> Vec<u8> {
     let compressed = outcome.body.into_owned();
     assert!(compressed.len() < body.len(), "the engine found nothing to do");
     compressed
+}
+
+/// A request with tools and one long output per `rows`, of which the engine leaves most out.
+pub(crate) fn lossy(rows: &[usize]) -> Vec<u8> {
+    let turns = rows.iter().enumerate().flat_map(|(turn, rows)| {
+        let items: Vec<_> = (0..*rows)
+            .map(|n| json!({"id": 7919 * (n + 1), "turn": turn, "status": if n == 40 { "failed" } else { "ok" },
+                "name": format!("deployment-{n}"), "region": "eu-central-1"}))
+            .collect();
+        let id = format!("t{turn}");
+        [
+            json!({"role": "assistant", "content": [{"type": "tool_use", "id": id, "name": "list", "input": {}}]}),
+            json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": id,
+                "content": serde_json::to_string(&items).unwrap()}]}),
+        ]
+    });
+    let user = json!({"role": "user", "content": "Which deployments failed?"});
+    let messages: Vec<_> = [user].into_iter().chain(turns).collect();
+    json!({
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 100,
+        "tools": [{"name": "list", "input_schema": {"type": "object"}}],
+        "messages": messages,
+    })
+    .to_string()
+    .into_bytes()
+}
+
+/// What the engine makes of it with a store in which the originals of the first `lossy_blocks` blocks are.
+pub(crate) fn reversible(body: &[u8], lossy_blocks: usize) -> Vec<u8> {
+    let request = headroom_compress::Request {
+        reversible: true,
+        lossy_blocks,
+        retrieve_tool: headroom_compress::RetrieveTool::Add,
+        ..headroom_compress::Request::new(headroom_compress::Api::AnthropicMessages)
+    };
+    let mut memo = headroom_compress::Memo::new(1 << 20);
+    headroom_compress::compress(body, &request, &headroom_compress::Config::default(), &mut memo)
+        .body
+        .into_owned()
 }

@@ -156,6 +156,8 @@ fn callbacks_for_contexts_that_do_not_exist_pass() {
     exports::proxy_on_tick(7);
     exports::proxy_on_grpc_receive(7, 1, 1);
     exports::proxy_on_grpc_close(7, 1, 0);
+    exports::proxy_on_http_call_response(7, 1, 1, 1, 0);
+    assert_eq!(exports::proxy_on_response_trailers(7, 1), exports::Action::Continue);
     exports::proxy_on_context_create(8, 7);
     assert_eq!(exports::proxy_on_request_headers(8, 0, true), exports::Action::Continue);
 }

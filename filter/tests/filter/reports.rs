@@ -305,3 +305,17 @@ fn a_new_store_behind_the_sidecar_is_noted_in_the_log() {
     let notes = host(|host| host.log.iter().filter(|line| line.contains("another store")).count());
     assert_eq!(notes, 1);
 }
+
+#[test]
+fn the_token_is_shown_with_a_report() {
+    for (token, shown) in [(json!("s3cret"), Some("Bearer s3cret")), (json!(null), None)] {
+        let mut plugin = Plugin::new(json!({"control_plane": {"cluster": "c", "token": token}}));
+        plugin.post("/v1/messages", &[], &compressible()).finish();
+        plugin.tick_after(60_000);
+        let call = host(|host| host.grpc_calls.pop()).expect("a report");
+        let shown = shown.map(|value| ("authorization".to_owned(), value.as_bytes().to_vec()));
+        assert_eq!(call.metadata, Vec::from_iter(shown));
+        assert!(host(|host| host.log.iter().all(|line| !line.contains("s3cret"))));
+        plugin.delete();
+    }
+}

@@ -1,0 +1,563 @@
+//! Whole answers through the loop, in every format.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const HASH: &str = "0123456789abcdef01234567";
+
+/// What the client got of an answer that comes in pieces of `step` bytes.
+fn play(turn: &mut Turn, answer: &str, step: usize) -> (String, Next) {
+    let mut got = Vec::new();
+    for piece in answer.as_bytes().chunks(step) {
+        got.extend(turn.feed(piece));
+    }
+    let next = turn.end();
+    if let Next::Done(rest) = &next {
+        got.extend(rest);
+    }
+    (String::from_utf8(got).unwrap(), next)
+}
+
+fn events(stream: &str) -> Vec<Value> {
+    let data = stream.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.filter(|data| *data != "[DONE]").map(|data| serde_json::from_str(data).unwrap()).collect()
+}
+
+fn stream(events: &[Value]) -> String {
+    events.iter().map(|event| format!("data: {event}\n\n")).collect()
+}
+
+fn arguments() -> String {
+    json!({ "hash": HASH, "query": "x" }).to_string()
+}
+
+/// A round of an answer: texts and calls in the order of the model, each call a name.
+enum Part {
+    Text(&'static str),
+    Call(&'static str),
+}
+use Part::{Call, Text};
+
+fn anthropic(parts: &[Part], streamed: bool) -> String {
+    let usage = json!({"input_tokens": 10, "output_tokens": 5, "cache_read_input_tokens": 3});
+    let calls = parts.iter().any(|part| matches!(part, Call(_)));
+    let reason = if calls { "tool_use" } else { "end_turn" };
+    let block = |part: &Part, at: usize| match part {
+        Text(text) => json!({"type": "text", "text": text}),
+        Call(name) => json!({"type": "tool_use", "id": format!("toolu_{at}"), "name": name,
+            "input": serde_json::from_str::<Value>(&arguments()).unwrap()}),
+    };
+    if !streamed {
+        let content: Vec<Value> = parts.iter().enumerate().map(|(at, part)| block(part, at)).collect();
+        return json!({"id": "msg", "type": "message", "role": "assistant", "content": content,
+            "stop_reason": reason, "usage": usage})
+        .to_string();
+    }
+    let mut events =
+        vec![json!({"type": "message_start", "message": {"id": "msg", "content": [], "usage": usage}})];
+    for (index, part) in parts.iter().enumerate() {
+        let (start, deltas) = match part {
+            Text(text) => {
+                (json!({"type": "text", "text": ""}), vec![json!({"type": "text_delta", "text": text})])
+            }
+            Call(name) => {
+                let arguments = arguments();
+                let (head, tail) = arguments.split_at(9);
+                (
+                    json!({"type": "tool_use", "id": format!("toolu_{index}"), "name": name, "input": {}}),
+                    [head, tail].map(|t| json!({"type": "input_json_delta", "partial_json": t})).to_vec(),
+                )
+            }
+        };
+        events.push(json!({"type": "content_block_start", "index": index, "content_block": start}));
+        for delta in deltas {
+            events.push(json!({"type": "content_block_delta", "index": index, "delta": delta}));
+        }
+        events.push(json!({"type": "content_block_stop", "index": index}));
+        if index == 0 {
+            events.push(json!({"type": "ping"}));
+        }
+    }
+    events.push(
+        json!({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": 5}}),
+    );
+    events.push(json!({"type": "message_stop"}));
+    stream(&events)
+}
+
+fn chat(parts: &[Part], streamed: bool) -> String {
+    let usage = json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15});
+    let text: String = parts.iter().filter_map(|p| if let Text(t) = p { Some(*t) } else { None }).collect();
+    let calls: Vec<Value> = parts
+        .iter()
+        .filter_map(|part| if let Call(name) = part { Some(*name) } else { None })
+        .enumerate()
+        .map(|(at, name)| {
+            json!({"index": at, "id": format!("call_{at}"), "type": "function",
+                "function": {"name": name, "arguments": arguments()}})
+        })
+        .collect();
+    let reason = if calls.is_empty() { "stop" } else { "tool_calls" };
+    if !streamed {
+        let mut message = json!({"role": "assistant", "content": text});
+        if !calls.is_empty() {
+            message["tool_calls"] = Value::from(calls);
+        }
+        return json!({"id": "c", "choices": [{"index": 0, "message": message, "finish_reason": reason}],
+            "usage": usage})
+        .to_string();
+    }
+    let chunk = |delta: Value, reason: Value| json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]});
+    let mut events = vec![chunk(json!({"role": "assistant", "content": ""}), Value::Null)];
+    for piece in text.split_inclusive(' ') {
+        events.push(chunk(json!({"content": piece}), Value::Null));
+    }
+    for call in &calls {
+        let mut begun = call.clone();
+        begun["function"]["arguments"] = "".into();
+        events.push(chunk(json!({"tool_calls": [begun]}), Value::Null));
+        let rest = json!({"index": call["index"], "function": {"arguments": arguments()}});
+        events.push(chunk(json!({"tool_calls": [rest]}), Value::Null));
+    }
+    events.push(chunk(json!({}), reason.into()));
+    events.push(json!({"id": "c", "model": "m", "choices": [], "usage": usage}));
+    stream(&events) + "data: [DONE]\n\n"
+}
+
+fn responses(parts: &[Part], streamed: bool) -> String {
+    let output: Vec<Value> = parts
+        .iter()
+        .enumerate()
+        .map(|(at, part)| match part {
+            Text(text) => json!({"type": "message", "id": format!("msg_{at}"), "role": "assistant",
+                "content": [{"type": "output_text", "text": text}]}),
+            Call(name) => {
+                json!({"type": "function_call", "id": format!("fc_{at}"), "call_id": format!("call_{at}"),
+                "name": name, "arguments": arguments()})
+            }
+        })
+        .collect();
+    let usage = json!({"input_tokens": 10, "output_tokens": 5, "total_tokens": 15});
+    let whole = json!({"id": "resp", "status": "completed", "output": output, "usage": usage});
+    if !streamed {
+        return whole.to_string();
+    }
+    let begun = json!({"id": "resp", "status": "in_progress", "output": [], "usage": null});
+    let mut events = vec![
+        json!({"type": "response.created", "response": begun}),
+        json!({"type": "response.in_progress", "response": begun}),
+    ];
+    for (index, item) in output.iter().enumerate() {
+        events.push(json!({"type": "response.output_item.added", "output_index": index, "item": item}));
+        events.push(json!({"type": "response.output_item.done", "output_index": index, "item": item}));
+    }
+    events.push(json!({"type": "response.completed", "response": whole}));
+    for (number, event) in events.iter_mut().enumerate() {
+        event["sequence_number"] = number.into();
+    }
+    stream(&events)
+}
+
+fn gemini(parts: &[Part], streamed: bool) -> String {
+    let part = |part: &Part| match part {
+        Text(text) => json!({"text": text}),
+        Call(name) => json!({"functionCall": {"name": name, "args": {"hash": HASH, "query": "x"}},
+            "thoughtSignature": "sig"}),
+    };
+    let usage = json!({"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15});
+    let answer = |parts: Vec<Value>, last: bool| {
+        let mut candidate = json!({"content": {"role": "model", "parts": parts}, "index": 0});
+        if last {
+            candidate["finishReason"] = "STOP".into();
+        }
+        json!({"candidates": [candidate], "usageMetadata": usage})
+    };
+    if !streamed {
+        return answer(parts.iter().map(part).collect(), true).to_string();
+    }
+    let last = parts.len() - 1;
+    let answers = parts.iter().enumerate().map(|(at, p)| answer(vec![part(p)], at == last));
+    stream(&answers.collect::<Vec<_>>())
+}
+
+/// Everything that the client reads in an answer: texts, names of calls, reason, output tokens.
+fn read(api: Api, streamed: bool, answer: &str) -> (String, Vec<String>, String, u64) {
+    let whole = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (mut text, mut calls, mut reason, mut tokens) = (String::new(), Vec::new(), String::new(), 0);
+    let documents = if streamed { events(answer) } else { vec![serde_json::from_str(answer).unwrap()] };
+    let mut next_index = 0;
+    for (number, document) in documents.iter().enumerate() {
+        match api {
+            Api::AnthropicMessages if streamed => match document["type"].as_str().unwrap() {
+                "content_block_start" => {
+                    assert_eq!(document["index"], next_index);
+                    next_index += 1;
+                    if document["content_block"]["type"] == "tool_use" {
+                        calls.push(whole(&document["content_block"]["name"]));
+                    }
+                }
+                "content_block_delta" => text += &whole(&document["delta"]["text"]),
+                "message_delta" => {
+                    reason = whole(&document["delta"]["stop_reason"]);
+                    tokens = document["usage"]["output_tokens"].as_u64().unwrap();
+                }
+                _ => {}
+            },
+            Api::AnthropicMessages => {
+                for block in document["content"].as_array().unwrap() {
+                    text += &whole(&block["text"]);
+                    calls.extend(block["name"].as_str().map(str::to_owned));
+                }
+                reason = whole(&document["stop_reason"]);
+                tokens = document["usage"]["output_tokens"].as_u64().unwrap();
+            }
+            Api::OpenAiChat => {
+                for choice in document["choices"].as_array().unwrap() {
+                    let said = if streamed { &choice["delta"] } else { &choice["message"] };
+                    text += &whole(&said["content"]);
+                    for call in said["tool_calls"].as_array().into_iter().flatten() {
+                        calls.extend(call["function"]["name"].as_str().map(str::to_owned));
+                    }
+                    reason += choice["finish_reason"].as_str().unwrap_or_default();
+                }
+                tokens = document["usage"]["completion_tokens"].as_u64().unwrap_or(tokens);
+            }
+            Api::OpenAiResponses => {
+                if streamed {
+                    assert_eq!(document["sequence_number"], number);
+                }
+                let response = if streamed { &document["response"] } else { document };
+                if response["status"] != "completed" {
+                    if document["type"] == "response.output_item.added" {
+                        assert_eq!(document["output_index"], next_index);
+                        next_index += 1;
+                    }
+                    continue;
+                }
+                for item in response["output"].as_array().unwrap() {
+                    text += &whole(&item["content"][0]["text"]);
+                    calls.extend(item["name"].as_str().map(str::to_owned));
+                }
+                assert!(!streamed || next_index == response["output"].as_array().unwrap().len());
+                reason = if calls.is_empty() { "end".to_owned() } else { "call".to_owned() };
+                tokens = response["usage"]["output_tokens"].as_u64().unwrap();
+            }
+            Api::GeminiGenerateContent => {
+                for part in document["candidates"][0]["content"]["parts"].as_array().unwrap() {
+                    text += &whole(&part["text"]);
+                    calls.extend(part["functionCall"]["name"].as_str().map(str::to_owned));
+                }
+                reason = whole(&document["candidates"][0]["finishReason"]);
+                tokens = document["usageMetadata"]["candidatesTokenCount"].as_u64().unwrap();
+            }
+        }
+    }
+    (text, calls, reason, tokens)
+}
+
+type Answer = fn(&[Part], bool) -> String;
+
+const APIS: [(Api, Answer, &str); 4] = [
+    (
+        Api::AnthropicMessages,
+        anthropic,
+        r#"{"model":"m","messages":[{"role":"user","content":"hi"}], "max_tokens":1.0}"#,
+    ),
+    (
+        Api::OpenAiChat,
+        chat,
+        r#"{"model":"m","messages":[{"role":"user","content":"hi"}], "temperature":1.0}"#,
+    ),
+    (Api::OpenAiResponses, responses, r#"{"model":"m","input":"hi", "temperature":1.0}"#),
+    (Api::GeminiGenerateContent, gemini, r#"{"contents":[{"parts":[{"text":"hi"}]}], "x":1.0}"#),
+];
+
+fn each(mut case: impl FnMut(Api, Answer, &str, bool)) {
+    for (api, answer, request) in APIS {
+        for streamed in [false, true] {
+            case(api, answer, request, streamed);
+        }
+    }
+}
+
+#[test]
+fn an_answer_without_our_tool_leaves_byte_for_byte() {
+    each(|api, answer, _, streamed| {
+        for parts in [&[Text("Hello there")][..], &[Text("I look. "), Call("Read"), Call("Bash")]] {
+            let answer = answer(parts, streamed);
+            for step in [1, 7, usize::MAX] {
+                let (got, next) = play(&mut Turn::new(api, streamed), &answer, step.min(answer.len()));
+                assert_eq!(got, answer);
+                assert!(matches!(next, Next::Done(_)));
+            }
+        }
+    });
+}
+
+/// What the client got of a later round, which comes in one piece.
+fn go_on(turn: &mut Turn, answer: &str) -> (String, Next) {
+    let (passed, next) = turn.continued(answer.as_bytes());
+    let mut got = passed;
+    if let Next::Done(rest) = &next {
+        got.extend(rest);
+    }
+    (String::from_utf8(got).unwrap(), next)
+}
+
+#[test]
+fn nothing_is_held_without_a_call_of_ours() {
+    for (api, answer, _) in APIS {
+        let mut turn = Turn::new(api, true);
+        let answer = answer(&[Text("Hello there "), Call("Read"), Call("Bash")], true);
+        assert_eq!(String::from_utf8(turn.feed(answer.as_bytes())).unwrap(), answer, "{api:?}");
+        assert!(!turn.keeps_bytes());
+    }
+}
+
+#[test]
+fn text_before_a_call_of_ours_is_not_held() {
+    for (api, answer, _) in APIS {
+        let mut turn = Turn::new(api, true);
+        let answer = answer(&[Text("Hello there "), Call(TOOL)], true);
+        let before_end = String::from_utf8(turn.feed(answer.as_bytes())).unwrap();
+        assert!(before_end.contains("Hello"), "{api:?}");
+        assert!(!before_end.contains(TOOL), "{api:?}");
+        assert!(turn.keeps_bytes());
+    }
+}
+
+#[test]
+fn a_call_of_ours_is_answered_and_the_client_sees_one_answer() {
+    each(|api, answer, request, streamed| {
+        let mut turn = Turn::new(api, streamed);
+        let first = answer(&[Text("Let me see. "), Call(TOOL)], streamed);
+        let (mut got, next) = play(&mut turn, &first, 11);
+        let Next::Retrieve(wanted) = next else { panic!("{api:?}: {next:?}") };
+        assert_eq!((wanted[0].hash.as_str(), wanted[0].query.as_str()), (HASH, "x"));
+
+        let continued = turn.request(request.as_bytes(), &["the \"original\"".to_owned()]).unwrap();
+        let continued = String::from_utf8(continued).unwrap();
+        let value: Value = serde_json::from_str(&continued).unwrap();
+        assert!(continued.contains(r#"the \"original\""#) && continued.contains("Let me see. "));
+        assert!(continued.contains("1.0"), "{continued}");
+        let list = value.get("messages").or(value.get("input")).or(value.get("contents")).unwrap();
+        assert!(list.as_array().unwrap().len() >= 3, "{continued}");
+
+        let (rest, next) = go_on(&mut turn, &answer(&[Text("It says 7. "), Call("Bash")], streamed));
+        assert!(matches!(next, Next::Done(_)));
+        got += &rest;
+        let (text, calls, reason, tokens) = read(api, streamed, &got);
+        assert_eq!(text, "Let me see. It says 7. ", "{api:?} {streamed}: {got}");
+        assert_eq!(calls, ["Bash"]);
+        assert!(!reason.is_empty());
+        assert_eq!(tokens, 10, "{api:?} {streamed}: {got}");
+    });
+}
+
+#[test]
+fn the_clients_calls_behind_ours_are_dropped_and_the_turn_goes_on() {
+    each(|api, answer, request, streamed| {
+        let mut turn = Turn::new(api, streamed);
+        let first = answer(&[Text("A "), Call(TOOL), Call("Read"), Call(TOOL)], streamed);
+        let (mut got, next) = play(&mut turn, &first, 5);
+        assert!(matches!(&next, Next::Retrieve(wanted) if wanted.len() == 2));
+        let originals = ["one".to_owned(), "two".to_owned()];
+        let continued = String::from_utf8(turn.request(request.as_bytes(), &originals).unwrap()).unwrap();
+        assert!(!continued.contains("Read") && continued.contains("one") && continued.contains("two"));
+        let (rest, _) = go_on(&mut turn, &answer(&[Text("B")], streamed));
+        got += &rest;
+        let (text, calls, ..) = read(api, streamed, &got);
+        assert_eq!((text.as_str(), calls.len()), ("A B", 0), "{got}");
+    });
+}
+
+#[test]
+fn the_clients_calls_before_ours_stand_and_ours_is_taken_out() {
+    each(|api, answer, _, streamed| {
+        let mut turn = Turn::new(api, streamed);
+        let parts = [Text("A "), Call("Read"), Call(TOOL), Call("Bash")];
+        let (got, next) = play(&mut turn, &answer(&parts, streamed), 5);
+        assert!(matches!(next, Next::Done(_)));
+        let (text, calls, reason, tokens) = read(api, streamed, &got);
+        assert_eq!((text.as_str(), tokens), ("A ", 5), "{api:?} {streamed}: {got}");
+        assert_eq!(calls, ["Read", "Bash"], "{api:?} {streamed}: {got}");
+        assert!(!reason.contains("end") && reason != "stop", "{api:?} {streamed}: {reason}");
+    });
+}
+
+#[test]
+fn a_round_that_fails_ends_the_answer_well_formed_and_without_our_call() {
+    each(|api, answer, request, streamed| {
+        let whole = answer(&[Text("B "), Call("Bash")], streamed);
+        let cut = &whole[..whole.len() / 2];
+        for later in [None, Some(""), Some("{}"), Some("[]"), Some("nonsense\n\n"), Some(cut)] {
+            let mut turn = Turn::new(api, streamed);
+            let first = answer(&[Text("A "), Call(TOOL), Call("Read")], streamed);
+            let (mut got, next) = play(&mut turn, &first, 9);
+            assert!(matches!(next, Next::Retrieve(_)));
+            match later {
+                None => got += std::str::from_utf8(&turn.give_up()).unwrap(),
+                Some(later) => {
+                    turn.request(request.as_bytes(), &["x".to_owned()]).unwrap();
+                    let (rest, next) = go_on(&mut turn, later);
+                    assert!(matches!(next, Next::Done(_)));
+                    got += &rest;
+                }
+            }
+            let (text, calls, reason, _) = read(api, streamed, &got);
+            assert_eq!(text, format!("A {APOLOGY}"), "{api:?} {streamed} {later:?}: {got}");
+            assert_eq!(calls, ["Read"], "{api:?} {streamed} {later:?}: {got}");
+            assert!(!reason.is_empty());
+            assert_eq!(turn.feed(b"later"), b"later");
+        }
+    });
+}
+
+#[test]
+fn a_model_that_goes_in_circles_is_stopped() {
+    each(|api, answer, request, streamed| {
+        let mut turn = Turn::new(api, streamed);
+        let again = answer(&[Text("a "), Call(TOOL)], streamed);
+        let (mut got, mut next) = play(&mut turn, &again, 50);
+        let mut rounds = 0;
+        while let Next::Retrieve(_) = next {
+            rounds += 1;
+            turn.request(request.as_bytes(), &["x".to_owned()]).unwrap();
+            let (rest, then) = go_on(&mut turn, &again);
+            got += &rest;
+            next = then;
+        }
+        assert_eq!(rounds, MAX_ROUNDS);
+        let (text, calls, ..) = read(api, streamed, &got);
+        assert_eq!(text, format!("a a a a {APOLOGY}"), "{api:?} {streamed}: {got}");
+        assert!(calls.is_empty());
+    });
+}
+
+#[test]
+fn a_call_that_was_cut_off_is_not_answered() {
+    let start = json!({"type": "tool_use", "id": "t", "name": TOOL, "input": {}});
+    let delta = json!({"type": "input_json_delta", "partial_json": "{\"hash\":\"01"});
+    let events = [
+        json!({"type": "message_start", "message": {"id": "msg", "content": [], "usage": {"input_tokens": 1}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": start}),
+        json!({"type": "content_block_delta", "index": 0, "delta": delta}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {"output_tokens": 5}}),
+        json!({"type": "message_stop"}),
+    ];
+    let (got, next) = play(&mut Turn::new(Api::AnthropicMessages, true), &stream(&events), 10);
+    assert!(matches!(next, Next::Done(_)));
+    let (text, calls, reason, _) = read(Api::AnthropicMessages, true, &got);
+    assert_eq!((text.as_str(), calls.len(), reason.as_str()), (APOLOGY, 0, "max_tokens"), "{got}");
+}
+
+#[test]
+fn a_chunk_with_text_and_our_call_loses_no_text() {
+    let call = json!({"index": 0, "id": "call_0", "type": "function",
+        "function": {"name": TOOL, "arguments": arguments()}});
+    let chunk = json!({"id": "c", "choices": [{"index": 0, "finish_reason": null,
+        "delta": {"role": "assistant", "content": "Both. ", "tool_calls": [call]}}]});
+    let last = json!({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]});
+    let parts = json!([{"text": "Both. "}, {"functionCall": {"name": TOOL, "args": {"hash": HASH}}}]);
+    let gemini_chunk = json!({"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}],
+        "usageMetadata": {"candidatesTokenCount": 5}});
+    for (api, first, (_, answer, request)) in [
+        (Api::OpenAiChat, stream(&[chunk, last]), APIS[1]),
+        (Api::GeminiGenerateContent, stream(&[gemini_chunk]), APIS[3]),
+    ] {
+        for fails in [false, true] {
+            let mut turn = Turn::new(api, true);
+            let (mut got, next) = play(&mut turn, &first, 9);
+            assert!(matches!(next, Next::Retrieve(_)), "{next:?}");
+            turn.request(request.as_bytes(), &["x".to_owned()]).unwrap();
+            let second = if fails { String::new() } else { answer(&[Text("Then.")], true) };
+            got += &go_on(&mut turn, &second).0;
+            let end = if fails { APOLOGY } else { "Then." };
+            assert_eq!(read(api, true, &got).0, format!("Both. {end}"), "{api:?}: {got}");
+        }
+    }
+}
+
+#[test]
+fn reasoning_that_led_to_our_call_is_not_for_the_clients_history() {
+    let reasoning = json!({"type": "reasoning", "id": "rs_1", "encrypted_content": "e", "summary": []});
+    let call = json!({"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": TOOL, "arguments": arguments()});
+    let message = json!({"type": "message", "id": "m", "role": "assistant", "content": [{"type": "output_text", "text": "T"}]});
+    let round = |items: &[&Value]| {
+        let mut events = vec![json!({"type": "response.created", "response": {"status": "in_progress"}})];
+        for (index, item) in items.iter().enumerate() {
+            events.push(json!({"type": "response.output_item.added", "output_index": index, "item": item}));
+            events.push(json!({"type": "response.output_item.done", "output_index": index, "item": item}));
+        }
+        let usage = json!({"output_tokens": 1});
+        events.push(json!({"type": "response.completed",
+            "response": {"status": "completed", "output": items, "usage": usage}}));
+        for (number, event) in events.iter_mut().enumerate() {
+            event["sequence_number"] = number.into();
+        }
+        events
+    };
+    // Reasoning that led to a message passes as it came, before the message is over.
+    let plain = round(&[&reasoning, &message]);
+    let mut turn = Turn::new(Api::OpenAiResponses, true);
+    assert_eq!(turn.feed(stream(&plain[..4]).as_bytes()), stream(&plain[..4]).as_bytes());
+
+    let mut turn = Turn::new(Api::OpenAiResponses, true);
+    let (mut got, next) = play(&mut turn, &stream(&round(&[&reasoning, &call])), 30);
+    assert!(matches!(next, Next::Retrieve(_)));
+    let request = turn.request(br#"{"input":"hi"}"#, &["x".to_owned()]).unwrap();
+    assert!(String::from_utf8(request).unwrap().contains("rs_1"), "the provider gets it back");
+    got += &go_on(&mut turn, &stream(&round(&[&message]))).0;
+    let events = events(&got);
+    let done: Vec<&Value> = events.iter().filter(|it| it["type"] == "response.output_item.done").collect();
+    assert_eq!((done.len(), &done[0]["item"]["id"]), (1, &json!("m")), "{got}");
+    assert_eq!(events.last().unwrap()["response"]["output"], json!([message]));
+    let numbers: Vec<_> = events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, Vec::from_iter(0..events.len() as u64));
+
+    let mut turn = Turn::new(Api::OpenAiResponses, false);
+    let document = json!({"status": "completed", "output": [reasoning, call]}).to_string();
+    assert!(matches!(play(&mut turn, &document, 30).1, Next::Retrieve(_)));
+    let (whole, _) = go_on(&mut turn, &json!({"status": "completed", "output": [message]}).to_string());
+    assert_eq!(serde_json::from_str::<Value>(&whole).unwrap()["output"], json!([message]));
+}
+
+#[test]
+fn a_conversation_that_the_provider_keeps_is_not_continued() {
+    let mut turn = Turn::new(Api::OpenAiResponses, false);
+    assert!(matches!(play(&mut turn, &responses(&[Call(TOOL)], false), 99).1, Next::Retrieve(_)));
+    assert_eq!(turn.request(br#"{"input":"hi","conversation":"conv_1"}"#, &["x".to_owned()]), None);
+    assert!(turn.request(br#"{"input":"hi","conversation":null}"#, &["x".to_owned()]).is_some());
+}
+
+#[test]
+fn what_is_no_answer_passes_as_it_came() {
+    each(|api, answer, _, streamed| {
+        let cut = answer(&[Text("A "), Call(TOOL)], streamed);
+        for bytes in ["", "data: {\n\n", "data: []\n\n", "{", "[1]", "\u{0}\n\n", &cut[..cut.len() / 2]] {
+            let mut turn = Turn::new(api, streamed);
+            let mut got = turn.feed(bytes.as_bytes());
+            match turn.end() {
+                Next::Done(rest) => got.extend(rest),
+                Next::Retrieve(_) => panic!("half an answer was taken for a whole one"),
+            }
+            assert_eq!(String::from_utf8(got).unwrap(), bytes, "{api:?} {streamed}");
+        }
+    });
+}
+
+#[test]
+fn an_answer_over_the_limit_passes() {
+    each(|api, answer, _, streamed| {
+        let mut turn = Turn::new(api, streamed);
+        let long = "x".repeat(MAX_ROUND_BYTES + 1);
+        let bytes = answer(&[Call(TOOL)], streamed).into_bytes();
+        let mut got = turn.feed(&bytes[..bytes.len() / 2]);
+        got.extend(turn.feed(long.as_bytes()));
+        let Next::Done(rest) = turn.end() else { panic!("followed beyond the limit") };
+        got.extend(rest);
+        assert_eq!(got.len(), bytes.len() / 2 + long.len());
+    });
+}
