@@ -76,6 +76,15 @@ impl Call {
         call.header("content-type", "application/json")
     }
 
+    /// A unary gRPC call with an encoded message; the answer's body is a five-byte head and the message.
+    pub fn grpc(path: &str, message: &[u8]) -> Self {
+        let length = u32::try_from(message.len()).expect("messages of tests are short").to_be_bytes();
+        let mut call = Self::get(path);
+        call.method = Method::POST;
+        call.body = [&[0], &length[..], message].concat().into();
+        call.header("content-type", "application/grpc").header("te", "trailers")
+    }
+
     /// `GET path`
     pub fn get(path: &str) -> Self {
         Self { method: Method::GET, path: path.into(), headers: HeaderMap::new(), body: Bytes::new() }

@@ -20,3 +20,9 @@ pub mod stack;
 
 pub use provider::{Provider, Script};
 pub use stack::Stack;
+
+/// Prints a finding of a test run, which `--nocapture` shows.
+#[allow(clippy::print_stdout, reason = "it is what a run is for")]
+pub fn say(finding: &str) {
+    println!("{finding}");
+}

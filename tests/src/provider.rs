@@ -5,6 +5,7 @@ mod script;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -77,7 +78,7 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-type Body = BoxBody<Bytes, Infallible>;
+type Body = BoxBody<Bytes, io::Error>;
 
 /// Servers live on a runtime of their own: each test has another, and ends it before the next begins.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime starts"));
@@ -200,6 +201,7 @@ async fn respond(request: Request<Incoming>, state: &State) -> Response<Body> {
         state.record(&name, recorded)
     };
 
+    let script = script.turn(earlier);
     let asked: Asked = serde_json::from_slice(&body).unwrap_or_default();
     let Some(api) = Api::of(parts.uri.path()) else {
         return json_answer(StatusCode::OK, &json!({"path": parts.uri.path(), "received_bytes": body.len()}));
@@ -207,7 +209,7 @@ async fn respond(request: Request<Incoming>, state: &State) -> Response<Body> {
     let answer = Answer {
         api,
         model: asked.model.as_deref().unwrap_or("unnamed"),
-        script: &script,
+        script,
         body_bytes: body.len(),
         stream_usage: asked.stream_options.is_some_and(|options| options.include_usage),
     };
@@ -221,7 +223,9 @@ async fn respond(request: Request<Incoming>, state: &State) -> Response<Body> {
         return json_answer(StatusCode::OK, &answer.json());
     }
     let gate = script.gate.then(|| state.gate(&name));
-    stream_answer(pieces(answer.events(), script.piece_bytes), gate)
+    let mut events = answer.events();
+    events.truncate(script.break_after.unwrap_or(usize::MAX));
+    stream_answer(pieces(events, script.piece_bytes), gate, script.break_after.is_some())
 }
 
 /// The body as far as it came, its trailers, and whether it came to its end.
@@ -247,8 +251,8 @@ fn pieces(events: Vec<String>, piece_bytes: Option<usize>) -> Vec<Bytes> {
     }
 }
 
-fn stream_answer(pieces: Vec<Bytes>, gate: Option<Arc<Semaphore>>) -> Response<Body> {
-    let (mut sender, channel) = Channel::<Bytes, Infallible>::new(1);
+fn stream_answer(pieces: Vec<Bytes>, gate: Option<Arc<Semaphore>>, breaks: bool) -> Response<Body> {
+    let (mut sender, channel) = Channel::<Bytes, io::Error>::new(1);
     tokio::spawn(async move {
         for (number, piece) in pieces.into_iter().enumerate() {
             if let (Some(gate), true) = (&gate, number > 0) {
@@ -259,6 +263,9 @@ fn stream_answer(pieces: Vec<Bytes>, gate: Option<Arc<Semaphore>>) -> Response<B
             if sender.send_data(piece).await.is_err() {
                 return;
             }
+        }
+        if breaks {
+            sender.abort(io::ErrorKind::ConnectionAborted.into());
         }
     });
     Response::builder()
@@ -271,6 +278,6 @@ fn json_answer(status: StatusCode, body: &Value) -> Response<Body> {
     Response::builder()
         .status(status)
         .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body.to_string())).boxed())
+        .body(Full::new(Bytes::from(body.to_string())).map_err(|never| match never {}).boxed())
         .expect("a valid header")
 }

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
+use headroom_api::v1::{RetrieveRequest, RetrieveResponse};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message as _;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -35,6 +37,8 @@ pub enum Kind {
     Noise,
     /// Answers each call with status OK and a message that is no protobuf.
     Garbage,
+    /// Answers each call with status OK and the empty message: nothing is stored, nothing found.
+    Forgetful,
 }
 
 /// A sidecar of one kind or another.
@@ -58,7 +62,9 @@ impl Sidecar {
         let calls = Arc::new(AtomicUsize::new(0));
         let grpc = match kind {
             Kind::Real | Kind::Down => free_port()?,
-            Kind::Silent | Kind::Noise | Kind::Garbage => trouble(kind, Arc::clone(&calls)).await?,
+            Kind::Silent | Kind::Noise | Kind::Garbage | Kind::Forgetful => {
+                trouble(kind, Arc::clone(&calls)).await?
+            }
         };
         let mut sidecar =
             Self { grpc, http: free_port()?, calls, workspace: folder.to_owned(), daemon: None };
@@ -132,6 +138,39 @@ impl Sidecar {
         stats["requests"]["total"].as_u64().with_context(|| format!("/stats counts no requests: {stats}"))
     }
 
+    /// The original behind a hash, or the part of it that `lines` names; `None`: the sidecar has none.
+    pub async fn retrieve(&self, tenant: &str, hash: &str, lines: &str) -> Result<Option<String>> {
+        let request = RetrieveRequest {
+            tenant: tenant.to_owned(),
+            hash: hash.to_owned(),
+            lines: lines.to_owned(),
+            ..RetrieveRequest::default()
+        };
+        let mut connection = Connection::open(self.grpc, Protocol::Http2).await?;
+        let call = Call::grpc("/headroom.v1.Originals/Retrieve", &request.encode_to_vec());
+        let answer = connection.send(call).await?;
+        let Some(message) = answer.body.get(5..) else { bail!("no message: {:?}", answer.headers) };
+        let response = RetrieveResponse::decode(message)?;
+        Ok(response.found.then_some(response.content))
+    }
+
+    /// The whole original behind a hash, as people get it; `None`: the sidecar has none.
+    pub async fn original(&self, hash: &str) -> Result<Option<String>> {
+        let path = format!("/v1/retrieve/{hash}");
+        // Whoever asks for many in a row is told to come back.
+        let answer = until("the sidecar has time", || async {
+            let mut connection = Connection::open(self.http, Protocol::Http1).await.ok()?;
+            let answer = connection.send(Call::get(&path)).await.ok()?;
+            (answer.status != 429).then_some(answer)
+        })
+        .await?;
+        if !answer.status.is_success() {
+            return Ok(None);
+        }
+        let whole: Value = serde_json::from_slice(&answer.body)?;
+        Ok(whole["original_content"].as_str().map(str::to_owned))
+    }
+
     /// What `GET /stats` answers.
     pub async fn stats(&self) -> Result<Value> {
         let mut connection = Connection::open(self.http, Protocol::Http1).await?;
@@ -176,7 +215,10 @@ async fn answer(
     // The caller may have given up in the middle; then nobody reads the answer either.
     let _ = request.into_body().collect().await;
     // One gRPC message of five bytes: field 1 as a length that runs past the end.
-    let message = Bytes::from_static(b"\x00\x00\x00\x00\x05\x0a\xff\xff\xff\x7f");
+    let message = match kind {
+        Kind::Forgetful => Bytes::from_static(&[0; 5]),
+        _ => Bytes::from_static(b"\x00\x00\x00\x00\x05\x0a\xff\xff\xff\x7f"),
+    };
     let response = Response::builder()
         .header("content-type", "application/grpc")
         .header("grpc-status", "0")

@@ -53,8 +53,13 @@ impl Answer<'_> {
         self.script.text.as_deref().unwrap_or("Done: 3 files changed, nichts übrig. ✓")
     }
 
-    fn call(&self) -> Option<&ToolCall> {
-        self.script.tool_call.as_ref()
+    fn calls(&self) -> Vec<&ToolCall> {
+        self.script.tool_call.iter().chain(&self.script.more_calls).collect()
+    }
+
+    /// Each call's place in the answer as an API's id.
+    fn id(prefix: &str, at: usize) -> String {
+        format!("{prefix}_{:02}A", at + 1)
     }
 
     fn input_tokens(&self) -> u64 {
@@ -70,8 +75,8 @@ impl Answer<'_> {
         match self.api {
             Api::Anthropic => self.anthropic(),
             Api::OpenAiChat => self.chat(),
-            Api::OpenAiResponses => self.response("completed", vec![self.response_item()]),
-            Api::Gemini => self.gemini(vec![self.gemini_part()], true),
+            Api::OpenAiResponses => self.response("completed", self.response_items()),
+            Api::Gemini => self.gemini(self.gemini_parts(), true),
         }
     }
 
@@ -85,7 +90,7 @@ impl Answer<'_> {
                 .words()
                 .into_iter()
                 .map(|word| self.gemini(vec![json!({"text": word})], false))
-                .chain([self.gemini(vec![self.gemini_part()], true)])
+                .chain([self.gemini(self.gemini_parts(), true)])
                 .map(|chunk| format!("data: {chunk}\r\n\r\n"))
                 .collect(),
         }
@@ -125,17 +130,14 @@ impl Answer<'_> {
     }
 
     fn anthropic_stop(&self) -> &'static str {
-        if self.call().is_some() { "tool_use" } else { "end_turn" }
+        if self.calls().is_empty() { "end_turn" } else { "tool_use" }
     }
 
     fn anthropic(&self) -> Value {
-        let content = match self.call() {
-            Some(call) => vec![
-                json!({"type": "text", "text": self.text()}),
-                json!({"type": "tool_use", "id": "toolu_01A", "name": call.name, "input": call.arguments}),
-            ],
-            None => vec![json!({"type": "text", "text": self.text()})],
-        };
+        let mut content = vec![json!({"type": "text", "text": self.text()})];
+        content.extend(self.calls().iter().enumerate().map(|(at, call)| {
+            json!({"type": "tool_use", "id": Self::id("toolu", at), "name": call.name, "input": call.arguments})
+        }));
         self.anthropic_message(&content, Some(self.anthropic_stop()), self.anthropic_usage())
     }
 
@@ -151,16 +153,17 @@ impl Answer<'_> {
             |word| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}),
         ));
         events.push(json!({"type": "content_block_stop", "index": 0}));
-        if let Some(call) = self.call() {
+        for (at, call) in self.calls().into_iter().enumerate() {
+            let index = at + 1;
             let arguments = call.arguments.to_string();
             let (first, second) = halves(&arguments);
-            events.push(json!({"type": "content_block_start", "index": 1, "content_block":
-                {"type": "tool_use", "id": "toolu_01A", "name": call.name, "input": {}}}));
+            events.push(json!({"type": "content_block_start", "index": index, "content_block":
+                {"type": "tool_use", "id": Self::id("toolu", at), "name": call.name, "input": {}}}));
             events.extend([first, second].map(|part| {
-                json!({"type": "content_block_delta", "index": 1,
+                json!({"type": "content_block_delta", "index": index,
                 "delta": {"type": "input_json_delta", "partial_json": part}})
             }));
-            events.push(json!({"type": "content_block_stop", "index": 1}));
+            events.push(json!({"type": "content_block_stop", "index": index}));
         }
         events.push(json!({"type": "message_delta",
             "delta": {"stop_reason": self.anthropic_stop(), "stop_sequence": null},
@@ -181,19 +184,22 @@ impl Answer<'_> {
         })
     }
 
-    fn chat_call(call: &ToolCall, arguments: &str) -> Value {
-        json!({"index": 0, "id": "call_01A", "type": "function",
+    fn chat_call(at: usize, call: &ToolCall, arguments: &str) -> Value {
+        json!({"index": at, "id": Self::id("call", at), "type": "function",
             "function": {"name": call.name, "arguments": arguments}})
     }
 
     fn chat(&self) -> Value {
-        let (message, finish) = match self.call() {
-            Some(call) => {
-                let mut call = Self::chat_call(call, &call.arguments.to_string());
-                call.as_object_mut().expect("an object").remove("index");
-                (json!({"role": "assistant", "content": null, "tool_calls": [call]}), "tool_calls")
-            }
-            None => (json!({"role": "assistant", "content": self.text()}), "stop"),
+        let calls = self.calls().into_iter().enumerate().map(|(at, call)| {
+            let mut call = Self::chat_call(at, call, &call.arguments.to_string());
+            call.as_object_mut().expect("an object").remove("index");
+            call
+        });
+        let calls: Vec<Value> = calls.collect();
+        let (message, finish) = if calls.is_empty() {
+            (json!({"role": "assistant", "content": self.text()}), "stop")
+        } else {
+            (json!({"role": "assistant", "content": null, "tool_calls": calls}), "tool_calls")
         };
         json!({"id": "chatcmpl-01A", "object": "chat.completion", "created": 1_760_000_000, "model": self.model,
             "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": finish}],
@@ -213,22 +219,23 @@ impl Answer<'_> {
             chunk(json!([{"index": 0, "delta": delta, "finish_reason": finish}]), Value::Null)
         };
         let mut chunks = vec![delta(json!({"role": "assistant", "content": ""}), Value::Null)];
-        match self.call() {
-            Some(call) => {
-                chunks.push(delta(json!({"tool_calls": [Self::chat_call(call, "")]}), Value::Null));
+        let calls = self.calls();
+        if calls.is_empty() {
+            chunks.extend(self.words().into_iter().map(|word| delta(json!({"content": word}), Value::Null)));
+            chunks.push(delta(json!({}), json!("stop")));
+        } else {
+            for (at, call) in calls.into_iter().enumerate() {
+                chunks.push(delta(json!({"tool_calls": [Self::chat_call(at, call, "")]}), Value::Null));
                 let arguments = call.arguments.to_string();
                 let (first, second) = halves(&arguments);
                 chunks.extend([first, second].map(|part| {
-                    delta(json!({"tool_calls": [{"index": 0, "function": {"arguments": part}}]}), Value::Null)
+                    delta(
+                        json!({"tool_calls": [{"index": at, "function": {"arguments": part}}]}),
+                        Value::Null,
+                    )
                 }));
-                chunks.push(delta(json!({}), json!("tool_calls")));
             }
-            None => {
-                chunks.extend(
-                    self.words().into_iter().map(|word| delta(json!({"content": word}), Value::Null)),
-                );
-                chunks.push(delta(json!({}), json!("stop")));
-            }
+            chunks.push(delta(json!({}), json!("tool_calls")));
         }
         if self.stream_usage {
             chunks.push(chunk(json!([]), self.chat_usage()));
@@ -238,15 +245,19 @@ impl Answer<'_> {
         events
     }
 
-    fn response_item(&self) -> Value {
-        match self.call() {
-            Some(call) => {
-                json!({"type": "function_call", "id": "fc_01A", "call_id": "call_01A", "status": "completed",
-                "name": call.name, "arguments": call.arguments.to_string()})
-            }
-            None => json!({"type": "message", "id": "msg_01A", "role": "assistant", "status": "completed",
+    fn response_items(&self) -> Vec<Value> {
+        let calls = self.calls();
+        if calls.is_empty() {
+            return vec![
+                json!({"type": "message", "id": "msg_01A", "role": "assistant", "status": "completed",
                 "content": [{"type": "output_text", "text": self.text(), "annotations": []}]}),
+            ];
         }
+        let calls = calls.into_iter().enumerate().map(|(at, call)| {
+            json!({"type": "function_call", "id": Self::id("fc", at), "call_id": Self::id("call", at),
+                "status": "completed", "name": call.name, "arguments": call.arguments.to_string()})
+        });
+        calls.collect()
     }
 
     fn response(&self, status: &str, output: Vec<Value>) -> Value {
@@ -267,20 +278,20 @@ impl Answer<'_> {
     }
 
     fn response_events(&self) -> Vec<String> {
-        let item = self.response_item();
-        let mut events = vec![
-            json!({"type": "response.created", "response": self.response("in_progress", vec![])}),
-            json!({"type": "response.output_item.added", "output_index": 0, "item": item}),
-        ];
-        if self.call().is_none() {
-            events.extend(self.words().into_iter().map(|word| {
-                json!({"type": "response.output_text.delta", "item_id": "msg_01A", "output_index": 0,
-                    "content_index": 0, "delta": word, "logprobs": []})
-            }));
+        let items = self.response_items();
+        let mut events =
+            vec![json!({"type": "response.created", "response": self.response("in_progress", vec![])})];
+        for (at, item) in items.iter().enumerate() {
+            events.push(json!({"type": "response.output_item.added", "output_index": at, "item": item}));
+            if item["type"] == "message" {
+                events.extend(self.words().into_iter().map(|word| {
+                    json!({"type": "response.output_text.delta", "item_id": "msg_01A", "output_index": at,
+                        "content_index": 0, "delta": word, "logprobs": []})
+                }));
+            }
+            events.push(json!({"type": "response.output_item.done", "output_index": at, "item": item}));
         }
-        events.push(json!({"type": "response.output_item.done", "output_index": 0, "item": item}));
-        events
-            .push(json!({"type": "response.completed", "response": self.response("completed", vec![item])}));
+        events.push(json!({"type": "response.completed", "response": self.response("completed", items)}));
         for (number, event) in events.iter_mut().enumerate() {
             event["sequence_number"] = json!(number);
         }
@@ -290,11 +301,13 @@ impl Answer<'_> {
             .collect()
     }
 
-    fn gemini_part(&self) -> Value {
-        match self.call() {
-            Some(call) => json!({"functionCall": {"name": call.name, "args": call.arguments}}),
-            None => json!({"text": self.text()}),
+    fn gemini_parts(&self) -> Vec<Value> {
+        let calls = self.calls();
+        if calls.is_empty() {
+            return vec![json!({"text": self.text()})];
         }
+        let calls = calls.into_iter();
+        calls.map(|call| json!({"functionCall": {"name": call.name, "args": call.arguments}})).collect()
     }
 
     fn gemini(&self, parts: Vec<Value>, last: bool) -> Value {

@@ -17,16 +17,23 @@ pub struct Script {
     pub text: Option<String>,
     /// A tool call to answer with.
     pub tool_call: Option<ToolCall>,
+    /// More of them.
+    pub more_calls: Vec<ToolCall>,
     /// Answer with this status and the API's own error body.
     pub status: Option<u16>,
     /// Answer the first so many requests of this name with status 503.
     pub fail_first: usize,
     /// Before each event of a stream but the first, wait for [`Provider::release`](super::Provider::release).
     pub gate: bool,
+    /// Break the connection after so many events of a stream.
+    pub break_after: Option<usize>,
     /// Cut the answer into pieces of so many bytes, through the middle of events and characters.
     pub piece_bytes: Option<usize>,
     /// What the usage says was read from the prompt cache.
     pub cache_read_tokens: u64,
+    /// What to do with the second request of this name, the third, and so on; the last of them also with
+    /// those that follow. Empty: as with the first.
+    pub then: Vec<Script>,
 }
 
 /// A call of one of the client's tools.
@@ -39,6 +46,14 @@ pub struct ToolCall {
 }
 
 impl Script {
+    /// What to do with a request before which so many of its name came.
+    pub(super) fn turn(&self, earlier: usize) -> &Self {
+        match earlier {
+            0 => self,
+            later => self.then.get(later - 1).or(self.then.last()).unwrap_or(self),
+        }
+    }
+
     /// The value of the header [`SCRIPT_HEADER`].
     pub fn header(&self) -> String {
         serde_json::to_string(self).expect("a script is plain data")

@@ -6,6 +6,7 @@ mod command_line;
 mod configuration;
 mod demo;
 mod forwarding;
+mod reversible;
 mod sidecar;
 mod stacks;
 mod unread;
