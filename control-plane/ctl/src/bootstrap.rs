@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::upstream::Upstream;
@@ -201,7 +201,7 @@ impl Bootstrap {
             loopback: self.listen.is_loopback(),
             admin: &self.admin,
             module: self.module.as_ref(),
-            plugin_config: self.plugin_config.to_string(),
+            plugin_config: self.plugin_with_providers().to_string(),
             hold: self.body_mode == BodyMode::Hold,
             anthropic: Provider::new("anthropic", anthropic),
             openai: Provider::new("openai", openai),
@@ -217,6 +217,23 @@ impl Bootstrap {
             not_found: NOT_FOUND,
         };
         Ok(environment.get_template(TEMPLATE_NAME)?.render(minijinja::value::Serde(&values))?)
+    }
+}
+
+impl Bootstrap {
+    /// The plugin configuration, with what the routes of this file do to host and path: the filter answers
+    /// calls of its own tool with requests that take no route.
+    fn plugin_with_providers(&self) -> Value {
+        let Providers { anthropic, openai, gemini } = &self.providers;
+        let mut plugin = self.plugin_config.clone();
+        if let Some(plugin) = plugin.as_object_mut() {
+            let routes = [("anthropic", anthropic), ("openai", openai), ("gemini", gemini)];
+            let providers = routes.map(|(cluster, upstream)| {
+                json!({"cluster": cluster, "authority": upstream.authority(), "path_prefix": upstream.prefix})
+            });
+            plugin.entry("providers").or_insert_with(|| providers.to_vec().into());
+        }
+        plugin
     }
 }
 
