@@ -110,6 +110,17 @@ impl Opened {
                     Ok(())
                 })
             })
+            // SQLite ends a transaction by itself when the disk is full, and sqlx does not notice: it would
+            // refuse every later one on this connection
+            .after_release(|conn, _| {
+                Box::pin(async move {
+                    if conn.is_in_transaction() {
+                        // what was dropped is rolled back with the next command
+                        conn.ping().await?;
+                    }
+                    Ok(!conn.is_in_transaction())
+                })
+            })
             .connect_with(options.disable_statement_logging())
             .await?;
         let mut tx = pool.begin_with(dialect.begin()).await?;

@@ -343,3 +343,24 @@ async fn make_room(
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_the_database_ended_by_itself_spoils_no_later_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqlOriginals::open(&Database::File(dir.path().join("db")), 0).await.unwrap();
+        let keep = Keep { ttl_ms: 1_000, max_bytes: 1 << 20 };
+        for n in 0..20 {
+            // as SQLite does when the disk is full
+            let mut tx = store.0.pool.begin_with(store.0.dialect.begin()).await.unwrap();
+            sqlx::query("ROLLBACK").execute(&mut *tx).await.unwrap();
+            tx.commit().await.unwrap_err();
+            let admission = Admission { hash: format!("{n:024x}"), ..Admission::default() };
+            let admitted = store.admit(&[admission], &keep, n).await.unwrap();
+            assert_eq!(admitted.fates, [Fate::Stored]);
+        }
+    }
+}
