@@ -28,7 +28,7 @@ let known = {};
 export function start() {
   charts = {
     tokens: new Bars(byId("history-tokens"), { title: "Tokens over time", lines: [{ label: "sent by clients", colour: "--faded" }, { label: "forwarded", colour: "--accent" }], format: compact }),
-    dollars: new Bars(byId("history-dollars"), { title: "Dollars saved over time", lines: [{ label: "at list price", colour: "--faded" }, { label: "cache-adjusted", colour: "--accent" }], format: dollars, ticks: (value) => `$${value}` }),
+    dollars: new Bars(byId("history-dollars"), { title: "Dollars saved over time", lines: [{ label: "at list price", colour: "--faded" }, { label: "cache-adjusted", colour: "--accent" }], format: dollars, ticks: (value) => `$${value.toLocaleString("en-US")}` }),
     requests: new Bars(byId("history-requests"), { title: "Requests over time", lines: [{ label: "requests", colour: "--accent" }], format: compact, ticks: whole }),
     percent: new Bars(byId("history-percent"), { title: "Share of tokens saved over time", lines: [{ label: "saved", colour: "--accent" }], format: percent, ticks: (value) => `${value} %` }),
   };

@@ -50,12 +50,27 @@ pub(crate) fn percent(value: Option<&Value>) -> String {
     value.and_then(Value::as_f64).map_or("–".to_owned(), |percent| format!("{percent:.1} %"))
 }
 
-/// Dollars and cents.
+/// Dollars and cents, with the digits grouped.
 pub(crate) fn dollars(value: Option<&Value>) -> String {
-    value.and_then(Value::as_f64).map_or("–".to_owned(), |dollars| format!("${dollars:.2}"))
+    let Some(dollars) = value.and_then(Value::as_f64) else { return "–".to_owned() };
+    let text = format!("{:.2}", dollars.abs());
+    let (whole, cents) = text.split_once('.').unwrap_or((&text, "00"));
+    let sign = if dollars < 0.0 { "-" } else { "" };
+    format!("{sign}${}.{cents}", whole.parse().map_or_else(|_| whole.to_owned(), grouped))
 }
 
 /// Milliseconds with two decimals.
 pub(crate) fn milliseconds(value: Option<&Value>) -> String {
     value.and_then(Value::as_f64).map_or("–".to_owned(), |milliseconds| format!("{milliseconds:.2} ms"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_are_grouped_and_keep_their_cents() {
+        let shown = [0.0, 1.234, 9_983_952.219, -1200.5].map(|value| dollars(Some(&Value::from(value))));
+        assert_eq!(shown, ["$0.00", "$1.23", "$9,983,952.22", "-$1,200.50"]);
+    }
 }
