@@ -131,6 +131,8 @@ impl Settings {
         plugin_config.insert("body_mode".to_owned(), body_mode.name().into());
         plugin_config
             .insert("profile".to_owned(), args.profile.unwrap_or(ProfileName::Balanced).name().into());
+        // The sidecar that `up` starts keeps the originals.
+        plugin_config.insert("reversible".to_owned(), true.into());
         plugin_config.insert("control_plane".to_owned(), serde_json::json!({ "cluster": GRPC_CLUSTER }));
         if let Some(file) = &args.filter_config {
             plugin_config.append(&mut filter_config(file)?);
@@ -232,7 +234,7 @@ mod tests {
         assert_eq!(settings.workspace_dir, PathBuf::from("/home/me/.headroom"));
         assert_eq!(
             settings.plugin_config.to_string(),
-            r#"{"body_mode":"strip","control_plane":{"cluster":"headroom"},"profile":"balanced"}"#
+            r#"{"body_mode":"strip","control_plane":{"cluster":"headroom"},"profile":"balanced","reversible":true}"#
         );
     }
 
