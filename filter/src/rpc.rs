@@ -36,21 +36,38 @@ fn call(
 
 const BAD_ARGUMENT: u32 = 2;
 
-/// A serialized `envoy.config.core.v3.GrpcService{envoy_grpc{cluster_name}}`.
+/// The `:authority` of the calls. Without one Envoy sends the cluster's name, and the names that Istio
+/// (`outbound|8789||…`) and Envoy Gateway (`grpcroute/…`) give are no authorities: the sidecar's HTTP/2 resets
+/// the stream before anybody reads it.
+const AUTHORITY: &[u8] = b"headroomd";
+
+/// A serialized `envoy.config.core.v3.GrpcService{envoy_grpc{cluster_name, authority}}`.
 ///
 /// Envoy parses the target as a `GrpcService` and takes it for a cluster's name only when that fails. A
 /// name that happens to be valid protobuf, such as `headroom-cp`, parses as an empty service, and
 /// Envoy aborts on it. So the target is always a real one. `None`: the name has no bytes, or more than
-/// the one-byte lengths can say.
+/// its one-byte length can say.
 fn grpc_service(cluster: &str) -> Option<Vec<u8>> {
-    // Field 1 of GrpcService is envoy_grpc, field 1 of EnvoyGrpc is cluster_name; both have wire type 2.
+    // Field 1 of GrpcService is envoy_grpc, fields 1 and 2 of EnvoyGrpc are cluster_name and authority; all
+    // have wire type 2.
     const FIELD_1: u8 = 1 << 3 | 2;
+    const FIELD_2: u8 = 2 << 3 | 2;
     if cluster.is_empty() || cluster.len() > MAX_CLUSTER_NAME_BYTES {
         return None;
     }
-    let len = u8::try_from(cluster.len()).ok()?;
-    let mut service = vec![FIELD_1, len.checked_add(2)?, FIELD_1, len];
-    service.extend_from_slice(cluster.as_bytes());
+    let mut inner = vec![FIELD_1, u8::try_from(cluster.len()).ok()?];
+    inner.extend_from_slice(cluster.as_bytes());
+    inner.extend_from_slice(&[FIELD_2, u8::try_from(AUTHORITY.len()).ok()?]);
+    inner.extend_from_slice(AUTHORITY);
+
+    let mut service = vec![FIELD_1];
+    let mut length = inner.len();
+    while length > 0x7f {
+        service.push(u8::try_from(length & 0x7f).ok()? | 0x80);
+        length >>= 7;
+    }
+    service.push(u8::try_from(length).ok()?);
+    service.extend_from_slice(&inner);
     Some(service)
 }
 
@@ -70,14 +87,17 @@ mod tests {
     struct EnvoyGrpc {
         #[prost(string, tag = "1")]
         cluster_name: String,
+        #[prost(string, tag = "2")]
+        authority: String,
     }
 
     #[test]
-    fn every_name_is_sent_as_a_service_that_names_it() {
+    fn every_name_is_sent_as_a_service_that_names_it_and_an_authority() {
         let long = "c".repeat(MAX_CLUSTER_NAME_BYTES);
         for name in ["headroom-cp", "hr", "outbound|8789||headroomd.headroom.svc.cluster.local", &long] {
             let service = GrpcService::decode(grpc_service(name).unwrap().as_slice()).unwrap();
-            assert_eq!(service.envoy_grpc.unwrap().cluster_name, name);
+            let target = service.envoy_grpc.unwrap();
+            assert_eq!((target.cluster_name.as_str(), target.authority.as_str()), (name, "headroomd"));
         }
     }
 
