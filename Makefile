@@ -6,10 +6,10 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up build module image test demo bench clients lint fmt deny validate manifests toolchain
+.PHONY: help up build module image test test-matrix demo bench clients lint fmt deny validate manifests toolchain
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 up: build ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
 	@envoy=$$(envoy/install.sh) && exec "$(target)/release/headroomctl" up --envoy "$$envoy" $(ARGS)
@@ -34,6 +34,10 @@ test: module ## all tests; with cargo-nextest where it is installed
 		set -ex; \
 		$(CARGO) test --workspace; \
 	fi
+
+# The oldest and the newest that is supported, and two between.
+test-matrix: module ## the end-to-end tests with each supported version of Envoy; VERSIONS="1.37.0" for others
+	@envoy/matrix.sh $(or $(VERSIONS),1.36.4 1.37.0 1.39.3 1.40.0)
 
 demo: module ## recorded conversations through Envoy and what they cost; CORPUS=DIR for others than the fixtures
 	$(CARGO) run --release -p headroom-e2e --bin headroom-demo

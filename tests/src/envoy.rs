@@ -34,6 +34,8 @@ pub struct Options {
     pub retry_on_5xx: bool,
     /// Worker threads; each has a VM of its own.
     pub workers: u32,
+    /// A whole configuration, in place of what `headroomctl` would render from the rest.
+    pub configuration: Option<String>,
 }
 
 impl Default for Options {
@@ -46,6 +48,7 @@ impl Default for Options {
             max_body_bytes: 16 << 20,
             retry_on_5xx: false,
             workers: 1,
+            configuration: None,
         }
     }
 }
@@ -199,6 +202,9 @@ impl Envoy {
 
 /// What `headroomctl up` would run, with this test's neighbours.
 fn bootstrap(options: &Options, neighbours: Neighbours, module: &Path) -> Result<String> {
+    if let Some(configuration) = &options.configuration {
+        return Ok(configuration.clone());
+    }
     let mut provider: Upstream = format!("http://{}", neighbours.provider).parse()?;
     provider.http2 = options.upstream == Protocol::Http2;
     let mut bootstrap = Bootstrap::new(Providers::all(provider));

@@ -1,0 +1,263 @@
+//! The filter as Istio delivers it: by ECDS, as a resource with a long name, without a VM id, with the
+//! configuration as JSON text, and with Istio's name for the sidecar's cluster.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use anyhow::{Result, ensure};
+use headroom_compress::Api;
+use headroom_e2e::client::{Call, Connection, Protocol};
+use headroom_e2e::deadline::until;
+use headroom_e2e::envoy::{Envoy, Neighbours, Options};
+use headroom_e2e::provider::NAME_HEADER;
+use headroom_e2e::sidecar::{Kind, Sidecar};
+use headroom_e2e::{Provider, built};
+use headroomctl::bootstrap::{Bootstrap, Endpoint, Providers};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::bodies::{anthropic, pretty_pets, shortened};
+use crate::stacks::forwarded;
+
+/// istiod names the resource after the WasmPlugin and its namespace.
+const RESOURCE: &str = "extensions.istio.io/wasmplugin/istio-system.headroom";
+/// As Istio names the cluster of a Service's port.
+const CLUSTER: &str = "outbound|8789||headroomd.headroom.svc.cluster.local";
+
+/// Provider, sidecar, and an Envoy that watches a file for its filter.
+struct Mesh {
+    envoy: Envoy,
+    sidecar: Sidecar,
+    provider: Provider,
+    folder: TempDir,
+}
+
+impl Mesh {
+    async fn start(first: impl FnOnce(&Path) -> Value) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let provider = Provider::start(0).await?;
+        let sidecar = Sidecar::start(Kind::Real, folder.path()).await?;
+        deliver(folder.path(), &first(&built::filter_module().await?))?;
+        let configuration = Some(bootstrap(provider.address(), &sidecar, folder.path())?);
+        let options = Options { filter: None, configuration, workers: 2, ..Options::default() };
+        let neighbours = Neighbours {
+            provider: provider.address(),
+            sidecar_grpc: sidecar.grpc(),
+            sidecar_http: sidecar.http(),
+        };
+        let envoy = Envoy::start(&options, neighbours, &PathBuf::new(), folder.path()).await?;
+        Ok(Self { envoy, sidecar, provider, folder })
+    }
+
+    /// Sends one request and asserts that it came to the provider compressed.
+    async fn assert_compresses(&self, name: &str, pets: usize) -> Result<()> {
+        let body = anthropic(&pretty_pets(pets));
+        let call = Call::post("/v1/messages", body.clone()).header(NAME_HEADER, name);
+        let answer = Connection::open(self.envoy.listener(), Protocol::Http1).await?.send(call).await?;
+        ensure!(answer.status == 200, "{name}: {}", answer.status);
+        assert_eq!(forwarded(&self.provider, name).body, shortened(Api::AnthropicMessages, &body), "{name}");
+        Ok(())
+    }
+}
+
+fn bootstrap(provider: SocketAddr, sidecar: &Sidecar, folder: &Path) -> Result<String> {
+    let mut bootstrap = Bootstrap::new(Providers::all(format!("http://{provider}").parse()?));
+    bootstrap.listen = Endpoint::loopback(0);
+    bootstrap.admin = Endpoint::loopback(0);
+    bootstrap.sidecar_http = Endpoint::loopback(sidecar.http().port());
+    bootstrap.http_filters = vec![json!({
+        "name": RESOURCE,
+        "config_discovery": {
+            "config_source": {
+                "path_config_source": {"path": folder.join("ecds.json"), "watched_directory": {"path": folder}},
+                "resource_api_version": "V3",
+                // The listener waits for the filter, as in a sidecar that starts.
+                "initial_fetch_timeout": "0s",
+            },
+            "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
+        },
+    })];
+    let protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let address = json!({"address": "127.0.0.1", "port_value": sidecar.grpc().port()});
+    let cluster = json!({
+        "name": CLUSTER,
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": CLUSTER,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": address}}}]}],
+        },
+        "typed_extension_protocol_options": {protocol: {
+            "@type": format!("type.googleapis.com/{protocol}"),
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }},
+    });
+    bootstrap.clusters.insert("headroom".to_owned(), cluster);
+    Ok(bootstrap.render()?)
+}
+
+/// The plugin configuration of the manifests, with quicker reports.
+fn plugin_config() -> Value {
+    json!({
+        "body_mode": "strip",
+        "control_plane": {"cluster": CLUSTER, "report_interval_ms": 50},
+    })
+}
+
+/// WasmPlugin's `pluginConfig` arrives as JSON text.
+fn as_text(config: &Value) -> Value {
+    json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()})
+}
+
+/// As a hand-written configuration may carry it.
+fn as_struct(config: &Value) -> Value {
+    json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": config})
+}
+
+/// The resource that istiod sends once the agent has replaced the image by a local file.
+fn resource(version: u32, module: &Path, configuration: &Value) -> Value {
+    json!({
+        "version_info": version.to_string(),
+        "resources": [{
+            "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+            "name": RESOURCE,
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+                "config": {
+                    "name": RESOURCE,
+                    "root_id": "headroom",
+                    "failure_policy": "FAIL_RELOAD",
+                    "vm_config": {
+                        "runtime": "envoy.wasm.runtime.v8",
+                        "code": {"local": {"filename": module}},
+                        "environment_variables": {
+                            "key_values": {"ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION": version.to_string()},
+                        },
+                    },
+                    "configuration": configuration,
+                },
+            },
+        }],
+    })
+}
+
+/// Puts the resource where Envoy looks, in one step: it watches for files that are moved there.
+fn deliver(folder: &Path, resource: &Value) -> Result<()> {
+    let new = folder.join("ecds.new");
+    fs::write(&new, resource.to_string())?;
+    Ok(fs::rename(new, folder.join("ecds.json"))?)
+}
+
+#[tokio::test]
+async fn a_filter_delivered_as_istio_does_compresses_and_reports() -> Result<()> {
+    let mesh = Mesh::start(|module| resource(1, module, &as_text(&plugin_config()))).await?;
+    mesh.assert_compresses("text", 30).await?;
+    assert_eq!(mesh.envoy.stat("wasmcustom.headroom.config_errors").await?, 0);
+    until("headroomd has counted it", || async {
+        (mesh.sidecar.stats().await.ok()?["requests"]["by_outcome"]["compressed"] == 1).then_some(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_structure_in_place_of_json_text_is_counted_and_requests_pass() -> Result<()> {
+    // Envoy hands a Struct over as protobuf, not as the JSON that its documentation promises.
+    let mesh = Mesh::start(|module| resource(1, module, &as_struct(&plugin_config()))).await?;
+    assert_eq!(mesh.envoy.stat("wasmcustom.headroom.config_errors").await?, 1);
+    let body = anthropic(&pretty_pets(30));
+    let call = Call::post("/v1/messages", body.clone()).header(NAME_HEADER, "structure");
+    let answer = Connection::open(mesh.envoy.listener(), Protocol::Http1).await?.send(call).await?;
+    assert_eq!(answer.status, 200);
+    assert_eq!(forwarded(&mesh.provider, "structure").body, body);
+
+    // The next delivery puts it right.
+    let module = built::filter_module().await?;
+    deliver(mesh.folder.path(), &resource(2, &module, &as_text(&plugin_config())))?;
+    until("Envoy takes the text", || async {
+        (mesh.envoy.stat("wasmcustom.headroom.config_errors").await.ok()? == 0).then_some(())
+    })
+    .await?;
+    mesh.assert_compresses("text after a structure", 31).await
+}
+
+/// The same module with other bytes: a custom section, which every runtime skips.
+fn another(module: &Path, folder: &Path) -> Result<PathBuf> {
+    let mut bytes = fs::read(module)?;
+    bytes.extend_from_slice(b"\0\x05\x04next");
+    let path = folder.join("next.wasm");
+    fs::write(&path, bytes)?;
+    Ok(path)
+}
+
+/// What the clients of a reload count.
+#[derive(Default)]
+struct Load {
+    stop: AtomicBool,
+    answered: AtomicUsize,
+    by_the_new_one: AtomicUsize,
+}
+
+/// Sends one request after the other until told to stop; the number of those sent.
+async fn client(number: usize, envoy: SocketAddr, load: Arc<Load>) -> Result<usize> {
+    let mut connection = Connection::open(envoy, Protocol::Http1).await?;
+    let body = anthropic(&pretty_pets(10 + number));
+    let mut sent = 0;
+    while !load.stop.load(Ordering::Relaxed) {
+        let call = Call::post("/v1/messages", body.clone()).header(NAME_HEADER, &format!("client {number}"));
+        sent += 1;
+        let answer = connection.send(call).await?;
+        ensure!(answer.status == 200, "request {sent} of client {number}: {}", answer.status);
+        // The second configuration switches these headers off.
+        if !answer.headers.contains_key("x-headroom-tokens-saved") {
+            load.by_the_new_one.fetch_add(1, Ordering::Relaxed);
+        }
+        load.answered.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(sent)
+}
+
+#[tokio::test]
+async fn a_new_module_is_loaded_under_load_without_dropping_a_request() -> Result<()> {
+    const CLIENTS: usize = 4;
+    let mesh = Mesh::start(|module| resource(1, module, &as_text(&plugin_config()))).await?;
+    let load = Arc::new(Load::default());
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|number| tokio::spawn(client(number, mesh.envoy.listener(), Arc::clone(&load))))
+        .collect();
+    let reached = |counter: &'static str, wanted: usize| {
+        let load = Arc::clone(&load);
+        async move {
+            until(counter, || async {
+                let count = if counter == "answers by the new module" {
+                    &load.by_the_new_one
+                } else {
+                    &load.answered
+                };
+                (count.load(Ordering::Relaxed) >= wanted).then_some(())
+            })
+            .await
+        }
+    };
+    reached("answers by the old module", 10 * CLIENTS).await?;
+    assert_eq!(load.by_the_new_one.load(Ordering::Relaxed), 0);
+
+    let next = another(&built::filter_module().await?, mesh.folder.path())?;
+    let mut config = plugin_config();
+    config["response_headers"] = json!(false);
+    deliver(mesh.folder.path(), &resource(2, &next, &as_text(&config)))?;
+    reached("answers by the new module", 10 * CLIENTS).await?;
+    load.stop.store(true, Ordering::Relaxed);
+
+    for (number, client) in clients.into_iter().enumerate() {
+        let sent = client.await??;
+        let body = shortened(Api::AnthropicMessages, &anthropic(&pretty_pets(10 + number)));
+        let arrived = mesh.provider.requests(&format!("client {number}"));
+        assert_eq!(arrived.len(), sent, "client {number}: each request arrives once");
+        assert!(arrived.iter().all(|request| request.complete && request.body == body), "client {number}");
+    }
+    let resets = mesh.envoy.stat("http.headroom.downstream_rq_rx_reset").await?;
+    assert_eq!((mesh.envoy.stat("http.headroom.downstream_rq_5xx").await?, resets), (0, 0));
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! `envoy/production.yaml`, run: only addresses are this machine's, and the provider speaks plain HTTP.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use headroom_compress::Api;
+use headroom_e2e::client::{Answer, Call, Connection, Protocol};
+use headroom_e2e::deadline::until;
+use headroom_e2e::envoy::{Envoy, Neighbours, Options};
+use headroom_e2e::provider::{NAME_HEADER, SCRIPT_HEADER};
+use headroom_e2e::sidecar::{Kind, Sidecar};
+use headroom_e2e::{Provider, Script, built};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::bodies::{anthropic, chat, pretty_pets, shortened};
+use crate::stacks::forwarded;
+
+struct Production {
+    envoy: Envoy,
+    sidecar: Sidecar,
+    provider: Provider,
+    folder: TempDir,
+}
+
+impl Production {
+    async fn start() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let provider = Provider::start(0).await?;
+        let sidecar = Sidecar::start(Kind::Real, folder.path()).await?;
+        let module = built::filter_module().await?;
+        let neighbours = Neighbours {
+            provider: provider.address(),
+            sidecar_grpc: sidecar.grpc(),
+            sidecar_http: sidecar.http(),
+        };
+        let text = fs::read_to_string(built::workspace().join("envoy/production.yaml"))?;
+        let configuration = Some(local(&text, &neighbours, &module)?);
+        let options = Options { configuration, ..Options::default() };
+        let envoy = Envoy::start(&options, neighbours, &module, folder.path()).await?;
+        Ok(Self { envoy, sidecar, provider, folder })
+    }
+
+    async fn send(&self, name: &str, call: Call) -> Result<Answer> {
+        let mut connection = Connection::open(self.envoy.listener(), Protocol::Http1).await?;
+        connection.send(call.header(NAME_HEADER, name)).await
+    }
+
+    /// The lines of the access log, as far as they are written.
+    fn access_log(&self) -> Result<Vec<Value>> {
+        let log = fs::read_to_string(self.folder.path().join("envoy.log"))?;
+        Ok(log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+}
+
+/// The configuration with the addresses of this test, and clusters without TLS.
+fn local(text: &str, neighbours: &Neighbours, module: &Path) -> Result<String> {
+    let text = replaced(text, "address: 127.0.0.1, port_value: 8790", "address: 127.0.0.1, port_value: 0")?;
+    let text = replaced(&text, "address: 0.0.0.0, port_value: 8787", "address: 127.0.0.1, port_value: 0")?;
+    let grpc = format!("address: 127.0.0.1, port_value: {}", neighbours.sidecar_grpc.port());
+    let text = replaced(&text, "address: 127.0.0.1, port_value: 8789", &grpc)?;
+    let text = replaced(&text, "/etc/headroom/filter.wasm", &module.display().to_string())?;
+    let (head, clusters) = text.split_once("\n  clusters:\n").context("the configuration has clusters")?;
+    let mut local = format!("{head}\n  clusters:\n");
+    for cluster in clusters.split("\n\n") {
+        local.push_str(&plain(cluster, neighbours.provider)?);
+        local.push_str("\n\n");
+    }
+    Ok(local)
+}
+
+fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
+    ensure!(text.contains(from), "production.yaml has no {from:?}");
+    Ok(text.replace(from, to))
+}
+
+/// A provider's cluster, moved to this machine; the others as they are.
+fn plain(cluster: &str, provider: SocketAddr) -> Result<String> {
+    let Some((before, _)) = cluster.split_once("    transport_socket:") else {
+        return Ok(cluster.to_owned());
+    };
+    let mut lines = Vec::new();
+    for line in before.lines() {
+        let trimmed = line.trim_start();
+        if trimmed.starts_with("auto_config:") {
+            lines.push("        explicit_http_config: { http_protocol_options: {} }".to_owned());
+        } else if trimmed.starts_with("- endpoint:") {
+            let address = format!("address: {}, port_value: {}", provider.ip(), provider.port());
+            lines.push(format!("        - endpoint: {{ address: {{ socket_address: {{ {address} }} }} }}"));
+        } else if !trimmed.starts_with("http_protocol_options: {}")
+            && !trimmed.starts_with("http2_protocol_options: { max_concurrent")
+        {
+            lines.push(line.to_owned());
+        }
+    }
+    Ok(lines.join("\n"))
+}
+
+#[tokio::test]
+async fn the_production_configuration_compresses_retries_and_logs_what_it_saved() -> Result<()> {
+    let production = Production::start().await?;
+    let body = anthropic(&pretty_pets(40));
+    let answer = production.send("messages", Call::post("/v1/messages", body.clone())).await?;
+    assert_eq!(answer.status, 200);
+    let saved = answer.headers["x-headroom-tokens-saved"].to_str()?.to_owned();
+    let got = forwarded(&production.provider, "messages");
+    assert_eq!(got.body, shortened(Api::AnthropicMessages, &body));
+    assert_eq!(got.headers["host"], "api.anthropic.com");
+
+    let azure = chat(&pretty_pets(40));
+    let call = Call::post("/openai/v1/chat/completions?api-version=preview", azure.clone());
+    assert_eq!(production.send("azure", call).await?.status, 200);
+    let got = forwarded(&production.provider, "azure");
+    assert_eq!(got.body, shortened(Api::OpenAiChat, &azure));
+    assert_eq!(got.headers["host"], "example.openai.azure.com");
+
+    for (path, host) in [
+        ("/v1/chat/completions", "api.openai.com"),
+        ("/v1beta/models/gemini-2.5-pro:generateContent", "generativelanguage.googleapis.com"),
+        (
+            "/v1/projects/p/locations/global/publishers/google/models/gemini-2.5-pro:generateContent",
+            "aiplatform.googleapis.com",
+        ),
+        ("/model/anthropic.claude/converse", "bedrock-runtime.us-east-1.amazonaws.com"),
+    ] {
+        production.send(path, Call::post(path, "{}")).await?;
+        assert_eq!(forwarded(&production.provider, path).headers["host"], host, "{path}");
+    }
+
+    for (status, attempts) in [(429, 3), (529, 3), (400, 1), (500, 1)] {
+        let name = format!("answered with {status}");
+        let script = Script { status: Some(status), ..Script::default() };
+        let call = Call::post("/v1/messages", body.clone()).header(SCRIPT_HEADER, &script.header());
+        assert_eq!(production.send(&name, call).await?.status, status);
+        let arrived = production.provider.requests(&name);
+        assert_eq!(arrived.len(), attempts, "{name}");
+        let first = shortened(Api::AnthropicMessages, &body);
+        assert!(arrived.iter().all(|request| request.body == first), "each attempt sends the same bytes");
+    }
+
+    let healthy = production.send("health", Call::get("/healthz")).await?;
+    assert_eq!(healthy.status, 200);
+    assert!(production.provider.requests("health").is_empty());
+    assert_eq!(production.send("unknown", Call::get("/nowhere")).await?.status, 404);
+
+    let line = until("the first request is logged", || async {
+        let lines = production.access_log().ok()?;
+        lines.into_iter().find(|line| line["path"] == "/v1/messages" && line["status"] == 200)
+    })
+    .await?;
+    assert_eq!(line["tokens_saved"], saved);
+    assert_eq!(line["outcome"], "compressed");
+    assert_eq!(line["upstream_cluster"], "anthropic");
+    until("headroomd has counted it", || async {
+        let stats = production.sidecar.stats().await.ok()?;
+        (stats["requests"]["by_outcome"]["compressed"].as_u64()? >= 2).then_some(())
+    })
+    .await
+}
