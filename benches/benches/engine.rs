@@ -1,5 +1,7 @@
 //! The engine, native: bodies whose blocks were all seen before, and bodies of new content.
 
+use std::collections::BTreeMap;
+
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use headroom_benches::bodies::{APIS, body, fixtures};
 use headroom_compress::{Api, Config, Encoding, Memo, Request, compress};
@@ -82,5 +84,34 @@ fn tokens(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(engine, seen_before, new_content, next_turn, tokens);
+/// One new output at a time, with its body and its counts, by what it contains.
+fn kinds(criterion: &mut Criterion) {
+    let (api, config) = (Api::AnthropicMessages, Config::default());
+    let mut bodies: BTreeMap<&str, Vec<Vec<u8>>> = BTreeMap::new();
+    for exchange in fixtures() {
+        let body = body(api, &[exchange], 0, 1);
+        let outcome = compress(&body, &request(api), &config, &mut Memo::new(1 << 20));
+        let kind = outcome.blocks.first().map_or("none", |block| block.kind.name());
+        bodies.entry(kind).or_default().push(body);
+    }
+    let mut group = criterion.benchmark_group("new content by kind");
+    group.sample_size(10);
+    for (kind, bodies) in bodies {
+        group.throughput(Throughput::Bytes(bodies.iter().map(|body| body.len() as u64).sum()));
+        group.bench_function(kind, |bencher| {
+            bencher.iter_batched(
+                || Memo::new(64 << 20),
+                |mut memo| {
+                    let outcomes =
+                        bodies.iter().map(|body| compress(body, &request(api), &config, &mut memo));
+                    outcomes.map(|outcome| outcome.tokens.after).sum::<u64>()
+                },
+                BatchSize::LargeInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(engine, seen_before, new_content, next_turn, kinds, tokens);
 criterion_main!(engine);
