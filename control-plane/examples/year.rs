@@ -96,6 +96,7 @@ fn record(sequence: u64, now: UnixMs) -> RequestRecord {
             output_tokens: 400 * REQUESTS_EACH,
             cache_read_tokens: 8_000 * REQUESTS_EACH,
             cache_write_tokens: 500 * REQUESTS_EACH,
+            ..Usage::default()
         }),
         timings: Some(Timings {
             compress_us: 900,
@@ -110,7 +111,7 @@ fn record(sequence: u64, now: UnixMs) -> RequestRecord {
                 outcome: "json_table".to_owned(),
                 tokens_before: 1_000,
                 tokens_after: 700,
-                memo: false,
+                ..BlockRecord::default()
             })
             .collect(),
         ..RequestRecord::default()

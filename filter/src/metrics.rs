@@ -36,7 +36,7 @@ pub(crate) struct Metrics {
 }
 
 /// Every outcome that a request can have.
-const OUTCOMES: [RequestOutcome; 10] = [
+const OUTCOMES: [RequestOutcome; 11] = [
     RequestOutcome::Compressed,
     RequestOutcome::Unchanged,
     RequestOutcome::Bypassed,
@@ -47,6 +47,7 @@ const OUTCOMES: [RequestOutcome; 10] = [
     RequestOutcome::HostError,
     RequestOutcome::Empty,
     RequestOutcome::Aborted,
+    RequestOutcome::OverBudget,
 ];
 
 /// The name of an outcome in metrics, filter state and response headers.
@@ -63,6 +64,7 @@ pub(crate) fn outcome_name(outcome: RequestOutcome) -> &'static str {
         RequestOutcome::HostError => "host_error",
         RequestOutcome::Empty => "empty",
         RequestOutcome::Aborted => "aborted",
+        RequestOutcome::OverBudget => "over_budget",
     }
 }
 

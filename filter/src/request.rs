@@ -411,7 +411,7 @@ impl Stream {
             tool_outputs_before: tokens.tool_outputs_before,
             tool_outputs_after: tokens.tool_outputs_after,
             estimate: tokens.estimate,
-            tool_outputs_minified: 0,
+            ..Tokens::default()
         });
         self.compressors = outcome
             .blocks
@@ -439,6 +439,7 @@ impl Stream {
                 tokens_before: block.tokens_before,
                 tokens_after: block.tokens_after,
                 memo: block.memo,
+                ..BlockRecord::default()
             })
             .collect();
     }

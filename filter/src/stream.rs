@@ -143,6 +143,7 @@ impl Stream {
             first_byte_us: micros(forwarded, first_byte),
             total_us: micros(headers, self.settings.now()),
             admit_us,
+            ..Timings::default()
         });
         self.settings.metrics.request(&record);
         self.settings.report(record);

@@ -34,7 +34,7 @@ impl ControlPlane for ReportService {
         // empty where it cannot be had: what may not be stored then is not assumed to be, and the records
         // are counted all the same
         let epoch = self.originals.epoch().await.unwrap_or_default();
-        Ok(Response::new(ReportResponse { acknowledged_sequence, epoch }))
+        Ok(Response::new(ReportResponse { acknowledged_sequence, epoch, limits: None }))
     }
 }
 

@@ -172,6 +172,7 @@ pub fn outcome_name(outcome: RequestOutcome) -> &'static str {
         RequestOutcome::HostError => "host_error",
         RequestOutcome::Empty => "empty",
         RequestOutcome::Aborted => "aborted",
+        RequestOutcome::OverBudget => "over_budget",
     }
 }
 
@@ -343,6 +344,7 @@ mod tests {
             cache_read_tokens: 8_000,
             cache_write_tokens: 0,
             output_tokens: 100,
+            ..Usage::default()
         });
         let sums = one(&record).total();
         assert_eq!(sums.tokens_saved, 1_000);
@@ -411,10 +413,11 @@ mod tests {
                 }),
                 usage: Some(Usage {
                     input_tokens: input, output_tokens: output,
-                    cache_read_tokens: read, cache_write_tokens: write,
+                    cache_read_tokens: read, cache_write_tokens: write, ..Usage::default()
                 }),
                 timings: Some(Timings {
                     body_wait_us, compress_us, overhead_us, first_byte_us, total_us, admit_us,
+                    ..Timings::default()
                 }),
                 blocks: (0..blocks).map(|_| BlockRecord {
                     tool: names[6].clone(), outcome: names[7].clone(),

@@ -27,6 +27,9 @@ pub(crate) fn record(sequence: u64) -> RequestRecord {
             tool_outputs_after: 4_000 - SAVED,
             estimate: true,
             tool_outputs_minified: 3_700,
+            tool_outputs_new_before: 2_000,
+            tool_outputs_new_after: 2_000 - SAVED,
+            tool_outputs_new_minified: 1_700,
         }),
         blocks: vec![
             BlockRecord {
@@ -36,6 +39,7 @@ pub(crate) fn record(sequence: u64) -> RequestRecord {
                 tokens_before: 2_000,
                 tokens_after: 1_000,
                 memo: false,
+                new: true,
             },
             BlockRecord {
                 tool: "Read".to_owned(),
@@ -44,6 +48,7 @@ pub(crate) fn record(sequence: u64) -> RequestRecord {
                 tokens_before: 2_000,
                 tokens_after: 2_000,
                 memo: true,
+                new: false,
             },
         ],
         timings: Some(Timings {
@@ -53,12 +58,16 @@ pub(crate) fn record(sequence: u64) -> RequestRecord {
             first_byte_us: 300_000,
             total_us: 2_500_000,
             admit_us: 0,
+            parse_us: 100,
         }),
         usage: Some(Usage {
             input_tokens: 1_000,
             output_tokens: 200,
             cache_read_tokens: 8_000,
             cache_write_tokens: 0,
+            cache_write_5m_tokens: 0,
+            cache_write_1h_tokens: 0,
+            reasoning_tokens: 50,
         }),
         status: 200,
         body_bytes_before: 40_000,

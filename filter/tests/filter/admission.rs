@@ -172,7 +172,10 @@ fn a_new_epoch_forgets_what_was_stored() {
     store(&mut first);
     first.finish();
     plugin.tick_after(2000);
-    plugin.answer(&ReportResponse { acknowledged_sequence: 1, epoch: "f".to_owned() }.encode_to_vec());
+    plugin.answer(
+        &ReportResponse { acknowledged_sequence: 1, epoch: "f".to_owned(), ..ReportResponse::default() }
+            .encode_to_vec(),
+    );
     let second = plugin.post("/v1/messages", &[], &body);
     assert!(second.paused());
     assert_eq!(admits().pop().unwrap().1.originals.len(), 1);

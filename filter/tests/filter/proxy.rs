@@ -107,7 +107,12 @@ impl Plugin {
     /// The sidecar acknowledges the latest report.
     pub(crate) fn acknowledge(&self, sequence: u64) {
         self.answer(
-            &ReportResponse { acknowledged_sequence: sequence, epoch: "e1".to_owned() }.encode_to_vec(),
+            &ReportResponse {
+                acknowledged_sequence: sequence,
+                epoch: "e1".to_owned(),
+                ..ReportResponse::default()
+            }
+            .encode_to_vec(),
         );
     }
 

@@ -173,8 +173,8 @@ fn nonsense_is_no_acknowledgement() {
         b"garbage".to_vec(),
         b"\xff\xff\xff\xff".to_vec(),
         Vec::new(),
-        ReportResponse { acknowledged_sequence: 99, epoch: String::new() }.encode_to_vec(),
-        ReportResponse { acknowledged_sequence: u64::MAX, epoch: String::new() }.encode_to_vec(),
+        ReportResponse { acknowledged_sequence: 99, ..ReportResponse::default() }.encode_to_vec(),
+        ReportResponse { acknowledged_sequence: u64::MAX, ..ReportResponse::default() }.encode_to_vec(),
         vec![b'x'; 1 << 20],
     ];
     let mut plugin = Plugin::reporting();
@@ -299,7 +299,11 @@ fn a_new_store_behind_the_sidecar_is_noted_in_the_log() {
         request(&mut plugin);
         plugin.tick_after(1_000);
         let sequence = *sequences(&plugin).last().unwrap();
-        let answer = ReportResponse { acknowledged_sequence: sequence, epoch: epoch.to_owned() };
+        let answer = ReportResponse {
+            acknowledged_sequence: sequence,
+            epoch: epoch.to_owned(),
+            ..ReportResponse::default()
+        };
         plugin.answer(&answer.encode_to_vec());
     }
     let notes = host(|host| host.log.iter().filter(|line| line.contains("another store")).count());
