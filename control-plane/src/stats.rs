@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::{MINUTE_MS, UnixMs, iso};
 use crate::ledger::bucket::Unit;
-use crate::ledger::contribution::{Landed, outcome_name};
+use crate::ledger::contribution::{Landed, admission_name, outcome_name};
 use crate::ledger::labels::Dimension;
 use crate::ledger::session::{self, ROLLOVER_MINUTES};
 use crate::ledger::sums::{BlockSums, Sums, Timing, usd};
@@ -322,6 +322,7 @@ pub(crate) fn recent(request: &Landed) -> Value {
         "stack": record.stack,
         "project": record.project,
         "outcome": outcome_name(record.outcome()),
+        "admission": admission_name(record.admission()),
         "status": record.status,
         "input_tokens_original": sums.tokens_before,
         "input_tokens_optimized": sums.tokens_after,

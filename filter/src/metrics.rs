@@ -2,7 +2,7 @@
 //!
 //! Envoy shows them as `wasmcustom.headroom.…`; all VMs of a process add to the same ones.
 
-use headroom_api::v1::{RequestOutcome, RequestRecord};
+use headroom_api::v1::{AdmissionOutcome, RequestOutcome, RequestRecord};
 
 use crate::admit::Answered;
 use crate::host::{self, MetricKind};
@@ -12,6 +12,7 @@ use crate::stream::forwarded_tokens;
 #[derive(Debug)]
 pub(crate) struct Metrics {
     requests: Vec<(RequestOutcome, Option<u32>)>,
+    admissions: Vec<(AdmissionOutcome, Option<u32>)>,
     tokens_before: Option<u32>,
     tokens_after: Option<u32>,
     tokens_saved: Option<u32>,
@@ -50,6 +51,16 @@ const OUTCOMES: [RequestOutcome; 11] = [
     RequestOutcome::OverBudget,
 ];
 
+/// Every outcome that storing a request's originals can have.
+const ADMISSIONS: [(AdmissionOutcome, &str); 6] = [
+    (AdmissionOutcome::Stored, "stored"),
+    (AdmissionOutcome::Acknowledged, "acknowledged"),
+    (AdmissionOutcome::Timeout, "timeout"),
+    (AdmissionOutcome::Error, "error"),
+    (AdmissionOutcome::Incomplete, "incomplete"),
+    (AdmissionOutcome::Breaker, "breaker"),
+];
+
 /// The name of an outcome in metrics, filter state and response headers.
 pub(crate) fn outcome_name(outcome: RequestOutcome) -> &'static str {
     match outcome {
@@ -86,6 +97,10 @@ impl Metrics {
                 .into_iter()
                 .map(|outcome| (outcome, counter(&format!("headroom.requests.{}", outcome_name(outcome)))))
                 .collect(),
+            admissions: ADMISSIONS
+                .into_iter()
+                .map(|(outcome, name)| (outcome, counter(&format!("headroom.admissions.{name}"))))
+                .collect(),
             tokens_before: counter("headroom.tokens_before"),
             tokens_after: counter("headroom.tokens_after"),
             tokens_saved: counter("headroom.tokens_saved"),
@@ -114,6 +129,9 @@ impl Metrics {
     pub(crate) fn request(&self, record: &RequestRecord) {
         let outcome = record.outcome();
         if let Some((_, id)) = self.requests.iter().find(|(of, _)| *of == outcome) {
+            add(*id, 1);
+        }
+        if let Some((_, id)) = self.admissions.iter().find(|(of, _)| *of == record.admission()) {
             add(*id, 1);
         }
         if let Some(tokens) = &record.tokens {

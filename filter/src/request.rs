@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Tokens};
+use headroom_api::v1::{AdmissionOutcome, BlockRecord, RequestOutcome, RequestRecord, Tokens};
 use headroom_compress::{BlockOutcome, Outcome, RetrieveTool, Unread, compress};
 
-use crate::admit::{Need, Plan};
+use crate::admit::{Answered, Need, Plan};
 use crate::asked::{MAX_NAME_BYTES, RequestHeaders};
 use crate::config::{AcceptEncoding, BodyMode, Mode};
 use crate::follow::{Following, Head};
@@ -50,13 +50,17 @@ struct Rewrite {
 
 /// Whether a rewrite may leave.
 enum Admission {
-    Stored,
+    /// As it is. `Unspecified`: it leaves nothing out.
+    Given(AdmissionOutcome),
     Asked {
         token: u32,
         sent: Vec<Arc<str>>,
     },
     /// Only with so many lossy blocks.
-    Missing(usize),
+    Missing {
+        lossy_blocks: usize,
+        outcome: AdmissionOutcome,
+    },
 }
 
 impl Stream {
@@ -173,7 +177,7 @@ impl Stream {
             }
             Phase::Admitting(admitting) => {
                 let control_plane = self.settings.config.control_plane.as_ref();
-                let deadline = control_plane.map_or(0, |it| u64::from(it.admit_timeout_ms) * 1_000_000);
+                let deadline = control_plane.map_or(0, |it| u64::from(it.admit_timeout_ms) * NANOS_PER_MS);
                 now.saturating_sub(admitting.asked_at) >= deadline.saturating_add(ADMIT_GRACE_NS)
             }
             _ => false,
@@ -238,8 +242,14 @@ impl Stream {
             return self.forward(&body, rewrite);
         }
         match self.admission(&outcome) {
-            Admission::Stored => self.forward(&body, rewrite),
-            Admission::Missing(lossy_blocks) => self.fall_back(&bytes, &body, lossy_blocks),
+            Admission::Given(outcome) => {
+                self.note_admission(outcome);
+                self.forward(&body, rewrite)
+            }
+            Admission::Missing { lossy_blocks, outcome } => {
+                self.note_admission(outcome);
+                self.fall_back(&bytes, &body, lossy_blocks)
+            }
             Admission::Asked { token, sent } => {
                 let asked_at = self.settings.now();
                 let needs = needs(&outcome);
@@ -299,11 +309,11 @@ impl Stream {
     /// Finds out whether the originals of a request are stored, or asks for it.
     fn admission(&mut self, outcome: &Outcome<'_>) -> Admission {
         if outcome.originals.is_empty() {
-            return Admission::Stored;
+            return Admission::Given(AdmissionOutcome::Unspecified);
         }
         let settings = &self.settings;
         let (Some(store), Some(record)) = (settings.store(), &self.record) else {
-            return Admission::Missing(0);
+            return Admission::Missing { lossy_blocks: 0, outcome: AdmissionOutcome::Error };
         };
         let (tenant, conversation) = (&record.tenant, &record.conversation_id);
         let now = settings.now();
@@ -311,9 +321,12 @@ impl Stream {
             let mut admissions = store.admissions.borrow_mut();
             admissions.plan(store.control_plane, tenant, conversation, &outcome.originals, now)
         };
-        match plan {
-            Plan::Forward => return Admission::Stored,
-            Plan::Open => settings.metrics.admit_skipped(),
+        let missing = match plan {
+            Plan::Forward => return Admission::Given(AdmissionOutcome::Acknowledged),
+            Plan::Open => {
+                settings.metrics.admit_skipped();
+                AdmissionOutcome::Breaker
+            }
             Plan::Ask(ask) => {
                 settings.metrics.admit_sent();
                 match rpc::admit(store.control_plane, &ask.message) {
@@ -321,12 +334,19 @@ impl Stream {
                     Err(refused) => {
                         settings.refused(refused);
                         settings.admitted(&store, tenant, &ask.sent, None);
+                        AdmissionOutcome::Error
                     }
                 }
             }
-        }
+        };
         let lossy_blocks = store.admissions.borrow().lossy_blocks(tenant, &needs(outcome), now);
-        Admission::Missing(lossy_blocks.unwrap_or(0))
+        Admission::Missing { lossy_blocks: lossy_blocks.unwrap_or(0), outcome: missing }
+    }
+
+    fn note_admission(&mut self, outcome: AdmissionOutcome) {
+        if let Some(record) = &mut self.record {
+            record.set_admission(outcome);
+        }
     }
 
     /// The sidecar's answer, or the news that there is none.
@@ -339,13 +359,22 @@ impl Stream {
         let now = self.settings.now();
         self.clock.admit_us = micros(asked_at, now);
         self.settings.metrics.admit_us(self.clock.admit_us);
-        let lossy_blocks = match (self.settings.store(), &self.record) {
+        let (answered, lossy_blocks) = match (self.settings.store(), &self.record) {
             (Some(store), Some(record)) => {
-                self.settings.admitted(&store, &record.tenant, &sent, answer);
-                store.admissions.borrow().lossy_blocks(&record.tenant, &needs, now)
+                let answered = self.settings.admitted(&store, &record.tenant, &sent, answer);
+                (answered, store.admissions.borrow().lossy_blocks(&record.tenant, &needs, now))
             }
-            _ => Some(0),
+            _ => (Answered::Failed, Some(0)),
         };
+        let outcome = match (answered, lossy_blocks) {
+            (Answered::Failed, Some(_)) if self.is_late(now) => AdmissionOutcome::Timeout,
+            (Answered::Failed, Some(_)) => AdmissionOutcome::Error,
+            (Answered::Stored | Answered::Incomplete, Some(_)) => AdmissionOutcome::Incomplete,
+            (Answered::Stored, None) => AdmissionOutcome::Stored,
+            // Another request has had them stored meanwhile.
+            (Answered::Failed | Answered::Incomplete, None) => AdmissionOutcome::Acknowledged,
+        };
+        self.note_admission(outcome);
         let forwarded = match lossy_blocks {
             None => self.forward(&body, rewrite),
             Some(blocks) => {
@@ -359,6 +388,14 @@ impl Stream {
         self.head = None;
         self.clock.forwarded = self.settings.now();
         self.resume();
+    }
+
+    /// Whether the deadline for storing originals is over. The host says of a call only that it failed.
+    fn is_late(&self, now: u64) -> bool {
+        let control_plane = self.settings.config.control_plane.as_ref();
+        let deadline = control_plane.map_or(0, |it| u64::from(it.admit_timeout_ms) * NANOS_PER_MS);
+        // Envoy's timers count from the beginning of the callback, and in whole milliseconds.
+        now.saturating_sub(self.clock.body_complete) + NANOS_PER_MS >= deadline
     }
 
     /// Puts a rewrite where the body is. With headers held, their length goes first: while it can still
@@ -450,6 +487,7 @@ const SHORT: u32 = u32::MAX;
 
 /// For how much longer than the deadline the host's news of it is waited for.
 const ADMIT_GRACE_NS: u64 = 1_000_000_000;
+const NANOS_PER_MS: u64 = 1_000_000;
 
 const UNSUPPORTED: &str = "headroom: body_mode is hold, but the host holds the body with the headers: \
     allow_on_headers_stop_iteration is not set. From now on lengths are stripped, as with body_mode strip";

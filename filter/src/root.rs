@@ -7,7 +7,7 @@ use std::sync::Arc;
 use headroom_api::v1::RequestRecord;
 use headroom_compress::Memo;
 
-use crate::admit::Admissions;
+use crate::admit::{self, Admissions};
 use crate::config::{BodyMode, Config, ControlPlane, Parsed};
 use crate::hold::{GRACE_MS, Hold};
 use crate::host::{self, Buffer, Level, Refused};
@@ -205,7 +205,13 @@ impl Settings {
     }
 
     /// Learns from the answer to a call that stores originals.
-    pub(crate) fn admitted(&self, store: &Store<'_>, tenant: &str, sent: &[Arc<str>], answer: Option<&[u8]>) {
+    pub(crate) fn admitted(
+        &self,
+        store: &Store<'_>,
+        tenant: &str,
+        sent: &[Arc<str>],
+        answer: Option<&[u8]>,
+    ) -> admit::Answered {
         let now = self.now();
         let (answered, stored, opened) = {
             let mut admissions = store.admissions.borrow_mut();
@@ -215,6 +221,7 @@ impl Settings {
         if opened {
             host::log(Level::Warn, UNSTORED);
         }
+        answered
     }
 
     pub(crate) fn blocks_per_record(&self) -> usize {

@@ -17,7 +17,7 @@ use prometheus::{
 use super::App;
 use super::error::Refusal;
 use super::original_metrics::OriginalMetrics;
-use crate::ledger::contribution::{Landed, stages};
+use crate::ledger::contribution::{Landed, admission_name, stages};
 use crate::ledger::labels::Dimension;
 use crate::ledger::sums::usd;
 use crate::store::originals::OriginalSums;
@@ -37,6 +37,7 @@ pub(crate) struct Metrics {
     tokens_output: IntCounter,
     tokens_saved: IntCounter,
     by_dimension: Vec<(Dimension, IntCounterVec)>,
+    admissions: IntCounterVec,
     blocks: IntCounterVec,
     block_tokens_before: IntCounterVec,
     block_tokens_after: IntCounterVec,
@@ -99,6 +100,13 @@ impl Default for Metrics {
                 .into_iter()
                 .map(|(dimension, name, label, help)| (dimension, counters(r, name, help, &[label])))
                 .collect(),
+            admissions: counters(
+                r,
+                "headroom_admissions_total",
+                "Requests that leave something out, per what became of its originals. Other than stored and \
+                 acknowledged: lossless forms were sent.",
+                &["outcome"],
+            ),
             blocks: counters(r, "headroom_blocks_total", "Tool outputs per outcome.", &["outcome"]),
             block_tokens_before: counters(
                 r,
@@ -218,6 +226,9 @@ impl Metrics {
             {
                 metric.with_label_values(&[provider]).inc_by(u64::try_from(tokens).unwrap_or(0));
             }
+        }
+        if let Some(outcome) = admission_name(request.record.admission()) {
+            self.admissions.with_label_values(&[outcome]).inc();
         }
         for (outcome, sums) in &request.blocks {
             for (metric, added) in [

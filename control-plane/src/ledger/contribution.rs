@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use headroom_api::v1::{RequestOutcome, RequestRecord};
+use headroom_api::v1::{AdmissionOutcome, RequestOutcome, RequestRecord};
 
 use super::bucket::Unit;
 use super::labels::{Dimension, Labels, is_stack, tidy};
@@ -174,6 +174,19 @@ pub fn outcome_name(outcome: RequestOutcome) -> &'static str {
         RequestOutcome::Aborted => "aborted",
         RequestOutcome::OverBudget => "over_budget",
     }
+}
+
+/// The name of what became of a request's originals; `None` where nothing had to be stored.
+pub fn admission_name(outcome: AdmissionOutcome) -> Option<&'static str> {
+    Some(match outcome {
+        AdmissionOutcome::Unspecified => return None,
+        AdmissionOutcome::Stored => "stored",
+        AdmissionOutcome::Acknowledged => "acknowledged",
+        AdmissionOutcome::Timeout => "timeout",
+        AdmissionOutcome::Error => "error",
+        AdmissionOutcome::Incomplete => "incomplete",
+        AdmissionOutcome::Breaker => "breaker",
+    })
 }
 
 /// The record with names tidied, figures bounded and a time that can be believed.

@@ -1,6 +1,8 @@
 //! Records as a filter would make them.
 
-use headroom_api::v1::{BlockRecord, ReportRequest, RequestOutcome, RequestRecord, Timings, Tokens, Usage};
+use headroom_api::v1::{
+    AdmissionOutcome, BlockRecord, ReportRequest, RequestOutcome, RequestRecord, Timings, Tokens, Usage,
+};
 
 /// Tokens that [`record`] saves.
 pub(crate) const SAVED: u64 = 1_000;
@@ -19,6 +21,7 @@ pub(crate) fn record(sequence: u64) -> RequestRecord {
         conversation_id: "0123456789abcdef".to_owned(),
         turn_id: "fedcba9876543210".to_owned(),
         outcome: RequestOutcome::Compressed.into(),
+        admission: AdmissionOutcome::Stored.into(),
         tokens: Some(Tokens {
             encoding: "o200k_base".to_owned(),
             before: 10_000,

@@ -1,6 +1,6 @@
 //! Originals are stored before a lossy form leaves, and nothing that goes wrong with that harms a request.
 
-use headroom_api::v1::{AdmitRequest, AdmitResponse, ReportResponse};
+use headroom_api::v1::{AdmissionOutcome, AdmitRequest, AdmitResponse, ReportResponse};
 use headroom_filter::exports::{self, Action};
 use prost::Message;
 use serde_json::{Value, json};
@@ -221,6 +221,36 @@ fn a_dead_sidecar_is_left_alone_for_a_while() {
     assert!(trial.paused());
     store(&mut trial);
     assert_eq!(trial.sent_body, reversible(&body, 1));
+}
+
+#[test]
+fn the_record_says_what_became_of_the_originals() {
+    use AdmissionOutcome::{Acknowledged, Breaker, Error, Incomplete, Stored, Timeout};
+
+    let (mut plugin, body) = (plugin(), lossy(&[ROWS]));
+    let mut exchange = |later_ms: u64, answer: &dyn Fn(&mut Stream, u32)| {
+        let mut stream = plugin.post("/v1/messages", &[], &body);
+        host(|host| host.now += later_ms * 1_000_000);
+        if stream.paused() {
+            let token = admits().pop().unwrap().0;
+            answer(&mut stream, token);
+        }
+        stream.finish();
+    };
+    exchange(1, &|stream, token| stream.sidecar_answers(token, Some(&acknowledgement(vec![], "e"))));
+    exchange(1, &|stream, _| _ = store(stream));
+    exchange(1, &|_, _| panic!("asked again"));
+    host(|host| host.now += 60_000_000_000);
+    exchange(2, &|stream, token| stream.sidecar_answers(token, None));
+    exchange(49, &|stream, token| stream.sidecar_answers(token, None));
+    exchange(50, &|stream, token| stream.sidecar_answers(token, None));
+    exchange(0, &|_, _| panic!("it is left alone"));
+    let nothing_to_store = plugin.post("/v1/messages", &[], &compressible());
+    nothing_to_store.finish();
+    let outcomes: Vec<_> = plugin.records().iter().map(|record| record.admission()).collect();
+    let nothing = AdmissionOutcome::Unspecified;
+    assert_eq!(outcomes, [Incomplete, Stored, Acknowledged, Error, Timeout, Timeout, Breaker, nothing]);
+    assert_eq!((metric("headroom.admissions.timeout"), metric("headroom.admissions.breaker")), (2, 1));
 }
 
 #[test]
