@@ -27,13 +27,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let admissions =
         std::env::args().nth(1).map_or(Ok(2_000), |count| count.parse()).context("expected a number")?;
     let folder = tempfile::tempdir()?;
-    let args = Args {
-        http: Some("127.0.0.1:0".to_owned()),
-        grpc: Some("127.0.0.1:0".to_owned()),
-        workspace_dir: Some(folder.path().to_owned()),
-        ..Args::default()
-    };
-    let running = headroomd::start(&Settings::resolve(args, |_| None)?).await?;
+    let running = headroomd::start(&Settings::resolve(Args::on_free_ports(folder.path()), |_| None)?).await?;
     let endpoint = Endpoint::from_shared(format!("http://{}", running.addresses().grpc))?;
     let mut lost = 0;
     for (round, connections) in [1, CONNECTIONS].into_iter().enumerate() {

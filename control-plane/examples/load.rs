@@ -47,13 +47,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let seconds =
         std::env::args().nth(1).map_or(Ok(60), |seconds| seconds.parse()).context("expected seconds")?;
     let folder = tempfile::tempdir()?;
-    let args = Args {
-        http: Some("127.0.0.1:0".to_owned()),
-        grpc: Some("127.0.0.1:0".to_owned()),
-        workspace_dir: Some(folder.path().to_owned()),
-        ..Args::default()
-    };
-    let settings = Settings::resolve(args, |_| None)?;
+    let settings = Settings::resolve(Args::on_free_ports(folder.path()), |_| None)?;
     let running = headroomd::start(&settings).await?;
     let (http, grpc) =
         (format!("http://{}", running.addresses().http), format!("http://{}", running.addresses().grpc));

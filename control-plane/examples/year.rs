@@ -119,14 +119,8 @@ fn record(sequence: u64, now: UnixMs) -> RequestRecord {
 }
 
 async fn read_it(folder: &Path) -> anyhow::Result<()> {
-    let args = Args {
-        http: Some("127.0.0.1:0".to_owned()),
-        grpc: Some("127.0.0.1:0".to_owned()),
-        workspace_dir: Some(folder.to_owned()),
-        ..Args::default()
-    };
     let begun = Instant::now();
-    let running = headroomd::start(&Settings::resolve(args, |_| None)?).await?;
+    let running = headroomd::start(&Settings::resolve(Args::on_free_ports(folder), |_| None)?).await?;
     println!("started in {:.0} ms", begun.elapsed().as_secs_f64() * 1e3);
     let size = std::fs::metadata(folder.join("headroom.db"))?.len();
     println!("database {:.1} MB", size as f64 / 1e6);

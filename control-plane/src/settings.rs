@@ -73,6 +73,14 @@ pub struct Args {
     pub command: Option<Command>,
 }
 
+impl Args {
+    /// Any free loopback ports, and a folder for state: what a program wants that starts a sidecar for itself.
+    pub fn on_free_ports(workspace_dir: &Path) -> Self {
+        let free = || Some("127.0.0.1:0".to_owned());
+        Self { http: free(), grpc: free(), workspace_dir: Some(workspace_dir.to_owned()), ..Self::default() }
+    }
+}
+
 /// What to do instead of serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {

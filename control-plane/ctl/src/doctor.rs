@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::environment::Environment;
-use crate::running::Running;
+use crate::running::{At, Running};
 
 #[path = "doctor/envoy.rs"]
 pub mod envoy;
@@ -24,9 +24,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Checks a running Headroom.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DoctorArgs {
-    /// Where Headroom listens [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
+    /// Where Headroom listens.
+    #[command(flatten)]
+    pub at: At,
     /// Envoy's admin interface [default: as `headroomctl up` left it in the workspace, or 127.0.0.1:8790]
     #[arg(long, value_name = "URL")]
     pub admin: Option<String>,
@@ -89,7 +89,7 @@ impl Check {
 /// Runs every check and prints them; an error when one failed.
 pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
-    let running = Running::at(args.url.as_ref(), env)?;
+    let running = args.at.running()?;
     let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
     let admin = envoy::Admin::find(args, env, client.clone());
 

@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
+
 /// The names that mean the same in the sidecar.
 pub const WORKSPACE_DIR: &str = "HEADROOM_WORKSPACE_DIR";
 /// Envoy's port.
-pub const PORT: &str = "HEADROOM_PORT";
+const PORT: &str = "HEADROOM_PORT";
+/// Envoy's port when none is given: the original Headroom's.
+const DEFAULT_PORT: u16 = 8787;
 
 /// Where variables come from: the process, or a test's own list.
 #[derive(Clone, Copy)]
@@ -39,6 +43,13 @@ impl<'a> Environment<'a> {
     pub fn or(&self, explicit: Option<&String>, name: &str) -> Option<String> {
         let explicit = explicit.map(|value| value.trim()).filter(|value| !value.is_empty());
         explicit.map(str::to_owned).or_else(|| self.get(name))
+    }
+
+    /// Envoy's port: explicit, else `HEADROOM_PORT`, else 8787.
+    pub fn port(&self, explicit: Option<&String>) -> anyhow::Result<u16> {
+        let Some(text) = self.or(explicit, PORT) else { return Ok(DEFAULT_PORT) };
+        text.parse()
+            .with_context(|| format!("--port or {PORT}: {text:?} is no port, a number from 0 to 65535"))
     }
 
     /// The folder for state: explicit, else `HEADROOM_WORKSPACE_DIR`, else `~/.headroom`. `None` when

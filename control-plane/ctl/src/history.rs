@@ -3,13 +3,11 @@
 use std::io::{Write as _, stdout};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use crate::environment::Environment;
 use crate::figures::{dollars, number, percent, table};
-use crate::running::Running;
+use crate::running::At;
 
 /// Shows what was saved over time.
 #[derive(Args, Clone, Debug, Default)]
@@ -44,9 +42,9 @@ pub struct HistoryArgs {
     /// Print CSV, with the columns of the dashboard's export
     #[arg(long)]
     pub csv: bool,
-    /// Where Headroom listens [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
+    /// Where Headroom listens.
+    #[command(flatten)]
+    pub at: At,
 }
 
 /// The length of a line's bucket.
@@ -76,15 +74,14 @@ impl Series {
 
 /// Asks `/stats-history` and prints the answer.
 pub async fn history(args: &HistoryArgs) -> anyhow::Result<()> {
-    let running = Running::at(args.url.as_ref(), Environment::of_process())?;
-    let body = running.text("/stats-history", &query(args, SystemTime::now())).await?;
+    let running = args.at.running()?;
+    let (path, query) = ("/stats-history", query(args, SystemTime::now()));
     let out = if args.csv {
-        body
+        running.text(path, &query).await?
     } else if args.json {
-        body + "\n"
+        running.text(path, &query).await? + "\n"
     } else {
-        let page: Value = serde_json::from_str(&body).context("/stats-history answered no JSON")?;
-        lines(&page, args.series)
+        lines(&running.json(path, &query).await?, args.series)
     };
     stdout().write_all(out.as_bytes())?;
     Ok(())

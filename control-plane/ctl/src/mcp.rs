@@ -21,14 +21,12 @@ use tokio_util::sync::CancellationToken;
 use self::compress::Compressor;
 use self::originals::Originals;
 use self::server::Server;
-use crate::environment::{self, Environment};
+use crate::environment::Environment;
 use crate::profile::ProfileName;
-use crate::running::{Running, token};
+use crate::running::{At, token};
 
 /// The sidecar's gRPC port, counted from Envoy's.
 const GRPC_AFTER_PORT: u16 = 2;
-/// Envoy's port when nothing is said.
-const DEFAULT_PORT: u16 = 8787;
 
 /// Serves Headroom's tools over MCP, on standard input and output unless --http is given.
 #[derive(Args, Clone, Debug, Default)]
@@ -39,9 +37,9 @@ pub struct McpArgs {
     /// Address of headroomd's gRPC server: ip:port or unix:/path [env: HEADROOM_GRPC] [default: 127.0.0.1, two after HEADROOM_PORT]
     #[arg(long, value_name = "ADDR")]
     pub grpc: Option<String>,
-    /// Where Headroom answers HTTP, for the figures [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
+    /// Where it answers HTTP, for the figures.
+    #[command(flatten)]
+    pub at: At,
     /// Whose originals, as x-headroom-user-id or the filter's `tenant` says
     #[arg(long, value_name = "NAME", default_value = "")]
     pub tenant: String,
@@ -53,7 +51,7 @@ pub struct McpArgs {
 /// Serves until the client has gone, or a signal comes.
 pub async fn mcp(args: &McpArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
-    let running = Running::at(args.url.as_ref(), env)?;
+    let running = args.at.running()?;
     let originals = Originals::at(&grpc(args, env)?, token(env)?, args.tenant.clone())?;
     let compressor = Compressor::new(args.profile.into());
     let server = Server::new(Arc::new(originals), compressor, running);
@@ -71,11 +69,7 @@ fn grpc(args: &McpArgs, env: Environment<'_>) -> anyhow::Result<String> {
     if let Some(address) = env.or(args.grpc.as_ref(), "HEADROOM_GRPC") {
         return Ok(address);
     }
-    let port = match env.get(environment::PORT) {
-        None => DEFAULT_PORT,
-        Some(port) => port.parse().with_context(|| format!("HEADROOM_PORT: {port:?} is no port"))?,
-    };
-    Ok(format!("127.0.0.1:{}", port.saturating_add(GRPC_AFTER_PORT)))
+    Ok(format!("127.0.0.1:{}", env.port(None)?.saturating_add(GRPC_AFTER_PORT)))
 }
 
 async fn serve_http(address: SocketAddr, server: Server) -> anyhow::Result<()> {

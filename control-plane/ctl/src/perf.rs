@@ -6,10 +6,9 @@ use std::io::{Write as _, stdout};
 use clap::Args;
 use serde::Serialize;
 
-use crate::environment::Environment;
 use crate::figures::table;
 use crate::number::grouped;
-use crate::running::Running;
+use crate::running::At;
 
 /// Shows latency and overhead by stage.
 #[derive(Args, Clone, Debug, Default)]
@@ -17,9 +16,9 @@ pub struct PerfArgs {
     /// Print JSON: one object per stage and wire format
     #[arg(long)]
     pub json: bool,
-    /// Where Headroom listens [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
+    /// Where Headroom listens.
+    #[command(flatten)]
+    pub at: At,
 }
 
 /// What was measured of one stage.
@@ -53,7 +52,7 @@ const STAGES: [(&str, &str); 6] = [
 
 /// Asks `/metrics` and prints its histograms.
 pub async fn perf(args: &PerfArgs) -> anyhow::Result<()> {
-    let running = Running::at(args.url.as_ref(), Environment::of_process())?;
+    let running = args.at.running()?;
     let stages = stages(&running.text("/metrics", &[]).await?);
     let out = if args.json { serde_json::to_string_pretty(&stages)? + "\n" } else { lines(&stages) };
     stdout().write_all(out.as_bytes())?;

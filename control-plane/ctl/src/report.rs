@@ -11,9 +11,8 @@ use minijinja::{AutoEscape, Environment as Templates};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::environment::Environment;
 use crate::figures::{dollars, name_or_dash, number, percent};
-use crate::running::Running;
+use crate::running::At;
 
 #[path = "report/advice.rs"]
 mod advice;
@@ -31,14 +30,14 @@ pub struct ReportArgs {
     /// The file to write, one HTML page with everything in it
     #[arg(long, value_name = "FILE", required = true)]
     pub html: PathBuf,
-    /// Where Headroom listens [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
+    /// Where Headroom listens.
+    #[command(flatten)]
+    pub at: At,
 }
 
 /// Asks `/stats`, `/transformations/feed` and `/stats-history`, and writes the page.
 pub async fn report(args: &ReportArgs) -> anyhow::Result<()> {
-    let running = Running::at(args.url.as_ref(), Environment::of_process())?;
+    let running = args.at.running()?;
     let stats = running.json("/stats", &[]).await?;
     let feed = running.json("/transformations/feed", &[("limit", REQUESTS.to_string())]).await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -8,8 +8,7 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::environment::Environment;
-use crate::running::Running;
+use crate::running::At;
 
 /// Prints the original that a marker points to.
 #[derive(Args, Clone, Debug, Default)]
@@ -25,9 +24,9 @@ pub struct RetrieveArgs {
     /// Whose it is, as x-headroom-user-id or the filter's `tenant` said
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
-    /// Where Headroom listens [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
+    /// Where Headroom listens.
+    #[command(flatten)]
+    pub at: At,
 }
 
 #[derive(Deserialize)]
@@ -48,7 +47,7 @@ struct Matches<'t> {
 
 /// Asks `/v1/retrieve` and prints what it gives, byte for byte.
 pub async fn retrieve(args: &RetrieveArgs) -> anyhow::Result<()> {
-    let running = Running::at(args.url.as_ref(), Environment::of_process())?;
+    let running = args.at.running()?;
     let hash = hash(&args.hash)?;
     let path = format!("/v1/retrieve/{hash}");
     let mut request = running.get(&path);

@@ -3,16 +3,29 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::Args;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
 
-use crate::environment::{self, Environment};
+use crate::environment::Environment;
 
 /// What is asked for is kept up to date, so a slow answer means that something is wrong.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The port where Envoy listens when nothing is said.
-const DEFAULT_PORT: &str = "8787";
+/// Which Headroom a command asks.
+#[derive(Args, Clone, Debug, Default)]
+pub struct At {
+    /// Where Headroom listens [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+impl At {
+    /// That Headroom, under this process's variables.
+    pub fn running(&self) -> anyhow::Result<Running> {
+        Running::at(self.url.as_ref(), Environment::of_process())
+    }
+}
 
 /// Where Headroom answers HTTP.
 #[derive(Clone, Debug)]
@@ -25,12 +38,12 @@ pub struct Running {
 impl Running {
     /// At a URL, or on this machine at the port that `HEADROOM_PORT` names; with the token of
     /// `HEADROOM_TOKEN` or of the file that `HEADROOM_TOKEN_FILE` names.
-    pub fn at(url: Option<&String>, env: Environment<'_>) -> anyhow::Result<Self> {
+    fn at(url: Option<&String>, env: Environment<'_>) -> anyhow::Result<Self> {
         let told = url.map(|url| url.trim()).filter(|url| !url.is_empty()).map(str::to_owned);
-        let base = told.unwrap_or_else(|| {
-            let port = env.get(environment::PORT).unwrap_or_else(|| DEFAULT_PORT.to_owned());
-            format!("http://127.0.0.1:{port}")
-        });
+        let base = match told {
+            Some(url) => url,
+            None => format!("http://127.0.0.1:{}", env.port(None)?),
+        };
         let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
         Ok(Self { base: base.trim_end_matches('/').to_owned(), client, token: token(env)? })
     }

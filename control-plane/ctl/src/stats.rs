@@ -4,21 +4,19 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _, stdout};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
 use comfy_table::Table;
 use serde_json::Value;
 
-use crate::environment::Environment;
 use crate::figures::{dollars, milliseconds, name_or_dash, number, percent, sorted, table};
-use crate::running::Running;
+use crate::running::{At, Running};
 
 /// Shows what a running Headroom has saved.
 #[derive(Args, Clone, Debug, Default)]
 pub struct StatsArgs {
-    /// Where Headroom listens [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
+    /// Where Headroom listens.
+    #[command(flatten)]
+    pub at: At,
     /// Print the answer of /stats as it is, in JSON
     #[arg(long)]
     pub json: bool,
@@ -32,7 +30,7 @@ const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 
 /// Asks `/stats` and prints the answer, once or again and again.
 pub async fn stats(args: &StatsArgs) -> anyhow::Result<()> {
-    let running = Running::at(args.url.as_ref(), Environment::of_process())?;
+    let running = args.at.running()?;
     print(&running, args, "").await?;
     let Some(seconds) = args.watch else { return Ok(()) };
     let clear = if stdout().is_terminal() && !args.json { CLEAR } else { "" };
@@ -46,13 +44,10 @@ pub async fn stats(args: &StatsArgs) -> anyhow::Result<()> {
 }
 
 async fn print(running: &Running, args: &StatsArgs, before: &str) -> anyhow::Result<()> {
-    let body = running.text("/stats", &[]).await?;
     let out = if args.json {
-        body + "\n"
+        running.text("/stats", &[]).await? + "\n"
     } else {
-        let figures: Value = serde_json::from_str(&body)
-            .with_context(|| format!("{} answered something else than JSON", running.url("/stats")))?;
-        tables(&figures)
+        tables(&running.json("/stats", &[]).await?)
     };
     let mut stdout = stdout().lock();
     stdout.write_all(before.as_bytes())?;

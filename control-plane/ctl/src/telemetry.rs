@@ -4,8 +4,7 @@ use std::io::{Write as _, stdout};
 
 use clap::{Args, Subcommand};
 
-use crate::environment::Environment;
-use crate::running::Running;
+use crate::running::At;
 
 /// The anonymous beacon, which is off unless switched on.
 #[derive(Args, Clone, Debug)]
@@ -19,18 +18,13 @@ pub struct TelemetryArgs {
 #[derive(Clone, Debug, Subcommand)]
 pub enum TelemetryCommand {
     /// Show whether it is on, where it reports to, and every field that it would send
-    Show {
-        /// Where Headroom listens [default: http://127.0.0.1 and HEADROOM_PORT, or 8787]
-        #[arg(long, value_name = "URL")]
-        url: Option<String>,
-    },
+    Show(At),
 }
 
 /// Asks `/telemetry` and prints the answer.
 pub async fn telemetry(args: &TelemetryArgs) -> anyhow::Result<()> {
-    let TelemetryCommand::Show { url } = &args.command;
-    let running = Running::at(url.as_ref(), Environment::of_process())?;
-    let shown = running.json("/telemetry", &[]).await?;
+    let TelemetryCommand::Show(at) = &args.command;
+    let shown = at.running()?.json("/telemetry", &[]).await?;
     writeln!(stdout(), "{}", serde_json::to_string_pretty(&shown)?)?;
     Ok(())
 }

@@ -8,12 +8,9 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
 use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, Providers};
-use crate::environment::{self, Environment};
+use crate::environment::Environment;
 use crate::profile::ProfileName;
 use crate::upstream::Upstream;
-
-/// Envoy's port when none is given: the original Headroom's.
-const DEFAULT_PORT: u16 = 8787;
 
 /// Envoy's worker threads when none are given. Each has a VM with a vocabulary and a memo of its own,
 /// and one developer's agents do not fill two.
@@ -114,12 +111,7 @@ impl Settings {
                 format!("--host: {text:?} is no IP address, such as 127.0.0.1 or 0.0.0.0")
             })?,
         };
-        let port = match env.or(args.port.as_ref(), environment::PORT) {
-            None => DEFAULT_PORT,
-            Some(text) => text.parse().with_context(|| {
-                format!("--port or HEADROOM_PORT: {text:?} is no port, a number from 0 to 65535")
-            })?,
-        };
+        let port = env.port(args.port.as_ref())?;
         // 0 for a port that the system chooses.
         let after = |steps: u16| if port == 0 { 0 } else { port.checked_add(steps).unwrap_or(0) };
         let body_mode = match args.body_mode {

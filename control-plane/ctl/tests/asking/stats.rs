@@ -1,12 +1,12 @@
 //! `headroomctl stats`: the tables, and the program against an address that answers or does not.
 
-use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Output};
-use std::thread::JoinHandle;
 
 use headroomctl::stats::tables;
 use serde_json::{Value, json};
+
+use crate::server::server;
 
 fn figures() -> Value {
     let sums = |blocks: i64, before: i64, after: i64| {
@@ -28,26 +28,6 @@ fn figures() -> Value {
             "input_tokens_original": 1000, "input_tokens_optimized": 700, "savings_percent": 30.0,
             "optimization_latency_ms": 0.5}],
     })
-}
-
-/// One answer on a free port.
-fn server(status: &'static str, body: String) -> (String, JoinHandle<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let thread = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            request.push(byte[0]);
-        }
-        let head =
-            format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-        stream.write_all((head + &body).as_bytes()).unwrap();
-        String::from_utf8(request).unwrap()
-    });
-    (url, thread)
 }
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {

@@ -1,33 +1,12 @@
 //! `headroomctl retrieve` against an address that answers one way or another.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::process::{Command, Output};
-use std::thread::JoinHandle;
 
 use serde_json::json;
 
-const HASH: &str = "9f86d081884c7d659a2feaa0";
+use crate::server::server;
 
-/// One answer on a free port, and the request that it was given to.
-fn server(status: &'static str, body: String) -> (String, JoinHandle<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let thread = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            request.push(byte[0]);
-        }
-        let head =
-            format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-        stream.write_all((head + &body).as_bytes()).unwrap();
-        String::from_utf8(request).unwrap()
-    });
-    (url, thread)
-}
+const HASH: &str = "9f86d081884c7d659a2feaa0";
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_headroomctl"));
