@@ -39,6 +39,7 @@ use std::fmt;
 use headroom_compress::{Policy, Profile, RetrieveTool, ToolRule};
 
 use crate::lenient::Reader;
+use crate::structure;
 
 /// The limit that keeps a serialized `GrpcService` valid UTF-8 and its lengths in one byte each.
 pub const MAX_CLUSTER_NAME_BYTES: usize = 125;
@@ -220,16 +221,17 @@ impl Default for ControlPlane {
 }
 
 impl Config {
-    /// Reads a plugin configuration. Empty bytes are the default configuration; `Err` with the reason
-    /// when the bytes are not a JSON object, which leaves nothing to be lenient about.
+    /// Reads a plugin configuration, JSON text or a `google.protobuf.Struct`. Empty bytes are the default
+    /// configuration; `Err` with the reason when the bytes are neither, which leaves nothing to be lenient about.
     pub fn parse(json: &[u8]) -> Result<Parsed, String> {
         let defaults = Self::default();
         if json.iter().all(u8::is_ascii_whitespace) {
             return Ok(Parsed { config: defaults, warnings: Vec::new(), errors: 0 });
         }
-        let value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        let serde_json::Value::Object(object) = value else {
-            return Err("expected a JSON object".to_owned());
+        let object = match serde_json::from_slice(json) {
+            Ok(serde_json::Value::Object(object)) => object,
+            Ok(_) => return Err("expected a JSON object".to_owned()),
+            Err(error) => structure::object(json).ok_or_else(|| error.to_string())?,
         };
 
         let mut reader = Reader::new(object);

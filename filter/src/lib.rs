@@ -28,6 +28,7 @@ mod route;
 mod rpc;
 mod sse;
 mod stream;
+mod structure;
 mod tool_loop;
 mod usage;
 mod vm;

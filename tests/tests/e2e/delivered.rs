@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Result, ensure};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use headroom_compress::Api;
 use headroom_e2e::client::{Call, Connection, Protocol};
 use headroom_e2e::deadline::until;
@@ -111,7 +112,13 @@ fn as_text(config: &Value) -> Value {
     json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()})
 }
 
-/// As a hand-written configuration may carry it.
+/// The same bytes in the other wrapper that Envoy unpacks.
+fn as_bytes(config: &Value) -> Value {
+    let value = BASE64_STANDARD.encode(config.to_string());
+    json!({"@type": "type.googleapis.com/google.protobuf.BytesValue", "value": value})
+}
+
+/// As hand-written configurations and EnvoyFilters carry it. Envoy hands it over as protobuf.
 fn as_struct(config: &Value) -> Value {
     json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": config})
 }
@@ -150,10 +157,10 @@ fn deliver(folder: &Path, resource: &Value) -> Result<()> {
     Ok(fs::rename(new, folder.join("ecds.json"))?)
 }
 
-#[tokio::test]
-async fn a_filter_delivered_as_istio_does_compresses_and_reports() -> Result<()> {
-    let mesh = Mesh::start(|module| resource(1, module, &as_text(&plugin_config()))).await?;
-    mesh.assert_compresses("text", 30).await?;
+/// A filter that got its configuration in this form compresses, and finds the sidecar that the configuration names.
+async fn compresses_and_reports(form: fn(&Value) -> Value) -> Result<()> {
+    let mesh = Mesh::start(|module| resource(1, module, &form(&plugin_config()))).await?;
+    mesh.assert_compresses("delivered", 30).await?;
     assert_eq!(mesh.envoy.stat("wasmcustom.headroom.config_errors").await?, 0);
     until("headroomd has counted it", || async {
         (mesh.sidecar.stats().await.ok()?["requests"]["by_outcome"]["compressed"] == 1).then_some(())
@@ -162,15 +169,30 @@ async fn a_filter_delivered_as_istio_does_compresses_and_reports() -> Result<()>
 }
 
 #[tokio::test]
-async fn a_structure_in_place_of_json_text_is_counted_and_requests_pass() -> Result<()> {
-    // Envoy hands a Struct over as protobuf, not as the JSON that its documentation promises.
-    let mesh = Mesh::start(|module| resource(1, module, &as_struct(&plugin_config()))).await?;
+async fn a_filter_delivered_as_istio_does_compresses_and_reports() -> Result<()> {
+    compresses_and_reports(as_text).await
+}
+
+#[tokio::test]
+async fn bytes_in_place_of_json_text_are_the_same_configuration() -> Result<()> {
+    compresses_and_reports(as_bytes).await
+}
+
+#[tokio::test]
+async fn a_structure_in_place_of_json_text_is_the_same_configuration() -> Result<()> {
+    compresses_and_reports(as_struct).await
+}
+
+#[tokio::test]
+async fn what_is_no_configuration_is_counted_and_requests_pass() -> Result<()> {
+    let duration = json!({"@type": "type.googleapis.com/google.protobuf.Duration", "value": "3s"});
+    let mesh = Mesh::start(|module| resource(1, module, &duration)).await?;
     assert_eq!(mesh.envoy.stat("wasmcustom.headroom.config_errors").await?, 1);
     let body = anthropic(&pretty_pets(30));
-    let call = Call::post("/v1/messages", body.clone()).header(NAME_HEADER, "structure");
+    let call = Call::post("/v1/messages", body.clone()).header(NAME_HEADER, "no configuration");
     let answer = Connection::open(mesh.envoy.listener(), Protocol::Http1).await?.send(call).await?;
     assert_eq!(answer.status, 200);
-    assert_eq!(forwarded(&mesh.provider, "structure").body, body);
+    assert_eq!(forwarded(&mesh.provider, "no configuration").body, body);
 
     // The next delivery puts it right.
     let module = built::filter_module().await?;
@@ -179,7 +201,7 @@ async fn a_structure_in_place_of_json_text_is_counted_and_requests_pass() -> Res
         (mesh.envoy.stat("wasmcustom.headroom.config_errors").await.ok()? == 0).then_some(())
     })
     .await?;
-    mesh.assert_compresses("text after a structure", 31).await
+    mesh.assert_compresses("text", 31).await
 }
 
 /// The same module with other bytes: a custom section, which every runtime skips.
