@@ -6,7 +6,7 @@ use std::path::Path;
 use headroom_compress::Api;
 use serde_json::{Value, json};
 
-/// Every wire format.
+/// The wire formats that are measured.
 pub const APIS: [Api; 4] =
     [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses, Api::GeminiGenerateContent];
 
@@ -84,11 +84,11 @@ pub fn body(api: Api, exchanges: &[Exchange], first: usize, bytes: usize) -> Vec
     }
     let question = "Find out why the tests fail.";
     let body = match api {
-        Api::AnthropicMessages => {
+        Api::AnthropicMessages | Api::AnthropicBedrock => {
             turns.insert(0, json!({"role": "user", "content": question}));
             json!({"model": "claude-sonnet-4-5", "max_tokens": 8192, "messages": turns, "stream": true})
         }
-        Api::OpenAiChat => {
+        Api::OpenAiChat | Api::CohereChat => {
             turns.insert(0, json!({"role": "user", "content": question}));
             json!({"model": "gpt-4.1", "messages": turns, "stream": true})
         }
@@ -99,6 +99,10 @@ pub fn body(api: Api, exchanges: &[Exchange], first: usize, bytes: usize) -> Vec
         Api::GeminiGenerateContent => {
             turns.insert(0, json!({"role": "user", "parts": [{"text": question}]}));
             json!({"contents": turns})
+        }
+        Api::BedrockConverse => {
+            turns.insert(0, json!({"role": "user", "content": [{"text": question}]}));
+            json!({"messages": turns})
         }
     };
     body.to_string().into_bytes()
@@ -163,13 +167,13 @@ fn fresh(text: &str, by: usize) -> String {
 fn turn(api: Api, id: &str, exchange: &Exchange, text: &str) -> [Value; 2] {
     let Exchange { name, arguments, .. } = exchange;
     match api {
-        Api::AnthropicMessages => [
+        Api::AnthropicMessages | Api::AnthropicBedrock => [
             json!({"role": "assistant", "content": [
                 {"type": "tool_use", "id": id, "name": name, "input": arguments}]}),
             json!({"role": "user", "content": [
                 {"type": "tool_result", "tool_use_id": id, "content": text}]}),
         ],
-        Api::OpenAiChat => [
+        Api::OpenAiChat | Api::CohereChat => [
             json!({"role": "assistant", "content": null, "tool_calls": [{"id": id, "type": "function",
                 "function": {"name": name, "arguments": arguments.to_string()}}]}),
             json!({"role": "tool", "tool_call_id": id, "content": text}),
@@ -184,6 +188,12 @@ fn turn(api: Api, id: &str, exchange: &Exchange, text: &str) -> [Value; 2] {
                 {"functionCall": {"id": id, "name": name, "args": arguments}}]}),
             json!({"role": "user", "parts": [
                 {"functionResponse": {"id": id, "name": name, "response": {"output": text}}}]}),
+        ],
+        Api::BedrockConverse => [
+            json!({"role": "assistant", "content": [
+                {"toolUse": {"toolUseId": id, "name": name, "input": arguments}}]}),
+            json!({"role": "user", "content": [
+                {"toolResult": {"toolUseId": id, "content": [{"text": text}]}}]}),
         ],
     }
 }

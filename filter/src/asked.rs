@@ -44,11 +44,12 @@ impl RequestHeaders {
     }
 
     pub(crate) fn read(headers: &Headers, config: &Config) -> Self {
-        let (mut method, mut path) = (&b""[..], &b""[..]);
+        let [mut method, mut host, mut path] = [&b""[..]; 3];
         let mut read = Self { mode: config.mode, tenant: config.tenant.clone(), ..Self::default() };
         for (key, value) in headers.iter() {
             match key {
                 b":method" => method = value,
+                b":authority" => host = value,
                 b":path" => path = value,
                 b"content-length" => {
                     read.content_length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
@@ -71,7 +72,7 @@ impl RequestHeaders {
                 read.ours.push(key.to_vec());
             }
         }
-        read.route = route::find(method, path, &config.path_prefixes);
+        read.route = route::find(method, host, path, &config.path_prefixes);
         read
     }
 }

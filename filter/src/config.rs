@@ -17,7 +17,7 @@
 //! | `max_block_bytes` | 8388608 | longer tool outputs are forwarded as they are |
 //! | `min_block_bytes` | 64 | shorter tool outputs are forwarded as they are |
 //! | `memo_bytes` | 33554432 | memory for remembered replacements, per worker |
-//! | `path_prefixes` | `[]` | prefixes under which the providers' paths also match: `/anthropic` makes `/anthropic/v1/messages` match |
+//! | `path_prefixes` | `[]` | prefixes under which the providers' paths also match: `/anthropic` makes `/anthropic/v1/messages` match; the path of an OpenAI client's base URL is one too: `/api/paas/v4` makes `/api/paas/v4/chat/completions` match |
 //! | `accept_encoding` | `"identity"` | `identity`: ask the provider for an answer that usage can be read from; `keep`: leave the client's header, except where the filter adds its tool and has to read the answer |
 //! | `read_usage` | `true` | read token usage from the provider's answer |
 //! | `response_headers` | `true` | tell the client in `x-headroom-*` response headers what was saved |
@@ -93,7 +93,7 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// Memory for remembered replacements. Bytes.
     pub memo_bytes: usize,
-    /// Prefixes under which the providers' paths also match, each starting with `/`.
+    /// Prefixes under which the providers' paths also match, each starting with `/` or empty.
     pub path_prefixes: Vec<String>,
     /// What to do with the client's `accept-encoding`.
     pub accept_encoding: AcceptEncoding,
@@ -348,7 +348,7 @@ fn path_prefixes(reader: &mut Reader) -> Vec<String> {
     let mut prefixes = Vec::new();
     for prefix in reader.texts("path_prefixes") {
         let trimmed = prefix.trim_end_matches('/');
-        if trimmed.starts_with('/') {
+        if prefix.starts_with('/') {
             prefixes.push(trimmed.to_owned());
         } else {
             reader.refuse("path_prefixes", "expected a path that starts with /", "the prefix is left out");

@@ -82,7 +82,7 @@ impl Stream {
         self.record = Some(RequestRecord {
             request_id: self.settings.next_request_id(),
             started_unix_ms: i64::try_from(self.clock.headers / 1_000_000).unwrap_or_default(),
-            provider: route.api.provider().to_owned(),
+            provider: route.provider.to_owned(),
             api: route.api.name().to_owned(),
             model: name(route.model.as_deref().unwrap_or_default()),
             stack: headers.stack,

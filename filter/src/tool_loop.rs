@@ -144,12 +144,16 @@ impl Turn {
     /// Follows an answer in this format.
     pub(crate) fn new(api: Api, stream: bool) -> Self {
         let dialect: Box<dyn Dialect> = match api {
-            Api::AnthropicMessages => Box::<anthropic::Anthropic>::default(),
-            Api::OpenAiChat => Box::<openai_chat::OpenAiChat>::default(),
+            Api::AnthropicMessages | Api::AnthropicBedrock => Box::<anthropic::Anthropic>::default(),
+            Api::OpenAiChat | Api::CohereChat | Api::BedrockConverse => {
+                Box::<openai_chat::OpenAiChat>::default()
+            }
             Api::OpenAiResponses => Box::<openai_responses::OpenAiResponses>::default(),
             Api::GeminiGenerateContent => Box::<gemini::Gemini>::default(),
         };
-        Self { stream, format: Format::new(stream), dialect, rounds: 0, wanted: 0 }
+        // The tool is never added to requests of these, so there is no call of it to answer.
+        let format = if api.takes_retrieve_tool() { Format::new(stream) } else { Format::Lost };
+        Self { stream, format, dialect, rounds: 0, wanted: 0 }
     }
 
     /// Whether the answer comes as events.

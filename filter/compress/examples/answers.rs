@@ -22,8 +22,7 @@ fn main() -> io::Result<()> {
 /// What the engine says to one line.
 pub fn answers(line: &str, memo: &mut Memo) -> io::Result<[String; 2]> {
     let (api, body): (String, String) = serde_json::from_str(line)?;
-    let apis = [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses, Api::GeminiGenerateContent];
-    let Some(api) = apis.into_iter().find(|known| known.name() == api) else {
+    let Some(api) = Api::ALL.into_iter().find(|known| known.name() == api) else {
         return Err(io::Error::other(format!("expected the name of an API, found {api:?}")));
     };
     Ok([Profile::Lossless, Profile::Aggressive].map(|profile| {

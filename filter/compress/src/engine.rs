@@ -47,7 +47,8 @@ pub enum RetrieveTool {
     Assume,
     /// Through the tool `headroom_retrieve` where the client lists it, as with Headroom's MCP server.
     Require,
-    /// Through the tool `headroom_retrieve`, which is added to the tools unless the client lists it.
+    /// Through the tool `headroom_retrieve`, which is added to the tools unless the client lists it. As
+    /// `Require` for a format that [does not take it](Api::takes_retrieve_tool).
     Add,
 }
 
@@ -157,9 +158,10 @@ pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo
 fn retrieval(walk: &Walk<'_>, request: &Request<'_>) -> (bool, Option<(usize, &'static str)>) {
     match (request.retrieve_tool, walk.retrieve) {
         (RetrieveTool::Assume, _) => (walk.has_tools, None),
-        (RetrieveTool::Add, Listing::Absent(at)) => {
-            (true, Some((at, retrieve_tool::definition(request.api))))
-        }
+        (RetrieveTool::Add, Listing::Absent(at)) => match retrieve_tool::definition(request.api) {
+            Some(definition) => (true, Some((at, definition))),
+            None => (false, None),
+        },
         (_, Listing::Listed) => (true, None),
         (_, Listing::NoTools | Listing::Absent(_)) => (false, None),
     }

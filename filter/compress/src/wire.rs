@@ -7,6 +7,8 @@
 //! provider's own tools, images, documents, thinking, reasoning and encrypted items have no reader.
 
 pub(crate) mod anthropic;
+pub(crate) mod bedrock_converse;
+pub(crate) mod cohere;
 pub(crate) mod gemini;
 pub(crate) mod openai_chat;
 pub(crate) mod openai_responses;
@@ -25,34 +27,63 @@ use tape::{Span, Tape, Value};
 /// A provider's request format.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Api {
-    /// Anthropic `POST /v1/messages`.
+    /// Anthropic `POST /v1/messages`; on Vertex AI `:rawPredict` and `:streamRawPredict`.
     AnthropicMessages,
-    /// OpenAI `POST /v1/chat/completions`.
+    /// Amazon Bedrock `POST /model/{model}/invoke` and `/invoke-with-response-stream`, where the body is
+    /// Anthropic's.
+    AnthropicBedrock,
+    /// OpenAI `POST /v1/chat/completions`, and what speaks it: Mistral, Azure, vLLM, …
     OpenAiChat,
     /// OpenAI `POST /v1/responses`.
     OpenAiResponses,
     /// Gemini `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
     GeminiGenerateContent,
+    /// Amazon Bedrock `POST /model/{model}/converse` and `/converse-stream`.
+    BedrockConverse,
+    /// Cohere `POST /v2/chat`.
+    CohereChat,
 }
 
 impl Api {
+    /// Every format.
+    pub const ALL: [Self; 7] = [
+        Self::AnthropicMessages,
+        Self::AnthropicBedrock,
+        Self::OpenAiChat,
+        Self::OpenAiResponses,
+        Self::GeminiGenerateContent,
+        Self::BedrockConverse,
+        Self::CohereChat,
+    ];
+
     /// The name in reports and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::AnthropicMessages => "anthropic_messages",
+            Self::AnthropicBedrock => "anthropic_bedrock",
             Self::OpenAiChat => "openai_chat",
             Self::OpenAiResponses => "openai_responses",
             Self::GeminiGenerateContent => "gemini_generate_content",
+            Self::BedrockConverse => "bedrock_converse",
+            Self::CohereChat => "cohere_chat",
         }
     }
 
-    /// The provider's name in reports and metrics.
+    /// In reports and metrics, the name of the provider that made the format.
     pub fn provider(self) -> &'static str {
         match self {
             Self::AnthropicMessages => "anthropic",
             Self::OpenAiChat | Self::OpenAiResponses => "openai",
             Self::GeminiGenerateContent => "gemini",
+            Self::AnthropicBedrock | Self::BedrockConverse => "bedrock",
+            Self::CohereChat => "cohere",
         }
+    }
+
+    /// Whether the tool `headroom_retrieve` can be added to requests of this format. Whoever adds it has
+    /// to answer its calls, also in streams: those of Bedrock are AWS event streams.
+    pub fn takes_retrieve_tool(self) -> bool {
+        retrieve_tool::definition(self).is_some()
     }
 }
 
@@ -136,9 +167,12 @@ pub(crate) fn walk(api: Api, body: &[u8]) -> Result<Walk<'_>, NotUnderstood> {
     };
     match api {
         Api::AnthropicMessages => anthropic::read(tape.root(), &mut walk)?,
+        Api::AnthropicBedrock => anthropic::read_bedrock(tape.root(), &mut walk)?,
         Api::OpenAiChat => openai_chat::read(tape.root(), &mut walk)?,
         Api::OpenAiResponses => openai_responses::read(tape.root(), &mut walk)?,
         Api::GeminiGenerateContent => gemini::read(tape.root(), &mut walk)?,
+        Api::BedrockConverse => bedrock_converse::read(tape.root(), &mut walk)?,
+        Api::CohereChat => cohere::read(tape.root(), &mut walk)?,
     }
     Ok(walk)
 }
@@ -196,6 +230,20 @@ impl<'b> Walk<'b> {
 
     fn output(&mut self, call: Option<Call>, value: Value<'_, 'b>) {
         self.outputs.push(Output { span: value.span(), call, query: self.query });
+    }
+
+    /// An output that is JSON. Where it is an object of exactly one member and that is a string, that
+    /// string is the output's text; anything else is structured data and stays.
+    fn structured_output(&mut self, call: Option<Call>, value: Value<'_, 'b>) {
+        if !value.is_object() {
+            return self.output(call, value);
+        }
+        let mut members = value.members();
+        match (members.next(), members.next()) {
+            (Some((_, text)), None) if text.is_string() => self.output(call, text),
+            (Some(_), _) => self.output(call, value),
+            (None, _) => {}
+        }
     }
 }
 

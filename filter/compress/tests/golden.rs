@@ -158,3 +158,87 @@ fn gemini_everything() {
                 {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]}]});
     insta::assert_snapshot!(reported(Api::GeminiGenerateContent, &body.to_string()));
 }
+
+#[test]
+fn bedrock_converse_everything() {
+    let body = json!({"inferenceConfig": {"maxTokens": 1},
+        "system": [{"text": rows("system")}, {"guardContent": {"text": {"text": rows("guarded")}}},
+            {"cachePoint": {"type": "default"}}],
+        "toolConfig": {"tools": [{"toolSpec": {"name": "list", "inputSchema": {"json": {"type": "object"}}}},
+            {"cachePoint": {"type": "default"}}]},
+        "messages": [
+            {"role": "user", "content": [{"text": rows("user")}, {"cachePoint": {"type": "default"}},
+                {"document": {"format": "txt", "name": "d", "source": {"text": rows("document")}}}]},
+            {"role": "assistant", "content": [
+                {"reasoningContent": {"reasoningText": {"text": rows("reasoning"), "signature": "c2ln"}}},
+                {"reasoningContent": {"redactedContent": "cmVkYWN0ZWQ="}},
+                {"text": rows("assistant")},
+                {"citationsContent": {"content": [{"text": rows("cited")}], "citations": []}},
+                {"toolUse": {"toolUseId": "s", "name": "nova_grounding", "input": {}, "type": "server_tool_use"}},
+                {"toolResult": {"toolUseId": "s", "type": "nova_grounding_result",
+                    "content": [{"text": rows("server")}]}},
+                {"toolUse": {"toolUseId": "a", "name": "list", "input": {"of": rows("input")}}}]},
+            {"role": "user", "content": [
+                {"toolResult": {"toolUseId": "s", "type": "nova_grounding_result",
+                    "content": [{"text": rows("server, sent back")}]}},
+                {"toolResult": {"toolUseId": "a", "status": "success", "content": [
+                    {"text": rows("text")},
+                    {"json": {"rows": [1, 2], "note": rows("structured")}},
+                    {"json": {"result": rows("only member")}},
+                    {"json": rows("string")},
+                    {"json": [rows("array")]},
+                    {"json": {}},
+                    {"image": {"format": "png", "source": {"bytes": "AAAA"}}},
+                    {"document": {"format": "txt", "name": "e", "source": {"text": rows("file")}}},
+                    {"searchResult": {"source": "s", "title": "t", "content": [{"text": rows("found")}]}}]}},
+                {"text": rows("last")}]}]});
+    insta::assert_snapshot!(reported(Api::BedrockConverse, &body.to_string()));
+}
+
+fn cohere(citations: serde_json::Value) -> String {
+    json!({"model": "command-a-03-2025", "citation_options": citations,
+        "documents": [{"id": "1", "data": {"text": rows("given")}}],
+        "tools": [{"type": "function", "function": {"name": "list", "parameters": {"type": "object"}}}],
+        "messages": [
+            {"role": "system", "content": rows("system")},
+            {"role": "user", "content": [{"type": "text", "text": rows("user")},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]},
+            {"role": "assistant", "tool_plan": rows("plan"), "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "list", "arguments": rows("arguments")}}]},
+            {"role": "tool", "tool_call_id": "a", "content": rows("string")},
+            {"role": "tool", "tool_call_id": "a", "content": [
+                {"type": "text", "text": rows("text")},
+                {"type": "document", "document": {"id": "x", "data": rows("document")}},
+                {"type": "document", "document": {"data": {"rows": rows("only member")}}},
+                {"type": "document", "document": {"data": {"rows": rows("structured"), "n": 1}}}]},
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": rows("thinking")},
+                {"type": "text", "text": rows("assistant")}],
+                "citations": [{"start": 0, "end": 1, "text": "[", "sources": []}]}]})
+    .to_string()
+}
+
+#[test]
+fn cohere_everything() {
+    insta::assert_snapshot!(reported(Api::CohereChat, &cohere(json!({"mode": "FAST"}))));
+}
+
+#[test]
+fn cohere_documents_are_outputs_where_nothing_cites_them() {
+    insta::assert_snapshot!(reported(Api::CohereChat, &cohere(json!({"mode": "OFF"}))));
+}
+
+#[test]
+fn anthropic_on_bedrock_is_read_only_where_the_body_says_that_it_is_anthropics() {
+    let mut body = json!({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 1, "messages": [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "list", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": rows("output")}]}]});
+    insta::assert_snapshot!(reported(Api::AnthropicBedrock, &body.to_string()));
+    for version in [json!(null), json!(7)] {
+        body["anthropic_version"] = version;
+        let raw = body.to_string();
+        let request = Request::new(Api::AnthropicBedrock);
+        let outcome = compress(raw.as_bytes(), &request, &Config::default(), &mut Memo::new(0));
+        assert_eq!(outcome.unread, Some(headroom_compress::Unread::NotUnderstood));
+        assert_eq!(&outcome.body[..], raw.as_bytes());
+    }
+}

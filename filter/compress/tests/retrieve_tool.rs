@@ -71,3 +71,28 @@ fn several_answers_to_one_request_leave_no_one_to_answer_the_call() {
     let one = body.replacen('{', "{\"n\":1,", 1);
     assert!(with_tool(api, &one).2);
 }
+
+#[test]
+fn a_format_whose_answers_are_not_followed_gets_no_tool_and_nothing_is_left_out() {
+    let rows: Vec<_> = (0..400)
+        .map(|n| serde_json::json!({"id": 7919 * n, "name": format!("deployment-{n}"), "status": "ok"}))
+        .collect();
+    let text = serde_json::to_string(&rows).unwrap();
+    let bedrock = serde_json::json!({"toolConfig": {"tools": [{"toolSpec": {"name": "list"}}]}, "messages": [
+        {"role": "assistant", "content": [{"toolUse": {"toolUseId": "a", "name": "list", "input": {}}}]},
+        {"role": "user", "content": [{"toolResult": {"toolUseId": "a", "content": [{"text": text}]}}]}]});
+    let bedrock = bedrock.to_string();
+    let listed =
+        bedrock.replace(r#"{"toolSpec":{"name":"list"}}"#, r#"{"toolSpec":{"name":"headroom_retrieve"}}"#);
+    let lossy = |body: &str, retrieve_tool| {
+        let request = Request { reversible: true, retrieve_tool, ..Request::new(Api::BedrockConverse) };
+        let outcome = compress(body.as_bytes(), &request, &Config::default(), &mut Memo::new(1 << 20));
+        assert!(!outcome.added_retrieve_tool);
+        assert!(outcome.body.len() < body.len());
+        !outcome.originals.is_empty()
+    };
+    assert!(!lossy(&bedrock, RetrieveTool::Add));
+    assert!(!lossy(&bedrock, RetrieveTool::Require));
+    assert!(lossy(&bedrock, RetrieveTool::Assume));
+    assert!(lossy(&listed, RetrieveTool::Add), "the client answers the calls of its own tool");
+}

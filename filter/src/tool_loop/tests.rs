@@ -251,6 +251,7 @@ fn read(api: Api, streamed: bool, answer: &str) -> (String, Vec<String>, String,
                 reason = whole(&document["candidates"][0]["finishReason"]);
                 tokens = document["usageMetadata"]["candidatesTokenCount"].as_u64().unwrap();
             }
+            other => unreachable!("calls are not answered in {other:?}"),
         }
     }
     (text, calls, reason, tokens)

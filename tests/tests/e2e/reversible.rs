@@ -62,6 +62,7 @@ fn path(api: Api, stream: bool) -> String {
             format!("/v1beta/models/{MODEL}:streamGenerateContent?alt=sse")
         }
         Api::GeminiGenerateContent => format!("/v1beta/models/{MODEL}:generateContent"),
+        other => unreachable!("calls are not answered in {other:?}"),
     }
 }
 
@@ -118,6 +119,7 @@ fn body(api: Api, stream: bool, outputs: &[String]) -> Vec<u8> {
             let contents: Vec<_> = [user].into_iter().chain(turns).collect();
             json!({"tools": [{"functionDeclarations": [{"name": "list"}]}], "contents": contents})
         }
+        other => unreachable!("calls are not answered in {other:?}"),
     };
     body.to_string().into_bytes()
 }
@@ -327,6 +329,7 @@ fn assert_whole(api: Api, stream: bool, answer: &Answer) {
         Api::OpenAiChat => last == "[DONE]",
         Api::OpenAiResponses => last.contains("response.completed"),
         Api::GeminiGenerateContent => last.contains("\"finishReason\":\"STOP\""),
+        other => unreachable!("calls are not answered in {other:?}"),
     };
     assert!(end, "{api:?} ends with {last}");
     for data in data.iter().filter(|data| **data != "[DONE]") {

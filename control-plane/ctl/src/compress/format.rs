@@ -17,6 +17,10 @@ pub enum Format {
     OpenaiResponses,
     /// Gemini generateContent
     Gemini,
+    /// Amazon Bedrock Converse
+    BedrockConverse,
+    /// Cohere Chat, version 2
+    Cohere,
 }
 
 type Object<'b> = HashMap<String, &'b RawValue>;
@@ -38,6 +42,12 @@ impl Format {
         if body.contains_key("input") {
             return Some(Self::OpenaiResponses);
         }
+        if body.contains_key("toolConfig") || body.contains_key("inferenceConfig") {
+            return Some(Self::BedrockConverse);
+        }
+        if body.contains_key("citation_options") {
+            return Some(Self::Cohere);
+        }
         let tools = objects(body.get("tools").copied());
         if body.contains_key("system") || tools.iter().any(|tool| tool.contains_key("input_schema")) {
             return Some(Self::Anthropic);
@@ -49,11 +59,17 @@ impl Format {
 
 /// The format that a message can only belong to.
 fn message(message: &Object<'_>) -> Option<Format> {
+    if message.contains_key("tool_plan") {
+        return Some(Format::Cohere);
+    }
     let role: Option<&str> = message.get("role").and_then(|role| serde_json::from_str(role.get()).ok());
     if matches!(role, Some("system" | "developer" | "tool")) || message.contains_key("tool_calls") {
         return Some(Format::OpenaiChat);
     }
     let blocks = objects(message.get("content").copied());
+    if blocks.iter().any(|block| block.contains_key("toolUse") || block.contains_key("toolResult")) {
+        return Some(Format::BedrockConverse);
+    }
     let of_a_tool = |block: &Object<'_>| {
         let kind = block.get("type").map(|kind| kind.get());
         matches!(kind, Some(r#""tool_use""# | r#""tool_result""#))
@@ -75,6 +91,8 @@ impl From<Format> for Api {
             Format::OpenaiChat => Self::OpenAiChat,
             Format::OpenaiResponses => Self::OpenAiResponses,
             Format::Gemini => Self::GeminiGenerateContent,
+            Format::BedrockConverse => Self::BedrockConverse,
+            Format::Cohere => Self::CohereChat,
         }
     }
 }
@@ -99,6 +117,10 @@ mod tests {
             (r#"{"max_tokens":1,"messages":[{"role":"user","content":"hi"}]}"#, Format::Anthropic),
             (r#"{"messages":[{"role":"user","content":"hi"}]}"#, Format::OpenaiChat),
             (r#"{"messages":7,"tools":null}"#, Format::OpenaiChat),
+            (r#"{"messages":[],"toolConfig":{"tools":[]}}"#, Format::BedrockConverse),
+            (r#"{"messages":[{"role":"user","content":[{"toolResult":{}}]}]}"#, Format::BedrockConverse),
+            (r#"{"messages":[],"citation_options":{"mode":"OFF"}}"#, Format::Cohere),
+            (r#"{"messages":[{"role":"assistant","tool_plan":"p","tool_calls":[]}]}"#, Format::Cohere),
         ] {
             assert_eq!(Format::detect(body), Some(format), "{body}");
         }
@@ -109,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_names_are_those_of_the_envelope() {
-        for name in ["anthropic", "openai-chat", "openai-responses", "gemini"] {
+        for name in ["anthropic", "openai-chat", "openai-responses", "gemini", "bedrock-converse", "cohere"] {
             assert!(Format::named(name).is_some(), "{name}");
         }
         assert_eq!(Format::named("bedrock"), None);

@@ -3,8 +3,7 @@
 use headroom_compress::{Api, BlockOutcome, Outcome};
 use serde_json::Value;
 
-pub const APIS: [Api; 4] =
-    [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses, Api::GeminiGenerateContent];
+pub const APIS: [Api; 7] = Api::ALL;
 
 /// Panics when bytes outside the blocks changed (I2), a replacement saves nothing (I4) or is blank, or
 /// what was JSON no longer is.
@@ -42,13 +41,13 @@ pub fn body(api: Api, outputs: &[(&str, &str)]) -> Vec<u8> {
     use serde_json::json;
     let turns = outputs.iter().enumerate().flat_map(|(at, (tool, text))| -> Vec<Value> {
         match api {
-            Api::AnthropicMessages => vec![
+            Api::AnthropicMessages | Api::AnthropicBedrock => vec![
                 json!({"role": "assistant", "content": [
                     {"type": "tool_use", "id": at.to_string(), "name": tool, "input": {"n": at}}]}),
                 json!({"role": "user", "content": [
                     {"type": "tool_result", "tool_use_id": at.to_string(), "content": text}]}),
             ],
-            Api::OpenAiChat => vec![
+            Api::OpenAiChat | Api::CohereChat => vec![
                 json!({"role": "assistant", "tool_calls": [{"id": at.to_string(), "type": "function",
                     "function": {"name": tool, "arguments": "{}"}}]}),
                 json!({"role": "tool", "tool_call_id": at.to_string(), "content": text}),
@@ -62,12 +61,21 @@ pub fn body(api: Api, outputs: &[(&str, &str)]) -> Vec<u8> {
                 json!({"role": "user", "parts": [
                     {"functionResponse": {"name": tool, "response": {"output": text}}}]}),
             ],
+            Api::BedrockConverse => vec![
+                json!({"role": "assistant", "content": [
+                    {"toolUse": {"toolUseId": at.to_string(), "name": tool, "input": {"n": at}}}]}),
+                json!({"role": "user", "content": [
+                    {"toolResult": {"toolUseId": at.to_string(), "content": [{"text": text}]}}]}),
+            ],
         }
     });
     let turns: Vec<Value> = turns.collect();
     let tools = json!([{"name": "bash", "type": "function", "function": {"name": "bash"}, "functionDeclarations": []}]);
     let body = match api {
-        Api::AnthropicMessages | Api::OpenAiChat => json!({"model": "m", "tools": tools, "messages": turns}),
+        Api::AnthropicMessages | Api::AnthropicBedrock | Api::OpenAiChat | Api::CohereChat => {
+            json!({"model": "m", "anthropic_version": "v", "tools": tools, "messages": turns})
+        }
+        Api::BedrockConverse => json!({"toolConfig": {"tools": tools}, "messages": turns}),
         Api::OpenAiResponses => json!({"model": "m", "tools": tools, "input": turns}),
         Api::GeminiGenerateContent => json!({"tools": tools, "contents": turns}),
     };

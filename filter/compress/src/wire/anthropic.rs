@@ -8,9 +8,21 @@ use super::tape::Value;
 use super::{Api, Call, NotUnderstood, Role, Walk, each_text};
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
+    read_as(Api::AnthropicMessages, root, walk)
+}
+
+/// On Bedrock the path may name a model only by an opaque ARN, behind which there can be any family. Only
+/// bodies for Anthropic's models say which version of its API they are for.
+pub(crate) fn read_bedrock<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
+    let [version] = root.pick(["anthropic_version"])?;
+    version.filter(|version| version.is_string()).ok_or(NotUnderstood)?;
+    read_as(Api::AnthropicBedrock, root, walk)
+}
+
+fn read_as<'b>(api: Api, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
     let [model, stream, tools, system, messages] =
         root.pick(["model", "stream", "tools", "system", "messages"])?;
-    walk.envelope(Api::AnthropicMessages, model, stream, tools)?;
+    walk.envelope(api, model, stream, tools)?;
     each_text(system, &["text"], |text| walk.reading(Role::System, text))?;
     let messages = messages.filter(|messages| messages.is_array()).ok_or(NotUnderstood)?;
     for message in messages.elements() {

@@ -1,8 +1,7 @@
 //! Gemini `generateContent`.
 //!
-//! A tool output is the `response` object of a `functionResponse`. Its members are up to the client:
-//! where there is exactly one and it is a string, that string is the output's text; anything else is
-//! structured data and stays. Names may be in camel case or in snake case, as in any protobuf JSON.
+//! A tool output is the `response` object of a `functionResponse`, whose members are up to the client.
+//! Names may be in camel case or in snake case, as in any protobuf JSON.
 
 use super::tape::Value;
 use super::{Api, Call, NotUnderstood, Role, Walk};
@@ -53,12 +52,7 @@ fn read_part<'b>(part: Value<'_, 'b>, role: Role, walk: &mut Walk<'b>) -> Result
             None => Some(Call::new(name, None, None)?),
         };
         let Some(value) = value.filter(|value| value.is_object()) else { return Ok(()) };
-        let mut members = value.members();
-        match (members.next(), members.next()) {
-            (Some((_, text)), None) if text.is_string() => walk.output(call, text),
-            (Some(_), _) => walk.output(call, value),
-            (None, _) => {}
-        }
+        walk.structured_output(call, value);
     }
     if let Some(text) = text.filter(|text| text.is_string())
         && !thought.is_some_and(Value::is_true)

@@ -30,21 +30,27 @@ pub(crate) fn listing(api: Api, tools: Value<'_, '_>) -> Result<Listing, NotUnde
         if !tool.is_object() {
             return Ok(Listing::NoTools);
         }
-        let [name, function, camel, snake] =
-            tool.pick(["name", "function", "functionDeclarations", "function_declarations"])?;
+        let [name, function, spec, camel, snake] =
+            tool.pick(["name", "function", "toolSpec", "functionDeclarations", "function_declarations"])?;
+        let name_in = |inner: Option<Value<'_, '_>>| match inner.filter(|inner| inner.is_object()) {
+            Some(inner) => Ok(is_ours(inner.pick(["name"])?[0])),
+            None => Ok(false),
+        };
         match api {
-            Api::AnthropicMessages | Api::OpenAiResponses => {
+            Api::AnthropicMessages | Api::AnthropicBedrock | Api::OpenAiResponses => {
                 if is_ours(name) {
                     return Ok(Listing::Listed);
                 }
                 end = Some(tool);
             }
-            Api::OpenAiChat => {
-                let name = match function.filter(|function| function.is_object()) {
-                    Some(function) => function.pick(["name"])?[0],
-                    None => None,
-                };
-                if is_ours(name) {
+            Api::OpenAiChat | Api::CohereChat => {
+                if name_in(function)? {
+                    return Ok(Listing::Listed);
+                }
+                end = Some(tool);
+            }
+            Api::BedrockConverse => {
+                if name_in(spec)? {
                     return Ok(Listing::Listed);
                 }
                 end = Some(tool);
@@ -85,9 +91,9 @@ macro_rules! about {
     };
 }
 
-/// The definition with the comma that joins it to the list.
-pub(crate) fn definition(api: Api) -> &'static str {
-    match api {
+/// The definition with the comma that joins it to the list; `None` where it cannot be added.
+pub(crate) fn definition(api: Api) -> Option<&'static str> {
+    Some(match api {
         Api::AnthropicMessages => concat!(",{", about!(), ",\"input_schema\":", parameters!(), "}"),
         Api::OpenAiChat => {
             concat!(
@@ -108,7 +114,8 @@ pub(crate) fn definition(api: Api) -> &'static str {
             )
         }
         Api::GeminiGenerateContent => concat!(",{", about!(), ",\"parameters\":", parameters!(), "}"),
-    }
+        Api::AnthropicBedrock | Api::BedrockConverse | Api::CohereChat => return None,
+    })
 }
 
 #[cfg(test)]
@@ -117,9 +124,6 @@ mod tests {
     use crate::tokens::Encoding;
     use crate::wire::tape::Tape;
 
-    const APIS: [Api; 4] =
-        [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses, Api::GeminiGenerateContent];
-
     fn list(api: Api, tools: &str) -> Listing {
         let tape = Tape::of(tools.as_bytes()).unwrap();
         listing(api, tape.root()).unwrap()
@@ -127,8 +131,11 @@ mod tests {
 
     #[test]
     fn the_definition_is_json_and_costs_at_most_ninety_tokens() {
-        for api in APIS {
-            let definition = definition(api).strip_prefix(',').unwrap();
+        let definitions = Api::ALL.map(|api| (api, definition(api)));
+        assert_eq!(definitions.iter().filter(|(_, definition)| definition.is_some()).count(), 4);
+        for (api, definition) in definitions {
+            let Some(definition) = definition else { continue };
+            let definition = definition.strip_prefix(',').unwrap();
             serde_json::from_str::<serde_json::Value>(definition).unwrap();
             assert!(Encoding::O200kBase.count(definition) <= 90, "{api:?}");
         }
@@ -151,6 +158,9 @@ mod tests {
             (Api::OpenAiChat, r#"[{"type":"function","function":{"name":"headroom_retrieve"}}]"#),
             (Api::OpenAiResponses, r#"[{"type":"function","name":"headroom\u005fretrieve"}]"#),
             (Api::GeminiGenerateContent, r#"[{"function_declarations":[{"name":"headroom_retrieve"}]}]"#),
+            (Api::AnthropicBedrock, r#"[{"name":"headroom_retrieve"}]"#),
+            (Api::CohereChat, r#"[{"type":"function","function":{"name":"headroom_retrieve"}}]"#),
+            (Api::BedrockConverse, r#"[{"cachePoint":{}},{"toolSpec":{"name":"headroom_retrieve"}}]"#),
         ] {
             assert_eq!(list(api, tools), Listing::Listed, "{api:?}");
         }
@@ -159,7 +169,7 @@ mod tests {
     #[test]
     fn what_a_list_of_tools_should_not_hold_is_left_alone() {
         for tools in ["[1]", r#"["headroom_retrieve"]"#, "[null]", r#"[{"name":7},[]]"#] {
-            for api in APIS {
+            for api in Api::ALL {
                 assert_eq!(list(api, tools), Listing::NoTools, "{tools}");
             }
         }

@@ -3,8 +3,7 @@
 use headroom_compress::Api;
 use serde_json::{Map, Value, json};
 
-pub(crate) const APIS: [Api; 4] =
-    [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses, Api::GeminiGenerateContent];
+pub(crate) const APIS: [Api; 7] = Api::ALL;
 
 /// One step of a conversation.
 #[derive(Clone, Debug)]
@@ -19,9 +18,16 @@ pub(crate) enum Step {
 pub(crate) fn body(api: Api, system: &str, steps: &[Step]) -> Value {
     match api {
         Api::AnthropicMessages => anthropic(system, steps),
+        Api::AnthropicBedrock => {
+            let mut body = anthropic(system, steps);
+            body["anthropic_version"] = "bedrock-2023-05-31".into();
+            body
+        }
         Api::OpenAiChat => openai_chat(system, steps),
         Api::OpenAiResponses => openai_responses(system, steps),
         Api::GeminiGenerateContent => gemini(system, steps),
+        Api::BedrockConverse => bedrock_converse(system, steps),
+        Api::CohereChat => cohere(system, steps),
     }
 }
 
@@ -96,6 +102,54 @@ fn gemini(system: &str, steps: &[Step]) -> Value {
     json!({"systemInstruction": {"parts": [{"text": system}]}, "contents": contents})
 }
 
+fn bedrock_converse(system: &str, steps: &[Step]) -> Value {
+    let messages: Vec<Value> = steps
+        .iter()
+        .map(|step| match step {
+            Step::User(text) => {
+                json!({"role": "user", "content": [{"text": text}, {"cachePoint": {"type": "default"}}]})
+            }
+            Step::Assistant(text) => json!({"role": "assistant", "content": [{"text": text}]}),
+            Step::Call { id, name, arguments } => json!({"role": "assistant", "content": [
+                {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "c2ln"}}},
+                {"toolUse": {"toolUseId": id, "name": name, "input": arguments}}]}),
+            Step::Output { id, texts, .. } => {
+                // The texts in turn in each form that a text can have.
+                let parts: Vec<Value> = texts
+                    .iter()
+                    .enumerate()
+                    .map(|(at, text)| match at % 3 {
+                        0 => json!({"text": text}),
+                        1 => json!({"json": {"output": text}}),
+                        _ => json!({"json": text}),
+                    })
+                    .collect();
+                json!({"role": "user", "content": [
+                    {"toolResult": {"toolUseId": id, "content": parts, "status": "success"}}]})
+            }
+        })
+        .collect();
+    json!({"system": [{"text": system}, {"cachePoint": {"type": "default"}}], "messages": messages,
+        "toolConfig": {"tools": [{"toolSpec": {"name": "run", "inputSchema": {"json": {"type": "object"}}}}]},
+        "inferenceConfig": {"maxTokens": 10, "temperature": 1.0}})
+}
+
+fn cohere(system: &str, steps: &[Step]) -> Value {
+    let mut messages = vec![json!({"role": "system", "content": system})];
+    messages.extend(steps.iter().map(|step| match step {
+        Step::User(text) => json!({"role": "user", "content": [{"type": "text", "text": text}]}),
+        Step::Assistant(text) => json!({"role": "assistant", "content": text}),
+        Step::Call { id, name, arguments } => {
+            json!({"role": "assistant", "tool_plan": "I will look.", "tool_calls": [
+            {"id": id, "type": "function", "function": {"name": name, "arguments": arguments.to_string()}}]})
+        }
+        Step::Output { id, texts, .. } => {
+            json!({"role": "tool", "tool_call_id": id, "content": content("text", texts)})
+        }
+    }));
+    json!({"model": "command-a-03-2025", "messages": messages, "stream": true})
+}
+
 fn content(kind: &str, texts: &[String]) -> Value {
     match texts {
         [text] => Value::from(text.as_str()),
@@ -120,6 +174,13 @@ pub(crate) fn masked(api: Api, mut body: Value) -> Value {
             _ => {}
         }
     }
+    fn blank_only_member(value: &mut Value) {
+        if let Some(members) = value.as_object_mut().filter(|members| members.len() == 1) {
+            for text in members.values_mut().filter(|text| text.is_string()) {
+                *text = Value::from("");
+            }
+        }
+    }
     fn each(list: Option<&mut Value>) -> impl Iterator<Item = &mut Map<String, Value>> {
         list.and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
     }
@@ -127,7 +188,7 @@ pub(crate) fn masked(api: Api, mut body: Value) -> Value {
         object.get(key).is_some_and(|found| found.as_str() == Some(value))
     };
     match api {
-        Api::AnthropicMessages => {
+        Api::AnthropicMessages | Api::AnthropicBedrock => {
             for message in each(body.get_mut("messages")).filter(|message| is(message, "role", "user")) {
                 for block in each(message.get_mut("content")).filter(|block| is(block, "type", "tool_result"))
                 {
@@ -135,7 +196,7 @@ pub(crate) fn masked(api: Api, mut body: Value) -> Value {
                 }
             }
         }
-        Api::OpenAiChat => {
+        Api::OpenAiChat | Api::CohereChat => {
             for message in each(body.get_mut("messages")).filter(|message| is(message, "role", "tool")) {
                 message.get_mut("content").into_iter().for_each(|content| blank(content, &["text"]));
             }
@@ -154,13 +215,23 @@ pub(crate) fn masked(api: Api, mut body: Value) -> Value {
                 for part in each(content.get_mut("parts")) {
                     for name in ["functionResponse", "function_response"] {
                         let response = part.get_mut(name).and_then(|response| response.get_mut("response"));
-                        let response = response.and_then(Value::as_object_mut);
-                        if let Some(members) = response.filter(|members| members.len() == 1) {
-                            members.values_mut().for_each(|text| {
-                                if text.is_string() {
-                                    *text = Value::from("");
-                                }
-                            });
+                        response.into_iter().for_each(blank_only_member);
+                    }
+                }
+            }
+        }
+        Api::BedrockConverse => {
+            for message in each(body.get_mut("messages")).filter(|message| is(message, "role", "user")) {
+                for block in each(message.get_mut("content")) {
+                    let result = block.get_mut("toolResult").and_then(Value::as_object_mut);
+                    let Some(result) = result.filter(|result| !result.contains_key("type")) else { continue };
+                    for part in each(result.get_mut("content")) {
+                        part.get_mut("text").into_iter().for_each(|text| blank(text, &[]));
+                        if let Some(json) = part.get_mut("json") {
+                            blank_only_member(json);
+                            if json.is_string() {
+                                *json = Value::from("");
+                            }
                         }
                     }
                 }
