@@ -13,8 +13,10 @@
 mod acks;
 mod admit;
 mod asked;
+mod base64;
 mod breaker;
 pub mod config;
+mod event_stream;
 mod follow;
 mod hold;
 mod host;
@@ -26,6 +28,7 @@ mod response;
 mod root;
 mod route;
 mod rpc;
+mod scan;
 mod sse;
 mod stream;
 mod structure;

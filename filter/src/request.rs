@@ -512,6 +512,6 @@ fn set_length(bytes: usize) -> host::Result<()> {
 }
 
 /// A name out of a body, cut to a length that a table can show.
-fn name(text: &str) -> String {
+pub(crate) fn name(text: &str) -> String {
     text.chars().take(MAX_NAME_BYTES).filter(|c| !c.is_control()).collect()
 }

@@ -1,23 +1,29 @@
-//! The answer: status, time to the first byte, usage. Its bytes pass as they come, unless the tool loop
-//! has to see them first.
+//! The answer: status, time to the first byte, and what it says of itself. Its bytes pass as they come,
+//! unless the tool loop has to see them first.
 
-use headroom_api::v1::{RequestOutcome, Usage};
+use headroom_api::v1::{RequestOutcome, RequestRecord};
+
+use crate::event_stream::Messages;
 
 use crate::host::{self, Action, Buffer, Level, Map};
 use crate::metrics::outcome_name;
+use crate::request;
+use crate::scan::Scanner;
 use crate::sse::Events;
 use crate::stream::{Phase, Stream, forwarded_tokens};
-use crate::usage::Scanner;
+use crate::usage::Findings;
 
 /// What is known about the answer.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     /// HTTP status; 0 until there is one.
     pub(crate) status: u32,
+    /// What the headers say went wrong; Bedrock names the class of an error nowhere else.
+    error_class: String,
     reader: Reader,
 }
 
-/// How usage is read from the answer's body.
+/// How the answer's body is read.
 #[derive(Debug, Default)]
 enum Reader {
     /// Not at all.
@@ -25,6 +31,7 @@ enum Reader {
     None,
     Json(Box<Scanner>),
     Events(Box<Events>),
+    Messages(Box<Messages>),
 }
 
 /// How an answer is written.
@@ -32,6 +39,8 @@ enum Reader {
 enum Form {
     Json,
     Events,
+    /// AWS event streams.
+    Messages,
     /// Nothing that can be read.
     Other,
 }
@@ -43,14 +52,29 @@ impl Answer {
             Reader::None => {}
             Reader::Json(scanner) => scanner.feed(bytes),
             Reader::Events(events) => events.feed(bytes),
+            Reader::Messages(messages) => messages.feed(bytes),
         }
     }
 
-    pub(crate) fn usage(&self) -> Option<Usage> {
+    /// Writes what the answer says of itself into the record.
+    pub(crate) fn describe(&self, record: &mut RequestRecord) {
+        record.status = self.status;
+        record.error_class.clone_from(&self.error_class);
+        let Some(found) = self.found() else { return };
+        record.usage = found.usage();
+        found.model().clone_into(&mut record.answered_model);
+        found.stop_reason().clone_into(&mut record.stop_reason);
+        if record.error_class.is_empty() {
+            found.error_class().clone_into(&mut record.error_class);
+        }
+    }
+
+    fn found(&self) -> Option<&Findings> {
         match &self.reader {
             Reader::None => None,
-            Reader::Json(scanner) => scanner.usage(),
-            Reader::Events(events) => events.usage(),
+            Reader::Json(scanner) => Some(scanner.found()),
+            Reader::Events(events) => Some(events.scanner.found()),
+            Reader::Messages(messages) => Some(messages.scanner.found()),
         }
     }
 }
@@ -88,7 +112,7 @@ impl Stream {
         let Some(following) = self.following.as_mut().filter(|following| following.is_armed()) else {
             return false;
         };
-        if self.answer.status != OK || form == Form::Other {
+        if self.answer.status != OK || !matches!(form, Form::Json | Form::Events) {
             return false;
         }
         if let Err(refused) = host::remove_header(Map::Response, b"content-length") {
@@ -176,23 +200,27 @@ fn read(headers: &host::Headers, read_usage: bool) -> (Answer, Form) {
             }
             b"content-encoding" => encoded |= !value.trim_ascii().eq_ignore_ascii_case(b"identity"),
             b"content-type" => content_type = value,
+            // `ThrottlingException:http://…`
+            b"x-amzn-errortype" => {
+                let class = value.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
+                answer.error_class = request::name(std::str::from_utf8(class).unwrap_or_default());
+            }
             _ => {}
         }
     }
     let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    let form = if encoded {
-        Form::Other
-    } else if kind.eq_ignore_ascii_case(b"text/event-stream") {
-        Form::Events
-    } else if kind.eq_ignore_ascii_case(b"application/json") {
-        Form::Json
-    } else {
-        Form::Other
+    let form = match kind.to_ascii_lowercase().as_slice() {
+        _ if encoded => Form::Other,
+        b"text/event-stream" => Form::Events,
+        b"application/json" => Form::Json,
+        b"application/vnd.amazon.eventstream" => Form::Messages,
+        _ => Form::Other,
     };
     if read_usage {
         answer.reader = match form {
             Form::Events => Reader::Events(Box::new(Events::new())),
             Form::Json => Reader::Json(Box::default()),
+            Form::Messages => Reader::Messages(Box::new(Messages::new())),
             Form::Other => Reader::None,
         };
     }

@@ -1,11 +1,11 @@
-//! Server-sent events: hands the data of each event to the usage scanner as they come.
+//! Server-sent events: hands the data of each event to the scanner as they come.
 //!
-//! Works on bytes: a character, a line or a field name may be cut anywhere.
+//! Works on bytes: a character, a line or a field name may be cut anywhere, and a line may end in LF, in
+//! CR, or in both.
 
-use headroom_api::v1::Usage;
-use memchr::memchr;
+use memchr::memchr2;
 
-use crate::usage::Scanner;
+use crate::scan::Scanner;
 
 const FIELD: &[u8] = b"data:";
 
@@ -18,34 +18,39 @@ enum Line {
     Skipped,
 }
 
-/// Reads usage from a stream of events.
+/// Reads a stream of events.
 #[derive(Debug)]
 pub(crate) struct Events {
     line: Line,
-    scanner: Scanner,
+    /// The last byte ended a line as a CR, of which an LF may be the other half.
+    after_cr: bool,
+    pub(crate) scanner: Scanner,
 }
 
 impl Events {
     pub(crate) fn new() -> Self {
-        Self { line: Line::Name(0), scanner: Scanner::default() }
-    }
-
-    pub(crate) fn usage(&self) -> Option<Usage> {
-        self.scanner.usage()
+        Self { line: Line::Name(0), after_cr: false, scanner: Scanner::default() }
     }
 
     /// Reads on.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
         while let Some((&byte, rest)) = bytes.split_first() {
+            if std::mem::take(&mut self.after_cr) && byte == b'\n' {
+                bytes = rest;
+                continue;
+            }
             let Line::Name(read) = self.line else {
                 bytes = self.rest_of_line(bytes);
                 continue;
             };
             match byte {
-                b'\n' if read == 0 => self.scanner.next_document(),
-                b'\n' => self.line = Line::Name(0),
-                // The other half of a line's end.
-                b'\r' => {}
+                b'\n' | b'\r' => {
+                    if read == 0 {
+                        self.scanner.next_document();
+                    }
+                    self.line = Line::Name(0);
+                    self.after_cr = byte == b'\r';
+                }
                 _ if FIELD.get(read) == Some(&byte) => {
                     let read = read + 1;
                     self.line = if read == FIELD.len() { Line::Data } else { Line::Name(read) };
@@ -57,13 +62,14 @@ impl Events {
     }
 
     fn rest_of_line<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
-        let end = memchr(b'\n', bytes);
+        let end = memchr2(b'\n', b'\r', bytes);
         let (line, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end.saturating_add(1)));
         if self.line == Line::Data {
             self.scanner.feed(line);
         }
         if end.is_some() {
             self.line = Line::Name(0);
+            self.after_cr = line.last() == Some(&b'\r');
         }
         rest
     }

@@ -133,8 +133,7 @@ impl Stream {
             self.settle(RequestOutcome::Aborted);
         }
         let Some(mut record) = self.record.take() else { return };
-        record.usage = self.answer.usage();
-        record.status = self.answer.status;
+        self.answer.describe(&mut record);
         let Clock { headers, body_complete, forwarded, first_byte, compress_us, admit_us } = self.clock;
         record.timings = Some(Timings {
             body_wait_us: micros(headers, body_complete),

@@ -1,238 +1,391 @@
-//! Token usage out of a provider's JSON, byte by byte and in constant memory.
+//! What an answer says of itself: model, usage, stop reason, class of an error. In the words of every
+//! provider.
 //!
-//! The scanner follows the structure of the document and remembers the keys on the way down to where
-//! it stands, as far as they can lead to usage. It never needs more than one key or one number at a
-//! time, so it does not matter where the network cuts the document.
+//! | | Anthropic, also on Bedrock | OpenAI Chat, Mistral | OpenAI Responses | Gemini | Bedrock Converse | Cohere |
+//! |---|---|---|---|---|---|---|
+//! | in a stream, inside | `message` | | `response` | (`response`) | | `delta` |
+//! | usage | `usage` | `usage`, `x_groq.usage` | `usage` | `usageMetadata` | `usage` | `usage.billed_units` |
+//! | stop reason | `stop_reason`, `delta.stop_reason` | `choices[].finish_reason` | `incomplete_details.reason`, `status` | `candidates[].finishReason`, `promptFeedback.blockReason` | `stopReason` | `finish_reason` |
+//! | error | `error.type` | `error.type`, `error.code` | `error.code`, `code` | `error.status` | headers of the frame | |
+//!
+//! The names of different providers do not collide, so one reader serves all, and an answer in another
+//! format than the request's is read all the same.
 
 use headroom_api::v1::Usage;
-use memchr::memchr2;
-
-/// Containers below this depth cannot hold usage: a root array, an object, `response`, `usage` and
-/// `prompt_tokens_details` are five.
-const DEPTH: usize = 5;
-/// The longest key that matters, `cache_creation_input_tokens`, has 27 bytes.
-const KEY_BYTES: usize = 32;
 
 /// The meaning of a key.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Key {
+pub(crate) enum Key {
     #[default]
     Other,
     /// What a streamed event wraps the message in.
     Envelope,
     Usage,
-    Details,
-    Input,
+    /// In `usage`, figures of which other figures are part.
+    InputDetails,
+    OutputDetails,
+    CacheCreation,
+    CacheDetails,
+    Billed,
+    Choices,
+    Error,
+    Incomplete,
+    Feedback,
+    /// A document in base64.
+    Bytes,
+
+    /// Without what was read from or written to the cache.
+    InputAlone,
+    /// With it.
+    InputWhole,
+    ToolInput,
     Output,
     Thoughts,
+    Reasoning,
     CacheRead,
     Cached,
     CacheWrite,
+    CacheWritten,
+    CacheWrite5m,
+    CacheWrite1h,
+
+    Model,
+    StopReason,
+    Status,
+    Reason,
+    Type,
+    Code,
+    Object,
+    Ttl,
 }
 
 impl Key {
-    fn of(name: &[u8]) -> Self {
+    pub(crate) fn of(name: &[u8]) -> Self {
         match name {
-            b"message" | b"response" => Self::Envelope,
+            b"message" | b"response" | b"delta" | b"x_groq" => Self::Envelope,
             b"usage" | b"usageMetadata" => Self::Usage,
-            b"prompt_tokens_details" | b"input_tokens_details" => Self::Details,
-            b"input_tokens" | b"prompt_tokens" | b"promptTokenCount" => Self::Input,
-            b"output_tokens" | b"completion_tokens" | b"candidatesTokenCount" => Self::Output,
+            b"prompt_tokens_details" | b"input_tokens_details" => Self::InputDetails,
+            b"completion_tokens_details" | b"output_tokens_details" => Self::OutputDetails,
+            b"cache_creation" => Self::CacheCreation,
+            b"cacheDetails" => Self::CacheDetails,
+            b"billed_units" => Self::Billed,
+            b"choices" | b"candidates" => Self::Choices,
+            b"error" => Self::Error,
+            b"incomplete_details" => Self::Incomplete,
+            b"promptFeedback" => Self::Feedback,
+            b"bytes" => Self::Bytes,
+            b"input_tokens" | b"inputTokens" => Self::InputAlone,
+            b"prompt_tokens" | b"promptTokenCount" => Self::InputWhole,
+            b"toolUsePromptTokenCount" => Self::ToolInput,
+            b"output_tokens" | b"completion_tokens" | b"candidatesTokenCount" | b"outputTokens" => {
+                Self::Output
+            }
             b"thoughtsTokenCount" => Self::Thoughts,
-            b"cache_read_input_tokens" | b"cachedContentTokenCount" => Self::CacheRead,
-            b"cached_tokens" => Self::Cached,
-            b"cache_creation_input_tokens" => Self::CacheWrite,
+            b"reasoning_tokens" => Self::Reasoning,
+            b"cache_read_input_tokens" | b"cacheReadInputTokens" => Self::CacheRead,
+            b"cached_tokens" | b"cachedContentTokenCount" | b"prompt_cache_hit_tokens" => Self::Cached,
+            b"cache_creation_input_tokens" | b"cacheWriteInputTokens" => Self::CacheWrite,
+            b"cache_write_tokens" => Self::CacheWritten,
+            b"ephemeral_5m_input_tokens" => Self::CacheWrite5m,
+            b"ephemeral_1h_input_tokens" => Self::CacheWrite1h,
+            b"model" | b"modelVersion" => Self::Model,
+            b"stop_reason" | b"stopReason" | b"finish_reason" | b"finishReason" => Self::StopReason,
+            b"status" => Self::Status,
+            b"reason" | b"blockReason" => Self::Reason,
+            b"type" => Self::Type,
+            b"code" => Self::Code,
+            b"object" => Self::Object,
+            b"ttl" => Self::Ttl,
             _ => Self::Other,
         }
     }
 }
 
-/// Where in the grammar the next byte stands.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum At {
-    #[default]
-    Between,
-    String,
-    Escape,
-    Number,
-}
-
 /// An open container.
 #[derive(Clone, Copy, Debug, Default)]
-struct Frame {
+pub(crate) struct Frame {
     /// The key that it stands under.
-    key: Key,
-    array: bool,
+    pub(crate) key: Key,
+    pub(crate) array: bool,
 }
 
-/// Reads usage from one JSON document after another.
-#[derive(Debug, Default)]
-pub(crate) struct Scanner {
-    at: At,
-    /// All open containers; those beyond `DEPTH` are only counted.
-    depth: usize,
-    frames: [Frame; DEPTH],
-    /// The string at hand is a key.
-    in_key: bool,
-    /// The next string is a key.
-    key_next: bool,
-    key: Key,
-    name: [u8; KEY_BYTES],
-    /// Longer than `name` when the key is.
-    name_len: usize,
-    /// `None` once a number is no whole number.
-    number: Option<u64>,
-    output: u64,
-    thoughts: u64,
-    found: Option<Usage>,
+/// Where in an answer a member stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    Root,
+    /// The answer inside an event.
+    Enveloped,
+    Usage,
+    InputDetails,
+    OutputDetails,
+    CacheCreation,
+    CacheDetail,
+    Billed,
+    Choice,
+    Error,
+    Incomplete,
+    Feedback,
+    Elsewhere,
 }
 
-impl Scanner {
-    /// What was found so far; a later figure replaces an earlier one.
-    pub(crate) fn usage(&self) -> Option<Usage> {
-        self.found
-    }
-
-    /// Starts a new document; what was found stays.
-    pub(crate) fn next_document(&mut self) {
-        let Self { output, thoughts, found, .. } = *self;
-        *self = Self { output, thoughts, found, ..Self::default() };
-    }
-
-    /// Reads on.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
-        while let Some((&byte, rest)) = bytes.split_first() {
-            bytes = match self.at {
-                At::String => self.string(bytes),
-                At::Escape => {
-                    // No key that matters is spelled with escapes.
-                    self.name_len = KEY_BYTES + 1;
-                    self.at = At::String;
-                    rest
-                }
-                At::Number => self.number(byte, bytes, rest),
-                At::Between => {
-                    self.between(byte);
-                    rest
-                }
-            };
-        }
-    }
-
-    fn between(&mut self, byte: u8) {
-        match byte {
-            b'"' => {
-                self.in_key = self.key_next && self.depth <= DEPTH;
-                self.name_len = 0;
-                self.at = At::String;
-            }
-            b'{' | b'[' => self.open(byte == b'['),
-            b'}' | b']' => {
-                self.depth = self.depth.saturating_sub(1);
-                self.key = Key::Other;
-                self.key_next = false;
-            }
-            b',' => {
-                self.key = Key::Other;
-                self.key_next = self.top().is_some_and(|frame| !frame.array);
-            }
-            b'0'..=b'9' => {
-                self.number = Some(u64::from(byte - b'0'));
-                self.at = At::Number;
-            }
-            _ => {}
-        }
-    }
-
-    fn open(&mut self, array: bool) {
-        let key = std::mem::take(&mut self.key);
-        if let Some(frame) = self.frames.get_mut(self.depth) {
-            *frame = Frame { key, array };
-        }
-        self.depth = self.depth.saturating_add(1);
-        self.key_next = !array;
-    }
-
-    fn top(&self) -> Option<&Frame> {
-        self.frames.get(self.depth.checked_sub(1)?)
-    }
-
-    /// Most of an answer is inside strings: look for their end several bytes at a time.
-    fn string<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
-        let end = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
-        let (text, rest) = bytes.split_at(end);
-        if self.in_key {
-            let len = self.name_len.saturating_add(text.len());
-            if let Some(room) = self.name.get_mut(self.name_len..len) {
-                room.copy_from_slice(text);
-            }
-            self.name_len = len;
-        }
-        let Some((&byte, rest)) = rest.split_first() else { return rest };
-        if byte == b'\\' {
-            self.at = At::Escape;
-        } else {
-            self.at = At::Between;
-            if self.in_key {
-                self.key = self.name.get(..self.name_len).map_or(Key::Other, Key::of);
-            }
-            self.in_key = false;
-            self.key_next = false;
-        }
-        rest
-    }
-
-    fn number<'b>(&mut self, byte: u8, bytes: &'b [u8], rest: &'b [u8]) -> &'b [u8] {
-        match byte {
-            b'0'..=b'9' => {
-                let digit = u64::from(byte - b'0');
-                self.number = self.number.and_then(|n| n.checked_mul(10)?.checked_add(digit));
-                rest
-            }
-            b'.' | b'e' | b'E' | b'+' | b'-' => {
-                self.number = None;
-                rest
-            }
-            _ => {
-                self.at = At::Between;
-                if let Some(number) = self.number.take() {
-                    self.figure(number);
-                }
-                bytes
-            }
-        }
-    }
-
-    fn figure(&mut self, figure: u64) {
-        let open = self.frames.get(..self.depth).unwrap_or_default();
+impl Place {
+    fn of(open: &[Frame]) -> Self {
         // Gemini streams an array of answers unless asked for events.
         let path = match open {
             [Frame { array: true, .. }, rest @ ..] => rest,
             all => all,
         };
-        let in_details = match path {
-            [_, Frame { key: Key::Usage, .. }] => false,
-            [_, Frame { key: Key::Envelope, .. }, Frame { key: Key::Usage, .. }] => false,
-            [_, Frame { key: Key::Usage, .. }, Frame { key: Key::Details, .. }] => true,
-            [
-                _,
-                Frame { key: Key::Envelope, .. },
-                Frame { key: Key::Usage, .. },
-                Frame { key: Key::Details, .. },
-            ] => true,
-            _ => return,
+        let (in_answer, enveloped) = match path {
+            [_, Frame { key: Key::Envelope, .. }, rest @ ..] => (rest, true),
+            [_, rest @ ..] => (rest, false),
+            [] => return Self::Elsewhere,
         };
-        let mut usage = self.found.unwrap_or_default();
-        match (self.key, in_details) {
-            (Key::Input, false) => usage.input_tokens = figure,
-            (Key::Output, false) => self.output = figure,
-            (Key::Thoughts, false) => self.thoughts = figure,
-            (Key::CacheRead, false) | (Key::Cached, true) => usage.cache_read_tokens = figure,
-            (Key::CacheWrite, false) => usage.cache_write_tokens = figure,
+        match in_answer {
+            [] if enveloped => Self::Enveloped,
+            [] => Self::Root,
+            [one] => match one.key {
+                Key::Usage => Self::Usage,
+                Key::Error => Self::Error,
+                Key::Incomplete => Self::Incomplete,
+                Key::Feedback => Self::Feedback,
+                _ => Self::Elsewhere,
+            },
+            [one, two] => match (one.key, two.key) {
+                (Key::Usage, Key::InputDetails) => Self::InputDetails,
+                (Key::Usage, Key::OutputDetails) => Self::OutputDetails,
+                (Key::Usage, Key::CacheCreation) => Self::CacheCreation,
+                (Key::Usage, Key::Billed) => Self::Billed,
+                (Key::Choices, Key::Other) => Self::Choice,
+                _ => Self::Elsewhere,
+            },
+            [one, two, _] if one.key == Key::Usage && two.key == Key::CacheDetails => Self::CacheDetail,
+            _ => Self::Elsewhere,
+        }
+    }
+}
+
+/// A text that counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Text {
+    Model,
+    StopReason,
+    /// What became of the whole: `completed`, `failed`, …
+    Status,
+    /// Of the error: the higher the better it names the class.
+    ErrorClass(u8),
+    RootType,
+    RootCode,
+    RootObject,
+    Ttl,
+}
+
+impl Text {
+    /// What a text under this key means; `None`: nothing that counts.
+    pub(crate) fn at(open: &[Frame], key: Key) -> Option<Self> {
+        // Most texts of an answer stand under keys that mean nothing anywhere.
+        if matches!(key, Key::Other | Key::Envelope) {
+            return None;
+        }
+        match (Place::of(open), key) {
+            (Place::Root | Place::Enveloped, Key::Model) => Some(Self::Model),
+            (Place::Root | Place::Enveloped | Place::Choice, Key::StopReason) => Some(Self::StopReason),
+            (Place::Incomplete | Place::Feedback, Key::Reason) => Some(Self::StopReason),
+            (Place::Root | Place::Enveloped, Key::Status) => Some(Self::Status),
+            (Place::Error, Key::Type) => Some(Self::ErrorClass(3)),
+            (Place::Error, Key::Status) => Some(Self::ErrorClass(2)),
+            (Place::Error, Key::Code) => Some(Self::ErrorClass(1)),
+            (Place::Root, Key::Type) => Some(Self::RootType),
+            (Place::Root, Key::Code) => Some(Self::RootCode),
+            (Place::Root, Key::Object) => Some(Self::RootObject),
+            (Place::CacheDetail, Key::Ttl) => Some(Self::Ttl),
+            _ => None,
+        }
+    }
+}
+
+/// What was found; a later finding replaces an earlier one.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    model: String,
+    stop_reason: String,
+    error_class: String,
+    error_rank: u8,
+    usage: Option<Figures>,
+    document: Document,
+}
+
+/// What only together with something else in the same document means something.
+#[derive(Debug, Default)]
+struct Document {
+    /// `type` or `object` is `error`.
+    is_error: bool,
+    kind: String,
+    code: String,
+    detail_tokens: u64,
+    detail_hour: Option<bool>,
+}
+
+/// Figures as the provider writes them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Figures {
+    input: u64,
+    /// Whether `input` has in it what was read from the cache or written to it.
+    whole: bool,
+    tool_input: u64,
+    output: u64,
+    thoughts: u64,
+    reasoning: u64,
+    cache_read: u64,
+    cached: u64,
+    cache_write: u64,
+    cache_written: u64,
+    cache_write_5m: u64,
+    cache_write_1h: u64,
+}
+
+impl Findings {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.usage.is_none()
+            && [&self.model, &self.stop_reason, &self.error_class].iter().all(|it| it.is_empty())
+            && !self.document.is_error
+    }
+
+    pub(crate) fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Why the model stopped, in the provider's word.
+    pub(crate) fn stop_reason(&self) -> &str {
+        &self.stop_reason
+    }
+
+    /// What kind of error it is, in the provider's word.
+    pub(crate) fn error_class(&self) -> &str {
+        if self.error_class.is_empty() { self.document.error_class() } else { &self.error_class }
+    }
+
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.usage.map(Figures::usage)
+    }
+
+    /// The class of an error, where something beside the document names it.
+    pub(crate) fn error(&mut self, class: &[u8]) {
+        self.text(Text::ErrorClass(u8::MAX), class);
+    }
+
+    /// A text that counts.
+    pub(crate) fn text(&mut self, text: Text, value: &[u8]) {
+        let Ok(value) = std::str::from_utf8(value) else { return };
+        if value.is_empty() || value.chars().any(char::is_control) {
+            return;
+        }
+        let document = &mut self.document;
+        match text {
+            Text::Model => self.model = value.to_owned(),
+            Text::StopReason => self.stop_reason = value.to_owned(),
+            Text::Status => match value {
+                "completed" | "failed" | "cancelled" => self.stop_reason = value.to_owned(),
+                "incomplete" if self.stop_reason.is_empty() => self.stop_reason = value.to_owned(),
+                _ => {}
+            },
+            Text::ErrorClass(rank) => {
+                if rank >= self.error_rank {
+                    self.error_rank = rank;
+                    self.error_class = value.to_owned();
+                }
+            }
+            Text::RootType => {
+                document.is_error |= value == "error";
+                document.kind = value.to_owned();
+            }
+            Text::RootObject => document.is_error |= value == "error",
+            Text::RootCode => document.code = value.to_owned(),
+            Text::Ttl => document.detail_hour = Some(value == "1h"),
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn figure(&mut self, open: &[Frame], key: Key, figure: u64) {
+        if key == Key::Other {
+            return;
+        }
+        let place = Place::of(open);
+        if place == Place::CacheDetail && key == Key::InputAlone {
+            self.document.detail_tokens = figure;
+            return;
+        }
+        let mut figures = self.usage.unwrap_or_default();
+        match (place, key) {
+            (Place::Usage | Place::Billed, Key::InputAlone) => figures.input = figure,
+            (Place::Usage, Key::InputWhole) => {
+                figures.input = figure;
+                figures.whole = true;
+            }
+            (Place::Usage, Key::ToolInput) => figures.tool_input = figure,
+            (Place::Usage | Place::Billed, Key::Output) => figures.output = figure,
+            (Place::Usage, Key::Thoughts) => figures.thoughts = figure,
+            (Place::OutputDetails, Key::Reasoning) => figures.reasoning = figure,
+            (Place::Usage, Key::CacheRead) => figures.cache_read = figure,
+            (Place::Usage | Place::InputDetails, Key::Cached) => {
+                figures.cached = figure;
+                figures.whole = true;
+            }
+            (Place::Usage, Key::CacheWrite) => figures.cache_write = figure,
+            (Place::InputDetails, Key::CacheWritten) => figures.cache_written = figure,
+            (Place::CacheCreation, Key::CacheWrite5m) => figures.cache_write_5m = figure,
+            (Place::CacheCreation, Key::CacheWrite1h) => figures.cache_write_1h = figure,
             _ => return,
         }
-        // Gemini counts thinking apart from the answer; it is billed as output.
-        usage.output_tokens = self.output.saturating_add(self.thoughts);
-        self.found = Some(usage);
+        self.usage = Some(figures);
+    }
+
+    /// The end of a container.
+    pub(crate) fn close(&mut self, open: &[Frame]) {
+        let document = &mut self.document;
+        let Some(hour) = document.detail_hour.filter(|_| Place::of(open) == Place::CacheDetail) else {
+            return;
+        };
+        let figures = self.usage.get_or_insert_default();
+        let of = if hour { &mut figures.cache_write_1h } else { &mut figures.cache_write_5m };
+        *of = document.detail_tokens;
+        document.detail_hour = None;
+    }
+
+    /// The end of a document: what follows is another.
+    pub(crate) fn end_document(&mut self) {
+        let document = std::mem::take(&mut self.document);
+        if self.error_class.is_empty() {
+            document.error_class().clone_into(&mut self.error_class);
+        }
+    }
+}
+
+impl Document {
+    /// Responses streams `{"type":"error","code":…}`; vLLM and Mistral answer `{"object":"error","type":…}`.
+    fn error_class(&self) -> &str {
+        match (self.is_error, self.code.as_str(), self.kind.as_str()) {
+            (false, ..) => "",
+            (true, "", "error") => "",
+            (true, code, "error") => code,
+            (true, _, kind) => kind,
+        }
+    }
+}
+
+impl Figures {
+    fn usage(self) -> Usage {
+        let cache_read = self.cache_read.max(self.cached);
+        let cache_write = self.cache_write.max(self.cache_written);
+        let of_input = if self.whole { cache_read.saturating_add(cache_write) } else { 0 };
+        Usage {
+            input_tokens: self.input.saturating_sub(of_input).saturating_add(self.tool_input),
+            // Gemini counts thinking apart from the answer; it is billed as output.
+            output_tokens: self.output.saturating_add(self.thoughts),
+            cache_read_tokens: cache_read,
+            cache_write_tokens: cache_write,
+            cache_write_5m_tokens: self.cache_write_5m,
+            cache_write_1h_tokens: self.cache_write_1h,
+            reasoning_tokens: self.reasoning.max(self.thoughts),
+        }
     }
 }

@@ -1,33 +1,80 @@
 //! Answers: they pass as they come, and their usage is read on the way.
 
-use headroom_api::v1::Usage;
+use headroom_api::v1::{RequestRecord, Usage};
 use serde_json::json;
 
 use crate::host::host;
 use crate::proxy::{Plugin, compressible};
 
+/// What a record has of what an answer says.
+#[derive(Debug, Default, PartialEq)]
+struct Said {
+    usage: Option<Usage>,
+    model: &'static str,
+    stop_reason: &'static str,
+    error_class: &'static str,
+}
+
+impl Said {
+    fn is_in(&self, record: &RequestRecord) -> bool {
+        record.usage == self.usage
+            && record.answered_model == self.model
+            && record.stop_reason == self.stop_reason
+            && record.error_class == self.error_class
+    }
+}
+
+const JSON: &str = "application/json";
+const MESSAGES: &str = "application/vnd.amazon.eventstream";
+
 const ANTHROPIC_EVENTS: &str = "event: message_start\r\n\
-data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"usage\":{\"input_tokens\":25,\"cache_creation_input_tokens\":3,\"cache_read_input_tokens\":11,\"cache_creation\":{\"ephemeral_5m_input_tokens\":3},\"output_tokens\":1}}}\r\n\
+data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"type\":\"message\",\"model\":\"claude-sonnet-4-5\",\"stop_reason\":null,\"usage\":{\"input_tokens\":25,\"cache_creation_input_tokens\":9,\"cache_read_input_tokens\":11,\"cache_creation\":{\"ephemeral_5m_input_tokens\":2,\"ephemeral_1h_input_tokens\":7},\"output_tokens\":1}}}\r\n\
 \r\n\
 : ping\n\
 event: content_block_delta\n\
 data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"\\\"usage\\\":{\\\"output_tokens\\\":999} naïve 😀 \\\\\"}}\n\
 \n\
-event: message_delta\n\
-data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":42}}\n\
-\n\
+event: message_delta\r\
+data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"},\"usage\":{\"output_tokens\":42}}\r\
+\r\
 event: message_stop\n\
 data: {\"type\":\"message_stop\"}\n\n";
 
-const OPENAI_EVENTS: &str = "data: {\"id\":\"c\",\"choices\":[{\"delta\":{\"content\":\"usage\"}}],\"usage\":null}\n\n\
+/// Ends in the middle.
+const ANTHROPIC_OVERLOADED: &str = "event: message_start\n\
+data: {\"type\":\"message_start\",\"message\":{\"model\":\"claude-opus-4-5\",\"usage\":{\"input_tokens\":25,\"output_tokens\":1}}}\n\n\
+event: error\n\
+data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+
+const CHAT_EVENTS: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"gpt-5-mini-2025-08-07\",\"choices\":[{\"delta\":{\"content\":\"usage\"},\"finish_reason\":null}],\"usage\":null}\n\n\
+data: {\"id\":\"c\",\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}],\"usage\":null}\n\n\
 data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":20,\"total_tokens\":120,\"prompt_tokens_details\":{\"cached_tokens\":64,\"audio_tokens\":0},\"completion_tokens_details\":{\"reasoning_tokens\":5}}}\n\n\
 data: [DONE]\n\n";
 
-const RESPONSES_EVENTS: &str = "event: response.completed\n\
-data: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"output\":[{\"usage\":{\"input_tokens\":1}}],\"usage\":{\"input_tokens\":36,\"input_tokens_details\":{\"cached_tokens\":8},\"output_tokens\":87,\"total_tokens\":123}}}\n\n";
+const CHAT_ERROR: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n\
+data: {\"error\":{\"message\":\"The server had an error\",\"type\":\"server_error\",\"param\":null,\"code\":\"x\"}}\n\n";
+
+const GROQ_EVENTS: &str = "data: {\"model\":\"llama\",\"choices\":[{\"finish_reason\":\"stop\"}],\"x_groq\":{\"id\":\"r\",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}}\n\ndata: [DONE]\n\n";
+
+const RESPONSES_EVENTS: &str = "event: response.created\n\
+data: {\"type\":\"response.created\",\"response\":{\"id\":\"r\",\"status\":\"in_progress\",\"error\":null,\"incomplete_details\":null,\"model\":\"gpt-5-codex\",\"usage\":null}}\n\n\
+event: response.incomplete\n\
+data: {\"type\":\"response.incomplete\",\"response\":{\"id\":\"r\",\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"max_output_tokens\"},\"output\":[{\"status\":\"completed\",\"usage\":{\"input_tokens\":1}}],\"usage\":{\"input_tokens\":36,\"input_tokens_details\":{\"cached_tokens\":8},\"output_tokens\":87,\"output_tokens_details\":{\"reasoning_tokens\":64},\"total_tokens\":123}}}\n\n";
+
+const RESPONSES_FAILED: &str = "data: {\"type\":\"response.failed\",\"response\":{\"status\":\"failed\",\"error\":{\"code\":\"server_error\",\"message\":\"m\"},\"usage\":null}}\n\n";
+
+const RESPONSES_ERROR: &str =
+    "data: {\"type\":\"error\",\"code\":\"rate_limit_exceeded\",\"message\":\"m\",\"sequence_number\":1}\n\n";
+
+const GEMINI_EVENTS: &str = "data: {\"usageMetadata\":{\"promptTokenCount\":9,\"toolUsePromptTokenCount\":2,\"candidatesTokenCount\":4},\"modelVersion\":\"gemini-2.5-pro\",\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\",\"args\":{\"finishReason\":\"x\",\"usageMetadata\":{\"promptTokenCount\":1}}}}]},\"finishReason\":\"STOP\",\"index\":0}]}\r\n\r\n";
 
 const GEMINI_ARRAY: &str = "[{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}],\"usageMetadata\":{\"promptTokenCount\":9}},\n\
-{\"candidates\":[],\"usageMetadata\":{\"promptTokenCount\":9,\"candidatesTokenCount\":4,\"thoughtsTokenCount\":6,\"cachedContentTokenCount\":2}}]";
+{\"candidates\":[{\"finishReason\":\"MAX_TOKENS\"}],\"modelVersion\":\"gemini-3-flash\",\"usageMetadata\":{\"promptTokenCount\":9,\"candidatesTokenCount\":4,\"thoughtsTokenCount\":6,\"cachedContentTokenCount\":2}}]";
+
+const GEMINI_ERROR: &str = "[{\"error\":{\"code\":429,\"message\":\"m\",\"status\":\"RESOURCE_EXHAUSTED\",\"details\":[{\"@type\":\"t\",\"type\":\"no\"}]}}]";
+
+const COHERE_EVENTS: &str = "event: message-start\ndata: {\"id\":\"i\",\"type\":\"message-start\",\"delta\":{\"message\":{\"role\":\"assistant\"}}}\n\n\
+event: message-end\ndata: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\",\"usage\":{\"billed_units\":{\"input_tokens\":5,\"output_tokens\":6},\"tokens\":{\"input_tokens\":71,\"output_tokens\":6}}}}\n\n";
 
 fn usage(input: u64, output: u64, cache_read: u64, cache_write: u64) -> Usage {
     Usage {
@@ -39,56 +86,314 @@ fn usage(input: u64, output: u64, cache_read: u64, cache_write: u64) -> Usage {
     }
 }
 
-/// The usage in the record of a request that got this answer in pieces of `piece` bytes.
-fn read(content_type: &str, answer: &str, piece: usize) -> Option<Usage> {
-    let mut plugin = Plugin::start(1, br#"{"control_plane":{"cluster":"c"}}"#);
-    let mut stream = plugin.post("/v1/messages", &[], b"{\"messages\":[]}");
-    stream.respond("200", content_type, &[]);
-    for bytes in answer.as_bytes().chunks(piece) {
-        stream.respond_body(bytes, false);
+/// A message of an AWS event stream.
+fn message(headers: &[(&str, &str)], payload: &str) -> Vec<u8> {
+    let crc32 = |bytes: &[u8]| {
+        !bytes.iter().fold(u32::MAX, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+                (crc >> 1) ^ if crc & 1 == 1 { 0xEDB8_8320 } else { 0 }
+            })
+        })
+    };
+    let mut encoded = Vec::new();
+    for (name, value) in headers {
+        encoded.push(u8::try_from(name.len()).unwrap());
+        encoded.extend(name.bytes());
+        encoded.push(7);
+        encoded.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+        encoded.extend(value.bytes());
     }
-    stream.respond_body(b"", true);
-    stream.finish();
-    let record = plugin.records().pop().unwrap();
+    // Headers of the other types: a truth, a time, some bytes.
+    encoded.extend(b"\x01t\x00\x01w\x08\0\0\0\0\0\0\0\x01\x01b\x06\0\x02hi");
+    let length = 16 + encoded.len() + payload.len();
+    let mut bytes = u32::try_from(length).unwrap().to_be_bytes().to_vec();
+    bytes.extend(u32::try_from(encoded.len()).unwrap().to_be_bytes());
+    bytes.extend(crc32(&bytes).to_be_bytes());
+    bytes.extend(encoded);
+    bytes.extend(payload.bytes());
+    bytes.extend(crc32(&bytes).to_be_bytes());
+    bytes
+}
+
+fn event(kind: &str, payload: &str) -> Vec<u8> {
+    let headers = [(":event-type", kind), (":content-type", "application/json"), (":message-type", "event")];
+    message(&headers, payload)
+}
+
+fn exception(kind: &str) -> Vec<u8> {
+    let headers = [(":exception-type", kind), (":content-type", JSON), (":message-type", "exception")];
+    message(&headers, r#"{"message":"Too many tokens, please wait before trying again."}"#)
+}
+
+/// As Bedrock's `invoke-with-response-stream` carries an event of Anthropic's.
+fn chunk(payload: &str) -> Vec<u8> {
+    let mut text = String::new();
+    for three in payload.as_bytes().chunks(3) {
+        let bits =
+            three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+            let letter = letters[(bits >> (18 - 6 * place)) as usize & 63];
+            text.push(if place > three.len() { '=' } else { char::from(letter) });
+        }
+    }
+    event("chunk", &format!(r#"{{"p":"abcdefgh","bytes":"{text}"}}"#))
+}
+
+/// The records of a request with this answer: in one piece, byte by byte, and in two pieces for every
+/// place where it can be cut.
+fn records(content_type: &str, answer: &[u8]) -> Vec<RequestRecord> {
+    let mut plugin = Plugin::start(1, br#"{"control_plane":{"cluster":"c","queue_records":10000}}"#);
+    let mut play = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let mut stream = plugin.post("/v1/messages", &[], b"{\"messages\":[]}");
+        stream.respond("200", content_type, &[]);
+        for piece in pieces {
+            stream.respond_body(piece, false);
+        }
+        stream.respond_body(b"", true);
+        stream.finish();
+    };
+    play(&mut [answer].into_iter());
+    play(&mut answer.chunks(1));
+    for at in 1..answer.len() {
+        let (first, second) = answer.split_at(at);
+        play(&mut [first, second].into_iter());
+    }
+    let records = plugin.records();
     plugin.delete();
     host(|host| host.grpc_calls.clear());
-    record.usage
+    assert_eq!(records.len(), answer.len() + 1);
+    records
+}
+
+fn says(content_type: &str, answer: &[u8], said: &Said) {
+    for (cut, record) in records(content_type, answer).iter().enumerate() {
+        assert!(
+            said.is_in(record),
+            "{content_type}, cut {cut}: {said:?} in {record:?} of {}",
+            String::from_utf8_lossy(answer)
+        );
+    }
 }
 
 #[test]
-fn usage_is_read_from_every_providers_answer_wherever_the_network_cuts_it() {
-    let anthropic = r#"{"id":"m","content":[{"type":"tool_use","input":{"usage":{"input_tokens":1}}}],
+fn json_of_every_provider_is_read_wherever_the_network_cuts_it() {
+    let anthropic = r#"{"id":"m","type":"message","model":"claude-opus-4-5","stop_reason":"end_turn",
+        "content":[{"type":"tool_use","input":{"usage":{"input_tokens":1},"stop_reason":"x"}}],
         "usage":{"input_tokens":10,"output_tokens":20,"cache_read_input_tokens":30,"cache_creation_input_tokens":40,
-        "server_tool_use":{"input_tokens":5}}}"#;
-    let chat = r#"{"choices":[{"message":{"content":"{\"usage\":{\"prompt_tokens\":1}}"}}],
-        "usage":{"prompt_tokens":7,"completion_tokens":8,"prompt_tokens_details":{"cached_tokens":3}}}"#;
-    let gemini = "data: {\"usageMetadata\":{\"promptTokenCount\":9,\"candidatesTokenCount\":4}}\r\n\r\n";
+        "cache_creation":{"ephemeral_5m_input_tokens":40,"ephemeral_1h_input_tokens":0},"server_tool_use":{"input_tokens":5}}}"#;
+    let said = Said {
+        usage: Some(Usage { cache_write_5m_tokens: 40, ..usage(10, 20, 30, 40) }),
+        model: "claude-opus-4-5",
+        stop_reason: "end_turn",
+        ..Said::default()
+    };
+    says(JSON, anthropic.as_bytes(), &said);
+
+    let anthropic_error = r#"{"type":"error","error":{"type":"invalid_request_error","message":"type: x"}}"#;
+    says(JSON, anthropic_error.as_bytes(), &Said { error_class: "invalid_request_error", ..Said::default() });
+
+    let chat = r#"{"object":"chat.completion","model":"openai\/gpt-5","choices":[{"finish_reason":"length",
+        "message":{"content":"{\"usage\":{\"prompt_tokens\":1}}"}}],
+        "usage":{"prompt_tokens":7,"completion_tokens":8,"prompt_tokens_details":{"cached_tokens":3,"cache_write_tokens":2},
+        "completion_tokens_details":{"reasoning_tokens":6}}}"#;
+    let said = Said {
+        usage: Some(Usage { reasoning_tokens: 6, ..usage(2, 8, 3, 2) }),
+        model: "openai/gpt-5",
+        stop_reason: "length",
+        ..Said::default()
+    };
+    says("application/json; charset=utf-8", chat.as_bytes(), &said);
+
+    // Through a gateway that adds Anthropic's names to OpenAI's.
+    let both = r#"{"usage":{"prompt_tokens":7,"completion_tokens":8,"cache_read_input_tokens":3,
+        "cache_creation_input_tokens":1,"prompt_tokens_details":{"cached_tokens":3}}}"#;
+    says(JSON, both.as_bytes(), &Said { usage: Some(usage(3, 8, 3, 1)), ..Said::default() });
+
+    let chat_error = r#"{"error":{"message":"m","type":"insufficient_quota","param":null,"code":"quota"}}"#;
+    says(JSON, chat_error.as_bytes(), &Said { error_class: "insufficient_quota", ..Said::default() });
+    let mistral_error = r#"{"object":"error","message":"m","type":"invalid_request_error","code":"1500"}"#;
+    says(JSON, mistral_error.as_bytes(), &Said { error_class: "invalid_request_error", ..Said::default() });
+
+    let responses = r#"{"object":"response","status":"completed","error":null,"incomplete_details":null,
+        "model":"gpt-5-codex","output":[{"type":"message","status":"incomplete"}],
+        "usage":{"input_tokens":36,"input_tokens_details":{"cached_tokens":8},"output_tokens":87}}"#;
+    let said = Said {
+        usage: Some(usage(28, 87, 8, 0)),
+        model: "gpt-5-codex",
+        stop_reason: "completed",
+        ..Said::default()
+    };
+    says(JSON, responses.as_bytes(), &said);
+
+    let said = Said {
+        usage: Some(Usage { reasoning_tokens: 6, ..usage(7, 10, 2, 0) }),
+        model: "gemini-3-flash",
+        stop_reason: "MAX_TOKENS",
+        ..Said::default()
+    };
+    says("Application/JSON", GEMINI_ARRAY.as_bytes(), &said);
+    says(JSON, GEMINI_ERROR.as_bytes(), &Said { error_class: "RESOURCE_EXHAUSTED", ..Said::default() });
+    let blocked = r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":9}}"#;
+    let said = Said { usage: Some(usage(9, 0, 0, 0)), stop_reason: "SAFETY", ..Said::default() };
+    says(JSON, blocked.as_bytes(), &said);
+    // As the endpoint of Gemini's code assistant wraps it.
+    let wrapped = r#"{"response":{"candidates":[{"finishReason":"STOP"}],"modelVersion":"g","usageMetadata":{"promptTokenCount":1}}}"#;
+    let said = Said { usage: Some(usage(1, 0, 0, 0)), model: "g", stop_reason: "STOP", ..Said::default() };
+    says(JSON, wrapped.as_bytes(), &said);
+
+    let converse = r#"{"metrics":{"latencyMs":1},"output":{"message":{"content":[{"text":"a"}]}},"stopReason":"tool_use",
+        "usage":{"cacheDetails":[{"inputTokens":3,"ttl":"5m"},{"ttl":"1h","inputTokens":4}],"cacheReadInputTokens":5,
+        "cacheWriteInputTokens":7,"inputTokens":30,"outputTokens":628,"totalTokens":670}}"#;
+    let said = Said {
+        usage: Some(Usage { cache_write_5m_tokens: 3, cache_write_1h_tokens: 4, ..usage(30, 628, 5, 7) }),
+        stop_reason: "tool_use",
+        ..Said::default()
+    };
+    says(JSON, converse.as_bytes(), &said);
+
+    let cohere = r#"{"id":"i","finish_reason":"COMPLETE","message":{"role":"assistant","content":[]},
+        "usage":{"billed_units":{"input_tokens":5,"output_tokens":6},"tokens":{"input_tokens":71,"output_tokens":7}}}"#;
+    let said = Said { usage: Some(usage(5, 6, 0, 0)), stop_reason: "COMPLETE", ..Said::default() };
+    says(JSON, cohere.as_bytes(), &said);
+}
+
+#[test]
+fn events_of_every_provider_are_read_wherever_the_network_cuts_them() {
     let cases = [
-        ("application/json", anthropic, usage(10, 20, 30, 40)),
-        ("application/json; charset=utf-8", chat, usage(7, 8, 3, 0)),
-        ("Application/JSON", GEMINI_ARRAY, usage(9, 10, 2, 0)),
-        ("text/event-stream; charset=utf-8", ANTHROPIC_EVENTS, usage(25, 42, 11, 3)),
-        ("text/event-stream", OPENAI_EVENTS, usage(100, 20, 64, 0)),
-        ("text/event-stream", RESPONSES_EVENTS, usage(36, 87, 8, 0)),
-        ("text/event-stream", gemini, usage(9, 4, 0, 0)),
+        (
+            ANTHROPIC_EVENTS,
+            Said {
+                usage: Some(Usage {
+                    cache_write_5m_tokens: 2,
+                    cache_write_1h_tokens: 7,
+                    ..usage(25, 42, 11, 9)
+                }),
+                model: "claude-sonnet-4-5",
+                stop_reason: "tool_use",
+                error_class: "",
+            },
+        ),
+        (
+            ANTHROPIC_OVERLOADED,
+            Said {
+                usage: Some(usage(25, 1, 0, 0)),
+                model: "claude-opus-4-5",
+                stop_reason: "",
+                error_class: "overloaded_error",
+            },
+        ),
+        (
+            CHAT_EVENTS,
+            Said {
+                usage: Some(Usage { reasoning_tokens: 5, ..usage(36, 20, 64, 0) }),
+                model: "gpt-5-mini-2025-08-07",
+                stop_reason: "tool_calls",
+                error_class: "",
+            },
+        ),
+        (CHAT_ERROR, Said { error_class: "server_error", ..Said::default() }),
+        (
+            GROQ_EVENTS,
+            Said { usage: Some(usage(3, 4, 0, 0)), model: "llama", stop_reason: "stop", error_class: "" },
+        ),
+        (
+            RESPONSES_EVENTS,
+            Said {
+                usage: Some(Usage { reasoning_tokens: 64, ..usage(28, 87, 8, 0) }),
+                model: "gpt-5-codex",
+                stop_reason: "max_output_tokens",
+                error_class: "",
+            },
+        ),
+        (RESPONSES_FAILED, Said { stop_reason: "failed", error_class: "server_error", ..Said::default() }),
+        (RESPONSES_ERROR, Said { error_class: "rate_limit_exceeded", ..Said::default() }),
+        (
+            GEMINI_EVENTS,
+            Said {
+                usage: Some(usage(11, 4, 0, 0)),
+                model: "gemini-2.5-pro",
+                stop_reason: "STOP",
+                error_class: "",
+            },
+        ),
+        (COHERE_EVENTS, Said { usage: Some(usage(5, 6, 0, 0)), stop_reason: "COMPLETE", ..Said::default() }),
     ];
-    for (content_type, answer, expected) in cases {
-        for piece in [1, 2, 3, 7, 64, usize::MAX] {
-            let piece = piece.min(answer.len());
-            assert_eq!(
-                read(content_type, answer, piece),
-                Some(expected),
-                "{content_type} by {piece}: {answer}"
-            );
-        }
+    for (answer, said) in cases {
+        says("text/event-stream; charset=utf-8", answer.as_bytes(), &said);
     }
+}
+
+#[test]
+fn aws_event_streams_are_read_wherever_the_network_cuts_them() {
+    let invoke = [
+        chunk(
+            r#"{"type":"message_start","message":{"model":"claude-sonnet-4-5","usage":{"input_tokens":25,"cache_read_input_tokens":11,"output_tokens":1}}}"#,
+        ),
+        chunk(r#"{"type":"content_block_delta","delta":{"text":"naïve \"usage\" 😀"}}"#),
+        chunk(r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":42}}"#),
+    ];
+    let said = Said {
+        usage: Some(usage(25, 42, 11, 0)),
+        model: "claude-sonnet-4-5",
+        stop_reason: "end_turn",
+        ..Said::default()
+    };
+    says(MESSAGES, &invoke.concat(), &said);
+    let cut_short = [&invoke[0], &exception("throttlingException")[..]].concat();
+    let said = Said {
+        usage: Some(usage(25, 1, 11, 0)),
+        stop_reason: "",
+        error_class: "throttlingException",
+        ..said
+    };
+    says(MESSAGES, &cut_short, &said);
+
+    let converse = [
+        event("messageStart", r#"{"role":"assistant"}"#),
+        event("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"usage"}}"#),
+        event("messageStop", r#"{"stopReason":"max_tokens"}"#),
+        event(
+            "metadata",
+            r#"{"metrics":{"latencyMs":9},"usage":{"inputTokens":3,"outputTokens":4,"cacheReadInputTokens":5}}"#,
+        ),
+    ];
+    let said = Said { usage: Some(usage(3, 4, 5, 0)), stop_reason: "max_tokens", ..Said::default() };
+    says(MESSAGES, &converse.concat(), &said);
+    let said = Said { error_class: "modelStreamErrorException", ..Said::default() };
+    says(MESSAGES, &exception("modelStreamErrorException"), &said);
+}
+
+#[test]
+fn what_only_looks_like_an_aws_event_stream_says_nothing() {
+    let good = event("metadata", r#"{"usage":{"inputTokens":3}}"#);
+    let mut wrong_sum = good.clone();
+    wrong_sum[8] ^= 1;
+    let mut long_headers = good.clone();
+    long_headers[7] = 0xff;
+    for answer in [wrong_sum, long_headers, br#"{"usage":{"inputTokens":3}}"#.to_vec(), vec![0; 64]] {
+        says(MESSAGES, &answer, &Said::default());
+    }
+}
+
+#[test]
+fn bedrock_names_the_class_of_an_error_in_a_header() {
+    let mut plugin = Plugin::reporting();
+    let mut stream = plugin.post("/v1/messages", &[], b"{\"messages\":[]}");
+    let header = ("x-amzn-errortype", "ThrottlingException:http://internal.amazon.com/");
+    stream.respond("429", JSON, &[header]);
+    stream.respond_body(br#"{"message":"Too many requests"}"#, true);
+    stream.finish();
+    let record = plugin.records().pop().unwrap();
+    assert_eq!((record.status, record.error_class.as_str()), (429, "ThrottlingException"));
 }
 
 #[test]
 fn an_answer_without_usage_has_none() {
-    let deep = "[".repeat(100_000);
+    let deep = "[".repeat(1_000);
     let cases = [
         ("application/json", r#"{"type":"error","error":{"message":"usage"}}"#),
+        ("application/json", r#"{"error":"overloaded","model":7,"stop_reason":null,"status":"in_progress"}"#),
         ("application/json", r#"{"usage":null}"#),
         ("application/json", r#"{"usage":{"input_tokens":"7"}}"#),
         ("application/json", r#"{"usage":{"input_tokens":1.5,"output_tokens":1e3}}"#),
@@ -100,7 +405,7 @@ fn an_answer_without_usage_has_none() {
         ("text/html", r#"{"usage":{"input_tokens":7}}"#),
     ];
     for (content_type, answer) in cases {
-        assert_eq!(read(content_type, answer, 5), None, "{answer:.80}");
+        says(content_type, answer.as_bytes(), &Said::default());
     }
 }
 

@@ -91,21 +91,29 @@ fn document() -> impl Strategy<Value = Value> {
 
 /// What a parser of the whole document says about its usage, reading in the document's order.
 fn usage_of(document: &Value) -> Option<Usage> {
-    fn read(usage: &Value, found: &mut Option<Usage>) {
+    #[derive(Default)]
+    struct Found {
+        usage: Usage,
+        cached: Option<u64>,
+    }
+    fn read(usage: &Value, found: &mut Option<Found>) {
         let Value::Object(entries) = usage else { return };
         for (key, value) in entries {
             if key == "input_tokens_details" {
                 if let Some(cached) = value.get("cached_tokens").and_then(Value::as_u64) {
-                    found.get_or_insert_default().cache_read_tokens = cached;
+                    found.get_or_insert_default().cached = Some(cached);
                 }
                 continue;
             }
             let Some(figure) = value.as_u64() else { continue };
             match key.as_str() {
-                "input_tokens" => found.get_or_insert_default().input_tokens = figure,
-                "output_tokens" => found.get_or_insert_default().output_tokens = figure,
-                "cache_read_input_tokens" => found.get_or_insert_default().cache_read_tokens = figure,
-                "cache_creation_input_tokens" => found.get_or_insert_default().cache_write_tokens = figure,
+                "input_tokens" => found.get_or_insert_default().usage.input_tokens = figure,
+                "output_tokens" => found.get_or_insert_default().usage.output_tokens = figure,
+                "cache_read_input_tokens" => found.get_or_insert_default().usage.cache_read_tokens = figure,
+                "cache_creation_input_tokens" => {
+                    found.get_or_insert_default().usage.cache_write_tokens = figure
+                }
+                "cached_tokens" => found.get_or_insert_default().cached = Some(figure),
                 _ => {}
             }
         }
@@ -131,7 +139,14 @@ fn usage_of(document: &Value) -> Option<Usage> {
             }
         }
     }
-    found
+    // Who says how much of the input was cached counts it as input too.
+    let Found { mut usage, cached } = found?;
+    if let Some(cached) = cached {
+        usage.cache_read_tokens = usage.cache_read_tokens.max(cached);
+        usage.input_tokens =
+            usage.input_tokens.saturating_sub(usage.cache_read_tokens + usage.cache_write_tokens);
+    }
+    Some(usage)
 }
 
 fn usage_read(content_type: &str, answer: &[u8], piece: usize) -> Option<Usage> {

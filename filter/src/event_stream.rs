@@ -1,0 +1,210 @@
+//! AWS event streams (`application/vnd.amazon.eventstream`): hands the payload of each message to the
+//! scanner as it comes.
+//!
+//! A message is: its length, the length of its headers, a CRC-32 of these two; the headers; the payload; a
+//! CRC-32 of everything. Numbers are big-endian. The bytes go to the client whatever is in them, and the
+//! client checks the message's sum, so only the first one is checked here: it keeps a stream of
+//! something else from being taken for lengths.
+
+use crate::scan::Scanner;
+
+const PRELUDE_BYTES: usize = 12;
+const SUM_BYTES: u32 = 4;
+/// Longer messages do not exist: 24 MiB is what AWS allows.
+const MAX_MESSAGE_BYTES: u32 = 24 << 20;
+/// As long as what is looked for gets: `:exception-type`, and names like `modelStreamErrorException`.
+const HEADER_BYTES: usize = 64;
+/// Says what went wrong where a message is no event.
+const ERROR_HEADERS: [&[u8]; 2] = [b":exception-type", b":error-code"];
+
+/// Reads a stream of messages.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    at: At,
+    /// Of the part at hand.
+    short: [u8; HEADER_BYTES],
+    short_len: usize,
+    headers_left: u32,
+    payload_bytes: u32,
+    names_error: bool,
+    pub(crate) scanner: Scanner,
+}
+
+/// Which part of a message the next byte belongs to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum At {
+    Prelude,
+    NameLength,
+    Name(u8),
+    Kind,
+    ValueLength(Option<u8>),
+    Value {
+        left: u32,
+        text: bool,
+    },
+    Payload(u32),
+    Sum(u32),
+    /// Not what it says it is: nothing more is read.
+    Broken,
+}
+
+impl Messages {
+    pub(crate) fn new() -> Self {
+        Self {
+            at: At::Prelude,
+            short: [0; HEADER_BYTES],
+            short_len: 0,
+            headers_left: 0,
+            payload_bytes: 0,
+            names_error: false,
+            scanner: Scanner::of_wrapped(),
+        }
+    }
+
+    /// Reads on.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
+        while let Some((&byte, rest)) = bytes.split_first() {
+            if let At::Payload(left) = self.at {
+                let piece = bytes.len().min(left as usize);
+                let (payload, behind) = bytes.split_at(piece);
+                self.scanner.feed(payload);
+                self.payload(left - u32::try_from(piece).unwrap_or(left));
+                bytes = behind;
+                continue;
+            }
+            self.byte(byte);
+            bytes = rest;
+        }
+    }
+
+    fn byte(&mut self, byte: u8) {
+        match self.at {
+            At::Prelude => {
+                self.keep(byte);
+                if self.short_len == PRELUDE_BYTES {
+                    self.begin();
+                }
+            }
+            At::NameLength => {
+                self.short_len = 0;
+                self.header(1, if byte == 0 { At::Kind } else { At::Name(byte) });
+            }
+            At::Name(left) => {
+                self.keep(byte);
+                self.header(1, if left == 1 { At::Kind } else { At::Name(left - 1) });
+            }
+            At::Kind => {
+                let name = self.short.get(..self.short_len).unwrap_or_default();
+                self.names_error = ERROR_HEADERS.contains(&name);
+                self.short_len = 0;
+                // The types are: true, false, byte, short, integer, long, bytes, string, time, UUID.
+                let next = match byte {
+                    0 | 1 => At::NameLength,
+                    2 => At::Value { left: 1, text: false },
+                    3 => At::Value { left: 2, text: false },
+                    4 => At::Value { left: 4, text: false },
+                    5 | 8 => At::Value { left: 8, text: false },
+                    6 | 7 => At::ValueLength(None),
+                    9 => At::Value { left: 16, text: false },
+                    _ => At::Broken,
+                };
+                self.header(1, next);
+            }
+            At::ValueLength(None) => self.header(1, At::ValueLength(Some(byte))),
+            At::ValueLength(Some(high)) => {
+                let left = u32::from(u16::from_be_bytes([high, byte]));
+                self.header(1, if left == 0 { At::NameLength } else { At::Value { left, text: true } });
+            }
+            At::Value { left, text } => {
+                self.keep(byte);
+                let next = if left == 1 { At::NameLength } else { At::Value { left: left - 1, text } };
+                if left == 1
+                    && text
+                    && self.names_error
+                    && let Some(class) = self.short.get(..self.short_len)
+                {
+                    self.scanner.found_mut().error(class);
+                }
+                self.header(1, next);
+            }
+            At::Sum(left) => self.at = if left == 1 { At::Prelude } else { At::Sum(left - 1) },
+            At::Payload(_) | At::Broken => {}
+        }
+    }
+
+    /// What does not fit is too long to be anything that is looked for.
+    fn keep(&mut self, byte: u8) {
+        if let Some(room) = self.short.get_mut(self.short_len) {
+            *room = byte;
+        }
+        self.short_len = self.short_len.saturating_add(1);
+    }
+
+    /// The prelude is complete.
+    fn begin(&mut self) {
+        self.short_len = 0;
+        let number = |at: usize| -> u32 {
+            let bytes = self.short.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+            bytes.map_or(0, u32::from_be_bytes)
+        };
+        let (length, headers, sum) = (number(0), number(4), number(8));
+        let around = PRELUDE_BYTES as u32 + SUM_BYTES;
+        let payload = length.checked_sub(around).and_then(|rest| rest.checked_sub(headers));
+        let sound = length <= MAX_MESSAGE_BYTES && crc32(self.short.get(..8).unwrap_or_default()) == sum;
+        let Some(payload) = payload.filter(|_| sound) else {
+            self.at = At::Broken;
+            return;
+        };
+        self.headers_left = headers;
+        self.payload_bytes = payload;
+        self.names_error = false;
+        self.header(0, At::NameLength);
+    }
+
+    /// So many bytes of the headers are read; `next` is what follows unless they have ended.
+    fn header(&mut self, bytes: u32, next: At) {
+        let Some(left) = self.headers_left.checked_sub(bytes) else {
+            self.at = At::Broken;
+            return;
+        };
+        self.headers_left = left;
+        match (left, next) {
+            (0, At::NameLength) => self.payload(self.payload_bytes),
+            // A header that the headers' length cuts off.
+            (0, _) => self.at = At::Broken,
+            (_, next) => self.at = next,
+        }
+    }
+
+    /// So many bytes of the payload are still to come.
+    fn payload(&mut self, left: u32) {
+        if left > 0 {
+            self.at = At::Payload(left);
+        } else {
+            self.scanner.next_document();
+            self.short_len = 0;
+            self.at = At::Sum(SUM_BYTES);
+        }
+    }
+}
+
+/// The sum of zlib and Ethernet. Without a table: it is taken of eight bytes a message.
+fn crc32(bytes: &[u8]) -> u32 {
+    const REVERSED_POLYNOMIAL: u32 = 0xEDB8_8320;
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 { crc >> 1 ^ REVERSED_POLYNOMIAL } else { crc >> 1 }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_is_the_one_that_zlib_takes() {
+        // The check value that catalogues of CRCs give for CRC-32/ISO-HDLC.
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    }
+}
