@@ -11,8 +11,8 @@ use memchr::memmem;
 
 use crate::outcome::Kind;
 use shape::{
-    SearchShape, gaps, is_code, is_column_header, is_dated, is_frame, is_log, is_numbered, is_path,
-    is_permissions, is_test, search_shape,
+    SearchShape, gaps, is_code, is_column_header, is_dated, is_frame, is_log, is_numbered,
+    is_numbered_by_a_reader, is_path, is_permissions, is_test, search_shape,
 };
 
 /// Lines looked at from the start. Headers and the first results stand there.
@@ -162,6 +162,10 @@ impl Votes {
         let first = self.lines == 0;
         self.lines += 1;
         self.numbered += usize::from(is_numbered(bytes));
+        if is_numbered_by_a_reader(bare) {
+            // What follows is a line of a file, whose shapes are not the output's.
+            return;
+        }
         // `2025-06-20T10:38:18` reads like a path and a line number too
         if !is_dated(bare) {
             match search_shape(bytes) {

@@ -87,7 +87,7 @@ impl Earlier {
                 Role::Header | Role::Reference { .. } | Role::Gap => NO_LINE,
             };
             self.lines.push(base + line.content, &shown[line.content..line.end], number, output);
-            self.lines.index(self.lines.len() - 1, &self.text);
+            self.lines.index(self.lines.len() - 1);
         }
         let label = label::label(call);
         let nth = self.labels.entry_ref(label.as_str()).or_insert(0);
@@ -184,7 +184,7 @@ impl<'a> Text<'a> {
         while at < self.spans.len() {
             let Some((run, reference)) = self.run(at, floor, shown, earlier) else {
                 self.shown_at.push(shown + at - floor);
-                self.lines.index(at, self.text);
+                self.lines.index(at);
                 at += 1;
                 continue;
             };

@@ -22,7 +22,8 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 
 use known::Known;
-use split::{Pattern, Pieces};
+use split::Pieces;
+use vocabulary::Vocabulary;
 
 /// A vocabulary.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -64,13 +65,16 @@ impl Encoding {
         thread_local! {
             static KNOWN: RefCell<Known> = RefCell::new(Known::new());
         }
-        let (pattern, vocabulary) = match self {
-            Self::O200kBase => (Pattern::O200kBase, &vocabulary::O200K_BASE),
-            Self::Cl100kBase => (Pattern::Cl100kBase, &vocabulary::CL100K_BASE),
-        };
         KNOWN.with_borrow_mut(|known| {
-            Pieces::new(text, pattern).map(|piece| known.count(piece, vocabulary)).sum()
+            Pieces::new(text, self).map(|piece| known.count(text.as_bytes(), piece, self)).sum()
         })
+    }
+
+    fn vocabulary(self) -> &'static Vocabulary {
+        match self {
+            Self::O200kBase => &vocabulary::O200K_BASE,
+            Self::Cl100kBase => &vocabulary::CL100K_BASE,
+        }
     }
 }
 

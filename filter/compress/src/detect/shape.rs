@@ -43,6 +43,13 @@ pub(super) fn is_numbered(line: &[u8]) -> bool {
         }
 }
 
+/// `  12→text`: a number that a tool for reading files puts before a line.
+pub(super) fn is_numbered_by_a_reader(line: &[u8]) -> bool {
+    let bare = line.trim_ascii_start();
+    let digits = digits(bare);
+    digits > 0 && digits <= 7 && bare[digits..].starts_with("→".as_bytes())
+}
+
 fn digits(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|b| b.is_ascii_digit()).count()
 }

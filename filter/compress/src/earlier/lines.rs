@@ -1,6 +1,8 @@
 //! Lines that can be compared: those of the outputs shown so far, and those of a text that is looked
 //! through.
 
+use std::num::NonZeroU64;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
@@ -33,6 +35,8 @@ pub(super) struct Line {
     pub(super) output: u32,
     /// The next older line with the same fingerprint; [`NONE`] where there is none.
     older: u32,
+    /// The fingerprint of what it says; `None` where it may not start a run.
+    fingerprint: Option<NonZeroU64>,
 }
 
 /// Lines with an index by what they say.
@@ -40,7 +44,7 @@ pub(super) struct Line {
 pub(super) struct Lines {
     lines: Vec<Line>,
     /// The newest line with a fingerprint.
-    newest: HashMap<u64, u32, FixedState>,
+    newest: HashMap<NonZeroU64, u32, FixedState>,
 }
 
 /// Lines with the text that they stand in.
@@ -74,15 +78,16 @@ impl Lines {
     /// Takes in a line that stands at `start` and says `content`. The caller has checked that there are
     /// fewer lines and bytes than a `u32` counts.
     pub(super) fn push(&mut self, start: usize, content: &str, number: u32, output: u32) {
-        self.lines.push(Line { start: start as u32, len: content.len() as u32, number, output, older: NONE });
+        let fingerprint = if number == NO_LINE { None } else { fingerprint(content) };
+        let (start, len) = (start as u32, content.len() as u32);
+        self.lines.push(Line { start, len, number, output, older: NONE, fingerprint });
     }
 
     /// Lets a line be found.
-    pub(super) fn index(&mut self, line: usize, text: &str) {
+    pub(super) fn index(&mut self, line: usize) {
         let Some(entry) = self.lines.get_mut(line) else { return };
-        let content = &text[entry.start as usize..][..entry.len as usize];
-        if entry.number != NO_LINE && may_start(content) {
-            entry.older = self.newest.insert(xxh3_64(content.as_bytes()), line as u32).unwrap_or(NONE);
+        if let Some(fingerprint) = entry.fingerprint {
+            entry.older = self.newest.insert(fingerprint, line as u32).unwrap_or(NONE);
         }
     }
 
@@ -124,11 +129,8 @@ impl<'a> View<'a> {
         stays: impl Fn(usize) -> bool,
         own: bool,
     ) -> Option<Run> {
-        let content = self.content(self.lines.get(at).filter(|line| line.number != NO_LINE)?);
-        if !may_start(content) {
-            return None;
-        }
-        let mut candidate = *shown.lines.newest.get(&xxh3_64(content.as_bytes()))?;
+        let fingerprint = self.lines.get(at).filter(|line| line.number != NO_LINE)?.fingerprint?;
+        let mut candidate = *shown.lines.newest.get(&fingerprint)?;
         let mut best: Option<Run> = None;
         for _ in 0..MAX_CANDIDATES {
             let run = self.extended(shown, at, candidate as usize, floor, &stays, own);
@@ -202,6 +204,7 @@ thread_local! {
     pub(super) static COMPARED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-fn may_start(content: &str) -> bool {
-    content.len() >= MIN_START && content.trim_ascii_start().len() >= MIN_START
+fn fingerprint(content: &str) -> Option<NonZeroU64> {
+    let may_start = content.len() >= MIN_START && content.trim_ascii_start().len() >= MIN_START;
+    may_start.then(|| NonZeroU64::MIN.saturating_add(xxh3_64(content.as_bytes())))
 }

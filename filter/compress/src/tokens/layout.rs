@@ -29,7 +29,7 @@ pub const LINE_END: u8 = 1 << 6;
 pub const SIGN: u8 = 1 << 7;
 
 /// Odd numbers with about as many ones as zeros: the fractional digits of the square roots of 2 and 3.
-const ROOT_2: u64 = 0x6a09_e667_f3bc_c909;
+pub const ROOT_2: u64 = 0x6a09_e667_f3bc_c909;
 const ROOT_3: u64 = 0xbb67_ae85_84ca_a73b;
 
 /// A hash of a token's text. Tokens are short: up to 16 bytes it is two loads and three multiplications.

@@ -10,7 +10,7 @@ use super::vocabulary::Vocabulary;
 
 /// Pieces up to this length are merged by looking for the lowest rank again after each merge, which for
 /// few bytes is faster than keeping them in order.
-const SHORT: usize = 64;
+pub(super) const SHORT: usize = 64;
 
 /// The tokens of a piece.
 pub(super) fn count(piece: &[u8], vocabulary: &Vocabulary) -> usize {

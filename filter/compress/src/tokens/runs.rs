@@ -1,10 +1,11 @@
 //! Long runs of one class of characters, which are slow to count.
 //!
 //! A tokenizer first splits a text into words, white space and groups of signs, and then merges the
-//! bytes of each. Merging takes far longer per byte than splitting: a megabyte of blanks takes half
-//! a second, natively, where a megabyte of code takes ten milliseconds. Texts that consist of such
-//! runs to more than a small part are counted in parts, each of which the tokenizer remembers, and the
-//! count may be off by one for each cut. No text of a real tool output that was looked at is one.
+//! bytes of each. Merging takes far longer per byte than splitting: a megabyte of blanks takes twenty
+//! times as long as a megabyte of code. Texts that consist of such runs to more than a small part are
+//! counted in parts, and the count may be off by one for each cut. No text of a real tool output that was looked at is one.
+
+use super::merge;
 
 /// Shortest run that counts as long. Bytes. Rulers and indentation are shorter.
 const LONG: usize = 512;
@@ -13,8 +14,8 @@ const LONG: usize = 512;
 const SHARE: usize = 8;
 /// Bytes in long runs that are always counted exactly.
 const FEW: usize = 4096;
-/// Bytes of a part. Longer ones are not remembered by the tokenizer.
-const PART: usize = 64;
+/// Bytes of a part: the longest that is merged without a heap.
+const PART: usize = merge::SHORT;
 /// Distance at which a text is probed. A long run has at least one full stride in it.
 const STRIDE: usize = LONG / 2;
 

@@ -5,8 +5,6 @@ use super::layout::{self, EMPTY, ID_BITS, hash};
 /// A vocabulary in the data section.
 #[derive(Clone, Copy)]
 pub(super) struct Vocabulary {
-    /// Tells the vocabularies apart.
-    pub(super) number: u8,
     /// The texts of all tokens, one after the other.
     texts: &'static [u8],
     /// Where each ends.
@@ -19,9 +17,8 @@ pub(super) struct Vocabulary {
 pub(super) const LONGEST: usize = 128;
 
 macro_rules! vocabulary {
-    ($number:literal, $name:literal) => {
+    ($name:literal) => {
         Vocabulary {
-            number: $number,
             texts: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".texts")),
             ends: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".ends")).as_chunks().0,
             slots: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".slots")).as_chunks().0,
@@ -29,8 +26,8 @@ macro_rules! vocabulary {
     };
 }
 
-pub(super) static O200K_BASE: Vocabulary = vocabulary!(0, "o200k_base");
-pub(super) static CL100K_BASE: Vocabulary = vocabulary!(1, "cl100k_base");
+pub(super) static O200K_BASE: Vocabulary = vocabulary!("o200k_base");
+pub(super) static CL100K_BASE: Vocabulary = vocabulary!("cl100k_base");
 
 impl Vocabulary {
     /// The token's rank, which is its id; `None` where the text is no token.
