@@ -67,22 +67,54 @@ impl Request<'_> {
 
 /// Compresses the tool outputs of a request body.
 pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo: &mut Memo) -> Outcome<'b> {
-    if body.len() > config.max_body_bytes {
-        return unread(body, Unread::TooLarge);
+    Read::new(body, request.api, config).compress(request, config, memo)
+}
+
+/// A body whose tool outputs are found: the first half of [`compress`], for who wants to know how long it
+/// takes.
+#[derive(Debug)]
+pub struct Read<'b> {
+    body: &'b [u8],
+    walk: Result<Walk<'b>, Unread>,
+}
+
+impl<'b> Read<'b> {
+    /// Reads a body.
+    pub fn new(body: &'b [u8], api: Api, config: &Config) -> Self {
+        let walk = if body.len() > config.max_body_bytes {
+            Err(Unread::TooLarge)
+        } else {
+            wire::walk(api, body).map_err(|_| Unread::NotUnderstood)
+        };
+        Self { body, walk }
     }
-    let Ok(walk) = wire::walk(request.api, body) else {
-        return unread(body, Unread::NotUnderstood);
-    };
+
+    /// Compresses what was found. `request` names the format that it was read as.
+    pub fn compress(self, request: &Request<'_>, config: &Config, memo: &mut Memo) -> Outcome<'b> {
+        match self.walk {
+            Ok(walk) => compress_walk(self.body, &walk, request, config, memo),
+            Err(why) => unread(self.body, why),
+        }
+    }
+}
+
+fn compress_walk<'b>(
+    body: &'b [u8],
+    walk: &Walk<'b>,
+    request: &Request<'_>,
+    config: &Config,
+    memo: &mut Memo,
+) -> Outcome<'b> {
     let model = walk.model.as_deref().or(request.model);
     let counting = Counting::of(model.unwrap_or_default());
-    let read_tokens = count_readings(&walk, counting.encoding, memo);
-    let (askable, definition) = retrieval(&walk, request);
+    let read_tokens = count_readings(walk, counting.encoding, memo);
+    let (askable, definition) = retrieval(walk, request);
     let run = Run {
-        walk: &walk,
+        walk,
         config,
         counting,
         lossy_blocks: if request.reversible && askable { request.lossy_blocks } else { 0 },
-        edits_by_line: edits_by_line(&walk, memo),
+        edits_by_line: edits_by_line(walk, memo),
     };
     let keyed = run.entries(memo);
 
@@ -116,6 +148,7 @@ pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo
             tokens_before: entry.tokens_before,
             tokens_after: entry.tokens_after,
             memo: *from_memo,
+            new: blocks.len() >= walk.answered,
             left_out: entry.left_out.as_ref().map(|(left_out, _)| Arc::clone(left_out)),
         });
     }
@@ -148,7 +181,7 @@ pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo
         stream: walk.stream,
         has_tools: walk.has_tools,
         added_retrieve_tool: definition.is_some(),
-        conversation_id: conversation_id(&walk),
+        conversation_id: conversation_id(walk),
         originals,
         unread: None,
     }
@@ -235,7 +268,7 @@ fn count_text(text: &str, encoding: Encoding, memo: &mut Memo) -> u32 {
     })
 }
 
-fn fingerprint(text: &str) -> u128 {
+pub(crate) fn fingerprint(text: &str) -> u128 {
     xxh3_128(text.as_bytes())
 }
 

@@ -22,12 +22,14 @@
 //! The way through the crate is the way of a request: [`wire`](Api) finds the blocks, `pipeline`
 //! takes one block from detection to its replacement, `kinds` holds one compressor per kind of
 //! content, `earlier` knows what the conversation has shown before, `tokens` counts, `memo`
-//! remembers, `wire::splice` writes the result.
+//! remembers, `wire::splice` writes the result. `appendix` adds what only a report needs, once the
+//! request has left.
 
 #[cfg(all(test, target_family = "wasm", target_os = "unknown"))]
 #[macro_use]
 extern crate headroom_wasm_test;
 
+mod appendix;
 mod block;
 mod ccr;
 mod clean;
@@ -44,11 +46,13 @@ mod pipeline;
 mod savings;
 mod tokens;
 mod tool;
+mod turn;
 mod wire;
 
+pub use appendix::{Appendix, appendix};
 pub use ccr::address;
 pub use config::{Config, Policy, Profile, ToolRule};
-pub use engine::{Request, RetrieveTool, compress};
+pub use engine::{Read, Request, RetrieveTool, compress};
 pub use kinds::relevant;
 pub use memo::Memo;
 pub use outcome::{Block, BlockOutcome, Compressor, Kind, Original, Outcome, Skip, Tokens, Unread};

@@ -67,6 +67,8 @@ pub struct Block {
     pub tokens_after: u32,
     /// Answered from the memo.
     pub memo: bool,
+    /// It stands after the model's last message: no provider has seen it in this conversation before.
+    pub new: bool,
     /// What a lossy replacement says it left out.
     pub left_out: Option<Arc<str>>,
 }

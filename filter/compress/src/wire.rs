@@ -104,6 +104,8 @@ pub(crate) struct Walk<'b> {
     pub(crate) readings: Vec<Reading>,
     /// The tool outputs, in the body's order.
     pub(crate) outputs: Vec<Output>,
+    /// The number of outputs that stand before the end of the model's last message.
+    pub(crate) answered: usize,
     /// The number of readings up to the end of the first user message that has a text; 0 without one.
     pub(crate) opening: usize,
     calls: HashMap<Cow<'b, str>, Call, FixedState>,
@@ -161,6 +163,7 @@ pub(crate) fn walk(api: Api, body: &[u8]) -> Result<Walk<'_>, NotUnderstood> {
         retrieve: retrieve_tool::Listing::default(),
         readings: Vec::new(),
         outputs: Vec::new(),
+        answered: 0,
         opening: 0,
         calls: HashMap::default(),
         query: None,
@@ -199,6 +202,9 @@ impl<'b> Walk<'b> {
     }
 
     fn reading(&mut self, role: Role, value: Value<'_, 'b>) {
+        if role == Role::Assistant {
+            self.answered = self.outputs.len();
+        }
         self.readings.push(Reading { span: value.span(), role });
         if role == Role::User && !value.raw().get(1..).is_some_and(|text| text.starts_with(REMINDER)) {
             self.query = Some(value.span());
@@ -214,6 +220,7 @@ impl<'b> Walk<'b> {
 
     /// A call that the model made. It counts as something that it reads.
     fn call(&mut self, id: Option<Value<'_, 'b>>, call: Call) {
+        self.answered = self.outputs.len();
         for span in [call.name, call.arguments].into_iter().flatten() {
             self.readings.push(Reading { span, role: Role::Assistant });
         }

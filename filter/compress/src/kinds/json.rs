@@ -40,6 +40,11 @@ const MAX_STARTS: usize = 4;
 
 /// The text with its documents minified. They are JSON still.
 pub(crate) fn minified(text: &str, _cx: &Context<'_>) -> Option<String> {
+    without_layout(text)
+}
+
+/// As [`minified`].
+pub(crate) fn without_layout(text: &str) -> Option<String> {
     let found = find(text)?;
     Some(found.within(&minify::documents(&found)))
 }
