@@ -66,7 +66,9 @@ impl Encoding {
             static KNOWN: RefCell<Known> = RefCell::new(Known::new());
         }
         KNOWN.with_borrow_mut(|known| {
-            Pieces::new(text, self).map(|piece| known.count(text.as_bytes(), piece, self)).sum()
+            known.text(text, self, |known| {
+                Pieces::new(text, self).map(|piece| known.count(text.as_bytes(), piece, self)).sum()
+            })
         })
     }
 

@@ -1,9 +1,12 @@
-//! Counts of pieces that were counted before.
+//! Counts of pieces that were counted before, and of the last texts.
 //!
 //! A text is made of few words, again and again. What is known about them fits into a core's own cache,
-//! where the vocabulary, a few megabytes, does not.
+//! where the vocabulary, a few megabytes, does not. And a text is counted again when the form that one
+//! compressor weighed is weighed by the next, or is what the block becomes.
 
 use std::ops::Range;
+
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::layout::ROOT_2;
 use super::{Encoding, merge};
@@ -20,15 +23,45 @@ const BLOCK: usize = 16;
 /// A piece of 2 to [`LONGEST`] bytes: its bytes, and in the last one its length and the vocabulary.
 type Key = u128;
 
+/// The texts whose counts are kept: those of a block and of the forms that are weighed against it.
+const TEXTS: usize = 4;
+
+/// Texts of fewer bytes are as quickly counted.
+const SHORT: usize = 64;
+
 /// What is known.
 pub(super) struct Known {
     keys: Vec<Key>,
     tokens: Vec<u8>,
+    /// Fingerprints of the last texts with their counts.
+    texts: [(u128, usize); TEXTS],
+    /// Which of them is the oldest.
+    oldest: usize,
 }
 
 impl Known {
     pub(super) fn new() -> Self {
-        Self { keys: vec![0; REMEMBERED], tokens: vec![0; REMEMBERED] }
+        Self { keys: vec![0; REMEMBERED], tokens: vec![0; REMEMBERED], texts: [(0, 0); TEXTS], oldest: 0 }
+    }
+
+    /// The tokens of a text, by `count` unless it was one of the last.
+    pub(super) fn text(
+        &mut self,
+        text: &str,
+        encoding: Encoding,
+        count: impl FnOnce(&mut Self) -> usize,
+    ) -> usize {
+        if text.len() < SHORT {
+            return count(self);
+        }
+        let fingerprint = xxh3_128(text.as_bytes()).wrapping_add(encoding as u128);
+        if let Some((_, tokens)) = self.texts.iter().find(|(known, _)| *known == fingerprint) {
+            return *tokens;
+        }
+        let tokens = count(self);
+        self.texts[self.oldest] = (fingerprint, tokens);
+        self.oldest = (self.oldest + 1) % TEXTS;
+        tokens
     }
 
     /// The tokens of the piece at `range` of a text.
