@@ -3,6 +3,7 @@
 use crate::config::{Config, Mode};
 use crate::host::Headers;
 use crate::route::{self, Route};
+use crate::rules::{self, Treatment};
 
 /// A request header that is for Headroom and for nobody behind it starts like this (I9).
 const OURS: &[u8] = b"x-headroom-";
@@ -23,8 +24,10 @@ pub(crate) const MAX_NAME_BYTES: usize = 128;
 pub(crate) struct RequestHeaders {
     /// `None`: not ours.
     pub(crate) route: Option<Route>,
-    /// The most that may be done to this request.
-    pub(crate) mode: Mode,
+    /// What may be done to this request.
+    pub(crate) treatment: Treatment,
+    /// Who answers it, where a rule of the configuration says so.
+    pub(crate) provider: Option<String>,
     pub(crate) content_length: Option<u64>,
     /// The client has compressed the body.
     pub(crate) encoded: bool,
@@ -44,8 +47,10 @@ impl RequestHeaders {
     }
 
     pub(crate) fn read(headers: &Headers, config: &Config) -> Self {
+        let mut bypassed = false;
+        let mut asked = &b""[..];
         let [mut method, mut host, mut path] = [&b""[..]; 3];
-        let mut read = Self { mode: config.mode, tenant: config.tenant.clone(), ..Self::default() };
+        let mut read = Self { tenant: config.tenant.clone(), ..Self::default() };
         for (key, value) in headers.iter() {
             match key {
                 b":method" => method = value,
@@ -58,8 +63,8 @@ impl RequestHeaders {
                     let value = value.trim_ascii();
                     read.encoded |= !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
                 }
-                b"x-headroom-bypass" if is_true(value) => read.mode = Mode::Off,
-                b"x-headroom-mode" => read.mode = weaker(read.mode, value),
+                b"x-headroom-bypass" => bypassed |= is_true(value),
+                b"x-headroom-mode" => asked = value,
                 b"x-headroom-stack" => read.stack = stack(value),
                 b"x-headroom-user-id" => {
                     if let Some(tenant) = tenant(value) {
@@ -73,6 +78,13 @@ impl RequestHeaders {
             }
         }
         read.route = route::find(method, host, path, &config.path_prefixes);
+        if read.route.is_some() {
+            let rule = rules::find(&config.rules, host, path, rules::route_name);
+            read.treatment = rule.map_or(config.treatment(), |rule| rule.treatment);
+            read.provider = rule.and_then(|rule| rule.provider.clone());
+            let mode = &mut read.treatment.mode;
+            *mode = if bypassed { Mode::Off } else { weaker(*mode, asked) };
+        }
         read
     }
 }
@@ -82,12 +94,13 @@ fn is_true(value: &[u8]) -> bool {
     [&b"true"[..], b"1", b"yes", b"on"].iter().any(|truth| value.eq_ignore_ascii_case(truth))
 }
 
-/// A header can ask for less than the configuration, never for more.
+/// A header can ask for less than the configuration, never for more: what the operator has switched off or
+/// only wants to measure stays so. What is no name of a mode asks for nothing.
 fn weaker(mode: Mode, asked: &[u8]) -> Mode {
     let asked = asked.trim_ascii().to_ascii_lowercase();
     match (mode, asked.as_slice()) {
         (_, b"passthrough" | b"off") => Mode::Off,
-        (Mode::Compress, b"audit") => Mode::Audit,
+        (Mode::Optimize, b"audit") => Mode::Audit,
         _ => mode,
     }
 }

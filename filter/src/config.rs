@@ -6,7 +6,8 @@
 //!
 //! | key | default | meaning |
 //! |---|---|---|
-//! | `mode` | `"compress"` | `compress`; `audit`: measure, forward as it was; `off`: pass everything |
+//! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `off`: pass everything |
+//! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "provider": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode and profile (the configuration's own where it says nothing) and names the provider in reports |
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
 //! | `tools` | `[]` | rules `{"tool": "Read*", "policy": "off"\|"lossless"\|"lossy"}`; the first whose glob matches the tool's name wins |
@@ -34,11 +35,13 @@
 //! | `control_plane.breaker_pause_ms` | 1000 | until one of them tries again; doubles up to 30 s |
 //! | `control_plane.token` | `$HEADROOM_TOKEN` | shown to the sidecar as a bearer token; the variable is one of the VM's, set in Envoy's `vm_config.environment_variables` |
 
+use std::borrow::Cow;
 use std::fmt;
 
 use headroom_compress::{Policy, Profile, RetrieveTool, ToolRule};
 
 use crate::lenient::Reader;
+use crate::rules::{self, Rule, Treatment};
 use crate::structure;
 
 /// The limit that keeps a serialized `GrpcService` valid UTF-8 and its lengths in one byte each.
@@ -49,7 +52,7 @@ pub const MAX_CLUSTER_NAME_BYTES: usize = 125;
 pub enum Mode {
     /// It is compressed.
     #[default]
-    Compress,
+    Optimize,
     /// It is measured and forwarded as it was.
     Audit,
     /// It is passed.
@@ -81,6 +84,8 @@ pub enum AcceptEncoding {
 pub struct Config {
     /// What happens to a matching request.
     pub mode: Mode,
+    /// Requests that are treated in another way.
+    pub rules: Vec<Rule>,
     /// How a body of another length is forwarded.
     pub body_mode: BodyMode,
     /// The engine's part.
@@ -185,6 +190,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             mode: Mode::default(),
+            rules: Vec::new(),
             body_mode: BodyMode::default(),
             engine: headroom_compress::Config::default(),
             reversible: false,
@@ -254,11 +260,14 @@ impl Config {
             );
             reversible = false;
         }
+        let mode = reader.one_of("mode", MODES, defaults.mode);
+        let rules = rules::read(&mut reader, Treatment { mode, profile: engine.profile });
         let config = Self {
+            mode,
+            rules,
             reversible,
             retrieve_tool: reader.one_of("retrieve_tool", RETRIEVE_TOOLS, defaults.retrieve_tool),
             providers: providers(&mut reader),
-            mode: reader.one_of("mode", MODES, defaults.mode),
             body_mode: reader.one_of("body_mode", BODY_MODES, defaults.body_mode),
             engine,
             memo_bytes: reader.bytes("memo_bytes", 0..=MAX_MEMO_BYTES, defaults.memo_bytes),
@@ -274,9 +283,22 @@ impl Config {
         Ok(Parsed { config, warnings, errors })
     }
 
+    /// What is done to requests for which no rule says otherwise.
+    pub fn treatment(&self) -> Treatment {
+        Treatment { mode: self.mode, profile: self.engine.profile }
+    }
+
     /// Whether something can be left out at all.
-    pub fn is_reversible(&self) -> bool {
-        self.reversible && self.engine.profile != Profile::Lossless
+    pub fn is_reversible(&self, profile: Profile) -> bool {
+        self.reversible && profile != Profile::Lossless
+    }
+
+    /// The engine's part, with this profile.
+    pub fn engine(&self, profile: Profile) -> Cow<'_, headroom_compress::Config> {
+        if profile == self.engine.profile {
+            return Cow::Borrowed(&self.engine);
+        }
+        Cow::Owned(headroom_compress::Config { profile, ..self.engine.clone() })
     }
 
     /// What is in force when the configuration cannot be read at all: every request passes.
@@ -291,13 +313,15 @@ const MAX_BODY_BYTES: usize = 128 << 20;
 /// Leaves room for bodies beside it in the VM's 1 GiB.
 const MAX_MEMO_BYTES: usize = 512 << 20;
 
-const MODES: &[(&str, Mode)] = &[("compress", Mode::Compress), ("audit", Mode::Audit), ("off", Mode::Off)];
+/// `compress` is what `optimize` was called at first.
+pub(crate) const MODES: &[(&str, Mode)] =
+    &[("optimize", Mode::Optimize), ("compress", Mode::Optimize), ("audit", Mode::Audit), ("off", Mode::Off)];
 const BODY_MODES: &[(&str, BodyMode)] = &[("strip", BodyMode::Strip), ("hold", BodyMode::Hold)];
 const ACCEPT_ENCODINGS: &[(&str, AcceptEncoding)] =
     &[("identity", AcceptEncoding::Identity), ("keep", AcceptEncoding::Keep)];
 const RETRIEVE_TOOLS: &[(&str, RetrieveTool)] =
     &[("add", RetrieveTool::Add), ("require", RetrieveTool::Require), ("never", RetrieveTool::Assume)];
-const PROFILES: &[(&str, Profile)] = &[
+pub(crate) const PROFILES: &[(&str, Profile)] = &[
     ("lossless", Profile::Lossless),
     ("conservative", Profile::Conservative),
     ("balanced", Profile::Balanced),
@@ -419,6 +443,8 @@ mod tests {
             r#"{"mode":"audit","body_mode":"hold","profile":"aggressive",
                 "tools":[{"tool":"Read*","policy":"lossless"},{"tool":"Bash","policy":"off"}],
                 "reversible":true,"retrieve_tool":"require",
+                "rules":[{"host":"*.groq.com","path":"/openai/*","route":"r","provider":"groq"},
+                    {"route":"plain","mode":"off","profile":"lossless"}],
                 "providers":[{"cluster":"openai","authority":"api.openai.com","path_prefix":"/x/"}],
                 "max_body_bytes":1000,"max_block_bytes":900,"min_block_bytes":10,"memo_bytes":5,
                 "path_prefixes":["/anthropic/","/openai"],"accept_encoding":"keep","read_usage":false,
@@ -437,6 +463,23 @@ mod tests {
             [
                 ToolRule { pattern: "Read*".to_owned(), policy: Policy::Lossless },
                 ToolRule { pattern: "Bash".to_owned(), policy: Policy::Off }
+            ]
+        );
+        let provider = Some("groq".to_owned());
+        let [host, path, route] = ["*.groq.com", "/openai/*", "r"].map(|glob| Some(glob.to_owned()));
+        let treatment = Treatment { mode: Mode::Audit, profile: Profile::Aggressive };
+        let plain = Treatment { mode: Mode::Off, profile: Profile::Lossless };
+        assert_eq!(
+            config.rules,
+            [
+                Rule { host, path, route, treatment, provider },
+                Rule {
+                    host: None,
+                    path: None,
+                    route: Some("plain".to_owned()),
+                    treatment: plain,
+                    provider: None
+                },
             ]
         );
         assert!(config.reversible);
@@ -502,6 +545,10 @@ mod tests {
             r#"{"read_usage":"yes"}"#,
             r#"{"response_headers":0}"#,
             r#"{"tenant":7}"#,
+            r#"{"rules":{"mode":"off"}}"#,
+            r#"{"rules":["off"]}"#,
+            r#"{"rules":[{"path":7,"mode":"off"}]}"#,
+            r#"{"rules":[{"host":"","mode":"off"}]}"#,
             r#"{"tools":{}}"#,
             r#"{"tools":[1]}"#,
             r#"{"tools":[{"tool":"x","policy":"some"}]}"#,
@@ -530,6 +577,16 @@ mod tests {
         assert_eq!(parsed.config.mode, Mode::Audit);
         assert_eq!(parsed.config.tenant, "t");
         assert_eq!(parsed.config.engine.tools.len(), 1);
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_read_is_as_careful_as_it_could_have_meant() {
+        let parsed =
+            parse(r#"{"rules":[{"path":"/x","mode":"of","profile":"lossles"},{"host":"h","mood":"off"}]}"#);
+        assert_eq!((parsed.errors, parsed.warnings.len()), (2, 3), "{:?}", parsed.warnings);
+        let treatments: Vec<_> = parsed.config.rules.iter().map(|rule| rule.treatment).collect();
+        let careful = Treatment { mode: Mode::Off, profile: Profile::Lossless };
+        assert_eq!(treatments, [careful, Treatment::default()]);
     }
 
     #[test]

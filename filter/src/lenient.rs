@@ -60,6 +60,36 @@ impl Reader {
         self.choice(key, names, "the rule is left out")
     }
 
+    /// As [`Reader::one_of`], but a value that cannot be used is not replaced by the default: by this one.
+    pub(crate) fn guarded<T: Copy>(
+        &mut self,
+        key: &str,
+        names: &[(&str, T)],
+        default: T,
+        (careful, now): (T, &str),
+    ) -> T {
+        if self.object.get(key).is_none_or(Value::is_null) {
+            return default;
+        }
+        self.choice(key, names, now).unwrap_or(careful)
+    }
+
+    /// A glob; `None` where the key is absent, an error where it holds none.
+    pub(crate) fn pattern(&mut self, key: &str) -> Result<Option<String>, ()> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::String(pattern)) if !pattern.is_empty() => Ok(Some(pattern)),
+            Some(other) => {
+                self.refuse(
+                    key,
+                    &format!("expected a name or a glob, found {other}"),
+                    "the rule is left out",
+                );
+                Err(())
+            }
+        }
+    }
+
     pub(crate) fn flag(&mut self, key: &str, default: bool) -> bool {
         match self.take(key) {
             None => default,

@@ -28,6 +28,7 @@ mod response;
 mod root;
 mod route;
 mod rpc;
+pub mod rules;
 mod scan;
 mod sse;
 mod stream;

@@ -14,6 +14,7 @@ use crate::hold;
 use crate::host::{self, Action, Buffer, Level, Map, Refused};
 use crate::route::Route;
 use crate::rpc;
+use crate::rules::Treatment;
 use crate::stream::{Phase, Stream, micros};
 
 /// A lossy rewrite that waits for its originals to be stored.
@@ -31,7 +32,7 @@ pub(crate) struct Admitting {
 #[derive(Debug)]
 struct Body {
     route: Route,
-    mode: Mode,
+    treatment: Treatment,
     /// Its headers wait with it.
     held: bool,
     /// Bytes.
@@ -78,11 +79,12 @@ impl Stream {
             }
         }
         let Some(route) = headers.route else { return Action::Continue };
+        let Treatment { mode, profile } = headers.treatment;
 
         self.record = Some(RequestRecord {
             request_id: self.settings.next_request_id(),
             started_unix_ms: i64::try_from(self.clock.headers / 1_000_000).unwrap_or_default(),
-            provider: route.provider.to_owned(),
+            provider: name(headers.provider.as_deref().unwrap_or(route.provider)),
             api: route.api.name().to_owned(),
             model: name(route.model.as_deref().unwrap_or_default()),
             stack: headers.stack,
@@ -94,12 +96,13 @@ impl Stream {
         });
         self.clock.forwarded = self.clock.headers;
 
-        if headers.mode == Mode::Off {
+        if mode == Mode::Off {
             self.settle(RequestOutcome::Bypassed);
             return Action::Continue;
         }
-        let adds_tool = headers.mode == Mode::Compress
-            && self.settings.config.is_reversible()
+        let adds_tool = mode == Mode::Optimize
+            && route.answer_can_be_followed
+            && self.settings.config.is_reversible(profile)
             && self.settings.config.retrieve_tool == RetrieveTool::Add;
         if self.settings.config.accept_encoding == AcceptEncoding::Identity || adds_tool {
             // Without effect on the request itself, so a refusal only costs the usage figures.
@@ -124,10 +127,10 @@ impl Stream {
 
         // An audited body keeps its length, so its headers can go.
         let held = self.settings.config.body_mode == BodyMode::Hold
-            && headers.mode == Mode::Compress
+            && mode == Mode::Optimize
             && self.settings.hold.usable();
         if !held
-            && headers.mode == Mode::Compress
+            && mode == Mode::Optimize
             && headers.content_length.is_some()
             && let Err(refused) = host::remove_header(Map::Request, b"content-length")
         {
@@ -137,7 +140,7 @@ impl Stream {
         if adds_tool {
             self.head = all.as_ref().map(Head::of);
         }
-        self.phase = Phase::Collecting { route, mode: headers.mode, held, size: 0 };
+        self.phase = Phase::Collecting { route, treatment: headers.treatment, held, size: 0 };
         if held { Action::Pause } else { Action::Continue }
     }
 
@@ -213,14 +216,14 @@ impl Stream {
     }
 
     fn body_complete(&mut self) -> Action {
-        let Phase::Collecting { route, mode, held, size } =
+        let Phase::Collecting { route, treatment, held, size } =
             std::mem::replace(&mut self.phase, Phase::Passing)
         else {
             return Action::Continue;
         };
         self.clock.body_complete = self.settings.now();
         self.forwarded(size);
-        let body = Body { route, mode, held, size };
+        let body = Body { route, treatment, held, size };
         if size == 0 {
             self.settle(RequestOutcome::Empty);
         } else if let Err(refused) = self.rewrite(body) {
@@ -238,7 +241,7 @@ impl Stream {
     fn rewrite(&mut self, body: Body) -> host::Result<()> {
         let bytes = body.read()?;
         let (outcome, rewrite) = self.compress(&bytes, &body, usize::MAX);
-        if body.mode != Mode::Compress {
+        if body.treatment.mode != Mode::Optimize {
             return self.forward(&body, rewrite);
         }
         match self.admission(&outcome) {
@@ -269,7 +272,8 @@ impl Stream {
 
     fn compress<'b>(&mut self, bytes: &'b [u8], body: &Body, lossy_blocks: usize) -> (Outcome<'b>, Rewrite) {
         let config = &self.settings.config;
-        let reversible = config.is_reversible();
+        let Treatment { mode, profile } = body.treatment;
+        let reversible = config.is_reversible(profile);
         let request = headroom_compress::Request {
             model: body.route.model.as_deref(),
             reversible,
@@ -285,20 +289,20 @@ impl Stream {
         let started = self.settings.now();
         let mut outcome = {
             let mut memo = self.settings.memo.borrow_mut();
-            compress(bytes, &request, &config.engine, &mut memo)
+            compress(bytes, &request, &config.engine(profile), &mut memo)
         };
         let spent = micros(started, self.settings.now());
         self.clock.compress_us = self.clock.compress_us.saturating_add(spent);
         self.describe(&outcome);
         let replacement = match std::mem::take(&mut outcome.body) {
-            Cow::Owned(replacement) if body.mode == Mode::Compress => Some(replacement),
+            Cow::Owned(replacement) if mode == Mode::Optimize => Some(replacement),
             _ => None,
         };
         let replaced = outcome.blocks.iter().any(|it| matches!(it.outcome, BlockOutcome::Compressed { .. }));
         let request_outcome = match outcome.unread {
             Some(Unread::TooLarge) => RequestOutcome::TooLarge,
             Some(Unread::NotUnderstood) => RequestOutcome::NotUnderstood,
-            None if body.mode != Mode::Compress => RequestOutcome::Audited,
+            None if mode != Mode::Optimize => RequestOutcome::Audited,
             None if replaced => RequestOutcome::Compressed,
             None => RequestOutcome::Unchanged,
         };

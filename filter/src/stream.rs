@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use headroom_api::v1::{RequestOutcome, RequestRecord, Timings, Tokens};
 
-use crate::config::Mode;
 use crate::follow::{Following, Head};
 use crate::host::{self, Refused};
 use crate::metrics::outcome_name;
@@ -12,6 +11,7 @@ use crate::request::Admitting;
 use crate::response::Answer;
 use crate::root::Settings;
 use crate::route::Route;
+use crate::rules::Treatment;
 
 /// The HTTP context of the filter. `request.rs` and `response.rs` hold what it does in each phase.
 pub(crate) struct Stream {
@@ -36,8 +36,8 @@ pub(crate) enum Phase {
     /// Waiting for the end of the body.
     Collecting {
         route: Route,
-        /// What to do with the body; never `Off`.
-        mode: Mode,
+        /// What to do with the body; its mode is never `Off`.
+        treatment: Treatment,
         /// The headers wait too.
         held: bool,
         /// Bytes that are there.

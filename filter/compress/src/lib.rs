@@ -57,4 +57,5 @@ pub use kinds::relevant;
 pub use memo::Memo;
 pub use outcome::{Block, BlockOutcome, Compressor, Kind, Original, Outcome, Skip, Tokens, Unread};
 pub use tokens::Encoding;
+pub use tool::glob_matches;
 pub use wire::Api;

@@ -114,7 +114,8 @@ pub(crate) fn policy(config: &Config, name: &str, class: Class) -> Policy {
         .tools
         .iter()
         .find(|rule| {
-            matches(&rule.pattern, name) || (!class.name().is_empty() && matches(&rule.pattern, class.name()))
+            glob_matches(&rule.pattern, name)
+                || (!class.name().is_empty() && glob_matches(&rule.pattern, class.name()))
         })
         .map(|rule| rule.policy);
     match (ruled, config.profile) {
@@ -130,7 +131,7 @@ pub(crate) fn policy(config: &Config, name: &str, class: Class) -> Policy {
 /// Whether `name` matches the glob `pattern`: `*` any run, `?` one byte, ASCII case ignored.
 ///
 /// Backtracks to the last star only, so time is at most the product of the lengths.
-fn matches(pattern: &str, name: &str) -> bool {
+pub fn glob_matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
@@ -177,11 +178,11 @@ mod tests {
 
     #[test]
     fn globs_match_with_stars_marks_and_any_case() {
-        assert!(matches("mcp__*__query", "mcp__ctx__QUERY"));
-        assert!(matches("*", ""));
-        assert!(matches("a?c*", "abcdef"));
-        assert!(!matches("a?c", "ac"));
-        assert!(!matches("read", "read_file"));
+        assert!(glob_matches("mcp__*__query", "mcp__ctx__QUERY"));
+        assert!(glob_matches("*", ""));
+        assert!(glob_matches("a?c*", "abcdef"));
+        assert!(!glob_matches("a?c", "ac"));
+        assert!(!glob_matches("read", "read_file"));
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn without_the_switch_or_a_sidecar_or_tools_nothing_is_left_out_and_nobody_is_as
 }
 
 #[test]
-fn an_audited_request_stores_nothing() {
+fn an_audited_request_stores_nothing_and_gets_no_tool() {
     let mut configuration = configuration();
     configuration["mode"] = "audit".into();
     let (mut plugin, body) = (Plugin::new(configuration), lossy(&[ROWS]));

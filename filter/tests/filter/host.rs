@@ -59,6 +59,8 @@ pub(crate) struct Host {
     pub(crate) request_body: Vec<u8>,
     pub(crate) response_body: Vec<u8>,
     pub(crate) grpc_message: Vec<u8>,
+    /// Envoy's name of the route, where the host knows one.
+    pub(crate) route_name: Option<&'static str>,
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
     pub(crate) metrics: Vec<(String, u64)>,
     pub(crate) log: Vec<String>,
@@ -299,6 +301,9 @@ extern "C" fn proxy_get_property(
 ) -> u32 {
     call("get_property", |host| match text(path, path_size).as_str() {
         "cluster_name" => hand_over(b"the provider's", data, size),
+        "xds\0route_name" if host.route_name.is_some() => {
+            hand_over(host.route_name.unwrap_or_default().as_bytes(), data, size)
+        }
         "plugin_root_id" => hand_over(host.root_id.clone().as_bytes(), data, size),
         _ => NOT_FOUND,
     })

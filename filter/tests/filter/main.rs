@@ -11,3 +11,4 @@ mod proxy;
 mod refusals;
 mod reports;
 mod retrieving;
+mod rules;

@@ -1,0 +1,138 @@
+//! Rules of the plugin configuration: which requests are treated in another way than the rest.
+//!
+//! Envoy has no configuration of a WASM filter by route, so the plugin's own lists them. Globs are those of
+//! the rules by tool: `*` matches any run of characters, `?` one; case does not count.
+
+use headroom_compress::{Profile, glob_matches};
+
+use crate::config::{MODES, Mode, PROFILES};
+use crate::host;
+use crate::lenient::Reader;
+use crate::route::without_port;
+
+/// What is done to a request.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Treatment {
+    /// Whether it is compressed.
+    pub mode: Mode,
+    /// How far the engine may go.
+    pub profile: Profile,
+}
+
+/// A rule. A condition that is not set holds for every request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rule {
+    /// A glob over the host, without its port.
+    pub host: Option<String>,
+    /// A glob over the path, without its query.
+    pub path: Option<String>,
+    /// A glob over Envoy's name of the route; a route without a name has the empty one.
+    pub route: Option<String>,
+    /// What is done to the requests for which the conditions hold.
+    pub treatment: Treatment,
+    /// In reports, who answers them; `None`: what their path and host say.
+    pub provider: Option<String>,
+}
+
+/// Properties that name the route, the first that the host knows counts.
+const ROUTE_NAME: [&str; 2] = ["xds\0route_name", "route_name"];
+
+/// The first rule whose conditions hold. `route_name` is asked once at most.
+pub(crate) fn find<'r>(
+    rules: &'r [Rule],
+    host: &[u8],
+    path: &[u8],
+    route_name: impl Fn() -> String,
+) -> Option<&'r Rule> {
+    if rules.is_empty() {
+        return None;
+    }
+    let host = String::from_utf8_lossy(without_port(host));
+    let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let path = String::from_utf8_lossy(path);
+    let mut route = None;
+    rules.iter().find(|rule| {
+        let holds = |pattern: &Option<String>, value: &str| {
+            pattern.as_deref().is_none_or(|pattern| glob_matches(pattern, value))
+        };
+        holds(&rule.host, &host)
+            && holds(&rule.path, &path)
+            && (rule.route.is_none() || holds(&rule.route, route.get_or_insert_with(&route_name)))
+    })
+}
+
+/// Envoy's name of the stream's route.
+pub(crate) fn route_name() -> String {
+    let name = ROUTE_NAME.into_iter().find_map(|property| host::property(property).ok());
+    String::from_utf8_lossy(&name.unwrap_or_default()).into_owned()
+}
+
+/// Reads the rules; `default` is what the rest of the configuration says.
+///
+/// A mode or profile that cannot be read is the most careful one: what somebody wanted to treat in a way of
+/// its own must not be treated as everything else. A rule whose conditions cannot be read is left out.
+pub(crate) fn read(reader: &mut Reader, default: Treatment) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for mut section in reader.sections("rules") {
+        let [host, path, route] = ["host", "path", "route"].map(|key| section.pattern(key));
+        let treatment = Treatment {
+            mode: section.guarded("mode", MODES, default.mode, (Mode::Off, "its requests pass")),
+            profile: section.guarded(
+                "profile",
+                PROFILES,
+                default.profile,
+                (Profile::Lossless, "its requests stay lossless"),
+            ),
+        };
+        let provider = Some(section.text("provider")).filter(|provider| !provider.is_empty());
+        if let (Ok(host), Ok(path), Ok(route)) = (host, path, route) {
+            rules.push(Rule { host, path, route, treatment, provider });
+        }
+        reader.close(section);
+    }
+    rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(host: Option<&str>, path: Option<&str>, provider: &str) -> Rule {
+        Rule {
+            host: host.map(str::to_owned),
+            path: path.map(str::to_owned),
+            route: None,
+            treatment: Treatment::default(),
+            provider: Some(provider.to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_first_rule_whose_conditions_all_hold_decides() {
+        let rules = [
+            rule(Some("api.groq.com"), Some("/openai/v1/chat/*"), "exact host"),
+            rule(Some("*.internal"), None, "any path"),
+            rule(None, Some("/v1/messages"), "any host"),
+            rule(None, Some("/v1/*"), "prefix"),
+        ];
+        for (host, path, expected) in [
+            ("API.groq.com:443", "/openai/v1/chat/completions?x=1", Some("exact host")),
+            ("api.groq.com", "/openai/v1/responses", None),
+            ("llm.internal", "/v1/messages", Some("any path")),
+            ("api.example", "/v1/messages?beta=true", Some("any host")),
+            ("api.example", "/v1/responses", Some("prefix")),
+            ("api.example", "/v2/chat?path=/v1/messages", None),
+        ] {
+            let found = find(&rules, host.as_bytes(), path.as_bytes(), || unreachable!());
+            let provider = found.and_then(|rule| rule.provider.as_deref());
+            assert_eq!(provider, expected, "{host} {path}");
+        }
+    }
+
+    #[test]
+    fn a_rule_without_conditions_is_for_every_request() {
+        let rules = [rule(None, None, "all")];
+        assert!(find(&rules, b"", b"", String::new).is_some());
+        assert!(find(&rules, b"\xff:1", b"/\xff", String::new).is_some());
+    }
+}
