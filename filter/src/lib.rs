@@ -16,6 +16,7 @@ mod asked;
 mod base64;
 mod breaker;
 pub mod config;
+mod deferred;
 mod event_stream;
 mod follow;
 mod hold;

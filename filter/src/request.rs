@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use headroom_api::v1::{AdmissionOutcome, BlockRecord, RequestOutcome, RequestRecord, Tokens};
-use headroom_compress::{BlockOutcome, Outcome, RetrieveTool, Unread, compress};
+use headroom_compress::{Block, BlockOutcome, Outcome, Read, RetrieveTool, Unread};
 
 use crate::admit::{Answered, Need, Plan};
 use crate::asked::{MAX_NAME_BYTES, RequestHeaders};
 use crate::config::{AcceptEncoding, BodyMode, Mode};
+use crate::deferred::Original;
 use crate::follow::{Following, Head};
 use crate::hold;
 use crate::host::{self, Action, Buffer, Level, Map, Refused};
@@ -26,6 +27,7 @@ pub(crate) struct Admitting {
     needs: Vec<Need>,
     body: Body,
     rewrite: Rewrite,
+    bytes: Vec<u8>,
 }
 
 /// A complete body in the host's buffer.
@@ -47,6 +49,7 @@ struct Rewrite {
     outcome: RequestOutcome,
     /// It has the retrieve tool, and the filter has to answer its calls.
     added_tool: bool,
+    blocks: Vec<Block>,
 }
 
 /// Whether a rewrite may leave.
@@ -242,21 +245,24 @@ impl Stream {
         let bytes = body.read()?;
         let (outcome, rewrite) = self.compress(&bytes, &body, usize::MAX);
         if body.treatment.mode != Mode::Optimize {
-            return self.forward(&body, rewrite);
+            drop(outcome);
+            return self.forward(&body, rewrite, bytes);
         }
-        match self.admission(&outcome) {
+        let admission = self.admission(&outcome);
+        let needs = needs(&outcome);
+        drop(outcome);
+        match admission {
             Admission::Given(outcome) => {
                 self.note_admission(outcome);
-                self.forward(&body, rewrite)
+                self.forward(&body, rewrite, bytes)
             }
             Admission::Missing { lossy_blocks, outcome } => {
                 self.note_admission(outcome);
-                self.fall_back(&bytes, &body, lossy_blocks)
+                self.fall_back(bytes, &body, lossy_blocks)
             }
             Admission::Asked { token, sent } => {
                 let asked_at = self.settings.now();
-                let needs = needs(&outcome);
-                let admitting = Admitting { token, asked_at, sent, needs, body, rewrite };
+                let admitting = Admitting { token, asked_at, sent, needs, body, rewrite, bytes };
                 self.phase = Phase::Admitting(Box::new(admitting));
                 Ok(())
             }
@@ -264,10 +270,10 @@ impl Stream {
     }
 
     /// Forwards a form for which no more originals are needed.
-    fn fall_back(&mut self, bytes: &[u8], body: &Body, lossy_blocks: usize) -> host::Result<()> {
+    fn fall_back(&mut self, bytes: Vec<u8>, body: &Body, lossy_blocks: usize) -> host::Result<()> {
         self.settings.metrics.fell_back();
-        let (_, rewrite) = self.compress(bytes, body, lossy_blocks);
-        self.forward(body, rewrite)
+        let (_, rewrite) = self.compress(&bytes, body, lossy_blocks);
+        self.forward(body, rewrite, bytes)
     }
 
     fn compress<'b>(&mut self, bytes: &'b [u8], body: &Body, lossy_blocks: usize) -> (Outcome<'b>, Rewrite) {
@@ -287,11 +293,15 @@ impl Stream {
             ..headroom_compress::Request::new(body.route.api)
         };
         let started = self.settings.now();
+        let engine = config.engine(profile);
+        let read = Read::new(bytes, body.route.api, &engine);
+        let parsed = micros(started, self.settings.now());
         let mut outcome = {
             let mut memo = self.settings.memo.borrow_mut();
-            compress(bytes, &request, &config.engine(profile), &mut memo)
+            read.compress(&request, &engine, &mut memo)
         };
         let spent = micros(started, self.settings.now());
+        self.clock.parse_us = self.clock.parse_us.saturating_add(parsed);
         self.clock.compress_us = self.clock.compress_us.saturating_add(spent);
         self.describe(&outcome);
         let replacement = match std::mem::take(&mut outcome.body) {
@@ -307,7 +317,8 @@ impl Stream {
             None => RequestOutcome::Unchanged,
         };
         let added_tool = outcome.added_retrieve_tool;
-        (outcome, Rewrite { replacement, outcome: request_outcome, added_tool })
+        let blocks = std::mem::take(&mut outcome.blocks);
+        (outcome, Rewrite { replacement, outcome: request_outcome, added_tool, blocks })
     }
 
     /// Finds out whether the originals of a request are stored, or asks for it.
@@ -359,7 +370,7 @@ impl Stream {
             return;
         }
         let Phase::Admitting(admitting) = std::mem::replace(&mut self.phase, Phase::Passing) else { return };
-        let Admitting { asked_at, sent, needs, body, rewrite, .. } = *admitting;
+        let Admitting { asked_at, sent, needs, body, rewrite, bytes, .. } = *admitting;
         let now = self.settings.now();
         self.clock.admit_us = micros(asked_at, now);
         self.settings.metrics.admit_us(self.clock.admit_us);
@@ -380,10 +391,10 @@ impl Stream {
         };
         self.note_admission(outcome);
         let forwarded = match lossy_blocks {
-            None => self.forward(&body, rewrite),
+            None => self.forward(&body, rewrite, bytes),
             Some(blocks) => {
                 drop(rewrite);
-                body.read().and_then(|bytes| self.fall_back(&bytes, &body, blocks))
+                self.fall_back(bytes, &body, blocks)
             }
         };
         if let Err(refused) = forwarded {
@@ -403,8 +414,8 @@ impl Stream {
     }
 
     /// Puts a rewrite where the body is. With headers held, their length goes first: while it can still
-    /// be undone.
-    fn forward(&mut self, body: &Body, rewrite: Rewrite) -> host::Result<()> {
+    /// be undone. `original` is the body as it came.
+    fn forward(&mut self, body: &Body, rewrite: Rewrite, original: Vec<u8>) -> host::Result<()> {
         if let Some(replacement) = rewrite.replacement {
             if body.held {
                 set_length(replacement.len())?;
@@ -423,6 +434,13 @@ impl Stream {
             }
         }
         self.settle(rewrite.outcome);
+        let is_read = self.record.as_ref().is_some_and(|record| record.tokens.is_some());
+        if is_read && self.settings.reports() {
+            let Route { api, model, .. } = &body.route;
+            let original =
+                Original { body: original, api: *api, model: model.clone(), blocks: rewrite.blocks };
+            self.later = self.settings.requests.deferred.add(original);
+        }
         Ok(())
     }
 
@@ -452,6 +470,8 @@ impl Stream {
             tool_outputs_before: tokens.tool_outputs_before,
             tool_outputs_after: tokens.tool_outputs_after,
             estimate: tokens.estimate,
+            tool_outputs_new_before: tokens.tool_outputs_new_before,
+            tool_outputs_new_after: tokens.tool_outputs_new_after,
             ..Tokens::default()
         });
         self.compressors = outcome
@@ -480,7 +500,7 @@ impl Stream {
                 tokens_before: block.tokens_before,
                 tokens_after: block.tokens_after,
                 memo: block.memo,
-                ..BlockRecord::default()
+                new: block.new,
             })
             .collect();
     }

@@ -9,6 +9,7 @@ use headroom_compress::Memo;
 
 use crate::admit::{self, Admissions};
 use crate::config::{BodyMode, Config, ControlPlane, Parsed};
+use crate::deferred::Deferred;
 use crate::hold::{GRACE_MS, Hold};
 use crate::host::{self, Buffer, Level, Refused};
 use crate::metrics::Metrics;
@@ -49,6 +50,7 @@ pub(crate) struct Requests {
     last: Cell<u32>,
     /// Bytes of bodies that are kept for the tool loop.
     pub(crate) kept: Cell<usize>,
+    pub(crate) deferred: Rc<Deferred>,
 }
 
 /// A root context: one plugin configuration in one VM.
@@ -156,7 +158,9 @@ impl Root {
 
     /// Sends what is queued, when it is time to.
     pub(crate) fn on_tick(&self) {
-        self.settings().send_report();
+        let settings = self.settings();
+        settings.requests.deferred.work(&settings.memo, || settings.now());
+        settings.send_report();
     }
 
     /// The sidecar's answer to a report; `None`: the call failed.
@@ -228,6 +232,11 @@ impl Settings {
         self.config.control_plane.as_ref().map_or(0, |control_plane| control_plane.blocks_per_record)
     }
 
+    /// Whether records go anywhere.
+    pub(crate) fn reports(&self) -> bool {
+        self.reporter.is_some()
+    }
+
     /// Queues a record.
     pub(crate) fn report(&self, record: RequestRecord) {
         let Some(reporter) = &self.reporter else { return };
@@ -287,7 +296,7 @@ const UNSTORED: &str = "headroom: the sidecar does not store originals: for a wh
 
 impl Requests {
     fn new() -> Self {
-        Self { vm: crate::report::random(0), last: Cell::new(0), kept: Cell::new(0) }
+        Self { vm: crate::report::random(0), last: Cell::new(0), kept: Cell::new(0), deferred: Rc::default() }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use headroom_api::v1::{RequestOutcome, RequestRecord, Timings, Tokens};
+use headroom_compress::Appendix;
 
+use crate::deferred::Later;
 use crate::follow::{Following, Head};
 use crate::host::{self, Refused};
 use crate::metrics::outcome_name;
@@ -26,6 +28,8 @@ pub(crate) struct Stream {
     /// Until the request leaves, where it could have to be sent once more.
     pub(crate) head: Option<Head>,
     pub(crate) following: Option<Box<Following>>,
+    /// What is still to be worked out for the record.
+    pub(crate) later: Option<Later>,
 }
 
 /// How far the request is.
@@ -54,6 +58,7 @@ pub(crate) struct Clock {
     pub(crate) body_complete: u64,
     pub(crate) forwarded: u64,
     pub(crate) first_byte: u64,
+    pub(crate) parse_us: u32,
     pub(crate) compress_us: u32,
     pub(crate) admit_us: u32,
 }
@@ -69,6 +74,7 @@ impl Stream {
             answer: Answer::default(),
             head: None,
             following: None,
+            later: None,
         }
     }
 
@@ -117,6 +123,7 @@ impl Stream {
             if let Some(tokens) = &mut record.tokens {
                 tokens.after = tokens.before;
                 tokens.tool_outputs_after = tokens.tool_outputs_before;
+                tokens.tool_outputs_new_after = tokens.tool_outputs_new_before;
             }
         }
         self.settle(RequestOutcome::HostError);
@@ -134,7 +141,8 @@ impl Stream {
         }
         let Some(mut record) = self.record.take() else { return };
         self.answer.describe(&mut record);
-        let Clock { headers, body_complete, forwarded, first_byte, compress_us, admit_us } = self.clock;
+        let Clock { headers, body_complete, forwarded, first_byte, parse_us, compress_us, admit_us } =
+            self.clock;
         record.timings = Some(Timings {
             body_wait_us: micros(headers, body_complete),
             compress_us,
@@ -142,10 +150,22 @@ impl Stream {
             first_byte_us: micros(forwarded, first_byte),
             total_us: micros(headers, self.settings.now()),
             admit_us,
-            ..Timings::default()
+            parse_us,
         });
+        if let Some(later) = self.later.take() {
+            append(&mut record, later.result(&self.settings.memo));
+        }
         self.settings.metrics.request(&record);
         self.settings.report(record);
+    }
+}
+
+/// Adds what was worked out once the request had left.
+fn append(record: &mut RequestRecord, appendix: Appendix) {
+    record.turn_id = appendix.turn_id.unwrap_or_default();
+    if let Some(tokens) = &mut record.tokens {
+        tokens.tool_outputs_minified = appendix.tool_outputs_minified;
+        tokens.tool_outputs_new_minified = appendix.tool_outputs_new_minified;
     }
 }
 

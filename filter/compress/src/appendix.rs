@@ -20,10 +20,6 @@ pub struct Appendix {
     pub tool_outputs_minified: u64,
     /// The same of the [new](Block::new) ones.
     pub tool_outputs_new_minified: u64,
-    /// Tokens of the new ones as the client sent them.
-    pub tool_outputs_new_before: u64,
-    /// Tokens of the new ones as they were forwarded.
-    pub tool_outputs_new_after: u64,
 }
 
 /// Takes a body that [`compress`](crate::compress) has understood, with the blocks that it has found.
@@ -37,16 +33,9 @@ pub fn appendix(body: &[u8], request: &Request<'_>, blocks: &[Block], memo: &mut
         of.tool_outputs_minified += minified;
         if block.new {
             of.tool_outputs_new_minified += minified;
-            of.tool_outputs_new_before += u64::from(block.tokens_before);
-            of.tool_outputs_new_after += u64::from(block.tokens_after);
         }
     }
-    for count in [
-        &mut of.tool_outputs_minified,
-        &mut of.tool_outputs_new_minified,
-        &mut of.tool_outputs_new_before,
-        &mut of.tool_outputs_new_after,
-    ] {
+    for count in [&mut of.tool_outputs_minified, &mut of.tool_outputs_new_minified] {
         *count = counting.scaled(*count);
     }
     of
@@ -97,8 +86,8 @@ mod tests {
         assert_eq!(appendix.tool_outputs_minified, count(&minified) + count(&log));
         assert!(count(&minified) < count(&pretty));
         assert_eq!(appendix.tool_outputs_new_minified, count(&log));
-        assert_eq!(appendix.tool_outputs_new_before, count(&log));
-        assert_eq!(appendix.tool_outputs_new_after, u64::from(outcome.blocks[1].tokens_after));
+        assert_eq!(outcome.tokens.tool_outputs_new_before, count(&log));
+        assert_eq!(outcome.tokens.tool_outputs_new_after, u64::from(outcome.blocks[1].tokens_after));
         assert!(outcome.blocks[1].tokens_after < outcome.blocks[1].tokens_before);
     }
 }

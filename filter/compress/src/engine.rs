@@ -122,9 +122,15 @@ fn compress_walk<'b>(
     let mut blocks = Vec::with_capacity(keyed.len());
     let mut originals = Vec::new();
     let (mut before, mut after) = (0u64, 0u64);
+    let (mut new_before, mut new_after) = (0u64, 0u64);
     for (output, (entry, from_memo)) in walk.outputs.iter().zip(&keyed) {
         before += u64::from(entry.tokens_before);
         after += u64::from(entry.tokens_after);
+        let new = blocks.len() >= walk.answered;
+        if new {
+            new_before += u64::from(entry.tokens_before);
+            new_after += u64::from(entry.tokens_after);
+        }
         if let Some(replacement) = &entry.replacement {
             edits.push((output.span.range(), &**replacement));
         }
@@ -148,7 +154,7 @@ fn compress_walk<'b>(
             tokens_before: entry.tokens_before,
             tokens_after: entry.tokens_after,
             memo: *from_memo,
-            new: blocks.len() >= walk.answered,
+            new,
             left_out: entry.left_out.as_ref().map(|(left_out, _)| Arc::clone(left_out)),
         });
     }
@@ -176,6 +182,8 @@ fn compress_walk<'b>(
             after: counting.scaled(read_tokens + added_tokens + after),
             tool_outputs_before: counting.scaled(before),
             tool_outputs_after: counting.scaled(after),
+            tool_outputs_new_before: counting.scaled(new_before),
+            tool_outputs_new_after: counting.scaled(new_after),
         },
         model: model.map(str::to_owned),
         stream: walk.stream,

@@ -48,6 +48,10 @@ pub struct Tokens {
     pub tool_outputs_before: u64,
     /// Tool outputs alone, as they are forwarded.
     pub tool_outputs_after: u64,
+    /// Of the tool outputs the [new](Block::new) ones, as the client sent them.
+    pub tool_outputs_new_before: u64,
+    /// Of the tool outputs the new ones, as they are forwarded.
+    pub tool_outputs_new_after: u64,
 }
 
 /// One tool output and its one outcome.

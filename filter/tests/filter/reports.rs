@@ -36,10 +36,17 @@ fn a_record_tells_the_whole_story() {
     assert_eq!(record.model, "claude-sonnet-4-5");
     assert_eq!(record.stack, "claude_code");
     assert_eq!(record.conversation_id.len(), 16);
+    assert_eq!(record.turn_id.len(), 16);
     assert_eq!(record.outcome(), RequestOutcome::Compressed);
     let tokens = record.tokens.unwrap();
     assert!(tokens.after < tokens.before && tokens.tool_outputs_after < tokens.tool_outputs_before);
     assert_eq!((tokens.encoding.as_str(), tokens.estimate), ("o200k_base", true));
+    // One output, no JSON, and the provider has not seen it before.
+    assert_eq!(tokens.tool_outputs_new_before, tokens.tool_outputs_before);
+    assert_eq!(tokens.tool_outputs_new_after, tokens.tool_outputs_after);
+    assert_eq!(tokens.tool_outputs_minified, tokens.tool_outputs_before);
+    assert_eq!(tokens.tool_outputs_new_minified, tokens.tool_outputs_before);
+    assert!(record.blocks[0].new);
     assert_eq!(record.blocks.len(), 1);
     assert_eq!(record.blocks[0].tool, "Read");
     assert!(record.blocks[0].tokens_after < record.blocks[0].tokens_before);
@@ -49,7 +56,8 @@ fn a_record_tells_the_whole_story() {
     assert_eq!((usage.input_tokens, usage.output_tokens), (70, 3));
     assert_eq!((usage.cache_read_tokens, usage.cache_write_tokens), (50, 4));
     let timings = record.timings.unwrap();
-    assert!(timings.compress_us > 0 && timings.overhead_us >= timings.compress_us);
+    assert!(timings.parse_us > 0 && timings.compress_us >= timings.parse_us);
+    assert!(timings.overhead_us >= timings.compress_us);
     assert!(timings.total_us >= timings.overhead_us + timings.first_byte_us);
 }
 
