@@ -28,7 +28,7 @@ const RECORDS: u64 = 24;
 /// Requests that a record stands for: 50 a second over an hour, by 24.
 const REQUESTS_EACH: u64 = 7_500;
 /// Times that each page is read.
-const READS: usize = 50;
+const READS: usize = 200;
 const MODELS: [&str; 8] = [
     "claude-opus-5-5",
     "claude-sonnet-5-5",

@@ -8,6 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::App;
@@ -174,7 +175,12 @@ impl Page {
         let buckets = Buckets::read(store, scope, &shown).await?;
         let points = |(series, from): (Series, UnixMs)| (series, buckets.points(series, reached, from, to));
         let all = shown.into_iter().map(points).collect();
-        let (stored_points, history) = history(store, wanted).await?;
+        // a CSV is of a series or of the checkpoints
+        let (stored_points, history) = if wanted.csv && wanted.series.is_some() {
+            (0, Vec::new())
+        } else {
+            history(store, wanted).await?
+        };
         Ok(Self {
             at_ms: now,
             location: store.location().to_owned(),
@@ -200,45 +206,130 @@ impl Page {
             .into_response()
     }
 
-    fn json(&self, wanted: &Wanted) -> Value {
-        let series: Map<String, Value> = self
-            .series
-            .iter()
-            .map(|(series, points)| (series.name().to_owned(), points.iter().map(bucket).collect()))
-            .collect();
-        let mut body = json!({
-            "schema_version": SCHEMA_VERSION,
-            "generated_at": iso(self.at_ms),
-            "storage_path": self.location,
-            "lifetime": lifetime(&self.lifetime),
-            "display_session": display_session(&self.session),
-            "display_session_policy": {"rollover_inactivity_minutes": ROLLOVER_MINUTES},
-            "scope": wanted.scope.as_ref().map(|(dimension, value)| json!({"by": dimension.name(), "value": value})),
-            "history": self.history.iter().map(point).collect::<Vec<_>>(),
-            "series": series,
-            "exports": {
+    fn json(&self, wanted: &Wanted) -> Body<'_> {
+        let scope = wanted.scope.as_ref();
+        Body {
+            schema_version: SCHEMA_VERSION,
+            generated_at: iso(self.at_ms),
+            storage_path: &self.location,
+            lifetime: lifetime(&self.lifetime),
+            display_session: display_session(&self.session),
+            display_session_policy: json!({"rollover_inactivity_minutes": ROLLOVER_MINUTES}),
+            scope: scope.map(|(dimension, value)| json!({"by": dimension.name(), "value": value})),
+            history: self.history.iter().map(HistoryPoint::from).collect(),
+            series: SeriesBuckets(&self.series),
+            exports: json!({
                 "default_format": "json",
                 "available_formats": ["json", "csv"],
                 "available_series": ["history", "hourly", "daily", "weekly", "monthly"],
-            },
-            "retention": {
+            }),
+            retention: json!({
                 "max_history_points": MAX_POINTS,
                 "max_history_age_days": MAX_AGE_DAYS,
                 "max_response_history_points": MAX_RESPONSE_POINTS,
-            },
-            "history_summary": {
+            }),
+            history_summary: json!({
                 "mode": wanted.mode.name(),
                 "stored_points": self.stored_points,
                 "returned_points": self.history.len(),
                 "compacted": self.history.len() < self.stored_points && wanted.mode == Mode::Compact,
-            },
-        });
-        if let Some((by, values)) = &self.breakdown {
-            let values: Map<String, Value> =
-                values.iter().map(|(value, sums)| (value.clone(), broken_down(sums))).collect();
-            body["breakdown"] = json!({"by": by.name(), "values": values});
+            }),
+            breakdown: self.breakdown.as_ref().map(|(by, values)| {
+                let values: Map<String, Value> =
+                    values.iter().map(|(value, sums)| (value.clone(), broken_down(sums))).collect();
+                json!({"by": by.name(), "values": values})
+            }),
         }
-        body
+    }
+}
+
+/// The answer as JSON. Its thousands of points are written as they are, not built as [`Value`]s first, which would
+/// take most of the time.
+#[derive(Serialize)]
+struct Body<'p> {
+    schema_version: u32,
+    generated_at: String,
+    storage_path: &'p str,
+    lifetime: Value,
+    display_session: Value,
+    display_session_policy: Value,
+    scope: Option<Value>,
+    history: Vec<HistoryPoint>,
+    series: SeriesBuckets<'p>,
+    exports: Value,
+    retention: Value,
+    history_summary: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breakdown: Option<Value>,
+}
+
+/// A checkpoint under the names of the original's savings file.
+#[derive(Serialize)]
+struct HistoryPoint {
+    timestamp: String,
+    total_tokens_saved: i64,
+    compression_savings_usd: f64,
+    compression_savings_cache_adjusted_usd: f64,
+    total_input_tokens: i64,
+    total_input_cost_usd: f64,
+}
+
+impl From<&Checkpoint> for HistoryPoint {
+    fn from(Checkpoint { at_ms, sums }: &Checkpoint) -> Self {
+        Self {
+            timestamp: iso(*at_ms),
+            total_tokens_saved: sums.tokens_saved,
+            compression_savings_usd: usd(sums.saved_nanousd),
+            compression_savings_cache_adjusted_usd: usd(sums.saved_cached_nanousd),
+            total_input_tokens: sums.tokens_after,
+            total_input_cost_usd: usd(sums.input_nanousd),
+        }
+    }
+}
+
+/// One bucket of a series: what was added in it, and what had been reached by its end.
+#[derive(Serialize)]
+struct SeriesBucket {
+    timestamp: String,
+    requests: i64,
+    tokens_saved: i64,
+    tokens_before: i64,
+    compression_savings_usd_delta: f64,
+    compression_savings_cache_adjusted_usd_delta: f64,
+    total_tokens_saved: i64,
+    compression_savings_usd: f64,
+    total_input_tokens_delta: i64,
+    total_input_tokens: i64,
+    total_input_cost_usd_delta: f64,
+    total_input_cost_usd: f64,
+}
+
+impl From<&Point> for SeriesBucket {
+    fn from(Point { start_ms, added, total }: &Point) -> Self {
+        Self {
+            timestamp: iso(*start_ms),
+            requests: added.requests,
+            tokens_saved: added.tokens_saved,
+            tokens_before: added.tokens_before,
+            compression_savings_usd_delta: usd(added.saved_nanousd),
+            compression_savings_cache_adjusted_usd_delta: usd(added.saved_cached_nanousd),
+            total_tokens_saved: total.tokens_saved,
+            compression_savings_usd: usd(total.saved_nanousd),
+            total_input_tokens_delta: added.tokens_after,
+            total_input_tokens: total.tokens_after,
+            total_input_cost_usd_delta: usd(added.input_nanousd),
+            total_input_cost_usd: usd(total.input_nanousd),
+        }
+    }
+}
+
+/// Each series under its name.
+struct SeriesBuckets<'p>(&'p [(Series, Vec<Point>)]);
+
+impl Serialize for SeriesBuckets<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let buckets = |points: &[Point]| points.iter().map(SeriesBucket::from).collect::<Vec<_>>();
+        serializer.collect_map(self.0.iter().map(|(series, points)| (series.name(), buckets(points))))
     }
 }
 
@@ -278,17 +369,6 @@ async fn history(store: &dyn LedgerStore, wanted: &Wanted) -> Result<(usize, Vec
     Ok((points.len(), compacted(&points, most)))
 }
 
-fn point(Checkpoint { at_ms, sums }: &Checkpoint) -> Value {
-    json!({
-        "timestamp": iso(*at_ms),
-        "total_tokens_saved": sums.tokens_saved,
-        "compression_savings_usd": usd(sums.saved_nanousd),
-        "compression_savings_cache_adjusted_usd": usd(sums.saved_cached_nanousd),
-        "total_input_tokens": sums.tokens_after,
-        "total_input_cost_usd": usd(sums.input_nanousd),
-    })
-}
-
 fn broken_down(sums: &Sums) -> Value {
     json!({
         "requests": sums.requests,
@@ -298,23 +378,6 @@ fn broken_down(sums: &Sums) -> Value {
         "savings_percent": percent(sums.tokens_saved, sums.tokens_before),
         "compression_savings_usd": usd(sums.saved_nanousd),
         "compression_savings_cache_adjusted_usd": usd(sums.saved_cached_nanousd),
-    })
-}
-
-fn bucket(Point { start_ms, added, total }: &Point) -> Value {
-    json!({
-        "timestamp": iso(*start_ms),
-        "requests": added.requests,
-        "tokens_saved": added.tokens_saved,
-        "tokens_before": added.tokens_before,
-        "compression_savings_usd_delta": usd(added.saved_nanousd),
-        "compression_savings_cache_adjusted_usd_delta": usd(added.saved_cached_nanousd),
-        "total_tokens_saved": total.tokens_saved,
-        "compression_savings_usd": usd(total.saved_nanousd),
-        "total_input_tokens_delta": added.tokens_after,
-        "total_input_tokens": total.tokens_after,
-        "total_input_cost_usd_delta": usd(added.input_nanousd),
-        "total_input_cost_usd": usd(total.input_nanousd),
     })
 }
 

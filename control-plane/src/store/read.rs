@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::statement::{
     GET_BLOCK_TALLIES, GET_CHECKPOINTS, GET_IMPORTED_CHECKPOINTS, GET_RECENT, GET_ROLLUP,
     GET_ROLLUP_BY_VALUE, GET_ROLLUP_OVER_VALUES, GET_SESSION, GET_TALLIES, block_sums, checkpoint_from,
-    get_checkpoints_at, session_from, statement, sums,
+    get_checkpoints_at, points, session_from, statement, sums,
 };
 use super::{
     Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Slice, SqlStore, StoreError, Vms,
@@ -84,15 +84,21 @@ impl LedgerStore for SqlStore {
     }
 
     async fn checkpoints(&self, limit: u32) -> Result<Vec<Checkpoint>, StoreError> {
-        let rows = statement(&GET_CHECKPOINTS).bind(i64::from(limit)).fetch_all(&self.pool).await?;
-        rows.iter().rev().map(checkpoint_from).collect()
+        let row = statement(&GET_CHECKPOINTS).bind(i64::from(limit)).fetch_one(&self.pool).await?;
+        checkpoints(&row)
     }
 
     async fn checkpoint_times(&self) -> Result<Vec<UnixMs>, StoreError> {
-        let rows = sqlx::query("SELECT at_ms FROM checkpoint WHERE source = '' ORDER BY at_ms")
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        // one row instead of thousands
+        let row = sqlx::query(
+            "SELECT COALESCE(string_agg(CAST(at_ms AS TEXT), ',' ORDER BY at_ms), '')
+             FROM checkpoint WHERE source = ''",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let text: &str = row.try_get(0)?;
+        let time = |time: &str| time.parse().map_err(|_| StoreError::Corrupt(format!("a time {time:?}")));
+        text.split(',').filter(|time| !time.is_empty()).map(time).collect()
     }
 
     async fn checkpoints_at(&self, times: &[UnixMs]) -> Result<Vec<Checkpoint>, StoreError> {
@@ -101,7 +107,7 @@ impl LedgerStore for SqlStore {
         }
         // each text differs, so remembering it would only push out those that come again
         let query = sqlx::query(AssertSqlSafe(get_checkpoints_at(times))).persistent(false);
-        query.fetch_all(&self.pool).await?.iter().map(checkpoint_from).collect()
+        checkpoints(&query.fetch_one(&self.pool).await?)
     }
 
     async fn imported_checkpoints(&self) -> Result<Vec<Vec<Checkpoint>>, StoreError> {
@@ -127,9 +133,8 @@ impl LedgerStore for SqlStore {
             query = query.bind(value.to_owned());
         }
         let query = query.bind(slice.from_ms).bind(slice.to_ms).bind(i64::from(slice.limit));
-        let rows = query.fetch_all(&self.pool).await?;
-        let bucket = |row: &AnyRow| Ok(Bucket { start_ms: row.try_get(0)?, sums: sums(row, 1)? });
-        rows.iter().rev().map(bucket).collect()
+        let points = points(&query.fetch_one(&self.pool).await?)?;
+        Ok(points.into_iter().map(|(start_ms, sums)| Bucket { start_ms, sums }).collect())
     }
 
     async fn rollup_by_value(
@@ -181,6 +186,10 @@ impl LedgerStore for SqlStore {
     async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+fn checkpoints(row: &AnyRow) -> Result<Vec<Checkpoint>, StoreError> {
+    Ok(points(row)?.into_iter().map(|(at_ms, sums)| Checkpoint { at_ms, sums }).collect())
 }
 
 fn dimension(row: &AnyRow) -> Result<Dimension, StoreError> {

@@ -23,7 +23,7 @@ pub(super) static SET_CHECKPOINT: Text =
     LazyLock::new(|| upsert("checkpoint", &["source", "at_ms"], Sums::COLUMNS, false));
 pub(super) static ADD_TOTAL: Text = LazyLock::new(|| {
     let sets = assignments(Sums::COLUMNS, |column, n| format!("{column} = {column} + ${n}"));
-    let sums = Sums::COLUMNS.join(", ");
+    let sums = packed(Sums::COLUMNS);
     format!("UPDATE tally SET {sets} WHERE dimension = 'all' AND value = '' RETURNING {sums}").into()
 });
 pub(super) static SET_SESSION: Text = LazyLock::new(|| {
@@ -49,30 +49,24 @@ pub(super) static GET_RECENT: Text = LazyLock::new(|| {
     select("ordinal, vm_id, record", Sums::COLUMNS, "request ORDER BY ordinal DESC LIMIT $1")
 });
 pub(super) static GET_CHECKPOINTS: Text = LazyLock::new(|| {
-    select("at_ms", Sums::COLUMNS, "checkpoint WHERE source = '' ORDER BY at_ms DESC LIMIT $1")
+    gathered("at_ms", Sums::COLUMNS, "checkpoint WHERE source = '' ORDER BY at_ms DESC LIMIT $1")
 });
 pub(super) static GET_IMPORTED_CHECKPOINTS: Text =
     LazyLock::new(|| select("at_ms", Sums::COLUMNS, "checkpoint WHERE source <> '' ORDER BY source, at_ms"));
 pub(super) static GET_ROLLUP: Text = LazyLock::new(|| {
     let rest = "rollup WHERE unit = $1 AND dimension = $2 AND value = $3
         AND bucket_ms >= $4 AND bucket_ms <= $5 ORDER BY bucket_ms DESC LIMIT $6";
-    select("bucket_ms", Sums::COLUMNS, rest)
+    gathered("bucket_ms", Sums::COLUMNS, rest)
 });
 pub(super) static GET_ROLLUP_OVER_VALUES: Text = LazyLock::new(|| {
-    format!(
-        "SELECT bucket_ms, {} FROM rollup WHERE unit = $1 AND dimension = $2
-         AND bucket_ms >= $3 AND bucket_ms <= $4 GROUP BY bucket_ms ORDER BY bucket_ms DESC LIMIT $5",
-        added_up(Sums::COLUMNS)
-    )
-    .into()
+    let rest = "rollup WHERE unit = $1 AND dimension = $2
+        AND bucket_ms >= $3 AND bucket_ms <= $4 GROUP BY bucket_ms ORDER BY bucket_ms DESC LIMIT $5";
+    gathered("bucket_ms", &added_up(Sums::COLUMNS), rest)
 });
 pub(super) static GET_ROLLUP_BY_VALUE: Text = LazyLock::new(|| {
-    format!(
-        "SELECT value, {} FROM rollup WHERE unit = $1 AND dimension = $2
-         AND bucket_ms >= $3 AND bucket_ms <= $4 GROUP BY value ORDER BY value",
-        added_up(Sums::COLUMNS)
-    )
-    .into()
+    let rest = "rollup WHERE unit = $1 AND dimension = $2
+        AND bucket_ms >= $3 AND bucket_ms <= $4 GROUP BY value ORDER BY value";
+    select("value", &added_up(Sums::COLUMNS), rest)
 });
 pub(super) static GET_IMPORTED: Text =
     LazyLock::new(|| select("value", Sums::COLUMNS, "tally WHERE dimension = 'import' AND value = $1"));
@@ -81,7 +75,7 @@ pub(super) static GET_IMPORTED: Text =
 pub(super) fn get_checkpoints_at(times: &[UnixMs]) -> String {
     let times: Vec<String> = times.iter().map(UnixMs::to_string).collect();
     let rest = format!("checkpoint WHERE source = '' AND at_ms IN ({}) ORDER BY at_ms", times.join(", "));
-    select("at_ms", Sums::COLUMNS, &rest).to_string()
+    gathered("at_ms", Sums::COLUMNS, &rest).to_string()
 }
 
 /// A query for one of the statements above. They are made of constants alone.
@@ -89,13 +83,25 @@ pub(super) fn statement(text: &Text) -> Query<'static, Any, AnyArguments> {
     sqlx::query(AssertSqlSafe(Arc::clone(text)))
 }
 
-fn select(keys: &str, sums: &[&str], rest: &str) -> Arc<str> {
-    format!("SELECT {keys}, {} FROM {rest}", sums.join(", ")).into()
+fn select(keys: &str, sums: &[impl AsRef<str>], rest: &str) -> Arc<str> {
+    format!("SELECT {keys}, {} FROM {rest}", packed(sums)).into()
 }
 
-/// A sum of BIGINT is NUMERIC in PostgreSQL.
-fn added_up(columns: &[&str]) -> String {
-    columns.iter().map(|column| format!("CAST(SUM({column}) AS BIGINT)")).collect::<Vec<_>>().join(", ")
+/// All rows of a time and sums as one text. The driver hands over row by row from its thread to ours, which takes
+/// longer than to read them, and much longer where the cores are busy.
+fn gathered(time: &str, sums: &[impl AsRef<str>], rest: &str) -> Arc<str> {
+    let line = format!("SELECT {time} || ',' || {} AS line FROM {rest}", packed(sums));
+    format!("SELECT COALESCE(string_agg(line, ';'), '') FROM ({line}) AS lines").into()
+}
+
+/// Sums as one column: the driver copies name, type and value of each column of each row.
+fn packed(columns: &[impl AsRef<str>]) -> String {
+    let columns: Vec<&str> = columns.iter().map(AsRef::as_ref).collect();
+    format!("concat_ws(',', {})", columns.join(", "))
+}
+
+fn added_up(columns: &[&str]) -> Vec<String> {
+    columns.iter().map(|column| format!("SUM({column})")).collect()
 }
 
 fn lists(keys: &[&str], sums: &[&str]) -> (String, String) {
@@ -131,22 +137,42 @@ pub(super) fn bind(
     values.into_iter().fold(query, Query::bind)
 }
 
-/// Sums from a row's columns, beginning at `from`.
-pub(super) fn sums(row: &AnyRow, from: usize) -> Result<Sums, StoreError> {
-    let mut values = [0; Sums::COLUMNS.len()];
-    for (index, value) in values.iter_mut().enumerate() {
-        *value = row.try_get(from + index)?;
-    }
-    Ok(Sums::from_values(values))
+/// Sums from a row's column.
+pub(super) fn sums(row: &AnyRow, at: usize) -> Result<Sums, StoreError> {
+    unpacked(row, at).map(Sums::from_values)
 }
 
-/// Sums over blocks from a row's columns, beginning at `from`.
-pub(super) fn block_sums(row: &AnyRow, from: usize) -> Result<BlockSums, StoreError> {
-    let mut values = [0; BlockSums::COLUMNS.len()];
-    for (index, value) in values.iter_mut().enumerate() {
-        *value = row.try_get(from + index)?;
+/// Sums over blocks from a row's column.
+pub(super) fn block_sums(row: &AnyRow, at: usize) -> Result<BlockSums, StoreError> {
+    unpacked(row, at).map(BlockSums::from_values)
+}
+
+/// The times and sums of a statement that gathers them, ascending.
+pub(super) fn points(row: &AnyRow) -> Result<Vec<(UnixMs, Sums)>, StoreError> {
+    let text: &str = row.try_get(0)?;
+    let point = |line: &str| {
+        let time = line.split_once(',').and_then(|(time, sums)| Some((time.parse().ok()?, sums)));
+        let (time, sums) = time.ok_or_else(|| StoreError::Corrupt(format!("a time and sums {line:?}")))?;
+        Ok((time, Sums::from_values(numbers(sums)?)))
+    };
+    let lines = text.split(';').filter(|line| !line.is_empty());
+    let mut points = lines.map(point).collect::<Result<Vec<_>, StoreError>>()?;
+    points.sort_unstable_by_key(|(time, _)| *time);
+    Ok(points)
+}
+
+fn unpacked<const N: usize>(row: &AnyRow, at: usize) -> Result<[i64; N], StoreError> {
+    numbers(row.try_get(at)?)
+}
+
+fn numbers<const N: usize>(text: &str) -> Result<[i64; N], StoreError> {
+    let mut values = [0; N];
+    let mut parts = text.split(',');
+    for value in &mut values {
+        let part = parts.next().and_then(|part| part.parse().ok());
+        *value = part.ok_or_else(|| StoreError::Corrupt(format!("sums {text:?}")))?;
     }
-    Ok(BlockSums::from_values(values))
+    Ok(values)
 }
 
 /// The session from a row of [`GET_SESSION`].
@@ -154,7 +180,7 @@ pub(super) fn session_from(row: &AnyRow) -> Result<DisplaySession, StoreError> {
     Ok(DisplaySession { started_ms: row.try_get(0)?, last_activity_ms: row.try_get(1)?, sums: sums(row, 2)? })
 }
 
-/// A checkpoint from a row of [`GET_CHECKPOINTS`].
+/// A checkpoint from a row of [`GET_IMPORTED_CHECKPOINTS`].
 pub(super) fn checkpoint_from(row: &AnyRow) -> Result<Checkpoint, StoreError> {
     Ok(Checkpoint { at_ms: row.try_get(0)?, sums: sums(row, 1)? })
 }
