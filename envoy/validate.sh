@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Lets Envoy validate every configuration here, module included: the bootstrap in all its variants, and
-# production.yaml as it is and with its options.
+# production.yaml as it is and with its options, and bedrock.yaml.
 #
 #     envoy/validate.sh ENVOY MODULE
 set -euo pipefail
@@ -52,10 +52,13 @@ for mode in strip hold; do
     }
 done
 
-# The files that production.yaml names are where a container has them; here they are elsewhere.
+# The files that these name are where a container has them; here they are elsewhere.
 certificates=$(grep -o 'trusted_ca: { filename: "[^"]*"' "$work/strip.yaml" | head -1 | cut -d'"' -f2)
-sed -e "s|/etc/headroom/filter.wasm|$module|" -e "s|/etc/ssl/certs/ca-certificates.crt|$certificates|" \
-    envoy/production.yaml >"$work/production.yaml"
+for name in production bedrock; do
+    sed -e "s|/etc/headroom/filter.wasm|$module|" -e "s|/etc/ssl/certs/ca-certificates.crt|$certificates|" \
+        "envoy/$name.yaml" >"$work/$name.yaml"
+done
 sed -E 's/^( *)#\+/\1/' "$work/production.yaml" >"$work/options.yaml"
 validate production envoy/production.yaml
+validate bedrock envoy/bedrock.yaml
 validate options "envoy/production.yaml with all of its options"

@@ -71,13 +71,13 @@ fn local(text: &str, neighbours: &Neighbours, module: &Path) -> Result<String> {
     Ok(local)
 }
 
-fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
-    ensure!(text.contains(from), "production.yaml has no {from:?}");
+pub(crate) fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
+    ensure!(text.contains(from), "the configuration has no {from:?}");
     Ok(text.replace(from, to))
 }
 
 /// A provider's cluster, moved to this machine; the others as they are.
-fn plain(cluster: &str, provider: SocketAddr) -> Result<String> {
+pub(crate) fn plain(cluster: &str, provider: SocketAddr) -> Result<String> {
     let Some((before, _)) = cluster.split_once("    transport_socket:") else {
         return Ok(cluster.to_owned());
     };

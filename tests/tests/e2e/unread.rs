@@ -14,7 +14,7 @@ use crate::stacks::{MAX_BODY_BYTES, MODES, assert_no_trap, decompressing, forwar
 
 /// Sends a body in both modes and asserts that it arrives as it is; `keeps_length` where the decision
 /// falls before the length is taken off.
-async fn passes(name: &str, keeps_length: bool, make: impl Fn() -> (Call, Vec<u8>)) -> Result<()> {
+pub(crate) async fn passes(name: &str, keeps_length: bool, make: impl Fn() -> (Call, Vec<u8>)) -> Result<()> {
     for mode in MODES {
         let stack = shared(mode, Protocol::Http1).await?;
         for downstream in [Protocol::Http1, Protocol::Http2] {
