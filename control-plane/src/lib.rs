@@ -14,6 +14,7 @@ mod listen;
 pub mod models;
 mod server;
 pub mod settings;
+mod stage_timings;
 mod stats;
 
 pub mod store;

@@ -38,6 +38,8 @@ pub struct Price {
     pub cached_read: f64,
     /// Input written to the provider's cache.
     pub cached_write: f64,
+    /// The same where it is kept for an hour.
+    pub cached_write_1h: f64,
     /// Output.
     pub output: f64,
     /// Prompts of more than so many tokens cost so many times as much: input, then output.
@@ -52,6 +54,7 @@ impl Price {
                 input: self.input * input,
                 cached_read: self.cached_read * input,
                 cached_write: self.cached_write * input,
+                cached_write_1h: self.cached_write_1h * input,
                 output: self.output * output,
                 long: None,
             },
@@ -175,6 +178,7 @@ fn model(row: &Row, inferred: bool) -> Model {
         input: row.input,
         cached_read: row.cached_read,
         cached_write: row.cached_write,
+        cached_write_1h: row.cached_write_1h(),
         output: row.output,
         long: row.long,
     };

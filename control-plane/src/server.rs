@@ -24,6 +24,7 @@ use crate::ledger::writer::Ledger;
 use crate::listen::{Listener, Peer, bind};
 use crate::models::Models;
 use crate::settings::{Bind, Settings};
+use crate::stage_timings;
 use crate::store::originals::{OriginalsStore, SqlOriginals};
 use crate::store::{LedgerStore, SqlStore, StoreError};
 use crate::tasks::Tasks;
@@ -122,6 +123,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let (told, landings) = watch::channel(0);
     let (ledger, writer) = Ledger::new(Arc::clone(&store), accounting, move |landed| {
         observed.observe(landed);
+        stage_timings::log(landed);
         told.send_modify(|landings| *landings += 1);
     });
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use headroom_api::v1::Usage;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{MINUTE_MS, UnixMs, iso};
 use crate::ledger::bucket::Unit;
-use crate::ledger::contribution::{Landed, admission_name, outcome_name};
+use crate::ledger::contribution::{Landed, admission_name, outcome_name, stages};
 use crate::ledger::labels::Dimension;
 use crate::ledger::session::{self, ROLLOVER_MINUTES};
 use crate::ledger::sums::{BlockSums, Sums, Timing, usd};
@@ -77,6 +78,7 @@ impl Snapshot {
                 "total_tokens": total.tokens_saved,
                 "by_layer": {"compression": {"tokens": total.tokens_saved, "usd": usd(total.saved_cached_nanousd)},
                              "prefix_cache": {"tokens": total.cache_read_tokens, "usd": usd(total.cache_nanousd)}},
+                "side_by_side": side_by_side(&total),
             },
             "requests": {
                 "total": total.requests,
@@ -257,6 +259,40 @@ fn tokens(sums: &Sums) -> Value {
     })
 }
 
+/// The same savings counted in every way that is honest by itself.
+fn side_by_side(sums: &Sums) -> Value {
+    let outputs = |before: i64, after: i64, minified: i64| {
+        json!({
+            "before": before,
+            "after": after,
+            "after_json_minification_alone": minified,
+            "savings_percent": percent(before - after, before),
+            "json_minification_alone_percent": percent(before - minified, before),
+        })
+    };
+    json!({
+        // summed over requests: an output in a history is left out of every one of them
+        "per_request": {
+            "tokens_not_sent": sums.tokens_saved,
+            "list_usd": usd(sums.saved_nanousd),
+            "cache_adjusted_usd": usd(sums.saved_cached_nanousd),
+            "tool_outputs":
+                outputs(sums.tool_tokens_before, sums.tool_tokens_after, sums.tool_tokens_minified),
+        },
+        // each output counted once per conversation: in the request that brought it
+        "unique": {
+            "tokens_not_sent": sums.unique_tokens_saved,
+            "cache_adjusted_usd": usd(sums.unique_saved_nanousd),
+            "tool_outputs": outputs(
+                sums.new_tool_tokens_before,
+                sums.new_tool_tokens_after,
+                sums.new_tool_tokens_minified,
+            ),
+        },
+        "requests_without_json_baseline": sums.unminified,
+    })
+}
+
 fn cost(sums: &Sums) -> Value {
     let with = usd(sums.input_nanousd + sums.output_nanousd);
     let saved = usd(sums.saved_cached_nanousd + sums.cache_nanousd);
@@ -331,9 +367,24 @@ pub(crate) fn recent(request: &Landed) -> Value {
         "savings_percent": percent(sums.tokens_saved, sums.tokens_before),
         "savings_usd": usd(sums.saved_nanousd),
         "savings_cache_adjusted_usd": usd(sums.saved_cached_nanousd),
+        "unique_tokens_saved": sums.unique_tokens_saved,
+        "json_minification_alone": {
+            "tool_outputs_before": sums.tool_tokens_before,
+            "tool_outputs_after": sums.tool_tokens_minified,
+            "counted": sums.unminified == 0,
+        },
+        "cost_usd":
+            {"input": usd(sums.input_nanousd), "output": usd(sums.output_nanousd), "priced": sums.unpriced == 0},
+        "usage": record.usage.as_ref().map(usage),
+        "stop_reason": record.stop_reason,
+        "error_class": record.error_class,
+        "answered_model": record.answered_model,
+        "stages_ms":
+            stages(record).map(|(stage, us)| (stage.to_owned(), ms(us).into())).collect::<Map<_, _>>(),
         "optimization_latency_ms": ms(timings.overhead_us),
         "total_latency_ms": ms(timings.total_us),
         "turn_id": record.turn_id,
+        "conversation_id": record.conversation_id,
         "blocks": record.blocks.iter().map(|block| json!({
             "tool": block.tool,
             "kind": block.kind,
@@ -343,6 +394,18 @@ pub(crate) fn recent(request: &Landed) -> Value {
             "from_memo": block.memo,
         })).collect::<Vec<_>>(),
         "blocks_left_out": record.blocks_left_out,
+    })
+}
+
+fn usage(usage: &Usage) -> Value {
+    json!({
+        "input_tokens": usage.input_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "cache_write_5m_tokens": usage.cache_write_5m_tokens,
+        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+        "output_tokens": usage.output_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
     })
 }
 

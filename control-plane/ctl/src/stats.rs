@@ -66,6 +66,7 @@ pub fn tables(figures: &Value) -> String {
         }
     };
     section("Savings", &summary(figures));
+    section("The same savings, counted in every way", &side_by_side(figures));
     section("Requests by outcome", &counts(figures, "/requests/by_outcome"));
     section("Requests by provider", &counts(figures, "/requests/by_provider"));
     section("Requests by model", &counts(figures, "/requests/by_model"));
@@ -101,6 +102,34 @@ fn summary(figures: &Value) -> Table {
         "added latency",
         format!("p50 {}, p99 {}", milliseconds(at("/overhead/p50_ms")), milliseconds(at("/overhead/p99_ms"))),
     );
+    table
+}
+
+/// Empty for a sidecar that does not count so.
+fn side_by_side(figures: &Value) -> Table {
+    let mut table = table(
+        &[
+            "counted",
+            "tokens not sent",
+            "list price",
+            "with cache prices",
+            "of tool outputs",
+            "by JSON minification",
+        ],
+        1,
+    );
+    for (name, about) in [("per_request", "in every request"), ("unique", "once per output")] {
+        let at = |pointer: &str| figures.pointer(&format!("/savings/side_by_side/{name}/{pointer}"));
+        let Some(tokens) = at("tokens_not_sent") else { continue };
+        table.add_row([
+            about.to_owned(),
+            number(Some(tokens)),
+            dollars(at("list_usd")),
+            dollars(at("cache_adjusted_usd")),
+            percent(at("tool_outputs/savings_percent")),
+            percent(at("tool_outputs/json_minification_alone_percent")),
+        ]);
+    }
     table
 }
 

@@ -150,6 +150,7 @@ pub(crate) fn stages(record: &RequestRecord) -> impl Iterator<Item = (&'static s
         ("latency", timings.total_us, timings.total_us > 0),
         ("ttfb", timings.first_byte_us, timings.first_byte_us > 0),
         ("overhead", timings.overhead_us, read),
+        ("parse", timings.parse_us, timings.parse_us > 0),
         ("compress", timings.compress_us, read),
         ("body_wait", timings.body_wait_us, timings.body_wait_us > 0),
         ("admit", timings.admit_us, timings.admit_us > 0),
@@ -202,6 +203,11 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
         &mut record.turn_id,
         &mut record.tenant,
         &mut record.project,
+        &mut record.stop_reason,
+        &mut record.error_class,
+        &mut record.key,
+        &mut record.team,
+        &mut record.answered_model,
     ] {
         *name = tidy(name);
     }
@@ -225,6 +231,9 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
             &mut tokens.tool_outputs_before,
             &mut tokens.tool_outputs_after,
             &mut tokens.tool_outputs_minified,
+            &mut tokens.tool_outputs_new_before,
+            &mut tokens.tool_outputs_new_after,
+            &mut tokens.tool_outputs_new_minified,
         ] {
             *count = (*count).min(MAX_TOKENS);
         }
@@ -235,6 +244,9 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
             &mut usage.output_tokens,
             &mut usage.cache_read_tokens,
             &mut usage.cache_write_tokens,
+            &mut usage.cache_write_5m_tokens,
+            &mut usage.cache_write_1h_tokens,
+            &mut usage.reasoning_tokens,
         ] {
             *count = (*count).min(MAX_TOKENS);
         }
@@ -254,10 +266,10 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
     let refused = record.status >= 400;
     let compressed = outcome == RequestOutcome::Compressed;
     let saved = if compressed && !refused { tokens.before.saturating_sub(tokens.after) } else { 0 };
-    let minified = match tokens.tool_outputs_minified {
-        0 => tokens.tool_outputs_before,
-        minified => minified.min(tokens.tool_outputs_before),
-    };
+    let is_counted = tokens.tool_outputs_minified > 0;
+    let minified = |minified: u64, before: u64| if is_counted { minified.min(before) } else { before };
+    let (new_before, new_after) = (tokens.tool_outputs_new_before, tokens.tool_outputs_new_after);
+    let unique = new_before.saturating_sub(new_after).min(saved);
     let mut sums = Sums {
         requests: 1,
         compressed: i64::from(compressed),
@@ -268,13 +280,20 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
         tokens_saved: count(saved),
         tool_tokens_before: count(tokens.tool_outputs_before),
         tool_tokens_after: count(tokens.tool_outputs_after),
-        tool_tokens_minified: count(minified),
+        tool_tokens_minified: count(minified(tokens.tool_outputs_minified, tokens.tool_outputs_before)),
         usage_reports: i64::from(record.usage.is_some()),
         cache_hits: i64::from(usage.cache_read_tokens > 0),
         uncached_input_tokens: count(usage.input_tokens),
         cache_read_tokens: count(usage.cache_read_tokens),
         cache_write_tokens: count(usage.cache_write_tokens),
         output_tokens: count(usage.output_tokens),
+        unique_tokens_saved: count(unique),
+        new_tool_tokens_before: count(new_before),
+        new_tool_tokens_after: count(new_after),
+        new_tool_tokens_minified: count(minified(tokens.tool_outputs_new_minified, new_before)),
+        unminified: i64::from(!is_counted && tokens.tool_outputs_before > 0),
+        cache_write_1h_tokens: count(usage.cache_write_1h_tokens.min(usage.cache_write_tokens)),
+        reasoning_tokens: count(usage.reasoning_tokens),
         ..Sums::default()
     };
     match accounting.models.get(&record.model).price {
@@ -287,33 +306,52 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
 
 /// Puts a price on counts.
 ///
-/// The cache-adjusted saving assumes that the tokens left out would have been billed in the same
-/// proportions of uncached, read and written as the rest of the prompt was: a block is compressed
-/// the same way in every turn, so it is cached exactly when what stands around it is. Without a
-/// usage report the price of a cached read is taken, the least that they can have cost.
+/// What the tokens that were left out would have cost follows from what the provider says it charged for
+/// the rest. A prompt is read from the cache from its beginning, up to where it differs from an earlier
+/// one; what comes behind is written to the cache, or is plain input. Call the average price of the
+/// latter `fresh`.
+///
+/// * Tokens left out of outputs that are new in this request would have stood at the prompt's end: `fresh`.
+/// * Tokens left out of older outputs would have stood before: of that part of the prompt the share
+///   `read / (read + written + plain - new)` was read from the cache, at most all of it, so they would
+///   have cost that share of the price of reading, and `fresh` for the rest.
+///
+/// A block is compressed the same way in every turn, so it is cached exactly when what stands around it is.
+/// Without a usage report it is the least that it can have been: reading for the old ones, plain
+/// input for the new ones.
 fn charge(sums: &mut Sums, price: Price) {
     // USD per million tokens are a thousand nano-dollars per token
     let cost = |tokens: i64, usd_per_million: f64| tokens as f64 * usd_per_million * 1_000.0;
     let nano = |cost: f64| cost.clamp(-MAX_NANOUSD, MAX_NANOUSD).round() as i64;
 
-    let billed = sums.uncached_input_tokens + sums.cache_read_tokens + sums.cache_write_tokens;
+    let not_read = sums.uncached_input_tokens + sums.cache_write_tokens;
+    let billed = not_read + sums.cache_read_tokens;
     let prompt = if billed > 0 { billed } else { sums.tokens_after };
     let price = price.for_prompt(u64::try_from(prompt).unwrap_or(0));
-    let (input, per_saved_token) = if billed > 0 {
-        let input = cost(sums.uncached_input_tokens, price.input)
-            + cost(sums.cache_read_tokens, price.cached_read)
-            + cost(sums.cache_write_tokens, price.cached_write);
-        (input, input / billed as f64)
+    let read = cost(1, price.cached_read);
+    let written = cost(sums.cache_write_tokens - sums.cache_write_1h_tokens, price.cached_write)
+        + cost(sums.cache_write_1h_tokens, price.cached_write_1h);
+    let (input, fresh, repeated) = if billed > 0 {
+        let plain_and_written = cost(sums.uncached_input_tokens, price.input) + written;
+        let fresh = if not_read > 0 { plain_and_written / not_read as f64 } else { cost(1, price.input) };
+        let old = (billed - sums.new_tool_tokens_after).max(1);
+        let share = (sums.cache_read_tokens as f64 / old as f64).min(1.0);
+        let input = plain_and_written + cost(sums.cache_read_tokens, price.cached_read);
+        (input, fresh, share * read + (1.0 - share) * fresh)
     } else {
-        (cost(sums.tokens_after, price.input), cost(1, price.cached_read))
+        (cost(sums.tokens_after, price.input), cost(1, price.input), read)
     };
+    let unique = sums.unique_tokens_saved as f64 * fresh;
+    let repeats = (sums.tokens_saved - sums.unique_tokens_saved) as f64 * repeated;
     sums.input_nanousd = nano(input);
     sums.output_nanousd = nano(cost(sums.output_tokens, price.output));
     sums.saved_nanousd = nano(cost(sums.tokens_saved, price.input));
-    sums.saved_cached_nanousd = nano(sums.tokens_saved as f64 * per_saved_token);
+    sums.saved_cached_nanousd = nano(unique + repeats);
+    sums.unique_saved_nanousd = nano(unique);
     sums.cache_nanousd = nano(
         cost(sums.cache_read_tokens, price.input - price.cached_read)
-            + cost(sums.cache_write_tokens, price.input - price.cached_write),
+            + cost(sums.cache_write_tokens, price.input)
+            - written,
     );
 }
 
@@ -370,6 +408,62 @@ mod tests {
     }
 
     #[test]
+    fn a_new_output_saves_what_was_not_read_and_an_old_one_mostly_the_price_of_reading() {
+        let mut record = compressed("claude-sonnet-4-5");
+        record.tokens = Some(Tokens {
+            tool_outputs_new_before: 1_000,
+            tool_outputs_new_after: 600,
+            tool_outputs_minified: 3_900,
+            tool_outputs_new_minified: 950,
+            ..record.tokens.unwrap()
+        });
+        record.usage = Some(Usage {
+            input_tokens: 200,
+            cache_read_tokens: 8_000,
+            cache_write_tokens: 800,
+            cache_write_1h_tokens: 300,
+            ..Usage::default()
+        });
+        let sums = one(&record).total();
+        assert_eq!((sums.tokens_saved, sums.unique_tokens_saved), (1_000, 400));
+        // 200 at 3.00, 500 at 3.75 and 300 at 6.00 per million, over 1000
+        let fresh = (200.0 * 3_000.0 + 500.0 * 3_750.0 + 300.0 * 6_000.0) / 1_000.0;
+        assert_eq!(sums.unique_saved_nanousd, (400.0 * fresh) as i64);
+        // 9000 less the 600 new ones; 8000 of them were read
+        let share = 8_000.0 / 8_400.0;
+        let repeats: f64 = 600.0 * (share * 300.0 + (1.0 - share) * fresh);
+        assert_eq!(sums.saved_cached_nanousd, (400.0 * fresh + repeats).round() as i64);
+        assert_eq!(
+            (sums.tool_tokens_minified, sums.new_tool_tokens_minified, sums.unminified),
+            (3_900, 950, 0)
+        );
+    }
+
+    #[test]
+    fn over_a_conversation_each_output_is_unique_once() {
+        // Three turns, each with one more output of which half is left out.
+        let turns = (1..=3).map(|turn: u64| {
+            let mut record = compressed("claude-sonnet-4-5");
+            record.tokens = Some(Tokens {
+                before: 1_000 * turn,
+                after: 500 * turn,
+                tool_outputs_before: 1_000 * turn,
+                tool_outputs_after: 500 * turn,
+                tool_outputs_new_before: 1_000,
+                tool_outputs_new_after: 500,
+                ..Tokens::default()
+            });
+            record
+        });
+        let records: Vec<_> = turns.collect();
+        let total =
+            Contribution::of(records.iter().map(|record| ("vm", record)), &Accounting::default(), NOW)
+                .total();
+        assert_eq!((total.tokens_saved, total.unique_tokens_saved), (500 + 1_000 + 1_500, 1_500));
+        assert_eq!(total.unminified, 3, "nobody has counted what minification leaves");
+    }
+
+    #[test]
     fn without_usage_the_adjusted_saving_is_the_least_it_can_be() {
         let sums = one(&compressed("claude-sonnet-4-5")).total();
         assert_eq!((sums.saved_nanousd, sums.saved_cached_nanousd), (3_000_000, 300_000));
@@ -402,7 +496,7 @@ mod tests {
 
     prop_compose! {
         fn any_record()(
-            (before, after, tools, minified) in any::<(u64, u64, u64, u64)>(),
+            (before, after, tools, minified, new, new_after) in any::<(u64, u64, u64, u64, u64, u64)>(),
             (input, read, write, output) in any::<(u64, u64, u64, u64)>(),
             (outcome, status, started) in (any::<i32>(), any::<u32>(), any::<i64>()),
             names in prop::collection::vec("\\PC{0,120}", 8),
@@ -422,6 +516,7 @@ mod tests {
                 status,
                 tokens: Some(Tokens {
                     before, after, tool_outputs_before: tools, tool_outputs_minified: minified,
+                    tool_outputs_new_before: new, tool_outputs_new_after: new_after,
                     ..Tokens::default()
                 }),
                 usage: Some(Usage {
@@ -450,6 +545,7 @@ mod tests {
             prop_assert_eq!(total.requests, 1);
             prop_assert!(total.values().iter().all(|value| value.abs() <= MAX_NANOUSD as i64));
             prop_assert!(total.tokens_saved <= total.tokens_before);
+            prop_assert!(total.unique_tokens_saved <= total.tokens_saved);
             for dimension in [Dimension::Provider, Dimension::Model, Dimension::Api, Dimension::Outcome] {
                 let over: i64 = contribution.tallies.iter()
                     .filter(|((found, _), _)| *found == dimension)

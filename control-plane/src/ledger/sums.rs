@@ -91,6 +91,24 @@ columns! {
         input_nanousd,
         /// What the output cost.
         output_nanousd,
+        /// Of `tokens_saved` those of tool outputs that the provider had not seen before: over a
+        /// conversation each output's saving counts once.
+        unique_tokens_saved,
+        /// `unique_tokens_saved` at the price they would have had.
+        unique_saved_nanousd,
+        /// Tool outputs that the provider had not seen before, as the client sent them.
+        new_tool_tokens_before,
+        /// The same as they were forwarded.
+        new_tool_tokens_after,
+        /// The same as JSON minification alone would have left them.
+        new_tool_tokens_minified,
+        /// Requests with tool outputs of which nobody counted what minification would have left: for them it
+        /// counts as having left everything.
+        unminified,
+        /// Tokens that were written to the provider's cache for an hour.
+        cache_write_1h_tokens,
+        /// Of the output those that the model only thought.
+        reasoning_tokens,
     }
 }
 

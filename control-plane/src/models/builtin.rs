@@ -20,6 +20,14 @@ pub(super) struct Row {
     pub(super) long: Option<(u64, f64, f64)>,
 }
 
+impl Row {
+    /// What an hour in the cache costs to write: at Anthropic twice what input costs; the others have one
+    /// price.
+    pub(super) fn cached_write_1h(&self) -> f64 {
+        if self.prefix.starts_with("claude") { 2.0 * self.input } else { self.cached_write }
+    }
+}
+
 const K200: u64 = 200_000;
 const K272: u64 = 272_000;
 const K400: u64 = 400_000;

@@ -61,6 +61,7 @@ impl Custom {
             input,
             cached_read: or(self.cached_read, known.map(|price| price.cached_read)),
             cached_write: or(self.cached_write, known.map(|price| price.cached_write)),
+            cached_write_1h: or(self.cached_write, known.map(|price| price.cached_write_1h)),
             output: or(self.output, before.map(|price| price.output)),
             long: known.and_then(|price| price.long),
         });

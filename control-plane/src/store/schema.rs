@@ -4,7 +4,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::StoreError;
 use super::dialect::Dialect;
-use crate::ledger::sums::{BlockSums, Sums};
+use crate::ledger::sums::BlockSums;
 
 /// The tables of one store.
 pub(super) struct Schema {
@@ -15,7 +15,7 @@ pub(super) struct Schema {
 }
 
 /// The ledger's tables.
-pub(super) const LEDGER: Schema = Schema { version: "schema", steps: &[first] };
+pub(super) const LEDGER: Schema = Schema { version: "schema", steps: &[first, second] };
 
 impl Schema {
     /// Tables of a store other than the ledger.
@@ -58,8 +58,45 @@ impl Schema {
     }
 }
 
+/// The sums that version 1 kept.
+const FIRST_SUMS: &[&str] = &[
+    "requests",
+    "compressed",
+    "failed",
+    "rate_limited",
+    "unpriced",
+    "tokens_before",
+    "tokens_after",
+    "tokens_saved",
+    "tool_tokens_before",
+    "tool_tokens_after",
+    "tool_tokens_minified",
+    "usage_reports",
+    "cache_hits",
+    "uncached_input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "saved_nanousd",
+    "saved_cached_nanousd",
+    "cache_nanousd",
+    "input_nanousd",
+    "output_nanousd",
+];
+/// Those that version 2 added.
+const SECOND_SUMS: &[&str] = &[
+    "unique_tokens_saved",
+    "unique_saved_nanousd",
+    "new_tool_tokens_before",
+    "new_tool_tokens_after",
+    "new_tool_tokens_minified",
+    "unminified",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+];
+
 fn first(dialect: Dialect) -> Vec<String> {
-    let sums = columns(Sums::COLUMNS);
+    let sums = columns(FIRST_SUMS);
     let blocks = columns(BlockSums::COLUMNS);
     let clustered = dialect.clustered();
     let bytes = dialect.bytes();
@@ -123,7 +160,30 @@ fn first(dialect: Dialect) -> Vec<String> {
     ]
 }
 
+fn second(_: Dialect) -> Vec<String> {
+    let tables = ["tally", "display_session", "checkpoint", "rollup", "request"];
+    let columns = tables.iter().flat_map(|table| SECOND_SUMS.iter().map(move |column| (table, column)));
+    columns
+        .map(|(table, column)| format!("ALTER TABLE {table} ADD COLUMN {column} BIGINT NOT NULL DEFAULT 0"))
+        .collect()
+}
+
 fn columns(names: &[&str]) -> String {
     let column = |name: &&str| format!("{name} BIGINT NOT NULL DEFAULT 0");
     names.iter().map(column).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::sums::Sums;
+
+    #[test]
+    fn the_steps_together_make_every_column() {
+        let mut made = [FIRST_SUMS, SECOND_SUMS].concat();
+        made.sort_unstable();
+        let mut wanted = Sums::COLUMNS.to_vec();
+        wanted.sort_unstable();
+        assert_eq!(made, wanted);
+    }
 }

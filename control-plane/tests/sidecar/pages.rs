@@ -38,12 +38,30 @@ async fn stats_tell_what_happened_to_requests_and_blocks() {
     assert_eq!(stats["blocks"]["by_tool"]["Bash"]["tokens_saved"], 4_000);
     assert_eq!(stats["overhead"]["p99_ms"], 0.8);
     assert_eq!(stats["cost"]["breakdown"]["compression_savings_list_usd"], 0.012);
-    assert_eq!(stats["cost"]["breakdown"]["compression_savings_usd"], 0.0024);
+    assert_eq!(stats["cost"]["breakdown"]["compression_savings_usd"], 0.012);
+    let told = &stats["savings"]["side_by_side"];
+    assert_eq!(
+        (&told["per_request"]["tokens_not_sent"], &told["unique"]["tokens_not_sent"]),
+        (&4_000.into(), &4_000.into())
+    );
+    assert_eq!(told["unique"]["tool_outputs"]["savings_percent"], 50.0);
+    assert_eq!(told["unique"]["tool_outputs"]["json_minification_alone_percent"], 15.0);
+    assert_eq!(told["requests_without_json_baseline"], 0);
     assert_eq!(stats["prefix_cache"]["totals"]["hit_rate"], 100.0);
     let recent = &stats["recent_requests"][0];
     assert_eq!((&recent["request_id"], &recent["tokens_saved"]), (&"hr_4".into(), &1000.into()));
     assert_eq!(recent["blocks"][0]["outcome"], "json_table");
     assert_eq!(recent["admission"], "stored");
+    assert_eq!(
+        (&recent["turn_id"], &recent["conversation_id"]),
+        (&"fedcba9876543210".into(), &"0123456789abcdef".into())
+    );
+    assert_eq!(
+        (&recent["stop_reason"], &recent["usage"]["reasoning_tokens"]),
+        (&"end_turn".into(), &50.into())
+    );
+    assert_eq!((&recent["stages_ms"]["parse"], &recent["stages_ms"]["ttfb"]), (&0.1.into(), &300.0.into()));
+    assert_eq!(recent["cost_usd"]["priced"], true);
     assert_eq!(stats["savings_history"][0][1], 4_000);
 }
 

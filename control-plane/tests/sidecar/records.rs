@@ -73,6 +73,7 @@ pub(crate) fn record(sequence: u64) -> RequestRecord {
             reasoning_tokens: 50,
         }),
         status: 200,
+        stop_reason: "end_turn".to_owned(),
         body_bytes_before: 40_000,
         body_bytes_after: 36_000,
         ..RequestRecord::default()

@@ -7,6 +7,8 @@ use headroomd::settings::Database;
 use headroomd::store::originals::{OriginalsStore, SqlOriginals};
 use headroomd::store::{LedgerStore, SqlStore};
 
+use sqlx::Connection as _;
+
 use crate::{originals, suite};
 
 async fn open(dir: &Path) -> SqlStore {
@@ -33,6 +35,49 @@ on_sqlite!(
     what_is_too_old_or_too_much_is_dropped,
     an_hour_without_a_report_ends_the_session,
 );
+
+/// Version 1 had fewer sums.
+#[tokio::test]
+async fn a_store_of_version_1_keeps_what_it_has_and_counts_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    suite::report(&store, "vm", 1..=3).await;
+    let before = store.tallies().await.unwrap();
+    store.close().await;
+
+    let file = dir.path().join("deep").join("er?#%.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file);
+    let mut conn = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    for table in ["tally", "display_session", "checkpoint", "rollup", "request"] {
+        for column in [
+            "unique_tokens_saved",
+            "unique_saved_nanousd",
+            "new_tool_tokens_before",
+            "new_tool_tokens_after",
+            "new_tool_tokens_minified",
+            "unminified",
+            "cache_write_1h_tokens",
+            "reasoning_tokens",
+        ] {
+            let drop = format!("ALTER TABLE {table} DROP COLUMN {column}");
+            sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut conn).await.unwrap();
+        }
+    }
+    sqlx::query("UPDATE meta SET value = '1' WHERE name = 'schema'").execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+
+    let store = open(dir.path()).await;
+    let now = store.tallies().await.unwrap();
+    for ((dimension, value, old), (_, _, new)) in before.iter().zip(&now) {
+        assert_eq!(
+            (old.requests, old.tokens_saved),
+            (new.requests, new.tokens_saved),
+            "{dimension:?} {value}"
+        );
+    }
+    suite::report(&store, "vm", 4..=5).await;
+    assert_eq!(store.recent(10).await.unwrap().len(), 5);
+}
 
 async fn open_originals(dir: &Path) -> SqlOriginals {
     SqlOriginals::open(&Database::File(dir.join("originals.db")), now_ms()).await.unwrap()
