@@ -14,6 +14,14 @@
 //!
 //! A request whose originals are all acknowledged makes no call, unless the sidecar has not been heard
 //! of for a while. Then the call carries no original and only asks for the epoch.
+//!
+//! Originals travel as they are; the sidecar compresses what it keeps (`ccr/verify.rs`). It also takes zstd, but
+//! an encoder here costs more than it saves. Measured as WASM in V8 on 27 sets of 100 KB of recorded tool
+//! outputs: `ruzstd` 6.1 ms per set (59 KB more module, 2.7 times smaller), `structured-zstd` 0.76 ms (720 KB
+//! more module, 3.2 times smaller), on a worker thread that serves nobody else meanwhile. A sidecar that is
+//! sent 100 KB as zstd acknowledges no sooner than one that is sent them as they are (`headroomd`'s example
+//! `admit`: p50 19.8 ms against 19.2 ms on two busy cores): the time goes into making them durable, and on
+//! loopback 70 KB less are not to be seen.
 
 use std::sync::Arc;
 

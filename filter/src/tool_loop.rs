@@ -20,7 +20,9 @@
 //! message ends. Nothing else is ever held: not text, not thinking, not the client's calls.
 //!
 //! **A round that fails**, or one too many, ends the answer with a short note in the place of what is
-//! missing, and with the client's calls that were held back, if there were any.
+//! missing, and with the client's calls that were held back, if there were any. So does a stream that
+//! cannot be read any further while a call of ours is held; one that the provider breaks off there ends
+//! before that call, as broken as it came. A client never sees a call that it has no tool for.
 //!
 //! Everything here is bytes in, bytes out, without a host: [`Turn`] says what the client may have now,
 //! which originals are wanted, and what to send to the provider next.
@@ -83,6 +85,8 @@ enum Format {
     Events(sse::Splitter),
     /// Not any more: too long, not what the format promises, or ended. Bytes pass.
     Lost,
+    /// The client has got its end, before the provider's. Nothing passes.
+    Ended,
 }
 
 /// What becomes of an event.
@@ -104,6 +108,11 @@ trait Dialect: std::fmt::Debug {
     /// Whether the event just read is held, with all that were held before it.
     fn holding(&self) -> bool;
 
+    /// Whether a call of ours is among what is held.
+    fn holds_ours(&self) -> bool {
+        self.holding()
+    }
+
     /// Reads a whole answer. `None`: not what the format promises.
     fn document(&mut self, answer: &str) -> Option<()>;
 
@@ -116,12 +125,9 @@ trait Dialect: std::fmt::Debug {
     /// The round's calls of our tool, as far as they can be read.
     fn wanted(&self) -> Vec<Wanted>;
 
-    /// The messages to add to the request: the model's turn without the client's calls, and the results
-    /// of ours. Each is the JSON of an element of the request's list of messages.
-    fn messages(&self, results: &[String]) -> Option<Vec<String>>;
-
-    /// The request's member that holds the list of messages.
-    fn list(&self) -> &'static str;
+    /// The request that continues this one: with the model's turn without the client's calls, and the
+    /// results of ours.
+    fn continuation(&self, request: &str, results: &[String]) -> Option<String>;
 
     /// Takes note that the round is over and another one follows.
     fn next_round(&mut self);
@@ -166,7 +172,7 @@ impl Turn {
         match &self.format {
             Format::Json(document) => !document.is_empty(),
             Format::Events(splitter) => splitter.kept() > 0,
-            Format::Lost => false,
+            Format::Lost | Format::Ended => false,
         }
     }
 
@@ -174,6 +180,7 @@ impl Turn {
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
         match &mut self.format {
             Format::Lost => bytes.to_vec(),
+            Format::Ended => Vec::new(),
             Format::Json(document) => {
                 document.extend_from_slice(bytes);
                 if document.len() > MAX_ROUND_BYTES { self.lose() } else { Vec::new() }
@@ -181,13 +188,13 @@ impl Turn {
             Format::Events(splitter) => {
                 splitter.push(bytes);
                 if splitter.kept() > MAX_ROUND_BYTES {
-                    return self.lose();
+                    return self.stop();
                 }
                 let mut now = Vec::new();
                 while let Some(event) = splitter.next() {
                     let Some(fate) = self.dialect.event(&event.name, &event.data) else {
                         splitter.hold(&event.raw);
-                        now.extend(self.lose());
+                        now.extend(self.stop());
                         return now;
                     };
                     let bytes = match fate {
@@ -207,10 +214,13 @@ impl Turn {
 
     /// The provider's first answer is over.
     pub(crate) fn end(&mut self) -> Next {
-        if !self.read_to_end() {
-            return Next::Done(self.lose());
+        if self.read_to_end() {
+            return self.next();
         }
-        self.next()
+        if matches!(self.format, Format::Events(_)) && self.dialect.holds_ours() {
+            self.format = Format::Ended;
+        }
+        Next::Done(self.lose())
     }
 
     /// What to send to the provider: `request` with the model's turn and the originals added, each in
@@ -219,13 +229,8 @@ impl Turn {
         if originals.len() != self.wanted {
             return None;
         }
-        let messages = self.dialect.messages(originals)?;
         let request = std::str::from_utf8(request).ok()?;
-        // OpenAI keeps such a conversation itself: the request's own items would be in it twice.
-        if json::path(request, &["conversation"]).is_some_and(|conversation| conversation != "null") {
-            return None;
-        }
-        Some(json::append(request, self.dialect.list(), &messages)?.into_bytes())
+        self.dialect.continuation(request, originals).map(String::into_bytes)
     }
 
     /// Takes in the provider's whole answer to [`Turn::request`]: what the client may have of it, and
@@ -235,7 +240,12 @@ impl Turn {
         self.dialect.next_round();
         self.rounds += 1;
         self.format = Format::new(self.stream);
-        let passed = self.feed(answer);
+        let mut passed = self.feed(answer);
+        if let Format::Events(splitter) = &mut self.format {
+            // Half an event is no answer; one that lacks only its blank line is read.
+            splitter.end_event();
+            passed.extend(self.feed(b""));
+        }
         if !self.read_to_end() {
             // Nothing of this round has reached the client, so it may as well not have happened.
             self.dialect = before;
@@ -279,7 +289,7 @@ impl Turn {
     /// The last bytes of an answer without calls of ours.
     fn finish(&mut self) -> Vec<u8> {
         match std::mem::replace(&mut self.format, Format::Lost) {
-            Format::Lost => Vec::new(),
+            Format::Lost | Format::Ended => Vec::new(),
             Format::Events(splitter) => splitter.into_rest(),
             Format::Json(document) if self.rounds == 0 => document,
             Format::Json(document) => self.dialect.answer().map_or(document, String::into_bytes),
@@ -291,10 +301,20 @@ impl Turn {
         self.dialect.close(self.stream, note).unwrap_or_default().into_bytes()
     }
 
+    /// Stops following in the middle of a stream.
+    fn stop(&mut self) -> Vec<u8> {
+        if !self.dialect.holds_ours() {
+            return self.lose();
+        }
+        let end = self.give_up();
+        self.format = Format::Ended;
+        end
+    }
+
     /// Stops following, and gives what was kept back.
     pub(crate) fn lose(&mut self) -> Vec<u8> {
         match std::mem::replace(&mut self.format, Format::Lost) {
-            Format::Lost => Vec::new(),
+            Format::Lost | Format::Ended => Vec::new(),
             Format::Json(document) => document,
             Format::Events(splitter) => splitter.into_rest(),
         }

@@ -143,6 +143,27 @@ impl Anthropic {
         let index = json::path(data, &["index"]).and_then(json::number)? + self.offset;
         Some(Event::Rewritten(sse::write(name, &json::with(data, &[("index", &index.to_string())])?)))
     }
+
+    /// The model's turn without the client's calls, and the results of ours.
+    fn messages(&self, results: &[String]) -> Option<Vec<String>> {
+        if self.unknown_delta {
+            return None;
+        }
+        let kept = self.blocks.iter().filter(|block| !block.is_call() || block.is_ours());
+        // The provider refuses a text block without text.
+        let turn = kept.map(Block::whole).collect::<Option<Vec<_>>>()?;
+        let turn = turn.into_iter().filter(|block| json::path(block, &["text"]) != Some("\"\""));
+        let answers = self.wanted().into_iter().zip(results).map(|(wanted, result)| {
+            json::write([
+                ("type", json::quote("tool_result")),
+                ("tool_use_id", json::quote(&wanted.id)),
+                ("content", json::quote(result)),
+            ])
+        });
+        let message =
+            |role, content: String| json::write([("role", json::quote(role)), ("content", content)]);
+        Some(vec![message("assistant", json::list(turn)), message("user", json::list(answers))])
+    }
 }
 
 impl Dialect for Anthropic {
@@ -229,28 +250,8 @@ impl Dialect for Anthropic {
         .collect()
     }
 
-    fn messages(&self, results: &[String]) -> Option<Vec<String>> {
-        if self.unknown_delta {
-            return None;
-        }
-        let kept = self.blocks.iter().filter(|block| !block.is_call() || block.is_ours());
-        // The provider refuses a text block without text.
-        let turn = kept.map(Block::whole).collect::<Option<Vec<_>>>()?;
-        let turn = turn.into_iter().filter(|block| json::path(block, &["text"]) != Some("\"\""));
-        let answers = self.wanted().into_iter().zip(results).map(|(wanted, result)| {
-            json::write([
-                ("type", json::quote("tool_result")),
-                ("tool_use_id", json::quote(&wanted.id)),
-                ("content", json::quote(result)),
-            ])
-        });
-        let message =
-            |role, content: String| json::write([("role", json::quote(role)), ("content", content)]);
-        Some(vec![message("assistant", json::list(turn)), message("user", json::list(answers))])
-    }
-
-    fn list(&self) -> &'static str {
-        "messages"
+    fn continuation(&self, request: &str, results: &[String]) -> Option<String> {
+        json::append(request, &json::object(request)?, "messages", &self.messages(results)?)
     }
 
     fn next_round(&mut self) {

@@ -104,6 +104,19 @@ impl Gemini {
         let usage = self.figures.total(json::path(&self.document, &["usageMetadata"]).unwrap_or("{}"))?;
         json::with(&self.document, &[("candidates", &candidates), ("usageMetadata", &usage)])
     }
+
+    /// The model's turn without the client's calls, and the results of ours.
+    fn messages(&self, results: &[String]) -> Option<Vec<String>> {
+        let kept = self.parts.iter().filter(|part| call(part).is_none() || is_ours(part));
+        let turn = json::write([("role", json::quote("model")), ("parts", json::list(kept))]);
+        let answers = self.wanted().into_iter().zip(results).map(|(wanted, result)| {
+            let response = json::write([("output", json::quote(result))]);
+            let id = (!wanted.id.is_empty()).then(|| ("id", json::quote(&wanted.id)));
+            let members = id.into_iter().chain([("name", json::quote(TOOL)), ("response", response)]);
+            json::write([("functionResponse", json::write(members))])
+        });
+        Some(vec![turn, json::write([("role", json::quote("user")), ("parts", json::list(answers))])])
+    }
 }
 
 impl Dialect for Gemini {
@@ -159,20 +172,8 @@ impl Dialect for Gemini {
         .collect()
     }
 
-    fn messages(&self, results: &[String]) -> Option<Vec<String>> {
-        let kept = self.parts.iter().filter(|part| call(part).is_none() || is_ours(part));
-        let turn = json::write([("role", json::quote("model")), ("parts", json::list(kept))]);
-        let answers = self.wanted().into_iter().zip(results).map(|(wanted, result)| {
-            let response = json::write([("output", json::quote(result))]);
-            let id = (!wanted.id.is_empty()).then(|| ("id", json::quote(&wanted.id)));
-            let members = id.into_iter().chain([("name", json::quote(TOOL)), ("response", response)]);
-            json::write([("functionResponse", json::write(members))])
-        });
-        Some(vec![turn, json::write([("role", json::quote("user")), ("parts", json::list(answers))])])
-    }
-
-    fn list(&self) -> &'static str {
-        "contents"
+    fn continuation(&self, request: &str, results: &[String]) -> Option<String> {
+        json::append(request, &json::object(request)?, "contents", &self.messages(results)?)
     }
 
     fn next_round(&mut self) {

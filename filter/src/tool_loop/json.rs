@@ -106,10 +106,10 @@ pub(super) fn borrowed<'c>(changes: &'c [(&'c str, String)]) -> Vec<(&'c str, &'
     changes.iter().map(|(key, value)| (*key, value.as_str())).collect()
 }
 
-/// The object with elements added to the array in one of its members; no other byte changes. A string
-/// in the array's place is what OpenAI Responses allows for a single message of the user.
-pub(super) fn append(raw: &str, member: &str, elements: &[String]) -> Option<String> {
-    let members = object(raw)?;
+/// The object with elements added to the array in one of its members, which are those of `raw`; no other
+/// byte changes. A string in the array's place is what OpenAI Responses allows for a single message of the
+/// user.
+pub(super) fn append(raw: &str, members: &Members<'_>, member: &str, elements: &[String]) -> Option<String> {
     let mut named = members.iter().filter(|(name, _)| name == member).map(|(_, value)| *value);
     let (value, None) = (named.next()?, named.next()) else { return None };
     if value.starts_with('"') {
@@ -128,6 +128,10 @@ pub(super) fn append(raw: &str, member: &str, elements: &[String]) -> Option<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn append(raw: &str, member: &str, elements: &[String]) -> Option<String> {
+        super::append(raw, &object(raw)?, member, elements)
+    }
 
     #[test]
     fn what_is_not_touched_keeps_its_spelling() {

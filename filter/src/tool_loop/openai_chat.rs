@@ -7,11 +7,17 @@
 
 use super::{Dialect, Event, Figures, TOOL, Wanted, json, sse, wanted};
 
+/// A member of messages that OpenAI does not have. Providers that do (DeepSeek, Moonshot) want it back with
+/// the results of a turn's calls.
+const REASONING: &str = "reasoning_content";
+
 #[derive(Clone, Debug)]
 pub(super) struct OpenAiChat {
     /// The text of this round.
     text: String,
-    /// The part of it that came in a chunk that is held.
+    /// The reasoning of this round, where the provider shows it.
+    reasoning: String,
+    /// The part of the text that came in a chunk that is held.
     held_text: String,
     /// The texts of earlier rounds.
     delivered: String,
@@ -36,6 +42,7 @@ impl Default for OpenAiChat {
     fn default() -> Self {
         Self {
             text: String::new(),
+            reasoning: String::new(),
             held_text: String::new(),
             delivered: String::new(),
             owed: String::new(),
@@ -131,6 +138,27 @@ impl OpenAiChat {
         }
         json::with(message, &[("content", &content), ("tool_calls", &json::list(calls))])
     }
+
+    /// The model's turn without the client's calls, and the results of ours.
+    fn messages(&self, results: &[String]) -> Option<Vec<String>> {
+        let ours: Vec<&Call> = self.calls.iter().filter(|call| call.ours).collect();
+        let text = if self.text.is_empty() { "null".to_owned() } else { json::quote(&self.text) };
+        let reasoning = (!self.reasoning.is_empty()).then(|| (REASONING, json::quote(&self.reasoning)));
+        let turn = [
+            ("role", json::quote("assistant")),
+            ("content", text),
+            ("tool_calls", json::list(ours.iter().map(|call| call.json()))),
+        ];
+        let turn = json::write(turn.into_iter().chain(reasoning));
+        let answers = ours.iter().zip(results).map(|(call, result)| {
+            json::write([
+                ("role", json::quote("tool")),
+                ("tool_call_id", json::quote(&call.id)),
+                ("content", json::quote(result)),
+            ])
+        });
+        Some([turn].into_iter().chain(answers).collect())
+    }
 }
 
 impl Dialect for OpenAiChat {
@@ -154,6 +182,9 @@ impl Dialect for OpenAiChat {
             let Some(delta) = json::path(choice, &["delta"]).and_then(json::object) else { continue };
             for call in json::get(&delta, "tool_calls").and_then(json::array).unwrap_or_default() {
                 self.call_delta(call)?;
+            }
+            if let Some(text) = json::get(&delta, REASONING).and_then(json::string) {
+                self.reasoning.push_str(&text);
             }
             if let Some(text) = json::get(&delta, "content").and_then(json::string) {
                 self.text.push_str(&text);
@@ -194,6 +225,7 @@ impl Dialect for OpenAiChat {
         let [choice] = choices.as_slice() else { return None };
         let message = json::path(choice, &["message"]).and_then(json::object)?;
         self.text = json::get(&message, "content").and_then(json::string).unwrap_or_default();
+        self.reasoning = json::get(&message, REASONING).and_then(json::string).unwrap_or_default();
         for call in json::get(&message, "tool_calls").and_then(json::array).unwrap_or_default() {
             let text = |keys: &[&str]| json::path(call, keys).and_then(json::string).unwrap_or_default();
             let name = text(&["function", "name"]);
@@ -226,32 +258,15 @@ impl Dialect for OpenAiChat {
         ours.map(|call| wanted(call.id.clone(), &call.arguments)).collect()
     }
 
-    fn messages(&self, results: &[String]) -> Option<Vec<String>> {
-        let ours: Vec<&Call> = self.calls.iter().filter(|call| call.ours).collect();
-        let text = if self.text.is_empty() { "null".to_owned() } else { json::quote(&self.text) };
-        let turn = json::write([
-            ("role", json::quote("assistant")),
-            ("content", text),
-            ("tool_calls", json::list(ours.iter().map(|call| call.json()))),
-        ]);
-        let answers = ours.iter().zip(results).map(|(call, result)| {
-            json::write([
-                ("role", json::quote("tool")),
-                ("tool_call_id", json::quote(&call.id)),
-                ("content", json::quote(result)),
-            ])
-        });
-        Some([turn].into_iter().chain(answers).collect())
-    }
-
-    fn list(&self) -> &'static str {
-        "messages"
+    fn continuation(&self, request: &str, results: &[String]) -> Option<String> {
+        json::append(request, &json::object(request)?, "messages", &self.messages(results)?)
     }
 
     fn next_round(&mut self) {
         self.delivered.push_str(&self.text);
         self.owed.push_str(&self.held_text);
         self.text.clear();
+        self.reasoning.clear();
         self.held_text.clear();
         self.calls.clear();
         self.passed_calls = 0;

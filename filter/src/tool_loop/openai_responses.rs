@@ -8,6 +8,9 @@
 //! The provider refuses a reasoning item in a request without the item that it led to. So a reasoning
 //! item that led to a call of ours is not for the client's history: its end, which is what clients keep,
 //! is held until the next item begins.
+//!
+//! A conversation that the provider keeps (`conversation`) has the model's turn in it already. It is
+//! continued with the results alone, and the calls stay in the provider's history, answered.
 
 use super::{Dialect, Event, Figures, TOOL, Wanted, json, sse, wanted};
 
@@ -196,6 +199,10 @@ impl Dialect for OpenAiResponses {
         self.hold != Hold::No
     }
 
+    fn holds_ours(&self) -> bool {
+        self.hold == Hold::ToTheEnd
+    }
+
     fn document(&mut self, answer: &str) -> Option<()> {
         let output = json::path(answer, &["output"]).and_then(json::array)?;
         self.items = output.into_iter().map(str::to_owned).collect();
@@ -220,8 +227,8 @@ impl Dialect for OpenAiResponses {
         .collect()
     }
 
-    fn messages(&self, results: &[String]) -> Option<Vec<String>> {
-        let kept = self.items.iter().filter(|item| !is_call(item) || is_ours(item)).cloned();
+    fn continuation(&self, request: &str, results: &[String]) -> Option<String> {
+        let members = json::object(request)?;
         let answers = self.wanted().into_iter().zip(results).map(|(wanted, result)| {
             json::write([
                 ("type", json::quote("function_call_output")),
@@ -229,11 +236,14 @@ impl Dialect for OpenAiResponses {
                 ("output", json::quote(result)),
             ])
         });
-        Some(kept.chain(answers).collect())
-    }
-
-    fn list(&self) -> &'static str {
-        "input"
+        let kept_by_provider = json::get(&members, "conversation").is_some_and(|it| it != "null");
+        if !kept_by_provider {
+            let kept = self.items.iter().filter(|item| !is_call(item) || is_ours(item)).cloned();
+            return json::append(request, &members, "input", &kept.chain(answers).collect::<Vec<_>>());
+        }
+        // The turn is in such a conversation already, and so are the client's calls: they cannot be dropped.
+        let all_ours = self.items.iter().all(|item| !is_call(item) || is_ours(item));
+        all_ours.then(|| json::with(request, &[("input", &json::list(answers))])).flatten()
     }
 
     fn next_round(&mut self) {

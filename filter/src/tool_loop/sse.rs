@@ -38,6 +38,19 @@ impl Splitter {
         self.held.len() + self.bytes.len() - self.taken
     }
 
+    /// Takes what is left for an event whose blank line is missing; without data it is none.
+    pub(super) fn end_event(&mut self) {
+        let begun = self.bytes.get(self.taken..).unwrap_or_default();
+        let text = String::from_utf8_lossy(begun);
+        let has_data =
+            text.split(['\n', '\r']).any(|line| field(line, "data").is_some_and(|it| !it.is_empty()));
+        if has_data {
+            self.push(b"\n\n");
+        } else {
+            self.bytes.truncate(self.taken);
+        }
+    }
+
     /// The next whole event.
     pub(super) fn next(&mut self) -> Option<Event> {
         let end = self.end()?;

@@ -241,7 +241,7 @@ fn read(api: Api, streamed: bool, answer: &str) -> (String, Vec<String>, String,
                 }
                 assert!(!streamed || next_index == response["output"].as_array().unwrap().len());
                 reason = if calls.is_empty() { "end".to_owned() } else { "call".to_owned() };
-                tokens = response["usage"]["output_tokens"].as_u64().unwrap();
+                tokens = response["usage"]["output_tokens"].as_u64().unwrap_or_default();
             }
             Api::GeminiGenerateContent => {
                 for part in document["candidates"][0]["content"]["parts"].as_array().unwrap() {
@@ -526,17 +526,123 @@ fn reasoning_that_led_to_our_call_is_not_for_the_clients_history() {
 }
 
 #[test]
-fn a_conversation_that_the_provider_keeps_is_not_continued() {
+fn a_conversation_that_the_provider_keeps_goes_on_with_the_results_alone() {
+    let request = br#"{"input":"hi","conversation":"conv_1"}"#;
     let mut turn = Turn::new(Api::OpenAiResponses, false);
-    assert!(matches!(play(&mut turn, &responses(&[Call(TOOL)], false), 99).1, Next::Retrieve(_)));
-    assert_eq!(turn.request(br#"{"input":"hi","conversation":"conv_1"}"#, &["x".to_owned()]), None);
-    assert!(turn.request(br#"{"input":"hi","conversation":null}"#, &["x".to_owned()]).is_some());
+    assert!(matches!(play(&mut turn, &responses(&[Text("a "), Call(TOOL)], false), 99).1, Next::Retrieve(_)));
+    let next = turn.request(request, &["the original".to_owned()]).unwrap();
+    let result = json!({"type": "function_call_output", "call_id": "call_1", "output": "the original"});
+    let next: Value = serde_json::from_slice(&next).unwrap();
+    assert_eq!(next, json!({"input": [result], "conversation": "conv_1"}));
+    let anew = turn.request(br#"{"input":"hi","conversation":null}"#, &["x".to_owned()]).unwrap();
+    let anew: Value = serde_json::from_slice(&anew).unwrap();
+    assert_eq!(anew["input"].as_array().unwrap().len(), 4);
+
+    // A call of the client's would stay in it without a result.
+    let mut turn = Turn::new(Api::OpenAiResponses, false);
+    assert!(matches!(
+        play(&mut turn, &responses(&[Call(TOOL), Call("list")], false), 99).1,
+        Next::Retrieve(_)
+    ));
+    assert_eq!(turn.request(request, &["x".to_owned()]), None);
+}
+
+#[test]
+fn reasoning_that_a_chat_provider_shows_goes_back_with_the_results() {
+    let call = json!({"index": 0, "id": "call_0", "type": "function",
+        "function": {"name": TOOL, "arguments": arguments()}});
+    let chunk = |delta: Value, reason: Value| json!({"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]});
+    let events = [
+        chunk(json!({"role": "assistant", "reasoning_content": "I have "}), Value::Null),
+        chunk(json!({"reasoning_content": "to look."}), Value::Null),
+        chunk(json!({"tool_calls": [call]}), Value::Null),
+        chunk(json!({}), "tool_calls".into()),
+    ];
+    let message = json!({"role": "assistant", "content": null, "reasoning_content": "I have to look.",
+        "tool_calls": [call]});
+    let document =
+        json!({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}).to_string();
+    for (streamed, answer) in [(true, stream(&events)), (false, document)] {
+        let mut turn = Turn::new(Api::OpenAiChat, streamed);
+        assert!(matches!(play(&mut turn, &answer, 40).1, Next::Retrieve(_)));
+        let next = turn.request(br#"{"messages":[]}"#, &["x".to_owned()]).unwrap();
+        let next: Value = serde_json::from_slice(&next).unwrap();
+        assert_eq!(next["messages"][0]["reasoning_content"], "I have to look.", "{streamed}");
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_anywhere_never_shows_our_call() {
+    each(|api, answer, _, streamed| {
+        if !streamed {
+            return;
+        }
+        let whole = answer(&[Text("A "), Call(TOOL), Call("list")], streamed);
+        for cut in 0..whole.len() {
+            let mut turn = Turn::new(api, streamed);
+            let mut got = turn.feed(&whole.as_bytes()[..cut]);
+            match turn.end() {
+                Next::Done(rest) => got.extend(rest),
+                // The end of the answer was there, only not that of its last event.
+                Next::Retrieve(_) => assert!(cut > whole.len() / 2, "{api:?} {cut}"),
+            }
+            let got = String::from_utf8(got).unwrap();
+            let begun = whole.find(TOOL).unwrap() + TOOL.len();
+            // Half an event, which no client reads, may be the last that came.
+            let events = got.rfind("\n\n").map_or("", |end| &got[..end]);
+            assert!(!events.contains(TOOL), "{api:?} {cut}: {got}");
+            assert!(cut >= begun || whole.starts_with(&got), "{api:?} {cut}: {got}");
+        }
+    });
+}
+
+#[test]
+fn a_later_round_that_breaks_off_anywhere_leaves_a_whole_answer() {
+    each(|api, answer, request, streamed| {
+        let first = answer(&[Text("A "), Call(TOOL)], streamed);
+        let later = answer(&[Text("b "), Call("list")], streamed);
+        for cut in 0..later.len() {
+            let mut turn = Turn::new(api, streamed);
+            let (mut got, _) = play(&mut turn, &first, 1 << 20);
+            turn.request(request.as_bytes(), &["x".to_owned()]).unwrap();
+            let (rest, next) = go_on(&mut turn, &later[..cut]);
+            got += &rest;
+            assert!(matches!(next, Next::Done(_)), "{api:?} {cut}");
+            let (text, calls, ..) = read(api, streamed, &got);
+            let ended = format!("A {APOLOGY}");
+            assert!(text == ended || (text == "A b " && calls == ["list"]), "{api:?} {cut}: {got}");
+        }
+    });
+}
+
+#[test]
+fn a_stream_with_a_call_of_ours_beyond_all_bounds_ends_well_formed() {
+    each(|api, answer, _, streamed| {
+        if !streamed {
+            return;
+        }
+        let whole = answer(&[Text("A "), Call(TOOL)], streamed);
+        let begun = whole[..whole.find(TOOL).unwrap()].len()
+            + whole[whole.find(TOOL).unwrap()..].find("\n\n").unwrap()
+            + 2;
+        for more in ["x".repeat(MAX_ROUND_BYTES), "data: [1]\n\n".to_owned()] {
+            let mut turn = Turn::new(api, streamed);
+            let mut got = turn.feed(&whole.as_bytes()[..begun]);
+            got.extend(turn.feed(more.as_bytes()));
+            got.extend(turn.feed(&whole.as_bytes()[begun..]));
+            let Next::Done(rest) = turn.end() else { panic!("{api:?}: followed beyond the limit") };
+            got.extend(rest);
+            let got = String::from_utf8(got).unwrap();
+            let (text, calls, ..) = read(api, streamed, &got);
+            assert_eq!((text, calls.len()), (format!("A {APOLOGY}"), 0), "{api:?}: {got}");
+        }
+    });
 }
 
 #[test]
 fn what_is_no_answer_passes_as_it_came() {
     each(|api, answer, _, streamed| {
-        let cut = answer(&[Text("A "), Call(TOOL)], streamed);
+        let cut = answer(&[Text("A "), Call("list")], streamed);
         for bytes in ["", "data: {\n\n", "data: []\n\n", "{", "[1]", "\u{0}\n\n", &cut[..cut.len() / 2]] {
             let mut turn = Turn::new(api, streamed);
             let mut got = turn.feed(bytes.as_bytes());
@@ -554,7 +660,7 @@ fn an_answer_over_the_limit_passes() {
     each(|api, answer, _, streamed| {
         let mut turn = Turn::new(api, streamed);
         let long = "x".repeat(MAX_ROUND_BYTES + 1);
-        let bytes = answer(&[Call(TOOL)], streamed).into_bytes();
+        let bytes = answer(&[Call("list")], streamed).into_bytes();
         let mut got = turn.feed(&bytes[..bytes.len() / 2]);
         got.extend(turn.feed(long.as_bytes()));
         let Next::Done(rest) = turn.end() else { panic!("followed beyond the limit") };
