@@ -1,8 +1,9 @@
-//! What the conversation has shown before: lines that an earlier tool output still shows in full are
-//! replaced by a reference to it, and so are lines that stand further up in the same output.
+//! What the conversation has shown before: lines that an earlier tool output still shows in full, or that
+//! the model has written in the arguments of a call, are replaced by a reference to them, and so are lines
+//! that stand further up in the same output.
 //!
 //! Only what is really shown is referred to: outputs are taken in as they are forwarded, and a
-//! reference in one of them is nothing that another could refer to. Line numbers do not count; a file
+//! reference in one of them is nothing that another could refer to. Calls are forwarded as they are. Line numbers do not count; a file
 //! read again after an edit has the same lines under other numbers. Lines are found by their
 //! fingerprint and compared by their bytes.
 
@@ -11,6 +12,7 @@ mod lines;
 mod reference;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -22,7 +24,7 @@ use crate::kinds::numbered::region::{Reader, Role};
 use crate::kinds::signal::{self, Signal};
 use crate::outcome::Kind;
 use lines::{Lines, NO_LINE, PLAIN, Run, View};
-use reference::{Here, There, looks_like_one, reference};
+use reference::{Here, OUTPUT, There, looks_like_one, reference};
 
 /// A run has at least this many lines: fewer are quicker read than looked up.
 const MIN_LINES: usize = 4;
@@ -31,21 +33,29 @@ const MIN_LINES: usize = 4;
 /// rest is what looking something up must be worth.
 const MIN_GAIN_PERCENT: usize = 200;
 
-/// The tool outputs of a request up to some point, as the model sees them.
+/// The tool outputs of a request up to some point, as the model sees them, and what it wrote in its calls.
 #[derive(Debug, Default)]
 pub(crate) struct Earlier {
-    /// All outputs, one behind the other.
+    /// All of it, one behind the other.
     text: String,
     lines: Lines,
-    outputs: Vec<Output>,
+    texts: Vec<Shown>,
     /// How many outputs have a label.
-    labels: HashMap<String, u32, FixedState>,
+    outputs: HashMap<String, u32, FixedState>,
+    /// How many calls have a label.
+    calls: HashMap<String, u32, FixedState>,
     /// Whole outputs by fingerprint.
-    wholes: HashMap<u64, u32, FixedState>,
+    wholes: HashMap<u64, usize, FixedState>,
+    /// The last call, by fingerprints, with its label.
+    label: Option<((u64, u64), String)>,
 }
 
+/// An output, or an argument of a call.
 #[derive(Debug)]
-struct Output {
+struct Shown {
+    /// The argument's name.
+    argument: Option<String>,
+    /// What the call is called.
     label: String,
     /// Which one of those with this label, from 1.
     nth: u32,
@@ -59,20 +69,28 @@ struct Output {
 }
 
 impl Earlier {
+    /// Takes in what the model wrote in a call. It comes before the call's first output.
+    pub(crate) fn add_call(&mut self, call: Call<'_>) {
+        let label = self.label(call);
+        let nth = next(&mut self.calls, &label);
+        for (argument, text) in written::texts(call.arguments) {
+            let Some(base) = self.begin(&text, Some(argument), &label, nth) else { return };
+            let mut start = base;
+            for line in text.split('\n') {
+                let plain = written::is_plain(line) && !is_ours(line);
+                self.add_line(start, line, if plain { PLAIN } else { NO_LINE });
+                start += line.len() + 1;
+            }
+        }
+    }
+
     /// Takes in the next output, in the order of the request. `shown` is the text that is forwarded:
     /// the replacement where there is one.
     pub(crate) fn add(&mut self, shown: &str, call: Call<'_>) {
-        let base = self.text.len();
-        let (Ok(start), Ok(first), Ok(output)) =
-            (u32::try_from(base), u32::try_from(self.lines.len()), u32::try_from(self.outputs.len()))
-        else {
-            return;
-        };
-        let Some(end) = u32::try_from(shown.len()).ok().and_then(|len| start.checked_add(len)) else {
-            return;
-        };
-        self.text.push_str(shown);
-        self.wholes.insert(xxh3_64(shown.as_bytes()), output);
+        let label = self.label(call);
+        let nth = next(&mut self.outputs, &label);
+        let Some(base) = self.begin(shown, None, &label, nth) else { return };
+        self.wholes.insert(xxh3_64(shown.as_bytes()), self.texts.len() - 1);
         let mut numbers_rise = true;
         let mut highest = None;
         for line in Reader::new(shown) {
@@ -86,13 +104,38 @@ impl Earlier {
                 }
                 Role::Header | Role::Reference { .. } | Role::Gap => NO_LINE,
             };
-            self.lines.push(base + line.content, &shown[line.content..line.end], number, output);
-            self.lines.index(self.lines.len() - 1);
+            self.add_line(base + line.content, &shown[line.content..line.end], number);
         }
-        let label = label::label(call);
-        let nth = self.labels.entry_ref(label.as_str()).or_insert(0);
-        *nth += 1;
-        self.outputs.push(Output { label, nth: *nth, first, start, end, numbers_rise });
+        if let Some(output) = self.texts.last_mut() {
+            output.numbers_rise = numbers_rise;
+        }
+    }
+
+    /// What a call is called; the last one is remembered, as a call comes right before its output.
+    fn label(&mut self, call: Call<'_>) -> String {
+        let key = (xxh3_64(call.name.as_bytes()), xxh3_64(call.arguments.as_bytes()));
+        match &self.label {
+            Some((last, label)) if *last == key => label.clone(),
+            _ => self.label.insert((key, label::label(call))).1.clone(),
+        }
+    }
+
+    /// Begins a text: where its bytes start. `None` where there is no room for its numbers.
+    fn begin(&mut self, text: &str, argument: Option<String>, label: &str, nth: u32) -> Option<usize> {
+        let base = self.text.len();
+        let start = u32::try_from(base).ok()?;
+        let end = start.checked_add(u32::try_from(text.len()).ok()?)?;
+        let first = u32::try_from(self.lines.len()).ok()?;
+        u32::try_from(self.texts.len()).ok()?;
+        self.text.push_str(text);
+        let label = label.to_owned();
+        self.texts.push(Shown { argument, label, nth, first, start, end, numbers_rise: true });
+        Some(base)
+    }
+
+    fn add_line(&mut self, start: usize, content: &str, number: u32) {
+        self.lines.push(start, content, number, (self.texts.len() - 1) as u32);
+        self.lines.index(self.lines.len() - 1);
     }
 
     /// The text with what an earlier output shows replaced by references; `None` when there is
@@ -111,7 +154,7 @@ impl Earlier {
 
     /// The reference for a text that is a whole earlier output.
     fn whole(&self, text: &str, signals: bool) -> Option<String> {
-        let output = &self.outputs[*self.wholes.get(&xxh3_64(text.as_bytes()))? as usize];
+        let output = self.texts.get(*self.wholes.get(&xxh3_64(text.as_bytes()))?)?;
         let stays = |line| looks_like_one(line) || signals && is_error(line);
         if &self.text[output.start as usize..output.end as usize] != text || text.lines().any(stays) {
             return None;
@@ -120,25 +163,27 @@ impl Earlier {
         (text.len() > reference.len()).then_some(reference)
     }
 
-    fn nth(&self, output: &Output) -> Option<u32> {
-        self.labels.get(&output.label).is_some_and(|count| *count > 1).then_some(output.nth)
+    /// Which one it is, where several have its label.
+    fn nth(&self, shown: &Shown) -> Option<u32> {
+        let counts = if shown.argument.is_none() { &self.outputs } else { &self.calls };
+        counts.get(&shown.label).is_some_and(|count| *count > 1).then_some(shown.nth)
     }
 
     fn view(&self) -> View<'_> {
         View { text: &self.text, lines: &self.lines }
     }
 
-    /// The reference for a run that says what an earlier output shows.
+    /// The reference for a run that says what stands further up in the request.
     fn reference(&self, here: Here, run: Run, quote: &str) -> Option<String> {
         let (first, last) = (self.lines.get(run.there)?, self.lines.get(run.there + run.count - 1)?);
-        let output = self.outputs.get(first.output as usize)?;
-        let there = if first.number != PLAIN && output.numbers_rise {
+        let shown = self.texts.get(first.text as usize)?;
+        let there = if first.number != PLAIN && shown.numbers_rise {
             There::Numbered(first.number, last.number)
         } else {
-            let from = run.there - output.first as usize + 1;
-            There::Counted(from, from + run.count - 1, quote)
+            let from = run.there - shown.first as usize + 1;
+            There::Counted(shown.argument.as_deref().unwrap_or(OUTPUT), from, from + run.count - 1, quote)
         };
-        Some(reference(here, there, self.nth(output), &output.label))
+        Some(reference(here, there, self.nth(shown), &shown.label))
     }
 }
 
@@ -229,6 +274,11 @@ impl<'a> Text<'a> {
         };
         (run.bytes * 100 >= reference.len() * MIN_GAIN_PERCENT).then_some((run, reference))
     }
+}
+
+/// The number of the next one with this label.
+fn next(counts: &mut HashMap<String, u32, FixedState>, label: &str) -> u32 {
+    *counts.entry_ref(label).and_modify(|count| *count += 1).or_insert(1)
 }
 
 /// Whether a line of an output stands for other lines.

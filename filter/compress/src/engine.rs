@@ -280,6 +280,9 @@ pub(crate) fn fingerprint(text: &str) -> u128 {
     xxh3_128(text.as_bytes())
 }
 
+/// Outputs of one call that are known to belong together.
+const MAX_PARTS: usize = 64;
+
 /// What stays the same over the blocks of one request.
 struct Run<'w, 'b> {
     walk: &'w Walk<'b>,
@@ -301,6 +304,7 @@ impl Run<'_, '_> {
                 continue;
             }
             self.catch_up(&mut shown, &keys, &entries, memo);
+            self.add_call(&mut shown, output, block);
             let entry = Arc::new(self.entry(output, block < self.lossy_blocks, &shown.earlier, memo));
             memo.remember_block(*key, Arc::clone(&entry));
             entries.push((entry, false));
@@ -362,10 +366,12 @@ impl Run<'_, '_> {
                 known.filter_map(|(at, key)| Some((at, memo.take_earlier(*key)?))).next()
             {
                 let bytes = self.walk.outputs.iter().take(at + 1).map(|output| output.span.range().len());
-                *shown = Shown { earlier, blocks: at + 1, bytes: bytes.sum() };
+                *shown = Shown { earlier, blocks: at + 1, calls: at + 1, bytes: bytes.sum() };
             }
         }
-        for (output, (entry, _)) in self.walk.outputs.iter().zip(entries).skip(shown.blocks) {
+        for (block, (entry, _)) in entries.iter().enumerate().skip(shown.blocks) {
+            let Some(output) = self.walk.outputs.get(block) else { return };
+            self.add_call(shown, output, block);
             shown.blocks += 1;
             let text = match &entry.replacement {
                 Some(replacement) => string::text(replacement),
@@ -375,6 +381,23 @@ impl Run<'_, '_> {
             let [name, arguments] = self.call_texts(output);
             shown.bytes += text.len() + name.len() + arguments.len();
             shown.earlier.add(&text, Call { name: &name, arguments: &arguments });
+        }
+    }
+
+    /// Takes in the call of a block, where the block is the first of its outputs.
+    fn add_call(&self, shown: &mut Shown, output: &Output, block: usize) {
+        if shown.calls > block {
+            return;
+        }
+        shown.calls = block + 1;
+        let Some(arguments) = output.call.and_then(|call| call.arguments) else { return };
+        let same = |other: &Output| other.call.and_then(|call| call.arguments) == Some(arguments);
+        // A call has one output, or several parts of one: what lies further back belongs to others.
+        let before = &self.walk.outputs[block.saturating_sub(MAX_PARTS)..block];
+        if !before.iter().any(same) {
+            let [name, arguments] = self.call_texts(output);
+            shown.bytes += arguments.len();
+            shown.earlier.add_call(Call { name: &name, arguments: &arguments });
         }
     }
 
@@ -450,6 +473,8 @@ struct Shown {
     earlier: Earlier,
     /// How many blocks are in it.
     blocks: usize,
+    /// Of how many blocks the calls are in it.
+    calls: usize,
     bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Lines that can be compared: those of the outputs shown so far, and those of a text that is looked
+//! Lines that can be compared: those of the texts shown so far, and those of a text that is looked
 //! through.
 
 use std::num::NonZeroU64;
@@ -31,8 +31,8 @@ pub(super) struct Line {
     pub(super) len: u32,
     /// Its number, [`PLAIN`] or [`NO_LINE`].
     pub(super) number: u32,
-    /// Which output it belongs to.
-    pub(super) output: u32,
+    /// Which text it belongs to.
+    pub(super) text: u32,
     /// The next older line with the same fingerprint; [`NONE`] where there is none.
     older: u32,
     /// The fingerprint of what it says; `None` where it may not start a run.
@@ -77,10 +77,10 @@ impl Lines {
 
     /// Takes in a line that stands at `start` and says `content`. The caller has checked that there are
     /// fewer lines and bytes than a `u32` counts.
-    pub(super) fn push(&mut self, start: usize, content: &str, number: u32, output: u32) {
+    pub(super) fn push(&mut self, start: usize, content: &str, number: u32, text: u32) {
         let fingerprint = if number == NO_LINE { None } else { fingerprint(content) };
         let (start, len) = (start as u32, content.len() as u32);
-        self.lines.push(Line { start, len, number, output, older: NONE, fingerprint });
+        self.lines.push(Line { start, len, number, text, older: NONE, fingerprint });
     }
 
     /// Lets a line be found.
@@ -104,7 +104,7 @@ impl Lines {
         else {
             return false;
         };
-        above.output == line.output
+        above.text == line.text
             && match above.number {
                 PLAIN => line.number == PLAIN,
                 NO_LINE => false,

@@ -4,17 +4,21 @@
 //! [lines 41-95: same as Read cli/root.go above]
 //! [lines 45-99: same as lines 41-95 of Read cli/root.go above]
 //! [55 lines: same as output lines 12-66 of 2nd Bash "cat x.go" above, from "func main() {"]
+//! [12 lines: same as new_string lines 3-14 of Edit cli/root.go above, from "return nil"]
 //! [same output as Bash "go vet ./..." above]
 //! [9 lines: same as those 40 lines up, from "File "x.py", line 3, in f"]
 //! ```
 //!
 //! `lines` are those of the file that an output numbers, `output lines` are counted in what an output
-//! shows; `lines up` are counted in this output, as it is shown. Where several outputs have the same name, the reference says which of them it means.
+//! shows, and `new_string lines` in the argument of that name of a call; `lines up` are counted in this output, as it is shown. Where several outputs have the same name, the reference says which of them it means.
 
 use super::label::one_line;
 
 /// Characters of a run's first line that a reference quotes: enough to find the place.
 const MAX_QUOTE: usize = 32;
+
+/// Stands for a tool's output where an argument has its name.
+pub(super) const OUTPUT: &str = "output";
 
 /// Where the lines stand now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,9 +36,9 @@ pub(super) enum Here {
 pub(super) enum There<'a> {
     /// In a region of numbered lines, whose numbers occur once in the output.
     Numbered(u32, u32),
-    /// Anywhere else: the first and the last line, counted in the output, and the text of the first
-    /// one that is not empty.
-    Counted(usize, usize, &'a str),
+    /// Anywhere else: [`OUTPUT`] or the name of the argument, the first and the last line, counted in it,
+    /// and the text of the first one that is not empty.
+    Counted(&'a str, usize, usize, &'a str),
     /// Further up in the same output: how many lines, and the text of the first one that is not empty.
     Above(usize, &'a str),
     Whole,
@@ -55,7 +59,9 @@ pub(super) fn reference(here: Here, there: There<'_>, nth: Option<u32>, label: &
         }
         There::Numbered(first, last) if here == Here::Numbered(first, last) => {}
         There::Numbered(first, last) => out.push_str(&format!("lines {first}-{last} of ")),
-        There::Counted(first, last, _) => out.push_str(&format!("output lines {first}-{last} of ")),
+        There::Counted(what, first, last, _) => {
+            out.push_str(&format!("{what} lines {first}-{last} of "));
+        }
     }
     if let Some(nth) = nth {
         out.push_str(&ordinal(nth));
@@ -63,7 +69,7 @@ pub(super) fn reference(here: Here, there: There<'_>, nth: Option<u32>, label: &
     }
     out.push_str(label);
     out.push_str(" above");
-    if let There::Counted(_, _, text) = there {
+    if let There::Counted(.., text) = there {
         out.push_str(&format!(", from \"{}\"", one_line(text.trim(), MAX_QUOTE)));
     }
     out.push(']');

@@ -108,22 +108,24 @@ impl Earlier {
             region::read_range(range)
         };
         let mut out = Vec::new();
-        for (i, output) in self.outputs.iter().enumerate() {
-            let next = self.outputs.get(i + 1).map_or(self.lines.len(), |next| next.first as usize);
+        for (i, output) in self.texts.iter().enumerate() {
+            let next = self.texts.get(i + 1).map_or(self.lines.len(), |next| next.first as usize);
+            let name = output.argument.as_deref().unwrap_or(OUTPUT);
             let shown: Vec<_> = (output.first as usize..next).map(|i| *self.lines.get(i).unwrap()).collect();
             let text = |line: &lines::Line| &self.text[line.start as usize..][..line.len as usize];
             let (there, found): (_, Vec<&str>) = if here == Here::Whole {
                 (There::Whole, vec![&self.text[output.start as usize..output.end as usize]])
-            } else if let Some((first, last)) = range("output lines ") {
+            } else if let Some((first, last)) = range(&format!("{name} lines ")) {
                 let Some(found) = shown.get(first as usize - 1..last as usize) else { continue };
                 let found: Vec<&str> = found.iter().map(text).collect();
                 let quote = found.iter().map(|text| text.trim()).find(|text| !text.is_empty());
-                (There::Counted(first as usize, last as usize, quote.unwrap_or_default()), found)
+                (There::Counted(name, first as usize, last as usize, quote.unwrap_or_default()), found)
             } else {
                 let (first, last) = match (range("lines "), here) {
                     (Some(range), _) => range,
-                    (None, Here::Numbered(first, last)) => (first, last),
-                    _ => panic!("{line}"),
+                    (None, Here::Numbered(first, last)) if !line.contains(" lines ") => (first, last),
+                    // It names a text of another sort.
+                    _ => continue,
                 };
                 let found = shown.iter().filter(|line| (first..=last).contains(&line.number));
                 (There::Numbered(first, last), found.map(text).collect())
@@ -131,7 +133,7 @@ impl Earlier {
             let expected = match there {
                 There::Whole | There::Above(..) => 1,
                 There::Numbered(first, last) => (last - first + 1) as usize,
-                There::Counted(first, last, _) => last - first + 1,
+                There::Counted(_, first, last, _) => last - first + 1,
             };
             if found.len() == expected && reference(here, there, self.nth(output), &output.label) == line {
                 out.push(found);
@@ -260,6 +262,33 @@ fn few_or_trivial_lines_are_not_worth_a_reference() {
     assert_eq!(seen(&earlier, &format!("other\n{text}")), None);
 }
 
+#[test]
+fn what_the_model_wrote_is_referred_to_where_it_stands_in_its_call() {
+    let written: Vec<String> = (0..30).map(|i| format!("    value_{i} = compute(input, {i})")).collect();
+    let arguments = serde_json::json!({"file_path": "/a/b/x.py", "content": format!("f_1 = 2\n{}\n", written.join("\n"))});
+    let arguments = arguments.to_string();
+    let call = Call { name: "Write", arguments: &arguments };
+    let mut earlier = Earlier::default();
+    earlier.add_call(call);
+    let file = format!("f_1 = 2\n{}", written.join("\n"));
+    let shown = seen(&earlier, &file).unwrap();
+    // A line that starts with a name stays: in the call it follows an escape.
+    let expected = "f_1 = 2\n[30 lines: same as content lines 2-31 of Write b/x.py above, from \"value_0 = compute(input, 0)\"]";
+    assert_eq!(shown, expected);
+    assert_eq!(expanded(&earlier, &shown), file);
+    earlier.add(&shown, call);
+    earlier.add_call(call);
+    let mut numbered = vec!["f_1 = 2".to_owned()];
+    numbered.extend(written);
+    let text = read(10, &numbered);
+    let shown = seen(&earlier, &text).unwrap();
+    assert!(
+        shown.contains("[lines 11-40: same as content lines 2-31 of 2nd Write b/x.py above, from "),
+        "{shown}"
+    );
+    assert_eq!(expanded(&earlier, &shown), text);
+}
+
 /// A file of a few distinct lines, so that runs repeat, and reads and edits of it.
 fn history() -> impl Strategy<Value = Vec<(String, bool)>> {
     let line = (0u32..30).prop_map(|i| match i {
@@ -298,9 +327,13 @@ fn history() -> impl Strategy<Value = Vec<(String, bool)>> {
 
 proptest! {
     #[test]
-    fn every_reference_expands_to_the_exact_lines(history in history()) {
+    fn every_reference_expands_to_the_exact_lines(history in history(), writes: bool) {
         let mut earlier = Earlier::default();
         for (text, numbered) in history {
+            if writes {
+                let arguments = serde_json::json!({"path": "x", "new_text": text}).to_string();
+                earlier.add_call(Call { name: "edit", arguments: &arguments });
+            }
             let shown = seen(&earlier, &text);
             if let Some(shown) = &shown {
                 prop_assert_eq!(expanded(&earlier, shown), text.clone());

@@ -1,0 +1,90 @@
+//! What the model itself has written: texts of several lines in the arguments of its calls.
+//!
+//! An agent that edits a file is shown its own lines again by the tool, and once more when it reads the file.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use memchr::memchr_iter;
+use serde_json::value::RawValue;
+
+use super::MIN_LINES;
+
+/// Characters of an argument's name that may stand in a reference. Longer ones are not names.
+const MAX_NAME: usize = 32;
+
+/// The arguments of a call that a run of lines could stand in, by name. Only those at the top, whose names
+/// say which of them is meant.
+pub(super) fn texts(arguments: &str) -> Vec<(String, String)> {
+    // Each line end is an escape in JSON.
+    if memchr_iter(b'\\', arguments.as_bytes()).take(MIN_LINES - 1).count() < MIN_LINES - 1 {
+        return Vec::new();
+    }
+    let arguments: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(arguments).unwrap_or_default();
+    let text = |(name, value): (Cow<'_, str>, &RawValue)| {
+        let text: String = serde_json::from_str(value.get()).ok()?;
+        (is_name(&name) && text.split('\n').nth(MIN_LINES - 1).is_some()).then(|| (name.into_owned(), text))
+    };
+    arguments.into_iter().filter_map(text).collect()
+}
+
+/// One word, and not the one that stands for a tool's output.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(plain) && name != super::reference::OUTPUT
+}
+
+/// Whether a line can be referred to where it stands in an argument. There it is part of a JSON string: where
+/// a name follows a line end or a tab, the escape before it (`\nlast_name`) runs into it, and who looks for the
+/// name does not find it as it was printed. A word like others is found by what stands around it.
+pub(super) fn is_plain(line: &str) -> bool {
+    let escaped = line.char_indices().filter(|(_, char)| char.is_control()).map(|(at, _)| at + 1);
+    std::iter::once(0).chain(escaped).all(|at| !starts_with_a_name(&line[at..]))
+}
+
+/// Whether a text starts with an identifier, a path or a number, and not with a mere word: letters, of which
+/// at most the first is a capital, alone.
+fn starts_with_a_name(text: &str) -> bool {
+    let in_a_name = |char: char| char.is_alphanumeric() || matches!(char, '_' | '.' | '-' | '/' | ':' | '@');
+    let end = text.find(|char| !in_a_name(char)).unwrap_or(text.len());
+    let name = text[..end].trim_end_matches(['.', ':']);
+    let word = name.strip_prefix(|first: char| first.is_ascii_alphabetic()).unwrap_or(name);
+    name.starts_with(|first: char| first.is_alphanumeric() || first == '_')
+        && !word.bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_several_lines_are_found_by_name() {
+        let arguments = r#"{"path":"a.py","new_string":"  a\n  b\n  c\n  d","n":1,"edits":[{"x":"a\nb\nc\nd"}],
+            "a name":"a\nb\nc\nd","output":"a\nb\nc\nd","short":"a\nb\nc"}"#;
+        assert_eq!(texts(arguments), [("new_string".to_owned(), "  a\n  b\n  c\n  d".to_owned())]);
+        for odd in ["", "{", "\\n\\n\\n\\n", "[\"a\\nb\\nc\\nd\"]", "{\"a\":\"\\n\\n\\n\\ud800\"}"] {
+            assert!(texts(odd).is_empty(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn words_that_an_escape_would_run_into_stay() {
+        for line in [
+            "",
+            "}",
+            "    last_name",
+            "# comment",
+            "  \"a\": \"b\"",
+            "Note: a",
+            "\treturn x",
+            "}\telse",
+            "./x",
+        ] {
+            assert!(is_plain(line), "{line}");
+        }
+        for line in ["last_name = x", "\ta.b", "  a =\tb2", "_x", "é", "inName()", "a/b", "7", "HTTP", "x-y"]
+        {
+            assert!(!is_plain(line), "{line}");
+        }
+    }
+}
