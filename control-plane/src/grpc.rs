@@ -13,6 +13,7 @@ use self::originals::OriginalsService;
 use self::report::ReportService;
 use crate::ccr::keeper::Originals;
 use crate::ledger::writer::Ledger;
+use crate::limits::Limits;
 use crate::token::Token;
 
 /// Bytes of one report at most: 10,000 records without blocks, or a thousand with fifty each.
@@ -21,8 +22,8 @@ const MAX_REPORT_BYTES: usize = 4 << 20;
 const MAX_ADMIT_BYTES: usize = 32 << 20;
 
 /// The services, each with a bound on what a message may hold.
-pub(crate) fn routes(ledger: Ledger, originals: Originals, token: Option<Token>) -> Routes {
-    let report = ReportService { ledger, originals: originals.clone(), token: token.clone() };
+pub(crate) fn routes(ledger: Ledger, limits: Limits, originals: Originals, token: Option<Token>) -> Routes {
+    let report = ReportService { ledger, limits, originals: originals.clone(), token: token.clone() };
     let report = ControlPlaneServer::new(report).max_decoding_message_size(MAX_REPORT_BYTES);
     let originals = OriginalsServer::new(OriginalsService { originals, token });
     Routes::new(report).add_service(originals.max_decoding_message_size(MAX_ADMIT_BYTES))

@@ -4,12 +4,14 @@
 //! exactly once and makes it durable before it is acknowledged; people and Prometheus read the
 //! sums over HTTP. Originals of lossy replacements are kept before the replacement leaves. `docs` of the endpoints: `control-plane/README.md`.
 
+pub mod budget;
 pub mod ccr;
 pub mod clock;
 mod grpc;
 mod healthcheck;
 mod http;
 pub mod ledger;
+mod limits;
 mod listen;
 pub mod models;
 mod server;

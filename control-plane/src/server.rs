@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
+use crate::budget::Budgets;
 use crate::ccr::keeper::Originals;
 use crate::clock::now_ms;
 use crate::grpc;
@@ -21,6 +22,7 @@ use crate::ledger::contribution::Accounting;
 use crate::ledger::import;
 use crate::ledger::labels::Labels;
 use crate::ledger::writer::Ledger;
+use crate::limits::Limits;
 use crate::listen::{Listener, Peer, bind};
 use crate::models::Models;
 use crate::settings::{Bind, Settings};
@@ -121,6 +123,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let metrics = Arc::new(http::Metrics::default());
     let observed = Arc::clone(&metrics);
     let (told, landings) = watch::channel(0);
+    let limits = Limits::new(Arc::clone(&store), Arc::clone(&accounting));
     let (ledger, writer) = Ledger::new(Arc::clone(&store), accounting, move |landed| {
         observed.observe(landed);
         stage_timings::log(landed);
@@ -157,7 +160,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let sweep = tasks.spawn("originals_sweep", sweep(originals.clone(), stop.clone()));
     let telemetry = tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     let http = tasks.spawn("http", serve_http(http_listener, app, stop.clone()));
-    let routes = grpc::routes(ledger, originals, settings.token.clone());
+    let routes = grpc::routes(ledger, limits, originals, settings.token.clone());
     let grpc = tasks.spawn("grpc", serve_grpc(grpc_listener, routes, stop.clone()));
 
     tracing::info!(
@@ -237,7 +240,11 @@ async fn accounting(
         );
     }
     warmup.note_models(&models, now_ms());
-    Ok(Accounting { labels: Labels::knowing(requests.chain(blocks)), models })
+    let budgets = Budgets::load(settings.budgets.as_deref(), &settings.config_dir.join("budgets.json"));
+    for warning in budgets.warnings() {
+        tracing::warn!(message = "A budget was left out.", warning);
+    }
+    Ok(Accounting { labels: Labels::knowing(requests.chain(blocks)), models, budgets })
 }
 
 /// Keeps the store small for as long as the sidecar runs.

@@ -157,6 +157,8 @@ pub struct Settings {
     pub savings_path: PathBuf,
     /// Where the operator's own context limits and prices may stand.
     pub models: Sources,
+    /// `HEADROOM_BUDGETS`: JSON, or the path of a file.
+    pub budgets: Option<String>,
     /// Demanded from everyone when set, and needed to listen beyond loopback.
     pub token: Option<Token>,
     /// Names beside `localhost` and addresses under which this sidecar may be asked for without a token.
@@ -286,6 +288,7 @@ impl Settings {
             originals,
             keep,
             models,
+            budgets: env("HEADROOM_BUDGETS"),
             token,
             allowed_hosts: hosts(args.allowed_hosts.or_else(|| env("HEADROOM_ALLOWED_HOSTS"))),
             ready_file: args.ready_file,

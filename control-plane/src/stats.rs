@@ -385,6 +385,8 @@ pub(crate) fn recent(request: &Landed) -> Value {
         "total_latency_ms": ms(timings.total_us),
         "turn_id": record.turn_id,
         "conversation_id": record.conversation_id,
+        "key": record.key,
+        "team": record.team,
         "blocks": record.blocks.iter().map(|block| json!({
             "tool": block.tool,
             "kind": block.kind,

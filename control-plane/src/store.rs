@@ -11,6 +11,7 @@ mod open;
 pub mod originals;
 mod read;
 mod schema;
+mod spent;
 mod statement;
 
 use async_trait::async_trait;
@@ -18,6 +19,7 @@ use headroom_api::v1::RequestRecord;
 
 pub(crate) use self::maintain::HOURS_BROKEN_DOWN_DAYS;
 pub use self::open::SqlStore;
+use crate::budget::{Account, Spent};
 use crate::clock::UnixMs;
 use crate::ledger::bucket::Unit;
 use crate::ledger::contribution::{Accounting, Landed};
@@ -159,6 +161,8 @@ pub trait LedgerStore: Send + Sync + 'static {
     async fn block_tallies(&self) -> Result<Vec<(Dimension, String, BlockSums)>, StoreError>;
     /// Lifetime timings per stage.
     async fn timings(&self) -> Result<Vec<(String, Timing)>, StoreError>;
+    /// What accounts with a budget have used in one window.
+    async fn spent(&self, unit: Unit, bucket_ms: UnixMs) -> Result<Vec<(Account, Spent)>, StoreError>;
     /// The session that is shown, as last written.
     async fn display_session(&self) -> Result<DisplaySession, StoreError>;
     /// The newest requests, newest first.

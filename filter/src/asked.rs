@@ -2,16 +2,18 @@
 
 use crate::config::{Config, Mode};
 use crate::host::Headers;
+use crate::limits;
 use crate::route::{self, Route};
 use crate::rules::{self, Treatment};
 
 /// A request header that is for Headroom and for nobody behind it starts like this (I9).
 const OURS: &[u8] = b"x-headroom-";
 /// Removed one by one where the host does not show the headers.
-const OUR_HEADERS: [&str; 6] = [
+const OUR_HEADERS: [&str; 7] = [
     "x-headroom-bypass",
     "x-headroom-mode",
     "x-headroom-stack",
+    "x-headroom-team",
     "x-headroom-user-id",
     "x-headroom-session-id",
     "x-headroom-api-key",
@@ -35,6 +37,10 @@ pub(crate) struct RequestHeaders {
     pub(crate) stack: String,
     /// From the header, else from the configuration.
     pub(crate) tenant: String,
+    /// A hash of the credential; empty without one, or without a sidecar to count for it.
+    pub(crate) key: String,
+    /// As the configured header names it.
+    pub(crate) team: String,
     /// Names of the headers that must not reach the provider.
     pub(crate) ours: Vec<Vec<u8>>,
 }
@@ -73,6 +79,9 @@ impl RequestHeaders {
                 }
                 _ => {}
             }
+            if key == config.team_header.as_bytes() {
+                read.team = tenant(value).unwrap_or_default();
+            }
             if key.starts_with(OURS) && !read.ours.iter().any(|name| name == key) {
                 read.ours.push(key.to_vec());
             }
@@ -82,11 +91,26 @@ impl RequestHeaders {
             let rule = rules::find(&config.rules, host, path, rules::route_name);
             read.treatment = rule.map_or(config.treatment(), |rule| rule.treatment);
             read.provider = rule.and_then(|rule| rule.provider.clone());
+            if config.control_plane.is_some() {
+                read.key = credential(headers, path).map(limits::key_of).unwrap_or_default();
+            }
             let mode = &mut read.treatment.mode;
             *mode = if bypassed { Mode::Off } else { weaker(*mode, asked) };
         }
         read
     }
+}
+
+/// Where the credential stands, in the order in which providers look.
+const CREDENTIALS: [&[u8]; 4] = [b"x-api-key", b"api-key", b"x-goog-api-key", b"authorization"];
+
+fn credential<'h>(headers: &'h Headers, path: &'h [u8]) -> Option<&'h [u8]> {
+    let of = |name: &[u8]| headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
+    CREDENTIALS.into_iter().find_map(of).or_else(|| {
+        // Gemini takes it in the query too.
+        let query = path.splitn(2, |byte| *byte == b'?').nth(1)?;
+        query.split(|byte| *byte == b'&').find_map(|parameter| parameter.strip_prefix(b"key="))
+    })
 }
 
 fn is_true(value: &[u8]) -> bool {

@@ -23,6 +23,7 @@
 //! | `read_usage` | `true` | read token usage from the provider's answer |
 //! | `response_headers` | `true` | tell the client in `x-headroom-*` response headers what was saved |
 //! | `tenant`, `project` | `""` | written into every record; `x-headroom-user-id` overrides `tenant` |
+//! | `team_header` | `"x-headroom-team"` | the request header that names the team whose budget a request is charged to |
 //! | `control_plane.cluster` | none | the Envoy cluster of the sidecar; none: no reports |
 //! | `control_plane.timeout_ms` | 2000 | deadline of one report, and of one original that the model asks for |
 //! | `control_plane.report_interval_ms` | 1000 | time between reports; with `hold` at most 1000 |
@@ -108,6 +109,8 @@ pub struct Config {
     pub response_headers: bool,
     /// Written into every record.
     pub tenant: String,
+    /// The request header that names the team, in lower case.
+    pub team_header: String,
     /// Written into every record.
     pub project: String,
     /// The sidecar; `None`: no reports.
@@ -202,6 +205,7 @@ impl Default for Config {
             read_usage: true,
             response_headers: true,
             tenant: String::new(),
+            team_header: TEAM_HEADER.to_owned(),
             project: String::new(),
             control_plane: None,
         }
@@ -276,6 +280,9 @@ impl Config {
             read_usage: reader.flag("read_usage", defaults.read_usage),
             response_headers: reader.flag("response_headers", defaults.response_headers),
             tenant: reader.text("tenant"),
+            team_header: Some(reader.text("team_header"))
+                .filter(|name| !name.is_empty())
+                .map_or(defaults.team_header, |name| name.to_ascii_lowercase()),
             project: reader.text("project"),
             control_plane,
         };
@@ -312,6 +319,9 @@ impl Config {
 const MAX_BODY_BYTES: usize = 128 << 20;
 /// Leaves room for bodies beside it in the VM's 1 GiB.
 const MAX_MEMO_BYTES: usize = 512 << 20;
+
+/// Taken off like every header of Headroom's own.
+const TEAM_HEADER: &str = "x-headroom-team";
 
 /// `compress` is what `optimize` was called at first.
 pub(crate) const MODES: &[(&str, Mode)] =
@@ -448,7 +458,7 @@ mod tests {
                 "providers":[{"cluster":"openai","authority":"api.openai.com","path_prefix":"/x/"}],
                 "max_body_bytes":1000,"max_block_bytes":900,"min_block_bytes":10,"memo_bytes":5,
                 "path_prefixes":["/anthropic/","/openai"],"accept_encoding":"keep","read_usage":false,
-                "response_headers":false,"tenant":"t","project":"p",
+                "response_headers":false,"tenant":"t","project":"p","team_header":"X-Team",
                 "control_plane":{"cluster":"headroom-cp","timeout_ms":5,"report_interval_ms":20,
                     "max_backoff_ms":30,"queue_records":3,"queue_bytes":2048,"blocks_per_record":4,
                     "admit_timeout_ms":7,"breaker_failures":8,"breaker_pause_ms":9,"token":"s3cret"}}"#,
@@ -498,6 +508,7 @@ mod tests {
         assert_eq!(config.accept_encoding, AcceptEncoding::Keep);
         assert!(!config.read_usage && !config.response_headers);
         assert_eq!((config.tenant.as_str(), config.project.as_str()), ("t", "p"));
+        assert_eq!(config.team_header, "x-team");
         assert_eq!(
             config.control_plane,
             Some(ControlPlane {
@@ -545,6 +556,7 @@ mod tests {
             r#"{"read_usage":"yes"}"#,
             r#"{"response_headers":0}"#,
             r#"{"tenant":7}"#,
+            r#"{"team_header":[]}"#,
             r#"{"rules":{"mode":"off"}}"#,
             r#"{"rules":["off"]}"#,
             r#"{"rules":[{"path":7,"mode":"off"}]}"#,

@@ -45,6 +45,16 @@ unsafe extern "C" {
     fn proxy_record_metric(id: u32, value: u64) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
     fn proxy_grpc_call(
         target: *const u8,
         target_size: usize,
@@ -301,6 +311,26 @@ pub(crate) fn http_call(
         )
     };
     check("http_call", status).map(|()| token)
+}
+
+/// Answers in the provider's place. `details` go to the access log.
+pub(crate) fn answer(status: u32, details: &str, headers: &[(&[u8], &[u8])], body: &[u8]) -> Result<()> {
+    const NO_GRPC: i32 = -1;
+    let headers = serialized("send_local_response", headers)?;
+    // SAFETY: pointers and lengths describe the slices, which outlive the call.
+    let status = unsafe {
+        proxy_send_local_response(
+            status,
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            NO_GRPC,
+        )
+    };
+    check("send_local_response", status)
 }
 
 /// Memory for bytes that the host hands over: it asks for some, fills it, and returns the pointer

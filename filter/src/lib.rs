@@ -22,6 +22,7 @@ mod follow;
 mod hold;
 mod host;
 mod lenient;
+mod limits;
 mod metrics;
 mod report;
 mod request;

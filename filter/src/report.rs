@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hash, Hasher as _};
 
-use headroom_api::v1::{ReportRequest, ReportResponse, RequestRecord};
+use headroom_api::v1::{LimitsResponse, ReportRequest, ReportResponse, RequestRecord};
 use prost::Message as _;
 
 use crate::config::ControlPlane;
@@ -62,13 +62,15 @@ enum Call {
 }
 
 /// Whether an answer took the queue forward.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answered {
     /// Records were acknowledged; `more`: there were too many for one batch; `new_store`: by another
     /// store than before.
     Forward {
         more: bool,
         new_store: bool,
+        /// Which budgets are used up; `None` from a sidecar that knows none.
+        limits: Option<LimitsResponse>,
     },
     Failed,
     /// Of a call that was given up.
@@ -214,7 +216,7 @@ impl Reporter {
         self.epoch = response.epoch;
         self.failures = 0;
         self.not_before = 0;
-        Answered::Forward { more: self.batch_cut, new_store }
+        Answered::Forward { more: self.batch_cut, new_store, limits: response.limits }
     }
 
     fn fail(&mut self, now: u64) {

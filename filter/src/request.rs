@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use headroom_api::v1::{AdmissionOutcome, BlockRecord, RequestOutcome, RequestRecord, Tokens};
-use headroom_compress::{Block, BlockOutcome, Outcome, Read, RetrieveTool, Unread};
+use headroom_compress::{Api, Block, BlockOutcome, Outcome, Read, RetrieveTool, Unread};
 
 use crate::admit::{Answered, Need, Plan};
 use crate::asked::{MAX_NAME_BYTES, RequestHeaders};
@@ -13,6 +13,7 @@ use crate::deferred::Original;
 use crate::follow::{Following, Head};
 use crate::hold;
 use crate::host::{self, Action, Buffer, Level, Map, Refused};
+use crate::limits::{Payer, Refusal};
 use crate::route::Route;
 use crate::rpc;
 use crate::rules::Treatment;
@@ -92,6 +93,8 @@ impl Stream {
             model: name(route.model.as_deref().unwrap_or_default()),
             stack: headers.stack,
             tenant: headers.tenant,
+            key: headers.key,
+            team: headers.team,
             project: self.settings.config.project.clone(),
             body_bytes_before: headers.content_length.unwrap_or_default(),
             body_bytes_after: headers.content_length.unwrap_or_default(),
@@ -99,6 +102,9 @@ impl Stream {
         });
         self.clock.forwarded = self.clock.headers;
 
+        if self.refuse(route.api) {
+            return Action::Pause;
+        }
         if mode == Mode::Off {
             self.settle(RequestOutcome::Bypassed);
             return Action::Continue;
@@ -145,6 +151,29 @@ impl Stream {
         }
         self.phase = Phase::Collecting { route, treatment: headers.treatment, held, size: 0 };
         if held { Action::Pause } else { Action::Continue }
+    }
+
+    /// Answers 429 where a budget is used up, also for requests that ask to be passed. False: the request
+    /// goes on.
+    fn refuse(&mut self, api: Api) -> bool {
+        const TOO_MANY_REQUESTS: u32 = 429;
+        let Some(record) = &self.record else { return false };
+        let payer = Payer { key: &record.key, team: &record.team };
+        let refusal = self.settings.limits.borrow().refusal(payer, api, self.clock.headers);
+        let Some(Refusal { headers, body }) = refusal else { return false };
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        // Settled first: the host runs the answer's callbacks before it returns.
+        self.settle(RequestOutcome::OverBudget);
+        self.answer.status = TOO_MANY_REQUESTS;
+        match host::answer(TOO_MANY_REQUESTS, "headroom_over_budget", &headers, &body) {
+            Ok(()) => true,
+            Err(refused) => {
+                self.settings.refused(refused);
+                self.answer.status = 0;
+                false
+            }
+        }
     }
 
     /// Collects the body: looks only at its size until it is complete. While we pause, `size` is the

@@ -4,14 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use headroom_api::v1::RequestRecord;
+use headroom_api::v1::{LimitsResponse, RequestRecord};
 use headroom_compress::Memo;
+use prost::Message as _;
 
 use crate::admit::{self, Admissions};
 use crate::config::{BodyMode, Config, ControlPlane, Parsed};
 use crate::deferred::Deferred;
 use crate::hold::{GRACE_MS, Hold};
 use crate::host::{self, Buffer, Level, Refused};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::report::{Answered, Reporter};
 use crate::rpc;
@@ -31,6 +33,8 @@ pub(crate) struct Settings {
     reporter: Option<Rc<RefCell<Reporter>>>,
     /// As `memo`; what is known of the store behind the sidecar.
     admissions: Rc<RefCell<Admissions>>,
+    /// As `memo`; which budgets are used up.
+    pub(crate) limits: Rc<RefCell<Limits>>,
     pub(crate) metrics: Rc<Metrics>,
     pub(crate) requests: Rc<Requests>,
     pub(crate) hold: Hold,
@@ -69,6 +73,7 @@ impl Root {
             memo,
             reporter: None,
             admissions: Rc::default(),
+            limits: Rc::default(),
             metrics: Rc::new(Metrics::none()),
             requests: Rc::new(Requests::new()),
             hold: Hold::default(),
@@ -123,6 +128,7 @@ impl Root {
         let cluster = |it: &Config| it.control_plane.as_ref().map(|it| it.cluster.clone());
         let same_store = siblings.iter().find(|it| cluster(&it.config) == cluster(&config));
         let admissions = same_store.map_or_else(Rc::default, |it| Rc::clone(&it.admissions));
+        let limits = same_store.map_or_else(Rc::default, |it| Rc::clone(&it.limits));
 
         let metrics = Rc::new(Metrics::define());
         metrics.config_errors(errors);
@@ -131,6 +137,7 @@ impl Root {
             memo,
             reporter,
             admissions,
+            limits,
             metrics,
             requests,
             hold: Hold::default(),
@@ -161,11 +168,15 @@ impl Root {
         let settings = self.settings();
         settings.requests.deferred.work(&settings.memo, || settings.now());
         settings.send_report();
+        settings.ask_for_limits();
     }
 
     /// The sidecar's answer to a report; `None`: the call failed.
     pub(crate) fn on_grpc_answer(&self, token: u32, answer: Option<&[u8]>) {
-        self.settings().answered(token, answer);
+        let settings = self.settings();
+        if !settings.told_limits(token, answer) {
+            settings.answered(token, answer);
+        }
     }
 }
 
@@ -270,12 +281,37 @@ impl Settings {
         reporter.borrow_mut().started(token, self.now());
     }
 
+    /// Asks which budgets are used up, where no report has brought the answer lately.
+    fn ask_for_limits(&self) {
+        let now = self.now();
+        let Some(control_plane) = &self.config.control_plane else { return };
+        if !self.limits.borrow().is_due(now) {
+            return;
+        }
+        let token = rpc::limits(control_plane).map_err(|refused| self.refused(refused)).ok();
+        self.limits.borrow_mut().asked(token, now);
+    }
+
+    /// Takes the answer to that question. False: it is the answer to something else.
+    fn told_limits(&self, token: u32, answer: Option<&[u8]>) -> bool {
+        if !self.limits.borrow_mut().is_answered_by(token) {
+            return false;
+        }
+        if let Some(said) = answer.and_then(|answer| LimitsResponse::decode(answer).ok()) {
+            self.limits.borrow_mut().heard(said, self.now());
+        }
+        true
+    }
+
     fn answered(&self, token: u32, answer: Option<&[u8]>) {
         let Some(reporter) = &self.reporter else { return };
         let now = self.now();
         let answered = reporter.borrow_mut().answered(token, answer, now);
         match answered {
-            Answered::Forward { more, new_store } => {
+            Answered::Forward { more, new_store, limits } => {
+                if let Some(limits) = limits {
+                    self.limits.borrow_mut().heard(limits, now);
+                }
                 let epoch = reporter.borrow().epoch().to_owned();
                 self.admissions.borrow_mut().heard(&epoch, now);
                 if new_store {

@@ -10,6 +10,11 @@ pub(crate) fn report(control_plane: &ControlPlane, message: &[u8]) -> host::Resu
     call(control_plane, method::CONTROL_PLANE, method::REPORT, message, control_plane.timeout_ms)
 }
 
+/// As [`report`] for a `LimitsRequest`, which is empty.
+pub(crate) fn limits(control_plane: &ControlPlane) -> host::Result<u32> {
+    call(control_plane, method::CONTROL_PLANE, method::LIMITS, &[], control_plane.timeout_ms)
+}
+
 /// As [`report`] for an `AdmitRequest`.
 pub(crate) fn admit(control_plane: &ControlPlane, message: &[u8]) -> host::Result<u32> {
     call(control_plane, method::ORIGINALS, method::ADMIT, message, control_plane.admit_timeout_ms)

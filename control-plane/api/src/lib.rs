@@ -15,6 +15,8 @@ pub mod method {
     pub const CONTROL_PLANE: &str = "headroom.v1.ControlPlane";
     /// Hands over the records of finished requests.
     pub const REPORT: &str = "Report";
+    /// Which budgets are used up.
+    pub const LIMITS: &str = "Limits";
     /// The service that keeps originals.
     pub const ORIGINALS: &str = "headroom.v1.Originals";
     /// Stores originals.

@@ -219,9 +219,11 @@ fn through_this_version<M: Message + Default>(bytes: &[u8]) -> Vec<u8> {
 
 type Through = fn(&[u8]) -> Vec<u8>;
 
-const MESSAGES: [(&str, Through); 6] = [
+const MESSAGES: [(&str, Through); 8] = [
     ("headroom.v1.ReportRequest", through_this_version::<v1::ReportRequest>),
     ("headroom.v1.ReportResponse", through_this_version::<v1::ReportResponse>),
+    ("headroom.v1.LimitsRequest", through_this_version::<v1::LimitsRequest>),
+    ("headroom.v1.LimitsResponse", through_this_version::<v1::LimitsResponse>),
     ("headroom.v1.AdmitRequest", through_this_version::<v1::AdmitRequest>),
     ("headroom.v1.AdmitResponse", through_this_version::<v1::AdmitResponse>),
     ("headroom.v1.RetrieveRequest", through_this_version::<v1::RetrieveRequest>),
@@ -245,8 +247,10 @@ fn every_message_of_a_method_is_tried() {
 
 #[test]
 fn what_the_last_release_sends_arrives_whole() {
+    let pool = DescriptorPool::from_file_descriptor_set(baseline()).unwrap();
     for (name, through) in MESSAGES {
-        let old = message(baseline(), name);
+        // What has come since, the last release does not send.
+        let Some(old) = pool.get_message_by_name(name) else { continue };
         let sent = filled(old.clone());
         let received = DynamicMessage::decode(old, &*through(&sent.encode_to_vec())).unwrap();
         assert_eq!(received, sent, "{name}");

@@ -1,12 +1,14 @@
-//! `ControlPlane/Report`: checks the envelope, hands the records to the ledger.
+//! `ControlPlane/Report`: checks the envelope, hands the records to the ledger, and says which budgets are
+//! used up, as `ControlPlane/Limits` does.
 
 use headroom_api::v1::control_plane_server::ControlPlane;
-use headroom_api::v1::{ReportRequest, ReportResponse};
+use headroom_api::v1::{LimitsRequest, LimitsResponse, ReportRequest, ReportResponse};
 use tonic::{Request, Response, Status};
 
 use super::authorize;
 use crate::ccr::keeper::Originals;
 use crate::ledger::writer::{Ledger, NotCounted};
+use crate::limits::Limits;
 use crate::store::Batch;
 use crate::token::Token;
 
@@ -18,6 +20,7 @@ const MAX_VM_ID: usize = 64;
 /// Answers the filter.
 pub(super) struct ReportService {
     pub(super) ledger: Ledger,
+    pub(super) limits: Limits,
     pub(super) originals: Originals,
     pub(super) token: Option<Token>,
 }
@@ -34,7 +37,12 @@ impl ControlPlane for ReportService {
         // empty where it cannot be had: what may not be stored then is not assumed to be, and the records
         // are counted all the same
         let epoch = self.originals.epoch().await.unwrap_or_default();
-        Ok(Response::new(ReportResponse { acknowledged_sequence, epoch, limits: None }))
+        Ok(Response::new(ReportResponse { acknowledged_sequence, epoch, limits: self.limits.now().await }))
+    }
+
+    async fn limits(&self, request: Request<LimitsRequest>) -> Result<Response<LimitsResponse>, Status> {
+        authorize(self.token.as_ref(), request.metadata())?;
+        Ok(Response::new(self.limits.now().await.unwrap_or_default()))
     }
 }
 

@@ -7,6 +7,7 @@ use headroom_api::v1::{AdmissionOutcome, RequestOutcome, RequestRecord};
 use super::bucket::Unit;
 use super::labels::{Dimension, Labels, is_stack, tidy};
 use super::sums::{BlockSums, Sums, Timing};
+use crate::budget::{self, Account, Budgets, Spent};
 use crate::clock::{DAY_MS, MINUTE_MS, UnixMs};
 use crate::models::{Models, Price};
 
@@ -28,6 +29,8 @@ pub struct Accounting {
     pub labels: Labels,
     /// Prices.
     pub models: Models,
+    /// Budgets; what they are about is counted.
+    pub budgets: Budgets,
 }
 
 /// One counted request.
@@ -58,6 +61,8 @@ pub struct Contribution {
     pub blocks: BTreeMap<(Dimension, String), BlockSums>,
     /// Per stage.
     pub timings: BTreeMap<&'static str, Timing>,
+    /// Per account that has a budget.
+    pub spent: BTreeMap<Account, Spent>,
     /// The records, in the order given; their ordinals are still 0.
     pub requests: Vec<Landed>,
 }
@@ -131,6 +136,10 @@ impl Contribution {
         for (stage, us) in stages(&record) {
             let once = Timing::once(us);
             self.timings.entry(stage).and_modify(|timing| *timing += once).or_insert(once);
+        }
+        let charged = budget::charge(&record, &sums);
+        for account in accounting.budgets.accounts(&record) {
+            *self.spent.entry(account).or_default() += charged;
         }
         let vm_id = vm_id.to_owned();
         self.requests.push(Landed { ordinal: 0, vm_id, record, sums, counted_as, blocks });

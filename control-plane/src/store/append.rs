@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use sqlx::{AnyConnection, Row};
 
+use super::spent;
 use super::statement::{
     ADD_BLOCK_TALLY, ADD_ROLLUP, ADD_TALLY, ADD_TOTAL, GET_SESSION, INSERT_REQUEST, SET_CHECKPOINT,
     SET_SESSION, bind, session_from, statement, sums,
@@ -127,6 +128,9 @@ async fn add(
     }
     for (stage, timing) in &contribution.timings {
         add_timing(conn, stage, timing).await?;
+    }
+    for (account, spent) in &contribution.spent {
+        spent::add(conn, account, *spent).await?;
     }
     for request in &contribution.requests {
         let overhead = request.record.timings.map_or(0, |timings| i64::from(timings.overhead_us));

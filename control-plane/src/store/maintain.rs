@@ -16,6 +16,8 @@ pub(crate) const HOURS_BROKEN_DOWN_DAYS: i64 = 35;
 const HOURS_DAYS: i64 = 366;
 /// How long buckets of a day are kept: ten years.
 const DAYS_DAYS: i64 = 3_653;
+/// How long it is kept what accounts have used: longer than a month lasts.
+const SPENT_DAYS: i64 = 40;
 /// How long a VM is remembered that reports nothing. A filter gives up on records after minutes.
 const VM_DAYS: i64 = 30;
 /// VMs remembered at most; each Envoy worker is one, and a reload begins a new one.
@@ -44,6 +46,7 @@ impl SqlStore {
                 "DELETE FROM rollup WHERE unit = 'day' AND bucket_ms < $1",
                 Unit::Day.start(days_ago(DAYS_DAYS)),
             ),
+            ("DELETE FROM spent WHERE bucket_ms < $1", days_ago(SPENT_DAYS)),
             ("DELETE FROM vm WHERE last_report_ms < $1", days_ago(VM_DAYS)),
             ("DELETE FROM checkpoint WHERE at_ms < $1", days_ago(MAX_AGE_DAYS)),
         ] {

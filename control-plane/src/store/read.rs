@@ -14,6 +14,7 @@ use super::statement::{
 use super::{
     Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Slice, SqlStore, StoreError, Vms,
 };
+use crate::budget::{Account, Spent};
 use crate::clock::UnixMs;
 use crate::ledger::bucket::Unit;
 use crate::ledger::contribution::{Accounting, Landed};
@@ -64,6 +65,10 @@ impl LedgerStore for SqlStore {
             Ok((row.try_get(0)?, timing))
         };
         rows.iter().map(timing).collect()
+    }
+
+    async fn spent(&self, unit: Unit, bucket_ms: UnixMs) -> Result<Vec<(Account, Spent)>, StoreError> {
+        self.spent_in(unit, bucket_ms).await
     }
 
     async fn display_session(&self) -> Result<DisplaySession, StoreError> {

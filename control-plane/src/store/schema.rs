@@ -15,7 +15,7 @@ pub(super) struct Schema {
 }
 
 /// The ledger's tables.
-pub(super) const LEDGER: Schema = Schema { version: "schema", steps: &[first, second] };
+pub(super) const LEDGER: Schema = Schema { version: "schema", steps: &[first, second, third] };
 
 impl Schema {
     /// Tables of a store other than the ledger.
@@ -166,6 +166,17 @@ fn second(_: Dialect) -> Vec<String> {
     columns
         .map(|(table, column)| format!("ALTER TABLE {table} ADD COLUMN {column} BIGINT NOT NULL DEFAULT 0"))
         .collect()
+}
+
+fn third(dialect: Dialect) -> Vec<String> {
+    let clustered = dialect.clustered();
+    vec![format!(
+        "CREATE TABLE spent (
+            unit TEXT NOT NULL, bucket_ms BIGINT NOT NULL, per TEXT NOT NULL, owner TEXT NOT NULL,
+            tokens BIGINT NOT NULL, nanousd BIGINT NOT NULL,
+            PRIMARY KEY (unit, bucket_ms, per, owner)
+        ) {clustered}"
+    )]
 }
 
 fn columns(names: &[&str]) -> String {

@@ -1,6 +1,7 @@
 //! The sidecar as a process: real gRPC, real HTTP, real signals.
 
 mod access;
+mod budgets;
 mod child;
 mod dashboard;
 mod events;

@@ -63,6 +63,7 @@ async fn a_store_of_version_1_keeps_what_it_has_and_counts_on() {
             sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut conn).await.unwrap();
         }
     }
+    sqlx::query("DROP TABLE spent").execute(&mut conn).await.unwrap();
     sqlx::query("UPDATE meta SET value = '1' WHERE name = 'schema'").execute(&mut conn).await.unwrap();
     conn.close().await.unwrap();
 

@@ -76,6 +76,8 @@ pub(crate) struct Host {
     /// Streams that were let go outside of their own callbacks.
     pub(crate) continued: Vec<u32>,
     pub(crate) continued_answers: Vec<u32>,
+    /// Answers that the filter has given in the provider's place: status, headers, body.
+    pub(crate) answers: Vec<(u32, Headers, Vec<u8>)>,
     pub(crate) refusal: Option<Refusal>,
     /// The names of all calls that were made.
     pub(crate) calls: Vec<&'static str>,
@@ -366,6 +368,25 @@ extern "C" fn proxy_continue_stream(stream: u32) -> u32 {
     call("continue_stream", |host| {
         let continued = if stream == 0 { &mut host.continued } else { &mut host.continued_answers };
         continued.push(host.effective_context);
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_send_local_response(
+    status: u32,
+    _details: *const u8,
+    _details_size: usize,
+    body: *const u8,
+    body_size: usize,
+    headers: *const u8,
+    headers_size: usize,
+    grpc_status: i32,
+) -> u32 {
+    call("send_local_response", |host| {
+        assert_eq!(grpc_status, -1, "the filter answers HTTP");
+        let headers = pairs(bytes(headers, headers_size));
+        host.answers.push((status, headers, bytes(body, body_size).to_vec()));
         OK
     })
 }

@@ -3,6 +3,7 @@
 mod admission;
 mod answers;
 mod bodies;
+mod budgets;
 mod configuration;
 mod garbage;
 mod headers;

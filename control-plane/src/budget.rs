@@ -1,0 +1,349 @@
+//! Budgets: how many tokens and dollars a key, a team or everybody may use in an hour, a day or a month.
+//!
+//! ```json
+//! {"budgets": [
+//!     {"per": "team", "window": "day", "usd": 50},
+//!     {"per": "team", "of": "research", "window": "month", "usd": 2000, "tokens": 500000000},
+//!     {"per": "key", "window": "hour", "tokens": 2000000},
+//!     {"per": "all", "window": "month", "usd": 10000}
+//! ]}
+//! ```
+//!
+//! `of` names the one team, or the one key by its hash as `/transformations/feed` shows it; without it the
+//! budget is for each. Hours, days and months are those of UTC. Counted is what answers report as used, so
+//! the request that oversteps a budget is served, and those behind it are refused. What cannot be read is left
+//! out and said so: a typing error refuses nobody.
+
+use std::ops::AddAssign;
+use std::path::Path;
+
+use headroom_api::v1::{LimitsResponse, RequestRecord, UsedUp};
+use serde_json::Value;
+
+use crate::clock::{DAY_MS, UnixMs, iso};
+use crate::ledger::bucket::Unit;
+use crate::ledger::sums::{Sums, usd};
+
+/// For how long filters believe what they are told. Twelve of their questions.
+const VALID_FOR_MS: u32 = 60_000;
+/// Entries handed to a filter at most.
+const MAX_USED_UP: usize = 1_000;
+
+/// Whom a budget is for, or a sum is of.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Per {
+    /// Everybody together.
+    All,
+    /// Each credential, by its hash.
+    Key,
+    /// Each team, as the configured header names it.
+    Team,
+}
+
+/// What was used in one window.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Spent {
+    /// Input of every kind and output.
+    pub tokens: i64,
+    /// At list prices, cache prices included.
+    pub nanousd: i64,
+}
+
+impl AddAssign for Spent {
+    fn add_assign(&mut self, other: Self) {
+        self.tokens = self.tokens.saturating_add(other.tokens);
+        self.nanousd = self.nanousd.saturating_add(other.nanousd);
+    }
+}
+
+/// Whose, in which window.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Account {
+    /// The window's length.
+    pub unit: Unit,
+    /// Where it starts.
+    pub bucket_ms: UnixMs,
+    /// Of what kind the owner is.
+    pub per: Per,
+    /// The owner; empty for everybody.
+    pub owner: String,
+}
+
+/// All budgets.
+#[derive(Clone, Debug, Default)]
+pub struct Budgets {
+    budgets: Vec<Budget>,
+    warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Budget {
+    per: Per,
+    of: Option<String>,
+    window: Unit,
+    tokens: Option<i64>,
+    nanousd: Option<i64>,
+}
+
+const PERS: [(&str, Per); 3] = [("all", Per::All), ("key", Per::Key), ("team", Per::Team)];
+const WINDOWS: [(&str, Unit); 3] = [("hour", Unit::Hour), ("day", Unit::Day), ("month", Unit::Month)];
+
+impl Per {
+    /// The name in configuration and store.
+    pub fn name(self) -> &'static str {
+        PERS.iter().find(|(_, per)| *per == self).map_or("", |(name, _)| name)
+    }
+
+    /// The one of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        PERS.iter().find(|(known, _)| *known == name).map(|(_, per)| *per)
+    }
+}
+
+impl Budgets {
+    /// Reads `HEADROOM_BUDGETS`, JSON or the path of a file, or else the file in the folder of configuration.
+    pub fn load(text_or_file: Option<&str>, file: &Path) -> Self {
+        let read = |path: &Path| {
+            std::fs::read_to_string(path)
+                .map_err(|error| format!("{}: cannot be read: {error}", path.display()))
+        };
+        let text = match text_or_file.map(str::trim) {
+            Some(text) if text.starts_with('{') => Ok(text.to_owned()),
+            Some(path) => read(Path::new(path)),
+            None if file.exists() => read(file),
+            None => return Self::default(),
+        };
+        match text.and_then(|text| Self::parse(&text)) {
+            Ok(budgets) => budgets,
+            Err(warning) => Self { budgets: Vec::new(), warnings: vec![warning] },
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let root: Value =
+            serde_json::from_str(text).map_err(|error| format!("budgets: not JSON: {error}"))?;
+        let list = root["budgets"].as_array().ok_or("budgets: expected {\"budgets\": [...]}")?;
+        let mut all = Self::default();
+        for (at, entry) in list.iter().enumerate() {
+            match Budget::parse(entry) {
+                Ok(budget) => all.budgets.push(budget),
+                Err(why) => all.warnings.push(format!("budgets: number {}: {why}: left out", at + 1)),
+            }
+        }
+        Ok(all)
+    }
+
+    /// What is wrong with them.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether there are none, and nothing has to be counted.
+    pub fn is_empty(&self) -> bool {
+        self.budgets.is_empty()
+    }
+
+    /// The windows of a point in time in which anybody has a budget.
+    pub fn windows(&self, now: UnixMs) -> Vec<(Unit, UnixMs)> {
+        let mut windows: Vec<_> =
+            self.budgets.iter().map(|budget| (budget.window, budget.window.start(now))).collect();
+        windows.sort_unstable();
+        windows.dedup();
+        windows
+    }
+
+    /// The accounts that a request is charged to.
+    pub fn accounts(&self, record: &RequestRecord) -> Vec<Account> {
+        let owners = [(Per::All, ""), (Per::Key, &record.key), (Per::Team, &record.team)];
+        let mut accounts: Vec<Account> = Vec::new();
+        for budget in &self.budgets {
+            let Some((per, owner)) = owners.iter().find(|(per, _)| *per == budget.per) else { continue };
+            if *per == Per::All || !owner.is_empty() {
+                let bucket_ms = budget.window.start(record.started_unix_ms);
+                let account =
+                    Account { unit: budget.window, bucket_ms, per: *per, owner: (*owner).to_owned() };
+                if !accounts.contains(&account) {
+                    accounts.push(account);
+                }
+            }
+        }
+        accounts
+    }
+
+    /// Which of them are used up.
+    pub fn used_up(&self, spent: &[(Account, Spent)]) -> LimitsResponse {
+        let used_up = self
+            .budgets
+            .iter()
+            .flat_map(|budget| spent.iter().filter_map(|(account, spent)| budget.used_up(account, *spent)));
+        LimitsResponse { used_up: used_up.take(MAX_USED_UP).collect(), valid_for_ms: VALID_FOR_MS }
+    }
+}
+
+impl Budget {
+    fn parse(entry: &Value) -> Result<Self, String> {
+        fn one_of<T: Copy>(entry: &Value, name: &str, known: &[(&str, T)]) -> Result<T, String> {
+            let found = known.iter().find(|(known, _)| entry[name] == *known);
+            found.map(|(_, it)| *it).ok_or_else(|| {
+                let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+                format!("{name}: expected {}", names.join(", "))
+            })
+        }
+        /// More than any month holds.
+        const HIGHEST: f64 = 1e12;
+        let amount = |name: &str| match &entry[name] {
+            Value::Null => Ok(None),
+            value => {
+                let amount = value.as_f64().filter(|amount| (0.0..=HIGHEST).contains(amount));
+                amount.map(Some).ok_or_else(|| format!("{name}: expected a number"))
+            }
+        };
+        let budget = Self {
+            per: one_of(entry, "per", &PERS)?,
+            of: entry["of"].as_str().map(str::to_owned),
+            window: one_of(entry, "window", &WINDOWS)?,
+            tokens: amount("tokens")?.map(|tokens| tokens as i64),
+            // Nine billion dollars are as many nano-dollars as there is room for.
+            nanousd: amount("usd")?.map(|usd| (usd * 1e9) as i64),
+        };
+        if budget.tokens.is_none() && budget.nanousd.is_none() {
+            return Err("expected tokens or usd".to_owned());
+        }
+        Ok(budget)
+    }
+
+    fn used_up(&self, account: &Account, spent: Spent) -> Option<UsedUp> {
+        let meant = account.per == self.per
+            && account.unit == self.window
+            && self.of.as_ref().is_none_or(|of| *of == account.owner);
+        if !meant {
+            return None;
+        }
+        let used = match (self.nanousd, self.tokens) {
+            (Some(most), _) if spent.nanousd >= most => {
+                format!("{:.2} of {:.2} USD", usd(spent.nanousd), usd(most))
+            }
+            (_, Some(most)) if spent.tokens >= most => format!("{} of {most} tokens", spent.tokens),
+            _ => return None,
+        };
+        let until_unix_ms = end(account.unit, account.bucket_ms);
+        let who = match account.per {
+            Per::All => "all requests together".to_owned(),
+            Per::Key => "this API key".to_owned(),
+            Per::Team => format!("team {}", account.owner),
+        };
+        let message = format!(
+            "Budget exceeded for {} period: {who} used {used}. It begins anew at {}.",
+            account.unit.name(),
+            iso(until_unix_ms)
+        );
+        let owner = |per: Per| if account.per == per { account.owner.clone() } else { String::new() };
+        Some(UsedUp { key: owner(Per::Key), team: owner(Per::Team), until_unix_ms, message })
+    }
+}
+
+/// Where a window ends that starts there.
+fn end(unit: Unit, start: UnixMs) -> UnixMs {
+    match unit {
+        // Every month begins within these days of the one before it.
+        Unit::Month => unit.start(start + 31 * DAY_MS),
+        Unit::Hour => start + crate::clock::HOUR_MS,
+        _ => start + DAY_MS,
+    }
+}
+
+/// What a request is charged, given what it added to the sums: nothing where the provider refused it.
+pub fn charge(record: &RequestRecord, sums: &Sums) -> Spent {
+    if record.status >= 400 || record.status == 0 && sums.usage_reports == 0 {
+        return Spent::default();
+    }
+    let reported = sums.uncached_input_tokens + sums.cache_read_tokens + sums.cache_write_tokens;
+    let input = if sums.usage_reports > 0 { reported } else { sums.tokens_after };
+    Spent { tokens: input + sums.output_tokens, nanousd: sums.input_nanousd + sums.output_nanousd }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::parse_iso;
+
+    fn budgets(text: &str) -> Budgets {
+        Budgets::load(Some(text), Path::new("none"))
+    }
+
+    fn at(time: &str) -> UnixMs {
+        parse_iso(time).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_out_and_said_so() {
+        let some = budgets(
+            r#"{"budgets":[{"per":"key","window":"day","usd":1},{"per":"person","window":"day","usd":1},
+                {"per":"key","window":"week","usd":1},{"per":"key","window":"day"},{"per":"key","window":"day","usd":"1"}]}"#,
+        );
+        assert_eq!((some.budgets.len(), some.warnings().len()), (1, 4));
+        for text in ["{", "{}", "/no/such/file"] {
+            let none = budgets(text);
+            assert!(none.is_empty() && none.warnings().len() == 1, "{text}");
+        }
+        assert!(Budgets::load(None, Path::new("/no/such/file")).warnings().is_empty());
+    }
+
+    #[test]
+    fn a_request_is_charged_to_each_account_once() {
+        let all = budgets(
+            r#"{"budgets":[{"per":"key","window":"day","usd":1},{"per":"key","window":"day","tokens":1},
+                {"per":"team","window":"month","usd":1},{"per":"all","window":"hour","usd":1}]}"#,
+        );
+        let record = RequestRecord {
+            key: "k".to_owned(),
+            started_unix_ms: at("2026-11-22T20:30:00Z"),
+            ..RequestRecord::default()
+        };
+        let accounts = all.accounts(&record);
+        assert_eq!(accounts.len(), 2, "nobody's team has no account: {accounts:?}");
+        assert_eq!(accounts[0].bucket_ms, at("2026-11-22T00:00:00Z"));
+        assert_eq!((accounts[1].per, accounts[1].bucket_ms), (Per::All, at("2026-11-22T20:00:00Z")));
+    }
+
+    #[test]
+    fn a_budget_is_used_up_by_whom_it_is_for_until_its_window_ends() {
+        let all = budgets(
+            r#"{"budgets":[{"per":"team","of":"red","window":"month","usd":2},{"per":"key","window":"day","tokens":100}]}"#,
+        );
+        let account = |unit: Unit, per, owner: &str| Account {
+            unit,
+            bucket_ms: unit.start(at("2026-12-05T10:00:00Z")),
+            per,
+            owner: owner.to_owned(),
+        };
+        let spent = |tokens, usd: f64| Spent { tokens, nanousd: (usd * 1e9) as i64 };
+        let said = all.used_up(&[
+            (account(Unit::Month, Per::Team, "red"), spent(5, 2.0)),
+            (account(Unit::Month, Per::Team, "blue"), spent(5, 9.0)),
+            (account(Unit::Day, Per::Team, "red"), spent(5, 9.0)),
+            (account(Unit::Day, Per::Key, "k1"), spent(99, 9.0)),
+            (account(Unit::Day, Per::Key, "k2"), spent(100, 0.0)),
+        ]);
+        let who: Vec<_> = said.used_up.iter().map(|it| (it.team.as_str(), it.key.as_str())).collect();
+        assert_eq!(who, [("red", ""), ("", "k2")]);
+        assert_eq!(said.used_up[0].until_unix_ms, at("2027-01-01T00:00:00Z"));
+        assert_eq!(
+            said.used_up[1].message,
+            "Budget exceeded for day period: this API key used 100 of 100 tokens. It begins anew at 2026-12-06T00:00:00.000000Z."
+        );
+    }
+
+    #[test]
+    fn every_month_ends_where_the_next_begins() {
+        for month in 1..=12 {
+            let start = at(&format!("2027-{month:02}-01T00:00:00Z"));
+            let next = if month == 12 {
+                at("2028-01-01T00:00:00Z")
+            } else {
+                at(&format!("2027-{:02}-01T00:00:00Z", month + 1))
+            };
+            assert_eq!(end(Unit::Month, start), next);
+        }
+    }
+}

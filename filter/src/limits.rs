@@ -1,0 +1,223 @@
+//! Budgets that are used up, as the sidecar has said last: who is refused, and in which words.
+//!
+//! Nobody is refused without the sidecar's word, and its word is forgotten after a while: a sidecar that is
+//! down, or too old to know budgets, lets everybody through (I1).
+
+use headroom_api::v1::{LimitsResponse, UsedUp};
+use headroom_compress::{Api, address};
+use serde_json::json;
+
+const NANOS_PER_MS: u64 = 1_000_000;
+/// Between two questions, where reports do not bring the answer: as long as a budget may be overdrawn by
+/// the requests that a VM lets through meanwhile.
+const POLL_NANOS: u64 = 5_000 * NANOS_PER_MS;
+/// After a question that failed: a sidecar of an older version will not learn it soon.
+const PAUSE_NANOS: u64 = 60_000 * NANOS_PER_MS;
+/// Entries beyond these are not looked at.
+const MAX_ENTRIES: usize = 4_096;
+
+/// What is known of budgets.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    used_up: Vec<UsedUp>,
+    /// Nanoseconds; what is said in `used_up` counts before then.
+    valid_until: u64,
+    next_poll: u64,
+    /// The question that waits for its answer.
+    token: Option<u32>,
+}
+
+/// Who is behind a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Payer<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) team: &'a str,
+}
+
+/// An answer in the provider's place.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Refusal {
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Limits {
+    /// The sidecar has said so, in the answer to a report or to a question.
+    pub(crate) fn heard(&mut self, mut said: LimitsResponse, now: u64) {
+        said.used_up.truncate(MAX_ENTRIES);
+        self.used_up = said.used_up;
+        self.valid_until = now.saturating_add(u64::from(said.valid_for_ms) * NANOS_PER_MS);
+        self.next_poll = now.saturating_add(POLL_NANOS);
+    }
+
+    /// Whether it is time to ask.
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        now >= self.next_poll
+    }
+
+    /// A question has been asked; `None`: it could not be.
+    pub(crate) fn asked(&mut self, token: Option<u32>, now: u64) {
+        self.token = token;
+        self.next_poll = now.saturating_add(PAUSE_NANOS);
+    }
+
+    /// Whether an answer is to the question that was asked last; it is answered then.
+    pub(crate) fn is_answered_by(&mut self, token: u32) -> bool {
+        self.token.take_if(|asked| *asked == token).is_some()
+    }
+
+    /// Why somebody's request is refused; `None`: it is not.
+    pub(crate) fn refusal(&self, payer: Payer<'_>, api: Api, now: u64) -> Option<Refusal> {
+        if now >= self.valid_until {
+            return None;
+        }
+        let now_ms = now / NANOS_PER_MS;
+        let until = |it: &UsedUp| u64::try_from(it.until_unix_ms).unwrap_or_default();
+        let used_up = self
+            .used_up
+            .iter()
+            .filter(|it| until(it) > now_ms && payer.is_meant_by(it))
+            // The last to begin anew decides when it is worth while to come again.
+            .max_by_key(|it| until(it))?;
+        let seconds = until(used_up).saturating_sub(now_ms).div_ceil(1_000);
+        Some(refusal(api, &used_up.message, seconds))
+    }
+}
+
+impl Payer<'_> {
+    fn is_meant_by(&self, used_up: &UsedUp) -> bool {
+        match (used_up.key.as_str(), used_up.team.as_str()) {
+            ("", "") => true,
+            (key, "") => key == self.key,
+            ("", team) => team == self.team,
+            _ => false,
+        }
+    }
+}
+
+/// In the words that the provider's own SDKs understand.
+fn refusal(api: Api, message: &str, seconds: u64) -> Refusal {
+    let mut headers = vec![
+        ("content-type", "application/json".to_owned()),
+        ("retry-after", seconds.to_string()),
+        // The SDKs of Anthropic and OpenAI would try again at once.
+        ("x-should-retry", "false".to_owned()),
+    ];
+    let body = match api {
+        Api::AnthropicMessages => {
+            json!({"type": "error", "error": {"type": "rate_limit_error", "message": message}})
+        }
+        Api::OpenAiChat | Api::OpenAiResponses => json!({"error": {
+            "message": message, "type": "insufficient_quota", "param": null, "code": "budget_exceeded"}}),
+        Api::GeminiGenerateContent => {
+            json!({"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED"}})
+        }
+        Api::AnthropicBedrock | Api::BedrockConverse => {
+            headers.push(("x-amzn-errortype", "ThrottlingException".to_owned()));
+            json!({"message": message})
+        }
+        Api::CohereChat => json!({"message": message}),
+    };
+    Refusal { headers, body: body.to_string().into_bytes() }
+}
+
+/// Tells the credentials of requests apart without keeping one: a hash of what stands in the header, 16
+/// hexadecimal digits (I9).
+pub(crate) fn key_of(header: &[u8]) -> String {
+    let text = String::from_utf8_lossy(header);
+    // A signature differs in every request; who signs does not.
+    let credential = text.strip_prefix("AWS4-HMAC-SHA256").and_then(|signature| {
+        let (_, credential) = signature.split_once("Credential=")?;
+        credential.split_once('/').map(|(id, _)| id)
+    });
+    let of = credential.unwrap_or_else(|| text.trim().trim_start_matches("Bearer ").trim());
+    if of.is_empty() { String::new() } else { address(of).chars().take(16).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000 * NANOS_PER_MS;
+
+    fn used_up(key: &str, team: &str, until_s: i64) -> UsedUp {
+        let message = format!("Budget of {key}{team} until {until_s}.");
+        UsedUp { key: key.to_owned(), team: team.to_owned(), until_unix_ms: until_s * 1_000, message }
+    }
+
+    fn limits(used_up: Vec<UsedUp>) -> Limits {
+        let mut limits = Limits::default();
+        limits.heard(LimitsResponse { used_up, valid_for_ms: 60_000 }, 100 * SECOND);
+        limits
+    }
+
+    fn refused(limits: &Limits, key: &str, team: &str, at: u64) -> Option<String> {
+        let refusal = limits.refusal(Payer { key, team }, Api::CohereChat, at)?;
+        let body: serde_json::Value = serde_json::from_slice(&refusal.body).unwrap();
+        Some(body["message"].as_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn who_is_meant_is_refused_until_the_budget_begins_anew() {
+        let limits = limits(vec![used_up("k", "", 120), used_up("", "t", 130)]);
+        let at = 110 * SECOND;
+        assert!(refused(&limits, "k", "", at).is_some() && refused(&limits, "other", "t", at).is_some());
+        assert_eq!(refused(&limits, "other", "", at), None);
+        assert_eq!(refused(&limits, "k", "", 120 * SECOND), None);
+        assert!(refused(&limits, "k", "t", 120 * SECOND).unwrap().contains("130"));
+        let everybody = super::tests::limits(vec![used_up("", "", 120)]);
+        assert!(refused(&everybody, "anyone", "", at).is_some());
+    }
+
+    #[test]
+    fn the_word_of_a_sidecar_that_is_silent_is_forgotten() {
+        let limits = limits(vec![used_up("k", "", 10_000)]);
+        assert!(refused(&limits, "k", "", 159 * SECOND).is_some());
+        assert_eq!(refused(&limits, "k", "", 160 * SECOND), None);
+        assert_eq!(refused(&Limits::default(), "k", "", 0), None);
+    }
+
+    #[test]
+    fn a_question_is_asked_now_and_then_and_less_often_of_who_does_not_answer() {
+        let mut limits = Limits::default();
+        assert!(limits.is_due(0));
+        limits.asked(Some(7), 0);
+        assert!(!limits.is_due(PAUSE_NANOS - 1) && !limits.is_answered_by(8));
+        assert!(limits.is_answered_by(7) && !limits.is_answered_by(7));
+        limits.heard(LimitsResponse::default(), SECOND);
+        assert!(!limits.is_due(SECOND) && limits.is_due(SECOND + POLL_NANOS));
+    }
+
+    #[test]
+    fn a_refusal_is_an_error_of_the_provider_s() {
+        let body = |api| -> serde_json::Value {
+            let refusal = refusal(api, "No.", 90);
+            assert!(refusal.headers.contains(&("retry-after", "90".to_owned())));
+            serde_json::from_slice(&refusal.body).unwrap()
+        };
+        assert_eq!(body(Api::AnthropicMessages)["error"]["type"], "rate_limit_error");
+        assert_eq!(body(Api::OpenAiResponses)["error"]["code"], "budget_exceeded");
+        assert_eq!(body(Api::GeminiGenerateContent)["error"]["status"], "RESOURCE_EXHAUSTED");
+        for api in Api::ALL {
+            let body = body(api);
+            let message = body.pointer("/error/message").or_else(|| body.get("message"));
+            assert_eq!(message, Some(&"No.".into()), "{api:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_says_nothing_of_the_credential_and_stays_the_same() {
+        let key = key_of(b"Bearer sk-secret");
+        assert_eq!((key.len(), &key), (16, &key_of(b"sk-secret")));
+        assert!(!key.contains("secret"));
+        assert_ne!(key, key_of(b"sk-other"));
+        assert_eq!(key_of(b" "), "");
+        let signed = |signature: &str| {
+            let header = format!(
+                "AWS4-HMAC-SHA256 Credential=AKID/20261122/eu/bedrock/aws4_request, Signature={signature}"
+            );
+            key_of(header.as_bytes())
+        };
+        assert_eq!(signed("a"), signed("b"));
+    }
+}
