@@ -9,17 +9,19 @@ mod line;
 mod record;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufWriter, Write, stderr, stdin, stdout};
+use std::io::{self, BufRead, BufReader, BufWriter, Write, stderr, stdin, stdout};
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use headroom_compress::{Config, Memo, Request, RetrieveTool};
+use indicatif::ProgressBar;
 
 pub use self::format::Format;
 use self::line::Line;
 use self::record::{Record, Totals};
 use crate::profile::ProfileName;
+use crate::progress;
 
 /// Memory for remembered blocks when nothing is said. Bytes. Several conversations may interleave, and
 /// no VM has to be shared.
@@ -79,7 +81,11 @@ pub fn compress(args: &CompressArgs) -> anyhow::Result<()> {
         }
     };
     let explain = args.explain.then(stderr);
-    match Compressor::new(args).run(stdin().lock(), stdout().lock(), report, explain) {
+    let progress = if args.explain { ProgressBar::hidden() } else { progress::of_input(&stdin()) };
+    let input = BufReader::new(progress.wrap_read(stdin().lock()));
+    let outcome = Compressor::new(args).run(input, stdout().lock(), report, explain);
+    progress.finish_and_clear();
+    match outcome {
         // Whoever reads has enough, as in `… | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome.context("standard input could not be compressed to its end"),

@@ -1,7 +1,7 @@
 //! `headroomctl doctor`: walks a request's way and says what to do where it is blocked.
 
 use std::fmt::Write as _;
-use std::io::{Write as _, stderr, stdout};
+use std::io::{Write as _, stdout};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::environment::Environment;
+use crate::progress::Doing;
 use crate::running::{At, Running};
 
 #[path = "doctor/envoy.rs"]
@@ -101,7 +102,7 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
         (false, _) => Check::skipped("test request", "nothing answers"),
         (true, true) => Check::skipped("test request", "left out"),
         (true, false) => {
-            writeln!(stderr(), "Sending a test request …")?;
+            let _doing = Doing::now("Sending a test request …");
             request::check(&running, &client).await
         }
     });

@@ -12,6 +12,7 @@ pub mod mcp;
 mod number;
 pub mod perf;
 pub mod profile;
+mod progress;
 pub mod report;
 pub mod retrieve;
 pub mod running;

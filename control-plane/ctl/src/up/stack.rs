@@ -15,6 +15,7 @@ use super::child::Child;
 use super::programs::Programs;
 use super::settings::Settings;
 use crate::bootstrap::Endpoint;
+use crate::progress::Doing;
 
 /// How long each part may take until it is ready. V8 compiles the module first, and a store may have to
 /// be migrated.
@@ -71,7 +72,9 @@ impl Stack {
         programs: &Programs,
         run: &Path,
     ) -> anyhow::Result<Addresses> {
+        let doing = Doing::now("Starting headroomd …");
         let ready = self.start_headroomd(settings, programs, run).await?;
+        doing.then("Starting Envoy, which compiles the filter …");
         let (admin, listener_port) = self.start_envoy(settings, programs, run, &ready).await?;
         self.admin = Some(admin.clone());
         Ok(Addresses { listener_port, admin, http: ready.http, grpc: ready.grpc })

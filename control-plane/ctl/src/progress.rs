@@ -1,0 +1,76 @@
+//! Progress of work that takes a while: on standard error, and only where that is a terminal.
+
+use std::fs::File;
+use std::io::{IsTerminal as _, Stdin, stdout};
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Between two turns of a spinner: fast enough to look alive, too slow to be work.
+const TURN: Duration = Duration::from_millis(120);
+
+/// Of a file, whose length is known.
+const BAR: &str = "{bar:40} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+/// Of a pipe.
+const COUNT: &str = "{spinner} {binary_bytes}, {binary_bytes_per_sec}, {elapsed}";
+
+/// A spinner that says what is being done. Gone when it is dropped, whatever came of it.
+#[derive(Debug)]
+pub(crate) struct Doing(ProgressBar);
+
+impl Doing {
+    /// Begins to say it.
+    pub(crate) fn now(what: &'static str) -> Self {
+        let bar = ProgressBar::new_spinner().with_message(what);
+        bar.enable_steady_tick(TURN);
+        Self(bar)
+    }
+
+    /// What is done next.
+    pub(crate) fn then(&self, what: &'static str) {
+        self.0.set_message(what);
+    }
+}
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// How far standard input has been read: a bar where it is a file, a count where it is a pipe. Hidden where answers
+/// or people's own lines go to the terminal.
+pub(crate) fn of_input(stdin: &Stdin) -> ProgressBar {
+    if stdin.is_terminal() || stdout().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = match length(stdin) {
+        Some(length) => ProgressBar::new(length).with_style(style(BAR)),
+        None => ProgressBar::new_spinner().with_style(style(COUNT)),
+    };
+    bar.enable_steady_tick(TURN);
+    bar
+}
+
+/// The length of the file behind standard input; `None` when there is no file.
+fn length(stdin: &Stdin) -> Option<u64> {
+    let file = File::from(stdin.as_fd().try_clone_to_owned().ok()?);
+    file.metadata().ok().filter(std::fs::Metadata::is_file).map(|about| about.len())
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_understood() {
+        for template in [BAR, COUNT] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+}
