@@ -48,6 +48,7 @@ pub struct Sidecar {
     http: SocketAddr,
     calls: Arc<AtomicUsize>,
     workspace: PathBuf,
+    database: Option<String>,
     daemon: Option<Leashed>,
 }
 
@@ -66,11 +67,31 @@ impl Sidecar {
                 trouble(kind, Arc::clone(&calls)).await?
             }
         };
-        let mut sidecar =
-            Self { grpc, http: free_port()?, calls, workspace: folder.to_owned(), daemon: None };
+        let mut sidecar = Self {
+            grpc,
+            http: free_port()?,
+            calls,
+            workspace: folder.to_owned(),
+            database: None,
+            daemon: None,
+        };
         if kind == Kind::Real {
             sidecar.run().await?;
         }
+        Ok(sidecar)
+    }
+
+    /// Starts a real one whose state is in PostgreSQL; `folder` is for its log.
+    pub async fn replica(database: &str, folder: &Path) -> Result<Self> {
+        let mut sidecar = Self {
+            grpc: free_port()?,
+            http: free_port()?,
+            calls: Arc::default(),
+            workspace: folder.to_owned(),
+            database: Some(database.to_owned()),
+            daemon: None,
+        };
+        sidecar.run().await?;
         Ok(sidecar)
     }
 
@@ -91,10 +112,11 @@ impl Sidecar {
 
     /// Starts headroomd on the ports and the state of before, and waits until it is ready.
     pub async fn run(&mut self) -> Result<()> {
-        let environment = [
+        let mut environment = vec![
             ("HEADROOM_WORKSPACE_DIR".to_owned(), self.workspace.display().to_string()),
             ("HEADROOM_CONFIG_DIR".to_owned(), self.workspace.join("config").display().to_string()),
         ];
+        environment.extend(self.database.iter().map(|url| ("HEADROOM_DATABASE_URL".to_owned(), url.clone())));
         let arguments = ["--http".into(), self.http.to_string(), "--grpc".into(), self.grpc.to_string()];
         let program = built::headroomd().await?;
         let mut daemon =

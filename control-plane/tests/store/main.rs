@@ -8,5 +8,6 @@ mod postgres;
 #[path = "../sidecar/records.rs"]
 mod records;
 mod replicas;
+mod server;
 mod sqlite;
 mod suite;

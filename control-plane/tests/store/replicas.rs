@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::child::{PATIENCE, Sidecar};
-use crate::postgres::Postgres;
 use crate::records::{SAVED, report};
+use crate::server::Postgres;
 
 /// Records per report.
 const BATCH: u64 = 10;
@@ -38,7 +38,7 @@ async fn report_everything(replicas: [Arc<Sidecar>; 2], vm_id: String, landed: A
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_one_of_two_under_load_loses_and_doubles_nothing() {
     let Some(postgres) = Postgres::start().await else { return };
-    let url = postgres.database("replicas").await;
+    let url = postgres.database("replicas");
     let env = [("HEADROOM_DATABASE_URL", url.as_str())];
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (one, other) = tokio::join!(

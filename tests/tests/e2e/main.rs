@@ -8,7 +8,10 @@ mod delivered;
 mod demo;
 mod formats;
 mod forwarding;
+#[path = "../../../control-plane/tests/store/server.rs"]
+mod postgres;
 mod production;
+mod replicas;
 mod reversible;
 mod sidecar;
 mod signed;

@@ -24,9 +24,9 @@ const APIS: [Api; 4] =
     [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses, Api::GeminiGenerateContent];
 const MODEL: &str = "gpt-4.1";
 /// Rows of an output of which most are left out.
-const ROWS: usize = 300;
+pub(crate) const ROWS: usize = 300;
 /// A deadline that a busy machine meets.
-const PATIENT_MS: u32 = 20_000;
+pub(crate) const PATIENT_MS: u32 = 20_000;
 
 fn reversible(mode: Mode, admit_timeout_ms: u32) -> Options {
     let mut options = options(mode);
@@ -43,7 +43,7 @@ async fn shared() -> Result<&'static Stack> {
     STACK.get_or_try_init(|| Stack::start(reversible(Mode::Strip, PATIENT_MS), Kind::Real)).await
 }
 
-fn rows(count: usize, salt: usize) -> String {
+pub(crate) fn rows(count: usize, salt: usize) -> String {
     let rows: Vec<Value> = (0..count)
         .map(|n| {
             json!({"id": 7919 * (n + 1), "build": salt, "status": if n == 40 { "failed" } else { "ok" },
@@ -67,7 +67,7 @@ fn path(api: Api, stream: bool) -> String {
 }
 
 /// A request whose tools have given these outputs.
-fn body(api: Api, stream: bool, outputs: &[String]) -> Vec<u8> {
+pub(crate) fn body(api: Api, stream: bool, outputs: &[String]) -> Vec<u8> {
     let user = "Which deployments failed?";
     let body = match api {
         Api::AnthropicMessages => {
@@ -141,7 +141,7 @@ fn engine(api: Api, body: &[u8], lossy_blocks: usize) -> (Vec<u8>, Vec<(String, 
 }
 
 /// The hashes of all markers in a forwarded body.
-fn markers(body: &[u8]) -> Vec<String> {
+pub(crate) fn markers(body: &[u8]) -> Vec<String> {
     const MARKER: &str = "headroom_retrieve hash=";
     let text = String::from_utf8_lossy(body);
     text.match_indices(MARKER).map(|(at, _)| text[at + MARKER.len()..][..24].to_owned()).collect()

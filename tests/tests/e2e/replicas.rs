@@ -1,0 +1,178 @@
+//! Two replicas of headroomd on one PostgreSQL behind one Envoy: either may die.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use anyhow::{Context as _, Result, ensure};
+use headroom_compress::Api;
+use headroom_e2e::client::{Call, Connection, Protocol};
+use headroom_e2e::deadline::until;
+use headroom_e2e::envoy::{Envoy, Neighbours, Options};
+use headroom_e2e::provider::NAME_HEADER;
+use headroom_e2e::sidecar::Sidecar;
+use headroom_e2e::{Provider, built};
+use headroomctl::bootstrap::{Bootstrap, Endpoint, GRPC_CLUSTER, Providers};
+use serde_json::{Value, json};
+
+use crate::postgres::Postgres;
+use crate::reversible::{PATIENT_MS, ROWS, body, markers, rows};
+
+/// The replicas behind one name, as a Service or a load balancer has them; a dead one is found at once.
+fn cluster(replicas: &[Sidecar]) -> Value {
+    let endpoint = |replica: &Sidecar| {
+        let address = json!({"address": "127.0.0.1", "port_value": replica.grpc().port()});
+        json!({"endpoint": {"address": {"socket_address": address}}})
+    };
+    let protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    json!({
+        "name": GRPC_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "0.25s",
+        "load_assignment": {
+            "cluster_name": GRPC_CLUSTER,
+            "endpoints": [{"lb_endpoints": replicas.iter().map(endpoint).collect::<Vec<_>>()}],
+        },
+        "health_checks": [{
+            "timeout": "1s", "interval": "0.1s", "no_traffic_interval": "0.1s",
+            "unhealthy_threshold": 1, "healthy_threshold": 1, "tcp_health_check": {},
+        }],
+        "typed_extension_protocol_options": {protocol: {
+            "@type": format!("type.googleapis.com/{protocol}"),
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }},
+    })
+}
+
+async fn envoy(provider: SocketAddr, replicas: &[Sidecar], folder: &Path) -> Result<Envoy> {
+    let mut bootstrap = Bootstrap::new(Providers::all(format!("http://{provider}").parse()?));
+    bootstrap.listen = Endpoint::loopback(0);
+    bootstrap.admin = Endpoint::loopback(0);
+    bootstrap.module = Some(built::filter_module().await?);
+    bootstrap.plugin_config = json!({
+        "reversible": true,
+        "control_plane": {
+            "cluster": GRPC_CLUSTER, "report_interval_ms": 50, "max_backoff_ms": 200,
+            "admit_timeout_ms": PATIENT_MS, "breaker_pause_ms": 100,
+        },
+    });
+    bootstrap.clusters.insert(GRPC_CLUSTER.to_owned(), cluster(replicas));
+    let neighbours =
+        Neighbours { provider, sidecar_grpc: replicas[0].grpc(), sidecar_http: replicas[0].http() };
+    let options =
+        Options { filter: None, configuration: Some(bootstrap.render()?), workers: 2, ..Options::default() };
+    Envoy::start(&options, neighbours, Path::new(""), folder).await
+}
+
+/// How many records this process, and not its fellow, has taken.
+async fn taken(replica: &Sidecar) -> Result<u64> {
+    let mut connection = Connection::open(replica.http(), Protocol::Http1).await?;
+    let metrics = connection.send(Call::get("/metrics")).await?.text();
+    let count = metrics.lines().find_map(|line| line.strip_prefix("headroom_requests_total "));
+    count.context("headroom_requests_total was expected")?.parse().context("a whole number was expected")
+}
+
+/// What clients know of what they have sent.
+#[derive(Default)]
+struct Load {
+    stop: AtomicBool,
+    answered: AtomicU64,
+    tokens_saved: AtomicU64,
+}
+
+impl Load {
+    /// Sends one request after the other, each with a new output, until told to stop.
+    async fn client(&self, envoy: SocketAddr, number: usize) -> Result<()> {
+        let mut connection = Connection::open(envoy, Protocol::Http1).await?;
+        for turn in 0.. {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let body = body(Api::AnthropicMessages, false, &[rows(ROWS, number * 1_000_000 + turn)]);
+            let answer =
+                connection.send(Call::post("/v1/messages", body).header(NAME_HEADER, "load")).await?;
+            ensure!(answer.status == 200, "client {number}, request {turn}: {}", answer.status);
+            let saved = answer.header("x-headroom-tokens-saved").context("the filter says what it saved")?;
+            self.tokens_saved.fetch_add(saved.parse()?, Ordering::Relaxed);
+            self.answered.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn more(&self, requests: u64) -> Result<()> {
+        let wanted = self.answered.load(Ordering::Relaxed) + requests;
+        until("requests are answered", || async {
+            (self.answered.load(Ordering::Relaxed) >= wanted).then_some(())
+        })
+        .await
+    }
+}
+
+/// The hashes that the provider has seen so far.
+fn originals(provider: &Provider) -> Vec<String> {
+    provider.requests("load").iter().flat_map(|request| markers(&request.body)).collect()
+}
+
+async fn assert_has_all(replica: &Sidecar, hashes: &[String]) -> Result<()> {
+    for hash in hashes {
+        ensure!(replica.retrieve("", hash, "").await?.is_some(), "{hash} is not there");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_of_two_replicas_dies_under_load_and_no_report_and_no_original_is_lost() -> Result<()> {
+    let Some(postgres) = Postgres::start().await else { return Ok(()) };
+    let database = postgres.database("replicas");
+    let folders = [tempfile::tempdir()?, tempfile::tempdir()?];
+    let mut replicas = [
+        Sidecar::replica(&database, folders[0].path()).await?,
+        Sidecar::replica(&database, folders[1].path()).await?,
+    ];
+    let provider = Provider::start(0).await?;
+    let envoy = envoy(provider.address(), &replicas, folders[0].path()).await?;
+
+    let load = Load::default();
+    let clients = async {
+        let client = |number| load.client(envoy.listener(), number);
+        let (a, b, c, d) = tokio::join!(client(0), client(1), client(2), client(3));
+        a.and(b).and(c).and(d)
+    };
+    let course = async {
+        load.more(60).await?;
+        until("both replicas take reports", || async {
+            (taken(&replicas[0]).await.ok()? > 0 && taken(&replicas[1]).await.ok()? > 0).then_some(())
+        })
+        .await?;
+        let early = originals(&provider);
+        ensure!(!early.is_empty(), "nothing was left out before the death");
+        assert_has_all(&replicas[0], &early).await?;
+        assert_has_all(&replicas[1], &early).await?;
+        let sent = provider.requests("load").len();
+        replicas[0].kill()?;
+        load.more(60).await?;
+        let arrived = provider.requests("load");
+        let late = arrived.iter().skip(sent).flat_map(|request| markers(&request.body)).count();
+        ensure!(late > 0, "nothing was left out after the death");
+        load.stop.store(true, Ordering::Relaxed);
+        Ok(())
+    };
+    let (served, course) = tokio::join!(clients, course);
+    course.and(served)?;
+
+    let (sent, saved) = (load.answered.into_inner(), load.tokens_saved.into_inner());
+    until("every request is counted", || async {
+        (replicas[1].counted_requests().await.ok()? >= sent).then_some(())
+    })
+    .await?;
+    replicas[0].run().await?;
+    let hashes = originals(&provider);
+    for replica in &replicas {
+        let stats = replica.stats().await?;
+        assert_eq!((&stats["requests"]["total"], &stats["tokens"]["saved"]), (&json!(sent), &json!(saved)));
+        assert_has_all(replica, &hashes).await?;
+    }
+    assert_eq!(provider.requests("load").len() as u64, sent);
+    headroom_e2e::say(&format!("{sent} requests, {} originals, one of two replicas killed", hashes.len()));
+    Ok(())
+}
