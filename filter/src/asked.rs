@@ -31,6 +31,8 @@ pub(crate) struct RequestHeaders {
     /// Who answers it, where a rule of the configuration says so.
     pub(crate) provider: Option<String>,
     pub(crate) content_length: Option<u64>,
+    /// It asks for a WebSocket session.
+    pub(crate) websocket: bool,
     /// The client has compressed the body.
     pub(crate) encoded: bool,
     /// Which client or harness it comes from.
@@ -69,6 +71,7 @@ impl RequestHeaders {
                     let value = value.trim_ascii();
                     read.encoded |= !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
                 }
+                b"upgrade" => read.websocket = value.trim_ascii().eq_ignore_ascii_case(b"websocket"),
                 b"x-headroom-bypass" => bypassed |= is_true(value),
                 b"x-headroom-mode" => asked = value,
                 b"x-headroom-stack" => read.stack = stack(value),
@@ -86,7 +89,12 @@ impl RequestHeaders {
                 read.ours.push(key.to_vec());
             }
         }
-        read.route = route::find(method, host, path, &config.path_prefixes);
+        read.websocket &= method == b"GET";
+        read.route = if read.websocket {
+            route::find_session(host, path, &config.path_prefixes)
+        } else {
+            route::find(method, host, path, &config.path_prefixes)
+        };
         if read.route.is_some() {
             let rule = rules::find(&config.rules, host, path, rules::route_name);
             read.treatment = rule.map_or(config.treatment(), |rule| rule.treatment);

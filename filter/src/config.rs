@@ -22,6 +22,7 @@
 //! | `accept_encoding` | `"identity"` | `identity`: ask the provider for an answer that usage can be read from; `keep`: leave the client's header, except where the filter adds its tool and has to read the answer |
 //! | `read_usage` | `true` | read token usage from the provider's answer |
 //! | `response_headers` | `true` | tell the client in `x-headroom-*` response headers what was saved |
+//! | `first_frame_timeout_ms` | 60000 | a WebSocket session in which the client sends nothing for so long is ended; 0: never |
 //! | `tenant`, `project` | `""` | written into every record; `x-headroom-user-id` overrides `tenant` |
 //! | `team_header` | `"x-headroom-team"` | the request header that names the team whose budget a request is charged to |
 //! | `control_plane.cluster` | none | the Envoy cluster of the sidecar; none: no reports |
@@ -107,6 +108,8 @@ pub struct Config {
     pub read_usage: bool,
     /// Whether the client is told what was saved.
     pub response_headers: bool,
+    /// For how long a WebSocket session may be open without a word of the client; 0: for ever. Milliseconds.
+    pub first_frame_timeout_ms: u32,
     /// Written into every record.
     pub tenant: String,
     /// The request header that names the team, in lower case.
@@ -204,6 +207,7 @@ impl Default for Config {
             accept_encoding: AcceptEncoding::default(),
             read_usage: true,
             response_headers: true,
+            first_frame_timeout_ms: 60_000,
             tenant: String::new(),
             team_header: TEAM_HEADER.to_owned(),
             project: String::new(),
@@ -279,6 +283,11 @@ impl Config {
             accept_encoding: reader.one_of("accept_encoding", ACCEPT_ENCODINGS, defaults.accept_encoding),
             read_usage: reader.flag("read_usage", defaults.read_usage),
             response_headers: reader.flag("response_headers", defaults.response_headers),
+            first_frame_timeout_ms: reader.number(
+                "first_frame_timeout_ms",
+                0..=3_600_000,
+                defaults.first_frame_timeout_ms,
+            ),
             tenant: reader.text("tenant"),
             team_header: Some(reader.text("team_header"))
                 .filter(|name| !name.is_empty())
@@ -458,7 +467,7 @@ mod tests {
                 "providers":[{"cluster":"openai","authority":"api.openai.com","path_prefix":"/x/"}],
                 "max_body_bytes":1000,"max_block_bytes":900,"min_block_bytes":10,"memo_bytes":5,
                 "path_prefixes":["/anthropic/","/openai"],"accept_encoding":"keep","read_usage":false,
-                "response_headers":false,"tenant":"t","project":"p","team_header":"X-Team",
+                "response_headers":false,"first_frame_timeout_ms":77,"tenant":"t","project":"p","team_header":"X-Team",
                 "control_plane":{"cluster":"headroom-cp","timeout_ms":5,"report_interval_ms":20,
                     "max_backoff_ms":30,"queue_records":3,"queue_bytes":2048,"blocks_per_record":4,
                     "admit_timeout_ms":7,"breaker_failures":8,"breaker_pause_ms":9,"token":"s3cret"}}"#,
@@ -507,6 +516,7 @@ mod tests {
         assert_eq!(config.path_prefixes, ["/anthropic", "/openai"]);
         assert_eq!(config.accept_encoding, AcceptEncoding::Keep);
         assert!(!config.read_usage && !config.response_headers);
+        assert_eq!(config.first_frame_timeout_ms, 77);
         assert_eq!((config.tenant.as_str(), config.project.as_str()), ("t", "p"));
         assert_eq!(config.team_header, "x-team");
         assert_eq!(
@@ -555,6 +565,7 @@ mod tests {
             r#"{"accept_encoding":true}"#,
             r#"{"read_usage":"yes"}"#,
             r#"{"response_headers":0}"#,
+            r#"{"first_frame_timeout_ms":-1}"#,
             r#"{"tenant":7}"#,
             r#"{"team_header":[]}"#,
             r#"{"rules":{"mode":"off"}}"#,

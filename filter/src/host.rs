@@ -55,6 +55,7 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
+    fn proxy_close_stream(stream: u32) -> u32;
     fn proxy_grpc_call(
         target: *const u8,
         target_size: usize,
@@ -251,6 +252,13 @@ pub(crate) fn continue_response() -> Result<()> {
     const RESPONSE: u32 = 1;
     // SAFETY: takes no pointer.
     check("continue_stream", unsafe { proxy_continue_stream(RESPONSE) })
+}
+
+/// Ends the stream, on both sides.
+pub(crate) fn close_stream() -> Result<()> {
+    const REQUEST: u32 = 0;
+    // SAFETY: takes no pointer.
+    check("close_stream", unsafe { proxy_close_stream(REQUEST) })
 }
 
 /// Starts a unary gRPC call; the answer comes to the context that is running now.

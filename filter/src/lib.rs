@@ -32,12 +32,14 @@ mod route;
 mod rpc;
 pub mod rules;
 mod scan;
+mod session;
 mod sse;
 mod stream;
 mod structure;
 mod tool_loop;
 mod usage;
 mod vm;
+mod websocket;
 
 /// What the host calls.
 #[allow(unsafe_code, reason = "an exported name is an unsafe attribute: no other symbol may have it")]

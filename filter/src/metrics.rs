@@ -34,6 +34,10 @@ pub(crate) struct Metrics {
     rounds_failed: Option<u32>,
     originals_retrieved: Option<u32>,
     originals_missing: Option<u32>,
+    sessions: Option<u32>,
+    sessions_active: Option<u32>,
+    sessions_ended: Vec<(&'static str, Option<u32>)>,
+    session_ms: Option<u32>,
 }
 
 /// Every outcome that a request can have.
@@ -59,6 +63,17 @@ const ADMISSIONS: [(AdmissionOutcome, &str); 6] = [
     (AdmissionOutcome::Error, "error"),
     (AdmissionOutcome::Incomplete, "incomplete"),
     (AdmissionOutcome::Breaker, "breaker"),
+];
+
+/// Why WebSocket sessions end, in the original's words.
+const SESSION_ENDS: [&str; 7] = [
+    "client_disconnect",
+    "upstream_disconnect",
+    "upstream_error",
+    "client_error",
+    "response_completed",
+    "client_timeout",
+    "unknown",
 ];
 
 /// The name of an outcome in metrics, filter state and response headers.
@@ -122,6 +137,13 @@ impl Metrics {
             rounds_failed: counter("headroom.retrieve_rounds_failed"),
             originals_retrieved: counter("headroom.originals_retrieved"),
             originals_missing: counter("headroom.originals_missing"),
+            sessions: counter("headroom.websocket_sessions"),
+            sessions_active: define(MetricKind::Gauge, "headroom.websocket_sessions_active"),
+            sessions_ended: SESSION_ENDS
+                .into_iter()
+                .map(|cause| (cause, counter(&format!("headroom.websocket_sessions_ended.{cause}"))))
+                .collect(),
+            session_ms: histogram("headroom.websocket_session_ms"),
         }
     }
 
@@ -206,6 +228,24 @@ impl Metrics {
     /// One that could not be made, or was not answered.
     pub(crate) fn round_failed(&self) {
         add(self.rounds_failed, 1);
+    }
+
+    /// A WebSocket session that the provider has agreed to.
+    pub(crate) fn session_opened(&self) {
+        add(self.sessions, 1);
+        add(self.sessions_active, 1);
+    }
+
+    /// The end of one, and how long it lasted.
+    pub(crate) fn session_ended(&self, cause: &str, milliseconds: u32) {
+        if let Some(active) = self.sessions_active {
+            // As in `add`.
+            let _ = host::increment_metric(active, -1);
+        }
+        if let Some((_, id)) = self.sessions_ended.iter().find(|(of, _)| *of == cause) {
+            add(*id, 1);
+        }
+        record_value(self.session_ms, milliseconds.into());
     }
 
     /// An original that the model has asked for.

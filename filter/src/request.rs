@@ -105,6 +105,10 @@ impl Stream {
         if self.refuse(route.api) {
             return Action::Pause;
         }
+        if headers.websocket {
+            self.begin_session(route, headers.treatment);
+            return Action::Continue;
+        }
         if mode == Mode::Off {
             self.settle(RequestOutcome::Bypassed);
             return Action::Continue;
@@ -179,6 +183,9 @@ impl Stream {
     /// Collects the body: looks only at its size until it is complete. While we pause, `size` is the
     /// size of all that has come.
     pub(crate) fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if self.session.is_some() {
+            return self.on_session_request(size, end_of_stream);
+        }
         let Phase::Collecting { size: collected, held, .. } = &mut self.phase else {
             return Action::Continue;
         };
@@ -215,12 +222,12 @@ impl Stream {
                 let deadline = control_plane.map_or(0, |it| u64::from(it.admit_timeout_ms) * NANOS_PER_MS);
                 now.saturating_sub(admitting.asked_at) >= deadline.saturating_add(ADMIT_GRACE_NS)
             }
-            _ => false,
+            _ => self.is_session_silent(now),
         }
     }
 
-    /// Ends such a wait: a hold that the host does not support, whose request goes on as it came, or an
-    /// admission whose answer the host has lost.
+    /// Ends such a wait: a hold that the host does not support, whose request goes on as it came, an
+    /// admission whose answer the host has lost, or a session that nobody uses.
     pub(crate) fn release(&mut self) {
         match &self.phase {
             Phase::Collecting { .. } => {
@@ -237,7 +244,7 @@ impl Stream {
                 let token = admitting.token;
                 self.on_admitted(token, None);
             }
-            Phase::Passing => {}
+            Phase::Passing => self.end_silent_session(),
         }
     }
 
@@ -303,6 +310,18 @@ impl Stream {
         self.settings.metrics.fell_back();
         let (_, rewrite) = self.compress(&bytes, body, lossy_blocks);
         self.forward(body, rewrite, bytes)
+    }
+
+    /// What a request in a session leaves as, and what became of it. Nothing is left out.
+    pub(crate) fn rewrite_message(
+        &mut self,
+        bytes: &[u8],
+        route: &Route,
+        treatment: Treatment,
+    ) -> (Option<Vec<u8>>, RequestOutcome) {
+        let body = Body { route: route.clone(), treatment, held: false, size: bytes.len() };
+        let (_, rewrite) = self.compress(bytes, &body, 0);
+        (rewrite.replacement, rewrite.outcome)
     }
 
     fn compress<'b>(&mut self, bytes: &'b [u8], body: &Body, lossy_blocks: usize) -> (Outcome<'b>, Rewrite) {

@@ -94,6 +94,7 @@ impl Stream {
         if end_of_stream || !self.begin_following(form) {
             self.following = None;
         }
+        self.session_answered();
         self.notice_overflow();
         if self.settings.config.response_headers {
             for (name, value) in self.own_headers() {
@@ -126,6 +127,9 @@ impl Stream {
     /// Reads usage. Never pauses but for the tool loop: an event that the model has written must reach the
     /// client now.
     pub(crate) fn on_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if self.session.is_some() {
+            return self.on_session_response(size, end_of_stream);
+        }
         if self.following.is_some() {
             return self.follow(size, end_of_stream);
         }

@@ -181,6 +181,11 @@ impl Root {
 }
 
 impl Settings {
+    /// Whether this configuration has asked the host for a tick.
+    pub(crate) fn ticks(&self) -> bool {
+        self.config.control_plane.is_some() || self.config.body_mode == BodyMode::Hold
+    }
+
     /// The host's clock; 0 when it gives no time.
     pub(crate) fn now(&self) -> u64 {
         host::now().unwrap_or_else(|refused| {

@@ -57,6 +57,12 @@ pub(crate) fn find(method: &[u8], host: &[u8], path: &[u8], prefixes: &[String])
     Some(route)
 }
 
+/// The route of a request for a WebSocket session, of which OpenAI Responses has some.
+pub(crate) fn find_session(host: &[u8], path: &[u8], prefixes: &[String]) -> Option<Route> {
+    let route = find(b"POST", host, path, prefixes).filter(|route| route.api == Api::OpenAiResponses)?;
+    Some(Route { answer_can_be_followed: false, ..route })
+}
+
 /// The provider behind a host.
 fn provider_at(host: &[u8]) -> Option<&'static str> {
     let host = std::str::from_utf8(without_port(host)).ok()?;

@@ -14,6 +14,7 @@ use crate::response::Answer;
 use crate::root::Settings;
 use crate::route::Route;
 use crate::rules::Treatment;
+use crate::session::Session;
 
 /// The HTTP context of the filter. `request.rs` and `response.rs` hold what it does in each phase.
 pub(crate) struct Stream {
@@ -28,6 +29,8 @@ pub(crate) struct Stream {
     /// Until the request leaves, where it could have to be sent once more.
     pub(crate) head: Option<Head>,
     pub(crate) following: Option<Box<Following>>,
+    /// Where the request began a WebSocket session.
+    pub(crate) session: Option<Box<Session>>,
     /// What is still to be worked out for the record.
     pub(crate) later: Option<Later>,
 }
@@ -74,6 +77,7 @@ impl Stream {
             answer: Answer::default(),
             head: None,
             following: None,
+            session: None,
             later: None,
         }
     }
@@ -139,6 +143,7 @@ impl Stream {
         if !matches!(std::mem::replace(&mut self.phase, Phase::Passing), Phase::Passing) {
             self.settle(RequestOutcome::Aborted);
         }
+        self.finish_session();
         let Some(mut record) = self.record.take() else { return };
         self.answer.describe(&mut record);
         let Clock { headers, body_complete, forwarded, first_byte, parse_us, compress_us, admit_us } =

@@ -21,6 +21,8 @@ thread_local! {
 struct Vm {
     roots: RefCell<HashMap<u32, Rc<Root>>>,
     streams: RefCell<HashMap<u32, Box<Stream>>>,
+    /// The streams that are taken out while they run, innermost last.
+    running: RefCell<Vec<u32>>,
 }
 
 /// A new context: a root where `root_id` is 0, otherwise a stream of that root.
@@ -167,8 +169,16 @@ pub(crate) fn with_stream(id: u32, run: impl FnOnce(&mut Stream) -> Action) -> A
     let Some(mut stream) = VM.with(|vm| vm.streams.borrow_mut().remove(&id)) else {
         return Action::Continue;
     };
+    VM.with(|vm| vm.running.borrow_mut().push(id));
     let action = run(&mut stream);
-    VM.with(|vm| vm.streams.borrow_mut().insert(id, stream));
+    VM.with(|vm| {
+        // One that the host has ended meanwhile is not put back: nobody would ever take it out.
+        let mut running = vm.running.borrow_mut();
+        if let Some(at) = running.iter().rposition(|of| *of == id) {
+            running.swap_remove(at);
+            vm.streams.borrow_mut().insert(id, stream);
+        }
+    });
     action
 }
 
@@ -178,6 +188,7 @@ pub(crate) fn delete(id: u32) {
     if let Some(mut stream) = stream {
         stream.finish();
     }
+    VM.with(|vm| vm.running.borrow_mut().retain(|running| *running != id));
     VM.with(|vm| vm.roots.borrow_mut().remove(&id));
 }
 

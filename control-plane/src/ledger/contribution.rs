@@ -232,6 +232,9 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
             *name = tidy(name);
         }
     }
+    if let Some(session) = &mut record.websocket {
+        session.termination_cause = tidy(&session.termination_cause);
+    }
     if let Some(tokens) = &mut record.tokens {
         tokens.encoding = tidy(&tokens.encoding);
         for count in [

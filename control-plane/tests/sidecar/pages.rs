@@ -106,6 +106,27 @@ async fn an_unknown_path_or_method_is_refused_as_json() {
 }
 
 #[tokio::test]
+async fn the_feed_says_how_a_websocket_session_went() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let mut reported = report("vm", 1..=1);
+    reported.records[0].websocket = Some(headroom_api::v1::WebSocketSession {
+        opened: true,
+        client_frames: 3,
+        requests: 2,
+        termination_cause: "client_disconnect\n".repeat(1000),
+        ..Default::default()
+    });
+    sidecar.grpc().await.report(reported).await.unwrap();
+    let feed = sidecar.json("/transformations/feed").await;
+    let session = &feed["transformations"][0]["websocket"];
+    assert_eq!((&session["opened"], &session["client_frames"]), (&true.into(), &3.into()));
+    assert_eq!((&session["requests"], &session["server_bytes"]), (&2.into(), &0.into()));
+    let cause = session["termination_cause"].as_str().unwrap();
+    assert!(cause.starts_with("client_disconnect") && cause.len() < 1000 && !cause.contains('\n'), "{cause}");
+}
+
+#[tokio::test]
 async fn the_feed_shows_the_newest_first_and_no_more_than_asked() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;

@@ -63,6 +63,7 @@ pub(crate) struct Host {
     pub(crate) route_name: Option<&'static str>,
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
     pub(crate) metrics: Vec<(String, u64)>,
+    pub(crate) gauges: Vec<u32>,
     pub(crate) log: Vec<String>,
     pub(crate) tick_period: u32,
     pub(crate) grpc_calls: Vec<GrpcCall>,
@@ -78,6 +79,8 @@ pub(crate) struct Host {
     pub(crate) continued_answers: Vec<u32>,
     /// Answers that the filter has given in the provider's place: status, headers, body.
     pub(crate) answers: Vec<(u32, Headers, Vec<u8>)>,
+    /// Streams that were ended.
+    pub(crate) closed: Vec<u32>,
     pub(crate) refusal: Option<Refusal>,
     /// The names of all calls that were made.
     pub(crate) calls: Vec<&'static str>,
@@ -325,7 +328,7 @@ extern "C" fn proxy_set_property(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_define_metric(_kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32 {
+extern "C" fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32 {
     call("define_metric", |host| {
         let name = text(name, name_size);
         let known = host.metrics.iter().position(|(of, _)| *of == name);
@@ -333,6 +336,10 @@ extern "C" fn proxy_define_metric(_kind: u32, name: *const u8, name_size: usize,
             host.metrics.push((name, 0));
             host.metrics.len() - 1
         });
+        const GAUGE: u32 = 1;
+        if kind == GAUGE {
+            host.gauges.push(index as u32);
+        }
         write(id, index as u32);
         OK
     })
@@ -341,8 +348,12 @@ extern "C" fn proxy_define_metric(_kind: u32, name: *const u8, name_size: usize,
 #[unsafe(no_mangle)]
 extern "C" fn proxy_increment_metric(id: u32, offset: i64) -> u32 {
     call("increment_metric", |host| {
-        let Ok(offset @ 1..) = u64::try_from(offset) else { return BAD_ARGUMENT };
-        host.metrics[id as usize].1 += offset;
+        // Counters only grow.
+        if offset <= 0 && !host.gauges.contains(&id) {
+            return BAD_ARGUMENT;
+        }
+        let value = &mut host.metrics[id as usize].1;
+        *value = value.checked_add_signed(offset).expect("no gauge is below zero");
         OK
     })
 }
@@ -387,6 +398,14 @@ extern "C" fn proxy_send_local_response(
         assert_eq!(grpc_status, -1, "the filter answers HTTP");
         let headers = pairs(bytes(headers, headers_size));
         host.answers.push((status, headers, bytes(body, body_size).to_vec()));
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_close_stream(_stream: u32) -> u32 {
+    call("close_stream", |host| {
+        host.closed.push(host.effective_context);
         OK
     })
 }

@@ -13,3 +13,4 @@ mod refusals;
 mod reports;
 mod retrieving;
 mod rules;
+mod sessions;

@@ -17,3 +17,4 @@ mod sidecar;
 mod signed;
 mod stacks;
 mod unread;
+mod websockets;
