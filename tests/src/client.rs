@@ -91,9 +91,14 @@ impl Call {
     }
 
     /// Adds a header.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.opaque_header(name, value.as_bytes())
+    }
+
+    /// Adds a header whose value need not be UTF-8.
+    pub fn opaque_header(mut self, name: &str, value: &[u8]) -> Self {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("tests use valid header names");
-        let value = HeaderValue::from_bytes(value.as_bytes()).expect("tests use valid header values");
+        let value = HeaderValue::from_bytes(value).expect("tests use valid header values");
         self.headers.append(name, value);
         self
     }

@@ -8,13 +8,14 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Instant;
 
 use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::channel::Channel;
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -55,6 +56,8 @@ pub struct Recorded {
     pub complete: bool,
     /// The trailers.
     pub trailers: Option<HeaderMap>,
+    /// When it had arrived whole.
+    pub at: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -197,6 +200,7 @@ async fn respond(request: Request<Incoming>, state: &State) -> Response<Body> {
             body: body.clone(),
             complete,
             trailers,
+            at: Instant::now(),
         };
         state.record(&name, recorded)
     };
@@ -216,7 +220,9 @@ async fn respond(request: Request<Incoming>, state: &State) -> Response<Body> {
     let status = if earlier < script.fail_first { Some(503) } else { script.status };
     if let Some(status) = status {
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_IMPLEMENTED);
-        return json_answer(code, &answer.error(status));
+        let mut refusal = json_answer(code, &answer.error(status));
+        refusal.headers_mut().extend(script.retry_after.map(|seconds| (RETRY_AFTER, seconds.into())));
+        return refusal;
     }
     let streamed = asked.stream || parts.uri.path().ends_with(":streamGenerateContent");
     if !streamed {

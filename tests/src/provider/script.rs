@@ -21,6 +21,8 @@ pub struct Script {
     pub more_calls: Vec<ToolCall>,
     /// Answer with this status and the API's own error body.
     pub status: Option<u16>,
+    /// With a status: how many seconds later to come back, in `Retry-After`.
+    pub retry_after: Option<u32>,
     /// Answer the first so many requests of this name with status 503.
     pub fail_first: usize,
     /// Before each event of a stream but the first, wait for [`Provider::release`](super::Provider::release).

@@ -71,3 +71,23 @@ async fn hold_mode_where_envoy_does_not_allow_it_still_forwards() -> Result<()> 
     assert_eq!(answer.status, 200);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_cluster_whose_name_is_valid_protobuf_does_not_end_envoy() -> Result<()> {
+    // Envoy takes such a name for an empty GrpcService and aborts, were it sent as it is.
+    let filter =
+        json!({"control_plane": {"cluster": "headroom-cp", "report_interval_ms": 50, "max_backoff_ms": 50}});
+    let stack = start(filter, Kind::Down).await?;
+    let body = anthropic(&pretty_pets(30));
+    for name in ["before a report", "after a report"] {
+        let call = Call::post("/v1/messages", body.clone());
+        let (answer, _) = stack.exchange(name, Protocol::Http1, call).await?;
+        assert_eq!(answer.status, 200, "{name}");
+        assert_eq!(forwarded(&stack.provider, name).body, shortened(Api::AnthropicMessages, &body), "{name}");
+        until("a report has failed", || async {
+            (stack.envoy.stat("wasmcustom.headroom.reports_failed").await.ok()? > 0).then_some(())
+        })
+        .await?;
+    }
+    assert_no_trap(&stack).await
+}

@@ -241,3 +241,25 @@ async fn headers_of_headroom_never_reach_the_provider() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_header_that_is_no_text_goes_through() -> Result<()> {
+    const VALUE: &[u8] = b"gr\xfc\xdfe \x80";
+    let body = anthropic(&pretty_pets(42));
+    for mode in MODES {
+        for downstream in PROTOCOLS {
+            let stack = shared(mode, Protocol::Http1).await?;
+            let name = format!("no text {downstream:?}");
+            let call = Call::post("/v1/messages", body.clone())
+                .opaque_header("x-greeting", VALUE)
+                .opaque_header("x-headroom-stack", VALUE);
+            let (answer, _) = stack.exchange(&name, downstream, call).await?;
+            assert_eq!(answer.status, 200, "{mode:?} {name}");
+            let got = forwarded(&stack.provider, &name);
+            assert_eq!(got.body, shortened(Api::AnthropicMessages, &body), "{mode:?} {name}");
+            assert_eq!(got.headers["x-greeting"].as_bytes(), VALUE, "{mode:?} {name}");
+            assert_no_trap(stack).await?;
+        }
+    }
+    Ok(())
+}

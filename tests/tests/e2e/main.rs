@@ -1,4 +1,26 @@
 //! The system from end to end: every request goes through a real Envoy with the real filter.
+//!
+//! They are also the conformance cases that `make test-matrix` runs with each version of Envoy that is supported.
+//! What the filter relies on in Envoy, or works around, and where that is held:
+//!
+//! | Envoy | test |
+//! |---|---|
+//! | a body of another length needs the header gone, or held until the body is final; over HTTP/1.1 and HTTP/2 | `forwarding::{strip,hold}_mode_…` |
+//! | held headers without `allow_on_headers_stop_iteration` would hang | `configuration::hold_mode_where_…` |
+//! | a body comes in hundreds of callbacks, sized by what has come so far | `forwarding::a_body_in_three_hundred_…` |
+//! | the end of the stream may come with trailers alone, as it does behind Envoy's decompressor | `forwarding::a_stream_that_ends_with_trailers_…`, `a_request_that_envoy_decompresses_…` |
+//! | no body, no body callback | `unread::a_request_without_a_body_passes` |
+//! | the filter runs once, a retry sends what it made | `answers::a_retry_sends_…` |
+//! | header values are bytes | `forwarding::a_header_that_is_no_text_goes_through` |
+//! | 413 when a paused body outgrows the buffer | `unread::a_body_…over_the_cap…`, `forwarding::the_longest_body_…` |
+//! | each worker has a VM | `forwarding::requests_at_the_same_time_…`, `delivered::a_new_module_…` |
+//! | a refused configuration stops Envoy or the update | `configuration::…`, `delivered::what_is_no_configuration_…` |
+//! | a cluster's name may be taken for protobuf, and Envoy aborts | `configuration::a_cluster_whose_name_…` |
+//! | a dead, slow or wrong cluster answers calls with status 14, late or never | `sidecar::…`, `reversible::with_…` |
+//! | a client that leaves cancels what is under way | `answers::a_client_that_leaves_…`, `reversible::a_client_that_leaves_…` |
+//! | metrics are shared by the VMs; filter state reaches the access log | `sidecar::…`, `production::…` |
+//! | pieces of a stream come one by one, cut anywhere | `answers::each_event_…`, `answers_arrive_byte_for_byte` |
+//! | ECDS, long names, JSON text or protobuf as configuration, as Istio delivers them | `delivered::…` |
 
 mod answers;
 mod bodies;

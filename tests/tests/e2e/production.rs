@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use headroom_compress::Api;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::bodies::{anthropic, chat, pretty_pets, shortened};
+use crate::reversible::{PATIENT_MS, ROWS, body, markers, ours, rows};
 use crate::stacks::forwarded;
 
 struct Production {
@@ -27,6 +29,14 @@ struct Production {
 
 impl Production {
     async fn start() -> Result<Self> {
+        // a busy machine stores an original in more than the 50 ms that a request waits
+        let cluster = r#""cluster": "headroom"}"#;
+        Self::start_with(cluster, &format!(r#""cluster": "headroom", "admit_timeout_ms": {PATIENT_MS}}}"#))
+            .await
+    }
+
+    /// Starts it with this in the place of that.
+    async fn start_with(from: &str, to: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let provider = Provider::start(0).await?;
         let sidecar = Sidecar::start(Kind::Real, folder.path()).await?;
@@ -37,7 +47,7 @@ impl Production {
             sidecar_http: sidecar.http(),
         };
         let text = fs::read_to_string(built::workspace().join("envoy/production.yaml"))?;
-        let configuration = Some(local(&text, &neighbours, &module)?);
+        let configuration = Some(local(&replaced(&text, from, to)?, &neighbours, &module)?);
         let options = Options { configuration, ..Options::default() };
         let envoy = Envoy::start(&options, neighbours, &module, folder.path()).await?;
         Ok(Self { envoy, sidecar, provider, folder })
@@ -158,4 +168,63 @@ async fn the_production_configuration_compresses_retries_and_logs_what_it_saved(
         (stats["requests"]["by_outcome"]["compressed"].as_u64()? >= 2).then_some(())
     })
     .await
+}
+
+#[tokio::test]
+async fn the_production_configuration_waits_as_long_as_the_provider_says_before_it_tries_again() -> Result<()>
+{
+    let production = Production::start().await?;
+    let body = anthropic(&pretty_pets(41));
+    for status in [429, 529] {
+        let name = format!("refused with {status}");
+        // longer than the pause of its own would be, which is at most half a second
+        let refusal = Script { status: Some(status), retry_after: Some(1), ..Script::default() };
+        let script = Script { then: vec![Script::default()], ..refusal };
+        let call = Call::post("/v1/messages", body.clone()).header(SCRIPT_HEADER, &script.header());
+        assert_eq!(production.send(&name, call).await?.status, 200, "{name}");
+        let arrived = production.provider.requests(&name);
+        let [first, second] = &arrived[..] else { panic!("{name}: {} attempts", arrived.len()) };
+        assert!(second.at - first.at >= Duration::from_secs(1), "{name}: {:?}", second.at - first.at);
+        assert_eq!(first.body, second.body);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_production_configuration_refuses_what_is_above_the_rate() -> Result<()> {
+    let rate = "max_tokens: 1000, tokens_per_fill: 500, fill_interval: 1s";
+    let production =
+        Production::start_with(rate, "max_tokens: 3, tokens_per_fill: 1, fill_interval: 86400s").await?;
+    let body = anthropic(&pretty_pets(5));
+    for number in 0..5 {
+        let name = format!("request {number}");
+        let answer = production.send(&name, Call::post("/v1/messages", body.clone())).await?;
+        let (status, arrived) = if number < 3 { (200, 1) } else { (429, 0) };
+        assert_eq!(answer.status, status, "{name}");
+        assert_eq!(production.provider.requests(&name).len(), arrived, "{name}");
+        assert_eq!(answer.header("retry-after"), (status == 429).then_some("1"), "{name}");
+    }
+    assert_eq!(production.send("health", Call::get("/healthz")).await?.status, 200, "health is not counted");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_production_configuration_gives_the_model_what_was_left_out() -> Result<()> {
+    let production = Production::start().await?;
+    let body = body(Api::AnthropicMessages, false, &[rows(ROWS, 11)]);
+    let sent = production.send("left out", Call::post("/v1/messages", body.clone())).await?;
+    assert_eq!(sent.status, 200);
+    let hashes = markers(&forwarded(&production.provider, "left out").body);
+    let [hash] = &hashes[..] else { panic!("one marker was expected: {hashes:?}") };
+    assert!(production.sidecar.original(hash).await?.is_some());
+
+    let told = Script { text: Some("One of them.".to_owned()), ..Script::default() };
+    let script = Script { tool_call: Some(ours(hash)), then: vec![told], ..Script::default() };
+    let call = Call::post("/v1/messages", body).header(SCRIPT_HEADER, &script.header());
+    let answer = production.send("asked", call).await?;
+    assert!(answer.text().contains("One of them."), "{}", answer.text());
+    let arrived = production.provider.requests("asked");
+    assert_eq!(arrived.len(), 2, "the filter asks the provider to go on");
+    assert!(arrived.iter().all(|request| request.headers["host"] == "api.anthropic.com"));
+    Ok(())
 }

@@ -274,7 +274,7 @@ async fn with_a_sidecar_that_stores_nothing_requests_leave_lossless() -> Result<
 }
 
 /// A call of our tool.
-fn ours(hash: &str) -> ToolCall {
+pub(crate) fn ours(hash: &str) -> ToolCall {
     ToolCall { name: "headroom_retrieve".to_owned(), arguments: json!({"hash": hash}) }
 }
 
