@@ -6,10 +6,10 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up build module image test test-matrix demo bench clients lint fmt deny validate manifests toolchain
+.PHONY: help up build module image test test-matrix demo bench clients test-clients lint fmt deny validate manifests toolchain
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 up: build ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
 	@envoy=$$(envoy/install.sh) && exec "$(target)/release/headroomctl" up --envoy "$$envoy" $(ARGS)
@@ -42,8 +42,11 @@ test-matrix: module ## the end-to-end tests with each supported version of Envoy
 demo: module ## recorded conversations through Envoy and what they cost; CORPUS=DIR for others than the fixtures
 	$(CARGO) run --release -p headroom-e2e --bin headroom-demo
 
-clients: module ## the tests that drive the Anthropic and OpenAI SDKs
+clients: module ## the tests that drive the providers' SDKs; `make test` runs them as well
 	$(CARGO) test -p headroom-e2e --test clients
+
+test-clients: module ## the same, and coding agents from npm (1.2 GB to install): Claude Code, Codex, Gemini CLI, OpenCode
+	$(CARGO) test -p headroom-e2e --test clients --test agents -- --include-ignored --nocapture
 
 bench: module ## the engine, the module in V8, requests through Envoy, memory; options: make bench ARGS="--seconds 2"
 	$(CARGO) bench -p headroom-benches

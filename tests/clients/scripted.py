@@ -12,21 +12,29 @@ PETS = json.dumps(
 )
 CALL = {"tool_call": {"name": "list_pets", "arguments": {"limit": 40, "owner": "Grüße"}}}
 TEXT = {"text": "There are forty dogs. ✓"}
+# For clients that run the loop themselves, with the same headers on each request.
+LOOP = {**CALL, "then": [TEXT]}
 
 
 def headers(name, script):
     return {"x-test-name": name, "x-script": json.dumps(script)}
 
 
-def forwarded(name):
-    """The one request of this name as the provider got it."""
+def forwarded_all(name):
+    """The requests of this name as the provider got them."""
     with urllib.request.urlopen(f"{PROVIDER}/__requests/{name}") as answer:
         requests = json.load(answer)
+    for request in requests:
+        assert request["complete"]
+        assert not [key for key, _ in request["headers"] if key.startswith("x-headroom-")], request["headers"]
+    return [json.loads(request["body"]) for request in requests]
+
+
+def forwarded(name):
+    """The one request of this name as the provider got it."""
+    requests = forwarded_all(name)
     assert len(requests) == 1, f"{len(requests)} requests of the name {name}"
-    (request,) = requests
-    assert request["complete"]
-    assert not [key for key, _ in request["headers"] if key.startswith("x-headroom-")], request["headers"]
-    return json.loads(request["body"])
+    return requests[0]
 
 
 def assert_shorter(got):

@@ -11,11 +11,14 @@ pub mod deadline;
 pub mod envoy;
 pub mod latency;
 pub mod leash;
+pub mod node;
 pub mod provider;
 pub mod python;
 pub mod reading;
+pub mod relay;
 pub mod replay;
 pub mod sidecar;
+pub mod skip;
 pub mod stack;
 
 pub use provider::{Provider, Script};

@@ -1,6 +1,7 @@
 //! A provider that answers as it is told and remembers what it got.
 
 mod answer;
+mod progress;
 mod script;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use answer::{Answer, Api};
+use progress::Progress;
 pub use script::{NAME_HEADER, SCRIPT_HEADER, Script, ToolCall};
 
 /// A running provider, speaking HTTP/1.1 and HTTP/2 without TLS.
@@ -205,15 +207,18 @@ async fn respond(request: Request<Incoming>, state: &State) -> Response<Body> {
         state.record(&name, recorded)
     };
 
-    let script = script.turn(earlier);
-    let asked: Asked = serde_json::from_slice(&body).unwrap_or_default();
-    let Some(api) = Api::of(parts.uri.path()) else {
-        return json_answer(StatusCode::OK, &json!({"path": parts.uri.path(), "received_bytes": body.len()}));
+    let path = parts.uri.path();
+    let Some(api) = Api::of(path) else {
+        return json_answer(StatusCode::OK, &answer::beside(path, body.len()));
     };
+    let progress = if script.by_outputs { Progress::of(&body) } else { Progress::Turn(earlier) };
+    let script = progress.script(&script);
+    let asked: Asked = serde_json::from_slice(&body).unwrap_or_default();
     let answer = Answer {
         api,
-        model: asked.model.as_deref().unwrap_or("unnamed"),
-        script,
+        model: asked.model.as_deref().or(answer::gemini_model(path)).unwrap_or("unnamed"),
+        script: &script,
+        calls_before: progress.outputs(),
         body_bytes: body.len(),
         stream_usage: asked.stream_options.is_some_and(|options| options.include_usage),
     };
@@ -224,7 +229,7 @@ async fn respond(request: Request<Incoming>, state: &State) -> Response<Body> {
         refusal.headers_mut().extend(script.retry_after.map(|seconds| (RETRY_AFTER, seconds.into())));
         return refusal;
     }
-    let streamed = asked.stream || parts.uri.path().ends_with(":streamGenerateContent");
+    let streamed = asked.stream || path.ends_with(":streamGenerateContent");
     if !streamed {
         return json_answer(StatusCode::OK, &answer.json());
     }

@@ -35,15 +35,39 @@ fn unmark(value: &mut Value) {
     }
 }
 
+/// The texts of the tool outputs in a body, in order.
+pub fn output_texts(api: Api, body: &[u8]) -> Result<Vec<String>> {
+    let mut value: Value = serde_json::from_slice(body).context("the body is no JSON")?;
+    let texts = outputs(api, &mut value).into_iter();
+    Ok(texts.filter_map(|output| output.as_str().map(str::to_owned)).collect())
+}
+
 /// The strings in a body that are the text of tool outputs.
 fn outputs(api: Api, body: &mut Value) -> Vec<&mut Value> {
-    let messages = body.get_mut("messages").and_then(Value::as_array_mut).into_iter().flatten();
+    let key = match api {
+        Api::OpenAiResponses => "input",
+        Api::GeminiGenerateContent => "contents",
+        _ => "messages",
+    };
+    let messages = body.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten();
     match api {
         Api::AnthropicMessages => messages
             .filter_map(|message| message.get_mut("content")?.as_array_mut())
             .flatten()
             .filter(|block| block["type"] == "tool_result")
             .filter_map(|block| block.get_mut("content"))
+            .flat_map(strings)
+            .collect(),
+        Api::OpenAiResponses => messages
+            .filter(|item| item["type"].as_str().is_some_and(|kind| kind.ends_with("_call_output")))
+            .filter_map(|item| item.get_mut("output"))
+            .flat_map(strings)
+            .collect(),
+        Api::GeminiGenerateContent => messages
+            .filter_map(|content| content.get_mut("parts")?.as_array_mut())
+            .flatten()
+            .filter_map(|part| part.get_mut("functionResponse")?.get_mut("response")?.as_object_mut())
+            .flat_map(serde_json::Map::values_mut)
             .flat_map(strings)
             .collect(),
         _ => messages
@@ -60,7 +84,7 @@ fn strings(content: &mut Value) -> Vec<&mut Value> {
         Value::String(_) => vec![content],
         Value::Array(blocks) => blocks
             .iter_mut()
-            .filter(|block| block["type"] == "text")
+            .filter(|block| block["type"] == "text" || block["type"] == "input_text")
             .filter_map(|b| b.get_mut("text"))
             .collect(),
         _ => Vec::new(),
@@ -137,6 +161,20 @@ mod tests {
         let value = without_outputs(Api::OpenAiChat, body.as_bytes()).unwrap();
         assert_eq!(value.to_string().matches("\"\"").count(), 1);
         assert!(value.to_string().contains("\"a\""));
+    }
+
+    #[test]
+    fn outputs_are_read_in_the_words_of_responses_and_of_gemini() {
+        let responses = r#"{"input":[{"type":"message","content":"keep"},
+            {"type":"function_call_output","output":"a"},
+            {"type":"custom_tool_call_output","output":[{"type":"input_text","text":"b"}]}]}"#;
+        let gemini = r#"{"contents":[{"parts":[{"text":"keep"},
+            {"functionResponse":{"name":"keep","response":{"output":"a","error":"b"}}}]}]}"#;
+        for (api, body) in [(Api::OpenAiResponses, responses), (Api::GeminiGenerateContent, gemini)] {
+            let mut texts = output_texts(api, body.as_bytes()).unwrap();
+            texts.sort();
+            assert_eq!(texts, ["a", "b"], "{body}");
+        }
     }
 
     #[test]

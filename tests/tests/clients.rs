@@ -8,38 +8,90 @@ use anyhow::Result;
 use headroom_e2e::built::workspace;
 use headroom_e2e::envoy::Options;
 use headroom_e2e::sidecar::Kind;
-use headroom_e2e::{Stack, python};
+use headroom_e2e::{Stack, node, python, skip};
 
-async fn drive(script: &str) -> Result<()> {
-    let python = tokio::task::spawn_blocking(|| python::with("requirements.txt")).await??;
+/// A stack, and the command with what a script has to know.
+async fn drive(mut command: Command) -> Result<()> {
     let stack = Stack::start(Options::default(), Kind::Down).await?;
-    let mut command = Command::new(python);
     command
-        .arg(workspace().join("tests/clients").join(script))
         .env("ENVOY_URL", format!("http://{}", stack.envoy.listener()))
-        .env("PROVIDER_URL", format!("http://{}", stack.provider.address()));
+        .env("PROVIDER_URL", format!("http://{}", stack.provider.address()))
+        .env("NO_PROXY", "*");
     tokio::task::spawn_blocking(move || python::run(&mut command)).await?
+}
+
+/// Runs a script with the packages of a requirements file.
+async fn python(requirements: &'static str, script: &str) -> Result<()> {
+    let found = tokio::task::spawn_blocking(|| python::with(requirements)).await?;
+    let Some(interpreter) = skip::unless("packages from PyPI", found)? else { return Ok(()) };
+    let mut command = Command::new(interpreter);
+    command.arg(workspace().join("tests/clients").join(script));
+    // LiteLLM otherwise asks the network for its table of prices.
+    command.env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
+    drive(command).await
+}
+
+/// Runs a script of `clients/sdks`.
+async fn node(script: &str) -> Result<()> {
+    let found = tokio::task::spawn_blocking(|| node::with("sdks")).await?;
+    let Some(folder) = skip::unless("packages from npm", found)? else { return Ok(()) };
+    let mut command = Command::new("node");
+    command.arg(folder.join(script));
+    drive(command).await
 }
 
 #[tokio::test]
 async fn the_anthropic_sdk_runs_a_tool_loop_streaming_and_not() -> Result<()> {
-    drive("anthropic_sdk.py").await
+    python("requirements.txt", "anthropic_sdk.py").await
 }
 
 #[tokio::test]
 async fn the_openai_sdk_runs_a_tool_loop_streaming_and_not() -> Result<()> {
-    drive("openai_sdk.py").await
+    python("requirements.txt", "openai_sdk.py").await
+}
+
+#[tokio::test]
+async fn the_google_gen_ai_sdk_calls_a_function_by_itself_streaming_and_not() -> Result<()> {
+    python("requirements.txt", "google_genai_sdk.py").await
+}
+
+#[tokio::test]
+async fn langchain_runs_a_tool_loop_over_anthropic_chat_and_responses() -> Result<()> {
+    python("requirements.txt", "langchain_sdk.py").await
+}
+
+#[tokio::test]
+async fn litellm_runs_a_tool_loop_over_anthropic_chat_and_gemini() -> Result<()> {
+    python("litellm-requirements.txt", "litellm_sdk.py").await
+}
+
+#[tokio::test]
+async fn the_anthropic_sdk_for_node_runs_a_tool_loop_streaming_and_not() -> Result<()> {
+    node("anthropic_sdk.mjs").await
+}
+
+#[tokio::test]
+async fn the_openai_sdk_for_node_runs_a_tool_loop_streaming_and_not() -> Result<()> {
+    node("openai_sdk.mjs").await
+}
+
+#[tokio::test]
+async fn the_google_gen_ai_sdk_for_node_runs_a_tool_loop_streaming_and_not() -> Result<()> {
+    node("google_genai_sdk.mjs").await
 }
 
 #[test]
 fn each_client_script_is_run_here() -> Result<()> {
     let source = include_str!("clients.rs");
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients"))? {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+    let mut scripts = 0;
+    for entry in fs::read_dir(&clients)?.chain(fs::read_dir(clients.join("sdks"))?) {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        assert!(
-            !name.ends_with("_sdk.py") || source.contains(&format!("drive(\"{name}\")")),
-            "{name} is run by no test"
-        );
+        if name.contains("_sdk.") {
+            assert!(source.contains(&format!("\"{name}\")")), "{name} is run by no test");
+            scripts += 1;
+        }
     }
+    assert!(scripts > 5, "{scripts}");
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use bytes::Bytes;
-use headroom_e2e::client::{Call, Protocol};
+use headroom_e2e::client::{Call, Connection, Protocol};
 use headroom_e2e::envoy::Options;
 use headroom_e2e::provider::{NAME_HEADER, SCRIPT_HEADER, ToolCall};
+use headroom_e2e::relay::Relay;
 use headroom_e2e::sidecar::Kind;
 use headroom_e2e::{Script, Stack};
 use hyper::Version;
@@ -104,6 +105,38 @@ async fn every_api_answers_calls_errors_and_streams_in_its_own_words() -> Result
         let answer = connection.send(call).await?;
         assert_eq!(answer.status, 529, "{path}");
         assert!(answer.text().contains("\"error\""), "{path}: {}", answer.text());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn behind_a_relay_the_script_follows_the_outputs_in_a_request() -> Result<()> {
+    let stack = plain().await?;
+    let tool_call = ToolCall { name: "read_file".to_owned(), arguments: json!({}) };
+    let last = Script { text: Some("the end".to_owned()), ..Script::default() };
+    let script =
+        Script { tool_call: Some(tool_call), then: vec![last], by_outputs: true, ..Script::default() };
+    let relay = Relay::reserve()?;
+    let address = relay.address();
+    let relay = relay.start(stack.envoy.listener(), "relayed", &script).await?;
+
+    let tools = r#""tools":[{}]"#;
+    let output = r#"{"role":"tool","content":"x"}"#;
+    let bodies = [
+        (format!(r#"{{{tools},"messages":[]}}"#), "read_file"),
+        (r#"{"messages":[{"role":"user","content":"a title?"}]}"#.to_owned(), "Done"),
+        (format!(r#"{{{tools},  "messages":[{output}]}}"#), "the end"),
+        (format!(r#"{{{tools},"messages":[]}}"#), "read_file"),
+    ];
+    for (number, (body, expected)) in bodies.iter().enumerate() {
+        let mut connection = Connection::open(address, Protocol::Http1).await?;
+        let answer = connection.send(Call::post("/v1/chat/completions?a=b", body.clone())).await?;
+        assert!(answer.text().contains(expected), "{body}: {}", answer.text());
+        let sent = &relay.sent()[number];
+        assert_eq!((sent.path.as_str(), &sent.body[..]), ("/v1/chat/completions?a=b", body.as_bytes()));
+        let arrived = stack.provider.requests(&format!("relayed/{number}"));
+        assert_eq!(arrived.len(), 1);
+        assert_eq!(arrived[0].body, body.as_bytes());
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ pub(super) enum Api {
     OpenAiChat,
     /// `POST /v1/responses`
     OpenAiResponses,
-    /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`
+    /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`, also under `/v1`
     Gemini,
 }
 
@@ -24,12 +24,33 @@ impl Api {
             "/v1/messages" => Some(Self::Anthropic),
             "/v1/chat/completions" => Some(Self::OpenAiChat),
             "/v1/responses" => Some(Self::OpenAiResponses),
-            _ if path.starts_with("/v1beta/models/") && path.ends_with("enerateContent") => {
-                Some(Self::Gemini)
-            }
+            _ if gemini_model(path).is_some() && path.ends_with("enerateContent") => Some(Self::Gemini),
             _ => None,
         }
     }
+}
+
+/// What Gemini's paths say of the model.
+pub(super) fn gemini_model(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/v1beta").or(path.strip_prefix("/v1"))?;
+    Some(rest.strip_prefix("/models/")?.split_once(':')?.0)
+}
+
+/// The answer to what is no request to a model: token counts, lists of models, and the rest.
+pub(super) fn beside(path: &str, body_bytes: usize) -> Value {
+    let tokens = body_bytes / 4;
+    if path.ends_with("/count_tokens") || path.ends_with("/input_tokens") {
+        return json!({"object": "response.input_tokens", "input_tokens": tokens});
+    }
+    if path.ends_with(":countTokens") {
+        return json!({"totalTokens": tokens});
+    }
+    if path == "/v1/models" {
+        let model =
+            json!({"id": "gpt-5", "object": "model", "created": 1_760_000_000, "owned_by": "headroom"});
+        return json!({"object": "list", "data": [model], "has_more": false});
+    }
+    json!({"path": path, "received_bytes": body_bytes})
 }
 
 /// One answer before it is put into an API's words.
@@ -41,6 +62,8 @@ pub(super) struct Answer<'a> {
     pub(super) model: &'a str,
     /// What was asked for.
     pub(super) script: &'a Script,
+    /// The calls that earlier answers made, after which those of this one are numbered.
+    pub(super) calls_before: usize,
     /// The request's size, from which the usage figures follow: a token for every four bytes.
     pub(super) body_bytes: usize,
     /// OpenAI Chat sends usage in a stream only when asked to.
@@ -57,9 +80,9 @@ impl Answer<'_> {
         self.script.tool_call.iter().chain(&self.script.more_calls).collect()
     }
 
-    /// Each call's place in the answer as an API's id.
-    fn id(prefix: &str, at: usize) -> String {
-        format!("{prefix}_{:02}A", at + 1)
+    /// Each call's place in the conversation as an API's id.
+    fn id(&self, prefix: &str, at: usize) -> String {
+        format!("{prefix}_{:02}A", self.calls_before + at + 1)
     }
 
     fn input_tokens(&self) -> u64 {
@@ -90,7 +113,7 @@ impl Answer<'_> {
                 .words()
                 .into_iter()
                 .map(|word| self.gemini(vec![json!({"text": word})], false))
-                .chain([self.gemini(self.gemini_parts(), true)])
+                .chain([self.gemini(self.gemini_last_parts(), true)])
                 .map(|chunk| format!("data: {chunk}\r\n\r\n"))
                 .collect(),
         }
@@ -124,7 +147,7 @@ impl Answer<'_> {
 
     fn anthropic_message(&self, content: &[Value], stop_reason: Option<&str>, usage: Value) -> Value {
         json!({
-            "id": "msg_01HeadroomProviderAnswer", "type": "message", "role": "assistant", "model": self.model,
+            "id": self.id("msg", 0), "type": "message", "role": "assistant", "model": self.model,
             "content": content, "stop_reason": stop_reason, "stop_sequence": null, "usage": usage,
         })
     }
@@ -136,7 +159,7 @@ impl Answer<'_> {
     fn anthropic(&self) -> Value {
         let mut content = vec![json!({"type": "text", "text": self.text()})];
         content.extend(self.calls().iter().enumerate().map(|(at, call)| {
-            json!({"type": "tool_use", "id": Self::id("toolu", at), "name": call.name, "input": call.arguments})
+            json!({"type": "tool_use", "id": self.id("toolu", at), "name": call.name, "input": call.arguments})
         }));
         self.anthropic_message(&content, Some(self.anthropic_stop()), self.anthropic_usage())
     }
@@ -158,7 +181,7 @@ impl Answer<'_> {
             let arguments = call.arguments.to_string();
             let (first, second) = halves(&arguments);
             events.push(json!({"type": "content_block_start", "index": index, "content_block":
-                {"type": "tool_use", "id": Self::id("toolu", at), "name": call.name, "input": {}}}));
+                {"type": "tool_use", "id": self.id("toolu", at), "name": call.name, "input": {}}}));
             events.extend([first, second].map(|part| {
                 json!({"type": "content_block_delta", "index": index,
                 "delta": {"type": "input_json_delta", "partial_json": part}})
@@ -167,7 +190,7 @@ impl Answer<'_> {
         }
         events.push(json!({"type": "message_delta",
             "delta": {"stop_reason": self.anthropic_stop(), "stop_sequence": null},
-            "usage": {"output_tokens": self.output_tokens()}}));
+            "usage": self.anthropic_usage()}));
         events.push(json!({"type": "message_stop"}));
         events
             .iter()
@@ -184,14 +207,14 @@ impl Answer<'_> {
         })
     }
 
-    fn chat_call(at: usize, call: &ToolCall, arguments: &str) -> Value {
-        json!({"index": at, "id": Self::id("call", at), "type": "function",
+    fn chat_call(&self, at: usize, call: &ToolCall, arguments: &str) -> Value {
+        json!({"index": at, "id": self.id("call", at), "type": "function",
             "function": {"name": call.name, "arguments": arguments}})
     }
 
     fn chat(&self) -> Value {
         let calls = self.calls().into_iter().enumerate().map(|(at, call)| {
-            let mut call = Self::chat_call(at, call, &call.arguments.to_string());
+            let mut call = self.chat_call(at, call, &call.arguments.to_string());
             call.as_object_mut().expect("an object").remove("index");
             call
         });
@@ -201,14 +224,14 @@ impl Answer<'_> {
         } else {
             (json!({"role": "assistant", "content": null, "tool_calls": calls}), "tool_calls")
         };
-        json!({"id": "chatcmpl-01A", "object": "chat.completion", "created": 1_760_000_000, "model": self.model,
+        json!({"id": self.id("chatcmpl", 0), "object": "chat.completion", "created": 1_760_000_000, "model": self.model,
             "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": finish}],
             "usage": self.chat_usage()})
     }
 
     fn chat_events(&self) -> Vec<String> {
         let chunk = |choices: Value, usage: Value| {
-            let mut chunk = json!({"id": "chatcmpl-01A", "object": "chat.completion.chunk",
+            let mut chunk = json!({"id": self.id("chatcmpl", 0), "object": "chat.completion.chunk",
                 "created": 1_760_000_000, "model": self.model, "choices": choices});
             if self.stream_usage {
                 chunk["usage"] = usage;
@@ -225,7 +248,7 @@ impl Answer<'_> {
             chunks.push(delta(json!({}), json!("stop")));
         } else {
             for (at, call) in calls.into_iter().enumerate() {
-                chunks.push(delta(json!({"tool_calls": [Self::chat_call(at, call, "")]}), Value::Null));
+                chunks.push(delta(json!({"tool_calls": [self.chat_call(at, call, "")]}), Value::Null));
                 let arguments = call.arguments.to_string();
                 let (first, second) = halves(&arguments);
                 chunks.extend([first, second].map(|part| {
@@ -249,12 +272,12 @@ impl Answer<'_> {
         let calls = self.calls();
         if calls.is_empty() {
             return vec![
-                json!({"type": "message", "id": "msg_01A", "role": "assistant", "status": "completed",
+                json!({"type": "message", "id": self.id("msg", 0), "role": "assistant", "status": "completed",
                 "content": [{"type": "output_text", "text": self.text(), "annotations": []}]}),
             ];
         }
         let calls = calls.into_iter().enumerate().map(|(at, call)| {
-            json!({"type": "function_call", "id": Self::id("fc", at), "call_id": Self::id("call", at),
+            json!({"type": "function_call", "id": self.id("fc", at), "call_id": self.id("call", at),
                 "status": "completed", "name": call.name, "arguments": call.arguments.to_string()})
         });
         calls.collect()
@@ -272,7 +295,7 @@ impl Answer<'_> {
         } else {
             Value::Null
         };
-        json!({"id": "resp_01A", "object": "response", "created_at": 1_760_000_000, "status": status,
+        json!({"id": self.id("resp", 0), "object": "response", "created_at": 1_760_000_000, "status": status,
             "model": self.model, "output": output, "parallel_tool_calls": true, "tool_choice": "auto", "tools": [],
             "usage": usage})
     }
@@ -285,7 +308,7 @@ impl Answer<'_> {
             events.push(json!({"type": "response.output_item.added", "output_index": at, "item": item}));
             if item["type"] == "message" {
                 events.extend(self.words().into_iter().map(|word| {
-                    json!({"type": "response.output_text.delta", "item_id": "msg_01A", "output_index": at,
+                    json!({"type": "response.output_text.delta", "item_id": item["id"], "output_index": at,
                         "content_index": 0, "delta": word, "logprobs": []})
                 }));
             }
@@ -308,6 +331,11 @@ impl Answer<'_> {
         }
         let calls = calls.into_iter();
         calls.map(|call| json!({"functionCall": {"name": call.name, "args": call.arguments}})).collect()
+    }
+
+    /// What a stream ends with, when the text has been sent word by word.
+    fn gemini_last_parts(&self) -> Vec<Value> {
+        if self.calls().is_empty() { vec![json!({"text": ""})] } else { self.gemini_parts() }
     }
 
     fn gemini(&self, parts: Vec<Value>, last: bool) -> Value {

@@ -36,6 +36,10 @@ pub struct Script {
     /// What to do with the second request of this name, the third, and so on; the last of them also with
     /// those that follow. Empty: as with the first.
     pub then: Vec<Script>,
+    /// Count by the tool outputs in a request, not by the requests before it: what stands first in `then`
+    /// answers a request with one output. Agents send requests beside their loop, for a title or a
+    /// summary; those have no tools, and get a short text.
+    pub by_outputs: bool,
 }
 
 /// A call of one of the client's tools.

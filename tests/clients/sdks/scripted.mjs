@@ -1,0 +1,34 @@
+// What the provider is told to answer, and what reached it.
+import assert from "node:assert/strict";
+
+export const ENVOY = process.env.ENVOY_URL;
+
+// What a tool of an API client typically gives back: indented JSON.
+export const PETS = JSON.stringify(
+  Array.from({ length: 40 }, (_, n) => ({ id: 1000 + n, name: `Rex ${n}`, kind: "dog", vaccinated: n % 3 === 0 })),
+  null,
+  2,
+);
+export const CALL = { tool_call: { name: "list_pets", arguments: { limit: 40, owner: "Grusse" } } };
+export const TEXT = { text: "There are forty dogs." };
+export const PARAMETERS = { type: "object", properties: { limit: { type: "integer" }, owner: { type: "string" } } };
+
+export function headers(name, script) {
+  return { "x-test-name": name, "x-script": JSON.stringify(script) };
+}
+
+/** The one request of this name as the provider got it. */
+export async function forwarded(name) {
+  const requests = await (await fetch(`${process.env.PROVIDER_URL}/__requests/${name}`)).json();
+  assert.equal(requests.length, 1, `requests of the name ${name}`);
+  const [request] = requests;
+  assert(request.complete);
+  assert.deepEqual(request.headers.filter(([key]) => key.startsWith("x-headroom-")), []);
+  return JSON.parse(request.body);
+}
+
+/** A tool output got shorter and still says what it said. */
+export function assertShorter(got) {
+  assert(got.length < PETS.length, `${got.length} of ${PETS.length}`);
+  for (let n = 0; n < 40; n++) assert(got.includes(`Rex ${n}`), got);
+}

@@ -1,0 +1,18 @@
+//! Tests that need what a machine may not have.
+
+use anyhow::{Result, ensure};
+
+/// What a test needs; without it, a loud skip on a person's machine, and an error in CI.
+pub fn unless<T>(what: &str, found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(problem) => {
+            ensure!(std::env::var_os("CI").is_none(), "CI must have {what}: {problem:#}");
+            #[allow(clippy::print_stderr, reason = "nobody is to take it for a test that ran")]
+            {
+                eprintln!("SKIPPED: there are no {what} to test with: {problem:#}");
+            }
+            Ok(None)
+        }
+    }
+}
