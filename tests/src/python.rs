@@ -23,7 +23,7 @@ pub fn with(requirements: &str) -> Result<PathBuf> {
     if fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
-    let missing = "the tests of the SDKs need python3 (3.9 or later) with its venv module: install both";
+    let missing = "the tests of the SDKs need python3 (3.11 or later) with its venv module: install both";
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment)).context(missing)?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
     run(Command::new(&python).args(pip).arg(&file))?;
