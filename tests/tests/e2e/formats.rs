@@ -173,7 +173,7 @@ async fn what_only_looks_like_a_format_passes_with_its_length() -> Result<()> {
         ("/v2/embed", Api::CohereChat),
         ("/v9/of/tomorrow", Api::AnthropicMessages),
     ] {
-        passes(path, true, || {
+        passes(&format!("{path} looks like one"), true, || {
             let body = body(api, &pretty_pets(30));
             (Call::post(path, body.clone()).header(ROUTED.0, ROUTED.1), body)
         })
