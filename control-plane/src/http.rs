@@ -11,6 +11,7 @@ mod health;
 mod metrics;
 mod original_metrics;
 mod retrieve;
+mod session_metrics;
 mod stats;
 mod stats_history;
 mod telemetry;
@@ -34,6 +35,7 @@ pub(crate) use self::health::{Deployment, Probe};
 pub(crate) use self::metrics::Metrics;
 use crate::ccr::keeper::Originals;
 use crate::ledger::writer::Ledger;
+use crate::sessions::Sessions;
 use crate::store::LedgerStore;
 use crate::tasks::Tasks;
 use crate::telemetry::Beacon;
@@ -50,6 +52,7 @@ pub(crate) struct App {
     pub(crate) ledger: Ledger,
     pub(crate) originals: Originals,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) board: Board,
     pub(crate) guard: Guard,
     pub(crate) warmup: Warmup,

@@ -15,6 +15,7 @@ mod limits;
 mod listen;
 pub mod models;
 mod server;
+mod sessions;
 pub mod settings;
 mod stage_timings;
 mod stats;

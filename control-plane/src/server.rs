@@ -25,6 +25,7 @@ use crate::ledger::writer::Ledger;
 use crate::limits::Limits;
 use crate::listen::{Listener, Peer, bind};
 use crate::models::Models;
+use crate::sessions::Sessions;
 use crate::settings::{Bind, Settings};
 use crate::stage_timings;
 use crate::store::originals::{OriginalsStore, SqlOriginals};
@@ -122,10 +123,13 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
 
     let metrics = Arc::new(http::Metrics::default());
     let observed = Arc::clone(&metrics);
+    let sessions = Arc::new(Sessions::default());
+    let noted = Arc::clone(&sessions);
     let (told, landings) = watch::channel(0);
     let limits = Limits::new(Arc::clone(&store), Arc::clone(&accounting));
     let (ledger, writer) = Ledger::new(Arc::clone(&store), accounting, move |landed| {
         observed.observe(landed);
+        noted.note(landed);
         stage_timings::log(landed);
         told.send_modify(|landings| *landings += 1);
     });
@@ -143,6 +147,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         ledger: ledger.clone(),
         originals: originals.clone(),
         metrics,
+        sessions,
         board: Board::new(Arc::clone(&store), ledger.clone(), originals.clone(), landings),
         guard: Guard::new(settings.token.clone(), settings.allowed_hosts.clone()),
         warmup,

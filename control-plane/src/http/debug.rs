@@ -10,11 +10,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use headroom_api::v1::RequestRecord;
 use serde_json::{Value, json};
 
 use super::error::Refusal;
 use super::{App, events};
+use crate::clock::iso;
 use crate::listen::Peer;
+use crate::sessions::{cause, duration_ms};
 use crate::tasks::TaskState;
 
 pub(super) fn router() -> Router<Arc<App>> {
@@ -35,9 +38,29 @@ async fn tasks(State(app): State<Arc<App>>) -> Json<Value> {
     Json(app.tasks.list().iter().map(task).collect())
 }
 
-/// Sessions over WebSocket end in Envoy: there is none here, and never a list to show.
-async fn ws_sessions() -> Json<Value> {
-    Json(json!([]))
+/// The last sessions over WebSocket that have ended, the last first. Open ones are the filter's: it counts them
+/// in Envoy's statistics and tells of each at its end.
+async fn ws_sessions(State(app): State<Arc<App>>) -> Json<Value> {
+    let session = |record: &RequestRecord| {
+        let session = record.websocket.clone().unwrap_or_default();
+        json!({
+            "session_id": record.request_id,
+            "started": iso(record.started_unix_ms),
+            "age_seconds": duration_ms(record) / 1_000.0,
+            "provider": record.provider,
+            "tenant": record.tenant,
+            "stack": record.stack,
+            "status": record.status,
+            "opened": session.opened,
+            "requests": session.requests,
+            "client_frames": session.client_frames,
+            "client_bytes": session.client_bytes,
+            "server_frames": session.server_frames,
+            "server_bytes": session.server_bytes,
+            "termination_cause": cause(record),
+        })
+    };
+    Json(app.sessions.list().iter().map(session).collect())
 }
 
 async fn warmup(State(app): State<Arc<App>>) -> Json<Value> {

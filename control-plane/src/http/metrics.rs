@@ -17,6 +17,7 @@ use prometheus::{
 use super::App;
 use super::error::Refusal;
 use super::original_metrics::OriginalMetrics;
+use super::session_metrics::SessionMetrics;
 use crate::ledger::contribution::{Landed, admission_name, stages};
 use crate::ledger::labels::Dimension;
 use crate::ledger::sums::usd;
@@ -55,6 +56,7 @@ pub(crate) struct Metrics {
     failures: IntCounter,
     waiting: IntGauge,
     originals: OriginalMetrics,
+    sessions: SessionMetrics,
 }
 
 /// A histogram, and beside it the extremes that the original exported.
@@ -182,6 +184,7 @@ impl Default for Metrics {
             ),
             waiting: register(r, IntGauge::new("headroom_ledger_queue", "Reports that wait to be written.")),
             originals: OriginalMetrics::register(r),
+            sessions: SessionMetrics::register(r),
             registry,
         }
     }
@@ -196,6 +199,7 @@ impl Metrics {
     }
 
     fn observe_one(&self, request: &Landed) {
+        self.sessions.observe(&request.record);
         let sums = &request.sums;
         for (metric, added) in [
             (&self.requests, sums.requests),

@@ -127,6 +127,39 @@ async fn the_feed_says_how_a_websocket_session_went() {
 }
 
 #[tokio::test]
+async fn sessions_that_have_ended_are_listed_and_counted_by_cause() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let causes = ["client_timeout", "response_completed", "client_timeout", "a cause of a later filter"];
+    let mut reported = report("vm", 1..=5);
+    for (record, cause) in reported.records.iter_mut().zip(causes) {
+        record.websocket = Some(headroom_api::v1::WebSocketSession {
+            opened: true,
+            client_frames: 3,
+            termination_cause: cause.to_owned(),
+            ..Default::default()
+        });
+    }
+    let mut grpc = sidecar.grpc().await;
+    grpc.report(reported.clone()).await.unwrap();
+    grpc.report(reported).await.unwrap();
+    let listed = sidecar.json("/debug/ws-sessions").await;
+    let listed: Vec<_> =
+        listed.as_array().unwrap().iter().map(|it| it["termination_cause"].clone()).collect();
+    assert_eq!(listed, ["unknown", "client_timeout", "response_completed", "client_timeout"]);
+    let url = format!("http://{}/metrics", sidecar.ready.http);
+    let metrics = client().get(url).send().await.unwrap().text().await.unwrap();
+    for line in [
+        "headroom_ws_sessions_total{cause=\"client_timeout\"} 2",
+        "headroom_ws_sessions_total{cause=\"unknown\"} 1",
+        "headroom_ws_session_duration_ms_count{cause=\"response_completed\"} 1",
+        "headroom_ws_client_frames_total 12",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+}
+
+#[tokio::test]
 async fn the_feed_shows_the_newest_first_and_no_more_than_asked() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;
