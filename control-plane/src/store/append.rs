@@ -186,3 +186,75 @@ async fn add_to_session(conn: &mut AnyConnection, added: Sums, now: UnixMs) -> R
     bind(query, session.sums.values()).execute(&mut *conn).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Tokens};
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+    use crate::settings::Database;
+    use crate::store::LedgerStore;
+
+    const RECORDS: u64 = 10;
+    const NOW: UnixMs = 1_790_000_000_000;
+
+    /// Records of some kilobytes each.
+    fn batch(first: u64) -> Batch {
+        let block = BlockRecord { tool: "Bash".to_owned(), kind: "log".repeat(10), ..BlockRecord::default() };
+        let record = |sequence| RequestRecord {
+            sequence,
+            outcome: RequestOutcome::Compressed.into(),
+            status: 200,
+            tokens: Some(Tokens { before: 1_000, after: 900, ..Tokens::default() }),
+            blocks: vec![block.clone(); 100],
+            ..RequestRecord::default()
+        };
+        let records = (first..first + RECORDS).map(record).collect();
+        Batch { vm_id: "vm".to_owned(), records, ..Batch::default() }
+    }
+
+    /// Room for so many pages of 4 KiB, and no more, on every connection that there is now.
+    async fn limit(store: &SqlStore, pages: i64) {
+        let mut connections = Vec::new();
+        for _ in 0..store.pool.options().get_max_connections() {
+            connections.push(store.pool.acquire().await.unwrap());
+        }
+        for conn in &mut connections {
+            let pragma = format!("PRAGMA max_page_count = {pages}");
+            sqlx::query(AssertSqlSafe(pragma)).fetch_one(&mut **conn).await.unwrap();
+        }
+    }
+
+    async fn counted(store: &SqlStore) -> i64 {
+        let tallies = store.tallies().await.unwrap();
+        tallies.iter().find(|(dimension, ..)| *dimension == Dimension::All).unwrap().2.requests
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_reports_whole_and_takes_them_once_there_is_room_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqlStore::open(&Database::File(dir.path().join("db")), NOW).await.unwrap();
+        let pages = sqlx::query("PRAGMA page_count").fetch_one(&store.pool).await.unwrap();
+        let pages: i64 = pages.try_get(0).unwrap();
+        let (mut durable, mut refused) = (0, 0);
+        for _ in 0..30 {
+            // a connection that was refused is closed, and the next one knows no limit
+            limit(&store, pages + 40).await;
+            match store.append(&[batch(durable + 1)], &Accounting::default(), NOW).await {
+                Ok(appended) => durable = appended.acknowledged[0],
+                Err(_) => refused += 1,
+            }
+            assert_eq!(counted(&store).await, durable as i64, "what was refused left nothing behind");
+        }
+        assert!(refused > 0 && durable > 0, "{refused} refused, {durable} durable");
+
+        limit(&store, 1 << 20).await;
+        for _ in 0..5 {
+            let appended = store.append(&[batch(durable + 1)], &Accounting::default(), NOW).await.unwrap();
+            assert_eq!((appended.acknowledged[0], appended.duplicates), (durable + RECORDS, 0));
+            durable += RECORDS;
+        }
+        assert_eq!(counted(&store).await, durable as i64);
+    }
+}
