@@ -15,13 +15,14 @@ mod session_metrics;
 mod stats;
 mod stats_history;
 mod telemetry;
+mod tool_call;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Router, middleware};
 use tower_http::timeout::TimeoutLayer;
 
@@ -81,6 +82,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/transformations/feed", get(feed::feed))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/retrieve", get(retrieve::get).post(retrieve::post))
+        .route("/v1/retrieve/tool_call", post(tool_call::post))
         .route("/v1/retrieve/stats", get(retrieve::stats))
         .route("/v1/retrieve/{hash}", get(retrieve::get_hash))
         .route("/telemetry", get(telemetry::telemetry))

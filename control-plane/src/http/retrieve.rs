@@ -68,35 +68,51 @@ pub(super) async fn get_hash(
 }
 
 async fn retrieve(app: &App, headers: &HeaderMap, asked: Asked) -> Result<Response, Refusal> {
-    let tenant = headers.get("x-headroom-user-id").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let (query, lines) = (given(asked.query), given(asked.lines));
     if query.is_some() && lines.is_some() {
         return Err(Refusal::query("expected a query or lines, found both".to_owned()));
     }
     let noted = query.as_deref().or(lines.as_deref()).unwrap_or_default();
-    let found = app.originals.retrieve(tenant.trim(), &asked.hash, noted).await?;
-    let found = found.ok_or_else(|| {
-        let ttl = duration(app.originals.keep().ttl_ms / 1_000);
-        let message = format!("Entry not found or expired (TTL: {ttl})");
-        Refusal::told(StatusCode::NOT_FOUND, "not_found", message)
-    })?;
+    let found = app.originals.retrieve(tenant(headers), &asked.hash, noted).await?;
+    let found = found.ok_or_else(|| Refusal::told(StatusCode::NOT_FOUND, "not_found", not_found(app)))?;
     let hash = asked.hash.trim().to_ascii_lowercase();
     // looking through a long text takes milliseconds in which others are to be served
-    let body = tokio::task::spawn_blocking(move || match (query, lines) {
-        (Some(query), _) => {
-            let results = part::best(&found.text, &query, MATCHES).into_iter().map(Match::of);
-            let results: Vec<Match<'_>> = results.collect();
-            let matches = Matches { hash: &hash, query: &query, count: results.len(), results };
-            serde_json::to_string(&matches).map_err(|_| Refusal::INTERNAL)
-        }
-        (None, Some(lines)) => part::lines_of(&found.text, &lines)
-            .map(|content| json!({"hash": hash, "lines": lines, "content": content}).to_string())
-            .map_err(|error| Refusal::query(error.to_string())),
-        (None, None) => Ok(whole(&hash, &found).to_string()),
-    });
+    let body =
+        tokio::task::spawn_blocking(move || asked_of(&found, &hash, query.as_deref(), lines.as_deref()));
     let body = body.await.map_err(|_| Refusal::INTERNAL)??;
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// Whose originals are asked for.
+pub(super) fn tenant(headers: &HeaderMap) -> &str {
+    headers.get("x-headroom-user-id").and_then(|value| value.to_str().ok()).unwrap_or_default().trim()
+}
+
+/// What is said where there is no original.
+pub(super) fn not_found(app: &App) -> String {
+    format!("Entry not found or expired (TTL: {})", duration(app.originals.keep().ttl_ms / 1_000))
+}
+
+/// What was asked for of an original, as JSON.
+pub(super) fn asked_of(
+    found: &Found,
+    hash: &str,
+    query: Option<&str>,
+    lines: Option<&str>,
+) -> Result<String, Refusal> {
+    match (query, lines) {
+        (Some(query), _) => {
+            let results = part::best(&found.text, query, MATCHES).into_iter().map(Match::of);
+            let results: Vec<Match<'_>> = results.collect();
+            let matches = Matches { hash, query, count: results.len(), results };
+            serde_json::to_string(&matches).map_err(|_| Refusal::INTERNAL)
+        }
+        (None, Some(lines)) => part::lines_of(&found.text, lines)
+            .map(|content| json!({"hash": hash, "lines": lines, "content": content}).to_string())
+            .map_err(|error| Refusal::query(error.to_string())),
+        (None, None) => Ok(whole(hash, found).to_string()),
+    }
 }
 
 #[derive(Serialize)]

@@ -80,6 +80,65 @@ async fn what_is_not_there_is_404_and_what_makes_no_sense_400() {
 }
 
 #[tokio::test]
+async fn a_tool_call_is_answered_in_the_form_of_its_provider() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let log = original("one\ntwo error\nthree\n");
+    sidecar.originals().await.admit(request("", vec![log.clone()])).await.unwrap();
+    let ask = async |provider: &str, tool_call: &Value| {
+        let url = format!("http://{}/v1/retrieve/tool_call", sidecar.ready.http);
+        let body = json!({"tool_call": tool_call, "provider": provider});
+        let answer = client().post(url).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let name = "headroom_retrieve";
+    let (arguments, spelled) = (json!({"hash": log.hash}), json!({"hash": log.hash}).to_string());
+    let text = "one\ntwo error\nthree\n";
+    for (provider, call, result) in [
+        (
+            "anthropic",
+            json!({"type": "tool_use", "id": "t", "name": name, "input": arguments}),
+            json!({"type": "tool_result", "tool_use_id": "t", "content": text}),
+        ),
+        (
+            "openai",
+            json!({"id": "c", "type": "function", "function": {"name": name, "arguments": spelled}}),
+            json!({"role": "tool", "tool_call_id": "c", "content": text}),
+        ),
+        (
+            "openai",
+            json!({"type": "function_call", "call_id": "c", "name": name, "arguments": spelled}),
+            json!({"type": "function_call_output", "call_id": "c", "output": text}),
+        ),
+        (
+            "google",
+            json!({"functionCall": {"name": name, "args": arguments}}),
+            json!({"functionResponse": {"name": name, "response": {"output": text}}}),
+        ),
+    ] {
+        let (status, answer) = ask(provider, &call).await;
+        assert_eq!((status, &answer["success"], &answer["tool_result"]), (200, &json!(true), &result));
+        assert_eq!(answer["data"]["original_content"], text);
+    }
+    let mut call = json!({"id": "t", "name": "mcp__headroom__headroom_retrieve",
+        "input": {"hash": log.hash, "query": "error"}});
+    let (_, answer) = ask("anthropic", &call).await;
+    assert_eq!(answer["data"]["results"], json!(["two error"]));
+    call["input"]["hash"] = json!("0".repeat(24));
+    let (status, answer) = ask("anthropic", &call).await;
+    assert_eq!((status, &answer["success"]), (200, &json!(false)));
+    assert_eq!(answer["tool_result"]["content"], "Entry not found or expired (TTL: 24 hours)");
+    for (provider, call) in [
+        ("anthropic", json!({"id": "t", "name": "list", "input": {}})),
+        ("openai", json!({"id": "t", "function": {"name": name, "arguments": "{"}})),
+        ("acme", call),
+        ("anthropic", json!(7)),
+    ] {
+        assert_eq!(ask(provider, &call).await.0, 400, "{provider} {call}");
+    }
+}
+
+#[tokio::test]
 async fn figures_of_originals_are_on_every_page_that_shows_some() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;

@@ -1,0 +1,133 @@
+//! `POST /v1/retrieve/tool_call`: a model's call of `headroom_retrieve`, answered in the form of its provider.
+//!
+//! For programs that run the tool loop themselves. `tool_result` is what goes into the next request, with the
+//! text as the filter would give it; `data` is what `/v1/retrieve` says.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::App;
+use super::error::Refusal;
+use super::retrieve::{asked_of, not_found, tenant};
+use crate::ccr::part;
+
+/// The tool's name, and how MCP clients end it.
+const TOOL: &str = "headroom_retrieve";
+const MCP_TOOL: &str = "__headroom_retrieve";
+
+/// A call, and whose form it has.
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    tool_call: Value,
+    #[serde(default)]
+    provider: Provider,
+}
+
+/// Whose form a call has.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Provider {
+    #[default]
+    Anthropic,
+    /// Chat Completions, or Responses where there is no `function`.
+    OpenAi,
+    #[serde(alias = "gemini")]
+    Google,
+}
+
+/// A call, taken apart.
+#[derive(Clone, Debug, PartialEq)]
+struct Call {
+    id: Value,
+    name: String,
+    arguments: Value,
+}
+
+/// The answer to a call.
+#[derive(Debug, Serialize)]
+pub(super) struct Answered {
+    tool_result: Value,
+    success: bool,
+    data: Box<RawValue>,
+}
+
+/// `POST /v1/retrieve/tool_call`.
+pub(super) async fn post(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    asked: Result<Json<Asked>, JsonRejection>,
+) -> Result<Json<Answered>, Refusal> {
+    let Json(Asked { tool_call, provider }) = asked.map_err(|error| Refusal::query(error.body_text()))?;
+    let call = Call::read(&tool_call, provider)
+        .filter(|call| call.name == TOOL || call.name.ends_with(MCP_TOOL))
+        .ok_or_else(|| Refusal::query(format!("tool_call: expected a call of {TOOL} from {provider:?}")))?;
+    let text = |key: &str| call.arguments[key].as_str().unwrap_or_default().trim().to_owned();
+    let (hash, query, lines) = (text("hash").to_ascii_lowercase(), text("query"), text("lines"));
+    let noted = if query.is_empty() { &lines } else { &query };
+    let found = app.originals.retrieve(tenant(&headers), &hash, noted).await?;
+    let failed = |content: &str| json!({"hash": call.arguments["hash"], "error": content}).to_string();
+    let (content, data) = match found {
+        None => (not_found(&app), None),
+        // looking through a long text takes milliseconds in which others are to be served
+        Some(found) => tokio::task::spawn_blocking(move || {
+            let content = part::page(&found.text, &hash, &query, &lines);
+            let given = |text: String| Some(text).filter(|text| !text.is_empty());
+            let (query, lines) = (given(query), given(lines));
+            // a range that makes no sense is explained in the content: the one to read it is the model
+            (content, asked_of(&found, &hash, query.as_deref(), lines.as_deref()).ok())
+        })
+        .await
+        .map_err(|_| Refusal::INTERNAL)?,
+    };
+    let success = data.is_some();
+    let data = RawValue::from_string(data.unwrap_or_else(|| failed(&content)));
+    let data = data.map_err(|_| Refusal::INTERNAL)?;
+    Ok(Json(Answered { tool_result: provider.result(&tool_call, &call, &content), success, data }))
+}
+
+impl Call {
+    /// `None`: it has another form.
+    fn read(call: &Value, provider: Provider) -> Option<Self> {
+        let spelled = |arguments: &Value| serde_json::from_str(arguments.as_str()?).ok();
+        let (id, name, arguments) = match provider {
+            Provider::Anthropic => (&call["id"], &call["name"], call["input"].clone()),
+            Provider::OpenAi => match &call["function"] {
+                Value::Null => (&call["call_id"], &call["name"], spelled(&call["arguments"])?),
+                function => (&call["id"], &function["name"], spelled(&function["arguments"])?),
+            },
+            Provider::Google => {
+                let call = call.get("functionCall").unwrap_or(call);
+                (&call["id"], &call["name"], call["args"].clone())
+            }
+        };
+        Some(Self { id: id.clone(), name: name.as_str()?.to_owned(), arguments })
+    }
+}
+
+impl Provider {
+    /// The element of the next request that answers the call.
+    fn result(self, tool_call: &Value, call: &Call, content: &str) -> Value {
+        let Call { id, name, .. } = call;
+        match self {
+            Self::Anthropic => json!({"type": "tool_result", "tool_use_id": id, "content": content}),
+            Self::OpenAi if tool_call["function"].is_null() => {
+                json!({"type": "function_call_output", "call_id": id, "output": content})
+            }
+            Self::OpenAi => json!({"role": "tool", "tool_call_id": id, "content": content}),
+            Self::Google => {
+                let mut response = json!({"name": name, "response": {"output": content}});
+                if !id.is_null() {
+                    response["id"] = id.clone();
+                }
+                json!({"functionResponse": response})
+            }
+        }
+    }
+}
