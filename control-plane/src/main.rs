@@ -74,6 +74,9 @@ fn log(args: &Args, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> 
         (None, Some(other)) => anyhow::bail!("HEADROOM_LOG_FORMAT: expected text or json, found {other:?}"),
     };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // It would say so on the same stderr, and panic where that cannot be written: with a log file on a full
+    // disk, whoever logs that nothing can be stored would end, and nothing would ever be stored again.
+    let lines = lines.log_internal_errors(false);
     match format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),
