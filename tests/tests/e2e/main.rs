@@ -33,6 +33,7 @@ mod forwarding;
 #[path = "../../../control-plane/tests/store/server.rs"]
 mod postgres;
 mod production;
+mod recorded;
 mod replicas;
 mod reversible;
 mod sidecar;
