@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -118,9 +119,12 @@ impl Sidecar {
         ];
         environment.extend(self.database.iter().map(|url| ("HEADROOM_DATABASE_URL".to_owned(), url.clone())));
         let arguments = ["--http".into(), self.http.to_string(), "--grpc".into(), self.grpc.to_string()];
-        let program = built::headroomd().await?;
-        let mut daemon =
-            Leashed::start(&program, &arguments, &environment, &self.workspace.join("headroomd.log"))?;
+        // A write beyond the limit that stands for a full disk fails, instead of ending the process.
+        let ignoring = ["-c".to_owned(), "trap '' XFSZ; exec \"$0\" \"$@\"".to_owned()];
+        let program = built::headroomd().await?.display().to_string();
+        let arguments: Vec<String> = ignoring.into_iter().chain([program]).chain(arguments).collect();
+        let log = self.workspace.join("headroomd.log");
+        let mut daemon = Leashed::start(Path::new("sh"), &arguments, &environment, &log)?;
         let http = self.http;
         let ready = until("headroomd is ready", || {
             let state = daemon.check();
@@ -141,6 +145,41 @@ impl Sidecar {
     /// kill -9.
     pub fn kill(&mut self) -> Result<()> {
         self.daemon.take().context("headroomd does not run")?.kill()?;
+        Ok(())
+    }
+
+    /// SIGSTOP: from now on it answers nobody.
+    pub fn suspend(&self) -> Result<()> {
+        self.signal("-STOP")
+    }
+
+    /// SIGCONT: it answers what has waited.
+    pub fn resume(&self) -> Result<()> {
+        self.signal("-CONT")
+    }
+
+    /// Lets none of its files grow or be written beyond their first page, its log included.
+    pub fn fill_disk(&self) -> Result<()> {
+        self.limit_files("4096:")
+    }
+
+    /// Takes that back.
+    pub fn empty_disk(&self) -> Result<()> {
+        self.limit_files("unlimited:")
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
+        let pid = self.daemon.as_ref().context("headroomd does not run")?.pid();
+        let status = Command::new("kill").args([signal, &pid.to_string()]).status()?;
+        anyhow::ensure!(status.success(), "kill {signal} {pid}: {status}");
+        Ok(())
+    }
+
+    fn limit_files(&self, limit: &str) -> Result<()> {
+        let pid = self.daemon.as_ref().context("headroomd does not run")?.pid();
+        let arguments = [format!("--pid={pid}"), format!("--fsize={limit}")];
+        let status = Command::new("prlimit").args(&arguments).status().context("prlimit does not start")?;
+        anyhow::ensure!(status.success(), "prlimit {arguments:?}: {status}");
         Ok(())
     }
 

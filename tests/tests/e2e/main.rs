@@ -16,8 +16,8 @@
 //! | each worker has a VM | `forwarding::requests_at_the_same_time_…`, `delivered::a_new_module_…` |
 //! | a refused configuration stops Envoy or the update | `configuration::…`, `delivered::what_is_no_configuration_…` |
 //! | a cluster's name may be taken for protobuf, and Envoy aborts | `configuration::a_cluster_whose_name_…` |
-//! | a dead, slow or wrong cluster answers calls with status 14, late or never | `sidecar::…`, `reversible::with_…` |
-//! | a client that leaves cancels what is under way | `answers::a_client_that_leaves_…`, `reversible::a_client_that_leaves_…` |
+//! | a dead, slow or wrong cluster answers calls with status 14, late or never | `sidecar::…`, `faults::with_…` |
+//! | a client that leaves cancels what is under way | `answers::a_client_that_leaves_…`, `tool_loop::a_client_that_leaves_…` |
 //! | metrics are shared by the VMs; filter state reaches the access log | `sidecar::…`, `production::…` |
 //! | pieces of a stream come one by one, cut anywhere | `answers::each_event_…`, `answers_arrive_byte_for_byte` |
 //! | ECDS, long names, JSON text or protobuf as configuration, as Istio delivers them | `delivered::…` |
@@ -28,6 +28,7 @@ mod command_line;
 mod configuration;
 mod delivered;
 mod demo;
+mod faults;
 mod formats;
 mod forwarding;
 #[path = "../../../control-plane/tests/store/server.rs"]
@@ -39,5 +40,6 @@ mod reversible;
 mod sidecar;
 mod signed;
 mod stacks;
+mod tool_loop;
 mod unread;
 mod websockets;

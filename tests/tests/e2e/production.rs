@@ -17,8 +17,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::bodies::{anthropic, chat, pretty_pets, shortened};
-use crate::reversible::{PATIENT_MS, ROWS, body, markers, ours, rows};
+use crate::reversible::{PATIENT_MS, ROWS, body, markers, rows};
 use crate::stacks::forwarded;
+use crate::tool_loop::ours;
 
 struct Production {
     envoy: Envoy,

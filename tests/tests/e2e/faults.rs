@@ -1,0 +1,214 @@
+//! A sidecar that is down, wrong, late, killed or out of disk harms no request, and no marker leaves that
+//! cannot be resolved.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use anyhow::Result;
+use headroom_compress::Api;
+use headroom_e2e::client::{Call, Connection, Protocol};
+use headroom_e2e::envoy::Envoy;
+use headroom_e2e::provider::NAME_HEADER;
+use headroom_e2e::sidecar::{Kind, Sidecar};
+use headroom_e2e::{Stack, deadline::until};
+
+use crate::reversible::{ROWS, body, engine, markers, reversible, rows};
+use crate::stacks::{Mode, assert_no_trap, forwarded};
+
+/// With this sidecar every request leaves lossless, and is answered.
+async fn leaves_lossless(kind: Kind) -> Result<()> {
+    let mut options = reversible(Mode::Strip, 300);
+    options.filter.as_mut().expect("the filter is on")["control_plane"]["breaker_pause_ms"] = 60_000.into();
+    // Each worker finds out for itself.
+    options.workers = 1;
+    let stack = Stack::start(options, kind).await?;
+    for number in 0..8 {
+        let name = format!("request {number}");
+        let body = body(Api::AnthropicMessages, false, &[rows(ROWS, number)]);
+        let call = Call::post("/v1/messages", body.clone());
+        let (answer, _) = stack.exchange(&name, Protocol::Http1, call).await?;
+        assert_eq!(answer.status, 200, "{name}");
+        let arrived = forwarded(&stack.provider, &name).body;
+        assert_eq!(arrived, engine(Api::AnthropicMessages, &body, 0).0, "{name}");
+        assert_eq!(markers(&arrived), Vec::<String>::new());
+    }
+    let stat = async |name: &str| stack.envoy.stat(&format!("wasmcustom.headroom.{name}")).await;
+    until("all fallbacks are counted", || async {
+        (stat("lossless_fallbacks").await.ok()? == 8).then_some(())
+    })
+    .await?;
+    assert_eq!((stat("admits").await?, stat("admits_skipped").await?), (3, 5), "tried, then left alone");
+    assert_no_trap(&stack).await
+}
+
+#[tokio::test]
+async fn without_a_sidecar_requests_leave_lossless() -> Result<()> {
+    leaves_lossless(Kind::Down).await
+}
+
+#[tokio::test]
+async fn with_a_sidecar_that_never_answers_requests_leave_lossless() -> Result<()> {
+    leaves_lossless(Kind::Silent).await
+}
+
+#[tokio::test]
+async fn with_a_sidecar_of_another_protocol_requests_leave_lossless() -> Result<()> {
+    leaves_lossless(Kind::Noise).await
+}
+
+#[tokio::test]
+async fn with_a_sidecar_that_answers_garbage_requests_leave_lossless() -> Result<()> {
+    leaves_lossless(Kind::Garbage).await
+}
+
+#[tokio::test]
+async fn with_a_sidecar_that_stores_nothing_requests_leave_lossless() -> Result<()> {
+    leaves_lossless(Kind::Forgetful).await
+}
+
+/// The name of all requests of a [`Load`].
+const LOAD: &str = "load";
+
+/// Clients with conversations that grow, each output new, so that stored and new originals come together.
+struct Load {
+    envoy: SocketAddr,
+    sent: AtomicUsize,
+    failed: AtomicUsize,
+    over: AtomicBool,
+}
+
+impl Load {
+    fn on(stack: &Stack) -> Self {
+        let (sent, failed, over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+        Self { envoy: stack.envoy.listener(), sent, failed, over }
+    }
+
+    async fn client(&self, client: usize) -> Result<()> {
+        let mut outputs = Vec::new();
+        for number in 0.. {
+            if self.over.load(Ordering::Relaxed) {
+                break;
+            }
+            if outputs.len() == 4 {
+                outputs.clear();
+            }
+            outputs.push(rows(ROWS + number % 50, client * 1_000_000 + number));
+            let body = body(Api::AnthropicMessages, false, &outputs);
+            let mut connection = Connection::open(self.envoy, Protocol::Http1).await?;
+            let call = Call::post("/v1/messages", body).header(NAME_HEADER, LOAD);
+            self.sent.fetch_add(1, Ordering::Relaxed);
+            match connection.send(call).await {
+                Ok(answer) if answer.status == 200 => {}
+                _ => _ = self.failed.fetch_add(1, Ordering::Relaxed),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until so many more requests are sent.
+    async fn more(&self, requests: usize) -> Result<()> {
+        let target = self.sent.load(Ordering::Relaxed) + requests;
+        until("requests are sent", || async { (self.sent.load(Ordering::Relaxed) >= target).then_some(()) })
+            .await
+    }
+}
+
+/// Sends requests from several clients while `faults` happen, and looks up every marker that has left.
+async fn under_load(
+    what: &str,
+    faults: impl AsyncFnOnce(&mut Sidecar, &Load, &Envoy) -> Result<()>,
+) -> Result<()> {
+    let mut stack = Stack::start(reversible(Mode::Strip, 400), Kind::Real).await?;
+    let load = Load::on(&stack);
+    let faults = async {
+        let done = faults(&mut stack.sidecar, &load, &stack.envoy).await;
+        load.over.store(true, Ordering::Relaxed);
+        done
+    };
+    let (done, a, b, c, d) =
+        tokio::join!(faults, load.client(0), load.client(1), load.client(2), load.client(3));
+    done.and(a).and(b).and(c).and(d)?;
+
+    let arrived = stack.provider.take(LOAD);
+    let mut hashes: Vec<String> = arrived.iter().flat_map(|request| markers(&request.body)).collect();
+    let markers = hashes.len();
+    hashes.sort_unstable();
+    hashes.dedup();
+    let mut unresolvable = 0;
+    for hash in &hashes {
+        unresolvable += usize::from(stack.sidecar.retrieve("", hash, "").await?.is_none());
+    }
+    let (sent, failed) = (load.sent.into_inner(), load.failed.into_inner());
+    let lossless = lossless(&stack.envoy).await?;
+    let report = format!(
+        "{what}: {sent} requests sent, {failed} failed, {lossless} left lossless; {markers} markers ({} \
+         originals), {unresolvable} unresolvable",
+        hashes.len()
+    );
+    headroom_e2e::say(&report);
+    assert_eq!((failed, unresolvable), (0, 0), "{report}");
+    assert_eq!(arrived.len(), sent, "{report}");
+    assert!(markers > 0 && lossless > 0, "{report}");
+    assert_no_trap(&stack).await
+}
+
+/// Requests that left lossless so far.
+async fn lossless(envoy: &Envoy) -> Result<u64> {
+    envoy.stat("wasmcustom.headroom.lossless_fallbacks").await
+}
+
+/// Waits until requests are stored again.
+async fn stores_again(envoy: &Envoy) -> Result<()> {
+    let stored = || envoy.stat("wasmcustom.headroom.admissions.stored");
+    let before = stored().await?;
+    until("originals are stored again", || async { (stored().await.ok()? > before + 5).then_some(()) }).await
+}
+
+#[tokio::test]
+async fn no_request_fails_and_no_marker_is_lost_while_the_sidecar_is_killed_again_and_again() -> Result<()> {
+    under_load("5 kills", async |sidecar, load, _| {
+        for kill in 1..=5 {
+            load.more(60).await?;
+            sidecar.kill()?;
+            load.more(if kill % 2 == 0 { 60 } else { 10 }).await?;
+            sidecar.run().await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn no_request_fails_and_no_marker_is_lost_while_the_sidecar_stops_and_answers_late() -> Result<()> {
+    under_load("5 stops", async |sidecar, load, envoy| {
+        for stop in 1..=5 {
+            load.more(40).await?;
+            sidecar.suspend()?;
+            // Short stops are waited for, long ones open the breaker.
+            let requests = load.more(if stop % 2 == 0 { 40 } else { 8 }).await;
+            sidecar.resume()?;
+            requests?;
+            stores_again(envoy).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn no_request_fails_and_no_marker_is_lost_while_the_disk_is_full() -> Result<()> {
+    under_load("a full disk, twice", async |sidecar, load, envoy| {
+        for _ in 0..2 {
+            load.more(40).await?;
+            let before = lossless(envoy).await?;
+            sidecar.fill_disk()?;
+            load.more(60).await?;
+            let during = lossless(envoy).await?;
+            anyhow::ensure!(during > before, "originals were stored on a full disk");
+            sidecar.empty_disk()?;
+            stores_again(envoy).await?;
+        }
+        Ok(())
+    })
+    .await
+}
