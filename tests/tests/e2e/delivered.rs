@@ -204,6 +204,51 @@ async fn what_is_no_configuration_is_counted_and_requests_pass() -> Result<()> {
     mesh.assert_compresses("text", 31).await
 }
 
+/// A filter that is well until a request has the header `x-trap`. Ours has no way to trap that is known.
+const TRAPS: &str = r#"(module
+    (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (global $free (mut i32) (i32.const 1024))
+    (data (i32.const 0) "x-trap")
+    (func (export "proxy_abi_version_0_2_1"))
+    (func (export "_initialize"))
+    (func (export "malloc") (param i32) (result i32)
+        global.get $free
+        (global.set $free (i32.add (global.get $free) (local.get 0))))
+    (func (export "proxy_on_context_create") (param i32 i32))
+    (func (export "proxy_on_vm_start") (param i32 i32) (result i32) i32.const 1)
+    (func (export "proxy_on_configure") (param i32 i32) (result i32) i32.const 1)
+    (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+        (if (i32.eqz (call $get (i32.const 0) (i32.const 0) (i32.const 6) (i32.const 16) (i32.const 20)))
+            (then unreachable))
+        i32.const 0))"#;
+
+#[tokio::test]
+async fn a_trap_costs_its_own_request_and_the_next_ones_until_envoy_has_a_new_vm() -> Result<()> {
+    let traps = tempfile::tempdir()?;
+    let module = traps.path().join("traps.wasm");
+    fs::write(&module, wat::parse_str(TRAPS)?)?;
+    let mesh = Mesh::start(|_| resource(1, &module, &as_text(&json!({})))).await?;
+    let send = async |call: Call| -> Result<u16> {
+        let answer = Connection::open(mesh.envoy.listener(), Protocol::Http1).await?.send(call).await?;
+        Ok(answer.status.into())
+    };
+    let call = || Call::post("/v1/messages", anthropic(&pretty_pets(3))).header(NAME_HEADER, "trap");
+    assert_eq!(send(call()).await?, 200);
+    assert_eq!(send(call().header("x-trap", "1")).await?, 503);
+    // The other worker has a VM of its own and goes on; requests to this one make Envoy try again.
+    let reloads = format!("wasm.{RESOURCE}.vm_reload_success");
+    until("Envoy has a new VM", || async {
+        send(call()).await.ok()?;
+        (mesh.envoy.stat(&reloads).await.ok()? > 0).then_some(())
+    })
+    .await?;
+    for _ in 0..20 {
+        assert_eq!(send(call()).await?, 200);
+    }
+    Ok(())
+}
+
 /// The same module with other bytes: a custom section, which every runtime skips.
 fn another(module: &Path, folder: &Path) -> Result<PathBuf> {
     let mut bytes = fs::read(module)?;

@@ -15,6 +15,7 @@
 //! | 413 when a paused body outgrows the buffer | `unread::a_body_…over_the_cap…`, `forwarding::the_longest_body_…` |
 //! | each worker has a VM | `forwarding::requests_at_the_same_time_…`, `delivered::a_new_module_…` |
 //! | a refused configuration stops Envoy or the update | `configuration::…`, `delivered::what_is_no_configuration_…` |
+//! | a trap ends the VM; `FAIL_RELOAD` makes a new one | `delivered::a_trap_costs_…` |
 //! | a cluster's name may be taken for protobuf, and Envoy aborts | `configuration::a_cluster_whose_name_…` |
 //! | a dead, slow or wrong cluster answers calls with status 14, late or never | `sidecar::…`, `faults::with_…` |
 //! | a client that leaves cancels what is under way | `answers::a_client_that_leaves_…`, `tool_loop::a_client_that_leaves_…` |
