@@ -367,33 +367,17 @@ impl Header {
 }
 
 #[cfg(test)]
+#[path = "../tests/filter/frames.rs"]
+mod frames;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::frames::frame;
     use super::*;
 
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-
-    /// A frame as RFC 6455 draws it, in the longest form of its length that `form` allows.
-    fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
-        let mut frame = vec![first];
-        let masked = if mask.is_some() { 0x80 } else { 0 };
-        match payload.len() {
-            length @ 0..126 => frame.push(masked | length as u8),
-            length @ 126..65536 => {
-                frame.push(masked | 126);
-                frame.extend((length as u16).to_be_bytes());
-            }
-            length => {
-                frame.push(masked | 127);
-                frame.extend((length as u64).to_be_bytes());
-            }
-        }
-        frame.extend(mask.into_iter().flatten());
-        let mask = mask.unwrap_or_default();
-        frame.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]));
-        frame
-    }
 
     fn text(payload: &[u8]) -> Vec<u8> {
         frame(0x81, payload, Some(MASK))

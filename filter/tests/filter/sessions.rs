@@ -5,31 +5,12 @@ use headroom_compress::{Api, Config, Memo, Request, compress};
 use headroom_filter::exports::{self, Action};
 use serde_json::{Value, json};
 
+use crate::frames::frame;
 use crate::host::{host, metric};
 use crate::proxy::{Plugin, Stream};
 
 const UPGRADE: [(&str, &str); 3] =
     [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-extensions", "permessage-deflate")];
-
-fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
-    let masked = if mask.is_some() { 0x80 } else { 0 };
-    let mut frame = vec![first];
-    match payload.len() {
-        length @ 0..126 => frame.push(masked | length as u8),
-        length @ 126..65536 => {
-            frame.push(masked | 126);
-            frame.extend((length as u16).to_be_bytes());
-        }
-        length => {
-            frame.push(masked | 127);
-            frame.extend((length as u64).to_be_bytes());
-        }
-    }
-    frame.extend(mask.into_iter().flatten());
-    let mask = mask.unwrap_or_default();
-    frame.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]));
-    frame
-}
 
 fn said(text: &str) -> Vec<u8> {
     frame(0x81, text.as_bytes(), Some([7, 0, 255, 1]))

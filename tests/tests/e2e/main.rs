@@ -32,6 +32,8 @@ mod demo;
 mod faults;
 mod formats;
 mod forwarding;
+#[path = "../../../filter/tests/filter/frames.rs"]
+mod frames;
 #[path = "../../../control-plane/tests/store/server.rs"]
 mod postgres;
 mod production;

@@ -1,0 +1,215 @@
+//! Any JSON gives a configuration, and says what was wrong with it.
+
+use super::*;
+
+fn parse(json: &str) -> Parsed {
+    Config::parse(json.as_bytes()).unwrap()
+}
+
+#[test]
+fn an_empty_configuration_is_the_default_one() {
+    for json in ["", " \n", "{}"] {
+        let parsed = parse(json);
+        assert_eq!(parsed.config, Config::default());
+        assert_eq!((parsed.warnings.len(), parsed.errors), (0, 0));
+    }
+}
+
+#[test]
+fn every_key_is_read() {
+    let parsed = parse(
+        r#"{"mode":"audit","body_mode":"hold","profile":"aggressive",
+            "tools":[{"tool":"Read*","policy":"lossless"},{"tool":"Bash","policy":"off"}],
+            "reversible":true,"retrieve_tool":"require",
+            "rules":[{"host":"*.groq.com","path":"/openai/*","route":"r","provider":"groq"},
+                {"route":"plain","mode":"off","profile":"lossless"}],
+            "providers":[{"cluster":"openai","authority":"api.openai.com","path_prefix":"/x/"}],
+            "max_body_bytes":1000,"max_block_bytes":900,"min_block_bytes":10,"memo_bytes":5,
+            "path_prefixes":["/anthropic/","/openai"],"accept_encoding":"keep","read_usage":false,
+            "response_headers":false,"first_frame_timeout_ms":77,"tenant":"t","project":"p","team_header":"X-Team",
+            "control_plane":{"cluster":"headroom-cp","timeout_ms":5,"report_interval_ms":20,
+                "max_backoff_ms":30,"queue_records":3,"queue_bytes":2048,"blocks_per_record":4,
+                "admit_timeout_ms":7,"breaker_failures":8,"breaker_pause_ms":9,"token":"s3cret"}}"#,
+    );
+    assert_eq!((&parsed.warnings, parsed.errors), (&Vec::new(), 0));
+    let config = parsed.config;
+    assert_eq!(config.mode, Mode::Audit);
+    assert_eq!(config.body_mode, BodyMode::Hold);
+    assert_eq!(config.engine.profile, Profile::Aggressive);
+    assert_eq!(
+        config.engine.tools,
+        [
+            ToolRule { pattern: "Read*".to_owned(), policy: Policy::Lossless },
+            ToolRule { pattern: "Bash".to_owned(), policy: Policy::Off }
+        ]
+    );
+    let provider = Some("groq".to_owned());
+    let [host, path, route] = ["*.groq.com", "/openai/*", "r"].map(|glob| Some(glob.to_owned()));
+    let treatment = Treatment { mode: Mode::Audit, profile: Profile::Aggressive };
+    let plain = Treatment { mode: Mode::Off, profile: Profile::Lossless };
+    assert_eq!(
+        config.rules,
+        [
+            Rule { host, path, route, treatment, provider },
+            Rule {
+                host: None,
+                path: None,
+                route: Some("plain".to_owned()),
+                treatment: plain,
+                provider: None
+            },
+        ]
+    );
+    assert!(config.reversible);
+    assert_eq!(config.retrieve_tool, RetrieveTool::Require);
+    let provider = Provider {
+        cluster: "openai".to_owned(),
+        authority: Some("api.openai.com".to_owned()),
+        path_prefix: "/x".to_owned(),
+    };
+    assert_eq!(config.providers, [provider]);
+    assert_eq!(config.engine.max_body_bytes, 1000);
+    assert_eq!(config.engine.max_block_bytes, 900);
+    assert_eq!(config.engine.min_block_bytes, 10);
+    assert_eq!(config.memo_bytes, 5);
+    assert_eq!(config.path_prefixes, ["/anthropic", "/openai"]);
+    assert_eq!(config.accept_encoding, AcceptEncoding::Keep);
+    assert!(!config.read_usage && !config.response_headers);
+    assert_eq!(config.first_frame_timeout_ms, 77);
+    assert_eq!((config.tenant.as_str(), config.project.as_str()), ("t", "p"));
+    assert_eq!(config.team_header, "x-team");
+    assert_eq!(
+        config.control_plane,
+        Some(ControlPlane {
+            cluster: "headroom-cp".to_owned(),
+            timeout_ms: 5,
+            report_interval_ms: 20,
+            max_backoff_ms: 30,
+            queue_records: 3,
+            queue_bytes: 2048,
+            blocks_per_record: 4,
+            admit_timeout_ms: 7,
+            breaker_failures: 8,
+            breaker_pause_ms: 9,
+            token: Token::new("s3cret").unwrap(),
+        })
+    );
+}
+
+#[test]
+fn an_unknown_key_is_a_warning_and_not_an_error() {
+    let parsed = parse(r#"{"max_body_byte":1,"control_plane":{"cluster":"c","port":8789}}"#);
+    assert_eq!(parsed.errors, 0);
+    let warnings = parsed.warnings.join("\n");
+    assert!(warnings.contains("max_body_byte ") && warnings.contains("control_plane.port "), "{warnings}");
+}
+
+#[test]
+fn a_bad_value_falls_back_to_its_default_and_is_counted() {
+    let bad = [
+        r#"{"mode":"on"}"#,
+        r#"{"mode":1}"#,
+        r#"{"body_mode":[]}"#,
+        r#"{"profile":"max"}"#,
+        r#"{"max_body_bytes":-1}"#,
+        r#"{"max_body_bytes":0}"#,
+        r#"{"max_block_bytes":"8m"}"#,
+        r#"{"min_block_bytes":1e99}"#,
+        r#"{"memo_bytes":99999999999999}"#,
+        r#"{"path_prefixes":"/a"}"#,
+        r#"{"path_prefixes":["a"]}"#,
+        r#"{"accept_encoding":true}"#,
+        r#"{"read_usage":"yes"}"#,
+        r#"{"response_headers":0}"#,
+        r#"{"first_frame_timeout_ms":-1}"#,
+        r#"{"tenant":7}"#,
+        r#"{"team_header":[]}"#,
+        r#"{"rules":{"mode":"off"}}"#,
+        r#"{"rules":["off"]}"#,
+        r#"{"rules":[{"path":7,"mode":"off"}]}"#,
+        r#"{"rules":[{"host":"","mode":"off"}]}"#,
+        r#"{"tools":{}}"#,
+        r#"{"tools":[1]}"#,
+        r#"{"tools":[{"tool":"x","policy":"some"}]}"#,
+        r#"{"tools":[{"tool":"x"}]}"#,
+        r#"{"tools":[{"policy":"off"}]}"#,
+        r#"{"control_plane":"c"}"#,
+        r#"{"reversible":"yes"}"#,
+        r#"{"retrieve_tool":"maybe"}"#,
+        r#"{"providers":[{"authority":"a"}]}"#,
+        r#"{"providers":[{"cluster":"c","path_prefix":"x"}]}"#,
+    ];
+    for json in bad {
+        let parsed = parse(json);
+        assert_eq!(parsed.config, Config::default(), "{json}");
+        assert_eq!(parsed.errors, 1, "{json}");
+        assert_eq!(parsed.warnings.len(), 1, "{json}");
+    }
+}
+
+#[test]
+fn one_bad_value_does_not_spoil_the_others() {
+    let parsed = parse(
+        r#"{"mode":"audit","max_body_bytes":"x","tenant":"t","tools":[7,{"tool":"A","policy":"off"}]}"#,
+    );
+    assert_eq!(parsed.errors, 2);
+    assert_eq!(parsed.config.mode, Mode::Audit);
+    assert_eq!(parsed.config.tenant, "t");
+    assert_eq!(parsed.config.engine.tools.len(), 1);
+}
+
+#[test]
+fn a_rule_that_cannot_be_read_is_as_careful_as_it_could_have_meant() {
+    let parsed =
+        parse(r#"{"rules":[{"path":"/x","mode":"of","profile":"lossles"},{"host":"h","mood":"off"}]}"#);
+    assert_eq!((parsed.errors, parsed.warnings.len()), (2, 3), "{:?}", parsed.warnings);
+    let treatments: Vec<_> = parsed.config.rules.iter().map(|rule| rule.treatment).collect();
+    let careful = Treatment { mode: Mode::Off, profile: Profile::Lossless };
+    assert_eq!(treatments, [careful, Treatment::default()]);
+}
+
+#[test]
+fn nothing_is_left_out_without_a_sidecar_to_store_it() {
+    let parsed = parse(r#"{"reversible":true}"#);
+    assert!(!parsed.config.reversible);
+    assert!(parsed.warnings[0].contains("reversible"), "{:?}", parsed.warnings);
+}
+
+#[test]
+fn null_means_not_set() {
+    let parsed = parse(r#"{"mode":null,"control_plane":null,"tools":null}"#);
+    assert_eq!((parsed.config, parsed.errors), (Config::default(), 0));
+}
+
+#[test]
+fn a_cluster_name_that_would_not_fit_the_serialized_target_is_refused() {
+    let name = "c".repeat(MAX_CLUSTER_NAME_BYTES);
+    let fits = parse(&format!(r#"{{"control_plane":{{"cluster":"{name}"}}}}"#));
+    assert_eq!(fits.config.control_plane.unwrap().cluster, name);
+    let long = parse(&format!(r#"{{"control_plane":{{"cluster":"{name}c"}}}}"#));
+    assert_eq!((long.config.control_plane, long.errors), (None, 1));
+}
+
+#[test]
+fn a_token_is_never_printed() {
+    let json = r#"{"control_plane":{"cluster":"c","token":"s3cret"}}"#;
+    assert!(!format!("{:?}", parse(json)).contains("s3cret"));
+    let bad = parse(r#"{"control_plane":{"cluster":"c","token":"s3 cret"}}"#);
+    assert_eq!((bad.config.control_plane.unwrap().token, bad.errors), (Token::default(), 1));
+    assert!(!bad.warnings.concat().contains("s3"), "{:?}", bad.warnings);
+}
+
+#[test]
+fn bytes_that_are_no_object_are_refused_with_a_reason() {
+    for json in ["[]", "{", "7", "\u{0}"] {
+        assert!(!Config::parse(json.as_bytes()).unwrap_err().is_empty());
+    }
+}
+
+#[test]
+fn warnings_are_bounded() {
+    let long = format!(r#"{{"mode":"{}"}}"#, "é".repeat(10_000));
+    assert!(parse(&long).warnings.iter().all(|warning| warning.len() < 1000));
+    let keys: Vec<String> = (0..1000).map(|i| format!(r#""k{i}":1"#)).collect();
+    assert_eq!(parse(&format!("{{{}}}", keys.join(","))).warnings.len(), 32);
+}
