@@ -116,7 +116,7 @@ async fn as_many_requests_are_recorded_as_were_sent() -> Result<()> {
         (stats["requests"]["total"].as_u64() >= Some(sent)).then_some(stats)
     })
     .await?;
-    println!("sent {sent}, recorded {}: {}", stats["requests"]["total"], stats["requests"]["by_outcome"]);
+    eprintln!("sent {sent}, recorded {}: {}", stats["requests"]["total"], stats["requests"]["by_outcome"]);
     assert_eq!(stats["requests"]["total"], sent);
     assert_eq!(stats["requests"]["by_outcome"]["aborted"], leaving);
     assert_eq!(stats["requests"]["rate_limited"], (0..requests).filter(|n| n % 12 == 3).count());
