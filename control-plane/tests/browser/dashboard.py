@@ -45,6 +45,8 @@ def empty(page):
 def full(page):
     expect(page.get_by_role("status")).to_have_text("Live")
     expect(tile(page, "Tokens saved")).to_contain_text("%")
+    expect(tile(page, "Tokens saved")).to_contain_text(re.compile(r"once per tool output: [0-9.]+K, [0-9.]+\s%"))
+    expect(tile(page, "Dollars saved")).to_contain_text(re.compile(r"\$[0-9.]+ once per output"))
     for name in ["Dollars saved", "Added latency", "Provider's cache"]:
         expect(tile(page, name)).not_to_contain_text("NaN")
     # names from requests are text, whatever they look like
