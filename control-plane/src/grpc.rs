@@ -3,6 +3,8 @@
 mod originals;
 mod report;
 
+use std::sync::Arc;
+
 use headroom_api::v1::control_plane_server::ControlPlaneServer;
 use headroom_api::v1::originals_server::OriginalsServer;
 use tonic::Status;
@@ -14,6 +16,7 @@ use self::report::ReportService;
 use crate::ccr::keeper::Originals;
 use crate::ledger::writer::Ledger;
 use crate::limits::Limits;
+use crate::messages::Messages;
 use crate::token::Token;
 
 /// Bytes of one report at most: 10,000 records without blocks, or a thousand with fifty each.
@@ -22,8 +25,15 @@ const MAX_REPORT_BYTES: usize = 4 << 20;
 const MAX_ADMIT_BYTES: usize = 32 << 20;
 
 /// The services, each with a bound on what a message may hold.
-pub(crate) fn routes(ledger: Ledger, limits: Limits, originals: Originals, token: Option<Token>) -> Routes {
-    let report = ReportService { ledger, limits, originals: originals.clone(), token: token.clone() };
+pub(crate) fn routes(
+    ledger: Ledger,
+    limits: Limits,
+    originals: Originals,
+    messages: Arc<Messages>,
+    token: Option<Token>,
+) -> Routes {
+    let report =
+        ReportService { ledger, limits, originals: originals.clone(), messages, token: token.clone() };
     let report = ControlPlaneServer::new(report).max_decoding_message_size(MAX_REPORT_BYTES);
     let originals = OriginalsServer::new(OriginalsService { originals, token });
     Routes::new(report).add_service(originals.max_decoding_message_size(MAX_ADMIT_BYTES))

@@ -36,6 +36,7 @@ pub(crate) use self::health::{Deployment, Probe};
 pub(crate) use self::metrics::Metrics;
 use crate::ccr::keeper::Originals;
 use crate::ledger::writer::Ledger;
+use crate::messages::Messages;
 use crate::sessions::Sessions;
 use crate::store::LedgerStore;
 use crate::tasks::Tasks;
@@ -54,6 +55,7 @@ pub(crate) struct App {
     pub(crate) originals: Originals,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) messages: Arc<Messages>,
     pub(crate) board: Board,
     pub(crate) guard: Guard,
     pub(crate) warmup: Warmup,

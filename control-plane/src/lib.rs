@@ -13,6 +13,7 @@ mod http;
 pub mod ledger;
 mod limits;
 mod listen;
+mod messages;
 pub mod models;
 mod server;
 mod sessions;

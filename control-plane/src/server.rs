@@ -24,6 +24,7 @@ use crate::ledger::labels::Labels;
 use crate::ledger::writer::Ledger;
 use crate::limits::Limits;
 use crate::listen::{Listener, Peer, bind};
+use crate::messages::Messages;
 use crate::models::Models;
 use crate::sessions::Sessions;
 use crate::settings::{Bind, Settings};
@@ -125,6 +126,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let observed = Arc::clone(&metrics);
     let sessions = Arc::new(Sessions::default());
     let noted = Arc::clone(&sessions);
+    let messages = Arc::new(Messages::new(settings.log_messages));
     let (told, landings) = watch::channel(0);
     let limits = Limits::new(Arc::clone(&store), Arc::clone(&accounting));
     let (ledger, writer) = Ledger::new(Arc::clone(&store), accounting, move |landed| {
@@ -148,6 +150,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         originals: originals.clone(),
         metrics,
         sessions,
+        messages: Arc::clone(&messages),
         board: Board::new(Arc::clone(&store), ledger.clone(), originals.clone(), landings),
         guard: Guard::new(settings.token.clone(), settings.allowed_hosts.clone()),
         warmup,
@@ -165,7 +168,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let sweep = tasks.spawn("originals_sweep", sweep(originals.clone(), stop.clone()));
     let telemetry = tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     let http = tasks.spawn("http", serve_http(http_listener, app, stop.clone()));
-    let routes = grpc::routes(ledger, limits, originals, settings.token.clone());
+    let routes = grpc::routes(ledger, limits, originals, messages, settings.token.clone());
     let grpc = tasks.spawn("grpc", serve_grpc(grpc_listener, routes, stop.clone()));
 
     tracing::info!(

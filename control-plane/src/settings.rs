@@ -53,6 +53,9 @@ pub struct Args {
     /// Bytes that originals may take, compressed; beyond them the oldest make room [env: HEADROOM_CCR_MAX_BYTES] [default: 1073741824]
     #[arg(long, value_name = "BYTES")]
     pub ccr_max_bytes: Option<String>,
+    /// Show what requests and answers say, of those filters that send it; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
+    #[arg(long)]
+    pub log_messages: bool,
     /// File that holds the bearer token; HEADROOM_TOKEN holds the token itself [env: HEADROOM_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -159,6 +162,8 @@ pub struct Settings {
     pub models: Sources,
     /// `HEADROOM_BUDGETS`: JSON, or the path of a file.
     pub budgets: Option<String>,
+    /// Whether what requests and answers say is kept and shown.
+    pub log_messages: bool,
     /// Demanded from everyone when set, and needed to listen beyond loopback.
     pub token: Option<Token>,
     /// Names beside `localhost` and addresses under which this sidecar may be asked for without a token.
@@ -190,6 +195,14 @@ pub enum SettingsError {
         name: &'static str,
         /// The highest that makes sense.
         highest: i64,
+        /// What it holds.
+        found: String,
+    },
+    /// Neither yes nor no.
+    #[error("{name}: expected 1, true, on, yes, 0, false, off or no, found {found:?}")]
+    Flag {
+        /// Which setting.
+        name: &'static str,
         /// What it holds.
         found: String,
     },
@@ -289,6 +302,7 @@ impl Settings {
             keep,
             models,
             budgets: env("HEADROOM_BUDGETS"),
+            log_messages: args.log_messages || flag("HEADROOM_LOG_MESSAGES", env("HEADROOM_LOG_MESSAGES"))?,
             token,
             allowed_hosts: hosts(args.allowed_hosts.or_else(|| env("HEADROOM_ALLOWED_HOSTS"))),
             ready_file: args.ready_file,
@@ -332,6 +346,15 @@ fn number(
     number.ok_or(SettingsError::Number { name, highest, found })
 }
 
+fn flag(name: &'static str, value: Option<String>) -> Result<bool, SettingsError> {
+    let Some(found) = value else { return Ok(false) };
+    match found.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "on" | "yes" => Ok(true),
+        "0" | "false" | "off" | "no" => Ok(false),
+        _ => Err(SettingsError::Flag { name, found }),
+    }
+}
+
 fn hosts(list: Option<String>) -> Vec<String> {
     let list = list.unwrap_or_default();
     list.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect()
@@ -362,6 +385,23 @@ mod tests {
         assert_eq!(settings.database, Database::File("/h/.headroom/headroom.db".into()));
         assert_eq!(settings.savings_path, PathBuf::from("/h/.headroom/proxy_savings.json"));
         assert_eq!(settings.config_dir, PathBuf::from("/h/.headroom/config"));
+    }
+
+    #[test]
+    fn messages_are_shown_only_when_somebody_says_so() {
+        let shown = |args: &[&str], value: &str| {
+            let env = [("HOME", "/h"), ("HEADROOM_LOG_MESSAGES", value)];
+            resolve(args, &env).map(|settings| settings.log_messages)
+        };
+        for off in ["", " ", "0", "off", "False"] {
+            assert!(!shown(&[], off).unwrap(), "{off:?}");
+        }
+        assert!(
+            shown(&[], "1").unwrap()
+                && shown(&[], "TRUE").unwrap()
+                && shown(&["--log-messages"], "0").unwrap()
+        );
+        assert!(shown(&[], "perhaps").unwrap_err().to_string().contains("HEADROOM_LOG_MESSAGES"));
     }
 
     #[test]

@@ -35,6 +35,8 @@
 //! | `control_plane.admit_timeout_ms` | 50 | how long a request waits for its originals to be stored; after that it goes out lossless |
 //! | `control_plane.breaker_failures` | 3 | after so many failures in a row requests do not wait for the sidecar any more |
 //! | `control_plane.breaker_pause_ms` | 1000 | until one of them tries again; doubles up to 30 s |
+//! | `control_plane.log_messages` | `false` | send along what requests and answers say, for `/transformations/feed`; `headroomd` shows it with `--log-messages` only |
+//! | `control_plane.log_bytes` | 16384 | of the newest messages of a request, and of its answer, so many bytes |
 //! | `control_plane.token` | `$HEADROOM_TOKEN` | shown to the sidecar as a bearer token; the variable is one of the VM's, set in Envoy's `vm_config.environment_variables` |
 
 #[cfg(test)]
@@ -157,6 +159,10 @@ pub struct ControlPlane {
     pub breaker_failures: u32,
     /// For so long at first. Milliseconds.
     pub breaker_pause_ms: u32,
+    /// Whether what requests and answers say is sent along.
+    pub log_messages: bool,
+    /// Of the messages of a request, and of its answer. Bytes.
+    pub log_bytes: usize,
     /// Shown with every call.
     pub token: Token,
 }
@@ -232,6 +238,8 @@ impl Default for ControlPlane {
             admit_timeout_ms: 50,
             breaker_failures: 3,
             breaker_pause_ms: 1_000,
+            log_messages: false,
+            log_bytes: 16 << 10,
             token: Token::default(),
         }
     }
@@ -332,6 +340,9 @@ const MAX_BODY_BYTES: usize = 128 << 20;
 /// Leaves room for bodies beside it in the VM's 1 GiB.
 const MAX_MEMO_BYTES: usize = 512 << 20;
 
+/// Twice as much, a request and its answer, fits into a report several times.
+const MAX_LOG_BYTES: usize = 256 << 10;
+
 /// Taken off like every header of Headroom's own.
 const TEAM_HEADER: &str = "x-headroom-team";
 
@@ -416,6 +427,8 @@ fn control_plane(section: &mut Reader) -> Option<ControlPlane> {
         admit_timeout_ms: section.number("admit_timeout_ms", 1..=60_000, defaults.admit_timeout_ms),
         breaker_failures: section.number("breaker_failures", 1..=1_000, defaults.breaker_failures),
         breaker_pause_ms: section.number("breaker_pause_ms", 1..=60_000, defaults.breaker_pause_ms),
+        log_messages: section.flag("log_messages", defaults.log_messages),
+        log_bytes: section.bytes("log_bytes", 1..=MAX_LOG_BYTES, defaults.log_bytes),
         token: token(section),
     };
     if control_plane.cluster.is_empty() {

@@ -23,6 +23,7 @@ mod hold;
 mod host;
 mod lenient;
 mod limits;
+mod messages;
 mod metrics;
 mod report;
 mod request;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hash, Hasher as _};
 
-use headroom_api::v1::{LimitsResponse, ReportRequest, ReportResponse, RequestRecord};
+use headroom_api::v1::{LimitsResponse, LoggedMessages, ReportRequest, ReportResponse, RequestRecord};
 use prost::Message as _;
 
 use crate::config::ControlPlane;
@@ -15,12 +15,17 @@ use crate::config::ControlPlane;
 /// A batch that is over this size waits for the next report. A quarter of what a gRPC server accepts
 /// by default.
 const BATCH_BYTES: usize = 1 << 20;
+/// Messages that wait to be sent with their records; the oldest go first. With a batch they stay below
+/// what a gRPC server accepts.
+const LOGGED_BYTES: usize = 1 << 20;
 /// An answer is this late when its call is given up: the root context that made it may be gone, and
 /// then nobody is told.
 const LOST_AFTER_TIMEOUTS: u64 = 3;
 const NANOS_PER_MS: u64 = 1_000_000;
 /// The number of `records` in `ReportRequest`.
 const RECORDS_FIELD: u32 = 3;
+/// The number of `logged_messages` there.
+const LOGGED_FIELD: u32 = 6;
 
 /// The queue of one VM for one sidecar.
 #[derive(Debug)]
@@ -31,6 +36,10 @@ pub(crate) struct Reporter {
     /// Encoded records with their sequence, oldest first.
     queue: VecDeque<(u64, Vec<u8>)>,
     queued_bytes: usize,
+    /// Encoded messages of records in the queue, with the sequence of their record, oldest first. They have
+    /// room of their own, so that no figure is lost for their sake.
+    logged: VecDeque<(u64, Vec<u8>)>,
+    logged_bytes: usize,
     dropped: u64,
     config_errors: u64,
     call: Call,
@@ -86,6 +95,8 @@ impl Reporter {
             last_sequence: 0,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            logged: VecDeque::new(),
+            logged_bytes: 0,
             dropped: 0,
             config_errors: 0,
             call: Call::None,
@@ -114,12 +125,21 @@ impl Reporter {
     }
 
     /// Takes a record, gives it its sequence, and returns how many older ones had to go.
-    pub(crate) fn push(&mut self, mut record: RequestRecord) -> u64 {
+    pub(crate) fn push(&mut self, mut record: RequestRecord, logged: Option<LoggedMessages>) -> u64 {
         self.last_sequence = self.last_sequence.saturating_add(1);
         record.sequence = self.last_sequence;
         let encoded = record.encode_to_vec();
         self.queued_bytes = self.queued_bytes.saturating_add(encoded.len());
         self.queue.push_back((record.sequence, encoded));
+        if let Some(logged) = logged {
+            let encoded = logged.encode_to_vec();
+            self.logged_bytes = self.logged_bytes.saturating_add(encoded.len());
+            self.logged.push_back((record.sequence, encoded));
+        }
+        while self.logged_bytes > LOGGED_BYTES {
+            let Some((_, oldest)) = self.logged.pop_front() else { break };
+            self.logged_bytes = self.logged_bytes.saturating_sub(oldest.len());
+        }
         let mut dropped = 0;
         while self.queue.len() > self.control_plane.queue_records
             || self.queued_bytes > self.control_plane.queue_bytes
@@ -157,10 +177,12 @@ impl Reporter {
             records: Vec::new(),
             dropped_records: self.dropped,
             config_errors: self.config_errors,
+            logged_messages: Vec::new(),
         }
         .encode_to_vec();
         self.batch_first = self.queue.front().map_or(0, |(sequence, _)| *sequence);
         self.batch_cut = false;
+        let mut batch_last = self.batch_first;
         for (sequence, record) in &self.queue {
             // One record always goes, or a long one would block the queue for ever.
             let first = *sequence == self.batch_first;
@@ -168,15 +190,12 @@ impl Reporter {
                 self.batch_cut = true;
                 break;
             }
-            // The records are encoded already: append each as an element of `records`.
-            prost::encoding::encode_key(
-                RECORDS_FIELD,
-                prost::encoding::WireType::LengthDelimited,
-                &mut message,
-            );
-            prost::encoding::encode_varint(record.len() as u64, &mut message);
-            message.extend_from_slice(record);
-            self.sent = self.sent.max(*sequence);
+            append(&mut message, RECORDS_FIELD, record);
+            batch_last = *sequence;
+        }
+        self.sent = self.sent.max(batch_last);
+        for (_, logged) in self.logged.iter().take_while(|(sequence, _)| *sequence <= batch_last) {
+            append(&mut message, LOGGED_FIELD, logged);
         }
         Some(message)
     }
@@ -212,6 +231,11 @@ impl Reporter {
         {
             self.queued_bytes = self.queued_bytes.saturating_sub(record.len());
         }
+        while let Some((_, logged)) =
+            self.logged.pop_front_if(|(sequence, _)| *sequence <= response.acknowledged_sequence)
+        {
+            self.logged_bytes = self.logged_bytes.saturating_sub(logged.len());
+        }
         let new_store = !self.epoch.is_empty() && self.epoch != response.epoch;
         self.epoch = response.epoch;
         self.failures = 0;
@@ -230,6 +254,13 @@ impl Reporter {
         let spread = hash(&(&self.vm_id, self.failures)) % (pause / 4 + 1);
         self.not_before = now.saturating_add((pause + spread).saturating_mul(NANOS_PER_MS));
     }
+}
+
+/// Appends a message that is encoded already, as an element of a repeated field.
+fn append(message: &mut Vec<u8>, field: u32, element: &[u8]) {
+    prost::encoding::encode_key(field, prost::encoding::WireType::LengthDelimited, message);
+    prost::encoding::encode_varint(element.len() as u64, message);
+    message.extend_from_slice(element);
 }
 
 /// 128 random bits in hexadecimal: two VMs with one id would overwrite each other's records.

@@ -14,6 +14,7 @@ use crate::follow::{Following, Head};
 use crate::hold;
 use crate::host::{self, Action, Buffer, Level, Map, Refused};
 use crate::limits::{Payer, Refusal};
+use crate::messages::Said;
 use crate::route::Route;
 use crate::rpc;
 use crate::rules::Treatment;
@@ -482,6 +483,7 @@ impl Stream {
             }
         }
         self.settle(rewrite.outcome);
+        self.answer.said = self.settings.log_bytes().and_then(|room| Said::of(&original, room)).map(Box::new);
         let is_read = self.record.as_ref().is_some_and(|record| record.tokens.is_some());
         if is_read && self.settings.reports() {
             let Route { api, model, .. } = &body.route;

@@ -6,6 +6,7 @@ use headroom_api::v1::{RequestOutcome, RequestRecord};
 use crate::event_stream::Messages;
 
 use crate::host::{self, Action, Buffer, Level, Map};
+use crate::messages::Said;
 use crate::metrics::outcome_name;
 use crate::request;
 use crate::scan::Scanner;
@@ -21,6 +22,10 @@ pub(crate) struct Answer {
     /// What the headers say went wrong; Bedrock names the class of an error nowhere else.
     error_class: String,
     reader: Reader,
+    /// It is JSON or events.
+    is_text: bool,
+    /// What the feed is to show of both sides, where messages are logged.
+    pub(crate) said: Option<Box<Said>>,
 }
 
 /// How the answer's body is read.
@@ -48,6 +53,9 @@ enum Form {
 impl Answer {
     /// Reads on.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
+        if let Some(said) = self.said.as_mut().filter(|_| self.is_text) {
+            said.answered(bytes);
+        }
         match &mut self.reader {
             Reader::None => {}
             Reader::Json(scanner) => scanner.feed(bytes),
@@ -69,6 +77,11 @@ impl Answer {
         }
     }
 
+    /// Whether anybody wants its body.
+    fn is_read(&self) -> bool {
+        !matches!(self.reader, Reader::None) || (self.is_text && self.said.is_some())
+    }
+
     fn found(&self) -> Option<&Findings> {
         match &self.reader {
             Reader::None => None,
@@ -88,7 +101,11 @@ impl Stream {
         self.clock.first_byte = self.settings.now();
         let mut form = Form::Other;
         match host::headers(Map::Response) {
-            Ok(headers) => (self.answer, form) = read(&headers, self.settings.config.read_usage),
+            Ok(headers) => {
+                let said = self.answer.said.take();
+                (self.answer, form) = read(&headers, self.settings.config.read_usage);
+                self.answer.said = said;
+            }
             Err(refused) => self.settings.refused(refused),
         }
         if end_of_stream || !self.begin_following(form) {
@@ -133,7 +150,7 @@ impl Stream {
         if self.following.is_some() {
             return self.follow(size, end_of_stream);
         }
-        if size == 0 || matches!(self.answer.reader, Reader::None) {
+        if size == 0 || !self.answer.is_read() {
             return Action::Continue;
         }
         match host::buffer(Buffer::ResponseBody, size) {
@@ -141,6 +158,7 @@ impl Stream {
             Err(refused) => {
                 // With a piece missing, what follows can no longer be read.
                 self.answer.reader = Reader::None;
+                self.answer.is_text = false;
                 self.settings.refused(refused);
             }
         }
@@ -220,6 +238,7 @@ fn read(headers: &host::Headers, read_usage: bool) -> (Answer, Form) {
         b"application/vnd.amazon.eventstream" => Form::Messages,
         _ => Form::Other,
     };
+    answer.is_text = matches!(form, Form::Json | Form::Events);
     if read_usage {
         answer.reader = match form {
             Form::Events => Reader::Events(Box::new(Events::new())),

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use headroom_api::v1::{LimitsResponse, RequestRecord};
+use headroom_api::v1::{LimitsResponse, LoggedMessages, RequestRecord};
 use headroom_compress::Memo;
 use prost::Message as _;
 
@@ -253,10 +253,15 @@ impl Settings {
         self.reporter.is_some()
     }
 
+    /// Of the messages of a request, and of its answer, so many bytes are reported; `None`: they are not.
+    pub(crate) fn log_bytes(&self) -> Option<usize> {
+        self.config.control_plane.as_ref().filter(|it| it.log_messages).map(|it| it.log_bytes)
+    }
+
     /// Queues a record.
-    pub(crate) fn report(&self, record: RequestRecord) {
+    pub(crate) fn report(&self, record: RequestRecord, logged: Option<LoggedMessages>) {
         let Some(reporter) = &self.reporter else { return };
-        let dropped = reporter.borrow_mut().push(record);
+        let dropped = reporter.borrow_mut().push(record, logged);
         if dropped > 0 {
             self.metrics.records_dropped(dropped);
         }

@@ -161,7 +161,8 @@ impl Stream {
             append(&mut record, later.result(&self.settings.memo));
         }
         self.settings.metrics.request(&record);
-        self.settings.report(record);
+        let logged = self.answer.said.take().map(|said| said.logged(&record.request_id));
+        self.settings.report(record, logged);
     }
 }
 

@@ -45,6 +45,16 @@ impl<'a> Environment<'a> {
         explicit.map(str::to_owned).or_else(|| self.get(name))
     }
 
+    /// Whether a variable says yes.
+    pub fn flag(&self, name: &str) -> anyhow::Result<bool> {
+        let Some(text) = self.get(name) else { return Ok(false) };
+        match text.to_ascii_lowercase().as_str() {
+            "1" | "true" | "on" | "yes" => Ok(true),
+            "0" | "false" | "off" | "no" => Ok(false),
+            _ => anyhow::bail!("{name}: expected 1, true, on, yes, 0, false, off or no, found {text:?}"),
+        }
+    }
+
     /// Envoy's port: explicit, else `HEADROOM_PORT`, else 8787.
     pub fn port(&self, explicit: Option<&String>) -> anyhow::Result<u16> {
         let Some(text) = self.or(explicit, PORT) else { return Ok(DEFAULT_PORT) };

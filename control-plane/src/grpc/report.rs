@@ -1,6 +1,8 @@
 //! `ControlPlane/Report`: checks the envelope, hands the records to the ledger, and says which budgets are
 //! used up, as `ControlPlane/Limits` does.
 
+use std::sync::Arc;
+
 use headroom_api::v1::control_plane_server::ControlPlane;
 use headroom_api::v1::{LimitsRequest, LimitsResponse, ReportRequest, ReportResponse};
 use tonic::{Request, Response, Status};
@@ -9,6 +11,7 @@ use super::authorize;
 use crate::ccr::keeper::Originals;
 use crate::ledger::writer::{Ledger, NotCounted};
 use crate::limits::Limits;
+use crate::messages::Messages;
 use crate::store::Batch;
 use crate::token::Token;
 
@@ -22,6 +25,7 @@ pub(super) struct ReportService {
     pub(super) ledger: Ledger,
     pub(super) limits: Limits,
     pub(super) originals: Originals,
+    pub(super) messages: Arc<Messages>,
     pub(super) token: Option<Token>,
 }
 
@@ -29,7 +33,11 @@ pub(super) struct ReportService {
 impl ControlPlane for ReportService {
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         authorize(self.token.as_ref(), request.metadata())?;
-        let batch = checked(request.into_inner())?;
+        let mut request = request.into_inner();
+        let messages = std::mem::take(&mut request.logged_messages);
+        let batch = checked(request)?;
+        // before the records: whoever sees one finds its messages
+        self.messages.keep(messages);
         let acknowledged_sequence = self.ledger.report(batch).await.map_err(|error| match error {
             NotCounted::Busy => Status::resource_exhausted(error.to_string()),
             NotCounted::Store | NotCounted::Stopping => Status::unavailable(error.to_string()),

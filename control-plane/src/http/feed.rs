@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::error::Refusal;
 use crate::ledger::contribution::Landed;
+use crate::messages::Messages;
 use crate::stats::recent;
 
 /// Requests shown when the query does not say, as in the original.
@@ -26,8 +27,8 @@ pub(super) async fn feed(
     let limit = limit(query.get("limit").map(String::as_str)).map_err(Refusal::query)?;
     let requests = app.store.recent(limit).await?;
     Ok(Json(json!({
-        "transformations": requests.iter().map(transformation).collect::<Vec<_>>(),
-        "log_full_messages": false,
+        "transformations": requests.iter().map(|request| transformation(request, &app.messages)).collect::<Vec<_>>(),
+        "log_full_messages": app.messages.on(),
     })))
 }
 
@@ -40,7 +41,7 @@ fn limit(asked: Option<&str>) -> Result<u32, String> {
 }
 
 /// The request as `recent_requests` shows it, and under the original's names what that lacks.
-fn transformation(request: &Landed) -> Value {
+fn transformation(request: &Landed, messages: &Messages) -> Value {
     let mut body = recent(request);
     let mut applied: Vec<&str> = request
         .record
@@ -52,9 +53,7 @@ fn transformation(request: &Landed) -> Value {
     applied.sort_unstable();
     applied.dedup();
     body["transforms_applied"] = applied.into();
-    // messages are never sent here: the filter reports figures only
-    body["request_messages"] = Value::Null;
-    body["response_content"] = Value::Null;
+    messages.add_to(&mut body);
     body
 }
 

@@ -9,6 +9,7 @@ mod healthcheck;
 mod history;
 mod hostile;
 mod kill;
+mod messages;
 mod originals;
 mod pages;
 mod records;

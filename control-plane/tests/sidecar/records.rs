@@ -86,7 +86,6 @@ pub(crate) fn report(vm_id: &str, sequences: impl IntoIterator<Item = u64>) -> R
         vm_id: vm_id.to_owned(),
         filter_version: "0.1.0".to_owned(),
         records: sequences.into_iter().map(record).collect(),
-        dropped_records: 0,
-        config_errors: 0,
+        ..ReportRequest::default()
     }
 }

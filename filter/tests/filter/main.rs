@@ -9,6 +9,7 @@ mod frames;
 mod garbage;
 mod headers;
 mod host;
+mod messages;
 mod proxy;
 mod refusals;
 mod reports;

@@ -49,6 +49,9 @@ pub struct UpArgs {
     /// How the filter forwards a body of another length [default: strip]
     #[arg(long, value_enum)]
     pub body_mode: Option<BodyModeName>,
+    /// Show what requests and answers say in /transformations/feed; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
+    #[arg(long)]
+    pub log_messages: bool,
     /// JSON file with more of the filter's configuration; its keys win over the options above
     #[arg(long, value_name = "FILE")]
     pub filter_config: Option<PathBuf>,
@@ -95,6 +98,8 @@ pub struct Settings {
     pub body_mode: BodyMode,
     /// The filter's configuration.
     pub plugin_config: Value,
+    /// Whether what requests and answers say is shown.
+    pub log_messages: bool,
     /// Envoy's worker threads.
     pub workers: u32,
     /// The folder for state and logs.
@@ -125,7 +130,12 @@ impl Settings {
             .insert("profile".to_owned(), args.profile.unwrap_or(ProfileName::Balanced).name().into());
         // The sidecar that `up` starts keeps the originals.
         plugin_config.insert("reversible".to_owned(), true.into());
-        plugin_config.insert("control_plane".to_owned(), serde_json::json!({ "cluster": GRPC_CLUSTER }));
+        let mut control_plane = serde_json::json!({ "cluster": GRPC_CLUSTER });
+        let log_messages = args.log_messages || env.flag("HEADROOM_LOG_MESSAGES")?;
+        if log_messages {
+            control_plane["log_messages"] = true.into();
+        }
+        plugin_config.insert("control_plane".to_owned(), control_plane);
         if let Some(file) = &args.filter_config {
             plugin_config.append(&mut filter_config(file)?);
         }
@@ -158,6 +168,7 @@ impl Settings {
             },
             body_mode,
             plugin_config: Value::Object(plugin_config),
+            log_messages,
             workers: args.workers.unwrap_or(DEFAULT_WORKERS).max(1),
             workspace_dir: env.workspace_dir(args.workspace_dir.as_ref()).context(
                 "there is no folder for state: set HEADROOM_WORKSPACE_DIR or HOME, or give --workspace-dir",
@@ -267,12 +278,28 @@ mod tests {
         for (args, variables, name) in [
             (UpArgs { port: Some("http".to_owned()), ..UpArgs::default() }, vec![], "--port"),
             (UpArgs::default(), vec![("HEADROOM_PORT", "70000")], "HEADROOM_PORT"),
+            (UpArgs::default(), vec![("HEADROOM_LOG_MESSAGES", "maybe")], "HEADROOM_LOG_MESSAGES"),
             (UpArgs::default(), vec![("ANTHROPIC_TARGET_API_URL", "anthropic")], "ANTHROPIC_TARGET_API_URL"),
             (UpArgs::default(), vec![("HEADROOM_HTTP", "unix:/run/x")], "HEADROOM_HTTP"),
             (UpArgs { host: Some("example.com".to_owned()), ..UpArgs::default() }, vec![], "--host"),
         ] {
             let error = format!("{:#}", resolve(&args, &variables).unwrap_err());
             assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn messages_are_logged_by_filter_and_sidecar_alike_or_by_neither() {
+        let asked = UpArgs { log_messages: true, ..UpArgs::default() };
+        for (args, variables, expected) in [
+            (UpArgs::default(), vec![], false),
+            (UpArgs::default(), vec![("HEADROOM_LOG_MESSAGES", "off")], false),
+            (UpArgs::default(), vec![("HEADROOM_LOG_MESSAGES", "1")], true),
+            (asked, vec![], true),
+        ] {
+            let settings = resolve(&args, &variables).unwrap();
+            assert_eq!(settings.log_messages, expected);
+            assert_eq!(settings.plugin_config["control_plane"]["log_messages"] == true, expected);
         }
     }
 

@@ -88,13 +88,14 @@ impl Stack {
     ) -> anyhow::Result<Ready> {
         let file = run.join("headroomd.json");
         remove(&file)?;
-        let arguments = [
+        let mut arguments = [
             ["--http".to_owned(), settings.http.to_string()],
             ["--grpc".to_owned(), settings.grpc.to_string()],
             ["--workspace-dir".to_owned(), settings.workspace_dir.display().to_string()],
             ["--ready-file".to_owned(), file.display().to_string()],
         ]
         .concat();
+        arguments.extend(settings.log_messages.then(|| "--log-messages".to_owned()));
         let log = self.logs.join("headroomd.log");
         let child = self.headroomd.insert(Child::start("headroomd", &programs.headroomd, &arguments, log)?);
         let deadline = Instant::now() + READY;

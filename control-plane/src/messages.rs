@@ -1,0 +1,149 @@
+//! What the newest requests and their answers said, where filters send it and this sidecar shows it.
+//!
+//! In memory alone: it is in no store and in no log, and gone with the process.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use headroom_api::v1::LoggedMessages;
+use serde_json::{Value, json};
+
+/// Bytes kept; the oldest make room. A thousand requests with what a filter sends of each by default.
+const MOST_BYTES: usize = 32 << 20;
+
+/// The messages of the newest requests.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    /// Without it nothing is kept, whatever filters send.
+    on: bool,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    by_request: HashMap<String, LoggedMessages>,
+    /// The requests in the order in which they came.
+    order: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Messages {
+    pub(crate) fn new(on: bool) -> Self {
+        Self { on, kept: Mutex::default() }
+    }
+
+    /// Whether they are shown.
+    pub(crate) fn on(&self) -> bool {
+        self.on
+    }
+
+    /// Keeps what a filter sends, in the place of what it sent for the same request before.
+    pub(crate) fn keep(&self, logged: Vec<LoggedMessages>) {
+        if !self.on {
+            return;
+        }
+        let mut kept = self.kept();
+        for logged in logged {
+            kept.keep(logged, MOST_BYTES);
+        }
+    }
+
+    /// Adds to a request as the pages show it what is known of its messages, under the original's names.
+    pub(crate) fn add_to(&self, request: &mut Value) {
+        let kept = self.kept();
+        let logged = request["request_id"].as_str().and_then(|id| kept.by_request.get(id));
+        let Some(logged) = logged else {
+            request["request_messages"] = Value::Null;
+            request["response_content"] = Value::Null;
+            return;
+        };
+        // what was cut is no JSON any more, and shown as the text that it is
+        let message = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+        request["request_messages"] = logged.request_messages.iter().map(message).collect();
+        request["request_messages_left_out"] = logged.request_messages_left_out.into();
+        request["response_content"] = logged.response_content.clone().into();
+        request["response_content_cut"] = logged.response_content_cut.into();
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // whatever a panic left behind is only shown
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, logged: LoggedMessages, most_bytes: usize) {
+        self.bytes += size(&logged);
+        let id = logged.request_id.clone();
+        match self.by_request.insert(id.clone(), logged) {
+            Some(earlier) => self.bytes -= size(&earlier),
+            None => self.order.push_back(id),
+        }
+        while self.bytes > most_bytes
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.bytes -= self.by_request.remove(&oldest).as_ref().map_or(0, size);
+        }
+    }
+}
+
+/// Bytes that one takes, nearly.
+fn size(logged: &LoggedMessages) -> usize {
+    let texts = logged.request_messages.iter().map(|message| size_of::<String>() + message.len());
+    size_of::<LoggedMessages>()
+        + 2 * logged.request_id.len()
+        + logged.response_content.len()
+        + texts.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logged(id: &str, answer: &str) -> LoggedMessages {
+        LoggedMessages {
+            request_id: id.to_owned(),
+            request_messages: vec!["{\"content\":\"wh".to_owned(), "{\"role\":\"user\"}".to_owned()],
+            request_messages_left_out: 3,
+            response_content: answer.to_owned(),
+            response_content_cut: true,
+        }
+    }
+
+    #[test]
+    fn what_was_cut_is_shown_as_text_beside_what_is_whole() {
+        let messages = Messages::new(true);
+        messages.keep(vec![logged("hr_1", "early"), logged("hr_1", "late")]);
+        let mut request = json!({"request_id": "hr_1"});
+        messages.add_to(&mut request);
+        assert_eq!(request["request_messages"], json!(["{\"content\":\"wh", {"role": "user"}]));
+        assert_eq!(request["request_messages_left_out"], 3);
+        assert_eq!(request["response_content"], "late");
+        assert_eq!(request["response_content_cut"], true);
+    }
+
+    #[test]
+    fn switched_off_nothing_is_kept() {
+        let messages = Messages::new(false);
+        messages.keep(vec![logged("hr_1", "a")]);
+        let mut request = json!({"request_id": "hr_1"});
+        messages.add_to(&mut request);
+        assert_eq!(request["request_messages"], Value::Null);
+        assert!(messages.kept().by_request.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_make_room() {
+        let mut kept = Kept::default();
+        let one = size(&logged("hr_0", ""));
+        for number in 0..10 {
+            kept.keep(logged(&format!("hr_{number}"), ""), 3 * one);
+            assert!(kept.bytes <= 3 * one && kept.order.len() == kept.by_request.len());
+        }
+        let mut left: Vec<_> = kept.by_request.keys().cloned().collect();
+        left.sort();
+        assert_eq!(left, ["hr_7", "hr_8", "hr_9"]);
+        kept.keep(logged("hr_9", &"x".repeat(4 * one)), 3 * one);
+        assert_eq!((kept.bytes, kept.order.len()), (0, 0), "one that is too large alone is not kept");
+    }
+}

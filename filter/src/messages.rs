@@ -1,0 +1,127 @@
+//! What a request and its answer say, for the feed: taken along only where the configuration asks for it.
+//!
+//! Of the body alone: headers, and with them credentials, are not looked at.
+
+use headroom_api::v1::LoggedMessages;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The messages of one request, and its answer as far as it has come.
+#[derive(Debug)]
+pub(crate) struct Said {
+    logged: LoggedMessages,
+    answer: Vec<u8>,
+    /// Bytes of the request's messages, and of the answer, at most.
+    room: usize,
+}
+
+/// Where the wire formats keep the conversation.
+#[derive(Deserialize)]
+struct Body<'b> {
+    /// Anthropic, Chat Completions, Mistral, Converse, Cohere.
+    #[serde(borrow)]
+    messages: Option<&'b RawValue>,
+    /// OpenAI Responses: a text, or items.
+    #[serde(borrow)]
+    input: Option<&'b RawValue>,
+    /// Gemini.
+    #[serde(borrow)]
+    contents: Option<&'b RawValue>,
+}
+
+impl Said {
+    /// Of a request. `None`: it has none that could be found.
+    pub(crate) fn of(body: &[u8], room: usize) -> Option<Self> {
+        let Body { messages, input, contents } = serde_json::from_slice(body).ok()?;
+        let all = messages.or(input).or(contents)?.get();
+        let all: Vec<&RawValue> = match serde_json::from_str(all) {
+            Ok(list) => list,
+            Err(_) => vec![serde_json::from_str(all).ok()?],
+        };
+        // The newest say most: the others were in earlier requests of the conversation.
+        let (mut left, mut kept) = (room, Vec::new());
+        for message in all.iter().rev().map(|message| message.get()) {
+            let Some(fits) = message.get(..message.floor_char_boundary(left)).filter(|it| !it.is_empty())
+            else {
+                break;
+            };
+            kept.push(fits.to_owned());
+            left = left.saturating_sub(message.len());
+        }
+        kept.reverse();
+        let left_out = u32::try_from(all.len().saturating_sub(kept.len())).unwrap_or(u32::MAX);
+        let logged = LoggedMessages {
+            request_messages: kept,
+            request_messages_left_out: left_out,
+            ..LoggedMessages::default()
+        };
+        Some(Self { logged, answer: Vec::new(), room })
+    }
+
+    /// More of the answer.
+    pub(crate) fn answered(&mut self, bytes: &[u8]) {
+        let left = self.room.saturating_sub(self.answer.len());
+        self.logged.response_content_cut |= bytes.len() > left;
+        self.answer.extend(bytes.iter().take(left));
+    }
+
+    /// As they are reported.
+    pub(crate) fn logged(self, request_id: &str) -> LoggedMessages {
+        // The last character may be half a one.
+        let response_content = match String::from_utf8(self.answer) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        };
+        LoggedMessages { request_id: request_id.to_owned(), response_content, ..self.logged }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(body: &str, room: usize) -> (Vec<String>, u32) {
+        let logged = Said::of(body.as_bytes(), room).unwrap().logged("hr_1");
+        (logged.request_messages, logged.request_messages_left_out)
+    }
+
+    #[test]
+    fn every_wire_format_keeps_its_conversation_somewhere() {
+        for body in [
+            r#"{"model":"m","system":"s","messages":[{"content":1.0}, {"b":"\u00e9"}]}"#,
+            r#"{"input":[{"content":1.0}, {"b":"\u00e9"}],"store":false}"#,
+            r#"{"contents":[{"content":1.0}, {"b":"\u00e9"}]}"#,
+        ] {
+            let expected = [r#"{"content":1.0}"#, r#"{"b":"\u00e9"}"#].map(str::to_owned).to_vec();
+            assert_eq!(of(body, 1000), (expected, 0));
+        }
+        assert_eq!(of(r#"{"input":"hi"}"#, 1000), (vec![r#""hi""#.to_owned()], 0));
+        for body in [r#"{"model":"m"}"#, r#"{"messages":null}"#, "[1]", "no JSON", r#"{"messages":[1]"#] {
+            assert!(Said::of(body.as_bytes(), 1000).is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_newest_messages_are_kept_and_the_one_for_which_there_is_no_room_is_cut() {
+        let body = r#"{"messages":["old","äöü","new"]}"#;
+        assert_eq!(of(body, 1000).1, 0);
+        let kept = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        assert_eq!(of(body, 5), (kept(&["\"new\""]), 2));
+        assert_eq!(of(body, 9), (kept(&["\"ä", "\"new\""]), 1));
+        assert_eq!(of(body, 0), (Vec::new(), 3));
+    }
+
+    #[test]
+    fn of_an_answer_the_beginning_is_kept() {
+        let mut said = Said::of(br#"{"messages":[]}"#, 5).unwrap();
+        said.answered(b"ab");
+        said.answered("cdä".as_bytes());
+        said.answered(b"more");
+        let logged = said.logged("hr_1");
+        assert_eq!((logged.response_content.as_str(), logged.response_content_cut), ("abcd\u{fffd}", true));
+        let mut said = Said::of(br#"{"messages":[]}"#, 5).unwrap();
+        said.answered(b"abcde");
+        let logged = said.logged("hr_1");
+        assert_eq!((logged.response_content.as_str(), logged.response_content_cut), ("abcde", false));
+    }
+}

@@ -1,0 +1,93 @@
+//! What requests and answers say, for the feed: taken along only where the configuration asks for it.
+
+use headroom_api::v1::LoggedMessages;
+use serde_json::json;
+
+use crate::proxy::Plugin;
+
+const BODY: &[u8] =
+    br#"{"model":"m","system":"be kind","messages":[{"role":"user","content":"hi"},{"role":"user","content":"ho"}]}"#;
+const ANSWER: &[u8] = br#"{"content":"hey","usage":{"input_tokens":1,"output_tokens":1}}"#;
+
+fn plugin(control_plane: serde_json::Value) -> Plugin {
+    let mut section = json!({"cluster": "headroom-cp"});
+    section.as_object_mut().unwrap().extend(control_plane.as_object().unwrap().clone());
+    Plugin::new(json!({"control_plane": section}))
+}
+
+/// One request with its answer in two pieces, and what was sent of them.
+fn exchange(plugin: &mut Plugin, headers: &[(&str, &str)], content_type: &str) -> Vec<LoggedMessages> {
+    let mut stream = plugin.post("/v1/messages", headers, BODY);
+    stream.respond("200", content_type, &[]);
+    stream.respond_body(&ANSWER[..9], false);
+    stream.respond_body(&ANSWER[9..], true);
+    stream.finish();
+    plugin.tick_after(1_000);
+    plugin.reports().pop().unwrap().logged_messages
+}
+
+#[test]
+fn without_a_word_no_message_leaves() {
+    let mut plugin = Plugin::reporting();
+    assert_eq!(exchange(&mut plugin, &[], "application/json"), []);
+}
+
+#[test]
+fn messages_and_answer_go_with_the_record_and_no_header_does() {
+    let mut plugin = plugin(json!({"log_messages": true}));
+    let logged =
+        exchange(&mut plugin, &[("x-api-key", "sk-secret"), ("x-anything", "else")], "application/json");
+    let request_id = plugin.reports().pop().unwrap().records[0].request_id.clone();
+    let expected = LoggedMessages {
+        request_id,
+        request_messages: [r#"{"role":"user","content":"hi"}"#, r#"{"role":"user","content":"ho"}"#]
+            .map(str::to_owned)
+            .to_vec(),
+        request_messages_left_out: 0,
+        response_content: String::from_utf8(ANSWER.to_vec()).unwrap(),
+        response_content_cut: false,
+    };
+    assert_eq!(logged, [expected]);
+}
+
+#[test]
+fn they_are_bounded() {
+    let mut plugin = plugin(json!({"log_messages": true, "log_bytes": 31}));
+    let logged = exchange(&mut plugin, &[], "application/json").remove(0);
+    assert_eq!(logged.request_messages, ["{", r#"{"role":"user","content":"ho"}"#]);
+    assert_eq!(logged.response_content.as_bytes(), &ANSWER[..31]);
+    assert!(logged.response_content_cut);
+}
+
+#[test]
+fn what_the_client_wants_passed_is_not_looked_at_and_what_is_no_text_is_left_out() {
+    let mut plugin = plugin(json!({"log_messages": true, "read_usage": false}));
+    assert_eq!(exchange(&mut plugin, &[("x-headroom-bypass", "true")], "application/json"), []);
+    plugin.acknowledge(1);
+    let logged = exchange(&mut plugin, &[], "application/octet-stream").remove(0);
+    assert_eq!((logged.request_messages.len(), logged.response_content.as_str()), (2, ""));
+    plugin.acknowledge(2);
+    let logged = exchange(&mut plugin, &[], "text/event-stream").remove(0);
+    assert_eq!(logged.response_content.as_bytes(), ANSWER);
+}
+
+#[test]
+fn they_never_cost_a_record() {
+    let config =
+        json!({"log_messages": true, "log_bytes": 262_144, "queue_records": 1000, "queue_bytes": 4096});
+    let mut plugin = plugin(config);
+    let body = format!(r#"{{"model":"m","messages":["{}"]}}"#, "x".repeat(300_000));
+    for _ in 0..8 {
+        plugin.post("/v1/messages", &[], body.as_bytes()).finish();
+    }
+    plugin.tick_after(1_000);
+    let report = plugin.reports().pop().unwrap();
+    assert_eq!((report.records.len(), report.dropped_records), (8, 0));
+    // The newest, as many as there is room for.
+    let ids: Vec<_> = report.logged_messages.iter().map(|it| it.request_id.clone()).collect();
+    assert_eq!(ids, report.records[5..].iter().map(|it| it.request_id.clone()).collect::<Vec<_>>());
+    plugin.acknowledge(8);
+    plugin.post("/v1/messages", &[], BODY).finish();
+    plugin.tick_after(1_000);
+    assert_eq!(plugin.reports().pop().unwrap().logged_messages.len(), 1);
+}
