@@ -41,14 +41,16 @@ struct Generation {
 }
 
 impl Acknowledged {
-    /// The sidecar has answered from the store of this epoch.
-    pub(crate) fn heard(&mut self, epoch: &str, now: u64) {
-        if epoch != self.epoch {
+    /// The sidecar has answered from the store of this epoch. Says whether that is another one than before.
+    pub(crate) fn heard(&mut self, epoch: &str, now: u64) -> bool {
+        let other = epoch != self.epoch;
+        if other {
             epoch.clone_into(&mut self.epoch);
             self.young = Generation::default();
             self.old = Generation::default();
         }
         self.heard = now;
+        other
     }
 
     /// The store has these, for `ttl_seconds`.

@@ -15,13 +15,23 @@
 //! A request whose originals are all acknowledged makes no call, unless the sidecar has not been heard
 //! of for a while. Then the call carries no original and only asks for the epoch.
 //!
-//! Originals travel as they are; the sidecar compresses what it keeps (`ccr/verify.rs`). It also takes zstd, but
-//! an encoder here costs more than it saves. Measured as WASM in V8 on 27 sets of 100 KB of recorded tool
-//! outputs: `ruzstd` 6.1 ms per set (59 KB more module, 2.7 times smaller), `structured-zstd` 0.76 ms (720 KB
-//! more module, 3.2 times smaller), on a worker thread that serves nobody else meanwhile. A sidecar that is
-//! sent 100 KB as zstd acknowledges no sooner than one that is sent them as they are (`headroomd`'s example
-//! `admit`: p50 19.8 ms against 19.2 ms on two busy cores): the time goes into making them durable, and on
-//! loopback 70 KB less are not to be seen.
+//! **Compression.** Originals travel as they are, and long ones as zstd: from `admit_zstd_bytes` on, once an
+//! answer has said that the sidecar reads it. A VM that has heard nothing, or a new epoch, which may be an
+//! older sidecar, sends plain text; so does one whose sidecar has not stored everything, until the next
+//! epoch. In any case the sidecar compares what it has read with the address before it acknowledges it.
+//! To compress takes the time of a worker that serves nobody else meanwhile. Measured as WASM in V8 on 256 KiB
+//! pieces of recorded tool outputs:
+//!
+//! | encoder | per 100 KB | times smaller | more module |
+//! |---|---|---|---|
+//! | `zstd.rs` | 0.57 ms | 2.65 | 7 KB |
+//! | `ruzstd` 0.9 | 1.74 ms | 2.71 | 59 KB |
+//! | `structured-zstd` (other pieces, of 100 KB) | 0.76 ms | 3.2 | 720 KB |
+//!
+//! On loopback that gains nothing: a sidecar that is sent 100 KB as zstd acknowledges no sooner (`headroomd`'s
+//! example `admit`: p50 19.8 ms against 19.2 ms on two busy cores), the time goes into making them durable. To
+//! another node, what is longer than HTTP/2's first window of 64 KB waits for round trips, which is where
+//! the default comes from: beyond 256 KiB there are several of them to save.
 
 use std::sync::Arc;
 
@@ -32,6 +42,7 @@ use prost::Message as _;
 use crate::acks::Acknowledged;
 use crate::breaker::{Breaker, Limits};
 use crate::config::ControlPlane;
+use crate::zstd;
 
 /// What one call carries, beside its first original; the others wait for the next request. It has to be
 /// written within the deadline.
@@ -42,6 +53,19 @@ const MAX_ADMIT_BYTES: usize = 3 << 20;
 pub(crate) struct Admissions {
     acks: Acknowledged,
     breaker: Breaker,
+    zstd: Zstd,
+}
+
+/// Whether the sidecar reads zstd.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Zstd {
+    /// It has not said so.
+    #[default]
+    Unknown,
+    Read,
+    /// It has not stored everything that it was sent. The reason may be another one; but what it is sent
+    /// as it is, cannot be misread.
+    Distrusted,
 }
 
 /// An original that a request needs: the block that it is of, and its hash.
@@ -81,7 +105,9 @@ pub(crate) enum Answered {
 impl Admissions {
     /// The sidecar has answered some call from the store of this epoch.
     pub(crate) fn heard(&mut self, epoch: &str, now: u64) {
-        self.acks.heard(epoch, now);
+        if self.acks.heard(epoch, now) {
+            self.zstd = Zstd::Unknown;
+        }
     }
 
     /// What to do about a request's originals.
@@ -116,11 +142,18 @@ impl Admissions {
                 break;
             }
             sent.push(Arc::clone(&original.hash));
+            let length = text.len() as u64;
+            let long = (1..=text.len()).contains(&control_plane.admit_zstd_bytes);
+            let frame = (long && self.zstd == Zstd::Read).then(|| zstd::compress(text.as_bytes())).flatten();
+            let (encoding, content) = match frame {
+                Some(frame) if frame.len() < text.len() => (ContentEncoding::Zstd, frame),
+                _ => (ContentEncoding::Identity, text.into_owned().into_bytes()),
+            };
             carried.push(v1::Original {
                 hash: original.hash.to_string(),
-                length: text.len() as u64,
-                content: text.into_owned().into_bytes(),
-                encoding: ContentEncoding::Identity.into(),
+                length,
+                content,
+                encoding: encoding.into(),
                 tool: original.tool.to_string(),
                 kind: original.kind.name().to_owned(),
                 tokens_before: original.tokens_before,
@@ -149,7 +182,10 @@ impl Admissions {
         let Some(response) = answer.and_then(|bytes| AdmitResponse::decode(bytes).ok()) else {
             return (Answered::Failed, 0, self.breaker.failed(limits, now));
         };
-        self.acks.heard(&response.epoch, now);
+        self.heard(&response.epoch, now);
+        if self.zstd == Zstd::Unknown && response.encodings().any(|it| it == ContentEncoding::Zstd) {
+            self.zstd = Zstd::Read;
+        }
         // Only what was sent: a sidecar that names something else has mixed up its answers.
         let stored = sent.iter().filter(|hash| response.stored.iter().any(|name| **name == ***hash));
         let stored: Vec<&str> = stored.map(|hash| &**hash).collect();
@@ -159,6 +195,7 @@ impl Admissions {
             self.breaker.succeeded();
             (Answered::Stored, count, false)
         } else {
+            self.zstd = Zstd::Distrusted;
             (Answered::Incomplete, count, self.breaker.failed(limits, now))
         }
     }

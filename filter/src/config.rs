@@ -33,6 +33,7 @@
 //! | `control_plane.queue_bytes` | 4194304 | the same, in bytes |
 //! | `control_plane.blocks_per_record` | 128 | blocks listed in one record; the newest are kept |
 //! | `control_plane.admit_timeout_ms` | 50 | how long a request waits for its originals to be stored; after that it goes out lossless |
+//! | `control_plane.admit_zstd_bytes` | 262144 | originals of at least so many bytes are sent to a sidecar that reads zstd as zstd; 0: none |
 //! | `control_plane.breaker_failures` | 3 | after so many failures in a row requests do not wait for the sidecar any more |
 //! | `control_plane.breaker_pause_ms` | 1000 | until one of them tries again; doubles up to 30 s |
 //! | `control_plane.log_messages` | `false` | send along what requests and answers say, for `/transformations/feed`; `headroomd` shows it with `--log-messages` only |
@@ -155,6 +156,8 @@ pub struct ControlPlane {
     pub blocks_per_record: usize,
     /// Deadline for storing originals, which a request waits for. Milliseconds.
     pub admit_timeout_ms: u32,
+    /// Originals from this length on are sent as zstd; 0: none. Bytes.
+    pub admit_zstd_bytes: usize,
     /// Failures in a row after which it is left alone.
     pub breaker_failures: u32,
     /// For so long at first. Milliseconds.
@@ -236,6 +239,7 @@ impl Default for ControlPlane {
             queue_bytes: 4 << 20,
             blocks_per_record: 128,
             admit_timeout_ms: 50,
+            admit_zstd_bytes: 256 << 10,
             breaker_failures: 3,
             breaker_pause_ms: 1_000,
             log_messages: false,
@@ -425,6 +429,7 @@ fn control_plane(section: &mut Reader) -> Option<ControlPlane> {
         queue_bytes: section.bytes("queue_bytes", 1 << 10..=256 << 20, defaults.queue_bytes),
         blocks_per_record: section.bytes("blocks_per_record", 0..=10_000, defaults.blocks_per_record),
         admit_timeout_ms: section.number("admit_timeout_ms", 1..=60_000, defaults.admit_timeout_ms),
+        admit_zstd_bytes: section.bytes("admit_zstd_bytes", 0..=MAX_BODY_BYTES, defaults.admit_zstd_bytes),
         breaker_failures: section.number("breaker_failures", 1..=1_000, defaults.breaker_failures),
         breaker_pause_ms: section.number("breaker_pause_ms", 1..=60_000, defaults.breaker_pause_ms),
         log_messages: section.flag("log_messages", defaults.log_messages),

@@ -156,6 +156,11 @@ mod tests {
         let long = Original { length: 4_000, ..zstd(text) };
         let mut truncated = zstd(text);
         truncated.content.pop();
+        let garbage = Original { content: b"\x28\xb5\x2f\xfd and no frame".to_vec(), ..zstd(text) };
+        let plain = Original { content: text.to_vec(), ..zstd(text) };
+        let unread = Original { encoding: ContentEncoding::Identity.into(), ..zstd(text) };
+        let mut twice = zstd(text);
+        twice.content.extend(zstd(text).content);
         let unknown = Original { encoding: 9, ..original(text) };
         let binary = original(&[0xff, 0xfe]);
         for (bad, reject) in [
@@ -164,6 +169,11 @@ mod tests {
             (short, Reject::Length),
             (long, Reject::Length),
             (truncated, Reject::Encoding),
+            (garbage, Reject::Encoding),
+            (plain, Reject::Encoding),
+            (twice, Reject::Encoding),
+            // as from a filter whose sidecar does not know of encodings: kept under no address
+            (unread, Reject::Length),
             (unknown, Reject::Encoding),
             (binary, Reject::Text),
         ] {

@@ -71,6 +71,7 @@ async fn an_original_comes_back_as_it_was_and_in_parts() {
     assert_eq!(answer.stored, [short.hash.clone(), long.hash.clone()]);
     assert_eq!(answer.ttl_seconds, 3_600, "no longer than nothing is evicted");
     assert!(!answer.epoch.is_empty());
+    assert_eq!(answer.encodings().collect::<Vec<_>>(), [ContentEncoding::Zstd]);
 
     assert_eq!(text_of(&mut client, &short.hash).await.unwrap(), "three\nshort\nlines");
     assert_eq!(text_of(&mut client, &short.hash.to_uppercase()).await.unwrap(), "three\nshort\nlines");

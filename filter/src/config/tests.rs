@@ -29,8 +29,8 @@ fn every_key_is_read() {
             "response_headers":false,"first_frame_timeout_ms":77,"tenant":"t","project":"p","team_header":"X-Team",
             "control_plane":{"cluster":"headroom-cp","timeout_ms":5,"report_interval_ms":20,
                 "max_backoff_ms":30,"queue_records":3,"queue_bytes":2048,"blocks_per_record":4,
-                "admit_timeout_ms":7,"breaker_failures":8,"breaker_pause_ms":9,"log_messages":true,"log_bytes":11,
-                "token":"s3cret"}}"#,
+                "admit_timeout_ms":7,"admit_zstd_bytes":6,"breaker_failures":8,"breaker_pause_ms":9,
+                "log_messages":true,"log_bytes":11,"token":"s3cret"}}"#,
     );
     assert_eq!((&parsed.warnings, parsed.errors), (&Vec::new(), 0));
     let config = parsed.config;
@@ -90,6 +90,7 @@ fn every_key_is_read() {
             queue_bytes: 2048,
             blocks_per_record: 4,
             admit_timeout_ms: 7,
+            admit_zstd_bytes: 6,
             breaker_failures: 8,
             breaker_pause_ms: 9,
             log_messages: true,

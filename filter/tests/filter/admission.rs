@@ -19,13 +19,15 @@ fn plugin() -> Plugin {
 }
 
 /// The calls to store originals so far, each with its token.
-fn admits() -> Vec<(u32, AdmitRequest)> {
+pub(crate) fn admits() -> Vec<(u32, AdmitRequest)> {
     let admits = calls("Admit").into_iter();
     admits.map(|call| (call.token, AdmitRequest::decode(&*call.message).unwrap())).collect()
 }
 
 fn acknowledgement(stored: Vec<String>, epoch: &str) -> Vec<u8> {
-    AdmitResponse { stored, epoch: epoch.to_owned(), ttl_seconds: 86_400 }.encode_to_vec()
+    let answer =
+        AdmitResponse { stored, epoch: epoch.to_owned(), ttl_seconds: 86_400, ..AdmitResponse::default() };
+    answer.encode_to_vec()
 }
 
 /// The sidecar stores what the latest call carries.

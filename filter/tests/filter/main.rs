@@ -5,6 +5,7 @@ mod answers;
 mod bodies;
 mod budgets;
 mod configuration;
+mod encodings;
 mod frames;
 mod garbage;
 mod headers;

@@ -34,7 +34,8 @@ pub(crate) fn sent(plugin: &mut Plugin) -> (Stream, Vec<u8>) {
     let call = calls("Admit").pop().expect("originals to store");
     let request = AdmitRequest::decode(&*call.message).unwrap();
     let stored = request.originals.into_iter().map(|original| original.hash).collect();
-    let answer = AdmitResponse { stored, epoch: "e".to_owned(), ttl_seconds: 86_400 };
+    let answer =
+        AdmitResponse { stored, epoch: "e".to_owned(), ttl_seconds: 86_400, ..AdmitResponse::default() };
     stream.sidecar_answers(call.token, Some(&answer.encode_to_vec()));
     let body = stream.sent_body.clone();
     assert!(String::from_utf8_lossy(&body).contains(r#"{"name":"headroom_retrieve""#));

@@ -35,6 +35,14 @@ pub(crate) fn reversible(mode: Mode, admit_timeout_ms: u32) -> Options {
     Options { workers: 2, ..options }
 }
 
+/// As [`reversible`], with the filter's own cap on bodies.
+fn large_bodies(mode: Mode) -> Options {
+    let mut options = reversible(mode, PATIENT_MS);
+    options.max_body_bytes = 16 << 20;
+    options.filter.as_mut().expect("the filter is on")["max_body_bytes"] = (16 << 20).into();
+    options
+}
+
 /// One stack for all tests that leave its sidecar alone.
 pub(crate) async fn shared() -> Result<&'static Stack> {
     static STACK: OnceCell<Stack> = OnceCell::const_new();
@@ -174,10 +182,7 @@ async fn every_marker_that_reaches_the_provider_leads_to_the_exact_original() ->
 #[tokio::test]
 async fn every_marker_of_recorded_conversations_resolves_and_the_command_line_writes_the_same() -> Result<()>
 {
-    let mut options = reversible(Mode::Hold, PATIENT_MS);
-    options.max_body_bytes = 16 << 20;
-    options.filter.as_mut().expect("the filter is on")["max_body_bytes"] = (16 << 20).into();
-    let stack = Stack::start(options, Kind::Real).await?;
+    let stack = Stack::start(large_bodies(Mode::Hold), Kind::Real).await?;
     let mut connection = stack.connect(Protocol::Http2).await?;
     let (mut lines, mut expected, mut requests) = (Vec::new(), Vec::new(), 0);
     let (mut markers_sent, mut originals) = (0, HashMap::new());
@@ -217,6 +222,33 @@ async fn every_marker_of_recorded_conversations_resolves_and_the_command_line_wr
     ));
     assert_eq!(resolved, originals.len());
     assert!(run(lines, &["--retrieve-tool", "add"]).await? == expected, "headroomctl writes the same bytes");
+    assert_no_trap(&stack).await
+}
+
+#[tokio::test]
+async fn long_originals_travel_to_the_sidecar_compressed_and_come_back_exact() -> Result<()> {
+    const TX: &str = "cluster.headroom.upstream_cx_tx_bytes_total";
+    let mut options = large_bodies(Mode::Strip);
+    options.workers = 1;
+    let stack = Stack::start(options, Kind::Real).await?;
+    let mut on_the_way = Vec::new();
+    for number in 0..3 {
+        let (name, output) = (format!("long {number}"), rows(5_000, number));
+        assert!(output.len() > 256 << 10);
+        let before = stack.envoy.stat(TX).await?;
+        let call =
+            Call::post("/v1/messages", body(Api::AnthropicMessages, false, std::slice::from_ref(&output)));
+        assert_eq!(stack.exchange(&name, Protocol::Http1, call).await?.0.status, 200);
+        let sent = stack.envoy.stat(TX).await? - before;
+        on_the_way.push((sent as usize, output.len()));
+        let arrived = forwarded(&stack.provider, &name).body;
+        let [hash] = markers(&arrived).try_into().expect("one marker");
+        assert_eq!(stack.sidecar.original(&hash).await?, Some(output), "{name}");
+    }
+    assert!(on_the_way[0].0 >= on_the_way[0].1, "the sidecar has not said yet what it reads: {on_the_way:?}");
+    for (sent, length) in &on_the_way[1..] {
+        assert!(sent * 2 < *length && *sent > length / 50, "{on_the_way:?}");
+    }
     assert_no_trap(&stack).await
 }
 
