@@ -1,10 +1,11 @@
 //! How late an answer reaches the client: its first byte, and each event of a stream, with the filter and
 //! without it, in turn.
 //!
-//! `cargo run -p headroom-e2e --example answer_delay [REQUESTS]`. The provider sends an event when it is told to;
-//! measured is from there until it has arrived.
+//! `cargo run -p headroom-e2e --example answer_delay [REQUESTS]`, for half a minute at most. The provider sends an
+//! event when it is told to; measured is from there until it has arrived. Client and provider are the same on
+//! both sides, so how they were built is in no difference; Envoy and the filter's module are always optimized.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use headroom_compress::Api;
@@ -18,6 +19,10 @@ use serde_json::json;
 
 /// Requests when nothing else is said.
 const REQUESTS: usize = 300;
+/// No further requests after so long, on a machine that is busy.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Requests before those that count: the first ones open connections.
+const WARM_UP: usize = 5;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -25,13 +30,23 @@ async fn main() -> Result<()> {
         Some(text) => text.parse().context("expected a number of requests")?,
         None => REQUESTS,
     };
+    say("Building the filter and headroomd where they are not built yet, and starting both stacks …");
     let filter = json!({"control_plane": {"cluster": "headroom"}});
     let with = Stack::start(Options { filter: Some(filter), ..Options::default() }, Kind::Real).await?;
     let without = Stack::start(Options { filter: None, ..Options::default() }, Kind::Down).await?;
     let (mut first, mut events) = (Latencies::default(), Latencies::default());
-    for number in 0..requests {
+    say("Measuring …");
+    let mut begun = Instant::now();
+    for number in 0..requests.saturating_add(WARM_UP) {
+        if begun.elapsed() > LONGEST {
+            break;
+        }
         let ([to_first, with_events], [other_first, other_events]) =
             (measure(&with, number).await?, measure(&without, number).await?);
+        if number < WARM_UP {
+            begun = Instant::now();
+            continue;
+        }
         for (with, without) in to_first.iter().zip(&other_first) {
             first.add(*with, *without);
         }
@@ -70,8 +85,13 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
+#[allow(clippy::print_stderr, reason = "so that nobody waits in front of an empty screen")]
+fn say(what: &str) {
+    eprintln!("{what}");
+}
+
 /// The time to the first byte, and of each further event from its release until it is there.
-async fn measure(stack: &Stack, number: usize) -> Result<[Vec<std::time::Duration>; 2]> {
+async fn measure(stack: &Stack, number: usize) -> Result<[Vec<Duration>; 2]> {
     let name = format!("delay {number}");
     let script = Script { gate: true, ..Script::default() };
     let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 10, "stream": true,

@@ -31,11 +31,11 @@ pub async fn filter_module() -> Result<PathBuf> {
 
 /// The folder that cargo builds into.
 pub fn target_folder() -> Result<PathBuf> {
-    // The running program is target/PROFILE/NAME or target/PROFILE/deps/NAME-HASH.
+    // The running program is target/PROFILE/NAME, target/PROFILE/deps/NAME-HASH or target/PROFILE/examples/NAME.
     let program = env::current_exe()?;
     let mut folder = program.parent().context("the program lies in no folder")?;
-    if folder.ends_with("deps") {
-        folder = folder.parent().context("deps lies in no folder")?;
+    if folder.ends_with("deps") || folder.ends_with("examples") {
+        folder = folder.parent().context("the program's folder lies in no folder")?;
     }
     Ok(folder.parent().context("the profile lies in no folder")?.to_owned())
 }

@@ -32,6 +32,8 @@ pub struct Options {
     pub max_body_bytes: u32,
     /// Let the router try again on a 5xx.
     pub retry_on_5xx: bool,
+    /// For how many seconds routes wait for an answer; `None`: as the product does, for ever.
+    pub route_timeout: Option<u32>,
     /// Worker threads; each has a VM of its own.
     pub workers: u32,
     /// A whole configuration, in place of what `headroomctl` would render from the rest.
@@ -47,6 +49,7 @@ impl Default for Options {
             decompress: false,
             max_body_bytes: 16 << 20,
             retry_on_5xx: false,
+            route_timeout: None,
             workers: 1,
             configuration: None,
         }
@@ -223,7 +226,12 @@ fn bootstrap(options: &Options, neighbours: Neighbours, module: &Path) -> Result
     if options.decompress {
         bootstrap.http_filters = vec![decompressor()];
     }
-    let text = bootstrap.render()?;
+    let mut text = bootstrap.render()?;
+    if let Some(seconds) = options.route_timeout {
+        const PRODUCT: &str = "timeout: 0s, idle_timeout: ";
+        ensure!(text.contains(PRODUCT), "the rendered bootstrap has no timeout of the expected form");
+        text = text.replace(PRODUCT, &format!("timeout: {seconds}s, idle_timeout: "));
+    }
     if options.retry_on_5xx {
         // The product does not repeat what a provider has answered; an operator may.
         const PRODUCT: &str = "retry_on: \"connect-failure,reset-before-request\", num_retries: 1";

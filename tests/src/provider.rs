@@ -1,11 +1,11 @@
 //! A provider that answers as it is told and remembers what it got.
 
 mod answer;
+mod encoding;
 mod progress;
 mod script;
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http_body_util::channel::Channel;
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -28,6 +28,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use answer::{Answer, Api};
+pub use encoding::Encoding;
 use progress::Progress;
 pub use script::{NAME_HEADER, SCRIPT_HEADER, Script, ToolCall};
 
@@ -171,23 +172,24 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let state = Arc::clone(&state);
-        async move { Ok::<_, Infallible>(respond(request, &state).await) }
+        async move { respond(request, &state).await }
     });
     // A connection that breaks is the business of the test that broke it.
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn respond(request: Request<Incoming>, state: &State) -> Response<Body> {
+/// `Err`: the connection is to be broken.
+async fn respond(request: Request<Incoming>, state: &State) -> io::Result<Response<Body>> {
     let (parts, mut incoming) = request.into_parts();
     if let Some(name) = parts.uri.path().strip_prefix("/__requests/") {
-        return json_answer(StatusCode::OK, &state.listing(name));
+        return Ok(json_answer(StatusCode::OK, &state.listing(name)));
     }
     let (body, trailers, complete) = read(&mut incoming).await;
     let header = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
     let script = match header(SCRIPT_HEADER).map(serde_json::from_slice::<Script>).transpose() {
         Ok(script) => script.unwrap_or_default(),
         Err(error) => {
-            return json_answer(StatusCode::NOT_IMPLEMENTED, &json!({"bad script": error.to_string()}));
+            return Ok(json_answer(StatusCode::NOT_IMPLEMENTED, &json!({"bad script": error.to_string()})));
         }
     };
     let name = String::from_utf8_lossy(header(NAME_HEADER).unwrap_or_default()).into_owned();
@@ -209,7 +211,7 @@ async fn respond(request: Request<Incoming>, state: &State) -> Response<Body> {
 
     let path = parts.uri.path();
     let Some(api) = Api::of(path) else {
-        return json_answer(StatusCode::OK, &answer::beside(path, body.len()));
+        return Ok(json_answer(StatusCode::OK, &answer::beside(path, body.len())));
     };
     let progress = if script.by_outputs { Progress::of(&body) } else { Progress::Turn(earlier) };
     let script = progress.script(&script);
@@ -227,16 +229,33 @@ async fn respond(request: Request<Incoming>, state: &State) -> Response<Body> {
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_IMPLEMENTED);
         let mut refusal = json_answer(code, &answer.error(status));
         refusal.headers_mut().extend(script.retry_after.map(|seconds| (RETRY_AFTER, seconds.into())));
-        return refusal;
+        return Ok(refusal);
     }
+    if script.silent {
+        std::future::pending::<()>().await;
+    }
+    if script.reset {
+        return Err(io::ErrorKind::ConnectionReset.into());
+    }
+    let encoding = script.encode.then(|| Encoding::asked_for(&parts.headers)).flatten();
     let streamed = asked.stream || path.ends_with(":streamGenerateContent");
     if !streamed {
-        return json_answer(StatusCode::OK, &answer.json());
+        let mut whole = json_answer(StatusCode::OK, &answer.json());
+        if let Some(encoding) = encoding {
+            *whole.body_mut() = full(encoding.encode(answer.json().to_string().as_bytes())?);
+            whole.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+        }
+        return Ok(whole);
     }
     let gate = script.gate.then(|| state.gate(&name));
     let mut events = answer.events();
     events.truncate(script.break_after.unwrap_or(usize::MAX));
-    stream_answer(pieces(events, script.piece_bytes), gate, script.break_after.is_some())
+    let Some(encoding) = encoding else {
+        return Ok(stream_answer(pieces(events, script.piece_bytes), gate, script.break_after.is_some()));
+    };
+    let mut encoded = stream_answer(vec![encoding.encode(events.concat().as_bytes())?], gate, false);
+    encoded.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+    Ok(encoded)
 }
 
 /// The body as far as it came, its trailers, and whether it came to its end.
@@ -289,6 +308,10 @@ fn json_answer(status: StatusCode, body: &Value) -> Response<Body> {
     Response::builder()
         .status(status)
         .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body.to_string())).map_err(|never| match never {}).boxed())
+        .body(full(body.to_string().into()))
         .expect("a valid header")
+}
+
+fn full(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed()
 }

@@ -50,6 +50,8 @@ pub struct Sidecar {
     calls: Arc<AtomicUsize>,
     workspace: PathBuf,
     database: Option<String>,
+    /// More variables for headroomd.
+    variables: Vec<(String, String)>,
     daemon: Option<Leashed>,
 }
 
@@ -74,6 +76,7 @@ impl Sidecar {
             calls,
             workspace: folder.to_owned(),
             database: None,
+            variables: Vec::new(),
             daemon: None,
         };
         if kind == Kind::Real {
@@ -90,6 +93,7 @@ impl Sidecar {
             calls: Arc::default(),
             workspace: folder.to_owned(),
             database: Some(database.to_owned()),
+            variables: Vec::new(),
             daemon: None,
         };
         sidecar.run().await?;
@@ -118,6 +122,7 @@ impl Sidecar {
             ("HEADROOM_CONFIG_DIR".to_owned(), self.workspace.join("config").display().to_string()),
         ];
         environment.extend(self.database.iter().map(|url| ("HEADROOM_DATABASE_URL".to_owned(), url.clone())));
+        environment.extend(self.variables.iter().cloned());
         let arguments = ["--http".into(), self.http.to_string(), "--grpc".into(), self.grpc.to_string()];
         // A write beyond the limit that stands for a full disk fails, instead of ending the process.
         let ignoring = ["-c".to_owned(), "trap '' XFSZ; exec \"$0\" \"$@\"".to_owned()];
@@ -140,6 +145,11 @@ impl Sidecar {
         ready.await.with_context(|| format!("headroomd's log ends:\n{}", daemon.log_tail()))??;
         self.daemon = Some(daemon);
         Ok(())
+    }
+
+    /// From its next start on headroomd has this variable.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     /// kill -9.
@@ -234,9 +244,18 @@ impl Sidecar {
 
     /// What `GET /stats` answers.
     pub async fn stats(&self) -> Result<Value> {
+        self.json("/stats").await
+    }
+
+    /// What `GET /transformations/feed` answers: the newest hundred requests, newest first.
+    pub async fn feed(&self) -> Result<Value> {
+        self.json("/transformations/feed?limit=100").await
+    }
+
+    async fn json(&self, path: &str) -> Result<Value> {
         let mut connection = Connection::open(self.http, Protocol::Http1).await?;
-        let answer = connection.send(Call::get("/stats")).await?;
-        serde_json::from_slice(&answer.body).with_context(|| format!("/stats answered {}", answer.text()))
+        let answer = connection.send(Call::get(path)).await?;
+        serde_json::from_slice(&answer.body).with_context(|| format!("{path} answered {}", answer.text()))
     }
 }
 

@@ -27,6 +27,12 @@ pub struct Script {
     pub fail_first: usize,
     /// Before each event of a stream but the first, wait for [`Provider::release`](super::Provider::release).
     pub gate: bool,
+    /// Never answer.
+    pub silent: bool,
+    /// Break the connection instead of an answer.
+    pub reset: bool,
+    /// Compress the answer as `accept-encoding` asks for: the first that it names of gzip and brotli.
+    pub encode: bool,
     /// Break the connection after so many events of a stream.
     pub break_after: Option<usize>,
     /// Cut the answer into pieces of so many bytes, through the middle of events and characters.

@@ -20,7 +20,7 @@ async fn direct(stack: &Stack, call: Call) -> Result<Answer> {
     Connection::open(stack.provider.address(), Protocol::Http1).await?.send(call).await
 }
 
-fn streaming(body: Vec<u8>) -> Vec<u8> {
+pub(crate) fn streaming(body: Vec<u8>) -> Vec<u8> {
     let text = String::from_utf8(body).expect("bodies are text");
     text.replacen("\"model\"", "\"stream\":true,\"model\"", 1).into_bytes()
 }

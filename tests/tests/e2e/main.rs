@@ -29,11 +29,13 @@ mod command_line;
 mod configuration;
 mod delivered;
 mod demo;
+mod encodings;
 mod faults;
 mod formats;
 mod forwarding;
 #[path = "../../../filter/tests/filter/frames.rs"]
 mod frames;
+mod logging;
 #[path = "../../../control-plane/tests/store/server.rs"]
 mod postgres;
 mod production;

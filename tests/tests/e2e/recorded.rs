@@ -23,6 +23,10 @@ use crate::stacks::{Mode, assert_no_trap, options};
 const REQUESTS: usize = 1_000;
 /// Clients at the same time.
 const CLIENTS: usize = 16;
+/// Seconds until Envoy answers in the place of a provider that does not; none of the others takes so long.
+const ROUTE_TIMEOUT: u32 = 2;
+/// Kinds of requests in the mix, each as often as the others.
+const KINDS: usize = 14;
 
 fn streaming(body: Vec<u8>) -> Vec<u8> {
     String::from_utf8(body).expect("text").replacen("\"model\"", "\"stream\":true,\"model\"", 1).into_bytes()
@@ -35,7 +39,8 @@ async fn send(stack: &Stack, number: usize) -> Result<()> {
     let script = |script: Script| script.header();
     let messages = |body: Vec<u8>| Call::post("/v1/messages", body).header(NAME_HEADER, &name);
     let failing = |status| script(Script { status: Some(status), ..Script::default() });
-    let call = match number % 12 {
+    let mut expected = None;
+    let call = match number % KINDS {
         0 => messages(good),
         1 => Call::post("/v1/chat/completions", chat(&pretty_pets(9))).header(NAME_HEADER, &name),
         2 => messages(streaming(good)),
@@ -50,6 +55,18 @@ async fn send(stack: &Stack, number: usize) -> Result<()> {
             let broken = script(Script { break_after: Some(2), ..Script::default() });
             messages(streaming(good)).header(SCRIPT_HEADER, &broken)
         }
+        11 => {
+            // Envoy answers 504 in the provider's place.
+            let silent = script(Script { silent: true, ..Script::default() });
+            expected = Some(504);
+            messages(good).header(SCRIPT_HEADER, &silent)
+        }
+        12 => {
+            // The provider breaks the connection before it answers.
+            let reset = script(Script { reset: true, ..Script::default() });
+            expected = Some(503);
+            messages(good).header(SCRIPT_HEADER, &reset)
+        }
         _ => {
             // The client leaves in the middle of the answer.
             let gated = script(Script { gate: true, ..Script::default() });
@@ -60,7 +77,8 @@ async fn send(stack: &Stack, number: usize) -> Result<()> {
             return Ok(());
         }
     };
-    stack.connect(Protocol::Http1).await?.send(call).await?;
+    let answer = stack.connect(Protocol::Http1).await?.send(call).await?;
+    assert!(expected.is_none_or(|expected| answer.status == expected), "{name}: {}", answer.status);
     Ok(())
 }
 
@@ -87,7 +105,13 @@ async fn leave(stack: &Stack, clients: usize) -> Result<()> {
 async fn as_many_requests_are_recorded_as_were_sent() -> Result<()> {
     let asked = std::env::var("REQUESTS").ok().map(|text| text.parse()).transpose()?;
     let requests: usize = asked.unwrap_or(REQUESTS);
-    let stack = Arc::new(Stack::start(Options { workers: 2, ..options(Mode::Strip) }, Kind::Real).await?);
+    let stack = Arc::new(
+        Stack::start(
+            Options { workers: 2, route_timeout: Some(ROUTE_TIMEOUT), ..options(Mode::Strip) },
+            Kind::Real,
+        )
+        .await?,
+    );
     let next = Arc::new(AtomicUsize::new(0));
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
@@ -100,7 +124,7 @@ async fn as_many_requests_are_recorded_as_were_sent() -> Result<()> {
                 }
                 // An answer that breaks off is an error for the client, and a record all the same.
                 let sent = send(&stack, number).await;
-                assert!(sent.is_ok() || number % 12 == 10, "request {number}: {sent:?}");
+                assert!(sent.is_ok() || number % KINDS == 10, "request {number}: {sent:?}");
             }
         });
     }
@@ -119,7 +143,7 @@ async fn as_many_requests_are_recorded_as_were_sent() -> Result<()> {
     eprintln!("sent {sent}, recorded {}: {}", stats["requests"]["total"], stats["requests"]["by_outcome"]);
     assert_eq!(stats["requests"]["total"], sent);
     assert_eq!(stats["requests"]["by_outcome"]["aborted"], leaving);
-    assert_eq!(stats["requests"]["rate_limited"], (0..requests).filter(|n| n % 12 == 3).count());
+    assert_eq!(stats["requests"]["rate_limited"], (0..requests).filter(|n| n % KINDS == 3).count());
     assert_eq!(stats["reports"]["dropped_records"], 0);
     assert_no_trap(&stack).await
 }
