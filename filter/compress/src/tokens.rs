@@ -11,6 +11,7 @@
 //! made by hand; and what a core's cache can hold is remembered. On the recorded conversations that counts
 //! three times as fast. `make bench` measures it.
 
+mod automaton;
 mod known;
 mod layout;
 mod merge;

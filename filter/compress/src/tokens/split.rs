@@ -2,11 +2,13 @@
 //!
 //! A tokenizer names its pieces by a regular expression. These are the two expressions by hand, as a
 //! choice on the class of the first character: a tenth of the code of a regular expression engine with
-//! its Unicode tables, which V8 would compile at every start, and several times faster.
+//! its Unicode tables, which V8 would compile at every start, and several times faster. Pieces of ASCII,
+//! which nearly all are, are read off a table ([`super::automaton`]) instead.
 
 use std::ops::Range;
 
 use super::Encoding;
+use super::automaton::{self, End};
 use super::layout::{BLANK, BLOCK, CASELESS, LINE_END, LOWER, MARK, NUMBER, SIGN, UPPER};
 
 const LETTER: u8 = UPPER | LOWER | CASELESS;
@@ -17,26 +19,6 @@ const BEFORE_A_WORD: u8 = MARK | BLANK | SIGN;
 /// The classes of all characters: numbers of blocks, then the blocks.
 static CLASSES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/classes"));
 const BLOCKS: usize = (char::MAX as usize + 1) / BLOCK;
-
-/// The classes of ASCII, where nearly all texts are.
-static ASCII: [u8; 128] = ascii();
-
-const fn ascii() -> [u8; 128] {
-    let mut classes = [SIGN; 128];
-    let mut byte = 0;
-    while byte < 128 {
-        classes[byte as usize] = match byte {
-            b'A'..=b'Z' => UPPER,
-            b'a'..=b'z' => LOWER,
-            b'0'..=b'9' => NUMBER,
-            b'\r' | b'\n' => LINE_END,
-            b' ' | b'\t' | 0x0b | 0x0c => BLANK,
-            _ => SIGN,
-        };
-        byte += 1;
-    }
-    classes
-}
 
 /// Where the pieces of a text are, in order; together they are the text.
 pub(super) struct Pieces<'t> {
@@ -55,7 +37,7 @@ impl<'t> Pieces<'t> {
     fn class(&self, at: usize) -> (u8, usize) {
         match self.text.as_bytes().get(at) {
             None => (0, 0),
-            Some(byte) if byte.is_ascii() => (ASCII[usize::from(*byte)], 1),
+            Some(byte) if byte.is_ascii() => (automaton::CLASSES[usize::from(*byte)], 1),
             Some(_) => self.class_beyond_ascii(at),
         }
     }
@@ -74,7 +56,7 @@ impl<'t> Pieces<'t> {
         let bytes = self.text.as_bytes();
         loop {
             while let Some(byte) = bytes.get(at).filter(|byte| byte.is_ascii())
-                && ASCII[usize::from(*byte)] & classes != 0
+                && automaton::CLASSES[usize::from(*byte)] & classes != 0
             {
                 at += 1;
             }
@@ -85,25 +67,13 @@ impl<'t> Pieces<'t> {
         }
     }
 
-    /// Where the run of `[a-z]` ends that starts at a position, or some multiple of eight bytes before that.
-    /// Looks at eight bytes at once: how long the next word is, a branch for each byte cannot predict.
-    #[inline]
-    fn lower_ascii(&self, mut at: usize) -> usize {
-        const EACH: u64 = 0x0101_0101_0101_0101;
-        const HIGH: u64 = EACH << 7;
-        while let Some(eight) = self.text.as_bytes()[at..].first_chunk() {
-            let eight = u64::from_le_bytes(*eight);
-            let low = eight & !HIGH;
-            // Carries into the high bit of each byte: from `a` on, and behind `z`.
-            let (from_a, behind_z) =
-                (low + EACH * (0x80 - u64::from(b'a')), low + EACH * (0x7f - u64::from(b'z')));
-            let other = !(from_a & !behind_z & !eight) & HIGH;
-            if other != 0 {
-                return at + (other.trailing_zeros() / 8) as usize;
-            }
-            at += 8;
+    /// Where the piece ends that starts here.
+    #[inline(never)]
+    fn by_hand(&self) -> usize {
+        match self.encoding {
+            Encoding::O200kBase => self.o200k_base(),
+            Encoding::Cl100kBase => self.cl100k_base(),
         }
-        at
     }
 
     /// ```text
@@ -134,11 +104,10 @@ impl<'t> Pieces<'t> {
     }
 
     /// `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+`
-    #[inline]
     fn lower_word(&self, start: usize) -> Option<usize> {
         const LOW: u8 = LOWER | CASELESS | MARK;
         if self.class(start).0 == LOWER {
-            return Some(self.run(self.lower_ascii(start), LOW));
+            return Some(self.run(start, LOW));
         }
         // The first part takes all it can, and gives back as little as the second one needs.
         let (mut at, mut given_back) = (start, None);
@@ -150,7 +119,7 @@ impl<'t> Pieces<'t> {
                     at += len;
                     given_back = Some(at);
                 }
-                LOWER => return Some(self.run(self.lower_ascii(at), LOW)),
+                LOWER => return Some(self.run(at, LOW)),
                 _ => return given_back,
             }
         }
@@ -193,7 +162,6 @@ impl<'t> Pieces<'t> {
 
     /// Numbers, signs and white space, of which the two expressions say nearly the same: what follows
     /// signs, and whether white space at the end of the text is one piece.
-    #[inline]
     fn other(&self, class: u8, len: usize, behind_signs: &[u8], end_is_one: bool) -> usize {
         const SIGNS: u8 = SIGN | MARK;
         let bytes = self.text.as_bytes();
@@ -220,8 +188,9 @@ impl<'t> Pieces<'t> {
         if end_is_one && end == bytes.len() {
             return end;
         }
-        if let Some(line_end) = bytes[start..end].iter().rposition(|byte| matches!(byte, b'\r' | b'\n')) {
-            return start + line_end + 1;
+        match behind_line_end(&bytes[start..end]) {
+            0 => {}
+            behind => return start + behind,
         }
         // The last blank belongs to what follows.
         let last = self.text[start..end].char_indices().next_back().map_or(0, |(at, _)| at);
@@ -241,19 +210,51 @@ impl<'t> Pieces<'t> {
     }
 }
 
+/// Where the last line end of some white space ends, or 0.
+fn behind_line_end(space: &[u8]) -> usize {
+    space.iter().rposition(|byte| matches!(byte, b'\r' | b'\n')).map_or(0, |at| at + 1)
+}
+
 impl Iterator for Pieces<'_> {
     type Item = Range<usize>;
 
     #[inline]
     fn next(&mut self) -> Option<Range<usize>> {
-        let start = self.at;
-        if start >= self.text.len() {
+        let (start, bytes) = (self.at, self.text.as_bytes());
+        if start >= bytes.len() {
             return None;
         }
-        self.at = match self.encoding {
-            Encoding::O200kBase => self.o200k_base(),
-            Encoding::Cl100kBase => self.cl100k_base(),
+        self.at = match automaton::end(&bytes[start..], self.encoding) {
+            End::At(len) => start + len,
+            End::Word(len) => start + len + self.contraction(start + len),
+            End::BehindLineEnd(len) => start + behind_line_end(&bytes[start..start + len]),
+            End::Unknown => self.by_hand(),
         };
         Some(start..self.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_table_finds_the_pieces_that_are_found_by_hand(
+            text in prop_oneof!["[aAbZsTreVEl0-9 \t\r\n'/(.é\u{a0}\u{301}名]{0,40}", "[ -~\t\n\r\x00\x0b\x1f]{0,60}"]
+        ) {
+            for encoding in [Encoding::O200kBase, Encoding::Cl100kBase] {
+                let mut by_hand = Vec::new();
+                let mut pieces = Pieces::new(&text, encoding);
+                while pieces.at < text.len() {
+                    let start = pieces.at;
+                    pieces.at = pieces.by_hand();
+                    by_hand.push(start..pieces.at);
+                }
+                prop_assert_eq!(Pieces::new(&text, encoding).collect::<Vec<_>>(), by_hand);
+            }
+        }
     }
 }
