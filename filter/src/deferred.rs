@@ -1,43 +1,59 @@
 //! What a record needs and its request does not: worked out once the request has left.
 //!
-//! The turn's id and the baseline of plain minification take one more look at the body. It is kept until the
-//! next tick, or until the answer is complete where that comes first. Nobody waits for either.
+//! The turn's id and the baseline of plain minification take one more look at the body. It is kept until a
+//! tick finds the time. Where that is after the end of the request the record waits too: what a VM does when
+//! a stream ends, Envoy waits for before it writes the last bytes of the answer.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
+use headroom_api::v1::RequestRecord;
 use headroom_compress::{Api, Appendix, Block, Memo, Request, appendix};
+
+use crate::report::Told;
+use crate::root::Settings;
 
 /// Bodies that are kept together, per VM, which has 1 GiB. A request that finds no room is reported
 /// without what would be worked out from its body.
 const KEPT_BYTES: usize = 32 << 20;
+/// With so many ticks are not enough: a request that ends has its own work done.
+const BEHIND_BYTES: usize = KEPT_BYTES / 2;
+/// Time between two ticks, at most, in milliseconds.
+pub(crate) const TICK_MS: u32 = 50;
 /// For how long one tick works, in nanoseconds: what comes meanwhile has to wait. What is left is for the
-/// next one.
+/// next one. A tenth of a worker's time.
 const PATIENCE_NANOS: u64 = 5_000_000;
 
 /// The work of a VM.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Deferred {
-    waiting: RefCell<VecDeque<Weak<RefCell<Work>>>>,
+    /// For requests that go on.
+    open: RefCell<VecDeque<Weak<RefCell<Work>>>>,
+    ended: RefCell<VecDeque<Ended>>,
     kept_bytes: Cell<usize>,
 }
 
+/// A request that has ended, in the order in which they did.
+struct Ended {
+    told: Told,
+    /// What is still to be worked out for it.
+    original: Option<Original>,
+    settings: Rc<Settings>,
+}
+
 /// The work for one record.
-#[derive(Debug)]
 pub(crate) struct Later {
     work: Rc<RefCell<Work>>,
     of: Rc<Deferred>,
 }
 
-#[derive(Debug)]
 enum Work {
     Waiting(Original),
     Done(Appendix),
 }
 
 /// A request as it came.
-#[derive(Debug)]
 pub(crate) struct Original {
     pub(crate) body: Vec<u8>,
     pub(crate) api: Api,
@@ -51,32 +67,71 @@ impl Deferred {
         let kept = self.kept_bytes.get().checked_add(original.body.len());
         self.kept_bytes.set(kept.filter(|kept| *kept <= KEPT_BYTES)?);
         let work = Rc::new(RefCell::new(Work::Waiting(original)));
-        self.waiting.borrow_mut().push_back(Rc::downgrade(&work));
+        self.open.borrow_mut().push_back(Rc::downgrade(&work));
         Some(Later { work, of: Rc::clone(self) })
     }
 
-    /// Does what there is to do, for a while.
-    pub(crate) fn work(&self, memo: &RefCell<Memo>, now: impl Fn() -> u64) {
-        let until = now().saturating_add(PATIENCE_NANOS);
-        loop {
-            let next = self.waiting.borrow_mut().pop_front();
-            let Some(work) = next else { return };
-            if let Some(work) = work.upgrade() {
-                self.finish(&work, memo);
+    /// Takes what is told of a request that has ended, and gives it back unless work is left for it or for
+    /// one before it.
+    pub(crate) fn end(&self, mut told: Told, later: Option<Later>, settings: &Rc<Settings>) -> Option<Told> {
+        let mut original = None;
+        if let Some(later) = later {
+            if self.kept_bytes.get() > BEHIND_BYTES {
+                self.finish(&later.work, &settings.memo);
             }
-            if now() >= until {
-                return;
+            match later.work.replace(Work::Done(Appendix::default())) {
+                Work::Waiting(waiting) => original = Some(waiting),
+                Work::Done(appendix) => append(&mut told.record, &appendix),
             }
         }
+        if original.is_none() && self.ended.borrow().is_empty() {
+            return Some(told);
+        }
+        let settings = Rc::clone(settings);
+        self.ended.borrow_mut().push_back(Ended { told, original, settings });
+        None
+    }
+
+    /// Does what there is to do, for a while. The records that are complete now, with the settings of their
+    /// requests.
+    pub(crate) fn work(&self, memo: &RefCell<Memo>, now: impl Fn() -> u64) -> Vec<(Rc<Settings>, Told)> {
+        let until = now().saturating_add(PATIENCE_NANOS);
+        let mut complete = Vec::new();
+        loop {
+            match self.complete_next() {
+                Some(ended) => complete.push(ended),
+                None if self.prepare_next(memo) => {}
+                None => return complete,
+            }
+            if now() >= until {
+                return complete;
+            }
+        }
+    }
+
+    /// Completes the record of the request that ended first.
+    fn complete_next(&self) -> Option<(Rc<Settings>, Told)> {
+        let Ended { mut told, original, settings } = self.ended.borrow_mut().pop_front()?;
+        if let Some(original) = original {
+            self.release(&original);
+            append(&mut told.record, &original.appendix(&settings.memo));
+        }
+        Some((settings, told))
+    }
+
+    fn prepare_next(&self, memo: &RefCell<Memo>) -> bool {
+        let next = self.open.borrow_mut().pop_front();
+        if let Some(work) = next.as_ref().and_then(Weak::upgrade) {
+            self.finish(&work, memo);
+        }
+        next.is_some()
     }
 
     fn finish(&self, work: &RefCell<Work>, memo: &RefCell<Memo>) {
         let mut work = work.borrow_mut();
         if let Work::Waiting(original) = &*work {
             self.release(original);
-            let Original { body, api, model, blocks } = original;
-            let request = Request { model: model.as_deref(), ..Request::new(*api) };
-            *work = Work::Done(appendix(body, &request, blocks, &mut memo.borrow_mut()));
+            *work = Work::Done(original.appendix(memo));
         }
     }
 
@@ -85,14 +140,10 @@ impl Deferred {
     }
 }
 
-impl Later {
-    /// The result, worked out now if it was not before.
-    pub(crate) fn result(&self, memo: &RefCell<Memo>) -> Appendix {
-        self.of.finish(&self.work, memo);
-        match &*self.work.borrow() {
-            Work::Done(appendix) => appendix.clone(),
-            Work::Waiting(_) => Appendix::default(),
-        }
+impl Original {
+    fn appendix(&self, memo: &RefCell<Memo>) -> Appendix {
+        let request = Request { model: self.model.as_deref(), ..Request::new(self.api) };
+        appendix(&self.body, &request, &self.blocks, &mut memo.borrow_mut())
     }
 }
 
@@ -104,6 +155,14 @@ impl Drop for Later {
     }
 }
 
+fn append(record: &mut RequestRecord, appendix: &Appendix) {
+    record.turn_id = appendix.turn_id.clone().unwrap_or_default();
+    if let Some(tokens) = &mut record.tokens {
+        tokens.tool_outputs_minified = appendix.tool_outputs_minified;
+        tokens.tool_outputs_new_minified = appendix.tool_outputs_new_minified;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,17 +171,6 @@ mod tests {
 
     fn original(body: &[u8]) -> Original {
         Original { body: body.to_vec(), api: Api::AnthropicMessages, model: None, blocks: Vec::new() }
-    }
-
-    #[test]
-    fn the_tick_and_the_end_of_the_answer_find_the_same() {
-        let (deferred, memo) = (Rc::new(Deferred::default()), RefCell::new(Memo::new(1 << 16)));
-        let [first, second] = [(); 2].map(|()| deferred.add(original(BODY)).unwrap());
-        let at_the_end = first.result(&memo);
-        assert!(at_the_end.turn_id.is_some());
-        deferred.work(&memo, || 0);
-        assert_eq!(deferred.kept_bytes.get(), 0, "the tick lets the bodies go");
-        assert_eq!(second.result(&memo), at_the_end);
     }
 
     #[test]

@@ -56,6 +56,14 @@ pub(crate) struct Reporter {
     epoch: String,
 }
 
+/// What is told of a request that has ended.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) record: RequestRecord,
+    /// Its messages, where they are logged.
+    pub(crate) logged: Option<LoggedMessages>,
+}
+
 /// What became of the latest report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Call {
@@ -125,7 +133,8 @@ impl Reporter {
     }
 
     /// Takes a record, gives it its sequence, and returns how many older ones had to go.
-    pub(crate) fn push(&mut self, mut record: RequestRecord, logged: Option<LoggedMessages>) -> u64 {
+    pub(crate) fn push(&mut self, told: Told) -> u64 {
+        let Told { mut record, logged } = told;
         self.last_sequence = self.last_sequence.saturating_add(1);
         record.sequence = self.last_sequence;
         let encoded = record.encode_to_vec();

@@ -4,18 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use headroom_api::v1::{LimitsResponse, LoggedMessages, RequestRecord};
+use headroom_api::v1::LimitsResponse;
 use headroom_compress::Memo;
 use prost::Message as _;
 
 use crate::admit::{self, Admissions};
 use crate::config::{BodyMode, Config, ControlPlane, Parsed};
-use crate::deferred::Deferred;
+use crate::deferred::{self, Deferred};
 use crate::hold::{GRACE_MS, Hold};
 use crate::host::{self, Buffer, Level, Refused};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::report::{Answered, Reporter};
+use crate::report::{Answered, Reporter, Told};
 use crate::rpc;
 
 /// More than any configuration has; Envoy's own limits are far below.
@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) requests: Rc<Requests>,
     pub(crate) hold: Hold,
     refusals: Cell<u64>,
+    /// When the next report may go. Nanoseconds.
+    next_report: Cell<u64>,
 }
 
 /// The store behind the sidecar.
@@ -48,7 +50,6 @@ pub(crate) struct Store<'s> {
 }
 
 /// Numbers the requests of a VM.
-#[derive(Debug)]
 pub(crate) struct Requests {
     vm: u64,
     last: Cell<u32>,
@@ -78,6 +79,7 @@ impl Root {
             requests: Rc::new(Requests::new()),
             hold: Hold::default(),
             refusals: Cell::new(0),
+            next_report: Cell::new(0),
         };
         Self {
             name: host::property("plugin_root_id").unwrap_or_default(),
@@ -142,8 +144,10 @@ impl Root {
             requests,
             hold: Hold::default(),
             refusals: Cell::new(0),
+            next_report: Cell::new(0),
         });
-        let reports = settings.config.control_plane.as_ref().map(|it| it.report_interval_ms);
+        let reports =
+            settings.config.control_plane.as_ref().map(|it| it.report_interval_ms.min(deferred::TICK_MS));
         let holds = (settings.config.body_mode == BodyMode::Hold).then_some(GRACE_MS);
         let tick = reports.into_iter().chain(holds).min();
         if let Some(Err(refused)) = tick.map(host::set_tick_period) {
@@ -166,9 +170,14 @@ impl Root {
     /// Sends what is queued, when it is time to.
     pub(crate) fn on_tick(&self) {
         let settings = self.settings();
-        settings.requests.deferred.work(&settings.memo, || settings.now());
-        settings.send_report();
-        settings.ask_for_limits();
+        let complete = settings.requests.deferred.work(&settings.memo, || settings.now());
+        for (settings, told) in complete {
+            settings.report(told);
+        }
+        if settings.is_report_due() {
+            settings.send_report();
+            settings.ask_for_limits();
+        }
     }
 
     /// The sidecar's answer to a report; `None`: the call failed.
@@ -258,13 +267,26 @@ impl Settings {
         self.config.control_plane.as_ref().filter(|it| it.log_messages).map(|it| it.log_bytes)
     }
 
-    /// Queues a record.
-    pub(crate) fn report(&self, record: RequestRecord, logged: Option<LoggedMessages>) {
+    /// Queues what is told of a request.
+    pub(crate) fn report(&self, told: Told) {
         let Some(reporter) = &self.reporter else { return };
-        let dropped = reporter.borrow_mut().push(record, logged);
+        let dropped = reporter.borrow_mut().push(told);
         if dropped > 0 {
             self.metrics.records_dropped(dropped);
         }
+    }
+
+    /// Whether this is the tick on which a report goes: ticks come more often.
+    fn is_report_due(&self) -> bool {
+        const NANOS_PER_MS: u64 = 1_000_000;
+        let interval = self.config.control_plane.as_ref().map_or(0, |it| it.report_interval_ms);
+        // Ticks are not quite even; each is for the report that it comes nearest to.
+        let now = self.now().saturating_add(u64::from(interval.min(deferred::TICK_MS)) * NANOS_PER_MS / 2);
+        let is_due = now >= self.next_report.get();
+        if is_due {
+            self.next_report.set(now.saturating_add(u64::from(interval) * NANOS_PER_MS));
+        }
+        is_due
     }
 
     fn send_report(&self) {

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use headroom_api::v1::{RequestOutcome, RequestRecord, Timings, Tokens};
-use headroom_compress::Appendix;
 
 use crate::deferred::Later;
 use crate::follow::{Following, Head};
 use crate::host::{self, Refused};
 use crate::metrics::outcome_name;
+use crate::report::Told;
 use crate::request::Admitting;
 use crate::response::Answer;
 use crate::root::Settings;
@@ -157,21 +157,12 @@ impl Stream {
             admit_us,
             parse_us,
         });
-        if let Some(later) = self.later.take() {
-            append(&mut record, later.result(&self.settings.memo));
-        }
         self.settings.metrics.request(&record);
         let logged = self.answer.said.take().map(|said| said.logged(&record.request_id));
-        self.settings.report(record, logged);
-    }
-}
-
-/// Adds what was worked out once the request had left.
-fn append(record: &mut RequestRecord, appendix: Appendix) {
-    record.turn_id = appendix.turn_id.unwrap_or_default();
-    if let Some(tokens) = &mut record.tokens {
-        tokens.tool_outputs_minified = appendix.tool_outputs_minified;
-        tokens.tool_outputs_new_minified = appendix.tool_outputs_new_minified;
+        let told = Told { record, logged };
+        if let Some(told) = self.settings.requests.deferred.end(told, self.later.take(), &self.settings) {
+            self.settings.report(told);
+        }
     }
 }
 

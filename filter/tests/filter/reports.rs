@@ -77,7 +77,7 @@ fn a_refused_or_unanswered_request_is_reported_too() {
 #[test]
 fn a_report_goes_to_the_configured_cluster_as_a_serialized_service() {
     let mut plugin = Plugin::reporting();
-    assert_eq!(host(|host| host.tick_period), 1_000);
+    assert_eq!(host(|host| host.tick_period), 50);
     request(&mut plugin);
     plugin.tick_after(1_000);
     let call = host(|host| host.grpc_calls[0].clone());
@@ -87,6 +87,29 @@ fn a_report_goes_to_the_configured_cluster_as_a_serialized_service() {
     let report = plugin.reports().remove(0);
     assert_eq!(report.vm_id.len(), 32);
     assert_eq!(report.filter_version, env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn reports_are_rarer_than_ticks_and_hold_every_request_that_has_ended_in_order() {
+    let mut plugin = Plugin::reporting();
+    for _ in 0..40 {
+        request(&mut plugin);
+        plugin.post("/v1/messages", &[("x-headroom-bypass", "true")], SMALL).finish();
+        // Not quite even, as a host's ticks are.
+        plugin.tick_after(47);
+        if let Some(last) = sequences(&plugin).last() {
+            plugin.acknowledge(*last);
+        }
+    }
+    let reports = plugin.reports();
+    assert_eq!(reports.len(), 2, "within less than two seconds, the first at once");
+    let records: Vec<_> = reports.into_iter().flat_map(|report| report.records).collect();
+    assert!(records.len() > 30, "{}", records.len());
+    for (record, sequence) in records.iter().zip(1..) {
+        assert_eq!(record.sequence, sequence);
+        assert_eq!(record.outcome() == RequestOutcome::Bypassed, sequence % 2 == 0, "{sequence}");
+        assert_eq!(record.turn_id.is_empty(), sequence % 2 == 0, "{sequence}");
+    }
 }
 
 #[test]
@@ -271,8 +294,13 @@ fn what_does_not_fit_into_one_report_follows_with_the_next() {
     let mut plugin = Plugin::new(
         json!({"control_plane": {"cluster": "c", "queue_records": 100_000, "queue_bytes": 16 << 20}}),
     );
+    plugin.tick_after(1_000);
     for _ in 0..12_000 {
         request(&mut plugin);
+    }
+    // So many records are the work of several ticks.
+    for _ in 0..20 {
+        plugin.tick_after(40);
     }
     plugin.tick_after(1_000);
     let first = plugin.reports().remove(0);
