@@ -17,7 +17,7 @@ pub(super) enum End {
     /// A word that ends before an apostrophe; what follows may belong to it.
     Word(usize),
     /// White space, of which the piece is all up to the last line end.
-    BehindLineEnd(usize),
+    Lines(usize),
     /// A character decides that is not ASCII, or what may be a contraction.
     Unknown,
 }
@@ -72,14 +72,14 @@ pub(super) fn end(text: &[u8], encoding: Encoding) -> End {
         match next {
             HERE => return End::At(at),
             BEFORE_THE_LAST => return End::At(at - 1),
-            BEHIND_LINE_END => return End::BehindLineEnd(at),
+            BEHIND_LINE_END => return End::Lines(at),
             APOSTROPHE => return End::Word(at),
             UNKNOWN => return End::Unknown,
             _ => state = next,
         }
     }
     if state == State::LinesAndBlanks as u8 && matches!(encoding, Encoding::O200kBase) {
-        return End::BehindLineEnd(text.len());
+        return End::Lines(text.len());
     }
     End::At(text.len())
 }

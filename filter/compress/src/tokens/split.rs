@@ -227,7 +227,7 @@ impl Iterator for Pieces<'_> {
         self.at = match automaton::end(&bytes[start..], self.encoding) {
             End::At(len) => start + len,
             End::Word(len) => start + len + self.contraction(start + len),
-            End::BehindLineEnd(len) => start + behind_line_end(&bytes[start..start + len]),
+            End::Lines(len) => start + behind_line_end(&bytes[start..start + len]),
             End::Unknown => self.by_hand(),
         };
         Some(start..self.at)
