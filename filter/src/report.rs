@@ -57,7 +57,7 @@ pub(crate) struct Reporter {
 }
 
 /// What is told of a request that has ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) record: RequestRecord,
     /// Its messages, where they are logged.
