@@ -3,6 +3,9 @@ the schema of its kind, strictly: an unknown field is an error.
 
     python manifests.py --kubectl KUBECTL [--k8s DIR] [--envoy ENVOY --module MODULE]
 
+Every component is rendered too, on top of the base where no overlay uses it. wiring.py says what is checked across
+the manifests of one rendering.
+
 With --envoy the parts of EnvoyFilters that end up in Envoy's configuration are rendered into a whole
 bootstrap, which the real binary validates.
 """
@@ -10,6 +13,7 @@ bootstrap, which the real binary validates.
 import argparse
 import copy
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -17,6 +21,7 @@ import tempfile
 
 import jsonschema
 import kubernetes_validate
+import wiring
 import yaml
 
 # The oldest and the newest Kubernetes that the base is meant for.
@@ -70,6 +75,26 @@ def render(kubectl, directory):
     if run.returncode != 0:
         raise ValueError(f"kustomize: {run.stderr.strip()}")
     return [document for document in yaml.safe_load_all(run.stdout) if document]
+
+
+def unused(k8s):
+    """The components that no overlay uses."""
+    used = set()
+    for path in (k8s / "overlays").rglob("kustomization.yaml"):
+        for component in yaml.safe_load(path.read_text()).get("components", []):
+            used.add((path.parent / component).resolve())
+    return [path for path in sorted((k8s / "components").iterdir()) if path.resolve() not in used]
+
+
+def render_on_base(kubectl, k8s, component):
+    with tempfile.TemporaryDirectory() as directory:
+        here = pathlib.Path(directory).resolve()
+        kustomization = {
+            "resources": [os.path.relpath((k8s / "base").resolve(), here)],
+            "components": [os.path.relpath(component.resolve(), here)],
+        }
+        (here / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        return render(kubectl, here)
 
 
 def faults(document, schemas):
@@ -157,10 +182,14 @@ def main():
 
     schemas = load_schemas()
     wrong = manifests = bootstraps = 0
-    directories = [options.k8s / "base", *sorted((options.k8s / "overlays").iterdir())]
+    components = unused(options.k8s)
+    directories = [options.k8s / "base", *sorted((options.k8s / "overlays").iterdir()), *components]
     for directory in directories:
         try:
-            documents = render(options.kubectl, directory)
+            if directory in components:
+                documents = render_on_base(options.kubectl, options.k8s, directory)
+            else:
+                documents = render(options.kubectl, directory)
         except ValueError as error:
             print(f"{directory.name}: {error}")
             wrong += 1
@@ -170,6 +199,9 @@ def main():
             for fault in faults(document, schemas):
                 print(f"{directory.name}: {document['kind']} {document['metadata'].get('name')}: {fault}")
                 wrong += 1
+        for fault in wiring.faults(documents):
+            print(f"{directory.name}: {fault}")
+            wrong += 1
         patches = [
             patch
             for document in documents

@@ -32,7 +32,7 @@ fi
 
 if ! "$tools/venv/bin/python" -c 'import compose_spec, jsonschema, kubernetes_validate, yaml' 2>/dev/null; then
     python3 -m venv "$tools/venv" || fail "python3 has no venv: install it (Debian and Ubuntu: apt-get install python3-venv)"
-    "$tools/venv/bin/pip" install --quiet --disable-pip-version-check -r "$root/k8s/check/requirements.txt"
+    "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$root/k8s/check/requirements.txt"
 fi
 
 "$tools/venv/bin/python" "$root/k8s/check/containers.py" --root "$root"
