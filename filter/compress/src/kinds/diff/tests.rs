@@ -1,3 +1,5 @@
+//! Diffs: shorter ones restore the original, digests keep what was asked for.
+
 use proptest::prelude::*;
 
 use super::*;

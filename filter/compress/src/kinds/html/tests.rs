@@ -1,3 +1,5 @@
+//! Markup as text, whole and broken.
+
 use super::render::text_of;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Digests of tables.
+
 use super::*;
 use crate::block::Call;
 use crate::config::Config;

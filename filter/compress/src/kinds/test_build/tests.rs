@@ -1,3 +1,5 @@
+//! Digests of test runs and builds.
+
 use super::*;
 use crate::block::Call;
 use crate::config::Config;
