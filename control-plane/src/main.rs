@@ -1,5 +1,6 @@
 //! The `headroomd` process: arguments, logs, signals.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -73,7 +74,9 @@ fn log(args: &Args, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> 
         (None, Some("json")) => LogFormat::Json,
         (None, Some(other)) => anyhow::bail!("HEADROOM_LOG_FORMAT: expected text or json, found {other:?}"),
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     // It would say so on the same stderr, and panic where that cannot be written: with a log file on a full
     // disk, whoever logs that nothing can be stored would end, and nothing would ever be stored again.
     let lines = lines.log_internal_errors(false);

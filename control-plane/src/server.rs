@@ -207,7 +207,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
 async fn import(store: &dyn LedgerStore, path: &Path, warmup: &mut Warmup) -> Result<(), StoreError> {
     let source = path.display().to_string();
     match import::read(path, now_ms()) {
-        Ok(None) => warmup.note_import("not there", None),
+        Ok(None) => warmup.note_no_import(),
         Ok(Some(imported)) => {
             let news = store.import(&source, &imported).await?;
             let tokens_saved = imported.lifetime.tokens_saved;

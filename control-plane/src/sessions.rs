@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use headroom_api::names::SESSION_ENDS;
 use headroom_api::v1::RequestRecord;
 
 use crate::ledger::contribution::Landed;
@@ -12,21 +13,11 @@ use crate::ledger::contribution::Landed;
 /// Sessions that are remembered.
 const MAX_SESSIONS: usize = 256;
 
-/// Why a session can have ended. A cause that is none of these is `unknown`.
-const CAUSES: [&str; 6] = [
-    "client_disconnect",
-    "upstream_disconnect",
-    "upstream_error",
-    "client_error",
-    "response_completed",
-    "client_timeout",
-];
-
-/// Why a session has ended; `None`: the record is of none.
+/// Why a session has ended, `unknown` where the filter says what nobody knows; `None`: the record is of none.
 pub(crate) fn cause(record: &RequestRecord) -> Option<&'static str> {
     let session = record.websocket.as_ref()?;
-    let known = CAUSES.into_iter().find(|cause| *cause == session.termination_cause);
-    Some(known.unwrap_or("unknown"))
+    let known = SESSION_ENDS.into_iter().find(|cause| *cause == session.termination_cause);
+    known.or(SESSION_ENDS.last().copied())
 }
 
 /// Milliseconds from the request for a session to its end.

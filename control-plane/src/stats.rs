@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use headroom_api::names::{admission_name, outcome_name};
 use headroom_api::v1::Usage;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{MINUTE_MS, UnixMs, iso};
 use crate::ledger::bucket::Unit;
-use crate::ledger::contribution::{Landed, admission_name, outcome_name, stages};
+use crate::ledger::contribution::{Landed, stages};
 use crate::ledger::labels::Dimension;
 use crate::ledger::session::{self, ROLLOVER_MINUTES};
 use crate::ledger::sums::{BlockSums, Sums, Timing, usd};

@@ -16,11 +16,14 @@ pub(crate) struct Warmup {
 
 #[derive(Clone, Debug)]
 struct Part {
-    status: &'static str,
+    /// `None`: there is nothing of it to load.
+    status: Option<&'static str>,
     /// What it lacks; it works without.
     error: Option<String>,
     info: Value,
 }
+
+const LOADED: Option<&str> = Some("loaded");
 
 impl Warmup {
     /// The store was opened.
@@ -35,12 +38,17 @@ impl Warmup {
 
     fn note_opened(&mut self, name: &'static str, location: &str, set_aside: Option<&Path>) {
         let error = set_aside.map(|path| format!("damaged and set aside as {}", path.display()));
-        self.parts.push((name, Part { status: "loaded", error, info: json!({"location": location}) }));
+        self.parts.push((name, Part { status: LOADED, error, info: json!({"location": location}) }));
     }
 
-    /// The original's savings file was looked for.
+    /// There is no savings file of the original.
+    pub(crate) fn note_no_import(&mut self) {
+        self.parts.push(("savings_import", Part { status: None, error: None, info: Value::Null }));
+    }
+
+    /// The original's savings file was found.
     pub(crate) fn note_import(&mut self, outcome: &'static str, error: Option<String>) {
-        let status = if error.is_some() { "error" } else { "loaded" };
+        let status = if error.is_some() { Some("error") } else { LOADED };
         self.parts.push(("savings_import", Part { status, error, info: json!({"outcome": outcome}) }));
     }
 
@@ -50,7 +58,7 @@ impl Warmup {
             models.stale_days(now).map(|days| format!("the built-in prices were checked {days} days ago"));
         let error = models.warnings().first().cloned().or(stale);
         let info = json!({"prices_checked": models.checked(), "warnings": models.warnings()});
-        self.parts.push(("models", Part { status: "loaded", error, info }));
+        self.parts.push(("models", Part { status: LOADED, error, info }));
     }
 
     /// Whether everything was looked at.
@@ -75,8 +83,13 @@ impl Warmup {
     /// that lacks something is named, but keeps nobody from working.
     pub(crate) fn checks(&self) -> Map<String, Value> {
         let check = |part: &Part| {
-            let status = if part.error.is_some() { "degraded" } else { "healthy" };
-            json!({"enabled": true, "ready": true, "status": status, "error": part.error})
+            let enabled = part.status.is_some();
+            let status = match &part.error {
+                Some(_) => "degraded",
+                None if enabled => "healthy",
+                None => "disabled",
+            };
+            json!({"enabled": enabled, "ready": true, "status": status, "error": part.error})
         };
         let others = self.parts.iter().filter(|(name, _)| *name != "store");
         others.map(|(name, part)| ((*name).to_owned(), check(part))).collect()

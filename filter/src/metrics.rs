@@ -2,6 +2,7 @@
 //!
 //! Envoy shows them as `wasmcustom.headroom.…`; all VMs of a process add to the same ones.
 
+use headroom_api::names::{SESSION_ENDS, admission_name, outcome_name};
 use headroom_api::v1::{AdmissionOutcome, RequestOutcome, RequestRecord};
 
 use crate::admit::Answered;
@@ -56,43 +57,14 @@ const OUTCOMES: [RequestOutcome; 11] = [
 ];
 
 /// Every outcome that storing a request's originals can have.
-const ADMISSIONS: [(AdmissionOutcome, &str); 6] = [
-    (AdmissionOutcome::Stored, "stored"),
-    (AdmissionOutcome::Acknowledged, "acknowledged"),
-    (AdmissionOutcome::Timeout, "timeout"),
-    (AdmissionOutcome::Error, "error"),
-    (AdmissionOutcome::Incomplete, "incomplete"),
-    (AdmissionOutcome::Breaker, "breaker"),
+const ADMISSIONS: [AdmissionOutcome; 6] = [
+    AdmissionOutcome::Stored,
+    AdmissionOutcome::Acknowledged,
+    AdmissionOutcome::Timeout,
+    AdmissionOutcome::Error,
+    AdmissionOutcome::Incomplete,
+    AdmissionOutcome::Breaker,
 ];
-
-/// Why WebSocket sessions end, in the original's words.
-const SESSION_ENDS: [&str; 7] = [
-    "client_disconnect",
-    "upstream_disconnect",
-    "upstream_error",
-    "client_error",
-    "response_completed",
-    "client_timeout",
-    "unknown",
-];
-
-/// The name of an outcome in metrics, filter state and response headers.
-pub(crate) fn outcome_name(outcome: RequestOutcome) -> &'static str {
-    match outcome {
-        RequestOutcome::Unspecified => "unspecified",
-        RequestOutcome::Compressed => "compressed",
-        RequestOutcome::Unchanged => "unchanged",
-        RequestOutcome::Bypassed => "bypassed",
-        RequestOutcome::Audited => "audited",
-        RequestOutcome::TooLarge => "too_large",
-        RequestOutcome::Encoded => "encoded",
-        RequestOutcome::NotUnderstood => "not_understood",
-        RequestOutcome::HostError => "host_error",
-        RequestOutcome::Empty => "empty",
-        RequestOutcome::Aborted => "aborted",
-        RequestOutcome::OverBudget => "over_budget",
-    }
-}
 
 impl Metrics {
     /// Before there is a configuration: nothing is counted.
@@ -114,7 +86,10 @@ impl Metrics {
                 .collect(),
             admissions: ADMISSIONS
                 .into_iter()
-                .map(|(outcome, name)| (outcome, counter(&format!("headroom.admissions.{name}"))))
+                .filter_map(|outcome| {
+                    let name = admission_name(outcome)?;
+                    Some((outcome, counter(&format!("headroom.admissions.{name}"))))
+                })
                 .collect(),
             tokens_before: counter("headroom.tokens_before"),
             tokens_after: counter("headroom.tokens_after"),

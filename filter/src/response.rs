@@ -1,13 +1,13 @@
 //! The answer: status, time to the first byte, and what it says of itself. Its bytes pass as they come,
 //! unless the tool loop has to see them first.
 
+use headroom_api::names::outcome_name;
 use headroom_api::v1::{RequestOutcome, RequestRecord};
 
 use crate::event_stream::Messages;
 
 use crate::host::{self, Action, Buffer, Level, Map};
 use crate::messages::Said;
-use crate::metrics::outcome_name;
 use crate::request;
 use crate::scan::Scanner;
 use crate::sse::Events;

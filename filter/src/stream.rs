@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
+use headroom_api::names::outcome_name;
 use headroom_api::v1::{RequestOutcome, RequestRecord, Timings, Tokens};
 
 use crate::deferred::Later;
 use crate::follow::{Following, Head};
 use crate::host::{self, Refused};
-use crate::metrics::outcome_name;
 use crate::report::Told;
 use crate::request::Admitting;
 use crate::response::Answer;

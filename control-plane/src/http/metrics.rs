@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use headroom_api::names::admission_name;
 use prometheus::core::Collector;
 use prometheus::{
     Counter, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -18,7 +19,7 @@ use super::App;
 use super::error::Refusal;
 use super::original_metrics::OriginalMetrics;
 use super::session_metrics::SessionMetrics;
-use crate::ledger::contribution::{Landed, admission_name, stages};
+use crate::ledger::contribution::{Landed, stages};
 use crate::ledger::labels::Dimension;
 use crate::ledger::sums::usd;
 use crate::store::originals::OriginalSums;

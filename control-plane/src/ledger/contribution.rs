@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use headroom_api::v1::{AdmissionOutcome, RequestOutcome, RequestRecord};
+use headroom_api::names::outcome_name;
+use headroom_api::v1::{RequestOutcome, RequestRecord};
 
 use super::bucket::Unit;
 use super::labels::{Dimension, Labels, is_stack, tidy};
@@ -166,37 +167,6 @@ pub(crate) fn stages(record: &RequestRecord) -> impl Iterator<Item = (&'static s
     ]
     .into_iter()
     .filter_map(|(stage, us, measured)| measured.then_some((stage, us)))
-}
-
-/// The name of a request's outcome in the store, in statistics and in metrics.
-pub fn outcome_name(outcome: RequestOutcome) -> &'static str {
-    match outcome {
-        RequestOutcome::Unspecified => "unspecified",
-        RequestOutcome::Compressed => "compressed",
-        RequestOutcome::Unchanged => "unchanged",
-        RequestOutcome::Bypassed => "bypassed",
-        RequestOutcome::Audited => "audited",
-        RequestOutcome::TooLarge => "too_large",
-        RequestOutcome::Encoded => "encoded",
-        RequestOutcome::NotUnderstood => "not_understood",
-        RequestOutcome::HostError => "host_error",
-        RequestOutcome::Empty => "empty",
-        RequestOutcome::Aborted => "aborted",
-        RequestOutcome::OverBudget => "over_budget",
-    }
-}
-
-/// The name of what became of a request's originals; `None` where nothing had to be stored.
-pub fn admission_name(outcome: AdmissionOutcome) -> Option<&'static str> {
-    Some(match outcome {
-        AdmissionOutcome::Unspecified => return None,
-        AdmissionOutcome::Stored => "stored",
-        AdmissionOutcome::Acknowledged => "acknowledged",
-        AdmissionOutcome::Timeout => "timeout",
-        AdmissionOutcome::Error => "error",
-        AdmissionOutcome::Incomplete => "incomplete",
-        AdmissionOutcome::Breaker => "breaker",
-    })
 }
 
 /// The record with names tidied, figures bounded and a time that can be believed.

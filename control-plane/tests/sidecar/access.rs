@@ -90,7 +90,7 @@ async fn a_name_that_was_pointed_here_from_outside_is_refused_and_there_is_no_co
 }
 
 #[tokio::test]
-async fn credentials_are_not_logged_however_much_is() {
+async fn no_credentials_and_no_colours_are_in_a_log_file_however_much_is() {
     let dir = tempfile::tempdir().unwrap();
     let env = [TOKEN, ("HEADROOM_LOG", "trace")];
     let log = dir.path().join("log");
@@ -105,6 +105,7 @@ async fn credentials_are_not_logged_however_much_is() {
     let logged = std::fs::read_to_string(log).unwrap();
     assert!(logged.contains("Stopped."), "the log is there");
     assert!(!logged.contains("sk-in") && !logged.contains(TOKEN.1));
+    assert!(!logged.contains('\u{1b}'), "escape sequences are for terminals");
 }
 
 #[tokio::test]

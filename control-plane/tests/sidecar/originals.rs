@@ -229,5 +229,5 @@ async fn a_damaged_store_of_originals_is_set_aside_and_a_new_one_begins() {
     assert_eq!(admit(&mut client, vec![original("x")]).await.stored.len(), 1);
     let checks = sidecar.json("/readyz").await["checks"].clone();
     assert_eq!(checks["originals"]["status"], "degraded");
-    assert_eq!(checks["savings_import"]["status"], "healthy");
+    assert_eq!(checks["savings_import"]["status"], "disabled");
 }
