@@ -13,6 +13,7 @@ use tonic::service::Routes;
 
 use self::originals::OriginalsService;
 use self::report::ReportService;
+pub(crate) use self::report::Watched;
 use crate::ccr::keeper::Originals;
 use crate::ledger::writer::Ledger;
 use crate::limits::Limits;
@@ -30,10 +31,17 @@ pub(crate) fn routes(
     limits: Limits,
     originals: Originals,
     messages: Arc<Messages>,
+    watched: Watched,
     token: Option<Token>,
 ) -> Routes {
-    let report =
-        ReportService { ledger, limits, originals: originals.clone(), messages, token: token.clone() };
+    let report = ReportService {
+        ledger,
+        limits,
+        originals: originals.clone(),
+        messages,
+        watched,
+        token: token.clone(),
+    };
     let report = ControlPlaneServer::new(report).max_decoding_message_size(MAX_REPORT_BYTES);
     let originals = OriginalsServer::new(OriginalsService { originals, token });
     Routes::new(report).add_service(originals.max_decoding_message_size(MAX_ADMIT_BYTES))

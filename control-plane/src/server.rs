@@ -125,13 +125,11 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let metrics = Arc::new(http::Metrics::default());
     let observed = Arc::clone(&metrics);
     let sessions = Arc::new(Sessions::default());
-    let noted = Arc::clone(&sessions);
     let messages = Arc::new(Messages::new(settings.log_messages));
     let (told, landings) = watch::channel(0);
     let limits = Limits::new(Arc::clone(&store), Arc::clone(&accounting));
     let (ledger, writer) = Ledger::new(Arc::clone(&store), accounting, move |landed| {
         observed.observe(landed);
-        noted.note(landed);
         stage_timings::log(landed);
         told.send_modify(|landings| *landings += 1);
     });
@@ -148,8 +146,8 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         store: Arc::clone(&store),
         ledger: ledger.clone(),
         originals: originals.clone(),
-        metrics,
-        sessions,
+        metrics: Arc::clone(&metrics),
+        sessions: Arc::clone(&sessions),
         messages: Arc::clone(&messages),
         board: Board::new(Arc::clone(&store), ledger.clone(), originals.clone(), landings),
         guard: Guard::new(settings.token.clone(), settings.allowed_hosts.clone()),
@@ -168,7 +166,8 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let sweep = tasks.spawn("originals_sweep", sweep(originals.clone(), stop.clone()));
     let telemetry = tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     let http = tasks.spawn("http", serve_http(http_listener, app, stop.clone()));
-    let routes = grpc::routes(ledger, limits, originals, messages, settings.token.clone());
+    let watched = grpc::Watched { sessions, metrics };
+    let routes = grpc::routes(ledger, limits, originals, messages, watched, settings.token.clone());
     let grpc = tasks.spawn("grpc", serve_grpc(grpc_listener, routes, stop.clone()));
 
     tracing::info!(

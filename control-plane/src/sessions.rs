@@ -1,48 +1,166 @@
-//! WebSocket sessions that have ended, the last ones, as their records tell of them.
+//! WebSocket sessions, as the filters tell of them: those that are open, and the last that have ended.
 //!
-//! In memory only: the records themselves are in the ledger.
+//! In memory only: a session is news while it is open and for a while after, and its requests are in the
+//! ledger.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use headroom_api::names::SESSION_ENDS;
-use headroom_api::v1::RequestRecord;
+use headroom_api::names::session_end_name;
+use headroom_api::v1::{SessionEnd, WebSocketSession};
 
-use crate::ledger::contribution::Landed;
+use crate::ledger::labels::tidy;
 
-/// Sessions that are remembered.
-const MAX_SESSIONS: usize = 256;
+/// Open sessions that are remembered. A filter tells of 1,024 per worker at most.
+const MAX_OPEN: usize = 16_384;
+/// Sessions that have ended and are remembered: also what tells a repeated report from news.
+const MAX_ENDED: usize = 4_096;
+/// A filter tells of its open sessions every ten seconds. One that has not for so long is gone.
+const GONE_AFTER: Duration = Duration::from_secs(60);
 
-/// Why a session has ended, `unknown` where the filter says what nobody knows; `None`: the record is of none.
-pub(crate) fn cause(record: &RequestRecord) -> Option<&'static str> {
-    let session = record.websocket.as_ref()?;
-    let known = SESSION_ENDS.into_iter().find(|cause| *cause == session.termination_cause);
-    known.or(SESSION_ENDS.last().copied())
-}
-
-/// Milliseconds from the request for a session to its end.
-pub(crate) fn duration_ms(record: &RequestRecord) -> f64 {
-    f64::from(record.timings.as_ref().map_or(0, |timings| timings.total_us)) / 1_000.0
-}
-
-/// The last sessions that have ended.
+/// The sessions of all filters that report here.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions(Mutex<VecDeque<RequestRecord>>);
+pub(crate) struct Sessions(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    open: BTreeMap<String, (WebSocketSession, Instant)>,
+    ended: BTreeMap<String, WebSocketSession>,
+    /// The ids in `ended`, oldest first.
+    order: VecDeque<String>,
+}
 
 impl Sessions {
-    /// Takes the sessions among records that have become durable.
-    pub(crate) fn note(&self, landed: &[Landed]) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for request in landed.iter().filter(|request| request.record.websocket.is_some()) {
-            if last.len() >= MAX_SESSIONS {
-                last.pop_front();
+    /// Takes what a report says, and gives the sessions that it was the first to call ended.
+    pub(crate) fn heard(&self, sessions: Vec<WebSocketSession>) -> Vec<WebSocketSession> {
+        self.heard_at(sessions, Instant::now())
+    }
+
+    fn heard_at(&self, sessions: Vec<WebSocketSession>, now: Instant) -> Vec<WebSocketSession> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut news = Vec::new();
+        for mut session in sessions {
+            for text in [
+                &mut session.session_id,
+                &mut session.provider,
+                &mut session.stack,
+                &mut session.tenant,
+                &mut session.project,
+                &mut session.upstream,
+                &mut session.client,
+            ] {
+                *text = tidy(text);
             }
-            last.push_back(request.record.clone());
+            if session.session_id.is_empty() || state.ended.contains_key(&session.session_id) {
+                continue;
+            }
+            if session.ended_unix_ms != 0 {
+                state.open.remove(&session.session_id);
+                news.push(session.clone());
+                state.end(session);
+            } else if state.open.len() < MAX_OPEN || state.open.contains_key(&session.session_id) {
+                state.open.insert(session.session_id.clone(), (session, now));
+            }
+        }
+        news.extend(state.forget(now));
+        news
+    }
+
+    /// Those of which nothing has been heard for too long, which have ended nobody knows how.
+    pub(crate) fn gone(&self) -> Vec<WebSocketSession> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).forget(Instant::now())
+    }
+
+    /// How many are open.
+    pub(crate) fn open(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).open.len()
+    }
+
+    /// Open ones, the oldest first, and then those that have ended, the last first.
+    pub(crate) fn list(&self) -> Vec<WebSocketSession> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open: Vec<_> = state.open.values().map(|(session, _)| session.clone()).collect();
+        open.sort_by_key(|session| session.started_unix_ms);
+        let ended = state.order.iter().rev().filter_map(|id| state.ended.get(id)).cloned();
+        open.into_iter().chain(ended).collect()
+    }
+}
+
+impl State {
+    fn end(&mut self, session: WebSocketSession) {
+        if self.order.len() >= MAX_ENDED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ended.remove(&oldest);
+        }
+        self.order.push_back(session.session_id.clone());
+        self.ended.insert(session.session_id.clone(), session);
+    }
+
+    fn forget(&mut self, now: Instant) -> Vec<WebSocketSession> {
+        let gone = |heard: Instant| now.saturating_duration_since(heard) >= GONE_AFTER;
+        let gone: Vec<_> = self.open.extract_if(.., |_, (_, heard)| gone(*heard)).collect();
+        let mut sessions = Vec::new();
+        for (_, (mut session, _)) in gone {
+            session.ended_unix_ms = session.active_unix_ms;
+            session.set_end(SessionEnd::Unknown);
+            sessions.push(session.clone());
+            self.end(session);
+        }
+        sessions
+    }
+}
+
+/// The name of a cause, in metrics and lists.
+pub(crate) fn cause(session: &WebSocketSession) -> &'static str {
+    session_end_name(session.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(id: &str, end: SessionEnd) -> WebSocketSession {
+        let ended_unix_ms = if end == SessionEnd::Unspecified { 0 } else { 7 };
+        WebSocketSession {
+            session_id: id.to_owned(),
+            ended_unix_ms,
+            end: end.into(),
+            ..WebSocketSession::default()
         }
     }
 
-    /// The last first.
-    pub(crate) fn list(&self) -> Vec<RequestRecord> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+    #[test]
+    fn the_end_of_a_session_is_news_once() {
+        let sessions = Sessions::default();
+        assert!(sessions.heard(vec![session("a", SessionEnd::Unspecified)]).is_empty());
+        assert_eq!(sessions.open(), 1);
+        let ended = session("a", SessionEnd::ClientError);
+        assert_eq!(sessions.heard(vec![ended.clone()]), vec![ended.clone()]);
+        assert!(sessions.heard(vec![ended.clone()]).is_empty(), "the report is repeated");
+        assert!(sessions.heard(vec![session("a", SessionEnd::Unspecified)]).is_empty(), "and overtaken");
+        assert_eq!((sessions.open(), sessions.list()), (0, vec![ended]));
+    }
+
+    #[test]
+    fn a_session_of_a_filter_that_is_gone_ends_nobody_knows_how() {
+        let sessions = Sessions::default();
+        let now = Instant::now();
+        sessions.heard_at(vec![session("a", SessionEnd::Unspecified)], now);
+        let news = sessions.heard_at(vec![session("b", SessionEnd::Unspecified)], now + GONE_AFTER);
+        assert_eq!(news.iter().map(cause).collect::<Vec<_>>(), ["unknown"]);
+        assert_eq!(sessions.open(), 1);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let sessions = Sessions::default();
+        for n in 0..MAX_ENDED + 5 {
+            sessions.heard(vec![session(&n.to_string(), SessionEnd::Unknown)]);
+        }
+        let list = sessions.list();
+        assert_eq!(list.len(), MAX_ENDED);
+        assert_eq!(list[0].session_id, (MAX_ENDED + 4).to_string(), "the last first");
     }
 }

@@ -377,15 +377,6 @@ pub(crate) fn recent(request: &Landed) -> Value {
         "cost_usd":
             {"input": usd(sums.input_nanousd), "output": usd(sums.output_nanousd), "priced": sums.unpriced == 0},
         "usage": record.usage.as_ref().map(usage),
-        "websocket": record.websocket.as_ref().map(|session| json!({
-            "opened": session.opened,
-            "client_frames": session.client_frames,
-            "server_frames": session.server_frames,
-            "client_bytes": session.client_bytes,
-            "server_bytes": session.server_bytes,
-            "requests": session.requests,
-            "termination_cause": session.termination_cause,
-        })),
         "stop_reason": record.stop_reason,
         "error_class": record.error_class,
         "answered_model": record.answered_model,
@@ -395,6 +386,7 @@ pub(crate) fn recent(request: &Landed) -> Value {
         "total_latency_ms": ms(timings.total_us),
         "turn_id": record.turn_id,
         "conversation_id": record.conversation_id,
+        "session_id": (!record.session_id.is_empty()).then_some(&record.session_id),
         "key": record.key,
         "team": record.team,
         "blocks": record.blocks.iter().map(|block| json!({

@@ -3,6 +3,7 @@
 use crate::config::{Config, Mode};
 use crate::host::Headers;
 use crate::limits;
+use crate::request::name;
 use crate::route::{self, Route};
 use crate::rules::{self, Treatment};
 
@@ -33,6 +34,8 @@ pub(crate) struct RequestHeaders {
     pub(crate) content_length: Option<u64>,
     /// It asks for a WebSocket session.
     pub(crate) websocket: bool,
+    /// Of such a session: its host and path, without the query.
+    pub(crate) target: String,
     /// The client has compressed the body.
     pub(crate) encoded: bool,
     /// Which client or harness it comes from.
@@ -95,6 +98,10 @@ impl RequestHeaders {
         } else {
             route::find(method, host, path, &config.path_prefixes)
         };
+        if read.websocket && read.route.is_some() {
+            let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+            read.target = name(&String::from_utf8_lossy(&[host, path].concat()));
+        }
         if read.route.is_some() {
             let rule = rules::find(&config.rules, host, path, rules::route_name);
             read.treatment = rule.map_or(config.treatment(), |rule| rule.treatment);

@@ -39,13 +39,19 @@ struct Ended {
     told: Told,
     /// What is still to be worked out for it.
     original: Option<Original>,
+    turn: Option<Turn>,
     settings: Rc<Settings>,
 }
+
+/// The id of the turn that requests belong to which carry only what is new: that of the last one before them
+/// that tells.
+pub(crate) type Turn = Rc<RefCell<String>>;
 
 /// The work for one record.
 pub(crate) struct Later {
     work: Rc<RefCell<Work>>,
     of: Rc<Deferred>,
+    turn: Option<Turn>,
 }
 
 enum Work {
@@ -68,27 +74,28 @@ impl Deferred {
         self.kept_bytes.set(kept.filter(|kept| *kept <= KEPT_BYTES)?);
         let work = Rc::new(RefCell::new(Work::Waiting(original)));
         self.open.borrow_mut().push_back(Rc::downgrade(&work));
-        Some(Later { work, of: Rc::clone(self) })
+        Some(Later { work, of: Rc::clone(self), turn: None })
     }
 
     /// Takes what is told of a request that has ended, and gives it back unless work is left for it or for
     /// one before it.
     pub(crate) fn end(&self, mut told: Told, later: Option<Later>, settings: &Rc<Settings>) -> Option<Told> {
-        let mut original = None;
-        if let Some(later) = later {
+        let (mut original, mut turn) = (None, None);
+        if let Some(mut later) = later {
             if self.kept_bytes.get() > BEHIND_BYTES {
                 self.finish(&later.work, &settings.memo);
             }
+            turn = later.turn.take();
             match later.work.replace(Work::Done(Appendix::default())) {
                 Work::Waiting(waiting) => original = Some(waiting),
-                Work::Done(appendix) => append(&mut told.record, &appendix),
+                Work::Done(appendix) => append(&mut told.record, &appendix, turn.as_ref()),
             }
         }
         if original.is_none() && self.ended.borrow().is_empty() {
             return Some(told);
         }
         let settings = Rc::clone(settings);
-        self.ended.borrow_mut().push_back(Ended { told, original, settings });
+        self.ended.borrow_mut().push_back(Ended { told, original, turn, settings });
         None
     }
 
@@ -111,10 +118,10 @@ impl Deferred {
 
     /// Completes the record of the request that ended first.
     fn complete_next(&self) -> Option<(Rc<Settings>, Told)> {
-        let Ended { mut told, original, settings } = self.ended.borrow_mut().pop_front()?;
+        let Ended { mut told, original, turn, settings } = self.ended.borrow_mut().pop_front()?;
         if let Some(original) = original {
             self.release(&original);
-            append(&mut told.record, &original.appendix(&settings.memo));
+            append(&mut told.record, &original.appendix(&settings.memo), turn.as_ref());
         }
         Some((settings, told))
     }
@@ -147,6 +154,13 @@ impl Original {
     }
 }
 
+impl Later {
+    /// The turn that the request belongs to unless it tells one itself, and those that follow.
+    pub(crate) fn within(&mut self, turn: &Turn) {
+        self.turn = Some(Rc::clone(turn));
+    }
+}
+
 impl Drop for Later {
     fn drop(&mut self) {
         if let Work::Waiting(original) = &*self.work.borrow() {
@@ -155,8 +169,15 @@ impl Drop for Later {
     }
 }
 
-fn append(record: &mut RequestRecord, appendix: &Appendix) {
-    record.turn_id = appendix.turn_id.clone().unwrap_or_default();
+fn append(record: &mut RequestRecord, appendix: &Appendix, turn: Option<&Turn>) {
+    record.turn_id = match (&appendix.turn_id, turn) {
+        (None, None) => String::new(),
+        (None, Some(turn)) => turn.borrow().clone(),
+        (Some(own), turn) => {
+            turn.inspect(|turn| own.clone_into(&mut turn.borrow_mut()));
+            own.clone()
+        }
+    };
     if let Some(tokens) = &mut record.tokens {
         tokens.tool_outputs_minified = appendix.tool_outputs_minified;
         tokens.tool_outputs_new_minified = appendix.tool_outputs_new_minified;

@@ -2,7 +2,7 @@
 //!
 //! Host glue only: the engine, `headroom-compress`, decides what becomes of a body. One file per
 //! phase: `root` (configuration, reports), `request` (headers, body, rewrite, admission), `response`
-//! (usage), `follow` (calls of our own tool);
+//! (usage), `follow` (calls of our own tool), `websocket` (sessions);
 //! `host` is the only way to the host. This file is what the host calls: ABI 0.2.1 of proxy-wasm.
 
 #![cfg_attr(
@@ -19,12 +19,14 @@ pub mod config;
 mod deferred;
 mod event_stream;
 mod follow;
+mod frames;
 mod hold;
 mod host;
 mod lenient;
 mod limits;
 mod messages;
 mod metrics;
+mod outgoing;
 mod report;
 mod request;
 mod response;
@@ -34,6 +36,7 @@ mod rpc;
 pub mod rules;
 mod scan;
 mod session;
+mod sessions;
 mod sse;
 mod stream;
 mod structure;
@@ -150,7 +153,7 @@ pub mod exports {
     #[unsafe(no_mangle)]
     pub extern "C" fn proxy_on_done(context: u32) -> bool {
         vm::with_stream(context, |stream| {
-            stream.finish();
+            stream.end();
             Action::Continue
         });
         true

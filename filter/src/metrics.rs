@@ -2,8 +2,8 @@
 //!
 //! Envoy shows them as `wasmcustom.headroom.…`; all VMs of a process add to the same ones.
 
-use headroom_api::names::{SESSION_ENDS, admission_name, outcome_name};
-use headroom_api::v1::{AdmissionOutcome, RequestOutcome, RequestRecord};
+use headroom_api::names::{admission_name, outcome_name, session_end_name};
+use headroom_api::v1::{AdmissionOutcome, RequestOutcome, RequestRecord, SessionEnd};
 
 use crate::admit::Answered;
 use crate::host::{self, MetricKind};
@@ -37,7 +37,7 @@ pub(crate) struct Metrics {
     originals_missing: Option<u32>,
     sessions: Option<u32>,
     sessions_active: Option<u32>,
-    sessions_ended: Vec<(&'static str, Option<u32>)>,
+    sessions_ended: Vec<(SessionEnd, Option<u32>)>,
     session_ms: Option<u32>,
 }
 
@@ -64,6 +64,17 @@ const ADMISSIONS: [AdmissionOutcome; 6] = [
     AdmissionOutcome::Error,
     AdmissionOutcome::Incomplete,
     AdmissionOutcome::Breaker,
+];
+
+/// Every way in which a WebSocket session can end.
+const SESSION_ENDS: [SessionEnd; 7] = [
+    SessionEnd::ClientDisconnect,
+    SessionEnd::UpstreamDisconnect,
+    SessionEnd::UpstreamError,
+    SessionEnd::ClientError,
+    SessionEnd::ResponseCompleted,
+    SessionEnd::ClientTimeout,
+    SessionEnd::Unknown,
 ];
 
 impl Metrics {
@@ -116,7 +127,10 @@ impl Metrics {
             sessions_active: define(MetricKind::Gauge, "headroom.websocket_sessions_active"),
             sessions_ended: SESSION_ENDS
                 .into_iter()
-                .map(|cause| (cause, counter(&format!("headroom.websocket_sessions_ended.{cause}"))))
+                .map(|end| {
+                    let cause = session_end_name(end);
+                    (end, counter(&format!("headroom.websocket_sessions_ended.{cause}")))
+                })
                 .collect(),
             session_ms: histogram("headroom.websocket_session_ms"),
         }
@@ -212,12 +226,12 @@ impl Metrics {
     }
 
     /// The end of one, and how long it lasted.
-    pub(crate) fn session_ended(&self, cause: &str, milliseconds: u32) {
+    pub(crate) fn session_ended(&self, end: SessionEnd, milliseconds: u32) {
         if let Some(active) = self.sessions_active {
             // As in `add`.
             let _ = host::increment_metric(active, -1);
         }
-        if let Some((_, id)) = self.sessions_ended.iter().find(|(of, _)| *of == cause) {
+        if let Some((_, id)) = self.sessions_ended.iter().find(|(of, _)| *of == end) {
             add(*id, 1);
         }
         record_value(self.session_ms, milliseconds.into());

@@ -7,10 +7,13 @@ use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hash, Hasher as _};
 
-use headroom_api::v1::{LimitsResponse, LoggedMessages, ReportRequest, ReportResponse, RequestRecord};
+use headroom_api::v1::{
+    LimitsResponse, LoggedMessages, ReportRequest, ReportResponse, RequestRecord, WebSocketSession,
+};
 use prost::Message as _;
 
 use crate::config::ControlPlane;
+use crate::sessions::Sessions;
 
 /// A batch that is over this size waits for the next report. A quarter of what a gRPC server accepts
 /// by default.
@@ -33,6 +36,7 @@ pub(crate) struct Reporter {
     control_plane: ControlPlane,
     vm_id: String,
     last_sequence: u64,
+    sessions: Sessions,
     /// Encoded records with their sequence, oldest first.
     queue: VecDeque<(u64, Vec<u8>)>,
     queued_bytes: usize,
@@ -101,6 +105,7 @@ impl Reporter {
             control_plane,
             vm_id: random_id(seed),
             last_sequence: 0,
+            sessions: Sessions::default(),
             queue: VecDeque::new(),
             queued_bytes: 0,
             logged: VecDeque::new(),
@@ -161,6 +166,11 @@ impl Reporter {
         dropped
     }
 
+    /// Takes a WebSocket session as it is now.
+    pub(crate) fn note_session(&mut self, session: WebSocketSession) {
+        self.sessions.note(session);
+    }
+
     /// Gives up a call that should have been answered long ago, and says whether there was one.
     pub(crate) fn give_up(&mut self, now: u64) -> bool {
         let (Call::Starting { lost_at } | Call::Waiting { lost_at, .. }) = self.call else { return false };
@@ -174,7 +184,8 @@ impl Reporter {
     /// The next `ReportRequest`, when there is something to send and it is time to. The caller sends
     /// it and says so with [`Reporter::started`].
     pub(crate) fn next(&mut self, now: u64) -> Option<Vec<u8>> {
-        if self.call != Call::None || self.queue.is_empty() || now < self.not_before {
+        let nothing = self.queue.is_empty() && !self.sessions.is_due(now);
+        if self.call != Call::None || nothing || now < self.not_before {
             return None;
         }
         let patience = u64::from(self.control_plane.timeout_ms) * NANOS_PER_MS * LOST_AFTER_TIMEOUTS;
@@ -187,6 +198,7 @@ impl Reporter {
             dropped_records: self.dropped,
             config_errors: self.config_errors,
             logged_messages: Vec::new(),
+            websocket_sessions: self.sessions.send(now),
         }
         .encode_to_vec();
         self.batch_first = self.queue.front().map_or(0, |(sequence, _)| *sequence);
@@ -245,6 +257,7 @@ impl Reporter {
         {
             self.logged_bytes = self.logged_bytes.saturating_sub(logged.len());
         }
+        self.sessions.arrived();
         let new_store = !self.epoch.is_empty() && self.epoch != response.epoch;
         self.epoch = response.epoch;
         self.failures = 0;
@@ -254,6 +267,7 @@ impl Reporter {
 
     fn fail(&mut self, now: u64) {
         self.call = Call::None;
+        self.sessions.lost();
         self.failures = self.failures.saturating_add(1);
         let interval = u64::from(self.control_plane.report_interval_ms);
         let doubled = interval.saturating_mul(1 << self.failures.min(20));

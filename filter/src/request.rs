@@ -107,7 +107,7 @@ impl Stream {
             return Action::Pause;
         }
         if headers.websocket {
-            self.begin_session(route, headers.treatment);
+            self.begin_session(route, headers.treatment, headers.target);
             return Action::Continue;
         }
         if mode == Mode::Off {
@@ -185,7 +185,7 @@ impl Stream {
     /// size of all that has come.
     pub(crate) fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if self.session.is_some() {
-            return self.on_session_request(size, end_of_stream);
+            return self.on_client_bytes(size, end_of_stream);
         }
         let Phase::Collecting { size: collected, held, .. } = &mut self.phase else {
             return Action::Continue;
@@ -313,16 +313,22 @@ impl Stream {
         self.forward(body, rewrite, bytes)
     }
 
-    /// What a request in a session leaves as, and what became of it. Nothing is left out.
+    /// What a request in a session leaves as; `None`: as it came. Nothing is left out.
     pub(crate) fn rewrite_message(
         &mut self,
         bytes: &[u8],
         route: &Route,
         treatment: Treatment,
-    ) -> (Option<Vec<u8>>, RequestOutcome) {
+    ) -> Option<Vec<u8>> {
         let body = Body { route: route.clone(), treatment, held: false, size: bytes.len() };
-        let (_, rewrite) = self.compress(bytes, &body, 0);
-        (rewrite.replacement, rewrite.outcome)
+        let (outcome, rewrite) = self.compress(bytes, &body, 0);
+        drop(outcome);
+        self.settle(rewrite.outcome);
+        self.log_messages(bytes);
+        if self.is_worked_out_later() {
+            self.work_out_later(route, bytes.to_vec(), rewrite.blocks);
+        }
+        rewrite.replacement
     }
 
     fn compress<'b>(&mut self, bytes: &'b [u8], body: &Body, lossy_blocks: usize) -> (Outcome<'b>, Rewrite) {
@@ -483,15 +489,26 @@ impl Stream {
             }
         }
         self.settle(rewrite.outcome);
-        self.answer.said = self.settings.log_bytes().and_then(|room| Said::of(&original, room)).map(Box::new);
-        let is_read = self.record.as_ref().is_some_and(|record| record.tokens.is_some());
-        if is_read && self.settings.reports() {
-            let Route { api, model, .. } = &body.route;
-            let original =
-                Original { body: original, api: *api, model: model.clone(), blocks: rewrite.blocks };
-            self.later = self.settings.requests.deferred.add(original);
+        self.log_messages(&original);
+        if self.is_worked_out_later() {
+            self.work_out_later(&body.route, original, rewrite.blocks);
         }
         Ok(())
+    }
+
+    /// Takes the messages of a request along, where the configuration asks for it.
+    fn log_messages(&mut self, body: &[u8]) {
+        self.answer.said = self.settings.log_bytes().and_then(|room| Said::of(body, room)).map(Box::new);
+    }
+
+    /// Whether the record needs what its request does not.
+    fn is_worked_out_later(&self) -> bool {
+        self.settings.reports() && self.record.as_ref().is_some_and(|record| record.tokens.is_some())
+    }
+
+    fn work_out_later(&mut self, route: &Route, body: Vec<u8>, blocks: Vec<Block>) {
+        let original = Original { body, api: route.api, model: route.model.clone(), blocks };
+        self.later = self.settings.requests.deferred.add(original);
     }
 
     /// Notes the size of a body that leaves as it came.

@@ -51,6 +51,31 @@ enum Form {
 }
 
 impl Answer {
+    /// To a request in a WebSocket session: a document by event.
+    pub(crate) fn of_session() -> Self {
+        Self { reader: Reader::Json(Box::default()), is_text: true, ..Self::default() }
+    }
+
+    /// The end of an event in a session: whether its type is one that `ends` the answer, and the status that
+    /// it names.
+    pub(crate) fn event(&mut self, ends: impl FnOnce(&str) -> bool) -> (bool, Option<u32>) {
+        if let Some(said) = &mut self.said {
+            said.answered(b"\n");
+        }
+        let Reader::Json(scanner) = &mut self.reader else { return (false, None) };
+        let event = (ends(scanner.found().kind()), scanner.found().status());
+        scanner.next_document();
+        event
+    }
+
+    /// The end of an answer in a session, of which usage is told where it `is_read`.
+    pub(crate) fn complete(&mut self, status: u32, is_read: bool) {
+        self.status = status;
+        if !is_read {
+            self.reader = Reader::None;
+        }
+    }
+
     /// Reads on.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
         if let Some(said) = self.said.as_mut().filter(|_| self.is_text) {
@@ -145,7 +170,7 @@ impl Stream {
     /// client now.
     pub(crate) fn on_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if self.session.is_some() {
-            return self.on_session_response(size, end_of_stream);
+            return self.on_provider_bytes(size, end_of_stream);
         }
         if self.following.is_some() {
             return self.follow(size, end_of_stream);

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use headroom_api::v1::LimitsResponse;
+use headroom_api::v1::{LimitsResponse, WebSocketSession};
 use headroom_compress::Memo;
 use prost::Message as _;
 
@@ -55,6 +55,8 @@ pub(crate) struct Requests {
     last: Cell<u32>,
     /// Bytes of bodies that are kept for the tool loop.
     pub(crate) kept: Cell<usize>,
+    /// Bytes of messages that WebSocket sessions hold.
+    pub(crate) held: Cell<usize>,
     pub(crate) deferred: Rc<Deferred>,
 }
 
@@ -276,6 +278,13 @@ impl Settings {
         }
     }
 
+    /// Takes a WebSocket session as it is now, for the next report.
+    pub(crate) fn note_session(&self, session: WebSocketSession) {
+        if let Some(reporter) = &self.reporter {
+            reporter.borrow_mut().note_session(session);
+        }
+    }
+
     /// Whether this is the tick on which a report goes: ticks come more often.
     fn is_report_due(&self) -> bool {
         const NANOS_PER_MS: u64 = 1_000_000;
@@ -364,7 +373,13 @@ const UNSTORED: &str = "headroom: the sidecar does not store originals: for a wh
 
 impl Requests {
     fn new() -> Self {
-        Self { vm: crate::report::random(0), last: Cell::new(0), kept: Cell::new(0), deferred: Rc::default() }
+        Self {
+            vm: crate::report::random(0),
+            last: Cell::new(0),
+            kept: Cell::new(0),
+            held: Cell::new(0),
+            deferred: Rc::default(),
+        }
     }
 }
 

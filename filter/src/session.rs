@@ -1,319 +1,432 @@
-//! WebSocket sessions of OpenAI Responses, as Codex has them: what passes is counted in both directions, and
-//! each request in a session is compressed like a body.
-//!
-//! A message of the client waits until it is complete, within `max_body_bytes`; what comes from the provider
-//! never waits. Nothing is left out of a request, since nobody could answer for it in the middle of the events
-//! that come back.
+//! A WebSocket session: what goes to and fro over it, and why it ended.
 
-use headroom_api::v1::{RequestOutcome, Tokens, WebSocketSession};
+use std::collections::VecDeque;
 
-use crate::config::Mode;
-use crate::host::{self, Action, Buffer, Level, Map};
+use headroom_api::v1::{RequestRecord, SessionEnd, WebSocketSession};
+
+use crate::deferred::Turn;
+use crate::frames::{CLOSE, CONTINUATION, Frames, Header, Part, TEXT};
+use crate::outgoing::{CloseCode, Outgoing, Traffic};
 use crate::route::Route;
 use crate::rules::Treatment;
-use crate::stream::{Stream, micros};
-use crate::websocket::{Frames, Look, Message, Outgoing};
+use crate::stream::Exchange;
 
-/// A session, from its request to its end.
-#[derive(Debug)]
+/// The status of an accepted handshake.
+pub(crate) const SWITCHING_PROTOCOLS: u32 = 101;
+
+/// Requests that wait for their answer at the same time. The provider answers one after another, and Codex
+/// sends the next one when it has the answer to the last; with more than these the oldest is told of as it is.
+const MAX_WAITING: usize = 32;
+
+/// A session and what is known of it.
 pub(crate) struct Session {
-    route: Route,
-    treatment: Treatment,
-    /// When the provider agreed; 0 before that.
-    opened: u64,
-    client: Frames,
-    provider: Frames,
-    outgoing: Outgoing,
-    /// Fewer bytes of the client are of no use.
-    wanted: usize,
-    /// Messages that were requests.
-    requests: u32,
-    outcome: RequestOutcome,
-    tokens: Option<Tokens>,
-    /// Who has ended the session first.
-    ended: Option<Side>,
-    /// It was ended for its silence.
+    pub(crate) record: WebSocketSession,
+    pub(crate) route: Route,
+    pub(crate) treatment: Treatment,
+    /// What the records of its requests have in common.
+    pub(crate) template: RequestRecord,
+    pub(crate) client: Outgoing,
+    pub(crate) provider: Events,
+    pub(crate) talk: Talk,
+    /// When the provider agreed. Milliseconds.
+    accepted_ms: i64,
+    /// When the client's message at hand began. Nanoseconds.
+    pub(crate) message_began: u64,
+    /// When the sidecar was to be told last. Milliseconds.
+    pub(crate) noted_ms: i64,
+    /// Whoever went first.
+    first_end: Option<Side>,
     timed_out: bool,
 }
 
+/// The requests of a session.
+#[derive(Default)]
+pub(crate) struct Talk {
+    /// The conversation of the last request that began one: those that continue a response do not repeat how
+    /// theirs began.
+    pub(crate) conversation_id: String,
+    /// Its turn, likewise.
+    pub(crate) turn: Turn,
+    begun: u64,
+    answered: u64,
+    /// Those behind the one that is being answered.
+    waiting: VecDeque<Exchange>,
+    pub(crate) saved_bytes: u64,
+}
+
+impl Talk {
+    pub(crate) fn request_begun(&mut self) {
+        self.begun = self.begun.saturating_add(1);
+    }
+
+    pub(crate) fn request_answered(&mut self) {
+        self.answered = self.answered.saturating_add(1);
+    }
+
+    /// How many there were.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// Takes a request that has to wait for the answers to others, and says whether there are too many.
+    pub(crate) fn wait(&mut self, exchange: Exchange) -> bool {
+        self.waiting.push_back(exchange);
+        self.waiting.len() > MAX_WAITING
+    }
+
+    /// The next request that is to be answered.
+    pub(crate) fn next(&mut self) -> Option<Exchange> {
+        self.waiting.pop_front()
+    }
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Side {
+pub(crate) enum Side {
     Client,
     Provider,
 }
 
-/// What a request is called in a session.
-const REQUEST: &[u8] = b"\"response.create\"";
+/// What the provider says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Said {
+    /// Part of a text message.
+    Text { from: usize, to: usize },
+    /// A text message is complete.
+    End,
+}
 
-/// How often silence is looked for where there is no other reason for a tick. Milliseconds.
-const TICK_MS: u32 = 1_000;
-
-const SWITCHING_PROTOCOLS: u32 = 101;
-const NANOS_PER_MS: u64 = 1_000_000;
+/// Reads what the provider sends.
+#[derive(Debug)]
+pub(crate) struct Events {
+    frames: Frames,
+    header: Option<Header>,
+    /// The message at hand is text that can be read.
+    text: bool,
+    close: CloseCode,
+    pub(crate) traffic: Traffic,
+}
 
 impl Session {
-    fn is_open(&self) -> bool {
-        self.opened != 0
-    }
-
-    /// Whether the client has said nothing for so long since the session is open.
-    fn is_silent(&self, now: u64, milliseconds: u32) -> bool {
-        let waited = now.saturating_sub(self.opened);
-        milliseconds > 0
-            && self.is_open()
-            && self.client.bytes == 0
-            && self.wanted == 0
-            && waited >= u64::from(milliseconds) * NANOS_PER_MS
-    }
-
-    fn note_end(&mut self, side: Side) {
-        self.ended.get_or_insert(side);
-    }
-
-    /// Why it is over, in the original's words.
-    fn cause(&self, status: u32) -> &'static str {
-        if self.timed_out {
-            return "client_timeout";
-        }
-        if !self.is_open() {
-            // Refused, or not answered at all.
-            return if status == 0 { "unknown" } else { "upstream_error" };
-        }
-        if self.client.broken {
-            return "client_error";
-        }
-        let ended = self.ended.or_else(|| {
-            // No close frame and no end: a connection was cut, and the host may know which.
-            let details = host::property("response\0code_details").ok()?;
-            let details = String::from_utf8_lossy(&details).into_owned();
-            let of = |name| details.contains(name);
-            of("downstream").then_some(Side::Client).or_else(|| of("upstream").then_some(Side::Provider))
-        });
-        match ended {
-            Some(Side::Client) if !self.client.closed_well() => "client_error",
-            Some(Side::Provider) if !self.provider.closed_well() || self.provider.failed => "upstream_error",
-            Some(_) if self.provider.completed => "response_completed",
-            Some(Side::Client) => "client_disconnect",
-            Some(Side::Provider) => "upstream_disconnect",
-            None if self.provider.completed => "response_completed",
-            None => "unknown",
-        }
-    }
-}
-
-impl Stream {
-    /// Begins a session, whose request goes on at once.
-    pub(crate) fn begin_session(&mut self, route: Route, treatment: Treatment) {
-        let config = &self.settings.config;
-        if treatment.mode != Mode::Off {
-            // Compressed messages could not be read. Without the offer the provider does not compress.
-            if let Err(refused) = host::remove_header(Map::Request, b"sec-websocket-extensions") {
-                self.settings.refused(refused);
-            }
-        }
-        if config.first_frame_timeout_ms > 0
-            && !self.settings.ticks()
-            && let Err(refused) = host::set_tick_period(TICK_MS)
-        {
-            self.settings.refused(refused);
-        }
-        let outcome =
-            if treatment.mode == Mode::Off { RequestOutcome::Bypassed } else { RequestOutcome::Empty };
-        self.session = Some(Box::new(Session {
+    /// `record` and `template` say where it comes from. Messages longer than `max_bytes` pass.
+    pub(crate) fn new(
+        record: WebSocketSession,
+        template: RequestRecord,
+        route: Route,
+        treatment: Treatment,
+        max_bytes: usize,
+    ) -> Self {
+        Self {
+            noted_ms: record.started_unix_ms,
+            record,
+            template,
             route,
             treatment,
-            opened: 0,
-            client: Frames::default(),
-            provider: Frames::default(),
-            outgoing: Outgoing::default(),
-            wanted: 0,
-            requests: 0,
-            outcome,
-            tokens: None,
-            ended: None,
+            client: Outgoing::new(max_bytes),
+            provider: Events::new(),
+            talk: Talk::default(),
+            accepted_ms: 0,
+            message_began: 0,
+            first_end: None,
             timed_out: false,
-        }));
-    }
-
-    /// The provider has agreed to a session, or not.
-    pub(crate) fn session_answered(&mut self) {
-        let (status, now) = (self.answer.status, self.settings.now());
-        let Some(session) = &mut self.session else { return };
-        if status == SWITCHING_PROTOCOLS {
-            session.opened = now;
-            self.settings.metrics.session_opened();
         }
     }
 
-    /// Bytes of the client.
-    pub(crate) fn on_session_request(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let Some(mut session) = self.session.take() else { return Action::Continue };
-        let action = self.client_sent(&mut session, size, end_of_stream);
-        if end_of_stream || session.client.closed.is_some() {
-            session.note_end(Side::Client);
-        }
-        self.session = Some(session);
-        action
+    /// The provider's answer to the handshake.
+    pub(crate) fn answered(&mut self, status: u32, now_ms: i64) {
+        self.record.status = status;
+        self.accepted_ms = now_ms;
     }
 
-    fn client_sent(&mut self, session: &mut Session, size: usize, end_of_stream: bool) -> Action {
-        if size == 0 {
-            return Action::Continue;
+    pub(crate) fn is_open(&self) -> bool {
+        self.record.status == SWITCHING_PROTOCOLS
+    }
+
+    /// Whether the client has had so long for its first frame and has sent none. Milliseconds.
+    pub(crate) fn is_silent(&self, now_ms: i64, deadline_ms: u32) -> bool {
+        let waited = now_ms.saturating_sub(self.accepted_ms);
+        deadline_ms > 0
+            && self.is_open()
+            && !self.timed_out
+            && self.client.traffic.bytes == 0
+            && waited >= i64::from(deadline_ms)
+    }
+
+    pub(crate) fn time_out(&mut self) {
+        self.timed_out = true;
+    }
+
+    /// Notes that a side has ended its stream, or has said that it will.
+    pub(crate) fn ends(&mut self, side: Side) {
+        self.first_end.get_or_insert(side);
+    }
+
+    /// Notes who has closed.
+    pub(crate) fn notice_close(&mut self) {
+        if self.client.traffic.close.is_some() {
+            self.ends(Side::Client);
         }
-        if size < session.wanted && !end_of_stream {
-            return Action::Pause;
+        if self.provider.traffic.close.is_some() {
+            self.ends(Side::Provider);
         }
-        session.wanted = 0;
-        let bytes = match host::buffer(Buffer::RequestBody, size) {
-            Ok(bytes) if bytes.len() == size => bytes,
-            Ok(_) => {
-                session.outgoing.lose();
-                return Action::Continue;
+    }
+
+    /// The session as it is now.
+    pub(crate) fn snapshot(&self) -> WebSocketSession {
+        let (client, provider) = (self.client.traffic, self.provider.traffic);
+        WebSocketSession {
+            client_frames: client.frames,
+            client_bytes: client.bytes,
+            server_frames: provider.frames,
+            server_bytes: provider.bytes,
+            requests: self.talk.begun,
+            saved_bytes: self.talk.saved_bytes,
+            ..self.record.clone()
+        }
+    }
+
+    /// Why it has ended; `broken` says whose connection the host has seen end, if it has.
+    pub(crate) fn why(&self, broken: Option<Side>) -> SessionEnd {
+        let (client, provider) = (self.client.traffic, self.provider.traffic);
+        let first = self.first_end.or(broken);
+        if self.timed_out {
+            return SessionEnd::ClientTimeout;
+        }
+        if !self.is_open() && self.record.status != 0 {
+            return SessionEnd::UpstreamError;
+        }
+        match first {
+            Some(Side::Client) if client.close.is_some_and(is_error) => return SessionEnd::ClientError,
+            Some(Side::Provider) if provider.close.is_some_and(is_error) => return SessionEnd::UpstreamError,
+            _ => {}
+        }
+        if client.broken {
+            return SessionEnd::ClientError;
+        }
+        if provider.broken {
+            return SessionEnd::UpstreamError;
+        }
+        match first {
+            None => SessionEnd::Unknown,
+            Some(_) if self.talk.begun > 0 && self.talk.begun == self.talk.answered => {
+                SessionEnd::ResponseCompleted
             }
-            Err(refused) => {
-                self.settings.refused(refused);
-                session.outgoing.lose();
-                return Action::Continue;
-            }
-        };
-        if session.treatment.mode != Mode::Off {
-            let most = self.settings.config.engine.max_body_bytes;
-            match session.outgoing.look(&bytes, most) {
-                Look::Wait(wanted) if !end_of_stream => {
-                    session.wanted = wanted;
-                    return Action::Pause;
-                }
-                Look::Wait(_) => session.outgoing.lose(),
-                Look::Go(messages) => self.replace_messages(session, &bytes, &messages),
-            }
+            Some(Side::Client) => SessionEnd::ClientDisconnect,
+            Some(Side::Provider) => SessionEnd::UpstreamDisconnect,
         }
-        session.client.pass(&bytes);
-        Action::Continue
-    }
-
-    /// Puts shorter forms of the requests among these messages where they stand.
-    fn replace_messages(&mut self, session: &mut Session, bytes: &[u8], messages: &[Message]) {
-        let mut new = Vec::new();
-        let mut from = 0;
-        for message in messages {
-            let Some(shorter) = self.shorter(session, &message.payload) else { continue };
-            new.extend_from_slice(bytes.get(from..message.range.start).unwrap_or_default());
-            new.extend(message.frame(&shorter));
-            from = message.range.end;
-        }
-        if from == 0 {
-            return;
-        }
-        new.extend_from_slice(bytes.get(from..).unwrap_or_default());
-        if let Err(refused) = host::replace_buffer(Buffer::RequestBody, bytes.len(), &new) {
-            self.settings.refused(refused);
-            session.outcome = RequestOutcome::HostError;
-        }
-    }
-
-    /// What a request leaves as; `None`: as it came.
-    fn shorter(&mut self, session: &mut Session, payload: &[u8]) -> Option<Vec<u8>> {
-        if !payload.windows(REQUEST.len()).any(|window| window == REQUEST) {
-            return None;
-        }
-        session.requests = session.requests.saturating_add(1);
-        let (shorter, outcome) = self.rewrite_message(payload, &session.route, session.treatment);
-        // One that is compressed says what the session was worth; until then the last one speaks.
-        if session.outcome != RequestOutcome::Compressed {
-            session.outcome = outcome;
-        }
-        let record = self.record.as_mut()?;
-        record.body_bytes_before = record.body_bytes_before.saturating_add(payload.len() as u64);
-        let left = shorter.as_ref().map_or(payload.len(), Vec::len);
-        record.body_bytes_after = record.body_bytes_after.saturating_add(left as u64);
-        if let Some(tokens) = record.tokens.take() {
-            session.tokens = Some(match session.tokens.take() {
-                Some(sum) => sum_of(sum, tokens),
-                None => tokens,
-            });
-        }
-        shorter
-    }
-
-    /// Bytes of the provider. They never wait.
-    pub(crate) fn on_session_response(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let Some(session) = &mut self.session else { return Action::Continue };
-        if size > 0 && session.is_open() {
-            match host::buffer(Buffer::ResponseBody, size) {
-                Ok(bytes) => session.provider.pass(&bytes),
-                Err(refused) => self.settings.refused(refused),
-            }
-        }
-        if end_of_stream || session.provider.closed.is_some() {
-            session.note_end(Side::Provider);
-        }
-        Action::Continue
-    }
-
-    /// Whether the client has opened a session and not used it.
-    pub(crate) fn is_session_silent(&self, now: u64) -> bool {
-        let limit = self.settings.config.first_frame_timeout_ms;
-        self.session.as_ref().is_some_and(|session| session.is_silent(now, limit))
-    }
-
-    /// Ends such a session. A close frame cannot be sent from here, so both sides see their connection end.
-    pub(crate) fn end_silent_session(&mut self) {
-        if let Some(session) = &mut self.session {
-            session.timed_out = true;
-        }
-        // The host ends the stream inside of the call, and what is known of it has to be told before.
-        self.finish();
-        if let Err(refused) = host::close_stream() {
-            self.settings.refused(refused);
-        }
-    }
-
-    /// Writes what is known of a session into its record.
-    pub(crate) fn finish_session(&mut self) {
-        let Some(session) = self.session.take() else { return };
-        let cause = session.cause(self.answer.status);
-        let now = self.settings.now();
-        if session.is_open() {
-            self.settings.metrics.session_ended(cause, micros(session.opened, now) / 1_000);
-        }
-        if let Some(record) = &mut self.record {
-            record.tokens = session.tokens;
-            host::log(
-                Level::Info,
-                &format!(
-                    "headroom: websocket session {}: {cause}, {} requests, frames {} from the client and {} to \
-                     it, bytes {} and {}",
-                    record.request_id,
-                    session.requests,
-                    session.client.frames,
-                    session.provider.frames,
-                    session.client.bytes,
-                    session.provider.bytes,
-                ),
-            );
-            record.websocket = Some(WebSocketSession {
-                opened: session.opened != 0,
-                client_frames: session.client.frames,
-                server_frames: session.provider.frames,
-                client_bytes: session.client.bytes,
-                server_bytes: session.provider.bytes,
-                requests: session.requests,
-                termination_cause: cause.to_owned(),
-            });
-        }
-        let unread = session.outcome == RequestOutcome::Empty && session.outgoing.is_lost();
-        self.settle(if unread { RequestOutcome::NotUnderstood } else { session.outcome });
     }
 }
 
-fn sum_of(sum: Tokens, with: Tokens) -> Tokens {
-    Tokens {
-        before: sum.before.saturating_add(with.before),
-        after: sum.after.saturating_add(with.after),
-        tool_outputs_before: sum.tool_outputs_before.saturating_add(with.tool_outputs_before),
-        tool_outputs_after: sum.tool_outputs_after.saturating_add(with.tool_outputs_after),
-        tool_outputs_new_before: sum.tool_outputs_new_before.saturating_add(with.tool_outputs_new_before),
-        tool_outputs_new_after: sum.tool_outputs_new_after.saturating_add(with.tool_outputs_new_after),
-        ..with
+/// Codes of RFC 6455, section 7.4.1, and of its registry: 1002, 1003 and from 1007 on say that something is
+/// wrong with what was sent or with whom it was sent to. 1012 and 1013 are a server that restarts or is busy.
+/// From 3000 on they are the application's own.
+fn is_error(code: u16) -> bool {
+    matches!(code, 1002 | 1003 | 1007..=1011 | 1014 | 1015)
+}
+
+impl Events {
+    fn new() -> Self {
+        Self {
+            frames: Frames::of_server(),
+            header: None,
+            text: false,
+            close: CloseCode::default(),
+            traffic: Traffic::default(),
+        }
+    }
+
+    /// With a piece missing, what follows can no longer be read.
+    pub(crate) fn give_up(&mut self) {
+        self.traffic.broken = true;
+        self.frames.give_up();
+    }
+
+    /// Reads on, and tells what it says of requests: parts of `bytes`, and ends of messages.
+    pub(crate) fn feed(&mut self, bytes: &[u8], mut tell: impl FnMut(Said)) {
+        self.traffic.bytes = self.traffic.bytes.saturating_add(bytes.len() as u64);
+        let mut rest = bytes;
+        loop {
+            match self.frames.next(&mut rest) {
+                Ok(Some(Part::Header { header, .. })) => self.begin(header),
+                Ok(Some(Part::Payload(payload))) => {
+                    let to = bytes.len().saturating_sub(rest.len());
+                    let from = to.saturating_sub(payload.len());
+                    self.payload(payload, (from, to), &mut tell);
+                }
+                Ok(Some(Part::End)) => self.end(&mut tell),
+                Ok(None) => return,
+                Err(_) => {
+                    self.traffic.broken = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, header: Header) {
+        self.traffic.frames = self.traffic.frames.saturating_add(1);
+        self.header = Some(header);
+        self.close = CloseCode::default();
+        if !header.is_control() {
+            if header.opcode != CONTINUATION {
+                self.text = header.opcode == TEXT;
+            }
+            self.text &= !header.extended;
+        }
+    }
+
+    fn payload(&mut self, payload: &[u8], (from, to): (usize, usize), tell: &mut impl FnMut(Said)) {
+        let Some(header) = self.header else { return };
+        if header.opcode == CLOSE {
+            self.close.feed(payload, [0; 4]);
+        } else if self.text && !header.is_control() {
+            tell(Said::Text { from, to });
+        }
+    }
+
+    fn end(&mut self, tell: &mut impl FnMut(Said)) {
+        let Some(header) = self.header.take() else { return };
+        if header.opcode == CLOSE && self.traffic.close.is_none() {
+            self.traffic.close = Some(self.close.get());
+        }
+        if self.text && header.last && !header.is_control() {
+            tell(Said::End);
+        }
+    }
+}
+
+/// Whether an event of this type ends an answer: as it should, or as the model could, or with an error.
+pub(crate) fn ends_answer(kind: &str) -> bool {
+    matches!(
+        kind,
+        "response.completed"
+            | "response.done"
+            | "response.incomplete"
+            | "response.failed"
+            | "response.cancelled"
+            | "error"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use headroom_compress::Api;
+
+    use super::*;
+    use crate::route;
+
+    fn session() -> Session {
+        let route = route::find(b"POST", b"api.openai.com", b"/v1/responses", &[]).unwrap();
+        assert_eq!(route.api, Api::OpenAiResponses);
+        let record = WebSocketSession { status: SWITCHING_PROTOCOLS, ..WebSocketSession::default() };
+        Session::new(record, RequestRecord::default(), route, Treatment::default(), 1 << 20)
+    }
+
+    fn server_frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let length = payload.len() as u64;
+        Header { last: true, extended: false, opcode, mask: None, length }.write(&mut bytes);
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    fn client_frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let length = payload.len() as u64;
+        Header { last: true, extended: false, opcode, mask: Some([0; 4]), length }.write(&mut bytes);
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    fn client_says(session: &mut Session, bytes: &[u8]) {
+        session.client.feed(bytes, &mut Vec::new(), |_| None);
+        session.notice_close();
+    }
+
+    fn provider_says(session: &mut Session, bytes: &[u8]) {
+        session.provider.feed(bytes, |_| {});
+        session.notice_close();
+    }
+
+    #[test]
+    fn the_text_of_events_is_found_wherever_they_are_cut() {
+        let event = br#"{"type":"response.completed","response":{}}"#;
+        let (first, second) = event.split_at(9);
+        let fragment = |last, opcode, payload: &[u8]| {
+            let length = payload.len() as u64;
+            let mut bytes = Vec::new();
+            Header { last, extended: false, opcode, mask: None, length }.write(&mut bytes);
+            [&bytes, payload].concat()
+        };
+        let fragments =
+            [fragment(false, TEXT, first), server_frame(9, b"?"), fragment(true, CONTINUATION, second)];
+        for bytes in [server_frame(TEXT, event), fragments.concat()] {
+            for at in 0..bytes.len() {
+                let mut events = Events::new();
+                let mut read = Vec::new();
+                let mut ends = 0;
+                for piece in [&bytes[..at], &bytes[at..]] {
+                    events.feed(piece, |said| match said {
+                        Said::Text { from, to } => read.extend_from_slice(&piece[from..to]),
+                        Said::End => ends += 1,
+                    });
+                }
+                assert_eq!((read.as_slice(), ends), (&event[..], 1));
+            }
+        }
+    }
+
+    #[test]
+    fn who_leaves_first_and_how_decides_why_a_session_ended() {
+        let went_away = [0x03, 0xe9];
+        let protocol_error = [0x03, 0xea];
+
+        let mut left = session();
+        client_says(&mut left, &client_frame(TEXT, b"x"));
+        left.talk.request_begun();
+        client_says(&mut left, &client_frame(CLOSE, &went_away));
+        provider_says(&mut left, &server_frame(CLOSE, &protocol_error));
+        assert_eq!(left.why(None), SessionEnd::ClientDisconnect);
+        left.talk.request_answered();
+        assert_eq!(left.why(None), SessionEnd::ResponseCompleted);
+
+        let mut closed = session();
+        provider_says(&mut closed, &server_frame(CLOSE, &went_away));
+        client_says(&mut closed, &client_frame(CLOSE, &went_away));
+        assert_eq!(closed.why(None), SessionEnd::UpstreamDisconnect);
+
+        let mut refused = session();
+        provider_says(&mut refused, &server_frame(CLOSE, &protocol_error));
+        assert_eq!(refused.why(None), SessionEnd::UpstreamError);
+
+        let mut nonsense = session();
+        client_says(&mut nonsense, b"GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(nonsense.why(Some(Side::Provider)), SessionEnd::ClientError);
+
+        let mut complained = session();
+        client_says(&mut complained, &client_frame(CLOSE, &protocol_error));
+        assert_eq!(complained.why(None), SessionEnd::ClientError);
+
+        let mut handshake = session();
+        handshake.answered(403, 0);
+        assert_eq!(handshake.why(Some(Side::Client)), SessionEnd::UpstreamError);
+
+        assert_eq!(session().why(Some(Side::Client)), SessionEnd::ClientDisconnect);
+        assert_eq!(session().why(Some(Side::Provider)), SessionEnd::UpstreamDisconnect);
+        assert_eq!(session().why(None), SessionEnd::Unknown);
+
+        let mut silent = session();
+        silent.time_out();
+        assert_eq!(silent.why(Some(Side::Client)), SessionEnd::ClientTimeout);
+    }
+
+    #[test]
+    fn only_a_session_without_a_first_frame_is_silent() {
+        let mut session = session();
+        assert!(!session.is_silent(i64::MAX, 0), "no deadline");
+        session.answered(SWITCHING_PROTOCOLS, 1_000);
+        assert!(!session.is_silent(1_099, 100));
+        assert!(session.is_silent(1_100, 100));
+        client_says(&mut session, b"\x81");
+        assert!(!session.is_silent(2_000, 100));
     }
 }

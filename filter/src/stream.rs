@@ -29,10 +29,31 @@ pub(crate) struct Stream {
     /// Until the request leaves, where it could have to be sent once more.
     pub(crate) head: Option<Head>,
     pub(crate) following: Option<Box<Following>>,
-    /// Where the request began a WebSocket session.
+    /// Where the stream is a WebSocket session: its requests come one after another.
     pub(crate) session: Option<Box<Session>>,
     /// What is still to be worked out for the record.
     pub(crate) later: Option<Later>,
+}
+
+/// What a stream knows of one request and its answer. A WebSocket session has many of them.
+#[derive(Default)]
+pub(crate) struct Exchange {
+    record: Option<RequestRecord>,
+    compressors: Vec<&'static str>,
+    clock: Clock,
+    answer: Answer,
+    later: Option<Later>,
+}
+
+impl Exchange {
+    pub(crate) fn new(record: RequestRecord, clock: Clock, answer: Answer) -> Self {
+        Self { record: Some(record), clock, answer, ..Self::default() }
+    }
+
+    /// Whether it was told of, or never was one.
+    pub(crate) fn is_over(&self) -> bool {
+        self.record.is_none()
+    }
 }
 
 /// How far the request is.
@@ -133,7 +154,24 @@ impl Stream {
         self.settle(RequestOutcome::HostError);
     }
 
-    /// The end, however it came. Safe to repeat.
+    /// Puts another request and its answer in the place of those at hand, and gives these.
+    pub(crate) fn exchange(&mut self, other: Exchange) -> Exchange {
+        Exchange {
+            record: std::mem::replace(&mut self.record, other.record),
+            compressors: std::mem::replace(&mut self.compressors, other.compressors),
+            clock: std::mem::replace(&mut self.clock, other.clock),
+            answer: std::mem::replace(&mut self.answer, other.answer),
+            later: std::mem::replace(&mut self.later, other.later),
+        }
+    }
+
+    /// The end of the stream, however it came. Safe to repeat.
+    pub(crate) fn end(&mut self) {
+        self.end_session();
+        self.finish();
+    }
+
+    /// The end of a request, however it came. Safe to repeat.
     pub(crate) fn finish(&mut self) {
         self.head = None;
         self.following = None;
@@ -143,7 +181,6 @@ impl Stream {
         if !matches!(std::mem::replace(&mut self.phase, Phase::Passing), Phase::Passing) {
             self.settle(RequestOutcome::Aborted);
         }
-        self.finish_session();
         let Some(mut record) = self.record.take() else { return };
         self.answer.describe(&mut record);
         let Clock { headers, body_complete, forwarded, first_byte, parse_us, compress_us, admit_us } =

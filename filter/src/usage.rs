@@ -90,7 +90,7 @@ impl Key {
             b"ephemeral_1h_input_tokens" => Self::CacheWrite1h,
             b"model" | b"modelVersion" => Self::Model,
             b"stop_reason" | b"stopReason" | b"finish_reason" | b"finishReason" => Self::StopReason,
-            b"status" => Self::Status,
+            b"status" | b"status_code" => Self::Status,
             b"reason" | b"blockReason" => Self::Reason,
             b"type" => Self::Type,
             b"code" => Self::Code,
@@ -221,6 +221,8 @@ struct Document {
     is_error: bool,
     kind: String,
     code: String,
+    /// The number of an HTTP status, which errors in WebSocket sessions carry.
+    status: Option<u32>,
     detail_tokens: u64,
     detail_hour: Option<bool>,
 }
@@ -262,6 +264,16 @@ impl Findings {
     /// What kind of error it is, in the provider's word.
     pub(crate) fn error_class(&self) -> &str {
         if self.error_class.is_empty() { self.document.error_class() } else { &self.error_class }
+    }
+
+    /// The `type` of the document at hand.
+    pub(crate) fn kind(&self) -> &str {
+        &self.document.kind
+    }
+
+    /// The `status` of the document at hand, where it is a number.
+    pub(crate) fn status(&self) -> Option<u32> {
+        self.document.status
     }
 
     pub(crate) fn usage(&self) -> Option<Usage> {
@@ -312,6 +324,10 @@ impl Findings {
         let place = Place::of(open);
         if place == Place::CacheDetail && key == Key::InputAlone {
             self.document.detail_tokens = figure;
+            return;
+        }
+        if place == Place::Root && key == Key::Status {
+            self.document.status = u32::try_from(figure).ok();
             return;
         }
         let mut figures = self.usage.unwrap_or_default();

@@ -186,7 +186,7 @@ pub(crate) fn with_stream(id: u32, run: impl FnOnce(&mut Stream) -> Action) -> A
 pub(crate) fn delete(id: u32) {
     let stream = VM.with(|vm| vm.streams.borrow_mut().remove(&id));
     if let Some(mut stream) = stream {
-        stream.finish();
+        stream.end();
     }
     VM.with(|vm| vm.running.borrow_mut().retain(|running| *running != id));
     VM.with(|vm| vm.roots.borrow_mut().remove(&id));

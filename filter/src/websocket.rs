@@ -1,548 +1,498 @@
-//! WebSocket frames (RFC 6455): counting them as they pass in any pieces, and finding whole messages of a
-//! client among them.
+//! The stream of a WebSocket session: requests in the client's messages are compressed, one by one, and have a
+//! record each; everything else passes, and is counted.
 //!
-//! Whatever is not plain, such as a compressed message or a frame that breaks the rules, passes and is not
-//! looked at any more.
+//! What a request leaves out could not be had back here: the filter cannot answer a call in the middle of
+//! somebody else's session. So replacements are lossless. A request that continues a response carries only
+//! what is new, and each replacement follows from the request alone (I3): what the provider keeps of the
+//! earlier ones is what it was sent.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-/// The header of a frame.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Header {
-    last: bool,
-    /// Bits that an extension has given a meaning, or a kind of frame that does not exist yet.
-    unknown: bool,
-    kind: Kind,
-    mask: Option<[u8; 4]>,
-    /// Bytes of the payload.
-    length: u64,
-    /// Bytes of the header itself.
-    size: usize,
+use headroom_api::names::session_end_name;
+use headroom_api::v1::{RequestOutcome, RequestRecord, WebSocketSession};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::config::Mode;
+use crate::deferred::Turn;
+use crate::host::{self, Action, Buffer, Level, Map, Refused};
+use crate::outgoing::Message;
+use crate::request::name;
+use crate::response::Answer;
+use crate::route::Route;
+use crate::rules::Treatment;
+use crate::scan::Scanner;
+use crate::session::{SWITCHING_PROTOCOLS, Said, Session, Side, Talk, ends_answer};
+use crate::stream::{Clock, Exchange, Stream};
+
+/// Bytes of messages that the sessions of a VM may hold together: four of the longest, unless that is set
+/// otherwise. Beyond, messages pass.
+const MAX_HELD_BYTES: usize = 64 << 20;
+/// How often the sidecar is to know more of a session in which something happens.
+const NOTE_EVERY_MS: i64 = 5_000;
+/// How often silence is looked for where there is no other reason for a tick. Milliseconds.
+const TICK_MS: u32 = 1_000;
+/// What a request is called in a session.
+const REQUEST: &str = "response.create";
+const OK: u32 = 200;
+const NANOS_PER_MS: u64 = 1_000_000;
+
+/// A client's event, as far as it matters here.
+#[derive(Deserialize)]
+struct Event<'e> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Cow<'e, str>>,
+    #[serde(borrow)]
+    response: Option<&'e RawValue>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Kind {
-    Continuation,
-    Text,
-    Binary,
-    Close,
-    /// Ping or pong.
-    Control,
+/// A request, as far as it matters here.
+#[derive(Deserialize)]
+struct Continues<'e> {
+    #[serde(borrow)]
+    previous_response_id: Option<Cow<'e, str>>,
 }
 
-/// What stands at the beginning of some bytes.
-enum Beginning {
-    Header(Header),
-    /// Not enough of it.
-    Short,
-    Broken,
-}
+impl Stream {
+    /// Begins a session, whose request goes on at once.
+    pub(crate) fn begin_session(&mut self, route: Route, treatment: Treatment, upstream: String) {
+        let Some(handshake) = &self.record else { return };
+        let config = &self.settings.config;
+        if treatment.mode != Mode::Off {
+            // A message that is compressed cannot be read; a client that may not compress sends it plain.
+            if let Err(refused) = host::remove_header(Map::Request, b"sec-websocket-extensions") {
+                self.settings.refused(refused);
+            }
+        }
+        if config.first_frame_timeout_ms > 0
+            && !self.settings.ticks()
+            && let Err(refused) = host::set_tick_period(TICK_MS)
+        {
+            self.settings.refused(refused);
+        }
+        let max_bytes = if treatment.mode == Mode::Off { 0 } else { config.engine.max_body_bytes };
+        let client = host::property("source\0address").unwrap_or_default();
+        let record = WebSocketSession {
+            session_id: handshake.request_id.clone(),
+            started_unix_ms: handshake.started_unix_ms,
+            active_unix_ms: handshake.started_unix_ms,
+            provider: handshake.provider.clone(),
+            stack: handshake.stack.clone(),
+            tenant: handshake.tenant.clone(),
+            project: handshake.project.clone(),
+            upstream,
+            client: name(&String::from_utf8_lossy(&client)),
+            ..WebSocketSession::default()
+        };
+        let template = RequestRecord { session_id: handshake.request_id.clone(), ..handshake.clone() };
+        let session = Session::new(record, template, route, treatment, max_bytes);
+        self.settings.note_session(session.snapshot());
+        self.session = Some(Box::new(session));
+        // Of a request that stays the only one: the provider refuses, or the client leaves before it answers.
+        let off = treatment.mode == Mode::Off;
+        self.settle(if off { RequestOutcome::Bypassed } else { RequestOutcome::Empty });
+    }
 
-/// What of a message is looked at as it passes: enough for the type of an event.
-const START_BYTES: usize = 128;
+    /// The answer to the request for a session: from here on either its requests have records, or that one.
+    pub(crate) fn session_answered(&mut self) {
+        let (status, now_ms) = (self.answer.status, self.now_ms());
+        let Some(session) = &mut self.session else { return };
+        session.answered(status, now_ms);
+        if status == SWITCHING_PROTOCOLS {
+            self.settings.metrics.session_opened();
+            self.settings.note_session(session.snapshot());
+            self.exchange(Exchange::default());
+        } else {
+            self.end_session();
+        }
+    }
 
-/// The close code that stands for none (RFC 6455, 7.1.5).
-const NO_CODE: u16 = 1005;
+    /// What the client sends. Never pauses: what is held is held here.
+    pub(crate) fn on_client_bytes(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let Some(mut session) = self.session.take() else { return Action::Continue };
+        if let Err(refused) = self.client_bytes(&mut session, size, end_of_stream) {
+            self.settings.refused(refused);
+        }
+        self.note_activity(&mut session);
+        self.session = Some(session);
+        Action::Continue
+    }
 
-/// One direction of a session.
-#[derive(Debug, Default)]
-pub(crate) struct Frames {
-    pub(crate) frames: u64,
-    pub(crate) bytes: u64,
-    /// The code of its close frame.
-    pub(crate) closed: Option<u16>,
-    /// The bytes are no frames.
-    pub(crate) broken: bool,
-    /// The last message that began a response or ended it was its completion.
-    pub(crate) completed: bool,
-    /// The last event was an error.
-    pub(crate) failed: bool,
-    /// Bytes of a header that is not complete.
-    partial: Vec<u8>,
-    now: Option<(Header, u64)>,
-    start: Vec<u8>,
-}
-
-impl Frames {
-    /// Takes in the bytes that pass next.
-    pub(crate) fn pass(&mut self, mut bytes: &[u8]) {
-        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        while !bytes.is_empty() && !self.broken {
-            let (header, seen) = match self.now {
-                Some(now) => now,
-                None => {
-                    let Some((first, rest)) = bytes.split_first() else { return };
-                    self.partial.push(*first);
-                    bytes = rest;
-                    match Header::of(&self.partial) {
-                        Beginning::Short => continue,
-                        Beginning::Broken => {
-                            self.broken = true;
-                            return;
-                        }
-                        Beginning::Header(header) => {
-                            self.frames += 1;
-                            self.partial.clear();
-                            (header, 0)
-                        }
-                    }
+    fn client_bytes(&mut self, session: &mut Session, size: usize, end_of_stream: bool) -> host::Result<()> {
+        let held_before = session.client.held_bytes();
+        let mut out = Vec::new();
+        let bytes = match read(Buffer::RequestBody, size) {
+            Ok(bytes) => bytes,
+            Err(refused) => {
+                // With a piece missing nothing that follows can be read. What is held goes before it.
+                session.client.give_up(&mut out);
+                self.hold(held_before, 0);
+                if !out.is_empty() {
+                    host::replace_buffer(Buffer::RequestBody, 0, &out)?;
                 }
-            };
-            let left = usize::try_from(header.length - seen).unwrap_or(usize::MAX);
-            let (piece, rest) = bytes.split_at(left.min(bytes.len()));
-            bytes = rest;
-            if matches!(header.kind, Kind::Text | Kind::Close) {
-                let room = START_BYTES.saturating_sub(self.start.len());
-                self.start
-                    .extend(piece.iter().take(room).zip(seen..).map(|(byte, at)| header.plain(*byte, at)));
-            }
-            let seen = seen + piece.len() as u64;
-            self.now = Some((header, seen));
-            if seen == header.length {
-                self.now = None;
-                self.ended(header);
-            }
-        }
-    }
-
-    fn ended(&mut self, header: Header) {
-        let start = std::mem::take(&mut self.start);
-        match header.kind {
-            Kind::Close if self.closed.is_none() => {
-                let code = start.first_chunk().map(|code| u16::from_be_bytes(*code));
-                self.closed = Some(code.unwrap_or(NO_CODE));
-            }
-            Kind::Text if !header.unknown => {
-                let says = |event: &[u8]| start.windows(event.len()).any(|window| window == event);
-                self.failed = says(b"\"type\":\"error\"");
-                self.completed = says(b"\"response.completed\"")
-                    || self.completed && !says(b"\"response.created\"") && !self.failed;
-            }
-            _ => {}
-        }
-    }
-
-    /// Whether its close frame says that all is well, or nothing.
-    pub(crate) fn closed_well(&self) -> bool {
-        const NORMAL: u16 = 1000;
-        const GOING_AWAY: u16 = 1001;
-        self.closed.is_none_or(|code| matches!(code, NORMAL | GOING_AWAY | NO_CODE))
-    }
-}
-
-/// A text message, complete.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) struct Message {
-    /// Where its frames stand, with those that came between them.
-    pub(crate) range: Range<usize>,
-    /// What it says, unmasked.
-    pub(crate) payload: Vec<u8>,
-    mask: [u8; 4],
-    /// Ping, pong and close frames between its frames, as they came.
-    between: Vec<u8>,
-}
-
-impl Message {
-    /// Another text in its place: one frame, with the client's own mask.
-    pub(crate) fn frame(&self, text: &[u8]) -> Vec<u8> {
-        const TEXT: u8 = 0x81;
-        const MASKED: u8 = 0x80;
-        let mut frame = self.between.clone();
-        frame.reserve(text.len() + LONGEST_HEADER);
-        frame.push(TEXT);
-        match (u8::try_from(text.len()), u16::try_from(text.len())) {
-            (Ok(length @ ..126), _) => frame.push(MASKED | length),
-            (_, Ok(length)) => {
-                frame.push(MASKED | 126);
-                frame.extend(length.to_be_bytes());
-            }
-            _ => {
-                frame.push(MASKED | 127);
-                frame.extend((text.len() as u64).to_be_bytes());
-            }
-        }
-        frame.extend(self.mask);
-        frame.extend(text.iter().zip(self.mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-        frame
-    }
-}
-
-/// What can be done with a client's bytes.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Look {
-    /// They pass; these messages are in them.
-    Go(Vec<Message>),
-    /// They are kept until there are so many.
-    Wait(usize),
-}
-
-/// A client's bytes, from one release of them to the next.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Outgoing {
-    /// Bytes of a frame that has begun to pass.
-    passing: u64,
-    /// The rest of a message that has begun to pass.
-    in_message: bool,
-    /// Nothing is understood any more.
-    lost: bool,
-}
-
-const LONGEST_HEADER: usize = 14;
-
-impl Outgoing {
-    /// Looks at all bytes since the last release. A message that would not be complete within `most` bytes
-    /// passes.
-    pub(crate) fn look(&mut self, bytes: &[u8], most: usize) -> Look {
-        let mut next = *self;
-        let mut messages = Vec::new();
-        match next.read(bytes, most, &mut messages) {
-            Some(wanted) if wanted <= most => Look::Wait(wanted),
-            unfinished => {
-                // The rest of what has begun here would be taken for the beginning of something.
-                next.lost |= unfinished.is_some();
-                *self = next;
-                Look::Go(messages)
-            }
-        }
-    }
-
-    /// Gives up: whatever comes passes.
-    pub(crate) fn lose(&mut self) {
-        self.lost = true;
-    }
-
-    /// Whether nothing is understood any more.
-    pub(crate) fn is_lost(&self) -> bool {
-        self.lost
-    }
-
-    /// Reads to the end of the bytes; `Some`: so many are needed to go on.
-    fn read(&mut self, bytes: &[u8], most: usize, messages: &mut Vec<Message>) -> Option<usize> {
-        let mut at = 0;
-        while at < bytes.len() && !self.lost {
-            if self.passing > 0 {
-                let passed = usize::try_from(self.passing).unwrap_or(usize::MAX).min(bytes.len() - at);
-                self.passing -= passed as u64;
-                at += passed;
-                continue;
-            }
-            let header = match Header::of(bytes.get(at..)?) {
-                Beginning::Header(header) => header,
-                Beginning::Short => return Some(bytes.len() + 1),
-                Beginning::Broken => {
-                    self.lost = true;
-                    return None;
-                }
-            };
-            let begins = matches!(header.kind, Kind::Text | Kind::Binary);
-            let continues = header.kind == Kind::Continuation;
-            if header.unknown
-                || header.mask.is_none()
-                || begins && self.in_message
-                || continues && !self.in_message
-            {
-                self.lost = true;
-                return None;
-            }
-            if header.kind == Kind::Text {
-                match Self::message(bytes, at, most) {
-                    Ok(Some(message)) => {
-                        at = message.range.end;
-                        messages.push(message);
-                        continue;
-                    }
-                    Ok(None) => {}
-                    Err(Stop::Wait(wanted)) => return Some(wanted),
-                    Err(Stop::Lost) => {
-                        self.lost = true;
-                        return None;
-                    }
-                }
-            }
-            at += header.size;
-            self.passing = header.length;
-            if begins || continues {
-                self.in_message = !header.last;
-            }
-        }
-        None
-    }
-
-    /// The text message whose first frame is at `at`; `None`: it is too long.
-    fn message(bytes: &[u8], start: usize, most: usize) -> Result<Option<Message>, Stop> {
-        let mut message =
-            Message { range: start..start, payload: Vec::new(), mask: [0; 4], between: Vec::new() };
-        let mut at = start;
-        loop {
-            let rest = bytes.get(at..).unwrap_or_default();
-            let header = match Header::of(rest) {
-                Beginning::Header(header) => header,
-                Beginning::Short if bytes.len() >= most => return Ok(None),
-                Beginning::Short => return Err(Stop::Wait(bytes.len() + 1)),
-                Beginning::Broken => return Err(Stop::Lost),
-            };
-            let Some(mask) = header.mask.filter(|_| !header.unknown) else { return Err(Stop::Lost) };
-            let length = usize::try_from(header.length).unwrap_or(usize::MAX);
-            let end = at.saturating_add(header.size).saturating_add(length);
-            if end > most {
-                return Ok(None);
-            }
-            let Some(frame) = bytes.get(at..end) else { return Err(Stop::Wait(end)) };
-            let payload = frame.get(header.size..).unwrap_or_default();
-            at = end;
-            match header.kind {
-                Kind::Close | Kind::Control => {
-                    message.between.extend_from_slice(frame);
-                    continue;
-                }
-                Kind::Text if message.range.is_empty() => message.mask = mask,
-                Kind::Continuation if !message.range.is_empty() => {}
-                _ => return Err(Stop::Lost),
-            }
-            message.range.end = end;
-            message.payload.extend(payload.iter().zip(0..).map(|(byte, at)| header.plain(*byte, at)));
-            if header.last {
-                return Ok(Some(message));
-            }
-        }
-    }
-}
-
-enum Stop {
-    /// For so many bytes.
-    Wait(usize),
-    Lost,
-}
-
-impl Header {
-    fn of(bytes: &[u8]) -> Beginning {
-        let (Some(first), Some(second)) = (bytes.first(), bytes.get(1)) else { return Beginning::Short };
-        let kind = match first & 0x0f {
-            0 => Kind::Continuation,
-            1 => Kind::Text,
-            2 => Kind::Binary,
-            8 => Kind::Close,
-            9 | 10 => Kind::Control,
-            opcode => {
-                // Reserved: data below 8, control above.
-                if opcode < 8 { Kind::Binary } else { Kind::Control }
+                return Err(refused);
             }
         };
-        let unknown = first & 0x70 != 0 || matches!(first & 0x0f, 3..8 | 11..);
-        let last = first & 0x80 != 0;
-        let control = matches!(kind, Kind::Close | Kind::Control);
-        if control && (!last || second & 0x7f > 125) {
-            return Beginning::Broken;
+        if !session.client.is_in_message() {
+            session.message_began = self.settings.now();
         }
-        let (length, extended) = match second & 0x7f {
-            126 => {
-                (bytes.get(2..4).and_then(|it| it.try_into().ok()).map(|it| u16::from_be_bytes(it).into()), 2)
-            }
-            127 => (bytes.get(2..10).and_then(|it| it.try_into().ok()).map(u64::from_be_bytes), 8),
-            short => (Some(u64::from(short)), 0),
-        };
-        let Some(length) = length else { return Beginning::Short };
-        if length >> 63 != 0 {
-            return Beginning::Broken;
+        let (begun, saved) = (session.talk.begun(), session.talk.saved_bytes);
+        self.feed_client(session, &bytes, &mut out);
+        self.hold(held_before, session.client.held_bytes());
+        if end_of_stream || self.settings.requests.held.get() > MAX_HELD_BYTES {
+            let held = session.client.held_bytes();
+            session.client.release(&mut out);
+            self.hold(held, 0);
         }
-        let mut size = 2 + extended;
-        let mut mask = None;
-        if second & 0x80 != 0 {
-            mask = bytes.get(size..size + 4).and_then(|it| it.try_into().ok());
-            if mask.is_none() {
-                return Beginning::Short;
-            }
-            size += 4;
+        if end_of_stream {
+            session.client.flush(&mut out);
+            session.ends(Side::Client);
         }
-        Beginning::Header(Self { last, unknown, kind, mask, length, size })
+        if out == bytes {
+            return Ok(());
+        }
+        let Err(refused) = host::replace_buffer(Buffer::RequestBody, size, &out) else { return Ok(()) };
+        // These bytes pass as they came, and nothing that follows is read any more.
+        self.hold(session.client.held_bytes(), 0);
+        session.client.give_up(&mut Vec::new());
+        session.talk.saved_bytes = saved;
+        if session.talk.begun() > begun {
+            self.settle_refused(refused);
+        }
+        if held_before > 0 {
+            // What was held before them cannot be sent any more.
+            host::close_stream()?;
+        }
+        Err(refused)
     }
 
-    /// A byte of the payload without its mask.
-    fn plain(&self, byte: u8, at: u64) -> u8 {
-        match self.mask {
-            Some(mask) => byte ^ mask.get((at % 4) as usize).copied().unwrap_or_default(),
-            None => byte,
+    fn feed_client(&mut self, session: &mut Session, bytes: &[u8], out: &mut Vec<u8>) {
+        let Session { client, talk, route, treatment, template, message_began, .. } = session;
+        let (template, treatment) = ((&*template, *message_began), *treatment);
+        client.feed(bytes, out, |message| match &message {
+            Message::Whole(text) => {
+                let request = request_in(text)?;
+                self.request(&message, template, talk, |stream, talk| {
+                    stream.shorter(text, request, (route, treatment), talk)
+                })
+            }
+            Message::Passed(passing) if is_request(passing.scanner()) => {
+                let off = treatment.mode == Mode::Off;
+                let outcome = if off { RequestOutcome::Bypassed } else { RequestOutcome::TooLarge };
+                self.request(&message, template, talk, |stream, _| {
+                    stream.settle(outcome);
+                    None
+                })
+            }
+            Message::Passed(_) => None,
+        });
+    }
+
+    /// Keeps account of the bytes that all sessions hold.
+    fn hold(&self, before: usize, now: usize) {
+        let held = &self.settings.requests.held;
+        held.set(held.get().saturating_sub(before).saturating_add(now));
+    }
+
+    /// Begins the record of a request, if the message is one, and has it answered after those before it.
+    /// Gives what `run` makes of it, which also says what has become of it.
+    fn request(
+        &mut self,
+        message: &Message<'_>,
+        (template, began): (&RequestRecord, u64),
+        talk: &mut Talk,
+        run: impl FnOnce(&mut Self, &mut Talk) -> Option<Vec<u8>>,
+    ) -> Option<Vec<u8>> {
+        let now = self.settings.now();
+        let (bytes, model) = match message {
+            Message::Whole(text) => (text.len() as u64, String::new()),
+            Message::Passed(passing) => (passing.bytes(), name(passing.scanner().found().model())),
+        };
+        let record = RequestRecord {
+            request_id: self.settings.next_request_id(),
+            started_unix_ms: unix_ms(began),
+            body_bytes_before: bytes,
+            body_bytes_after: bytes,
+            model,
+            ..template.clone()
+        };
+        let clock = Clock { headers: began, body_complete: now, forwarded: now, ..Clock::default() };
+        talk.request_begun();
+        let before = self.exchange(Exchange::new(record, clock, Answer::of_session()));
+        let replacement = run(self, talk);
+        self.clock.forwarded = self.settings.now();
+        if !before.is_over() {
+            let new = self.exchange(before);
+            if talk.wait(new) {
+                self.finish();
+                self.answer_next(talk);
+            }
+        }
+        replacement
+    }
+
+    /// From now on the provider answers the next request.
+    fn answer_next(&mut self, talk: &mut Talk) {
+        if let Some(next) = talk.next() {
+            self.exchange(next);
+        }
+    }
+
+    /// What is to be sent in the place of a request, if something is.
+    fn shorter(
+        &mut self,
+        text: &[u8],
+        request: Range<usize>,
+        (route, treatment): (&Route, Treatment),
+        talk: &mut Talk,
+    ) -> Option<Vec<u8>> {
+        let (before, rest) = text.split_at_checked(request.start)?;
+        let (request, after) = rest.split_at_checked(request.end.checked_sub(request.start)?)?;
+        let replacement = self.rewrite_message(request, route, treatment);
+        self.name_conversation(request, talk);
+        let replacement = [before, &replacement?, after].concat();
+        if let Some(record) = &mut self.record {
+            record.body_bytes_after = replacement.len() as u64;
+        }
+        let saved = text.len().saturating_sub(replacement.len());
+        talk.saved_bytes = talk.saved_bytes.saturating_add(saved as u64);
+        Some(replacement)
+    }
+
+    /// A request that continues a response does not repeat how its conversation and its turn began.
+    fn name_conversation(&mut self, request: &[u8], talk: &mut Talk) {
+        let Some(record) = &mut self.record else { return };
+        let continues = serde_json::from_slice::<Continues<'_>>(request);
+        if continues.is_ok_and(|it| it.previous_response_id.is_some()) && !talk.conversation_id.is_empty() {
+            record.conversation_id.clone_from(&talk.conversation_id);
+        } else {
+            talk.conversation_id.clone_from(&record.conversation_id);
+            talk.turn = Turn::default();
+        }
+        if let Some(later) = &mut self.later {
+            later.within(&talk.turn);
+        }
+    }
+
+    /// What the provider sends. It passes as it comes.
+    pub(crate) fn on_provider_bytes(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let Some(mut session) = self.session.take() else { return Action::Continue };
+        match read(Buffer::ResponseBody, size) {
+            Ok(bytes) => {
+                let Session { provider, talk, .. } = &mut *session;
+                provider.feed(&bytes, |said| match said {
+                    Said::Text { from, to } => self.hear(bytes.get(from..to).unwrap_or_default()),
+                    Said::End => self.heard(talk),
+                });
+            }
+            Err(refused) => {
+                session.provider.give_up();
+                self.settings.refused(refused);
+            }
+        }
+        if end_of_stream {
+            session.ends(Side::Provider);
+        }
+        self.note_activity(&mut session);
+        self.session = Some(session);
+        Action::Continue
+    }
+
+    /// Part of an event. Without a request at hand there is nobody whom it could concern.
+    fn hear(&mut self, text: &[u8]) {
+        if self.record.is_none() {
+            return;
+        }
+        if self.clock.first_byte == 0 {
+            self.clock.first_byte = self.settings.now();
+        }
+        self.answer.read(text);
+    }
+
+    /// The end of an event, which may be the end of an answer.
+    fn heard(&mut self, talk: &mut Talk) {
+        if self.record.is_none() {
+            return;
+        }
+        let (ends, status) = self.answer.event(ends_answer);
+        if ends {
+            self.answer.complete(status.unwrap_or(OK), self.settings.config.read_usage);
+            talk.request_answered();
+            self.finish();
+            self.answer_next(talk);
+        }
+    }
+
+    fn note_activity(&self, session: &mut Session) {
+        session.notice_close();
+        let now = self.now_ms();
+        let overdue = now.saturating_sub(session.noted_ms) >= NOTE_EVERY_MS;
+        session.record.active_unix_ms = now;
+        if overdue {
+            session.noted_ms = now;
+            self.settings.note_session(session.snapshot());
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        unix_ms(self.settings.now())
+    }
+
+    /// Whether the client has opened a session and not used it.
+    pub(crate) fn is_session_silent(&self, now: u64) -> bool {
+        let deadline = self.settings.config.first_frame_timeout_ms;
+        self.session.as_ref().is_some_and(|session| session.is_silent(unix_ms(now), deadline))
+    }
+
+    /// Ends such a session. A close frame cannot be sent from here, so both sides see their connection end.
+    pub(crate) fn end_silent_session(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.time_out();
+        }
+        // The host ends the stream inside of the call, and what is known of it has to be told before.
+        self.end();
+        if let Err(refused) = host::close_stream() {
+            self.settings.refused(refused);
+        }
+    }
+
+    /// The end of the session, however it came. Safe to repeat.
+    pub(crate) fn end_session(&mut self) {
+        let Some(mut session) = self.session.take() else { return };
+        self.hold(session.client.held_bytes(), 0);
+        if session.is_open() {
+            self.end_requests(&mut session);
+        }
+        let end = session.why(broken_side());
+        let mut snapshot = session.snapshot();
+        snapshot.ended_unix_ms = self.now_ms();
+        snapshot.set_end(end);
+        if session.is_open() {
+            let milliseconds = snapshot.ended_unix_ms.saturating_sub(snapshot.started_unix_ms);
+            self.settings.metrics.session_ended(end, u32::try_from(milliseconds).unwrap_or(u32::MAX));
+        }
+        host::log(
+            Level::Info,
+            &format!(
+                "headroom: websocket session {}: {}, {} requests, frames {} from the client and {} to it, bytes \
+                 {} and {}",
+                snapshot.session_id,
+                session_end_name(end),
+                snapshot.requests,
+                snapshot.client_frames,
+                snapshot.server_frames,
+                snapshot.client_bytes,
+                snapshot.server_bytes,
+            ),
+        );
+        self.settings.note_session(snapshot);
+    }
+
+    /// Tells of requests that have no answer, and of one that has not come to its end.
+    fn end_requests(&mut self, session: &mut Session) {
+        self.finish();
+        while let Some(next) = session.talk.next() {
+            self.exchange(next);
+            self.finish();
+        }
+        let unfinished = session.client.unfinished();
+        if let Some(passing) = unfinished.filter(|passing| is_request(passing.scanner())) {
+            let off = session.treatment.mode == Mode::Off;
+            let outcome = if off { RequestOutcome::Bypassed } else { RequestOutcome::Aborted };
+            let template = (&session.template, session.message_began);
+            self.request(&Message::Passed(&passing), template, &mut session.talk, |stream, _| {
+                stream.settle(outcome);
+                None
+            });
+            self.finish();
         }
     }
 }
 
-#[cfg(test)]
-#[path = "../tests/filter/frames.rs"]
-mod frames;
+/// Whose connection the host has seen end. Of one that ends without a close frame it tells in no other way.
+fn broken_side() -> Option<Side> {
+    // Bits of Envoy's response flags, `CoreResponseFlag` in its stream_info.h.
+    const UPSTREAM_REMOTE_RESET: u64 = 1 << 4;
+    const UPSTREAM_CONNECTION_TERMINATION: u64 = 1 << 6;
+    const DOWNSTREAM_CONNECTION_TERMINATION: u64 = 1 << 14;
+    let bytes = host::property("response\0flags").ok()?;
+    let flags = u64::from_le_bytes(*bytes.first_chunk()?);
+    if flags & DOWNSTREAM_CONNECTION_TERMINATION != 0 {
+        return Some(Side::Client);
+    }
+    (flags & (UPSTREAM_REMOTE_RESET | UPSTREAM_CONNECTION_TERMINATION) != 0).then_some(Side::Provider)
+}
+
+/// Everything that has come with this call.
+fn read(buffer: Buffer, size: usize) -> host::Result<Vec<u8>> {
+    // In the place of a host's status: it gave fewer bytes than it had announced.
+    const SHORT: u32 = u32::MAX;
+    let bytes = if size == 0 { Vec::new() } else { host::buffer(buffer, size)? };
+    if bytes.len() == size { Ok(bytes) } else { Err(Refused { call: "get_buffer", status: SHORT }) }
+}
+
+fn unix_ms(nanoseconds: u64) -> i64 {
+    i64::try_from(nanoseconds / NANOS_PER_MS).unwrap_or_default()
+}
+
+/// Whether what was read of a message makes it a request.
+fn is_request(scanner: &Scanner) -> bool {
+    scanner.found().kind() == REQUEST
+}
+
+/// Where in a client's event its request stands: the event itself, as OpenAI documents it, or its member
+/// `response`, as in the events of the Realtime API. `None`: it is none that creates a response.
+fn request_in(text: &[u8]) -> Option<Range<usize>> {
+    let Ok(event) = serde_json::from_slice::<Event<'_>>(text) else {
+        // No JSON, or the same key twice: nothing to compress, but perhaps a request.
+        let mut scanner = Scanner::default();
+        scanner.feed(text);
+        return is_request(&scanner).then_some(0..text.len());
+    };
+    if event.kind? != REQUEST {
+        return None;
+    }
+    let Some(response) = event.response else { return Some(0..text.len()) };
+    let start = response.get().as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    Some(start..start.checked_add(response.get().len())?)
+}
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
-    use super::frames::frame;
     use super::*;
 
-    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-
-    fn text(payload: &[u8]) -> Vec<u8> {
-        frame(0x81, payload, Some(MASK))
+    #[test]
+    fn the_request_of_an_event_is_the_event_or_its_response() {
+        let flat = br#"{"type":"response.create","model":"m","input":[]}"#;
+        assert_eq!(request_in(flat), Some(0..flat.len()));
+        let nested = br#"{ "response": {"model":"m","input":[]} , "type":"response\u002ecreate"}"#;
+        let request = request_in(nested).unwrap();
+        assert_eq!(&nested[request], br#"{"model":"m","input":[]}"#);
     }
 
-    fn payloads(look: Look) -> Vec<Vec<u8>> {
-        match look {
-            Look::Go(messages) => messages.into_iter().map(|message| message.payload).collect(),
-            Look::Wait(bytes) => panic!("waits for {bytes} bytes"),
+    #[test]
+    fn a_request_that_cannot_be_read_is_one_all_the_same() {
+        for text in
+            [&br#"{"type":"response.create","type":"response.create"}"#[..], br#"{"type":"response.create""#]
+        {
+            assert_eq!(request_in(text), Some(0..text.len()));
         }
     }
 
     #[test]
-    fn the_masked_frame_of_the_rfc_is_hello() {
-        let hello = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
-        assert_eq!(payloads(Outgoing::default().look(&hello, 100)), [b"Hello"]);
-        assert_eq!(text(b"Hello"), hello);
-    }
-
-    #[test]
-    fn a_message_in_fragments_with_a_ping_between_them_is_one_and_the_ping_stays() {
-        let ping = frame(0x89, b"?", Some([1, 2, 3, 4]));
-        let bytes = [
-            frame(0x01, b"one ", Some(MASK)),
-            ping.clone(),
-            frame(0x00, b"two ", Some([9, 9, 9, 9])),
-            frame(0x80, b"three", Some(MASK)),
-            text(b"next"),
-        ]
-        .concat();
-        let Look::Go(messages) = Outgoing::default().look(&bytes, 1000) else { panic!("waits") };
-        assert_eq!(
-            messages.iter().map(|it| &it.payload[..]).collect::<Vec<_>>(),
-            [&b"one two three"[..], b"next"]
-        );
-        assert_eq!(messages[1].range.end, bytes.len());
-        assert_eq!(messages[0].frame(b"123"), [ping, text(b"123")].concat());
-    }
-
-    #[test]
-    fn lengths_are_written_in_their_shortest_form() {
-        let Look::Go(messages) = Outgoing::default().look(&text(b"x"), 1000) else { panic!("waits") };
-        for length in [0, 1, 125, 126, 127, 65_535, 65_536, 200_000] {
-            let payload = vec![b'a'; length];
-            assert_eq!(messages[0].frame(&payload), text(&payload), "{length}");
-        }
-    }
-
-    #[test]
-    fn bytes_wait_for_the_end_of_their_message_and_long_messages_do_not() {
-        let message = text(&[b'a'; 300]);
-        let mut outgoing = Outgoing::default();
-        for cut in 1..message.len() {
-            let Look::Wait(wanted) = outgoing.look(&message[..cut], 1000) else { panic!("goes at {cut}") };
-            assert!(wanted > cut && wanted <= message.len());
-        }
-        let fragments =
-            [frame(0x01, &[b'a'; 300], Some(MASK)), frame(0x80, &[b'b'; 300], Some(MASK)), text(b"c")];
-        let bytes = fragments.concat();
-        // Too long in all: it passes from where that is known, and the next message is read.
-        let mut outgoing = Outgoing::default();
-        assert_eq!(outgoing.look(&bytes[..310], 400), Look::Wait(311));
-        assert_eq!(payloads(outgoing.look(&bytes[..320], 400)), Vec::<Vec<u8>>::new());
-        assert_eq!(payloads(outgoing.look(&bytes[320..], 400)), [b"c"]);
-    }
-
-    #[test]
-    fn what_is_not_plain_passes_from_there_on() {
-        for odd in [
-            frame(0xc1, b"deflated", Some(MASK)),
-            frame(0x81, b"not masked", None),
-            frame(0x83, b"no such kind", Some(MASK)),
-            frame(0x80, b"continues nothing", Some(MASK)),
-            frame(0x09, b"a ping in fragments", Some(MASK)),
-            frame(0x89, &[b'p'; 126], Some(MASK)),
-            [frame(0x01, b"begins", Some(MASK)), text(b"begins again")].concat(),
-            [frame(0x02, b"begins", Some(MASK)), text(b"begins again")].concat(),
-            vec![0x81, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    fn other_events_and_what_is_no_event_have_none() {
+        for text in [
+            &br#"{"type":"response.cancel","response":{}}"#[..],
+            br#"{"type":"response.processed","response_id":"r"}"#,
+            br#"{"model":"m","input":[]}"#,
+            br#"{"input":[{"type":"response.create"}]}"#,
+            br#"{"type":7}"#,
+            br#"["response.create"]"#,
+            b"\xff",
+            b"",
         ] {
-            let mut outgoing = Outgoing::default();
-            let bytes = [text(b"before"), odd.clone()].concat();
-            assert_eq!(payloads(outgoing.look(&bytes, 1000)), [b"before"], "{odd:?}");
-            assert!(outgoing.is_lost());
-            assert_eq!(payloads(outgoing.look(&text(b"after"), 1000)), Vec::<Vec<u8>>::new());
-        }
-    }
-
-    #[test]
-    fn a_binary_message_passes_without_waiting() {
-        let bytes =
-            [frame(0x02, &[0; 200], Some(MASK)), frame(0x80, &[0; 200], Some(MASK)), text(b"t")].concat();
-        let mut outgoing = Outgoing::default();
-        assert_eq!(payloads(outgoing.look(&bytes[..50], 1000)), Vec::<Vec<u8>>::new());
-        assert_eq!(payloads(outgoing.look(&bytes[50..], 1000)), [b"t"]);
-    }
-
-    #[test]
-    fn a_direction_knows_its_close_code_and_whether_the_response_is_complete() {
-        let event = |kind: &str| frame(0x81, format!(r#"{{"type":"{kind}","x":1}}"#).as_bytes(), None);
-        let mut frames = Frames::default();
-        let mut pass = |bytes: &[u8]| {
-            frames.pass(bytes);
-            (frames.completed, frames.failed, frames.closed)
-        };
-        assert_eq!(pass(&event("response.created")), (false, false, None));
-        assert_eq!(pass(&event("response.completed")), (true, false, None));
-        assert_eq!(pass(&event("rate_limits")), (true, false, None));
-        assert_eq!(pass(&event("response.created")), (false, false, None));
-        assert_eq!(pass(&event("error")), (false, true, None));
-        assert_eq!(pass(&frame(0x88, &[0x03, 0xf3, b'!'], None)), (false, true, Some(1011)));
-        assert!(!frames.closed_well());
-        let mut frames = Frames::default();
-        frames.pass(&frame(0x88, b"", Some(MASK)));
-        assert_eq!((frames.closed, frames.closed_well()), (Some(NO_CODE), true));
-    }
-
-    fn bytes_of_a_client() -> impl Strategy<Value = Vec<u8>> {
-        let payload = prop::collection::vec(any::<u8>(), 0..200);
-        let frame = (any::<u8>(), payload, prop::option::weighted(0.9, any::<[u8; 4]>()))
-            .prop_map(|(first, payload, mask)| frame(first, &payload, mask));
-        let plain = prop::collection::vec(any::<u8>(), 0..200).prop_map(|payload| text(&payload));
-        let noise = prop::collection::vec(any::<u8>(), 0..20);
-        prop::collection::vec(prop_oneof![6 => plain, 2 => frame, 1 => noise], 0..8)
-            .prop_map(|it| it.concat())
-    }
-
-    proptest! {
-        #[test]
-        fn the_same_messages_are_found_wherever_the_bytes_are_cut(
-            bytes in bytes_of_a_client(), cuts in prop::collection::vec(1usize..60, 1..40), most in 100usize..600,
-        ) {
-            let mut frames = Frames::default();
-            let mut outgoing = Outgoing::default();
-            let (mut kept, mut found) = (Vec::new(), Vec::new());
-            let mut rest = &bytes[..];
-            for cut in cuts.iter().cycle() {
-                let (piece, after) = rest.split_at((*cut).min(rest.len()));
-                rest = after;
-                frames.pass(piece);
-                kept.extend_from_slice(piece);
-                match outgoing.look(&kept, most) {
-                    Look::Wait(wanted) => prop_assert!(wanted > kept.len() && wanted <= most),
-                    Look::Go(messages) => {
-                        let ends: Vec<usize> = messages.iter().map(|message| message.range.end).collect();
-                        prop_assert!(ends.is_sorted() && ends.iter().all(|end| *end <= kept.len()));
-                        found.extend(messages.into_iter().map(|message| message.payload));
-                        kept.clear();
-                    }
-                }
-                if rest.is_empty() { break }
-            }
-            let mut whole = Frames::default();
-            whole.pass(&bytes);
-            prop_assert_eq!(
-                (whole.frames, whole.bytes, whole.closed, whole.broken),
-                (frames.frames, frames.bytes, frames.closed, frames.broken)
-            );
-            if most >= bytes.len() {
-                let mut outgoing = Outgoing::default();
-                let whole = match outgoing.look(&bytes, usize::MAX) {
-                    Look::Go(messages) => messages.into_iter().map(|message| message.payload).collect(),
-                    Look::Wait(_) => found.clone(),
-                };
-                prop_assert!(found.starts_with(&whole) || whole.starts_with(&found));
-            }
+            assert_eq!(request_in(text), None, "{}", String::from_utf8_lossy(text));
         }
     }
 }

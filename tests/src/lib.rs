@@ -20,6 +20,7 @@ pub mod replay;
 pub mod sidecar;
 pub mod skip;
 pub mod stack;
+pub mod websocket;
 
 pub use provider::{Provider, Script};
 pub use stack::Stack;

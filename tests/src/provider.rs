@@ -86,6 +86,27 @@ struct StreamOptions {
 
 type Body = BoxBody<Bytes, io::Error>;
 
+/// The events of OpenAI's answer to a request behind so many tool outputs, as JSON.
+pub(crate) fn response_events(
+    model: &str,
+    script: &Script,
+    outputs: usize,
+    body_bytes: usize,
+) -> Vec<String> {
+    let progress = Progress::Outputs(outputs);
+    let script = progress.script(script);
+    let answer = Answer {
+        api: Api::OpenAiResponses,
+        model,
+        script: &script,
+        calls_before: outputs,
+        body_bytes,
+        stream_usage: true,
+    };
+    let data = |event: &String| event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
+    answer.events().iter().filter_map(data).collect()
+}
+
 /// Servers live on a runtime of their own: each test has another, and ends it before the next begins.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime starts"));
 

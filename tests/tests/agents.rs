@@ -4,19 +4,21 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use headroom_compress::Api;
+use headroom_e2e::client::{Call, Connection, Protocol};
 use headroom_e2e::deadline::until;
-use headroom_e2e::envoy::Options;
+use headroom_e2e::envoy::{Envoy, Neighbours, Options};
 use headroom_e2e::provider::ToolCall;
 use headroom_e2e::reading::{output_texts, without_outputs};
 use headroom_e2e::relay::Relay;
-use headroom_e2e::sidecar::Kind;
-use headroom_e2e::{Script, Stack, node, say, skip};
+use headroom_e2e::sidecar::{Kind, Sidecar};
+use headroom_e2e::websocket::WebSocketProvider;
+use headroom_e2e::{Script, Stack, built, node, say, skip};
 use serde_json::{Value, json};
 
 /// What the model says at last, and the agent is expected to print.
@@ -87,39 +89,17 @@ fn log() -> String {
 async fn drive(agent: impl FnOnce(&Setting<'_>) -> Result<Agent>) -> Result<()> {
     let found = tokio::task::spawn_blocking(|| node::with("agents")).await?;
     let Some(installed) = skip::unless("agents from npm", found)? else { return Ok(()) };
-    // As `headroomctl up` sets the filter up.
-    let plugin = json!({"reversible": true,
-        "control_plane": {"cluster": "headroom", "report_interval_ms": 50, "admit_timeout_ms": 2000}});
-    let stack = Stack::start(Options { filter: Some(plugin), ..Options::default() }, Kind::Real).await?;
+    let stack = Stack::start(Options { filter: Some(plugin()), ..Options::default() }, Kind::Real).await?;
     let home = tempfile::tempdir()?;
-    let work = home.path().join("work");
-    fs::create_dir(&work)?;
-    fs::write(work.join("pets.json"), pets())?;
-    fs::write(work.join("build.log"), log())?;
+    let work = workplace(home.path())?;
 
     // The agent's configuration needs the address of the relay, whose script needs the agent's tools.
     let port = Relay::reserve()?;
     let url = format!("http://{}", port.address());
     let agent = agent(&Setting { url: &url, home: home.path(), work: &work })?;
-    let [first, then @ ..] =
-        agent.calls.clone().map(|call| Script { tool_call: Some(call), ..Script::default() });
-    let last = Script { text: Some(ANSWER.to_owned()), ..Script::default() };
-    let script = Script { then: [&then[..], &[last]].concat(), by_outputs: true, ..first };
-    let relay = port.start(stack.envoy.listener(), agent.name, &script).await?;
+    let relay = port.start(stack.envoy.listener(), agent.name, &script_of(&agent.calls)).await?;
 
-    let mut command = Command::new("timeout");
-    command
-        .args(["--kill-after=5", PATIENCE])
-        .arg(installed.join("node_modules/.bin").join(agent.program))
-        .args(&agent.arguments)
-        .current_dir(&work)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", home.path())
-        .envs(agent.environment.iter().map(|(key, value)| (*key, value)))
-        .stdin(std::process::Stdio::null());
-    let output =
-        tokio::task::spawn_blocking(move || command.output()).await?.context("timeout of coreutils")?;
+    let output = run(&agent, &installed, home.path(), &work).await?;
     let loops = held_against(&agent, &stack, &relay).with_context(|| said(&output))?;
     ensure!(output.status.success(), "it ended with {}:\n{}", output.status, said(&output));
     let stdout = String::from_utf8_lossy(&output.stdout);
@@ -133,6 +113,43 @@ async fn drive(agent: impl FnOnce(&Setting<'_>) -> Result<Agent>) -> Result<()> 
     let saved = seen["tokens"]["saved"].as_u64().unwrap_or_default();
     ensure!(saved > 0, "/stats says that nothing was saved: {}", seen["tokens"]);
     Ok(())
+}
+
+/// As `headroomctl up` sets the filter up.
+fn plugin() -> Value {
+    json!({"reversible": true,
+        "control_plane": {"cluster": "headroom", "report_interval_ms": 50, "admit_timeout_ms": 2000}})
+}
+
+/// A folder with what there is to read.
+fn workplace(home: &Path) -> Result<PathBuf> {
+    let work = home.join("work");
+    fs::create_dir(&work)?;
+    fs::write(work.join("pets.json"), pets())?;
+    fs::write(work.join("build.log"), log())?;
+    Ok(work)
+}
+
+/// The model asks for these one after another, and then knows the answer.
+fn script_of(calls: &[ToolCall; 3]) -> Script {
+    let [first, then @ ..] = calls.clone().map(|call| Script { tool_call: Some(call), ..Script::default() });
+    let last = Script { text: Some(ANSWER.to_owned()), ..Script::default() };
+    Script { then: [&then[..], &[last]].concat(), by_outputs: true, ..first }
+}
+
+async fn run(agent: &Agent, installed: &Path, home: &Path, work: &Path) -> Result<Output> {
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=5", PATIENCE])
+        .arg(installed.join("node_modules/.bin").join(agent.program))
+        .args(&agent.arguments)
+        .current_dir(work)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home)
+        .envs(agent.environment.iter().map(|(key, value)| (*key, value)))
+        .stdin(std::process::Stdio::null());
+    tokio::task::spawn_blocking(move || command.output()).await?.context("timeout of coreutils")
 }
 
 fn said(output: &Output) -> String {
@@ -241,14 +258,12 @@ fn common(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }
 
-#[tokio::test]
-#[ignore = "slow: make test-clients"]
-async fn codex_runs_its_loop_over_responses() -> Result<()> {
-    drive(|setting| {
-        let folder = setting.home.join(".codex");
-        fs::create_dir(&folder)?;
-        let configuration = format!(
-            r#"model = "gpt-5"
+/// Codex with a provider of its own, over HTTP or, as it does with OpenAI's, in a WebSocket session.
+fn codex(setting: &Setting<'_>, websockets: bool) -> Result<Agent> {
+    let folder = setting.home.join(".codex");
+    fs::create_dir(&folder)?;
+    let configuration = format!(
+        r#"model = "gpt-5"
 model_provider = "headroom"
 check_for_update_on_startup = false
 [analytics]
@@ -258,26 +273,101 @@ name = "Headroom"
 base_url = "{}/v1"
 env_key = "OPENAI_API_KEY"
 wire_api = "responses"
+supports_websockets = {websockets}
 "#,
-            setting.url
-        );
-        fs::write(folder.join("config.toml"), configuration)?;
-        let shell = |command: &str| call("exec_command", json!({"cmd": command}));
-        Ok(Agent {
-            name: "codex",
-            api: Api::OpenAiResponses,
-            program: "codex",
-            arguments: owned([
-                "exec",
-                "--skip-git-repo-check",
-                "--dangerously-bypass-approvals-and-sandbox",
-                "Which disk does the third error name?",
-            ]),
-            environment: vec![("OPENAI_API_KEY", "dummy".into())],
-            calls: [shell("cat pets.json"), shell("cat build.log"), shell("cat -n pets.json")],
-        })
+        setting.url
+    );
+    fs::write(folder.join("config.toml"), configuration)?;
+    Ok(Agent {
+        name: "codex",
+        api: Api::OpenAiResponses,
+        program: "codex",
+        arguments: owned([
+            "exec",
+            "--skip-git-repo-check",
+            "--dangerously-bypass-approvals-and-sandbox",
+            "Which disk does the third error name?",
+        ]),
+        environment: vec![("OPENAI_API_KEY", "dummy".into())],
+        calls: CODEX_CALLS.map(codex_call),
     })
-    .await
+}
+
+/// What Codex is told to run.
+const CODEX_CALLS: [&str; 3] = ["cat pets.json", "cat build.log", "cat -n pets.json"];
+
+fn codex_call(command: &str) -> ToolCall {
+    call("exec_command", json!({"cmd": command}))
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn codex_runs_its_loop_over_responses() -> Result<()> {
+    drive(|setting| codex(setting, false)).await
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn codex_runs_its_loop_in_a_websocket_session() -> Result<()> {
+    let found = tokio::task::spawn_blocking(|| node::with("agents")).await?;
+    let Some(installed) = skip::unless("agents from npm", found)? else { return Ok(()) };
+    let home = tempfile::tempdir()?;
+    let work = workplace(home.path())?;
+    let provider = WebSocketProvider::start(script_of(&CODEX_CALLS.map(codex_call))).await?;
+    let sidecar = Sidecar::start(Kind::Real, home.path()).await?;
+    let neighbours = Neighbours {
+        provider: provider.address(),
+        sidecar_grpc: sidecar.grpc(),
+        sidecar_http: sidecar.http(),
+    };
+    let options = Options { filter: Some(plugin()), ..Options::default() };
+    let envoy = Envoy::start(&options, neighbours, &built::filter_module().await?, home.path()).await?;
+    let url = format!("http://{}", envoy.listener());
+    let agent = codex(&Setting { url: &url, home: home.path(), work: &work }, true)?;
+    let output = run(&agent, &installed, home.path(), &work).await?;
+    ensure!(output.status.success(), "it ended with {}:\n{}", output.status, said(&output));
+    ensure!(String::from_utf8_lossy(&output.stdout).contains(ANSWER), "no answer:\n{}", said(&output));
+
+    let arrived = provider.messages();
+    let requests: Vec<Value> = arrived
+        .iter()
+        .filter_map(|message| serde_json::from_str(message.to_text().ok()?).ok())
+        .filter(|message: &Value| message["type"] == "response.create")
+        .collect();
+    let outputs: Vec<&str> = requests
+        .iter()
+        .flat_map(|request| request["input"].as_array().into_iter().flatten())
+        .filter_map(|item| item["output"].as_str())
+        .collect();
+    let [pets, log, read] = outputs.as_slice() else { anyhow::bail!("{} outputs", outputs.len()) };
+    for n in 0..40 {
+        ensure!(pets.contains(&format!("Rex {n}")) && read.contains(&format!("Rex {n}")), "Rex {n} is gone");
+    }
+    for disk in ["sda", "sdb", "sdc"] {
+        ensure!(log.contains(&format!("ERROR cannot write to disk {disk}")), "{disk} is gone:\n{log}");
+    }
+    let stats = until("each request has a record", || async {
+        let stats = sidecar.stats().await.ok()?;
+        (stats["requests"]["total"].as_u64()? >= requests.len() as u64).then_some(stats)
+    })
+    .await?;
+    ensure!(stats["requests"]["total"] == requests.len(), "{} of {}", stats["requests"], requests.len());
+    let mut connection = Connection::open(sidecar.http(), Protocol::Http1).await?;
+    let feed = connection.send(Call::get("/transformations/feed?limit=100")).await?.text();
+    let feed: Value = serde_json::from_str(&feed)?;
+    let records = feed["transformations"].as_array().context("records")?;
+    let answered = records.iter().all(|it| it["status"] == 200 && it["usage"].is_object());
+    ensure!(answered, "a record has no answer: {feed:#}");
+    ensure!(records.iter().all(|it| it["session_id"] == records[0]["session_id"]), "one session: {feed:#}");
+    let saved = stats["tokens"]["saved"].as_u64().unwrap_or_default();
+    ensure!(saved > 0, "nothing was saved: {}", stats["tokens"]);
+    let lengths: Vec<_> = outputs.iter().map(|output| output.len().to_string()).collect();
+    say(&format!(
+        "codex over WebSocket: {} requests, outputs of {} characters arrived, {saved} tokens saved",
+        requests.len(),
+        lengths.join(", "),
+    ));
+    Ok(())
 }
 
 #[tokio::test]

@@ -1,17 +1,20 @@
 //! The names of what the contract enumerates, as metrics, statistics, logs and response headers spell them.
 
-use crate::v1::{AdmissionOutcome, RequestOutcome};
+use crate::v1::{AdmissionOutcome, RequestOutcome, SessionEnd};
 
-/// Why WebSocket sessions end, in the original's words. The last is for what is none of the others.
-pub const SESSION_ENDS: [&str; 7] = [
-    "client_disconnect",
-    "upstream_disconnect",
-    "upstream_error",
-    "client_error",
-    "response_completed",
-    "client_timeout",
-    "unknown",
-];
+/// Why a WebSocket session ended, in the original's words; while it is open nobody knows.
+#[must_use]
+pub const fn session_end_name(end: SessionEnd) -> &'static str {
+    match end {
+        SessionEnd::ClientDisconnect => "client_disconnect",
+        SessionEnd::UpstreamDisconnect => "upstream_disconnect",
+        SessionEnd::UpstreamError => "upstream_error",
+        SessionEnd::ClientError => "client_error",
+        SessionEnd::ResponseCompleted => "response_completed",
+        SessionEnd::ClientTimeout => "client_timeout",
+        SessionEnd::Unspecified | SessionEnd::Unknown => "unknown",
+    }
+}
 
 /// The name of what became of a request.
 #[must_use]

@@ -9,9 +9,11 @@ use tonic::{Request, Response, Status};
 
 use super::authorize;
 use crate::ccr::keeper::Originals;
+use crate::http::Metrics;
 use crate::ledger::writer::{Ledger, NotCounted};
 use crate::limits::Limits;
 use crate::messages::Messages;
+use crate::sessions::Sessions;
 use crate::store::Batch;
 use crate::token::Token;
 
@@ -20,12 +22,19 @@ const MAX_RECORDS: usize = 10_000;
 /// Characters of a VM's id at most.
 const MAX_VM_ID: usize = 64;
 
+/// WebSocket sessions, and where those that have ended are counted.
+pub(crate) struct Watched {
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
 /// Answers the filter.
 pub(super) struct ReportService {
     pub(super) ledger: Ledger,
     pub(super) limits: Limits,
     pub(super) originals: Originals,
     pub(super) messages: Arc<Messages>,
+    pub(super) watched: Watched,
     pub(super) token: Option<Token>,
 }
 
@@ -35,6 +44,7 @@ impl ControlPlane for ReportService {
         authorize(self.token.as_ref(), request.metadata())?;
         let mut request = request.into_inner();
         let messages = std::mem::take(&mut request.logged_messages);
+        let sessions = std::mem::take(&mut request.websocket_sessions);
         let batch = checked(request)?;
         // before the records: whoever sees one finds its messages
         self.messages.keep(messages);
@@ -42,6 +52,7 @@ impl ControlPlane for ReportService {
             NotCounted::Busy => Status::resource_exhausted(error.to_string()),
             NotCounted::Store | NotCounted::Stopping => Status::unavailable(error.to_string()),
         })?;
+        self.watched.metrics.sessions_ended(&self.watched.sessions.heard(sessions));
         // empty where it cannot be had: what may not be stored then is not assumed to be, and the records
         // are counted all the same
         let epoch = self.originals.epoch().await.unwrap_or_default();

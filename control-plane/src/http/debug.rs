@@ -10,14 +10,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use headroom_api::v1::RequestRecord;
+use headroom_api::v1::WebSocketSession;
 use serde_json::{Value, json};
 
 use super::error::Refusal;
 use super::{App, events};
-use crate::clock::iso;
+use crate::clock::{iso, now_ms};
 use crate::listen::Peer;
-use crate::sessions::{cause, duration_ms};
+use crate::sessions::cause;
 use crate::tasks::TaskState;
 
 pub(super) fn router() -> Router<Arc<App>> {
@@ -38,26 +38,33 @@ async fn tasks(State(app): State<Arc<App>>) -> Json<Value> {
     Json(app.tasks.list().iter().map(task).collect())
 }
 
-/// The last sessions over WebSocket that have ended, the last first. Open ones are the filter's: it counts them
-/// in Envoy's statistics and tells of each at its end.
+/// Open sessions over WebSocket, the oldest first, and then the last that have ended, the last first.
 async fn ws_sessions(State(app): State<Arc<App>>) -> Json<Value> {
-    let session = |record: &RequestRecord| {
-        let session = record.websocket.clone().unwrap_or_default();
+    app.metrics.sessions_ended(&app.sessions.gone());
+    let now = now_ms();
+    let seconds = |from: i64, to: i64| to.saturating_sub(from).max(0) as f64 / 1_000.0;
+    let session = |session: &WebSocketSession| {
+        let ended = session.ended_unix_ms != 0;
+        let until = if ended { session.ended_unix_ms } else { now };
         json!({
-            "session_id": record.request_id,
-            "started": iso(record.started_unix_ms),
-            "age_seconds": duration_ms(record) / 1_000.0,
-            "provider": record.provider,
-            "tenant": record.tenant,
-            "stack": record.stack,
-            "status": record.status,
-            "opened": session.opened,
+            "session_id": session.session_id,
+            "client_addr": session.client,
+            "upstream_url": session.upstream,
+            "provider": session.provider,
+            "stack": session.stack,
+            "tenant": session.tenant,
+            "project": session.project,
+            "started": iso(session.started_unix_ms),
+            "age_seconds": seconds(session.started_unix_ms, until),
+            "idle_seconds": seconds(session.active_unix_ms, until),
+            "status": session.status,
             "requests": session.requests,
             "client_frames": session.client_frames,
             "client_bytes": session.client_bytes,
             "server_frames": session.server_frames,
             "server_bytes": session.server_bytes,
-            "termination_cause": cause(record),
+            "saved_bytes": session.saved_bytes,
+            "termination_cause": ended.then(|| cause(session)),
         })
     };
     Json(app.sessions.list().iter().map(session).collect())

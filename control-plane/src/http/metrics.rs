@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use headroom_api::names::admission_name;
+use headroom_api::v1::WebSocketSession;
 use prometheus::core::Collector;
 use prometheus::{
     Counter, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -199,8 +200,14 @@ impl Metrics {
         }
     }
 
+    /// Counts WebSocket sessions that have ended.
+    pub(crate) fn sessions_ended(&self, sessions: &[WebSocketSession]) {
+        for session in sessions {
+            self.sessions.ended(session);
+        }
+    }
+
     fn observe_one(&self, request: &Landed) {
-        self.sessions.observe(&request.record);
         let sums = &request.sums;
         for (metric, added) in [
             (&self.requests, sums.requests),
@@ -266,6 +273,8 @@ impl Metrics {
         }
         self.waiting.set(i64::try_from(app.ledger.waiting()).unwrap_or(i64::MAX));
         self.originals.follow(app.originals.counts());
+        self.sessions_ended(&app.sessions.gone());
+        self.sessions.follow(&app.sessions);
         if let Some(sums) = originals {
             self.originals.set(&sums);
         }

@@ -1,16 +1,19 @@
-//! The part of `/metrics` that tells of WebSocket sessions that have ended.
+//! The part of `/metrics` that tells of WebSocket sessions.
 
-use headroom_api::v1::RequestRecord;
-use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+use headroom_api::v1::WebSocketSession;
+use prometheus::{
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
 
 use super::metrics::{counter, counters, register};
-use crate::sessions::{cause, duration_ms};
+use crate::sessions::{Sessions, cause};
 
 /// Upper bounds in milliseconds: OpenAI ends a session after an hour.
 const SESSION_MS: &[f64] = &[100.0, 1e3, 10e3, 60e3, 300e3, 900e3, 1_800e3, 3_600e3];
 
-/// The only label is the cause, of which there are seven.
+/// Sessions over WebSocket. Labels are the seven causes.
 pub(super) struct SessionMetrics {
+    active: IntGauge,
     ended: IntCounterVec,
     duration: HistogramVec,
     longest: GaugeVec,
@@ -19,6 +22,7 @@ pub(super) struct SessionMetrics {
     client_bytes: IntCounter,
     server_frames: IntCounter,
     server_bytes: IntCounter,
+    saved_bytes: IntCounter,
 }
 
 impl SessionMetrics {
@@ -26,6 +30,10 @@ impl SessionMetrics {
         let duration = "headroom_ws_session_duration_ms";
         let help = "Milliseconds from the request for a WebSocket session to its end.";
         Self {
+            active: register(
+                r,
+                IntGauge::new("headroom_active_ws_sessions", "WebSocket sessions that are open."),
+            ),
             ended: counters(
                 r,
                 "headroom_ws_sessions_total",
@@ -43,31 +51,50 @@ impl SessionMetrics {
                 r,
                 GaugeVec::new(Opts::new(format!("{duration}_max"), format!("{help} (max)")), &["cause"]),
             ),
-            requests: counter(r, "headroom_ws_requests_total", "Requests made in WebSocket sessions."),
+            requests: counter(
+                r,
+                "headroom_ws_requests_total",
+                "Requests made in WebSocket sessions that have ended.",
+            ),
             client_frames: counter(r, "headroom_ws_client_frames_total", "Frames that clients sent."),
             client_bytes: counter(r, "headroom_ws_client_bytes_total", "Bytes that clients sent."),
             server_frames: counter(r, "headroom_ws_server_frames_total", "Frames that providers sent."),
             server_bytes: counter(r, "headroom_ws_server_bytes_total", "Bytes that providers sent."),
+            saved_bytes: counter(
+                r,
+                "headroom_ws_saved_bytes_total",
+                "Bytes of clients that were not forwarded because requests were compressed.",
+            ),
         }
     }
 
-    /// Counts a session; does nothing for a record of something else.
-    pub(super) fn observe(&self, record: &RequestRecord) {
-        let (Some(cause), Some(session)) = (cause(record), &record.websocket) else { return };
-        let ms = duration_ms(record);
+    /// Counts a session that has ended.
+    pub(super) fn ended(&self, session: &WebSocketSession) {
+        let cause = cause(session);
+        let ms = session.ended_unix_ms.saturating_sub(session.started_unix_ms).max(0) as f64;
         self.ended.with_label_values(&[cause]).inc();
         self.duration.with_label_values(&[cause]).observe(ms);
-        let longest = self.longest.with_label_values(&[cause]);
-        // only the ledger's one writer observes, so reading and setting cannot interleave
-        longest.set(longest.get().max(ms));
+        raise(&self.longest.with_label_values(&[cause]), ms);
         for (metric, count) in [
-            (&self.requests, u64::from(session.requests)),
+            (&self.requests, session.requests),
             (&self.client_frames, session.client_frames),
             (&self.client_bytes, session.client_bytes),
             (&self.server_frames, session.server_frames),
             (&self.server_bytes, session.server_bytes),
+            (&self.saved_bytes, session.saved_bytes),
         ] {
             metric.inc_by(count);
         }
+    }
+
+    pub(super) fn follow(&self, sessions: &Sessions) {
+        self.active.set(i64::try_from(sessions.open()).unwrap_or(i64::MAX));
+    }
+}
+
+/// A maximum; two at once can lose the smaller of two records, never a count.
+fn raise(gauge: &Gauge, value: f64) {
+    if value > gauge.get() {
+        gauge.set(value);
     }
 }

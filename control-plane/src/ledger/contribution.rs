@@ -187,6 +187,7 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
         &mut record.key,
         &mut record.team,
         &mut record.answered_model,
+        &mut record.session_id,
     ] {
         *name = tidy(name);
     }
@@ -201,9 +202,6 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
         for name in [&mut block.tool, &mut block.kind, &mut block.outcome] {
             *name = tidy(name);
         }
-    }
-    if let Some(session) = &mut record.websocket {
-        session.termination_cause = tidy(&session.termination_cause);
     }
     if let Some(tokens) = &mut record.tokens {
         tokens.encoding = tidy(&tokens.encoding);

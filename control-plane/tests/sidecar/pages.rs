@@ -1,5 +1,8 @@
 //! What the pages say.
 
+use headroom_api::v1::{SessionEnd, WebSocketSession};
+use serde_json::Value;
+
 use crate::child::{Sidecar, client};
 use crate::records::report;
 
@@ -15,7 +18,7 @@ async fn an_unused_sidecar_answers_every_page() {
     assert_eq!(health["config"]["pid"], sidecar.ready.pid);
     let stats = sidecar.json("/stats").await;
     assert_eq!(stats["requests"]["total"], 0);
-    assert_eq!(stats["summary"]["primary_model"], serde_json::Value::Null);
+    assert_eq!(stats["summary"]["primary_model"], Value::Null);
     assert_eq!(stats["tokens"]["savings_percent"], 0.0);
     let (status, text) = sidecar.get("/metrics").await;
     assert_eq!(status, 200);
@@ -105,55 +108,63 @@ async fn an_unknown_path_or_method_is_refused_as_json() {
     assert_eq!(answer.status().as_u16(), 405);
 }
 
-#[tokio::test]
-async fn the_feed_says_how_a_websocket_session_went() {
-    let dir = tempfile::tempdir().unwrap();
-    let sidecar = Sidecar::start(dir.path()).await;
-    let mut reported = report("vm", 1..=1);
-    reported.records[0].websocket = Some(headroom_api::v1::WebSocketSession {
-        opened: true,
+fn session(id: &str, end: SessionEnd) -> WebSocketSession {
+    let ended = end != SessionEnd::Unspecified;
+    WebSocketSession {
+        session_id: id.to_owned(),
+        started_unix_ms: 1_000,
+        active_unix_ms: 3_000,
+        ended_unix_ms: if ended { 5_000 } else { 0 },
+        end: end.into(),
+        upstream: "api.openai.com/v1/responses\n".repeat(1_000),
+        status: 101,
         client_frames: 3,
         requests: 2,
-        termination_cause: "client_disconnect\n".repeat(1000),
-        ..Default::default()
-    });
-    sidecar.grpc().await.report(reported).await.unwrap();
-    let feed = sidecar.json("/transformations/feed").await;
-    let session = &feed["transformations"][0]["websocket"];
-    assert_eq!((&session["opened"], &session["client_frames"]), (&true.into(), &3.into()));
-    assert_eq!((&session["requests"], &session["server_bytes"]), (&2.into(), &0.into()));
-    let cause = session["termination_cause"].as_str().unwrap();
-    assert!(cause.starts_with("client_disconnect") && cause.len() < 1000 && !cause.contains('\n'), "{cause}");
+        ..WebSocketSession::default()
+    }
 }
 
 #[tokio::test]
-async fn sessions_that_have_ended_are_listed_and_counted_by_cause() {
+async fn sessions_are_listed_while_they_are_open_and_counted_by_cause_when_they_end() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;
-    let causes = ["client_timeout", "response_completed", "client_timeout", "a cause of a later filter"];
-    let mut reported = report("vm", 1..=5);
-    for (record, cause) in reported.records.iter_mut().zip(causes) {
-        record.websocket = Some(headroom_api::v1::WebSocketSession {
-            opened: true,
-            client_frames: 3,
-            termination_cause: cause.to_owned(),
-            ..Default::default()
-        });
-    }
+    let causes = [SessionEnd::ClientTimeout, SessionEnd::ResponseCompleted, SessionEnd::ClientTimeout];
+    let mut reported = report("vm", 1..=1);
+    reported.records[0].session_id = "s9".to_owned();
+    reported.websocket_sessions =
+        causes.into_iter().enumerate().map(|(n, end)| session(&format!("s{n}"), end)).collect();
+    reported.websocket_sessions[1].end = 99;
+    reported.websocket_sessions.push(session("s9", SessionEnd::Unspecified));
     let mut grpc = sidecar.grpc().await;
     grpc.report(reported.clone()).await.unwrap();
     grpc.report(reported).await.unwrap();
     let listed = sidecar.json("/debug/ws-sessions").await;
-    let listed: Vec<_> =
-        listed.as_array().unwrap().iter().map(|it| it["termination_cause"].clone()).collect();
-    assert_eq!(listed, ["unknown", "client_timeout", "response_completed", "client_timeout"]);
+    let listed: Vec<_> = listed.as_array().unwrap().iter().collect();
+    let causes: Vec<_> = listed.iter().map(|it| it["termination_cause"].clone()).collect();
+    assert_eq!(
+        causes,
+        [Value::Null, "client_timeout".into(), "unknown".into(), "client_timeout".into()],
+        "an end of a later filter is unknown"
+    );
+    let open = listed[0];
+    assert_eq!(
+        (&open["session_id"], &open["requests"], &open["status"]),
+        (&"s9".into(), &2.into(), &101.into())
+    );
+    let upstream = open["upstream_url"].as_str().unwrap();
+    assert!(upstream.starts_with("api.openai.com") && upstream.len() < 1_000 && !upstream.contains('\n'));
+    assert_eq!((&listed[1]["age_seconds"], &listed[1]["idle_seconds"]), (&4.0.into(), &2.0.into()));
+    let feed = sidecar.json("/transformations/feed").await;
+    assert_eq!(feed["transformations"][0]["session_id"], "s9");
     let url = format!("http://{}/metrics", sidecar.ready.http);
     let metrics = client().get(url).send().await.unwrap().text().await.unwrap();
     for line in [
+        "headroom_active_ws_sessions 1",
         "headroom_ws_sessions_total{cause=\"client_timeout\"} 2",
         "headroom_ws_sessions_total{cause=\"unknown\"} 1",
-        "headroom_ws_session_duration_ms_count{cause=\"response_completed\"} 1",
-        "headroom_ws_client_frames_total 12",
+        "headroom_ws_session_duration_ms_sum{cause=\"client_timeout\"} 8000",
+        "headroom_ws_client_frames_total 9",
+        "headroom_ws_requests_total 6",
     ] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }

@@ -61,6 +61,8 @@ pub(crate) struct Host {
     pub(crate) grpc_message: Vec<u8>,
     /// Envoy's name of the route, where the host knows one.
     pub(crate) route_name: Option<&'static str>,
+    /// Why a stream ended, as Envoy's flags say it.
+    pub(crate) response_flags: u64,
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
     pub(crate) metrics: Vec<(String, u64)>,
     pub(crate) gauges: Vec<u32>,
@@ -309,6 +311,8 @@ extern "C" fn proxy_get_property(
         "xds\0route_name" if host.route_name.is_some() => {
             hand_over(host.route_name.unwrap_or_default().as_bytes(), data, size)
         }
+        "response\0flags" => hand_over(&host.response_flags.to_le_bytes(), data, size),
+        "source\0address" => hand_over(b"127.0.0.1:4711", data, size),
         "plugin_root_id" => hand_over(host.root_id.clone().as_bytes(), data, size),
         _ => NOT_FOUND,
     })

@@ -1,19 +1,35 @@
-//! WebSocket sessions: frames pass and are counted, requests in them are compressed.
+//! WebSocket sessions: frames pass and are counted, requests in them are compressed, each with a record.
 
-use headroom_api::v1::{RequestOutcome, RequestRecord};
+use headroom_api::v1::{RequestOutcome, RequestRecord, SessionEnd, WebSocketSession};
 use headroom_compress::{Api, Config, Memo, Request, compress};
 use headroom_filter::exports::{self, Action};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::frames::frame;
-use crate::host::{host, metric};
-use crate::proxy::{Plugin, Stream};
+use crate::host::{Refusal, host, metric};
+use crate::proxy::{Plugin, Stream, calls};
 
 const UPGRADE: [(&str, &str); 3] =
     [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-extensions", "permessage-deflate")];
 
+const MASK: [u8; 4] = [7, 0, 255, 1];
+
 fn said(text: &str) -> Vec<u8> {
-    frame(0x81, text.as_bytes(), Some([7, 0, 255, 1]))
+    frame(0x81, text.as_bytes(), Some(MASK))
+}
+
+fn event(event: &Value) -> Vec<u8> {
+    frame(0x81, event.to_string().as_bytes(), None)
+}
+
+/// The last event of an answer, with figures.
+fn completed(model: &str, output_tokens: u32) -> Vec<u8> {
+    event(
+        &json!({"type": "response.completed", "response": {"model": model, "status": "completed", "usage": {
+        "input_tokens": 120, "input_tokens_details": {"cached_tokens": 100}, "output_tokens": output_tokens,
+        "output_tokens_details": {"reasoning_tokens": 3}}}}),
+    )
 }
 
 /// A request as Codex puts it into a session.
@@ -39,19 +55,29 @@ fn open(plugin: &mut Plugin, path: &str, extra: &[(&str, &str)]) -> Stream {
     let mut stream = plugin.stream();
     stream.headers("GET", path, &[&UPGRADE, extra].concat(), false);
     assert!(!stream.paused());
-    stream.respond("101", "", &[("upgrade", "websocket")]);
+    let answer = stream.respond("101", "", &[("upgrade", "websocket")]);
+    assert!(answer.iter().all(|(name, _)| !name.starts_with("x-headroom-")));
     stream
 }
 
-/// What the client sends leaves like this, and the record of the session says so.
-fn exchange(plugin: &mut Plugin, pieces: &[&[u8]]) -> (Vec<u8>, RequestRecord) {
+/// The sessions of the latest report.
+fn sessions(plugin: &Plugin) -> Vec<WebSocketSession> {
+    plugin.tick_after(60_000);
+    plugin.reports().pop().expect("a report").websocket_sessions
+}
+
+/// What leaves when the client sends this in a session, and then both the records and the session.
+fn exchange(plugin: &mut Plugin, pieces: &[&[u8]]) -> (Vec<u8>, Vec<RequestRecord>, WebSocketSession) {
     let mut stream = open(plugin, "/v1/responses", &[]);
     for piece in pieces {
         stream.body(piece, false);
     }
+    assert!(stream.actions.iter().all(|action| *action == Action::Continue), "it never waits in the host");
     let sent = stream.sent_body.clone();
     stream.finish();
-    (sent, plugin.records().pop().unwrap())
+    let records = plugin.records();
+    let session = plugin.reports().pop().unwrap().websocket_sessions.pop().expect("a session");
+    (sent, records, session)
 }
 
 #[test]
@@ -60,17 +86,145 @@ fn a_request_in_a_session_is_compressed_and_everything_around_it_stays() {
     let (ping, text) = (frame(0x89, b"?", Some([1; 4])), create(80));
     let other = said(r#"{"type":"response.cancel","input":[]}"#);
     let bytes = [ping.clone(), said(&text), other.clone()].concat();
-    let (sent, record) = exchange(&mut plugin, &[&bytes]);
+    let (sent, records, session) = exchange(&mut plugin, &[&bytes]);
     assert!(sent == [ping, said(&shorter(&text)), other].concat());
+    let [record] = &records[..] else { panic!("{} records", records.len()) };
     assert_eq!(record.outcome(), RequestOutcome::Compressed);
     assert_eq!((record.model.as_str(), record.api.as_str()), ("gpt-5-codex", "openai_responses"));
-    let tokens = record.tokens.unwrap();
+    let tokens = record.tokens.as_ref().unwrap();
     assert!(tokens.after < tokens.before);
+    assert!(!record.blocks.is_empty() && !record.turn_id.is_empty() && !record.conversation_id.is_empty());
     assert_eq!(record.body_bytes_before, text.len() as u64);
     assert_eq!(record.body_bytes_after, shorter(&text).len() as u64);
-    let session = record.websocket.unwrap();
-    assert_eq!((session.opened, session.client_frames, session.requests), (true, 3, 1));
+    assert_eq!((session.client_frames, session.requests, session.status), (3, 1, 101));
     assert_eq!(session.client_bytes, bytes.len() as u64, "as the client sent them");
+    assert_eq!(session.saved_bytes, record.body_bytes_before - record.body_bytes_after);
+    assert_eq!(record.session_id, session.session_id);
+}
+
+#[test]
+fn a_record_says_what_the_provider_answered() {
+    let mut plugin = Plugin::reporting();
+    let mut stream = open(&mut plugin, "/v1/responses?key=secret", &[("x-headroom-user-id", "ann")]);
+    host(|host| host.now += 5_000_000);
+    stream.body(&said(&create(20)), false);
+    host(|host| host.now += 40_000_000);
+    let created = event(&json!({"type": "response.created", "response": {"status": "in_progress"}}));
+    stream.respond_body(&created, false);
+    host(|host| host.now += 60_000_000);
+    let last = [
+        event(&json!({"type": "response.output_text.delta", "delta": "{\"type\":\"error\"}"})),
+        completed("gpt-5.2", 9),
+    ]
+    .concat();
+    for byte in last.chunks(1) {
+        stream.respond_body(byte, false);
+    }
+    let record = plugin.records().pop().expect("it is told of before the session ends");
+    assert_eq!((record.status, record.stop_reason.as_str()), (200, "completed"));
+    assert_eq!((record.answered_model.as_str(), record.tenant.as_str()), ("gpt-5.2", "ann"));
+    let usage = record.usage.unwrap();
+    assert_eq!((usage.input_tokens, usage.cache_read_tokens), (20, 100));
+    assert_eq!((usage.output_tokens, usage.reasoning_tokens), (9, 3));
+    let timings = record.timings.unwrap();
+    assert!((40_000..100_000).contains(&timings.first_byte_us), "{timings:?}");
+    assert!((100_000..200_000).contains(&timings.total_us), "{timings:?}");
+    assert!(timings.compress_us > 0 && timings.overhead_us >= timings.compress_us);
+    plugin.acknowledge(1);
+
+    let session = sessions(&plugin).pop().unwrap();
+    assert_eq!((session.ended_unix_ms, session.end()), (0, SessionEnd::Unspecified), "it is open");
+    assert_eq!((session.upstream.as_str(), session.tenant.as_str()), ("api/v1/responses", "ann"));
+    assert_eq!(session.client, "127.0.0.1:4711");
+    stream.body(&frame(0x88, &[0x03, 0xe8], Some(MASK)), false);
+    stream.finish();
+    plugin.acknowledge(1);
+    let session = sessions(&plugin).pop().unwrap();
+    assert_eq!(session.end(), SessionEnd::ResponseCompleted);
+    assert_eq!((session.client_frames, session.server_frames, session.requests), (2, 3, 1));
+    plugin.acknowledge(1);
+    let told = plugin.reports().len();
+    plugin.tick_after(60_000);
+    assert_eq!(plugin.reports().len(), told, "what has ended and was acknowledged is not told of again");
+}
+
+#[test]
+fn an_error_is_the_answer_of_the_request_that_it_ends() {
+    let mut plugin = Plugin::reporting();
+    let mut stream = open(&mut plugin, "/v1/responses", &[]);
+    let errors = [
+        json!({"type": "error", "status": 400, "error": {"type": "invalid_request_error", "code": "gone"}}),
+        json!({"error": {"type": "usage_limit_reached"}, "status_code": 429, "type": "error"}),
+        json!({"type": "response.failed", "response": {"status": "failed", "error": {"code": "server_error"}}}),
+        json!({"type": "response.incomplete", "response": {"incomplete_details": {"reason": "max_output_tokens"}}}),
+    ];
+    for error in &errors {
+        stream.body(&said(&create(10)), false);
+        stream.respond_body(&event(error), false);
+    }
+    let records = plugin.records();
+    let told: Vec<_> =
+        records.iter().map(|it| (it.status, it.error_class.as_str(), it.stop_reason.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (400, "invalid_request_error", ""),
+            (429, "usage_limit_reached", ""),
+            (200, "server_error", "failed"),
+            (200, "", "max_output_tokens"),
+        ]
+    );
+    stream.finish();
+}
+
+#[test]
+fn a_request_that_continues_a_response_belongs_to_its_conversation_and_turn() {
+    let mut plugin = Plugin::reporting();
+    let mut stream = open(&mut plugin, "/v1/responses", &[]);
+    let go_on = r#"{"type":"response.create","model":"m","previous_response_id":"r","input":[
+        {"type":"function_call_output","call_id":"c","output":"ok"}]}"#;
+    for text in [create(3), go_on.to_owned(), create(3).replace("\"go\"", "\"stop\"")] {
+        stream.body(&said(&text), false);
+        stream.respond_body(&completed("m", 1), false);
+    }
+    let records = plugin.records();
+    let ids = |at: usize| (records[at].conversation_id.clone(), records[at].turn_id.clone());
+    assert!(!ids(0).0.is_empty() && !ids(0).1.is_empty());
+    assert_eq!(ids(1), ids(0));
+    assert_ne!(ids(2).1, ids(0).1);
+    stream.finish();
+}
+
+#[test]
+fn requests_that_are_sent_before_the_last_one_is_answered_are_answered_in_turn() {
+    let mut plugin = Plugin::reporting();
+    let mut stream = open(&mut plugin, "/v1/responses", &[]);
+    let texts: Vec<String> = (0..3).map(|n| create(10 + n)).collect();
+    stream.body(&texts.iter().map(|text| said(text)).collect::<Vec<_>>().concat(), false);
+    stream.respond_body(&completed("m", 1), false);
+    stream.respond_body(&completed("m", 2), false);
+    stream.finish();
+    let records = plugin.records();
+    let told: Vec<_> = records
+        .iter()
+        .map(|it| {
+            (it.body_bytes_before as usize, it.usage.as_ref().map(|usage| usage.output_tokens), it.status)
+        })
+        .collect();
+    let sizes: Vec<usize> = texts.iter().map(String::len).collect();
+    assert_eq!(told, [(sizes[0], Some(1), 200), (sizes[1], Some(2), 200), (sizes[2], None, 0)]);
+    assert_eq!(sessions(&plugin).pop().unwrap().end(), SessionEnd::Unknown, "one has no answer");
+}
+
+#[test]
+fn however_many_requests_wait_each_has_a_record() {
+    let mut plugin = Plugin::reporting();
+    let mut stream = open(&mut plugin, "/v1/responses", &[]);
+    for _ in 0..100 {
+        stream.body(&said(&create(1)), false);
+    }
+    stream.finish();
+    assert_eq!(plugin.records().len(), 100);
 }
 
 #[test]
@@ -82,45 +236,58 @@ fn a_request_may_come_in_any_pieces_and_in_fragments() {
         for piece in [1, 7, 1000] {
             let mut plugin = Plugin::reporting();
             let pieces: Vec<&[u8]> = bytes.chunks(piece).collect();
-            let (sent, record) = exchange(&mut plugin, &pieces);
+            let (sent, records, _) = exchange(&mut plugin, &pieces);
             let mask = [bytes[4], bytes[5], bytes[6], bytes[7]];
             assert!(sent == frame(0x81, shorter(&text).as_bytes(), Some(mask)), "pieces of {piece}");
-            assert_eq!(record.outcome(), RequestOutcome::Compressed);
+            assert_eq!(records[0].outcome(), RequestOutcome::Compressed);
             plugin.delete();
         }
     }
 }
 
 #[test]
-fn the_tokens_of_a_session_are_those_of_all_its_requests() {
+fn a_ping_does_not_wait_for_the_message_that_it_stands_in() {
     let mut plugin = Plugin::reporting();
-    let one = exchange(&mut plugin, &[&said(&create(40))]).1.tokens.unwrap();
-    plugin.delete();
-    let mut plugin = Plugin::reporting();
-    let (_, record) = exchange(&mut plugin, &[&said(&create(40)), &said(&create(40))]);
-    let both = record.tokens.unwrap();
-    assert_eq!((both.before, both.after), (2 * one.before, 2 * one.after));
-    assert_eq!(record.websocket.unwrap().requests, 2);
+    let mut stream = open(&mut plugin, "/v1/responses", &[]);
+    let text = create(60);
+    let (first, second) = text.as_bytes().split_at(900);
+    let ping = frame(0x89, b"?", Some([1; 4]));
+    stream.body(&frame(0x01, first, Some(MASK)), false);
+    stream.body(&ping, false);
+    assert!(stream.sent_body == ping);
+    stream.body(&frame(0x80, second, Some(MASK)), false);
+    assert!(stream.sent_body == [ping, said(&shorter(&text))].concat());
+    stream.finish();
 }
 
 #[test]
-fn what_is_not_understood_passes_byte_for_byte() {
+fn what_is_no_plain_request_passes_byte_for_byte() {
     let text = create(40);
     let mut cut = text.clone();
     cut.truncate(text.len() - 1);
-    for bytes in [
-        frame(0xc1, text.as_bytes(), Some([1; 4])),
-        frame(0x81, text.as_bytes(), None),
-        frame(0x82, text.as_bytes(), Some([1; 4])),
-        said(&cut),
-        said("hello"),
-        said(&text.replace("response.create", "response.other")),
-        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+    for (bytes, outcome) in [
+        (frame(0xc1, text.as_bytes(), Some([1; 4])), None),
+        (frame(0x81, text.as_bytes(), None), None),
+        (frame(0x82, text.as_bytes(), Some([1; 4])), None),
+        (said(&cut), Some(RequestOutcome::NotUnderstood)),
+        (said("hello"), None),
+        (said(&text.replace("response.create", "response.other")), None),
+        (
+            said(r#"{"type":"response.create","generate":false,"model":"m"}"#),
+            Some(RequestOutcome::NotUnderstood),
+        ),
+        (
+            said(r#"{"type":"response.create","generate":false,"model":"m","input":[]}"#),
+            Some(RequestOutcome::Unchanged),
+        ),
+        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), None),
     ] {
         let mut plugin = Plugin::reporting();
-        let (sent, record) = exchange(&mut plugin, &[&bytes]);
+        let (sent, records, session) = exchange(&mut plugin, &[&bytes]);
         assert!(sent == bytes);
-        assert_ne!(record.outcome(), RequestOutcome::Compressed);
+        let told: Vec<_> = records.iter().map(RequestRecord::outcome).collect();
+        assert_eq!(told, outcome.into_iter().collect::<Vec<_>>(), "{}", String::from_utf8_lossy(&bytes));
+        assert_eq!(session.requests, records.len() as u64);
         plugin.delete();
     }
 }
@@ -133,11 +300,16 @@ fn a_request_over_the_cap_is_not_waited_for() {
     let mut stream = open(&mut plugin, "/v1/responses", &[]);
     let bytes = said(&long);
     stream.body(&bytes[..20], false);
-    assert!(!stream.paused());
+    assert!(stream.sent_body == bytes[..20]);
     stream.body(&bytes[20..], false);
     stream.body(&said(&short), false);
     assert!(stream.sent_body == [bytes, said(&shorter(&short))].concat());
     stream.finish();
+    let records = plugin.records();
+    let told: Vec<_> = records.iter().map(|it| (it.outcome(), it.body_bytes_after as usize)).collect();
+    let shortened = shorter(&short).len();
+    assert_eq!(told, [(RequestOutcome::TooLarge, long.len()), (RequestOutcome::Compressed, shortened)]);
+    assert_eq!(records[0].model, "gpt-5-codex");
 }
 
 #[test]
@@ -146,13 +318,61 @@ fn a_session_that_is_off_or_audited_leaves_as_it_came() {
     for (mode, outcome) in [("off", RequestOutcome::Bypassed), ("audit", RequestOutcome::Audited)] {
         let mut plugin = Plugin::reporting();
         let mut stream = open(&mut plugin, "/v1/responses", &[("x-headroom-mode", mode)]);
-        stream.body(&said(&text), false);
+        let (first, rest) = (&said(&text)[..200], &said(&text)[200..]);
+        stream.body(first, false);
+        assert_eq!(stream.sent_body.len(), if mode == "off" { 200 } else { 0 }, "off: nothing is held");
+        stream.body(rest, false);
         assert!(stream.sent_body == said(&text));
         assert_eq!(stream.sent_header("sec-websocket-extensions").is_some(), mode == "off");
+        stream.respond_body(&completed("m", 8), false);
         stream.finish();
         let record = plugin.records().pop().unwrap();
-        assert_eq!(record.outcome(), outcome);
-        assert_eq!(record.websocket.unwrap().client_frames, 1);
+        assert_eq!((record.outcome(), record.status), (outcome, 200));
+        assert_eq!(
+            (record.body_bytes_before, record.body_bytes_after),
+            (text.len() as u64, text.len() as u64)
+        );
+        assert_eq!(record.usage.unwrap().output_tokens, 8);
+        plugin.delete();
+    }
+}
+
+/// A request with an output of which most would be left out where it can be had back.
+fn lossy(tool: &str) -> String {
+    let rows: Vec<Value> = (0..400)
+        .map(|n| {
+            json!({"id": 7919 * (n + 1), "status": if n == 40 { "failed" } else { "ok" },
+                "name": format!("deployment-{n}"), "region": "eu-central-1"})
+        })
+        .collect();
+    json!({"type": "response.create", "model": "gpt-5-codex",
+    "tools": [{"type": "function", "name": tool, "parameters": {}}],
+    "input": [
+        {"role": "user", "content": "Which deployments failed?"},
+        {"type": "function_call", "call_id": "c", "name": "list", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": json!(rows).to_string()},
+    ]})
+    .to_string()
+}
+
+#[test]
+fn nothing_is_left_out_of_a_request_in_a_session_and_no_tool_is_added() {
+    for tool in ["list", "headroom_retrieve", "mcp__headroom__headroom_retrieve"] {
+        let text = lossy(tool);
+        let configuration = json!({"reversible": true, "control_plane": {"cluster": "headroom-cp"}});
+        let mut plugin = Plugin::new(configuration.clone());
+        let stream = plugin.post("/v1/responses", &[], text.as_bytes());
+        assert!(stream.paused(), "as a body of its own it waits for its originals to be stored");
+        stream.finish();
+        plugin.delete();
+        host(|host| host.grpc_calls.clear());
+
+        let mut plugin = Plugin::new(configuration);
+        let (sent, records, _) = exchange(&mut plugin, &[&said(&text)]);
+        assert!(sent == said(&shorter(&text)), "the lossless form, without the tool");
+        assert!(!shorter(&text).contains("hash="), "which has no marker");
+        assert_eq!(records[0].admission, 0, "nothing had to be stored");
+        assert!(calls("Admit").is_empty());
         plugin.delete();
     }
 }
@@ -173,60 +393,98 @@ fn another_upgrade_is_none_of_ours() {
     assert!(plugin.reports().is_empty());
 }
 
-/// Ends a session in some way and gives the cause that its record names.
-fn cause(end: impl FnOnce(&mut Stream)) -> String {
+/// Ends a session in some way and gives the cause that is told of it.
+fn cause(end: impl FnOnce(&mut Stream)) -> SessionEnd {
     let mut plugin = Plugin::reporting();
     let mut stream = open(&mut plugin, "/v1/responses", &[]);
     stream.body(&said(&create(20)), false);
     assert_eq!(metric("headroom.websocket_sessions_active"), 1);
     end(&mut stream);
     stream.finish();
-    let cause = plugin.records().pop().unwrap().websocket.unwrap().termination_cause;
+    let end = sessions(&plugin).pop().unwrap().end();
     assert_eq!(metric("headroom.websocket_sessions_active"), 0);
-    assert_eq!(metric(&format!("headroom.websocket_sessions_ended.{cause}")), 1);
+    let name = end.as_str_name().trim_start_matches("SESSION_END_").to_ascii_lowercase();
+    assert_eq!(metric(&format!("headroom.websocket_sessions_ended.{name}")), 1);
     plugin.delete();
     host(|host| *host = crate::host::Host { now: host.now, ..Default::default() });
-    cause
+    end
 }
 
 #[test]
 fn a_session_says_why_it_ended() {
-    let event = |kind: &str| frame(0x81, format!(r#"{{"type":"{kind}"}}"#).as_bytes(), None);
+    use SessionEnd::{ClientDisconnect, ClientError, ResponseCompleted, Unknown};
+    use SessionEnd::{UpstreamDisconnect, UpstreamError};
     let closed = |code: u16| frame(0x88, &code.to_be_bytes(), None);
     let client_closed = |code: u16| frame(0x88, &code.to_be_bytes(), Some([9; 4]));
-    assert_eq!(cause(|_| ()), "unknown");
-    assert_eq!(cause(|it| it.body(&client_closed(1000), false)), "client_disconnect");
-    assert_eq!(cause(|it| it.body(&client_closed(1002), false)), "client_error");
-    assert_eq!(cause(|it| it.body(&[0x81, 0xff], false)), "unknown", "a frame that never came");
-    assert_eq!(cause(|it| it.body(&[0x89, 0xff], false)), "client_error");
-    assert_eq!(cause(|it| it.body(b"", true)), "client_disconnect");
-    assert_eq!(cause(|it| it.respond_body(&closed(1000), false)), "upstream_disconnect");
-    assert_eq!(cause(|it| it.respond_body(&closed(1011), false)), "upstream_error");
-    assert_eq!(cause(|it| it.respond_body(b"", true)), "upstream_disconnect");
-    let error = [event("error"), closed(1000)].concat();
-    assert_eq!(cause(|it| it.respond_body(&error, true)), "upstream_error");
-    let done = [event("response.created"), event("response.completed")].concat();
+    assert_eq!(cause(|_| ()), Unknown);
+    assert_eq!(cause(|it| it.body(&client_closed(1000), false)), ClientDisconnect);
+    assert_eq!(cause(|it| it.body(&frame(0x88, b"", Some(MASK)), false)), ClientDisconnect);
+    assert_eq!(cause(|it| it.body(&client_closed(1002), false)), ClientError);
+    assert_eq!(cause(|it| it.body(&[0x81, 0xff], false)), Unknown, "a frame that never came");
+    assert_eq!(cause(|it| it.body(&[0x89, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4], false)), Unknown);
+    assert_eq!(cause(|it| it.body(&[0x81, 0x05, b'h'], true)), ClientError, "it does not mask");
+    assert_eq!(cause(|it| it.body(b"", true)), ClientDisconnect);
+    assert_eq!(cause(|it| it.respond_body(&closed(1000), false)), UpstreamDisconnect);
+    assert_eq!(cause(|it| it.respond_body(&closed(1011), false)), UpstreamError);
+    assert_eq!(cause(|it| it.respond_body(b"", true)), UpstreamDisconnect);
     for end in [client_closed(1000), Vec::new()] {
         let ended = cause(|it| {
-            it.respond_body(&done, false);
+            it.respond_body(&completed("m", 1), false);
             it.body(&end, true);
         });
-        assert_eq!(ended, "response_completed");
+        assert_eq!(ended, ResponseCompleted);
+    }
+    // Envoy's response flags, where nobody said goodbye.
+    for (bit, expected) in [(14, ClientDisconnect), (4, UpstreamDisconnect), (6, UpstreamDisconnect)] {
+        let ended = cause(|_| host(|host| host.response_flags = 1 << bit));
+        assert_eq!(ended, expected, "bit {bit}");
     }
 }
 
 #[test]
-fn a_session_that_the_provider_refuses_is_reported_with_its_status() {
+fn a_session_that_the_provider_refuses_is_a_request_like_another() {
     let mut plugin = Plugin::reporting();
     let mut stream = plugin.stream();
     stream.headers("GET", "/v1/responses", &UPGRADE, false);
     stream.respond("426", "application/json", &[]);
-    stream.respond_body(b"{\"error\":{}}", true);
+    stream.respond_body(br#"{"error":{"type":"upgrade_refused"}}"#, true);
     stream.finish();
     let record = plugin.records().pop().unwrap();
-    assert_eq!(record.status, 426);
-    let session = record.websocket.unwrap();
-    assert_eq!((session.opened, session.termination_cause.as_str()), (false, "upstream_error"));
+    assert_eq!((record.status, record.outcome()), (426, RequestOutcome::Empty));
+    assert_eq!(record.error_class, "upgrade_refused");
+    let session = sessions(&plugin).pop().unwrap();
+    assert_eq!((session.status, session.end()), (426, SessionEnd::UpstreamError));
+    assert_eq!(metric("headroom.websocket_sessions"), 0, "it was never open");
+}
+
+#[test]
+fn a_client_that_leaves_before_the_answer_to_its_handshake_has_a_record() {
+    let mut plugin = Plugin::reporting();
+    let mut stream = plugin.stream();
+    stream.headers("GET", "/v1/responses", &UPGRADE, false);
+    stream.finish();
+    let record = plugin.records().pop().unwrap();
+    assert_eq!((record.status, record.outcome()), (0, RequestOutcome::Empty));
+}
+
+#[test]
+fn a_request_that_the_client_does_not_end_is_aborted_and_passes_as_far_as_it_came() {
+    let bytes = said(&create(40));
+    for end_is_announced in [true, false] {
+        let mut plugin = Plugin::reporting();
+        let mut stream = open(&mut plugin, "/v1/responses", &[]);
+        stream.body(&bytes[..500], false);
+        assert!(stream.sent_body.is_empty(), "it is held");
+        if end_is_announced {
+            stream.body(&[], true);
+            assert!(stream.sent_body == bytes[..500]);
+        }
+        stream.finish();
+        let record = plugin.records().pop().unwrap();
+        assert_eq!((record.outcome(), record.status), (RequestOutcome::Aborted, 0));
+        assert_eq!(record.model, "gpt-5-codex");
+        plugin.delete();
+    }
 }
 
 #[test]
@@ -247,4 +505,124 @@ fn a_silent_session_is_ended_and_one_that_speaks_is_not() {
     assert_eq!(exports::proxy_on_request_body(speaking.context, 0, false), Action::Continue);
     speaking.finish();
     assert_eq!(metric("headroom.websocket_sessions_active"), 0);
+}
+
+#[test]
+fn a_host_that_does_not_show_the_bytes_still_gets_them_through() {
+    let mut plugin = Plugin::reporting();
+    let mut stream = open(&mut plugin, "/v1/responses", &[]);
+    let bytes = said(&create(40));
+    let (first, rest) = bytes.split_at(500);
+    stream.body(first, false);
+    let (second, third) = rest.split_at(500);
+    host(|host| host.refusal = Some(Refusal { call: "get_buffer", status: 2, after: 0 }));
+    stream.body(second, false);
+    host(|host| host.refusal = None);
+    stream.body(third, false);
+    assert!(stream.sent_body == bytes);
+    stream.finish();
+}
+
+#[test]
+fn a_host_that_does_not_take_a_shorter_request_gets_the_clients_and_so_does_the_record() {
+    let mut plugin = Plugin::reporting();
+    let mut stream = open(&mut plugin, "/v1/responses", &[]);
+    let text = create(40);
+    host(|host| host.refusal = Some(Refusal { call: "set_buffer", status: 2, after: 0 }));
+    stream.body(&said(&text), false);
+    host(|host| host.refusal = None);
+    stream.body(&said(&text), false);
+    assert!(stream.sent_body == [said(&text), said(&text)].concat(), "nothing is read after it");
+    assert!(host(|host| host.closed.is_empty()));
+    stream.finish();
+    let records = plugin.records();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].outcome(), RequestOutcome::HostError);
+    assert_eq!(records[0].body_bytes_after, text.len() as u64);
+    assert_eq!(sessions(&plugin).pop().unwrap().saved_bytes, 0);
+}
+
+#[test]
+fn a_session_ends_where_the_host_takes_back_what_it_had_let_go() {
+    let mut plugin = Plugin::reporting();
+    let mut stream = open(&mut plugin, "/v1/responses", &[]);
+    let bytes = said(&create(40));
+    stream.body(&bytes[..500], false);
+    host(|host| host.refusal = Some(Refusal { call: "set_buffer", status: 2, after: 0 }));
+    stream.body(&bytes[500..], false);
+    assert_eq!(host(|host| host.closed.len()), 1, "the first half could not be sent any more");
+    host(|host| host.refusal = None);
+    stream.finish();
+}
+
+/// Frames as a client might send them, plain and not.
+fn bytes_of_a_client() -> impl Strategy<Value = Vec<u8>> {
+    let payload = prop::collection::vec(any::<u8>(), 0..300);
+    let odd = (any::<u8>(), payload, prop::option::weighted(0.9, any::<[u8; 4]>()))
+        .prop_map(|(first, payload, mask)| frame(first, &payload, mask));
+    let request = (0..40usize, any::<[u8; 4]>())
+        .prop_map(|(rows, mask)| frame(0x81, create(rows).as_bytes(), Some(mask)));
+    let fragments = (0..20usize, 1..900usize, any::<bool>()).prop_map(|(rows, size, pings)| {
+        let text = create(rows);
+        let count = text.len().div_ceil(size);
+        let mut bytes = Vec::new();
+        for (at, part) in text.as_bytes().chunks(size).enumerate() {
+            let first = if at == 0 { 0x01 } else { 0 } | if at + 1 == count { 0x80 } else { 0 };
+            bytes.extend(frame(first, part, Some(MASK)));
+            if pings && at + 1 < count {
+                bytes.extend(frame(0x89, b"p", Some(MASK)));
+            }
+        }
+        bytes
+    });
+    let noise = prop::collection::vec(any::<u8>(), 0..20);
+    prop::collection::vec(prop_oneof![4 => request, 3 => fragments, 2 => odd, 1 => noise], 0..6)
+        .prop_map(|it| it.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_leaves_is_the_same_wherever_the_bytes_are_cut_and_all_of_it_where_nothing_is_compressed(
+        bytes in bytes_of_a_client(), cuts in prop::collection::vec(1usize..2000, 1..20), end: bool,
+    ) {
+        let run = |mode: &str, pieces: &[&[u8]]| {
+            let mut plugin = Plugin::reporting();
+            let mut stream = open(&mut plugin, "/v1/responses", &[("x-headroom-mode", mode)]);
+            for piece in pieces {
+                stream.body(piece, false);
+            }
+            if end {
+                stream.body(&[], true);
+            }
+            let sent = stream.sent_body.clone();
+            stream.finish();
+            plugin.tick_after(60_000);
+            let report = plugin.reports().pop().unwrap();
+            plugin.delete();
+            let session = report.websocket_sessions.last().unwrap().clone();
+            (sent, report.records.len() as u64, session.client_frames, session.requests)
+        };
+        let mut pieces = Vec::new();
+        let mut rest = &bytes[..];
+        for cut in cuts.iter().cycle() {
+            if rest.is_empty() { break }
+            let (piece, after) = rest.split_at((*cut).min(rest.len()));
+            pieces.push(piece);
+            rest = after;
+        }
+        let cut = run("", &pieces);
+        prop_assert!(cut == run("", &[&bytes]));
+        prop_assert!(cut.1 == cut.3, "a record for each request");
+        let off = run("off", &pieces);
+        prop_assert!(off.0 == bytes);
+        prop_assert!((off.1, off.2, off.3) == (cut.1, cut.2, cut.3), "it reads the same");
+        // Pings go ahead of what is held; otherwise an audited session is byte for byte what came.
+        let audited = run("audit", &pieces).0;
+        let sorted = |bytes: &[u8]| { let mut bytes = bytes.to_vec(); bytes.sort_unstable(); bytes };
+        if end {
+            prop_assert!(sorted(&audited) == sorted(&bytes));
+        }
+    }
 }

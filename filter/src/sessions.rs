@@ -1,0 +1,99 @@
+//! The WebSocket sessions of a VM, for the next report: open ones, and those that have ended since.
+
+use std::collections::BTreeMap;
+
+use headroom_api::v1::WebSocketSession;
+
+/// With more than these the rest are counted by Envoy only. A report of all is a quarter of a megabyte.
+const MAX_SESSIONS: usize = 1_024;
+/// While sessions are open the sidecar hears of them so often, or it takes them for gone.
+const EVERY_NS: u64 = 10_000_000_000;
+
+/// What the sidecar is to know of sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    latest: BTreeMap<String, WebSocketSession>,
+    /// A session has been opened, or has ended, since the last report.
+    news: bool,
+    sent_at: u64,
+    /// Ended sessions in the report that is on its way.
+    on_their_way: Vec<String>,
+}
+
+impl Sessions {
+    /// Takes a session as it is now.
+    pub(crate) fn note(&mut self, session: WebSocketSession) {
+        let known = self.latest.contains_key(&session.session_id);
+        if !known && self.latest.len() >= MAX_SESSIONS {
+            return;
+        }
+        self.news |= !known || session.ended_unix_ms != 0;
+        self.latest.insert(session.session_id.clone(), session);
+    }
+
+    /// Whether there is something to tell.
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        self.news || !self.latest.is_empty() && now.saturating_sub(self.sent_at) >= EVERY_NS
+    }
+
+    /// All of them, for a report.
+    pub(crate) fn send(&mut self, now: u64) -> Vec<WebSocketSession> {
+        self.news = false;
+        self.sent_at = now;
+        let sessions: Vec<_> = self.latest.values().cloned().collect();
+        let ended = sessions.iter().filter(|session| session.ended_unix_ms != 0);
+        self.on_their_way = ended.map(|session| session.session_id.clone()).collect();
+        sessions
+    }
+
+    /// The report has arrived: those that have ended need not be told of again.
+    pub(crate) fn arrived(&mut self) {
+        for id in self.on_their_way.drain(..) {
+            self.latest.remove(&id);
+        }
+    }
+
+    /// It has not.
+    pub(crate) fn lost(&mut self) {
+        self.news |= !self.on_their_way.is_empty();
+        self.on_their_way.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(id: &str, ended: i64) -> WebSocketSession {
+        WebSocketSession { session_id: id.to_owned(), ended_unix_ms: ended, ..WebSocketSession::default() }
+    }
+
+    #[test]
+    fn a_session_that_has_ended_is_told_of_until_the_report_arrives() {
+        let mut sessions = Sessions::default();
+        assert!(!sessions.is_due(0));
+        sessions.note(session("a", 0));
+        sessions.note(session("b", 0));
+        assert!(sessions.is_due(0));
+        assert_eq!(sessions.send(1).len(), 2);
+        assert!(!sessions.is_due(2));
+        assert!(sessions.is_due(1 + EVERY_NS), "open ones are told of from time to time");
+
+        sessions.note(session("a", 7));
+        assert_eq!(sessions.send(3).len(), 2);
+        sessions.lost();
+        assert!(sessions.is_due(4));
+        assert_eq!(sessions.send(4).len(), 2);
+        sessions.arrived();
+        assert_eq!(sessions.send(5), [session("b", 0)]);
+    }
+
+    #[test]
+    fn there_is_a_bound_on_how_many_are_kept() {
+        let mut sessions = Sessions::default();
+        for n in 0..MAX_SESSIONS + 10 {
+            sessions.note(session(&n.to_string(), 0));
+        }
+        assert_eq!(sessions.send(0).len(), MAX_SESSIONS);
+    }
+}
