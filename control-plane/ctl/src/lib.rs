@@ -9,6 +9,7 @@ pub mod environment;
 mod figures;
 pub mod history;
 pub mod mcp;
+pub mod misuse;
 mod number;
 pub mod perf;
 pub mod profile;

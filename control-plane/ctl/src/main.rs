@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use headroomctl::cli::{Cli, Command};
+use headroomctl::misuse::Misuse;
 use headroomctl::{compress, doctor, history, mcp, perf, report, retrieve, stats, telemetry, up};
 
 fn main() -> ExitCode {
@@ -13,7 +14,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // When standard error is gone too, the exit code is all that is left to say.
             let _ = writeln!(stderr(), "headroomctl: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<Misuse>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

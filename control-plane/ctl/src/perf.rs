@@ -41,8 +41,9 @@ pub struct Stage {
 }
 
 /// What the stages are, in the order of a request's walk.
-const STAGES: [(&str, &str); 6] = [
+const STAGES: [(&str, &str); 7] = [
     ("body_wait", "the client sends its body"),
+    ("parse", "the engine finds the tool outputs"),
     ("compress", "the engine walks, compresses and splices"),
     ("admit", "the sidecar stores originals"),
     ("overhead", "all that the filter held the request"),
@@ -91,6 +92,8 @@ struct Histogram {
     buckets: Vec<(f64, f64)>,
     sum: f64,
     count: f64,
+    /// The largest, where it is known.
+    max: Option<f64>,
 }
 
 /// The histograms in a text of `/metrics`.
@@ -98,8 +101,9 @@ pub fn stages(metrics: &str) -> Vec<Stage> {
     let mut found: BTreeMap<(usize, String, String), Histogram> = BTreeMap::new();
     for line in metrics.lines() {
         let Some((name, labels, value)) = sample(line) else { continue };
-        let Some((name, part)) =
-            ["_bucket", "_sum", "_count"].iter().find_map(|part| Some((name.strip_suffix(part)?, *part)))
+        let Some((name, part)) = ["_bucket", "_sum", "_count", "_max"]
+            .iter()
+            .find_map(|part| Some((name.strip_suffix(part)?, *part)))
         else {
             continue;
         };
@@ -113,6 +117,7 @@ pub fn stages(metrics: &str) -> Vec<Stage> {
         match part {
             "_sum" => histogram.sum = value,
             "_count" => histogram.count = value,
+            "_max" => histogram.max = Some(value),
             _ => {
                 let bound = labels.get("le").and_then(|le| le.replace("+Inf", "inf").parse().ok());
                 histogram.buckets.extend(bound.map(|bound: f64| (bound, value)));
@@ -134,14 +139,16 @@ pub fn stages(metrics: &str) -> Vec<Stage> {
 }
 
 impl Histogram {
-    /// As Prometheus estimates it: evenly spread inside a bucket. `None` beyond the last bound.
+    /// As Prometheus estimates it, evenly spread inside a bucket, but never more than was measured. `None` beyond the
+    /// last bound.
     fn quantile(&self, share: f64) -> Option<f64> {
         let rank = share * self.count;
         let mut below = (0.0, 0.0);
         for &(bound, count) in &self.buckets {
             if count >= rank {
                 let inside = if count > below.1 { (rank - below.1) / (count - below.1) } else { 1.0 };
-                return bound.is_finite().then_some(below.0 + (bound - below.0) * inside);
+                let estimate = (below.0 + (bound - below.0) * inside).min(self.max.unwrap_or(f64::INFINITY));
+                return bound.is_finite().then_some(estimate);
             }
             below = (bound, count);
         }
@@ -174,6 +181,11 @@ headroom_overhead_ms_sum 60
 headroom_overhead_ms_count 100
 headroom_overhead_ms_max 7
 headroom_ttfb_ms_count 0
+headroom_latency_ms_bucket{le=\"50\"} 4
+headroom_latency_ms_bucket{le=\"+Inf\"} 4
+headroom_latency_ms_sum 12
+headroom_latency_ms_count 4
+headroom_latency_ms_max 5
 headroom_stage_timing_ms_bucket{path=\"openai_chat\",stage=\"compress\",le=\"1\"} 4
 headroom_stage_timing_ms_bucket{path=\"openai_chat\",stage=\"compress\",le=\"+Inf\"} 4
 headroom_stage_timing_ms_sum{path=\"openai_chat\",stage=\"compress\"} 2
@@ -185,11 +197,12 @@ headroom_requests_total 100
     fn percentiles_lie_inside_their_bucket_and_none_beyond_the_last() {
         let found = stages(METRICS);
         let names: Vec<_> = found.iter().map(|stage| (stage.stage.as_str(), stage.api.as_str())).collect();
-        assert_eq!(names, [("compress", "openai_chat"), ("overhead", "")]);
+        assert_eq!(names, [("compress", "openai_chat"), ("overhead", ""), ("latency", "")]);
         let overhead = &found[1];
         assert_eq!((overhead.count, overhead.mean_ms), (100, 0.6));
         assert_eq!((overhead.p50_ms, overhead.p90_ms, overhead.p99_ms), (Some(0.5), Some(1.0), None));
         assert_eq!(found[0].p50_ms, Some(0.5));
+        assert_eq!(found[2].p50_ms, Some(5.0), "no request took longer");
         assert!(lines(&found).contains("beyond"));
     }
 

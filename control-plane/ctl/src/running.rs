@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 
 use crate::environment::Environment;
+use crate::misuse::Misuse;
 
 /// What is asked for is kept up to date, so a slow answer means that something is wrong.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,7 +24,7 @@ pub struct At {
 impl At {
     /// That Headroom, under this process's variables.
     pub fn running(&self) -> anyhow::Result<Running> {
-        Running::at(self.url.as_ref(), Environment::of_process())
+        Running::at(self.url.as_ref(), Environment::of_process()).map_err(Misuse::of)
     }
 }
 
@@ -41,7 +42,7 @@ impl Running {
     fn at(url: Option<&String>, env: Environment<'_>) -> anyhow::Result<Self> {
         let told = url.map(|url| url.trim()).filter(|url| !url.is_empty()).map(str::to_owned);
         let base = match told {
-            Some(url) => url,
+            Some(url) => address(&url)?,
             None => format!("http://127.0.0.1:{}", env.port(None)?),
         };
         let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
@@ -67,6 +68,11 @@ impl Running {
         let (status, body) = self.answer(path, self.get(path).query(query)).await?;
         if !status.is_success() {
             let url = self.url(path);
+            if status == StatusCode::BAD_REQUEST
+                && let Some(reason) = reason(&body)
+            {
+                bail!("{reason}");
+            }
             bail!("{url} answered {status} instead of figures: is headroomd running? {body}");
         }
         Ok(body)
@@ -93,6 +99,23 @@ impl Running {
     }
 }
 
+/// A URL, whose `http://` may be left out.
+fn address(text: &str) -> anyhow::Result<String> {
+    let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url = Url::parse(&whole).with_context(|| format!("--url: {text:?} is no URL"))?;
+    ensure!(
+        matches!(url.scheme(), "http" | "https") && url.has_host(),
+        "--url: expected one like http://127.0.0.1:8787, found {text:?}"
+    );
+    Ok(whole)
+}
+
+/// What headroomd says of a query that it refuses.
+fn reason(body: &str) -> Option<String> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    Some(body.pointer("/error/message")?.as_str()?.to_owned())
+}
+
 /// The bearer token that the sidecar asks for beyond loopback.
 pub fn token(env: Environment<'_>) -> anyhow::Result<Option<String>> {
     if let Some(token) = env.get("HEADROOM_TOKEN") {
@@ -101,4 +124,19 @@ pub fn token(env: Environment<'_>) -> anyhow::Result<Option<String>> {
     let Some(path) = env.get("HEADROOM_TOKEN_FILE") else { return Ok(None) };
     let text = std::fs::read_to_string(&path).with_context(|| format!("HEADROOM_TOKEN_FILE: {path}"))?;
     Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_needs_no_scheme_and_has_no_strange_one() {
+        assert_eq!(address("127.0.0.1:8787").unwrap(), "http://127.0.0.1:8787");
+        assert_eq!(address("localhost").unwrap(), "http://localhost");
+        assert_eq!(address("https://headroom.internal/x").unwrap(), "https://headroom.internal/x");
+        for strange in ["ftp://x", "file:///etc", "http://", "a b", "://"] {
+            assert!(address(strange).unwrap_err().to_string().starts_with("--url"), "{strange}");
+        }
+    }
 }

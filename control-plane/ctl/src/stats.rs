@@ -20,7 +20,7 @@ pub struct StatsArgs {
     /// Print the answer of /stats as it is, in JSON
     #[arg(long)]
     pub json: bool,
-    /// Print again every so many seconds until Ctrl-C
+    /// Print again every so many seconds, 2 where no number is given, until Ctrl-C
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub watch: Option<u64>,
 }

@@ -19,6 +19,7 @@ pub use self::settings::{BodyModeName, Settings, UpArgs};
 use self::stack::{Addresses, Stack};
 use crate::bootstrap::{Bootstrap, Endpoint};
 use crate::environment::Environment;
+use crate::misuse::Misuse;
 
 impl Settings {
     /// The bootstrap for these settings, as far as it is known before anything has started.
@@ -44,7 +45,7 @@ impl Settings {
 /// Prints the bootstrap that [`up`] would run.
 pub fn print_bootstrap(args: &UpArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
-    let settings = Settings::resolve(args, env)?;
+    let settings = Settings::resolve(args, env).map_err(Misuse::of)?;
     let programs = Programs::find(args, env, &own_folder()?)?;
     stdout().write_all(settings.bootstrap(&programs.module).render()?.as_bytes())?;
     Ok(())
@@ -55,7 +56,7 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     // Before anything starts, so that a signal at any time from here on stops it in order.
     let mut signals = Signals::listen()?;
     let env = Environment::of_process();
-    let settings = Settings::resolve(args, env)?;
+    let settings = Settings::resolve(args, env).map_err(Misuse::of)?;
     let programs = Programs::find(args, env, &own_folder()?)?;
     let run = settings.workspace_dir.join("run");
     fs::create_dir_all(&run).with_context(|| format!("{} cannot be made", run.display()))?;

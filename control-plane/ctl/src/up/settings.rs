@@ -150,18 +150,21 @@ impl Settings {
                 anthropic: upstream(
                     env,
                     args.anthropic_api_url.as_ref(),
+                    "--anthropic-api-url",
                     "ANTHROPIC_TARGET_API_URL",
                     defaults.anthropic,
                 )?,
                 openai: upstream(
                     env,
                     args.openai_api_url.as_ref(),
+                    "--openai-api-url",
                     "OPENAI_TARGET_API_URL",
                     defaults.openai,
                 )?,
                 gemini: upstream(
                     env,
                     args.gemini_api_url.as_ref(),
+                    "--gemini-api-url",
                     "GEMINI_TARGET_API_URL",
                     defaults.gemini,
                 )?,
@@ -205,12 +208,13 @@ fn address(
 fn upstream(
     env: Environment<'_>,
     explicit: Option<&String>,
+    option: &str,
     variable: &str,
     default: Upstream,
 ) -> anyhow::Result<Upstream> {
     match env.or(explicit, variable) {
         None => Ok(default),
-        Some(url) => url.parse().with_context(|| variable.to_owned()),
+        Some(url) => url.parse().with_context(|| format!("{option} or {variable}")),
     }
 }
 

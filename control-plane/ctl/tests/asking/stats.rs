@@ -68,6 +68,21 @@ fn the_port_comes_from_its_variable() {
 }
 
 #[test]
+fn an_address_that_makes_no_sense_ends_with_status_two() {
+    let answer = run(&["--url", "ftp://127.0.0.1"], &[]);
+    assert_eq!(answer.status.code(), Some(2));
+    assert!(String::from_utf8(answer.stderr).unwrap().contains("http://127.0.0.1:8787"));
+    assert_eq!(run(&[], &[("HEADROOM_PORT", "abc")]).status.code(), Some(2));
+
+    let refused = json!({"error": {"message": "from: expected a time"}}).to_string();
+    let (url, server) = server("400 Bad Request", refused);
+    let answer = run(&["--url", url.trim_start_matches("http://")], &[]);
+    assert_eq!(answer.status.code(), Some(1));
+    assert_eq!(String::from_utf8(answer.stderr).unwrap(), "headroomctl: from: expected a time\n");
+    server.join().unwrap();
+}
+
+#[test]
 fn an_address_that_does_not_answer_with_figures_is_named() {
     let closed = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
