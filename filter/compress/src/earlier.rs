@@ -14,6 +14,8 @@ mod reference;
 mod tests;
 mod written;
 
+use std::cell::OnceCell;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
@@ -193,8 +195,10 @@ struct Text<'a> {
     lines: Lines,
     /// Where each line starts and ends, with its number.
     spans: Vec<(usize, usize)>,
-    /// Lines that stay, even if an earlier output shows them.
-    errors: Vec<bool>,
+    /// Whether lines that say what went wrong stay, even if an earlier output shows them.
+    signals: bool,
+    /// Which lines do, as far as it was asked.
+    errors: Vec<OnceCell<bool>>,
     /// The line of the result in which each line stands that was passed.
     shown_at: Vec<usize>,
 }
@@ -203,7 +207,7 @@ impl<'a> Text<'a> {
     /// `None` where the text has what looks like a reference: it could not be told from ours.
     fn of(text: &'a str, signals: bool) -> Option<Self> {
         let mut lines = Lines::default();
-        let (mut spans, mut errors) = (Vec::new(), Vec::new());
+        let mut spans = Vec::new();
         for line in Reader::new(text) {
             let whole = &text[line.start..line.end];
             let number = match line.role {
@@ -216,9 +220,15 @@ impl<'a> Text<'a> {
             };
             lines.push(line.content, &text[line.content..line.end], number, 0);
             spans.push((line.start, line.end));
-            errors.push(signals && number == PLAIN && is_error(whole));
         }
-        Some(Self { text, lines, shown_at: Vec::with_capacity(spans.len()), spans, errors })
+        let errors = vec![OnceCell::new(); spans.len()];
+        Some(Self { text, lines, shown_at: Vec::with_capacity(spans.len()), spans, signals, errors })
+    }
+
+    fn stays(&self, line: usize) -> bool {
+        let plain = || self.lines.get(line).is_some_and(|line| line.number == PLAIN);
+        let (start, end) = self.spans[line];
+        self.signals && plain() && *self.errors[line].get_or_init(|| is_error(&self.text[start..end]))
     }
 
     fn replaced(mut self, earlier: &Earlier) -> Option<String> {
@@ -252,7 +262,7 @@ impl<'a> Text<'a> {
     /// The run that contains line `at` and the reference that stands for it, where one is worth it.
     fn run(&self, at: usize, floor: usize, shown: usize, earlier: &Earlier) -> Option<(Run, String)> {
         let view = View { text: self.text, lines: &self.lines };
-        let before = view.longest(&earlier.view(), at, floor, |line| self.errors[line], false);
+        let before = view.longest(&earlier.view(), at, floor, |line| self.stays(line), false);
         let above = view.longest(&view, at, floor, |_| false, true);
         let own = above.is_some_and(|above| before.is_none_or(|before| above.bytes >= before.bytes));
         let run = if own { above? } else { before? };

@@ -165,11 +165,11 @@ impl<'a> View<'a> {
         #[cfg(test)]
         COMPARED.set(COMPARED.get() + 1);
         let same = |at: usize, there: usize| match (self.lines.get(at), shown.lines.get(there)) {
-            (Some(line), Some(other)) if line.number != NO_LINE && other.number != NO_LINE && !stays(at) => {
+            (Some(line), Some(other)) if line.number != NO_LINE && other.number != NO_LINE => {
                 let (content, other) = (self.content(line), shown.content(other));
                 #[cfg(test)]
                 COMPARED.set(COMPARED.get() + 1 + content.len());
-                (content == other).then(|| content.trim_ascii_start().len() + 1)
+                (content == other && !stays(at)).then(|| content.trim_ascii_start().len() + 1)
             }
             _ => None,
         };
