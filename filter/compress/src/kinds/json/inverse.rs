@@ -1,8 +1,9 @@
 //! The inverse of the notation: the specification that the writer is tested against.
 
 use super::embedded::Layout;
-use super::parse::{Shape, Tree, unescape};
+use super::parse::{Shape, Tree};
 use super::spell;
+use crate::wire::string;
 
 /// A JSON value to the bit: numbers as they are spelled, keys in order and with duplicates.
 #[derive(Clone, Debug, PartialEq)]
@@ -194,12 +195,12 @@ impl<'a> Reader<'a> {
     }
 
     fn quoted(&mut self) -> String {
-        unescape(&self.quoted_raw()).unwrap()
+        string::decode(&self.quoted_raw()).unwrap()
     }
 
     fn quoted_text(&mut self) -> Text {
         let raw = self.quoted_raw();
-        unescape(&raw).map_or(Text::Surrogates(raw), Text::Whole)
+        string::decode(&raw).map_or(Text::Surrogates(raw), Text::Whole)
     }
 
     /// Bare text up to a comma, a line end or a closing bracket that it did not open.

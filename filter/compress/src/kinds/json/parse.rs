@@ -8,6 +8,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::wire::string;
+
 /// Deeper documents are left alone. The same limit as serde_json's, so that neither the recursive
 /// writers here nor a client's own parser can run out of stack.
 const MAX_DEPTH: usize = 128;
@@ -96,7 +98,7 @@ impl<'a> Tree<'a> {
     /// A string's value; `None` for lone surrogates, which no Rust string can hold.
     pub(crate) fn string(&self, id: u32) -> Option<Cow<'a, str>> {
         if self.node(id).escaped {
-            unescape(self.inner(id)).map(Cow::Owned)
+            string::decode(self.inner(id)).map(Cow::Owned)
         } else {
             Some(Cow::Borrowed(self.inner(id)))
         }
@@ -266,32 +268,9 @@ impl Parser<'_> {
         if self.peek()? != b'"' {
             return None;
         }
-        self.at += 1;
-        let mut escaped = false;
-        loop {
-            match self.peek()? {
-                b'"' => {
-                    self.at += 1;
-                    return Some(escaped);
-                }
-                b'\\' => {
-                    escaped = true;
-                    match self.bytes.get(self.at + 1)? {
-                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
-                        b'u' => {
-                            let digits = self.bytes.get(self.at + 2..self.at + 6)?;
-                            if !digits.iter().all(u8::is_ascii_hexdigit) {
-                                return None;
-                            }
-                            self.at += 6;
-                        }
-                        _ => return None,
-                    }
-                }
-                0..=0x1f => return None,
-                _ => self.at += 1,
-            }
-        }
+        let (end, escaped) = string::end(self.bytes, self.at + 1)?;
+        self.at = end + 1;
+        Some(escaped)
     }
 
     fn number(&mut self) -> Option<()> {
@@ -327,46 +306,4 @@ pub(crate) fn number_length(bytes: &[u8]) -> Option<usize> {
         at += 1 + sign + exponent;
     }
     Some(at)
-}
-
-/// The value of a string's content; `None` for lone surrogates.
-pub(crate) fn unescape(inner: &str) -> Option<String> {
-    let mut value = String::with_capacity(inner.len());
-    let mut rest = inner;
-    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
-        value.push_str(&rest[..at]);
-        let escape = *rest.as_bytes().get(at + 1)?;
-        let mut used = at + 2;
-        match escape {
-            b'n' => value.push('\n'),
-            b't' => value.push('\t'),
-            b'r' => value.push('\r'),
-            b'b' => value.push('\u{8}'),
-            b'f' => value.push('\u{c}'),
-            b'u' => {
-                let mut unit = hex4(rest, at + 2)?;
-                used = at + 6;
-                if (0xd800..0xdc00).contains(&unit) {
-                    if rest.as_bytes().get(used..used + 2)? != b"\\u" {
-                        return None;
-                    }
-                    let low = hex4(rest, used + 2)?;
-                    if !(0xdc00..0xe000).contains(&low) {
-                        return None;
-                    }
-                    unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-                    used += 6;
-                }
-                value.push(char::from_u32(unit)?);
-            }
-            other => value.push(char::from(other)),
-        }
-        rest = rest.get(used..)?;
-    }
-    value.push_str(rest);
-    Some(value)
-}
-
-fn hex4(text: &str, at: usize) -> Option<u32> {
-    u32::from_str_radix(text.get(at..at + 4)?, 16).ok()
 }
