@@ -2,8 +2,9 @@
 //!
 //! Three things put a frame around an output without being part of it: a wrapper of tags that an
 //! agent's harness adds (`<returncode>0</returncode>`, `<output>` … `</output>`), a shell prompt or a
-//! status line that it appends, and fences in markdown. Frames stay verbatim. JSON documents with other
-//! text before or after them (a status line, the warnings of a package manager) are parts of their own.
+//! status line that it appends, and fences in markdown. Frames stay verbatim, and so does a label on the line
+//! on which a JSON document begins (`Output: [`, as Gemini CLI prints it). JSON documents with other text before
+//! or after them (a status line, the warnings of a package manager) are parts of their own.
 
 use std::ops::Range;
 
@@ -23,6 +24,9 @@ const MAX_PARTS: usize = 256;
 
 /// Lines of a wrapper are short; a longer line is content.
 const MAX_FRAME_LINE: usize = 120;
+
+/// A label is a few words.
+const MAX_LABEL: usize = 40;
 
 /// The parts of `text`, ascending and not overlapping; at least one, unless the text is empty.
 pub(crate) fn split(text: &str) -> Vec<Part> {
@@ -45,6 +49,13 @@ pub(crate) fn split(text: &str) -> Vec<Part> {
 
 /// JSON documents in `body` and what stands before and after them.
 fn around_json(text: &str, body: Range<usize>) -> Vec<Part> {
+    let labelled = body.start + label(&text[body.clone()]);
+    let behind_label = (labelled > body.start).then(|| json::leading(&text[labelled..body.end])).flatten();
+    if let Some(length) = behind_label {
+        let mut parts = vec![Part { span: labelled..labelled + length, fenced: false }];
+        push(&mut parts, labelled + length..body.end, false);
+        return parts;
+    }
     let Some(json) = json::span(&text[body.clone()]) else { return vec![Part { span: body, fenced: false }] };
     let (start, end) = (body.start + json.start, body.start + json.end);
     let mut parts = Vec::with_capacity(3);
@@ -52,6 +63,17 @@ fn around_json(text: &str, body: Range<usize>) -> Vec<Part> {
         push(&mut parts, span, false);
     }
     parts
+}
+
+/// The length of `Output: ` and its like, where a text begins with it and JSON may follow.
+fn label(text: &str) -> usize {
+    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'_' | b'-');
+    let words = text.bytes().take(MAX_LABEL).take_while(|&b| word(b)).count();
+    let rest = &text[words..];
+    match rest.strip_prefix(": ").map(str::as_bytes) {
+        Some([b'{' | b'[', ..]) if words > 0 => words + 2,
+        _ => 0,
+    }
 }
 
 fn push(parts: &mut Vec<Part>, span: Range<usize>, fenced: bool) {
@@ -186,6 +208,53 @@ mod tests {
             ["HTTP 200\n", document, "\nnpm warn\n"]
         );
         assert_eq!(texts(&format!("{document}\n")), [format!("{document}\n")]);
+    }
+
+    #[test]
+    fn a_label_before_json_is_a_frame() {
+        let document = "[\n  {\n    \"id\": 1000\n  },\n  {\n    \"id\": 1001\n  }\n]";
+        assert_eq!(texts(&format!("Output: {document}")), [document]);
+        let wrapped =
+            format!("<untrusted_context>\nOutput: {document}\nProcess Group PGID: 77\n</untrusted_context>");
+        assert_eq!(texts(&wrapped), [document, "\nProcess Group PGID: 77\n"]);
+    }
+
+    proptest::proptest! {
+        /// The part is the document to the byte, which is what JSON's own inverse starts from; the frame is the rest.
+        #[test]
+        fn a_labelled_document_is_found_whole_whatever_stands_around_it(
+            label in "[A-Za-z][A-Za-z0-9 _-]{0,38}",
+            names in proptest::collection::vec("[a-z\\[\\]{}: ]{0,12}", 3..20),
+            trailer in proptest::option::of("[A-Z][a-z]{2,8}: [0-9]{1,5}"),
+            wrapped in proptest::bool::ANY,
+        ) {
+            let rows: Vec<_> = names.iter().map(|name| serde_json::json!({"name": name, "active": true})).collect();
+            let document = serde_json::to_string_pretty(&rows).unwrap();
+            let trailer = trailer.map_or(String::new(), |trailer| format!("\n{trailer}"));
+            let inner = format!("{label}: {document}{trailer}");
+            let text = if wrapped { format!("<output>\n{inner}\n</output>") } else { inner };
+            let parts = split(&text);
+            proptest::prop_assert_eq!(&text[parts[0].span.clone()], document.as_str());
+            let frames = text.len() - parts.iter().map(|part| part.span.len()).sum::<usize>();
+            let tags = if wrapped { "<output>\n</output>".len() } else { 0 };
+            proptest::prop_assert_eq!(frames, tags + label.len() + ": ".len());
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_label_is_content() {
+        let document = "[\n  {\n    \"id\": 1000\n  }\n]";
+        let long = "a ".repeat(MAX_LABEL);
+        for text in [
+            "INFO: [main] started\nINFO: [main] stopped\n".to_owned(),
+            "key: {not json\n".to_owned(),
+            format!(": {document}"),
+            format!("Output:{document}"),
+            format!("{long}: {document}"),
+            "ä: {}".to_owned(),
+        ] {
+            assert_eq!(texts(&text).concat(), text, "there is no frame in {text:?}");
+        }
     }
 
     #[test]

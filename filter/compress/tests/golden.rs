@@ -159,6 +159,20 @@ fn gemini_everything() {
     insta::assert_snapshot!(reported(Api::GeminiGenerateContent, &body.to_string()));
 }
 
+/// As Gemini CLI sends what a shell command has printed.
+#[test]
+fn gemini_cli_shell_output() {
+    let printed = format!(
+        "<untrusted_context>\nOutput: {}\nProcess Group PGID: 4711\n</untrusted_context>",
+        rows("shell")
+    );
+    let body = json!({"contents": [
+        {"role": "model", "parts": [{"functionCall": {"name": "run_shell_command", "args": {"command": "cat rows.json"}}}]},
+        {"role": "user", "parts": [
+            {"functionResponse": {"name": "run_shell_command", "response": {"output": printed}}}]}]});
+    insta::assert_snapshot!(reported(Api::GeminiGenerateContent, &body.to_string()));
+}
+
 #[test]
 fn bedrock_converse_everything() {
     let body = json!({"inferenceConfig": {"maxTokens": 1},

@@ -71,6 +71,12 @@ pub(crate) fn span(text: &str) -> Option<Range<usize>> {
     (!whole).then_some(found.start..found.end)
 }
 
+/// The length of the documents with which a text begins; `None`: it begins with something else, or what
+/// follows them is most of it.
+pub(crate) fn leading(text: &str) -> Option<usize> {
+    find(text).filter(|found| found.start == 0).map(|found| found.end)
+}
+
 /// The documents in a text.
 fn find(text: &str) -> Option<Tree<'_>> {
     let bytes = text.as_bytes();
