@@ -115,7 +115,7 @@ fn message(headers: &[(&str, &str)], payload: &str) -> Vec<u8> {
     bytes
 }
 
-fn event(kind: &str, payload: &str) -> Vec<u8> {
+pub(crate) fn event(kind: &str, payload: &str) -> Vec<u8> {
     let headers = [(":event-type", kind), (":content-type", "application/json"), (":message-type", "event")];
     message(&headers, payload)
 }
@@ -126,7 +126,7 @@ fn exception(kind: &str) -> Vec<u8> {
 }
 
 /// As Bedrock's `invoke-with-response-stream` carries an event of Anthropic's.
-fn chunk(payload: &str) -> Vec<u8> {
+pub(crate) fn chunk(payload: &str) -> Vec<u8> {
     let mut text = String::new();
     for three in payload.as_bytes().chunks(3) {
         let bits =

@@ -6,6 +6,7 @@ mod bodies;
 mod budgets;
 mod configuration;
 mod encodings;
+mod formats;
 mod frames;
 mod garbage;
 mod headers;
