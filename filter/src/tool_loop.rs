@@ -14,7 +14,10 @@
 //! * The client's first: its calls stand, in a stream they may be at work already, and ours is taken out
 //!   of the answer. The next request has the client's calls and their results and no trace of ours, which
 //!   is consistent without anything to remember; the marker is still there, so a model that still wants
-//!   the original asks again.
+//!   the original asks again. That is so for a document too, of which nothing has left yet: to drop the
+//!   client's calls saves no round, because the model makes them once more, and where a provider signs only
+//!   the first call of a turn, as Gemini does, ours alone would be refused. To have the original wait for the
+//!   next request would need a memory that all VMs share (I3), or a trace of our call in the client's history.
 //!
 //! **Streams** pass event by event until a call of ours begins. From there on events are held until the
 //! message ends. Nothing else is ever held: not text, not thinking, not the client's calls.

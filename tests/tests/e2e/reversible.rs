@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use headroom_compress::{Api, Config, Memo, Request, RetrieveTool, compress};
 use headroom_e2e::Stack;
-use headroom_e2e::client::{Call, Protocol};
+use headroom_e2e::client::{Call, Connection, Protocol};
 use headroom_e2e::conversation::{self, fixtures, read_sets};
 use headroom_e2e::envoy::Options;
 use headroom_e2e::provider::NAME_HEADER;
 use headroom_e2e::sidecar::Kind;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 
 use crate::command_line::run;
 use crate::stacks::{MAX_BODY_BYTES, MODES, Mode, assert_no_trap, forwarded, options};
@@ -252,6 +253,9 @@ async fn long_originals_travel_to_the_sidecar_compressed_and_come_back_exact() -
     assert_no_trap(&stack).await
 }
 
+/// Rows of which an output has a hundred kilobytes.
+const HUNDRED_KILOBYTES: usize = 1_150;
+
 /// What storing costs: figures, not a limit.
 #[tokio::test]
 #[ignore = "prints figures that mean nothing while other tests run: run it alone"]
@@ -263,7 +267,7 @@ async fn what_it_costs_to_store_a_hundred_kilobytes() -> Result<()> {
     let mut connection = stack.connect(Protocol::Http1).await?;
     let (mut storing, mut stored) = (Vec::new(), Vec::new());
     for number in 0..REQUESTS {
-        let output = rows(1_000, number);
+        let output = rows(HUNDRED_KILOBYTES, number);
         let body = body(Api::AnthropicMessages, false, &[output]);
         for times in [&mut storing, &mut stored] {
             let call = Call::post("/v1/messages", body.clone());
@@ -278,16 +282,56 @@ async fn what_it_costs_to_store_a_hundred_kilobytes() -> Result<()> {
         let at = |share: f64| times.get((times.len() as f64 * share) as usize).context("no requests");
         Ok((at(0.5)?.as_secs_f64() * 1e3, at(0.99)?.as_secs_f64() * 1e3))
     };
-    let histogram = stack.envoy.admin_get("/stats?filter=headroom.(admit|compress)_us").await?;
     let (new, old) = (quantiles(&mut storing)?, quantiles(&mut stored)?);
     headroom_e2e::say(&format!(
         "{REQUESTS} requests of {} bytes: new and stored p50 {:.2} ms p99 {:.2} ms; known p50 {:.2} ms p99 {:.2} \
-         ms\n{histogram}",
-        rows(1_000, 0).len(),
+         ms",
+        rows(HUNDRED_KILOBYTES, 0).len(),
         new.0,
         new.1,
         old.0,
         old.1
     ));
+    Ok(())
+}
+
+/// How often the default deadline is too short: figures, not a limit.
+#[tokio::test]
+#[ignore = "prints figures that mean nothing while other tests run: run it alone"]
+async fn how_often_originals_are_not_stored_in_time() -> Result<()> {
+    const REQUESTS: usize = 800;
+    for clients in [1, 4, 16] {
+        let mut options = reversible(Mode::Strip, PATIENT_MS);
+        let control_plane = &mut options.filter.as_mut().expect("the filter is on")["control_plane"];
+        control_plane.as_object_mut().expect("an object").remove("admit_timeout_ms");
+        // Every request tries, however many have failed before it.
+        control_plane["breaker_failures"] = 1_000.into();
+        let stack = Stack::start(options, Kind::Real).await?;
+        let (start, mut running) = (Instant::now(), JoinSet::new());
+        for client in 0..clients {
+            let envoy = stack.envoy.listener();
+            running.spawn(async move {
+                let mut connection = Connection::open(envoy, Protocol::Http1).await?;
+                for number in 0..REQUESTS / clients {
+                    let output = rows(HUNDRED_KILOBYTES, client * REQUESTS + number);
+                    let call = Call::post("/v1/messages", body(Api::AnthropicMessages, false, &[output]));
+                    anyhow::ensure!(connection.send(call).await?.status == 200);
+                }
+                anyhow::Ok(())
+            });
+        }
+        while let Some(done) = running.join_next().await {
+            done??;
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let mut fates = String::new();
+        for fate in ["stored", "timeout", "incomplete", "error", "breaker"] {
+            let count = stack.envoy.stat(&format!("wasmcustom.headroom.admissions.{fate}")).await?;
+            fates.push_str(&format!(", {count} {fate}"));
+        }
+        let rate = REQUESTS as f64 / seconds;
+        headroom_e2e::say(&format!("{clients} clients, {rate:.0} requests of 100 KB per second{fates}"));
+        assert_no_trap(&stack).await?;
+    }
     Ok(())
 }

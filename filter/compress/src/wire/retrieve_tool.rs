@@ -73,9 +73,14 @@ fn is_ours(name: Option<Value<'_, '_>>) -> bool {
     name.and_then(Value::text).is_some_and(|name| is_retrieve(&name))
 }
 
-/// Whether a tool of this name gives originals back: ours, or an MCP client's name for it.
+/// Whether a tool of this name gives originals back: ours, or an MCP client's name for it. Clients put the
+/// server's name before it, each in its own way: `mcp__headroom__`, `mcp_headroom_`, `headroom__`, `headroom.`;
+/// the server's own name may be another one after `mcp`.
 pub(crate) fn is_retrieve(name: &str) -> bool {
-    name == NAME || (name.starts_with("mcp__") && name.ends_with(NAME))
+    name.strip_suffix(NAME).is_some_and(|server| {
+        let named = server.starts_with("mcp_") || server.starts_with("headroom");
+        server.is_empty() || (named && !server.ends_with(char::is_alphanumeric))
+    })
 }
 
 /// The tool's parameters as JSON schema. Every request pays for each word of it.
@@ -166,6 +171,25 @@ mod tests {
             (Api::BedrockConverse, r#"[{"cachePoint":{}},{"toolSpec":{"name":"headroom_retrieve"}}]"#),
         ] {
             assert_eq!(list(api, tools), Listing::Listed, "{api:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_known_by_whatever_name_an_mcp_client_gives_it() {
+        for server in
+            ["", "mcp__headroom__", "mcp_headroom_", "mcp__hr__", "headroom__", "headroom_", "headroom."]
+        {
+            assert!(is_retrieve(&format!("{server}{NAME}")), "{server}");
+        }
+        for other in [
+            "",
+            "retrieve",
+            "no_headroom_retrieve",
+            "mcp_noheadroom_retrieve",
+            "headroom_retrieve_all",
+            "headroom_stats",
+        ] {
+            assert!(!is_retrieve(other), "{other}");
         }
     }
 
