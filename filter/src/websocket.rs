@@ -128,7 +128,7 @@ impl Stream {
                 // With a piece missing nothing that follows can be read. What is held goes before it.
                 session.client.give_up(&mut out);
                 self.hold(held_before, 0);
-                if !out.is_empty() {
+                if !out.is_empty() && session.treatment.mode != Mode::Off {
                     host::replace_buffer(Buffer::RequestBody, 0, &out)?;
                 }
                 return Err(refused);
@@ -149,7 +149,8 @@ impl Stream {
             session.client.flush(&mut out);
             session.ends(Side::Client);
         }
-        if out == bytes {
+        // Where it is off not even the beginning of a header waits for its rest.
+        if out == bytes || session.treatment.mode == Mode::Off {
             return Ok(());
         }
         let Err(refused) = host::replace_buffer(Buffer::RequestBody, size, &out) else { return Ok(()) };
@@ -345,7 +346,8 @@ impl Stream {
         self.session.as_ref().is_some_and(|session| session.is_silent(unix_ms(now), deadline))
     }
 
-    /// Ends such a session. A close frame cannot be sent from here, so both sides see their connection end.
+    /// Ends such a session. Both sides see their connection end, without a close frame: Envoy gives no buffer
+    /// to write one into while nothing is on its way, and drops the body of a local answer after a 101.
     pub(crate) fn end_silent_session(&mut self) {
         if let Some(session) = &mut self.session {
             session.time_out();

@@ -129,8 +129,9 @@ impl WebSocketProvider {
         }
         if request["generate"] == false {
             // A warm-up: it is taken in, and there is nothing to say.
+            let tokens = body_bytes / 4;
             let response = json!({"id": "resp_warm", "model": model, "status": "completed", "output": [],
-                "usage": {"input_tokens": body_bytes / 4, "output_tokens": 0}});
+                "usage": {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}});
             return ["response.created", "response.completed"]
                 .map(|kind| json!({"type": kind, "response": response}).to_string())
                 .to_vec();

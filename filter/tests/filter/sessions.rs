@@ -488,6 +488,37 @@ fn a_request_that_the_client_does_not_end_is_aborted_and_passes_as_far_as_it_cam
 }
 
 #[test]
+fn where_it_is_off_not_even_half_a_header_waits() {
+    let mut plugin = Plugin::reporting();
+    let mut stream = open(&mut plugin, "/v1/responses", &[("x-headroom-mode", "off")]);
+    let bytes = said(&create(3));
+    for (at, byte) in bytes.iter().enumerate() {
+        stream.body(&[*byte], false);
+        assert_eq!(stream.sent_body.len(), at + 1);
+    }
+    assert!(stream.sent_body == bytes);
+    stream.finish();
+}
+
+#[test]
+fn what_is_cut_off_at_any_byte_has_passed_up_to_there() {
+    let short = create(1);
+    let (first, second) = short.as_bytes().split_at(130);
+    let fragments = [frame(0x01, first, Some(MASK)), frame(0x80, second, Some([4; 4]))].concat();
+    // Lengths of one, two and eight bytes.
+    for bytes in [said("{\"type\":\"response.cancel\"}"), said(&short), fragments, said(&create(3_000))] {
+        for cut in (0..bytes.len().min(1_200)).chain([bytes.len() - 1]) {
+            let mut plugin = Plugin::reporting();
+            let mut stream = open(&mut plugin, "/v1/responses", &[]);
+            stream.body(&bytes[..cut], true);
+            assert!(stream.sent_body == bytes[..cut], "at {cut} of {}", bytes.len());
+            stream.finish();
+            plugin.delete();
+        }
+    }
+}
+
+#[test]
 fn a_silent_session_is_ended_and_one_that_speaks_is_not() {
     let mut plugin = Plugin::new(json!({"first_frame_timeout_ms": 5_000}));
     let silent = open(&mut plugin, "/v1/responses", &[]);

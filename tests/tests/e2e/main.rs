@@ -20,6 +20,8 @@
 //! | a dead, slow or wrong cluster answers calls with status 14, late or never | `sidecar::…`, `faults::with_…` |
 //! | a client that leaves cancels what is under way | `answers::a_client_that_leaves_…`, `tool_loop::a_client_that_leaves_…` |
 //! | metrics are shared by the VMs; filter state reaches the access log | `sidecar::…`, `production::…` |
+//! | an upgraded stream has no end that the filter could write to | `websockets::a_silent_session_…` |
+//! | who has left an upgraded stream is told by response flags only | `websockets::every_way_…` |
 //! | pieces of a stream come one by one, cut anywhere | `answers::each_event_…`, `answers_arrive_byte_for_byte` |
 //! | ECDS, long names, JSON text or protobuf as configuration, as Istio delivers them | `delivered::…` |
 
