@@ -44,7 +44,6 @@ mod tool_loop;
 mod usage;
 mod vm;
 mod websocket;
-mod zstd;
 
 /// What the host calls.
 #[allow(unsafe_code, reason = "an exported name is an unsafe attribute: no other symbol may have it")]
