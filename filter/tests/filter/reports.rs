@@ -1,6 +1,6 @@
 //! Records on their way to the sidecar.
 
-use headroom_api::v1::{ReportResponse, RequestOutcome};
+use headroom_api::v1::{ReportResponse, RequestOutcome, RequestRecord};
 use prost::Message;
 use serde_json::json;
 
@@ -110,6 +110,26 @@ fn reports_are_rarer_than_ticks_and_hold_every_request_that_has_ended_in_order()
         assert_eq!(record.outcome() == RequestOutcome::Bypassed, sequence % 2 == 0, "{sequence}");
         assert_eq!(record.turn_id.is_empty(), sequence % 2 == 0, "{sequence}");
     }
+}
+
+#[test]
+fn a_tick_finds_the_same_before_and_after_the_end_of_a_request() {
+    let body = compressible();
+    let mut plugin = Plugin::reporting();
+    let stream = plugin.post("/v1/messages", &[], &body);
+    plugin.tick_after(50);
+    stream.finish();
+    plugin.post("/v1/messages", &[], &body).finish();
+    let records = plugin.records();
+    let [before, after] = &records[..] else { panic!("{} records", records.len()) };
+    assert!(!before.turn_id.is_empty());
+    assert_eq!(before.turn_id, after.turn_id);
+    let minified = |record: &RequestRecord| {
+        let tokens = record.tokens.clone().unwrap();
+        (tokens.tool_outputs_minified, tokens.tool_outputs_new_minified)
+    };
+    assert!(minified(before).0 > 0);
+    assert_eq!(minified(before), minified(after));
 }
 
 #[test]
