@@ -1,8 +1,9 @@
 //! A circuit breaker: whoever has failed several times in a row is left alone for a while.
 
+use crate::host::NANOS_PER_MS;
+
 /// The longest pause between two trials. Milliseconds.
 const LONGEST_PAUSE_MS: u64 = 30_000;
-const NANOS_PER_MS: u64 = 1_000_000;
 
 /// The state of one neighbour.
 #[derive(Debug, Default)]

@@ -17,7 +17,7 @@ use headroom_compress::Api;
 use prost::Message as _;
 
 use crate::config::Provider;
-use crate::host::{self, Action, Buffer, Headers, Map};
+use crate::host::{self, Action, Buffer, Headers, Map, NANOS_PER_MS};
 use crate::root::{Requests, Settings};
 use crate::rpc;
 use crate::stream::Stream;
@@ -26,7 +26,6 @@ use crate::tool_loop::{MAX_ROUND_BYTES, Next, Turn, Wanted};
 /// For how long an answer may be continued in all. Nothing reaches the client meanwhile, and Envoy's
 /// default is to end a stream after five silent minutes.
 const PATIENCE_NANOS: u64 = 240 * 1_000_000_000;
-const NANOS_PER_MS: u64 = 1_000_000;
 /// Bodies that all streams of a VM may keep together; a VM has 1 GiB. A request that finds no room is
 /// served like any other, only that a call of ours in its answer is not answered.
 const KEPT_BYTES: usize = 128 << 20;

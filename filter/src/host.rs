@@ -146,6 +146,9 @@ pub(crate) fn log(level: Level, message: &str) {
     let _ = unsafe { proxy_log(level as u32, message.as_ptr(), message.len()) };
 }
 
+/// What [`now`] counts in, to what configurations count in.
+pub(crate) const NANOS_PER_MS: u64 = 1_000_000;
+
 /// Nanoseconds since the Unix epoch.
 pub(crate) fn now() -> Result<u64> {
     let mut time = 0;

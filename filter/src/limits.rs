@@ -7,7 +7,8 @@ use headroom_api::v1::{LimitsResponse, UsedUp};
 use headroom_compress::{Api, address};
 use serde_json::json;
 
-const NANOS_PER_MS: u64 = 1_000_000;
+use crate::host::NANOS_PER_MS;
+
 /// Between two questions, where reports do not bring the answer: as long as a budget may be overdrawn by
 /// the requests that a VM lets through meanwhile.
 const POLL_NANOS: u64 = 5_000 * NANOS_PER_MS;

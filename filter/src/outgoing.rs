@@ -22,18 +22,47 @@ pub(crate) struct Traffic {
     pub(crate) close: Option<u16>,
     /// It does not speak WebSocket.
     pub(crate) broken: bool,
+    /// Of the frame at hand.
+    close_code: CloseCode,
+}
+
+impl Traffic {
+    /// Counts what has come.
+    pub(crate) fn came(&mut self, bytes: &[u8]) {
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+    }
+
+    /// A frame has begun.
+    pub(crate) fn begin(&mut self) {
+        self.frames = self.frames.saturating_add(1);
+        self.close_code = CloseCode::default();
+    }
+
+    /// Takes the next part of a frame's payload.
+    pub(crate) fn payload(&mut self, header: &Header, payload: &[u8]) {
+        if header.opcode == CLOSE {
+            self.close_code.feed(payload, header.mask.unwrap_or_default());
+        }
+    }
+
+    /// A frame is complete.
+    pub(crate) fn end(&mut self, header: &Header) {
+        if header.opcode == CLOSE && self.close.is_none() {
+            self.close = Some(self.close_code.get());
+        }
+    }
 }
 
 /// Reads the code of a close frame, whose payload may come in parts.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct CloseCode {
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct CloseCode {
     read: usize,
     code: u16,
 }
 
 impl CloseCode {
     /// Takes the payload's next part, unmasked with the key of its frame.
-    pub(crate) fn feed(&mut self, payload: &[u8], key: [u8; 4]) {
+    fn feed(&mut self, payload: &[u8], key: [u8; 4]) {
         for (byte, key) in
             payload.iter().zip(key.iter().skip(self.read)).take(2_usize.saturating_sub(self.read))
         {
@@ -42,7 +71,7 @@ impl CloseCode {
         }
     }
 
-    pub(crate) fn get(self) -> u16 {
+    fn get(self) -> u16 {
         if self.read == 2 { self.code } else { 0 }
     }
 }
@@ -78,7 +107,6 @@ pub(crate) struct Outgoing {
     held: Option<Held>,
     /// The message at hand, where it passes and is text that can be read.
     passing: Option<Passing>,
-    close: CloseCode,
     pub(crate) traffic: Traffic,
     /// Longer messages pass. Bytes; 0: all pass.
     max_bytes: usize,
@@ -129,14 +157,13 @@ impl Passing {
 }
 
 impl Outgoing {
-    /// Outgoing that are longer than this pass.
+    /// Messages that are longer than this pass.
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
             frames: Frames::of_client(),
             header: None,
             held: None,
             passing: None,
-            close: CloseCode::default(),
             traffic: Traffic::default(),
             max_bytes,
         }
@@ -188,7 +215,7 @@ impl Outgoing {
         out: &mut Vec<u8>,
         mut say: impl FnMut(Message<'_>) -> Option<Vec<u8>>,
     ) {
-        self.traffic.bytes = self.traffic.bytes.saturating_add(bytes.len() as u64);
+        self.traffic.came(bytes);
         if self.traffic.broken {
             out.extend_from_slice(bytes);
             return;
@@ -210,9 +237,8 @@ impl Outgoing {
     }
 
     fn begin(&mut self, header: Header, bytes: &[u8], out: &mut Vec<u8>) {
-        self.traffic.frames = self.traffic.frames.saturating_add(1);
+        self.traffic.begin();
         self.header = Some(header);
-        self.close = CloseCode::default();
         if header.is_control() {
             if header.opcode == CLOSE {
                 // Nothing comes after it.
@@ -249,24 +275,19 @@ impl Outgoing {
 
     fn payload(&mut self, payload: &[u8], out: &mut Vec<u8>) {
         let Some(header) = self.header else { return };
-        let key = header.mask.unwrap_or_default();
-        if header.opcode == CLOSE {
-            self.close.feed(payload, key);
-        }
+        self.traffic.payload(&header, payload);
         match &mut self.held {
             Some(held) if !header.is_control() => held.bytes.extend_from_slice(payload),
             _ => out.extend_from_slice(payload),
         }
         if let Some(passing) = self.passing.as_mut().filter(|_| !header.is_control()) {
-            passing.feed(payload, key);
+            passing.feed(payload, header.mask.unwrap_or_default());
         }
     }
 
     fn end(&mut self, out: &mut Vec<u8>, say: &mut impl FnMut(Message<'_>) -> Option<Vec<u8>>) {
         let Some(header) = self.header.take() else { return };
-        if header.opcode == CLOSE && self.traffic.close.is_none() {
-            self.traffic.close = Some(self.close.get());
-        }
+        self.traffic.end(&header);
         if header.is_control() {
             return;
         }

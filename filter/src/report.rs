@@ -13,6 +13,7 @@ use headroom_api::v1::{
 use prost::Message as _;
 
 use crate::config::ControlPlane;
+use crate::host::NANOS_PER_MS;
 use crate::sessions::Sessions;
 
 /// A batch that is over this size waits for the next report. A quarter of what a gRPC server accepts
@@ -24,7 +25,6 @@ const LOGGED_BYTES: usize = 1 << 20;
 /// An answer is this late when its call is given up: the root context that made it may be gone, and
 /// then nobody is told.
 const LOST_AFTER_TIMEOUTS: u64 = 3;
-const NANOS_PER_MS: u64 = 1_000_000;
 /// The number of `records` in `ReportRequest`.
 const RECORDS_FIELD: u32 = 3;
 /// The number of `logged_messages` there.

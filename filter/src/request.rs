@@ -12,7 +12,7 @@ use crate::config::{AcceptEncoding, BodyMode, Mode};
 use crate::deferred::Original;
 use crate::follow::{Following, Head};
 use crate::hold;
-use crate::host::{self, Action, Buffer, Level, Map, Refused};
+use crate::host::{self, Action, Buffer, Level, Map, NANOS_PER_MS, Refused};
 use crate::limits::{Payer, Refusal};
 use crate::messages::Said;
 use crate::route::Route;
@@ -321,8 +321,7 @@ impl Stream {
         treatment: Treatment,
     ) -> Option<Vec<u8>> {
         let body = Body { route: route.clone(), treatment, held: false, size: bytes.len() };
-        let (outcome, rewrite) = self.compress(bytes, &body, 0);
-        drop(outcome);
+        let (_, rewrite) = self.compress(bytes, &body, 0);
         self.settle(rewrite.outcome);
         self.log_messages(bytes);
         if self.is_worked_out_later() {
@@ -578,7 +577,6 @@ const SHORT: u32 = u32::MAX;
 
 /// For how much longer than the deadline the host's news of it is waited for.
 const ADMIT_GRACE_NS: u64 = 1_000_000_000;
-const NANOS_PER_MS: u64 = 1_000_000;
 
 const UNSUPPORTED: &str = "headroom: body_mode is hold, but the host holds the body with the headers: \
     allow_on_headers_stop_iteration is not set. From now on lengths are stripped, as with body_mode strip";

@@ -12,7 +12,7 @@ use crate::admit::{self, Admissions};
 use crate::config::{BodyMode, Config, ControlPlane, Parsed};
 use crate::deferred::{self, Deferred};
 use crate::hold::{GRACE_MS, Hold};
-use crate::host::{self, Buffer, Level, Refused};
+use crate::host::{self, Buffer, Level, NANOS_PER_MS, Refused};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::report::{Answered, Reporter, Told};
@@ -287,7 +287,6 @@ impl Settings {
 
     /// Whether this is the tick on which a report goes: ticks come more often.
     fn is_report_due(&self) -> bool {
-        const NANOS_PER_MS: u64 = 1_000_000;
         let interval = self.config.control_plane.as_ref().map_or(0, |it| it.report_interval_ms);
         // Ticks are not quite even; each is for the report that it comes nearest to.
         let now = self.now().saturating_add(u64::from(interval.min(deferred::TICK_MS)) * NANOS_PER_MS / 2);

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use headroom_api::v1::{RequestRecord, SessionEnd, WebSocketSession};
 
 use crate::deferred::Turn;
-use crate::frames::{CLOSE, CONTINUATION, Frames, Header, Part, TEXT};
-use crate::outgoing::{CloseCode, Outgoing, Traffic};
+use crate::frames::{CONTINUATION, Frames, Header, Part, TEXT};
+use crate::outgoing::{Outgoing, Traffic};
 use crate::route::Route;
 use crate::rules::Treatment;
 use crate::stream::Exchange;
@@ -102,7 +102,6 @@ pub(crate) struct Events {
     header: Option<Header>,
     /// The message at hand is text that can be read.
     text: bool,
-    close: CloseCode,
     pub(crate) traffic: Traffic,
 }
 
@@ -225,13 +224,7 @@ fn is_error(code: u16) -> bool {
 
 impl Events {
     fn new() -> Self {
-        Self {
-            frames: Frames::of_server(),
-            header: None,
-            text: false,
-            close: CloseCode::default(),
-            traffic: Traffic::default(),
-        }
+        Self { frames: Frames::of_server(), header: None, text: false, traffic: Traffic::default() }
     }
 
     /// With a piece missing, what follows can no longer be read.
@@ -242,7 +235,7 @@ impl Events {
 
     /// Reads on, and tells what it says of requests: parts of `bytes`, and ends of messages.
     pub(crate) fn feed(&mut self, bytes: &[u8], mut tell: impl FnMut(Said)) {
-        self.traffic.bytes = self.traffic.bytes.saturating_add(bytes.len() as u64);
+        self.traffic.came(bytes);
         let mut rest = bytes;
         loop {
             match self.frames.next(&mut rest) {
@@ -263,9 +256,8 @@ impl Events {
     }
 
     fn begin(&mut self, header: Header) {
-        self.traffic.frames = self.traffic.frames.saturating_add(1);
+        self.traffic.begin();
         self.header = Some(header);
-        self.close = CloseCode::default();
         if !header.is_control() {
             if header.opcode != CONTINUATION {
                 self.text = header.opcode == TEXT;
@@ -276,18 +268,15 @@ impl Events {
 
     fn payload(&mut self, payload: &[u8], (from, to): (usize, usize), tell: &mut impl FnMut(Said)) {
         let Some(header) = self.header else { return };
-        if header.opcode == CLOSE {
-            self.close.feed(payload, [0; 4]);
-        } else if self.text && !header.is_control() {
+        self.traffic.payload(&header, payload);
+        if self.text && !header.is_control() {
             tell(Said::Text { from, to });
         }
     }
 
     fn end(&mut self, tell: &mut impl FnMut(Said)) {
         let Some(header) = self.header.take() else { return };
-        if header.opcode == CLOSE && self.traffic.close.is_none() {
-            self.traffic.close = Some(self.close.get());
-        }
+        self.traffic.end(&header);
         if self.text && header.last && !header.is_control() {
             tell(Said::End);
         }
@@ -312,6 +301,7 @@ mod tests {
     use headroom_compress::Api;
 
     use super::*;
+    use crate::frames::CLOSE;
     use crate::route;
 
     fn session() -> Session {

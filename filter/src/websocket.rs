@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::config::Mode;
 use crate::deferred::Turn;
-use crate::host::{self, Action, Buffer, Level, Map, Refused};
+use crate::host::{self, Action, Buffer, Level, Map, NANOS_PER_MS, Refused};
 use crate::outgoing::Message;
 use crate::request::name;
 use crate::response::Answer;
@@ -36,7 +36,6 @@ const TICK_MS: u32 = 1_000;
 /// What a request is called in a session.
 const REQUEST: &str = "response.create";
 const OK: u32 = 200;
-const NANOS_PER_MS: u64 = 1_000_000;
 
 /// A client's event, as far as it matters here.
 #[derive(Deserialize)]
