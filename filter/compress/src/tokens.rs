@@ -11,7 +11,7 @@
 //! made by hand; and what a core's cache can hold is remembered. On the recorded conversations that counts
 //! three times as fast. `make bench` measures it.
 
-mod automaton;
+mod block;
 mod known;
 mod layout;
 mod merge;
@@ -68,7 +68,7 @@ impl Encoding {
         }
         KNOWN.with_borrow_mut(|known| {
             known.text(text, self, |known| {
-                Pieces::new(text, self).map(|piece| known.count(text.as_bytes(), piece, self)).sum()
+                Pieces::new(text, self).tokens(|piece| known.count(text.as_bytes(), piece, self))
             })
         })
     }

@@ -1,0 +1,166 @@
+//! Where the pieces of ASCII begin, 64 bytes at a time: the expressions of `split.rs` as arithmetic on masks
+//! with a bit for each byte.
+//!
+//! A word of source code has four bytes. To look at each of them, and to guess wrongly where the word ends,
+//! takes longer than to find it in the vocabulary.
+
+use wide::i8x64;
+
+use super::Encoding;
+
+/// Bytes that are looked at together.
+pub(super) const BYTES: usize = 64;
+
+/// What ends the bytes of a text that does not fill a block: no piece is sure to end before it.
+pub(super) const UNKNOWN: u8 = 0x80;
+
+/// Fewer bytes before one that is not ASCII are not worth it.
+const FEW: u32 = 4;
+
+/// The places in a block at which pieces begin, as far as that is sure without what follows the block. The
+/// first piece begins with the block, and the last may end behind it.
+#[inline]
+pub(super) fn starts(block: &[u8; BYTES], encoding: Encoding) -> u64 {
+    let bytes = i8x64::new(block.map(u8::cast_signed));
+    let foreign = bytes.simd_lt(i8x64::splat(0)).to_bitmask();
+    let known = foreign.trailing_zeros();
+    if known < FEW {
+        return 1;
+    }
+    let equal = |byte: u8| bytes.simd_eq(i8x64::splat(byte.cast_signed()));
+    let within = |first: u8, last: u8| {
+        let [below, above] = [first - 1, last + 1].map(|byte| i8x64::splat(byte.cast_signed()));
+        (bytes.simd_gt(below) & bytes.simd_lt(above)).to_bitmask()
+    };
+    let upper = within(b'A', b'Z');
+    let lower = within(b'a', b'z');
+    let letters = upper | lower;
+    let digits = within(b'0', b'9');
+    let spaces = equal(b' ').to_bitmask();
+    let lines = (equal(b'\n') | equal(b'\r')).to_bitmask();
+    let white = within(b'\t', b'\r') | spaces;
+    let blanks = white & !lines;
+    let signs = !(letters | digits | white | foreign);
+
+    // Line ends right behind signs belong to them.
+    let own = run(lines, lines & signs << 1);
+    // One sign belongs to the word behind it, unless it belongs to the space before it.
+    let lone = signs & !(signs << 1 | signs >> 1 | spaces << 1);
+    let free = white & !own;
+    let mut starts = 1
+        | letters & !(letters << 1 | blanks << 1 | lone << 1)
+        | digits & !(digits << 1)
+        | signs & !(signs << 1 | spaces << 1)
+        | free & !(free << 1)
+        // What follows white space takes its last blank, or leaves it alone.
+        | blanks & !(white >> 1)
+        | blanks & lines << 1;
+    // Of white space with line ends, the piece is all up to the last.
+    for line_end in ones(lines & blanks << 1) {
+        let blank = below(blanks, line_end);
+        if blank > 0 && (free & lines) >> (blank - 1) & 1 == 1 {
+            starts &= !(1 << blank);
+        }
+    }
+    starts |= threes(digits);
+
+    // Up to here it is sure: white space at the end may go on.
+    let mut sure = (low(below(white, known)) << 1 | 1) & low(known);
+    if encoding == Encoding::O200kBase {
+        starts |= upper & lower << 1;
+        // Slashes behind the line ends of signs belong to them as well.
+        let slashes = equal(b'/').to_bitmask() & own << 1;
+        sure &= low(slashes.trailing_zeros());
+    }
+    let apostrophes = equal(b'\'').to_bitmask() & low(known);
+    if apostrophes != 0 {
+        contractions(block, encoding, apostrophes, letters, &mut starts, &mut sure);
+    }
+    starts & sure
+}
+
+/// Ends words behind `don't` and its like.
+#[inline(never)]
+fn contractions(
+    block: &[u8; BYTES],
+    encoding: Encoding,
+    apostrophes: u64,
+    letters: u64,
+    starts: &mut u64,
+    sure: &mut u64,
+) {
+    let mut last_end = 0;
+    for at in ones(apostrophes) {
+        // It belongs to the word before it, or is a piece.
+        let first = match encoding {
+            Encoding::O200kBase if letters << 1 >> at & 1 == 1 && at != last_end => at,
+            Encoding::Cl100kBase if *starts >> at & 1 == 1 => at + 1,
+            _ => continue,
+        };
+        let rest = &block[at as usize..];
+        if rest.len() < LONGEST_CONTRACTION || !rest[..LONGEST_CONTRACTION].is_ascii() {
+            *sure &= low(first);
+            return;
+        }
+        let len = contraction(rest);
+        if len > 0 {
+            last_end = at + len as u32;
+            *starts = *starts & !(low(last_end) & !low(first)) | 1u64.checked_shl(last_end).unwrap_or(0);
+        }
+    }
+}
+
+/// Bytes of `'re`, of which a long s has two.
+const LONGEST_CONTRACTION: usize = 3;
+
+/// The length of `(?i:'s|'t|'re|'ve|'m|'ll|'d)` at the beginning of a text, or 0.
+#[inline]
+pub(super) fn contraction(text: &[u8]) -> usize {
+    match text {
+        [b'\'', b's' | b'S' | b't' | b'T' | b'm' | b'M' | b'd' | b'D', ..] => 2,
+        [b'\'', b'r' | b'R' | b'v' | b'V', b'e' | b'E', ..] | [b'\'', b'l' | b'L', b'l' | b'L', ..] => 3,
+        // A long s is an s when case does not count.
+        [b'\'', 0xc5, 0xbf, ..] => 3,
+        _ => 0,
+    }
+}
+
+/// Where the second, third … group of three begins in runs.
+#[inline]
+fn threes(digits: u64) -> u64 {
+    let third = digits & digits << 1 & digits << 2;
+    let (mut starts, mut group) = (0, digits & !(digits << 1));
+    while group != 0 {
+        group = group << 3 & third;
+        starts |= group;
+    }
+    starts
+}
+
+/// The runs in `mask` that begin at `starts`.
+#[inline]
+fn run(mask: u64, starts: u64) -> u64 {
+    mask & !mask.wrapping_add(starts)
+}
+
+/// Where the run in `mask` begins that ends before a place; that place, when there is none.
+#[inline]
+fn below(mask: u64, at: u32) -> u32 {
+    64 - (!mask & low(at)).leading_zeros()
+}
+
+/// The lowest bits.
+#[inline]
+fn low(bits: u32) -> u64 {
+    1u64.checked_shl(bits).unwrap_or(0).wrapping_sub(1)
+}
+
+/// The places of the bits that are set, in order.
+#[inline]
+pub(super) fn ones(mut mask: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let place = mask.trailing_zeros();
+        mask &= mask.wrapping_sub(1);
+        (place < u64::BITS).then_some(place)
+    })
+}
