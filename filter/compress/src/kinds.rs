@@ -35,27 +35,26 @@ mod words;
 
 pub use select::relevance::relevant;
 
+use std::borrow::Cow;
+
+use self::json::{Documents, Forms};
 use crate::block::{Context, Lossy};
 use crate::clean;
 use crate::outcome::{Compressor, Kind};
 
 /// One lossless rewrite: its name for the report, and the function.
 #[derive(Clone, Copy)]
-pub(crate) struct Step {
-    pub(crate) compressor: Compressor,
+struct Step {
+    compressor: Compressor,
     form: fn(&str, &Context<'_>) -> Option<String>,
 }
 
 impl Step {
     /// The rewritten text, where the step applies and makes it shorter.
-    pub(crate) fn form(&self, text: &str, cx: &Context<'_>) -> Option<String> {
+    fn form(&self, text: &str, cx: &Context<'_>) -> Option<String> {
         (self.form)(text, cx).filter(|form| form.len() < text.len())
     }
 }
-
-const JSON_MINIFY: Step = Step { compressor: Compressor::JsonMinify, form: json::minified };
-
-const JSON_TABLE: Step = Step { compressor: Compressor::JsonTable, form: json::tables };
 
 const LOG: Step = Step { compressor: Compressor::Log, form: log::lossless };
 
@@ -67,10 +66,43 @@ const TABLE: Step = Step { compressor: Compressor::Table, form: table::lossless 
 
 const LISTING: Step = Step { compressor: Compressor::Listing, form: listing::lossless };
 
+/// A text after the lossless rewrites for its kind. `documents` are those in it, where they are known;
+/// `took` hears of each compressor that made it shorter, and of the bytes before and after.
+pub(crate) fn lossless<'a>(
+    kind: Kind,
+    text: &'a str,
+    documents: Option<Documents<'a>>,
+    cx: &Context<'_>,
+    mut took: impl FnMut(Compressor, usize, usize),
+) -> Cow<'a, str> {
+    let mut shown = Cow::Borrowed(text);
+    let mut becomes = |shown: &mut Cow<'_, str>, compressor, form: String| {
+        took(compressor, shown.len(), form.len());
+        *shown = Cow::Owned(form);
+    };
+    if matches!(kind, Kind::Json | Kind::JsonLines)
+        && let Some(documents) = documents.or_else(|| json::find(text))
+    {
+        let Forms { minified, tables } = json::lossless(text, &documents, cx);
+        for (compressor, form) in [(Compressor::JsonMinify, minified), (Compressor::JsonTable, tables)] {
+            if let Some(form) = form {
+                becomes(&mut shown, compressor, form);
+            }
+        }
+    }
+    for step in steps(kind) {
+        if let Some(form) = step.form(&shown, cx) {
+            becomes(&mut shown, step.compressor, form);
+        }
+    }
+    shown
+}
+
 /// The lossless rewrites for a kind, in the order in which they are applied.
-pub(crate) fn lossless_steps(kind: Kind) -> &'static [Step] {
+fn steps(kind: Kind) -> &'static [Step] {
     match kind {
-        Kind::Json | Kind::JsonLines => &[JSON_MINIFY, JSON_TABLE],
+        // nothing is rewritten there but the documents
+        Kind::Json | Kind::JsonLines => &[],
         Kind::Search => &[SEARCH],
         Kind::Short => &[],
         Kind::Log => &[LINE_NUMBERS, LINE_ENDS, LOG, FOLD],

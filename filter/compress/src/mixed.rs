@@ -8,14 +8,18 @@
 
 use std::ops::Range;
 
-use crate::kinds::json;
+use memchr::memmem;
+
+use crate::kinds::json::{self, Documents};
 
 /// A stretch of a block that has one kind. What lies between two parts is a frame.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Part {
+#[derive(Debug)]
+pub(crate) struct Part<'a> {
     pub(crate) span: Range<usize>,
     /// The inside of a markdown fence.
     pub(crate) fenced: bool,
+    /// The documents in the part, where they are known: nobody has to read them again.
+    pub(crate) documents: Option<Documents<'a>>,
 }
 
 /// At most this many fenced parts are looked for; the rest of the text is one part. A documentation
@@ -29,7 +33,7 @@ const MAX_FRAME_LINE: usize = 120;
 const MAX_LABEL: usize = 40;
 
 /// The parts of `text`, ascending and not overlapping; at least one, unless the text is empty.
-pub(crate) fn split(text: &str) -> Vec<Part> {
+pub(crate) fn split(text: &str) -> Vec<Part<'_>> {
     let body = unwrap(text);
     let fenced = fences(&text[body.clone()]);
     if fenced.is_empty() {
@@ -48,20 +52,25 @@ pub(crate) fn split(text: &str) -> Vec<Part> {
 }
 
 /// JSON documents in `body` and what stands before and after them.
-fn around_json(text: &str, body: Range<usize>) -> Vec<Part> {
-    let labelled = body.start + label(&text[body.clone()]);
-    let behind_label = (labelled > body.start).then(|| json::leading(&text[labelled..body.end])).flatten();
-    if let Some(length) = behind_label {
-        let mut parts = vec![Part { span: labelled..labelled + length, fenced: false }];
-        push(&mut parts, labelled + length..body.end, false);
-        return parts;
+fn around_json(text: &str, body: Range<usize>) -> Vec<Part<'_>> {
+    let inside = &text[body.clone()];
+    let label = label(inside);
+    let labelled = if label > 0 { json::find(&inside[label..]) } else { None };
+    let labelled = labelled.filter(|documents| documents.before.is_empty());
+    let frame = if labelled.is_some() { label } else { 0 };
+    let body = body.start + frame..body.end;
+    let Some(documents) = labelled.or_else(|| json::find(inside)) else {
+        return vec![Part { span: body, fenced: false, documents: None }];
+    };
+    let (before, after) = (documents.before, documents.after);
+    if frame == 0 && before.trim().is_empty() && after.trim().is_empty() {
+        return vec![Part { span: body, fenced: false, documents: Some(documents) }];
     }
-    let Some(json) = json::span(&text[body.clone()]) else { return vec![Part { span: body, fenced: false }] };
-    let (start, end) = (body.start + json.start, body.start + json.end);
+    let (start, end) = (body.start + before.len(), body.end - after.len());
     let mut parts = Vec::with_capacity(3);
-    for span in [body.start..start, start..end, end..body.end] {
-        push(&mut parts, span, false);
-    }
+    push(&mut parts, body.start..start, false);
+    parts.push(Part { span: start..end, fenced: false, documents: Some(documents.alone()) });
+    push(&mut parts, end..body.end, false);
     parts
 }
 
@@ -76,9 +85,9 @@ fn label(text: &str) -> usize {
     }
 }
 
-fn push(parts: &mut Vec<Part>, span: Range<usize>, fenced: bool) {
+fn push(parts: &mut Vec<Part<'_>>, span: Range<usize>, fenced: bool) {
     if !span.is_empty() {
-        parts.push(Part { span, fenced });
+        parts.push(Part { span, fenced, documents: None });
     }
 }
 
@@ -133,9 +142,15 @@ fn is_closing_tag(line: &str) -> bool {
         })
 }
 
+/// What a fence begins with.
+const MARKS: [&[u8]; 2] = [b"```", b"~~~"];
+
 /// The insides of closed markdown fences, without the fence lines.
 fn fences(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
+    if MARKS.iter().all(|mark| memmem::find(text.as_bytes(), mark).is_none()) {
+        return found;
+    }
     let mut open: Option<(usize, &str)> = None;
     let mut at = 0;
     for line in text.split_inclusive('\n') {

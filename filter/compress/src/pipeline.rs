@@ -15,7 +15,7 @@ use crate::detect;
 use crate::earlier::Earlier;
 use crate::kinds;
 use crate::kinds::signal::{self, Signal};
-use crate::mixed;
+use crate::mixed::{self, Part};
 use crate::outcome::{BlockOutcome, Compressor, Kind, Skip};
 use crate::tool;
 
@@ -130,40 +130,39 @@ fn shrink(text: &str, cx: &Context<'_>, earlier: &Earlier, lossy: bool) -> Shrun
     }
     let whole = parts.len() == 1;
     let mut from = 0;
-    for part in &parts {
+    for part in parts {
         out.text.push_str(&text[from..part.span.start]);
-        let kind = shrink_part(&text[part.span.clone()], part.fenced, cx, earlier, lossy, &mut out);
+        from = part.span.end;
+        let kind = shrink_part(text, part, cx, earlier, lossy, &mut out);
         if whole {
             out.kind = kind;
         }
-        from = part.span.end;
     }
     out.text.push_str(&text[from..]);
     out
 }
 
-/// Appends what becomes of one part to `out.text`.
+/// Appends what becomes of one part of `whole` to `out.text`.
 fn shrink_part(
-    text: &str,
-    fenced: bool,
+    whole: &str,
+    part: Part<'_>,
     cx: &Context<'_>,
     earlier: &Earlier,
     lossy: bool,
     out: &mut Shrunk,
 ) -> Kind {
+    let text = &whole[part.span];
     if text.len() < cx.config.min_block_bytes {
         out.text.push_str(text);
         return Kind::Short;
     }
     let kind = detect::kind(text);
-    let mut shown = Cow::Borrowed(text);
-    let steps = if fenced && is_json_about_an_error(text, kind) { &[] } else { kinds::lossless_steps(kind) };
-    for step in steps {
-        if let Some(form) = step.form(&shown, cx) {
-            out.gains.add(step.compressor, shown.len(), form.len());
-            shown = Cow::Owned(form);
-        }
-    }
+    let mut shown = if part.fenced && is_json_about_an_error(text, kind) {
+        Cow::Borrowed(text)
+    } else {
+        let took = |compressor, before, after| out.gains.add(compressor, before, after);
+        kinds::lossless(kind, text, part.documents, cx, took)
+    };
     if let Some(form) = earlier.replace_seen(&shown, kind) {
         out.gains.add(Compressor::Seen, shown.len(), form.len());
         shown = Cow::Owned(form);

@@ -23,8 +23,7 @@ mod spell;
 mod survey;
 mod template;
 
-use std::ops::Range;
-
+use self::minify::Minified;
 use self::parse::Tree;
 use crate::block::{Context, Lossy};
 
@@ -38,47 +37,50 @@ const MIN_GAIN: usize = 30;
 /// Line starts at which a document is looked for when the text does not start with one.
 const MAX_STARTS: usize = 4;
 
-/// The text with its documents minified. They are JSON still.
-pub(crate) fn minified(text: &str, _cx: &Context<'_>) -> Option<String> {
-    without_layout(text)
+/// Documents, and the text around them: the status line of an HTTP client, the warnings of a package
+/// manager, or nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Documents<'a> {
+    pub(crate) before: &'a str,
+    pub(crate) after: &'a str,
+    tree: Tree<'a>,
 }
 
-/// As [`minified`].
+/// The lossless forms of a text with documents.
+pub(crate) struct Forms {
+    /// The text with its documents minified, which are JSON still, where that makes it shorter.
+    pub(crate) minified: Option<String>,
+    /// The text with its documents in the [notation], where that is enough better than JSON.
+    pub(crate) tables: Option<String>,
+}
+
+/// The forms of a text with these documents.
+pub(crate) fn lossless(text: &str, documents: &Documents<'_>, cx: &Context<'_>) -> Forms {
+    match documents.minified().filter(|minified| minified.text.len() < text.len()) {
+        None => Forms { minified: None, tables: documents.tables(text, cx) },
+        Some(Minified { text, respelled }) => {
+            // strings are compared as they are spelled, so those that are spelled anew have to be read anew
+            let again = if respelled { find(&text) } else { None };
+            let tables = again.as_ref().unwrap_or(documents).tables(&text, cx);
+            Forms { minified: Some(text), tables }
+        }
+    }
+}
+
+/// The text with its documents minified.
 pub(crate) fn without_layout(text: &str) -> Option<String> {
-    let found = find(text)?;
-    Some(found.within(&minify::documents(&found)))
-}
-
-/// The text with its documents in the [notation], where that is enough better than JSON.
-pub(crate) fn tables(text: &str, cx: &Context<'_>) -> Option<String> {
-    let tables = find(text).map(|found| found.within(&notation::documents(&found, cx.encoding)))?;
-    let most = cx.encoding.count(text).saturating_mul(1000 - MIN_GAIN) / 1000;
-    (cx.encoding.count(&tables) <= most).then_some(tables)
+    Some(find(text)?.minified()?.text)
 }
 
 /// The text with items of its long lists left out.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let found = find(text)?;
-    let kept = crush::lossy(&found, cx)?;
-    Some(Lossy { text: found.within(&kept.text), left_out: kept.left_out })
+    let kept = crush::lossy(&found.tree, cx)?;
+    Some(Lossy { text: found.within(kept.text), left_out: kept.left_out })
 }
 
-/// Where the documents are in a text that has something else around them, such as the status line of an
-/// HTTP client or the warnings of a package manager; `None` when they are all of it, or none are there.
-pub(crate) fn span(text: &str) -> Option<Range<usize>> {
-    let found = find(text)?;
-    let whole = text[..found.start].trim().is_empty() && text[found.end..].trim().is_empty();
-    (!whole).then_some(found.start..found.end)
-}
-
-/// The length of the documents with which a text begins; `None`: it begins with something else, or what
-/// follows them is most of it.
-pub(crate) fn leading(text: &str) -> Option<usize> {
-    find(text).filter(|found| found.start == 0).map(|found| found.end)
-}
-
-/// The documents in a text.
-fn find(text: &str) -> Option<Tree<'_>> {
+/// The documents in a text; `None`: there are none, or what is around them is most of it.
+pub(crate) fn find(text: &str) -> Option<Documents<'_>> {
     let bytes = text.as_bytes();
     let mut tried = 0;
     let mut line = 0;
@@ -87,10 +89,10 @@ fn find(text: &str) -> Option<Tree<'_>> {
             line + bytes[line..].iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n')).count();
         if matches!(bytes.get(start), Some(b'{' | b'[')) {
             tried += 1;
-            if let Some(tree) = Tree::read(text, start) {
-                let around = start + (text.len() - tree.end);
-                if around * 1000 <= text.len() * MAX_SURROUNDINGS {
-                    return Some(tree);
+            if let Some(tree) = Tree::read(&text[start..]) {
+                let (before, after) = (&text[..start], &text[start + tree.text.len()..]);
+                if (before.len() + after.len()) * 1000 <= text.len() * MAX_SURROUNDINGS {
+                    return Some(Documents { before, after, tree });
                 }
             }
         }
@@ -102,15 +104,35 @@ fn find(text: &str) -> Option<Tree<'_>> {
     None
 }
 
-impl Tree<'_> {
+impl Documents<'_> {
+    /// The documents without the text around them.
+    pub(crate) fn alone(self) -> Self {
+        Self { before: "", after: "", ..self }
+    }
+
+    /// `None`: the text would stay as it is.
+    fn minified(&self) -> Option<Minified> {
+        let bare = self.before.trim_start() == self.before && self.after.trim_end() == self.after;
+        if bare && self.tree.minimal {
+            return None;
+        }
+        let Minified { text, respelled } = minify::documents(&self.tree);
+        Some(Minified { text: self.within(text), respelled })
+    }
+
+    /// `text`, which these documents are in, with the [notation] in their place.
+    fn tables(&self, text: &str, cx: &Context<'_>) -> Option<String> {
+        let tables = self.within(notation::documents(&self.tree, cx.encoding));
+        if tables.len() >= text.len() {
+            return None;
+        }
+        let most = cx.encoding.count(text).saturating_mul(1000 - MIN_GAIN) / 1000;
+        (cx.encoding.count(&tables) <= most).then_some(tables)
+    }
+
     /// The text with `documents` in place of the documents.
-    fn within(&self, documents: &str) -> String {
-        let before = self.text[..self.start].trim_start();
-        let after = self.text[self.end..].trim_end();
-        let mut text = String::with_capacity(before.len() + documents.len() + after.len());
-        text.push_str(before);
-        text.push_str(documents);
-        text.push_str(after);
-        text
+    fn within(&self, documents: String) -> String {
+        let (before, after) = (self.before.trim_start(), self.after.trim_end());
+        if before.is_empty() && after.is_empty() { documents } else { [before, &documents, after].concat() }
     }
 }

@@ -60,17 +60,18 @@ fn json_reductions() {
     let mut groups = std::collections::BTreeMap::<String, [usize; 6]>::new();
     for (id, text) in outputs(Path::new(&corpus)) {
         let start = Instant::now();
-        let Some(tree) = find(&text) else { continue };
-        let minified = minify::documents(&tree);
-        let notation = notation::documents(&tree, Encoding::default());
+        let Some(found) = find(&text) else { continue };
+        let tree = &found.tree;
+        let minified = minify::documents(tree).text;
+        let notation = notation::documents(tree, Encoding::default());
         let micros = start.elapsed().as_micros() as usize;
-        let expected: Vec<Value> = tree.roots.iter().map(|&root| Value::of(&tree, root)).collect();
+        let expected: Vec<Value> = tree.roots.iter().map(|&root| Value::of(tree, root)).collect();
         assert_eq!(documents(&notation), expected, "{id}");
         let before = count(&text);
-        let after = [&minified, &notation].map(|form| count(&tree.within(form)));
+        let after = [&minified, &notation].map(|form| count(&found.within(form.clone())));
         let best = after.iter().copied().min().unwrap().min(before);
-        let kept = (best >= limits.min_lossy_tokens).then(|| crush::lossy(&tree, &cx)).flatten();
-        let least = kept.as_ref().map_or(best, |kept| count(&tree.within(&kept.text)) + 40).min(best);
+        let kept = (best >= limits.min_lossy_tokens).then(|| crush::lossy(tree, &cx)).flatten();
+        let least = kept.as_ref().map_or(best, |kept| count(&found.within(kept.text.clone())) + 40).min(best);
         let group = id.split('-').next().unwrap().to_owned();
         if group == "json" {
             eprintln!(
@@ -96,7 +97,7 @@ fn json_reductions() {
                 Path::new(dir).join(&id),
                 format!(
                     "{text}\n=====\n{}\n=====\n{}",
-                    tree.within(&notation),
+                    found.within(notation),
                     kept.map(|kept| format!("{}\n[{}]", kept.text, kept.left_out)).unwrap_or_default()
                 ),
             )

@@ -184,7 +184,7 @@ mod tests {
             reversible: true,
             edits_by_line: false,
         };
-        lossy(&Tree::read(text, 0).unwrap(), &cx)
+        lossy(&Tree::read(text).unwrap(), &cx)
     }
 
     /// Whether `kept` is `whole` with items and entries left out.
@@ -203,7 +203,7 @@ mod tests {
     }
 
     fn assert_part(text: &str, kept: &Lossy) {
-        let tree = Tree::read(text, 0).unwrap();
+        let tree = Tree::read(text).unwrap();
         let whole: Vec<Value> = tree.roots.iter().map(|&root| Value::of(&tree, root)).collect();
         let kept = documents(&kept.text);
         assert!(is_part(&Value::Array(kept), &Value::Array(whole)));

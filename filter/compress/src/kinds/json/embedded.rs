@@ -61,9 +61,9 @@ pub(crate) fn notation(text: &str, nesting: usize) -> Option<String> {
         return None;
     }
     let layout = Layout::guess(text)?;
-    let tree = Tree::read(text, 0)?;
+    let tree = Tree::read(text)?;
     let [root] = tree.roots[..] else { return None };
-    if tree.end != text.len() || tree.size() < 3 {
+    if tree.text.len() != text.len() || tree.size() < 3 {
         return None;
     }
     let mut again = String::with_capacity(text.len());

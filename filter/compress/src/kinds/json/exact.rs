@@ -10,13 +10,13 @@ use crate::tokens::Encoding;
 /// The minified form and the notation of a text.
 fn both(text: &str) -> (String, String) {
     let found = find(text).unwrap_or_else(|| panic!("not JSON: {text}"));
-    let notation = notation::documents(&found, Encoding::default());
-    (found.within(&minify::documents(&found)), found.within(&notation))
+    let notation = notation::documents(&found.tree, Encoding::default());
+    (found.within(minify::documents(&found.tree).text), found.within(notation))
 }
 
 fn values(text: &str) -> Vec<Value> {
-    let tree = Tree::read(text, 0).unwrap();
-    assert_eq!(text[tree.end..].trim(), "", "{text}");
+    let tree = Tree::read(text).unwrap();
+    assert_eq!(text[tree.text.len()..].trim(), "", "{text}");
     tree.roots.iter().map(|&root| Value::of(&tree, root)).collect()
 }
 
@@ -159,7 +159,7 @@ fn what_serde_json_refuses_is_refused() {
         "[+1]",
         "[\"a]",
     ] {
-        let whole = Tree::read(text, 0).is_some_and(|tree| tree.end == text.len());
+        let whole = Tree::read(text).is_some_and(|tree| tree.text.len() == text.len());
         assert!(!whole, "{text}");
         assert!(serde_json::from_str::<serde_json::Value>(text).is_err(), "{text}");
     }
@@ -169,8 +169,8 @@ fn what_serde_json_refuses_is_refused() {
 fn adversarial_documents_do_no_harm() {
     let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
     assert_exact(&deep(127));
-    assert!(Tree::read(&deep(100_000), 0).is_none());
-    assert!(Tree::read(&"[{\"a\":".repeat(50_000), 0).is_none());
+    assert!(Tree::read(&deep(100_000)).is_none());
+    assert!(Tree::read(&"[{\"a\":".repeat(50_000)).is_none());
     let keys: Vec<String> = (0..20_000).map(|n| format!("\"k{n}\":{n}")).collect();
     assert_exact(&format!("{{{}}}", keys.join(",")));
     let sparse: Vec<String> = (0..3_000).map(|n| format!("{{\"k{n}\":{n},\"l{n}\":1}}")).collect();
@@ -246,13 +246,13 @@ proptest! {
 
     #[test]
     fn the_parser_agrees_with_serde_json(text in prop_oneof![json(), "[\\[\\]{}:,\"a0-9.eE+\\\\u-]{0,12}"]) {
-        let ours = Tree::read(&text, 0).filter(|tree| text[tree.end..].trim().is_empty() && tree.roots.len() == 1);
+        let ours = Tree::read(&text).filter(|tree| text[tree.text.len()..].trim().is_empty() && tree.roots.len() == 1);
         let theirs = serde_json::from_str::<serde_json::Value>(&text).ok().filter(|value| value.is_object() || value.is_array());
         // serde_json refuses lone surrogates and numbers beyond f64, which we pass on as they are spelled
         let stricter = text.contains("\\u") || text.contains(['e', 'E']);
         match (ours, theirs) {
             (Some(tree), Some(theirs)) => {
-                let minified = minify::documents(&tree);
+                let minified = minify::documents(&tree).text;
                 let again: serde_json::Value = serde_json::from_str(&minified).unwrap();
                 prop_assert_eq!(again, theirs);
             }
@@ -262,8 +262,8 @@ proptest! {
 
     #[test]
     fn any_text_is_survived(text in any::<String>()) {
-        if find(&text).is_some() {
-            assert_exact(&text[find(&text).unwrap().start..find(&text).unwrap().end]);
+        if let Some(found) = find(&text) {
+            assert_exact(found.tree.text);
         }
     }
 }

@@ -3,52 +3,65 @@
 use super::parse::{Shape, Tree};
 use super::spell;
 
+/// A text with its documents minified.
+#[derive(Debug, Default)]
+pub(crate) struct Minified {
+    pub(crate) text: String,
+    /// Some string is spelled with other escapes than before.
+    pub(crate) respelled: bool,
+}
+
 /// All documents of the tree, one per line.
-pub(crate) fn documents(tree: &Tree<'_>) -> String {
-    let mut out = String::with_capacity(tree.end - tree.start);
+pub(crate) fn documents(tree: &Tree<'_>) -> Minified {
+    let mut out = Minified { text: String::with_capacity(tree.text.len()), respelled: false };
     for (at, &root) in tree.roots.iter().enumerate() {
         if at > 0 {
-            out.push('\n');
+            out.text.push('\n');
         }
-        value(tree, root, &mut out);
+        out.value(tree, root);
     }
     out
 }
 
-fn value(tree: &Tree<'_>, id: u32, out: &mut String) {
-    match tree.node(id).shape {
-        Shape::Array => {
-            out.push('[');
-            for (at, item) in tree.items(id).enumerate() {
-                if at > 0 {
-                    out.push(',');
+impl Minified {
+    fn value(&mut self, tree: &Tree<'_>, id: u32) {
+        match tree.node(id).shape {
+            Shape::Array => {
+                self.text.push('[');
+                for (at, item) in tree.items(id).enumerate() {
+                    if at > 0 {
+                        self.text.push(',');
+                    }
+                    self.value(tree, item);
                 }
-                value(tree, item, out);
+                self.text.push(']');
             }
-            out.push(']');
-        }
-        Shape::Object => {
-            out.push('{');
-            for (at, (key, item)) in tree.entries(id).enumerate() {
-                if at > 0 {
-                    out.push(',');
+            Shape::Object => {
+                self.text.push('{');
+                for (at, (key, item)) in tree.entries(id).enumerate() {
+                    if at > 0 {
+                        self.text.push(',');
+                    }
+                    self.scalar(tree, key);
+                    self.text.push(':');
+                    self.value(tree, item);
                 }
-                string(tree, key, out);
-                out.push(':');
-                value(tree, item, out);
+                self.text.push('}');
             }
-            out.push('}');
+            _ => self.scalar(tree, id),
         }
-        Shape::String => string(tree, id, out),
-        _ => out.push_str(tree.raw(id)),
     }
-}
 
-fn string(tree: &Tree<'_>, id: u32, out: &mut String) {
-    if tree.node(id).escaped
-        && let Some(text) = tree.string(id)
-    {
-        return spell::quote(out, &text);
+    fn scalar(&mut self, tree: &Tree<'_>, id: u32) {
+        let raw = tree.raw(id);
+        if tree.node(id).escaped
+            && let Some(text) = tree.string(id)
+        {
+            let from = self.text.len();
+            spell::quote(&mut self.text, &text);
+            self.respelled |= self.text[from..] != *raw;
+        } else {
+            self.text.push_str(raw);
+        }
     }
-    out.push_str(tree.raw(id));
 }

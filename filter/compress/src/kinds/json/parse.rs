@@ -3,7 +3,7 @@
 //! Nodes lie in document order in one vector; a container's first child follows it directly, and
 //! `next` leads past a node's whole subtree. An object's children alternate between keys and values.
 //! Nothing is converted: numbers and strings stay as they are spelled, duplicate keys stay, so
-//! whatever is written from the tree can be exact to the bit. One pass, no recursion.
+//! whatever is written from the tree can be exact to the bit. One pass; the depth is bounded.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,6 +13,10 @@ use crate::wire::string;
 /// Deeper documents are left alone. The same limit as serde_json's, so that neither the recursive
 /// writers here nor a client's own parser can run out of stack.
 const MAX_DEPTH: usize = 128;
+
+/// Bytes of a document for each key and value, as outputs have them that are laid out for nobody: room for
+/// the nodes is taken once.
+const BYTES_PER_NODE: usize = 12;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Shape {
@@ -36,38 +40,40 @@ pub(crate) struct Node {
     pub(crate) len: u32,
 }
 
-/// One or more documents over one text.
-#[derive(Debug)]
+/// One or more documents.
+#[derive(Clone, Debug)]
 pub(crate) struct Tree<'a> {
+    /// From the start of the first document to the end of the last.
     pub(crate) text: &'a str,
     nodes: Vec<Node>,
     pub(crate) roots: Vec<u32>,
-    /// Where the first document starts in the text.
-    pub(crate) start: usize,
-    /// Where the last document ends in the text.
-    pub(crate) end: usize,
+    /// Without white space between tokens, with one line end between documents, and without an escape.
+    pub(crate) minimal: bool,
 }
 
 impl<'a> Tree<'a> {
-    /// Reads the documents (objects or arrays) that follow each other from `start` on with nothing
-    /// but white space between them, and stops at the first thing that is something else.
-    pub(crate) fn read(text: &'a str, start: usize) -> Option<Self> {
+    /// Reads the documents (objects or arrays) that a text starts with and that follow each other with
+    /// nothing but white space between them, and stops at the first thing that is something else.
+    pub(crate) fn read(text: &'a str) -> Option<Self> {
         u32::try_from(text.len()).ok()?;
-        let mut parser = Parser { bytes: text.as_bytes(), at: start, nodes: Vec::new() };
-        parser.nodes.reserve((text.len() - start.min(text.len())) / 12);
+        let nodes = Vec::with_capacity(text.len() / BYTES_PER_NODE);
+        let mut parser = Parser { bytes: text.as_bytes(), at: 0, nodes, minimal: true };
         let mut roots = Vec::new();
-        let mut end = start;
-        loop {
-            parser.skip_space();
-            let (nodes, root) = (parser.nodes.len(), parser.nodes.len() as u32);
-            if !matches!(parser.peek(), Some(b'{' | b'[')) || parser.document().is_none() {
-                parser.nodes.truncate(nodes);
+        let mut end = 0;
+        let mut minimal = true;
+        while let Some(b'{' | b'[') = parser.peek() {
+            let root = parser.nodes.len();
+            if parser.value(0).is_none() {
+                parser.nodes.truncate(root);
                 break;
             }
+            minimal = parser.minimal && (root == 0 || &text[end..parser.nodes[root].start as usize] == "\n");
             end = parser.at;
-            roots.push(root);
+            roots.push(root as u32);
+            parser.skip_space();
+            parser.minimal = minimal;
         }
-        (!roots.is_empty()).then_some(Self { text, nodes: parser.nodes, roots, start, end })
+        (!roots.is_empty()).then(|| Self { text: &text[..end], nodes: parser.nodes, roots, minimal })
     }
 
     pub(crate) fn node(&self, id: u32) -> Node {
@@ -158,101 +164,89 @@ struct Parser<'a> {
     bytes: &'a [u8],
     at: usize,
     nodes: Vec<Node>,
+    /// Neither white space nor an escape has been passed.
+    minimal: bool,
 }
 
 impl Parser<'_> {
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
+    #[inline]
     fn skip_space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
+            self.minimal = false;
         }
     }
 
+    #[inline]
     fn push(&mut self, shape: Shape, start: usize, escaped: bool) {
         let next = self.nodes.len() as u32 + 1;
         self.nodes.push(Node { shape, escaped, start: start as u32, end: self.at as u32, next, len: 0 });
     }
 
-    /// One value with everything in it.
-    fn document(&mut self) -> Option<()> {
-        let mut open: Vec<usize> = Vec::new();
-        loop {
-            // a value starts here
-            self.skip_space();
-            let start = self.at;
-            let mut entered = false;
-            match self.peek()? {
-                b'"' => {
-                    let escaped = self.string()?;
-                    self.push(Shape::String, start, escaped);
-                }
-                b'{' | b'[' => {
-                    if open.len() == MAX_DEPTH {
-                        return None;
-                    }
-                    let object = self.bytes[start] == b'{';
-                    self.at += 1;
-                    open.push(self.nodes.len());
-                    self.push(if object { Shape::Object } else { Shape::Array }, start, false);
-                    entered = true;
-                }
-                b't' => self.word(b"true", Shape::Bool)?,
-                b'f' => self.word(b"false", Shape::Bool)?,
-                b'n' => self.word(b"null", Shape::Null)?,
-                _ => {
-                    self.number()?;
-                    self.push(Shape::Number, start, false);
-                }
-            }
-            // what follows it: a comma, or the end of one or more containers
-            loop {
-                let Some(&container) = open.last() else { return Some(()) };
-                let object = self.nodes[container].shape == Shape::Object;
-                self.skip_space();
-                match self.peek()? {
-                    b',' if !entered => {
-                        self.at += 1;
-                        self.nodes[container].len += 1;
-                        if object {
-                            self.key()?;
-                        }
-                        break;
-                    }
-                    byte @ (b'}' | b']') => {
-                        if (byte == b'}') != object {
-                            return None;
-                        }
-                        self.at += 1;
-                        let next = self.nodes.len() as u32;
-                        let node = &mut self.nodes[container];
-                        node.len += u32::from(!entered);
-                        node.end = self.at as u32;
-                        node.next = next;
-                        open.pop();
-                        entered = false;
-                    }
-                    _ if entered => {
-                        if object {
-                            self.key()?;
-                        }
-                        break;
-                    }
-                    _ => return None,
-                }
-            }
+    /// One value with everything in it; it stands at `depth`.
+    fn value(&mut self, depth: usize) -> Option<()> {
+        match self.peek()? {
+            b'"' => self.string(),
+            b'{' => self.container(Shape::Object, depth),
+            b'[' => self.container(Shape::Array, depth),
+            b't' => self.word(b"true", Shape::Bool),
+            b'f' => self.word(b"false", Shape::Bool),
+            b'n' => self.word(b"null", Shape::Null),
+            _ => self.number(),
         }
     }
 
+    fn container(&mut self, shape: Shape, depth: usize) -> Option<()> {
+        if depth == MAX_DEPTH {
+            return None;
+        }
+        let close = if shape == Shape::Object { b'}' } else { b']' };
+        let id = self.nodes.len();
+        self.push(shape, self.at, false);
+        self.at += 1;
+        self.skip_space();
+        let mut len = 0;
+        if self.peek()? != close {
+            loop {
+                if shape == Shape::Object {
+                    self.key()?;
+                }
+                self.value(depth + 1)?;
+                len += 1;
+                self.skip_space();
+                match self.peek()? {
+                    b',' => self.at += 1,
+                    byte if byte == close => break,
+                    _ => return None,
+                }
+                self.skip_space();
+            }
+        }
+        self.at += 1;
+        let next = self.nodes.len() as u32;
+        let node = &mut self.nodes[id];
+        (node.end, node.next, node.len) = (self.at as u32, next, len);
+        Some(())
+    }
+
+    /// A key, and what stands between it and its value.
     fn key(&mut self) -> Option<()> {
+        if self.peek()? != b'"' {
+            return None;
+        }
+        self.string()?;
         self.skip_space();
-        let start = self.at;
-        let escaped = self.string()?;
-        self.push(Shape::String, start, escaped);
+        if self.peek()? != b':' {
+            return None;
+        }
+        self.at += 1;
         self.skip_space();
-        (self.peek()? == b':').then(|| self.at += 1)
+        Some(())
     }
 
     fn word(&mut self, word: &[u8], shape: Shape) -> Option<()> {
@@ -263,19 +257,20 @@ impl Parser<'_> {
         })
     }
 
-    /// Moves past a string and says whether it holds an escape.
-    fn string(&mut self) -> Option<bool> {
-        if self.peek()? != b'"' {
-            return None;
-        }
-        let (end, escaped) = string::end(self.bytes, self.at + 1)?;
+    /// A string; its first quote stands here.
+    fn string(&mut self) -> Option<()> {
+        let start = self.at;
+        let (end, escaped) = string::end(self.bytes, start + 1)?;
         self.at = end + 1;
-        Some(escaped)
+        self.minimal &= !escaped;
+        self.push(Shape::String, start, escaped);
+        Some(())
     }
 
     fn number(&mut self) -> Option<()> {
-        let length = number_length(&self.bytes[self.at..])?;
-        self.at += length;
+        let start = self.at;
+        self.at += number_length(&self.bytes[start..])?;
+        self.push(Shape::Number, start, false);
         Some(())
     }
 }

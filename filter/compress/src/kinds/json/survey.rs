@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     fn reports(text: &str) -> bool {
-        let tree = Tree::read(text, 0).unwrap();
+        let tree = Tree::read(text).unwrap();
         error(&tree, 0, "", 0).is_some()
     }
 
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn places_become_columns_with_numbers_and_values() {
         let tree =
-            Tree::read(r#"[{"a":{"x":1},"b":"p"},{"b":"q"},{"a":{"x":3},"b":"p","c":[1,2]}]"#, 0).unwrap();
+            Tree::read(r#"[{"a":{"x":1},"b":"p"},{"b":"q"},{"a":{"x":3},"b":"p","c":[1,2]}]"#).unwrap();
         let items: Vec<u32> = tree.items(0).collect();
         let survey = survey(&tree, &items).survey;
         let names: Vec<&str> = survey.columns.iter().map(|c| &c.name[..]).collect();
