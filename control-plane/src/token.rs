@@ -6,18 +6,32 @@ use std::fmt;
 #[derive(Clone)]
 pub struct Token(String);
 
-/// A text that no header can carry as a token.
+/// What stands for the token in the manifests that come with the project.
+const PLACEHOLDER: &str = "replace-me";
+
+/// A text that is no secret or that no header can carry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the bearer token must be 1 to 4096 visible ASCII characters without blanks")]
-pub struct NotAToken;
+pub enum NotAToken {
+    /// Its length or its characters.
+    #[error("the bearer token must be 1 to 4096 visible ASCII characters without blanks")]
+    Form,
+    /// Everybody can read it in the manifests.
+    #[error("the bearer token is still \"{PLACEHOLDER}\", as in the manifests: choose a secret of your own")]
+    Placeholder,
+}
 
 impl Token {
     /// Takes a token, without the blanks and line ends around it.
     pub fn new(text: &str) -> Result<Self, NotAToken> {
         const LONGEST: usize = 4096;
         let token = text.trim();
+        if token == PLACEHOLDER {
+            return Err(NotAToken::Placeholder);
+        }
         let visible = token.bytes().all(|byte| byte.is_ascii_graphic());
-        (visible && (1..=LONGEST).contains(&token.len())).then(|| Self(token.to_owned())).ok_or(NotAToken)
+        (visible && (1..=LONGEST).contains(&token.len()))
+            .then(|| Self(token.to_owned()))
+            .ok_or(NotAToken::Form)
     }
 
     /// Whether the value of an `Authorization` header is this token.
@@ -49,10 +63,18 @@ mod tests {
     }
 
     #[test]
+    fn the_placeholder_of_the_manifests_is_no_token() {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../k8s/base/token.yaml");
+        let manifest = std::fs::read_to_string(manifest).unwrap();
+        let placeholder = manifest.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap();
+        assert_eq!(Token::new(placeholder).unwrap_err(), NotAToken::Placeholder);
+    }
+
+    #[test]
     fn a_token_is_never_shown() {
         assert_eq!(format!("{:?}", Token::new("t0ken").unwrap()), "[redacted]");
         for bad in ["", "  ", "two words", "n\u{e9}", &"x".repeat(4097)] {
-            assert_eq!(Token::new(bad).unwrap_err(), NotAToken);
+            assert_eq!(Token::new(bad).unwrap_err(), NotAToken::Form);
         }
     }
 }

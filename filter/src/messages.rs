@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 /// The messages of one request, and its answer as far as it has come.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct Transcript {
     logged: LoggedMessages,
     answer: Vec<u8>,
     /// Bytes of the request's messages, and of the answer, at most.
@@ -29,7 +29,7 @@ struct Body<'b> {
     contents: Option<&'b RawValue>,
 }
 
-impl Said {
+impl Transcript {
     /// Of a request. `None`: it has none that could be found.
     pub(crate) fn of(body: &[u8], room: usize) -> Option<Self> {
         let Body { messages, input, contents } = serde_json::from_slice(body).ok()?;
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn of(body: &str, room: usize) -> (Vec<String>, u32) {
-        let logged = Said::of(body.as_bytes(), room).unwrap().logged("hr_1");
+        let logged = Transcript::of(body.as_bytes(), room).unwrap().logged("hr_1");
         (logged.request_messages, logged.request_messages_left_out)
     }
 
@@ -97,7 +97,7 @@ mod tests {
         }
         assert_eq!(of(r#"{"input":"hi"}"#, 1000), (vec![r#""hi""#.to_owned()], 0));
         for body in [r#"{"model":"m"}"#, r#"{"messages":null}"#, "[1]", "no JSON", r#"{"messages":[1]"#] {
-            assert!(Said::of(body.as_bytes(), 1000).is_none(), "{body}");
+            assert!(Transcript::of(body.as_bytes(), 1000).is_none(), "{body}");
         }
     }
 
@@ -113,15 +113,15 @@ mod tests {
 
     #[test]
     fn of_an_answer_the_beginning_is_kept() {
-        let mut said = Said::of(br#"{"messages":[]}"#, 5).unwrap();
-        said.answered(b"ab");
-        said.answered("cdä".as_bytes());
-        said.answered(b"more");
-        let logged = said.logged("hr_1");
+        let mut transcript = Transcript::of(br#"{"messages":[]}"#, 5).unwrap();
+        transcript.answered(b"ab");
+        transcript.answered("cdä".as_bytes());
+        transcript.answered(b"more");
+        let logged = transcript.logged("hr_1");
         assert_eq!((logged.response_content.as_str(), logged.response_content_cut), ("abcd\u{fffd}", true));
-        let mut said = Said::of(br#"{"messages":[]}"#, 5).unwrap();
-        said.answered(b"abcde");
-        let logged = said.logged("hr_1");
+        let mut transcript = Transcript::of(br#"{"messages":[]}"#, 5).unwrap();
+        transcript.answered(b"abcde");
+        let logged = transcript.logged("hr_1");
         assert_eq!((logged.response_content.as_str(), logged.response_content_cut), ("abcde", false));
     }
 }

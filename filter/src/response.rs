@@ -7,7 +7,7 @@ use headroom_api::v1::{RequestOutcome, RequestRecord};
 use crate::event_stream::Messages;
 
 use crate::host::{self, Action, Buffer, Level, Map};
-use crate::messages::Said;
+use crate::messages::Transcript;
 use crate::request;
 use crate::scan::Scanner;
 use crate::sse::Events;
@@ -25,7 +25,7 @@ pub(crate) struct Answer {
     /// It is JSON or events.
     is_text: bool,
     /// What the feed is to show of both sides, where messages are logged.
-    pub(crate) said: Option<Box<Said>>,
+    pub(crate) transcript: Option<Box<Transcript>>,
 }
 
 /// How the answer's body is read.
@@ -59,8 +59,8 @@ impl Answer {
     /// The end of an event in a session: whether its type is one that `ends` the answer, and the status that
     /// it names.
     pub(crate) fn event(&mut self, ends: impl FnOnce(&str) -> bool) -> (bool, Option<u32>) {
-        if let Some(said) = &mut self.said {
-            said.answered(b"\n");
+        if let Some(transcript) = &mut self.transcript {
+            transcript.answered(b"\n");
         }
         let Reader::Json(scanner) = &mut self.reader else { return (false, None) };
         let event = (ends(scanner.found().kind()), scanner.found().status());
@@ -78,8 +78,8 @@ impl Answer {
 
     /// Reads on.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
-        if let Some(said) = self.said.as_mut().filter(|_| self.is_text) {
-            said.answered(bytes);
+        if let Some(transcript) = self.transcript.as_mut().filter(|_| self.is_text) {
+            transcript.answered(bytes);
         }
         match &mut self.reader {
             Reader::None => {}
@@ -104,7 +104,7 @@ impl Answer {
 
     /// Whether anybody wants its body.
     fn is_read(&self) -> bool {
-        !matches!(self.reader, Reader::None) || (self.is_text && self.said.is_some())
+        !matches!(self.reader, Reader::None) || (self.is_text && self.transcript.is_some())
     }
 
     fn found(&self) -> Option<&Findings> {
@@ -127,9 +127,9 @@ impl Stream {
         let mut form = Form::Other;
         match host::headers(Map::Response) {
             Ok(headers) => {
-                let said = self.answer.said.take();
+                let transcript = self.answer.transcript.take();
                 (self.answer, form) = read(&headers, self.settings.config.read_usage);
-                self.answer.said = said;
+                self.answer.transcript = transcript;
             }
             Err(refused) => self.settings.refused(refused),
         }

@@ -195,7 +195,7 @@ impl Stream {
             parse_us,
         });
         self.settings.metrics.request(&record);
-        let logged = self.answer.said.take().map(|said| said.logged(&record.request_id));
+        let logged = self.answer.transcript.take().map(|it| it.logged(&record.request_id));
         let told = Told { record, logged };
         if let Some(told) = self.settings.requests.deferred.end(told, self.later.take(), &self.settings) {
             self.settings.report(told);

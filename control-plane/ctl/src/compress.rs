@@ -175,7 +175,9 @@ impl Compressor {
         };
         let Some(format) = format else {
             output.write_all(content)?;
-            return Ok(Record::not_read(number, Some(&line), "unknown_format"));
+            let is_json = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
+            let outcome = if is_json { "unknown_format" } else { "not_json" };
+            return Ok(Record::not_read(number, Some(&line), outcome));
         };
         let request = Request {
             model: self.model.as_deref(),

@@ -133,13 +133,13 @@ fn the_report_has_a_record_per_line_and_an_entry_per_block() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.jsonl");
     let mut input = lines(&[openai_chat(), openai_chat()]);
-    input.extend_from_slice(b"nothing\n");
+    input.extend_from_slice(b"nothing\n[1]\n");
     let answer = run(&["--report", file.to_str().unwrap()], &input);
     assert!(answer.status.success());
     let report = std::fs::read_to_string(file).unwrap();
     let records: Vec<Value> = report.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let outcomes: Vec<&Value> = records.iter().map(|record| &record["outcome"]).collect();
-    assert_eq!(outcomes, ["compressed", "compressed", "unknown_format"]);
+    assert_eq!(outcomes, ["compressed", "compressed", "not_json", "unknown_format"]);
     let block = &records[0]["blocks"][0];
     assert_eq!((&block["tool"], &block["kind"]), (&json!("list_items"), &json!("json")));
     assert!(block["tokens_after"].as_u64() < block["tokens_before"].as_u64());
