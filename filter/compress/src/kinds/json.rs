@@ -13,6 +13,7 @@ mod embedded;
 mod exact;
 #[cfg(test)]
 mod inverse;
+mod keys;
 mod legend;
 mod minify;
 mod names;

@@ -60,6 +60,11 @@ struct Candidate<'m> {
 }
 
 impl<'a> Legend<'a> {
+    /// Room for this many bytes is taken at once.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self { buffer: String::with_capacity(bytes), marks: Vec::new() }
+    }
+
     pub(crate) fn push(&mut self, c: char) {
         self.buffer.push(c);
     }

@@ -53,15 +53,17 @@ impl Minified {
     }
 
     fn scalar(&mut self, tree: &Tree<'_>, id: u32) {
-        let raw = tree.raw(id);
-        if tree.node(id).escaped
-            && let Some(text) = tree.string(id)
-        {
-            let from = self.text.len();
-            spell::quote(&mut self.text, &text);
-            self.respelled |= self.text[from..] != *raw;
+        if tree.node(id).escaped {
+            self.escaped(tree, id);
         } else {
-            self.text.push_str(raw);
+            self.text.push_str(tree.raw(id));
         }
+    }
+
+    fn escaped(&mut self, tree: &Tree<'_>, id: u32) {
+        let Some(text) = tree.string(id) else { return self.text.push_str(tree.raw(id)) };
+        let from = self.text.len();
+        spell::quote(&mut self.text, &text);
+        self.respelled |= self.text[from..] != *tree.raw(id);
     }
 }

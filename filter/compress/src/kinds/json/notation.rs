@@ -129,7 +129,7 @@ pub(crate) struct Writer<'t, 'a> {
 
 impl<'t, 'a> Writer<'t, 'a> {
     pub(crate) fn new(tree: &'t Tree<'a>, nesting: usize) -> Self {
-        let (inference, out) = (Inference::new(tree), Legend::default());
+        let (inference, out) = (Inference::new(tree), Legend::with_capacity(tree.text.len()));
         Self { tree, inference, out, blank: Blank::Absent, kept: None, nesting }
     }
 
@@ -355,8 +355,8 @@ impl<'t, 'a> Writer<'t, 'a> {
         let tree = self.tree;
         let mut entries = tree.entries(object).peekable();
         for column in &record.columns {
-            let name = tree.inner(column.key);
-            let value = entries.next_if(|&(key, _)| tree.inner(key) == name).map(|(_, value)| value);
+            let name = tree.name(column.key);
+            let value = entries.next_if(|&(key, _)| tree.name(key) == name).map(|(_, value)| value);
             match (&column.content, value) {
                 (Content::Constant(_), _) => {}
                 (Content::Inline(inner), Some(value)) => self.record_cells(inner, value, pending),

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::keys::Names;
 use crate::wire::string;
 
 /// Deeper documents are left alone. The same limit as serde_json's, so that neither the recursive
@@ -36,7 +37,7 @@ pub(crate) struct Node {
     start: u32,
     end: u32,
     next: u32,
-    /// Items of an array, entries of an object.
+    /// Items of an array, entries of an object; of a key, the [number](Tree::name) of its name.
     pub(crate) len: u32,
 }
 
@@ -47,6 +48,8 @@ pub(crate) struct Tree<'a> {
     pub(crate) text: &'a str,
     nodes: Vec<Node>,
     pub(crate) roots: Vec<u32>,
+    /// How many names the keys have.
+    pub(crate) names: usize,
     /// Without white space between tokens, with one line end between documents, and without an escape.
     pub(crate) minimal: bool,
 }
@@ -57,7 +60,7 @@ impl<'a> Tree<'a> {
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         u32::try_from(text.len()).ok()?;
         let nodes = Vec::with_capacity(text.len() / BYTES_PER_NODE);
-        let mut parser = Parser { bytes: text.as_bytes(), at: 0, nodes, minimal: true };
+        let mut parser = Parser { bytes: text.as_bytes(), at: 0, nodes, names: Names::new(), minimal: true };
         let mut roots = Vec::new();
         let mut end = 0;
         let mut minimal = true;
@@ -73,7 +76,8 @@ impl<'a> Tree<'a> {
             parser.skip_space();
             parser.minimal = minimal;
         }
-        (!roots.is_empty()).then(|| Self { text: &text[..end], nodes: parser.nodes, roots, minimal })
+        let (nodes, names) = (parser.nodes, parser.names.len());
+        (!roots.is_empty()).then(|| Self { text: &text[..end], nodes, roots, names, minimal })
     }
 
     pub(crate) fn node(&self, id: u32) -> Node {
@@ -110,6 +114,11 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// The number of a key's name, below [`Tree::names`]: keys that are spelled the same have the same.
+    pub(crate) fn name(&self, key: u32) -> u32 {
+        self.node(key).len
+    }
+
     /// The node after a whole subtree.
     pub(crate) fn after(&self, id: u32) -> u32 {
         self.node(id).next
@@ -126,6 +135,7 @@ impl<'a> Tree<'a> {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Items<'t, 'a> {
     tree: &'t Tree<'a>,
     at: u32,
@@ -141,8 +151,13 @@ impl Iterator for Items<'_, '_> {
         self.at = self.tree.node(item).next;
         Some(item)
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left as usize, Some(self.left as usize))
+    }
 }
 
+#[derive(Clone)]
 pub(crate) struct Entries<'t, 'a> {
     tree: &'t Tree<'a>,
     at: u32,
@@ -158,17 +173,22 @@ impl Iterator for Entries<'_, '_> {
         self.at = self.tree.node(key + 1).next;
         Some((key, key + 1))
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left as usize, Some(self.left as usize))
+    }
 }
 
 struct Parser<'a> {
     bytes: &'a [u8],
     at: usize,
     nodes: Vec<Node>,
+    names: Names<'a>,
     /// Neither white space nor an escape has been passed.
     minimal: bool,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
     #[inline]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
@@ -183,15 +203,20 @@ impl Parser<'_> {
     }
 
     #[inline]
-    fn push(&mut self, shape: Shape, start: usize, escaped: bool) {
+    fn push(&mut self, shape: Shape, start: usize, escaped: bool, len: u32) {
         let next = self.nodes.len() as u32 + 1;
-        self.nodes.push(Node { shape, escaped, start: start as u32, end: self.at as u32, next, len: 0 });
+        self.nodes.push(Node { shape, escaped, start: start as u32, end: self.at as u32, next, len });
     }
 
     /// One value with everything in it; it stands at `depth`.
     fn value(&mut self, depth: usize) -> Option<()> {
         match self.peek()? {
-            b'"' => self.string(),
+            b'"' => {
+                let start = self.at;
+                let escaped = self.string()?;
+                self.push(Shape::String, start, escaped, 0);
+                Some(())
+            }
             b'{' => self.container(Shape::Object, depth),
             b'[' => self.container(Shape::Array, depth),
             b't' => self.word(b"true", Shape::Bool),
@@ -207,7 +232,7 @@ impl Parser<'_> {
         }
         let close = if shape == Shape::Object { b'}' } else { b']' };
         let id = self.nodes.len();
-        self.push(shape, self.at, false);
+        self.push(shape, self.at, false, 0);
         self.at += 1;
         self.skip_space();
         let mut len = 0;
@@ -239,7 +264,10 @@ impl Parser<'_> {
         if self.peek()? != b'"' {
             return None;
         }
-        self.string()?;
+        let start = self.at;
+        let escaped = self.string()?;
+        let name = self.names.number(&self.bytes[start + 1..self.at - 1]);
+        self.push(Shape::String, start, escaped, name);
         self.skip_space();
         if self.peek()? != b':' {
             return None;
@@ -253,24 +281,22 @@ impl Parser<'_> {
         let start = self.at;
         self.bytes[start..].starts_with(word).then(|| {
             self.at += word.len();
-            self.push(shape, start, false);
+            self.push(shape, start, false, 0);
         })
     }
 
-    /// A string; its first quote stands here.
-    fn string(&mut self) -> Option<()> {
-        let start = self.at;
-        let (end, escaped) = string::end(self.bytes, start + 1)?;
+    /// Moves past a string, whose first quote stands here, and says whether it holds an escape.
+    fn string(&mut self) -> Option<bool> {
+        let (end, escaped) = string::end(self.bytes, self.at + 1)?;
         self.at = end + 1;
         self.minimal &= !escaped;
-        self.push(Shape::String, start, escaped);
-        Some(())
+        Some(escaped)
     }
 
     fn number(&mut self) -> Option<()> {
         let start = self.at;
         self.at += number_length(&self.bytes[start..])?;
-        self.push(Shape::Number, start, false);
+        self.push(Shape::Number, start, false, 0);
         Some(())
     }
 }

@@ -5,9 +5,6 @@
 //! record when its keys are a subsequence of the record's columns: then the columns and the blanks give
 //! back its keys and their order.
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-
 use super::parse::{Shape, Tree};
 use super::template::{self, Template};
 
@@ -72,11 +69,34 @@ pub(crate) enum Content {
 pub(crate) struct Inference {
     fitting: Vec<bool>,
     budget: usize,
+    marks: Marks,
+}
+
+/// Where each name was last seen: sets of names that are emptied by taking a new number for them.
+#[derive(Debug)]
+struct Marks {
+    of: Vec<Mark>,
+    last: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    object: u32,
+    union: u32,
+}
+
+impl Marks {
+    /// The number of an object or a union that is nowhere marked yet.
+    fn fresh(&mut self) -> u32 {
+        self.last += 1;
+        self.last
+    }
 }
 
 impl Inference {
     pub(crate) fn new(tree: &Tree<'_>) -> Self {
-        Self { fitting: vec![false; tree.size()], budget: tree.size().saturating_mul(MAX_LOOKS) }
+        let marks = Marks { of: vec![Mark::default(); tree.names], last: 0 };
+        Self { fitting: vec![false; tree.size()], budget: tree.size().saturating_mul(MAX_LOOKS), marks }
     }
 
     /// Whether the object fits the record that was inferred for its place.
@@ -92,29 +112,34 @@ pub(crate) const ABSENT: u32 = u32::MAX;
 pub(crate) fn infer(tree: &Tree<'_>, nodes: &[u32], inference: &mut Inference) -> Schema {
     let Some(budget) = inference.budget.checked_sub(nodes.len()) else { return Schema::Any };
     inference.budget = budget;
-    let (mut objects, mut arrays, mut others) = (Vec::new(), Vec::new(), 0usize);
+    let (mut objects, mut arrays, mut others) = (0, 0, 0);
     for &node in nodes.iter().filter(|&&node| node != ABSENT) {
         match tree.node(node).shape {
-            Shape::Object => objects.push(node),
-            Shape::Array => arrays.push(node),
+            Shape::Object => objects += 1,
+            Shape::Array => arrays += 1,
             Shape::Null => {}
             _ => others += 1,
         }
     }
-    if objects.len() >= 2 && objects.len() > 2 * (arrays.len() + others) {
+    let of_shape = |shape, count| {
+        let mut found = Vec::with_capacity(count);
+        found.extend(nodes.iter().filter(|&&node| node != ABSENT && tree.node(node).shape == shape));
+        found
+    };
+    if objects >= 2 && objects > 2 * (arrays + others) {
+        let objects = of_shape(Shape::Object, objects);
         if let Some(record) = record(tree, &objects, inference) {
             return Schema::Record(record);
         }
-        let values: Vec<u32> =
-            objects.iter().flat_map(|&object| tree.entries(object).map(|(_, value)| value)).collect();
-        return match infer_containers(tree, &values, inference) {
+        let values = objects.iter().flat_map(|&object| tree.entries(object).map(|(_, value)| value));
+        return match infer_containers(tree, values, inference) {
             Schema::Any => Schema::Any,
             schema => Schema::Map(Box::new(schema)),
         };
     }
-    if !arrays.is_empty() && arrays.len() > 2 * (objects.len() + others) {
-        let items: Vec<u32> = arrays.iter().flat_map(|&array| tree.items(array)).collect();
-        return match infer_containers(tree, &items, inference) {
+    if arrays > 0 && arrays > 2 * (objects + others) {
+        let arrays = of_shape(Shape::Array, arrays);
+        return match infer_containers(tree, arrays.iter().flat_map(|&array| tree.items(array)), inference) {
             Schema::Any => Schema::Any,
             schema => Schema::List(Box::new(schema)),
         };
@@ -123,20 +148,30 @@ pub(crate) fn infer(tree: &Tree<'_>, nodes: &[u32], inference: &mut Inference) -
 }
 
 /// The schema of values of which most are objects or arrays; anything else has none worth naming.
-fn infer_containers(tree: &Tree<'_>, nodes: &[u32], inference: &mut Inference) -> Schema {
-    let containers =
-        nodes.iter().filter(|&&n| matches!(tree.node(n).shape, Shape::Object | Shape::Array)).count();
-    if containers < 2 || containers * 2 < nodes.len() { Schema::Any } else { infer(tree, nodes, inference) }
+fn infer_containers(
+    tree: &Tree<'_>,
+    nodes: impl Iterator<Item = u32> + Clone,
+    inference: &mut Inference,
+) -> Schema {
+    let (mut containers, mut all) = (0, 0);
+    for node in nodes.clone() {
+        containers += usize::from(matches!(tree.node(node).shape, Shape::Object | Shape::Array));
+        all += 1;
+    }
+    if containers < 2 || containers * 2 < all {
+        return Schema::Any;
+    }
+    infer(tree, &nodes.collect::<Vec<u32>>(), inference)
 }
 
 /// The schema of an object's values where its keys are data: most of the values have to be objects of
 /// one form.
 pub(crate) fn infer_keyed(tree: &Tree<'_>, object: u32, inference: &mut Inference) -> Schema {
-    let (keys, values): (Vec<u32>, Vec<u32>) = tree.entries(object).unzip();
-    let objects = values.iter().filter(|&&n| tree.node(n).shape == Shape::Object).count();
-    if objects * 1000 < values.len() * MIN_FITTING {
+    let objects = tree.entries(object).filter(|&(_, value)| tree.node(value).shape == Shape::Object).count();
+    if objects * 1000 < tree.node(object).len as usize * MIN_FITTING {
         return Schema::Any;
     }
+    let (keys, values): (Vec<u32>, Vec<u32>) = tree.entries(object).unzip();
     let mut schema = infer(tree, &values, inference);
     if let Schema::Record(record) = &mut schema
         && values.iter().all(|&value| tree.node(value).shape == Shape::Object && inference.fits(value))
@@ -150,29 +185,32 @@ pub(crate) fn infer_keyed(tree: &Tree<'_>, object: u32, inference: &mut Inferenc
 struct KeySequence {
     /// An object that has it.
     sample: u32,
+    hash: u64,
     /// Its columns; `None` when it does not fit.
     columns: Option<Vec<usize>>,
     count: usize,
 }
 
 fn record(tree: &Tree<'_>, objects: &[u32], inference: &mut Inference) -> Option<Record> {
-    let mut union = Union::default();
+    let mut union = Union { keys: Vec::new(), mark: inference.marks.fresh() };
     let mut sequences: Vec<KeySequence> = Vec::new();
-    let mut by_hash: HashMap<u64, usize, FixedState> = HashMap::with_hasher(FixedState::default());
     let mut sequence_of = Vec::with_capacity(objects.len());
+    let mut sequence = usize::MAX;
     for &object in objects {
-        let hash = key_hash(tree, object);
-        let known = by_hash.get(&hash).copied().filter(|&s| same_keys(tree, sequences[s].sample, object));
-        let sequence = match known {
-            Some(sequence) => sequence,
-            None if sequences.len() == MAX_SHAPES => usize::MAX,
-            None => {
-                let fits = union.add(tree, object);
-                by_hash.insert(hash, sequences.len());
-                sequences.push(KeySequence { sample: object, columns: fits.then(Vec::new), count: 0 });
-                sequences.len() - 1
-            }
-        };
+        // most objects have the keys of the one before
+        if !sequences.get(sequence).is_some_and(|known| same_keys(tree, known.sample, object)) {
+            let hash = key_hash(tree, object);
+            let known = |known: &KeySequence| known.hash == hash && same_keys(tree, known.sample, object);
+            sequence = match sequences.iter().position(known) {
+                Some(sequence) => sequence,
+                None if sequences.len() == MAX_SHAPES => usize::MAX,
+                None => {
+                    let columns = union.add(tree, object, &mut inference.marks).then(Vec::new);
+                    sequences.push(KeySequence { sample: object, hash, columns, count: 0 });
+                    sequences.len() - 1
+                }
+            };
+        }
         if let Some(sequence) = sequences.get_mut(sequence) {
             sequence.count += 1;
         }
@@ -200,18 +238,16 @@ fn record(tree: &Tree<'_>, objects: &[u32], inference: &mut Inference) -> Option
         return None;
     }
     let mut filled = 0;
-    let mut values: Vec<Vec<u32>> = vec![Vec::with_capacity(rows); width];
+    let mut cells = vec![ABSENT; width * rows];
     for (&object, &sequence) in objects.iter().zip(&sequence_of) {
         let Some(columns) = sequences.get(sequence).and_then(|s| s.columns.as_ref()) else { continue };
         inference.fitting[object as usize] = true;
-        filled += 1;
         for ((_, value), &column) in tree.entries(object).zip(columns) {
-            values[column].push(value);
+            cells[column * rows + filled] = value;
         }
-        for column in &mut values {
-            column.resize(filled, ABSENT);
-        }
+        filled += 1;
     }
+    let values: Vec<&[u32]> = cells.chunks_exact(rows).collect();
     let mut columns: Vec<Column> =
         union.keys.iter().zip(&values).map(|(&key, values)| column(tree, key, values, inference)).collect();
     template::derive(tree, &mut columns, &values);
@@ -243,47 +279,42 @@ fn constant(tree: &Tree<'_>, values: &[u32]) -> bool {
 }
 
 fn key_hash(tree: &Tree<'_>, object: u32) -> u64 {
-    use core::hash::{BuildHasher, Hasher};
-    let mut hasher = FixedState::default().build_hasher();
-    for (key, _) in tree.entries(object) {
-        hasher.write(tree.inner(key).as_bytes());
-        hasher.write_u8(0);
-    }
-    hasher.finish()
+    tree.entries(object).fold(0, |hash: u64, (key, _)| {
+        (hash.rotate_left(5) ^ u64::from(tree.name(key))).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    })
 }
 
 fn same_keys(tree: &Tree<'_>, a: u32, b: u32) -> bool {
     tree.node(a).len == tree.node(b).len
-        && tree.entries(a).zip(tree.entries(b)).all(|((a, _), (b, _))| tree.inner(a) == tree.inner(b))
+        && tree.entries(a).zip(tree.entries(b)).all(|((a, _), (b, _))| tree.name(a) == tree.name(b))
 }
 
 /// The columns so far, in an order that all fitting key sequences keep.
-#[derive(Default)]
-struct Union<'a> {
+struct Union {
     keys: Vec<u32>,
-    known: HashMap<&'a str, (), FixedState>,
+    /// What the names of the keys are marked with.
+    mark: u32,
 }
 
-impl<'a> Union<'a> {
+impl Union {
     /// Adds the keys of an object where they fit; false, and nothing added, when they do not.
-    fn add(&mut self, tree: &Tree<'a>, object: u32) -> bool {
+    fn add(&mut self, tree: &Tree<'_>, object: u32, marks: &mut Marks) -> bool {
         if tree.node(object).len as usize > MAX_COLUMNS {
             return false;
         }
-        let mut seen: HashMap<&str, (), FixedState> = HashMap::with_hasher(FixedState::default());
+        let this = marks.fresh();
         let mut fresh = 0;
         let mut from = 0;
         for (key, _) in tree.entries(object) {
-            let name = tree.inner(key);
-            if seen.insert(name, ()).is_some() {
+            let mark = &mut marks.of[tree.name(key) as usize];
+            if mark.object == this {
                 return false;
             }
-            if self.known.contains_key(name) {
+            mark.object = this;
+            if mark.union == self.mark {
                 // must come after everything matched so far
-                let Some(at) = self.keys[from..].iter().position(|&k| tree.inner(k) == name) else {
-                    return false;
-                };
-                from += at + 1;
+                let Some(at) = self.position(tree, key, from) else { return false };
+                from = at + 1;
             } else {
                 fresh += 1;
             }
@@ -293,10 +324,11 @@ impl<'a> Union<'a> {
         }
         let mut at = 0;
         for (key, _) in tree.entries(object) {
-            let name = tree.inner(key);
-            if self.known.insert(name, ()).is_some() {
-                at += self.keys[at..].iter().position(|&k| tree.inner(k) == name).unwrap_or(0) + 1;
+            let mark = &mut marks.of[tree.name(key) as usize];
+            if mark.union == self.mark {
+                at = self.position(tree, key, at).unwrap_or(at) + 1;
             } else {
+                mark.union = self.mark;
                 self.keys.insert(at, key);
                 at += 1;
             }
@@ -305,15 +337,20 @@ impl<'a> Union<'a> {
     }
 
     /// The columns of an object's keys.
-    fn positions(&self, tree: &Tree<'a>, object: u32) -> Option<Vec<usize>> {
+    fn positions(&self, tree: &Tree<'_>, object: u32) -> Option<Vec<usize>> {
+        let mut positions = Vec::with_capacity(tree.node(object).len as usize);
         let mut from = 0;
-        tree.entries(object)
-            .map(|(key, _)| {
-                let name = tree.inner(key);
-                let at = from + self.keys[from..].iter().position(|&k| tree.inner(k) == name)?;
-                from = at + 1;
-                Some(at)
-            })
-            .collect()
+        for (key, _) in tree.entries(object) {
+            let at = self.position(tree, key, from)?;
+            positions.push(at);
+            from = at + 1;
+        }
+        Some(positions)
+    }
+
+    /// The column of a key, where it is none of those before `from`.
+    fn position(&self, tree: &Tree<'_>, key: u32, from: usize) -> Option<usize> {
+        let name = tree.name(key);
+        self.keys[from..].iter().position(|&other| tree.name(other) == name).map(|at| from + at)
     }
 }

@@ -3,9 +3,35 @@
 
 use super::parse::number_length;
 
+/// Bytes that decide whether text may stand bare. All others may be in it.
+static IN_PART: [bool; 256] = control_and(b",()[]{}");
+
+/// Bytes that no bare key has.
+static IN_KEY: [bool; 256] = control_and(b",:=(){}[]<>*\"\\");
+
+/// A table that is true for the control characters and for these.
+const fn control_and(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[0x7f] = true;
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+}
+
 /// Whether a reader could take the text for a number, a boolean, null or a blank.
 pub(crate) fn looks_like_value(text: &str) -> bool {
-    matches!(text, "" | "true" | "false" | "null" | "~") || number_length(text.as_bytes()) == Some(text.len())
+    match text.as_bytes().first() {
+        Some(b'-' | b'0'..=b'9') => number_length(text.as_bytes()) == Some(text.len()),
+        _ => matches!(text, "" | "true" | "false" | "null" | "~"),
+    }
 }
 
 /// Whether a string may stand without quotes as a value.
@@ -28,6 +54,9 @@ fn bare_part(text: &str) -> bool {
     }
     if announces_rows(text) {
         return false;
+    }
+    if !bytes.iter().any(|&byte| IN_PART[usize::from(byte)]) {
+        return true;
     }
     let mut open = [0u8; 8];
     let mut depth = 0;
@@ -57,8 +86,8 @@ fn bare_part(text: &str) -> bool {
 
 /// `[3 rows` and `{3 rows` are the beginnings of tables.
 fn announces_rows(text: &str) -> bool {
-    text.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" rows")
-        && text.starts_with(|c: char| c.is_ascii_digit())
+    text.starts_with(|c: char| c.is_ascii_digit())
+        && text.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" rows")
 }
 
 /// Whether a key may stand without quotes.
@@ -67,27 +96,7 @@ pub(crate) fn bare_key(text: &str) -> bool {
         && !text.starts_with([' ', '!', '@'])
         && !text.ends_with(' ')
         && !announces_rows(text)
-        && text.bytes().all(|b| {
-            !matches!(
-                b,
-                0..=0x1f
-                    | 0x7f
-                    | b','
-                    | b':'
-                    | b'='
-                    | b'('
-                    | b')'
-                    | b'{'
-                    | b'}'
-                    | b'['
-                    | b']'
-                    | b'<'
-                    | b'>'
-                    | b'*'
-                    | b'"'
-                    | b'\\'
-            )
-        })
+        && !text.bytes().any(|byte| IN_KEY[usize::from(byte)])
 }
 
 /// Whether texts may be the fixed parts of a column's template.

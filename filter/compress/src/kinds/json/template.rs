@@ -78,21 +78,18 @@ pub(crate) fn strings(tree: &Tree<'_>, values: &[u32]) -> Option<Template> {
 
 /// The texts of the values that are there; `None` unless they are all strings without escapes.
 fn plain_strings<'a>(tree: &Tree<'a>, values: &[u32]) -> Option<Vec<&'a str>> {
-    let mut texts = Vec::with_capacity(values.len());
-    for &value in values.iter().filter(|&&v| v != ABSENT) {
-        let node = tree.node(value);
-        match node.shape {
-            Shape::String if !node.escaped => texts.push(tree.inner(value)),
-            Shape::Null => {}
-            _ => return None,
-        }
-    }
-    Some(texts)
+    let there = || values.iter().filter(|&&v| v != ABSENT).map(|&value| (value, tree.node(value)));
+    let plain = there().all(|(_, node)| match node.shape {
+        Shape::String => !node.escaped,
+        shape => shape == Shape::Null,
+    });
+    let strings = there().filter(|(_, node)| node.shape == Shape::String);
+    plain.then(|| strings.map(|(value, _)| tree.inner(value)).collect())
 }
 
 /// Finds the columns that another column gives away.
-pub(crate) fn derive(tree: &Tree<'_>, columns: &mut [Column], values: &[Vec<u32>]) {
-    let rows = values.first().map_or(0, Vec::len);
+pub(crate) fn derive(tree: &Tree<'_>, columns: &mut [Column], values: &[&[u32]]) {
+    let rows = values.first().map_or(0, |values| values.len());
     if rows < 3 {
         return;
     }
@@ -100,7 +97,7 @@ pub(crate) fn derive(tree: &Tree<'_>, columns: &mut [Column], values: &[Vec<u32>
     let mut texts: Vec<Option<Vec<&str>>> = Vec::with_capacity(columns.len());
     for (at, column) in columns.iter().enumerate() {
         let own = matches!(column.content, Content::Strings(_) | Content::Values(Schema::Any));
-        let text = if own && column.absent == 0 { scalars(tree, &values[at]) } else { None };
+        let text = if own && column.absent == 0 { scalars(tree, values[at]) } else { None };
         texts.push(text);
     }
     for at in 0..columns.len() {
@@ -108,7 +105,7 @@ pub(crate) fn derive(tree: &Tree<'_>, columns: &mut [Column], values: &[Vec<u32>
         let whole = hash(text.iter().copied());
         if text.iter().map(|t| t.len()).sum::<usize>() >= MIN_DERIVED {
             let equal = |other: usize| {
-                values[other].iter().zip(&values[at]).all(|(&a, &b)| tree.raw(a) == tree.raw(b))
+                values[other].iter().zip(values[at]).all(|(&a, &b)| tree.raw(a) == tree.raw(b))
             };
             if let Some(&other) = by_value.get(&whole).filter(|&&other| equal(other)) {
                 columns[at].content =
@@ -158,11 +155,11 @@ pub(crate) fn derive_from_keys(tree: &Tree<'_>, record: &mut Record, keys: &[u32
             Content::Values(Schema::Any) => true,
             _ => false,
         };
-        let name = tree.inner(column.key);
+        let name = tree.name(column.key);
         let derived = cell
             && column.absent == 0
             && keys.iter().zip(rows).all(|(&key, &row)| {
-                let value = tree.entries(row).find(|&(k, _)| tree.inner(k) == name).map(|(_, value)| value);
+                let value = tree.entries(row).find(|&(k, _)| tree.name(k) == name).map(|(_, value)| value);
                 value.is_some_and(|v| {
                     let node = tree.node(v);
                     node.shape == Shape::String && !node.escaped && tree.inner(v) == tree.inner(key)
