@@ -35,6 +35,10 @@ const MAX_SURROUNDINGS: usize = 400;
 /// Tokens per thousand that the notation has to save over JSON: every reader knows JSON.
 const MIN_GAIN: usize = 30;
 
+/// Where the notation has at most this share of the bytes, in percent, it saves that much for sure and
+/// nothing is counted: on the corpus, such forms have at most 88 % of the tokens.
+const FEW_BYTES: usize = 75;
+
 /// Line starts at which a document is looked for when the text does not start with one.
 const MAX_STARTS: usize = 4;
 
@@ -86,8 +90,7 @@ pub(crate) fn find(text: &str) -> Option<Documents<'_>> {
     let mut tried = 0;
     let mut line = 0;
     while tried < MAX_STARTS {
-        let start =
-            line + bytes[line..].iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n')).count();
+        let start = line + parse::spaces(&bytes[line..]);
         if matches!(bytes.get(start), Some(b'{' | b'[')) {
             tried += 1;
             if let Some(tree) = Tree::read(&text[start..]) {
@@ -114,7 +117,7 @@ impl Documents<'_> {
     /// `None`: the text would stay as it is.
     fn minified(&self) -> Option<Minified> {
         let bare = self.before.trim_start() == self.before && self.after.trim_end() == self.after;
-        if bare && self.tree.minimal {
+        if bare && self.tree.layout.is_empty() {
             return None;
         }
         let Minified { text, respelled } = minify::documents(&self.tree);
@@ -126,6 +129,9 @@ impl Documents<'_> {
         let tables = self.within(notation::documents(&self.tree, cx.encoding));
         if tables.len() >= text.len() {
             return None;
+        }
+        if tables.len() * 100 <= text.len() * FEW_BYTES {
+            return Some(tables);
         }
         let most = cx.encoding.count(text).saturating_mul(1000 - MIN_GAIN) / 1000;
         (cx.encoding.count(&tables) <= most).then_some(tables)

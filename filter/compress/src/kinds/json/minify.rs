@@ -1,10 +1,11 @@
 //! JSON without layout: still JSON, for documents that no table makes shorter.
 
-use super::parse::{Shape, Tree};
+use super::parse::{Becomes, Tree};
 use super::spell;
+use crate::wire::string;
 
 /// A text with its documents minified.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Minified {
     pub(crate) text: String,
     /// Some string is spelled with other escapes than before.
@@ -13,57 +14,26 @@ pub(crate) struct Minified {
 
 /// All documents of the tree, one per line.
 pub(crate) fn documents(tree: &Tree<'_>) -> Minified {
-    let mut out = Minified { text: String::with_capacity(tree.text.len()), respelled: false };
-    for (at, &root) in tree.roots.iter().enumerate() {
-        if at > 0 {
-            out.text.push('\n');
-        }
-        out.value(tree, root);
-    }
-    out
-}
-
-impl Minified {
-    fn value(&mut self, tree: &Tree<'_>, id: u32) {
-        match tree.node(id).shape {
-            Shape::Array => {
-                self.text.push('[');
-                for (at, item) in tree.items(id).enumerate() {
-                    if at > 0 {
-                        self.text.push(',');
-                    }
-                    self.value(tree, item);
+    let mut text = String::with_capacity(tree.text.len());
+    let mut respelled = false;
+    let mut from = 0;
+    for layout in &tree.layout {
+        let (start, end) = (layout.start as usize, layout.end as usize);
+        text.push_str(&tree.text[from..start]);
+        from = end;
+        match layout.becomes {
+            Becomes::Nothing => {}
+            Becomes::LineEnd => text.push('\n'),
+            Becomes::String => {
+                let at = text.len();
+                match string::decode(&tree.text[start + 1..end - 1]) {
+                    Some(value) => spell::quote(&mut text, &value),
+                    None => text.push_str(&tree.text[start..end]),
                 }
-                self.text.push(']');
+                respelled |= text[at..] != tree.text[start..end];
             }
-            Shape::Object => {
-                self.text.push('{');
-                for (at, (key, item)) in tree.entries(id).enumerate() {
-                    if at > 0 {
-                        self.text.push(',');
-                    }
-                    self.scalar(tree, key);
-                    self.text.push(':');
-                    self.value(tree, item);
-                }
-                self.text.push('}');
-            }
-            _ => self.scalar(tree, id),
         }
     }
-
-    fn scalar(&mut self, tree: &Tree<'_>, id: u32) {
-        if tree.node(id).escaped {
-            self.escaped(tree, id);
-        } else {
-            self.text.push_str(tree.raw(id));
-        }
-    }
-
-    fn escaped(&mut self, tree: &Tree<'_>, id: u32) {
-        let Some(text) = tree.string(id) else { return self.text.push_str(tree.raw(id)) };
-        let from = self.text.len();
-        spell::quote(&mut self.text, &text);
-        self.respelled |= self.text[from..] != *tree.raw(id);
-    }
+    text.push_str(&tree.text[from..]);
+    Minified { text, respelled }
 }

@@ -50,8 +50,26 @@ pub(crate) struct Tree<'a> {
     pub(crate) roots: Vec<u32>,
     /// How many names the keys have.
     pub(crate) names: usize,
-    /// Without white space between tokens, with one line end between documents, and without an escape.
-    pub(crate) minimal: bool,
+    /// Where the text is longer than it has to be, in the order of the text.
+    pub(crate) layout: Vec<Layout>,
+}
+
+/// A stretch of documents that minified ones have less of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    pub(crate) becomes: Becomes,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Becomes {
+    /// White space between tokens.
+    Nothing,
+    /// What stands between two documents.
+    LineEnd,
+    /// A string with escapes.
+    String,
 }
 
 impl<'a> Tree<'a> {
@@ -60,24 +78,26 @@ impl<'a> Tree<'a> {
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         u32::try_from(text.len()).ok()?;
         let nodes = Vec::with_capacity(text.len() / BYTES_PER_NODE);
-        let mut parser = Parser { bytes: text.as_bytes(), at: 0, nodes, names: Names::new(), minimal: true };
+        let bytes = text.as_bytes();
+        let mut parser = Parser { bytes, at: 0, nodes, names: Names::new(), layout: Vec::new() };
         let mut roots = Vec::new();
         let mut end = 0;
-        let mut minimal = true;
         while let Some(b'{' | b'[') = parser.peek() {
-            let root = parser.nodes.len();
+            let (root, layout) = (parser.nodes.len(), parser.layout.len());
+            if root > 0 && &text[end..parser.at] != "\n" {
+                parser.lay_out(end, Becomes::LineEnd);
+            }
             if parser.value(0).is_none() {
                 parser.nodes.truncate(root);
+                parser.layout.truncate(layout);
                 break;
             }
-            minimal = parser.minimal && (root == 0 || &text[end..parser.nodes[root].start as usize] == "\n");
             end = parser.at;
             roots.push(root as u32);
-            parser.skip_space();
-            parser.minimal = minimal;
+            parser.at += spaces(&bytes[end..]);
         }
-        let (nodes, names) = (parser.nodes, parser.names.len());
-        (!roots.is_empty()).then(|| Self { text: &text[..end], nodes, roots, names, minimal })
+        let Parser { nodes, names, layout, .. } = parser;
+        (!roots.is_empty()).then(|| Self { text: &text[..end], nodes, roots, names: names.len(), layout })
     }
 
     pub(crate) fn node(&self, id: u32) -> Node {
@@ -184,8 +204,7 @@ struct Parser<'a> {
     at: usize,
     nodes: Vec<Node>,
     names: Names<'a>,
-    /// Neither white space nor an escape has been passed.
-    minimal: bool,
+    layout: Vec<Layout>,
 }
 
 impl<'a> Parser<'a> {
@@ -196,10 +215,16 @@ impl<'a> Parser<'a> {
 
     #[inline]
     fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-            self.minimal = false;
+        if let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            let start = self.at;
+            self.at += spaces(&self.bytes[start..]);
+            self.lay_out(start, Becomes::Nothing);
         }
+    }
+
+    /// Notes what stands between `start` and here.
+    fn lay_out(&mut self, start: usize, becomes: Becomes) {
+        self.layout.push(Layout { start: start as u32, end: self.at as u32, becomes });
     }
 
     #[inline]
@@ -287,9 +312,12 @@ impl<'a> Parser<'a> {
 
     /// Moves past a string, whose first quote stands here, and says whether it holds an escape.
     fn string(&mut self) -> Option<bool> {
-        let (end, escaped) = string::end(self.bytes, self.at + 1)?;
+        let start = self.at;
+        let (end, escaped) = string::end(self.bytes, start + 1)?;
         self.at = end + 1;
-        self.minimal &= !escaped;
+        if escaped {
+            self.lay_out(start, Becomes::String);
+        }
         Some(escaped)
     }
 
@@ -299,6 +327,11 @@ impl<'a> Parser<'a> {
         self.push(Shape::Number, start, false, 0);
         Some(())
     }
+}
+
+/// The length of the white space that `bytes` start with.
+pub(crate) fn spaces(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count()
 }
 
 /// The length of the JSON number that `bytes` start with.
