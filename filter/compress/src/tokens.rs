@@ -68,7 +68,10 @@ impl Encoding {
         }
         KNOWN.with_borrow_mut(|known| {
             known.text(text, self, |known| {
-                Pieces::new(text, self).tokens(|piece| known.count(text.as_bytes(), piece, self))
+                let mut pieces = Pieces::new(text, self);
+                let longer: usize =
+                    pieces.by_ref().map(|piece| known.count(text.as_bytes(), piece, self)).sum();
+                longer + pieces.single()
             })
         })
     }

@@ -1,5 +1,5 @@
-//! Where the pieces of ASCII begin, 64 bytes at a time: the expressions of `split.rs` as arithmetic on masks
-//! with a bit for each byte.
+//! Where the pieces of ASCII and of common symbols begin, 64 bytes at a time: the expressions of `split.rs` as
+//! arithmetic on masks with a bit for each byte.
 //!
 //! A word of source code has four bytes. To look at each of them, and to guess wrongly where the word ends,
 //! takes longer than to find it in the vocabulary.
@@ -23,21 +23,20 @@ const FEW: u32 = 4;
 pub(super) fn starts(block: &[u8; BYTES], encoding: Encoding) -> u64 {
     let bytes = i8x64::new(block.map(u8::cast_signed));
     let foreign = bytes.simd_lt(i8x64::splat(0)).to_bitmask();
+    let symbols = if foreign == 0 { 0 } else { symbols(bytes) };
+    let foreign = foreign & !(symbols | symbols << 1 | symbols << 2);
     let known = foreign.trailing_zeros();
     if known < FEW {
         return 1;
     }
-    let equal = |byte: u8| bytes.simd_eq(i8x64::splat(byte.cast_signed()));
-    let within = |first: u8, last: u8| {
-        let [below, above] = [first - 1, last + 1].map(|byte| i8x64::splat(byte.cast_signed()));
-        (bytes.simd_gt(below) & bytes.simd_lt(above)).to_bitmask()
-    };
+    let equal = |byte| equal(bytes, byte);
+    let within = |first, last| within(bytes, first, last);
     let upper = within(b'A', b'Z');
     let lower = within(b'a', b'z');
     let letters = upper | lower;
     let digits = within(b'0', b'9');
-    let spaces = equal(b' ').to_bitmask();
-    let lines = (equal(b'\n') | equal(b'\r')).to_bitmask();
+    let spaces = equal(b' ');
+    let lines = equal(b'\n') | equal(b'\r');
     let white = within(b'\t', b'\r') | spaces;
     let blanks = white & !lines;
     let signs = !(letters | digits | white | foreign);
@@ -45,7 +44,8 @@ pub(super) fn starts(block: &[u8; BYTES], encoding: Encoding) -> u64 {
     // Line ends right behind signs belong to them.
     let own = run(lines, lines & signs << 1);
     // One sign belongs to the word behind it, unless it belongs to the space before it.
-    let lone = signs & !(signs << 1 | signs >> 1 | spaces << 1);
+    let lone = signs & !(signs << 1 | signs >> 1 | spaces << 1)
+        | (symbols & !(signs << 1 | signs >> SYMBOL | spaces << 1)) << (SYMBOL - 1);
     let free = white & !own;
     let mut starts = 1
         | letters & !(letters << 1 | blanks << 1 | lone << 1)
@@ -69,14 +69,38 @@ pub(super) fn starts(block: &[u8; BYTES], encoding: Encoding) -> u64 {
     if encoding == Encoding::O200kBase {
         starts |= upper & lower << 1;
         // Slashes behind the line ends of signs belong to them as well.
-        let slashes = equal(b'/').to_bitmask() & own << 1;
+        let slashes = equal(b'/') & own << 1;
         sure &= low(slashes.trailing_zeros());
     }
-    let apostrophes = equal(b'\'').to_bitmask() & low(known);
+    let apostrophes = equal(b'\'') & low(known);
     if apostrophes != 0 {
         contractions(block, encoding, apostrophes, letters, &mut starts, &mut sure);
     }
     starts & sure
+}
+
+/// Bytes of a symbol.
+const SYMBOL: u32 = 3;
+
+/// Where the signs from U+2190 to U+23FF and from U+2500 to U+25FF begin: arrows, which agents print between the
+/// number and the text of a line, mathematics, and what tables are drawn with.
+#[inline(never)]
+fn symbols(bytes: i8x64) -> u64 {
+    let block = within(bytes, 0x87, 0x8f) | within(bytes, 0x94, 0x97);
+    // What comes before the arrows are numbers.
+    let arrows = equal(bytes, 0x86) & within(bytes, 0x90, 0xbf) >> 1;
+    equal(bytes, 0xe2) & (block | arrows) >> 1 & low(BYTES as u32 + 1 - SYMBOL)
+}
+
+#[inline]
+fn equal(bytes: i8x64, byte: u8) -> u64 {
+    bytes.simd_eq(i8x64::splat(byte.cast_signed())).to_bitmask()
+}
+
+#[inline]
+fn within(bytes: i8x64, first: u8, last: u8) -> u64 {
+    let [below, above] = [first - 1, last + 1].map(|byte| i8x64::splat(byte.cast_signed()));
+    (bytes.simd_gt(below) & bytes.simd_lt(above)).to_bitmask()
 }
 
 /// Ends words behind `don't` and its like.
@@ -157,7 +181,7 @@ fn low(bits: u32) -> u64 {
 
 /// The places of the bits that are set, in order.
 #[inline]
-pub(super) fn ones(mut mask: u64) -> impl Iterator<Item = u32> {
+fn ones(mut mask: u64) -> impl Iterator<Item = u32> {
     std::iter::from_fn(move || {
         let place = mask.trailing_zeros();
         mask &= mask.wrapping_sub(1);

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::Encoding;
-use super::block::{self, contraction, ones};
+use super::block::{self, contraction};
 use super::layout::{BLANK, BLOCK, CASELESS, LINE_END, LOWER, MARK, NUMBER, SIGN, UPPER};
 
 const LETTER: u8 = UPPER | LOWER | CASELESS;
@@ -38,45 +38,50 @@ static ASCII: [u8; 128] = {
     classes
 };
 
-/// The pieces of a text; together they are the text.
+/// The pieces of a text, in order: those of one byte, of which each is a token, are only counted.
 pub(super) struct Pieces<'t> {
     text: &'t str,
+    /// Up to here the text is cut.
     at: usize,
     encoding: Encoding,
+    /// The last block, and the pieces in it that were not asked for: where they begin, and where they end.
+    block: usize,
+    starts: u64,
+    ends: u64,
+    single: usize,
 }
 
 impl<'t> Pieces<'t> {
     pub(super) fn new(text: &'t str, encoding: Encoding) -> Self {
-        Self { text, at: 0, encoding }
+        Self { text, at: 0, encoding, block: 0, starts: 0, ends: 0, single: 0 }
     }
 
-    /// The tokens of the text: one for a piece of one byte, and for others what `of` says.
+    /// How many pieces of one byte there were.
+    pub(super) fn single(&self) -> usize {
+        self.single
+    }
+
+    /// Takes the pieces of the next block that end in it, or else cuts off one by hand.
     #[inline]
-    pub(super) fn tokens(mut self, mut of: impl FnMut(Range<usize>) -> usize) -> usize {
-        let mut tokens = 0;
-        while self.at < self.text.len() {
-            let starts = block::starts(&self.block(), self.encoding);
-            let last = starts.ilog2();
-            if last == 0 {
-                let start = self.at;
-                self.at = self.by_hand();
-                tokens += of(start..self.at);
-                continue;
-            }
-            tokens += (starts & starts >> 1).count_ones() as usize;
-            let first = starts & !(starts >> 1 | 1 << last);
-            let behind = starts & !(starts << 1 | 1);
-            for (start, end) in ones(first).zip(ones(behind)) {
-                tokens += of(self.at + start as usize..self.at + end as usize);
-            }
-            self.at += last as usize;
+    fn advance(&mut self) -> Option<Range<usize>> {
+        let starts = block::starts(&self.bytes(), self.encoding);
+        let last = u64::BITS - 1 - starts.leading_zeros();
+        if last == 0 {
+            let start = self.at;
+            self.at = self.by_hand();
+            return Some(start..self.at);
         }
-        tokens
+        self.single += (starts & starts >> 1).count_ones() as usize;
+        self.starts = starts & !(starts >> 1 | 1 << last);
+        self.ends = starts & !(starts << 1 | 1);
+        self.block = self.at;
+        self.at += last as usize;
+        None
     }
 
     /// The next bytes.
     #[inline]
-    fn block(&self) -> [u8; block::BYTES] {
+    fn bytes(&self) -> [u8; block::BYTES] {
         let rest = &self.text.as_bytes()[self.at..];
         if let Some(block) = rest.first_chunk() {
             return *block;
@@ -252,6 +257,26 @@ impl<'t> Pieces<'t> {
     }
 }
 
+impl Iterator for Pieces<'_> {
+    type Item = Range<usize>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Range<usize>> {
+        while self.starts == 0 {
+            if self.at >= self.text.len() {
+                return None;
+            }
+            if let Some(piece) = self.advance() {
+                return Some(piece);
+            }
+        }
+        let [start, end] = [self.starts, self.ends].map(|mask| self.block + mask.trailing_zeros() as usize);
+        self.starts &= self.starts - 1;
+        self.ends &= self.ends.wrapping_sub(1);
+        Some(start..end)
+    }
+}
+
 /// Where the last line end of some white space ends, or 0.
 fn behind_line_end(space: &[u8]) -> usize {
     space.iter().rposition(|byte| matches!(byte, b'\r' | b'\n')).map_or(0, |at| at + 1)
@@ -274,29 +299,25 @@ mod tests {
         found
     }
 
-    /// All pieces, also those that are not asked for.
+    /// All pieces, also those that are only counted.
     fn by_blocks(text: &str, encoding: Encoding) -> Vec<Range<usize>> {
-        let mut found = Vec::new();
-        let tokens = Pieces::new(text, encoding).tokens(|piece| {
-            assert!(piece.len() > 1 || !found.contains(&piece));
-            found.push(piece);
-            1
-        });
+        let mut pieces = Pieces::new(text, encoding);
+        let longer: Vec<_> = pieces.by_ref().filter(|piece| piece.len() > 1).collect();
         let mut at = 0;
         let mut all = Vec::new();
-        for piece in found {
+        for piece in longer {
             all.extend((at..piece.start).map(|single| single..single + 1));
             at = piece.end;
             all.push(piece);
         }
         all.extend((at..text.len()).map(|single| single..single + 1));
-        assert_eq!(tokens, all.len());
+        assert!(pieces.single() <= all.iter().filter(|piece| piece.len() == 1).count());
         all
     }
 
     #[test]
     fn pieces_are_found_wherever_a_block_ends() {
-        let text = "don't you'LLove I'veto x['status'] b'data' f'text don't's 'd\t(a \t  b\r\n \n  \n\tc;\n\n d;\n//e;\n   \n f  ";
+        let text = "don't you'LLove I'veto x['status'] b'data' f'text don't's 'd\t(a \t  b\r\n \n  \n\tc;\n\n d;\n//e;\n   \n f  →g h→i →j ;→k→\n└── l─m\tↈn ";
         for encoding in [Encoding::O200kBase, Encoding::Cl100kBase] {
             for before in 0..block::BYTES {
                 let text = format!(
@@ -315,6 +336,7 @@ mod tests {
             text in prop_oneof![
                 "[aAbZsTreVEl0-9 \t\r\n'/(.é\u{a0}\u{301}名]{0,200}",
                 "[aAsT'/(;\n \t]{0,200}",
+                "[aA1'/(;\n \t→─●≤∙ↈⅷ✓—\u{2028}]{0,100}",
                 "([a-z ]{1,12}[ -~\t\n\r\x00\x0b\x1f]{0,3}){0,20}",
                 "[ -~\t\n\r\x00\x0b\x1f]{0,200}",
             ]
