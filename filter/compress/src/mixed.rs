@@ -93,6 +93,9 @@ fn push(parts: &mut Vec<Part<'_>>, span: Range<usize>, fenced: bool) {
 
 /// What is left of `text` inside the lines of tags around it.
 fn unwrap(text: &str) -> Range<usize> {
+    if !text.starts_with(|c: char| c == '<' || c.is_whitespace()) {
+        return 0..text.len();
+    }
     let mut start = 0;
     while let Some(line) = text[start..].split_inclusive('\n').next() {
         if line.ends_with('\n') && is_tag_line(line.trim()) {

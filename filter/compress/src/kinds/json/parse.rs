@@ -77,9 +77,10 @@ impl<'a> Tree<'a> {
     /// nothing but white space between them, and stops at the first thing that is something else.
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         u32::try_from(text.len()).ok()?;
-        let nodes = Vec::with_capacity(text.len() / BYTES_PER_NODE);
         let bytes = text.as_bytes();
-        let mut parser = Parser { bytes, at: 0, nodes, names: Names::new(), layout: Vec::new() };
+        let nodes = Vec::with_capacity(bytes.len() / BYTES_PER_NODE);
+        let layout = Vec::with_capacity(bytes.len() / BYTES_PER_NODE);
+        let mut parser = Parser { bytes, at: 0, nodes, names: Names::new(), layout };
         let mut roots = Vec::new();
         let mut end = 0;
         while let Some(b'{' | b'[') = parser.peek() {

@@ -86,7 +86,7 @@ fn bare_part(text: &str) -> bool {
 
 /// `[3 rows` and `{3 rows` are the beginnings of tables.
 fn announces_rows(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_digit())
+    text.as_bytes().first().is_some_and(u8::is_ascii_digit)
         && text.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" rows")
 }
 

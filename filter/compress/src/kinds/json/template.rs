@@ -51,40 +51,47 @@ pub(crate) fn cell<'a>(template: &Template, text: &'a str) -> &'a str {
 /// How the strings `values` (some may be absent or null) are alike; `None` when naming it saves nothing.
 pub(crate) fn strings(tree: &Tree<'_>, values: &[u32]) -> Option<Template> {
     let texts = plain_strings(tree, values)?;
-    let (&first, rest) = texts.split_first()?;
-    if rest.is_empty() {
-        return None;
-    }
+    let mut rest = texts.clone();
+    let first = rest.next()?;
     let (mut prefix, mut suffix) = (first.len(), first.len());
+    let mut alone = true;
     for text in rest {
+        alone = false;
         prefix = common_prefix(&first[..prefix], text);
         suffix = common_prefix_rev(&first[first.len() - suffix..], text);
         if prefix + suffix < MIN_SHARED {
             break;
         }
     }
-    let shortest = texts.iter().map(|t| t.len()).min().unwrap_or(0);
+    if alone {
+        return None;
+    }
     let prefix = cut_prefix(&first[..prefix]);
     let suffix = cut_suffix(&first[first.len() - suffix..]);
-    if prefix.len() + suffix.len() >= MIN_SHARED && prefix.len() + suffix.len() <= shortest {
-        let template = Template { prefix: prefix.into(), suffix: suffix.into(), source: Source::Cell };
-        if spell::template_parts(prefix, suffix) {
-            return Some(template);
-        }
+    let shared = prefix.len() + suffix.len();
+    if shared >= MIN_SHARED
+        && texts.clone().all(|text| text.len() >= shared)
+        && spell::template_parts(prefix, suffix)
+    {
+        return Some(Template { prefix: prefix.into(), suffix: suffix.into(), source: Source::Cell });
     }
-    let quoted = texts.iter().filter(|t| spell::looks_like_value(t)).count();
-    (quoted * 2 > texts.len()).then(Template::default)
+    let (mut all, mut quoted) = (0, 0);
+    for text in texts {
+        all += 1;
+        quoted += usize::from(spell::looks_like_value(text));
+    }
+    (quoted * 2 > all).then(Template::default)
 }
 
-/// The texts of the values that are there; `None` unless they are all strings without escapes.
-fn plain_strings<'a>(tree: &Tree<'a>, values: &[u32]) -> Option<Vec<&'a str>> {
-    let there = || values.iter().filter(|&&v| v != ABSENT).map(|&value| (value, tree.node(value)));
-    let plain = there().all(|(_, node)| match node.shape {
+/// The texts of the values that are there; `None` unless they are all null or strings without escapes.
+fn plain_strings<'t>(tree: &'t Tree<'_>, values: &'t [u32]) -> Option<impl Iterator<Item = &'t str> + Clone> {
+    let there = values.iter().filter(|&&value| value != ABSENT).map(|&value| (value, tree.node(value)));
+    let plain = there.clone().all(|(_, node)| match node.shape {
         Shape::String => !node.escaped,
         shape => shape == Shape::Null,
     });
-    let strings = there().filter(|(_, node)| node.shape == Shape::String);
-    plain.then(|| strings.map(|(value, _)| tree.inner(value)).collect())
+    let strings = there.filter(|(_, node)| node.shape == Shape::String);
+    plain.then(|| strings.map(|(value, _)| tree.inner(value)))
 }
 
 /// Finds the columns that another column gives away.
