@@ -1,18 +1,17 @@
 //! What kind of content is this text?
 //!
-//! A text is read as lines, and each line votes for the shapes it has. Only a sample of the lines is
-//! looked at, from the start and spread over the rest, so that the cost does not grow with the text;
-//! which lines they are depends on the text alone (I3). The order of the rules matters: the more
-//! specific shape wins.
+//! A text is read as lines, and has the kind of which enough of its lines have the shape. Only a sample
+//! of the lines is looked at, from the start and spread over the rest, so that the cost does not grow
+//! with the text; which lines they are depends on the text alone (I3). The order of the rules matters:
+//! the more specific shape wins.
 
 mod shape;
 
-use memchr::memmem;
-
 use crate::outcome::Kind;
 use shape::{
-    SearchShape, gaps, is_code, is_column_header, is_dated, is_frame, is_log, is_numbered,
-    is_numbered_by_a_reader, is_path, is_permissions, is_test, search_shape,
+    Line, is_code, is_column_header, is_dated, is_diff_file, is_frame, is_hunk_header, is_located, is_log,
+    is_markup, is_named, is_numbered, is_numbered_by_a_reader, is_path, is_permissions, is_piped, is_test,
+    is_wide,
 };
 
 /// Lines looked at from the start. Headers and the first results stand there.
@@ -28,14 +27,14 @@ pub(crate) fn kind(text: &str) -> Kind {
     if looks_like_json(trimmed) {
         return if is_json_lines(trimmed) { Kind::JsonLines } else { Kind::Json };
     }
-    let votes = Votes::count(text);
-    if is_diff(trimmed, &votes) {
+    let sample = Sample::of(text.as_bytes());
+    if is_diff(trimmed, &sample) {
         return Kind::Diff;
     }
-    if is_html(trimmed, &votes) {
+    if is_html(trimmed.as_bytes(), &sample) {
         return Kind::Html;
     }
-    votes.kind()
+    sample.kind()
 }
 
 /// Starts and ends as a JSON document does. Whether it is one is found out by the compressor, which
@@ -68,67 +67,43 @@ fn is_json_lines(text: &str) -> bool {
     }
 }
 
-fn is_diff(text: &str, votes: &Votes) -> bool {
-    text.starts_with("diff --git ") || (votes.hunk_header > 0 && votes.diff_file >= 2)
+fn is_diff(text: &str, sample: &Sample<'_>) -> bool {
+    text.starts_with("diff --git ") || sample.at_least(1, is_hunk_header) && sample.at_least(2, is_diff_file)
 }
 
-fn is_html(text: &str, votes: &Votes) -> bool {
-    let mut head = text.len().min(LINE_BYTES);
-    while !text.is_char_boundary(head) {
-        head -= 1;
-    }
-    let lower = text[..head].to_ascii_lowercase();
-    lower.contains("<!doctype html")
-        || memmem::find(lower.as_bytes(), b"<html").is_some()
-        || votes.share(votes.markup) > 0.5
+fn is_html(text: &[u8], sample: &Sample<'_>) -> bool {
+    let head = &text[..text.len().min(LINE_BYTES)];
+    let starts = |at: usize, tag: &[u8]| {
+        head.get(at..at + tag.len()).is_some_and(|found| found.eq_ignore_ascii_case(tag))
+    };
+    memchr::memchr_iter(b'<', head).any(|at| starts(at, b"<!doctype html") || starts(at, b"<html"))
+        || sample.more_than(50, is_markup)
 }
 
-/// How many of the sampled lines have which shape.
-#[derive(Default)]
-struct Votes {
-    lines: usize,
-    numbered: usize,
-    search: usize,
-    grep: usize,
-    log: usize,
-    /// The first line is not a log line: perhaps it names columns.
-    titled: bool,
-    test: usize,
-    frame: usize,
-    path: usize,
-    permissions: usize,
-    piped: usize,
-    markup: usize,
-    code: usize,
-    hunk_header: usize,
-    diff_file: usize,
-    columns: Columns,
-    delimited: [Delimited; 2],
+/// The lines by which a text is judged: all but the empty ones and grep's `--`.
+struct Sample<'t> {
+    /// Those that are the output's own.
+    lines: Vec<Line<'t>>,
+    /// Lines of a file, with a number that a tool for reading files put before them. Their shapes are
+    /// not the output's.
+    read: usize,
+    /// How many of the first lines, [`TITLE_LINES`] at most, stand in `lines`.
+    titles: usize,
+    /// The first line, if it stands in `lines`.
+    first: Option<Line<'t>>,
 }
 
-/// Whether the lines share columns that are set apart by runs of blanks.
-#[derive(Default)]
-struct Columns {
-    header: bool,
-    wide: usize,
-}
+/// Lines at the start among which one may name the columns of a table.
+const TITLE_LINES: usize = 4;
 
-/// Whether the lines have the same number of one delimiter.
-#[derive(Default)]
-struct Delimited {
-    of_first: usize,
-    same: usize,
-    exact: usize,
-}
-
-impl Votes {
-    fn count(text: &str) -> Self {
-        let mut votes = Self::default();
+impl<'t> Sample<'t> {
+    fn of(text: &'t [u8]) -> Self {
+        let mut sample = Self { lines: Vec::with_capacity(HEAD_LINES), read: 0, titles: 0, first: None };
         let mut rest = text;
         let mut seen = 0;
         while seen < HEAD_LINES && !rest.is_empty() {
-            let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |i| i + 1);
-            votes.line(&rest[..end]);
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |i| i + 1);
+            sample.add(&rest[..end]);
             rest = &rest[end..];
             seen += 1;
         }
@@ -139,108 +114,123 @@ impl Votes {
             if stride == 0 || at >= rest.len() {
                 break;
             }
-            let bytes = rest.as_bytes();
-            let window = &bytes[at..bytes.len().min(at + 4 * LINE_BYTES)];
+            let window = &rest[at..rest.len().min(at + 4 * LINE_BYTES)];
             if let Some(start) = memchr::memchr(b'\n', window).map(|i| at + i + 1) {
-                let window = &bytes[start..bytes.len().min(start + 4 * LINE_BYTES)];
+                let window = &rest[start..rest.len().min(start + 4 * LINE_BYTES)];
                 if let Some(length) = memchr::memchr(b'\n', window) {
-                    votes.line(&rest[start..start + length]);
+                    sample.add(&rest[start..start + length]);
                 }
             }
             at += stride.max(1);
         }
-        votes
+        sample
     }
 
-    fn line(&mut self, line: &str) {
+    fn add(&mut self, line: &'t [u8]) {
         let line = line.trim_ascii_end();
-        let bytes = &line.as_bytes()[..line.len().min(LINE_BYTES)];
-        let bare = bytes.trim_ascii_start();
-        if bare.is_empty() || bare == b"--" {
+        let bytes = &line[..line.len().min(LINE_BYTES)];
+        let line = Line { bytes, bare: bytes.trim_ascii_start() };
+        if line.bare.is_empty() || line.bare == b"--" {
             return;
         }
-        let first = self.lines == 0;
-        self.lines += 1;
-        self.numbered += usize::from(is_numbered(bytes));
-        if is_numbered_by_a_reader(bare) {
-            // What follows is a line of a file, whose shapes are not the output's.
+        if is_numbered_by_a_reader(&line) {
+            self.read += 1;
             return;
         }
-        // `2025-06-20T10:38:18` reads like a path and a line number too
-        if !is_dated(bare) {
-            match search_shape(bytes) {
-                SearchShape::Located => self.search += 1,
-                SearchShape::Named => self.grep += 1,
-                SearchShape::No => {}
-            }
+        if self.len() == 0 {
+            self.first = Some(line);
         }
-        let log = is_log(bare);
-        self.log += usize::from(log);
-        self.titled |= first && !log;
-        self.test += usize::from(is_test(bytes));
-        self.frame += usize::from(is_frame(bytes));
-        self.path += usize::from(is_path(bare));
-        self.permissions += usize::from(is_permissions(bare));
-        self.piped += usize::from(bare.len() > 2 && bare.starts_with(b"|") && bare.ends_with(b"|"));
-        self.markup += usize::from(bare.starts_with(b"<") && bare.ends_with(b">"));
-        self.code += usize::from(is_code(bytes));
-        self.hunk_header += usize::from(bytes.starts_with(b"@@ -") || bytes.starts_with(b"@@@ -"));
-        self.diff_file += usize::from(bytes.starts_with(b"+++ ") || bytes.starts_with(b"--- "));
-        if self.lines <= 4 && is_column_header(bare) {
-            self.columns.header = true;
+        if self.len() < TITLE_LINES {
+            self.titles += 1;
         }
-        self.columns.wide += usize::from(gaps(bare) >= 2);
-        for (delimited, delimiter) in self.delimited.iter_mut().zip([b',', b'\t']) {
-            let n = memchr::memchr_iter(delimiter, bytes).count();
-            if first {
-                delimited.of_first = n;
-            }
-            delimited.exact += usize::from(n > 0 && n == delimited.of_first);
-            delimited.same +=
-                usize::from(n >= 2 && n.abs_diff(delimited.of_first) <= (delimited.of_first / 4).max(1));
-        }
+        self.lines.push(line);
     }
 
-    fn share(&self, votes: usize) -> f64 {
-        votes as f64 / self.lines.max(1) as f64
+    fn len(&self) -> usize {
+        self.lines.len() + self.read
+    }
+
+    /// The smallest number of lines that is more than so many percent of all.
+    fn more(&self, percent: usize) -> usize {
+        self.len() * percent / 100 + 1
+    }
+
+    /// Whether more than so many percent of the lines have a shape.
+    fn more_than(&self, percent: usize, has: impl Fn(&Line<'_>) -> bool) -> bool {
+        self.at_least(self.more(percent), has)
+    }
+
+    /// Whether so many lines have a shape. No more lines are looked at than it takes to know.
+    fn at_least(&self, needed: usize, has: impl Fn(&Line<'_>) -> bool) -> bool {
+        let mut missing = needed;
+        let mut left = self.lines.len();
+        for line in &self.lines {
+            if missing == 0 || missing > left {
+                break;
+            }
+            missing -= usize::from(has(line));
+            left -= 1;
+        }
+        missing == 0
     }
 
     fn kind(&self) -> Kind {
-        let share = |votes| self.share(votes);
-        if self.search > 0 && share(self.search) > 0.5 || share(self.grep) > 0.7 {
+        // `2025-06-20T10:38:18` reads like a path and a line number too
+        if self.more_than(50, |line| is_located(line) && !is_dated(line))
+            || self.more_than(70, |line| is_named(line) && !is_dated(line))
+        {
             return Kind::Search;
         }
-        if share(self.permissions) > 0.4 {
+        if self.more_than(40, is_permissions) {
             return Kind::Listing;
         }
-        if share(self.log) > 0.5 {
+        if self.more_than(50, is_log) {
             // rows of a table may start with a date; then the first line names the columns
-            let table =
-                self.lines >= 5 && self.titled && self.delimited.iter().any(|d| d.exact == self.lines);
+            let titled = self.first.is_some_and(|first| !is_log(&first));
+            let table = titled && self.len() >= 5 && DELIMITERS.iter().any(|d| self.is_cut_evenly(*d));
             return if table { Kind::Table } else { Kind::Log };
         }
-        if share(self.numbered) > 0.6 {
+        if self.at_least(self.more(60).saturating_sub(self.read), is_numbered) {
             return Kind::Source;
         }
-        if self.lines >= 3 && share(self.frame) > 0.35 || self.test >= 3 || share(self.test) > 0.2 {
+        let few = self.len() < 3;
+        if !few && self.more_than(35, is_frame) || self.at_least(self.more(20).min(3), is_test) {
             return Kind::TestBuild;
         }
-        if share(self.path) > 0.6 {
+        if self.more_than(60, is_path) {
             return Kind::Listing;
         }
-        let delimited =
-            self.lines >= 5 && self.delimited.iter().any(|d| d.of_first >= 2 && share(d.same) > 0.8);
-        if share(self.piped) > 0.5
-            || self.lines >= 3 && (self.columns.header || share(self.columns.wide) > 0.8)
+        if self.more_than(50, is_piped)
+            || !few && (self.lines[..self.titles].iter().any(is_column_header) || self.more_than(80, is_wide))
         {
             return Kind::Table;
         }
-        if share(self.code) > 0.4 {
+        if self.more_than(40, is_code) {
             return Kind::Source;
         }
+        let delimited = self.len() >= 5 && DELIMITERS.iter().any(|d| self.is_cut_alike(*d));
         if delimited { Kind::Table } else { Kind::Text }
     }
+
+    /// Whether all lines have as many of the delimiter as the first one.
+    fn is_cut_evenly(&self, delimiter: u8) -> bool {
+        let of_first = self.first.map_or(0, |first| first.count(delimiter));
+        of_first > 0 && self.read == 0 && self.lines.iter().all(|line| line.count(delimiter) == of_first)
+    }
+
+    /// Whether most lines have about as many of the delimiter as the first one.
+    fn is_cut_alike(&self, delimiter: u8) -> bool {
+        let of_first = self.first.map_or(0, |first| first.count(delimiter));
+        let alike = |line: &Line<'_>| {
+            let n = line.count(delimiter);
+            n >= 2 && n.abs_diff(of_first) <= (of_first / 4).max(1)
+        };
+        of_first >= 2 && self.more_than(80, alike)
+    }
 }
+
+/// What may stand between the cells of a table.
+const DELIMITERS: [u8; 2] = *b",\t";
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,24 @@
 
 use memchr::memmem;
 
+/// A line, or its start, without its line end.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'t> {
+    pub(super) bytes: &'t [u8],
+    /// Without its indentation.
+    pub(super) bare: &'t [u8],
+}
+
+impl Line<'_> {
+    fn is_indented(&self) -> bool {
+        self.bare.len() < self.bytes.len()
+    }
+
+    pub(super) fn count(&self, byte: u8) -> usize {
+        memchr::memchr_iter(byte, self.bytes).count()
+    }
+}
+
 /// Texts that a line may start with, of which most lines start with none.
 struct Starts {
     /// The first bytes of the texts.
@@ -30,12 +48,11 @@ impl Starts {
 }
 
 /// `  12→text`, `12\ttext`, `12: text`, `12-text`, `12|text`: a line number and its separator.
-pub(super) fn is_numbered(line: &[u8]) -> bool {
-    let bare = line.trim_ascii_start();
-    let digits = digits(bare);
+pub(super) fn is_numbered(line: &Line<'_>) -> bool {
+    let digits = digits(line.bare);
     digits > 0
         && digits <= 7
-        && match &bare[digits..] {
+        && match &line.bare[digits..] {
             [] => true,
             [b'\t' | b':' | b'-' | b'|', ..] => true,
             [b' ', rest @ ..] => rest.first() == Some(&b'|'),
@@ -44,56 +61,66 @@ pub(super) fn is_numbered(line: &[u8]) -> bool {
 }
 
 /// `  12→text`: a number that a tool for reading files puts before a line.
-pub(super) fn is_numbered_by_a_reader(line: &[u8]) -> bool {
-    let bare = line.trim_ascii_start();
-    let digits = digits(bare);
-    digits > 0 && digits <= 7 && bare[digits..].starts_with("→".as_bytes())
+pub(super) fn is_numbered_by_a_reader(line: &Line<'_>) -> bool {
+    let digits = digits(line.bare);
+    digits > 0 && digits <= 7 && line.bare[digits..].starts_with("→".as_bytes())
 }
 
 fn digits(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|b| b.is_ascii_digit()).count()
 }
 
-pub(super) enum SearchShape {
-    /// `path:12:text` or, in context lines, `path-12-text`.
-    Located,
-    /// `path.ext:text`.
-    Named,
-    No,
-}
-
-pub(super) fn search_shape(line: &[u8]) -> SearchShape {
-    let path_end = line.iter().position(|&b| !is_path_byte(b)).unwrap_or(line.len());
-    if path_end == 0 || !line[0].is_ascii_graphic() {
-        return SearchShape::No;
+/// `path:12:text` or, in context lines, `path-12-text`.
+pub(super) fn is_located(line: &Line<'_>) -> bool {
+    let line = line.bytes;
+    let path = path_len(line);
+    if path == 0 {
+        return false;
     }
     // the separator of a context line is a path byte too, so it is looked for inside the path
-    let mut at = 0;
-    while let Some(i) = memchr::memchr2(b':', b'-', &line[at..]).map(|i| at + i) {
-        if i > path_end {
-            break;
-        }
-        let separator = line[i];
+    memchr::memchr2_iter(b':', b'-', &line[..line.len().min(path + 1)]).any(|i| {
         let n = digits(&line[i + 1..]);
-        if i > 0
-            && n > 0
-            && line.get(i + 1 + n) == Some(&separator)
-            && !line[..i].iter().all(u8::is_ascii_digit)
-        {
-            return SearchShape::Located;
-        }
-        at = i + 1;
+        i > 0 && n > 0 && line.get(i + 1 + n) == Some(&line[i]) && !line[..i].iter().all(u8::is_ascii_digit)
+    })
+}
+
+/// `path.ext:text`, and not [`is_located`].
+pub(super) fn is_named(line: &Line<'_>) -> bool {
+    let bytes = line.bytes;
+    let path = path_len(bytes);
+    bytes.get(path) == Some(&b':')
+        && memchr::memrchr(b'.', &bytes[..path])
+            .is_some_and(|dot| dot > 0 && dot + 1 < path && path - dot <= 8)
+        && bytes.get(path + 1).is_some_and(|&b| b != b':')
+        && !is_located(line)
+}
+
+/// Bytes of the path that the line starts with.
+fn path_len(line: &[u8]) -> usize {
+    if line.first().is_some_and(u8::is_ascii_graphic) {
+        line.iter().take_while(|b| is_path_byte(**b)).count()
+    } else {
+        0
     }
-    let named = line.get(path_end) == Some(&b':')
-        && memchr::memrchr(b'.', &line[..path_end])
-            .is_some_and(|dot| dot > 0 && dot + 1 < path_end && path_end - dot <= 8)
-        && line.get(path_end + 1).is_some_and(|&b| b != b':');
-    if named { SearchShape::Named } else { SearchShape::No }
 }
 
 fn is_path_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-' | b'+' | b'@' | b'~') || b >= 0x80
+    PATH_BYTES[usize::from(b)]
 }
+
+/// Letters, digits, what is beyond ASCII, and some signs.
+static PATH_BYTES: [bool; 256] = {
+    let mut is = [false; 256];
+    let mut b = 0u8;
+    loop {
+        is[b as usize] =
+            b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-' | b'+' | b'@' | b'~' | 0x80..);
+        if b == u8::MAX {
+            break is;
+        }
+        b += 1;
+    }
+};
 
 static LEVELS: Starts =
     Starts::new(&[b"INFO", b"WARNING", b"WARN", b"ERROR", b"DEBUG", b"TRACE", b"FATAL", b"NOTICE"]);
@@ -103,7 +130,8 @@ static DAYS_AND_MONTHS: Starts = Starts::new(&[
 ]);
 
 /// Starts with a time stamp or a level, perhaps in brackets, or has an ISO time near its start.
-pub(super) fn is_log(line: &[u8]) -> bool {
+pub(super) fn is_log(line: &Line<'_>) -> bool {
+    let line = line.bare;
     let bare = line.strip_prefix(b"[").or_else(|| line.strip_prefix(b"\"")).unwrap_or(line);
     if LEVELS.strip(bare).is_some_and(|rest| rest.first().is_none_or(|b| !b.is_ascii_alphanumeric())) {
         return true;
@@ -115,8 +143,8 @@ pub(super) fn is_log(line: &[u8]) -> bool {
 }
 
 /// Whether a line starts with a date or a time, perhaps in a bracket.
-pub(super) fn is_dated(line: &[u8]) -> bool {
-    starts_with_date(line.strip_prefix(b"[").unwrap_or(line))
+pub(super) fn is_dated(line: &Line<'_>) -> bool {
+    starts_with_date(line.bare.strip_prefix(b"[").unwrap_or(line.bare))
 }
 
 /// `{"level":30,"time":…,"msg":…}`: a log line as structured loggers write it.
@@ -151,6 +179,9 @@ fn clock(line: &[u8], within: usize) -> bool {
 fn starts_with_date(line: &[u8]) -> bool {
     let stamp =
         line.iter().take_while(|b| b.is_ascii_digit() || matches!(b, b'-' | b'/' | b':' | b'.')).count();
+    if stamp == 0 {
+        return false;
+    }
     let (stamp, rest) = line.split_at(stamp);
     let digits = stamp.iter().filter(|b| b.is_ascii_digit()).count();
     let separators = stamp.len() - digits;
@@ -229,10 +260,11 @@ static TEST_BARE_STARTS: Starts = Starts::new(&[
 ]);
 
 /// A line as test runners, compilers and package managers print it.
-pub(super) fn is_test(line: &[u8]) -> bool {
-    if TEST_STARTS.strip(line).is_some() || TEST_BARE_STARTS.strip(line.trim_ascii_start()).is_some() {
+pub(super) fn is_test(line: &Line<'_>) -> bool {
+    if TEST_STARTS.strip(line.bytes).is_some() || TEST_BARE_STARTS.strip(line.bare).is_some() {
         return true;
     }
+    let line = line.bytes;
     let rust_or_unittest = line.starts_with(b"test ") && memmem::find(line, b" ... ").is_some()
         || line.ends_with(b" ... ok")
         || line.ends_with(b" ... FAIL")
@@ -267,21 +299,27 @@ fn is_test_by_a_colon(line: &[u8]) -> bool {
 }
 
 /// A line of a stack trace.
-pub(super) fn is_frame(line: &[u8]) -> bool {
-    let bare = line.trim_ascii_start();
-    bare.len() < line.len()
+pub(super) fn is_frame(line: &Line<'_>) -> bool {
+    let bare = line.bare;
+    line.is_indented()
         && (bare.starts_with(b"at ")
-            || bare.starts_with(b"File \"") && memmem::find(bare, b", line ").is_some())
+            || bare.starts_with(b"File \"") && memmem::find(bare, b", line ").is_some()
+            || is_go_frame(bare))
         || bare.starts_with(b"Caused by: ")
-        || line.starts_with(b"goroutine ")
-        || line.starts_with(b"Traceback (most recent call last)")
-        || bare.len() < line.len()
-            && memmem::find(bare, b".go:").is_some()
-            && memmem::find(bare, b" +0x").is_some()
+        || line.bytes.starts_with(b"goroutine ")
+        || line.bytes.starts_with(b"Traceback (most recent call last)")
+}
+
+/// `/src/a.go:12 +0x1d`. The plus sign is rare, and a byte is found faster than a text.
+fn is_go_frame(bare: &[u8]) -> bool {
+    memchr::memrchr(b'+', bare).is_some()
+        && memmem::find(bare, b" +0x").is_some()
+        && memmem::find(bare, b".go:").is_some()
 }
 
 /// A path alone on its line, perhaps behind the branches of a tree.
-pub(super) fn is_path(line: &[u8]) -> bool {
+pub(super) fn is_path(line: &Line<'_>) -> bool {
+    let line = line.bare;
     let bare = match line.iter().position(|b| b.is_ascii() && !matches!(b, b' ' | b'-' | b'|' | b'`')) {
         Some(at) if line[..at].iter().any(|b| *b >= 0x80 || matches!(b, b'|' | b'`')) => &line[at..],
         _ => line,
@@ -308,25 +346,44 @@ pub(super) fn is_path(line: &[u8]) -> bool {
 }
 
 /// `-rw-r--r-- …`, as `ls -l` prints it.
-pub(super) fn is_permissions(line: &[u8]) -> bool {
+pub(super) fn is_permissions(line: &Line<'_>) -> bool {
+    let line = line.bare;
     line.len() > 10
         && matches!(line[0], b'-' | b'd' | b'l' | b'c' | b'b' | b'p' | b's')
         && line[1..10].iter().all(|b| matches!(b, b'r' | b'w' | b'x' | b'-' | b's' | b'S' | b't' | b'T'))
 }
 
-/// `NAME   READY   STATUS`: three or more words in capitals, set apart by at least two blanks.
-pub(super) fn is_column_header(line: &[u8]) -> bool {
-    gaps(line) >= 2
-        && line.iter().all(|b| {
-            b.is_ascii_uppercase()
-                || b.is_ascii_digit()
-                || matches!(b, b' ' | b'-' | b'_' | b'/' | b'%' | b'(' | b')')
-        })
+/// `| cell | cell |`
+pub(super) fn is_piped(line: &Line<'_>) -> bool {
+    line.bare.len() > 2 && line.bare.starts_with(b"|") && line.bare.ends_with(b"|")
 }
 
-/// Runs of two or more blanks inside the line.
-pub(super) fn gaps(line: &[u8]) -> usize {
-    line.windows(3).filter(|w| w[0] != b' ' && w[1] == b' ' && w[2] == b' ').count()
+/// `<p>…</p>`
+pub(super) fn is_markup(line: &Line<'_>) -> bool {
+    line.bare.starts_with(b"<") && line.bare.ends_with(b">")
+}
+
+pub(super) fn is_hunk_header(line: &Line<'_>) -> bool {
+    line.bytes.starts_with(b"@@ -") || line.bytes.starts_with(b"@@@ -")
+}
+
+/// `+++ b/src/a.c`
+pub(super) fn is_diff_file(line: &Line<'_>) -> bool {
+    line.bytes.starts_with(b"+++ ") || line.bytes.starts_with(b"--- ")
+}
+
+/// `NAME   READY   STATUS`: three or more words in capitals, set apart by at least two blanks.
+pub(super) fn is_column_header(line: &Line<'_>) -> bool {
+    line.bare.iter().all(|b| {
+        b.is_ascii_uppercase()
+            || b.is_ascii_digit()
+            || matches!(b, b' ' | b'-' | b'_' | b'/' | b'%' | b'(' | b')')
+    }) && is_wide(line)
+}
+
+/// Two or more runs of two or more blanks inside the line.
+pub(super) fn is_wide(line: &Line<'_>) -> bool {
+    line.bare.windows(3).filter(|w| w[1] == b' ' && w[2] == b' ' && w[0] != b' ').nth(1).is_some()
 }
 
 const CODE_WORDS: &[&[u8]] = &[
@@ -336,8 +393,8 @@ const CODE_WORDS: &[&[u8]] = &[
 ];
 
 /// A line of a program: its ending, its first word, or the shape of an assignment or a call.
-pub(super) fn is_code(line: &[u8]) -> bool {
-    let bare = line.trim_ascii_start();
+pub(super) fn is_code(line: &Line<'_>) -> bool {
+    let bare = line.bare;
     if matches!(bare.last(), Some(b'{' | b'}' | b';')) || bare.ends_with(b"):") || bare.ends_with(b"),") {
         return true;
     }
