@@ -29,14 +29,18 @@ pub(crate) fn is_mark(line: &str) -> bool {
 
 /// The text with repetitions counted. The inverse is exact. Numbered lines are no repetitions.
 pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
-    let lines: Vec<Option<&str>> = Reader::new(text)
-        .map(|line| (line.role == Role::Plain).then_some(&text[line.start..line.end]))
-        .collect();
+    let mut lines: Vec<Option<&str>> =
+        Vec::with_capacity(memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1);
+    lines.extend(
+        Reader::new(text).map(|line| (line.role == Role::Plain).then_some(&text[line.start..line.end])),
+    );
     if lines.iter().flatten().any(|line| is_mark(line)) {
         return None;
     }
     let start = |line: &str| line.as_ptr() as usize - text.as_ptr() as usize;
-    let mut newest: HashMap<u64, usize, FixedState> = HashMap::default();
+    let plain = lines.iter().flatten().count();
+    let mut newest: HashMap<u64, usize, FixedState> =
+        HashMap::with_capacity_and_hasher(plain, FixedState::default());
     let mut out = String::new();
     let (mut at, mut floor, mut copied) = (0, 0, 0);
     while let Some(line) = lines.get(at) {

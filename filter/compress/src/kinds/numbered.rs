@@ -13,7 +13,7 @@ pub(crate) mod region;
 use memchr::{memchr, memmem};
 
 use crate::block::Context;
-use prefix::{Prefix, Separator, Style, blank_belongs};
+use prefix::{Prefix, Separator, blank_belongs};
 use region::{GAP, MARK, Region, Rule};
 
 /// Every how manyth line keeps its number. On the file reads of coding agents every twentieth costs 0.9 %
@@ -28,10 +28,6 @@ const MIN_BARE: usize = 7;
 
 /// The text with the numbers of its numbered lines thinned. The inverse is exact.
 pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
-    // A text that already has what looks like a header could not be told from our own afterwards.
-    if text.starts_with(MARK) || memmem::find(text.as_bytes(), b"\n[lines ").is_some() {
-        return None;
-    }
     let every = if cx.edits_by_line { EVERY_FOR_EDITS } else { EVERY };
     let mut out = String::new();
     let mut copied = 0;
@@ -40,16 +36,21 @@ pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     let mut at = 0;
     while at < text.len() {
         let behind = gather(text, at, &mut lines);
-        if lines.is_empty() {
-            at = behind;
-            continue;
-        }
-        let region = Plan::of(text, &lines, every);
-        if region.bare >= MIN_BARE {
-            out.push_str(&text[copied..at]);
-            region.write(text, &lines, stated == Some(region.region.rule), &mut out);
-            stated = Some(region.region.rule);
-            copied = lines.last().map_or(at, |line| line.end);
+        // The first line of a region keeps its number.
+        if lines.len() > MIN_BARE {
+            let region = plan(text, &mut lines, every);
+            if lines.iter().filter(|line| line.bare).count() >= MIN_BARE {
+                if copied == 0 {
+                    if has_header(text) {
+                        return None;
+                    }
+                    out.reserve(text.len());
+                }
+                out.push_str(&text[copied..at]);
+                write(&region, text, &lines, stated == Some(region.rule), &mut out);
+                stated = Some(region.rule);
+                copied = lines.last().map_or(at, |line| line.end);
+            }
         }
         at = behind;
     }
@@ -60,6 +61,11 @@ pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     Some(out)
 }
 
+/// Whether a text already has what looks like a header, which could not be told from our own afterwards.
+fn has_header(text: &str) -> bool {
+    text.starts_with(MARK) || memmem::find(text.as_bytes(), b"\n[lines ").is_some()
+}
+
 /// A numbered line of a text.
 #[derive(Clone, Copy, Debug)]
 struct Numbered {
@@ -67,6 +73,10 @@ struct Numbered {
     /// Without line end.
     end: usize,
     prefix: Prefix,
+    /// Where what the file says starts.
+    content: usize,
+    /// It can stand without its number.
+    bare: bool,
     /// A line stands between it and the one before it that has no number: grep's `--`.
     gap: bool,
 }
@@ -85,19 +95,17 @@ fn gather(text: &str, at: usize, lines: &mut Vec<Numbered>) -> usize {
             Some(prefix)
                 if lines.last().is_none_or(|last| follows(&lines[0].prefix, &last.prefix, &prefix)) =>
             {
-                lines.push(Numbered { start, end, prefix, gap });
+                lines.push(Numbered { start, end, prefix, content: start + prefix.len, bare: false, gap });
                 gap = false;
             }
+            _ if lines.is_empty() => return end + 1,
             // A gap belongs to the region only if a numbered line comes behind it.
-            None if !gap && !lines.is_empty() && line == GAP.as_bytes() => gap = true,
+            None if !gap && line == GAP.as_bytes() => gap = true,
             _ => break,
         }
         start = end + 1;
     }
-    match lines.last() {
-        Some(last) => last.end + 1,
-        None => memchr(b'\n', &bytes[at..]).map_or(text.len(), |len| at + len + 1),
-    }
+    lines.last().map_or(text.len(), |last| last.end + 1)
 }
 
 fn follows(first: &Prefix, last: &Prefix, next: &Prefix) -> bool {
@@ -109,68 +117,51 @@ fn follows(first: &Prefix, last: &Prefix, next: &Prefix) -> bool {
         && next.continues(&first.style)
 }
 
-/// How a region is going to be written.
-struct Plan {
-    region: Region,
-    /// Lines that lose their number.
-    bare: usize,
+/// How the lines are going to be written; says of each whether it can stand without its number.
+fn plan(text: &str, lines: &mut [Numbered], every: u32) -> Region {
+    let has = |separator| lines.iter().any(|line| line.prefix.style.separator == separator);
+    let matches = has(Separator::Colon) && has(Separator::Dash);
+    let first = lines[0].prefix;
+    let mut style = first.style;
+    if matches {
+        style.separator = Separator::Dash;
+    }
+    let rests = lines.iter().map(|line| &text.as_bytes()[line.content..line.end]);
+    style.blank = !matches && blank_belongs(style.separator, rests);
+    let rule = Rule { every, matches, blank: style.blank.then_some(style.separator) };
+    let last = lines.last().map_or(first.number, |line| line.prefix.number);
+    let region = Region { rule, style, last };
+    let mut before = first.number;
+    for line in &mut lines[1..] {
+        let number = line.prefix.number;
+        if number == before + 1 && line.prefix.style.separator == style.separator {
+            let content = &text[line.content..line.end];
+            let content = if style.blank { content.strip_prefix(' ') } else { Some(content) };
+            line.bare = content.is_some_and(|content| !region.anchors(number, content));
+        }
+        before = number;
+    }
+    region
 }
 
-impl Plan {
-    fn of(text: &str, lines: &[Numbered], every: u32) -> Self {
-        let is = |separator| move |line: &&Numbered| line.prefix.style.separator == separator;
-        let colons = lines.iter().filter(is(Separator::Colon)).count();
-        let matches = colons > 0 && lines.iter().any(|line| is(Separator::Dash)(&line));
-        let first = lines[0].prefix;
-        let mut style = first.style;
-        if matches {
-            style.separator = Separator::Dash;
+fn write(region: &Region, text: &str, lines: &[Numbered], stated: bool, out: &mut String) {
+    region.rule.push_header(out, lines[0].prefix.number, region.last, stated);
+    for (i, line) in lines.iter().enumerate() {
+        if i > 0 {
+            out.push('\n');
         }
-        let rests = lines.iter().map(|line| &text.as_bytes()[line.start + line.prefix.len..line.end]);
-        style.blank = !matches && blank_belongs(style.separator, rests);
-        let rule = Rule { every, matches, blank: style.blank.then_some(style.separator) };
-        let last = lines.last().map_or(first.number, |line| line.prefix.number);
-        let mut plan = Self { region: Region { rule, style, last }, bare: 0 };
-        plan.bare = (1..lines.len()).filter(|i| plan.content_alone(text, lines, *i).is_some()).count();
-        plan
-    }
-
-    /// What the line `i` says, where it can stand without its number.
-    fn content_alone<'a>(&self, text: &'a str, lines: &[Numbered], i: usize) -> Option<&'a str> {
-        let line = &lines[i];
-        let Style { separator, blank, .. } = self.region.style;
-        let number = line.prefix.number;
-        if i == 0 || number != lines[i - 1].prefix.number + 1 || line.prefix.style.separator != separator {
-            return None;
+        if line.gap {
+            out.push_str(GAP);
+            out.push('\n');
         }
-        let mut content = &text[line.start + line.prefix.len..line.end];
-        if blank {
-            content = content.strip_prefix(' ')?;
-        }
-        (!self.region.anchors(number, content)).then_some(content)
-    }
-
-    fn write(&self, text: &str, lines: &[Numbered], stated: bool, out: &mut String) {
-        self.region.rule.push_header(out, lines[0].prefix.number, self.region.last, stated);
-        for (i, line) in lines.iter().enumerate() {
-            if i > 0 {
-                out.push('\n');
-            }
-            if line.gap {
-                out.push_str(GAP);
-                out.push('\n');
-            }
-            if let Some(content) = self.content_alone(text, lines, i) {
-                out.push_str(content);
-                continue;
-            }
-            if i == 0 {
-                out.push_str(&text[line.start..line.end]);
-            } else {
-                self.region.style.push_number(out, line.prefix.number);
-                out.push_str(line.prefix.style.separator.text());
-                out.push_str(&text[line.start + line.prefix.len..line.end]);
-            }
+        if line.bare {
+            out.push_str(&text[line.content + usize::from(region.style.blank)..line.end]);
+        } else if i == 0 {
+            out.push_str(&text[line.start..line.end]);
+        } else {
+            region.style.push_number(out, line.prefix.number);
+            out.push_str(line.prefix.style.separator.text());
+            out.push_str(&text[line.content..line.end]);
         }
     }
 }

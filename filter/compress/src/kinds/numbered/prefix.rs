@@ -76,7 +76,11 @@ pub(crate) struct Prefix {
 impl Prefix {
     /// The number prefix that `line` starts with.
     pub(crate) fn of(line: &[u8]) -> Option<Self> {
-        let letter = line.first() == Some(&b'L');
+        let letter = match line.first()? {
+            b'L' => true,
+            b' ' | b'0'..=b'9' => false,
+            _ => return None,
+        };
         let from = usize::from(letter);
         let blanks =
             if letter { 0 } else { line.iter().take(MAX_PADDING).take_while(|b| **b == b' ').count() };

@@ -43,9 +43,8 @@ impl Region {
     /// Whether the line that follows its predecessor carries its number all the same.
     pub(crate) fn anchors(&self, number: u32, content: &str) -> bool {
         number.is_multiple_of(self.rule.every)
-            || content == GAP
-            || content.starts_with(MARK)
-            || self.anchor(content, number).is_some()
+            || may_be_more(content)
+                && (content == GAP || content.starts_with(MARK) || self.anchor(content, number).is_some())
     }
 
     /// The number that `line` carries and the length of its prefix, where it carries one that is not
@@ -74,6 +73,11 @@ impl Region {
         }
         Some((prefix.number, separator, len))
     }
+}
+
+/// Whether a line of a region could be a gap, a reference or a number by its first byte. Few are.
+fn may_be_more(line: &str) -> bool {
+    matches!(line.as_bytes().first(), Some(b'0'..=b'9' | b'L' | b'-' | b'['))
 }
 
 impl Rule {
@@ -196,6 +200,15 @@ impl<'a> Reader<'a> {
     }
 
     fn role(&mut self, line: &str) -> (Role, usize) {
+        if let State::Inside(region, expected) = &mut self.state
+            && *expected <= region.last
+            && !may_be_more(line)
+        {
+            let number = *expected;
+            *expected += 1;
+            let ruled = !number.is_multiple_of(region.rule.every);
+            return (Role::Numbered { number, ruled, colon: false }, 0);
+        }
         match self.state {
             State::Inside(region, expected) if expected <= region.last => self.line(region, expected, line),
             State::Outside | State::Inside(..) => {
