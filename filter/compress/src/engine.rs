@@ -304,12 +304,17 @@ impl Run<'_, '_> {
                 continue;
             }
             self.catch_up(&mut shown, &keys, &entries, memo);
-            self.add_call(&mut shown, output, block);
-            let entry = Arc::new(self.entry(output, block < self.lossy_blocks, &shown.earlier, memo));
+            let [name, arguments] = self.call_texts(output);
+            let call = Call { name: &name, arguments: &arguments };
+            self.add_call(&mut shown, output, block, call);
+            let (entry, forwarded) =
+                self.entry(output, call, block < self.lossy_blocks, &shown.earlier, memo);
+            shown.add(forwarded.as_deref(), call);
+            let entry = Arc::new(entry);
             memo.remember_block(*key, Arc::clone(&entry));
             entries.push((entry, false));
         }
-        if shown.blocks > 0 || entries.first().is_some_and(|(_, from_memo)| !from_memo) {
+        if shown.blocks > 0 {
             self.catch_up(&mut shown, &keys, &entries, memo);
             if let Some(key) = keys.last() {
                 memo.remember_earlier(*key, shown.earlier, shown.bytes);
@@ -371,21 +376,19 @@ impl Run<'_, '_> {
         }
         for (block, (entry, _)) in entries.iter().enumerate().skip(shown.blocks) {
             let Some(output) = self.walk.outputs.get(block) else { return };
-            self.add_call(shown, output, block);
-            shown.blocks += 1;
+            let [name, arguments] = self.call_texts(output);
+            let call = Call { name: &name, arguments: &arguments };
+            self.add_call(shown, output, block, call);
             let text = match &entry.replacement {
                 Some(replacement) => string::text(replacement),
                 None => output.span.text(self.walk.body),
             };
-            let Some(text) = text else { continue };
-            let [name, arguments] = self.call_texts(output);
-            shown.bytes += text.len() + name.len() + arguments.len();
-            shown.earlier.add(&text, Call { name: &name, arguments: &arguments });
+            shown.add(text.as_deref(), call);
         }
     }
 
     /// Takes in the call of a block, where the block is the first of its outputs.
-    fn add_call(&self, shown: &mut Shown, output: &Output, block: usize) {
+    fn add_call(&self, shown: &mut Shown, output: &Output, block: usize, call: Call<'_>) {
         if shown.calls > block {
             return;
         }
@@ -395,9 +398,8 @@ impl Run<'_, '_> {
         // A call has one output, or several parts of one: what lies further back belongs to others.
         let before = &self.walk.outputs[block.saturating_sub(MAX_PARTS)..block];
         if !before.iter().any(same) {
-            let [name, arguments] = self.call_texts(output);
-            shown.bytes += arguments.len();
-            shown.earlier.add_call(Call { name: &name, arguments: &arguments });
+            shown.bytes += call.arguments.len();
+            shown.earlier.add_call(call);
         }
     }
 
@@ -412,14 +414,20 @@ impl Run<'_, '_> {
         [name.unwrap_or_default(), arguments.unwrap_or_default()]
     }
 
-    /// Computes what becomes of a block.
-    fn entry(&self, output: &Output, reversible: bool, earlier: &Earlier, memo: &mut Memo) -> Entry {
+    /// Computes what becomes of a block. With it comes the text that is forwarded, where it is one.
+    fn entry(
+        &self,
+        output: &Output,
+        call: Call<'_>,
+        reversible: bool,
+        earlier: &Earlier,
+        memo: &mut Memo,
+    ) -> (Entry, Option<Cow<'_, str>>) {
         let body = self.walk.body;
-        let [name, arguments] = self.call_texts(output);
         let skipped = |kind, skip, memo: &mut Memo| {
             let tokens = count_span(output.span, body, self.counting.encoding, memo);
             Entry {
-                tool: Arc::from(&*name),
+                tool: Arc::from(call.name),
                 kind,
                 outcome: BlockOutcome::Skipped(skip),
                 tokens_before: tokens,
@@ -428,18 +436,19 @@ impl Run<'_, '_> {
                 left_out: None,
             }
         };
+        let text = output.span.text(body);
         if output.call.is_some_and(|call| call.by_program) {
-            return skipped(Kind::Text, Skip::Program, memo);
+            return (skipped(Kind::Text, Skip::Program, memo), text);
         }
         if !output.span.is_string() {
-            return skipped(Kind::Json, Skip::NotText, memo);
+            return (skipped(Kind::Json, Skip::NotText, memo), None);
         }
-        let Some(text) = output.span.text(body) else {
-            return skipped(Kind::Text, Skip::NotText, memo);
+        let Some(text) = text else {
+            return (skipped(Kind::Text, Skip::NotText, memo), None);
         };
         let query = output.query.and_then(|span| span.text(body)).unwrap_or_default();
         let cx = Context {
-            call: Call { name: &name, arguments: &arguments },
+            call,
             query: &query,
             config: self.config,
             encoding: self.counting.encoding,
@@ -447,23 +456,24 @@ impl Run<'_, '_> {
             edits_by_line: self.edits_by_line,
         };
         let verdict = checked(pipeline::compress_block(&text, &cx, earlier), reversible);
-        let (replacement, left_out) = match verdict.replacement {
-            None => (None, None),
+        let (forwarded, replacement, left_out) = match verdict.replacement {
+            None => (text, None, None),
             Some(replacement) => {
                 let mut escaped = String::new();
                 string::encode_into(&replacement.text, &mut escaped);
-                (Some(escaped.into_boxed_str()), replacement.left_out)
+                (Cow::Owned(replacement.text), Some(escaped.into_boxed_str()), replacement.left_out)
             }
         };
-        Entry {
-            tool: Arc::from(&*name),
+        let entry = Entry {
+            tool: Arc::from(call.name),
             kind: verdict.kind,
             outcome: verdict.outcome,
             tokens_before: verdict.tokens_before,
             tokens_after: verdict.tokens_after,
             replacement,
             left_out: left_out.map(|(left_out, address)| (Arc::from(left_out), Arc::from(address))),
-        }
+        };
+        (entry, Some(forwarded))
     }
 }
 
@@ -476,6 +486,17 @@ struct Shown {
     /// Of how many blocks the calls are in it.
     calls: usize,
     bytes: usize,
+}
+
+impl Shown {
+    /// Takes in the next block as it is forwarded: its text, where it is one.
+    fn add(&mut self, text: Option<&str>, call: Call<'_>) {
+        self.blocks += 1;
+        if let Some(text) = text {
+            self.bytes += text.len() + call.name.len() + call.arguments.len();
+            self.earlier.add(text, call);
+        }
+    }
 }
 
 /// The last gate, whatever the compressors do: a replacement has fewer tokens (I4), leaves nothing

@@ -1,11 +1,9 @@
 //! How a reference names an earlier output: by the call that made it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-
-use serde_json::value::RawValue;
 
 use crate::block::Call;
+use crate::wire::tape::{Tape, Value};
 
 /// Arguments that say what a call is about, in the order in which they are looked for: the file first,
 /// then the command, then what was searched or fetched.
@@ -39,14 +37,15 @@ const MAX_SUBJECT: usize = 48;
 pub(super) fn label(call: Call<'_>) -> String {
     let mut label =
         if call.name.is_empty() { "tool".to_owned() } else { one_line(call.name, MAX_SUBJECT).to_owned() };
-    let arguments: BTreeMap<Cow<'_, str>, &RawValue> =
-        serde_json::from_str(call.arguments).unwrap_or_default();
-    let named = SUBJECTS.iter().enumerate().find_map(|(i, name)| Some((i < FILES, *arguments.get(*name)?)));
-    let scalar = |value: &&&RawValue| !value.get().starts_with(['{', '[']);
-    let first = || arguments.values().find(scalar).map(|value| (false, *value));
+    let Ok(tape) = Tape::of(call.arguments.as_bytes()) else { return label };
+    let arguments = members(&tape);
+    let subject = |name: &str| SUBJECTS.iter().position(|subject| *subject == name);
+    let subjects = arguments.iter().filter_map(|(name, value)| Some((subject(name)?, *value)));
+    let named = subjects.min_by_key(|(subject, _)| *subject).map(|(subject, value)| (subject < FILES, value));
+    let scalar = |value: &Value<'_, '_>| !value.is_object() && !value.is_array();
+    let first = || arguments.iter().map(|(_, value)| *value).find(scalar).map(|value| (false, value));
     let Some((file, value)) = named.or_else(first) else { return label };
-    let text: Cow<'_, str> =
-        serde_json::from_str::<String>(value.get()).map_or(Cow::Borrowed(value.get()), Cow::Owned);
+    let text = value.text().unwrap_or(Cow::Borrowed(value.raw()));
     label.push(' ');
     if file {
         label.push_str(one_line(last_components(&text), MAX_SUBJECT));
@@ -58,6 +57,17 @@ pub(super) fn label(call: Call<'_>) -> String {
     label
 }
 
+/// The members of an object by name, in the order of their names; of those with one name the last. None where
+/// a name is no text.
+pub(super) fn members<'t, 'b>(tape: &'t Tape<'b>) -> Vec<(Cow<'b, str>, Value<'t, 'b>)> {
+    let named = tape.root().members().map(|(name, value)| Some((name.text()?, value)));
+    let mut members: Vec<_> = named.collect::<Option<_>>().unwrap_or_default();
+    members.reverse();
+    members.sort_by(|(one, _), (other, _)| one.cmp(other));
+    members.dedup_by(|(one, _), (other, _)| one == other);
+    members
+}
+
 /// The last two components of a path.
 fn last_components(path: &str) -> &str {
     path.rmatch_indices(['/', '\\']).nth(1).map_or(path, |(at, _)| &path[at + 1..])
@@ -65,16 +75,16 @@ fn last_components(path: &str) -> &str {
 
 /// A command without the `cd … &&` that agents put before each.
 fn without_directory_change(command: &str) -> &str {
-    match command.split_once("&& ") {
-        Some((first, rest)) if first.starts_with("cd ") && !rest.is_empty() => rest,
-        _ => command,
+    if !command.starts_with("cd ") {
+        return command;
     }
+    command.split_once("&& ").map(|(_, rest)| rest).filter(|rest| !rest.is_empty()).unwrap_or(command)
 }
 
 /// The start of a text up to its first line end, at most `most` characters of it.
 pub(super) fn one_line(text: &str, most: usize) -> &str {
-    let line = text.split(['\n', '\r']).next().unwrap_or_default();
-    line.char_indices().nth(most).map_or(line, |(at, _)| &line[..at])
+    let ends = |(count, (_, char)): &(usize, (usize, char))| *count == most || matches!(char, '\n' | '\r');
+    text.char_indices().enumerate().find(ends).map_or(text, |(_, (at, _))| &text[..at])
 }
 
 #[cfg(test)]

@@ -2,13 +2,11 @@
 //!
 //! An agent that edits a file is shown its own lines again by the tool, and once more when it reads the file.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use memchr::memchr_iter;
-use serde_json::value::RawValue;
 
 use super::MIN_LINES;
+use super::label::members;
+use crate::wire::tape::Tape;
 
 /// Characters of an argument's name that may stand in a reference. Longer ones are not names.
 const MAX_NAME: usize = 32;
@@ -20,12 +18,10 @@ pub(super) fn texts(arguments: &str) -> Vec<(String, String)> {
     if memchr_iter(b'\\', arguments.as_bytes()).take(MIN_LINES - 1).count() < MIN_LINES - 1 {
         return Vec::new();
     }
-    let arguments: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(arguments).unwrap_or_default();
-    let text = |(name, value): (Cow<'_, str>, &RawValue)| {
-        let text: String = serde_json::from_str(value.get()).ok()?;
-        (is_name(&name) && text.split('\n').nth(MIN_LINES - 1).is_some()).then(|| (name.into_owned(), text))
-    };
-    arguments.into_iter().filter_map(text).collect()
+    let Ok(tape) = Tape::of(arguments.as_bytes()) else { return Vec::new() };
+    let named = members(&tape).into_iter().filter(|(name, _)| is_name(name));
+    let texts = named.filter_map(|(name, value)| Some((name.into_owned(), value.text()?.into_owned())));
+    texts.filter(|(_, text)| text.split('\n').nth(MIN_LINES - 1).is_some()).collect()
 }
 
 /// One word, and not the one that stands for a tool's output.

@@ -71,51 +71,54 @@ pub(crate) fn text(quoted: &str) -> Option<Cow<'_, str>> {
 /// The text of a string, given what stands between its quotes. `None` when that has a lone surrogate:
 /// such a string is no text, and no sequence of characters stands for it.
 pub(crate) fn decode(inner: &str) -> Option<String> {
-    let mut text = String::with_capacity(inner.len());
-    let mut rest = inner;
-    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
-        text.push_str(rest.get(..at)?);
-        let (character, length) = escape(rest.get(at..)?)?;
-        text.push(character);
-        rest = rest.get(at + length..)?;
-    }
-    text.push_str(rest);
-    Some(text)
-}
-
-/// The character that the escape at the start of `rest` stands for, and the escape's length.
-fn escape(rest: &str) -> Option<(char, usize)> {
-    let character = match *rest.as_bytes().get(1)? {
-        b'n' => '\n',
-        b'"' => '"',
-        b'\\' => '\\',
-        b't' => '\t',
-        b'r' => '\r',
-        b'/' => '/',
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'u' => {
-            let first = unit(rest.get(2..6)?)?;
-            return match first {
-                0xd800..=0xdbff => {
-                    let second = rest.get(6..12)?.strip_prefix("\\u").and_then(unit)?;
-                    let low = second.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
-                    Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + low)?, 12))
+    // As bytes, because a character that is pushed is encoded anew, and most escapes stand for one byte.
+    let mut text = Vec::with_capacity(inner.len());
+    let mut rest = inner.as_bytes();
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let (plain, behind) = rest.split_at_checked(at)?;
+        text.extend_from_slice(plain);
+        rest = behind;
+        // Line ends and the indentation behind them are escapes side by side.
+        while let Some((b'\\', escaped)) = rest.split_first() {
+            let (kind, behind) = escaped.split_first()?;
+            rest = behind;
+            text.push(match kind {
+                b'n' => b'\n',
+                b'"' | b'\\' | b'/' => *kind,
+                b't' => b'\t',
+                b'r' => b'\r',
+                b'b' => 0x08,
+                b'f' => 0x0c,
+                b'u' => {
+                    let (character, behind) = code_point(rest)?;
+                    text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                    rest = behind;
+                    continue;
                 }
-                unit => Some((char::from_u32(unit)?, 6)),
-            };
+                _ => return None,
+            });
         }
-        _ => return None,
-    };
-    Some((character, 2))
+    }
+    text.extend_from_slice(rest);
+    String::from_utf8(text).ok()
 }
 
-fn unit(digits: &str) -> Option<u32> {
-    // from_str_radix would take a sign.
-    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
+/// The character whose digits stand here, behind `\u`, and what follows its escape or its two escapes.
+fn code_point(digits: &[u8]) -> Option<(char, &[u8])> {
+    let (first, rest) = unit(digits)?;
+    if !(0xd800..0xdc00).contains(&first) {
+        return Some((char::from_u32(first)?, rest));
     }
-    u32::from_str_radix(digits, 16).ok()
+    let (second, rest) = unit(rest.strip_prefix(b"\\u")?)?;
+    let low = second.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
+    Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + low)?, rest))
+}
+
+/// The number of four hexadecimal digits, and what follows them.
+fn unit(digits: &[u8]) -> Option<(u32, &[u8])> {
+    let (digits, rest) = digits.split_at_checked(4)?;
+    let unit = digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?));
+    Some((unit?, rest))
 }
 
 /// Appends a text as a JSON string with its quotes: raw UTF-8, and an escape only where there has to
