@@ -75,14 +75,17 @@ pub(crate) fn shorten(text: &str) -> Option<String> {
     if lines.len() < FEWEST_LINES {
         return None;
     }
+    let stamped = lines.iter().any(|line| line.stamp.is_some());
     let groups = wording::group(lines.iter().map(|line| (line.rest(), u8::from(line.stamp.is_some()))));
+    if !stamped && groups.all().iter().all(|group| group.count < FEWEST_USES) {
+        return None;
+    }
     let mark = *MARKS.iter().find(|mark| memchr::memmem::find(text.as_bytes(), mark.as_bytes()).is_none())?;
     if memchr::memmem::find(text.as_bytes(), TIME.as_bytes()).is_some() {
         return None;
     }
     let whole = whole_lines(&lines);
     let tags = Tags::choose(&lines, &groups, &whole);
-    let stamped = lines.iter().any(|line| line.stamp.is_some());
     if tags.order.is_empty() && !stamped {
         return None;
     }
