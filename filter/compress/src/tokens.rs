@@ -8,8 +8,8 @@
 //! (1.03 instead of 1.35 MB now, and 1.2 instead of 1.8 s in Envoy), and each VM built a vocabulary of
 //! 28 MB (cl100k_base 16) within its first request. Here vocabularies and character classes are tables in
 //! the data section, laid out by the build script out of that same crate and read in place; the cuts are
-//! made by hand; and what a core's cache can hold is remembered. On the recorded conversations that counts
-//! three times as fast. `make bench` measures it.
+//! made 64 bytes at a time; and what a core's cache can hold is remembered. On the recorded conversations
+//! that counts several times as fast. `make bench` measures it.
 
 mod block;
 mod known;
