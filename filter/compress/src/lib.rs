@@ -44,6 +44,7 @@ mod outcome;
 mod pipeline;
 #[cfg(test)]
 mod savings;
+mod simd;
 mod tokens;
 mod tool;
 mod turn;

@@ -4,12 +4,8 @@
 //! A word of source code has four bytes. To look at each of them, and to guess wrongly where the word ends,
 //! takes longer than to find it in the vocabulary.
 
-use wide::i8x64;
-
 use super::Encoding;
-
-/// Bytes that are looked at together.
-pub(super) const BYTES: usize = 64;
+use crate::simd::{BYTES, Bytes, low, ones};
 
 /// What ends the bytes of a text that does not fill a block: no piece is sure to end before it.
 pub(super) const UNKNOWN: u8 = 0x80;
@@ -21,16 +17,16 @@ const FEW: u32 = 4;
 /// first piece begins with the block, and the last may end behind it.
 #[inline]
 pub(super) fn starts(block: &[u8; BYTES], encoding: Encoding) -> u64 {
-    let bytes = i8x64::new(block.map(u8::cast_signed));
-    let foreign = bytes.simd_lt(i8x64::splat(0)).to_bitmask();
+    let bytes = Bytes::new(block);
+    let foreign = bytes.foreign();
     let symbols = if foreign == 0 { 0 } else { symbols(bytes) };
     let foreign = foreign & !(symbols | symbols << 1 | symbols << 2);
     let known = foreign.trailing_zeros();
     if known < FEW {
         return 1;
     }
-    let equal = |byte| equal(bytes, byte);
-    let within = |first, last| within(bytes, first, last);
+    let equal = |byte| bytes.equal(byte);
+    let within = |first, last| bytes.within(first, last);
     let upper = within(b'A', b'Z');
     let lower = within(b'a', b'z');
     let letters = upper | lower;
@@ -85,22 +81,11 @@ const SYMBOL: u32 = 3;
 /// Where the signs from U+2190 to U+23FF and from U+2500 to U+25FF begin: arrows, which agents print between the
 /// number and the text of a line, mathematics, and what tables are drawn with.
 #[inline(never)]
-fn symbols(bytes: i8x64) -> u64 {
-    let block = within(bytes, 0x87, 0x8f) | within(bytes, 0x94, 0x97);
+fn symbols(bytes: Bytes) -> u64 {
+    let block = bytes.within(0x87, 0x8f) | bytes.within(0x94, 0x97);
     // What comes before the arrows are numbers.
-    let arrows = equal(bytes, 0x86) & within(bytes, 0x90, 0xbf) >> 1;
-    equal(bytes, 0xe2) & (block | arrows) >> 1 & low(BYTES as u32 + 1 - SYMBOL)
-}
-
-#[inline]
-fn equal(bytes: i8x64, byte: u8) -> u64 {
-    bytes.simd_eq(i8x64::splat(byte.cast_signed())).to_bitmask()
-}
-
-#[inline]
-fn within(bytes: i8x64, first: u8, last: u8) -> u64 {
-    let [below, above] = [first - 1, last + 1].map(|byte| i8x64::splat(byte.cast_signed()));
-    (bytes.simd_gt(below) & bytes.simd_lt(above)).to_bitmask()
+    let arrows = bytes.equal(0x86) & bytes.within(0x90, 0xbf) >> 1;
+    bytes.equal(0xe2) & (block | arrows) >> 1 & low(BYTES as u32 + 1 - SYMBOL)
 }
 
 /// Ends words behind `don't` and its like.
@@ -171,20 +156,4 @@ fn run(mask: u64, starts: u64) -> u64 {
 #[inline]
 fn below(mask: u64, at: u32) -> u32 {
     64 - (!mask & low(at)).leading_zeros()
-}
-
-/// The lowest bits.
-#[inline]
-fn low(bits: u32) -> u64 {
-    1u64.checked_shl(bits).unwrap_or(0).wrapping_sub(1)
-}
-
-/// The places of the bits that are set, in order.
-#[inline]
-fn ones(mut mask: u64) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        let place = mask.trailing_zeros();
-        mask &= mask.wrapping_sub(1);
-        (place < u64::BITS).then_some(place)
-    })
 }

@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::Encoding;
 use super::block::{self, contraction};
 use super::layout::{BLANK, BLOCK, CASELESS, LINE_END, LOWER, MARK, NUMBER, SIGN, UPPER};
+use crate::simd::BYTES;
 
 const LETTER: u8 = UPPER | LOWER | CASELESS;
 const SPACE: u8 = BLANK | LINE_END;
@@ -81,12 +82,12 @@ impl<'t> Pieces<'t> {
 
     /// The next bytes.
     #[inline]
-    fn bytes(&self) -> [u8; block::BYTES] {
+    fn bytes(&self) -> [u8; BYTES] {
         let rest = &self.text.as_bytes()[self.at..];
         if let Some(block) = rest.first_chunk() {
             return *block;
         }
-        let mut block = [block::UNKNOWN; block::BYTES];
+        let mut block = [block::UNKNOWN; BYTES];
         block[..rest.len()].copy_from_slice(rest);
         block
     }
@@ -319,7 +320,7 @@ mod tests {
     fn pieces_are_found_wherever_a_block_ends() {
         let text = "don't you'LLove I'veto x['status'] b'data' f'text don't's 'd\t(a \t  b\r\n \n  \n\tc;\n\n d;\n//e;\n   \n f  →g h→i →j ;→k→\n└── l─m\tↈn ";
         for encoding in [Encoding::O200kBase, Encoding::Cl100kBase] {
-            for before in 0..block::BYTES {
+            for before in 0..BYTES {
                 let text = format!(
                     "{}{text} 1234567 \u{e9}{text}",
                     "a ".repeat(before / 2) + &"1".repeat(before % 2)

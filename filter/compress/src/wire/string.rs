@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::simd::{BYTES, Bytes, low, ones};
+
 /// A word whose bytes are all `byte`.
 const fn all(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
@@ -23,39 +25,94 @@ fn stops(word: u64) -> u64 {
         & HIGH
 }
 
+/// Bytes of a string that are looked at one word after the other, before it is taken for a long one.
+const SHORT: usize = 32;
+
 /// The position of the closing quote of the string whose text starts at `at`, and whether there is an
 /// escape before it. `None`: no end, a bare control character, or an escape that JSON does not know.
-pub(crate) fn end(body: &[u8], mut at: usize) -> Option<(usize, bool)> {
-    let mut escaped = false;
+#[inline]
+pub(crate) fn end(body: &[u8], at: usize) -> Option<(usize, bool)> {
+    let text = body.get(at..)?;
+    for (word, chunk) in text.as_chunks::<8>().0.iter().take(SHORT / 8).enumerate() {
+        let stops = stops(u64::from_le_bytes(*chunk));
+        if stops != 0 {
+            let place = 8 * word + (stops.trailing_zeros() / 8) as usize;
+            if text.get(place) == Some(&b'"') {
+                return Some((at + place, false));
+            }
+            break;
+        }
+    }
+    let (end, escaped) = end_of_long(text)?;
+    Some((at + end, escaped))
+}
+
+/// The same by blocks of 64 bytes, for a string whose text starts at the start of `text`.
+#[inline(never)]
+fn end_of_long(text: &[u8]) -> Option<(usize, bool)> {
+    // Whether the last byte of the block before is a backslash that makes this one's first byte an escape.
+    let mut carried = 0;
+    let mut any = false;
+    let mut at = 0;
     loop {
-        while let Some(chunk) = body.get(at..)?.first_chunk::<8>() {
-            let stops = stops(u64::from_le_bytes(*chunk));
-            if stops != 0 {
-                at += (stops.trailing_zeros() / 8) as usize;
-                break;
+        let rest = text.get(at..)?;
+        let bytes = match rest.first_chunk::<BYTES>() {
+            Some(block) => Bytes::new(block),
+            None if rest.is_empty() => return None,
+            None => {
+                // Control characters: no string goes on into them.
+                let mut block = [0; BYTES];
+                block.get_mut(..rest.len())?.copy_from_slice(rest);
+                Bytes::new(&block)
             }
-            at += 8;
+        };
+        let backslashes = bytes.equal(b'\\');
+        let mut ends = bytes.equal(b'"');
+        let mut escaped = 0;
+        if backslashes | carried != 0 {
+            escaped = behind_odd(backslashes, &mut carried);
+            ends &= !escaped;
         }
-        // Here stands a stop, or fewer than eight bytes are left.
-        match *body.get(at)? {
-            b'"' => return Some((at, escaped)),
-            b'\\' => {
-                escaped = true;
-                at += match *body.get(at + 1)? {
-                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
-                    b'u' => {
-                        let digits = body.get(at + 2..at + 6)?;
-                        if !digits.iter().all(u8::is_ascii_hexdigit) {
-                            return None;
-                        }
-                        6
-                    }
-                    _ => return None,
-                };
+        let own = low(ends.trailing_zeros());
+        if bytes.within(0, 0x1f) & own != 0 {
+            return None;
+        }
+        // Of the escapes, nearly all are line ends and quotes.
+        any |= (backslashes | escaped) & own != 0;
+        let others = escaped & own & !(bytes.equal(b'n') | bytes.equal(b'"'));
+        for place in ones(others) {
+            if !is_escape(rest.get(place as usize..)?) {
+                return None;
             }
-            byte if byte < 0x20 => return None,
-            _ => at += 1,
         }
+        if ends != 0 {
+            return Some((at + ends.trailing_zeros() as usize, any));
+        }
+        at += BYTES;
+    }
+}
+
+/// The bytes that follow a backslash that does not itself follow one of these. `carried` is 1 where the
+/// first byte does, and becomes so for the next block.
+#[inline]
+fn behind_odd(backslashes: u64, carried: &mut u64) -> u64 {
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    let backslashes = backslashes & !*carried;
+    let behind = backslashes << 1 | *carried;
+    // Adding turns each run that starts at an odd place around: what is behind it tells where it ends.
+    let (turned, over) = (backslashes & !EVEN & !behind).overflowing_add(backslashes);
+    *carried = u64::from(over);
+    (EVEN ^ turned << 1) & behind
+}
+
+/// Whether a text starts with what makes an escape of the backslash before it.
+fn is_escape(text: &[u8]) -> bool {
+    match text {
+        [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => true,
+        [b'u', digits @ ..] => {
+            digits.first_chunk::<4>().is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        }
+        _ => false,
     }
 }
 
@@ -71,47 +128,54 @@ pub(crate) fn text(quoted: &str) -> Option<Cow<'_, str>> {
 /// The text of a string, given what stands between its quotes. `None` when that has a lone surrogate:
 /// such a string is no text, and no sequence of characters stands for it.
 pub(crate) fn decode(inner: &str) -> Option<String> {
-    // As bytes, because a character that is pushed is encoded anew, and most escapes stand for one byte.
-    let mut text = Vec::with_capacity(inner.len());
-    let mut rest = inner.as_bytes();
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        let (plain, behind) = rest.split_at_checked(at)?;
-        text.extend_from_slice(plain);
-        rest = behind;
-        // Line ends and the indentation behind them are escapes side by side.
-        while let Some((b'\\', escaped)) = rest.split_first() {
-            let (kind, behind) = escaped.split_first()?;
-            rest = behind;
-            text.push(match kind {
-                b'n' => b'\n',
-                b'"' | b'\\' | b'/' => *kind,
-                b't' => b'\t',
-                b'r' => b'\r',
-                b'b' => 0x08,
-                b'f' => 0x0c,
-                b'u' => {
-                    let (character, behind) = code_point(rest)?;
-                    text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                    rest = behind;
-                    continue;
-                }
-                _ => return None,
-            });
+    let mut text = String::with_capacity(inner.len());
+    // Up to here it is decoded.
+    let mut from = 0;
+    for (start, block) in blocks(inner.as_bytes()) {
+        for place in ones(block.equal(b'\\')) {
+            let at = start + place as usize;
+            // A backslash may be what the one before it stands for.
+            if at >= from {
+                text.push_str(inner.get(from..at)?);
+                let (character, length) = escaped(inner.as_bytes().get(at + 1..)?)?;
+                text.push(character);
+                from = at + 1 + length;
+            }
         }
     }
-    text.extend_from_slice(rest);
-    String::from_utf8(text).ok()
+    text.push_str(inner.get(from..)?);
+    Some(text)
 }
 
-/// The character whose digits stand here, behind `\u`, and what follows its escape or its two escapes.
-fn code_point(digits: &[u8]) -> Option<(char, &[u8])> {
+/// What an escape stands for and the length of it without its backslash.
+#[inline]
+fn escaped(escape: &[u8]) -> Option<(char, usize)> {
+    let character = match escape.first()? {
+        b'n' => '\n',
+        b'"' => '"',
+        b'\\' => '\\',
+        b't' => '\t',
+        b'r' => '\r',
+        b'/' => '/',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'u' => return code_point(escape.get(1..)?),
+        _ => return None,
+    };
+    Some((character, 1))
+}
+
+/// The character whose digits stand here, behind `\u`, and the length of its escape or its two escapes
+/// without the first backslash.
+#[inline(never)]
+fn code_point(digits: &[u8]) -> Option<(char, usize)> {
     let (first, rest) = unit(digits)?;
     if !(0xd800..0xdc00).contains(&first) {
-        return Some((char::from_u32(first)?, rest));
+        return Some((char::from_u32(first)?, "uXXXX".len()));
     }
-    let (second, rest) = unit(rest.strip_prefix(b"\\u")?)?;
+    let (second, _) = unit(rest.strip_prefix(b"\\u")?)?;
     let low = second.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
-    Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + low)?, rest))
+    Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + low)?, r"uXXXX\uXXXX".len()))
 }
 
 /// The number of four hexadecimal digits, and what follows them.
@@ -126,45 +190,52 @@ fn unit(digits: &[u8]) -> Option<(u32, &[u8])> {
 pub(crate) fn encode_into(text: &str, out: &mut String) {
     out.reserve(text.len() + text.len() / 16 + 2);
     out.push('"');
-    let bytes = text.as_bytes();
     let mut from = 0;
-    let mut at = 0;
-    while at < bytes.len() {
-        if let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let stops = stops(u64::from_le_bytes(*chunk));
-            if stops == 0 {
-                at += 8;
-                continue;
-            }
-            at += (stops.trailing_zeros() / 8) as usize;
+    for (start, block) in blocks(text.as_bytes()) {
+        let stops = block.equal(b'"') | block.equal(b'\\') | block.within(0, 0x1f);
+        for place in ones(stops) {
+            let at = start + place as usize;
+            let Some(byte) = text.as_bytes().get(at) else { break };
+            out.push_str(text.get(from..at).unwrap_or_default());
+            push_escape(*byte, out);
+            from = at + 1;
         }
-        let Some(&byte) = bytes.get(at) else { break };
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            at += 1;
-            continue;
-        }
-        out.push_str(text.get(from..at).unwrap_or_default());
-        match byte {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            0x08 => out.push_str("\\b"),
-            0x0c => out.push_str("\\f"),
-            _ => {
-                const HEX: [char; 16] =
-                    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-                out.push_str("\\u00");
-                out.push(if byte >= 0x10 { '1' } else { '0' });
-                out.extend(HEX.get(usize::from(byte & 0xf)));
-            }
-        }
-        at += 1;
-        from = at;
     }
     out.push_str(text.get(from..).unwrap_or_default());
     out.push('"');
+}
+
+/// Appends the escape of a byte that has to have one.
+#[inline]
+fn push_escape(byte: u8, out: &mut String) {
+    match byte {
+        b'"' => out.push_str("\\\""),
+        b'\\' => out.push_str("\\\\"),
+        b'\n' => out.push_str("\\n"),
+        b'\r' => out.push_str("\\r"),
+        b'\t' => out.push_str("\\t"),
+        0x08 => out.push_str("\\b"),
+        0x0c => out.push_str("\\f"),
+        _ => {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            out.push_str("\\u00");
+            out.extend([byte >> 4, byte & 0xf].map(|digit| char::from(HEX[usize::from(digit)])));
+        }
+    }
+}
+
+/// A text by blocks of 64 bytes, each with where it starts; the last is filled up with blanks.
+#[inline]
+fn blocks(text: &[u8]) -> impl Iterator<Item = (usize, Bytes)> {
+    let (whole, rest) = text.as_chunks::<BYTES>();
+    let last = (!rest.is_empty()).then(|| {
+        let mut block = [b' '; BYTES];
+        for (to, from) in block.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        Bytes::new(&block)
+    });
+    (0..).step_by(BYTES).zip(whole.iter().map(Bytes::new).chain(last))
 }
 
 /// A JSON value, known to be one, without the white space between its tokens.
@@ -256,22 +327,32 @@ mod tests {
         }
 
         #[test]
-        fn the_end_of_a_string_is_its_first_bare_quote(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn the_end_of_a_string_is_its_first_bare_quote(
+            bytes in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..40),
+                r#"([ -~é]{0,40}(\\{1,3}["n/u0-9\\]?)?){0,12}[\x00-\x1f]?["a]{0,2}"#.prop_map(String::into_bytes),
+                r#"a{0,70}([n"]|\\["n]|\\\\){0,70}\\u[0-9a-g]{4}"{0,2}"#.prop_map(String::into_bytes),
+            ]
+        ) {
             let mut expected = None;
+            let mut escaped = false;
             let mut at = 0;
             while at < bytes.len() {
                 match bytes[at] {
-                    b'"' => { expected = Some(at); break }
-                    b'\\' => match bytes.get(at + 1) {
-                        Some(b'u') if bytes.len() >= at + 6 && bytes[at + 2..at + 6].iter().all(u8::is_ascii_hexdigit) => at += 6,
-                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at += 2,
-                        _ => break,
-                    },
+                    b'"' => { expected = Some((at, escaped)); break }
+                    b'\\' => {
+                        escaped = true;
+                        match bytes.get(at + 1) {
+                            Some(b'u') if bytes.len() >= at + 6 && bytes[at + 2..at + 6].iter().all(u8::is_ascii_hexdigit) => at += 6,
+                            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at += 2,
+                            _ => break,
+                        }
+                    }
                     0..0x20 => break,
                     _ => at += 1,
                 }
             }
-            prop_assert_eq!(end(&bytes, 0).map(|(at, _)| at), expected);
+            prop_assert_eq!(end(&bytes, 0), expected);
         }
     }
 }

@@ -70,7 +70,7 @@ impl<'b> Tape<'b> {
         if u32::try_from(body.len()).is_err() {
             return Err(NotUnderstood);
         }
-        let text = std::str::from_utf8(body).map_err(|_| NotUnderstood)?;
+        let text = simdutf8::basic::from_utf8(body).map_err(|_| NotUnderstood)?;
         // A guess that fits requests: strings are long. Wrong guesses cost a reallocation.
         let mut scanner = Scanner { body, at: 0, nodes: Vec::with_capacity(body.len() / 256 + 16) };
         scanner.document().ok_or(NotUnderstood)?;
@@ -176,8 +176,9 @@ impl<'t, 'b> Value<'t, 'b> {
         }
         let mut found = [None; N];
         for (key, value) in self.members() {
+            let Some(key) = key.text() else { continue };
             for (name, slot) in names.iter().zip(&mut found) {
-                if key.is(name) && slot.replace(value).is_some() {
+                if *name == key && slot.replace(value).is_some() {
                     return Err(NotUnderstood);
                 }
             }

@@ -1,0 +1,52 @@
+//! Comparisons of 64 bytes at once, each as a mask with a bit for each byte.
+
+use wide::i8x64;
+
+/// Bytes that are looked at together.
+pub(crate) const BYTES: usize = 64;
+
+/// 64 bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Bytes(i8x64);
+
+impl Bytes {
+    #[inline]
+    pub(crate) fn new(bytes: &[u8; BYTES]) -> Self {
+        Self(i8x64::new(bytes.map(u8::cast_signed)))
+    }
+
+    /// The bytes that are this one.
+    #[inline]
+    pub(crate) fn equal(self, byte: u8) -> u64 {
+        self.0.simd_eq(i8x64::splat(byte.cast_signed())).to_bitmask()
+    }
+
+    /// The bytes from `first` to `last`, which are both ASCII or both not.
+    #[inline]
+    pub(crate) fn within(self, first: u8, last: u8) -> u64 {
+        let [below, above] = [first.wrapping_sub(1), last + 1].map(|byte| i8x64::splat(byte.cast_signed()));
+        (self.0.simd_gt(below) & self.0.simd_lt(above)).to_bitmask()
+    }
+
+    /// The bytes that are not ASCII.
+    #[inline]
+    pub(crate) fn foreign(self) -> u64 {
+        self.0.simd_lt(i8x64::splat(0)).to_bitmask()
+    }
+}
+
+/// The lowest bits.
+#[inline]
+pub(crate) fn low(bits: u32) -> u64 {
+    1u64.checked_shl(bits).unwrap_or(0).wrapping_sub(1)
+}
+
+/// The places of the bits that are set, in order.
+#[inline]
+pub(crate) fn ones(mut mask: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let place = mask.trailing_zeros();
+        mask &= mask.wrapping_sub(1);
+        (place < u64::BITS).then_some(place)
+    })
+}
