@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use headroom_benches::bodies::{APIS, body, fixtures};
+use headroom_benches::bodies::{APIS, body, exchanges, recorded};
 use headroom_compress::{Api, Config, Encoding, Memo, Request, compress};
 
 const SIZES: [(&str, usize); 3] = [("10KB", 10_000), ("100KB", 100_000), ("1MB", 1_000_000)];
@@ -13,7 +13,7 @@ fn request(api: Api) -> Request<'static> {
 }
 
 fn seen_before(criterion: &mut Criterion) {
-    let (exchanges, config) = (fixtures(), Config::default());
+    let (exchanges, config) = (exchanges(&recorded()), Config::default());
     let mut group = criterion.benchmark_group("seen before");
     for api in APIS {
         for (size, bytes) in SIZES {
@@ -33,7 +33,7 @@ fn seen_before(criterion: &mut Criterion) {
 }
 
 fn new_content(criterion: &mut Criterion) {
-    let (exchanges, config) = (fixtures(), Config::default());
+    let (exchanges, config) = (exchanges(&recorded()), Config::default());
     let mut group = criterion.benchmark_group("new content");
     group.sample_size(10);
     for (size, bytes) in SIZES {
@@ -52,7 +52,7 @@ fn new_content(criterion: &mut Criterion) {
 
 /// What an agent sends: a long history that was seen before, and one new output at its end.
 fn next_turn(criterion: &mut Criterion) {
-    let (exchanges, config) = (fixtures(), Config::default());
+    let (exchanges, config) = (exchanges(&recorded()), Config::default());
     let api = Api::AnthropicMessages;
     let [history, longer] = [1_000_000, 1_010_000].map(|bytes| body(api, &exchanges, 0, bytes));
     let mut group = criterion.benchmark_group("next turn");
@@ -73,7 +73,7 @@ fn next_turn(criterion: &mut Criterion) {
 
 /// Exact counts of the texts of all tool outputs.
 fn tokens(criterion: &mut Criterion) {
-    let texts: Vec<String> = fixtures().into_iter().map(|exchange| exchange.text).collect();
+    let texts: Vec<String> = exchanges(&recorded()).into_iter().map(|exchange| exchange.text).collect();
     let mut group = criterion.benchmark_group("tokens");
     group.throughput(Throughput::Bytes(texts.iter().map(|text| text.len() as u64).sum()));
     for encoding in [Encoding::O200kBase, Encoding::Cl100kBase] {
@@ -88,7 +88,7 @@ fn tokens(criterion: &mut Criterion) {
 fn kinds(criterion: &mut Criterion) {
     let (api, config) = (Api::AnthropicMessages, Config::default());
     let mut bodies: BTreeMap<&str, Vec<Vec<u8>>> = BTreeMap::new();
-    for exchange in fixtures().into_iter().filter(|exchange| !exchange.text.is_empty()) {
+    for exchange in exchanges(&recorded()).into_iter().filter(|exchange| !exchange.text.is_empty()) {
         let body = body(api, &[exchange], 0, 1);
         let outcome = compress(&body, &request(api), &config, &mut Memo::new(1 << 20));
         let kind = outcome.blocks.first().map_or("none", |block| block.kind.name());

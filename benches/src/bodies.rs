@@ -1,7 +1,7 @@
 //! Bodies of any size in every wire format, from the tool outputs of recorded conversations.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use headroom_compress::Api;
 use serde_json::{Value, json};
@@ -41,9 +41,10 @@ pub fn exchanges(folder: &Path) -> Vec<Exchange> {
     exchanges
 }
 
-/// The conversations that come with the repository.
-pub fn fixtures() -> Vec<Exchange> {
-    exchanges(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/conversations"))
+/// The conversations that come with the repository: enough that a megabyte of them holds nothing twice that
+/// its agent did not see twice.
+pub fn recorded() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("conversations")
 }
 
 fn collect(conversation: &Value, exchanges: &mut Vec<Exchange>) {
@@ -108,14 +109,19 @@ pub fn body(api: Api, exchanges: &[Exchange], first: usize, bytes: usize) -> Vec
     body.to_string().into_bytes()
 }
 
-/// The exchanges as another conversation might hold them: in another order, and each text with a word of
-/// its own, so that a memo knows none of those of another `salt`.
+/// 2⁶⁴ divided by the golden ratio: its multiples are spread evenly.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The exchanges as another conversation might hold them: from another one on, and each text with a word of
+/// its own, so that a memo knows none of those of another `salt`. Where they begin is spread over all, so
+/// that a few requests show what many would.
 pub fn renewed(exchanges: &[Exchange], salt: u64) -> Vec<Exchange> {
     let mut renewed = exchanges.to_vec();
     for exchange in &mut renewed {
         exchange.text = salted(&exchange.text, salt);
     }
-    let start = usize::try_from(salt).unwrap_or_default() % renewed.len().max(1);
+    let start = salt.wrapping_mul(GOLDEN) >> 32;
+    let start = usize::try_from(start).unwrap_or_default() % renewed.len().max(1);
     renewed.rotate_left(start);
     renewed
 }

@@ -1,17 +1,16 @@
 //! Measures the whole system and prints the table of the README.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use headroom_benches::bodies::{Exchange, exchanges};
+use headroom_benches::bodies::{Exchange, exchanges, recorded};
 use headroom_benches::timing::{Requests, SIZES, Timing, timings};
 use headroom_e2e::Stack;
 use headroom_e2e::built::{cargo, target_folder, workspace};
 use headroom_e2e::client::{Call, Connection, Protocol};
-use headroom_e2e::conversation::fixtures;
 use headroom_e2e::envoy::Options;
 use headroom_e2e::latency::Latencies;
 use headroom_e2e::sidecar::Kind;
@@ -27,6 +26,9 @@ struct Arguments {
     /// Seconds for each size and kind of content through Envoy.
     #[arg(long, default_value_t = 6)]
     seconds: u64,
+    /// Conversations for others than those of the repository.
+    #[arg(long, value_name = "DIR", default_value_os_t = recorded())]
+    conversations: PathBuf,
 }
 
 /// Targets for the added median, in milliseconds: new content and content seen before.
@@ -38,8 +40,8 @@ const TARGET_READY: Duration = Duration::from_secs(2);
 #[allow(clippy::print_stdout, reason = "the tables are what it is for")]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let exchanges = exchanges(&fixtures());
-    println!("{}", engine(&exchanges)?);
+    let exchanges = exchanges(&arguments.conversations);
+    println!("{}", engine(&exchanges, &arguments.conversations)?);
     println!("{}", start_up().await?);
     let pair = Pair::start().await?;
     println!("{}", through_envoy(&pair, &exchanges, Duration::from_secs(arguments.seconds)).await?);
@@ -48,9 +50,9 @@ async fn main() -> Result<()> {
 }
 
 /// The same build of the engine, natively and in V8.
-fn engine(exchanges: &[Exchange]) -> Result<String> {
+fn engine(exchanges: &[Exchange], conversations: &Path) -> Result<String> {
     let native = timings(exchanges);
-    let v8 = in_v8()?;
+    let v8 = in_v8(conversations)?;
     let mut table = "| engine, one request | native | V8 | V8 : native |\n|---|---:|---:|---:|\n".to_owned();
     for (native, v8) in native.iter().zip(&v8) {
         for (kind, native_us, v8_us) in
@@ -68,7 +70,7 @@ fn engine(exchanges: &[Exchange]) -> Result<String> {
     Ok(table)
 }
 
-fn in_v8() -> Result<Vec<Timing>> {
+fn in_v8(conversations: &Path) -> Result<Vec<Timing>> {
     let target = "wasm32-wasip1";
     cargo(&[
         "build",
@@ -88,7 +90,7 @@ fn in_v8() -> Result<Vec<Timing>> {
         .args(["--no-warnings", "--no-liftoff"])
         .arg(workspace().join("benches/v8.mjs"))
         .arg(&module)
-        .arg(fixtures())
+        .arg(conversations)
         .output()
         .context("the comparison with V8 needs node (20 or later): install it")?;
     ensure!(output.status.success(), "node failed:\n{}", String::from_utf8_lossy(&output.stderr));
