@@ -24,7 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     classes(&out)
 }
 
-/// Three files: the texts of all tokens one after the other, where each ends, and a hash table over them.
+/// Four files: the texts of all tokens one after the other, where each ends, a hash table over them, and the tokens
+/// of two characters of ASCII.
 fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
     let encoding = tiktoken::get_encoding(name).ok_or("an encoding of the crate")?;
     let (mut texts, mut ends) = (Vec::new(), Vec::new());
@@ -39,6 +40,7 @@ fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
     }
     // At most 0.4 full: a text that is no token is known as such after 1.8 slots on average.
     let mut slots = vec![EMPTY; (ends.len() * 5 / 2).next_power_of_two()];
+    let mut pairs = vec![EMPTY; layout::PAIRS];
     let mut start = 0;
     for (id, end) in ends.iter().enumerate() {
         let text = &texts[start..*end as usize];
@@ -51,11 +53,18 @@ fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
         if id >= (1 << ID_BITS) - 1 {
             return Err(format!("{name} has more tokens than an id has room for").into());
         }
-        slots[at] = layout::tag(hash) | u32::try_from(id)?;
+        let rank = u32::try_from(id)?;
+        slots[at] = layout::tag(hash) | rank;
+        if let [a, b] = text
+            && text.is_ascii()
+        {
+            pairs[layout::pair(*a, *b)] = rank;
+        }
     }
     fs::write(out.join(format!("{name}.texts")), &texts)?;
     fs::write(out.join(format!("{name}.ends")), words(&ends))?;
     fs::write(out.join(format!("{name}.slots")), words(&slots))?;
+    fs::write(out.join(format!("{name}.pairs")), words(&pairs))?;
     Ok(())
 }
 

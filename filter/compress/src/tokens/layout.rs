@@ -4,8 +4,17 @@
 
 /// Bits of a slot that hold the token's id; those above are bits of the hash.
 pub const ID_BITS: u32 = 18;
-/// A slot without a token.
+/// A slot without a token; more than any id.
 pub const EMPTY: u32 = u32::MAX;
+
+/// Pairs of two characters of ASCII.
+pub const PAIRS: usize = 1 << 14;
+
+/// The number of a pair of ASCII.
+#[inline]
+pub fn pair(a: u8, b: u8) -> usize {
+    usize::from(a) << 7 | usize::from(b)
+}
 
 /// Characters in a block of the classes.
 pub const BLOCK: usize = 256;

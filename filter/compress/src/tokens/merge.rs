@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::layout::EMPTY;
 use super::vocabulary::Vocabulary;
 
 /// Pieces up to this length are merged by looking for the lowest rank again after each merge, which for
@@ -17,27 +18,24 @@ pub(super) fn count(piece: &[u8], vocabulary: &Vocabulary) -> usize {
     if piece.len() > SHORT { count_long(piece, vocabulary) } else { count_short(piece, vocabulary) }
 }
 
-/// Of a pair that is no token: more than any rank.
-const NONE: u32 = u32::MAX;
-
 fn count_short(piece: &[u8], vocabulary: &Vocabulary) -> usize {
     // Where each part starts, and the rank of what it and the next one would be together.
     let mut starts: [usize; SHORT + 1] = std::array::from_fn(|at| at);
-    let mut ranks = [NONE; SHORT + 1];
+    let mut ranks = [EMPTY; SHORT + 1];
     let mut parts = piece.len();
     let rank = |starts: &[usize; SHORT + 1], at: usize, parts: usize| {
         if at + 2 > parts {
-            return NONE;
+            return EMPTY;
         }
-        vocabulary.rank(&piece[starts[at]..starts[at + 2]]).unwrap_or(NONE)
+        vocabulary.rank(&piece[starts[at]..starts[at + 2]]).unwrap_or(EMPTY)
     };
-    for (at, pair) in ranks.iter_mut().enumerate().take(parts) {
-        *pair = rank(&starts, at, parts);
+    for (rank, pair) in ranks.iter_mut().zip(piece.windows(2)) {
+        *rank = vocabulary.pair(pair[0], pair[1]);
     }
     loop {
         // The first of the lowest.
         let lowest = ranks[..parts].iter().enumerate().min_by_key(|(_, rank)| **rank);
-        let Some((at, _)) = lowest.filter(|(_, rank)| **rank != NONE) else { return parts };
+        let Some((at, _)) = lowest.filter(|(_, rank)| **rank != EMPTY) else { return parts };
         starts.copy_within(at + 2..=parts, at + 1);
         ranks.copy_within(at + 2..=parts, at + 1);
         parts -= 1;

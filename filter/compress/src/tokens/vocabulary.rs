@@ -11,6 +11,9 @@ pub(super) struct Vocabulary {
     ends: &'static [[u8; 4]],
     /// A hash table with linear probing.
     slots: &'static [[u8; 4]],
+    /// The ranks of pairs of ASCII, with which most merges begin: 64 KiB, where the other tables take
+    /// megabytes.
+    pairs: &'static [[u8; 4]],
 }
 
 /// Bytes of the longest token of both vocabularies. A test looks.
@@ -22,6 +25,7 @@ macro_rules! vocabulary {
             texts: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".texts")),
             ends: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".ends")).as_chunks().0,
             slots: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".slots")).as_chunks().0,
+            pairs: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".pairs")).as_chunks().0,
         }
     };
 }
@@ -30,6 +34,16 @@ pub(super) static O200K_BASE: Vocabulary = vocabulary!("o200k_base");
 pub(super) static CL100K_BASE: Vocabulary = vocabulary!("cl100k_base");
 
 impl Vocabulary {
+    /// The rank of what two neighbouring bytes are together; [`EMPTY`] where that is no token.
+    #[inline]
+    pub(super) fn pair(&self, a: u8, b: u8) -> u32 {
+        if (a | b).is_ascii() {
+            u32::from_le_bytes(self.pairs[layout::pair(a, b)])
+        } else {
+            self.rank(&[a, b]).unwrap_or(EMPTY)
+        }
+    }
+
     /// The token's rank, which is its id; `None` where the text is no token.
     #[inline]
     pub(super) fn rank(&self, text: &[u8]) -> Option<u32> {
@@ -81,6 +95,16 @@ mod tests {
     fn the_vocabularies_are_as_large_as_published() {
         assert_eq!(O200K_BASE.ends.len(), 199_998);
         assert_eq!(CL100K_BASE.ends.len(), 100_256);
+    }
+
+    #[test]
+    fn a_pair_has_the_rank_of_its_text() {
+        for vocabulary in [O200K_BASE, CL100K_BASE] {
+            for pair in 0..=u16::MAX {
+                let [a, b] = pair.to_be_bytes();
+                assert_eq!(vocabulary.pair(a, b), vocabulary.rank(&[a, b]).unwrap_or(EMPTY));
+            }
+        }
     }
 
     #[test]
