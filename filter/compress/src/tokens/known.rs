@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::layout::ROOT_2;
+use super::layout::{self, ROOT_2};
 use super::{Encoding, merge};
 
 /// Pieces that are remembered; a piece takes the place of another with the same remainder. 1.1 MB: with a
@@ -24,6 +24,13 @@ const BLOCK: usize = 16;
 /// A piece of 2 to [`LONGEST`] bytes: its bytes, and in the last one its length and the vocabulary.
 type Key = u128;
 
+/// Longer pieces that are remembered: indentation, rulers, and the marks under what an error is about, of
+/// which there are few, and which take long to count.
+const LONGER: usize = 1024;
+
+/// The longest of them.
+const LONGEST_LONGER: usize = 256;
+
 /// The texts whose counts are kept: those of a block and of the forms that are weighed against it.
 const TEXTS: usize = 4;
 
@@ -34,15 +41,30 @@ const SHORT: usize = 64;
 pub(super) struct Known {
     keys: Vec<Key>,
     tokens: Vec<u8>,
+    longer: Vec<Longer>,
     /// Fingerprints of the last texts with their counts.
     texts: [(u128, usize); TEXTS],
     /// Which of them is the oldest.
     oldest: usize,
 }
 
+/// A piece of more than [`LONGEST`] bytes.
+#[derive(Clone, Default)]
+struct Longer {
+    piece: Box<[u8]>,
+    encoding: Encoding,
+    tokens: usize,
+}
+
 impl Known {
     pub(super) fn new() -> Self {
-        Self { keys: vec![0; REMEMBERED], tokens: vec![0; REMEMBERED], texts: [(0, 0); TEXTS], oldest: 0 }
+        Self {
+            keys: vec![0; REMEMBERED],
+            tokens: vec![0; REMEMBERED],
+            longer: vec![Longer::default(); LONGER],
+            texts: [(0, 0); TEXTS],
+            oldest: 0,
+        }
     }
 
     /// The tokens of a text, by `count` unless it was one of the last.
@@ -74,7 +96,7 @@ impl Known {
             return len;
         }
         if len > LONGEST {
-            return look_up(&text[range], encoding);
+            return self.count_longer(&text[range], encoding);
         }
         let key = key_of(text, &range, encoding);
         let at = place(key);
@@ -84,6 +106,18 @@ impl Known {
             self.tokens[at] = look_up(&text[range], encoding) as u8;
         }
         usize::from(self.tokens[at])
+    }
+
+    #[inline(never)]
+    fn count_longer(&mut self, piece: &[u8], encoding: Encoding) -> usize {
+        if piece.len() > LONGEST_LONGER {
+            return look_up(piece, encoding);
+        }
+        let known = &mut self.longer[layout::slot(layout::hash(piece), LONGER)];
+        if *known.piece != *piece || known.encoding != encoding {
+            *known = Longer { piece: piece.into(), encoding, tokens: look_up(piece, encoding) };
+        }
+        known.tokens
     }
 }
 
@@ -132,6 +166,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_long_piece_is_counted_as_often_as_it_comes_and_for_each_vocabulary() {
+        let mut known = Known::new();
+        for length in (LONGEST + 1..=LONGEST_LONGER + 40).chain(LONGEST + 1..100) {
+            for letter in ["=", "^", " ", "x"] {
+                let piece = letter.repeat(length);
+                for encoding in [Encoding::O200kBase, Encoding::Cl100kBase] {
+                    let counted = known.count(piece.as_bytes(), 0..length, encoding);
+                    assert_eq!(counted, look_up(piece.as_bytes(), encoding), "{length} of {letter:?}");
+                }
+            }
+        }
+    }
 
     proptest! {
         #[test]
