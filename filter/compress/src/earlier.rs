@@ -206,8 +206,8 @@ struct Text<'a> {
 impl<'a> Text<'a> {
     /// `None` where the text has what looks like a reference: it could not be told from ours.
     fn of(text: &'a str, signals: bool) -> Option<Self> {
-        let mut lines = Lines::default();
-        let mut spans = Vec::new();
+        let count = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
+        let (mut lines, mut spans) = (Lines::with_capacity(count), Vec::with_capacity(count));
         for line in Reader::new(text) {
             let whole = &text[line.start..line.end];
             let number = match line.role {
@@ -266,9 +266,6 @@ impl<'a> Text<'a> {
         let above = view.longest(&view, at, floor, |_| false, true);
         let own = above.is_some_and(|above| before.is_none_or(|before| above.bytes >= before.bytes));
         let run = if own { above? } else { before? };
-        if run.count < MIN_LINES {
-            return None;
-        }
         let lines = || (run.at..run.at + run.count).filter_map(|line| self.lines.get(line));
         let last = self.lines.get(run.at + run.count - 1)?.number;
         let here = match (self.lines.get(run.at)?.number, last) {

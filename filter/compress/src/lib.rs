@@ -37,6 +37,7 @@ mod config;
 mod detect;
 mod earlier;
 mod engine;
+mod hash;
 mod kinds;
 mod memo;
 mod mixed;

@@ -1,11 +1,11 @@
 //! Lines that can be compared: those of the texts shown so far, and those of a text that is looked
 //! through.
 
-use std::num::NonZeroU64;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use xxhash_rust::xxh3::xxh3_64;
+use super::MIN_LINES;
+use crate::hash::hash;
 
 /// Places of one line that are tried, the newest first. Lines that stand in more places than this are
 /// no good start for a run; a rarer neighbour finds it and extends it backwards.
@@ -33,18 +33,26 @@ pub(super) struct Line {
     pub(super) number: u32,
     /// Which text it belongs to.
     pub(super) text: u32,
-    /// The next older line with the same fingerprint; [`NONE`] where there is none.
+    /// The next older line with the same hash; [`NONE`] where there is none.
     older: u32,
-    /// The fingerprint of what it says; `None` where it may not start a run.
-    fingerprint: Option<NonZeroU64>,
+    /// The bytes of what it says without indentation.
+    bare: u32,
+    hash: u64,
+}
+
+impl Line {
+    /// Whether a run may be looked for by this line.
+    fn may_start(&self) -> bool {
+        self.number != NO_LINE && self.bare as usize >= MIN_START
+    }
 }
 
 /// Lines with an index by what they say.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     lines: Vec<Line>,
-    /// The newest line with a fingerprint.
-    newest: HashMap<NonZeroU64, u32, FixedState>,
+    /// The newest line with each hash.
+    newest: HashTable<u32>,
 }
 
 /// Lines with the text that they stand in.
@@ -75,20 +83,39 @@ impl Lines {
         self.lines.get(line)
     }
 
+    /// No lines yet, and room for some.
+    pub(super) fn with_capacity(lines: usize) -> Self {
+        Self { lines: Vec::with_capacity(lines), newest: HashTable::with_capacity(lines) }
+    }
+
     /// Takes in a line that stands at `start` and says `content`. The caller has checked that there are
     /// fewer lines and bytes than a `u32` counts.
     pub(super) fn push(&mut self, start: usize, content: &str, number: u32, text: u32) {
-        let fingerprint = if number == NO_LINE { None } else { fingerprint(content) };
-        let (start, len) = (start as u32, content.len() as u32);
-        self.lines.push(Line { start, len, number, text, older: NONE, fingerprint });
+        let (start, len, bare) =
+            (start as u32, content.len() as u32, content.trim_ascii_start().len() as u32);
+        self.lines.push(Line { start, len, number, text, older: NONE, bare, hash: hash(content.as_bytes()) });
     }
 
     /// Lets a line be found.
     pub(super) fn index(&mut self, line: usize) {
-        let Some(entry) = self.lines.get_mut(line) else { return };
-        if let Some(fingerprint) = entry.fingerprint {
-            entry.older = self.newest.insert(fingerprint, line as u32).unwrap_or(NONE);
+        let Self { lines, newest } = self;
+        let Some(hash) = lines.get(line).filter(|line| line.may_start()).map(|line| line.hash) else {
+            return;
+        };
+        let hash_of = |line: &u32| lines.get(*line as usize).map_or(0, |line| line.hash);
+        match newest.entry(hash, |other| hash_of(other) == hash, hash_of) {
+            Entry::Vacant(place) => drop(place.insert(line as u32)),
+            Entry::Occupied(mut place) => {
+                let older = std::mem::replace(place.get_mut(), line as u32);
+                lines[line].older = older;
+            }
         }
+    }
+
+    /// The newest line with a hash.
+    fn newest(&self, hash: u64) -> Option<u32> {
+        let same = |line: &u32| self.get(*line as usize).is_some_and(|line| line.hash == hash);
+        self.newest.find(hash, same).copied()
     }
 
     /// Makes it no line any more: something else stands in its place.
@@ -118,8 +145,8 @@ impl<'a> View<'a> {
         &self.text[line.start as usize..][..line.len as usize]
     }
 
-    /// The longest run that says what lines of `shown` say, contains line `at` and starts at or behind
-    /// line `floor`. Lines for which `stays` holds are in none. `own`: `shown` are the lines of this very
+    /// The longest run of [`MIN_LINES`] or more that says what lines of `shown` say, contains line `at` and starts
+    /// at or behind line `floor`. Lines for which `stays` holds are in none. `own`: `shown` are the lines of this very
     /// text, and a run must not reach into itself.
     pub(super) fn longest(
         &self,
@@ -129,16 +156,19 @@ impl<'a> View<'a> {
         stays: impl Fn(usize) -> bool,
         own: bool,
     ) -> Option<Run> {
-        let fingerprint = self.lines.get(at).filter(|line| line.number != NO_LINE)?.fingerprint?;
-        let mut candidate = *shown.lines.newest.get(&fingerprint)?;
+        let line = self.lines.get(at).filter(|line| line.may_start())?;
+        let mut candidate = shown.lines.newest(line.hash)?;
         let mut best: Option<Run> = None;
         for _ in 0..MAX_CANDIDATES {
-            let run = self.extended(shown, at, candidate as usize, floor, &stays, own);
+            let mut run = self.extended(shown, at, candidate as usize, floor, |_| false, own);
+            if run.count >= MIN_LINES && (run.at..run.at + run.count).any(&stays) {
+                run = self.extended(shown, at, candidate as usize, floor, &stays, own);
+            }
             let number = |run: &Run| {
                 self.lines.get(run.at).map(|line| line.number)
                     == shown.lines.get(run.there).map(|line| line.number)
             };
-            if run.count > 0
+            if run.count >= MIN_LINES
                 && best.is_none_or(|best| (run.bytes, number(&run)) > (best.bytes, number(&best)))
             {
                 best = Some(run);
@@ -148,10 +178,23 @@ impl<'a> View<'a> {
                 break;
             }
         }
-        best
+        best.filter(|run| self.says_the_same(shown, run))
     }
 
-    /// The run around line `at` and the line `there` of `shown`; empty if the two do not say the same.
+    /// Whether a run says what it is found to say: what has the same hash may still differ.
+    fn says_the_same(&self, shown: &View<'_>, run: &Run) -> bool {
+        (0..run.count).all(|line| match (self.lines.get(run.at + line), shown.lines.get(run.there + line)) {
+            (Some(line), Some(other)) => {
+                #[cfg(test)]
+                COMPARED.set(COMPARED.get() + 1 + line.len as usize);
+                self.content(line) == shown.content(other)
+            }
+            _ => false,
+        })
+    }
+
+    /// The run around line `at` and the line `there` of `shown`, by the hashes of their lines; empty if the two
+    /// do not say the same.
     fn extended(
         &self,
         shown: &View<'_>,
@@ -166,10 +209,10 @@ impl<'a> View<'a> {
         COMPARED.set(COMPARED.get() + 1);
         let same = |at: usize, there: usize| match (self.lines.get(at), shown.lines.get(there)) {
             (Some(line), Some(other)) if line.number != NO_LINE && other.number != NO_LINE => {
-                let (content, other) = (self.content(line), shown.content(other));
                 #[cfg(test)]
-                COMPARED.set(COMPARED.get() + 1 + content.len());
-                (content == other && !stays(at)).then(|| content.trim_ascii_start().len() + 1)
+                COMPARED.set(COMPARED.get() + 1);
+                (line.hash == other.hash && line.len == other.len && !stays(at))
+                    .then_some(line.bare as usize + 1)
             }
             _ => None,
         };
@@ -202,9 +245,4 @@ impl<'a> View<'a> {
 thread_local! {
     /// Work done: lines tried, and bytes compared.
     pub(super) static COMPARED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
-}
-
-fn fingerprint(content: &str) -> Option<NonZeroU64> {
-    let may_start = content.len() >= MIN_START && content.trim_ascii_start().len() >= MIN_START;
-    may_start.then(|| NonZeroU64::MIN.saturating_add(xxh3_64(content.as_bytes())))
 }

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::layout::{self, ROOT_2};
-use super::{Encoding, merge};
+use super::{Encoding, layout, merge};
+use crate::hash::{ROOT_2, hash};
 
 /// Pieces that are remembered; a piece takes the place of another with the same remainder. 1.1 MB: with a
 /// quarter of it counting the recorded conversations takes a sixth longer.
@@ -113,7 +113,7 @@ impl Known {
         if piece.len() > LONGEST_LONGER {
             return look_up(piece, encoding);
         }
-        let known = &mut self.longer[layout::slot(layout::hash(piece), LONGER)];
+        let known = &mut self.longer[layout::slot(hash(piece), LONGER)];
         if *known.piece != *piece || known.encoding != encoding {
             *known = Longer { piece: piece.into(), encoding, tokens: look_up(piece, encoding) };
         }
