@@ -22,9 +22,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::block::Call;
 use crate::kinds::fold;
-use crate::kinds::numbered::region::{Reader, Role};
+use crate::kinds::numbered::region::Role;
 use crate::kinds::signal::{self, Signal};
+use crate::lines::{self as lines_of_text, Line};
 use crate::outcome::Kind;
+use crate::wire::tape::Tape;
 use lines::{Lines, NO_LINE, PLAIN, Run, View};
 use reference::{Here, OUTPUT, There, looks_like_one, reference};
 
@@ -73,31 +75,36 @@ struct Shown {
 impl Earlier {
     /// Takes in what the model wrote in a call. It comes before the call's first output.
     pub(crate) fn add_call(&mut self, call: Call<'_>) {
-        let label = self.label(call);
+        let tape = Tape::of(call.arguments.as_bytes()).ok();
+        let arguments = tape.as_ref().map(label::members).unwrap_or_default();
+        let label = label::label(call.name, &arguments);
+        self.label = Some((key(call), label.clone()));
         let nth = next(&mut self.calls, &label);
-        for (argument, text) in written::texts(call.arguments) {
-            let Some(base) = self.begin(&text, Some(argument), &label, nth) else { return };
-            let mut start = base;
+        for (argument, text) in written::texts(&arguments) {
+            let Some(base) = self.begin(&text, Some(argument.to_owned()), &label, nth) else { return };
+            let mut start = 0;
             for line in text.split('\n') {
                 let plain = written::is_plain(line) && !is_ours(line);
-                self.add_line(start, line, if plain { PLAIN } else { NO_LINE });
-                start += line.len() + 1;
+                let end = start + line.len();
+                let line = Line::new(&text, start, start, end, Role::Plain);
+                self.add_line(&line, if plain { PLAIN } else { NO_LINE }, base);
+                start = end + 1;
             }
         }
     }
 
     /// Takes in the next output, in the order of the request. `shown` is the text that is forwarded:
-    /// the replacement where there is one.
-    pub(crate) fn add(&mut self, shown: &str, call: Call<'_>) {
+    /// the replacement where there is one. `lines`: its lines, where they have been read.
+    pub(crate) fn add(&mut self, shown: &str, lines: Option<Vec<Line>>, call: Call<'_>) {
         let label = self.label(call);
         let nth = next(&mut self.outputs, &label);
         let Some(base) = self.begin(shown, None, &label, nth) else { return };
         self.wholes.insert(xxh3_64(shown.as_bytes()), self.texts.len() - 1);
         let mut numbers_rise = true;
         let mut highest = None;
-        for line in Reader::new(shown) {
+        for line in lines.unwrap_or_else(|| lines_of_text::of(shown)) {
             let number = match line.role {
-                Role::Plain if is_ours(&shown[line.start..line.end]) => NO_LINE,
+                Role::Plain if is_ours(line.text(shown)) => NO_LINE,
                 Role::Plain => PLAIN,
                 Role::Numbered { number, .. } => {
                     numbers_rise &= highest.is_none_or(|highest| number > highest);
@@ -106,7 +113,7 @@ impl Earlier {
                 }
                 Role::Header | Role::Reference { .. } | Role::Gap => NO_LINE,
             };
-            self.add_line(base + line.content, &shown[line.content..line.end], number);
+            self.add_line(&line, number, base);
         }
         if let Some(output) = self.texts.last_mut() {
             output.numbers_rise = numbers_rise;
@@ -115,10 +122,14 @@ impl Earlier {
 
     /// What a call is called; the last one is remembered, as a call comes right before its output.
     fn label(&mut self, call: Call<'_>) -> String {
-        let key = (xxh3_64(call.name.as_bytes()), xxh3_64(call.arguments.as_bytes()));
+        let key = key(call);
         match &self.label {
             Some((last, label)) if *last == key => label.clone(),
-            _ => self.label.insert((key, label::label(call))).1.clone(),
+            _ => {
+                let tape = Tape::of(call.arguments.as_bytes()).ok();
+                let arguments = tape.as_ref().map(label::members).unwrap_or_default();
+                self.label.insert((key, label::label(call.name, &arguments))).1.clone()
+            }
         }
     }
 
@@ -135,23 +146,23 @@ impl Earlier {
         Some(base)
     }
 
-    fn add_line(&mut self, start: usize, content: &str, number: u32) {
-        self.lines.push(start, content, number, (self.texts.len() - 1) as u32);
+    fn add_line(&mut self, line: &Line, number: u32, base: usize) {
+        self.lines.push(line, number, (self.texts.len() - 1) as u32, base);
         self.lines.index(self.lines.len() - 1);
     }
 
-    /// The text with what an earlier output shows replaced by references; `None` when there is
+    /// The text of these lines with what an earlier output shows replaced by references; `None` when there is
     /// nothing of that kind. Comes last of the lossless steps: references name lines as they are shown.
     ///
     /// Where words such as `error` may be a signal and not what was looked for, lines that have one
     /// stay: what went wrong is said in the newest output as well. Numbered lines are a file's.
-    pub(crate) fn replace_seen(&self, text: &str, kind: Kind) -> Option<String> {
+    pub(crate) fn replace_seen(&self, text: &str, lines: &[Line], kind: Kind) -> Option<String> {
         u32::try_from(text.len()).ok()?;
         let signals = !matches!(kind, Kind::Diff | Kind::Search | Kind::Listing);
         if let Some(whole) = self.whole(text, signals) {
             return Some(whole);
         }
-        Text::of(text, signals)?.replaced(self)
+        Text::of(text, lines, signals)?.replaced(self)
     }
 
     /// The reference for a text that is a whole earlier output.
@@ -205,20 +216,18 @@ struct Text<'a> {
 
 impl<'a> Text<'a> {
     /// `None` where the text has what looks like a reference: it could not be told from ours.
-    fn of(text: &'a str, signals: bool) -> Option<Self> {
-        let count = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
-        let (mut lines, mut spans) = (Lines::with_capacity(count), Vec::with_capacity(count));
-        for line in Reader::new(text) {
-            let whole = &text[line.start..line.end];
+    fn of(text: &'a str, read: &[Line], signals: bool) -> Option<Self> {
+        let (mut lines, mut spans) = (Lines::with_capacity(read.len()), Vec::with_capacity(read.len()));
+        for line in read {
             let number = match line.role {
-                Role::Plain if looks_like_one(whole) => return None,
-                Role::Plain if fold::is_mark(whole) => NO_LINE,
+                Role::Plain if looks_like_one(line.text(text)) => return None,
+                Role::Plain if fold::is_mark(line.text(text)) => NO_LINE,
                 Role::Reference { .. } => return None,
                 Role::Plain => PLAIN,
                 Role::Numbered { number, ruled: true, .. } => number,
                 Role::Numbered { .. } | Role::Header | Role::Gap => NO_LINE,
             };
-            lines.push(line.content, &text[line.content..line.end], number, 0);
+            lines.push(line, number, 0, 0);
             spans.push((line.start, line.end));
         }
         let errors = vec![OnceCell::new(); spans.len()];
@@ -281,6 +290,11 @@ impl<'a> Text<'a> {
         };
         (run.bytes * 100 >= reference.len() * MIN_GAIN_PERCENT).then_some((run, reference))
     }
+}
+
+/// Tells calls apart.
+fn key(call: Call<'_>) -> (u64, u64) {
+    (xxh3_64(call.name.as_bytes()), xxh3_64(call.arguments.as_bytes()))
 }
 
 /// The number of the next one with this label.

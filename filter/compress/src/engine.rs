@@ -10,6 +10,7 @@ use crate::block::{Call, Context};
 use crate::config::Config;
 use crate::earlier::Earlier;
 use crate::kinds::numbered;
+use crate::lines::Line;
 use crate::memo::{Entry, Memo};
 use crate::outcome::{Block, BlockOutcome, Kind, Original, Outcome, Skip, Tokens, Unread};
 use crate::pipeline::{self, Verdict};
@@ -307,9 +308,9 @@ impl Run<'_, '_> {
             let [name, arguments] = self.call_texts(output);
             let call = Call { name: &name, arguments: &arguments };
             self.add_call(&mut shown, output, block, call);
-            let (entry, forwarded) =
+            let (entry, forwarded, lines) =
                 self.entry(output, call, block < self.lossy_blocks, &shown.earlier, memo);
-            shown.add(forwarded.as_deref(), call);
+            shown.add(forwarded.as_deref(), lines, call);
             let entry = Arc::new(entry);
             memo.remember_block(*key, Arc::clone(&entry));
             entries.push((entry, false));
@@ -383,7 +384,7 @@ impl Run<'_, '_> {
                 Some(replacement) => string::text(replacement),
                 None => output.span.text(self.walk.body),
             };
-            shown.add(text.as_deref(), call);
+            shown.add(text.as_deref(), None, call);
         }
     }
 
@@ -414,7 +415,8 @@ impl Run<'_, '_> {
         [name.unwrap_or_default(), arguments.unwrap_or_default()]
     }
 
-    /// Computes what becomes of a block. With it comes the text that is forwarded, where it is one.
+    /// Computes what becomes of a block. With it come the text that is forwarded, where it is one, and its
+    /// lines, where they have been read.
     fn entry(
         &self,
         output: &Output,
@@ -422,7 +424,7 @@ impl Run<'_, '_> {
         reversible: bool,
         earlier: &Earlier,
         memo: &mut Memo,
-    ) -> (Entry, Option<Cow<'_, str>>) {
+    ) -> (Entry, Option<Cow<'_, str>>, Option<Vec<Line>>) {
         let body = self.walk.body;
         let skipped = |kind, skip, memo: &mut Memo| {
             let tokens = count_span(output.span, body, self.counting.encoding, memo);
@@ -438,13 +440,13 @@ impl Run<'_, '_> {
         };
         let text = output.span.text(body);
         if output.call.is_some_and(|call| call.by_program) {
-            return (skipped(Kind::Text, Skip::Program, memo), text);
+            return (skipped(Kind::Text, Skip::Program, memo), text, None);
         }
         if !output.span.is_string() {
-            return (skipped(Kind::Json, Skip::NotText, memo), None);
+            return (skipped(Kind::Json, Skip::NotText, memo), None, None);
         }
         let Some(text) = text else {
-            return (skipped(Kind::Text, Skip::NotText, memo), None);
+            return (skipped(Kind::Text, Skip::NotText, memo), None, None);
         };
         let query = output.query.and_then(|span| span.text(body)).unwrap_or_default();
         let cx = Context {
@@ -473,7 +475,7 @@ impl Run<'_, '_> {
             replacement,
             left_out: left_out.map(|(left_out, address)| (Arc::from(left_out), Arc::from(address))),
         };
-        (entry, Some(forwarded))
+        (entry, Some(forwarded), verdict.lines)
     }
 }
 
@@ -490,11 +492,11 @@ struct Shown {
 
 impl Shown {
     /// Takes in the next block as it is forwarded: its text, where it is one.
-    fn add(&mut self, text: Option<&str>, call: Call<'_>) {
+    fn add(&mut self, text: Option<&str>, lines: Option<Vec<Line>>, call: Call<'_>) {
         self.blocks += 1;
         if let Some(text) = text {
             self.bytes += text.len() + call.name.len() + call.arguments.len();
-            self.earlier.add(text, call);
+            self.earlier.add(text, lines, call);
         }
     }
 }
@@ -517,6 +519,7 @@ fn checked(verdict: Verdict, reversible: bool) -> Verdict {
         outcome: BlockOutcome::Skipped(Skip::NoGain),
         replacement: None,
         tokens_after: verdict.tokens_before,
+        lines: None,
         ..verdict
     }
 }

@@ -66,7 +66,7 @@ const TABLE: Step = Step { compressor: Compressor::Table, form: table::lossless 
 
 const LISTING: Step = Step { compressor: Compressor::Listing, form: listing::lossless };
 
-/// A text after the lossless rewrites for its kind. `documents` are those in it, where they are known;
+/// A text after the lossless rewrites that are for its kind alone. `documents` are those in it, where they are known;
 /// `took` hears of each compressor that made it shorter, and of the bytes before and after.
 pub(crate) fn lossless<'a>(
     kind: Kind,
@@ -98,6 +98,11 @@ pub(crate) fn lossless<'a>(
     shown
 }
 
+/// Whether lines that repeat are counted in texts of this kind.
+pub(crate) fn folds(kind: Kind) -> bool {
+    !matches!(kind, Kind::Json | Kind::JsonLines | Kind::Search | Kind::Short)
+}
+
 /// The lossless rewrites for a kind, in the order in which they are applied.
 fn steps(kind: Kind) -> &'static [Step] {
     match kind {
@@ -105,22 +110,20 @@ fn steps(kind: Kind) -> &'static [Step] {
         Kind::Json | Kind::JsonLines => &[],
         Kind::Search => &[SEARCH],
         Kind::Short => &[],
-        Kind::Log => &[LINE_NUMBERS, LINE_ENDS, LOG, FOLD],
-        Kind::TestBuild => &[LINE_NUMBERS, LINE_ENDS, TEST_BUILD, FOLD],
-        Kind::Listing => &[LINE_NUMBERS, LINE_ENDS, LISTING, FOLD],
-        Kind::Table => &[LINE_NUMBERS, LINE_ENDS, TABLE, FOLD],
-        Kind::Html => &[LINE_NUMBERS, LINE_ENDS, FOLD],
-        Kind::Text | Kind::Mixed => &[LINE_NUMBERS, LINE_ENDS, FOLD],
-        Kind::Diff => &[LINE_NUMBERS, DIFF, FOLD],
-        Kind::Source => &[LINE_NUMBERS, FOLD],
+        Kind::Log => &[LINE_NUMBERS, LINE_ENDS, LOG],
+        Kind::TestBuild => &[LINE_NUMBERS, LINE_ENDS, TEST_BUILD],
+        Kind::Listing => &[LINE_NUMBERS, LINE_ENDS, LISTING],
+        Kind::Table => &[LINE_NUMBERS, LINE_ENDS, TABLE],
+        Kind::Html => &[LINE_NUMBERS, LINE_ENDS],
+        Kind::Text | Kind::Mixed => &[LINE_NUMBERS, LINE_ENDS],
+        Kind::Diff => &[LINE_NUMBERS, DIFF],
+        Kind::Source => &[LINE_NUMBERS],
     }
 }
 
 const SEARCH: Step = Step { compressor: Compressor::Search, form: search::lossless };
 
 const LINE_ENDS: Step = Step { compressor: Compressor::Clean, form: clean::line_ends };
-
-const FOLD: Step = Step { compressor: Compressor::Fold, form: fold::lossless };
 
 const LINE_NUMBERS: Step = Step { compressor: Compressor::LineNumbers, form: numbered::lossless };
 

@@ -39,6 +39,7 @@ mod earlier;
 mod engine;
 mod hash;
 mod kinds;
+mod lines;
 mod memo;
 mod mixed;
 mod outcome;

@@ -13,8 +13,9 @@ use crate::clean;
 use crate::config::{Policy, Profile};
 use crate::detect;
 use crate::earlier::Earlier;
-use crate::kinds;
 use crate::kinds::signal::{self, Signal};
+use crate::kinds::{self, fold};
+use crate::lines::{self, Line};
 use crate::mixed::{self, Part};
 use crate::outcome::{BlockOutcome, Compressor, Kind, Skip};
 use crate::tool;
@@ -28,6 +29,8 @@ pub(crate) struct Verdict {
     pub(crate) replacement: Option<Replacement>,
     pub(crate) tokens_before: u32,
     pub(crate) tokens_after: u32,
+    /// The lines of the text that is forwarded, where they have been read.
+    pub(crate) lines: Option<Vec<Line>>,
 }
 
 /// The text that stands in for a block.
@@ -51,6 +54,7 @@ pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) ->
         replacement: None,
         tokens_before: saturating_u32(tokens_before),
         tokens_after: saturating_u32(tokens_before),
+        lines: None,
     };
     if class == tool::Class::Retrieve {
         return skip(Kind::Text, Skip::Retrieved);
@@ -66,7 +70,9 @@ pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) ->
     }
     let lossy = policy == Policy::Lossy && cx.reversible && cx.config.profile != Profile::Lossless;
     let shrunk = shrink(text, cx, earlier, lossy);
-    let Some(compressor) = shrunk.gains.largest() else { return skip(shrunk.kind, Skip::NoGain) };
+    let Some(compressor) = shrunk.gains.largest() else {
+        return Verdict { lines: shrunk.lines, ..skip(shrunk.kind, Skip::NoGain) };
+    };
     let mut replacement = Replacement { text: shrunk.text, left_out: None };
     if !shrunk.left_out.is_empty() {
         let address = ccr::address(text);
@@ -84,6 +90,7 @@ pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) ->
         replacement: Some(replacement),
         tokens_before: saturating_u32(tokens_before),
         tokens_after: saturating_u32(tokens_after),
+        lines: shrunk.lines.filter(|_| shrunk.left_out.is_empty()),
     }
 }
 
@@ -91,6 +98,8 @@ pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) ->
 struct Shrunk {
     kind: Kind,
     text: String,
+    /// Its lines, where they have been read.
+    lines: Option<Vec<Line>>,
     left_out: Vec<String>,
     gains: Gains,
 }
@@ -122,6 +131,7 @@ fn shrink(text: &str, cx: &Context<'_>, earlier: &Earlier, lossy: bool) -> Shrun
     let mut out = Shrunk {
         kind: if parts.len() > 1 { Kind::Mixed } else { Kind::Text },
         text: String::with_capacity(text.len()),
+        lines: None,
         left_out: Vec::new(),
         gains: Gains::default(),
     };
@@ -133,16 +143,21 @@ fn shrink(text: &str, cx: &Context<'_>, earlier: &Earlier, lossy: bool) -> Shrun
     for part in parts {
         out.text.push_str(&text[from..part.span.start]);
         from = part.span.end;
-        let kind = shrink_part(text, part, cx, earlier, lossy, &mut out);
+        let all = part.span == (0..text.len());
+        let (kind, lines) = shrink_part(text, part, cx, earlier, lossy, &mut out);
         if whole {
             out.kind = kind;
+        }
+        if all {
+            out.lines = lines;
         }
     }
     out.text.push_str(&text[from..]);
     out
 }
 
-/// Appends what becomes of one part of `whole` to `out.text`.
+/// Appends what becomes of one part of `whole` to `out.text`. The kind of the part, and the lines of what was
+/// appended, where they have been read.
 fn shrink_part(
     whole: &str,
     part: Part<'_>,
@@ -150,11 +165,11 @@ fn shrink_part(
     earlier: &Earlier,
     lossy: bool,
     out: &mut Shrunk,
-) -> Kind {
+) -> (Kind, Option<Vec<Line>>) {
     let text = &whole[part.span];
     if text.len() < cx.config.min_block_bytes {
         out.text.push_str(text);
-        return Kind::Short;
+        return (Kind::Short, None);
     }
     let kind = detect::kind(text);
     let mut shown = if part.fenced && is_json_about_an_error(text, kind) {
@@ -163,17 +178,29 @@ fn shrink_part(
         let took = |compressor, before, after| out.gains.add(compressor, before, after);
         kinds::lossless(kind, text, part.documents, cx, took)
     };
-    if let Some(form) = earlier.replace_seen(&shown, kind) {
+    let mut read = lines::of(&shown);
+    if kinds::folds(kind)
+        && let Some(form) = fold::lossless(&shown, &read).filter(|form| form.len() < shown.len())
+    {
+        out.gains.add(Compressor::Fold, shown.len(), form.len());
+        shown = Cow::Owned(form);
+        read = lines::of(&shown);
+    }
+    let seen = earlier.replace_seen(&shown, &read, kind);
+    let mut lines = Some(read);
+    if let Some(form) = seen {
         out.gains.add(Compressor::Seen, shown.len(), form.len());
         shown = Cow::Owned(form);
+        lines = None;
     }
     if lossy && let Some((compressor, kept)) = crush(kind, text, &shown, cx) {
         out.gains.add(compressor, shown.len(), kept.text.len());
         out.left_out.push(kept.left_out);
         shown = Cow::Owned(kept.text);
+        lines = None;
     }
     out.text.push_str(&shown);
-    kind
+    (kind, lines)
 }
 
 /// Whether a document shows in JSON what an error looks like. A line that names one stays findable as it

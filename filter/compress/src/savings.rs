@@ -9,6 +9,7 @@ use crate::block::{Call, Context};
 use crate::config::Config;
 use crate::earlier::Earlier;
 use crate::kinds::numbered::edits_by_line;
+use crate::lines;
 use crate::pipeline::compress_block;
 use crate::tokens::Encoding;
 
@@ -113,7 +114,7 @@ fn savings() {
         for output in outputs {
             let verdict = compress_block(&output.text, &output.context(&config, reversible), &earlier);
             let shown = verdict.replacement.as_ref().map_or(output.text.as_str(), |r| &r.text);
-            earlier.add(shown, output.call());
+            earlier.add(shown, None, output.call());
             let name = verdict.outcome.name();
             if show.as_deref() == Some(&name) {
                 eprintln!("##### {source} {} {}\n{shown}", output.tool, output.arguments);
@@ -213,15 +214,15 @@ fn speed() {
         time("numbered", &mut || drop(crate::kinds::numbered::lossless(&text, &cx)));
         time("search", &mut || drop(crate::kinds::search::lossless(&text, &cx)));
         time("search lossy", &mut || drop(crate::kinds::search::lossy(&text, &cx)));
-        time("fold", &mut || drop(crate::kinds::fold::lossless(&text, &cx)));
+        time("fold", &mut || drop(crate::kinds::fold::lossless(&text, &lines::of(&text))));
         let mut earlier = Earlier::default();
         time("add", &mut || {
             earlier = Earlier::default();
-            earlier.add(&text, output.call());
+            earlier.add(&text, None, output.call());
         });
-        time("seen: new", &mut || drop(Earlier::default().replace_seen(&text, kind)));
+        time("seen: new", &mut || drop(Earlier::default().replace_seen(&text, &lines::of(&text), kind)));
         let shifted = format!("a first line that is new\n{text}");
-        time("seen: again", &mut || drop(earlier.replace_seen(&shifted, kind)));
+        time("seen: again", &mut || drop(earlier.replace_seen(&shifted, &lines::of(&shifted), kind)));
         eprintln!("{line}");
     }
 }

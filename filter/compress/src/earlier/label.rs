@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::block::Call;
 use crate::wire::tape::{Tape, Value};
 
 /// Arguments that say what a call is about, in the order in which they are looked for: the file first,
@@ -33,12 +32,12 @@ const FILES: usize = 8;
 /// Characters of a subject that a label shows. A command is recognized by its start.
 const MAX_SUBJECT: usize = 48;
 
-/// What the call is called in references: `Read cli/root.go`, `Bash "go test ./..."`.
-pub(super) fn label(call: Call<'_>) -> String {
-    let mut label =
-        if call.name.is_empty() { "tool".to_owned() } else { one_line(call.name, MAX_SUBJECT).to_owned() };
-    let Ok(tape) = Tape::of(call.arguments.as_bytes()) else { return label };
-    let arguments = members(&tape);
+/// The members of a call's arguments.
+pub(super) type Members<'t, 'b> = Vec<(Cow<'b, str>, Value<'t, 'b>)>;
+
+/// What the call of this tool is called in references: `Read cli/root.go`, `Bash "go test ./..."`.
+pub(super) fn label(tool: &str, arguments: &Members<'_, '_>) -> String {
+    let mut label = if tool.is_empty() { "tool".to_owned() } else { one_line(tool, MAX_SUBJECT).to_owned() };
     let subject = |name: &str| SUBJECTS.iter().position(|subject| *subject == name);
     let subjects = arguments.iter().filter_map(|(name, value)| Some((subject(name)?, *value)));
     let named = subjects.min_by_key(|(subject, _)| *subject).map(|(subject, value)| (subject < FILES, value));
@@ -59,7 +58,7 @@ pub(super) fn label(call: Call<'_>) -> String {
 
 /// The members of an object by name, in the order of their names; of those with one name the last. None where
 /// a name is no text.
-pub(super) fn members<'t, 'b>(tape: &'t Tape<'b>) -> Vec<(Cow<'b, str>, Value<'t, 'b>)> {
+pub(super) fn members<'t, 'b>(tape: &'t Tape<'b>) -> Members<'t, 'b> {
     let named = tape.root().members().map(|(name, value)| Some((name.text()?, value)));
     let mut members: Vec<_> = named.collect::<Option<_>>().unwrap_or_default();
     members.reverse();
@@ -93,7 +92,10 @@ mod tests {
 
     #[test]
     fn a_call_is_named_by_its_tool_and_what_it_is_about() {
-        let label = |name, arguments| label(Call { name, arguments });
+        let label = |tool, arguments: &str| {
+            let tape = Tape::of(arguments.as_bytes()).ok();
+            label(tool, &tape.as_ref().map(members).unwrap_or_default())
+        };
         assert_eq!(label("Read", r#"{"limit":5,"file_path":"/home/a/cli/cmd/root.go"}"#), "Read cmd/root.go");
         assert_eq!(
             label("Bash", r#"{"command":"cd /x && go test ./...\nls","description":"d"}"#),

@@ -5,7 +5,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::MIN_LINES;
-use crate::hash::hash;
+use crate::lines;
 
 /// Places of one line that are tried, the newest first. Lines that stand in more places than this are
 /// no good start for a run; a rarer neighbour finds it and extends it backwards.
@@ -88,12 +88,12 @@ impl Lines {
         Self { lines: Vec::with_capacity(lines), newest: HashTable::with_capacity(lines) }
     }
 
-    /// Takes in a line that stands at `start` and says `content`. The caller has checked that there are
-    /// fewer lines and bytes than a `u32` counts.
-    pub(super) fn push(&mut self, start: usize, content: &str, number: u32, text: u32) {
-        let (start, len, bare) =
-            (start as u32, content.len() as u32, content.trim_ascii_start().len() as u32);
-        self.lines.push(Line { start, len, number, text, older: NONE, bare, hash: hash(content.as_bytes()) });
+    /// Takes in a line of text `text`, which starts at `base`. The caller has checked that there are fewer lines
+    /// and bytes than a `u32` counts.
+    pub(super) fn push(&mut self, line: &lines::Line, number: u32, text: u32, base: usize) {
+        let (start, len) = ((base + line.content) as u32, (line.end - line.content) as u32);
+        let (bare, hash) = (line.bare as u32, line.hash);
+        self.lines.push(Line { start, len, number, text, older: NONE, bare, hash });
     }
 
     /// Lets a line be found.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::block::Context;
 use crate::config::Config;
+use crate::kinds::numbered::region::Reader;
 use crate::kinds::numbered::{self, region};
 use crate::tokens::Encoding;
 
@@ -22,8 +23,12 @@ fn context<'a>(call: Call<'a>, config: &'a Config) -> Context<'a> {
 const READ: Call<'_> = Call { name: "Read", arguments: r#"{"file_path":"/a/cli/root.go"}"# };
 const BASH: Call<'_> = Call { name: "Bash", arguments: r#"{"command":"cd /a && cat root.go"}"# };
 
+fn replace_seen(earlier: &Earlier, text: &str, kind: Kind) -> Option<String> {
+    earlier.replace_seen(text, &lines_of_text::of(text), kind)
+}
+
 fn seen(earlier: &Earlier, text: &str) -> Option<String> {
-    earlier.replace_seen(text, Kind::Source)
+    replace_seen(earlier, text, Kind::Source)
 }
 
 /// A file read as it is shown once its numbers are thinned.
@@ -148,9 +153,9 @@ fn a_whole_output_that_was_shown_before_becomes_a_reference() {
     let mut earlier = Earlier::default();
     let text = "all 12 checks have passed, nothing to report here";
     assert_eq!(seen(&earlier, text), None);
-    earlier.add(text, BASH);
+    earlier.add(text, None, BASH);
     assert_eq!(seen(&earlier, text).as_deref(), Some("[same output as Bash \"cat root.go\" above]"));
-    earlier.add("something else", BASH);
+    earlier.add("something else", None, BASH);
     assert_eq!(seen(&earlier, text).as_deref(), Some("[same output as 1st Bash \"cat root.go\" above]"));
     assert_eq!(seen(&earlier, "all 12 checks have passed, nothing to report there"), None);
 }
@@ -159,7 +164,7 @@ fn a_whole_output_that_was_shown_before_becomes_a_reference() {
 fn lines_read_again_are_named_by_their_numbers() {
     let mut earlier = Earlier::default();
     let file = lines(0, 40);
-    earlier.add(&read(1, &file), READ);
+    earlier.add(&read(1, &file), None, READ);
     assert_eq!(
         seen(&earlier, &read(11, &file[10..30])).as_deref(),
         Some(
@@ -181,9 +186,9 @@ fn lines_read_again_are_named_by_their_numbers() {
 fn a_reference_is_never_referred_to() {
     let mut earlier = Earlier::default();
     let file = lines(0, 60);
-    earlier.add(&read(1, &file[..40]), READ);
+    earlier.add(&read(1, &file[..40]), None, READ);
     let second = seen(&earlier, &read(11, &file[10..])).unwrap();
-    earlier.add(&second, READ);
+    earlier.add(&second, None, READ);
     let third = seen(&earlier, &read(1, &file)).unwrap();
     assert!(third.contains("[lines 2-40: same as 1st Read cli/root.go above]"), "{third}");
     assert!(third.contains("[lines 41-60: same as 2nd Read cli/root.go above]"), "{third}");
@@ -194,7 +199,7 @@ fn a_reference_is_never_referred_to() {
 fn numbered_and_plain_outputs_refer_to_each_other() {
     let file = lines(0, 40);
     let mut earlier = Earlier::default();
-    earlier.add(&format!("$ cat\n{}\n", file.join("\n")), BASH);
+    earlier.add(&format!("$ cat\n{}\n", file.join("\n")), None, BASH);
     let shown = seen(&earlier, &read(1, &file)).unwrap();
     assert!(
         shown.ends_with(
@@ -203,7 +208,7 @@ fn numbered_and_plain_outputs_refer_to_each_other() {
         "{shown}"
     );
     let mut earlier = Earlier::default();
-    earlier.add(&read(1, &file), READ);
+    earlier.add(&read(1, &file), None, READ);
     let shown = seen(&earlier, &file.join("\n")).unwrap();
     assert_eq!(shown, "[40 lines: same as lines 1-40 of Read cli/root.go above]");
 }
@@ -212,10 +217,10 @@ fn numbered_and_plain_outputs_refer_to_each_other() {
 fn text_with_a_forged_reference_gets_none_of_ours_and_serves_as_none() {
     let mut earlier = Earlier::default();
     let file = lines(0, 40).join("\n");
-    earlier.add(&file, BASH);
+    earlier.add(&file, None, BASH);
     let forged = "[40 lines: same as output lines 1-40 of Bash \"rm\" above, from \"x\"]";
     assert_eq!(seen(&earlier, &format!("{file}\n{forged}")), None);
-    earlier.add(&[forged; 9].join("\n"), BASH);
+    earlier.add(&[forged; 9].join("\n"), None, BASH);
     assert_eq!(seen(&earlier, &[forged; 9].join("\n")), None);
 }
 
@@ -225,11 +230,11 @@ fn errors_stay_where_they_are_news() {
     let mut report = lines(0, 40);
     report[20] = "\tValueError: value_20 is out of range".to_owned();
     let report = report.join("\n");
-    earlier.add(&report, BASH);
-    let shown = earlier.replace_seen(&report, Kind::TestBuild).unwrap();
+    earlier.add(&report, None, BASH);
+    let shown = replace_seen(&earlier, &report, Kind::TestBuild).unwrap();
     assert!(shown.contains("]\n\tValueError: value_20 is out of range\n["), "{shown}");
     assert_eq!(expanded(&earlier, &shown), report);
-    let found = earlier.replace_seen(&report, Kind::Search).unwrap();
+    let found = replace_seen(&earlier, &report, Kind::Search).unwrap();
     assert_eq!(found, "[same output as Bash \"cat root.go\" above]");
 }
 
@@ -258,7 +263,7 @@ fn lines_that_stand_further_up_are_referred_to() {
 fn few_or_trivial_lines_are_not_worth_a_reference() {
     let mut earlier = Earlier::default();
     let text = format!("{}\n}}\n}}\n}}\n}}\n}}\n}}\n}}\n}}\n}}\n", lines(0, 3).join("\n"));
-    earlier.add(&text, BASH);
+    earlier.add(&text, None, BASH);
     assert_eq!(seen(&earlier, &format!("other\n{text}")), None);
 }
 
@@ -276,7 +281,7 @@ fn what_the_model_wrote_is_referred_to_where_it_stands_in_its_call() {
     let expected = "f_1 = 2\n[30 lines: same as content lines 2-31 of Write b/x.py above, from \"value_0 = compute(input, 0)\"]";
     assert_eq!(shown, expected);
     assert_eq!(expanded(&earlier, &shown), file);
-    earlier.add(&shown, call);
+    earlier.add(&shown, None, call);
     earlier.add_call(call);
     let mut numbered = vec!["f_1 = 2".to_owned()];
     numbered.extend(written);
@@ -338,7 +343,7 @@ proptest! {
             if let Some(shown) = &shown {
                 prop_assert_eq!(expanded(&earlier, shown), text.clone());
             }
-            earlier.add(shown.as_deref().unwrap_or(&text), if numbered { READ } else { BASH });
+            earlier.add(shown.as_deref().unwrap_or(&text), None, if numbered { READ } else { BASH });
         }
     }
 }
@@ -348,9 +353,9 @@ fn twice_the_text_is_at_most_twice_the_work() {
     let work = |text: &str| {
         lines::COMPARED.set(0);
         let mut earlier = Earlier::default();
-        earlier.replace_seen(text, Kind::Source);
-        earlier.add(text, BASH);
-        earlier.replace_seen(&format!("something new\n{text}"), Kind::Source);
+        replace_seen(&earlier, text, Kind::Source);
+        earlier.add(text, None, BASH);
+        replace_seen(&earlier, &format!("something new\n{text}"), Kind::Source);
         lines::COMPARED.get()
     };
     for ((name, once), (_, twice)) in crate::savings::hard(25_000).iter().zip(&crate::savings::hard(50_000)) {
@@ -370,12 +375,12 @@ fn every_reference_in_the_corpus_expands_to_the_exact_lines() {
         for output in outputs {
             let cx = output.context(&config, false);
             let text = numbered::lossless(&output.text, &cx).unwrap_or_else(|| output.text.clone());
-            let shown = earlier.replace_seen(&text, crate::detect::kind(&output.text));
+            let shown = replace_seen(&earlier, &text, crate::detect::kind(&output.text));
             if let Some(shown) = &shown {
                 assert_eq!(expanded(&earlier, shown), text);
                 references += 1;
             }
-            earlier.add(shown.as_deref().unwrap_or(&text), output.call());
+            earlier.add(shown.as_deref().unwrap_or(&text), None, output.call());
         }
     }
     assert!(references > 0);

@@ -2,26 +2,29 @@
 //!
 //! An agent that edits a file is shown its own lines again by the tool, and once more when it reads the file.
 
+use std::borrow::Cow;
+
 use memchr::memchr_iter;
 
 use super::MIN_LINES;
-use super::label::members;
-use crate::wire::tape::Tape;
+use super::label::Members;
+use crate::wire::tape::Value;
 
 /// Characters of an argument's name that may stand in a reference. Longer ones are not names.
 const MAX_NAME: usize = 32;
 
 /// The arguments of a call that a run of lines could stand in, by name. Only those at the top, whose names
 /// say which of them is meant.
-pub(super) fn texts(arguments: &str) -> Vec<(String, String)> {
-    // Each line end is an escape in JSON.
-    if memchr_iter(b'\\', arguments.as_bytes()).take(MIN_LINES - 1).count() < MIN_LINES - 1 {
-        return Vec::new();
-    }
-    let Ok(tape) = Tape::of(arguments.as_bytes()) else { return Vec::new() };
-    let named = members(&tape).into_iter().filter(|(name, _)| is_name(name));
-    let texts = named.filter_map(|(name, value)| Some((name.into_owned(), value.text()?.into_owned())));
+pub(super) fn texts<'a, 'b>(arguments: &'a Members<'_, 'b>) -> Vec<(&'a str, Cow<'b, str>)> {
+    let named = arguments.iter().filter(|(name, value)| has_lines(*value) && is_name(name));
+    let texts = named.filter_map(|(name, value)| Some((&**name, value.text()?)));
     texts.filter(|(_, text)| text.split('\n').nth(MIN_LINES - 1).is_some()).collect()
+}
+
+/// Whether a value could be a text of enough lines: each line end is an escape in JSON.
+fn has_lines(value: Value<'_, '_>) -> bool {
+    value.is_string()
+        && memchr_iter(b'\\', value.raw().as_bytes()).take(MIN_LINES - 1).count() == MIN_LINES - 1
 }
 
 /// One word, and not the one that stands for a tool's output.
@@ -34,7 +37,7 @@ fn is_name(name: &str) -> bool {
 /// a name follows a line end or a tab, the escape before it (`\nlast_name`) runs into it, and who looks for the
 /// name does not find it as it was printed. A word like others is found by what stands around it.
 pub(super) fn is_plain(line: &str) -> bool {
-    let escaped = line.char_indices().filter(|(_, char)| char.is_control()).map(|(at, _)| at + 1);
+    let escaped = line.bytes().enumerate().filter(|(_, byte)| byte.is_ascii_control()).map(|(at, _)| at + 1);
     std::iter::once(0).chain(escaped).all(|at| !starts_with_a_name(&line[at..]))
 }
 
@@ -52,11 +55,19 @@ fn starts_with_a_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::earlier::label::members;
+    use crate::wire::tape::Tape;
 
     #[test]
     fn texts_of_several_lines_are_found_by_name() {
         let arguments = r#"{"path":"a.py","new_string":"  a\n  b\n  c\n  d","n":1,"edits":[{"x":"a\nb\nc\nd"}],
             "a name":"a\nb\nc\nd","output":"a\nb\nc\nd","short":"a\nb\nc"}"#;
+        let texts = |arguments: &str| {
+            let tape = Tape::of(arguments.as_bytes()).ok();
+            let members = tape.as_ref().map(members).unwrap_or_default();
+            let owned = texts(&members).into_iter().map(|(name, text)| (name.to_owned(), text.into_owned()));
+            owned.collect::<Vec<_>>()
+        };
         assert_eq!(texts(arguments), [("new_string".to_owned(), "  a\n  b\n  c\n  d".to_owned())]);
         for odd in ["", "{", "\\n\\n\\n\\n", "[\"a\\nb\\nc\\nd\"]", "{\"a\":\"\\n\\n\\n\\ud800\"}"] {
             assert!(texts(odd).is_empty(), "{odd}");

@@ -7,12 +7,11 @@
 //!
 //! What is repeated are lines as they stand above the mark; none of them is a mark itself.
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use xxhash_rust::xxh3::xxh3_64;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
-use super::numbered::region::{Reader, Role};
-use crate::block::Context;
+use super::numbered::region::Role;
+use crate::lines::Line;
 
 /// Lines of one repetition at most: a reader has to see where it starts. Also bounds the work per line.
 const MAX_PERIOD: usize = 32;
@@ -27,41 +26,42 @@ pub(crate) fn is_mark(line: &str) -> bool {
     line.starts_with(MARK)
 }
 
-/// The text with repetitions counted. The inverse is exact. Numbered lines are no repetitions.
-pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
-    let mut lines: Vec<Option<&str>> =
-        Vec::with_capacity(memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1);
-    lines.extend(
-        Reader::new(text).map(|line| (line.role == Role::Plain).then_some(&text[line.start..line.end])),
-    );
-    if lines.iter().flatten().any(|line| is_mark(line)) {
+/// The text of these lines with repetitions counted. The inverse is exact. Numbered lines are no repetitions.
+pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
+    let plain = |line: &Line| line.role == Role::Plain;
+    if lines.iter().any(|line| plain(line) && is_mark(line.text(text))) {
         return None;
     }
-    let start = |line: &str| line.as_ptr() as usize - text.as_ptr() as usize;
-    let plain = lines.iter().flatten().count();
-    let mut newest: HashMap<u64, usize, FixedState> =
-        HashMap::with_capacity_and_hasher(plain, FixedState::default());
+    let mut newest: HashTable<usize> = HashTable::with_capacity(lines.len());
     let mut out = String::new();
     let (mut at, mut floor, mut copied) = (0, 0, 0);
     while let Some(line) = lines.get(at) {
-        let Some(line) = line else {
+        if !plain(line) {
             at += 1;
             floor = at;
             continue;
+        }
+        let hash_of = |at: &usize| lines[*at].hash;
+        let before = match newest.entry(line.hash, |before| hash_of(before) == line.hash, hash_of) {
+            Entry::Occupied(mut newest) => Some(std::mem::replace(newest.get_mut(), at)),
+            Entry::Vacant(place) => {
+                place.insert(at);
+                None
+            }
         };
-        let before = newest.insert(xxh3_64(line.as_bytes()), at);
         let period =
             before.filter(|before| *before >= floor && at - before <= MAX_PERIOD).map(|before| at - before);
-        let Some((period, times)) = period.and_then(|period| Some((period, repeated(&lines, at, period)?)))
+        let Some((period, times)) =
+            period.and_then(|period| Some((period, repeated(text, lines, at, period)?)))
         else {
             at += 1;
             continue;
         };
-        out.push_str(&text[copied..start(line)]);
+        out.push_str(&text[copied..line.start]);
         push_mark(&mut out, period, times);
         at += period * times;
         floor = at;
-        copied = lines.get(at - 1).copied().flatten().map_or(text.len(), |last| start(last) + last.len());
+        copied = lines[at - 1].end;
     }
     if copied == 0 {
         return None;
@@ -71,11 +71,15 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
 }
 
 /// How often the `period` lines above line `at` come again from there on, where that is worth a mark.
-fn repeated(lines: &[Option<&str>], at: usize, period: usize) -> Option<usize> {
-    let same = |i: &usize| lines.get(*i).is_some_and(|line| line.is_some() && *line == lines[i - period]);
+fn repeated(text: &str, lines: &[Line], at: usize, period: usize) -> Option<usize> {
+    let same = |i: &usize| match (lines.get(*i), lines.get(i - period)) {
+        (Some(line), Some(before)) => {
+            line.role == Role::Plain && line.hash == before.hash && line.text(text) == before.text(text)
+        }
+        _ => false,
+    };
     let times = (at..).take_while(same).count() / period;
-    let of_one: usize =
-        lines[at - period..at].iter().flatten().map(|line| line.trim_ascii_start().len() + 1).sum();
+    let of_one: usize = lines[at - period..at].iter().map(|line| line.bare + 1).sum();
     (times > 0 && of_one * times >= MIN_BYTES).then_some(times)
 }
 
@@ -94,21 +98,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::block::Call;
-    use crate::config::Config;
-    use crate::tokens::Encoding;
+    use crate::lines;
 
     fn folded(text: &str) -> Option<String> {
-        let config = Config::default();
-        let cx = Context {
-            call: Call::default(),
-            query: "",
-            config: &config,
-            encoding: Encoding::default(),
-            reversible: false,
-            edits_by_line: false,
-        };
-        lossless(text, &cx)
+        lossless(text, &lines::of(text))
     }
 
     /// The inverse.
