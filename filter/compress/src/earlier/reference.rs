@@ -13,9 +13,13 @@
 //! shows, and `new_string lines` in the argument of that name of a call; `lines up` are counted in this output, as it is shown. Where several outputs have the same name, the reference says which of them it means.
 
 use super::label::one_line;
+use crate::kinds::numbered::prefix;
 
 /// Characters of a run's first line that a reference quotes: enough to find the place.
 const MAX_QUOTE: usize = 32;
+
+/// Bytes of a reference, mostly: with this much room it is written into one allocation.
+const USUAL_LEN: usize = 128;
 
 /// Stands for a tool's output where an argument has its name.
 pub(super) const OUTPUT: &str = "output";
@@ -46,34 +50,72 @@ pub(super) enum There<'a> {
 
 /// The reference, without line end. `nth`: which of the outputs with this label, where there are several.
 pub(super) fn reference(here: Here, there: There<'_>, nth: Option<u32>, label: &str) -> String {
-    let mut out: String = match here {
-        Here::Numbered(first, last) => format!("[lines {first}-{last}: same as "),
-        Here::Plain(count) => format!("[{count} lines: same as "),
-        Here::Whole => "[same output as ".to_owned(),
-    };
+    let mut out = String::with_capacity(USUAL_LEN);
+    match here {
+        Here::Numbered(first, last) => {
+            out.push_str("[lines ");
+            push_range(&mut out, first as usize, last as usize);
+            out.push_str(": same as ");
+        }
+        Here::Plain(count) => {
+            out.push('[');
+            push_number(&mut out, count);
+            out.push_str(" lines: same as ");
+        }
+        Here::Whole => out.push_str("[same output as "),
+    }
     match there {
         There::Whole => {}
         There::Above(up, text) => {
-            let text = one_line(text, MAX_QUOTE);
-            return format!("{out}those {up} lines up, from \"{text}\"]");
+            out.push_str("those ");
+            push_number(&mut out, up);
+            out.push_str(" lines up");
+            push_quote(&mut out, text);
+            out.push(']');
+            return out;
         }
         There::Numbered(first, last) if here == Here::Numbered(first, last) => {}
-        There::Numbered(first, last) => out.push_str(&format!("lines {first}-{last} of ")),
+        There::Numbered(first, last) => {
+            out.push_str("lines ");
+            push_range(&mut out, first as usize, last as usize);
+            out.push_str(" of ");
+        }
         There::Counted(what, first, last, _) => {
-            out.push_str(&format!("{what} lines {first}-{last} of "));
+            out.push_str(what);
+            out.push_str(" lines ");
+            push_range(&mut out, first, last);
+            out.push_str(" of ");
         }
     }
     if let Some(nth) = nth {
-        out.push_str(&ordinal(nth));
+        push_number(&mut out, nth as usize);
+        out.push_str(ordinal_ending(nth));
         out.push(' ');
     }
     out.push_str(label);
     out.push_str(" above");
     if let There::Counted(.., text) = there {
-        out.push_str(&format!(", from \"{}\"", one_line(text.trim(), MAX_QUOTE)));
+        push_quote(&mut out, text.trim());
     }
     out.push(']');
     out
+}
+
+/// Appends a number of lines, of which there are fewer than a `u32` counts.
+fn push_number(out: &mut String, number: usize) {
+    prefix::push_number(out, number as u32);
+}
+
+fn push_range(out: &mut String, first: usize, last: usize) {
+    push_number(out, first);
+    out.push('-');
+    push_number(out, last);
+}
+
+fn push_quote(out: &mut String, text: &str) {
+    out.push_str(", from \"");
+    out.push_str(one_line(text, MAX_QUOTE));
+    out.push('"');
 }
 
 /// Whether a line outside regions looks like a reference. Text that has such a line from elsewhere
@@ -85,13 +127,13 @@ pub(super) fn looks_like_one(line: &str) -> bool {
         || inner.starts_with("lines ") && inner.contains(": same as ")
 }
 
-fn ordinal(n: u32) -> String {
-    let ending = match (n % 10, n % 100) {
+/// What follows the number `n` where it is an ordinal.
+fn ordinal_ending(n: u32) -> &'static str {
+    match (n % 10, n % 100) {
         (_, 11..=13) => "th",
         (1, _) => "st",
         (2, _) => "nd",
         (3, _) => "rd",
         _ => "th",
-    };
-    format!("{n}{ending}")
+    }
 }

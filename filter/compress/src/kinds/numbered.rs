@@ -7,7 +7,7 @@
 //! What a region's lines say is not touched, and lines without number stand exactly as they do in the
 //! file, so that a model can copy them.
 
-mod prefix;
+pub(crate) mod prefix;
 pub(crate) mod region;
 
 use memchr::{memchr, memmem};

@@ -170,7 +170,26 @@ pub(crate) fn digits(number: u32) -> usize {
 
 /// Appends a number in decimal.
 pub(crate) fn push_number(out: &mut String, number: u32) {
-    use std::fmt::Write as _;
-    // Writing to a string cannot fail.
-    let _ = write!(out, "{number}");
+    let mut place = 1;
+    while number / place >= 10 {
+        place *= 10;
+    }
+    while place > 0 {
+        out.push(char::from(b'0' + (number / place % 10) as u8));
+        place /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_every_length_are_written_in_decimal() {
+        for number in [0, 9, 10, 99, 100, 101, 65_536, 999_999_999, 1_000_000_000, u32::MAX] {
+            let mut out = String::new();
+            push_number(&mut out, number);
+            assert_eq!(out, number.to_string());
+        }
+    }
 }
