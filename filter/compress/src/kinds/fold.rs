@@ -7,9 +7,6 @@
 //!
 //! What is repeated are lines as they stand above the mark; none of them is a mark itself.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
 use super::numbered::region::Role;
 use crate::lines::Line;
 
@@ -18,6 +15,10 @@ const MAX_PERIOD: usize = 32;
 /// Bytes that a mark has to stand for: twice its own, so that a repetition of a short line or two, which
 /// reads faster than its mark, stays.
 const MIN_BYTES: usize = 90;
+
+/// Places for the newest lines by their hashes: eight times as many as can be asked for, so that few lines
+/// are looked for among the lines above in vain. A power of two.
+const PLACES: usize = 8 * MAX_PERIOD;
 
 const MARK: &str = "[previous ";
 
@@ -32,7 +33,8 @@ pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
     if lines.iter().any(|line| plain(line) && is_mark(line.text(text))) {
         return None;
     }
-    let mut newest: HashTable<usize> = HashTable::with_capacity(lines.len());
+    // Behind the newest line of each hash; 0 where there is none.
+    let mut newest = [0; PLACES];
     let mut out = String::new();
     let (mut at, mut floor, mut copied) = (0, 0, 0);
     while let Some(line) = lines.get(at) {
@@ -41,16 +43,10 @@ pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
             floor = at;
             continue;
         }
-        let hash_of = |at: &usize| lines[*at].hash;
-        let before = match newest.entry(line.hash, |before| hash_of(before) == line.hash, hash_of) {
-            Entry::Occupied(mut newest) => Some(std::mem::replace(newest.get_mut(), at)),
-            Entry::Vacant(place) => {
-                place.insert(at);
-                None
-            }
-        };
-        let period =
-            before.filter(|before| *before >= floor && at - before <= MAX_PERIOD).map(|before| at - before);
+        let behind = std::mem::replace(&mut newest[line.hash as usize % PLACES], at + 1);
+        let from = floor.max(at.saturating_sub(MAX_PERIOD));
+        let before = (from..behind).rev().find(|before| lines[*before].hash == line.hash);
+        let period = before.map(|before| at - before);
         let Some((period, times)) =
             period.and_then(|period| Some((period, repeated(text, lines, at, period)?)))
         else {

@@ -40,7 +40,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         return None;
     }
     let lines: Vec<&str> = cut.iter().map(|line| line.text).collect();
-    let groups = wording::group(cut.iter().map(|line| (line.rest(), u8::from(line.stamp.is_some()))));
+    let groups = wording::group(cut.iter().map(|line| (line.rest(), u8::from(line.stamp.is_some()))), 1);
     let signals: Vec<Signal> = lines.iter().map(|line| signal::of(line)).collect();
     let mut keep = Keep::sparing(&lines, cx);
     keep_errors(&mut keep, &cut, &signals);

@@ -22,7 +22,7 @@
 
 use super::clock::{self, Stamp};
 use super::signal::{self, Signal};
-use super::wording::{self, Groups};
+use super::wording::{self, Group, Groups};
 
 /// Fewer lines cannot pay for the explanation.
 const FEWEST_LINES: usize = 6;
@@ -76,8 +76,11 @@ pub(crate) fn shorten(text: &str) -> Option<String> {
         return None;
     }
     let stamped = lines.iter().any(|line| line.stamp.is_some());
-    let groups = wording::group(lines.iter().map(|line| (line.rest(), u8::from(line.stamp.is_some()))));
-    if !stamped && groups.all().iter().all(|group| group.count < FEWEST_USES) {
+    let cut = lines.iter().map(|line| (line.rest(), u8::from(line.stamp.is_some())));
+    let groups = wording::group(cut, FEWEST_USES);
+    let pays = |(id, group): (usize, &Group)| gain(&lines, &groups, id, group.count).is_some();
+    // before anything asks which of the lines are errors, which is dear
+    if !stamped && !groups.all().iter().enumerate().any(pays) {
         return None;
     }
     let mark = *MARKS.iter().find(|mark| memchr::memmem::find(text.as_bytes(), mark.as_bytes()).is_none())?;
@@ -129,6 +132,18 @@ fn whole_lines(lines: &[Line<'_>]) -> Vec<bool> {
         .collect()
 }
 
+/// The bytes that a wording saves with so many uses, where stating it pays. More uses never save less.
+fn gain(lines: &[Line<'_>], groups: &Groups, id: usize, uses: usize) -> Option<usize> {
+    if uses < FEWEST_USES {
+        return None;
+    }
+    let first = lines[groups.all()[id].first].rest();
+    let values: usize = groups.values(id, first).map(str::len).sum();
+    // per use: the wording's own bytes go, a tag and a blank per hole come
+    let saved = first.len().saturating_sub(values + groups.holes(id) + 1).saturating_mul(uses);
+    saved.checked_sub(first.len() + LEAST_GAIN).filter(|gain| *gain > 0)
+}
+
 /// The wordings in use, by tag.
 struct Tags {
     /// Groups in the order of their tags.
@@ -147,18 +162,9 @@ impl Tags {
             }
         }
         let mut gains: Vec<(usize, usize)> = Vec::new();
-        for (id, group) in groups.all().iter().enumerate() {
-            if uses[id] < FEWEST_USES {
-                continue;
-            }
-            let first = lines[group.first].rest();
-            let values: usize = groups.values(id, first).map(str::len).sum();
-            let holes = groups.holes(id);
-            // per use: the wording's own bytes go, a tag and a blank per hole come
-            let saved = first.len().saturating_sub(values + holes + 1).saturating_mul(uses[id]);
-            let cost = first.len() + LEAST_GAIN;
-            if saved > cost {
-                gains.push((saved - cost, id));
+        for (id, uses) in uses.iter().enumerate() {
+            if let Some(gain) = gain(lines, groups, id, *uses) {
+                gains.push((gain, id));
             }
         }
         gains.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));

@@ -138,7 +138,7 @@ fn keep_around(keep: &mut Keep<'_, '_>, seen: &mut Seen, lines: &[&str], roles: 
 fn keep_warnings(keep: &mut Keep<'_, '_>, lines: &[&str], roles: &[Role]) {
     let warnings =
         lines.iter().zip(roles).map(|(line, role)| if *role == Role::Warning { *line } else { "" });
-    let groups = wording::group(warnings.map(|line| (line, 0)));
+    let groups = wording::group(warnings.map(|line| (line, 0)), 1);
     for group in groups.all().iter().filter(|group| group.count > 0) {
         keep.may(group.first);
     }

@@ -6,10 +6,12 @@
 //!
 //! Each line is read a bounded number of times, so grouping is linear in the text.
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::words::{is_value, words};
+use crate::hash::hash;
 
 /// Longer lines belong to no group: they are payload, and comparing them word by word does not pay.
 const LONGEST_LINE: usize = 4000;
@@ -45,15 +47,26 @@ pub(crate) struct Groups {
 }
 
 /// A map from hashes, used for lookups only, never iterated.
-type ByHash<V> = HashMap<u64, V, foldhash::fast::FixedState>;
+struct ByHash<V>(HashTable<(u64, V)>);
 
-/// Groups `lines`. Lines with different `class`es never share a group.
-pub(crate) fn group<'a>(lines: impl Iterator<Item = (&'a str, u8)> + Clone) -> Groups {
+impl<V> ByHash<V> {
+    /// What stands under a hash; `new` is put there where nothing does.
+    fn entry(&mut self, hash: u64, new: impl FnOnce() -> V) -> &mut V {
+        match self.0.entry(hash, |(other, _)| *other == hash, |(other, _)| *other) {
+            Entry::Occupied(known) => &mut known.into_mut().1,
+            Entry::Vacant(place) => &mut place.insert((hash, new())).into_mut().1,
+        }
+    }
+}
+
+/// Groups `lines`. Lines with different `class`es never share a group. Groups with fewer than `fewest` lines
+/// are of no use to the caller, and their holes are not looked for.
+pub(crate) fn group<'a>(lines: impl Iterator<Item = (&'a str, u8)> + Clone, fewest: usize) -> Groups {
     let mut groups: Vec<Group> = Vec::new();
     let mut shapes: Vec<u64> = Vec::new();
     let mut of_line: Vec<Option<u32>> = Vec::new();
     let mut firsts: Vec<&str> = Vec::new();
-    let mut known: ByHash<u32> = ByHash::default();
+    let mut known = ByHash(HashTable::new());
     let mut key = Key::default();
     for (number, (line, class)) in lines.clone().enumerate() {
         let Some((masked, count)) = key.masked(line, class) else {
@@ -61,7 +74,7 @@ pub(crate) fn group<'a>(lines: impl Iterator<Item = (&'a str, u8)> + Clone) -> G
             continue;
         };
         let next = index(groups.len());
-        let id = *known.entry(masked).or_insert(next);
+        let id = *known.entry(masked, || next);
         if id == next {
             groups.push(Group { first: number, last: number, count: 0, holes: 0, words: count });
             shapes.push(key.shape(line, class));
@@ -85,7 +98,7 @@ pub(crate) fn group<'a>(lines: impl Iterator<Item = (&'a str, u8)> + Clone) -> G
         let to = target[before as usize];
         let group = groups[to as usize];
         let flags = &mut holes[group.holes..group.holes + group.words];
-        if group.count > 1 && !mark_holes(firsts[to as usize], line, flags) {
+        if group.count > 1 && group.count >= fewest && !mark_holes(firsts[to as usize], line, flags) {
             // two texts with one hash: the line stands for itself
             *id = None;
         } else {
@@ -154,9 +167,9 @@ impl Key {
             return None;
         }
         let mut count = 0;
-        let hash = self.hash(line, class, |word| {
+        let hash = self.hash(line, class, |value| {
             count += 1;
-            is_value(word)
+            value
         });
         (count > 0).then_some((hash, count))
     }
@@ -166,21 +179,23 @@ impl Key {
         self.hash(line, class, |_| true)
     }
 
-    fn hash(&mut self, line: &str, class: u8, mut masks: impl FnMut(&[u8]) -> bool) -> u64 {
+    /// `masks` says of each word whether it is masked, by whether it is a value.
+    fn hash(&mut self, line: &str, class: u8, mut masks: impl FnMut(bool) -> bool) -> u64 {
         let bytes = line.as_bytes();
         self.0.clear();
         self.0.push(class);
         // what is not masked is copied in one piece
         let mut from = 0;
-        for (start, end) in words(line) {
-            if masks(&bytes[start..end]) {
+        let mut words = words(line);
+        while let Some((start, end, value)) = words.next_with_value() {
+            if masks(value) {
                 self.0.extend_from_slice(&bytes[from..start]);
                 self.0.push(MASK);
                 from = end;
             }
         }
         self.0.extend_from_slice(&bytes[from..]);
-        xxh3_64(&self.0)
+        hash(&self.0)
     }
 }
 
@@ -188,13 +203,13 @@ impl Key {
 /// one it became part of.
 fn merge(groups: &mut [Group], shapes: &[u64], firsts: &[&str]) -> Vec<u32> {
     let mut target: Vec<u32> = (0..index(groups.len())).collect();
-    let mut open: ByHash<Vec<u32>> = ByHash::default();
+    let mut open: ByHash<Vec<u32>> = ByHash(HashTable::new());
     for id in 0..groups.len() {
         let group = groups[id];
         if group.count >= SETTLED || group.words < 3 {
             continue;
         }
-        let candidates = open.entry(shapes[id]).or_default();
+        let candidates = open.entry(shapes[id], Vec::new);
         let found = candidates.iter().copied().find(|&c| alike(firsts[c as usize], firsts[id]));
         match found {
             Some(to) => {
@@ -228,6 +243,9 @@ fn alike(a: &str, b: &str) -> bool {
 
 /// Flags the words in which `line` differs from `first`. False when they differ in anything else.
 fn mark_holes(first: &str, line: &str, flags: &mut [bool]) -> bool {
+    if first == line {
+        return true;
+    }
     let (a, b) = (first.as_bytes(), line.as_bytes());
     let (mut theirs, mut ours) = (words(first), words(line));
     let (mut a_from, mut b_from) = (0, 0);
@@ -296,7 +314,7 @@ mod tests {
     use super::*;
 
     fn grouped(text: &str) -> Groups {
-        group(text.lines().map(|line| (line, 0)))
+        group(text.lines().map(|line| (line, 0)), 1)
     }
 
     #[test]
@@ -338,7 +356,7 @@ mod tests {
 
     #[test]
     fn classes_are_kept_apart() {
-        let groups = group([("a 1", 0), ("a 2", 1)].into_iter());
+        let groups = group([("a 1", 0), ("a 2", 1)].into_iter(), 1);
         assert_ne!(groups.of(0), groups.of(1));
     }
 

@@ -3,19 +3,27 @@
 //! A word is a maximal run of the characters that names, paths, numbers and addresses are made of,
 //! so that a value is never cut in two.
 
-/// Whether a byte belongs to a word, by byte. Bytes beyond ASCII do: they are parts of letters.
-const WORD: [bool; 256] = {
-    let mut table = [false; 256];
+/// What a byte is to a word: 0 where it belongs to none, else [`WORD`], with [`DIGIT`] for digits. Bytes
+/// beyond ASCII belong to words: they are parts of letters.
+static BYTES: [u8; 256] = {
+    let mut table = [0; 256];
     let mut b = 0;
     while b < 256 {
         let c = b as u8;
-        table[b] = c.is_ascii_alphanumeric()
+        if c.is_ascii_digit() {
+            table[b] = WORD | DIGIT;
+        } else if c.is_ascii_alphabetic()
             || matches!(c, b'_' | b'@' | b'#' | b'.' | b'/' | b':' | b'\\' | b'+' | b'-')
-            || c >= 0x80;
+            || c >= 0x80
+        {
+            table[b] = WORD;
+        }
         b += 1;
     }
     table
 };
+const WORD: u8 = 1;
+const DIGIT: u8 = 2;
 
 /// The byte ranges of the words of a line, ascending.
 pub(crate) struct Words<'a> {
@@ -28,22 +36,36 @@ pub(crate) fn words(line: &str) -> Words<'_> {
     Words { line: line.as_bytes(), at: 0 }
 }
 
+impl Words<'_> {
+    /// The range of the next word, and whether it looks like a value (see [`is_value`]).
+    pub(crate) fn next_with_value(&mut self) -> Option<(usize, usize, bool)> {
+        let line = self.line;
+        loop {
+            let start = self.at + line.get(self.at..)?.iter().position(|&b| BYTES[usize::from(b)] != 0)?;
+            let (mut end, mut has) = (start, 0);
+            for &b in &line[start..] {
+                let is = BYTES[usize::from(b)];
+                if is == 0 {
+                    break;
+                }
+                has |= is;
+                end += 1;
+            }
+            self.at = end;
+            // a colon or full stop at the end of a word is punctuation
+            let trimmed = line[start..end].iter().rposition(|&b| !matches!(b, b':' | b'.'));
+            if let Some(last) = trimmed {
+                return Some((start, start + last + 1, has & DIGIT != 0));
+            }
+        }
+    }
+}
+
 impl Iterator for Words<'_> {
     type Item = (usize, usize);
 
     fn next(&mut self) -> Option<(usize, usize)> {
-        loop {
-            let rest = self.line.get(self.at..)?;
-            let start = self.at + rest.iter().position(|&b| WORD[usize::from(b)])?;
-            let length = self.line[start..].iter().position(|&b| !WORD[usize::from(b)]);
-            let end = length.map_or(self.line.len(), |n| start + n);
-            self.at = end;
-            // a colon or full stop at the end of a word is punctuation
-            let trimmed = self.line[start..end].iter().rposition(|&b| !matches!(b, b':' | b'.'));
-            if let Some(last) = trimmed {
-                return Some((start, start + last + 1));
-            }
-        }
+        self.next_with_value().map(|(start, end, _)| (start, end))
     }
 }
 
