@@ -248,7 +248,6 @@ impl<'a> Text<'a> {
         while at < self.spans.len() {
             let Some((run, reference)) = self.run(at, floor, shown, earlier) else {
                 self.shown_at.push(shown + at - floor);
-                self.lines.index(at);
                 at += 1;
                 continue;
             };

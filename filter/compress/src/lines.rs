@@ -1,5 +1,8 @@
 //! The lines of a text as the model sees it, read once for everything that compares lines.
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
 use crate::hash::hash;
 use crate::kinds::numbered::region::{Reader, Role};
 
@@ -16,13 +19,16 @@ pub(crate) struct Line {
     pub(crate) bare: usize,
     /// The hash of what it says.
     pub(crate) hash: u64,
+    /// The last line before it with this hash.
+    pub(crate) before: Option<u32>,
 }
 
 impl Line {
     /// A line that says `text[content..end]`.
     pub(crate) fn new(text: &str, start: usize, content: usize, end: usize, role: Role) -> Self {
         let said = &text[content..end];
-        Self { start, end, content, role, bare: said.trim_ascii_start().len(), hash: hash(said.as_bytes()) }
+        let (bare, hash) = (said.trim_ascii_start().len(), hash(said.as_bytes()));
+        Self { start, end, content, role, bare, hash, before: None }
     }
 
     /// The whole line.
@@ -31,10 +37,19 @@ impl Line {
     }
 }
 
-/// The lines of a text.
+/// The lines of a text, which has fewer than a `u32` counts.
 pub(crate) fn of(text: &str) -> Vec<Line> {
-    let mut lines = Vec::with_capacity(memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1);
-    let read = Reader::new(text);
-    lines.extend(read.map(|line| Line::new(text, line.start, line.content, line.end, line.role)));
+    let count = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
+    let mut lines: Vec<Line> = Vec::with_capacity(count);
+    let mut newest: HashTable<u32> = HashTable::with_capacity(count);
+    for (at, line) in (0..).zip(Reader::new(text)) {
+        let mut line = Line::new(text, line.start, line.content, line.end, line.role);
+        let hash_of = |at: &u32| lines[*at as usize].hash;
+        match newest.entry(line.hash, |other| hash_of(other) == line.hash, hash_of) {
+            Entry::Vacant(place) => drop(place.insert(at)),
+            Entry::Occupied(mut place) => line.before = Some(std::mem::replace(place.get_mut(), at)),
+        }
+        lines.push(line);
+    }
     lines
 }

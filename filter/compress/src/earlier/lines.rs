@@ -83,17 +83,20 @@ impl Lines {
         self.lines.get(line)
     }
 
-    /// No lines yet, and room for some.
+    /// No lines yet, and room for some, which will not be looked for.
     pub(super) fn with_capacity(lines: usize) -> Self {
-        Self { lines: Vec::with_capacity(lines), newest: HashTable::with_capacity(lines) }
+        Self { lines: Vec::with_capacity(lines), newest: HashTable::new() }
     }
 
     /// Takes in a line of text `text`, which starts at `base`. The caller has checked that there are fewer lines
     /// and bytes than a `u32` counts.
     pub(super) fn push(&mut self, line: &lines::Line, number: u32, text: u32, base: usize) {
         let (start, len) = ((base + line.content) as u32, (line.end - line.content) as u32);
-        let (bare, hash) = (line.bare as u32, line.hash);
-        self.lines.push(Line { start, len, number, text, older: NONE, bare, hash });
+        let (bare, hash, mut older) = (line.bare as u32, line.hash, line.before.unwrap_or(NONE));
+        if number == NO_LINE {
+            older = self.candidate(older);
+        }
+        self.lines.push(Line { start, len, number, text, older, bare, hash });
     }
 
     /// Lets a line be found.
@@ -103,13 +106,14 @@ impl Lines {
             return;
         };
         let hash_of = |line: &u32| lines.get(*line as usize).map_or(0, |line| line.hash);
-        match newest.entry(hash, |other| hash_of(other) == hash, hash_of) {
-            Entry::Vacant(place) => drop(place.insert(line as u32)),
-            Entry::Occupied(mut place) => {
-                let older = std::mem::replace(place.get_mut(), line as u32);
-                lines[line].older = older;
+        let older = match newest.entry(hash, |other| hash_of(other) == hash, hash_of) {
+            Entry::Vacant(place) => {
+                place.insert(line as u32);
+                NONE
             }
-        }
+            Entry::Occupied(mut place) => std::mem::replace(place.get_mut(), line as u32),
+        };
+        lines[line].older = older;
     }
 
     /// The newest line with a hash.
@@ -118,10 +122,18 @@ impl Lines {
         self.newest.find(hash, same).copied()
     }
 
-    /// Makes it no line any more: something else stands in its place.
+    /// A line, or where it is none the next older one with its hash that is. What is no line has one that is
+    /// for its older one, so that this is a single step.
+    fn candidate(&self, line: u32) -> u32 {
+        self.get(line as usize).filter(|line| line.number == NO_LINE).map_or(line, |line| line.older)
+    }
+
+    /// Makes it no line any more: something else stands in its place. In the order of the lines.
     pub(super) fn remove(&mut self, line: usize) {
+        let Some(older) = self.get(line).map(|line| self.candidate(line.older)) else { return };
         if let Some(line) = self.lines.get_mut(line) {
             line.number = NO_LINE;
+            line.older = older;
         }
     }
 
@@ -157,9 +169,13 @@ impl<'a> View<'a> {
         own: bool,
     ) -> Option<Run> {
         let line = self.lines.get(at).filter(|line| line.may_start())?;
-        let mut candidate = shown.lines.newest(line.hash)?;
+        let mut candidate = if own { line.older } else { shown.lines.newest(line.hash)? };
         let mut best: Option<Run> = None;
         for _ in 0..MAX_CANDIDATES {
+            candidate = shown.lines.candidate(candidate);
+            if candidate == NONE {
+                break;
+            }
             let mut run = self.extended(shown, at, candidate as usize, floor, |_| false, own);
             if run.count >= MIN_LINES && (run.at..run.at + run.count).any(&stays) {
                 run = self.extended(shown, at, candidate as usize, floor, &stays, own);
@@ -174,9 +190,6 @@ impl<'a> View<'a> {
                 best = Some(run);
             }
             candidate = shown.lines.get(candidate as usize)?.older;
-            if candidate == NONE {
-                break;
-            }
         }
         best.filter(|run| self.says_the_same(shown, run))
     }

@@ -16,10 +16,6 @@ const MAX_PERIOD: usize = 32;
 /// reads faster than its mark, stays.
 const MIN_BYTES: usize = 90;
 
-/// Places for the newest lines by their hashes: eight times as many as can be asked for, so that few lines
-/// are looked for among the lines above in vain. A power of two.
-const PLACES: usize = 8 * MAX_PERIOD;
-
 const MARK: &str = "[previous ";
 
 /// Whether a line is a mark, or cannot be told from one.
@@ -33,8 +29,6 @@ pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
     if lines.iter().any(|line| plain(line) && is_mark(line.text(text))) {
         return None;
     }
-    // Behind the newest line of each hash; 0 where there is none.
-    let mut newest = [0; PLACES];
     let mut out = String::new();
     let (mut at, mut floor, mut copied) = (0, 0, 0);
     while let Some(line) = lines.get(at) {
@@ -43,10 +37,9 @@ pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
             floor = at;
             continue;
         }
-        let behind = std::mem::replace(&mut newest[line.hash as usize % PLACES], at + 1);
-        let from = floor.max(at.saturating_sub(MAX_PERIOD));
-        let before = (from..behind).rev().find(|before| lines[*before].hash == line.hash);
-        let period = before.map(|before| at - before);
+        let before = line.before.map(|before| before as usize);
+        let period =
+            before.filter(|before| *before >= floor && at - before <= MAX_PERIOD).map(|before| at - before);
         let Some((period, times)) =
             period.and_then(|period| Some((period, repeated(text, lines, at, period)?)))
         else {
