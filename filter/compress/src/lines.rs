@@ -53,3 +53,29 @@ pub(crate) fn of(text: &str) -> Vec<Line> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_line_is_what_a_reader_reads_and_knows_the_last_like_it(
+            parts in prop::collection::vec("a|b|  a|\n|\n\n|\\[lines 3-5, every 2th numbered\\]\n     3\u{2192}a\n|4|\\[lines ", 0..30)
+        ) {
+            let text = parts.concat();
+            let lines = of(&text);
+            let read: Vec<_> = Reader::new(&text).collect();
+            prop_assert_eq!(lines.len(), read.len());
+            for (at, (line, read)) in lines.iter().zip(&read).enumerate() {
+                prop_assert_eq!((line.start, line.content, line.end, line.role), (read.start, read.content, read.end, read.role));
+                let says = |line: &Line| &text[line.content..line.end];
+                let before = (0..at).rev().find(|before| says(&lines[*before]) == says(line));
+                prop_assert_eq!(line.before.map(|before| before as usize), before);
+                prop_assert_eq!(line.bare, says(line).trim_start().len());
+            }
+        }
+    }
+}
