@@ -112,18 +112,22 @@ pub fn body(api: Api, exchanges: &[Exchange], first: usize, bytes: usize) -> Vec
 /// 2⁶⁴ divided by the golden ratio: its multiples are spread evenly.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The exchanges as another conversation might hold them: from another one on, and each text with a word of
-/// its own, so that a memo knows none of those of another `salt`. Where they begin is spread over all, so
-/// that a few requests show what many would.
-pub fn renewed(exchanges: &[Exchange], salt: u64) -> Vec<Exchange> {
-    let mut renewed = exchanges.to_vec();
-    for exchange in &mut renewed {
-        exchange.text = salted(&exchange.text, salt);
-    }
-    let start = salt.wrapping_mul(GOLDEN) >> 32;
-    let start = usize::try_from(start).unwrap_or_default() % renewed.len().max(1);
-    renewed.rotate_left(start);
-    renewed
+/// Exchanges with at least `bytes` bytes of tool outputs, or all there are, as another conversation might hold
+/// them: from another one on, and each text with a word of its own, so that a memo knows none of those of
+/// another `salt`. Where they begin is spread over all, so that a few requests show what many would.
+pub fn renewed(exchanges: &[Exchange], salt: u64, bytes: usize) -> Vec<Exchange> {
+    let start = usize::try_from(salt.wrapping_mul(GOLDEN) >> 32).unwrap_or_default();
+    let (before, from) = exchanges.split_at(start % exchanges.len().max(1));
+    let mut held = 0;
+    from.iter()
+        .chain(before)
+        .take_while(|exchange| {
+            let more = held < bytes;
+            held += exchange.text.len();
+            more
+        })
+        .map(|exchange| Exchange { text: salted(&exchange.text, salt), ..exchange.clone() })
+        .collect()
 }
 
 /// The text with eight letters of one word exchanged for letters that spell the salt. Only inside a

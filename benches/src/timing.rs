@@ -47,7 +47,7 @@ impl Iterator for Requests<'_> {
 
     fn next(&mut self) -> Option<Vec<u8>> {
         self.salt += 1;
-        Some(body(Api::AnthropicMessages, &renewed(self.exchanges, self.salt), 0, self.bytes))
+        Some(body(Api::AnthropicMessages, &renewed(self.exchanges, self.salt, self.bytes), 0, self.bytes))
     }
 }
 
