@@ -10,18 +10,30 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Encoding, layout, merge};
 use crate::hash::{ROOT_2, hash};
+use crate::simd::low;
 
-/// Pieces that are remembered; a piece takes the place of another with the same remainder. 1.1 MB: with a
-/// quarter of it counting the recorded conversations takes a sixth longer.
-const REMEMBERED: usize = 65_536;
+/// Words that are remembered, pieces of up to [`LONGEST_WORD`] bytes, which six of seven are; one takes the place
+/// of another with the same remainder. 256 KiB: little enough to be there when the next request comes.
+const WORDS: usize = 32_768;
 
-/// Longest piece that is remembered: with its length it makes [`BLOCK`] bytes.
+/// A word with its length, its vocabulary and its tokens, in eight bytes.
+const LONGEST_WORD: usize = 7;
+
+/// Where in a word's eight bytes the length stands, above the text, then the vocabulary and the tokens.
+const LENGTH: u32 = 56;
+const VOCABULARY: u32 = 59;
+const TOKENS: u32 = 60;
+
+/// Pieces of more bytes that are remembered in the same way.
+const REMEMBERED: usize = 32_768;
+
+/// Longest piece that is remembered there: with its length it makes [`BLOCK`] bytes.
 const LONGEST: usize = BLOCK - 1;
 
 /// Bytes that are loaded at once.
 const BLOCK: usize = 16;
 
-/// A piece of 2 to [`LONGEST`] bytes: its bytes, and in the last one its length and the vocabulary.
+/// A piece of up to [`LONGEST`] bytes: its bytes, and in the last one its length and the vocabulary.
 type Key = u128;
 
 /// Longer pieces that are remembered: indentation, rulers, and the marks under what an error is about, of
@@ -39,6 +51,7 @@ const SHORT: usize = 64;
 
 /// What is known.
 pub(super) struct Known {
+    words: Vec<u64>,
     keys: Vec<Key>,
     tokens: Vec<u8>,
     longer: Vec<Longer>,
@@ -59,6 +72,7 @@ struct Longer {
 impl Known {
     pub(super) fn new() -> Self {
         Self {
+            words: vec![0; WORDS],
             keys: vec![0; REMEMBERED],
             tokens: vec![0; REMEMBERED],
             longer: vec![Longer::default(); LONGER],
@@ -95,6 +109,16 @@ impl Known {
             // Every byte is a token.
             return len;
         }
+        if len <= LONGEST_WORD {
+            let word = word(text, &range, encoding);
+            let known =
+                &mut self.words[(word.wrapping_mul(ROOT_2) >> (64 - WORDS.trailing_zeros())) as usize];
+            if *known & low(TOKENS) != word {
+                // At most one for each byte.
+                *known = word | (look_up(&text[range], encoding) as u64) << TOKENS;
+            }
+            return (*known >> TOKENS) as usize;
+        }
         if len > LONGEST {
             return self.count_longer(&text[range], encoding);
         }
@@ -125,6 +149,21 @@ impl Known {
 fn look_up(piece: &[u8], encoding: Encoding) -> usize {
     let vocabulary = encoding.vocabulary();
     if vocabulary.rank(piece).is_some() { 1 } else { merge::count(piece, vocabulary) }
+}
+
+/// A word without its tokens.
+#[inline]
+fn word(text: &[u8], range: &Range<usize>, encoding: Encoding) -> u64 {
+    let bytes = match text[range.start..].first_chunk() {
+        Some(bytes) => *bytes,
+        None => {
+            let mut bytes = [0; 8];
+            bytes[..range.len()].copy_from_slice(&text[range.clone()]);
+            bytes
+        }
+    };
+    let len = range.len() as u32;
+    u64::from_le_bytes(bytes) & low(8 * len) | u64::from(len) << LENGTH | (encoding as u64) << VOCABULARY
 }
 
 /// The key of a piece of at most [`LONGEST`] bytes.
@@ -186,14 +225,21 @@ mod tests {
         fn a_piece_has_one_key_wherever_it_stands_and_no_other_has_it(
             pieces in prop::collection::vec("[a\0é]{1,7}", 2..200)
         ) {
-            let mut seen = HashMap::new();
+            let (mut seen, mut words) = (HashMap::new(), HashMap::new());
             for piece in &pieces {
                 let range = 1..1 + piece.len();
                 for text in [format!("({piece}"), format!("({piece}, and more than a block of bytes)")] {
-                    let key = key_of(text.as_bytes(), &range, Encoding::O200kBase);
+                    let bytes = text.as_bytes();
+                    let key = key_of(bytes, &range, Encoding::O200kBase);
                     prop_assert_eq!(*seen.entry(key).or_insert(piece), piece);
-                    prop_assert_ne!(key, key_of(text.as_bytes(), &range, Encoding::Cl100kBase));
+                    prop_assert_ne!(key, key_of(bytes, &range, Encoding::Cl100kBase));
                 }
+            }
+            for piece in pieces.iter().filter(|piece| (2..=LONGEST_WORD).contains(&piece.len())) {
+                let own = |text: &str| word(text.as_bytes(), &(1..1 + piece.len()), Encoding::O200kBase);
+                let word = own(&format!("({piece}"));
+                prop_assert_eq!(word, own(&format!("({piece}, and more than a block of bytes")));
+                prop_assert_eq!(*words.entry(word).or_insert(piece), piece);
             }
             let different: HashSet<_> = pieces.iter().collect();
             prop_assert_eq!(seen.len(), different.len());
