@@ -9,17 +9,13 @@ use std::{env, fs};
 
 use regex_syntax::hir::{Class, HirKind};
 
-#[path = "src/hash.rs"]
-mod hash;
 #[path = "src/tokens/layout.rs"]
 mod layout;
 
-use hash::hash;
-use layout::{BLOCK, EMPTY, ID_BITS};
+use layout::{BLOCK, EMPTY, ID_BITS, hash};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=src/hash.rs");
     println!("cargo::rerun-if-changed=src/tokens/layout.rs");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     for name in ["o200k_base", "cl100k_base"] {

@@ -37,7 +37,6 @@ mod config;
 mod detect;
 mod earlier;
 mod engine;
-mod hash;
 mod kinds;
 mod lines;
 mod memo;

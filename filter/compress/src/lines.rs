@@ -2,8 +2,8 @@
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::hash::hash;
 use crate::kinds::numbered::region::{Reader, Role};
 
 /// A line.
@@ -27,7 +27,7 @@ impl Line {
     /// A line that says `text[content..end]`.
     pub(crate) fn new(text: &str, start: usize, content: usize, end: usize, role: Role) -> Self {
         let said = &text[content..end];
-        let (bare, hash) = (said.trim_ascii_start().len(), hash(said.as_bytes()));
+        let (bare, hash) = (said.trim_ascii_start().len(), xxh3_64(said.as_bytes()));
         Self { start, end, content, role, bare, hash, before: None }
     }
 

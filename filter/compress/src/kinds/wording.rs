@@ -11,7 +11,6 @@ use hashbrown::hash_table::Entry;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::words::{is_value, words};
-use crate::hash::hash;
 
 /// Longer lines belong to no group: they are payload, and comparing them word by word does not pay.
 const LONGEST_LINE: usize = 4000;
@@ -195,7 +194,7 @@ impl Key {
             }
         }
         self.0.extend_from_slice(&bytes[from..]);
-        hash(&self.0)
+        xxh3_64(&self.0)
     }
 }
 

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Encoding, layout, merge};
-use crate::hash::{ROOT_2, hash};
+use super::layout::{ROOT_2, hash, slot};
+use super::{Encoding, merge};
 use crate::simd::low;
 
 /// Words that are remembered, pieces of up to [`LONGEST_WORD`] bytes, which six of seven are; one takes the place
@@ -137,7 +137,7 @@ impl Known {
         if piece.len() > LONGEST_LONGER {
             return look_up(piece, encoding);
         }
-        let known = &mut self.longer[layout::slot(hash(piece), LONGER)];
+        let known = &mut self.longer[slot(hash(piece), LONGER)];
         if *known.piece != *piece || known.encoding != encoding {
             *known = Longer { piece: piece.into(), encoding, tokens: look_up(piece, encoding) };
         }

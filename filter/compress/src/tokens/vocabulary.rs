@@ -1,7 +1,6 @@
 //! A vocabulary: which texts are tokens, and which of two merges comes first.
 
-use super::layout::{self, EMPTY, ID_BITS};
-use crate::hash::hash;
+use super::layout::{self, EMPTY, ID_BITS, hash};
 
 /// A vocabulary in the data section.
 #[derive(Clone, Copy)]
