@@ -66,8 +66,8 @@ const TABLE: Step = Step { compressor: Compressor::Table, form: table::lossless 
 
 const LISTING: Step = Step { compressor: Compressor::Listing, form: listing::lossless };
 
-/// A text after the lossless rewrites that are for its kind alone. `documents` are those in it, where they are known;
-/// `took` hears of each compressor that made it shorter, and of the bytes before and after.
+/// A text after the lossless rewrites that are for its kind alone. `documents` are those in it, where they are
+/// known; `took` hears of each compressor that made it shorter, and of the bytes before and after.
 pub(crate) fn lossless<'a>(
     kind: Kind,
     text: &'a str,

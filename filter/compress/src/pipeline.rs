@@ -71,7 +71,8 @@ pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) ->
     let lossy = policy == Policy::Lossy && cx.reversible && cx.config.profile != Profile::Lossless;
     let shrunk = shrink(text, cx, earlier, lossy);
     let Some(compressor) = shrunk.gains.largest() else {
-        return Verdict { lines: shrunk.lines, ..skip(shrunk.kind, Skip::NoGain) };
+        let lines = shrunk.lines.filter(|_| shrunk.text == text);
+        return Verdict { lines, ..skip(shrunk.kind, Skip::NoGain) };
     };
     let mut replacement = Replacement { text: shrunk.text, left_out: None };
     if !shrunk.left_out.is_empty() {
