@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
@@ -55,9 +55,22 @@ pub struct Sidecar {
     daemon: Option<Leashed>,
 }
 
-/// A loopback port that nothing listens on.
+/// A loopback port that nothing listens on, and that nobody is given before headroomd listens there: it is below
+/// those that the system gives away, and each process of the tests has its own few.
 pub fn free_port() -> Result<SocketAddr> {
-    Ok(StdListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    const FIRST: u32 = 10_000;
+    const PORTS: u32 = 20_000;
+    const OF_A_PROCESS: u32 = 20;
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let own = std::process::id().wrapping_mul(OF_A_PROCESS);
+    for _ in 0..PORTS {
+        let asked = ASKED.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(FIRST + own.wrapping_add(asked) % PORTS)?;
+        if let Ok(listener) = StdListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    bail!("no port from {FIRST} to {} is free", FIRST + PORTS)
 }
 
 impl Sidecar {
