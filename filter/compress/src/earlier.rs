@@ -22,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::block::Call;
 use crate::kinds::fold;
-use crate::kinds::numbered::region::Role;
+use crate::kinds::numbered::region::{self, Role};
 use crate::kinds::signal::{self, Signal};
 use crate::lines::{self as lines_of_text, Line};
 use crate::outcome::Kind;
@@ -76,7 +76,7 @@ impl Earlier {
     /// Takes in what the model wrote in a call. It comes before the call's first output.
     pub(crate) fn add_call(&mut self, call: Call<'_>) {
         let tape = Tape::of(call.arguments.as_bytes()).ok();
-        let arguments = tape.as_ref().map(label::members).unwrap_or_default();
+        let arguments = label::members(tape.as_ref());
         let label = label::label(call.name, &arguments);
         self.label = Some((key(call), label.clone()));
         let nth = next(&mut self.calls, &label);
@@ -86,8 +86,8 @@ impl Earlier {
             for line in text.split('\n') {
                 let plain = written::is_plain(line) && !is_ours(line);
                 let end = start + line.len();
-                let line = Line::new(&text, start, start, end, Role::Plain);
-                self.add_line(&line, if plain { PLAIN } else { NO_LINE }, base);
+                let read = region::Line { start, end, content: start, role: Role::Plain };
+                self.add_line(&Line::new(&text, read), if plain { PLAIN } else { NO_LINE }, base);
                 start = end + 1;
             }
         }
@@ -103,7 +103,7 @@ impl Earlier {
         let mut numbers_rise = true;
         let mut highest = None;
         for line in lines.unwrap_or_else(|| lines_of_text::of(shown)) {
-            let number = match line.role {
+            let number = match line.read.role {
                 Role::Plain if is_ours(line.text(shown)) => NO_LINE,
                 Role::Plain => PLAIN,
                 Role::Numbered { number, .. } => {
@@ -127,8 +127,7 @@ impl Earlier {
             Some((last, label)) if *last == key => label.clone(),
             _ => {
                 let tape = Tape::of(call.arguments.as_bytes()).ok();
-                let arguments = tape.as_ref().map(label::members).unwrap_or_default();
-                self.label.insert((key, label::label(call.name, &arguments))).1.clone()
+                self.label.insert((key, label::label(call.name, &label::members(tape.as_ref())))).1.clone()
             }
         }
     }
@@ -204,8 +203,8 @@ impl Earlier {
 struct Text<'a> {
     text: &'a str,
     lines: Lines,
-    /// Where each line starts and ends, with its number.
-    spans: Vec<(usize, usize)>,
+    /// The same lines as they were read.
+    read: &'a [Line],
     /// Whether lines that say what went wrong stay, even if an earlier output shows them.
     signals: bool,
     /// Which lines do, as far as it was asked.
@@ -216,10 +215,10 @@ struct Text<'a> {
 
 impl<'a> Text<'a> {
     /// `None` where the text has what looks like a reference: it could not be told from ours.
-    fn of(text: &'a str, read: &[Line], signals: bool) -> Option<Self> {
-        let (mut lines, mut spans) = (Lines::with_capacity(read.len()), Vec::with_capacity(read.len()));
+    fn of(text: &'a str, read: &'a [Line], signals: bool) -> Option<Self> {
+        let mut lines = Lines::with_capacity(read.len());
         for line in read {
-            let number = match line.role {
+            let number = match line.read.role {
                 Role::Plain if looks_like_one(line.text(text)) => return None,
                 Role::Plain if fold::is_mark(line.text(text)) => NO_LINE,
                 Role::Reference { .. } => return None,
@@ -227,17 +226,16 @@ impl<'a> Text<'a> {
                 Role::Numbered { number, ruled: true, .. } => number,
                 Role::Numbered { .. } | Role::Header | Role::Gap => NO_LINE,
             };
-            lines.push(line, number, 0, 0);
-            spans.push((line.start, line.end));
+            lines.push_own(line, number);
         }
-        let errors = vec![OnceCell::new(); spans.len()];
-        Some(Self { text, lines, shown_at: Vec::with_capacity(spans.len()), spans, signals, errors })
+        let errors = vec![OnceCell::new(); read.len()];
+        Some(Self { text, lines, shown_at: Vec::with_capacity(read.len()), read, signals, errors })
     }
 
     fn stays(&self, line: usize) -> bool {
         let plain = || self.lines.get(line).is_some_and(|line| line.number == PLAIN);
-        let (start, end) = self.spans[line];
-        self.signals && plain() && *self.errors[line].get_or_init(|| is_error(&self.text[start..end]))
+        let text = || self.read[line].text(self.text);
+        self.signals && plain() && *self.errors[line].get_or_init(|| is_error(text()))
     }
 
     fn replaced(mut self, earlier: &Earlier) -> Option<String> {
@@ -245,18 +243,18 @@ impl<'a> Text<'a> {
         let (mut at, mut floor, mut copied) = (0, 0, 0);
         // The line of the result that line `floor` has.
         let mut shown = 0;
-        while at < self.spans.len() {
+        while at < self.read.len() {
             let Some((run, reference)) = self.run(at, floor, shown, earlier) else {
                 self.shown_at.push(shown + at - floor);
                 at += 1;
                 continue;
             };
-            out.push_str(&self.text[copied..self.spans[run.at].0]);
+            out.push_str(&self.text[copied..self.read[run.at].read.start]);
             out.push_str(&reference);
             shown += run.at - floor + 1;
             at = run.at + run.count;
             floor = at;
-            copied = self.spans[at - 1].1;
+            copied = self.read[at - 1].read.end;
             (run.at..at).for_each(|line| self.lines.remove(line));
             self.shown_at.resize(at, 0);
         }

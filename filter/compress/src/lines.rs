@@ -4,17 +4,13 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::kinds::numbered::region::{Reader, Role};
+use crate::kinds::numbered::region::{self, Reader};
 
 /// A line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Line {
-    /// Where it starts and ends in the text, without line end.
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    /// Where what it says starts: behind its number, if it carries one.
-    pub(crate) content: usize,
-    pub(crate) role: Role,
+    /// Where it stands, and what it is.
+    pub(crate) read: region::Line,
     /// The bytes of what it says without indentation.
     pub(crate) bare: usize,
     /// The hash of what it says.
@@ -24,16 +20,14 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// A line that says `text[content..end]`.
-    pub(crate) fn new(text: &str, start: usize, content: usize, end: usize, role: Role) -> Self {
-        let said = &text[content..end];
-        let (bare, hash) = (said.trim_ascii_start().len(), xxh3_64(said.as_bytes()));
-        Self { start, end, content, role, bare, hash, before: None }
+    pub(crate) fn new(text: &str, read: region::Line) -> Self {
+        let said = &text[read.content..read.end];
+        Self { read, bare: said.trim_ascii_start().len(), hash: xxh3_64(said.as_bytes()), before: None }
     }
 
     /// The whole line.
     pub(crate) fn text<'t>(&self, text: &'t str) -> &'t str {
-        &text[self.start..self.end]
+        &text[self.read.start..self.read.end]
     }
 }
 
@@ -41,17 +35,41 @@ impl Line {
 pub(crate) fn of(text: &str) -> Vec<Line> {
     let count = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
     let mut lines: Vec<Line> = Vec::with_capacity(count);
-    let mut newest: HashTable<u32> = HashTable::with_capacity(count);
-    for (at, line) in (0..).zip(Reader::new(text)) {
-        let mut line = Line::new(text, line.start, line.content, line.end, line.role);
-        let hash_of = |at: &u32| lines[*at as usize].hash;
-        match newest.entry(line.hash, |other| hash_of(other) == line.hash, hash_of) {
-            Entry::Vacant(place) => drop(place.insert(at)),
-            Entry::Occupied(mut place) => line.before = Some(std::mem::replace(place.get_mut(), at)),
-        }
-        lines.push(line);
+    let mut newest = Newest::with_capacity(count);
+    for (at, read) in (0..).zip(Reader::new(text)) {
+        lines.push(Line::new(text, read));
+        let before = newest.replace(at, |line| lines[line as usize].hash);
+        lines[at as usize].before = before;
     }
     lines
+}
+
+/// The newest line with each hash, by its number. Whoever numbers the lines knows their hashes.
+#[derive(Debug, Default)]
+pub(crate) struct Newest(HashTable<u32>);
+
+impl Newest {
+    pub(crate) fn with_capacity(lines: usize) -> Self {
+        Self(HashTable::with_capacity(lines))
+    }
+
+    /// Puts a line in the place of the last one with its hash, which it gives back.
+    #[inline]
+    pub(crate) fn replace(&mut self, line: u32, hash_of: impl Fn(u32) -> u64) -> Option<u32> {
+        let hash = hash_of(line);
+        match self.0.entry(hash, |other| hash_of(*other) == hash, |other| hash_of(*other)) {
+            Entry::Occupied(mut place) => Some(std::mem::replace(place.get_mut(), line)),
+            Entry::Vacant(place) => {
+                place.insert(line);
+                None
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, hash: u64, hash_of: impl Fn(u32) -> u64) -> Option<u32> {
+        self.0.find(hash, |line| hash_of(*line) == hash).copied()
+    }
 }
 
 #[cfg(test)]
@@ -70,8 +88,8 @@ mod tests {
             let read: Vec<_> = Reader::new(&text).collect();
             prop_assert_eq!(lines.len(), read.len());
             for (at, (line, read)) in lines.iter().zip(&read).enumerate() {
-                prop_assert_eq!((line.start, line.content, line.end, line.role), (read.start, read.content, read.end, read.role));
-                let says = |line: &Line| &text[line.content..line.end];
+                prop_assert_eq!(&line.read, read);
+                let says = |line: &Line| &text[line.read.content..line.read.end];
                 let before = (0..at).rev().find(|before| says(&lines[*before]) == says(line));
                 prop_assert_eq!(line.before.map(|before| before as usize), before);
                 prop_assert_eq!(line.bare, says(line).trim_start().len());

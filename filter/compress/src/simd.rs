@@ -35,6 +35,23 @@ impl Bytes {
     }
 }
 
+/// The first bytes of a text; where it has fewer, `fill` stands for the rest.
+#[inline]
+pub(crate) fn padded<const N: usize>(text: &[u8], fill: u8) -> [u8; N] {
+    if let Some(bytes) = text.first_chunk() {
+        return *bytes;
+    }
+    let mut bytes = [fill; N];
+    bytes[..text.len()].copy_from_slice(text);
+    bytes
+}
+
+/// A text by blocks of 64 bytes, each with where it starts; the last is filled up with blanks.
+#[inline]
+pub(crate) fn blocks(text: &[u8]) -> impl Iterator<Item = (usize, Bytes)> {
+    (0..text.len()).step_by(BYTES).map(|at| (at, Bytes::new(&padded(&text[at..], b' '))))
+}
+
 /// The lowest bits.
 #[inline]
 pub(crate) fn low(bits: u32) -> u64 {

@@ -57,9 +57,12 @@ pub(super) fn label(tool: &str, arguments: &Members<'_, '_>) -> String {
 }
 
 /// The members of an object by name, in the order of their names; of those with one name the last. None where
-/// a name is no text.
-pub(super) fn members<'t, 'b>(tape: &'t Tape<'b>) -> Members<'t, 'b> {
-    let named = tape.root().members().map(|(name, value)| Some((name.text()?, value)));
+/// a name is no text, or nothing could be read.
+pub(super) fn members<'t, 'b>(tape: Option<&'t Tape<'b>>) -> Members<'t, 'b> {
+    let named = tape
+        .into_iter()
+        .flat_map(|tape| tape.root().members())
+        .map(|(name, value)| Some((name.text()?, value)));
     let mut members: Vec<_> = named.collect::<Option<_>>().unwrap_or_default();
     members.reverse();
     members.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -94,7 +97,7 @@ mod tests {
     fn a_call_is_named_by_its_tool_and_what_it_is_about() {
         let label = |tool, arguments: &str| {
             let tape = Tape::of(arguments.as_bytes()).ok();
-            label(tool, &tape.as_ref().map(members).unwrap_or_default())
+            label(tool, &members(tape.as_ref()))
         };
         assert_eq!(label("Read", r#"{"limit":5,"file_path":"/home/a/cli/cmd/root.go"}"#), "Read cmd/root.go");
         assert_eq!(

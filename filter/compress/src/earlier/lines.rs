@@ -1,11 +1,8 @@
 //! Lines that can be compared: those of the texts shown so far, and those of a text that is looked
 //! through.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
 use super::MIN_LINES;
-use crate::lines;
+use crate::lines::{self, Newest};
 
 /// Places of one line that are tried, the newest first. Lines that stand in more places than this are
 /// no good start for a run; a rarer neighbour finds it and extends it backwards.
@@ -52,7 +49,7 @@ impl Line {
 pub(super) struct Lines {
     lines: Vec<Line>,
     /// The newest line with each hash.
-    newest: HashTable<u32>,
+    newest: Newest,
 }
 
 /// Lines with the text that they stand in.
@@ -85,41 +82,39 @@ impl Lines {
 
     /// No lines yet, and room for some, which will not be looked for.
     pub(super) fn with_capacity(lines: usize) -> Self {
-        Self { lines: Vec::with_capacity(lines), newest: HashTable::new() }
+        Self { lines: Vec::with_capacity(lines), newest: Newest::default() }
     }
 
     /// Takes in a line of text `text`, which starts at `base`. The caller has checked that there are fewer lines
     /// and bytes than a `u32` counts.
     pub(super) fn push(&mut self, line: &lines::Line, number: u32, text: u32, base: usize) {
-        let (start, len) = ((base + line.content) as u32, (line.end - line.content) as u32);
-        let (bare, hash, mut older) = (line.bare as u32, line.hash, line.before.unwrap_or(NONE));
-        if number == NO_LINE {
-            older = self.candidate(older);
+        let (start, len) = ((base + line.read.content) as u32, (line.read.end - line.read.content) as u32);
+        let (bare, hash) = (line.bare as u32, line.hash);
+        self.lines.push(Line { start, len, number, text, older: NONE, bare, hash });
+    }
+
+    /// Takes in the next line of the only text, in which it knows the last one like it.
+    pub(super) fn push_own(&mut self, line: &lines::Line, number: u32) {
+        let before = line.before.unwrap_or(NONE);
+        let older = if number == NO_LINE { self.candidate(before) } else { before };
+        self.push(line, number, 0, 0);
+        if let Some(line) = self.lines.last_mut() {
+            line.older = older;
         }
-        self.lines.push(Line { start, len, number, text, older, bare, hash });
     }
 
     /// Lets a line be found.
     pub(super) fn index(&mut self, line: usize) {
         let Self { lines, newest } = self;
-        let Some(hash) = lines.get(line).filter(|line| line.may_start()).map(|line| line.hash) else {
-            return;
-        };
-        let hash_of = |line: &u32| lines.get(*line as usize).map_or(0, |line| line.hash);
-        let older = match newest.entry(hash, |other| hash_of(other) == hash, hash_of) {
-            Entry::Vacant(place) => {
-                place.insert(line as u32);
-                NONE
-            }
-            Entry::Occupied(mut place) => std::mem::replace(place.get_mut(), line as u32),
-        };
-        lines[line].older = older;
+        if lines.get(line).is_some_and(Line::may_start) {
+            let older = newest.replace(line as u32, |line| lines[line as usize].hash);
+            lines[line].older = older.unwrap_or(NONE);
+        }
     }
 
     /// The newest line with a hash.
     fn newest(&self, hash: u64) -> Option<u32> {
-        let same = |line: &u32| self.get(*line as usize).is_some_and(|line| line.hash == hash);
-        self.newest.find(hash, same).copied()
+        self.newest.get(hash, |line| self.lines[line as usize].hash)
     }
 
     /// A line, or where it is none the next older one with its hash that is. What is no line has one that is

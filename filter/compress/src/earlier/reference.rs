@@ -54,7 +54,7 @@ pub(super) fn reference(here: Here, there: There<'_>, nth: Option<u32>, label: &
     match here {
         Here::Numbered(first, last) => {
             out.push_str("[lines ");
-            push_range(&mut out, first as usize, last as usize);
+            prefix::push_range(&mut out, first, last);
             out.push_str(": same as ");
         }
         Here::Plain(count) => {
@@ -77,13 +77,13 @@ pub(super) fn reference(here: Here, there: There<'_>, nth: Option<u32>, label: &
         There::Numbered(first, last) if here == Here::Numbered(first, last) => {}
         There::Numbered(first, last) => {
             out.push_str("lines ");
-            push_range(&mut out, first as usize, last as usize);
+            prefix::push_range(&mut out, first, last);
             out.push_str(" of ");
         }
         There::Counted(what, first, last, _) => {
             out.push_str(what);
             out.push_str(" lines ");
-            push_range(&mut out, first, last);
+            prefix::push_range(&mut out, first as u32, last as u32);
             out.push_str(" of ");
         }
     }
@@ -104,12 +104,6 @@ pub(super) fn reference(here: Here, there: There<'_>, nth: Option<u32>, label: &
 /// Appends a number of lines, of which there are fewer than a `u32` counts.
 fn push_number(out: &mut String, number: usize) {
     prefix::push_number(out, number as u32);
-}
-
-fn push_range(out: &mut String, first: usize, last: usize) {
-    push_number(out, first);
-    out.push('-');
-    push_number(out, last);
 }
 
 fn push_quote(out: &mut String, text: &str) {

@@ -64,7 +64,7 @@ mod tests {
             "a name":"a\nb\nc\nd","output":"a\nb\nc\nd","short":"a\nb\nc"}"#;
         let texts = |arguments: &str| {
             let tape = Tape::of(arguments.as_bytes()).ok();
-            let members = tape.as_ref().map(members).unwrap_or_default();
+            let members = members(tape.as_ref());
             let owned = texts(&members).into_iter().map(|(name, text)| (name.to_owned(), text.into_owned()));
             owned.collect::<Vec<_>>()
         };

@@ -25,7 +25,7 @@ pub(crate) fn is_mark(line: &str) -> bool {
 
 /// The text of these lines with repetitions counted. The inverse is exact. Numbered lines are no repetitions.
 pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
-    let plain = |line: &Line| line.role == Role::Plain;
+    let plain = |line: &Line| line.read.role == Role::Plain;
     if lines.iter().any(|line| plain(line) && is_mark(line.text(text))) {
         return None;
     }
@@ -46,11 +46,11 @@ pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
             at += 1;
             continue;
         };
-        out.push_str(&text[copied..line.start]);
+        out.push_str(&text[copied..line.read.start]);
         push_mark(&mut out, period, times);
         at += period * times;
         floor = at;
-        copied = lines[at - 1].end;
+        copied = lines[at - 1].read.end;
     }
     if copied == 0 {
         return None;
@@ -63,7 +63,7 @@ pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
 fn repeated(text: &str, lines: &[Line], at: usize, period: usize) -> Option<usize> {
     let same = |i: &usize| match (lines.get(*i), lines.get(i - period)) {
         (Some(line), Some(before)) => {
-            line.role == Role::Plain && line.hash == before.hash && line.text(text) == before.text(text)
+            line.read.role == Role::Plain && line.hash == before.hash && line.text(text) == before.text(text)
         }
         _ => false,
     };

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::layout::{ROOT_2, hash, slot};
 use super::{Encoding, merge};
-use crate::simd::low;
+use crate::simd::{low, padded};
 
 /// Words that are remembered, pieces of up to [`LONGEST_WORD`] bytes, which six of seven are; one takes the place
 /// of another with the same remainder. 256 KiB: little enough to be there when the next request comes.
@@ -154,14 +154,7 @@ fn look_up(piece: &[u8], encoding: Encoding) -> usize {
 /// A word without its tokens.
 #[inline]
 fn word(text: &[u8], range: &Range<usize>, encoding: Encoding) -> u64 {
-    let bytes = match text[range.start..].first_chunk() {
-        Some(bytes) => *bytes,
-        None => {
-            let mut bytes = [0; 8];
-            bytes[..range.len()].copy_from_slice(&text[range.clone()]);
-            bytes
-        }
-    };
+    let bytes = padded(&text[range.start..], 0);
     let len = range.len() as u32;
     u64::from_le_bytes(bytes) & low(8 * len) | u64::from(len) << LENGTH | (encoding as u64) << VOCABULARY
 }
@@ -169,14 +162,7 @@ fn word(text: &[u8], range: &Range<usize>, encoding: Encoding) -> u64 {
 /// The key of a piece of at most [`LONGEST`] bytes.
 #[inline]
 fn key_of(text: &[u8], range: &Range<usize>, encoding: Encoding) -> Key {
-    let block = match text[range.start..].first_chunk::<BLOCK>() {
-        Some(block) => *block,
-        None => {
-            let mut block = [0; BLOCK];
-            block[..range.len()].copy_from_slice(&text[range.clone()]);
-            block
-        }
-    };
+    let block: [u8; BLOCK] = padded(&text[range.start..], 0);
     let last = range.len() as u8 | (encoding as u8) << 4;
     Key::from_le_bytes(block) & MASKS[range.len()] | Key::from(last) << (8 * LONGEST)
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::Encoding;
 use super::block::{self, contraction};
 use super::layout::{BLANK, BLOCK, CASELESS, LINE_END, LOWER, MARK, NUMBER, SIGN, UPPER};
-use crate::simd::BYTES;
+use crate::simd::{BYTES, padded};
 
 const LETTER: u8 = UPPER | LOWER | CASELESS;
 const SPACE: u8 = BLANK | LINE_END;
@@ -83,13 +83,7 @@ impl<'t> Pieces<'t> {
     /// The next bytes.
     #[inline]
     fn bytes(&self) -> [u8; BYTES] {
-        let rest = &self.text.as_bytes()[self.at..];
-        if let Some(block) = rest.first_chunk() {
-            return *block;
-        }
-        let mut block = [block::UNKNOWN; BYTES];
-        block[..rest.len()].copy_from_slice(rest);
-        block
+        padded(&self.text.as_bytes()[self.at..], block::UNKNOWN)
     }
 
     /// The class of the character at a position, and its length in bytes; class 0 at the end.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::simd::{BYTES, Bytes, low, ones};
+use crate::simd::{BYTES, Bytes, blocks, low, ones, padded};
 
 /// A word whose bytes are all `byte`.
 const fn all(byte: u8) -> u64 {
@@ -56,16 +56,8 @@ fn end_of_long(text: &[u8]) -> Option<(usize, bool)> {
     let mut at = 0;
     loop {
         let rest = text.get(at..)?;
-        let bytes = match rest.first_chunk::<BYTES>() {
-            Some(block) => Bytes::new(block),
-            None if rest.is_empty() => return None,
-            None => {
-                // Control characters: no string goes on into them.
-                let mut block = [0; BYTES];
-                block.get_mut(..rest.len())?.copy_from_slice(rest);
-                Bytes::new(&block)
-            }
-        };
+        // Behind the end there are control characters: no string goes on into them.
+        let bytes = Bytes::new(&padded(rest, 0));
         let backslashes = bytes.equal(b'\\');
         let mut ends = bytes.equal(b'"');
         let mut escaped = 0;
@@ -222,20 +214,6 @@ fn push_escape(byte: u8, out: &mut String) {
             out.extend([byte >> 4, byte & 0xf].map(|digit| char::from(HEX[usize::from(digit)])));
         }
     }
-}
-
-/// A text by blocks of 64 bytes, each with where it starts; the last is filled up with blanks.
-#[inline]
-fn blocks(text: &[u8]) -> impl Iterator<Item = (usize, Bytes)> {
-    let (whole, rest) = text.as_chunks::<BYTES>();
-    let last = (!rest.is_empty()).then(|| {
-        let mut block = [b' '; BYTES];
-        for (to, from) in block.iter_mut().zip(rest) {
-            *to = *from;
-        }
-        Bytes::new(&block)
-    });
-    (0..).step_by(BYTES).zip(whole.iter().map(Bytes::new).chain(last))
 }
 
 /// A JSON value, known to be one, without the white space between its tokens.

@@ -180,6 +180,13 @@ pub(crate) fn push_number(out: &mut String, number: u32) {
     }
 }
 
+/// Appends the first and the last of some lines.
+pub(crate) fn push_range(out: &mut String, first: u32, last: u32) {
+    push_number(out, first);
+    out.push('-');
+    push_number(out, last);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@
 //! number is the one after the line above it. Where that is not so, the line carries its number, and
 //! so does a line whose text could be taken for something else. The region ends with its last number.
 
-use super::prefix::{Prefix, Separator, Style, push_number};
+use super::prefix::{Prefix, Separator, Style, push_number, push_range};
 
 /// What single-file grep prints between groups of lines.
 pub(crate) const GAP: &str = "--";
@@ -84,9 +84,7 @@ impl Rule {
     /// Appends the header of a region. `stated`: the header before it in this text had the same rule.
     pub(crate) fn push_header(&self, out: &mut String, first: u32, last: u32, stated: bool) {
         out.push_str(MARK);
-        push_number(out, first);
-        out.push('-');
-        push_number(out, last);
+        push_range(out, first, last);
         if !stated {
             out.push_str(", every ");
             push_number(out, self.every);
