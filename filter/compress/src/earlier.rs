@@ -27,7 +27,7 @@ use crate::kinds::signal::{self, Signal};
 use crate::lines::{self as lines_of_text, Line};
 use crate::outcome::Kind;
 use crate::wire::tape::Tape;
-use lines::{Lines, NO_LINE, PLAIN, Run, View};
+use lines::{Lines, NO_LINE, Own, PLAIN, Run, Said as _};
 use reference::{Here, OUTPUT, There, looks_like_one, reference};
 
 /// A run has at least this many lines: fewer are quicker read than looked up.
@@ -72,7 +72,16 @@ struct Shown {
     numbers_rise: bool,
 }
 
+/// Bytes of a line, as tools print them: for how many lines there is to be room.
+const LINE_BYTES: usize = 48;
+
 impl Earlier {
+    /// Makes room for texts of so many bytes.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.text.reserve(bytes);
+        self.lines.reserve(bytes / LINE_BYTES);
+    }
+
     /// Takes in what the model wrote in a call. It comes before the call's first output.
     pub(crate) fn add_call(&mut self, call: Call<'_>) {
         let tape = Tape::of(call.arguments.as_bytes()).ok();
@@ -161,7 +170,7 @@ impl Earlier {
         if let Some(whole) = self.whole(text, signals) {
             return Some(whole);
         }
-        Text::of(text, lines, signals)?.replaced(self)
+        Text::of(text, lines, signals, self)?.replaced(self)
     }
 
     /// The reference for a text that is a whole earlier output.
@@ -181,8 +190,8 @@ impl Earlier {
         counts.get(&shown.label).is_some_and(|count| *count > 1).then_some(shown.nth)
     }
 
-    fn view(&self) -> View<'_> {
-        View { text: &self.text, lines: &self.lines }
+    fn said(&self) -> lines::Earlier<'_> {
+        lines::Earlier { text: &self.text, lines: &self.lines }
     }
 
     /// The reference for a run that says what stands further up in the request.
@@ -202,9 +211,11 @@ impl Earlier {
 /// A text that is looked through.
 struct Text<'a> {
     text: &'a str,
-    lines: Lines,
-    /// The same lines as they were read.
+    /// Its lines as they were read.
     read: &'a [Line],
+    own: Own<'a>,
+    /// The newest earlier line like each of them.
+    newest: Vec<u32>,
     /// Whether lines that say what went wrong stay, even if an earlier output shows them.
     signals: bool,
     /// Which lines do, as far as it was asked.
@@ -214,26 +225,27 @@ struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// `None` where the text has what looks like a reference: it could not be told from ours.
-    fn of(text: &'a str, read: &'a [Line], signals: bool) -> Option<Self> {
-        let mut lines = Lines::with_capacity(read.len());
+    /// `None` where nothing could be found, and where the text has what looks like a reference: it could not be told
+    /// from ours.
+    fn of(text: &'a str, read: &'a [Line], signals: bool, earlier: &Earlier) -> Option<Self> {
+        let newest = earlier.lines.newest_of_each(read)?;
+        let mut own = Own::new(text, read);
         for line in read {
-            let number = match line.read.role {
+            own.push(match line.read.role {
                 Role::Plain if looks_like_one(line.text(text)) => return None,
                 Role::Plain if fold::is_mark(line.text(text)) => NO_LINE,
                 Role::Reference { .. } => return None,
                 Role::Plain => PLAIN,
                 Role::Numbered { number, ruled: true, .. } => number,
                 Role::Numbered { .. } | Role::Header | Role::Gap => NO_LINE,
-            };
-            lines.push_own(line, number);
+            });
         }
         let errors = vec![OnceCell::new(); read.len()];
-        Some(Self { text, lines, shown_at: Vec::with_capacity(read.len()), read, signals, errors })
+        Some(Self { text, read, own, newest, signals, errors, shown_at: Vec::with_capacity(read.len()) })
     }
 
     fn stays(&self, line: usize) -> bool {
-        let plain = || self.lines.get(line).is_some_and(|line| line.number == PLAIN);
+        let plain = || self.own.line(line).is_some_and(|line| line.number == PLAIN);
         let text = || self.read[line].text(self.text);
         self.signals && plain() && *self.errors[line].get_or_init(|| is_error(text()))
     }
@@ -255,7 +267,7 @@ impl<'a> Text<'a> {
             at = run.at + run.count;
             floor = at;
             copied = self.read[at - 1].read.end;
-            (run.at..at).for_each(|line| self.lines.remove(line));
+            (run.at..at).for_each(|line| self.own.remove(line));
             self.shown_at.resize(at, 0);
         }
         if copied == 0 {
@@ -267,18 +279,19 @@ impl<'a> Text<'a> {
 
     /// The run that contains line `at` and the reference that stands for it, where one is worth it.
     fn run(&self, at: usize, floor: usize, shown: usize, earlier: &Earlier) -> Option<(Run, String)> {
-        let view = View { text: self.text, lines: &self.lines };
-        let before = view.longest(&earlier.view(), at, floor, |line| self.stays(line), false);
-        let above = view.longest(&view, at, floor, |_| false, true);
+        let lines = &self.own;
+        let before =
+            lines.longest(&earlier.said(), self.newest[at], at, floor, |line| self.stays(line), false);
+        let above = lines.longest(lines, lines.above(at), at, floor, |_| false, true);
         let own = above.is_some_and(|above| before.is_none_or(|before| above.bytes >= before.bytes));
         let run = if own { above? } else { before? };
-        let lines = || (run.at..run.at + run.count).filter_map(|line| self.lines.get(line));
-        let last = self.lines.get(run.at + run.count - 1)?.number;
-        let here = match (self.lines.get(run.at)?.number, last) {
+        let last = lines.line(run.at + run.count - 1)?.number;
+        let here = match (lines.line(run.at)?.number, last) {
             (PLAIN, _) => Here::Plain(run.count),
             (first, last) => Here::Numbered(first, last),
         };
-        let quote = lines().map(|line| view.content(line).trim()).find(|text| !text.is_empty())?;
+        let mut texts = (run.at..run.at + run.count).map(|line| lines.content(line).trim());
+        let quote = texts.find(|text| !text.is_empty())?;
         let reference = if own {
             let up = shown + run.at - floor - self.shown_at[run.there];
             reference(here, There::Above(up, quote), None, "")

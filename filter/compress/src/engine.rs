@@ -372,8 +372,12 @@ impl Run<'_, '_> {
                 known.filter_map(|(at, key)| Some((at, memo.take_earlier(*key)?))).next()
             {
                 let bytes = self.walk.outputs.iter().take(at + 1).map(|output| output.span.range().len());
-                *shown = Shown { earlier, blocks: at + 1, calls: at + 1, bytes: bytes.sum() };
+                let calls = self.walk.outputs.iter().take(at + 1).filter_map(arguments_start);
+                let last_call = calls.max().unwrap_or_default();
+                *shown = Shown { earlier, blocks: at + 1, calls: at + 1, last_call, bytes: bytes.sum() };
             }
+            let rest = self.walk.outputs.iter().skip(shown.blocks);
+            shown.earlier.reserve(rest.map(|output| output.span.range().len()).sum());
         }
         for (block, (entry, _)) in entries.iter().enumerate().skip(shown.blocks) {
             let Some(output) = self.walk.outputs.get(block) else { return };
@@ -394,11 +398,14 @@ impl Run<'_, '_> {
             return;
         }
         shown.calls = block + 1;
-        let Some(arguments) = output.call.and_then(|call| call.arguments) else { return };
-        let same = |other: &Output| other.call.and_then(|call| call.arguments) == Some(arguments);
+        let Some(start) = arguments_start(output) else { return };
+        let same = |other: &Output| arguments_start(other) == Some(start);
         // A call has one output, or several parts of one: what lies further back belongs to others.
         let before = &self.walk.outputs[block.saturating_sub(MAX_PARTS)..block];
-        if !before.iter().any(same) {
+        // A call behind all others needs no look at them.
+        let new = start > shown.last_call || !before.iter().any(same);
+        shown.last_call = shown.last_call.max(start);
+        if new {
             shown.bytes += call.arguments.len();
             shown.earlier.add_call(call);
         }
@@ -479,6 +486,11 @@ impl Run<'_, '_> {
     }
 }
 
+/// Where the arguments of the call that made an output begin, which tells calls apart.
+fn arguments_start(output: &Output) -> Option<usize> {
+    Some(output.call?.arguments?.range().start)
+}
+
 /// What the request has shown so far.
 #[derive(Default)]
 struct Shown {
@@ -487,6 +499,8 @@ struct Shown {
     blocks: usize,
     /// Of how many blocks the calls are in it.
     calls: usize,
+    /// Where the arguments of the last of these calls begin in the body.
+    last_call: usize,
     bytes: usize,
 }
 

@@ -85,8 +85,12 @@ fn without_directory_change(command: &str) -> &str {
 
 /// The start of a text up to its first line end, at most `most` characters of it.
 pub(super) fn one_line(text: &str, most: usize) -> &str {
-    let ends = |(count, (_, char)): &(usize, (usize, char))| *count == most || matches!(char, '\n' | '\r');
-    text.char_indices().enumerate().find(ends).map_or(text, |(_, (at, _))| &text[..at])
+    let start = &text.as_bytes()[..text.len().min(4 * most)];
+    let line = memchr::memchr2(b'\n', b'\r', start).map_or(text, |end| &text[..end]);
+    match line.as_bytes().get(..most) {
+        Some(start) if start.is_ascii() => &line[..most],
+        _ => line.char_indices().nth(most).map_or(line, |(end, _)| &line[..end]),
+    }
 }
 
 #[cfg(test)]

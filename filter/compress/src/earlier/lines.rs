@@ -38,6 +38,12 @@ pub(super) struct Line {
 }
 
 impl Line {
+    #[inline]
+    fn new(line: &lines::Line, number: u32, text: u32, base: usize, older: u32) -> Self {
+        let (start, len) = ((base + line.read.content) as u32, (line.read.end - line.read.content) as u32);
+        Self { start, len, number, text, older, bare: line.bare as u32, hash: line.hash }
+    }
+
     /// Whether a run may be looked for by this line.
     fn may_start(&self) -> bool {
         self.number != NO_LINE && self.bare as usize >= MIN_START
@@ -52,11 +58,47 @@ pub(super) struct Lines {
     newest: Newest,
 }
 
-/// Lines with the text that they stand in.
+/// Earlier lines with the texts that they stand in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct View<'a> {
+pub(super) struct Earlier<'a> {
     pub(super) text: &'a str,
     pub(super) lines: &'a Lines,
+}
+
+/// The lines of the text that is looked through.
+#[derive(Debug)]
+pub(super) struct Own<'a> {
+    text: &'a str,
+    read: &'a [lines::Line],
+    /// The number of each line, as in [`Line`].
+    numbers: Vec<u32>,
+    /// The next older line with the same hash, as in [`Line`].
+    older: Vec<u32>,
+}
+
+/// Lines among which runs are found.
+pub(super) trait Said {
+    fn line(&self, line: usize) -> Option<Line>;
+
+    fn content(&self, line: usize) -> &str;
+
+    /// A line, or where it is none the next older one with its hash that is. What is no line has one that is
+    /// for its older one, so that this is a single step.
+    fn candidate(&self, line: u32) -> u32;
+
+    /// Whether a line stands right behind the one before it: in the same region, or both outside.
+    fn behind(&self, line: usize) -> bool {
+        let (Some(above), Some(line)) = (line.checked_sub(1).and_then(|i| self.line(i)), self.line(line))
+        else {
+            return false;
+        };
+        above.text == line.text
+            && match above.number {
+                PLAIN => line.number == PLAIN,
+                NO_LINE => false,
+                number => line.number == number + 1,
+            }
+    }
 }
 
 /// Lines that say the same in two places.
@@ -80,27 +122,17 @@ impl Lines {
         self.lines.get(line)
     }
 
-    /// No lines yet, and room for some, which will not be looked for.
-    pub(super) fn with_capacity(lines: usize) -> Self {
-        Self { lines: Vec::with_capacity(lines), newest: Newest::default() }
+    /// Makes room for so many lines, which will be looked for.
+    pub(super) fn reserve(&mut self, lines: usize) {
+        let hash_of = |line: u32| self.lines[line as usize].hash;
+        self.newest.reserve(lines, hash_of);
+        self.lines.reserve(lines);
     }
 
     /// Takes in a line of text `text`, which starts at `base`. The caller has checked that there are fewer lines
     /// and bytes than a `u32` counts.
     pub(super) fn push(&mut self, line: &lines::Line, number: u32, text: u32, base: usize) {
-        let (start, len) = ((base + line.read.content) as u32, (line.read.end - line.read.content) as u32);
-        let (bare, hash) = (line.bare as u32, line.hash);
-        self.lines.push(Line { start, len, number, text, older: NONE, bare, hash });
-    }
-
-    /// Takes in the next line of the only text, in which it knows the last one like it.
-    pub(super) fn push_own(&mut self, line: &lines::Line, number: u32) {
-        let before = line.before.unwrap_or(NONE);
-        let older = if number == NO_LINE { self.candidate(before) } else { before };
-        self.push(line, number, 0, 0);
-        if let Some(line) = self.lines.last_mut() {
-            line.older = older;
-        }
+        self.lines.push(Line::new(line, number, text, base, NONE));
     }
 
     /// Lets a line be found.
@@ -117,95 +149,138 @@ impl Lines {
         self.newest.get(hash, |line| self.lines[line as usize].hash)
     }
 
-    /// A line, or where it is none the next older one with its hash that is. What is no line has one that is
-    /// for its older one, so that this is a single step.
+    /// For each of these lines the newest one here that a run may start with; [`NONE`] where there is none. `None` where
+    /// fewer than [`MIN_LINES`] in a row could say again what stands here or above them.
+    pub(super) fn newest_of_each(&self, lines: &[lines::Line]) -> Option<Vec<u32>> {
+        let (mut in_a_row, mut enough) = (0, false);
+        let newest = lines.iter().map(|line| {
+            let start = line.bare >= MIN_START;
+            let newest = if start { self.newest(line.hash).unwrap_or(NONE) } else { NONE };
+            let again = !start || newest != NONE || line.before.is_some();
+            in_a_row = if again { in_a_row + 1 } else { 0 };
+            enough |= in_a_row >= MIN_LINES;
+            newest
+        });
+        let newest = newest.collect();
+        enough.then_some(newest)
+    }
+}
+
+impl Said for Earlier<'_> {
+    #[inline]
+    fn line(&self, line: usize) -> Option<Line> {
+        self.lines.get(line).copied()
+    }
+
+    fn content(&self, line: usize) -> &str {
+        self.lines.get(line).map_or("", |line| &self.text[line.start as usize..][..line.len as usize])
+    }
+
+    #[inline]
     fn candidate(&self, line: u32) -> u32 {
-        self.get(line as usize).filter(|line| line.number == NO_LINE).map_or(line, |line| line.older)
+        line
+    }
+}
+
+impl Said for Own<'_> {
+    #[inline]
+    fn line(&self, line: usize) -> Option<Line> {
+        let (read, number, older) = (self.read.get(line)?, *self.numbers.get(line)?, *self.older.get(line)?);
+        Some(Line::new(read, number, 0, 0, older))
+    }
+
+    fn content(&self, line: usize) -> &str {
+        self.read.get(line).map_or("", |line| &self.text[line.read.content..line.read.end])
+    }
+
+    #[inline]
+    fn candidate(&self, line: u32) -> u32 {
+        match self.numbers.get(line as usize) {
+            Some(&NO_LINE) => self.older[line as usize],
+            _ => line,
+        }
+    }
+}
+
+impl<'a> Own<'a> {
+    /// The lines of a text, of which none has a number yet.
+    pub(super) fn new(text: &'a str, read: &'a [lines::Line]) -> Self {
+        Self { text, read, numbers: Vec::with_capacity(read.len()), older: Vec::with_capacity(read.len()) }
+    }
+
+    /// Numbers the next line.
+    pub(super) fn push(&mut self, number: u32) {
+        let before = self.read.get(self.numbers.len()).and_then(|line| line.before).unwrap_or(NONE);
+        self.older.push(if number == NO_LINE { self.candidate(before) } else { before });
+        self.numbers.push(number);
     }
 
     /// Makes it no line any more: something else stands in its place. In the order of the lines.
     pub(super) fn remove(&mut self, line: usize) {
-        let Some(older) = self.get(line).map(|line| self.candidate(line.older)) else { return };
-        if let Some(line) = self.lines.get_mut(line) {
-            line.number = NO_LINE;
-            line.older = older;
-        }
+        let older = self.candidate(self.older[line]);
+        self.numbers[line] = NO_LINE;
+        self.older[line] = older;
     }
 
-    /// Whether a line stands right behind the one before it: in the same region, or both outside.
-    fn behind(&self, line: usize) -> bool {
-        let (Some(above), Some(line)) = (line.checked_sub(1).and_then(|i| self.get(i)), self.get(line))
-        else {
-            return false;
-        };
-        above.text == line.text
-            && match above.number {
-                PLAIN => line.number == PLAIN,
-                NO_LINE => false,
-                number => line.number == number + 1,
-            }
-    }
-}
-
-impl<'a> View<'a> {
-    pub(super) fn content(&self, line: &Line) -> &'a str {
-        &self.text[line.start as usize..][..line.len as usize]
-    }
-
-    /// The longest run of [`MIN_LINES`] or more that says what lines of `shown` say, contains line `at` and starts
-    /// at or behind line `floor`. Lines for which `stays` holds are in none. `own`: `shown` are the lines of this very
-    /// text, and a run must not reach into itself.
+    /// The longest run of [`MIN_LINES`] or more that says what lines of `said` say, contains line `at` and starts at or
+    /// behind line `floor`. `newest`: the last line of `said` with the hash of line `at`. Lines for which `stays` holds
+    /// are in none. `own`: `said` are the lines of this very text, and a run must not reach into itself.
     pub(super) fn longest(
         &self,
-        shown: &View<'_>,
+        said: &impl Said,
+        newest: u32,
         at: usize,
         floor: usize,
         stays: impl Fn(usize) -> bool,
         own: bool,
     ) -> Option<Run> {
-        let line = self.lines.get(at).filter(|line| line.may_start())?;
-        let mut candidate = if own { line.older } else { shown.lines.newest(line.hash)? };
+        if newest == NONE || !self.line(at)?.may_start() {
+            return None;
+        }
+        let mut candidate = newest;
         let mut best: Option<Run> = None;
         for _ in 0..MAX_CANDIDATES {
-            candidate = shown.lines.candidate(candidate);
+            candidate = said.candidate(candidate);
             if candidate == NONE {
                 break;
             }
-            let mut run = self.extended(shown, at, candidate as usize, floor, |_| false, own);
+            let mut run = self.extended(said, at, candidate as usize, floor, |_| false, own);
             if run.count >= MIN_LINES && (run.at..run.at + run.count).any(&stays) {
-                run = self.extended(shown, at, candidate as usize, floor, &stays, own);
+                run = self.extended(said, at, candidate as usize, floor, &stays, own);
             }
             let number = |run: &Run| {
-                self.lines.get(run.at).map(|line| line.number)
-                    == shown.lines.get(run.there).map(|line| line.number)
+                self.line(run.at).map(|line| line.number) == said.line(run.there).map(|line| line.number)
             };
             if run.count >= MIN_LINES
                 && best.is_none_or(|best| (run.bytes, number(&run)) > (best.bytes, number(&best)))
             {
                 best = Some(run);
             }
-            candidate = shown.lines.get(candidate as usize)?.older;
+            candidate = said.line(candidate as usize)?.older;
         }
-        best.filter(|run| self.says_the_same(shown, run))
+        best.filter(|run| self.says_the_same(said, run))
+    }
+
+    /// The newest line above one that has its hash.
+    pub(super) fn above(&self, line: usize) -> u32 {
+        self.older.get(line).copied().unwrap_or(NONE)
     }
 
     /// Whether a run says what it is found to say: what has the same hash may still differ.
-    fn says_the_same(&self, shown: &View<'_>, run: &Run) -> bool {
-        (0..run.count).all(|line| match (self.lines.get(run.at + line), shown.lines.get(run.there + line)) {
-            (Some(line), Some(other)) => {
-                #[cfg(test)]
-                COMPARED.set(COMPARED.get() + 1 + line.len as usize);
-                self.content(line) == shown.content(other)
-            }
-            _ => false,
+    fn says_the_same(&self, said: &impl Said, run: &Run) -> bool {
+        (0..run.count).all(|line| {
+            let (own, other) = (self.content(run.at + line), said.content(run.there + line));
+            #[cfg(test)]
+            COMPARED.set(COMPARED.get() + 1 + own.len());
+            own == other
         })
     }
 
-    /// The run around line `at` and the line `there` of `shown`, by the hashes of their lines; empty if the two
+    /// The run around line `at` and the line `there` of `said`, by the hashes of their lines; empty if the two
     /// do not say the same.
     fn extended(
         &self,
-        shown: &View<'_>,
+        said: &impl Said,
         at: usize,
         there: usize,
         floor: usize,
@@ -215,7 +290,7 @@ impl<'a> View<'a> {
         let mut run = Run { at, there, count: 0, bytes: 0 };
         #[cfg(test)]
         COMPARED.set(COMPARED.get() + 1);
-        let same = |at: usize, there: usize| match (self.lines.get(at), shown.lines.get(there)) {
+        let same = |at: usize, there: usize| match (self.line(at), said.line(there)) {
             (Some(line), Some(other)) if line.number != NO_LINE && other.number != NO_LINE => {
                 #[cfg(test)]
                 COMPARED.set(COMPARED.get() + 1);
@@ -224,7 +299,7 @@ impl<'a> View<'a> {
             }
             _ => None,
         };
-        let joined = |at: usize, there: usize| self.lines.behind(at) && shown.lines.behind(there);
+        let joined = |at: usize, there: usize| self.behind(at) && said.behind(there);
         while (run.count == 0 || joined(at + run.count, there + run.count))
             && !(own && there + run.count >= at)
         {
