@@ -22,9 +22,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::block::Call;
 use crate::kinds::fold;
-use crate::kinds::numbered::region::{self, Role};
+use crate::kinds::numbered::region::{self, Reader, Role};
 use crate::kinds::signal::{self, Signal};
-use crate::lines::{self as lines_of_text, Line};
+use crate::lines::Line;
 use crate::outcome::Kind;
 use crate::wire::tape::Tape;
 use lines::{Lines, NO_LINE, Own, PLAIN, Run, Said as _};
@@ -111,7 +111,7 @@ impl Earlier {
         self.wholes.insert(xxh3_64(shown.as_bytes()), self.texts.len() - 1);
         let mut numbers_rise = true;
         let mut highest = None;
-        for line in lines.unwrap_or_else(|| lines_of_text::of(shown)) {
+        let mut take_in = |line: &Line| {
             let number = match line.read.role {
                 Role::Plain if is_ours(line.text(shown)) => NO_LINE,
                 Role::Plain => PLAIN,
@@ -122,7 +122,11 @@ impl Earlier {
                 }
                 Role::Header | Role::Reference { .. } | Role::Gap => NO_LINE,
             };
-            self.add_line(&line, number, base);
+            self.add_line(line, number, base);
+        };
+        match lines {
+            Some(lines) => lines.iter().for_each(take_in),
+            None => Reader::new(shown).for_each(|read| take_in(&Line::new(shown, read))),
         }
         if let Some(output) = self.texts.last_mut() {
             output.numbers_rise = numbers_rise;
