@@ -24,7 +24,7 @@ const READ: Call<'_> = Call { name: "Read", arguments: r#"{"file_path":"/a/cli/r
 const BASH: Call<'_> = Call { name: "Bash", arguments: r#"{"command":"cd /a && cat root.go"}"# };
 
 fn replace_seen(earlier: &Earlier, text: &str, kind: Kind) -> Option<String> {
-    earlier.replace_seen(text, &lines_of_text::of(text), kind)
+    earlier.replace_seen(text, &crate::lines::of(text), kind)
 }
 
 fn seen(earlier: &Earlier, text: &str) -> Option<String> {
