@@ -82,6 +82,14 @@ impl Earlier {
         self.lines.reserve(bytes / LINE_BYTES);
     }
 
+    /// Gives back the room that was not needed, where that is the larger part: much of what is compressed away.
+    pub(crate) fn shrink(&mut self) {
+        if self.text.len() < self.text.capacity() / 2 {
+            self.text.shrink_to_fit();
+        }
+        self.lines.shrink();
+    }
+
     /// Takes in what the model wrote in a call. It comes before the call's first output.
     pub(crate) fn add_call(&mut self, call: Call<'_>) {
         let tape = Tape::of(call.arguments.as_bytes()).ok();

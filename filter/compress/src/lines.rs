@@ -69,6 +69,10 @@ impl Newest {
         self.0.reserve(lines, |line| hash_of(*line));
     }
 
+    pub(crate) fn shrink(&mut self, hash_of: impl Fn(u32) -> u64) {
+        self.0.shrink_to_fit(|line| hash_of(*line));
+    }
+
     /// Puts a line in the place of the last one with its hash, which it gives back.
     #[inline]
     pub(crate) fn replace(&mut self, line: u32, hash_of: impl Fn(u32) -> u64) -> Option<u32> {

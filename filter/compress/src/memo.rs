@@ -87,7 +87,8 @@ impl Memo {
         self.earlier.remove(key)
     }
 
-    pub(crate) fn remember_earlier(&mut self, key: u128, earlier: Earlier, shown_bytes: usize) {
+    pub(crate) fn remember_earlier(&mut self, key: u128, mut earlier: Earlier, shown_bytes: usize) {
+        earlier.shrink();
         self.earlier.insert(key, earlier, ENTRY_BYTES + shown_bytes.saturating_mul(EARLIER_FACTOR));
     }
 }

@@ -129,6 +129,15 @@ impl Lines {
         self.lines.reserve(lines);
     }
 
+    /// Gives back the room that was not needed, where that is the larger part.
+    pub(super) fn shrink(&mut self) {
+        if self.lines.len() < self.lines.capacity() / 2 {
+            self.lines.shrink_to_fit();
+            let hash_of = |line: u32| self.lines[line as usize].hash;
+            self.newest.shrink(hash_of);
+        }
+    }
+
     /// Takes in a line of text `text`, which starts at `base`. The caller has checked that there are fewer lines
     /// and bytes than a `u32` counts.
     pub(super) fn push(&mut self, line: &lines::Line, number: u32, text: u32, base: usize) {

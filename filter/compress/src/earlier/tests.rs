@@ -385,3 +385,15 @@ fn every_reference_in_the_corpus_expands_to_the_exact_lines() {
     }
     assert!(references > 0);
 }
+
+#[test]
+fn room_that_was_not_needed_is_given_back() {
+    let mut earlier = Earlier::default();
+    earlier.reserve(1_000_000);
+    let text = "the first line of it\n".repeat(100);
+    earlier.add(&text, None, READ);
+    assert!(earlier.text.capacity() >= 1_000_000);
+    earlier.shrink();
+    assert!(earlier.text.capacity() < 2 * text.len(), "{}", earlier.text.capacity());
+    assert_eq!(seen(&earlier, &text).as_deref(), Some("[same output as Read cli/root.go above]"));
+}
