@@ -161,13 +161,14 @@ impl Lines {
     /// For each of these lines the newest one here that a run may start with; [`NONE`] where there is none. `None` where
     /// fewer than [`MIN_LINES`] in a row could say again what stands here or above them.
     pub(super) fn newest_of_each(&self, lines: &[lines::Line]) -> Option<Vec<u32>> {
-        let (mut in_a_row, mut enough) = (0, false);
+        let (mut in_a_row, mut starts, mut enough) = (0, false, false);
         let newest = lines.iter().map(|line| {
-            let start = line.bare >= MIN_START;
-            let newest = if start { self.newest(line.hash).unwrap_or(NONE) } else { NONE };
-            let again = !start || newest != NONE || line.before.is_some();
-            in_a_row = if again { in_a_row + 1 } else { 0 };
-            enough |= in_a_row >= MIN_LINES;
+            let long = line.bare >= MIN_START;
+            let newest = if long { self.newest(line.hash).unwrap_or(NONE) } else { NONE };
+            let start = long && (newest != NONE || line.before.is_some());
+            // Which of the short lines stand somewhere else is not known.
+            (in_a_row, starts) = if start || !long { (in_a_row + 1, starts || start) } else { (0, false) };
+            enough |= starts && in_a_row >= MIN_LINES;
             newest
         });
         let newest = newest.collect();
