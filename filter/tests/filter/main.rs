@@ -17,4 +17,5 @@ mod refusals;
 mod reports;
 mod retrieving;
 mod rules;
+mod session_ends;
 mod sessions;
