@@ -119,8 +119,8 @@ function show(page) {
   const before = sum("tokens_before");
   const saved = sum("tokens_saved");
   fill(byId("history-tiles"),
-    tile("Tokens saved", compact(saved), `${percent(before ? saved / before * 100 : 0)} of ${compact(before)}`),
-    tile("Dollars saved", dollars(sum("compression_savings_cache_adjusted_usd_delta")), "cache-adjusted", `${dollars(sum("compression_savings_usd_delta"))} at list price`),
+    tile("Tokens saved", compact(saved), `${percent(before ? saved / before * 100 : 0)} of ${compact(before)}`, `${compact(sum("unique_tokens_saved"))} once per tool output`),
+    tile("Dollars saved", dollars(sum("compression_savings_cache_adjusted_usd_delta")), "cache-adjusted", `${dollars(sum("unique_savings_cache_adjusted_usd_delta"))} once per output`, `${dollars(sum("compression_savings_usd_delta"))} at list price`),
     tile("Input cost", dollars(sum("total_input_cost_usd_delta")), "of what was forwarded"),
     tile("Requests", compact(sum("requests"))));
   const byTime = new Map(points.map((point) => [Date.parse(point.timestamp), point]));

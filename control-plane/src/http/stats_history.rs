@@ -296,6 +296,9 @@ struct SeriesBucket {
     tokens_before: i64,
     compression_savings_usd_delta: f64,
     compression_savings_cache_adjusted_usd_delta: f64,
+    /// As `side_by_side.unique` of `/stats`: each output counts in the request that brought it.
+    unique_tokens_saved: i64,
+    unique_savings_cache_adjusted_usd_delta: f64,
     total_tokens_saved: i64,
     compression_savings_usd: f64,
     total_input_tokens_delta: i64,
@@ -313,6 +316,8 @@ impl From<&Point> for SeriesBucket {
             tokens_before: added.tokens_before,
             compression_savings_usd_delta: usd(added.saved_nanousd),
             compression_savings_cache_adjusted_usd_delta: usd(added.saved_cached_nanousd),
+            unique_tokens_saved: added.unique_tokens_saved,
+            unique_savings_cache_adjusted_usd_delta: usd(added.unique_saved_nanousd),
             total_tokens_saved: total.tokens_saved,
             compression_savings_usd: usd(total.saved_nanousd),
             total_input_tokens_delta: added.tokens_after,
