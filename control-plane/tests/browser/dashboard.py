@@ -161,6 +161,8 @@ def token(page):
 
 def lost(page):
     expect(page.get_by_role("status")).to_have_text("Live")
+    # the figures come after the connection
+    expect(page.locator("#footer")).to_contain_text("Store:")
     tell("kill")
     expect(page.get_by_role("status")).to_have_text("Disconnected")
     banner = page.locator("#banner")
