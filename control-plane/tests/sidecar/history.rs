@@ -41,10 +41,9 @@ async fn history_has_the_shape_of_the_original() {
     assert_eq!(page["history"][0]["total_tokens_saved"], 5 * SAVED);
     for series in ["hourly", "daily", "weekly", "monthly"] {
         let points = page["series"][series].as_array().unwrap();
-        let saved: u64 = points.iter().map(|point| point["tokens_saved"].as_u64().unwrap()).sum();
-        assert_eq!(saved, 5 * SAVED, "{series}");
-        let once: u64 = points.iter().map(|point| point["unique_tokens_saved"].as_u64().unwrap()).sum();
-        assert_eq!(once, 2 * SAVED, "{series}");
+        let sum = |name: &str| points.iter().map(|point| point[name].as_u64().unwrap()).sum::<u64>();
+        assert_eq!(sum("tokens_saved"), 5 * SAVED, "{series}");
+        assert_eq!(sum("unique_tokens_saved"), 2 * SAVED, "{series}");
         assert_eq!(points.last().unwrap()["total_tokens_saved"], 5 * SAVED);
     }
     assert_eq!(page["exports"]["available_series"].as_array().unwrap().len(), 5);

@@ -5,7 +5,7 @@ use headroom_filter::exports::{self, Action};
 use prost::Message;
 use serde_json::{Value, json};
 
-use crate::host::{Refusal, host, metric};
+use crate::host::{Refusal, host, metric, refusing};
 use crate::proxy::{Plugin, Stream, calls, compressed, compressible, lossy, reversible};
 
 const ROWS: usize = 400;
@@ -319,11 +319,10 @@ fn a_call_that_the_host_refuses_makes_the_request_leave_lossless() {
     let body = lossy(&[ROWS]);
     for status in 1..=14 {
         let mut plugin = plugin();
-        host(|host| host.refusal = Some(Refusal { call: "grpc_call", status, after: 0 }));
-        let stream = plugin.post("/v1/messages", &[], &body);
+        let refusal = Refusal { call: "grpc_call", status, after: 0 };
+        let stream = refusing(refusal, || plugin.post("/v1/messages", &[], &body));
         assert!(!stream.paused(), "{status}");
         assert_eq!(stream.sent_body, reversible(&body, 0), "{status}");
-        host(|host| host.refusal = None);
         stream.finish();
         plugin.delete();
     }
@@ -337,14 +336,14 @@ fn a_refusal_while_the_answer_is_taken_leaves_the_request_whole() {
             for answer in [true, false] {
                 let mut plugin = plugin();
                 let mut stream = plugin.post("/v1/messages", &[], &body);
-                host(|host| host.refusal = Some(Refusal { call, status, after: 0 }));
-                if answer {
-                    store(&mut stream);
-                } else {
-                    let token = admits().pop().unwrap().0;
-                    stream.sidecar_answers(token, None);
-                }
-                host(|host| host.refusal = None);
+                refusing(Refusal { call, status, after: 0 }, || {
+                    if answer {
+                        store(&mut stream);
+                    } else {
+                        let token = admits().pop().unwrap().0;
+                        stream.sidecar_answers(token, None);
+                    }
+                });
                 assert!(!stream.paused(), "{call} {status} {answer}");
                 let forms = [body.clone(), reversible(&body, 0), reversible(&body, 1)];
                 assert!(forms.contains(&stream.sent_body), "{call} {status} {answer}");

@@ -5,7 +5,7 @@ use headroom_filter::exports;
 use prost::Message;
 use serde_json::{Value, json};
 
-use crate::host::{Refusal, host};
+use crate::host::{Refusal, host, refusing};
 use crate::proxy::{Plugin, calls, compressible};
 
 const KEY: (&str, &str) = ("x-api-key", "sk-ant-secret");
@@ -122,7 +122,6 @@ fn a_host_that_cannot_answer_lets_the_request_through() {
     let mut plugin = Plugin::reporting();
     plugin.tick_after(1_000);
     tell(&used_up("", "red"));
-    host(|host| host.refusal = Some(Refusal { call: "send_local_response", status: 2, after: 0 }));
-    assert_eq!(refused(&mut plugin, &[("x-headroom-team", "red")]), None);
-    host(|host| host.refusal = None);
+    let refusal = Refusal { call: "send_local_response", status: 2, after: 0 };
+    assert_eq!(refusing(refusal, || refused(&mut plugin, &[("x-headroom-team", "red")])), None);
 }

@@ -97,6 +97,14 @@ pub(crate) fn host<T>(look: impl FnOnce(&mut Host) -> T) -> T {
     HOST.with_borrow_mut(look)
 }
 
+/// What happens while the host refuses a call.
+pub(crate) fn refusing<T>(refusal: Refusal, act: impl FnOnce() -> T) -> T {
+    host(|host| host.refusal = Some(refusal));
+    let done = act();
+    host(|host| host.refusal = None);
+    done
+}
+
 /// A metric's value; 0 where nothing was counted.
 pub(crate) fn metric(name: &str) -> u64 {
     host(|host| host.metrics.iter().find(|(of, _)| of == name).map_or(0, |(_, value)| *value))

@@ -6,7 +6,7 @@ use headroom_filter::exports;
 use prost::Message;
 use serde_json::{Value, json};
 
-use crate::host::{HttpCall, Refusal, host, metric};
+use crate::host::{HttpCall, Refusal, host, metric, refusing};
 use crate::proxy::{Plugin, Stream, calls, lossy};
 
 const HASH: &str = "0123456789abcdef01234567";
@@ -424,15 +424,15 @@ fn every_status_to_every_call_of_the_loop_leaves_the_client_an_answer() {
                     } else {
                         message(json!(content), "tool_use")
                     };
-                    host(|host| host.refusal = Some(Refusal { call, status, after }));
-                    stream.provider_sends(body.as_bytes(), true);
-                    if stream.answer_paused && host(|host| host.http_calls.is_empty()) {
-                        gives(&mut stream, true);
-                    }
-                    if stream.answer_paused {
-                        ends(&mut stream, streamed);
-                    }
-                    host(|host| host.refusal = None);
+                    refusing(Refusal { call, status, after }, || {
+                        stream.provider_sends(body.as_bytes(), true);
+                        if stream.answer_paused && host(|host| host.http_calls.is_empty()) {
+                            gives(&mut stream, true);
+                        }
+                        if stream.answer_paused {
+                            ends(&mut stream, streamed);
+                        }
+                    });
                     assert!(!stream.answer_paused, "{call} {status} {after}");
                     let (text, ..) = read(&stream, streamed);
                     assert!(text.starts_with("I look. "), "{call} {status} {after}: {text}");

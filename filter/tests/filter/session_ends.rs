@@ -5,7 +5,7 @@ use headroom_filter::exports::{self, Action};
 use serde_json::json;
 
 use crate::frames::frame;
-use crate::host::{Refusal, host, metric};
+use crate::host::{Refusal, host, metric, refusing};
 use crate::proxy::{Plugin, Stream};
 use crate::sessions::{MASK, UPGRADE, completed, create, open, said, sessions};
 
@@ -162,9 +162,7 @@ fn a_host_that_does_not_show_the_bytes_still_gets_them_through() {
     let (first, rest) = bytes.split_at(500);
     stream.body(first, false);
     let (second, third) = rest.split_at(500);
-    host(|host| host.refusal = Some(Refusal { call: "get_buffer", status: 2, after: 0 }));
-    stream.body(second, false);
-    host(|host| host.refusal = None);
+    refusing(Refusal { call: "get_buffer", status: 2, after: 0 }, || stream.body(second, false));
     stream.body(third, false);
     assert!(stream.sent_body == bytes);
     stream.finish();
@@ -175,9 +173,7 @@ fn a_host_that_does_not_take_a_shorter_request_gets_the_clients_and_so_does_the_
     let mut plugin = Plugin::reporting();
     let mut stream = open(&mut plugin, "/v1/responses", &[]);
     let text = create(40);
-    host(|host| host.refusal = Some(Refusal { call: "set_buffer", status: 2, after: 0 }));
-    stream.body(&said(&text), false);
-    host(|host| host.refusal = None);
+    refusing(Refusal { call: "set_buffer", status: 2, after: 0 }, || stream.body(&said(&text), false));
     stream.body(&said(&text), false);
     assert!(stream.sent_body == [said(&text), said(&text)].concat(), "nothing is read after it");
     assert!(host(|host| host.closed.is_empty()));
@@ -195,9 +191,7 @@ fn a_session_ends_where_the_host_takes_back_what_it_had_let_go() {
     let mut stream = open(&mut plugin, "/v1/responses", &[]);
     let bytes = said(&create(40));
     stream.body(&bytes[..500], false);
-    host(|host| host.refusal = Some(Refusal { call: "set_buffer", status: 2, after: 0 }));
-    stream.body(&bytes[500..], false);
+    refusing(Refusal { call: "set_buffer", status: 2, after: 0 }, || stream.body(&bytes[500..], false));
     assert_eq!(host(|host| host.closed.len()), 1, "the first half could not be sent any more");
-    host(|host| host.refusal = None);
     stream.finish();
 }

@@ -12,7 +12,11 @@ pub(super) fn play(turn: &mut Turn, answer: &str, step: usize) -> (String, Next)
     for piece in answer.as_bytes().chunks(step) {
         got.extend(turn.feed(piece));
     }
-    let next = turn.end();
+    with_rest(got, turn.end())
+}
+
+/// The same with what is left of an answer that is over.
+fn with_rest(mut got: Vec<u8>, next: Next) -> (String, Next) {
     if let Next::Done(rest) = &next {
         got.extend(rest);
     }
@@ -284,10 +288,6 @@ pub(super) fn each(mut case: impl FnMut(Api, Answer, &str, bool)) {
 
 /// What the client got of a later round, which comes in one piece.
 pub(super) fn go_on(turn: &mut Turn, answer: &str) -> (String, Next) {
-    let (passed, next) = turn.continued(answer.as_bytes());
-    let mut got = passed;
-    if let Next::Done(rest) = &next {
-        got.extend(rest);
-    }
-    (String::from_utf8(got).unwrap(), next)
+    let (got, next) = turn.continued(answer.as_bytes());
+    with_rest(got, next)
 }
