@@ -1,6 +1,7 @@
 //! What the headers of a request say, and what they ask of Headroom.
 
 use crate::config::{Config, Mode};
+use crate::encoding::Encoding;
 use crate::host::Headers;
 use crate::limits;
 use crate::request::name;
@@ -37,7 +38,9 @@ pub(crate) struct RequestHeaders {
     /// Of such a session: its host and path, without the query.
     pub(crate) target: String,
     /// The client has compressed the body.
-    pub(crate) encoded: bool,
+    pub(crate) is_encoded: bool,
+    /// In an encoding that is read.
+    pub(crate) encoding: Option<Encoding>,
     /// Which client or harness it comes from.
     pub(crate) stack: String,
     /// From the header, else from the configuration.
@@ -72,7 +75,11 @@ impl RequestHeaders {
                 }
                 b"content-encoding" => {
                     let value = value.trim_ascii();
-                    read.encoded |= !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
+                    let is_encoded = !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
+                    // Two headers name two encodings.
+                    let first = !read.is_encoded;
+                    read.encoding = Encoding::from_header(value).filter(|_| first && is_encoded);
+                    read.is_encoded |= is_encoded;
                 }
                 b"upgrade" => read.websocket = value.trim_ascii().eq_ignore_ascii_case(b"websocket"),
                 b"x-headroom-bypass" => bypassed |= is_true(value),

@@ -11,10 +11,11 @@
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
 //! | `tools` | `[]` | rules `{"tool": "Read*", "policy": "off"\|"lossless"\|"lossy"}`; the first whose glob matches the tool's name wins |
-//! | `reversible` | `false` | leave parts of large outputs out, once the sidecar has stored them; needs `control_plane` |
+//! | `reversible` | `false` | leave parts of large outputs out of requests whose model can have them back; the request itself carries them |
+//! | `store_originals` | where the client runs the tool | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
 //! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: in some way that requests do not show |
 //! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path; calls of `headroom_retrieve` are answered with requests that go to the cluster directly |
-//! | `max_body_bytes` | 16777216 | longer bodies are forwarded as they are |
+//! | `max_body_bytes` | 33554432 | longer bodies are forwarded as they are |
 //! | `max_block_bytes` | 8388608 | longer tool outputs are forwarded as they are |
 //! | `min_block_bytes` | 64 | shorter tool outputs are forwarded as they are |
 //! | `memo_bytes` | 33554432 | memory for remembered replacements, per worker |
@@ -32,10 +33,6 @@
 //! | `control_plane.queue_records` | 2048 | records kept while the sidecar does not answer; the oldest go first |
 //! | `control_plane.queue_bytes` | 4194304 | the same, in bytes |
 //! | `control_plane.blocks_per_record` | 128 | blocks listed in one record; the newest are kept |
-//! | `control_plane.admit_timeout_ms` | 50 | how long a request waits for its originals to be stored; after that it goes out lossless |
-//! | `control_plane.admit_zstd_bytes` | 262144 | originals of at least so many bytes are sent to a sidecar that reads zstd as zstd; 0: none |
-//! | `control_plane.breaker_failures` | 3 | after so many failures in a row requests do not wait for the sidecar any more |
-//! | `control_plane.breaker_pause_ms` | 1000 | until one of them tries again; doubles up to 30 s |
 //! | `control_plane.log_messages` | `false` | send along what requests and answers say, for `/transformations/feed`; `headroomd` shows it with `--log-messages` only |
 //! | `control_plane.log_bytes` | 16384 | of the newest messages of a request, and of its answer, so many bytes |
 //! | `control_plane.token` | `$HEADROOM_TOKEN` | shown to the sidecar as a bearer token; the variable is one of the VM's, set in Envoy's `vm_config.environment_variables` |
@@ -98,8 +95,10 @@ pub struct Config {
     pub body_mode: BodyMode,
     /// The engine's part.
     pub engine: headroom_compress::Config,
-    /// Whether something may be left out, once the sidecar has stored it.
+    /// Whether something may be left out.
     pub reversible: bool,
+    /// Whether copies of it go to the sidecar's store; `None`: where the client runs the tool itself.
+    pub store_originals: Option<bool>,
     /// How the model gets back what was left out.
     pub retrieve_tool: RetrieveTool,
     /// How routes rewrite requests.
@@ -154,14 +153,6 @@ pub struct ControlPlane {
     pub queue_bytes: usize,
     /// Blocks listed in one record.
     pub blocks_per_record: usize,
-    /// Deadline for storing originals, which a request waits for. Milliseconds.
-    pub admit_timeout_ms: u32,
-    /// Originals from this length on are sent as zstd; 0: none. Bytes.
-    pub admit_zstd_bytes: usize,
-    /// Failures in a row after which it is left alone.
-    pub breaker_failures: u32,
-    /// For so long at first. Milliseconds.
-    pub breaker_pause_ms: u32,
     /// Whether what requests and answers say is sent along.
     pub log_messages: bool,
     /// Of the messages of a request, and of its answer. Bytes.
@@ -212,6 +203,7 @@ impl Default for Config {
             body_mode: BodyMode::default(),
             engine: headroom_compress::Config::default(),
             reversible: false,
+            store_originals: None,
             retrieve_tool: RetrieveTool::Add,
             providers: Vec::new(),
             memo_bytes: 32 << 20,
@@ -238,10 +230,6 @@ impl Default for ControlPlane {
             queue_records: 2_048,
             queue_bytes: 4 << 20,
             blocks_per_record: 128,
-            admit_timeout_ms: 50,
-            admit_zstd_bytes: 256 << 10,
-            breaker_failures: 3,
-            breaker_pause_ms: 1_000,
             log_messages: false,
             log_bytes: 16 << 10,
             token: Token::default(),
@@ -275,13 +263,10 @@ impl Config {
             reader.close(section);
             control_plane
         });
-        let mut reversible = reader.flag("reversible", defaults.reversible);
-        if reversible && control_plane.is_none() {
-            reader.warn(
-                "reversible",
-                "needs control_plane to store what is left out; nothing will be left out",
-            );
-            reversible = false;
+        let reversible = reader.flag("reversible", defaults.reversible);
+        let store_originals = reader.optional_flag("store_originals");
+        if store_originals == Some(true) && control_plane.is_none() {
+            reader.warn("store_originals", "needs control_plane; nothing will be stored");
         }
         let mode = reader.one_of("mode", MODES, defaults.mode);
         let rules = rules::read(&mut reader, Treatment { mode, profile: engine.profile });
@@ -289,6 +274,7 @@ impl Config {
             mode,
             rules,
             reversible,
+            store_originals,
             retrieve_tool: reader.one_of("retrieve_tool", RETRIEVE_TOOLS, defaults.retrieve_tool),
             providers: providers(&mut reader),
             body_mode: reader.one_of("body_mode", BODY_MODES, defaults.body_mode),
@@ -330,6 +316,11 @@ impl Config {
             return Cow::Borrowed(&self.engine);
         }
         Cow::Owned(headroom_compress::Config { profile, ..self.engine.clone() })
+    }
+
+    /// Whether answers may have been given ids that carry traces of hidden rounds.
+    pub fn gives_traces(&self) -> bool {
+        self.reversible && self.retrieve_tool == RetrieveTool::Add
     }
 
     /// What is in force when the configuration cannot be read at all: every request passes.
@@ -428,10 +419,6 @@ fn control_plane(section: &mut Reader) -> Option<ControlPlane> {
         queue_records: section.bytes("queue_records", 1..=1 << 20, defaults.queue_records),
         queue_bytes: section.bytes("queue_bytes", 1 << 10..=256 << 20, defaults.queue_bytes),
         blocks_per_record: section.bytes("blocks_per_record", 0..=10_000, defaults.blocks_per_record),
-        admit_timeout_ms: section.number("admit_timeout_ms", 1..=60_000, defaults.admit_timeout_ms),
-        admit_zstd_bytes: section.bytes("admit_zstd_bytes", 0..=MAX_BODY_BYTES, defaults.admit_zstd_bytes),
-        breaker_failures: section.number("breaker_failures", 1..=1_000, defaults.breaker_failures),
-        breaker_pause_ms: section.number("breaker_pause_ms", 1..=60_000, defaults.breaker_pause_ms),
         log_messages: section.flag("log_messages", defaults.log_messages),
         log_bytes: section.bytes("log_bytes", 1..=MAX_LOG_BYTES, defaults.log_bytes),
         token: token(section),

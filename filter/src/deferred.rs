@@ -8,15 +8,17 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
-use headroom_api::v1::RequestRecord;
+use headroom_api::v1::{PrefixDigests, RequestRecord};
 use headroom_compress::{Api, Appendix, Block, Memo, Request, appendix};
 
+use crate::memory::{Memory, Room};
+use crate::prefix;
 use crate::report::Told;
 use crate::root::Settings;
 
-/// Bodies that are kept together, per VM, which has 1 GiB. A request that finds no room is reported
-/// without what would be worked out from its body.
-const KEPT_BYTES: usize = 32 << 20;
+/// Bodies that are kept together for this. A request that finds no room is reported without what would be worked
+/// out from its body.
+const KEPT_BYTES: usize = 64 << 20;
 /// With so many ticks are not enough: a request that ends has its own work done.
 const BEHIND_BYTES: usize = KEPT_BYTES / 2;
 /// Time between two ticks, at most, in milliseconds.
@@ -32,13 +34,14 @@ pub(crate) struct Deferred {
     open: RefCell<VecDeque<Weak<RefCell<Work>>>>,
     ended: RefCell<VecDeque<Ended>>,
     kept_bytes: Cell<usize>,
+    memory: Rc<Memory>,
 }
 
 /// A request that has ended, in the order in which they did.
 struct Ended {
     told: Told,
     /// What is still to be worked out for it.
-    original: Option<Original>,
+    original: Option<(Original, Room)>,
     turn: Option<Turn>,
     settings: Rc<Settings>,
 }
@@ -55,24 +58,39 @@ pub(crate) struct Later {
 }
 
 enum Work {
-    Waiting(Original),
-    Done(Appendix),
+    Waiting(Original, Room),
+    Done(Findings),
+}
+
+/// What is worked out.
+#[derive(Default)]
+struct Findings {
+    appendix: Appendix,
+    client_prefix: Option<PrefixDigests>,
+    forwarded_prefix: Option<PrefixDigests>,
 }
 
 /// A request as it came.
 pub(crate) struct Original {
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Rc<Vec<u8>>,
+    /// As it left; `None`: as it came.
+    pub(crate) forwarded: Option<Rc<Vec<u8>>>,
     pub(crate) api: Api,
     pub(crate) model: Option<String>,
     pub(crate) blocks: Vec<Block>,
 }
 
 impl Deferred {
+    pub(crate) fn new(memory: Rc<Memory>) -> Self {
+        Self { memory, ..Self::default() }
+    }
+
     /// Keeps a body for later. `None`: there is no room.
     pub(crate) fn add(self: &Rc<Self>, original: Original) -> Option<Later> {
-        let kept = self.kept_bytes.get().checked_add(original.body.len());
-        self.kept_bytes.set(kept.filter(|kept| *kept <= KEPT_BYTES)?);
-        let work = Rc::new(RefCell::new(Work::Waiting(original)));
+        let kept = self.kept_bytes.get().checked_add(original.bytes()).filter(|kept| *kept <= KEPT_BYTES)?;
+        let room = self.memory.room(original.bytes())?;
+        self.kept_bytes.set(kept);
+        let work = Rc::new(RefCell::new(Work::Waiting(original, room)));
         self.open.borrow_mut().push_back(Rc::downgrade(&work));
         Some(Later { work, of: Rc::clone(self), turn: None })
     }
@@ -86,9 +104,9 @@ impl Deferred {
                 self.finish(&later.work, &settings.memo);
             }
             turn = later.turn.take();
-            match later.work.replace(Work::Done(Appendix::default())) {
-                Work::Waiting(waiting) => original = Some(waiting),
-                Work::Done(appendix) => append(&mut told.record, &appendix, turn.as_ref()),
+            match later.work.replace(Work::Done(Findings::default())) {
+                Work::Waiting(waiting, room) => original = Some((waiting, room)),
+                Work::Done(findings) => append(&mut told.record, findings, turn.as_ref()),
             }
         }
         if original.is_none() && self.ended.borrow().is_empty() {
@@ -119,9 +137,9 @@ impl Deferred {
     /// Completes the record of the request that ended first.
     fn complete_next(&self) -> Option<(Rc<Settings>, Told)> {
         let Ended { mut told, original, turn, settings } = self.ended.borrow_mut().pop_front()?;
-        if let Some(original) = original {
+        if let Some((original, _room)) = original {
             self.release(&original);
-            append(&mut told.record, &original.appendix(&settings.memo), turn.as_ref());
+            append(&mut told.record, original.findings(&settings.memo), turn.as_ref());
         }
         Some((settings, told))
     }
@@ -136,21 +154,31 @@ impl Deferred {
 
     fn finish(&self, work: &RefCell<Work>, memo: &RefCell<Memo>) {
         let mut work = work.borrow_mut();
-        if let Work::Waiting(original) = &*work {
+        if let Work::Waiting(original, _) = &*work {
             self.release(original);
-            *work = Work::Done(original.appendix(memo));
+            *work = Work::Done(original.findings(memo));
         }
     }
 
     fn release(&self, original: &Original) {
-        self.kept_bytes.set(self.kept_bytes.get().saturating_sub(original.body.len()));
+        self.kept_bytes.set(self.kept_bytes.get().saturating_sub(original.bytes()));
     }
 }
 
 impl Original {
-    fn appendix(&self, memo: &RefCell<Memo>) -> Appendix {
+    fn bytes(&self) -> usize {
+        self.body.len().saturating_add(self.forwarded.as_ref().map_or(0, |forwarded| forwarded.len()))
+    }
+
+    fn findings(&self, memo: &RefCell<Memo>) -> Findings {
         let request = Request { model: self.model.as_deref(), ..Request::new(self.api) };
-        appendix(&self.body, &request, &self.blocks, &mut memo.borrow_mut())
+        let client_prefix = prefix::digests(self.api, &self.body);
+        let forwarded = self.forwarded.as_ref().map(|forwarded| prefix::digests(self.api, forwarded));
+        Findings {
+            appendix: appendix(&self.body, &request, &self.blocks, &mut memo.borrow_mut()),
+            forwarded_prefix: forwarded.unwrap_or_else(|| client_prefix.clone()),
+            client_prefix,
+        }
     }
 }
 
@@ -163,13 +191,16 @@ impl Later {
 
 impl Drop for Later {
     fn drop(&mut self) {
-        if let Work::Waiting(original) = &*self.work.borrow() {
+        if let Work::Waiting(original, _) = &*self.work.borrow() {
             self.of.release(original);
         }
     }
 }
 
-fn append(record: &mut RequestRecord, appendix: &Appendix, turn: Option<&Turn>) {
+fn append(record: &mut RequestRecord, findings: Findings, turn: Option<&Turn>) {
+    let Findings { appendix, client_prefix, forwarded_prefix } = findings;
+    record.client_prefix = client_prefix;
+    record.forwarded_prefix = forwarded_prefix;
     record.turn_id = match (&appendix.turn_id, turn) {
         (None, None) => String::new(),
         (None, Some(turn)) => turn.borrow().clone(),
@@ -191,7 +222,8 @@ mod tests {
     const BODY: &[u8] = br#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
 
     fn original(body: &[u8]) -> Original {
-        Original { body: body.to_vec(), api: Api::AnthropicMessages, model: None, blocks: Vec::new() }
+        let body = Rc::new(body.to_vec());
+        Original { body, forwarded: None, api: Api::AnthropicMessages, model: None, blocks: Vec::new() }
     }
 
     #[test]

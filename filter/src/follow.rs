@@ -2,91 +2,39 @@
 //! loop, whose rules are in `tool_loop`.
 //!
 //! Only for requests to which the filter has added the tool itself. The answer's bytes go through a
-//! [`Turn`]; at its end the answer is paused, originals are asked for from the sidecar, and the provider
-//! is asked to go on: over the same cluster, with the client's own headers. Envoy hands over the answer
-//! to such a call as a whole, so what comes after the first round of a stream reaches the client in one
-//! piece.
-//!
-//! Headers and body of the request are kept in the stream's memory from the moment the request leaves
-//! until its answer turns out not to need them, and go nowhere else (I9).
-
-use std::rc::Rc;
+//! [`Turn`]; at its end the answer is paused, and the provider is asked to go on with the text: over the same
+//! cluster, with the client's own headers. The text comes from the request itself; a hash of another conversation
+//! is looked up in the sidecar's store. Envoy hands over the answer to such a call as a whole, so what comes after
+//! the first round of a stream reaches the client in one piece.
 
 use headroom_api::v1::{RetrieveRequest, RetrieveResponse};
 use headroom_compress::Api;
 use prost::Message as _;
 
-use crate::config::Provider;
-use crate::host::{self, Action, Buffer, Headers, Map, NANOS_PER_MS};
-use crate::root::{Requests, Settings};
+use crate::host::{self, Action, Buffer};
+use crate::originals::Originals;
+use crate::root::Settings;
 use crate::rpc;
+use crate::sent::{HttpAnswer, Sent};
 use crate::stream::Stream;
-use crate::tool_loop::{MAX_ROUND_BYTES, Next, Turn, Wanted};
+use crate::tool_loop::{After, Given, Hidden, Next, Turn, Wanted};
 
-/// For how long an answer may be continued in all. Nothing reaches the client meanwhile, and Envoy's
-/// default is to end a stream after five silent minutes.
-const PATIENCE_NANOS: u64 = 240 * 1_000_000_000;
-/// Bodies that all streams of a VM may keep together; a VM has 1 GiB. A request that finds no room is
-/// served like any other, only that a call of ours in its answer is not answered.
-const KEPT_BYTES: usize = 128 << 20;
 /// Originals that one round may ask for.
 const MAX_WANTED: usize = 16;
 
-/// Properties that name the cluster, the first that the host knows counts.
-const CLUSTER: [&str; 2] = ["xds\0cluster_name", "cluster_name"];
-
 /// What the model reads in the place of an original that cannot be had.
-const MISSING: &str = "[headroom: this text is not stored any more; call the tool that gave it again]";
+const MISSING: &str = "[headroom: there is no text with this hash; call the tool that gave it again]";
 const TOO_MANY: &str = "[headroom: too many at once; ask again for this one]";
-
-/// Headers of a request that belong to its first transmission: to its connection, its length, its
-/// encoding, or to the provider's memory of requests it has seen.
-const NOT_REPEATED: [&[u8]; 16] = [
-    b":scheme",
-    b"accept-encoding",
-    b"connection",
-    b"content-digest",
-    b"content-length",
-    b"content-md5",
-    b"digest",
-    b"expect",
-    b"host",
-    b"idempotency-key",
-    b"keep-alive",
-    b"proxy-connection",
-    b"te",
-    b"transfer-encoding",
-    b"upgrade",
-    b"x-forwarded-proto",
-];
-
-/// The headers with which a request can be sent once more. They hold credentials: nothing prints them.
-pub(crate) struct Head(Vec<(Vec<u8>, Vec<u8>)>);
-
-/// A request as it left.
-struct Kept {
-    head: Head,
-    body: Vec<u8>,
-    _room: Room,
-}
-
-/// A share of [`KEPT_BYTES`].
-struct Room {
-    of: Rc<Requests>,
-    bytes: usize,
-}
 
 /// One answer that is followed.
 pub(crate) struct Following {
     api: Api,
-    kept: Option<Kept>,
-    /// Where the request went.
-    cluster: Vec<u8>,
+    /// `None`: there was no room to keep them.
+    originals: Option<Originals>,
     state: State,
     /// For the client, while the answer is paused.
     ready: Vec<u8>,
-    /// When the first call was seen; 0 before that.
-    since: u64,
+    hidden: Hidden,
 }
 
 enum State {
@@ -95,7 +43,7 @@ enum State {
     Reading(Turn),
     Retrieving {
         turn: Turn,
-        texts: Vec<Option<String>>,
+        given: Vec<Option<Given>>,
         /// Calls to the sidecar, by token, and what they are for.
         calls: Vec<(u32, usize)>,
     },
@@ -106,56 +54,17 @@ enum State {
     Done,
 }
 
-impl Head {
-    pub(crate) fn of(headers: &Headers) -> Self {
-        let repeated = headers.iter().filter(|(name, _)| {
-            !NOT_REPEATED.contains(name)
-                && !name.starts_with(b"x-headroom-")
-                && !name.starts_with(b"x-envoy-")
-        });
-        Self(repeated.map(|(name, value)| (name.to_vec(), value.to_vec())).collect())
-    }
-
-    /// As the cluster's routes would rewrite them.
-    fn rewritten(&self, provider: Option<&Provider>) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut headers = self.0.clone();
-        for (name, value) in &mut headers {
-            match (name.as_slice(), provider) {
-                (b":path", Some(provider)) => {
-                    value.splice(0..0, provider.path_prefix.bytes());
-                }
-                (b":authority", Some(Provider { authority: Some(authority), .. })) => {
-                    authority.as_bytes().clone_into(value);
-                }
-                _ => {}
-            }
-        }
-        // The answer has to be read.
-        headers.push((b"accept-encoding".to_vec(), b"identity".to_vec()));
-        headers
-    }
-}
-
-impl Room {
-    fn take(of: &Rc<Requests>, bytes: usize) -> Option<Self> {
-        let kept = of.kept.get().checked_add(bytes).filter(|kept| *kept <= KEPT_BYTES)?;
-        of.kept.set(kept);
-        Some(Self { of: Rc::clone(of), bytes })
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.of.kept.set(self.of.kept.get().saturating_sub(self.bytes));
-    }
+/// What a step of the tool loop works with.
+struct Host<'a> {
+    settings: &'a Settings,
+    sent: Option<&'a mut Sent>,
+    tenant: &'a str,
 }
 
 impl Following {
-    /// For the answer to a request that leaves like this.
-    pub(crate) fn new(settings: &Settings, api: Api, head: Head, body: Vec<u8>) -> Self {
-        let room = Room::take(&settings.requests, body.len());
-        let kept = room.map(|room| Kept { head, body, _room: room });
-        Self { api, kept, cluster: Vec::new(), state: State::Armed, ready: Vec::new(), since: 0 }
+    /// For the answer to a request that has just left.
+    pub(crate) fn new(api: Api, originals: Option<Originals>) -> Self {
+        Self { api, originals, state: State::Armed, ready: Vec::new(), hidden: Hidden::default() }
     }
 
     pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
@@ -171,121 +80,119 @@ impl Following {
         matches!(self.state, State::Armed)
     }
 
-    /// The answer begins. Asks here where it comes from: the host says so in the stream's own callbacks.
-    pub(crate) fn begin(&mut self, settings: &Settings, stream: bool) {
-        let cluster = CLUSTER.into_iter().map(host::property).reduce(Result::or);
-        match cluster {
-            Some(Ok(cluster)) => self.cluster = cluster,
-            Some(Err(refused)) => settings.refused(refused),
-            None => {}
-        }
+    /// The answer begins.
+    pub(crate) fn begin(&mut self, stream: bool) {
         self.state = State::Reading(Turn::new(self.api, stream));
     }
 
     /// The next step after a round. `Some`: all that is left for the client.
-    fn step(&mut self, settings: &Settings, tenant: &str, mut turn: Turn, next: Next) -> Option<Vec<u8>> {
+    fn step(&mut self, host: Host<'_>, mut turn: Turn, next: Next) -> Option<Vec<u8>> {
         match next {
-            Next::Done(rest) => {
-                self.ready.extend(rest);
-                Some(std::mem::take(&mut self.ready))
+            Next::Done(rest) => Some(self.end(&turn, rest)),
+            Next::Retrieve(_) if host.sent.is_none() => {
+                host.settings.metrics.round_failed();
+                let rest = turn.give_up();
+                Some(self.end(&turn, rest))
             }
             Next::Retrieve(wanted) => {
-                if self.kept.is_none() {
-                    settings.metrics.round_failed();
-                    self.ready.extend(turn.give_up());
-                    return Some(std::mem::take(&mut self.ready));
-                }
-                if self.since == 0 {
-                    self.since = settings.now();
-                }
-                let (texts, calls) = retrieve(settings, tenant, &wanted);
+                let (given, calls) = self.retrieve(&host, &wanted, !turn.is_beside());
                 if calls.is_empty() {
-                    return self.go_on(settings, turn, texts);
+                    return self.go_on(host, turn, given);
                 }
-                self.state = State::Retrieving { turn, texts, calls };
+                self.state = State::Retrieving { turn, given, calls };
                 None
             }
         }
     }
 
-    /// Asks the provider to go on. `Some`: it cannot be asked, and this is left for the client.
-    fn go_on(&mut self, settings: &Settings, mut turn: Turn, texts: Vec<Option<String>>) -> Option<Vec<u8>> {
-        let texts: Vec<String> =
-            texts.into_iter().map(|it| it.unwrap_or_else(|| MISSING.to_owned())).collect();
-        match self.ask(settings, &turn, &texts) {
+    /// Finds the texts; what the request does not have is asked of the store where `ask_store` allows it.
+    fn retrieve(
+        &self,
+        host: &Host<'_>,
+        wanted: &[Wanted],
+        ask_store: bool,
+    ) -> (Vec<Option<Given>>, Vec<(u32, usize)>) {
+        let settings = host.settings;
+        let mut calls = Vec::new();
+        let given = wanted
+            .iter()
+            .enumerate()
+            .map(|(place, Wanted { asked, .. })| {
+                if place >= MAX_WANTED {
+                    return Some(Given { text: TOO_MANY.to_owned(), source: None });
+                }
+                let found = self.originals.as_ref().and_then(|originals| originals.find(asked));
+                if found.is_some() {
+                    settings.metrics.retrieved(true);
+                    return found;
+                }
+                let control_plane = settings.config.control_plane.as_ref().filter(|_| ask_store);
+                let request = RetrieveRequest {
+                    tenant: host.tenant.to_owned(),
+                    hash: asked.hash.clone(),
+                    query: asked.query.clone(),
+                    lines: asked.lines.clone(),
+                };
+                match control_plane.map(|it| rpc::retrieve(it, &request.encode_to_vec())) {
+                    Some(Ok(token)) => {
+                        calls.push((token, place));
+                        return None;
+                    }
+                    Some(Err(refused)) => settings.refused(refused),
+                    None => {}
+                }
+                settings.metrics.retrieved(false);
+                None
+            })
+            .collect();
+        (given, calls)
+    }
+
+    /// Goes on with the texts. `Some`: this is left for the client.
+    fn go_on(&mut self, host: Host<'_>, mut turn: Turn, given: Vec<Option<Given>>) -> Option<Vec<u8>> {
+        let settings = host.settings;
+        let given: Vec<Given> = given
+            .into_iter()
+            .map(|it| it.unwrap_or_else(|| Given { text: MISSING.to_owned(), source: None }))
+            .collect();
+        let calls = self.originals.as_ref().map_or(0, |originals| originals.calls(self.api));
+        let sent = host.sent?;
+        let token = match turn.give(&sent.body, &given, calls) {
+            Some(After::Done(rest)) => return Some(self.end(&turn, rest)),
+            Some(After::Ask(body)) => {
+                settings.metrics.round_begun();
+                sent.send(settings, body)
+            }
+            None => None,
+        };
+        match token {
             Some(token) => {
                 self.state = State::Continuing { turn, token };
                 None
             }
             None => {
                 settings.metrics.round_failed();
-                self.ready.extend(turn.give_up());
-                Some(std::mem::take(&mut self.ready))
+                let rest = turn.give_up();
+                Some(self.end(&turn, rest))
             }
         }
     }
 
-    fn ask(&mut self, settings: &Settings, turn: &Turn, texts: &[String]) -> Option<u32> {
-        let kept = self.kept.as_mut()?;
-        let patience = PATIENCE_NANOS.checked_sub(settings.now().saturating_sub(self.since))?;
-        let timeout_ms = u32::try_from(patience / NANOS_PER_MS).ok().filter(|ms| *ms > 0)?;
-        let body = turn.request(&kept.body, texts)?;
-        // Three rounds of pages cannot add more than a body may have to begin with.
-        if body.len() > settings.config.engine.max_body_bytes.saturating_mul(2) {
-            return None;
-        }
-        let refused = |refused| settings.refused(refused);
-        let provider = settings.config.providers.iter().find(|it| it.cluster.as_bytes() == self.cluster);
-        let headers = kept.head.rewritten(provider);
-        let headers: Vec<(&[u8], &[u8])> =
-            headers.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();
-        settings.metrics.round_begun();
-        let token = host::http_call(&self.cluster, &headers, &body, timeout_ms).map_err(refused).ok()?;
-        kept.body = body;
-        Some(token)
+    /// The last bytes for the client.
+    fn end(&mut self, turn: &Turn, rest: Vec<u8>) -> Vec<u8> {
+        self.hidden = turn.hidden();
+        self.state = State::Done;
+        let mut last = std::mem::take(&mut self.ready);
+        last.extend(rest);
+        last
     }
-}
-
-/// Asks the sidecar for originals; what is known already stands in its place.
-fn retrieve(
-    settings: &Settings,
-    tenant: &str,
-    wanted: &[Wanted],
-) -> (Vec<Option<String>>, Vec<(u32, usize)>) {
-    let mut calls = Vec::new();
-    let texts = wanted
-        .iter()
-        .enumerate()
-        .map(|(place, wanted)| {
-            if place >= MAX_WANTED {
-                return Some(TOO_MANY.to_owned());
-            }
-            let control_plane = settings.config.control_plane.as_ref()?;
-            let request = RetrieveRequest {
-                tenant: tenant.to_owned(),
-                hash: wanted.hash.clone(),
-                query: wanted.query.clone(),
-                lines: wanted.lines.clone(),
-            };
-            match rpc::retrieve(control_plane, &request.encode_to_vec()) {
-                Ok(token) => calls.push((token, place)),
-                Err(refused) => {
-                    settings.refused(refused);
-                    settings.metrics.retrieved(false);
-                }
-            }
-            None
-        })
-        .collect();
-    (texts, calls)
 }
 
 impl Stream {
     /// A piece of an answer that is followed.
     pub(crate) fn follow(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let Some(mut following) = self.following.take() else { return Action::Continue };
+        let Some(following) = &mut self.following else { return Action::Continue };
         let State::Reading(mut turn) = std::mem::replace(&mut following.state, State::Done) else {
-            self.following = Some(following);
             return Action::Continue;
         };
         let bytes = match size {
@@ -308,26 +215,25 @@ impl Stream {
             if now != bytes && !self.put(size, &now) {
                 return Action::Continue;
             }
-            following.state = State::Reading(turn);
-            self.following = Some(following);
+            if let Some(following) = &mut self.following {
+                following.state = State::Reading(turn);
+            }
             // The buffer of a paused answer can still be written to when trailers end it.
             return if waits { Action::Pause } else { Action::Continue };
         }
-        let next = turn.end();
-        let tenant = self.tenant();
-        let last = match next {
+        let last = match turn.end() {
             Next::Done(rest) => {
                 now.extend(rest);
+                following.hidden = turn.hidden();
                 Some(now)
             }
             next => {
                 following.ready = now;
-                following.step(&self.settings, &tenant, turn, next)
+                self.step(turn, next)
             }
         };
         let Some(last) = last else {
             self.put(size, b"");
-            self.following = Some(following);
             return Action::Pause;
         };
         self.answer.read(&last);
@@ -337,30 +243,48 @@ impl Stream {
         Action::Continue
     }
 
+    /// A whole answer in the place of the one that has come. `Some`: all of it is here.
+    pub(crate) fn follow_whole(&mut self, stream: bool, body: Vec<u8>) -> Option<Vec<u8>> {
+        let Some(following) = self.following.as_mut().filter(|following| following.is_armed()) else {
+            return Some(body);
+        };
+        let mut turn = Turn::new(following.api, stream);
+        following.ready = turn.feed(&body);
+        let next = turn.end();
+        self.step(turn, next)
+    }
+
+    fn step(&mut self, turn: Turn, next: Next) -> Option<Vec<u8>> {
+        let tenant = self.record.as_ref().map(|record| record.tenant.clone()).unwrap_or_default();
+        let host = Host { settings: &self.settings, sent: self.sent.as_mut(), tenant: &tenant };
+        self.following.as_mut()?.step(host, turn, next)
+    }
+
     /// The sidecar's answer to one of the calls for originals; `None`: it failed.
     pub(crate) fn on_retrieved(&mut self, token: u32, answer: Option<&[u8]>) {
         let Some(following) = &mut self.following else { return };
-        let State::Retrieving { texts, calls, .. } = &mut following.state else { return };
+        let State::Retrieving { given, calls, .. } = &mut following.state else { return };
         let Some(at) = calls.iter().position(|(of, _)| *of == token) else { return };
         let (_, place) = calls.swap_remove(at);
         let response = answer.and_then(|bytes| RetrieveResponse::decode(bytes).ok());
         let response = response.filter(|response| response.found);
         self.settings.metrics.retrieved(response.is_some());
-        if let (Some(text), Some(response)) = (texts.get_mut(place), response) {
-            *text = Some(response.content);
+        if let (Some(given), Some(response)) = (given.get_mut(place), response) {
+            *given = Some(Given { text: response.content, source: None });
         }
         if !calls.is_empty() {
             return;
         }
-        if let State::Retrieving { turn, texts, .. } = std::mem::replace(&mut following.state, State::Done)
-            && let Some(last) = following.go_on(&self.settings, turn, texts)
-        {
-            self.end_followed(&last);
+        if let State::Retrieving { turn, given, .. } = std::mem::replace(&mut following.state, State::Done) {
+            let host = Host { settings: &self.settings, sent: self.sent.as_mut(), tenant: "" };
+            if let Some(last) = following.go_on(host, turn, given) {
+                self.end_followed(&last);
+            }
         }
     }
 
     /// The provider's answer to a request to go on; `None`: there is none.
-    pub(crate) fn on_http_answer(&mut self, token: u32, answer: Option<HttpAnswer>) {
+    pub(crate) fn on_continued(&mut self, token: u32, answer: Option<HttpAnswer>) {
         let Some(following) = &mut self.following else { return };
         if !following.waits_for_http(token) {
             return;
@@ -368,27 +292,26 @@ impl Stream {
         let State::Continuing { mut turn, .. } = std::mem::replace(&mut following.state, State::Done) else {
             return;
         };
-        let answer = answer.filter(|answer| is_answer(&answer.headers, turn.is_stream()));
-        let next = match answer {
-            Some(answer) => {
-                let (passed, next) = turn.continued(&answer.body);
-                following.ready.extend(passed);
-                next
-            }
+        let next = match answer.filter(|answer| answer.is_answer(turn.is_stream())) {
+            Some(answer) => turn.continued(&answer.body),
             None => {
                 self.settings.metrics.round_failed();
                 Next::Done(turn.give_up())
             }
         };
-        let tenant = self.record.as_ref().map(|record| record.tenant.clone()).unwrap_or_default();
-        if let Some(last) = following.step(&self.settings, &tenant, turn, next) {
+        if let Some(last) = self.step(turn, next) {
             self.end_followed(&last);
         }
     }
 
     /// Lets a paused answer go with its last bytes.
     fn end_followed(&mut self, last: &[u8]) {
+        self.note_hidden();
         self.following = None;
+        if self.recovery.is_some() {
+            self.end_recovery(last);
+            return;
+        }
         self.answer.read(last);
         self.put(0, last);
         if let Err(refused) = host::continue_response() {
@@ -396,50 +319,23 @@ impl Stream {
         }
     }
 
+    /// Writes into the record what the client has not seen.
+    pub(crate) fn note_hidden(&mut self) {
+        let Some(following) = &self.following else { return };
+        let hidden = following.hidden;
+        let rounds = hidden.traced.saturating_add(hidden.withheld);
+        if let Some(record) = self.record.as_mut().filter(|_| rounds > 0) {
+            record.hidden_rounds = rounds;
+            self.settings.metrics.hidden(hidden);
+        }
+    }
+
     /// Puts bytes in the place of the first `size` of the answer's buffer, and says whether it worked.
-    fn put(&self, size: usize, bytes: &[u8]) -> bool {
+    pub(crate) fn put(&self, size: usize, bytes: &[u8]) -> bool {
         if size == 0 && bytes.is_empty() {
             return true;
         }
         let put = host::replace_buffer(Buffer::ResponseBody, size, bytes);
         put.map_err(|refused| self.settings.refused(refused)).is_ok()
     }
-
-    fn tenant(&self) -> String {
-        self.record.as_ref().map(|record| record.tenant.clone()).unwrap_or_default()
-    }
-}
-
-/// The answer to an HTTP call.
-pub(crate) struct HttpAnswer {
-    headers: Headers,
-    body: Vec<u8>,
-}
-
-impl HttpAnswer {
-    /// Of a body of this size; `None`: it is too long to be an answer.
-    pub(crate) fn read(size: usize) -> host::Result<Option<Self>> {
-        if size > MAX_ROUND_BYTES {
-            return Ok(None);
-        }
-        let headers = host::headers(Map::HttpCallResponse)?;
-        let body = if size == 0 { Vec::new() } else { host::buffer(Buffer::HttpCallBody, size)? };
-        Ok(Some(Self { headers, body }))
-    }
-}
-
-/// Whether a continuation is what was asked for.
-fn is_answer(headers: &Headers, stream: bool) -> bool {
-    let expected: &[u8] = if stream { b"text/event-stream" } else { b"application/json" };
-    let (mut status, mut kind, mut encoded) = (&b""[..], &b""[..], false);
-    for (name, value) in headers.iter() {
-        match name {
-            b":status" => status = value,
-            b"content-type" => kind = value,
-            b"content-encoding" => encoded |= !value.trim_ascii().eq_ignore_ascii_case(b"identity"),
-            _ => {}
-        }
-    }
-    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    status == b"200" && !encoded && kind.eq_ignore_ascii_case(expected)
 }

@@ -101,6 +101,17 @@ impl Reader {
         }
     }
 
+    /// As [`Reader::flag`] for a key that is mostly left out.
+    pub(crate) fn optional_flag(&mut self, key: &str) -> Option<bool> {
+        match self.take(key)? {
+            Value::Bool(flag) => Some(flag),
+            other => {
+                self.refuse(key, &format!("expected true or false, found {other}"), "the default is used");
+                None
+            }
+        }
+    }
+
     pub(crate) fn number(&mut self, key: &str, range: RangeInclusive<u32>, default: u32) -> u32 {
         let Some(value) = self.take(key) else { return default };
         match value.as_u64().and_then(|number| u32::try_from(number).ok()) {

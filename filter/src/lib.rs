@@ -1,8 +1,8 @@
 //! Headroom as a proxy-wasm HTTP filter for Envoy and Istio.
 //!
 //! Host glue only: the engine, `headroom-compress`, decides what becomes of a body. One file per
-//! phase: `root` (configuration, reports), `request` (headers, body, rewrite, admission), `response`
-//! (usage), `follow` (calls of our own tool), `websocket` (sessions);
+//! phase: `root` (configuration, reports), `request` (headers, body, rewrite), `response` (usage), `recovery`
+//! (a refusal for a changed prefix), `follow` (calls of our own tool), `websocket` (sessions);
 //! `host` is the only way to the host. This file is what the host calls: ABI 0.2.1 of proxy-wasm.
 
 #![cfg_attr(
@@ -10,14 +10,12 @@
     deny(clippy::panic, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
-mod acks;
-mod admit;
 mod asked;
 mod base64;
-mod breaker;
 pub mod config;
+mod copies;
 mod deferred;
-pub mod encoding;
+mod encoding;
 mod event_stream;
 mod follow;
 mod frames;
@@ -25,10 +23,13 @@ mod hold;
 mod host;
 mod lenient;
 mod limits;
+mod memory;
 mod messages;
 mod metrics;
+mod originals;
 mod outgoing;
-pub mod prefix;
+mod prefix;
+mod recovery;
 mod report;
 mod request;
 mod response;
@@ -37,6 +38,7 @@ mod route;
 mod rpc;
 pub mod rules;
 mod scan;
+mod sent;
 mod session;
 mod sessions;
 mod sse;

@@ -2,18 +2,17 @@
 //!
 //! Envoy shows them as `wasmcustom.headroom.…`; all VMs of a process add to the same ones.
 
-use headroom_api::names::{admission_name, outcome_name, session_end_name};
-use headroom_api::v1::{AdmissionOutcome, RequestOutcome, RequestRecord, SessionEnd};
+use headroom_api::names::{outcome_name, session_end_name};
+use headroom_api::v1::{RequestOutcome, RequestRecord, SessionEnd};
 
-use crate::admit::Answered;
 use crate::host::{self, MetricKind};
 use crate::stream::forwarded_tokens;
+use crate::tool_loop::Hidden;
 
 /// Defined once per root context. A metric that the host would not define is not counted.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     requests: Vec<(RequestOutcome, Option<u32>)>,
-    admissions: Vec<(AdmissionOutcome, Option<u32>)>,
     tokens_before: Option<u32>,
     tokens_after: Option<u32>,
     tokens_saved: Option<u32>,
@@ -25,15 +24,17 @@ pub(crate) struct Metrics {
     reports_sent: Option<u32>,
     reports_failed: Option<u32>,
     records_dropped: Option<u32>,
-    admits: Option<u32>,
-    admits_failed: Option<u32>,
-    admits_incomplete: Option<u32>,
-    admits_skipped: Option<u32>,
-    originals_stored: Option<u32>,
-    fallbacks: Option<u32>,
-    admit_us: Option<u32>,
+    copies: Option<u32>,
+    copies_dropped: Option<u32>,
+    rounds_traced: Option<u32>,
+    rounds_withheld: Option<u32>,
+    retrievals_restored: Option<u32>,
+    recovered: Option<u32>,
+    recoveries_failed: Option<u32>,
+    undecoded: Option<u32>,
     rounds: Option<u32>,
     rounds_failed: Option<u32>,
+    rounds_unsendable: Option<u32>,
     originals_retrieved: Option<u32>,
     originals_missing: Option<u32>,
     sessions: Option<u32>,
@@ -55,16 +56,6 @@ const OUTCOMES: [RequestOutcome; 11] = [
     RequestOutcome::Empty,
     RequestOutcome::Aborted,
     RequestOutcome::OverBudget,
-];
-
-/// Every outcome that storing a request's originals can have.
-const ADMISSIONS: [AdmissionOutcome; 6] = [
-    AdmissionOutcome::Stored,
-    AdmissionOutcome::Acknowledged,
-    AdmissionOutcome::Timeout,
-    AdmissionOutcome::Error,
-    AdmissionOutcome::Incomplete,
-    AdmissionOutcome::Breaker,
 ];
 
 /// Every way in which a WebSocket session can end.
@@ -96,13 +87,6 @@ impl Metrics {
                 .into_iter()
                 .map(|outcome| (outcome, counter(&format!("headroom.requests.{}", outcome_name(outcome)))))
                 .collect(),
-            admissions: ADMISSIONS
-                .into_iter()
-                .filter_map(|outcome| {
-                    let name = admission_name(outcome)?;
-                    Some((outcome, counter(&format!("headroom.admissions.{name}"))))
-                })
-                .collect(),
             tokens_before: counter("headroom.tokens_before"),
             tokens_after: counter("headroom.tokens_after"),
             tokens_saved: counter("headroom.tokens_saved"),
@@ -114,15 +98,17 @@ impl Metrics {
             reports_sent: counter("headroom.reports_sent"),
             reports_failed: counter("headroom.reports_failed"),
             records_dropped: counter("headroom.records_dropped"),
-            admits: counter("headroom.admits"),
-            admits_failed: counter("headroom.admits_failed"),
-            admits_incomplete: counter("headroom.admits_incomplete"),
-            admits_skipped: counter("headroom.admits_skipped"),
-            originals_stored: counter("headroom.originals_stored"),
-            fallbacks: counter("headroom.lossless_fallbacks"),
-            admit_us: histogram("headroom.admit_us"),
+            copies: counter("headroom.originals_copied"),
+            copies_dropped: counter("headroom.originals_dropped"),
+            rounds_traced: counter("headroom.hidden_rounds.traced"),
+            rounds_withheld: counter("headroom.hidden_rounds.withheld"),
+            retrievals_restored: counter("headroom.retrievals_restored"),
+            recovered: counter("headroom.recoveries.recovered"),
+            recoveries_failed: counter("headroom.recoveries.failed"),
+            undecoded: counter("headroom.bodies_undecoded"),
             rounds: counter("headroom.retrieve_rounds"),
             rounds_failed: counter("headroom.retrieve_rounds_failed"),
+            rounds_unsendable: counter("headroom.retrieve_rounds_unsendable"),
             originals_retrieved: counter("headroom.originals_retrieved"),
             originals_missing: counter("headroom.originals_missing"),
             sessions: counter("headroom.websocket_sessions"),
@@ -142,9 +128,6 @@ impl Metrics {
     pub(crate) fn request(&self, record: &RequestRecord) {
         let outcome = record.outcome();
         if let Some((_, id)) = self.requests.iter().find(|(of, _)| *of == outcome) {
-            add(*id, 1);
-        }
-        if let Some((_, id)) = self.admissions.iter().find(|(of, _)| *of == record.admission()) {
             add(*id, 1);
         }
         add(self.prefix_mismatches, record.prefix_mismatches.into());
@@ -183,33 +166,40 @@ impl Metrics {
         add(self.records_dropped, records);
     }
 
-    /// A call to store originals.
-    pub(crate) fn admit_sent(&self) {
-        add(self.admits, 1);
+    /// Copies of originals that the store has taken.
+    pub(crate) fn copied(&self, copies: usize) {
+        add(self.copies, copies as u64);
     }
 
-    /// One that was not made: the sidecar is left alone.
-    pub(crate) fn admit_skipped(&self) {
-        add(self.admits_skipped, 1);
+    /// Those that had no room, or that it did not take.
+    pub(crate) fn copies_dropped(&self, copies: u64) {
+        add(self.copies_dropped, copies);
     }
 
-    /// What became of one, and how many originals it stored.
-    pub(crate) fn admit_answered(&self, answered: Answered, stored: usize) {
-        match answered {
-            Answered::Stored => {}
-            Answered::Incomplete => add(self.admits_incomplete, 1),
-            Answered::Failed => add(self.admits_failed, 1),
-        }
-        add(self.originals_stored, stored as u64);
+    /// Rounds of our own tool in an answer that the client has not seen.
+    pub(crate) fn hidden(&self, hidden: Hidden) {
+        add(self.rounds_traced, hidden.traced.into());
+        add(self.rounds_withheld, hidden.withheld.into());
     }
 
-    /// A request that left less compressed than it could have been.
-    pub(crate) fn fell_back(&self) {
-        add(self.fallbacks, 1);
+    /// Calls of our own tool that were put back into a request.
+    pub(crate) fn restored(&self, retrievals: u32) {
+        add(self.retrievals_restored, retrievals.into());
     }
 
-    pub(crate) fn admit_us(&self, waited: u32) {
-        record_value(self.admit_us, waited.into());
+    /// A refused request that was sent once more, and whether that helped.
+    pub(crate) fn recovered(&self, helped: bool) {
+        add(if helped { self.recovered } else { self.recoveries_failed }, 1);
+    }
+
+    /// A body whose encoding could not be read.
+    pub(crate) fn undecoded(&self) {
+        add(self.undecoded, 1);
+    }
+
+    /// A request that cannot be sent again because a header of it is no text.
+    pub(crate) fn round_unsendable(&self) {
+        add(self.rounds_unsendable, 1);
     }
 
     /// A request to the provider to go on with what the model has asked for.

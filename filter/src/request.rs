@@ -1,24 +1,28 @@
 //! The request: headers, body, rewrite.
 
-mod admission;
-
 use std::borrow::Cow;
+use std::rc::Rc;
 
-pub(crate) use admission::Admitting;
-use admission::{Admission, needs};
 use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Tokens};
-use headroom_compress::{Api, Block, BlockOutcome, Outcome, Read, RetrieveTool, Unread};
+use headroom_compress::rounds::{self, Restored};
+use headroom_compress::{
+    Api, Block, BlockOutcome, FORMS_VERSION, Outcome, Profile, Read, RetrieveTool, Unread,
+};
 
 use crate::asked::{MAX_NAME_BYTES, RequestHeaders};
 use crate::config::{AcceptEncoding, BodyMode, Mode};
 use crate::deferred::Original;
-use crate::follow::{Following, Head};
+use crate::encoding::{self, Encoding};
+use crate::follow::Following;
 use crate::hold;
-use crate::host::{self, Action, Buffer, Level, Map, NANOS_PER_MS, Refused};
+use crate::host::{self, Action, Buffer, Level, Map, Refused};
 use crate::limits::{Payer, Refusal};
 use crate::messages::Transcript;
-use crate::route::Route;
+use crate::originals::{Known, Originals};
+use crate::recovery;
+use crate::route::{Purpose, Route};
 use crate::rules::Treatment;
+use crate::sent::{Head, Sent};
 use crate::stream::{Phase, Stream, micros};
 
 /// A complete body in the host's buffer.
@@ -28,6 +32,7 @@ struct Body {
     treatment: Treatment,
     /// Its headers wait with it.
     held: bool,
+    encoding: Option<Encoding>,
     /// Bytes.
     size: usize,
 }
@@ -35,12 +40,15 @@ struct Body {
 /// What the engine has made of a body.
 #[derive(Debug)]
 struct Rewrite {
-    /// `None`: it leaves as it came.
+    /// `None`: it leaves as it came, with its hidden rounds.
     replacement: Option<Vec<u8>>,
     outcome: RequestOutcome,
     /// It has the retrieve tool, and the filter has to answer its calls.
     added_tool: bool,
+    /// The provider may have bound thinking in it to what stands before.
+    carries_thinking: bool,
     blocks: Vec<Block>,
+    originals: Vec<Known>,
 }
 
 impl Stream {
@@ -73,6 +81,7 @@ impl Stream {
             project: self.settings.config.project.clone(),
             body_bytes_before: headers.content_length.unwrap_or_default(),
             body_bytes_after: headers.content_length.unwrap_or_default(),
+            forms_version: FORMS_VERSION,
             ..RequestRecord::default()
         });
         self.clock.forwarded = self.clock.headers;
@@ -84,15 +93,22 @@ impl Stream {
             self.begin_session(route, headers.treatment, headers.target);
             return Action::Continue;
         }
-        if mode == Mode::Off {
+        self.is_reported = route.purpose != Purpose::Count;
+        // Ids that carry traces never reach a provider, whatever is done to the rest of a request.
+        let has_traces = route.carries_traces() && self.settings.config.gives_traces();
+        if mode == Mode::Off && !has_traces {
             self.settle(RequestOutcome::Bypassed);
             return Action::Continue;
         }
         let adds_tool = mode == Mode::Optimize
             && route.answer_can_be_followed
+            && route.purpose == Purpose::Answer
             && self.settings.config.is_reversible(profile)
             && self.settings.config.retrieve_tool == RetrieveTool::Add;
-        if self.settings.config.accept_encoding == AcceptEncoding::Identity || adds_tool {
+        let keeps_head = adds_tool || (mode == Mode::Optimize && recovery::is_possible(&route));
+        if mode == Mode::Off {
+            // Nothing is asked of the answer.
+        } else if self.settings.config.accept_encoding == AcceptEncoding::Identity || adds_tool {
             // Without effect on the request itself, so a refusal only costs the usage figures.
             if let Err(refused) = host::set_header(Map::Request, "accept-encoding", b"identity") {
                 self.settings.refused(refused);
@@ -101,7 +117,7 @@ impl Stream {
         let cap = self.settings.config.engine.max_body_bytes as u64;
         let passed = if end_of_stream {
             Some(RequestOutcome::Empty)
-        } else if headers.encoded {
+        } else if headers.is_encoded && headers.encoding.is_none() {
             Some(RequestOutcome::Encoded)
         } else if headers.content_length.is_some_and(|length| length > cap) {
             Some(RequestOutcome::TooLarge)
@@ -113,22 +129,32 @@ impl Stream {
             return Action::Continue;
         }
 
-        // An audited body keeps its length, so its headers can go.
-        let held = self.settings.config.body_mode == BodyMode::Hold
-            && mode == Mode::Optimize
-            && self.settings.hold.usable();
+        // An audited body keeps its length unless rounds are put back, so its headers can go.
+        let changes = mode == Mode::Optimize || has_traces;
+        let held =
+            self.settings.config.body_mode == BodyMode::Hold && changes && self.settings.hold.usable();
         if !held
-            && mode == Mode::Optimize
+            && changes
             && headers.content_length.is_some()
             && let Err(refused) = host::remove_header(Map::Request, b"content-length")
         {
             self.settle_refused(refused);
             return Action::Continue;
         }
-        if adds_tool {
+        if keeps_head {
             self.head = all.as_ref().map(Head::of);
         }
-        self.phase = Phase::Collecting { route, treatment: headers.treatment, held, size: 0 };
+        if recovery::is_possible(&route) && self.settings.requests.recoveries.borrow().has_any() {
+            // What the body asks for needs this header, which may be gone when the body is here.
+            self.allow_recovery(all.as_ref());
+        }
+        self.phase = Phase::Collecting {
+            route,
+            treatment: headers.treatment,
+            held,
+            encoding: headers.encoding,
+            size: 0,
+        };
         if held { Action::Pause } else { Action::Continue }
     }
 
@@ -192,17 +218,12 @@ impl Stream {
             Phase::Collecting { held: true, size: 0, .. } => {
                 !self.settings.hold.is_proven() && now.saturating_sub(self.clock.headers) >= hold::GRACE_NS
             }
-            Phase::Admitting(admitting) => {
-                let control_plane = self.settings.config.control_plane.as_ref();
-                let deadline = control_plane.map_or(0, |it| u64::from(it.admit_timeout_ms) * NANOS_PER_MS);
-                now.saturating_sub(admitting.asked_at) >= deadline.saturating_add(ADMIT_GRACE_NS)
-            }
             _ => self.is_session_silent(now),
         }
     }
 
-    /// Ends such a wait: a hold that the host does not support, whose request goes on as it came, an
-    /// admission whose answer the host has lost, or a session that nobody uses.
+    /// Ends such a wait: a hold that the host does not support, whose request goes on as it came, or a session
+    /// that nobody uses.
     pub(crate) fn release(&mut self) {
         match &self.phase {
             Phase::Collecting { .. } => {
@@ -215,10 +236,6 @@ impl Stream {
                 self.settle(RequestOutcome::HostError);
                 self.resume();
             }
-            Phase::Admitting(admitting) => {
-                let token = admitting.token;
-                self.on_admitted(token, None);
-            }
             Phase::Passing => self.end_silent_session(),
         }
     }
@@ -230,61 +247,120 @@ impl Stream {
     }
 
     fn body_complete(&mut self) -> Action {
-        let Phase::Collecting { route, treatment, held, size } =
+        let Phase::Collecting { route, treatment, held, encoding, size } =
             std::mem::replace(&mut self.phase, Phase::Passing)
         else {
             return Action::Continue;
         };
         self.clock.body_complete = self.settings.now();
         self.forwarded(size);
-        let body = Body { route, treatment, held, size };
+        let body = Body { route, treatment, held, encoding, size };
         if size == 0 {
             self.settle(RequestOutcome::Empty);
-        } else if let Err(refused) = self.rewrite(body) {
+        } else if let Err(refused) = self.rewrite(&body) {
+            self.sent = None;
+            self.following = None;
             self.settle_refused(refused);
-        }
-        if matches!(self.phase, Phase::Admitting(_)) {
-            return Action::Pause;
         }
         self.head = None;
         self.clock.forwarded = self.settings.now();
         Action::Continue
     }
 
-    /// Forwards what the engine makes of the body, or begins to wait for its originals to be stored.
-    fn rewrite(&mut self, body: Body) -> host::Result<()> {
-        let bytes = body.read()?;
-        let (outcome, rewrite) = self.compress(&bytes, &body, usize::MAX);
-        if body.treatment.mode != Mode::Optimize {
-            drop(outcome);
-            return self.forward(&body, rewrite, bytes);
-        }
-        let admission = self.admission(&outcome);
-        let needs = needs(&outcome);
-        drop(outcome);
-        match admission {
-            Admission::Given(outcome) => {
-                self.note_admission(outcome);
-                self.forward(&body, rewrite, bytes)
-            }
-            Admission::Missing { lossy_blocks, outcome } => {
-                self.note_admission(outcome);
-                self.fall_back(bytes, &body, lossy_blocks)
-            }
-            Admission::Asked { token, sent } => {
-                let asked_at = self.settings.now();
-                let admitting = Admitting { token, asked_at, sent, needs, body, rewrite, bytes };
-                self.phase = Phase::Admitting(Box::new(admitting));
-                Ok(())
+    /// Forwards what the engine makes of the body.
+    fn rewrite(&mut self, body: &Body) -> host::Result<()> {
+        let mut bytes = body.read()?;
+        if let Some(encoding) = body.encoding {
+            let cap = self.settings.config.engine.max_body_bytes;
+            match encoding::decode(encoding, &bytes, cap, MAX_RATIO) {
+                Ok(content) => bytes = content,
+                Err(error) => {
+                    self.settings.undecoded(&error);
+                    self.settle(RequestOutcome::Encoded);
+                    return Ok(());
+                }
             }
         }
+        let restored = rounds::restore(&bytes, body.route.api);
+        let is_restored = restored.is_some();
+        if let Some(Restored { body, retrievals }) = restored {
+            bytes = body;
+            self.note_restored(retrievals);
+        }
+        if body.treatment.mode == Mode::Off {
+            if is_restored {
+                self.put_request(body, &bytes)?;
+            }
+            self.settle(RequestOutcome::Bypassed);
+            return Ok(());
+        }
+        let bytes = Rc::new(bytes);
+        let rewrite = self.compress(&bytes, body, body.treatment);
+        let Rewrite { replacement, outcome, added_tool, carries_thinking, blocks, originals } = rewrite;
+        let is_changed = replacement.is_some() || is_restored;
+        let mut replacement = replacement;
+        if is_changed && carries_thinking && recovery::is_possible(&body.route) {
+            let forwarded = replacement.as_deref().unwrap_or(&bytes);
+            if let Some(allowed) = self.recovered_before(forwarded) {
+                replacement = Some(allowed);
+            }
+        }
+        if is_changed {
+            let forwarded = replacement.as_deref().unwrap_or(&bytes);
+            self.put_request(body, forwarded)?;
+            let recoverable = carries_thinking && recovery::is_possible(&body.route);
+            self.is_recoverable = recoverable;
+            if let Some(head) = self.head.take().filter(|_| added_tool || recoverable) {
+                self.sent = Sent::new(&self.settings, head, forwarded.to_vec());
+            }
+            if added_tool && body.route.purpose == Purpose::Answer && self.sent.is_some() {
+                let originals = Originals::new(&self.settings, &bytes, originals);
+                self.following = Some(Box::new(Following::new(body.route.api, originals)));
+            }
+        }
+        self.settle(outcome);
+        self.log_messages(&bytes);
+        if self.is_worked_out_later() {
+            let forwarded = replacement.map_or_else(|| Rc::clone(&bytes), Rc::new);
+            self.work_out_later(&body.route, bytes, Some(forwarded), blocks);
+        }
+        Ok(())
     }
 
-    /// Forwards a form for which no more originals are needed.
-    fn fall_back(&mut self, bytes: Vec<u8>, body: &Body, lossy_blocks: usize) -> host::Result<()> {
-        self.settings.metrics.fell_back();
-        let (_, rewrite) = self.compress(&bytes, body, lossy_blocks);
-        self.forward(body, rewrite, bytes)
+    /// Puts bytes where the body is. With headers held, their length goes first: while it can still be undone.
+    /// Where they have gone, the body keeps its encoding.
+    fn put_request(&mut self, body: &Body, bytes: &[u8]) -> host::Result<()> {
+        let encoded = body.encoding.filter(|_| !body.held).map(|it| encoding::store(it, bytes));
+        let bytes = encoded.as_deref().unwrap_or(bytes);
+        if body.held {
+            set_length(bytes.len())?;
+        }
+        let put = host::replace_buffer(Buffer::RequestBody, body.size, bytes);
+        if body.held && put.is_err() {
+            set_length(body.size)?;
+        }
+        put?;
+        if body.held
+            && body.encoding.is_some()
+            && let Err(refused) = host::remove_header(Map::Request, b"content-encoding")
+        {
+            // The provider would read the body as what it is not.
+            let encoded = body.encoding.map(|it| encoding::store(it, bytes)).unwrap_or_default();
+            set_length(encoded.len())?;
+            host::replace_buffer(Buffer::RequestBody, bytes.len(), &encoded)?;
+            self.settings.refused(refused);
+        }
+        if let Some(record) = &mut self.record {
+            record.body_bytes_after = bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn note_restored(&mut self, retrievals: u32) {
+        self.settings.metrics.restored(retrievals);
+        if let Some(record) = &mut self.record {
+            record.restored_rounds = retrievals;
+        }
     }
 
     /// What a request in a session leaves as; `None`: as it came. Nothing is left out.
@@ -294,24 +370,29 @@ impl Stream {
         route: &Route,
         treatment: Treatment,
     ) -> Option<Vec<u8>> {
-        let body = Body { route: route.clone(), treatment, held: false, size: bytes.len() };
-        let (_, rewrite) = self.compress(bytes, &body, 0);
-        self.settle(rewrite.outcome);
-        self.log_messages(bytes);
+        let restored = rounds::restore(bytes, route.api);
+        let is_restored = restored.is_some();
+        let bytes = Rc::new(restored.map_or_else(|| bytes.to_vec(), |restored| restored.body));
+        let body = Body { route: route.clone(), treatment, held: false, encoding: None, size: bytes.len() };
+        // The provider keeps the conversation, or the client sends it anew to whom it likes.
+        let treatment = Treatment { profile: Profile::Lossless, ..treatment };
+        let Rewrite { replacement, outcome, blocks, .. } = self.compress(&bytes, &body, treatment);
+        self.settle(outcome);
+        self.log_messages(&bytes);
         if self.is_worked_out_later() {
-            self.work_out_later(route, bytes.to_vec(), rewrite.blocks);
+            let forwarded = replacement.clone().map(Rc::new);
+            self.work_out_later(route, Rc::clone(&bytes), forwarded, blocks);
         }
-        rewrite.replacement
+        replacement.or_else(|| is_restored.then(|| bytes.to_vec()))
     }
 
-    fn compress<'b>(&mut self, bytes: &'b [u8], body: &Body, lossy_blocks: usize) -> (Outcome<'b>, Rewrite) {
+    fn compress(&mut self, bytes: &[u8], body: &Body, treatment: Treatment) -> Rewrite {
         let config = &self.settings.config;
-        let Treatment { mode, profile } = body.treatment;
+        let Treatment { mode, profile } = treatment;
         let reversible = config.is_reversible(profile);
         let request = headroom_compress::Request {
             model: body.route.model.as_deref(),
             reversible,
-            lossy_blocks,
             retrieve_tool: match config.retrieve_tool {
                 _ if !reversible => RetrieveTool::Assume,
                 // Whoever adds the tool has to answer its calls.
@@ -336,6 +417,9 @@ impl Stream {
             Cow::Owned(replacement) if mode == Mode::Optimize => Some(replacement),
             _ => None,
         };
+        if replacement.is_some() && self.is_reported {
+            self.copy_originals(&outcome);
+        }
         let replaced = outcome.blocks.iter().any(|it| matches!(it.outcome, BlockOutcome::Compressed { .. }));
         let request_outcome = match outcome.unread {
             Some(Unread::TooLarge) => RequestOutcome::TooLarge,
@@ -344,37 +428,22 @@ impl Stream {
             None if replaced => RequestOutcome::Compressed,
             None => RequestOutcome::Unchanged,
         };
-        let added_tool = outcome.added_retrieve_tool;
-        let blocks = std::mem::take(&mut outcome.blocks);
-        (outcome, Rewrite { replacement, outcome: request_outcome, added_tool, blocks })
+        Rewrite {
+            replacement,
+            outcome: request_outcome,
+            added_tool: outcome.added_retrieve_tool,
+            carries_thinking: outcome.carries_thinking,
+            originals: Known::of(&outcome),
+            blocks: std::mem::take(&mut outcome.blocks),
+        }
     }
 
-    /// Puts a rewrite where the body is. With headers held, their length goes first: while it can still
-    /// be undone. `original` is the body as it came.
-    fn forward(&mut self, body: &Body, rewrite: Rewrite, original: Vec<u8>) -> host::Result<()> {
-        if let Some(replacement) = rewrite.replacement {
-            if body.held {
-                set_length(replacement.len())?;
-            }
-            let replaced = host::replace_buffer(Buffer::RequestBody, body.size, &replacement);
-            if body.held && replaced.is_err() {
-                set_length(body.size)?;
-            }
-            replaced?;
-            if let Some(record) = &mut self.record {
-                record.body_bytes_after = replacement.len() as u64;
-            }
-            if let Some(head) = self.head.take().filter(|_| rewrite.added_tool) {
-                let following = Following::new(&self.settings, body.route.api, head, replacement);
-                self.following = Some(Box::new(following));
-            }
+    /// Queues copies for the store, where somebody may ask it for them.
+    fn copy_originals(&self, outcome: &Outcome<'_>) {
+        let wanted = self.settings.config.store_originals.unwrap_or(outcome.lists_retrieve_tool);
+        if let Some(record) = self.record.as_ref().filter(|_| wanted && !outcome.originals.is_empty()) {
+            self.settings.copy_originals(&record.tenant, &record.conversation_id, outcome);
         }
-        self.settle(rewrite.outcome);
-        self.log_messages(&original);
-        if self.is_worked_out_later() {
-            self.work_out_later(&body.route, original, rewrite.blocks);
-        }
-        Ok(())
     }
 
     /// Takes the messages of a request along, where the configuration asks for it.
@@ -388,8 +457,14 @@ impl Stream {
         self.settings.reports() && self.record.as_ref().is_some_and(|record| record.tokens.is_some())
     }
 
-    fn work_out_later(&mut self, route: &Route, body: Vec<u8>, blocks: Vec<Block>) {
-        let original = Original { body, api: route.api, model: route.model.clone(), blocks };
+    fn work_out_later(
+        &mut self,
+        route: &Route,
+        body: Rc<Vec<u8>>,
+        forwarded: Option<Rc<Vec<u8>>>,
+        blocks: Vec<Block>,
+    ) {
+        let original = Original { body, forwarded, api: route.api, model: route.model.clone(), blocks };
         self.later = self.settings.requests.deferred.add(original);
     }
 
@@ -458,8 +533,8 @@ impl Stream {
 /// In the place of a host's status: it gave fewer bytes than it had announced.
 const SHORT: u32 = u32::MAX;
 
-/// For how much longer than the deadline the host's news of it is waited for.
-const ADMIT_GRACE_NS: u64 = 1_000_000_000;
+/// How many times its own length an encoded body may be. Recorded conversations are 3 to 12 times as long.
+const MAX_RATIO: usize = 100;
 
 const UNSUPPORTED: &str = "headroom: body_mode is hold, but the host holds the body with the headers: \
     allow_on_headers_stop_iteration is not set. From now on lengths are stripped, as with body_mode strip";

@@ -25,6 +25,7 @@ pub(crate) struct Answer {
     /// What the headers say went wrong; Bedrock names the class of an error nowhere else.
     error_class: String,
     reader: Reader,
+    content_type: String,
     /// It is JSON or events.
     is_text: bool,
     /// What the feed is to show of both sides, where messages are logged.
@@ -77,6 +78,11 @@ impl Answer {
         if !is_read {
             self.reader = Reader::None;
         }
+    }
+
+    /// Of a document or of events.
+    pub(crate) fn content_type(&self) -> &str {
+        &self.content_type
     }
 
     /// Reads on.
@@ -143,6 +149,9 @@ impl Stream {
             }
             Err(refused) => self.settings.refused(refused),
         }
+        if self.recover(end_of_stream) {
+            return Action::Pause;
+        }
         if end_of_stream || !self.begin_following(form) {
             self.following = None;
         }
@@ -156,6 +165,13 @@ impl Stream {
             }
         }
         Action::Continue
+    }
+
+    /// Another answer takes the place of the one that has come.
+    pub(crate) fn take_answer(&mut self, headers: &host::Headers) {
+        let transcript = self.answer.transcript.take();
+        (self.answer, _) = read(headers, self.settings.config.read_usage);
+        self.answer.transcript = transcript;
     }
 
     /// Whether the answer is one in which the model may have called our tool. Its length will not be what
@@ -172,7 +188,10 @@ impl Stream {
             self.settings.refused(refused);
             return false;
         }
-        following.begin(&self.settings, form == Form::Events);
+        following.begin(form == Form::Events);
+        if let Some(sent) = &mut self.sent {
+            sent.note_cluster(&self.settings);
+        }
         true
     }
 
@@ -181,6 +200,9 @@ impl Stream {
     pub(crate) fn on_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if self.session.is_some() {
             return self.on_provider_bytes(size, end_of_stream);
+        }
+        if self.recovery.is_some() {
+            return self.on_refusal_body(size);
         }
         if self.following.is_some() {
             return self.follow(size, end_of_stream);
@@ -202,6 +224,9 @@ impl Stream {
 
     /// With trailers the answer's own end is never announced.
     pub(crate) fn on_response_trailers(&mut self) -> Action {
+        if self.recovery.is_some() {
+            return self.on_refusal_body(0);
+        }
         self.follow(0, true)
     }
 
@@ -273,6 +298,7 @@ fn read(headers: &host::Headers, read_usage: bool) -> (Answer, Form) {
         b"application/vnd.amazon.eventstream" => Form::Messages,
         _ => Form::Other,
     };
+    answer.content_type = String::from_utf8_lossy(content_type).into_owned();
     answer.is_text = matches!(form, Form::Json | Form::Events);
     if read_usage {
         answer.reader = match form {

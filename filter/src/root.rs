@@ -2,19 +2,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use headroom_api::v1::{LimitsResponse, WebSocketSession};
-use headroom_compress::Memo;
+use headroom_compress::{Memo, Outcome};
 use prost::Message as _;
 
-use crate::admit::{self, Admissions};
 use crate::config::{BodyMode, Config, ControlPlane, Parsed};
+use crate::copies::Copies;
 use crate::deferred::{self, Deferred};
+use crate::encoding::DecodeError;
 use crate::hold::{GRACE_MS, Hold};
 use crate::host::{self, Buffer, Level, NANOS_PER_MS, Refused};
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::recovery::Recoveries;
 use crate::report::{Answered, Reporter, Told};
 use crate::rpc;
 
@@ -31,8 +33,8 @@ pub(crate) struct Settings {
     pub(crate) memo: Rc<RefCell<Memo>>,
     /// As `memo`. `None`: no sidecar, no reports.
     reporter: Option<Rc<RefCell<Reporter>>>,
-    /// As `memo`; what is known of the store behind the sidecar.
-    admissions: Rc<RefCell<Admissions>>,
+    /// As `memo`; what is on its way to the sidecar's store.
+    copies: Rc<RefCell<Copies>>,
     /// As `memo`; which budgets are used up.
     pub(crate) limits: Rc<RefCell<Limits>>,
     pub(crate) metrics: Rc<Metrics>,
@@ -43,20 +45,14 @@ pub(crate) struct Settings {
     next_report: Cell<u64>,
 }
 
-/// The store behind the sidecar.
-pub(crate) struct Store<'s> {
-    pub(crate) control_plane: &'s ControlPlane,
-    pub(crate) admissions: &'s RefCell<Admissions>,
-}
-
 /// Numbers the requests of a VM.
 pub(crate) struct Requests {
     vm: u64,
     last: Cell<u32>,
-    /// Bytes of bodies that are kept for the tool loop.
-    pub(crate) kept: Cell<usize>,
-    /// Bytes of messages that WebSocket sessions hold.
-    pub(crate) held: Cell<usize>,
+    /// For everything that is kept for requests.
+    pub(crate) memory: Rc<Memory>,
+    /// Conversations that have needed a recovery.
+    pub(crate) recoveries: RefCell<Recoveries>,
     pub(crate) deferred: Rc<Deferred>,
 }
 
@@ -75,7 +71,7 @@ impl Root {
             config,
             memo,
             reporter: None,
-            admissions: Rc::default(),
+            copies: Rc::default(),
             limits: Rc::default(),
             metrics: Rc::new(Metrics::none()),
             requests: Rc::new(Requests::new()),
@@ -128,10 +124,10 @@ impl Root {
             reporter
         });
 
-        // What one store has acknowledged says nothing about another.
+        // What one store was sent says nothing about another.
         let cluster = |it: &Config| it.control_plane.as_ref().map(|it| it.cluster.clone());
         let same_store = siblings.iter().find(|it| cluster(&it.config) == cluster(&config));
-        let admissions = same_store.map_or_else(Rc::default, |it| Rc::clone(&it.admissions));
+        let copies = same_store.map_or_else(Rc::default, |it| Rc::clone(&it.copies));
         let limits = same_store.map_or_else(Rc::default, |it| Rc::clone(&it.limits));
 
         let metrics = Rc::new(Metrics::define());
@@ -140,7 +136,7 @@ impl Root {
             config,
             memo,
             reporter,
-            admissions,
+            copies,
             limits,
             metrics,
             requests,
@@ -178,6 +174,7 @@ impl Root {
         }
         if settings.is_report_due() {
             settings.send_report();
+            settings.send_copies();
             settings.ask_for_limits();
         }
     }
@@ -185,7 +182,7 @@ impl Root {
     /// The sidecar's answer to a report; `None`: the call failed.
     pub(crate) fn on_grpc_answer(&self, token: u32, answer: Option<&[u8]>) {
         let settings = self.settings();
-        if !settings.told_limits(token, answer) {
+        if !settings.told_limits(token, answer) && !settings.copies_answered(token, answer.is_some()) {
             settings.answered(token, answer);
         }
     }
@@ -229,30 +226,41 @@ impl Settings {
         format!("hr_{:016x}{number:08x}", self.requests.vm)
     }
 
-    /// `None` without a sidecar.
-    pub(crate) fn store(&self) -> Option<Store<'_>> {
-        let control_plane = self.config.control_plane.as_ref()?;
-        Some(Store { control_plane, admissions: &self.admissions })
+    /// Queues copies of what a request leaves out, where there is a sidecar.
+    pub(crate) fn copy_originals(&self, tenant: &str, conversation_id: &str, outcome: &Outcome<'_>) {
+        if self.config.control_plane.is_some() {
+            let mut copies = self.copies.borrow_mut();
+            let dropped = copies.add(tenant, conversation_id, outcome, &self.requests.memory);
+            self.metrics.copies_dropped(dropped);
+        }
     }
 
-    /// Learns from the answer to a call that stores originals.
-    pub(crate) fn admitted(
-        &self,
-        store: &Store<'_>,
-        tenant: &str,
-        sent: &[Arc<str>],
-        answer: Option<&[u8]>,
-    ) -> admit::Answered {
-        let now = self.now();
-        let (answered, stored, opened) = {
-            let mut admissions = store.admissions.borrow_mut();
-            admissions.answered(store.control_plane, tenant, sent, answer, now)
-        };
-        self.metrics.admit_answered(answered, stored);
-        if opened {
-            host::log(Level::Warn, UNSTORED);
+    /// Sends the next copies.
+    fn send_copies(&self) {
+        let Some(control_plane) = &self.config.control_plane else { return };
+        let Some((message, addresses)) = self.copies.borrow_mut().next(self.now()) else { return };
+        let token = rpc::admit(control_plane, &message).map_err(|refused| self.refused(refused)).ok();
+        if token.is_some() {
+            self.metrics.copied(addresses.len());
         }
-        answered
+        let lost = self.copies.borrow_mut().started(token, addresses, self.now());
+        self.metrics.copies_dropped(lost);
+    }
+
+    /// Takes the answer to that. False: it is the answer to something else.
+    fn copies_answered(&self, token: u32, stored: bool) -> bool {
+        let lost = self.copies.borrow_mut().answered(token, stored);
+        self.metrics.copies_dropped(lost.unwrap_or_default());
+        if lost == Some(0) {
+            self.send_copies();
+        }
+        lost.is_some()
+    }
+
+    /// Counts a body whose encoding could not be read.
+    pub(crate) fn undecoded(&self, error: &DecodeError) {
+        self.metrics.undecoded();
+        host::log(Level::Info, &format!("headroom: a request's body: {error}"));
     }
 
     pub(crate) fn blocks_per_record(&self) -> usize {
@@ -352,8 +360,6 @@ impl Settings {
                 if let Some(limits) = limits {
                     self.limits.borrow_mut().heard(limits, now);
                 }
-                let epoch = reporter.borrow().epoch().to_owned();
-                self.admissions.borrow_mut().heard(&epoch, now);
                 if new_store {
                     host::log(Level::Info, "headroom: the sidecar answers from another store than before");
                 }
@@ -367,17 +373,15 @@ impl Settings {
     }
 }
 
-const UNSTORED: &str = "headroom: the sidecar does not store originals: for a while requests leave lossless \
-    without waiting for it";
-
 impl Requests {
     fn new() -> Self {
+        let memory = Rc::<Memory>::default();
         Self {
             vm: crate::report::random(0),
             last: Cell::new(0),
-            kept: Cell::new(0),
-            held: Cell::new(0),
-            deferred: Rc::default(),
+            deferred: Rc::new(Deferred::new(Rc::clone(&memory))),
+            memory,
+            recoveries: RefCell::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which requests are ours: method, host and path to a wire format.
 //!
-//! Only paths that are known in full match, so `/v1/messages/count_tokens`, `/v1/messages/batches`,
-//! `/v1/responses/compact`, embeddings and whatever comes up later pass.
+//! Only paths that are known in full match, so `/v1/messages/batches`, embeddings and whatever comes up later
+//! pass.
 
 use headroom_compress::Api;
 
@@ -17,6 +17,20 @@ pub(crate) struct Route {
     /// streams a JSON array unless it is asked for events. Such an array would have to be cut at its
     /// elements on the way, for a form that no SDK asks for, so it passes as it comes.
     pub(crate) answer_can_be_followed: bool,
+    pub(crate) purpose: Purpose,
+}
+
+/// What a request is for. Its body is rewritten in the same way for each: the counts have to be those of what is
+/// sent, and the conversation that is compacted has to be the one that the provider knows.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Purpose {
+    /// An answer of the model.
+    #[default]
+    Answer,
+    /// To know how many tokens it has.
+    Count,
+    /// A shorter conversation.
+    Compact,
 }
 
 /// Who speaks OpenAI's formats, by the end of the host's name. Behind Envoy's own name every host is the
@@ -88,8 +102,11 @@ pub(crate) fn without_port(host: &[u8]) -> &[u8] {
 fn provider_path(path: &str) -> Option<Route> {
     match path {
         "/v1/messages" => Some(Route::of(Api::AnthropicMessages)),
+        "/v1/messages/count_tokens" => Some(Route::of(Api::AnthropicMessages).only_for(Purpose::Count)),
         "/v1/chat/completions" => Some(Route::of(Api::OpenAiChat)),
         "/v1/responses" => Some(Route::of(Api::OpenAiResponses)),
+        "/v1/responses/input_tokens" => Some(Route::of(Api::OpenAiResponses).only_for(Purpose::Count)),
+        "/v1/responses/compact" => Some(Route::of(Api::OpenAiResponses).only_for(Purpose::Compact)),
         "/v2/chat" => Some(Route::of(Api::CohereChat)),
         "/v1beta/openai/chat/completions" => Some(Route::by("gemini", Api::OpenAiChat)),
         _ => azure(path).or_else(|| bedrock(path)).or_else(|| google(path)),
@@ -194,7 +211,16 @@ impl Route {
     }
 
     fn by(provider: &'static str, api: Api) -> Self {
-        Self { api, provider, model: None, answer_can_be_followed: true }
+        Self { api, provider, model: None, answer_can_be_followed: true, purpose: Purpose::default() }
+    }
+
+    fn only_for(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
+    }
+
+    /// Whether ids in it may carry traces of hidden rounds.
+    pub(crate) fn carries_traces(&self) -> bool {
+        matches!(self.api, Api::AnthropicMessages | Api::OpenAiChat | Api::OpenAiResponses)
     }
 
     /// With a model as the path spells it: with its special characters encoded or not.

@@ -17,7 +17,7 @@ pub(crate) fn limits(control_plane: &ControlPlane) -> host::Result<u32> {
 
 /// As [`report`] for an `AdmitRequest`.
 pub(crate) fn admit(control_plane: &ControlPlane, message: &[u8]) -> host::Result<u32> {
-    call(control_plane, method::ORIGINALS, method::ADMIT, message, control_plane.admit_timeout_ms)
+    call(control_plane, method::ORIGINALS, method::ADMIT, message, control_plane.timeout_ms)
 }
 
 /// As [`report`] for a `RetrieveRequest`.

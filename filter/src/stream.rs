@@ -6,14 +6,16 @@ use headroom_api::names::outcome_name;
 use headroom_api::v1::{RequestOutcome, RequestRecord, Timings, Tokens};
 
 use crate::deferred::Later;
-use crate::follow::{Following, Head};
+use crate::encoding::Encoding;
+use crate::follow::Following;
 use crate::host::{self, Refused};
 use crate::report::Told;
-use crate::request::Admitting;
+use crate::recovery::Recovery;
 use crate::response::Answer;
 use crate::root::Settings;
 use crate::route::Route;
 use crate::rules::Treatment;
+use crate::sent::{Head, HttpAnswer, Sent};
 use crate::session::Session;
 
 /// The HTTP context of the filter. `request.rs` and `response.rs` hold what it does in each phase.
@@ -28,6 +30,16 @@ pub(crate) struct Stream {
     pub(crate) answer: Answer,
     /// Until the request leaves, where it could have to be sent once more.
     pub(crate) head: Option<Head>,
+    /// From then on.
+    pub(crate) sent: Option<Sent>,
+    /// The provider has refused the request, and may have been sent it once more.
+    pub(crate) recovery: Option<Recovery>,
+    /// The filter has changed it, and thinking comes back in it.
+    pub(crate) is_recoverable: bool,
+    /// It leaves with the header that a recovery needs.
+    pub(crate) has_beta: bool,
+    /// It is a request of its own, and not a question about one.
+    pub(crate) is_reported: bool,
     pub(crate) following: Option<Box<Following>>,
     /// Where the stream is a WebSocket session: its requests come one after another.
     pub(crate) session: Option<Box<Session>>,
@@ -68,11 +80,11 @@ pub(crate) enum Phase {
         treatment: Treatment,
         /// The headers wait too.
         held: bool,
+        /// The client has compressed it.
+        encoding: Option<Encoding>,
         /// Bytes that are there.
         size: usize,
     },
-    /// The body is there and waits for the sidecar.
-    Admitting(Box<Admitting>),
 }
 
 /// Points in time, in nanoseconds of the host's clock; 0 where the host gave none.
@@ -84,7 +96,6 @@ pub(crate) struct Clock {
     pub(crate) first_byte: u64,
     pub(crate) parse_us: u32,
     pub(crate) compress_us: u32,
-    pub(crate) admit_us: u32,
 }
 
 impl Stream {
@@ -97,6 +108,11 @@ impl Stream {
             clock: Clock::default(),
             answer: Answer::default(),
             head: None,
+            sent: None,
+            recovery: None,
+            is_recoverable: false,
+            has_beta: false,
+            is_reported: true,
             following: None,
             session: None,
             later: None,
@@ -105,18 +121,26 @@ impl Stream {
 
     /// Whether this stream has made the gRPC call with this token and waits for its answer.
     pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
-        matches!(&self.phase, Phase::Admitting(admitting) if admitting.token == token)
-            || self.following.as_ref().is_some_and(|following| following.waits_for_grpc(token))
+        self.following.as_ref().is_some_and(|following| following.waits_for_grpc(token))
     }
 
     /// As [`Stream::waits_for_grpc`] for an HTTP call.
     pub(crate) fn waits_for_http(&self, token: u32) -> bool {
         self.following.as_ref().is_some_and(|following| following.waits_for_http(token))
+            || self.recovery.as_ref().is_some_and(|recovery| recovery.waits_for(token))
+    }
+
+    /// The provider's answer to a call of this stream; `None`: there is none.
+    pub(crate) fn on_http_answer(&mut self, token: u32, answer: Option<HttpAnswer>) {
+        if self.recovery.as_ref().is_some_and(|recovery| recovery.waits_for(token)) {
+            self.on_recovered(answer);
+        } else {
+            self.on_continued(token, answer);
+        }
     }
 
     /// The sidecar's answer to a call of this stream; `None`: the call failed.
     pub(crate) fn on_grpc_answer(&mut self, token: u32, answer: Option<&[u8]>) {
-        self.on_admitted(token, answer);
         self.on_retrieved(token, answer);
     }
 
@@ -174,6 +198,9 @@ impl Stream {
     /// The end of a request, however it came. Safe to repeat.
     pub(crate) fn finish(&mut self) {
         self.head = None;
+        self.sent = None;
+        self.recovery = None;
+        self.note_hidden();
         self.following = None;
         if self.record.is_none() {
             return;
@@ -182,17 +209,19 @@ impl Stream {
             self.settle(RequestOutcome::Aborted);
         }
         let Some(mut record) = self.record.take() else { return };
+        if !self.is_reported {
+            return;
+        }
         self.answer.describe(&mut record);
-        let Clock { headers, body_complete, forwarded, first_byte, parse_us, compress_us, admit_us } =
-            self.clock;
+        let Clock { headers, body_complete, forwarded, first_byte, parse_us, compress_us } = self.clock;
         record.timings = Some(Timings {
             body_wait_us: micros(headers, body_complete),
             compress_us,
             overhead_us: micros(body_complete, forwarded),
             first_byte_us: micros(forwarded, first_byte),
             total_us: micros(headers, self.settings.now()),
-            admit_us,
             parse_us,
+            ..Timings::default()
         });
         self.settings.metrics.request(&record);
         let logged = self.answer.transcript.take().map(|it| it.logged(&record.request_id));

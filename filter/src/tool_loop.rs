@@ -2,22 +2,18 @@
 //!
 //! The model's answer comes through here on its way to the client. Where it calls only the client's
 //! tools, or none, it leaves as it came and when it came. Where it calls `headroom_retrieve`, the filter
-//! fetches the originals, asks the provider to go on with them, and the client gets one answer, as if
-//! the model had known the originals from the start.
+//! asks the provider to go on with the text, and the client gets one answer.
 //!
-//! **A turn that also calls the client's tools.** What comes first decides.
+//! **The conversation stays the true one.** What the model thinks later is bound to the rounds that the client has
+//! not seen. Where the turn ends with a call of one of the client's tools, its id carries a trace, and the next
+//! request puts the rounds back (`headroom_compress::rounds`). Where nothing can carry one, the thinking of later
+//! rounds is withheld: what comes back is then bound to nothing that is missing.
 //!
-//! * Ours first: the turn is continued, and the client's calls of that turn are dropped before the client
-//!   sees them. The model made them without what it had just asked for, and makes those again that it
-//!   still wants. A continuation that paired them with made-up results would show it something that did
-//!   not happen.
-//! * The client's first: its calls stand, in a stream they may be at work already, and ours is taken out
-//!   of the answer. The next request has the client's calls and their results and no trace of ours, which
-//!   is consistent without anything to remember; the marker is still there, so a model that still wants
-//!   the original asks again. That is so for a document too, of which nothing has left yet: to drop the
-//!   client's calls saves no round, because the model makes them once more, and where a provider signs only
-//!   the first call of a turn, as Gemini does, ours alone would be refused. To have the original wait for the
-//!   next request would need a memory that all VMs share (I3), or a trace of our call in the client's history.
+//! **A round with calls of both** ends the turn: the client's calls need the client. Ours are taken out, and the
+//! trace has the next request put them beside the client's, with their results. Where nothing can carry the
+//! trace, ours are dropped, with what was thought after them: the marker is still there, and the model can ask
+//! again. Gemini signs the first call of a turn only, so one of ours in front is answered, and the client's calls
+//! behind it are dropped; the model makes them once more.
 //!
 //! **Streams** pass event by event until a call of ours begins. From there on events are held until the
 //! message ends. Nothing else is ever held: not text, not thinking, not the client's calls.
@@ -38,6 +34,7 @@ mod openai_responses;
 mod sse;
 
 use headroom_compress::Api;
+use headroom_compress::rounds::{Asked, Before, PageRange, Retrieval, Step, call_id, id_with_trace};
 
 /// The tool's name.
 const TOOL: &str = "headroom_retrieve";
@@ -51,33 +48,77 @@ pub(crate) const MAX_ROUNDS: u32 = 3;
 pub(crate) const MAX_ROUND_BYTES: usize = 8 << 20;
 
 /// A call of the tool.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     /// The call's id, which its result names; empty where the format has no ids.
     id: String,
+    pub(crate) asked: Asked,
+    /// Where it stands in the turn as the client gets it: see [`Step`].
+    place: u32,
+    reasoning: u32,
+}
+
+/// What a call of the tool is given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given {
+    /// What the model reads.
+    pub(crate) text: String,
+    /// Where it comes from; `None`: it is not in the request, so that nothing can spell it out later.
+    pub(crate) source: Option<Source>,
+}
+
+/// A page of a tool output in the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The number of the output in the conversation.
+    pub(crate) output: u32,
     pub(crate) hash: String,
-    pub(crate) query: String,
-    pub(crate) lines: String,
+    pub(crate) range: Option<PageRange>,
 }
 
 /// What an ended round asks for.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Next {
     /// Nothing: these are the last bytes for the client.
     Done(Vec<u8>),
-    /// These originals; then [`Turn::request`].
+    /// These texts; then [`Turn::give`].
     Retrieve(Vec<Wanted>),
+}
+
+/// What follows from texts that were given.
+#[derive(Debug)]
+pub(crate) enum After {
+    /// The provider is to be sent this, and its answer goes to [`Turn::continued`].
+    Ask(Vec<u8>),
+    /// These are the last bytes for the client.
+    Done(Vec<u8>),
 }
 
 /// One answer, over all its rounds.
 #[derive(Debug)]
 pub(crate) struct Turn {
+    api: Api,
     stream: bool,
     format: Format,
     dialect: Box<dyn Dialect>,
     rounds: u32,
-    /// Calls of the round that has ended.
-    wanted: usize,
+    /// What the calls of the tool so far were given, with the addresses of the texts.
+    steps: Vec<(Step, String)>,
+    /// Every round so far can be spelled out.
+    traceable: bool,
+    /// The calls of the round that has ended stand beside calls of the client's tools.
+    beside: bool,
+    /// Rounds whose trace the client has, and those that are withheld.
+    hidden: Hidden,
+}
+
+/// How many rounds the client has not seen.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Hidden {
+    /// That the next request puts back.
+    pub(crate) traced: u32,
+    /// That nothing puts back.
+    pub(crate) withheld: u32,
 }
 
 /// How the answer is read.
@@ -92,21 +133,34 @@ enum Format {
     Ended,
 }
 
-/// What becomes of an event.
-#[derive(Debug, Eq, PartialEq)]
-enum Event {
-    /// For the client, as it came.
-    Pass,
-    /// For the client, in this form.
-    Rewritten(String),
-    /// Not for the client.
-    Drop,
+/// How an answer ends that is not the provider's own.
+#[derive(Debug, Default)]
+struct Ending<'a> {
+    /// For the client to read, where something is missing.
+    note: Option<&'a str>,
+    /// The id of a client's call, and the one that it gets.
+    carrier: Option<(&'a str, &'a str)>,
+    /// Calls of ours in the last round are dropped: nothing puts them back.
+    drops_last: bool,
+}
+
+impl Ending<'_> {
+    fn is_traced(&self) -> bool {
+        self.carrier.is_some()
+    }
+}
+
+/// A call of ours as a continuation spells it.
+struct Written<'a> {
+    /// `None`: as the model spelled it.
+    retrieval: Option<Retrieval>,
+    text: &'a str,
 }
 
 /// One provider's answers: what a round says, and how rounds become one answer.
 trait Dialect: std::fmt::Debug {
     /// Reads one event of a stream. `None`: not what the format promises.
-    fn event(&mut self, name: &str, data: &str) -> Option<Event>;
+    fn event(&mut self, name: &str, data: &str) -> Option<()>;
 
     /// Whether the event just read is held, with all that were held before it.
     fn holding(&self) -> bool;
@@ -128,9 +182,16 @@ trait Dialect: std::fmt::Debug {
     /// The round's calls of our tool, as far as they can be read.
     fn wanted(&self) -> Vec<Wanted>;
 
+    /// The first of the round's calls of the client's tools that it has not got yet: the trace goes into its
+    /// id. `None` where there is none, or where the format cannot carry a trace.
+    fn carrier(&self) -> Option<String>;
+
+    /// What the client gets of the turn before a place.
+    fn before(&self, place: u32, reasoning: u32) -> Before;
+
     /// The request that continues this one: with the model's turn without the client's calls, and the
     /// results of ours.
-    fn continuation(&self, request: &str, results: &[String]) -> Option<String>;
+    fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String>;
 
     /// Takes note that the round is over and another one follows.
     fn next_round(&mut self);
@@ -138,12 +199,9 @@ trait Dialect: std::fmt::Debug {
     /// As it is now, to come back to when the next round fails.
     fn copy(&self) -> Box<dyn Dialect>;
 
-    /// The whole answer for the client, once the last round's document is read.
-    fn answer(&self) -> Option<String>;
-
-    /// A well-formed end of the answer without the round's calls of ours, and with a note if there is
-    /// something to say; for a stream the events that are still missing, otherwise the whole answer.
-    fn close(&self, stream: bool, note: Option<&str>) -> Option<String>;
+    /// The end of the answer without calls of ours: for a stream the events that are still missing, otherwise the
+    /// whole answer.
+    fn finish(&self, stream: bool, ending: &Ending<'_>) -> Option<String>;
 }
 
 /// What the client reads where an original could not be had.
@@ -162,12 +220,32 @@ impl Turn {
         };
         // The tool is never added to requests of these, so there is no call of it to answer.
         let format = if api.takes_retrieve_tool() { Format::new(stream) } else { Format::Lost };
-        Self { stream, format, dialect, rounds: 0, wanted: 0 }
+        Self {
+            api,
+            stream,
+            format,
+            dialect,
+            rounds: 0,
+            steps: Vec::new(),
+            traceable: true,
+            beside: false,
+            hidden: Hidden::default(),
+        }
     }
 
     /// Whether the answer comes as events.
     pub(crate) fn is_stream(&self) -> bool {
         self.stream
+    }
+
+    /// Whether what is wanted goes beside calls of the client's tools, into the next request.
+    pub(crate) fn is_beside(&self) -> bool {
+        self.beside
+    }
+
+    /// The rounds that the client has not seen.
+    pub(crate) fn hidden(&self) -> Hidden {
+        self.hidden
     }
 
     /// Whether bytes are kept back.
@@ -195,17 +273,12 @@ impl Turn {
                 }
                 let mut now = Vec::new();
                 while let Some(event) = splitter.next() {
-                    let Some(fate) = self.dialect.event(&event.name, &event.data) else {
-                        splitter.hold(&event.raw);
+                    let read = self.dialect.event(&event.name, &event.data);
+                    splitter.hold(&event.raw);
+                    if read.is_none() {
                         now.extend(self.stop());
                         return now;
-                    };
-                    let bytes = match fate {
-                        Event::Pass => event.raw,
-                        Event::Rewritten(text) => text.into_bytes(),
-                        Event::Drop => Vec::new(),
-                    };
-                    splitter.hold(&bytes);
+                    }
                     if !self.dialect.holding() {
                         now.extend(splitter.release());
                     }
@@ -226,40 +299,84 @@ impl Turn {
         Next::Done(self.lose())
     }
 
-    /// What to send to the provider: `request` with the model's turn and the originals added, each in
-    /// the order of what was wanted. `None`: it cannot be written; then [`Turn::give_up`].
-    pub(crate) fn request(&self, request: &[u8], originals: &[String]) -> Option<Vec<u8>> {
-        if originals.len() != self.wanted {
+    /// Takes the texts, each in the order of what was wanted. `request` is what the provider was sent last, `calls`
+    /// the number of calls of the client's tools in it. `None`: the next request cannot be written; then
+    /// [`Turn::give_up`].
+    pub(crate) fn give(&mut self, request: &[u8], given: &[Given], calls: usize) -> Option<After> {
+        let wanted = self.dialect.wanted();
+        let count = wanted.len();
+        if count == 0 || given.len() != count {
             return None;
         }
+        let steps: Option<Vec<(Step, String)>> = wanted
+            .iter()
+            .zip(given)
+            .enumerate()
+            .map(|(at, (wanted, given))| {
+                let source = given.source.as_ref()?;
+                let step = Step {
+                    place: wanted.place,
+                    reasoning: wanted.reasoning,
+                    output: source.output,
+                    range: source.range,
+                    ends_round: !self.beside && at + 1 == count,
+                };
+                Some((step, source.hash.clone()))
+            })
+            .collect();
+        if self.beside {
+            return Some(After::Done(self.finish(None, steps)));
+        }
+        let earlier = self.steps.len();
+        self.traceable &= steps.is_some();
+        let written: Vec<Written<'_>> = given
+            .iter()
+            .enumerate()
+            .map(|(at, given)| {
+                let source = given.source.as_ref().filter(|_| steps.is_some() && self.carries_traces());
+                let retrieval = source.map(|Source { hash, range, .. }| Retrieval {
+                    id: call_id(self.api, calls, earlier + at, hash, *range),
+                    hash: hash.clone(),
+                    range: *range,
+                    result: given.text.clone(),
+                });
+                Written { retrieval, text: &given.text }
+            })
+            .collect();
         let request = std::str::from_utf8(request).ok()?;
-        self.dialect.continuation(request, originals).map(String::into_bytes)
+        let next = self.dialect.continuation(request, &written)?;
+        self.steps.extend(steps.unwrap_or_default());
+        Some(After::Ask(next.into_bytes()))
     }
 
-    /// Takes in the provider's whole answer to [`Turn::request`]: what the client may have of it, and
-    /// what follows.
-    pub(crate) fn continued(&mut self, answer: &[u8]) -> (Vec<u8>, Next) {
+    /// Takes in the provider's whole answer to what it was asked, and says what follows.
+    pub(crate) fn continued(&mut self, answer: &[u8]) -> Next {
         let before = self.dialect.copy();
         self.dialect.next_round();
         self.rounds += 1;
         self.format = Format::new(self.stream);
-        let mut passed = self.feed(answer);
+        self.feed(answer);
         if let Format::Events(splitter) = &mut self.format {
             // Half an event is no answer; one that lacks only its blank line is read.
             splitter.end_event();
-            passed.extend(self.feed(b""));
+            self.feed(b"");
         }
         if !self.read_to_end() {
             // Nothing of this round has reached the client, so it may as well not have happened.
             self.dialect = before;
-            return (Vec::new(), Next::Done(self.give_up()));
+            self.rounds -= 1;
+            return Next::Done(self.give_up());
         }
-        (passed, self.next())
+        self.next()
     }
 
     /// The end of the answer when a round fails: well-formed, and without a call that nobody answers.
     pub(crate) fn give_up(&mut self) -> Vec<u8> {
-        self.close(Some(APOLOGY))
+        self.finish(Some(APOLOGY), None)
+    }
+
+    fn carries_traces(&self) -> bool {
+        matches!(self.api, Api::AnthropicMessages | Api::OpenAiChat | Api::OpenAiResponses)
     }
 
     /// Whether a round has been read as a whole.
@@ -275,33 +392,69 @@ impl Turn {
         let calls = self.dialect.calls();
         let ours = calls.iter().filter(|ours| **ours).count();
         if ours == 0 {
-            return Next::Done(self.finish());
-        }
-        if calls.first() == Some(&false) {
-            return Next::Done(self.close(None));
+            return Next::Done(self.end_turn());
         }
         let wanted = self.dialect.wanted();
-        self.wanted = wanted.len();
-        // One that was cut off in the middle cannot be answered.
+        if calls.len() > ours {
+            self.beside = true;
+            // One that was cut off in the middle cannot be answered.
+            let whole = wanted.len() == ours;
+            if whole && self.traceable && self.carries_traces() && self.dialect.carrier().is_some() {
+                return Next::Retrieve(wanted);
+            }
+            if self.carries_traces() || calls.first() == Some(&false) {
+                return Next::Done(self.finish(None, None));
+            }
+            self.beside = false;
+        }
         if wanted.len() < ours || self.rounds >= MAX_ROUNDS {
             return Next::Done(self.give_up());
         }
         Next::Retrieve(wanted)
     }
 
-    /// The last bytes of an answer without calls of ours.
-    fn finish(&mut self) -> Vec<u8> {
+    /// The last bytes of an answer whose last round has no call of ours.
+    fn end_turn(&mut self) -> Vec<u8> {
+        if self.rounds > 0 {
+            return self.finish(None, Some(Vec::new()));
+        }
         match std::mem::replace(&mut self.format, Format::Lost) {
             Format::Lost | Format::Ended => Vec::new(),
             Format::Events(splitter) => splitter.into_rest(),
-            Format::Json(document) if self.rounds == 0 => document,
-            Format::Json(document) => self.dialect.answer().map_or(document, String::into_bytes),
+            Format::Json(document) => document,
         }
     }
 
-    fn close(&mut self, note: Option<&str>) -> Vec<u8> {
+    /// The last bytes of an answer that is not the provider's own. `last`: the calls of ours in the last round that
+    /// the trace spells out; `None`: they are dropped.
+    fn finish(&mut self, note: Option<&str>, last: Option<Vec<(Step, String)>>) -> Vec<u8> {
         self.format = Format::Lost;
-        self.dialect.close(self.stream, note).unwrap_or_default().into_bytes()
+        let rounds = self.rounds;
+        let carrier = self.dialect.carrier().filter(|_| self.traceable && note.is_none());
+        let earlier = std::mem::take(&mut self.steps);
+        let with = |last: &[(Step, String)]| {
+            let steps: Vec<&(Step, String)> = earlier.iter().chain(last).collect();
+            let (place, reasoning) = steps.last().map(|(step, _)| (step.place, step.reasoning))?;
+            let addresses: Vec<&str> = steps.iter().map(|(_, address)| address.as_str()).collect();
+            let before = self.dialect.before(place, reasoning);
+            let steps: Vec<Step> = steps.iter().map(|(step, _)| *step).collect();
+            id_with_trace(carrier.as_deref()?, &steps, &addresses, &before)
+        };
+        let mut drops_last = last.is_none();
+        let mut id = last.as_deref().and_then(with);
+        if id.is_none() && !earlier.is_empty() && (drops_last || last.is_some_and(|last| !last.is_empty())) {
+            drops_last = true;
+            id = with(&[]);
+        }
+        drops_last |= self.beside && id.is_none();
+        let rounds = rounds + u32::from(self.beside && !drops_last);
+        match &id {
+            Some(_) => self.hidden.traced = rounds,
+            None => self.hidden.withheld = rounds,
+        }
+        let carrier = carrier.as_deref().zip(id.as_deref());
+        let ending = Ending { note, carrier, drops_last };
+        self.dialect.finish(self.stream, &ending).unwrap_or_default().into_bytes()
     }
 
     /// Stops following in the middle of a stream.
@@ -373,11 +526,9 @@ impl<const N: usize> Figures<N> {
     }
 }
 
-/// The arguments of a call of ours; unreadable ones become an empty hash, which no original has.
-fn wanted(id: String, arguments: &str) -> Wanted {
-    let members = json::object(arguments).unwrap_or_default();
-    let text = |key| json::get(&members, key).and_then(json::string).unwrap_or_default();
-    Wanted { id, hash: text("hash"), query: text("query"), lines: text("lines") }
+/// The number of characters of a text, which is where a call behind it stands.
+fn characters<'a>(texts: impl Iterator<Item = &'a str>) -> u32 {
+    u32::try_from(texts.map(|text| text.chars().count()).sum::<usize>()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::follow::HttpAnswer;
 use crate::host::{self, Action};
 use crate::root::{Root, Settings};
+use crate::sent::HttpAnswer;
 use crate::stream::Stream;
 
 thread_local! {

@@ -139,7 +139,7 @@ impl Stream {
         let (begun, saved) = (session.talk.begun(), session.talk.saved_bytes);
         self.feed_client(session, &bytes, &mut out);
         self.hold(held_before, session.client.held_bytes());
-        if end_of_stream || self.settings.requests.held.get() > MAX_HELD_BYTES {
+        if end_of_stream || self.settings.requests.memory.used() > MAX_HELD_BYTES {
             let held = session.client.held_bytes();
             session.client.release(&mut out);
             self.hold(held, 0);
@@ -191,8 +191,7 @@ impl Stream {
 
     /// Keeps account of the bytes that all sessions hold.
     fn hold(&self, before: usize, now: usize) {
-        let held = &self.settings.requests.held;
-        held.set(held.get().saturating_sub(before).saturating_add(now));
+        self.settings.requests.memory.exchange(before, now);
     }
 
     /// Begins the record of a request, if the message is one, and has it answered after those before it.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use memchr::memmem;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::block::{Call, Context};
@@ -14,6 +15,7 @@ use crate::lines::Line;
 use crate::memo::{Entry, Memo};
 use crate::outcome::{Block, BlockOutcome, Kind, Original, Outcome, Skip, Tokens, Unread};
 use crate::pipeline::{self, Verdict};
+use crate::rounds::{Asked, PLACEHOLDER, answer};
 use crate::tokens::{Counting, Encoding};
 use crate::wire::retrieve_tool::{self, Listing};
 use crate::wire::splice::splice;
@@ -27,13 +29,10 @@ pub struct Request<'a> {
     pub api: Api,
     /// The model where the path names it and the body does not (Gemini, Bedrock).
     pub model: Option<&'a str>,
-    /// Originals can be stored: lossy replacements are allowed where the configuration allows them and
-    /// `retrieve_tool` is satisfied.
+    /// What is left out can be had back: lossy replacements are allowed where the configuration allows them,
+    /// `retrieve_tool` is satisfied, and later requests carry the originals again. The same for all requests
+    /// of a conversation (I3).
     pub reversible: bool,
-    /// Of the blocks, in the body's order, only the first so many may be lossy: those whose originals are
-    /// known to be stored. What stands before the first block that may not is the same either way, so a
-    /// store that fails in the middle of a conversation costs the cached prefix nothing before that block.
-    pub lossy_blocks: usize,
     /// How the model is to get originals back. The same for all requests of a conversation: the tool
     /// list is at the front of the cached prefix.
     pub retrieve_tool: RetrieveTool,
@@ -54,15 +53,9 @@ pub enum RetrieveTool {
 }
 
 impl Request<'_> {
-    /// A request in the given wire format, without a store.
+    /// A request in the given wire format, of which nothing is left out.
     pub fn new(api: Api) -> Self {
-        Self {
-            api,
-            model: None,
-            reversible: false,
-            lossy_blocks: usize::MAX,
-            retrieve_tool: RetrieveTool::default(),
-        }
+        Self { api, model: None, reversible: false, retrieve_tool: RetrieveTool::default() }
     }
 }
 
@@ -113,8 +106,8 @@ fn compress_walk<'b>(
     let run = Run {
         walk,
         config,
-        counting,
-        lossy_blocks: if request.reversible && askable { request.lossy_blocks } else { 0 },
+        // What the provider keeps cannot be read back from later requests (I5).
+        reversible: request.reversible && askable && !walk.kept_by_provider,
         edits_by_line: edits_by_line(walk, memo),
     };
     let keyed = run.entries(memo);
@@ -122,22 +115,18 @@ fn compress_walk<'b>(
     let mut edits = Vec::new();
     let mut blocks = Vec::with_capacity(keyed.len());
     let mut originals = Vec::new();
-    let (mut before, mut after) = (0u64, 0u64);
-    let (mut new_before, mut new_after) = (0u64, 0u64);
+    let mut sums = Sums::default();
+    let mut number = 0;
     for (output, (entry, from_memo)) in walk.outputs.iter().zip(&keyed) {
-        before += u64::from(entry.tokens_before);
-        after += u64::from(entry.tokens_after);
         let new = blocks.len() >= walk.answered;
-        if new {
-            new_before += u64::from(entry.tokens_before);
-            new_after += u64::from(entry.tokens_after);
-        }
+        sums.add(run.figures(output, entry, counting.encoding, memo), new);
         if let Some(replacement) = &entry.replacement {
             edits.push((output.span.range(), &**replacement));
         }
         if let Some((_, address)) = &entry.left_out {
             originals.push(Original {
                 block: blocks.len(),
+                number,
                 hash: Arc::clone(address),
                 span: output.span,
                 body: walk.body,
@@ -147,6 +136,7 @@ fn compress_walk<'b>(
                 tokens_after: entry.tokens_after,
             });
         }
+        number += u32::from(!output.is_retrieved(walk.body));
         blocks.push(Block {
             span: output.span.range(),
             tool: Arc::clone(&entry.tool),
@@ -179,17 +169,19 @@ fn compress_walk<'b>(
         tokens: Tokens {
             encoding: counting.encoding,
             estimate: counting.estimate_percent.is_some(),
-            before: counting.scaled(read_tokens + before),
-            after: counting.scaled(read_tokens + added_tokens + after),
-            tool_outputs_before: counting.scaled(before),
-            tool_outputs_after: counting.scaled(after),
-            tool_outputs_new_before: counting.scaled(new_before),
-            tool_outputs_new_after: counting.scaled(new_after),
+            before: counting.scaled(read_tokens + sums.before),
+            after: counting.scaled(read_tokens + added_tokens + sums.after),
+            tool_outputs_before: counting.scaled(sums.before),
+            tool_outputs_after: counting.scaled(sums.after),
+            tool_outputs_new_before: counting.scaled(sums.new_before),
+            tool_outputs_new_after: counting.scaled(sums.new_after),
         },
         model: model.map(str::to_owned),
         stream: walk.stream,
         has_tools: walk.has_tools,
         added_retrieve_tool: definition.is_some(),
+        lists_retrieve_tool: walk.retrieve == Listing::Listed,
+        carries_thinking: walk.carries_thinking,
         conversation_id: conversation_id(walk),
         originals,
         unread: None,
@@ -219,6 +211,8 @@ fn unread(body: &[u8], why: Unread) -> Outcome<'_> {
         stream: false,
         has_tools: false,
         added_retrieve_tool: false,
+        lists_retrieve_tool: false,
+        carries_thinking: false,
         conversation_id: None,
         originals: Vec::new(),
         unread: Some(why),
@@ -284,12 +278,36 @@ pub(crate) fn fingerprint(text: &str) -> u128 {
 /// Outputs of one call that are known to belong together.
 const MAX_PARTS: usize = 64;
 
+/// Forms are chosen by these tokens for every model: clients switch models in the middle of a conversation,
+/// and what was sent before has to stay the same (I3).
+const FORMS: Encoding = Encoding::O200kBase;
+
+/// The tokens of tool outputs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    before: u64,
+    after: u64,
+    new_before: u64,
+    new_after: u64,
+}
+
+impl Sums {
+    fn add(&mut self, (before, after): (u32, u32), new: bool) {
+        let (before, after) = (u64::from(before), u64::from(after));
+        self.before += before;
+        self.after += after;
+        if new {
+            self.new_before += before;
+            self.new_after += after;
+        }
+    }
+}
+
 /// What stays the same over the blocks of one request.
 struct Run<'w, 'b> {
     walk: &'w Walk<'b>,
     config: &'w Config,
-    counting: Counting,
-    lossy_blocks: usize,
+    reversible: bool,
     edits_by_line: bool,
 }
 
@@ -308,8 +326,10 @@ impl Run<'_, '_> {
             let [name, arguments] = self.call_texts(output);
             let call = Call { name: &name, arguments: &arguments };
             self.add_call(&mut shown, output, block, call);
-            let (entry, forwarded, lines) =
-                self.entry(output, call, block < self.lossy_blocks, &shown.earlier, memo);
+            let (entry, forwarded, lines) = match self.requested(output, &entries) {
+                Some((entry, text)) => (entry, Some(text), None),
+                None => self.entry(output, call, &shown.earlier, memo),
+            };
             shown.add(forwarded.as_deref(), lines, call);
             let entry = Arc::new(entry);
             memo.remember_block(*key, Arc::clone(&entry));
@@ -331,15 +351,14 @@ impl Run<'_, '_> {
         let mut hash = Xxh3::new();
         self.config.hash(&mut hash);
         self.edits_by_line.hash(&mut hash);
-        self.counting.encoding.hash(&mut hash);
+        self.reversible.hash(&mut hash);
         let mut chain = hash.digest128();
         let of = |span: Option<Span>| span.map_or(0, |span| fingerprint(span.raw(self.walk.body)));
         let mut last_query = (None, 0);
         self.walk
             .outputs
             .iter()
-            .enumerate()
-            .map(|(block, output)| {
+            .map(|output| {
                 if last_query.0 != output.query {
                     last_query = (output.query, of(output.query));
                 }
@@ -350,8 +369,7 @@ impl Run<'_, '_> {
                     of(call.and_then(|call| call.name)),
                     of(call.and_then(|call| call.arguments)),
                     last_query.1,
-                    u128::from(call.is_some_and(|call| call.by_program))
-                        | u128::from(block < self.lossy_blocks) << 1,
+                    u128::from(call.is_some_and(|call| call.by_program)),
                 ];
                 let mut bytes = [0; 96];
                 for (to, from) in bytes.chunks_exact_mut(16).zip(steering) {
@@ -361,6 +379,16 @@ impl Run<'_, '_> {
                 chain
             })
             .collect()
+    }
+
+    /// The tokens of a block before and after, by the request's own tokenizer.
+    fn figures(&self, output: &Output, entry: &Entry, encoding: Encoding, memo: &mut Memo) -> (u32, u32) {
+        if encoding == FORMS {
+            return (entry.tokens_before, entry.tokens_after);
+        }
+        let before = count_span(output.span, self.walk.body, encoding, memo);
+        let after = entry.replacement.as_deref().and_then(string::text);
+        (before, after.map_or(before, |text| count_text(&text, encoding, memo)))
     }
 
     /// Brings `shown` up to the blocks that have an entry.
@@ -422,19 +450,64 @@ impl Run<'_, '_> {
         [name.unwrap_or_default(), arguments.unwrap_or_default()]
     }
 
+    /// The result of a call that the client's own tool could not answer: the filter puts the text there, from the
+    /// request itself, once for each call.
+    fn requested(&self, output: &Output, entries: &[(Arc<Entry>, bool)]) -> Option<(Entry, Cow<'_, str>)> {
+        let body = self.walk.body;
+        if !output.is_retrieved(body) {
+            return None;
+        }
+        let text = output.span.text(body)?;
+        let at = memmem::find(text.as_bytes(), PLACEHOLDER.as_bytes())?;
+        let (before, after) = (text.get(..at)?, text.get(at + PLACEHOLDER.len()..)?);
+        let start = arguments_start(output);
+        let earlier = self.walk.outputs.iter().take(entries.len());
+        if earlier.rev().take(MAX_PARTS).any(|other| start.is_some() && arguments_start(other) == start) {
+            return None;
+        }
+        let [name, arguments] = self.call_texts(output);
+        let asked = Asked::read(&arguments);
+        let of = |(entry, _): &(Arc<Entry>, bool)| {
+            entry.left_out.as_ref().is_some_and(|(_, address)| **address == *asked.hash)
+        };
+        let original = self.walk.outputs.get(entries.iter().position(of)?)?.span.text(body)?;
+        let page = answer(&original, &asked).text;
+        // Some clients wrap what an MCP server gives into JSON of their own.
+        let page = if before.trim_start().starts_with(['{', '[']) {
+            let mut quoted = String::new();
+            string::encode_into(&page, &mut quoted);
+            quoted.get(1..quoted.len().checked_sub(1)?)?.to_owned()
+        } else {
+            page
+        };
+        let forwarded = [before, &page, after].concat();
+        let mut escaped = String::new();
+        string::encode_into(&forwarded, &mut escaped);
+        let count = |text: &str| u32::try_from(FORMS.count(text)).unwrap_or(u32::MAX);
+        let entry = Entry {
+            tool: Arc::from(&*name),
+            kind: Kind::Text,
+            outcome: BlockOutcome::Skipped(Skip::Retrieved),
+            tokens_before: count(&text),
+            tokens_after: count(&forwarded),
+            replacement: Some(escaped.into_boxed_str()),
+            left_out: None,
+        };
+        Some((entry, Cow::Owned(forwarded)))
+    }
+
     /// Computes what becomes of a block. With it come the text that is forwarded, where it is one, and its
     /// lines, where they have been read.
     fn entry(
         &self,
         output: &Output,
         call: Call<'_>,
-        reversible: bool,
         earlier: &Earlier,
         memo: &mut Memo,
     ) -> (Entry, Option<Cow<'_, str>>, Option<Vec<Line>>) {
         let body = self.walk.body;
         let skipped = |kind, skip, memo: &mut Memo| {
-            let tokens = count_span(output.span, body, self.counting.encoding, memo);
+            let tokens = count_span(output.span, body, FORMS, memo);
             Entry {
                 tool: Arc::from(call.name),
                 kind,
@@ -460,11 +533,11 @@ impl Run<'_, '_> {
             call,
             query: &query,
             config: self.config,
-            encoding: self.counting.encoding,
-            reversible,
+            encoding: FORMS,
+            reversible: self.reversible,
             edits_by_line: self.edits_by_line,
         };
-        let verdict = checked(pipeline::compress_block(&text, &cx, earlier), reversible);
+        let verdict = checked(pipeline::compress_block(&text, &cx, earlier), self.reversible);
         let (forwarded, replacement, left_out) = match verdict.replacement {
             None => (text, None, None),
             Some(replacement) => {

@@ -44,6 +44,7 @@ mod memo;
 mod mixed;
 mod outcome;
 mod pipeline;
+pub mod rounds;
 #[cfg(test)]
 mod savings;
 mod simd;
@@ -51,6 +52,10 @@ mod tokens;
 mod tool;
 mod turn;
 mod wire;
+
+/// The version of the forms. What a tool output becomes is the same as long as it is; a new one changes the prefix
+/// of every running conversation once.
+pub const FORMS_VERSION: u32 = 2;
 
 pub use appendix::{Appendix, appendix};
 pub use ccr::address;

@@ -23,10 +23,14 @@ pub struct Outcome<'b> {
     pub has_tools: bool,
     /// Whether `headroom_retrieve` was added to them: its calls are then for whoever added it to answer.
     pub added_retrieve_tool: bool,
+    /// Whether the client lists a tool of this kind itself, as with Headroom's MCP server.
+    pub lists_retrieve_tool: bool,
+    /// Whether thinking of the model comes back in it, which its provider may have bound to what stands before.
+    pub carries_thinking: bool,
     /// Stays the same over the requests of one conversation: a hash of what its first user message
     /// and everything before it say. `None` without a user message.
     pub conversation_id: Option<String>,
-    /// What lossy replacements left out and must be stored before the body leaves (I5).
+    /// What lossy replacements left out, and what the model can ask for (I5).
     pub originals: Vec<Original<'b>>,
     /// Why the body was not read; `None` when it was.
     pub unread: Option<Unread>,
@@ -65,7 +69,7 @@ pub struct Block {
     pub kind: Kind,
     /// Which compressor took it, or why none did.
     pub outcome: BlockOutcome,
-    /// Tokens of the decoded text in the request's encoding, not scaled.
+    /// Tokens of the decoded text in o200k_base, by which forms are chosen.
     pub tokens_before: u32,
     /// Tokens of the decoded replacement, or of the text where there is none.
     pub tokens_after: u32,
@@ -192,6 +196,9 @@ pub struct Original<'b> {
     pub hash: Arc<str>,
     /// Which of the outcome's blocks it is of.
     pub block: usize,
+    /// The number of the tool output in the conversation, without results of our own tool: the same in the
+    /// request as the client sent it and with hidden rounds put back.
+    pub number: u32,
     pub(crate) span: Span,
     pub(crate) body: &'b str,
     /// The tool's name.
@@ -205,10 +212,14 @@ pub struct Original<'b> {
 }
 
 impl<'b> Original<'b> {
-    /// The decoded text of the block. It is decoded on demand, because most originals are stored
-    /// already when they come by again.
+    /// The decoded text of the block. It is decoded on demand: hardly any is ever asked for.
     pub fn text(&self) -> Cow<'b, str> {
         self.span.text(self.body).unwrap_or_default()
+    }
+
+    /// Where the block stands in the body: the JSON string with its quotes.
+    pub fn span(&self) -> std::ops::Range<usize> {
+        self.span.range()
     }
 }
 

@@ -98,6 +98,10 @@ pub(crate) struct Walk<'b> {
     pub(crate) model: Option<Cow<'b, str>>,
     pub(crate) stream: bool,
     pub(crate) has_tools: bool,
+    /// Later requests do not carry again what this one does: the provider keeps the conversation.
+    pub(crate) kept_by_provider: bool,
+    /// Thinking of the model comes back in it.
+    pub(crate) carries_thinking: bool,
     /// What the tool list says of Headroom's own tool.
     pub(crate) retrieve: retrieve_tool::Listing,
     /// What the model reads beside tool outputs, in reading order.
@@ -108,6 +112,8 @@ pub(crate) struct Walk<'b> {
     pub(crate) answered: usize,
     /// The number of readings up to the end of the first user message that has a text; 0 without one.
     pub(crate) opening: usize,
+    /// The number of calls of tools that are not our own.
+    pub(crate) clients_calls: usize,
     calls: HashMap<Cow<'b, str>, Call, FixedState>,
     query: Option<Span>,
 }
@@ -148,6 +154,13 @@ pub(crate) struct Output {
     pub(crate) query: Option<Span>,
 }
 
+impl Output {
+    /// Whether our own tool has given it.
+    pub(crate) fn is_retrieved(&self, body: &str) -> bool {
+        self.call.is_some_and(|call| call.is_ours(body))
+    }
+}
+
 /// How agents mark text that they put into a user message themselves: it is no question, so it does
 /// not steer (Claude Code).
 const REMINDER: &str = "<system-reminder>";
@@ -160,11 +173,14 @@ pub(crate) fn walk(api: Api, body: &[u8]) -> Result<Walk<'_>, NotUnderstood> {
         model: None,
         stream: false,
         has_tools: false,
+        kept_by_provider: false,
+        carries_thinking: false,
         retrieve: retrieve_tool::Listing::default(),
         readings: Vec::new(),
         outputs: Vec::new(),
         answered: 0,
         opening: 0,
+        clients_calls: 0,
         calls: HashMap::default(),
         query: None,
     };
@@ -221,6 +237,7 @@ impl<'b> Walk<'b> {
     /// A call that the model made. It counts as something that it reads.
     fn call(&mut self, id: Option<Value<'_, 'b>>, call: Call) {
         self.answered = self.outputs.len();
+        self.clients_calls += usize::from(!call.is_ours(self.body));
         for span in [call.name, call.arguments].into_iter().flatten() {
             self.readings.push(Reading { span, role: Role::Assistant });
         }
@@ -255,6 +272,14 @@ impl<'b> Walk<'b> {
 }
 
 impl Call {
+    /// Whether it is one of our own tool.
+    pub(crate) fn is_ours(&self, body: &str) -> bool {
+        self.name.is_some_and(|name| {
+            name.raw(body).ends_with("retrieve\"")
+                && name.text(body).is_some_and(|name| retrieve_tool::is_retrieve(&name))
+        })
+    }
+
     /// A call made by the model, or, where `caller` says so, by a program that the provider runs.
     fn new(
         name: Option<Value<'_, '_>>,
@@ -274,7 +299,7 @@ impl Call {
 
 /// Calls `each` with every text of a message's content: a string, or a list of parts of which those
 /// of one of these types count. Nothing else is a content.
-fn each_text<'t, 'b>(
+pub(crate) fn each_text<'t, 'b>(
     content: Option<Value<'t, 'b>>,
     types: &[&str],
     mut each: impl FnMut(Value<'t, 'b>),

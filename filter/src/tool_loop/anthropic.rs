@@ -2,26 +2,28 @@
 //!
 //! Over several rounds the client sees one message: the first round's start, the blocks of all rounds
 //! under running indexes, and the last round's end with the usage of all rounds. What a round adds to
-//! the request is the model's turn as it wrote it, thinking and signatures included, without the
-//! client's calls.
+//! the request is the model's turn as it wrote it, thinking and signatures included, with our call in it.
 
-use super::{Dialect, Event, Figures, TOOL, Wanted, json, sse, wanted};
+use headroom_compress::Api;
+use headroom_compress::rounds::{Asked, Before, message};
+
+use super::{Dialect, Ending, Figures, TOOL, Wanted, Written, json, sse};
 
 #[derive(Clone, Debug)]
 pub(super) struct Anthropic {
-    /// This round's blocks, by the index that the provider gives them.
+    /// The blocks of all rounds.
     blocks: Vec<Block>,
-    /// Blocks of earlier rounds that the client has, or gets.
-    delivered: Vec<String>,
-    /// How many blocks an event's index is to be raised by.
-    offset: u64,
+    /// Where this round's begin.
+    round_start: usize,
+    round: u32,
     /// A call of ours has begun: what follows is held.
     holding: bool,
-    later_round: bool,
     complete: bool,
     figures: Figures<4>,
     /// Why the round ended, as JSON.
     reason: String,
+    /// The event that said so.
+    end: String,
     /// A delta that we cannot join: the turn cannot be repeated to the provider.
     unknown_delta: bool,
     document: String,
@@ -31,10 +33,9 @@ impl Default for Anthropic {
     fn default() -> Self {
         Self {
             blocks: Vec::new(),
-            delivered: Vec::new(),
-            offset: 0,
+            round_start: 0,
+            round: 0,
             holding: false,
-            later_round: false,
             complete: false,
             figures: Figures::new([
                 "input_tokens",
@@ -43,6 +44,7 @@ impl Default for Anthropic {
                 "output_tokens",
             ]),
             reason: String::new(),
+            end: String::new(),
             unknown_delta: false,
             document: String::new(),
         }
@@ -58,12 +60,17 @@ struct Block {
     /// What deltas have added: members and their text.
     added: Vec<(&'static str, String)>,
     citations: Vec<String>,
+    round: u32,
+    /// The client has it already.
+    passed: bool,
+    /// Its events that are held.
+    events: Vec<(String, String)>,
 }
 
 impl Block {
-    fn of(start: &str) -> Option<Self> {
+    fn of(start: &str, round: u32, passed: bool) -> Option<Self> {
         let kind = json::path(start, &["type"]).and_then(json::string)?;
-        Some(Self { kind, start: start.to_owned(), ..Self::default() })
+        Some(Self { kind, start: start.to_owned(), round, passed, ..Self::default() })
     }
 
     fn add(&mut self, member: &'static str, text: &str) {
@@ -71,6 +78,13 @@ impl Block {
             Some((_, so_far)) => so_far.push_str(text),
             None => self.added.push((member, text.to_owned())),
         }
+    }
+
+    /// A text with what deltas have added to it.
+    fn text(&self, member: &str) -> String {
+        let begun = json::path(&self.start, &[member]).and_then(json::string).unwrap_or_default();
+        let added = self.added.iter().find(|(name, _)| *name == member);
+        added.map_or(begun.clone(), |(_, text)| begun + text)
     }
 
     /// The whole block as JSON.
@@ -81,8 +95,7 @@ impl Block {
                 // A tool without arguments gets no delta, or an empty one.
                 if text.is_empty() { continue } else { json::object(text).map(|_| text.clone())? }
             } else {
-                let begun = json::path(&self.start, &[member]).and_then(json::string).unwrap_or_default();
-                json::quote(&(begun + text))
+                json::quote(&self.text(member))
             };
             changes.push((member, value));
         }
@@ -99,15 +112,42 @@ impl Block {
     fn is_ours(&self) -> bool {
         self.is_call() && json::path(&self.start, &["name"]).and_then(json::string).as_deref() == Some(TOOL)
     }
+
+    fn is_thinking(&self) -> bool {
+        matches!(self.kind.as_str(), "thinking" | "redacted_thinking")
+    }
+
+    /// The provider refuses a text block without text.
+    fn is_blank(&self) -> bool {
+        self.kind == "text" && self.text("text").is_empty()
+    }
+
+    fn id(&self) -> String {
+        json::path(&self.start, &["id"]).and_then(json::string).unwrap_or_default()
+    }
+
+    /// With the id that carries a trace.
+    fn renamed(&self, block: String, ending: &Ending<'_>) -> Option<String> {
+        match ending.carrier {
+            Some((id, new)) if self.is_call() && self.id() == id => {
+                json::with(&block, &[("id", &json::quote(new))])
+            }
+            _ => Some(block),
+        }
+    }
 }
 
 impl Anthropic {
+    fn current(&self) -> &[Block] {
+        self.blocks.get(self.round_start..).unwrap_or_default()
+    }
+
     fn delta(&mut self, data: &str) -> Option<()> {
         let index = json::path(data, &["index"]).and_then(json::number)?;
         let delta = json::path(data, &["delta"])?;
         let members = json::object(delta)?;
         let kind = json::get(&members, "type").and_then(json::string)?;
-        let block = self.blocks.get_mut(usize::try_from(index).ok()?)?;
+        let block = self.block(index)?;
         let member = match kind.as_str() {
             "text_delta" => "text",
             "thinking_delta" => "thinking",
@@ -130,46 +170,46 @@ impl Anthropic {
         Some(())
     }
 
-    /// The blocks of a stream that were not held: those before the first call of ours.
-    fn passed(&self) -> usize {
-        self.blocks.iter().take_while(|block| !block.is_ours()).count()
+    fn block(&mut self, index: u64) -> Option<&mut Block> {
+        let at = usize::try_from(index).ok()?.checked_add(self.round_start)?;
+        self.blocks.get_mut(at)
     }
 
-    /// An event of a block, under the index that the client knows.
-    fn renumbered(&self, name: &str, data: &str) -> Option<Event> {
-        if !self.later_round {
-            return Some(Event::Pass);
+    /// Keeps an event of a block that is held.
+    fn keep(&mut self, name: &str, data: &str) -> Option<()> {
+        let index = json::path(data, &["index"]).and_then(json::number)?;
+        if let Some(block) = self.block(index).filter(|block| !block.passed) {
+            block.events.push((name.to_owned(), data.to_owned()));
         }
-        let index = json::path(data, &["index"]).and_then(json::number)? + self.offset;
-        Some(Event::Rewritten(sse::write(name, &json::with(data, &[("index", &index.to_string())])?)))
+        Some(())
     }
 
-    /// The model's turn without the client's calls, and the results of ours.
-    fn messages(&self, results: &[String]) -> Option<Vec<String>> {
-        if self.unknown_delta {
-            return None;
-        }
-        let kept = self.blocks.iter().filter(|block| !block.is_call() || block.is_ours());
-        // The provider refuses a text block without text.
-        let turn = kept.map(Block::whole).collect::<Option<Vec<_>>>()?;
-        let turn = turn.into_iter().filter(|block| json::path(block, &["text"]) != Some("\"\""));
-        let answers = self.wanted().into_iter().zip(results).map(|(wanted, result)| {
-            json::write([
-                ("type", json::quote("tool_result")),
-                ("tool_use_id", json::quote(&wanted.id)),
-                ("content", json::quote(result)),
-            ])
+    /// The blocks that the client gets, or has got.
+    fn delivered<'a>(&'a self, ending: &Ending<'_>) -> Vec<&'a Block> {
+        let ours = |from: usize| {
+            let behind = self.blocks.iter().enumerate().skip(from);
+            behind.filter(|(_, block)| block.is_ours()).map(|(at, _)| at).next()
+        };
+        // What was thought behind it is bound to something that the client does not have.
+        let missing = if !ending.is_traced() {
+            ours(0)
+        } else if ending.drops_last {
+            ours(self.round_start)
+        } else {
+            None
+        };
+        let blocks = self.blocks.iter().enumerate().filter(|(at, block)| {
+            let bound = block.is_thinking() && missing.is_some_and(|missing| missing < *at);
+            block.passed || !(bound || block.is_ours() || block.is_blank())
         });
-        let message =
-            |role, content: String| json::write([("role", json::quote(role)), ("content", content)]);
-        Some(vec![message("assistant", json::list(turn)), message("user", json::list(answers))])
+        blocks.map(|(_, block)| block).collect()
     }
 }
 
 impl Dialect for Anthropic {
-    fn event(&mut self, name: &str, data: &str) -> Option<Event> {
+    fn event(&mut self, name: &str, data: &str) -> Option<()> {
         if data.is_empty() {
-            return Some(Event::Pass);
+            return Some(());
         }
         let kind = json::path(data, &["type"]).and_then(json::string)?;
         match kind.as_str() {
@@ -177,43 +217,36 @@ impl Dialect for Anthropic {
                 if let Some(usage) = json::path(data, &["message", "usage"]) {
                     self.figures.read(usage);
                 }
-                Some(if self.later_round { Event::Drop } else { Event::Pass })
             }
             "content_block_start" => {
                 let index = json::path(data, &["index"]).and_then(json::number)?;
-                let block = Block::of(json::path(data, &["content_block"])?)?;
-                if usize::try_from(index).ok()? != self.blocks.len() {
+                if usize::try_from(index).ok()? != self.current().len() {
                     return None;
                 }
+                let mut block = Block::of(json::path(data, &["content_block"])?, self.round, false)?;
                 self.holding |= block.is_ours();
+                block.passed = !self.holding && self.round == 0;
                 self.blocks.push(block);
-                self.renumbered(name, data)
+                self.keep(name, data)?;
             }
             "content_block_delta" => {
                 self.delta(data)?;
-                self.renumbered(name, data)
+                self.keep(name, data)?;
             }
-            "content_block_stop" => self.renumbered(name, data),
+            "content_block_stop" => self.keep(name, data)?,
             "message_delta" => {
-                let usage = json::path(data, &["usage"]);
-                if let Some(usage) = usage {
+                if let Some(usage) = json::path(data, &["usage"]) {
                     self.figures.read(usage);
                 }
                 if let Some(reason) = json::path(data, &["delta", "stop_reason"]) {
                     reason.clone_into(&mut self.reason);
                 }
-                if !self.later_round {
-                    return Some(Event::Pass);
-                }
-                let total = self.figures.total(usage.unwrap_or("{}"))?;
-                Some(Event::Rewritten(sse::write(name, &json::with(data, &[("usage", &total)])?)))
+                data.clone_into(&mut self.end);
             }
-            "message_stop" => {
-                self.complete = true;
-                Some(Event::Pass)
-            }
-            _ => Some(Event::Pass),
+            "message_stop" => self.complete = true,
+            _ => {}
         }
+        Some(())
     }
 
     fn holding(&self) -> bool {
@@ -223,7 +256,8 @@ impl Dialect for Anthropic {
     fn document(&mut self, answer: &str) -> Option<()> {
         let members = json::object(answer)?;
         let content = json::array(json::get(&members, "content")?)?;
-        self.blocks = content.into_iter().map(Block::of).collect::<Option<_>>()?;
+        let blocks = content.into_iter().map(|block| Block::of(block, self.round, false));
+        self.blocks.extend(blocks.collect::<Option<Vec<_>>>()?);
         if let Some(usage) = json::get(&members, "usage") {
             self.figures.read(usage);
         }
@@ -237,108 +271,166 @@ impl Dialect for Anthropic {
     }
 
     fn calls(&self) -> Vec<bool> {
-        self.blocks.iter().filter(|block| block.is_call()).map(Block::is_ours).collect()
+        self.current().iter().filter(|block| block.is_call()).map(Block::is_ours).collect()
     }
 
     fn wanted(&self) -> Vec<Wanted> {
-        let ours = self.blocks.iter().filter(|block| block.is_ours());
-        ours.filter_map(|block| {
-            let whole = block.whole()?;
-            let id = json::path(&whole, &["id"]).and_then(json::string)?;
-            Some(wanted(id, json::path(&whole, &["input"]).unwrap_or("{}")))
-        })
-        .collect()
+        let mut place = 0;
+        let mut wanted = Vec::new();
+        for (at, block) in self.blocks.iter().enumerate() {
+            if !block.is_ours() {
+                place += u32::from(!block.is_blank());
+            } else if at >= self.round_start
+                && let Some(whole) = block.whole()
+            {
+                let asked = Asked::read(json::path(&whole, &["input"]).unwrap_or("{}"));
+                wanted.push(Wanted { id: block.id(), asked, place, reasoning: 0 });
+            }
+        }
+        wanted
     }
 
-    fn continuation(&self, request: &str, results: &[String]) -> Option<String> {
-        json::append(request, &json::object(request)?, "messages", &self.messages(results)?)
+    fn carrier(&self) -> Option<String> {
+        let theirs = self.current().iter().filter(|block| block.is_call() && !block.is_ours());
+        theirs.filter(|block| !block.passed).map(Block::id).find(|id| !id.is_empty())
+    }
+
+    fn before(&self, place: u32, _reasoning: u32) -> Before {
+        let mut before = Before::default();
+        let counted = self.blocks.iter().filter(|block| !block.is_ours() && !block.is_blank());
+        for block in counted.take(place as usize) {
+            if block.kind == "text" {
+                before.text(&block.text("text"));
+            } else if block.is_thinking() {
+                before.thinking();
+            } else if block.is_call() {
+                before.call(&block.id());
+            } else {
+                before.other(&block.kind);
+            }
+        }
+        before
+    }
+
+    fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String> {
+        const API: Api = Api::AnthropicMessages;
+        if self.unknown_delta {
+            return None;
+        }
+        let (mut turn, mut answers) = (Vec::new(), Vec::new());
+        let mut written = written.iter();
+        for block in self.current().iter().filter(|block| !block.is_blank()) {
+            if !block.is_ours() {
+                turn.push(block.whole()?);
+                continue;
+            }
+            let Written { retrieval, text } = written.next()?;
+            turn.push(match retrieval {
+                Some(retrieval) => retrieval.call(API),
+                None => block.whole()?,
+            });
+            answers.push(match retrieval {
+                Some(retrieval) => retrieval.answer(API),
+                None => json::write([
+                    ("type", json::quote("tool_result")),
+                    ("tool_use_id", json::quote(&block.id())),
+                    ("content", json::quote(text)),
+                ]),
+            });
+        }
+        let messages = [message("assistant", &turn), message("user", &answers)];
+        json::append(request, &json::object(request)?, "messages", &messages)
     }
 
     fn next_round(&mut self) {
-        for block in self.blocks.iter().filter(|block| !block.is_call()) {
-            self.delivered.extend(block.whole());
-        }
-        self.offset += self.passed() as u64;
         self.figures.next_round();
-        self.blocks.clear();
-        self.holding = false;
+        self.round_start = self.blocks.len();
+        self.round += 1;
+        self.holding = true;
         self.complete = false;
-        self.later_round = true;
     }
 
     fn copy(&self) -> Box<dyn Dialect> {
         Box::new(self.clone())
     }
 
-    fn answer(&self) -> Option<String> {
-        let own = json::path(&self.document, &["content"]).and_then(json::array)?;
-        let content = json::list(self.delivered.iter().map(String::as_str).chain(own));
-        let usage = self.figures.total(json::path(&self.document, &["usage"]).unwrap_or("{}"))?;
-        json::with(&self.document, &[("content", &content), ("usage", &usage)])
-    }
-
-    fn close(&self, stream: bool, note: Option<&str>) -> Option<String> {
-        let note = note.map(|note| json::write([("type", json::quote("text")), ("text", json::quote(note))]));
-        let calls = self.blocks.iter().any(|block| block.is_call() && !block.is_ours());
+    fn finish(&self, stream: bool, ending: &Ending<'_>) -> Option<String> {
+        let note = ending.note;
+        let delivered = self.delivered(ending);
+        let calls = delivered.iter().any(|block| block.is_call() && block.round == self.round);
         let reason = match self.reason.as_str() {
             _ if calls => "\"tool_use\"",
             "" | "\"tool_use\"" => "\"end_turn\"",
             other => other,
         };
-        let passed = if stream { self.passed() } else { 0 };
-        let kept = self.blocks.iter().skip(passed).filter(|block| !block.is_ours());
         // The note stands before calls: what follows a call is its result.
-        let (calls, others): (Vec<&Block>, Vec<&Block>) = kept.partition(|block| block.is_call());
-        let blocks = |blocks: &[&Block]| blocks.iter().filter_map(|block| block.whole()).collect::<Vec<_>>();
-        let rest: Vec<String> = blocks(&others).into_iter().chain(note).chain(blocks(&calls)).collect();
+        let missing = delivered.iter().copied().filter(|block| !block.passed);
+        let (calls, others): (Vec<&Block>, Vec<&Block>) = match note {
+            Some(_) => missing.partition(|block| block.is_call()),
+            None => (Vec::new(), missing.collect()),
+        };
         if !stream {
+            let note =
+                note.map(|note| json::write([("type", json::quote("text")), ("text", json::quote(note))]));
+            let whole = |blocks: &[&Block]| {
+                let blocks = blocks.iter().filter_map(|block| block.renamed(block.whole()?, ending));
+                blocks.collect::<Vec<_>>()
+            };
+            let content = json::list(whole(&others).into_iter().chain(note).chain(whole(&calls)));
             let usage = self.figures.total(json::path(&self.document, &["usage"]).unwrap_or("{}"))?;
-            let content = json::list(self.delivered.iter().chain(&rest));
             let changes = [("content", content.as_str()), ("stop_reason", reason), ("usage", &usage)];
             return json::with(&self.document, &changes);
         }
         let mut out = String::new();
-        let mut index = self.offset + passed as u64;
-        // Blocks of another kind than text and calls cannot be spelled as events; none follows a call.
-        for events in rest.iter().filter_map(|block| {
-            let events = events_of(block, index);
-            index += u64::from(events.is_some());
-            events
-        }) {
-            out.push_str(&events);
+        let mut index = self.blocks.iter().filter(|block| block.passed).count();
+        let mut put = |blocks: &[&Block], index: &mut usize| {
+            for block in blocks {
+                for (name, data) in &block.events {
+                    let data = json::with(data, &[("index", &index.to_string())])?;
+                    let data = match json::path(&data, &["content_block"]) {
+                        Some(start) => {
+                            let start = block.renamed(start.to_owned(), ending)?;
+                            json::with(&data, &[("content_block", &start)])?
+                        }
+                        None => data,
+                    };
+                    out.push_str(&sse::write(name, &data));
+                }
+                *index += 1;
+            }
+            Some(())
+        };
+        put(&others, &mut index)?;
+        if let Some(note) = note {
+            let block = Block { events: note_events(note), ..Block::default() };
+            put(&[&block], &mut index)?;
         }
-        let delta = json::write([("stop_reason", reason), ("stop_sequence", "null")]);
-        let usage = self.figures.total("{}")?;
-        let end = [("type", "\"message_delta\""), ("delta", delta.as_str()), ("usage", &usage)];
-        out.push_str(&sse::write("message_delta", &json::write(end)));
+        put(&calls, &mut index)?;
+        let usage = self.figures.total(json::path(&self.end, &["usage"]).unwrap_or("{}"))?;
+        let end = if self.end.is_empty() { r#"{"type":"message_delta","delta":{}}"# } else { &self.end };
+        let mut delta = vec![("stop_reason", reason)];
+        if self.end.is_empty() {
+            delta.push(("stop_sequence", "null"));
+        }
+        let delta = json::with(json::path(end, &["delta"]).unwrap_or("{}"), &delta)?;
+        let end = json::with(end, &[("delta", &delta), ("usage", &usage)])?;
+        out.push_str(&sse::write("message_delta", &end));
         out.push_str(&sse::write("message_stop", r#"{"type":"message_stop"}"#));
         Some(out)
     }
 }
 
-/// The events of a whole text block or call.
-fn events_of(block: &str, index: u64) -> Option<String> {
-    let index = index.to_string();
-    let (member, kind, key, text) = match json::path(block, &["input"]) {
-        Some(input) => (("input", "{}"), "input_json_delta", "partial_json", input.to_owned()),
-        None => {
-            let text = json::path(block, &["text"]).and_then(json::string)?;
-            (("text", "\"\""), "text_delta", "text", text)
-        }
-    };
-    let begun = json::with(block, &[member])?;
-    let delta = json::write([("type", json::quote(kind)), (key, json::quote(&text))]);
+/// The events of a text block that is no model's.
+fn note_events(note: &str) -> Vec<(String, String)> {
+    let delta = json::write([("type", json::quote("text_delta")), ("text", json::quote(note))]);
     let event = |kind: &str, member: Option<(&str, &str)>| {
         let quoted = json::quote(kind);
-        let members = [("type", quoted.as_str()), ("index", &index)].into_iter().chain(member);
-        sse::write(kind, &json::write(members))
+        let members = [("type", quoted.as_str()), ("index", "0")].into_iter().chain(member);
+        (kind.to_owned(), json::write(members))
     };
-    Some(
-        [
-            event("content_block_start", Some(("content_block", &begun))),
-            event("content_block_delta", Some(("delta", &delta))),
-            event("content_block_stop", None),
-        ]
-        .concat(),
-    )
+    vec![
+        event("content_block_start", Some(("content_block", r#"{"type":"text","text":""}"#))),
+        event("content_block_delta", Some(("delta", &delta))),
+        event("content_block_stop", None),
+    ]
 }

@@ -3,7 +3,9 @@
 //! Requests ask for one candidate unless they say otherwise, and answers with several are not followed.
 //! Calls have no ids in most versions of the API, so a call is known by the tool's name and its place.
 
-use super::{Dialect, Event, Figures, TOOL, Wanted, json, sse, wanted};
+use headroom_compress::rounds::{Asked, Before};
+
+use super::{Dialect, Ending, Figures, TOOL, Wanted, Written, json, sse};
 
 #[derive(Clone, Debug)]
 pub(super) struct Gemini {
@@ -11,8 +13,7 @@ pub(super) struct Gemini {
     parts: Vec<String>,
     /// Parts of this round that the client has.
     passed: usize,
-    delivered: Vec<String>,
-    /// Parts of earlier rounds that the client of a stream does not have yet.
+    /// Parts of earlier rounds that the client gets, without those that it has.
     owed: Vec<String>,
     holding: bool,
     later_round: bool,
@@ -29,7 +30,6 @@ impl Default for Gemini {
         Self {
             parts: Vec::new(),
             passed: 0,
-            delivered: Vec::new(),
             owed: Vec::new(),
             holding: false,
             later_round: false,
@@ -84,63 +84,45 @@ impl Gemini {
         Some(())
     }
 
-    /// Parts that are held and are no calls: they came in one piece with a call of ours.
-    fn held_texts(&self) -> impl Iterator<Item = &String> {
-        self.parts.iter().skip(self.passed).filter(|part| call(part).is_none())
+    /// What the client gets of this round's parts, without those that it has. A summary of what was thought in a
+    /// later round is left out; what carries a signature never is.
+    fn missing(&self) -> impl Iterator<Item = &String> {
+        let hidden = |part: &str| {
+            let thought = json::path(part, &["thought"]) == Some("true");
+            self.later_round && thought && json::path(part, &["thoughtSignature"]).is_none()
+        };
+        self.parts.iter().skip(self.passed).filter(move |part| !is_ours(part) && !hidden(part))
     }
 
-    /// The latest answer with these parts, and with a reason and the usage where it is the last.
-    fn with_parts(&self, parts: impl IntoIterator<Item = String>, last: bool) -> Option<String> {
+    /// The latest answer with these parts, the reason and the usage.
+    fn with_parts(&self, parts: impl IntoIterator<Item = String>) -> Option<String> {
         let candidate = candidate(&self.document).unwrap_or("{}");
         let content = json::path(candidate, &["content"]).unwrap_or(r#"{"role":"model"}"#);
         let content = json::with(content, &[("parts", &json::list(parts))])?;
         let candidate = json::with(candidate, &[("content", &content)])?;
-        let candidate = json::without(&candidate, "finishReason")?;
-        if !last {
-            return json::with(&self.document, &[("candidates", &json::list([candidate]))]);
-        }
         let reason = if self.reason.is_empty() { "\"STOP\"" } else { &self.reason };
         let candidates = json::list([json::with(&candidate, &[("finishReason", reason)])?]);
         let usage = self.figures.total(json::path(&self.document, &["usageMetadata"]).unwrap_or("{}"))?;
         json::with(&self.document, &[("candidates", &candidates), ("usageMetadata", &usage)])
     }
 
-    /// The model's turn without the client's calls, and the results of ours.
-    fn messages(&self, results: &[String]) -> Option<Vec<String>> {
+    /// The model's turn as it is, without the client's calls, and the results of ours.
+    fn messages(&self, written: &[Written<'_>]) -> Vec<String> {
         let kept = self.parts.iter().filter(|part| call(part).is_none() || is_ours(part));
         let turn = json::write([("role", json::quote("model")), ("parts", json::list(kept))]);
-        let answers = self.wanted().into_iter().zip(results).map(|(wanted, result)| {
-            let response = json::write([("output", json::quote(result))]);
+        let answers = self.wanted().into_iter().zip(written).map(|(wanted, written)| {
+            let response = json::write([("output", json::quote(written.text))]);
             let id = (!wanted.id.is_empty()).then(|| ("id", json::quote(&wanted.id)));
             let members = id.into_iter().chain([("name", json::quote(TOOL)), ("response", response)]);
             json::write([("functionResponse", json::write(members))])
         });
-        Some(vec![turn, json::write([("role", json::quote("user")), ("parts", json::list(answers))])])
+        vec![turn, json::write([("role", json::quote("user")), ("parts", json::list(answers))])]
     }
 }
 
 impl Dialect for Gemini {
-    fn event(&mut self, name: &str, data: &str) -> Option<Event> {
-        if data.is_empty() {
-            return Some(Event::Pass);
-        }
-        self.read(data)?;
-        if !self.later_round {
-            return Some(Event::Pass);
-        }
-        let mut out = String::new();
-        if !self.holding && !self.owed.is_empty() {
-            let owed = std::mem::take(&mut self.owed);
-            out.push_str(&sse::write(name, &self.with_parts(owed, false)?));
-        }
-        match json::path(data, &["usageMetadata"]) {
-            Some(usage) => {
-                let usage = self.figures.total(usage)?;
-                out.push_str(&sse::write(name, &json::with(data, &[("usageMetadata", &usage)])?));
-            }
-            None => out.push_str(&sse::write(name, data)),
-        }
-        Some(Event::Rewritten(out))
+    fn event(&mut self, _name: &str, data: &str) -> Option<()> {
+        if data.is_empty() { Some(()) } else { self.read(data) }
     }
 
     fn holding(&self) -> bool {
@@ -149,6 +131,7 @@ impl Dialect for Gemini {
 
     fn document(&mut self, answer: &str) -> Option<()> {
         json::path(answer, &["candidates"]).and_then(json::array)?;
+        self.holding = true;
         self.read(answer)
     }
 
@@ -167,23 +150,33 @@ impl Dialect for Gemini {
         let ours = self.parts.iter().filter(|part| is_ours(part));
         ours.map(|part| {
             let id = json::path(part, &["functionCall", "id"]).and_then(json::string);
-            wanted(id.unwrap_or_default(), json::path(part, &["functionCall", "args"]).unwrap_or("{}"))
+            let asked = Asked::read(json::path(part, &["functionCall", "args"]).unwrap_or("{}"));
+            Wanted { id: id.unwrap_or_default(), asked, ..Wanted::default() }
         })
         .collect()
     }
 
-    fn continuation(&self, request: &str, results: &[String]) -> Option<String> {
-        json::append(request, &json::object(request)?, "contents", &self.messages(results)?)
+    /// Calls have no ids that last.
+    fn carrier(&self) -> Option<String> {
+        None
+    }
+
+    fn before(&self, _place: u32, _reasoning: u32) -> Before {
+        Before::default()
+    }
+
+    fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String> {
+        json::append(request, &json::object(request)?, "contents", &self.messages(written))
     }
 
     fn next_round(&mut self) {
-        let held: Vec<String> = self.held_texts().cloned().collect();
-        self.owed.extend(held);
-        self.delivered.extend(self.parts.drain(..).filter(|part| call(part).is_none()));
+        let owed: Vec<String> = self.missing().filter(|part| call(part).is_none()).cloned().collect();
+        self.owed.extend(owed);
+        self.parts.clear();
         self.figures.next_round();
         self.passed = 0;
         self.reason.clear();
-        self.holding = false;
+        self.holding = true;
         self.later_round = true;
     }
 
@@ -191,18 +184,15 @@ impl Dialect for Gemini {
         Box::new(self.clone())
     }
 
-    fn answer(&self) -> Option<String> {
-        self.with_parts(self.delivered.iter().chain(&self.parts).cloned(), true)
-    }
-
-    fn close(&self, stream: bool, note: Option<&str>) -> Option<String> {
-        let note = note.map(|note| json::write([("text", json::quote(note))]));
-        let begun = if stream { self.passed } else { 0 };
-        let kept = self.parts.iter().skip(begun).filter(|part| !is_ours(part)).cloned();
-        let (texts, calls): (Vec<String>, Vec<String>) = kept.partition(|part| call(part).is_none());
-        let before = if stream { &self.owed } else { &self.delivered };
-        let parts = before.iter().cloned().chain(texts).chain(note).chain(calls);
-        let whole = self.with_parts(parts, true)?;
+    fn finish(&self, stream: bool, ending: &Ending<'_>) -> Option<String> {
+        let note = ending.note.map(|note| json::write([("text", json::quote(note))]));
+        let missing = self.missing().cloned();
+        let (texts, calls): (Vec<String>, Vec<String>) = match note {
+            Some(_) => missing.partition(|part| call(part).is_none()),
+            None => (missing.collect(), Vec::new()),
+        };
+        let parts = self.owed.iter().cloned().chain(texts).chain(note).chain(calls);
+        let whole = self.with_parts(parts)?;
         Some(if stream { sse::write("", &whole) } else { whole })
     }
 }

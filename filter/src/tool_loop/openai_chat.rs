@@ -5,54 +5,59 @@
 //! reason, and the usage of all rounds. Chunks of later rounds carry the first round's id, because
 //! clients join chunks by it.
 
-use super::{Dialect, Event, Figures, TOOL, Wanted, json, sse, wanted};
+use headroom_compress::Api;
+use headroom_compress::rounds::{Asked, Before, chat_message};
+
+use super::{Dialect, Ending, Figures, TOOL, Wanted, Written, characters, json, sse};
 
 /// A member of messages that OpenAI does not have. Providers that do (DeepSeek, Moonshot) want it back with
 /// the results of a turn's calls.
 const REASONING: &str = "reasoning_content";
 
+/// Signed reasoning, as OpenRouter gives it. It stands in one place of the message and cannot be divided.
+const DETAILS: &str = "reasoning_details";
+
 #[derive(Clone, Debug)]
 pub(super) struct OpenAiChat {
-    /// The text of this round.
-    text: String,
-    /// The reasoning of this round, where the provider shows it.
-    reasoning: String,
-    /// The part of the text that came in a chunk that is held.
-    held_text: String,
-    /// The texts of earlier rounds.
-    delivered: String,
-    /// Text of earlier rounds that the client does not have yet.
-    owed: String,
-    calls: Vec<Call>,
-    /// How many calls of this round have passed, at least in part.
+    /// What the rounds before this one said.
+    earlier: Vec<Said>,
+    this: Said,
+    /// How much of the first round's text and reasoning the client has. Bytes.
+    passed: [usize; 2],
+    /// How many of the first round's calls the client has.
     passed_calls: usize,
-    /// The first chunk's members that are the same in all chunks: `id`, `created`, `model`, ….
+    /// What every chunk of the answer says.
     envelope: Vec<(String, String)>,
     holding: bool,
-    later_round: bool,
     /// Why the round ended, as JSON; empty before that.
     reason: String,
     /// The provider sends a chunk with usage at the end.
     usage_seen: bool,
+    signed: bool,
     figures: Figures<3>,
     document: String,
+}
+
+/// What the model says in one round.
+#[derive(Clone, Debug, Default)]
+struct Said {
+    text: String,
+    reasoning: String,
+    calls: Vec<Call>,
 }
 
 impl Default for OpenAiChat {
     fn default() -> Self {
         Self {
-            text: String::new(),
-            reasoning: String::new(),
-            held_text: String::new(),
-            delivered: String::new(),
-            owed: String::new(),
-            calls: Vec::new(),
+            earlier: Vec::new(),
+            this: Said::default(),
+            passed: [0; 2],
             passed_calls: 0,
             envelope: Vec::new(),
             holding: false,
-            later_round: false,
             reason: String::new(),
             usage_seen: false,
+            signed: false,
             figures: Figures::new(["prompt_tokens", "completion_tokens", "total_tokens"]),
             document: String::new(),
         }
@@ -83,6 +88,14 @@ impl Call {
             ("function", function),
         ])
     }
+
+    /// With the id that carries a trace.
+    fn renamed(&self, ending: &Ending<'_>) -> Option<String> {
+        match ending.carrier {
+            Some((id, new)) if self.id == id => json::with(&self.json(), &[("id", &json::quote(new))]),
+            _ => Some(self.json()),
+        }
+    }
 }
 
 impl OpenAiChat {
@@ -93,12 +106,12 @@ impl OpenAiChat {
         let (name, arguments) = (text("name"), text("arguments"));
         let index = json::get(&members, "index").and_then(json::number).unwrap_or(0);
         let index = usize::try_from(index).ok()?;
-        if index == self.calls.len() {
+        if index == self.this.calls.len() {
             let ours = name == TOOL;
             self.holding |= ours;
-            self.calls.push(Call { ours, ..Call::default() });
+            self.this.calls.push(Call { ours, ..Call::default() });
         }
-        let call = self.calls.get_mut(index)?;
+        let call = self.this.calls.get_mut(index)?;
         if let Some(id) = json::get(&members, "id").and_then(json::string).filter(|id| !id.is_empty()) {
             call.id = id;
         }
@@ -115,56 +128,56 @@ impl OpenAiChat {
         sse::write("", &json::write(envelope.chain([("choices", choices.as_str())])))
     }
 
-    fn text_chunk(&self, text: &str) -> String {
+    fn text_chunk(&self, member: &str, text: &str) -> String {
         if text.is_empty() {
             return String::new();
         }
-        self.chunk(&json::write([("content", json::quote(text))]), "null")
+        self.chunk(&json::write([(member, json::quote(text))]), "null")
     }
 
-    /// The client's calls, each with its place among them and whether it has passed.
+    fn rounds(&self) -> impl Iterator<Item = &Said> {
+        self.earlier.iter().chain([&self.this])
+    }
+
+    fn text(&self) -> String {
+        self.rounds().map(|round| round.text.as_str()).collect()
+    }
+
+    /// The reasoning that the client gets: of later rounds only where the next request can put it in its place.
+    fn reasoning(&self, ending: &Ending<'_>) -> String {
+        let rounds = if ending.is_traced() { usize::MAX } else { 1 };
+        self.rounds().take(rounds).map(|round| round.reasoning.as_str()).collect()
+    }
+
+    /// The client's calls of the last round, each with its place among them and whether it has passed.
     fn clients_calls(&self) -> impl Iterator<Item = (usize, bool, &Call)> {
-        let calls = self.calls.iter().enumerate().filter(|(_, call)| !call.ours);
-        calls.enumerate().map(|(place, (at, call))| (place, at < self.passed_calls, call))
+        let calls = self.this.calls.iter().enumerate().filter(|(_, call)| !call.ours);
+        calls.enumerate().map(|(place, (at, call))| {
+            (place, self.earlier.is_empty() && at < self.passed_calls, call)
+        })
     }
 
     /// The message of a document with other texts and calls.
-    fn message(&self, choice: &str, text: &str, calls: &[String]) -> Option<String> {
+    fn message(&self, choice: &str, text: &str, reasoning: &str, calls: &[String]) -> Option<String> {
         let message = json::path(choice, &["message"])?;
         let content =
             if text.is_empty() && !calls.is_empty() { "null".to_owned() } else { json::quote(text) };
-        if calls.is_empty() {
-            return json::with(&json::without(message, "tool_calls")?, &[("content", &content)]);
+        let mut message = json::with(message, &[("content", &content)])?;
+        message = match reasoning {
+            "" => json::without(&message, REASONING)?,
+            reasoning => json::with(&message, &[(REASONING, &json::quote(reasoning))])?,
+        };
+        match calls {
+            [] => json::without(&message, "tool_calls"),
+            calls => json::with(&message, &[("tool_calls", &json::list(calls))]),
         }
-        json::with(message, &[("content", &content), ("tool_calls", &json::list(calls))])
-    }
-
-    /// The model's turn without the client's calls, and the results of ours.
-    fn messages(&self, results: &[String]) -> Option<Vec<String>> {
-        let ours: Vec<&Call> = self.calls.iter().filter(|call| call.ours).collect();
-        let text = if self.text.is_empty() { "null".to_owned() } else { json::quote(&self.text) };
-        let reasoning = (!self.reasoning.is_empty()).then(|| (REASONING, json::quote(&self.reasoning)));
-        let turn = [
-            ("role", json::quote("assistant")),
-            ("content", text),
-            ("tool_calls", json::list(ours.iter().map(|call| call.json()))),
-        ];
-        let turn = json::write(turn.into_iter().chain(reasoning));
-        let answers = ours.iter().zip(results).map(|(call, result)| {
-            json::write([
-                ("role", json::quote("tool")),
-                ("tool_call_id", json::quote(&call.id)),
-                ("content", json::quote(result)),
-            ])
-        });
-        Some([turn].into_iter().chain(answers).collect())
     }
 }
 
 impl Dialect for OpenAiChat {
-    fn event(&mut self, _name: &str, data: &str) -> Option<Event> {
+    fn event(&mut self, _name: &str, data: &str) -> Option<()> {
         if data.is_empty() || data == "[DONE]" {
-            return Some(Event::Pass);
+            return Some(());
         }
         let members = json::object(data)?;
         if self.envelope.is_empty() {
@@ -183,36 +196,19 @@ impl Dialect for OpenAiChat {
             for call in json::get(&delta, "tool_calls").and_then(json::array).unwrap_or_default() {
                 self.call_delta(call)?;
             }
+            self.signed |= json::get(&delta, DETAILS).is_some_and(|details| details != "null");
             if let Some(text) = json::get(&delta, REASONING).and_then(json::string) {
-                self.reasoning.push_str(&text);
+                self.this.reasoning.push_str(&text);
             }
             if let Some(text) = json::get(&delta, "content").and_then(json::string) {
-                self.text.push_str(&text);
-                if self.holding {
-                    self.held_text.push_str(&text);
-                }
+                self.this.text.push_str(&text);
             }
         }
         if !self.holding {
-            self.passed_calls = self.calls.len();
+            self.passed = [self.this.text.len(), self.this.reasoning.len()];
+            self.passed_calls = self.this.calls.len();
         }
-        if !self.later_round {
-            return Some(Event::Pass);
-        }
-        let mut changes: Vec<(&str, String)> = Vec::new();
-        if let Some((_, id)) = self.envelope.iter().find(|(key, _)| key == "id") {
-            changes.push(("id", id.clone()));
-        }
-        if let Some(usage) = json::get(&members, "usage").filter(|usage| *usage != "null") {
-            changes.push(("usage", self.figures.total(usage)?));
-        }
-        let mut out = String::new();
-        if !self.holding {
-            let owed = std::mem::take(&mut self.owed);
-            out.push_str(&self.text_chunk(&owed));
-        }
-        out.push_str(&sse::write("", &json::with(data, &json::borrowed(&changes))?));
-        Some(Event::Rewritten(out))
+        Some(())
     }
 
     fn holding(&self) -> bool {
@@ -224,12 +220,13 @@ impl Dialect for OpenAiChat {
         let choices = json::get(&members, "choices").and_then(json::array)?;
         let [choice] = choices.as_slice() else { return None };
         let message = json::path(choice, &["message"]).and_then(json::object)?;
-        self.text = json::get(&message, "content").and_then(json::string).unwrap_or_default();
-        self.reasoning = json::get(&message, REASONING).and_then(json::string).unwrap_or_default();
+        self.signed |= json::get(&message, DETAILS).is_some_and(|details| details != "null");
+        self.this.text = json::get(&message, "content").and_then(json::string).unwrap_or_default();
+        self.this.reasoning = json::get(&message, REASONING).and_then(json::string).unwrap_or_default();
         for call in json::get(&message, "tool_calls").and_then(json::array).unwrap_or_default() {
             let text = |keys: &[&str]| json::path(call, keys).and_then(json::string).unwrap_or_default();
             let name = text(&["function", "name"]);
-            self.calls.push(Call {
+            self.this.calls.push(Call {
                 id: text(&["id"]),
                 ours: name == TOOL,
                 name,
@@ -250,69 +247,94 @@ impl Dialect for OpenAiChat {
     }
 
     fn calls(&self) -> Vec<bool> {
-        self.calls.iter().map(|call| call.ours).collect()
+        self.this.calls.iter().map(|call| call.ours).collect()
     }
 
     fn wanted(&self) -> Vec<Wanted> {
-        let ours = self.calls.iter().filter(|call| call.ours);
-        ours.map(|call| wanted(call.id.clone(), &call.arguments)).collect()
+        let place = characters(self.rounds().map(|round| round.text.as_str()));
+        let reasoning = characters(self.rounds().map(|round| round.reasoning.as_str()));
+        let ours = self.this.calls.iter().filter(|call| call.ours && json::object(&call.arguments).is_some());
+        ours.map(|call| Wanted {
+            id: call.id.clone(),
+            asked: Asked::read(&call.arguments),
+            place,
+            reasoning,
+        })
+        .collect()
     }
 
-    fn continuation(&self, request: &str, results: &[String]) -> Option<String> {
-        json::append(request, &json::object(request)?, "messages", &self.messages(results)?)
+    fn carrier(&self) -> Option<String> {
+        let mut missing = self.clients_calls().filter(|(_, passed, _)| !passed).map(|(_, _, call)| &call.id);
+        missing.find(|id| !self.signed && !id.is_empty()).cloned()
+    }
+
+    fn before(&self, place: u32, reasoning: u32) -> Before {
+        let start = |texts: String, count: u32| texts.chars().take(count as usize).collect::<String>();
+        let mut before = Before::default();
+        before.text(&start(self.text(), place));
+        before.text(&start(self.rounds().map(|round| round.reasoning.as_str()).collect(), reasoning));
+        before
+    }
+
+    fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String> {
+        const API: Api = Api::OpenAiChat;
+        let (mut calls, mut answers) = (Vec::new(), Vec::new());
+        for (call, Written { retrieval, text }) in
+            self.this.calls.iter().filter(|call| call.ours).zip(written)
+        {
+            calls.push(retrieval.as_ref().map_or_else(|| call.json(), |retrieval| retrieval.call(API)));
+            answers.push(match retrieval {
+                Some(retrieval) => retrieval.answer(API),
+                None => json::write([
+                    ("role", json::quote("tool")),
+                    ("tool_call_id", json::quote(&call.id)),
+                    ("content", json::quote(text)),
+                ]),
+            });
+        }
+        let turn = chat_message(&self.this.text, &self.this.reasoning, &calls);
+        let messages: Vec<String> = [turn].into_iter().chain(answers).collect();
+        json::append(request, &json::object(request)?, "messages", &messages)
     }
 
     fn next_round(&mut self) {
-        self.delivered.push_str(&self.text);
-        self.owed.push_str(&self.held_text);
-        self.text.clear();
-        self.reasoning.clear();
-        self.held_text.clear();
-        self.calls.clear();
-        self.passed_calls = 0;
+        self.earlier.push(std::mem::take(&mut self.this));
         self.reason.clear();
         self.figures.next_round();
-        self.holding = false;
-        self.later_round = true;
+        self.holding = true;
     }
 
     fn copy(&self) -> Box<dyn Dialect> {
         Box::new(self.clone())
     }
 
-    fn answer(&self) -> Option<String> {
-        let choices = json::path(&self.document, &["choices"]).and_then(json::array)?;
-        let [choice] = choices.as_slice() else { return None };
-        let text = [self.delivered.as_str(), &self.text].concat();
-        let calls: Vec<String> = self.calls.iter().map(Call::json).collect();
-        let message = self.message(choice, &text, &calls)?;
-        let choices = json::list([json::with(choice, &[("message", &message)])?]);
-        let usage = self.figures.total(json::path(&self.document, &["usage"]).unwrap_or("{}"))?;
-        json::with(&self.document, &[("choices", &choices), ("usage", &usage)])
-    }
-
-    fn close(&self, stream: bool, note: Option<&str>) -> Option<String> {
-        let note = note.unwrap_or_default();
-        let calls: Vec<String> = self.clients_calls().map(|(_, _, call)| call.json()).collect();
+    fn finish(&self, stream: bool, ending: &Ending<'_>) -> Option<String> {
+        let note = ending.note.unwrap_or_default();
+        let calls: Vec<String> =
+            self.clients_calls().map(|(_, _, call)| call.renamed(ending)).collect::<Option<_>>()?;
         let reason = match self.reason.as_str() {
             _ if !calls.is_empty() => "\"tool_calls\"",
             "" | "\"tool_calls\"" => "\"stop\"",
             other => other,
         };
+        let (text, reasoning) = (self.text() + note, self.reasoning(ending));
         if !stream {
             let choices = json::path(&self.document, &["choices"]).and_then(json::array)?;
             let choice = choices.first()?;
-            let text = [self.delivered.as_str(), &self.text, note].concat();
-            let message = self.message(choice, &text, &calls)?;
+            let message = self.message(choice, &text, &reasoning, &calls)?;
             let choice = json::with(choice, &[("message", &message), ("finish_reason", reason)])?;
             let usage = self.figures.total(json::path(&self.document, &["usage"]).unwrap_or("{}"))?;
             let choices = json::list([choice]);
             return json::with(&self.document, &[("choices", &choices), ("usage", &usage)]);
         }
-        let mut out = self.text_chunk(&[self.owed.as_str(), &self.held_text, note].concat());
-        for (place, _, call) in self.clients_calls().filter(|(_, passed, _)| !passed) {
-            let call = json::with(&call.json(), &[("index", &place.to_string())])?;
-            out.push_str(&self.chunk(&json::write([("tool_calls", json::list([call]))]), "null"));
+        let [passed_text, passed_reasoning] = self.passed;
+        let mut out = self.text_chunk(REASONING, reasoning.get(passed_reasoning..).unwrap_or_default());
+        out.push_str(&self.text_chunk("content", text.get(passed_text..).unwrap_or_default()));
+        for ((place, passed, _), call) in self.clients_calls().zip(&calls) {
+            if !passed {
+                let call = json::with(call, &[("index", &place.to_string())])?;
+                out.push_str(&self.chunk(&json::write([("tool_calls", json::list([call]))]), "null"));
+            }
         }
         out.push_str(&self.chunk("{}", reason));
         if self.usage_seen {

@@ -5,14 +5,17 @@
 //! the output and the usage of all rounds. It carries the last round's id, so that a client which
 //! continues by `previous_response_id` continues from what the provider knows last.
 //!
-//! The provider refuses a reasoning item in a request without the item that it led to. So a reasoning
-//! item that led to a call of ours is not for the client's history: its end, which is what clients keep,
-//! is held until the next item begins.
+//! The provider refuses a reasoning item in a request without the item that it led to. So the end of a reasoning
+//! item, which is what clients keep, is held until the next item begins: one that led to a call of ours is for the
+//! client only where the next request puts that call back.
 //!
 //! A conversation that the provider keeps (`conversation`) has the model's turn in it already. It is
 //! continued with the results alone, and the calls stay in the provider's history, answered.
 
-use super::{Dialect, Event, Figures, TOOL, Wanted, json, sse, wanted};
+use headroom_compress::Api;
+use headroom_compress::rounds::{Asked, Before};
+
+use super::{Dialect, Ending, Figures, TOOL, Wanted, Written, json, sse};
 
 /// Items that ask the client to do something.
 const CALLS: [&str; 6] = [
@@ -26,23 +29,33 @@ const CALLS: [&str; 6] = [
 
 #[derive(Clone, Debug)]
 pub(super) struct OpenAiResponses {
-    /// This round's finished items.
-    items: Vec<String>,
-    /// How many items of this round have begun before the client's eyes.
-    passed: u64,
-    /// Items of earlier rounds that the client has, or gets.
-    delivered: Vec<String>,
-    offset: u64,
-    /// The number of the next event for the client.
+    /// The items of all rounds.
+    items: Vec<Item>,
+    /// Where this round's begin.
+    round_start: usize,
+    later_round: bool,
+    /// How many events the client has.
     sequence: u64,
-    /// Events that are held and have a number already.
+    /// Events that are held, up to the next that passes.
     held: u64,
     hold: Hold,
-    later_round: bool,
     complete: bool,
     figures: Figures<3>,
     /// The response as a whole, as far as it is known.
     document: String,
+}
+
+/// An output item.
+#[derive(Clone, Debug, Default)]
+struct Item {
+    /// As it is known so far.
+    raw: String,
+    /// It has ended.
+    done: bool,
+    /// The client has seen it begin.
+    begun: bool,
+    /// Its events that the client has not got.
+    events: Vec<(String, String)>,
 }
 
 /// Whether events are held.
@@ -59,13 +72,11 @@ impl Default for OpenAiResponses {
     fn default() -> Self {
         Self {
             items: Vec::new(),
-            passed: 0,
-            delivered: Vec::new(),
-            offset: 0,
+            round_start: 0,
+            later_round: false,
             sequence: 0,
             held: 0,
             hold: Hold::No,
-            later_round: false,
             complete: false,
             figures: Figures::new(["input_tokens", "output_tokens", "total_tokens"]),
             document: String::new(),
@@ -89,6 +100,27 @@ fn is_reasoning(item: &str) -> bool {
     kind(item) == "\"reasoning\""
 }
 
+fn call_id(item: &str) -> String {
+    json::path(item, &["call_id"]).and_then(json::string).unwrap_or_default()
+}
+
+/// What a message of the model says.
+fn texts(item: &str) -> String {
+    let parts = json::path(item, &["content"]).and_then(json::array).unwrap_or_default();
+    let texts = parts.into_iter().filter_map(|part| json::path(part, &["text"]).and_then(json::string));
+    texts.collect()
+}
+
+/// With the id that carries a trace.
+fn renamed(item: &str, ending: &Ending<'_>) -> Option<String> {
+    match ending.carrier {
+        Some((id, new)) if is_call(item) && call_id(item) == id => {
+            json::with(item, &[("call_id", &json::quote(new))])
+        }
+        _ => Some(item.to_owned()),
+    }
+}
+
 impl OpenAiResponses {
     fn read_response(&mut self, response: &str) -> Option<()> {
         let members = json::object(response)?;
@@ -99,26 +131,39 @@ impl OpenAiResponses {
         Some(())
     }
 
+    fn current(&self) -> &[Item] {
+        self.items.get(self.round_start..).unwrap_or_default()
+    }
+
     /// The response with this output and the usage of all rounds.
-    fn whole<'i>(&self, output: impl IntoIterator<Item = &'i String>) -> Option<String> {
+    fn whole(&self, output: &[String]) -> Option<String> {
         let usage = json::path(&self.document, &["usage"]).unwrap_or("{}");
         let usage = self.figures.total(usage)?;
         json::with(&self.document, &[("output", &json::list(output)), ("usage", &usage)])
     }
 
-    /// This round's items from the first that the client must not keep: a call of ours, or the reasoning
-    /// that led to it.
-    fn first_of_ours(&self) -> usize {
-        let ours = self.items.iter().position(|item| is_ours(item)).unwrap_or(self.items.len());
-        let before = self.items.get(..ours).unwrap_or_default();
-        ours - before.iter().rev().take_while(|item| is_reasoning(item)).count()
-    }
-
-    /// The items that the client keeps of this round when it goes on without its calls of ours.
-    fn kept(&self) -> Vec<&String> {
-        let first = self.first_of_ours();
-        let (before, after) = self.items.split_at(first.min(self.items.len()));
-        before.iter().chain(after.iter().filter(|item| !is_ours(item) && !is_reasoning(item))).collect()
+    /// Whether the client gets, or keeps, each item.
+    fn delivered(&self, ending: &Ending<'_>) -> Vec<bool> {
+        let ours = |from: usize| {
+            let first = self.items.iter().skip(from).position(|item| is_ours(&item.raw))?;
+            let before = self.items.get(..from + first).unwrap_or_default();
+            // What led to the call goes with it.
+            Some(from + first - before.iter().rev().take_while(|item| is_reasoning(&item.raw)).count())
+        };
+        let missing = if !ending.is_traced() {
+            ours(0)
+        } else if ending.drops_last {
+            ours(self.round_start)
+        } else {
+            None
+        };
+        let items = self.items.iter().enumerate();
+        items
+            .map(|(at, item)| {
+                let bound = is_reasoning(&item.raw) && missing.is_some_and(|missing| missing <= at);
+                !bound && !is_ours(&item.raw)
+            })
+            .collect()
     }
 
     /// A note as an output item.
@@ -139,9 +184,9 @@ impl OpenAiResponses {
 }
 
 impl Dialect for OpenAiResponses {
-    fn event(&mut self, name: &str, data: &str) -> Option<Event> {
+    fn event(&mut self, name: &str, data: &str) -> Option<()> {
         if data.is_empty() || data == "[DONE]" {
-            return Some(Event::Pass);
+            return Some(());
         }
         let members = json::object(data)?;
         let kind = json::get(&members, "type").and_then(json::string)?;
@@ -152,47 +197,48 @@ impl Dialect for OpenAiResponses {
             (Hold::No | Hold::UntilNextItem, Some(item)) if begins && is_ours(item) => {
                 self.hold = Hold::ToTheEnd;
             }
-            (Hold::UntilNextItem, _) if begins || ended => self.hold = Hold::No,
+            (Hold::UntilNextItem, _) if begins || ended => {
+                self.hold = Hold::No;
+                // What was held passes now.
+                self.items.iter_mut().for_each(|item| item.events.clear());
+            }
             _ => {}
         }
-        if begins && self.hold == Hold::No {
-            self.passed += 1;
+        let index = json::get(&members, "output_index").and_then(json::number);
+        let at = index.and_then(|index| usize::try_from(index).ok()?.checked_add(self.round_start));
+        if begins {
+            if at != Some(self.items.len()) {
+                return None;
+            }
+            self.items.push(Item { begun: self.hold == Hold::No, ..Item::default() });
         }
-        if kind == "response.output_item.done" {
-            self.items.extend(item.map(str::to_owned));
-            if self.hold == Hold::No && item.is_some_and(is_reasoning) {
-                self.hold = Hold::UntilNextItem;
+        let hold_next = kind == "response.output_item.done"
+            && self.hold == Hold::No
+            && item.is_some_and(is_reasoning);
+        if hold_next {
+            self.hold = Hold::UntilNextItem;
+        }
+        if let Some(known) = at.and_then(|at| self.items.get_mut(at)) {
+            if let Some(item) = item {
+                item.clone_into(&mut known.raw);
+                known.done |= kind == "response.output_item.done";
+            }
+            if self.hold != Hold::No {
+                known.events.push((name.to_owned(), data.to_owned()));
             }
         }
         // A first answer that failed is the client's business, a later one is ours.
         self.complete |= ended && !(self.later_round && kind == "response.failed");
-        let response = json::get(&members, "response");
-        if let Some(response) = response {
+        if let Some(response) = json::get(&members, "response") {
             self.read_response(response)?;
         }
-        let repeated =
-            matches!(kind.as_str(), "response.created" | "response.in_progress" | "response.queued");
-        if self.later_round && repeated {
-            return Some(Event::Drop);
-        }
-        let number = self.sequence + self.held;
         if self.hold == Hold::No {
-            self.sequence = number + 1;
+            self.sequence += self.held + 1;
             self.held = 0;
         } else {
             self.held += 1;
         }
-        if !self.later_round {
-            return Some(Event::Pass);
-        }
-        let mut changes = vec![("sequence_number", number.to_string())];
-        if let Some(index) = json::get(&members, "output_index").and_then(json::number) {
-            changes.push(("output_index", (index + self.offset).to_string()));
-        }
-        if response.is_some() {
-            changes.push(("response", self.whole(self.delivered.iter().chain(&self.items))?));
-        }
-        Some(Event::Rewritten(sse::write(name, &json::with(data, &json::borrowed(&changes))?)))
+        Some(())
     }
 
     fn holding(&self) -> bool {
@@ -205,7 +251,8 @@ impl Dialect for OpenAiResponses {
 
     fn document(&mut self, answer: &str) -> Option<()> {
         let output = json::path(answer, &["output"]).and_then(json::array)?;
-        self.items = output.into_iter().map(str::to_owned).collect();
+        let items = output.into_iter();
+        self.items.extend(items.map(|raw| Item { raw: raw.to_owned(), done: true, ..Item::default() }));
         self.read_response(answer)
     }
 
@@ -214,47 +261,89 @@ impl Dialect for OpenAiResponses {
     }
 
     fn calls(&self) -> Vec<bool> {
-        self.items.iter().filter(|item| is_call(item)).map(|item| is_ours(item)).collect()
+        self.current().iter().filter(|item| is_call(&item.raw)).map(|item| is_ours(&item.raw)).collect()
     }
 
     fn wanted(&self) -> Vec<Wanted> {
-        let ours = self.items.iter().filter(|item| is_ours(item));
-        ours.filter_map(|item| {
-            let id = json::path(item, &["call_id"]).and_then(json::string)?;
-            let arguments = json::path(item, &["arguments"]).and_then(json::string).unwrap_or_default();
-            Some(wanted(id, &arguments))
-        })
-        .collect()
+        let (mut wanted, mut place) = (Vec::new(), 0);
+        for (at, Item { raw, done, .. }) in self.items.iter().enumerate() {
+            if !is_ours(raw) {
+                place += 1;
+            } else if at >= self.round_start && *done {
+                let arguments = json::path(raw, &["arguments"]).and_then(json::string).unwrap_or_default();
+                let asked = Asked::read(&arguments);
+                wanted.push(Wanted { id: call_id(raw), asked, place, reasoning: 0 });
+            }
+        }
+        wanted
     }
 
-    fn continuation(&self, request: &str, results: &[String]) -> Option<String> {
-        let members = json::object(request)?;
-        let answers = self.wanted().into_iter().zip(results).map(|(wanted, result)| {
-            json::write([
-                ("type", json::quote("function_call_output")),
-                ("call_id", json::quote(&wanted.id)),
-                ("output", json::quote(result)),
-            ])
-        });
-        let kept_by_provider = json::get(&members, "conversation").is_some_and(|it| it != "null");
-        if !kept_by_provider {
-            let kept = self.items.iter().filter(|item| !is_call(item) || is_ours(item)).cloned();
-            return json::append(request, &members, "input", &kept.chain(answers).collect::<Vec<_>>());
+    fn carrier(&self) -> Option<String> {
+        let theirs = self.current().iter().filter(|item| is_call(&item.raw) && !is_ours(&item.raw));
+        theirs.filter(|item| !item.begun).map(|item| call_id(&item.raw)).find(|id| !id.is_empty())
+    }
+
+    fn before(&self, place: u32, _reasoning: u32) -> Before {
+        let mut before = Before::default();
+        let items = self.items.iter().map(|item| item.raw.as_str()).filter(|item| !is_ours(item));
+        for item in items.take(place as usize) {
+            let kind = json::path(item, &["type"]).and_then(json::string).unwrap_or_default();
+            if is_reasoning(item) {
+                before.thinking();
+            } else if kind.ends_with("_call") && json::path(item, &["call_id"]).is_some() {
+                before.call(&call_id(item));
+            } else if json::path(item, &["role"]).is_some() {
+                before.text(&texts(item));
+            } else {
+                before.other(&kind);
+            }
         }
+        before
+    }
+
+    fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String> {
+        const API: Api = Api::OpenAiResponses;
+        let members = json::object(request)?;
+        let kept_by_provider = json::get(&members, "conversation").is_some_and(|it| it != "null");
         // The turn is in such a conversation already, and so are the client's calls: they cannot be dropped.
-        let all_ours = self.items.iter().all(|item| !is_call(item) || is_ours(item));
-        all_ours.then(|| json::with(request, &[("input", &json::list(answers))])).flatten()
+        let theirs = self.current().iter().any(|item| is_call(&item.raw) && !is_ours(&item.raw));
+        if kept_by_provider && theirs {
+            return None;
+        }
+        let (mut turn, mut answers) = (Vec::new(), Vec::new());
+        let mut written = written.iter();
+        for item in self.current().iter().map(|item| &item.raw) {
+            if !is_ours(item) {
+                turn.push(item.clone());
+                continue;
+            }
+            let Written { retrieval, text } = written.next()?;
+            match retrieval.as_ref().filter(|_| !kept_by_provider) {
+                Some(retrieval) => {
+                    turn.push(retrieval.call(API));
+                    answers.push(retrieval.answer(API));
+                }
+                None => {
+                    turn.push(item.clone());
+                    answers.push(json::write([
+                        ("type", json::quote("function_call_output")),
+                        ("call_id", json::quote(&call_id(item))),
+                        ("output", json::quote(text)),
+                    ]));
+                }
+            }
+        }
+        if kept_by_provider {
+            return json::with(request, &[("input", &json::list(answers))]);
+        }
+        json::append(request, &members, "input", &turn.into_iter().chain(answers).collect::<Vec<_>>())
     }
 
     fn next_round(&mut self) {
-        let kept: Vec<String> = self.kept().into_iter().filter(|item| !is_call(item)).cloned().collect();
-        self.delivered.extend(kept);
-        self.items.clear();
-        self.offset += self.passed;
-        self.passed = 0;
+        self.round_start = self.items.len();
         self.held = 0;
         self.figures.next_round();
-        self.hold = Hold::No;
+        self.hold = Hold::ToTheEnd;
         self.complete = false;
         self.later_round = true;
     }
@@ -263,48 +352,62 @@ impl Dialect for OpenAiResponses {
         Box::new(self.clone())
     }
 
-    fn answer(&self) -> Option<String> {
-        self.whole(self.delivered.iter().chain(&self.items))
-    }
-
-    fn close(&self, stream: bool, note: Option<&str>) -> Option<String> {
-        let note = note.map(Self::note);
+    fn finish(&self, stream: bool, ending: &Ending<'_>) -> Option<String> {
+        let delivered = self.delivered(ending);
+        let kept = self.items.iter().zip(&delivered).filter(|(item, kept)| **kept && item.done);
+        let kept: Vec<&Item> = kept.map(|(item, _)| item).collect();
+        let note = ending.note.map(Self::note);
         // The note stands before calls: what follows a call is its result.
-        let (calls, others): (Vec<&String>, Vec<&String>) =
-            self.kept().into_iter().partition(|item| is_call(item));
+        let (calls, others): (Vec<&Item>, Vec<&Item>) = match note {
+            Some(_) => kept.into_iter().partition(|item| is_call(&item.raw) && !item.begun),
+            None => (Vec::new(), kept),
+        };
+        let raw = |items: &[&Item]| {
+            items.iter().map(|item| renamed(&item.raw, ending)).collect::<Option<Vec<String>>>()
+        };
+        let output: Vec<String> =
+            raw(&others)?.into_iter().chain(note.clone()).chain(raw(&calls)?).collect();
         let cut = json::path(&self.document, &["status"]) == Some("\"incomplete\"");
-        let whole = |note: Option<&String>| {
-            let output =
-                self.delivered.iter().chain(others.iter().copied()).chain(note).chain(calls.iter().copied());
-            let response = self.whole(output)?;
-            if cut {
-                Some(response)
-            } else {
-                json::with(&response, &[("status", "\"completed\""), ("error", "null")])
-            }
+        let response = self.whole(&output)?;
+        let response = if cut {
+            response
+        } else {
+            json::with(&response, &[("status", "\"completed\""), ("error", "null")])?
         };
         if !stream {
-            return whole(note.as_ref());
+            return Some(response);
         }
         let mut out = String::new();
         let mut sequence = self.sequence;
-        let mut event = |kind: &str, members: &[(&str, &str)]| {
-            let head = [("type", json::quote(kind)), ("sequence_number", sequence.to_string())];
+        let mut number = || {
             sequence += 1;
-            let head = head.iter().map(|(key, value)| (*key, value.as_str()));
-            out.push_str(&sse::write(kind, &json::write(head.chain(members.iter().copied()))));
+            (sequence - 1).to_string()
         };
-        // Items have passed in their order up to the first of ours, so those behind it are missing.
-        let ours = self.items.iter().position(|item| is_ours(item)).unwrap_or(self.items.len());
-        let behind = self.items.get(ours..).unwrap_or_default();
-        let missing = behind.iter().filter(|item| !is_ours(item) && !is_reasoning(item));
-        for (item, index) in note.iter().chain(missing).zip(self.offset + self.passed..) {
-            let members = [("output_index", &*index.to_string()), ("item", item.as_str())];
-            event("response.output_item.added", &members);
-            event("response.output_item.done", &members);
+        let mut index = self.items.iter().filter(|item| item.begun).count();
+        let begun = |item: &Item| self.items.iter().position(|other| std::ptr::eq(other, item));
+        let note = note.map(|raw| {
+            let event = |kind: &str| {
+                let members = [("type", json::quote(kind)), ("item", raw.clone())];
+                (kind.to_owned(), json::write(members))
+            };
+            let events = vec![event("response.output_item.added"), event("response.output_item.done")];
+            Item { raw: raw.clone(), events, ..Item::default() }
+        });
+        for item in others.into_iter().chain(&note).chain(calls) {
+            let place = if item.begun { begun(item)? } else { index };
+            index += usize::from(!item.begun);
+            for (name, data) in &item.events {
+                let mut changes =
+                    vec![("sequence_number", number()), ("output_index", place.to_string())];
+                if let Some(raw) = json::path(data, &["item"]) {
+                    changes.push(("item", renamed(raw, ending)?));
+                }
+                out.push_str(&sse::write(name, &json::with(data, &json::borrowed(&changes))?));
+            }
         }
-        let response = whole(note.as_ref())?;
-        event(if cut { "response.incomplete" } else { "response.completed" }, &[("response", &response)]);
+        let kind = if cut { "response.incomplete" } else { "response.completed" };
+        let end = [("type", json::quote(kind)), ("sequence_number", number()), ("response", response)];
+        out.push_str(&sse::write(kind, &json::write(end)));
         Some(out)
     }
 }

@@ -20,8 +20,9 @@ pub(crate) fn read_bedrock<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Resu
 }
 
 fn read_as<'b>(api: Api, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
-    let [model, stream, tools, system, messages] =
-        root.pick(["model", "stream", "tools", "system", "messages"])?;
+    let [model, stream, tools, system, messages, thread] =
+        root.pick(["model", "stream", "tools", "system", "messages", "thread"])?;
+    walk.kept_by_provider = thread.is_some_and(|thread| !thread.is_null());
     walk.envelope(api, model, stream, tools)?;
     each_text(system, &["text"], |text| walk.reading(Role::System, text))?;
     let messages = messages.filter(|messages| messages.is_array()).ok_or(NotUnderstood)?;
@@ -60,6 +61,8 @@ fn read_block<'b>(block: Value<'_, 'b>, role: Role, walk: &mut Walk<'b>) -> Resu
         }
     } else if kind.is("tool_use") {
         walk.call(id, Call::new(name, input, caller)?);
+    } else if kind.is("thinking") || kind.is("redacted_thinking") {
+        walk.carries_thinking = true;
     } else if kind.is("tool_result") && role == Role::User {
         let call = walk.call_of(tool_use_id);
         each_text(content, &["text"], |text| walk.output(call, text))?;

@@ -12,8 +12,19 @@ use super::{Api, Call, NotUnderstood, Role, Walk, each_text};
 const TEXTS: [&str; 3] = ["input_text", "output_text", "text"];
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
-    let [model, stream, tools, instructions, input] =
-        root.pick(["model", "stream", "tools", "instructions", "input"])?;
+    let [model, stream, tools, instructions, input, previous, conversation, store] = root.pick([
+        "model",
+        "stream",
+        "tools",
+        "instructions",
+        "input",
+        "previous_response_id",
+        "conversation",
+        "store",
+    ])?;
+    // A response is stored unless the request says that it is not.
+    walk.kept_by_provider = [previous, conversation].into_iter().flatten().any(|id| !id.is_null())
+        || store.is_none_or(|store| store.raw() != "false");
     walk.envelope(Api::OpenAiResponses, model, stream, tools)?;
     each_text(instructions, &TEXTS, |text| walk.reading(Role::System, text))?;
     let input = input.ok_or(NotUnderstood)?;
@@ -51,6 +62,8 @@ fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnde
         };
         each_text(content, &TEXTS, |text| walk.reading(role, text))?;
         walk.end_of_user_message();
+    } else if is("reasoning") {
+        walk.carries_thinking = true;
     } else if is("function_call") {
         walk.call(call_id, Call::new(name, arguments, caller)?);
     } else if is("custom_tool_call") {

@@ -1,9 +1,10 @@
 //! The tool with which the model gets originals back: whether a request lists it, and where and how it
 //! would be added.
 //!
-//! The tool list stands at the very front of what a provider caches, so it must not change within a
-//! conversation: the definition is added to every request of a route or to none, always behind the
-//! client's own tools, always the same bytes.
+//! The tool list stands at the very front of what a provider caches and binds reasoning to, so it must not
+//! change within a conversation: the definition is added to every request of a route or to none, always the
+//! same bytes, always before the client's own tools. A client that appends tools later then changes nothing
+//! in front of them.
 
 use super::tape::Value;
 use super::{Api, NotUnderstood};
@@ -17,7 +18,7 @@ pub(crate) enum Listing {
     /// There is no list to add it to.
     #[default]
     NoTools,
-    /// It is not there; its definition would go to this offset of the body.
+    /// It is not there; its definition would go to this offset of the body, with the comma that ends it.
     Absent(usize),
     /// The client has it already, under this name or behind an MCP prefix.
     Listed,
@@ -25,7 +26,7 @@ pub(crate) enum Listing {
 
 /// Reads a tool list.
 pub(crate) fn listing(api: Api, tools: Value<'_, '_>) -> Result<Listing, NotUnderstood> {
-    let mut end = None;
+    let mut first = None;
     for tool in tools.elements() {
         if !tool.is_object() {
             return Ok(Listing::NoTools);
@@ -41,19 +42,19 @@ pub(crate) fn listing(api: Api, tools: Value<'_, '_>) -> Result<Listing, NotUnde
                 if is_ours(name) {
                     return Ok(Listing::Listed);
                 }
-                end = Some(tool);
+                first = first.or(Some(tool));
             }
             Api::OpenAiChat | Api::CohereChat => {
                 if name_in(function)? {
                     return Ok(Listing::Listed);
                 }
-                end = Some(tool);
+                first = first.or(Some(tool));
             }
             Api::BedrockConverse => {
                 if name_in(spec)? {
                     return Ok(Listing::Listed);
                 }
-                end = Some(tool);
+                first = first.or(Some(tool));
             }
             Api::GeminiGenerateContent => {
                 // The declarations of one tool; a second such tool is refused by some models.
@@ -61,12 +62,12 @@ pub(crate) fn listing(api: Api, tools: Value<'_, '_>) -> Result<Listing, NotUnde
                     if declaration.is_object() && is_ours(declaration.pick(["name"])?[0]) {
                         return Ok(Listing::Listed);
                     }
-                    end = Some(declaration);
+                    first = first.or(Some(declaration));
                 }
             }
         }
     }
-    Ok(end.map_or(Listing::NoTools, |last| Listing::Absent(last.span().range().end)))
+    Ok(first.map_or(Listing::NoTools, |first| Listing::Absent(first.span().range().start)))
 }
 
 fn is_ours(name: Option<Value<'_, '_>>) -> bool {
@@ -99,26 +100,26 @@ macro_rules! about {
 /// The definition with the comma that joins it to the list; `None` where it cannot be added.
 pub(crate) fn definition(api: Api) -> Option<&'static str> {
     Some(match api {
-        Api::AnthropicMessages => concat!(",{", about!(), ",\"input_schema\":", parameters!(), "}"),
+        Api::AnthropicMessages => concat!("{", about!(), ",\"input_schema\":", parameters!(), "},"),
         Api::OpenAiChat => {
             concat!(
-                ",{\"type\":\"function\",\"function\":{",
+                "{\"type\":\"function\",\"function\":{",
                 about!(),
                 ",\"parameters\":",
                 parameters!(),
-                "}}"
+                "}},"
             )
         }
         Api::OpenAiResponses => {
             concat!(
-                ",{\"type\":\"function\",",
+                "{\"type\":\"function\",",
                 about!(),
                 ",\"parameters\":",
                 parameters!(),
-                ",\"strict\":false}"
+                ",\"strict\":false},"
             )
         }
-        Api::GeminiGenerateContent => concat!(",{", about!(), ",\"parameters\":", parameters!(), "}"),
+        Api::GeminiGenerateContent => concat!("{", about!(), ",\"parameters\":", parameters!(), "},"),
         Api::AnthropicBedrock | Api::BedrockConverse | Api::CohereChat => return None,
     })
 }
@@ -140,7 +141,7 @@ mod tests {
         assert_eq!(definitions.iter().filter(|(_, definition)| definition.is_some()).count(), 4);
         for (api, definition) in definitions {
             let Some(definition) = definition else { continue };
-            let definition = definition.strip_prefix(',').unwrap();
+            let definition = definition.strip_suffix(',').unwrap();
             serde_json::from_str::<serde_json::Value>(definition).unwrap();
             // as its provider counts it, or is estimated to
             let model = if api == Api::AnthropicMessages { "claude-sonnet-4-5" } else { "gpt-4.1" };
@@ -150,11 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_goes_behind_the_last_tool() {
+    fn the_definition_goes_before_the_first_tool() {
         let tools = r#"[ {"name":"a"} , {"name":"b"} ]"#;
-        assert_eq!(list(Api::AnthropicMessages, tools), Listing::Absent(tools.len() - 2));
+        assert_eq!(list(Api::AnthropicMessages, tools), Listing::Absent(2));
         let gemini = r#"[{"functionDeclarations":[{"name":"a"}]},{"googleSearch":{}}]"#;
-        assert_eq!(list(Api::GeminiGenerateContent, gemini), Listing::Absent(gemini.find("]}").unwrap()));
+        assert_eq!(list(Api::GeminiGenerateContent, gemini), Listing::Absent(gemini.find(r#"{"name""#).unwrap()));
         assert_eq!(list(Api::GeminiGenerateContent, r#"[{"googleSearch":{}}]"#), Listing::NoTools);
         assert_eq!(list(Api::OpenAiChat, "[]"), Listing::NoTools);
     }

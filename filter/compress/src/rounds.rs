@@ -1,0 +1,177 @@
+//! Rounds of our own tool that the client has never seen, put back into its conversation.
+//!
+//! When the model calls `headroom_retrieve`, the filter answers and lets it go on; the client sees one answer. The
+//! client's history then lacks that round, and whatever the model thought afterwards is bound to it. Where the
+//! turn ends with a call of one of the client's tools, the id of that call carries a [trace](trace): the next
+//! request spells out where the round was and what it gave, and [`restore`] writes it there again. Nothing is
+//! remembered: the text comes from the tool output in the same request.
+//!
+//! A suffix that does not fit, is cut, or was made by somebody else says nothing: it is taken off the id where
+//! that leaves an id of its own, and no round is put back.
+
+mod anthropic;
+mod ids;
+mod openai_chat;
+mod openai_responses;
+mod page;
+mod trace;
+mod written;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::memmem;
+
+use crate::ccr;
+use crate::wire::splice::splice;
+use crate::wire::tape::{Span, Tape};
+use crate::wire::{self, Api, string};
+
+use ids::Ids;
+pub use page::{Asked, PLACEHOLDER, Page, Range as PageRange, answer, page};
+pub use trace::{Before, MAX_ID_BYTES, Step, id_with_trace};
+pub use written::{Retrieval, call_id, chat_message, message, object_with_member, quote};
+
+/// What one request may grow by. Honest traces give back a few pages.
+const MAX_RESTORED_BYTES: usize = 32 << 20;
+
+/// A request with its hidden rounds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Restored {
+    /// The body.
+    pub body: Vec<u8>,
+    /// Calls of our own tool that were put back.
+    pub retrievals: u32,
+}
+
+/// Takes traces off the ids in a body and puts the rounds back that they spell out. `None`: there is no trace,
+/// or the body is not understood.
+pub fn restore(body: &[u8], api: Api) -> Option<Restored> {
+    memmem::find(body, trace::MARK.as_bytes())?;
+    let tape = Tape::of(body).ok()?;
+    let root = tape.root();
+    let ids = Ids::of(api, root);
+    let mut editor = Editor { body: tape.body(), ids, edits: Vec::new(), grown: 0, retrievals: 0 };
+    match api {
+        Api::AnthropicMessages => anthropic::restore(root, Outputs::of(api, body)?, &mut editor).ok()?,
+        Api::OpenAiChat => openai_chat::restore(root, Outputs::of(api, body)?, &mut editor).ok()?,
+        Api::OpenAiResponses => openai_responses::restore(root, Outputs::of(api, body)?, &mut editor).ok()?,
+        // Answers in these formats are given no traces; ids that were made elsewhere are put right.
+        Api::AnthropicBedrock | Api::GeminiGenerateContent | Api::BedrockConverse | Api::CohereChat => {}
+    }
+    let Editor { ids, mut edits, retrievals, .. } = editor;
+    let rewritten: Vec<Range<usize>> = edits.iter().map(|(span, _)| span.clone()).collect();
+    let outside = |span: &Range<usize>| {
+        let at = rewritten.partition_point(|edit| edit.end <= span.start);
+        rewritten.get(at).is_none_or(|edit| span.end <= edit.start)
+    };
+    let alone: Vec<_> = ids.edits().filter(|(span, _)| outside(span)).collect();
+    edits.extend(alone);
+    if edits.is_empty() {
+        return None;
+    }
+    // Insertions at one place keep their order.
+    edits.sort_by_key(|(span, _)| span.start);
+    let edits: Vec<(Range<usize>, &str)> = edits.iter().map(|(span, text)| (span.clone(), &**text)).collect();
+    let body = splice(tape.body(), &edits)?.into_bytes();
+    Some(Restored { body, retrievals })
+}
+
+/// The text of a JSON string in a body, with its quotes.
+pub fn text(body: &[u8], span: Range<usize>) -> Option<String> {
+    let quoted = std::str::from_utf8(body.get(span)?).ok()?;
+    string::text(quoted).map(Cow::into_owned)
+}
+
+/// The number of calls of the client's tools in a request.
+pub fn calls(body: &[u8], api: Api) -> usize {
+    wire::walk(api, body).map_or(0, |walk| walk.clients_calls)
+}
+
+/// The tool outputs of the request as the client sent it, without results of our own tool.
+struct Outputs<'b> {
+    body: &'b str,
+    spans: Vec<Span>,
+    addresses: Vec<Option<String>>,
+}
+
+impl<'b> Outputs<'b> {
+    fn of(api: Api, body: &'b [u8]) -> Option<Self> {
+        let walk = wire::walk(api, body).ok()?;
+        let theirs = walk.outputs.iter().filter(|output| !output.is_retrieved(walk.body));
+        let spans: Vec<Span> = theirs.map(|output| output.span).collect();
+        let addresses = vec![None; spans.len()];
+        Some(Self { body: walk.body, spans, addresses })
+    }
+
+    /// The text and the address of an output that stands before `place` in the body.
+    fn get(&mut self, number: u32, place: usize) -> Option<(Cow<'b, str>, String)> {
+        let at = usize::try_from(number).ok()?;
+        let span = self.spans.get(at).filter(|span| span.range().end <= place)?;
+        let text = span.text(self.body)?;
+        let address = self.addresses.get_mut(at)?.get_or_insert_with(|| ccr::address(&text)).clone();
+        Some((text, address))
+    }
+}
+
+/// The changes to a body.
+struct Editor<'b> {
+    body: &'b str,
+    ids: Ids,
+    edits: Vec<(Range<usize>, String)>,
+    grown: usize,
+    retrievals: u32,
+}
+
+impl Editor<'_> {
+    fn edit(&mut self, span: Range<usize>, text: String) {
+        self.edits.push((span, text));
+    }
+
+    /// A part of the body, without traces.
+    fn raw(&self, span: Range<usize>) -> String {
+        let whole = self.body.get(span.clone()).unwrap_or_default();
+        let inside = self.ids.edits_in(&span).map(|(edit, text)| {
+            (edit.start.saturating_sub(span.start)..edit.end.saturating_sub(span.start), &**text)
+        });
+        splice(whole, &inside.collect::<Vec<_>>()).unwrap_or_else(|| whole.to_owned())
+    }
+
+    /// The retrievals that a trace spells out, where it holds. `place` is where the turn begins, `calls` the
+    /// number of calls of the client's tools before it.
+    fn retrievals(
+        &mut self,
+        api: Api,
+        id: &str,
+        steps: &[Step],
+        outputs: &mut Outputs<'_>,
+        place: usize,
+        calls: usize,
+        before: &Before,
+    ) -> Option<Vec<Retrieval>> {
+        let found: Vec<_> =
+            steps.iter().map(|step| outputs.get(step.output, place)).collect::<Option<_>>()?;
+        let addresses: Vec<&str> = found.iter().map(|(_, address)| address.as_str()).collect();
+        if !trace::holds(id, &addresses, before) {
+            return None;
+        }
+        let mut retrievals = Vec::with_capacity(steps.len());
+        let mut grown = self.grown;
+        for (ordinal, (step, (text, address))) in steps.iter().zip(&found).enumerate() {
+            let result = page(text, step.range)?;
+            grown = grown.checked_add(result.len()).filter(|grown| *grown <= MAX_RESTORED_BYTES)?;
+            retrievals.push(Retrieval {
+                id: call_id(api, calls, ordinal, address, step.range),
+                hash: address.clone(),
+                range: step.range,
+                result,
+            });
+        }
+        self.grown = grown;
+        self.retrievals = self.retrievals.saturating_add(u32::try_from(steps.len()).unwrap_or(u32::MAX));
+        Some(retrievals)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! OpenAI Chat Completions: a turn is a message with a text and calls, and a round splits the text.
+
+use super::{Before, Editor, Outputs, chat_message, quote, trace};
+use crate::wire::tape::Value;
+use crate::wire::{Api, NotUnderstood, each_text, retrieve_tool};
+
+const API: Api = Api::OpenAiChat;
+
+/// A call in a message.
+struct Call<'t, 'b> {
+    value: Value<'t, 'b>,
+    id: Option<Value<'t, 'b>>,
+    is_clients: bool,
+}
+
+pub(super) fn restore(
+    root: Value<'_, '_>,
+    mut outputs: Outputs<'_>,
+    editor: &mut Editor<'_>,
+) -> Result<(), NotUnderstood> {
+    let [messages] = root.pick(["messages"])?;
+    let mut earlier_calls = 0;
+    for message in messages.into_iter().flat_map(Value::elements) {
+        let [role, content, reasoning, tool_calls] =
+            message.pick(["role", "content", "reasoning_content", "tool_calls"])?;
+        if !role.is_some_and(|role| role.is("assistant")) {
+            continue;
+        }
+        let mut calls = Vec::new();
+        for value in tool_calls.into_iter().flat_map(Value::elements).filter(|value| value.is_object()) {
+            let [id, function, custom] = value.pick(["id", "function", "custom"])?;
+            let is_call = [function, custom].into_iter().flatten().any(Value::is_object);
+            let name = match function.filter(|function| function.is_object()) {
+                Some(function) => function.pick(["name"])?[0].and_then(Value::text),
+                None => None,
+            };
+            let is_ours = name.is_some_and(|name| retrieve_tool::is_retrieve(&name));
+            calls.push(Call { value, id, is_clients: is_call && !is_ours });
+        }
+        let mut text = String::new();
+        each_text(content, &["text"], |part| text.push_str(&part.text().unwrap_or_default()))?;
+        let reasoning = reasoning.and_then(Value::text).unwrap_or_default();
+        let turn = Turn { message, text: &text, reasoning: &reasoning, calls: &calls };
+        turn.restore(earlier_calls, &mut outputs, editor);
+        earlier_calls += calls.iter().filter(|call| call.is_clients).count();
+    }
+    Ok(())
+}
+
+/// A message of the model.
+struct Turn<'a, 't, 'b> {
+    message: Value<'t, 'b>,
+    text: &'a str,
+    reasoning: &'a str,
+    calls: &'a [Call<'t, 'b>],
+}
+
+impl Turn<'_, '_, '_> {
+    fn restore(&self, earlier_calls: usize, outputs: &mut Outputs<'_>, editor: &mut Editor<'_>) {
+        let ids = self.calls.iter().filter_map(|call| call.id?.text());
+        let Some((id, steps)) = ids.filter_map(|id| trace::steps(&id).map(|steps| (id, steps))).next() else {
+            return;
+        };
+        let (mut text, mut reasoning) = (Rest::of(self.text), Rest::of(self.reasoning));
+        let last = steps.last().map_or((0, 0), |step| (step.place, step.reasoning));
+        let (Some(said), Some(thought)) = (text.to(last.0), reasoning.to(last.1)) else { return };
+        let mut before = Before::default();
+        before.text(said);
+        before.text(thought);
+        let start = self.message.span().range().start;
+        let Some(retrievals) =
+            editor.retrievals(API, &id, &steps, outputs, start, earlier_calls, &before)
+        else {
+            return;
+        };
+
+        (text, reasoning) = (Rest::of(self.text), Rest::of(self.reasoning));
+        let mut messages = Vec::new();
+        let (mut calls, mut results) = (Vec::new(), Vec::new());
+        for (step, retrieval) in steps.iter().zip(&retrievals) {
+            calls.push(retrieval.call(API));
+            results.push(retrieval.answer(API));
+            if step.ends_round {
+                let (Some(said), Some(thought)) = (text.to(step.place), reasoning.to(step.reasoning)) else {
+                    return;
+                };
+                messages.push(chat_message(said, thought, &std::mem::take(&mut calls)));
+                messages.append(&mut results);
+            }
+        }
+        messages.push(self.last_message(text.rest(), reasoning.rest(), calls, editor));
+        messages.append(&mut results);
+        editor.edit(self.message.span().range(), messages.join(","));
+    }
+
+    /// The client's message with what is left of its text, and with calls of ours before its own.
+    fn last_message(&self, text: &str, reasoning: &str, ours: Vec<String>, editor: &Editor<'_>) -> String {
+        let mut members = Vec::new();
+        for (key, value) in self.message.members() {
+            let written = match key.text().as_deref() {
+                Some("content") if text.is_empty() => "null".to_owned(),
+                Some("content") => quote(text),
+                Some("reasoning_content") if reasoning.is_empty() => continue,
+                Some("reasoning_content") => quote(reasoning),
+                Some("tool_calls") => {
+                    let theirs = self.calls.iter().map(|call| editor.raw(call.value.span().range()));
+                    format!("[{}]", ours.iter().cloned().chain(theirs).collect::<Vec<_>>().join(","))
+                }
+                _ => value.raw().to_owned(),
+            };
+            members.push(format!("{}:{written}", key.raw()));
+        }
+        format!("{{{}}}", members.join(","))
+    }
+}
+
+/// A text of which parts are taken from its start.
+struct Rest<'a> {
+    text: &'a str,
+    taken_bytes: usize,
+    taken: u32,
+}
+
+impl<'a> Rest<'a> {
+    fn of(text: &'a str) -> Self {
+        Self { text, taken_bytes: 0, taken: 0 }
+    }
+
+    /// The text from where the last part ended to the character `place`; `None`: it is not there.
+    fn to(&mut self, place: u32) -> Option<&'a str> {
+        let rest = self.text.get(self.taken_bytes..)?;
+        let count = usize::try_from(place.checked_sub(self.taken)?).ok()?;
+        let mut ends = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
+        let part = rest.get(..ends.nth(count)?)?;
+        self.taken_bytes += part.len();
+        self.taken = place;
+        Some(part)
+    }
+
+    fn rest(&self) -> &'a str {
+        self.text.get(self.taken_bytes..).unwrap_or_default()
+    }
+}

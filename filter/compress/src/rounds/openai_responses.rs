@@ -1,0 +1,123 @@
+//! OpenAI Responses: a turn is a row of items, and a round stands between two of them.
+
+use super::{Before, Editor, Outputs, trace};
+use crate::wire::tape::Value;
+use crate::wire::{Api, NotUnderstood, retrieve_tool};
+
+const API: Api = Api::OpenAiResponses;
+
+/// An item of the conversation.
+struct Item<'t, 'b> {
+    value: Value<'t, 'b>,
+    kind: Option<Value<'t, 'b>>,
+    role: Option<Value<'t, 'b>>,
+    id: Option<Value<'t, 'b>>,
+    name: Option<Value<'t, 'b>>,
+    content: Option<Value<'t, 'b>>,
+}
+
+impl Item<'_, '_> {
+    fn kind(&self) -> String {
+        self.kind.and_then(Value::text).unwrap_or_default().into_owned()
+    }
+
+    /// Whether the model made it.
+    fn is_models(&self) -> bool {
+        let kind = self.kind();
+        kind == "reasoning" || kind.ends_with("_call") || self.role.is_some_and(|role| role.is("assistant"))
+    }
+
+    /// As the walk counts them.
+    fn is_clients_call(&self) -> bool {
+        let name = self.name.and_then(Value::text);
+        matches!(&*self.kind(), "function_call" | "custom_tool_call" | "local_shell_call")
+            && !name.is_some_and(|name| retrieve_tool::is_retrieve(&name))
+    }
+
+    fn start(&self) -> usize {
+        self.value.span().range().start
+    }
+
+    fn add_to(&self, before: &mut Before) {
+        let kind = self.kind();
+        if kind == "reasoning" {
+            before.thinking();
+        } else if let Some(id) = self.id.and_then(Value::text).filter(|_| kind.ends_with("_call")) {
+            before.call(&id);
+        } else if self.role.is_some() {
+            before.text(&texts(self.content));
+        } else {
+            before.other(&kind);
+        }
+    }
+}
+
+/// What a message says.
+fn texts(content: Option<Value<'_, '_>>) -> String {
+    let Some(content) = content else { return String::new() };
+    if let Some(text) = content.text() {
+        return text.into_owned();
+    }
+    let parts = content.elements().filter_map(|part| part.pick(["text"]).ok()?[0]?.text());
+    parts.map(std::borrow::Cow::into_owned).collect()
+}
+
+pub(super) fn restore(
+    root: Value<'_, '_>,
+    mut outputs: Outputs<'_>,
+    editor: &mut Editor<'_>,
+) -> Result<(), NotUnderstood> {
+    let [input] = root.pick(["input"])?;
+    let mut items = Vec::new();
+    for value in input.into_iter().flat_map(Value::elements).filter(|value| value.is_object()) {
+        let [kind, role, id, name, content] = value.pick(["type", "role", "call_id", "name", "content"])?;
+        items.push(Item { value, kind, role, id, name, content });
+    }
+    let mut calls = 0;
+    let mut rest = items.as_slice();
+    while let Some(first) = rest.first() {
+        let length = rest.iter().take_while(|item| item.is_models()).count();
+        let (turn, after) = rest.split_at(length.max(1).min(rest.len()));
+        if first.is_models() {
+            let next = after.first().filter(|item| item.kind().ends_with("_output")).map(Item::start);
+            restore_turn(turn, next, calls, &mut outputs, editor);
+            calls += turn.iter().filter(|item| item.is_clients_call()).count();
+        }
+        rest = after;
+    }
+    Ok(())
+}
+
+fn restore_turn(
+    turn: &[Item<'_, '_>],
+    next: Option<usize>,
+    calls: usize,
+    outputs: &mut Outputs<'_>,
+    editor: &mut Editor<'_>,
+) {
+    let ids = turn.iter().filter(|item| item.kind().ends_with("_call")).filter_map(|item| item.id?.text());
+    let Some((id, steps)) = ids.filter_map(|id| trace::steps(&id).map(|steps| (id, steps))).next() else {
+        return;
+    };
+    let last = steps.iter().map(|step| step.place as usize).max().unwrap_or_default();
+    let beside = steps.last().is_some_and(|step| !step.ends_round);
+    if !steps.is_sorted_by_key(|step| step.place) || turn.len() < last || (beside && next.is_none()) {
+        return;
+    }
+    let mut before = Before::default();
+    turn.iter().take(last).for_each(|item| item.add_to(&mut before));
+    let Some(start) = turn.first().map(Item::start) else { return };
+    let Some(retrievals) = editor.retrievals(API, &id, &steps, outputs, start, calls, &before) else { return };
+
+    let mut results = String::new();
+    for (step, retrieval) in steps.iter().zip(&retrievals) {
+        let Some(at) = turn.get(step.place as usize).map(Item::start).or(next) else { return };
+        results.push_str(&retrieval.answer(API));
+        results.push(',');
+        let results = if step.ends_round { std::mem::take(&mut results) } else { String::new() };
+        editor.edit(at..at, retrieval.call(API) + "," + &results);
+    }
+    if let Some(next) = next.filter(|_| !results.is_empty()) {
+        editor.edit(next..next, results);
+    }
+}

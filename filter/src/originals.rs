@@ -1,0 +1,62 @@
+//! What a request's lossy forms leave out, for as long as its answer is awaited: the request carries it.
+
+use std::rc::Rc;
+
+use headroom_compress::rounds::{self, Asked};
+use headroom_compress::{Api, Outcome};
+
+use crate::memory::Room;
+use crate::root::Settings;
+use crate::tool_loop::{Given, Source};
+
+/// The texts that the model can ask for.
+#[derive(Debug)]
+pub(crate) struct Originals {
+    /// The request as the client sent it, with hidden rounds put back.
+    body: Rc<Vec<u8>>,
+    known: Vec<Known>,
+    _room: Room,
+}
+
+/// A text in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    hash: Rc<str>,
+    /// The number of the tool output in the conversation.
+    output: u32,
+    /// The JSON string in the body.
+    span: std::ops::Range<usize>,
+}
+
+impl Known {
+    pub(crate) fn of(outcome: &Outcome<'_>) -> Vec<Self> {
+        let originals = outcome.originals.iter();
+        originals
+            .map(|it| Self { hash: Rc::from(&*it.hash), output: it.number, span: it.span() })
+            .collect()
+    }
+}
+
+impl Originals {
+    /// `None`: there is no room to keep the request.
+    pub(crate) fn new(settings: &Settings, body: &Rc<Vec<u8>>, known: Vec<Known>) -> Option<Self> {
+        // Without a text in it the body is not needed.
+        let kept = if known.is_empty() { Rc::default() } else { Rc::clone(body) };
+        let room = settings.requests.memory.room(kept.len())?;
+        Some(Self { body: kept, known, _room: room })
+    }
+
+    /// What a call is given; `None`: the text is not in the request.
+    pub(crate) fn find(&self, asked: &Asked) -> Option<Given> {
+        let known = self.known.iter().find(|known| *known.hash == *asked.hash)?;
+        let text = rounds::text(&self.body, known.span.clone())?;
+        let page = rounds::answer(&text, asked);
+        let source = Source { output: known.output, hash: asked.hash.clone(), range: page.range };
+        Some(Given { text: page.text, source: Some(source) })
+    }
+
+    /// The number of calls of the client's tools in the request.
+    pub(crate) fn calls(&self, api: Api) -> usize {
+        rounds::calls(&self.body, api)
+    }
+}

@@ -1,0 +1,187 @@
+//! A request as it left, kept until its answer turns out not to need it: it may have to be continued or sent once
+//! more. It is kept in the stream's memory and goes nowhere else (I9).
+
+use crate::config::Provider;
+use crate::host::{self, Buffer, Headers, Map, NANOS_PER_MS};
+use crate::memory::Room;
+use crate::root::Settings;
+use crate::tool_loop::MAX_ROUND_BYTES;
+
+/// For how long an answer may be continued in all. Nothing reaches the client meanwhile, and Envoy's
+/// default is to end a stream after five silent minutes.
+const PATIENCE_NANOS: u64 = 240 * 1_000_000_000;
+
+/// Properties that name the cluster, the first that the host knows counts.
+const CLUSTER: [&str; 2] = ["xds\0cluster_name", "cluster_name"];
+
+/// Headers of a request that belong to its first transmission: to its connection, its length, its
+/// encoding, or to the provider's memory of requests it has seen.
+const NOT_REPEATED: [&[u8]; 17] = [
+    b":scheme",
+    b"accept-encoding",
+    b"connection",
+    b"content-digest",
+    b"content-encoding",
+    b"content-length",
+    b"content-md5",
+    b"digest",
+    b"expect",
+    b"host",
+    b"idempotency-key",
+    b"keep-alive",
+    b"proxy-connection",
+    b"te",
+    b"transfer-encoding",
+    b"upgrade",
+    b"x-forwarded-proto",
+];
+
+/// The headers with which a request can be sent once more. They hold credentials: nothing prints them.
+pub(crate) struct Head(Vec<(Vec<u8>, Vec<u8>)>);
+
+/// A request as it left.
+pub(crate) struct Sent {
+    head: Head,
+    pub(crate) body: Vec<u8>,
+    room: Room,
+    /// Where it went.
+    cluster: Vec<u8>,
+    /// When it was first sent again; 0 before that.
+    since: u64,
+}
+
+impl Head {
+    pub(crate) fn of(headers: &Headers) -> Self {
+        let repeated = headers.iter().filter(|(name, _)| {
+            !NOT_REPEATED.contains(name)
+                && !name.starts_with(b"x-headroom-")
+                && !name.starts_with(b"x-envoy-")
+        });
+        Self(repeated.map(|(name, value)| (name.to_vec(), value.to_vec())).collect())
+    }
+
+    /// Adds a value to a header that lists some, unless it is there.
+    pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) {
+        match self.0.iter_mut().find(|(key, _)| key == name) {
+            Some((_, list)) if lists(list, value) => {}
+            Some((_, list)) => {
+                list.push(b',');
+                list.extend_from_slice(value);
+            }
+            None => self.0.push((name.to_vec(), value.to_vec())),
+        }
+    }
+
+    /// As the cluster's routes would rewrite them.
+    fn rewritten(&self, provider: Option<&Provider>) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut headers = self.0.clone();
+        for (name, value) in &mut headers {
+            match (name.as_slice(), provider) {
+                (b":path", Some(provider)) => {
+                    value.splice(0..0, provider.path_prefix.bytes());
+                }
+                (b":authority", Some(Provider { authority: Some(authority), .. })) => {
+                    authority.as_bytes().clone_into(value);
+                }
+                _ => {}
+            }
+        }
+        // The answer has to be read.
+        headers.push((b"accept-encoding".to_vec(), b"identity".to_vec()));
+        headers
+    }
+}
+
+/// Whether a header's list has a value.
+pub(crate) fn lists(list: &[u8], value: &[u8]) -> bool {
+    list.split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(value))
+}
+
+impl Sent {
+    /// `None`: there is no room to keep it.
+    pub(crate) fn new(settings: &Settings, head: Head, body: Vec<u8>) -> Option<Self> {
+        let room = settings.requests.memory.room(body.len())?;
+        Some(Self { head, body, room, cluster: Vec::new(), since: 0 })
+    }
+
+    pub(crate) fn head(&mut self) -> &mut Head {
+        &mut self.head
+    }
+
+    /// Notes where the request went: the host says so in the stream's own callbacks.
+    pub(crate) fn note_cluster(&mut self, settings: &Settings) {
+        match CLUSTER.into_iter().map(host::property).reduce(Result::or) {
+            Some(Ok(cluster)) => self.cluster = cluster,
+            Some(Err(refused)) => settings.refused(refused),
+            None => {}
+        }
+    }
+
+    /// Sends another body with the same headers, over the same cluster, in the place of the one that is kept.
+    /// `None`: it cannot be sent.
+    pub(crate) fn send(&mut self, settings: &Settings, body: Vec<u8>) -> Option<u32> {
+        if self.since == 0 {
+            self.since = settings.now();
+        }
+        let patience = PATIENCE_NANOS.checked_sub(settings.now().saturating_sub(self.since))?;
+        let timeout_ms = u32::try_from(patience / NANOS_PER_MS).ok().filter(|ms| *ms > 0)?;
+        // Three rounds of pages cannot add more than a body may have to begin with.
+        if body.len() > settings.config.engine.max_body_bytes.saturating_mul(2)
+            || !self.room.resize(body.len())
+        {
+            return None;
+        }
+        let provider = settings.config.providers.iter().find(|it| it.cluster.as_bytes() == self.cluster);
+        let headers = self.head.rewritten(provider);
+        // The host takes header maps that are text alone.
+        if headers.iter().any(|(_, value)| std::str::from_utf8(value).is_err()) {
+            settings.metrics.round_unsendable();
+            return None;
+        }
+        let headers: Vec<(&[u8], &[u8])> =
+            headers.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();
+        let token = host::http_call(&self.cluster, &headers, &body, timeout_ms)
+            .map_err(|refused| settings.refused(refused))
+            .ok()?;
+        self.body = body;
+        Some(token)
+    }
+}
+
+/// The answer to such a request.
+pub(crate) struct HttpAnswer {
+    headers: Headers,
+    pub(crate) body: Vec<u8>,
+}
+
+impl HttpAnswer {
+    /// Of a body of this size; `None`: it is too long to be an answer.
+    pub(crate) fn read(size: usize) -> host::Result<Option<Self>> {
+        if size > MAX_ROUND_BYTES {
+            return Ok(None);
+        }
+        let headers = host::headers(Map::HttpCallResponse)?;
+        let body = if size == 0 { Vec::new() } else { host::buffer(Buffer::HttpCallBody, size)? };
+        Ok(Some(Self { headers, body }))
+    }
+
+    pub(crate) fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// Whether it is an answer of the model, as events or as a document.
+    pub(crate) fn is_answer(&self, stream: bool) -> bool {
+        let expected: &[u8] = if stream { b"text/event-stream" } else { b"application/json" };
+        let (mut status, mut kind, mut encoded) = (&b""[..], &b""[..], false);
+        for (name, value) in self.headers.iter() {
+            match name {
+                b":status" => status = value,
+                b"content-type" => kind = value,
+                b"content-encoding" => encoded |= !value.trim_ascii().eq_ignore_ascii_case(b"identity"),
+                _ => {}
+            }
+        }
+        let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        status == b"200" && !encoded && kind.eq_ignore_ascii_case(expected)
+    }
+}
