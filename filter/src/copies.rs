@@ -143,11 +143,6 @@ impl Copies {
         Some(if stored { 0 } else { self.lose(call.addresses) })
     }
 
-    /// Copies dropped since the VM started.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
     /// They are sent once more when they come by again.
     fn lose(&mut self, addresses: Vec<(Rc<str>, String)>) -> u64 {
         let lost = addresses.len() as u64;

@@ -13,7 +13,7 @@ mod zstd;
 
 /// A coding that can be read and written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Encoding {
+pub(crate) enum Encoding {
     /// RFC 1952, also under its old name `x-gzip`.
     Gzip,
     /// RFC 8878.
@@ -22,7 +22,7 @@ pub enum Encoding {
 
 /// Why a body was not decoded. Whoever sent it may still have a receiver that reads it: it passes as it came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum DecodeError {
+pub(crate) enum DecodeError {
     /// It ends before its end, or it is empty.
     #[error("the body ends before its {0} is complete; it passes as it came")]
     Truncated(&'static str),
@@ -51,7 +51,7 @@ const MAX_PARTS: usize = 256;
 
 impl Encoding {
     /// From the value of `content-encoding`. `None` where it is empty, unknown, or names more than one.
-    pub fn from_header(value: &[u8]) -> Option<Self> {
+    pub(crate) fn from_header(value: &[u8]) -> Option<Self> {
         let name = value.trim_ascii();
         if name.eq_ignore_ascii_case(b"zstd") {
             Some(Self::Zstd)
@@ -59,14 +59,6 @@ impl Encoding {
             Some(Self::Gzip)
         } else {
             None
-        }
-    }
-
-    /// The name to put into `content-encoding`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
         }
     }
 }
@@ -79,7 +71,7 @@ impl Encoding {
 /// # Errors
 ///
 /// When the body is cut, damaged, longer than it says, over a bound, or uses what is not read here.
-pub fn decode(
+pub(crate) fn decode(
     encoding: Encoding,
     bytes: &[u8],
     cap: usize,
@@ -94,7 +86,7 @@ pub fn decode(
 
 /// A body in this coding whose content is `bytes`, as blocks that are stored and not compressed. It is longer
 /// by some 20 bytes, and by at most five in 64 KiB.
-pub fn store(encoding: Encoding, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn store(encoding: Encoding, bytes: &[u8]) -> Vec<u8> {
     match encoding {
         Encoding::Gzip => gzip::store(bytes),
         Encoding::Zstd => zstd::store(bytes),

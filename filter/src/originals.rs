@@ -31,9 +31,7 @@ pub(crate) struct Known {
 impl Known {
     pub(crate) fn of(outcome: &Outcome<'_>) -> Vec<Self> {
         let originals = outcome.originals.iter();
-        originals
-            .map(|it| Self { hash: Rc::from(&*it.hash), output: it.number, span: it.span() })
-            .collect()
+        originals.map(|it| Self { hash: Rc::from(&*it.hash), output: it.number, span: it.span() }).collect()
     }
 }
 

@@ -53,7 +53,7 @@ impl Part {
 }
 
 /// The digests of a request's body. `None` where it is no JSON object, or ends before its end.
-pub fn digests(api: Api, body: &[u8]) -> Option<PrefixDigests> {
+pub(crate) fn digests(api: Api, body: &[u8]) -> Option<PrefixDigests> {
     let is_anthropic = matches!(api, Api::AnthropicMessages | Api::AnthropicBedrock);
     let mut reader = Reader { body, at: 0, is_anthropic };
     let mut digests = PrefixDigests::default();

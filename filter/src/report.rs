@@ -126,11 +126,6 @@ impl Reporter {
         &self.control_plane
     }
 
-    /// The store that acknowledged last.
-    pub(crate) fn epoch(&self) -> &str {
-        &self.epoch
-    }
-
     /// A newer configuration for the same sidecar.
     pub(crate) fn configure(&mut self, control_plane: ControlPlane, config_errors: u64) {
         self.control_plane = control_plane;

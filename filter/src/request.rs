@@ -106,9 +106,8 @@ impl Stream {
             && self.settings.config.is_reversible(profile)
             && self.settings.config.retrieve_tool == RetrieveTool::Add;
         let keeps_head = adds_tool || (mode == Mode::Optimize && recovery::is_possible(&route));
-        if mode == Mode::Off {
-            // Nothing is asked of the answer.
-        } else if self.settings.config.accept_encoding == AcceptEncoding::Identity || adds_tool {
+        let is_read = mode != Mode::Off && self.is_reported;
+        if is_read && (self.settings.config.accept_encoding == AcceptEncoding::Identity || adds_tool) {
             // Without effect on the request itself, so a refusal only costs the usage figures.
             if let Err(refused) = host::set_header(Map::Request, "accept-encoding", b"identity") {
                 self.settings.refused(refused);
@@ -131,8 +130,7 @@ impl Stream {
 
         // An audited body keeps its length unless rounds are put back, so its headers can go.
         let changes = mode == Mode::Optimize || has_traces;
-        let held =
-            self.settings.config.body_mode == BodyMode::Hold && changes && self.settings.hold.usable();
+        let held = self.settings.config.body_mode == BodyMode::Hold && changes && self.settings.hold.usable();
         if !held
             && changes
             && headers.content_length.is_some()

@@ -417,13 +417,10 @@ mod tests {
             "/",
             "",
             "/v1/messages/",
-            "/v1/messages/count_tokens",
             "/v1/messages/batches",
             "/v1/completions",
             "/v1/embeddings",
             "/v1/batches",
-            "/v1/responses/compact",
-            "/v1/responses/input_tokens",
             "/v2/messages",
             "/v2/embed",
             "/v2/chat/",
@@ -460,6 +457,20 @@ mod tests {
         assert_eq!(find(b"POST", b"h", b"/v1/\xff", &[]), None);
         for method in ["GET", "OPTIONS", "HEAD", "PUT", "post"] {
             assert_eq!(api(method, "/v1/messages", &[]), None);
+        }
+    }
+
+    #[test]
+    fn questions_about_a_request_are_rewritten_as_it_is() {
+        for (path, purpose) in [
+            ("/v1/messages", Purpose::Answer),
+            ("/v1/messages/count_tokens", Purpose::Count),
+            ("/v1/responses/input_tokens", Purpose::Count),
+            ("/v1/responses/compact", Purpose::Compact),
+        ] {
+            let route = find(b"POST", b"h", path.as_bytes(), &[]).unwrap();
+            assert_eq!(route.purpose, purpose, "{path}");
+            assert!(route.answer_can_be_followed, "forms are those of the request itself");
         }
     }
 

@@ -20,7 +20,7 @@ fn every_key_is_read() {
     let parsed = parse(
         r#"{"mode":"audit","body_mode":"hold","profile":"aggressive",
             "tools":[{"tool":"Read*","policy":"lossless"},{"tool":"Bash","policy":"off"}],
-            "reversible":true,"retrieve_tool":"require",
+            "reversible":true,"store_originals":false,"retrieve_tool":"require",
             "rules":[{"host":"*.groq.com","path":"/openai/*","route":"r","provider":"groq"},
                 {"route":"plain","mode":"off","profile":"lossless"}],
             "providers":[{"cluster":"openai","authority":"api.openai.com","path_prefix":"/x/"}],
@@ -29,11 +29,11 @@ fn every_key_is_read() {
             "response_headers":false,"first_frame_timeout_ms":77,"tenant":"t","project":"p","team_header":"X-Team",
             "control_plane":{"cluster":"headroom-cp","timeout_ms":5,"report_interval_ms":20,
                 "max_backoff_ms":30,"queue_records":3,"queue_bytes":2048,"blocks_per_record":4,
-                "admit_timeout_ms":7,"admit_zstd_bytes":6,"breaker_failures":8,"breaker_pause_ms":9,
                 "log_messages":true,"log_bytes":11,"token":"s3cret"}}"#,
     );
     assert_eq!((&parsed.warnings, parsed.errors), (&Vec::new(), 0));
     let config = parsed.config;
+    assert_eq!(config.store_originals, Some(false));
     assert_eq!(config.mode, Mode::Audit);
     assert_eq!(config.body_mode, BodyMode::Hold);
     assert_eq!(config.engine.profile, Profile::Aggressive);
@@ -89,10 +89,6 @@ fn every_key_is_read() {
             queue_records: 3,
             queue_bytes: 2048,
             blocks_per_record: 4,
-            admit_timeout_ms: 7,
-            admit_zstd_bytes: 6,
-            breaker_failures: 8,
-            breaker_pause_ms: 9,
             log_messages: true,
             log_bytes: 11,
             token: Token::new("s3cret").unwrap(),
@@ -173,10 +169,11 @@ fn a_rule_that_cannot_be_read_is_as_careful_as_it_could_have_meant() {
 }
 
 #[test]
-fn nothing_is_left_out_without_a_sidecar_to_store_it() {
-    let parsed = parse(r#"{"reversible":true}"#);
-    assert!(!parsed.config.reversible);
-    assert!(parsed.warnings[0].contains("reversible"), "{:?}", parsed.warnings);
+fn forms_need_no_sidecar_and_the_store_does() {
+    let parsed = parse(r#"{"reversible":true,"store_originals":true}"#);
+    assert!(parsed.config.reversible && parsed.config.gives_traces());
+    assert!(parsed.warnings[0].contains("store_originals"), "{:?}", parsed.warnings);
+    assert_eq!(parse("{}").config.store_originals, None);
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn a_header_names_one_coding() {
     ] {
         assert_eq!(Encoding::from_header(value.as_bytes()), expected, "{value:?}");
     }
-    assert_eq!(BOTH.map(|encoding| Encoding::from_header(encoding.name().as_bytes())), BOTH.map(Some));
+    assert_eq!(["gzip", "zstd"].map(|name| Encoding::from_header(name.as_bytes())), BOTH.map(Some));
 }
 
 #[test]

@@ -152,9 +152,9 @@ impl OpenAiChat {
     /// The client's calls of the last round, each with its place among them and whether it has passed.
     fn clients_calls(&self) -> impl Iterator<Item = (usize, bool, &Call)> {
         let calls = self.this.calls.iter().enumerate().filter(|(_, call)| !call.ours);
-        calls.enumerate().map(|(place, (at, call))| {
-            (place, self.earlier.is_empty() && at < self.passed_calls, call)
-        })
+        calls
+            .enumerate()
+            .map(|(place, (at, call))| (place, self.earlier.is_empty() && at < self.passed_calls, call))
     }
 
     /// The message of a document with other texts and calls.
@@ -254,13 +254,8 @@ impl Dialect for OpenAiChat {
         let place = characters(self.rounds().map(|round| round.text.as_str()));
         let reasoning = characters(self.rounds().map(|round| round.reasoning.as_str()));
         let ours = self.this.calls.iter().filter(|call| call.ours && json::object(&call.arguments).is_some());
-        ours.map(|call| Wanted {
-            id: call.id.clone(),
-            asked: Asked::read(&call.arguments),
-            place,
-            reasoning,
-        })
-        .collect()
+        ours.map(|call| Wanted { id: call.id.clone(), asked: Asked::read(&call.arguments), place, reasoning })
+            .collect()
     }
 
     fn carrier(&self) -> Option<String> {

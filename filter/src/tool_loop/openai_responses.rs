@@ -197,10 +197,15 @@ impl Dialect for OpenAiResponses {
             (Hold::No | Hold::UntilNextItem, Some(item)) if begins && is_ours(item) => {
                 self.hold = Hold::ToTheEnd;
             }
+            // All of it led to what follows.
+            (Hold::UntilNextItem, Some(item)) if begins && is_reasoning(item) => {}
             (Hold::UntilNextItem, _) if begins || ended => {
                 self.hold = Hold::No;
                 // What was held passes now.
-                self.items.iter_mut().for_each(|item| item.events.clear());
+                for item in &mut self.items {
+                    item.begun = true;
+                    item.events.clear();
+                }
             }
             _ => {}
         }
@@ -212,9 +217,8 @@ impl Dialect for OpenAiResponses {
             }
             self.items.push(Item { begun: self.hold == Hold::No, ..Item::default() });
         }
-        let hold_next = kind == "response.output_item.done"
-            && self.hold == Hold::No
-            && item.is_some_and(is_reasoning);
+        let hold_next =
+            kind == "response.output_item.done" && self.hold == Hold::No && item.is_some_and(is_reasoning);
         if hold_next {
             self.hold = Hold::UntilNextItem;
         }
@@ -365,8 +369,7 @@ impl Dialect for OpenAiResponses {
         let raw = |items: &[&Item]| {
             items.iter().map(|item| renamed(&item.raw, ending)).collect::<Option<Vec<String>>>()
         };
-        let output: Vec<String> =
-            raw(&others)?.into_iter().chain(note.clone()).chain(raw(&calls)?).collect();
+        let output: Vec<String> = raw(&others)?.into_iter().chain(note.clone()).chain(raw(&calls)?).collect();
         let cut = json::path(&self.document, &["status"]) == Some("\"incomplete\"");
         let response = self.whole(&output)?;
         let response = if cut {
@@ -397,8 +400,7 @@ impl Dialect for OpenAiResponses {
             let place = if item.begun { begun(item)? } else { index };
             index += usize::from(!item.begun);
             for (name, data) in &item.events {
-                let mut changes =
-                    vec![("sequence_number", number()), ("output_index", place.to_string())];
+                let mut changes = vec![("sequence_number", number()), ("output_index", place.to_string())];
                 if let Some(raw) = json::path(data, &["item"]) {
                     changes.push(("item", renamed(raw, ending)?));
                 }

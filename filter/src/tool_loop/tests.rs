@@ -1,8 +1,11 @@
 //! Whole answers through the loop, in every format.
 
+mod conversation;
 mod scripted;
 
-use scripted::{APIS, Call, HASH, Text, arguments, each, events, go_on, play, read, responses, stream};
+use scripted::{
+    APIS, Call, HASH, Text, arguments, ask, each, events, foreign, go_on, own, play, read, responses, stream,
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -50,10 +53,9 @@ fn a_call_of_ours_is_answered_and_the_client_sees_one_answer() {
         let first = answer(&[Text("Let me see. "), Call(TOOL)], streamed);
         let (mut got, next) = play(&mut turn, &first, 11);
         let Next::Retrieve(wanted) = next else { panic!("{api:?}: {next:?}") };
-        assert_eq!((wanted[0].hash.as_str(), wanted[0].query.as_str()), (HASH, "x"));
+        assert_eq!((wanted[0].asked.hash.as_str(), wanted[0].asked.query.as_str()), (HASH, "x"));
 
-        let continued = turn.request(request.as_bytes(), &["the \"original\"".to_owned()]).unwrap();
-        let continued = String::from_utf8(continued).unwrap();
+        let continued = ask(&mut turn, request, &foreign(&["the \"original\""])).unwrap();
         let value: Value = serde_json::from_str(&continued).unwrap();
         assert!(continued.contains(r#"the \"original\""#) && continued.contains("Let me see. "));
         assert!(continued.contains("1.0"), "{continued}");
@@ -72,34 +74,70 @@ fn a_call_of_ours_is_answered_and_the_client_sees_one_answer() {
 }
 
 #[test]
-fn the_clients_calls_behind_ours_are_dropped_and_the_turn_goes_on() {
+fn calls_of_both_end_the_turn_and_the_trace_puts_ours_beside_the_clients() {
     each(|api, answer, request, streamed| {
-        let mut turn = Turn::new(api, streamed);
-        let first = answer(&[Text("A "), Call(TOOL), Call("Read"), Call(TOOL)], streamed);
-        let (mut got, next) = play(&mut turn, &first, 5);
-        assert!(matches!(&next, Next::Retrieve(wanted) if wanted.len() == 2));
-        let originals = ["one".to_owned(), "two".to_owned()];
-        let continued = String::from_utf8(turn.request(request.as_bytes(), &originals).unwrap()).unwrap();
-        assert!(!continued.contains("Read") && continued.contains("one") && continued.contains("two"));
-        let (rest, _) = go_on(&mut turn, &answer(&[Text("B")], streamed));
-        got += &rest;
-        let (text, calls, ..) = read(api, streamed, &got);
-        assert_eq!((text.as_str(), calls.len()), ("A B", 0), "{got}");
+        if api == Api::GeminiGenerateContent {
+            return;
+        }
+        for parts in [
+            [Text("A "), Call(TOOL), Call("Read"), Call(TOOL)],
+            [Text("A "), Call("List"), Call(TOOL), Call("Read")],
+        ] {
+            let ours = parts.iter().filter(|part| matches!(part, Call(TOOL))).count();
+            let theirs: Vec<&str> = parts
+                .iter()
+                .filter_map(|part| if let Call(name) = part { Some(*name) } else { None })
+                .filter(|name| *name != TOOL)
+                .collect();
+            for given in [own(&["one", "two"][..ours]), foreign(&["one", "two"][..ours])] {
+                let mut turn = Turn::new(api, streamed);
+                let (mut got, next) = play(&mut turn, &answer(&parts, streamed), 5);
+                assert!(matches!(&next, Next::Retrieve(wanted) if wanted.len() == ours), "{next:?}");
+                let traced = given[0].source.is_some();
+                let Some(After::Done(rest)) = turn.give(request.as_bytes(), &given, 0) else {
+                    panic!("{api:?}: the provider is not asked")
+                };
+                got += std::str::from_utf8(&rest).unwrap();
+                let (text, calls, reason, tokens) = read(api, streamed, &got);
+                assert_eq!((text.as_str(), tokens), ("A ", 5), "{api:?} {streamed}: {got}");
+                assert_eq!(calls, theirs, "{api:?} {streamed}: {got}");
+                assert!(!reason.contains("end") && reason != "stop", "{api:?} {streamed}: {reason}");
+                assert_eq!(got.contains("_hr1_"), traced, "{api:?} {streamed}: {got}");
+                let hidden = Hidden { traced: u32::from(traced), withheld: 0 };
+                assert_eq!(turn.hidden(), hidden);
+            }
+        }
     });
 }
 
 #[test]
-fn the_clients_calls_before_ours_stand_and_ours_is_taken_out() {
-    each(|api, answer, _, streamed| {
+fn a_client_that_has_all_its_calls_already_gets_no_trace_and_ours_is_taken_out() {
+    for (api, answer, _) in APIS {
+        let mut turn = Turn::new(api, true);
+        let parts = [Text("A "), Call("Read"), Call(TOOL)];
+        let (got, next) = play(&mut turn, &answer(&parts, true), 5);
+        assert!(matches!(next, Next::Done(_)), "{api:?}");
+        let (text, calls, ..) = read(api, true, &got);
+        assert_eq!((text.as_str(), calls.as_slice()), ("A ", &["Read".to_owned()][..]), "{api:?}: {got}");
+        assert!(!got.contains("_hr1_"));
+    }
+}
+
+#[test]
+fn gemini_answers_a_first_call_of_ours_and_drops_the_clients_behind_it() {
+    let (api, answer, request) = APIS[3];
+    for streamed in [false, true] {
         let mut turn = Turn::new(api, streamed);
-        let parts = [Text("A "), Call("Read"), Call(TOOL), Call("Bash")];
-        let (got, next) = play(&mut turn, &answer(&parts, streamed), 5);
-        assert!(matches!(next, Next::Done(_)));
-        let (text, calls, reason, tokens) = read(api, streamed, &got);
-        assert_eq!((text.as_str(), tokens), ("A ", 5), "{api:?} {streamed}: {got}");
-        assert_eq!(calls, ["Read", "Bash"], "{api:?} {streamed}: {got}");
-        assert!(!reason.contains("end") && reason != "stop", "{api:?} {streamed}: {reason}");
-    });
+        let first = answer(&[Text("A "), Call(TOOL), Call("Read"), Call(TOOL)], streamed);
+        let (mut got, next) = play(&mut turn, &first, 5);
+        assert!(matches!(&next, Next::Retrieve(wanted) if wanted.len() == 2));
+        let continued = ask(&mut turn, request, &own(&["one", "two"])).unwrap();
+        assert!(!continued.contains("Read") && continued.contains("one") && continued.contains("two"));
+        assert!(continued.contains("\"thoughtSignature\":\"sig\""), "the call goes back as it was");
+        got += &go_on(&mut turn, &answer(&[Text("B")], streamed)).0;
+        let (text, calls, ..) = read(api, streamed, &got);
+        assert_eq!((text.as_str(), calls.len()), ("A B", 0), "{got}");
+    }
 }
 
 #[test]
@@ -109,13 +147,13 @@ fn a_round_that_fails_ends_the_answer_well_formed_and_without_our_call() {
         let cut = &whole[..whole.len() / 2];
         for later in [None, Some(""), Some("{}"), Some("[]"), Some("nonsense\n\n"), Some(cut)] {
             let mut turn = Turn::new(api, streamed);
-            let first = answer(&[Text("A "), Call(TOOL), Call("Read")], streamed);
+            let first = answer(&[Text("A "), Call(TOOL)], streamed);
             let (mut got, next) = play(&mut turn, &first, 9);
             assert!(matches!(next, Next::Retrieve(_)));
             match later {
                 None => got += std::str::from_utf8(&turn.give_up()).unwrap(),
                 Some(later) => {
-                    turn.request(request.as_bytes(), &["x".to_owned()]).unwrap();
+                    ask(&mut turn, request, &foreign(&["x"])).unwrap();
                     let (rest, next) = go_on(&mut turn, later);
                     assert!(matches!(next, Next::Done(_)));
                     got += &rest;
@@ -123,7 +161,7 @@ fn a_round_that_fails_ends_the_answer_well_formed_and_without_our_call() {
             }
             let (text, calls, reason, _) = read(api, streamed, &got);
             assert_eq!(text, format!("A {APOLOGY}"), "{api:?} {streamed} {later:?}: {got}");
-            assert_eq!(calls, ["Read"], "{api:?} {streamed} {later:?}: {got}");
+            assert!(calls.is_empty(), "{api:?} {streamed} {later:?}: {got}");
             assert!(!reason.is_empty());
             assert_eq!(turn.feed(b"later"), b"later");
         }
@@ -139,7 +177,7 @@ fn a_model_that_goes_in_circles_is_stopped() {
         let mut rounds = 0;
         while let Next::Retrieve(_) = next {
             rounds += 1;
-            turn.request(request.as_bytes(), &["x".to_owned()]).unwrap();
+            ask(&mut turn, request, &foreign(&["x"])).unwrap();
             let (rest, then) = go_on(&mut turn, &again);
             got += &rest;
             next = then;
@@ -187,7 +225,7 @@ fn a_chunk_with_text_and_our_call_loses_no_text() {
             let mut turn = Turn::new(api, true);
             let (mut got, next) = play(&mut turn, &first, 9);
             assert!(matches!(next, Next::Retrieve(_)), "{next:?}");
-            turn.request(request.as_bytes(), &["x".to_owned()]).unwrap();
+            ask(&mut turn, request, &foreign(&["x"])).unwrap();
             let second = if fails { String::new() } else { answer(&[Text("Then.")], true) };
             got += &go_on(&mut turn, &second).0;
             let end = if fails { APOLOGY } else { "Then." };
@@ -223,8 +261,8 @@ fn reasoning_that_led_to_our_call_is_not_for_the_clients_history() {
     let mut turn = Turn::new(Api::OpenAiResponses, true);
     let (mut got, next) = play(&mut turn, &stream(&round(&[&reasoning, &call])), 30);
     assert!(matches!(next, Next::Retrieve(_)));
-    let request = turn.request(br#"{"input":"hi"}"#, &["x".to_owned()]).unwrap();
-    assert!(String::from_utf8(request).unwrap().contains("rs_1"), "the provider gets it back");
+    let request = ask(&mut turn, r#"{"input":"hi"}"#, &foreign(&["x"])).unwrap();
+    assert!(request.contains("rs_1"), "the provider gets it back");
     got += &go_on(&mut turn, &stream(&round(&[&message]))).0;
     let events = events(&got);
     let done: Vec<&Value> = events.iter().filter(|it| it["type"] == "response.output_item.done").collect();
@@ -236,30 +274,23 @@ fn reasoning_that_led_to_our_call_is_not_for_the_clients_history() {
     let mut turn = Turn::new(Api::OpenAiResponses, false);
     let document = json!({"status": "completed", "output": [reasoning, call]}).to_string();
     assert!(matches!(play(&mut turn, &document, 30).1, Next::Retrieve(_)));
+    ask(&mut turn, r#"{"input":"hi"}"#, &foreign(&["x"])).unwrap();
     let (whole, _) = go_on(&mut turn, &json!({"status": "completed", "output": [message]}).to_string());
     assert_eq!(serde_json::from_str::<Value>(&whole).unwrap()["output"], json!([message]));
 }
 
 #[test]
 fn a_conversation_that_the_provider_keeps_goes_on_with_the_results_alone() {
-    let request = br#"{"input":"hi","conversation":"conv_1"}"#;
+    let request = r#"{"input":"hi","conversation":"conv_1"}"#;
     let mut turn = Turn::new(Api::OpenAiResponses, false);
     assert!(matches!(play(&mut turn, &responses(&[Text("a "), Call(TOOL)], false), 99).1, Next::Retrieve(_)));
-    let next = turn.request(request, &["the original".to_owned()]).unwrap();
+    let next = ask(&mut turn, request, &foreign(&["the original"])).unwrap();
     let result = json!({"type": "function_call_output", "call_id": "call_1", "output": "the original"});
-    let next: Value = serde_json::from_slice(&next).unwrap();
+    let next: Value = serde_json::from_str(&next).unwrap();
     assert_eq!(next, json!({"input": [result], "conversation": "conv_1"}));
-    let anew = turn.request(br#"{"input":"hi","conversation":null}"#, &["x".to_owned()]).unwrap();
-    let anew: Value = serde_json::from_slice(&anew).unwrap();
+    let anew = ask(&mut turn, r#"{"input":"hi","conversation":null}"#, &foreign(&["x"])).unwrap();
+    let anew: Value = serde_json::from_str(&anew).unwrap();
     assert_eq!(anew["input"].as_array().unwrap().len(), 4);
-
-    // A call of the client's would stay in it without a result.
-    let mut turn = Turn::new(Api::OpenAiResponses, false);
-    assert!(matches!(
-        play(&mut turn, &responses(&[Call(TOOL), Call("list")], false), 99).1,
-        Next::Retrieve(_)
-    ));
-    assert_eq!(turn.request(request, &["x".to_owned()]), None);
 }
 
 #[test]
@@ -280,8 +311,8 @@ fn reasoning_that_a_chat_provider_shows_goes_back_with_the_results() {
     for (streamed, answer) in [(true, stream(&events)), (false, document)] {
         let mut turn = Turn::new(Api::OpenAiChat, streamed);
         assert!(matches!(play(&mut turn, &answer, 40).1, Next::Retrieve(_)));
-        let next = turn.request(br#"{"messages":[]}"#, &["x".to_owned()]).unwrap();
-        let next: Value = serde_json::from_slice(&next).unwrap();
+        let next = ask(&mut turn, r#"{"messages":[]}"#, &foreign(&["x"])).unwrap();
+        let next: Value = serde_json::from_str(&next).unwrap();
         assert_eq!(next["messages"][0]["reasoning_content"], "I have to look.", "{streamed}");
     }
 }
@@ -319,7 +350,7 @@ fn a_later_round_that_breaks_off_anywhere_leaves_a_whole_answer() {
         for cut in 0..later.len() {
             let mut turn = Turn::new(api, streamed);
             let (mut got, _) = play(&mut turn, &first, 1 << 20);
-            turn.request(request.as_bytes(), &["x".to_owned()]).unwrap();
+            ask(&mut turn, request, &foreign(&["x"])).unwrap();
             let (rest, next) = go_on(&mut turn, &later[..cut]);
             got += &rest;
             assert!(matches!(next, Next::Done(_)), "{api:?} {cut}");

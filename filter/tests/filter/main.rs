@@ -1,7 +1,7 @@
 //! The whole filter, driven through its exports over a host that tests control.
 
-mod admission;
 mod answers;
+mod append_only;
 mod bodies;
 mod budgets;
 mod configuration;

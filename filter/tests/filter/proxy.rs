@@ -301,6 +301,21 @@ impl Stream {
         host(|host| host.response_headers.take().expect("nobody took them"))
     }
 
+    /// Headers of an answer that the filter holds.
+    pub(crate) fn refused_headers(&mut self, status: &str, content_type: &str) {
+        let headers: Headers =
+            vec![(":status".into(), status.into()), ("content-type".into(), content_type.into())];
+        host(|host| host.response_headers = Some(headers));
+        let action = exports::proxy_on_response_headers(self.context, 2, false);
+        assert_eq!(action, Action::Pause);
+        self.answer_paused = true;
+    }
+
+    /// The answer's headers as they are now.
+    pub(crate) fn answer_headers(&self) -> Headers {
+        host(|host| host.response_headers.clone()).expect("headers that were held")
+    }
+
     /// A piece of the answer.
     pub(crate) fn respond_body(&mut self, piece: &[u8], end: bool) {
         host(|host| host.response_body = piece.to_vec());
@@ -373,11 +388,10 @@ pub(crate) fn lossy(rows: &[usize]) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What the engine makes of it with a store in which the originals of the first `lossy_blocks` blocks are.
-pub(crate) fn reversible(body: &[u8], lossy_blocks: usize) -> Vec<u8> {
+/// What the engine makes of it where something may be left out.
+pub(crate) fn reversible(body: &[u8]) -> Vec<u8> {
     let request = headroom_compress::Request {
         reversible: true,
-        lossy_blocks,
         retrieve_tool: headroom_compress::RetrieveTool::Add,
         ..headroom_compress::Request::new(headroom_compress::Api::AnthropicMessages)
     };

@@ -1,7 +1,7 @@
 //! Calls of `headroom_retrieve` are answered on the way, and whatever goes wrong with that leaves the
 //! client a whole answer.
 
-use headroom_api::v1::{AdmitRequest, AdmitResponse, RetrieveRequest, RetrieveResponse};
+use headroom_api::v1::{RetrieveRequest, RetrieveResponse};
 use headroom_filter::exports;
 use prost::Message;
 use serde_json::{Value, json};
@@ -30,13 +30,7 @@ pub(crate) fn sent(plugin: &mut Plugin) -> (Stream, Vec<u8>) {
         ("x-headroom-stack", "s"),
         ("accept-encoding", "gzip"),
     ];
-    let mut stream = plugin.post("/v1/messages?beta=true", &headers, &lossy(&[400]));
-    let call = calls("Admit").pop().expect("originals to store");
-    let request = AdmitRequest::decode(&*call.message).unwrap();
-    let stored = request.originals.into_iter().map(|original| original.hash).collect();
-    let answer =
-        AdmitResponse { stored, epoch: "e".to_owned(), ttl_seconds: 86_400, ..AdmitResponse::default() };
-    stream.sidecar_answers(call.token, Some(&answer.encode_to_vec()));
+    let stream = plugin.post("/v1/messages?beta=true", &headers, &lossy(&[400]));
     let body = stream.sent_body.clone();
     assert!(String::from_utf8_lossy(&body).contains(r#"{"name":"headroom_retrieve""#));
     (stream, body)
@@ -230,7 +224,7 @@ fn an_original_that_cannot_be_had_is_said_to_the_model_not_to_the_client() {
         } else {
             gives(&mut stream, false);
         }
-        assert!(String::from_utf8(last_call().body).unwrap().contains("is not stored any more"));
+        assert!(String::from_utf8(last_call().body).unwrap().contains("there is no text with this hash"));
         ends(&mut stream, false);
         assert_eq!(read(&stream, false).0, "I look. It is 2.");
         stream.finish();

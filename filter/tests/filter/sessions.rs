@@ -359,11 +359,17 @@ fn lossy(tool: &str) -> String {
 fn nothing_is_left_out_of_a_request_in_a_session_and_no_tool_is_added() {
     for tool in ["list", "headroom_retrieve", "mcp__headroom__headroom_retrieve"] {
         let text = lossy(tool);
+        let stateless = text.replacen('{', r#"{"store":false,"#, 1);
         let configuration = json!({"reversible": true, "control_plane": {"cluster": "headroom-cp"}});
         let mut plugin = Plugin::new(configuration.clone());
-        let stream = plugin.post("/v1/responses", &[], text.as_bytes());
-        assert!(stream.paused(), "as a body of its own it waits for its originals to be stored");
-        stream.finish();
+        let leaves_out = |plugin: &mut Plugin, body: &str| {
+            let stream = plugin.post("/v1/responses", &[], body.as_bytes());
+            let left_out = String::from_utf8(stream.sent_body.clone()).unwrap().contains("left out");
+            stream.finish();
+            left_out
+        };
+        assert!(leaves_out(&mut plugin, &stateless), "a body of its own");
+        assert!(!leaves_out(&mut plugin, &text), "one that the provider keeps");
         plugin.delete();
         host(|host| host.grpc_calls.clear());
 

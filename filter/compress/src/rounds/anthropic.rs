@@ -31,7 +31,8 @@ impl Block<'_, '_> {
     }
 
     fn add_to(&self, before: &mut Before) {
-        let text = |value: Option<Value<'_, '_>>| value.and_then(Value::text).unwrap_or_default().into_owned();
+        let text =
+            |value: Option<Value<'_, '_>>| value.and_then(Value::text).unwrap_or_default().into_owned();
         if self.is("text") {
             before.text(&text(self.text));
         } else if self.is("thinking") || self.is("redacted_thinking") {
@@ -120,10 +121,11 @@ fn restore_turn(
         }
     };
     for block in blocks {
-        if block.counts() {
-            put(place, &mut content);
-            place += 1;
+        if !block.counts() {
+            continue;
         }
+        put(place, &mut content);
+        place += 1;
         content.push(editor.raw(block.value.span().range()));
     }
     put(place, &mut content);

@@ -68,8 +68,7 @@ impl Turn<'_, '_, '_> {
         before.text(said);
         before.text(thought);
         let start = self.message.span().range().start;
-        let Some(retrievals) =
-            editor.retrievals(API, &id, &steps, outputs, start, earlier_calls, &before)
+        let Some(retrievals) = editor.retrievals(API, &id, &steps, outputs, start, earlier_calls, &before)
         else {
             return;
         };

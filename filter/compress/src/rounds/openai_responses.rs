@@ -107,7 +107,9 @@ fn restore_turn(
     let mut before = Before::default();
     turn.iter().take(last).for_each(|item| item.add_to(&mut before));
     let Some(start) = turn.first().map(Item::start) else { return };
-    let Some(retrievals) = editor.retrievals(API, &id, &steps, outputs, start, calls, &before) else { return };
+    let Some(retrievals) = editor.retrievals(API, &id, &steps, outputs, start, calls, &before) else {
+        return;
+    };
 
     let mut results = String::new();
     for (step, retrieval) in steps.iter().zip(&retrievals) {

@@ -150,7 +150,9 @@ fn heading(found: &Excerpt<'_>) -> String {
 fn nothing(original: &str) -> String {
     let found = excerpt(original, None, Part::Whole, PAGE_BYTES);
     let (unit, total) = (found.unit.name(), found.total);
-    format!("[headroom: nothing of the text matches; it has {total} {unit}; a range of them can be asked for]")
+    format!(
+        "[headroom: nothing of the text matches; it has {total} {unit}; a range of them can be asked for]"
+    )
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The trace of hidden rounds in the id of a client's call.
 //!
 //! Clients send the ids of calls back as they got them. So the id of one of the client's calls carries what is
-//! needed to write the rounds before it once more: `toolu_01AbC` becomes `toolu_01AbC_hr1…`. The whole id stays
+//! needed to write the rounds before it once more: `toolu_01AbC` becomes `toolu_01AbC_hr1_…`. The whole id stays
 //! within [`MAX_ID_BYTES`], which every known client and gateway keeps. A suffix is
 //!
 //! * the mark, whose digit is the version,
@@ -19,8 +19,8 @@ use crate::excerpt::Unit;
 /// The units of ranges, by the number that stands for each.
 const UNITS: [Unit; 3] = [Unit::Lines, Unit::Rows, Unit::Characters];
 
-/// Begins a suffix.
-pub(crate) const MARK: &str = "_hr1";
+/// Begins a suffix. No provider puts a second underscore into its ids.
+pub(crate) const MARK: &str = "_hr1_";
 
 /// The longest id that is given to a client. OpenAI Responses and Bedrock refuse longer ones, and clients cut
 /// them to this length when they change models.
@@ -215,10 +215,22 @@ mod tests {
     use super::*;
 
     fn step() -> impl Strategy<Value = Step> {
-        let range = prop_oneof![Just(None), (0..3usize, 0..200_000u32, 0..3_000u32)
-            .prop_map(|(unit, a, n)| Some(Range { unit: UNITS[unit], from: a, to: a + n }))];
+        let range = prop_oneof![
+            Just(None),
+            (0..3usize, 0..200_000u32, 0..3_000u32).prop_map(|(unit, a, n)| Some(Range {
+                unit: UNITS[unit],
+                from: a,
+                to: a + n
+            }))
+        ];
         (0..5_000u32, prop_oneof![Just(0), 0..9_000u32], 0..3_000u32, range, any::<bool>()).prop_map(
-            |(place, reasoning, output, range, ends_round)| Step { place, reasoning, output, range, ends_round },
+            |(place, reasoning, output, range, ends_round)| Step {
+                place,
+                reasoning,
+                output,
+                range,
+                ends_round,
+            },
         )
     }
 

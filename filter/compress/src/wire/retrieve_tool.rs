@@ -155,7 +155,10 @@ mod tests {
         let tools = r#"[ {"name":"a"} , {"name":"b"} ]"#;
         assert_eq!(list(Api::AnthropicMessages, tools), Listing::Absent(2));
         let gemini = r#"[{"functionDeclarations":[{"name":"a"}]},{"googleSearch":{}}]"#;
-        assert_eq!(list(Api::GeminiGenerateContent, gemini), Listing::Absent(gemini.find(r#"{"name""#).unwrap()));
+        assert_eq!(
+            list(Api::GeminiGenerateContent, gemini),
+            Listing::Absent(gemini.find(r#"{"name""#).unwrap())
+        );
         assert_eq!(list(Api::GeminiGenerateContent, r#"[{"googleSearch":{}}]"#), Listing::NoTools);
         assert_eq!(list(Api::OpenAiChat, "[]"), Listing::NoTools);
     }
