@@ -106,8 +106,7 @@ fn compress_walk<'b>(
     let run = Run {
         walk,
         config,
-        // What the provider keeps cannot be read back from later requests (I5).
-        reversible: request.reversible && askable && !walk.kept_by_provider,
+        lossy_blocks: lossy_blocks(walk, request, askable),
         edits_by_line: edits_by_line(walk, memo),
     };
     let keyed = run.entries(memo);
@@ -185,6 +184,26 @@ fn compress_walk<'b>(
         conversation_id: conversation_id(walk),
         originals,
         unread: None,
+    }
+}
+
+/// Of the blocks, in the body's order, only the first so many may be lossy.
+fn lossy_blocks(walk: &Walk<'_>, request: &Request<'_>, askable: bool) -> usize {
+    // What the provider keeps cannot be read back from later requests (I5).
+    if !request.reversible || walk.kept_by_provider {
+        0
+    } else if askable {
+        usize::MAX
+    } else if match request.retrieve_tool {
+        RetrieveTool::Add => request.api.takes_retrieve_tool(),
+        RetrieveTool::Assume => true,
+        RetrieveTool::Require => false,
+    } {
+        // A request without tools at the end of a conversation that had some: what the model has been sent stays as
+        // it was (I3), and nothing more is left out.
+        walk.called
+    } else {
+        0
     }
 }
 
@@ -307,7 +326,7 @@ impl Sums {
 struct Run<'w, 'b> {
     walk: &'w Walk<'b>,
     config: &'w Config,
-    reversible: bool,
+    lossy_blocks: usize,
     edits_by_line: bool,
 }
 
@@ -328,7 +347,7 @@ impl Run<'_, '_> {
             self.add_call(&mut shown, output, block, call);
             let (entry, forwarded, lines) = match self.requested(output, &entries) {
                 Some((entry, text)) => (entry, Some(text), None),
-                None => self.entry(output, call, &shown.earlier, memo),
+                None => self.entry(output, call, block < self.lossy_blocks, &shown.earlier, memo),
             };
             shown.add(forwarded.as_deref(), lines, call);
             let entry = Arc::new(entry);
@@ -351,14 +370,14 @@ impl Run<'_, '_> {
         let mut hash = Xxh3::new();
         self.config.hash(&mut hash);
         self.edits_by_line.hash(&mut hash);
-        self.reversible.hash(&mut hash);
         let mut chain = hash.digest128();
         let of = |span: Option<Span>| span.map_or(0, |span| fingerprint(span.raw(self.walk.body)));
         let mut last_query = (None, 0);
         self.walk
             .outputs
             .iter()
-            .map(|output| {
+            .enumerate()
+            .map(|(block, output)| {
                 if last_query.0 != output.query {
                     last_query = (output.query, of(output.query));
                 }
@@ -369,7 +388,8 @@ impl Run<'_, '_> {
                     of(call.and_then(|call| call.name)),
                     of(call.and_then(|call| call.arguments)),
                     last_query.1,
-                    u128::from(call.is_some_and(|call| call.by_program)),
+                    u128::from(call.is_some_and(|call| call.by_program))
+                        | u128::from(block < self.lossy_blocks) << 1,
                 ];
                 let mut bytes = [0; 96];
                 for (to, from) in bytes.chunks_exact_mut(16).zip(steering) {
@@ -502,6 +522,7 @@ impl Run<'_, '_> {
         &self,
         output: &Output,
         call: Call<'_>,
+        reversible: bool,
         earlier: &Earlier,
         memo: &mut Memo,
     ) -> (Entry, Option<Cow<'_, str>>, Option<Vec<Line>>) {
@@ -534,10 +555,10 @@ impl Run<'_, '_> {
             query: &query,
             config: self.config,
             encoding: FORMS,
-            reversible: self.reversible,
+            reversible,
             edits_by_line: self.edits_by_line,
         };
-        let verdict = checked(pipeline::compress_block(&text, &cx, earlier), self.reversible);
+        let verdict = checked(pipeline::compress_block(&text, &cx, earlier), reversible);
         let (forwarded, replacement, left_out) = match verdict.replacement {
             None => (text, None, None),
             Some(replacement) => {

@@ -112,6 +112,8 @@ pub(crate) struct Walk<'b> {
     pub(crate) answered: usize,
     /// The number of readings up to the end of the first user message that has a text; 0 without one.
     pub(crate) opening: usize,
+    /// The number of outputs that stand before the model's last call: it was sent these while it had tools.
+    pub(crate) called: usize,
     /// The number of calls of tools that are not our own.
     pub(crate) clients_calls: usize,
     calls: HashMap<Cow<'b, str>, Call, FixedState>,
@@ -180,6 +182,7 @@ pub(crate) fn walk(api: Api, body: &[u8]) -> Result<Walk<'_>, NotUnderstood> {
         outputs: Vec::new(),
         answered: 0,
         opening: 0,
+        called: 0,
         clients_calls: 0,
         calls: HashMap::default(),
         query: None,
@@ -237,6 +240,7 @@ impl<'b> Walk<'b> {
     /// A call that the model made. It counts as something that it reads.
     fn call(&mut self, id: Option<Value<'_, 'b>>, call: Call) {
         self.answered = self.outputs.len();
+        self.called = self.outputs.len();
         self.clients_calls += usize::from(!call.is_ours(self.body));
         for span in [call.name, call.arguments].into_iter().flatten() {
             self.readings.push(Reading { span, role: Role::Assistant });

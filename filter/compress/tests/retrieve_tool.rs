@@ -29,20 +29,77 @@ fn with_tool(api: Api, body: &str) -> (String, headroom_compress::Tokens, bool) 
 }
 
 #[test]
-fn the_tool_is_added_last_and_every_other_byte_stays() {
+fn the_tool_is_added_first_and_every_other_byte_stays() {
     for (api, body, key) in TOOLS {
         let (with, tokens, added) = with_tool(api, body);
         assert!(added);
         serde_json::from_str::<serde_json::Value>(&with).unwrap();
         let start = with
-            .find(r#",{"name":"headroom_retrieve""#)
-            .or(with.find(r#",{"type":"function","function":{"name":"headroom"#));
-        let start = start.or(with.find(r#",{"type":"function","name":"headroom_retrieve""#)).unwrap();
+            .find(r#"[{"name":"headroom_retrieve""#)
+            .or(with.find(r#"[{"type":"function","function":{"name":"headroom"#));
+        let start = start.or(with.find(r#"[{"type":"function","name":"headroom_retrieve""#)).unwrap() + 1;
         let definition = &with[start..start + with.len() - body.len()];
         assert!(definition.contains(key), "{definition}");
         assert_eq!(with.replacen(definition, "", 1), body);
         assert!(tokens.after > tokens.before && tokens.after - tokens.before <= 90, "{tokens:?}");
     }
+}
+
+/// A conversation whose two outputs may be lossy, each behind a call, with these tools.
+fn conversation(tools: &str) -> String {
+    let output = |n: usize| {
+        let rows: Vec<_> = (0..400)
+            .map(|row| serde_json::json!({"id": 7919 * row + n, "name": format!("deployment-{row}"), "status": "ok"}))
+            .collect();
+        serde_json::to_string(&rows).unwrap()
+    };
+    let turn = |id: &str, n| {
+        serde_json::json!([{"role": "assistant", "content": [{"type": "tool_use", "id": id, "name": "list", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": output(n)}]}])
+    };
+    let [first, second] = [turn("a", 1), turn("b", 2)].map(|it| it.to_string());
+    let inner = |list: &str| list[1..list.len() - 1].to_owned();
+    format!("{{\"messages\":[{},{}],\"tools\":{tools}}}", inner(&first), inner(&second))
+}
+
+/// Which of its outputs leave something out, and the forwarded messages.
+fn left_out(body: &str, retrieve_tool: RetrieveTool) -> (Vec<bool>, String) {
+    let request = Request { reversible: true, retrieve_tool, ..Request::new(Api::AnthropicMessages) };
+    let outcome = compress(body.as_bytes(), &request, &Config::default(), &mut Memo::new(1 << 20));
+    let left_out = outcome.blocks.iter().map(|block| block.left_out.is_some()).collect();
+    let sent: serde_json::Value = serde_json::from_slice(&outcome.body).unwrap();
+    (left_out, sent["messages"].to_string())
+}
+
+#[test]
+fn a_last_request_without_tools_keeps_what_was_sent_and_leaves_out_no_more() {
+    let (with, sent) = left_out(&conversation(r#"[{"name":"list"}]"#), RetrieveTool::Add);
+    assert_eq!(with, [true, true]);
+    let (without, last) = left_out(&conversation("[]"), RetrieveTool::Add);
+    assert_eq!(without, [true, false]);
+    let common = sent.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
+    assert!(common > sent.rfind("tool_use_id").unwrap(), "the same up to the last result");
+    assert_eq!(left_out(&conversation("[]"), RetrieveTool::Require).0, [false, false]);
+}
+
+#[test]
+fn an_appended_tool_changes_nothing_in_front_of_it() {
+    let tools = |list: &str| {
+        let body = conversation(list);
+        let request = Request { retrieve_tool: RetrieveTool::Add, ..Request::new(Api::AnthropicMessages) };
+        let outcome = compress(body.as_bytes(), &request, &Config::default(), &mut Memo::new(1 << 20));
+        let sent: serde_json::Value = serde_json::from_slice(&outcome.body).unwrap();
+        sent["tools"].as_array().unwrap().clone()
+    };
+    let (one, two) = (tools(r#"[{"name":"list"}]"#), tools(r#"[{"name":"list"},{"name":"more"}]"#));
+    assert_eq!((one.len(), &two[..2]), (2, one.as_slice()));
+    assert_eq!(one[0]["name"], "headroom_retrieve");
+}
+
+#[test]
+fn what_the_provider_keeps_is_never_left_out() {
+    let body = conversation(r#"[{"name":"list"}]"#).replacen('{', r#"{"thread":{"type":"continue"},"#, 1);
+    assert_eq!(left_out(&body, RetrieveTool::Add).0, [false, false]);
 }
 
 #[test]
