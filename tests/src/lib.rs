@@ -4,6 +4,7 @@
 //! [`client::Connection`] has every frame of a request in its hands; the [`Provider`] remembers, byte
 //! for byte, what reached it.
 
+pub mod agent;
 pub mod built;
 pub mod client;
 pub mod conversation;
