@@ -50,6 +50,16 @@ impl Format {
         }
     }
 
+    /// The model that an agent asks at first.
+    pub fn model(self) -> &'static str {
+        match self {
+            Self::Messages => "claude-opus-5-5",
+            Self::Chat => "gpt-4.1",
+            Self::Responses | Self::StoredResponses => "gpt-5",
+            Self::Gemini => "gemini-3-pro",
+        }
+    }
+
     /// For tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -113,14 +123,8 @@ pub struct Turn {
 impl Agent {
     /// An agent whose tools give these outputs, one after the other, and again from the first.
     pub fn new(format: Format, name: &str, stream: bool, outputs: Vec<String>) -> Self {
-        let model = match format {
-            Format::Messages => "claude-opus-5-5",
-            Format::Chat => "gpt-4.1",
-            Format::Responses | Format::StoredResponses => "gpt-5",
-            Format::Gemini => "gemini-3-pro",
-        };
         let settings = Settings {
-            model: model.to_owned(),
+            model: format.model().to_owned(),
             stream,
             tools: vec!["list".to_owned(), "read_file".to_owned()],
             tool_choice: Value::Null,

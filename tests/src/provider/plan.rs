@@ -100,7 +100,7 @@ impl Plan {
         } else if thinks {
             parts.push(Part::Thinking { text: thought(1), seal: String::new() });
         }
-        if retrieves.has_text || (makes_clients_calls && round % 2 == 0) {
+        if retrieves.has_text || (makes_clients_calls && round.is_multiple_of(2)) {
             parts.push(Part::Text(format!("Ich sehe nach, Runde {round}.")));
             if thinks && round % 3 == 1 {
                 parts.push(Part::Thinking { text: thought(2), seal: String::new() });
@@ -130,7 +130,7 @@ impl Plan {
 
     fn retrieves(&self, transcript: &Transcript, round: usize, is_over: bool) -> Retrieves {
         let mut retrieves = Retrieves::default();
-        let is_due = self.retrieve_every > 0 && round > 0 && round % self.retrieve_every == 0;
+        let is_due = self.retrieve_every > 0 && round > 0 && round.is_multiple_of(self.retrieve_every);
         let listed = transcript.tools.iter().any(|name| is_ours(name));
         if !is_due || !listed || transcript.forbids_calls || self.ways.is_empty() {
             return retrieves;

@@ -124,9 +124,12 @@ async fn a_changed_prefix_is_refused_in_the_documented_words() -> Result<()> {
     Ok(())
 }
 
+/// A change of a conversation whose thinking stands at these places.
+type Change = fn(&mut Agent, &[(usize, usize)]) -> Result<()>;
+
 #[tokio::test]
 async fn thinking_that_is_gone_moved_or_changed_is_refused() -> Result<()> {
-    let changes: [(&str, fn(&mut Agent, &[(usize, usize)]) -> Result<()>); 4] = [
+    let changes: [(&str, Change); 4] = [
         ("gone", |agent, at| take_block(agent, at[2]).map(drop)),
         ("moved", |agent, at| {
             let block = take_block(agent, at[2])?;

@@ -16,13 +16,13 @@ impl Answer<'_> {
 
     /// Id, name and arguments of each call.
     fn chat_calls(&self) -> Vec<(&str, &str, String)> {
-        let call = |part| match part {
-            &Part::Call { ref id, ref name, ref arguments, .. } => {
-                Some((id.as_str(), name.as_str(), arguments.to_string()))
+        let mut calls = Vec::new();
+        for part in self.parts.iter() {
+            if let Part::Call { id, name, arguments, .. } = part {
+                calls.push((id.as_str(), name.as_str(), arguments.to_string()));
             }
-            _ => None,
-        };
-        self.parts.iter().filter_map(call).collect()
+        }
+        calls
     }
 
     pub(super) fn chat(&self) -> Value {
