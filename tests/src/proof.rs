@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Result, ensure};
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::Provider;
@@ -34,12 +35,14 @@ pub struct Conversations {
     pub retrieve_every: usize,
     /// How it does.
     pub ways: Vec<Way>,
+    /// More of the filter's configuration: a JSON object.
+    pub plugin: Value,
 }
 
 impl Default for Conversations {
     fn default() -> Self {
         let formats = Format::ALL.to_vec();
-        Self { formats, each: 1, rounds: 12, retrieve_every: 2, ways: Way::ALL.to_vec() }
+        Self { formats, each: 1, rounds: 12, retrieve_every: 2, ways: Way::ALL.to_vec(), plugin: json!({}) }
     }
 }
 
@@ -86,7 +89,7 @@ impl Conversations {
 
 /// Holds conversations while this happens. They take their rounds together; in a crowd, each as it can.
 pub async fn hold(event: Event, conversations: &Conversations) -> Result<Vec<Row>> {
-    let mut setting = Setting::start(event).await?;
+    let mut setting = Setting::start(event, &conversations.plugin).await?;
     let mut all = conversations.begin(setting.provider())?;
     let busy = (event == Event::Crowd).then(Busy::start);
     if event == Event::Crowd {

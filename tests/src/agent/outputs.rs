@@ -23,7 +23,7 @@ pub fn recorded(seed: usize) -> Result<Vec<String>> {
     let mut mixed = Vec::new();
     for (at, pair) in outputs.chunks(2).enumerate() {
         mixed.extend_from_slice(pair);
-        mixed.push(rows(120 + 10 * (at % 5), seed * 1_000 + at));
+        mixed.push(rows(200 + 10 * (at % 5), seed * 1_000 + at));
     }
     Ok(mixed)
 }

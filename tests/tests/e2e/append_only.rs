@@ -2,8 +2,13 @@
 //! (I5), whatever happens meanwhile. `headroom-proof` prints the same at length.
 
 use anyhow::{Result, ensure};
-use headroom_e2e::agent::Format;
+use headroom_e2e::Stack;
+use headroom_e2e::agent::{Agent, Format, recorded};
+use headroom_e2e::envoy::Options;
 use headroom_e2e::proof::{Conversations, Event, Row, hold};
+use headroom_e2e::provider::Plan;
+use headroom_e2e::sidecar::Kind;
+use serde_json::json;
 
 /// Holds conversations in which the model retrieves in every second round, in all formats.
 async fn holds(event: Event) -> Result<()> {
@@ -109,4 +114,29 @@ async fn conversations_are_append_only_when_tools_are_appended() -> Result<()> {
 #[tokio::test]
 async fn conversations_are_append_only_when_the_last_request_has_no_tools() -> Result<()> {
     holds(Event::LastWithoutTools).await
+}
+
+/// What putting Headroom in front of a running conversation does: it changes the prefix once, and the filter asks
+/// again in the way that lets the request through.
+#[tokio::test]
+async fn a_conversation_that_began_without_headroom_goes_on_behind_it() -> Result<()> {
+    let filter = json!({"reversible": true, "control_plane": {"cluster": "headroom"}});
+    let stack = Stack::start(Options { filter: Some(filter), ..Options::default() }, Kind::Real).await?;
+    for stream in [false, true] {
+        let name = format!("began without {stream}");
+        stack.provider.follow(&name, Plan::default());
+        let mut agent = Agent::new(Format::Messages, &name, stream, recorded(1)?);
+        agent.say("Which deployments failed?");
+        agent.rounds(stack.provider.address(), 4).await?;
+        agent.rounds(stack.envoy.listener(), 8).await?;
+        agent.turn(stack.envoy.listener()).await?;
+        let report = stack.provider.report(&name);
+        assert_eq!(
+            report.refused.len(),
+            1,
+            "the first request behind it is refused, and no other: {report:?}"
+        );
+        assert!(report.dropped.len() >= 9, "its older thinking is dropped in each: {report:?}");
+    }
+    Ok(())
 }
