@@ -50,9 +50,8 @@ async fn drive_long(agent: impl FnOnce(&Setting<'_>) -> Result<Agent>) -> Result
     stack.provider.follow(agent.name, plan);
     let relay = port.start(to, agent.name, &Script::default()).await?;
     let output = run(&agent, &installed, home.path(), &work).await?;
-    ensure!(output.status.success(), "it ended with {}:\n{}", output.status, said(&output));
-
     let report = stack.provider.report(agent.name);
+    ensure!(output.status.success(), "it ended with {} after {report:?}:\n{}", output.status, said(&output));
     let sent = relay.sent();
     let outputs = sent.iter().flat_map(|sent| output_texts(agent.api, &sent.body).unwrap_or_default());
     let mut originals: Vec<String> = outputs.collect();
