@@ -42,3 +42,17 @@ def assert_shorter(got):
     assert len(got) < len(PETS), (len(got), len(PETS))
     for n in range(40):
         assert f"Rex {n}" in got, got
+
+
+# What tools give in long conversations, made by the test: a file with a list of texts.
+def outputs():
+    with open(os.environ["OUTPUTS"], encoding="utf-8") as file:
+        return json.load(file)
+
+
+def follow(name, plan):
+    """From now on a model that thinks answers the requests of this name, by a plan."""
+    request = urllib.request.Request(f"{PROVIDER}/__plans/{name}", data=json.dumps(plan).encode(), method="PUT")
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
+    return {"x-test-name": name}

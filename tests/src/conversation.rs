@@ -148,6 +148,12 @@ impl Conversation {
             .collect()
     }
 
+    /// What its tools gave, in their order; texts of one output are joined.
+    pub fn outputs(&self) -> Vec<String> {
+        let outputs = self.messages.iter().filter(|message| matches!(message.role, Role::Tool));
+        outputs.map(|message| message.content.texts().concat()).collect()
+    }
+
     fn body(&self, api: Api, messages: &[Message]) -> Vec<u8> {
         let body = match api {
             Api::AnthropicMessages => self.anthropic(messages),

@@ -4,14 +4,17 @@
 //! [`client::Connection`] has every frame of a request in its hands; the [`Provider`] remembers, byte
 //! for byte, what reached it.
 
+pub mod agent;
 pub mod built;
 pub mod client;
 pub mod conversation;
 pub mod deadline;
+pub mod delivery;
 pub mod envoy;
 pub mod latency;
 pub mod leash;
 pub mod node;
+pub mod proof;
 pub mod provider;
 pub mod python;
 pub mod reading;

@@ -1,10 +1,17 @@
 //! A provider that answers as it is told and remembers what it got.
 
 mod answer;
+mod binding;
+mod conversations;
 mod encoding;
+mod plan;
 mod progress;
+mod report;
+mod retrieval;
 mod script;
+mod transcript;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +25,7 @@ use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use serde::Deserialize;
@@ -28,14 +35,20 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use answer::{Answer, Api};
+use conversations::{Followed, Reply};
 pub use encoding::Encoding;
+pub use plan::{Plan, Way};
 use progress::Progress;
+pub use report::{Report, Retrieval};
 pub use script::{NAME_HEADER, SCRIPT_HEADER, Script, ToolCall};
 
 /// A running provider, speaking HTTP/1.1 and HTTP/2 without TLS.
 ///
-/// `GET /__requests/{name}` gives the recorded requests of a name as JSON, for clients that are not in
-/// this process.
+/// A request is answered by the [`Script`] in its header; or, where its name has a [`Plan`], by a model that
+/// thinks, and by a provider that checks what the conversation's thinking is bound to.
+///
+/// For clients that are not in this process: `GET /__requests/{name}` gives the recorded requests of a name as
+/// JSON, `PUT /__plans/{name}` sets its plan, `GET /__reports/{name}` gives its report.
 #[derive(Clone, Debug)]
 pub struct Provider {
     address: SocketAddr,
@@ -67,6 +80,7 @@ pub struct Recorded {
 struct State {
     recorded: Mutex<HashMap<String, Vec<Recorded>>>,
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
+    followed: Mutex<HashMap<String, Followed>>,
 }
 
 /// What an answer depends on. The rest of a body is only skipped over: latencies are measured here.
@@ -95,13 +109,17 @@ pub(crate) fn response_events(
 ) -> Vec<String> {
     let progress = Progress::Outputs(outputs);
     let script = progress.script(script);
+    let api = Api::OpenAiResponses;
     let answer = Answer {
-        api: Api::OpenAiResponses,
+        api,
         model,
-        script: &script,
+        parts: answer::scripted(api, &script, outputs).into(),
         calls_before: outputs,
+        response_id: None,
         body_bytes,
+        cache_read_tokens: script.cache_read_tokens,
         stream_usage: true,
+        transformations: Vec::new(),
     };
     let data = |event: &String| event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
     answer.events().iter().filter_map(data).collect()
@@ -150,6 +168,17 @@ impl Provider {
         self.state.recorded.lock().expect("no panic while locked").remove(name).unwrap_or_default()
     }
 
+    /// From now on a model answers the requests of this name by a plan; what was known of the name is forgotten.
+    /// It is also that of requests whose name goes on with a slash and a number.
+    pub fn follow(&self, name: &str, plan: Plan) {
+        self.state.follow(name, plan);
+    }
+
+    /// What has happened under a name with a plan.
+    pub fn report(&self, name: &str) -> Report {
+        self.state.with_followed(name, |followed| followed.report()).unwrap_or_default()
+    }
+
     /// Lets a gated stream of this name send its next `events` events.
     pub fn release(&self, name: &str, events: usize) {
         self.state.gate(name).add_permits(events);
@@ -157,6 +186,20 @@ impl Provider {
 }
 
 impl State {
+    fn follow(&self, name: &str, plan: Plan) {
+        let mut followed = self.followed.lock().expect("no panic while locked");
+        followed.insert(name.to_owned(), Followed::new(plan));
+    }
+
+    /// `None`: the name has no plan.
+    fn with_followed<T>(&self, name: &str, with: impl FnOnce(&mut Followed) -> T) -> Option<T> {
+        let mut followed = self.followed.lock().expect("no panic while locked");
+        let before_number = name.rsplit_once('/').map(|(before, _)| before);
+        let key =
+            [Some(name), before_number].into_iter().flatten().find(|key| followed.contains_key(*key))?;
+        followed.get_mut(key).map(with)
+    }
+
     fn gate(&self, name: &str) -> Arc<Semaphore> {
         let mut gates = self.gates.lock().expect("no panic while locked");
         Arc::clone(gates.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(0))))
@@ -205,6 +248,10 @@ async fn respond(request: Request<Incoming>, state: &State) -> io::Result<Respon
     if let Some(name) = parts.uri.path().strip_prefix("/__requests/") {
         return Ok(json_answer(StatusCode::OK, &state.listing(name)));
     }
+    if let Some(name) = parts.uri.path().strip_prefix("/__reports/") {
+        let report = state.with_followed(name, |followed| followed.report());
+        return Ok(json_answer(StatusCode::OK, &json!(report)));
+    }
     let (body, trailers, complete) = read(&mut incoming).await;
     let header = |name: &str| parts.headers.get(name).map(HeaderValue::as_bytes);
     let script = match header(SCRIPT_HEADER).map(serde_json::from_slice::<Script>).transpose() {
@@ -231,26 +278,53 @@ async fn respond(request: Request<Incoming>, state: &State) -> io::Result<Respon
     };
 
     let path = parts.uri.path();
+    if let Some(name) = path.strip_prefix("/__plans/")
+        && parts.method == Method::PUT
+    {
+        return Ok(set_plan(state, name, &body));
+    }
     let Some(api) = Api::of(path) else {
         return Ok(json_answer(StatusCode::OK, &answer::beside(path, body.len())));
     };
     let progress = if script.by_outputs { Progress::of(&body) } else { Progress::Turn(earlier) };
-    let script = progress.script(&script);
+    let mut script = progress.script(&script);
     let asked: Asked = serde_json::from_slice(&body).unwrap_or_default();
-    let answer = Answer {
+    let mut answer = Answer {
         api,
         model: asked.model.as_deref().or(answer::gemini_model(path)).unwrap_or("unnamed"),
-        script: &script,
+        parts: Cow::Borrowed(&[]),
         calls_before: progress.outputs(),
+        response_id: None,
         body_bytes: body.len(),
+        cache_read_tokens: script.cache_read_tokens,
         stream_usage: asked.stream_options.is_some_and(|options| options.include_usage),
+        transformations: Vec::new(),
     };
     let status = if earlier < script.fail_first { Some(503) } else { script.status };
     if let Some(status) = status {
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_IMPLEMENTED);
-        let mut refusal = json_answer(code, &answer.error(status));
+        let mut refusal = json_answer(code, &answer::scripted_error(api, status));
         refusal.headers_mut().extend(script.retry_after.map(|seconds| (RETRY_AFTER, seconds.into())));
         return Ok(refusal);
+    }
+    let betas = parts.headers.get_all("anthropic-beta").iter().filter_map(|value| value.to_str().ok());
+    let has_controls = binding::anthropic::has_controls(betas);
+    let reply = state.with_followed(&name, |followed| {
+        let reply = followed.reply(api, answer.model, &body, has_controls);
+        (reply, followed.plan.piece_bytes)
+    });
+    match reply {
+        None => answer.parts = answer::scripted(api, &script, answer.calls_before).into(),
+        Some((Reply::Refused(why), _)) => {
+            let kind = if api == Api::Gemini { "INVALID_ARGUMENT" } else { "invalid_request_error" };
+            return Ok(json_answer(StatusCode::BAD_REQUEST, &answer::error(api, 400, kind, &why)));
+        }
+        Some((Reply::Said { parts, transformations, response }, piece_bytes)) => {
+            answer.parts = parts.into();
+            answer.transformations = transformations;
+            answer.response_id = response;
+            script.to_mut().piece_bytes = script.piece_bytes.or(piece_bytes);
+        }
     }
     if script.silent {
         std::future::pending::<()>().await;
@@ -277,6 +351,17 @@ async fn respond(request: Request<Incoming>, state: &State) -> io::Result<Respon
     let mut encoded = stream_answer(vec![encoding.encode(events.concat().as_bytes())?], gate, false);
     encoded.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
     Ok(encoded)
+}
+
+/// Sets a plan for a client that is not in this process.
+fn set_plan(state: &State, name: &str, body: &[u8]) -> Response<Body> {
+    match serde_json::from_slice(body) {
+        Ok(plan) => {
+            state.follow(name, plan);
+            json_answer(StatusCode::OK, &json!({}))
+        }
+        Err(error) => json_answer(StatusCode::NOT_IMPLEMENTED, &json!({"bad plan": error.to_string()})),
+    }
 }
 
 /// The body as far as it came, its trailers, and whether it came to its end.

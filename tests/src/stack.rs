@@ -20,7 +20,19 @@ pub struct Stack {
     pub sidecar: Sidecar,
     /// The provider.
     pub provider: Provider,
+    options: Options,
+    envoys: usize,
     folder: TempDir,
+}
+
+async fn envoy(options: &Options, provider: &Provider, sidecar: &Sidecar, folder: &Path) -> Result<Envoy> {
+    let neighbours = Neighbours {
+        provider: provider.address(),
+        sidecar_grpc: sidecar.grpc(),
+        sidecar_http: sidecar.http(),
+    };
+    let module = if options.filter.is_some() { built::filter_module().await? } else { PathBuf::new() };
+    Envoy::start(options, neighbours, &module, folder).await
 }
 
 impl Stack {
@@ -29,14 +41,22 @@ impl Stack {
         let folder = tempfile::tempdir()?;
         let provider = Provider::start(0).await?;
         let sidecar = Sidecar::start(sidecar, folder.path()).await?;
-        let neighbours = Neighbours {
-            provider: provider.address(),
-            sidecar_grpc: sidecar.grpc(),
-            sidecar_http: sidecar.http(),
-        };
-        let module = if options.filter.is_some() { built::filter_module().await? } else { PathBuf::new() };
-        let envoy = Envoy::start(&options, neighbours, &module, folder.path()).await?;
-        Ok(Self { envoy, sidecar, provider, folder })
+        let envoy = envoy(&options, &provider, &sidecar, folder.path()).await?;
+        Ok(Self { envoy, sidecar, provider, options, envoys: 1, folder })
+    }
+
+    /// Starts one more Envoy like the first, with nothing in common but the neighbours.
+    pub async fn another_envoy(&mut self) -> Result<Envoy> {
+        let folder = self.folder.path().join(format!("envoy-{}", self.envoys));
+        self.envoys += 1;
+        std::fs::create_dir(&folder)?;
+        envoy(&self.options, &self.provider, &self.sidecar, &folder).await
+    }
+
+    /// Ends Envoy and starts it again. It listens on another port then.
+    pub async fn restart_envoy(&mut self) -> Result<()> {
+        self.envoy = self.another_envoy().await?;
+        Ok(())
     }
 
     /// A connection to Envoy.

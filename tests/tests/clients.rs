@@ -4,15 +4,21 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use headroom_e2e::agent::recorded;
 use headroom_e2e::built::workspace;
 use headroom_e2e::envoy::Options;
+use headroom_e2e::provider::{Plan, Way};
 use headroom_e2e::sidecar::Kind;
-use headroom_e2e::{Stack, node, python, skip};
+use headroom_e2e::{Stack, node, python, say, skip};
+use serde_json::json;
 
 /// A stack, and the command with what a script has to know.
-async fn drive(mut command: Command) -> Result<()> {
-    let stack = Stack::start(Options::default(), Kind::Down).await?;
+async fn drive(command: Command) -> Result<()> {
+    drive_in(Stack::start(Options::default(), Kind::Down).await?, command).await
+}
+
+async fn drive_in(stack: Stack, mut command: Command) -> Result<()> {
     command
         .env("ENVOY_URL", format!("http://{}", stack.envoy.listener()))
         .env("PROVIDER_URL", format!("http://{}", stack.provider.address()))
@@ -29,6 +35,34 @@ async fn python(requirements: &'static str, script: &str) -> Result<()> {
     // LiteLLM otherwise asks the network for its table of prices.
     command.env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
     drive(command).await
+}
+
+/// Runs a script that holds conversations of twelve rounds with a model that thinks and retrieves in every second,
+/// and checks what the provider saw of those whose names begin like this.
+async fn rounds(script: &str, names: &[&str]) -> Result<()> {
+    let found = tokio::task::spawn_blocking(|| python::with("requirements.txt")).await?;
+    let Some(interpreter) = skip::unless("packages from PyPI", found)? else { return Ok(()) };
+    let filter = json!({"reversible": true, "control_plane": {"cluster": "headroom"}});
+    let stack = Stack::start(Options { filter: Some(filter), ..Options::default() }, Kind::Real).await?;
+    let outputs = recorded(1)?;
+    let file = stack.folder().join("outputs.json");
+    fs::write(&file, json!(outputs).to_string())?;
+    let plan = Plan { retrieve_every: 2, text_every: 5, ways: Way::ALL.to_vec(), ..Plan::default() };
+    let mut command = Command::new(interpreter);
+    command.arg(workspace().join("tests/clients").join(script)).env("OUTPUTS", file);
+    command.env("PLAN", json!(plan).to_string());
+    let provider = stack.provider.clone();
+    let ran = drive_in(stack, command).await;
+    for name in names {
+        let report = provider.report(name);
+        let (asked, exact) = (report.retrievals.len(), report.exact(&outputs));
+        say(&format!("{name}: {} requests, {exact} of {asked} retrievals exact", report.requests));
+        ensure!(report.problems().is_empty(), "{name}:\n{}", report.problems().join("\n"));
+        // Where the server has the conversation nothing is left out.
+        ensure!(exact == asked && (asked >= 5 || name.contains("stored")), "{name}: {exact} of {asked}");
+        ensure!(report.requests > 12, "{name}: {report:?}");
+    }
+    ran
 }
 
 /// Runs a script of `clients/sdks`.
@@ -48,6 +82,24 @@ async fn the_anthropic_sdk_runs_a_tool_loop_streaming_and_not() -> Result<()> {
 #[tokio::test]
 async fn the_openai_sdk_runs_a_tool_loop_streaming_and_not() -> Result<()> {
     python("requirements.txt", "openai_sdk.py").await
+}
+
+#[tokio::test]
+async fn the_anthropic_sdk_holds_long_conversations_with_retrievals() -> Result<()> {
+    rounds("anthropic_rounds_sdk.py", &["anthropic-rounds-whole", "anthropic-rounds-stream"]).await
+}
+
+#[tokio::test]
+async fn the_openai_sdk_holds_long_conversations_with_retrievals() -> Result<()> {
+    let names = [
+        "openai-chat-rounds-whole",
+        "openai-chat-rounds-stream",
+        "openai-responses-rounds-whole",
+        "openai-responses-rounds-stream",
+        "openai-responses-rounds-stored-whole",
+        "openai-responses-rounds-stored-stream",
+    ];
+    rounds("openai_rounds_sdk.py", &names).await
 }
 
 #[tokio::test]

@@ -12,21 +12,16 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use headroom_compress::Api;
 use headroom_e2e::client::{Call, Connection, Protocol};
 use headroom_e2e::deadline::until;
+use headroom_e2e::delivery::{CLUSTER, RESOURCE, as_text, bootstrap, deliver, resource};
 use headroom_e2e::envoy::{Envoy, Neighbours, Options};
 use headroom_e2e::provider::NAME_HEADER;
 use headroom_e2e::sidecar::{Kind, Sidecar};
 use headroom_e2e::{Provider, built};
-use headroomctl::bootstrap::{Bootstrap, Endpoint, Providers};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::bodies::{anthropic, pretty_pets, shortened};
 use crate::stacks::forwarded;
-
-/// istiod names the resource after the WasmPlugin and its namespace.
-const RESOURCE: &str = "extensions.istio.io/wasmplugin/istio-system.headroom";
-/// As Istio names the cluster of a Service's port.
-const CLUSTER: &str = "outbound|8789||headroomd.headroom.svc.cluster.local";
 
 /// Provider, sidecar, and an Envoy that watches a file for its filter.
 struct Mesh {
@@ -64,52 +59,12 @@ impl Mesh {
     }
 }
 
-fn bootstrap(provider: SocketAddr, sidecar: &Sidecar, folder: &Path) -> Result<String> {
-    let mut bootstrap = Bootstrap::new(Providers::all(format!("http://{provider}").parse()?));
-    bootstrap.listen = Endpoint::loopback(0);
-    bootstrap.admin = Endpoint::loopback(0);
-    bootstrap.sidecar_http = Endpoint::loopback(sidecar.http().port());
-    bootstrap.http_filters = vec![json!({
-        "name": RESOURCE,
-        "config_discovery": {
-            "config_source": {
-                "path_config_source": {"path": folder.join("ecds.json"), "watched_directory": {"path": folder}},
-                "resource_api_version": "V3",
-                // The listener waits for the filter, as in a sidecar that starts.
-                "initial_fetch_timeout": "0s",
-            },
-            "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
-        },
-    })];
-    let protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-    let address = json!({"address": "127.0.0.1", "port_value": sidecar.grpc().port()});
-    let cluster = json!({
-        "name": CLUSTER,
-        "type": "STATIC",
-        "load_assignment": {
-            "cluster_name": CLUSTER,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": address}}}]}],
-        },
-        "typed_extension_protocol_options": {protocol: {
-            "@type": format!("type.googleapis.com/{protocol}"),
-            "explicit_http_config": {"http2_protocol_options": {}},
-        }},
-    });
-    bootstrap.clusters.insert("headroom".to_owned(), cluster);
-    Ok(bootstrap.render()?)
-}
-
 /// The plugin configuration of the manifests, with quicker reports.
 fn plugin_config() -> Value {
     json!({
         "body_mode": "strip",
         "control_plane": {"cluster": CLUSTER, "report_interval_ms": 50},
     })
-}
-
-/// WasmPlugin's `pluginConfig` arrives as JSON text.
-fn as_text(config: &Value) -> Value {
-    json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()})
 }
 
 /// The same bytes in the other wrapper that Envoy unpacks.
@@ -121,40 +76,6 @@ fn as_bytes(config: &Value) -> Value {
 /// As hand-written configurations and EnvoyFilters carry it. Envoy hands it over as protobuf.
 fn as_struct(config: &Value) -> Value {
     json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": config})
-}
-
-/// The resource that istiod sends once the agent has replaced the image by a local file.
-fn resource(version: u32, module: &Path, configuration: &Value) -> Value {
-    json!({
-        "version_info": version.to_string(),
-        "resources": [{
-            "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
-            "name": RESOURCE,
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
-                "config": {
-                    "name": RESOURCE,
-                    "root_id": "headroom",
-                    "failure_policy": "FAIL_RELOAD",
-                    "vm_config": {
-                        "runtime": "envoy.wasm.runtime.v8",
-                        "code": {"local": {"filename": module}},
-                        "environment_variables": {
-                            "key_values": {"ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION": version.to_string()},
-                        },
-                    },
-                    "configuration": configuration,
-                },
-            },
-        }],
-    })
-}
-
-/// Puts the resource where Envoy looks, in one step: it watches for files that are moved there.
-fn deliver(folder: &Path, resource: &Value) -> Result<()> {
-    let new = folder.join("ecds.new");
-    fs::write(&new, resource.to_string())?;
-    Ok(fs::rename(new, folder.join("ecds.json"))?)
 }
 
 /// A filter that got its configuration in this form compresses, and finds the sidecar that the configuration names.

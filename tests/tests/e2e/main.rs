@@ -26,6 +26,7 @@
 //! | ECDS, long names, JSON text or protobuf as configuration, as Istio delivers them | `delivered::…` |
 
 mod answers;
+mod append_only;
 mod bodies;
 mod command_line;
 mod configuration;

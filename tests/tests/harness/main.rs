@@ -1,5 +1,7 @@
 //! What the other tests rest on: an Envoy without the filter changes nothing, and the harness sees it.
 
+mod bound;
+
 use anyhow::Result;
 use bytes::Bytes;
 use headroom_e2e::client::{Call, Connection, Protocol};

@@ -2,6 +2,8 @@
 //!
 //! Slow, and a gigabyte to install: `make test-clients`.
 
+mod long;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -412,38 +414,40 @@ async fn gemini_cli_runs_its_loop() -> Result<()> {
     .await
 }
 
+/// Claude Code with a model that is known to think.
+fn claude_code(setting: &Setting<'_>) -> Result<Agent> {
+    let shell = |command: &str| call("Bash", json!({"command": command}));
+    Ok(Agent {
+        name: "claude-code",
+        api: Api::AnthropicMessages,
+        program: "claude",
+        arguments: owned([
+            "--print",
+            "--permission-mode",
+            "bypassPermissions",
+            "--model",
+            "claude-sonnet-4-5",
+            "Which disk does the third error name?",
+        ]),
+        environment: vec![
+            ("ANTHROPIC_API_KEY", "dummy".into()),
+            ("ANTHROPIC_BASE_URL", setting.url.into()),
+            // It refuses to run without asking as root, unless told that it is locked in.
+            ("IS_SANDBOX", "1".into()),
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".into()),
+        ],
+        calls: [
+            shell("cat pets.json"),
+            shell("cat build.log"),
+            call("Read", json!({"file_path": setting.work.join("pets.json")})),
+        ],
+    })
+}
+
 #[tokio::test]
 #[ignore = "slow: make test-clients"]
 async fn claude_code_runs_its_loop() -> Result<()> {
-    drive(|setting| {
-        let shell = |command: &str| call("Bash", json!({"command": command}));
-        Ok(Agent {
-            name: "claude-code",
-            api: Api::AnthropicMessages,
-            program: "claude",
-            arguments: owned([
-                "--print",
-                "--permission-mode",
-                "bypassPermissions",
-                "--model",
-                "claude-sonnet-4-5",
-                "Which disk does the third error name?",
-            ]),
-            environment: vec![
-                ("ANTHROPIC_API_KEY", "dummy".into()),
-                ("ANTHROPIC_BASE_URL", setting.url.into()),
-                // It refuses to run without asking as root, unless told that it is locked in.
-                ("IS_SANDBOX", "1".into()),
-                ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".into()),
-            ],
-            calls: [
-                shell("cat pets.json"),
-                shell("cat build.log"),
-                call("Read", json!({"file_path": setting.work.join("pets.json")})),
-            ],
-        })
-    })
-    .await
+    drive(claude_code).await
 }
 
 /// OpenCode with a model of one of the AI SDK's providers.
@@ -484,32 +488,28 @@ fn opencode(
     })
 }
 
+fn opencode_anthropic(setting: &Setting<'_>) -> Result<Agent> {
+    let options = json!({"baseURL": format!("{}/v1", setting.url), "apiKey": "dummy"});
+    let provider = json!({"anthropic": {"options": options}});
+    opencode(setting, "opencode-anthropic", Api::AnthropicMessages, &provider, "anthropic/claude-sonnet-4-5")
+}
+
+fn opencode_chat(setting: &Setting<'_>) -> Result<Agent> {
+    let options = json!({"baseURL": format!("{}/v1", setting.url), "apiKey": "dummy"});
+    let models = json!({"gpt-4.1": {"name": "GPT-4.1", "tool_call": true}});
+    let provider = json!({"scripted":
+        {"npm": "@ai-sdk/openai-compatible", "name": "Scripted", "options": options, "models": models}});
+    opencode(setting, "opencode-chat", Api::OpenAiChat, &provider, "scripted/gpt-4.1")
+}
+
 #[tokio::test]
 #[ignore = "slow: make test-clients"]
 async fn opencode_runs_its_loop_over_anthropic() -> Result<()> {
-    drive(|setting| {
-        let options = json!({"baseURL": format!("{}/v1", setting.url), "apiKey": "dummy"});
-        let provider = json!({"anthropic": {"options": options}});
-        opencode(
-            setting,
-            "opencode-anthropic",
-            Api::AnthropicMessages,
-            &provider,
-            "anthropic/claude-sonnet-4-5",
-        )
-    })
-    .await
+    drive(opencode_anthropic).await
 }
 
 #[tokio::test]
 #[ignore = "slow: make test-clients"]
 async fn opencode_runs_its_loop_over_chat_completions() -> Result<()> {
-    drive(|setting| {
-        let options = json!({"baseURL": format!("{}/v1", setting.url), "apiKey": "dummy"});
-        let models = json!({"gpt-4.1": {"name": "GPT-4.1", "tool_call": true}});
-        let provider = json!({"scripted":
-            {"npm": "@ai-sdk/openai-compatible", "name": "Scripted", "options": options, "models": models}});
-        opencode(setting, "opencode-chat", Api::OpenAiChat, &provider, "scripted/gpt-4.1")
-    })
-    .await
+    drive(opencode_chat).await
 }

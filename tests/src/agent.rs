@@ -1,0 +1,326 @@
+//! A small agent: it asks a model, runs the tools that the model calls, and asks again.
+//!
+//! It keeps every answer as it was given, thinking and ids included, and gives recorded outputs for its tools.
+//! What it sends is a function of what it got, so two agents with the same answers send the same bytes.
+
+mod anthropic;
+mod gemini;
+mod openai_chat;
+mod openai_responses;
+mod outputs;
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use headroom_compress::Api;
+use serde_json::{Map, Value, json};
+
+use crate::client::{Answer, Call, Connection, Protocol};
+use crate::provider::NAME_HEADER;
+
+pub use outputs::{recorded, rows};
+
+/// A format in which an agent speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// Anthropic Messages, with thinking.
+    Messages,
+    /// OpenAI Chat Completions.
+    Chat,
+    /// OpenAI Responses: everything is sent each time, with encrypted reasoning.
+    Responses,
+    /// OpenAI Responses: the server keeps the conversation.
+    StoredResponses,
+    /// Gemini's generateContent.
+    Gemini,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Messages, Self::Chat, Self::Responses, Self::StoredResponses, Self::Gemini];
+
+    /// Its API.
+    pub fn api(self) -> Api {
+        match self {
+            Self::Messages => Api::AnthropicMessages,
+            Self::Chat => Api::OpenAiChat,
+            Self::Responses | Self::StoredResponses => Api::OpenAiResponses,
+            Self::Gemini => Api::GeminiGenerateContent,
+        }
+    }
+
+    /// The model that an agent asks at first.
+    pub fn model(self) -> &'static str {
+        match self {
+            Self::Messages => "claude-opus-5-5",
+            Self::Chat => "gpt-4.1",
+            Self::Responses | Self::StoredResponses => "gpt-5",
+            Self::Gemini => "gemini-3-pro",
+        }
+    }
+
+    /// For tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Messages => "Messages",
+            Self::Chat => "Chat",
+            Self::Responses => "Responses",
+            Self::StoredResponses => "Responses, stored",
+            Self::Gemini => "Gemini",
+        }
+    }
+}
+
+/// How an agent goes about its conversation. A change takes effect with the next request.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// As requests name it.
+    pub model: String,
+    /// Answers come as streams.
+    pub stream: bool,
+    /// The names of its tools.
+    pub tools: Vec<String>,
+    /// In the words of the format; `Null`: not said.
+    pub tool_choice: Value,
+    /// Anthropic: thinking that does not fit is to be dropped.
+    pub drop_block: bool,
+}
+
+/// An agent in the middle of its conversation.
+#[derive(Debug)]
+pub struct Agent {
+    format: Format,
+    /// The name of its requests at the provider.
+    name: String,
+    /// What the next request will say.
+    pub settings: Settings,
+    /// The conversation in the words of the format.
+    history: Vec<Value>,
+    /// With [`Format::StoredResponses`]: the last response, and how much of the history it holds.
+    stored: Option<(String, usize)>,
+    outputs: Vec<String>,
+    given: usize,
+    connection: Option<(SocketAddr, Connection)>,
+}
+
+/// A call that an answer makes.
+#[derive(Clone, Debug)]
+struct ToolUse {
+    id: Value,
+    name: String,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub struct Turn {
+    /// How many tools the model has called.
+    pub calls: usize,
+    /// What was dropped of the request, as the answer lists it.
+    pub transformations: Vec<Value>,
+}
+
+impl Agent {
+    /// An agent whose tools give these outputs, one after the other, and again from the first.
+    pub fn new(format: Format, name: &str, stream: bool, outputs: Vec<String>) -> Self {
+        let settings = Settings {
+            model: format.model().to_owned(),
+            stream,
+            tools: vec!["list".to_owned(), "read_file".to_owned()],
+            tool_choice: Value::Null,
+            drop_block: false,
+        };
+        let (name, history) = (name.to_owned(), Vec::new());
+        Self { format, name, settings, history, stored: None, outputs, given: 0, connection: None }
+    }
+
+    /// Says something to the model.
+    pub fn say(&mut self, text: &str) {
+        self.history.push(match self.format {
+            Format::Messages | Format::Chat => json!({"role": "user", "content": text}),
+            Format::Responses | Format::StoredResponses => {
+                json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]})
+            }
+            Format::Gemini => json!({"role": "user", "parts": [{"text": text}]}),
+        });
+    }
+
+    /// The conversation so far, in the words of the format.
+    pub fn history(&self) -> &[Value] {
+        &self.history
+    }
+
+    /// For a conversation that is not as it was.
+    pub fn history_mut(&mut self) -> &mut Vec<Value> {
+        &mut self.history
+    }
+
+    /// All outputs that its tools have given.
+    pub fn given(&self) -> Vec<String> {
+        self.outputs.iter().cycle().take(self.given).cloned().collect()
+    }
+
+    /// Sends the next request there, and runs the tools that the answer calls.
+    pub async fn turn(&mut self, to: SocketAddr) -> Result<Turn> {
+        let answer = self.ask(to).await?;
+        ensure!(answer.status == 200, "{}: {}: {}", self.name, answer.status, answer.text());
+        let said = self.read(&answer).with_context(|| format!("{}: {}", self.name, answer.text()))?;
+        let calls = self.take(&said)?;
+        for call in &calls {
+            let output = self.outputs[self.given % self.outputs.len()].clone();
+            self.given += 1;
+            self.give(call, &output);
+        }
+        let transformations = said["input_transformations"].as_array().cloned().unwrap_or_default();
+        Ok(Turn { calls: calls.len(), transformations })
+    }
+
+    /// Takes turns until tools have been called in so many rounds. Where the model ends its turn before that,
+    /// the user asks it to go on, at most as often as there are rounds.
+    pub async fn rounds(&mut self, to: SocketAddr, rounds: usize) -> Result<()> {
+        let (mut done, mut asked) = (0, 0);
+        while done < rounds {
+            if self.turn(to).await?.calls > 0 {
+                done += 1;
+                continue;
+            }
+            asked += 1;
+            ensure!(asked <= rounds, "{}: the model has ended its turn {asked} times", self.name);
+            self.say("Go on.");
+        }
+        Ok(())
+    }
+
+    /// Sends the next request and gives the answer, whatever it is.
+    pub async fn ask(&mut self, to: SocketAddr) -> Result<Answer> {
+        let body = self.body();
+        let mut call = Call::post(&self.path(), body.to_string()).header(NAME_HEADER, &self.name);
+        if self.settings.drop_block {
+            call = call.header("anthropic-beta", "thinking-binding-controls-2026-08-01");
+        }
+        // A kept connection may have been closed, by an Envoy that was started again.
+        if let Some((known, mut connection)) = self.connection.take()
+            && known == to
+            && let Ok(answer) = connection.send(call.clone()).await
+        {
+            self.connection = Some((known, connection));
+            return Ok(answer);
+        }
+        let mut connection = Connection::open(to, Protocol::Http1).await?;
+        let answer = connection.send(call).await?;
+        self.connection = Some((to, connection));
+        Ok(answer)
+    }
+
+    fn path(&self) -> String {
+        match self.format {
+            Format::Messages => "/v1/messages".to_owned(),
+            Format::Chat => "/v1/chat/completions".to_owned(),
+            Format::Responses | Format::StoredResponses => "/v1/responses".to_owned(),
+            Format::Gemini if self.settings.stream => {
+                format!("/v1beta/models/{}:streamGenerateContent?alt=sse", self.settings.model)
+            }
+            Format::Gemini => format!("/v1beta/models/{}:generateContent", self.settings.model),
+        }
+    }
+
+    /// The next request's body.
+    fn body(&self) -> Value {
+        let settings = &self.settings;
+        let mut body = match self.format {
+            Format::Messages => anthropic::body(settings, &self.history),
+            Format::Chat => openai_chat::body(settings, &self.history),
+            Format::Responses => openai_responses::stateless(settings, &self.history),
+            Format::StoredResponses => {
+                openai_responses::stored(settings, &self.history, self.stored.as_ref())
+            }
+            Format::Gemini => gemini::body(settings, &self.history),
+        };
+        if !settings.tool_choice.is_null() {
+            let key = if self.format == Format::Gemini { "toolConfig" } else { "tool_choice" };
+            body[key] = settings.tool_choice.clone();
+        }
+        body
+    }
+
+    /// An answer as it would be without a stream.
+    fn read(&self, answer: &Answer) -> Result<Value> {
+        if !self.settings.stream {
+            return Ok(serde_json::from_slice(&answer.body)?);
+        }
+        let text = answer.text();
+        let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        let events: Vec<Value> = events
+            .filter(|data| *data != "[DONE]")
+            .map(|data| serde_json::from_str(data).with_context(|| data.to_owned()))
+            .collect::<Result<_>>()?;
+        match self.format {
+            Format::Messages => anthropic::assemble(&events),
+            Format::Chat => openai_chat::assemble(&events),
+            Format::Responses | Format::StoredResponses => openai_responses::assemble(&events),
+            Format::Gemini => gemini::assemble(&events),
+        }
+    }
+
+    /// Adds an answer to the conversation, and gives its calls.
+    fn take(&mut self, said: &Value) -> Result<Vec<ToolUse>> {
+        let (entries, calls) = match self.format {
+            Format::Messages => anthropic::said(said)?,
+            Format::Chat => openai_chat::said(said)?,
+            Format::Responses | Format::StoredResponses => openai_responses::said(said)?,
+            Format::Gemini => gemini::said(said)?,
+        };
+        self.history.extend(entries);
+        if self.format == Format::StoredResponses {
+            let id = said["id"].as_str().context("a response has an id")?;
+            self.stored = Some((id.to_owned(), self.history.len()));
+        }
+        let known = &self.settings.tools;
+        let unknown = calls.iter().find(|call| !known.contains(&call.name));
+        ensure!(unknown.is_none(), "a tool was called that the client does not have: {unknown:?}");
+        Ok(calls)
+    }
+
+    /// Adds the result of a call: those of one answer stand together where the format wants it so.
+    fn give(&mut self, call: &ToolUse, output: &str) {
+        let id = &call.id;
+        let (list, result) = match self.format {
+            Format::Messages => {
+                ("content", json!({"type": "tool_result", "tool_use_id": id, "content": output}))
+            }
+            Format::Chat => {
+                return self.history.push(json!({"role": "tool", "tool_call_id": id, "content": output}));
+            }
+            Format::Responses | Format::StoredResponses => {
+                let item = json!({"type": "function_call_output", "call_id": id, "output": output});
+                return self.history.push(item);
+            }
+            Format::Gemini => {
+                ("parts", json!({"functionResponse": {"name": call.name, "response": {"output": output}}}))
+            }
+        };
+        match self.history.last_mut() {
+            Some(last) if last["role"] == "user" => {
+                if let Some(results) = last[list].as_array_mut() {
+                    results.push(result);
+                }
+            }
+            _ => self.history.push(json!({"role": "user", list: [result]})),
+        }
+    }
+}
+
+/// A schema that takes anything.
+fn schema() -> Value {
+    json!({"type": "object", "properties": {"path": {"type": "string"}}})
+}
+
+/// Adds a text to the one that a member holds.
+fn append(members: &mut Map<String, Value>, name: &str, more: &str) {
+    let text = members.get(name).and_then(Value::as_str).unwrap_or_default().to_owned() + more;
+    members.insert(name.to_owned(), text.into());
+}
+
+fn name_of(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

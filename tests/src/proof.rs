@@ -1,0 +1,170 @@
+//! Whole conversations through the stack while something happens: that each stays append-only for the provider,
+//! that none fails, and that the model gets every original that it asks for.
+
+mod event;
+mod row;
+mod setting;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::Provider;
+use crate::agent::{Agent, Format, recorded};
+use crate::provider::{Plan, Way};
+
+pub use event::Event;
+pub use row::Row;
+use setting::Setting;
+
+/// Which conversations are held.
+#[derive(Clone, Debug)]
+pub struct Conversations {
+    /// In these formats, each as JSON and as streams.
+    pub formats: Vec<Format>,
+    /// So many of each.
+    pub each: usize,
+    /// Rounds of tool calls, before the user's last question.
+    pub rounds: usize,
+    /// The model calls `headroom_retrieve` before each round that this divides; 0: never.
+    pub retrieve_every: usize,
+    /// How it does.
+    pub ways: Vec<Way>,
+    /// More of the filter's configuration: a JSON object.
+    pub plugin: Value,
+}
+
+impl Default for Conversations {
+    fn default() -> Self {
+        let formats = Format::ALL.to_vec();
+        Self { formats, each: 1, rounds: 12, retrieve_every: 2, ways: Way::ALL.to_vec(), plugin: json!({}) }
+    }
+}
+
+/// One conversation, and what has come of it.
+#[derive(Debug)]
+struct Held {
+    agent: Agent,
+    format: Format,
+    stream: bool,
+    name: String,
+    /// Why it was given up.
+    failed: Option<String>,
+}
+
+impl Conversations {
+    fn plan(&self) -> Plan {
+        Plan {
+            rounds: self.rounds,
+            text_every: 5,
+            retrieve_every: self.retrieve_every,
+            ways: self.ways.clone(),
+            piece_bytes: Some(97),
+            ..Plan::default()
+        }
+    }
+
+    /// Agents that have said their first words, and a provider that expects them.
+    fn begin(&self, provider: &Provider) -> Result<Vec<Held>> {
+        let mut all = Vec::new();
+        for &format in &self.formats {
+            for stream in [false, true] {
+                for number in 0..self.each {
+                    let name = format!("{format:?} {stream} {number}");
+                    provider.follow(&name, self.plan());
+                    let mut agent = Agent::new(format, &name, stream, recorded(all.len() + 1)?);
+                    agent.say("Which deployments failed, and why?");
+                    all.push(Held { agent, format, stream, name, failed: None });
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Holds conversations while this happens. They take their rounds together; in a crowd, each as it can.
+pub async fn hold(event: Event, conversations: &Conversations) -> Result<Vec<Row>> {
+    let mut setting = Setting::start(event, &conversations.plugin).await?;
+    let mut all = conversations.begin(setting.provider())?;
+    let busy = (event == Event::Crowd).then(Busy::start);
+    if event == Event::Crowd {
+        all = together(all, |_| setting.listener(0), conversations.rounds).await?;
+    } else {
+        for round in 0..conversations.rounds {
+            setting.before(round, conversations.rounds).await?;
+            for held in &mut all {
+                event.change(&mut held.agent, held.format, round, conversations.rounds);
+            }
+            all = together(all, |_| setting.listener(round), 1).await?;
+        }
+    }
+    for held in &mut all {
+        held.agent.say("Is that all?");
+        event.change(&mut held.agent, held.format, conversations.rounds, conversations.rounds);
+    }
+    all = together(all, |_| setting.listener(conversations.rounds), 0).await?;
+    drop(busy);
+    setting.assert_no_trap().await?;
+    Ok(row::rows(event, setting.provider(), &all))
+}
+
+/// Takes so many rounds in each conversation at the same time; 0: asks once, and expects an answer without calls.
+async fn together(all: Vec<Held>, to: impl Fn(usize) -> SocketAddr, rounds: usize) -> Result<Vec<Held>> {
+    let mut running = JoinSet::new();
+    let count = all.len();
+    for (number, mut held) in all.into_iter().enumerate() {
+        let to = to(number);
+        running.spawn(async move {
+            if held.failed.is_none() {
+                let done = if rounds > 0 {
+                    held.agent.rounds(to, rounds).await
+                } else {
+                    last(&mut held.agent, to).await
+                };
+                held.failed = done.err().map(|error| format!("{error:#}"));
+            }
+            (number, held)
+        });
+    }
+    let mut done: Vec<Option<Held>> = (0..count).map(|_| None).collect();
+    while let Some(joined) = running.join_next().await {
+        let (number, held) = joined?;
+        done[number] = Some(held);
+    }
+    Ok(done.into_iter().flatten().collect())
+}
+
+async fn last(agent: &mut Agent, to: SocketAddr) -> Result<()> {
+    let calls = agent.turn(to).await?.calls;
+    ensure!(calls == 0, "the model was expected to be done, and has made {calls} calls");
+    Ok(())
+}
+
+/// Threads that take the processor's time until this is dropped.
+struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    fn start() -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        for _ in 0..thread::available_parallelism().map_or(2, |cores| cores.get() * 2) {
+            let over = Arc::clone(&over);
+            thread::spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        Self(over)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,286 @@
+//! The conversations that the provider follows: it checks each request against itself and the one before.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::answer::{Api, Part};
+use super::binding::{self, Dropped, Reason};
+use super::plan::Plan;
+use super::report::{Report, Retrieval};
+use super::transcript::{Transcript, is_ours};
+
+/// A conversation, or several under one name, and what is known of it.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    pub(super) plan: Plan,
+    report: Report,
+    /// By its first message.
+    threads: HashMap<String, Thread>,
+    /// The ids of all calls that the provider has made.
+    issued: HashSet<String>,
+    /// What the model has asked our tool for in its last answer, and behind how many steps.
+    pending: (Vec<Value>, usize),
+    /// OpenAI's stored responses: the conversation up to and with each.
+    stored: HashMap<String, Vec<Value>>,
+    responses: usize,
+}
+
+/// What the provider was last sent of a conversation.
+#[derive(Debug, Default)]
+struct Thread {
+    /// The last request that the client has sent.
+    asked: Messages,
+    /// The last request, which may be one of the filter's own.
+    last: Messages,
+    last_is_continuation: bool,
+    /// The last answer called tools of the client's.
+    ended_with_calls: bool,
+}
+
+/// What a request must begin with if it goes on from this one.
+#[derive(Clone, Debug, Default)]
+struct Messages {
+    system: Value,
+    tools: Vec<Value>,
+    messages: Vec<Value>,
+    /// The messages byte for byte; empty where the server has them.
+    spelled: Vec<String>,
+}
+
+/// What a request is answered.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// Status 400.
+    Refused(String),
+    /// An answer.
+    Said {
+        parts: Vec<Part>,
+        transformations: Vec<Value>,
+        /// How many items of OpenAI's came before, and the answer's id.
+        response: Option<String>,
+    },
+}
+
+/// The arrays of a body, byte for byte.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Spelled<'a> {
+    #[serde(borrow)]
+    messages: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    contents: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+}
+
+impl Followed {
+    pub(super) fn new(plan: Plan) -> Self {
+        Self { plan, ..Self::default() }
+    }
+
+    /// What has happened so far.
+    pub(super) fn report(&self) -> Report {
+        let mut report = self.report.clone();
+        let pending = self.pending.0.iter().cloned();
+        report.retrievals.extend(pending.map(|arguments| Retrieval { arguments, text: None }));
+        report
+    }
+
+    /// Checks a request and answers it. `has_controls`: it has Anthropic's beta header for bound thinking.
+    pub(super) fn reply(&mut self, api: Api, model: &str, bytes: &[u8], has_controls: bool) -> Reply {
+        self.report.requests += 1;
+        let reply = self.answer(api, model, bytes, has_controls);
+        if let Reply::Refused(why) = &reply {
+            self.report.refused.push(format!("request {}: {why}", self.report.requests));
+        }
+        reply
+    }
+
+    fn answer(&mut self, api: Api, model: &str, bytes: &[u8], has_controls: bool) -> Reply {
+        let Ok(body) = serde_json::from_slice::<Value>(bytes) else {
+            return Reply::Refused("the body is no JSON".to_owned());
+        };
+        let mut items = Vec::new();
+        if api == Api::OpenAiResponses {
+            items = match self.earlier(&body) {
+                Ok(earlier) => earlier,
+                Err(why) => return Reply::Refused(why),
+            };
+            items.extend(binding::responses::items(&body["input"]));
+        }
+        let transcript = Transcript::read(api, &body, &items);
+        if let Some(why) = transcript.unpaired() {
+            return Reply::Refused(why);
+        }
+        let now = Messages::read(api, &body, bytes, &items);
+        let thread = self.compare(api, &now, &transcript);
+        self.retrieved(&transcript);
+        let foreign = transcript
+            .calls()
+            .filter(|call| !is_ours(&call.name) && !call.id.is_empty() && !self.issued.contains(&call.id));
+        self.report.foreign.extend(foreign.map(|call| call.id.clone()));
+
+        let (parts, transformations) = match api {
+            Api::Anthropic => {
+                let read = binding::anthropic::read(&body, model, has_controls);
+                if let Some(mismatch) = read.mismatch()
+                    && !read.drops
+                {
+                    return Reply::Refused(binding::anthropic::refusal(&mismatch.path));
+                }
+                let dropped = self.dropped(&read.dropped, "thinking_block_dropped");
+                let parts = self.plan.parts(api, &transcript, read.thinks);
+                (read.seal(parts), dropped)
+            }
+            Api::OpenAiChat => (self.plan.parts(api, &transcript, false), Vec::new()),
+            Api::OpenAiResponses => {
+                let read = binding::responses::read(&body, &items, model);
+                let dropped = self.dropped(&read.dropped, "reasoning_item_dropped");
+                let parts = self.plan.parts(api, &transcript, read.thinks);
+                (read.seal(parts), dropped)
+            }
+            Api::Gemini => {
+                let read = binding::gemini::read(&body, model);
+                if let Some(why) = read.refusal {
+                    return Reply::Refused(why);
+                }
+                self.dropped(&read.dropped, "");
+                let thinks = body["generationConfig"]["thinkingConfig"]["includeThoughts"] == true;
+                let parts = self.plan.parts(api, &transcript, thinks);
+                (read.seal(parts), Vec::new())
+            }
+        };
+        self.said(&parts, &transcript, thread, now);
+        let response = (api == Api::OpenAiResponses).then(|| self.store(&body, items, &parts));
+        Reply::Said { parts, transformations, response }
+    }
+
+    /// The conversation before a request that goes on from a stored response.
+    fn earlier(&self, body: &Value) -> Result<Vec<Value>, String> {
+        let Some(id) = body["previous_response_id"].as_str() else { return Ok(Vec::new()) };
+        let stored = self.stored.get(id).cloned();
+        stored.ok_or_else(|| format!("Previous response with id '{id}' not found."))
+    }
+
+    /// Keeps a response, if it is to be kept, and gives its id.
+    fn store(&mut self, body: &Value, mut items: Vec<Value>, parts: &[Part]) -> String {
+        self.responses += 1;
+        let id = format!("resp_{}", binding::name_of(&self.responses.to_string()));
+        if body["store"] != false {
+            items.extend(parts.iter().map(|part| super::answer::openai_responses::item(part, 0)));
+            self.stored.insert(id.clone(), items);
+        }
+        id
+    }
+
+    /// Counts reasoning that the model is not given, and lists it for the answer.
+    fn dropped(&mut self, dropped: &[Dropped], kind: &str) -> Vec<Value> {
+        for it in dropped {
+            match it.reason {
+                Reason::ModelMismatch => self.report.of_other_models += 1,
+                Reason::PrefixMismatch => {
+                    self.report.dropped.push(format!("request {}: {}", self.report.requests, it.path));
+                }
+            }
+        }
+        dropped.iter().map(|it| it.transformation(kind)).collect()
+    }
+
+    /// Holds a request against the one before it, and gives its conversation; `None`: it belongs to none.
+    fn compare(&mut self, api: Api, now: &Messages, transcript: &Transcript) -> Option<String> {
+        let first = now.messages.first()?.to_string();
+        if transcript.tools.is_empty() && !self.threads.contains_key(&first) {
+            // An agent asks for a title, or whether it may ask.
+            return None;
+        }
+        let thread = self.threads.entry(first.clone()).or_default();
+        let is_continuation = transcript.is_continuation();
+        if !thread.asked.messages.is_empty() {
+            self.report.later_requests += 1;
+            // Nothing carries a hidden round where the turn ends without calls, or in Gemini's format.
+            let is_lost = thread.last_is_continuation
+                && !is_continuation
+                && (!thread.ended_with_calls || api == Api::Gemini);
+            let before = if is_lost { &thread.asked } else { &thread.last };
+            if let Some(where_it_parts) = before.parts_from(now) {
+                let number = self.report.requests;
+                self.report.rewritten.push(format!("request {number}: {where_it_parts}"));
+            } else if !now.spelled.is_empty() && !now.spelled.starts_with(&before.spelled) {
+                self.report.respelled += 1;
+            }
+        }
+        thread.last_is_continuation = is_continuation;
+        Some(first)
+    }
+
+    /// What has become of the calls of our tool in the last answer.
+    fn retrieved(&mut self, transcript: &Transcript) {
+        let (pending, behind) = std::mem::take(&mut self.pending);
+        let mut found = transcript.retrievals(behind.min(transcript.last_answer()));
+        for arguments in pending {
+            let at = found.iter().position(|(call, _)| call.arguments["hash"] == arguments["hash"]);
+            let text = at.and_then(|at| found.remove(at).1.map(str::to_owned));
+            self.report.retrievals.push(Retrieval { arguments, text });
+        }
+    }
+
+    fn said(&mut self, parts: &[Part], transcript: &Transcript, thread: Option<String>, now: Messages) {
+        let mut has_clients = false;
+        for part in parts {
+            let Part::Call { id, name, arguments, .. } = part else { continue };
+            self.issued.insert(id.clone());
+            if is_ours(name) {
+                self.pending.0.push(arguments.clone());
+            } else {
+                has_clients = true;
+            }
+        }
+        self.pending.1 = transcript.steps.len();
+        let Some(thread) = thread.and_then(|first| self.threads.get_mut(&first)) else { return };
+        if !thread.last_is_continuation {
+            thread.asked = now.clone();
+        }
+        thread.last = now;
+        thread.ended_with_calls = has_clients;
+    }
+}
+
+impl Messages {
+    fn read(api: Api, body: &Value, bytes: &[u8], items: &[Value]) -> Self {
+        let spelled: Spelled<'_> = serde_json::from_slice(bytes).unwrap_or_default();
+        let system = ["system", "instructions", "systemInstruction"].map(|key| body[key].clone());
+        let array = |key: &str| body[key].as_array().cloned().unwrap_or_default();
+        let (messages, spelled) = match api {
+            Api::Anthropic | Api::OpenAiChat => (array("messages"), spelled.messages),
+            Api::Gemini => (array("contents"), spelled.contents),
+            Api::OpenAiResponses => {
+                let stateless = body["previous_response_id"].is_null();
+                let input = spelled.input.filter(|_| stateless).map(RawValue::get).unwrap_or_default();
+                (items.to_vec(), serde_json::from_str(input).unwrap_or_default())
+            }
+        };
+        Self {
+            system: binding::without_markers(&json!(system)),
+            tools: binding::tools(body),
+            messages: messages.iter().map(binding::without_markers).collect(),
+            spelled: spelled.into_iter().map(|it| it.get().to_owned()).collect(),
+        }
+    }
+
+    /// Where a later request does not go on from this one; `None`: it does.
+    fn parts_from(&self, later: &Self) -> Option<String> {
+        if self.system != later.system {
+            return Some("the system prompt is another".to_owned());
+        }
+        if !later.tools.is_empty() && !later.tools.starts_with(&self.tools) {
+            return Some("the tools are not those of before and more".to_owned());
+        }
+        let pairs = self.messages.iter().zip(&later.messages);
+        let same = pairs.take_while(|(one, other)| one == other).count();
+        let of = self.messages.len();
+        (same < of).then(|| format!("message {same} of {of} is another"))
+    }
+}

@@ -1,0 +1,187 @@
+//! How the model behaves in a whole conversation: what it says follows from a request alone.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::answer::{Api, Part};
+use super::binding::name_of;
+use super::script::ToolCall;
+use super::transcript::{Transcript, is_ours};
+
+/// A model that calls the client's tools for some rounds, and then is done.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Plan {
+    /// How many rounds of calls of the client's tools it needs.
+    pub rounds: usize,
+    /// What it calls, one after the other, and again from the first.
+    pub calls: Vec<ToolCall>,
+    /// In each round that this divides it makes two calls at once; 0: never.
+    pub parallel_every: usize,
+    /// After so many rounds it ends its turn with a text, and the user has to ask again; 0: never.
+    pub text_every: usize,
+    /// Before each round that this divides it calls `headroom_retrieve`, where an output has a marker; 0: never.
+    pub retrieve_every: usize,
+    /// How it does, one after the other, and again from the first.
+    pub ways: Vec<Way>,
+    /// Cut streams into pieces of so many bytes, through the middle of events and characters.
+    pub piece_bytes: Option<usize>,
+    /// What it says at last.
+    pub last: String,
+}
+
+/// How the model calls `headroom_retrieve`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Nothing else is said.
+    Alone,
+    /// After a text.
+    AfterText,
+    /// For some lines, rows or characters only.
+    Range,
+    /// Twice at once.
+    Twice,
+    /// Once more when it has the text.
+    TwoRounds,
+    /// In one answer with calls of the client's tools, before them.
+    BeforeClients,
+    /// In one answer with calls of the client's tools, behind them.
+    AfterClients,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Alone,
+        Self::AfterText,
+        Self::Range,
+        Self::Twice,
+        Self::TwoRounds,
+        Self::BeforeClients,
+        Self::AfterClients,
+    ];
+}
+
+/// The range that [`Way::Range`] asks for.
+pub(super) const RANGE: &str = "2-4";
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            rounds: 12,
+            calls: vec![ToolCall { name: "list".to_owned(), arguments: json!({}) }],
+            parallel_every: 3,
+            text_every: 0,
+            retrieve_every: 0,
+            ways: vec![Way::Alone],
+            piece_bytes: None,
+            last: "That is all. ✓".to_owned(),
+        }
+    }
+}
+
+impl Plan {
+    /// What the model says to a request, without seals. `thinks`: it shows what it thinks.
+    pub(super) fn parts(&self, api: Api, transcript: &Transcript, thinks: bool) -> Vec<Part> {
+        let round = transcript.rounds();
+        let since_asked = transcript.rounds_since_asked();
+        let is_over = round >= self.rounds
+            || transcript.forbids_calls
+            || transcript.tools.is_empty()
+            || (self.text_every > 0 && since_asked >= self.text_every);
+        let retrieves = self.retrieves(transcript, round, is_over);
+        let makes_clients_calls = !is_over && !retrieves.is_alone;
+
+        let mut parts = Vec::new();
+        let thought = |number: usize| format!("Round {round}, thought {number}: hm, was nun? ✓");
+        if thinks && round % 5 == 4 {
+            parts.push(Part::Redacted { seal: String::new() });
+        } else if thinks {
+            parts.push(Part::Thinking { text: thought(1), seal: String::new() });
+        }
+        if retrieves.has_text || (makes_clients_calls && round.is_multiple_of(2)) {
+            parts.push(Part::Text(format!("Ich sehe nach, Runde {round}.")));
+            if thinks && round % 3 == 1 {
+                parts.push(Part::Thinking { text: thought(2), seal: String::new() });
+            }
+        }
+        let mut calls = retrieves.before;
+        if makes_clients_calls {
+            let at_once = if self.parallel_every > 0 && round % self.parallel_every == 1 { 2 } else { 1 };
+            let next = self.calls.iter().cycle().skip(round).take(at_once);
+            calls.extend(next.map(|call| (call.name.clone(), call.arguments.clone())));
+        }
+        calls.extend(retrieves.after);
+        if calls.is_empty() {
+            parts.push(Part::Text(if round >= self.rounds {
+                self.last.clone()
+            } else {
+                "So far.".to_owned()
+            }));
+        }
+        let seed = format!("{:?}", transcript.steps);
+        parts.extend(calls.into_iter().enumerate().map(|(at, (name, arguments))| {
+            let id = id(api, &seed, at);
+            Part::Call { id, name, arguments, seal: None }
+        }));
+        parts
+    }
+
+    fn retrieves(&self, transcript: &Transcript, round: usize, is_over: bool) -> Retrieves {
+        let mut retrieves = Retrieves::default();
+        let is_due = self.retrieve_every > 0 && round > 0 && round.is_multiple_of(self.retrieve_every);
+        let listed = transcript.tools.iter().any(|name| is_ours(name));
+        if !is_due || !listed || transcript.forbids_calls || self.ways.is_empty() {
+            return retrieves;
+        }
+        let times = round / self.retrieve_every;
+        let mut way = self.ways[(times - 1) % self.ways.len()];
+        if is_over && matches!(way, Way::BeforeClients | Way::AfterClients) {
+            way = Way::Alone;
+        }
+        let markers = transcript.markers();
+        let done = transcript.own_rounds();
+        // The newest, and an old one, in turn.
+        let at = |back: usize| markers.iter().rev().nth(back % markers.len().max(1));
+        let wanted: Vec<&String> = match way {
+            Way::Twice => at(0).into_iter().chain(at(1).filter(|_| markers.len() > 1)).collect(),
+            Way::TwoRounds => at(done).into_iter().collect(),
+            _ => at(times * 3).into_iter().collect(),
+        };
+        let rounds = if way == Way::TwoRounds { 2 } else { 1 };
+        let is_beside = matches!(way, Way::BeforeClients | Way::AfterClients);
+        if wanted.is_empty() || done >= rounds {
+            return retrieves;
+        }
+        let arguments = |hash: &String| match way {
+            Way::Range => json!({"hash": hash, "lines": RANGE}),
+            _ => json!({"hash": hash}),
+        };
+        let calls = wanted.into_iter().map(|hash| ("headroom_retrieve".to_owned(), arguments(hash)));
+        let place = if way == Way::AfterClients { &mut retrieves.after } else { &mut retrieves.before };
+        place.extend(calls);
+        retrieves.is_alone = !is_beside;
+        retrieves.has_text = way == Way::AfterText;
+        retrieves
+    }
+}
+
+/// What the model asks our tool for.
+#[derive(Default)]
+struct Retrieves {
+    before: Vec<(String, Value)>,
+    after: Vec<(String, Value)>,
+    /// No call of the client's tools is made beside.
+    is_alone: bool,
+    has_text: bool,
+}
+
+/// An id as long as the provider's own.
+fn id(api: Api, seed: &str, at: usize) -> String {
+    let name = name_of(&format!("{at} {seed}"));
+    match api {
+        Api::Anthropic => format!("toolu_01{}", &name[..22]),
+        _ => format!("call_{}", &name[..24]),
+    }
+}
