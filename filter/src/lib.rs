@@ -17,6 +17,7 @@ mod base64;
 mod breaker;
 pub mod config;
 mod deferred;
+pub mod encoding;
 mod event_stream;
 mod follow;
 mod frames;
