@@ -28,6 +28,7 @@ mod limits;
 mod messages;
 mod metrics;
 mod outgoing;
+pub mod prefix;
 mod report;
 mod request;
 mod response;

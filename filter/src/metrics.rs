@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     tokens_saved: Option<u32>,
     overhead_us: Option<u32>,
     compress_us: Option<u32>,
+    prefix_mismatches: Option<u32>,
     host_errors: Option<u32>,
     config_errors: Option<u32>,
     reports_sent: Option<u32>,
@@ -107,6 +108,7 @@ impl Metrics {
             tokens_saved: counter("headroom.tokens_saved"),
             overhead_us: histogram("headroom.overhead_us"),
             compress_us: histogram("headroom.compress_us"),
+            prefix_mismatches: counter("headroom.prefix_mismatch"),
             host_errors: counter("headroom.host_errors"),
             config_errors: define(MetricKind::Gauge, "headroom.config_errors"),
             reports_sent: counter("headroom.reports_sent"),
@@ -145,6 +147,7 @@ impl Metrics {
         if let Some((_, id)) = self.admissions.iter().find(|(of, _)| *of == record.admission()) {
             add(*id, 1);
         }
+        add(self.prefix_mismatches, record.prefix_mismatches.into());
         if let Some(tokens) = &record.tokens {
             // An audited request leaves as it came, whatever compressing it would have saved.
             let after = forwarded_tokens(outcome, tokens);

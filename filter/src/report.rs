@@ -199,6 +199,7 @@ impl Reporter {
             config_errors: self.config_errors,
             logged_messages: Vec::new(),
             websocket_sessions: self.sessions.send(now),
+            dropped_originals: 0,
         }
         .encode_to_vec();
         self.batch_first = self.queue.front().map_or(0, |(sequence, _)| *sequence);

@@ -2,7 +2,7 @@
 //! unless the tool loop has to see them first.
 
 use headroom_api::names::outcome_name;
-use headroom_api::v1::{RequestOutcome, RequestRecord};
+use headroom_api::v1::{PrefixMismatchSource, RequestOutcome, RequestRecord};
 
 use crate::event_stream::Messages;
 
@@ -13,6 +13,9 @@ use crate::scan::Scanner;
 use crate::sse::Events;
 use crate::stream::{Phase, Stream, forwarded_tokens};
 use crate::usage::Findings;
+
+/// From here on a status says that nothing was answered.
+const BAD_REQUEST: u32 = 400;
 
 /// What is known about the answer.
 #[derive(Debug, Default)]
@@ -99,6 +102,13 @@ impl Answer {
         found.stop_reason().clone_into(&mut record.stop_reason);
         if record.error_class.is_empty() {
             found.error_class().clone_into(&mut record.error_class);
+        }
+        let (mismatches, source) = found.prefix_mismatches();
+        // Words like those of a refusal are one only in an error.
+        let is_error = record.status >= BAD_REQUEST || !record.error_class.is_empty();
+        if source != PrefixMismatchSource::Refusal || is_error {
+            record.prefix_mismatches = mismatches;
+            record.set_prefix_mismatch_source(source);
         }
     }
 

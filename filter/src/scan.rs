@@ -72,21 +72,30 @@ struct Short {
     bytes: [u8; TEXT_BYTES],
     /// More than there is room for when it is too long, or is spelled in a way that does not count.
     len: usize,
+    /// So many bytes are there all the same.
+    head: usize,
 }
 
 impl Default for Short {
     fn default() -> Self {
-        Self { bytes: [0; TEXT_BYTES], len: 0 }
+        Self { bytes: [0; TEXT_BYTES], len: 0, head: 0 }
     }
 }
 
 impl Short {
     fn push(&mut self, text: &[u8]) {
-        let len = self.len.saturating_add(text.len());
-        if let Some(room) = self.bytes.get_mut(self.len..len) {
-            room.copy_from_slice(text);
+        if let Some(room) = self.bytes.get_mut(self.len..) {
+            let fits = room.len().min(text.len());
+            for (room, byte) in room.iter_mut().zip(text) {
+                *room = *byte;
+            }
+            self.head = self.len.saturating_add(fits);
         }
-        self.len = len;
+        self.len = self.len.saturating_add(text.len());
+    }
+
+    fn clear(&mut self) {
+        (self.len, self.head) = (0, 0);
     }
 
     fn spoil(&mut self) {
@@ -95,6 +104,11 @@ impl Short {
 
     fn get(&self) -> Option<&[u8]> {
         self.bytes.get(..self.len)
+    }
+
+    /// What there was room for, up to the first spelling that does not count.
+    fn head(&self) -> &[u8] {
+        self.bytes.get(..self.head).unwrap_or_default()
     }
 }
 
@@ -151,7 +165,7 @@ impl Scanner {
         match byte {
             b'"' => {
                 self.role = self.role_of_string();
-                self.short.len = 0;
+                self.short.clear();
                 self.at = At::String;
             }
             b'{' | b'[' => self.open(byte == b'['),
@@ -224,6 +238,7 @@ impl Scanner {
             (Role::Key, name) => {
                 self.key = name.filter(|name| name.len() <= KEY_BYTES).map_or(Key::Other, Key::of);
             }
+            (Role::Text(Text::Message), _) => self.found.message(self.short.head()),
             (Role::Text(text), Some(value)) => self.found.text(text, value),
             _ => {}
         }

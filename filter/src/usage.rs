@@ -7,11 +7,13 @@
 //! | usage | `usage` | `usage`, `x_groq.usage` | `usage` | `usageMetadata` | `usage` | `usage.billed_units` |
 //! | stop reason | `stop_reason`, `delta.stop_reason` | `choices[].finish_reason` | `incomplete_details.reason`, `status` | `candidates[].finishReason`, `promptFeedback.blockReason` | `stopReason` | `finish_reason` |
 //! | error | `error.type` | `error.type`, `error.code` | `error.code`, `code` | `error.status` | headers of the frame | |
+//! | reasoning left out | `input_transformations` | | `input_transformations` | | | |
 //!
 //! The names of different providers do not collide, so one reader serves all, and an answer in another
 //! format than the request's is read all the same.
 
-use headroom_api::v1::Usage;
+use headroom_api::v1::{PrefixMismatchSource, Usage};
+use memchr::memmem;
 
 /// The meaning of a key.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -20,6 +22,8 @@ pub(crate) enum Key {
     Other,
     /// What a streamed event wraps the message in.
     Envelope,
+    /// Such an envelope too, or what an error says to people.
+    Message,
     Usage,
     /// In `usage`, figures of which other figures are part.
     InputDetails,
@@ -31,6 +35,8 @@ pub(crate) enum Key {
     Error,
     Incomplete,
     Feedback,
+    /// What the provider has changed in the request before the model read it.
+    Transformations,
     /// A document in base64.
     Bytes,
 
@@ -62,7 +68,8 @@ pub(crate) enum Key {
 impl Key {
     pub(crate) fn of(name: &[u8]) -> Self {
         match name {
-            b"message" | b"response" | b"delta" | b"x_groq" => Self::Envelope,
+            b"message" => Self::Message,
+            b"response" | b"delta" | b"x_groq" => Self::Envelope,
             b"usage" | b"usageMetadata" => Self::Usage,
             b"prompt_tokens_details" | b"input_tokens_details" => Self::InputDetails,
             b"completion_tokens_details" | b"output_tokens_details" => Self::OutputDetails,
@@ -73,6 +80,7 @@ impl Key {
             b"error" => Self::Error,
             b"incomplete_details" => Self::Incomplete,
             b"promptFeedback" => Self::Feedback,
+            b"input_transformations" => Self::Transformations,
             b"bytes" => Self::Bytes,
             b"input_tokens" | b"inputTokens" => Self::InputAlone,
             b"prompt_tokens" | b"promptTokenCount" => Self::InputWhole,
@@ -125,6 +133,7 @@ enum Place {
     Error,
     Incomplete,
     Feedback,
+    Transformation,
     Elsewhere,
 }
 
@@ -136,7 +145,7 @@ impl Place {
             all => all,
         };
         let (in_answer, enveloped) = match path {
-            [_, Frame { key: Key::Envelope, .. }, rest @ ..] => (rest, true),
+            [_, Frame { key: Key::Envelope | Key::Message, .. }, rest @ ..] => (rest, true),
             [_, rest @ ..] => (rest, false),
             [] => return Self::Elsewhere,
         };
@@ -156,6 +165,7 @@ impl Place {
                 (Key::Usage, Key::CacheCreation) => Self::CacheCreation,
                 (Key::Usage, Key::Billed) => Self::Billed,
                 (Key::Choices, Key::Other) => Self::Choice,
+                (Key::Transformations, Key::Other) => Self::Transformation,
                 _ => Self::Elsewhere,
             },
             [one, two, _] if one.key == Key::Usage && two.key == Key::CacheDetails => Self::CacheDetail,
@@ -177,6 +187,10 @@ pub(crate) enum Text {
     RootCode,
     RootObject,
     Ttl,
+    /// What an error says to people; only how it begins.
+    Message,
+    TransformationType,
+    TransformationReason,
 }
 
 impl Text {
@@ -187,6 +201,9 @@ impl Text {
             return None;
         }
         match (Place::of(open), key) {
+            (Place::Root | Place::Error, Key::Message) => Some(Self::Message),
+            (Place::Transformation, Key::Type) => Some(Self::TransformationType),
+            (Place::Transformation, Key::Reason) => Some(Self::TransformationReason),
             (Place::Root | Place::Enveloped, Key::Model) => Some(Self::Model),
             (Place::Root | Place::Enveloped | Place::Choice, Key::StopReason) => Some(Self::StopReason),
             (Place::Incomplete | Place::Feedback, Key::Reason) => Some(Self::StopReason),
@@ -203,6 +220,10 @@ impl Text {
     }
 }
 
+/// What Anthropic says where it refuses a request for a changed prefix: *messages.1.content.0: Invalid `signature` in
+/// `thinking` block. The block is bound to a different conversation.*
+const BOUND_ELSEWHERE: &[u8] = b"bound to a different conversation";
+
 /// What was found; a later finding replaces an earlier one.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -211,6 +232,9 @@ pub(crate) struct Findings {
     error_class: String,
     error_rank: u8,
     usage: Option<Figures>,
+    /// Reasoning that the provider has left out for a changed prefix; streams list it in several events.
+    mismatches: u32,
+    refused_for_prefix: bool,
     document: Document,
 }
 
@@ -225,6 +249,15 @@ struct Document {
     status: Option<u32>,
     detail_tokens: u64,
     detail_hour: Option<bool>,
+    mismatches: u32,
+    transformation: Transformation,
+}
+
+/// An element of `input_transformations`, as far as it is read.
+#[derive(Debug, Default)]
+struct Transformation {
+    of_reasoning: bool,
+    for_prefix: bool,
 }
 
 /// Figures as the provider writes them.
@@ -250,6 +283,7 @@ impl Findings {
         self.usage.is_none()
             && [&self.model, &self.stop_reason, &self.error_class].iter().all(|it| it.is_empty())
             && !self.document.is_error
+            && self.prefix_mismatches().0 == 0
     }
 
     pub(crate) fn model(&self) -> &str {
@@ -278,6 +312,21 @@ impl Findings {
 
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.usage.map(Figures::usage)
+    }
+
+    /// Blocks of reasoning that the provider did not use because what stands before them has changed, and how it
+    /// says so: 1 where it has refused the whole request for that.
+    pub(crate) fn prefix_mismatches(&self) -> (u32, PrefixMismatchSource) {
+        match self.mismatches.max(self.document.mismatches) {
+            0 if self.refused_for_prefix => (1, PrefixMismatchSource::Refusal),
+            0 => (0, PrefixMismatchSource::Unspecified),
+            blocks => (blocks, PrefixMismatchSource::InputTransformations),
+        }
+    }
+
+    /// How a message to people begins.
+    pub(crate) fn message(&mut self, head: &[u8]) {
+        self.refused_for_prefix |= memmem::find(head, BOUND_ELSEWHERE).is_some();
     }
 
     /// The class of an error, where something beside the document names it.
@@ -313,6 +362,15 @@ impl Findings {
             Text::RootObject => document.is_error |= value == "error",
             Text::RootCode => document.code = value.to_owned(),
             Text::Ttl => document.detail_hour = Some(value == "1h"),
+            // Its beginning is enough: see `message`.
+            Text::Message => {}
+            // A block that is bound elsewhere and shown all the same is not left out.
+            Text::TransformationType => {
+                document.transformation.of_reasoning =
+                    ["thinking", "reasoning"].iter().any(|it| value.contains(it))
+                        && !value.contains("allowed");
+            }
+            Text::TransformationReason => document.transformation.for_prefix = value.contains("prefix"),
         }
     }
 
@@ -358,6 +416,11 @@ impl Findings {
     /// The end of a container.
     pub(crate) fn close(&mut self, open: &[Frame]) {
         let document = &mut self.document;
+        if Place::of(open) == Place::Transformation {
+            let Transformation { of_reasoning, for_prefix } = std::mem::take(&mut document.transformation);
+            document.mismatches = document.mismatches.saturating_add((of_reasoning && for_prefix).into());
+            return;
+        }
         let Some(hour) = document.detail_hour.filter(|_| Place::of(open) == Place::CacheDetail) else {
             return;
         };
@@ -370,6 +433,7 @@ impl Findings {
     /// The end of a document: what follows is another.
     pub(crate) fn end_document(&mut self) {
         let document = std::mem::take(&mut self.document);
+        self.mismatches = self.mismatches.max(document.mismatches);
         if self.error_class.is_empty() {
             document.error_class().clone_into(&mut self.error_class);
         }

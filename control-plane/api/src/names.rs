@@ -1,6 +1,6 @@
 //! The names of what the contract enumerates, as metrics, statistics, logs and response headers spell them.
 
-use crate::v1::{AdmissionOutcome, RequestOutcome, SessionEnd};
+use crate::v1::{AdmissionOutcome, PrefixChange, PrefixMismatchSource, RequestOutcome, SessionEnd};
 
 /// Why a WebSocket session ended, in the original's words; while it is open nobody knows.
 #[must_use]
@@ -46,5 +46,26 @@ pub const fn admission_name(outcome: AdmissionOutcome) -> Option<&'static str> {
         AdmissionOutcome::Error => "error",
         AdmissionOutcome::Incomplete => "incomplete",
         AdmissionOutcome::Breaker => "breaker",
+    })
+}
+
+/// Whose change a prefix mismatch goes back to; `None` where there was none.
+#[must_use]
+pub const fn prefix_change_name(change: PrefixChange) -> Option<&'static str> {
+    Some(match change {
+        PrefixChange::Unspecified => return None,
+        PrefixChange::Headroom => "headroom",
+        PrefixChange::Client => "client",
+        PrefixChange::Unseen => "unseen",
+    })
+}
+
+/// How a prefix mismatch was seen; `None` where there was none.
+#[must_use]
+pub const fn prefix_mismatch_source_name(source: PrefixMismatchSource) -> Option<&'static str> {
+    Some(match source {
+        PrefixMismatchSource::Unspecified => return None,
+        PrefixMismatchSource::InputTransformations => "input_transformations",
+        PrefixMismatchSource::Refusal => "refusal",
     })
 }

@@ -142,11 +142,16 @@ pub(crate) fn chunk(payload: &str) -> Vec<u8> {
 
 /// The records of a request with this answer: in one piece, byte by byte, and in two pieces for every
 /// place where it can be cut.
-fn records(content_type: &str, answer: &[u8]) -> Vec<RequestRecord> {
+pub(crate) fn records(content_type: &str, answer: &[u8]) -> Vec<RequestRecord> {
+    records_with_status("200", content_type, answer)
+}
+
+/// The same for another status.
+pub(crate) fn records_with_status(status: &str, content_type: &str, answer: &[u8]) -> Vec<RequestRecord> {
     let mut plugin = Plugin::start(1, br#"{"control_plane":{"cluster":"c","queue_records":10000}}"#);
     let mut play = |pieces: &mut dyn Iterator<Item = &[u8]>| {
         let mut stream = plugin.post("/v1/messages", &[], b"{\"messages\":[]}");
-        stream.respond("200", content_type, &[]);
+        stream.respond(status, content_type, &[]);
         for piece in pieces {
             stream.respond_body(piece, false);
         }

@@ -12,6 +12,7 @@ mod garbage;
 mod headers;
 mod host;
 mod messages;
+mod mismatches;
 mod proxy;
 mod refusals;
 mod reports;

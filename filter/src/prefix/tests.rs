@@ -1,0 +1,207 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn of(api: Api, body: &Value) -> PrefixDigests {
+    let compact = digests(api, body.to_string().as_bytes()).unwrap();
+    let pretty = serde_json::to_string_pretty(body).unwrap();
+    assert_eq!(digests(api, pretty.as_bytes()).as_ref(), Some(&compact), "white space counts for nothing");
+    compact
+}
+
+fn anthropic(body: &Value) -> PrefixDigests {
+    of(Api::AnthropicMessages, body)
+}
+
+/// What a request has in common with a longer one: whether its messages stand at the beginning of those.
+fn is_extended(before: &PrefixDigests, after: &PrefixDigests) -> bool {
+    let at = after.prefixes.len().checked_sub((after.messages - before.messages) as usize + 1);
+    at.and_then(|at| after.prefixes.get(at)) == before.prefixes.last()
+}
+
+#[test]
+fn a_conversation_that_was_extended_has_its_old_digests_at_the_same_places() {
+    let mut messages = Vec::new();
+    let mut before: Option<PrefixDigests> = None;
+    for turn in 0..100 {
+        messages.push(json!({"role": "user", "content": format!("question {turn}")}));
+        messages.push(json!({"role": "assistant", "content": [{"type": "text", "text": "answer"}]}));
+        let now = anthropic(&json!({"messages": messages, "system": "be brief", "tools": [{"name": "a"}]}));
+        assert_eq!(now.messages as usize, messages.len());
+        assert_eq!(now.prefixes.len(), messages.len().min(MAX_PREFIXES));
+        if let Some(before) = before {
+            assert!(is_extended(&before, &now));
+            assert_eq!((now.system, now.tools), (before.system, before.tools));
+        }
+        before = Some(now);
+    }
+    messages[150]["content"] = json!("another question");
+    messages.push(json!({"role": "user", "content": "one more"}));
+    let changed = anthropic(&json!({"messages": messages}));
+    assert!(!is_extended(&before.clone().unwrap(), &changed));
+    assert_eq!((changed.system, changed.tools), (0, 0));
+    let before = before.unwrap();
+    // The newest 64 of 200 begin at 137; those before the change are the same.
+    assert_eq!(before.prefixes[1..=13], changed.prefixes[..13]);
+    assert_ne!(before.prefixes[14], changed.prefixes[13]);
+}
+
+#[test]
+fn what_providers_leave_out_of_a_prefix_is_left_out() {
+    let cached = json!({"type": "ephemeral", "ttl": "1h"});
+    let plain = json!({
+        "system": [{"type": "text", "text": "be brief"}],
+        "tools": [{"name": "a", "input_schema": {"type": "object"}}, {"name": "b"}],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}, {"type": "text", "text": "there"}]}],
+    });
+    let mut marked = plain.clone();
+    marked["system"][0]["cache_control"] = cached.clone();
+    marked["tools"][1]["cache_control"] = cached.clone();
+    marked["messages"][0]["content"][1]["cache_control"] = cached;
+    assert_eq!(anthropic(&plain), anthropic(&marked));
+    // As the first, the only and a middle member, whatever is in it.
+    for (with, without) in [
+        (r#"{"cache_control":{"a":[1,"}"]},"type":"text","text":"x"}"#, r#"{"type":"text","text":"x"}"#),
+        (r#"{"cache_control":null}"#, "{}"),
+        (r#"{"type":"text", "cache_control" : 1 ,"text":"x"}"#, r#"{"type":"text","text":"x"}"#),
+    ] {
+        let body = |block: &str| format!(r#"{{"messages":[{{"role":"user","content":[{block}]}}]}}"#);
+        let digests = |block| digests(Api::AnthropicMessages, body(block).as_bytes()).unwrap();
+        assert_eq!(digests(with), digests(without), "{with}");
+    }
+    let quoted = r#"{"messages":[{"role":"user","content":"\"cache_control\": 1"}]}"#;
+    let other = r#"{"messages":[{"role":"user","content":"\"cache_control\": 2"}]}"#;
+    assert_ne!(
+        digests(Api::AnthropicMessages, quoted.as_bytes()),
+        digests(Api::AnthropicMessages, other.as_bytes()),
+        "the words inside a text are text"
+    );
+}
+
+#[test]
+fn a_text_alone_is_a_list_of_that_text() {
+    let alone = json!({"system": "s", "messages": [{"role": "user", "content": "hi"}]});
+    let listed = json!({
+        "system": [{"type": "text", "text": "s"}],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
+    });
+    // `json!` sorts the members of an object; clients write the type first.
+    let listed = listed.to_string().replace(r#""text":"s","type":"text""#, r#""type":"text","text":"s""#);
+    let listed = listed.replace(r#""text":"hi","type":"text""#, r#""type":"text","text":"hi""#);
+    let alone = alone.to_string();
+    let both = |api| [&alone, &listed].map(|body| digests(api, body.as_bytes()).unwrap());
+    let [first, second] = both(Api::AnthropicMessages);
+    // The members of the message stand in the order that `json!` gives both.
+    assert_eq!(first, second);
+    let [first, second] = both(Api::OpenAiChat);
+    assert_ne!(first, second, "elsewhere nobody says so");
+}
+
+#[test]
+fn what_claude_code_says_of_billing_is_left_out() {
+    let body = |line: &str| {
+        json!({
+            "system": [{"type": "text", "text": format!("x-anthropic-billing-header: cc_version=2; cch={line};")},
+                       {"type": "text", "text": "you are an agent"}],
+            "messages": [],
+        })
+    };
+    assert_eq!(anthropic(&body("a1b2")), anthropic(&body("ffff00")));
+    let body =
+        |line: &str, rest: &str| json!({"system": format!("x-anthropic-billing-header: {line}\n{rest}")});
+    assert_eq!(anthropic(&body("a", "rest")), anthropic(&body("bb", "rest")));
+    assert_ne!(anthropic(&body("a", "rest")), anthropic(&body("a", "other")));
+    let said = |line: &str| json!({"messages": [{"role": "user", "content": format!("x-anthropic-billing-header: {line}")}]});
+    assert_ne!(anthropic(&said("a")), anthropic(&said("b")), "in a message it is what the user says");
+}
+
+#[test]
+fn each_format_has_its_names() {
+    let messages = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]);
+    for (api, body) in [
+        (Api::AnthropicMessages, json!({"system": "s", "tools": [1], "messages": messages})),
+        (Api::AnthropicBedrock, json!({"system": "s", "tools": [1], "messages": messages})),
+        (Api::OpenAiResponses, json!({"instructions": "s", "tools": [1], "input": messages})),
+        (Api::GeminiGenerateContent, json!({"systemInstruction": {}, "tools": [1], "contents": messages})),
+        (Api::BedrockConverse, json!({"system": [], "toolConfig": {"tools": []}, "messages": messages})),
+    ] {
+        let found = of(api, &body);
+        assert!(found.system > 0 && found.tools > 0 && found.messages == 2, "{api:?}: {found:?}");
+        let other = of(api, &json!({"model": "m", "max_tokens": 3, "other": [{"tools": 1}]}));
+        assert_eq!(other, PrefixDigests::default(), "{api:?}");
+    }
+    for api in [Api::OpenAiChat, Api::CohereChat] {
+        let found = of(api, &json!({"tools": [1], "messages": messages}));
+        assert!(found.tools > 0 && found.messages == 2, "{api:?}");
+    }
+    assert_eq!(of(Api::OpenAiResponses, &json!({"input": "a text alone"})).messages, 1);
+    assert_eq!(of(Api::OpenAiResponses, &json!({"input": []})).messages, 0);
+}
+
+#[test]
+fn what_is_no_object_has_no_digests() {
+    let deep = |depth: usize| format!(r#"{{"messages":[{}{}]}}"#, "[".repeat(depth), "]".repeat(depth));
+    for bad in [
+        "",
+        "[]",
+        "1",
+        "{",
+        r#"{"messages""#,
+        r#"{"messages":}"#,
+        r#"{"messages":["a"}"#,
+        r#"{"messages":[1,]}"#,
+        r#"{"messages":[{"a"}]}"#,
+        r#"{"messages":[{"a":}]}"#,
+        r#"{"messages":[{1:2}]}"#,
+        r#"{"messages":[}]}"#,
+        r#"{"a":"\"#,
+        &deep(200),
+        &deep(127)[..100],
+    ] {
+        assert_eq!(digests(Api::AnthropicMessages, bad.as_bytes()), None, "{bad}");
+    }
+    assert!(digests(Api::AnthropicMessages, deep(126).as_bytes()).is_some());
+    assert_eq!(digests(Api::OpenAiChat, b" { } "), Some(PrefixDigests::default()));
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f32>().prop_filter_map("finite", |n| serde_json::Number::from_f64(n.into()).map(Value::Number)),
+        "[a-z\"\\\\\n,{}\\[\\]: é]{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec(("[a-z]{0,6}", inner), 0..6)
+                .prop_map(|members| { Value::Object(members.into_iter().collect()) }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn different_values_have_different_digests_and_their_spelling_counts_for_nothing(a in any_json(), b in any_json()) {
+        let [first, second] = [&a, &b].map(|value| of(Api::OpenAiChat, &json!({"messages": [value]})));
+        prop_assert_eq!(first == second, a == b);
+    }
+
+    #[test]
+    fn bytes_of_any_kind_are_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..80)) {
+        for api in Api::ALL {
+            let _ = digests(api, &body);
+            let framed = [br#"{"messages":["#, &body[..], b"]}"].concat();
+            let _ = digests(api, &framed);
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_cut_is_refused(value in any_json(), at: prop::sample::Index) {
+        let body = json!({"messages": [value, 1], "tools": value}).to_string();
+        let cut = &body.as_bytes()[..at.index(body.len())];
+        prop_assert_eq!(digests(Api::OpenAiChat, cut), None);
+    }
+}
