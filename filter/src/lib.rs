@@ -16,6 +16,7 @@ mod asked;
 mod base64;
 mod breaker;
 pub mod config;
+pub mod copies;
 mod deferred;
 pub mod encoding;
 mod event_stream;
