@@ -45,7 +45,7 @@ async fn it_is_shown_whose_change_lost_reasoning_goes_back_to() {
     // The request before is looked for in the store.
     let sidecar = Sidecar::start(dir.path()).await;
     let again = mismatched(turn(3, &[1, 2, 3, 4], &[1, 21, 31, 41]), listed);
-    let clients = mismatched(turn(4, &[1, 9, 3], &[1, 91, 32]), PrefixMismatchSource::Refusal);
+    let clients = mismatched(turn(4, &[1, 9, 39], &[1, 91, 32]), PrefixMismatchSource::Refusal);
     sidecar.grpc().await.report(reported(vec![again, clients])).await.unwrap();
     let stats = sidecar.json("/stats").await;
     for part in ["totals", "display_session"] {
