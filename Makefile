@@ -6,7 +6,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up build module image test test-matrix demo bench clients test-clients lint fmt deny validate manifests toolchain
+.PHONY: help up build module image test forms test-matrix demo bench clients test-clients lint fmt deny validate manifests toolchain
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -34,6 +34,9 @@ test: module ## all tests; with cargo-nextest where it is installed
 		set -ex; \
 		$(CARGO) test --workspace; \
 	fi
+
+forms: ## after a change of the forms: write what the fixtures become, see filter/compress/tests/forms.rs
+	WRITE_FORMS=1 $(CARGO) test -p headroom-compress --test forms
 
 # The oldest and the newest that is supported, and two between.
 test-matrix: module ## the end-to-end tests with each supported version of Envoy; VERSIONS="1.37.0" for others

@@ -90,7 +90,15 @@ function saved(tokens, session, once) {
   return saved;
 }
 
-function tiles({ tokens, savings, requests, cost, overhead, prefix_cache: cache, activity = [], display_session: session }) {
+/** Blocks that providers did not use because something before them had changed. Has to be none. */
+function reasoningTile(reasoning) {
+  const { prefix_mismatches: lost = 0, by_headroom: ours = 0, by_client: theirs = 0, unseen = 0, recovered_requests: recovered = 0 } = reasoning?.totals ?? {};
+  return tile("Reasoning lost", lost ? count(lost) : "none", lost ? "blocks dropped for a changed prefix" : "every conversation was only added to",
+    ...(lost ? [`${count(ours)} by Headroom, ${count(theirs)} by clients, ${count(unseen)} unseen`] : []),
+    ...(recovered ? [`${count(recovered)} requests recovered`] : []));
+}
+
+function tiles({ tokens, savings, requests, cost, overhead, reasoning, prefix_cache: cache, activity = [], display_session: session }) {
   const once = savings?.side_by_side?.unique;
   const since = Date.now() - RATE_MINUTES * MINUTE;
   const perMinute = activity.filter((it) => Date.parse(it.timestamp) > since).reduce((sum, it) => sum + it.requests, 0) / RATE_MINUTES;
@@ -99,6 +107,7 @@ function tiles({ tokens, savings, requests, cost, overhead, prefix_cache: cache,
     tile("Dollars saved", dollars(cost?.breakdown?.compression_savings_usd), "cache-adjusted: at the price they would have had", `${dollars(once?.cache_adjusted_usd)} once per output`, `${dollars(cost?.breakdown?.compression_savings_list_usd)} at list price`),
     tile("Requests per minute", perMinute >= 10 ? count(perMinute) : perMinute.toFixed(1), `${compact(requests.total)} in all, ${compact(requests.compressed)} compressed`, `${compact(requests.failed)} failed`),
     tile("Added latency", duration(overhead?.p50_ms), "at the median", `${duration(overhead?.p99_ms)} at p99`),
+    reasoningTile(reasoning),
     tile("Provider's cache", percent(cache?.totals?.hit_rate), "of requests read from it", `${dollars(cost?.breakdown?.cache_savings_usd)} saved by it`));
 }
 

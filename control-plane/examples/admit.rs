@@ -1,12 +1,11 @@
-//! How long a filter waits for its originals to be durable, alone and beside others.
+//! How long it takes to make copies of originals durable, alone and beside others.
 //!
 //! ```text
 //! cargo run --release -p headroomd --example admit -- 2000
 //! ```
 //!
-//! Sends that many admissions of 100 KB of new text each, as it is and as zstd, first from one connection,
-//! then from eight at once, and reads each back. Exits with 1 when one that was acknowledged cannot be had
-//! back.
+//! Sends that many admissions of 100 KB of new text each, first from one connection, then from eight
+//! at once, and reads each back. Exits with 1 when one that was acknowledged cannot be had back.
 #![allow(clippy::print_stdout, reason = "the figures are this program's output")]
 
 use std::process::ExitCode;
@@ -31,14 +30,12 @@ async fn main() -> anyhow::Result<ExitCode> {
     let running = headroomd::start(&Settings::resolve(Args::on_free_ports(folder.path()), |_| None)?).await?;
     let endpoint = Endpoint::from_shared(format!("http://{}", running.addresses().grpc))?;
     let mut lost = 0;
-    let encodings = [ContentEncoding::Identity, ContentEncoding::Zstd];
-    let rounds = [1, CONNECTIONS].into_iter().flat_map(|connections| encodings.map(|it| (connections, it)));
-    for (round, (connections, encoding)) in rounds.enumerate() {
+    for (round, connections) in [1, CONNECTIONS].into_iter().enumerate() {
         let mut callers = Vec::new();
         for caller in 0..connections {
             let client = OriginalsClient::new(endpoint.connect().await?);
             let seed = (round * CONNECTIONS + caller) as u64;
-            callers.push(tokio::spawn(admit(client, encoding, seed, admissions / connections)));
+            callers.push(tokio::spawn(admit(client, seed, admissions / connections)));
         }
         let mut took = Vec::new();
         for caller in callers {
@@ -50,7 +47,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         let at = |share: f64| took.get(((took.len() as f64 * share) as usize).min(took.len() - 1));
         let ms = |share| at(share).map_or(0.0, |took| took.as_secs_f64() * 1e3);
         println!(
-            "{connections} at once, {encoding:?}: {} admissions of {BYTES} bytes, p50 {:.2} ms, p99 {:.2} ms, longest {:.2} ms",
+            "{connections} at once: {} admissions of {BYTES} bytes, p50 {:.2} ms, p99 {:.2} ms, longest {:.2} ms",
             took.len(),
             ms(0.5),
             ms(0.99),
@@ -64,7 +61,6 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 async fn admit(
     mut client: OriginalsClient<Channel>,
-    encoding: ContentEncoding,
     seed: u64,
     admissions: usize,
 ) -> anyhow::Result<(Vec<Duration>, usize)> {
@@ -73,11 +69,8 @@ async fn admit(
         let text = text(seed << 32 | n as u64);
         let original = Original {
             hash: headroom_compress::address(&text),
-            content: match encoding {
-                ContentEncoding::Zstd => zstd::bulk::compress(text.as_bytes(), 1)?,
-                _ => text.clone().into_bytes(),
-            },
-            encoding: encoding.into(),
+            content: text.clone().into_bytes(),
+            encoding: ContentEncoding::Identity.into(),
             length: text.len() as u64,
             ..Original::default()
         };

@@ -22,8 +22,9 @@ use crate::token::Token;
 
 /// Bytes of one report at most: 10,000 records without blocks, or a thousand with fifty each.
 const MAX_REPORT_BYTES: usize = 4 << 20;
-/// Bytes of one admission at most: twice the longest body that a filter reads unless it is told otherwise.
-const MAX_ADMIT_BYTES: usize = 32 << 20;
+/// Bytes of one admission at most: an original as long as the longest body that a filter reads unless it is told
+/// otherwise, and what is said of it.
+const MAX_ADMIT_BYTES: usize = 33 << 20;
 
 /// The services, each with a bound on what a message may hold.
 pub(crate) fn routes(

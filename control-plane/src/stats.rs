@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use headroom_api::names::{admission_name, outcome_name};
-use headroom_api::v1::Usage;
+use headroom_api::names::{admission_name, outcome_name, prefix_change_name, prefix_mismatch_source_name};
+use headroom_api::v1::{RequestRecord, Usage};
 use serde_json::{Map, Value, json};
 
 use crate::clock::{MINUTE_MS, UnixMs, iso};
@@ -113,12 +113,14 @@ impl Snapshot {
                 "display_session_policy": {"rollover_inactivity_minutes": ROLLOVER_MINUTES},
             },
             "prefix_cache": self.prefix_cache(),
+            "reasoning": self.reasoning(),
             "cost": cost(&total),
             "reports": {
                 "vms": self.vms.count,
                 "filter_version": self.vms.filter_version,
                 "dropped_records": self.vms.dropped_records,
                 "config_errors": self.vms.config_errors,
+                "dropped_originals": self.vms.dropped_originals,
             },
             "recent_requests": self.recent.iter().map(recent).collect::<Vec<_>>(),
             "log_full_messages": false,
@@ -221,6 +223,28 @@ impl Snapshot {
             })
         };
         self.minutes.iter().map(minute).collect()
+    }
+
+    /// Whether conversations stayed what the model's reasoning is bound to.
+    fn reasoning(&self) -> Value {
+        let entry = |sums: &Sums| {
+            json!({
+                "prefix_mismatches": sums.mismatches(),
+                "by_headroom": sums.mismatches_headroom,
+                "by_client": sums.mismatches_client,
+                "unseen": sums.mismatches_unseen,
+                "recovered_requests": sums.recovered,
+                "hidden_rounds": sums.hidden_rounds,
+                "restored_rounds": sums.restored_rounds,
+            })
+        };
+        let by_provider: Map<String, Value> =
+            self.by(Dimension::Provider).map(|(value, sums)| (value.to_owned(), entry(sums))).collect();
+        json!({
+            "totals": entry(&self.total()),
+            "display_session": entry(&self.session.sums),
+            "by_provider": by_provider,
+        })
     }
 
     fn prefix_cache(&self) -> Value {
@@ -380,6 +404,7 @@ pub(crate) fn recent(request: &Landed) -> Value {
         "stop_reason": record.stop_reason,
         "error_class": record.error_class,
         "answered_model": record.answered_model,
+        "reasoning": recent_reasoning(record),
         "stages_ms":
             stages(record).map(|(stage, us)| (stage.to_owned(), ms(us).into())).collect::<Map<_, _>>(),
         "optimization_latency_ms": ms(timings.overhead_us),
@@ -398,6 +423,19 @@ pub(crate) fn recent(request: &Landed) -> Value {
             "from_memo": block.memo,
         })).collect::<Vec<_>>(),
         "blocks_left_out": record.blocks_left_out,
+    })
+}
+
+/// Whether the provider used the reasoning that one request sent back, and what Headroom had to do for it.
+fn recent_reasoning(record: &RequestRecord) -> Value {
+    json!({
+        "prefix_mismatches": record.prefix_mismatches,
+        "seen_by": prefix_mismatch_source_name(record.prefix_mismatch_source()),
+        "changed_by": prefix_change_name(record.prefix_change()),
+        "recovered": record.recovered,
+        "forms_version": record.forms_version,
+        "hidden_rounds": record.hidden_rounds,
+        "restored_rounds": record.restored_rounds,
     })
 }
 

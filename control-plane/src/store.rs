@@ -67,6 +67,8 @@ pub struct Batch {
     pub dropped_records: u64,
     /// Configuration values that the VM replaced by their default.
     pub config_errors: u64,
+    /// Copies of originals that the VM's queue has dropped since it started.
+    pub dropped_originals: u64,
 }
 
 /// What became of batches that were appended together.
@@ -100,6 +102,8 @@ pub struct Vms {
     pub dropped_records: i64,
     /// Configuration values that they replaced by their default.
     pub config_errors: i64,
+    /// Copies of originals that their queues have dropped.
+    pub dropped_originals: i64,
     /// The filter's version in the VM that reported last.
     pub filter_version: Option<String>,
 }

@@ -1,155 +1,305 @@
-//! Copies of what lossy forms leave out, for the sidecar's store: for people, MCP and sub-agents. No form depends
-//! on them, so they go once the request has left, with the reports, and what has no room is dropped and counted.
+//! Copies of originals on their way to the sidecar's store: a bounded queue, sent in batches after the requests have
+//! left.
+//!
+//! No form depends on what becomes of a copy: each request carries its originals. So nothing here can hold up a
+//! request, and what finds no room is dropped and counted. A call that is not answered is repeated, since a sidecar
+//! that starts anew takes a second; what an answer does not name is not kept, and is not sent again.
+//!
+//! A conversation brings its originals with every turn. Those that the store has are remembered, as far as there is
+//! room for it, so that each is sent about once. To forget one costs sending it again.
 
 use std::collections::{HashSet, VecDeque};
+use std::hash::BuildHasher as _;
+use std::hash::RandomState;
 use std::rc::Rc;
 
-use headroom_api::v1::{self, AdmitRequest, ContentEncoding};
-use headroom_compress::Outcome;
+use headroom_api::v1::{self, AdmitRequest, AdmitResponse, ContentEncoding};
+use headroom_compress::Original;
 use prost::Message as _;
 
-use crate::host::NANOS_PER_MS;
-use crate::memory::{Memory, Room};
+const NANOS_PER_MS: u64 = 1_000_000;
+/// A batch that is over this size waits for the next call; its first copy always goes.
+const BATCH_BYTES: usize = 1 << 20;
+/// Originals in one call, half of what the sidecar looks at.
+const BATCH_COPIES: usize = 512;
+/// An answer is this late when its call is given up: the root context that made it may be gone.
+const LOST_AFTER_TIMEOUTS: u64 = 3;
+/// Copies that are remembered, in each of two generations; with the table some 16 bytes each.
+const GENERATION: usize = 32_768;
+/// The number of `originals` in `AdmitRequest`.
+const ORIGINALS_FIELD: u32 = 3;
 
-/// What one call carries, beside its first copy. A gRPC server accepts 4 MiB by default.
-const MAX_CALL_BYTES: usize = 3 << 20;
-/// Copies that wait; the oldest go first.
-const MAX_QUEUED_BYTES: usize = 32 << 20;
-/// Addresses that are remembered as sent. The store knows what it has: to send one twice costs only the way.
-const MAX_KNOWN: usize = 16_384;
-/// An answer that has not come by then is given up: the root context that asked may be gone.
-const LOST_AFTER_MS: u64 = 10_000;
+/// How long a call may take, how long to wait after failed ones, and how much may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes of encoded copies that wait; the oldest go first.
+    pub(crate) queue_bytes: usize,
+    /// Deadline of a call. Milliseconds.
+    pub(crate) timeout_ms: u32,
+    /// The first pause after a failed call, doubled with each further one. Milliseconds.
+    pub(crate) pause_ms: u32,
+    /// The longest pause. Milliseconds.
+    pub(crate) max_pause_ms: u32,
+}
 
-/// The copies of one VM for one sidecar.
-#[derive(Debug, Default)]
+/// Whose a copy is.
+#[derive(Debug, PartialEq)]
+struct Owner {
+    tenant: String,
+    conversation_id: String,
+}
+
+#[derive(Debug)]
+struct OriginalCopy {
+    owner: Rc<Owner>,
+    hash: String,
+    /// Of the tenant and the hash.
+    key: u64,
+    /// An encoded `Original`.
+    encoded: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Call {
+    None,
+    /// The host has been asked and has not given a token yet.
+    Starting {
+        lost_at: u64,
+    },
+    Waiting {
+        token: u32,
+        lost_at: u64,
+    },
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Answered {
+    /// So many copies are durable, and so many were not taken.
+    Taken {
+        /// Durable.
+        stored: u64,
+        /// Not taken; they count as dropped.
+        refused: u64,
+    },
+    /// There was no answer, or none that can be read. The copies wait for the next call.
+    Failed,
+    /// Of a call that was given up.
+    Stale,
+}
+
+/// The queue of one VM for one sidecar.
+#[derive(Debug)]
 pub(crate) struct Copies {
-    queue: VecDeque<Copy>,
+    limits: Limits,
+    /// Oldest first; the first `sent` are in the call that is under way.
+    queue: VecDeque<OriginalCopy>,
     queued_bytes: usize,
-    sent: HashSet<(Rc<str>, String)>,
-    call: Option<Call>,
-    /// Since the VM started.
+    sent: usize,
+    call: Call,
+    failures: u32,
+    /// No call before this time. Nanoseconds.
+    not_before: u64,
     dropped: u64,
-}
-
-/// A copy that waits.
-#[derive(Debug)]
-struct Copy {
-    tenant: Rc<str>,
-    conversation_id: Rc<str>,
-    original: v1::Original,
-    _room: Room,
-}
-
-/// A call that is not answered yet.
-#[derive(Debug)]
-struct Call {
-    token: u32,
-    since: u64,
-    addresses: Vec<(Rc<str>, String)>,
+    /// Keys of copies that wait or are stored.
+    young: HashSet<u64>,
+    old: HashSet<u64>,
+    keys: RandomState,
 }
 
 impl Copies {
-    /// Takes what a request leaves out and the store is not known to have. How many had no room.
-    pub(crate) fn add(
-        &mut self,
-        tenant: &str,
-        conversation_id: &str,
-        outcome: &Outcome<'_>,
-        memory: &Rc<Memory>,
-    ) -> u64 {
-        let (tenant, conversation_id): (Rc<str>, Rc<str>) = (Rc::from(tenant), Rc::from(conversation_id));
+    /// An empty queue.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            sent: 0,
+            call: Call::None,
+            failures: 0,
+            not_before: 0,
+            dropped: 0,
+            young: HashSet::new(),
+            old: HashSet::new(),
+            keys: RandomState::new(),
+        }
+    }
+
+    /// Other limits, from a newer configuration.
+    pub(crate) fn configure(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Copies that were dropped since the queue was made.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Bytes that wait, for the budget of the VM's memory.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// Takes the originals of a request that has left, and says how many copies had to go for them, or found no
+    /// room themselves.
+    pub(crate) fn push(&mut self, tenant: &str, conversation_id: &str, originals: &[Original<'_>]) -> u64 {
+        let mut owner = None;
         let before = self.dropped;
-        for original in &outcome.originals {
-            let address = (Rc::clone(&tenant), original.hash.to_string());
-            if self.sent.contains(&address) {
+        for original in originals {
+            let key = self.keys.hash_one((tenant, &*original.hash));
+            if self.is_known(key) {
                 continue;
             }
             let text = original.text();
-            let length = text.len();
-            let Some(room) = memory.room(length).filter(|_| length <= MAX_QUEUED_BYTES) else {
-                self.dropped += 1;
+            if text.len() >= self.limits.queue_bytes {
+                self.dropped = self.dropped.saturating_add(1);
                 continue;
-            };
-            while self.queued_bytes.saturating_add(length) > MAX_QUEUED_BYTES {
-                let Some(oldest) = self.queue.pop_front() else { break };
-                self.queued_bytes -= oldest.original.content.len();
-                self.sent.remove(&(oldest.tenant, oldest.original.hash));
-                self.dropped += 1;
             }
-            if self.sent.len() >= MAX_KNOWN {
-                self.sent.clear();
-            }
-            self.queued_bytes += length;
-            let original = v1::Original {
-                hash: address.1.clone(),
-                length: length as u64,
+            let owner = owner.get_or_insert_with(|| {
+                Rc::new(Owner { tenant: tenant.to_owned(), conversation_id: conversation_id.to_owned() })
+            });
+            let encoded = v1::Original {
+                hash: original.hash.to_string(),
+                length: text.len() as u64,
                 content: text.into_owned().into_bytes(),
                 encoding: ContentEncoding::Identity.into(),
                 tool: original.tool.to_string(),
                 kind: original.kind.name().to_owned(),
                 tokens_before: original.tokens_before,
                 tokens_after: original.tokens_after,
-            };
-            self.sent.insert(address);
-            let (tenant, conversation_id) = (Rc::clone(&tenant), Rc::clone(&conversation_id));
-            self.queue.push_back(Copy { tenant, conversation_id, original, _room: room });
+            }
+            .encode_to_vec();
+            self.queued_bytes = self.queued_bytes.saturating_add(encoded.len());
+            let copy =
+                OriginalCopy { owner: Rc::clone(owner), hash: original.hash.to_string(), key, encoded };
+            self.queue.push_back(copy);
+            self.remember(key);
         }
-        self.dropped - before
+        self.make_room();
+        self.dropped.saturating_sub(before)
     }
 
-    /// The next call to make, and what it carries. `None`: nothing waits, or an answer is awaited.
-    pub(crate) fn next(&mut self, now: u64) -> Option<(Vec<u8>, Vec<(Rc<str>, String)>)> {
-        self.call.take_if(|call| now.saturating_sub(call.since) > LOST_AFTER_MS * NANOS_PER_MS);
-        if self.call.is_some() {
+    /// The next `AdmitRequest`, where there is something to send and it is time to. The caller sends it and says so
+    /// with [`Copies::started`].
+    pub(crate) fn next(&mut self, now: u64) -> Option<Vec<u8>> {
+        if self.call != Call::None || now < self.not_before {
             return None;
         }
-        let first = self.queue.front()?;
-        let (tenant, conversation_id) = (Rc::clone(&first.tenant), Rc::clone(&first.conversation_id));
-        let (mut originals, mut addresses, mut bytes) = (Vec::new(), Vec::new(), 0usize);
-        while let Some(copy) = self.queue.front() {
-            let same = copy.tenant == tenant && copy.conversation_id == conversation_id;
-            let length = copy.original.content.len();
-            if !same || (bytes.saturating_add(length) > MAX_CALL_BYTES && !originals.is_empty()) {
+        let owner = Rc::clone(&self.queue.front()?.owner);
+        let mut message = AdmitRequest {
+            tenant: owner.tenant.clone(),
+            conversation_id: owner.conversation_id.clone(),
+            originals: Vec::new(),
+        }
+        .encode_to_vec();
+        self.sent = 0;
+        for copy in self.queue.iter().take(BATCH_COPIES).take_while(|copy| copy.owner == owner) {
+            if self.sent > 0 && message.len().saturating_add(copy.encoded.len()) > BATCH_BYTES {
                 break;
             }
-            let Some(copy) = self.queue.pop_front() else { break };
-            bytes += length;
-            self.queued_bytes -= length;
-            addresses.push((copy.tenant, copy.original.hash.clone()));
-            originals.push(copy.original);
+            prost::encoding::encode_key(
+                ORIGINALS_FIELD,
+                prost::encoding::WireType::LengthDelimited,
+                &mut message,
+            );
+            prost::encoding::encode_varint(copy.encoded.len() as u64, &mut message);
+            message.extend_from_slice(&copy.encoded);
+            self.sent = self.sent.saturating_add(1);
         }
-        let request = AdmitRequest {
-            tenant: tenant.to_string(),
-            conversation_id: conversation_id.to_string(),
-            originals,
+        let patience = u64::from(self.limits.timeout_ms).saturating_mul(LOST_AFTER_TIMEOUTS * NANOS_PER_MS);
+        self.call = Call::Starting { lost_at: now.saturating_add(patience) };
+        Some(message)
+    }
+
+    /// The host's answer to the attempt to send what [`Copies::next`] gave; `None`: it refused.
+    pub(crate) fn started(&mut self, token: Option<u32>, now: u64) {
+        match (self.call, token) {
+            (Call::Starting { lost_at }, Some(token)) => self.call = Call::Waiting { token, lost_at },
+            (Call::Starting { .. }, None) => self.fail(now),
+            // It was answered before the host returned.
+            _ => {}
+        }
+    }
+
+    /// The sidecar's answer to a call; `None`: the call failed.
+    pub(crate) fn answered(&mut self, token: u32, answer: Option<&[u8]>, now: u64) -> Answered {
+        match self.call {
+            Call::Waiting { token: waiting, .. } if waiting == token => {}
+            Call::Starting { .. } => {}
+            _ => return Answered::Stale,
+        }
+        let Some(response) = answer.and_then(|bytes| AdmitResponse::decode(bytes).ok()) else {
+            self.fail(now);
+            return Answered::Failed;
         };
-        Some((request.encode_to_vec(), addresses))
-    }
-
-    /// Notes what became of starting a call; `None`: the host did not make it. How many copies are lost by that.
-    pub(crate) fn started(&mut self, token: Option<u32>, addresses: Vec<(Rc<str>, String)>, now: u64) -> u64 {
-        match token {
-            Some(token) => {
-                self.call = Some(Call { token, since: now, addresses });
-                0
+        self.call = Call::None;
+        self.failures = 0;
+        let named: HashSet<&str> = response.stored.iter().map(String::as_str).collect();
+        let (mut stored, mut refused) = (0u64, 0u64);
+        for _ in 0..std::mem::take(&mut self.sent) {
+            let Some(copy) = self.queue.pop_front() else { break };
+            self.queued_bytes = self.queued_bytes.saturating_sub(copy.encoded.len());
+            if named.contains(copy.hash.as_str()) {
+                stored = stored.saturating_add(1);
+            } else {
+                // It stays known: sent again, it would be refused again.
+                refused = refused.saturating_add(1);
             }
-            None => self.lose(addresses),
         }
+        self.dropped = self.dropped.saturating_add(refused);
+        Answered::Taken { stored, refused }
     }
 
-    /// Takes the answer to a call. `None`: it is the answer to something else; otherwise how many are lost.
-    pub(crate) fn answered(&mut self, token: u32, stored: bool) -> Option<u64> {
-        let call = self.call.take_if(|call| call.token == token)?;
-        Some(if stored { 0 } else { self.lose(call.addresses) })
-    }
-
-    /// They are sent once more when they come by again.
-    fn lose(&mut self, addresses: Vec<(Rc<str>, String)>) -> u64 {
-        let lost = addresses.len() as u64;
-        for address in addresses {
-            self.sent.remove(&address);
+    /// Gives up a call that should have been answered long ago, and says whether there was one.
+    pub(crate) fn give_up(&mut self, now: u64) -> bool {
+        let (Call::Starting { lost_at } | Call::Waiting { lost_at, .. }) = self.call else { return false };
+        let lost = now >= lost_at;
+        if lost {
+            self.fail(now);
         }
-        self.dropped += lost;
         lost
     }
+
+    fn fail(&mut self, now: u64) {
+        self.call = Call::None;
+        self.sent = 0;
+        self.failures = self.failures.saturating_add(1);
+        let doubled = u64::from(self.limits.pause_ms).saturating_mul(1 << self.failures.min(20));
+        let pause = doubled.min(self.limits.max_pause_ms.into());
+        self.not_before = now.saturating_add(pause.saturating_mul(NANOS_PER_MS));
+        self.make_room();
+    }
+
+    /// Drops the oldest copies beyond the bound, but none that is being sent.
+    fn make_room(&mut self) {
+        while self.queued_bytes > self.limits.queue_bytes
+            && let Some(oldest) = self.queue.remove(self.sent)
+        {
+            self.queued_bytes = self.queued_bytes.saturating_sub(oldest.encoded.len());
+            self.young.remove(&oldest.key);
+            self.old.remove(&oldest.key);
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+
+    fn is_known(&mut self, key: u64) -> bool {
+        if self.young.contains(&key) {
+            return true;
+        }
+        let known = self.old.remove(&key);
+        if known {
+            self.remember(key);
+        }
+        known
+    }
+
+    fn remember(&mut self, key: u64) {
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key);
+    }
 }
+
+#[cfg(test)]
+mod tests;

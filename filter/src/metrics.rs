@@ -167,8 +167,8 @@ impl Metrics {
     }
 
     /// Copies of originals that the store has taken.
-    pub(crate) fn copied(&self, copies: usize) {
-        add(self.copies, copies as u64);
+    pub(crate) fn copied(&self, copies: u64) {
+        add(self.copies, copies);
     }
 
     /// Those that had no room, or that it did not take.

@@ -45,6 +45,8 @@ pub(crate) struct Reporter {
     logged: VecDeque<(u64, Vec<u8>)>,
     logged_bytes: usize,
     dropped: u64,
+    /// Copies of originals, since the VM started.
+    dropped_originals: u64,
     config_errors: u64,
     call: Call,
     /// The highest sequence that was ever sent.
@@ -111,6 +113,7 @@ impl Reporter {
             logged: VecDeque::new(),
             logged_bytes: 0,
             dropped: 0,
+            dropped_originals: 0,
             config_errors: 0,
             call: Call::None,
             sent: 0,
@@ -166,6 +169,11 @@ impl Reporter {
         self.sessions.note(session);
     }
 
+    /// Notes how many copies of originals were dropped since the VM started.
+    pub(crate) fn note_dropped_originals(&mut self, dropped: u64) {
+        self.dropped_originals = dropped;
+    }
+
     /// Gives up a call that should have been answered long ago, and says whether there was one.
     pub(crate) fn give_up(&mut self, now: u64) -> bool {
         let (Call::Starting { lost_at } | Call::Waiting { lost_at, .. }) = self.call else { return false };
@@ -194,7 +202,7 @@ impl Reporter {
             config_errors: self.config_errors,
             logged_messages: Vec::new(),
             websocket_sessions: self.sessions.send(now),
-            dropped_originals: 0,
+            dropped_originals: self.dropped_originals,
         }
         .encode_to_vec();
         self.batch_first = self.queue.front().map_or(0, |(sequence, _)| *sequence);

@@ -8,7 +8,7 @@ use headroom_compress::{Memo, Outcome};
 use prost::Message as _;
 
 use crate::config::{BodyMode, Config, ControlPlane, Parsed};
-use crate::copies::Copies;
+use crate::copies::{self, Copies};
 use crate::deferred::{self, Deferred};
 use crate::encoding::DecodeError;
 use crate::hold::{GRACE_MS, Hold};
@@ -71,7 +71,7 @@ impl Root {
             config,
             memo,
             reporter: None,
-            copies: Rc::default(),
+            copies: Rc::new(RefCell::new(Copies::new(copy_limits(&ControlPlane::default())))),
             limits: Rc::default(),
             metrics: Rc::new(Metrics::none()),
             requests: Rc::new(Requests::new()),
@@ -127,7 +127,12 @@ impl Root {
         // What one store was sent says nothing about another.
         let cluster = |it: &Config| it.control_plane.as_ref().map(|it| it.cluster.clone());
         let same_store = siblings.iter().find(|it| cluster(&it.config) == cluster(&config));
-        let copies = same_store.map_or_else(Rc::default, |it| Rc::clone(&it.copies));
+        let copy_limits = copy_limits(config.control_plane.as_ref().unwrap_or(&ControlPlane::default()));
+        let copies = match same_store {
+            Some(it) => Rc::clone(&it.copies),
+            None => Rc::new(RefCell::new(Copies::new(copy_limits))),
+        };
+        copies.borrow_mut().configure(copy_limits);
         let limits = same_store.map_or_else(Rc::default, |it| Rc::clone(&it.limits));
 
         let metrics = Rc::new(Metrics::define());
@@ -182,7 +187,7 @@ impl Root {
     /// The sidecar's answer to a report; `None`: the call failed.
     pub(crate) fn on_grpc_answer(&self, token: u32, answer: Option<&[u8]>) {
         let settings = self.settings();
-        if !settings.told_limits(token, answer) && !settings.copies_answered(token, answer.is_some()) {
+        if !settings.told_limits(token, answer) && !settings.copies_answered(token, answer) {
             settings.answered(token, answer);
         }
     }
@@ -229,8 +234,7 @@ impl Settings {
     /// Queues copies of what a request leaves out, where there is a sidecar.
     pub(crate) fn copy_originals(&self, tenant: &str, conversation_id: &str, outcome: &Outcome<'_>) {
         if self.config.control_plane.is_some() {
-            let mut copies = self.copies.borrow_mut();
-            let dropped = copies.add(tenant, conversation_id, outcome, &self.requests.memory);
+            let dropped = self.with_copies(|copies| copies.push(tenant, conversation_id, &outcome.originals));
             self.metrics.copies_dropped(dropped);
         }
     }
@@ -238,23 +242,38 @@ impl Settings {
     /// Sends the next copies.
     fn send_copies(&self) {
         let Some(control_plane) = &self.config.control_plane else { return };
-        let Some((message, addresses)) = self.copies.borrow_mut().next(self.now()) else { return };
+        let now = self.now();
+        let message = self.with_copies(|copies| {
+            copies.give_up(now);
+            copies.next(now)
+        });
+        let Some(message) = message else { return };
         let token = rpc::admit(control_plane, &message).map_err(|refused| self.refused(refused)).ok();
-        if token.is_some() {
-            self.metrics.copied(addresses.len());
-        }
-        let lost = self.copies.borrow_mut().started(token, addresses, self.now());
-        self.metrics.copies_dropped(lost);
+        self.copies.borrow_mut().started(token, self.now());
     }
 
     /// Takes the answer to that. False: it is the answer to something else.
-    fn copies_answered(&self, token: u32, stored: bool) -> bool {
-        let lost = self.copies.borrow_mut().answered(token, stored);
-        self.metrics.copies_dropped(lost.unwrap_or_default());
-        if lost == Some(0) {
-            self.send_copies();
+    fn copies_answered(&self, token: u32, answer: Option<&[u8]>) -> bool {
+        let now = self.now();
+        match self.with_copies(|copies| copies.answered(token, answer, now)) {
+            copies::Answered::Taken { stored, refused } => {
+                self.metrics.copied(stored);
+                self.metrics.copies_dropped(refused);
+                self.send_copies();
+                true
+            }
+            copies::Answered::Failed => true,
+            copies::Answered::Stale => false,
         }
-        lost.is_some()
+    }
+
+    /// Works with the copies, and keeps account of their bytes.
+    fn with_copies<T>(&self, run: impl FnOnce(&mut Copies) -> T) -> T {
+        let mut copies = self.copies.borrow_mut();
+        let before = copies.queued_bytes();
+        let result = run(&mut copies);
+        self.requests.memory.exchange(before, copies.queued_bytes());
+        result
     }
 
     /// Counts a body whose encoding could not be read.
@@ -313,6 +332,7 @@ impl Settings {
         if lost {
             self.metrics.report_failed();
         }
+        reporter.borrow_mut().note_dropped_originals(self.copies.borrow().dropped());
         let next = reporter.borrow_mut().next(now);
         let Some(message) = next else { return };
         let token = match rpc::report(control_plane, &message) {
@@ -370,6 +390,19 @@ impl Settings {
             Answered::Stale => {}
             Answered::Failed => self.metrics.report_failed(),
         }
+    }
+}
+
+/// Of copies that wait for the sidecar's store.
+const COPIES_BYTES: usize = 32 << 20;
+const COPIES_PAUSE_MS: u32 = 1_000;
+
+fn copy_limits(control_plane: &ControlPlane) -> copies::Limits {
+    copies::Limits {
+        queue_bytes: COPIES_BYTES,
+        timeout_ms: control_plane.timeout_ms,
+        pause_ms: COPIES_PAUSE_MS,
+        max_pause_ms: control_plane.max_backoff_ms,
     }
 }
 

@@ -16,6 +16,8 @@ use crate::running::{At, Running};
 
 #[path = "doctor/envoy.rs"]
 pub mod envoy;
+#[path = "doctor/reasoning.rs"]
+mod reasoning;
 #[path = "doctor/request.rs"]
 mod request;
 
@@ -112,6 +114,12 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
         versions(&running).await
     } else {
         Check::skipped("versions", "nothing answers")
+    });
+
+    checks.push(if through {
+        reasoning::check(&running).await
+    } else {
+        Check::skipped("reasoning", "nothing answers")
     });
 
     let out = if args.json { serde_json::to_string_pretty(&checks)? + "\n" } else { lines(&checks) };

@@ -98,6 +98,22 @@ fn summary(figures: &Value) -> Table {
         ),
     );
     row("saved, cache-adjusted", dollars(at("/cost/breakdown/compression_savings_usd")));
+    if let Some(reasoning) = at("/reasoning/totals") {
+        let figure = |name: &str| number(reasoning.get(name));
+        let dropped = reasoning.get("prefix_mismatches");
+        let whose = format!(
+            "{} (by Headroom {}, by clients {}, unseen {})",
+            number(dropped),
+            figure("by_headroom"),
+            figure("by_client"),
+            figure("unseen")
+        );
+        let none = dropped.and_then(Value::as_i64) == Some(0);
+        row("reasoning lost to a changed prefix", if none { "none".to_owned() } else { whose });
+        if reasoning.get("recovered_requests").and_then(Value::as_i64) != Some(0) {
+            row("requests recovered", figure("recovered_requests"));
+        }
+    }
     row(
         "added latency",
         format!("p50 {}, p99 {}", milliseconds(at("/overhead/p50_ms")), milliseconds(at("/overhead/p99_ms"))),

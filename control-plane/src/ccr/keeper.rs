@@ -31,13 +31,13 @@ const RECENT: usize = 20;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NotKept {
     /// More waits than the queue holds.
-    #[error("too many originals wait to be written: send the lossless form")]
+    #[error("too many originals wait to be written: they are not kept")]
     Busy,
     /// The store did not take them.
-    #[error("the store did not take the originals: send the lossless form")]
+    #[error("the store did not take the originals: they are not kept")]
     Store,
     /// The sidecar is stopping.
-    #[error("the sidecar is stopping: send the lossless form")]
+    #[error("the sidecar is stopping: the originals are not kept")]
     Stopping,
 }
 
@@ -362,7 +362,7 @@ impl Writer {
             Ok(admitted) => admitted,
             Err(error) => {
                 self.counts.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(message = "Originals were not kept; lossless forms are sent.", %error);
+                tracing::error!(message = "Originals were not kept. Requests carry their own; retrieving them by hand finds nothing.", %error);
                 for waiting in waiting {
                     waiting.answer.send(Err(NotKept::Store)).ok();
                 }

@@ -1,7 +1,7 @@
 //! `Originals`: checks the envelope, hands the rest to the keeper.
 
 use headroom_api::v1::originals_server;
-use headroom_api::v1::{AdmitRequest, AdmitResponse, ContentEncoding, RetrieveRequest, RetrieveResponse};
+use headroom_api::v1::{AdmitRequest, AdmitResponse, RetrieveRequest, RetrieveResponse};
 use tonic::{Request, Response, Status};
 
 use super::authorize;
@@ -33,7 +33,8 @@ impl originals_server::Originals for OriginalsService {
             epoch: receipt.epoch,
             // rounded down: no longer than it holds
             ttl_seconds: u64::try_from(self.originals.keep().promise_ms() / 1_000).unwrap_or(0),
-            encodings: vec![ContentEncoding::Zstd.into()],
+            // filters of 0.1 then send plain text
+            encodings: Vec::new(),
         }))
     }
 

@@ -89,5 +89,6 @@ fn checked(request: ReportRequest) -> Result<Batch, Status> {
         records: request.records,
         dropped_records: request.dropped_records,
         config_errors: request.config_errors,
+        dropped_originals: request.dropped_originals,
     })
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use headroom_api::names::admission_name;
-use headroom_api::v1::WebSocketSession;
+use headroom_api::names::{admission_name, prefix_change_name};
+use headroom_api::v1::{PrefixChange, WebSocketSession};
 use prometheus::core::Collector;
 use prometheus::{
     Counter, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -41,6 +41,9 @@ pub(crate) struct Metrics {
     tokens_saved: IntCounter,
     by_dimension: Vec<(Dimension, IntCounterVec)>,
     admissions: IntCounterVec,
+    mismatches: IntCounterVec,
+    recovered: IntCounter,
+    rounds: IntCounterVec,
     blocks: IntCounterVec,
     block_tokens_before: IntCounterVec,
     block_tokens_after: IntCounterVec,
@@ -110,6 +113,19 @@ impl Default for Metrics {
                 "Requests that leave something out, per what became of its originals. Other than stored and \
                  acknowledged: lossless forms were sent.",
                 &["outcome"],
+            ),
+            mismatches: mismatches(r),
+            recovered: counter(
+                r,
+                "headroom_requests_recovered_total",
+                "Requests that a provider refused for a changed prefix, sent once more so that it drops what does \
+                 not fit.",
+            ),
+            rounds: counters(
+                r,
+                "headroom_tool_rounds_total",
+                "Rounds of Headroom's own tools: hidden from clients, and put back into later requests.",
+                &["round"],
             ),
             blocks: counters(r, "headroom_blocks_total", "Tool outputs per outcome.", &["outcome"]),
             block_tokens_before: counters(
@@ -219,6 +235,7 @@ impl Metrics {
             (&self.uncached, sums.uncached_input_tokens),
             (&self.usage_reports, sums.usage_reports),
             (&self.cache_hits, sums.cache_hits),
+            (&self.recovered, sums.recovered),
         ] {
             metric.inc_by(u64::try_from(added).unwrap_or(0));
         }
@@ -241,6 +258,15 @@ impl Metrics {
         }
         if let Some(outcome) = admission_name(request.record.admission()) {
             self.admissions.with_label_values(&[outcome]).inc();
+        }
+        if let (Some(provider), Some(whose)) =
+            (value(Dimension::Provider), prefix_change_name(request.record.prefix_change()))
+        {
+            let blocks = u64::try_from(sums.mismatches()).unwrap_or(0);
+            self.mismatches.with_label_values(&[provider, whose]).inc_by(blocks);
+        }
+        for (round, count) in [("hidden", sums.hidden_rounds), ("restored", sums.restored_rounds)] {
+            self.rounds.with_label_values(&[round]).inc_by(u64::try_from(count).unwrap_or(0));
         }
         for (outcome, sums) in &request.blocks {
             for (metric, added) in [
@@ -310,6 +336,23 @@ impl WithExtremes {
         }
         self.histogram.observe(ms);
     }
+}
+
+/// Shown with 0 from the start: an alert needs a figure to compare with.
+fn mismatches(registry: &Registry) -> IntCounterVec {
+    let metric = counters(
+        registry,
+        "headroom_prefix_mismatch_total",
+        "Blocks of reasoning that a provider did not use because something before them had changed, and who had \
+         changed it: headroom, client, or unseen where no record shows it. Has to stay 0 for headroom.",
+        &["provider", "whose"],
+    );
+    for provider in ["anthropic", "bedrock", "openai"] {
+        for whose in [PrefixChange::Headroom, PrefixChange::Client, PrefixChange::Unseen] {
+            metric.with_label_values(&[provider, prefix_change_name(whose).unwrap_or_default()]);
+        }
+    }
+    metric
 }
 
 pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {

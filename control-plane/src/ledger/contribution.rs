@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use headroom_api::names::outcome_name;
-use headroom_api::v1::{RequestOutcome, RequestRecord};
+use headroom_api::v1::{PrefixChange, PrefixDigests, RequestOutcome, RequestRecord};
 
 use super::bucket::Unit;
 use super::labels::{Dimension, Labels, is_stack, tidy};
@@ -18,6 +18,12 @@ const MAX_TOKENS: u64 = 100_000_000;
 const MAX_NANOUSD: f64 = 1e12;
 /// Blocks kept of a record; the filter's own cap is lower.
 const MAX_BLOCKS: usize = 512;
+/// Blocks of reasoning in one request beyond which a record is not believed.
+const MAX_MISMATCHES: u32 = 10_000;
+/// Rounds of own tools, as well.
+const MAX_ROUNDS: u32 = 10_000;
+/// Digests kept of a prefix; the filter's own cap.
+const MAX_PREFIXES: usize = 64;
 /// A record may lie this far in the past: it was made when the request finished.
 const OLDEST_MS: i64 = 365 * DAY_MS;
 /// Clocks of proxy and sidecar may differ by this much.
@@ -203,6 +209,17 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
             *name = tidy(name);
         }
     }
+    record.prefix_mismatches = record.prefix_mismatches.min(MAX_MISMATCHES);
+    match (record.prefix_mismatches, record.prefix_change()) {
+        (0, _) => record.set_prefix_change(PrefixChange::Unspecified),
+        (_, PrefixChange::Unspecified) => record.set_prefix_change(PrefixChange::Unseen),
+        _ => {}
+    }
+    record.hidden_rounds = record.hidden_rounds.min(MAX_ROUNDS);
+    record.restored_rounds = record.restored_rounds.min(MAX_ROUNDS);
+    for digests in [&mut record.client_prefix, &mut record.forwarded_prefix].into_iter().flatten() {
+        keep_newest(digests);
+    }
     if let Some(tokens) = &mut record.tokens {
         tokens.encoding = tidy(&tokens.encoding);
         for count in [
@@ -232,6 +249,11 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
         }
     }
     record
+}
+
+fn keep_newest(digests: &mut PrefixDigests) {
+    let too_many = digests.prefixes.len().saturating_sub(MAX_PREFIXES);
+    digests.prefixes.drain(..too_many);
 }
 
 /// What one bounded record adds.
@@ -274,8 +296,17 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
         unminified: i64::from(!is_counted && tokens.tool_outputs_before > 0),
         cache_write_1h_tokens: count(usage.cache_write_1h_tokens.min(usage.cache_write_tokens)),
         reasoning_tokens: count(usage.reasoning_tokens),
+        recovered: i64::from(record.recovered),
+        hidden_rounds: i64::from(record.hidden_rounds),
+        restored_rounds: i64::from(record.restored_rounds),
         ..Sums::default()
     };
+    let mismatches = i64::from(record.prefix_mismatches);
+    match record.prefix_change() {
+        PrefixChange::Headroom => sums.mismatches_headroom = mismatches,
+        PrefixChange::Client => sums.mismatches_client = mismatches,
+        PrefixChange::Unseen | PrefixChange::Unspecified => sums.mismatches_unseen = mismatches,
+    }
     match accounting.models.get(&record.model).price {
         None => sums.unpriced = 1,
         Some(_) if refused => {}

@@ -109,6 +109,25 @@ columns! {
         cache_write_1h_tokens,
         /// Of the output those that the model only thought.
         reasoning_tokens,
+        /// Blocks of reasoning that providers did not use because Headroom had changed what stands before them.
+        mismatches_headroom,
+        /// The same where the client had.
+        mismatches_client,
+        /// The same where nobody can tell who had.
+        mismatches_unseen,
+        /// Requests that were refused for a changed prefix and sent once more.
+        recovered,
+        /// Rounds of Headroom's own tools that clients have not seen.
+        hidden_rounds,
+        /// Such rounds that were put back into later requests.
+        restored_rounds,
+    }
+}
+
+impl Sums {
+    /// Blocks of reasoning that providers did not use because something before them had changed.
+    pub fn mismatches(&self) -> i64 {
+        self.mismatches_headroom.saturating_add(self.mismatches_client).saturating_add(self.mismatches_unseen)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Appending reports: one transaction from "was it counted before?" to the last sum.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use headroom_api::v1::{PrefixChange, RequestRecord};
 use prost::Message;
 use sqlx::{AnyConnection, Row};
 
@@ -12,6 +14,7 @@ use super::statement::{
 };
 use super::{Appended, Batch, SqlStore, StoreError};
 use crate::clock::{MINUTE_MS, UnixMs};
+use crate::ledger::attribution::{LOOKED_AT, attribute};
 use crate::ledger::contribution::{Accounting, Contribution};
 use crate::ledger::labels::{Dimension, tidy};
 use crate::ledger::seen::Seen;
@@ -36,13 +39,15 @@ impl SqlStore {
             let seen = vms.entry(batch.vm_id.as_str()).or_default();
             for record in &batch.records {
                 if seen.insert(record.sequence) {
-                    new.push((batch.vm_id.as_str(), record));
+                    new.push((batch.vm_id.as_str(), Cow::Borrowed(record)));
                 } else {
                     duplicates += 1;
                 }
             }
         }
-        let mut contribution = Contribution::of(new, accounting, now);
+        attribute_mismatches(&mut tx, &mut new).await?;
+        let records = new.iter().map(|(vm_id, record)| (*vm_id, record.as_ref()));
+        let mut contribution = Contribution::of(records, accounting, now);
         if !contribution.requests.is_empty() {
             add(&mut tx, &mut contribution, now).await?;
         }
@@ -81,13 +86,64 @@ async fn lock_vms<'b>(
     Ok(vms)
 }
 
+/// Fills in whose change each mismatch goes back to. There are none in a sound installation, so that looking back
+/// costs nothing.
+async fn attribute_mismatches(
+    conn: &mut AnyConnection,
+    records: &mut [(&str, Cow<'_, RequestRecord>)],
+) -> Result<(), StoreError> {
+    for at in 0..records.len() {
+        let (before, rest) = records.split_at_mut(at);
+        let Some((_, record)) = rest.first_mut() else { break };
+        let change = if record.prefix_mismatches == 0 {
+            PrefixChange::Unspecified
+        } else {
+            let conversation = conversation(record);
+            let stored = earlier_of(conn, &conversation).await?;
+            let reported = before.iter().rev().map(|(_, record)| record.as_ref());
+            let reported = reported.filter(|earlier| self::conversation(earlier) == conversation);
+            attribute(record, reported.chain(&stored))
+        };
+        if record.prefix_change() != change {
+            record.to_mut().set_prefix_change(change);
+        }
+    }
+    Ok(())
+}
+
+/// The newest stored requests of a conversation, newest first.
+async fn earlier_of(conn: &mut AnyConnection, conversation: &str) -> Result<Vec<RequestRecord>, StoreError> {
+    // the index leaves out requests that have no digests, and is used only where the query does too
+    let rows = sqlx::query(
+        "SELECT record FROM request WHERE conversation = $1 AND conversation <> ''
+         ORDER BY ordinal DESC LIMIT $2",
+    )
+    .bind(conversation.to_owned())
+    .bind(LOOKED_AT as i64)
+    .fetch_all(&mut *conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let bytes: Vec<u8> = row.try_get(0)?;
+            RequestRecord::decode(bytes.as_slice())
+                .map_err(|error| StoreError::Corrupt(format!("a request record: {error}")))
+        })
+        .collect()
+}
+
+/// The conversation under which a request can be found again; empty where nothing in it can be compared.
+fn conversation(record: &RequestRecord) -> String {
+    if record.client_prefix.is_some() { tidy(&record.conversation_id) } else { String::new() }
+}
+
 async fn update_vm(conn: &mut AnyConnection, batch: &Batch, seen: &Seen) -> Result<(), StoreError> {
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     // counters of a VM only grow; a report that was overtaken must not turn them back
     sqlx::query(
         "UPDATE vm SET filter_version = $2, seen = $3,
             dropped_records = CASE WHEN dropped_records > $4 THEN dropped_records ELSE $4 END,
-            config_errors = CASE WHEN config_errors > $5 THEN config_errors ELSE $5 END
+            config_errors = CASE WHEN config_errors > $5 THEN config_errors ELSE $5 END,
+            dropped_originals = CASE WHEN dropped_originals > $6 THEN dropped_originals ELSE $6 END
          WHERE vm_id = $1",
     )
     .bind(batch.vm_id.clone())
@@ -95,6 +151,7 @@ async fn update_vm(conn: &mut AnyConnection, batch: &Batch, seen: &Seen) -> Resu
     .bind(seen.to_string())
     .bind(count(batch.dropped_records))
     .bind(count(batch.config_errors))
+    .bind(count(batch.dropped_originals))
     .execute(&mut *conn)
     .await?;
     Ok(())
@@ -138,6 +195,7 @@ async fn add(
             .bind(request.ordinal)
             .bind(request.vm_id.clone())
             .bind(overhead)
+            .bind(conversation(&request.record))
             .bind(request.record.encode_to_vec());
         bind(query, request.sums.values()).execute(&mut *conn).await?;
     }
@@ -189,7 +247,7 @@ async fn add_to_session(conn: &mut AnyConnection, added: Sums, now: UnixMs) -> R
 
 #[cfg(test)]
 mod tests {
-    use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Tokens};
+    use headroom_api::v1::{BlockRecord, RequestOutcome, Tokens};
     use sqlx::AssertSqlSafe;
 
     use super::*;

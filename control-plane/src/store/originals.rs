@@ -1,5 +1,8 @@
 //! Where originals are kept: what a store of them promises.
 //!
+//! No form depends on what is kept here: each request carries its own originals, and the filter hands over copies
+//! after it has left. What follows is what people, MCP clients and filters of 0.1 may rely upon.
+//!
 //! **What may be trusted.** An admission is answered once it is durable, with the time for which it
 //! holds ([`Keep::promise_ms`]) and the epoch. Whoever remembers the answer may leave the admission out
 //! for less than that time and for as long as the epoch is the same. Both together have to exclude every
@@ -7,8 +10,7 @@
 //!
 //! * *It expired.* Not within the promise: it is never longer than the TTL, which is written into the row.
 //! * *It was evicted, because the store was full.* Not within the promise: what was admitted or read less
-//!   than [`HOLD_MS`] ago is never evicted. When nothing older is left the new original is refused, and
-//!   the request that it belongs to leaves in its lossless form. So an eviction needs no new epoch; one
+//!   than [`HOLD_MS`] ago is never evicted. When nothing older is left the new original is refused. So an eviction needs no new epoch; one
 //!   at each eviction would make every VM send all that it has again, just when the store is full.
 //! * *The store is another one, an older copy, or a damaged one that was set aside.* All need a start of
 //!   the sidecar: the epoch is kept in the store and replaced at every start. Replicas that share a store

@@ -166,7 +166,8 @@ impl LedgerStore for SqlStore {
         // a sum of BIGINT is NUMERIC in PostgreSQL
         let row = sqlx::query(
             "SELECT COUNT(*), CAST(COALESCE(SUM(dropped_records), 0) AS BIGINT),
-                CAST(COALESCE(SUM(config_errors), 0) AS BIGINT) FROM vm",
+                CAST(COALESCE(SUM(config_errors), 0) AS BIGINT),
+                CAST(COALESCE(SUM(dropped_originals), 0) AS BIGINT) FROM vm",
         )
         .fetch_one(&self.pool)
         .await?;
@@ -177,6 +178,7 @@ impl LedgerStore for SqlStore {
             count: row.try_get(0)?,
             dropped_records: row.try_get(1)?,
             config_errors: row.try_get(2)?,
+            dropped_originals: row.try_get(3)?,
             filter_version: newest.map(|row| row.try_get(0)).transpose()?,
         })
     }

@@ -15,7 +15,7 @@ pub(super) struct Schema {
 }
 
 /// The ledger's tables.
-pub(super) const LEDGER: Schema = Schema { version: "schema", steps: &[first, second, third] };
+pub(super) const LEDGER: Schema = Schema { version: "schema", steps: &[first, second, third, fourth] };
 
 impl Schema {
     /// Tables of a store other than the ledger.
@@ -95,6 +95,16 @@ const SECOND_SUMS: &[&str] = &[
     "reasoning_tokens",
 ];
 
+/// Those that version 4 added.
+const FOURTH_SUMS: &[&str] = &[
+    "mismatches_headroom",
+    "mismatches_client",
+    "mismatches_unseen",
+    "recovered",
+    "hidden_rounds",
+    "restored_rounds",
+];
+
 fn first(dialect: Dialect) -> Vec<String> {
     let sums = columns(FIRST_SUMS);
     let blocks = columns(BlockSums::COLUMNS);
@@ -161,8 +171,12 @@ fn first(dialect: Dialect) -> Vec<String> {
 }
 
 fn second(_: Dialect) -> Vec<String> {
+    added(SECOND_SUMS)
+}
+
+fn added(sums: &[&str]) -> Vec<String> {
     let tables = ["tally", "display_session", "checkpoint", "rollup", "request"];
-    let columns = tables.iter().flat_map(|table| SECOND_SUMS.iter().map(move |column| (table, column)));
+    let columns = tables.iter().flat_map(|table| sums.iter().map(move |column| (table, column)));
     columns
         .map(|(table, column)| format!("ALTER TABLE {table} ADD COLUMN {column} BIGINT NOT NULL DEFAULT 0"))
         .collect()
@@ -179,6 +193,18 @@ fn third(dialect: Dialect) -> Vec<String> {
     )]
 }
 
+fn fourth(_: Dialect) -> Vec<String> {
+    let mut steps = added(FOURTH_SUMS);
+    steps.extend([
+        "ALTER TABLE vm ADD COLUMN dropped_originals BIGINT NOT NULL DEFAULT 0".to_owned(),
+        // empty where a request has no digests: nobody looks for it by its conversation
+        "ALTER TABLE request ADD COLUMN conversation TEXT NOT NULL DEFAULT ''".to_owned(),
+        "CREATE INDEX request_conversation ON request (conversation, ordinal) WHERE conversation <> ''"
+            .to_owned(),
+    ]);
+    steps
+}
+
 fn columns(names: &[&str]) -> String {
     let column = |name: &&str| format!("{name} BIGINT NOT NULL DEFAULT 0");
     names.iter().map(column).collect::<Vec<_>>().join(", ")
@@ -191,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_steps_together_make_every_column() {
-        let mut made = [FIRST_SUMS, SECOND_SUMS].concat();
+        let mut made = [FIRST_SUMS, SECOND_SUMS, FOURTH_SUMS].concat();
         made.sort_unstable();
         let mut wanted = Sums::COLUMNS.to_vec();
         wanted.sort_unstable();

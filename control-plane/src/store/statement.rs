@@ -34,7 +34,7 @@ pub(super) static SET_SESSION: Text = LazyLock::new(|| {
     .into()
 });
 pub(super) static INSERT_REQUEST: Text = LazyLock::new(|| {
-    let keys = ["ordinal", "vm_id", "overhead_us", "record"];
+    let keys = ["ordinal", "vm_id", "overhead_us", "conversation", "record"];
     let (columns, places) = lists(&keys, Sums::COLUMNS);
     format!("INSERT INTO request ({columns}) VALUES ({places})").into()
 });

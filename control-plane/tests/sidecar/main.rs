@@ -10,6 +10,7 @@ mod history;
 mod hostile;
 mod kill;
 mod messages;
+mod mismatches;
 mod originals;
 mod pages;
 mod records;

@@ -1,7 +1,8 @@
 //! Records as a filter would make them.
 
 use headroom_api::v1::{
-    AdmissionOutcome, BlockRecord, ReportRequest, RequestOutcome, RequestRecord, Timings, Tokens, Usage,
+    AdmissionOutcome, BlockRecord, PrefixDigests, ReportRequest, RequestOutcome, RequestRecord, Timings,
+    Tokens, Usage,
 };
 
 /// Tokens that [`record`] saves.
@@ -87,5 +88,22 @@ pub(crate) fn report(vm_id: &str, sequences: impl IntoIterator<Item = u64>) -> R
         filter_version: "0.1.0".to_owned(),
         records: sequences.into_iter().map(record).collect(),
         ..ReportRequest::default()
+    }
+}
+
+/// The same as a turn of a conversation: what stands before each message as the client sent it, and as it was
+/// forwarded.
+pub(crate) fn turn(sequence: u64, client: &[u64], forwarded: &[u64]) -> RequestRecord {
+    let digests = |prefixes: &[u64]| PrefixDigests {
+        system: 5,
+        tools: 6,
+        messages: u32::try_from(prefixes.len()).unwrap(),
+        prefixes: prefixes.to_vec(),
+    };
+    RequestRecord {
+        client_prefix: Some(digests(client)),
+        forwarded_prefix: Some(digests(forwarded)),
+        forms_version: 1,
+        ..record(sequence)
     }
 }

@@ -34,11 +34,38 @@ on_sqlite!(
     what_was_imported_is_replaced_and_never_added,
     what_is_too_old_or_too_much_is_dropped,
     an_hour_without_a_report_ends_the_session,
+    a_mismatch_is_traced_through_earlier_requests,
 );
 
-/// Version 1 had fewer sums.
+/// What version 2 added.
+const SECOND: [&str; 8] = [
+    "unique_tokens_saved",
+    "unique_saved_nanousd",
+    "new_tool_tokens_before",
+    "new_tool_tokens_after",
+    "new_tool_tokens_minified",
+    "unminified",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+];
+/// What version 4 added.
+const FOURTH: [&str; 6] = [
+    "mismatches_headroom",
+    "mismatches_client",
+    "mismatches_unseen",
+    "recovered",
+    "hidden_rounds",
+    "restored_rounds",
+];
+
 #[tokio::test]
-async fn a_store_of_version_1_keeps_what_it_has_and_counts_on() {
+async fn a_store_of_an_earlier_version_keeps_what_it_has_and_counts_on() {
+    for version in 1..=3 {
+        keeps_what_it_has_and_counts_on(version).await;
+    }
+}
+
+async fn keeps_what_it_has_and_counts_on(version: u32) {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
     suite::report(&store, "vm", 1..=3).await;
@@ -49,22 +76,27 @@ async fn a_store_of_version_1_keeps_what_it_has_and_counts_on() {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file);
     let mut conn = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
     for table in ["tally", "display_session", "checkpoint", "rollup", "request"] {
-        for column in [
-            "unique_tokens_saved",
-            "unique_saved_nanousd",
-            "new_tool_tokens_before",
-            "new_tool_tokens_after",
-            "new_tool_tokens_minified",
-            "unminified",
-            "cache_write_1h_tokens",
-            "reasoning_tokens",
-        ] {
+        let second = if version < 2 { &SECOND[..] } else { &[] };
+        for column in second.iter().chain(&FOURTH) {
             let drop = format!("ALTER TABLE {table} DROP COLUMN {column}");
             sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut conn).await.unwrap();
         }
     }
-    sqlx::query("DROP TABLE spent").execute(&mut conn).await.unwrap();
-    sqlx::query("UPDATE meta SET value = '1' WHERE name = 'schema'").execute(&mut conn).await.unwrap();
+    for drop in [
+        "DROP INDEX request_conversation",
+        "ALTER TABLE request DROP COLUMN conversation",
+        "ALTER TABLE vm DROP COLUMN dropped_originals",
+    ] {
+        sqlx::query(drop).execute(&mut conn).await.unwrap();
+    }
+    if version < 3 {
+        sqlx::query("DROP TABLE spent").execute(&mut conn).await.unwrap();
+    }
+    sqlx::query("UPDATE meta SET value = $1 WHERE name = 'schema'")
+        .bind(version.to_string())
+        .execute(&mut conn)
+        .await
+        .unwrap();
     conn.close().await.unwrap();
 
     let store = open(dir.path()).await;

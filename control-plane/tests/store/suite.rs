@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use headroom_api::v1::{PrefixChange, RequestRecord};
 use headroomd::clock::{DAY_MS, HOUR_MS, MINUTE_MS, UnixMs, now_ms};
 use headroomd::ledger::bucket::Unit;
 use headroomd::ledger::contribution::Accounting;
@@ -11,7 +12,7 @@ use headroomd::ledger::labels::Dimension;
 use headroomd::ledger::sums::Sums;
 use headroomd::store::{Appended, Batch, LedgerStore, Slice, SqlStore};
 
-use crate::records::{SAVED, record};
+use crate::records::{SAVED, record, turn};
 
 const SAVED_EACH: i64 = SAVED as i64;
 
@@ -22,6 +23,7 @@ fn batch(vm_id: &str, sequences: impl IntoIterator<Item = u64>) -> Batch {
         records: sequences.into_iter().map(record).collect(),
         dropped_records: 0,
         config_errors: 0,
+        dropped_originals: 0,
     }
 }
 
@@ -189,4 +191,36 @@ pub(crate) async fn an_hour_without_a_report_ends_the_session(store: &SqlStore, 
     }
     let session = store.display_session().await.unwrap();
     assert_eq!((session.started_ms, session.sums.requests), (start + 3 * HOUR_MS, 1));
+}
+
+pub(crate) async fn a_mismatch_is_traced_through_earlier_requests(one: &SqlStore, other: &SqlStore) {
+    let mismatched = |mut record: RequestRecord| {
+        record.prefix_mismatches = 2;
+        record
+    };
+    let reported = |vm: &str, records: Vec<RequestRecord>| Batch { records, ..batch(vm, []) };
+    // Over one filter, then over another that reports to another sidecar.
+    append_at(one, reported("a", vec![turn(1, &[11, 12], &[11, 22])]), now_ms()).await;
+    let ours = mismatched(turn(1, &[11, 12, 13], &[11, 23, 24]));
+    let landed = append_at(other, reported("b", vec![ours]), now_ms()).await.landed;
+    assert_eq!(landed[0].record.prefix_change(), PrefixChange::Headroom);
+    assert_eq!((landed[0].sums.mismatches_headroom, landed[0].sums.mismatches()), (2, 2));
+    // Both turns in one report, and a conversation that nobody has seen.
+    let mut stranger = mismatched(turn(4, &[1, 2], &[1, 2]));
+    stranger.conversation_id = "another".to_owned();
+    let mut unnamed = mismatched(record(5));
+    unnamed.conversation_id = String::new();
+    let mut first = turn(2, &[31, 32], &[31, 32]);
+    let mut second = mismatched(turn(3, &[31, 39, 33], &[31, 39, 33]));
+    for record in [&mut first, &mut second] {
+        record.conversation_id = "a third".to_owned();
+    }
+    let landed = append_at(one, reported("a", vec![first, second, stranger, unnamed]), now_ms()).await.landed;
+    let changes: Vec<_> = landed.iter().map(|request| request.record.prefix_change()).collect();
+    let expected =
+        [PrefixChange::Unspecified, PrefixChange::Client, PrefixChange::Unseen, PrefixChange::Unseen];
+    assert_eq!(changes, expected);
+    let total = total(other).await;
+    let by = (total.mismatches_headroom, total.mismatches_client, total.mismatches_unseen);
+    assert_eq!((by, total.mismatches()), ((2, 2, 4), 8));
 }

@@ -38,6 +38,7 @@ mod detect;
 mod earlier;
 mod engine;
 pub mod excerpt;
+mod forms;
 mod kinds;
 mod lines;
 mod memo;
@@ -53,14 +54,11 @@ mod tool;
 mod turn;
 mod wire;
 
-/// The version of the forms. What a tool output becomes is the same as long as it is; a new one changes the prefix
-/// of every running conversation once.
-pub const FORMS_VERSION: u32 = 2;
-
 pub use appendix::{Appendix, appendix};
 pub use ccr::address;
 pub use config::{Config, Policy, Profile, ToolRule};
 pub use engine::{Read, Request, RetrieveTool, compress};
+pub use forms::FORMS_VERSION;
 pub use kinds::relevant;
 pub use memo::Memo;
 pub use outcome::{Block, BlockOutcome, Compressor, Kind, Original, Outcome, Skip, Tokens, Unread};

@@ -152,7 +152,6 @@ fn copies_go_to_the_store_after_the_request_and_only_where_somebody_may_ask_for_
         }
         plugin.delete();
     }
-    assert!(metric("headroom.originals_dropped") >= 2);
 }
 
 /// A request with thinking, which an earlier version of the forms has changed.

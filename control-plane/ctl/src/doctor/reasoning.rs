@@ -1,0 +1,92 @@
+//! Whether providers use the reasoning that conversations send back.
+//!
+//! A provider that finds something changed before a block of reasoning drops the block, or refuses the request.
+//! Headroom has to change nothing that it has sent before, so the figure has to be 0.
+
+use serde_json::Value;
+
+use super::Check;
+use crate::running::Running;
+
+const NAME: &str = "reasoning";
+
+/// What to do where Headroom has changed a prefix.
+const OURS: &str = "after an update, a changed configuration, or a start in front of running conversations this comes \
+    once for each of them and passes; it does not come again in new ones. If it does: set `profile: lossless`, and \
+    report it with the request ids that /stats shows as changed by headroom";
+const CLIENTS: &str = "clients edit what they have sent before: see recent_requests of /stats for which. It costs cache \
+    and reasoning without Headroom as well";
+const UNSEEN: &str = "no record shows who changed something: conversations that began before Headroom, or went another \
+    way in between. If it goes on in new conversations, report it with the request ids that /stats shows";
+
+pub(super) async fn check(running: &Running) -> Check {
+    match running.json("/stats", &[]).await {
+        Ok(stats) => verdict(&stats["reasoning"]),
+        Err(error) => Check::skipped(NAME, error.to_string()),
+    }
+}
+
+fn verdict(reasoning: &Value) -> Check {
+    let Some(all) = reasoning.get("totals") else {
+        return Check::skipped(NAME, "this headroomd does not count lost reasoning");
+    };
+    let count = |of: &Value, name: &str| of[name].as_i64().unwrap_or(0);
+    let session = &reasoning["display_session"];
+    let found = |of: &Value, when: &str| {
+        format!(
+            "providers did not use {} blocks of reasoning {when} because something before them had changed: by \
+             Headroom {}, by clients {}, unseen {}",
+            count(of, "prefix_mismatches"),
+            count(of, "by_headroom"),
+            count(of, "by_client"),
+            count(of, "unseen"),
+        )
+    };
+    if count(all, "prefix_mismatches") == 0 {
+        return Check::ok(NAME, "no provider has refused or dropped any for a changed prefix");
+    }
+    if count(session, "by_headroom") > 0 {
+        return Check::failed(NAME, found(session, "in this session"), OURS);
+    }
+    let remedy = if count(all, "by_headroom") > 0 {
+        OURS
+    } else if count(all, "by_client") > 0 {
+        CLIENTS
+    } else {
+        UNSEEN
+    };
+    Check::warning(NAME, found(all, "so far"), remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::doctor::Verdict;
+
+    fn of(all: [i64; 3], session: [i64; 3]) -> Check {
+        let figures = |[ours, clients, unseen]: [i64; 3]| {
+            json!({"prefix_mismatches": ours + clients + unseen, "by_headroom": ours, "by_client": clients,
+                "unseen": unseen})
+        };
+        verdict(&json!({"totals": figures(all), "display_session": figures(session)}))
+    }
+
+    #[test]
+    fn what_headroom_changed_now_fails_and_the_rest_warns() {
+        assert_eq!(of([0; 3], [0; 3]).verdict, Verdict::Ok);
+        let ours = of([3, 1, 0], [2, 0, 0]);
+        assert_eq!((ours.verdict, ours.remedy.as_str()), (Verdict::Failed, OURS));
+        assert!(
+            ours.found.contains("did not use 2 blocks") && ours.found.contains("Headroom 2"),
+            "{}",
+            ours.found
+        );
+        for (all, remedy) in [([3, 1, 0], OURS), ([0, 1, 5], CLIENTS), ([0, 0, 5], UNSEEN)] {
+            let check = of(all, [0, 1, 0]);
+            assert_eq!((check.verdict, check.remedy.as_str()), (Verdict::Warning, remedy));
+        }
+        assert_eq!(verdict(&Value::Null).verdict, Verdict::Skipped, "an older headroomd");
+    }
+}
