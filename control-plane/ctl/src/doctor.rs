@@ -90,7 +90,7 @@ impl Check {
 /// Runs every check and prints them; an error when one failed.
 pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
-    let running = args.at.running()?;
+    let running = args.at.running_in(args.workspace_dir.as_ref())?;
     let client = || reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
     let admin = envoy::Admin::find(args, env, client())?;
     let client = client().build()?;

@@ -55,7 +55,7 @@ pub async fn mcp(args: &McpArgs) -> anyhow::Result<()> {
     let running = args.at.running()?;
     let address = grpc(args, env)?;
     let here = address.starts_with("unix:") || is_local(&format!("http://{address}"));
-    let token = if here { token::local(env)? } else { token::configured(env)? };
+    let token = if here { token::local(env, None)? } else { token::configured(env)? };
     let originals = Originals::at(&address, token, args.tenant.clone())?;
     let compressor = Compressor::new(args.profile.into());
     let server = Server::new(Arc::new(originals), compressor, running);

@@ -1,5 +1,6 @@
 //! A running Headroom: where it is, and how it is asked.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -25,7 +26,12 @@ pub struct At {
 impl At {
     /// That Headroom, under this process's variables.
     pub fn running(&self) -> anyhow::Result<Running> {
-        Running::at(self.url.as_ref(), Environment::of_process()).map_err(Misuse::of)
+        self.running_in(None)
+    }
+
+    /// The same, with this folder for state.
+    pub fn running_in(&self, workspace: Option<&PathBuf>) -> anyhow::Result<Running> {
+        Running::at(self.url.as_ref(), Environment::of_process(), workspace).map_err(Misuse::of)
     }
 }
 
@@ -40,13 +46,13 @@ pub struct Running {
 impl Running {
     /// At a URL, or on this machine at the port that `HEADROOM_PORT` names; with the token of
     /// `HEADROOM_TOKEN` or of the file that `HEADROOM_TOKEN_FILE` names, or on this machine that of the workspace.
-    fn at(url: Option<&String>, env: Environment<'_>) -> anyhow::Result<Self> {
+    fn at(url: Option<&String>, env: Environment<'_>, workspace: Option<&PathBuf>) -> anyhow::Result<Self> {
         let told = url.map(|url| url.trim()).filter(|url| !url.is_empty()).map(str::to_owned);
         let base = match told {
             Some(url) => address(&url)?,
             None => format!("http://127.0.0.1:{}", env.port(None)?),
         };
-        let token = if is_local(&base) { token::local(env)? } else { token::configured(env)? };
+        let token = if is_local(&base) { token::local(env, workspace)? } else { token::configured(env)? };
         let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
         Ok(Self { base: base.trim_end_matches('/').to_owned(), client, token })
     }

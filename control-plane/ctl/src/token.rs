@@ -23,12 +23,12 @@ pub fn configured(env: Environment<'_>) -> anyhow::Result<Option<String>> {
     Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty()))
 }
 
-/// A configured token, else the one that `headroomctl up` keeps in the workspace of this machine.
-pub fn local(env: Environment<'_>) -> anyhow::Result<Option<String>> {
+/// A configured token, else the one that `headroomctl up` keeps in the workspace, which may be named explicitly.
+pub fn local(env: Environment<'_>, workspace: Option<&PathBuf>) -> anyhow::Result<Option<String>> {
     if let Some(token) = configured(env)? {
         return Ok(Some(token));
     }
-    let Some(workspace) = env.workspace_dir(None) else { return Ok(None) };
+    let Some(workspace) = env.workspace_dir(workspace) else { return Ok(None) };
     // Another user's, or none: then there is nothing to show.
     Ok(fs::read_to_string(file(&workspace))
         .ok()
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let here = workspace.path().display().to_string();
         let with = |name: &str| (name == "HEADROOM_WORKSPACE_DIR").then(|| here.clone());
-        assert_eq!(local(Environment::new(&with)).unwrap(), Some(token));
+        assert_eq!(local(Environment::new(&with), None).unwrap(), Some(token));
         assert_eq!(configured(Environment::new(&with)).unwrap(), None);
 
         fs::write(file(workspace.path()), "two words").unwrap();

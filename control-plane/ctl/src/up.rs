@@ -161,10 +161,15 @@ fn announce(
     if dashboard {
         writeln!(out, "dashboard    {url}/dashboard")?;
     }
-    writeln!(out, "savings      {url}/stats, or: headroomctl stats --url {url}")?;
+    let program = own_path()?;
+    let found = is_on_path(&program);
+    let command = if found { "headroomctl".to_owned() } else { program.display().to_string() };
+    writeln!(out, "savings      {url}/stats, or: {command} stats --url {url}")?;
     writeln!(out, "headroomd    http://{} and gRPC on {}", addresses.http, addresses.grpc)?;
     writeln!(out, "Envoy admin  curl --unix-socket {} http://localhost/", addresses.admin.display())?;
-    writeln!(out, "commands     {}", own_path()?.display())?;
+    if !found {
+        writeln!(out, "headroomctl  {command}; `make install` puts it on your PATH")?;
+    }
     if let Some(line) = token.line(settings) {
         writeln!(out, "token        {line}")?;
     }
@@ -235,6 +240,13 @@ fn check_socket(path: &Path) -> anyhow::Result<()> {
 fn own_path() -> anyhow::Result<PathBuf> {
     let program = env::current_exe().and_then(|path| path.canonicalize());
     program.context("the path of the running program is not known")
+}
+
+/// Whether a shell that is told `headroomctl` runs this program.
+fn is_on_path(program: &Path) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let first = env::split_paths(&path).map(|folder| folder.join("headroomctl")).find(|path| path.is_file());
+    first.and_then(|path| path.canonicalize().ok()).is_some_and(|path| path == program)
 }
 
 fn own_folder() -> anyhow::Result<PathBuf> {

@@ -195,6 +195,19 @@ async fn the_admin_interface_is_a_socket_for_its_owner_alone() -> Result<()> {
 }
 
 #[tokio::test]
+async fn it_says_how_its_commands_are_called() -> Result<()> {
+    let up = Up::start(tempfile::tempdir()?, &providers("http://127.0.0.1:9")).await?;
+    let line = up.printed.lines().find_map(|line| line.split_once("/stats, or: "));
+    let (_, command) = line.context("the line about savings")?;
+    let words: Vec<&str> = command.split(' ').collect();
+    let [program, arguments @ ..] = &words[..] else { anyhow::bail!("a command was expected: {command}") };
+    let output = Command::new(program).args(arguments).env("PATH", "/usr/bin:/bin").output().await?;
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(up.printed.contains("`make install` puts it on your PATH"), "{}", up.printed);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_folder_whose_path_is_too_long_for_a_socket_is_refused_with_the_reason() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let long = folder.path().join("x".repeat(120));
