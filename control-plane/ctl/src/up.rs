@@ -66,9 +66,13 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     let programs = Programs::find(args, env, &own_folder()?)?;
     let run = settings.run_dir();
     let logs = settings.workspace_dir.join("logs");
-    for folder in [&settings.workspace_dir, &run, &logs] {
+    let failed = |folder: &Path| format!("{} cannot be made its owner's alone", folder.display());
+    let workspace = &settings.workspace_dir;
+    headroom_private::folder(workspace).with_context(|| failed(workspace))?;
+    // The workspace may hold files of the user's own; these two hold ours.
+    for folder in [&run, &logs] {
         let mended = headroom_private::folder(folder).and_then(|()| headroom_private::files_in(folder));
-        mended.with_context(|| format!("{} cannot be made its owner's alone", folder.display()))?;
+        mended.with_context(|| failed(folder))?;
     }
     let _lock = lock(&run)?;
     check_ports(&settings)?;

@@ -23,7 +23,7 @@ pub fn folder(path: &Path) -> io::Result<()> {
     if shared || found.uid() != rustix::process::geteuid().as_raw() {
         return Ok(());
     }
-    restrict(path, found.mode(), 0o700)
+    restrict(path, found.mode())
 }
 
 /// Makes an empty file, or takes other users' access away from the one that is there.
@@ -84,17 +84,18 @@ fn existing(path: &Path) -> io::Result<()> {
     if found.uid() != rustix::process::geteuid().as_raw() {
         return Ok(());
     }
-    match restrict(path, found.mode(), 0o600) {
+    match restrict(path, found.mode()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         restricted => restricted,
     }
 }
 
-fn restrict(path: &Path, found: u32, wanted: u32) -> io::Result<()> {
+/// What the owner may do stays as it is.
+fn restrict(path: &Path, found: u32) -> io::Result<()> {
     if found & 0o077 == 0 {
         return Ok(());
     }
-    fs::set_permissions(path, Permissions::from_mode(wanted))
+    fs::set_permissions(path, Permissions::from_mode(found & 0o700))
 }
 
 fn is_home(path: &Path) -> bool {
@@ -137,11 +138,15 @@ mod tests {
             assert_eq!(fs::read_to_string(state.join(name)).unwrap(), "kept");
         }
         assert_eq!(mode(&state.join("h.dbx")), 0o644, "not ours");
+        let program = state.join("program");
+        open_file(&program);
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
         let outside = dir.path().join("outside");
         open_file(&outside);
         std::os::unix::fs::symlink(&outside, state.join("link")).unwrap();
         files_in(&state).unwrap();
         assert_eq!((mode(&state.join("h.dbx")), mode(&outside)), (0o600, 0o644), "links are not followed");
+        assert_eq!(mode(&program), 0o700, "it still runs");
         write(&state.join("h.dbx"), b"new").unwrap();
         assert_eq!(
             (mode(&state.join("h.dbx")), fs::read(state.join("h.dbx")).unwrap()),

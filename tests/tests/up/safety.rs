@@ -138,6 +138,10 @@ async fn whatever_it_writes_is_its_owners_alone() -> Result<()> {
     let provider = Provider::start(0).await?;
     let outer = tempfile::tempdir()?;
     let folder = outer.path().join("w");
+    let own = folder.join("own.txt");
+    fs::create_dir(&folder)?;
+    fs::write(&own, "")?;
+    open_all(&folder)?;
     let arguments = providers(&format!("http://{}", provider.address()));
     for round in ["new", "left open by an older version"] {
         let open = command(&folder, &arguments).await?;
@@ -148,7 +152,7 @@ async fn whatever_it_writes_is_its_owners_alone() -> Result<()> {
         let up = Up::spawn(shell, tempfile::tempdir()?).await?;
         assert_eq!(up.send(messages_call(round)).await?.status, 200);
         let modes = modes(&folder)?;
-        for (path, mode) in &modes {
+        for (path, mode) in modes.iter().filter(|(path, _)| !path.ends_with("/own.txt")) {
             assert_eq!(mode & 0o077, 0, "{round}: {path} has {mode:o}");
         }
         for name in [
@@ -165,6 +169,7 @@ async fn whatever_it_writes_is_its_owners_alone() -> Result<()> {
         ] {
             assert!(modes.iter().any(|(path, _)| path.ends_with(&format!("/w/{name}"))), "{name}: {modes:?}");
         }
+        assert_eq!(fs::metadata(&own)?.permissions().mode() & 0o777, 0o644, "a file that is not ours");
         up.signal("-TERM")?;
         assert_eq!(ending(up.process).await?.0.code(), Some(0));
         open_all(&folder)?;
