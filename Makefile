@@ -6,13 +6,36 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up build module image test forms test-matrix demo bench clients test-clients lint fmt deny validate manifests toolchain
+.PHONY: help up install place uninstall build module image test forms test-matrix demo bench clients test-clients lint fmt deny validate manifests toolchain
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 up: build ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
 	@envoy=$$(envoy/install.sh) && exec "$(target)/release/headroomctl" up --envoy "$$envoy" $(ARGS)
+
+# Where `install` puts bin/ and lib/headroom/.
+PREFIX ?= $(HOME)/.local
+# What `build` has made.
+built = $(target)/release
+
+install: build ## headroomctl, headroomd, the filter and Envoy under PREFIX (~/.local), so that headroomctl is found
+	@$(MAKE) --no-print-directory place
+
+# The copying alone. A program that runs may be replaced: `install` makes a new file.
+place:
+	@envoy=$$(envoy/install.sh) && set -e && \
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/headroom" && \
+	install -m 755 "$(built)/headroomctl" "$(built)/headroomd" "$(DESTDIR)$(PREFIX)/bin/" && \
+	install -m 644 "$(module)" "$(DESTDIR)$(PREFIX)/lib/headroom/headroom_filter.wasm" && \
+	install -m 755 "$$envoy" "$(DESTDIR)$(PREFIX)/lib/headroom/envoy" && \
+	echo "installed: $(DESTDIR)$(PREFIX)/bin/headroomctl" && \
+	case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) \
+	echo "$(PREFIX)/bin is not on your PATH; put it there:  export PATH=\"$(PREFIX)/bin:\$$PATH\"" ;; esac
+
+uninstall: ## take away what `install` has put under PREFIX
+	rm -f "$(DESTDIR)$(PREFIX)/bin/headroomctl" "$(DESTDIR)$(PREFIX)/bin/headroomd"
+	rm -rf "$(DESTDIR)$(PREFIX)/lib/headroom"
 
 build: module ## the filter module and the two programs, optimized
 	$(CARGO) build --release -p headroomd -p headroomctl

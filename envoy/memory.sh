@@ -11,7 +11,7 @@ module=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # Any free ports, so that it runs beside others.
-sed -e 's/port_value: 8790/port_value: 0/' -e 's/address: 0.0.0.0, port_value: 8787/address: 127.0.0.1, port_value: 0/' \
+sed -e 's/port_value: 8790/port_value: 0/' -e "s|/run/headroom/admin.sock|$work/admin.sock|" -e 's/address: 0.0.0.0, port_value: 8787/address: 127.0.0.1, port_value: 0/' \
     -e "s|/etc/headroom/filter.wasm|$module|" production.yaml >"$work/with.yaml"
 # The entry of the filter, up to the router's.
 sed '/^          - name: headroom$/,/^          - name: envoy.filters.http.router$/{/envoy.filters.http.router/!d}' \
@@ -25,7 +25,7 @@ resident() {
     pid=$!
     for _ in $(seq 300); do
         sleep 0.2
-        [ ! -s "$admin" ] || state=$(curl --silent --noproxy '*' "http://$(cat "$admin")/ready" || true)
+        [ ! -s "$admin" ] || state=$(curl --silent --unix-socket "$work/admin.sock" http://localhost/ready || true)
         [ "$state" != LIVE ] || break
     done
     kilobytes=$(sed -n 's/^VmRSS:\s*\([0-9]*\) kB$/\1/p' "/proc/$pid/status")

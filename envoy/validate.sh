@@ -12,7 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HEADROOM_WORKSPACE_DIR=$work
 # What this machine's own Headroom is set to does not matter here.
-unset HEADROOM_HOST HEADROOM_PORT HEADROOM_HTTP HEADROOM_GRPC HEADROOMD \
+unset HEADROOM_MODE HEADROOM_ALLOWED_HOSTS HEADROOM_TOKEN HEADROOM_TOKEN_FILE HEADROOM_HOST HEADROOM_PORT HEADROOM_HTTP HEADROOM_GRPC HEADROOMD \
     ANTHROPIC_TARGET_API_URL OPENAI_TARGET_API_URL GEMINI_TARGET_API_URL
 echo '{"tenant": "it'\''s \"quoted\" {{ and }} braced", "max_body_bytes": 1000000}' >"$work/filter.json"
 
@@ -48,7 +48,7 @@ for mode in strip hold; do
         check "$mode-name" --body-mode $mode $(url http://localhost:9000)
         check "$mode-tls" --body-mode $mode $(url https://provider.example:8443/v1)
         check "$mode-tls-address" --body-mode $mode $(url 'https://[::1]:8443/prefix')
-        check "$mode-open" --body-mode $mode --host 0.0.0.0 --port 0 --profile lossless --filter-config "$work/filter.json"
+        check "$mode-open" --body-mode $mode --host 0.0.0.0 --allow-host headroom.internal,other.example --port 0 --profile lossless --filter-config "$work/filter.json"
     }
 done
 
@@ -56,6 +56,7 @@ done
 certificates=$(grep -o 'trusted_ca: { filename: "[^"]*"' "$work/strip.yaml" | head -1 | cut -d'"' -f2)
 for name in production bedrock; do
     sed -e "s|/etc/headroom/filter.wasm|$module|" -e "s|/etc/ssl/certs/ca-certificates.crt|$certificates|" \
+        -e "s|/run/headroom/admin.sock|$work/admin.sock|" \
         "envoy/$name.yaml" >"$work/$name.yaml"
 done
 sed -E 's/^( *)#\+/\1/' "$work/production.yaml" >"$work/options.yaml"

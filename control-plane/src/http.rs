@@ -35,6 +35,7 @@ pub(crate) use self::guard::Guard;
 pub(crate) use self::health::{Deployment, Probe};
 pub(crate) use self::metrics::Metrics;
 use crate::ccr::keeper::Originals;
+use crate::filters::Filters;
 use crate::ledger::writer::Ledger;
 use crate::messages::Messages;
 use crate::sessions::Sessions;
@@ -55,9 +56,10 @@ pub(crate) struct App {
     pub(crate) originals: Originals,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) filters: Arc<Filters>,
     pub(crate) messages: Arc<Messages>,
     pub(crate) board: Board,
-    pub(crate) guard: Guard,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) warmup: Warmup,
     pub(crate) probe: Probe,
     pub(crate) beacon: Arc<Beacon>,
@@ -71,6 +73,18 @@ pub(crate) struct App {
 /// As many as may listen to `/events`.
 pub(crate) fn listeners() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(events::MAX_LISTENERS))
+}
+
+/// `/metrics` alone, for a listener of its own.
+pub(crate) fn metrics_router(app: Arc<App>, guard: Arc<Guard>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics::metrics))
+        .fallback(|| async { Refusal::NOT_FOUND })
+        .method_not_allowed_fallback(|| async { Refusal::METHOD })
+        .layer(middleware::from_fn_with_state(guard, guard::guard))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER_TIMEOUT))
+        .with_state(app)
 }
 
 /// Every endpoint.
@@ -93,7 +107,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(debug::router())
         .fallback(|| async { Refusal::NOT_FOUND })
         .method_not_allowed_fallback(|| async { Refusal::METHOD })
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::guard))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app.guard), guard::guard))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER_TIMEOUT))
         .with_state(app)

@@ -7,6 +7,7 @@
 pub mod budget;
 pub mod ccr;
 pub mod clock;
+mod filters;
 mod grpc;
 mod healthcheck;
 mod http;

@@ -16,6 +16,7 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    headroom_private::restrict_umask();
     let args = Args::parse();
     let env = |name: &str| std::env::var(name).ok();
     if let Some(Command::Healthcheck) = args.command {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
+use axum::Router;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,6 +17,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::budget::Budgets;
 use crate::ccr::keeper::Originals;
 use crate::clock::now_ms;
+use crate::filters::Filters;
 use crate::grpc;
 use crate::http::{self, App, Board, Deployment, Guard, Probe};
 use crate::ledger::contribution::Accounting;
@@ -54,7 +56,7 @@ pub enum StartError {
     /// An address is taken or cannot be bound.
     #[error("{name}: cannot listen on {address}: {error}")]
     Listen {
-        /// `http` or `grpc`.
+        /// `http`, `grpc` or `metrics`.
         name: &'static str,
         /// The address as it was asked for.
         address: String,
@@ -80,6 +82,9 @@ pub struct Addresses {
     pub http: String,
     /// For the filter.
     pub grpc: String,
+    /// `/metrics` alone, where it has a listener of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
 }
 
 /// A sidecar that runs.
@@ -105,8 +110,10 @@ impl Running {
     }
 }
 
-/// Starts the sidecar. When this returns, both addresses answer.
+/// Starts the sidecar. When this returns, its addresses answer.
 pub async fn start(settings: &Settings) -> Result<Running, StartError> {
+    headroom_private::folder(&settings.workspace_dir)
+        .map_err(|error| StoreError::Folder { path: settings.workspace_dir.display().to_string(), error })?;
     let tasks = Tasks::default();
     let stop = CancellationToken::new();
     let opened = SqlStore::open(&settings.database, now_ms()).await?;
@@ -125,6 +132,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let metrics = Arc::new(http::Metrics::default());
     let observed = Arc::clone(&metrics);
     let sessions = Arc::new(Sessions::default());
+    let filters = Arc::new(Filters::default());
     let messages = Arc::new(Messages::new(settings.log_messages));
     let (told, landings) = watch::channel(0);
     let limits = Limits::new(Arc::clone(&store), Arc::clone(&accounting));
@@ -136,7 +144,12 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
 
     let (http_listener, http) = listen("http", &settings.http).await?;
     let (grpc_listener, grpc) = listen("grpc", &settings.grpc).await?;
-    let addresses = Addresses { pid: std::process::id(), http, grpc };
+    let metrics_listener = match &settings.metrics {
+        Some(address) => Some(listen("metrics", address).await?),
+        None => None,
+    };
+    let (metrics_listener, metrics_address) = metrics_listener.unzip();
+    let addresses = Addresses { pid: std::process::id(), http, grpc, metrics: metrics_address };
 
     if let Some(problem) = &settings.telemetry.problem {
         tracing::warn!(message = "Telemetry stays off.", problem);
@@ -148,9 +161,10 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         originals: originals.clone(),
         metrics: Arc::clone(&metrics),
         sessions: Arc::clone(&sessions),
+        filters: Arc::clone(&filters),
         messages: Arc::clone(&messages),
         board: Board::new(Arc::clone(&store), ledger.clone(), originals.clone(), landings),
-        guard: Guard::new(settings.token.clone(), settings.allowed_hosts.clone()),
+        guard: Arc::new(Guard::new(settings.token.clone(), settings.allowed_hosts.clone())),
         warmup,
         probe: Probe::default(),
         beacon: Arc::clone(&beacon),
@@ -165,8 +179,14 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let originals_writer = tasks.spawn("originals_writer", originals_writer);
     let sweep = tasks.spawn("originals_sweep", sweep(originals.clone(), stop.clone()));
     let telemetry = tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
-    let http = tasks.spawn("http", serve_http(http_listener, app, stop.clone()));
-    let watched = grpc::Watched { sessions, metrics };
+    let own_metrics = metrics_listener.map(|listener| {
+        // who listens for it decides who may read it
+        let guard = Arc::new(Guard::new(None, settings.allowed_hosts.clone()));
+        let router = http::metrics_router(Arc::clone(&app), guard);
+        tasks.spawn("metrics", serve_http(listener, router, stop.clone()))
+    });
+    let http = tasks.spawn("http", serve_http(http_listener, http::router(app), stop.clone()));
+    let watched = grpc::Watched { filters, sessions, metrics };
     let routes = grpc::routes(ledger, limits, originals, messages, watched, settings.token.clone());
     let grpc = tasks.spawn("grpc", serve_grpc(grpc_listener, routes, stop.clone()));
 
@@ -186,8 +206,13 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         // are gone
         let (http, grpc, maintenance, sweep, telemetry) =
             tokio::join!(http, grpc, maintenance, sweep, telemetry);
+        let own_metrics = match own_metrics {
+            Some(own_metrics) => Some(own_metrics.await),
+            None => None,
+        };
         let writers = [writer.await, originals_writer.await];
-        for ended in [http, grpc, maintenance, sweep, telemetry].into_iter().chain(writers) {
+        let others = [http, grpc, maintenance, sweep, telemetry].into_iter().chain(own_metrics);
+        for ended in others.chain(writers) {
             if let Err(error) = ended {
                 tracing::error!(message = "A task ended badly.", %error);
             }
@@ -284,8 +309,8 @@ async fn listen(name: &'static str, address: &Bind) -> Result<(Listener, String)
     bind(address).await.map_err(|error| StartError::Listen { name, address: address.to_string(), error })
 }
 
-async fn serve_http(listener: Listener, app: Arc<App>, stop: CancellationToken) {
-    let router = http::router(app).into_make_service_with_connect_info::<Peer>();
+async fn serve_http(listener: Listener, router: Router, stop: CancellationToken) {
+    let router = router.into_make_service_with_connect_info::<Peer>();
     let stopped = stop.cancelled_owned();
     let served = match listener {
         Listener::Tcp(listener) => axum::serve(listener, router).with_graceful_shutdown(stopped).await,
@@ -315,10 +340,7 @@ async fn serve_grpc(listener: Listener, routes: Routes, stop: CancellationToken)
     }
 }
 
-/// Appears under its name only when complete, so that who waits for it never reads half.
+/// Who waits for it never reads half.
 fn write_ready_file(path: &Path, addresses: &Addresses) -> io::Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    fs::write(&partial, serde_json::to_vec(addresses)?)?;
-    fs::rename(&partial, path)
+    headroom_private::write(path, &serde_json::to_vec(addresses)?)
 }

@@ -35,6 +35,9 @@ pub struct Args {
     /// Address for gRPC: ip:port (port 0: any free one) or unix:/path [env: HEADROOM_GRPC] [default: 127.0.0.1:8789]
     #[arg(long, value_name = "ADDR")]
     pub grpc: Option<String>,
+    /// Address for /metrics alone, which asks for no token there: ip:port or unix:/path [env: HEADROOM_METRICS_ADDR] [default: none]
+    #[arg(long, value_name = "ADDR")]
+    pub metrics_addr: Option<String>,
     /// Folder for state [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
     #[arg(long, value_name = "DIR")]
     pub workspace_dir: Option<PathBuf>,
@@ -145,6 +148,8 @@ pub struct Settings {
     pub http: Bind,
     /// For the filter.
     pub grpc: Bind,
+    /// For `/metrics` alone, without a token.
+    pub metrics: Option<Bind>,
     /// State.
     pub workspace_dir: PathBuf,
     /// Read-mostly files.
@@ -276,6 +281,8 @@ impl Settings {
             (None, None) => None,
         };
         let grpc = bind("grpc", args.grpc.or_else(|| env("HEADROOM_GRPC")), DEFAULT_GRPC)?;
+        let metrics = args.metrics_addr.or_else(|| env("HEADROOM_METRICS_ADDR"));
+        let metrics = metrics.map(|address| bind("metrics", Some(address), "")).transpose()?;
         for (name, bind) in [("http", &http), ("grpc", &grpc)] {
             if let Bind::Tcp(addr) = *bind
                 && token.is_none()
@@ -291,6 +298,7 @@ impl Settings {
         Ok(Self {
             http,
             grpc,
+            metrics,
             savings_path: args
                 .savings_path
                 .or_else(|| env_path("HEADROOM_SAVINGS_PATH"))

@@ -1,8 +1,10 @@
 //! The plugin configuration: JSON, read leniently.
 //!
-//! An unknown key is a warning. A value that cannot be used is replaced by its default and counted.
-//! Nothing rejects the configuration: Envoy would refuse to start, or refuse the update, and the
-//! requests behind it would pay for a typing error (I1).
+//! An unknown key is a warning. A value that cannot be used is replaced by its default and counted, but for
+//! those that say what may be done to requests: where a `mode`, a `profile`, or a rule of `rules` or `tools`
+//! cannot be read, the filter keeps its hands off what it was meant for. Nothing rejects the configuration:
+//! Envoy would refuse to start, or refuse the update, and the requests behind it would pay for a typing
+//! error (I1).
 //!
 //! | key | default | meaning |
 //! |---|---|---|
@@ -253,7 +255,12 @@ impl Config {
 
         let mut reader = Reader::new(object);
         let mut engine = defaults.engine;
-        engine.profile = reader.one_of("profile", PROFILES, engine.profile);
+        engine.profile = reader.guarded(
+            "profile",
+            PROFILES,
+            engine.profile,
+            (Profile::Lossless, "everything stays lossless"),
+        );
         engine.tools = tool_rules(&mut reader);
         engine.max_body_bytes = reader.bytes("max_body_bytes", 1..=MAX_BODY_BYTES, engine.max_body_bytes);
         engine.max_block_bytes = reader.bytes("max_block_bytes", 1..=MAX_BODY_BYTES, engine.max_block_bytes);
@@ -268,7 +275,8 @@ impl Config {
         if store_originals == Some(true) && control_plane.is_none() {
             reader.warn("store_originals", "needs control_plane; nothing will be stored");
         }
-        let mode = reader.one_of("mode", MODES, defaults.mode);
+        let mode =
+            reader.guarded("mode", MODES, defaults.mode, (Mode::Off, "every request passes untouched"));
         let rules = rules::read(&mut reader, Treatment { mode, profile: engine.profile });
         let config = Self {
             mode,
@@ -358,20 +366,33 @@ pub(crate) const PROFILES: &[(&str, Profile)] = &[
 const POLICIES: &[(&str, Policy)] =
     &[("off", Policy::Off), ("lossless", Policy::Lossless), ("lossy", Policy::Lossy)];
 
+/// What becomes of the outputs of the tools that a rule means, where it cannot be read.
+const UNTOUCHED: &str = "outputs of its tools stay untouched";
+
+/// To guess what a rule that cannot be read was to say could do more to a tool's output than was asked for.
 fn tool_rules(reader: &mut Reader) -> Vec<ToolRule> {
+    let every_tool = || "*".to_owned();
     let mut rules = Vec::new();
-    for mut section in reader.sections("tools") {
-        let pattern = section.text("tool");
-        let policy = section.required_one_of("policy", POLICIES);
-        // A rule that cannot be read is left out: to guess a policy for it could do more to a tool's
-        // output than was asked for, or less.
-        match policy {
-            Some(policy) if !pattern.is_empty() => rules.push(ToolRule { pattern, policy }),
-            Some(_) => {
-                section.refuse("tool", "expected the name of a tool or a glob", "the rule is left out")
-            }
-            None => {}
+    for section in
+        reader.guarded_sections("tools", "outputs of tools that no rule before it is for stay untouched")
+    {
+        let Some(mut section) = section else {
+            rules.push(ToolRule { pattern: every_tool(), policy: Policy::Off });
+            continue;
+        };
+        let tool = section.pattern("tool", UNTOUCHED);
+        if tool == Ok(None) {
+            section.refuse("tool", "expected the name of a tool or a glob, found none", UNTOUCHED);
         }
+        let policy = section.required_one_of("policy", POLICIES, UNTOUCHED);
+        let misspelt = section.refuse_unknown_keys(UNTOUCHED);
+        rules.push(match (tool, policy) {
+            (Ok(Some(pattern)), Some(policy)) if !misspelt => ToolRule { pattern, policy },
+            (tool, _) => {
+                let pattern = tool.ok().flatten().unwrap_or_else(every_tool);
+                ToolRule { pattern, policy: Policy::Off }
+            }
+        });
         reader.close(section);
     }
     rules

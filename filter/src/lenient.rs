@@ -52,12 +52,18 @@ impl Reader {
     }
 
     /// As [`Reader::one_of`], but an absent key is an error too.
-    pub(crate) fn required_one_of<T: Copy>(&mut self, key: &str, names: &[(&str, T)]) -> Option<T> {
-        if !self.object.contains_key(key) {
-            self.refuse(key, "expected a value, found none", "the rule is left out");
+    pub(crate) fn required_one_of<T: Copy>(
+        &mut self,
+        key: &str,
+        names: &[(&str, T)],
+        now: &str,
+    ) -> Option<T> {
+        if self.object.get(key).is_none_or(Value::is_null) {
+            self.object.remove(key);
+            self.refuse(key, "expected a value, found none", now);
             return None;
         }
-        self.choice(key, names, "the rule is left out")
+        self.choice(key, names, now)
     }
 
     /// As [`Reader::one_of`], but a value that cannot be used is not replaced by the default: by this one.
@@ -69,22 +75,19 @@ impl Reader {
         (careful, now): (T, &str),
     ) -> T {
         if self.object.get(key).is_none_or(Value::is_null) {
+            self.object.remove(key);
             return default;
         }
         self.choice(key, names, now).unwrap_or(careful)
     }
 
     /// A glob; `None` where the key is absent, an error where it holds none.
-    pub(crate) fn pattern(&mut self, key: &str) -> Result<Option<String>, ()> {
+    pub(crate) fn pattern(&mut self, key: &str, now: &str) -> Result<Option<String>, ()> {
         match self.take(key) {
             None => Ok(None),
             Some(Value::String(pattern)) if !pattern.is_empty() => Ok(Some(pattern)),
             Some(other) => {
-                self.refuse(
-                    key,
-                    &format!("expected a name or a glob, found {other}"),
-                    "the rule is left out",
-                );
+                self.refuse(key, &format!("expected a name or a glob, found {other}"), now);
                 Err(())
             }
         }
@@ -181,6 +184,38 @@ impl Reader {
             }
         }
         sections
+    }
+
+    /// As [`Reader::sections`], but what is no object keeps its place: `None`. An array that is none is one such.
+    pub(crate) fn guarded_sections(&mut self, key: &str, now: &str) -> Vec<Option<Reader>> {
+        let items = match self.take(key) {
+            None => return Vec::new(),
+            Some(Value::Array(items)) => items,
+            Some(other) => {
+                self.refuse(key, &format!("expected an array, found {other}"), now);
+                return vec![None];
+            }
+        };
+        let mut sections = Vec::new();
+        for item in items {
+            sections.push(match item {
+                Value::Object(object) => Some(self.nested(key, object)),
+                other => {
+                    self.refuse(key, &format!("expected objects, found {other}"), now);
+                    None
+                }
+            });
+        }
+        sections
+    }
+
+    /// Counts every key that nobody has taken as a value that cannot be used, and says whether there was one.
+    pub(crate) fn refuse_unknown_keys(&mut self, now: &str) -> bool {
+        let keys: Vec<String> = std::mem::take(&mut self.object).into_iter().map(|(key, _)| key).collect();
+        for key in &keys {
+            self.refuse(key, "this version knows no such key here", now);
+        }
+        !keys.is_empty()
     }
 
     fn nested(&self, key: &str, object: Map<String, Value>) -> Reader {

@@ -25,6 +25,9 @@ const LOGGED_BYTES: usize = 1 << 20;
 /// An answer is this late when its call is given up: the root context that made it may be gone, and
 /// then nobody is told.
 const LOST_AFTER_TIMEOUTS: u64 = 3;
+/// As long as values of the configuration cannot be used, the sidecar hears of it so often, with or without records:
+/// where nothing is touched because of them there are none.
+const ERRORS_EVERY_NS: u64 = 60_000_000_000;
 /// The number of `records` in `ReportRequest`.
 const RECORDS_FIELD: u32 = 3;
 /// The number of `logged_messages` there.
@@ -48,6 +51,10 @@ pub(crate) struct Reporter {
     /// Copies of originals, since the VM started.
     dropped_originals: u64,
     config_errors: u64,
+    /// What the sidecar has acknowledged of them, and when.
+    errors_told: (u64, u64),
+    /// How many there were in the report that is on its way.
+    errors_sent: u64,
     call: Call,
     /// The highest sequence that was ever sent.
     sent: u64,
@@ -115,6 +122,8 @@ impl Reporter {
             dropped: 0,
             dropped_originals: 0,
             config_errors: 0,
+            errors_told: (0, 0),
+            errors_sent: 0,
             call: Call::None,
             sent: 0,
             batch_first: 0,
@@ -187,7 +196,7 @@ impl Reporter {
     /// The next `ReportRequest`, when there is something to send and it is time to. The caller sends
     /// it and says so with [`Reporter::started`].
     pub(crate) fn next(&mut self, now: u64) -> Option<Vec<u8>> {
-        let nothing = self.queue.is_empty() && !self.sessions.is_due(now);
+        let nothing = self.queue.is_empty() && !self.sessions.is_due(now) && !self.are_errors_due(now);
         if self.call != Call::None || nothing || now < self.not_before {
             return None;
         }
@@ -205,6 +214,7 @@ impl Reporter {
             dropped_originals: self.dropped_originals,
         }
         .encode_to_vec();
+        self.errors_sent = self.config_errors;
         self.batch_first = self.queue.front().map_or(0, |(sequence, _)| *sequence);
         self.batch_cut = false;
         let mut batch_last = self.batch_first;
@@ -262,11 +272,17 @@ impl Reporter {
             self.logged_bytes = self.logged_bytes.saturating_sub(logged.len());
         }
         self.sessions.arrived();
+        self.errors_told = (self.errors_sent, now);
         let new_store = !self.epoch.is_empty() && self.epoch != response.epoch;
         self.epoch = response.epoch;
         self.failures = 0;
         self.not_before = 0;
         Answered::Forward { more: self.batch_cut, new_store, limits: response.limits }
+    }
+
+    fn are_errors_due(&self, now: u64) -> bool {
+        let (told, at) = self.errors_told;
+        self.config_errors != told || self.config_errors > 0 && now.saturating_sub(at) >= ERRORS_EVERY_NS
     }
 
     fn fail(&mut self, now: u64) {

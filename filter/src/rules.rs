@@ -67,16 +67,27 @@ pub(crate) fn route_name() -> String {
     String::from_utf8_lossy(&name.unwrap_or_default()).into_owned()
 }
 
+/// What becomes of the requests that a rule means, where it cannot be read.
+const PASS: &str = "its requests pass untouched";
+
 /// Reads the rules; `default` is what the rest of the configuration says.
 ///
-/// A mode or profile that cannot be read is the most careful one: what somebody wanted to treat in a way of
-/// its own must not be treated as everything else. A rule whose conditions cannot be read is left out.
+/// What somebody wanted to treat in a way of its own must not be treated as everything else. So a rule of which
+/// anything cannot be read, a misspelt key too, passes its requests: those for which the conditions hold that can
+/// be read, and all of them where none can. Only a profile that cannot be read has a careful value of its own.
 pub(crate) fn read(reader: &mut Reader, default: Treatment) -> Vec<Rule> {
+    let hands_off = Treatment { mode: Mode::Off, ..default };
     let mut rules = Vec::new();
-    for mut section in reader.sections("rules") {
-        let [host, path, route] = ["host", "path", "route"].map(|key| section.pattern(key));
+    for section in reader.guarded_sections("rules", "requests that no rule before it is for pass untouched") {
+        let Some(mut section) = section else {
+            let everything =
+                Rule { host: None, path: None, route: None, treatment: hands_off, provider: None };
+            rules.push(everything);
+            continue;
+        };
+        let conditions = ["host", "path", "route"].map(|key| section.pattern(key, PASS));
         let treatment = Treatment {
-            mode: section.guarded("mode", MODES, default.mode, (Mode::Off, "its requests pass")),
+            mode: section.guarded("mode", MODES, default.mode, (Mode::Off, PASS)),
             profile: section.guarded(
                 "profile",
                 PROFILES,
@@ -85,9 +96,11 @@ pub(crate) fn read(reader: &mut Reader, default: Treatment) -> Vec<Rule> {
             ),
         };
         let provider = Some(section.text("provider")).filter(|provider| !provider.is_empty());
-        if let (Ok(host), Ok(path), Ok(route)) = (host, path, route) {
-            rules.push(Rule { host, path, route, treatment, provider });
-        }
+        let misspelt = section.refuse_unknown_keys(PASS);
+        let unreadable = misspelt || conditions.iter().any(Result::is_err);
+        let treatment = if unreadable { hands_off } else { treatment };
+        let [host, path, route] = conditions.map(Result::unwrap_or_default);
+        rules.push(Rule { host, path, route, treatment, provider });
         reader.close(section);
     }
     rules

@@ -176,9 +176,7 @@ def envoy_faults(sources):
     limit = json.loads(sources.plugin()["configuration"]["value"])
     if sources.listener()["per_connection_buffer_limit_bytes"] < 2 * limit["max_body_bytes"]:
         yield "production.yaml: the buffer is shorter than twice max_body_bytes"
-    admin = sources.envoy["admin"]["address"]["socket_address"]["address"]
-    if admin != "127.0.0.1":
-        yield f"production.yaml: admin listens on {admin}"
+    yield from admin_faults(sources)
     clusters = {cluster["name"]: cluster for cluster in sources.envoy["static_resources"]["clusters"]}
     if limit["control_plane"]["cluster"] not in clusters:
         yield "production.yaml: the filter's cluster does not exist"
@@ -203,8 +201,30 @@ def envoy_faults(sources):
         tls = clusters[name].get("transport_socket", {}).get("typed_config", {})
         if tls.get("sni") != host["address"] or not tls.get("auto_sni_san_validation") or host["port_value"] != 443:
             yield f"production.yaml: {name} has no validated TLS to {host}"
-    if routed != set(clusters) - {"headroom"}:
+    if routed != set(clusters) - {"headroom", "admin"}:
         yield f"production.yaml: routes lead to {routed}, clusters are {set(clusters)}"
+
+
+def admin_faults(sources):
+    """The admin interface is a socket for its owner alone, in a folder that the container has; what a port gives of
+    it are two pages, to read."""
+    for name in ("production.yaml", "bedrock.yaml"):
+        pipe = yaml.safe_load(sources.text(f"envoy/{name}"))["admin"]["address"].get("pipe", {})
+        if pipe.get("mode") != 0o600:
+            yield f"{name}: the admin interface is not a socket with mode 0600: {pipe}"
+    folder = str(pathlib.PurePosixPath(sources.envoy["admin"]["address"]["pipe"]["path"]).parent)
+    envoy = sources.compose["services"]["envoy"]
+    [uid, gid] = envoy["user"].split(":")
+    if f"{folder}:uid={uid},gid={gid},mode=0700" not in envoy.get("tmpfs", []):
+        yield f"compose.yaml: {folder}, for the admin interface's socket, is not a tmpfs of the user's own with mode 0700"
+    for listener in sources.envoy["static_resources"]["listeners"]:
+        routes = listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+        for route in routes:
+            match = route["match"]
+            reads = [{"name": ":method", "string_match": {"exact": "GET"}}]
+            shown = match.get("path") in ("/stats/prometheus", "/ready") and match.get("headers") == reads
+            if route.get("route", {}).get("cluster") == "admin" and not shown:
+                yield f"production.yaml: {listener['name']} gives {match} of the admin interface"
 
 
 def main():

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use bytes::{Bytes, BytesMut};
@@ -13,7 +14,8 @@ use hyper::client::conn::{http1, http2};
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::deadline::within;
 
@@ -126,6 +128,20 @@ impl Connection {
     pub async fn open(authority: SocketAddr, protocol: Protocol) -> Result<Self> {
         let stream = within("a connection", TcpStream::connect(authority)).await??;
         stream.set_nodelay(true)?;
+        Self::over(stream, authority, protocol).await
+    }
+
+    /// Connects to a Unix socket, for HTTP/1.1.
+    pub async fn open_socket(path: &Path) -> Result<Self> {
+        let stream = within("a connection", UnixStream::connect(path)).await??;
+        // Who listens on a socket is asked for by no address.
+        Self::over(stream, SocketAddr::from(([127, 0, 0, 1], 80)), Protocol::Http1).await
+    }
+
+    async fn over<S>(stream: S, authority: SocketAddr, protocol: Protocol) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let io = TokioIo::new(stream);
         // A connection's error, if any, also reaches the request that is under way.
         let sender = match protocol {

@@ -19,7 +19,7 @@ pub const CLUSTER: &str = "outbound|8789||headroomd.headroom.svc.cluster.local";
 pub fn bootstrap(provider: SocketAddr, sidecar: &Sidecar, folder: &Path) -> Result<String> {
     let mut bootstrap = Bootstrap::new(Providers::all(format!("http://{provider}").parse()?));
     bootstrap.listen = Endpoint::loopback(0);
-    bootstrap.admin = Endpoint::loopback(0);
+    bootstrap.admin = folder.join("admin.sock");
     bootstrap.sidecar_http = Endpoint::loopback(sidecar.http().port());
     bootstrap.http_filters = vec![json!({
         "name": RESOURCE,

@@ -36,6 +36,8 @@ pub struct Options {
     pub route_timeout: Option<u32>,
     /// Worker threads; each has a VM of its own.
     pub workers: u32,
+    /// Names beside `localhost` and addresses under which clients may call.
+    pub allow_hosts: Vec<String>,
     /// A whole configuration, in place of what `headroomctl` would render from the rest.
     pub configuration: Option<String>,
 }
@@ -51,6 +53,7 @@ impl Default for Options {
             retry_on_5xx: false,
             route_timeout: None,
             workers: 1,
+            allow_hosts: Vec::new(),
             configuration: None,
         }
     }
@@ -71,7 +74,7 @@ pub struct Neighbours {
 #[derive(Debug)]
 pub struct Envoy {
     process: Leashed,
-    admin: SocketAddr,
+    admin: PathBuf,
     listener: SocketAddr,
     started_in: Duration,
 }
@@ -105,7 +108,7 @@ impl Envoy {
     ) -> Result<Self> {
         let configuration = folder.join("envoy.yaml");
         let admin_file = folder.join("admin");
-        fs::write(&configuration, bootstrap(options, neighbours, module)?)?;
+        fs::write(&configuration, bootstrap(options, neighbours, module, folder)?)?;
         let arguments = [
             "-c".to_owned(),
             configuration.display().to_string(),
@@ -120,8 +123,8 @@ impl Envoy {
         let binary = binary().await?;
         let start = Instant::now();
         let process = Leashed::start(&binary, &arguments, &[], &folder.join("envoy.log"))?;
-        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut envoy = Self { process, admin: unknown, listener: unknown, started_in: Duration::ZERO };
+        let listener = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut envoy = Self { process, admin: PathBuf::new(), listener, started_in: Duration::ZERO };
         envoy
             .wait(&admin_file)
             .await
@@ -143,18 +146,19 @@ impl Envoy {
                 if let Err(error) = state {
                     return Some(Err(error));
                 }
-                fs::read_to_string(admin_file).ok()?.parse::<SocketAddr>().ok().map(Ok)
+                let path = fs::read_to_string(admin_file).ok().filter(|path| !path.is_empty())?;
+                Some(Ok(PathBuf::from(path)))
             }
         });
         self.admin = admin.await??;
         let ready = until("Envoy is ready", || {
             let state = self.process.check();
-            let admin = self.admin;
+            let admin = &self.admin;
             async move {
                 if let Err(error) = state {
                     return Some(Err(error));
                 }
-                let mut connection = Connection::open(admin, Protocol::Http1).await.ok()?;
+                let mut connection = Connection::open_socket(admin).await.ok()?;
                 let answer = connection.send(Call::get("/ready")).await.ok()?;
                 answer.status.is_success().then_some(Ok(()))
             }
@@ -162,11 +166,18 @@ impl Envoy {
         ready.await??;
         let listeners = self.admin_get("/listeners?format=json").await?;
         let listeners: Value = serde_json::from_str(&listeners)?;
-        let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
-        let port = address["port_value"].as_u64().and_then(|port| u16::try_from(port).ok());
-        let port = port.with_context(|| format!("a listener with a port was expected in {listeners}"))?;
-        self.listener = SocketAddr::from(([127, 0, 0, 1], port));
+        self.listener = listener(&listeners, "headroom")?;
         Ok(())
+    }
+
+    /// The socket of the admin interface.
+    pub fn admin(&self) -> &Path {
+        &self.admin
+    }
+
+    /// Where another listener than that for clients is.
+    pub async fn other_listener(&self, name: &str) -> Result<SocketAddr> {
+        listener(&serde_json::from_str(&self.admin_get("/listeners?format=json").await?)?, name)
     }
 
     /// Where clients connect.
@@ -176,7 +187,7 @@ impl Envoy {
 
     /// What the admin interface answers.
     pub async fn admin_get(&self, path: &str) -> Result<String> {
-        let mut connection = Connection::open(self.admin, Protocol::Http1).await?;
+        let mut connection = Connection::open_socket(&self.admin).await?;
         Ok(connection.send(Call::get(path)).await?.text())
     }
 
@@ -203,8 +214,18 @@ impl Envoy {
     }
 }
 
+/// The port of a listener, by its name in what the admin interface lists.
+fn listener(listeners: &Value, name: &str) -> Result<SocketAddr> {
+    let all = listeners["listener_statuses"].as_array().into_iter().flatten();
+    let found = all.into_iter().find(|listener| listener["name"] == name);
+    let port = found.and_then(|it| it.pointer("/local_address/socket_address/port_value")?.as_u64());
+    let port = port.and_then(|port| u16::try_from(port).ok());
+    let port = port.with_context(|| format!("a listener {name} with a port was expected in {listeners}"))?;
+    Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
 /// What `headroomctl up` would run, with this test's neighbours.
-fn bootstrap(options: &Options, neighbours: Neighbours, module: &Path) -> Result<String> {
+fn bootstrap(options: &Options, neighbours: Neighbours, module: &Path, folder: &Path) -> Result<String> {
     if let Some(configuration) = &options.configuration {
         return Ok(configuration.clone());
     }
@@ -212,7 +233,8 @@ fn bootstrap(options: &Options, neighbours: Neighbours, module: &Path) -> Result
     provider.http2 = options.upstream == Protocol::Http2;
     let mut bootstrap = Bootstrap::new(Providers::all(provider));
     bootstrap.listen = Endpoint::loopback(0);
-    bootstrap.admin = Endpoint::loopback(0);
+    bootstrap.admin = folder.join("admin.sock");
+    bootstrap.allow_hosts = options.allow_hosts.clone();
     bootstrap.sidecar_http = endpoint(neighbours.sidecar_http);
     bootstrap.sidecar_grpc = endpoint(neighbours.sidecar_grpc);
     bootstrap.max_body_bytes = options.max_body_bytes;

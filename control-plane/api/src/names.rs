@@ -2,6 +2,10 @@
 
 use crate::v1::{AdmissionOutcome, PrefixChange, PrefixMismatchSource, RequestOutcome, SessionEnd};
 
+/// The header with which Envoy's configuration marks what it hands on to headroomd from a listener that other
+/// machines reach.
+pub const REMOTE_HEADER: &str = "x-headroom-remote";
+
 /// Why a WebSocket session ended, in the original's words; while it is open nobody knows.
 #[must_use]
 pub const fn session_end_name(end: SessionEnd) -> &'static str {

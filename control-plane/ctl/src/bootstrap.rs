@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use headroom_api::names::REMOTE_HEADER;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -32,6 +33,9 @@ const TEMPLATE: &str = include_str!("../../../envoy/bootstrap.yaml.j2");
 
 /// What a path that belongs to nobody is answered with, in the shape of a provider's error.
 const NOT_FOUND: &str = r#"{"type":"error","error":{"type":"not_found_error","message":"Headroom knows no provider for this path: it is neither Anthropic's, OpenAI's nor Gemini's"}}"#;
+
+/// What a request under a name that is none of ours is answered with, in the same shape.
+const FOREIGN_HOST: &str = r#"{"type":"error","error":{"type":"permission_error","message":"Headroom does not answer to the name in the Host header, because a web page could have made that name point here: use localhost or an address, or start headroomctl up with --allow-host and the name"}}"#;
 
 /// The filter's cluster for the sidecar's gRPC service. Safe as a bare gRPC target too (the name is not
 /// by accident a valid protobuf message).
@@ -72,7 +76,8 @@ impl Endpoint {
         Self { host: "127.0.0.1".to_owned(), port }
     }
 
-    fn is_loopback(&self) -> bool {
+    /// Whether this machine alone reaches it.
+    pub fn is_loopback(&self) -> bool {
         self.host == "localhost"
             || self.host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
     }
@@ -118,8 +123,10 @@ impl Default for Providers {
 pub struct Bootstrap {
     /// Where clients connect. HTTP/1.1 and HTTP/2 with prior knowledge are both understood.
     pub listen: Endpoint,
-    /// Envoy's admin interface.
-    pub admin: Endpoint,
+    /// Names beside `localhost` under which clients may call, in lower case and without a port. Addresses always may.
+    pub allow_hosts: Vec<String>,
+    /// The socket of Envoy's admin interface.
+    pub admin: PathBuf,
     /// The filter module; `None` leaves the filter out, to compare against.
     pub module: Option<PathBuf>,
     /// The filter's configuration.
@@ -166,7 +173,8 @@ impl Bootstrap {
     pub fn new(providers: Providers) -> Self {
         Self {
             listen: Endpoint::loopback(8787),
-            admin: Endpoint::loopback(8790),
+            allow_hosts: Vec::new(),
+            admin: PathBuf::from("envoy.sock"),
             module: None,
             plugin_config: Value::Object(serde_json::Map::new()),
             body_mode: BodyMode::Strip,
@@ -199,6 +207,7 @@ impl Bootstrap {
         let values = Values {
             listen: &self.listen,
             loopback: self.listen.is_loopback(),
+            hosts: hosts(&self.allow_hosts),
             admin: &self.admin,
             module: self.module.as_ref(),
             plugin_config: self.plugin_with_providers().to_string(),
@@ -215,6 +224,8 @@ impl Bootstrap {
             http_filters: &self.http_filters,
             clusters: &self.clusters,
             not_found: NOT_FOUND,
+            foreign_host: FOREIGN_HOST,
+            remote_header: REMOTE_HEADER,
         };
         Ok(environment.get_template(TEMPLATE_NAME)?.render(minijinja::value::Serde(&values))?)
     }
@@ -237,6 +248,15 @@ impl Bootstrap {
     }
 }
 
+/// The values of `Host` that are answered, as a regular expression: any address, `localhost` and what is below it
+/// (which resolve to this machine without asking anybody), and the given names; each with or without a port.
+fn hosts(names: &[String]) -> String {
+    let mut known =
+        vec![r"([a-z0-9-]+\.)*localhost".to_owned(), "[0-9.]+".to_owned(), r"\[[0-9a-f:.]+\]".to_owned()];
+    known.extend(names.iter().map(|name| name.replace('.', r"\.")));
+    format!(r"(?i)({})\.?(:[0-9]+)?", known.join("|"))
+}
+
 /// The listener's buffer for bodies of up to `max_body_bytes`. Envoy adds what it has just read to the
 /// paused body before it asks the filter, and one read can bring as much as the socket held; a body's
 /// length again is more than any receive buffer, and so is [`READ_BYTES`] where bodies are short.
@@ -253,7 +273,8 @@ struct Values<'a> {
     listen: &'a Endpoint,
     /// Only this machine can reach the listener.
     loopback: bool,
-    admin: &'a Endpoint,
+    hosts: String,
+    admin: &'a PathBuf,
     module: Option<&'a PathBuf>,
     plugin_config: String,
     hold: bool,
@@ -269,6 +290,8 @@ struct Values<'a> {
     http_filters: &'a [Value],
     clusters: &'a BTreeMap<String, Value>,
     not_found: &'a str,
+    foreign_host: &'a str,
+    remote_header: &'a str,
 }
 
 #[derive(Serialize)]

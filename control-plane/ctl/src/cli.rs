@@ -78,10 +78,15 @@ Examples:
   headroomctl up --port 0                         # free ports, printed
   headroomctl up --openai-api-url https://openrouter.ai/api/v1
   headroomctl up --profile lossless --body-mode hold
+  headroomctl up --mode audit                     # measure only
+  headroomctl up --host 0.0.0.0 --allow-host headroom.internal
 
-Files under the workspace folder: logs/{headroomd,envoy,access}.log (the run before: .1), run/envoy.yaml.
+Files under the workspace folder, for its owner alone: logs/{headroomd,envoy,access}.log (the run before: .1),
+run/envoy.yaml, run/envoy.sock (Envoy's admin interface), token (with --host beyond loopback).
 
-Exit codes: 0 stopped by Ctrl-C, SIGTERM or SIGHUP; 1 could not start, or a child died; 2 bad options.";
+When headroomd dies it is started again, and Envoy serves on meanwhile.
+
+Exit codes: 0 stopped by Ctrl-C, SIGTERM or SIGHUP; 1 could not start, or Envoy died; 2 bad options.";
 
 const COMPRESS_EXAMPLES: &str = "\
 Each line is answered by one line, in order and at once. A line that is no request body comes back as it was.
@@ -132,7 +137,7 @@ key, so the provider refuses it and charges nothing; it is counted under the sta
 
 Examples:
   headroomctl doctor
-  headroomctl doctor --url http://127.0.0.1:9100 --admin 127.0.0.1:9103
+  headroomctl doctor --url http://127.0.0.1:9100 --admin /run/headroom/admin.sock
   headroomctl doctor --json --no-request
 
 Exit codes: 0 nothing failed; 1 a check failed; 2 bad options.";

@@ -19,5 +19,6 @@ pub mod retrieve;
 pub mod running;
 pub mod stats;
 pub mod telemetry;
+pub mod token;
 pub mod up;
 pub mod upstream;

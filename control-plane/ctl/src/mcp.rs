@@ -23,7 +23,8 @@ use self::originals::Originals;
 use self::server::Server;
 use crate::environment::Environment;
 use crate::profile::ProfileName;
-use crate::running::{At, token};
+use crate::running::{At, is_local};
+use crate::token;
 
 /// The sidecar's gRPC port, counted from Envoy's.
 const GRPC_AFTER_PORT: u16 = 2;
@@ -52,7 +53,10 @@ pub struct McpArgs {
 pub async fn mcp(args: &McpArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
     let running = args.at.running()?;
-    let originals = Originals::at(&grpc(args, env)?, token(env)?, args.tenant.clone())?;
+    let address = grpc(args, env)?;
+    let here = address.starts_with("unix:") || is_local(&format!("http://{address}"));
+    let token = if here { token::local(env, None)? } else { token::configured(env)? };
+    let originals = Originals::at(&address, token, args.tenant.clone())?;
     let compressor = Compressor::new(args.profile.into());
     let server = Server::new(Arc::new(originals), compressor, running);
     match args.http {

@@ -1,5 +1,6 @@
 //! A running Headroom: where it is, and how it is asked.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use crate::environment::Environment;
 use crate::misuse::Misuse;
+use crate::token;
 
 /// What is asked for is kept up to date, so a slow answer means that something is wrong.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,7 +26,12 @@ pub struct At {
 impl At {
     /// That Headroom, under this process's variables.
     pub fn running(&self) -> anyhow::Result<Running> {
-        Running::at(self.url.as_ref(), Environment::of_process()).map_err(Misuse::of)
+        self.running_in(None)
+    }
+
+    /// The same, with this folder for state.
+    pub fn running_in(&self, workspace: Option<&PathBuf>) -> anyhow::Result<Running> {
+        Running::at(self.url.as_ref(), Environment::of_process(), workspace).map_err(Misuse::of)
     }
 }
 
@@ -38,15 +45,16 @@ pub struct Running {
 
 impl Running {
     /// At a URL, or on this machine at the port that `HEADROOM_PORT` names; with the token of
-    /// `HEADROOM_TOKEN` or of the file that `HEADROOM_TOKEN_FILE` names.
-    fn at(url: Option<&String>, env: Environment<'_>) -> anyhow::Result<Self> {
+    /// `HEADROOM_TOKEN` or of the file that `HEADROOM_TOKEN_FILE` names, or on this machine that of the workspace.
+    fn at(url: Option<&String>, env: Environment<'_>, workspace: Option<&PathBuf>) -> anyhow::Result<Self> {
         let told = url.map(|url| url.trim()).filter(|url| !url.is_empty()).map(str::to_owned);
         let base = match told {
             Some(url) => address(&url)?,
             None => format!("http://127.0.0.1:{}", env.port(None)?),
         };
+        let token = if is_local(&base) { token::local(env, workspace)? } else { token::configured(env)? };
         let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), client, token: token(env)? })
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), client, token })
     }
 
     /// The URL of a path.
@@ -72,6 +80,9 @@ impl Running {
                 && let Some(reason) = reason(&body)
             {
                 bail!("{reason}");
+            }
+            if status == StatusCode::UNAUTHORIZED {
+                bail!("{url} asks for a token: put it into HEADROOM_TOKEN");
             }
             bail!("{url} answered {status} instead of figures: is headroomd running? {body}");
         }
@@ -110,20 +121,23 @@ fn address(text: &str) -> anyhow::Result<String> {
     Ok(whole)
 }
 
+/// The workspace's token is shown to nobody else than this machine.
+pub(crate) fn is_local(base: &str) -> bool {
+    let url = Url::parse(base).ok();
+    match url.as_ref().and_then(Url::host_str) {
+        Some("localhost") => true,
+        Some(host) => host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback()),
+        None => false,
+    }
+}
+
 /// What headroomd says of a query that it refuses.
 fn reason(body: &str) -> Option<String> {
     let body: Value = serde_json::from_str(body).ok()?;
     Some(body.pointer("/error/message")?.as_str()?.to_owned())
-}
-
-/// The bearer token that the sidecar asks for beyond loopback.
-pub fn token(env: Environment<'_>) -> anyhow::Result<Option<String>> {
-    if let Some(token) = env.get("HEADROOM_TOKEN") {
-        return Ok(Some(token));
-    }
-    let Some(path) = env.get("HEADROOM_TOKEN_FILE") else { return Ok(None) };
-    let text = std::fs::read_to_string(&path).with_context(|| format!("HEADROOM_TOKEN_FILE: {path}"))?;
-    Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty()))
 }
 
 #[cfg(test)]
@@ -135,6 +149,8 @@ mod tests {
         assert_eq!(address("127.0.0.1:8787").unwrap(), "http://127.0.0.1:8787");
         assert_eq!(address("localhost").unwrap(), "http://localhost");
         assert_eq!(address("https://headroom.internal/x").unwrap(), "https://headroom.internal/x");
+        assert!(is_local("http://localhost:1") && is_local("http://[::1]:1") && is_local("http://127.0.0.2"));
+        assert!(!is_local("http://10.0.0.1") && !is_local("http://localhost.example") && !is_local("x"));
         for strange in ["ftp://x", "file:///etc", "http://", "a b", "://"] {
             assert!(address(strange).unwrap_err().to_string().starts_with("--url"), "{strange}");
         }

@@ -4,29 +4,32 @@ mod child;
 mod programs;
 mod settings;
 mod stack;
+mod supervision;
 
 use std::env;
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Write as _, stderr, stdout};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use self::programs::Programs;
-pub use self::settings::{BodyModeName, Settings, UpArgs};
+pub use self::settings::{BodyModeName, ModeName, Settings, UpArgs};
 use self::stack::{Addresses, Stack};
 use crate::bootstrap::{Bootstrap, Endpoint};
 use crate::environment::Environment;
 use crate::misuse::Misuse;
+use crate::token;
 
 impl Settings {
     /// The bootstrap for these settings, as far as it is known before anything has started.
     pub fn bootstrap(&self, module: &Path) -> Bootstrap {
         let mut bootstrap = Bootstrap::new(self.providers.clone());
         bootstrap.listen = self.listen.clone();
-        bootstrap.admin = self.admin.clone();
+        bootstrap.allow_hosts = self.allow_hosts.clone();
+        bootstrap.admin = self.admin();
         bootstrap.module = Some(module.to_owned());
         bootstrap.plugin_config = self.plugin_config.clone();
         bootstrap.body_mode = self.body_mode;
@@ -51,21 +54,33 @@ pub fn print_bootstrap(args: &UpArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts everything, says where it is, and runs until a signal (`Ok`) or until a child dies (`Err`).
+/// Starts everything, says where it is, and runs until a signal (`Ok`) or until Envoy dies (`Err`).
 pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
+    // Envoy and headroomd inherit it: logs and state are nobody else's.
+    headroom_private::restrict_umask();
     // Before anything starts, so that a signal at any time from here on stops it in order.
     let mut signals = Signals::listen()?;
     let env = Environment::of_process();
-    let settings = Settings::resolve(args, env).map_err(Misuse::of)?;
+    let mut settings = Settings::resolve(args, env).map_err(Misuse::of)?;
+    check_socket(&settings.admin()).map_err(Misuse::of)?;
     let programs = Programs::find(args, env, &own_folder()?)?;
-    let run = settings.workspace_dir.join("run");
-    fs::create_dir_all(&run).with_context(|| format!("{} cannot be made", run.display()))?;
+    let run = settings.run_dir();
+    let logs = settings.workspace_dir.join("logs");
+    let failed = |folder: &Path| format!("{} cannot be made its owner's alone", folder.display());
+    let workspace = &settings.workspace_dir;
+    headroom_private::folder(workspace).with_context(|| failed(workspace))?;
+    // The workspace may hold files of the user's own; these two hold ours.
+    for folder in [&run, &logs] {
+        let mended = headroom_private::folder(folder).and_then(|()| headroom_private::files_in(folder));
+        mended.with_context(|| failed(folder))?;
+    }
     let _lock = lock(&run)?;
     check_ports(&settings)?;
+    let token = Token::decide(&mut settings)?;
 
-    let mut stack = Stack::new(&settings.workspace_dir)?;
+    let mut stack = Stack::new(logs)?;
     let outcome = tokio::select! {
-        outcome = run_until_a_child_dies(&mut stack, &settings, &programs, &run) => outcome,
+        outcome = run_until_envoy_dies(&mut stack, &settings, &programs, &token) => outcome,
         () = signals.next() => Ok(()),
     };
     if outcome.is_ok() {
@@ -78,18 +93,63 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     outcome.and(stopped)
 }
 
-async fn run_until_a_child_dies(
+async fn run_until_envoy_dies(
     stack: &mut Stack,
     settings: &Settings,
     programs: &Programs,
-    run: &Path,
+    token: &Token,
 ) -> anyhow::Result<()> {
-    let addresses = stack.start(settings, programs, run).await?;
-    announce(settings, &addresses, stack.has_dashboard(&addresses).await)?;
-    stack.wait_for_a_death().await
+    let addresses = stack.start(settings, programs).await?;
+    announce(settings, &addresses, stack.has_dashboard(&addresses).await, token)?;
+    if let Some(trouble) = stack.configuration_trouble().await {
+        supervision::say(&trouble);
+    }
+    stack.serve(settings, programs, &addresses).await
 }
 
-fn announce(settings: &Settings, addresses: &Addresses, dashboard: bool) -> anyhow::Result<()> {
+/// What headroomd asks for, and whether people have seen it.
+enum Token {
+    /// Nothing: nobody else reaches it.
+    None,
+    /// What the user has set.
+    Told,
+    /// The workspace's, made by an earlier run.
+    Kept,
+    /// The workspace's, made by this one.
+    Made(String),
+}
+
+impl Token {
+    /// Beyond loopback there has to be one.
+    fn decide(settings: &mut Settings) -> anyhow::Result<Self> {
+        if settings.token.is_some() {
+            return Ok(Self::Told);
+        }
+        if !settings.is_open() {
+            return Ok(Self::None);
+        }
+        let (token, made) = token::kept(&settings.workspace_dir)?;
+        settings.token = Some(token.clone());
+        Ok(if made { Self::Made(token) } else { Self::Kept })
+    }
+
+    fn line(&self, settings: &Settings) -> Option<String> {
+        let file = token::file(&settings.workspace_dir);
+        match self {
+            Self::None => None,
+            Self::Told => Some("the one of HEADROOM_TOKEN or HEADROOM_TOKEN_FILE".to_owned()),
+            Self::Kept => Some(format!("as before, in {}", file.display())),
+            Self::Made(token) => Some(format!("{token}, kept in {}; it is not shown again", file.display())),
+        }
+    }
+}
+
+fn announce(
+    settings: &Settings,
+    addresses: &Addresses,
+    dashboard: bool,
+    token: &Token,
+) -> anyhow::Result<()> {
     let host = match settings.listen.host.as_str() {
         "0.0.0.0" => "127.0.0.1".to_owned(),
         "::" => "[::1]".to_owned(),
@@ -105,18 +165,27 @@ fn announce(settings: &Settings, addresses: &Addresses, dashboard: bool) -> anyh
     if dashboard {
         writeln!(out, "dashboard    {url}/dashboard")?;
     }
-    writeln!(out, "savings      {url}/stats, or: headroomctl stats --url {url}")?;
+    let program = own_path()?;
+    let found = is_on_path(&program);
+    let command = if found { "headroomctl".to_owned() } else { program.display().to_string() };
+    writeln!(out, "savings      {url}/stats, or: {command} stats --url {url}")?;
     writeln!(out, "headroomd    http://{} and gRPC on {}", addresses.http, addresses.grpc)?;
-    writeln!(out, "Envoy admin  http://{}", addresses.admin)?;
+    writeln!(out, "Envoy admin  curl --unix-socket {} http://localhost/", addresses.admin.display())?;
+    if !found {
+        writeln!(out, "headroomctl  {command}; `make install` puts it on your PATH")?;
+    }
+    if let Some(line) = token.line(settings) {
+        writeln!(out, "token        {line}")?;
+    }
     writeln!(out, "logs         {}\n", settings.workspace_dir.join("logs").display())?;
     writeln!(out, "Ctrl-C stops it.")?;
     out.flush()?;
-    if !settings.listen.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
-        writeln!(
-            stderr(),
-            "Note: {} is not loopback: whoever reaches the port can send requests and read the statistics.",
+    if !settings.listen.is_loopback() {
+        supervision::say(&format!(
+            "Note: {} is not loopback: whoever reaches the port can send requests to the providers, with keys of their \
+             own. headroomd asks for the token.",
             settings.listen.host
-        )?;
+        ));
     }
     Ok(())
 }
@@ -145,7 +214,6 @@ fn check_ports(settings: &Settings) -> anyhow::Result<()> {
     let others = [
         (settings.http.ip().to_string(), settings.http.port(), "--http"),
         (settings.grpc.ip().to_string(), settings.grpc.port(), "--grpc"),
-        (settings.admin.host.clone(), settings.admin.port, "--admin-port"),
     ];
     for (host, port, option) in std::iter::once(listen).chain(others) {
         if port == 0 {
@@ -158,10 +226,35 @@ fn check_ports(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn own_folder() -> anyhow::Result<std::path::PathBuf> {
+/// The longest path of a socket, which the system's `sockaddr_un` bounds: 104 bytes with the closing zero on the
+/// systems that give the least.
+const MAX_SOCKET_PATH: usize = 103;
+
+fn check_socket(path: &Path) -> anyhow::Result<()> {
+    let length = path.as_os_str().len();
+    ensure!(
+        length <= MAX_SOCKET_PATH,
+        "--workspace-dir or HEADROOM_WORKSPACE_DIR: {} has {length} bytes, and the path of a socket can have \
+         {MAX_SOCKET_PATH}: choose a shorter folder",
+        path.display()
+    );
+    Ok(())
+}
+
+fn own_path() -> anyhow::Result<PathBuf> {
     let program = env::current_exe().and_then(|path| path.canonicalize());
-    let program = program.context("the path of the running program is not known")?;
-    Ok(program.parent().context("the running program lies in no folder")?.to_owned())
+    program.context("the path of the running program is not known")
+}
+
+/// Whether a shell that is told `headroomctl` runs this program.
+fn is_on_path(program: &Path) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let first = env::split_paths(&path).map(|folder| folder.join("headroomctl")).find(|path| path.is_file());
+    first.and_then(|path| path.canonicalize().ok()).is_some_and(|path| path == program)
+}
+
+fn own_folder() -> anyhow::Result<PathBuf> {
+    Ok(own_path()?.parent().context("the running program lies in no folder")?.to_owned())
 }
 
 /// What asks us to stop.

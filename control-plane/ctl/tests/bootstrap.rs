@@ -54,6 +54,37 @@ fn originals_are_not_given_to_other_machines() {
 }
 
 #[test]
+fn the_sidecar_is_told_of_what_comes_from_other_machines() {
+    let mut bootstrap = with_module(Providers::default());
+    let marked =
+        |bootstrap: &Bootstrap| bootstrap.render().unwrap().matches(r#"key: "x-headroom-remote""#).count();
+    assert_eq!(marked(&bootstrap), 0);
+    bootstrap.listen.host = "0.0.0.0".to_owned();
+    let yaml = bootstrap.render().unwrap();
+    // Every route that leads there, and there are no others.
+    assert_eq!(marked(&bootstrap), yaml.matches("cluster: headroomd_http").count());
+    assert!(marked(&bootstrap) > 5);
+}
+
+#[test]
+fn a_name_that_may_be_called_is_no_pattern() {
+    let mut bootstrap = with_module(Providers::default());
+    bootstrap.allow_hosts = vec!["headroom.internal".to_owned(), "b".to_owned()];
+    let yaml = bootstrap.render().unwrap();
+    assert!(yaml.contains(r"|headroom\\.internal|b)"), "{yaml}");
+}
+
+#[test]
+fn the_admin_interface_has_no_port() {
+    let mut bootstrap = with_module(Providers::default());
+    bootstrap.admin = "/home/me/.headroom/run/envoy.sock".into();
+    let yaml = bootstrap.render().unwrap();
+    assert!(yaml.contains(r#"address: { pipe: { path: "/home/me/.headroom/run/envoy.sock", mode: 384 } }"#));
+    assert_eq!(0o600, 384);
+    assert_eq!(yaml.matches("socket_address").count(), 6, "one listener and five clusters");
+}
+
+#[test]
 fn a_prefix_goes_before_the_path_and_plain_http_needs_no_certificates() {
     let mut bootstrap = with_module(one_upstream("http://127.0.0.1:9000/some/prefix"));
     bootstrap.ca_file = None;

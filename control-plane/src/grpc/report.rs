@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::authorize;
 use crate::ccr::keeper::Originals;
+use crate::filters::Filters;
 use crate::http::Metrics;
 use crate::ledger::writer::{Ledger, NotCounted};
 use crate::limits::Limits;
@@ -22,8 +23,9 @@ const MAX_RECORDS: usize = 10_000;
 /// Characters of a VM's id at most.
 const MAX_VM_ID: usize = 64;
 
-/// WebSocket sessions, and where those that have ended are counted.
+/// What is kept in memory of the filters, and where sessions that have ended are counted.
 pub(crate) struct Watched {
+    pub(crate) filters: Arc<Filters>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -46,6 +48,7 @@ impl ControlPlane for ReportService {
         let messages = std::mem::take(&mut request.logged_messages);
         let sessions = std::mem::take(&mut request.websocket_sessions);
         let batch = checked(request)?;
+        self.watched.filters.heard(&batch.vm_id, batch.config_errors);
         // before the records: whoever sees one finds its messages
         self.messages.keep(messages);
         let acknowledged_sequence = self.ledger.report(batch).await.map_err(|error| match error {

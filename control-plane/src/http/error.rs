@@ -39,6 +39,11 @@ impl Refusal {
         "host",
         "expected localhost or an address in Host: put other names into HEADROOM_ALLOWED_HOSTS",
     );
+    pub(crate) const REMOTE: Self = Self::fixed(
+        StatusCode::FORBIDDEN,
+        "remote",
+        "asked from beyond this machine, where headroomd answers for a token only: set HEADROOM_TOKEN for it",
+    );
     pub(crate) const RATE: Self =
         Self::fixed(StatusCode::TOO_MANY_REQUESTS, "rate", "too many requests: come back in a second");
     pub(crate) const LISTENERS: Self =

@@ -1,9 +1,11 @@
-//! Who may ask, and how often. Health is answered to everyone, always.
+//! Who may ask, and how often. Whether we are healthy is answered to everyone, always; what else the pages about
+//! health say, to those who may ask for the rest.
 //!
 //! * With a token, everyone must send it, but for the dashboard's own files. (Without one the sidecar
 //!   listens on loopback only.)
 //! * Without one, the `Host` must be a name that cannot have been pointed here from outside: a page
 //!   in a browser could otherwise make its own name resolve to 127.0.0.1 and read the answers.
+//! * Without one, nothing is answered to what Envoy has taken from beyond this machine. It says so in a header.
 //! * There is no CORS header anywhere, so no other origin may read an answer.
 //! * Requests beyond the rate are told to come back.
 
@@ -13,12 +15,12 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use headroom_api::names::REMOTE_HEADER;
 
-use super::App;
 use super::dashboard::is_page;
 use super::error::Refusal;
 use crate::token::Token;
@@ -29,6 +31,15 @@ const PER_SECOND: NonZeroU32 = NonZeroU32::new(200).unwrap();
 const BURST: NonZeroU32 = NonZeroU32::new(400).unwrap();
 /// The paths that are answered to everyone.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/health"];
+
+/// What of an answer a caller may see.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Access {
+    /// All.
+    Full,
+    /// Whether we are healthy.
+    Status,
+}
 
 /// What a request has to pass.
 pub(crate) struct Guard {
@@ -44,16 +55,23 @@ impl Guard {
         Self { token, hosts, rate }
     }
 
-    fn check(&self, request: &Request) -> Result<(), Refusal> {
-        if OPEN.contains(&request.uri().path()) {
-            return Ok(());
+    fn check(&self, request: &Request) -> Result<Access, Refusal> {
+        let admitted = self.admit(request);
+        let reads = [Method::GET, Method::HEAD].contains(request.method());
+        if reads && OPEN.contains(&request.uri().path()) {
+            return Ok(if admitted.is_ok() { Access::Full } else { Access::Status });
         }
         self.rate.check().map_err(|_| Refusal::RATE)?;
+        admitted.map(|()| Access::Full)
+    }
+
+    fn admit(&self, request: &Request) -> Result<(), Refusal> {
         match &self.token {
             Some(token) if shows(request.headers(), token) => Ok(()),
             // a browser cannot show it for a page: the page asks for it, and shows it for the figures
             Some(_) if is_page(request.uri().path()) => Ok(()),
             Some(_) => Err(Refusal::TOKEN),
+            None if request.headers().contains_key(REMOTE_HEADER) => Err(Refusal::REMOTE),
             None if self.is_own(host(request)) => Ok(()),
             None => Err(Refusal::HOST),
         }
@@ -72,9 +90,12 @@ impl Guard {
     }
 }
 
-pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.guard.check(&request) {
-        Ok(()) => next.run(request).await,
+pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    match guard.check(&request) {
+        Ok(access) => {
+            request.extensions_mut().insert(access);
+            next.run(request).await
+        }
         Err(refusal) => {
             let headers = match refusal.kind() {
                 "rate" => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
@@ -142,14 +163,25 @@ mod tests {
         ] {
             assert!(guard.check(&request("/stats", &[("host", strange)])).is_err(), "{strange}");
         }
-        assert!(guard.check(&request("/livez", &[("host", "evil.example")])).is_ok());
+        assert_eq!(guard.check(&request("/livez", &[("host", "evil.example")])).unwrap(), Access::Status);
+        assert_eq!(guard.check(&request("/livez", &[("host", "localhost")])).unwrap(), Access::Full);
+        let remote = [("host", "10.1.2.3"), (REMOTE_HEADER, "true")];
+        for path in ["/stats", "/dashboard", "/metrics", "/events"] {
+            assert_eq!(guard.check(&request(path, &remote)).unwrap_err().kind(), "remote", "{path}");
+        }
+        assert_eq!(guard.check(&request("/readyz", &remote)).unwrap(), Access::Status);
     }
 
     #[test]
     fn a_token_is_demanded_everywhere_but_for_health() {
         let guard = Guard::new(Some(Token::new("s3cret").unwrap()), Vec::new());
         for open in OPEN {
-            assert!(guard.check(&request(open, &[])).is_ok());
+            assert_eq!(guard.check(&request(open, &[])).unwrap(), Access::Status);
+            let shown = [("authorization", "Bearer s3cret")];
+            assert_eq!(guard.check(&request(open, &shown)).unwrap(), Access::Full);
+            let mut post = request(open, &[]);
+            *post.method_mut() = Method::POST;
+            assert!(guard.check(&post).is_err(), "{open}: GET only");
         }
         assert!(guard.check(&request("/dashboard/app.js", &[])).is_ok(), "it holds no figures");
         for closed in ["/stats", "/metrics", "/debug/tasks", "/", "/livez/", "//livez", "/LIVEZ", "/nothing"]

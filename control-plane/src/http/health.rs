@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
 use super::App;
+use super::guard::Access;
 use crate::clock::{iso, now_ms};
 use crate::store::LedgerStore;
 
@@ -56,18 +57,24 @@ impl Probe {
 }
 
 /// 200 for as long as the process answers at all.
-pub(super) async fn livez(State(app): State<Arc<App>>) -> Json<Value> {
-    Json(Value::Object(alive(&app)))
+pub(super) async fn livez(State(app): State<Arc<App>>, Extension(access): Extension<Access>) -> Json<Value> {
+    Json(shown(alive(&app), access))
 }
 
 /// 200 when reports can be counted, 503 until then and whenever they cannot.
-pub(super) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
+pub(super) async fn readyz(
+    State(app): State<Arc<App>>,
+    Extension(access): Extension<Access>,
+) -> (StatusCode, Json<Value>) {
     let (ready, body) = readiness(&app).await;
-    (status(ready), Json(Value::Object(body)))
+    (status(ready), Json(shown(body, access)))
 }
 
 /// Readiness with the configuration and the deployment.
-pub(super) async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
+pub(super) async fn health(
+    State(app): State<Arc<App>>,
+    Extension(access): Extension<Access>,
+) -> (StatusCode, Json<Value>) {
     let (ready, mut body) = readiness(&app).await;
     let database = if app.store.location().contains("://") { "postgresql" } else { "sqlite" };
     body.insert(
@@ -85,7 +92,15 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> (StatusCode, Json<Val
         }),
     );
     body.insert("deployment".to_owned(), Value::Object(app.deployment.0.clone()));
-    (status(ready), Json(Value::Object(body)))
+    (status(ready), Json(shown(body, access)))
+}
+
+/// Of a page about health, what this caller may see.
+fn shown(body: Map<String, Value>, access: Access) -> Value {
+    match access {
+        Access::Full => Value::Object(body),
+        Access::Status => json!({"status": body.get("status")}),
+    }
 }
 
 fn status(ready: bool) -> StatusCode {
@@ -124,6 +139,12 @@ async fn readiness(app: &App) -> (bool, Map<String, Value>) {
         json!({"enabled": true, "ready": writable, "status": verdict(writable), "error": failure}),
     );
     checks.extend(app.warmup.checks());
+    let trouble = app.filters.trouble();
+    let state = if trouble.is_some() { "degraded" } else { "healthy" };
+    checks.insert(
+        "filter_configuration".to_owned(),
+        json!({"enabled": true, "ready": true, "status": state, "error": trouble}),
+    );
     for absent in ["cache", "rate_limiter", "memory"] {
         checks.insert(
             absent.to_owned(),

@@ -72,7 +72,7 @@ impl Opened {
                 Self::connect(url, Dialect::Postgres, schema, without_credentials(url)).await
             }
             Database::File(path) => {
-                make_folder(path)?;
+                make_private(path)?;
                 let url = sqlite_url(path)?;
                 let location = path.display().to_string();
                 let mut aside = None;
@@ -83,6 +83,9 @@ impl Opened {
                         damage, kept = %kept.display(),
                     );
                     aside = Some(kept);
+                }
+                if aside.is_some() {
+                    make_private(path)?;
                 }
                 let mut store = Self::connect(&url, Dialect::Sqlite, schema, location).await?;
                 store.set_aside = aside;
@@ -172,17 +175,14 @@ fn names_damage(error: &sqlx::Error) -> bool {
     text.contains("database disk image is malformed") || text.contains("file is not a database")
 }
 
-fn make_folder(path: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::DirBuilderExt;
-    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
-        return Ok(());
-    };
-    // history and originals are this user's alone
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| StoreError::Folder { path: folder.display().to_string(), error })
+/// History and originals are this user's alone. SQLite gives the files that it keeps beside a database the
+/// permissions of the database, which is why that one is made before SQLite makes it.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let failed = |error| StoreError::Folder { path: path.display().to_string(), error };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        headroom_private::folder(folder).map_err(failed)?;
+    }
+    headroom_private::database(path).map_err(failed)
 }
 
 fn sqlite_url(path: &Path) -> Result<String, StoreError> {

@@ -18,7 +18,12 @@ async fn with_a_token_only_health_is_open() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start_with(dir.path(), &[], &[TOKEN]).await;
     for open in ["/livez", "/readyz", "/health"] {
-        assert_eq!(sidecar.get(open).await.0, 200);
+        let (status, body) = sidecar.get(open).await;
+        assert_eq!((status, body.as_str()), (200, r#"{"status":"healthy"}"#), "{open}");
+        let url = format!("http://{}{open}", sidecar.ready.http);
+        let shown = client().get(&url).bearer_auth(TOKEN.1).send().await.unwrap().text().await.unwrap();
+        assert!(shown.contains(env!("CARGO_PKG_VERSION")), "{open}: {shown}");
+        assert_eq!(client().post(&url).send().await.unwrap().status().as_u16(), 401, "{open}");
     }
     for closed in [
         "/stats",
@@ -59,6 +64,92 @@ async fn with_a_token_a_filter_must_show_it_too() {
     };
     let mut client = ControlPlaneClient::with_interceptor(channel, show);
     client.report(report("vm", [1])).await.unwrap();
+}
+
+#[tokio::test]
+async fn metrics_may_have_a_listener_of_their_own_that_has_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start_with(dir.path(), &["--metrics-addr", "127.0.0.1:0"], &[TOKEN]).await;
+    let address = sidecar.ready.metrics.clone().expect("the ready file names it");
+    let get = async |path: &str, host: &str| {
+        let answer =
+            client().get(format!("http://{address}{path}")).header("host", host).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, metrics) = get("/metrics", "127.0.0.1").await;
+    assert!(status == 200 && metrics.contains("headroom_requests_total"), "{metrics}");
+    for path in ["/stats", "/livez", "/dashboard", "/events", "/debug/tasks", "/", "/metrics/"] {
+        assert_eq!(get(path, "127.0.0.1").await.0, 404, "{path}");
+    }
+    assert_eq!(get("/metrics", "evil.example").await.0, 403);
+    let posted = client().post(format!("http://{address}/metrics")).send().await.unwrap();
+    assert_eq!(posted.status().as_u16(), 405);
+    assert_eq!(sidecar.get("/metrics").await.0, 401, "elsewhere the token is asked for");
+}
+
+#[tokio::test]
+async fn without_a_token_what_comes_from_beyond_this_machine_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    for (path, status) in [("/stats", 403), ("/dashboard", 403), ("/metrics", 403), ("/livez", 200)] {
+        let url = format!("http://{}{path}", sidecar.ready.http);
+        let answer = client().get(url).header("x-headroom-remote", "true").send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{path}");
+        let body = answer.text().await.unwrap();
+        assert!(body.contains("HEADROOM_TOKEN") || body == r#"{"status":"healthy"}"#, "{path}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn state_is_its_owners_alone_whatever_the_umask_and_whatever_was_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let outer = tempfile::tempdir().unwrap();
+    let workspace = outer.path().join("state");
+    for round in ["new", "left open by an older version"] {
+        let sidecar = Sidecar::start_with_umask(&workspace, "000").await;
+        sidecar.grpc().await.report(report("vm", [1])).await.unwrap();
+        let mut seen = Vec::new();
+        for entry in std::fs::read_dir(&workspace).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            let name = entry.file_name().into_string().unwrap();
+            assert_eq!(mode & 0o077, 0, "{round}: {name} has {mode:o}");
+            seen.push(name);
+        }
+        for name in ["headroom.db", "headroom.db-wal", "headroom.db-shm", "originals.db", "originals.db-wal"]
+        {
+            assert!(seen.iter().any(|seen| seen == name), "{name} is among {seen:?}");
+        }
+        let mode = std::fs::metadata(&workspace).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{round}");
+        // -wal and -shm stay behind, as after a crash
+        sidecar.kill_now();
+        drop(sidecar);
+        for entry in std::fs::read_dir(&workspace).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        std::fs::set_permissions(&workspace, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn readiness_says_what_filters_cannot_read_of_their_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let check = async || sidecar.json("/readyz").await["checks"]["filter_configuration"].clone();
+    assert_eq!(check().await["status"], "healthy");
+    let mut grpc = sidecar.grpc().await;
+    let mut told = report("vm", []);
+    told.config_errors = 2;
+    grpc.report(told.clone()).await.unwrap();
+    let degraded = check().await;
+    assert_eq!((&degraded["status"], &degraded["ready"]), (&"degraded".into(), &true.into()));
+    let sentence = degraded["error"].as_str().unwrap();
+    assert!(sentence.contains("2 values") && sentence.contains("passes untouched"), "{sentence}");
+    told.config_errors = 0;
+    grpc.report(told).await.unwrap();
+    assert_eq!(check().await["status"], "healthy");
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ pub(crate) struct Ready {
     pub(crate) pid: u32,
     pub(crate) http: String,
     pub(crate) grpc: String,
+    pub(crate) metrics: Option<String>,
 }
 
 /// A running `headroomd`; killed when dropped.
@@ -54,10 +55,26 @@ impl Sidecar {
         Self::spawn(workspace, &[], env, std::fs::File::create(log).unwrap().into()).await
     }
 
+    /// Starts one under a umask.
+    pub(crate) async fn start_with_umask(workspace: &Path, umask: &str) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"umask "$1"; shift; exec "$@""#, "sh", umask, env!("CARGO_BIN_EXE_headroomd")]);
+        Self::spawn_as(shell, workspace, &[], &[], Stdio::inherit()).await
+    }
+
     async fn spawn(workspace: &Path, args: &[&str], env: &[(&str, &str)], log: Stdio) -> Self {
+        Self::spawn_as(Command::new(env!("CARGO_BIN_EXE_headroomd")), workspace, args, env, log).await
+    }
+
+    async fn spawn_as(
+        mut command: Command,
+        workspace: &Path,
+        args: &[&str],
+        env: &[(&str, &str)],
+        log: Stdio,
+    ) -> Self {
         let ready_file = workspace.join("ready.json");
         std::fs::remove_file(&ready_file).ok();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_headroomd"));
         command
             .env_clear()
             .env("HEADROOM_LOG", "warn")

@@ -107,10 +107,7 @@ fn an_unknown_key_is_a_warning_and_not_an_error() {
 #[test]
 fn a_bad_value_falls_back_to_its_default_and_is_counted() {
     let bad = [
-        r#"{"mode":"on"}"#,
-        r#"{"mode":1}"#,
         r#"{"body_mode":[]}"#,
-        r#"{"profile":"max"}"#,
         r#"{"max_body_bytes":-1}"#,
         r#"{"max_body_bytes":0}"#,
         r#"{"max_block_bytes":"8m"}"#,
@@ -124,15 +121,6 @@ fn a_bad_value_falls_back_to_its_default_and_is_counted() {
         r#"{"first_frame_timeout_ms":-1}"#,
         r#"{"tenant":7}"#,
         r#"{"team_header":[]}"#,
-        r#"{"rules":{"mode":"off"}}"#,
-        r#"{"rules":["off"]}"#,
-        r#"{"rules":[{"path":7,"mode":"off"}]}"#,
-        r#"{"rules":[{"host":"","mode":"off"}]}"#,
-        r#"{"tools":{}}"#,
-        r#"{"tools":[1]}"#,
-        r#"{"tools":[{"tool":"x","policy":"some"}]}"#,
-        r#"{"tools":[{"tool":"x"}]}"#,
-        r#"{"tools":[{"policy":"off"}]}"#,
         r#"{"control_plane":"c"}"#,
         r#"{"reversible":"yes"}"#,
         r#"{"retrieve_tool":"maybe"}"#,
@@ -155,17 +143,69 @@ fn one_bad_value_does_not_spoil_the_others() {
     assert_eq!(parsed.errors, 2);
     assert_eq!(parsed.config.mode, Mode::Audit);
     assert_eq!(parsed.config.tenant, "t");
-    assert_eq!(parsed.config.engine.tools.len(), 1);
+    assert_eq!(parsed.config.engine.tools.len(), 2);
 }
 
 #[test]
-fn a_rule_that_cannot_be_read_is_as_careful_as_it_could_have_meant() {
-    let parsed =
-        parse(r#"{"rules":[{"path":"/x","mode":"of","profile":"lossles"},{"host":"h","mood":"off"}]}"#);
-    assert_eq!((parsed.errors, parsed.warnings.len()), (2, 3), "{:?}", parsed.warnings);
-    let treatments: Vec<_> = parsed.config.rules.iter().map(|rule| rule.treatment).collect();
-    let careful = Treatment { mode: Mode::Off, profile: Profile::Lossless };
-    assert_eq!(treatments, [careful, Treatment::default()]);
+fn a_mode_that_cannot_be_read_passes_everything() {
+    for bad in [r#""audti""#, r#""on""#, r#""""#, "1", "true", "[]", "{}"] {
+        let parsed = parse(&format!(r#"{{"mode":{bad}}}"#));
+        assert_eq!(parsed.config, Config { mode: Mode::Off, ..Config::default() }, "{bad}");
+        assert_eq!(parsed.errors, 1, "{bad}");
+        assert!(parsed.warnings[0].contains("every request passes untouched"), "{:?}", parsed.warnings);
+    }
+    let parsed = parse(r#"{"profile":"max"}"#);
+    assert_eq!((parsed.config.engine.profile, parsed.errors), (Profile::Lossless, 1));
+}
+
+#[test]
+fn of_a_rule_that_cannot_be_read_the_requests_pass() {
+    for (rule, path, errors) in [
+        (r#"{"path":"/x","mode":"of","profile":"lossles"}"#, Some("/x"), 2),
+        (r#"{"path":"/x","mood":"off"}"#, Some("/x"), 1),
+        (r#"{"path":"/x","host":7,"mode":"optimize"}"#, Some("/x"), 1),
+        (r#"{"path":7,"mode":"audit"}"#, None, 1),
+        (r#"{"path":"","mode":"audit"}"#, None, 1),
+        (r#"{"paht":"/x","profile":"aggressive"}"#, None, 1),
+        (r#""off""#, None, 1),
+    ] {
+        let parsed = parse(&format!(r#"{{"rules":[{{"host":"before"}},{rule}]}}"#));
+        assert_eq!(parsed.errors, errors, "{rule}: {:?}", parsed.warnings);
+        assert_eq!(parsed.config.mode, Mode::Optimize, "{rule}");
+        let [before, careful] = &parsed.config.rules[..] else { panic!("{rule}: {:?}", parsed.config.rules) };
+        assert_eq!(before.treatment, Treatment::default(), "{rule}");
+        assert_eq!(careful.treatment.mode, Mode::Off, "{rule}");
+        assert_eq!(careful.path.as_deref(), path, "{rule}");
+        assert_eq!((&careful.host, &careful.route), (&None, &None), "{rule}");
+    }
+    let parsed = parse(r#"{"rules":{"mode":"off"}}"#);
+    assert_eq!((parsed.config.rules.len(), parsed.errors), (1, 1));
+    assert_eq!(parsed.config.rules[0].treatment.mode, Mode::Off);
+    let parsed = parse(r#"{"rules":[{"path":"/x","profile":"lossles"}]}"#);
+    let careful = Treatment { profile: Profile::Lossless, ..Treatment::default() };
+    assert_eq!(parsed.config.rules[0].treatment, careful, "what can be careful need not pass");
+    let parsed = parse(r#"{"rules":[{"path":"/x","mode":null,"host":null}]}"#);
+    assert_eq!((parsed.config.rules[0].treatment, parsed.errors), (Treatment::default(), 0));
+}
+
+#[test]
+fn of_a_rule_by_tool_that_cannot_be_read_the_outputs_stay() {
+    for (rules, tool, errors) in [
+        (r#"[{"tool":"x","policy":"some"}]"#, "x", 1),
+        (r#"[{"tool":"x"}]"#, "x", 1),
+        (r#"[{"tool":"x","policy":null}]"#, "x", 1),
+        (r#"[{"tool":"x","policy":"lossy","polcy":"off"}]"#, "x", 1),
+        (r#"[{"policy":"lossless"}]"#, "*", 1),
+        (r#"[{"tool":["x"],"policy":"lossless"}]"#, "*", 1),
+        (r#"[{"tools":"x","policy":"off"}]"#, "*", 2),
+        ("[1]", "*", 1),
+        ("{}", "*", 1),
+    ] {
+        let parsed = parse(&format!(r#"{{"tools":{rules}}}"#));
+        let careful = ToolRule { pattern: tool.to_owned(), policy: Policy::Off };
+        assert_eq!(parsed.config.engine.tools, [careful], "{rules}");
+        assert_eq!(parsed.errors, errors, "{rules}: {:?}", parsed.warnings);
+    }
 }
 
 #[test]

@@ -32,12 +32,41 @@ fn a_configuration_that_cannot_be_read_passes_everything_and_is_counted() {
 
 #[test]
 fn a_bad_value_is_counted_logged_and_reported() {
-    let mut plugin = Plugin::new(json!({"mode": "on", "control_plane": {"cluster": "c", "timeout_ms": -1}}));
+    let mut plugin =
+        Plugin::new(json!({"body_mode": "on", "control_plane": {"cluster": "c", "timeout_ms": -1}}));
     assert!(compresses(&mut plugin));
     assert_eq!(metric("headroom.config_errors"), 2);
     assert!(host(|host| host.log.iter().any(|line| line.contains("control_plane.timeout_ms"))));
     plugin.records();
     assert_eq!(plugin.reports()[0].config_errors, 2);
+}
+
+#[test]
+fn where_a_mode_or_a_rule_cannot_be_read_bytes_pass_untouched() {
+    for configuration in [
+        json!({"mode": "audti"}),
+        json!({"rules": [{"path": "/v1/messages", "mode": "audti"}]}),
+        json!({"rules": [{"path": "/v1/messages", "mood": "audit"}]}),
+        json!({"rules": [{"path": ["/v1/messages"], "mode": "audit"}]}),
+        json!({"rules": "off"}),
+        json!({"tools": [{"tool": "*", "policy": "of"}]}),
+    ] {
+        let mut plugin = Plugin::new(configuration.clone());
+        assert!(!compresses(&mut plugin), "{configuration}");
+        assert_eq!(metric("headroom.config_errors"), 1, "{configuration}");
+        plugin.delete();
+    }
+    let mut elsewhere = Plugin::new(json!({"rules": [{"path": "/v1/responses", "mode": "audti"}]}));
+    assert!(compresses(&mut elsewhere), "the rule is for other requests");
+}
+
+#[test]
+fn the_sidecar_hears_of_a_configuration_that_cannot_be_read_though_there_are_no_records() {
+    let plugin = Plugin::new(json!({"mode": "audti", "control_plane": {"cluster": "c"}}));
+    plugin.tick_after(1_000);
+    let reports = plugin.reports();
+    let [report] = &reports[..] else { panic!("one report was expected: {reports:?}") };
+    assert_eq!((report.records.len(), report.config_errors), (0, 1));
 }
 
 #[test]

@@ -39,6 +39,7 @@ mod forwarding;
 #[path = "../../../filter/tests/filter/frames.rs"]
 mod frames;
 mod logging;
+mod names;
 #[path = "../../../control-plane/tests/store/server.rs"]
 mod postgres;
 mod production;

@@ -48,7 +48,9 @@ impl Production {
             sidecar_http: sidecar.http(),
         };
         let text = fs::read_to_string(built::workspace().join("envoy/production.yaml"))?;
-        let configuration = Some(local(&replaced(&text, from, to)?, &neighbours, &module)?);
+        let text =
+            replaced(&replaced(&text, from, to)?, "/run/headroom", &folder.path().display().to_string())?;
+        let configuration = Some(local(&text, &neighbours, &module)?);
         let options = Options { configuration, ..Options::default() };
         let envoy = Envoy::start(&options, neighbours, &module, folder.path()).await?;
         Ok(Self { envoy, sidecar, provider, folder })
@@ -169,6 +171,64 @@ async fn the_production_configuration_compresses_retries_and_logs_what_it_saved(
         (stats["requests"]["by_outcome"]["compressed"].as_u64()? >= 2).then_some(())
     })
     .await
+}
+
+#[tokio::test]
+async fn the_production_configuration_gives_two_pages_of_the_admin_interface_and_nothing_else() -> Result<()>
+{
+    let production = Production::start().await?;
+    let socket = fs::metadata(production.envoy.admin())?;
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&socket.permissions()) & 0o777, 0o600);
+    let stats = production.envoy.other_listener("stats").await?;
+    let send = async |call: Call| -> Result<Answer> {
+        Connection::open(stats, Protocol::Http1).await?.send(call).await
+    };
+    let metrics = send(Call::get("/stats/prometheus")).await?;
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.text().contains("envoy_server_live"), "{}", metrics.text());
+    assert_eq!(send(Call::get("/ready")).await?.text().trim(), "LIVE");
+    assert_eq!(send(Call::get("/stats/prometheus").header("host", "evil.example")).await?.status, 403);
+    for closed in [
+        Call::get("/config_dump"),
+        Call::get("/stats"),
+        Call::get("/"),
+        Call::get("/ready/../config_dump"),
+        Call::get("//config_dump"),
+        Call::get("/stats/prometheus/../../config_dump"),
+        Call::get("/logging?level=trace"),
+        Call::post("/logging?level=trace", ""),
+        Call::post("/quitquitquit", ""),
+        Call::post("/healthcheck/fail", ""),
+        Call::post("/stats/prometheus", ""),
+        Call::post("/ready", ""),
+    ] {
+        let answer = send(closed.clone()).await?;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (404, ""), "{closed:?}");
+    }
+    assert_eq!(production.envoy.stat("http.stats.downstream_rq_4xx").await?, 13);
+    assert_eq!(production.envoy.stat("server.live").await?, 1, "nobody has stopped it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_production_configuration_answers_to_the_names_that_it_lists() -> Result<()> {
+    let production = Production::start().await?;
+    let body = anthropic(&pretty_pets(5));
+    for (host, status, arrived) in [
+        ("evil.example", 403, 0),
+        ("api.anthropic.com", 403, 0),
+        ("envoy.evil.example", 403, 0),
+        ("envoy", 200, 1),
+        ("Envoy:8787", 200, 1),
+        ("10.1.2.3:8787", 200, 1),
+        ("[fd00::1]:8787", 200, 1),
+    ] {
+        let answer =
+            production.send(host, Call::post("/v1/messages", body.clone()).header("host", host)).await?;
+        assert_eq!(answer.status, status, "{host}");
+        assert_eq!(production.provider.requests(host).len(), arrived, "{host}");
+    }
+    Ok(())
 }
 
 #[tokio::test]

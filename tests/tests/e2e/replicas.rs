@@ -47,7 +47,7 @@ fn cluster(replicas: &[Sidecar]) -> Value {
 async fn envoy(provider: SocketAddr, replicas: &[Sidecar], folder: &Path) -> Result<Envoy> {
     let mut bootstrap = Bootstrap::new(Providers::all(format!("http://{provider}").parse()?));
     bootstrap.listen = Endpoint::loopback(0);
-    bootstrap.admin = Endpoint::loopback(0);
+    bootstrap.admin = folder.join("admin.sock");
     bootstrap.module = Some(built::filter_module().await?);
     bootstrap.plugin_config = json!({
         "reversible": true,

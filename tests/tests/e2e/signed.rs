@@ -44,7 +44,8 @@ impl Signing {
             sidecar_http: sidecar.http(),
         };
         let text = fs::read_to_string(built::workspace().join("envoy/bedrock.yaml"))?;
-        let text = replaced(&text, "port_value: 8790", "port_value: 0")?;
+        let socket = folder.path().join("admin.sock").display().to_string();
+        let text = replaced(&text, "/run/headroom/admin.sock", &socket)?;
         let text = replaced(&text, "port_value: 8787", "port_value: 0")?;
         let text = replaced(&text, "port_value: 8789", &format!("port_value: {}", sidecar.grpc().port()))?;
         let text = replaced(&text, "/etc/headroom/filter.wasm", &module.display().to_string())?;
@@ -149,6 +150,31 @@ async fn the_signature_is_of_the_compressed_body() -> Result<()> {
         assert_eq!(got.headers["content-length"], expected.len().to_string());
         assert_eq!(got.headers["host"], "bedrock-runtime.us-east-1.amazonaws.com");
         assert_signed(&got);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_of_a_web_page_is_signed() -> Result<()> {
+    let signing = Signing::start(json!([])).await?;
+    let body = anthropic(&pretty_pets(40));
+    for (name, header, value) in [
+        ("pointed here", "host", "evil.example"),
+        ("pointed here with a port", "host", "evil.example:8787"),
+        ("like an address", "host", "127.0.0.1.evil.example"),
+        ("another site", "origin", "https://evil.example"),
+        ("no site", "origin", "null"),
+    ] {
+        let call = Call::post(INVOKE, body.clone()).header(header, value);
+        let answer = signing.send(name, call).await?;
+        assert_eq!(answer.status, 403, "{name}");
+        assert!(answer.text().contains("this Envoy"), "{name}: {}", answer.text());
+        assert!(signing.provider.requests(name).is_empty(), "{name}");
+    }
+    for host in ["localhost:8787", "headroom"] {
+        let call = Call::post(INVOKE, body.clone()).header("host", host);
+        assert_eq!(signing.send(host, call).await?.status, 200, "{host}");
+        assert_signed(&forwarded(&signing.provider, host));
     }
     Ok(())
 }

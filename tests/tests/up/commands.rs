@@ -34,6 +34,7 @@ async fn the_doctor_finds_nothing_wrong_and_the_request_that_it_sent_is_shown_by
             "Envoy",
             "V8",
             "filter",
+            "configuration",
             "buffer limit",
             "routes",
             "test request",
@@ -45,7 +46,7 @@ async fn the_doctor_finds_nothing_wrong_and_the_request_that_it_sent_is_shown_by
         let may_warn = check["name"] == "readiness" && check["verdict"] == "warning";
         assert!(check["verdict"] == "ok" || may_warn, "{check}");
     }
-    assert!(checks[7]["found"].as_str().is_some_and(|found| found.contains("compressed from")));
+    assert!(checks[8]["found"].as_str().is_some_and(|found| found.contains("compressed from")));
 
     let perf = run(&up, &["perf", "--json"]).await?;
     let stages: Vec<Value> = serde_json::from_slice(&perf.stdout)?;

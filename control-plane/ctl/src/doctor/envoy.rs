@@ -1,33 +1,53 @@
 //! What the running Envoy says about itself: the module, the routes, the buffers.
 
 use std::fs;
+use std::path::Path;
 
-use reqwest::Client;
+use reqwest::{Client, ClientBuilder};
 use serde_json::Value;
 
 use super::{Check, DoctorArgs};
 use crate::environment::Environment;
 
-/// Where `headroomctl up` puts Envoy's admin interface unless told otherwise.
-const DEFAULT: &str = "127.0.0.1:8790";
+/// The name of the check of how the filter read its configuration.
+pub(super) const CONFIGURATION: &str = "configuration";
+
 /// Envoy's admin interface.
 #[derive(Debug)]
 pub(super) struct Admin {
+    /// As people would write it: a socket's path, or a URL.
+    name: String,
     base: String,
     client: Client,
 }
 
 impl Admin {
-    pub(super) fn find(args: &DoctorArgs, env: Environment<'_>, client: Client) -> Self {
+    /// Where it was said to be, or where `headroomctl up` put it.
+    pub(super) fn find(
+        args: &DoctorArgs,
+        env: Environment<'_>,
+        client: ClientBuilder,
+    ) -> reqwest::Result<Self> {
         let told = args.admin.as_deref().map(str::trim).filter(|admin| !admin.is_empty()).map(str::to_owned);
+        let run = env.workspace_dir(args.workspace_dir.as_ref()).map(|workspace| workspace.join("run"));
         let left = || {
-            let workspace = env.workspace_dir(args.workspace_dir.as_ref())?;
-            let address = fs::read_to_string(workspace.join("run/envoy.admin")).ok()?;
+            let address = fs::read_to_string(run.as_ref()?.join("envoy.admin")).ok()?;
             Some(address.trim().to_owned()).filter(|address| !address.is_empty())
         };
-        let base = told.or_else(left).unwrap_or_else(|| DEFAULT.to_owned());
-        let base = if base.contains("://") { base } else { format!("http://{base}") };
-        Self { base: base.trim_end_matches('/').to_owned(), client }
+        let usual = || run.as_ref().map(|run| run.join("envoy.sock").display().to_string());
+        let name = told.or_else(left).or_else(usual).unwrap_or_else(|| "envoy.sock".to_owned());
+        let path = name.strip_prefix("unix:").or_else(|| name.contains('/').then_some(&name));
+        match path.filter(|path| !path.contains("://")) {
+            Some(path) => {
+                let client = client.unix_socket(Path::new(path)).build()?;
+                Ok(Self { base: "http://localhost".to_owned(), client, name: path.to_owned() })
+            }
+            None => {
+                let base = if name.contains("://") { name } else { format!("http://{name}") };
+                let base = base.trim_end_matches('/').to_owned();
+                Ok(Self { name: base.clone(), base, client: client.build()? })
+            }
+        }
     }
 
     async fn get(&self, path: &str) -> Option<String> {
@@ -40,28 +60,55 @@ impl Admin {
         let Some(info) = info else {
             let mut checks = vec![Check::failed(
                 "Envoy",
-                format!("its admin interface at {} does not answer", self.base),
+                format!("its admin interface at {} does not answer", self.name),
                 "start Headroom with `headroomctl up`, or say where the admin interface is with --admin",
             )];
             let unknown = |name| Check::skipped(name, "Envoy's admin interface does not answer");
-            checks.extend(["V8", "filter", "buffer limit", "routes"].map(unknown));
+            checks.extend(["V8", "filter", "configuration", "buffer limit", "routes"].map(unknown));
             return checks;
         };
         let stats = self.get("/stats?filter=wasm").await.unwrap_or_default();
         let dump = self.get("/config_dump").await.unwrap_or_default();
         let dump: Value = serde_json::from_str(&dump).unwrap_or_default();
-        let mut checks = vec![server(&info, &self.base), v8(&stats)];
-        checks.extend(configuration(&dump));
+        let custom = self.get("/stats?filter=config_errors").await.unwrap_or_default();
+        let mut checks = vec![server(&info, &self.name), v8(&stats)];
+        let mut found = configuration(&dump).into_iter();
+        checks.extend(found.next());
+        checks.push(readable(&custom));
+        checks.extend(found);
         checks
     }
 }
 
-fn server(info: &Value, base: &str) -> Check {
+/// How many values of its configuration the filter cannot use; `None` where no filter says it.
+pub fn config_errors(stats: &str) -> Option<u64> {
+    let value = stats.lines().find_map(|line| line.strip_prefix("wasmcustom.headroom.config_errors: "));
+    value?.trim().parse().ok()
+}
+
+/// Whether the filter could read all of its configuration.
+pub fn readable(stats: &str) -> Check {
+    const NAME: &str = CONFIGURATION;
+    match config_errors(stats) {
+        None => Check::skipped(NAME, "no filter says how it read its configuration"),
+        Some(0) => Check::ok(NAME, "the filter could read all of it"),
+        Some(errors) => Check::warning(
+            NAME,
+            format!(
+                "the filter cannot read {}: what a mode or a rule that cannot be read is for passes untouched",
+                if errors == 1 { "a value".to_owned() } else { format!("{errors} values") }
+            ),
+            "mend what Envoy's log names in its lines with `headroom: configuration:` (logs/envoy.log in the workspace)",
+        ),
+    }
+}
+
+fn server(info: &Value, name: &str) -> Check {
     // "hash/1.40.0/Clean/RELEASE/BoringSSL"
     let version =
         info["version"].as_str().unwrap_or_default().split('/').nth(1).unwrap_or("of unknown version");
     match info["state"].as_str() {
-        Some("LIVE") => Check::ok("Envoy", format!("{version} serves; admin interface at {base}")),
+        Some("LIVE") => Check::ok("Envoy", format!("{version} serves; admin interface at {name}")),
         state => Check::failed(
             "Envoy",
             format!("{version} is {}", state.unwrap_or("in an unknown state")),
@@ -105,7 +152,7 @@ pub fn configuration(dump: &Value) -> Vec<Check> {
         Check::ok(
             "filter",
             match &configuration {
-                Some(text) => format!("configured with {text}"),
+                Some(text) => format!("configured with {}", without_token(text)),
                 None => "configured by its defaults".to_owned(),
             },
         ),
@@ -172,6 +219,17 @@ fn filter(listener: &Value) -> Option<&Value> {
     })
 }
 
+/// A configuration as it may be shown to people, who paste it into reports.
+fn without_token(configuration: &str) -> String {
+    let Ok(mut parsed) = serde_json::from_str::<Value>(configuration) else {
+        return "what is not JSON".to_owned();
+    };
+    if let Some(token) = parsed.pointer_mut("/control_plane/token") {
+        *token = "…".into();
+    }
+    parsed.to_string()
+}
+
 fn plugin_configuration(filter: &Value) -> Option<String> {
     Some(filter.pointer("/typed_config/config/configuration/value")?.as_str()?.to_owned())
 }
@@ -229,6 +287,40 @@ mod tests {
         assert_eq!(verdicts(&bad), [Verdict::Ok, Verdict::Failed, Verdict::Ok]);
         assert!(bad[1].remedy.contains("4000"), "{}", bad[1].remedy);
         assert_eq!(configuration(&dump(1 << 20, "{}"))[1].verdict, Verdict::Failed, "the default cap counts");
+    }
+
+    #[test]
+    fn a_token_in_the_configuration_is_not_shown() {
+        let checks = configuration(&dump(1 << 30, r#"{"control_plane":{"cluster":"c","token":"s3cret"}}"#));
+        assert_eq!(checks[0].found, r#"configured with {"control_plane":{"cluster":"c","token":"…"}}"#);
+        let unreadable = configuration(&dump(1 << 30, r#"{"token":"s3cret""#));
+        assert!(!unreadable[0].found.contains("s3cret"));
+    }
+
+    #[test]
+    fn what_the_filter_cannot_read_is_said() {
+        let stat = |value: &str| readable(&format!("wasmcustom.headroom.config_errors: {value}\n"));
+        assert_eq!(stat("0").verdict, Verdict::Ok);
+        let bad = stat("2");
+        assert_eq!(bad.verdict, Verdict::Warning);
+        assert!(bad.found.contains("2 values") && bad.found.contains("passes untouched"), "{}", bad.found);
+        assert_eq!(readable("").verdict, Verdict::Skipped);
+    }
+
+    #[test]
+    fn the_admin_interface_is_a_socket_unless_a_url_is_given() {
+        let variables = |name: &str| (name == "HOME").then(|| "/nowhere".to_owned());
+        let find = |admin: Option<&str>| {
+            let args = DoctorArgs { admin: admin.map(str::to_owned), ..DoctorArgs::default() };
+            let admin = Admin::find(&args, Environment::new(&variables), Client::builder()).unwrap();
+            (admin.name, admin.base)
+        };
+        let own = |name: &str, base: &str| (name.to_owned(), base.to_owned());
+        assert_eq!(find(None), own("/nowhere/.headroom/run/envoy.sock", "http://localhost"));
+        assert_eq!(find(Some("unix:/a/b.sock")), own("/a/b.sock", "http://localhost"));
+        assert_eq!(find(Some("./b.sock")), own("./b.sock", "http://localhost"));
+        assert_eq!(find(Some("127.0.0.1:9")), own("http://127.0.0.1:9", "http://127.0.0.1:9"));
+        assert_eq!(find(Some("http://127.0.0.1:9/")), own("http://127.0.0.1:9", "http://127.0.0.1:9"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A child process with a log file, that ends when we do.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -13,6 +13,17 @@ use tokio::process::{Child as Process, Command};
 const TAIL_LINES: usize = 20;
 /// How much of a log's end is read for that. Bytes.
 const TAIL_BYTES: usize = 64 << 10;
+
+/// What it takes to start a child process.
+#[derive(Debug)]
+pub(super) struct Launch {
+    pub(super) name: &'static str,
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<String>,
+    /// Beside what it inherits. Other users cannot read it, as they can read arguments.
+    pub(super) environment: Vec<(&'static str, String)>,
+    pub(super) log: PathBuf,
+}
 
 /// A running child process.
 #[derive(Debug)]
@@ -27,21 +38,25 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts a program in a process group of its own, so that Ctrl-C reaches us alone and the children
-    /// are stopped in order. What it prints goes to a new `log`; the one of before is kept as `.1`.
-    pub(super) fn start(
-        name: &'static str,
-        program: &Path,
-        arguments: &[String],
-        log: PathBuf,
-    ) -> anyhow::Result<Self> {
+    /// are stopped in order. What it prints goes to a new log; the one of before is kept as `.1`.
+    pub(super) fn start(launch: &Launch) -> anyhow::Result<Self> {
+        let log = &launch.log;
         if log.exists() {
             let mut before = log.as_os_str().to_owned();
             before.push(".1");
-            fs::rename(&log, before).with_context(|| format!("{} cannot be renamed", log.display()))?;
+            fs::rename(log, before).with_context(|| format!("{} cannot be renamed", log.display()))?;
         }
-        let output = File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
+        Self::start_again(launch)
+    }
+
+    /// As [`Child::start`], with what it prints behind what is in the log already.
+    pub(super) fn start_again(launch: &Launch) -> anyhow::Result<Self> {
+        let Launch { name, program, arguments, environment, log } = launch;
+        let output = File::options().create(true).append(true).open(log);
+        let output = output.with_context(|| format!("{} cannot be written", log.display()))?;
         let process = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -59,7 +74,7 @@ impl Child {
             .kill_on_drop(true)
             .spawn()
             .context("sh does not start")?;
-        Ok(Self { name, log, process, leash })
+        Ok(Self { name, log: log.clone(), process, leash })
     }
 
     pub(super) fn id(&self) -> Option<u32> {
@@ -108,11 +123,22 @@ impl Child {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn shell(script: &str, folder: &Path) -> Child {
-        let arguments = ["-c".to_owned(), script.to_owned()];
-        Child::start("sh", Path::new("/bin/sh"), &arguments, folder.join("sh.log")).unwrap()
+        Child::start(&launch(script, folder)).unwrap()
+    }
+
+    fn launch(script: &str, folder: &Path) -> Launch {
+        Launch {
+            name: "sh",
+            program: PathBuf::from("/bin/sh"),
+            arguments: vec!["-c".to_owned(), script.to_owned()],
+            environment: vec![("WORD", "said".to_owned())],
+            log: folder.join("sh.log"),
+        }
     }
 
     #[tokio::test]
@@ -141,7 +167,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         shell("echo first", folder.path()).ended().await.unwrap();
         shell("echo second", folder.path()).ended().await.unwrap();
+        let again = launch("echo $WORD again", folder.path());
+        Child::start_again(&again).unwrap().ended().await.unwrap();
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
-        assert_eq!((read("sh.log.1").as_str(), read("sh.log").as_str()), ("first\n", "second\n"));
+        assert_eq!((read("sh.log.1").as_str(), read("sh.log").as_str()), ("first\n", "second\nsaid again\n"));
     }
 }

@@ -46,8 +46,8 @@ impl Programs {
         let envoy = Search {
             what: "Envoy",
             told: told(args.envoy.as_ref(), env, "ENVOY"),
-            // envoy/install.sh leaves a link in target/envoy/
-            around: vec![folder.join("../envoy/envoy")],
+            // `make install` puts one beside the module, envoy/install.sh leaves a link in target/envoy/
+            around: vec![folder.join("../lib/headroom/envoy"), folder.join("../envoy/envoy")],
             on_path: on_path(env, "envoy"),
             advice: "get one with `envoy/install.sh`, or say where it is with --envoy",
         };

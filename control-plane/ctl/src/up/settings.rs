@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, Providers};
 use crate::environment::Environment;
 use crate::profile::ProfileName;
+use crate::token;
 use crate::upstream::Upstream;
 
 /// Envoy's worker threads when none are given. Each has a VM with a vocabulary and a memo of its own,
@@ -25,6 +26,17 @@ pub enum BodyModeName {
     Hold,
 }
 
+/// `mode` in the way clap wants it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum ModeName {
+    /// Compress
+    Optimize,
+    /// Measure what that would save, and forward everything as it was
+    Audit,
+    /// Forward everything as it was
+    Off,
+}
+
 /// Runs Envoy with the filter, and headroomd beside it, until Ctrl-C.
 #[derive(Args, Clone, Debug, Default)]
 pub struct UpArgs {
@@ -34,6 +46,9 @@ pub struct UpArgs {
     /// Port that clients connect to; 0 takes free ports for everything [env: HEADROOM_PORT] [default: 8787]
     #[arg(long, value_name = "PORT")]
     pub port: Option<String>,
+    /// Name beside localhost and addresses under which clients may call; repeat it, or separate names by commas [env: HEADROOM_ALLOWED_HOSTS]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub allow_host: Vec<String>,
     /// Anthropic's base URL [env: ANTHROPIC_TARGET_API_URL] [default: https://api.anthropic.com]
     #[arg(long, value_name = "URL")]
     pub anthropic_api_url: Option<String>,
@@ -43,6 +58,9 @@ pub struct UpArgs {
     /// Gemini's base URL [env: GEMINI_TARGET_API_URL] [default: https://generativelanguage.googleapis.com]
     #[arg(long, value_name = "URL")]
     pub gemini_api_url: Option<String>,
+    /// What happens to requests [env: HEADROOM_MODE] [default: optimize]
+    #[arg(long, value_enum)]
+    pub mode: Option<ModeName>,
     /// How far the engine may go [default: balanced]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
@@ -67,9 +85,6 @@ pub struct UpArgs {
     /// Address of headroomd's gRPC server [env: HEADROOM_GRPC] [default: 127.0.0.1, two after --port]
     #[arg(long, value_name = "IP:PORT")]
     pub grpc: Option<String>,
-    /// Port of Envoy's admin interface, on loopback [default: three after --port]
-    #[arg(long, value_name = "PORT")]
-    pub admin_port: Option<u16>,
     /// The filter module [env: HEADROOM_MODULE] [default: where make and the image put it]
     #[arg(long, value_name = "FILE")]
     pub module: Option<PathBuf>,
@@ -90,8 +105,10 @@ pub struct Settings {
     pub http: SocketAddr,
     /// headroomd's gRPC server.
     pub grpc: SocketAddr,
-    /// Envoy's admin interface.
-    pub admin: Endpoint,
+    /// Names beside `localhost` and addresses under which clients may call, in lower case.
+    pub allow_hosts: Vec<String>,
+    /// What headroomd is to ask for, where it was said.
+    pub token: Option<String>,
     /// The providers.
     pub providers: Providers,
     /// How the filter forwards a body of another length.
@@ -125,6 +142,9 @@ impl Settings {
         };
 
         let mut plugin_config = Map::new();
+        if let Some(mode) = mode(args, env)? {
+            plugin_config.insert("mode".to_owned(), mode.into());
+        }
         plugin_config.insert("body_mode".to_owned(), body_mode.name().into());
         plugin_config
             .insert("profile".to_owned(), args.profile.unwrap_or(ProfileName::Balanced).name().into());
@@ -145,7 +165,8 @@ impl Settings {
             listen: Endpoint { host: host.to_string(), port },
             http: address(env, args.http.as_ref(), "--http", "HEADROOM_HTTP", after(1))?,
             grpc: address(env, args.grpc.as_ref(), "--grpc", "HEADROOM_GRPC", after(2))?,
-            admin: Endpoint::loopback(args.admin_port.unwrap_or(after(3))),
+            allow_hosts: allow_hosts(args, env)?,
+            token: token::configured(env)?,
             providers: Providers {
                 anthropic: upstream(
                     env,
@@ -178,6 +199,59 @@ impl Settings {
             )?,
         })
     }
+}
+
+impl Settings {
+    /// Whether other machines reach anything of it, so that headroomd has to ask for a token.
+    pub fn is_open(&self) -> bool {
+        let local = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
+        !(self.listen.is_loopback() && local(&self.http) && local(&self.grpc))
+    }
+
+    /// Where `up` keeps what belongs to a run.
+    pub fn run_dir(&self) -> PathBuf {
+        self.workspace_dir.join("run")
+    }
+
+    /// The socket of Envoy's admin interface.
+    pub fn admin(&self) -> PathBuf {
+        let path = self.run_dir().join("envoy.sock");
+        // Envoy and `doctor` may run in other folders than this process.
+        std::path::absolute(&path).unwrap_or(path)
+    }
+}
+
+fn mode(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Option<String>> {
+    let name = |mode: &ModeName| mode.to_possible_value().map(|value| value.get_name().to_owned());
+    if let Some(mode) = &args.mode {
+        return Ok(name(mode));
+    }
+    let Some(text) = env.get("HEADROOM_MODE") else { return Ok(None) };
+    match ModeName::from_str(&text, true) {
+        Ok(mode) => Ok(name(&mode)),
+        Err(_) => bail!("HEADROOM_MODE: expected optimize, audit or off, found {text:?}"),
+    }
+}
+
+fn allow_hosts(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Vec<String>> {
+    let mut told: Vec<String> = args.allow_host.clone();
+    if told.is_empty() {
+        told.extend(
+            env.get("HEADROOM_ALLOWED_HOSTS").iter().flat_map(|names| names.split(',')).map(str::to_owned),
+        );
+    }
+    let mut names = Vec::new();
+    for name in told.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        if !name.bytes().all(plain) {
+            bail!(
+                "--allow-host or HEADROOM_ALLOWED_HOSTS: expected a host's name without a port, such as \
+                 headroom.internal, found {name:?}"
+            );
+        }
+        names.push(name.to_ascii_lowercase());
+    }
+    Ok(names)
 }
 
 fn filter_config(file: &PathBuf) -> anyhow::Result<Map<String, Value>> {
@@ -236,7 +310,8 @@ mod tests {
         assert_eq!(settings.listen, Endpoint::loopback(8787));
         assert_eq!(settings.http.to_string(), "127.0.0.1:8788");
         assert_eq!(settings.grpc.to_string(), "127.0.0.1:8789");
-        assert_eq!(settings.admin, Endpoint::loopback(8790));
+        assert_eq!(settings.admin(), PathBuf::from("/home/me/.headroom/run/envoy.sock"));
+        assert!(!settings.is_open() && settings.token.is_none() && settings.allow_hosts.is_empty());
         assert_eq!(settings.providers.openai.authority(), "api.openai.com");
         assert_eq!(settings.workspace_dir, PathBuf::from("/home/me/.headroom"));
         assert_eq!(
@@ -255,7 +330,7 @@ mod tests {
         assert_eq!(settings.providers.openai.authority(), "127.0.0.1:1");
 
         let settings = resolve(&UpArgs::default(), &[("HEADROOM_PORT", "9100")]).unwrap();
-        assert_eq!((settings.listen.port, settings.admin.port), (9100, 9103));
+        assert_eq!((settings.listen.port, settings.grpc.port()), (9100, 9102));
 
         let blank = [("HEADROOM_PORT", " "), ("OPENAI_TARGET_API_URL", "")];
         let settings = resolve(&UpArgs::default(), &blank).unwrap();
@@ -271,7 +346,7 @@ mod tests {
             ..UpArgs::default()
         };
         let settings = resolve(&args, &[]).unwrap();
-        assert_eq!((settings.listen.port, settings.http.port(), settings.admin.port), (0, 0, 0));
+        assert_eq!((settings.listen.port, settings.http.port()), (0, 0));
         assert_eq!(settings.grpc.port(), 7000);
         let last = UpArgs { port: Some("65535".to_owned()), ..UpArgs::default() };
         assert_eq!(resolve(&last, &[]).unwrap().http.port(), 0);
@@ -285,11 +360,48 @@ mod tests {
             (UpArgs::default(), vec![("HEADROOM_LOG_MESSAGES", "maybe")], "HEADROOM_LOG_MESSAGES"),
             (UpArgs::default(), vec![("ANTHROPIC_TARGET_API_URL", "anthropic")], "ANTHROPIC_TARGET_API_URL"),
             (UpArgs::default(), vec![("HEADROOM_HTTP", "unix:/run/x")], "HEADROOM_HTTP"),
+            (UpArgs::default(), vec![("HEADROOM_MODE", "audti")], "HEADROOM_MODE"),
+            (UpArgs::default(), vec![("HEADROOM_ALLOWED_HOSTS", "a.b, .*")], "HEADROOM_ALLOWED_HOSTS"),
+            (UpArgs { allow_host: vec!["a:80".to_owned()], ..UpArgs::default() }, vec![], "--allow-host"),
+            (UpArgs::default(), vec![("HEADROOM_TOKEN_FILE", "/nowhere/token")], "HEADROOM_TOKEN_FILE"),
             (UpArgs { host: Some("example.com".to_owned()), ..UpArgs::default() }, vec![], "--host"),
         ] {
             let error = format!("{:#}", resolve(&args, &variables).unwrap_err());
             assert!(error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn whatever_other_machines_reach_makes_it_open() {
+        for (args, variables) in [
+            (UpArgs { host: Some("0.0.0.0".to_owned()), ..UpArgs::default() }, vec![]),
+            (UpArgs::default(), vec![("HEADROOM_HOST", "10.1.2.3")]),
+            (UpArgs { http: Some("[::]:1".to_owned()), ..UpArgs::default() }, vec![]),
+            (UpArgs::default(), vec![("HEADROOM_GRPC", "0.0.0.0:1")]),
+        ] {
+            assert!(resolve(&args, &variables).unwrap().is_open(), "{args:?} {variables:?}");
+        }
+        let local = UpArgs {
+            host: Some("[::1]".to_owned()),
+            http: Some("127.0.0.2:1".to_owned()),
+            ..UpArgs::default()
+        };
+        assert!(!resolve(&local, &[("HEADROOM_TOKEN", "t")]).unwrap().is_open());
+    }
+
+    #[test]
+    fn mode_and_names_are_taken_from_options_then_from_variables() {
+        let variables = [("HEADROOM_MODE", "Audit"), ("HEADROOM_ALLOWED_HOSTS", "A.example, b")];
+        let settings = resolve(&UpArgs::default(), &variables).unwrap();
+        assert_eq!(settings.plugin_config["mode"], "audit");
+        assert_eq!(settings.allow_hosts, ["a.example", "b"]);
+        let args =
+            UpArgs { mode: Some(ModeName::Off), allow_host: vec!["c".to_owned()], ..UpArgs::default() };
+        let settings = resolve(&args, &variables).unwrap();
+        assert_eq!(
+            (&settings.plugin_config["mode"], settings.allow_hosts),
+            (&"off".into(), vec!["c".to_owned()])
+        );
     }
 
     #[test]

@@ -11,10 +11,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::child::Child;
+use super::child::{Child, Launch};
 use super::programs::Programs;
 use super::settings::Settings;
+use super::supervision::{Start, keep_running};
 use crate::bootstrap::Endpoint;
+use crate::doctor::envoy::config_errors;
 use crate::progress::Doing;
 
 /// How long each part may take until it is ready. V8 compiles the module first, and a store may have to
@@ -35,7 +37,7 @@ const HEADROOMD_PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Addresses {
     pub(super) listener_port: u16,
-    pub(super) admin: String,
+    pub(super) admin: PathBuf,
     pub(super) http: SocketAddr,
     pub(super) grpc: SocketAddr,
 }
@@ -53,13 +55,11 @@ pub(super) struct Stack {
     client: Client,
     headroomd: Option<Child>,
     envoy: Option<Child>,
-    admin: Option<String>,
+    admin: Option<Client>,
 }
 
 impl Stack {
-    pub(super) fn new(workspace: &Path) -> anyhow::Result<Self> {
-        let logs = workspace.join("logs");
-        fs::create_dir_all(&logs).with_context(|| format!("{} cannot be made", logs.display()))?;
+    pub(super) fn new(logs: PathBuf) -> anyhow::Result<Self> {
         // Everything asked is on this machine: a proxy from the environment would be asked in vain.
         let client = Client::builder().no_proxy().timeout(LOOK_TIMEOUT).build()?;
         Ok(Self { logs, client, headroomd: None, envoy: None, admin: None })
@@ -70,56 +70,52 @@ impl Stack {
         &mut self,
         settings: &Settings,
         programs: &Programs,
-        run: &Path,
     ) -> anyhow::Result<Addresses> {
         let doing = Doing::now("Starting headroomd …");
-        let ready = self.start_headroomd(settings, programs, run).await?;
+        let sidecar = self.sidecar(settings, programs, (settings.http, settings.grpc));
+        remove(&sidecar.ready_file)?;
+        self.headroomd = Some(Child::start(&sidecar.launch)?);
+        let ready = sidecar.wait(&mut self.headroomd).await?;
         doing.then("Starting Envoy, which compiles the filter …");
-        let (admin, listener_port) = self.start_envoy(settings, programs, run, &ready).await?;
-        self.admin = Some(admin.clone());
-        Ok(Addresses { listener_port, admin, http: ready.http, grpc: ready.grpc })
+        let listener_port = self.start_envoy(settings, programs, &ready).await?;
+        Ok(Addresses { listener_port, admin: settings.admin(), http: ready.http, grpc: ready.grpc })
     }
 
-    async fn start_headroomd(
-        &mut self,
+    fn sidecar(
+        &self,
         settings: &Settings,
         programs: &Programs,
-        run: &Path,
-    ) -> anyhow::Result<Ready> {
-        let file = run.join("headroomd.json");
-        remove(&file)?;
+        (http, grpc): (SocketAddr, SocketAddr),
+    ) -> Sidecar {
+        let ready_file = settings.run_dir().join("headroomd.json");
         let mut arguments = [
-            ["--http".to_owned(), settings.http.to_string()],
-            ["--grpc".to_owned(), settings.grpc.to_string()],
+            ["--http".to_owned(), http.to_string()],
+            ["--grpc".to_owned(), grpc.to_string()],
             ["--workspace-dir".to_owned(), settings.workspace_dir.display().to_string()],
-            ["--ready-file".to_owned(), file.display().to_string()],
+            ["--ready-file".to_owned(), ready_file.display().to_string()],
         ]
         .concat();
-        arguments.extend(settings.log_messages.then(|| "--log-messages".to_owned()));
-        let log = self.logs.join("headroomd.log");
-        let child = self.headroomd.insert(Child::start("headroomd", &programs.headroomd, &arguments, log)?);
-        let deadline = Instant::now() + READY;
-        let ready = loop {
-            let written = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Ready>(&bytes).ok());
-            if let Some(ready) = written.filter(|ready| Some(ready.pid) == child.id()) {
-                break ready;
-            }
-            look_again(child, deadline).await?;
-        };
-        let url = format!("http://{}/readyz", ready.http);
-        while !is_ok(&self.client, &url).await {
-            look_again(child, deadline).await?;
+        if !settings.allow_hosts.is_empty() {
+            arguments.extend(["--allowed-hosts".to_owned(), settings.allow_hosts.join(",")]);
         }
-        Ok(ready)
+        arguments.extend(settings.log_messages.then(|| "--log-messages".to_owned()));
+        let launch = Launch {
+            name: "headroomd",
+            program: programs.headroomd.clone(),
+            arguments,
+            environment: token(settings),
+            log: self.logs.join("headroomd.log"),
+        };
+        Sidecar { launch, ready_file, client: self.client.clone() }
     }
 
     async fn start_envoy(
         &mut self,
         settings: &Settings,
         programs: &Programs,
-        run: &Path,
         sidecar: &Ready,
-    ) -> anyhow::Result<(String, u16)> {
+    ) -> anyhow::Result<u16> {
+        let run = settings.run_dir();
         let mut bootstrap = settings.bootstrap(&programs.module);
         let endpoint =
             |address: SocketAddr| Endpoint { host: address.ip().to_string(), port: address.port() };
@@ -127,7 +123,7 @@ impl Stack {
         bootstrap.sidecar_grpc = endpoint(sidecar.grpc);
         bootstrap.access_log = Some(self.logs.join("access.log"));
         let file = run.join("envoy.yaml");
-        fs::write(&file, bootstrap.render()?)
+        headroom_private::write(&file, bootstrap.render()?.as_bytes())
             .with_context(|| format!("{} cannot be written", file.display()))?;
 
         let admin_file = run.join("envoy.admin");
@@ -141,24 +137,46 @@ impl Stack {
         .concat();
         // Without it two Envoys on one machine would meet in the same shared memory.
         let arguments = [arguments, vec!["--disable-hot-restart".to_owned()]].concat();
-        let log = self.logs.join("envoy.log");
-        let child = self.envoy.insert(Child::start("Envoy", &programs.envoy, &arguments, log)?);
-        let deadline = Instant::now() + READY;
-        let admin = loop {
-            match fs::read_to_string(&admin_file) {
-                Ok(admin) if !admin.is_empty() => break admin,
-                _ => look_again(child, deadline).await?,
-            }
+        let launch = Launch {
+            name: "Envoy",
+            program: programs.envoy.clone(),
+            arguments,
+            environment: token(settings),
+            log: self.logs.join("envoy.log"),
         };
-        while !is_ok(&self.client, &format!("http://{admin}/ready")).await {
+        let child = self.envoy.insert(Child::start(&launch)?);
+        let socket = settings.admin();
+        let admin = Client::builder().no_proxy().timeout(LOOK_TIMEOUT).unix_socket(socket).build()?;
+        self.admin = Some(admin.clone());
+        let deadline = Instant::now() + READY;
+        // Written once the socket is this Envoy's, and not one that was left behind.
+        while !fs::read_to_string(&admin_file).is_ok_and(|address| !address.is_empty())
+            || !is_ok(&admin, &admin_url("/ready")).await
+        {
             look_again(child, deadline).await?;
         }
-        let listeners = self.client.get(format!("http://{admin}/listeners?format=json"));
+        let listeners = admin.get(admin_url("/listeners?format=json"));
         let listeners: Value = listeners.send().await?.error_for_status()?.json().await?;
         let port = listeners.pointer("/listener_statuses/0/local_address/socket_address/port_value");
         let port = port.and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-        let port = port.with_context(|| format!("Envoy was expected to name its port: {listeners}"))?;
-        Ok((admin, port))
+        port.with_context(|| format!("Envoy was expected to name its port: {listeners}"))
+    }
+
+    /// What the filter cannot read of its configuration, in sentences.
+    pub(super) async fn configuration_trouble(&self) -> Option<String> {
+        let answer = self.admin.as_ref()?.get(admin_url("/stats?filter=config_errors")).send().await.ok()?;
+        let stats = answer.text().await.ok()?;
+        let errors = config_errors(&stats).filter(|errors| *errors > 0)?;
+        let values = if errors == 1 { "a value".to_owned() } else { format!("{errors} values") };
+        let mut sentences = format!(
+            "The filter cannot read {values} of its configuration. What a mode or a rule that cannot be read is for \
+             passes untouched:"
+        );
+        for warning in warnings(&fs::read_to_string(&self.envoy.as_ref()?.log).unwrap_or_default()) {
+            sentences.push_str("\n    ");
+            sentences.push_str(&warning);
+        }
+        Some(sentences)
     }
 
     /// True when headroomd serves a dashboard.
@@ -166,16 +184,21 @@ impl Stack {
         is_ok(&self.client, &format!("http://{}/dashboard", addresses.http)).await
     }
 
-    /// Returns, as an error, when one of the two has ended by itself.
-    pub(super) async fn wait_for_a_death(&mut self) -> anyhow::Result<()> {
-        let (Some(envoy), Some(headroomd)) = (&mut self.envoy, &mut self.headroomd) else {
-            bail!("nothing was started");
+    /// Keeps headroomd running, and returns, as an error, when Envoy has ended by itself.
+    pub(super) async fn serve(
+        &mut self,
+        settings: &Settings,
+        programs: &Programs,
+        addresses: &Addresses,
+    ) -> anyhow::Result<()> {
+        // Envoy looks for it where it was.
+        let sidecar = self.sidecar(settings, programs, (addresses.http, addresses.grpc));
+        let Some(envoy) = &mut self.envoy else { bail!("nothing was started") };
+        let status = tokio::select! {
+            status = envoy.ended() => status?,
+            () = keep_running(&mut self.headroomd, &sidecar) => bail!("nobody looks after headroomd any more"),
         };
-        let (status, dead) = tokio::select! {
-            status = envoy.ended() => (status?, envoy),
-            status = headroomd.ended() => (status?, headroomd),
-        };
-        bail!("{} died ({status}). Its log, {}, ends:\n{}", dead.name, dead.log.display(), dead.tail());
+        bail!("Envoy died ({status}). Its log, {}, ends:\n{}", envoy.log.display(), envoy.tail());
     }
 
     /// Envoy first, so that no request finds the sidecar gone. With `flush`, what the filter still has to
@@ -183,7 +206,7 @@ impl Stack {
     pub(super) async fn stop(&mut self, flush: bool) -> anyhow::Result<()> {
         if let Some(mut envoy) = self.envoy.take() {
             if let (true, Some(admin)) = (flush, &self.admin)
-                && self.client.post(format!("http://{admin}/drain_listeners")).send().await.is_ok()
+                && admin.post(admin_url("/drain_listeners")).send().await.is_ok()
             {
                 sleep(LAST_REPORT).await;
             }
@@ -200,6 +223,64 @@ impl Stack {
         }
         Ok(())
     }
+}
+
+/// How headroomd is started, and when it is ready.
+struct Sidecar {
+    launch: Launch,
+    ready_file: PathBuf,
+    client: Client,
+}
+
+impl Sidecar {
+    async fn wait(&self, place: &mut Option<Child>) -> anyhow::Result<Ready> {
+        let Some(child) = place else { bail!("headroomd was not started") };
+        let deadline = Instant::now() + READY;
+        let ready = loop {
+            let written = fs::read(&self.ready_file).ok();
+            let written = written.and_then(|bytes| serde_json::from_slice::<Ready>(&bytes).ok());
+            // One of an earlier process may lie there.
+            if let Some(ready) = written.filter(|ready| Some(ready.pid) == child.id()) {
+                break ready;
+            }
+            look_again(child, deadline).await?;
+        };
+        while !is_ok(&self.client, &format!("http://{}/readyz", ready.http)).await {
+            look_again(child, deadline).await?;
+        }
+        Ok(ready)
+    }
+}
+
+impl Start for Sidecar {
+    async fn start(&self, place: &mut Option<Child>) -> anyhow::Result<()> {
+        remove(&self.ready_file)?;
+        *place = Some(Child::start_again(&self.launch)?);
+        self.wait(place).await.map(|_| ())
+    }
+}
+
+/// Both read it from their environment: headroomd to ask for it, the filter to show it.
+fn token(settings: &Settings) -> Vec<(&'static str, String)> {
+    settings.token.iter().map(|token| ("HEADROOM_TOKEN", token.clone())).collect()
+}
+
+/// The URL of a path of the admin interface. Envoy asks for no name in particular.
+fn admin_url(path: &str) -> String {
+    format!("http://localhost{path}")
+}
+
+/// What Envoy's log has of the filter's warnings about its configuration, each once: every VM says them.
+fn warnings(log: &str) -> Vec<String> {
+    const MARK: &str = "headroom: configuration: ";
+    let mut warnings: Vec<String> = Vec::new();
+    for line in log.lines() {
+        let Some((_, warning)) = line.split_once(MARK) else { continue };
+        if !warnings.iter().any(|known| known == warning) {
+            warnings.push(warning.to_owned());
+        }
+    }
+    warnings
 }
 
 /// Waits a moment; fails when the child has ended or has had its time.

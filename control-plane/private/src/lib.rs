@@ -1,0 +1,164 @@
+//! State is its owner's alone: folders 0700, files 0600, whatever the umask is and whatever an older version left.
+//!
+//! What belongs to another user, and folders that many use (`/tmp`, the home folder itself), stay as they are.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+
+/// Nothing that this process makes from here on can be opened by other users.
+pub fn restrict_umask() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+}
+
+/// Makes a folder and those above it, and takes other users' access away where it was there before.
+pub fn folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let found = fs::metadata(path)?;
+    // Not the system's folder for temporary files, a volume that is another's, or all that the user has.
+    let shared = found.mode() & 0o1000 != 0 || path.parent().is_none() || is_home(path);
+    if shared || found.uid() != rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    restrict(path, found.mode())
+}
+
+/// Makes an empty file, or takes other users' access away from the one that is there.
+pub fn file(path: &Path) -> io::Result<()> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    existing(path)
+}
+
+/// Takes other users' access away from what is there: the file, those that SQLite keeps beside it, and damaged ones
+/// that were set aside.
+pub fn database(path: &Path) -> io::Result<()> {
+    file(path)?;
+    // SQLite puts them beside the file that a link leads to.
+    let path = path.canonicalize()?;
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let beside = entry.file_name();
+        let rest = beside.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+        let ours = rest.is_some_and(|rest| rest.starts_with(b"-") || rest.starts_with(b".damaged-"));
+        if ours && entry.file_type()?.is_file() {
+            existing(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes other users' access away from the files that lie directly in a folder.
+pub fn files_in(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // a link may lead to what is not ours to change
+        if entry.file_type()?.is_file() {
+            existing(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file that appears under its name only when it is complete.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let mut new: File =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    existing(&partial)?;
+    new.write_all(bytes)?;
+    fs::rename(partial, path)
+}
+
+fn existing(path: &Path) -> io::Result<()> {
+    let found = match fs::metadata(path) {
+        // gone meanwhile, as SQLite's files beside a database may be
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    match restrict(path, found.mode()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        restricted => restricted,
+    }
+}
+
+/// What the owner may do stays as it is.
+fn restrict(path: &Path, found: u32) -> io::Result<()> {
+    if found & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(found & 0o700))
+}
+
+fn is_home(path: &Path) -> bool {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let same = |home: &Path| home.canonicalize().ok() == path.canonicalize().ok();
+    home.is_some_and(|home| same(&home))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn open_file(path: &Path) {
+        fs::write(path, "kept").unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
+    }
+
+    #[test]
+    fn what_an_older_version_left_open_is_closed_and_keeps_what_it_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("a/b");
+        folder(&state).unwrap();
+        assert_eq!((mode(&state), mode(&dir.path().join("a"))), (0o700, 0o700));
+        fs::set_permissions(&state, Permissions::from_mode(0o755)).unwrap();
+        folder(&state).unwrap();
+        assert_eq!(mode(&state), 0o700);
+
+        let names = ["h.db", "h.db-wal", "h.db-shm", "h.db.damaged-1", "h.db-wal.damaged-1"];
+        for name in names {
+            open_file(&state.join(name));
+        }
+        open_file(&state.join("h.dbx"));
+        database(&state.join("h.db")).unwrap();
+        for name in names {
+            assert_eq!(mode(&state.join(name)), 0o600, "{name}");
+            assert_eq!(fs::read_to_string(state.join(name)).unwrap(), "kept");
+        }
+        assert_eq!(mode(&state.join("h.dbx")), 0o644, "not ours");
+        let program = state.join("program");
+        open_file(&program);
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let outside = dir.path().join("outside");
+        open_file(&outside);
+        std::os::unix::fs::symlink(&outside, state.join("link")).unwrap();
+        files_in(&state).unwrap();
+        assert_eq!((mode(&state.join("h.dbx")), mode(&outside)), (0o600, 0o644), "links are not followed");
+        assert_eq!(mode(&program), 0o700, "it still runs");
+        write(&state.join("h.dbx"), b"new").unwrap();
+        assert_eq!(
+            (mode(&state.join("h.dbx")), fs::read(state.join("h.dbx")).unwrap()),
+            (0o600, b"new".to_vec())
+        );
+    }
+
+    #[test]
+    fn a_folder_that_everybody_uses_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o1777)).unwrap();
+        folder(dir.path()).unwrap();
+        assert_eq!(mode(dir.path()), 0o1777);
+    }
+}
