@@ -49,7 +49,7 @@ impl Default for Options {
             hold: false,
             upstream: Protocol::Http1,
             decompress: false,
-            max_body_bytes: 16 << 20,
+            max_body_bytes: 32 << 20,
             retry_on_5xx: false,
             route_timeout: None,
             workers: 1,

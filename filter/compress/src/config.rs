@@ -84,7 +84,7 @@ impl Default for Config {
         Self {
             profile: Profile::default(),
             tools: Vec::new(),
-            max_body_bytes: 16 << 20,
+            max_body_bytes: 32 << 20,
             max_block_bytes: 8 << 20,
             min_block_bytes: 64,
         }

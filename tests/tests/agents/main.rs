@@ -120,7 +120,7 @@ async fn drive(agent: impl FnOnce(&Setting<'_>) -> Result<Agent>) -> Result<()> 
 /// As `headroomctl up` sets the filter up.
 fn plugin() -> Value {
     json!({"reversible": true,
-        "control_plane": {"cluster": "headroom", "report_interval_ms": 50, "admit_timeout_ms": 2000}})
+        "control_plane": {"cluster": "headroom", "report_interval_ms": 50}})
 }
 
 /// A folder with what there is to read.

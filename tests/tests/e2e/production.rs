@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::bodies::{anthropic, chat, pretty_pets, shortened};
-use crate::reversible::{PATIENT_MS, ROWS, body, markers, rows};
+use crate::reversible::{ROWS, body, markers, rows};
 use crate::stacks::forwarded;
 use crate::tool_loop::ours;
 
@@ -30,14 +30,11 @@ struct Production {
 
 impl Production {
     async fn start() -> Result<Self> {
-        // a busy machine stores an original in more than the 50 ms that a request waits
-        let cluster = r#""cluster": "headroom"}"#;
-        Self::start_with(cluster, &format!(r#""cluster": "headroom", "admit_timeout_ms": {PATIENT_MS}}}"#))
-            .await
+        Self::start_with(None).await
     }
 
-    /// Starts it with this in the place of that.
-    async fn start_with(from: &str, to: &str) -> Result<Self> {
+    /// Starts it with the second text in the place of the first.
+    async fn start_with(change: Option<(&str, &str)>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let provider = Provider::start(0).await?;
         let sidecar = Sidecar::start(Kind::Real, folder.path()).await?;
@@ -48,8 +45,11 @@ impl Production {
             sidecar_http: sidecar.http(),
         };
         let text = fs::read_to_string(built::workspace().join("envoy/production.yaml"))?;
-        let text =
-            replaced(&replaced(&text, from, to)?, "/run/headroom", &folder.path().display().to_string())?;
+        let text = match change {
+            Some((from, to)) => replaced(&text, from, to)?,
+            None => text,
+        };
+        let text = replaced(&text, "/run/headroom", &folder.path().display().to_string())?;
         let configuration = Some(local(&text, &neighbours, &module)?);
         let options = Options { configuration, ..Options::default() };
         let envoy = Envoy::start(&options, neighbours, &module, folder.path()).await?;
@@ -255,7 +255,8 @@ async fn the_production_configuration_waits_as_long_as_the_provider_says_before_
 async fn the_production_configuration_refuses_what_is_above_the_rate() -> Result<()> {
     let rate = "max_tokens: 1000, tokens_per_fill: 500, fill_interval: 1s";
     let production =
-        Production::start_with(rate, "max_tokens: 3, tokens_per_fill: 1, fill_interval: 86400s").await?;
+        Production::start_with(Some((rate, "max_tokens: 3, tokens_per_fill: 1, fill_interval: 86400s")))
+            .await?;
     let body = anthropic(&pretty_pets(5));
     for number in 0..5 {
         let name = format!("request {number}");

@@ -16,7 +16,7 @@ use headroomctl::bootstrap::{Bootstrap, Endpoint, GRPC_CLUSTER, Providers};
 use serde_json::{Value, json};
 
 use crate::postgres::Postgres;
-use crate::reversible::{PATIENT_MS, ROWS, body, markers, rows};
+use crate::reversible::{ROWS, body, markers, rows};
 
 /// The replicas behind one name, as a Service or a load balancer has them; a dead one is found at once.
 fn cluster(replicas: &[Sidecar]) -> Value {
@@ -51,10 +51,8 @@ async fn envoy(provider: SocketAddr, replicas: &[Sidecar], folder: &Path) -> Res
     bootstrap.module = Some(built::filter_module().await?);
     bootstrap.plugin_config = json!({
         "reversible": true,
-        "control_plane": {
-            "cluster": GRPC_CLUSTER, "report_interval_ms": 50, "max_backoff_ms": 200,
-            "admit_timeout_ms": PATIENT_MS, "breaker_pause_ms": 100,
-        },
+        "store_originals": true,
+        "control_plane": {"cluster": GRPC_CLUSTER, "report_interval_ms": 50, "max_backoff_ms": 200},
     });
     bootstrap.clusters.insert(GRPC_CLUSTER.to_owned(), cluster(replicas));
     let neighbours =
@@ -115,7 +113,7 @@ fn originals(provider: &Provider) -> Vec<String> {
 
 async fn assert_has_all(replica: &Sidecar, hashes: &[String]) -> Result<()> {
     for hash in hashes {
-        ensure!(replica.retrieve("", hash, "").await?.is_some(), "{hash} is not there");
+        until("a copy is stored", || async { replica.retrieve("", hash, "").await.ok().flatten() }).await?;
     }
     Ok(())
 }

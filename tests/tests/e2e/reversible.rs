@@ -1,4 +1,4 @@
-//! Lossy forms through the real Envoy: nothing leaves before its original is stored.
+//! Lossy forms through the real Envoy: they depend on the request alone, and what they leave out can be had back.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use headroom_compress::{Api, Config, Memo, Request, RetrieveTool, compress};
 use headroom_e2e::Stack;
-use headroom_e2e::client::{Call, Connection, Protocol};
+use headroom_e2e::client::{Call, Protocol};
 use headroom_e2e::conversation::{self, fixtures, read_sets};
+use headroom_e2e::deadline::until;
 use headroom_e2e::envoy::Options;
 use headroom_e2e::provider::NAME_HEADER;
 use headroom_e2e::sidecar::Kind;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
-use tokio::task::JoinSet;
 
 use crate::command_line::run;
 use crate::stacks::{MAX_BODY_BYTES, MODES, Mode, assert_no_trap, forwarded, options};
@@ -24,30 +24,27 @@ pub(crate) const APIS: [Api; 4] =
 const MODEL: &str = "gpt-4.1";
 /// Rows of an output of which most are left out.
 pub(crate) const ROWS: usize = 300;
-/// A deadline that a busy machine meets.
-pub(crate) const PATIENT_MS: u32 = 20_000;
 
-pub(crate) fn reversible(mode: Mode, admit_timeout_ms: u32) -> Options {
+pub(crate) fn reversible(mode: Mode) -> Options {
     let mut options = options(mode);
     let plugin = options.filter.as_mut().expect("the filter is on");
     plugin["reversible"] = true.into();
-    plugin["control_plane"]["admit_timeout_ms"] = admit_timeout_ms.into();
-    plugin["control_plane"]["breaker_pause_ms"] = 100.into();
+    plugin["store_originals"] = true.into();
     Options { workers: 2, ..options }
 }
 
 /// As [`reversible`], with the filter's own cap on bodies.
 fn large_bodies(mode: Mode) -> Options {
-    let mut options = reversible(mode, PATIENT_MS);
-    options.max_body_bytes = 16 << 20;
-    options.filter.as_mut().expect("the filter is on")["max_body_bytes"] = (16 << 20).into();
+    let mut options = reversible(mode);
+    options.max_body_bytes = 32 << 20;
+    options.filter.as_mut().expect("the filter is on")["max_body_bytes"] = (32 << 20).into();
     options
 }
 
 /// One stack for all tests that leave its sidecar alone.
 pub(crate) async fn shared() -> Result<&'static Stack> {
     static STACK: OnceCell<Stack> = OnceCell::const_new();
-    STACK.get_or_try_init(|| Stack::start(reversible(Mode::Strip, PATIENT_MS), Kind::Real)).await
+    STACK.get_or_try_init(|| Stack::start(reversible(Mode::Strip), Kind::Real)).await
 }
 
 pub(crate) fn rows(count: usize, salt: usize) -> String {
@@ -113,7 +110,8 @@ pub(crate) fn body(api: Api, stream: bool, outputs: &[String]) -> Vec<u8> {
                 ]
             });
             let input: Vec<_> = [json!({"role": "user", "content": user})].into_iter().chain(turns).collect();
-            json!({"model": MODEL, "stream": stream, "tools": [{"type": "function", "name": "list"}], "input": input})
+            json!({"model": MODEL, "stream": stream, "store": false,
+                "tools": [{"type": "function", "name": "list"}], "input": input})
         }
         Api::GeminiGenerateContent => {
             let turns = outputs.iter().flat_map(|output| {
@@ -131,13 +129,12 @@ pub(crate) fn body(api: Api, stream: bool, outputs: &[String]) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// What the engine forwards when the originals of the first blocks are stored, and their hashes and texts.
-pub(crate) fn engine(api: Api, body: &[u8], lossy_blocks: usize) -> (Vec<u8>, Vec<(String, String)>) {
+/// What the engine forwards, and the hashes and texts of what it leaves out.
+pub(crate) fn engine(api: Api, body: &[u8]) -> (Vec<u8>, Vec<(String, String)>) {
     let config = Config { max_body_bytes: MAX_BODY_BYTES, ..Config::default() };
     let request = Request {
         model: Some(MODEL),
         reversible: true,
-        lossy_blocks,
         retrieve_tool: RetrieveTool::Add,
         ..Request::new(api)
     };
@@ -157,7 +154,7 @@ pub(crate) fn markers(body: &[u8]) -> Vec<String> {
 #[tokio::test]
 async fn every_marker_that_reaches_the_provider_leads_to_the_exact_original() -> Result<()> {
     for mode in MODES {
-        let stack = Stack::start(reversible(mode, PATIENT_MS), Kind::Real).await?;
+        let stack = Stack::start(reversible(mode), Kind::Real).await?;
         for api in APIS {
             let name = format!("{api:?}");
             let body = body(api, false, &[rows(ROWS, 1), rows(ROWS + 7, 2)]);
@@ -165,12 +162,15 @@ async fn every_marker_that_reaches_the_provider_leads_to_the_exact_original() ->
             let (answer, _) = stack.exchange(&name, Protocol::Http1, call).await?;
             assert_eq!(answer.status, 200, "{name}");
             let arrived = forwarded(&stack.provider, &name).body;
-            let (expected, originals) = engine(api, &body, usize::MAX);
+            let (expected, originals) = engine(api, &body);
             assert_eq!(arrived, expected, "{name}");
             assert_eq!(markers(&arrived).len(), 2, "{name}");
             for (hash, original) in originals {
                 assert!(markers(&arrived).contains(&hash));
-                assert_eq!(stack.sidecar.retrieve("team", &hash, "").await?, Some(original), "{name}");
+                let copy = until("the copy is stored", || async {
+                    stack.sidecar.retrieve("team", &hash, "").await.ok().flatten()
+                });
+                assert_eq!(copy.await?, original, "{name}");
                 assert_eq!(stack.sidecar.retrieve("other", &hash, "").await?, None, "{name}");
             }
         }
@@ -215,7 +215,9 @@ async fn every_marker_of_recorded_conversations_resolves_and_the_command_line_wr
     }
     let mut resolved = 0;
     for (hash, original) in &originals {
-        resolved += usize::from(stack.sidecar.original(hash).await?.as_deref() == Some(original));
+        let copy =
+            until("the copy is stored", || async { stack.sidecar.original(hash).await.ok().flatten() });
+        resolved += usize::from(copy.await? == *original);
     }
     headroom_e2e::say(&format!(
         "{requests} recorded requests: {markers_sent} markers to {} originals, of which {resolved} came back exact",
@@ -226,53 +228,26 @@ async fn every_marker_of_recorded_conversations_resolves_and_the_command_line_wr
     assert_no_trap(&stack).await
 }
 
-#[tokio::test]
-async fn long_originals_travel_to_the_sidecar_compressed_and_come_back_exact() -> Result<()> {
-    const TX: &str = "cluster.headroom.upstream_cx_tx_bytes_total";
-    let mut options = large_bodies(Mode::Strip);
-    options.workers = 1;
-    let stack = Stack::start(options, Kind::Real).await?;
-    let mut on_the_way = Vec::new();
-    for number in 0..3 {
-        let (name, output) = (format!("long {number}"), rows(5_000, number));
-        assert!(output.len() > 256 << 10);
-        let before = stack.envoy.stat(TX).await?;
-        let call =
-            Call::post("/v1/messages", body(Api::AnthropicMessages, false, std::slice::from_ref(&output)));
-        assert_eq!(stack.exchange(&name, Protocol::Http1, call).await?.0.status, 200);
-        let sent = stack.envoy.stat(TX).await? - before;
-        on_the_way.push((sent as usize, output.len()));
-        let arrived = forwarded(&stack.provider, &name).body;
-        let [hash] = markers(&arrived).try_into().expect("one marker");
-        assert_eq!(stack.sidecar.original(&hash).await?, Some(output), "{name}");
-    }
-    assert!(on_the_way[0].0 >= on_the_way[0].1, "the sidecar has not said yet what it reads: {on_the_way:?}");
-    for (sent, length) in &on_the_way[1..] {
-        assert!(sent * 2 < *length && *sent > length / 50, "{on_the_way:?}");
-    }
-    assert_no_trap(&stack).await
-}
-
 /// Rows of which an output has a hundred kilobytes.
 const HUNDRED_KILOBYTES: usize = 1_150;
 
-/// What storing costs: figures, not a limit.
+/// What it costs a request that something is left out of it: figures, not a limit.
 #[tokio::test]
 #[ignore = "prints figures that mean nothing while other tests run: run it alone"]
-async fn what_it_costs_to_store_a_hundred_kilobytes() -> Result<()> {
+async fn what_a_lossy_form_costs_against_a_lossless_one() -> Result<()> {
     const REQUESTS: usize = 200;
-    let mut options = reversible(Mode::Strip, PATIENT_MS);
-    options.workers = 1;
-    let stack = Stack::start(options, Kind::Real).await?;
-    let mut connection = stack.connect(Protocol::Http1).await?;
-    let (mut storing, mut stored) = (Vec::new(), Vec::new());
+    let mut lossless = reversible(Mode::Strip);
+    lossless.filter.as_mut().expect("the filter is on")["profile"] = "lossless".into();
+    let stacks =
+        [Stack::start(reversible(Mode::Strip), Kind::Real).await?, Stack::start(lossless, Kind::Real).await?];
+    let mut connections =
+        [stacks[0].connect(Protocol::Http1).await?, stacks[1].connect(Protocol::Http1).await?];
+    let mut times = [Vec::new(), Vec::new()];
     for number in 0..REQUESTS {
-        let output = rows(HUNDRED_KILOBYTES, number);
-        let body = body(Api::AnthropicMessages, false, &[output]);
-        for times in [&mut storing, &mut stored] {
-            let call = Call::post("/v1/messages", body.clone());
+        let body = body(Api::AnthropicMessages, false, &[rows(HUNDRED_KILOBYTES, number)]);
+        for (connection, times) in connections.iter_mut().zip(&mut times) {
             let start = Instant::now();
-            let answer = connection.send(call).await?;
+            let answer = connection.send(Call::post("/v1/messages", body.clone())).await?;
             times.push(start.elapsed());
             anyhow::ensure!(answer.status == 200);
         }
@@ -282,56 +257,16 @@ async fn what_it_costs_to_store_a_hundred_kilobytes() -> Result<()> {
         let at = |share: f64| times.get((times.len() as f64 * share) as usize).context("no requests");
         Ok((at(0.5)?.as_secs_f64() * 1e3, at(0.99)?.as_secs_f64() * 1e3))
     };
-    let (new, old) = (quantiles(&mut storing)?, quantiles(&mut stored)?);
+    let [lossy, lossless] = times.each_mut().map(quantiles);
+    let (lossy, lossless) = (lossy?, lossless?);
     headroom_e2e::say(&format!(
-        "{REQUESTS} requests of {} bytes: new and stored p50 {:.2} ms p99 {:.2} ms; known p50 {:.2} ms p99 {:.2} \
-         ms",
+        "{REQUESTS} requests with {} bytes of new output: lossy p50 {:.2} ms p99 {:.2} ms; lossless p50 {:.2} ms \
+         p99 {:.2} ms",
         rows(HUNDRED_KILOBYTES, 0).len(),
-        new.0,
-        new.1,
-        old.0,
-        old.1
+        lossy.0,
+        lossy.1,
+        lossless.0,
+        lossless.1
     ));
-    Ok(())
-}
-
-/// How often the default deadline is too short: figures, not a limit.
-#[tokio::test]
-#[ignore = "prints figures that mean nothing while other tests run: run it alone"]
-async fn how_often_originals_are_not_stored_in_time() -> Result<()> {
-    const REQUESTS: usize = 800;
-    for clients in [1, 4, 16] {
-        let mut options = reversible(Mode::Strip, PATIENT_MS);
-        let control_plane = &mut options.filter.as_mut().expect("the filter is on")["control_plane"];
-        control_plane.as_object_mut().expect("an object").remove("admit_timeout_ms");
-        // Every request tries, however many have failed before it.
-        control_plane["breaker_failures"] = 1_000.into();
-        let stack = Stack::start(options, Kind::Real).await?;
-        let (start, mut running) = (Instant::now(), JoinSet::new());
-        for client in 0..clients {
-            let envoy = stack.envoy.listener();
-            running.spawn(async move {
-                let mut connection = Connection::open(envoy, Protocol::Http1).await?;
-                for number in 0..REQUESTS / clients {
-                    let output = rows(HUNDRED_KILOBYTES, client * REQUESTS + number);
-                    let call = Call::post("/v1/messages", body(Api::AnthropicMessages, false, &[output]));
-                    anyhow::ensure!(connection.send(call).await?.status == 200);
-                }
-                anyhow::Ok(())
-            });
-        }
-        while let Some(done) = running.join_next().await {
-            done??;
-        }
-        let seconds = start.elapsed().as_secs_f64();
-        let mut fates = String::new();
-        for fate in ["stored", "timeout", "incomplete", "error", "breaker"] {
-            let count = stack.envoy.stat(&format!("wasmcustom.headroom.admissions.{fate}")).await?;
-            fates.push_str(&format!(", {count} {fate}"));
-        }
-        let rate = REQUESTS as f64 / seconds;
-        headroom_e2e::say(&format!("{clients} clients, {rate:.0} requests of 100 KB per second{fates}"));
-        assert_no_trap(&stack).await?;
-    }
     Ok(())
 }
