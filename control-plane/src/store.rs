@@ -100,7 +100,7 @@ pub struct Vms {
     pub count: i64,
     /// Records that their queues have dropped.
     pub dropped_records: i64,
-    /// Configuration values that they replaced by their default.
+    /// Values of its configuration that one of them cannot use; all are configured alike, and the highest counts.
     pub config_errors: i64,
     /// Copies of originals that their queues have dropped.
     pub dropped_originals: i64,

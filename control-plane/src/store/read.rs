@@ -163,10 +163,10 @@ impl LedgerStore for SqlStore {
     }
 
     async fn vms(&self) -> Result<Vms, StoreError> {
-        // a sum of BIGINT is NUMERIC in PostgreSQL
+        // a sum of BIGINT is NUMERIC in PostgreSQL; every VM of an Envoy tells of the same configuration
         let row = sqlx::query(
             "SELECT COUNT(*), CAST(COALESCE(SUM(dropped_records), 0) AS BIGINT),
-                CAST(COALESCE(SUM(config_errors), 0) AS BIGINT),
+                COALESCE(MAX(config_errors), 0),
                 CAST(COALESCE(SUM(dropped_originals), 0) AS BIGINT) FROM vm",
         )
         .fetch_one(&self.pool)
