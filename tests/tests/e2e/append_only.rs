@@ -126,7 +126,8 @@ async fn a_conversation_that_began_without_headroom_goes_on_behind_it() -> Resul
         let name = format!("began without {stream}");
         stack.provider.follow(&name, Plan::default());
         let mut agent = Agent::new(Format::Messages, &name, stream, recorded(1)?);
-        agent.say("Which deployments failed?");
+        // Another conversation for the filter, which remembers those that have needed it.
+        agent.say(&format!("Which deployments failed? {name}"));
         agent.rounds(stack.provider.address(), 4).await?;
         agent.rounds(stack.envoy.listener(), 8).await?;
         agent.turn(stack.envoy.listener()).await?;

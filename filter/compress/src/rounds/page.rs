@@ -1,8 +1,9 @@
 //! What a call of our tool asks for, and the page that it is given.
 //!
 //! A page follows from the original and its range alone, so that a trace of a few characters is enough to write it
-//! once more. That is why its heading says nothing of a query.
+//! once more. That is why the line at its end says nothing of a query.
 
+use crate::ccr;
 use crate::excerpt::{Excerpt, PAGE_BYTES, Part, Unit, excerpt};
 
 /// In the place of a text, what our MCP server answers where it does not have it: the filter puts the original
@@ -139,12 +140,27 @@ pub fn page(original: &str, range: Option<Range>) -> Option<String> {
         && found.from == range.from as usize
         && found.to == range.to as usize
         && !found.text.is_empty();
-    whole.then(|| heading(&found) + &found.text)
+    whole.then(|| with_note(original, &found))
 }
 
-fn heading(found: &Excerpt<'_>) -> String {
-    let Excerpt { unit, from, to, total, .. } = *found;
-    format!("[headroom: {} {from} to {to}; the text has {total} {}]\n", unit.name(), unit.name())
+/// The page, and in a line of its own what it is and how to go on.
+fn with_note(original: &str, found: &Excerpt<'_>) -> String {
+    let Excerpt { unit, from, to, total, text, .. } = found;
+    let line_end = if text.ends_with('\n') { "" } else { "\n" };
+    let (unit, first) = (unit.name(), unit.first());
+    // Rows are numbered from 0, as the forms number them.
+    let last = (total + first).saturating_sub(1);
+    let next = if *to < last {
+        let range = Range {
+            unit: found.unit,
+            from: u32::try_from(to + 1).unwrap_or(u32::MAX),
+            to: u32::try_from((to + 1 + to - from).min(last)).unwrap_or(u32::MAX),
+        };
+        format!("; to go on: headroom_retrieve hash={} lines={}", ccr::address(original), range.argument())
+    } else {
+        String::new()
+    };
+    format!("{text}{line_end}[headroom: {unit} {from} to {to}; the text has {unit} {first} to {last}{next}]")
 }
 
 fn nothing(original: &str) -> String {
@@ -188,11 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn a_short_text_is_given_as_it_is_and_a_range_with_its_heading() {
+    fn a_short_text_is_given_as_it_is_and_a_range_says_what_it_is() {
         let text = "one\ntwo\nthree\n";
         assert_eq!(answer(text, &asked("", "")), Page { text: text.to_owned(), range: None });
         let page = answer(text, &asked("", "2-2"));
-        assert_eq!(page.text, "[headroom: lines 2 to 2; the text has 3 lines]\ntwo\n");
+        let next = format!("; to go on: headroom_retrieve hash={} lines=3-3]", ccr::address(text));
+        assert_eq!(page.text, format!("two\n[headroom: lines 2 to 2; the text has lines 1 to 3{next}"));
+        let last = answer(text, &asked("", "3-9")).text;
+        assert_eq!(last, "three\n[headroom: lines 3 to 3; the text has lines 1 to 3]");
         assert_eq!(page.range.unwrap().argument(), "2-2");
         let none = answer(text, &asked("", "9-12"));
         assert_eq!(none.text, nothing(text));
