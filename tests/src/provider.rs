@@ -319,10 +319,10 @@ async fn respond(request: Request<Incoming>, state: &State) -> io::Result<Respon
             let kind = if api == Api::Gemini { "INVALID_ARGUMENT" } else { "invalid_request_error" };
             return Ok(json_answer(StatusCode::BAD_REQUEST, &answer::error(api, 400, kind, &why)));
         }
-        Some((Reply::Said { parts, transformations, response }, piece_bytes)) => {
+        Some((Reply::Said { parts, transformations, id }, piece_bytes)) => {
             answer.parts = parts.into();
             answer.transformations = transformations;
-            answer.response_id = response;
+            answer.response_id = Some(id);
             script.to_mut().piece_bytes = script.piece_bytes.or(piece_bytes);
         }
     }

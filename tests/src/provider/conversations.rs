@@ -59,8 +59,8 @@ pub(super) enum Reply {
     Said {
         parts: Vec<Part>,
         transformations: Vec<Value>,
-        /// How many items of OpenAI's came before, and the answer's id.
-        response: Option<String>,
+        /// No other answer has it: Claude Code takes answers of one id for pieces of one answer.
+        id: String,
     },
 }
 
@@ -154,8 +154,8 @@ impl Followed {
             }
         };
         self.said(&parts, &transcript, thread, now);
-        let response = (api == Api::OpenAiResponses).then(|| self.store(&body, items, &parts));
-        Reply::Said { parts, transformations, response }
+        let id = self.store(api, &body, items, &parts);
+        Reply::Said { parts, transformations, id }
     }
 
     /// The conversation before a request that goes on from a stored response.
@@ -166,10 +166,15 @@ impl Followed {
     }
 
     /// Keeps a response, if it is to be kept, and gives its id.
-    fn store(&mut self, body: &Value, mut items: Vec<Value>, parts: &[Part]) -> String {
+    fn store(&mut self, api: Api, body: &Value, mut items: Vec<Value>, parts: &[Part]) -> String {
         self.responses += 1;
-        let id = format!("resp_{}", binding::name_of(&self.responses.to_string()));
-        if body["store"] != false {
+        let name = binding::name_of(&self.responses.to_string());
+        let id = match api {
+            Api::Anthropic => format!("msg_01{}", &name[..22]),
+            Api::OpenAiChat => format!("chatcmpl-{name}"),
+            Api::OpenAiResponses | Api::Gemini => format!("resp_{name}"),
+        };
+        if api == Api::OpenAiResponses && body["store"] != false {
             items.extend(parts.iter().map(|part| super::answer::openai_responses::item(part, 0)));
             self.stored.insert(id.clone(), items);
         }
