@@ -11,6 +11,7 @@ use serde_json::json;
 pub mod analyzers;
 mod apply;
 mod ask;
+mod deadline;
 pub mod digest;
 pub mod failures;
 pub mod gather;

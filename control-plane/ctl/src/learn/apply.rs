@@ -13,15 +13,15 @@ use super::plugins::{Home, Plugin, Target, Targets};
 
 /// What is to be written for a project.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub(super) struct Plan {
     /// The files
-    pub merges: Vec<Merge>,
+    pub(super) merges: Vec<Merge>,
     /// What the user has to know
-    pub notes: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 /// The files of the agents that have conversations in a project. Nothing is written.
-pub fn plan(
+pub(super) fn plan(
     project: &Path,
     lessons: &[Lesson],
     sessions: &[(Session, Report)],
@@ -61,7 +61,7 @@ pub fn plan(
 }
 
 /// The blocks that earlier runs wrote into the files of a project.
-pub fn prior(
+pub(super) fn prior(
     project: &Path,
     sessions: &[(Session, Report)],
     plugins: &[&dyn Plugin],
@@ -140,7 +140,7 @@ fn still_holds(title: &str, about: &str, sessions: &[(Session, Report)]) -> bool
 }
 
 /// Writes all files of the plans.
-pub fn write(plans: &[Plan]) -> anyhow::Result<()> {
+pub(super) fn write(plans: &[Plan]) -> anyhow::Result<()> {
     for merge in plans.iter().flat_map(|plan| &plan.merges) {
         merge::write(merge).with_context(|| format!("{} was not changed", merge.path.display()))?;
     }

@@ -2,13 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
+use super::deadline::Deadline;
 use super::model::{head, tail};
 use crate::environment::Environment;
 
@@ -20,7 +20,7 @@ const ANSWER: u64 = 1 << 20;
 const TOKENS: u64 = 8192;
 
 /// Runs an agent's command line without a terminal, with the question on its standard input.
-pub fn cli(name: &str, question: &str) -> anyhow::Result<String> {
+pub(super) fn cli(name: &str, question: &str) -> anyhow::Result<String> {
     let arguments: &[&str] = match name {
         "claude" => &["--print", "--output-format", "text"],
         "gemini" | "qwen" => &["--output-format", "text"],
@@ -29,15 +29,17 @@ pub fn cli(name: &str, question: &str) -> anyhow::Result<String> {
     };
     // in an empty folder, so that the agent neither reads a project's instructions nor keeps a log for it
     let folder = tempfile::tempdir().context("a temporary folder cannot be made")?;
-    let mut child = Command::new(name)
+    let mut command = Command::new(name);
+    command
         .args(arguments)
         .current_dir(folder.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = Deadline::prepare(&mut command)
         .spawn()
         .with_context(|| format!("--cli: {name} cannot be started"))?;
-    let (sender, receiver) = mpsc::channel();
+    let deadline = Deadline::new(&child, DEADLINE);
     let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let question = question.to_owned();
     thread::spawn(move || {
@@ -49,26 +51,22 @@ pub fn cli(name: &str, question: &str) -> anyhow::Result<String> {
         let _ = errors.map(|errors| errors.take(ANSWER).read_to_end(&mut text));
         String::from_utf8_lossy(&text).into_owned()
     });
-    thread::spawn(move || {
-        let mut text = Vec::new();
-        let read = output.map(|output| output.take(ANSWER).read_to_end(&mut text));
-        let _ = sender.send(read.transpose().map(|_| String::from_utf8_lossy(&text).into_owned()));
-    });
-    let Ok(answer) = receiver.recv_timeout(DEADLINE) else {
-        child.kill().context("the agent cannot be ended")?;
-        child.wait()?;
-        bail!("--cli: {name} gave no answer within {} s", DEADLINE.as_secs());
-    };
+    let mut answer = Vec::new();
+    let read = output.map(|output| output.take(ANSWER).read_to_end(&mut answer));
     let status = child.wait()?;
+    if deadline.end() {
+        bail!("--cli: {name} gave no answer within {} s", DEADLINE.as_secs());
+    }
     if !status.success() {
         let errors = errors.join().unwrap_or_default();
         bail!("--cli: {name} ended with {status}: {}", tail(errors.trim(), 500));
     }
-    answer.with_context(|| format!("--cli: the answer of {name} cannot be read"))
+    read.transpose().with_context(|| format!("--cli: the answer of {name} cannot be read"))?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// Asks a provider's model through Headroom, so over plain HTTP on this machine.
-pub async fn model(name: &str, question: &str, env: Environment<'_>) -> anyhow::Result<String> {
+pub(super) async fn model(name: &str, question: &str, env: Environment<'_>) -> anyhow::Result<String> {
     let base = format!("http://127.0.0.1:{}", env.port(None)?);
     let key = |variables: &[&str]| {
         variables

@@ -218,7 +218,7 @@ fn is_listing(conversation: &Conversation<'_>, step: &Step<'_>, path: &str) -> b
         stem.len() >= 4 && pattern.contains(&stem)
     };
     let is_parent = |folder: &str, base: &str| {
-        let folder = folder.trim_end_matches(|c| c == '*' || c == '/');
+        let folder = folder.trim_end_matches(['*', '/']);
         conversation.relative(folder, base).as_deref() == Some(parent(path))
     };
     if step.call.tool == Tool::Glob {

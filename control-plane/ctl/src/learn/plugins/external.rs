@@ -4,13 +4,13 @@
 use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{Home, Plugin, Read, Target, Targets, finish, text};
+use crate::learn::deadline::Deadline;
 use crate::learn::lines::{Passed, each_line};
 use crate::learn::model::Unit;
 use crate::learn::project::Roots;
@@ -66,16 +66,13 @@ impl Plugin for External {
     }
 
     fn read(&self, program: &Path, roots: &Roots) -> io::Result<Read> {
-        let mut child = Command::new(program)
-            .arg("events")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()?;
+        let mut command = Command::new(program);
+        command.arg("events").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = Deadline::prepare(&mut command).spawn()?;
+        let deadline = Deadline::new(&child, DEADLINE);
         let Some(output) = child.stdout.take() else { return Ok(Read::default()) };
         let mut recorder = Recorder::new(&self.name, program, Unit::Line, roots);
         let mut passed = Passed::default();
-        let watch = Watch::new(child);
         let outcome = each_line(output, |number, line| {
             if line.trim().is_empty() {
                 return;
@@ -86,50 +83,22 @@ impl Plugin for External {
                 Ok(_) | Err(_) => passed.foreign += 1,
             }
         });
-        passed.foreign += outcome?;
+        let status = child.wait()?;
+        let was_killed = deadline.end();
         // events of a program that failed may be cut off anywhere: none of them counts
-        watch.finish(&self.name)?;
+        if was_killed {
+            let limit = DEADLINE.as_secs();
+            return Err(io::Error::other(format!("{PREFIX}{} took longer than {limit} s", self.name)));
+        }
+        if !status.success() {
+            return Err(io::Error::other(format!("{PREFIX}{} ended with {status}", self.name)));
+        }
+        passed.foreign += outcome?;
         Ok(finish(recorder, Ok(passed)))
     }
 
     fn targets(&self, project: &Path, _: &Home) -> Targets {
         Targets { context: Target::whole(project.join("AGENTS.md")), memory: None }
-    }
-}
-
-/// Ends a program that takes too long.
-struct Watch {
-    thread: thread::JoinHandle<io::Result<Option<std::process::ExitStatus>>>,
-}
-
-impl Watch {
-    fn new(mut child: Child) -> Self {
-        let thread = thread::spawn(move || {
-            let begin = Instant::now();
-            loop {
-                if let Some(status) = child.try_wait()? {
-                    return Ok(Some(status));
-                }
-                if begin.elapsed() > DEADLINE {
-                    child.kill()?;
-                    child.wait()?;
-                    return Ok(None);
-                }
-                thread::sleep(Duration::from_millis(20));
-            }
-        });
-        Self { thread }
-    }
-
-    fn finish(self, name: &str) -> io::Result<()> {
-        let ended = self.thread.join().map_err(|_| io::Error::other("its watch has ended"))??;
-        match ended {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => Err(io::Error::other(format!("{PREFIX}{name} ended with {status}"))),
-            None => {
-                Err(io::Error::other(format!("{PREFIX}{name} took longer than {} s", DEADLINE.as_secs())))
-            }
-        }
     }
 }
 
