@@ -2,8 +2,11 @@
 //! asked for.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -56,6 +59,10 @@ impl Home {
     }
 
     fn learn(&self, arguments: &[&str]) -> Output {
+        self.learn_with(arguments, &[])
+    }
+
+    fn learn_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         let path = std::env::var("PATH").unwrap();
         let path = format!("{}:{path}", self.path("bin").display());
         Command::new(env!("CARGO_BIN_EXE_headroomctl"))
@@ -65,6 +72,7 @@ impl Home {
             .env_clear()
             .env("HOME", self.folder.path())
             .env("PATH", path)
+            .envs(variables.iter().copied())
             .output()
             .unwrap()
     }
@@ -287,6 +295,73 @@ fn a_command_line_answers_and_only_what_the_evidence_has_is_taken() {
     let output = home.learn(&["--cli", "claude", "--apply"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("no login"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_model_is_asked_through_headroom_with_the_providers_own_request() {
+    let home = Home::new();
+    for session in ["session-one", "session-two"] {
+        home.claude(session, &[("deploy --token=hunter2hunter2", 1, "zone eu is closed")]);
+    }
+    let rule = json!({"section": "Commands", "content": "`deploy` fails while `zone eu is closed`.", "evidence": ["E1", "E2"]});
+    let text = json!({"context_file_rules": [rule]}).to_string();
+    for (model, path, key, answer) in [
+        (
+            "claude-x",
+            "POST /v1/messages ",
+            "x-api-key: the-key",
+            json!({"content": [{"type": "text", "text": text}]}),
+        ),
+        (
+            "gpt-x",
+            "POST /v1/chat/completions ",
+            "authorization: Bearer the-key",
+            json!({"choices": [{"message": {"content": text}}]}),
+        ),
+        (
+            "gemini-x",
+            "POST /v1beta/models/gemini-x:generateContent ",
+            "x-goog-api-key: the-key",
+            json!({"candidates": [{"content": {"parts": [{"text": text}]}}]}),
+        ),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let provider = thread::spawn(move || answer_once(&listener, &answer.to_string()));
+        let keys = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"].map(|name| (name, "the-key"));
+        let output = home.learn_with(&["--model", model], &[&keys[..], &[("HEADROOM_PORT", &port)]].concat());
+        let request = provider.join().unwrap();
+        assert!(request.starts_with(path) && request.contains(key), "{request}");
+        assert!(!request.contains("hunter2"), "{request}");
+        assert!(
+            self::text(&output.stdout).contains("`deploy` fails while"),
+            "{model}: {}",
+            self::text(&output.stderr)
+        );
+    }
+    let output =
+        home.learn_with(&["--model", "claude-x"], &[("HEADROOM_PORT", "9"), ("ANTHROPIC_API_KEY", "k")]);
+    assert!(self::text(&output.stderr).contains("headroomctl up"), "{}", self::text(&output.stderr));
+}
+
+/// Answers one request with JSON, and returns the request.
+fn answer_once(listener: &TcpListener, body: &str) -> String {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let read = stream.read(&mut buffer).unwrap();
+        request.extend_from_slice(&buffer[..read]);
+        let text = text(&request);
+        let Some((head, sent)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if read == 0 || sent.len() >= length.parse().unwrap() {
+            break;
+        }
+    }
+    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+        .unwrap();
+    text(&request)
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The analyzers: pure functions from the events of a conversation to findings. They read no file and
 //! write none, so that whatever has events can use them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 
-use super::lesson::Finding;
+use super::lesson::{Finding, Kind};
 use super::model::{Event, Outcome, Place, Session, Tool, ToolCall, head, tail};
 use super::project::relative;
 use super::shell::{Simple, parse};
@@ -18,8 +18,10 @@ mod structure;
 
 /// Calls after a failure among which a correction is looked for.
 const REACH: usize = 10;
-/// Findings that are kept of one conversation.
-const FINDINGS: usize = 2000;
+/// Subjects that findings of one conversation may have, and findings of one subject: a log of a million
+/// calls repeats itself.
+const SUBJECTS: usize = 2000;
+const REPETITIONS: u32 = 50;
 /// Paths that are remembered as being there: 8 bytes each.
 const PATHS: usize = 1 << 20;
 /// Programs that are remembered as being there.
@@ -51,6 +53,8 @@ pub struct Report {
     pub programs: BTreeSet<String>,
     /// Failures as text
     pub episodes: Vec<Episode>,
+    /// How many findings there are of each subject
+    pub(super) counts: HashMap<(Kind, String), u32>,
 }
 
 impl Report {
@@ -59,7 +63,17 @@ impl Report {
         self.calls += later.calls;
         self.failures += later.failures;
         let room = |limit: usize, used: usize| limit.saturating_sub(used);
-        self.findings.extend(later.findings.into_iter().take(room(FINDINGS, self.findings.len())));
+        for finding in later.findings {
+            let key = (finding.kind, finding.subject.clone());
+            if self.counts.len() >= SUBJECTS && !self.counts.contains_key(&key) {
+                continue;
+            }
+            let count = self.counts.entry(key).or_default();
+            if *count < REPETITIONS {
+                *count += 1;
+                self.findings.push(finding);
+            }
+        }
         self.paths.extend(later.paths.into_iter().take(room(PATHS, self.paths.len())));
         self.programs.extend(later.programs.into_iter().take(room(PROGRAMS, self.programs.len())));
         self.episodes.extend(later.episodes.into_iter().take(room(EPISODES, self.episodes.len())));
@@ -150,6 +164,7 @@ pub fn analyze(session: &Session, events: &[Event]) -> Report {
         paths: structure::present(&conversation).iter().map(|path| digest(path)).collect(),
         programs: environment::present(&conversation),
         episodes: episodes(&conversation),
+        counts: HashMap::new(),
     }
 }
 
@@ -189,7 +204,6 @@ mod testing {
     use serde_json::Value;
 
     use super::*;
-    use crate::learn::lesson::Kind;
     use crate::learn::model::{Statement, Unit};
 
     pub(super) fn session() -> Session {

@@ -38,6 +38,9 @@ pub enum MergeError {
     /// The file may not be written
     #[error("{0} is read-only; nothing was written")]
     ReadOnly(PathBuf),
+    /// The file is a link to something that holds no instructions
+    #[error("{0} is a link to {1}, which is no Markdown file; nothing was written")]
+    Link(PathBuf, PathBuf),
     /// The file is another one than a moment ago
     #[error("{0} was changed by another program while it was merged; nothing was written. Run it again")]
     Changed(PathBuf),
@@ -258,8 +261,15 @@ pub fn merge(
     Ok(merge)
 }
 
-/// Checks whether a merge can be written, without writing.
+/// Checks whether a merge can be written, without writing. A project may hold a link to a file that a program
+/// runs; nothing is written through such a link.
 pub fn check(merge: &Merge) -> Result<(), MergeError> {
+    if fs::symlink_metadata(&merge.path).is_ok_and(|about| about.is_symlink())
+        && let Ok(real) = fs::canonicalize(&merge.path)
+        && real.extension().is_none_or(|extension| extension != "md")
+    {
+        return Err(MergeError::Link(merge.path.clone(), real));
+    }
     match fs::metadata(&merge.path) {
         Ok(about) if about.permissions().readonly() => Err(MergeError::ReadOnly(merge.path.clone())),
         Ok(_) | Err(_) => Ok(()),
@@ -421,6 +431,12 @@ mod tests {
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
         assert!(fs::read_to_string(&real).unwrap().contains(START));
+        let (script, other) = (folder.path().join("run.sh"), folder.path().join("AGENTS.md"));
+        fs::write(&script, "a\n").unwrap();
+        symlink("run.sh", &other).unwrap();
+        let refused = write(&merge(&other, &[section("C", &["x"])], &all_hold, "2026-01-02", None).unwrap());
+        assert!(matches!(refused, Err(MergeError::Link(..))));
+        assert_eq!(fs::read_to_string(&script).unwrap(), "a\n");
         fs::remove_file(&real).unwrap();
         assert!(merge(&link, &[], &all_hold, "2026-01-02", None).is_err(), "a link to nothing");
     }

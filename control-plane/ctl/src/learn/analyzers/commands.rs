@@ -191,17 +191,18 @@ fn argument(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
     };
     let (key, wrong) =
         step.call.arguments.iter().find(|(_, value)| (2..=64).contains(&value.len()) && is_listed(value))?;
-    let right = conversation
+    let taken: Vec<&str> = conversation
         .after(index)
         .filter(|(_, later)| later.call.name == step.call.name && later.done())
-        .find_map(|(_, later)| {
-            later.call.argument(key).filter(|value| *value != wrong && is_listed(value))
-        })?;
+        .filter_map(|(_, later)| later.call.argument(key).filter(|value| *value != wrong && is_listed(value)))
+        .collect();
+    // of several calls at once each has its own right value
+    let right = taken.iter().find(|value| value.contains(wrong.as_str())).or(taken.first())?;
     Some(Finding {
         kind: Kind::WrongArgument,
         subject: format!("{} {key} {wrong}", step.call.name),
         wrong: wrong.clone(),
-        right: Some(right.to_owned()),
+        right: Some((*right).to_owned()),
         said: Some(format!("{key} of {}", step.call.name)),
         evidence: vec![step.call.place.clone()],
     })

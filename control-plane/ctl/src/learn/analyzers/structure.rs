@@ -176,7 +176,8 @@ fn correction(conversation: &Conversation<'_>, index: usize, path: &str) -> Opti
             continue;
         }
         for other in touched {
-            if is_same_thing(path, &other) {
+            let is_other_extension = parent(path) == parent(&other) && stem(path) == stem(&other);
+            if is_same_thing(path, &other) || (is_other_extension && extension(path).is_some()) {
                 return Some(other);
             }
             // the folder was listed because of the failure, and this is what was read of it
@@ -308,6 +309,15 @@ mod tests {
         ];
         let found = of_kind(&calls, Kind::WrongPath);
         assert_eq!(found[0].right.as_deref(), Some("web/net/requests.ts"));
+    }
+
+    #[test]
+    fn the_same_name_with_another_extension_is_the_right_path() {
+        let calls = [
+            ("Bash", json!({"command": "cat .linter.yml"}), 1, "cat: .linter.yml: No such file or directory"),
+            ("Bash", json!({"command": "cat .linter.yaml | head"}), 0, "x"),
+        ];
+        assert_eq!(of_kind(&calls, Kind::WrongPath)[0].right.as_deref(), Some(".linter.yaml"));
     }
 
     #[test]
