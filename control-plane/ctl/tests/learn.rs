@@ -330,6 +330,7 @@ fn a_model_is_asked_through_headroom_with_the_providers_own_request() {
         let provider = thread::spawn(move || answer_once(&listener, &answer.to_string()));
         let keys = ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"].map(|name| (name, "the-key"));
         let output = home.learn_with(&["--model", model], &[&keys[..], &[("HEADROOM_PORT", &port)]].concat());
+        assert!(output.status.success(), "{model}: {}", self::text(&output.stderr));
         let request = provider.join().unwrap();
         assert!(request.starts_with(path) && request.contains(key), "{request}");
         assert!(!request.contains("hunter2"), "{request}");
@@ -351,11 +352,12 @@ fn answer_once(listener: &TcpListener, body: &str) -> String {
     let mut buffer = [0; 4096];
     loop {
         let read = stream.read(&mut buffer).unwrap();
+        assert!(read > 0, "the request ends early");
         request.extend_from_slice(&buffer[..read]);
         let text = text(&request);
         let Some((head, sent)) = text.split_once("\r\n\r\n") else { continue };
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        if read == 0 || sent.len() >= length.parse().unwrap() {
+        if sent.len() >= length.parse().unwrap() {
             break;
         }
     }
