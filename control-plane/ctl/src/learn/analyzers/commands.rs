@@ -196,13 +196,15 @@ fn argument(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
         .filter(|(_, later)| later.call.name == step.call.name && later.done())
         .filter_map(|(_, later)| later.call.argument(key).filter(|value| *value != wrong && is_listed(value)))
         .collect();
-    // of several calls at once each has its own right value
-    let right = taken.iter().find(|value| value.contains(wrong.as_str())).or(taken.first())?;
+    // of several calls at once each has its own right value, and a full name says which
+    let full = |value: &&str| value.len() > wrong.len() && value.ends_with(wrong.as_str());
+    let named = error.split(|c: char| c.is_whitespace() || c == ',').find(full).filter(|_| !taken.is_empty());
+    let right = named.or(taken.first().copied())?;
     Some(Finding {
         kind: Kind::WrongArgument,
         subject: format!("{} {key} {wrong}", step.call.name),
         wrong: wrong.clone(),
-        right: Some((*right).to_owned()),
+        right: Some(right.to_owned()),
         said: Some(format!("{key} of {}", step.call.name)),
         evidence: vec![step.call.place.clone()],
     })

@@ -28,10 +28,18 @@ pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
             continue;
         }
         for command in &step.commands {
-            let plain = |word: &str| !word.contains(['/', '$', '*', '\'', '"', '=', '{']) || word == "./...";
+            // a script of its own, or one file, is of one conversation; what installs a check is none
+            let plain = |word: &str| {
+                word == "./..."
+                    || !(word.contains(['/', '$', '*', '\'', '"', '=', '{', '.'])
+                        || matches!(word, "install" | "add"))
+            };
             let is_short = command.words.len() <= 6 && command.arguments().all(plain);
-            let is_known =
-                is_runner(command.program()) || matches!(command.program(), "python3" | "python" | "pytest");
+            let is_module = command.arguments().next() == Some("-m");
+            let is_known = match command.program() {
+                "python" | "python3" => is_module,
+                program => program == "pytest" || is_runner(program),
+            };
             if command.piped || !is_short || !is_known || !is_check(command) || !seen.insert(command.text()) {
                 continue;
             }
@@ -206,6 +214,13 @@ mod tests {
         assert!(lessons(&all[..2], 1).is_empty());
         let texts: Vec<String> = lessons(&all, 2).into_iter().map(|lesson| lesson.text).collect();
         assert!(texts.iter().any(|text| text.contains("`mise run lint`")), "{texts:?}");
+        for other in ["pip install pytest", "python test_fix.py", "npm test src/a.test.ts"] {
+            let run = [("Bash", json!({"command": other}), 0, "ok")];
+            assert!(
+                lessons(&[report("a", &run), report("b", &run), report("c", &run)], 2).is_empty(),
+                "{other}"
+            );
+        }
     }
 
     #[test]
