@@ -6,6 +6,7 @@ use clap_complete::Shell;
 use crate::compress::CompressArgs;
 use crate::doctor::DoctorArgs;
 use crate::history::HistoryArgs;
+use crate::learn::LearnArgs;
 use crate::mcp::McpArgs;
 use crate::perf::PerfArgs;
 use crate::report::ReportArgs;
@@ -56,6 +57,9 @@ pub enum Command {
     /// Print what a lossy replacement left out: the original that its marker points to
     #[command(after_help = RETRIEVE_EXAMPLES)]
     Retrieve(RetrieveArgs),
+    /// Learn from agents' session logs what fails in a project and what works instead
+    #[command(after_help = LEARN_EXAMPLES)]
+    Learn(LearnArgs),
     /// Serve headroom_compress, headroom_retrieve and headroom_stats to an MCP client
     #[command(after_help = MCP_EXAMPLES)]
     Mcp(McpArgs),
@@ -114,6 +118,19 @@ Examples:
   headroomctl mcp --http 127.0.0.1:8791              # then: claude mcp add -t http headroom http://127.0.0.1:8791/mcp
 
 Exit codes: 0 the client has gone, or a signal came; 1 something failed; 2 bad options.";
+
+const LEARN_EXAMPLES: &str = "\
+Reads what agents keep of their conversations, here and offline, and shows what failed, what worked instead, and the
+lines of the logs that say so. With --apply it goes into a marked block of the agents' own files; all else in them stays.
+
+Examples:
+  headroomctl learn                                  # the project of this folder; nothing is written
+  headroomctl learn --apply
+  headroomctl learn --all --agent codex -j 4
+  headroomctl learn --logs ~/old-logs --min-evidence 1 --json
+
+Exit codes: 0 printed, and written where asked; 1 no logs, or a file cannot be merged, and then none is written;
+2 bad options.";
 
 const HISTORY_EXAMPLES: &str = "\
 Examples:

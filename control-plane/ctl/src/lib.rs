@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod environment;
 mod figures;
 pub mod history;
+pub mod learn;
 pub mod mcp;
 pub mod misuse;
 mod number;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use headroomctl::cli::{Cli, Command};
 use headroomctl::misuse::Misuse;
-use headroomctl::{compress, doctor, history, mcp, perf, report, retrieve, stats, telemetry, up};
+use headroomctl::{compress, doctor, history, learn, mcp, perf, report, retrieve, stats, telemetry, up};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -27,6 +27,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Mcp(args) => runtime()?.block_on(mcp::mcp(&args)),
         Command::Retrieve(args) => runtime()?.block_on(retrieve::retrieve(&args)),
         Command::History(args) => runtime()?.block_on(history::history(&args)),
+        Command::Learn(args) => learn::learn(&args),
         Command::Perf(args) => runtime()?.block_on(perf::perf(&args)),
         Command::Report(args) => runtime()?.block_on(report::report(&args)),
         Command::Doctor(args) => runtime()?.block_on(doctor::doctor(&args)),

@@ -1,0 +1,261 @@
+//! `headroomctl learn`: what agents' session logs teach about a project, written where the agents read it.
+
+use std::io::{Write as _, stderr, stdout};
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::json;
+
+pub mod analyzers;
+mod apply;
+mod ask;
+mod deadline;
+pub mod digest;
+pub mod failures;
+pub mod gather;
+pub mod lesson;
+pub mod lines;
+pub mod merge;
+pub mod model;
+pub mod plugins;
+pub mod project;
+pub mod recorder;
+pub mod secrets;
+pub mod shell;
+
+use self::analyzers::{Report, sessions::lessons};
+use self::apply::Plan;
+use self::digest::Digest;
+use self::lesson::Lesson;
+use self::model::Session;
+use self::plugins::Home;
+use self::project::Roots;
+use crate::environment::Environment;
+use crate::misuse::Misuse;
+use crate::progress::Doing;
+
+/// Threads when none are given: reading is bound by the disk before it is bound by more of them.
+const WORKERS: usize = 8;
+/// Places that are shown of one lesson.
+const SHOWN: usize = 5;
+/// Which agent's command line is asked when none is named.
+const LEARN_CLI: &str = "HEADROOM_LEARN_CLI";
+
+/// Learns from session logs.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LearnArgs {
+    /// The project [default: that of the working folder]
+    #[arg(long, value_name = "DIR", conflicts_with = "all")]
+    pub project: Option<PathBuf>,
+    /// All projects that the logs are of
+    #[arg(long)]
+    pub all: bool,
+    /// Whose logs: auto for all that are found, else one agent's
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub agent: String,
+    /// Logs to read instead of the agents' own: files, or folders with all that is in them
+    #[arg(long, value_name = "PATH")]
+    pub logs: Vec<PathBuf>,
+    /// Write into the agents' files; without it nothing is written
+    #[arg(long)]
+    pub apply: bool,
+    /// Let a provider's model look for more lessons; asked through the Headroom that runs here
+    #[arg(long, value_name = "NAME", conflicts_with = "cli")]
+    pub model: Option<String>,
+    /// Let an agent's own command line look for more: claude, codex, gemini or qwen [env: HEADROOM_LEARN_CLI]
+    #[arg(long, value_name = "NAME")]
+    pub cli: Option<String>,
+    /// Failures that a lesson needs
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    pub min_evidence: u32,
+    /// Threads that read logs [default: one per core, at most 8]
+    #[arg(short = 'j', long = "workers", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub workers: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A project with what was learned.
+struct Learned {
+    project: String,
+    sessions: Vec<(Session, Report)>,
+    lessons: Vec<Lesson>,
+    plan: Plan,
+}
+
+/// Reads the logs, prints what they teach, and writes it where that is asked for.
+pub fn learn(args: &LearnArgs) -> anyhow::Result<()> {
+    let env = Environment::of_process();
+    let wanted = wanted(args).map_err(Misuse::of)?;
+    let home = Home::new(env, wanted.clone().map(PathBuf::from))?;
+    let plugins = gather::plugins(env.get("PATH").as_deref());
+    let selected = gather::select(&plugins, &args.agent).map_err(Misuse::of)?;
+    let cores = available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(WORKERS);
+    let workers = args.workers.map_or(cores, |workers| workers as usize);
+    let doing = Doing::now("reading session logs");
+    let gathered = gather::gather(&selected, &args.logs, &home, workers)?;
+    drop(doing);
+    for warning in &gathered.warnings {
+        writeln!(stderr(), "headroomctl: {warning}")?;
+    }
+    let date = jiff::Zoned::now().date().to_string();
+    let mut learned = Vec::new();
+    for (project, sessions) in gathered.projects {
+        if wanted.as_ref().is_some_and(|wanted| !is_inside(&project, wanted)) {
+            continue;
+        }
+        let mut lessons = lessons(&sessions, args.min_evidence as usize);
+        let prior = apply::prior(Path::new(&project), &sessions, &selected, &home);
+        lessons.extend(asked(args, env, &sessions, &prior, &lessons)?);
+        let plan = apply::plan(Path::new(&project), &lessons, &sessions, &selected, &home, &date)?;
+        learned.push(Learned { project, sessions, lessons, plan });
+    }
+    if learned.is_empty() {
+        let of = wanted.map(|project| format!(" of {project}")).unwrap_or_default();
+        bail!(
+            "no conversation{of} with tool calls was found in {} session logs of {}",
+            gathered.logs,
+            args.agent
+        );
+    }
+    if args.json {
+        print_json(&learned)?
+    } else {
+        print(&learned, args.apply)?
+    }
+    if args.apply {
+        let plans: Vec<Plan> = learned.into_iter().map(|learned| learned.plan).collect();
+        apply::write(&plans)?;
+        for merge in plans.iter().flat_map(|plan| &plan.merges) {
+            writeln!(stderr(), "headroomctl: wrote {}", merge.path.display())?;
+        }
+    }
+    Ok(())
+}
+
+/// What a model finds besides, where one is to be asked.
+fn asked(
+    args: &LearnArgs,
+    env: Environment<'_>,
+    sessions: &[(Session, Report)],
+    prior: &[String],
+    known: &[Lesson],
+) -> anyhow::Result<Vec<Lesson>> {
+    // an explicit model goes before the variable
+    let cli = if args.model.is_some() { None } else { env.or(args.cli.as_ref(), LEARN_CLI) };
+    let digest = Digest::new(sessions, prior, known, args.min_evidence as usize);
+    if digest.is_empty() || (cli.is_none() && args.model.is_none()) {
+        return Ok(Vec::new());
+    }
+    let doing = Doing::now("asking a model");
+    let answer = match (&args.model, cli) {
+        (Some(model), _) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(ask::model(model, &digest.text, env))?
+        }
+        (None, cli) => ask::cli(&cli.unwrap_or_default(), &digest.text)?,
+    };
+    drop(doing);
+    let (mut lessons, refused) = digest.check(&answer)?;
+    for why in refused {
+        writeln!(stderr(), "headroomctl: a rule of the model is not taken, {why}")?;
+    }
+    let subjects: Vec<&str> = known.iter().map(|lesson| merge::subject(&lesson.text)).collect();
+    lessons.retain(|lesson| !subjects.contains(&merge::subject(&lesson.text)));
+    Ok(lessons)
+}
+
+/// The project that is asked for; `None` for all. Logs that are given by path are taken as they are.
+fn wanted(args: &LearnArgs) -> anyhow::Result<Option<String>> {
+    if args.all || (args.project.is_none() && !args.logs.is_empty()) {
+        return Ok(None);
+    }
+    let folder = args.project.clone().unwrap_or_else(|| PathBuf::from("."));
+    let folder =
+        folder.canonicalize().with_context(|| format!("--project: {} cannot be found", folder.display()))?;
+    if !folder.is_dir() {
+        bail!("--project: {} is no folder", folder.display());
+    }
+    Ok(Some(Roots::default().checkout(&folder.to_string_lossy()).project.to_string()))
+}
+
+/// Whether a project is the one that is asked for, or a folder of it that no repository unites with it.
+fn is_inside(project: &str, wanted: &str) -> bool {
+    !project.is_empty() && Path::new(project).starts_with(wanted)
+}
+
+fn agents(sessions: &[(Session, Report)]) -> String {
+    let mut agents: Vec<&str> = sessions.iter().map(|(session, _)| &*session.agent).collect();
+    agents.sort_unstable();
+    agents.dedup();
+    agents.join(", ")
+}
+
+fn print(learned: &[Learned], apply: bool) -> anyhow::Result<()> {
+    let mut out = stdout().lock();
+    for one in learned {
+        let calls: u64 = one.sessions.iter().map(|(_, report)| report.calls).sum();
+        let failures: u64 = one.sessions.iter().map(|(_, report)| report.failures).sum();
+        let name = if one.project.is_empty() { "(logs that do not name their folder)" } else { &one.project };
+        writeln!(out, "{name}")?;
+        writeln!(
+            out,
+            "  {} conversations ({}), {calls} tool calls, {failures} failed, {} lessons",
+            one.sessions.len(),
+            agents(&one.sessions),
+            one.lessons.len()
+        )?;
+        let mut section = "";
+        for lesson in &one.lessons {
+            if lesson.section != section {
+                section = &lesson.section;
+                writeln!(out, "\n  {section}")?;
+            }
+            writeln!(out, "  - {}", lesson.text)?;
+            for place in lesson.evidence.iter().take(SHOWN) {
+                writeln!(out, "      {place}")?;
+            }
+            if lesson.evidence.len() > SHOWN {
+                writeln!(out, "      and {} more", lesson.evidence.len() - SHOWN)?;
+            }
+        }
+        for note in &one.plan.notes {
+            writeln!(out, "\n  Note: {note}.")?;
+        }
+        for merge in &one.plan.merges {
+            let verb = if apply { "Writes" } else { "Dry run: --apply would write" };
+            writeln!(out, "\n  {verb} {}", merge.path.display())?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn print_json(learned: &[Learned]) -> anyhow::Result<()> {
+    let lesson = |lesson: &Lesson| {
+        json!({
+            "section": lesson.section,
+            "text": lesson.text,
+            "sessions": lesson.sessions,
+            "evidence": lesson.evidence.iter().map(|place| json!({
+                "file": place.file.to_string_lossy(), "call": place.call, "result": place.result,
+            })).collect::<Vec<_>>(),
+        })
+    };
+    let project = |one: &Learned| {
+        json!({
+            "project": one.project,
+            "agents": agents(&one.sessions).split(", ").collect::<Vec<_>>(),
+            "sessions": one.sessions.len(),
+            "lessons": one.lessons.iter().map(lesson).collect::<Vec<_>>(),
+            "files": one.plan.merges.iter().map(|merge| merge.path.to_string_lossy().into_owned()).collect::<Vec<_>>(),
+            "notes": one.plan.notes,
+        })
+    };
+    let document: Vec<_> = learned.iter().map(project).collect();
+    writeln!(stdout(), "{:#}", serde_json::Value::from(document))?;
+    Ok(())
+}
