@@ -24,9 +24,9 @@ use hashbrown::HashMap;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::block::Call;
-use crate::kinds::fold;
 use crate::kinds::numbered::region::{self, Role};
 use crate::kinds::signal;
+use crate::kinds::{failure, fold};
 use crate::lines::Line;
 use crate::outcome::Kind;
 use crate::wire::tape::Tape;
@@ -41,6 +41,10 @@ const MIN_LINES: usize = 4;
 /// percent. References have about as many tokens per byte as code has without its indentation; the
 /// rest is what looking something up must be worth.
 const MIN_GAIN_PERCENT: usize = 200;
+
+/// Lines on either side of one that reports a failure that stay with it: where it happened, and what was expected. A
+/// longer stack can be looked up.
+const MOST_BELONGING: usize = 8;
 
 /// The tool outputs of a request up to some point, as the model sees them, and what it wrote in its calls.
 #[derive(Debug, Default)]
@@ -68,9 +72,6 @@ struct Shown {
     label: String,
     /// Which one of those with this label, from 1.
     nth: u32,
-    /// Its first line in `Earlier::lines`.
-    #[cfg(test)]
-    first: u32,
 }
 
 /// Bytes of a line, as tools print them: for how many lines there is to be room.
@@ -144,13 +145,7 @@ impl Earlier {
         u32::try_from(self.texts.len()).ok()?;
         self.text.push_str(text);
         let label = label.to_owned();
-        self.texts.push(Shown {
-            argument,
-            label,
-            nth,
-            #[cfg(test)]
-            first: self.lines.len() as u32,
-        });
+        self.texts.push(Shown { argument, label, nth });
         Some(base)
     }
 
@@ -221,8 +216,8 @@ struct Text<'a> {
     /// The newest earlier line like each of them.
     newest: Vec<u32>,
     kind: Kind,
-    /// Which lines stay, as far as it was asked.
-    stay: Vec<OnceCell<bool>>,
+    /// Which lines stay, once it was asked.
+    stay: OnceCell<Vec<bool>>,
     /// How many lines from the first on have numbers that rise, so that a number names one of them.
     rising: usize,
 }
@@ -257,16 +252,21 @@ impl<'a> Text<'a> {
                 _ => mark.unwrap_or(1),
             };
         }
-        let stay = vec![OnceCell::new(); read.len()];
+        let stay = OnceCell::new();
         let rising = rising.unwrap_or(read.len());
         Some(Self { text, read, own, newest, kind, stay, rising })
     }
 
     fn stays(&self, line: usize) -> bool {
-        // Numbered lines are a file's, and say nothing of what the tool did.
-        let plain = || self.own.line(line).is_some_and(|line| counted(line.number).is_some());
-        let text = || self.read[line].text(self.text);
-        plain() && *self.stay[line].get_or_init(|| stays(text(), self.kind))
+        let stay = self.stay.get_or_init(|| {
+            let text = |line: &Line| line.text(self.text);
+            // Numbered lines are a file's, and say nothing of what the tool did.
+            let fails = |line: &Line| line.read.role == Role::Plain && stays(text(line), self.kind);
+            let failures: Vec<bool> = self.read.iter().map(fails).collect();
+            let text = |line: usize| self.read.get(line).map_or("", text);
+            failure::with_belongings(&failures, text, |_| false, MOST_BELONGING)
+        });
+        stay.get(line).copied().unwrap_or(false)
     }
 
     fn replaced(mut self, earlier: &Earlier) -> Option<String> {

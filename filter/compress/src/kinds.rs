@@ -17,6 +17,7 @@ mod corpus;
 
 mod clock;
 mod diff;
+pub(crate) mod failure;
 pub(crate) mod fold;
 mod html;
 mod keep;

@@ -17,9 +17,8 @@
 use super::label::one_line;
 use crate::kinds::numbered::prefix;
 
-/// Characters of a run's first line that a reference quotes: enough to find the place. Log lines have a time and a
-/// level ahead of what tells them apart.
-const MAX_QUOTE: usize = 40;
+/// Characters of a run's first line that a reference quotes: enough to find the place that its numbers name.
+const MAX_QUOTE: usize = 32;
 
 /// Bytes of a reference, mostly: with this much room it is written into one allocation.
 const USUAL_LEN: usize = 128;

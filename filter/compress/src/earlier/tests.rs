@@ -273,7 +273,9 @@ fn errors_stay_where_they_are_news() {
     let report = report.join("\n");
     add(&mut earlier, &report, BASH);
     let shown = replace_seen(&earlier, &report, Kind::TestBuild).unwrap();
-    assert!(shown.contains("]\n\tValueError: value_20 is out of range\n["), "{shown}");
+    // What is indented behind it belongs to it.
+    assert!(shown.contains("]\n\tValueError: value_20 is out of range\n\tlet value_21 ="), "{shown}");
+    assert!(shown.contains("\n[11 lines: same as output lines 30-40 of Bash"), "{shown}");
     assert_same(&reader(&[(BASH_LABEL, &report)]), &shown, &report);
     let found = replace_seen(&earlier, &report, Kind::Search).unwrap();
     assert_eq!(found, "[same output as Bash \"cat root.go\" above]");
@@ -285,7 +287,7 @@ fn lines_that_stand_further_up_are_referred_to_as_the_tool_printed_them() {
         (0..6).map(|i| format!("  File \"module_{i}.py\", line {i}, in function_{i}")).collect();
     let text = format!("first\n{0}\nsecond\n{0}\nthird\n{0}", trace.join("\n"));
     let shown = seen(&Earlier::default(), &text).unwrap();
-    let quote = "from \"File \"module_0.py\", line 0, in function_\"]";
+    let quote = "from \"File \"module_0.py\", line 0, in f\"]";
     assert_eq!(
         shown,
         format!(
@@ -377,7 +379,7 @@ fn lines_in_a_code_are_compared_and_named_as_they_were_printed() {
         seen(&earlier, &longer).as_deref(),
         Some(
             "[30 lines: same as output lines 11-40 of Bash \"cat root.go\" above, \
-             from \"10:00:10 INFO gateway-a GET /v1/items/10\"]\n10:01:00 INFO stopped"
+             from \"10:00:10 INFO gateway-a GET /v1/\"]\n10:01:00 INFO stopped"
         )
     );
     // What is coded and has references in it shows some of its lines elsewhere: none is referred to.

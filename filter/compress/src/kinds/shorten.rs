@@ -22,8 +22,8 @@
 //! The inverse in the tests gives back every byte.
 
 use super::clock::{self, Stamp};
-use super::fold;
 use super::wording::{self, Group, Groups};
+use super::{failure, fold};
 use crate::earlier::looks_like_one;
 
 /// Fewer lines cannot pay for the explanation.
@@ -97,7 +97,7 @@ pub(crate) fn shorten(text: &str, fails: impl Fn(&str) -> bool) -> Option<String
     if memchr::memmem::find(text.as_bytes(), TIME.as_bytes()).is_some() {
         return None;
     }
-    let whole = whole_lines(&lines, stamped, fails);
+    let whole = whole_lines(&lines, fails);
     let tags = Tags::choose(&lines, &groups, &whole);
     if tags.order.is_empty() && !stamped {
         return None;
@@ -138,43 +138,16 @@ pub(crate) fn cut(text: &str) -> Vec<Line<'_>> {
     lines
 }
 
-/// The lines that stay whole: those that report a failure, and those that belong to one: indented ones behind it,
-/// in a log those without a time; indented ones before it, as `go test` prints them.
-fn whole_lines(lines: &[Line<'_>], stamped: bool, fails: impl Fn(&str) -> bool) -> Vec<bool> {
+/// The lines that stay whole: those that report a failure, and those that belong to one; in a log that are also those
+/// without a time behind it.
+fn whole_lines(lines: &[Line<'_>], fails: impl Fn(&str) -> bool) -> Vec<bool> {
+    let is_log = lines.iter().filter(|line| line.stamp.is_some()).count() * 2 > lines.len();
     let failures: Vec<bool> = lines.iter().map(|line| fails(line.text)).collect();
-    let mut whole = failures.clone();
-    let indented = |line: &Line<'_>| line.text.starts_with([' ', '\t']) && !line.text.trim().is_empty();
-    let mut room = 0;
-    for (line, (fails, whole)) in lines.iter().zip(failures.iter().zip(&mut whole)) {
-        let goes_on = indented(line) || stamped && line.stamp.is_none() && !line.text.is_empty();
-        room = if *fails {
-            MOST_BELONGING
-        } else if goes_on {
-            room
-        } else {
-            0
-        };
-        if room > 0 {
-            *whole = true;
-            room -= usize::from(!*fails);
-        }
-    }
-    let mut room = 0;
-    for (line, (fails, whole)) in lines.iter().zip(failures.iter().zip(&mut whole)).rev() {
-        let starts = *fails && !indented(line) && line.stamp.is_none();
-        room = if starts {
-            MOST_BELONGING
-        } else if indented(line) {
-            room
-        } else {
-            0
-        };
-        if room > 0 {
-            *whole = true;
-            room -= usize::from(!starts);
-        }
-    }
-    whole
+    let text = |line: usize| lines.get(line).map_or("", |line| line.text);
+    let goes_on = |line: usize| {
+        is_log && lines.get(line).is_some_and(|line| line.stamp.is_none() && !line.text.is_empty())
+    };
+    failure::with_belongings(&failures, text, goes_on, MOST_BELONGING)
 }
 
 /// The bytes that a wording saves with so many uses, where stating it pays. More uses never save less.
