@@ -236,6 +236,8 @@ impl<'a> Text<'a> {
                 Role::Plain if looks_like_one(line.text(text)) => return None,
                 Role::Reference { .. } => return None,
                 Role::Plain if mark.is_some() => NO_LINE,
+                // Behind the last line end there is no line.
+                Role::Plain if line.read.start == text.len() => NO_LINE,
                 Role::Plain => plain(count + 1),
                 Role::Numbered { number, ruled, .. } => {
                     if highest.is_some_and(|highest| number <= highest) {

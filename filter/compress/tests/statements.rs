@@ -195,7 +195,8 @@ fn what_the_model_wrote_before_a_compaction_is_gone_too() {
         forwarded(Api::AnthropicMessages, &body)
     };
     let before = &show(vec![&call, &result])[0];
-    assert!(before.contains("same as content lines 1-30 of Write a/x.py above"), "{before}");
+    let quote = "from \"value_0 = compute(input, 0)\"";
+    assert_eq!(before, &format!("[30 lines: same as content lines 1-30 of Write a/x.py above, {quote}]\n"));
     assert_eq!(show(vec![&call, &compaction, &result])[0], written);
 }
 

@@ -160,7 +160,7 @@ fn is_title(header: &Row<'_>, rows: &[Row<'_>]) -> bool {
     let is_name = |name: &str| name.bytes().any(|b| b.is_ascii_alphabetic()) && !name.contains([':', '=']);
     let capitals = names().all(|name| !name.bytes().any(|b| b.is_ascii_lowercase()));
     // The index of a data frame has no name.
-    if !names().skip(1).all(|name| is_name(name)) || !names().all(|name| name.is_empty() || is_name(name)) {
+    if !names().skip(1).all(is_name) || !names().all(|name| name.is_empty() || is_name(name)) {
         return false;
     }
     let mut numbers = false;

@@ -47,6 +47,7 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
     let rules: Vec<Rule<'_>> =
         (0..table.width()).map(|column| Rule::of(&table, column).unless(has_gaps)).collect();
     let table = unremarkable(table, &lines);
+    let rules = in_use(rules, &table);
     if rules.iter().all(|rule| matches!(rule, Rule::Constant(_))) {
         return None;
     }
@@ -76,6 +77,21 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
 fn unremarkable<'a>(mut table: Table<'a>, lines: &[&str]) -> Table<'a> {
     table.rows.retain(|row| !signal::reports_failure(lines[row.line]));
     table
+}
+
+/// The rules without names of values that no row has which is written by them.
+fn in_use<'a>(mut rules: Vec<Rule<'a>>, table: &Table<'a>) -> Vec<Rule<'a>> {
+    for (column, rule) in rules.iter_mut().enumerate() {
+        let Rule::Named(values) = rule else { continue };
+        values.retain(|value| {
+            let uses = table.rows.iter().filter(|row| row.cell(column) == *value);
+            uses.take(FEWEST_USES).count() == FEWEST_USES
+        });
+        if values.is_empty() {
+            *rule = Rule::Plain;
+        }
+    }
+    rules
 }
 
 /// `… 12 rows`: what stands in the place of rows that are left out.
@@ -329,6 +345,7 @@ mod tests {
         let table = Table::read(&lines).expect("a table");
         let rules: Vec<Rule<'_>> = (0..table.width()).map(|column| Rule::of(&table, column)).collect();
         let table = unremarkable(table, &lines);
+        let rules = in_use(rules, &table);
         let separator = separator(&table, &lines, &rules).expect("a separator");
         let mut expected: Vec<Vec<&str>> = vec![table.header.cells.clone()];
         expected.extend(table.rows.iter().map(|row| row.cells.clone()));
@@ -412,6 +429,17 @@ mod tests {
         assert!(!short.contains("the same in every row"), "{short}");
         assert!(short.contains("; 1 line stands as printed, with every column]"), "{short}");
         assert!(short.contains("\npod-7     zone-other-1  Failed             7d\n"), "{short}");
+    }
+
+    #[test]
+    fn only_values_of_rows_that_are_rewritten_have_names() {
+        let mut text = String::from("NAME      STATE              AGE\n");
+        for i in 0..30 {
+            let state = if i % 9 == 0 { "CrashLoopBackOff" } else { "ContainerCreating" };
+            text += &format!("pod-{i:<5} {state:<18} {i}d\n");
+        }
+        let short = check(text.trim_end()).expect("a form");
+        assert!(short.contains("; STATE a=ContainerCreating; 4 lines stand as printed"), "{short}");
     }
 
     #[test]
