@@ -43,8 +43,9 @@ const MIN_LINES: usize = 4;
 const MIN_GAIN_PERCENT: usize = 200;
 
 /// Lines on either side of one that reports a failure that stay with it: where it happened, and what was expected. A
-/// longer stack can be looked up.
-const MOST_BELONGING: usize = 8;
+/// longer stack can be looked up; with eight lines, stack traces that come again on recorded conversations lose half
+/// of what references save.
+const MOST_BELONGING: usize = 3;
 
 /// The tool outputs of a request up to some point, as the model sees them, and what it wrote in its calls.
 #[derive(Debug, Default)]

@@ -275,7 +275,7 @@ fn errors_stay_where_they_are_news() {
     let shown = replace_seen(&earlier, &report, Kind::TestBuild).unwrap();
     // What is indented behind it belongs to it.
     assert!(shown.contains("]\n\tValueError: value_20 is out of range\n\tlet value_21 ="), "{shown}");
-    assert!(shown.contains("\n[11 lines: same as output lines 30-40 of Bash"), "{shown}");
+    assert!(shown.contains("\n[16 lines: same as output lines 25-40 of Bash"), "{shown}");
     assert_same(&reader(&[(BASH_LABEL, &report)]), &shown, &report);
     let found = replace_seen(&earlier, &report, Kind::Search).unwrap();
     assert_eq!(found, "[same output as Bash \"cat root.go\" above]");

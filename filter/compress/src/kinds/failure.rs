@@ -20,7 +20,7 @@ pub(crate) fn with_belongings<'a>(
     let mut room = 0;
     for (line, (fails, stays)) in failures.iter().zip(&mut stays).enumerate() {
         room = match fails {
-            true => most,
+            true => most + 1,
             false if room > 0 && (indented(line) || goes_on(line)) => room - 1,
             false => 0,
         };
@@ -29,7 +29,7 @@ pub(crate) fn with_belongings<'a>(
     let mut room = 0;
     for (line, (fails, stays)) in failures.iter().zip(&mut stays).enumerate().rev() {
         room = match fails {
-            true if !indented(line) => most,
+            true if !indented(line) => most + 1,
             _ if room > 0 && indented(line) => room - 1,
             _ => 0,
         };
@@ -62,7 +62,7 @@ mod tests {
         let stays = with_belongings(&failures, |line| lines[line], |_| false, 9);
         let kept: Vec<usize> = (0..lines.len()).filter(|line| stays[*line]).collect();
         assert_eq!(kept, [1, 2, 6, 7, 8]);
-        let stays = with_belongings(&failures, |line| lines[line], |_| false, 2);
+        let stays = with_belongings(&failures, |line| lines[line], |_| false, 1);
         assert_eq!((stays[7], stays[8]), (true, false));
     }
 }
