@@ -9,9 +9,9 @@ mod shape;
 
 use crate::outcome::Kind;
 use shape::{
-    Line, is_code, is_column_header, is_dated, is_diff_file, is_frame, is_hunk_header, is_located, is_log,
-    is_markup, is_named, is_numbered, is_numbered_by_a_reader, is_path, is_permissions, is_piped, is_test,
-    is_wide,
+    Line, is_code, is_column_header, is_commit, is_dated, is_diff_file, is_frame, is_hunk_header, is_located,
+    is_log, is_markup, is_named, is_numbered, is_numbered_by_a_reader, is_package, is_path, is_permissions,
+    is_piped, is_test, is_wide,
 };
 
 /// Lines looked at from the start. Headers and the first results stand there.
@@ -33,6 +33,10 @@ pub(crate) fn kind(text: &str) -> Kind {
     }
     if is_html(trimmed.as_bytes(), &sample) {
         return Kind::Html;
+    }
+    // without the changes themselves as well: what stands there is git's, and no prose
+    if starts_with_commit(trimmed) || sample.more_than(50, is_commit) {
+        return Kind::Diff;
     }
     sample.kind()
 }
@@ -65,6 +69,13 @@ fn is_json_lines(text: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// `commit 4a70ab3…` and what git says of it.
+fn starts_with_commit(text: &str) -> bool {
+    let mut lines = text.lines().map(|line| Line { bytes: line.as_bytes(), bare: line.as_bytes() });
+    lines.next().is_some_and(|line| line.bytes.starts_with(b"commit ") && is_commit(&line))
+        && lines.take(4).any(|line| line.bytes.starts_with(b"Author: "))
 }
 
 fn is_diff(text: &str, sample: &Sample<'_>) -> bool {
@@ -209,7 +220,8 @@ impl<'t> Sample<'t> {
             return Kind::Source;
         }
         let delimited = self.len() >= 5 && DELIMITERS.iter().any(|d| self.is_cut_alike(*d));
-        if delimited { Kind::Table } else { Kind::Text }
+        let packages = self.len() >= 5 && self.more_than(60, is_package);
+        if delimited || packages { Kind::Table } else { Kind::Text }
     }
 
     /// Whether all lines have as many of the delimiter as the first one.
@@ -280,6 +292,55 @@ mod tests {
         for (expected, text) in cases {
             assert_eq!(kind(&text), expected, "{}", text.lines().next().unwrap_or_default());
         }
+    }
+
+    #[test]
+    fn a_time_or_a_date_in_a_name_is_no_place_in_a_file() {
+        for line in [
+            |i: usize| format!("web-10:22:{:02}: request {i} was served to the client", i + 10),
+            |i| format!("worker-2026-05-06 job number {i} has been put into the queue"),
+            |i| format!("app.log-2026-05-06T10:22:{:02} request {i} was served", i + 10),
+            |i| format!("backup-2026-05-{:02}.tar.gz was written to the archive by {i}", i + 1),
+            |i| format!("api_10:22:{:02}: GET /items/{i} took long", i + 10),
+            |i| format!("host-2026-05-06-{i} is up and running since then"),
+        ] {
+            assert_ne!(kind(&lines(line)), Kind::Search, "{}", line(1));
+        }
+        for line in [
+            |i: usize| format!("src/2026-05-06-init.sql:{i}:create table t{i};"),
+            |i| format!("file2:{}:22: warning", i + 10),
+            |i| format!("logs/app-2026-05-06.log:{i}:started"),
+        ] {
+            assert_eq!(kind(&lines(line)), Kind::Search, "{}", line(1));
+        }
+    }
+
+    #[test]
+    fn histories_and_lists_of_packages_are_no_prose() {
+        let commit = |i: usize| {
+            format!(
+                "commit {:040x}\nAuthor: A B <a@b.c>\nDate:   Mon May 4 10:00:00 2026 +0200\n\n    Fix number {i}\n\n \
+                 src/a.rs | {i} ++--\n b.md | 2 +\n 2 files changed, 3 insertions(+)\n",
+                i * 7919
+            )
+        };
+        let stat = |i: usize| format!(" src/dir/file{i}.rs | {i} +-");
+        for text in [lines(commit), lines(stat)] {
+            assert_eq!(kind(&text), Kind::Diff, "{text}");
+        }
+        for line in [
+            |i: usize| format!("package{i}==1.{i}.0"),
+            |i| format!("package-{i}          1.{i}.0"),
+            |i| format!("package{i}/stable,now 1.{i}.0-2 amd64 [installed,automatic]"),
+            |i| format!("github.com/a/package{i} v1.{i}.0"),
+            |i| format!("package{i} (1.{i}.0)"),
+            |i| format!("@scope/package{i}@1.{i}.0"),
+            |i| format!("package{i}   1.{i}.0   pypi_0    pypi"),
+        ] {
+            assert_ne!(kind(&lines(line)), Kind::Text, "{}", line(1));
+        }
+        let prose = |i: usize| format!("Version 1.{i} of the program came with {i} changes in it");
+        assert_eq!(kind(&lines(prose)), Kind::Text);
     }
 
     #[test]

@@ -2,13 +2,16 @@
 //! the model has written in the arguments of a call, are replaced by a reference to them, and so are lines
 //! that stand further up in the same output.
 //!
-//! Only what is really shown is referred to: outputs are taken in as they are forwarded, and a
-//! reference in one of them is nothing that another could refer to. Calls are forwarded as they are. Line numbers do not count; a file
-//! read again after an edit has the same lines under other numbers. Lines are found by their
-//! fingerprint and compared by their bytes.
+//! What is compared, and what a reference names, are lines as the tool printed them: never what a form makes of
+//! them, because the same letter or the same abbreviation means something else in another output. Only what is
+//! really shown is referred to: a reference in an earlier output is nothing that another could refer to, and what a
+//! form leaves out is not either. Calls are forwarded as they are. Line numbers do not count; a file read again
+//! after an edit has the same lines under other numbers. Lines are found by their fingerprint and compared by their
+//! bytes.
 
 mod label;
 mod lines;
+mod printed;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -18,17 +21,19 @@ use std::cell::OnceCell;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::block::Call;
-use crate::kinds::fold;
-use crate::kinds::numbered::region::{self, Reader, Role};
-use crate::kinds::signal::{self, Signal};
+use crate::kinds::numbered::region::{self, Role};
+use crate::kinds::signal;
+use crate::kinds::{failure, fold};
 use crate::lines::Line;
 use crate::outcome::Kind;
 use crate::wire::tape::Tape;
-use lines::{Lines, NO_LINE, Own, PLAIN, Run, Said as _};
-use reference::{Here, OUTPUT, There, looks_like_one, reference};
+use lines::{Lines, NO_LINE, Own, Run, Said as _, counted, plain};
+pub(crate) use printed::{Coded, Printed, has_ours};
+pub(crate) use reference::looks_like_one;
+use reference::{Here, OUTPUT, There, reference};
 
 /// A run has at least this many lines: fewer are quicker read than looked up.
 const MIN_LINES: usize = 4;
@@ -36,6 +41,11 @@ const MIN_LINES: usize = 4;
 /// percent. References have about as many tokens per byte as code has without its indentation; the
 /// rest is what looking something up must be worth.
 const MIN_GAIN_PERCENT: usize = 200;
+
+/// Lines on either side of one that reports a failure that stay with it: where it happened, and what was expected. A
+/// longer stack can be looked up; with eight lines, stack traces that come again on recorded conversations lose half
+/// of what references save.
+const MOST_BELONGING: usize = 3;
 
 /// The tool outputs of a request up to some point, as the model sees them, and what it wrote in its calls.
 #[derive(Debug, Default)]
@@ -48,8 +58,8 @@ pub(crate) struct Earlier {
     outputs: HashMap<String, u32, FixedState>,
     /// How many calls have a label.
     calls: HashMap<String, u32, FixedState>,
-    /// Whole outputs by fingerprint.
-    wholes: HashMap<u64, usize, FixedState>,
+    /// Outputs of which all is shown, by the fingerprint of what the tool printed.
+    wholes: HashMap<u128, usize, FixedState>,
     /// The last call, by fingerprints, with its label.
     label: Option<((u64, u64), String)>,
 }
@@ -63,13 +73,6 @@ struct Shown {
     label: String,
     /// Which one of those with this label, from 1.
     nth: u32,
-    /// Its lines in `Earlier::lines`.
-    first: u32,
-    /// Its bytes in `Earlier::text`.
-    start: u32,
-    end: u32,
-    /// No line number occurs twice.
-    numbers_rise: bool,
 }
 
 /// Bytes of a line, as tools print them: for how many lines there is to be room.
@@ -100,45 +103,27 @@ impl Earlier {
         for (argument, text) in written::texts(&arguments) {
             let Some(base) = self.begin(&text, Some(argument.to_owned()), &label, nth) else { return };
             let mut start = 0;
-            for line in text.split('\n') {
-                let plain = written::is_plain(line) && !is_ours(line);
+            for (count, line) in (1..).zip(text.split('\n')) {
+                let is_plain = written::is_plain(line) && !is_ours(line);
                 let end = start + line.len();
                 let read = region::Line { start, end, content: start, role: Role::Plain };
-                self.add_line(&Line::new(&text, read), if plain { PLAIN } else { NO_LINE }, base);
+                self.add_line(&Line::new(&text, read), if is_plain { plain(count) } else { NO_LINE }, base);
                 start = end + 1;
             }
         }
     }
 
-    /// Takes in the next output, in the order of the request. `shown` is the text that is forwarded:
-    /// the replacement where there is one. `lines`: its lines, where they have been read.
-    pub(crate) fn add(&mut self, shown: &str, lines: Option<Vec<Line>>, call: Call<'_>) {
+    /// Takes in the next output, in the order of the request. `lines`: those of the text that is forwarded, where
+    /// they have been read.
+    pub(crate) fn add(&mut self, printed: Printed<'_>, lines: Option<Vec<Line>>, call: Call<'_>) {
         let label = self.label(call);
         let nth = next(&mut self.outputs, &label);
-        let Some(base) = self.begin(shown, None, &label, nth) else { return };
-        self.wholes.insert(xxh3_64(shown.as_bytes()), self.texts.len() - 1);
-        let mut numbers_rise = true;
-        let mut highest = None;
-        let mut take_in = |line: &Line| {
-            let number = match line.read.role {
-                Role::Plain if is_ours(line.text(shown)) => NO_LINE,
-                Role::Plain => PLAIN,
-                Role::Numbered { number, .. } => {
-                    numbers_rise &= highest.is_none_or(|highest| number > highest);
-                    highest = Some(number);
-                    number
-                }
-                Role::Header | Role::Reference { .. } | Role::Gap => NO_LINE,
-            };
-            self.add_line(line, number, base);
-        };
-        match lines {
-            Some(lines) => lines.iter().for_each(take_in),
-            None => Reader::new(shown).for_each(|read| take_in(&Line::new(shown, read))),
+        let text = printed.lines_stand_in();
+        let Some(base) = self.begin(text, None, &label, nth) else { return };
+        if printed.is_whole() {
+            self.wholes.insert(xxh3_128(printed.original.as_bytes()), self.texts.len() - 1);
         }
-        if let Some(output) = self.texts.last_mut() {
-            output.numbers_rise = numbers_rise;
-        }
+        printed.each_line(lines, |line, number| self.add_line(line, number, base));
     }
 
     /// What a call is called; the last one is remembered, as a call comes right before its output.
@@ -156,13 +141,12 @@ impl Earlier {
     /// Begins a text: where its bytes start. `None` where there is no room for its numbers.
     fn begin(&mut self, text: &str, argument: Option<String>, label: &str, nth: u32) -> Option<usize> {
         let base = self.text.len();
-        let start = u32::try_from(base).ok()?;
-        let end = start.checked_add(u32::try_from(text.len()).ok()?)?;
-        let first = u32::try_from(self.lines.len()).ok()?;
+        u32::try_from(base + text.len()).ok()?;
+        u32::try_from(self.lines.len()).ok()?;
         u32::try_from(self.texts.len()).ok()?;
         self.text.push_str(text);
         let label = label.to_owned();
-        self.texts.push(Shown { argument, label, nth, first, start, end, numbers_rise: true });
+        self.texts.push(Shown { argument, label, nth });
         Some(base)
     }
 
@@ -172,28 +156,29 @@ impl Earlier {
     }
 
     /// The text of these lines with what an earlier output shows replaced by references; `None` when there is
-    /// nothing of that kind. Comes last of the lossless steps: references name lines as they are shown.
+    /// nothing of that kind. The lines are those that the tool printed, at most with their numbers thinned; `before`
+    /// of them stand before these in the output.
     ///
-    /// Where words such as `error` may be a signal and not what was looked for, lines that have one
-    /// stay: what went wrong is said in the newest output as well. Numbered lines are a file's.
-    pub(crate) fn replace_seen(&self, text: &str, lines: &[Line], kind: Kind) -> Option<String> {
+    /// Lines that report a failure stay: what went wrong is said in the newest output as well.
+    pub(crate) fn replace_seen(
+        &self,
+        text: &str,
+        lines: &[Line],
+        before: usize,
+        kind: Kind,
+    ) -> Option<String> {
         u32::try_from(text.len()).ok()?;
-        let signals = !matches!(kind, Kind::Diff | Kind::Search | Kind::Listing);
-        if let Some(whole) = self.whole(text, signals) {
-            return Some(whole);
-        }
-        Text::of(text, lines, signals, self)?.replaced(self)
+        Text::of(text, lines, before, kind, self)?.replaced(self)
     }
 
-    /// The reference for a text that is a whole earlier output.
-    fn whole(&self, text: &str, signals: bool) -> Option<String> {
-        let output = self.texts.get(*self.wholes.get(&xxh3_64(text.as_bytes()))?)?;
-        let stays = |line| looks_like_one(line) || signals && is_error(line);
-        if &self.text[output.start as usize..output.end as usize] != text || text.lines().any(stays) {
+    /// The reference for an output that is the same as a whole earlier one, as the tool printed them.
+    pub(crate) fn whole(&self, original: &str, kind: Kind) -> Option<String> {
+        let output = self.texts.get(*self.wholes.get(&xxh3_128(original.as_bytes()))?)?;
+        if has_ours(original) || original.lines().any(|line| stays(line, kind)) {
             return None;
         }
-        let reference = reference(Here::Whole, There::Whole, self.nth(output), &output.label);
-        (text.len() > reference.len()).then_some(reference)
+        let reference = reference(Here::Whole, There::Whole, Some((self.nth(output), &output.label)));
+        (original.len() > reference.len()).then_some(reference)
     }
 
     /// Which one it is, where several have its label.
@@ -210,13 +195,16 @@ impl Earlier {
     fn reference(&self, here: Here, run: Run, quote: &str) -> Option<String> {
         let (first, last) = (self.lines.get(run.there)?, self.lines.get(run.there + run.count - 1)?);
         let shown = self.texts.get(first.text as usize)?;
-        let there = if first.number != PLAIN && shown.numbers_rise {
-            There::Numbered(first.number, last.number)
-        } else {
-            let from = run.there - shown.first as usize + 1;
-            There::Counted(shown.argument.as_deref().unwrap_or(OUTPUT), from, from + run.count - 1, quote)
+        let there = match (counted(first.number), counted(last.number)) {
+            (None, None) => There::Numbered(first.number, last.number),
+            (Some(first), Some(last)) => {
+                let what = shown.argument.as_deref().unwrap_or(OUTPUT);
+                There::Counted(what, first as usize, last as usize, quote)
+            }
+            // A run is in a region or outside all of them.
+            _ => return None,
         };
-        Some(reference(here, there, self.nth(shown), &shown.label))
+        Some(reference(here, there, Some((self.nth(shown), &shown.label))))
     }
 }
 
@@ -228,59 +216,76 @@ struct Text<'a> {
     own: Own<'a>,
     /// The newest earlier line like each of them.
     newest: Vec<u32>,
-    /// Whether lines that say what went wrong stay, even if an earlier output shows them.
-    signals: bool,
-    /// Which lines do, as far as it was asked.
-    errors: Vec<OnceCell<bool>>,
-    /// The line of the result in which each line stands that was passed.
-    shown_at: Vec<usize>,
+    kind: Kind,
+    /// Which lines stay, once it was asked.
+    stay: OnceCell<Vec<bool>>,
+    /// How many lines from the first on have numbers that rise, so that a number names one of them.
+    rising: usize,
 }
 
 impl<'a> Text<'a> {
     /// `None` where nothing could be found, and where the text has what looks like a reference: it could not be told
     /// from ours.
-    fn of(text: &'a str, read: &'a [Line], signals: bool, earlier: &Earlier) -> Option<Self> {
+    fn of(text: &'a str, read: &'a [Line], before: usize, kind: Kind, earlier: &Earlier) -> Option<Self> {
         let newest = earlier.lines.newest_of_each(read)?;
         let mut own = Own::new(text, read);
-        for line in read {
-            own.push(match line.read.role {
+        let mut count = before;
+        let (mut highest, mut rising) = (None, None);
+        for (at, line) in read.iter().enumerate() {
+            let mark = if line.read.role == Role::Plain { fold::lines_of(line.text(text)) } else { None };
+            let number = match line.read.role {
                 Role::Plain if looks_like_one(line.text(text)) => return None,
-                Role::Plain if fold::is_mark(line.text(text)) => NO_LINE,
                 Role::Reference { .. } => return None,
-                Role::Plain => PLAIN,
-                Role::Numbered { number, ruled: true, .. } => number,
-                Role::Numbered { .. } | Role::Header | Role::Gap => NO_LINE,
-            });
+                Role::Plain if mark.is_some() => NO_LINE,
+                // Behind the last line end there is no line.
+                Role::Plain if line.read.start == text.len() => NO_LINE,
+                Role::Plain => plain(count + 1),
+                Role::Numbered { number, ruled, .. } => {
+                    if highest.is_some_and(|highest| number <= highest) {
+                        rising.get_or_insert(at);
+                    }
+                    highest = Some(number);
+                    if ruled { number } else { NO_LINE }
+                }
+                Role::Header | Role::Gap => NO_LINE,
+            };
+            own.push(number, count + 1);
+            count += match line.read.role {
+                Role::Header => 0,
+                _ => mark.unwrap_or(1),
+            };
         }
-        let errors = vec![OnceCell::new(); read.len()];
-        Some(Self { text, read, own, newest, signals, errors, shown_at: Vec::with_capacity(read.len()) })
+        let stay = OnceCell::new();
+        let rising = rising.unwrap_or(read.len());
+        Some(Self { text, read, own, newest, kind, stay, rising })
     }
 
     fn stays(&self, line: usize) -> bool {
-        let plain = || self.own.line(line).is_some_and(|line| line.number == PLAIN);
-        let text = || self.read[line].text(self.text);
-        self.signals && plain() && *self.errors[line].get_or_init(|| is_error(text()))
+        let stay = self.stay.get_or_init(|| {
+            let text = |line: &Line| line.text(self.text);
+            // Numbered lines are a file's, and say nothing of what the tool did.
+            let fails = |line: &Line| line.read.role == Role::Plain && stays(text(line), self.kind);
+            let failures: Vec<bool> = self.read.iter().map(fails).collect();
+            let text = |line: usize| self.read.get(line).map_or("", text);
+            failure::with_belongings(&failures, text, |_| false, MOST_BELONGING)
+        });
+        stay.get(line).copied().unwrap_or(false)
     }
 
     fn replaced(mut self, earlier: &Earlier) -> Option<String> {
         let mut out = String::new();
         let (mut at, mut floor, mut copied) = (0, 0, 0);
-        // The line of the result that line `floor` has.
-        let mut shown = 0;
         while at < self.read.len() {
-            let Some((run, reference)) = self.run(at, floor, shown, earlier) else {
-                self.shown_at.push(shown + at - floor);
+            let Some((run, reference)) = self.run(at, floor, earlier) else {
                 at += 1;
                 continue;
             };
             out.push_str(&self.text[copied..self.read[run.at].read.start]);
             out.push_str(&reference);
-            shown += run.at - floor + 1;
             at = run.at + run.count;
             floor = at;
             copied = self.read[at - 1].read.end;
             (run.at..at).for_each(|line| self.own.remove(line));
-            self.shown_at.resize(at, 0);
         }
         if copied == 0 {
             return None;
@@ -290,27 +295,37 @@ impl<'a> Text<'a> {
     }
 
     /// The run that contains line `at` and the reference that stands for it, where one is worth it.
-    fn run(&self, at: usize, floor: usize, shown: usize, earlier: &Earlier) -> Option<(Run, String)> {
+    fn run(&self, at: usize, floor: usize, earlier: &Earlier) -> Option<(Run, String)> {
         let lines = &self.own;
-        let before =
-            lines.longest(&earlier.said(), self.newest[at], at, floor, |line| self.stays(line), false);
-        let above = lines.longest(lines, lines.above(at), at, floor, |_| false, true);
+        let stays = |line| self.stays(line);
+        let before = lines.longest(&earlier.said(), self.newest[at], at, floor, stays, false);
+        let above = lines.longest(lines, lines.above(at), at, floor, stays, true);
         let own = above.is_some_and(|above| before.is_none_or(|before| above.bytes >= before.bytes));
         let run = if own { above? } else { before? };
         let last = lines.line(run.at + run.count - 1)?.number;
-        let here = match (lines.line(run.at)?.number, last) {
-            (PLAIN, _) => Here::Plain(run.count),
-            (first, last) => Here::Numbered(first, last),
+        let here = match lines.line(run.at)?.number {
+            first if counted(first).is_some() => Here::Plain(run.count),
+            first => Here::Numbered(first, last),
         };
         let mut texts = (run.at..run.at + run.count).map(|line| lines.content(line).trim());
         let quote = texts.find(|text| !text.is_empty())?;
         let reference = if own {
-            let up = shown + run.at - floor - self.shown_at[run.there];
-            reference(here, There::Above(up, quote), None, "")
+            reference(here, self.above(run, quote)?, None)
         } else {
             earlier.reference(here, run, quote)?
         };
         (run.bytes * 100 >= reference.len() * MIN_GAIN_PERCENT).then_some((run, reference))
+    }
+
+    /// Where a run stands further up in the same text.
+    fn above<'q>(&self, run: Run, quote: &'q str) -> Option<There<'q>> {
+        let last = run.there + run.count - 1;
+        let (first_number, last_number) = (self.own.line(run.there)?.number, self.own.line(last)?.number);
+        if counted(first_number).is_none() && run.at < self.rising {
+            return Some(There::Numbered(first_number, last_number));
+        }
+        let (first, last) = (self.own.count(run.there), self.own.count(last));
+        Some(There::Counted(OUTPUT, first as usize, last as usize, quote))
     }
 }
 
@@ -329,6 +344,14 @@ fn is_ours(line: &str) -> bool {
     looks_like_one(line) || fold::is_mark(line)
 }
 
-fn is_error(line: &str) -> bool {
-    signal::of(line) == Signal::Error
+/// Whether a line of an output of this kind stays, even if an earlier output shows it. Where words such as `error`
+/// may be what was looked for, only what the tool itself reports does.
+fn stays(line: &str, kind: Kind) -> bool {
+    match kind {
+        Kind::Diff => false,
+        Kind::Search => signal::is_diagnostic(line),
+        // `find: '/root': Permission denied`, and no file's name
+        Kind::Listing => line.contains(": ") && signal::reports_failure(line),
+        _ => signal::reports_failure(line),
+    }
 }

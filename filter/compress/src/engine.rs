@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::block::{Call, Context};
 use crate::config::Config;
-use crate::earlier::Earlier;
+use crate::earlier::{Coded, Earlier, Printed};
 use crate::kinds::numbered;
 use crate::lines::Line;
 use crate::memo::{Entry, Memo};
@@ -342,6 +342,7 @@ impl Run<'_, '_> {
                 continue;
             }
             self.catch_up(&mut shown, &keys, &entries, memo);
+            shown.forget_before(output.since);
             let [name, arguments] = self.call_texts(output);
             let call = Call { name: &name, arguments: &arguments };
             self.add_call(&mut shown, output, block, call);
@@ -349,8 +350,8 @@ impl Run<'_, '_> {
                 Some((entry, text)) => (entry, Some(text), None),
                 None => self.entry(output, call, block < self.lossy_blocks, &shown.earlier, memo),
             };
-            shown.add(forwarded.as_deref(), lines, call);
             let entry = Arc::new(entry);
+            self.add(&mut shown, output, &entry, forwarded.as_deref(), lines, call);
             memo.remember_block(*key, Arc::clone(&entry));
             entries.push((entry, false));
         }
@@ -370,9 +371,11 @@ impl Run<'_, '_> {
         let mut hash = Xxh3::new();
         self.config.hash(&mut hash);
         self.edits_by_line.hash(&mut hash);
+        self.walk.clears_outputs.hash(&mut hash);
         let mut chain = hash.digest128();
         let of = |span: Option<Span>| span.map_or(0, |span| fingerprint(span.raw(self.walk.body)));
         let mut last_query = (None, 0);
+        let mut since = 0;
         self.walk
             .outputs
             .iter()
@@ -382,6 +385,8 @@ impl Run<'_, '_> {
                     last_query = (output.query, of(output.query));
                 }
                 let call = output.call;
+                let behind_compaction = output.since != since;
+                since = output.since;
                 let steering = [
                     chain,
                     of(Some(output.span)),
@@ -389,7 +394,9 @@ impl Run<'_, '_> {
                     of(call.and_then(|call| call.arguments)),
                     last_query.1,
                     u128::from(call.is_some_and(|call| call.by_program))
-                        | u128::from(block < self.lossy_blocks) << 1,
+                        | u128::from(block < self.lossy_blocks) << 1
+                        | u128::from(behind_compaction) << 2
+                        | u128::from(call_is_gone(output)) << 3,
                 ];
                 let mut bytes = [0; 96];
                 for (to, from) in bytes.chunks_exact_mut(16).zip(steering) {
@@ -422,13 +429,16 @@ impl Run<'_, '_> {
                 let bytes = self.walk.outputs.iter().take(at + 1).map(|output| output.span.range().len());
                 let calls = self.walk.outputs.iter().take(at + 1).filter_map(arguments_start);
                 let last_call = calls.max().unwrap_or_default();
-                *shown = Shown { earlier, blocks: at + 1, calls: at + 1, last_call, bytes: bytes.sum() };
+                let since = self.walk.outputs.get(at).map_or(0, |output| output.since);
+                let blocks = at + 1;
+                *shown = Shown { earlier, blocks, calls: blocks, last_call, bytes: bytes.sum(), since };
             }
             let rest = self.walk.outputs.iter().skip(shown.blocks);
             shown.earlier.reserve(rest.map(|output| output.span.range().len()).sum());
         }
         for (block, (entry, _)) in entries.iter().enumerate().skip(shown.blocks) {
             let Some(output) = self.walk.outputs.get(block) else { return };
+            shown.forget_before(output.since);
             let [name, arguments] = self.call_texts(output);
             let call = Call { name: &name, arguments: &arguments };
             self.add_call(shown, output, block, call);
@@ -436,8 +446,34 @@ impl Run<'_, '_> {
                 Some(replacement) => string::text(replacement),
                 None => output.span.text(self.walk.body),
             };
-            shown.add(text.as_deref(), None, call);
+            self.add(shown, output, entry, text.as_deref(), None, call);
         }
+    }
+
+    /// Takes in the next block: `text` is what is forwarded, where it is a text, with its lines where they have been
+    /// read.
+    fn add(
+        &self,
+        shown: &mut Shown,
+        output: &Output,
+        entry: &Entry,
+        text: Option<&str>,
+        lines: Option<Vec<Line>>,
+        call: Call<'_>,
+    ) {
+        shown.blocks += 1;
+        let Some(text) = text else { return };
+        shown.bytes += text.len() + call.name.len() + call.arguments.len();
+        // What the provider may take out is nothing that could be referred to.
+        if self.walk.clears_outputs {
+            return;
+        }
+        // Of a result that the filter has filled in, what is shown is what it says.
+        let compressed = matches!(entry.outcome, BlockOutcome::Compressed { .. });
+        let original = if compressed { output.span.text(self.walk.body) } else { None };
+        let printed =
+            Printed { original: original.as_deref().unwrap_or(text), shown: text, coded: entry.coded };
+        shown.earlier.add(printed, lines, call);
     }
 
     /// Takes in the call of a block, where the block is the first of its outputs.
@@ -453,7 +489,7 @@ impl Run<'_, '_> {
         // A call behind all others needs no look at them.
         let new = start > shown.last_call || !before.iter().any(same);
         shown.last_call = shown.last_call.max(start);
-        if new {
+        if new && !self.walk.clears_outputs && !call_is_gone(output) {
             shown.bytes += call.arguments.len();
             shown.earlier.add_call(call);
         }
@@ -512,6 +548,7 @@ impl Run<'_, '_> {
             tokens_after: count(&forwarded),
             replacement: Some(escaped.into_boxed_str()),
             left_out: None,
+            coded: Coded::No,
         };
         Some((entry, Cow::Owned(forwarded)))
     }
@@ -537,6 +574,7 @@ impl Run<'_, '_> {
                 tokens_after: tokens,
                 replacement: None,
                 left_out: None,
+                coded: Coded::No,
             }
         };
         let text = output.span.text(body);
@@ -574,6 +612,7 @@ impl Run<'_, '_> {
             tokens_before: verdict.tokens_before,
             tokens_after: verdict.tokens_after,
             replacement,
+            coded: verdict.coded,
             left_out: left_out.map(|(left_out, address)| (Arc::from(left_out), Arc::from(address))),
         };
         (entry, Some(forwarded), verdict.lines)
@@ -585,7 +624,12 @@ fn arguments_start(output: &Output) -> Option<usize> {
     Some(output.call?.arguments?.range().start)
 }
 
-/// What the request has shown so far.
+/// Whether a compaction stands between an output and its call.
+fn call_is_gone(output: &Output) -> bool {
+    arguments_start(output).is_some_and(|start| start < output.since)
+}
+
+/// What the request has shown so far, and the provider still gives to the model.
 #[derive(Default)]
 struct Shown {
     earlier: Earlier,
@@ -596,15 +640,16 @@ struct Shown {
     /// Where the arguments of the last of these calls begin in the body.
     last_call: usize,
     bytes: usize,
+    /// Where the last compaction ends.
+    since: usize,
 }
 
 impl Shown {
-    /// Takes in the next block as it is forwarded: its text, where it is one.
-    fn add(&mut self, text: Option<&str>, lines: Option<Vec<Line>>, call: Call<'_>) {
-        self.blocks += 1;
-        if let Some(text) = text {
-            self.bytes += text.len() + call.name.len() + call.arguments.len();
-            self.earlier.add(text, lines, call);
+    /// Drops what stands before a compaction that ends here.
+    fn forget_before(&mut self, since: usize) {
+        if self.since != since {
+            self.since = since;
+            self.earlier = Earlier::default();
         }
     }
 }

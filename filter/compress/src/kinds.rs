@@ -17,6 +17,7 @@ mod corpus;
 
 mod clock;
 mod diff;
+pub(crate) mod failure;
 pub(crate) mod fold;
 mod html;
 mod keep;
@@ -40,6 +41,7 @@ use std::borrow::Cow;
 use self::json::{Documents, Forms};
 use crate::block::{Context, Lossy};
 use crate::clean;
+use crate::earlier::Coded;
 use crate::outcome::{Compressor, Kind};
 
 /// One lossless rewrite: its name for the report, and the function.
@@ -66,36 +68,65 @@ const TABLE: Step = Step { compressor: Compressor::Table, form: table::lossless 
 
 const LISTING: Step = Step { compressor: Compressor::Listing, form: listing::lossless };
 
-/// A text after the lossless rewrites that are for its kind alone. `documents` are those in it, where they are
-/// known; `took` hears of each compressor that made it shorter, and of the bytes before and after.
-pub(crate) fn lossless<'a>(
-    kind: Kind,
+const SEARCH: Step = Step { compressor: Compressor::Search, form: search::lossless };
+
+const LINE_ENDS: Step = Step { compressor: Compressor::Clean, form: clean::line_ends };
+
+const LINE_NUMBERS: Step = Step { compressor: Compressor::LineNumbers, form: numbered::lossless };
+
+/// A text that is JSON after the rewrites of its documents. `documents` are those in it, where they are known; `took`
+/// hears of each compressor that made it shorter, and of the bytes before and after.
+pub(crate) fn documents<'a>(
     text: &'a str,
     documents: Option<Documents<'a>>,
     cx: &Context<'_>,
     mut took: impl FnMut(Compressor, usize, usize),
 ) -> Cow<'a, str> {
     let mut shown = Cow::Borrowed(text);
-    let mut becomes = |shown: &mut Cow<'_, str>, compressor, form: String| {
-        took(compressor, shown.len(), form.len());
-        *shown = Cow::Owned(form);
-    };
-    if matches!(kind, Kind::Json | Kind::JsonLines)
-        && let Some(documents) = documents.or_else(|| json::find(text))
-    {
-        let Forms { minified, tables } = json::lossless(text, &documents, cx);
-        for (compressor, form) in [(Compressor::JsonMinify, minified), (Compressor::JsonTable, tables)] {
-            if let Some(form) = form {
-                becomes(&mut shown, compressor, form);
-            }
-        }
-    }
-    for step in steps(kind) {
-        if let Some(form) = step.form(&shown, cx) {
-            becomes(&mut shown, step.compressor, form);
+    let Some(documents) = documents.or_else(|| json::find(text)) else { return shown };
+    let Forms { minified, tables } = json::lossless(text, &documents, cx);
+    for (compressor, form) in [(Compressor::JsonMinify, minified), (Compressor::JsonTable, tables)] {
+        if let Some(form) = form {
+            took(compressor, shown.len(), form.len());
+            shown = Cow::Owned(form);
         }
     }
     shown
+}
+
+/// A text with the same lines, of which only what is no content has changed: numbers that a tool put before them,
+/// white space at their ends.
+pub(crate) fn lines<'a>(
+    kind: Kind,
+    text: &'a str,
+    cx: &Context<'_>,
+    mut took: impl FnMut(Compressor, usize, usize),
+) -> Cow<'a, str> {
+    let mut shown = Cow::Borrowed(text);
+    for step in plain_steps(kind) {
+        if let Some(form) = step.form(&shown, cx) {
+            took(step.compressor, shown.len(), form.len());
+            shown = Cow::Owned(form);
+        }
+    }
+    shown
+}
+
+/// A text in a code that it states.
+pub(crate) struct Form {
+    pub(crate) compressor: Compressor,
+    pub(crate) text: String,
+    pub(crate) coded: Coded,
+}
+
+/// The text in the code for its kind, where there is one that makes it shorter. Lines that stand for others
+/// ([`earlier::looks_like_one`](crate::earlier::looks_like_one)) stay as they are.
+pub(crate) fn coded(kind: Kind, text: &str, cx: &Context<'_>) -> Option<Form> {
+    let step = code(kind)?;
+    let form = step.form(text, cx)?;
+    let by_line = kind != Kind::Listing || listing::is_by_line(&form);
+    let coded = if by_line { Coded::Lines } else { Coded::Document };
+    Some(Form { compressor: step.compressor, text: form, coded })
 }
 
 /// Whether lines that repeat are counted in texts of this kind.
@@ -103,29 +134,31 @@ pub(crate) fn folds(kind: Kind) -> bool {
     !matches!(kind, Kind::Json | Kind::JsonLines | Kind::Search | Kind::Short)
 }
 
-/// The lossless rewrites for a kind, in the order in which they are applied.
-fn steps(kind: Kind) -> &'static [Step] {
+/// The rewrites for a kind that leave its lines what they are, in the order in which they are applied.
+fn plain_steps(kind: Kind) -> &'static [Step] {
     match kind {
-        // nothing is rewritten there but the documents
-        Kind::Json | Kind::JsonLines => &[],
-        Kind::Search => &[SEARCH],
-        Kind::Short => &[],
-        Kind::Log => &[LINE_NUMBERS, LINE_ENDS, LOG],
-        Kind::TestBuild => &[LINE_NUMBERS, LINE_ENDS, TEST_BUILD],
-        Kind::Listing => &[LINE_NUMBERS, LINE_ENDS, LISTING],
-        Kind::Table => &[LINE_NUMBERS, LINE_ENDS, TABLE],
-        Kind::Html => &[LINE_NUMBERS, LINE_ENDS],
-        Kind::Text | Kind::Mixed => &[LINE_NUMBERS, LINE_ENDS],
-        Kind::Diff => &[LINE_NUMBERS, DIFF],
-        Kind::Source => &[LINE_NUMBERS],
+        Kind::Json | Kind::JsonLines | Kind::Search | Kind::Short => &[],
+        Kind::Diff | Kind::Source => &[LINE_NUMBERS],
+        Kind::Log | Kind::TestBuild | Kind::Listing | Kind::Table | Kind::Html | Kind::Text | Kind::Mixed => {
+            &[LINE_NUMBERS, LINE_ENDS]
+        }
     }
 }
 
-const SEARCH: Step = Step { compressor: Compressor::Search, form: search::lossless };
-
-const LINE_ENDS: Step = Step { compressor: Compressor::Clean, form: clean::line_ends };
-
-const LINE_NUMBERS: Step = Step { compressor: Compressor::LineNumbers, form: numbered::lossless };
+/// The code for the lines of a kind.
+fn code(kind: Kind) -> Option<Step> {
+    match kind {
+        Kind::Search => Some(SEARCH),
+        Kind::Log => Some(LOG),
+        Kind::TestBuild => Some(TEST_BUILD),
+        Kind::Listing => Some(LISTING),
+        Kind::Table => Some(TABLE),
+        Kind::Diff => Some(DIFF),
+        Kind::Json | Kind::JsonLines | Kind::Short | Kind::Html | Kind::Text | Kind::Mixed | Kind::Source => {
+            None
+        }
+    }
+}
 
 /// What to keep of a text of this kind; `None` where the kind is never lossy or nothing can go.
 pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compressor, Lossy)> {

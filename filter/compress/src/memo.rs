@@ -8,7 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::earlier::Earlier;
+use crate::earlier::{Coded, Earlier};
 use crate::outcome::{BlockOutcome, Kind};
 
 /// Remembers replacements over requests, up to a number of bytes.
@@ -30,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) tokens_after: u32,
     /// The replacement as a JSON string, ready to be spliced.
     pub(crate) replacement: Option<Box<str>>,
+    /// How the replacement shows the lines of the output.
+    pub(crate) coded: Coded,
     /// What a lossy replacement says it left out, and the original's address.
     pub(crate) left_out: Option<(Arc<str>, Arc<str>)>,
 }

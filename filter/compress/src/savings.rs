@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::block::{Call, Context};
 use crate::config::Config;
-use crate::earlier::Earlier;
+use crate::earlier::{Coded, Earlier, Printed};
 use crate::kinds::numbered::edits_by_line;
 use crate::lines;
 use crate::pipeline::compress_block;
@@ -114,7 +114,8 @@ fn savings() {
         for output in outputs {
             let verdict = compress_block(&output.text, &output.context(&config, reversible), &earlier);
             let shown = verdict.replacement.as_ref().map_or(output.text.as_str(), |r| &r.text);
-            earlier.add(shown, None, output.call());
+            let printed = Printed { original: &output.text, shown, coded: verdict.coded };
+            earlier.add(printed, None, output.call());
             let name = verdict.outcome.name();
             if show.as_deref() == Some(&name) {
                 eprintln!("##### {source} {} {}\n{shown}", output.tool, output.arguments);
@@ -218,11 +219,11 @@ fn speed() {
         let mut earlier = Earlier::default();
         time("add", &mut || {
             earlier = Earlier::default();
-            earlier.add(&text, None, output.call());
+            earlier.add(Printed { original: &text, shown: &text, coded: Coded::No }, None, output.call());
         });
-        time("seen: new", &mut || drop(Earlier::default().replace_seen(&text, &lines::of(&text), kind)));
+        time("seen: new", &mut || drop(Earlier::default().replace_seen(&text, &lines::of(&text), 0, kind)));
         let shifted = format!("a first line that is new\n{text}");
-        time("seen: again", &mut || drop(earlier.replace_seen(&shifted, &lines::of(&shifted), kind)));
+        time("seen: again", &mut || drop(earlier.replace_seen(&shifted, &lines::of(&shifted), 0, kind)));
         eprintln!("{line}");
     }
 }

@@ -9,6 +9,7 @@
 pub(crate) mod anthropic;
 pub(crate) mod bedrock_converse;
 pub(crate) mod cohere;
+mod context_edits;
 pub(crate) mod gemini;
 pub(crate) mod openai_chat;
 pub(crate) mod openai_responses;
@@ -116,8 +117,12 @@ pub(crate) struct Walk<'b> {
     pub(crate) called: usize,
     /// The number of calls of tools that are not our own.
     pub(crate) clients_calls: usize,
+    /// The request asks the provider to take tool outputs out of what the model is given.
+    pub(crate) clears_outputs: bool,
     calls: HashMap<Cow<'b, str>, Call, FixedState>,
     query: Option<Span>,
+    /// Where the last compaction so far ends.
+    since: usize,
 }
 
 /// Something that the model reads and that stays as it is.
@@ -154,6 +159,9 @@ pub(crate) struct Output {
     pub(crate) call: Option<Call>,
     /// The last user text before it.
     pub(crate) query: Option<Span>,
+    /// Where in the body the last compaction before it ends, 0 without one: the provider gives the model
+    /// nothing of what stands before.
+    pub(crate) since: usize,
 }
 
 impl Output {
@@ -184,8 +192,10 @@ pub(crate) fn walk(api: Api, body: &[u8]) -> Result<Walk<'_>, NotUnderstood> {
         opening: 0,
         called: 0,
         clients_calls: 0,
+        clears_outputs: false,
         calls: HashMap::default(),
         query: None,
+        since: 0,
     };
     match api {
         Api::AnthropicMessages => anthropic::read(tape.root(), &mut walk)?,
@@ -230,6 +240,11 @@ impl<'b> Walk<'b> {
         }
     }
 
+    /// A block or item in which the provider has summed up all that stands before it.
+    fn compaction(&mut self, value: Value<'_, 'b>) {
+        self.since = value.span().range().end;
+    }
+
     /// The end of a message that a user wrote.
     fn end_of_user_message(&mut self) {
         if self.opening == 0 && self.readings.last().is_some_and(|last| last.role == Role::User) {
@@ -257,7 +272,7 @@ impl<'b> Walk<'b> {
     }
 
     fn output(&mut self, call: Option<Call>, value: Value<'_, 'b>) {
-        self.outputs.push(Output { span: value.span(), call, query: self.query });
+        self.outputs.push(Output { span: value.span(), call, query: self.query, since: self.since });
     }
 
     /// An output that is JSON. Where it is an object of exactly one member and that is a string, that

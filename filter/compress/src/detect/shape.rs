@@ -80,8 +80,50 @@ pub(super) fn is_located(line: &Line<'_>) -> bool {
     // the separator of a context line is a path byte too, so it is looked for inside the path
     memchr::memchr2_iter(b':', b'-', &line[..line.len().min(path + 1)]).any(|i| {
         let n = digits(&line[i + 1..]);
-        i > 0 && n > 0 && line.get(i + 1 + n) == Some(&line[i]) && !line[..i].iter().all(u8::is_ascii_digit)
+        i > 0
+            && n > 0
+            && line.get(i + 1 + n) == Some(&line[i])
+            && !line[..i].iter().all(u8::is_ascii_digit)
+            && !is_in_time(line, i)
     })
+}
+
+/// Whether the separator at `at` stands inside a date or a time: `job-2026-05-06.log`, `web-10:22:33`.
+fn is_in_time(line: &[u8], at: usize) -> bool {
+    let group = |from: usize, digits: usize| -> Option<u32> {
+        let found = line.get(from..from + digits)?;
+        let ends = line.get(from + digits).is_none_or(|b| !b.is_ascii_digit());
+        let starts = from == 0 || !line[from - 1].is_ascii_digit();
+        (ends && starts && found.iter().all(u8::is_ascii_digit))
+            .then(|| found.iter().fold(0, |n, b| n * 10 + u32::from(b - b'0')))
+    };
+    let within = |number: Option<u32>, most: u32| number.is_some_and(|number| number <= most);
+    let is = |place: usize| line.get(place) == Some(&line[at]);
+    // In front of the hours or the year there is no letter, unless it is ISO's.
+    let alone = |from: usize| from == 0 || !line[from - 1].is_ascii_alphabetic() || line[from - 1] == b'T';
+    let time = |hours: usize| {
+        alone(hours)
+            && is(hours + 2)
+            && is(hours + 5)
+            && within(group(hours, 2), 23)
+            && within(group(hours + 3, 2), 59)
+            && within(group(hours + 6, 2), 60)
+    };
+    let date = |year: usize| {
+        is(year + 4)
+            && is(year + 7)
+            && group(year, 4).is_some_and(|year| (1970..2100).contains(&year))
+            && within(group(year + 5, 2), 12)
+            && within(group(year + 8, 2), 31)
+    };
+    // The separator before the year, or one of those inside.
+    let back = |n: usize| at.checked_sub(n);
+    back(2).is_some_and(time)
+        || back(5).is_some_and(time)
+        || date(at + 1)
+        || time(at + 1)
+        || back(4).is_some_and(date)
+        || back(7).is_some_and(date)
 }
 
 /// `path.ext:text`, and not [`is_located`].
@@ -361,6 +403,61 @@ pub(super) fn is_piped(line: &Line<'_>) -> bool {
 /// `<p>…</p>`
 pub(super) fn is_markup(line: &Line<'_>) -> bool {
     line.bare.starts_with(b"<") && line.bare.ends_with(b">")
+}
+
+/// What `git log` prints of a commit: its first lines, or the files that it changed and by how much.
+pub(super) fn is_commit(line: &Line<'_>) -> bool {
+    let commit = line.bytes.strip_prefix(b"commit ");
+    commit.is_some_and(|id| id.len() >= 7 && id.iter().take_while(|b| b.is_ascii_hexdigit()).count() >= 7)
+        || line.bytes.starts_with(b"Author: ")
+        || line.bytes.starts_with(b"Date:   ")
+        || is_stat(line)
+}
+
+/// ` src/a.rs | 12 ++--`, ` 3 files changed, 12 insertions(+)`.
+fn is_stat(line: &Line<'_>) -> bool {
+    if memmem::find(line.bare, b" changed, ").is_some() && line.bare.first().is_some_and(u8::is_ascii_digit) {
+        return true;
+    }
+    let Some(bar) = memmem::find(line.bare, b" | ") else { return false };
+    let rest = line.bare[bar + 3..].trim_ascii_start();
+    let digits = digits(rest);
+    line.is_indented()
+        && (digits > 0 && rest[digits..].iter().all(|b| matches!(b, b' ' | b'+' | b'-'))
+            || rest.starts_with(b"Bin"))
+}
+
+/// A name and a version, as package managers list what is installed: `requests==2.31.0`, `serde v1.0.2`,
+/// `bash/stable,now 5.2.15-2 amd64 [installed]`, `rake (13.0.6)`.
+pub(super) fn is_package(line: &Line<'_>) -> bool {
+    const MOST_WORDS: usize = 6;
+    let bare = line.bare;
+    let words = || bare.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
+    let Some(name) = words().next() else { return false };
+    let in_name = |b: &u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'_' | b'.' | b'@' | b'/' | b'+' | b':' | b'=' | b',' | b'~')
+    };
+    if bare.len() > 160 || !name.iter().all(in_name) || words().count() > MOST_WORDS {
+        return false;
+    }
+    let starts = name.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'@');
+    let behind = memmem::rfind(name, b"==").map(|at| &name[at + 2..]);
+    let behind =
+        behind.or_else(|| memchr::memrchr(b'@', name).filter(|at| *at > 0).map(|at| &name[at + 1..]));
+    starts && (behind.is_some_and(is_version) || words().skip(1).take(2).any(is_version))
+}
+
+/// `1.2`, `v1.2.3-4`, `(13.0.6)`.
+fn is_version(word: &[u8]) -> bool {
+    let word = word.strip_prefix(b"(").unwrap_or(word);
+    let word = word.strip_prefix(b"v").unwrap_or(word);
+    let digits = digits(word);
+    digits > 0
+        && digits <= 4
+        && word.get(digits) == Some(&b'.')
+        && word.get(digits + 1).is_some_and(u8::is_ascii_digit)
+        && !word.ends_with(b":")
 }
 
 pub(super) fn is_hunk_header(line: &Line<'_>) -> bool {

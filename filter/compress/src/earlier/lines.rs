@@ -14,11 +14,23 @@ const MIN_START: usize = 8;
 /// had its chance to start the run.
 const MAX_BACKWARDS: usize = 64;
 
-/// The number of a line outside regions.
-pub(super) const PLAIN: u32 = u32::MAX;
+/// Added to the number of a line outside regions, which is counted in the output as the tool printed it. Numbers
+/// of regions have nine digits at most.
+const PLAIN: u32 = 1 << 31;
 /// In place of a number: this is no line that could be referred to or replaced.
 pub(super) const NO_LINE: u32 = u32::MAX - 1;
 const NONE: u32 = u32::MAX;
+
+/// The number of the line outside regions that is the `count`th of its output, from 1.
+pub(super) fn plain(count: usize) -> u32 {
+    // Bodies have fewer lines by far.
+    PLAIN + u32::try_from(count).unwrap_or(u32::MAX).min(PLAIN / 2)
+}
+
+/// Which line of its output a line outside regions is, from 1.
+pub(super) fn counted(number: u32) -> Option<u32> {
+    (number != NO_LINE).then(|| number.checked_sub(PLAIN)).flatten()
+}
 
 /// A line.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +38,7 @@ pub(super) struct Line {
     /// What it says, without its number, in the text.
     pub(super) start: u32,
     pub(super) len: u32,
-    /// Its number, [`PLAIN`] or [`NO_LINE`].
+    /// Its number, that of [`plain`] or [`NO_LINE`].
     pub(super) number: u32,
     /// Which text it belongs to.
     pub(super) text: u32,
@@ -74,6 +86,8 @@ pub(super) struct Own<'a> {
     numbers: Vec<u32>,
     /// The next older line with the same hash, as in [`Line`].
     older: Vec<u32>,
+    /// Which line of the output each of them is, from 1.
+    counts: Vec<u32>,
 }
 
 /// Lines among which runs are found.
@@ -86,18 +100,14 @@ pub(super) trait Said {
     /// for its older one, so that this is a single step.
     fn candidate(&self, line: u32) -> u32;
 
-    /// Whether a line stands right behind the one before it: in the same region, or both outside.
+    /// Whether a line stands right behind the one before it where the tool printed them: in the same region, or both
+    /// outside.
     fn behind(&self, line: usize) -> bool {
         let (Some(above), Some(line)) = (line.checked_sub(1).and_then(|i| self.line(i)), self.line(line))
         else {
             return false;
         };
-        above.text == line.text
-            && match above.number {
-                PLAIN => line.number == PLAIN,
-                NO_LINE => false,
-                number => line.number == number + 1,
-            }
+        above.text == line.text && above.number != NO_LINE && line.number == above.number + 1
     }
 }
 
@@ -215,11 +225,13 @@ impl Said for Own<'_> {
 impl<'a> Own<'a> {
     /// The lines of a text, of which none has a number yet.
     pub(super) fn new(text: &'a str, read: &'a [lines::Line]) -> Self {
-        Self { text, read, numbers: Vec::with_capacity(read.len()), older: Vec::with_capacity(read.len()) }
+        let vec = || Vec::with_capacity(read.len());
+        Self { text, read, numbers: vec(), older: vec(), counts: vec() }
     }
 
-    /// Numbers the next line.
-    pub(super) fn push(&mut self, number: u32) {
+    /// Numbers the next line, which is the `count`th of the output.
+    pub(super) fn push(&mut self, number: u32, count: usize) {
+        self.counts.push(u32::try_from(count).unwrap_or(u32::MAX));
         let before = self.read.get(self.numbers.len()).and_then(|line| line.before).unwrap_or(NONE);
         self.older.push(if number == NO_LINE { self.candidate(before) } else { before });
         self.numbers.push(number);
@@ -269,6 +281,11 @@ impl<'a> Own<'a> {
             candidate = said.line(candidate as usize)?.older;
         }
         best.filter(|run| self.says_the_same(said, run))
+    }
+
+    /// Which line of the output it is, from 1.
+    pub(super) fn count(&self, line: usize) -> u32 {
+        self.counts.get(line).copied().unwrap_or_default()
     }
 
     /// The newest line above one that has its hash.

@@ -6,16 +6,18 @@
 //! [55 lines: same as output lines 12-66 of 2nd Bash "cat x.go" above, from "func main() {"]
 //! [12 lines: same as new_string lines 3-14 of Edit cli/root.go above, from "return nil"]
 //! [same output as Bash "go vet ./..." above]
-//! [9 lines: same as those 40 lines up, from "File "x.py", line 3, in f"]
+//! [lines 12-21: same as lines 2-11 above]
+//! [9 lines: same as output lines 4-12 above, from "File "x.py", line 3, in f"]
 //! ```
 //!
-//! `lines` are those of the file that an output numbers, `output lines` are counted in what an output
-//! shows, and `new_string lines` in the argument of that name of a call; `lines up` are counted in this output, as it is shown. Where several outputs have the same name, the reference says which of them it means.
+//! `lines` are those of the file that an output numbers, `output lines` are counted in an output as the tool printed
+//! it, and `new_string lines` in the argument of that name of a call. Lines that are `above` and of no named output
+//! stand in the same one. Where several outputs have the same name, the reference says which of them it means.
 
 use super::label::one_line;
 use crate::kinds::numbered::prefix;
 
-/// Characters of a run's first line that a reference quotes: enough to find the place.
+/// Characters of a run's first line that a reference quotes: enough to find the place that its numbers name.
 const MAX_QUOTE: usize = 32;
 
 /// Bytes of a reference, mostly: with this much room it is written into one allocation.
@@ -35,21 +37,22 @@ pub(super) enum Here {
     Whole,
 }
 
-/// Where the lines stand in the earlier output.
+/// Where the lines stand in the earlier output, or further up in the same one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum There<'a> {
     /// In a region of numbered lines, whose numbers occur once in the output.
     Numbered(u32, u32),
-    /// Anywhere else: [`OUTPUT`] or the name of the argument, the first and the last line, counted in it,
-    /// and the text of the first one that is not empty.
+    /// Anywhere else: [`OUTPUT`] or the name of the argument, the first and the last line, counted in it as it
+    /// was printed, and the text of the first one that is not empty.
     Counted(&'a str, usize, usize, &'a str),
-    /// Further up in the same output: how many lines, and the text of the first one that is not empty.
-    Above(usize, &'a str),
     Whole,
 }
 
-/// The reference, without line end. `nth`: which of the outputs with this label, where there are several.
-pub(super) fn reference(here: Here, there: There<'_>, nth: Option<u32>, label: &str) -> String {
+/// What an earlier output or call is called, and which of those with this label it is, where there are several.
+pub(super) type Name<'a> = (Option<u32>, &'a str);
+
+/// The reference, without line end. `name`: of the earlier output, where it is not the same one.
+pub(super) fn reference(here: Here, there: There<'_>, name: Option<Name<'_>>) -> String {
     let mut out = String::with_capacity(USUAL_LEN);
     match here {
         Here::Numbered(first, last) => {
@@ -66,39 +69,39 @@ pub(super) fn reference(here: Here, there: There<'_>, nth: Option<u32>, label: &
     }
     match there {
         There::Whole => {}
-        There::Above(up, text) => {
-            out.push_str("those ");
-            push_number(&mut out, up);
-            out.push_str(" lines up");
-            push_quote(&mut out, text);
-            out.push(']');
-            return out;
-        }
-        There::Numbered(first, last) if here == Here::Numbered(first, last) => {}
-        There::Numbered(first, last) => {
-            out.push_str("lines ");
-            prefix::push_range(&mut out, first, last);
-            out.push_str(" of ");
-        }
+        There::Numbered(first, last) if here == Here::Numbered(first, last) && name.is_some() => {}
+        There::Numbered(first, last) => push_lines(&mut out, "", first, last, name.is_some()),
         There::Counted(what, first, last, _) => {
-            out.push_str(what);
-            out.push_str(" lines ");
-            prefix::push_range(&mut out, first as u32, last as u32);
-            out.push_str(" of ");
+            push_lines(&mut out, what, first as u32, last as u32, name.is_some());
         }
     }
-    if let Some(nth) = nth {
-        push_number(&mut out, nth as usize);
-        out.push_str(ordinal_ending(nth));
-        out.push(' ');
+    if let Some((nth, label)) = name {
+        if let Some(nth) = nth {
+            push_number(&mut out, nth as usize);
+            out.push_str(ordinal_ending(nth));
+            out.push(' ');
+        }
+        out.push_str(label);
     }
-    out.push_str(label);
     out.push_str(" above");
     if let There::Counted(.., text) = there {
         push_quote(&mut out, text.trim());
     }
     out.push(']');
     out
+}
+
+/// Appends `lines 12-66` or `output lines 12-66`; `named`: the output's name follows.
+fn push_lines(out: &mut String, what: &str, first: u32, last: u32, named: bool) {
+    if !what.is_empty() {
+        out.push_str(what);
+        out.push(' ');
+    }
+    out.push_str("lines ");
+    prefix::push_range(out, first, last);
+    if named {
+        out.push_str(" of ");
+    }
 }
 
 /// Appends a number of lines, of which there are fewer than a `u32` counts.
@@ -114,7 +117,7 @@ fn push_quote(out: &mut String, text: &str) {
 
 /// Whether a line outside regions looks like a reference. Text that has such a line from elsewhere
 /// gets no references of ours, so that each can be told.
-pub(super) fn looks_like_one(line: &str) -> bool {
+pub(crate) fn looks_like_one(line: &str) -> bool {
     let Some(inner) = line.strip_prefix('[') else { return false };
     inner.starts_with("same output as ")
         || inner.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" lines: same as ")

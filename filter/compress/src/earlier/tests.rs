@@ -24,11 +24,29 @@ const READ: Call<'_> = Call { name: "Read", arguments: r#"{"file_path":"/a/cli/r
 const BASH: Call<'_> = Call { name: "Bash", arguments: r#"{"command":"cd /a && cat root.go"}"# };
 
 fn replace_seen(earlier: &Earlier, text: &str, kind: Kind) -> Option<String> {
-    earlier.replace_seen(text, &crate::lines::of(text), kind)
+    if printed::has_references(text) {
+        return None;
+    }
+    earlier.whole(text, kind).or_else(|| earlier.replace_seen(text, &crate::lines::of(text), 0, kind))
 }
 
 fn seen(earlier: &Earlier, text: &str) -> Option<String> {
     replace_seen(earlier, text, Kind::Source)
+}
+
+/// Takes in an output that is forwarded as it is.
+fn add(earlier: &mut Earlier, text: &str, call: Call<'_>) {
+    add_as(earlier, "", text, call);
+}
+
+/// Takes in an output that is forwarded in another form. Numbers are thinned in it and nothing else is coded.
+fn add_as(earlier: &mut Earlier, original: &str, shown: &str, call: Call<'_>) {
+    let original = match original {
+        "" if has_ours(shown) => "printed otherwise",
+        "" => shown,
+        original => original,
+    };
+    earlier.add(Printed { original, shown, coded: Coded::No }, None, call);
 }
 
 /// A file read as it is shown once its numbers are thinned.
@@ -42,120 +60,142 @@ fn lines(from: usize, to: usize) -> Vec<String> {
     (from..to).map(|i| format!("\tlet value_{i} = compute(input, {i});")).collect()
 }
 
-/// The inverse: every reference must name one place, and only one.
-fn expanded(earlier: &Earlier, shown: &str) -> String {
-    let mut out = Vec::new();
-    // What each line of `shown` says, where it is one.
-    let mut contents: Vec<&str> = Vec::new();
-    let mut reader = Reader::new(shown);
-    while let Some(line) = reader.next() {
-        let whole = &shown[line.start..line.end];
-        contents.push(&shown[line.content..line.end]);
-        let here = match line.role {
-            Role::Reference { first, last } => Here::Numbered(first, last),
-            Role::Plain if looks_like_one(whole) => match whole[1..].split_once(" lines: ") {
-                Some((count, _)) => Here::Plain(count.parse().unwrap()),
-                None => Here::Whole,
-            },
-            _ => {
-                out.push(whole.to_owned());
-                continue;
-            }
-        };
-        let place = match whole.split_once(": same as those ") {
-            Some((_, rest)) => {
-                let up: usize = rest.split(' ').next().unwrap().parse().unwrap();
-                let count = match here {
-                    Here::Numbered(first, last) => (last - first + 1) as usize,
-                    Here::Plain(count) => count,
-                    Here::Whole => unreachable!("{whole}"),
-                };
-                let first = contents.len() - 1 - up;
-                assert!(up >= count, "{whole}");
-                let lines = contents[first..first + count].to_vec();
-                assert!(lines.iter().all(|line| !looks_like_one(line)), "{whole}");
-                let quote = lines.iter().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap();
-                assert_eq!(whole, reference(here, There::Above(up, quote), None, ""));
-                lines
-            }
-            None => {
-                let mut places = earlier.places(here, whole);
-                assert_eq!(places.len(), 1, "{whole} names {places:?}");
-                places.remove(0)
-            }
-        };
-        match here {
-            Here::Whole => out.push(place.join("\n")),
-            Here::Plain(_) => out.extend(place.iter().map(|content| (*content).to_owned())),
-            Here::Numbered(first, last) => {
-                assert_eq!(place.len(), (last - first + 1) as usize);
-                let region = reader.region().unwrap();
-                for (number, content) in (first..).zip(&place) {
-                    let mut text = String::new();
-                    if region.anchors(number, content) {
-                        region.style.push_number(&mut text, number);
-                        region.style.push_separator(&mut text);
-                    }
-                    out.push(text + content);
-                }
-            }
-        }
-    }
-    out.join("\n")
+/// A line as the tool printed it: its number, where it has one, and what it says.
+type PrintedLine = (Option<u32>, String);
+
+/// What a reader knows of an output, or of an argument of a call: what it is called, and its lines.
+#[derive(Clone)]
+struct Known {
+    what: String,
+    label: String,
+    lines: Vec<PrintedLine>,
 }
 
-impl Earlier {
-    /// The lines of each place that `line` could mean.
-    fn places(&self, here: Here, line: &str) -> Vec<Vec<&str>> {
-        let range = |marker: &str| {
-            let (_, rest) = line.split_once(": same as ")?;
-            let (range, _) = rest.strip_prefix(marker)?.split_once(" of ")?;
-            region::read_range(range)
+/// What a reader has read so far. The inverse knows nothing else: it follows each reference by its words.
+#[derive(Clone, Default)]
+struct Knowledge(Vec<Known>);
+
+impl Knowledge {
+    fn add(&mut self, what: &str, label: &str, lines: Vec<PrintedLine>) {
+        self.0.push(Known { what: what.to_owned(), label: label.to_owned(), lines });
+    }
+
+    /// The one output that is called this, perhaps with which one it is (`2nd Read a/b.go`).
+    fn named(&self, name: &str, what: &str) -> &Known {
+        let of_kind = |label: &str| -> Vec<&Known> {
+            let same = |known: &&Known| known.label == label && (known.what == OUTPUT) == (what == OUTPUT);
+            self.0.iter().filter(same).collect()
         };
-        let mut out = Vec::new();
-        for (i, output) in self.texts.iter().enumerate() {
-            let next = self.texts.get(i + 1).map_or(self.lines.len(), |next| next.first as usize);
-            let name = output.argument.as_deref().unwrap_or(OUTPUT);
-            let shown: Vec<_> = (output.first as usize..next).map(|i| *self.lines.get(i).unwrap()).collect();
-            let text = |line: &lines::Line| &self.text[line.start as usize..][..line.len as usize];
-            let (there, found): (_, Vec<&str>) = if here == Here::Whole {
-                (There::Whole, vec![&self.text[output.start as usize..output.end as usize]])
-            } else if let Some((first, last)) = range(&format!("{name} lines ")) {
-                let Some(found) = shown.get(first as usize - 1..last as usize) else { continue };
-                let found: Vec<&str> = found.iter().map(text).collect();
-                let quote = found.iter().map(|text| text.trim()).find(|text| !text.is_empty());
-                (There::Counted(name, first as usize, last as usize, quote.unwrap_or_default()), found)
-            } else {
-                let (first, last) = match (range("lines "), here) {
-                    (Some(range), _) => range,
-                    (None, Here::Numbered(first, last)) if !line.contains(" lines ") => (first, last),
-                    // It names a text of another sort.
-                    _ => continue,
-                };
-                let found = shown.iter().filter(|line| (first..=last).contains(&line.number));
-                (There::Numbered(first, last), found.map(text).collect())
-            };
-            let expected = match there {
-                There::Whole | There::Above(..) => 1,
-                There::Numbered(first, last) => (last - first + 1) as usize,
-                There::Counted(_, first, last, _) => last - first + 1,
-            };
-            if found.len() == expected && reference(here, there, self.nth(output), &output.label) == line {
-                out.push(found);
-            }
+        if let Some((nth, label)) = name.split_once(' ')
+            && let Ok(nth) = nth.trim_end_matches(char::is_alphabetic).parse::<usize>()
+            && let Some(known) = of_kind(label).get(nth - 1)
+        {
+            return known;
         }
-        out
+        let found = of_kind(name);
+        assert_eq!(found.len(), 1, "{name} names {} outputs", found.len());
+        found[0]
     }
 }
+
+/// The lines of a form as the tool printed them: numbers filled in, references followed.
+fn read_form(known: &Knowledge, form: &str) -> Vec<PrintedLine> {
+    let mut out: Vec<PrintedLine> = Vec::new();
+    for line in Reader::new(form) {
+        let whole = &form[line.start..line.end];
+        match line.role {
+            Role::Header => {}
+            Role::Numbered { number, .. } => {
+                out.push((Some(number), form[line.content..line.end].to_owned()))
+            }
+            Role::Reference { .. } => out.extend(followed(known, &out, whole)),
+            Role::Plain if looks_like_one(whole) => out.extend(followed(known, &out, whole)),
+            Role::Plain | Role::Gap => out.push((None, whole.to_owned())),
+        }
+    }
+    out
+}
+
+/// The lines that a reference stands for.
+fn followed(known: &Knowledge, own: &[PrintedLine], reference: &str) -> Vec<PrintedLine> {
+    let inner = reference.strip_prefix('[').unwrap().strip_suffix(']').unwrap();
+    if let Some(name) = inner.strip_prefix("same output as ") {
+        return known.named(name.strip_suffix(" above").unwrap(), OUTPUT).lines.clone();
+    }
+    let (here, there) = inner.split_once(": same as ").unwrap();
+    let (there, quote) = match there.split_once(" above, from \"") {
+        Some((there, quote)) => (there, Some(quote.strip_suffix('"').unwrap())),
+        None => (there.strip_suffix(" above").unwrap_or_else(|| there.strip_prefix("above").unwrap()), None),
+    };
+    let here = here
+        .strip_prefix("lines ")
+        .map(|range| region::read_range(range).unwrap())
+        .ok_or_else(|| here.strip_suffix(" lines").unwrap().parse::<usize>().unwrap());
+    // `lines 3-9 of X`, `output lines 3-9 of X`, `lines 3-9`, `X`
+    let mut words = there.split(' ');
+    let (what, range) = match (words.next().unwrap(), words.next(), words.next()) {
+        ("lines", Some(range), _) => ("", region::read_range(range)),
+        (what, Some("lines"), Some(range)) => (what, region::read_range(range)),
+        _ => ("", None),
+    };
+    let name = match range {
+        Some(_) => there.split_once(" of ").map(|(_, name)| name),
+        None => Some(there),
+    };
+    let range = range.unwrap_or_else(|| here.unwrap());
+    let lines = match (name, what) {
+        (Some(name), "" | OUTPUT) => &known.named(name, OUTPUT).lines,
+        (Some(name), argument) => {
+            let found = known.named(name, argument);
+            assert_eq!(found.what, argument);
+            &found.lines
+        }
+        (None, _) => own,
+    };
+    let found: Vec<PrintedLine> = if what.is_empty() {
+        let within = |line: &&PrintedLine| line.0.is_some_and(|number| (range.0..=range.1).contains(&number));
+        lines.iter().filter(within).cloned().collect()
+    } else {
+        lines[range.0 as usize - 1..range.1 as usize].to_vec()
+    };
+    assert_eq!(found.len(), (range.1 - range.0 + 1) as usize, "{reference} names one place");
+    if let Some(quote) = quote {
+        let first = found.iter().map(|(_, text)| text.trim()).find(|text| !text.is_empty()).unwrap();
+        assert!(first.starts_with(quote), "{reference} quotes {first}");
+    }
+    let numbers = match here {
+        Ok((first, last)) => (first..=last).map(Some).collect(),
+        Err(count) => vec![None; count],
+    };
+    assert_eq!(numbers.len(), found.len(), "{reference}");
+    numbers.into_iter().zip(found).map(|(number, (_, text))| (number, text)).collect()
+}
+
+/// Asserts that the form says what the text says, for a reader who knows what stands before.
+fn assert_same(known: &Knowledge, form: &str, text: &str) {
+    assert_eq!(read_form(known, form), read_form(&Knowledge::default(), text), "{form}");
+}
+
+/// A reader of outputs that are all forwarded as they are.
+fn reader(outputs: &[(&str, &str)]) -> Knowledge {
+    let mut known = Knowledge::default();
+    for (label, text) in outputs {
+        known.add(OUTPUT, label, read_form(&Knowledge::default(), text));
+    }
+    known
+}
+
+const READ_LABEL: &str = "Read cli/root.go";
+const BASH_LABEL: &str = "Bash \"cat root.go\"";
 
 #[test]
 fn a_whole_output_that_was_shown_before_becomes_a_reference() {
     let mut earlier = Earlier::default();
     let text = "all 12 checks have passed, nothing to report here";
     assert_eq!(seen(&earlier, text), None);
-    earlier.add(text, None, BASH);
+    add(&mut earlier, text, BASH);
     assert_eq!(seen(&earlier, text).as_deref(), Some("[same output as Bash \"cat root.go\" above]"));
-    earlier.add("something else", None, BASH);
+    add(&mut earlier, "something else", BASH);
     assert_eq!(seen(&earlier, text).as_deref(), Some("[same output as 1st Bash \"cat root.go\" above]"));
     assert_eq!(seen(&earlier, "all 12 checks have passed, nothing to report there"), None);
 }
@@ -164,7 +204,7 @@ fn a_whole_output_that_was_shown_before_becomes_a_reference() {
 fn lines_read_again_are_named_by_their_numbers() {
     let mut earlier = Earlier::default();
     let file = lines(0, 40);
-    earlier.add(&read(1, &file), None, READ);
+    add(&mut earlier, &read(1, &file), READ);
     assert_eq!(
         seen(&earlier, &read(11, &file[10..30])).as_deref(),
         Some(
@@ -179,27 +219,28 @@ fn lines_read_again_are_named_by_their_numbers() {
         shown.contains("\tlet inserted = 1;\n[lines 7-41: same as lines 6-40 of Read cli/root.go above]"),
         "{shown}"
     );
-    assert_eq!(expanded(&earlier, &shown), read(1, &edited));
+    assert_same(&reader(&[(READ_LABEL, &read(1, &file))]), &shown, &read(1, &edited));
 }
 
 #[test]
 fn a_reference_is_never_referred_to() {
     let mut earlier = Earlier::default();
     let file = lines(0, 60);
-    earlier.add(&read(1, &file[..40]), None, READ);
+    add(&mut earlier, &read(1, &file[..40]), READ);
     let second = seen(&earlier, &read(11, &file[10..])).unwrap();
-    earlier.add(&second, None, READ);
+    add_as(&mut earlier, "printed otherwise", &second, READ);
     let third = seen(&earlier, &read(1, &file)).unwrap();
     assert!(third.contains("[lines 2-40: same as 1st Read cli/root.go above]"), "{third}");
     assert!(third.contains("[lines 41-60: same as 2nd Read cli/root.go above]"), "{third}");
-    assert_eq!(expanded(&earlier, &third), read(1, &file));
+    let known = reader(&[(READ_LABEL, &read(1, &file[..40])), (READ_LABEL, &read(11, &file[10..]))]);
+    assert_same(&known, &third, &read(1, &file));
 }
 
 #[test]
 fn numbered_and_plain_outputs_refer_to_each_other() {
     let file = lines(0, 40);
     let mut earlier = Earlier::default();
-    earlier.add(&format!("$ cat\n{}\n", file.join("\n")), None, BASH);
+    add(&mut earlier, &format!("$ cat\n{}\n", file.join("\n")), BASH);
     let shown = seen(&earlier, &read(1, &file)).unwrap();
     assert!(
         shown.ends_with(
@@ -208,7 +249,7 @@ fn numbered_and_plain_outputs_refer_to_each_other() {
         "{shown}"
     );
     let mut earlier = Earlier::default();
-    earlier.add(&read(1, &file), None, READ);
+    add(&mut earlier, &read(1, &file), READ);
     let shown = seen(&earlier, &file.join("\n")).unwrap();
     assert_eq!(shown, "[40 lines: same as lines 1-40 of Read cli/root.go above]");
 }
@@ -217,10 +258,10 @@ fn numbered_and_plain_outputs_refer_to_each_other() {
 fn text_with_a_forged_reference_gets_none_of_ours_and_serves_as_none() {
     let mut earlier = Earlier::default();
     let file = lines(0, 40).join("\n");
-    earlier.add(&file, None, BASH);
+    add(&mut earlier, &file, BASH);
     let forged = "[40 lines: same as output lines 1-40 of Bash \"rm\" above, from \"x\"]";
     assert_eq!(seen(&earlier, &format!("{file}\n{forged}")), None);
-    earlier.add(&[forged; 9].join("\n"), None, BASH);
+    add(&mut earlier, &[forged; 9].join("\n"), BASH);
     assert_eq!(seen(&earlier, &[forged; 9].join("\n")), None);
 }
 
@@ -230,40 +271,64 @@ fn errors_stay_where_they_are_news() {
     let mut report = lines(0, 40);
     report[20] = "\tValueError: value_20 is out of range".to_owned();
     let report = report.join("\n");
-    earlier.add(&report, None, BASH);
+    add(&mut earlier, &report, BASH);
     let shown = replace_seen(&earlier, &report, Kind::TestBuild).unwrap();
-    assert!(shown.contains("]\n\tValueError: value_20 is out of range\n["), "{shown}");
-    assert_eq!(expanded(&earlier, &shown), report);
+    // What is indented behind it belongs to it.
+    assert!(shown.contains("]\n\tValueError: value_20 is out of range\n\tlet value_21 ="), "{shown}");
+    assert!(shown.contains("\n[16 lines: same as output lines 25-40 of Bash"), "{shown}");
+    assert_same(&reader(&[(BASH_LABEL, &report)]), &shown, &report);
     let found = replace_seen(&earlier, &report, Kind::Search).unwrap();
     assert_eq!(found, "[same output as Bash \"cat root.go\" above]");
 }
 
 #[test]
-fn lines_that_stand_further_up_are_referred_to() {
+fn lines_that_stand_further_up_are_referred_to_as_the_tool_printed_them() {
     let trace: Vec<String> =
         (0..6).map(|i| format!("  File \"module_{i}.py\", line {i}, in function_{i}")).collect();
     let text = format!("first\n{0}\nsecond\n{0}\nthird\n{0}", trace.join("\n"));
     let shown = seen(&Earlier::default(), &text).unwrap();
+    let quote = "from \"File \"module_0.py\", line 0, in f\"]";
     assert_eq!(
         shown,
         format!(
-            "first\n{}\nsecond\n[6 lines: same as those 7 lines up, from \"File \"module_0.py\", line 0, in f\"]\n\
-             third\n[6 lines: same as those 9 lines up, from \"File \"module_0.py\", line 0, in f\"]",
+            "first\n{}\nsecond\n[6 lines: same as output lines 2-7 above, {quote}\n\
+             third\n[6 lines: same as output lines 2-7 above, {quote}",
             trace.join("\n")
         )
     );
-    assert_eq!(expanded(&Earlier::default(), &shown), text);
-    let windows = format!("{}\nbut was\n{}", read(100, &lines(0, 30)), read(100, &lines(0, 30)));
+    assert_same(&Knowledge::default(), &shown, &text);
+    let windows = format!("{}\nbut was\n{}", read(100, &lines(0, 30)), read(200, &lines(0, 30)));
     let shown = seen(&Earlier::default(), &windows).unwrap();
-    assert!(shown.contains("[lines 101-129: same as those 32 lines up, from \"let value_1"), "{shown}");
-    assert_eq!(expanded(&Earlier::default(), &shown), windows);
+    assert!(shown.contains("\n[lines 201-229: same as lines 101-129 above]"), "{shown}");
+    assert_same(&Knowledge::default(), &shown, &windows);
+}
+
+#[test]
+fn a_number_that_two_lines_have_names_neither() {
+    let window = read(100, &lines(0, 30));
+    let other = read(100, &lines(50, 80));
+    let windows = format!("{window}\nbut was\n{other}\nand then\n{window}");
+    let shown = seen(&Earlier::default(), &windows).unwrap();
+    assert!(
+        shown.contains("[lines 101-129: same as output lines 2-30 above, from \"let value_1 = "),
+        "{shown}"
+    );
+    assert_same(&Knowledge::default(), &shown, &windows);
+    // In another output too: its lines are then counted.
+    let mut earlier = Earlier::default();
+    add(&mut earlier, &format!("{other}\nbut was\n{window}"), READ);
+    let shown = seen(&earlier, &window).unwrap();
+    assert!(
+        shown.contains("[lines 101-129: same as output lines 33-61 of Read cli/root.go above, from"),
+        "{shown}"
+    );
 }
 
 #[test]
 fn few_or_trivial_lines_are_not_worth_a_reference() {
     let mut earlier = Earlier::default();
     let text = format!("{}\n}}\n}}\n}}\n}}\n}}\n}}\n}}\n}}\n}}\n", lines(0, 3).join("\n"));
-    earlier.add(&text, None, BASH);
+    add(&mut earlier, &text, BASH);
     assert_eq!(seen(&earlier, &format!("other\n{text}")), None);
 }
 
@@ -280,9 +345,14 @@ fn what_the_model_wrote_is_referred_to_where_it_stands_in_its_call() {
     // A line that starts with a name stays: in the call it follows an escape.
     let expected = "f_1 = 2\n[30 lines: same as content lines 2-31 of Write b/x.py above, from \"value_0 = compute(input, 0)\"]";
     assert_eq!(shown, expected);
-    assert_eq!(expanded(&earlier, &shown), file);
-    earlier.add(&shown, None, call);
+    let content = format!("f_1 = 2\n{}\n", written.join("\n"));
+    let mut known = Knowledge::default();
+    let of_call: Vec<PrintedLine> = content.split('\n').map(|line| (None, line.to_owned())).collect();
+    known.add("content", "Write b/x.py", of_call.clone());
+    assert_same(&known, &shown, &file);
+    add_as(&mut earlier, &file, &shown, call);
     earlier.add_call(call);
+    known.add("content", "Write b/x.py", of_call);
     let mut numbered = vec!["f_1 = 2".to_owned()];
     numbered.extend(written);
     let text = read(10, &numbered);
@@ -291,7 +361,58 @@ fn what_the_model_wrote_is_referred_to_where_it_stands_in_its_call() {
         shown.contains("[lines 11-40: same as content lines 2-31 of 2nd Write b/x.py above, from "),
         "{shown}"
     );
-    assert_eq!(expanded(&earlier, &shown), text);
+    assert_same(&known, &shown, &text);
+}
+
+#[test]
+fn lines_in_a_code_are_compared_and_named_as_they_were_printed() {
+    let log = |gateway: &str| -> Vec<String> {
+        (0..40).map(|i| format!("10:00:{i:02} INFO {gateway} GET /v1/items/{i} in {}ms", 3 * i)).collect()
+    };
+    let (one, other) = (log("gateway-a").join("\n"), log("gateway-b").join("\n"));
+    let code = "A: <time> INFO gateway-a GET * in *";
+    let mut earlier = Earlier::default();
+    earlier.add(Printed { original: &one, shown: code, coded: Coded::Lines }, None, BASH);
+    assert_eq!(seen(&earlier, &other), None);
+    let longer = format!("{}\n10:01:00 INFO stopped", log("gateway-a")[10..].join("\n"));
+    assert_eq!(
+        seen(&earlier, &longer).as_deref(),
+        Some(
+            "[30 lines: same as output lines 11-40 of Bash \"cat root.go\" above, \
+             from \"10:00:10 INFO gateway-a GET /v1/\"]\n10:01:00 INFO stopped"
+        )
+    );
+    // What is coded and has references in it shows some of its lines elsewhere: none is referred to.
+    let with_reference = format!("{code}\n[40 lines: same as output lines 1-40 of x above, from \"y\"]");
+    let mut earlier = Earlier::default();
+    earlier.add(Printed { original: &one, shown: &with_reference, coded: Coded::Lines }, None, BASH);
+    assert_eq!(seen(&earlier, &one), None);
+    // Where something was left out, only what stands there as it was printed can be.
+    let kept = format!("{}\n… 20 lines", log("gateway-a")[..20].join("\n"));
+    let mut earlier = Earlier::default();
+    earlier.add(Printed { original: &one, shown: &kept, coded: Coded::Partly }, None, BASH);
+    let shown = seen(&earlier, &one).unwrap();
+    assert!(shown.starts_with("[20 lines: same as output lines 1-20 of Bash"), "{shown}");
+    assert!(shown.ends_with(&log("gateway-a")[20..].join("\n")), "{shown}");
+}
+
+#[test]
+fn lines_behind_references_and_counts_keep_the_number_that_they_were_printed_with() {
+    let mut earlier = Earlier::default();
+    let file = lines(0, 60);
+    add(&mut earlier, &file[..20].join("\n"), BASH);
+    let repeated = "\tretry the same request once more\n".repeat(30);
+    let second = format!("{}\n{repeated}{}", file[..20].join("\n"), file[30..].join("\n"));
+    let folded = format!(
+        "{}\n\tretry the same request once more\n[previous line repeated 29 more times]\n{}",
+        file[..20].join("\n"),
+        file[30..].join("\n")
+    );
+    let shown = earlier.replace_seen(&folded, &crate::lines::of(&folded), 0, Kind::Source).unwrap();
+    assert!(shown.starts_with("[20 lines: same as output lines 1-20 of "), "{shown}");
+    add_as(&mut earlier, &second, &shown, READ);
+    let third = seen(&earlier, &file[30..].join("\n")).unwrap();
+    assert!(third.contains("same as output lines 51-80 of Read cli/root.go above"), "{third}");
 }
 
 /// A file of a few distinct lines, so that runs repeat, and reads and edits of it.
@@ -333,17 +454,22 @@ fn history() -> impl Strategy<Value = Vec<(String, bool)>> {
 proptest! {
     #[test]
     fn every_reference_expands_to_the_exact_lines(history in history(), writes: bool) {
-        let mut earlier = Earlier::default();
+        let (mut earlier, mut known) = (Earlier::default(), Knowledge::default());
         for (text, numbered) in history {
             if writes {
                 let arguments = serde_json::json!({"path": "x", "new_text": text}).to_string();
                 earlier.add_call(Call { name: "edit", arguments: &arguments });
+                let written = text.split('\n').map(|line| (None, line.to_owned()));
+                known.add("new_text", "edit x", written.collect());
             }
+            let printed = read_form(&Knowledge::default(), &text);
             let shown = seen(&earlier, &text);
             if let Some(shown) = &shown {
-                prop_assert_eq!(expanded(&earlier, shown), text.clone());
+                prop_assert_eq!(&read_form(&known, shown), &printed);
             }
-            earlier.add(shown.as_deref().unwrap_or(&text), None, if numbered { READ } else { BASH });
+            let (call, label) = if numbered { (READ, READ_LABEL) } else { (BASH, BASH_LABEL) };
+            add_as(&mut earlier, "", shown.as_deref().unwrap_or(&text), call);
+            known.add(OUTPUT, label, printed);
         }
     }
 }
@@ -354,7 +480,7 @@ fn twice_the_text_is_at_most_twice_the_work() {
         lines::COMPARED.set(0);
         let mut earlier = Earlier::default();
         replace_seen(&earlier, text, Kind::Source);
-        earlier.add(text, None, BASH);
+        add(&mut earlier, text, BASH);
         replace_seen(&earlier, &format!("something new\n{text}"), Kind::Source);
         lines::COMPARED.get()
     };
@@ -371,16 +497,18 @@ fn every_reference_in_the_corpus_expands_to_the_exact_lines() {
     let config = Config::default();
     let mut references = 0;
     for (_, outputs) in conversations {
-        let mut earlier = Earlier::default();
+        let (mut earlier, mut known) = (Earlier::default(), Knowledge::default());
         for output in outputs {
             let cx = output.context(&config, false);
             let text = numbered::lossless(&output.text, &cx).unwrap_or_else(|| output.text.clone());
             let shown = replace_seen(&earlier, &text, crate::detect::kind(&output.text));
+            let printed = read_form(&Knowledge::default(), &text);
             if let Some(shown) = &shown {
-                assert_eq!(expanded(&earlier, shown), text);
+                assert_eq!(read_form(&known, shown), printed);
                 references += 1;
             }
-            earlier.add(shown.as_deref().unwrap_or(&text), None, output.call());
+            add_as(&mut earlier, "", shown.as_deref().unwrap_or(&text), output.call());
+            known.add(OUTPUT, &earlier.label(output.call()), printed);
         }
     }
     assert!(references > 0);
@@ -391,7 +519,7 @@ fn room_that_was_not_needed_is_given_back() {
     let mut earlier = Earlier::default();
     earlier.reserve(1_000_000);
     let text = "the first line of it\n".repeat(100);
-    earlier.add(&text, None, READ);
+    add(&mut earlier, &text, READ);
     assert!(earlier.text.capacity() >= 1_000_000);
     earlier.shrink();
     assert!(earlier.text.capacity() < 2 * text.len(), "{}", earlier.text.capacity());

@@ -33,7 +33,11 @@ fn samples() -> Option<Vec<(String, String, String)>> {
 }
 
 fn lossless(kind: Kind, text: &str, cx: &Context<'_>) -> String {
-    super::lossless(kind, text, None, cx, |_, _, _| {}).into_owned()
+    if matches!(kind, Kind::Json | Kind::JsonLines) {
+        return super::documents(text, None, cx, |_, _, _| {}).into_owned();
+    }
+    let shown = super::lines(kind, text, cx, |_, _, _| {});
+    super::coded(kind, &shown, cx).map_or_else(|| shown.into_owned(), |form| form.text)
 }
 
 #[test]

@@ -23,6 +23,15 @@ pub(crate) fn is_mark(line: &str) -> bool {
     line.starts_with(MARK)
 }
 
+/// How many lines a mark stands for.
+pub(crate) fn lines_of(line: &str) -> Option<usize> {
+    let mark = line.strip_prefix(MARK)?;
+    let (what, times) = mark.split_once(" repeated ")?;
+    let period = if what == "line" { 1 } else { what.split(' ').next()?.parse::<usize>().ok()? };
+    let times = times.split(' ').next()?.parse::<usize>().ok()?;
+    period.checked_mul(times)
+}
+
 /// The text of these lines with repetitions counted. The inverse is exact. Numbered lines are no repetitions.
 pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
     let plain = |line: &Line| line.read.role == Role::Plain;

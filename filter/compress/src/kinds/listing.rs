@@ -29,6 +29,11 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     long::redrawn(text).or_else(|| tree::indented(text)).or_else(|| paths::grouped(text))
 }
 
+/// Whether each line of the listing has one of its own in this form.
+pub(crate) fn is_by_line(form: &str) -> bool {
+    !form.starts_with(paths::HEADER)
+}
+
 /// Some entries of each directory, those asked for, and counts by extension of the rest.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();

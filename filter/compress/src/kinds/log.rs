@@ -29,7 +29,7 @@ const WORDING_BYTES: usize = 160;
 
 /// The log with repeated wording and dates stated once; every byte can be had back.
 pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
-    shorten(text)
+    shorten(text, signal::reports_failure)
 }
 
 /// The first line of each kind of error, traces, one line of each kind of warning, the ends of the log,

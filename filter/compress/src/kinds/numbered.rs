@@ -7,12 +7,14 @@
 //! What a region's lines say is not touched, and lines without number stand exactly as they do in the
 //! file, so that a model can copy them.
 
+mod origin;
 pub(crate) mod prefix;
 pub(crate) mod region;
 
 use memchr::{memchr, memmem};
 
 use crate::block::Context;
+use origin::Origin;
 use prefix::{Prefix, Separator, blank_belongs};
 use region::{GAP, MARK, Region, Rule};
 
@@ -29,6 +31,12 @@ const MIN_BARE: usize = 7;
 /// The text with the numbers of its numbered lines thinned. The inverse is exact.
 pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     let every = if cx.edits_by_line { EVERY_FOR_EDITS } else { EVERY };
+    let origin = Origin::new(cx.call);
+    thinned(text, every, |lines| origin.is_file(text, lines))
+}
+
+/// `is_file` says of numbered lines that stand together whether the numbers are a file's.
+fn thinned(text: &str, every: u32, is_file: impl Fn(&[Numbered]) -> bool) -> Option<String> {
     let mut out = String::new();
     let mut copied = 0;
     let mut stated = None;
@@ -37,7 +45,7 @@ pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     while at < text.len() {
         let behind = gather(text, at, &mut lines);
         // The first line of a region keeps its number.
-        if lines.len() > MIN_BARE {
+        if lines.len() > MIN_BARE && is_file(&lines) {
             let region = plan(text, &mut lines, every);
             if lines.iter().filter(|line| line.bare).count() >= MIN_BARE {
                 if copied == 0 {
@@ -189,20 +197,9 @@ mod tests {
 
     use super::region::{Reader, Role};
     use super::*;
-    use crate::config::Config;
-    use crate::tokens::Encoding;
 
     fn thinned_by(text: &str, edits_by_line: bool) -> Option<String> {
-        let config = Config::default();
-        let cx = Context {
-            call: crate::block::Call::default(),
-            query: "",
-            config: &config,
-            encoding: Encoding::default(),
-            reversible: false,
-            edits_by_line,
-        };
-        lossless(text, &cx)
+        super::thinned(text, if edits_by_line { EVERY_FOR_EDITS } else { EVERY }, |_| true)
     }
 
     fn thinned(text: &str) -> Option<String> {

@@ -1,12 +1,12 @@
 //! Lines that repeat each other's wording, shortened without loss.
 //!
 //! ```text
-//! [headroom: nothing left out. A line "A x y" is the wording A below with x, y for its *; where a time or
-//! date is not given, it is that of the line above. 1 wording:]
-//! A=<time> LabSZ sshd[*]: Failed password for root from * port * ssh2
-//! Dec 10 11:00:22 LabSZ sshd[25246]: Received disconnect from 183.62.140.253: 11: Bye Bye [preauth]
-//! 11:00:24 A 25248 183.62.140.253 44532
-//! A 25249 183.62.140.253 44533
+//! [headroom: nothing left out. A line "A x y" is the wording A below with x, y for its *s; a time or date that is not
+//! given is the last one above. 1 wording:]
+//! A: <time> LabSZ sshd[*]: Received disconnect from *: 11: Bye Bye
+//! Dec 10 11:00:22 LabSZ sshd[25246]: Received disconnect from 183.62.140.253: 11: Bye Bye
+//! 11:00:24 A 25248 183.62.140.254
+//! A 25249 183.62.140.254
 //! ```
 //!
 //! A line of the result is one of
@@ -17,12 +17,14 @@
 //! * a tag and the words for the holes of the wording of that name, behind the time if that differs
 //!   from the time before.
 //!
-//! Values are never cut, and the first line of each kind of error stays as it was. The inverse in the
-//! tests gives back every byte.
+//! Values are never cut. Lines that report a failure stay as they were printed, with the lines that belong to them.
+//! So do lines that stand for others, behind which no time or date is taken over: what they stand for has its own.
+//! The inverse in the tests gives back every byte.
 
 use super::clock::{self, Stamp};
-use super::signal::{self, Signal};
 use super::wording::{self, Group, Groups};
+use super::{failure, fold};
+use crate::earlier::looks_like_one;
 
 /// Fewer lines cannot pay for the explanation.
 const FEWEST_LINES: usize = 6;
@@ -35,6 +37,9 @@ const LEAST_GAIN: usize = 24;
 
 /// More wordings than this are not remembered by a reader; the most useful ones are taken.
 const MOST_WORDINGS: usize = 200;
+
+/// Lines on either side of one that reports a failure that may belong to it: a stack, a diff.
+const MOST_BELONGING: usize = 64;
 
 /// Tags have at most this many letters, which is enough for [`MOST_WORDINGS`] whatever is taken.
 const LONGEST_TAG: usize = 3;
@@ -53,6 +58,8 @@ const MARKS: &[&str] = &["*", "<>", "{}", "‹›"];
 pub(crate) struct Line<'a> {
     pub(crate) text: &'a str,
     pub(crate) stamp: Option<Stamp>,
+    /// It stands for other lines.
+    of_others: bool,
 }
 
 impl<'a> Line<'a> {
@@ -69,17 +76,20 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The shortened form of `text`, if its lines repeat wording.
-pub(crate) fn shorten(text: &str) -> Option<String> {
+/// The shortened form of `text`, if its lines repeat wording. `fails` says of a line whether it reports a failure.
+pub(crate) fn shorten(text: &str, fails: impl Fn(&str) -> bool) -> Option<String> {
     let lines = cut(text);
     if lines.len() < FEWEST_LINES {
         return None;
     }
     let stamped = lines.iter().any(|line| line.stamp.is_some());
-    let cut = lines.iter().map(|line| (line.rest(), u8::from(line.stamp.is_some())));
+    let cut = lines.iter().map(|line| {
+        let rest = if line.of_others { "" } else { line.rest() };
+        (rest, u8::from(line.stamp.is_some()))
+    });
     let groups = wording::group(cut, FEWEST_USES);
     let pays = |(id, group): (usize, &Group)| gain(&lines, &groups, id, group.count).is_some();
-    // before anything asks which of the lines are errors, which is dear
+    // before anything asks which of the lines report failures, which is dear
     if !stamped && !groups.all().iter().enumerate().any(pays) {
         return None;
     }
@@ -87,7 +97,7 @@ pub(crate) fn shorten(text: &str) -> Option<String> {
     if memchr::memmem::find(text.as_bytes(), TIME.as_bytes()).is_some() {
         return None;
     }
-    let whole = whole_lines(&lines);
+    let whole = whole_lines(&lines, fails);
     let tags = Tags::choose(&lines, &groups, &whole);
     if tags.order.is_empty() && !stamped {
         return None;
@@ -101,7 +111,12 @@ pub(crate) fn shorten(text: &str) -> Option<String> {
 /// The lines of a text, with their times where leads repeat.
 pub(crate) fn cut(text: &str) -> Vec<Line<'_>> {
     let mut lines: Vec<Line<'_>> =
-        text.split('\n').map(|text| Line { text, stamp: clock::stamp(text) }).collect();
+        text.split('\n').map(|text| Line { text, stamp: clock::stamp(text), of_others: false }).collect();
+    for line in lines.iter_mut().filter(|line| line.text.starts_with('[')) {
+        if looks_like_one(line.text) || fold::is_mark(line.text) {
+            (line.stamp, line.of_others) = (None, true);
+        }
+    }
     let (mut stamped, mut changes, mut bare) = (0, 0, 0);
     let mut lead = None;
     for line in lines.iter().filter(|line| line.stamp.is_some()) {
@@ -123,13 +138,16 @@ pub(crate) fn cut(text: &str) -> Vec<Line<'_>> {
     lines
 }
 
-/// The lines that stay whole: the first of each kind of error.
-fn whole_lines(lines: &[Line<'_>]) -> Vec<bool> {
-    let mut seen: HashSet<u64> = HashSet::default();
-    lines
-        .iter()
-        .map(|line| signal::of(line.text) == Signal::Error && seen.insert(wording::report_key(line.text)))
-        .collect()
+/// The lines that stay whole: those that report a failure, and those that belong to one; in a log that are also those
+/// without a time behind it.
+fn whole_lines(lines: &[Line<'_>], fails: impl Fn(&str) -> bool) -> Vec<bool> {
+    let is_log = lines.iter().filter(|line| line.stamp.is_some()).count() * 2 > lines.len();
+    let failures: Vec<bool> = lines.iter().map(|line| fails(line.text)).collect();
+    let text = |line: usize| lines.get(line).map_or("", |line| line.text);
+    let goes_on = |line: usize| {
+        is_log && lines.get(line).is_some_and(|line| line.stamp.is_none() && !line.text.is_empty())
+    };
+    failure::with_belongings(&failures, text, goes_on, MOST_BELONGING)
 }
 
 /// The bytes that a wording saves with so many uses, where stating it pays. More uses never save less.
@@ -210,6 +228,7 @@ impl<'a> Taken<'a> {
         for line in lines {
             for start in [line.text, line.rest()] {
                 let word = first_word(start.strip_prefix(' ').unwrap_or(start));
+                let word = word.strip_suffix(':').unwrap_or(word);
                 if !word.is_empty()
                     && word.len() <= LONGEST_TAG
                     && word.bytes().all(|b| b.is_ascii_uppercase())
@@ -241,7 +260,7 @@ fn explain(out: &mut String, lines: &[Line<'_>], groups: &Groups, tags: &Tags, m
         out.push_str(" A");
     }
     if stamped {
-        out.push_str(" time or date that is not given is that of the line above.");
+        out.push_str(" time or date that is not given is the last one above.");
     }
     match tags.order.len() {
         0 => {}
@@ -252,7 +271,7 @@ fn explain(out: &mut String, lines: &[Line<'_>], groups: &Groups, tags: &Tags, m
     for (&group, name) in tags.order.iter().zip(&tags.names) {
         let line = lines[groups.all()[group].first];
         out.push_str(name);
-        out.push('=');
+        out.push_str(": ");
         if line.stamp.is_some() {
             out.push_str(TIME);
         }
@@ -286,6 +305,8 @@ fn write_lines(out: &mut String, lines: &[Line<'_>], groups: &Groups, tags: &Tag
         }
         if stamped {
             (lead, time) = (Some(line.lead()), line.time());
+        } else if line.of_others {
+            (lead, time) = (None, "");
         }
     }
 }

@@ -40,6 +40,10 @@ enum Rule {
     Warn,
     /// Anywhere, but only a warning.
     WarnPart,
+    /// A word of its own that reports a failure, but may be one of many that are not worth an example each.
+    Fails,
+    /// The same, anywhere.
+    FailsPart,
 }
 
 const NEEDLES: &[(&str, Rule)] = &[
@@ -86,22 +90,22 @@ const NEEDLES: &[(&str, Rule)] = &[
     ("rc", Rule::Exit),
     ("warn", Rule::Warn),
     ("warning", Rule::WarnPart),
-    ("fail", Rule::Warn),
-    ("fails", Rule::Warn),
+    ("fail", Rule::Fails),
+    ("fails", Rule::Fails),
     ("deprecated", Rule::Warn),
     ("invalid", Rule::Warn),
-    ("unable to", Rule::Warn),
-    ("could not", Rule::Warn),
-    ("crash", Rule::Warn),
-    ("crashed", Rule::Warn),
-    ("killed", Rule::Warn),
-    ("unhealthy", Rule::Warn),
-    ("rejected", Rule::Warn),
-    ("not ok", Rule::Warn),
-    ("✗", Rule::WarnPart),
-    ("✘", Rule::WarnPart),
-    ("✕", Rule::WarnPart),
-    ("✖", Rule::WarnPart),
+    ("unable to", Rule::Fails),
+    ("could not", Rule::Fails),
+    ("crash", Rule::Fails),
+    ("crashed", Rule::Fails),
+    ("killed", Rule::Fails),
+    ("unhealthy", Rule::Fails),
+    ("rejected", Rule::Fails),
+    ("not ok", Rule::Fails),
+    ("✗", Rule::FailsPart),
+    ("✘", Rule::FailsPart),
+    ("✕", Rule::FailsPart),
+    ("✖", Rule::FailsPart),
 ];
 
 /// `None` only if the automaton could not be built, which depends on nothing but the table above.
@@ -122,16 +126,55 @@ const LONGEST_NAME: usize = 120;
 
 /// What `line` signals.
 pub(crate) fn of(line: &str) -> Signal {
+    scan(line).0
+}
+
+/// Whether `line` reports that something failed. Such a line stays as the tool printed it.
+pub(crate) fn reports_failure(line: &str) -> bool {
+    scan(line).1 || is_assertion(line) || has_failed_mark(line)
+}
+
+/// `E   assert 1 == 2`: what pytest says of a failure.
+fn is_assertion(line: &str) -> bool {
+    line.starts_with("E   ")
+}
+
+/// `tests/test_a.py ..F.. [ 10%]`: a character per test, one of which failed.
+fn has_failed_mark(line: &str) -> bool {
+    let line = line.split(" [").next().unwrap_or(line).trim_end();
+    let marks = line.rsplit(' ').next().unwrap_or(line);
+    marks.len() >= 3
+        && marks.bytes().all(|b| matches!(b, b'.' | b's' | b'x' | b'X' | b'F' | b'E'))
+        && marks.bytes().any(|b| matches!(b, b'F' | b'E'))
+        && marks.bytes().any(|b| b == b'.')
+}
+
+/// `src/a.c:3:7: error: …`, `src/a.ts(3,7): error TS1: …`: a compiler's or linter's message, not a line that was
+/// searched for.
+pub(crate) fn is_diagnostic(line: &str) -> bool {
+    const SAYS: [&str; 5] = ["error", "fatal", "FAIL", "panic", "ERROR"];
+    memchr::memchr_iter(b':', line.as_bytes()).take(MOST_COLONS).any(|at| {
+        let message = line[at + 1..].trim_start_matches(' ');
+        let placed = line[..at].bytes().any(|b| b.is_ascii_digit());
+        placed && at + 1 + message.len() < line.len() && SAYS.iter().any(|word| message.starts_with(word))
+    })
+}
+
+/// Colons behind which the message of a diagnostic is looked for: a drive's, those of line and column, one more.
+const MOST_COLONS: usize = 5;
+
+/// What a line signals, and whether it reports a failure.
+fn scan(line: &str) -> (Signal, bool) {
     let line = &line[..floor_char_boundary(line, READ)];
-    let Some(automaton) = AUTOMATON.as_ref() else { return Signal::None };
-    let mut signal = Signal::None;
+    let Some(automaton) = AUTOMATON.as_ref() else { return (Signal::None, false) };
+    let (mut signal, mut failure) = (Signal::None, false);
     for found in automaton.find_iter(line) {
         let Some((_, rule)) = NEEDLES.get(found.pattern().as_usize()) else { continue };
         let (start, end) = (found.start(), found.end());
         let word = || starts_word(line, start) && ends_word(line, end);
         let holds = match rule {
-            Rule::Word | Rule::Warn => word(),
-            Rule::WarnPart => true,
+            Rule::Word | Rule::Warn | Rule::Fails => word(),
+            Rule::WarnPart | Rule::FailsPart => true,
             Rule::Counted => word() && !says_none(line, start, end),
             Rule::Suffix if starts_word(line, start) => ends_word(line, end) && !says_none(line, start, end),
             Rule::Suffix => ends_word(line, end) && ends_name(line, start),
@@ -143,14 +186,17 @@ pub(crate) fn of(line: &str) -> Signal {
         if !holds {
             continue;
         }
-        if !matches!(rule, Rule::Warn | Rule::WarnPart) {
-            return Signal::Error;
+        let warns = matches!(rule, Rule::Warn | Rule::WarnPart);
+        let fails = matches!(rule, Rule::Fails | Rule::FailsPart);
+        if !warns && !fails {
+            return (Signal::Error, true);
         }
         if !counts_none(&line[..start]) {
             signal = Signal::Warning;
+            failure |= fails;
         }
     }
-    signal
+    (signal, failure)
 }
 
 /// The largest character boundary that is not beyond `at`.

@@ -4,7 +4,7 @@
 //! written again with one separator and no padding:
 //!
 //! ```text
-//! [headroom: a table, columns set apart by ","; NAMESPACE is default in all rows; NODE a=node-1.internal b=node-2.internal]
+//! [headroom: a table, columns set apart by ","; left out, the same in every row: NAMESPACE=default; NODE a=node-1.internal b=node-2.internal]
 //! NAME,READY,NODE
 //! web-0,1/1,a
 //! web-1,0/1,b

@@ -9,7 +9,7 @@ use crate::block::{Context, Lossy};
 
 mod line;
 
-use line::{Role, is_place, names_place, role};
+use line::{Role, is_failure, is_place, names_place, role};
 
 /// Fewer lines are read faster than what a digest says about them.
 const FEWEST_LINES: usize = 20;
@@ -39,7 +39,7 @@ const TRIVIAL: usize = 6;
 
 /// The output with repeated wording stated once; every byte can be had back.
 pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
-    shorten(text)
+    shorten(text, |line| is_failure(line, line.trim()) || signal::reports_failure(line))
 }
 
 /// Failures, the first line of each kind of error with what stands around it, summaries, one line of

@@ -5,7 +5,7 @@
 //! `server_tool_use`, `mcp_tool_use` and their `…_tool_result` blocks are the provider's own.
 
 use super::tape::Value;
-use super::{Api, Call, NotUnderstood, Role, Walk, each_text};
+use super::{Api, Call, NotUnderstood, Role, Walk, context_edits, each_text};
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
     read_as(Api::AnthropicMessages, root, walk)
@@ -20,10 +20,11 @@ pub(crate) fn read_bedrock<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Resu
 }
 
 fn read_as<'b>(api: Api, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
-    let [model, stream, tools, system, messages, thread] =
-        root.pick(["model", "stream", "tools", "system", "messages", "thread"])?;
+    let [model, stream, tools, system, messages, thread, management] =
+        root.pick(["model", "stream", "tools", "system", "messages", "thread", "context_management"])?;
     walk.kept_by_provider = thread.is_some_and(|thread| !thread.is_null());
     walk.envelope(api, model, stream, tools)?;
+    walk.clears_outputs = context_edits::clear_outputs(management)?;
     each_text(system, &["text"], |text| walk.reading(Role::System, text))?;
     let messages = messages.filter(|messages| messages.is_array()).ok_or(NotUnderstood)?;
     for message in messages.elements() {
@@ -66,6 +67,8 @@ fn read_block<'b>(block: Value<'_, 'b>, role: Role, walk: &mut Walk<'b>) -> Resu
     } else if kind.is("tool_result") && role == Role::User {
         let call = walk.call_of(tool_use_id);
         each_text(content, &["text"], |text| walk.output(call, text))?;
+    } else if kind.is("compaction") {
+        walk.compaction(block);
     }
     Ok(())
 }

@@ -6,16 +6,20 @@
 //! images, documents, videos and search results have no reader.
 
 use super::tape::Value;
-use super::{Api, Call, NotUnderstood, Role, Walk};
+use super::{Api, Call, NotUnderstood, Role, Walk, context_edits};
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
-    let [config, system, messages] = root.pick(["toolConfig", "system", "messages"])?;
+    let [config, system, messages, fields] =
+        root.pick(["toolConfig", "system", "messages", "additionalModelRequestFields"])?;
     let tools = match config.filter(|config| config.is_object()) {
         Some(config) => config.pick(["tools"])?[0],
         None => None,
     };
     // The path names the model and says whether the answer is a stream.
     walk.envelope(Api::BedrockConverse, None, None, tools)?;
+    if let Some(fields) = fields.filter(|fields| fields.is_object()) {
+        walk.clears_outputs = context_edits::clear_outputs(fields.pick(["context_management"])?[0])?;
+    }
     for block in system.into_iter().flat_map(Value::elements) {
         read_block(block, Role::System, walk)?;
     }

@@ -4,11 +4,26 @@
 
 use super::retrieve_tool::Listing;
 use super::tape::Value;
-use super::{Api, Call, NotUnderstood, Role, Walk, each_text};
+use super::{Api, Call, NotUnderstood, Role, Walk, context_edits, each_text};
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
-    let [model, stream, tools, messages, n] = root.pick(["model", "stream", "tools", "messages", "n"])?;
+    let [model, stream, tools, messages, n, management, truncation, transforms, left] = root.pick([
+        "model",
+        "stream",
+        "tools",
+        "messages",
+        "n",
+        "context_management",
+        "truncation",
+        "transforms",
+        "truncate_prompt_tokens",
+    ])?;
     walk.envelope(Api::OpenAiChat, model, stream, tools)?;
+    // OpenRouter's transforms take messages out of the middle; vLLM cuts a prompt from the left.
+    walk.clears_outputs = context_edits::clear_outputs(management)?
+        || context_edits::truncates(truncation)
+        || transforms.is_some_and(|transforms| transforms.elements().next().is_some())
+        || left.is_some_and(|tokens| !tokens.is_null());
     // Several answers to one request cannot all be continued by one retrieval.
     if n.is_some_and(|n| n.raw() != "1" && !n.is_null()) {
         walk.retrieve = Listing::NoTools;

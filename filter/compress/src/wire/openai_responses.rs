@@ -6,26 +6,33 @@
 //! with a call and its result in one item (`mcp_call`, `web_search_call`, …) ran at the provider.
 
 use super::tape::Value;
-use super::{Api, Call, NotUnderstood, Role, Walk, each_text};
+use super::{Api, Call, NotUnderstood, Role, Walk, context_edits, each_text};
 
 /// The types of text parts, in messages and in outputs.
 const TEXTS: [&str; 3] = ["input_text", "output_text", "text"];
 
+/// Items that stand for all that precedes them. Codex has written the later two.
+const COMPACTIONS: [&str; 3] = ["compaction", "compaction_summary", "context_compaction"];
+
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
-    let [model, stream, tools, instructions, input, previous, conversation, store] = root.pick([
-        "model",
-        "stream",
-        "tools",
-        "instructions",
-        "input",
-        "previous_response_id",
-        "conversation",
-        "store",
-    ])?;
+    let [model, stream, tools, instructions, input, previous, conversation, store, management, truncation] =
+        root.pick([
+            "model",
+            "stream",
+            "tools",
+            "instructions",
+            "input",
+            "previous_response_id",
+            "conversation",
+            "store",
+            "context_management",
+            "truncation",
+        ])?;
     // A response is stored unless the request says that it is not.
     walk.kept_by_provider = [previous, conversation].into_iter().flatten().any(|id| !id.is_null())
         || store.is_none_or(|store| store.raw() != "false");
     walk.envelope(Api::OpenAiResponses, model, stream, tools)?;
+    walk.clears_outputs = context_edits::clear_outputs(management)? || context_edits::truncates(truncation);
     each_text(instructions, &TEXTS, |text| walk.reading(Role::System, text))?;
     let input = input.ok_or(NotUnderstood)?;
     if input.is_string() {
@@ -74,6 +81,8 @@ fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnde
     } else if is("function_call_output") || is("custom_tool_call_output") || is("local_shell_call_output") {
         let call = walk.call_of(call_id);
         each_text(output, &TEXTS, |text| walk.output(call, text))?;
+    } else if COMPACTIONS.iter().any(|name| is(name)) {
+        walk.compaction(item);
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `ls -l` without padding, with modes in octal and what all rows share stated once.
 //!
 //! ```text
-//! [headroom: ls -l as mode, links if not 1, size, date, name; owner root root; " is the date above]
+//! [headroom: ls -l as mode, links if not 1, size, date, name; owner root root where none is given; " is the date above]
 //! total 48
 //! d755 4 4096 Nov 22 11:13 src
 //! 644 1343 " Cargo.toml
@@ -33,8 +33,11 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
         return None;
     }
     let (owner, group) = common_owner(&rows)?;
+    // `22 Nov 2024`: behind one number nobody could tell whether it is links or size.
+    let numbers = rows.iter().flatten().any(|row| row.date.starts_with(|c: char| c.is_ascii_digit()));
+    let links = if numbers { "links" } else { "links if not 1" };
     let mut out = format!(
-        "[headroom: ls -l as mode, links if not 1, size, date, name; owner {owner} {group}; \" is the date above]\n"
+        "[headroom: ls -l as mode, {links}, size, date, name; owner {owner} {group} where none is given; \" is the date above]\n"
     );
     let mut date = "";
     for (number, (line, row)) in lines.iter().zip(&rows).enumerate() {
@@ -47,10 +50,12 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
                 return None;
             }
             out.push_str(line);
+            // What stands above the next row is not the date that was written last.
+            date = "";
             continue;
         };
         push_mode(&mut out, row.mode);
-        if row.links != "1" {
+        if numbers || row.links != "1" {
             out.push(' ');
             out.push_str(row.links);
         }
@@ -199,7 +204,8 @@ mod tests {
     /// Gives back the rows with one blank between columns.
     fn restore(short: &str) -> String {
         let (head, rest) = short.split_once('\n').expect("a header");
-        let owner = head.split_once("; owner ").expect("an owner").1.split_once("; ").expect("an end").0;
+        let owner =
+            head.split_once("; owner ").expect("an owner").1.split_once(" where none").expect("an end").0;
         let mut date = String::new();
         let lines: Vec<String> = rest
             .split('\n')
@@ -253,6 +259,38 @@ mod tests {
             }
         }
         lines.join("\n")
+    }
+
+    #[test]
+    fn the_date_above_is_that_of_the_line_above() {
+        let text = "total 8\n\
+            -rw-r--r--  1 root root    110 Nov 22 11:13 a\n\
+            -rw-r--r--  1 root root    110 Nov 22 11:13 b\n\
+            -rw-r--r--  1 anna users   110 Jan 29 16:45 c\n\
+            -rw-r--r--  1 root root    110 Nov 22 11:13 d\n\
+            -rw-r--r--  1 root root    110 Nov 22 11:13 e\n\
+            [5 lines: same as output lines 7-11 of Bash \"ls -l\" above, from \"x\"]\n\
+            -rw-r--r--  1 root root    110 Nov 22 11:13 f\n";
+        let short = redrawn(text).expect("a form");
+        for row in [
+            "\n644 110 \" b\n",
+            "\n644 110 Nov 22 11:13 d\n",
+            "\n644 110 \" e\n",
+            "\n644 110 Nov 22 11:13 f\n",
+        ] {
+            assert!(short.contains(row), "{row} is not in {short}");
+        }
+        assert!(short.contains("; owner root root where none is given;"), "{short}");
+    }
+
+    #[test]
+    fn a_day_is_not_taken_for_a_size() {
+        let row = |i: usize| format!("-rw-r--r--  1 root root    11{i} 2{i} Nov 2024 file-{i}\n");
+        let short = redrawn(&(0..6).map(row).collect::<String>()).expect("a form");
+        assert!(
+            short.contains("mode, links, size") && short.contains("\n644 1 112 22 Nov 2024 file-2\n"),
+            "{short}"
+        );
     }
 
     const LISTING: &str = "src:\ntotal 724\n\

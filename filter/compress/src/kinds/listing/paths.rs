@@ -8,7 +8,7 @@
 //!
 //! The order of the lines stays, so a directory whose entries do not stand together appears again.
 
-const HEADER: &str = "[headroom: \"directory/: names\" stands for one path per name]\n";
+pub(super) const HEADER: &str = "[headroom: \"directory/: names\" stands for one path per name]\n";
 
 /// Shorter listings stay as they are: their paths are few, and an agent copies them as they stand.
 const FEWEST_PATHS: usize = 100;

@@ -13,6 +13,7 @@
 //! every jump is left out.
 
 use super::hit::{Hit, Paths, digits};
+use crate::kinds::signal;
 
 /// What grep prints between groups of lines that do not touch.
 pub(super) const GAP: &str = "--";
@@ -48,7 +49,8 @@ impl<'a> Results<'a> {
                 *hit = Some(found);
                 context = true;
             }
-            if hit.is_some_and(|hit| numbered != hit.number.is_some()) {
+            // What a compiler reports stays as it printed it.
+            if hit.is_some_and(|hit| numbered != hit.number.is_some()) || signal::is_diagnostic(line) {
                 *hit = None;
             }
         }

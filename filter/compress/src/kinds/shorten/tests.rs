@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::kinds::signal;
 
 /// Gives back the text that `short` was made from.
 fn restore(short: &str) -> String {
@@ -15,7 +16,7 @@ fn restore(short: &str) -> String {
     let mut wordings = Vec::new();
     for _ in 0..count {
         let (line, after) = rest.split_once('\n').expect("a wording");
-        let (name, wording) = line.split_once('=').expect("a tag");
+        let (name, wording) = line.split_once(": ").expect("a tag");
         wordings.push((name, wording));
         rest = after;
     }
@@ -57,8 +58,12 @@ fn restore(short: &str) -> String {
     lines.join("\n")
 }
 
+fn short_of(text: &str) -> Option<String> {
+    shorten(text, signal::reports_failure)
+}
+
 fn check(text: &str) -> String {
-    let short = shorten(text).unwrap_or_else(|| panic!("no form for {text:?}"));
+    let short = short_of(text).unwrap_or_else(|| panic!("no form for {text:?}"));
     assert_eq!(restore(&short), text, "{short}");
     short
 }
@@ -68,7 +73,7 @@ fn a_log_is_given_back_byte_for_byte() {
     let mut text = String::new();
     for i in 0..40 {
         text += &format!(
-            "Dec 10 11:00:{:02} LabSZ sshd[{}]: Failed password for root from 1.2.3.4 port {} ssh2\n",
+            "Dec 10 11:00:{:02} LabSZ sshd[{}]: Accepted password for root from 1.2.3.4 port {} ssh2\n",
             i / 2,
             2000 + i,
             30000 + 7 * i
@@ -85,21 +90,38 @@ fn a_log_is_given_back_byte_for_byte() {
 }
 
 #[test]
-fn the_first_line_of_each_kind_of_error_stays_whole() {
+fn every_line_that_reports_a_failure_stays_as_printed_with_what_belongs_to_it() {
     let mut text = String::new();
     for i in 0..30 {
-        text += &format!(
-            "2024-01-01 10:00:{i:02} ERROR worker {i}: connection refused by peer number {}\n",
-            i * 3
-        );
+        text += &format!("2024-01-01 10:00:{i:02} INFO worker {i}: has taken job number {}\n", i * 3);
+        if i % 4 == 0 {
+            text += &format!("2024-01-01 10:00:{i:02} ERROR worker {i}: connection refused by peer {i}\n");
+            text += &format!("\tat Pool.get(Pool.java:{i}) of the connection pool of the worker\n");
+        }
     }
-    text += "2024-01-01 10:00:31 ERROR worker 3: disk is full, nothing can be written any more\n";
+    let short = check(&text);
+    assert!(short.len() < text.len());
+    for line in text.lines().filter(|line| line.contains("ERROR") || line.starts_with('\t')) {
+        assert!(short.lines().any(|shown| shown == line), "{line} is not in\n{short}");
+    }
+}
+
+#[test]
+fn no_time_is_taken_over_from_lines_that_stand_for_others() {
+    let mut text = String::new();
+    for i in 0..30 {
+        text += &format!("2024-01-01 10:00:00 INFO worker {i}: has taken job number {}\n", i * 3);
+        if i == 14 {
+            text += "[previous line repeated 9 more times]\n";
+        }
+    }
     let short = check(&text);
     assert!(
-        short.contains("2024-01-01 10:00:00 ERROR worker 0: connection refused by peer number 0"),
+        short.contains(
+            "repeated 9 more times]\n2024-01-01 10:00:00 INFO worker 15: has taken job number 45\n"
+        ),
         "{short}"
     );
-    assert!(short.contains("2024-01-01 10:00:31 ERROR worker 3: disk is full"), "{short}");
 }
 
 #[test]
@@ -131,8 +153,8 @@ fn lines_with_and_without_a_date_are_told_apart() {
 
 #[test]
 fn text_without_repetition_has_no_shorter_form() {
-    assert_eq!(shorten(""), None);
-    assert_eq!(shorten("a\nb\nc\nd\ne\nf\ng\nh\n"), None);
+    assert_eq!(short_of(""), None);
+    assert_eq!(short_of("a\nb\nc\nd\ne\nf\ng\nh\n"), None);
 }
 
 /// Lines as logs have them, so that all forms of a line occur.
@@ -151,7 +173,7 @@ proptest! {
     #[test]
     fn any_lines_are_given_back(lines in prop::collection::vec(line(), 0..60)) {
         let text = lines.join("\n");
-        if let Some(short) = shorten(&text) {
+        if let Some(short) = short_of(&text) {
             prop_assert_eq!(restore(&short), text);
         }
     }
@@ -159,7 +181,7 @@ proptest! {
     #[test]
     fn any_text_is_given_back(text in "(\\PC|\n|[A-C] |[0-9]:){0,200}") {
         let text = format!("{text}\n{text}\n{text}\n{text}\n{text}\n{text}");
-        if let Some(short) = shorten(&text) {
+        if let Some(short) = short_of(&text) {
             prop_assert_eq!(restore(&short), text);
         }
     }

@@ -30,7 +30,11 @@ pub(super) enum Layout {
 #[derive(Clone, Debug)]
 pub(super) struct Table<'a> {
     pub(super) layout: Layout,
+    /// The first line of the table. Where it does not name the columns it is the first of the rows.
     pub(super) header: Row<'a>,
+    /// Whether the header surely names the columns.
+    pub(super) titled: bool,
+    /// The rows behind the header.
     pub(super) rows: Vec<Row<'a>>,
 }
 
@@ -69,7 +73,19 @@ impl<'a> Table<'a> {
         let behind = lines - header.line - 1;
         let width = header.cells.len();
         let enough = rows.len() >= FEWEST_ROWS && rows.len() * 100 >= behind * ROWS_PERCENT;
-        (enough && (FEWEST_COLUMNS..=MOST_COLUMNS).contains(&width)).then_some(Self { layout, header, rows })
+        let titled = is_title(&header, &rows);
+        let table = Self { layout, header, titled, rows };
+        (enough && (FEWEST_COLUMNS..=MOST_COLUMNS).contains(&width)).then_some(table)
+    }
+
+    /// What a column is called: its title, or where there is none that tells it from others, its number.
+    pub(super) fn name(&self, column: usize) -> String {
+        let title = self.header_cell(column);
+        let same = (0..self.width()).filter(|other| self.header_cell(*other) == title).count();
+        if self.titled && !title.is_empty() && same == 1 {
+            return title.to_owned();
+        }
+        format!("column {}", column + 1)
     }
 
     fn delimited(lines: &[&'a str], delimiter: char) -> Option<Self> {
@@ -81,7 +97,7 @@ impl<'a> Table<'a> {
         let mut rows = Vec::new();
         for (line, text) in lines.iter().enumerate().skip(1) {
             let cells = split(text, delimiter);
-            if cells.len() == width {
+            if cells.len() == width && !is_rule(text) {
                 rows.push(Row { line, cells });
             } else if line - rows.len() > 2 + line / 5 {
                 return None;
@@ -90,18 +106,24 @@ impl<'a> Table<'a> {
         Self::of(Layout::Delimited(delimiter), header, rows, lines.len())
     }
 
+    /// Under the first line that names the columns; without one, under the first line of all, if no line before
+    /// the rows looks as if it named columns that are set apart in another way.
     fn aligned(lines: &[&'a str]) -> Option<Self> {
-        (0..lines.len().min(HEADER_WITHIN)).find_map(|line| Self::aligned_under(lines, line))
+        let within = lines.len().min(HEADER_WITHIN);
+        let titled =
+            (0..within).filter_map(|line| Self::aligned_under(lines, line)).find(|table| table.titled);
+        let other = || lines[..within].iter().any(|line| is_capital(line));
+        titled.or_else(|| if other() { None } else { Self::aligned_under(lines, 0) })
     }
 
     fn aligned_under(lines: &[&'a str], header: usize) -> Option<Self> {
-        let columns = fields(lines[header]);
+        let columns = fields(lines.get(header)?);
         if columns.len() < FEWEST_COLUMNS || columns.len() > MOST_COLUMNS {
             return None;
         }
         let mut rows = Vec::new();
         for (line, text) in lines.iter().enumerate().skip(header + 1) {
-            if let Some(cells) = under(text, &columns) {
+            if let Some(cells) = under(text, &columns).filter(|_| !is_rule(text)) {
                 rows.push(Row { line, cells });
             } else if line - header - rows.len() > 2 + (line - header) / 5 {
                 return None;
@@ -116,13 +138,12 @@ impl<'a> Table<'a> {
         let header = lines.first()?;
         let names: Vec<&str> = header.split_ascii_whitespace().collect();
         let width = names.len();
-        let titled = names.iter().all(|name| !name.bytes().any(|b| b.is_ascii_lowercase()));
-        if !(3..=MOST_COLUMNS).contains(&width) || !titled {
+        if !(3..=MOST_COLUMNS).contains(&width) || !is_capital(header) {
             return None;
         }
         let mut rows = Vec::new();
         for (line, text) in lines.iter().enumerate().skip(1) {
-            if let Some(cells) = word_cells(text, width) {
+            if let Some(cells) = word_cells(text, width).filter(|_| !is_rule(text)) {
                 rows.push(Row { line, cells });
             }
         }
@@ -130,6 +151,44 @@ impl<'a> Table<'a> {
         let padded = rows.iter().any(|row| lines[row.line].contains("  "));
         padded.then(|| Self::of(Layout::Words, Row { line: 0, cells: names }, rows, lines.len())).flatten()
     }
+}
+
+/// Whether a header names the columns above these rows: no name is empty, a number, or a value of its own column; and
+/// it is written in capitals, or a column of numbers stands under a name.
+fn is_title(header: &Row<'_>, rows: &[Row<'_>]) -> bool {
+    let names = || header.cells.iter().map(|cell| cell.trim().trim_matches('"'));
+    let is_name = |name: &str| name.bytes().any(|b| b.is_ascii_alphabetic()) && !name.contains([':', '=']);
+    let capitals = names().all(|name| !name.bytes().any(|b| b.is_ascii_lowercase()));
+    // The index of a data frame has no name.
+    if !names().skip(1).all(is_name) || !names().all(|name| name.is_empty() || is_name(name)) {
+        return false;
+    }
+    let mut numbers = false;
+    for (column, name) in names().enumerate() {
+        if rows.iter().any(|row| row.cell(column).trim().trim_matches('"') == name) {
+            return false;
+        }
+        numbers |= rows.iter().all(|row| {
+            let cell = row.cell(column);
+            cell.bytes().any(|b| b.is_ascii_digit()) && !cell.bytes().any(|b| b.is_ascii_alphabetic())
+        });
+    }
+    numbers || capitals
+}
+
+/// `USER PID %CPU`: words in capitals, as a header has them.
+fn is_capital(line: &str) -> bool {
+    line.split_ascii_whitespace().count() > 1
+        && line.bytes().any(|b| b.is_ascii_uppercase())
+        && !line.bytes().any(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+/// `-----  ---`, `====`: a line that sets the header apart from the rows, and no row.
+fn is_rule(line: &str) -> bool {
+    let bare = line.trim();
+    !bare.is_empty()
+        && bare.bytes().all(|b| matches!(b, b'-' | b'=' | b'+' | b'|' | b' ' | b'\t' | b','))
+        && bare.contains(['-', '='])
 }
 
 /// The cells of a line of CSV, with their quotes.

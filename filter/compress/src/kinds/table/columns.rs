@@ -1,7 +1,10 @@
 //! A table written again with one separator, and with what the cells of a column share stated once.
+//!
+//! What is stated of a column holds for every row of the table, also for those that stand as they were printed, and
+//! says which column it is of.
 
 use super::cells::{Layout, Row, Table};
-use super::{Signal, signal};
+use super::signal;
 
 /// From this number of rows on it pays to state what a column shares.
 const FEWEST_ROWS: usize = 8;
@@ -12,6 +15,9 @@ const FEWEST_FOR_PARTS: usize = 100;
 
 /// A column gets short names for its values if it has at most this many.
 const MOST_NAMES: usize = 26;
+
+/// A value is named if so many rows have it.
+const FEWEST_USES: usize = 2;
 
 /// Shorter values are no longer than their names.
 const LONG_VALUE: usize = 8;
@@ -35,8 +41,13 @@ enum Rule<'a> {
 /// The text with its table redrawn.
 pub(super) fn redrawn(text: &str) -> Option<String> {
     let lines: Vec<&str> = text.split('\n').collect();
-    let table = unremarkable(Table::read(&lines)?, &lines);
-    let rules: Vec<Rule<'_>> = (0..table.width()).map(|column| Rule::of(&table, column)).collect();
+    let table = Table::read(&lines)?;
+    // Rows that are not shown may have other values.
+    let has_gaps = lines.iter().any(|line| is_gap(line));
+    let rules: Vec<Rule<'_>> =
+        (0..table.width()).map(|column| Rule::of(&table, column).unless(has_gaps)).collect();
+    let table = unremarkable(table, &lines);
+    let rules = in_use(rules, &table);
     if rules.iter().all(|rule| matches!(rule, Rule::Constant(_))) {
         return None;
     }
@@ -44,14 +55,15 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
     if matches!(table.layout, Layout::Delimited(_)) && rules.iter().all(|rule| *rule == Rule::Plain) {
         return None;
     }
-    let mut out = explain(&table, &rules, separator)?;
+    let mut out = explain(&table, &lines, &rules, separator)?;
     let mut rows = table.rows.iter().peekable();
     for (number, line) in lines.iter().enumerate() {
         if number > 0 {
             out.push('\n');
         }
         if number == table.header.line {
-            write_cells(&mut out, &table.header, &rules, separator, |cell, _| cell.to_owned());
+            let form = if table.titled { |cell: &str, _: &Rule<'_>| cell.to_owned() } else { shortened };
+            write_cells(&mut out, &table.header, &rules, separator, form);
         } else if let Some(row) = rows.next_if(|row| row.line == number) {
             write_cells(&mut out, row, &rules, separator, shortened);
         } else {
@@ -61,10 +73,30 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// The table without the rows that report an error: they stay as they were printed.
+/// The table without the rows that report a failure: they stay as they were printed.
 fn unremarkable<'a>(mut table: Table<'a>, lines: &[&str]) -> Table<'a> {
-    table.rows.retain(|row| signal::of(lines[row.line]) != Signal::Error);
+    table.rows.retain(|row| !signal::reports_failure(lines[row.line]));
     table
+}
+
+/// The rules without names of values that no row has which is written by them.
+fn in_use<'a>(mut rules: Vec<Rule<'a>>, table: &Table<'a>) -> Vec<Rule<'a>> {
+    for (column, rule) in rules.iter_mut().enumerate() {
+        let Rule::Named(values) = rule else { continue };
+        values.retain(|value| {
+            let uses = table.rows.iter().filter(|row| row.cell(column) == *value);
+            uses.take(FEWEST_USES).count() == FEWEST_USES
+        });
+        if values.is_empty() {
+            *rule = Rule::Plain;
+        }
+    }
+    rules
+}
+
+/// `… 12 rows`: what stands in the place of rows that are left out.
+fn is_gap(line: &str) -> bool {
+    line.starts_with("… ") && (line.ends_with(" rows") || line.ends_with(" row"))
 }
 
 fn write_cells(
@@ -87,11 +119,17 @@ fn shortened(cell: &str, rule: &Rule<'_>) -> String {
     match rule {
         Rule::Plain | Rule::Constant(_) => cell.to_owned(),
         Rule::Affix(start, end) => cell[start.len()..cell.len() - end.len()].to_owned(),
-        Rule::Named(values) => values
-            .iter()
-            .position(|value| value == &cell)
-            .map_or_else(|| cell.to_owned(), |n| name(n).to_string()),
+        Rule::Named(values) => {
+            // A value that few rows have stands as it is.
+            let named = values.iter().position(|value| value == &cell);
+            named.map_or_else(|| cell.to_owned(), |n| name(n).to_string())
+        }
     }
+}
+
+/// Whether a cell looks like the name of a value.
+fn is_name(cell: &str) -> bool {
+    matches!(cell.as_bytes(), [b'a'..=b'z'])
 }
 
 fn name(n: usize) -> char {
@@ -99,24 +137,38 @@ fn name(n: usize) -> char {
 }
 
 impl<'a> Rule<'a> {
+    /// The rule, or none where not all rows are there.
+    fn unless(self, has_gaps: bool) -> Self {
+        if has_gaps && matches!(self, Rule::Constant(_) | Rule::Affix(..)) { Rule::Plain } else { self }
+    }
+
     fn of(table: &Table<'a>, column: usize) -> Self {
-        let cells = || table.rows.iter().map(|row| row.cell(column));
-        let rows = table.rows.len();
+        let header = Some(&table.header).filter(|_| !table.titled);
+        let cells = || header.into_iter().chain(&table.rows).map(|row| row.cell(column));
+        let rows = cells().count();
         let Some(first) = cells().next().filter(|_| rows >= FEWEST_ROWS) else { return Rule::Plain };
         if cells().all(|cell| cell == first) {
             return Rule::Constant(first);
         }
-        let mut values: Vec<&str> = Vec::new();
-        let few = cells().all(|cell| {
-            values.contains(&cell)
-                || values.len() < MOST_NAMES && {
-                    values.push(cell);
-                    true
-                }
+        let mut values: Vec<(&str, usize)> = Vec::new();
+        let few = cells().all(|cell| match values.iter_mut().find(|(value, _)| *value == cell) {
+            Some((_, uses)) => {
+                *uses += 1;
+                true
+            }
+            None => {
+                values.push((cell, 1));
+                values.len() <= MOST_NAMES
+            }
         });
-        let long = values.iter().map(|value| value.len()).sum::<usize>() >= LONG_VALUE * values.len();
-        if few && long && values.len() * 3 <= rows && !values.iter().any(|value| value.contains([' ', '"'])) {
-            return Rule::Named(values);
+        // What a name could be taken for has no name beside it.
+        let clear = !values.iter().any(|(value, _)| value.contains([' ', '"']) || is_name(value));
+        let many = values.len() * 3 <= rows;
+        values.retain(|(_, uses)| *uses >= FEWEST_USES);
+        let named: Vec<&str> = values.into_iter().map(|(value, _)| value).collect();
+        let long = named.iter().map(|value| value.len()).sum::<usize>() >= LONG_VALUE * named.len();
+        if few && clear && many && long && !named.is_empty() {
+            return Rule::Named(named);
         }
         if rows < FEWEST_FOR_PARTS {
             return Rule::Plain;
@@ -185,7 +237,7 @@ fn separator(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>]) -> Option<ch
     })
 }
 
-fn explain(table: &Table<'_>, rules: &[Rule<'_>], separator: char) -> Option<String> {
+fn explain(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>], separator: char) -> Option<String> {
     let mut out = String::from("[headroom: a table");
     if table.layout != Layout::Delimited(separator) {
         let shown = match separator {
@@ -195,12 +247,20 @@ fn explain(table: &Table<'_>, rules: &[Rule<'_>], separator: char) -> Option<Str
         };
         out.push_str(&format!(", columns set apart by {shown}"));
     }
+    let mut mark = "; left out, the same in every row: ";
     for (column, rule) in rules.iter().enumerate() {
-        let title = table.header_cell(column);
+        if let Rule::Constant(value) = rule {
+            out.push_str(&format!("{mark}{}={}", table.name(column), quoted(value)));
+            mark = ", ";
+        }
+    }
+    for (column, rule) in rules.iter().enumerate() {
+        let title = table.name(column);
         match rule {
-            Rule::Plain => {}
-            Rule::Constant(value) => out.push_str(&format!("; {title} is {value} in all rows")),
-            Rule::Affix(start, end) => out.push_str(&format!("; {title} is {start}*{end}")),
+            Rule::Plain | Rule::Constant(_) => {}
+            Rule::Affix(start, end) => {
+                out.push_str(&format!("; {title} is {}, given by its *", quoted(&format!("{start}*{end}"))));
+            }
             Rule::Named(values) => {
                 out.push_str(&format!("; {title}"));
                 for (n, value) in values.iter().enumerate() {
@@ -209,12 +269,29 @@ fn explain(table: &Table<'_>, rules: &[Rule<'_>], separator: char) -> Option<Str
             }
         }
     }
+    // Other lines behind the first row: those that report a failure, and those that are no rows.
+    let rows = table.rows.len() + table.header.line + 1;
+    let blank = lines.iter().skip(table.header.line).filter(|line| line.is_empty() || is_gap(line)).count();
+    match lines.len().saturating_sub(rows + blank) {
+        0 => {}
+        1 => out.push_str("; 1 line stands as printed, with every column"),
+        n => out.push_str(&format!("; {n} lines stand as printed, with every column")),
+    }
     // the header of the block is one line
     if out.contains('\n') {
         return None;
     }
     out.push_str("]\n");
     Some(out)
+}
+
+/// A value in quotes where it could not be told from what is said of it.
+fn quoted(value: &str) -> String {
+    if value.is_empty() {
+        return "empty".to_owned();
+    }
+    let plain = !value.contains([' ', ',', ';', '"', '*', '\t']) && value != "empty";
+    if plain { value.to_owned() } else { format!("\"{value}\"") }
 }
 
 #[cfg(test)]
@@ -240,14 +317,19 @@ mod tests {
                     .map(str::to_owned);
                 for rule in rules {
                     cells.push(match rule {
-                        Rule::Constant(_) if number == 0 => table.header.cells[cells.len()].to_owned(),
+                        Rule::Constant(_) if number == 0 && table.titled => {
+                            table.header.cells[cells.len()].to_owned()
+                        }
                         Rule::Constant(value) => (*value).to_owned(),
-                        _ if number == 0 => parts.next().expect("a cell"),
+                        _ if number == 0 && table.titled => parts.next().expect("a cell"),
                         Rule::Plain => parts.next().expect("a cell"),
                         Rule::Affix(start, end) => format!("{start}{}{end}", parts.next().expect("a cell")),
                         Rule::Named(values) => {
-                            let name = parts.next().expect("a cell");
-                            values[usize::from(name.as_bytes()[0] - b'a')].to_owned()
+                            let cell = parts.next().expect("a cell");
+                            match cell.as_bytes() {
+                                [name @ b'a'..=b'z'] => values[usize::from(name - b'a')].to_owned(),
+                                _ => cell,
+                            }
                         }
                     });
                 }
@@ -260,8 +342,10 @@ mod tests {
     fn check(text: &str) -> Option<String> {
         let short = redrawn(text)?;
         let lines: Vec<&str> = text.split('\n').collect();
-        let table = unremarkable(Table::read(&lines).expect("a table"), &lines);
+        let table = Table::read(&lines).expect("a table");
         let rules: Vec<Rule<'_>> = (0..table.width()).map(|column| Rule::of(&table, column)).collect();
+        let table = unremarkable(table, &lines);
+        let rules = in_use(rules, &table);
         let separator = separator(&table, &lines, &rules).expect("a separator");
         let mut expected: Vec<Vec<&str>> = vec![table.header.cells.clone()];
         expected.extend(table.rows.iter().map(|row| row.cells.clone()));
@@ -276,7 +360,10 @@ mod tests {
             text += &format!("default     web-{i:<5} 1/1     node-{}.internal\n", i % 3);
         }
         let short = check(&text).expect("a form");
-        assert!(short.contains("NAMESPACE is default in all rows"), "{short}");
+        assert!(
+            short.contains("; left out, the same in every row: NAMESPACE=default, READY=1/1; "),
+            "{short}"
+        );
         assert!(short.contains("NODE a=node-0.internal b=node-1.internal"), "{short}");
         assert!(short.contains("\nweb-4,1/1,b\n") || short.contains("\nweb-4,b\n"), "{short}");
         assert!(short.len() * 2 < text.len());
@@ -290,7 +377,90 @@ mod tests {
         }
         let short = check(&text).expect("a form");
         assert!(short.contains("\npod-5     CrashLoopBackOff   3d\n"), "{short}");
-        assert!(short.contains("\npod-6\n"), "{short}");
+        assert!(short.contains("\npod-6,Running\n"), "{short}");
+    }
+
+    /// `ps aux`, as procps prints it.
+    #[test]
+    fn a_constant_says_which_column_it_is_of() {
+        let mut text =
+            String::from("USER       PID %CPU %MEM    VSZ   RSS TTY      STAT START   TIME COMMAND\n");
+        text += "root         1  0.9  0.0  49380 18740 ?        Ss   20:43   0:10 /sbin/init --x\n";
+        for i in 2..140 {
+            text +=
+                &format!("root   {i:>7}  0.0  0.0      0     0 ?        S    20:43   0:00 [kworker/{i}:0]\n");
+        }
+        let short = check(&text).expect("a form");
+        let header = short.lines().next().unwrap_or_default();
+        assert!(
+            header.contains("; left out, the same in every row: USER=root, %MEM=0.0, TTY=?, START=20:43"),
+            "{header}"
+        );
+        assert!(!header.contains("root=") && !header.contains("root is"), "{header}");
+        assert!(
+            short.contains("\nPID,%CPU,VSZ,RSS,STAT,TIME,COMMAND\n")
+                || short.contains("\nPID %CPU VSZ RSS STAT TIME COMMAND\n")
+                || short.contains("\nPID;%CPU;VSZ;RSS;STAT;TIME;COMMAND\n"),
+            "{short}"
+        );
+    }
+
+    #[test]
+    fn rows_without_a_header_are_all_rows_and_columns_have_numbers() {
+        for text in [
+            (0..20).map(|i| format!("eu-central-1   web-{i:<4}   running\n")).collect::<String>(),
+            (0..20).map(|i| format!("LISTEN   {i:<4}   0.0.0.0:*   tcp\n")).collect::<String>(),
+            (0..20).map(|i| format!("alice,{i},Berlin,active\n")).collect::<String>(),
+        ] {
+            let short = check(text.trim_end()).expect("a form");
+            let header = short.lines().next().unwrap_or_default();
+            assert!(header.contains("the same in every row: column "), "{header}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_a_column_holds_for_rows_that_stand_as_printed() {
+        let mut text = String::from("NAME      ZONE          STATE              AGE\n");
+        for i in 0..20 {
+            let (zone, state) = if i == 7 { ("zone-other-1", "Failed") } else { ("zone-central", "Running") };
+            text += &format!("pod-{i:<5} {zone:<13} {state:<18} {i}d\n");
+        }
+        let short = check(text.trim_end()).expect("a form");
+        assert!(!short.contains("the same in every row"), "{short}");
+        assert!(short.contains("; 1 line stands as printed, with every column]"), "{short}");
+        assert!(short.contains("\npod-7     zone-other-1  Failed             7d\n"), "{short}");
+    }
+
+    #[test]
+    fn only_values_of_rows_that_are_rewritten_have_names() {
+        let mut text = String::from("NAME      STATE              AGE\n");
+        for i in 0..30 {
+            let state = if i % 9 == 0 { "CrashLoopBackOff" } else { "ContainerCreating" };
+            text += &format!("pod-{i:<5} {state:<18} {i}d\n");
+        }
+        let short = check(text.trim_end()).expect("a form");
+        assert!(short.contains("; STATE a=ContainerCreating; 4 lines stand as printed"), "{short}");
+    }
+
+    #[test]
+    fn the_line_under_a_header_is_no_row() {
+        let mut text = String::from("Package            Version\n------------------ ---------\n");
+        text += &(0..40).map(|i| format!("package-{i:<10} 1.{i}.0\n")).collect::<String>();
+        let short = check(text.trim_end()).unwrap_or_default();
+        assert!(!short.contains("=---"), "{short}");
+    }
+
+    #[test]
+    fn rows_that_are_left_out_have_no_say_in_what_all_share() {
+        let mut text = String::from("NAME      ZONE        STATE              AGE\n");
+        for i in 0..20 {
+            text += &format!("pod-{i:<5} zone-a      Running            {i}d\n");
+            if i == 9 {
+                text += "… 12 rows\n";
+            }
+        }
+        let short = redrawn(text.trim_end()).unwrap_or_default();
+        assert!(!short.contains("in every row"), "{short}");
     }
 
     #[test]
@@ -300,7 +470,9 @@ mod tests {
             .collect();
         let short = check(&text).expect("a form");
         assert!(
-            short.starts_with("[headroom: a table; time is 2015/* 01:00:00]\ntime,count\n01/01,0\n"),
+            short.starts_with(
+                "[headroom: a table; time is \"2015/* 01:00:00\", given by its *]\ntime,count\n01/01,0\n"
+            ),
             "{short}"
         );
     }

@@ -50,7 +50,8 @@ fn starts(bare: &str, with: &[&str]) -> bool {
 
 const FAILURES: &[&str] = &["--- FAIL", "FAIL\t", "FAIL ", "not ok ", "✗ ", "✘ ", "✕ ", "✖ ", "● "];
 
-fn is_failure(line: &str, bare: &str) -> bool {
+/// Whether the line names a test or target that failed.
+pub(super) fn is_failure(line: &str, bare: &str) -> bool {
     starts(bare, FAILURES) || is_heading(line, b'_') || is_numbered(line)
 }
 

@@ -1,0 +1,68 @@
+//! Lines that report a failure, and the lines that belong to them: a place, a diff, a stack.
+
+/// Says of each line whether it stays as printed: it reports a failure, or belongs to a line that does. That are
+/// indented lines behind it, or those for which `goes_on` holds, and indented lines before it where it is not indented
+/// itself, as `go test` prints them; `most` of them on either side.
+pub(crate) fn with_belongings<'a>(
+    failures: &[bool],
+    text: impl Fn(usize) -> &'a str,
+    goes_on: impl Fn(usize) -> bool,
+    most: usize,
+) -> Vec<bool> {
+    let mut stays = failures.to_vec();
+    if !failures.contains(&true) {
+        return stays;
+    }
+    let indented = |line: usize| {
+        let text = text(line);
+        text.starts_with([' ', '\t']) && !text.trim_ascii().is_empty()
+    };
+    let mut room = 0;
+    for (line, (fails, stays)) in failures.iter().zip(&mut stays).enumerate() {
+        room = match fails {
+            true => most + 1,
+            false if room > 0 && (indented(line) || goes_on(line)) => room - 1,
+            false => 0,
+        };
+        *stays |= room > 0;
+    }
+    let mut room = 0;
+    for (line, (fails, stays)) in failures.iter().zip(&mut stays).enumerate().rev() {
+        room = match fails {
+            true if !indented(line) => most + 1,
+            _ if room > 0 && indented(line) => room - 1,
+            _ => 0,
+        };
+        *stays |= room > 0;
+    }
+    stays
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_indented_on_either_side_of_a_failure_belongs_to_it() {
+        let lines = [
+            "=== RUN TestA",
+            "    a_test.go:3: got 1, want 2",
+            "--- FAIL: TestA",
+            "=== RUN TestB",
+            "    b_test.go:9: a note",
+            "--- PASS: TestB",
+            "ERROR no connection",
+            "\tat Pool.get",
+            "\tat Main",
+            "",
+            "\tsomething else",
+        ];
+        let failures: Vec<bool> =
+            lines.iter().map(|line| line.contains("FAIL") || line.contains("ERROR")).collect();
+        let stays = with_belongings(&failures, |line| lines[line], |_| false, 9);
+        let kept: Vec<usize> = (0..lines.len()).filter(|line| stays[*line]).collect();
+        assert_eq!(kept, [1, 2, 6, 7, 8]);
+        let stays = with_belongings(&failures, |line| lines[line], |_| false, 1);
+        assert_eq!((stays[7], stays[8]), (true, false));
+    }
+}
