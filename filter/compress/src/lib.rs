@@ -37,6 +37,7 @@ mod config;
 mod detect;
 mod earlier;
 mod engine;
+pub mod excerpt;
 mod kinds;
 mod lines;
 mod memo;

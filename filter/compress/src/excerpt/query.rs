@@ -1,0 +1,294 @@
+//! The stretch of a text that answers a query: the words that are asked for, weighed by how rare they are (BM25),
+//! and the window in which the lines or rows that have them lie closest together.
+//!
+//! A word of the query is a run of tokens that has to stand in a line as a run: `feat/2` does not find `2 feat`, and
+//! `conclusion=success` finds `"conclusion": "success"`, whatever the marks between them. All of it is computed in
+//! whole numbers, so that it comes out the same on every machine. The text is read a few times, a line is never
+//! kept, and the work is the same for each byte whatever the query.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::words::{Scan, Words};
+use crate::kinds::signal;
+
+/// Bytes of a query that are read.
+const QUERY_BYTES: usize = 1_000;
+
+/// A line or row that is longer is weighed in pieces of so many bytes.
+const PIECE: usize = 2 << 10;
+
+/// What the best match may bridge of text that matches nothing, in bytes.
+const REACH: i64 = 4 << 10;
+
+/// The weight of the best match.
+const FULL: i64 = 1 << 20;
+
+/// What was found.
+pub(super) struct Best {
+    /// Lines or rows of the text.
+    pub(super) total: usize,
+    /// Those that hold every word of the query.
+    pub(super) matches: usize,
+    /// `None`: no line holds any.
+    pub(super) window: Option<Window>,
+}
+
+pub(super) struct Window {
+    /// From where to where it matches, in bytes.
+    pub(super) span: Range<usize>,
+    /// The first and the last line or row of it, counted from 0.
+    pub(super) units: (usize, usize),
+}
+
+/// The best stretch of at most `page` bytes. `units` gives the lines or rows of the text, as often as asked; the
+/// first of them may be a `header`. `None` where the query has no words.
+pub(super) fn best<I: Iterator<Item = Range<usize>>>(
+    text: &str,
+    query: &str,
+    page: usize,
+    header: bool,
+    units: impl Fn() -> I,
+) -> Option<Best> {
+    let query = query.get(..signal::floor_char_boundary(query, QUERY_BYTES)).unwrap_or_default();
+    let pieces = || pieces(text, units(), page.min(PIECE));
+    let mut words = Words::of(query)?;
+    let mut counts = Counts::of(text, &words, pieces());
+    if words.drop_names(counts.found) {
+        counts = Counts::of(text, &words, pieces());
+    }
+    if counts.found == 0
+        && let Some(parts) = words.as_parts()
+    {
+        // in the middle of words, or in a script without blanks
+        words = parts;
+        counts = Counts::of(text, &words, pieces());
+    }
+    let weights = Weights::of(&words, &counts, header);
+    let score = |piece: &Piece| weights.score(words.scan(piece.text(text)));
+    let top = pieces().map(|piece| score(&piece)).max().unwrap_or(0);
+    let window = if top == 0 {
+        None
+    } else {
+        window(pieces(), page, |piece| {
+            let share = i64::try_from(score(piece) * 1024 / top).unwrap_or(1024);
+            // a line that has half of what the best one has is not half as good
+            ((share * share * share) >> 10, share == 1024)
+        })
+    };
+    Some(Best { total: counts.total, matches: counts.matches, window })
+}
+
+/// A line or row, or a piece of a long one.
+struct Piece {
+    unit: usize,
+    span: Range<usize>,
+}
+
+impl Piece {
+    fn text<'t>(&self, text: &'t str) -> &'t str {
+        text.get(self.span.clone()).unwrap_or_default()
+    }
+}
+
+fn pieces<'t>(
+    text: &'t str,
+    units: impl Iterator<Item = Range<usize>> + 't,
+    most: usize,
+) -> impl Iterator<Item = Piece> + 't {
+    units.enumerate().flat_map(move |(unit, whole)| {
+        let mut at = whole.start;
+        std::iter::from_fn(move || {
+            if at >= whole.end {
+                return None;
+            }
+            let mut end = whole.end;
+            if end - at > most {
+                end = signal::floor_char_boundary(text, at + most);
+            }
+            let span = at..end;
+            at = end;
+            Some(Piece { unit, span })
+        })
+    })
+}
+
+/// How common the words are.
+struct Counts {
+    total: usize,
+    matches: usize,
+    /// Of lines or rows, how many have a word or a token, by bit.
+    having: [u64; 64],
+    having_token: [u64; 64],
+    /// Words that are somewhere, and those that are anywhere but in the first line.
+    found: u64,
+    found_later: u64,
+    tokens: u64,
+}
+
+impl Counts {
+    fn of(text: &str, words: &Words, pieces: impl Iterator<Item = Piece>) -> Self {
+        let mut counts = Self {
+            total: 0,
+            matches: 0,
+            having: [0; 64],
+            having_token: [0; 64],
+            found: 0,
+            found_later: 0,
+            tokens: 0,
+        };
+        let mut of_unit = Scan::default();
+        let mut unit = 0;
+        for piece in pieces {
+            if piece.unit != unit {
+                counts.add(std::mem::take(&mut of_unit), unit, words);
+                unit = piece.unit;
+            }
+            let scan = words.scan(piece.text(text));
+            of_unit.found |= scan.found;
+            of_unit.seen |= scan.seen;
+            of_unit.length += scan.length;
+            counts.total = unit + 1;
+        }
+        counts.add(of_unit, unit, words);
+        counts
+    }
+
+    fn add(&mut self, unit: Scan, number: usize, words: &Words) {
+        self.tokens += unit.length;
+        self.matches += usize::from(unit.found == words.ends);
+        self.found |= unit.found;
+        if number > 0 {
+            self.found_later |= unit.found;
+        }
+        for (bits, counts) in [(unit.found, &mut self.having), (unit.seen, &mut self.having_token)] {
+            let mut bits = bits;
+            while bits != 0 {
+                if let Some(count) = counts.get_mut(bits.trailing_zeros() as usize) {
+                    *count += 1;
+                }
+                bits &= bits - 1;
+            }
+        }
+    }
+}
+
+/// What each word and token is worth.
+struct Weights {
+    word: [u64; 64],
+    token: [u64; 64],
+    /// Tokens of a line on average.
+    mean: u64,
+}
+
+impl Weights {
+    fn of(words: &Words, counts: &Counts, header: bool) -> Self {
+        let total = counts.total as u64;
+        let mut weights = Self { word: [0; 64], token: [0; 64], mean: (counts.tokens / total.max(1)).max(1) };
+        // Names of columns stand in the first line and nowhere else; what is asked for are the rows.
+        let silent = if header && counts.found_later != 0 { counts.found & !counts.found_later } else { 0 };
+        let mut bit = 1u64;
+        for word in &words.words {
+            for at in 0..word.tokens.len() {
+                let place = bit.trailing_zeros() as usize;
+                let rarity =
+                    |counts: &[u64; 64]| counts.get(place).map_or(0, |having| rarity(total, *having));
+                if at + 1 == word.tokens.len()
+                    && bit & silent == 0
+                    && let Some(weight) = weights.word.get_mut(place)
+                {
+                    *weight = 4 * rarity(&counts.having);
+                }
+                // a part of what was asked for
+                if word.tokens.len() > 1
+                    && let Some(weight) = weights.token.get_mut(place)
+                {
+                    *weight = rarity(&counts.having_token);
+                }
+                bit = bit.wrapping_shl(1);
+            }
+        }
+        weights
+    }
+
+    /// BM25 with words that count once, k1 = 1.2 and b = 0.75, in whole numbers.
+    fn score(&self, scan: Scan) -> u64 {
+        let sum = |bits: u64, weights: &[u64; 64]| {
+            let (mut bits, mut sum) = (bits, 0);
+            while bits != 0 {
+                sum += weights.get(bits.trailing_zeros() as usize).copied().unwrap_or(0);
+                bits &= bits - 1;
+            }
+            sum
+        };
+        let all = sum(scan.found, &self.word) + sum(scan.seen, &self.token);
+        all * 22 * 16 * self.mean / (13 * self.mean + 9 * scan.length)
+    }
+}
+
+/// `log2(1 + (total - having + ½) / (having + ½))`, in 256ths.
+fn rarity(total: u64, having: u64) -> u64 {
+    let ratio = ((2 * total + 2) << 16) / (2 * having + 1);
+    let whole = u64::from(ratio.max(1).ilog2());
+    // the fraction by repeated squaring, from a number between 1 and 2 with 31 bits behind the point
+    let mut rest = (ratio << (63 - whole)) >> 32;
+    let mut fraction = 0;
+    for _ in 0..8 {
+        rest = (rest * rest) >> 31;
+        fraction <<= 1;
+        if rest >> 32 != 0 {
+            rest >>= 1;
+            fraction |= 1;
+        }
+    }
+    ((whole << 8) + fraction).saturating_sub(16 << 8)
+}
+
+/// A place where a window may start: what all pieces before it are worth, less what they cost.
+#[derive(Clone, Copy)]
+struct Start {
+    worth: i64,
+    at: usize,
+    unit: usize,
+}
+
+/// The window of at most `page` bytes that is worth most, with one of the best pieces in it. `value` says what a
+/// piece is worth, and whether it is one of the best.
+fn window(
+    pieces: impl Iterator<Item = Piece>,
+    page: usize,
+    value: impl Fn(&Piece) -> (i64, bool),
+) -> Option<Window> {
+    // Both ascend in worth from front to back. Those that wait have no best piece behind them yet.
+    let mut starts: VecDeque<Start> = VecDeque::new();
+    let mut waiting: VecDeque<Start> = VecDeque::new();
+    let (mut worth, mut best) = (0i64, None::<(i64, Window)>);
+    for piece in pieces {
+        push(&mut waiting, Start { worth, at: piece.span.start, unit: piece.unit });
+        let (value, is_best) = value(&piece);
+        if is_best {
+            waiting.drain(..).for_each(|start| push(&mut starts, start));
+        }
+        let length = i64::try_from(piece.span.len()).unwrap_or(i64::MAX);
+        worth += value - length * FULL / REACH;
+        for starts in [&mut starts, &mut waiting] {
+            while starts.front().is_some_and(|start| piece.span.end - start.at > page) {
+                starts.pop_front();
+            }
+        }
+        if let Some(start) = starts.front()
+            && best.as_ref().is_none_or(|(most, _)| worth - start.worth > *most)
+        {
+            let window = Window { span: start.at..piece.span.end, units: (start.unit, piece.unit) };
+            best = Some((worth - start.worth, window));
+        }
+    }
+    best.map(|(_, window)| window)
+}
+
+fn push(starts: &mut VecDeque<Start>, start: Start) {
+    while starts.back().is_some_and(|last| last.worth >= start.worth) {
+        starts.pop_back();
+    }
+    starts.push_back(start);
+}
