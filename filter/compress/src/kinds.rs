@@ -28,7 +28,7 @@ mod select;
 mod shorten;
 pub(crate) mod signal;
 mod table;
-mod test_build;
+pub(crate) mod test_build;
 mod text;
 mod wording;
 mod words;

@@ -194,7 +194,11 @@ fn shrink_part(
         shown = Cow::Owned(form);
         lines = None;
     }
-    if lossy && let Some((compressor, kept)) = crush(kind, text, &shown, cx) {
+    if lossy && let Some((compressor, mut kept)) = crush(kind, text, &shown, cx) {
+        // what follows, a closing fence perhaps, stands on a line of its own
+        if text.ends_with('\n') && !kept.text.ends_with('\n') {
+            kept.text.push('\n');
+        }
         out.gains.add(compressor, shown.len(), kept.text.len());
         out.left_out.push(kept.left_out);
         shown = Cow::Owned(kept.text);

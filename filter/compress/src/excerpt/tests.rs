@@ -204,6 +204,15 @@ fn words_in_scripts_without_blanks_are_found() {
 }
 
 #[test]
+fn the_classes_that_markers_count_are_found() {
+    let text = format!("{}   ✓ creates 5ms\n✗ sinks\nwarn: x\n", numbers(3000));
+    assert!(ask(&text, Part::Query("1 passed or done")).text.contains("✓ creates"));
+    assert!(ask(&text, Part::Query("1 warning like those shown")).text.contains("warn: x"));
+    let diff = format!("{}@@ -1 +1 @@\n-a\n+b\n", numbers(3000));
+    assert!(ask(&diff, Part::Query("3 hunks")).text.contains("@@ -1"));
+}
+
+#[test]
 fn a_query_without_words_finds_nothing() {
     for query in ["", "  ", "***", "\u{0}"] {
         assert_eq!(ask("a\nb", Part::Query(query)).text, "", "{query:?}");

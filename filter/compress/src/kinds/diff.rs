@@ -55,9 +55,8 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
             names = Names::of(both);
         } else if let Some(known) = &mut names {
             known.header(line);
-            let (old, new) = known.lines();
             // the hunk behind them is what tells the reader that they were there
-            if line == old && lines.next_if(|next| *next == new).is_some() {
+            if known.is_old(line) && lines.next_if(|next| known.is_new(next)).is_some() {
                 names = None;
                 if !lines.peek().is_some_and(|next| next.starts_with("@@ -")) {
                     return None;
@@ -105,12 +104,20 @@ impl<'a> Names<'a> {
         self.deleted |= line.starts_with("deleted file mode ");
     }
 
-    /// The `---` and `+++` lines that follow from the names.
-    fn lines(&self) -> (String, String) {
-        let old = if self.created { "--- /dev/null".to_owned() } else { format!("--- a/{}", self.path) };
-        let new = if self.deleted { "+++ /dev/null".to_owned() } else { format!("+++ b/{}", self.path) };
-        (old, new)
+    /// Whether this is the `---` line that follows from the names. Nothing is written for it: names may be long,
+    /// and the lines behind them many.
+    fn is_old(&self, line: &str) -> bool {
+        line.strip_prefix("--- ").is_some_and(|old| is_name(old, "a/", self.path, self.created))
     }
+
+    /// The same for the `+++` line.
+    fn is_new(&self, line: &str) -> bool {
+        line.strip_prefix("+++ ").is_some_and(|new| is_name(new, "b/", self.path, self.deleted))
+    }
+}
+
+fn is_name(name: &str, side: &str, path: &str, is_null: bool) -> bool {
+    if is_null { name == "/dev/null" } else { name.strip_prefix(side) == Some(path) }
 }
 
 /// A hunk: its header's line, and the lines behind it up to the next one.
@@ -141,7 +148,8 @@ impl Parts {
                 let named = !line.starts_with("diff --")
                     && parts.files.last().is_some_and(|(start, _)| {
                         lines[*start].starts_with("diff --")
-                            && parts.hunks.iter().all(|h| h.file + 1 != parts.files.len())
+                            // hunks ascend, so the last one tells whether the last file has any
+                            && parts.hunks.last().is_none_or(|hunk| hunk.file + 1 != parts.files.len())
                     });
                 if !named {
                     parts.files.push((number, is_generated(line)));
@@ -212,8 +220,8 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         }
         let wanted = shown(&parts.hunks[number], &lines);
         let size: usize = wanted.iter().map(|&line| lines[line].len() + 1).sum();
+        // room only gets less, so what does not fit now never will
         if size > room {
-            taken[number] = false;
             continue;
         }
         room -= size;
