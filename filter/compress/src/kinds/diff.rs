@@ -7,12 +7,17 @@ use super::keep::{Keep, counted, grouped};
 use super::query::Query;
 use crate::block::{Context, Lossy};
 use crate::config::Profile;
+use crate::work;
 
 /// Fewer lines are read faster than what a digest says about them.
 const FEWEST_LINES: usize = 60;
 
 /// Lines of context kept at either side of a change.
 const CONTEXT: usize = 1;
+
+/// Signs that a hunk's header begins with: one more than the commits that were merged. Git merges no more at once
+/// than this in practice.
+const MOST_MARKS: usize = 32;
 
 /// Changed lines are kept up to this many bytes: as much as a reviewer reads in one go.
 const MOST_BYTES: usize = 24_000;
@@ -51,6 +56,7 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
             out.push('\n');
         }
         first = false;
+        work::spend(line.len());
         if let Some(both) = line.strip_prefix("diff --git ") {
             names = Names::of(both);
         } else if let Some(known) = &mut names {
@@ -143,6 +149,7 @@ impl Parts {
         let mut parts = Parts::default();
         let mut in_hunk = false;
         for (number, line) in lines.iter().enumerate() {
+            work::spend(line.len());
             let starts_file = line.starts_with("diff --") || !in_hunk && line.starts_with("--- ");
             if starts_file {
                 let named = !line.starts_with("diff --")
@@ -156,7 +163,8 @@ impl Parts {
                 }
                 in_hunk = false;
             } else if line.starts_with("@@") && !parts.files.is_empty() {
-                let marks = line.bytes().take_while(|b| *b == b'@').count().saturating_sub(1).max(1);
+                let marks =
+                    line.bytes().take(MOST_MARKS).take_while(|b| *b == b'@').count().saturating_sub(1).max(1);
                 parts.hunks.push(Hunk {
                     file: parts.files.len() - 1,
                     header: number,
@@ -215,6 +223,9 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     };
     let mut taken = vec![false; parts.hunks.len()];
     for number in order {
+        if work::is_over() {
+            return None;
+        }
         if std::mem::replace(&mut taken[number], true) {
             continue;
         }
@@ -245,6 +256,9 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
 
 /// The header of a hunk, its changes, and the context next to them.
 fn shown(hunk: &Hunk, lines: &[&str]) -> Vec<usize> {
+    // each line is looked at for itself and for its neighbours
+    let marks = |line: usize| lines.get(line).map_or(0, |line| line.len().min(hunk.marks));
+    work::spend(3 * (hunk.header..hunk.end).map(marks).sum::<usize>());
     let changed = |line: usize| is_changed(lines[line], hunk.marks);
     let mut wanted = vec![hunk.header];
     for line in hunk.header + 1..hunk.end {

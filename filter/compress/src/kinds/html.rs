@@ -8,6 +8,7 @@
 
 use super::keep::counted;
 use crate::block::{Context, Lossy};
+use crate::work;
 
 mod entity;
 mod grid;
@@ -27,14 +28,19 @@ pub(crate) fn lossy(text: &str, _cx: &Context<'_>) -> Option<Lossy> {
     if kept.is_empty() || kept.len() >= text.len() {
         return None;
     }
-    let count = |tag: &[u8]| memchr::memmem::find_iter(text.as_bytes(), tag).count();
-    let left_out = format!(
-        "markup of an HTML page left out: {} with their classes and styles, {}, {}; its text, links, titles and fields \
-         are shown",
-        counted(memchr::memchr_iter(b'<', text.as_bytes()).count(), "tag"),
-        counted(count(b"<script"), "script"),
-        counted(count(b"<style"), "style sheet"),
+    work::spend(4 * text.len());
+    let count = |tag: &str| memchr::memmem::find_iter(text.as_bytes(), tag.as_bytes()).count();
+    let mut left_out = format!(
+        "markup of an HTML page left out: {} with their classes and styles",
+        counted(memchr::memchr_iter(b'<', text.as_bytes()).count(), "tag")
     );
+    for (tag, noun) in [("<script", "script"), ("<style", "style sheet")] {
+        match count(tag) {
+            0 => {}
+            n => left_out.push_str(&format!(", {}", counted(n, noun))),
+        }
+    }
+    left_out.push_str("; its text, links, titles and fields are shown");
     Some(Lossy { text: kept.to_owned(), left_out })
 }
 

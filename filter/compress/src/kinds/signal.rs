@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
+use crate::work;
+
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Signal {
@@ -169,6 +171,7 @@ const LONGEST_NAME: usize = 120;
 /// What `line` signals.
 pub(crate) fn of(line: &str) -> Signal {
     let line = &line[..floor_char_boundary(line, READ)];
+    work::spend(line.len());
     let Some(automaton) = AUTOMATON.as_ref() else { return Signal::None };
     let mut signal = Signal::None;
     for found in automaton.find_iter(line) {

@@ -15,6 +15,7 @@ use crate::block::Context;
 
 mod cells;
 mod columns;
+#[deny(clippy::indexing_slicing, clippy::string_slice)]
 mod digest;
 mod pipes;
 

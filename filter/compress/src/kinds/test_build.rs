@@ -6,6 +6,7 @@ use super::shorten::shorten;
 use super::signal::{self, Signal};
 use super::wording;
 use crate::block::{Context, Lossy};
+use crate::work;
 
 mod line;
 
@@ -48,6 +49,9 @@ pub(crate) fn is_routine(line: &str) -> bool {
     role(line) == Role::Routine
 }
 
+/// Bytes of the lines that name places of errors of a kind that was shown.
+const OF_PLACES: usize = 16_000;
+
 /// The output with repeated wording stated once; every byte can be had back.
 pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     shorten(text)
@@ -85,6 +89,9 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let mut room = OF_FAILURES;
     let mut without_details = 0;
     for &report in &reports {
+        if work::is_over() {
+            return None;
+        }
         if roles.get(report) == Some(&Role::Failure) {
             let details = details(&lines, &roles, report);
             let size: usize =
@@ -104,8 +111,12 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     }
     keep_warnings(&mut keep, &lines, &roles);
     // the other places where the same went wrong: each has to be looked at
+    let mut room = OF_PLACES;
     for (number, line) in lines.iter().enumerate() {
-        if is_place(line) || roles[number] == Role::Error && names_place(line) {
+        if roles[number] == Role::Error && names_place(line) && line.len() < room {
+            room -= line.len() + 1;
+            keep.must(number);
+        } else if is_place(line) {
             keep.may(number);
         }
     }
@@ -116,7 +127,11 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     }
     let text = keep.render(|gap| format!("… {}", Tally::of(gap, &roles).describe()));
     let tally = Tally::of(left_out.iter().copied(), &roles);
-    let mut what = format!("{} left out of {}", tally.describe(), grouped(lines.len()));
+    let mut what = format!("{} of {} left out", grouped(tally.lines), counted(lines.len(), "line"));
+    if let Some((_, roles)) = tally.describe().split_once(": ") {
+        what.push_str(": ");
+        what.push_str(roles);
+    }
     if without_details > 0 {
         what.push_str(&format!(", with the details of {}", counted(without_details, "failure")));
     }

@@ -2,6 +2,7 @@
 //! are repeated in the rows they stand for.
 
 use super::tag::Tag;
+use crate::work;
 
 /// Columns that are kept apart.
 const MOST_COLUMNS: usize = 64;
@@ -78,6 +79,7 @@ impl Grid {
 
     /// Writes what spans from above, from this column on.
     fn fill(&mut self, out: &mut String, room: &mut usize) {
+        work::spend(self.spans.len());
         while let Some((rows, text)) = self.spans.get_mut(self.column).filter(|(rows, _)| *rows > 0) {
             *rows -= 1;
             if self.column > 0 {

@@ -4,6 +4,7 @@ use super::entity;
 use super::grid::Grid;
 use super::tag::{Ends, Tag, behind};
 use crate::kinds::signal;
+use crate::work;
 
 /// Elements whose content is not for readers.
 const SILENT: &[&str] = &["script", "style", "svg", "noscript", "template", "iframe", "canvas", "object"];
@@ -87,6 +88,9 @@ pub(super) fn text_of(html: &str) -> String {
     let mut rest = html;
     loop {
         let open = memchr::memchr(b'<', rest.as_bytes()).unwrap_or(rest.len());
+        if work::is_over() {
+            break;
+        }
         page.text(&rest[..open]);
         rest = &rest[open..];
         if rest.is_empty() {
@@ -94,7 +98,11 @@ pub(super) fn text_of(html: &str) -> String {
         }
         let near = ends.near(html, html.len() - rest.len());
         rest = match near.then(|| Tag::read(rest)).flatten() {
-            Some((tag, after)) => page.tag(tag, after),
+            Some((tag, after)) => {
+                // read a few times: for each attribute that may say something
+                work::spend(4 * tag.attributes.len() + open);
+                page.tag(tag, after)
+            }
             None => {
                 page.text("<");
                 &rest[1..]
@@ -474,6 +482,7 @@ const MARKS: &[(&str, &str, &str)] = &[
 
 /// The text that an element begins with, up to the next tag.
 fn own_text(after: &str) -> &str {
+    work::spend(PEEK);
     let near = after.get(..signal::floor_char_boundary(after, PEEK)).unwrap_or_default();
     near.split('<').next().unwrap_or_default().trim()
 }

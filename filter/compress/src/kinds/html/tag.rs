@@ -21,7 +21,7 @@ impl Ends {
 pub(super) struct Tag<'a> {
     pub(super) name: &'a str,
     pub(super) closing: bool,
-    attributes: &'a str,
+    pub(super) attributes: &'a str,
 }
 
 impl<'a> Tag<'a> {

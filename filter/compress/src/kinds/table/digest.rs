@@ -33,6 +33,16 @@ const SORTS: usize = 8;
 /// Rows kept because a column changes there for good. What changes more often goes up and down.
 const CHANGES: usize = 12;
 
+/// A gap is described in parts, so that a reader sees how a series goes: the whole table would have so many, and none
+/// has fewer rows than this.
+const PARTS: usize = 8;
+const LEAST_PART: usize = 24;
+
+/// The column that names the rows is one of the first, and the names of those that are left out take so many bytes
+/// at most.
+const NAMING: usize = 3;
+const NAMES_BYTES: usize = 3000;
+
 /// A column with at most this many values may say how the thing in the row stands.
 const STATES: usize = 16;
 
@@ -47,7 +57,7 @@ const DESCRIBED: usize = 8;
 const MOST_COLUMNS: usize = 48;
 
 /// Longer cells tell nothing in a line.
-const LONGEST_CELL: usize = 40;
+const LONGEST_CELL: usize = 64;
 
 /// Rows with errors that are left out are named up to so many.
 const NAMED_ERRORS: usize = 40;
@@ -92,22 +102,34 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if gone.is_empty() {
         return None;
     }
+    let names = surveyed.names(&gone);
+    let series = names.is_none()
+        && surveyed.survey.columns.iter().skip(1).any(|c| c.is_numeric() && c.distinct > SORTS);
     let text = keep.render(|gap| {
-        let rows: Vec<usize> = gap.filter_map(|line| row_of_line.get(line).copied().flatten()).collect();
-        let count = counted(rows.len(), "row");
-        match surveyed.describe(&rows) {
-            described if rows.len() >= DESCRIBED && !described.is_empty() => {
-                format!("… {count}: {described}")
-            }
-            _ => format!("… {count}"),
-        }
+        let of_gap: Vec<usize> = gap.filter_map(|line| row_of_line.get(line).copied().flatten()).collect();
+        let parts = if series { of_gap.len().div_ceil((rows / PARTS).max(LEAST_PART)).max(1) } else { 1 };
+        let lines: Vec<String> = of_gap
+            .chunks(of_gap.len().div_ceil(parts).max(1))
+            .map(|part| {
+                let count = counted(part.len(), "row");
+                match surveyed.describe(part, names) {
+                    told if (names.is_some() || part.len() >= DESCRIBED) && !told.is_empty() => {
+                        format!("… {count}: {told}")
+                    }
+                    _ => format!("… {count}"),
+                }
+            })
+            .collect();
+        lines.join("\n")
     });
     let text = if table.layout == Layout::Pipes { pipes::trimmed(&text).unwrap_or(text) } else { text };
     // a header that holds numbers is a row
     let all = rows + usize::from(!is_titled(&table));
     let mut what = format!("{} of {} left out", grouped(gone.len()), counted(all, "row"));
-    let sorts =
-        (0..surveyed.survey.columns.len()).filter_map(|column| surveyed.sorts(column, &gone)).take(COUNTED);
+    let name = |column: &usize| surveyed.survey.columns.get(*column).map_or("", |column| &column.name);
+    let mut order: Vec<usize> = (0..surveyed.survey.columns.len()).collect();
+    order.sort_by_key(|column| !is_state(name(column)));
+    let sorts = order.into_iter().filter_map(|column| surveyed.sorts(column, &gone)).take(COUNTED);
     let facts: Vec<String> = sorts.chain(surveyed.errors(&gone)).collect();
     if !facts.is_empty() {
         what.push_str(": ");
@@ -146,10 +168,25 @@ impl<'t, 'a> Surveyed<'t, 'a> {
         self.table.rows.get(row).map_or("", |row| row.cell(column)).trim()
     }
 
-    /// `NAME from pod-8 to pod-119; RESTARTS between 0 and 2`.
-    fn describe(&self, rows: &[usize]) -> String {
+    /// The column that names the rows, where the names of those that are left out are short enough to be given.
+    fn names(&self, gone: &[usize]) -> Option<usize> {
+        let rows = self.table.rows.len();
+        let names = |column: &Column| column.numeric == 0 && column.distinct * 10 >= rows * 9;
+        let column = self.survey.columns.iter().take(NAMING).position(names)?;
+        let bytes: usize = gone.iter().map(|row| self.cell(*row, column).len() + 2).sum();
+        let short =
+            gone.iter().all(|row| short(self.cell(*row, column)).is_some_and(|name| !name.contains(", ")));
+        (short && bytes <= NAMES_BYTES).then_some(column)
+    }
+
+    /// `NAME from pod-8 to pod-119; RESTARTS between 0 and 2`, or all names.
+    fn describe(&self, rows: &[usize], names: Option<usize>) -> String {
         let mut facts = Vec::new();
-        if let (Some(first), Some(last), Some(column)) =
+        if let Some(column) = names {
+            let names: Vec<&str> = rows.iter().map(|row| self.cell(*row, column)).collect();
+            let name = self.survey.columns.get(column).map_or("", |column| &column.name);
+            facts.push(format!("{name} {}", names.join(", ")));
+        } else if let (Some(first), Some(last), Some(column)) =
             (rows.first(), rows.last(), self.survey.columns.first())
             && let (Some(from), Some(to)) = (short(self.cell(*first, 0)), short(self.cell(*last, 0)))
             && column.distinct > 1
@@ -280,6 +317,14 @@ fn ends(column: &Column, rows: &[usize]) -> Option<(usize, usize)> {
         }
     }
     Some((least, most))
+}
+
+/// Whether a column says how things stand.
+fn is_state(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["status", "state", "result", "outcome", "level", "severity", "phase", "health", "conclusion"]
+        .iter()
+        .any(|state| name.ends_with(state))
 }
 
 /// The text, where it is short and plain enough for a line of ours.

@@ -3,6 +3,7 @@
 use memchr::memmem;
 
 use super::{Signal, signal};
+use crate::work;
 
 /// What a line is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,6 +22,7 @@ pub(super) enum Role {
 
 /// What the line is for.
 pub(super) fn role(line: &str) -> Role {
+    work::spend(line.len());
     let bare = line.trim();
     if bare.is_empty() {
         return Role::Other;
@@ -189,6 +191,7 @@ pub(super) fn is_place(line: &str) -> bool {
 /// Whether a line names a place in a file (`a.c:12`, `a.ts(12,3)`) or a test (`a.py::test_b`).
 pub(super) fn names_place(line: &str) -> bool {
     let bytes = line.as_bytes();
+    work::spend(bytes.len());
     // looked for once: a line may be long and have many colons
     let dot = memchr::memchr(b'.', bytes).unwrap_or(bytes.len());
     memchr::memchr2_iter(b':', b'(', bytes).any(|at| {

@@ -36,6 +36,7 @@ fn pods() -> String {
 #[test]
 fn remarkable_rows_are_shown_and_the_rest_is_counted() {
     let kept = digest(&pods(), "is pod-177 fine?").expect("a digest");
+    assert!(kept.text.contains("NAME pod-6, pod-7, pod-8, "), "{}", kept.text);
     for row in ["pod-0", "pod-120", "pod-177", "pod-200", "pod-250", "pod-299"] {
         assert!(
             kept.text.lines().any(|line| line.split([' ', ',']).next() == Some(row)),
@@ -53,12 +54,8 @@ fn a_gap_says_what_its_rows_hold_and_is_no_row() {
     let text = pods();
     let kept = digest(&text, "").expect("a digest");
     let gaps: Vec<&str> = kept.text.lines().filter(|line| line.starts_with("… ")).collect();
-    assert_eq!(
-        gaps.first(),
-        Some(&"… 114 rows: NAME from pod-6 to pod-119; RESTARTS between 0 and 2"),
-        "{}",
-        kept.text
-    );
+    let told = |gap: &&str| gap.contains(" rows: NAME pod-") && gap.ends_with("; RESTARTS between 0 and 2");
+    assert!(gaps.iter().any(told), "{}", kept.text);
     assert!(gaps.iter().all(|gap| !gap.ends_with(',')), "{gaps:?}");
     // the rows between the gaps are as they were printed
     let mut rest = text.lines();
@@ -82,6 +79,7 @@ fn a_series_shows_its_extremes_and_where_its_level_changes() {
         assert!(kept.text.contains(row), "{row} is missing in\n{}", kept.text);
     }
     assert!(kept.text.contains("load between 1 and 1.6"), "{}", kept.text);
+    assert!(kept.text.contains("load between 4 and 4.6"), "{}", kept.text);
     assert!(kept.text.lines().count() < 40, "{}", kept.text);
 }
 
@@ -104,7 +102,8 @@ fn rows_whose_state_is_bad_stay_up_to_a_bound_and_the_others_are_named() {
 fn a_table_without_a_header_has_numbered_columns() {
     let text: String = (0..400).map(|i| format!("{i},Toronto,{},open\n", i % 90)).collect();
     let kept = digest(&text, "").expect("a digest");
-    assert!(kept.text.contains("column 1 from 7 to 79; column 3 between 7 and 79"), "{}", kept.text);
+    assert!(kept.text.contains("rows: column 1 from 7 to "), "{}", kept.text);
+    assert!(kept.text.contains("; column 3 between 7 and "), "{}", kept.text);
     assert!(kept.left_out.contains(" of 400 rows left out"), "{}", kept.left_out);
     assert!(kept.text.lines().count() < 60, "{}", kept.text);
 }
