@@ -193,6 +193,10 @@ fn what_stands_around_rows_is_found_too() {
     let text = format!("{{\"total\": 240, \"cursor\": \"abc-77\", \"runs\": {}}}", runs());
     let found = ask(&text, Part::Query("cursor"));
     assert!(found.text.contains("abc-77"), "{}", found.text);
+    assert_eq!(ask(&text, Part::Characters(found.from, found.to)).text, found.text);
+    let wrapped = serde_json::json!({"exitCode": 0, "stdout": numbers(90)}).to_string();
+    let whole = ask(&wrapped, Part::Whole);
+    assert_eq!((&*whole.text, whole.unit), (&*wrapped, Unit::Characters));
 }
 
 #[test]
@@ -238,7 +242,7 @@ proptest! {
             let found = excerpt(&text, None, part, page);
             prop_assert!(found.text.len() <= page.max(LEAST_PAGE));
             prop_assert!(found.to <= found.total || found.text.is_empty());
-            if found.text.is_empty() || part == Part::Whole {
+            if found.text.is_empty() {
                 continue;
             }
             let again = match found.unit {
