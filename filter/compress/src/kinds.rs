@@ -18,6 +18,7 @@ mod corpus;
 mod clock;
 mod diff;
 pub(crate) mod fold;
+#[deny(clippy::indexing_slicing)]
 mod html;
 mod keep;
 mod listing;

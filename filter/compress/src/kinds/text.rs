@@ -5,6 +5,7 @@
 //! goes, the later ones first. What is not prose stays whole: in the output of a program that no other kind
 //! understands, any line may be the one that matters.
 
+#[deny(clippy::indexing_slicing)]
 mod prose;
 
 use memchr::memmem;

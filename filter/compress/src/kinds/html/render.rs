@@ -268,7 +268,7 @@ impl Page {
                 _ => self.out.push_str("- "),
             }
         } else if heading && !tag.closing {
-            let level = usize::from(tag.name.as_bytes()[1] - b'0');
+            let level = tag.name.as_bytes().get(1).map_or(1, |digit| usize::from(digit.saturating_sub(b'0')));
             self.out.extend(std::iter::repeat_n('#', level));
             self.out.push(' ');
         }

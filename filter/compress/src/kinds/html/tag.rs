@@ -11,7 +11,8 @@ impl Ends {
     /// Whether a `>` stands behind `at` and not too far from it.
     pub(super) fn near(&mut self, html: &str, at: usize) -> bool {
         if self.next.is_some_and(|next| next < at) {
-            self.next = memchr::memchr(b'>', &html.as_bytes()[at..]).map(|i| at + i);
+            let rest = html.as_bytes().get(at..).unwrap_or_default();
+            self.next = memchr::memchr(b'>', rest).map(|i| at + i);
         }
         self.next.is_some_and(|next| next - at <= LONGEST_TAG)
     }
@@ -112,10 +113,11 @@ const LONGEST_TAG: usize = 16_000;
 
 /// Where the tag ends: the next `>` outside quotes, or without regard to quotes if they do not close.
 fn tag_end(rest: &str) -> Option<usize> {
-    let bytes = &rest.as_bytes()[..rest.len().min(LONGEST_TAG)];
+    let bytes = rest.as_bytes().get(..LONGEST_TAG).unwrap_or(rest.as_bytes());
     let mut quote = None;
     for at in memchr::memchr3_iter(b'>', b'"', b'\'', bytes) {
-        match (quote, bytes[at]) {
+        let Some(&mark) = bytes.get(at) else { break };
+        match (quote, mark) {
             (None, b'>') => return Some(at),
             (None, mark) => quote = Some(mark),
             (Some(open), mark) if mark == open => quote = None,
@@ -128,7 +130,9 @@ fn tag_end(rest: &str) -> Option<usize> {
 /// What follows the end of the element `name`, whose content starts `content`.
 pub(super) fn behind<'a>(name: &str, content: &'a str) -> &'a str {
     let mut from = 0;
-    while let Some(at) = memmem::find(&content.as_bytes()[from..], b"</").map(|at| from + at) {
+    while let Some(at) =
+        content.as_bytes().get(from..).and_then(|rest| memmem::find(rest, b"</")).map(|at| from + at)
+    {
         let tail = &content[at + 2..];
         if tail.get(..name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name)) {
             return memchr::memchr(b'>', tail.as_bytes()).map_or("", |end| &tail[end + 1..]);

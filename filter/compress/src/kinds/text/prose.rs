@@ -92,8 +92,7 @@ fn unmarked(line: &str) -> &str {
 /// Two blanks or a tab inside a line, but for those behind the end of a sentence.
 fn is_columns(line: &str) -> bool {
     let bytes = line.as_bytes();
-    let wide =
-        |w: &[u8]| w[1] == b' ' && w[2] == b' ' && !matches!(w[0], b' ' | b'.' | b'!' | b'?' | b':' | b')');
+    let wide = |w: &[u8]| matches!(w, [before, b' ', b' '] if !matches!(before, b' ' | b'.' | b'!' | b'?' | b':' | b')'));
     memchr::memchr(b'\t', bytes).is_some() || bytes.windows(3).any(wide)
 }
 
