@@ -157,7 +157,12 @@ impl<'t> Body<'t> {
         for _ in 0..=MAX_WRAPPERS {
             let inner = match rows::find(&text) {
                 None => return Self { text, rows: None, header },
-                Some(Found::Rows(rows)) => return Self { text, rows: Some(rows), header },
+                Some(Found::Rows(rows)) => {
+                    // characters of a longer row could only be named in the original
+                    let fit =
+                        matches!(text, Cow::Borrowed(_)) || rows.spans(&text).all(|row| row.len() <= page);
+                    return Self { text, rows: fit.then_some(rows), header };
+                }
                 Some(Found::Text(quoted)) => text.get(quoted).and_then(string::text).map(Cow::into_owned),
             };
             // a string without lines of its own is read where it stands
@@ -185,13 +190,17 @@ impl<'t> Body<'t> {
             Part::Whole if self.text.len() <= page => self.whole(),
             Part::Whole => self.range(natural, natural.first(), usize::MAX, page),
             Part::Rows(from, to) => self.range(natural, from, to, page),
-            Part::Lines(from, to) if self.rows.is_some() && lines(&self.text).nth(1).is_none() => {
+            Part::Lines(from, to) if self.rows.is_some() && self.has_one_line() => {
                 self.range(Unit::Rows, from, to, page)
             }
             Part::Lines(from, to) => self.range(Unit::Lines, from, to, page),
             Part::Characters(from, to) => self.characters(from, to, page),
             Part::Query(query) => self.best(query, natural, page),
         }
+    }
+
+    fn has_one_line(&self) -> bool {
+        lines(&self.text).nth(1).is_none()
     }
 
     /// The stretches of the text that a unit counts, in order.
@@ -206,9 +215,11 @@ impl<'t> Body<'t> {
     fn whole(&self) -> Stretch {
         let (unit, span) = (Unit::Lines, 0..self.text.len());
         let total = self.units(unit).count();
-        if total == 1 && rows::find(&self.text).is_some() {
-            // a line of these is taken for a row
-            return self.characters(1, usize::MAX, self.text.len());
+        match rows::find(&self.text) {
+            // lines of these are taken for those of the text inside, or for rows
+            Some(Found::Text(_)) => return self.characters(1, usize::MAX, self.text.len()),
+            Some(Found::Rows(_)) if total == 1 => return self.characters(1, usize::MAX, self.text.len()),
+            _ => {}
         }
         Stretch { unit, from: 1, to: total.max(1), total, span, rest: None, matches: None }
     }
@@ -263,7 +274,9 @@ impl<'t> Body<'t> {
     /// The stretch that matches a query best. Where no row does, what stands around the rows may.
     fn best(&self, query: &str, natural: Unit, page: usize) -> Stretch {
         let mut best = self.best_of(query, natural, page);
-        if natural == Unit::Rows && best.span.is_empty() {
+        // characters are those of the original: a line of a text inside it has none that could be named
+        let nameable = !self.has_one_line() || matches!(self.text, Cow::Borrowed(_));
+        if natural == Unit::Rows && best.span.is_empty() && nameable {
             let around = self.best_of(query, Unit::Lines, page);
             if !around.span.is_empty() {
                 best = Stretch { matches: best.matches, ..around };
@@ -286,8 +299,14 @@ impl<'t> Body<'t> {
         let Some(window) = window else { return none(total, Some(matches)) };
         let (first, last) = (unit.first() + window.units.0, unit.first() + window.units.1);
         let whole = self.range(unit, first, last, page);
-        if whole.unit != unit || whole.rest.is_some() {
-            // the stretch lies inside lines that are longer than a page
+        let is_taken_for_rows = unit == Unit::Lines && self.rows.is_some() && self.has_one_line();
+        if whole.rest.is_some() && matches!(self.text, Cow::Owned(_)) {
+            // each line of a text inside a string fits a page, and the window ends with one that matches
+            let last = self.range(unit, last, last, page);
+            return Stretch { matches: Some(matches), rest: None, ..last };
+        }
+        if whole.unit != unit || whole.rest.is_some() || is_taken_for_rows {
+            // the stretch lies inside lines that are longer than a page, or whose number means a row
             let from = self.text.get(..window.span.start).unwrap_or_default().chars().count() + 1;
             let shown = self.text.get(window.span).unwrap_or_default().chars().count();
             let part = self.characters(from, from + shown.max(1) - 1, page);

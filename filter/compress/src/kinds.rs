@@ -19,6 +19,7 @@ mod clock;
 mod diff;
 pub(crate) mod failure;
 pub(crate) mod fold;
+#[deny(clippy::indexing_slicing)]
 mod html;
 mod keep;
 mod listing;
@@ -29,7 +30,7 @@ mod select;
 mod shorten;
 pub(crate) mod signal;
 mod table;
-mod test_build;
+pub(crate) mod test_build;
 mod text;
 mod wording;
 mod words;

@@ -37,6 +37,7 @@ mod config;
 mod detect;
 mod earlier;
 mod engine;
+#[deny(clippy::indexing_slicing, clippy::string_slice)]
 pub mod excerpt;
 mod forms;
 mod kinds;
@@ -53,6 +54,7 @@ mod tokens;
 mod tool;
 mod turn;
 mod wire;
+mod work;
 
 pub use appendix::{Appendix, appendix};
 pub use ccr::address;

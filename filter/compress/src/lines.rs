@@ -7,6 +7,7 @@ use hashbrown::hash_table::Entry;
 use xxhash_rust::xxh64::xxh64;
 
 use crate::kinds::numbered::region::{self, Reader};
+use crate::work;
 
 /// A line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +46,7 @@ fn hash(said: &str) -> u64 {
 
 /// The lines of a text, which has fewer than a `u32` counts.
 pub(crate) fn of(text: &str) -> Vec<Line> {
+    work::spend(text.len());
     let count = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
     let mut lines: Vec<Line> = Vec::with_capacity(count);
     let mut newest = Newest::with_capacity(count);

@@ -178,6 +178,8 @@ pub enum Skip {
     Program,
     /// No form of it has fewer tokens.
     NoGain,
+    /// Finding a form would take more work than a block of its size may.
+    TooCostly,
 }
 
 /// Why a body was not read.
@@ -257,6 +259,7 @@ impl Skip {
             Self::NotText => "not_text",
             Self::Program => "program",
             Self::NoGain => "no_gain",
+            Self::TooCostly => "too_costly",
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::lines::{self, Line};
 use crate::mixed::{self, Part};
 use crate::outcome::{BlockOutcome, Compressor, Kind, Skip};
 use crate::tool;
+use crate::work;
 
 /// What became of one block.
 #[derive(Clone, Debug)]
@@ -77,7 +78,11 @@ pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) ->
         return skip(Kind::Text, Skip::PolicyOff);
     }
     let lossy = policy == Policy::Lossy && cx.reversible && cx.config.profile != Profile::Lossless;
+    work::start(text.len());
     let shrunk = shrink(text, cx, earlier, lossy);
+    if work::is_over() {
+        return skip(shrunk.kind, Skip::TooCostly);
+    }
     let Some(compressor) = shrunk.gains.largest() else {
         let lines = shrunk.lines.filter(|_| shrunk.text == text);
         return Verdict { lines, ..skip(shrunk.kind, Skip::NoGain) };
@@ -235,7 +240,14 @@ fn shrink_part(
     } else {
         shrink_lines(text, kind, cx, place, &mut taken)
     };
-    if lossy && let Some((compressor, kept)) = crush(kind, text, &shown, cx) {
+    if lossy
+        && !work::is_over()
+        && let Some((compressor, mut kept)) = crush(kind, text, &shown, cx)
+    {
+        // what follows, a closing fence perhaps, stands on a line of its own
+        if text.ends_with('\n') && !kept.text.ends_with('\n') {
+            kept.text.push('\n');
+        }
         taken.gains.add(compressor, shown.len(), kept.text.len());
         out.left_out.push(kept.left_out);
         shown = Cow::Owned(kept.text);

@@ -26,6 +26,8 @@ use known::Known;
 use split::Pieces;
 use vocabulary::Vocabulary;
 
+use crate::work;
+
 /// A vocabulary.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Encoding {
@@ -49,6 +51,7 @@ impl Encoding {
     /// except where a text consists mostly of runs of hundreds of letters, blanks or signs: there it may
     /// be off by one token in 64 bytes.
     pub fn count(self, text: &str) -> usize {
+        work::spend(text.len());
         let Some(parts) = runs::parts(text) else { return self.count_exactly(text) };
         let mut last = ("", 0);
         let mut tokens = 0;

@@ -193,6 +193,10 @@ fn what_stands_around_rows_is_found_too() {
     let text = format!("{{\"total\": 240, \"cursor\": \"abc-77\", \"runs\": {}}}", runs());
     let found = ask(&text, Part::Query("cursor"));
     assert!(found.text.contains("abc-77"), "{}", found.text);
+    assert_eq!(ask(&text, Part::Characters(found.from, found.to)).text, found.text);
+    let wrapped = serde_json::json!({"exitCode": 0, "stdout": numbers(90)}).to_string();
+    let whole = ask(&wrapped, Part::Whole);
+    assert_eq!((&*whole.text, whole.unit), (&*wrapped, Unit::Characters));
 }
 
 #[test]
@@ -201,6 +205,15 @@ fn words_in_scripts_without_blanks_are_found() {
     assert!(ask(text, Part::Query("错误")).text.contains("发生错误"));
     assert!(ask("eins\nGRÖSSE 7\n", Part::Query("größse")).text.is_empty());
     assert!(ask("eins\nGRÖẞE 7\n", Part::Query("GRÖẞE")).text.contains('7'));
+}
+
+#[test]
+fn the_classes_that_markers_count_are_found() {
+    let text = format!("{}   ✓ creates 5ms\n✗ sinks\nwarn: x\n", numbers(3000));
+    assert!(ask(&text, Part::Query("1 passed or done")).text.contains("✓ creates"));
+    assert!(ask(&text, Part::Query("1 warning like those shown")).text.contains("warn: x"));
+    let diff = format!("{}@@ -1 +1 @@\n-a\n+b\n", numbers(3000));
+    assert!(ask(&diff, Part::Query("3 hunks")).text.contains("@@ -1"));
 }
 
 #[test]
@@ -229,7 +242,7 @@ proptest! {
             let found = excerpt(&text, None, part, page);
             prop_assert!(found.text.len() <= page.max(LEAST_PAGE));
             prop_assert!(found.to <= found.total || found.text.is_empty());
-            if found.text.is_empty() || part == Part::Whole {
+            if found.text.is_empty() {
                 continue;
             }
             let again = match found.unit {

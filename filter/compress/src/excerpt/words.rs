@@ -5,6 +5,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::kinds::signal::{self, Signal};
+use crate::kinds::test_build;
 
 /// Tokens of a query that are looked for: one bit each.
 const MOST_TOKENS: usize = 64;
@@ -39,8 +40,28 @@ pub(super) struct Words {
     starts: u64,
     pub(super) ends: u64,
     /// Bits of words that name a class of lines.
-    classes: Vec<(u64, Signal)>,
+    classes: Vec<(u64, Class)>,
     beyond_ascii: bool,
+}
+
+/// Lines that markers count under a word that need not stand in them.
+#[derive(Clone, Copy)]
+enum Class {
+    Error,
+    Warning,
+    Passed,
+    Hunk,
+}
+
+impl Class {
+    fn has(self, line: &str) -> bool {
+        match self {
+            Self::Error => signal::of(line) == Signal::Error,
+            Self::Warning => signal::of(line) == Signal::Warning,
+            Self::Passed => test_build::is_routine(line),
+            Self::Hunk => line.starts_with("@@"),
+        }
+    }
 }
 
 /// What a piece of text has of a query.
@@ -102,9 +123,11 @@ impl Words {
             all.ends |= last;
             match word.tokens.as_slice() {
                 [only] if only == b"error" || only == b"failure" || only == b"failed" => {
-                    all.classes.push((last, Signal::Error));
+                    all.classes.push((last, Class::Error));
                 }
-                [only] if only == b"warning" => all.classes.push((last, Signal::Warning)),
+                [only] if only == b"warning" => all.classes.push((last, Class::Warning)),
+                [only] if only == b"passed" || only == b"done" => all.classes.push((last, Class::Passed)),
+                [only] if only == b"hunk" => all.classes.push((last, Class::Hunk)),
                 _ => {}
             }
         }
@@ -179,13 +202,10 @@ impl Words {
             scan.found |= state & self.ends;
             scan.seen |= mask;
         }
-        if !self.classes.is_empty() {
-            let class = signal::of(text);
-            for (bit, wanted) in &self.classes {
-                if class == *wanted {
-                    scan.found |= bit;
-                    scan.seen |= bit;
-                }
+        for (bit, class) in &self.classes {
+            if scan.found & bit == 0 && class.has(text) {
+                scan.found |= bit;
+                scan.seen |= bit;
             }
         }
         scan

@@ -7,12 +7,17 @@ use super::keep::{Keep, counted, grouped};
 use super::query::Query;
 use crate::block::{Context, Lossy};
 use crate::config::Profile;
+use crate::work;
 
 /// Fewer lines are read faster than what a digest says about them.
 const FEWEST_LINES: usize = 60;
 
 /// Lines of context kept at either side of a change.
 const CONTEXT: usize = 1;
+
+/// Signs that a hunk's header begins with: one more than the commits that were merged. Git merges no more at once
+/// than this in practice.
+const MOST_MARKS: usize = 32;
 
 /// Changed lines are kept up to this many bytes: as much as a reviewer reads in one go.
 const MOST_BYTES: usize = 24_000;
@@ -51,13 +56,13 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
             out.push('\n');
         }
         first = false;
+        work::spend(line.len());
         if let Some(both) = line.strip_prefix("diff --git ") {
             names = Names::of(both);
         } else if let Some(known) = &mut names {
             known.header(line);
-            let (old, new) = known.lines();
             // the hunk behind them is what tells the reader that they were there
-            if line == old && lines.next_if(|next| *next == new).is_some() {
+            if known.is_old(line) && lines.next_if(|next| known.is_new(next)).is_some() {
                 names = None;
                 if !lines.peek().is_some_and(|next| next.starts_with("@@ -")) {
                     return None;
@@ -105,12 +110,20 @@ impl<'a> Names<'a> {
         self.deleted |= line.starts_with("deleted file mode ");
     }
 
-    /// The `---` and `+++` lines that follow from the names.
-    fn lines(&self) -> (String, String) {
-        let old = if self.created { "--- /dev/null".to_owned() } else { format!("--- a/{}", self.path) };
-        let new = if self.deleted { "+++ /dev/null".to_owned() } else { format!("+++ b/{}", self.path) };
-        (old, new)
+    /// Whether this is the `---` line that follows from the names. Nothing is written for it: names may be long,
+    /// and the lines behind them many.
+    fn is_old(&self, line: &str) -> bool {
+        line.strip_prefix("--- ").is_some_and(|old| is_name(old, "a/", self.path, self.created))
     }
+
+    /// The same for the `+++` line.
+    fn is_new(&self, line: &str) -> bool {
+        line.strip_prefix("+++ ").is_some_and(|new| is_name(new, "b/", self.path, self.deleted))
+    }
+}
+
+fn is_name(name: &str, side: &str, path: &str, is_null: bool) -> bool {
+    if is_null { name == "/dev/null" } else { name.strip_prefix(side) == Some(path) }
 }
 
 /// A hunk: its header's line, and the lines behind it up to the next one.
@@ -136,19 +149,22 @@ impl Parts {
         let mut parts = Parts::default();
         let mut in_hunk = false;
         for (number, line) in lines.iter().enumerate() {
+            work::spend(line.len());
             let starts_file = line.starts_with("diff --") || !in_hunk && line.starts_with("--- ");
             if starts_file {
                 let named = !line.starts_with("diff --")
                     && parts.files.last().is_some_and(|(start, _)| {
                         lines[*start].starts_with("diff --")
-                            && parts.hunks.iter().all(|h| h.file + 1 != parts.files.len())
+                            // hunks ascend, so the last one tells whether the last file has any
+                            && parts.hunks.last().is_none_or(|hunk| hunk.file + 1 != parts.files.len())
                     });
                 if !named {
                     parts.files.push((number, is_generated(line)));
                 }
                 in_hunk = false;
             } else if line.starts_with("@@") && !parts.files.is_empty() {
-                let marks = line.bytes().take_while(|b| *b == b'@').count().saturating_sub(1).max(1);
+                let marks =
+                    line.bytes().take(MOST_MARKS).take_while(|b| *b == b'@').count().saturating_sub(1).max(1);
                 parts.hunks.push(Hunk {
                     file: parts.files.len() - 1,
                     header: number,
@@ -207,13 +223,16 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     };
     let mut taken = vec![false; parts.hunks.len()];
     for number in order {
+        if work::is_over() {
+            return None;
+        }
         if std::mem::replace(&mut taken[number], true) {
             continue;
         }
         let wanted = shown(&parts.hunks[number], &lines);
         let size: usize = wanted.iter().map(|&line| lines[line].len() + 1).sum();
+        // room only gets less, so what does not fit now never will
         if size > room {
-            taken[number] = false;
             continue;
         }
         room -= size;
@@ -237,6 +256,9 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
 
 /// The header of a hunk, its changes, and the context next to them.
 fn shown(hunk: &Hunk, lines: &[&str]) -> Vec<usize> {
+    // each line is looked at for itself and for its neighbours
+    let marks = |line: usize| lines.get(line).map_or(0, |line| line.len().min(hunk.marks));
+    work::spend(3 * (hunk.header..hunk.end).map(marks).sum::<usize>());
     let changed = |line: usize| is_changed(lines[line], hunk.marks);
     let mut wanted = vec![hunk.header];
     for line in hunk.header + 1..hunk.end {

@@ -2,6 +2,7 @@
 
 use crate::block::Context;
 use crate::config::Profile;
+use crate::work;
 
 /// How much a lossy form may keep of lines that nothing demands.
 #[derive(Clone, Copy)]
@@ -113,6 +114,7 @@ impl<'t, 'a> Keep<'t, 'a> {
                 out.push('\n');
             }
             if self.kept[at] {
+                work::spend(self.lines[at].len());
                 out.push_str(self.lines[at]);
                 at += 1;
             } else {

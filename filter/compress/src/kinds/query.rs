@@ -9,6 +9,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use super::signal::floor_char_boundary;
 use super::words::{is_value, words};
 use crate::block::Context;
+use crate::work;
 
 /// How much of the user's text and of the arguments is read, in bytes: what is asked for now stands in
 /// a question, not in a document pasted with it.
@@ -75,6 +76,7 @@ impl Query {
         let mut hits: Vec<(usize, u64)> = Vec::new();
         let mut frequency = vec![0usize; self.weights.len()];
         for (number, line) in lines.iter().enumerate() {
+            work::spend(line.len());
             let mut terms = 0u64;
             for found in automaton.find_iter(*line) {
                 terms |= 1 << found.pattern().as_usize();

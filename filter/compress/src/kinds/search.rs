@@ -109,6 +109,24 @@ mod tests {
     }
 
     #[test]
+    fn what_linters_and_compilers_report_stays_whole() {
+        let cases: [fn(usize) -> String; 5] = [
+            |i| format!("app/models/m{}.rb:{i}:1: W: Metrics/LineLength: Line is too long. [{i}/80]", i % 7),
+            |i| format!("src/a{}.py:{i}: error: Incompatible return value type [return-value]", i % 7),
+            |i| format!("src/a{}.py:{i}:80: E501 line too long ({i} > 79 characters)", i % 7),
+            |i| format!("src/a{}.py:{i}: W0611 unused import", i % 7),
+            |i| format!("src/a{}.js:{i}:5: Unexpected console statement. [Error/no-console]", i % 7),
+        ];
+        for line in cases {
+            let text: Vec<String> = (1..900).map(line).collect();
+            assert_eq!(best_of(&text.join("\n"), "why"), None, "{}", text[0]);
+        }
+        let text: Vec<String> =
+            (1..900).map(|i| format!("src/a{}.py:{i}:5:    console.log(x{i})", i % 7)).collect();
+        assert!(best_of(&text.join("\n"), "why").is_some());
+    }
+
+    #[test]
     fn every_file_is_named_and_says_how_many_results_are_not_shown() {
         let text: Vec<String> = (0..900)
             .map(|i| {

@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
+use crate::work;
+
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Signal {
@@ -117,6 +119,52 @@ static AUTOMATON: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
         .ok()
 });
 
+/// Words that say of a thing, in a field for its state, that it failed.
+const BAD_STATES: &[&str] = &[
+    "fail",
+    "failed",
+    "failing",
+    "failure",
+    "error",
+    "errored",
+    "err",
+    "fatal",
+    "crashed",
+    "down",
+    "dead",
+    "unhealthy",
+    "rejected",
+    "denied",
+    "refused",
+    "declined",
+    "timeout",
+    "timed",
+    "aborted",
+    "killed",
+    "oomkilled",
+    "evicted",
+    "broken",
+    "corrupt",
+    "unreachable",
+    "panicked",
+    "nok",
+    "critical",
+];
+
+/// Whether a state says that something failed: `FAILED`, `timed_out`, `build-error`. Longer texts are no states.
+pub(crate) fn is_bad_state(state: &str) -> bool {
+    state.len() <= LONGEST_STATE
+        && state.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
+            BAD_STATES.iter().any(|bad| word.len() == bad.len() && word.eq_ignore_ascii_case(bad))
+                || word.len() > 7
+                    && word.get(word.len() - 7..).is_some_and(|end| end.eq_ignore_ascii_case("backoff"))
+        })
+        && !state.contains("0 ")
+}
+
+/// A state has at most so many bytes.
+const LONGEST_STATE: usize = 32;
+
 /// How far a line is read for signals, in bytes. What a line is about stands near its start; the tail
 /// of a very long one is payload.
 const READ: usize = 2000;
@@ -166,6 +214,7 @@ const MOST_COLONS: usize = 5;
 /// What a line signals, and whether it reports a failure.
 fn scan(line: &str) -> (Signal, bool) {
     let line = &line[..floor_char_boundary(line, READ)];
+    work::spend(line.len());
     let Some(automaton) = AUTOMATON.as_ref() else { return (Signal::None, false) };
     let (mut signal, mut failure) = (Signal::None, false);
     for found in automaton.find_iter(line) {

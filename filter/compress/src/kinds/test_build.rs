@@ -6,10 +6,11 @@ use super::shorten::shorten;
 use super::signal::{self, Signal};
 use super::wording;
 use crate::block::{Context, Lossy};
+use crate::work;
 
 mod line;
 
-use line::{Role, is_failure, is_place, names_place, role};
+use line::{Role, is_detail, is_failure, is_place, names_place, role};
 
 /// Fewer lines are read faster than what a digest says about them.
 const FEWEST_LINES: usize = 20;
@@ -20,7 +21,13 @@ const LAST: usize = 8;
 
 /// Lines kept around an error: where it happened, and what the tool says about it.
 const BEFORE: usize = 4;
-const AFTER: usize = 12;
+const AFTER: usize = 24;
+
+/// Lines that belong to one test that failed, at most: a difference and a stack. Blank lines do not end them.
+const OF_FAILURE: usize = 120;
+
+/// Bytes of the lines that belong to failures, all of them together. Who has more of it reads it failure by failure.
+const OF_FAILURES: usize = 24_000;
 
 /// Lines behind an error that belong to it even when they were seen before.
 const ADJACENT: usize = 2;
@@ -36,6 +43,14 @@ const SUMMARIES: usize = 60;
 
 /// A line of so few bytes (a brace, a marker) goes with its neighbours, seen before or not.
 const TRIVIAL: usize = 6;
+
+/// Whether a line says that something passed or is done.
+pub(crate) fn is_routine(line: &str) -> bool {
+    role(line) == Role::Routine
+}
+
+/// Bytes of the lines that name places of errors of a kind that was shown.
+const OF_PLACES: usize = 16_000;
 
 /// The output with repeated wording stated once; every byte can be had back.
 pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
@@ -71,16 +86,37 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     for line in (0..FIRST).chain((lines.len() - LAST..lines.len()).rev()) {
         keep.may(line);
     }
+    let mut room = OF_FAILURES;
+    let mut without_details = 0;
     for &report in &reports {
-        keep_around(&mut keep, &mut seen, &lines, &roles, report);
+        if work::is_over() {
+            return None;
+        }
+        if roles.get(report) == Some(&Role::Failure) {
+            let details = details(&lines, &roles, report);
+            let size: usize =
+                details.clone().map(|line| lines.get(line).map_or(0, |line| line.len() + 1)).sum();
+            if size > room {
+                without_details += 1;
+                continue;
+            }
+            room -= size;
+            details.for_each(|line| keep.must(line));
+        } else {
+            keep_around(&mut keep, &mut seen, &lines, &roles, report);
+        }
     }
     for line in Query::new(cx).best(&lines).into_iter().take(ANSWERS) {
         keep.may(line);
     }
     keep_warnings(&mut keep, &lines, &roles);
     // the other places where the same went wrong: each has to be looked at
+    let mut room = OF_PLACES;
     for (number, line) in lines.iter().enumerate() {
-        if is_place(line) || roles[number] == Role::Error && names_place(line) {
+        if roles[number] == Role::Error && names_place(line) && line.len() < room {
+            room -= line.len() + 1;
+            keep.must(number);
+        } else if is_place(line) {
             keep.may(number);
         }
     }
@@ -91,8 +127,53 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     }
     let text = keep.render(|gap| format!("… {}", Tally::of(gap, &roles).describe()));
     let tally = Tally::of(left_out.iter().copied(), &roles);
-    let what = format!("{} left out of {}", tally.describe(), grouped(lines.len()));
+    let mut what = format!("{} of {} left out", grouped(tally.lines), counted(lines.len(), "line"));
+    if let Some((_, roles)) = tally.describe().split_once(": ") {
+        what.push_str(": ");
+        what.push_str(roles);
+    }
+    if without_details > 0 {
+        what.push_str(&format!(", with the details of {}", counted(without_details, "failure")));
+    }
     Some(Lossy { text, left_out: what })
+}
+
+/// What belongs to the test that failed in a line: what stands before it and further in, as where Go's tests report
+/// while they run, and what follows up to the next test.
+fn details(lines: &[&str], roles: &[Role], report: usize) -> std::ops::Range<usize> {
+    let indentation = |line: usize| lines.get(line).map_or(0, |text| text.len() - text.trim_start().len());
+    let is_blank = |line: usize| lines.get(line).is_none_or(|text| text.trim().is_empty());
+    let own = indentation(report);
+    let mut from = report;
+    while from > 0
+        && report - from < OF_FAILURE
+        && indentation(from - 1) > own
+        && !is_blank(from - 1)
+        && !matches!(roles.get(from - 1), Some(Role::Routine | Role::Failure))
+    {
+        from -= 1;
+    }
+    let mut to = report + 1;
+    let mut at = to;
+    while at < lines.len() && at - report < OF_FAILURE {
+        if is_blank(at) {
+            at += 1;
+            continue;
+        }
+        let goes_on = match roles.get(at) {
+            Some(Role::Failure) => false,
+            Some(Role::Routine) | None => false,
+            // a heading inside: what was printed meanwhile
+            Some(Role::Summary) => lines.get(at).is_some_and(|line| line.starts_with("---")),
+            _ => at == to || lines.get(at).is_some_and(|line| is_detail(line, own)),
+        };
+        if !goes_on {
+            break;
+        }
+        at += 1;
+        to = at;
+    }
+    from..to
 }
 
 /// The kinds of lines that were shown.

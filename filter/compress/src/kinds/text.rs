@@ -2,7 +2,11 @@
 //!
 //! A document says what a part of it is about in a heading and at the start of a paragraph. Headings,
 //! first sentences, what answers the question and what reports an error stay; the rest of the paragraphs
-//! goes, the later ones first.
+//! goes, the later ones first. What is not prose stays whole: in the output of a program that no other kind
+//! understands, any line may be the one that matters.
+
+#[deny(clippy::indexing_slicing)]
+mod prose;
 
 use memchr::memmem;
 
@@ -38,10 +42,15 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         return None;
     }
     let text = text.strip_suffix('\n').unwrap_or(text);
-    let sentences: Vec<&str> = text.split('\n').flat_map(sentences).collect();
+    let lines: Vec<&str> = text.split('\n').collect();
+    if !prose::is_prose(&lines) {
+        return None;
+    }
+    let sentences: Vec<&str> = lines.iter().flat_map(|line| sentences(line)).collect();
     if sentences.len() < FEWEST {
         return None;
     }
+    let by_line = sentences.len() == lines.len();
     let mut keep = Keep::generous(&sentences, cx);
     for (at, sentence) in sentences.iter().enumerate() {
         if signal::of(sentence) == Signal::Error {
@@ -61,15 +70,21 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         keep.may(at);
     }
     keep.close_small_gaps();
-    let left_out = sentences.len() - keep.count();
-    if left_out == 0 {
+    let gone = |at: &usize| !keep.has(*at);
+    if !(0..sentences.len()).any(|at| gone(&at)) {
         return None;
     }
-    let shown = keep.render(|gap| format!("… {}", counted(gap.len(), "sentence")));
+    let count = |range: &mut dyn Iterator<Item = usize>| match by_line {
+        true => range.count(),
+        false => range.map(|at| sentences[at].split_whitespace().count()).sum(),
+    };
+    // a paragraph on one line is shown in part, so that lines do not say how much is missing
+    let noun = if by_line { "line" } else { "word" };
+    let shown = keep.render(|mut gap| format!("… {}", counted(count(&mut gap), noun)));
     let what = format!(
         "{} of {} left out of a text; its headings and the starts of its paragraphs are shown",
-        grouped(left_out),
-        counted(sentences.len(), "sentence")
+        grouped(count(&mut (0..sentences.len()).filter(gone))),
+        counted(count(&mut (0..sentences.len())), noun)
     );
     Some(Lossy { text: shown, left_out: what })
 }
@@ -147,14 +162,26 @@ mod tests {
         )
     }
 
+    /// A manual, in paragraphs of one line each.
     fn page() -> String {
+        const SENTENCES: [&str; 11] = [
+            "A queue keeps what has not been seen yet. ",
+            "When a reader is slow, everybody in front of it waits, and nobody says so. ",
+            "That is on purpose. ",
+            "Only the ledger knows which of the workers holds the rest, as e.g. J. Smith describes it. ",
+            "Every cache forgets, sooner or later, and a good one forgets the right things first. ",
+            "Ask the gateway for a fresh copy whenever you are in doubt about its age. ",
+            "There is no second index! ",
+            "Moves are counted once, at the place where they start, and never again behind it. ",
+            "Older versions counted them twice, which led to many questions from people who compared the sums. ",
+            "Does it matter? ",
+            "It does, because whoever pays for the moves wants to know how many of them there were last month. ",
+        ];
         (0..60)
             .map(|n| {
-                format!(
-                    "## Part {n}\n\nThis is what part {n} is about. {}{}\n\n",
-                    "It goes on to explain every detail at length, with e.g. J. Smith's words. ".repeat(4),
-                    if n == 41 { "The frobnicator_limit is 9000 there. " } else { "" }
-                )
+                let body: String = (0..3 + n % 5).map(|m| SENTENCES[(n * 3 + m * 2) % 11]).collect();
+                let answer = if n == 41 { "The frobnicator_limit is 9000 there. " } else { "" };
+                format!("## Part {n}\n\n{body}{answer}\n\n")
             })
             .collect()
     }
@@ -164,9 +191,22 @@ mod tests {
         let kept =
             kept(&page(), "{\"url\":\"https://example.com\"}", "What is the frobnicator_limit?").unwrap();
         assert!(kept.text.contains("The frobnicator_limit is 9000 there."), "{}", kept.text);
-        assert!(kept.text.contains("## Part 59") && kept.text.contains("… 4 sentences"), "{}", kept.text);
-        assert!(kept.text.len() < page().len() / 2);
-        assert!(kept.left_out.contains(" of 420 sentences left out"), "{}", kept.left_out);
+        assert!(kept.text.contains("## Part 59") && kept.text.contains(" words\n"), "{}", kept.text);
+        assert!(kept.text.len() < page().len() * 3 / 4, "{}", kept.text);
+        let words = counted(page().split_whitespace().count(), "word");
+        assert!(kept.left_out.contains(&format!(" of {words} left out")), "{}", kept.left_out);
+        let said = |line: &str| {
+            let count = line.strip_prefix("… ")?.split(' ').next()?;
+            count.replace(',', "").parse::<usize>().ok()
+        };
+        let gaps: usize = kept.text.lines().filter_map(said).sum();
+        let shown: usize = kept
+            .text
+            .lines()
+            .filter(|line| said(line).is_none())
+            .map(|line| line.split_whitespace().count())
+            .sum();
+        assert_eq!(gaps + shown, page().split_whitespace().count());
     }
 
     #[test]
@@ -185,9 +225,9 @@ mod tests {
 
     #[test]
     fn errors_stay_wherever_they_stand() {
-        let mut lines: Vec<String> = (0..300).map(|n| format!("All went well in step number {n}")).collect();
-        lines[150] = "The transfer was denied by the bank".to_owned();
-        let kept = kept(&lines.join("\n"), "", "").unwrap();
+        let text =
+            page().replacen("## Part 30\n\n", "## Part 30\n\nThe transfer was denied by the bank.\n", 1);
+        let kept = kept(&text, "", "").unwrap();
         assert!(kept.text.contains("was denied by the bank"), "{}", kept.text);
     }
 

@@ -11,6 +11,7 @@ use hashbrown::hash_table::Entry;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::words::{is_value, words};
+use crate::work;
 
 /// Longer lines belong to no group: they are payload, and comparing them word by word does not pay.
 const LONGEST_LINE: usize = 4000;
@@ -181,6 +182,7 @@ impl Key {
     /// `masks` says of each word whether it is masked, by whether it is a value.
     fn hash(&mut self, line: &str, class: u8, mut masks: impl FnMut(bool) -> bool) -> u64 {
         let bytes = line.as_bytes();
+        work::spend(bytes.len());
         self.0.clear();
         self.0.push(class);
         // what is not masked is copied in one piece
@@ -242,6 +244,7 @@ fn alike(a: &str, b: &str) -> bool {
 
 /// Flags the words in which `line` differs from `first`. False when they differ in anything else.
 fn mark_holes(first: &str, line: &str, flags: &mut [bool]) -> bool {
+    work::spend(line.len());
     if first == line {
         return true;
     }
@@ -263,6 +266,7 @@ fn mark_holes(first: &str, line: &str, flags: &mut [bool]) -> bool {
 /// one key report the same thing about different things.
 pub(crate) fn report_key(line: &str) -> u64 {
     let bytes = line.as_bytes();
+    work::spend(bytes.len().min(REPORT_KEY_BYTES));
     let mut out: Vec<u8> = Vec::with_capacity(bytes.len().min(REPORT_KEY_BYTES + 8));
     let mut at = 0;
     while at < bytes.len() && out.len() < REPORT_KEY_BYTES {

@@ -32,7 +32,10 @@ fn restore(short: &str) -> String {
         } else if line.starts_with("@@ -")
             && let Some(known) = names.take()
         {
-            let (old, new) = known.lines();
+            let old =
+                if known.created { "--- /dev/null".to_owned() } else { format!("--- a/{}", known.path) };
+            let new =
+                if known.deleted { "+++ /dev/null".to_owned() } else { format!("+++ b/{}", known.path) };
             out.extend([old, new]);
         } else if line.starts_with("--- ") {
             names = None;

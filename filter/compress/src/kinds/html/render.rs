@@ -1,8 +1,10 @@
 //! From tags to text, in one pass.
 
-use memchr::memmem;
-
 use super::entity;
+use super::grid::Grid;
+use super::tag::{Ends, Tag, behind};
+use crate::kinds::signal;
+use crate::work;
 
 /// Elements whose content is not for readers.
 const SILENT: &[&str] = &["script", "style", "svg", "noscript", "template", "iframe", "canvas", "object"];
@@ -48,16 +50,47 @@ const BLOCKS: &[&str] = &[
     "option",
 ];
 
+/// Elements inside a line whose ends set values apart: a reader sees them as boxes.
+const BOXES: &[&str] =
+    &["span", "a", "b", "i", "em", "strong", "small", "label", "button", "time", "data", "badge", "kbd"];
+
+/// Attributes are shown with at most so many bytes.
+const LONGEST_NOTE: usize = 300;
+
+/// Deeper nesting of raised, lowered, deleted and inserted text is not marked.
+const DEEPEST_MARK: usize = 16;
+
+/// Bytes behind a tag that are looked at for the text of its element.
+const PEEK: usize = 200;
+
 /// A link's address is shown if it is not longer.
 const LONGEST_ADDRESS: usize = 200;
 
+/// Other elements of HTML.
+const OTHERS: &[&str] = &[
+    "html", "head", "meta", "link", "base", "img", "br", "td", "th", "u", "s", "q", "sup", "sub", "del",
+    "ins", "code", "abbr", "cite", "mark", "input", "select", "textarea", "picture", "source", "video",
+    "audio", "caption", "col", "colgroup", "tfoot", "legend", "progress", "meter", "center", "font", "path",
+    "g", "use", "var", "samp", "wbr", "dfn", "hgroup", "dialog", "slot", "menu", "area", "map", "optgroup",
+    "datalist", "output", "address", "time",
+];
+
+/// Whether this is the name of an element of HTML; those that pages define have a dash.
+pub(super) fn is_known(name: &str) -> bool {
+    let is = |known: &&str| known.eq_ignore_ascii_case(name);
+    [SILENT, BLOCKS, BOXES, OTHERS].iter().any(|names| names.iter().any(is)) || name.contains('-')
+}
+
 /// The text of a page.
 pub(super) fn text_of(html: &str) -> String {
-    let mut page = Page::default();
+    let mut page = Page { room: html.len() / 4, ..Page::default() };
     let mut ends = Ends { next: Some(0) };
     let mut rest = html;
     loop {
         let open = memchr::memchr(b'<', rest.as_bytes()).unwrap_or(rest.len());
+        if work::is_over() {
+            break;
+        }
         page.text(&rest[..open]);
         rest = &rest[open..];
         if rest.is_empty() {
@@ -65,7 +98,11 @@ pub(super) fn text_of(html: &str) -> String {
         }
         let near = ends.near(html, html.len() - rest.len());
         rest = match near.then(|| Tag::read(rest)).flatten() {
-            Some((tag, after)) => page.tag(tag, after),
+            Some((tag, after)) => {
+                // read a few times: for each attribute that may say something
+                work::spend(4 * tag.attributes.len() + open);
+                page.tag(tag, after)
+            }
             None => {
                 page.text("<");
                 &rest[1..]
@@ -73,96 +110,6 @@ pub(super) fn text_of(html: &str) -> String {
         };
     }
     page.out
-}
-
-/// Where the next `>` stands, found once for all the `<` before it.
-struct Ends {
-    next: Option<usize>,
-}
-
-impl Ends {
-    /// Whether a `>` stands behind `at` and not too far from it.
-    fn near(&mut self, html: &str, at: usize) -> bool {
-        if self.next.is_some_and(|next| next < at) {
-            self.next = memchr::memchr(b'>', &html.as_bytes()[at..]).map(|i| at + i);
-        }
-        self.next.is_some_and(|next| next - at <= LONGEST_TAG)
-    }
-}
-
-/// `<name attributes>`, `</name>`; comments and declarations have no name.
-struct Tag<'a> {
-    name: &'a str,
-    closing: bool,
-    attributes: &'a str,
-}
-
-impl<'a> Tag<'a> {
-    /// The tag that `rest` starts with, and what follows it. `None` if the `<` is text.
-    fn read(rest: &'a str) -> Option<(Self, &'a str)> {
-        let none = |after| Some((Self { name: "", closing: false, attributes: "" }, after));
-        if let Some(comment) = rest.strip_prefix("<!--") {
-            // a comment that is never closed hides the rest, as in a browser
-            let after = memmem::find(comment.as_bytes(), b"-->").map_or("", |end| &comment[end + 3..]);
-            return none(after);
-        }
-        let inner = &rest[1..];
-        if inner.starts_with(['!', '?']) {
-            let after = memchr::memchr(b'>', inner.as_bytes()).map_or("", |end| &inner[end + 1..]);
-            return none(after);
-        }
-        let (closing, inner) = match inner.strip_prefix('/') {
-            Some(inner) => (true, inner),
-            None => (false, inner),
-        };
-        if !inner.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            return None;
-        }
-        let name = inner.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'-').count();
-        let end = tag_end(&inner[name..])? + name;
-        let tag = Self { name: &inner[..name], closing, attributes: &inner[name..end] };
-        Some((tag, &inner[end + 1..]))
-    }
-
-    fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name)
-    }
-
-    fn attribute(&self, name: &str) -> Option<&'a str> {
-        let mut rest = self.attributes;
-        while let Some(at) = rest.find(name) {
-            let starts = rest[..at].ends_with(|c: char| c.is_ascii_whitespace() || matches!(c, '"' | '\''));
-            let value = rest[at + name.len()..].trim_start();
-            rest = &rest[at + name.len()..];
-            let Some(value) = value.strip_prefix('=').filter(|_| starts).map(str::trim_start) else {
-                continue;
-            };
-            let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
-            return match quote {
-                Some(quote) => value[1..].split(quote).next(),
-                None => value.split(|c: char| c.is_ascii_whitespace()).next(),
-            };
-        }
-        None
-    }
-}
-
-/// A tag is not longer; what seems to be one is text. Bounds the search for the end of each.
-const LONGEST_TAG: usize = 16_000;
-
-/// Where the tag ends: the next `>` outside quotes, or without regard to quotes if they do not close.
-fn tag_end(rest: &str) -> Option<usize> {
-    let bytes = &rest.as_bytes()[..rest.len().min(LONGEST_TAG)];
-    let mut quote = None;
-    for at in memchr::memchr3_iter(b'>', b'"', b'\'', bytes) {
-        match (quote, bytes[at]) {
-            (None, b'>') => return Some(at),
-            (None, mark) => quote = Some(mark),
-            (Some(open), mark) if mark == open => quote = None,
-            _ => {}
-        }
-    }
-    memchr::memchr(b'>', bytes)
 }
 
 #[derive(Default)]
@@ -176,8 +123,16 @@ struct Page {
     lists: Vec<Option<usize>>,
     /// Addresses of the links that are open, if they are shown.
     links: Vec<Option<String>>,
-    /// A cell of the row at hand has been written.
-    in_row: bool,
+    /// Tables that are open.
+    grids: Vec<Grid>,
+    /// Bytes that cells may take where they are repeated.
+    room: usize,
+    /// What closes each raised, lowered, deleted or inserted text that is open.
+    marks: Vec<(&'static str, &'static str)>,
+    /// One box ended and another began right here.
+    joint: bool,
+    /// The element that ended last is a box, and nothing stood behind it yet.
+    boxed: bool,
     shown: hashbrown::HashSet<String, foldhash::fast::FixedState>,
 }
 
@@ -192,6 +147,13 @@ impl Page {
         if self.verbatim > 0 {
             entity::decode(raw, &mut self.out);
             return;
+        }
+        self.boxed = false;
+        if std::mem::take(&mut self.joint)
+            && raw.starts_with(char::is_alphanumeric)
+            && self.out.ends_with(char::is_alphanumeric)
+        {
+            self.blank = true;
         }
         let mut words = raw.split_ascii_whitespace().peekable();
         self.blank |= raw.starts_with(|c: char| c.is_ascii_whitespace());
@@ -222,13 +184,32 @@ impl Page {
     /// Takes in a tag; the answer is where reading goes on.
     fn tag<'a>(&mut self, tag: Tag<'a>, after: &'a str) -> &'a str {
         if let Some(name) = SILENT.iter().find(|name| tag.is(name)) {
-            return if tag.closing { after } else { behind(name, after) };
+            if tag.closing {
+                return after;
+            }
+            let rest = behind(name, after);
+            if *name == "svg" {
+                let inside = after.get(..after.len() - rest.len()).unwrap_or_default();
+                self.picture(&tag, inside);
+            }
+            return rest;
+        }
+        let is_box = BOXES.iter().any(|name| tag.is(name));
+        if is_box && tag.closing {
+            self.boxed = true;
+        } else if is_box {
+            self.joint = std::mem::take(&mut self.boxed);
         }
         let heading = matches!(tag.name.as_bytes(), [b'h' | b'H', b'1'..=b'6']);
         if tag.is("br") {
-            if self.verbatim > 0 { self.out.push('\n') } else { self.line() }
+            match (self.verbatim > 0, self.in_row()) {
+                (true, _) => self.out.push('\n'),
+                // the row goes on
+                (false, true) => self.blank = true,
+                (false, false) => self.line(),
+            }
         } else if tag.is("a") {
-            self.link(&tag);
+            self.link(&tag, after);
         } else if tag.is("pre") {
             self.line();
             self.out.push_str("```\n");
@@ -237,13 +218,24 @@ impl Page {
             self.push_blank();
             self.out.push('`');
         } else if tag.is("td") || tag.is("th") {
-            self.cell(tag.closing);
-        } else if tag.is("img") {
-            if let Some(alt) = tag.attribute("alt").filter(|alt| !alt.is_empty()) {
+            self.cell(&tag);
+        } else if tag.is("img") || tag.is("area") {
+            if let Some(alt) = tag.said("alt").or_else(|| tag.said("title")) {
                 self.text(alt);
             }
+        } else if tag.is("sup")
+            || tag.is("sub")
+            || tag.is("del")
+            || tag.is("ins")
+            || tag.is("s")
+            || tag.is("strike")
+        {
+            self.mark(&tag, after);
         } else if BLOCKS.iter().any(|name| tag.is(name)) {
             self.block(&tag, heading);
+        }
+        if !tag.closing && self.verbatim == 0 && !tag.is("img") && !tag.is("a") && !tag.is("area") {
+            self.attributes(&tag, after);
         }
         after
     }
@@ -252,19 +244,19 @@ impl Page {
         if self.verbatim > 0 {
             return;
         }
-        if !self.in_row || tag.is("tr") || tag.is("table") {
-            self.line();
-        } else {
+        if tag.is("tr") || tag.is("table") {
+            self.row(tag);
+        } else if self.in_row() {
             self.blank = true;
+        } else {
+            self.line();
         }
         if tag.is("ul") || tag.is("ol") {
             if tag.closing {
                 self.lists.pop();
             } else {
-                self.lists.push(tag.is("ol").then_some(1));
+                self.lists.push(tag.is("ol").then(|| tag.number("start", usize::MAX / 2).unwrap_or(1)));
             }
-        } else if tag.is("tr") {
-            self.in_row = false;
         } else if tag.is("li") && !tag.closing {
             let depth = self.lists.len().saturating_sub(1).min(DEEPEST_LIST);
             self.out.extend(std::iter::repeat_n(' ', 2 * depth));
@@ -276,24 +268,178 @@ impl Page {
                 _ => self.out.push_str("- "),
             }
         } else if heading && !tag.closing {
-            let level = usize::from(tag.name.as_bytes()[1] - b'0');
+            let level = tag.name.as_bytes().get(1).map_or(1, |digit| usize::from(digit.saturating_sub(b'0')));
             self.out.extend(std::iter::repeat_n('#', level));
             self.out.push(' ');
         }
     }
 
-    fn cell(&mut self, closing: bool) {
-        if closing || self.verbatim > 0 {
+    fn in_row(&self) -> bool {
+        self.grids.last().is_some_and(Grid::in_row)
+    }
+
+    fn cell(&mut self, tag: &Tag<'_>) {
+        if self.verbatim > 0 {
             return;
         }
-        if std::mem::replace(&mut self.in_row, true) {
-            self.blank = false;
-            self.out.push_str(" | ");
+        self.blank = false;
+        if self.grids.is_empty() {
+            self.grids.push(Grid::default());
+        }
+        let Some(grid) = self.grids.last_mut() else { return };
+        if tag.closing {
+            grid.close(&mut self.out);
+        } else {
+            grid.open(tag, &mut self.out, &mut self.room);
         }
     }
 
+    /// A row or a table begins or ends.
+    fn row(&mut self, tag: &Tag<'_>) {
+        if let Some(grid) = self.grids.last_mut()
+            && (tag.is("tr") || tag.closing)
+        {
+            grid.end_row(&mut self.out, &mut self.room);
+        }
+        self.line();
+        if tag.is("table") {
+            if tag.closing {
+                self.grids.pop();
+            } else if self.grids.len() < DEEPEST_LIST {
+                self.grids.push(Grid::default());
+            }
+        }
+    }
+
+    /// Raised and lowered text as `10^6` and `H_2`, what was deleted or inserted in brackets.
+    fn mark(&mut self, tag: &Tag<'_>, after: &str) {
+        if tag.closing {
+            let name = MARKS.iter().find(|(name, ..)| tag.is(name)).map_or("", |(name, ..)| name);
+            if let Some(at) = self.marks.iter().rposition(|(open, _)| *open == name)
+                && let Some((_, end)) = self.marks.drain(at..).next()
+            {
+                self.out.push_str(end);
+            }
+            return;
+        }
+        let Some((name, start, end)) = MARKS.iter().find(|(name, ..)| tag.is(name)).copied() else { return };
+        if self.marks.len() == DEEPEST_MARK {
+            return;
+        }
+        let raised = start.len() == 1;
+        let text = own_text(after);
+        // a single word needs no brackets
+        let plain =
+            raised && !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if raised {
+            // it belongs to what stands before it
+            self.blank = false;
+        } else {
+            self.push_blank();
+        }
+        self.out.push_str(start);
+        if raised && !plain {
+            self.out.push('(');
+        }
+        self.marks.push((name, if plain { "" } else { end }));
+    }
+
+    /// What stands in attributes and is content: titles, values, states.
+    fn attributes(&mut self, tag: &Tag<'_>, after: &str) {
+        if tag.is("input") {
+            return self.field(tag);
+        }
+        if tag.is("option") {
+            let text = own_text(after);
+            if tag.attribute("selected").is_some() {
+                self.note("selected", "");
+            }
+            if let Some(value) = tag.said("value").filter(|value| *value != text) {
+                self.note(value, "");
+            }
+            return;
+        }
+        if tag.is("select") || tag.is("textarea") {
+            if let Some(name) = tag.said("name") {
+                self.note("field ", name);
+            }
+            return;
+        }
+        let text = own_text(after);
+        let value = if tag.is("time") { tag.said("datetime") } else { None };
+        let value = value.or_else(|| if tag.is("data") { tag.said("value") } else { None });
+        if let Some(value) = value.filter(|value| *value != text) {
+            self.note(value, "");
+        }
+        if let (true, Some(value)) = (tag.is("progress") || tag.is("meter"), tag.said("value")) {
+            let most = tag.said("max").map(|most| format!(" of {most}")).unwrap_or_default();
+            self.note(value, &most);
+        }
+        let silent = text.is_empty() && is_closed(after);
+        let label = tag.said("title").or_else(|| tag.said("aria-label").filter(|_| silent));
+        if let Some(label) = label.filter(|label| !says(text, label)) {
+            self.note(label, "");
+        }
+        if tag.attribute("disabled").is_some() {
+            self.note("disabled", "");
+        }
+    }
+
+    /// `[q=A-1009]`, `[x] size=L`: a field of a form and what it holds.
+    fn field(&mut self, tag: &Tag<'_>) {
+        let kind = tag.said("type").unwrap_or("text");
+        let is = |names: &[&str]| names.iter().any(|name| kind.eq_ignore_ascii_case(name));
+        let name =
+            tag.said("name").or_else(|| tag.said("id")).or_else(|| tag.said("aria-label")).unwrap_or("field");
+        let value = tag.attribute("value").unwrap_or_default();
+        if is(&["submit", "button", "reset", "image"]) {
+            return self.note(tag.said("value").or_else(|| tag.said("alt")).unwrap_or(kind), "");
+        }
+        let checked = if tag.attribute("checked").is_some() { "x" } else { " " };
+        if is(&["checkbox", "radio"]) {
+            self.note(checked, "");
+            self.text(&format!(" {name}={value} "));
+        } else {
+            self.note(&format!("{name}="), value);
+        }
+    }
+
+    /// What a drawing shows, where it says so.
+    fn picture(&mut self, tag: &Tag<'_>, inside: &str) {
+        let inside = inside.get(..signal::floor_char_boundary(inside, 2 * PEEK)).unwrap_or_default();
+        let title = inside
+            .split_once("<title")
+            .and_then(|(_, rest)| rest.split_once('>'))
+            .map(|(_, rest)| own_text(rest));
+        if let Some(said) = title.filter(|title| !title.is_empty()).or_else(|| tag.said("aria-label")) {
+            self.note(said, "");
+        }
+    }
+
+    /// Writes something in brackets, as a word of its own.
+    fn note(&mut self, text: &str, more: &str) {
+        self.blank |= !self.out.ends_with(['\n', ' ', '[']);
+        self.push_blank();
+        self.out.push('[');
+        for part in [text, more] {
+            let shown = part.get(..signal::floor_char_boundary(part, LONGEST_NOTE)).unwrap_or_default();
+            let start = self.out.len();
+            entity::decode(shown, &mut self.out);
+            // a note is one line
+            if self.out.get(start..).is_some_and(|note| note.contains(['\n', '\r'])) {
+                let note = self.out.split_off(start).split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+                self.out.push_str(&note);
+            }
+            if shown.len() < part.len() {
+                self.out.push('…');
+            }
+        }
+        self.out.push(']');
+        self.blank = true;
+    }
+
     /// A link's address is shown the first time, behind its text.
-    fn link(&mut self, tag: &Tag<'_>) {
+    fn link(&mut self, tag: &Tag<'_>, after: &str) {
         if tag.closing {
             if let Some(Some(address)) = self.links.pop() {
                 self.out.push_str("](");
@@ -315,18 +461,43 @@ impl Page {
             self.out.push('[');
         }
         self.links.push(first.then_some(decoded));
+        let text = own_text(after);
+        let silent = text.is_empty() && is_closed(after);
+        let label = tag.said("title").or_else(|| tag.said("aria-label").filter(|_| silent));
+        if let Some(label) = label.filter(|label| self.verbatim == 0 && !says(text, label)) {
+            self.note(label, "");
+        }
     }
 }
 
-/// What follows the end of the element `name`, whose content starts `content`.
-fn behind<'a>(name: &str, content: &'a str) -> &'a str {
-    let mut from = 0;
-    while let Some(at) = memmem::find(&content.as_bytes()[from..], b"</").map(|at| from + at) {
-        let tail = &content[at + 2..];
-        if tail.get(..name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name)) {
-            return memchr::memchr(b'>', tail.as_bytes()).map_or("", |end| &tail[end + 1..]);
-        }
-        from = at + 2;
-    }
-    ""
+/// Elements that change what their text means: what stands before and behind it.
+const MARKS: &[(&str, &str, &str)] = &[
+    ("sup", "^", ")"),
+    ("sub", "_", ")"),
+    ("del", "[deleted: ", "]"),
+    ("s", "[deleted: ", "]"),
+    ("strike", "[deleted: ", "]"),
+    ("ins", "[inserted: ", "]"),
+];
+
+/// The text that an element begins with, up to the next tag.
+fn own_text(after: &str) -> &str {
+    work::spend(PEEK);
+    let near = after.get(..signal::floor_char_boundary(after, PEEK)).unwrap_or_default();
+    near.split('<').next().unwrap_or_default().trim()
+}
+
+/// Whether an element holds nothing to read: it ends at once, or holds an empty element that does.
+fn is_closed(after: &str) -> bool {
+    let after = after.trim_start();
+    after.starts_with("</")
+        || after.starts_with("<i ")
+        || after.starts_with("<svg")
+        || after.starts_with("<span ")
+}
+
+/// Whether a text says what its label says.
+fn says(text: &str, label: &str) -> bool {
+    let (text, label) = (text.to_lowercase(), label.to_lowercase());
+    text.contains(&label) || !text.is_empty() && label.contains(&text) && label.len() < text.len() + 24
 }

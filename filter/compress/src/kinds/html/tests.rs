@@ -16,6 +16,50 @@ fn structure_stays_and_scripts_go() {
 }
 
 #[test]
+fn numbers_mean_what_they_meant() {
+    assert_eq!(
+        text_of("Mass 10<sup>6</sup> kg<sup>2</sup>, H<sub>2</sub>O<sup>[<a href=\"#c\">1</a>]</sup>").trim(),
+        "Mass 10^6 kg^2, H_2O^([1])"
+    );
+    assert_eq!(
+        text_of("<del>Due 30 May</del><ins>Due 6 June</ins>, <s>9</s> 8").trim(),
+        "[deleted: Due 30 May][inserted: Due 6 June], [deleted: 9] 8"
+    );
+    assert_eq!(text_of("<span>12</span><span>34</span><b>5</b>, <i>a</i>b").trim(), "12 34 5, ab");
+}
+
+#[test]
+fn cells_stand_under_their_columns() {
+    let html = "<table><tr><th>No.</th><th>Who</th><th>Sum</th></tr><tr><td colspan=\"2\">Total</td><td>9</td></tr>\
+        <tr><td rowspan=2>EU</td><td>a<br>b</td><td>1</td></tr><tr><td>c</td><td></td></tr><tr><td></td><td>d</td><td>2</td></tr></table>x";
+    assert_eq!(text_of(html), "No. | Who | Sum\nTotal | | 9\nEU | a b | 1\nEU | c |\n | d | 2\nx");
+}
+
+#[test]
+fn what_attributes_say_is_shown() {
+    let html = "<form><input name=q value='A-1009'><input type=checkbox name=f value=1 checked><input type=hidden name=t value=x&amp;y>\
+        <select name=s><option>All<option selected>Open<option value=9>Void</select><button disabled>Go</button></form>\
+        <span class=dot title=\"failed\"></span> <abbr title=\"Ministry of Silly Walks\">MSW</abbr> <a href=/d title=Delete><i class=x></i></a>\
+        <time datetime=2026-05-06>yesterday</time> <meter value=7 max=10></meter> <svg><title>Passed</title><path d=1></svg>";
+    assert_eq!(
+        text_of(html).trim(),
+        "[q=A-1009] [x] f=1 [t=x&y] [field s]\nAll\n[selected] Open\n[9] Void [disabled] Go\n[failed] [Ministry of Silly Walks] MSW [[Delete]](/d) [2026-05-06] yesterday [7 of 10] [Passed]"
+    );
+}
+
+#[test]
+fn xml_stays_whole() {
+    let row = "<testcase classname=\"a.B\" name=\"c\" time=\"0.1\"><failure message=\"x\">at y</failure></testcase>\n";
+    let xml = format!(
+        "<?xml version=\"1.0\"?>\n<testsuite tests=\"90\" failures=\"90\">\n{}</testsuite>\n",
+        row.repeat(90)
+    );
+    assert!(!super::is_html(&xml));
+    assert!(super::is_html("<div class=x><p>a</p><my-tag>b</my-tag></div>"));
+    assert!(!super::is_html("no markup") && !super::is_html(""));
+}
+
+#[test]
 fn broken_markup_loses_no_text() {
     assert_eq!(text_of("a < b and c > d <1>").trim(), "a < b and c > d <1>");
     assert_eq!(text_of("x <a href=\"unclosed>y</a> z").trim(), "x [y](unclosed) z");
@@ -26,7 +70,24 @@ fn broken_markup_loses_no_text() {
 
 #[test]
 fn the_cost_of_hostile_markup_is_linear() {
-    for unit in ["<a href=\"", "<", "<!--", "&", "<script>", "</script", "<li>", "<a>", "<td"] {
+    for unit in [
+        "<a href=\"",
+        "<",
+        "<!--",
+        "&",
+        "<script>",
+        "</script",
+        "<li>",
+        "<a>",
+        "<td",
+        "<td rowspan=9 colspan=9>ab",
+        "<tr><td rowspan=9>x",
+        "<sup>",
+        "<del>",
+        "</sup>",
+        "<span title=a>",
+        "<table>",
+    ] {
         let html = unit.repeat(200_000 / unit.len());
         assert!(text_of(&html).len() <= html.len() * 20, "{unit}");
     }

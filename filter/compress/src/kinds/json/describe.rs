@@ -23,6 +23,9 @@ const LANDMARKS: [&str; 10] =
 /// Longer values tell nothing in a line.
 const MAX_VALUE: usize = 40;
 
+/// Items with errors that are left out are named up to so many.
+const MAX_NAMED: usize = 40;
+
 /// Lists that are described one by one.
 const MAX_LISTS: usize = 4;
 
@@ -59,6 +62,7 @@ pub(crate) fn list(
             }));
         }
     }
+    facts.extend(errors(tree, survey, nodes, keys, &gone));
     if !facts.is_empty() {
         text.push_str(": ");
         text.push_str(&facts.join("; "));
@@ -78,6 +82,38 @@ pub(crate) fn together(lists: &[String], blobs: usize) -> String {
         _ => parts.push(format!("{blobs} encoded blobs shortened")),
     }
     parts.join("; ")
+}
+
+/// `37 of them report errors like those shown: id 501, 507`.
+fn errors(
+    tree: &Tree<'_>,
+    survey: &Survey<'_>,
+    nodes: &[Vec<u32>],
+    keys: Option<&[u32]>,
+    gone: &[usize],
+) -> Option<String> {
+    let errors: Vec<usize> =
+        gone.iter().copied().filter(|item| survey.errors.get(*item).is_some_and(|kind| *kind != 0)).collect();
+    if errors.is_empty() {
+        return None;
+    }
+    let said = format!("{} of them report errors like those shown", errors.len());
+    let column = landmark(survey);
+    let name = |item: &usize| match (keys, column) {
+        (Some(keys), _) => short(tree.inner(*keys.get(*item)?)),
+        (None, Some(column)) => match *nodes.get(column)?.get(*item)? {
+            NONE => None,
+            node => short(tree.raw(node).trim_matches('"')),
+        },
+        (None, None) => None,
+    };
+    let names: Option<Vec<&str>> = errors.iter().map(name).collect();
+    let title = column.and_then(|column| survey.columns.get(column)).map_or("", |column| &column.name);
+    Some(match names.filter(|names| names.len() <= MAX_NAMED) {
+        Some(names) if keys.is_some() => format!("{said}: {}", names.join(", ")),
+        Some(names) => format!("{said}: {title} {}", names.join(", ")),
+        None => said,
+    })
 }
 
 /// The column to count by.

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use super::keys::Names;
 use crate::wire::string;
+use crate::work;
 
 /// Deeper documents are left alone. The same limit as serde_json's, so that neither the recursive
 /// writers here nor a client's own parser can run out of stack.
@@ -77,6 +78,7 @@ impl<'a> Tree<'a> {
     /// nothing but white space between them, and stops at the first thing that is something else.
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         u32::try_from(text.len()).ok()?;
+        work::spend(text.len());
         let bytes = text.as_bytes();
         let nodes = Vec::with_capacity(bytes.len() / BYTES_PER_NODE);
         let layout = Vec::with_capacity(bytes.len() / BYTES_PER_NODE);

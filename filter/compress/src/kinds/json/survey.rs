@@ -132,7 +132,8 @@ fn error(tree: &Tree<'_>, id: u32, key: &str, depth: usize) -> Option<u64> {
             let text = tree.inner(id);
             let said = names_error(key)
                 && !["none", "null", "false", "n/a"].iter().any(|n| text.eq_ignore_ascii_case(n));
-            let reports = text.len() >= MIN_REPORT && (said || signal::of(text) == Signal::Error);
+            let reports = text.len() >= MIN_REPORT && (said || signal::of(text) == Signal::Error)
+                || is_state(key) && signal::is_bad_state(text);
             reports.then(|| kind(key, text))
         }
         Shape::Bool => {
@@ -161,6 +162,19 @@ fn names_error(key: &str) -> bool {
     key.len() <= 64
         && ["error", "exception", "reason", "fail"].iter().any(|name| {
             key.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()))
+        })
+}
+
+/// Fields that say how something stands or came out.
+fn is_state(key: &str) -> bool {
+    let key = key.rsplit(['_', '-', '.']).next().unwrap_or(key);
+    ["status", "state", "result", "outcome", "conclusion", "phase", "health", "verdict", "level", "severity"]
+        .iter()
+        .any(|name| {
+            key.len()
+                .checked_sub(name.len())
+                .and_then(|from| key.get(from..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(name))
         })
 }
 
@@ -197,6 +211,9 @@ mod tests {
             r#"{"status":503}"#,
             r#"{"exit_code":1}"#,
             r#"{"success":false}"#,
+            r#"{"conclusion":"timed_out"}"#,
+            r#"{"buildState":"FAIL"}"#,
+            r#"{"last_status":"err"}"#,
             r#"{"a":[{"b":{"last_error":"boom"}}]}"#,
         ] {
             assert!(reports(text), "{text}");
@@ -207,6 +224,7 @@ mod tests {
             r#"{"error":"","last_error":"none"}"#,
             r#"{"status":200,"exit_code":0,"success":true,"error":false}"#,
             r#"{"message":"0 errors"}"#,
+            r#"{"name":"down","status":"up","state":"0 failed"}"#,
         ] {
             assert!(!reports(text), "{text}");
         }

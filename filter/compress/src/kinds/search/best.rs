@@ -27,6 +27,10 @@ const ANSWERS: usize = 20;
 /// Results in more files than this are a listing.
 const MOST_FILES: usize = 1000;
 
+/// Where so many percent of the results are reports of a linter or a compiler, all of them stay: each is something
+/// to be looked at, and none stands for another.
+const REPORTS: usize = 60;
+
 /// A run of lines of one file that touch: a match with its context.
 struct Chunk {
     /// In `Results::lines`.
@@ -49,6 +53,11 @@ pub(super) fn best(text: &str, results: &Results<'_>, cx: &Context<'_>) -> Optio
     let total: usize = chunks.iter().map(|chunk| chunk.matches).sum();
     let others = results.lines.iter().filter(|(_, hit)| hit.is_none()).count();
     if total < FEWEST_RESULTS || files.len() > MOST_FILES || others > total {
+        return None;
+    }
+    let hits = results.lines.iter().filter_map(|(_, hit)| hit.as_ref());
+    let reports = hits.filter(|hit| hit.matched && is_report(hit.text)).count();
+    if reports * 100 >= total * REPORTS {
         return None;
     }
     let mut room = (ROOM + text.len() / 100 * ROOM_PERCENT).min(MOST_ROOM);
@@ -89,6 +98,36 @@ pub(super) fn best(text: &str, results: &Results<'_>, cx: &Context<'_>) -> Optio
         left_out: format!("{} of {} left out", grouped(total - kept), counted(total, "search result")),
     })
 }
+
+/// Whether what follows a path and a line number is what a linter or a compiler says: `5: W: too long`,
+/// ` error: no such name`, ` E501 line too long`. A search prints the line itself, with its indentation.
+fn is_report(text: &str) -> bool {
+    let bare = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let column = if bare.len() < text.len() { bare.strip_prefix(':') } else { None };
+    let Some(said) = column.unwrap_or(text).strip_prefix(' ') else { return false };
+    if column.is_some() {
+        return said.starts_with(|c: char| c.is_alphabetic() || c == '[');
+    }
+    let word = said.split([' ', ':', ',']).next().unwrap_or_default();
+    let letters = word.bytes().take_while(u8::is_ascii_uppercase).count();
+    let digits = word.bytes().skip(letters).take_while(u8::is_ascii_digit).count();
+    let is_code = (1..=4).contains(&letters) && (2..=5).contains(&digits) && letters + digits == word.len();
+    is_code || SEVERITIES.iter().any(|severity| word.eq_ignore_ascii_case(severity))
+}
+
+const SEVERITIES: &[&str] = &[
+    "error",
+    "warning",
+    "warn",
+    "note",
+    "info",
+    "fatal",
+    "hint",
+    "style",
+    "convention",
+    "refactor",
+    "suggestion",
+];
 
 /// The results by file, and the chunks of all files in order.
 fn chunks<'a>(results: &Results<'a>) -> (Vec<File<'a>>, Vec<Chunk>) {

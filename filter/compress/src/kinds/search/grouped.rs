@@ -31,6 +31,7 @@ pub(super) struct Results<'a> {
 
 impl<'a> Results<'a> {
     pub(super) fn of(text: &'a str) -> Self {
+        crate::work::spend(text.len());
         let mut lines: Vec<_> = text.split('\n').map(|line| (line, Hit::matched(line))).collect();
         let paths: Paths<'a> = lines.iter().filter_map(|(_, hit)| hit.map(|hit| hit.path)).collect();
         let numbered = lines.iter().filter(|(_, hit)| hit.is_some_and(|hit| hit.number.is_some())).count();

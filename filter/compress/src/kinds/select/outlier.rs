@@ -5,8 +5,9 @@ use hashbrown::HashMap;
 
 use super::Survey;
 
-/// Up to this many errors are all kept; of more, one per kind and as many as that.
-const ALL_ERRORS: usize = 24;
+/// Up to this many errors are all kept; of more, one per kind and as many as that. They are what a long list is
+/// read for: a page of rows.
+const ALL_ERRORS: usize = 100;
 
 /// Kinds of errors that are told apart.
 const MAX_ERROR_KINDS: usize = 200;

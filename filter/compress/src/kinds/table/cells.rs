@@ -53,6 +53,8 @@ const MOST_COLUMNS: usize = 200;
 impl<'a> Table<'a> {
     /// The table that most of the lines belong to.
     pub(super) fn read(lines: &[&'a str]) -> Option<Self> {
+        // each layout is tried on all lines
+        crate::work::spend(5 * lines.iter().map(|line| line.len() + 1).sum::<usize>());
         [',', '\t', ';']
             .into_iter()
             .find_map(|delimiter| Self::delimited(lines, delimiter))

@@ -3,6 +3,7 @@
 use memchr::memmem;
 
 use super::{Signal, signal};
+use crate::work;
 
 /// What a line is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,9 +22,14 @@ pub(super) enum Role {
 
 /// What the line is for.
 pub(super) fn role(line: &str) -> Role {
+    work::spend(line.len());
     let bare = line.trim();
     if bare.is_empty() {
         return Role::Other;
+    }
+    // before anything looks at words: a test may be named after errors, and passes all the same
+    if is_passed(bare) {
+        return Role::Routine;
     }
     if is_failure(line, bare) {
         return Role::Failure;
@@ -48,11 +54,127 @@ fn starts(bare: &str, with: &[&str]) -> bool {
     with.iter().any(|start| start.as_bytes().first() == first && bare.starts_with(start))
 }
 
-const FAILURES: &[&str] = &["--- FAIL", "FAIL\t", "FAIL ", "not ok ", "✗ ", "✘ ", "✕ ", "✖ ", "● "];
+const FAILURES: &[&str] = &[
+    "--- FAIL",
+    "FAIL\t",
+    "FAIL ",
+    "FAIL: ",
+    "[  FAILED  ] ",
+    "not ok ",
+    "✗ ",
+    "✘ ",
+    "✕ ",
+    "✖ ",
+    "× ",
+    "❌ ",
+    "● ",
+];
+
+/// What runners put before the name of a test that passed or was skipped.
+const PASSED_STARTS: &[&str] = &[
+    "✓ ",
+    "✔ ",
+    "√ ",
+    "✅ ",
+    "↓ ",
+    "--- PASS",
+    "--- SKIP",
+    "PASSED ",
+    "PASS ",
+    "[ RUN      ] ",
+    "[       OK ] ",
+    "[  PASSED  ] ",
+    "[PASS] ",
+    "Passed ",
+];
+
+/// What they put behind it.
+const PASSED_ENDS: &[&str] =
+    &[" ... ok", " ... ignored", " ... skipped", "... OK", " PASSED", " SKIPPED", " ... PASS"];
+
+/// Whether the line names a test that passed, whatever the name is.
+fn is_passed(bare: &str) -> bool {
+    let passed = starts(bare, PASSED_STARTS)
+        || PASSED_ENDS.iter().any(|end| bare.ends_with(end))
+        || is_ok(bare)
+        || is_pytest_passed(bare);
+    passed && !["✗", "✘", "✕", "✖", "FAILED", "❌"].iter().any(|mark| bare.contains(mark))
+}
+
+/// `ok 12 - name` as TAP has it, `ok  \tpackage\t0.1s` as Go prints it.
+fn is_ok(bare: &str) -> bool {
+    bare.strip_prefix("ok ").is_some_and(|rest| {
+        rest.starts_with(" \t") || rest.bytes().take_while(u8::is_ascii_digit).count() > 0
+    })
+}
+
+/// `tests/a.py::test_error PASSED   [ 10%]`
+fn is_pytest_passed(bare: &str) -> bool {
+    let Some((name, rest)) = bare.split_once("::") else { return false };
+    !name.contains(' ') && rest.split(' ').any(|word| matches!(word, "PASSED" | "SKIPPED" | "XFAIL"))
+}
+
+/// Whether a line goes on with what a failure says: a place, a frame, a difference, a value, or whatever stands
+/// further in than the failure does.
+pub(super) fn is_detail(line: &str, indentation: usize) -> bool {
+    let bare = line.trim_start();
+    line.len() - bare.len() > indentation
+        || starts(bare, DETAILS)
+        || bare.starts_with(['+', '-', '>', '|', '@'])
+        || is_place(line)
+        || names_place(line)
+        || is_code_frame(bare)
+        || signal::of(line) == Signal::Error
+}
+
+const DETAILS: &[&str] = &[
+    "at ",
+    "in ",
+    "File \"",
+    "E  ",
+    "❯ ",
+    "→ ",
+    "⎯",
+    "Expected",
+    "expected",
+    "Received",
+    "received",
+    "Actual",
+    "actual",
+    "Caused by",
+    "Traceback",
+    "Diff",
+    "diff",
+    "assert",
+    "Assert",
+    "left:",
+    "right:",
+    "note:",
+    "got",
+    "want",
+    "Error",
+    "Stack Trace",
+    "During handling",
+    "The above exception",
+    "Captured ",
+    "---- ",
+    "#",
+    "^",
+];
+
+/// `  88|   expect(a).toBe(b)`
+fn is_code_frame(bare: &str) -> bool {
+    let rest = bare.trim_start_matches(|c: char| c.is_ascii_digit());
+    rest.len() < bare.len() && rest.trim_start().starts_with('|')
+}
 
 /// Whether the line names a test or target that failed.
 pub(super) fn is_failure(line: &str, bare: &str) -> bool {
-    starts(bare, FAILURES) || is_heading(line, b'_') || is_numbered(line)
+    starts(bare, FAILURES)
+        || is_heading(line, b'_')
+        || is_numbered(line)
+        // what a test of Rust printed before it failed
+        || bare.starts_with("---- ") && bare.ends_with(" ----")
 }
 
 /// `  3) answers in time`: a failure in a numbered list.
@@ -70,11 +192,13 @@ pub(super) fn is_place(line: &str) -> bool {
 /// Whether a line names a place in a file (`a.c:12`, `a.ts(12,3)`) or a test (`a.py::test_b`).
 pub(super) fn names_place(line: &str) -> bool {
     let bytes = line.as_bytes();
+    work::spend(bytes.len());
+    // looked for once: a line may be long and have many colons
+    let dot = memchr::memchr(b'.', bytes).unwrap_or(bytes.len());
     memchr::memchr2_iter(b':', b'(', bytes).any(|at| {
-        at > 0
-            && bytes[at - 1].is_ascii_alphanumeric()
+        at > dot
+            && bytes.get(at - 1).is_some_and(u8::is_ascii_alphanumeric)
             && bytes.get(at + 1).is_some_and(u8::is_ascii_digit)
-            && memchr::memchr(b'.', &bytes[..at]).is_some()
     }) || memmem::find(bytes, b"::").is_some()
 }
 
@@ -230,7 +354,16 @@ mod tests {
             ("--- FAIL: TestX (0.00s)", Role::Failure),
             ("    --- PASS: TestY (0.00s)", Role::Routine),
             ("ok  \texample.com/a\t0.1s", Role::Routine),
-            ("  ✔ renders an error", Role::Error),
+            ("  ✔ renders an error", Role::Routine),
+            ("   ✓ displays error messages 1ms", Role::Routine),
+            ("test net::connection_refused ... ok", Role::Routine),
+            ("ok 12 - rejects what is not found", Role::Routine),
+            ("[       OK ] Parser.FailsOnError (0 ms)", Role::Routine),
+            ("  Passed Api.Tests.ReturnsErrorWhenDenied [12 ms]", Role::Routine),
+            ("ApiTest > returnsErrorWhenDenied() PASSED", Role::Routine),
+            ("✓ 3 passed, ✗ 1 failed", Role::Error),
+            ("FAIL: test_b (tests.T.test_b)", Role::Failure),
+            ("[  FAILED  ] Parser.Reads (0 ms)", Role::Failure),
             ("  ✓ renders", Role::Routine),
             ("  ✕ fails", Role::Failure),
             ("  2) answers in time", Role::Failure),

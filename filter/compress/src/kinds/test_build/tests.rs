@@ -50,6 +50,83 @@ fn a_failure_is_shown_with_its_context_and_what_passed_is_counted() {
     assert!(kept.text.len() * 10 < run().len(), "{}", kept.text);
 }
 
+/// A run of vitest with two failures among tests that are named after errors.
+fn vitest() -> String {
+    let mut text = String::new();
+    for i in 0..60 {
+        text += &format!(
+            " ✓ src/m{i}/index.test.ts (3 tests) {i}ms\n   ✓ creates {i}ms\n   ✓ displays error messages 1ms\n"
+        );
+        if i % 25 == 20 {
+            text += &format!(
+                " ✗ src/user{i}.test.ts (2 tests) 456ms\n   ✓ logs in 3ms\n   ✗ updates role {i}ms\n     → Expected: {i}\n       \
+                 Received: null\n\n     - Expected\n     + Received\n\n       {{\n     -   \"n\": {i},\n     +   \"n\": null,\n       }}\n\n       \
+                 at Object.<anonymous> (src/user{i}.test.ts:{i}:18)\n       at run (node:internal/x:1:2)\n"
+            );
+        }
+    }
+    text + "\n Test Files  2 failed | 60 passed (62)\n Tests       2 failed | 182 passed (184)\n"
+}
+
+#[test]
+fn what_belongs_to_a_failure_stays_with_it_up_to_its_stack() {
+    let kept = digest(&vitest(), "").expect("a digest");
+    for i in [20, 45] {
+        let start = vitest().find(&format!("   ✗ updates role {i}ms")).unwrap();
+        let whole = &vitest()[start..];
+        let whole = &whole[..whole.find("internal/x:1:2)").unwrap()];
+        assert!(kept.text.contains(whole), "{whole}\nis not in\n{}", kept.text);
+    }
+    assert!(!kept.text.contains("✓ displays error messages 1ms\n ✓ src/m30"), "{}", kept.text);
+    assert!(!kept.left_out.contains("error"), "{}", kept.left_out);
+    assert!(kept.text.len() * 3 < vitest().len(), "{}", kept.text);
+}
+
+#[test]
+fn values_of_every_failure_stay_though_they_differ_in_numbers_alone() {
+    let mut text = String::from("============ test session starts ============\ncollected 300 items\n\n");
+    (0..300).for_each(|i| text += &format!("tests/test_a.py::test_{i} PASSED\n"));
+    text += "================= FAILURES =================\n";
+    for i in 0..9 {
+        text += &format!(
+            "_______________ test_b{i} _______________\n\n    def test_b{i}():\n>       assert f({i}) == {i}\nE       assert {} == {i}\n\n\
+             tests/test_a.py:{i}: AssertionError\n---------- Captured stdout call ----------\nretry {i}\n",
+            i * 7
+        );
+    }
+    text += "========= 9 failed, 300 passed in 2.10s =========\n";
+    let kept = digest(&text, "").expect("a digest");
+    for i in 0..9 {
+        for line in [
+            format!("E       assert {} == {i}\n", i * 7),
+            format!("tests/test_a.py:{i}: AssertionError\n"),
+            format!("retry {i}\n"),
+        ] {
+            assert!(kept.text.contains(&line), "{line}is not in\n{}", kept.text);
+        }
+    }
+}
+
+#[test]
+fn what_go_reports_before_the_verdict_stays() {
+    let mut text = String::new();
+    for i in 0..200 {
+        let verdict = if i == 150 { "FAIL" } else { "PASS" };
+        text += &format!("=== RUN   TestError{i}\n");
+        if i == 150 {
+            text += "    a_test.go:12: got 1\n    a_test.go:13: want 2\n";
+        }
+        text += &format!("--- {verdict}: TestError{i} (0.00s)\n");
+    }
+    text += "FAIL\nFAIL\texample.com/a\t0.020s\n";
+    let kept = digest(&text, "").expect("a digest");
+    assert!(
+        kept.text.contains("    a_test.go:12: got 1\n    a_test.go:13: want 2\n--- FAIL: TestError150"),
+        "{}",
+        kept.text
+    );
+}
+
 #[test]
 fn a_test_that_was_asked_for_is_shown_though_it_passed() {
     let kept = digest(&run(), "did test_order_321 run?").expect("a digest");

@@ -1,0 +1,101 @@
+//! The cells of tables, each under its column: cells that span columns leave their places, and cells that span rows
+//! are repeated in the rows they stand for.
+
+use super::tag::Tag;
+use crate::work;
+
+/// Columns that are kept apart.
+const MOST_COLUMNS: usize = 64;
+
+/// A cell that spans rows is repeated with at most so many bytes.
+const REPEATED: usize = 120;
+
+/// The cell that is open, and what spans from the rows above.
+#[derive(Default)]
+pub(super) struct Grid {
+    column: usize,
+    cell: Option<Cell>,
+    /// For each column, the rows that a cell above still spans, and its text.
+    spans: Vec<(usize, String)>,
+}
+
+struct Cell {
+    /// Where its text starts.
+    start: usize,
+    columns: usize,
+    rows: usize,
+}
+
+impl Grid {
+    /// Whether a row is open.
+    pub(super) fn in_row(&self) -> bool {
+        self.cell.is_some() || self.column > 0
+    }
+
+    /// Starts a cell. `room` is what repeated cells may take.
+    pub(super) fn open(&mut self, tag: &Tag<'_>, out: &mut String, room: &mut usize) {
+        self.close(out);
+        self.fill(out, room);
+        if self.column > 0 {
+            separate(out);
+        }
+        let columns = tag.number("colspan", MOST_COLUMNS).unwrap_or(1).max(1);
+        let rows = tag.number("rowspan", 1000).unwrap_or(1).max(1);
+        self.cell = Some(Cell { start: out.len(), columns, rows });
+    }
+
+    /// Ends the cell that is open.
+    pub(super) fn close(&mut self, out: &mut String) {
+        let Some(cell) = self.cell.take() else { return };
+        let text = out.get(cell.start..).unwrap_or_default().trim();
+        let repeated =
+            if cell.rows > 1 && text.len() <= REPEATED && !text.contains('\n') { text } else { "″" };
+        let last = (self.column + cell.columns).min(MOST_COLUMNS);
+        for column in self.column..last {
+            if cell.rows > 1 {
+                self.spans.resize(self.spans.len().max(column + 1), (0, String::new()));
+                if let Some(span) = self.spans.get_mut(column) {
+                    *span = (
+                        cell.rows - 1,
+                        if column == self.column { repeated.to_owned() } else { String::new() },
+                    );
+                }
+            }
+        }
+        for _ in 1..cell.columns {
+            separate(out);
+        }
+        self.column += cell.columns;
+    }
+
+    /// Ends the row.
+    pub(super) fn end_row(&mut self, out: &mut String, room: &mut usize) {
+        self.close(out);
+        if self.column > 0 {
+            self.fill(out, room);
+        }
+        self.column = 0;
+    }
+
+    /// Writes what spans from above, from this column on.
+    fn fill(&mut self, out: &mut String, room: &mut usize) {
+        work::spend(self.spans.len());
+        while let Some((rows, text)) = self.spans.get_mut(self.column).filter(|(rows, _)| *rows > 0) {
+            *rows -= 1;
+            if self.column > 0 {
+                separate(out);
+            }
+            if text.len() <= *room {
+                *room -= text.len();
+                out.push_str(text);
+            }
+            self.column += 1;
+        }
+    }
+}
+
+fn separate(out: &mut String) {
+    let end = out.trim_end_matches(' ').len();
+    out.truncate(end);
+    out.push_str(" | ");
+}

@@ -1,0 +1,337 @@
+//! What to keep of a long table: rows that report errors, rare values, numbers that stand out, rows where a column
+//! changes for good, both ends, and what was asked for. Of the rows between, each gap says from where to where
+//! they go and between which numbers they lie.
+//!
+//! Rows that stay are as they were printed: what is true of the rows that are shown alone is not said of the table.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::cells::{Layout, Row, Table};
+use super::pipes;
+use super::{Signal, signal};
+use crate::block::{Context, Lossy};
+use crate::kinds::keep::{Keep, counted, grouped};
+use crate::kinds::query::Query;
+use crate::kinds::select::{Column, Survey, anomaly, change, outlier};
+use crate::kinds::wording;
+
+/// Fewer rows are read faster than what a digest says about them.
+const FEWEST_ROWS: usize = 24;
+
+/// Rows kept at either end.
+const FIRST: usize = 6;
+const LAST: usize = 3;
+
+/// Rows kept because they answer the question.
+const ANSWERS: usize = 24;
+
+/// A column with at most this many values says what sort of row it is.
+const SORTS: usize = 8;
+
+/// Rows kept because a column changes there for good. What changes more often goes up and down.
+const CHANGES: usize = 12;
+
+/// A gap is described in parts, so that a reader sees how a series goes: the whole table would have so many, and none
+/// has fewer rows than this.
+const PARTS: usize = 8;
+const LEAST_PART: usize = 24;
+
+/// The column that names the rows is one of the first, and the names of those that are left out take so many bytes
+/// at most.
+const NAMING: usize = 3;
+const NAMES_BYTES: usize = 3000;
+
+/// A column with at most this many values may say how the thing in the row stands.
+const STATES: usize = 16;
+
+/// Columns whose values are counted, and columns whose numbers are given, for what is left out.
+const COUNTED: usize = 2;
+const RANGES: usize = 4;
+
+/// A gap of fewer rows says only how many they are.
+const DESCRIBED: usize = 8;
+
+/// Columns that are looked at.
+const MOST_COLUMNS: usize = 48;
+
+/// Longer cells tell nothing in a line.
+const LONGEST_CELL: usize = 64;
+
+/// Rows with errors that are left out are named up to so many.
+const NAMED_ERRORS: usize = 40;
+
+/// The rows that matter, and what the others hold.
+pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
+    let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
+    let table = Table::read(&lines).or_else(|| pipes::read(&lines))?;
+    if table.rows.len() < FEWEST_ROWS {
+        return None;
+    }
+    let surveyed = Surveyed::of(&table, &lines);
+    let mut keep = Keep::sparing(&lines, cx);
+    let mut row_of_line = vec![None; lines.len()];
+    for (number, row) in table.rows.iter().enumerate() {
+        if let Some(of_line) = row_of_line.get_mut(row.line) {
+            *of_line = Some(number);
+        }
+    }
+    for line in (0..lines.len()).filter(|line| row_of_line.get(*line).is_none_or(Option::is_none)) {
+        keep.must(line);
+    }
+    let line = |row: usize| table.rows.get(row).map_or(usize::MAX, |row| row.line);
+    for row in outlier::errors(&surveyed.survey) {
+        keep.must(line(row));
+    }
+    let rows = table.rows.len();
+    for row in (0..FIRST).chain(rows - LAST..rows) {
+        keep.may(line(row));
+    }
+    for answer in Query::new(cx).best(&lines).into_iter().take(ANSWERS) {
+        keep.may(answer);
+    }
+    for row in outlier::odd(&surveyed.survey).into_iter().chain(anomaly::extremes(&surveyed.survey)) {
+        keep.may(line(row));
+    }
+    for row in change::points(&surveyed.survey).into_iter().take(CHANGES) {
+        keep.may(line(row));
+    }
+    keep.close_small_gaps();
+    let gone: Vec<usize> = (0..rows).filter(|row| !keep.has(line(*row))).collect();
+    if gone.is_empty() {
+        return None;
+    }
+    let names = surveyed.names(&gone);
+    let series = names.is_none()
+        && surveyed.survey.columns.iter().skip(1).any(|c| c.is_numeric() && c.distinct > SORTS);
+    let text = keep.render(|gap| {
+        let of_gap: Vec<usize> = gap.filter_map(|line| row_of_line.get(line).copied().flatten()).collect();
+        let parts = if series { of_gap.len().div_ceil((rows / PARTS).max(LEAST_PART)).max(1) } else { 1 };
+        let lines: Vec<String> = of_gap
+            .chunks(of_gap.len().div_ceil(parts).max(1))
+            .map(|part| {
+                let count = counted(part.len(), "row");
+                match surveyed.describe(part, names) {
+                    told if (names.is_some() || part.len() >= DESCRIBED) && !told.is_empty() => {
+                        format!("… {count}: {told}")
+                    }
+                    _ => format!("… {count}"),
+                }
+            })
+            .collect();
+        lines.join("\n")
+    });
+    let text = if table.layout == Layout::Pipes { pipes::trimmed(&text).unwrap_or(text) } else { text };
+    // a header that holds numbers is a row
+    let all = rows + usize::from(!is_titled(&table));
+    let mut what = format!("{} of {} left out", grouped(gone.len()), counted(all, "row"));
+    let name = |column: &usize| surveyed.survey.columns.get(*column).map_or("", |column| &column.name);
+    let mut order: Vec<usize> = (0..surveyed.survey.columns.len()).collect();
+    order.sort_by_key(|column| !is_state(name(column)));
+    let sorts = order.into_iter().filter_map(|column| surveyed.sorts(column, &gone)).take(COUNTED);
+    let facts: Vec<String> = sorts.chain(surveyed.errors(&gone)).collect();
+    if !facts.is_empty() {
+        what.push_str(": ");
+        what.push_str(&facts.join("; "));
+    }
+    Some(Lossy { text, left_out: what })
+}
+
+/// A table as the rules for choosing items look at it.
+struct Surveyed<'t, 'a> {
+    table: &'t Table<'a>,
+    survey: Survey<'a>,
+}
+
+impl<'t, 'a> Surveyed<'t, 'a> {
+    fn of(table: &'t Table<'a>, lines: &[&'a str]) -> Self {
+        let texts: Vec<&str> =
+            table.rows.iter().map(|row| lines.get(row.line).copied().unwrap_or_default()).collect();
+        let columns: Vec<Column> =
+            (0..table.width().min(MOST_COLUMNS)).map(|column| read(table, column)).collect();
+        let states: Vec<usize> = (0..columns.len())
+            .filter(|at| columns.get(*at).is_some_and(|c| (2..=STATES).contains(&c.distinct)))
+            .collect();
+        let error = |(row, text): (&Row<'a>, &&str)| {
+            let fails =
+                states.iter().any(|column| signal::is_bad_state(row.cell(*column).trim().trim_matches('"')));
+            let reports = fails || signal::of(text) == Signal::Error;
+            if reports { wording::report_key(text) | 1 } else { 0 }
+        };
+        let errors = table.rows.iter().zip(&texts).map(error).collect();
+        let shapes = vec![1; texts.len()];
+        Self { table, survey: Survey { texts, columns, shapes, errors } }
+    }
+
+    fn cell(&self, row: usize, column: usize) -> &'a str {
+        self.table.rows.get(row).map_or("", |row| row.cell(column)).trim()
+    }
+
+    /// The column that names the rows, where the names of those that are left out are short enough to be given.
+    fn names(&self, gone: &[usize]) -> Option<usize> {
+        let rows = self.table.rows.len();
+        let names = |column: &Column| column.numeric == 0 && column.distinct * 10 >= rows * 9;
+        let column = self.survey.columns.iter().take(NAMING).position(names)?;
+        let bytes: usize = gone.iter().map(|row| self.cell(*row, column).len() + 2).sum();
+        let short =
+            gone.iter().all(|row| short(self.cell(*row, column)).is_some_and(|name| !name.contains(", ")));
+        (short && bytes <= NAMES_BYTES).then_some(column)
+    }
+
+    /// `NAME from pod-8 to pod-119; RESTARTS between 0 and 2`, or all names.
+    fn describe(&self, rows: &[usize], names: Option<usize>) -> String {
+        let mut facts = Vec::new();
+        if let Some(column) = names {
+            let names: Vec<&str> = rows.iter().map(|row| self.cell(*row, column)).collect();
+            let name = self.survey.columns.get(column).map_or("", |column| &column.name);
+            facts.push(format!("{name} {}", names.join(", ")));
+        } else if let (Some(first), Some(last), Some(column)) =
+            (rows.first(), rows.last(), self.survey.columns.first())
+            && let (Some(from), Some(to)) = (short(self.cell(*first, 0)), short(self.cell(*last, 0)))
+            && column.distinct > 1
+        {
+            facts.push(format!("{} from {from} to {to}", column.name));
+        }
+        for (number, column) in self.survey.columns.iter().enumerate().skip(1) {
+            if facts.len() > RANGES {
+                break;
+            }
+            if let Some((least, most)) = ends(column, rows)
+                && let (Some(from), Some(to)) =
+                    (short(self.cell(least, number)), short(self.cell(most, number)))
+            {
+                facts.push(match from == to {
+                    true => format!("{} {from}", column.name),
+                    false => format!("{} between {from} and {to}", column.name),
+                });
+            }
+        }
+        facts.join("; ")
+    }
+
+    /// `STATUS Running 40, Completed 3`, of a column of few values.
+    fn sorts(&self, column: usize, rows: &[usize]) -> Option<String> {
+        let name =
+            &self.survey.columns.get(column).filter(|column| (2..=SORTS).contains(&column.distinct))?.name;
+        let mut counts: Vec<(&str, usize)> = Vec::new();
+        for row in rows {
+            let value = self.cell(*row, column);
+            match counts.iter_mut().find(|(known, _)| *known == value) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((value, 1)),
+            }
+        }
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let parts: Vec<String> = counts
+            .into_iter()
+            .map(|(value, n)| match value {
+                "" => format!("(empty) {}", grouped(n)),
+                value => format!("{} {}", short(value).unwrap_or("(long)"), grouped(n)),
+            })
+            .collect();
+        Some(format!("{name} {}", parts.join(", ")))
+    }
+
+    /// `12 that report errors: id 7, 9`.
+    fn errors(&self, gone: &[usize]) -> Option<String> {
+        let errors: Vec<usize> = gone
+            .iter()
+            .copied()
+            .filter(|row| self.survey.errors.get(*row).is_some_and(|kind| *kind != 0))
+            .collect();
+        let count = counted(errors.len(), "row");
+        let names: Option<Vec<&str>> = errors.iter().map(|row| short(self.cell(*row, 0))).collect();
+        match names {
+            _ if errors.is_empty() => None,
+            Some(names) if names.len() <= NAMED_ERRORS => {
+                let column = self.survey.columns.first().map_or("", |column| &column.name);
+                Some(format!("{count} of them report errors like those shown: {column} {}", names.join(", ")))
+            }
+            _ => Some(format!("{count} of them report errors like those shown")),
+        }
+    }
+}
+
+/// Whether the first row names the columns: names are no numbers.
+fn is_titled(table: &Table<'_>) -> bool {
+    table.header.cells.iter().all(|cell| cell.trim().parse::<f64>().is_err())
+}
+
+/// A column's cells as numbers and as hashes.
+fn read(table: &Table<'_>, column: usize) -> Column {
+    let title = table.header_cell(column).trim_matches('"');
+    let name = match short(title) {
+        Some(title) if is_titled(table) => title.to_owned(),
+        _ => format!("column {}", column + 1),
+    };
+    let mut read = Column { name, ..Column::default() };
+    let mut distinct: HashSet<u64, FixedState> = HashSet::with_hasher(FixedState::default());
+    let mut unit = None;
+    for row in &table.rows {
+        let cell = row.cell(column).trim();
+        let value = xxh3_64(cell.as_bytes()) | 1;
+        let number = number(cell, &mut unit);
+        read.numeric += usize::from(number.is_finite());
+        read.numbers.push(number);
+        read.values.push(value);
+        if distinct.len() < Column::MANY {
+            distinct.insert(value);
+        }
+    }
+    read.distinct = distinct.len();
+    read
+}
+
+/// The number of a cell, perhaps with a sign of currency before it or a unit behind it: numbers with different
+/// units are not compared.
+fn number<'a>(cell: &'a str, unit: &mut Option<&'a str>) -> f64 {
+    let cell = cell.trim_matches('"').trim_start_matches(['$', '€', '£']).trim_start();
+    let length = cell.bytes().take_while(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.')).count();
+    let (digits, of_cell) = cell.split_at_checked(length).unwrap_or_default();
+    let of_cell = of_cell.trim();
+    let is_unit = of_cell.len() <= 3 && of_cell.chars().all(|c| c.is_alphabetic() || c == '%');
+    match digits.parse::<f64>() {
+        Ok(number) if is_unit && *unit.get_or_insert(of_cell) == of_cell => number,
+        _ => f64::NAN,
+    }
+}
+
+/// The rows of the least and of the greatest number, where nearly all cells of the column are numbers and each of
+/// these rows has one.
+fn ends(column: &Column, rows: &[usize]) -> Option<(usize, usize)> {
+    if !column.is_numeric() || column.distinct < 2 {
+        return None;
+    }
+    let of = |row: usize| column.numbers.get(row).copied().unwrap_or(f64::NAN);
+    let (mut least, mut most) = (*rows.first()?, *rows.first()?);
+    for row in rows {
+        if !of(*row).is_finite() {
+            return None;
+        }
+        if of(*row) < of(least) {
+            least = *row;
+        }
+        if of(*row) > of(most) {
+            most = *row;
+        }
+    }
+    Some((least, most))
+}
+
+/// Whether a column says how things stand.
+fn is_state(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["status", "state", "result", "outcome", "level", "severity", "phase", "health", "conclusion"]
+        .iter()
+        .any(|state| name.ends_with(state))
+}
+
+/// The text, where it is short and plain enough for a line of ours.
+fn short(text: &str) -> Option<&str> {
+    let plain = text.chars().all(|c| !c.is_control() && c != ']' && c != '[');
+    (!text.is_empty() && text.len() <= LONGEST_CELL && plain).then_some(text)
+}
+
+#[cfg(test)]
+mod tests;
