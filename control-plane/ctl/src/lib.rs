@@ -5,6 +5,7 @@ pub mod bootstrap;
 pub mod cli;
 pub mod compress;
 pub mod doctor;
+mod edits;
 pub mod environment;
 mod figures;
 pub mod history;
