@@ -110,6 +110,11 @@ pub(crate) enum EditError {
 /// some have grown to tens of megabytes. Bytes.
 const LONGEST: u64 = 64 << 20;
 
+/// What a plan makes of each file, without writing it. Files that stay as they are are left out.
+pub(crate) fn edited(plan: &Plan) -> anyhow::Result<Vec<Vec<u8>>> {
+    Ok(preview(plan)?.iter().map(|file| file.after().to_vec()).collect())
+}
+
 /// What stands at a place in a file now; `None` where nothing does, or where the file cannot be read.
 pub(crate) fn value_at(file: &Path, format: Format, names: &[&str]) -> Option<Value> {
     let contents = disk::read(file).ok()??;

@@ -10,6 +10,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{Write as _, stderr, stdout};
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,6 +21,10 @@ use self::stack::{Addresses, Stack};
 use crate::bootstrap::{Bootstrap, Endpoint};
 use crate::environment::Environment;
 use crate::misuse::Misuse;
+use crate::wrap::lease_file;
+
+/// Between two looks whether a wrapped run is left.
+const LOOK_FOR_RUNS: Duration = Duration::from_millis(250);
 
 impl Settings {
     /// The bootstrap for these settings, as far as it is known before anything has started.
@@ -58,6 +63,10 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
     let settings = Settings::resolve(args, env).map_err(Misuse::of)?;
     let programs = Programs::find(args, env, &own_folder()?)?;
+    if args.while_wrapped {
+        // The terminal of the first wrapped run is not ours: it may close while others go on.
+        rustix::process::setsid().context("a session of its own cannot be had")?;
+    }
     let run = settings.workspace_dir.join("run");
     fs::create_dir_all(&run).with_context(|| format!("{} cannot be made", run.display()))?;
     let _lock = lock(&run)?;
@@ -67,6 +76,7 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     let outcome = tokio::select! {
         outcome = run_until_a_child_dies(&mut stack, &settings, &programs, &run) => outcome,
         () = signals.next() => Ok(()),
+        last = wrapped_runs_end(args.while_wrapped, &settings.workspace_dir) => last,
     };
     if outcome.is_ok() {
         writeln!(stderr(), "\nStopping; once more to stop at once.")?;
@@ -76,6 +86,21 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
         () = signals.next() => bail!("stopped at once by a second signal: reports of the last second may be lost"),
     };
     outcome.and(stopped)
+}
+
+/// Waits until no wrapped run is left. Until this process ends, a new one cannot begin: it waits, and then starts
+/// another Headroom.
+async fn wrapped_runs_end(asked: bool, workspace: &Path) -> anyhow::Result<()> {
+    if !asked {
+        return std::future::pending().await;
+    }
+    let lease = lease_file(workspace)?;
+    while lease.try_lock().is_err() {
+        tokio::time::sleep(LOOK_FOR_RUNS).await;
+    }
+    // The lock lives as long as the process.
+    std::mem::forget(lease);
+    Ok(())
 }
 
 async fn run_until_a_child_dies(

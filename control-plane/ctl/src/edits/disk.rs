@@ -89,6 +89,22 @@ impl Disk {
         Ok(())
     }
 
+    /// A file's bytes and permissions; `None`: there is none.
+    #[allow(clippy::unused_self, reason = "whoever writes reads through the same value")]
+    pub(crate) fn contents(&self, path: &Path) -> anyhow::Result<Option<(Vec<u8>, u32)>> {
+        Ok(read(path)?.map(|contents| (contents.bytes, contents.mode)))
+    }
+
+    /// Puts bytes in the place of the file that a path leads to.
+    pub(crate) fn put(&self, path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+        self.replace(&resolve(path)?, bytes, mode)
+    }
+
+    /// Removes the file that a path leads to.
+    pub(crate) fn take(&self, path: &Path) -> anyhow::Result<()> {
+        self.remove(&resolve(path)?)
+    }
+
     /// Puts bytes in the place of a file, or makes it. The bytes are on the disk before the name is theirs.
     pub(super) fn replace(&self, path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
         let about = || format!("{} cannot be written", path.display());

@@ -90,13 +90,7 @@ fn preview_file(path: &Path, changes: &[&Change]) -> anyhow::Result<Option<Previ
         return Err(EditError::ReadOnly(shown()).into());
     }
     let after = text.encode(&document.text());
-    let edit = FileEdit {
-        path: path.to_owned(),
-        format,
-        before: None,
-        after: digest(&after),
-        changes: made,
-    };
+    let edit = FileEdit { path: path.to_owned(), format, before: None, after: digest(&after), changes: made };
     Ok(Some(Preview { path: path.to_owned(), before, after, edit }))
 }
 

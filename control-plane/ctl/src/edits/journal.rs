@@ -159,6 +159,7 @@ impl Workspace {
 
     /// Removes backups, also those that an interrupted run has left.
     pub(super) fn clear_backups(&self, agent: &str) -> anyhow::Result<()> {
+        self.disk.clean_beside(&self.journal(agent))?;
         let folder = self.backups(agent);
         let entries = match std::fs::read_dir(&folder) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),

@@ -82,9 +82,8 @@ const URL: &str = "http://127.0.0.1:8787";
 
 /// A plan with all formats, and the names of their files.
 fn plan(home: &Path) -> Plan {
-    let at = |name: &str, format, names: &[&str], value: Value| {
-        Change::new(home.join(name), format, names, value)
-    };
+    let at =
+        |name: &str, format, names: &[&str], value: Value| Change::new(home.join(name), format, names, value);
     let item = Key::Item { field: "name".to_owned(), is: "headroom".to_owned() };
     let list = Change {
         file: home.join("config.yaml"),
@@ -184,7 +183,7 @@ const STATES: [State; 6] = [
                 FILES[1],
                 "model_providers = { azure = { base_url = \"u\" } }\n'model_provider' = 'x'\n\n\n[a.b]\n[[c]]\nd = 1\n[[c]]\n",
             ),
-            (FILES[2], "---\nmodel: x\nbase: |\n  a\n  b\n"),
+            (FILES[2], "---\nmodel: x\n\"base\": 'b'   # c\nservers: # none\n"),
             (FILES[3], "if true; then\n  export A=1\nfi\n\n\n"),
             (FILES[4], "  BASE_URL = a\n\nBASE_URL=b\n#end"),
         ],
@@ -245,15 +244,21 @@ fn what_stands_beside_an_edit_stays_as_it_is() {
             let after = fs::read_to_string(house.home().join(name)).unwrap();
             assert_eq!(after.starts_with('\u{feff}'), before.starts_with('\u{feff}'), "{}", state.0);
             if before.contains("\r\n") {
-                assert_eq!(after.matches('\n').count(), after.matches("\r\n").count(), "{}: {after:?}", state.0);
+                assert_eq!(
+                    after.matches('\n').count(),
+                    after.matches("\r\n").count(),
+                    "{}: {after:?}",
+                    state.0
+                );
             }
             let kept = |line: &&str| {
                 let bare = line.trim().trim_end_matches([',', '}', ']']);
-                after.contains(bare) || ["BASE_URL", "base", "provider", "headroom", "env_key"].iter().any(|it| bare.contains(it))
+                after.contains(bare)
+                    || ["BASE_URL", "base", "provider", "headroom", "env_key"]
+                        .iter()
+                        .any(|it| bare.contains(it))
             };
             let lost: Vec<&str> = before.lines().filter(|line| !kept(line)).collect();
-            // The lines of a text that the URL replaces.
-            let lost: Vec<_> = lost.into_iter().filter(|line| !["a", "b"].contains(&line.trim())).collect();
             assert!(
                 lost.is_empty() || before.lines().count() == 1,
                 "{} {name}: {lost:?} of\n{before}\nis gone:\n{after}",
@@ -270,10 +275,8 @@ fn a_kill_before_any_write_loses_nothing() {
         loop {
             let house = furnished(state);
             let before = house.everything();
-            let killed = house
-                .dying_workspace(writes)
-                .install("a", URL, json!({}), &plan(&house.home()))
-                .is_err();
+            let killed =
+                house.dying_workspace(writes).install("a", URL, json!({}), &plan(&house.home())).is_err();
             house.workspace().undo("a").unwrap();
             assert_eq!(house.everything(), before, "{} killed after {writes} writes", state.0);
             assert_eq!(house.leftovers(), [""; 0], "{} killed after {writes} writes", state.0);
@@ -281,6 +284,7 @@ fn a_kill_before_any_write_loses_nothing() {
                 break;
             }
             writes += 1;
+            assert!(writes < 200, "{}: it never ends well", state.0);
         }
         assert!(writes > 3 * FILES.len(), "{writes} writes");
     }
@@ -301,6 +305,7 @@ fn an_undo_that_is_killed_is_done_again() {
             break;
         }
         writes += 1;
+        assert!(writes < 200, "it never ends well");
     }
     assert!(writes > 3 * FILES.len(), "{writes} writes");
 }
@@ -321,6 +326,7 @@ fn an_installation_that_was_killed_is_completed_by_the_next() {
             break;
         }
         writes += 1;
+        assert!(writes < 200, "it never ends well");
     }
 }
 
@@ -342,7 +348,9 @@ fn what_the_user_has_edited_since_stays_and_what_is_ours_goes() {
     assert_eq!((undone.cleaned.len(), undone.left.len()), (5, 0), "{undone:?}");
     let expected = STATES[1].1.map(|(_, text)| {
         let text = text.replacen("opus", "sonnet", 1).replacen("gpt-5", "gpt-6", 1);
-        text.replacen("model: x", "model: y", 1).replacen("export A=1", "export A=2", 1).replacen("A='1'", "A='2'", 1)
+        text.replacen("model: x", "model: y", 1)
+            .replacen("export A=1", "export A=2", 1)
+            .replacen("A='1'", "A='2'", 1)
     });
     for ((name, _), expected) in STATES[1].1.iter().zip(expected) {
         assert_eq!(house.read(name), expected, "{name}");
@@ -416,7 +424,7 @@ fn what_cannot_be_edited_is_named_and_nothing_is_written() {
         let path = house.write(FILES[1], "a = 1\n");
         fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
     };
-    let writes: [(&str, &dyn Fn(&House)); 14] = [
+    let writes: [(&str, &dyn Fn(&House)); 15] = [
         ("JSON", &|house| drop(house.write(FILES[0], "{\"env\": {\"A\": "))),
         ("JSON", &|house| drop(house.write(FILES[0], "[1]"))),
         ("JSON", &|house| drop(house.write(FILES[0], "{\"a\": 1}}"))),
@@ -428,6 +436,7 @@ fn what_cannot_be_edited_is_named_and_nothing_is_written() {
         ("YAML", &|house| drop(house.write(FILES[2], "a: [1\nb: 2\n"))),
         ("YAML", &|house| drop(house.write(FILES[2], "a: 1\n---\nb: 2\n"))),
         ("extensions", &|house| drop(house.write(FILES[2], "extensions: {a: b}\n"))),
+        ("no place", &|house| drop(house.write(FILES[2], "base: |\n  a\n  b\n"))),
         ("read-only", &read_only),
         (".env", &circle),
         ("config.toml", &folder),

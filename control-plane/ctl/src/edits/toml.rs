@@ -31,9 +31,11 @@ impl Document for Toml {
         for (depth, name) in parents.iter().enumerate() {
             let is_inline = parent.is_value();
             let table = parent.as_table_like_mut();
-            let table = table.ok_or_else(|| format!("a table was expected at {}", parents[..depth].join(".")))?;
+            let table =
+                table.ok_or_else(|| format!("a table was expected at {}", parents[..depth].join(".")))?;
             if !table.contains_key(name) {
-                table.insert(name, if is_inline { Item::Value(InlineTable::new().into()) } else { unnamed() });
+                table
+                    .insert(name, if is_inline { Item::Value(InlineTable::new().into()) } else { unnamed() });
             }
             parent = table.get_mut(name).ok_or("a table that was just made is not there")?;
         }

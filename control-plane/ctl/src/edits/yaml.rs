@@ -261,7 +261,9 @@ fn value_of(node: &MarkedYaml<'_>) -> Option<Value> {
         YamlData::Value(Scalar::Null) => Value::Null,
         YamlData::Value(Scalar::Boolean(flag)) => (*flag).into(),
         YamlData::Value(Scalar::Integer(number)) => (*number).into(),
-        YamlData::Value(Scalar::FloatingPoint(number)) => Value::Number(Number::from_f64(number.into_inner())?),
+        YamlData::Value(Scalar::FloatingPoint(number)) => {
+            Value::Number(Number::from_f64(number.into_inner())?)
+        }
         YamlData::Value(Scalar::String(text)) => text.as_ref().into(),
         YamlData::Sequence(items) => items.iter().map(value_of).collect::<Option<Vec<_>>>()?.into(),
         YamlData::Mapping(entries) => {

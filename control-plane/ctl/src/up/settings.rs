@@ -76,6 +76,9 @@ pub struct UpArgs {
     /// The sidecar's program [env: HEADROOMD] [default: beside this one, or on PATH]
     #[arg(long, value_name = "FILE")]
     pub headroomd: Option<PathBuf>,
+    /// End once no wrapped agent runs: how `wrap` starts it
+    #[arg(long, hide = true)]
+    pub while_wrapped: bool,
     /// Envoy's program [env: ENVOY] [default: what make installed, or on PATH]
     #[arg(long, value_name = "FILE")]
     pub envoy: Option<PathBuf>,

@@ -1,0 +1,1 @@
+//! What each agent is given, and that its files are what they were afterwards.
