@@ -43,6 +43,12 @@ pub struct UpArgs {
     /// Gemini's base URL [env: GEMINI_TARGET_API_URL] [default: https://generativelanguage.googleapis.com]
     #[arg(long, value_name = "URL")]
     pub gemini_api_url: Option<String>,
+    /// Base URL for Codex with a ChatGPT login [env: CHATGPT_TARGET_API_URL] [default: https://chatgpt.com]
+    #[arg(long, value_name = "URL")]
+    pub chatgpt_api_url: Option<String>,
+    /// Base URL for Gemini CLI with a Google login [env: CODE_ASSIST_TARGET_API_URL] [default: https://cloudcode-pa.googleapis.com]
+    #[arg(long, value_name = "URL")]
+    pub code_assist_api_url: Option<String>,
     /// How far the engine may go [default: balanced]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
@@ -170,6 +176,20 @@ impl Settings {
                     "--gemini-api-url",
                     "GEMINI_TARGET_API_URL",
                     defaults.gemini,
+                )?,
+                chatgpt: upstream(
+                    env,
+                    args.chatgpt_api_url.as_ref(),
+                    "--chatgpt-api-url",
+                    "CHATGPT_TARGET_API_URL",
+                    defaults.chatgpt,
+                )?,
+                code_assist: upstream(
+                    env,
+                    args.code_assist_api_url.as_ref(),
+                    "--code-assist-api-url",
+                    "CODE_ASSIST_TARGET_API_URL",
+                    defaults.code_assist,
                 )?,
             },
             body_mode,
