@@ -113,7 +113,8 @@ impl House {
     /// The texts of the tool outputs in the last request that reached the provider.
     fn outputs(&self) -> Result<String> {
         let sent = self.relay.sent();
-        let last = sent.iter().filter(|request| !request.body.is_empty()).max_by_key(|request| request.body.len());
+        let last =
+            sent.iter().filter(|request| !request.body.is_empty()).max_by_key(|request| request.body.len());
         Ok(String::from_utf8(last.context("requests reached the provider")?.body.to_vec())?)
     }
 }
@@ -122,7 +123,8 @@ fn free_ports() -> Result<u16> {
     for _ in 0..50 {
         let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = first.local_addr()?.port();
-        let others = (1..4).map(|step| TcpListener::bind((Ipv4Addr::LOCALHOST, port.checked_add(step)?)).ok());
+        let others =
+            (1..4).map(|step| TcpListener::bind((Ipv4Addr::LOCALHOST, port.checked_add(step)?)).ok());
         if others.collect::<Option<Vec<_>>>().is_some() {
             return Ok(port);
         }
@@ -167,7 +169,8 @@ fn call(name: &str, arguments: Value) -> ToolCall {
 }
 
 fn said(output: &Output) -> String {
-    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let [out, err] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let lines: Vec<&str> = out.lines().chain(["--- and on standard error:"]).chain(err.lines()).collect();
     format!("{}\n{}", output.status, lines[lines.len().saturating_sub(80)..].join("\n"))
 }
@@ -200,7 +203,10 @@ async fn drive(bin: PathBuf, agent: Agent) -> Result<()> {
     ensure!(line.starts_with("headroomctl: saved ") && !line.contains("saved 0 of"), "{}", said(&output));
     say(&format!("{}: {line}", agent.name));
     let body = house.outputs()?;
-    ensure!(body.contains("Rex 39") && !body.contains(r#"\"name\": \"Rex 39\""#), "nothing was compressed: {body}");
+    ensure!(
+        body.contains("Rex 39") && !body.contains(r#"\"name\": \"Rex 39\""#),
+        "nothing was compressed: {body}"
+    );
     for (name, text) in &agent.files {
         let now = fs::read_to_string(house.home().join(name))?;
         ensure!(&now == text, "{name} was edited for good:\n{now}");
@@ -229,7 +235,8 @@ async fn drive(bin: PathBuf, agent: Agent) -> Result<()> {
     let mut keeper = house.command(&bin, &agent.variables).await?;
     fs::create_dir_all(house.folder.path().join("keeper"))?;
     write_program(&house.folder.path().join("keeper/pi"), "#!/bin/sh\nsleep 120\n")?;
-    keeper.env("PATH", format!("{}:{}", house.folder.path().join("keeper").display(), std::env::var("PATH")?));
+    keeper
+        .env("PATH", format!("{}:{}", house.folder.path().join("keeper").display(), std::env::var("PATH")?));
     let mut keeper = keeper.args(["wrap", "pi"]).spawn()?;
     let mut alone = Command::new("timeout");
     alone.args(["--kill-after=5", PATIENCE, "sh", "-c", &script, "sh"]);
@@ -274,13 +281,19 @@ async fn from_npm() -> Result<Option<PathBuf>> {
 #[ignore = "slow: make test-clients"]
 async fn claude_code_is_wrapped_although_its_settings_name_another_address() -> Result<()> {
     let Some(bin) = from_npm().await? else { return Ok(()) };
-    let settings = "{\n    // mine\n    \"env\": {\n        \"ANTHROPIC_BASE_URL\": \"http://127.0.0.1:9\"\n    }\n}\n";
+    let settings =
+        "{\n    // mine\n    \"env\": {\n        \"ANTHROPIC_BASE_URL\": \"http://127.0.0.1:9\"\n    }\n}\n";
     drive(
         bin,
         Agent {
             name: "claude",
             arguments: vec![
-                "--print", "--permission-mode", "bypassPermissions", "--model", "claude-sonnet-4-5", QUESTION,
+                "--print",
+                "--permission-mode",
+                "bypassPermissions",
+                "--model",
+                "claude-sonnet-4-5",
+                QUESTION,
             ],
             variables: vec![
                 ("ANTHROPIC_API_KEY", "dummy"),
@@ -299,11 +312,15 @@ async fn claude_code_is_wrapped_although_its_settings_name_another_address() -> 
 }
 
 fn codex(auth: &str) -> Agent {
-    let configuration = "# mine\nmodel = \"gpt-5\"\ncheck_for_update_on_startup = false\n\n[analytics]\nenabled = false\n";
+    let configuration =
+        "# mine\nmodel = \"gpt-5\"\ncheck_for_update_on_startup = false\n\n[analytics]\nenabled = false\n";
     Agent {
         name: "codex",
         arguments: vec![
-            "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", QUESTION,
+            "exec",
+            "--skip-git-repo-check",
+            "--dangerously-bypass-approvals-and-sandbox",
+            QUESTION,
         ],
         variables: vec![],
         files: vec![(".codex/config.toml", configuration.to_owned()), (".codex/auth.json", auth.to_owned())],
@@ -339,7 +356,10 @@ async fn gemini_cli_is_wrapped() -> Result<()> {
             name: "gemini",
             arguments: vec!["--yolo", "--model", "gemini-2.5-pro", "--prompt", QUESTION],
             variables: vec![("GEMINI_API_KEY", "dummy"), ("GEMINI_CLI_TRUST_WORKSPACE", "true")],
-            files: vec![(".gemini/settings.json", settings.to_string()), (".gemini/.env", "A=1\n".to_owned())],
+            files: vec![
+                (".gemini/settings.json", settings.to_string()),
+                (".gemini/.env", "A=1\n".to_owned()),
+            ],
             calls: [shell("cat pets.json"), shell("cat build.log")],
             edits: true,
         },

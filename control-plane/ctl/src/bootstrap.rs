@@ -78,6 +78,9 @@ impl Endpoint {
     }
 }
 
+/// A provider with the name of its cluster.
+type Named<'p> = (&'static str, &'p Upstream);
+
 /// The providers' base URLs.
 #[derive(Clone, Debug)]
 pub struct Providers {
@@ -101,11 +104,11 @@ impl Providers {
     }
 
     /// Each with the name of its cluster: first those that every client may need, then those of subscriptions.
-    fn named(&self) -> ([(&'static str, &Upstream); 3], [(&'static str, &Upstream); 2]) {
+    fn named(&self) -> (Vec<Named<'_>>, Vec<Named<'_>>) {
         let Self { anthropic, openai, gemini, chatgpt, code_assist } = self;
         (
-            [("anthropic", anthropic), ("openai", openai), ("gemini", gemini)],
-            [("chatgpt", chatgpt), ("code_assist", code_assist)],
+            vec![("anthropic", anthropic), ("openai", openai), ("gemini", gemini)],
+            vec![("chatgpt", chatgpt), ("code_assist", code_assist)],
         )
     }
 }

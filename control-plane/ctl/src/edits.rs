@@ -30,7 +30,7 @@ pub(crate) use self::diff::unified;
 pub(crate) use self::disk::Disk;
 pub(crate) use self::document::Format;
 pub(crate) use self::install::{Installed, preview};
-pub(crate) use self::journal::{Record, Workspace};
+pub(crate) use self::journal::Workspace;
 pub(crate) use self::undo::Undone;
 
 /// One step on the way to a value.

@@ -50,6 +50,9 @@ pub struct WrapArgs {
     /// Show every known agent: whether it is installed and wrapped, and how
     #[arg(long, conflicts_with_all = ["install", "agent"])]
     pub list: bool,
+    /// With --list: as JSON, with the places of each agent's session logs, instructions and MCP servers
+    #[arg(long, requires = "list")]
+    pub json: bool,
     /// Show what would be set and edited, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -122,6 +125,11 @@ fn headroom_server(at: &Setting<'_>) -> Server {
     let mut arguments = vec!["mcp".to_owned()];
     if at.url != DEFAULT_URL {
         arguments.extend(["--url".to_owned(), at.url.clone()]);
+        // `up` puts the sidecar's gRPC server two ports after Envoy's.
+        let local = at.url.strip_prefix("http://127.0.0.1:").and_then(|port| port.parse::<u16>().ok());
+        if let Some(grpc) = local.and_then(|port| port.checked_add(2)) {
+            arguments.extend(["--grpc".to_owned(), format!("127.0.0.1:{grpc}")]);
+        }
     }
     Server { name: "headroom", command, arguments }
 }
@@ -162,7 +170,7 @@ pub async fn wrap(args: &WrapArgs) -> anyhow::Result<ExitCode> {
     let mut at = setting(address.url().to_owned(), env)?;
     at.keep_history = args.keep_history;
     if args.list {
-        list::print(&at, &workspace).await?;
+        list::print(&at, &workspace, args.json).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let Some(name) = &args.agent else {

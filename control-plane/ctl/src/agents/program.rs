@@ -4,7 +4,8 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -12,8 +13,6 @@ use crate::environment::Environment;
 
 /// How long a program may take to say its version. Some load a whole runtime first.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks at whether it has ended.
-const LOOK: Duration = Duration::from_millis(20);
 /// How much of its answer is read. Bytes.
 const ANSWER: u64 = 4096;
 
@@ -52,19 +51,19 @@ pub(super) fn said(program: &Path, arguments: &[&str]) -> Option<String> {
         .stderr(Stdio::null())
         .spawn()
         .ok()?;
-    let deadline = Instant::now() + PATIENCE;
-    while child.try_wait().ok()?.is_none() {
-        if Instant::now() >= deadline {
-            // Nobody waits for it any longer; what it would have said is not known.
-            let _ = child.kill();
-            let _ = child.wait();
-            return None;
-        }
-        std::thread::sleep(LOOK);
-    }
-    let mut answer = Vec::new();
-    child.stdout.take()?.take(ANSWER).read_to_end(&mut answer).ok()?;
-    Some(String::from_utf8_lossy(&answer).into_owned())
+    let stdout = child.stdout.take()?;
+    let (sender, answer) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut answer = Vec::new();
+        // Half an answer is read as far as it goes; nobody may be waiting for it any longer.
+        let _ = stdout.take(ANSWER).read_to_end(&mut answer);
+        let _ = sender.send(answer);
+    });
+    let answer = answer.recv_timeout(PATIENCE).ok();
+    // It has said what it had to say, or takes too long.
+    let _ = child.kill();
+    let _ = child.wait();
+    Some(String::from_utf8_lossy(&answer?).into_owned())
 }
 
 /// The first word that looks like one: `2.1.330 (Claude Code)`, `codex-cli 0.171.0`, `v1.2`.

@@ -41,7 +41,7 @@ impl DotEnv {
     }
 }
 
-fn only<'p>(path: &'p [Key]) -> Option<&'p str> {
+fn only(path: &[Key]) -> Option<&str> {
     match names(path)?.as_slice() {
         [name] => Some(name),
         _ => None,

@@ -36,7 +36,7 @@ fn markers(name: &str) -> (String, String) {
     (format!("# >>> headroom {name} >>>"), format!("# <<< headroom {name} <<<"))
 }
 
-fn only<'p>(path: &'p [Key]) -> Option<&'p str> {
+fn only(path: &[Key]) -> Option<&str> {
     match names(path)?.as_slice() {
         [name] => Some(name),
         _ => None,

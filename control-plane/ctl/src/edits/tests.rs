@@ -416,6 +416,9 @@ fn links_and_permissions_stay() {
     assert_eq!(house.everything(), before);
 }
 
+/// What is said, and what makes it so.
+type Refused<'f> = (&'static str, &'f dyn Fn(&House));
+
 #[test]
 fn what_cannot_be_edited_is_named_and_nothing_is_written() {
     let circle = |house: &House| std::os::unix::fs::symlink(".env", house.home().join(".env")).unwrap();
@@ -424,7 +427,7 @@ fn what_cannot_be_edited_is_named_and_nothing_is_written() {
         let path = house.write(FILES[1], "a = 1\n");
         fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
     };
-    let writes: [(&str, &dyn Fn(&House)); 15] = [
+    let writes: [Refused<'_>; 15] = [
         ("JSON", &|house| drop(house.write(FILES[0], "{\"env\": {\"A\": "))),
         ("JSON", &|house| drop(house.write(FILES[0], "[1]"))),
         ("JSON", &|house| drop(house.write(FILES[0], "{\"a\": 1}}"))),

@@ -1,39 +1,74 @@
 //! `headroomctl wrap --list`: the agents that are known.
 
 use std::io::{Write as _, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 
 use crate::agents::{self, Agent, Setting};
 use crate::edits::{Disk, Workspace};
 use crate::figures::table;
 
-/// Prints a line for each agent.
-pub(super) async fn print(at: &Setting<'_>, workspace: &Path) -> anyhow::Result<()> {
+/// What is known of an agent here.
+struct Row {
+    agent: &'static dyn Agent,
+    program: Option<PathBuf>,
+    version: Option<String>,
+    wrapped: String,
+}
+
+/// Prints a line for each agent, or an object in a JSON array.
+pub(super) async fn print(at: &Setting<'_>, workspace: &Path, as_json: bool) -> anyhow::Result<()> {
     let journals = Workspace::new(workspace, Disk::default());
     // Each program is asked for its version, some of them slowly: all at the same time.
-    let programs = agents::ALL.map(|agent| agents::find_program(at.env, agent.programs()));
-    let versions = programs.clone().map(|program| {
-        program.map(|program| tokio::task::spawn_blocking(move || agents::version_of(&program)))
+    let asked = agents::ALL.map(|agent| {
+        let program = agents::find_program(at.env, agent.programs());
+        let version =
+            program.clone().map(|program| tokio::task::spawn_blocking(move || agents::version_of(&program)));
+        (agent, program, version)
     });
-    let mut table = table(&["agent", "name", "installed", "wrapped", "how"], 5);
-    for (agent, version) in agents::ALL.into_iter().zip(versions) {
-        let installed = match version {
-            None => "no".to_owned(),
-            Some(version) => version.await?.unwrap_or_else(|| "yes".to_owned()),
+    let mut rows = Vec::new();
+    for (agent, program, version) in asked {
+        let version = match version {
+            None => None,
+            Some(version) => version.await?,
         };
-        table.add_row([
-            agent.title().to_owned(),
-            agent.name().to_owned(),
-            installed,
-            wrapped(agent, &journals)?,
-            agent.how().to_owned(),
-        ]);
+        rows.push(Row { agent, program, version, wrapped: wrapped(agent, &journals)? });
+    }
+    let mut out = stdout().lock();
+    if as_json {
+        let rows: Vec<Value> = rows.iter().map(|row| row.to_json(at)).collect();
+        writeln!(out, "{:#}", Value::from(rows))?;
+        return Ok(out.flush()?);
+    }
+    let mut table = table(&["agent", "name", "installed", "wrapped", "how"], 5);
+    for row in &rows {
+        let installed = match (&row.program, &row.version) {
+            (None, _) => "no",
+            (Some(_), None) => "yes",
+            (Some(_), Some(version)) => version,
+        };
+        table.add_row([row.agent.title(), row.agent.name(), installed, &row.wrapped, row.agent.how()]);
     }
     let names: Vec<&str> = agents::unreachable::names().collect();
-    let mut out = stdout().lock();
     writeln!(out, "{table}\n\nNot possible, `headroomctl wrap NAME` says why: {}", names.join(", "))?;
-    out.flush()?;
-    Ok(())
+    Ok(out.flush()?)
+}
+
+impl Row {
+    fn to_json(&self, at: &Setting<'_>) -> Value {
+        let places = self.agent.places(at);
+        json!({
+            "name": self.agent.name(),
+            "title": self.agent.title(),
+            "program": self.program,
+            "version": self.version,
+            "wrapped": self.wrapped,
+            "logs": places.logs,
+            "instructions": places.instructions,
+            "mcp": places.mcp,
+        })
+    }
 }
 
 fn wrapped(agent: &dyn Agent, journals: &Workspace) -> anyhow::Result<String> {
