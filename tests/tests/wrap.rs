@@ -3,7 +3,6 @@
 //!
 //! Slow, and a gigabyte to install: `make test-clients`. What needs no agent runs with the others.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -31,7 +30,6 @@ const PATIENCE: &str = "300";
 struct House {
     folder: TempDir,
     relay: Relay,
-    url: String,
     port: u16,
     variables: Vec<(String, String)>,
 }
@@ -56,10 +54,10 @@ impl House {
             ("OPENAI_TARGET_API_URL", url.clone()),
             ("GEMINI_TARGET_API_URL", url.clone()),
             ("CHATGPT_TARGET_API_URL", url.clone()),
-            ("CODE_ASSIST_TARGET_API_URL", url.clone()),
+            ("CODE_ASSIST_TARGET_API_URL", url),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        Ok(Self { folder, relay, url, port: free_ports()?, variables })
+        Ok(Self { folder, relay, port: free_ports()?, variables })
     }
 
     fn home(&self) -> PathBuf {
@@ -390,4 +388,193 @@ async fn opencode_is_wrapped() -> Result<()> {
         },
     )
     .await
+}
+
+async fn more_from_npm() -> Result<Option<PathBuf>> {
+    let found = tokio::task::spawn_blocking(|| node::with("more-agents")).await?;
+    Ok(skip::unless("more agents from npm", found)?.map(|folder| folder.join("node_modules/.bin")))
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn continue_is_wrapped_with_a_copy_of_its_settings() -> Result<()> {
+    let Some(bin) = more_from_npm().await? else { return Ok(()) };
+    let configuration = "name: mine\nversion: 1.0.0\nschema: v1\nmodels:\n  - name: GPT # one\n    provider: openai\n    model: gpt-4o\n    apiKey: dummy\n";
+    let shell = |command: &str| call("Bash", json!({"command": command}));
+    drive(
+        bin,
+        Agent {
+            name: "continue",
+            arguments: vec!["--auto", "-p", QUESTION],
+            variables: vec![],
+            files: vec![(".continue/config.yaml", configuration.to_owned())],
+            calls: [shell("cat pets.json"), shell("cat build.log")],
+            edits: true,
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn pi_is_wrapped_by_edits_that_last_for_the_run() -> Result<()> {
+    let Some(bin) = more_from_npm().await? else { return Ok(()) };
+    let shell = |command: &str| call("bash", json!({"command": command}));
+    drive(
+        bin,
+        Agent {
+            name: "pi",
+            arguments: vec!["--provider", "openai", "--model", "gpt-4o", "-p", QUESTION],
+            variables: vec![("OPENAI_API_KEY", "dummy")],
+            files: vec![(".pi/agent/models.json", "{\"providers\": {}}".to_owned())],
+            calls: [shell("cat pets.json"), shell("cat build.log")],
+            // It would take part in the wrapped run that keeps Headroom alive.
+            edits: false,
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn aider_is_wrapped_and_unwrapped() -> Result<()> {
+    let found = tokio::task::spawn_blocking(|| python::with("aider-requirements.txt")).await?;
+    let Some(python) = skip::unless("Aider from PyPI", found)? else { return Ok(()) };
+    let bin = python.parent().context("the interpreter lies in a folder")?.to_owned();
+    // It has no tools: one request and one answer.
+    let house = House::new(&[]).await?;
+    house.write(".aider.conf.yml", "# mine\nopenai-api-base: http://127.0.0.1:9/v1 # nobody\n")?;
+    let arguments = [
+        "wrap",
+        "aider",
+        "--",
+        "--model",
+        "openai/gpt-4o",
+        "--yes",
+        "--no-git",
+        "--no-check-update",
+        "--no-show-model-warnings",
+        "--no-stream",
+        "--analytics-disable",
+        "--message",
+        QUESTION,
+    ];
+    let mut wrapped = house.command(&bin, &[("OPENAI_API_KEY", "dummy")]).await?;
+    let output = wrapped.args(arguments).output().await?;
+    ensure!(output.status.success() && house.relay.sent().len() == 1, "{}", said(&output));
+    house.is_quiet().await
+}
+
+/// A program that stands for an agent: a shell script under Goose's name.
+fn pretend(house: &House, script: &str) -> Result<PathBuf> {
+    let bin = house.folder.path().join("bin");
+    fs::create_dir_all(&bin)?;
+    write_program(&bin.join("goose"), &format!("#!/bin/sh\n{script}\n"))?;
+    Ok(bin)
+}
+
+#[tokio::test]
+async fn without_headroom_the_agent_runs_as_it_would_and_a_line_says_so() -> Result<()> {
+    let mut house = House::new(&[]).await?;
+    house.variables.push(("ENVOY".to_owned(), "/bin/false".to_owned()));
+    let bin = pretend(&house, "echo \"$#:$1:$2 ${OPENAI_HOST-unset} ${HEADROOM_STACK-unset}\"; exit 7")?;
+    let mut command = house.command(&bin, &[]).await?;
+    let output = command.args(["wrap", "goose", "--", "--resume", "a b"]).output().await?;
+    assert_eq!(output.status.code(), Some(7), "{}", said(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "2:--resume:a b unset unset\n");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("Goose runs without Headroom") && errors.contains("start a new conversation"),
+        "{errors}"
+    );
+    assert_eq!(errors.lines().filter(|line| line.starts_with("headroomctl:")).count(), 1, "{errors}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_runs_share_one_headroom_which_ends_with_the_last_even_when_that_is_killed() -> Result<()> {
+    let house = House::new(&[]).await?;
+    let flag = house.folder.path().join("flag");
+    let script = format!(
+        "echo $$ >> {0}.pids; while [ ! -e {0} ]; do sleep 0.1; done; echo \"$OPENAI_HOST\"",
+        flag.display()
+    );
+    let bin = pretend(&house, &script)?;
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        runs.push(house.command(&bin, &[]).await?.args(["wrap", "goose"]).spawn()?);
+    }
+    until("both agents run", || async {
+        let pids = fs::read_to_string(format!("{}.pids", flag.display())).ok()?;
+        (pids.lines().count() == 2).then_some(())
+    })
+    .await?;
+    let (one, two) = (runs.remove(0), runs.remove(0));
+    // The first ends, the second still has its Headroom.
+    fs::write(&flag, "")?;
+    let output = one.wait_with_output().await?;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("http://127.0.0.1:{}", house.port));
+    let output = two.wait_with_output().await?;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    house.is_quiet().await?;
+
+    // Killed where no code of ours runs any more.
+    fs::remove_file(&flag)?;
+    fs::remove_file(format!("{}.pids", flag.display()))?;
+    let mut killed = house.command(&bin, &[]).await?;
+    let killed = killed.args(["wrap", "goose"]).spawn()?;
+    until("the agent runs", || async { fs::read_to_string(format!("{}.pids", flag.display())).ok() }).await?;
+    let timeout = killed.id().context("it runs")?;
+    let wrapper = fs::read_to_string(format!("/proc/{timeout}/task/{timeout}/children"))?;
+    std::process::Command::new("kill").args(["-KILL", wrapper.trim()]).status()?;
+    house.is_quiet().await?;
+    fs::write(&flag, "")?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_signal_reaches_the_agent_whose_end_is_told_as_a_shell_tells_it() -> Result<()> {
+    let house = House::new(&[]).await?;
+    let mark = house.folder.path().join("running");
+    for (script, expected) in [("trap 'exit 5' TERM", 5), (":", 143)] {
+        let bin =
+            pretend(&house, &format!("{script}\ntouch {}; while :; do sleep 0.1; done", mark.display()))?;
+        let mut command = house.command(&bin, &[]).await?;
+        let run = command.args(["wrap", "goose"]).spawn()?;
+        until("the agent runs", || async { mark.exists().then_some(()) }).await?;
+        fs::remove_file(&mark)?;
+        let timeout = run.id().context("it runs")?;
+        let wrapper = fs::read_to_string(format!("/proc/{timeout}/task/{timeout}/children"))?;
+        std::process::Command::new("kill").args(["-TERM", wrapper.trim()]).status()?;
+        let output = run.wait_with_output().await?;
+        assert_eq!(output.status.code(), Some(expected), "{}", said(&output));
+    }
+    house.is_quiet().await
+}
+
+#[tokio::test]
+async fn bad_options_are_refused_before_anything_starts() -> Result<()> {
+    let house = House::new(&[]).await?;
+    let bin = pretend(&house, "exit 0")?;
+    for (arguments, code, said_so) in [
+        (&["wrap"][..], 2, "which agent"),
+        (&["wrap", "cursor"], 2, "Cursor's own servers"),
+        (&["wrap", "vim"], 2, "no agent that is known"),
+        (&["wrap", "goose", "--port", "0"], 2, "port"),
+        (&["wrap", "claude"], 1, "not installed"),
+        (&["wrap", "goose", "--url", "http://127.0.0.1:9"], 0, "runs without Headroom"),
+        (&["unwrap", "goose"], 0, "nothing to do"),
+        (&["env", "cline"], 0, "takes no address from a variable"),
+    ] {
+        let mut command = house.command(&bin, &[]).await?;
+        // Only what is in the folder counts as installed, but for the programs of the test itself.
+        command.env("PATH", format!("{}:/bin", bin.display()));
+        let output = command.args(arguments).output().await?;
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(errors.contains(said_so), "{arguments:?}: {errors}");
+    }
+    assert!(!house.workspace().join("logs").exists(), "nothing was started");
+    Ok(())
 }
