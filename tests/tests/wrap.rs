@@ -181,8 +181,6 @@ struct Agent {
     /// Files in its home folder; those that `wrap --install` edits are among them.
     files: Vec<(&'static str, String)>,
     calls: [ToolCall; 2],
-    /// Whether it needs files that `wrap --install` cannot do without.
-    edits: bool,
 }
 
 /// Runs an agent with `wrap` alone, then with `wrap --install` beside a Headroom of its own, and unwraps it.
@@ -210,10 +208,6 @@ async fn drive(bin: PathBuf, agent: Agent) -> Result<()> {
         ensure!(&now == text, "{name} was edited for good:\n{now}");
     }
     house.is_quiet().await?;
-    if !agent.edits {
-        return Ok(());
-    }
-
     let mut install = house.command(&bin, &agent.variables).await?;
     let output = install.args(["wrap", agent.name, "--install"]).output().await?;
     ensure!(output.status.success(), "{}", said(&output));
@@ -226,19 +220,16 @@ async fn drive(bin: PathBuf, agent: Agent) -> Result<()> {
     ensure!(!edited.is_empty(), "nothing was edited: {}", said(&output));
     let before = house.relay.sent().len();
     // The agent itself, while another wrapped run keeps Headroom alive.
-    let script = format!(
-        "until curl -fsS -o /dev/null http://127.0.0.1:{}/livez; do sleep 0.2; done; exec \"$@\"",
-        house.port
-    );
     let mut keeper = house.command(&bin, &agent.variables).await?;
     fs::create_dir_all(house.folder.path().join("keeper"))?;
-    write_program(&house.folder.path().join("keeper/pi"), "#!/bin/sh\nsleep 120\n")?;
+    write_program(&house.folder.path().join("keeper/goose"), "#!/bin/sh\nexec sleep 120\n")?;
     keeper
         .env("PATH", format!("{}:{}", house.folder.path().join("keeper").display(), std::env::var("PATH")?));
-    let mut keeper = keeper.args(["wrap", "pi"]).spawn()?;
+    let mut keeper = keeper.args(["wrap", "goose"]).spawn()?;
+    let port = house.port;
+    until("Headroom is up", || async move { TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok() }).await?;
     let mut alone = Command::new("timeout");
-    alone.args(["--kill-after=5", PATIENCE, "sh", "-c", &script, "sh"]);
-    alone.arg(bin.join(program(agent.name))).args(&agent.arguments);
+    alone.args(["--kill-after=5", PATIENCE]).arg(bin.join(program(agent.name))).args(&agent.arguments);
     alone.current_dir(house.home().join("work")).env_clear().env("HOME", house.home());
     alone.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH")?));
     alone.envs(agent.variables.iter().copied()).stdin(Stdio::null()).kill_on_drop(true);
@@ -303,7 +294,6 @@ async fn claude_code_is_wrapped_although_its_settings_name_another_address() -> 
                 call("Bash", json!({"command": "cat pets.json"})),
                 call("Bash", json!({"command": "cat build.log"})),
             ],
-            edits: true,
         },
     )
     .await
@@ -326,7 +316,6 @@ fn codex(auth: &str) -> Agent {
             call("exec_command", json!({"cmd": "cat pets.json"})),
             call("exec_command", json!({"cmd": "cat build.log"})),
         ],
-        edits: true,
     }
 }
 
@@ -359,7 +348,6 @@ async fn gemini_cli_is_wrapped() -> Result<()> {
                 (".gemini/.env", "A=1\n".to_owned()),
             ],
             calls: [shell("cat pets.json"), shell("cat build.log")],
-            edits: true,
         },
     )
     .await
@@ -369,7 +357,7 @@ async fn gemini_cli_is_wrapped() -> Result<()> {
 #[ignore = "slow: make test-clients"]
 async fn opencode_is_wrapped() -> Result<()> {
     let Some(bin) = from_npm().await? else { return Ok(()) };
-    let configuration = "{\n  // mine\n  \"autoupdate\": false,\n  \"share\": \"disabled\",\n  \"permission\": \"allow\",\n  \"model\": \"anthropic/claude-sonnet-4-5\",\n  \"small_model\": \"anthropic/claude-sonnet-4-5\",\n}\n";
+    let configuration = "{\n  // mine\n  \"$schema\": \"https://opencode.ai/config.json\",\n  \"autoupdate\": false,\n  \"share\": \"disabled\",\n  \"permission\": \"allow\",\n  \"model\": \"anthropic/claude-sonnet-4-5\",\n  \"small_model\": \"anthropic/claude-sonnet-4-5\",\n}\n";
     let shell = |command: &str| call("bash", json!({"command": command, "description": "Print a file"}));
     drive(
         bin,
@@ -384,7 +372,6 @@ async fn opencode_is_wrapped() -> Result<()> {
             ],
             files: vec![(".config/opencode/opencode.jsonc", configuration.to_owned())],
             calls: [shell("cat pets.json"), shell("cat build.log")],
-            edits: true,
         },
     )
     .await
@@ -409,7 +396,6 @@ async fn continue_is_wrapped_with_a_copy_of_its_settings() -> Result<()> {
             variables: vec![],
             files: vec![(".continue/config.yaml", configuration.to_owned())],
             calls: [shell("cat pets.json"), shell("cat build.log")],
-            edits: true,
         },
     )
     .await
@@ -428,8 +414,6 @@ async fn pi_is_wrapped_by_edits_that_last_for_the_run() -> Result<()> {
             variables: vec![("OPENAI_API_KEY", "dummy")],
             files: vec![(".pi/agent/models.json", "{\"providers\": {}}".to_owned())],
             calls: [shell("cat pets.json"), shell("cat build.log")],
-            // It would take part in the wrapped run that keeps Headroom alive.
-            edits: false,
         },
     )
     .await
@@ -557,6 +541,8 @@ async fn a_signal_reaches_the_agent_whose_end_is_told_as_a_shell_tells_it() -> R
 async fn bad_options_are_refused_before_anything_starts() -> Result<()> {
     let house = House::new(&[]).await?;
     let bin = pretend(&house, "exit 0")?;
+    let timeout = std::process::Command::new("sh").args(["-c", "command -v timeout"]).output()?;
+    std::os::unix::fs::symlink(String::from_utf8(timeout.stdout)?.trim(), bin.join("timeout"))?;
     for (arguments, code, said_so) in [
         (&["wrap"][..], 2, "which agent"),
         (&["wrap", "cursor"], 2, "Cursor's own servers"),
@@ -568,8 +554,8 @@ async fn bad_options_are_refused_before_anything_starts() -> Result<()> {
         (&["env", "cline"], 0, "takes no address from a variable"),
     ] {
         let mut command = house.command(&bin, &[]).await?;
-        // Only what is in the folder counts as installed, but for the programs of the test itself.
-        command.env("PATH", format!("{}:/bin", bin.display()));
+        // Only what is in the folder counts as installed.
+        command.env("PATH", &bin);
         let output = command.args(arguments).output().await?;
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -46,6 +46,9 @@ pub(crate) const ALL: [&dyn Agent; 12] = [
     &openhands::OpenHands,
 ];
 
+/// The variables by which `up` is told where the providers are.
+const TARGETS: [&str; 3] = ["ANTHROPIC_TARGET_API_URL", "OPENAI_TARGET_API_URL", "GEMINI_TARGET_API_URL"];
+
 /// The agent of a name, of which people know several.
 pub(crate) fn find(name: &str) -> Option<&'static dyn Agent> {
     let name = name.to_ascii_lowercase();
@@ -93,16 +96,16 @@ impl Setting<'_> {
     }
 
     fn is_elsewhere(&self, url: &str) -> bool {
-        let local = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
         let official = [
             "https://api.anthropic.com",
             "https://api.openai.com",
             "https://generativelanguage.googleapis.com",
         ];
-        let url = url.trim_end_matches('/');
-        !url.is_empty()
-            && !url.starts_with(&self.url)
-            && !local.iter().chain(&official).any(|it| url.starts_with(it))
+        let url = url.trim_end_matches('/').replacen("://localhost", "://127.0.0.1", 1);
+        // Whole host and port: 8787 is not 87870.
+        let is_at =
+            |base: &str| url.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        !url.is_empty() && !is_at(&self.url) && !official.iter().any(|base| is_at(base))
     }
 
     /// The project that requests are labelled with: the folder of the repository, else the working folder.
@@ -204,6 +207,10 @@ pub(crate) trait Agent: Sync {
     fn places(&self, at: &Setting<'_>) -> Places;
     /// The edit that registers an MCP server for the user; `None`: it has none.
     fn register(&self, at: &Setting<'_>, server: &Server) -> Option<Change>;
+    /// The variables that say where Headroom sends requests of its kind.
+    fn targets(&self) -> &'static [&'static str] {
+        &TARGETS
+    }
     /// Whether these arguments take up an earlier conversation.
     fn resumes(&self, arguments: &[OsString]) -> bool {
         has_any(arguments, &["--resume", "-r", "--continue", "-c", "resume", "--restore"])

@@ -21,7 +21,7 @@ use self::stack::{Addresses, Stack};
 use crate::bootstrap::{Bootstrap, Endpoint};
 use crate::environment::Environment;
 use crate::misuse::Misuse;
-use crate::wrap::lease_file;
+use crate::wrap::{lease_file, targets_file};
 
 /// Between two looks whether a wrapped run is left.
 const LOOK_FOR_RUNS: Duration = Duration::from_millis(250);
@@ -70,6 +70,10 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     let run = settings.workspace_dir.join("run");
     fs::create_dir_all(&run).with_context(|| format!("{} cannot be made", run.display()))?;
     let _lock = lock(&run)?;
+    if !args.while_wrapped {
+        // What an earlier one was told for a wrapped run; this one is told by its user.
+        stack::remove(&targets_file(&settings.workspace_dir))?;
+    }
     check_ports(&settings)?;
 
     let mut stack = Stack::new(&settings.workspace_dir)?;

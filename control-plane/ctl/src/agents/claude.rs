@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::{Agent, Launch, Places, Server, Setting, header_lines, mcp_servers, value_of};
+use super::{Agent, Launch, Places, Server, Setting, TARGETS, header_lines, mcp_servers, value_of};
 use crate::edits::{Change, Format, Plan, value_at};
 
 const URL: &str = "ANTHROPIC_BASE_URL";
@@ -115,6 +115,10 @@ impl Agent for Claude {
 
     fn how(&self) -> &'static str {
         "ANTHROPIC_BASE_URL; --install: env in ~/.claude/settings.json"
+    }
+
+    fn targets(&self) -> &'static [&'static str] {
+        &TARGETS[..1]
     }
 
     fn launch(&self, at: &Setting<'_>, arguments: &[OsString]) -> anyhow::Result<Launch> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::program::said;
-use super::{Agent, Launch, Places, Server, Setting, find_program, has_any, header_object};
+use super::{Agent, Launch, Places, Server, Setting, TARGETS, find_program, has_any, header_object};
 use crate::edits::{Change, Format, Plan, value_at};
 
 /// The provider's id in Codex's settings, as the original Headroom called it.
@@ -81,13 +81,7 @@ impl Codex {
     fn remarks(at: &Setting<'_>, login: Login) -> Vec<String> {
         let config = Self::config(at);
         let mut remarks = Vec::new();
-        if !at.keep_history {
-            remarks.push(
-                "Codex lists old conversations by provider: `codex resume` shows those of before only without \
-                 the wrap, or with --keep-history"
-                    .to_owned(),
-            );
-        } else if login == Login::ChatGpt {
+        if at.keep_history && login == Login::ChatGpt {
             remarks.push(
                 "with a ChatGPT login, --keep-history makes Codex look up its workspace's address first, and it \
                  may refuse; the provider of its own, without --keep-history, is what works"
@@ -101,6 +95,12 @@ impl Codex {
             remarks.push(format!("the profile {profile} names a provider of its own, which wins"));
         }
         remarks
+    }
+
+    fn about_history(at: &Setting<'_>) -> Option<String> {
+        let remark = "Codex lists old conversations by provider: `codex resume` shows those of before only without \
+                      the wrap, or with --keep-history";
+        (!at.keep_history).then(|| remark.to_owned())
     }
 
     /// A value as TOML has it on one line.
@@ -134,9 +134,16 @@ impl Agent for Codex {
         "-c options; --install: a provider in ~/.codex/config.toml"
     }
 
-    fn launch(&self, at: &Setting<'_>, _arguments: &[OsString]) -> anyhow::Result<Launch> {
+    fn targets(&self) -> &'static [&'static str] {
+        &TARGETS[1..2]
+    }
+
+    fn launch(&self, at: &Setting<'_>, arguments: &[OsString]) -> anyhow::Result<Launch> {
         let login = Self::login(at);
         let mut launch = Launch { remarks: Self::remarks(at, login), ..Launch::default() };
+        if self.resumes(arguments) {
+            launch.remarks.extend(Self::about_history(at));
+        }
         let mut options = Vec::new();
         if at.keep_history {
             options.push(format!("openai_base_url={}", Value::from(Self::base_url(at, login))));
@@ -159,6 +166,7 @@ impl Agent for Codex {
     fn install(&self, at: &Setting<'_>) -> anyhow::Result<Plan> {
         let (file, login) = (Self::config(at), Self::login(at));
         let mut remarks = Self::remarks(at, login);
+        remarks.extend(Self::about_history(at));
         let change = |names: &[&str], value: Value| Change::new(file.clone(), Format::Toml, names, value);
         let changes = if at.keep_history {
             vec![change(&["openai_base_url"], Self::base_url(at, login).into())]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Agent, Launch, Places, Server, Setting, header_lines, mcp_servers, shell_block};
+use super::{Agent, Launch, Places, Server, Setting, TARGETS, header_lines, mcp_servers, shell_block};
 use crate::edits::{Change, Format, Plan, value_at};
 
 const URL: &str = "GOOGLE_GEMINI_BASE_URL";
@@ -55,6 +55,10 @@ impl Agent for Gemini {
 
     fn how(&self) -> &'static str {
         "GOOGLE_GEMINI_BASE_URL; --install: the shell's profile and ~/.gemini/.env"
+    }
+
+    fn targets(&self) -> &'static [&'static str] {
+        &TARGETS[2..]
     }
 
     fn launch(&self, at: &Setting<'_>, _arguments: &[OsString]) -> anyhow::Result<Launch> {

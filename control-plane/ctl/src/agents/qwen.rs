@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::{Agent, Launch, Places, Server, Setting, mcp_servers};
+use super::{Agent, Launch, Places, Server, Setting, TARGETS, mcp_servers};
 use crate::edits::{Change, Format, Plan};
 
 const URL: &str = "OPENAI_BASE_URL";
@@ -43,6 +43,10 @@ impl Agent for Qwen {
 
     fn how(&self) -> &'static str {
         "OPENAI_BASE_URL; --install: ~/.qwen/.env"
+    }
+
+    fn targets(&self) -> &'static [&'static str] {
+        &TARGETS[1..2]
     }
 
     fn launch(&self, at: &Setting<'_>, _arguments: &[OsString]) -> anyhow::Result<Launch> {

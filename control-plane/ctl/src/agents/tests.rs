@@ -302,7 +302,9 @@ fn a_gateway_of_the_users_own_is_kept_behind_headroom() {
     let house = House::new(&[("OPENAI_BASE_URL", "https://gateway.example/v1"), ("OPENAI_API_KEY", "k")]);
     let kept = [("OPENAI_TARGET_API_URL", "https://gateway.example/v1".to_owned())];
     assert_eq!(house.launch("qwen", &[]).upstreams, kept);
-    for own in ["http://127.0.0.1:8787/v1", "https://api.openai.com/v1", ""] {
+    let local = House::new(&[("OPENAI_BASE_URL", "http://localhost:4000/v1")]).launch("qwen", &[]).upstreams;
+    assert_eq!(local, [("OPENAI_TARGET_API_URL", "http://localhost:4000/v1".to_owned())]);
+    for own in ["http://127.0.0.1:8787/v1", "http://localhost:8787", "https://api.openai.com/v1", ""] {
         assert_eq!(House::new(&[("OPENAI_BASE_URL", own)]).launch("qwen", &[]).upstreams, []);
     }
 }

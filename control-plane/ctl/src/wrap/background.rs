@@ -5,6 +5,7 @@
 //! holds it, takes it for itself, and ends; the system gives locks back however a process dies. So no run
 //! counts, and none has to be alive for Headroom to end.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -94,10 +95,39 @@ pub(crate) fn lease_file(workspace: &Path) -> anyhow::Result<File> {
     lock_file(&run_folder(workspace)?.join("wrapped"))
 }
 
-/// Finds Headroom, or starts it with these variables.
+/// The file that says which of the variables a Headroom was started with for the run that started it.
+pub(crate) fn targets_file(workspace: &Path) -> PathBuf {
+    workspace.join("run/targets.json")
+}
+
+/// One that was started for another run may send requests where that run's gateway is. A key must not go there
+/// that is none of its own.
+fn check_targets(
+    workspace: &Path,
+    targets: &[&str],
+    wanted: &[(&'static str, String)],
+) -> anyhow::Result<()> {
+    let Ok(text) = fs::read(targets_file(workspace)) else { return Ok(()) };
+    let found: BTreeMap<String, String> =
+        serde_json::from_slice(&text).context("run/targets.json in the workspace is not to be read")?;
+    for target in targets {
+        let wanted = wanted.iter().find(|(name, _)| name == target).map(|(_, url)| url);
+        if let Some(found) = found.get(*target).filter(|found| Some(*found) != wanted) {
+            bail!(
+                "the Headroom that runs was started for another agent, with {target}={found}: end that agent first, \
+                 or give this one another --port and --workspace-dir"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Finds Headroom, or starts it with these variables. It may have been started for another run with others, of
+/// which `targets` matter here.
 pub(super) async fn reach(
     address: &Address,
     workspace: &Path,
+    targets: &[&str],
     variables: &[(&'static str, String)],
 ) -> anyhow::Result<Headroom> {
     let Some(port) = address.port else {
@@ -113,6 +143,7 @@ pub(super) async fn reach(
     patiently_for(READY + ENDING, "another wrapped run is still starting Headroom", || starting.try_lock())
         .await?;
     if address.answers().await {
+        check_targets(workspace, targets, variables)?;
         return Ok(Headroom { _lease: Some(lease), was_running: true });
     }
     let _doing = Doing::now("Starting Headroom …");
@@ -141,6 +172,9 @@ fn start(
         fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     let output = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
+    let targets: BTreeMap<&str, &str> = variables.iter().map(|(name, url)| (*name, url.as_str())).collect();
+    fs::write(targets_file(workspace), serde_json::to_vec(&targets)?)
+        .context("run/targets.json cannot be written")?;
     let program = std::env::current_exe().context("this program's own path is not known")?;
     Command::new(program)
         .args(["up", "--while-wrapped", "--port", &port.to_string(), "--workspace-dir"])
@@ -182,4 +216,26 @@ fn tail(log: &Path) -> String {
     let text = String::from_utf8_lossy(&text).into_owned();
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(TAIL)..].join(" ").trim_start_matches("headroomctl: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_headroom_of_another_gateway_is_not_used() {
+        let workspace = tempfile::tempdir().unwrap();
+        let check = |targets: &[&str], wanted: &[(&'static str, String)]| {
+            check_targets(workspace.path(), targets, wanted).map_err(|error| error.to_string())
+        };
+        check(&["A", "B"], &[]).unwrap();
+        run_folder(workspace.path()).unwrap();
+        fs::write(targets_file(workspace.path()), r#"{"A": "https://gateway.example"}"#).unwrap();
+        check(&["B"], &[]).unwrap();
+        check(&["A"], &[("A", "https://gateway.example".to_owned())]).unwrap();
+        assert!(check(&["A"], &[]).unwrap_err().contains("https://gateway.example"));
+        assert!(check(&["A"], &[("A", "https://other.example".to_owned())]).is_err());
+        fs::write(targets_file(workspace.path()), "{").unwrap();
+        assert!(check(&["B"], &[]).is_err());
+    }
 }

@@ -35,7 +35,10 @@ pub(super) async fn run(
     })?;
     let launch = agent.launch(at, arguments)?;
     launch.remarks.iter().try_for_each(|remark| say(remark))?;
-    let headroom = match background::reach(address, workspace, &launch.upstreams).await {
+    // What the user has said wins over what was found.
+    let unsaid = |(target, _): &&(&'static str, String)| at.env.get(target).is_none();
+    let upstreams: Vec<(&'static str, String)> = launch.upstreams.iter().filter(unsaid).cloned().collect();
+    let headroom = match background::reach(address, workspace, agent.targets(), &upstreams).await {
         Ok(headroom) => headroom,
         Err(error) => {
             say(&without(agent, &error, arguments))?;
@@ -44,7 +47,7 @@ pub(super) async fn run(
         }
     };
     if headroom.was_running {
-        for (target, url) in &launch.upstreams {
+        for (target, url) in &upstreams {
             say(&format!(
                 "{} used {url} until now. The Headroom that runs sends its requests where it was told when it was \
                  started; {target}={url} then keeps that address",

@@ -35,7 +35,7 @@ impl Figures {
         let requests = self.requests.saturating_sub(earlier.requests);
         let of_stack = self.of_stack.saturating_sub(earlier.of_stack);
         if requests == 0 {
-            return "no request passed Headroom".to_owned();
+            return "no request that Headroom reads passed it".to_owned();
         }
         let before = self.before.saturating_sub(earlier.before);
         let tokens = self.saved.saturating_sub(earlier.saved);
@@ -74,7 +74,7 @@ mod tests {
         );
         assert!(line(figures(11, 3, 1001, 100)).ends_with("in 1 request"));
         assert!(line(figures(14, 3, 2000, 100)).ends_with("those of other clients included"));
-        assert_eq!(line(figures(10, 2, 1000, 100)), "no request passed Headroom");
-        assert_eq!(line(Figures::default()), "no request passed Headroom");
+        assert_eq!(line(figures(10, 2, 1000, 100)), "no request that Headroom reads passed it");
+        assert_eq!(line(Figures::default()), "no request that Headroom reads passed it");
     }
 }
