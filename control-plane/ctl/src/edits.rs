@@ -100,9 +100,7 @@ pub(crate) enum EditError {
         reason: String,
     },
     /// The user, or a tool of theirs, has locked it.
-    #[error(
-        "{0} is read-only and is not edited: make it writable, or run without --install, which edits no file"
-    )]
+    #[error("{0} is read-only and is not edited: make it writable, if it is yours to edit")]
     ReadOnly(String),
 }
 

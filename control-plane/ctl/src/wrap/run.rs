@@ -38,8 +38,11 @@ pub(super) async fn run(
     // What the user has said wins over what was found.
     let unsaid = |(target, _): &&(&'static str, String)| at.env.get(target).is_none();
     let upstreams: Vec<(&'static str, String)> = launch.upstreams.iter().filter(unsaid).cloned().collect();
-    let headroom = match background::reach(address, workspace, agent.targets(), &upstreams).await {
-        Ok(headroom) => headroom,
+    let reached = background::reach(address, workspace, agent.targets(), &upstreams).await;
+    // Nothing is edited for an agent that runs without.
+    let ready = reached.and_then(|headroom| Ok((headroom, Prepared::new(agent, at, &launch, workspace)?)));
+    let (headroom, prepared) = match ready {
+        Ok(ready) => ready,
         Err(error) => {
             say(&without(agent, &error, arguments))?;
             let status = attended(Command::new(&program).args(arguments)).await?;
@@ -57,7 +60,6 @@ pub(super) async fn run(
     }
     let stack = agents::stack(agent);
     let earlier = Figures::now(address.running(), &stack).await;
-    let prepared = Prepared::new(agent, at, &launch, workspace)?;
     let mut command = Command::new(&program);
     command
         .args(prepared.arguments(&launch))
