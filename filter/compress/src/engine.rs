@@ -190,17 +190,13 @@ fn compress_walk<'b>(
 /// Of the blocks, in the body's order, only the first so many may be lossy.
 fn lossy_blocks(walk: &Walk<'_>, request: &Request<'_>, askable: bool) -> usize {
     // What the provider keeps cannot be read back from later requests (I5).
-    if !request.reversible || walk.kept_by_provider {
+    if !request.reversible || walk.kept_by_provider || !(askable || request.api.takes_retrieve_tool()) {
         0
     } else if askable {
         usize::MAX
-    } else if match request.retrieve_tool {
-        RetrieveTool::Add => request.api.takes_retrieve_tool(),
-        RetrieveTool::Assume => true,
-        RetrieveTool::Require => false,
-    } {
-        // A request without tools at the end of a conversation that had some: what the model has been sent stays as
-        // it was (I3), and nothing more is left out.
+    } else if request.retrieve_tool == RetrieveTool::Add {
+        // A request without tools at the end of a conversation that had some: what the model was sent before it
+        // called one stays as it was (I3), and nothing more is left out.
         walk.called
     } else {
         0
