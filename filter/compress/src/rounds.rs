@@ -114,6 +114,18 @@ impl<'b> Outputs<'b> {
     }
 }
 
+/// A trace in a turn of the model.
+struct Trace<'a> {
+    /// The id that carries it.
+    id: &'a str,
+    steps: &'a [Step],
+    /// Where the turn begins in the body.
+    place: usize,
+    /// The number of calls of the client's tools before it.
+    calls: usize,
+    before: &'a Before,
+}
+
 /// The changes to a body.
 struct Editor<'b> {
     body: &'b str,
@@ -137,18 +149,14 @@ impl Editor<'_> {
         splice(whole, &inside.collect::<Vec<_>>()).unwrap_or_else(|| whole.to_owned())
     }
 
-    /// The retrievals that a trace spells out, where it holds. `place` is where the turn begins, `calls` the
-    /// number of calls of the client's tools before it.
+    /// The retrievals that a trace spells out, where it holds.
     fn retrievals(
         &mut self,
         api: Api,
-        id: &str,
-        steps: &[Step],
+        trace: &Trace<'_>,
         outputs: &mut Outputs<'_>,
-        place: usize,
-        calls: usize,
-        before: &Before,
     ) -> Option<Vec<Retrieval>> {
+        let Trace { id, steps, place, calls, before } = *trace;
         let found: Vec<_> =
             steps.iter().map(|step| outputs.get(step.output, place)).collect::<Option<_>>()?;
         let addresses: Vec<&str> = found.iter().map(|(_, address)| address.as_str()).collect();

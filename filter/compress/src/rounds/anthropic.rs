@@ -1,6 +1,6 @@
 //! Anthropic Messages: a turn is a message with content blocks, and a round splits it.
 
-use super::{Before, Editor, Outputs, Retrieval, message, trace};
+use super::{Before, Editor, Outputs, Retrieval, Trace, message, trace};
 use crate::wire::tape::Value;
 use crate::wire::{Api, NotUnderstood, retrieve_tool};
 
@@ -101,8 +101,9 @@ fn restore_turn(
             place => place,
         },
     };
-    let start = turn.span().range().start;
-    let Some(retrievals) = editor.retrievals(API, &id, &steps, outputs, start, calls, &before) else {
+    let place = turn.span().range().start;
+    let trace = Trace { id: &id, steps: &steps, place, calls, before: &before };
+    let Some(retrievals) = editor.retrievals(API, &trace, outputs) else {
         return Ok(());
     };
 

@@ -1,6 +1,6 @@
 //! OpenAI Chat Completions: a turn is a message with a text and calls, and a round splits the text.
 
-use super::{Before, Editor, Outputs, chat_message, quote, trace};
+use super::{Before, Editor, Outputs, Trace, chat_message, quote, trace};
 use crate::wire::tape::Value;
 use crate::wire::{Api, NotUnderstood, each_text, retrieve_tool};
 
@@ -67,9 +67,9 @@ impl Turn<'_, '_, '_> {
         let mut before = Before::default();
         before.text(said);
         before.text(thought);
-        let start = self.message.span().range().start;
-        let Some(retrievals) = editor.retrievals(API, &id, &steps, outputs, start, earlier_calls, &before)
-        else {
+        let place = self.message.span().range().start;
+        let trace = Trace { id: &id, steps: &steps, place, calls: earlier_calls, before: &before };
+        let Some(retrievals) = editor.retrievals(API, &trace, outputs) else {
             return;
         };
 

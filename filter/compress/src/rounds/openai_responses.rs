@@ -1,6 +1,6 @@
 //! OpenAI Responses: a turn is a row of items, and a round stands between two of them.
 
-use super::{Before, Editor, Outputs, trace};
+use super::{Before, Editor, Outputs, Trace, trace};
 use crate::wire::tape::Value;
 use crate::wire::{Api, NotUnderstood, retrieve_tool};
 
@@ -106,10 +106,9 @@ fn restore_turn(
     }
     let mut before = Before::default();
     turn.iter().take(last).for_each(|item| item.add_to(&mut before));
-    let Some(start) = turn.first().map(Item::start) else { return };
-    let Some(retrievals) = editor.retrievals(API, &id, &steps, outputs, start, calls, &before) else {
-        return;
-    };
+    let Some(place) = turn.first().map(Item::start) else { return };
+    let trace = Trace { id: &id, steps: &steps, place, calls, before: &before };
+    let Some(retrievals) = editor.retrievals(API, &trace, outputs) else { return };
 
     let mut results = String::new();
     for (step, retrieval) in steps.iter().zip(&retrievals) {
