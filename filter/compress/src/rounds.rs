@@ -137,6 +137,16 @@ impl<'b> Outputs<'b> {
     }
 }
 
+/// A turn of the model that carries a trace.
+struct Turn<'a> {
+    /// Where it begins in the body.
+    start: usize,
+    /// The number of calls of the client's tools before it.
+    calls: usize,
+    /// What it says before the last place.
+    before: &'a Before,
+}
+
 /// The changes to a body.
 struct Editor<'b> {
     body: &'b str,
@@ -162,18 +172,16 @@ impl Editor<'_> {
         splice(whole, &inside.collect::<Vec<_>>()).unwrap_or_else(|| whole.to_owned())
     }
 
-    /// The retrievals that a trace spells out, where it holds. `place` is where the turn begins, `calls` the
-    /// number of calls of the client's tools before it.
+    /// The retrievals that a trace spells out, where it holds.
     fn retrievals(
         &mut self,
         api: Api,
         id: &str,
         steps: &[Step],
         outputs: &mut Outputs<'_>,
-        place: usize,
-        calls: usize,
-        before: &Before,
+        turn: &Turn<'_>,
     ) -> Option<Vec<Retrieval>> {
+        let Turn { start: place, calls, before } = *turn;
         let found: Vec<String> =
             steps.iter().map(|step| outputs.address(step.output, place)).collect::<Option<_>>()?;
         let addresses: Vec<&str> = found.iter().map(String::as_str).collect();

@@ -1,6 +1,6 @@
 //! Anthropic Messages: a turn is a message with content blocks, and a round splits it.
 
-use super::{Before, Editor, Outputs, Retrieval, ends_before, message, trace};
+use super::{Before, Editor, Outputs, Retrieval, Turn, ends_before, message, trace};
 use crate::wire::tape::Value;
 use crate::wire::{Api, NotUnderstood, retrieve_tool};
 
@@ -104,7 +104,9 @@ fn restore_turn(
         },
     };
     let start = turn.span().range().start;
-    let Some(retrievals) = editor.retrievals(API, &id, &steps, outputs, start, calls, &before) else {
+    let Some(retrievals) =
+        editor.retrievals(API, &id, &steps, outputs, &Turn { start, calls, before: &before })
+    else {
         return Ok(());
     };
 

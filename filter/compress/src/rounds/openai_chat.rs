@@ -81,8 +81,13 @@ impl Turn<'_, '_, '_> {
         before.text(said);
         before.text(thought);
         let start = self.message.span().range().start;
-        let Some(retrievals) = editor.retrievals(API, &id, &steps, outputs, start, earlier_calls, &before)
-        else {
+        let Some(retrievals) = editor.retrievals(
+            API,
+            &id,
+            &steps,
+            outputs,
+            &super::Turn { start, calls: earlier_calls, before: &before },
+        ) else {
             return;
         };
 

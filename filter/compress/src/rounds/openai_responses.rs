@@ -1,6 +1,6 @@
 //! OpenAI Responses: a turn is a row of items, and a round stands between two of them.
 
-use super::{Before, Editor, Outputs, ends_before, trace};
+use super::{Before, Editor, Outputs, Turn, ends_before, trace};
 use crate::wire::tape::Value;
 use crate::wire::{Api, NotUnderstood, retrieve_tool};
 
@@ -111,7 +111,9 @@ fn restore_turn(
     let mut before = Before::default();
     turn.iter().take(last).for_each(|item| item.add_to(&mut before));
     let Some(start) = turn.first().map(Item::start) else { return };
-    let Some(retrievals) = editor.retrievals(API, &id, &steps, outputs, start, calls, &before) else {
+    let Some(retrievals) =
+        editor.retrievals(API, &id, &steps, outputs, &Turn { start, calls, before: &before })
+    else {
         return;
     };
 
