@@ -192,9 +192,11 @@ impl Stream {
                 self.settings.refused(refused);
             }
         }
-        // Its length is another one.
-        if let Err(refused) = host::remove_header(Map::Response, b"content-length") {
-            self.settings.refused(refused);
+        // Its length is another one, and it is not encoded, as the refusal may have been.
+        for name in [&b"content-length"[..], b"content-encoding"] {
+            if let Err(refused) = host::remove_header(Map::Response, name) {
+                self.settings.refused(refused);
+            }
         }
         let Some(recovery) = &mut self.recovery else { return };
         if recovery.body_waits {

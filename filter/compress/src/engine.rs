@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use memchr::memmem;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -332,8 +334,10 @@ impl Run<'_, '_> {
         let keys = self.keys();
         let mut shown = Shown::default();
         let mut entries: Vec<(Arc<Entry>, bool)> = Vec::with_capacity(keys.len());
+        let mut given = Given::default();
         for (block, (output, key)) in self.walk.outputs.iter().zip(&keys).enumerate() {
             if let Some(entry) = memo.block(*key) {
+                given.add(block, &entry);
                 entries.push((entry, true));
                 continue;
             }
@@ -342,12 +346,13 @@ impl Run<'_, '_> {
             let [name, arguments] = self.call_texts(output);
             let call = Call { name: &name, arguments: &arguments };
             self.add_call(&mut shown, output, block, call);
-            let (entry, forwarded, lines) = match self.requested(output, &entries) {
+            let (entry, forwarded, lines) = match self.requested(output, block, &given) {
                 Some((entry, text)) => (entry, Some(text), None),
                 None => self.entry(output, call, block < self.lossy_blocks, &shown.earlier, memo),
             };
             let entry = Arc::new(entry);
             self.add(&mut shown, output, &entry, forwarded.as_deref(), lines, call);
+            given.add(block, &entry);
             memo.remember_block(*key, Arc::clone(&entry));
             entries.push((entry, false));
         }
@@ -361,8 +366,8 @@ impl Run<'_, '_> {
     }
 
     /// One key per block. It covers everything that may steer the block's replacement: the
-    /// configuration, and of this block and every one before it the bytes, the call, and the last user
-    /// text before it.
+    /// configuration, and of this block and every one before it the bytes, the call, whether that had an
+    /// output already, and the last user text before it.
     fn keys(&self) -> Vec<u128> {
         let mut hash = Xxh3::new();
         self.config.hash(&mut hash);
@@ -392,7 +397,8 @@ impl Run<'_, '_> {
                     u128::from(call.is_some_and(|call| call.by_program))
                         | u128::from(block < self.lossy_blocks) << 1
                         | u128::from(behind_compaction) << 2
-                        | u128::from(call_is_gone(output)) << 3,
+                        | u128::from(call_is_gone(output)) << 3
+                        | u128::from(self.is_further_part(output, block)) << 4,
                 ];
                 let mut bytes = [0; 96];
                 for (to, from) in bytes.chunks_exact_mut(16).zip(steering) {
@@ -412,6 +418,13 @@ impl Run<'_, '_> {
         let before = count_span(output.span, self.walk.body, encoding, memo);
         let after = entry.replacement.as_deref().and_then(string::text);
         (before, after.map_or(before, |text| count_text(&text, encoding, memo)))
+    }
+
+    /// Whether a call has had an output before this one.
+    fn is_further_part(&self, output: &Output, block: usize) -> bool {
+        let Some(start) = arguments_start(output) else { return false };
+        let before = self.walk.outputs.get(block.saturating_sub(MAX_PARTS)..block).unwrap_or_default();
+        before.iter().any(|other| arguments_start(other) == Some(start))
     }
 
     /// Brings `shown` up to the blocks that have an entry.
@@ -504,7 +517,7 @@ impl Run<'_, '_> {
 
     /// The result of a call that the client's own tool could not answer: the filter puts the text there, from the
     /// request itself, once for each call.
-    fn requested(&self, output: &Output, entries: &[(Arc<Entry>, bool)]) -> Option<(Entry, Cow<'_, str>)> {
+    fn requested(&self, output: &Output, block: usize, given: &Given) -> Option<(Entry, Cow<'_, str>)> {
         let body = self.walk.body;
         if !output.is_retrieved(body) {
             return None;
@@ -512,17 +525,16 @@ impl Run<'_, '_> {
         let text = output.span.text(body)?;
         let at = memmem::find(text.as_bytes(), PLACEHOLDER.as_bytes())?;
         let (before, after) = (text.get(..at)?, text.get(at + PLACEHOLDER.len()..)?);
-        let start = arguments_start(output);
-        let earlier = self.walk.outputs.iter().take(entries.len());
-        if earlier.rev().take(MAX_PARTS).any(|other| start.is_some() && arguments_start(other) == start) {
+        if self.is_further_part(output, block) {
             return None;
         }
         let [name, arguments] = self.call_texts(output);
         let asked = Asked::read(&arguments);
-        let of = |(entry, _): &(Arc<Entry>, bool)| {
-            entry.left_out.as_ref().is_some_and(|(_, address)| **address == *asked.hash)
-        };
-        let original = self.walk.outputs.get(entries.iter().position(of)?)?.span.text(body)?;
+        let original = self.walk.outputs.get(*given.blocks.get(&*asked.hash)?)?.span;
+        if !given.has_room(original.range().len()) {
+            return None;
+        }
+        let original = original.text(body)?;
         let page = answer(&original, &asked).text;
         // Some clients wrap what an MCP server gives into JSON of their own.
         let page = if before.trim_start().starts_with(['{', '[']) {
@@ -612,6 +624,42 @@ impl Run<'_, '_> {
             left_out: left_out.map(|(left_out, address)| (Arc::from(left_out), Arc::from(address))),
         };
         (entry, Some(forwarded), verdict.lines)
+    }
+}
+
+/// What a request's lossy forms leave out, and what of it is put back in the place of placeholders. It follows from
+/// the blocks so far, whoever worked them out.
+#[derive(Default)]
+struct Given {
+    /// The first block with each address.
+    blocks: HashMap<Arc<str>, usize, FixedState>,
+    pages: usize,
+    /// Of these pages.
+    bytes: usize,
+}
+
+/// Pages that are put back in one request: they would fill the windows of two million tokens.
+const MAX_GIVEN_BYTES: usize = 8 << 20;
+
+/// The length of an original times the number of pages so far. Each page costs a look at its original, and a request
+/// may ask for as many as it has room for.
+const MAX_LOOKED_AT: usize = 512 << 20;
+
+impl Given {
+    fn add(&mut self, block: usize, entry: &Entry) {
+        if let Some((_, address)) = &entry.left_out {
+            self.blocks.entry(Arc::clone(address)).or_insert(block);
+        }
+        if entry.outcome == BlockOutcome::Skipped(Skip::Retrieved)
+            && let Some(replacement) = &entry.replacement
+        {
+            self.pages += 1;
+            self.bytes = self.bytes.saturating_add(replacement.len());
+        }
+    }
+
+    fn has_room(&self, original: usize) -> bool {
+        self.bytes < MAX_GIVEN_BYTES && original.saturating_mul(self.pages) < MAX_LOOKED_AT
     }
 }
 

@@ -100,6 +100,13 @@ fn is_reasoning(item: &str) -> bool {
     kind(item) == "\"reasoning\""
 }
 
+/// Whether `rounds` takes it for a part of the model's turn.
+fn is_of_turn(item: &str) -> bool {
+    let kind = json::path(item, &["type"]).and_then(json::string).unwrap_or_default();
+    let role = json::path(item, &["role"]).and_then(json::string);
+    kind == "reasoning" || kind.ends_with("_call") || role.as_deref() == Some("assistant")
+}
+
 fn call_id(item: &str) -> String {
     json::path(item, &["call_id"]).and_then(json::string).unwrap_or_default()
 }
@@ -283,6 +290,10 @@ impl Dialect for OpenAiResponses {
     }
 
     fn carrier(&self) -> Option<String> {
+        // Between others of these kinds the next request does not say where the model's turn begins and ends.
+        if self.items.iter().any(|item| !is_of_turn(&item.raw)) {
+            return None;
+        }
         let theirs = self.current().iter().filter(|item| is_call(&item.raw) && !is_ours(&item.raw));
         theirs.filter(|item| !item.begun).map(|item| call_id(&item.raw)).find(|id| !id.is_empty())
     }

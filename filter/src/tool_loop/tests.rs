@@ -1,5 +1,6 @@
 //! Whole answers through the loop, in every format.
 
+mod chat;
 mod conversation;
 mod scripted;
 

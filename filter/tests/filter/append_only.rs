@@ -172,6 +172,11 @@ fn a_request_that_is_refused_for_its_prefix_is_sent_once_more_and_the_client_see
         let mut stream = plugin.post("/v1/messages", &[("anthropic-beta", "a-1")], &with_thinking(400));
         stream.refused_headers("400", "application/json");
         assert!(stream.answer_paused);
+        // The client asked for an encoding, and the refusal has it.
+        host(|host| {
+            let headers = host.response_headers.as_mut().expect("headers that are held");
+            headers.push(("content-encoding".into(), "gzip".into()));
+        });
         let call = last_call();
         let beta = call.headers.iter().find(|(name, _)| name == "anthropic-beta").unwrap();
         assert_eq!(beta.1, b"a-1,thinking-binding-controls-2026-08-01");
@@ -192,6 +197,7 @@ fn a_request_that_is_refused_for_its_prefix_is_sent_once_more_and_the_client_see
         assert_eq!(stream.client, answer.as_bytes());
         let headers = stream.answer_headers();
         assert_eq!(headers.iter().find(|(name, _)| name == ":status").unwrap().1, b"200");
+        assert!(headers.iter().all(|(name, _)| name != "content-encoding"));
         stream.finish();
         let record = plugin.records().pop().unwrap();
         assert!(record.recovered && record.status == 200, "{record:?}");
