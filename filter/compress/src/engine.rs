@@ -536,8 +536,8 @@ impl Run<'_, '_> {
         }
         let original = original.text(body)?;
         let page = answer(&original, &asked).text;
-        // Some clients wrap what an MCP server gives into JSON of their own.
-        let page = if before.trim_start().starts_with(['{', '[']) {
+        // Some clients wrap what an MCP server gives into JSON of their own; there it is the whole of a string.
+        let page = if before.ends_with('"') && after.starts_with('"') {
             let mut quoted = String::new();
             string::encode_into(&page, &mut quoted);
             quoted.get(1..quoted.len().checked_sub(1)?)?.to_owned()

@@ -40,6 +40,7 @@ mod forwarding;
 mod frames;
 mod logging;
 mod names;
+mod placeholder;
 #[path = "../../../control-plane/tests/store/server.rs"]
 mod postgres;
 mod production;

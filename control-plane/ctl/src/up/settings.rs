@@ -159,6 +159,7 @@ impl Settings {
             .insert("profile".to_owned(), args.profile.unwrap_or(ProfileName::Balanced).name().into());
         // The sidecar that `up` starts keeps the originals.
         plugin_config.insert("reversible".to_owned(), true.into());
+        plugin_config.insert("store_originals".to_owned(), true.into());
         let mut control_plane = serde_json::json!({ "cluster": GRPC_CLUSTER });
         let log_messages = args.log_messages || env.flag("HEADROOM_LOG_MESSAGES")?;
         if log_messages {
@@ -339,7 +340,7 @@ mod tests {
         assert_eq!(settings.workspace_dir, PathBuf::from("/home/me/.headroom"));
         assert_eq!(
             settings.plugin_config.to_string(),
-            r#"{"body_mode":"strip","control_plane":{"cluster":"headroom"},"profile":"balanced","reversible":true}"#
+            r#"{"body_mode":"strip","control_plane":{"cluster":"headroom"},"profile":"balanced","reversible":true,"store_originals":true}"#
         );
     }
 
