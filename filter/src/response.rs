@@ -157,14 +157,20 @@ impl Stream {
         }
         self.session_answered();
         self.notice_overflow();
-        if self.settings.config.response_headers {
-            for (name, value) in self.own_headers() {
-                if let Err(refused) = host::set_header(Map::Response, name, value.as_bytes()) {
-                    self.settings.refused(refused);
-                }
+        self.tell_client();
+        Action::Continue
+    }
+
+    /// Writes into the answer's headers what was done to its request.
+    pub(crate) fn tell_client(&self) {
+        if !self.settings.config.response_headers {
+            return;
+        }
+        for (name, value) in self.own_headers() {
+            if let Err(refused) = host::set_header(Map::Response, name, value.as_bytes()) {
+                self.settings.refused(refused);
             }
         }
-        Action::Continue
     }
 
     /// Another answer takes the place of the one that has come.

@@ -140,7 +140,7 @@ fn each_client_script_is_run_here() -> Result<()> {
     for entry in fs::read_dir(&clients)?.chain(fs::read_dir(clients.join("sdks"))?) {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.contains("_sdk.") {
-            assert!(source.contains(&format!("\"{name}\")")), "{name} is run by no test");
+            assert!(source.contains(&format!("\"{name}\"")), "{name} is run by no test");
             scripts += 1;
         }
     }

@@ -239,15 +239,27 @@ fn a_refusal_that_is_not_ours_or_that_stays_goes_to_the_client() {
     for answer in
         [None, Some(("400", "application/json", REFUSAL.as_bytes())), Some(("200", "text/html", b"x"))]
     {
-        let mut plugin = plugin();
-        let mut stream = plugin.post("/v1/messages", &[], &with_thinking(400));
-        stream.refused_headers("400", "application/json");
-        stream.provider_goes_on(answer);
-        assert!(!stream.answer_paused);
-        stream.provider_sends(REFUSAL.as_bytes(), true);
-        assert_eq!(stream.client, REFUSAL.as_bytes());
-        stream.finish();
-        plugin.delete();
+        for body_comes_first in [false, true] {
+            let mut plugin = Plugin::new(json!({"reversible": true, "control_plane": {"cluster": "c"}}));
+            let mut stream = plugin.post("/v1/messages", &[], &with_thinking(400));
+            stream.refused_headers("400", "application/json");
+            if body_comes_first {
+                stream.provider_sends(REFUSAL.as_bytes(), true);
+            }
+            stream.provider_goes_on(answer);
+            assert!(!stream.answer_paused);
+            if !body_comes_first {
+                stream.provider_sends(REFUSAL.as_bytes(), true);
+            }
+            assert_eq!(stream.client, REFUSAL.as_bytes());
+            let told = stream.answer_headers().iter().any(|(name, _)| name == "x-headroom-outcome");
+            assert!(told, "the client is told what was done");
+            stream.finish();
+            let record = plugin.records().pop().unwrap();
+            assert_eq!((record.status, record.prefix_mismatches), (400, 1), "{answer:?} {body_comes_first}");
+            assert!(!record.recovered);
+            plugin.delete();
+        }
     }
 }
 

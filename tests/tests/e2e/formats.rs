@@ -154,7 +154,6 @@ async fn every_format_is_compressed_on_the_paths_of_everybody_who_speaks_it() ->
 #[tokio::test]
 async fn what_only_looks_like_a_format_passes_with_its_length() -> Result<()> {
     for (path, api) in [
-        ("/v1/messages/count_tokens", Api::AnthropicMessages),
         ("/v1/messages/batches", Api::AnthropicMessages),
         (
             "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict",
