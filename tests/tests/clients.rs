@@ -53,6 +53,9 @@ async fn rounds(script: &str, names: &[&str]) -> Result<()> {
     command.env("PLAN", json!(plan).to_string());
     let provider = stack.provider.clone();
     let ran = drive_in(stack, command).await;
+    if let Err(error) = &ran {
+        say(&format!("{error:#}"));
+    }
     for name in names {
         let report = provider.report(name);
         let (asked, exact) = (report.retrievals.len(), report.exact(&outputs));

@@ -207,6 +207,10 @@ fn lossy_blocks(walk: &Walk<'_>, request: &Request<'_>, askable: bool) -> usize 
 
 /// Whether the model can ask for what is left out, and the definition to add for that.
 fn retrieval(walk: &Walk<'_>, request: &Request<'_>) -> (bool, Option<(usize, &'static str)>) {
+    if walk.kept_by_provider {
+        // Nothing is left out, and an answer of several rounds would not be the one that the provider keeps.
+        return (false, None);
+    }
     match (request.retrieve_tool, walk.retrieve) {
         (RetrieveTool::Assume, _) => (walk.has_tools, None),
         (RetrieveTool::Add, Listing::Absent(at)) => match retrieve_tool::definition(request.api) {

@@ -2,15 +2,14 @@
 //!
 //! Over several rounds the client sees one response: the first round's beginning, the items of all
 //! rounds under running indexes, events under running sequence numbers, and the last round's end with
-//! the output and the usage of all rounds. It carries the last round's id, so that a client which
-//! continues by `previous_response_id` continues from what the provider knows last.
+//! the output and the usage of all rounds. It keeps the first round's id: SDKs hold the end of a stream against its
+//! beginning.
 //!
 //! The provider refuses a reasoning item in a request without the item that it led to. So the end of a reasoning
 //! item, which is what clients keep, is held until the next item begins: one that led to a call of ours is for the
 //! client only where the next request puts that call back.
 //!
-//! A conversation that the provider keeps (`conversation`) has the model's turn in it already. It is
-//! continued with the results alone, and the calls stay in the provider's history, answered.
+//! Requests of conversations that the provider keeps get no tool of ours, so there is no call of it to answer.
 
 use headroom_compress::Api;
 use headroom_compress::rounds::{Asked, Before};
@@ -43,6 +42,8 @@ pub(super) struct OpenAiResponses {
     figures: Figures<3>,
     /// The response as a whole, as far as it is known.
     document: String,
+    /// The id of the first round's response, as JSON.
+    first_id: Option<String>,
 }
 
 /// An output item.
@@ -80,6 +81,7 @@ impl Default for OpenAiResponses {
             complete: false,
             figures: Figures::new(["input_tokens", "output_tokens", "total_tokens"]),
             document: String::new(),
+            first_id: None,
         }
     }
 }
@@ -133,6 +135,9 @@ impl OpenAiResponses {
         let members = json::object(response)?;
         if let Some(usage) = json::get(&members, "usage") {
             self.figures.read(usage);
+        }
+        if self.first_id.is_none() {
+            self.first_id = json::get(&members, "id").map(str::to_owned);
         }
         self.document = response.to_owned();
         Some(())
@@ -318,13 +323,6 @@ impl Dialect for OpenAiResponses {
 
     fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String> {
         const API: Api = Api::OpenAiResponses;
-        let members = json::object(request)?;
-        let kept_by_provider = json::get(&members, "conversation").is_some_and(|it| it != "null");
-        // The turn is in such a conversation already, and so are the client's calls: they cannot be dropped.
-        let theirs = self.current().iter().any(|item| is_call(&item.raw) && !is_ours(&item.raw));
-        if kept_by_provider && theirs {
-            return None;
-        }
         let (mut turn, mut answers) = (Vec::new(), Vec::new());
         let mut written = written.iter();
         for item in self.current().iter().map(|item| &item.raw) {
@@ -333,7 +331,7 @@ impl Dialect for OpenAiResponses {
                 continue;
             }
             let Written { retrieval, text } = written.next()?;
-            match retrieval.as_ref().filter(|_| !kept_by_provider) {
+            match retrieval {
                 Some(retrieval) => {
                     turn.push(retrieval.call(API));
                     answers.push(retrieval.answer(API));
@@ -348,10 +346,8 @@ impl Dialect for OpenAiResponses {
                 }
             }
         }
-        if kept_by_provider {
-            return json::with(request, &[("input", &json::list(answers))]);
-        }
-        json::append(request, &members, "input", &turn.into_iter().chain(answers).collect::<Vec<_>>())
+        let items: Vec<String> = turn.into_iter().chain(answers).collect();
+        json::append(request, &json::object(request)?, "input", &items)
     }
 
     fn next_round(&mut self) {
@@ -387,6 +383,10 @@ impl Dialect for OpenAiResponses {
             response
         } else {
             json::with(&response, &[("status", "\"completed\""), ("error", "null")])?
+        };
+        let response = match &self.first_id {
+            Some(id) => json::with(&response, &[("id", id)])?,
+            None => response,
         };
         if !stream {
             return Some(response);

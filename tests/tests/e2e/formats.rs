@@ -165,8 +165,6 @@ async fn what_only_looks_like_a_format_passes_with_its_length() -> Result<()> {
         ("/openai/deployments/d/embeddings", Api::OpenAiChat),
         ("/v1/fim/completions", Api::OpenAiChat),
         ("/v1/batches", Api::OpenAiChat),
-        ("/v1/responses/compact", Api::OpenAiResponses),
-        ("/v1/responses/input_tokens", Api::OpenAiResponses),
         ("/v1beta/models/g:countTokens", Api::GeminiGenerateContent),
         ("/v1beta/models/g:batchGenerateContent", Api::GeminiGenerateContent),
         ("/v2/embed", Api::CohereChat),
