@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use crate::bodies::{anthropic, pretty_pets, shortened};
 use crate::stacks::forwarded;
+use crate::thinking::Thinking;
 
 /// Provider, sidecar, and an Envoy that watches a file for its filter.
 struct Mesh {
@@ -209,8 +210,15 @@ async fn client(number: usize, envoy: SocketAddr, load: Arc<Load>) -> Result<usi
 #[tokio::test]
 async fn a_new_module_is_loaded_under_load_without_dropping_a_request() -> Result<()> {
     const CLIENTS: usize = 4;
-    let mesh = Mesh::start(|module| resource(1, module, &as_text(&plugin_config()))).await?;
+    let mut config = plugin_config();
+    config["reversible"] = json!(true);
+    let mesh = Mesh::start(|module| resource(1, module, &as_text(&config))).await?;
     let load = Arc::new(Load::default());
+    let thinking = Arc::new(Thinking::with(&mesh.provider));
+    let thinkers = [(); 2].map(|()| {
+        let (thinking, load, envoy) = (Arc::clone(&thinking), Arc::clone(&load), mesh.envoy.listener());
+        tokio::spawn(async move { thinking.client(envoy, &load.stop).await })
+    });
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| tokio::spawn(client(number, mesh.envoy.listener(), Arc::clone(&load))))
         .collect();
@@ -231,12 +239,23 @@ async fn a_new_module_is_loaded_under_load_without_dropping_a_request() -> Resul
     reached("answers by the old module", 10 * CLIENTS).await?;
     assert_eq!(load.by_the_new_one.load(Ordering::Relaxed), 0);
 
+    let turns = thinking.turns();
+    ensure!(turns > 0, "no model has thought before the reload");
     let next = another(&built::filter_module().await?, mesh.folder.path())?;
-    let mut config = plugin_config();
     config["response_headers"] = json!(false);
     deliver(mesh.folder.path(), &resource(2, &next, &as_text(&config)))?;
     reached("answers by the new module", 10 * CLIENTS).await?;
+    let turns_at_first = thinking.turns();
+    until("models think with the new module", || async {
+        (thinking.turns() > turns_at_first + thinkers.len()).then_some(())
+    })
+    .await?;
     load.stop.store(true, Ordering::Relaxed);
+    for thinker in thinkers {
+        thinker.await??;
+    }
+    let thought = thinking.end(mesh.envoy.listener()).await?;
+    headroom_e2e::say(&format!("a new module under load; {}", thought.line()));
 
     for (number, client) in clients.into_iter().enumerate() {
         let sent = client.await??;
