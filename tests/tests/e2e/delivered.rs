@@ -188,13 +188,15 @@ struct Load {
     by_the_new_one: AtomicUsize,
 }
 
-/// Sends one request after the other until told to stop; the number of those sent.
-async fn client(number: usize, envoy: SocketAddr, load: Arc<Load>) -> Result<usize> {
+/// Sends one request after the other until told to stop, and between them takes turns of conversations with models
+/// that think; the number of those sent.
+async fn client(number: usize, envoy: SocketAddr, load: Arc<Load>, thinking: Arc<Thinking>) -> Result<usize> {
     let mut connection = Connection::open(envoy, Protocol::Http1).await?;
     let body = anthropic(&pretty_pets(10 + number));
     let mut sent = 0;
     while !load.stop.load(Ordering::Relaxed) {
         let call = Call::post("/v1/messages", body.clone()).header(NAME_HEADER, &format!("client {number}"));
+        thinking.turn_beside(sent, envoy).await?;
         sent += 1;
         let answer = connection.send(call).await?;
         ensure!(answer.status == 200, "request {sent} of client {number}: {}", answer.status);
@@ -215,12 +217,10 @@ async fn a_new_module_is_loaded_under_load_without_dropping_a_request() -> Resul
     let mesh = Mesh::start(|module| resource(1, module, &as_text(&config))).await?;
     let load = Arc::new(Load::default());
     let thinking = Arc::new(Thinking::with(&mesh.provider));
-    let thinkers = [(); 2].map(|()| {
-        let (thinking, load, envoy) = (Arc::clone(&thinking), Arc::clone(&load), mesh.envoy.listener());
-        tokio::spawn(async move { thinking.client(envoy, &load.stop).await })
-    });
     let clients: Vec<_> = (0..CLIENTS)
-        .map(|number| tokio::spawn(client(number, mesh.envoy.listener(), Arc::clone(&load))))
+        .map(|number| {
+            tokio::spawn(client(number, mesh.envoy.listener(), Arc::clone(&load), Arc::clone(&thinking)))
+        })
         .collect();
     let reached = |counter: &'static str, wanted: usize| {
         let load = Arc::clone(&load);
@@ -247,15 +247,10 @@ async fn a_new_module_is_loaded_under_load_without_dropping_a_request() -> Resul
     reached("answers by the new module", 10 * CLIENTS).await?;
     let turns_at_first = thinking.turns();
     until("models think with the new module", || async {
-        (thinking.turns() > turns_at_first + thinkers.len()).then_some(())
+        (thinking.turns() > turns_at_first + CLIENTS).then_some(())
     })
     .await?;
     load.stop.store(true, Ordering::Relaxed);
-    for thinker in thinkers {
-        thinker.await??;
-    }
-    let thought = thinking.end(mesh.envoy.listener()).await?;
-    headroom_e2e::say(&format!("a new module under load; {}", thought.line()));
 
     for (number, client) in clients.into_iter().enumerate() {
         let sent = client.await??;
@@ -264,6 +259,8 @@ async fn a_new_module_is_loaded_under_load_without_dropping_a_request() -> Resul
         assert_eq!(arrived.len(), sent, "client {number}: each request arrives once");
         assert!(arrived.iter().all(|request| request.complete && request.body == body), "client {number}");
     }
+    let thought = thinking.end(mesh.envoy.listener()).await?;
+    headroom_e2e::say(&format!("a new module under load; {}", thought.line()));
     let resets = mesh.envoy.stat("http.headroom.downstream_rq_rx_reset").await?;
     assert_eq!((mesh.envoy.stat("http.headroom.downstream_rq_5xx").await?, resets), (0, 0));
     Ok(())

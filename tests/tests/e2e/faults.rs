@@ -62,8 +62,8 @@ async fn with_a_sidecar_that_stores_nothing_forms_are_the_same() -> Result<()> {
 /// The name of all requests of a [`Load`].
 const LOAD: &str = "load";
 
-/// Clients with conversations that grow, each output new, so that stored and new originals come together. Beside
-/// them, others hold conversations with models that think.
+/// Clients with conversations that grow, each output new, so that stored and new originals come together. Between
+/// these requests they hold conversations with models that think.
 struct Load {
     envoy: SocketAddr,
     thinking: Thinking,
@@ -85,6 +85,7 @@ impl Load {
             if self.over.load(Ordering::Relaxed) {
                 break;
             }
+            self.thinking.turn_beside(number, self.envoy).await?;
             if outputs.len() == 4 {
                 outputs.clear();
             }
@@ -123,10 +124,9 @@ async fn under_load(
         load.over.store(true, Ordering::Relaxed);
         done
     };
-    let thinking = || load.thinking.client(load.envoy, &load.over);
-    let (done, a, b, c, d, e) =
-        tokio::join!(faults, load.client(0), load.client(1), load.client(2), thinking(), thinking());
-    done.and(a).and(b).and(c).and(d).and(e)?;
+    let (done, a, b, c, d) =
+        tokio::join!(faults, load.client(0), load.client(1), load.client(2), load.client(3));
+    done.and(a).and(b).and(c).and(d)?;
     let thought = load.thinking.end(load.envoy).await?;
 
     let arrived = stack.provider.take(LOAD);

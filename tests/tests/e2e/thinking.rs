@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, ensure};
@@ -12,9 +12,12 @@ use headroom_e2e::agent::{Agent, Format, recorded};
 use headroom_e2e::provider::{Plan, Way};
 
 /// Rounds of tool calls in a conversation; the model retrieves after every second.
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 8;
 /// What a conversation has at least of retrievals.
-const RETRIEVALS: usize = 5;
+const RETRIEVALS: usize = 3;
+/// Of so many requests of a client's load, one is a turn of a conversation: such a turn costs a test several times
+/// as much as another request.
+const TURN_EVERY: usize = 5;
 /// The formats in which models think, and whether answers come as streams: one conversation each, in turn.
 const KINDS: [(Format, bool); 6] = [
     (Format::Messages, true),
@@ -86,12 +89,9 @@ impl Thinking {
         Ok(())
     }
 
-    /// Takes one turn after the other until this is so.
-    pub(crate) async fn client(&self, to: SocketAddr, is_over: &AtomicBool) -> Result<()> {
-        while !is_over.load(Ordering::Relaxed) {
-            self.turn(to).await?;
-        }
-        Ok(())
+    /// Takes a turn where it is time for one: `number` counts the requests of a client.
+    pub(crate) async fn turn_beside(&self, number: usize, to: SocketAddr) -> Result<()> {
+        if number.is_multiple_of(TURN_EVERY) { self.turn(to).await } else { Ok(()) }
     }
 
     /// How many turns have been taken.
