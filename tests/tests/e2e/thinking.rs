@@ -116,6 +116,9 @@ impl Thinking {
         let name = format!("thinks {number}");
         let mut ways = Way::ALL.to_vec();
         ways.rotate_left(number % Way::ALL.len());
+        // A call of ours behind the client's has no answer where the client's id is on its way already, or where ids
+        // do not last: it is dropped, and the model has to ask again.
+        ways.retain(|way| *way != Way::AfterClients || !(stream || format == Format::Gemini));
         let plan = Plan {
             rounds: ROUNDS,
             text_every: 5,
@@ -155,8 +158,10 @@ impl Conversation {
         ensure!(problems.is_empty(), "{}: {}", self.name, problems.join("\n"));
         ensure!(report.respelled == 0, "{}: {} requests are spelled anew", self.name, report.respelled);
         ensure!(report.of_other_models == 0, "{}: there is one model: {report:?}", self.name);
-        let (asked, exact) = (report.retrievals.len(), report.exact(&self.agent.given()));
-        ensure!(exact == asked, "{}: {exact} of {asked} retrievals were answered exactly", self.name);
+        let (given, asked) = (self.agent.given(), report.retrievals.len());
+        let inexact: Vec<_> =
+            report.retrievals.iter().filter(|retrieval| !retrieval.is_exact(&given)).collect();
+        ensure!(inexact.is_empty(), "{}: {} of {asked} retrievals: {inexact:?}", self.name, inexact.len());
         ensure!(asked >= RETRIEVALS, "{}: {asked} retrievals", self.name);
         ensure!(report.later_requests >= ROUNDS, "{}: {report:?}", self.name);
         let arrived = provider.take(&self.name).len();
