@@ -50,6 +50,7 @@ mod reversible;
 mod sidecar;
 mod signed;
 mod stacks;
+mod thinking;
 mod tool_loop;
 mod unread;
 mod websockets;
