@@ -5,9 +5,9 @@
 //! the output and the usage of all rounds. It keeps the first round's id: SDKs hold the end of a stream against its
 //! beginning.
 //!
-//! The provider refuses a reasoning item in a request without the item that it led to. So the end of a reasoning
-//! item, which is what clients keep, is held until the next item begins: one that led to a call of ours is for the
-//! client only where the next request puts that call back.
+//! The provider refuses a reasoning item in a request without the item that it led to, and SDKs refuse the end of a
+//! response in which an item has begun and has not ended. So a reasoning item is held until the next item begins: one
+//! that led to a call of ours is for the client only where the next request puts that call back.
 //!
 //! Requests of conversations that the provider keeps get no tool of ours, so there is no call of it to answer.
 
@@ -63,7 +63,7 @@ struct Item {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Hold {
     No,
-    /// A reasoning item has ended, and it depends on the next item.
+    /// A reasoning item has begun, and it depends on the next item.
     UntilNextItem,
     /// A call of ours has begun.
     ToTheEnd,
@@ -210,7 +210,9 @@ impl Dialect for OpenAiResponses {
                 self.hold = Hold::ToTheEnd;
             }
             // All of it led to what follows.
-            (Hold::UntilNextItem, Some(item)) if begins && is_reasoning(item) => {}
+            (Hold::No | Hold::UntilNextItem, Some(item)) if begins && is_reasoning(item) => {
+                self.hold = Hold::UntilNextItem;
+            }
             (Hold::UntilNextItem, _) if begins || ended => {
                 self.hold = Hold::No;
                 // What was held passes now.
@@ -228,11 +230,6 @@ impl Dialect for OpenAiResponses {
                 return None;
             }
             self.items.push(Item { begun: self.hold == Hold::No, ..Item::default() });
-        }
-        let hold_next =
-            kind == "response.output_item.done" && self.hold == Hold::No && item.is_some_and(is_reasoning);
-        if hold_next {
-            self.hold = Hold::UntilNextItem;
         }
         if let Some(known) = at.and_then(|at| self.items.get_mut(at)) {
             if let Some(item) = item {
