@@ -5,6 +5,8 @@
 //! own heap, which holds the waiting bodies, is told apart by what its admin interface says of it; the rest of the
 //! process is V8 with the filter.
 
+#![expect(clippy::print_stdout, reason = "a command")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

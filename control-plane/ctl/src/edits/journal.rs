@@ -99,7 +99,7 @@ impl Workspace {
 
     /// One process edits at a time; the second waits.
     pub(super) fn lock(&self) -> anyhow::Result<File> {
-        std::fs::create_dir_all(&self.folder)
+        headroom_private::folder(&self.folder)
             .with_context(|| format!("{} cannot be made", self.folder.display()))?;
         let path = self.folder.join("lock");
         let file = OpenOptions::new().create(true).append(true).mode(PRIVATE).open(&path);

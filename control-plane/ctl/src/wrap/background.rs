@@ -81,7 +81,7 @@ pub(super) struct Headroom {
 
 fn run_folder(workspace: &Path) -> anyhow::Result<PathBuf> {
     let folder = workspace.join("run");
-    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    headroom_private::folder(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     Ok(folder)
 }
 
@@ -169,7 +169,7 @@ fn start(
     variables: &[(&'static str, String)],
 ) -> anyhow::Result<Child> {
     if let Some(folder) = log.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        headroom_private::folder(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     let output = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
     let targets: BTreeMap<&str, &str> = variables.iter().map(|(name, url)| (*name, url.as_str())).collect();

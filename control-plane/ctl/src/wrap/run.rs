@@ -183,7 +183,7 @@ pub(crate) fn run_key(agent: &str) -> String {
 /// The file whose lock the runs of an agent share while they need the same edits.
 pub(crate) fn users_file(workspace: &Path, agent: &str) -> anyhow::Result<File> {
     let folder = workspace.join("run");
-    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    headroom_private::folder(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let path = folder.join(format!("{agent}.users"));
     let file = File::options().create(true).append(true).open(&path);
     file.with_context(|| format!("{} cannot be written", path.display()))
