@@ -268,6 +268,9 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
     let refused = record.status >= 400;
     let compressed = outcome == RequestOutcome::Compressed;
     let saved = if compressed && !refused { tokens.before.saturating_sub(tokens.after) } else { 0 };
+    // An unchanged request may have got the retrieve tool; any other has left as it came.
+    let rewritten = matches!(outcome, RequestOutcome::Compressed | RequestOutcome::Unchanged);
+    let forwarded = if rewritten { tokens.after } else { tokens.before };
     let is_counted = tokens.tool_outputs_minified > 0;
     let minified = |minified: u64, before: u64| if is_counted { minified.min(before) } else { before };
     let (new_before, new_after) = (tokens.tool_outputs_new_before, tokens.tool_outputs_new_after);
@@ -278,7 +281,7 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
         failed: i64::from(refused || outcome == RequestOutcome::Aborted),
         rate_limited: i64::from(record.status == 429),
         tokens_before: count(tokens.before),
-        tokens_after: count(tokens.after),
+        tokens_after: count(forwarded),
         tokens_saved: count(saved),
         tool_tokens_before: count(tokens.tool_outputs_before),
         tool_tokens_after: count(tokens.tool_outputs_after),
@@ -488,7 +491,8 @@ mod tests {
         assert_eq!((sums.failed, sums.tokens_saved, sums.input_nanousd), (1, 0, 0));
         let mut audited = compressed("claude-sonnet-4-5");
         audited.outcome = RequestOutcome::Audited.into();
-        assert_eq!(one(&audited).total().tokens_saved, 0);
+        let sums = one(&audited).total();
+        assert_eq!((sums.tokens_saved, sums.tokens_after), (0, sums.tokens_before));
     }
 
     #[test]
