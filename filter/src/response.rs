@@ -1,6 +1,7 @@
 //! The answer: status, time to the first byte, and what it says of itself. Its bytes pass as they come,
 //! unless the tool loop has to see them first.
 
+use headroom_api::forwarded_tokens;
 use headroom_api::names::outcome_name;
 use headroom_api::v1::{PrefixMismatchSource, RequestOutcome, RequestRecord};
 
@@ -11,7 +12,7 @@ use crate::messages::Transcript;
 use crate::request;
 use crate::scan::Scanner;
 use crate::sse::Events;
-use crate::stream::{Phase, Stream, forwarded_tokens};
+use crate::stream::{Phase, Stream};
 use crate::usage::Findings;
 
 /// From here on a status says that nothing was answered.

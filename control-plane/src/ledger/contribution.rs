@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use headroom_api::forwarded_tokens;
 use headroom_api::names::outcome_name;
 use headroom_api::v1::{PrefixChange, PrefixDigests, RequestOutcome, RequestRecord};
 
@@ -268,9 +269,6 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
     let refused = record.status >= 400;
     let compressed = outcome == RequestOutcome::Compressed;
     let saved = if compressed && !refused { tokens.before.saturating_sub(tokens.after) } else { 0 };
-    // An unchanged request may have got the retrieve tool; any other has left as it came.
-    let rewritten = matches!(outcome, RequestOutcome::Compressed | RequestOutcome::Unchanged);
-    let forwarded = if rewritten { tokens.after } else { tokens.before };
     let is_counted = tokens.tool_outputs_minified > 0;
     let minified = |minified: u64, before: u64| if is_counted { minified.min(before) } else { before };
     let (new_before, new_after) = (tokens.tool_outputs_new_before, tokens.tool_outputs_new_after);
@@ -281,7 +279,7 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
         failed: i64::from(refused || outcome == RequestOutcome::Aborted),
         rate_limited: i64::from(record.status == 429),
         tokens_before: count(tokens.before),
-        tokens_after: count(forwarded),
+        tokens_after: count(forwarded_tokens(outcome, &tokens)),
         tokens_saved: count(saved),
         tool_tokens_before: count(tokens.tool_outputs_before),
         tool_tokens_after: count(tokens.tool_outputs_after),

@@ -61,7 +61,6 @@ pub use ccr::address;
 pub use config::{Config, Policy, Profile, ToolRule};
 pub use engine::{Read, Request, RetrieveTool, compress};
 pub use forms::FORMS_VERSION;
-pub use kinds::relevant;
 pub use memo::Memo;
 pub use outcome::{Block, BlockOutcome, Compressor, Kind, Original, Outcome, Skip, Tokens, Unread};
 pub use tokens::Encoding;
