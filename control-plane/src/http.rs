@@ -1,6 +1,7 @@
 //! HTTP for people and Prometheus.
 
 mod board;
+mod compress;
 mod dashboard;
 mod debug;
 mod error;
@@ -30,6 +31,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::board::Board;
+pub(crate) use self::compress::Desk;
 use self::error::Refusal;
 pub(crate) use self::guard::Guard;
 pub(crate) use self::health::{Deployment, Probe};
@@ -59,6 +61,7 @@ pub(crate) struct App {
     pub(crate) filters: Arc<Filters>,
     pub(crate) messages: Arc<Messages>,
     pub(crate) board: Board,
+    pub(crate) desk: Desk,
     pub(crate) guard: Arc<Guard>,
     pub(crate) warmup: Warmup,
     pub(crate) probe: Probe,
@@ -101,14 +104,17 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/retrieve/tool_call", post(tool_call::post))
         .route("/v1/retrieve/stats", get(retrieve::stats))
         .route("/v1/retrieve/{hash}", get(retrieve::get_hash))
+        .route("/v1/usage", post(compress::usage))
         .route("/telemetry", get(telemetry::telemetry))
         .route("/events", get(events::events))
         .merge(dashboard::router())
         .merge(debug::router())
         .fallback(|| async { Refusal::NOT_FOUND })
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER_TIMEOUT))
+        // it has a deadline of its own, and answers when it is over
+        .route("/v1/compress", post(compress::compress))
         .method_not_allowed_fallback(|| async { Refusal::METHOD })
         .layer(middleware::from_fn_with_state(Arc::clone(&app.guard), guard::guard))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER_TIMEOUT))
         .with_state(app)
 }

@@ -8,6 +8,7 @@ pub mod budget;
 pub mod ccr;
 pub mod clock;
 mod filters;
+mod gateway;
 mod grpc;
 mod healthcheck;
 mod http;

@@ -18,8 +18,9 @@ use crate::budget::Budgets;
 use crate::ccr::keeper::Originals;
 use crate::clock::now_ms;
 use crate::filters::Filters;
+use crate::gateway::Service;
 use crate::grpc;
-use crate::http::{self, App, Board, Deployment, Guard, Probe};
+use crate::http::{self, App, Board, Deployment, Desk, Guard, Probe};
 use crate::ledger::contribution::Accounting;
 use crate::ledger::import;
 use crate::ledger::labels::Labels;
@@ -163,6 +164,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         sessions: Arc::clone(&sessions),
         filters: Arc::clone(&filters),
         messages: Arc::clone(&messages),
+        desk: Desk::new(Service::new(settings.compress_within, originals.clone(), ledger.clone())),
         board: Board::new(Arc::clone(&store), ledger.clone(), originals.clone(), landings),
         guard: Arc::new(Guard::new(settings.token.clone(), settings.allowed_hosts.clone())),
         warmup,

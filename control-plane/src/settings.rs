@@ -5,6 +5,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -22,6 +23,10 @@ pub const DEFAULT_GRPC: &str = "127.0.0.1:8789";
 const DEFAULT_TTL_SECONDS: i64 = 24 * 3600;
 /// Ten years: beyond it a number is a mistake.
 const MAX_TTL_SECONDS: i64 = 10 * 365 * 24 * 3600;
+/// Seconds within which a caller of `/v1/compress` is answered: well below the 45 and 60 that Kong and LiteLLM wait.
+const DEFAULT_COMPRESSION_SECONDS: i64 = 10;
+/// An hour: nobody waits longer.
+const MAX_COMPRESSION_SECONDS: i64 = 3600;
 /// Bytes of originals when nothing else is said: some hundred thousand tool outputs.
 const DEFAULT_MAX_BYTES: i64 = 1 << 30;
 
@@ -56,6 +61,9 @@ pub struct Args {
     /// Bytes that originals may take, compressed; beyond them the oldest make room [env: HEADROOM_CCR_MAX_BYTES] [default: 1073741824]
     #[arg(long, value_name = "BYTES")]
     pub ccr_max_bytes: Option<String>,
+    /// Seconds within which /v1/compress answers; then the messages go back as they came [env: HEADROOM_COMPRESSION_TIMEOUT_SECONDS] [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    pub compression_timeout_seconds: Option<String>,
     /// Show what requests and answers say, of those filters that send it; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
@@ -161,6 +169,8 @@ pub struct Settings {
     pub originals: Database,
     /// How many of them for how long.
     pub keep: Keep,
+    /// How long a call of `/v1/compress` may take.
+    pub compress_within: Duration,
     /// The original's savings file, imported if it is there.
     pub savings_path: PathBuf,
     /// Where the operator's own context limits and prices may stand.
@@ -274,6 +284,14 @@ impl Settings {
             ttl_ms: 1_000 * number("HEADROOM_CCR_TTL_SECONDS", ttl, DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS)?,
             max_bytes: number("HEADROOM_CCR_MAX_BYTES", max_bytes, DEFAULT_MAX_BYTES, i64::MAX / 2)?,
         };
+        let compression =
+            args.compression_timeout_seconds.or_else(|| env("HEADROOM_COMPRESSION_TIMEOUT_SECONDS"));
+        let compression = number(
+            "HEADROOM_COMPRESSION_TIMEOUT_SECONDS",
+            compression,
+            DEFAULT_COMPRESSION_SECONDS,
+            MAX_COMPRESSION_SECONDS,
+        )?;
         let token_file = args.token_file.or_else(|| env_path("HEADROOM_TOKEN_FILE"));
         let token = match (env("HEADROOM_TOKEN"), token_file) {
             (Some(token), _) => Some(Token::new(&token)?),
@@ -308,6 +326,7 @@ impl Settings {
             database,
             originals,
             keep,
+            compress_within: Duration::from_secs(compression.unsigned_abs()),
             models,
             budgets: env("HEADROOM_BUDGETS"),
             log_messages: args.log_messages || flag("HEADROOM_LOG_MESSAGES", env("HEADROOM_LOG_MESSAGES"))?,

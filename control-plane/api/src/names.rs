@@ -6,6 +6,9 @@ use crate::v1::{AdmissionOutcome, PrefixChange, PrefixMismatchSource, RequestOut
 /// machines reach.
 pub const REMOTE_HEADER: &str = "x-headroom-remote";
 
+/// The `api` of a record that is of a call of `/v1/compress`: no request to a provider.
+pub const COMPRESS_API: &str = "compress";
+
 /// Why a WebSocket session ended, in the original's words; while it is open nobody knows.
 #[must_use]
 pub const fn session_end_name(end: SessionEnd) -> &'static str {

@@ -39,21 +39,6 @@ fn hold_mode_differs_in_the_flag_that_lets_headers_wait() {
 }
 
 #[test]
-fn originals_are_not_given_to_other_machines() {
-    let mut bootstrap = with_module(Providers::default());
-    let route = |yaml: &str| {
-        let after = yaml.split_once(r#"path_separated_prefix: "/v1/retrieve""#).unwrap().1;
-        after.split("- match").next().unwrap().contains("cluster: headroomd_http")
-    };
-    for (host, given) in
-        [("127.0.0.1", true), ("::1", true), ("localhost", true), ("0.0.0.0", false), ("10.1.2.3", false)]
-    {
-        bootstrap.listen.host = host.to_owned();
-        assert_eq!(route(&bootstrap.render().unwrap()), given, "{host}");
-    }
-}
-
-#[test]
 fn the_sidecar_is_told_of_what_comes_from_other_machines() {
     let mut bootstrap = with_module(Providers::default());
     let marked =

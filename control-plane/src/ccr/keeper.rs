@@ -235,6 +235,11 @@ impl Originals {
         Ok(found)
     }
 
+    /// Whether there is something at an address. It counts as no retrieval.
+    pub async fn holds(&self, tenant: &str, hash: &str) -> bool {
+        self.store.get(tenant, hash, (self.clock)()).await.is_ok_and(|found| found.is_some())
+    }
+
     async fn read(&self, tenant: &str, hash: &str) -> Result<Option<Found>, StoreError> {
         let Some(mut kept) = self.store.get(tenant, hash, (self.clock)()).await? else { return Ok(None) };
         let address = hash.to_owned();

@@ -1,7 +1,7 @@
 //! Who may ask, and how often. Whether we are healthy is answered to everyone, always; what else the pages about
 //! health say, to those who may ask for the rest.
 //!
-//! * With a token, everyone must send it, but for the dashboard's own files. (Without one the sidecar
+//! * With a token, everyone must send it, as a bearer token or in `x-headroom-proxy-token`, but for the dashboard's own files. (Without one the sidecar
 //!   listens on loopback only.)
 //! * Without one, the `Host` must be a name that cannot have been pointed here from outside: a page
 //!   in a browser could otherwise make its own name resolve to 127.0.0.1 and read the answers.
@@ -31,6 +31,10 @@ const PER_SECOND: NonZeroU32 = NonZeroU32::new(200).unwrap();
 const BURST: NonZeroU32 = NonZeroU32::new(400).unwrap();
 /// The paths that are answered to everyone.
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/health"];
+/// The paths that bound their own work: a gateway asks once for each request of everybody behind it.
+const UNRATED: [&str; 2] = ["/v1/compress", "/v1/usage"];
+/// The header in which gateways send the token where `Authorization` is the provider's.
+const PROXY_TOKEN: &str = "x-headroom-proxy-token";
 
 /// What of an answer a caller may see.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,7 +65,9 @@ impl Guard {
         if reads && OPEN.contains(&request.uri().path()) {
             return Ok(if admitted.is_ok() { Access::Full } else { Access::Status });
         }
-        self.rate.check().map_err(|_| Refusal::RATE)?;
+        if !UNRATED.contains(&request.uri().path()) {
+            self.rate.check().map_err(|_| Refusal::RATE)?;
+        }
         admitted.map(|()| Access::Full)
     }
 
@@ -109,7 +115,11 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     }
 }
 
+/// The header of our own decides alone where it is sent.
 fn shows(headers: &HeaderMap, token: &Token) -> bool {
+    if let Some(shown) = headers.get(PROXY_TOKEN) {
+        return shown.to_str().is_ok_and(|shown| token.is(shown));
+    }
     let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     shown.is_some_and(|shown| token.is_shown_by(shown))
 }
@@ -184,6 +194,15 @@ mod tests {
             assert!(guard.check(&post).is_err(), "{open}: GET only");
         }
         assert!(guard.check(&request("/dashboard/app.js", &[])).is_ok(), "it holds no figures");
+        for (own, bearer, admitted) in [
+            ("s3cret", "Bearer sk-theirs", true),
+            ("bad", "Bearer s3cret", false),
+            ("", "Bearer s3cret", false),
+        ] {
+            let headers = [("x-headroom-proxy-token", own), ("authorization", bearer)];
+            assert_eq!(guard.check(&request("/v1/compress", &headers)).is_ok(), admitted, "{own:?}");
+        }
+        assert!(guard.check(&request("/v1/compress", &[("x-api-key", "s3cret")])).is_err());
         for closed in ["/stats", "/metrics", "/debug/tasks", "/", "/livez/", "//livez", "/LIVEZ", "/nothing"]
         {
             assert!(guard.check(&request(closed, &[])).is_err(), "{closed}");

@@ -15,7 +15,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use headroom_compress::excerpt::{Excerpt, PAGE_BYTES, Part, Unit, excerpt};
-use headroom_compress::rounds::PageRange;
+use headroom_compress::rounds::{self, PageRange};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -103,7 +103,9 @@ pub(super) fn asked_of(
 ) -> Result<String, Refusal> {
     match (query, lines) {
         (Some(query), _) => {
-            let found = excerpt(&found.text, None, Part::Query(query.trim()), PAGE_BYTES);
+            let text = &found.text;
+            let page = rounds::Asked { query: query.trim().to_owned(), ..rounds::Asked::default() };
+            let found = excerpt(text, None, Part::Query(query.trim()), PAGE_BYTES);
             let results = pieces(&found);
             let matches = Matches {
                 hash,
@@ -113,6 +115,7 @@ pub(super) fn asked_of(
                 matches: found.matches.unwrap_or_default(),
                 range: Shown::of(&found),
                 content: &found.text,
+                original_content: rounds::answer(text, &page).text,
             };
             serde_json::to_string(&matches).map_err(|_| Refusal::INTERNAL)
         }
@@ -145,6 +148,8 @@ struct Matches<'t> {
     #[serde(flatten)]
     range: Shown,
     content: &'t str,
+    /// What a model gets for the same query: gateways hand it over under this name.
+    original_content: String,
 }
 
 /// A range that was asked for.

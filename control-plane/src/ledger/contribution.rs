@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use headroom_api::forwarded_tokens;
-use headroom_api::names::outcome_name;
+use headroom_api::names::{COMPRESS_API, outcome_name};
 use headroom_api::v1::{PrefixChange, PrefixDigests, RequestOutcome, RequestRecord};
 
 use super::bucket::Unit;
@@ -311,7 +311,7 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
     match accounting.models.get(&record.model).price {
         None => sums.unpriced = 1,
         Some(_) if refused => {}
-        Some(price) => charge(&mut sums, price),
+        Some(price) => charge(&mut sums, price, record.api != COMPRESS_API),
     }
     sums
 }
@@ -331,7 +331,7 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
 /// A block is compressed the same way in every turn, so it is cached exactly when what stands around it is.
 /// Without a usage report it is the least that it can have been: reading for the old ones, plain
 /// input for the new ones.
-fn charge(sums: &mut Sums, price: Price) {
+fn charge(sums: &mut Sums, price: Price, asks_a_provider: bool) {
     // USD per million tokens are a thousand nano-dollars per token
     let cost = |tokens: i64, usd_per_million: f64| tokens as f64 * usd_per_million * 1_000.0;
     let nano = |cost: f64| cost.clamp(-MAX_NANOUSD, MAX_NANOUSD).round() as i64;
@@ -355,7 +355,8 @@ fn charge(sums: &mut Sums, price: Price) {
     };
     let unique = sums.unique_tokens_saved as f64 * fresh;
     let repeats = (sums.tokens_saved - sums.unique_tokens_saved) as f64 * repeated;
-    sums.input_nanousd = nano(input);
+    // The request to a provider that a call of `/v1/compress` was for has its own record, where it comes by here.
+    sums.input_nanousd = if asks_a_provider { nano(input) } else { 0 };
     sums.output_nanousd = nano(cost(sums.output_tokens, price.output));
     sums.saved_nanousd = nano(cost(sums.tokens_saved, price.input));
     sums.saved_cached_nanousd = nano(unique + repeats);
@@ -397,6 +398,15 @@ mod tests {
 
     fn one(record: &RequestRecord) -> Contribution {
         Contribution::of([("vm", record)], &Accounting::default(), NOW)
+    }
+
+    #[test]
+    fn a_call_of_the_service_saves_and_costs_nothing() {
+        let mut record = compressed("claude-sonnet-4-5");
+        (record.api, record.status) = (COMPRESS_API.to_owned(), 0);
+        let total = one(&record).total();
+        assert_eq!((total.tokens_saved, total.saved_nanousd), (1_000, 3_000_000));
+        assert_eq!((total.input_nanousd, budget::charge(&record, &total)), (0, Spent::default()));
     }
 
     #[test]

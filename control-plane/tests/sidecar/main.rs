@@ -3,6 +3,7 @@
 mod access;
 mod budgets;
 mod child;
+mod compress;
 mod dashboard;
 mod events;
 mod healthcheck;

@@ -1,0 +1,348 @@
+//! What a caller asks for: the body of `POST /v1/compress`, checked.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use headroom_compress::Profile;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// Characters of a session's name at most.
+const MAX_SESSION_ID: usize = 256;
+
+/// A body that cannot be answered; the text says what was expected.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Bad(pub(crate) String);
+
+/// How far the forms may go.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Mode {
+    /// The caller cannot ask for what is left out, so nothing is.
+    #[default]
+    Lossless,
+    /// What is left out is kept here, under the hash that the marker names.
+    Ccr,
+    /// The messages come back as they are, with what `Ccr` would make of them.
+    Simulate,
+}
+
+/// Which of the two fields holds the rows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Input {
+    /// `messages`: Chat Completions or Anthropic Messages.
+    Messages,
+    /// `input`: Responses.
+    Items,
+}
+
+/// A checked body.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    text: Arc<str>,
+    rows: Vec<Range<usize>>,
+    /// As the request names it: it decides figures alone.
+    pub(super) model: String,
+    pub(super) input: Input,
+    pub(super) mode: Mode,
+    pub(super) profile: Profile,
+    /// Rows whose tool outputs all have fewer tokens stay as they are.
+    pub(super) min_tokens: u32,
+    /// So many rows at the beginning stay as they are.
+    pub(super) frozen: usize,
+    pub(super) session: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Body<'b> {
+    #[serde(borrow, default)]
+    model: Option<&'b RawValue>,
+    #[serde(borrow, default)]
+    messages: Option<&'b RawValue>,
+    #[serde(borrow, default)]
+    input: Option<&'b RawValue>,
+    #[serde(borrow, default)]
+    config: Option<&'b RawValue>,
+    #[serde(borrow, default)]
+    gateway: Option<&'b RawValue>,
+}
+
+impl Asked {
+    /// Reads a body.
+    pub(crate) fn read(body: &[u8]) -> Result<Self, Bad> {
+        let not_json = || bad("Invalid JSON in request body: expected an object with model and messages.");
+        let text: Arc<str> = Arc::from(std::str::from_utf8(body).map_err(|_| not_json())?);
+        if !is_object(&text) {
+            return Err(not_json());
+        }
+        let body: Body<'_> = serde_json::from_str(&text).map_err(|_| not_json())?;
+        let model = body.model.ok_or_else(|| bad("Missing required field: model"))?;
+        let model: String = serde_json::from_str(model.get())
+            .map_err(|_| bad("Invalid model: expected a string with the model's name."))?;
+        if body.gateway.is_some() {
+            return Err(bad(
+                "The gateway block is not served here: send messages without it, and relay the answer yourself.",
+            ));
+        }
+        let (input, rows) = match (body.messages, body.input) {
+            (Some(messages), _) => (Input::Messages, rows(&text, "messages", messages)?),
+            // A plain text is one message of the user: there is no tool output in it.
+            (None, Some(input)) if input.get().starts_with('"') => (Input::Items, Vec::new()),
+            (None, Some(input)) => (Input::Items, rows(&text, "input", input)?),
+            (None, None) => return Err(bad("Missing required field: messages or input")),
+        };
+        let config = body.config.filter(|config| is_object(config.get()));
+        let config: Map<String, Value> = config
+            .map_or(Ok(Map::new()), |config| serde_json::from_str(config.get()))
+            .map_err(|_| bad("Invalid config: it is nested too deep."))?;
+        let mut asked = Self {
+            rows,
+            model,
+            input,
+            mode: Mode::default(),
+            profile: Profile::default(),
+            min_tokens: 0,
+            frozen: 0,
+            session: None,
+            text: Arc::clone(&text),
+        };
+        asked.configure(&config)?;
+        Ok(asked)
+    }
+
+    /// The rows as they came.
+    pub(super) fn rows(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.rows.iter().map(|row| &self.text[row.clone()])
+    }
+
+    /// Bytes of the body.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Takes what the caller sets. Keys that are not known are for others; a known one has to make sense, also where
+    /// it changes nothing here.
+    fn configure(&mut self, config: &Map<String, Value>) -> Result<(), Bad> {
+        for (key, value) in config {
+            if value.is_null() {
+                continue;
+            }
+            let expected = |expected: &str| Err(invalid(key, value, expected));
+            match key.as_str() {
+                "mode" => self.mode = mode(value)?,
+                "profile" => {
+                    let Some(profile) = profile(value) else {
+                        return expected("Expected lossless, conservative, balanced or aggressive.");
+                    };
+                    self.profile = profile;
+                }
+                "session_id" => {
+                    let Some(session) = session_id(value) else {
+                        return expected("Expected a non-empty string of at most 256 characters.");
+                    };
+                    self.session = Some(session.to_owned());
+                }
+                "frozen_message_count" | "min_tokens_to_crush" | "protect_recent" => {
+                    let Some(count) = value.as_u64() else {
+                        return expected("Expected a non-negative integer.");
+                    };
+                    match key.as_str() {
+                        "frozen_message_count" => self.frozen = usize::try_from(count).unwrap_or(usize::MAX),
+                        "min_tokens_to_crush" => self.min_tokens = u32::try_from(count).unwrap_or(u32::MAX),
+                        _ => {}
+                    }
+                }
+                "max_items_after_crush" if value.as_u64().is_none_or(|items| items == 0) => {
+                    return expected("Expected a positive integer.");
+                }
+                "scorer" if !matches!(value.as_str(), Some("bm25" | "embedding" | "hybrid")) => {
+                    return expected("Expected bm25, embedding or hybrid.");
+                }
+                "target_ratio" if !value.as_f64().is_some_and(|ratio| ratio > 0.0 && ratio <= 1.0) => {
+                    return expected("Expected a number above 0 and at most 1.");
+                }
+                "compress_user_messages" | "protect_analysis_context" if !value.is_boolean() => {
+                    return expected("Expected true or false.");
+                }
+                _ => {}
+            }
+        }
+        if self.session.is_some() && config.get("compress_user_messages") == Some(&Value::Bool(true)) {
+            return Err(bad(
+                "config.compress_user_messages is not supported with config.session_id: what users say is never rewritten.",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a JSON text is an object.
+pub(super) fn is_object(text: &str) -> bool {
+    text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{')
+}
+
+/// A session's name.
+pub(crate) fn session_id(value: &Value) -> Option<&str> {
+    value.as_str().filter(|id| !id.trim().is_empty() && id.chars().count() <= MAX_SESSION_ID)
+}
+
+/// Where the elements of an array stand in the text that it is part of.
+fn rows(text: &str, name: &str, array: &RawValue) -> Result<Vec<Range<usize>>, Bad> {
+    let expected = || bad(&format!("Invalid {name}: expected an array of objects."));
+    let rows: Vec<&RawValue> = serde_json::from_str(array.get()).map_err(|_| expected())?;
+    let start = text.as_ptr().addr();
+    rows.into_iter()
+        .map(|row| {
+            if !is_object(row.get()) {
+                return Err(expected());
+            }
+            // The row borrows from the text, so the distance of the two is where it stands.
+            let at = row.get().as_ptr().addr() - start;
+            Ok(at..at + row.get().len())
+        })
+        .collect()
+}
+
+fn mode(value: &Value) -> Result<Mode, Bad> {
+    match value.as_str() {
+        Some("ccr") => Ok(Mode::Ccr),
+        Some("simulate") => Ok(Mode::Simulate),
+        // Their name says that something is left out without a way back. Nothing is here.
+        Some("lossy_inline" | "lossless_then_lossy") => Ok(Mode::Lossless),
+        _ => Err(invalid(
+            "mode",
+            value,
+            "Valid values are: ccr, simulate, lossy_inline, lossless_then_lossy (or omit config.mode for lossless forms alone).",
+        )),
+    }
+}
+
+fn profile(value: &Value) -> Option<Profile> {
+    Some(match value.as_str()? {
+        "lossless" => Profile::Lossless,
+        "conservative" => Profile::Conservative,
+        "balanced" => Profile::Balanced,
+        "aggressive" => Profile::Aggressive,
+        _ => return None,
+    })
+}
+
+fn invalid(key: &str, value: &Value, expected: &str) -> Bad {
+    const SHOWN: usize = 80;
+    let spelled = value.to_string();
+    let shown: Cow<'_, str> = match spelled.char_indices().nth(SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &spelled[..end])),
+        None => Cow::Borrowed(&spelled),
+    };
+    Bad(format!("Invalid config.{key}: {shown}. {expected}"))
+}
+
+fn bad(text: &str) -> Bad {
+    Bad(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(body: &str) -> Result<Asked, String> {
+        Asked::read(body.as_bytes()).map_err(|bad| bad.to_string())
+    }
+
+    #[test]
+    fn rows_are_the_callers_own_bytes() {
+        let asked = read(r#" {"messages":[ {"role" : "user"} ,{"a":1.0}],"model":"m","else":[[]]}"#).unwrap();
+        assert_eq!(asked.rows().collect::<Vec<_>>(), [r#"{"role" : "user"}"#, r#"{"a":1.0}"#]);
+        assert_eq!((asked.model.as_str(), asked.mode, asked.input), ("m", Mode::Lossless, Input::Messages));
+        let asked = read(r#"{"model":"m","input":[{"type":"reasoning"}]}"#).unwrap();
+        assert_eq!((asked.rows().len(), asked.input), (1, Input::Items));
+        assert_eq!(read(r#"{"model":"m","input":"hi"}"#).unwrap().rows().len(), 0);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_said_with_what_was_expected() {
+        for (body, expected) in [
+            ("{not json", "Invalid JSON"),
+            ("", "Invalid JSON"),
+            ("[1]", "Invalid JSON"),
+            (r#"["m",[]]"#, "Invalid JSON"),
+            (r#"{"messages":[],"messages":[],"model":"m"}"#, "Invalid JSON"),
+            (r#"{"messages":[]}"#, "Missing required field: model"),
+            (r#"{"messages":[],"model":7}"#, "Invalid model"),
+            (r#"{"model":"m"}"#, "Missing required field: messages or input"),
+            (r#"{"model":"m","messages":null}"#, "Missing required field: messages or input"),
+            (r#"{"model":"m","messages":"str"}"#, "Invalid messages: expected an array of objects"),
+            (r#"{"model":"m","messages":[1,2]}"#, "Invalid messages: expected an array of objects"),
+            (r#"{"model":"m","messages":[{},null]}"#, "Invalid messages: expected an array of objects"),
+            (r#"{"model":"m","input":{}}"#, "Invalid input: expected an array of objects"),
+            (r#"{"model":"m","messages":[],"gateway":{}}"#, "The gateway block"),
+        ] {
+            let error = read(body).unwrap_err();
+            assert!(error.starts_with(expected), "{body}: {error}");
+        }
+        assert!(Asked::read(b"{\"model\":\"\xff\",\"messages\":[]}").is_err());
+        let deep =
+            format!("{{\"model\":\"m\",\"messages\":[],\"config\":{{\"a\":{}}}}}", "[".repeat(100_000));
+        assert!(read(&deep).is_err());
+        let deep = format!(
+            "{{\"model\":\"m\",\"messages\":[],\"config\":{{\"a\":{}{}}}}}",
+            "[".repeat(1000),
+            "]".repeat(1000)
+        );
+        assert!(read(&deep).unwrap_err().contains("nested too deep"));
+    }
+
+    #[test]
+    fn settings_are_checked_and_those_of_others_left_alone() {
+        let with = |config: &str| read(&format!(r#"{{"model":"m","messages":[],"config":{{{config}}}}}"#));
+        for (config, name) in [
+            (r#""mode":"nope""#, "Invalid config.mode: \"nope\""),
+            (r#""mode":7"#, "Invalid config.mode"),
+            (r#""frozen_message_count":-1"#, "Invalid config.frozen_message_count: -1"),
+            (r#""frozen_message_count":true"#, "Invalid config.frozen_message_count: true"),
+            (r#""min_tokens_to_crush":1.5"#, "Invalid config.min_tokens_to_crush"),
+            (r#""max_items_after_crush":0"#, "Invalid config.max_items_after_crush"),
+            (r#""scorer":"best""#, "Invalid config.scorer"),
+            (r#""target_ratio":2"#, "Invalid config.target_ratio"),
+            (r#""session_id":"""#, "Invalid config.session_id"),
+            (r#""session_id":"s","compress_user_messages":true"#, "config.compress_user_messages"),
+            (r#""compress_user_messages":"yes""#, "Invalid config.compress_user_messages"),
+            (r#""profile":"best""#, "Invalid config.profile"),
+        ] {
+            let error = with(config).unwrap_err();
+            assert!(error.starts_with(name), "{config}: {error}");
+        }
+        assert!(with(&format!(r#""session_id":"{}""#, "é".repeat(257))).is_err());
+        assert!(with(&format!(r#""session_id":"{}""#, "é".repeat(256))).is_ok());
+        let all = with(
+            r#""mode":"ccr","min_tokens_to_crush":200,"max_items_after_crush":15,"scorer":"bm25","other":{},
+               "frozen_message_count":3,"session_id":"s","protect_recent":4,"target_ratio":0.5,"profile":"lossless""#,
+        )
+        .unwrap();
+        assert_eq!(
+            (all.mode, all.min_tokens, all.frozen, all.profile),
+            (Mode::Ccr, 200, 3, Profile::Lossless)
+        );
+        assert!(read(r#"{"model":"m","messages":[],"config":"x"}"#).is_ok(), "as in the original");
+        let long = with(&format!(r#""mode":"{}""#, "é".repeat(1000))).unwrap_err();
+        assert!(long.len() < 500, "{long}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_ends_badly(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(asked) = Asked::read(&body) {
+                prop_assert!(asked.rows().all(is_object));
+            }
+        }
+
+        #[test]
+        fn no_settings_end_badly(config in "[{}\\[\\]\":,a-z0-9._-]{0,60}") {
+            read(&format!(r#"{{"model":"m","messages":[],"config":{config}}}"#)).ok();
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! One row through the engine.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use headroom_api::v1::{BlockRecord, ContentEncoding, Original};
+use headroom_compress::{Api, Block, BlockOutcome, Config, Memo, Outcome, Request, compress};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::asked::Input;
+
+/// What becomes of a row.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Compressed {
+    /// `None`: it stays as it is.
+    pub(super) text: Option<String>,
+    /// Tokens of everything that the model reads of it.
+    pub(super) before: u64,
+    pub(super) after: u64,
+    pub(super) tool_before: u64,
+    pub(super) tool_after: u64,
+    pub(super) encoding: &'static str,
+    pub(super) estimate: bool,
+    pub(super) blocks: Vec<Told>,
+    /// What was left out of it.
+    pub(super) originals: Vec<Original>,
+    /// The names of those.
+    pub(super) hashes: Vec<String>,
+    /// The model has written it.
+    pub(super) by_model: bool,
+}
+
+/// What became of one tool output.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) record: BlockRecord,
+    pub(super) lossy: bool,
+    pub(super) left_out: Option<String>,
+}
+
+/// The calls of a conversation, by their id.
+#[derive(Debug, Default)]
+pub(super) struct Calls<'b>(HashMap<Cow<'b, str>, &'b str>);
+
+/// A row as far as it has to be understood here; the engine reads the rest.
+#[derive(Debug, Default, Deserialize)]
+struct Row<'b> {
+    #[serde(borrow, default)]
+    role: Option<Cow<'b, str>>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<Cow<'b, str>>,
+    #[serde(borrow, default)]
+    content: Option<&'b RawValue>,
+    #[serde(borrow, default)]
+    tool_calls: Option<&'b RawValue>,
+    #[serde(borrow, default)]
+    tool_call_id: Option<Cow<'b, str>>,
+    #[serde(borrow, default)]
+    call_id: Option<Cow<'b, str>>,
+}
+
+/// An element of a row's content, or of its calls.
+#[derive(Debug, Default, Deserialize)]
+struct Part<'b> {
+    #[serde(borrow, default)]
+    id: Option<Cow<'b, str>>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<Cow<'b, str>>,
+    #[serde(borrow, default)]
+    tool_use_id: Option<Cow<'b, str>>,
+}
+
+/// Elements of a row that are looked at: more tool outputs than any client has put into one message.
+const MAX_PARTS: usize = 1024;
+
+fn parts(array: Option<&RawValue>) -> Vec<(&str, Part<'_>)> {
+    let raw: Vec<&RawValue> =
+        array.and_then(|array| serde_json::from_str(array.get()).ok()).unwrap_or_default();
+    let parts = raw.into_iter().take(MAX_PARTS);
+    parts.map(|raw| (raw.get(), serde_json::from_str(raw.get()).unwrap_or_default())).collect()
+}
+
+fn is(kind: &Option<Cow<'_, str>>, name: &str) -> bool {
+    kind.as_deref() == Some(name)
+}
+
+/// What a row is.
+enum Shape<'b> {
+    /// A tool output, in a wire format, with the calls that made it.
+    Output(Api, Vec<&'b str>),
+    /// What the model has written.
+    Model(Api),
+    /// Anything else.
+    Other(Api),
+}
+
+impl<'b> Calls<'b> {
+    /// Notes the calls of a row, and says what it is.
+    fn read(&mut self, text: &'b str, input: Input) -> Shape<'b> {
+        let row: Row<'b> = serde_json::from_str(text).unwrap_or_default();
+        if input == Input::Items {
+            let known = |id: &Option<Cow<'b, str>>| id.as_ref().and_then(|id| self.0.get(id).copied());
+            if matches!(row.kind.as_deref(), Some("function_call_output" | "custom_tool_call_output")) {
+                return Shape::Output(Api::OpenAiResponses, known(&row.call_id).into_iter().collect());
+            }
+            if let (Some("function_call" | "custom_tool_call"), Some(id)) =
+                (row.kind.as_deref(), &row.call_id)
+            {
+                self.0.insert(id.clone(), text);
+            }
+            let model =
+                matches!(row.kind.as_deref(), Some("function_call" | "custom_tool_call" | "reasoning"))
+                    || is(&row.role, "assistant");
+            return if model {
+                Shape::Model(Api::OpenAiResponses)
+            } else {
+                Shape::Other(Api::OpenAiResponses)
+            };
+        }
+        if is(&row.role, "tool") {
+            let call = row.tool_call_id.as_ref().and_then(|id| self.0.get(id).copied());
+            return Shape::Output(Api::OpenAiChat, call.into_iter().collect());
+        }
+        if is(&row.role, "assistant") {
+            let uses = parts(row.content).into_iter().filter(|(_, part)| is(&part.kind, "tool_use"));
+            let calls: Vec<_> = parts(row.tool_calls).into_iter().chain(uses).collect();
+            for (raw, part) in calls {
+                if let Some(id) = part.id {
+                    self.0.insert(id, raw);
+                }
+            }
+            return Shape::Model(Api::OpenAiChat);
+        }
+        let results: Vec<_> =
+            parts(row.content).into_iter().filter(|(_, part)| is(&part.kind, "tool_result")).collect();
+        if results.is_empty() {
+            return Shape::Other(Api::OpenAiChat);
+        }
+        let ids = results.iter().filter_map(|(_, part)| part.tool_use_id.as_ref());
+        let calls = ids.filter_map(|id| self.0.get(id).copied()).collect();
+        Shape::Output(Api::AnthropicMessages, calls)
+    }
+}
+
+/// The engine with what stays the same from row to row.
+pub(super) struct Engine<'a> {
+    pub(super) model: &'a str,
+    pub(super) input: Input,
+    pub(super) config: &'a Config,
+    pub(super) lossy: bool,
+    pub(super) min_tokens: u32,
+    pub(super) memo: &'a mut Memo,
+}
+
+impl Engine<'_> {
+    /// What becomes of the next row of a conversation. `frozen`: it stays as it is.
+    pub(super) fn compress<'b>(&mut self, row: &'b str, calls: &mut Calls<'b>, frozen: bool) -> Compressed {
+        let shape = calls.read(row, self.input);
+        let (output, by_model) = (matches!(shape, Shape::Output(..)), matches!(shape, Shape::Model(_)));
+        let (api, made_by) = match shape {
+            Shape::Output(api, made_by) => (api, made_by),
+            Shape::Model(api) | Shape::Other(api) => (api, Vec::new()),
+        };
+        let [before, after] = around(api, self.model, &made_by);
+        let body = [before.as_str(), row, after.as_str()].concat();
+        let request = Request { reversible: self.lossy, ..Request::new(api) };
+        let outcome = compress(body.as_bytes(), &request, self.config, self.memo);
+        // What the model reads of the calls around it belongs to other rows.
+        let bare = [before.trim_end_matches(','), after.as_str()].concat();
+        let bare = compress(bare.as_bytes(), &request, self.config, self.memo).tokens.before;
+        let mut compressed = Compressed { by_model, ..Compressed::new(&outcome, bare) };
+        let large = outcome.blocks.iter().any(|block| block.tokens_before >= self.min_tokens);
+        let replaced = std::str::from_utf8(&outcome.body).ok().and_then(|body| {
+            body.strip_prefix(before.as_str())?.strip_suffix(after.as_str()).filter(|text| *text != row)
+        });
+        match replaced {
+            Some(text) if output && large && !frozen => {
+                compressed.text = Some(text.to_owned());
+                compressed.originals = outcome.originals.iter().map(original).collect();
+                compressed.hashes = compressed.originals.iter().map(|it| it.hash.clone()).collect();
+            }
+            _ => compressed.leave(),
+        }
+        compressed
+    }
+}
+
+impl Compressed {
+    fn new(outcome: &Outcome<'_>, bare: u64) -> Self {
+        let tokens = &outcome.tokens;
+        Self {
+            text: None,
+            before: tokens.before.saturating_sub(bare),
+            after: tokens.after.saturating_sub(bare),
+            tool_before: tokens.tool_outputs_before,
+            tool_after: tokens.tool_outputs_after,
+            encoding: tokens.encoding.name(),
+            estimate: tokens.estimate,
+            blocks: outcome.blocks.iter().map(Told::new).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The row stays as it is, whatever could have become of it.
+    pub(super) fn leave(&mut self) {
+        self.text = None;
+        self.originals.clear();
+        self.hashes.clear();
+        (self.after, self.tool_after) = (self.before, self.tool_before);
+        for block in &mut self.blocks {
+            block.lossy = false;
+            block.left_out = None;
+            block.record.tokens_after = block.record.tokens_before;
+            if !block.record.outcome.starts_with("skipped:") {
+                block.record.outcome = "skipped:policy_off".to_owned();
+            }
+        }
+    }
+}
+
+impl Told {
+    fn new(block: &Block) -> Self {
+        Self {
+            record: BlockRecord {
+                tool: block.tool.to_string(),
+                kind: block.kind.name().to_owned(),
+                outcome: block.outcome.name(),
+                tokens_before: block.tokens_before,
+                tokens_after: block.tokens_after,
+                memo: block.memo,
+                // Nobody knows here what the provider has seen.
+                new: false,
+            },
+            lossy: matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }),
+            left_out: block.left_out.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+fn original(original: &headroom_compress::Original<'_>) -> Original {
+    let content = original.text().into_owned().into_bytes();
+    Original {
+        hash: original.hash.to_string(),
+        length: content.len() as u64,
+        content,
+        encoding: ContentEncoding::Identity.into(),
+        tool: original.tool.to_string(),
+        kind: original.kind.name().to_owned(),
+        tokens_before: original.tokens_before,
+        tokens_after: original.tokens_after,
+    }
+}
+
+/// What makes a request of a row: the model and the calls before it, and a tool behind it, as a request without one
+/// is never lossy.
+fn around(api: Api, model: &str, calls: &[&str]) -> [String; 2] {
+    let model = serde_json::Value::from(model);
+    let calls = calls.join(",");
+    match api {
+        Api::AnthropicMessages => {
+            let calls = match calls.as_str() {
+                "" => String::new(),
+                calls => format!(r#"{{"role":"assistant","content":[{calls}]}},"#),
+            };
+            let after = r#"],"tools":[{"name":"tool","input_schema":{}}]}"#;
+            [format!(r#"{{"model":{model},"messages":[{calls}"#), after.to_owned()]
+        }
+        Api::OpenAiResponses => {
+            let comma = if calls.is_empty() { "" } else { "," };
+            // Where the provider keeps the conversation nothing may be left out; here the caller sends it.
+            let before = format!(r#"{{"model":{model},"store":false,"input":[{calls}{comma}"#);
+            [before, r#"],"tools":[{"type":"function","name":"tool"}]}"#.to_owned()]
+        }
+        _ => {
+            let calls = match calls.as_str() {
+                "" => String::new(),
+                calls => format!(r#"{{"role":"assistant","tool_calls":[{calls}]}},"#),
+            };
+            let after = r#"],"tools":[{"type":"function","function":{"name":"tool"}}]}"#;
+            [format!(r#"{{"model":{model},"messages":[{calls}"#), after.to_owned()]
+        }
+    }
+}

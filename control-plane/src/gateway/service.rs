@@ -1,0 +1,397 @@
+//! Answers callers: within a deadline, with as many at work as there are cores, and with their own messages where
+//! it cannot.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use headroom_api::names::COMPRESS_API;
+use headroom_api::v1::{AdmitRequest, BlockRecord, Original, RequestOutcome, RequestRecord, Timings, Tokens};
+use headroom_compress::{Config, FORMS_VERSION, Memo};
+use tokio::sync::Semaphore;
+
+use super::answer::{Answer, Skipped};
+use super::asked::{Asked, Mode};
+use super::row::{Calls, Compressed, Engine};
+use super::sessions::Sessions;
+use crate::ccr::MAX_ORIGINALS;
+use crate::ccr::keeper::{NotKept, Originals};
+use crate::clock::now_ms;
+use crate::ledger::writer::Ledger;
+use crate::store::Batch;
+
+/// Calls that may wait for a core. More are answered with their own messages at once.
+const MAX_WAITING: usize = 256;
+/// Bytes that the engine remembers for each core.
+const MEMO_BYTES: usize = 32 << 20;
+/// Blocks of a record at most, as in the filter.
+const MAX_BLOCKS: usize = 256;
+/// Hashes in rows that this call has not made, and that are looked up.
+const MAX_LOOKED_UP: usize = 64;
+/// How a marker begins to name its original.
+const MARKER: &str = "headroom_retrieve hash=";
+/// Digits of a hash.
+const HASH: usize = 24;
+
+/// Who calls.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Caller {
+    pub(crate) tenant: String,
+    pub(crate) stack: String,
+    pub(crate) project: String,
+    /// The messages are to come back as they are.
+    pub(crate) bypass: bool,
+}
+
+/// Compresses for others.
+pub(crate) struct Service {
+    deadline: Duration,
+    cores: Arc<Semaphore>,
+    waiting: Semaphore,
+    memos: Arc<Mutex<Vec<Memo>>>,
+    sessions: Sessions,
+    originals: Originals,
+    ledger: Ledger,
+    vm_id: String,
+    sequence: AtomicU64,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Service {
+    /// A service whose answers take no longer than `deadline`.
+    pub(crate) fn new(deadline: Duration, originals: Originals, ledger: Ledger) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            deadline,
+            cores: Arc::new(Semaphore::new(cores)),
+            waiting: Semaphore::new(MAX_WAITING),
+            memos: Arc::default(),
+            sessions: Sessions::default(),
+            originals,
+            ledger,
+            vm_id: format!("compress-{}", random_hex()),
+            sequence: AtomicU64::new(0),
+            dropped: Arc::default(),
+        }
+    }
+
+    /// The sessions that were answered.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Answers a call. It is counted once it is durable, for which the answer does not wait.
+    pub(crate) async fn answer(&self, asked: Asked, caller: &Caller) -> String {
+        let (started, started_unix_ms) = (Instant::now(), now_ms());
+        let asked = Arc::new(asked);
+        let (mut rows, mut skipped) = match self.compressed(&asked, caller, started).await {
+            Ok(rows) => (rows, None),
+            Err(skipped) => (vec![Compressed::default(); asked.rows().len()], Some(skipped)),
+        };
+        let compress_us = micros(started);
+        if asked.mode == Mode::Ccr && skipped.is_none() {
+            let kept = tokio::time::timeout(self.left(started), self.keep(caller, &mut rows)).await;
+            skipped = match kept {
+                Ok(Ok(())) => None,
+                Ok(Err(_)) => Some(Skipped::NotKept),
+                Err(_) => Some(Skipped::Timeout),
+            };
+            if skipped.is_some() {
+                rows.fill(Compressed::default());
+            }
+        }
+        let replayed = match &asked.session {
+            Some(id) if asked.mode != Mode::Simulate && !caller.bypass => {
+                self.sessions.settle(&caller.tenant, id, asked.rows().zip(&mut rows))
+            }
+            _ => 0,
+        };
+        let hashes = self.hashes(&asked, caller, &rows).await;
+        let answer = Answer { asked: &asked, rows: &rows, hashes, replayed, skipped };
+        let body = answer.json();
+        let timings = Timings { compress_us, overhead_us: micros(started), ..Timings::default() };
+        let mut record = record(&asked, caller, &rows, replayed, skipped);
+        record.started_unix_ms = started_unix_ms;
+        record.timings = Some(timings);
+        record.body_bytes_before = asked.len() as u64;
+        record.body_bytes_after = body.len() as u64;
+        self.count(record);
+        body
+    }
+
+    fn left(&self, started: Instant) -> Duration {
+        self.deadline.saturating_sub(started.elapsed())
+    }
+
+    /// What becomes of each row.
+    async fn compressed(
+        &self,
+        asked: &Arc<Asked>,
+        caller: &Caller,
+        started: Instant,
+    ) -> Result<Vec<Compressed>, Skipped> {
+        if caller.bypass {
+            return Err(Skipped::Bypass);
+        }
+        let core = {
+            let _waits = self.waiting.try_acquire().map_err(|_| Skipped::Busy)?;
+            let core = Arc::clone(&self.cores).acquire_owned();
+            let core = tokio::time::timeout(self.left(started), core).await.map_err(|_| Skipped::Timeout)?;
+            core.map_err(|_| Skipped::Internal)?
+        };
+        let late = Arc::new(AtomicBool::new(false));
+        let work = {
+            let (asked, memos, late) = (Arc::clone(asked), Arc::clone(&self.memos), Arc::clone(&late));
+            tokio::task::spawn_blocking(move || {
+                let mut memo = lock(&memos).pop().unwrap_or_else(|| Memo::new(MEMO_BYTES));
+                let rows = compress(&asked, &mut memo, &late);
+                lock(&memos).push(memo);
+                // Given back by whoever has worked, not by who has stopped to wait.
+                drop(core);
+                rows
+            })
+        };
+        match tokio::time::timeout(self.left(started), work).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => {
+                tracing::error!(message = "Messages could not be compressed: they went back as they came.", %error);
+                Err(Skipped::Internal)
+            }
+            Err(_) => {
+                late.store(true, Ordering::Relaxed);
+                Err(Skipped::Timeout)
+            }
+        }
+    }
+
+    /// Keeps what was left out, before anybody is told of it.
+    async fn keep(&self, caller: &Caller, rows: &mut [Compressed]) -> Result<(), NotKept> {
+        let mut seen = HashSet::new();
+        let mut originals: Vec<Original> =
+            rows.iter_mut().flat_map(|row| std::mem::take(&mut row.originals)).collect();
+        originals.retain(|original| seen.insert(original.hash.clone()));
+        while !originals.is_empty() {
+            let rest = originals.split_off(originals.len().min(MAX_ORIGINALS));
+            let sent = originals.len();
+            let request =
+                AdmitRequest { tenant: caller.tenant.clone(), originals, ..AdmitRequest::default() };
+            if self.originals.admit(request).await?.stored.len() < sent {
+                return Err(NotKept::Store);
+            }
+            originals = rest;
+        }
+        Ok(())
+    }
+
+    /// The hashes that the answer's messages name and that can be had: those of this call, and old ones.
+    async fn hashes(&self, asked: &Asked, caller: &Caller, rows: &[Compressed]) -> Vec<String> {
+        if caller.bypass || asked.mode == Mode::Simulate {
+            return Vec::new();
+        }
+        let own: BTreeSet<&str> = rows.iter().flat_map(|row| &row.hashes).map(String::as_str).collect();
+        let texts = asked.rows().zip(rows).map(|(row, answer)| answer.text.as_deref().unwrap_or(row));
+        let named: BTreeSet<&str> = texts.flat_map(named).collect();
+        let mut hashes: Vec<String> = own.iter().map(|hash| (*hash).to_owned()).collect();
+        for hash in named.difference(&own).take(MAX_LOOKED_UP) {
+            if self.originals.holds(&caller.tenant, hash).await {
+                hashes.push((*hash).to_owned());
+            }
+        }
+        hashes
+    }
+
+    /// Hands a record to the ledger.
+    fn count(&self, mut record: RequestRecord) {
+        record.sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+        let batch = Batch {
+            vm_id: self.vm_id.clone(),
+            filter_version: env!("CARGO_PKG_VERSION").to_owned(),
+            records: vec![record],
+            dropped_records: self.dropped.load(Ordering::Relaxed),
+            ..Batch::default()
+        };
+        let (ledger, dropped) = (self.ledger.clone(), Arc::clone(&self.dropped));
+        tokio::spawn(async move {
+            if let Err(error) = ledger.report(batch).await {
+                dropped.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(message = "A call of /v1/compress was not counted.", %error);
+            }
+        });
+    }
+}
+
+/// The rows through the engine, until it is too late.
+fn compress(asked: &Asked, memo: &mut Memo, late: &AtomicBool) -> Vec<Compressed> {
+    let config = Config { profile: asked.profile, ..Config::default() };
+    let mut engine = Engine {
+        model: &asked.model,
+        input: asked.input,
+        config: &config,
+        lossy: asked.mode != Mode::Lossless,
+        min_tokens: asked.min_tokens,
+        memo,
+    };
+    let mut calls = Calls::default();
+    let rows = asked.rows().enumerate().take_while(|_| !late.load(Ordering::Relaxed));
+    rows.map(|(place, row)| engine.compress(row, &mut calls, place < asked.frozen)).collect()
+}
+
+/// The hashes that markers in a row name.
+fn named(row: &str) -> impl Iterator<Item = &str> {
+    row.split(MARKER).skip(1).filter_map(|rest| {
+        let hash = rest.get(..HASH)?;
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        hash.bytes().all(digit).then_some(hash)
+    })
+}
+
+/// What is counted of a call. No provider was asked, so it costs nothing by itself.
+fn record(
+    asked: &Asked,
+    caller: &Caller,
+    rows: &[Compressed],
+    replayed: usize,
+    skipped: Option<Skipped>,
+) -> RequestRecord {
+    let sum = |count: fn(&Compressed) -> u64| rows.iter().map(count).sum::<u64>();
+    // What stands behind the model's last message; of parts of a conversation nobody can tell.
+    let behind_the_model = || rows.iter().rposition(|row| row.by_model).map_or(rows.len(), |last| last + 1);
+    let new = rows.iter().skip(if asked.session.is_some() { replayed } else { behind_the_model() });
+    let (new_before, new_after) =
+        new.fold((0, 0), |(before, after), row| (before + row.tool_before, after + row.tool_after));
+    let compressed = rows.iter().any(|row| row.text.is_some());
+    let outcome = match skipped {
+        Some(Skipped::Bypass) => RequestOutcome::Bypassed,
+        None if asked.mode == Mode::Simulate => RequestOutcome::Audited,
+        None if compressed => RequestOutcome::Compressed,
+        _ => RequestOutcome::Unchanged,
+    };
+    let blocks = rows.iter().flat_map(|row| &row.blocks).map(|told| &told.record);
+    let left_out = blocks.clone().count().saturating_sub(MAX_BLOCKS);
+    let counted = rows.first();
+    let mut record = RequestRecord {
+        request_id: format!("hr_{}", random_hex()),
+        api: COMPRESS_API.to_owned(),
+        model: asked.model.clone(),
+        stack: caller.stack.clone(),
+        tenant: caller.tenant.clone(),
+        project: caller.project.clone(),
+        conversation_id: asked.session.as_deref().map(conversation).unwrap_or_default(),
+        tokens: Some(Tokens {
+            encoding: counted.map(|row| row.encoding.to_owned()).unwrap_or_default(),
+            estimate: counted.is_some_and(|row| row.estimate),
+            before: sum(|row| row.before),
+            after: sum(|row| row.after),
+            tool_outputs_before: sum(|row| row.tool_before),
+            tool_outputs_after: sum(|row| row.tool_after),
+            tool_outputs_new_before: new_before,
+            tool_outputs_new_after: new_after,
+            ..Tokens::default()
+        }),
+        blocks: blocks.take(MAX_BLOCKS).cloned().collect::<Vec<BlockRecord>>(),
+        blocks_left_out: u32::try_from(left_out).unwrap_or(u32::MAX),
+        error_class: skipped.and_then(Skipped::reason).unwrap_or_default().to_owned(),
+        forms_version: FORMS_VERSION,
+        ..RequestRecord::default()
+    };
+    record.set_outcome(outcome);
+    record
+}
+
+/// A session's name as records give it.
+fn conversation(session: &str) -> String {
+    blake3::hash(session.as_bytes()).to_hex()[..16].to_owned()
+}
+
+fn random_hex() -> String {
+    let mut bytes = [0; 8];
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = now_ms().to_le_bytes();
+    }
+    format!("{:016x}", u64::from_le_bytes(bytes))
+}
+
+fn micros(started: Instant) -> u32 {
+    u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX)
+}
+
+fn lock(memos: &Mutex<Vec<Memo>>) -> std::sync::MutexGuard<'_, Vec<Memo>> {
+    memos.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::settings::Database;
+    use crate::store::originals::{Keep, SqlOriginals};
+    use crate::store::{LedgerStore, SqlStore};
+
+    async fn service(dir: &tempfile::TempDir, deadline: Duration) -> Service {
+        let keep = Keep { ttl_ms: 1_000_000, max_bytes: 1 << 20 };
+        let store = SqlOriginals::open(&Database::File(dir.path().join("originals")), 0).await.unwrap();
+        let (originals, writer) = Originals::new(Arc::new(store), keep, Arc::new(now_ms));
+        tokio::spawn(writer);
+        let store = SqlStore::open(&Database::File(dir.path().join("db")), now_ms()).await.unwrap();
+        let store: Arc<dyn LedgerStore> = Arc::new(store);
+        let (ledger, writer) = Ledger::new(store, Arc::default(), |_| {});
+        tokio::spawn(writer);
+        Service::new(deadline, originals, ledger)
+    }
+
+    fn asked(session: &str, text: &str) -> Asked {
+        let config = json!({"session_id": session, "mode": "ccr"});
+        let rows = json!([{"role": "tool", "tool_call_id": "c", "content": text}]);
+        Asked::read(json!({"model": "m", "messages": rows, "config": config}).to_string().as_bytes()).unwrap()
+    }
+
+    fn text() -> String {
+        (0..2_000)
+            .map(|n| format!("2026-01-01T00:00:{:02}Z INFO worker {n} finished job {}\n", n % 60, n * 31))
+            .collect()
+    }
+
+    async fn answer(service: &Service, session: &str) -> Value {
+        serde_json::from_str(&service.answer(asked(session, &text()), &Caller::default()).await).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_late_goes_back_as_it_came_and_stays_so_for_its_session() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut service = service(&dir, Duration::ZERO).await;
+        let late = answer(&service, "s").await;
+        assert_eq!(
+            (&late["skip_reason"], &late["compression_skipped"]),
+            (&json!("compression_timeout"), &json!(true))
+        );
+        assert_eq!((&late["messages"][0]["content"], &late["tokens_before"]), (&json!(text()), &json!(0)));
+        service.deadline = Duration::from_secs(60);
+        assert_eq!(
+            answer(&service, "s").await["messages"],
+            late["messages"],
+            "what was sent on is not changed"
+        );
+        assert_ne!(answer(&service, "t").await["messages"], late["messages"]);
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_place_in_the_queue_is_answered_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let service = service(&dir, Duration::from_secs(60)).await;
+        let places = service.waiting.acquire_many(MAX_WAITING as u32).await.unwrap();
+        let busy = answer(&service, "s").await;
+        assert_eq!((&busy["skip_reason"], &busy["messages"][0]["content"]), (&json!("busy"), &json!(text())));
+        drop(places);
+        assert!(answer(&service, "t").await["skip_reason"].is_null());
+    }
+
+    #[test]
+    fn only_what_begins_as_a_marker_does_names_a_hash() {
+        let hash = "0123456789abcdef01234567";
+        let text = format!("{MARKER}{hash}] {MARKER}0123 {MARKER}{} {MARKER}", "G".repeat(24));
+        assert_eq!(named(&text).collect::<Vec<_>>(), [hash]);
+        assert_eq!(named(&format!("{MARKER}{}", "é".repeat(20))).count(), 0);
+    }
+}
