@@ -12,6 +12,7 @@ mod lines;
 mod reference;
 #[cfg(test)]
 mod tests;
+mod values;
 mod written;
 
 use std::cell::OnceCell;
@@ -57,8 +58,10 @@ pub(crate) struct Earlier {
 /// An output, or an argument of a call.
 #[derive(Debug)]
 struct Shown {
-    /// The argument's name.
+    /// The argument's name; of a text in a value that is an output, its place in the output.
     argument: Option<String>,
+    /// It was shown by an output, not written in a call.
+    output: bool,
     /// What the call is called.
     label: String,
     /// Which one of those with this label, from 1.
@@ -98,7 +101,8 @@ impl Earlier {
         self.label = Some((key(call), label.clone()));
         let nth = next(&mut self.calls, &label);
         for (argument, text) in written::texts(&arguments) {
-            let Some(base) = self.begin(&text, Some(argument.to_owned()), &label, nth) else { return };
+            let argument = Some(argument.to_owned());
+            let Some(base) = self.begin(&text, argument, false, &label, nth) else { return };
             let mut start = 0;
             for line in text.split('\n') {
                 let plain = written::is_plain(line) && !is_ours(line);
@@ -115,8 +119,14 @@ impl Earlier {
     pub(crate) fn add(&mut self, shown: &str, lines: Option<Vec<Line>>, call: Call<'_>) {
         let label = self.label(call);
         let nth = next(&mut self.outputs, &label);
-        let Some(base) = self.begin(shown, None, &label, nth) else { return };
+        let Some(base) = self.begin(shown, None, true, &label, nth) else { return };
         self.wholes.insert(xxh3_64(shown.as_bytes()), self.texts.len() - 1);
+        self.add_lines(shown, lines, base);
+        self.add_values(shown, &label, nth);
+    }
+
+    /// The lines of an output that was begun last.
+    fn add_lines(&mut self, shown: &str, lines: Option<Vec<Line>>, base: usize) {
         let mut numbers_rise = true;
         let mut highest = None;
         let mut take_in = |line: &Line| {
@@ -154,7 +164,14 @@ impl Earlier {
     }
 
     /// Begins a text: where its bytes start. `None` where there is no room for its numbers.
-    fn begin(&mut self, text: &str, argument: Option<String>, label: &str, nth: u32) -> Option<usize> {
+    fn begin(
+        &mut self,
+        text: &str,
+        argument: Option<String>,
+        output: bool,
+        label: &str,
+        nth: u32,
+    ) -> Option<usize> {
         let base = self.text.len();
         let start = u32::try_from(base).ok()?;
         let end = start.checked_add(u32::try_from(text.len()).ok()?)?;
@@ -162,7 +179,7 @@ impl Earlier {
         u32::try_from(self.texts.len()).ok()?;
         self.text.push_str(text);
         let label = label.to_owned();
-        self.texts.push(Shown { argument, label, nth, first, start, end, numbers_rise: true });
+        self.texts.push(Shown { argument, output, label, nth, first, start, end, numbers_rise: true });
         Some(base)
     }
 
@@ -198,7 +215,7 @@ impl Earlier {
 
     /// Which one it is, where several have its label.
     fn nth(&self, shown: &Shown) -> Option<u32> {
-        let counts = if shown.argument.is_none() { &self.outputs } else { &self.calls };
+        let counts = if shown.output { &self.outputs } else { &self.calls };
         counts.get(&shown.label).is_some_and(|count| *count > 1).then_some(shown.nth)
     }
 

@@ -13,7 +13,7 @@ use crate::kinds::numbered;
 use crate::lines::Line;
 use crate::memo::{Entry, Memo};
 use crate::outcome::{Block, BlockOutcome, Kind, Original, Outcome, Skip, Tokens, Unread};
-use crate::pipeline::{self, Verdict};
+use crate::pipeline::{self, Replacement, Verdict};
 use crate::tokens::{Counting, Encoding};
 use crate::wire::retrieve_tool::{self, Listing};
 use crate::wire::splice::splice;
@@ -135,7 +135,7 @@ fn compress_walk<'b>(
         if let Some(replacement) = &entry.replacement {
             edits.push((output.span.range(), &**replacement));
         }
-        if let Some((_, address)) = &entry.left_out {
+        for address in entry.left_out.iter().flat_map(|(_, addresses)| addresses) {
             originals.push(Original {
                 block: blocks.len(),
                 hash: Arc::clone(address),
@@ -385,8 +385,9 @@ impl Run<'_, '_> {
             let call = Call { name: &name, arguments: &arguments };
             self.add_call(shown, output, block, call);
             let text = match &entry.replacement {
+                Some(value) if !output.span.is_string() => Some(Cow::Borrowed(&**value)),
                 Some(replacement) => string::text(replacement),
-                None => output.span.text(self.walk.body),
+                None => shown_text(output, self.walk.body),
             };
             shown.add(text.as_deref(), None, call);
         }
@@ -445,15 +446,13 @@ impl Run<'_, '_> {
                 left_out: None,
             }
         };
-        let text = output.span.text(body);
+        let text = shown_text(output, body);
         if output.call.is_some_and(|call| call.by_program) {
             return (skipped(Kind::Text, Skip::Program, memo), text, None);
         }
-        if !output.span.is_string() {
-            return (skipped(Kind::Json, Skip::NotText, memo), None, None);
-        }
         let Some(text) = text else {
-            return (skipped(Kind::Text, Skip::NotText, memo), None, None);
+            let kind = if output.span.is_string() { Kind::Text } else { Kind::Json };
+            return (skipped(kind, Skip::NotText, memo), None, None);
         };
         let query = output.query.and_then(|span| span.text(body)).unwrap_or_default();
         let cx = Context {
@@ -464,15 +463,23 @@ impl Run<'_, '_> {
             reversible,
             edits_by_line: self.edits_by_line,
         };
-        let verdict = checked(pipeline::compress_block(&text, &cx, earlier), reversible);
+        let is_string = output.span.is_string();
+        let compress = if is_string { pipeline::compress_block } else { pipeline::compress_value };
+        let verdict = checked(compress(&text, &cx, earlier), reversible);
         let (forwarded, replacement, left_out) = match verdict.replacement {
-            None => (text, None, None),
-            Some(replacement) => {
-                let mut escaped = String::new();
-                string::encode_into(&replacement.text, &mut escaped);
-                (Cow::Owned(replacement.text), Some(escaped.into_boxed_str()), replacement.left_out)
+            None => (text, None, Vec::new()),
+            Some(Replacement { text, left_out }) => {
+                let mut spliced = String::new();
+                if is_string {
+                    string::encode_into(&text, &mut spliced);
+                } else {
+                    spliced.push_str(&text);
+                }
+                (Cow::Owned(text), Some(spliced.into_boxed_str()), left_out)
             }
         };
+        let said: Vec<&str> = left_out.iter().map(|left_out| left_out.description.as_str()).collect();
+        let addresses = || left_out.iter().map(|left_out| Arc::from(left_out.address.as_str())).collect();
         let entry = Entry {
             tool: Arc::from(call.name),
             kind: verdict.kind,
@@ -480,10 +487,16 @@ impl Run<'_, '_> {
             tokens_before: verdict.tokens_before,
             tokens_after: verdict.tokens_after,
             replacement,
-            left_out: left_out.map(|(left_out, address)| (Arc::from(left_out), Arc::from(address))),
+            left_out: (!left_out.is_empty()).then(|| (Arc::from(said.join("; ")), addresses())),
         };
         (entry, Some(forwarded), verdict.lines)
     }
+}
+
+/// What a block is compressed as: the text of a string, structured data as it is written. `None` for what stays
+/// as it is: other values, and strings that are no text.
+fn shown_text<'b>(output: &Output, body: &'b str) -> Option<Cow<'b, str>> {
+    if output.structured { Some(Cow::Borrowed(output.span.raw(body))) } else { output.span.text(body) }
 }
 
 /// Where the arguments of the call that made an output begin, which tells calls apart.
@@ -522,7 +535,7 @@ fn checked(verdict: Verdict, reversible: bool) -> Verdict {
         None => true,
         Some(replacement) => {
             verdict.tokens_after < verdict.tokens_before
-                && (reversible || replacement.left_out.is_none())
+                && (reversible || replacement.left_out.is_empty())
                 && !replacement.text.trim().is_empty()
         }
     };

@@ -18,6 +18,7 @@ mod corpus;
 mod clock;
 mod diff;
 pub(crate) mod fold;
+pub(crate) mod history;
 mod html;
 mod keep;
 mod listing;
@@ -27,6 +28,7 @@ pub(crate) mod search;
 mod select;
 mod shorten;
 pub(crate) mod signal;
+pub(crate) mod snapshot;
 mod table;
 mod test_build;
 mod text;
@@ -80,10 +82,11 @@ pub(crate) fn lossless<'a>(
         took(compressor, shown.len(), form.len());
         *shown = Cow::Owned(form);
     };
-    if matches!(kind, Kind::Json | Kind::JsonLines)
-        && let Some(documents) = documents.or_else(|| json::find(text))
-    {
-        let Forms { minified, tables } = json::lossless(text, &documents, cx);
+    if matches!(kind, Kind::Json | Kind::JsonLines) {
+        let Forms { minified, tables } = match documents.or_else(|| json::find(text)) {
+            Some(documents) => json::lossless(text, &documents, cx),
+            None => Forms { minified: None, tables: json::lossless_cut(text, cx) },
+        };
         for (compressor, form) in [(Compressor::JsonMinify, minified), (Compressor::JsonTable, tables)] {
             if let Some(form) = form {
                 becomes(&mut shown, compressor, form);
@@ -118,8 +121,14 @@ fn steps(kind: Kind) -> &'static [Step] {
         Kind::Text | Kind::Mixed => &[LINE_NUMBERS, LINE_ENDS],
         Kind::Diff => &[LINE_NUMBERS, DIFF],
         Kind::Source => &[LINE_NUMBERS],
+        Kind::History => &[LINE_ENDS, HISTORY],
+        Kind::Snapshot => &[SNAPSHOT],
     }
 }
+
+const HISTORY: Step = Step { compressor: Compressor::History, form: history::lossless };
+
+const SNAPSHOT: Step = Step { compressor: Compressor::Snapshot, form: snapshot::lossless };
 
 const SEARCH: Step = Step { compressor: Compressor::Search, form: search::lossless };
 
@@ -139,8 +148,8 @@ pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compres
         Kind::TestBuild => test_build::lossy(text, cx).map(|kept| (Compressor::TestBuild, kept)),
         Kind::Search => search::lossy(text, cx).map(|kept| (Compressor::Search, kept)),
         Kind::Text => text::lossy(text, cx).map(|kept| (Compressor::Text, kept)),
-        // an agent edits what it has read
-        Kind::Source => None,
+        // an agent edits what it has read, clicks on what a page has, and looks for one commit of many
+        Kind::Source | Kind::Snapshot | Kind::History => None,
         // a mixture is split into parts first
         Kind::Short | Kind::Mixed => None,
     }

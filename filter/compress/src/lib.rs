@@ -37,6 +37,8 @@ mod config;
 mod detect;
 mod earlier;
 mod engine;
+mod envelope;
+mod hint;
 mod kinds;
 mod lines;
 mod memo;

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::ccr;
+use crate::envelope;
 use crate::tokens::Encoding;
 use crate::wire::tape::Span;
 
@@ -100,6 +102,10 @@ pub enum Kind {
     Listing,
     /// HTML.
     Html,
+    /// What git says of changes: `git log`, `git blame`.
+    History,
+    /// The elements of a page as a tree, as browser tools show them.
+    Snapshot,
     /// Anything else.
     Text,
     /// Several of the above behind one another.
@@ -153,6 +159,10 @@ pub enum Compressor {
     Listing,
     /// HTML.
     Html,
+    /// `git log` and `git blame`.
+    History,
+    /// Trees of page elements.
+    Snapshot,
     /// Prose.
     Text,
 }
@@ -205,10 +215,18 @@ pub struct Original<'b> {
 }
 
 impl<'b> Original<'b> {
-    /// The decoded text of the block. It is decoded on demand, because most originals are stored
-    /// already when they come by again.
+    /// The text that was left out: the decoded text of the block, or of the string in it that has this
+    /// address. It is decoded on demand, because most originals are stored already when they come by again.
     pub fn text(&self) -> Cow<'b, str> {
-        self.span.text(self.body).unwrap_or_default()
+        let block = if self.span.is_string() {
+            self.span.text(self.body).unwrap_or_default()
+        } else {
+            Cow::Borrowed(self.span.raw(self.body))
+        };
+        if ccr::address(&block) == *self.hash {
+            return block;
+        }
+        envelope::inner_text(&block, &self.hash).map(Cow::Owned).unwrap_or_default()
     }
 }
 
@@ -230,6 +248,8 @@ impl Compressor {
             Self::Table => "table",
             Self::Listing => "listing",
             Self::Html => "html",
+            Self::History => "history",
+            Self::Snapshot => "snapshot",
             Self::Text => "text",
         }
     }
@@ -251,6 +271,23 @@ impl Skip {
 }
 
 impl Kind {
+    /// Every kind that a text can be found to have.
+    pub const ALL: [Self; 13] = [
+        Self::Json,
+        Self::JsonLines,
+        Self::Source,
+        Self::Search,
+        Self::Log,
+        Self::TestBuild,
+        Self::Diff,
+        Self::Table,
+        Self::Listing,
+        Self::Html,
+        Self::History,
+        Self::Snapshot,
+        Self::Text,
+    ];
+
     /// The name in reports and metrics.
     pub fn name(self) -> &'static str {
         match self {
@@ -264,6 +301,8 @@ impl Kind {
             Self::Table => "table",
             Self::Listing => "listing",
             Self::Html => "html",
+            Self::History => "history",
+            Self::Snapshot => "snapshot",
             Self::Text => "text",
             Self::Mixed => "mixed",
             Self::Short => "short",

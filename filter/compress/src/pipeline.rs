@@ -13,12 +13,15 @@ use crate::clean;
 use crate::config::{Policy, Profile};
 use crate::detect;
 use crate::earlier::Earlier;
+use crate::envelope::{Envelope, MAX_NESTING, Spelling};
+use crate::hint;
 use crate::kinds::signal::{self, Signal};
-use crate::kinds::{self, fold};
+use crate::kinds::{self, fold, json};
 use crate::lines::{self, Line};
 use crate::mixed::{self, Part};
 use crate::outcome::{BlockOutcome, Compressor, Kind, Skip};
 use crate::tool;
+use crate::wire::string;
 
 /// What became of one block.
 #[derive(Clone, Debug)]
@@ -37,17 +40,47 @@ pub(crate) struct Verdict {
 #[derive(Clone, Debug)]
 pub(crate) struct Replacement {
     pub(crate) text: String,
-    /// Present when something was left out: what the marker says of it, and the original's address.
-    pub(crate) left_out: Option<(String, String)>,
+    /// What was left out, one for each marker in the text.
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
+/// What a marker names.
+#[derive(Clone, Debug)]
+pub(crate) struct LeftOut {
+    /// What the marker says of it.
+    pub(crate) description: String,
+    /// The original's address.
+    pub(crate) address: String,
 }
 
 /// Compresses the text of one block.
 ///
 /// `earlier` holds what the request's earlier tool outputs show, as they are forwarded.
 pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) -> Verdict {
+    compress(text, Form::Text, cx, earlier)
+}
+
+/// Compresses the texts in a block that is a JSON value and has to stay one.
+pub(crate) fn compress_value(value: &str, cx: &Context<'_>, earlier: &Earlier) -> Verdict {
+    compress(value, Form::Value, cx, earlier)
+}
+
+/// What a block may become.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Form {
+    Text,
+    /// The same JSON value, but for the texts in it.
+    Value,
+}
+
+fn compress(text: &str, form: Form, cx: &Context<'_>, earlier: &Earlier) -> Verdict {
     let class = tool::Class::of(cx.call.name);
     let policy = tool::policy(cx.config, cx.call.name, class);
-    let tokens_before = cx.encoding.count(text);
+    let count = |text: &str| match form {
+        Form::Text => cx.encoding.count(text),
+        Form::Value => cx.encoding.count(&string::without_layout(text)),
+    };
+    let tokens_before = count(text);
     let skip = |kind, skip| Verdict {
         kind,
         outcome: BlockOutcome::Skipped(skip),
@@ -56,43 +89,54 @@ pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) ->
         tokens_after: saturating_u32(tokens_before),
         lines: None,
     };
+    let unread = if form == Form::Text { Kind::Text } else { Kind::Json };
     if class == tool::Class::Retrieve {
-        return skip(Kind::Text, Skip::Retrieved);
+        return skip(unread, Skip::Retrieved);
     }
     if text.len() < cx.config.min_block_bytes {
         return skip(Kind::Short, Skip::TooSmall);
     }
     if text.len() > cx.config.max_block_bytes {
-        return skip(Kind::Text, Skip::TooLarge);
+        return skip(unread, Skip::TooLarge);
     }
     if policy == Policy::Off {
-        return skip(Kind::Text, Skip::PolicyOff);
+        return skip(unread, Skip::PolicyOff);
     }
     let lossy = policy == Policy::Lossy && cx.reversible && cx.config.profile != Profile::Lossless;
-    let shrunk = shrink(text, cx, earlier, lossy);
-    let Some(compressor) = shrunk.gains.largest() else {
-        let lines = shrunk.lines.filter(|_| shrunk.text == text);
-        return Verdict { lines, ..skip(shrunk.kind, Skip::NoGain) };
+    let run = Run { cx, earlier, lossy };
+    let replaced = match form {
+        Form::Text => run.replace(text, 0),
+        Form::Value => match Envelope::of_json(text) {
+            Some(envelope) => run.replace_value(text, &envelope),
+            None => return skip(Kind::Json, Skip::NotText),
+        },
     };
-    let mut replacement = Replacement { text: shrunk.text, left_out: None };
-    if !shrunk.left_out.is_empty() {
-        let address = ccr::address(text);
-        let left_out = shrunk.left_out.join("; ");
-        ccr::append_marker(&mut replacement.text, &left_out, &address);
-        replacement.left_out = Some((left_out, address));
-    }
-    let tokens_after = cx.encoding.count(&replacement.text);
+    let Some(compressor) = replaced.gains.largest() else {
+        let lines = replaced.lines.filter(|_| replaced.replacement.text == text);
+        return Verdict { lines, ..skip(replaced.kind, Skip::NoGain) };
+    };
+    let tokens_after = count(&replaced.replacement.text);
     if tokens_after >= tokens_before {
-        return skip(shrunk.kind, Skip::NoGain);
+        return skip(replaced.kind, Skip::NoGain);
     }
+    let lossy = !replaced.replacement.left_out.is_empty();
     Verdict {
-        kind: shrunk.kind,
-        outcome: BlockOutcome::Compressed { compressor, lossy: replacement.left_out.is_some() },
-        replacement: Some(replacement),
+        kind: replaced.kind,
+        outcome: BlockOutcome::Compressed { compressor, lossy },
+        replacement: Some(replaced.replacement),
         tokens_before: saturating_u32(tokens_before),
         tokens_after: saturating_u32(tokens_after),
-        lines: shrunk.lines.filter(|_| shrunk.left_out.is_empty()),
+        lines: replaced.lines.filter(|_| !lossy),
     }
+}
+
+/// A text and what stands in for it.
+struct Replaced {
+    kind: Kind,
+    replacement: Replacement,
+    /// The lines of the replacement, where they have been read.
+    lines: Option<Vec<Line>>,
+    gains: Gains,
 }
 
 /// A text after everything that was allowed, before marker and token check.
@@ -101,7 +145,10 @@ struct Shrunk {
     text: String,
     /// Its lines, where they have been read.
     lines: Option<Vec<Line>>,
+    /// What its marker has to say.
     left_out: Vec<String>,
+    /// What the markers inside its values say.
+    inside: Vec<LeftOut>,
     gains: Gains,
 }
 
@@ -124,84 +171,196 @@ fn saturating_u32(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn shrink(text: &str, cx: &Context<'_>, earlier: &Earlier, lossy: bool) -> Shrunk {
-    // Before anything looks at it: an escape sequence at a line's start hides what the line is.
-    let screen = clean::screen(text, cx);
-    let (before, text) = (text.len(), screen.as_deref().unwrap_or(text));
-    let parts = mixed::split(text);
-    let mut out = Shrunk {
-        kind: if parts.len() > 1 { Kind::Mixed } else { Kind::Text },
-        text: String::with_capacity(text.len()),
-        lines: None,
-        left_out: Vec::new(),
-        gains: Gains::default(),
-    };
-    if text.len() < before {
-        out.gains.add(Compressor::Clean, before, text.len());
-    }
-    let whole = parts.len() == 1;
-    let mut from = 0;
-    for part in parts {
-        out.text.push_str(&text[from..part.span.start]);
-        from = part.span.end;
-        let all = part.span == (0..text.len());
-        let (kind, lines) = shrink_part(text, part, cx, earlier, lossy, &mut out);
-        if whole {
-            out.kind = kind;
-        }
-        if all {
-            out.lines = lines;
-        }
-    }
-    out.text.push_str(&text[from..]);
-    out
+/// What stays the same over the texts of one block.
+struct Run<'r> {
+    cx: &'r Context<'r>,
+    earlier: &'r Earlier,
+    lossy: bool,
 }
 
-/// Appends what becomes of one part of `whole` to `out.text`. The kind of the part, and the lines of what was
-/// appended, where they have been read.
-fn shrink_part(
-    whole: &str,
-    part: Part<'_>,
-    cx: &Context<'_>,
-    earlier: &Earlier,
-    lossy: bool,
-    out: &mut Shrunk,
-) -> (Kind, Option<Vec<Line>>) {
-    let text = &whole[part.span];
-    if text.len() < cx.config.min_block_bytes {
-        out.text.push_str(text);
-        return (Kind::Short, None);
+impl Run<'_> {
+    /// What becomes of a text that stands so many values deep in its block.
+    fn replace(&self, text: &str, nesting: usize) -> Replaced {
+        let mut shrunk = self.shrink(text, nesting);
+        let mut left_out = shrunk.inside;
+        if !shrunk.left_out.is_empty() {
+            let address = ccr::address(text);
+            let description = shrunk.left_out.join("; ");
+            ccr::append_marker(&mut shrunk.text, &description, &address);
+            left_out.push(LeftOut { description, address });
+        }
+        let Shrunk { kind, text, lines, gains, .. } = shrunk;
+        Replaced { kind, replacement: Replacement { text, left_out }, lines, gains }
     }
-    let kind = detect::kind(text);
-    let mut shown = if part.fenced && is_json_about_an_error(text, kind) {
-        Cow::Borrowed(text)
-    } else {
-        let took = |compressor, before, after| out.gains.add(compressor, before, after);
-        kinds::lossless(kind, text, part.documents, cx, took)
-    };
-    let mut read = lines::of(&shown);
-    if kinds::folds(kind)
-        && let Some(form) = fold::lossless(&shown, &read).filter(|form| form.len() < shown.len())
-    {
-        out.gains.add(Compressor::Fold, shown.len(), form.len());
-        shown = Cow::Owned(form);
-        read = lines::of(&shown);
+
+    /// What becomes of a value in whose envelope only the texts may change.
+    fn replace_value(&self, value: &str, envelope: &Envelope<'_>) -> Replaced {
+        let mut gains = Gains::default();
+        let opened = self.open(envelope, 0, &mut gains);
+        let (text, left_out) = match opened {
+            Some(opened) => (opened.value, opened.left_out),
+            None => (value.to_owned(), Vec::new()),
+        };
+        Replaced { kind: Kind::Json, replacement: Replacement { text, left_out }, lines: None, gains }
     }
-    let seen = earlier.replace_seen(&shown, &read, kind);
-    let mut lines = Some(read);
-    if let Some(form) = seen {
-        out.gains.add(Compressor::Seen, shown.len(), form.len());
-        shown = Cow::Owned(form);
-        lines = None;
+
+    /// The value with its texts compressed; `None` where none of them becomes shorter.
+    fn open(&self, envelope: &Envelope<'_>, nesting: usize, gains: &mut Gains) -> Option<Opened> {
+        let mut left_out = Vec::new();
+        let mut largest = (0, Kind::Text);
+        let mut replacements = Vec::with_capacity(envelope.texts().len());
+        for inner in envelope.texts() {
+            let replaced = self.replace(&inner.text, nesting + 1);
+            if inner.text.len() > largest.0 {
+                largest = (inner.text.len(), replaced.kind);
+            }
+            let count = |text: &str| self.cx.encoding.count(text);
+            let shorter = replaced.gains.largest().is_some()
+                && !replaced.replacement.text.trim().is_empty()
+                && count(&replaced.replacement.text) < count(&inner.text);
+            replacements.push(shorter.then(|| {
+                gains.0.extend(replaced.gains.0);
+                left_out.extend(replaced.replacement.left_out);
+                replaced.replacement.text
+            }));
+        }
+        Some(Opened { value: envelope.with(&replacements)?, kind: largest.1, left_out })
     }
-    if lossy && let Some((compressor, kept)) = crush(kind, text, &shown, cx) {
-        out.gains.add(compressor, shown.len(), kept.text.len());
-        out.left_out.push(kept.left_out);
-        shown = Cow::Owned(kept.text);
-        lines = None;
+
+    fn shrink(&self, text: &str, nesting: usize) -> Shrunk {
+        // Before anything looks at it: an escape sequence at a line's start hides what the line is.
+        let screen = clean::screen(text, self.cx);
+        let (before, text) = (text.len(), screen.as_deref().unwrap_or(text));
+        let parts = mixed::split(text);
+        let mut out = Shrunk {
+            kind: if parts.len() > 1 { Kind::Mixed } else { Kind::Text },
+            text: String::with_capacity(text.len()),
+            lines: None,
+            left_out: Vec::new(),
+            inside: Vec::new(),
+            gains: Gains::default(),
+        };
+        if text.len() < before {
+            out.gains.add(Compressor::Clean, before, text.len());
+        }
+        let whole = parts.len() == 1;
+        let mut from = 0;
+        for part in parts {
+            out.text.push_str(&text[from..part.span.start]);
+            from = part.span.end;
+            let all = part.span == (0..text.len());
+            let (kind, lines) = self.shrink_part(text, part, nesting, &mut out);
+            if whole {
+                out.kind = kind;
+            }
+            if all {
+                out.lines = lines;
+            }
+        }
+        out.text.push_str(&text[from..]);
+        out
     }
-    out.text.push_str(&shown);
-    (kind, lines)
+
+    /// Appends what becomes of one part of `whole` to `out.text`. The kind of the part, and the lines of what was
+    /// appended, where they have been read.
+    fn shrink_part(
+        &self,
+        whole: &str,
+        part: Part<'_>,
+        nesting: usize,
+        out: &mut Shrunk,
+    ) -> (Kind, Option<Vec<Line>>) {
+        let cx = self.cx;
+        let text = &whole[part.span];
+        if text.len() < cx.config.min_block_bytes {
+            out.text.push_str(text);
+            return (Kind::Short, None);
+        }
+        let envelope = if nesting < MAX_NESTING { Envelope::read(text) } else { None };
+        let mut kind = hint::kind(detect::kind(text), cx.call);
+        let policy = cx.config.kind_policy(kind);
+        if policy == Policy::Off {
+            out.text.push_str(text);
+            return (kind, None);
+        }
+        let opened = envelope.as_ref().and_then(|envelope| self.open(envelope, nesting, &mut out.gains));
+        let (value, inside) = match opened {
+            Some(opened) => {
+                // JSON is a kind; what Python prints is none, and is what it holds.
+                if envelope.as_ref().is_some_and(|envelope| envelope.spelling() == Spelling::Python) {
+                    kind = opened.kind;
+                }
+                (Some(opened.value), opened.left_out)
+            }
+            None => (None, Vec::new()),
+        };
+        let documents = if value.is_none() { part.documents } else { None };
+        let source = value.as_deref().unwrap_or(text);
+        let mut took = |compressor, before, after| out.gains.add(compressor, before, after);
+        let mut shown = match &envelope {
+            // Only the texts change, and white space goes: whoever refers to a line of them has to find it.
+            Some(envelope) if envelope.is_mostly_texts() => {
+                envelope_form(source, envelope.spelling(), &mut took)
+            }
+            _ if part.fenced && is_json_about_an_error(text, kind) => Cow::Borrowed(source),
+            _ => kinds::lossless(kind, source, documents, cx, took),
+        };
+        let mut read = lines::of(&shown);
+        if kinds::folds(kind)
+            && envelope.is_none()
+            && let Some(form) = fold::lossless(&shown, &read).filter(|form| form.len() < shown.len())
+        {
+            out.gains.add(Compressor::Fold, shown.len(), form.len());
+            shown = Cow::Owned(form);
+            read = lines::of(&shown);
+        }
+        let seen = self.earlier.replace_seen(&shown, &read, kind);
+        let mut lines = Some(read);
+        if let Some(form) = seen {
+            out.gains.add(Compressor::Seen, shown.len(), form.len());
+            shown = Cow::Owned(form);
+            lines = None;
+        }
+        let whole_kind = if envelope.is_some() { Kind::Json } else { kind };
+        if self.lossy
+            && policy == Policy::Lossy
+            && !envelope.as_ref().is_some_and(|envelope| envelope.spelling() == Spelling::Python)
+            && let Some((compressor, kept)) = crush(whole_kind, text, &shown, cx)
+        {
+            out.gains.add(compressor, shown.len(), kept.text.len());
+            out.left_out.push(kept.left_out);
+            shown = Cow::Owned(kept.text);
+            lines = None;
+        } else {
+            out.inside.extend(inside);
+        }
+        out.text.push_str(&shown);
+        (kind, lines)
+    }
+}
+
+/// A value whose texts are compressed.
+struct Opened {
+    value: String,
+    /// Of the longest text.
+    kind: Kind,
+    left_out: Vec<LeftOut>,
+}
+
+/// A value that is mostly texts: the value itself, JSON without its layout.
+fn envelope_form<'v>(
+    value: &'v str,
+    spelling: Spelling,
+    took: &mut impl FnMut(Compressor, usize, usize),
+) -> Cow<'v, str> {
+    let minified = if spelling == Spelling::Json { json::without_layout(value) } else { None };
+    match minified.filter(|minified| minified.len() < value.len()) {
+        Some(minified) => {
+            took(Compressor::JsonMinify, value.len(), minified.len());
+            Cow::Owned(minified)
+        }
+        None => Cow::Borrowed(value),
+    }
 }
 
 /// Whether a document shows in JSON what an error looks like. A line that names one stays findable as it

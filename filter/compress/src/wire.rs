@@ -146,6 +146,8 @@ pub(crate) struct Output {
     pub(crate) call: Option<Call>,
     /// The last user text before it.
     pub(crate) query: Option<Span>,
+    /// It is a JSON value, and the strings in it may change.
+    pub(crate) structured: bool,
 }
 
 /// How agents mark text that they put into a user message themselves: it is no question, so it does
@@ -236,20 +238,31 @@ impl<'b> Walk<'b> {
     }
 
     fn output(&mut self, call: Option<Call>, value: Value<'_, 'b>) {
-        self.outputs.push(Output { span: value.span(), call, query: self.query });
+        self.outputs.push(Output { span: value.span(), call, query: self.query, structured: false });
     }
 
     /// An output that is JSON. Where it is an object of exactly one member and that is a string, that
-    /// string is the output's text; anything else is structured data and stays.
+    /// string is the output's text; anything else is structured data, which stays but for the texts in it.
     fn structured_output(&mut self, call: Option<Call>, value: Value<'_, 'b>) {
         if !value.is_object() {
-            return self.output(call, value);
+            self.output(call, value);
+            return self.mark_structured();
         }
         let mut members = value.members();
         match (members.next(), members.next()) {
             (Some((_, text)), None) if text.is_string() => self.output(call, text),
-            (Some(_), _) => self.output(call, value),
+            (Some(_), _) => {
+                self.output(call, value);
+                self.mark_structured();
+            }
             (None, _) => {}
+        }
+    }
+
+    /// The last output is structured data.
+    fn mark_structured(&mut self) {
+        if let Some(output) = self.outputs.last_mut() {
+            output.structured = !output.span.is_string();
         }
     }
 }
