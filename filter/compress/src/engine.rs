@@ -1,6 +1,7 @@
 //! One request: walk, compress each block, splice.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -9,11 +10,13 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use crate::block::{Call, Context};
 use crate::config::Config;
 use crate::earlier::Earlier;
+use crate::explain::{Attempts, Explanation};
+use crate::hint;
 use crate::kinds::numbered;
 use crate::lines::Line;
-use crate::memo::{Entry, Memo};
+use crate::memo::{Entry, LeftOut, Memo};
 use crate::outcome::{Block, BlockOutcome, Kind, Original, Outcome, Skip, Tokens, Unread};
-use crate::pipeline::{self, Replacement, Verdict};
+use crate::pipeline::{self, Form, Replacement, Verdict};
 use crate::tokens::{Counting, Encoding};
 use crate::wire::retrieve_tool::{self, Listing};
 use crate::wire::splice::splice;
@@ -71,6 +74,21 @@ pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo
     Read::new(body, request.api, config).compress(request, config, memo)
 }
 
+/// The same, and what led to the outcome of each block; `None` for blocks that the memo knew.
+pub fn compress_explained<'b>(
+    body: &'b [u8],
+    request: &Request<'_>,
+    config: &Config,
+    memo: &mut Memo,
+) -> (Outcome<'b>, Vec<Option<Explanation>>) {
+    let explanations = RefCell::default();
+    let outcome = match Read::new(body, request.api, config).walk {
+        Ok(walk) => compress_walk(body, &walk, request, config, memo, Some(&explanations)),
+        Err(why) => unread(body, why),
+    };
+    (outcome, explanations.into_inner())
+}
+
 /// A body whose tool outputs are found: the first half of [`compress`], for who wants to know how long it
 /// takes.
 #[derive(Debug)]
@@ -93,7 +111,7 @@ impl<'b> Read<'b> {
     /// Compresses what was found. `request` names the format that it was read as.
     pub fn compress(self, request: &Request<'_>, config: &Config, memo: &mut Memo) -> Outcome<'b> {
         match self.walk {
-            Ok(walk) => compress_walk(self.body, &walk, request, config, memo),
+            Ok(walk) => compress_walk(self.body, &walk, request, config, memo, None),
             Err(why) => unread(self.body, why),
         }
     }
@@ -105,6 +123,7 @@ fn compress_walk<'b>(
     request: &Request<'_>,
     config: &Config,
     memo: &mut Memo,
+    explanations: Option<&Explanations>,
 ) -> Outcome<'b> {
     let model = walk.model.as_deref().or(request.model);
     let counting = Counting::of(model.unwrap_or_default());
@@ -116,6 +135,7 @@ fn compress_walk<'b>(
         counting,
         lossy_blocks: if request.reversible && askable { request.lossy_blocks } else { 0 },
         edits_by_line: edits_by_line(walk, memo),
+        explanations,
     };
     let keyed = run.entries(memo);
 
@@ -135,7 +155,7 @@ fn compress_walk<'b>(
         if let Some(replacement) = &entry.replacement {
             edits.push((output.span.range(), &**replacement));
         }
-        for address in entry.left_out.iter().flat_map(|(_, addresses)| addresses) {
+        for address in entry.left_out.iter().flat_map(|left_out| &left_out.addresses) {
             originals.push(Original {
                 block: blocks.len(),
                 hash: Arc::clone(address),
@@ -156,7 +176,7 @@ fn compress_walk<'b>(
             tokens_after: entry.tokens_after,
             memo: *from_memo,
             new,
-            left_out: entry.left_out.as_ref().map(|(left_out, _)| Arc::clone(left_out)),
+            left_out: entry.left_out.as_ref().map(|left_out| Arc::clone(&left_out.description)),
         });
     }
     let mut added_tokens = 0;
@@ -291,7 +311,11 @@ struct Run<'w, 'b> {
     counting: Counting,
     lossy_blocks: usize,
     edits_by_line: bool,
+    /// Where somebody wants to know, what led to the outcome of each block so far.
+    explanations: Option<&'w Explanations>,
 }
+
+type Explanations = RefCell<Vec<Option<Explanation>>>;
 
 impl Run<'_, '_> {
     /// What becomes of each block, and whether the memo knew.
@@ -300,6 +324,9 @@ impl Run<'_, '_> {
         let mut shown = Shown::default();
         let mut entries: Vec<(Arc<Entry>, bool)> = Vec::with_capacity(keys.len());
         for (block, (output, key)) in self.walk.outputs.iter().zip(&keys).enumerate() {
+            if let Some(explanations) = self.explanations {
+                explanations.borrow_mut().push(None);
+            }
             if let Some(entry) = memo.block(*key) {
                 entries.push((entry, true));
                 continue;
@@ -464,8 +491,14 @@ impl Run<'_, '_> {
             edits_by_line: self.edits_by_line,
         };
         let is_string = output.span.is_string();
-        let compress = if is_string { pipeline::compress_block } else { pipeline::compress_value };
-        let verdict = checked(compress(&text, &cx, earlier), reversible);
+        let form = if is_string { Form::Text } else { Form::Value };
+        let attempts = self.explanations.map(|_| Attempts::new(self.counting.encoding));
+        let verdict = checked(pipeline::compress(&text, form, &cx, earlier, attempts.as_ref()), reversible);
+        if let (Some(explanations), Some(attempts)) = (self.explanations, attempts)
+            && let Some(last) = explanations.borrow_mut().last_mut()
+        {
+            *last = Some(Explanation { hint: hint::of_call(call), attempts: attempts.into_list() });
+        }
         let (forwarded, replacement, left_out) = match verdict.replacement {
             None => (text, None, Vec::new()),
             Some(Replacement { text, left_out }) => {
@@ -478,8 +511,11 @@ impl Run<'_, '_> {
                 (Cow::Owned(text), Some(spliced.into_boxed_str()), left_out)
             }
         };
-        let said: Vec<&str> = left_out.iter().map(|left_out| left_out.description.as_str()).collect();
-        let addresses = || left_out.iter().map(|left_out| Arc::from(left_out.address.as_str())).collect();
+        let left_out = (!left_out.is_empty()).then(|| {
+            let said: Vec<&str> = left_out.iter().map(|it| it.description.as_str()).collect();
+            let addresses = left_out.iter().map(|it| Arc::from(it.address.as_str())).collect();
+            LeftOut { description: Arc::from(said.join("; ")), addresses }
+        });
         let entry = Entry {
             tool: Arc::from(call.name),
             kind: verdict.kind,
@@ -487,7 +523,7 @@ impl Run<'_, '_> {
             tokens_before: verdict.tokens_before,
             tokens_after: verdict.tokens_after,
             replacement,
-            left_out: (!left_out.is_empty()).then(|| (Arc::from(said.join("; ")), addresses())),
+            left_out,
         };
         (entry, Some(forwarded), verdict.lines)
     }

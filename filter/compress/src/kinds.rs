@@ -69,17 +69,17 @@ const TABLE: Step = Step { compressor: Compressor::Table, form: table::lossless 
 const LISTING: Step = Step { compressor: Compressor::Listing, form: listing::lossless };
 
 /// A text after the lossless rewrites that are for its kind alone. `documents` are those in it, where they are
-/// known; `took` hears of each compressor that made it shorter, and of the bytes before and after.
+/// known; `took` hears of each compressor that made it shorter, and of the texts before and after.
 pub(crate) fn lossless<'a>(
     kind: Kind,
     text: &'a str,
     documents: Option<Documents<'a>>,
     cx: &Context<'_>,
-    mut took: impl FnMut(Compressor, usize, usize),
+    mut took: impl FnMut(Compressor, &str, &str),
 ) -> Cow<'a, str> {
     let mut shown = Cow::Borrowed(text);
     let mut becomes = |shown: &mut Cow<'_, str>, compressor, form: String| {
-        took(compressor, shown.len(), form.len());
+        took(compressor, shown, &form);
         *shown = Cow::Owned(form);
     };
     if matches!(kind, Kind::Json | Kind::JsonLines) {

@@ -30,8 +30,16 @@ pub(crate) struct Entry {
     pub(crate) tokens_after: u32,
     /// The replacement as a JSON string, ready to be spliced.
     pub(crate) replacement: Option<Box<str>>,
-    /// What a lossy replacement says it left out, as one text, and the addresses of the originals.
-    pub(crate) left_out: Option<(Arc<str>, Box<[Arc<str>]>)>,
+    pub(crate) left_out: Option<LeftOut>,
+}
+
+/// What a lossy replacement left out.
+#[derive(Debug)]
+pub(crate) struct LeftOut {
+    /// What its markers say of it, as one text.
+    pub(crate) description: Arc<str>,
+    /// The addresses of the originals, one for each marker.
+    pub(crate) addresses: Box<[Arc<str>]>,
 }
 
 /// Bytes that an entry costs beside its texts: the key, the entry and the slots of the map at its
@@ -68,8 +76,8 @@ impl Memo {
 
     pub(crate) fn remember_block(&mut self, key: u128, entry: Arc<Entry>) {
         let texts = entry.replacement.as_ref().map_or(0, |text| text.len())
-            + entry.left_out.as_ref().map_or(0, |(left_out, addresses)| {
-                left_out.len() + addresses.iter().map(|address| address.len()).sum::<usize>()
+            + entry.left_out.as_ref().map_or(0, |left_out| {
+                left_out.description.len() + left_out.addresses.iter().map(|it| it.len()).sum::<usize>()
             });
         self.blocks.insert(key, entry, ENTRY_BYTES + texts);
     }

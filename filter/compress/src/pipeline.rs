@@ -14,6 +14,7 @@ use crate::config::{Policy, Profile};
 use crate::detect;
 use crate::earlier::Earlier;
 use crate::envelope::{Envelope, MAX_NESTING, Spelling};
+use crate::explain::{Attempts, Choice};
 use crate::hint;
 use crate::kinds::signal::{self, Signal};
 use crate::kinds::{self, fold, json};
@@ -54,26 +55,29 @@ pub(crate) struct LeftOut {
 }
 
 /// Compresses the text of one block.
-///
-/// `earlier` holds what the request's earlier tool outputs show, as they are forwarded.
+#[cfg(test)]
 pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) -> Verdict {
-    compress(text, Form::Text, cx, earlier)
-}
-
-/// Compresses the texts in a block that is a JSON value and has to stay one.
-pub(crate) fn compress_value(value: &str, cx: &Context<'_>, earlier: &Earlier) -> Verdict {
-    compress(value, Form::Value, cx, earlier)
+    compress(text, Form::Text, cx, earlier, None)
 }
 
 /// What a block may become.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Form {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Form {
+    /// Any text.
     Text,
     /// The same JSON value, but for the texts in it.
     Value,
 }
 
-fn compress(text: &str, form: Form, cx: &Context<'_>, earlier: &Earlier) -> Verdict {
+/// Compresses one block. `earlier` holds what the request's earlier tool outputs show, as they are forwarded;
+/// `attempts` hears of each form that is tried.
+pub(crate) fn compress(
+    text: &str,
+    form: Form,
+    cx: &Context<'_>,
+    earlier: &Earlier,
+    attempts: Option<&Attempts>,
+) -> Verdict {
     let class = tool::Class::of(cx.call.name);
     let policy = tool::policy(cx.config, cx.call.name, class);
     let count = |text: &str| match form {
@@ -103,7 +107,7 @@ fn compress(text: &str, form: Form, cx: &Context<'_>, earlier: &Earlier) -> Verd
         return skip(unread, Skip::PolicyOff);
     }
     let lossy = policy == Policy::Lossy && cx.reversible && cx.config.profile != Profile::Lossless;
-    let run = Run { cx, earlier, lossy };
+    let run = Run { cx, earlier, lossy, attempts };
     let replaced = match form {
         Form::Text => run.replace(text, 0),
         Form::Value => match Envelope::of_json(text) {
@@ -176,9 +180,17 @@ struct Run<'r> {
     cx: &'r Context<'r>,
     earlier: &'r Earlier,
     lossy: bool,
+    attempts: Option<&'r Attempts>,
 }
 
 impl Run<'_> {
+    /// Notes a form that was tried.
+    fn tried(&self, kind: Kind, form: (Compressor, bool), before: &str, after: &str, verdict: Choice) {
+        if let Some(attempts) = self.attempts {
+            attempts.add(kind, form, before, after, verdict);
+        }
+    }
+
     /// What becomes of a text that stands so many values deep in its block.
     fn replace(&self, text: &str, nesting: usize) -> Replaced {
         let mut shrunk = self.shrink(text, nesting);
@@ -218,6 +230,11 @@ impl Run<'_> {
             let shorter = replaced.gains.largest().is_some()
                 && !replaced.replacement.text.trim().is_empty()
                 && count(&replaced.replacement.text) < count(&inner.text);
+            if !shorter && let Some(compressor) = replaced.gains.largest() {
+                let lossy = !replaced.replacement.left_out.is_empty();
+                let form = &replaced.replacement.text;
+                self.tried(replaced.kind, (compressor, lossy), &inner.text, form, Choice::NoGain);
+            }
             replacements.push(shorter.then(|| {
                 gains.0.extend(replaced.gains.0);
                 left_out.extend(replaced.replacement.left_out);
@@ -296,7 +313,11 @@ impl Run<'_> {
         };
         let documents = if value.is_none() { part.documents } else { None };
         let source = value.as_deref().unwrap_or(text);
-        let mut took = |compressor, before, after| out.gains.add(compressor, before, after);
+        let gains = &mut out.gains;
+        let mut took = |compressor, before: &str, after: &str| {
+            gains.add(compressor, before.len(), after.len());
+            self.tried(kind, (compressor, false), before, after, Choice::Taken);
+        };
         let mut shown = match &envelope {
             // Only the texts change, and white space goes: whoever refers to a line of them has to find it.
             Some(envelope) if envelope.is_mostly_texts() => {
@@ -311,6 +332,7 @@ impl Run<'_> {
             && let Some(form) = fold::lossless(&shown, &read).filter(|form| form.len() < shown.len())
         {
             out.gains.add(Compressor::Fold, shown.len(), form.len());
+            self.tried(kind, (Compressor::Fold, false), &shown, &form, Choice::Taken);
             shown = Cow::Owned(form);
             read = lines::of(&shown);
         }
@@ -318,6 +340,7 @@ impl Run<'_> {
         let mut lines = Some(read);
         if let Some(form) = seen {
             out.gains.add(Compressor::Seen, shown.len(), form.len());
+            self.tried(kind, (Compressor::Seen, false), &shown, &form, Choice::Taken);
             shown = Cow::Owned(form);
             lines = None;
         }
@@ -325,7 +348,7 @@ impl Run<'_> {
         if self.lossy
             && policy == Policy::Lossy
             && !envelope.as_ref().is_some_and(|envelope| envelope.spelling() == Spelling::Python)
-            && let Some((compressor, kept)) = crush(whole_kind, text, &shown, cx)
+            && let Some((compressor, kept)) = self.crush(whole_kind, text, &shown)
         {
             out.gains.add(compressor, shown.len(), kept.text.len());
             out.left_out.push(kept.left_out);
@@ -336,6 +359,28 @@ impl Run<'_> {
         }
         out.text.push_str(&shown);
         (kind, lines)
+    }
+}
+
+impl Run<'_> {
+    /// The lossy form of a part, where it is so much smaller than the lossless one that leaving something
+    /// out is worth it.
+    fn crush(&self, kind: Kind, text: &str, lossless: &str) -> Option<(Compressor, Lossy)> {
+        let cx = self.cx;
+        let limits = cx.config.profile.limits();
+        if text.len() < limits.min_lossy_bytes {
+            return None;
+        }
+        let before = cx.encoding.count(lossless);
+        if before < limits.min_lossy_tokens {
+            return None;
+        }
+        let (compressor, kept) = kinds::lossy(kind, text, cx)?;
+        let after = cx.encoding.count(&kept.text);
+        let most = before.saturating_mul(limits.lossy_keeps_at_most_percent) / 100;
+        let verdict = if after <= most { Choice::Taken } else { Choice::KeepsTooMuch };
+        self.tried(kind, (compressor, true), lossless, &kept.text, verdict);
+        (after <= most).then_some((compressor, kept))
     }
 }
 
@@ -351,12 +396,12 @@ struct Opened {
 fn envelope_form<'v>(
     value: &'v str,
     spelling: Spelling,
-    took: &mut impl FnMut(Compressor, usize, usize),
+    took: &mut impl FnMut(Compressor, &str, &str),
 ) -> Cow<'v, str> {
     let minified = if spelling == Spelling::Json { json::without_layout(value) } else { None };
     match minified.filter(|minified| minified.len() < value.len()) {
         Some(minified) => {
-            took(Compressor::JsonMinify, value.len(), minified.len());
+            took(Compressor::JsonMinify, value, &minified);
             Cow::Owned(minified)
         }
         None => Cow::Borrowed(value),
@@ -367,21 +412,4 @@ fn envelope_form<'v>(
 /// is printed.
 fn is_json_about_an_error(text: &str, kind: Kind) -> bool {
     matches!(kind, Kind::Json | Kind::JsonLines) && text.lines().any(|line| signal::of(line) == Signal::Error)
-}
-
-/// The lossy form of a part, where it is so much smaller than the lossless one that leaving something
-/// out is worth it.
-fn crush(kind: Kind, text: &str, lossless: &str, cx: &Context<'_>) -> Option<(Compressor, Lossy)> {
-    let limits = cx.config.profile.limits();
-    if text.len() < limits.min_lossy_bytes {
-        return None;
-    }
-    let before = cx.encoding.count(lossless);
-    if before < limits.min_lossy_tokens {
-        return None;
-    }
-    let (compressor, kept) = kinds::lossy(kind, text, cx)?;
-    let after = cx.encoding.count(&kept.text);
-    let most = before.saturating_mul(limits.lossy_keeps_at_most_percent) / 100;
-    (after <= most).then_some((compressor, kept))
 }

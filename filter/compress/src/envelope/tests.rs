@@ -119,6 +119,9 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A way to spell a value.
+type Spell = fn(&Value) -> String;
+
 /// The value as Python prints it.
 fn python(value: &Value) -> String {
     let quoted = |text: &str| {
@@ -161,10 +164,10 @@ proptest! {
         let mut expected = value.clone();
         let mut found = Vec::new();
         replaced(&mut expected, &mut found, &to);
-        let spellings: [(String, &dyn Fn(&Value) -> String); 3] = [
-            (value.to_string(), &Value::to_string),
-            (serde_json::to_string_pretty(&value).unwrap(), &|value| serde_json::to_string_pretty(value).unwrap()),
-            (python(&value), &python),
+        let spellings: [(String, Spell); 3] = [
+            (value.to_string(), |value| value.to_string()),
+            (serde_json::to_string_pretty(&value).unwrap(), |value| serde_json::to_string_pretty(value).unwrap()),
+            (python(&value), python),
         ];
         for (text, spell) in spellings {
             let Some(envelope) = Envelope::read(&text) else {

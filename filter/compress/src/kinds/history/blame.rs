@@ -12,6 +12,7 @@ struct Line<'t> {
     number: &'t str,
     /// Blanks before the number, beside the one that is always there.
     padding: usize,
+    /// What stands behind the bracket: a blank and the line of the file, or nothing where it has been cut.
     text: &'t str,
 }
 
@@ -43,7 +44,7 @@ fn read(line: &str) -> Option<Line<'_>> {
             && zone.bytes().skip(1).all(|b| b.is_ascii_digit())
         {
             let number = before.get(head.len()..)?;
-            let text = line.get(close + 2..).unwrap_or_default();
+            let text = line.get(close + 1..).unwrap_or_default();
             return Some(Line { commit, number, padding: head.len() - commit.len() - 1, text });
         }
         from = close + 1;
@@ -67,7 +68,7 @@ pub(super) fn form(text: &str) -> Option<String> {
             last = read.commit;
         }
         out.push_str(read.number);
-        out.push_str(") ");
+        out.push(')');
         out.push_str(read.text);
         if line.ends_with('\n') {
             out.push('\n');
@@ -81,7 +82,7 @@ pub(super) fn text(form: &str) -> Option<String> {
     let rest = form.strip_prefix(HEAD)?;
     let numbered = |line: &str| {
         let digits = line.bytes().take_while(u8::is_ascii_digit).count();
-        (digits > 0 && line.get(digits..)?.starts_with(") ")).then_some(digits)
+        (digits > 0 && line.get(digits..)?.starts_with(')')).then_some(digits)
     };
     let width = rest.lines().filter_map(numbered).max()?;
     let mut out = String::with_capacity(form.len() * 2);
