@@ -77,9 +77,6 @@ fn of_file(path: &str) -> Option<Kind> {
     let ending = ending.to_ascii_lowercase();
     match ending.as_str() {
         "csv" | "tsv" => Some(Kind::Table),
-        "log" => Some(Kind::Log),
-        "diff" | "patch" => Some(Kind::Diff),
-        "html" | "htm" => Some(Kind::Html),
         ending if SOURCES.contains(&ending) => Some(Kind::Source),
         _ => None,
     }

@@ -174,7 +174,7 @@ pub enum Skip {
     TooSmall,
     /// Longer than the configured maximum.
     TooLarge,
-    /// The configuration says so for this tool.
+    /// The configuration says so for this tool, or for what the block contains.
     PolicyOff,
     /// Output of Headroom's own retrieval.
     Retrieved,

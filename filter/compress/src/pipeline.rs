@@ -117,7 +117,8 @@ pub(crate) fn compress(
     };
     let Some(compressor) = replaced.gains.largest() else {
         let lines = replaced.lines.filter(|_| replaced.replacement.text == text);
-        return Verdict { lines, ..skip(replaced.kind, Skip::NoGain) };
+        let why = if replaced.off { Skip::PolicyOff } else { Skip::NoGain };
+        return Verdict { lines, ..skip(replaced.kind, why) };
     };
     let tokens_after = count(&replaced.replacement.text);
     if tokens_after >= tokens_before {
@@ -141,6 +142,8 @@ struct Replaced {
     /// The lines of the replacement, where they have been read.
     lines: Option<Vec<Line>>,
     gains: Gains,
+    /// Some of it stayed because the configuration says so for its kind.
+    off: bool,
 }
 
 /// A text after everything that was allowed, before marker and token check.
@@ -154,6 +157,8 @@ struct Shrunk {
     /// What the markers inside its values say.
     inside: Vec<LeftOut>,
     gains: Gains,
+    /// Some of it stays because the configuration says so for its kind.
+    off: bool,
 }
 
 /// Bytes that each compressor took out; decides whose name the block's outcome carries.
@@ -201,8 +206,8 @@ impl Run<'_> {
             ccr::append_marker(&mut shrunk.text, &description, &address);
             left_out.push(LeftOut { description, address });
         }
-        let Shrunk { kind, text, lines, gains, .. } = shrunk;
-        Replaced { kind, replacement: Replacement { text, left_out }, lines, gains }
+        let Shrunk { kind, text, lines, gains, off, .. } = shrunk;
+        Replaced { kind, replacement: Replacement { text, left_out }, lines, gains, off }
     }
 
     /// What becomes of a value in whose envelope only the texts may change.
@@ -213,7 +218,13 @@ impl Run<'_> {
             Some(opened) => (opened.value, opened.left_out),
             None => (value.to_owned(), Vec::new()),
         };
-        Replaced { kind: Kind::Json, replacement: Replacement { text, left_out }, lines: None, gains }
+        Replaced {
+            kind: Kind::Json,
+            replacement: Replacement { text, left_out },
+            lines: None,
+            gains,
+            off: false,
+        }
     }
 
     /// The value with its texts compressed; `None` where none of them becomes shorter.
@@ -256,6 +267,7 @@ impl Run<'_> {
             left_out: Vec::new(),
             inside: Vec::new(),
             gains: Gains::default(),
+            off: false,
         };
         if text.len() < before {
             out.gains.add(Compressor::Clean, before, text.len());
@@ -297,6 +309,7 @@ impl Run<'_> {
         let mut kind = hint::kind(detect::kind(text), cx.call);
         let policy = cx.config.kind_policy(kind);
         if policy == Policy::Off {
+            out.off = true;
             out.text.push_str(text);
             return (kind, None);
         }

@@ -20,6 +20,7 @@ fn every_key_is_read() {
     let parsed = parse(
         r#"{"mode":"audit","body_mode":"hold","profile":"aggressive",
             "tools":[{"tool":"Read*","policy":"lossless"},{"tool":"Bash","policy":"off"}],
+            "kinds":{"log":"lossless","json":"off","diff":"lossy"},
             "reversible":true,"retrieve_tool":"require",
             "rules":[{"host":"*.groq.com","path":"/openai/*","route":"r","provider":"groq"},
                 {"route":"plain","mode":"off","profile":"lossless"}],
@@ -44,6 +45,7 @@ fn every_key_is_read() {
             ToolRule { pattern: "Bash".to_owned(), policy: Policy::Off }
         ]
     );
+    assert_eq!(config.engine.kinds, [(Kind::Json, Policy::Off), (Kind::Log, Policy::Lossless)]);
     let provider = Some("groq".to_owned());
     let [host, path, route] = ["*.groq.com", "/openai/*", "r"].map(|glob| Some(glob.to_owned()));
     let treatment = Treatment { mode: Mode::Audit, profile: Profile::Aggressive };
@@ -137,6 +139,7 @@ fn a_bad_value_falls_back_to_its_default_and_is_counted() {
         r#"{"tools":[{"tool":"x","policy":"some"}]}"#,
         r#"{"tools":[{"tool":"x"}]}"#,
         r#"{"tools":[{"policy":"off"}]}"#,
+        r#"{"kinds":["log"]}"#,
         r#"{"control_plane":"c"}"#,
         r#"{"reversible":"yes"}"#,
         r#"{"retrieve_tool":"maybe"}"#,
@@ -170,6 +173,13 @@ fn a_rule_that_cannot_be_read_is_as_careful_as_it_could_have_meant() {
     let treatments: Vec<_> = parsed.config.rules.iter().map(|rule| rule.treatment).collect();
     let careful = Treatment { mode: Mode::Off, profile: Profile::Lossless };
     assert_eq!(treatments, [careful, Treatment::default()]);
+}
+
+#[test]
+fn a_kind_whose_policy_cannot_be_read_stays_as_it_is() {
+    let parsed = parse(r#"{"kinds":{"log":"some","table":"lossless","logs":"off"}}"#);
+    assert_eq!(parsed.config.engine.kinds, [(Kind::Log, Policy::Off), (Kind::Table, Policy::Lossless)]);
+    assert_eq!((parsed.errors, parsed.warnings.len()), (1, 2), "{:?}", parsed.warnings);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn reason(outcome: BlockOutcome) -> &'static str {
         BlockOutcome::Skipped(skip) => match skip {
             Skip::TooSmall => "as it was: shorter than min_block_bytes",
             Skip::TooLarge => "as it was: longer than max_block_bytes",
-            Skip::PolicyOff => "as it was: the configuration says off for this tool",
+            Skip::PolicyOff => "as it was: the configuration says off for this tool or kind",
             Skip::Retrieved => "as it was: the model asked for it",
             Skip::NotText => "as it was: no text that can be replaced",
             Skip::Program => "as it was: a program at the provider reads it",
