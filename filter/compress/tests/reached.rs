@@ -1,6 +1,6 @@
 //! Outputs that were once passed by: what stands inside of values, and kinds that had no form.
 
-use headroom_compress::{Api, Config, Memo, Outcome, Profile, Request, compress};
+use headroom_compress::{Api, Config, Memo, Outcome, Profile, Request, compress, rounds};
 use serde_json::{Value, json};
 
 fn run<'b>(api: Api, body: &'b str, profile: Profile) -> Outcome<'b> {
@@ -185,6 +185,9 @@ fn what_a_text_in_a_value_leaves_out_is_had_back_by_its_own_address() {
         let outcome = run(Api::AnthropicMessages, &body, Profile::Aggressive);
         let [original] = &outcome.originals[..] else { panic!("{name}: {:?}", outcome.blocks) };
         assert_eq!(original.text(), text, "{name}");
+        let found = rounds::find(body.as_bytes(), original.span(), &original.hash).unwrap();
+        assert_eq!((found.text.as_str(), found.whole), (text.as_str(), false), "{name}");
+        assert!(rounds::find(body.as_bytes(), original.span(), "another").is_none());
         let forwarded = forwarded(&outcome);
         let shown = last_output(&forwarded);
         assert!(shown.contains(&format!("headroom_retrieve hash={}", original.hash)), "{name}: {shown}");
@@ -216,6 +219,24 @@ fn a_reference_names_the_place_of_a_text_in_a_value() {
     let early = compress(start.as_bytes(), &request, &config, &mut memo);
     assert!(early.blocks.len() == 1);
     assert_eq!(compress(body.as_bytes(), &request, &config, &mut memo).body, outcome.body);
+}
+
+#[test]
+fn a_value_with_a_reference_in_it_is_not_shown_whole() {
+    let lines: String = (0..40).map(|n| format!("    let value_{n} = compute(input_{n}, {n});\n")).collect();
+    let first = json!({"stdout": lines, "exitCode": 0}).to_string();
+    let second = json!({"stdout": format!("// another\n{lines}"), "exitCode": 0}).to_string();
+    let body = anthropic(&[first.clone(), second.clone(), second, first]);
+    let outcome = run(Api::AnthropicMessages, &body, Profile::Lossless);
+    let forwarded = forwarded(&outcome);
+    let messages = forwarded["messages"].as_array().unwrap();
+    let shown = |at: usize| messages[at]["content"][0]["content"].as_str().unwrap();
+    assert!(
+        shown(6).starts_with('{') && shown(6).contains("same as output.stdout lines 1-4"),
+        "{}",
+        shown(6)
+    );
+    assert!(shown(8).starts_with("[same output as run"), "{}", shown(8));
 }
 
 #[test]
