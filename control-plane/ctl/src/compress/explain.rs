@@ -79,7 +79,8 @@ fn reason(outcome: BlockOutcome) -> &'static str {
             Skip::Retrieved => "as it was: the model asked for it",
             Skip::NotText => "as it was: no text that can be replaced",
             Skip::Program => "as it was: a program at the provider reads it",
-            Skip::NoGain => "as it was: no form has fewer tokens",
+            Skip::NoGain => "as it was: no form saves enough tokens",
+            Skip::TooCostly => "as it was: it takes more work than its size allows",
         },
     }
 }
