@@ -27,7 +27,8 @@ const SKIPPED = {
   retrieved: ["Retrieved", "output of Headroom's own retrieval is never compressed again"],
   not_text: ["Not text", "structured data, or a string that cannot be replaced safely"],
   program: ["For a program", "read by a program at the provider, not by the model"],
-  no_gain: ["No gain", "no form of it has fewer tokens"],
+  no_gain: ["No gain", "no form of it saves enough tokens"],
+  too_costly: ["Too costly", "takes more work than its size allows"],
 };
 
 const REQUESTS = {
