@@ -336,9 +336,8 @@ mod tests {
             )
         };
         let stat = |i: usize| format!(" src/dir/file{i}.rs | {i} +-");
-        for text in [lines(commit), lines(stat)] {
-            assert_eq!(kind(&text), Kind::Diff, "{text}");
-        }
+        assert_eq!(kind(&lines(commit)), Kind::History);
+        assert_eq!(kind(&lines(stat)), Kind::Diff);
         for line in [
             |i: usize| format!("package{i}==1.{i}.0"),
             |i| format!("package-{i}          1.{i}.0"),
