@@ -71,8 +71,8 @@ demo: module ## recorded conversations through Envoy and what they cost; CORPUS=
 clients: module ## the tests that drive the providers' SDKs; `make test` runs them as well
 	$(CARGO) test -p headroom-e2e --test clients
 
-test-clients: module ## the same, and coding agents from npm (1.2 GB to install): Claude Code, Codex, Gemini CLI, OpenCode
-	$(CARGO) test -p headroom-e2e --no-fail-fast --test clients --test agents -- --include-ignored --nocapture
+test-clients: module ## the same, and coding agents from npm (1.2 GB to install): Claude Code, Codex, Gemini CLI, OpenCode and others
+	$(CARGO) test -p headroom-e2e --no-fail-fast --test clients --test agents --test wrap -- --include-ignored --nocapture
 
 bench: module ## the engine, the module in V8, requests through Envoy, memory; options: make bench ARGS="--seconds 2"
 	$(CARGO) bench -p headroom-benches

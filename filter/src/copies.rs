@@ -17,13 +17,13 @@ use headroom_api::v1::{self, AdmitRequest, AdmitResponse, ContentEncoding};
 use headroom_compress::Original;
 use prost::Message as _;
 
-const NANOS_PER_MS: u64 = 1_000_000;
+use crate::call::Call;
+use crate::host::NANOS_PER_MS;
+
 /// A batch that is over this size waits for the next call; its first copy always goes.
 const BATCH_BYTES: usize = 1 << 20;
 /// Originals in one call, half of what the sidecar looks at.
 const BATCH_COPIES: usize = 512;
-/// An answer is this late when its call is given up: the root context that made it may be gone.
-const LOST_AFTER_TIMEOUTS: u64 = 3;
 /// Copies that are remembered, in each of two generations; with the table some 16 bytes each.
 const GENERATION: usize = 32_768;
 /// The number of `originals` in `AdmitRequest`.
@@ -57,19 +57,6 @@ struct OriginalCopy {
     key: u64,
     /// An encoded `Original`.
     encoded: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Call {
-    None,
-    /// The host has been asked and has not given a token yet.
-    Starting {
-        lost_at: u64,
-    },
-    Waiting {
-        token: u32,
-        lost_at: u64,
-    },
 }
 
 /// What became of a call.
@@ -206,27 +193,21 @@ impl Copies {
             message.extend_from_slice(&copy.encoded);
             self.sent = self.sent.saturating_add(1);
         }
-        let patience = u64::from(self.limits.timeout_ms).saturating_mul(LOST_AFTER_TIMEOUTS * NANOS_PER_MS);
-        self.call = Call::Starting { lost_at: now.saturating_add(patience) };
+        self.call = Call::starting(now, self.limits.timeout_ms);
         Some(message)
     }
 
     /// The host's answer to the attempt to send what [`Copies::next`] gave; `None`: it refused.
     pub(crate) fn started(&mut self, token: Option<u32>, now: u64) {
-        match (self.call, token) {
-            (Call::Starting { lost_at }, Some(token)) => self.call = Call::Waiting { token, lost_at },
-            (Call::Starting { .. }, None) => self.fail(now),
-            // It was answered before the host returned.
-            _ => {}
+        if !self.call.started(token) {
+            self.fail(now);
         }
     }
 
     /// The sidecar's answer to a call; `None`: the call failed.
     pub(crate) fn answered(&mut self, token: u32, answer: Option<&[u8]>, now: u64) -> Answered {
-        match self.call {
-            Call::Waiting { token: waiting, .. } if waiting == token => {}
-            Call::Starting { .. } => {}
-            _ => return Answered::Stale,
+        if !self.call.awaits(token) {
+            return Answered::Stale;
         }
         let Some(response) = answer.and_then(|bytes| AdmitResponse::decode(bytes).ok()) else {
             self.fail(now);
@@ -252,8 +233,7 @@ impl Copies {
 
     /// Gives up a call that should have been answered long ago, and says whether there was one.
     pub(crate) fn give_up(&mut self, now: u64) -> bool {
-        let (Call::Starting { lost_at } | Call::Waiting { lost_at, .. }) = self.call else { return false };
-        let lost = now >= lost_at;
+        let lost = self.call.is_lost(now);
         if lost {
             self.fail(now);
         }

@@ -50,6 +50,14 @@ const RATIO_FLOOR_BYTES: usize = 1 << 20;
 const MAX_PARTS: usize = 256;
 
 impl Encoding {
+    /// The name in `content-encoding`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
     /// From the value of `content-encoding`. `None` where it is empty, unknown, or names more than one.
     pub(crate) fn from_header(value: &[u8]) -> Option<Self> {
         let name = value.trim_ascii();

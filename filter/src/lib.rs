@@ -12,6 +12,7 @@
 
 mod asked;
 mod base64;
+mod call;
 pub mod config;
 mod copies;
 mod deferred;

@@ -2,11 +2,11 @@
 //!
 //! Envoy shows them as `wasmcustom.headroom.…`; all VMs of a process add to the same ones.
 
+use headroom_api::forwarded_tokens;
 use headroom_api::names::{outcome_name, session_end_name};
 use headroom_api::v1::{RequestOutcome, RequestRecord, SessionEnd};
 
 use crate::host::{self, MetricKind};
-use crate::stream::forwarded_tokens;
 use crate::tool_loop::Hidden;
 
 /// Defined once per root context. A metric that the host would not define is not counted.

@@ -12,7 +12,7 @@ use std::collections::{HashSet, VecDeque};
 use headroom_compress::Api;
 use headroom_compress::rounds::object_with_member;
 
-use crate::host::{self, Action, Level, Map};
+use crate::host::{self, Action, Buffer, Level, Map};
 use crate::route::{Purpose, Route};
 use crate::sent::{HttpAnswer, lists};
 use crate::stream::Stream;
@@ -162,7 +162,14 @@ impl Stream {
         let stream = answer.as_ref().is_some_and(|answer| answer.is_answer(true));
         let Some(answer) = answer.filter(|answer| stream || answer.is_answer(false)) else {
             self.settings.metrics.recovered(false);
-            self.recovery = None;
+            self.following = None;
+            if self.recovery.take().is_some_and(|recovery| recovery.body_waits) {
+                // It does not come by again.
+                match host::buffer(Buffer::ResponseBody, WHOLE) {
+                    Ok(refusal) => self.answer.read(&refusal),
+                    Err(refused) => self.settings.refused(refused),
+                }
+            }
             self.continue_answer();
             return;
         };
@@ -192,9 +199,11 @@ impl Stream {
                 self.settings.refused(refused);
             }
         }
-        // Its length is another one.
-        if let Err(refused) = host::remove_header(Map::Response, b"content-length") {
-            self.settings.refused(refused);
+        // Its length is another one, and it is not encoded, as the refusal may have been.
+        for name in [&b"content-length"[..], b"content-encoding"] {
+            if let Err(refused) = host::remove_header(Map::Response, name) {
+                self.settings.refused(refused);
+            }
         }
         let Some(recovery) = &mut self.recovery else { return };
         if recovery.body_waits {
@@ -207,6 +216,7 @@ impl Stream {
     }
 
     fn continue_answer(&self) {
+        self.tell_client();
         if let Err(refused) = host::continue_response() {
             self.settings.refused(refused);
         }

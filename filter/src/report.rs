@@ -12,6 +12,7 @@ use headroom_api::v1::{
 };
 use prost::Message as _;
 
+use crate::call::Call;
 use crate::config::ControlPlane;
 use crate::host::NANOS_PER_MS;
 use crate::sessions::Sessions;
@@ -22,9 +23,6 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Messages that wait to be sent with their records; the oldest go first. With a batch they stay below
 /// what a gRPC server accepts.
 const LOGGED_BYTES: usize = 1 << 20;
-/// An answer is this late when its call is given up: the root context that made it may be gone, and
-/// then nobody is told.
-const LOST_AFTER_TIMEOUTS: u64 = 3;
 /// As long as values of the configuration cannot be used, the sidecar hears of it so often, with or without records:
 /// where nothing is touched because of them there are none.
 const ERRORS_EVERY_NS: u64 = 60_000_000_000;
@@ -75,20 +73,6 @@ pub(crate) struct Told {
     pub(crate) record: RequestRecord,
     /// Its messages, where they are logged.
     pub(crate) logged: Option<LoggedMessages>,
-}
-
-/// What became of the latest report.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Call {
-    None,
-    /// The host has been asked and has not given a token yet.
-    Starting {
-        lost_at: u64,
-    },
-    Waiting {
-        token: u32,
-        lost_at: u64,
-    },
 }
 
 /// Whether an answer took the queue forward.
@@ -185,8 +169,7 @@ impl Reporter {
 
     /// Gives up a call that should have been answered long ago, and says whether there was one.
     pub(crate) fn give_up(&mut self, now: u64) -> bool {
-        let (Call::Starting { lost_at } | Call::Waiting { lost_at, .. }) = self.call else { return false };
-        let lost = now >= lost_at;
+        let lost = self.call.is_lost(now);
         if lost {
             self.fail(now);
         }
@@ -200,8 +183,7 @@ impl Reporter {
         if self.call != Call::None || nothing || now < self.not_before {
             return None;
         }
-        let patience = u64::from(self.control_plane.timeout_ms) * NANOS_PER_MS * LOST_AFTER_TIMEOUTS;
-        self.call = Call::Starting { lost_at: now.saturating_add(patience) };
+        self.call = Call::starting(now, self.control_plane.timeout_ms);
 
         let mut message = ReportRequest {
             vm_id: self.vm_id.clone(),
@@ -237,20 +219,15 @@ impl Reporter {
 
     /// The host's answer to the attempt to send what [`Reporter::next`] gave.
     pub(crate) fn started(&mut self, token: Option<u32>, now: u64) {
-        match (self.call, token) {
-            (Call::Starting { lost_at }, Some(token)) => self.call = Call::Waiting { token, lost_at },
-            (Call::Starting { .. }, None) => self.fail(now),
-            // It was answered before the host returned.
-            _ => {}
+        if !self.call.started(token) {
+            self.fail(now);
         }
     }
 
     /// The sidecar's answer to a call, or `None` when the call failed.
     pub(crate) fn answered(&mut self, token: u32, answer: Option<&[u8]>, now: u64) -> Answered {
-        match self.call {
-            Call::Waiting { token: waiting, .. } if waiting == token => {}
-            Call::Starting { .. } => {}
-            _ => return Answered::Stale,
+        if !self.call.awaits(token) {
+            return Answered::Stale;
         }
         self.call = Call::None;
         let response = answer.and_then(|bytes| ReportResponse::decode(bytes).ok());

@@ -325,33 +325,39 @@ impl Stream {
         Ok(())
     }
 
-    /// Puts bytes where the body is. With headers held, their length goes first: while it can still be undone.
-    /// Where they have gone, the body keeps its encoding.
+    /// Puts bytes where the body is. With headers held, what they say of it goes first: while it can still be
+    /// undone. Where they have gone, or keep to it, the body stays in its encoding.
     fn put_request(&mut self, body: &Body, bytes: &[u8]) -> host::Result<()> {
-        let encoded = body.encoding.filter(|_| !body.held).map(|it| encoding::store(it, bytes));
-        let bytes = encoded.as_deref().unwrap_or(bytes);
-        if body.held {
-            set_length(bytes.len())?;
+        let mut encoding = body.encoding;
+        if body.held && encoding.is_some() {
+            match host::remove_header(Map::Request, CONTENT_ENCODING.as_bytes()) {
+                Ok(()) => encoding = None,
+                Err(refused) => self.settings.refused(refused),
+            }
         }
-        let put = host::replace_buffer(Buffer::RequestBody, body.size, bytes);
-        if body.held && put.is_err() {
-            set_length(body.size)?;
+        let encoded = encoding.map(|it| encoding::store(it, bytes));
+        let bytes = encoded.as_deref().unwrap_or(bytes);
+        let put = self.put_with_length(body, bytes);
+        if let (Err(_), Some(was), None) = (&put, body.encoding, encoding) {
+            host::set_header(Map::Request, CONTENT_ENCODING, was.name().as_bytes())?;
         }
         put?;
-        if body.held
-            && body.encoding.is_some()
-            && let Err(refused) = host::remove_header(Map::Request, b"content-encoding")
-        {
-            // The provider would read the body as what it is not.
-            let encoded = body.encoding.map(|it| encoding::store(it, bytes)).unwrap_or_default();
-            set_length(encoded.len())?;
-            host::replace_buffer(Buffer::RequestBody, bytes.len(), &encoded)?;
-            self.settings.refused(refused);
-        }
         if let Some(record) = &mut self.record {
             record.body_bytes_after = bytes.len() as u64;
         }
         Ok(())
+    }
+
+    fn put_with_length(&self, body: &Body, bytes: &[u8]) -> host::Result<()> {
+        if !body.held {
+            return host::replace_buffer(Buffer::RequestBody, body.size, bytes);
+        }
+        set_length(bytes.len())?;
+        let put = host::replace_buffer(Buffer::RequestBody, body.size, bytes);
+        if put.is_err() {
+            set_length(body.size)?;
+        }
+        put
     }
 
     fn note_restored(&mut self, retrievals: u32) {
@@ -530,6 +536,8 @@ impl Stream {
 
 /// In the place of a host's status: it gave fewer bytes than it had announced.
 const SHORT: u32 = u32::MAX;
+
+const CONTENT_ENCODING: &str = "content-encoding";
 
 /// How many times its own length an encoded body may be. Recorded conversations are 3 to 12 times as long.
 const MAX_RATIO: usize = 100;

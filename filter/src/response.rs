@@ -1,6 +1,7 @@
 //! The answer: status, time to the first byte, and what it says of itself. Its bytes pass as they come,
 //! unless the tool loop has to see them first.
 
+use headroom_api::forwarded_tokens;
 use headroom_api::names::outcome_name;
 use headroom_api::v1::{PrefixMismatchSource, RequestOutcome, RequestRecord};
 
@@ -11,7 +12,7 @@ use crate::messages::Transcript;
 use crate::request;
 use crate::scan::Scanner;
 use crate::sse::Events;
-use crate::stream::{Phase, Stream, forwarded_tokens};
+use crate::stream::{Phase, Stream};
 use crate::usage::Findings;
 
 /// From here on a status says that nothing was answered.
@@ -157,14 +158,20 @@ impl Stream {
         }
         self.session_answered();
         self.notice_overflow();
-        if self.settings.config.response_headers {
-            for (name, value) in self.own_headers() {
-                if let Err(refused) = host::set_header(Map::Response, name, value.as_bytes()) {
-                    self.settings.refused(refused);
-                }
+        self.tell_client();
+        Action::Continue
+    }
+
+    /// Writes into the answer's headers what was done to its request.
+    pub(crate) fn tell_client(&self) {
+        if !self.settings.config.response_headers {
+            return;
+        }
+        for (name, value) in self.own_headers() {
+            if let Err(refused) = host::set_header(Map::Response, name, value.as_bytes()) {
+                self.settings.refused(refused);
             }
         }
-        Action::Continue
     }
 
     /// Another answer takes the place of the one that has come.

@@ -109,6 +109,8 @@ fn provider_path(path: &str) -> Option<Route> {
         "/v1/responses/compact" => Some(Route::of(Api::OpenAiResponses).only_for(Purpose::Compact)),
         "/v2/chat" => Some(Route::of(Api::CohereChat)),
         "/v1beta/openai/chat/completions" => Some(Route::by("gemini", Api::OpenAiChat)),
+        // Codex with a ChatGPT login.
+        "/backend-api/codex/responses" => Some(Route::by("chatgpt", Api::OpenAiResponses)),
         _ => azure(path).or_else(|| bedrock(path)).or_else(|| google(path)),
     }
 }
@@ -274,6 +276,7 @@ mod tests {
             ("/openai/v1/responses?api-version=preview", Api::OpenAiResponses, "openai"),
             ("/openai/responses?api-version=2025-04-01-preview", Api::OpenAiResponses, "azure"),
             ("/v1beta/openai/chat/completions", Api::OpenAiChat, "gemini"),
+            ("/backend-api/codex/responses", Api::OpenAiResponses, "chatgpt"),
             ("/v1/projects/p/locations/l/endpoints/openapi/chat/completions", Api::OpenAiChat, "vertex"),
         ] {
             let found = route(path).unwrap();
@@ -421,6 +424,9 @@ mod tests {
             "/v1/completions",
             "/v1/embeddings",
             "/v1/batches",
+            "/backend-api/codex/responses/compact",
+            "/backend-api/codex/models",
+            "/backend-api/wham/accounts/check",
             "/v2/messages",
             "/v2/embed",
             "/v2/chat/",

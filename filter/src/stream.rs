@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
+use headroom_api::forwarded_tokens;
 use headroom_api::names::outcome_name;
-use headroom_api::v1::{RequestOutcome, RequestRecord, Timings, Tokens};
+use headroom_api::v1::{RequestOutcome, RequestRecord, Timings};
 
 use crate::deferred::Later;
 use crate::encoding::Encoding;
@@ -229,14 +230,6 @@ impl Stream {
         if let Some(told) = self.settings.requests.deferred.end(told, self.later.take(), &self.settings) {
             self.settings.report(told);
         }
-    }
-}
-
-/// The tokens that the provider got. An unchanged request may still have got the retrieve tool.
-pub(crate) fn forwarded_tokens(outcome: RequestOutcome, tokens: &Tokens) -> u64 {
-    match outcome {
-        RequestOutcome::Compressed | RequestOutcome::Unchanged => tokens.after,
-        _ => tokens.before,
     }
 }
 

@@ -12,8 +12,8 @@
 //! **A round with calls of both** ends the turn: the client's calls need the client. Ours are taken out, and the
 //! trace has the next request put them beside the client's, with their results. Where nothing can carry the
 //! trace, ours are dropped, with what was thought after them: the marker is still there, and the model can ask
-//! again. Gemini signs the first call of a turn only, so one of ours in front is answered, and the client's calls
-//! behind it are dropped; the model makes them once more.
+//! again. Gemini signs the first call of a turn only, in OpenAI's format too, so one of ours in front is answered, and
+//! the client's calls behind it are dropped; the model makes them once more.
 //!
 //! **Streams** pass event by event until a call of ours begins. From there on events are held until the
 //! message ends. Nothing else is ever held: not text, not thinking, not the client's calls.
@@ -178,6 +178,11 @@ trait Dialect: std::fmt::Debug {
 
     /// The round's calls in their order: true for ours.
     fn calls(&self) -> Vec<bool>;
+
+    /// Whether the round's first call is ours and carries a signature that counts for the calls behind it.
+    fn signs_ours(&self) -> bool {
+        false
+    }
 
     /// The round's calls of our tool, as far as they can be read.
     fn wanted(&self) -> Vec<Wanted>;
@@ -402,7 +407,8 @@ impl Turn {
             if whole && self.traceable && self.carries_traces() && self.dialect.carrier().is_some() {
                 return Next::Retrieve(wanted);
             }
-            if self.carries_traces() || calls.first() == Some(&false) {
+            let is_first = calls.first() == Some(&true);
+            if !is_first || (self.carries_traces() && !self.dialect.signs_ours()) {
                 return Next::Done(self.finish(None, None));
             }
             self.beside = false;

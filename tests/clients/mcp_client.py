@@ -12,6 +12,7 @@ CTL = os.environ["HEADROOMCTL"]
 GRPC = os.environ["SIDECAR_GRPC"]
 CLOSED = os.environ["CLOSED_GRPC"]
 URL = os.environ["SIDECAR_URL"]
+PLACEHOLDER = os.environ["PLACEHOLDER"]
 LOG = "".join(f"2026-01-01 00:00:{n % 60:02} INFO worker-{n % 7} finished größe={n * 31}\n" for n in range(9000))
 MARKER = re.compile(r"headroom_retrieve hash=([0-9a-f]{24})\]")
 
@@ -35,10 +36,11 @@ async def whole(client, hash):
     while True:
         page = await retrieve(client, **asked)
         body, note, rest = page.rpartition("[headroom: lines ")
-        if not note:
-            return text + page
+        assert note, page[-300:]
         text += body
         following = re.search(r"headroom_retrieve hash=(\w+) lines=([\d-]+)\]$", rest)
+        if not following:
+            return text
         asked = {"hash": following[1], "lines": following[2]}
 
 
@@ -53,15 +55,13 @@ async def use(client, way):
     assert summary.startswith("[headroom: log"), summary
     hash = MARKER.search(short)[1]
     assert await whole(client, hash) == text
-    assert await retrieve(client, hash=hash, lines="1") == f"{way}\n"
+    assert (await retrieve(client, hash=hash, lines="1")).startswith(f"{way}\n[headroom: lines 1 to 1;")
     found = await retrieve(client, hash=hash, query="größe=278969")
-    assert found.splitlines()[0] == "9001: " + LOG.splitlines()[8999], found
-    assert "expected a range" in await retrieve(client, hash=hash, lines="9-3")
+    assert LOG.splitlines()[8999] in found.splitlines() and len(found) < 2000, found
 
     unchanged, _ = texts(await client.call_tool("headroom_compress", {"content": "short"}))
     assert unchanged == "short"
-    [missing] = texts(await client.call_tool("headroom_retrieve", {"hash": "0" * 24}), error=True)
-    assert "run the tool again" in missing, missing
+    assert texts(await client.call_tool("headroom_retrieve", {"hash": "0" * 24})) == [PLACEHOLDER]
     stats = json.loads(texts(await client.call_tool("headroom_stats", {}))[0])
     assert stats["originals"]["ccr_entries"] >= 1, stats
     for name, wrong in [("headroom_retrieve", {}), ("headroom_compress", {"content": 7}), ("nothing", {})]:
@@ -77,8 +77,7 @@ async def without_a_sidecar(client):
     short, summary = texts(await client.call_tool("headroom_compress", {"content": LOG, "tool": "Bash"}))
     assert not MARKER.search(short), "a marker that points to nothing"
     assert "nothing left out" in summary and "headroomctl up" in summary, summary
-    [problem] = texts(await client.call_tool("headroom_retrieve", {"hash": "0" * 24}), error=True)
-    assert "does not answer" in problem, problem
+    assert texts(await client.call_tool("headroom_retrieve", {"hash": "0" * 24})) == [PLACEHOLDER]
 
 
 async def main():

@@ -118,6 +118,8 @@ pub struct Turn {
     pub calls: usize,
     /// What was dropped of the request, as the answer lists it.
     pub transformations: Vec<Value>,
+    /// What the filter has saved of the request, where it says so.
+    pub tokens_saved: Option<u64>,
 }
 
 impl Agent {
@@ -172,7 +174,8 @@ impl Agent {
             self.give(call, &output);
         }
         let transformations = said["input_transformations"].as_array().cloned().unwrap_or_default();
-        Ok(Turn { calls: calls.len(), transformations })
+        let tokens_saved = answer.header("x-headroom-tokens-saved").map(str::parse).transpose()?;
+        Ok(Turn { calls: calls.len(), transformations, tokens_saved })
     }
 
     /// Takes turns until tools have been called in so many rounds. Where the model ends its turn before that,

@@ -53,6 +53,9 @@ async fn rounds(script: &str, names: &[&str]) -> Result<()> {
     command.env("PLAN", json!(plan).to_string());
     let provider = stack.provider.clone();
     let ran = drive_in(stack, command).await;
+    if let Err(error) = &ran {
+        say(&format!("{error:#}"));
+    }
     for name in names {
         let report = provider.report(name);
         let (asked, exact) = (report.retrievals.len(), report.exact(&outputs));
@@ -140,7 +143,7 @@ fn each_client_script_is_run_here() -> Result<()> {
     for entry in fs::read_dir(&clients)?.chain(fs::read_dir(clients.join("sdks"))?) {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.contains("_sdk.") {
-            assert!(source.contains(&format!("\"{name}\")")), "{name} is run by no test");
+            assert!(source.contains(&format!("\"{name}\"")), "{name} is run by no test");
             scripts += 1;
         }
     }

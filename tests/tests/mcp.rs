@@ -19,6 +19,7 @@ async fn the_official_client_compresses_and_gets_back_what_was_left_out() -> Res
         .env("HEADROOMCTL", built::headroomctl().await?)
         .env("SIDECAR_GRPC", sidecar.grpc().to_string())
         .env("CLOSED_GRPC", free_port()?.to_string())
+        .env("PLACEHOLDER", headroom_compress::rounds::PLACEHOLDER)
         .env("SIDECAR_URL", format!("http://{}", sidecar.http()))
         .env("NO_PROXY", "*");
     tokio::task::spawn_blocking(move || python::run(&mut command)).await?

@@ -26,3 +26,12 @@ pub mod method {
     /// Gives an original back.
     pub const RETRIEVE: &str = "Retrieve";
 }
+
+/// The tokens that the provider got. An unchanged request may have got the retrieve tool; any other has left as it came.
+#[must_use]
+pub const fn forwarded_tokens(outcome: v1::RequestOutcome, tokens: &v1::Tokens) -> u64 {
+    match outcome {
+        v1::RequestOutcome::Compressed | v1::RequestOutcome::Unchanged => tokens.after,
+        _ => tokens.before,
+    }
+}

@@ -83,6 +83,9 @@ impl Endpoint {
     }
 }
 
+/// A provider with the name of its cluster.
+type Named<'p> = (&'static str, &'p Upstream);
+
 /// The providers' base URLs.
 #[derive(Clone, Debug)]
 pub struct Providers {
@@ -92,12 +95,26 @@ pub struct Providers {
     pub openai: Upstream,
     /// Gemini's.
     pub gemini: Upstream,
+    /// Where Codex sends the requests of a ChatGPT account.
+    pub chatgpt: Upstream,
+    /// Where Gemini CLI sends the requests of a Google account.
+    pub code_assist: Upstream,
 }
 
 impl Providers {
     /// The same base URL for all of them: what a test with one scripted provider wants.
     pub fn all(upstream: Upstream) -> Self {
-        Self { anthropic: upstream.clone(), openai: upstream.clone(), gemini: upstream }
+        let [anthropic, openai, gemini, chatgpt] = std::array::from_fn(|_| upstream.clone());
+        Self { anthropic, openai, gemini, chatgpt, code_assist: upstream }
+    }
+
+    /// Each with the name of its cluster: first those that every client may need, then those of subscriptions.
+    fn named(&self) -> (Vec<Named<'_>>, Vec<Named<'_>>) {
+        let Self { anthropic, openai, gemini, chatgpt, code_assist } = self;
+        (
+            vec![("anthropic", anthropic), ("openai", openai), ("gemini", gemini)],
+            vec![("chatgpt", chatgpt), ("code_assist", code_assist)],
+        )
     }
 }
 
@@ -114,6 +131,8 @@ impl Default for Providers {
             anthropic: real("api.anthropic.com"),
             openai: real("api.openai.com"),
             gemini: real("generativelanguage.googleapis.com"),
+            chatgpt: real("chatgpt.com"),
+            code_assist: real("cloudcode-pa.googleapis.com"),
         }
     }
 }
@@ -150,7 +169,7 @@ pub struct Bootstrap {
     /// HTTP filters in front of Headroom's, each an `HttpFilter` message as JSON.
     pub http_filters: Vec<Value>,
     /// Clusters in place of the template's own, by name (`anthropic`, `openai`, `gemini`,
-    /// `headroom`, `headroomd_http`), each a whole `Cluster` message as JSON.
+    /// `chatgpt`, `code_assist`, `headroom`, `headroomd_http`), each a whole `Cluster` message as JSON.
     pub clusters: BTreeMap<String, Value>,
 }
 
@@ -195,7 +214,7 @@ impl Bootstrap {
 
     /// The configuration as YAML for `envoy --config-path`.
     pub fn render(&self) -> Result<String, RenderError> {
-        let Providers { anthropic, openai, gemini } = &self.providers;
+        let Providers { anthropic, openai, gemini, chatgpt, code_assist } = &self.providers;
         let tls = [anthropic, openai, gemini].into_iter().find(|upstream| upstream.tls);
         if let (Some(upstream), None) = (tls, &self.ca_file) {
             return Err(RenderError::NoCertificates(upstream.authority()));
@@ -215,6 +234,8 @@ impl Bootstrap {
             anthropic: Provider::new("anthropic", anthropic),
             openai: Provider::new("openai", openai),
             gemini: Provider::new("gemini", gemini),
+            chatgpt: self.reachable(chatgpt).map(|upstream| Provider::new("chatgpt", upstream)),
+            code_assist: self.reachable(code_assist).map(|upstream| Provider::new("code_assist", upstream)),
             ca_file: self.ca_file.as_ref(),
             sidecar_http: Sidecar::new(&self.sidecar_http),
             sidecar_grpc: Sidecar::new(&self.sidecar_grpc),
@@ -235,16 +256,26 @@ impl Bootstrap {
     /// The plugin configuration, with what the routes of this file do to host and path: the filter answers
     /// calls of its own tool with requests that take no route.
     fn plugin_with_providers(&self) -> Value {
-        let Providers { anthropic, openai, gemini } = &self.providers;
+        let (all, subscriptions) = self.providers.named();
         let mut plugin = self.plugin_config.clone();
         if let Some(plugin) = plugin.as_object_mut() {
-            let routes = [("anthropic", anthropic), ("openai", openai), ("gemini", gemini)];
-            let providers = routes.map(|(cluster, upstream)| {
-                json!({"cluster": cluster, "authority": upstream.authority(), "path_prefix": upstream.prefix})
-            });
-            plugin.entry("providers").or_insert_with(|| providers.to_vec().into());
+            let subscriptions = subscriptions.into_iter().filter(|(_, it)| self.reachable(it).is_some());
+            let providers: Vec<Value> = all
+                .into_iter()
+                .chain(subscriptions)
+                .map(|(cluster, it)| {
+                    json!({"cluster": cluster, "authority": it.authority(), "path_prefix": it.prefix})
+                })
+                .collect();
+            plugin.entry("providers").or_insert_with(|| providers.into());
         }
         plugin
+    }
+
+    /// A subscription's upstream, unless it is one whose certificate nothing here can validate. A machine
+    /// without certificates may do without subscriptions.
+    fn reachable<'u>(&self, upstream: &'u Upstream) -> Option<&'u Upstream> {
+        (!upstream.tls || self.ca_file.is_some()).then_some(upstream)
     }
 }
 
@@ -281,6 +312,8 @@ struct Values<'a> {
     anthropic: Provider<'a>,
     openai: Provider<'a>,
     gemini: Provider<'a>,
+    chatgpt: Option<Provider<'a>>,
+    code_assist: Option<Provider<'a>>,
     ca_file: Option<&'a PathBuf>,
     sidecar_http: Sidecar<'a>,
     sidecar_grpc: Sidecar<'a>,

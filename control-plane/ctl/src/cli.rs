@@ -5,6 +5,7 @@ use clap_complete::Shell;
 
 use crate::compress::CompressArgs;
 use crate::doctor::DoctorArgs;
+use crate::env::EnvArgs;
 use crate::history::HistoryArgs;
 use crate::learn::LearnArgs;
 use crate::mcp::McpArgs;
@@ -13,7 +14,9 @@ use crate::report::ReportArgs;
 use crate::retrieve::RetrieveArgs;
 use crate::stats::StatsArgs;
 use crate::telemetry::TelemetryArgs;
+use crate::unwrap::UnwrapArgs;
 use crate::up::UpArgs;
+use crate::wrap::WrapArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, or stopped by a signal; 1 something failed, and standard error says what; 2 the
@@ -36,6 +39,15 @@ pub enum Command {
     /// Run Envoy with the filter, and headroomd, in the foreground until Ctrl-C
     #[command(after_help = UP_EXAMPLES)]
     Up(Box<UpArgs>),
+    /// Run a coding agent behind Headroom, or edit its settings so that it uses Headroom from now on
+    #[command(after_help = WRAP_EXAMPLES)]
+    Wrap(Box<WrapArgs>),
+    /// Take back what `wrap` has edited, byte for byte where nobody has edited since
+    #[command(after_help = UNWRAP_EXAMPLES)]
+    Unwrap(UnwrapArgs),
+    /// Print the exports that send clients through Headroom
+    #[command(after_help = ENV_EXAMPLES)]
+    Env(EnvArgs),
     /// Print the Envoy configuration that `up` with the same options would run
     Bootstrap(Box<UpArgs>),
     /// Show what a running Headroom has saved
@@ -91,6 +103,38 @@ run/envoy.yaml, run/envoy.sock (Envoy's admin interface), token (with --host bey
 When headroomd dies it is started again, and Envoy serves on meanwhile.
 
 Exit codes: 0 stopped by Ctrl-C, SIGTERM or SIGHUP; 1 could not start, or Envoy died; 2 bad options.";
+
+const WRAP_EXAMPLES: &str = "\
+A run sets what the agent needs for itself alone and edits nothing that stays. Headroom is started where none runs, and
+ends with the last wrapped run; its log is logs/up.log in the workspace folder. Where it cannot be started, the agent
+runs without it, and a line says so. At the end one line says what was saved.
+
+Examples:
+  headroomctl wrap claude
+  headroomctl wrap codex -- exec 'fix the failing test'
+  headroomctl wrap gemini --install --mcp           # from now on; Headroom has to run: headroomctl up
+  headroomctl wrap opencode --install --dry-run     # the edits, as a diff
+  headroomctl wrap --list
+
+Exit codes: that of the agent; 128 and the signal where one ended it; 1 something failed before; 2 bad options.";
+
+const UNWRAP_EXAMPLES: &str = "\
+A file that nobody has edited since becomes what it was, byte for byte. From one that was edited, only what is
+Headroom's is taken out, and what stands in its place is named. What the original Headroom's `wrap codex` has left is
+taken back as well. Without a wrap nothing is done.
+
+Example:
+  headroomctl unwrap claude
+
+Exit codes: 0 nothing of it is left; 1 a file cannot be read or written; 2 bad options.";
+
+const ENV_EXAMPLES: &str = "\
+Examples:
+  eval \"$(headroomctl env)\"
+  eval \"$(headroomctl env --unset)\"
+  headroomctl env aider --shell fish | source
+
+Exit codes: 0 printed; 1 something failed; 2 bad options.";
 
 const COMPRESS_EXAMPLES: &str = "\
 Each line is answered by one line, in order and at once. A line that is no request body comes back as it was.

@@ -51,7 +51,7 @@ pub struct CompressArgs {
     /// How far the engine may go
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
-    /// Nothing can be stored: only lossless forms, as the filter does while the sidecar is away
+    /// Nothing can be stored: only lossless forms
     #[arg(long)]
     pub without_store: bool,
     /// How the model gets back what a lossy replacement leaves out

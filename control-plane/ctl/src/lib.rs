@@ -1,10 +1,13 @@
 //! What the Headroom command line does, as a library, so that tests can start the same Envoy that
 //! `headroomctl up` starts.
 
+mod agents;
 pub mod bootstrap;
 pub mod cli;
 pub mod compress;
 pub mod doctor;
+mod edits;
+pub mod env;
 pub mod environment;
 mod figures;
 pub mod history;
@@ -21,5 +24,7 @@ pub mod running;
 pub mod stats;
 pub mod telemetry;
 pub mod token;
+pub mod unwrap;
 pub mod up;
 pub mod upstream;
+pub mod wrap;

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use headroomctl::cli::{Cli, Command};
 use headroomctl::misuse::Misuse;
-use headroomctl::{compress, doctor, history, learn, mcp, perf, report, retrieve, stats, telemetry, up};
+use headroomctl::{
+    compress, doctor, env, history, learn, mcp, perf, report, retrieve, stats, telemetry, unwrap, up, wrap,
+};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // When standard error is gone too, the exit code is all that is left to say.
             let _ = writeln!(stderr(), "headroomctl: {error:#}");
@@ -19,8 +21,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
-    match cli.command {
+/// The exit code is 0, or that of the program that was run.
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let done = match cli.command {
+        Command::Wrap(args) => return runtime()?.block_on(wrap::wrap(&args)),
+        Command::Unwrap(args) => unwrap::unwrap(&args),
+        Command::Env(args) => env::env(&args),
         Command::Up(args) => runtime()?.block_on(up::up(&args)),
         Command::Bootstrap(args) => up::print_bootstrap(&args),
         Command::Compress(args) => compress::compress(&args),
@@ -37,7 +43,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "headroomctl", &mut stdout());
             Ok(())
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

@@ -1,7 +1,8 @@
 //! `headroomctl mcp`: Headroom's tools for clients that speak the Model Context Protocol.
 //!
 //! `headroom_compress` runs the engine here and stores what it leaves out in the sidecar before it
-//! answers, `headroom_retrieve` reads it back, `headroom_stats` shows what was saved.
+//! answers, `headroom_retrieve` reads it back, `headroom_stats` shows what was saved. What the sidecar does not
+//! have, the filter puts into the conversation itself: the tool answers with a placeholder for it.
 
 mod compress;
 mod originals;

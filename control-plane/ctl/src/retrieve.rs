@@ -6,7 +6,6 @@ use anyhow::{Context, bail};
 use clap::Args;
 use reqwest::StatusCode;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::running::At;
 
@@ -15,10 +14,10 @@ use crate::running::At;
 pub struct RetrieveArgs {
     /// The hash in the marker, or the marker itself
     pub hash: String,
-    /// Only what matches best: elements of a JSON array, or lines
+    /// Only the stretch that matches best, in rows of a JSON list or lines
     #[arg(long, value_name = "TEXT", conflicts_with = "lines")]
     pub query: Option<String>,
-    /// Only these lines: 40-80, 40-, -20
+    /// Only this range: 40-80, 40-, -20, "rows 3-7", "characters 1-900"
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
     pub lines: Option<String>,
     /// Whose it is, as x-headroom-user-id or the filter's `tenant` said
@@ -37,12 +36,6 @@ struct Whole {
 #[derive(Deserialize)]
 struct Part {
     content: String,
-}
-
-#[derive(Deserialize)]
-struct Matches<'t> {
-    #[serde(borrow)]
-    results: Vec<&'t RawValue>,
 }
 
 /// Asks `/v1/retrieve` and prints what it gives, byte for byte.
@@ -69,14 +62,12 @@ pub async fn retrieve(args: &RetrieveArgs) -> anyhow::Result<()> {
         status => bail!("{url} answered {status} instead of an original: {body}"),
     }
     let strange = || format!("{url} answered something else than an original");
-    let text = if args.query.is_some() {
-        let matches: Matches<'_> = serde_json::from_str(&body).with_context(strange)?;
-        if matches.results.is_empty() {
+    let text = if args.query.is_some() || args.lines.is_some() {
+        let part: Part = serde_json::from_str(&body).with_context(strange)?;
+        if part.content.is_empty() {
             bail!("nothing in {hash} matches");
         }
-        matches.results.into_iter().map(line).collect()
-    } else if args.lines.is_some() {
-        serde_json::from_str::<Part>(&body).with_context(strange)?.content
+        part.content
     } else {
         serde_json::from_str::<Whole>(&body).with_context(strange)?.original_content
     };
@@ -84,12 +75,6 @@ pub async fn retrieve(args: &RetrieveArgs) -> anyhow::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
-}
-
-/// A line as it is, an element as it is spelled.
-fn line(found: &RawValue) -> String {
-    let line = serde_json::from_str::<String>(found.get());
-    line.unwrap_or_else(|_| found.get().to_owned()) + "\n"
 }
 
 /// The hash in what people copy: alone, as `hash=…`, or the whole marker.

@@ -11,6 +11,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Write as _, stderr, stdout};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,6 +23,10 @@ use crate::bootstrap::{Bootstrap, Endpoint};
 use crate::environment::Environment;
 use crate::misuse::Misuse;
 use crate::token;
+use crate::wrap::{lease_file, targets_file};
+
+/// Between two looks whether a wrapped run is left.
+const LOOK_FOR_RUNS: Duration = Duration::from_millis(250);
 
 impl Settings {
     /// The bootstrap for these settings, as far as it is known before anything has started.
@@ -64,6 +69,10 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     let mut settings = Settings::resolve(args, env).map_err(Misuse::of)?;
     check_socket(&settings.admin()).map_err(Misuse::of)?;
     let programs = Programs::find(args, env, &own_folder()?)?;
+    if args.while_wrapped {
+        // The terminal of the first wrapped run is not ours: it may close while others go on.
+        rustix::process::setsid().context("a session of its own cannot be had")?;
+    }
     let run = settings.run_dir();
     let logs = settings.workspace_dir.join("logs");
     let failed = |folder: &Path| format!("{} cannot be made its owner's alone", folder.display());
@@ -75,6 +84,10 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
         mended.with_context(|| failed(folder))?;
     }
     let _lock = lock(&run)?;
+    if !args.while_wrapped {
+        // What an earlier one was told for a wrapped run; this one is told by its user.
+        stack::remove(&targets_file(&settings.workspace_dir))?;
+    }
     check_ports(&settings)?;
     let token = Token::decide(&mut settings)?;
 
@@ -82,6 +95,7 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     let outcome = tokio::select! {
         outcome = run_until_envoy_dies(&mut stack, &settings, &programs, &token) => outcome,
         () = signals.next() => Ok(()),
+        last = wrapped_runs_end(args.while_wrapped, &settings.workspace_dir) => last,
     };
     if outcome.is_ok() {
         writeln!(stderr(), "\nStopping; once more to stop at once.")?;
@@ -91,6 +105,21 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
         () = signals.next() => bail!("stopped at once by a second signal: reports of the last second may be lost"),
     };
     outcome.and(stopped)
+}
+
+/// Waits until no wrapped run is left. Until this process ends, a new one cannot begin: it waits, and then starts
+/// another Headroom.
+async fn wrapped_runs_end(asked: bool, workspace: &Path) -> anyhow::Result<()> {
+    if !asked {
+        return std::future::pending().await;
+    }
+    let lease = lease_file(workspace)?;
+    while lease.try_lock().is_err() {
+        tokio::time::sleep(LOOK_FOR_RUNS).await;
+    }
+    // The lock lives as long as the process.
+    std::mem::forget(lease);
+    Ok(())
 }
 
 async fn run_until_envoy_dies(

@@ -2,11 +2,11 @@
 
 use headroom_api::v1::originals_server;
 use headroom_api::v1::{AdmitRequest, AdmitResponse, RetrieveRequest, RetrieveResponse};
+use headroom_compress::rounds::{Asked, answer};
 use tonic::{Request, Response, Status};
 
 use super::authorize;
 use crate::ccr::keeper::{NotKept, Originals};
-use crate::ccr::part;
 use crate::token::Token;
 
 /// Bytes of a tenant's name at most, as many as the filter sends.
@@ -45,8 +45,8 @@ impl originals_server::Originals for OriginalsService {
         authorize(self.token.as_ref(), request.metadata())?;
         let RetrieveRequest { tenant, hash, query, lines } = request.into_inner();
         check_tenant(&tenant)?;
-        let asked = if query.is_empty() { &lines } else { &query };
-        let found = self.originals.retrieve(&tenant, &hash, asked).await.map_err(|error| {
+        let noted = if query.is_empty() { &lines } else { &query };
+        let found = self.originals.retrieve(&tenant, &hash, noted).await.map_err(|error| {
             // what the database says may name hosts and users: it goes to the log only
             tracing::error!(message = "An original could not be read.", %error);
             Status::unavailable("the store does not answer: see the log")
@@ -54,9 +54,10 @@ impl originals_server::Originals for OriginalsService {
         let Some(found) = found else { return Ok(Response::new(RetrieveResponse::default())) };
         let length = found.text.len() as u64;
         // looking through a long text takes milliseconds in which others are to be served
-        let content = tokio::task::spawn_blocking(move || part::page(&found.text, &hash, &query, &lines))
-            .await
-            .map_err(|_| Status::internal("the part could not be found: see the log"))?;
+        let content =
+            tokio::task::spawn_blocking(move || answer(&found.text, &Asked { hash, query, lines }).text)
+                .await
+                .map_err(|_| Status::internal("the part could not be found: see the log"))?;
         Ok(Response::new(RetrieveResponse { found: true, content, length }))
     }
 }

@@ -1,7 +1,9 @@
 //! `/v1/retrieve`: originals for people and MCP, under the names of the original.
 //!
-//! Without a query the whole text, or the lines that were asked for; with one the best matches. The
-//! tenant is the one that `x-headroom-user-id` names, as in a request to a provider.
+//! Without a query the whole text, or the range that was asked for, without a page's limit; with one the stretch
+//! that matches best, as the model would get it. The tenant is the one that `x-headroom-user-id` names, as in a
+//! request to a provider. There is something here only where a filter has `store_originals` on, as `headroomctl up`
+//! has: the model needs none of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use headroom_compress::excerpt::{Excerpt, PAGE_BYTES, Part, Unit, excerpt};
+use headroom_compress::rounds::PageRange;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -19,11 +23,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::error::Refusal;
 use crate::ccr::keeper::Found;
-use crate::ccr::part;
 use crate::clock::iso;
-
-/// Matches that are given at most, as in the original.
-const MATCHES: usize = 20;
 
 /// What is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -103,40 +103,112 @@ pub(super) fn asked_of(
 ) -> Result<String, Refusal> {
     match (query, lines) {
         (Some(query), _) => {
-            let results = part::best(&found.text, query, MATCHES).into_iter().map(Match::of);
-            let results: Vec<Match<'_>> = results.collect();
-            let matches = Matches { hash, query, count: results.len(), results };
+            let found = excerpt(&found.text, None, Part::Query(query.trim()), PAGE_BYTES);
+            let results = pieces(&found);
+            let matches = Matches {
+                hash,
+                query,
+                count: results.len(),
+                results,
+                matches: found.matches.unwrap_or_default(),
+                range: Shown::of(&found),
+                content: &found.text,
+            };
             serde_json::to_string(&matches).map_err(|_| Refusal::INTERNAL)
         }
-        (None, Some(lines)) => part::lines_of(&found.text, lines)
-            .map(|content| json!({"hash": hash, "lines": lines, "content": content}).to_string())
-            .map_err(|error| Refusal::query(error.to_string())),
+        (None, Some(lines)) => {
+            let range = PageRange::read(lines).ok_or_else(|| {
+                let found: String = lines.chars().take(40).collect();
+                Refusal::query(format!(
+                    "lines: expected a range such as 40-80, 40-, -20, rows 3-7 or characters 1-900, found {found:?}"
+                ))
+            })?;
+            let found = excerpt(&found.text, None, range.part(), usize::MAX);
+            let range = Shown::of(&found);
+            let part = Range { hash, lines, range, content: &found.text };
+            serde_json::to_string(&part).map_err(|_| Refusal::INTERNAL)
+        }
         (None, None) => Ok(whole(hash, found).to_string()),
     }
 }
 
+/// What a query found.
 #[derive(Serialize)]
 struct Matches<'t> {
     hash: &'t str,
     query: &'t str,
-    results: Vec<Match<'t>>,
+    /// The stretch's rows as they are spelled, or its lines as strings.
+    results: Vec<Piece<'t>>,
     count: usize,
+    /// How many lines or rows of the whole text hold every word of the query.
+    matches: usize,
+    #[serde(flatten)]
+    range: Shown,
+    content: &'t str,
 }
 
-/// An element of JSON as it is spelled, or a line as a string.
+/// A range that was asked for.
+#[derive(Serialize)]
+struct Range<'t> {
+    hash: &'t str,
+    lines: &'t str,
+    #[serde(flatten)]
+    range: Shown,
+    content: &'t str,
+}
+
+/// Where a stretch stands in the text.
+#[derive(Serialize)]
+struct Shown {
+    unit: &'static str,
+    /// The first and the last one; `None`: nothing was found.
+    from: Option<usize>,
+    to: Option<usize>,
+    total: usize,
+}
+
+impl Shown {
+    fn of(found: &Excerpt<'_>) -> Self {
+        let shown = |number| Some(number).filter(|_| !found.text.is_empty());
+        Self { unit: found.unit.name(), from: shown(found.from), to: shown(found.to), total: found.total }
+    }
+}
+
+/// A row of JSON as it is spelled, or a line as a string.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Match<'t> {
-    Element(&'t RawValue),
+enum Piece<'t> {
+    Row(&'t RawValue),
     Line(&'t str),
 }
 
-impl<'t> Match<'t> {
-    fn of(item: &'t str) -> Self {
-        match serde_json::from_str::<&RawValue>(item) {
-            Ok(element) if item.starts_with(['{', '[', '"']) => Self::Element(element),
-            _ => Self::Line(item),
+/// The rows or lines of a stretch.
+fn pieces<'t>(found: &'t Excerpt<'_>) -> Vec<Piece<'t>> {
+    let lines = || found.text.lines().map(Piece::Line).collect();
+    match found.unit {
+        Unit::Rows => {
+            let rows: Result<Vec<&RawValue>, _> = rows(&found.text);
+            rows.map_or_else(|_| lines(), |rows| rows.into_iter().map(Piece::Row).collect())
         }
+        Unit::Lines | Unit::Characters => lines(),
+    }
+}
+
+/// The documents in a stretch of a list or of JSON Lines.
+fn rows(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
+    let mut rows = Vec::new();
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c == ',' || c.is_ascii_whitespace());
+        if rest.is_empty() {
+            return Ok(rows);
+        }
+        let mut documents = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
+        match documents.next() {
+            Some(row) => rows.push(row?),
+            None => return Ok(rows),
+        }
+        rest = &rest[documents.byte_offset()..];
     }
 }
 
@@ -146,7 +218,8 @@ fn whole(hash: &str, found: &Found) -> Value {
         "original_content": found.text,
         "original_tokens": found.about.tokens_before,
         "compressed_tokens": found.about.tokens_after,
-        "original_item_count": part::count(&found.text),
+        // Rows where it has some, otherwise lines.
+        "original_item_count": excerpt(&found.text, None, Part::Rows(0, 0), usize::MAX).total,
         // what stands in its place is not kept, so its items cannot be counted
         "compressed_item_count": null,
         "tool_name": found.about.tool,
@@ -221,6 +294,15 @@ fn duration(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_come_as_they_are_spelled() {
+        let spelled = |text| rows(text).map(|rows| rows.into_iter().map(RawValue::get).collect::<Vec<_>>());
+        assert_eq!(spelled("{\"a\": 1.0 } ,[2]\n, \"x,y\"").unwrap(), ["{\"a\": 1.0 }", "[2]", "\"x,y\""]);
+        assert_eq!(spelled("{\"a\":1}\n{\"a\":2}\n").unwrap(), ["{\"a\":1}", "{\"a\":2}"]);
+        assert!(spelled(" \n").unwrap().is_empty());
+        assert!(spelled("{\"a\":").is_err());
+    }
 
     #[test]
     fn a_time_is_told_in_the_largest_unit_that_fits() {

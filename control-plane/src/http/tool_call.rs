@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::HeaderMap;
+use headroom_compress::rounds;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -16,7 +17,6 @@ use serde_json::{Value, json};
 use super::App;
 use super::error::Refusal;
 use super::retrieve::{asked_of, not_found, tenant};
-use crate::ccr::part;
 
 /// The tool's name, and how MCP clients end it.
 const TOOL: &str = "headroom_retrieve";
@@ -77,11 +77,14 @@ pub(super) async fn post(
         None => (not_found(&app), None),
         // looking through a long text takes milliseconds in which others are to be served
         Some(found) => tokio::task::spawn_blocking(move || {
-            let content = part::page(&found.text, &hash, &query, &lines);
-            let given = |text: String| Some(text).filter(|text| !text.is_empty());
-            let (query, lines) = (given(query), given(lines));
-            // a range that makes no sense is explained in the content: the one to read it is the model
-            (content, asked_of(&found, &hash, query.as_deref(), lines.as_deref()).ok())
+            let asked = rounds::Asked { hash, query, lines };
+            let content = rounds::answer(&found.text, &asked).text;
+            let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+            let (query, lines) = (given(&asked.query), given(&asked.lines));
+            // Of a query and a range the model gets the range, and of a range that makes no sense the rest.
+            let lines = lines.filter(|lines| rounds::PageRange::read(lines).is_some());
+            let query = query.filter(|_| lines.is_none());
+            (content, asked_of(&found, &asked.hash, query.as_deref(), lines.as_deref()).ok())
         })
         .await
         .map_err(|_| Refusal::INTERNAL)?,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use headroom_api::forwarded_tokens;
 use headroom_api::names::outcome_name;
 use headroom_api::v1::{PrefixChange, PrefixDigests, RequestOutcome, RequestRecord};
 
@@ -278,7 +279,7 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
         failed: i64::from(refused || outcome == RequestOutcome::Aborted),
         rate_limited: i64::from(record.status == 429),
         tokens_before: count(tokens.before),
-        tokens_after: count(tokens.after),
+        tokens_after: count(forwarded_tokens(outcome, &tokens)),
         tokens_saved: count(saved),
         tool_tokens_before: count(tokens.tool_outputs_before),
         tool_tokens_after: count(tokens.tool_outputs_after),
@@ -488,7 +489,8 @@ mod tests {
         assert_eq!((sums.failed, sums.tokens_saved, sums.input_nanousd), (1, 0, 0));
         let mut audited = compressed("claude-sonnet-4-5");
         audited.outcome = RequestOutcome::Audited.into();
-        assert_eq!(one(&audited).total().tokens_saved, 0);
+        let sums = one(&audited).total();
+        assert_eq!((sums.tokens_saved, sums.tokens_after), (0, sums.tokens_before));
     }
 
     #[test]

@@ -34,21 +34,22 @@ async fn an_original_is_given_whole_in_lines_and_by_what_matches() {
                "original_item_count": 60, "compressed_item_count": null, "tool_name": "Bash", "kind": "log",
                "retrieval_count": 1})
     );
-    // elements come as they are spelled: neither keys nor numbers are touched
+    // rows come as they are spelled: neither keys nor numbers are touched
     let (_, found) = sidecar.get(&format!("/v1/retrieve/{}?query=row%2042", table.hash)).await;
-    assert_eq!(
-        found,
-        format!(
-            "{{\"hash\":\"{}\",\"query\":\"row 42\",\"results\":[{}],\"count\":1}}",
-            table.hash, rows[42]
-        )
-    );
+    let start = format!("{{\"hash\":\"{}\",\"query\":\"row 42\",\"results\":[", table.hash);
+    assert!(found.starts_with(&start) && found.contains(&rows[42]), "{found}");
+    let found: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!((&found["matches"], &found["unit"], &found["total"]), (&json!(1), &json!("rows"), &json!(60)));
     let (_, found) = post(&sidecar, None, json!({"hash": log.hash, "query": "error"})).await;
-    assert_eq!((&found["results"], &found["count"]), (&json!(["two error"]), &json!(1)));
+    assert!(found["results"].as_array().unwrap().contains(&json!("two error")), "{found}");
+    assert_eq!((&found["matches"], &found["content"]), (&json!(1), &json!(lines)));
     let (_, found) = post(&sidecar, None, json!({"hash": log.hash, "query": "zebra"})).await;
     assert_eq!((&found["results"], &found["count"]), (&json!([]), &json!(0)));
     let part = sidecar.json(&format!("/v1/retrieve?hash={}&lines=2-", log.hash)).await;
     assert_eq!(part["content"], "two error\nthree\n");
+    let (_, rows_of) = post(&sidecar, None, json!({"hash": table.hash, "lines": "rows 3-4"})).await;
+    assert_eq!(rows_of["content"], rows[3..=4].join(","));
+    assert_eq!((&rows_of["from"], &rows_of["to"], &rows_of["total"]), (&json!(3), &json!(4), &json!(60)));
     let empty = post(&sidecar, None, json!({"hash": log.hash, "query": " ", "lines": ""})).await.1;
     assert_eq!(empty["original_content"], lines);
 }
@@ -123,7 +124,8 @@ async fn a_tool_call_is_answered_in_the_form_of_its_provider() {
     let mut call = json!({"id": "t", "name": "mcp__headroom__headroom_retrieve",
         "input": {"hash": log.hash, "query": "error"}});
     let (_, answer) = ask("anthropic", &call).await;
-    assert_eq!(answer["data"]["results"], json!(["two error"]));
+    assert_eq!(answer["data"]["matches"], 1);
+    assert!(answer["tool_result"]["content"].as_str().unwrap().starts_with(text), "{answer}");
     call["input"]["hash"] = json!("0".repeat(24));
     let (status, answer) = ask("anthropic", &call).await;
     assert_eq!((status, &answer["success"]), (200, &json!(false)));
@@ -178,4 +180,42 @@ async fn figures_of_originals_are_on_every_page_that_shows_some() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
     }
+}
+
+/// The notation of a form's marker, or two words of a row: what is there is never said not to be.
+#[tokio::test]
+async fn a_query_finds_what_most_rows_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let result = |n: usize| if n % 80 == 33 { "failure" } else { "success" };
+    let rows: Vec<Value> = (0..240)
+        .map(|n| json!({"id": 5000 + n, "name": format!("job-{}", n % 17), "conclusion": result(n), "branch": format!("feat/{}", n % 5)}))
+        .collect();
+    let table = original(&json!(rows).to_string());
+    sidecar.originals().await.admit(request("", vec![table.clone()])).await.unwrap();
+    let count = |wanted: &dyn Fn(&Value) -> bool| rows.iter().filter(|row| wanted(row)).count();
+    let success = count(&|row| row["conclusion"] == "success");
+    let branch = count(&|row| row["branch"] == "feat/2");
+    let both = count(&|row| row["conclusion"] == "success" && row["branch"] == "feat/2");
+    let name = count(&|row| row["name"] == "job-3");
+    for (query, matches) in [
+        ("conclusion=success", success),
+        ("branch=feat/2", branch),
+        ("success feat/2", both),
+        ("name=job-3", name),
+    ] {
+        let (_, found) = post(&sidecar, None, json!({"hash": table.hash, "query": query})).await;
+        assert_eq!(found["matches"], matches, "{query}");
+        assert!(found["count"].as_u64().unwrap() >= 1, "{query}: {found}");
+        let mut filter = sidecar.originals().await;
+        let answer = filter.retrieve(headroom_api::v1::RetrieveRequest {
+            hash: table.hash.clone(),
+            query: query.to_owned(),
+            ..Default::default()
+        });
+        let content = answer.await.unwrap().into_inner().content;
+        assert!(!content.contains("nothing of the text matches"), "{query}");
+    }
+    let (_, lines) = post(&sidecar, None, json!({"hash": table.hash, "lines": "40-80"})).await;
+    assert_eq!((&lines["unit"], &lines["total"]), (&json!("rows"), &json!(240)));
 }

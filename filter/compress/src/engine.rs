@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use memchr::memmem;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -211,17 +213,13 @@ fn compress_walk<'b>(
 /// Of the blocks, in the body's order, only the first so many may be lossy.
 fn lossy_blocks(walk: &Walk<'_>, request: &Request<'_>, askable: bool) -> usize {
     // What the provider keeps cannot be read back from later requests (I5).
-    if !request.reversible || walk.kept_by_provider {
+    if !request.reversible || walk.kept_by_provider || !(askable || request.api.takes_retrieve_tool()) {
         0
     } else if askable {
         usize::MAX
-    } else if match request.retrieve_tool {
-        RetrieveTool::Add => request.api.takes_retrieve_tool(),
-        RetrieveTool::Assume => true,
-        RetrieveTool::Require => false,
-    } {
-        // A request without tools at the end of a conversation that had some: what the model has been sent stays as
-        // it was (I3), and nothing more is left out.
+    } else if request.retrieve_tool == RetrieveTool::Add {
+        // A request without tools at the end of a conversation that had some: what the model was sent before it
+        // called one stays as it was (I3), and nothing more is left out.
         walk.called
     } else {
         0
@@ -230,6 +228,10 @@ fn lossy_blocks(walk: &Walk<'_>, request: &Request<'_>, askable: bool) -> usize 
 
 /// Whether the model can ask for what is left out, and the definition to add for that.
 fn retrieval(walk: &Walk<'_>, request: &Request<'_>) -> (bool, Option<(usize, &'static str)>) {
+    if walk.kept_by_provider {
+        // Nothing is left out, and an answer of several rounds would not be the one that the provider keeps.
+        return (false, None);
+    }
     match (request.retrieve_tool, walk.retrieve) {
         (RetrieveTool::Assume, _) => (walk.has_tools, None),
         (RetrieveTool::Add, Listing::Absent(at)) => match retrieve_tool::definition(request.api) {
@@ -361,11 +363,13 @@ impl Run<'_, '_> {
         let keys = self.keys();
         let mut shown = Shown::default();
         let mut entries: Vec<(Arc<Entry>, bool)> = Vec::with_capacity(keys.len());
+        let mut given = Given::default();
         for (block, (output, key)) in self.walk.outputs.iter().zip(&keys).enumerate() {
             if let Some(explanations) = self.explanations {
                 explanations.borrow_mut().push(None);
             }
             if let Some(entry) = memo.block(*key) {
+                given.add(block, &entry);
                 entries.push((entry, true));
                 continue;
             }
@@ -374,12 +378,13 @@ impl Run<'_, '_> {
             let [name, arguments] = self.call_texts(output);
             let call = Call { name: &name, arguments: &arguments };
             self.add_call(&mut shown, output, block, call);
-            let (entry, forwarded, lines) = match self.requested(output, &entries) {
+            let (entry, forwarded, lines) = match self.requested(output, block, &given) {
                 Some((entry, text)) => (entry, Some(text), None),
                 None => self.entry(output, call, block < self.lossy_blocks, &shown.earlier, memo),
             };
             let entry = Arc::new(entry);
             self.add(&mut shown, output, &entry, forwarded.as_deref(), lines, call);
+            given.add(block, &entry);
             memo.remember_block(*key, Arc::clone(&entry));
             entries.push((entry, false));
         }
@@ -393,8 +398,8 @@ impl Run<'_, '_> {
     }
 
     /// One key per block. It covers everything that may steer the block's replacement: the
-    /// configuration, and of this block and every one before it the bytes, the call, and the last user
-    /// text before it.
+    /// configuration, and of this block and every one before it the bytes, the call, whether that had an
+    /// output already, and the last user text before it.
     fn keys(&self) -> Vec<u128> {
         let mut hash = Xxh3::new();
         self.config.hash(&mut hash);
@@ -425,7 +430,8 @@ impl Run<'_, '_> {
                         | u128::from(block < self.lossy_blocks) << 1
                         | u128::from(behind_compaction) << 2
                         | u128::from(call_is_gone(output)) << 3
-                        | u128::from(output.structured) << 4,
+                        | u128::from(output.structured) << 4
+                        | u128::from(self.is_further_part(output, block)) << 5,
                 ];
                 let mut bytes = [0; 96];
                 for (to, from) in bytes.chunks_exact_mut(16).zip(steering) {
@@ -448,6 +454,13 @@ impl Run<'_, '_> {
             false => Some(string::without_layout(spliced)),
         });
         (before, after.map_or(before, |text| count_text(&text, encoding, memo)))
+    }
+
+    /// Whether a call has had an output before this one.
+    fn is_further_part(&self, output: &Output, block: usize) -> bool {
+        let Some(start) = arguments_start(output) else { return false };
+        let before = self.walk.outputs.get(block.saturating_sub(MAX_PARTS)..block).unwrap_or_default();
+        before.iter().any(|other| arguments_start(other) == Some(start))
     }
 
     /// Brings `shown` up to the blocks that have an entry.
@@ -546,7 +559,7 @@ impl Run<'_, '_> {
 
     /// The result of a call that the client's own tool could not answer: the filter puts the text there, from the
     /// request itself, once for each call.
-    fn requested(&self, output: &Output, entries: &[(Arc<Entry>, bool)]) -> Option<(Entry, Cow<'_, str>)> {
+    fn requested(&self, output: &Output, block: usize, given: &Given) -> Option<(Entry, Cow<'_, str>)> {
         let body = self.walk.body;
         if !output.is_retrieved(body) {
             return None;
@@ -554,21 +567,19 @@ impl Run<'_, '_> {
         let text = output.span.text(body)?;
         let at = memmem::find(text.as_bytes(), PLACEHOLDER.as_bytes())?;
         let (before, after) = (text.get(..at)?, text.get(at + PLACEHOLDER.len()..)?);
-        let start = arguments_start(output);
-        let earlier = self.walk.outputs.iter().take(entries.len());
-        if earlier.rev().take(MAX_PARTS).any(|other| start.is_some() && arguments_start(other) == start) {
+        if self.is_further_part(output, block) {
             return None;
         }
         let [name, arguments] = self.call_texts(output);
         let asked = Asked::read(&arguments);
-        let of = |(entry, _): &(Arc<Entry>, bool)| {
-            entry.left_out.iter().flat_map(|it| &it.addresses).any(|address| **address == *asked.hash)
-        };
-        let block = shown_text(self.walk.outputs.get(entries.iter().position(of)?)?, body)?;
-        let original = envelope::text_with_address(block, &asked.hash)?;
+        let left_out = self.walk.outputs.get(*given.blocks.get(&*asked.hash)?)?;
+        if !given.has_room(left_out.span.range().len()) {
+            return None;
+        }
+        let original = envelope::text_with_address(shown_text(left_out, body)?, &asked.hash)?;
         let page = answer(&original, &asked).text;
-        // Some clients wrap what an MCP server gives into JSON of their own.
-        let page = if before.trim_start().starts_with(['{', '[']) {
+        // Some clients wrap what an MCP server gives into JSON of their own; there it is the whole of a string.
+        let page = if before.ends_with('"') && after.starts_with('"') {
             let mut quoted = String::new();
             string::encode_into(&page, &mut quoted);
             quoted.get(1..quoted.len().checked_sub(1)?)?.to_owned()
@@ -680,6 +691,42 @@ impl Run<'_, '_> {
 /// as it is: other values, and strings that are no text.
 fn shown_text<'b>(output: &Output, body: &'b str) -> Option<Cow<'b, str>> {
     if output.structured { Some(Cow::Borrowed(output.span.raw(body))) } else { output.span.text(body) }
+}
+
+/// What a request's lossy forms leave out, and what of it is put back in the place of placeholders. It follows from
+/// the blocks so far, whoever worked them out.
+#[derive(Default)]
+struct Given {
+    /// The first block with each address.
+    blocks: HashMap<Arc<str>, usize, FixedState>,
+    pages: usize,
+    /// Of these pages.
+    bytes: usize,
+}
+
+/// Pages that are put back in one request: they would fill the windows of two million tokens.
+const MAX_GIVEN_BYTES: usize = 8 << 20;
+
+/// The length of an original times the number of pages so far. Each page costs a look at its original, and a request
+/// may ask for as many as it has room for.
+const MAX_LOOKED_AT: usize = 512 << 20;
+
+impl Given {
+    fn add(&mut self, block: usize, entry: &Entry) {
+        for address in entry.left_out.iter().flat_map(|it| &it.addresses) {
+            self.blocks.entry(Arc::clone(address)).or_insert(block);
+        }
+        if entry.outcome == BlockOutcome::Skipped(Skip::Retrieved)
+            && let Some(replacement) = &entry.replacement
+        {
+            self.pages += 1;
+            self.bytes = self.bytes.saturating_add(replacement.len());
+        }
+    }
+
+    fn has_room(&self, original: usize) -> bool {
+        self.bytes < MAX_GIVEN_BYTES && original.saturating_mul(self.pages) < MAX_LOOKED_AT
+    }
 }
 
 /// Where the arguments of the call that made an output begin, which tells calls apart.

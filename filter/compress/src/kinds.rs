@@ -37,8 +37,6 @@ mod text;
 mod wording;
 mod words;
 
-pub use select::relevance::relevant;
-
 use std::borrow::Cow;
 
 use self::json::{Documents, Forms};

@@ -65,7 +65,6 @@ pub use config::{Config, Policy, Profile, ToolRule};
 pub use engine::{Read, Request, RetrieveTool, compress, compress_explained};
 pub use explain::{Attempt, Choice, Explanation};
 pub use forms::FORMS_VERSION;
-pub use kinds::relevant;
 pub use memo::Memo;
 pub use outcome::{Block, BlockOutcome, Compressor, Kind, Original, Outcome, Skip, Tokens, Unread};
 pub use tokens::Encoding;

@@ -35,6 +35,10 @@ pub use written::{Retrieval, call_id, chat_message, message, object_with_member,
 /// What one request may grow by. Honest traces give back a few pages.
 const MAX_RESTORED_BYTES: usize = 32 << 20;
 
+/// What may be read for it, text by text. More retrievals than this fill no model's window: one page of 2 MB of text,
+/// 256 times.
+const MAX_READ_BYTES: usize = 512 << 20;
+
 /// A request with its hidden rounds.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Restored {
@@ -51,7 +55,7 @@ pub fn restore(body: &[u8], api: Api) -> Option<Restored> {
     let tape = Tape::of(body).ok()?;
     let root = tape.root();
     let ids = Ids::of(api, root);
-    let mut editor = Editor { body: tape.body(), ids, edits: Vec::new(), grown: 0, retrievals: 0 };
+    let mut editor = Editor { body: tape.body(), ids, edits: Vec::new(), grown: 0, read: 0, retrievals: 0 };
     match api {
         Api::AnthropicMessages => anthropic::restore(root, Outputs::of(api, body)?, &mut editor).ok()?,
         Api::OpenAiChat => openai_chat::restore(root, Outputs::of(api, body)?, &mut editor).ok()?,
@@ -96,6 +100,12 @@ pub fn find(body: &[u8], span: Range<usize>, hash: &str) -> Option<Found> {
     Some(Found { text: text.into_owned(), whole })
 }
 
+/// Whether rounds can have been where a trace says: those that ended stand before the call that carries it.
+fn ends_before(steps: &[Step], carrier: usize) -> bool {
+    let ended = steps.iter().rposition(|step| step.ends_round).map_or(0, |last| last + 1);
+    steps.iter().take(ended).all(|step| step.place as usize <= carrier)
+}
+
 /// The number of calls of the client's tools in a request.
 pub fn calls(body: &[u8], api: Api) -> usize {
     wire::walk(api, body).map_or(0, |walk| walk.clients_calls)
@@ -117,14 +127,37 @@ impl<'b> Outputs<'b> {
         Some(Self { body: walk.body, spans, addresses })
     }
 
-    /// The text and the address of an output that stands before `place` in the body.
-    fn get(&mut self, number: u32, place: usize) -> Option<(Cow<'b, str>, String)> {
-        let at = usize::try_from(number).ok()?;
-        let span = self.spans.get(at).filter(|span| span.range().end <= place)?;
-        let text = span.text(self.body)?;
-        let address = self.addresses.get_mut(at)?.get_or_insert_with(|| ccr::address(&text)).clone();
-        Some((text, address))
+    /// The text of an output that stands before `place` in the body.
+    fn text(&self, number: u32, place: usize) -> Option<Cow<'b, str>> {
+        let span = self.spans.get(usize::try_from(number).ok()?)?;
+        if span.range().end <= place { span.text(self.body) } else { None }
     }
+
+    /// Its address, for which the text is read once.
+    fn address(&mut self, number: u32, place: usize) -> Option<String> {
+        let at = usize::try_from(number).ok()?;
+        self.spans.get(at).filter(|span| span.range().end <= place)?;
+        if let Some(address) = self.addresses.get(at)? {
+            return Some(address.clone());
+        }
+        let address = ccr::address(&self.text(number, place)?);
+        self.addresses.get_mut(at)?.insert(address).clone().into()
+    }
+
+    fn bytes(&self, number: u32) -> usize {
+        let span = usize::try_from(number).ok().and_then(|at| self.spans.get(at));
+        span.map_or(0, |span| span.range().len())
+    }
+}
+
+/// A turn of the model that carries a trace.
+struct Turn<'a> {
+    /// Where it begins in the body.
+    start: usize,
+    /// The number of calls of the client's tools before it.
+    calls: usize,
+    /// What it says before the last place.
+    before: &'a Before,
 }
 
 /// The changes to a body.
@@ -133,6 +166,8 @@ struct Editor<'b> {
     ids: Ids,
     edits: Vec<(Range<usize>, String)>,
     grown: usize,
+    /// Bytes of texts of which pages were taken.
+    read: usize,
     retrievals: u32,
 }
 
@@ -150,28 +185,30 @@ impl Editor<'_> {
         splice(whole, &inside.collect::<Vec<_>>()).unwrap_or_else(|| whole.to_owned())
     }
 
-    /// The retrievals that a trace spells out, where it holds. `place` is where the turn begins, `calls` the
-    /// number of calls of the client's tools before it.
+    /// The retrievals that a trace spells out, where it holds.
     fn retrievals(
         &mut self,
         api: Api,
         id: &str,
         steps: &[Step],
         outputs: &mut Outputs<'_>,
-        place: usize,
-        calls: usize,
-        before: &Before,
+        turn: &Turn<'_>,
     ) -> Option<Vec<Retrieval>> {
-        let found: Vec<_> =
-            steps.iter().map(|step| outputs.get(step.output, place)).collect::<Option<_>>()?;
-        let addresses: Vec<&str> = found.iter().map(|(_, address)| address.as_str()).collect();
+        let Turn { start: place, calls, before } = *turn;
+        let found: Vec<String> =
+            steps.iter().map(|step| outputs.address(step.output, place)).collect::<Option<_>>()?;
+        let addresses: Vec<&str> = found.iter().map(String::as_str).collect();
         if !trace::holds(id, &addresses, before) {
             return None;
         }
         let mut retrievals = Vec::with_capacity(steps.len());
         let mut grown = self.grown;
-        for (ordinal, (step, (text, address))) in steps.iter().zip(&found).enumerate() {
-            let result = page(text, step.range)?;
+        for (ordinal, (step, address)) in steps.iter().zip(&found).enumerate() {
+            self.read = self.read.saturating_add(outputs.bytes(step.output));
+            if self.read > MAX_READ_BYTES {
+                return None;
+            }
+            let result = page(&outputs.text(step.output, place)?, step.range)?;
             grown = grown.checked_add(result.len()).filter(|grown| *grown <= MAX_RESTORED_BYTES)?;
             retrievals.push(Retrieval {
                 id: call_id(api, calls, ordinal, address, step.range),

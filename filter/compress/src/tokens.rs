@@ -98,7 +98,7 @@ pub(crate) struct Counting {
 
 /// Claude's tokenizer is not public. Against o200k_base its counts were measured at 1.00 to 1.46
 /// times, by language and model; 1.21 is the geometric middle, so that no text is off by more than a
-/// fifth. The sidecar calibrates per model from the usage that the provider reports.
+/// fifth.
 const CLAUDE_PERCENT: u32 = 121;
 
 /// Gemini's tokenizer is not here; without a measurement the estimate is o200k_base's own count.

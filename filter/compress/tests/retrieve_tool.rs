@@ -13,7 +13,11 @@ const TOOLS: [(Api, &str, &str); 4] = [
         r#"{"tools":[{"type":"function","function":{"name":"a"}}],"messages":[{"role":"user","content":"hi"}]}"#,
         "function",
     ),
-    (Api::OpenAiResponses, r#"{"input":"hi","tools":[{"type":"function","name":"a"}]}"#, "parameters"),
+    (
+        Api::OpenAiResponses,
+        r#"{"store":false,"input":"hi","tools":[{"type":"function","name":"a"}]}"#,
+        "parameters",
+    ),
     (
         Api::GeminiGenerateContent,
         r#"{"contents":[{"parts":[{"text":"hi"}]}],"tools":[{"functionDeclarations":[{"name":"a"}]}]}"#,

@@ -17,6 +17,9 @@ const REASONING: &str = "reasoning_content";
 /// Signed reasoning, as OpenRouter gives it. It stands in one place of the message and cannot be divided.
 const DETAILS: &str = "reasoning_details";
 
+/// Calls in one round. No model makes as many.
+const MAX_CALLS: usize = 4_096;
+
 #[derive(Clone, Debug)]
 pub(super) struct OpenAiChat {
     /// What the rounds before this one said.
@@ -44,6 +47,8 @@ struct Said {
     text: String,
     reasoning: String,
     calls: Vec<Call>,
+    /// In a document, its signed reasoning as it is.
+    details: Option<String>,
 }
 
 impl Default for OpenAiChat {
@@ -69,6 +74,10 @@ struct Call {
     id: String,
     name: String,
     arguments: String,
+    /// In a stream, the number by which its deltas name it.
+    index: u64,
+    /// What providers add to it: Gemini's signature stands there, and the call is refused without it.
+    added: Vec<(String, String)>,
     /// As its first delta said: what has passed cannot become ours later.
     ours: bool,
     /// In a document, the call as it is; kept because providers put members of their own into it.
@@ -82,11 +91,15 @@ impl Call {
         }
         let function =
             json::write([("name", json::quote(&self.name)), ("arguments", json::quote(&self.arguments))]);
-        json::write([
-            ("id", json::quote(&self.id)),
-            ("type", json::quote("function")),
-            ("function", function),
-        ])
+        let own = [("id", json::quote(&self.id)), ("type", json::quote("function")), ("function", function)];
+        let added = self.added.iter().map(|(key, value)| (key.as_str(), value.clone()));
+        json::write(own.into_iter().chain(added))
+    }
+
+    /// Whether it says more than name and arguments: then it can only be repeated as it was.
+    fn has_more(&self) -> bool {
+        let members = self.whole.as_deref().and_then(json::object).unwrap_or_default();
+        !self.added.is_empty() || members.iter().any(|(key, value)| is_added(key, value))
     }
 
     /// With the id that carries a trace.
@@ -98,21 +111,44 @@ impl Call {
     }
 }
 
+fn is_added(key: &str, value: &str) -> bool {
+    !matches!(key, "index" | "id" | "type" | "function") && value != "null"
+}
+
 impl OpenAiChat {
     fn call_delta(&mut self, delta: &str) -> Option<()> {
         let members = json::object(delta)?;
         let function = json::get(&members, "function").and_then(json::object).unwrap_or_default();
         let text = |key| json::get(&function, key).and_then(json::string).unwrap_or_default();
         let (name, arguments) = (text("name"), text("arguments"));
-        let index = json::get(&members, "index").and_then(json::number).unwrap_or(0);
-        let index = usize::try_from(index).ok()?;
-        if index == self.this.calls.len() {
-            let ours = name == TOOL;
-            self.holding |= ours;
-            self.this.calls.push(Call { ours, ..Call::default() });
+        let id = json::get(&members, "id").and_then(json::string).unwrap_or_default();
+        let index = json::get(&members, "index").and_then(json::number);
+        let is_numbered = index.is_some();
+        let index = index.or(self.this.calls.last().map(|call| call.index)).unwrap_or(0);
+        // Numbers may begin anywhere. Some servers give none, or each call the same, and whole calls one by one.
+        let goes_on = |call: &Call| {
+            let other = if id.is_empty() { !is_numbered } else { id != call.id };
+            let begins = !name.is_empty() && !call.name.is_empty() && other;
+            call.index == index && !begins
+        };
+        let at = match self.this.calls.iter().rposition(goes_on) {
+            Some(at) => at,
+            None if self.this.calls.len() >= MAX_CALLS => return None,
+            None => {
+                let ours = name == TOOL;
+                self.holding |= ours;
+                self.this.calls.push(Call { index, ours, ..Call::default() });
+                self.this.calls.len() - 1
+            }
+        };
+        let call = self.this.calls.get_mut(at)?;
+        for (key, value) in members.iter().filter(|(key, value)| is_added(key, value)) {
+            match call.added.iter_mut().find(|(known, _)| known == key) {
+                Some((_, so_far)) => (*value).clone_into(so_far),
+                None => call.added.push((key.clone(), (*value).to_owned())),
+            }
         }
-        let call = self.this.calls.get_mut(index)?;
-        if let Some(id) = json::get(&members, "id").and_then(json::string).filter(|id| !id.is_empty()) {
+        if !id.is_empty() {
             call.id = id;
         }
         call.name.push_str(&name);
@@ -167,6 +203,12 @@ impl OpenAiChat {
             "" => json::without(&message, REASONING)?,
             reasoning => json::with(&message, &[(REASONING, &json::quote(reasoning))])?,
         };
+        // What later rounds have signed is bound to what the client does not have.
+        let first = self.rounds().next().and_then(|round| round.details.as_deref());
+        message = match first {
+            Some(details) => json::with(&message, &[(DETAILS, details)])?,
+            None => json::without(&message, DETAILS)?,
+        };
         match calls {
             [] => json::without(&message, "tool_calls"),
             calls => json::with(&message, &[("tool_calls", &json::list(calls))]),
@@ -220,7 +262,9 @@ impl Dialect for OpenAiChat {
         let choices = json::get(&members, "choices").and_then(json::array)?;
         let [choice] = choices.as_slice() else { return None };
         let message = json::path(choice, &["message"]).and_then(json::object)?;
-        self.signed |= json::get(&message, DETAILS).is_some_and(|details| details != "null");
+        let details = json::get(&message, DETAILS).filter(|details| *details != "null");
+        self.signed |= details.is_some();
+        self.this.details = details.map(str::to_owned);
         self.this.text = json::get(&message, "content").and_then(json::string).unwrap_or_default();
         self.this.reasoning = json::get(&message, REASONING).and_then(json::string).unwrap_or_default();
         for call in json::get(&message, "tool_calls").and_then(json::array).unwrap_or_default() {
@@ -232,6 +276,7 @@ impl Dialect for OpenAiChat {
                 name,
                 arguments: text(&["function", "arguments"]),
                 whole: Some(call.to_owned()),
+                ..Call::default()
             });
         }
         json::path(choice, &["finish_reason"]).unwrap_or_default().clone_into(&mut self.reason);
@@ -250,6 +295,10 @@ impl Dialect for OpenAiChat {
         self.this.calls.iter().map(|call| call.ours).collect()
     }
 
+    fn signs_ours(&self) -> bool {
+        self.this.calls.first().is_some_and(|call| call.ours && call.has_more())
+    }
+
     fn wanted(&self) -> Vec<Wanted> {
         let place = characters(self.rounds().map(|round| round.text.as_str()));
         let reasoning = characters(self.rounds().map(|round| round.reasoning.as_str()));
@@ -259,8 +308,13 @@ impl Dialect for OpenAiChat {
     }
 
     fn carrier(&self) -> Option<String> {
+        // Signed reasoning, and signatures on calls of ours, cannot be written once more.
+        let mut calls = self.rounds().flat_map(|round| &round.calls);
+        if self.signed || calls.any(|call| call.ours && call.has_more()) {
+            return None;
+        }
         let mut missing = self.clients_calls().filter(|(_, passed, _)| !passed).map(|(_, _, call)| &call.id);
-        missing.find(|id| !self.signed && !id.is_empty()).cloned()
+        missing.find(|id| !id.is_empty()).cloned()
     }
 
     fn before(&self, place: u32, reasoning: u32) -> Before {
@@ -277,7 +331,8 @@ impl Dialect for OpenAiChat {
         for (call, Written { retrieval, text }) in
             self.this.calls.iter().filter(|call| call.ours).zip(written)
         {
-            calls.push(retrieval.as_ref().map_or_else(|| call.json(), |retrieval| retrieval.call(API)));
+            let retrieval = retrieval.as_ref().filter(|_| !call.has_more());
+            calls.push(retrieval.map_or_else(|| call.json(), |retrieval| retrieval.call(API)));
             answers.push(match retrieval {
                 Some(retrieval) => retrieval.answer(API),
                 None => json::write([
@@ -325,9 +380,14 @@ impl Dialect for OpenAiChat {
         let [passed_text, passed_reasoning] = self.passed;
         let mut out = self.text_chunk(REASONING, reasoning.get(passed_reasoning..).unwrap_or_default());
         out.push_str(&self.text_chunk("content", text.get(passed_text..).unwrap_or_default()));
+        // Behind the numbers that the client has seen.
+        let seen = self.clients_calls().filter(|(_, passed, _)| *passed).map(|(_, _, call)| call.index);
+        let seen: Vec<u64> = seen.collect();
+        let free = seen.iter().max().map_or(0, |last| last.saturating_add(1));
         for ((place, passed, _), call) in self.clients_calls().zip(&calls) {
             if !passed {
-                let call = json::with(call, &[("index", &place.to_string())])?;
+                let index = free.saturating_add(place.saturating_sub(seen.len()) as u64);
+                let call = json::with(call, &[("index", &index.to_string())])?;
                 out.push_str(&self.chunk(&json::write([("tool_calls", json::list([call]))]), "null"));
             }
         }

@@ -2,15 +2,14 @@
 //!
 //! Over several rounds the client sees one response: the first round's beginning, the items of all
 //! rounds under running indexes, events under running sequence numbers, and the last round's end with
-//! the output and the usage of all rounds. It carries the last round's id, so that a client which
-//! continues by `previous_response_id` continues from what the provider knows last.
+//! the output and the usage of all rounds. It keeps the first round's id: SDKs hold the end of a stream against its
+//! beginning.
 //!
-//! The provider refuses a reasoning item in a request without the item that it led to. So the end of a reasoning
-//! item, which is what clients keep, is held until the next item begins: one that led to a call of ours is for the
-//! client only where the next request puts that call back.
+//! The provider refuses a reasoning item in a request without the item that it led to, and SDKs refuse the end of a
+//! response in which an item has begun and has not ended. So a reasoning item is held until the next item begins: one
+//! that led to a call of ours is for the client only where the next request puts that call back.
 //!
-//! A conversation that the provider keeps (`conversation`) has the model's turn in it already. It is
-//! continued with the results alone, and the calls stay in the provider's history, answered.
+//! Requests of conversations that the provider keeps get no tool of ours, so there is no call of it to answer.
 
 use headroom_compress::Api;
 use headroom_compress::rounds::{Asked, Before};
@@ -43,6 +42,8 @@ pub(super) struct OpenAiResponses {
     figures: Figures<3>,
     /// The response as a whole, as far as it is known.
     document: String,
+    /// The id of the first round's response, as JSON.
+    first_id: Option<String>,
 }
 
 /// An output item.
@@ -62,7 +63,7 @@ struct Item {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Hold {
     No,
-    /// A reasoning item has ended, and it depends on the next item.
+    /// A reasoning item has begun, and it depends on the next item.
     UntilNextItem,
     /// A call of ours has begun.
     ToTheEnd,
@@ -80,6 +81,7 @@ impl Default for OpenAiResponses {
             complete: false,
             figures: Figures::new(["input_tokens", "output_tokens", "total_tokens"]),
             document: String::new(),
+            first_id: None,
         }
     }
 }
@@ -98,6 +100,13 @@ fn is_ours(item: &str) -> bool {
 
 fn is_reasoning(item: &str) -> bool {
     kind(item) == "\"reasoning\""
+}
+
+/// Whether `rounds` takes it for a part of the model's turn.
+fn is_of_turn(item: &str) -> bool {
+    let kind = json::path(item, &["type"]).and_then(json::string).unwrap_or_default();
+    let role = json::path(item, &["role"]).and_then(json::string);
+    kind == "reasoning" || kind.ends_with("_call") || role.as_deref() == Some("assistant")
 }
 
 fn call_id(item: &str) -> String {
@@ -126,6 +135,9 @@ impl OpenAiResponses {
         let members = json::object(response)?;
         if let Some(usage) = json::get(&members, "usage") {
             self.figures.read(usage);
+        }
+        if self.first_id.is_none() {
+            self.first_id = json::get(&members, "id").map(str::to_owned);
         }
         self.document = response.to_owned();
         Some(())
@@ -198,7 +210,9 @@ impl Dialect for OpenAiResponses {
                 self.hold = Hold::ToTheEnd;
             }
             // All of it led to what follows.
-            (Hold::UntilNextItem, Some(item)) if begins && is_reasoning(item) => {}
+            (Hold::No | Hold::UntilNextItem, Some(item)) if begins && is_reasoning(item) => {
+                self.hold = Hold::UntilNextItem;
+            }
             (Hold::UntilNextItem, _) if begins || ended => {
                 self.hold = Hold::No;
                 // What was held passes now.
@@ -216,11 +230,6 @@ impl Dialect for OpenAiResponses {
                 return None;
             }
             self.items.push(Item { begun: self.hold == Hold::No, ..Item::default() });
-        }
-        let hold_next =
-            kind == "response.output_item.done" && self.hold == Hold::No && item.is_some_and(is_reasoning);
-        if hold_next {
-            self.hold = Hold::UntilNextItem;
         }
         if let Some(known) = at.and_then(|at| self.items.get_mut(at)) {
             if let Some(item) = item {
@@ -283,6 +292,10 @@ impl Dialect for OpenAiResponses {
     }
 
     fn carrier(&self) -> Option<String> {
+        // Between others of these kinds the next request does not say where the model's turn begins and ends.
+        if self.items.iter().any(|item| !is_of_turn(&item.raw)) {
+            return None;
+        }
         let theirs = self.current().iter().filter(|item| is_call(&item.raw) && !is_ours(&item.raw));
         theirs.filter(|item| !item.begun).map(|item| call_id(&item.raw)).find(|id| !id.is_empty())
     }
@@ -307,13 +320,6 @@ impl Dialect for OpenAiResponses {
 
     fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String> {
         const API: Api = Api::OpenAiResponses;
-        let members = json::object(request)?;
-        let kept_by_provider = json::get(&members, "conversation").is_some_and(|it| it != "null");
-        // The turn is in such a conversation already, and so are the client's calls: they cannot be dropped.
-        let theirs = self.current().iter().any(|item| is_call(&item.raw) && !is_ours(&item.raw));
-        if kept_by_provider && theirs {
-            return None;
-        }
         let (mut turn, mut answers) = (Vec::new(), Vec::new());
         let mut written = written.iter();
         for item in self.current().iter().map(|item| &item.raw) {
@@ -322,7 +328,7 @@ impl Dialect for OpenAiResponses {
                 continue;
             }
             let Written { retrieval, text } = written.next()?;
-            match retrieval.as_ref().filter(|_| !kept_by_provider) {
+            match retrieval {
                 Some(retrieval) => {
                     turn.push(retrieval.call(API));
                     answers.push(retrieval.answer(API));
@@ -337,10 +343,8 @@ impl Dialect for OpenAiResponses {
                 }
             }
         }
-        if kept_by_provider {
-            return json::with(request, &[("input", &json::list(answers))]);
-        }
-        json::append(request, &members, "input", &turn.into_iter().chain(answers).collect::<Vec<_>>())
+        let items: Vec<String> = turn.into_iter().chain(answers).collect();
+        json::append(request, &json::object(request)?, "input", &items)
     }
 
     fn next_round(&mut self) {
@@ -376,6 +380,10 @@ impl Dialect for OpenAiResponses {
             response
         } else {
             json::with(&response, &[("status", "\"completed\""), ("error", "null")])?
+        };
+        let response = match &self.first_id {
+            Some(id) => json::with(&response, &[("id", id)])?,
+            None => response,
         };
         if !stream {
             return Some(response);

@@ -1,10 +1,11 @@
 //! Whole answers through the loop, in every format.
 
+mod chat;
 mod conversation;
 mod scripted;
 
 use scripted::{
-    APIS, Call, HASH, Text, arguments, ask, each, events, foreign, go_on, own, play, read, responses, stream,
+    APIS, Call, HASH, Text, arguments, ask, each, events, foreign, go_on, own, play, read, stream,
 };
 use serde_json::{Value, json};
 
@@ -277,20 +278,6 @@ fn reasoning_that_led_to_our_call_is_not_for_the_clients_history() {
     ask(&mut turn, r#"{"input":"hi"}"#, &foreign(&["x"])).unwrap();
     let (whole, _) = go_on(&mut turn, &json!({"status": "completed", "output": [message]}).to_string());
     assert_eq!(serde_json::from_str::<Value>(&whole).unwrap()["output"], json!([message]));
-}
-
-#[test]
-fn a_conversation_that_the_provider_keeps_goes_on_with_the_results_alone() {
-    let request = r#"{"input":"hi","conversation":"conv_1"}"#;
-    let mut turn = Turn::new(Api::OpenAiResponses, false);
-    assert!(matches!(play(&mut turn, &responses(&[Text("a "), Call(TOOL)], false), 99).1, Next::Retrieve(_)));
-    let next = ask(&mut turn, request, &foreign(&["the original"])).unwrap();
-    let result = json!({"type": "function_call_output", "call_id": "call_1", "output": "the original"});
-    let next: Value = serde_json::from_str(&next).unwrap();
-    assert_eq!(next, json!({"input": [result], "conversation": "conv_1"}));
-    let anew = ask(&mut turn, r#"{"input":"hi","conversation":null}"#, &foreign(&["x"])).unwrap();
-    let anew: Value = serde_json::from_str(&anew).unwrap();
-    assert_eq!(anew["input"].as_array().unwrap().len(), 4);
 }
 
 #[test]

@@ -172,6 +172,11 @@ fn a_request_that_is_refused_for_its_prefix_is_sent_once_more_and_the_client_see
         let mut stream = plugin.post("/v1/messages", &[("anthropic-beta", "a-1")], &with_thinking(400));
         stream.refused_headers("400", "application/json");
         assert!(stream.answer_paused);
+        // The client asked for an encoding, and the refusal has it.
+        host(|host| {
+            let headers = host.response_headers.as_mut().expect("headers that are held");
+            headers.push(("content-encoding".into(), "gzip".into()));
+        });
         let call = last_call();
         let beta = call.headers.iter().find(|(name, _)| name == "anthropic-beta").unwrap();
         assert_eq!(beta.1, b"a-1,thinking-binding-controls-2026-08-01");
@@ -192,6 +197,7 @@ fn a_request_that_is_refused_for_its_prefix_is_sent_once_more_and_the_client_see
         assert_eq!(stream.client, answer.as_bytes());
         let headers = stream.answer_headers();
         assert_eq!(headers.iter().find(|(name, _)| name == ":status").unwrap().1, b"200");
+        assert!(headers.iter().all(|(name, _)| name != "content-encoding"));
         stream.finish();
         let record = plugin.records().pop().unwrap();
         assert!(record.recovered && record.status == 200, "{record:?}");
@@ -233,15 +239,27 @@ fn a_refusal_that_is_not_ours_or_that_stays_goes_to_the_client() {
     for answer in
         [None, Some(("400", "application/json", REFUSAL.as_bytes())), Some(("200", "text/html", b"x"))]
     {
-        let mut plugin = plugin();
-        let mut stream = plugin.post("/v1/messages", &[], &with_thinking(400));
-        stream.refused_headers("400", "application/json");
-        stream.provider_goes_on(answer);
-        assert!(!stream.answer_paused);
-        stream.provider_sends(REFUSAL.as_bytes(), true);
-        assert_eq!(stream.client, REFUSAL.as_bytes());
-        stream.finish();
-        plugin.delete();
+        for body_comes_first in [false, true] {
+            let mut plugin = Plugin::new(json!({"reversible": true, "control_plane": {"cluster": "c"}}));
+            let mut stream = plugin.post("/v1/messages", &[], &with_thinking(400));
+            stream.refused_headers("400", "application/json");
+            if body_comes_first {
+                stream.provider_sends(REFUSAL.as_bytes(), true);
+            }
+            stream.provider_goes_on(answer);
+            assert!(!stream.answer_paused);
+            if !body_comes_first {
+                stream.provider_sends(REFUSAL.as_bytes(), true);
+            }
+            assert_eq!(stream.client, REFUSAL.as_bytes());
+            let told = stream.answer_headers().iter().any(|(name, _)| name == "x-headroom-outcome");
+            assert!(told, "the client is told what was done");
+            stream.finish();
+            let record = plugin.records().pop().unwrap();
+            assert_eq!((record.status, record.prefix_mismatches), (400, 1), "{answer:?} {body_comes_first}");
+            assert!(!record.recovered);
+            plugin.delete();
+        }
     }
 }
 

@@ -1,14 +1,18 @@
 //! What a provider was sent for a conversation is only ever extended (I3), and what was left out can be had back
 //! (I5), whatever happens meanwhile. `headroom-proof` prints the same at length.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use headroom_compress::Api;
 use headroom_e2e::Stack;
 use headroom_e2e::agent::{Agent, Format, recorded};
-use headroom_e2e::envoy::Options;
+use headroom_e2e::client::{Call, Connection, Protocol};
 use headroom_e2e::proof::{Conversations, Event, Row, hold};
-use headroom_e2e::provider::Plan;
+use headroom_e2e::provider::{Plan, SCRIPT_HEADER, Script};
 use headroom_e2e::sidecar::Kind;
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::reversible::{ROWS, body, reversible, rows};
+use crate::stacks::{MODES, assert_no_trap};
 
 /// Holds conversations in which the model retrieves in every second round, in all formats.
 async fn holds(event: Event) -> Result<()> {
@@ -117,27 +121,75 @@ async fn conversations_are_append_only_when_the_last_request_has_no_tools() -> R
 }
 
 /// What putting Headroom in front of a running conversation does: it changes the prefix once, and the filter asks
-/// again in the way that lets the request through.
+/// again in the way that lets the request through. The client sees one answer, as if it had been the first.
 #[tokio::test]
 async fn a_conversation_that_began_without_headroom_goes_on_behind_it() -> Result<()> {
-    let filter = json!({"reversible": true, "control_plane": {"cluster": "headroom"}});
-    let stack = Stack::start(Options { filter: Some(filter), ..Options::default() }, Kind::Real).await?;
-    for stream in [false, true] {
-        let name = format!("began without {stream}");
-        stack.provider.follow(&name, Plan::default());
-        let mut agent = Agent::new(Format::Messages, &name, stream, recorded(1)?);
-        // Another conversation for the filter, which remembers those that have needed it.
-        agent.say(&format!("Which deployments failed? {name}"));
-        agent.rounds(stack.provider.address(), 4).await?;
-        agent.rounds(stack.envoy.listener(), 8).await?;
-        agent.turn(stack.envoy.listener()).await?;
-        let report = stack.provider.report(&name);
-        assert_eq!(
-            report.refused.len(),
-            1,
-            "the first request behind it is refused, and no other: {report:?}"
-        );
-        assert!(report.dropped.len() >= 9, "its older thinking is dropped in each: {report:?}");
+    for mode in MODES {
+        let stack = Stack::start(reversible(mode), Kind::Real).await?;
+        for stream in [false, true] {
+            let name = format!("began without {mode:?} {stream}");
+            stack.provider.follow(&name, Plan::default());
+            let mut agent = Agent::new(Format::Messages, &name, stream, recorded(1)?);
+            // Another conversation for the filter, which remembers those that have needed it.
+            agent.say(&format!("Which deployments failed? {name}"));
+            agent.rounds(stack.provider.address(), 4).await?;
+            let without = stack.provider.requests(&name).len();
+
+            let answer = agent.ask(stack.envoy.listener()).await?;
+            assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+            let kind = if stream { "text/event-stream" } else { "application/json" };
+            assert!(
+                answer.header("content-type").is_some_and(|it| it.starts_with(kind)),
+                "{name}: {answer:?}"
+            );
+            let length = answer.header("content-length").map(str::to_owned);
+            assert!(
+                length.is_none_or(|length| length == answer.body.len().to_string()),
+                "{name}: {answer:?}"
+            );
+            let [refused, again] = &stack.provider.requests(&name)[without..] else {
+                bail!("{name}: the refused request is sent once more, and nothing else is");
+            };
+            let [refused, again] = [refused, again].map(|it| serde_json::from_slice::<Value>(&it.body));
+            let (refused, mut again) = (refused?, again?);
+            let asked = json!({"prefix_mismatch_behavior": "drop_block"});
+            let thinking = again["thinking"].as_object_mut().context("the request asks for thinking")?;
+            assert_eq!(thinking.remove("block_binding"), Some(asked), "{name}");
+            assert_eq!(refused, again, "{name}: nothing else is different");
+
+            agent.rounds(stack.envoy.listener(), 8).await?;
+            agent.turn(stack.envoy.listener()).await?;
+            let report = stack.provider.report(&name);
+            assert!(report.refused.len() <= 2, "each VM needs one refusal to know: {report:?}");
+            assert!(report.dropped.len() >= 9, "its older thinking is dropped in each: {report:?}");
+        }
+        assert_no_trap(&stack).await?;
+    }
+    Ok(())
+}
+
+/// A refusal that the second request meets as well is the provider's own, byte for byte.
+#[tokio::test]
+async fn a_refusal_that_is_not_about_the_prefix_reaches_the_client_as_it_came() -> Result<()> {
+    let script = Script { status: Some(400), ..Script::default() }.header();
+    for mode in MODES {
+        let stack = Stack::start(reversible(mode), Kind::Down).await?;
+        for stream in [false, true] {
+            let name = format!("refused {mode:?} {stream}");
+            let body = body(Api::AnthropicMessages, stream, &[rows(ROWS, 1)]);
+            let mut body: Value = serde_json::from_slice(&body)?;
+            body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
+            let said = body["messages"][1]["content"].as_array_mut().context("the model's turn")?;
+            said.insert(0, json!({"type": "thinking", "thinking": "Hm.", "signature": "c2VhbA=="}));
+            let call = || Call::post("/v1/messages", body.to_string()).header(SCRIPT_HEADER, &script);
+            let mut direct = Connection::open(stack.provider.address(), Protocol::Http1).await?;
+            let expected = direct.send(call()).await?;
+            let (answer, requests) = stack.exchange(&name, Protocol::Http1, call()).await?;
+            assert_eq!((answer.status, &answer.body), (expected.status, &expected.body), "{name}");
+            assert_eq!(answer.header("content-type"), expected.header("content-type"), "{name}");
+            assert_eq!(requests.len(), 2, "{name}: it was tried once more");
+        }
+        assert_no_trap(&stack).await?;
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use crate::bodies::{anthropic, pretty_pets, shortened};
 use crate::stacks::forwarded;
+use crate::thinking::Thinking;
 
 /// Provider, sidecar, and an Envoy that watches a file for its filter.
 struct Mesh {
@@ -187,13 +188,15 @@ struct Load {
     by_the_new_one: AtomicUsize,
 }
 
-/// Sends one request after the other until told to stop; the number of those sent.
-async fn client(number: usize, envoy: SocketAddr, load: Arc<Load>) -> Result<usize> {
+/// Sends one request after the other until told to stop, and between them takes turns of conversations with models
+/// that think; the number of those sent.
+async fn client(number: usize, envoy: SocketAddr, load: Arc<Load>, thinking: Arc<Thinking>) -> Result<usize> {
     let mut connection = Connection::open(envoy, Protocol::Http1).await?;
     let body = anthropic(&pretty_pets(10 + number));
     let mut sent = 0;
     while !load.stop.load(Ordering::Relaxed) {
         let call = Call::post("/v1/messages", body.clone()).header(NAME_HEADER, &format!("client {number}"));
+        thinking.turn_beside(sent, envoy).await?;
         sent += 1;
         let answer = connection.send(call).await?;
         ensure!(answer.status == 200, "request {sent} of client {number}: {}", answer.status);
@@ -209,10 +212,15 @@ async fn client(number: usize, envoy: SocketAddr, load: Arc<Load>) -> Result<usi
 #[tokio::test]
 async fn a_new_module_is_loaded_under_load_without_dropping_a_request() -> Result<()> {
     const CLIENTS: usize = 4;
-    let mesh = Mesh::start(|module| resource(1, module, &as_text(&plugin_config()))).await?;
+    let mut config = plugin_config();
+    config["reversible"] = json!(true);
+    let mesh = Mesh::start(|module| resource(1, module, &as_text(&config))).await?;
     let load = Arc::new(Load::default());
+    let thinking = Arc::new(Thinking::with(&mesh.provider));
     let clients: Vec<_> = (0..CLIENTS)
-        .map(|number| tokio::spawn(client(number, mesh.envoy.listener(), Arc::clone(&load))))
+        .map(|number| {
+            tokio::spawn(client(number, mesh.envoy.listener(), Arc::clone(&load), Arc::clone(&thinking)))
+        })
         .collect();
     let reached = |counter: &'static str, wanted: usize| {
         let load = Arc::clone(&load);
@@ -231,11 +239,17 @@ async fn a_new_module_is_loaded_under_load_without_dropping_a_request() -> Resul
     reached("answers by the old module", 10 * CLIENTS).await?;
     assert_eq!(load.by_the_new_one.load(Ordering::Relaxed), 0);
 
+    let turns = thinking.turns();
+    ensure!(turns > 0, "no model has thought before the reload");
     let next = another(&built::filter_module().await?, mesh.folder.path())?;
-    let mut config = plugin_config();
     config["response_headers"] = json!(false);
     deliver(mesh.folder.path(), &resource(2, &next, &as_text(&config)))?;
     reached("answers by the new module", 10 * CLIENTS).await?;
+    let turns_at_first = thinking.turns();
+    until("models think with the new module", || async {
+        (thinking.turns() > turns_at_first + CLIENTS).then_some(())
+    })
+    .await?;
     load.stop.store(true, Ordering::Relaxed);
 
     for (number, client) in clients.into_iter().enumerate() {
@@ -245,6 +259,8 @@ async fn a_new_module_is_loaded_under_load_without_dropping_a_request() -> Resul
         assert_eq!(arrived.len(), sent, "client {number}: each request arrives once");
         assert!(arrived.iter().all(|request| request.complete && request.body == body), "client {number}");
     }
+    let thought = thinking.end(mesh.envoy.listener()).await?;
+    headroom_e2e::say(&format!("a new module under load; {}", thought.line()));
     let resets = mesh.envoy.stat("http.headroom.downstream_rq_rx_reset").await?;
     assert_eq!((mesh.envoy.stat("http.headroom.downstream_rq_5xx").await?, resets), (0, 0));
     Ok(())

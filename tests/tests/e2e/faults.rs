@@ -14,8 +14,9 @@ use headroom_e2e::provider::NAME_HEADER;
 use headroom_e2e::sidecar::{Kind, Sidecar};
 use headroom_e2e::{Stack, deadline::until};
 
-use crate::reversible::{ROWS, body, engine, markers, reversible, rows};
+use crate::reversible::{ROWS, body, engine, large_bodies, markers, reversible, rows};
 use crate::stacks::{Mode, assert_no_trap, forwarded};
+use crate::thinking::Thinking;
 
 /// With this sidecar every request leaves as it does with any other.
 async fn changes_nothing(kind: Kind) -> Result<()> {
@@ -61,9 +62,11 @@ async fn with_a_sidecar_that_stores_nothing_forms_are_the_same() -> Result<()> {
 /// The name of all requests of a [`Load`].
 const LOAD: &str = "load";
 
-/// Clients with conversations that grow, each output new, so that stored and new originals come together.
+/// Clients with conversations that grow, each output new, so that stored and new originals come together. Between
+/// these requests they hold conversations with models that think.
 struct Load {
     envoy: SocketAddr,
+    thinking: Thinking,
     sent: AtomicUsize,
     failed: AtomicUsize,
     over: AtomicBool,
@@ -72,7 +75,8 @@ struct Load {
 impl Load {
     fn on(stack: &Stack) -> Self {
         let (sent, failed, over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-        Self { envoy: stack.envoy.listener(), sent, failed, over }
+        let thinking = Thinking::with(&stack.provider);
+        Self { envoy: stack.envoy.listener(), thinking, sent, failed, over }
     }
 
     async fn client(&self, client: usize) -> Result<()> {
@@ -81,6 +85,7 @@ impl Load {
             if self.over.load(Ordering::Relaxed) {
                 break;
             }
+            self.thinking.turn_beside(number, self.envoy).await?;
             if outputs.len() == 4 {
                 outputs.clear();
             }
@@ -97,11 +102,13 @@ impl Load {
         Ok(())
     }
 
-    /// Waits until so many more requests are sent.
+    /// Waits until so many more requests are sent, and models have thought meanwhile.
     async fn more(&self, requests: usize) -> Result<()> {
-        let target = self.sent.load(Ordering::Relaxed) + requests;
-        until("requests are sent", || async { (self.sent.load(Ordering::Relaxed) >= target).then_some(()) })
-            .await
+        let (target, turns) = (self.sent.load(Ordering::Relaxed) + requests, self.thinking.turns());
+        until("requests are sent", || async {
+            (self.sent.load(Ordering::Relaxed) >= target && self.thinking.turns() > turns).then_some(())
+        })
+        .await
     }
 }
 
@@ -110,7 +117,7 @@ async fn under_load(
     what: &str,
     faults: impl AsyncFnOnce(&mut Sidecar, &Load, &Envoy) -> Result<()>,
 ) -> Result<()> {
-    let mut stack = Stack::start(reversible(Mode::Strip), Kind::Real).await?;
+    let mut stack = Stack::start(large_bodies(Mode::Strip), Kind::Real).await?;
     let load = Load::on(&stack);
     let faults = async {
         let done = faults(&mut stack.sidecar, &load, &stack.envoy).await;
@@ -120,6 +127,7 @@ async fn under_load(
     let (done, a, b, c, d) =
         tokio::join!(faults, load.client(0), load.client(1), load.client(2), load.client(3));
     done.and(a).and(b).and(c).and(d)?;
+    let thought = load.thinking.end(load.envoy).await?;
 
     let arrived = stack.provider.take(LOAD);
     let mut hashes: Vec<String> = arrived.iter().flat_map(|request| markers(&request.body)).collect();
@@ -134,8 +142,9 @@ async fn under_load(
     let (sent, failed) = (load.sent.into_inner(), load.failed.into_inner());
     let report = format!(
         "{what}: {sent} requests sent, {failed} failed; {markers} markers ({} originals), {stored} copies stored, \
-         {dropped} dropped",
-        hashes.len()
+         {dropped} dropped; {}",
+        hashes.len(),
+        thought.line()
     );
     headroom_e2e::say(&report);
     assert_eq!((failed, arrived.len()), (0, sent), "{report}");

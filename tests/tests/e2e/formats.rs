@@ -154,7 +154,6 @@ async fn every_format_is_compressed_on_the_paths_of_everybody_who_speaks_it() ->
 #[tokio::test]
 async fn what_only_looks_like_a_format_passes_with_its_length() -> Result<()> {
     for (path, api) in [
-        ("/v1/messages/count_tokens", Api::AnthropicMessages),
         ("/v1/messages/batches", Api::AnthropicMessages),
         (
             "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict",
@@ -166,8 +165,6 @@ async fn what_only_looks_like_a_format_passes_with_its_length() -> Result<()> {
         ("/openai/deployments/d/embeddings", Api::OpenAiChat),
         ("/v1/fim/completions", Api::OpenAiChat),
         ("/v1/batches", Api::OpenAiChat),
-        ("/v1/responses/compact", Api::OpenAiResponses),
-        ("/v1/responses/input_tokens", Api::OpenAiResponses),
         ("/v1beta/models/g:countTokens", Api::GeminiGenerateContent),
         ("/v1beta/models/g:batchGenerateContent", Api::GeminiGenerateContent),
         ("/v2/embed", Api::CohereChat),

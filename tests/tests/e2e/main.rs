@@ -40,6 +40,7 @@ mod forwarding;
 mod frames;
 mod logging;
 mod names;
+mod placeholder;
 #[path = "../../../control-plane/tests/store/server.rs"]
 mod postgres;
 mod production;
@@ -49,6 +50,7 @@ mod reversible;
 mod sidecar;
 mod signed;
 mod stacks;
+mod thinking;
 mod tool_loop;
 mod unread;
 mod websockets;

@@ -278,7 +278,8 @@ async fn the_production_configuration_gives_the_model_what_was_left_out() -> Res
     assert_eq!(sent.status, 200);
     let hashes = markers(&forwarded(&production.provider, "left out").body);
     let [hash] = &hashes[..] else { panic!("one marker was expected: {hashes:?}") };
-    assert!(production.sidecar.original(hash).await?.is_some());
+    // No copy of it goes anywhere unless the operator wants that (I9).
+    assert_eq!(production.sidecar.original(hash).await?, None);
 
     let told = Script { text: Some("One of them.".to_owned()), ..Script::default() };
     let script = Script { tool_call: Some(ours(hash)), then: vec![told], ..Script::default() };

@@ -17,7 +17,9 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::bodies::{anthropic, chat, pretty_pets};
+use crate::reversible::large_bodies;
 use crate::stacks::{Mode, assert_no_trap, options};
+use crate::thinking::Thinking;
 
 /// Requests when nothing else is said.
 const REQUESTS: usize = 1_000;
@@ -26,14 +28,14 @@ const CLIENTS: usize = 16;
 /// Seconds until Envoy answers in the place of a provider that does not; none of the others takes so long.
 const ROUTE_TIMEOUT: u32 = 2;
 /// Kinds of requests in the mix, each as often as the others.
-const KINDS: usize = 14;
+const KINDS: usize = 16;
 
 fn streaming(body: Vec<u8>) -> Vec<u8> {
     String::from_utf8(body).expect("text").replacen("\"model\"", "\"stream\":true,\"model\"", 1).into_bytes()
 }
 
 /// Sends one request of the mix. Errors are part of it: some are there to be broken off.
-async fn send(stack: &Stack, number: usize) -> Result<()> {
+async fn send(stack: &Stack, thinking: &Thinking, number: usize) -> Result<()> {
     let name = format!("mixed {number}");
     let good = anthropic(&pretty_pets(5 + number % 20));
     let script = |script: Script| script.header();
@@ -67,6 +69,8 @@ async fn send(stack: &Stack, number: usize) -> Result<()> {
             expected = Some(503);
             messages(good).header(SCRIPT_HEADER, &reset)
         }
+        // A turn of a conversation with a model that thinks and retrieves.
+        13 | 14 => return thinking.turn(stack.envoy.listener()).await,
         _ => {
             // The client leaves in the middle of the answer.
             let gated = script(Script { gate: true, ..Script::default() });
@@ -106,16 +110,14 @@ async fn as_many_requests_are_recorded_as_were_sent() -> Result<()> {
     let asked = std::env::var("REQUESTS").ok().map(|text| text.parse()).transpose()?;
     let requests: usize = asked.unwrap_or(REQUESTS);
     let stack = Arc::new(
-        Stack::start(
-            Options { workers: 2, route_timeout: Some(ROUTE_TIMEOUT), ..options(Mode::Strip) },
-            Kind::Real,
-        )
-        .await?,
+        Stack::start(Options { route_timeout: Some(ROUTE_TIMEOUT), ..large_bodies(Mode::Strip) }, Kind::Real)
+            .await?,
     );
+    let thinking = Arc::new(Thinking::with(&stack.provider));
     let next = Arc::new(AtomicUsize::new(0));
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
-        let (stack, next) = (Arc::clone(&stack), Arc::clone(&next));
+        let (stack, thinking, next) = (Arc::clone(&stack), Arc::clone(&thinking), Arc::clone(&next));
         clients.spawn(async move {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
@@ -123,7 +125,7 @@ async fn as_many_requests_are_recorded_as_were_sent() -> Result<()> {
                     return;
                 }
                 // An answer that breaks off is an error for the client, and a record all the same.
-                let sent = send(&stack, number).await;
+                let sent = send(&stack, &thinking, number).await;
                 assert!(sent.is_ok() || number % KINDS == 10, "request {number}: {sent:?}");
             }
         });
@@ -134,13 +136,20 @@ async fn as_many_requests_are_recorded_as_were_sent() -> Result<()> {
     let leaving = (requests / 50).clamp(1, 100);
     leave(&stack, leaving).await?;
 
-    let sent = (requests + leaving) as u64;
+    let mixed_turns = thinking.turns();
+    let thought = thinking.end(stack.envoy.listener()).await?;
+    let sent = (requests + leaving + thinking.turns() - mixed_turns) as u64;
     let stats: Value = until("headroomd has counted the requests", || async {
         let stats = stack.sidecar.stats().await.ok()?;
         (stats["requests"]["total"].as_u64() >= Some(sent)).then_some(stats)
     })
     .await?;
-    eprintln!("sent {sent}, recorded {}: {}", stats["requests"]["total"], stats["requests"]["by_outcome"]);
+    eprintln!(
+        "sent {sent}, recorded {}: {}; {}",
+        stats["requests"]["total"],
+        stats["requests"]["by_outcome"],
+        thought.line()
+    );
     assert_eq!(stats["requests"]["total"], sent);
     assert_eq!(stats["requests"]["by_outcome"]["aborted"], leaving);
     assert_eq!(stats["requests"]["rate_limited"], (0..requests).filter(|n| n % KINDS == 3).count());

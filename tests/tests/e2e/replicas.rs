@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::postgres::Postgres;
 use crate::reversible::{ROWS, body, markers, rows};
+use crate::thinking::Thinking;
 
 /// The replicas behind one name, as a Service or a load balancer has them; a dead one is found at once.
 fn cluster(replicas: &[Sidecar]) -> Value {
@@ -79,13 +80,15 @@ struct Load {
 }
 
 impl Load {
-    /// Sends one request after the other, each with a new output, until told to stop.
-    async fn client(&self, envoy: SocketAddr, number: usize) -> Result<()> {
+    /// Sends one request after the other, each with a new output, until told to stop; between them, turns of
+    /// conversations with models that think.
+    async fn client(&self, envoy: SocketAddr, thinking: &Thinking, number: usize) -> Result<()> {
         let mut connection = Connection::open(envoy, Protocol::Http1).await?;
         for turn in 0.. {
             if self.stop.load(Ordering::Relaxed) {
                 break;
             }
+            thinking.turn_beside(turn, envoy).await?;
             let body = body(Api::AnthropicMessages, false, &[rows(ROWS, number * 1_000_000 + turn)]);
             let answer =
                 connection.send(Call::post("/v1/messages", body).header(NAME_HEADER, "load")).await?;
@@ -131,8 +134,9 @@ async fn one_of_two_replicas_dies_under_load_and_no_report_and_no_original_is_lo
     let envoy = envoy(provider.address(), &replicas, folders[0].path()).await?;
 
     let load = Load::default();
+    let thinking = Thinking::with(&provider);
     let clients = async {
-        let client = |number| load.client(envoy.listener(), number);
+        let client = |number| load.client(envoy.listener(), &thinking, number);
         let (a, b, c, d) = tokio::join!(client(0), client(1), client(2), client(3));
         a.and(b).and(c).and(d)
     };
@@ -146,9 +150,12 @@ async fn one_of_two_replicas_dies_under_load_and_no_report_and_no_original_is_lo
         ensure!(!early.is_empty(), "nothing was left out before the death");
         assert_has_all(&replicas[0], &early).await?;
         assert_has_all(&replicas[1], &early).await?;
-        let sent = provider.requests("load").len();
+        let (sent, turns) = (provider.requests("load").len(), thinking.turns());
+        ensure!(turns > 0, "no model has thought before the death");
         replicas[0].kill()?;
         load.more(60).await?;
+        until("models think after the death", || async { (thinking.turns() > turns + 2).then_some(()) })
+            .await?;
         let arrived = provider.requests("load");
         let late = arrived.iter().skip(sent).flat_map(|request| markers(&request.body)).count();
         ensure!(late > 0, "nothing was left out after the death");
@@ -158,7 +165,9 @@ async fn one_of_two_replicas_dies_under_load_and_no_report_and_no_original_is_lo
     let (served, course) = tokio::join!(clients, course);
     course.and(served)?;
 
-    let (sent, saved) = (load.answered.into_inner(), load.tokens_saved.into_inner());
+    let thought = thinking.end(envoy.listener()).await?;
+    let (loaded, saved) = (load.answered.into_inner(), load.tokens_saved.into_inner());
+    let (sent, saved) = (loaded + thought.requests as u64, saved + thought.tokens_saved);
     until("every request is counted", || async {
         (replicas[1].counted_requests().await.ok()? >= sent).then_some(())
     })
@@ -170,7 +179,11 @@ async fn one_of_two_replicas_dies_under_load_and_no_report_and_no_original_is_lo
         assert_eq!((&stats["requests"]["total"], &stats["tokens"]["saved"]), (&json!(sent), &json!(saved)));
         assert_has_all(replica, &hashes).await?;
     }
-    assert_eq!(provider.requests("load").len() as u64, sent);
-    headroom_e2e::say(&format!("{sent} requests, {} originals, one of two replicas killed", hashes.len()));
+    assert_eq!(provider.requests("load").len() as u64, loaded);
+    headroom_e2e::say(&format!(
+        "{sent} requests, {} originals, one of two replicas killed; {}",
+        hashes.len(),
+        thought.line()
+    ));
     Ok(())
 }

@@ -34,7 +34,7 @@ pub(crate) fn reversible(mode: Mode) -> Options {
 }
 
 /// As [`reversible`], with the filter's own cap on bodies.
-fn large_bodies(mode: Mode) -> Options {
+pub(crate) fn large_bodies(mode: Mode) -> Options {
     let mut options = reversible(mode);
     options.max_body_bytes = 32 << 20;
     options.filter.as_mut().expect("the filter is on")["max_body_bytes"] = (32 << 20).into();

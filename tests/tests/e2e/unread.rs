@@ -44,7 +44,7 @@ async fn bypass_passes_a_request_with_its_length() -> Result<()> {
 
 #[tokio::test]
 async fn another_path_passes_with_its_length() -> Result<()> {
-    for path in ["/v1/messages/count_tokens", "/v1/embeddings", "/v1/messages/batches?beta=true"] {
+    for path in ["/v1/embeddings", "/v1/messages/batches?beta=true"] {
         passes(path, true, || {
             let body = anthropic(&pretty_pets(30));
             (Call::post(path, body.clone()), body)
@@ -55,12 +55,12 @@ async fn another_path_passes_with_its_length() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_body_with_a_content_encoding_passes_with_its_length() -> Result<()> {
+async fn a_body_in_an_encoding_that_is_not_read_passes_with_its_length() -> Result<()> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(&anthropic(&pretty_pets(30)))?;
     let encoded = encoder.finish()?;
     passes("encoded", true, || {
-        (Call::post("/v1/messages", encoded.clone()).header("content-encoding", "gzip"), encoded.clone())
+        (Call::post("/v1/messages", encoded.clone()).header("content-encoding", "br"), encoded.clone())
     })
     .await
 }

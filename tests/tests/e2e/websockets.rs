@@ -88,7 +88,7 @@ impl Stack {
 async fn open_raw(envoy: &Envoy) -> Result<TcpStream> {
     let mut raw = TcpStream::connect(envoy.listener()).await?;
     raw.write_all(
-        b"GET /v1/responses HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        b"GET /v1/responses HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
           sec-websocket-version: 13\r\nsec-websocket-key: c3Rvcm0gc3Rvcm0gc3Rvcg==\r\n\r\n",
     )
     .await?;

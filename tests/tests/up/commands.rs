@@ -38,7 +38,8 @@ async fn the_doctor_finds_nothing_wrong_and_the_request_that_it_sent_is_shown_by
             "buffer limit",
             "routes",
             "test request",
-            "versions"
+            "versions",
+            "reasoning"
         ]
     );
     for check in &checks {

@@ -61,6 +61,12 @@ pub struct UpArgs {
     /// What happens to requests [env: HEADROOM_MODE] [default: optimize]
     #[arg(long, value_enum)]
     pub mode: Option<ModeName>,
+    /// Base URL for Codex with a ChatGPT login [env: CHATGPT_TARGET_API_URL] [default: https://chatgpt.com]
+    #[arg(long, value_name = "URL")]
+    pub chatgpt_api_url: Option<String>,
+    /// Base URL for Gemini CLI with a Google login [env: CODE_ASSIST_TARGET_API_URL] [default: https://cloudcode-pa.googleapis.com]
+    #[arg(long, value_name = "URL")]
+    pub code_assist_api_url: Option<String>,
     /// How far the engine may go [default: balanced]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
@@ -91,6 +97,9 @@ pub struct UpArgs {
     /// The sidecar's program [env: HEADROOMD] [default: beside this one, or on PATH]
     #[arg(long, value_name = "FILE")]
     pub headroomd: Option<PathBuf>,
+    /// End once no wrapped agent runs: how `wrap` starts it
+    #[arg(long, hide = true)]
+    pub while_wrapped: bool,
     /// Envoy's program [env: ENVOY] [default: what make installed, or on PATH]
     #[arg(long, value_name = "FILE")]
     pub envoy: Option<PathBuf>,
@@ -150,6 +159,7 @@ impl Settings {
             .insert("profile".to_owned(), args.profile.unwrap_or(ProfileName::Balanced).name().into());
         // The sidecar that `up` starts keeps the originals.
         plugin_config.insert("reversible".to_owned(), true.into());
+        plugin_config.insert("store_originals".to_owned(), true.into());
         let mut control_plane = serde_json::json!({ "cluster": GRPC_CLUSTER });
         let log_messages = args.log_messages || env.flag("HEADROOM_LOG_MESSAGES")?;
         if log_messages {
@@ -188,6 +198,20 @@ impl Settings {
                     "--gemini-api-url",
                     "GEMINI_TARGET_API_URL",
                     defaults.gemini,
+                )?,
+                chatgpt: upstream(
+                    env,
+                    args.chatgpt_api_url.as_ref(),
+                    "--chatgpt-api-url",
+                    "CHATGPT_TARGET_API_URL",
+                    defaults.chatgpt,
+                )?,
+                code_assist: upstream(
+                    env,
+                    args.code_assist_api_url.as_ref(),
+                    "--code-assist-api-url",
+                    "CODE_ASSIST_TARGET_API_URL",
+                    defaults.code_assist,
                 )?,
             },
             body_mode,
@@ -316,7 +340,7 @@ mod tests {
         assert_eq!(settings.workspace_dir, PathBuf::from("/home/me/.headroom"));
         assert_eq!(
             settings.plugin_config.to_string(),
-            r#"{"body_mode":"strip","control_plane":{"cluster":"headroom"},"profile":"balanced","reversible":true}"#
+            r#"{"body_mode":"strip","control_plane":{"cluster":"headroom"},"profile":"balanced","reversible":true,"store_originals":true}"#
         );
     }
 

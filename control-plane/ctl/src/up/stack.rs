@@ -300,7 +300,8 @@ async fn is_ok(client: &Client, url: &str) -> bool {
     client.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
 }
 
-fn remove(file: &Path) -> anyhow::Result<()> {
+/// Removes a file that may be there.
+pub(super) fn remove(file: &Path) -> anyhow::Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("{} cannot be removed", file.display()))

@@ -28,11 +28,11 @@ fn an_original_is_printed_byte_for_byte() {
 }
 
 #[test]
-fn matches_stand_one_on_a_line_as_they_are_spelled() {
-    let body = r#"{"hash":"h","query":"q","results":[{"b":1.0,"a":[ ]},"a \"line\""],"count":2}"#;
-    let (url, server) = server("200 OK", body.to_owned());
+fn what_matches_is_printed_as_it_is_spelled() {
+    let text = "{\"b\":1.0,\"a\":[ ]}\na \"line\"\n";
+    let (url, server) = server("200 OK", json!({"results": [], "content": text}).to_string());
     let answer = run(&[HASH, "--url", &url, "--query", "a b"], &[]);
-    assert_eq!(String::from_utf8(answer.stdout).unwrap(), "{\"b\":1.0,\"a\":[ ]}\na \"line\"\n");
+    assert_eq!(String::from_utf8(answer.stdout).unwrap(), text);
     assert!(server.join().unwrap().contains("?query=a+b "));
 }
 
@@ -50,7 +50,7 @@ fn what_is_not_there_is_said_and_fails() {
     for (status, body, query, said) in [
         ("404 Not Found", gone, None, "its time is over"),
         ("404 Not Found", String::new(), None, "404"),
-        ("200 OK", r#"{"results":[]}"#.to_owned(), Some("x"), "nothing in"),
+        ("200 OK", r#"{"content":""}"#.to_owned(), Some("x"), "nothing in"),
         ("200 OK", "{}".to_owned(), None, "something else"),
     ] {
         let (url, server) = server(status, body);

@@ -1,6 +1,6 @@
 //! Anthropic Messages: a turn is a message with content blocks, and a round splits it.
 
-use super::{Before, Editor, Outputs, Retrieval, message, trace};
+use super::{Before, Editor, Outputs, Retrieval, Turn, ends_before, message, trace};
 use crate::wire::tape::Value;
 use crate::wire::{Api, NotUnderstood, retrieve_tool};
 
@@ -78,15 +78,17 @@ fn restore_turn(
     outputs: &mut Outputs<'_>,
     editor: &mut Editor<'_>,
 ) -> Result<(), NotUnderstood> {
-    let ids = blocks.iter().filter(|block| block.is("tool_use")).filter_map(|block| block.id?.text());
-    let Some((id, steps)) = ids.filter_map(|id| Some((trace::steps(&id)?, id))).map(|(s, id)| (id, s)).next()
+    let counted = blocks.iter().filter(|block| block.counts());
+    let carriers = counted.clone().enumerate().filter(|(_, block)| block.is("tool_use"));
+    let ids = carriers.filter_map(|(at, block)| Some((at, block.id?.text()?)));
+    let Some((carrier, id, steps)) =
+        ids.filter_map(|(at, id)| trace::steps(&id).map(|steps| (at, id, steps))).next()
     else {
         return Ok(());
     };
-    let counted = blocks.iter().filter(|block| block.counts());
     let last = steps.iter().map(|step| step.place as usize).max().unwrap_or_default();
     let in_order = steps.is_sorted_by_key(|step| step.place);
-    if !in_order || counted.clone().count() < last {
+    if !in_order || counted.clone().count() < last || !ends_before(&steps, carrier) {
         return Ok(());
     }
     let mut before = Before::default();
@@ -102,7 +104,9 @@ fn restore_turn(
         },
     };
     let start = turn.span().range().start;
-    let Some(retrievals) = editor.retrievals(API, &id, &steps, outputs, start, calls, &before) else {
+    let Some(retrievals) =
+        editor.retrievals(API, &id, &steps, outputs, &Turn { start, calls, before: &before })
+    else {
         return Ok(());
     };
 

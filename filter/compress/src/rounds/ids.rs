@@ -30,27 +30,19 @@ impl Ids {
             Api::GeminiGenerateContent => "contents",
             _ => "messages",
         };
+        let mut edits = Vec::new();
         let mut found = Vec::new();
         if let Ok([Some(messages)]) = root.pick([list]) {
             for message in messages.elements() {
-                collect(message, 0, &mut found);
+                // Providers of this format may begin to count anew with each turn. A result belongs to the turn before
+                // it, so an id of a later turn decides nothing about an earlier one (I3).
+                if api == Api::OpenAiChat && is_models(message) {
+                    strip(&mut found, &mut edits);
+                }
+                collect(api, message, 0, &mut found);
             }
         }
-        let whole: HashSet<&str, FixedState> = found.iter().map(|(_, id)| id.as_ref()).collect();
-        let mut owners: HashMap<&str, &str, FixedState> = HashMap::default();
-        let mut shared: HashSet<&str, FixedState> = HashSet::default();
-        for id in whole.iter().copied() {
-            if let Some(own) = trace::without_suffix(id)
-                && (whole.contains(own) || owners.insert(own, id).is_some_and(|other| other != id))
-            {
-                shared.insert(own);
-            }
-        }
-        let edits = found.iter().filter_map(|(span, id)| {
-            let own = trace::without_suffix(id).filter(|own| !shared.contains(own))?;
-            Some((span.clone(), quote(own)))
-        });
-        let edits = edits.collect();
+        strip(&mut found, &mut edits);
         Self { edits }
     }
 
@@ -67,30 +59,57 @@ impl Ids {
     }
 }
 
+fn is_models(message: Value<'_, '_>) -> bool {
+    message.is_object() && matches!(message.pick(["role"]), Ok([Some(role)]) if role.is("assistant"))
+}
+
+/// An id where it stands.
+type Found<'b> = (Range<usize>, Cow<'b, str>);
+
+/// Adds the changes for these ids, and lets go of them.
+fn strip(found: &mut Vec<Found<'_>>, edits: &mut Vec<(Range<usize>, String)>) {
+    if found.iter().any(|(_, id)| id.contains(trace::MARK)) {
+        let whole: HashSet<&str, FixedState> = found.iter().map(|(_, id)| id.as_ref()).collect();
+        let mut owners: HashMap<&str, &str, FixedState> = HashMap::default();
+        let mut shared: HashSet<&str, FixedState> = HashSet::default();
+        for id in whole.iter().copied() {
+            if let Some(own) = trace::without_suffix(id)
+                && (whole.contains(own) || owners.insert(own, id).is_some_and(|other| other != id))
+            {
+                shared.insert(own);
+            }
+        }
+        edits.extend(found.iter().filter_map(|(span, id)| {
+            let own = trace::without_suffix(id).filter(|own| !shared.contains(own))?;
+            Some((span.clone(), quote(own)))
+        }));
+    }
+    found.clear();
+}
+
 /// Ids stand in a message, in its parts, and in the calls of either.
 const MAX_DEPTH: usize = 3;
 
-fn collect<'b>(value: Value<'_, 'b>, depth: usize, found: &mut Vec<(Range<usize>, Cow<'b, str>)>) {
+fn collect<'b>(api: Api, value: Value<'_, 'b>, depth: usize, found: &mut Vec<Found<'b>>) {
     for (key, member) in value.members() {
         let Some(key) = key.text() else { continue };
         if member.is_string() {
+            // An item of Responses has an `id` of its own, which some servers make the same as the call's.
+            let is_items = api == Api::OpenAiResponses && &*key == "id";
             if MEMBERS.contains(&&*key)
-                && let Some(id) = member.text().filter(|id| id.contains(trace::MARK))
-            {
-                found.push((member.span().range(), id));
-            } else if MEMBERS.contains(&&*key)
+                && !is_items
                 && let Some(id) = member.text()
             {
                 found.push((member.span().range(), id));
             }
         } else if depth < MAX_DEPTH && matches!(&*key, "content" | "tool_calls" | "parts") {
             for element in member.elements() {
-                collect(element, depth + 1, found);
+                collect(api, element, depth + 1, found);
             }
         } else if depth < MAX_DEPTH
             && matches!(&*key, "functionCall" | "functionResponse" | "toolUse" | "toolResult")
         {
-            collect(member, depth + 1, found);
+            collect(api, member, depth + 1, found);
         }
     }
 }

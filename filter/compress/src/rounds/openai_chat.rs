@@ -37,10 +37,18 @@ pub(super) fn restore(
             let is_ours = name.is_some_and(|name| retrieve_tool::is_retrieve(&name));
             calls.push(Call { value, id, is_clients: is_call && !is_ours });
         }
-        let mut text = String::new();
-        each_text(content, &["text"], |part| text.push_str(&part.text().unwrap_or_default()))?;
+        let (mut text, mut texts) = (String::new(), 0);
+        each_text(content, &["text"], |part| {
+            text.push_str(&part.text().unwrap_or_default());
+            texts += 1;
+        })?;
+        // Parts that say more than text (a refusal, a breakpoint) cannot be divided.
+        let is_plain = |part: Value<'_, '_>| part.members().all(|(key, _)| key.is("type") || key.is("text"));
+        let mut parts = content.into_iter().filter(|content| content.is_array()).flat_map(Value::elements);
+        let is_divisible =
+            parts.clone().count() == 0 || (parts.clone().count() == texts && parts.all(is_plain));
         let reasoning = reasoning.and_then(Value::text).unwrap_or_default();
-        let turn = Turn { message, text: &text, reasoning: &reasoning, calls: &calls };
+        let turn = Turn { message, text: &text, is_divisible, reasoning: &reasoning, calls: &calls };
         turn.restore(earlier_calls, &mut outputs, editor);
         earlier_calls += calls.iter().filter(|call| call.is_clients).count();
     }
@@ -51,6 +59,7 @@ pub(super) fn restore(
 struct Turn<'a, 't, 'b> {
     message: Value<'t, 'b>,
     text: &'a str,
+    is_divisible: bool,
     reasoning: &'a str,
     calls: &'a [Call<'t, 'b>],
 }
@@ -64,12 +73,21 @@ impl Turn<'_, '_, '_> {
         let (mut text, mut reasoning) = (Rest::of(self.text), Rest::of(self.reasoning));
         let last = steps.last().map_or((0, 0), |step| (step.place, step.reasoning));
         let (Some(said), Some(thought)) = (text.to(last.0), reasoning.to(last.1)) else { return };
+        let ended = steps.iter().rposition(|step| step.ends_round).and_then(|last| steps.get(last));
+        if !self.is_divisible && ended.is_some_and(|step| step.place > 0) {
+            return;
+        }
         let mut before = Before::default();
         before.text(said);
         before.text(thought);
         let start = self.message.span().range().start;
-        let Some(retrievals) = editor.retrievals(API, &id, &steps, outputs, start, earlier_calls, &before)
-        else {
+        let Some(retrievals) = editor.retrievals(
+            API,
+            &id,
+            &steps,
+            outputs,
+            &super::Turn { start, calls: earlier_calls, before: &before },
+        ) else {
             return;
         };
 
@@ -97,6 +115,10 @@ impl Turn<'_, '_, '_> {
         let mut members = Vec::new();
         for (key, value) in self.message.members() {
             let written = match key.text().as_deref() {
+                // None of it belongs to another round.
+                Some("content") if text.len() == self.text.len() && !text.is_empty() => {
+                    value.raw().to_owned()
+                }
                 Some("content") if text.is_empty() => "null".to_owned(),
                 Some("content") => quote(text),
                 Some("reasoning_content") if reasoning.is_empty() => continue,

@@ -1,6 +1,6 @@
 //! OpenAI Responses: a turn is a row of items, and a round stands between two of them.
 
-use super::{Before, Editor, Outputs, trace};
+use super::{Before, Editor, Outputs, Turn, ends_before, trace};
 use crate::wire::tape::Value;
 use crate::wire::{Api, NotUnderstood, retrieve_tool};
 
@@ -95,19 +95,25 @@ fn restore_turn(
     outputs: &mut Outputs<'_>,
     editor: &mut Editor<'_>,
 ) {
-    let ids = turn.iter().filter(|item| item.kind().ends_with("_call")).filter_map(|item| item.id?.text());
-    let Some((id, steps)) = ids.filter_map(|id| trace::steps(&id).map(|steps| (id, steps))).next() else {
+    let carriers = turn.iter().enumerate().filter(|(_, item)| item.kind().ends_with("_call"));
+    let ids = carriers.filter_map(|(at, item)| Some((at, item.id?.text()?)));
+    let Some((carrier, id, steps)) =
+        ids.filter_map(|(at, id)| trace::steps(&id).map(|steps| (at, id, steps))).next()
+    else {
         return;
     };
     let last = steps.iter().map(|step| step.place as usize).max().unwrap_or_default();
     let beside = steps.last().is_some_and(|step| !step.ends_round);
-    if !steps.is_sorted_by_key(|step| step.place) || turn.len() < last || (beside && next.is_none()) {
+    let in_order = steps.is_sorted_by_key(|step| step.place) && ends_before(&steps, carrier);
+    if !in_order || turn.len() < last || (beside && next.is_none()) {
         return;
     }
     let mut before = Before::default();
     turn.iter().take(last).for_each(|item| item.add_to(&mut before));
     let Some(start) = turn.first().map(Item::start) else { return };
-    let Some(retrievals) = editor.retrievals(API, &id, &steps, outputs, start, calls, &before) else {
+    let Some(retrievals) =
+        editor.retrievals(API, &id, &steps, outputs, &Turn { start, calls, before: &before })
+    else {
         return;
     };
 

@@ -9,7 +9,7 @@ use crate::excerpt::{Excerpt, PAGE_BYTES, Part, Unit, excerpt};
 /// In the place of a text, what our MCP server answers where it does not have it: the filter puts the original
 /// there when the answer goes up with the client's next request.
 pub const PLACEHOLDER: &str = "[headroom: the text belongs here. The filter puts it in on the way to the model; \
-    if this line can be read instead, the request did not pass the filter: call the tool that gave the output again]";
+    if this line can be read instead, it did not find the text: call the tool that gave the output again]";
 
 /// The arguments of a call.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -71,10 +71,14 @@ impl Asked {
 }
 
 impl Range {
-    /// Reads `40-80`, `40`, `40-`, `rows 3-7`, `characters 1-900`.
-    fn read(text: &str) -> Option<Self> {
+    /// Reads `40-80`, `40`, `40-`, `-20`, `rows 3-7`, `characters 1-900`.
+    pub fn read(text: &str) -> Option<Self> {
         let at = text.find(|c: char| c.is_ascii_digit())?;
         let (unit, numbers) = text.split_at(at);
+        let (unit, from_start) = match unit.trim_end().strip_suffix('-') {
+            Some(unit) => (unit, true),
+            None => (unit, false),
+        };
         let unit = match unit.trim() {
             "rows" | "row" => Unit::Rows,
             "characters" | "chars" => Unit::Characters,
@@ -83,6 +87,9 @@ impl Range {
         };
         let mut ends = numbers.splitn(2, ['-', ':', '–']);
         let from: u32 = ends.next()?.trim().parse().ok()?;
+        if from_start {
+            return ends.next().is_none().then_some(Self { unit, from: 0, to: from });
+        }
         let to = match ends.next().map(str::trim) {
             None => from,
             Some("") => u32::MAX,
@@ -91,7 +98,8 @@ impl Range {
         (from <= to).then_some(Self { unit, from, to })
     }
 
-    fn part(self) -> Part<'static> {
+    /// The part of a text that it names.
+    pub fn part(self) -> Part<'static> {
         let (from, to) = (self.from as usize, self.to as usize);
         match self.unit {
             Unit::Lines => Part::Lines(from, to),
@@ -215,5 +223,30 @@ mod tests {
         assert_eq!(page.range.unwrap().argument(), "2-2");
         let none = answer(text, &asked("", "9-12"));
         assert_eq!(none.text, nothing(text));
+    }
+
+    #[test]
+    fn a_range_is_read_as_people_and_models_write_it() {
+        let read = |text| Range::read(text).map(|it| (it.unit, it.from, it.to));
+        for (text, unit, from, to) in [
+            ("40-80", Unit::Lines, 40, 80),
+            ("lines 40 - 80", Unit::Lines, 40, 80),
+            ("7", Unit::Lines, 7, 7),
+            ("7-", Unit::Lines, 7, u32::MAX),
+            ("-20", Unit::Lines, 0, 20),
+            ("rows -3", Unit::Rows, 0, 3),
+            ("rows 3:7", Unit::Rows, 3, 7),
+            ("chars 1-900", Unit::Characters, 1, 900),
+        ] {
+            assert_eq!(read(text), Some((unit, from, to)), "{text}");
+        }
+        for text in ["", "-", "80-40", "a-b", "1-2-3", "-1-2", "4,5", "pages 1-2", "99999999999-"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert!(
+            answer("one\ntwo\nthree\n", &asked("", "-2"))
+                .text
+                .starts_with("one\ntwo\n[headroom: lines 1 to 2;")
+        );
     }
 }

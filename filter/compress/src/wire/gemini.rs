@@ -28,6 +28,11 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
         }
         walk.end_of_user_message();
     }
+    let [cached, cached_snake] = root.pick(["cachedContent", "cached_content"])?;
+    if cached.or(cached_snake).is_some_and(|cached| !cached.is_null()) {
+        // A cache may bring tools that the request does not list.
+        walk.called = 0;
+    }
     Ok(())
 }
 

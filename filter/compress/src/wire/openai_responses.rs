@@ -45,6 +45,11 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     for item in input.elements() {
         read_item(item, walk)?;
     }
+    let [prompt] = root.pick(["prompt"])?;
+    if prompt.is_some_and(|prompt| !prompt.is_null()) {
+        // A stored prompt may bring tools that the request does not list.
+        walk.called = 0;
+    }
     Ok(())
 }
 

@@ -324,7 +324,7 @@ fn answered(api: Api, script: &[Vec<Said>], streamed: bool, step: usize) -> (Str
     let calls = rounds::calls(sent.as_bytes(), api);
     let mut turn = Turn::new(api, streamed);
     let (mut got, mut next) = play(&mut turn, &answer(api, &script[0], 0, streamed), step);
-    for number in 1..=script.len() {
+    for (number, round) in script.iter().enumerate().skip(1) {
         let Next::Retrieve(wanted) = next else { break };
         let given: Vec<Given> = wanted
             .iter()
@@ -337,7 +337,7 @@ fn answered(api: Api, script: &[Vec<Said>], streamed: bool, step: usize) -> (Str
         next = match turn.give(sent.as_bytes(), &given, calls) {
             Some(After::Ask(body)) => {
                 sent = String::from_utf8(body).unwrap();
-                turn.continued(answer(api, &script[number], number, streamed).as_bytes())
+                turn.continued(answer(api, round, number, streamed).as_bytes())
             }
             Some(After::Done(rest)) => Next::Done(rest),
             None => Next::Done(turn.give_up()),

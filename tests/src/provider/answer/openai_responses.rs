@@ -25,7 +25,15 @@ pub(in crate::provider) fn item(part: &Part, at: usize) -> Value {
 impl Answer<'_> {
     pub(in crate::provider) fn response_items(&self) -> Vec<Value> {
         let parts = self.parts.iter().enumerate();
-        parts.map(|(at, part)| item(part, self.calls_before + at)).collect()
+        let items = parts.map(|(at, part)| {
+            let mut item = item(part, self.calls_before + at);
+            // Several rounds may become one response for the client: no two of them share an id.
+            if let (Some(answer), Some(id)) = (&self.response_id, item["id"].as_str()) {
+                item["id"] = format!("{id}{}", answer.trim_start_matches("resp_")).into();
+            }
+            item
+        });
+        items.collect()
     }
 
     pub(super) fn response(&self, status: &str, output: Vec<Value>) -> Value {

@@ -1,6 +1,12 @@
 //! Markup as text, whole and broken.
 
-use super::render::text_of;
+use crate::work;
+
+/// With the work that a block of its own may cost: as WASM the tests share one thread, and so one count.
+fn text_of(html: &str) -> String {
+    work::start(html.len());
+    super::render::text_of(html)
+}
 
 #[test]
 fn structure_stays_and_scripts_go() {

@@ -31,7 +31,7 @@ pub(crate) fn matches(survey: &Survey<'_>, query: &str) -> Vec<usize> {
 
 /// The places of the texts that match the query, the best first. Terms that a fifth of the texts share, and
 /// terms of one or two letters, find nothing.
-pub fn relevant(texts: &[&str], query: &str) -> Vec<usize> {
+fn relevant(texts: &[&str], query: &str) -> Vec<usize> {
     let mut terms: HashMap<Vec<u8>, usize, FixedState> = HashMap::with_hasher(FixedState::default());
     for word in words(query) {
         if terms.len() == MAX_TERMS {

@@ -1,0 +1,101 @@
+//! Cline's command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::{Agent, Launch, Places, Server, Setting, has_any, mcp_servers, value_of};
+use crate::edits::{Change, Format, Plan, value_at};
+
+/// Cline CLI.
+pub(super) struct Cline;
+
+impl Cline {
+    fn data(at: &Setting<'_>) -> PathBuf {
+        let folder = at.folder_of("CLINE_DIR", ".cline");
+        at.env.get("CLINE_DATA_DIR").map_or_else(|| folder.join("data"), PathBuf::from)
+    }
+
+    fn plan(at: &Setting<'_>, data: &std::path::Path) -> Plan {
+        let file = data.join("settings/providers.json");
+        let providers = value_at(&file, Format::Json, &["providers"]);
+        let providers = providers.as_ref().and_then(Value::as_object).into_iter().flatten();
+        let mut plan = Plan::default();
+        for (id, provider) in providers {
+            let kind = provider.pointer("/settings/provider").and_then(Value::as_str).unwrap_or(id);
+            let url = match kind {
+                "anthropic" => at.openai_url(),
+                "openai" | "openai-native" | "openai-compatible" => at.openai_url(),
+                "gemini" => format!("{}/v1beta", at.url),
+                _ => continue,
+            };
+            let own = provider.pointer("/settings/baseUrl").and_then(Value::as_str).unwrap_or_default();
+            if at.is_elsewhere(own) {
+                plan.remarks.push(format!("the provider {id} keeps its own address, {own}"));
+                continue;
+            }
+            plan.changes.push(Change::new(
+                file.clone(),
+                Format::Json,
+                &["providers", id, "settings", "baseUrl"],
+                url,
+            ));
+        }
+        if plan.changes.is_empty() {
+            plan.remarks.push(format!(
+                "{} has no key of Anthropic, OpenAI or Gemini: nothing passes Headroom. `cline auth` adds one; \
+                 requests of a Cline account go to Cline's own servers",
+                file.display()
+            ));
+        }
+        plan
+    }
+}
+
+impl Agent for Cline {
+    fn name(&self) -> &'static str {
+        "cline"
+    }
+
+    fn title(&self) -> &'static str {
+        "Cline CLI"
+    }
+
+    fn programs(&self) -> &'static [&'static str] {
+        &["cline"]
+    }
+
+    fn how(&self) -> &'static str {
+        "baseUrl in ~/.cline/data/settings/providers.json, for the run or with --install"
+    }
+
+    fn launch(&self, at: &Setting<'_>, arguments: &[OsString]) -> anyhow::Result<Launch> {
+        let data = value_of(arguments, "--data-dir");
+        let data = data.map_or_else(|| Self::data(at), |(_, folder)| at.folder.join(folder));
+        let mut plan = Self::plan(at, &data);
+        let remarks = std::mem::take(&mut plan.remarks);
+        Ok(Launch { edits: plan, remarks, ..Launch::default() })
+    }
+
+    fn install(&self, at: &Setting<'_>) -> anyhow::Result<Plan> {
+        Ok(Self::plan(at, &Self::data(at)))
+    }
+
+    fn places(&self, at: &Setting<'_>) -> Places {
+        let data = Self::data(at);
+        Places {
+            logs: vec![data.join("sessions")],
+            instructions: vec![at.folder.join(".clinerules")],
+            mcp: Some(data.join("settings/cline_mcp_settings.json")),
+        }
+    }
+
+    fn register(&self, at: &Setting<'_>, server: &Server) -> Option<Change> {
+        Some(mcp_servers(self.places(at).mcp?, server))
+    }
+
+    fn resumes(&self, arguments: &[OsString]) -> bool {
+        has_any(arguments, &["--id", "--continue"])
+    }
+}

@@ -1,0 +1,119 @@
+//! Continue's command line, `cn`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{Agent, Launch, Places, Server, Setting, value_of};
+use crate::edits::{Change, Format, Key, Plan, edited, value_at};
+
+/// Continue.
+pub(super) struct Continue;
+
+impl Continue {
+    fn config(at: &Setting<'_>) -> PathBuf {
+        at.folder_of("CONTINUE_GLOBAL_DIR", ".continue").join("config.yaml")
+    }
+
+    /// Headroom's address for each model of a provider that it knows.
+    fn plan(at: &Setting<'_>, file: &Path) -> Plan {
+        let models = value_at(file, Format::Yaml, &["models"]);
+        let models = models.as_ref().and_then(Value::as_array).into_iter().flatten();
+        let mut plan = Plan::default();
+        for model in models {
+            let text = |key: &str| model.get(key).and_then(Value::as_str);
+            let url = match text("provider") {
+                Some("openai") => at.openai_url(),
+                Some("anthropic") => at.openai_url(),
+                Some("gemini") => format!("{}/v1beta", at.url),
+                _ => continue,
+            };
+            if let Some(own) = text("apiBase")
+                && at.is_elsewhere(own)
+            {
+                plan.remarks
+                    .push(format!("the model {} keeps its own address, {own}", text("name").unwrap_or("?")));
+                continue;
+            }
+            let Some(name) = text("name") else { continue };
+            let item = Key::Item { field: "name".to_owned(), is: name.to_owned() };
+            plan.changes.push(Change {
+                file: file.to_owned(),
+                format: Format::Yaml,
+                path: vec![Key::Name("models".to_owned()), item, Key::Name("apiBase".to_owned())],
+                value: url.into(),
+            });
+        }
+        if plan.changes.is_empty() {
+            plan.remarks.push(format!(
+                "{} lists no model of OpenAI, Anthropic or Gemini with a name: nothing passes Headroom. Models \
+                 from Continue's hub do not either",
+                file.display()
+            ));
+        }
+        plan
+    }
+}
+
+impl Agent for Continue {
+    fn name(&self) -> &'static str {
+        "continue"
+    }
+
+    fn title(&self) -> &'static str {
+        "Continue"
+    }
+
+    fn programs(&self) -> &'static [&'static str] {
+        &["cn"]
+    }
+
+    fn how(&self) -> &'static str {
+        "--config with a copy; --install: apiBase in ~/.continue/config.yaml"
+    }
+
+    fn launch(&self, at: &Setting<'_>, arguments: &[OsString]) -> anyhow::Result<Launch> {
+        let given = value_of(arguments, "--config");
+        let file = given.map_or_else(|| Self::config(at), |(_, file)| at.folder.join(file));
+        let mut plan = Self::plan(at, &file);
+        let mut launch = Launch { remarks: std::mem::take(&mut plan.remarks), ..Launch::default() };
+        if plan.changes.is_empty() {
+            return Ok(launch);
+        }
+        // Nothing, where all of it stands there already.
+        let Some(copy) = edited(&plan)?.into_iter().next() else { return Ok(launch) };
+        launch.file = Some(("config.yaml", copy));
+        if let Some((place, _)) = given {
+            let mut replaced = arguments.to_vec();
+            let options = if replaced[place] == "--config" { 2 } else { 1 };
+            replaced.drain(place..place + options);
+            launch.replaced = Some(replaced);
+        }
+        launch.arguments = vec!["--config".into(), Launch::FILE.into()];
+        Ok(launch)
+    }
+
+    fn install(&self, at: &Setting<'_>) -> anyhow::Result<Plan> {
+        Ok(Self::plan(at, &Self::config(at)))
+    }
+
+    fn places(&self, at: &Setting<'_>) -> Places {
+        let folder = at.folder_of("CONTINUE_GLOBAL_DIR", ".continue");
+        Places {
+            logs: vec![folder.join("sessions")],
+            instructions: vec![at.folder.join(".continue/rules")],
+            mcp: Some(Self::config(at)),
+        }
+    }
+
+    fn register(&self, at: &Setting<'_>, server: &Server) -> Option<Change> {
+        let item = Key::Item { field: "name".to_owned(), is: server.name.to_owned() };
+        Some(Change {
+            file: Self::config(at),
+            format: Format::Yaml,
+            path: vec![Key::Name("mcpServers".to_owned()), item],
+            value: json!({"name": server.name, "command": server.command, "args": server.arguments}),
+        })
+    }
+}

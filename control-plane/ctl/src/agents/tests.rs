@@ -1,0 +1,351 @@
+//! What each agent is given, and that its files are what they were afterwards.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::edits::{Disk, Installed, Workspace, value_at};
+
+const URL: &str = "http://127.0.0.1:8787";
+
+/// A home folder with a project in it, and variables.
+struct House {
+    folder: TempDir,
+    variables: BTreeMap<String, String>,
+}
+
+impl House {
+    fn new(variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("home/my project/.git")).unwrap();
+        let variables =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { folder, variables }
+    }
+
+    fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.home().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn with<T>(&self, what: impl FnOnce(&Setting<'_>) -> T) -> T {
+        let lookup = |name: &str| self.variables.get(name).cloned();
+        let at = Setting {
+            env: Environment::new(&lookup),
+            home: self.home(),
+            folder: self.home().join("my project"),
+            url: URL.to_owned(),
+            keep_history: false,
+        };
+        what(&at)
+    }
+
+    fn launch(&self, name: &str, arguments: &[&str]) -> Launch {
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        self.with(|at| find(name).unwrap().launch(at, &arguments).unwrap())
+    }
+
+    fn workspace(&self) -> Workspace {
+        Workspace::new(&self.folder.path().join("workspace"), Disk::default())
+    }
+
+    /// Everything in the home folder.
+    fn everything(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        fn walk(folder: &Path, all: &mut BTreeMap<PathBuf, Vec<u8>>) {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    all.insert(path.clone(), Vec::new());
+                    walk(&path, all);
+                } else {
+                    all.insert(path.clone(), fs::read(path).unwrap());
+                }
+            }
+        }
+        let mut all = BTreeMap::new();
+        walk(&self.home(), &mut all);
+        all
+    }
+}
+
+fn variable<'l>(launch: &'l Launch, name: &str) -> Option<&'l str> {
+    launch.variables.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str())
+}
+
+/// Variables and files with which each agent has something to edit.
+fn furnished(style: usize) -> House {
+    let house = House::new(&[
+        ("SHELL", ["/bin/zsh", "/bin/bash", "/usr/bin/fish"][style % 3]),
+        ("ANTHROPIC_API_KEY", "k"),
+        ("COPILOT_PROVIDER_API_KEY", "k"),
+    ]);
+    let end = ["\n", "\r\n", ""][style % 3];
+    let mark = ["", "\u{feff}", ""][style % 3];
+    let write = |name: &str, text: &str| {
+        let text = if style % 3 == 1 { text.replace('\n', "\r\n") } else { text.to_owned() };
+        house.write(name, &format!("{mark}{text}{end}"));
+    };
+    write(".claude/settings.json", "{\n    \"model\": \"opus\", // best\n    \"env\": {\"A\": \"1\"}\n}");
+    write(".claude.json", "{\"mcpServers\": {}, \"projects\": {\"/x\": {}}}");
+    write(
+        ".codex/config.toml",
+        "# mine\nmodel = \"gpt-5\"\nmodel_provider = \"azure\" # work\n[profiles.x]\nmodel = \"o3\"",
+    );
+    write(".codex/auth.json", "{\"auth_mode\": \"chatgpt\", \"tokens\": {}}");
+    write(".gemini/settings.json", "{\"theme\": \"x\"}");
+    write(".gemini/.env", "A=1");
+    write(".qwen/.env", "OPENAI_API_KEY=k\nOPENAI_BASE_URL=https://dashscope.example/v1 # there");
+    write(
+        ".config/opencode/opencode.jsonc",
+        "{\n\t// mine\n\t\"provider\": {\"openai\": {\"options\": {\"apiKey\": \"k\"}}},\n}",
+    );
+    write(".zshrc", "export A=1");
+    write(".bashrc", "export A=1");
+    write(".config/fish/config.fish", "set -gx A 1");
+    write(".aider.conf.yml", "model: sonnet # best\nopenai-api-base: https://old.example/v1");
+    write(
+        ".continue/config.yaml",
+        "name: mine\nmodels:\n  - name: GPT\n    provider: openai\n    model: gpt-5\n  - provider: anthropic # two\n    name: Claude\n    apiBase: https://api.anthropic.com/v1/",
+    );
+    write(
+        ".cline/data/settings/providers.json",
+        "{\"version\":1,\"providers\":{\"openai\":{\"settings\":{\"provider\":\"openai\",\"apiKey\":\"k\"}},\"cline\":{\"settings\":{\"provider\":\"cline\"}}}}",
+    );
+    write(
+        ".config/goose/config.yaml",
+        "GOOSE_PROVIDER: openai\nextensions:\n  developer:\n    enabled: true",
+    );
+    write(".pi/agent/models.json", "{\"providers\": {}}");
+    write(
+        ".openhands/agent_settings.json",
+        "{\"llm\": {\"model\": \"anthropic/claude\", \"api_key\": \"k\"}}",
+    );
+    house
+}
+
+fn plan(house: &House, agent: &dyn Agent) -> Plan {
+    let server =
+        Server { name: "headroom", command: "headroomctl".to_owned(), arguments: vec!["mcp".to_owned()] };
+    house.with(|at| {
+        let mut plan = agent.install(at).unwrap();
+        plan.changes.extend(agent.register(at, &server));
+        plan
+    })
+}
+
+#[test]
+fn every_agents_files_are_what_they_were_byte_for_byte() {
+    for (agent, style) in ALL.into_iter().flat_map(|agent| (0..3).map(move |style| (agent, style))) {
+        for bare in [false, true] {
+            let house = if bare { House::new(&[("ANTHROPIC_API_KEY", "k")]) } else { furnished(style) };
+            let before = house.everything();
+            let plan = plan(&house, agent);
+            let workspace = house.workspace();
+            let installed = workspace.install(agent.name(), URL, json!({}), &plan).unwrap();
+            if plan.changes.is_empty() {
+                assert!(bare, "{} has nothing to edit", agent.name());
+                assert!(
+                    !plan.remarks.is_empty(),
+                    "{} has nothing to edit and does not say why",
+                    agent.name()
+                );
+                continue;
+            }
+            assert_eq!(installed, Installed::Now, "{} {style}", agent.name());
+            assert_ne!(house.everything(), before);
+            assert_eq!(
+                workspace.install(agent.name(), URL, json!({}), &plan).unwrap(),
+                Installed::Already,
+                "{} {style}",
+                agent.name()
+            );
+            let undone = workspace.undo(agent.name()).unwrap().unwrap();
+            assert!(undone.cleaned.is_empty() && undone.left.is_empty(), "{undone:?}");
+            assert_eq!(house.everything(), before, "{} {style}", agent.name());
+        }
+    }
+}
+
+#[test]
+fn all_agents_at_once_are_undone_in_the_order_in_which_they_came() {
+    for style in 0..3 {
+        let house = furnished(style);
+        let before = house.everything();
+        for agent in ALL {
+            house.workspace().install(agent.name(), URL, json!({}), &plan(&house, agent)).unwrap();
+        }
+        for agent in ALL {
+            house.workspace().undo(agent.name()).unwrap().unwrap();
+        }
+        assert_eq!(house.everything(), before);
+    }
+}
+
+#[test]
+fn claude_gets_the_address_where_its_settings_would_beat_it() {
+    let house = House::new(&[("ANTHROPIC_CUSTOM_HEADERS", "x-mine: 1")]);
+    let launch = house.launch("claude", &["--print", "hi"]);
+    assert_eq!(variable(&launch, "ANTHROPIC_BASE_URL"), Some(URL));
+    assert_eq!(
+        variable(&launch, "ANTHROPIC_CUSTOM_HEADERS"),
+        Some("x-mine: 1\nx-headroom-stack: wrap_claude\nx-headroom-project: my project")
+    );
+    assert!(launch.arguments.is_empty() && launch.replaced.is_none());
+
+    house.write(".claude/settings.json", r#"{"env": {"ANTHROPIC_BASE_URL": "https://gateway.example"}}"#);
+    let launch = house.launch("claude", &["hi"]);
+    assert_eq!(launch.arguments[0], "--settings");
+    assert!(launch.arguments[1].to_str().unwrap().contains(URL));
+    assert_eq!(launch.upstreams, [("ANTHROPIC_TARGET_API_URL", "https://gateway.example".to_owned())]);
+
+    for arguments in [&["--settings", r#"{"model": "m"}"#, "hi"][..], &[r#"--settings={"model": "m"}"#, "hi"]]
+    {
+        let replaced = house.launch("claude", arguments).replaced.unwrap();
+        assert_eq!(replaced.len(), arguments.len());
+        let whole: String = replaced.iter().map(|it| it.to_str().unwrap()).collect();
+        assert!(whole.contains(URL) && whole.contains(r#""model":"m""#) && whole.ends_with("hi"), "{whole}");
+    }
+    let bad =
+        house.with(|at| find("claude").unwrap().launch(at, &["--settings=no-such".into()]).unwrap_err());
+    assert!(bad.to_string().contains("no-such"), "{bad}");
+
+    let bedrock = House::new(&[("CLAUDE_CODE_USE_BEDROCK", "1")]).launch("claude", &[]);
+    assert!(bedrock.remarks[0].contains("Bedrock"));
+}
+
+#[test]
+fn codex_goes_where_its_login_is_taken() {
+    let provider = |auth: Option<&str>, variables: &[(&str, &str)]| {
+        let house = House::new(variables);
+        if let Some(auth) = auth {
+            house.write(".codex/auth.json", auth);
+        }
+        let launch = house.launch("codex", &["exec", "hi"]);
+        let words: Vec<&str> = launch.arguments.iter().map(|it| it.to_str().unwrap()).collect();
+        assert_eq!((words[0], words[1], words[2]), ("-c", "model_provider=\"headroom\"", "-c"));
+        let toml: toml_edit::DocumentMut = words[3].parse().unwrap();
+        let provider = &toml["model_providers"]["headroom"];
+        let text = |name: &str| provider.get(name).and_then(|it| it.as_str()).map(str::to_owned);
+        assert_eq!(provider["http_headers"]["x-headroom-stack"].as_str(), Some("wrap_codex"));
+        assert_eq!(provider["supports_websockets"].as_bool(), Some(false));
+        (text("base_url").unwrap(), text("env_key"), provider["requires_openai_auth"].as_bool().unwrap())
+    };
+    let chatgpt = format!("{URL}/backend-api/codex");
+    let key = format!("{URL}/v1");
+    for auth in [r#"{"auth_mode": "chatgpt"}"#, r#"{"OPENAI_API_KEY": null, "tokens": {"id_token": "x"}}"#] {
+        assert_eq!(provider(Some(auth), &[("OPENAI_API_KEY", "k")]), (chatgpt.clone(), None, true));
+    }
+    assert_eq!(provider(Some(r#"{"OPENAI_API_KEY": "k"}"#), &[]), (key.clone(), None, true));
+    let variable = Some("OPENAI_API_KEY".to_owned());
+    assert_eq!(provider(None, &[("OPENAI_API_KEY", "k")]), (key.clone(), variable, false));
+    assert_eq!(provider(Some("{broken"), &[]), (key, None, true));
+}
+
+#[test]
+fn codex_keeps_its_history_when_asked() {
+    let house = House::new(&[]);
+    house.write(".codex/auth.json", r#"{"OPENAI_API_KEY": "k"}"#);
+    house.with(|at| {
+        let at = &Setting { keep_history: true, ..at.clone() };
+        let codex = find("codex").unwrap();
+        let launch = codex.launch(at, &[]).unwrap();
+        assert_eq!(launch.arguments, ["-c", "openai_base_url=\"http://127.0.0.1:8787/v1\""]);
+        assert_eq!(codex.install(at).unwrap().changes.len(), 1);
+    });
+}
+
+#[test]
+fn other_agents_get_what_they_read() {
+    let house = furnished(0);
+    assert_eq!(variable(&house.launch("gemini", &[]), "GOOGLE_GEMINI_BASE_URL"), Some(URL));
+    assert_eq!(variable(&house.launch("gemini", &[]), "CODE_ASSIST_ENDPOINT"), Some(URL));
+    assert_eq!(variable(&house.launch("qwen", &[]), "OPENAI_BASE_URL"), Some("http://127.0.0.1:8787/v1"));
+    let opencode = house.launch("opencode", &[]);
+    let content: Value =
+        serde_json::from_str(variable(&opencode, "OPENCODE_CONFIG_CONTENT").unwrap()).unwrap();
+    assert_eq!(content["provider"]["anthropic"]["options"]["baseURL"], "http://127.0.0.1:8787/v1");
+    assert_eq!(content["provider"]["openai"]["options"]["headers"]["x-headroom-stack"], "wrap_opencode");
+    assert!(content["provider"]["google"].is_null(), "no key, no provider: {content}");
+    assert_eq!(variable(&house.launch("aider", &[]), "ANTHROPIC_API_BASE"), Some(URL));
+    assert_eq!(variable(&house.launch("goose", &[]), "OPENAI_HOST"), Some(URL));
+    assert_eq!(variable(&house.launch("openhands", &[]), "LLM_BASE_URL"), Some(URL));
+    assert_eq!(house.launch("openhands", &[]).arguments, ["--override-with-envs"]);
+    assert_eq!(
+        variable(&house.launch("copilot", &[]), "COPILOT_PROVIDER_BASE_URL"),
+        Some("http://127.0.0.1:8787/v1")
+    );
+    let subscription = House::new(&[]).launch("copilot", &[]);
+    assert!(subscription.variables.is_empty() && subscription.remarks[0].contains("subscription"));
+    assert!(!house.launch("pi", &[]).edits.changes.is_empty());
+    assert_eq!(house.launch("cline", &[]).edits.changes.len(), 1);
+
+    let launch = house.launch("cn", &["--config", ".continue/other.yaml", "-p", "hi"]);
+    assert!(launch.file.is_none() && launch.replaced.is_none(), "nothing is there to edit");
+    let launch = house.launch("cn", &["-p", "hi"]);
+    let (_, copy) = launch.file.unwrap();
+    let copy = String::from_utf8(copy).unwrap();
+    assert_eq!(copy.matches("apiBase: http://127.0.0.1:8787/v1").count(), 2, "{copy}");
+    assert_eq!(launch.arguments, ["--config", Launch::FILE]);
+}
+
+#[test]
+fn a_gateway_of_the_users_own_is_kept_behind_headroom() {
+    let house = House::new(&[("OPENAI_BASE_URL", "https://gateway.example/v1"), ("OPENAI_API_KEY", "k")]);
+    let kept = [("OPENAI_TARGET_API_URL", "https://gateway.example/v1".to_owned())];
+    assert_eq!(house.launch("qwen", &[]).upstreams, kept);
+    let local = House::new(&[("OPENAI_BASE_URL", "http://localhost:4000/v1")]).launch("qwen", &[]).upstreams;
+    assert_eq!(local, [("OPENAI_TARGET_API_URL", "http://localhost:4000/v1".to_owned())]);
+    for own in ["http://127.0.0.1:8787/v1", "http://localhost:8787", "https://api.openai.com/v1", ""] {
+        assert_eq!(House::new(&[("OPENAI_BASE_URL", own)]).launch("qwen", &[]).upstreams, []);
+    }
+}
+
+#[test]
+fn the_mcp_server_of_every_agent_stands_where_the_agent_looks() {
+    let house = furnished(0);
+    for agent in ALL {
+        let plan = plan(&house, agent);
+        let Some(place) = house.with(|at| agent.places(at).mcp) else { continue };
+        let change = plan.changes.last().unwrap();
+        assert_eq!(change.file, place, "{}", agent.name());
+        assert!(change.value.to_string().contains("headroomctl"), "{}", agent.name());
+    }
+    house.workspace().install("claude", URL, json!({}), &plan(&house, find("claude").unwrap())).unwrap();
+    let entry =
+        value_at(&house.home().join(".claude.json"), Format::Json, &["mcpServers", "headroom"]).unwrap();
+    assert_eq!(entry, json!({"type": "stdio", "command": "headroomctl", "args": ["mcp"]}));
+}
+
+#[test]
+fn exports_are_read_back_by_the_shell() {
+    for value in ["http://127.0.0.1:8787/v1", "a: b\nc: d", "it's $HOME `x` \\ \"q\"", ""] {
+        let script = format!("{}\nprintf %s \"$A\"", export("A", value, false));
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), value, "{script}");
+    }
+    assert_eq!(export("A", "it's \\", true), r"set -gx A 'it\'s \\'");
+}
+
+#[test]
+fn agents_are_found_by_their_names() {
+    for (name, expected) in [
+        ("claude", "claude"),
+        ("Claude-Code", "claude"),
+        ("cn", "continue"),
+        ("gemini-cli", "gemini"),
+        ("PI", "pi"),
+    ] {
+        assert_eq!(find(name).unwrap().name(), expected);
+    }
+    assert!(find("cursor").is_none() && unreachable::reason("Cursor").unwrap().contains("servers"));
+    assert!(find("").is_none() && unreachable::reason("vim").is_none());
+}

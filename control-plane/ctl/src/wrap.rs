@@ -1,0 +1,301 @@
+//! `headroomctl wrap`: a coding agent behind Headroom, for one run or from now on.
+
+mod background;
+mod code_graph;
+mod list;
+mod run;
+mod saved;
+
+use std::ffi::OsString;
+use std::io::{Write as _, stderr, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::agents::{self, Agent, Server, Setting};
+use crate::edits::{Disk, Installed, Plan, Workspace, preview, unified};
+use crate::environment::Environment;
+use crate::misuse::Misuse;
+use crate::unwrap::upstream;
+
+pub(crate) use self::background::{lease_file, targets_file};
+pub(crate) use self::run::{run_key, users_file};
+
+/// Headroom's port when nobody says another: what `headroomctl mcp` asks as well.
+const DEFAULT_URL: &str = "http://127.0.0.1:8787";
+
+/// Runs a coding agent behind Headroom.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WrapArgs {
+    /// The agent: claude, codex, gemini, opencode, qwen, copilot, aider, continue, cline, goose, pi or openhands
+    pub agent: Option<String>,
+    /// What the agent is started with
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    pub arguments: Vec<OsString>,
+    /// Edit the agent's settings instead, so that it uses Headroom from now on; `headroomctl unwrap` takes it back
+    #[arg(long)]
+    pub install: bool,
+    /// Register `headroomctl mcp` with the agent, for this user, until it is unwrapped
+    #[arg(long)]
+    pub mcp: bool,
+    /// Index the project with the MCP server for code that is installed, and register it with the agent
+    #[arg(long)]
+    pub code_graph: bool,
+    /// Codex: keep the provider's name, under which old conversations are listed
+    #[arg(long)]
+    pub keep_history: bool,
+    /// Show every known agent: whether it is installed and wrapped, and how
+    #[arg(long, conflicts_with_all = ["install", "agent"])]
+    pub list: bool,
+    /// With --list: as JSON, with the places of each agent's session logs, instructions and MCP servers
+    #[arg(long, requires = "list")]
+    pub json: bool,
+    /// Show what would be set and edited, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// A Headroom that runs elsewhere [default: http://127.0.0.1 and --port, started for the run where none answers]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Headroom's port [env: HEADROOM_PORT] [default: 8787]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<String>,
+    /// Folder for state, journals and logs [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
+    #[arg(long, value_name = "DIR")]
+    pub workspace_dir: Option<PathBuf>,
+}
+
+/// What an agent's files are edited for.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Asked {
+    address: bool,
+    mcp: bool,
+    keep_history: bool,
+    code_graph: Option<code_graph::Indexer>,
+}
+
+impl Asked {
+    fn to_json(&self) -> Value {
+        json!({
+            "address": self.address,
+            "mcp": self.mcp,
+            "keep_history": self.keep_history,
+            "code_graph": self.code_graph.as_ref().map(code_graph::Indexer::to_json),
+        })
+    }
+
+    fn from_json(value: &Value) -> Self {
+        let flag = |name: &str| value.get(name).and_then(Value::as_bool).unwrap_or_default();
+        Self {
+            address: flag("address"),
+            mcp: flag("mcp"),
+            keep_history: flag("keep_history"),
+            code_graph: value.get("code_graph").and_then(code_graph::Indexer::from_json),
+        }
+    }
+
+    fn plan(&self, agent: &dyn Agent, at: &Setting<'_>) -> anyhow::Result<Plan> {
+        let at = &Setting { keep_history: self.keep_history, ..at.clone() };
+        let mut plan = if self.address { agent.install(at)? } else { Plan::default() };
+        let mut servers = Vec::new();
+        servers.extend(self.mcp.then(|| headroom_server(at)));
+        servers.extend(self.code_graph.as_ref().map(code_graph::Indexer::server));
+        for server in servers {
+            match agent.register(at, &server) {
+                Some(change) => plan.changes.push(change),
+                None => plan.remarks.push(format!(
+                    "{} takes no MCP servers: {} is not registered",
+                    agent.title(),
+                    server.name
+                )),
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// Headroom's own tools. The program is looked up when it is called, and asks the Headroom that runs then.
+fn headroom_server(at: &Setting<'_>) -> Server {
+    let on_path = agents::find_program(at.env, &["headroomctl"]).is_some();
+    let own = std::env::current_exe().ok().and_then(|path| path.to_str().map(str::to_owned));
+    let command =
+        if on_path { "headroomctl".to_owned() } else { own.unwrap_or_else(|| "headroomctl".to_owned()) };
+    let mut arguments = vec!["mcp".to_owned()];
+    if at.url != DEFAULT_URL {
+        arguments.extend(["--url".to_owned(), at.url.clone()]);
+        // `up` puts the sidecar's gRPC server two ports after Envoy's.
+        let local = at.url.strip_prefix("http://127.0.0.1:").and_then(|port| port.parse::<u16>().ok());
+        if let Some(grpc) = local.and_then(|port| port.checked_add(2)) {
+            arguments.extend(["--grpc".to_owned(), format!("127.0.0.1:{grpc}")]);
+        }
+    }
+    Server { name: "headroom", command, arguments }
+}
+
+/// The workspace folder, which has to be somewhere.
+pub(crate) fn workspace_dir(explicit: Option<&PathBuf>, env: Environment<'_>) -> anyhow::Result<PathBuf> {
+    env.workspace_dir(explicit)
+        .context("there is no folder for state: set HEADROOM_WORKSPACE_DIR or HOME, or give --workspace-dir")
+}
+
+/// The agent of that name, or why there is none.
+pub(crate) fn agent_called(name: &str) -> anyhow::Result<&'static dyn Agent> {
+    if let Some(agent) = agents::find(name) {
+        return Ok(agent);
+    }
+    if let Some(reason) = agents::unreachable::reason(name) {
+        return Err(Misuse::of(anyhow::anyhow!("{reason}. `headroomctl wrap --list` shows what can be")));
+    }
+    let names: Vec<&str> = agents::ALL.iter().map(|agent| agent.name()).collect();
+    Err(Misuse::of(anyhow::anyhow!(
+        "{name:?} is no agent that is known; expected one of {}",
+        names.join(", ")
+    )))
+}
+
+/// Where an agent would be run now.
+pub(crate) fn setting(url: String, env: Environment<'static>) -> anyhow::Result<Setting<'static>> {
+    let home = env.get("HOME").context("HOME is not set, so there are no settings of agents")?;
+    let folder = std::env::current_dir().context("the working folder is gone")?;
+    Ok(Setting { env, home: home.into(), folder, url, keep_history: false })
+}
+
+/// Does what was asked for. The exit code is the agent's, where one ran.
+pub async fn wrap(args: &WrapArgs) -> anyhow::Result<ExitCode> {
+    let env = Environment::of_process();
+    let workspace = workspace_dir(args.workspace_dir.as_ref(), env)?;
+    let address = background::Address::of(args, env).map_err(Misuse::of)?;
+    let mut at = setting(address.url().to_owned(), env)?;
+    at.keep_history = args.keep_history;
+    if args.list {
+        list::print(&at, &workspace, args.json).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(name) = &args.agent else {
+        return Err(Misuse::of(anyhow::anyhow!(
+            "which agent? `headroomctl wrap --list` shows those that are known"
+        )));
+    };
+    let agent = agent_called(name)?;
+    let journals = Workspace::new(&workspace, Disk::default());
+    let before = journals.record(agent.name())?.map(|record| Asked::from_json(&record.asked));
+    let before = before.unwrap_or_default();
+    let mut asked = Asked {
+        address: args.install || before.address,
+        mcp: args.mcp || before.mcp,
+        keep_history: args.keep_history || before.keep_history && !args.install,
+        code_graph: before.code_graph.clone(),
+    };
+    if args.code_graph {
+        match code_graph::Indexer::find(env, before.code_graph.as_ref()) {
+            Ok(indexer) => {
+                if !args.dry_run {
+                    indexer.index(&at.folder)?;
+                }
+                asked.code_graph = Some(indexer);
+            }
+            // Everything else works without it.
+            Err(missing) => say(&format!("{missing:#}"))?,
+        }
+    }
+    let has_edits = args.install || args.mcp || args.code_graph && asked.code_graph.is_some();
+    if args.dry_run {
+        dry_run(agent, &at, args, &asked, has_edits)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if has_edits {
+        install(agent, &at, &journals, &asked, args.install)?;
+    }
+    if args.install {
+        if !args.arguments.is_empty() {
+            bail!("--install starts no agent: give its arguments without --install");
+        }
+        if address.answers().await {
+            say("Headroom answers there now")?;
+        } else {
+            say(&format!(
+                "nothing answers at {} now, and {} needs it from now on: keep `headroomctl up` running, or unwrap",
+                at.url,
+                agent.title()
+            ))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    run::run(agent, &at, &address, &workspace, &args.arguments).await
+}
+
+fn install(
+    agent: &dyn Agent,
+    at: &Setting<'_>,
+    journals: &Workspace,
+    asked: &Asked,
+    with_remarks: bool,
+) -> anyhow::Result<()> {
+    if agent.name() == "codex" {
+        upstream::take_off(&agent.places(at), &Disk::default())?.iter().try_for_each(|line| say(line))?;
+    }
+    let plan = asked.plan(agent, at)?;
+    let installed = journals.install(agent.name(), &at.url, asked.to_json(), &plan)?;
+    let title = agent.title();
+    say(&match installed {
+        Installed::Already => format!("{title} is wrapped already: nothing was changed"),
+        Installed::Nothing => format!("there is nothing to edit for {title}"),
+        Installed::Now => {
+            let record = journals.record(agent.name())?;
+            let files: Vec<String> = record
+                .iter()
+                .flat_map(|record| record.paths())
+                .map(|path| path.display().to_string())
+                .collect();
+            format!(
+                "edited for {title}: {}. `headroomctl unwrap {}` takes it back",
+                files.join(", "),
+                agent.name()
+            )
+        }
+    })?;
+    if with_remarks {
+        plan.remarks.iter().try_for_each(|remark| say(remark))?;
+    }
+    Ok(())
+}
+
+fn dry_run(
+    agent: &dyn Agent,
+    at: &Setting<'_>,
+    args: &WrapArgs,
+    asked: &Asked,
+    has_edits: bool,
+) -> anyhow::Result<()> {
+    let mut out = stdout().lock();
+    let mut remarks = Vec::new();
+    if has_edits {
+        let plan = asked.plan(agent, at)?;
+        for file in preview(&plan)? {
+            write!(out, "{}", unified(&file.path, file.before(), Some(file.after())))?;
+        }
+        remarks = plan.remarks;
+    }
+    if !args.install {
+        let launch = agent.launch(at, &args.arguments)?;
+        for (name, value) in &launch.variables {
+            writeln!(out, "{name}={}", value.replace('\n', "\\n"))?;
+        }
+        for file in preview(&launch.edits)? {
+            write!(out, "{}", unified(&file.path, file.before(), Some(file.after())))?;
+        }
+        let words = launch.arguments.iter().chain(launch.replaced.as_ref().unwrap_or(&args.arguments));
+        let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        writeln!(out, "{}", [vec![agent.programs()[0].to_owned()], words].concat().join(" "))?;
+        remarks.extend(launch.remarks);
+    }
+    out.flush()?;
+    remarks.iter().try_for_each(|remark| say(remark))
+}
+
+/// A line for the person, beside what an agent prints.
+pub(crate) fn say(line: &str) -> anyhow::Result<()> {
+    Ok(writeln!(stderr(), "headroomctl: {line}")?)
+}

@@ -1,0 +1,241 @@
+//! The Headroom that wrapped agents use: the one that runs, or one that is started for them and ends with the
+//! last of them.
+//!
+//! Each wrapped run holds a shared lock on one file. `up --while-wrapped` looks for a moment at which nobody
+//! holds it, takes it for itself, and ends; the system gives locks back however a process dies. So no run
+//! counts, and none has to be alive for Headroom to end.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::time::{Instant, sleep};
+
+use super::WrapArgs;
+use crate::environment::Environment;
+use crate::progress::Doing;
+use crate::running::{At, Running};
+
+/// How long Headroom may take to start. V8 compiles the filter first, and a store may have to be migrated.
+const READY: Duration = Duration::from_secs(90);
+/// How long one that is ending may take until another can start.
+const ENDING: Duration = Duration::from_secs(25);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(100);
+/// How much of its log is quoted when it does not start. Lines.
+const TAIL: usize = 3;
+
+/// Where Headroom is expected.
+#[derive(Clone, Debug)]
+pub(super) struct Address {
+    url: String,
+    /// The port on this machine at which one may be started; `None`: it is somebody else's.
+    port: Option<u16>,
+    running: Running,
+}
+
+impl Address {
+    pub(super) fn of(args: &WrapArgs, env: Environment<'_>) -> anyhow::Result<Self> {
+        let given = args.url.as_ref().map(|url| url.trim()).filter(|url| !url.is_empty());
+        let (url, port) = match given {
+            Some(url) => (url.trim_end_matches('/').to_owned(), None),
+            None => {
+                let port = env.port(args.port.as_ref())?;
+                anyhow::ensure!(
+                    port != 0,
+                    "a wrapped agent needs a port that it is told: give one with --port"
+                );
+                (format!("http://127.0.0.1:{port}"), Some(port))
+            }
+        };
+        let at = At { url: Some(url) };
+        let running = at.running()?;
+        Ok(Self { url: running.url(""), port, running })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Whether a Headroom answers there, and not something else.
+    pub(super) async fn answers(&self) -> bool {
+        let answer = self.running.json("/livez", &[]).await;
+        answer.is_ok_and(|body| body["service"] == "headroom-proxy")
+    }
+}
+
+/// A Headroom that a run uses. For as long as this lives, one that was started for wrapped runs does not end.
+#[derive(Debug)]
+pub(super) struct Headroom {
+    _lease: Option<File>,
+    /// Whether it was running before.
+    pub(super) was_running: bool,
+}
+
+fn run_folder(workspace: &Path) -> anyhow::Result<PathBuf> {
+    let folder = workspace.join("run");
+    headroom_private::folder(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    Ok(folder)
+}
+
+fn lock_file(path: &Path) -> anyhow::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    file.with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// The file whose lock wrapped runs share.
+pub(crate) fn lease_file(workspace: &Path) -> anyhow::Result<File> {
+    lock_file(&run_folder(workspace)?.join("wrapped"))
+}
+
+/// The file that says which of the variables a Headroom was started with for the run that started it.
+pub(crate) fn targets_file(workspace: &Path) -> PathBuf {
+    workspace.join("run/targets.json")
+}
+
+/// One that was started for another run may send requests where that run's gateway is. A key must not go there
+/// that is none of its own.
+fn check_targets(
+    workspace: &Path,
+    targets: &[&str],
+    wanted: &[(&'static str, String)],
+) -> anyhow::Result<()> {
+    let Ok(text) = fs::read(targets_file(workspace)) else { return Ok(()) };
+    let found: BTreeMap<String, String> =
+        serde_json::from_slice(&text).context("run/targets.json in the workspace is not to be read")?;
+    for target in targets {
+        let wanted = wanted.iter().find(|(name, _)| name == target).map(|(_, url)| url);
+        if let Some(found) = found.get(*target).filter(|found| Some(*found) != wanted) {
+            bail!(
+                "the Headroom that runs was started for another agent, with {target}={found}: end that agent first, \
+                 or give this one another --port and --workspace-dir"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Finds Headroom, or starts it with these variables. It may have been started for another run with others, of
+/// which `targets` matter here.
+pub(super) async fn reach(
+    address: &Address,
+    workspace: &Path,
+    targets: &[&str],
+    variables: &[(&'static str, String)],
+) -> anyhow::Result<Headroom> {
+    let Some(port) = address.port else {
+        if !address.answers().await {
+            bail!("nothing that is Headroom answers at {}", address.url);
+        }
+        return Ok(Headroom { _lease: None, was_running: true });
+    };
+    let lease = lease_file(workspace)?;
+    patiently("the Headroom of earlier runs does not end", || lease.try_lock_shared()).await?;
+    // Of two runs that begin together, one starts it and the other finds it.
+    let starting = lock_file(&run_folder(workspace)?.join("starting"))?;
+    patiently_for(READY + ENDING, "another wrapped run is still starting Headroom", || starting.try_lock())
+        .await?;
+    if address.answers().await {
+        check_targets(workspace, targets, variables)?;
+        return Ok(Headroom { _lease: Some(lease), was_running: true });
+    }
+    let _doing = Doing::now("Starting Headroom …");
+    let log = workspace.join("logs/up.log");
+    let mut child = start(port, workspace, &log, variables)?;
+    let deadline = Instant::now() + READY;
+    while !address.answers().await {
+        if let Some(status) = child.try_wait()? {
+            bail!("it ended with {status}: {}", tail(&log));
+        }
+        if Instant::now() >= deadline {
+            bail!("it was not ready after {} s; its log is {}", READY.as_secs(), log.display());
+        }
+        sleep(LOOK).await;
+    }
+    Ok(Headroom { _lease: Some(lease), was_running: false })
+}
+
+fn start(
+    port: u16,
+    workspace: &Path,
+    log: &Path,
+    variables: &[(&'static str, String)],
+) -> anyhow::Result<Child> {
+    if let Some(folder) = log.parent() {
+        headroom_private::folder(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    let output = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
+    let targets: BTreeMap<&str, &str> = variables.iter().map(|(name, url)| (*name, url.as_str())).collect();
+    fs::write(targets_file(workspace), serde_json::to_vec(&targets)?)
+        .context("run/targets.json cannot be written")?;
+    let program = std::env::current_exe().context("this program's own path is not known")?;
+    Command::new(program)
+        .args(["up", "--while-wrapped", "--port", &port.to_string(), "--workspace-dir"])
+        .arg(workspace)
+        .envs(variables.iter().map(|(name, value)| (*name, value)))
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
+        .context("it cannot be started")
+}
+
+async fn patiently(
+    otherwise: &'static str,
+    lock: impl Fn() -> Result<(), TryLockError>,
+) -> anyhow::Result<()> {
+    patiently_for(ENDING, otherwise, lock).await
+}
+
+async fn patiently_for(
+    patience: Duration,
+    otherwise: &'static str,
+    lock: impl Fn() -> Result<(), TryLockError>,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(LOOK).await,
+            Err(TryLockError::WouldBlock) => bail!("{otherwise}"),
+            Err(TryLockError::Error(error)) => return Err(error).context("locks do not work there"),
+        }
+    }
+}
+
+/// The last lines of a log, as one.
+fn tail(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(TAIL)..].join(" ").trim_start_matches("headroomctl: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_headroom_of_another_gateway_is_not_used() {
+        let workspace = tempfile::tempdir().unwrap();
+        let check = |targets: &[&str], wanted: &[(&'static str, String)]| {
+            check_targets(workspace.path(), targets, wanted).map_err(|error| error.to_string())
+        };
+        check(&["A", "B"], &[]).unwrap();
+        run_folder(workspace.path()).unwrap();
+        fs::write(targets_file(workspace.path()), r#"{"A": "https://gateway.example"}"#).unwrap();
+        check(&["B"], &[]).unwrap();
+        check(&["A"], &[("A", "https://gateway.example".to_owned())]).unwrap();
+        assert!(check(&["A"], &[]).unwrap_err().contains("https://gateway.example"));
+        assert!(check(&["A"], &[("A", "https://other.example".to_owned())]).is_err());
+        fs::write(targets_file(workspace.path()), "{").unwrap();
+        assert!(check(&["B"], &[]).is_err());
+    }
+}

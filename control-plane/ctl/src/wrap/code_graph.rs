@@ -1,0 +1,134 @@
+//! `--code-graph`: an MCP server for code that the user has installed. Nothing is downloaded.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::agents::{Server, find_program};
+use crate::environment::Environment;
+use crate::progress::Doing;
+
+/// The server that is looked for.
+const PROGRAM: &str = "codebase-memory-mcp";
+
+/// An installed server, and the very file that it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Indexer {
+    path: PathBuf,
+    sha256: String,
+}
+
+impl Indexer {
+    /// Finds it on PATH. Where one was registered before, it must still be the same file.
+    pub(super) fn find(env: Environment<'_>, registered: Option<&Self>) -> anyhow::Result<Self> {
+        let Some(path) = find_program(env, &[PROGRAM]) else {
+            bail!(
+                "--code-graph needs {PROGRAM}, which is not on PATH. Headroom downloads no programs: install it from \
+                 its makers, then run this again. Everything else works without it"
+            );
+        };
+        let path = path.canonicalize().with_context(|| format!("{} cannot be read", path.display()))?;
+        let mut file =
+            std::fs::File::open(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let mut digest = Sha256::new();
+        std::io::copy(&mut file, &mut HashWriter(&mut digest))?;
+        let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = Self { path, sha256 };
+        if let Some(registered) = registered.filter(|registered| registered.path == found.path) {
+            ensure!(
+                registered.sha256 == found.sha256,
+                "{} is another file than the one that was registered (SHA-256 {} then, {} now). If you have updated \
+                 it yourself, unwrap and wrap again",
+                found.path.display(),
+                registered.sha256,
+                found.sha256
+            );
+        }
+        Ok(found)
+    }
+
+    /// Reads a project into its index.
+    pub(super) fn index(&self, folder: &Path) -> anyhow::Result<()> {
+        let root = folder.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(folder);
+        let _doing = Doing::now("Indexing the project …");
+        let output = Command::new(&self.path)
+            .args(["cli", "index_repository", &json!({"repo_path": root}).to_string()])
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("{} does not start", self.path.display()))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().last().unwrap_or_default();
+        ensure!(
+            output.status.success(),
+            "{PROGRAM} did not index {}: {}, {said}",
+            root.display(),
+            output.status
+        );
+        Ok(())
+    }
+
+    /// How an agent starts it: the file that was checked, by its path.
+    pub(super) fn server(&self) -> Server {
+        Server { name: PROGRAM, command: self.path.display().to_string(), arguments: Vec::new() }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({"path": self.path, "sha256": self.sha256})
+    }
+
+    pub(super) fn from_json(value: &Value) -> Option<Self> {
+        let text = |name: &str| value.get(name)?.as_str();
+        Some(Self { path: text("path")?.into(), sha256: text("sha256")?.to_owned() })
+    }
+}
+
+struct HashWriter<'h>(&'h mut Sha256);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_said_and_a_changed_program_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display().to_string();
+        let with = |name: &str| (name == "PATH").then(|| path.clone());
+        let env = Environment::new(&with);
+        let missing = Indexer::find(env, None).unwrap_err().to_string();
+        assert!(missing.contains(PROGRAM) && missing.contains("downloads no programs"), "{missing}");
+
+        let program = folder.path().join(PROGRAM);
+        let write = |text: &str| {
+            std::fs::write(&program, text).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        write("#!/bin/sh\necho \"$@\" > \"$(dirname \"$0\")/said\"\n");
+        let found = Indexer::find(env, None).unwrap();
+        assert_eq!(Indexer::from_json(&found.to_json()), Some(found.clone()));
+        found.index(folder.path()).unwrap();
+        let said = std::fs::read_to_string(folder.path().join("said")).unwrap();
+        assert!(said.starts_with("cli index_repository") && said.contains(&path), "{said}");
+        assert!(Indexer::find(env, Some(&found)).is_ok());
+        write("#!/bin/sh\necho worse >&2\nexit 3\n");
+        let changed = Indexer::find(env, Some(&found)).unwrap_err().to_string();
+        assert!(changed.contains("another file"), "{changed}");
+        let failed = Indexer::find(env, None).unwrap().index(folder.path()).unwrap_err().to_string();
+        assert!(failed.contains("worse"), "{failed}");
+    }
+}

@@ -1,0 +1,226 @@
+//! One wrapped run: Headroom, the agent with its terminal, its signals and its exit code, and a last line.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::{Pid, Signal as Kill, kill_process};
+use serde_json::json;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::background::{self, Address, Headroom};
+use super::saved::Figures;
+use super::say;
+use crate::agents::{self, Agent, Launch, Setting};
+use crate::edits::{Disk, Installed, Workspace};
+
+/// The filter reports once a second, so what it still holds is counted after a little more.
+const LAST_REPORT: Duration = Duration::from_millis(1300);
+
+/// Runs an agent, through Headroom where that can be reached.
+pub(super) async fn run(
+    agent: &dyn Agent,
+    at: &Setting<'_>,
+    address: &Address,
+    workspace: &Path,
+    arguments: &[OsString],
+) -> anyhow::Result<ExitCode> {
+    let program = agents::find_program(at.env, agent.programs()).with_context(|| {
+        format!("{} is not installed: {} is not on PATH", agent.title(), agent.programs().join(" or "))
+    })?;
+    let launch = agent.launch(at, arguments)?;
+    launch.remarks.iter().try_for_each(|remark| say(remark))?;
+    // What the user has said wins over what was found.
+    let unsaid = |(target, _): &&(&'static str, String)| at.env.get(target).is_none();
+    let upstreams: Vec<(&'static str, String)> = launch.upstreams.iter().filter(unsaid).cloned().collect();
+    let reached = background::reach(address, workspace, agent.targets(), &upstreams).await;
+    // Nothing is edited for an agent that runs without.
+    let ready = reached.and_then(|headroom| Ok((headroom, Prepared::new(agent, at, &launch, workspace)?)));
+    let (headroom, prepared) = match ready {
+        Ok(ready) => ready,
+        Err(error) => {
+            say(&without(agent, &error, arguments))?;
+            let status = attended(Command::new(&program).args(arguments)).await?;
+            return Ok(code(status));
+        }
+    };
+    if headroom.was_running {
+        for (target, url) in &upstreams {
+            say(&format!(
+                "{} used {url} until now. The Headroom that runs sends its requests where it was told when it was \
+                 started; {target}={url} then keeps that address",
+                agent.title()
+            ))?;
+        }
+    }
+    let stack = agents::stack(agent);
+    let earlier = Figures::now(address.running(), &stack).await;
+    let mut command = Command::new(&program);
+    command
+        .args(prepared.arguments(&launch))
+        .args(launch.replaced.as_deref().unwrap_or(arguments))
+        .envs(launch.variables.iter().map(|(name, value)| (*name, value)))
+        .env("HEADROOM_STACK", &stack)
+        .envs(without_proxy(at));
+    let status = attended(&mut command).await;
+    drop(command);
+    prepared.take_back()?;
+    let status = status?;
+    say(&last_line(agent, address, &headroom, earlier, &stack).await)?;
+    Ok(code(status))
+}
+
+/// Why an agent runs without Headroom, and what may follow from that.
+fn without(agent: &dyn Agent, error: &anyhow::Error, arguments: &[OsString]) -> String {
+    let resumed = if agent.resumes(arguments) {
+        ". If this conversation went through Headroom before, the provider may refuse it, because its earlier part \
+         reads differently now: start a new conversation, or run again once Headroom starts"
+    } else {
+        ""
+    };
+    format!("{} runs without Headroom, which cannot be used: {error:#}{resumed}", agent.title())
+}
+
+async fn last_line(
+    agent: &dyn Agent,
+    address: &Address,
+    headroom: &Headroom,
+    earlier: Option<Figures>,
+    stack: &str,
+) -> String {
+    tokio::time::sleep(LAST_REPORT).await;
+    match (earlier, Figures::now(address.running(), stack).await) {
+        (Some(earlier), Some(now)) => now.since(earlier),
+        _ if headroom.was_running => format!("Headroom no longer says what {} saved", agent.title()),
+        _ => {
+            "Headroom has ended before the agent did; its logs are in the workspace's folder logs".to_owned()
+        }
+    }
+}
+
+/// Requests to this machine pass by a proxy that the user has set.
+fn without_proxy(at: &Setting<'_>) -> Vec<(&'static str, String)> {
+    let has_proxy = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+        .iter()
+        .any(|name| at.env.get(name).is_some());
+    if !has_proxy {
+        return Vec::new();
+    }
+    let hosts = |name: &str| {
+        at.env.get(name).into_iter().chain(["127.0.0.1,localhost".to_owned()]).collect::<Vec<_>>().join(",")
+    };
+    ["NO_PROXY", "no_proxy"].map(|name| (name, hosts(name))).into()
+}
+
+/// What is edited and written for one run.
+struct Prepared {
+    journals: Workspace,
+    key: String,
+    /// Shared by the runs of this agent: the last one takes the edits back.
+    users: Option<File>,
+    file: Option<PathBuf>,
+}
+
+impl Prepared {
+    fn new(agent: &dyn Agent, at: &Setting<'_>, launch: &Launch, workspace: &Path) -> anyhow::Result<Self> {
+        let mut prepared = Self {
+            journals: Workspace::new(workspace, Disk::default()),
+            key: run_key(agent.name()),
+            users: None,
+            file: None,
+        };
+        if !launch.edits.changes.is_empty() {
+            let users = users_file(workspace, agent.name())?;
+            users.lock_shared().context("locks do not work in the workspace")?;
+            let asked = json!({"run": true});
+            let installed = prepared.journals.install(&prepared.key, &at.url, asked, &launch.edits)?;
+            prepared.users = (installed != Installed::Nothing).then_some(users);
+        }
+        if let Some((name, bytes)) = &launch.file {
+            let path = workspace.join("run").join(format!("{}-{}-{name}", agent.name(), std::process::id()));
+            fs::write(&path, bytes).with_context(|| format!("{} cannot be written", path.display()))?;
+            // It may hold the keys that the original holds.
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+            prepared.file = Some(path);
+        }
+        Ok(prepared)
+    }
+
+    fn arguments(&self, launch: &Launch) -> Vec<OsString> {
+        let path = self.file.as_ref().map(|path| path.clone().into_os_string()).unwrap_or_default();
+        let place =
+            |argument: &OsString| if argument == Launch::FILE { path.clone() } else { argument.clone() };
+        launch.arguments.iter().map(place).collect()
+    }
+
+    fn take_back(self) -> anyhow::Result<()> {
+        if let Some(path) = &self.file {
+            fs::remove_file(path).with_context(|| format!("{} cannot be removed", path.display()))?;
+        }
+        let Some(users) = self.users else { return Ok(()) };
+        users.unlock()?;
+        if users.try_lock().is_err() {
+            // Another run needs them still.
+            return Ok(());
+        }
+        for line in self.journals.undo(&self.key)?.unwrap_or_default().left {
+            say(&line)?;
+        }
+        Ok(())
+    }
+}
+
+/// The journal's name for edits that last for a run.
+pub(crate) fn run_key(agent: &str) -> String {
+    format!("{agent}-run")
+}
+
+/// The file whose lock the runs of an agent share while they need the same edits.
+pub(crate) fn users_file(workspace: &Path, agent: &str) -> anyhow::Result<File> {
+    let folder = workspace.join("run");
+    headroom_private::folder(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let path = folder.join(format!("{agent}.users"));
+    let file = File::options().create(true).append(true).open(&path);
+    file.with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Runs a program in our place: it has the terminal, and what ends us ends it.
+async fn attended(command: &mut Command) -> anyhow::Result<ExitStatus> {
+    // The terminal sends these to the agent as well; what they mean is for it to say.
+    let mut ignored = [listen(SignalKind::interrupt())?, listen(SignalKind::quit())?];
+    let mut passed = [listen(SignalKind::terminate())?, listen(SignalKind::hangup())?];
+    let mut child = command.spawn().context("the agent cannot be started")?;
+    let [interrupt, quit] = &mut ignored;
+    let [terminate, hangup] = &mut passed;
+    loop {
+        tokio::select! {
+            status = child.wait() => return Ok(status?),
+            _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
+            _ = terminate.recv() => pass(&child, Kill::TERM)?,
+            _ = hangup.recv() => pass(&child, Kill::HUP)?,
+        }
+    }
+}
+
+fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("signals cannot be caught")
+}
+
+fn pass(child: &Child, kill: Kill) -> anyhow::Result<()> {
+    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+        kill_process(pid, kill).context("the agent cannot be signalled")?;
+    }
+    Ok(())
+}
+
+/// The exit code as a shell tells it: 128 and the signal, where one ended the agent.
+fn code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}

@@ -1,0 +1,80 @@
+//! What a run has saved: the difference of two answers of `/stats`.
+
+use serde_json::Value;
+
+use crate::number::{grouped, saved};
+use crate::running::Running;
+
+/// The figures that a run changes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Figures {
+    requests: u64,
+    of_stack: u64,
+    before: u64,
+    saved: u64,
+}
+
+impl Figures {
+    /// As they are now; `None` where Headroom does not say.
+    pub(super) async fn now(running: &Running, stack: &str) -> Option<Self> {
+        Some(Self::from_stats(&running.json("/stats", &[]).await.ok()?, stack))
+    }
+
+    fn from_stats(stats: &Value, stack: &str) -> Self {
+        let at = |pointer: &str| stats.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+        Self {
+            requests: at("/requests/total"),
+            of_stack: at(&format!("/requests/by_stack/{stack}")),
+            before: at("/tokens/total_before_compression"),
+            saved: at("/tokens/saved"),
+        }
+    }
+
+    /// One line about what came after `earlier`.
+    pub(super) fn since(self, earlier: Self) -> String {
+        let requests = self.requests.saturating_sub(earlier.requests);
+        let of_stack = self.of_stack.saturating_sub(earlier.of_stack);
+        if requests == 0 {
+            return "no request that Headroom reads passed it".to_owned();
+        }
+        let before = self.before.saturating_sub(earlier.before);
+        let tokens = self.saved.saturating_sub(earlier.saved);
+        let share = saved(before, before.saturating_sub(tokens));
+        let others =
+            if of_stack > 0 && of_stack < requests { ", those of other clients included" } else { "" };
+        let noun = if requests == 1 { "request" } else { "requests" };
+        format!(
+            "saved {} of {} input tokens ({share}) in {requests} {noun}{others}",
+            grouped(tokens),
+            grouped(before)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn figures(requests: u64, of_stack: u64, before: u64, saved: u64) -> Figures {
+        let stats = json!({
+            "requests": {"total": requests, "by_stack": {"wrap_pi": of_stack}},
+            "tokens": {"total_before_compression": before, "saved": saved},
+        });
+        Figures::from_stats(&stats, "wrap_pi")
+    }
+
+    #[test]
+    fn a_run_is_told_in_one_line() {
+        let line = |after: Figures| after.since(figures(10, 2, 1000, 100));
+        assert_eq!(
+            line(figures(14, 6, 21_000, 5100)),
+            "saved 5,000 of 20,000 input tokens (25.0 %) in 4 requests"
+        );
+        assert!(line(figures(11, 3, 1001, 100)).ends_with("in 1 request"));
+        assert!(line(figures(14, 3, 2000, 100)).ends_with("those of other clients included"));
+        assert_eq!(line(figures(10, 2, 1000, 100)), "no request that Headroom reads passed it");
+        assert_eq!(line(Figures::default()), "no request that Headroom reads passed it");
+    }
+}

@@ -1,0 +1,566 @@
+//! `headroomctl wrap` and `unwrap` with coding agents as people install them: the loop runs through a Headroom
+//! that was started for it, the agent's settings are what they were, and nothing is left running.
+//!
+//! Slow, and a gigabyte to install: `make test-clients`. What needs no agent runs with the others.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use headroom_e2e::deadline::until;
+use headroom_e2e::provider::ToolCall;
+use headroom_e2e::relay::Relay;
+use headroom_e2e::{Provider, Script, built, envoy, node, python, say, skip};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// What the model says at last, and the agent is expected to print.
+const ANSWER: &str = "The third error names disk sdc.";
+const QUESTION: &str = "Which disk does the third error name?";
+
+/// How long an agent may take in all, in seconds. A limit against hanging: each needs a few seconds.
+const PATIENCE: &str = "300";
+
+/// The scripted provider, a home folder, and four free ports in a row.
+struct House {
+    folder: TempDir,
+    relay: Relay,
+    port: u16,
+    variables: Vec<(String, String)>,
+}
+
+impl House {
+    async fn new(calls: &[ToolCall]) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let home = folder.path().join("home");
+        fs::create_dir_all(home.join("work"))?;
+        fs::create_dir(folder.path().join("workspace"))?;
+        fs::write(home.join("work/pets.json"), pets())?;
+        fs::write(home.join("work/build.log"), log())?;
+        let provider = Provider::start(0).await?;
+        let reserved = Relay::reserve()?;
+        let url = format!("http://{}", reserved.address());
+        let relay = reserved.start(provider.address(), "wrapped", &script_of(calls)).await?;
+        let variables = [
+            ("HEADROOM_MODULE", built::filter_module().await?.display().to_string()),
+            ("HEADROOMD", built::headroomd().await?.display().to_string()),
+            ("ENVOY", envoy::binary().await?.display().to_string()),
+            ("ANTHROPIC_TARGET_API_URL", url.clone()),
+            ("OPENAI_TARGET_API_URL", url.clone()),
+            ("GEMINI_TARGET_API_URL", url.clone()),
+            ("CHATGPT_TARGET_API_URL", url.clone()),
+            ("CODE_ASSIST_TARGET_API_URL", url),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        Ok(Self { folder, relay, port: free_ports()?, variables })
+    }
+
+    fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    fn workspace(&self) -> PathBuf {
+        self.folder.path().join("workspace")
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.home().join(name);
+        fs::create_dir_all(path.parent().context("a file below the home folder")?)?;
+        Ok(fs::write(path, text)?)
+    }
+
+    /// headroomctl with the home folder, the programs below `bin` first on PATH, and these variables.
+    async fn command(&self, bin: &Path, variables: &[(&str, &str)]) -> Result<Command> {
+        let path = std::env::var("PATH")?;
+        let mut command = Command::new("timeout");
+        command
+            .args(["--kill-after=5", PATIENCE])
+            .arg(built::headroomctl().await?)
+            .current_dir(self.home().join("work"))
+            .env_clear()
+            .env("PATH", format!("{}:{path}", bin.display()))
+            .env("HOME", self.home())
+            .env("SHELL", "/bin/bash")
+            .env("HEADROOM_PORT", self.port.to_string())
+            .env("HEADROOM_WORKSPACE_DIR", self.workspace())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Ok(command)
+    }
+
+    /// Waits until nothing of what was started is left.
+    async fn is_quiet(&self) -> Result<()> {
+        let port = self.port;
+        until("Headroom has ended with the last run", || async move {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err().then_some(())
+        })
+        .await?;
+        let lock = fs::File::open(self.workspace().join("run/lock"))?;
+        until("`up` has ended", || async { lock.try_lock().ok() }).await
+    }
+
+    /// The texts of the tool outputs in the last request that reached the provider.
+    fn outputs(&self) -> Result<String> {
+        let sent = self.relay.sent();
+        let last =
+            sent.iter().filter(|request| !request.body.is_empty()).max_by_key(|request| request.body.len());
+        Ok(String::from_utf8(last.context("requests reached the provider")?.body.to_vec())?)
+    }
+}
+
+fn free_ports() -> Result<u16> {
+    for _ in 0..50 {
+        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = first.local_addr()?.port();
+        let others =
+            (1..4).map(|step| TcpListener::bind((Ipv4Addr::LOCALHOST, port.checked_add(step)?)).ok());
+        if others.collect::<Option<Vec<_>>>().is_some() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no four free ports in a row")
+}
+
+/// 40 records as an API gives them, indented.
+fn pets() -> String {
+    let pets: Vec<Value> = (0..40)
+        .map(|n| json!({"id": 1000 + n, "name": format!("Rex {n}"), "kind": "dog", "vaccinated": n % 3 == 0}))
+        .collect();
+    serde_json::to_string_pretty(&pets).expect("plain data")
+}
+
+/// The log of a build, in which three lines report an error.
+fn log() -> String {
+    let mut log = String::new();
+    for n in 0..160 {
+        let what = if n % 60 == 30 {
+            format!("ERROR cannot write to disk sd{}", ["a", "b", "c"][n / 60])
+        } else {
+            format!("INFO worker-{} finished step {n} in {} ms", n % 7, 40 + n % 13)
+        };
+        let _ = writeln!(log, "2026-01-01 00:{:02}:{:02} {what}", n / 60, n % 60);
+    }
+    log
+}
+
+fn script_of(calls: &[ToolCall]) -> Script {
+    let steps: Vec<Script> = calls
+        .iter()
+        .map(|call| Script { tool_call: Some(call.clone()), ..Script::default() })
+        .chain([Script { text: Some(ANSWER.to_owned()), ..Script::default() }])
+        .collect();
+    let Some((first, then)) = steps.split_first() else { return Script::default() };
+    Script { then: then.to_vec(), by_outputs: true, ..first.clone() }
+}
+
+fn call(name: &str, arguments: Value) -> ToolCall {
+    ToolCall { name: name.to_owned(), arguments }
+}
+
+fn said(output: &Output) -> String {
+    let [out, err] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let lines: Vec<&str> = out.lines().chain(["--- and on standard error:"]).chain(err.lines()).collect();
+    format!("{}\n{}", output.status, lines[lines.len().saturating_sub(80)..].join("\n"))
+}
+
+/// An agent, and what it needs beside what `wrap` gives it.
+struct Agent {
+    name: &'static str,
+    arguments: Vec<&'static str>,
+    variables: Vec<(&'static str, &'static str)>,
+    /// Files in its home folder; those that `wrap --install` edits are among them.
+    files: Vec<(&'static str, String)>,
+    calls: [ToolCall; 2],
+}
+
+/// Runs an agent with `wrap` alone, then with `wrap --install` beside a Headroom of its own, and unwraps it.
+async fn drive(bin: PathBuf, agent: Agent) -> Result<()> {
+    let house = House::new(&agent.calls).await?;
+    for (name, text) in &agent.files {
+        house.write(name, text)?;
+    }
+    let mut wrapped = house.command(&bin, &agent.variables).await?;
+    wrapped.args(["wrap", agent.name, "--"]).args(&agent.arguments);
+    let output = wrapped.output().await?;
+    ensure!(output.status.success(), "{}", said(&output));
+    ensure!(String::from_utf8_lossy(&output.stdout).contains(ANSWER), "no answer: {}", said(&output));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = errors.lines().last().unwrap_or_default();
+    ensure!(line.starts_with("headroomctl: saved ") && !line.contains("saved 0 of"), "{}", said(&output));
+    say(&format!("{}: {line}", agent.name));
+    let body = house.outputs()?;
+    ensure!(
+        body.contains("Rex 39") && !body.contains(r#"\"name\": \"Rex 39\""#),
+        "nothing was compressed: {body}"
+    );
+    for (name, text) in &agent.files {
+        let now = fs::read_to_string(house.home().join(name))?;
+        ensure!(&now == text, "{name} was edited for good:\n{now}");
+    }
+    house.is_quiet().await?;
+    let mut install = house.command(&bin, &agent.variables).await?;
+    let output = install.args(["wrap", agent.name, "--install"]).output().await?;
+    ensure!(output.status.success(), "{}", said(&output));
+    let edited: Vec<&str> = agent
+        .files
+        .iter()
+        .filter(|(name, text)| fs::read_to_string(house.home().join(name)).is_ok_and(|now| &now != text))
+        .map(|(name, _)| *name)
+        .collect();
+    ensure!(!edited.is_empty(), "nothing was edited: {}", said(&output));
+    let before = house.relay.sent().len();
+    // The agent itself, while another wrapped run keeps Headroom alive.
+    let mut keeper = house.command(&bin, &agent.variables).await?;
+    fs::create_dir_all(house.folder.path().join("keeper"))?;
+    write_program(&house.folder.path().join("keeper/goose"), "#!/bin/sh\nexec sleep 120\n")?;
+    keeper
+        .env("PATH", format!("{}:{}", house.folder.path().join("keeper").display(), std::env::var("PATH")?));
+    let mut keeper = keeper.args(["wrap", "goose"]).spawn()?;
+    let port = house.port;
+    until("Headroom is up", || async move { TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok() }).await?;
+    let mut alone = Command::new("timeout");
+    alone.args(["--kill-after=5", PATIENCE]).arg(bin.join(program(agent.name))).args(&agent.arguments);
+    alone.current_dir(house.home().join("work")).env_clear().env("HOME", house.home());
+    alone.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH")?));
+    alone.envs(agent.variables.iter().copied()).stdin(Stdio::null()).kill_on_drop(true);
+    let output = alone.output().await?;
+    ensure!(String::from_utf8_lossy(&output.stdout).contains(ANSWER), "installed: {}", said(&output));
+    ensure!(house.relay.sent().len() > before, "its requests did not pass Headroom: {}", said(&output));
+    let id = keeper.id().context("it runs")?.to_string();
+    std::process::Command::new("kill").arg(id).status()?;
+    keeper.wait().await?;
+
+    for _ in 0..2 {
+        let mut unwrap = house.command(&bin, &[]).await?;
+        let output = unwrap.args(["unwrap", agent.name]).output().await?;
+        ensure!(output.status.success(), "{}", said(&output));
+    }
+    for (name, text) in agent.files.iter().filter(|(name, _)| edited.contains(name)) {
+        let now = fs::read_to_string(house.home().join(name))?;
+        ensure!(&now == text, "{name} is not what it was:\n{now}");
+    }
+    house.is_quiet().await
+}
+
+fn program(agent: &str) -> &str {
+    if agent == "continue" { "cn" } else { agent }
+}
+
+fn write_program(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text)?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
+}
+
+async fn from_npm() -> Result<Option<PathBuf>> {
+    let found = tokio::task::spawn_blocking(|| node::with("agents")).await?;
+    Ok(skip::unless("agents from npm", found)?.map(|folder| folder.join("node_modules/.bin")))
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn claude_code_is_wrapped_although_its_settings_name_another_address() -> Result<()> {
+    let Some(bin) = from_npm().await? else { return Ok(()) };
+    let settings =
+        "{\n    // mine\n    \"env\": {\n        \"ANTHROPIC_BASE_URL\": \"http://127.0.0.1:9\"\n    }\n}\n";
+    drive(
+        bin,
+        Agent {
+            name: "claude",
+            arguments: vec![
+                "--print",
+                "--permission-mode",
+                "bypassPermissions",
+                "--model",
+                "claude-sonnet-4-5",
+                QUESTION,
+            ],
+            variables: vec![
+                ("ANTHROPIC_API_KEY", "dummy"),
+                ("IS_SANDBOX", "1"),
+                ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+            ],
+            files: vec![(".claude/settings.json", settings.replace("    // mine\n", ""))],
+            calls: [
+                call("Bash", json!({"command": "cat pets.json"})),
+                call("Bash", json!({"command": "cat build.log"})),
+            ],
+        },
+    )
+    .await
+}
+
+fn codex(auth: &str) -> Agent {
+    let configuration =
+        "# mine\nmodel = \"gpt-5\"\ncheck_for_update_on_startup = false\n\n[analytics]\nenabled = false\n";
+    Agent {
+        name: "codex",
+        arguments: vec![
+            "exec",
+            "--skip-git-repo-check",
+            "--dangerously-bypass-approvals-and-sandbox",
+            QUESTION,
+        ],
+        variables: vec![],
+        files: vec![(".codex/config.toml", configuration.to_owned()), (".codex/auth.json", auth.to_owned())],
+        calls: [
+            call("exec_command", json!({"cmd": "cat pets.json"})),
+            call("exec_command", json!({"cmd": "cat build.log"})),
+        ],
+    }
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn codex_is_wrapped_with_an_api_key() -> Result<()> {
+    let Some(bin) = from_npm().await? else { return Ok(()) };
+    drive(bin, codex(r#"{"OPENAI_API_KEY":"dummy"}"#)).await
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn gemini_cli_is_wrapped() -> Result<()> {
+    let Some(bin) = from_npm().await? else { return Ok(()) };
+    let settings = json!({
+        "security": {"auth": {"selectedType": "gemini-api-key"}},
+        "general": {"enableAutoUpdate": false, "enableAutoUpdateNotification": false},
+        "privacy": {"usageStatisticsEnabled": false},
+        "telemetry": {"enabled": false},
+    });
+    let shell = |command: &str| call("run_shell_command", json!({"command": command}));
+    drive(
+        bin,
+        Agent {
+            name: "gemini",
+            arguments: vec!["--yolo", "--model", "gemini-2.5-pro", "--prompt", QUESTION],
+            variables: vec![("GEMINI_API_KEY", "dummy"), ("GEMINI_CLI_TRUST_WORKSPACE", "true")],
+            files: vec![
+                (".gemini/settings.json", settings.to_string()),
+                (".gemini/.env", "A=1\n".to_owned()),
+            ],
+            calls: [shell("cat pets.json"), shell("cat build.log")],
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn opencode_is_wrapped() -> Result<()> {
+    let Some(bin) = from_npm().await? else { return Ok(()) };
+    let configuration = "{\n  // mine\n  \"$schema\": \"https://opencode.ai/config.json\",\n  \"autoupdate\": false,\n  \"share\": \"disabled\",\n  \"permission\": \"allow\",\n  \"model\": \"anthropic/claude-sonnet-4-5\",\n  \"small_model\": \"anthropic/claude-sonnet-4-5\",\n}\n";
+    let shell = |command: &str| call("bash", json!({"command": command, "description": "Print a file"}));
+    drive(
+        bin,
+        Agent {
+            name: "opencode",
+            arguments: vec!["run", QUESTION],
+            variables: vec![
+                ("ANTHROPIC_API_KEY", "dummy"),
+                ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
+                ("OPENCODE_DISABLE_MODELS_FETCH", "1"),
+                ("OPENCODE_DISABLE_LSP_DOWNLOAD", "1"),
+            ],
+            files: vec![(".config/opencode/opencode.jsonc", configuration.to_owned())],
+            calls: [shell("cat pets.json"), shell("cat build.log")],
+        },
+    )
+    .await
+}
+
+async fn more_from_npm() -> Result<Option<PathBuf>> {
+    let found = tokio::task::spawn_blocking(|| node::with("more-agents")).await?;
+    Ok(skip::unless("more agents from npm", found)?.map(|folder| folder.join("node_modules/.bin")))
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn continue_is_wrapped_with_a_copy_of_its_settings() -> Result<()> {
+    let Some(bin) = more_from_npm().await? else { return Ok(()) };
+    let configuration = "name: mine\nversion: 1.0.0\nschema: v1\nmodels:\n  - name: GPT # one\n    provider: openai\n    model: gpt-4o\n    apiKey: dummy\n";
+    let shell = |command: &str| call("Bash", json!({"command": command}));
+    drive(
+        bin,
+        Agent {
+            name: "continue",
+            arguments: vec!["--auto", "-p", QUESTION],
+            variables: vec![],
+            files: vec![(".continue/config.yaml", configuration.to_owned())],
+            calls: [shell("cat pets.json"), shell("cat build.log")],
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn pi_is_wrapped_by_edits_that_last_for_the_run() -> Result<()> {
+    let Some(bin) = more_from_npm().await? else { return Ok(()) };
+    let shell = |command: &str| call("bash", json!({"command": command}));
+    drive(
+        bin,
+        Agent {
+            name: "pi",
+            arguments: vec!["--provider", "openai", "--model", "gpt-4o", "-p", QUESTION],
+            variables: vec![("OPENAI_API_KEY", "dummy")],
+            files: vec![(".pi/agent/models.json", "{\"providers\": {}}".to_owned())],
+            calls: [shell("cat pets.json"), shell("cat build.log")],
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn aider_is_wrapped_and_unwrapped() -> Result<()> {
+    let found = tokio::task::spawn_blocking(|| python::with("aider-requirements.txt")).await?;
+    let Some(python) = skip::unless("Aider from PyPI", found)? else { return Ok(()) };
+    let bin = python.parent().context("the interpreter lies in a folder")?.to_owned();
+    // It has no tools: one request and one answer.
+    let house = House::new(&[]).await?;
+    house.write(".aider.conf.yml", "# mine\nopenai-api-base: http://127.0.0.1:9/v1 # nobody\n")?;
+    let arguments = [
+        "wrap",
+        "aider",
+        "--",
+        "--model",
+        "openai/gpt-4o",
+        "--yes",
+        "--no-git",
+        "--no-check-update",
+        "--no-show-model-warnings",
+        "--no-stream",
+        "--analytics-disable",
+        "--message",
+        QUESTION,
+    ];
+    let mut wrapped = house.command(&bin, &[("OPENAI_API_KEY", "dummy")]).await?;
+    let output = wrapped.args(arguments).output().await?;
+    ensure!(output.status.success() && house.relay.sent().len() == 1, "{}", said(&output));
+    house.is_quiet().await
+}
+
+/// A program that stands for an agent: a shell script under Goose's name.
+fn pretend(house: &House, script: &str) -> Result<PathBuf> {
+    let bin = house.folder.path().join("bin");
+    fs::create_dir_all(&bin)?;
+    write_program(&bin.join("goose"), &format!("#!/bin/sh\n{script}\n"))?;
+    Ok(bin)
+}
+
+#[tokio::test]
+async fn without_headroom_the_agent_runs_as_it_would_and_a_line_says_so() -> Result<()> {
+    let mut house = House::new(&[]).await?;
+    house.variables.push(("ENVOY".to_owned(), "/bin/false".to_owned()));
+    let bin = pretend(&house, "echo \"$#:$1:$2 ${OPENAI_HOST-unset} ${HEADROOM_STACK-unset}\"; exit 7")?;
+    let mut command = house.command(&bin, &[]).await?;
+    let output = command.args(["wrap", "goose", "--", "--resume", "a b"]).output().await?;
+    assert_eq!(output.status.code(), Some(7), "{}", said(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "2:--resume:a b unset unset\n");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("Goose runs without Headroom") && errors.contains("start a new conversation"),
+        "{errors}"
+    );
+    assert_eq!(errors.lines().filter(|line| line.starts_with("headroomctl:")).count(), 1, "{errors}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_runs_share_one_headroom_which_ends_with_the_last_even_when_that_is_killed() -> Result<()> {
+    let house = House::new(&[]).await?;
+    let flag = house.folder.path().join("flag");
+    let script = format!(
+        "echo $$ >> {0}.pids; while [ ! -e {0} ]; do sleep 0.1; done; echo \"$OPENAI_HOST\"",
+        flag.display()
+    );
+    let bin = pretend(&house, &script)?;
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        runs.push(house.command(&bin, &[]).await?.args(["wrap", "goose"]).spawn()?);
+    }
+    until("both agents run", || async {
+        let pids = fs::read_to_string(format!("{}.pids", flag.display())).ok()?;
+        (pids.lines().count() == 2).then_some(())
+    })
+    .await?;
+    let (one, two) = (runs.remove(0), runs.remove(0));
+    // The first ends, the second still has its Headroom.
+    fs::write(&flag, "")?;
+    let output = one.wait_with_output().await?;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("http://127.0.0.1:{}", house.port));
+    let output = two.wait_with_output().await?;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    house.is_quiet().await?;
+
+    // Killed where no code of ours runs any more.
+    fs::remove_file(&flag)?;
+    fs::remove_file(format!("{}.pids", flag.display()))?;
+    let mut killed = house.command(&bin, &[]).await?;
+    let killed = killed.args(["wrap", "goose"]).spawn()?;
+    until("the agent runs", || async { fs::read_to_string(format!("{}.pids", flag.display())).ok() }).await?;
+    let timeout = killed.id().context("it runs")?;
+    let wrapper = fs::read_to_string(format!("/proc/{timeout}/task/{timeout}/children"))?;
+    std::process::Command::new("kill").args(["-KILL", wrapper.trim()]).status()?;
+    house.is_quiet().await?;
+    fs::write(&flag, "")?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_signal_reaches_the_agent_whose_end_is_told_as_a_shell_tells_it() -> Result<()> {
+    let house = House::new(&[]).await?;
+    let mark = house.folder.path().join("running");
+    for (script, expected) in [("trap 'exit 5' TERM", 5), (":", 143)] {
+        let bin =
+            pretend(&house, &format!("{script}\ntouch {}; while :; do sleep 0.1; done", mark.display()))?;
+        let mut command = house.command(&bin, &[]).await?;
+        let run = command.args(["wrap", "goose"]).spawn()?;
+        until("the agent runs", || async { mark.exists().then_some(()) }).await?;
+        fs::remove_file(&mark)?;
+        let timeout = run.id().context("it runs")?;
+        let wrapper = fs::read_to_string(format!("/proc/{timeout}/task/{timeout}/children"))?;
+        std::process::Command::new("kill").args(["-TERM", wrapper.trim()]).status()?;
+        let output = run.wait_with_output().await?;
+        assert_eq!(output.status.code(), Some(expected), "{}", said(&output));
+    }
+    house.is_quiet().await
+}
+
+#[tokio::test]
+async fn bad_options_are_refused_before_anything_starts() -> Result<()> {
+    let house = House::new(&[]).await?;
+    let bin = pretend(&house, "exit 0")?;
+    let timeout = std::process::Command::new("sh").args(["-c", "command -v timeout"]).output()?;
+    std::os::unix::fs::symlink(String::from_utf8(timeout.stdout)?.trim(), bin.join("timeout"))?;
+    for (arguments, code, said_so) in [
+        (&["wrap"][..], 2, "which agent"),
+        (&["wrap", "cursor"], 2, "Cursor's own servers"),
+        (&["wrap", "vim"], 2, "no agent that is known"),
+        (&["wrap", "goose", "--port", "0"], 2, "port"),
+        (&["wrap", "claude"], 1, "not installed"),
+        (&["wrap", "goose", "--url", "http://127.0.0.1:9"], 0, "runs without Headroom"),
+        (&["unwrap", "goose"], 0, "nothing to do"),
+        (&["env", "cline"], 0, "takes no address from a variable"),
+    ] {
+        let mut command = house.command(&bin, &[]).await?;
+        // Only what is in the folder counts as installed.
+        command.env("PATH", &bin);
+        let output = command.args(arguments).output().await?;
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(errors.contains(said_so), "{arguments:?}: {errors}");
+    }
+    assert!(!house.workspace().join("logs").exists(), "nothing was started");
+    Ok(())
+}
