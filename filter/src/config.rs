@@ -13,6 +13,7 @@
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
 //! | `tools` | `[]` | rules `{"tool": "Read*", "policy": "off"\|"lossless"\|"lossy"}`; the first whose glob matches the tool's name wins |
+//! | `kinds` | `{}` | `{"log": "off"\|"lossless"\|"lossy", …}`: the same by what an output contains (`json`, `json_lines`, `source`, `search`, `log`, `test_build`, `diff`, `table`, `listing`, `html`, `history`, `snapshot`, `text`); of the policies for the tool and for the kind the stricter one counts |
 //! | `reversible` | `false` | leave parts of large outputs out of requests whose model can have them back; the request itself carries them |
 //! | `store_originals` | where the client runs the tool | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
 //! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: in some way that requests do not show |
@@ -45,7 +46,7 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
-use headroom_compress::{Policy, Profile, RetrieveTool, ToolRule};
+use headroom_compress::{Kind, Policy, Profile, RetrieveTool, ToolRule};
 
 use crate::lenient::Reader;
 use crate::rules::{self, Rule, Treatment};
@@ -262,6 +263,7 @@ impl Config {
             (Profile::Lossless, "everything stays lossless"),
         );
         engine.tools = tool_rules(&mut reader);
+        engine.kinds = kind_policies(&mut reader);
         engine.max_body_bytes = reader.bytes("max_body_bytes", 1..=MAX_BODY_BYTES, engine.max_body_bytes);
         engine.max_block_bytes = reader.bytes("max_block_bytes", 1..=MAX_BODY_BYTES, engine.max_block_bytes);
         engine.min_block_bytes = reader.bytes("min_block_bytes", 0..=MAX_BODY_BYTES, engine.min_block_bytes);
@@ -396,6 +398,19 @@ fn tool_rules(reader: &mut Reader) -> Vec<ToolRule> {
         reader.close(section);
     }
     rules
+}
+
+/// What may be done to content of each kind. A policy that cannot be read is the most careful one.
+fn kind_policies(reader: &mut Reader) -> Vec<(Kind, Policy)> {
+    let Some(mut section) = reader.section("kinds") else { return Vec::new() };
+    let careful = (Policy::Off, "content of this kind stays as it is");
+    let policies = Kind::ALL
+        .into_iter()
+        .map(|kind| (kind, section.guarded(kind.name(), POLICIES, Policy::Lossy, careful)))
+        .filter(|(_, policy)| *policy != Policy::Lossy)
+        .collect();
+    reader.close(section);
+    policies
 }
 
 fn providers(reader: &mut Reader) -> Vec<Provider> {

@@ -24,7 +24,7 @@ pub(crate) struct Known {
     hash: Rc<str>,
     /// The number of the tool output in the conversation.
     output: u32,
-    /// The JSON string in the body.
+    /// The output in the body: a JSON string, or a JSON value.
     span: std::ops::Range<usize>,
 }
 
@@ -47,10 +47,12 @@ impl Originals {
     /// What a call is given; `None`: the text is not in the request.
     pub(crate) fn find(&self, asked: &Asked) -> Option<Given> {
         let known = self.known.iter().find(|known| *known.hash == *asked.hash)?;
-        let text = rounds::text(&self.body, known.span.clone())?;
-        let page = rounds::answer(&text, asked);
-        let source = Source { output: known.output, hash: asked.hash.clone(), range: page.range };
-        Some(Given { text: page.text, source: Some(source) })
+        let found = rounds::find(&self.body, known.span.clone(), &asked.hash)?;
+        let page = rounds::answer(&found.text, asked);
+        // A trace names an output. What was given of a text in a value of one cannot be put back.
+        let source =
+            found.whole.then(|| Source { output: known.output, hash: asked.hash.clone(), range: page.range });
+        Some(Given { text: page.text, source })
     }
 
     /// The number of calls of the client's tools in the request.

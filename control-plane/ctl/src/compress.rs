@@ -101,6 +101,8 @@ pub struct Compressor {
     model: Option<String>,
     format: Option<Format>,
     envelope: bool,
+    /// Whether forms are counted that were tried only.
+    explain: bool,
     memo: Memo,
 }
 
@@ -118,6 +120,7 @@ impl Compressor {
             model: args.model.clone(),
             format: args.format,
             envelope: args.envelope,
+            explain: args.explain,
             memo: Memo::new(args.memo.saturating_mul(1 << 20)),
         }
     }
@@ -185,10 +188,15 @@ impl Compressor {
             retrieve_tool: self.retrieve_tool,
             ..Request::new(format.into())
         };
-        let outcome = headroom_compress::compress(body.as_bytes(), &request, &self.config, &mut self.memo);
+        let body = body.as_bytes();
+        let (outcome, explanations) = if self.explain {
+            headroom_compress::compress_explained(body, &request, &self.config, &mut self.memo)
+        } else {
+            (headroom_compress::compress(body, &request, &self.config, &mut self.memo), Vec::new())
+        };
         output.write_all(line.before().as_bytes())?;
         output.write_all(&outcome.body)?;
         output.write_all(line.after().as_bytes())?;
-        Ok(Record::read(number, &line, format, &outcome))
+        Ok(Record::read(number, &line, format, &outcome, explanations))
     }
 }

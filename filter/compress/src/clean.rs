@@ -33,9 +33,11 @@ const ALIKE_PERCENT: usize = 50;
 
 /// The text as a terminal would leave it; `None` if that is the text itself.
 pub(crate) fn screen(text: &str, cx: &Context<'_>) -> Option<String> {
-    if reads_files(cx) {
-        return None;
-    }
+    if reads_files(cx) { None } else { terminal(text) }
+}
+
+/// The same, whatever tool it comes from.
+pub(crate) fn terminal(text: &str) -> Option<String> {
     memchr3(ESCAPE, BACKSPACE, b'\r', text.as_bytes())?;
     let bare = without_escapes(text);
     let struck = without_overstrikes(bare.as_deref().unwrap_or(text));

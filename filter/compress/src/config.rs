@@ -1,5 +1,7 @@
 //! Everything that tunes the engine, with its default and where the default comes from.
 
+use crate::outcome::Kind;
+
 /// How far the engine may go.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Profile {
@@ -70,6 +72,9 @@ pub struct Config {
     pub profile: Profile,
     /// Policies by tool, first match wins; no match means what the profile allows.
     pub tools: Vec<ToolRule>,
+    /// Policies by what an output contains, beside those by tool: the stricter one counts. Kinds that are not
+    /// named are as the tool's policy says; of a kind that is named twice the first counts.
+    pub kinds: Vec<(Kind, Policy)>,
     /// Longer bodies are passed as they are. Bytes.
     pub max_body_bytes: usize,
     /// Longer blocks are passed as they are. Bytes of the decoded text.
@@ -79,11 +84,19 @@ pub struct Config {
     pub min_block_bytes: usize,
 }
 
+impl Config {
+    /// What may be done to content of this kind, as far as the kind decides.
+    pub(crate) fn kind_policy(&self, kind: Kind) -> Policy {
+        self.kinds.iter().find(|(named, _)| *named == kind).map_or(Policy::Lossy, |(_, policy)| *policy)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             profile: Profile::default(),
             tools: Vec::new(),
+            kinds: Vec::new(),
             max_body_bytes: 32 << 20,
             max_block_bytes: 8 << 20,
             min_block_bytes: 64,

@@ -7,6 +7,7 @@
 
 mod shape;
 
+use crate::kinds::{history, json, snapshot};
 use crate::outcome::Kind;
 use shape::{
     Line, is_code, is_column_header, is_commit, is_dated, is_diff_file, is_frame, is_hunk_header, is_located,
@@ -26,6 +27,15 @@ pub(crate) fn kind(text: &str) -> Kind {
     let trimmed = text.trim_ascii();
     if looks_like_json(trimmed) {
         return if is_json_lines(trimmed) { Kind::JsonLines } else { Kind::Json };
+    }
+    if json::cut::is_cut(trimmed) {
+        return Kind::Json;
+    }
+    if history::is_history(trimmed) {
+        return Kind::History;
+    }
+    if snapshot::is_snapshot(trimmed) {
+        return Kind::Snapshot;
     }
     let sample = Sample::of(text.as_bytes());
     if is_diff(trimmed, &sample) {
@@ -261,6 +271,7 @@ mod tests {
             (Kind::Html, "<!DOCTYPE html>\n<html><body>x</body></html>".to_owned()),
             (Kind::Search, lines(|i| format!("src/a/b.rs:{i}:    let x = {i};"))),
             (Kind::Search, lines(|i| format!("src/a-b.rs-{i}-    let x = {i};"))),
+            (Kind::Search, lines(|i| format!("C:\\src\\a\\b.cs:{i}:    var x = {i};"))),
             (Kind::Source, lines(|i| format!("{i:>6}→\tlet x = 1;"))),
             (Kind::Source, lines(|i| format!("    let x{i} = call();"))),
             (Kind::Log, lines(|i| format!("2024-05-06 07:08:{i:02},123 INFO [main] started"))),
@@ -325,9 +336,8 @@ mod tests {
             )
         };
         let stat = |i: usize| format!(" src/dir/file{i}.rs | {i} +-");
-        for text in [lines(commit), lines(stat)] {
-            assert_eq!(kind(&text), Kind::Diff, "{text}");
-        }
+        assert_eq!(kind(&lines(commit)), Kind::History);
+        assert_eq!(kind(&lines(stat)), Kind::Diff);
         for line in [
             |i: usize| format!("package{i}==1.{i}.0"),
             |i| format!("package-{i}          1.{i}.0"),

@@ -1,6 +1,7 @@
 //! One request: walk, compress each block, splice.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -11,12 +12,15 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::block::{Call, Context};
 use crate::config::Config;
-use crate::earlier::{Coded, Earlier, Printed};
+use crate::earlier::{Coded, Earlier, Printed, Values};
+use crate::envelope;
+use crate::explain::{Attempts, Explanation};
+use crate::hint;
 use crate::kinds::numbered;
 use crate::lines::Line;
-use crate::memo::{Entry, Memo};
+use crate::memo::{Entry, LeftOut, Memo};
 use crate::outcome::{Block, BlockOutcome, Kind, Original, Outcome, Skip, Tokens, Unread};
-use crate::pipeline::{self, Verdict};
+use crate::pipeline::{self, Form, Replacement, Verdict};
 use crate::rounds::{Asked, PLACEHOLDER, answer};
 use crate::tokens::{Counting, Encoding};
 use crate::wire::retrieve_tool::{self, Listing};
@@ -66,6 +70,21 @@ pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo
     Read::new(body, request.api, config).compress(request, config, memo)
 }
 
+/// The same, and what led to the outcome of each block; `None` for blocks that the memo knew.
+pub fn compress_explained<'b>(
+    body: &'b [u8],
+    request: &Request<'_>,
+    config: &Config,
+    memo: &mut Memo,
+) -> (Outcome<'b>, Vec<Option<Explanation>>) {
+    let explanations = RefCell::default();
+    let outcome = match Read::new(body, request.api, config).walk {
+        Ok(walk) => compress_walk(body, &walk, request, config, memo, Some(&explanations)),
+        Err(why) => unread(body, why),
+    };
+    (outcome, explanations.into_inner())
+}
+
 /// A body whose tool outputs are found: the first half of [`compress`], for who wants to know how long it
 /// takes.
 #[derive(Debug)]
@@ -88,7 +107,7 @@ impl<'b> Read<'b> {
     /// Compresses what was found. `request` names the format that it was read as.
     pub fn compress(self, request: &Request<'_>, config: &Config, memo: &mut Memo) -> Outcome<'b> {
         match self.walk {
-            Ok(walk) => compress_walk(self.body, &walk, request, config, memo),
+            Ok(walk) => compress_walk(self.body, &walk, request, config, memo, None),
             Err(why) => unread(self.body, why),
         }
     }
@@ -100,6 +119,7 @@ fn compress_walk<'b>(
     request: &Request<'_>,
     config: &Config,
     memo: &mut Memo,
+    explanations: Option<&Explanations>,
 ) -> Outcome<'b> {
     let model = walk.model.as_deref().or(request.model);
     let counting = Counting::of(model.unwrap_or_default());
@@ -110,6 +130,7 @@ fn compress_walk<'b>(
         config,
         lossy_blocks: lossy_blocks(walk, request, askable),
         edits_by_line: edits_by_line(walk, memo),
+        explanations,
     };
     let keyed = run.entries(memo);
 
@@ -124,7 +145,7 @@ fn compress_walk<'b>(
         if let Some(replacement) = &entry.replacement {
             edits.push((output.span.range(), &**replacement));
         }
-        if let Some((_, address)) = &entry.left_out {
+        for address in entry.left_out.iter().flat_map(|left_out| &left_out.addresses) {
             originals.push(Original {
                 block: blocks.len(),
                 number,
@@ -147,7 +168,7 @@ fn compress_walk<'b>(
             tokens_after: entry.tokens_after,
             memo: *from_memo,
             new,
-            left_out: entry.left_out.as_ref().map(|(left_out, _)| Arc::clone(left_out)),
+            left_out: entry.left_out.as_ref().map(|left_out| Arc::clone(&left_out.description)),
         });
     }
     let mut added_tokens = 0;
@@ -330,7 +351,11 @@ struct Run<'w, 'b> {
     config: &'w Config,
     lossy_blocks: usize,
     edits_by_line: bool,
+    /// Where somebody wants to know, what led to the outcome of each block so far.
+    explanations: Option<&'w Explanations>,
 }
+
+type Explanations = RefCell<Vec<Option<Explanation>>>;
 
 impl Run<'_, '_> {
     /// What becomes of each block, and whether the memo knew.
@@ -340,6 +365,9 @@ impl Run<'_, '_> {
         let mut entries: Vec<(Arc<Entry>, bool)> = Vec::with_capacity(keys.len());
         let mut given = Given::default();
         for (block, (output, key)) in self.walk.outputs.iter().zip(&keys).enumerate() {
+            if let Some(explanations) = self.explanations {
+                explanations.borrow_mut().push(None);
+            }
             if let Some(entry) = memo.block(*key) {
                 given.add(block, &entry);
                 entries.push((entry, true));
@@ -402,7 +430,8 @@ impl Run<'_, '_> {
                         | u128::from(block < self.lossy_blocks) << 1
                         | u128::from(behind_compaction) << 2
                         | u128::from(call_is_gone(output)) << 3
-                        | u128::from(self.is_further_part(output, block)) << 4,
+                        | u128::from(output.structured) << 4
+                        | u128::from(self.is_further_part(output, block)) << 5,
                 ];
                 let mut bytes = [0; 96];
                 for (to, from) in bytes.chunks_exact_mut(16).zip(steering) {
@@ -420,7 +449,10 @@ impl Run<'_, '_> {
             return (entry.tokens_before, entry.tokens_after);
         }
         let before = count_span(output.span, self.walk.body, encoding, memo);
-        let after = entry.replacement.as_deref().and_then(string::text);
+        let after = entry.replacement.as_deref().and_then(|spliced| match output.span.is_string() {
+            true => string::text(spliced),
+            false => Some(string::without_layout(spliced)),
+        });
         (before, after.map_or(before, |text| count_text(&text, encoding, memo)))
     }
 
@@ -456,8 +488,9 @@ impl Run<'_, '_> {
             let call = Call { name: &name, arguments: &arguments };
             self.add_call(shown, output, block, call);
             let text = match &entry.replacement {
+                Some(value) if !output.span.is_string() => Some(Cow::Borrowed(&**value)),
                 Some(replacement) => string::text(replacement),
-                None => output.span.text(self.walk.body),
+                None => shown_text(output, self.walk.body),
             };
             self.add(shown, output, entry, text.as_deref(), None, call);
         }
@@ -483,9 +516,14 @@ impl Run<'_, '_> {
         }
         // Of a result that the filter has filled in, what is shown is what it says.
         let compressed = matches!(entry.outcome, BlockOutcome::Compressed { .. });
-        let original = if compressed { output.span.text(self.walk.body) } else { None };
-        let printed =
-            Printed { original: original.as_deref().unwrap_or(text), shown: text, coded: entry.coded };
+        let original = if compressed { shown_text(output, self.walk.body) } else { None };
+        let printed = Printed {
+            original: original.as_deref().unwrap_or(text),
+            shown: text,
+            coded: entry.coded,
+            values: entry.values,
+            structured: output.structured,
+        };
         shown.earlier.add(printed, lines, call);
     }
 
@@ -534,11 +572,11 @@ impl Run<'_, '_> {
         }
         let [name, arguments] = self.call_texts(output);
         let asked = Asked::read(&arguments);
-        let original = self.walk.outputs.get(*given.blocks.get(&*asked.hash)?)?.span;
-        if !given.has_room(original.range().len()) {
+        let left_out = self.walk.outputs.get(*given.blocks.get(&*asked.hash)?)?;
+        if !given.has_room(left_out.span.range().len()) {
             return None;
         }
-        let original = original.text(body)?;
+        let original = envelope::text_with_address(shown_text(left_out, body)?, &asked.hash)?;
         let page = answer(&original, &asked).text;
         // Some clients wrap what an MCP server gives into JSON of their own; there it is the whole of a string.
         let page = if before.ends_with('"') && after.starts_with('"') {
@@ -561,6 +599,7 @@ impl Run<'_, '_> {
             replacement: Some(escaped.into_boxed_str()),
             left_out: None,
             coded: Coded::No,
+            values: Values::default(),
         };
         Some((entry, Cow::Owned(forwarded)))
     }
@@ -587,17 +626,16 @@ impl Run<'_, '_> {
                 replacement: None,
                 left_out: None,
                 coded: Coded::No,
+                values: Values::default(),
             }
         };
-        let text = output.span.text(body);
+        let text = shown_text(output, body);
         if output.call.is_some_and(|call| call.by_program) {
             return (skipped(Kind::Text, Skip::Program, memo), text, None);
         }
-        if !output.span.is_string() {
-            return (skipped(Kind::Json, Skip::NotText, memo), None, None);
-        }
         let Some(text) = text else {
-            return (skipped(Kind::Text, Skip::NotText, memo), None, None);
+            let kind = if output.span.is_string() { Kind::Text } else { Kind::Json };
+            return (skipped(kind, Skip::NotText, memo), None, None);
         };
         let query = output.query.and_then(|span| span.text(body)).unwrap_or_default();
         let cx = Context {
@@ -608,15 +646,32 @@ impl Run<'_, '_> {
             reversible,
             edits_by_line: self.edits_by_line,
         };
-        let verdict = checked(pipeline::compress_block(&text, &cx, earlier), reversible);
+        let is_string = output.span.is_string();
+        let form = if is_string { Form::Text } else { Form::Value };
+        let attempts = self.explanations.map(|_| Attempts::new(FORMS));
+        let verdict = checked(pipeline::compress(&text, form, &cx, earlier, attempts.as_ref()), reversible);
+        if let (Some(explanations), Some(attempts)) = (self.explanations, attempts)
+            && let Some(last) = explanations.borrow_mut().last_mut()
+        {
+            *last = Some(Explanation { hint: hint::of_call(call), attempts: attempts.into_list() });
+        }
         let (forwarded, replacement, left_out) = match verdict.replacement {
-            None => (text, None, None),
-            Some(replacement) => {
-                let mut escaped = String::new();
-                string::encode_into(&replacement.text, &mut escaped);
-                (Cow::Owned(replacement.text), Some(escaped.into_boxed_str()), replacement.left_out)
+            None => (text, None, Vec::new()),
+            Some(Replacement { text, left_out }) => {
+                let mut spliced = String::new();
+                if is_string {
+                    string::encode_into(&text, &mut spliced);
+                } else {
+                    spliced.push_str(&text);
+                }
+                (Cow::Owned(text), Some(spliced.into_boxed_str()), left_out)
             }
         };
+        let left_out = (!left_out.is_empty()).then(|| {
+            let said: Vec<&str> = left_out.iter().map(|it| it.description.as_str()).collect();
+            let addresses = left_out.iter().map(|it| Arc::from(it.address.as_str())).collect();
+            LeftOut { description: Arc::from(said.join("; ")), addresses }
+        });
         let entry = Entry {
             tool: Arc::from(call.name),
             kind: verdict.kind,
@@ -625,10 +680,17 @@ impl Run<'_, '_> {
             tokens_after: verdict.tokens_after,
             replacement,
             coded: verdict.coded,
-            left_out: left_out.map(|(left_out, address)| (Arc::from(left_out), Arc::from(address))),
+            values: verdict.values,
+            left_out,
         };
         (entry, Some(forwarded), verdict.lines)
     }
+}
+
+/// What a block is compressed as: the text of a string, structured data as it is written. `None` for what stays
+/// as it is: other values, and strings that are no text.
+fn shown_text<'b>(output: &Output, body: &'b str) -> Option<Cow<'b, str>> {
+    if output.structured { Some(Cow::Borrowed(output.span.raw(body))) } else { output.span.text(body) }
 }
 
 /// What a request's lossy forms leave out, and what of it is put back in the place of placeholders. It follows from
@@ -651,7 +713,7 @@ const MAX_LOOKED_AT: usize = 512 << 20;
 
 impl Given {
     fn add(&mut self, block: usize, entry: &Entry) {
-        if let Some((_, address)) = &entry.left_out {
+        for address in entry.left_out.iter().flat_map(|it| &it.addresses) {
             self.blocks.entry(Arc::clone(address)).or_insert(block);
         }
         if entry.outcome == BlockOutcome::Skipped(Skip::Retrieved)
@@ -709,7 +771,7 @@ fn checked(verdict: Verdict, reversible: bool) -> Verdict {
         None => true,
         Some(replacement) => {
             verdict.tokens_after < verdict.tokens_before
-                && (reversible || replacement.left_out.is_none())
+                && (reversible || replacement.left_out.is_empty())
                 && !replacement.text.trim().is_empty()
         }
     };

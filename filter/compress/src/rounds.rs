@@ -22,10 +22,10 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use crate::ccr;
 use crate::wire::splice::splice;
 use crate::wire::tape::{Span, Tape};
 use crate::wire::{self, Api, string};
+use crate::{ccr, envelope};
 
 use ids::Ids;
 pub use page::{Asked, PLACEHOLDER, Page, Range as PageRange, answer, page};
@@ -81,16 +81,29 @@ pub fn restore(body: &[u8], api: Api) -> Option<Restored> {
     Some(Restored { body, retrievals })
 }
 
+/// A text in a body that can be asked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Found {
+    /// The text.
+    pub text: String,
+    /// It is all of its tool output, and no text in a value of it.
+    pub whole: bool,
+}
+
+/// The text with this hash in a tool output of a body: `span` is that of a JSON string with its quotes, or of a JSON
+/// value.
+pub fn find(body: &[u8], span: Range<usize>, hash: &str) -> Option<Found> {
+    let raw = std::str::from_utf8(body.get(span)?).ok()?;
+    let block = if raw.starts_with('"') { string::text(raw)? } else { Cow::Borrowed(raw) };
+    let whole = ccr::address(&block) == hash;
+    let text = if whole { block } else { envelope::text_with_address(block, hash)? };
+    Some(Found { text: text.into_owned(), whole })
+}
+
 /// Whether rounds can have been where a trace says: those that ended stand before the call that carries it.
 fn ends_before(steps: &[Step], carrier: usize) -> bool {
     let ended = steps.iter().rposition(|step| step.ends_round).map_or(0, |last| last + 1);
     steps.iter().take(ended).all(|step| step.place as usize <= carrier)
-}
-
-/// The text of a JSON string in a body, with its quotes.
-pub fn text(body: &[u8], span: Range<usize>) -> Option<String> {
-    let quoted = std::str::from_utf8(body.get(span)?).ok()?;
-    string::text(quoted).map(Cow::into_owned)
 }
 
 /// The number of calls of the client's tools in a request.

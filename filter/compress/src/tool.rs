@@ -38,6 +38,8 @@ const CLASSES: &[(Class, &[&str])] = &[
             "run_command",
             "run_terminal_command",
             "local_shell",
+            "local_shell_call",
+            "shell_call",
         ],
     ),
     (

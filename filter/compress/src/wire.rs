@@ -162,6 +162,8 @@ pub(crate) struct Output {
     /// Where in the body the last compaction before it ends, 0 without one: the provider gives the model
     /// nothing of what stands before.
     pub(crate) since: usize,
+    /// It is a JSON value, and the strings in it may change.
+    pub(crate) structured: bool,
 }
 
 impl Output {
@@ -272,20 +274,32 @@ impl<'b> Walk<'b> {
     }
 
     fn output(&mut self, call: Option<Call>, value: Value<'_, 'b>) {
-        self.outputs.push(Output { span: value.span(), call, query: self.query, since: self.since });
+        let (span, query, since) = (value.span(), self.query, self.since);
+        self.outputs.push(Output { span, call, query, since, structured: false });
     }
 
     /// An output that is JSON. Where it is an object of exactly one member and that is a string, that
-    /// string is the output's text; anything else is structured data and stays.
+    /// string is the output's text; anything else is structured data, which stays but for the texts in it.
     fn structured_output(&mut self, call: Option<Call>, value: Value<'_, 'b>) {
         if !value.is_object() {
-            return self.output(call, value);
+            self.output(call, value);
+            return self.mark_structured();
         }
         let mut members = value.members();
         match (members.next(), members.next()) {
             (Some((_, text)), None) if text.is_string() => self.output(call, text),
-            (Some(_), _) => self.output(call, value),
+            (Some(_), _) => {
+                self.output(call, value);
+                self.mark_structured();
+            }
             (None, _) => {}
+        }
+    }
+
+    /// The last output is structured data.
+    fn mark_structured(&mut self) {
+        if let Some(output) = self.outputs.last_mut() {
+            output.structured = !output.span.is_string();
         }
     }
 }

@@ -64,7 +64,7 @@ fn run<'b>(api: Api, body: &'b str, profile: Profile, retrieve_tool: RetrieveToo
     compress(body.as_bytes(), &request, &config, &mut Memo::new(1 << 20))
 }
 
-/// The ranges that were replaced, after a check that every other byte of the body is where it was.
+/// The strings that were replaced, after a check that every other byte of the body is where it was.
 fn replaced(original: &str, outcome: &Outcome<'_>) -> Vec<Range<usize>> {
     let body = std::str::from_utf8(&outcome.body).unwrap();
     let (mut at, mut from) = (0, 0);
@@ -76,14 +76,43 @@ fn replaced(original: &str, outcome: &Outcome<'_>) -> Vec<Range<usize>> {
         let gap = &original[from..block.span.start];
         assert_eq!(&body[at..at + gap.len()], gap);
         at += gap.len();
-        let mut values = serde_json::Deserializer::from_str(&body[at..]).into_iter::<String>();
+        let mut values = serde_json::Deserializer::from_str(&body[at..]).into_iter::<Value>();
         values.next().unwrap().unwrap();
-        at += values.byte_offset();
+        // A block is a string, or a value whose strings may change.
+        let value = &body[at..at + values.byte_offset()];
+        let (before, after) = (strings(&original[block.span.clone()]), strings(value));
+        assert_eq!(before.len(), after.len());
+        let (mut gap, mut changed_gap) = (0, 0);
+        for (before, after) in before.into_iter().zip(after) {
+            let place = block.span.start + before.start..block.span.start + before.end;
+            let beside = &original[block.span.start + gap..place.start];
+            assert_eq!(beside, &value[changed_gap..after.start]);
+            (gap, changed_gap) = (before.end, after.end);
+            if original[place.clone()] != value[after] {
+                replaced.push(place);
+            }
+        }
+        assert_eq!(original[block.span.start + gap..block.span.end], value[changed_gap..]);
+        at += value.len();
         from = block.span.end;
-        replaced.push(block.span.clone());
     }
     assert_eq!(body[at..], original[from..]);
     replaced
+}
+
+/// The strings in JSON, with their quotes.
+fn strings(json: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(start) = json[at..].find('"').map(|quote| at + quote) {
+        at = start + 1;
+        while json.as_bytes()[at] != b'"' {
+            at += if json.as_bytes()[at] == b'\\' { 2 } else { 1 };
+        }
+        at += 1;
+        found.push(start..at);
+    }
+    found
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn every_key_is_read() {
     let parsed = parse(
         r#"{"mode":"audit","body_mode":"hold","profile":"aggressive",
             "tools":[{"tool":"Read*","policy":"lossless"},{"tool":"Bash","policy":"off"}],
+            "kinds":{"log":"lossless","json":"off","diff":"lossy"},
             "reversible":true,"store_originals":false,"retrieve_tool":"require",
             "rules":[{"host":"*.groq.com","path":"/openai/*","route":"r","provider":"groq"},
                 {"route":"plain","mode":"off","profile":"lossless"}],
@@ -44,6 +45,7 @@ fn every_key_is_read() {
             ToolRule { pattern: "Bash".to_owned(), policy: Policy::Off }
         ]
     );
+    assert_eq!(config.engine.kinds, [(Kind::Json, Policy::Off), (Kind::Log, Policy::Lossless)]);
     let provider = Some("groq".to_owned());
     let [host, path, route] = ["*.groq.com", "/openai/*", "r"].map(|glob| Some(glob.to_owned()));
     let treatment = Treatment { mode: Mode::Audit, profile: Profile::Aggressive };
@@ -121,6 +123,7 @@ fn a_bad_value_falls_back_to_its_default_and_is_counted() {
         r#"{"first_frame_timeout_ms":-1}"#,
         r#"{"tenant":7}"#,
         r#"{"team_header":[]}"#,
+        r#"{"kinds":["log"]}"#,
         r#"{"control_plane":"c"}"#,
         r#"{"reversible":"yes"}"#,
         r#"{"retrieve_tool":"maybe"}"#,
@@ -214,6 +217,13 @@ fn forms_need_no_sidecar_and_the_store_does() {
     assert!(parsed.config.reversible && parsed.config.gives_traces());
     assert!(parsed.warnings[0].contains("store_originals"), "{:?}", parsed.warnings);
     assert_eq!(parse("{}").config.store_originals, None);
+}
+
+#[test]
+fn a_kind_whose_policy_cannot_be_read_stays_as_it_is() {
+    let parsed = parse(r#"{"kinds":{"log":"some","table":"lossless","logs":"off"}}"#);
+    assert_eq!(parsed.config.engine.kinds, [(Kind::Log, Policy::Off), (Kind::Table, Policy::Lossless)]);
+    assert_eq!((parsed.errors, parsed.warnings.len()), (1, 2), "{:?}", parsed.warnings);
 }
 
 #[test]

@@ -137,10 +137,12 @@ pub(super) fn is_named(line: &Line<'_>) -> bool {
         && !is_located(line)
 }
 
-/// Bytes of the path that the line starts with.
+/// Bytes of the path that the line starts with, behind a drive or not.
 fn path_len(line: &[u8]) -> usize {
-    if line.first().is_some_and(u8::is_ascii_graphic) {
-        line.iter().take_while(|b| is_path_byte(**b)).count()
+    let drive = matches!(line, [b'A'..=b'Z' | b'a'..=b'z', b':', b'\\' | b'/', ..]);
+    let (drive, path) = line.split_at(if drive { 2 } else { 0 });
+    if path.first().is_some_and(u8::is_ascii_graphic) {
+        drive.len() + path.iter().take_while(|b| is_path_byte(**b) || **b == b'\\').count()
     } else {
         0
     }

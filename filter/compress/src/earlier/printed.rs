@@ -25,6 +25,23 @@ pub(crate) enum Coded {
     Partly,
 }
 
+/// How what is forwarded shows the texts in the values of an output.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Values {
+    /// At most so.
+    pub(crate) coded: Coded,
+    /// A reference stands in one of them.
+    pub(crate) refer: bool,
+}
+
+impl Values {
+    /// Adds what is so of other texts.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.coded = self.coded.max(other.coded);
+        self.refer |= other.refer;
+    }
+}
+
 /// An output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Printed<'a> {
@@ -33,6 +50,9 @@ pub(crate) struct Printed<'a> {
     /// What is forwarded.
     pub(crate) shown: &'a str,
     pub(crate) coded: Coded,
+    pub(crate) values: Values,
+    /// It is a JSON value of the request, and no text.
+    pub(crate) structured: bool,
 }
 
 /// How the lines of an output are to be had.
@@ -46,7 +66,12 @@ enum Source {
     Common,
 }
 
-impl Printed<'_> {
+impl<'a> Printed<'a> {
+    /// A text without others in it.
+    pub(crate) fn text(original: &'a str, shown: &'a str, coded: Coded) -> Self {
+        Self { original, shown, coded, values: Values::default(), structured: false }
+    }
+
     fn source(&self) -> Source {
         match self.coded {
             // What looks like our own counts for nothing, and could not be told from it.
@@ -64,14 +89,23 @@ impl Printed<'_> {
 
     /// Whether all of the output is shown here, and nothing of it by a reference to another place.
     pub(super) fn is_whole(&self) -> bool {
-        self.coded != Coded::Partly && !has_ours(self.original) && !has_references(self.shown)
+        self.coded != Coded::Partly
+            && self.values.coded != Coded::Partly
+            && !self.values.refer
+            && !has_ours(self.original)
+            && !has_references(self.shown)
     }
 
     /// Calls `each` with every line of [`Self::lines_stand_in`] and its number. `read`: the lines of what is forwarded,
-    /// where they are known.
-    pub(super) fn each_line(&self, read: Option<Vec<Line>>, mut each: impl FnMut(&Line, u32)) {
+    /// where they are known. `by_number`: a number that a tool gave a line names it, where none comes twice.
+    pub(super) fn each_line(
+        &self,
+        read: Option<Vec<Line>>,
+        by_number: bool,
+        mut each: impl FnMut(&Line, u32),
+    ) {
         match self.source() {
-            Source::Shown => self.each_shown(read, each),
+            Source::Shown => self.each_shown(read, by_number, each),
             Source::Original => {
                 for (count, line) in (1..).zip(plain_lines(self.original)) {
                     each(&line, plain(count));
@@ -96,10 +130,10 @@ impl Printed<'_> {
         }
     }
 
-    fn each_shown(&self, read: Option<Vec<Line>>, mut each: impl FnMut(&Line, u32)) {
+    fn each_shown(&self, read: Option<Vec<Line>>, by_number: bool, mut each: impl FnMut(&Line, u32)) {
         let line_of = |read| Line::new(self.shown, read);
         let lines = read.unwrap_or_else(|| Reader::new(self.shown).map(line_of).collect());
-        let rising = numbers_rise(&lines);
+        let rising = by_number && numbers_rise(&lines);
         let mut count = 0;
         for line in &lines {
             let text = line.text(self.shown);

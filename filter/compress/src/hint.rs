@@ -1,0 +1,108 @@
+//! What a call says about its output: the tool, and the file that it names.
+//!
+//! A hint chooses a kind for a text that has no shape of its own, and never overrules one that has: a log is a
+//! log whatever file it was read from.
+
+use std::borrow::Cow;
+
+use crate::block::Call;
+use crate::outcome::Kind;
+use crate::tool::Class;
+use crate::wire::tape::Tape;
+
+/// Arguments that name a file, and those that hold a command.
+const FILES: &[&str] =
+    &["file_path", "filePath", "path", "absolute_path", "target_file", "notebook_path", "filename", "file"];
+const COMMANDS: &[&str] = &["command", "cmd", "script"];
+
+/// Commands whose output is the file that they name.
+const SHOWS_A_FILE: &[&str] = &["cat", "bat", "head", "tail", "less", "more", "nl", "sed"];
+
+/// Endings of files that hold programs, configuration and markup: an agent that reads one may edit it.
+const SOURCES: &[&str] = &[
+    "c", "cc", "cfg", "conf", "cpp", "cs", "css", "dart", "ex", "exs", "go", "gradle", "h", "hcl", "hpp",
+    "ini", "java", "jl", "js", "jsx", "kt", "lua", "m", "mjs", "php", "pl", "proto", "ps1", "py", "r", "rb",
+    "rs", "scala", "scss", "sh", "sql", "svelte", "swift", "tf", "toml", "ts", "tsx", "vue", "yaml", "yml",
+    "zig",
+];
+
+/// The kind of an output, where the text was found to have `found` and the call may suggest another.
+pub(crate) fn kind(found: Kind, hint: impl FnOnce() -> Option<Kind>) -> Kind {
+    if found == Kind::Text { hint().unwrap_or(found) } else { found }
+}
+
+/// The kind that the call suggests.
+pub(crate) fn of_call(call: Call<'_>) -> Option<Kind> {
+    let class = Class::of(call.name);
+    if class == Class::Glob {
+        return Some(Kind::Listing);
+    }
+    let tape = Tape::of(call.arguments.as_bytes()).ok()?;
+    let argument = |names: &[&str]| {
+        let mut named = tape.root().members().filter(|(name, value)| {
+            value.is_string() && name.text().is_some_and(|name| names.contains(&&*name))
+        });
+        named.next().and_then(|(_, value)| value.text())
+    };
+    let file = match class {
+        Class::Bash => shown_file(argument(COMMANDS)?)?,
+        Class::Read | Class::Edit => argument(FILES)?.into_owned(),
+        _ => return None,
+    };
+    of_file(&file)
+}
+
+/// The file that a command shows; `None` for commands that do something else, or something more.
+fn shown_file(command: Cow<'_, str>) -> Option<String> {
+    let command = command.trim();
+    let command = match command.split_once("&& ") {
+        Some((directory, rest)) if directory.starts_with("cd ") => rest.trim(),
+        _ => command,
+    };
+    if command.contains(['|', ';', '&', '>', '<', '`', '$', '\n']) {
+        return None;
+    }
+    let mut words = command.split_ascii_whitespace();
+    SHOWS_A_FILE.contains(&words.next()?).then_some(())?;
+    Some(words.next_back()?.trim_matches(['\'', '"']).to_owned())
+}
+
+/// What files with this ending hold.
+fn of_file(path: &str) -> Option<Kind> {
+    let name = path.rsplit(['/', '\\']).next()?;
+    let (_, ending) = name.rsplit_once('.')?;
+    let ending = ending.to_ascii_lowercase();
+    match ending.as_str() {
+        "csv" | "tsv" => Some(Kind::Table),
+        ending if SOURCES.contains(&ending) => Some(Kind::Source),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(name: &str, arguments: &str) -> Option<Kind> {
+        of_call(Call { name, arguments })
+    }
+
+    #[test]
+    fn a_call_says_what_its_file_holds() {
+        assert_eq!(hint("Read", r#"{"file_path":"/a/b.CSV"}"#), Some(Kind::Table));
+        assert_eq!(hint("Bash", r#"{"command":"cd /x && cat src/main.rs"}"#), Some(Kind::Source));
+        assert_eq!(hint("Bash", r#"{"command":"sed -n '1,20p' a.yaml"}"#), Some(Kind::Source));
+        assert_eq!(hint("Bash", r#"{"command":"cat a.rs | wc -l"}"#), None);
+        assert_eq!(hint("Bash", r#"{"command":"grep x a.rs"}"#), None);
+        assert_eq!(hint("Read", r#"{"file_path":"notes"}"#), None);
+        assert_eq!(hint("Glob", "{}"), Some(Kind::Listing));
+        assert_eq!(hint("Bash", "no json"), None);
+    }
+
+    #[test]
+    fn a_hint_never_overrules_a_clear_text() {
+        let call = Call { name: "Read", arguments: r#"{"file_path":"a.rs"}"# };
+        assert_eq!(kind(Kind::Log, || of_call(call)), Kind::Log);
+        assert_eq!(kind(Kind::Text, || of_call(call)), Kind::Source);
+    }
+}
