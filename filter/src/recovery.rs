@@ -13,6 +13,7 @@ use headroom_compress::Api;
 use headroom_compress::rounds::object_with_member;
 
 use crate::host::{self, Action, Buffer, Level, Map};
+use crate::memory::Room;
 use crate::route::{Purpose, Route};
 use crate::sent::{HttpAnswer, lists};
 use crate::stream::Stream;
@@ -32,6 +33,8 @@ pub(crate) struct Recovery {
     state: State,
     /// The refusal's body has begun to come, and waits.
     body_waits: bool,
+    /// For the second answer.
+    room: Room,
 }
 
 enum State {
@@ -130,7 +133,11 @@ impl Stream {
         sent.note_cluster(&self.settings);
         sent.head().add(BETA_HEADER.as_bytes(), BETA);
         let Some(token) = sent.send(&self.settings, body) else { return false };
-        self.recovery = Some(Recovery { state: State::Asking { token }, body_waits: false });
+        self.recovery = Some(Recovery {
+            state: State::Asking { token },
+            body_waits: false,
+            room: self.settings.requests.memory.no_room(),
+        });
         true
     }
 
@@ -144,6 +151,7 @@ impl Stream {
                 Action::Pause
             }
             State::Ready(body) => {
+                recovery.room.hold(0);
                 self.put(size, &body);
                 Action::Continue
             }
@@ -160,7 +168,8 @@ impl Stream {
     /// The answer to the second request.
     pub(crate) fn on_recovered(&mut self, answer: Option<HttpAnswer>) {
         let stream = answer.as_ref().is_some_and(|answer| answer.is_answer(true));
-        let Some(answer) = answer.filter(|answer| stream || answer.is_answer(false)) else {
+        let answer = answer.filter(|answer| stream || answer.is_answer(false));
+        let Some(answer) = answer.filter(|answer| self.keeps_second(answer)) else {
             self.settings.metrics.recovered(false);
             self.following = None;
             if self.recovery.take().is_some_and(|recovery| recovery.body_waits) {
@@ -190,6 +199,15 @@ impl Stream {
         }
     }
 
+    /// Whether there is room for the second answer, which may have to wait for the refusal's body.
+    fn keeps_second(&mut self, answer: &HttpAnswer) -> bool {
+        let keeps = self.recovery.as_mut().is_some_and(|recovery| recovery.room.grow(answer.body.len()));
+        if !keeps {
+            self.settings.metrics.no_room();
+        }
+        keeps
+    }
+
     /// Delivers the second answer in the place of the refusal.
     pub(crate) fn end_recovery(&mut self, whole: &[u8]) {
         self.answer.read(whole);
@@ -210,6 +228,7 @@ impl Stream {
             recovery.state = State::Delivered;
             self.put(WHOLE, whole);
         } else {
+            recovery.room.hold(whole.len());
             recovery.state = State::Ready(whole.to_vec());
         }
         self.continue_answer();
