@@ -121,7 +121,6 @@ impl Stream {
 
     /// Sends a refused request once more. False: the refusal goes to the client.
     pub(crate) fn recover(&mut self, end_of_stream: bool) -> bool {
-        const BAD_REQUEST: u32 = 400;
         if self.answer.status != BAD_REQUEST || end_of_stream || self.recovery.is_some() {
             return false;
         }
@@ -162,6 +161,31 @@ impl Stream {
                 }
                 Action::Continue
             }
+        }
+    }
+
+    /// The refusal ends with trailers. Without a body of its own nothing can be put in its place: the host has no buffer
+    /// for that. So it goes to the client, or, where its headers have been changed and have left, the client is told
+    /// by the end of the connection that there is no answer; asked again, the provider drops the thinking.
+    pub(crate) fn on_refusal_trailers(&mut self) -> Action {
+        match self.recovery.as_ref().map(|recovery| (&recovery.state, recovery.body_waits)) {
+            Some((State::Asking { .. } | State::Following, false)) => {
+                self.settings.metrics.recovered(false);
+                (self.recovery, self.following) = (None, None);
+                self.answer.status = BAD_REQUEST;
+                if let Some(record) = &mut self.record {
+                    record.recovered = false;
+                }
+                self.tell_client();
+                Action::Continue
+            }
+            Some((State::Ready(_), _)) => {
+                if let Err(refused) = host::close_stream() {
+                    self.settings.refused(refused);
+                }
+                Action::Pause
+            }
+            _ => self.on_refusal_body(0),
         }
     }
 
@@ -241,6 +265,8 @@ impl Stream {
         }
     }
 }
+
+const BAD_REQUEST: u32 = 400;
 
 /// More than any buffer holds: all of it is replaced.
 const WHOLE: usize = u32::MAX as usize;

@@ -130,12 +130,23 @@ async fn show(hold: bool, case: Case) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// A line of Envoy's trace that tells of the filter's callbacks of an answer.
+/// What Envoy calls the statuses of its filters, by their numbers.
+const STATUSES: [&str; 5] = [
+    "continue",
+    "stop iteration",
+    "continue and do not end the stream",
+    "stop all iteration and buffer",
+    "stop all iteration and watermark",
+];
+
+/// A line of Envoy's trace that tells of a callback of the filter, and what it led to.
 fn callback(line: &str) -> Option<String> {
     let (time, _) = line.split_once("][")?;
-    let at = line.find("encode ").filter(|_| line.contains("called: filter=") && line.contains("wasm"))?;
     let seconds = time.rsplit_once(':').map_or(time, |(_, seconds)| seconds);
-    Some(format!("{seconds} {}", line.get(at..)?))
+    let (_, told) = line.split_once("] encode ")?;
+    let (what, status) = told.split_once(" called: filter=headroom status=")?;
+    let status = status.trim().parse::<usize>().ok().and_then(|at| STATUSES.get(at).copied());
+    Some(format!("{seconds} {what}: {}", status.unwrap_or("a status that has no name here")))
 }
 
 async fn provider(case: Case) -> Result<SocketAddr> {
