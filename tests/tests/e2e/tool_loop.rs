@@ -207,7 +207,7 @@ async fn where_the_filter_has_no_room_for_originals_the_store_is_the_source() ->
         let hashes = outputs.iter().map(|output| headroom_compress::address(output));
         hashes.filter(|hash| forwarded.contains(&format!("hash={hash}"))).collect::<Vec<_>>()
     };
-    let (originals, others) = (outputs(6, 100), outputs(12, 200));
+    let (originals, others) = (outputs(6, 100), outputs(16, 200));
     let (asking, holding) = (body(api, true, &originals), body(api, true, &others));
     let call = || Call::post("/v1/messages", asking.clone());
     let (_, requests) = stack.exchange("with room", Protocol::Http1, call()).await?;
@@ -216,7 +216,12 @@ async fn where_the_filter_has_no_room_for_originals_the_store_is_the_source() ->
     let hash = asked.first().context("an output of which rows are left out")?;
     let original = originals.iter().find(|it| headroom_compress::address(it) == *hash);
     let original = original.context("it is one of these")?;
-    copied(asked.len() as u64).await?;
+    // Both once before, since copies on their way to the store take room as well.
+    let (_, requests) =
+        stack.exchange("copies", Protocol::Http1, Call::post("/v1/messages", holding.clone())).await?;
+    let held = lossy(&requests[0].body, &others);
+    copied((asked.len() + held.len()) as u64).await?;
+    let no_room = stack.envoy.stat("wasmcustom.headroom.no_room").await?;
 
     let gated = Script { gate: true, ..Script::default() };
     let held = Call::post("/v1/messages", holding)
@@ -224,9 +229,7 @@ async fn where_the_filter_has_no_room_for_originals_the_store_is_the_source() ->
         .header(NAME_HEADER, "holds");
     let mut connection = stack.connect(Protocol::Http1).await?;
     let mut answer = connection.stream(held).await?;
-    let held = lossy(&stack.provider.requests("holds")[0].body, &others);
-    copied((asked.len() + held.len()) as u64).await?;
-    assert_eq!(stack.envoy.stat("wasmcustom.headroom.no_room").await?, 0);
+    assert_eq!(stack.envoy.stat("wasmcustom.headroom.no_room").await?, no_room, "there is room for this one");
 
     let script = Script { tool_call: Some(ours(hash)), then: vec![says("It is 40.")], ..Script::default() };
     let asking = call().header(SCRIPT_HEADER, &script.header());
@@ -235,10 +238,10 @@ async fn where_the_filter_has_no_room_for_originals_the_store_is_the_source() ->
     assert_eq!(requests.len(), 2);
     assert!(requests[0].body == expected, "no form depends on what the filter keeps");
     let continued: Value = serde_json::from_slice(&requests[1].body)?;
-    let start = original.get(..1_000).unwrap_or(original);
-    let is_given = |text: &&str| text.starts_with(start);
-    assert!(strings(&continued).iter().any(is_given), "the text from the store");
-    assert!(stack.envoy.stat("wasmcustom.headroom.no_room").await? > 0);
+    // A page of a list begins with its first row.
+    let start = original.get(1..1_000).context("a long text")?;
+    assert!(strings(&continued).iter().any(|text| text.starts_with(start)), "the text from the store");
+    assert!(stack.envoy.stat("wasmcustom.headroom.no_room").await? > no_room);
 
     stack.provider.release("holds", 100);
     while answer.next().await?.is_some() {}
