@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     rounds: Option<u32>,
     rounds_failed: Option<u32>,
     rounds_unsendable: Option<u32>,
+    no_room: Option<u32>,
     originals_retrieved: Option<u32>,
     originals_missing: Option<u32>,
     sessions: Option<u32>,
@@ -109,6 +110,7 @@ impl Metrics {
             rounds: counter("headroom.retrieve_rounds"),
             rounds_failed: counter("headroom.retrieve_rounds_failed"),
             rounds_unsendable: counter("headroom.retrieve_rounds_unsendable"),
+            no_room: counter("headroom.no_room"),
             originals_retrieved: counter("headroom.originals_retrieved"),
             originals_missing: counter("headroom.originals_missing"),
             sessions: counter("headroom.websocket_sessions"),
@@ -200,6 +202,11 @@ impl Metrics {
     /// A request that cannot be sent again because a header of it is no text.
     pub(crate) fn round_unsendable(&self) {
         add(self.rounds_unsendable, 1);
+    }
+
+    /// Something that was not kept, because too much is: a request, its originals, or an answer.
+    pub(crate) fn no_room(&self) {
+        add(self.no_room, 1);
     }
 
     /// A request to the provider to go on with what the model has asked for.

@@ -40,7 +40,10 @@ impl Originals {
     pub(crate) fn new(settings: &Settings, body: &Rc<Vec<u8>>, known: Vec<Known>) -> Option<Self> {
         // Without a text in it the body is not needed.
         let kept = if known.is_empty() { Rc::default() } else { Rc::clone(body) };
-        let room = settings.requests.memory.room(kept.len())?;
+        let Some(room) = settings.requests.memory.room(kept.len()) else {
+            settings.metrics.no_room();
+            return None;
+        };
         Some(Self { body: kept, known, _room: room })
     }
 

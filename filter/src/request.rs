@@ -311,9 +311,11 @@ impl Stream {
             if let Some(head) = self.head.take().filter(|_| added_tool || recoverable) {
                 self.sent = Sent::new(&self.settings, head, forwarded.to_vec());
             }
-            if added_tool && body.route.purpose == Purpose::Answer && self.sent.is_some() {
+            // Also where the request could not be kept: a call that cannot be answered is not for the client either.
+            if added_tool && body.route.purpose == Purpose::Answer {
                 let originals = Originals::new(&self.settings, &bytes, originals);
-                self.following = Some(Box::new(Following::new(body.route.api, originals)));
+                let following = Following::new(&self.settings, body.route.api, originals);
+                self.following = Some(Box::new(following));
             }
         }
         self.settle(outcome);

@@ -232,7 +232,7 @@ impl Stream {
     /// With trailers the answer's own end is never announced.
     pub(crate) fn on_response_trailers(&mut self) -> Action {
         if self.recovery.is_some() {
-            return self.on_refusal_body(0);
+            return self.on_refusal_trailers();
         }
         self.follow(0, true)
     }

@@ -118,6 +118,7 @@ impl Root {
             .map_or_else(|| Rc::new(RefCell::new(Memo::new(config.memo_bytes))), |it| Rc::clone(&it.memo));
         let requests =
             siblings.first().map_or_else(|| Rc::new(Requests::new()), |it| Rc::clone(&it.requests));
+        requests.memory.configure(&config);
         let reporter = config.control_plane.as_ref().map(|control_plane| {
             let reporter = reporter(control_plane, &siblings, &requests);
             reporter.borrow_mut().configure(control_plane.clone(), errors);

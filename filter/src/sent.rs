@@ -100,7 +100,10 @@ pub(crate) fn lists(list: &[u8], value: &[u8]) -> bool {
 impl Sent {
     /// `None`: there is no room to keep it.
     pub(crate) fn new(settings: &Settings, head: Head, body: Vec<u8>) -> Option<Self> {
-        let room = settings.requests.memory.room(body.len())?;
+        let Some(room) = settings.requests.memory.room(body.len()) else {
+            settings.metrics.no_room();
+            return None;
+        };
         Some(Self { head, body, room, cluster: Vec::new(), since: 0 })
     }
 
@@ -126,9 +129,12 @@ impl Sent {
         let patience = PATIENCE_NANOS.checked_sub(settings.now().saturating_sub(self.since))?;
         let timeout_ms = u32::try_from(patience / NANOS_PER_MS).ok().filter(|ms| *ms > 0)?;
         // Three rounds of pages cannot add more than a body may have to begin with.
-        if body.len() > settings.config.engine.max_body_bytes.saturating_mul(2)
-            || !self.room.resize(body.len())
-        {
+        if body.len() > settings.config.engine.max_body_bytes.saturating_mul(2) {
+            return None;
+        }
+        let before = self.room.bytes();
+        if !self.room.resize(body.len()) {
+            settings.metrics.no_room();
             return None;
         }
         let provider = settings.config.providers.iter().find(|it| it.cluster.as_bytes() == self.cluster);
@@ -136,15 +142,22 @@ impl Sent {
         // The host takes header maps that are text alone.
         if headers.iter().any(|(_, value)| std::str::from_utf8(value).is_err()) {
             settings.metrics.round_unsendable();
+            self.room.resize(before);
             return None;
         }
         let headers: Vec<(&[u8], &[u8])> =
             headers.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();
-        let token = host::http_call(&self.cluster, &headers, &body, timeout_ms)
-            .map_err(|refused| settings.refused(refused))
-            .ok()?;
-        self.body = body;
-        Some(token)
+        match host::http_call(&self.cluster, &headers, &body, timeout_ms) {
+            Ok(token) => {
+                self.body = body;
+                Some(token)
+            }
+            Err(refused) => {
+                settings.refused(refused);
+                self.room.resize(before);
+                None
+            }
+        }
     }
 }
 

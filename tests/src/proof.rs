@@ -22,6 +22,10 @@ pub use event::Event;
 pub use row::Row;
 use setting::Setting;
 
+/// Rounds of tool calls, so that a model that retrieves before every second one does so in each [`Way`] beside calls
+/// of the client's tools.
+pub const ROUNDS: usize = 2 * Way::ALL.len() + 1;
+
 /// Which conversations are held.
 #[derive(Clone, Debug)]
 pub struct Conversations {
@@ -42,7 +46,14 @@ pub struct Conversations {
 impl Default for Conversations {
     fn default() -> Self {
         let formats = Format::ALL.to_vec();
-        Self { formats, each: 1, rounds: 12, retrieve_every: 2, ways: Way::ALL.to_vec(), plugin: json!({}) }
+        Self {
+            formats,
+            each: 1,
+            rounds: ROUNDS,
+            retrieve_every: 2,
+            ways: Way::ALL.to_vec(),
+            plugin: json!({}),
+        }
     }
 }
 

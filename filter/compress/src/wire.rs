@@ -179,6 +179,15 @@ const REMINDER: &str = "<system-reminder>";
 
 /// Reads a body.
 pub(crate) fn walk(api: Api, body: &[u8]) -> Result<Walk<'_>, NotUnderstood> {
+    let (walk, understood) = walk_as_far(api, body)?;
+    understood.map(|()| walk)
+}
+
+/// Reads a body as far as it is understood, and says whether that is all of it.
+pub(crate) fn walk_as_far(
+    api: Api,
+    body: &[u8],
+) -> Result<(Walk<'_>, Result<(), NotUnderstood>), NotUnderstood> {
     let tape = Tape::of(body)?;
     let mut walk = Walk {
         body: tape.body(),
@@ -199,16 +208,16 @@ pub(crate) fn walk(api: Api, body: &[u8]) -> Result<Walk<'_>, NotUnderstood> {
         query: None,
         since: 0,
     };
-    match api {
-        Api::AnthropicMessages => anthropic::read(tape.root(), &mut walk)?,
-        Api::AnthropicBedrock => anthropic::read_bedrock(tape.root(), &mut walk)?,
-        Api::OpenAiChat => openai_chat::read(tape.root(), &mut walk)?,
-        Api::OpenAiResponses => openai_responses::read(tape.root(), &mut walk)?,
-        Api::GeminiGenerateContent => gemini::read(tape.root(), &mut walk)?,
-        Api::BedrockConverse => bedrock_converse::read(tape.root(), &mut walk)?,
-        Api::CohereChat => cohere::read(tape.root(), &mut walk)?,
-    }
-    Ok(walk)
+    let understood = match api {
+        Api::AnthropicMessages => anthropic::read(tape.root(), &mut walk),
+        Api::AnthropicBedrock => anthropic::read_bedrock(tape.root(), &mut walk),
+        Api::OpenAiChat => openai_chat::read(tape.root(), &mut walk),
+        Api::OpenAiResponses => openai_responses::read(tape.root(), &mut walk),
+        Api::GeminiGenerateContent => gemini::read(tape.root(), &mut walk),
+        Api::BedrockConverse => bedrock_converse::read(tape.root(), &mut walk),
+        Api::CohereChat => cohere::read(tape.root(), &mut walk),
+    };
+    Ok((walk, understood))
 }
 
 impl<'b> Walk<'b> {

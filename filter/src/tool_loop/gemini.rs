@@ -121,6 +121,11 @@ impl Gemini {
 }
 
 impl Dialect for Gemini {
+    fn bytes(&self) -> usize {
+        let parts = self.parts.iter().chain(&self.owed);
+        self.document.len() + parts.map(|part| size_of::<String>() + part.len()).sum::<usize>()
+    }
+
     fn event(&mut self, _name: &str, data: &str) -> Option<()> {
         if data.is_empty() { Some(()) } else { self.read(data) }
     }

@@ -373,6 +373,47 @@ fn a_stream_with_a_call_of_ours_beyond_all_bounds_ends_well_formed() {
 }
 
 #[test]
+fn an_answer_that_is_given_up_anywhere_passes_or_ends_before_our_call() {
+    each(|api, answer, _, streamed| {
+        let whole = answer(&[Text("A "), Call(TOOL)], streamed);
+        for cut in 0..whole.len() {
+            let mut turn = Turn::new(api, streamed);
+            let mut got = turn.feed(&whole.as_bytes()[..cut]);
+            got.extend(turn.stop());
+            assert_eq!(turn.kept(), 0, "{api:?} {streamed} {cut}: nothing is kept any more");
+            got.extend(turn.feed(&whole.as_bytes()[cut..]));
+            let Next::Done(rest) = turn.end() else { panic!("{api:?}: followed after it was given up") };
+            got.extend(rest);
+            let got = String::from_utf8(got).unwrap();
+            if got != whole {
+                let (text, calls, ..) = read(api, streamed, &got);
+                assert_eq!((text, calls.len()), (format!("A {APOLOGY}"), 0), "{api:?} {cut}: {got}");
+                assert!(streamed && cut > whole.find(TOOL).unwrap(), "{api:?} {cut}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_kept_of_an_answer_is_about_what_it_says() {
+    each(|api, answer, _, streamed| {
+        let long: &str = "x".repeat(300_000).leak();
+        let whole = answer(&[Text(long), Call(TOOL)], streamed);
+        let mut turn = Turn::new(api, streamed);
+        for piece in whole.as_bytes().chunks(1_000) {
+            turn.feed(piece);
+        }
+        assert!(matches!(turn.end(), Next::Retrieve(_)), "{api:?} {streamed}");
+        let kept = turn.kept();
+        assert!(
+            (long.len()..4 * whole.len()).contains(&kept),
+            "{api:?} {streamed}: {kept} of {}",
+            whole.len()
+        );
+    });
+}
+
+#[test]
 fn what_is_no_answer_passes_as_it_came() {
     each(|api, answer, _, streamed| {
         let cut = answer(&[Text("A "), Call("list")], streamed);

@@ -17,6 +17,7 @@ mod proxy;
 mod refusals;
 mod reports;
 mod retrieving;
+mod room;
 mod rules;
 mod session_ends;
 mod sessions;
