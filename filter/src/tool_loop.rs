@@ -222,6 +222,7 @@ impl Turn {
             }
             Api::OpenAiResponses => Box::<openai_responses::OpenAiResponses>::default(),
             Api::GeminiGenerateContent => Box::<gemini::Gemini>::default(),
+            Api::GeminiCodeAssist => Box::new(gemini::Gemini::nested()),
         };
         // The tool is never added to requests of these, so there is no call of it to answer.
         let format = if api.takes_retrieve_tool() { Format::new(stream) } else { Format::Lost };

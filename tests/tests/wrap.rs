@@ -54,7 +54,8 @@ impl House {
             ("OPENAI_TARGET_API_URL", url.clone()),
             ("GEMINI_TARGET_API_URL", url.clone()),
             ("CHATGPT_TARGET_API_URL", url.clone()),
-            ("CODE_ASSIST_TARGET_API_URL", url),
+            ("CODE_ASSIST_TARGET_API_URL", url.clone()),
+            ("COPILOT_TARGET_API_URL", url),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
         Ok(Self { folder, relay, port: free_ports()?, variables })

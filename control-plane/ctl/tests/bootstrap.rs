@@ -81,7 +81,7 @@ fn the_admin_interface_has_no_port() {
     let yaml = bootstrap.render().unwrap();
     assert!(yaml.contains(r#"address: { pipe: { path: "/home/me/.headroom/run/envoy.sock", mode: 384 } }"#));
     assert_eq!(0o600, 384);
-    assert_eq!(yaml.matches("socket_address").count(), 8, "one listener and seven clusters");
+    assert_eq!(yaml.matches("socket_address").count(), 9, "one listener and eight clusters");
 }
 
 #[test]
