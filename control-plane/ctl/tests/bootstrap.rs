@@ -117,7 +117,7 @@ fn http2_upstream_is_spoken_without_negotiation() {
     let mut upstream: headroomctl::upstream::Upstream = "http://127.0.0.1:9000".parse().unwrap();
     upstream.http2 = true;
     let yaml = with_module(Providers::all(upstream)).render().unwrap();
-    assert_eq!(yaml.matches("explicit_http_config: { http2_protocol_options: {} }").count(), 6);
+    assert_eq!(yaml.matches("explicit_http_config: { http2_protocol_options: {} }").count(), 7);
     assert!(!yaml.contains("explicit_http_config: { http_protocol_options: {} }"));
 }
 
