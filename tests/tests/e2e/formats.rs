@@ -37,8 +37,11 @@ fn body(api: Api, output: &str) -> Vec<u8> {
 {{"role":"user","parts":[{{"functionResponse":{{"name":"list_pets","response":{{"output":{output}}}}}}}]}} ]}}"#
         ),
         Api::GeminiCodeAssist => {
-            let request =
-                String::from_utf8_lossy(&self::body(Api::GeminiGenerateContent, output)).into_owned();
+            let request = String::from_utf8_lossy(&self::body(
+                Api::GeminiGenerateContent,
+                output.as_str().unwrap_or_default(),
+            ))
+            .into_owned();
             format!(
                 r#"{{"model" : "gemini-2.5-pro","project":"p\/1","user_prompt_id":"u","request": {request} }}"#
             )
@@ -72,7 +75,7 @@ const VERTEX: &str = "/v1/projects/p/locations/global/publishers";
 #[tokio::test]
 async fn every_format_is_compressed_on_the_paths_of_everybody_who_speaks_it() -> Result<()> {
     let vertex = |end: &str| format!("{VERTEX}/{end}");
-    let paths: [(String, Api, Option<&str>); 20] = [
+    let paths: [(String, Api, Option<&str>); 22] = [
         ("/v1/messages?beta=true".into(), Api::AnthropicMessages, None),
         (
             vertex("anthropic/models/claude-sonnet-4-5@20250929:rawPredict"),
