@@ -160,7 +160,8 @@ fn the_record_says_whether_a_subscription_pays() {
     let mut plugin = Plugin::reporting();
     let oauth = ("authorization", "Bearer sk-ant-oat01-xyz");
     let account = ("chatgpt-account-id", "acc-0000");
-    let cases: [(&str, &[(&str, &str)], bool); 8] = [
+    type Case<'c> = (&'c str, &'c [(&'c str, &'c str)], bool);
+    let cases: [Case<'_>; 8] = [
         ("/v1/messages", &[oauth], true),
         ("/v1/messages", &[("authorization", "bearer  sk-ant-oat01-xyz")], true),
         ("/v1/messages", &[("authorization", "Bearer sk-ant-api03-xyz")], false),
