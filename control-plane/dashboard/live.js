@@ -98,7 +98,19 @@ function reasoningTile(reasoning) {
     ...(recovered ? [`${count(recovered)} requests recovered`] : []));
 }
 
-function tiles({ tokens, savings, requests, cost, overhead, reasoning, prefix_cache: cache, activity = [], display_session: session }) {
+/** How much of a subscription's allowance is used; null where there is none. */
+function allowanceTile({ accounts = [] } = {}) {
+  const [account] = accounts;
+  if (!account) return null;
+  const length = ({ minutes, window }) => (!minutes ? window : minutes % 1440 === 0 ? `${minutes / 1440} days` : minutes % 60 === 0 ? `${minutes / 60} hours` : `${minutes} min`);
+  const day = (at) => new Date(at).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" });
+  const line = (window) => (window.has_begun_anew ? `${length(window)}: begun anew` : `${length(window)}: ${percent(window.used_percent)} used${window.resets_at ? `, anew ${day(window.resets_at)}` : ""}`);
+  const [first] = account.windows;
+  return tile("Subscription", first ? percent(first.used_percent) : "–", account.provider, ...account.windows.map(line),
+    ...(accounts.length > 1 ? [`and ${accounts.length - 1} more accounts`] : []), "counted in tokens, not in dollars");
+}
+
+function tiles({ tokens, savings, requests, cost, overhead, reasoning, subscriptions, prefix_cache: cache, activity = [], display_session: session }) {
   const once = savings?.side_by_side?.unique;
   const since = Date.now() - RATE_MINUTES * MINUTE;
   const perMinute = activity.filter((it) => Date.parse(it.timestamp) > since).reduce((sum, it) => sum + it.requests, 0) / RATE_MINUTES;
@@ -108,6 +120,7 @@ function tiles({ tokens, savings, requests, cost, overhead, reasoning, prefix_ca
     tile("Requests per minute", perMinute >= 10 ? count(perMinute) : perMinute.toFixed(1), `${compact(requests.total)} in all, ${compact(requests.compressed)} compressed`, `${compact(requests.failed)} failed`),
     tile("Added latency", duration(overhead?.p50_ms), "at the median", `${duration(overhead?.p99_ms)} at p99`),
     reasoningTile(reasoning),
+    ...[allowanceTile(subscriptions)].filter(Boolean),
     tile("Provider's cache", percent(cache?.totals?.hit_rate), "of requests read from it", `${dollars(cost?.breakdown?.cache_savings_usd)} saved by it`));
 }
 

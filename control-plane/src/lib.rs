@@ -23,6 +23,7 @@ mod stage_timings;
 mod stats;
 
 pub mod store;
+mod subscriptions;
 mod tasks;
 pub mod telemetry;
 pub mod token;

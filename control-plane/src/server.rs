@@ -33,6 +33,7 @@ use crate::settings::{Bind, Settings};
 use crate::stage_timings;
 use crate::store::originals::{OriginalsStore, SqlOriginals};
 use crate::store::{LedgerStore, SqlStore, StoreError};
+use crate::subscriptions::Subscriptions;
 use crate::tasks::Tasks;
 use crate::telemetry::{Beacon, Schedule};
 use crate::warmup::Warmup;
@@ -136,9 +137,12 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let messages = Arc::new(Messages::new(settings.log_messages));
     let (told, landings) = watch::channel(0);
     let limits = Limits::new(Arc::clone(&store), Arc::clone(&accounting));
+    let subscriptions = Arc::new(Subscriptions::load(settings.subscription_state_path.clone(), now_ms()));
+    let allowances = Arc::clone(&subscriptions);
     let (ledger, writer) = Ledger::new(Arc::clone(&store), accounting, move |landed| {
         observed.observe(landed);
         stage_timings::log(landed);
+        allowances.observe(landed, now_ms());
         told.send_modify(|landings| *landings += 1);
     });
 
@@ -163,7 +167,13 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         sessions: Arc::clone(&sessions),
         filters: Arc::clone(&filters),
         messages: Arc::clone(&messages),
-        board: Board::new(Arc::clone(&store), ledger.clone(), originals.clone(), landings),
+        board: Board::new(
+            Arc::clone(&store),
+            ledger.clone(),
+            originals.clone(),
+            Arc::clone(&subscriptions),
+            landings,
+        ),
         guard: Arc::new(Guard::new(settings.token.clone(), settings.allowed_hosts.clone())),
         warmup,
         probe: Probe::default(),
@@ -178,6 +188,11 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let maintenance = tasks.spawn("maintenance", maintain(Arc::clone(&store), stop.clone()));
     let originals_writer = tasks.spawn("originals_writer", originals_writer);
     let sweep = tasks.spawn("originals_sweep", sweep(originals.clone(), stop.clone()));
+    let kept = {
+        let (subscriptions, stop) = (Arc::clone(&subscriptions), stop.clone());
+        async move { subscriptions.keep(now_ms, stop).await }
+    };
+    let kept = tasks.spawn("subscriptions", kept);
     let telemetry = tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     let own_metrics = metrics_listener.map(|listener| {
         // who listens for it decides who may read it
@@ -204,18 +219,22 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let ended = tokio::spawn(async move {
         // they hold the ledger and the originals: the writers end, with their queues written, once they
         // are gone
-        let (http, grpc, maintenance, sweep, telemetry) =
-            tokio::join!(http, grpc, maintenance, sweep, telemetry);
+        let (http, grpc, maintenance, sweep, telemetry, kept) =
+            tokio::join!(http, grpc, maintenance, sweep, telemetry, kept);
         let own_metrics = match own_metrics {
             Some(own_metrics) => Some(own_metrics.await),
             None => None,
         };
         let writers = [writer.await, originals_writer.await];
-        let others = [http, grpc, maintenance, sweep, telemetry].into_iter().chain(own_metrics);
+        let others = [http, grpc, maintenance, sweep, telemetry, kept].into_iter().chain(own_metrics);
         for ended in others.chain(writers) {
             if let Err(error) = ended {
                 tracing::error!(message = "A task ended badly.", %error);
             }
+        }
+        // with what the last reports have said
+        if let Err(error) = subscriptions.write(now_ms()) {
+            tracing::warn!(message = "The state of subscriptions cannot be written.", %error);
         }
         store.close().await;
         originals_store.close().await;

@@ -50,6 +50,9 @@ pub struct Args {
     /// A proxy_savings.json of the original Headroom, imported once [env: HEADROOM_SAVINGS_PATH] [default: WORKSPACE/proxy_savings.json]
     #[arg(long, value_name = "FILE")]
     pub savings_path: Option<PathBuf>,
+    /// Where allowances of subscriptions are kept [env: HEADROOM_SUBSCRIPTION_STATE_PATH] [default: WORKSPACE/subscription_state.json]
+    #[arg(long, value_name = "FILE")]
+    pub subscription_state_path: Option<PathBuf>,
     /// Seconds for which originals are kept after they were last admitted or read [env: HEADROOM_CCR_TTL_SECONDS] [default: 86400]
     #[arg(long, value_name = "SECONDS")]
     pub ccr_ttl_seconds: Option<String>,
@@ -163,6 +166,8 @@ pub struct Settings {
     pub keep: Keep,
     /// The original's savings file, imported if it is there.
     pub savings_path: PathBuf,
+    /// Where allowances of subscriptions are kept.
+    pub subscription_state_path: PathBuf,
     /// Where the operator's own context limits and prices may stand.
     pub models: Sources,
     /// `HEADROOM_BUDGETS`: JSON, or the path of a file.
@@ -299,6 +304,10 @@ impl Settings {
             http,
             grpc,
             metrics,
+            subscription_state_path: args
+                .subscription_state_path
+                .or_else(|| env_path("HEADROOM_SUBSCRIPTION_STATE_PATH"))
+                .unwrap_or_else(|| workspace_dir.join("subscription_state.json")),
             savings_path: args
                 .savings_path
                 .or_else(|| env_path("HEADROOM_SAVINGS_PATH"))

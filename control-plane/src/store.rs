@@ -16,6 +16,7 @@ mod statement;
 
 use async_trait::async_trait;
 use headroom_api::v1::RequestRecord;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::maintain::HOURS_BROKEN_DOWN_DAYS;
 pub use self::open::SqlStore;
@@ -108,6 +109,23 @@ pub struct Vms {
     pub filter_version: Option<String>,
 }
 
+/// The newest request of `headroomctl doctor`, which is counted nowhere.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Probe {
+    /// The request's id.
+    pub request_id: String,
+    /// When its record came.
+    pub at_ms: UnixMs,
+    /// What became of it.
+    pub outcome: String,
+    /// HTTP status of the answer.
+    pub status: u32,
+    /// Tokens as they were sent.
+    pub tokens_before: u64,
+    /// Tokens as they were forwarded.
+    pub tokens_after: u64,
+}
+
 /// The totals at a point in time.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Checkpoint {
@@ -198,6 +216,8 @@ pub trait LedgerStore: Send + Sync + 'static {
     async fn maintain(&self, now: UnixMs) -> Result<(), StoreError>;
     /// The VMs that have reported.
     async fn vms(&self) -> Result<Vms, StoreError>;
+    /// The newest request of `headroomctl doctor`.
+    async fn probe(&self) -> Result<Option<Probe>, StoreError>;
     /// Whether the store answers and can be written.
     async fn check(&self) -> Result<(), StoreError>;
     /// Gives everything up in order.

@@ -5,16 +5,17 @@ use crate::encoding::Encoding;
 use crate::host::Headers;
 use crate::limits;
 use crate::request::name;
-use crate::route::{self, Route};
+use crate::route::{self, Route, Target};
 use crate::rules::{self, Treatment};
 
 /// A request header that is for Headroom and for nobody behind it starts like this (I9).
 const OURS: &[u8] = b"x-headroom-";
 /// Removed one by one where the host does not show the headers.
-const OUR_HEADERS: [&str; 7] = [
+const OUR_HEADERS: [&str; 8] = [
     "x-headroom-bypass",
     "x-headroom-mode",
     "x-headroom-stack",
+    "x-headroom-project",
     "x-headroom-team",
     "x-headroom-user-id",
     "x-headroom-session-id",
@@ -45,6 +46,12 @@ pub(crate) struct RequestHeaders {
     pub(crate) stack: String,
     /// From the header, else from the configuration.
     pub(crate) tenant: String,
+    /// The project that it belongs to, from the header, else from the configuration.
+    pub(crate) project: String,
+    /// Whether it is made with a subscription's login.
+    pub(crate) is_subscription: bool,
+    /// A hash of the account's id; empty where no header names it.
+    pub(crate) account: String,
     /// A hash of the credential; empty without one, or without a sidecar to count for it.
     pub(crate) key: String,
     /// As the configured header names it.
@@ -64,7 +71,9 @@ impl RequestHeaders {
         let mut bypassed = false;
         let mut asked = &b""[..];
         let [mut method, mut host, mut path] = [&b""[..]; 3];
-        let mut read = Self { tenant: config.tenant.clone(), ..Self::default() };
+        let (mut account, mut is_copilot, mut is_login) = (None, false, false);
+        let mut read =
+            Self { tenant: config.tenant.clone(), project: config.project.clone(), ..Self::default() };
         for (key, value) in headers.iter() {
             match key {
                 b":method" => method = value,
@@ -85,6 +94,14 @@ impl RequestHeaders {
                 b"x-headroom-bypass" => bypassed |= is_true(value),
                 b"x-headroom-mode" => asked = value,
                 b"x-headroom-stack" => read.stack = stack(value),
+                b"x-headroom-project" => {
+                    if let Some(project) = project(value) {
+                        read.project = project;
+                    }
+                }
+                b"chatgpt-account-id" => account = Some(value),
+                b"authorization" => is_login |= is_claudes_login(value),
+                _ if COPILOTS.contains(&key) => is_copilot = true,
                 b"x-headroom-user-id" => {
                     if let Some(tenant) = tenant(value) {
                         read.tenant = tenant;
@@ -100,11 +117,14 @@ impl RequestHeaders {
             }
         }
         read.websocket &= method == b"GET";
+        let target = Target { host, path, is_copilot };
         read.route = if read.websocket {
-            route::find_session(host, path, &config.path_prefixes)
+            route::find_session(target, &config.path_prefixes)
         } else {
-            route::find(method, host, path, &config.path_prefixes)
+            route::find(method, target, &config.path_prefixes)
         };
+        read.is_subscription =
+            is_login || account.is_some() || read.route.as_ref().is_some_and(Route::is_of_subscriptions);
         if read.websocket && read.route.is_some() {
             let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
             read.target = name(&String::from_utf8_lossy(&[host, path].concat()));
@@ -115,12 +135,24 @@ impl RequestHeaders {
             read.provider = rule.and_then(|rule| rule.provider.clone());
             if config.control_plane.is_some() {
                 read.key = credential(headers, path).map(limits::key_of).unwrap_or_default();
+                read.account = account.map(limits::key_of).unwrap_or_default();
             }
             let mode = &mut read.treatment.mode;
             *mode = if bypassed { Mode::Off } else { weaker(*mode, asked) };
         }
         read
     }
+}
+
+/// Headers that clients of GitHub Copilot send, and nobody else.
+const COPILOTS: [&[u8]; 2] = [b"copilot-integration-id", b"openai-intent"];
+
+/// Whether a credential is the login of a Claude subscription. Anthropic's API keys begin in another way.
+fn is_claudes_login(authorization: &[u8]) -> bool {
+    let token = authorization.split_at_checked(b"Bearer ".len());
+    token.is_some_and(|(scheme, token)| {
+        scheme.eq_ignore_ascii_case(b"bearer ") && token.trim_ascii_start().starts_with(b"sk-ant-oat")
+    })
 }
 
 /// Where the credential stands, in the order in which providers look.
@@ -162,8 +194,17 @@ fn stack(value: &[u8]) -> String {
 
 /// A name for a person or a team. What looks like an API key is none (I9).
 fn tenant(value: &[u8]) -> Option<String> {
+    label(value, |byte| byte.is_ascii_graphic())
+}
+
+/// The name of a project: of a folder, so it may have blanks in it.
+fn project(value: &[u8]) -> Option<String> {
+    label(value, |byte| byte.is_ascii_graphic() || byte == b' ')
+}
+
+fn label(value: &[u8], is_plain: impl Fn(u8) -> bool) -> Option<String> {
     let text = std::str::from_utf8(value).ok()?.trim();
-    let plain = text.len() <= MAX_NAME_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let plain = text.len() <= MAX_NAME_BYTES && text.bytes().all(is_plain);
     let credential = ["sk-", "sk_", "Bearer", "AIza", "eyJ"].iter().any(|start| text.starts_with(start));
     (plain && !credential && !text.is_empty()).then(|| text.to_owned())
 }

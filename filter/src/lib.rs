@@ -30,6 +30,7 @@ mod metrics;
 mod originals;
 mod outgoing;
 mod prefix;
+mod rate_limits;
 mod recovery;
 mod report;
 mod request;

@@ -110,7 +110,7 @@ fn refusal(api: Api, message: &str, seconds: u64) -> Refusal {
         }
         Api::OpenAiChat | Api::OpenAiResponses => json!({"error": {
             "message": message, "type": "insufficient_quota", "param": null, "code": "budget_exceeded"}}),
-        Api::GeminiGenerateContent => {
+        Api::GeminiGenerateContent | Api::GeminiCodeAssist => {
             json!({"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED"}})
         }
         Api::AnthropicBedrock | Api::BedrockConverse => {

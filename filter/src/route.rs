@@ -33,6 +33,9 @@ pub(crate) enum Purpose {
     Compact,
 }
 
+/// The hosts of GitHub Copilot, but for those that companies have below `ghe.com`.
+const COPILOT: &str = "githubcopilot.com";
+
 /// Who speaks OpenAI's formats, by the end of the host's name. Behind Envoy's own name every host is the
 /// same: a rule of the configuration can say who it is.
 const HOSTS: [(&str, &str); 13] = [
@@ -51,15 +54,31 @@ const HOSTS: [(&str, &str); 13] = [
     ("amazonaws.com", "bedrock"),
 ];
 
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Target<'h> {
+    pub(crate) host: &'h [u8],
+    pub(crate) path: &'h [u8],
+    /// Headers say that it is for GitHub Copilot, which behind Envoy's own name no host does.
+    pub(crate) is_copilot: bool,
+}
+
 /// The route of a request; `None`: not ours.
-pub(crate) fn find(method: &[u8], host: &[u8], path: &[u8], prefixes: &[String]) -> Option<Route> {
+pub(crate) fn find(method: &[u8], target: Target<'_>, prefixes: &[String]) -> Option<Route> {
     if method != b"POST" {
         return None;
     }
+    let Target { host, path, is_copilot } = target;
     let path = std::str::from_utf8(path).ok()?;
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let mut route = provider_path(path)
+    let is_copilot = is_copilot || is_copilots(host);
+    // Copilot has OpenAI's paths without their version.
+    let own = if is_copilot { prefixed_path(path) } else { provider_path(path) };
+    let mut route = own
         .or_else(|| prefixes.iter().find_map(|prefix| prefixed_path(path.strip_prefix(prefix.as_str())?)))?;
+    if is_copilot && matches!(route.provider, "openai" | "anthropic") {
+        route.provider = "copilot";
+    }
     if route.provider == "openai"
         && let Some(provider) = provider_at(host)
     {
@@ -72,20 +91,30 @@ pub(crate) fn find(method: &[u8], host: &[u8], path: &[u8], prefixes: &[String])
 }
 
 /// The route of a request for a WebSocket session, of which OpenAI Responses has some.
-pub(crate) fn find_session(host: &[u8], path: &[u8], prefixes: &[String]) -> Option<Route> {
-    let route = find(b"POST", host, path, prefixes).filter(|route| route.api == Api::OpenAiResponses)?;
+pub(crate) fn find_session(target: Target<'_>, prefixes: &[String]) -> Option<Route> {
+    let route = find(b"POST", target, prefixes).filter(|route| route.api == Api::OpenAiResponses)?;
     Some(Route { answer_can_be_followed: false, ..route })
 }
 
 /// The provider behind a host.
 fn provider_at(host: &[u8]) -> Option<&'static str> {
     let host = std::str::from_utf8(without_port(host)).ok()?;
-    let known = |domain: &str| {
-        let from = host.len().checked_sub(domain.len())?;
-        let whole_labels = from == 0 || host.as_bytes().get(from - 1) == Some(&b'.');
-        (whole_labels && host.get(from..)?.eq_ignore_ascii_case(domain)).then_some(())
-    };
-    HOSTS.iter().find(|(domain, _)| known(domain).is_some()).map(|(_, provider)| *provider)
+    HOSTS.iter().find(|(domain, _)| is_within(host, domain)).map(|(_, provider)| *provider)
+}
+
+/// Whether a host is a domain or below it.
+fn is_within(host: &str, domain: &str) -> bool {
+    let Some(from) = host.len().checked_sub(domain.len()) else { return false };
+    let whole_labels = from == 0 || host.as_bytes().get(from - 1) == Some(&b'.');
+    whole_labels && host.get(from..).is_some_and(|end| end.eq_ignore_ascii_case(domain))
+}
+
+/// Whether it is a host of GitHub Copilot's. Companies have theirs at `copilot-api.NAME.ghe.com`.
+fn is_copilots(host: &[u8]) -> bool {
+    const COMPANY: &str = "copilot-api.";
+    let Ok(host) = std::str::from_utf8(without_port(host)) else { return false };
+    let is_company = || host.get(..COMPANY.len()).is_some_and(|start| start.eq_ignore_ascii_case(COMPANY));
+    is_within(host, COPILOT) || is_company() && is_within(host, "ghe.com")
 }
 
 /// A host as it stands in `:authority`, without its port.
@@ -111,6 +140,10 @@ fn provider_path(path: &str) -> Option<Route> {
         "/v1beta/openai/chat/completions" => Some(Route::by("gemini", Api::OpenAiChat)),
         // Codex with a ChatGPT login.
         "/backend-api/codex/responses" => Some(Route::by("chatgpt", Api::OpenAiResponses)),
+        // Gemini CLI with a Google login.
+        "/v1internal:generateContent" | "/v1internal:streamGenerateContent" => {
+            Some(Route::of(Api::GeminiCodeAssist))
+        }
         _ => azure(path).or_else(|| bedrock(path)).or_else(|| google(path)),
     }
 }
@@ -220,6 +253,11 @@ impl Route {
         Self { purpose, ..self }
     }
 
+    /// Whether only subscriptions are served there.
+    pub(crate) fn is_of_subscriptions(&self) -> bool {
+        matches!(self.provider, "chatgpt" | "code_assist" | "copilot")
+    }
+
     /// Whether ids in it may carry traces of hidden rounds.
     pub(crate) fn carries_traces(&self) -> bool {
         matches!(self.api, Api::AnthropicMessages | Api::OpenAiChat | Api::OpenAiResponses)
@@ -255,13 +293,17 @@ fn decoded(segment: &str) -> String {
 mod tests {
     use super::*;
 
+    fn at<'h>(host: &'h [u8], path: &'h [u8]) -> Target<'h> {
+        Target { host, path, is_copilot: false }
+    }
+
     fn route(path: &str) -> Option<Route> {
-        find(b"POST", b"127.0.0.1:8787", path.as_bytes(), &[])
+        find(b"POST", at(b"127.0.0.1:8787", path.as_bytes()), &[])
     }
 
     fn api(method: &str, path: &str, prefixes: &[&str]) -> Option<Api> {
         let prefixes: Vec<String> = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
-        find(method.as_bytes(), b"h", path.as_bytes(), &prefixes).map(|route| route.api)
+        find(method.as_bytes(), at(b"h", path.as_bytes()), &prefixes).map(|route| route.api)
     }
 
     #[test]
@@ -277,6 +319,8 @@ mod tests {
             ("/openai/responses?api-version=2025-04-01-preview", Api::OpenAiResponses, "azure"),
             ("/v1beta/openai/chat/completions", Api::OpenAiChat, "gemini"),
             ("/backend-api/codex/responses", Api::OpenAiResponses, "chatgpt"),
+            ("/v1internal:generateContent", Api::GeminiCodeAssist, "code_assist"),
+            ("/v1internal:streamGenerateContent?alt=sse", Api::GeminiCodeAssist, "code_assist"),
             ("/v1/projects/p/locations/l/endpoints/openapi/chat/completions", Api::OpenAiChat, "vertex"),
         ] {
             let found = route(path).unwrap();
@@ -389,6 +433,8 @@ mod tests {
         assert!(followed("/v1beta/models/g:streamGenerateContent?key=k&alt=sse"));
         assert!(!followed("/v1beta/models/g:streamGenerateContent?key=k"));
         assert!(!followed("/v1beta/models/g:streamGenerateContent"));
+        assert!(followed("/v1internal:streamGenerateContent?alt=sse"));
+        assert!(!followed("/v1internal:streamGenerateContent"));
         for path in ["/model/anthropic.claude/invoke", "/model/m/converse-stream", "/v2/chat"] {
             assert!(!followed(path), "{path}");
         }
@@ -406,12 +452,41 @@ mod tests {
             ("[::1]:8787", "openai"),
             ("", "openai"),
         ] {
-            let found = find(b"POST", host.as_bytes(), b"/v1/chat/completions", &[]).unwrap();
+            let found = find(b"POST", at(host.as_bytes(), b"/v1/chat/completions"), &[]).unwrap();
             assert_eq!(found.provider, provider, "{host}");
         }
-        let anthropic = find(b"POST", b"api.mistral.ai", b"/v1/messages", &[]).unwrap();
+        let anthropic = find(b"POST", at(b"api.mistral.ai", b"/v1/messages"), &[]).unwrap();
         assert_eq!(anthropic.provider, "anthropic");
-        assert!(find(b"POST", b"\xff", b"/v1/responses", &[]).is_some());
+        assert!(find(b"POST", at(b"\xff", b"/v1/responses"), &[]).is_some());
+    }
+
+    #[test]
+    fn copilots_paths_match_where_host_or_headers_say_that_they_are() {
+        let found = |host: &str, path: &str, is_copilot| {
+            let target = Target { host: host.as_bytes(), path: path.as_bytes(), is_copilot };
+            find(b"POST", target, &[]).map(|route| (route.api, route.provider))
+        };
+        for (host, is_copilot) in [
+            ("api.githubcopilot.com", false),
+            ("api.business.GitHubCopilot.com:443", false),
+            ("copilot-api.acme.ghe.com", false),
+            ("127.0.0.1:8787", true),
+        ] {
+            for (path, api) in [
+                ("/chat/completions", Api::OpenAiChat),
+                ("/responses", Api::OpenAiResponses),
+                ("/v1/messages", Api::AnthropicMessages),
+                ("/v1/messages/count_tokens", Api::AnthropicMessages),
+            ] {
+                assert_eq!(found(host, path, is_copilot), Some((api, "copilot")), "{host} {path}");
+            }
+            for path in ["/models", "/embeddings", "/agents", "/v1/engines/x/completions"] {
+                assert_eq!(found(host, path, is_copilot), None, "{host} {path}");
+            }
+        }
+        for host in ["acme.ghe.com", "copilot-api.ghe.com.evil.example", "githubcopilot.com.evil.example"] {
+            assert_eq!(found(host, "/chat/completions", false), None, "{host}");
+        }
     }
 
     #[test]
@@ -445,7 +520,11 @@ mod tests {
             "/v1beta/models/gemini:batchGenerateContent",
             "/v1beta/models/:generateContent",
             "/v1beta/gemini:generateContent",
-            "/v1internal:generateContent",
+            "/v1internal:countTokens",
+            "/v1internal:loadCodeAssist",
+            "/v1internal/operations/x",
+            "/v1internal:generateContent/x",
+            "/v1internal:streamgenerateContent",
             "/other/models/x:generateContent",
             "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict",
             "/v1/projects/p/locations/l/publishers/meta/models/m:rawPredict",
@@ -460,7 +539,7 @@ mod tests {
         ] {
             assert_eq!(api("POST", path, &[]), None, "{path}");
         }
-        assert_eq!(find(b"POST", b"h", b"/v1/\xff", &[]), None);
+        assert_eq!(find(b"POST", at(b"h", b"/v1/\xff"), &[]), None);
         for method in ["GET", "OPTIONS", "HEAD", "PUT", "post"] {
             assert_eq!(api(method, "/v1/messages", &[]), None);
         }
@@ -474,7 +553,7 @@ mod tests {
             ("/v1/responses/input_tokens", Purpose::Count),
             ("/v1/responses/compact", Purpose::Compact),
         ] {
-            let route = find(b"POST", b"h", path.as_bytes(), &[]).unwrap();
+            let route = find(b"POST", at(b"h", path.as_bytes()), &[]).unwrap();
             assert_eq!(route.purpose, purpose, "{path}");
             assert!(route.answer_can_be_followed, "forms are those of the request itself");
         }

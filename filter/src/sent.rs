@@ -36,6 +36,9 @@ const NOT_REPEATED: [&[u8]; 17] = [
     b"x-forwarded-proto",
 ];
 
+/// In which clients of GitHub Copilot say who has begun a request: `user` or `agent`.
+const INITIATOR: &[u8] = b"x-initiator";
+
 /// The headers with which a request can be sent once more. They hold credentials: nothing prints them.
 pub(crate) struct Head(Vec<(Vec<u8>, Vec<u8>)>);
 
@@ -57,7 +60,10 @@ impl Head {
                 && !name.starts_with(b"x-headroom-")
                 && !name.starts_with(b"x-envoy-")
         });
-        Self(repeated.map(|(name, value)| (name.to_vec(), value.to_vec())).collect())
+        // Copilot bills what it is told that a user has begun.
+        let told =
+            |name: &[u8], value: &[u8]| if name == INITIATOR { b"agent".to_vec() } else { value.to_vec() };
+        Self(repeated.map(|(name, value)| (name.to_vec(), told(name, value))).collect())
     }
 
     /// Adds a value to a header that lists some, unless it is there.

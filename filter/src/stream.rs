@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use headroom_api::forwarded_tokens;
-use headroom_api::names::outcome_name;
+use headroom_api::names::{is_probe, outcome_name};
 use headroom_api::v1::{RequestOutcome, RequestRecord, Timings};
 
 use crate::deferred::Later;
@@ -224,7 +224,9 @@ impl Stream {
             parse_us,
             ..Timings::default()
         });
-        self.settings.metrics.request(&record);
+        if !is_probe(&record) {
+            self.settings.metrics.request(&record);
+        }
         let logged = self.answer.transcript.take().map(|it| it.logged(&record.request_id));
         let told = Told { record, logged };
         if let Some(told) = self.settings.requests.deferred.end(told, self.later.take(), &self.settings) {

@@ -525,6 +525,7 @@ fn dialect(api: Api) -> Box<dyn Dialect> {
         Api::OpenAiChat | Api::CohereChat | Api::BedrockConverse => Box::<openai_chat::OpenAiChat>::default(),
         Api::OpenAiResponses => Box::<openai_responses::OpenAiResponses>::default(),
         Api::GeminiGenerateContent => Box::<gemini::Gemini>::default(),
+        Api::GeminiCodeAssist => Box::new(gemini::Gemini::nested()),
     }
 }
 

@@ -1,10 +1,22 @@
 //! The names of what the contract enumerates, as metrics, statistics, logs and response headers spell them.
 
-use crate::v1::{AdmissionOutcome, PrefixChange, PrefixMismatchSource, RequestOutcome, SessionEnd};
+use crate::v1::{
+    AdmissionOutcome, PrefixChange, PrefixMismatchSource, RequestOutcome, RequestRecord, SessionEnd,
+};
 
 /// The header with which Envoy's configuration marks what it hands on to headroomd from a listener that other
 /// machines reach.
 pub const REMOTE_HEADER: &str = "x-headroom-remote";
+
+/// The stack of the request with which `headroomctl doctor` looks whether everything works.
+pub const DOCTOR_STACK: &str = "headroom_doctor";
+
+/// Whether a record is of such a request, which counts nowhere. It is made without a credential and without a team,
+/// so that nobody who has a budget can use its name.
+#[must_use]
+pub fn is_probe(record: &RequestRecord) -> bool {
+    record.stack == DOCTOR_STACK && record.key.is_empty() && record.team.is_empty()
+}
 
 /// Why a WebSocket session ended, in the original's words; while it is open nobody knows.
 #[must_use]

@@ -193,8 +193,8 @@ options.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Checks that headroomd answers and is ready; that Envoy runs, with V8, the filter, room for its bodies and routes to
-providers; that all are of one version; and that a request gets through and is counted. The test request carries no
-key, so the provider refuses it and charges nothing; it is counted under the stack headroom_doctor.
+providers; that all are of one version; and that a request gets through and is reported. The test request carries no
+key, so the provider refuses it and charges nothing; it is in none of the figures.
 
 Examples:
   headroomctl doctor

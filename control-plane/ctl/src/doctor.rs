@@ -36,7 +36,7 @@ pub struct DoctorArgs {
     /// The folder for state [default: HEADROOM_WORKSPACE_DIR, or ~/.headroom]
     #[arg(long, value_name = "DIR")]
     pub workspace_dir: Option<PathBuf>,
-    /// Leave out the test request, which goes to the provider without a key and is counted as failed
+    /// Leave out the test request, which goes to the provider without a key and is in none of the figures
     #[arg(long)]
     pub no_request: bool,
     /// Print JSON: one object per check
@@ -69,11 +69,14 @@ pub struct Check {
     pub found: String,
     /// What to do; empty where nothing is to be done.
     pub remedy: String,
+    /// What is too long for people, in JSON alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Value>,
 }
 
 impl Check {
     pub(crate) fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, verdict: Verdict::Ok, found: found.into(), remedy: String::new() }
+        Self { name, verdict: Verdict::Ok, found: found.into(), remedy: String::new(), details: None }
     }
 
     pub(crate) fn skipped(name: &'static str, found: impl Into<String>) -> Self {

@@ -191,6 +191,9 @@ fn announce(
     writeln!(out, "ANTHROPIC_BASE_URL={url}")?;
     writeln!(out, "OPENAI_BASE_URL={url}/v1")?;
     writeln!(out, "GOOGLE_GEMINI_BASE_URL={url}\n")?;
+    if let Some(line) = settings.mode_line() {
+        writeln!(out, "mode         {line}")?;
+    }
     if dashboard {
         writeln!(out, "dashboard    {url}/dashboard")?;
     }

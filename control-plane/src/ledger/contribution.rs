@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use headroom_api::forwarded_tokens;
-use headroom_api::names::outcome_name;
+use headroom_api::names::{is_probe, outcome_name};
 use headroom_api::v1::{PrefixChange, PrefixDigests, RequestOutcome, RequestRecord};
 
 use super::bucket::Unit;
@@ -12,6 +12,7 @@ use super::sums::{BlockSums, Sums, Timing};
 use crate::budget::{self, Account, Budgets, Spent};
 use crate::clock::{DAY_MS, MINUTE_MS, UnixMs};
 use crate::models::{Models, Price};
+use crate::subscriptions::MAX_WINDOWS;
 
 /// Tokens beyond which a record is not believed: a body of 100 MB at one byte a token.
 const MAX_TOKENS: u64 = 100_000_000;
@@ -25,6 +26,10 @@ const MAX_MISMATCHES: u32 = 10_000;
 const MAX_ROUNDS: u32 = 10_000;
 /// Digests kept of a prefix; the filter's own cap.
 const MAX_PREFIXES: usize = 64;
+/// Hundredths of a percent of an allowance beyond which a record is not believed: a hundred times all of it.
+const MAX_USED: u32 = 1_000_000;
+/// The windows of allowances are weeks long; one that begins anew so much later is not believed.
+const LATEST_RESET_MS: i64 = 366 * DAY_MS;
 /// A record may lie this far in the past: it was made when the request finished.
 const OLDEST_MS: i64 = 365 * DAY_MS;
 /// Clocks of proxy and sidecar may differ by this much.
@@ -73,6 +78,8 @@ pub struct Contribution {
     pub spent: BTreeMap<Account, Spent>,
     /// The records, in the order given; their ordinals are still 0.
     pub requests: Vec<Landed>,
+    /// The newest request of `headroomctl doctor`, which is in none of the above.
+    pub probe: Option<RequestRecord>,
 }
 
 impl Contribution {
@@ -84,7 +91,12 @@ impl Contribution {
     ) -> Self {
         let mut all = Self::default();
         for (vm_id, record) in records {
-            all.add(vm_id, bounded(record, now), accounting);
+            let record = bounded(record, now);
+            if is_probe(&record) {
+                all.probe = Some(record);
+            } else {
+                all.add(vm_id, record, accounting);
+            }
         }
         all
     }
@@ -195,6 +207,7 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
         &mut record.team,
         &mut record.answered_model,
         &mut record.session_id,
+        &mut record.account,
     ] {
         *name = tidy(name);
     }
@@ -215,6 +228,13 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
         (0, _) => record.set_prefix_change(PrefixChange::Unspecified),
         (_, PrefixChange::Unspecified) => record.set_prefix_change(PrefixChange::Unseen),
         _ => {}
+    }
+    record.rate_limits.truncate(MAX_WINDOWS);
+    for limit in &mut record.rate_limits {
+        limit.window = tidy(&limit.window);
+        limit.status = tidy(&limit.status);
+        limit.used = limit.used.min(MAX_USED);
+        limit.resets_unix_ms = limit.resets_unix_ms.clamp(0, now.saturating_add(LATEST_RESET_MS));
     }
     record.hidden_rounds = record.hidden_rounds.min(MAX_ROUNDS);
     record.restored_rounds = record.restored_rounds.min(MAX_ROUNDS);
@@ -307,6 +327,12 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
         PrefixChange::Headroom => sums.mismatches_headroom = mismatches,
         PrefixChange::Client => sums.mismatches_client = mismatches,
         PrefixChange::Unseen | PrefixChange::Unspecified => sums.mismatches_unseen = mismatches,
+    }
+    if record.subscription {
+        // Nobody pays for its tokens one by one.
+        sums.subscription_requests = 1;
+        sums.subscription_tokens_saved = sums.tokens_saved;
+        return sums;
     }
     match accounting.models.get(&record.model).price {
         None => sums.unpriced = 1,
@@ -497,6 +523,33 @@ mod tests {
     fn an_unknown_model_counts_as_unpriced_and_costs_nothing() {
         let sums = one(&compressed("acme-9")).total();
         assert_eq!((sums.unpriced, sums.saved_nanousd, sums.tokens_saved), (1, 0, 1_000));
+    }
+
+    #[test]
+    fn a_subscription_saves_tokens_and_no_dollars() {
+        for model in ["claude-sonnet-4-5", "acme-9"] {
+            let mut record = compressed(model);
+            record.usage = Some(Usage { input_tokens: 1_000, output_tokens: 10, ..Usage::default() });
+            record.subscription = true;
+            let sums = one(&record).total();
+            let money =
+                [sums.saved_nanousd, sums.saved_cached_nanousd, sums.cache_nanousd, sums.input_nanousd];
+            assert_eq!((money, sums.output_nanousd, sums.unique_saved_nanousd), ([0; 4], 0, 0));
+            assert_eq!((sums.unpriced, sums.tokens_saved, sums.subscription_tokens_saved), (0, 1_000, 1_000));
+            assert_eq!(sums.subscription_requests, 1);
+        }
+    }
+
+    #[test]
+    fn a_request_of_the_doctor_counts_nowhere() {
+        let mut probe = compressed("claude-sonnet-4-5");
+        probe.stack = "headroom_doctor".to_owned();
+        let contribution = one(&probe);
+        assert!(contribution.tallies.is_empty() && contribution.rollups.is_empty());
+        assert!(contribution.timings.is_empty() && contribution.requests.is_empty());
+        assert_eq!(contribution.probe.unwrap().tokens.unwrap().before, 10_000);
+        probe.key = "k".to_owned();
+        assert_eq!(one(&probe).total().requests, 1, "whoever has a key is counted");
     }
 
     #[test]

@@ -6,13 +6,14 @@ use prost::Message;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::append::PROBE;
 use super::statement::{
     GET_BLOCK_TALLIES, GET_CHECKPOINTS, GET_IMPORTED_CHECKPOINTS, GET_RECENT, GET_ROLLUP,
     GET_ROLLUP_BY_VALUE, GET_ROLLUP_OVER_VALUES, GET_SESSION, GET_TALLIES, block_sums, checkpoint_from,
     get_checkpoints_at, points, session_from, statement, sums,
 };
 use super::{
-    Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Slice, SqlStore, StoreError, Vms,
+    Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Probe, Slice, SqlStore, StoreError, Vms,
 };
 use crate::budget::{Account, Spent};
 use crate::clock::UnixMs;
@@ -160,6 +161,16 @@ impl LedgerStore for SqlStore {
 
     async fn maintain(&self, now: UnixMs) -> Result<(), StoreError> {
         self.drop_surplus(now).await
+    }
+
+    async fn probe(&self) -> Result<Option<Probe>, StoreError> {
+        let row = sqlx::query("SELECT value FROM meta WHERE name = $1")
+            .bind(PROBE)
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let text: String = row.try_get(0)?;
+        serde_json::from_str(&text).map(Some).map_err(|error| StoreError::Corrupt(format!("probe: {error}")))
     }
 
     async fn vms(&self) -> Result<Vms, StoreError> {

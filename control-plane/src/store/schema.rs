@@ -15,7 +15,7 @@ pub(super) struct Schema {
 }
 
 /// The ledger's tables.
-pub(super) const LEDGER: Schema = Schema { version: "schema", steps: &[first, second, third, fourth] };
+pub(super) const LEDGER: Schema = Schema { version: "schema", steps: &[first, second, third, fourth, fifth] };
 
 impl Schema {
     /// Tables of a store other than the ledger.
@@ -104,6 +104,9 @@ const FOURTH_SUMS: &[&str] = &[
     "hidden_rounds",
     "restored_rounds",
 ];
+
+/// Those that version 5 added.
+const FIFTH_SUMS: &[&str] = &["subscription_requests", "subscription_tokens_saved"];
 
 fn first(dialect: Dialect) -> Vec<String> {
     let sums = columns(FIRST_SUMS);
@@ -205,6 +208,10 @@ fn fourth(_: Dialect) -> Vec<String> {
     steps
 }
 
+fn fifth(_: Dialect) -> Vec<String> {
+    added(FIFTH_SUMS)
+}
+
 fn columns(names: &[&str]) -> String {
     let column = |name: &&str| format!("{name} BIGINT NOT NULL DEFAULT 0");
     names.iter().map(column).collect::<Vec<_>>().join(", ")
@@ -217,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_steps_together_make_every_column() {
-        let mut made = [FIRST_SUMS, SECOND_SUMS, FOURTH_SUMS].concat();
+        let mut made = [FIRST_SUMS, SECOND_SUMS, FOURTH_SUMS, FIFTH_SUMS].concat();
         made.sort_unstable();
         let mut wanted = Sums::COLUMNS.to_vec();
         wanted.sort_unstable();

@@ -74,7 +74,11 @@ pub fn restore(body: &[u8], api: Api) -> Option<Restored> {
         Api::OpenAiChat => openai_chat::restore(root, outputs, &mut editor),
         Api::OpenAiResponses => openai_responses::restore(root, outputs, &mut editor),
         // Answers in these formats are given no traces; ids that were made elsewhere are put right.
-        Api::AnthropicBedrock | Api::GeminiGenerateContent | Api::BedrockConverse | Api::CohereChat => Ok(()),
+        Api::AnthropicBedrock
+        | Api::GeminiGenerateContent
+        | Api::GeminiCodeAssist
+        | Api::BedrockConverse
+        | Api::CohereChat => Ok(()),
     };
     let Editor { ids, mut edits, retrievals, .. } = editor;
     let rewritten: Vec<Range<usize>> = edits.iter().map(|(span, _)| span.clone()).collect();

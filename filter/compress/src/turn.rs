@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::memo::Memo;
-use crate::wire::Api;
 use crate::wire::tape::{Tape, Value};
+use crate::wire::{Api, conversation};
 
 /// Agents ask providers to cache up to here; they move it with every request.
 const CACHE_CONTROL: &str = "cache_control";
@@ -31,7 +31,7 @@ pub(crate) fn model(tape: &Tape<'_>) -> Option<String> {
 /// The id of the turn that a request belongs to.
 pub(crate) fn id(tape: &Tape<'_>, model: &str, api: Api, memo: &mut Memo) -> Option<String> {
     let (system, messages) = members(api);
-    let [system, messages] = tape.root().pick([system, messages]).ok()?;
+    let [system, messages] = conversation(api, tape.root()).ok()??.pick([system, messages]).ok()?;
     let messages: Vec<Value<'_, '_>> = messages?.elements().collect();
     let last = messages.iter().rposition(|message| is_said_by_user(*message))?;
     let turn = Turn { model, system, messages: messages.get(..=last)? };
@@ -61,7 +61,7 @@ fn members(api: Api) -> (&'static str, &'static str) {
         | Api::BedrockConverse
         | Api::CohereChat => ("system", "messages"),
         Api::OpenAiResponses => ("instructions", "input"),
-        Api::GeminiGenerateContent => ("systemInstruction", "contents"),
+        Api::GeminiGenerateContent | Api::GeminiCodeAssist => ("systemInstruction", "contents"),
     }
 }
 

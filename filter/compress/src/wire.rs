@@ -39,6 +39,9 @@ pub enum Api {
     OpenAiResponses,
     /// Gemini `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
     GeminiGenerateContent,
+    /// Gemini Code Assist `POST /v1internal:generateContent` and `:streamGenerateContent`: Gemini's request and
+    /// answer, each one level down.
+    GeminiCodeAssist,
     /// Amazon Bedrock `POST /model/{model}/converse` and `/converse-stream`.
     BedrockConverse,
     /// Cohere `POST /v2/chat`.
@@ -47,12 +50,13 @@ pub enum Api {
 
 impl Api {
     /// Every format.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AnthropicMessages,
         Self::AnthropicBedrock,
         Self::OpenAiChat,
         Self::OpenAiResponses,
         Self::GeminiGenerateContent,
+        Self::GeminiCodeAssist,
         Self::BedrockConverse,
         Self::CohereChat,
     ];
@@ -65,6 +69,7 @@ impl Api {
             Self::OpenAiChat => "openai_chat",
             Self::OpenAiResponses => "openai_responses",
             Self::GeminiGenerateContent => "gemini_generate_content",
+            Self::GeminiCodeAssist => "gemini_code_assist",
             Self::BedrockConverse => "bedrock_converse",
             Self::CohereChat => "cohere_chat",
         }
@@ -76,6 +81,7 @@ impl Api {
             Self::AnthropicMessages => "anthropic",
             Self::OpenAiChat | Self::OpenAiResponses => "openai",
             Self::GeminiGenerateContent => "gemini",
+            Self::GeminiCodeAssist => "code_assist",
             Self::AnthropicBedrock | Self::BedrockConverse => "bedrock",
             Self::CohereChat => "cohere",
         }
@@ -85,6 +91,17 @@ impl Api {
     /// to answer its calls, also in streams: those of Bedrock are AWS event streams.
     pub fn takes_retrieve_tool(self) -> bool {
         retrieve_tool::definition(self).is_some()
+    }
+}
+
+/// The object of a request's body in which the conversation stands.
+pub(crate) fn conversation<'t, 'b>(
+    api: Api,
+    root: Value<'t, 'b>,
+) -> Result<Option<Value<'t, 'b>>, NotUnderstood> {
+    match api {
+        Api::GeminiCodeAssist => Ok(root.pick(["request"])?[0]),
+        _ => Ok(Some(root)),
     }
 }
 
@@ -214,6 +231,7 @@ pub(crate) fn walk_as_far(
         Api::OpenAiChat => openai_chat::read(tape.root(), &mut walk),
         Api::OpenAiResponses => openai_responses::read(tape.root(), &mut walk),
         Api::GeminiGenerateContent => gemini::read(tape.root(), &mut walk),
+        Api::GeminiCodeAssist => gemini::read_code_assist(tape.root(), &mut walk),
         Api::BedrockConverse => bedrock_converse::read(tape.root(), &mut walk),
         Api::CohereChat => cohere::read(tape.root(), &mut walk),
     };

@@ -44,6 +44,13 @@ fn filled(template: &str) -> (String, Vec<Range<usize>>, usize) {
     (body, outputs, kept)
 }
 
+/// A request of Gemini as Code Assist takes it.
+fn code_assist(request: &str) -> String {
+    format!(
+        r#"{{ "model":"gemini-2.5-pro","project":"KEEP","user_prompt_id":"KEEP","request":{request},"contents":"KEEP"}}"#
+    )
+}
+
 fn fixtures() -> Vec<(Api, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/untouchables");
     let mut fixtures = Vec::new();
@@ -52,7 +59,11 @@ fn fixtures() -> Vec<(Api, String)> {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         // Mistral speaks OpenAI's format.
         let api = Api::ALL.into_iter().find(|api| api.name() == name).unwrap_or(Api::OpenAiChat);
-        fixtures.push((api, fs::read_to_string(&path).unwrap()));
+        let body = fs::read_to_string(&path).unwrap();
+        if api == Api::GeminiGenerateContent {
+            fixtures.push((Api::GeminiCodeAssist, code_assist(&body)));
+        }
+        fixtures.push((api, body));
     }
     assert!(Api::ALL.iter().all(|api| fixtures.iter().any(|(of, _)| of == api)), "one for each format");
     fixtures
@@ -170,6 +181,9 @@ fn around(api: Api, output: &str) -> String {
         Api::GeminiGenerateContent => format!(
             r#"{{"contents":[{{"parts":[{{"functionResponse":{{"name":"a","response":{{"output":{output}}}}}}}]}}]}}"#
         ),
+        Api::GeminiCodeAssist => {
+            format!(r#"{{"model":"m","request":{}}}"#, around(Api::GeminiGenerateContent, output))
+        }
         Api::BedrockConverse => format!(
             r#"{{"messages":[{{"role":"user","content":[{{"toolResult":{{"toolUseId":"a","content":[{{"text":{output}}}]}}}}]}}]}}"#
         ),
@@ -183,16 +197,18 @@ fn a_member_that_is_read_and_stands_twice_makes_the_body_pass() {
         let body = around(api, &output);
         assert_eq!(replaced(&body, &run(api, &body, Profile::Balanced, RetrieveTool::Assume)).len(), 1);
         let mut doubled = 0;
-        for member in
-            ["messages", "input", "contents", "role", "type", "content", "output", "response", "text"]
-        {
+        for member in [
+            "messages", "input", "request", "contents", "role", "type", "content", "output", "response",
+            "text",
+        ] {
             // The same once more in front of it, spelled in another way: parsers disagree on which counts.
             let twice = body.replacen(
                 &format!("\"{member}\":"),
                 &format!("\"\\u{:04x}{}\":0,\"{member}\":", member.as_bytes()[0], &member[1..]),
                 1,
             );
-            if twice == body || (api == Api::GeminiGenerateContent && member == "output") {
+            let is_gemini = matches!(api, Api::GeminiGenerateContent | Api::GeminiCodeAssist);
+            if twice == body || (is_gemini && member == "output") {
                 continue;
             }
             let outcome = run(api, &twice, Profile::Balanced, RetrieveTool::Assume);

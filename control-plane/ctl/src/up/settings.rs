@@ -67,6 +67,9 @@ pub struct UpArgs {
     /// Base URL for Gemini CLI with a Google login [env: CODE_ASSIST_TARGET_API_URL] [default: https://cloudcode-pa.googleapis.com]
     #[arg(long, value_name = "URL")]
     pub code_assist_api_url: Option<String>,
+    /// Base URL for clients of GitHub Copilot [env: COPILOT_TARGET_API_URL] [default: https://api.githubcopilot.com]
+    #[arg(long, value_name = "URL")]
+    pub copilot_api_url: Option<String>,
     /// How far the engine may go [default: balanced]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
@@ -213,6 +216,13 @@ impl Settings {
                     "CODE_ASSIST_TARGET_API_URL",
                     defaults.code_assist,
                 )?,
+                copilot: upstream(
+                    env,
+                    args.copilot_api_url.as_ref(),
+                    "--copilot-api-url",
+                    "COPILOT_TARGET_API_URL",
+                    defaults.copilot,
+                )?,
             },
             body_mode,
             plugin_config: Value::Object(plugin_config),
@@ -230,6 +240,15 @@ impl Settings {
     pub fn is_open(&self) -> bool {
         let local = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
         !(self.listen.is_loopback() && local(&self.http) && local(&self.grpc))
+    }
+
+    /// What happens to requests, where that is another thing than compressing them.
+    pub fn mode_line(&self) -> Option<&'static str> {
+        match self.plugin_config.get("mode").and_then(Value::as_str) {
+            Some("audit") => Some("audit: requests are measured and leave as they came; nothing is saved"),
+            Some("off") => Some("off: requests pass untouched"),
+            _ => None,
+        }
     }
 
     /// Where `up` keeps what belongs to a run.

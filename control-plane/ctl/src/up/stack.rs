@@ -14,10 +14,9 @@ use tokio::time::{Instant, sleep};
 use super::child::{Child, Launch};
 use super::programs::Programs;
 use super::settings::Settings;
-use super::supervision::{Start, keep_running};
+use super::supervision::{Start, keep_running, say};
 use crate::bootstrap::Endpoint;
 use crate::doctor::envoy::config_errors;
-use crate::progress::Doing;
 
 /// How long each part may take until it is ready. V8 compiles the module first, and a store may have to
 /// be migrated.
@@ -71,12 +70,12 @@ impl Stack {
         settings: &Settings,
         programs: &Programs,
     ) -> anyhow::Result<Addresses> {
-        let doing = Doing::now("Starting headroomd …");
+        say("Starting headroomd: a moment; a store of an older version is brought up to date first …");
         let sidecar = self.sidecar(settings, programs, (settings.http, settings.grpc));
         remove(&sidecar.ready_file)?;
         self.headroomd = Some(Child::start(&sidecar.launch)?);
         let ready = sidecar.wait(&mut self.headroomd).await?;
-        doing.then("Starting Envoy, which compiles the filter …");
+        say("Starting Envoy, which compiles the filter: seconds, on a busy machine half a minute …");
         let listener_port = self.start_envoy(settings, programs, &ready).await?;
         Ok(Addresses { listener_port, admin: settings.admin(), http: ready.http, grpc: ready.grpc })
     }

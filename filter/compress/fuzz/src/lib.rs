@@ -3,7 +3,7 @@
 use headroom_compress::{Api, BlockOutcome, Outcome};
 use serde_json::Value;
 
-pub const APIS: [Api; 7] = Api::ALL;
+pub const APIS: [Api; 8] = Api::ALL;
 
 /// Panics when bytes outside the blocks changed (I2), a replacement saves nothing (I4) or is blank, or
 /// what was JSON no longer is.
@@ -56,7 +56,7 @@ pub fn body(api: Api, outputs: &[(&str, &str)]) -> Vec<u8> {
                 json!({"type": "function_call", "call_id": at.to_string(), "name": tool, "arguments": "{}"}),
                 json!({"type": "function_call_output", "call_id": at.to_string(), "output": text}),
             ],
-            Api::GeminiGenerateContent => vec![
+            Api::GeminiGenerateContent | Api::GeminiCodeAssist => vec![
                 json!({"role": "model", "parts": [{"functionCall": {"name": tool, "args": {}}}]}),
                 json!({"role": "user", "parts": [
                     {"functionResponse": {"name": tool, "response": {"output": text}}}]}),
@@ -78,6 +78,7 @@ pub fn body(api: Api, outputs: &[(&str, &str)]) -> Vec<u8> {
         Api::BedrockConverse => json!({"toolConfig": {"tools": tools}, "messages": turns}),
         Api::OpenAiResponses => json!({"model": "m", "tools": tools, "input": turns}),
         Api::GeminiGenerateContent => json!({"tools": tools, "contents": turns}),
+        Api::GeminiCodeAssist => json!({"model": "m", "request": {"tools": tools, "contents": turns}}),
     };
     body.to_string().into_bytes()
 }
