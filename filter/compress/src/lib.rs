@@ -59,7 +59,7 @@ mod work;
 pub use appendix::{Appendix, appendix};
 pub use ccr::address;
 pub use config::{Config, Policy, Profile, ToolRule};
-pub use engine::{Read, Request, RetrieveTool, compress};
+pub use engine::{Compression, Read, Request, RetrieveTool, compress};
 pub use forms::FORMS_VERSION;
 pub use memo::Memo;
 pub use outcome::{Block, BlockOutcome, Compressor, Kind, Original, Outcome, Skip, Tokens, Unread};

@@ -20,3 +20,5 @@ mod retrieving;
 mod rules;
 mod session_ends;
 mod sessions;
+mod slices;
+mod tenants;
