@@ -179,6 +179,12 @@ impl Provider {
         self.state.with_followed(name, |followed| followed.report()).unwrap_or_default()
     }
 
+    /// Forgets what has happened under a name, and its plan: for runs that would not fit into memory.
+    pub fn forget(&self, name: &str) {
+        self.take(name);
+        self.state.followed.lock().expect("no panic while locked").remove(name);
+    }
+
     /// Lets a gated stream of this name send its next `events` events.
     pub fn release(&self, name: &str, events: usize) {
         self.state.gate(name).add_permits(events);

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use headroom_api::names;
 use serde_json::{Map, Value};
 
-use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, Providers};
+use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, HTTP_CLUSTER, Providers};
 use crate::environment::Environment;
 use crate::profile::ProfileName;
 use crate::token;
@@ -76,6 +77,9 @@ pub struct UpArgs {
     /// Show what requests and answers say in /transformations/feed; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
+    /// Bodies that a worker has in work at a time, others wait in order; 0 or less: no bound [env: HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY] [default: as many as processors, from 2 to 8]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub anthropic_pre_upstream_concurrency: Option<String>,
     /// JSON file with more of the filter's configuration; its keys win over the options above
     #[arg(long, value_name = "FILE")]
     pub filter_config: Option<PathBuf>,
@@ -160,7 +164,16 @@ impl Settings {
         // The sidecar that `up` starts keeps the originals.
         plugin_config.insert("reversible".to_owned(), true.into());
         plugin_config.insert("store_originals".to_owned(), true.into());
-        let mut control_plane = serde_json::json!({ "cluster": GRPC_CLUSTER });
+        if host.is_loopback() {
+            // Whoever reaches this is the one user of this machine.
+            plugin_config.insert("tenant_from".to_owned(), "client".into());
+        }
+        let concurrency =
+            env.or(args.anthropic_pre_upstream_concurrency.as_ref(), names::PRE_UPSTREAM_VARIABLE);
+        let bodies = names::pre_upstream(concurrency.as_deref())
+            .with_context(|| format!("--anthropic-pre-upstream-concurrency: {concurrency:?} is no number"))?;
+        plugin_config.insert("bodies_in_work".to_owned(), bodies.resolved.into());
+        let mut control_plane = serde_json::json!({ "cluster": GRPC_CLUSTER, "http_cluster": HTTP_CLUSTER });
         let log_messages = args.log_messages || env.flag("HEADROOM_LOG_MESSAGES")?;
         if log_messages {
             control_plane["log_messages"] = true.into();
