@@ -130,6 +130,8 @@ pub struct Settings {
     pub plugin_config: Value,
     /// Whether what requests and answers say is shown.
     pub log_messages: bool,
+    /// Bodies that a worker has in work at a time, where it was said.
+    pub pre_upstream: Option<String>,
     /// Envoy's worker threads.
     pub workers: u32,
     /// The folder for state and logs.
@@ -229,6 +231,7 @@ impl Settings {
             },
             body_mode,
             plugin_config: Value::Object(plugin_config),
+            pre_upstream: concurrency,
             log_messages,
             workers: args.workers.unwrap_or(DEFAULT_WORKERS).max(1),
             workspace_dir: env.workspace_dir(args.workspace_dir.as_ref()).context(
@@ -351,10 +354,31 @@ mod tests {
         assert!(!settings.is_open() && settings.token.is_none() && settings.allow_hosts.is_empty());
         assert_eq!(settings.providers.openai.authority(), "api.openai.com");
         assert_eq!(settings.workspace_dir, PathBuf::from("/home/me/.headroom"));
+        let mut plugin = settings.plugin_config;
+        let bodies = plugin["bodies_in_work"].take();
+        assert!(bodies.as_u64().is_some_and(|bodies| (2..=8).contains(&bodies)), "{bodies}");
         assert_eq!(
-            settings.plugin_config.to_string(),
-            r#"{"body_mode":"strip","control_plane":{"cluster":"headroom"},"profile":"balanced","reversible":true,"store_originals":true}"#
+            plugin.to_string(),
+            r#"{"bodies_in_work":null,"body_mode":"strip","control_plane":{"cluster":"headroom","http_cluster":"headroomd_http"},"profile":"balanced","reversible":true,"store_originals":true,"tenant_from":"client"}"#
         );
+    }
+
+    #[test]
+    fn bodies_in_work_are_said_by_an_argument_or_a_variable_and_tenants_beyond_loopback_by_nobody() {
+        let bodies = |args: &UpArgs, vars: &[(&str, &str)]| {
+            resolve(args, vars).map(|settings| settings.plugin_config["bodies_in_work"].clone())
+        };
+        let args = |text: &str| UpArgs {
+            anthropic_pre_upstream_concurrency: Some(text.to_owned()),
+            ..UpArgs::default()
+        };
+        assert_eq!(bodies(&args("-1"), &[]).unwrap(), 0);
+        assert_eq!(bodies(&args("3"), &[(names::PRE_UPSTREAM_VARIABLE, "5")]).unwrap(), 3);
+        assert_eq!(bodies(&UpArgs::default(), &[(names::PRE_UPSTREAM_VARIABLE, "5")]).unwrap(), 5);
+        assert!(bodies(&args("many"), &[]).is_err());
+        let open = UpArgs { host: Some("0.0.0.0".to_owned()), ..UpArgs::default() };
+        let open = resolve(&open, &[("HEADROOM_TOKEN", "t")]).unwrap();
+        assert_eq!(open.plugin_config.get("tenant_from"), None);
     }
 
     #[test]
