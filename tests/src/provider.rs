@@ -245,7 +245,10 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
         async move { respond(request, &state).await }
     });
     // A connection that breaks is the business of the test that broke it.
-    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    // As much as providers take.
+    server.http1().max_headers(1_000);
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// `Err`: the connection is to be broken.
