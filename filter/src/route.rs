@@ -5,6 +5,8 @@
 
 use headroom_compress::Api;
 
+use crate::path;
+
 /// A request that the engine can read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Route {
@@ -18,6 +20,8 @@ pub(crate) struct Route {
     /// elements on the way, for a form that no SDK asks for, so it passes as it comes.
     pub(crate) answer_can_be_followed: bool,
     pub(crate) purpose: Purpose,
+    /// The path may be Azure's form of OpenAI's, which has a header of its own for the key.
+    pub(crate) is_azures: bool,
 }
 
 /// What a request is for. Its body is rewritten in the same way for each: the counts have to be those of what is
@@ -63,19 +67,20 @@ pub(crate) struct Target<'h> {
     pub(crate) is_copilot: bool,
 }
 
-/// The route of a request; `None`: not ours.
+/// The route of a request; `None`: not ours. A path is known in all the spellings that lead to the same place: with
+/// everything encoded that may be, and in capitals.
 pub(crate) fn find(method: &[u8], target: Target<'_>, prefixes: &[String]) -> Option<Route> {
     if method != b"POST" {
         return None;
     }
     let Target { host, path, is_copilot } = target;
-    let path = std::str::from_utf8(path).ok()?;
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let is_copilot = is_copilot || is_copilots(host);
-    // Copilot has OpenAI's paths without their version.
-    let own = if is_copilot { prefixed_path(path) } else { provider_path(path) };
-    let mut route = own
-        .or_else(|| prefixes.iter().find_map(|prefix| prefixed_path(path.strip_prefix(prefix.as_str())?)))?;
+    let raw = String::from_utf8_lossy(path);
+    let plain = path::plain(&raw);
+    let spelled = |path: String| matched(&path, is_copilot, prefixes).map(|route| (route, path));
+    let (mut route, path) = spelled(plain.clone())
+        .or_else(|| spelled(path::plain(&path::decoded(&plain, |_| true))))
+        .or_else(|| spelled(plain.to_ascii_lowercase()))?;
     if is_copilot && matches!(route.provider, "openai" | "anthropic") {
         route.provider = "copilot";
     }
@@ -84,11 +89,40 @@ pub(crate) fn find(method: &[u8], target: Target<'_>, prefixes: &[String]) -> Op
     {
         route.provider = provider;
     }
-    let array =
-        path.ends_with(":streamGenerateContent") && !query.split('&').any(|parameter| parameter == "alt=sse");
+    let array = path.ends_with(":streamGenerateContent")
+        && !path::query(&raw).split('&').any(|parameter| parameter == "alt=sse");
     route.answer_can_be_followed = route.api.takes_retrieve_tool() && !array;
     Some(route)
 }
+
+fn matched(path: &str, is_copilot: bool, prefixes: &[String]) -> Option<Route> {
+    // Copilot has OpenAI's paths without their version.
+    let own = if is_copilot { prefixed_path(path) } else { provider_path(path) };
+    own.or_else(|| prefixes.iter().find_map(|prefix| prefixed_path(path.strip_prefix(prefix.as_str())?)))
+}
+
+/// Whether a provider's own host is asked, behind whatever path.
+pub(crate) fn is_provider(host: &[u8]) -> bool {
+    match provider_at(host) {
+        // Amazon has more than models below its domain.
+        Some("bedrock") => host.starts_with(b"bedrock"),
+        Some(_) => true,
+        None => OWN_HOSTS.iter().any(|domain| is_below(host, domain)),
+    }
+}
+
+/// Hosts of providers with paths of their own.
+const OWN_HOSTS: [&str; 8] = [
+    COPILOT,
+    "anthropic.com",
+    "openai.com",
+    "chatgpt.com",
+    "generativelanguage.googleapis.com",
+    "cloudcode-pa.googleapis.com",
+    VERTEX,
+    "cohere.com",
+];
+const VERTEX: &str = "aiplatform.googleapis.com";
 
 /// The route of a request for a WebSocket session, of which OpenAI Responses has some.
 pub(crate) fn find_session(target: Target<'_>, prefixes: &[String]) -> Option<Route> {
@@ -98,23 +132,26 @@ pub(crate) fn find_session(target: Target<'_>, prefixes: &[String]) -> Option<Ro
 
 /// The provider behind a host.
 fn provider_at(host: &[u8]) -> Option<&'static str> {
-    let host = std::str::from_utf8(without_port(host)).ok()?;
-    HOSTS.iter().find(|(domain, _)| is_within(host, domain)).map(|(_, provider)| *provider)
-}
-
-/// Whether a host is a domain or below it.
-fn is_within(host: &str, domain: &str) -> bool {
-    let Some(from) = host.len().checked_sub(domain.len()) else { return false };
-    let whole_labels = from == 0 || host.as_bytes().get(from - 1) == Some(&b'.');
-    whole_labels && host.get(from..).is_some_and(|end| end.eq_ignore_ascii_case(domain))
+    HOSTS.iter().find(|(domain, _)| is_below(host, domain)).map(|(_, provider)| *provider)
 }
 
 /// Whether it is a host of GitHub Copilot's. Companies have theirs at `copilot-api.NAME.ghe.com`.
 fn is_copilots(host: &[u8]) -> bool {
-    const COMPANY: &str = "copilot-api.";
-    let Ok(host) = std::str::from_utf8(without_port(host)) else { return false };
-    let is_company = || host.get(..COMPANY.len()).is_some_and(|start| start.eq_ignore_ascii_case(COMPANY));
-    is_within(host, COPILOT) || is_company() && is_within(host, "ghe.com")
+    const COMPANY: &[u8] = b"copilot-api.";
+    let is_company = host.get(..COMPANY.len()).is_some_and(|start| start.eq_ignore_ascii_case(COMPANY));
+    is_below(host, COPILOT) || is_company && is_below(host, "ghe.com")
+}
+
+/// Whether a host is this domain or one below it.
+fn is_below(host: &[u8], domain: &str) -> bool {
+    let host = without_port(host);
+    let Some((before, end)) = host.len().checked_sub(domain.len()).and_then(|at| host.split_at_checked(at))
+    else {
+        return false;
+    };
+    // Vertex AI has a host for each region: `us-central1-aiplatform.googleapis.com`.
+    let whole = before.is_empty() || before.ends_with(b".") || (before.ends_with(b"-") && domain == VERTEX);
+    whole && end.eq_ignore_ascii_case(domain.as_bytes())
 }
 
 /// A host as it stands in `:authority`, without its port.
@@ -162,8 +199,8 @@ fn prefixed_path(path: &str) -> Option<Route> {
 /// as well.
 fn azure(path: &str) -> Option<Route> {
     match path.strip_prefix("/openai/")? {
-        "v1/chat/completions" => Some(Route::of(Api::OpenAiChat)),
-        "v1/responses" => Some(Route::of(Api::OpenAiResponses)),
+        "v1/chat/completions" => Some(Route { is_azures: true, ..Route::of(Api::OpenAiChat) }),
+        "v1/responses" => Some(Route { is_azures: true, ..Route::of(Api::OpenAiResponses) }),
         "responses" => Some(Route::by("azure", Api::OpenAiResponses)),
         path => {
             let deployment = path.strip_prefix("deployments/")?.strip_suffix("/chat/completions")?;
@@ -246,7 +283,14 @@ impl Route {
     }
 
     fn by(provider: &'static str, api: Api) -> Self {
-        Self { api, provider, model: None, answer_can_be_followed: true, purpose: Purpose::default() }
+        Self {
+            api,
+            provider,
+            model: None,
+            answer_can_be_followed: true,
+            purpose: Purpose::default(),
+            is_azures: false,
+        }
     }
 
     fn only_for(self, purpose: Purpose) -> Self {
@@ -265,28 +309,12 @@ impl Route {
 
     /// With a model as the path spells it: with its special characters encoded or not.
     fn with_model(self, segment: &str) -> Self {
-        Self { model: Some(decoded(segment)), ..self }
+        Self { model: Some(path::decoded(segment, |_| true)), ..self }
     }
 }
 
 fn one_segment(path: &str) -> bool {
     !path.is_empty() && !path.contains('/')
-}
-
-/// Without percent encoding. What is not encoded properly stays as it is.
-fn decoded(segment: &str) -> String {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let code = after.get(..2).filter(|_| *first == b'%').and_then(|digits| {
-            let digits =
-                std::str::from_utf8(digits).ok().filter(|it| it.bytes().all(|b| b.is_ascii_hexdigit()))?;
-            u8::from_str_radix(digits, 16).ok()
-        });
-        bytes.push(code.unwrap_or(*first));
-        rest = after.get(if code.is_some() { 2 } else { 0 }..).unwrap_or_default();
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| segment.to_owned())
 }
 
 #[cfg(test)]
@@ -416,11 +444,39 @@ mod tests {
     }
 
     #[test]
-    fn a_model_whose_name_is_not_encoded_properly_keeps_it() {
-        for (segment, name) in
-            [("a%3ab", "a:b"), ("100%", "100%"), ("%zz%4", "%zz%4"), ("%+1", "%+1"), ("%ff", "%ff")]
-        {
-            assert_eq!(decoded(segment), name);
+    fn other_spellings_of_a_path_are_the_same_route() {
+        for path in [
+            "/v1/messages/",
+            "//v1/messages",
+            "/v1/messages;x",
+            "/v1/message%73?beta=true",
+            "/v1%2Fmessages",
+            "/v1/x/../messages",
+            "/V1/Messages",
+        ] {
+            assert_eq!(route(path).map(|route| route.api), Some(Api::AnthropicMessages), "{path}");
+        }
+        let azure = route("/OpenAI/Deployments/D/Chat/Completions").unwrap();
+        assert_eq!((azure.provider, azure.model.as_deref()), ("azure", Some("d")));
+        let stream = route("/v1beta/models//g:streamGenerateContent?alt=sse").unwrap();
+        assert!(stream.answer_can_be_followed);
+        assert_eq!(api("POST", "//anthropic//v1/messages/", &["/anthropic"]), Some(Api::AnthropicMessages));
+    }
+
+    #[test]
+    fn hosts_of_providers_are_known_behind_any_path() {
+        for host in [
+            "api.anthropic.com",
+            "API.OpenAI.com:443",
+            "us-east1-aiplatform.googleapis.com",
+            "api.groq.com",
+            "bedrock-runtime.us-east-1.amazonaws.com",
+        ] {
+            assert!(is_provider(host.as_bytes()), "{host}");
+        }
+        let others = ["notopenai.com", "not-openai.com", "openai.com.evil.example", "s3.amazonaws.com"];
+        for host in others.into_iter().chain(["", "127.0.0.1:8787"]) {
+            assert!(!is_provider(host.as_bytes()), "{host}");
         }
     }
 
@@ -494,7 +550,6 @@ mod tests {
         for path in [
             "/",
             "",
-            "/v1/messages/",
             "/v1/messages/batches",
             "/v1/completions",
             "/v1/embeddings",
@@ -504,7 +559,6 @@ mod tests {
             "/backend-api/wham/accounts/check",
             "/v2/messages",
             "/v2/embed",
-            "/v2/chat/",
             "/v1/chat",
             "/v1/fim/completions",
             "/v1/agents/completions",

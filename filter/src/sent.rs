@@ -1,18 +1,17 @@
 //! A request as it left, kept until its answer turns out not to need it: it may have to be continued or sent once
 //! more. It is kept in the stream's memory and goes nowhere else (I9).
 
+use crate::asked::is_ours;
 use crate::config::Provider;
 use crate::host::{self, Buffer, Headers, Map, NANOS_PER_MS};
 use crate::memory::Room;
 use crate::root::Settings;
 use crate::tool_loop::MAX_ROUND_BYTES;
+use crate::upstream;
 
 /// For how long an answer may be continued in all. Nothing reaches the client meanwhile, and Envoy's
 /// default is to end a stream after five silent minutes.
 const PATIENCE_NANOS: u64 = 240 * 1_000_000_000;
-
-/// Properties that name the cluster, the first that the host knows counts.
-const CLUSTER: [&str; 2] = ["xds\0cluster_name", "cluster_name"];
 
 /// Headers of a request that belong to its first transmission: to its connection, its length, its
 /// encoding, or to the provider's memory of requests it has seen.
@@ -56,9 +55,7 @@ pub(crate) struct Sent {
 impl Head {
     pub(crate) fn of(headers: &Headers) -> Self {
         let repeated = headers.iter().filter(|(name, _)| {
-            !NOT_REPEATED.contains(name)
-                && !name.starts_with(b"x-headroom-")
-                && !name.starts_with(b"x-envoy-")
+            !NOT_REPEATED.contains(name) && !is_ours(name) && !name.starts_with(b"x-envoy-")
         });
         // Copilot bills what it is told that a user has begun.
         let told =
@@ -119,10 +116,9 @@ impl Sent {
 
     /// Notes where the request went: the host says so in the stream's own callbacks.
     pub(crate) fn note_cluster(&mut self, settings: &Settings) {
-        match CLUSTER.into_iter().map(host::property).reduce(Result::or) {
-            Some(Ok(cluster)) => self.cluster = cluster,
-            Some(Err(refused)) => settings.refused(refused),
-            None => {}
+        match upstream::cluster() {
+            Ok(cluster) => self.cluster = cluster,
+            Err(refused) => settings.refused(refused),
         }
     }
 

@@ -180,6 +180,12 @@ impl Provider {
         self.state.with_followed(name, |followed| followed.report()).unwrap_or_default()
     }
 
+    /// Forgets what has happened under a name, and its plan: for runs that would not fit into memory.
+    pub fn forget(&self, name: &str) {
+        self.take(name);
+        self.state.followed.lock().expect("no panic while locked").remove(name);
+    }
+
     /// Lets a gated stream of this name send its next `events` events.
     pub fn release(&self, name: &str, events: usize) {
         self.state.gate(name).add_permits(events);
@@ -240,7 +246,10 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
         async move { respond(request, &state).await }
     });
     // A connection that breaks is the business of the test that broke it.
-    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    // As much as providers take.
+    server.http1().max_headers(1_000);
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// `Err`: the connection is to be broken.

@@ -85,3 +85,49 @@ pub const fn prefix_mismatch_source_name(source: PrefixMismatchSource) -> Option
         PrefixMismatchSource::Refusal => "refusal",
     })
 }
+/// The variable that says how many bodies a worker of Envoy may have in work.
+pub const PRE_UPSTREAM_VARIABLE: &str = "HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY";
+
+/// How many bodies a worker of Envoy may have in work at a time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PreUpstream {
+    /// 0: no bound.
+    pub resolved: u32,
+    /// `auto`, or where it was said.
+    pub source: &'static str,
+}
+
+/// Reads the value of the argument or of [`PRE_UPSTREAM_VARIABLE`]; without one, as many as there are processors, from
+/// 2 to 8. `None`: it is no number.
+pub fn pre_upstream(text: Option<&str>) -> Option<PreUpstream> {
+    match text.map(str::trim).filter(|text| !text.is_empty()) {
+        Some(text) => {
+            let number: i64 = text.parse().ok()?;
+            let resolved = u32::try_from(number.clamp(0, 10_000)).ok()?;
+            Some(PreUpstream { resolved, source: "configured" })
+        }
+        None => {
+            let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+            let resolved = u32::try_from(processors.clamp(2, 8)).ok()?;
+            Some(PreUpstream { resolved, source: "auto" })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_in_work_are_bounded_unless_it_is_said_otherwise() {
+        let resolved = |text| pre_upstream(text).map(|it| it.resolved);
+        for (text, expected) in [("3", 3), ("0", 0), ("-1", 0), (" 12 ", 12), ("99999999", 10_000)] {
+            assert_eq!(resolved(Some(text)), Some(expected), "{text}");
+        }
+        assert_eq!(resolved(Some("many")), None);
+        for nothing in [None, Some(""), Some(" ")] {
+            let auto = pre_upstream(nothing).unwrap();
+            assert!((2..=8).contains(&auto.resolved) && auto.source == "auto");
+        }
+    }
+}

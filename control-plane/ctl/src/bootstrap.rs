@@ -41,6 +41,9 @@ const FOREIGN_HOST: &str = r#"{"type":"error","error":{"type":"permission_error"
 /// by accident a valid protobuf message).
 pub const GRPC_CLUSTER: &str = "headroom";
 
+/// The cluster of the sidecar's HTTP server.
+pub const HTTP_CLUSTER: &str = "headroomd_http";
+
 /// How the filter holds a request while it waits for the body.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum BodyMode {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use headroom_api::names::{PRE_UPSTREAM_VARIABLE, pre_upstream};
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
@@ -152,5 +153,17 @@ async fn readiness(app: &App) -> (bool, Map<String, Value>) {
         );
     }
     body.insert("checks".to_owned(), Value::Object(checks));
+    body.insert("runtime".to_owned(), runtime());
     (ready, body)
+}
+
+/// How many bodies each worker of Envoy may have in work. The filter does that; who has started both tells headroomd.
+fn runtime() -> Value {
+    let said = std::env::var(PRE_UPSTREAM_VARIABLE).ok();
+    let bodies = pre_upstream(said.as_deref()).or_else(|| pre_upstream(None));
+    json!({"anthropic_pre_upstream": bodies.map(|bodies| json!({
+        "enabled": bodies.resolved > 0,
+        "resolved_concurrency": bodies.resolved,
+        "source": bodies.source,
+    }))})
 }

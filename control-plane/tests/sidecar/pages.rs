@@ -14,6 +14,8 @@ async fn an_unused_sidecar_answers_every_page() {
     assert_eq!((&livez["service"], &livez["alive"]), (&"headroom-proxy".into(), &true.into()));
     let readyz = sidecar.json("/readyz").await;
     assert_eq!((&readyz["ready"], &readyz["checks"]["store"]["status"]), (&true.into(), &"healthy".into()));
+    let bodies = &readyz["runtime"]["anthropic_pre_upstream"];
+    assert_eq!((&bodies["enabled"], &bodies["source"]), (&true.into(), &"auto".into()), "{readyz}");
     let health = sidecar.json("/health").await;
     assert_eq!(health["config"]["pid"], sidecar.ready.pid);
     let stats = sidecar.json("/stats").await;

@@ -82,6 +82,10 @@ struct Shown {
 /// Bytes of a line, as tools print them: for how many lines there is to be room.
 const LINE_BYTES: usize = 48;
 
+/// Lines of a conversation that can be referred to. A body of 32 MiB has 700 thousand of usual length; of line feeds it
+/// would have 16 million, which take memory that a VM does not give back.
+const MOST_LINES: usize = 1 << 20;
+
 impl Earlier {
     /// Makes room for texts of so many bytes.
     pub(crate) fn reserve(&mut self, bytes: usize) {
@@ -148,7 +152,8 @@ impl Earlier {
         }
     }
 
-    /// Begins a text: where its bytes start. `None` where there is no room for its numbers.
+    /// Begins a text: where its bytes start. `None` where there is no room for its numbers or its
+    /// lines.
     fn begin(
         &mut self,
         text: &str,
@@ -159,6 +164,10 @@ impl Earlier {
     ) -> Option<usize> {
         let base = self.text.len();
         u32::try_from(base + text.len()).ok()?;
+        let room = MOST_LINES.checked_sub(self.lines.len())?;
+        if text.len() > room && memchr::memchr_iter(b'\n', text.as_bytes()).nth(room).is_some() {
+            return None;
+        }
         u32::try_from(self.lines.len()).ok()?;
         u32::try_from(self.texts.len()).ok()?;
         self.text.push_str(text);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use memchr::memmem;
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::block::{Call, Context};
 use crate::config::Config;
@@ -77,12 +77,16 @@ pub fn compress_explained<'b>(
     config: &Config,
     memo: &mut Memo,
 ) -> (Outcome<'b>, Vec<Option<Explanation>>) {
-    let explanations = RefCell::default();
-    let outcome = match Read::new(body, request.api, config).walk {
-        Ok(walk) => compress_walk(body, &walk, request, config, memo, Some(&explanations)),
-        Err(why) => unread(body, why),
+    let mut compression = Read::new(body, request.api, config).begin(request);
+    if let Ok(steps) = &mut compression.steps {
+        steps.explanations = Some(RefCell::default());
+    }
+    while compression.step(config, memo) {}
+    let explanations = match &mut compression.steps {
+        Ok(steps) => steps.explanations.take().map(RefCell::into_inner),
+        Err(_) => None,
     };
-    (outcome, explanations.into_inner())
+    (compression.finish(memo), explanations.unwrap_or_default())
 }
 
 /// A body whose tool outputs are found: the first half of [`compress`], for who wants to know how long it
@@ -106,107 +110,190 @@ impl<'b> Read<'b> {
 
     /// Compresses what was found. `request` names the format that it was read as.
     pub fn compress(self, request: &Request<'_>, config: &Config, memo: &mut Memo) -> Outcome<'b> {
-        match self.walk {
-            Ok(walk) => compress_walk(self.body, &walk, request, config, memo, None),
+        let mut compression = self.begin(request);
+        while compression.step(config, memo) {}
+        compression.finish(memo)
+    }
+
+    /// Begins to compress what was found, for who has other things to do meanwhile.
+    pub fn begin(self, request: &Request<'_>) -> Compression<'b> {
+        let steps = self.walk.map(|walk| Box::new(Steps::new(walk, request)));
+        Compression { body: self.body, steps }
+    }
+}
+
+/// A compression that is done step by step. What becomes of a body does not depend on what happens to the memo
+/// between two steps (I3).
+#[derive(Debug)]
+pub struct Compression<'b> {
+    body: &'b [u8],
+    steps: Result<Box<Steps<'b>>, Unread>,
+}
+
+impl<'b> Compression<'b> {
+    /// Takes one step: the next tool output that is new, or as much of anything else as takes about as long. False:
+    /// there is none left. The configuration has to be the same for all steps.
+    pub fn step(&mut self, config: &Config, memo: &mut Memo) -> bool {
+        self.steps.as_mut().is_ok_and(|steps| steps.step(config, memo))
+    }
+
+    /// What has become of the body. Steps that were not taken leave their outputs as they came.
+    pub fn finish(self, memo: &mut Memo) -> Outcome<'b> {
+        match self.steps {
+            Ok(steps) => steps.finish(self.body, memo),
             Err(why) => unread(self.body, why),
         }
     }
 }
 
-fn compress_walk<'b>(
-    body: &'b [u8],
-    walk: &Walk<'b>,
-    request: &Request<'_>,
-    config: &Config,
-    memo: &mut Memo,
-    explanations: Option<&Explanations>,
-) -> Outcome<'b> {
-    let model = walk.model.as_deref().or(request.model);
-    let counting = Counting::of(model.unwrap_or_default());
-    let read_tokens = count_readings(walk, counting.encoding, memo);
-    let (askable, definition) = retrieval(walk, request);
-    let run = Run {
-        walk,
-        config,
-        lossy_blocks: lossy_blocks(walk, request, askable),
-        edits_by_line: edits_by_line(walk, memo),
-        explanations,
-    };
-    let keyed = run.entries(memo);
+/// What a compression has got to.
+#[derive(Debug)]
+struct Steps<'b> {
+    walk: Walk<'b>,
+    model: Option<String>,
+    counting: Counting,
+    lossy_blocks: usize,
+    definition: Option<(usize, &'static str)>,
+    readings: usize,
+    read_tokens: u64,
+    blocks: Option<Blocks>,
+    figures: Vec<(u32, u32)>,
+    /// Where somebody wants to know, what led to the outcome of each block so far.
+    explanations: Option<Explanations>,
+}
 
-    let mut edits = Vec::new();
-    let mut blocks = Vec::with_capacity(keyed.len());
-    let mut originals = Vec::new();
-    let mut sums = Sums::default();
-    let mut number = 0;
-    for (output, (entry, from_memo)) in walk.outputs.iter().zip(&keyed) {
-        let new = blocks.len() >= walk.answered;
-        sums.add(run.figures(output, entry, counting.encoding, memo), new);
-        if let Some(replacement) = &entry.replacement {
-            edits.push((output.span.range(), &**replacement));
+/// Bytes that are read in one step where a step is no tool output: a few milliseconds.
+const STEP_BYTES: usize = 128 << 10;
+
+impl<'b> Steps<'b> {
+    fn new(walk: Walk<'b>, request: &Request<'_>) -> Self {
+        let model = walk.model.as_deref().or(request.model).map(str::to_owned);
+        let (askable, definition) = retrieval(&walk, request);
+        Self {
+            counting: Counting::of(model.as_deref().unwrap_or_default()),
+            model,
+            lossy_blocks: lossy_blocks(&walk, request, askable),
+            definition,
+            walk,
+            readings: 0,
+            read_tokens: 0,
+            blocks: None,
+            figures: Vec::new(),
+            explanations: None,
         }
-        for address in entry.left_out.iter().flat_map(|left_out| &left_out.addresses) {
-            originals.push(Original {
-                block: blocks.len(),
-                number,
-                hash: Arc::clone(address),
-                span: output.span,
-                body: walk.body,
+    }
+
+    fn step(&mut self, config: &Config, memo: &mut Memo) -> bool {
+        let encoding = self.counting.encoding;
+        let mut bytes = 0;
+        while let Some(reading) = self.walk.readings.get(self.readings).filter(|_| bytes < STEP_BYTES) {
+            bytes += reading.span.range().len();
+            self.readings += 1;
+            self.read_tokens += u64::from(count_span(reading.span, self.walk.body, encoding, memo));
+        }
+        if bytes > 0 {
+            return true;
+        }
+        let blocks = self.blocks.get_or_insert_with(|| Blocks::new(edits_by_line(&self.walk, memo)));
+        let run = Run {
+            walk: &self.walk,
+            config,
+            lossy_blocks: self.lossy_blocks,
+            edits_by_line: blocks.edits_by_line,
+            explanations: self.explanations.as_ref(),
+        };
+        if blocks.step(&run, memo) {
+            return true;
+        }
+        while let Some(((entry, _), output)) =
+            blocks.entries.get(self.figures.len()).zip(self.walk.outputs.get(self.figures.len()))
+        {
+            self.figures.push(run.figures(output, entry, encoding, memo));
+            bytes += output.span.range().len();
+            if bytes >= STEP_BYTES && encoding != FORMS {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn finish(self: Box<Self>, body: &'b [u8], memo: &mut Memo) -> Outcome<'b> {
+        let Self { walk, model, counting, definition, read_tokens, blocks: keyed, figures, .. } = *self;
+        let keyed = keyed.map(|blocks| blocks.entries).unwrap_or_default();
+        let mut edits = Vec::new();
+        let mut blocks = Vec::with_capacity(keyed.len());
+        let mut originals = Vec::new();
+        let mut sums = Sums::default();
+        let mut number = 0;
+        for ((output, (entry, from_memo)), figures) in walk.outputs.iter().zip(&keyed).zip(figures) {
+            let new = blocks.len() >= walk.answered;
+            sums.add(figures, new);
+            if let Some(replacement) = &entry.replacement {
+                edits.push((output.span.range(), &**replacement));
+            }
+            for address in entry.left_out.iter().flat_map(|left_out| &left_out.addresses) {
+                originals.push(Original {
+                    block: blocks.len(),
+                    number,
+                    hash: Arc::clone(address),
+                    span: output.span,
+                    body: walk.body,
+                    tool: Arc::clone(&entry.tool),
+                    kind: entry.kind,
+                    tokens_before: entry.tokens_before,
+                    tokens_after: entry.tokens_after,
+                });
+            }
+            number += u32::from(!output.is_retrieved(walk.body));
+            blocks.push(Block {
+                span: output.span.range(),
                 tool: Arc::clone(&entry.tool),
                 kind: entry.kind,
+                outcome: entry.outcome,
                 tokens_before: entry.tokens_before,
                 tokens_after: entry.tokens_after,
+                memo: *from_memo,
+                new,
+                left_out: entry.left_out.as_ref().map(|left_out| Arc::clone(&left_out.description)),
             });
         }
-        number += u32::from(!output.is_retrieved(walk.body));
-        blocks.push(Block {
-            span: output.span.range(),
-            tool: Arc::clone(&entry.tool),
-            kind: entry.kind,
-            outcome: entry.outcome,
-            tokens_before: entry.tokens_before,
-            tokens_after: entry.tokens_after,
-            memo: *from_memo,
-            new,
-            left_out: entry.left_out.as_ref().map(|left_out| Arc::clone(&left_out.description)),
-        });
-    }
-    let mut added_tokens = 0;
-    if let Some((at, definition)) = definition {
-        added_tokens = u64::from(count_text(definition, counting.encoding, memo));
-        let place = edits.partition_point(|(span, _)| span.start < at);
-        edits.insert(place, (at..at, definition));
-    }
-    let body = if edits.is_empty() {
-        Cow::Borrowed(body)
-    } else {
-        match splice(walk.body, &edits) {
-            Some(spliced) => Cow::Owned(spliced.into_bytes()),
-            None => return unread(body, Unread::NotUnderstood),
+        let mut added_tokens = 0;
+        if let Some((at, definition)) = definition {
+            added_tokens = u64::from(count_text(definition, counting.encoding, memo));
+            let place = edits.partition_point(|(span, _)| span.start < at);
+            edits.insert(place, (at..at, definition));
         }
-    };
-    Outcome {
-        body,
-        blocks,
-        tokens: Tokens {
-            encoding: counting.encoding,
-            estimate: counting.estimate_percent.is_some(),
-            before: counting.scaled(read_tokens + sums.before),
-            after: counting.scaled(read_tokens + added_tokens + sums.after),
-            tool_outputs_before: counting.scaled(sums.before),
-            tool_outputs_after: counting.scaled(sums.after),
-            tool_outputs_new_before: counting.scaled(sums.new_before),
-            tool_outputs_new_after: counting.scaled(sums.new_after),
-        },
-        model: model.map(str::to_owned),
-        stream: walk.stream,
-        has_tools: walk.has_tools,
-        added_retrieve_tool: definition.is_some(),
-        lists_retrieve_tool: walk.retrieve == Listing::Listed,
-        carries_thinking: walk.carries_thinking,
-        conversation_id: conversation_id(walk),
-        originals,
-        unread: None,
+        let body = if edits.is_empty() {
+            Cow::Borrowed(body)
+        } else {
+            match splice(walk.body, &edits) {
+                Some(spliced) => Cow::Owned(spliced.into_bytes()),
+                None => return unread(body, Unread::NotUnderstood),
+            }
+        };
+        Outcome {
+            body,
+            blocks,
+            tokens: Tokens {
+                encoding: counting.encoding,
+                estimate: counting.estimate_percent.is_some(),
+                before: counting.scaled(read_tokens + sums.before),
+                after: counting.scaled(read_tokens + added_tokens + sums.after),
+                tool_outputs_before: counting.scaled(sums.before),
+                tool_outputs_after: counting.scaled(sums.after),
+                tool_outputs_new_before: counting.scaled(sums.new_before),
+                tool_outputs_new_after: counting.scaled(sums.new_after),
+            },
+            conversation_id: conversation_id(&walk),
+            model,
+            stream: walk.stream,
+            has_tools: walk.has_tools,
+            added_retrieve_tool: definition.is_some(),
+            lists_retrieve_tool: walk.retrieve == Listing::Listed,
+            carries_thinking: walk.carries_thinking,
+            originals,
+            unread: None,
+        }
     }
 }
 
@@ -277,15 +364,10 @@ fn conversation_id(walk: &Walk<'_>) -> Option<String> {
     Some(format!("{:016x}", hash.digest()))
 }
 
-/// The tokens of everything that the model reads beside tool outputs.
-fn count_readings(walk: &Walk<'_>, encoding: Encoding, memo: &mut Memo) -> u64 {
-    walk.readings.iter().map(|reading| u64::from(count_span(reading.span, walk.body, encoding, memo))).sum()
-}
-
 /// The tokens of what a model reads of a value.
 fn count_span(span: Span, body: &str, encoding: Encoding, memo: &mut Memo) -> u32 {
     let raw = span.raw(body);
-    let key = fingerprint(raw).wrapping_add(encoding as u128);
+    let key = memo.fingerprint(raw).wrapping_add(encoding as u128);
     memo.count(key, || {
         let text = span.reading(body).unwrap_or(Cow::Borrowed(raw));
         u32::try_from(encoding.count(&text)).unwrap_or(u32::MAX)
@@ -299,7 +381,7 @@ const EDITS_BY_LINE: u128 = 0x65_6469_7473;
 fn edits_by_line(walk: &Walk<'_>, memo: &mut Memo) -> bool {
     let head = walk.readings.iter().take_while(|reading| matches!(reading.role, Role::Tools | Role::System));
     head.map(|reading| reading.span).any(|span| {
-        let key = fingerprint(span.raw(walk.body)).wrapping_add(EDITS_BY_LINE);
+        let key = memo.fingerprint(span.raw(walk.body)).wrapping_add(EDITS_BY_LINE);
         // What the model reads, so that the client's choice of escapes decides nothing.
         let answer = || span.reading(walk.body).is_some_and(|text| numbered::edits_by_line(text.as_bytes()));
         memo.count(key, || u32::from(answer())) != 0
@@ -308,13 +390,9 @@ fn edits_by_line(walk: &Walk<'_>, memo: &mut Memo) -> bool {
 
 /// The tokens of a text that the body does not hold.
 fn count_text(text: &str, encoding: Encoding, memo: &mut Memo) -> u32 {
-    memo.count(fingerprint(text).wrapping_add(encoding as u128), || {
+    memo.count(memo.fingerprint(text).wrapping_add(encoding as u128), || {
         u32::try_from(encoding.count(text)).unwrap_or(u32::MAX)
     })
-}
-
-pub(crate) fn fingerprint(text: &str) -> u128 {
-    xxh3_128(text.as_bytes())
 }
 
 /// Outputs of one call that are known to belong together.
@@ -357,56 +435,96 @@ struct Run<'w, 'b> {
 
 type Explanations = RefCell<Vec<Option<Explanation>>>;
 
-impl Run<'_, '_> {
-    /// What becomes of each block, and whether the memo knew.
-    fn entries(&self, memo: &mut Memo) -> Vec<(Arc<Entry>, bool)> {
-        let keys = self.keys();
-        let mut shown = Shown::default();
-        let mut entries: Vec<(Arc<Entry>, bool)> = Vec::with_capacity(keys.len());
-        let mut given = Given::default();
-        for (block, (output, key)) in self.walk.outputs.iter().zip(&keys).enumerate() {
-            if let Some(explanations) = self.explanations {
-                explanations.borrow_mut().push(None);
-            }
-            if let Some(entry) = memo.block(*key) {
-                given.add(block, &entry);
-                entries.push((entry, true));
-                continue;
-            }
-            self.catch_up(&mut shown, &keys, &entries, memo);
-            shown.forget_before(output.since);
-            let [name, arguments] = self.call_texts(output);
-            let call = Call { name: &name, arguments: &arguments };
-            self.add_call(&mut shown, output, block, call);
-            let (entry, forwarded, lines) = match self.requested(output, block, &given) {
-                Some((entry, text)) => (entry, Some(text), None),
-                None => self.entry(output, call, block < self.lossy_blocks, &shown.earlier, memo),
-            };
-            let entry = Arc::new(entry);
-            self.add(&mut shown, output, &entry, forwarded.as_deref(), lines, call);
-            given.add(block, &entry);
-            memo.remember_block(*key, Arc::clone(&entry));
-            entries.push((entry, false));
+/// What becomes of the blocks, as far as it is known.
+#[derive(Debug)]
+struct Blocks {
+    edits_by_line: bool,
+    /// `None` before the first step.
+    keys: Option<Vec<u128>>,
+    shown: Shown,
+    /// With each whether the memo knew.
+    entries: Vec<(Arc<Entry>, bool)>,
+    given: Given,
+}
+
+impl Blocks {
+    fn new(edits_by_line: bool) -> Self {
+        Self {
+            edits_by_line,
+            keys: None,
+            shown: Shown::default(),
+            entries: Vec::new(),
+            given: Given::default(),
         }
-        if shown.blocks > 0 {
-            self.catch_up(&mut shown, &keys, &entries, memo);
+    }
+
+    /// Takes the next step. False: all blocks have their entry.
+    fn step(&mut self, run: &Run<'_, '_>, memo: &mut Memo) -> bool {
+        let Self { keys, shown, entries, given, .. } = self;
+        let Some(keys) = keys else {
+            *keys = Some(run.keys(memo));
+            return true;
+        };
+        // Where the memo knows a block, it takes no time.
+        while let Some(key) = keys.get(entries.len()) {
+            let Some(entry) = memo.block(*key) else { break };
+            run.begin_explanation();
+            given.add(entries.len(), &entry);
+            entries.push((entry, true));
+        }
+        let block = entries.len();
+        let (Some(output), Some(key)) = (run.walk.outputs.get(block), keys.get(block)) else {
+            if shown.blocks == 0 {
+                return false;
+            }
+            if run.catch_up(shown, keys, entries, memo) {
+                return true;
+            }
+            let Shown { earlier, bytes, .. } = std::mem::take(shown);
             if let Some(key) = keys.last() {
-                memo.remember_earlier(*key, shown.earlier, shown.bytes);
+                memo.remember_earlier(*key, earlier, bytes);
             }
+            return false;
+        };
+        if run.catch_up(shown, keys, entries, memo) {
+            return true;
         }
-        entries
+        run.begin_explanation();
+        shown.forget_before(output.since);
+        let [name, arguments] = run.call_texts(output);
+        let call = Call { name: &name, arguments: &arguments };
+        run.add_call(shown, output, block, call);
+        let (entry, forwarded, lines) = match run.requested(output, block, given) {
+            Some((entry, text)) => (entry, Some(text), None),
+            None => run.entry(output, call, block < run.lossy_blocks, &shown.earlier, memo),
+        };
+        let entry = Arc::new(entry);
+        run.add(shown, output, &entry, forwarded.as_deref(), lines, call);
+        given.add(block, &entry);
+        memo.remember_block(*key, Arc::clone(&entry));
+        entries.push((entry, false));
+        true
+    }
+}
+
+impl Run<'_, '_> {
+    /// Begins the explanation of the next block. One that the memo knows gets no more.
+    fn begin_explanation(&self) {
+        if let Some(explanations) = self.explanations {
+            explanations.borrow_mut().push(None);
+        }
     }
 
     /// One key per block. It covers everything that may steer the block's replacement: the
     /// configuration, and of this block and every one before it the bytes, the call, whether that had an
     /// output already, and the last user text before it.
-    fn keys(&self) -> Vec<u128> {
-        let mut hash = Xxh3::new();
+    fn keys(&self, memo: &Memo) -> Vec<u128> {
+        let mut hash = memo.hasher();
         self.config.hash(&mut hash);
         self.edits_by_line.hash(&mut hash);
         self.walk.clears_outputs.hash(&mut hash);
         let mut chain = hash.digest128();
-        let of = |span: Option<Span>| span.map_or(0, |span| fingerprint(span.raw(self.walk.body)));
+        let of = |span: Option<Span>| span.map_or(0, |span| memo.fingerprint(span.raw(self.walk.body)));
         let mut last_query = (None, 0);
         let mut since = 0;
         self.walk
@@ -437,7 +555,9 @@ impl Run<'_, '_> {
                 for (to, from) in bytes.chunks_exact_mut(16).zip(steering) {
                     to.copy_from_slice(&from.to_le_bytes());
                 }
-                chain = xxh3_128(&bytes);
+                let mut link = memo.hasher();
+                link.update(&bytes);
+                chain = link.digest128();
                 chain
             })
             .collect()
@@ -463,8 +583,14 @@ impl Run<'_, '_> {
         before.iter().any(|other| arguments_start(other) == Some(start))
     }
 
-    /// Brings `shown` up to the blocks that have an entry.
-    fn catch_up(&self, shown: &mut Shown, keys: &[u128], entries: &[(Arc<Entry>, bool)], memo: &mut Memo) {
+    /// Brings `shown` nearer to the blocks that have an entry. False: it is there.
+    fn catch_up(
+        &self,
+        shown: &mut Shown,
+        keys: &[u128],
+        entries: &[(Arc<Entry>, bool)],
+        memo: &mut Memo,
+    ) -> bool {
         if shown.blocks == 0 {
             // The last request of this conversation left what it had shown under its last block.
             let known = keys.iter().take(entries.len()).enumerate().rev();
@@ -481,8 +607,12 @@ impl Run<'_, '_> {
             let rest = self.walk.outputs.iter().skip(shown.blocks);
             shown.earlier.reserve(rest.map(|output| output.span.range().len()).sum());
         }
+        let enough = shown.bytes.saturating_add(STEP_BYTES);
         for (block, (entry, _)) in entries.iter().enumerate().skip(shown.blocks) {
-            let Some(output) = self.walk.outputs.get(block) else { return };
+            let Some(output) = self.walk.outputs.get(block) else { return false };
+            if shown.bytes >= enough {
+                return true;
+            }
             shown.forget_before(output.since);
             let [name, arguments] = self.call_texts(output);
             let call = Call { name: &name, arguments: &arguments };
@@ -494,6 +624,7 @@ impl Run<'_, '_> {
             };
             self.add(shown, output, entry, text.as_deref(), None, call);
         }
+        false
     }
 
     /// Takes in the next block: `text` is what is forwarded, where it is a text, with its lines where they have been
@@ -695,7 +826,7 @@ fn shown_text<'b>(output: &Output, body: &'b str) -> Option<Cow<'b, str>> {
 
 /// What a request's lossy forms leave out, and what of it is put back in the place of placeholders. It follows from
 /// the blocks so far, whoever worked them out.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Given {
     /// The first block with each address.
     blocks: HashMap<Arc<str>, usize, FixedState>,
@@ -740,7 +871,7 @@ fn call_is_gone(output: &Output) -> bool {
 }
 
 /// What the request has shown so far, and the provider still gives to the model.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shown {
     earlier: Earlier,
     /// How many blocks are in it.

@@ -62,7 +62,7 @@ mod work;
 pub use appendix::{Appendix, appendix};
 pub use ccr::address;
 pub use config::{Config, Policy, Profile, ToolRule};
-pub use engine::{Read, Request, RetrieveTool, compress, compress_explained};
+pub use engine::{Compression, Read, Request, RetrieveTool, compress, compress_explained};
 pub use explain::{Attempt, Choice, Explanation};
 pub use forms::FORMS_VERSION;
 pub use memo::Memo;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
 
 use crate::earlier::{Coded, Earlier, Values};
 use crate::outcome::{BlockOutcome, Kind};
@@ -15,6 +16,7 @@ use crate::outcome::{BlockOutcome, Kind};
 #[derive(Debug)]
 pub struct Memo {
     capacity: usize,
+    seed: u64,
     blocks: Generations<Arc<Entry>>,
     counts: Generations<u32>,
     earlier: Generations<Earlier>,
@@ -63,10 +65,26 @@ impl Memo {
         // and the rest is room for the counts of some thousand texts per MiB.
         Self {
             capacity,
+            seed: 0,
             blocks: Generations::new(capacity / 2),
             counts: Generations::new(capacity / 8),
             earlier: Generations::new(capacity / 8 * 3),
         }
+    }
+
+    /// With keys that nobody outside can compute, where a client must not prepare two texts with the same key.
+    pub fn seeded(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// The key of a text.
+    pub(crate) fn fingerprint(&self, text: &str) -> u128 {
+        xxh3_128_with_seed(text.as_bytes(), self.seed)
+    }
+
+    /// A hash of several texts, to be a key.
+    pub(crate) fn hasher(&self) -> Xxh3 {
+        Xxh3::with_seed(self.seed)
     }
 
     /// The number of bytes that it may hold.

@@ -66,6 +66,14 @@ pub(crate) struct LeftOut {
     pub(crate) address: String,
 }
 
+/// Each line takes about a hundred bytes while the block is in work, however short it is, and a VM does not give memory
+/// back. Eight megabytes of ordinary lines, of forty bytes, are 200 thousand.
+const MAX_LINES: usize = 1 << 19;
+
+fn has_more_lines(text: &str, most: usize) -> bool {
+    text.len() > most && memchr::memchr_iter(b'\n', text.as_bytes()).nth(most).is_some()
+}
+
 /// Compresses the text of one block.
 #[cfg(test)]
 pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) -> Verdict {
@@ -114,7 +122,7 @@ pub(crate) fn compress(
     if text.len() < cx.config.min_block_bytes {
         return skip(Kind::Short, Skip::TooSmall);
     }
-    if text.len() > cx.config.max_block_bytes {
+    if text.len() > cx.config.max_block_bytes || has_more_lines(text, MAX_LINES) {
         return skip(unread, Skip::TooLarge);
     }
     if policy == Policy::Off {

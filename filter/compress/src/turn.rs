@@ -37,7 +37,7 @@ pub(crate) fn id(tape: &Tape<'_>, model: &str, api: Api, memo: &mut Memo) -> Opt
     let turn = Turn { model, system, messages: messages.get(..=last)? };
 
     // Both halves of the number are remembered, for the rest of the turn.
-    let key = turn.fingerprint();
+    let key = turn.fingerprint(memo.hasher());
     let mut hash = None;
     let mut half = |high: bool| {
         memo.count(key.wrapping_add(TURN + u128::from(high)), || {
@@ -103,8 +103,7 @@ struct Turn<'t, 'b> {
 
 impl Turn<'_, '_> {
     /// Of the same as the hash, in the spelling that the body has.
-    fn fingerprint(&self) -> u128 {
-        let mut hash = Xxh3::new();
+    fn fingerprint(&self, mut hash: Xxh3) -> u128 {
         hash.update(self.model.as_bytes());
         for value in self.system.iter().chain(self.messages) {
             hash.update(b"\0");

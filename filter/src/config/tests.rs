@@ -28,7 +28,8 @@ fn every_key_is_read() {
             "max_body_bytes":1000,"max_block_bytes":900,"min_block_bytes":10,"memo_bytes":5,
             "path_prefixes":["/anthropic/","/openai"],"accept_encoding":"keep","read_usage":false,
             "response_headers":false,"first_frame_timeout_ms":77,"tenant":"t","project":"p","team_header":"X-Team",
-            "control_plane":{"cluster":"headroom-cp","timeout_ms":5,"report_interval_ms":20,
+            "bodies_in_work":3,"tenant_from":"header:X-Sub",
+            "control_plane":{"cluster":"headroom-cp","http_cluster":"pages","timeout_ms":5,"report_interval_ms":20,
                 "max_backoff_ms":30,"queue_records":3,"queue_bytes":2048,"blocks_per_record":4,
                 "log_messages":true,"log_bytes":11,"token":"s3cret"}}"#,
     );
@@ -81,10 +82,13 @@ fn every_key_is_read() {
     assert_eq!(config.first_frame_timeout_ms, 77);
     assert_eq!((config.tenant.as_str(), config.project.as_str()), ("t", "p"));
     assert_eq!(config.team_header, "x-team");
+    assert_eq!(config.tenant_from, TenantSource::Header("x-sub".to_owned()));
+    assert_eq!(config.bodies_in_work, 3);
     assert_eq!(
         config.control_plane,
         Some(ControlPlane {
             cluster: "headroom-cp".to_owned(),
+            http_cluster: "pages".to_owned(),
             timeout_ms: 5,
             report_interval_ms: 20,
             max_backoff_ms: 30,
@@ -96,6 +100,24 @@ fn every_key_is_read() {
             token: Token::new("s3cret").unwrap(),
         })
     );
+}
+
+#[test]
+fn who_names_tenants_is_one_of_those_that_are_known() {
+    for (text, source) in [
+        ("configured", TenantSource::Configured),
+        ("client", TenantSource::Client),
+        ("key", TenantSource::Key),
+        ("peer", TenantSource::Peer),
+        ("token", TenantSource::Token),
+    ] {
+        let parsed = parse(&format!(r#"{{"tenant_from":"{text}"}}"#));
+        assert_eq!((parsed.config.tenant_from, parsed.errors), (source, 0));
+    }
+    for text in ["header:", "header:a b", "Client", "anyone"] {
+        let parsed = parse(&format!(r#"{{"tenant_from":"{text}"}}"#));
+        assert_eq!((parsed.config.tenant_from, parsed.errors), (TenantSource::Configured, 1), "{text}");
+    }
 }
 
 #[test]

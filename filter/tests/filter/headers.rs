@@ -43,13 +43,19 @@ fn our_request_headers_never_reach_the_provider() {
         ("x-headroom-project", "shop"),
         ("x-headroom-anything-else", "1"),
         ("x-headroom-anything-else", "2"),
+        ("x_headroom_user_id", "3"),
+        ("x-headroom_mode", "4"),
+        ("x_headroom-team", "5"),
         ("x-not-headroom", "stays"),
     ];
     let body = compressible();
     for path in ["/v1/messages", "/v1/messages/count_tokens", "/other"] {
         let stream = Plugin::new(json!({})).post(path, &ours, &body);
         let left = stream.sent_headers.as_ref().unwrap();
-        assert!(left.iter().all(|(name, _)| !name.starts_with("x-headroom-")), "{path}: {left:?}");
+        assert!(
+            left.iter().all(|(name, _)| !name.replace('_', "-").starts_with("x-headroom-")),
+            "{path}: {left:?}"
+        );
         assert_eq!(stream.sent_header("x-not-headroom").as_deref(), Some("stays"));
         stream.finish();
     }
@@ -124,8 +130,9 @@ fn a_configured_prefix_matches_and_stays_in_the_path() {
 #[test]
 fn the_record_says_who_asked() {
     let body = compressible();
-    let mut plugin =
-        Plugin::new(json!({"tenant": "team", "project": "p", "control_plane": {"cluster": "c"}}));
+    let mut plugin = Plugin::new(
+        json!({"tenant": "team", "tenant_from": "client", "project": "p", "control_plane": {"cluster": "c"}}),
+    );
     let asked = [
         [("x-headroom-stack", " Claude_Code "), ("x-headroom-user-id", "ada@example.com")],
         [("x-headroom-stack", "7up; drop"), ("x-headroom-user-id", "sk-ant-secret")],

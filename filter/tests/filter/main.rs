@@ -21,3 +21,5 @@ mod room;
 mod rules;
 mod session_ends;
 mod sessions;
+mod slices;
+mod tenants;

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use headroom_api::names;
 use serde_json::{Map, Value};
 
-use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, Providers};
+use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, HTTP_CLUSTER, Providers};
 use crate::environment::Environment;
 use crate::profile::ProfileName;
 use crate::token;
@@ -79,6 +80,9 @@ pub struct UpArgs {
     /// Show what requests and answers say in /transformations/feed; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
+    /// Bodies that a worker has in work at a time, others wait in order; 0 or less: no bound [env: HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY] [default: as many as processors, from 2 to 8]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub anthropic_pre_upstream_concurrency: Option<String>,
     /// JSON file with more of the filter's configuration; its keys win over the options above
     #[arg(long, value_name = "FILE")]
     pub filter_config: Option<PathBuf>,
@@ -129,6 +133,8 @@ pub struct Settings {
     pub plugin_config: Value,
     /// Whether what requests and answers say is shown.
     pub log_messages: bool,
+    /// Bodies that a worker has in work at a time, where it was said.
+    pub pre_upstream: Option<String>,
     /// Envoy's worker threads.
     pub workers: u32,
     /// The folder for state and logs.
@@ -163,7 +169,16 @@ impl Settings {
         // The sidecar that `up` starts keeps the originals.
         plugin_config.insert("reversible".to_owned(), true.into());
         plugin_config.insert("store_originals".to_owned(), true.into());
-        let mut control_plane = serde_json::json!({ "cluster": GRPC_CLUSTER });
+        if host.is_loopback() {
+            // Whoever reaches this is the one user of this machine.
+            plugin_config.insert("tenant_from".to_owned(), "client".into());
+        }
+        let concurrency =
+            env.or(args.anthropic_pre_upstream_concurrency.as_ref(), names::PRE_UPSTREAM_VARIABLE);
+        let bodies = names::pre_upstream(concurrency.as_deref())
+            .with_context(|| format!("--anthropic-pre-upstream-concurrency: {concurrency:?} is no number"))?;
+        plugin_config.insert("bodies_in_work".to_owned(), bodies.resolved.into());
+        let mut control_plane = serde_json::json!({ "cluster": GRPC_CLUSTER, "http_cluster": HTTP_CLUSTER });
         let log_messages = args.log_messages || env.flag("HEADROOM_LOG_MESSAGES")?;
         if log_messages {
             control_plane["log_messages"] = true.into();
@@ -226,6 +241,7 @@ impl Settings {
             },
             body_mode,
             plugin_config: Value::Object(plugin_config),
+            pre_upstream: concurrency,
             log_messages,
             workers: args.workers.unwrap_or(DEFAULT_WORKERS).max(1),
             workspace_dir: env.workspace_dir(args.workspace_dir.as_ref()).context(
@@ -357,10 +373,31 @@ mod tests {
         assert!(!settings.is_open() && settings.token.is_none() && settings.allow_hosts.is_empty());
         assert_eq!(settings.providers.openai.authority(), "api.openai.com");
         assert_eq!(settings.workspace_dir, PathBuf::from("/home/me/.headroom"));
+        let mut plugin = settings.plugin_config;
+        let bodies = plugin["bodies_in_work"].take();
+        assert!(bodies.as_u64().is_some_and(|bodies| (2..=8).contains(&bodies)), "{bodies}");
         assert_eq!(
-            settings.plugin_config.to_string(),
-            r#"{"body_mode":"strip","control_plane":{"cluster":"headroom"},"profile":"balanced","reversible":true,"store_originals":true}"#
+            plugin.to_string(),
+            r#"{"bodies_in_work":null,"body_mode":"strip","control_plane":{"cluster":"headroom","http_cluster":"headroomd_http"},"profile":"balanced","reversible":true,"store_originals":true,"tenant_from":"client"}"#
         );
+    }
+
+    #[test]
+    fn bodies_in_work_are_said_by_an_argument_or_a_variable_and_tenants_beyond_loopback_by_nobody() {
+        let bodies = |args: &UpArgs, vars: &[(&str, &str)]| {
+            resolve(args, vars).map(|settings| settings.plugin_config["bodies_in_work"].clone())
+        };
+        let args = |text: &str| UpArgs {
+            anthropic_pre_upstream_concurrency: Some(text.to_owned()),
+            ..UpArgs::default()
+        };
+        assert_eq!(bodies(&args("-1"), &[]).unwrap(), 0);
+        assert_eq!(bodies(&args("3"), &[(names::PRE_UPSTREAM_VARIABLE, "5")]).unwrap(), 3);
+        assert_eq!(bodies(&UpArgs::default(), &[(names::PRE_UPSTREAM_VARIABLE, "5")]).unwrap(), 5);
+        assert!(bodies(&args("many"), &[]).is_err());
+        let open = UpArgs { host: Some("0.0.0.0".to_owned()), ..UpArgs::default() };
+        let open = resolve(&open, &[("HEADROOM_TOKEN", "t")]).unwrap();
+        assert_eq!(open.plugin_config.get("tenant_from"), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use headroom_api::names;
 use reqwest::Client;
 use serde::Deserialize;
 use serde_json::Value;
@@ -102,7 +103,11 @@ impl Stack {
             name: "headroomd",
             program: programs.headroomd.clone(),
             arguments,
-            environment: token(settings),
+            environment: token(settings)
+                .into_iter()
+                // To be shown by it.
+                .chain(settings.pre_upstream.iter().map(|said| (names::PRE_UPSTREAM_VARIABLE, said.clone())))
+                .collect(),
             log: self.logs.join("headroomd.log"),
         };
         Sidecar { launch, ready_file, client: self.client.clone() }
