@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::board::Board;
 use self::error::Refusal;
 pub(crate) use self::guard::Guard;
-pub(crate) use self::health::{Deployment, Probe};
+pub(crate) use self::health::{Deployment, Probes};
 pub(crate) use self::metrics::Metrics;
 use crate::ccr::keeper::Originals;
 use crate::filters::Filters;
@@ -61,7 +61,7 @@ pub(crate) struct App {
     pub(crate) board: Board,
     pub(crate) guard: Arc<Guard>,
     pub(crate) warmup: Warmup,
-    pub(crate) probe: Probe,
+    pub(crate) probes: Probes,
     pub(crate) beacon: Arc<Beacon>,
     pub(crate) tasks: Tasks,
     pub(crate) stop: CancellationToken,

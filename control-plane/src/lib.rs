@@ -16,6 +16,7 @@ mod limits;
 mod listen;
 mod messages;
 pub mod models;
+pub mod retention;
 mod server;
 mod sessions;
 pub mod settings;

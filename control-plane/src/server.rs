@@ -19,7 +19,7 @@ use crate::ccr::keeper::Originals;
 use crate::clock::now_ms;
 use crate::filters::Filters;
 use crate::grpc;
-use crate::http::{self, App, Board, Deployment, Guard, Probe};
+use crate::http::{self, App, Board, Deployment, Guard, Probes};
 use crate::ledger::contribution::Accounting;
 use crate::ledger::import;
 use crate::ledger::labels::Labels;
@@ -28,11 +28,12 @@ use crate::limits::Limits;
 use crate::listen::{Listener, Peer, bind};
 use crate::messages::Messages;
 use crate::models::Models;
+use crate::retention::{Retention, steady_ms};
 use crate::sessions::Sessions;
 use crate::settings::{Bind, Settings};
 use crate::stage_timings;
 use crate::store::originals::{OriginalsStore, SqlOriginals};
-use crate::store::{LedgerStore, SqlStore, StoreError};
+use crate::store::{LedgerStore, Renewing, SqlStore, StoreError};
 use crate::tasks::Tasks;
 use crate::telemetry::{Beacon, Schedule};
 use crate::warmup::Warmup;
@@ -116,17 +117,24 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         .map_err(|error| StoreError::Folder { path: settings.workspace_dir.display().to_string(), error })?;
     let tasks = Tasks::default();
     let stop = CancellationToken::new();
-    let opened = SqlStore::open(&settings.database, now_ms()).await?;
     let mut warmup = Warmup::default();
-    warmup.note_store(opened.location(), opened.set_aside());
+    let opened = Renewing::<SqlStore>::open(&settings.database, Arc::new(now_ms)).await?;
+    warmup.note_store("store", opened.location());
+    let ledger_watch = opened.watch();
     let store: Arc<dyn LedgerStore> = Arc::new(opened);
-    let opened = SqlOriginals::open(&settings.originals, now_ms()).await?;
-    warmup.note_originals(opened.location(), opened.set_aside());
+    let opened = Renewing::<SqlOriginals>::open(&settings.originals, Arc::new(now_ms)).await?;
+    warmup.note_store("originals", opened.location());
+    let originals_watch = opened.watch();
     let originals_store: Arc<dyn OriginalsStore> = Arc::new(opened);
+    let kept = store.retention_time().await?;
+    let retention = Arc::new(Retention::new(kept, Arc::new(now_ms), Arc::new(steady_ms)));
+    let aging = Arc::clone(&retention);
     let (originals, originals_writer) =
-        Originals::new(Arc::clone(&originals_store), settings.keep, Arc::new(now_ms));
+        Originals::new(Arc::clone(&originals_store), settings.keep, Arc::new(move || aging.now()));
     import(store.as_ref(), &settings.savings_path, &mut warmup).await?;
-    store.maintain(now_ms()).await?;
+    if let Err(error) = tidy(store.as_ref(), &retention).await {
+        tracing::warn!(message = "The store was not tidied; it will be in an hour.", %error);
+    }
     let accounting = Arc::new(accounting(store.as_ref(), settings, &mut warmup).await?);
 
     let metrics = Arc::new(http::Metrics::default());
@@ -166,7 +174,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         board: Board::new(Arc::clone(&store), ledger.clone(), originals.clone(), landings),
         guard: Arc::new(Guard::new(settings.token.clone(), settings.allowed_hosts.clone())),
         warmup,
-        probe: Probe::default(),
+        probes: Probes::new(ledger_watch, originals_watch),
         beacon: Arc::clone(&beacon),
         tasks: tasks.clone(),
         stop: stop.clone(),
@@ -175,9 +183,13 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         deployment: Deployment::from_env(|name| std::env::var(name).ok()),
     });
     let writer = tasks.spawn("ledger_writer", writer);
-    let maintenance = tasks.spawn("maintenance", maintain(Arc::clone(&store), stop.clone()));
+    let maintenance =
+        tasks.spawn("maintenance", maintain(Arc::clone(&store), Arc::clone(&retention), stop.clone()));
     let originals_writer = tasks.spawn("originals_writer", originals_writer);
-    let sweep = tasks.spawn("originals_sweep", sweep(originals.clone(), stop.clone()));
+    let sweep = tasks.spawn(
+        "originals_sweep",
+        sweep(originals.clone(), Arc::clone(&store), Arc::clone(&retention), stop.clone()),
+    );
     let telemetry = tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     let own_metrics = metrics_listener.map(|listener| {
         // who listens for it decides who may read it
@@ -280,27 +292,42 @@ async fn accounting(
 }
 
 /// Keeps the store small for as long as the sidecar runs.
-async fn maintain(store: Arc<dyn LedgerStore>, stop: CancellationToken) {
+async fn maintain(store: Arc<dyn LedgerStore>, retention: Arc<Retention>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(MAINTENANCE) => {}
         }
-        if let Err(error) = store.maintain(now_ms()).await {
+        if let Err(error) = tidy(store.as_ref(), &retention).await {
             tracing::warn!(message = "The store was not tidied; it will be in an hour.", %error);
         }
     }
 }
 
-/// Removes originals whose time is over for as long as the sidecar runs.
-async fn sweep(originals: Originals, stop: CancellationToken) {
+async fn tidy(store: &dyn LedgerStore, retention: &Retention) -> Result<(), StoreError> {
+    store.maintain(retention.surely_now()).await
+}
+
+/// Removes originals whose time is over, and keeps the time by which that is decided, for as long as the sidecar runs.
+async fn sweep(
+    originals: Originals,
+    store: Arc<dyn LedgerStore>,
+    retention: Arc<Retention>,
+    stop: CancellationToken,
+) {
     loop {
         if let Err(error) = originals.sweep().await {
             tracing::warn!(message = "Originals whose time is over were not removed.", %error);
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => {}
+        let stopped = tokio::select! {
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(SWEEP) => false,
+        };
+        if let Err(error) = store.keep_retention_time(retention.now()).await {
+            tracing::warn!(message = "Until when originals have aged was not kept.", %error);
+        }
+        if stopped {
+            return;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use headroom_api::names::{admission_name, outcome_name, prefix_change_name, prefix_mismatch_source_name};
+use headroom_api::names::{outcome_name, prefix_change_name, prefix_mismatch_source_name};
 use headroom_api::v1::{RequestRecord, Usage};
 use serde_json::{Map, Value, json};
 
@@ -383,7 +383,6 @@ pub(crate) fn recent(request: &Landed) -> Value {
         "stack": record.stack,
         "project": record.project,
         "outcome": outcome_name(record.outcome()),
-        "admission": admission_name(record.admission()),
         "status": record.status,
         "input_tokens_original": sums.tokens_before,
         "input_tokens_optimized": sums.tokens_after,

@@ -144,7 +144,8 @@ impl Beacon {
 
     async fn payload(&self) -> Result<Value, StoreError> {
         let stats = Snapshot::read(self.store.as_ref(), now_ms()).await?.to_json();
-        Ok(payload(&stats, &self.telemetry, &self.session_id, self.store.epoch(), self.started.elapsed()))
+        let (epoch, uptime) = (self.store.epoch(), self.started.elapsed());
+        Ok(payload(&stats, &self.telemetry, &self.session_id, &epoch, uptime))
     }
 }
 

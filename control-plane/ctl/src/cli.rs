@@ -97,7 +97,8 @@ Examples:
   headroomctl up --mode audit                     # measure only
   headroomctl up --host 0.0.0.0 --allow-host headroom.internal
 
-Files under the workspace folder, for its owner alone: logs/{headroomd,envoy,access}.log (the run before: .1),
+Files under the workspace folder, for its owner alone: logs/{headroomd,envoy,access}.log (a new one after 16 MB, a day,
+or a start; the three before it are .1 to .3, for a week),
 run/envoy.yaml, run/envoy.sock (Envoy's admin interface), token (with --host beyond loopback).
 
 When headroomd dies it is started again, and Envoy serves on meanwhile.

@@ -7,6 +7,7 @@ use clap::Args;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
+use crate::misuse::Misuse;
 use crate::running::At;
 
 /// Prints the original that a marker points to.
@@ -41,7 +42,7 @@ struct Part {
 /// Asks `/v1/retrieve` and prints what it gives, byte for byte.
 pub async fn retrieve(args: &RetrieveArgs) -> anyhow::Result<()> {
     let running = args.at.running()?;
-    let hash = hash(&args.hash)?;
+    let hash = hash(&args.hash).map_err(Misuse::of)?;
     let path = format!("/v1/retrieve/{hash}");
     let mut request = running.get(&path);
     for (name, value) in [("query", &args.query), ("lines", &args.lines)] {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use headroom_retry::Retry;
 use reqwest::{RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 
@@ -99,13 +100,15 @@ impl Running {
     /// The status and the body that a path answers.
     pub async fn answer(&self, path: &str, request: RequestBuilder) -> anyhow::Result<(StatusCode, String)> {
         let url = self.url(path);
-        let answer = request.send().await.with_context(|| {
+        let answer = Retry::NEAR.send(request).await.map_err(reqwest::Error::without_url);
+        let answer = answer.with_context(|| {
             format!(
                 "{url} does not answer: start Headroom with `headroomctl up`, or say where it is with --url"
             )
         })?;
         let status = answer.status();
-        let body = answer.text().await.with_context(|| format!("{url} broke off its answer"))?;
+        let body = answer.text().await.map_err(reqwest::Error::without_url);
+        let body = body.with_context(|| format!("{url} broke off its answer"))?;
         Ok((status, body))
     }
 }

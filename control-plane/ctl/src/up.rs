@@ -1,6 +1,7 @@
 //! `headroomctl up`: Envoy with the filter and headroomd beside it, in the foreground.
 
 mod child;
+mod logs;
 mod programs;
 mod settings;
 mod stack;

@@ -287,6 +287,16 @@ impl Originals {
         self.store.sums().await
     }
 
+    /// Sums over what is kept for one tenant.
+    pub async fn sums_of(&self, tenant: &str) -> Result<OriginalSums, StoreError> {
+        self.store.sums_of(tenant).await
+    }
+
+    /// Whether the store answers and can be written.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
+    }
+
     /// What was met so far.
     pub fn counts(&self) -> &Counts {
         &self.counts
@@ -464,6 +474,50 @@ mod tests {
         assert!(!originals.recent()[1].found && originals.recent()[0].found);
         drop(originals);
         writer.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_days_wrong_loses_no_original() {
+        use crate::clock::DAY_MS;
+        use crate::retention::Retention;
+        for by in [-20 * DAY_MS, -2 * DAY_MS, 2 * DAY_MS, 20 * DAY_MS] {
+            let dir = tempfile::tempdir().unwrap();
+            let ((wall, wall_clock), (steady, steady_clock)) = (clock(), clock());
+            let pass = |ms: i64| {
+                wall.fetch_add(ms, Ordering::SeqCst);
+                steady.fetch_add(ms, Ordering::SeqCst);
+            };
+            let store = store(&dir).await;
+            let mut kept = None;
+            // the clock is wrong in the second run, and right again in the third
+            for set in [0, by, -by] {
+                wall.fetch_add(set, Ordering::SeqCst);
+                let retention =
+                    Arc::new(Retention::new(kept, Arc::clone(&wall_clock), Arc::clone(&steady_clock)));
+                let aging = Arc::clone(&retention);
+                let (originals, writer) =
+                    Originals::new(Arc::clone(&store) as _, KEEP, Arc::new(move || aging.now()));
+                let writer = tokio::spawn(writer);
+                if set == 0 {
+                    originals.admit(request("text")).await.unwrap();
+                }
+                originals.sweep().await.unwrap();
+                pass(10 * crate::clock::MINUTE_MS);
+                originals.sweep().await.unwrap();
+                assert!(is_there(&originals, "text").await, "{by}, {set}");
+                // and while it runs
+                wall.fetch_add(by, Ordering::SeqCst);
+                originals.sweep().await.unwrap();
+                assert!(is_there(&originals, "text").await, "{by}, {set}");
+                wall.fetch_add(-by, Ordering::SeqCst);
+                kept = Some(retention.now());
+                drop(originals);
+                writer.await.unwrap();
+            }
+            // its time ends all the same
+            let late = kept.unwrap() + KEEP.ttl_ms;
+            assert_eq!(store.sweep(late).await.unwrap(), 1, "{by}");
+        }
     }
 
     #[tokio::test]

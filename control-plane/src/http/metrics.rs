@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use headroom_api::names::{admission_name, prefix_change_name};
+use headroom_api::names::prefix_change_name;
 use headroom_api::v1::{PrefixChange, WebSocketSession};
 use prometheus::core::Collector;
 use prometheus::{
@@ -40,7 +40,6 @@ pub(crate) struct Metrics {
     tokens_output: IntCounter,
     tokens_saved: IntCounter,
     by_dimension: Vec<(Dimension, IntCounterVec)>,
-    admissions: IntCounterVec,
     mismatches: IntCounterVec,
     recovered: IntCounter,
     rounds: IntCounterVec,
@@ -60,6 +59,7 @@ pub(crate) struct Metrics {
     duplicates: IntCounter,
     failures: IntCounter,
     waiting: IntGauge,
+    store_errors: IntCounterVec,
     originals: OriginalMetrics,
     sessions: SessionMetrics,
 }
@@ -107,13 +107,6 @@ impl Default for Metrics {
                 .into_iter()
                 .map(|(dimension, name, label, help)| (dimension, counters(r, name, help, &[label])))
                 .collect(),
-            admissions: counters(
-                r,
-                "headroom_admissions_total",
-                "Requests that leave something out, per what became of its originals. Other than stored and \
-                 acknowledged: lossless forms were sent.",
-                &["outcome"],
-            ),
             mismatches: mismatches(r),
             recovered: counter(
                 r,
@@ -201,6 +194,12 @@ impl Default for Metrics {
                 "Groups of reports that the store did not take.",
             ),
             waiting: register(r, IntGauge::new("headroom_ledger_queue", "Reports that wait to be written.")),
+            store_errors: counters(
+                r,
+                "headroom_store_errors_total",
+                "Errors of the stores, per what went wrong: full, damaged, malformed, busy, unreachable, other.",
+                &["store", "kind"],
+            ),
             originals: OriginalMetrics::register(r),
             sessions: SessionMetrics::register(r),
             registry,
@@ -256,9 +255,6 @@ impl Metrics {
                 metric.with_label_values(&[provider]).inc_by(u64::try_from(tokens).unwrap_or(0));
             }
         }
-        if let Some(outcome) = admission_name(request.record.admission()) {
-            self.admissions.with_label_values(&[outcome]).inc();
-        }
         if let (Some(provider), Some(whose)) =
             (value(Dimension::Provider), prefix_change_name(request.record.prefix_change()))
         {
@@ -298,6 +294,12 @@ impl Metrics {
             metric.inc_by(now.saturating_sub(metric.get()));
         }
         self.waiting.set(i64::try_from(app.ledger.waiting()).unwrap_or(i64::MAX));
+        for (store, watch) in app.probes.watches() {
+            for (trouble, now) in watch.errors() {
+                let metric = self.store_errors.with_label_values(&[store, trouble.name()]);
+                metric.inc_by(now.saturating_sub(metric.get()));
+            }
+        }
         self.originals.follow(app.originals.counts());
         self.sessions_ended(&app.sessions.gone());
         self.sessions.follow(&app.sessions);

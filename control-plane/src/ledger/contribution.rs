@@ -10,7 +10,7 @@ use super::bucket::Unit;
 use super::labels::{Dimension, Labels, is_stack, tidy};
 use super::sums::{BlockSums, Sums, Timing};
 use crate::budget::{self, Account, Budgets, Spent};
-use crate::clock::{DAY_MS, MINUTE_MS, UnixMs};
+use crate::clock::{DAY_MS, UnixMs};
 use crate::models::{Models, Price};
 
 /// Tokens beyond which a record is not believed: a body of 100 MB at one byte a token.
@@ -27,8 +27,9 @@ const MAX_ROUNDS: u32 = 10_000;
 const MAX_PREFIXES: usize = 64;
 /// A record may lie this far in the past: it was made when the request finished.
 const OLDEST_MS: i64 = 365 * DAY_MS;
-/// Clocks of proxy and sidecar may differ by this much.
-const MAX_CLOCK_SKEW_MS: i64 = 5 * MINUTE_MS;
+/// A record may lie this far in the future: the clock of its proxy or that of the sidecar is wrong, nobody can tell
+/// which, and by its own time it stays among the others of its proxy.
+const MAX_CLOCK_SKEW_MS: i64 = 31 * DAY_MS;
 
 /// What is needed to turn records into sums.
 #[derive(Debug, Default)]

@@ -24,8 +24,8 @@ use crate::ledger::sums::{BlockSums, Sums, Timing};
 
 #[async_trait]
 impl LedgerStore for SqlStore {
-    fn epoch(&self) -> &str {
-        self.epoch_str()
+    fn epoch(&self) -> String {
+        self.epoch_str().to_owned()
     }
 
     fn location(&self) -> &str {
@@ -160,6 +160,25 @@ impl LedgerStore for SqlStore {
 
     async fn maintain(&self, now: UnixMs) -> Result<(), StoreError> {
         self.drop_surplus(now).await
+    }
+
+    async fn retention_time(&self) -> Result<Option<UnixMs>, StoreError> {
+        let row = sqlx::query("SELECT value FROM meta WHERE name = 'retention_ms'")
+            .fetch_optional(&self.pool)
+            .await?;
+        let text: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
+        Ok(text.and_then(|text| text.parse().ok()))
+    }
+
+    async fn keep_retention_time(&self, at: UnixMs) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO meta (name, value) VALUES ('retention_ms', $1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(at.to_string())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     async fn vms(&self) -> Result<Vms, StoreError> {

@@ -5,6 +5,7 @@ mod budgets;
 mod child;
 mod dashboard;
 mod events;
+mod health;
 mod healthcheck;
 mod history;
 mod hostile;

@@ -54,7 +54,6 @@ async fn stats_tell_what_happened_to_requests_and_blocks() {
     let recent = &stats["recent_requests"][0];
     assert_eq!((&recent["request_id"], &recent["tokens_saved"]), (&"hr_4".into(), &1000.into()));
     assert_eq!(recent["blocks"][0]["outcome"], "json_table");
-    assert_eq!(recent["admission"], "stored");
     assert_eq!(
         (&recent["turn_id"], &recent["conversation_id"]),
         (&"fedcba9876543210".into(), &"0123456789abcdef".into())
@@ -89,7 +88,6 @@ async fn metrics_count_what_landed() {
         "headroom_overhead_ms_bucket{le=\"1\"} 4",
         "headroom_overhead_ms_max 0.8",
         "headroom_blocks_total{outcome=\"json_table\"} 4",
-        "headroom_admissions_total{outcome=\"stored\"} 4",
         "headroom_records_duplicate_total 4",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

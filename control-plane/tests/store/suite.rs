@@ -16,7 +16,7 @@ use crate::records::{SAVED, record, turn};
 
 const SAVED_EACH: i64 = SAVED as i64;
 
-fn batch(vm_id: &str, sequences: impl IntoIterator<Item = u64>) -> Batch {
+pub(crate) fn batch(vm_id: &str, sequences: impl IntoIterator<Item = u64>) -> Batch {
     Batch {
         vm_id: vm_id.to_owned(),
         filter_version: "0.1.0".to_owned(),

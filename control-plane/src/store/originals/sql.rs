@@ -17,7 +17,15 @@ use crate::store::dialect::Dialect;
 use crate::store::open::{Opened, random_hex};
 use crate::store::schema::Schema;
 
-const SCHEMA: Schema = Schema::new("originals_schema", &[first]);
+const SCHEMA: Schema = Schema::new(
+    "originals_schema",
+    &[first],
+    &["UPDATE main.original_sums SET
+        entries = (SELECT COUNT(*) FROM main.original),
+        bytes = (SELECT COALESCE(SUM(bytes), 0) FROM main.original),
+        tokens_before = (SELECT COALESCE(SUM(tokens_before), 0) FROM main.original),
+        tokens_after = (SELECT COALESCE(SUM(tokens_after), 0) FROM main.original)"],
+);
 
 /// Rows that are looked at or removed at once, so that nobody waits long for the write lock.
 const ROWS: i64 = 100;
@@ -30,7 +38,16 @@ impl SqlOriginals {
     /// Opens the store, makes it if it is not there, and gives it a new epoch. A damaged file is set
     /// aside as the ledger's is.
     pub async fn open(database: &Database, now: UnixMs) -> Result<Self, StoreError> {
-        let opened = Opened::open(database, &SCHEMA, now).await?;
+        Self::open_damaged(database, now, None).await
+    }
+
+    /// As [`SqlOriginals::open`], with what is known to be wrong with the file.
+    pub(in crate::store) async fn open_damaged(
+        database: &Database,
+        now: UnixMs,
+        damage: Option<String>,
+    ) -> Result<Self, StoreError> {
+        let opened = Opened::open(database, &SCHEMA, now, damage).await?;
         sqlx::query(
             "INSERT INTO meta (name, value) VALUES ('originals_epoch', $1)
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -200,6 +217,29 @@ impl OriginalsStore for SqlOriginals {
         .fetch_one(&self.0.pool)
         .await?;
         sums_from(&row)
+    }
+
+    async fn sums_of(&self, tenant: &str) -> Result<OriginalSums, StoreError> {
+        // a sum of BIGINT is NUMERIC in PostgreSQL
+        let row = sqlx::query(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT),
+                CAST(COALESCE(SUM(tokens_before), 0) AS BIGINT),
+                CAST(COALESCE(SUM(tokens_after), 0) AS BIGINT), CAST(COALESCE(SUM(retrievals), 0) AS BIGINT)
+             FROM original WHERE tenant = $1",
+        )
+        .bind(tenant.to_owned())
+        .fetch_one(&self.0.pool)
+        .await?;
+        sums_from(&row)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let mut tx = self.0.pool.begin_with(self.0.dialect.begin()).await?;
+        sqlx::query("UPDATE original_sums SET entries = entries WHERE name = 'all'")
+            .execute(&mut *tx)
+            .await?;
+        tx.rollback().await?;
+        Ok(())
     }
 
     async fn close(&self) {
