@@ -10,6 +10,7 @@ mod guard;
 mod health;
 mod metrics;
 mod original_metrics;
+mod purge;
 mod retrieve;
 mod session_metrics;
 mod stats;
@@ -34,6 +35,7 @@ use self::error::Refusal;
 pub(crate) use self::guard::Guard;
 pub(crate) use self::health::{Deployment, Probes};
 pub(crate) use self::metrics::Metrics;
+pub use self::purge::{Purged, Wanted};
 use crate::ccr::keeper::Originals;
 use crate::filters::Filters;
 use crate::ledger::writer::Ledger;
@@ -101,6 +103,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/retrieve/tool_call", post(tool_call::post))
         .route("/v1/retrieve/stats", get(retrieve::stats))
         .route("/v1/retrieve/{hash}", get(retrieve::get_hash))
+        .route("/v1/purge", post(purge::post))
         .route("/telemetry", get(telemetry::telemetry))
         .route("/events", get(events::events))
         .merge(dashboard::router())

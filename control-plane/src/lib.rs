@@ -16,6 +16,7 @@ mod limits;
 mod listen;
 mod messages;
 pub mod models;
+pub mod purge;
 pub mod retention;
 mod server;
 mod sessions;
@@ -26,6 +27,7 @@ mod stats;
 pub mod store;
 mod tasks;
 pub mod telemetry;
+pub mod tenants;
 pub mod token;
 mod warmup;
 

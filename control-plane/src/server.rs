@@ -15,7 +15,7 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
 use crate::budget::Budgets;
-use crate::ccr::keeper::Originals;
+use crate::ccr::keeper::{Counts, Originals};
 use crate::clock::now_ms;
 use crate::filters::Filters;
 use crate::grpc;
@@ -23,7 +23,7 @@ use crate::http::{self, App, Board, Deployment, Guard, Probes};
 use crate::ledger::contribution::Accounting;
 use crate::ledger::import;
 use crate::ledger::labels::Labels;
-use crate::ledger::writer::Ledger;
+use crate::ledger::writer::{Ledger, WriterCounts};
 use crate::limits::Limits;
 use crate::listen::{Listener, Peer, bind};
 use crate::messages::Messages;
@@ -36,6 +36,7 @@ use crate::store::originals::{OriginalsStore, SqlOriginals};
 use crate::store::{LedgerStore, Renewing, SqlStore, StoreError};
 use crate::tasks::Tasks;
 use crate::telemetry::{Beacon, Schedule};
+use crate::tenants::Tenants;
 use crate::warmup::Warmup;
 
 /// Time between two rounds of tidying; the store is allowed to outgrow its bounds by that much.
@@ -43,6 +44,11 @@ const MAINTENANCE: Duration = Duration::from_secs(3600);
 
 /// Time between two rounds of removing originals whose time is over. They are not given out meanwhile.
 const SWEEP: Duration = Duration::from_secs(300);
+
+/// How long connections may take to end once the sidecar stops. Everything that they hand over meanwhile is written.
+const CONNECTIONS: Duration = Duration::from_secs(5);
+/// How long what is queued may take to be written after that.
+const DRAIN: Duration = Duration::from_secs(4);
 
 /// Calls under way on one gRPC connection: an Envoy has one or two connections per worker, and each
 /// of its VMs has one report under way at a time.
@@ -172,7 +178,11 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         filters: Arc::clone(&filters),
         messages: Arc::clone(&messages),
         board: Board::new(Arc::clone(&store), ledger.clone(), originals.clone(), landings),
-        guard: Arc::new(Guard::new(settings.token.clone(), settings.allowed_hosts.clone())),
+        guard: Arc::new(Guard::new(
+            settings.token.clone(),
+            settings.tenants.clone(),
+            settings.allowed_hosts.clone(),
+        )),
         warmup,
         probes: Probes::new(ledger_watch, originals_watch),
         beacon: Arc::clone(&beacon),
@@ -193,13 +203,21 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let telemetry = tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     let own_metrics = metrics_listener.map(|listener| {
         // who listens for it decides who may read it
-        let guard = Arc::new(Guard::new(None, settings.allowed_hosts.clone()));
+        let guard = Arc::new(Guard::new(None, Tenants::default(), settings.allowed_hosts.clone()));
         let router = http::metrics_router(Arc::clone(&app), guard);
         tasks.spawn("metrics", serve_http(listener, router, stop.clone()))
     });
     let http = tasks.spawn("http", serve_http(http_listener, http::router(app), stop.clone()));
+    let queues = Queues { records: Arc::clone(ledger.counts()), originals: Arc::clone(originals.counts()) };
     let watched = grpc::Watched { filters, sessions, metrics };
-    let routes = grpc::routes(ledger, limits, originals, messages, watched, settings.token.clone());
+    let routes = grpc::routes(
+        ledger,
+        limits,
+        originals,
+        messages,
+        watched,
+        grpc::Keys { token: settings.token.clone(), tenants: settings.tenants.clone() },
+    );
     let grpc = tasks.spawn("grpc", serve_grpc(grpc_listener, routes, stop.clone()));
 
     tracing::info!(
@@ -213,21 +231,16 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
             .map_err(|error| StartError::ReadyFile { path: path.display().to_string(), error })?;
     }
     let ready_file = settings.ready_file.clone();
+    let ending = stop.clone();
     let ended = tokio::spawn(async move {
+        ending.cancelled().await;
         // they hold the ledger and the originals: the writers end, with their queues written, once they
         // are gone
-        let (http, grpc, maintenance, sweep, telemetry) =
-            tokio::join!(http, grpc, maintenance, sweep, telemetry);
-        let own_metrics = match own_metrics {
-            Some(own_metrics) => Some(own_metrics.await),
-            None => None,
-        };
-        let writers = [writer.await, originals_writer.await];
-        let others = [http, grpc, maintenance, sweep, telemetry].into_iter().chain(own_metrics);
-        for ended in others.chain(writers) {
-            if let Err(error) = ended {
-                tracing::error!(message = "A task ended badly.", %error);
-            }
+        let tasks = [http, grpc, maintenance, sweep, telemetry].into_iter().chain(own_metrics);
+        let end = end_all(tasks.chain([writer, originals_writer]));
+        if tokio::time::timeout(CONNECTIONS, end).await.is_err() {
+            tracing::warn!(message = "Connections did not end in time and are cut off.");
+            queues.drain().await;
         }
         store.close().await;
         originals_store.close().await;
@@ -237,6 +250,42 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         tracing::info!(message = "Stopped.");
     });
     Ok(Running { addresses, stop, ended })
+}
+
+/// Waits until tasks have ended.
+async fn end_all(tasks: impl Iterator<Item = JoinHandle<()>>) {
+    for task in tasks {
+        if let Err(error) = task.await {
+            tracing::error!(message = "A task ended badly.", %error);
+        }
+    }
+}
+
+/// What was taken in and is not durable yet.
+struct Queues {
+    records: Arc<WriterCounts>,
+    originals: Arc<Counts>,
+}
+
+impl Queues {
+    /// Waits until both are empty, and says what is left when that takes too long. None of it was acknowledged.
+    async fn drain(&self) {
+        let deadline = Instant::now() + DRAIN;
+        loop {
+            let (records, originals) = (self.records.unwritten(), self.originals.unwritten());
+            if records == 0 && originals == 0 {
+                return;
+            }
+            if Instant::now() >= deadline {
+                return tracing::error!(
+                    message = "Not everything was written. Filters keep records until they are acknowledged.",
+                    records,
+                    originals,
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 }
 
 /// Takes over the original's history. A file that cannot be taken over keeps nobody from working.

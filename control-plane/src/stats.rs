@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use headroom_api::names::{outcome_name, prefix_change_name, prefix_mismatch_source_name};
-use headroom_api::v1::{RequestRecord, Usage};
+use headroom_api::v1::{RequestOutcome, RequestRecord, Usage};
 use serde_json::{Map, Value, json};
 
 use crate::clock::{MINUTE_MS, UnixMs, iso};
@@ -113,6 +113,7 @@ impl Snapshot {
                 "display_session_policy": {"rollover_inactivity_minutes": ROLLOVER_MINUTES},
             },
             "prefix_cache": self.prefix_cache(),
+            "audit": self.audit(),
             "reasoning": self.reasoning(),
             "cost": cost(&total),
             "reports": {
@@ -223,6 +224,20 @@ impl Snapshot {
             })
         };
         self.minutes.iter().map(minute).collect()
+    }
+
+    /// What requests that were only measured would have saved: their tool outputs, in every request.
+    fn audit(&self) -> Value {
+        let audited = outcome_name(RequestOutcome::Audited);
+        let sums = self.by(Dimension::Outcome).find(|(name, _)| *name == audited).map(|(_, sums)| *sums);
+        let sums = sums.unwrap_or_default();
+        let would = sums.tool_tokens_before - sums.tool_tokens_after;
+        json!({
+            "requests": sums.requests,
+            "tokens": sums.tokens_before,
+            "would_have_saved": would,
+            "would_have_saved_percent": percent(would, sums.tokens_before),
+        })
     }
 
     /// Whether conversations stayed what the model's reasoning is bound to.

@@ -9,6 +9,7 @@ mod import;
 mod maintain;
 mod open;
 pub mod originals;
+mod purge;
 mod read;
 mod renewing;
 mod salvage;
@@ -22,6 +23,7 @@ use headroom_api::v1::RequestRecord;
 
 pub(crate) use self::maintain::HOURS_BROKEN_DOWN_DAYS;
 pub use self::open::SqlStore;
+pub use self::purge::{PurgedLedger, PurgedOriginals, Scope};
 pub use self::renewing::{Renewing, Reopen};
 pub use self::trouble::{StoreWatch, Trouble};
 use crate::budget::{Account, Spent};
@@ -201,6 +203,8 @@ pub trait LedgerStore: Send + Sync + 'static {
     async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError>;
     /// Drops what is older or more than is kept.
     async fn maintain(&self, now: UnixMs) -> Result<(), StoreError>;
+    /// Deletes what somebody wants deleted, and says how much that is; a dry run deletes nothing.
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedLedger, StoreError>;
     /// The time by which retention counts, as it was last kept: see [`retention`](crate::retention).
     async fn retention_time(&self) -> Result<Option<UnixMs>, StoreError>;
     /// Keeps that time.

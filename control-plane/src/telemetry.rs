@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use headroom_retry::Retry;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -134,8 +135,10 @@ impl Beacon {
             Ok(payload) => payload,
             Err(error) => return tracing::warn!(message = "Telemetry was not sent.", %error),
         };
-        let sent =
-            client.post(endpoint).json(&payload).send().await.and_then(reqwest::Response::error_for_status);
+        let sent = Retry::FAR
+            .send(client.post(endpoint).json(&payload))
+            .await
+            .and_then(reqwest::Response::error_for_status);
         if let Err(error) = sent {
             // the error names the URL, which may hold a key
             tracing::warn!(message = "Telemetry was not sent.", error = %error.without_url());

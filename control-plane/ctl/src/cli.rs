@@ -10,6 +10,7 @@ use crate::history::HistoryArgs;
 use crate::learn::LearnArgs;
 use crate::mcp::McpArgs;
 use crate::perf::PerfArgs;
+use crate::purge::PurgeArgs;
 use crate::report::ReportArgs;
 use crate::retrieve::RetrieveArgs;
 use crate::stats::StatsArgs;
@@ -69,6 +70,9 @@ pub enum Command {
     /// Print what a lossy replacement left out: the original that its marker points to
     #[command(after_help = RETRIEVE_EXAMPLES)]
     Retrieve(RetrieveArgs),
+    /// Delete what Headroom has stored: everything, one tenant's, or what is older than a time
+    #[command(after_help = PURGE_EXAMPLES)]
+    Purge(PurgeArgs),
     /// Learn from agents' session logs what fails in a project and what works instead
     #[command(after_help = LEARN_EXAMPLES)]
     Learn(LearnArgs),
@@ -156,6 +160,18 @@ Examples:
   headroomctl retrieve 9f86d081884c7d659a2feaa0 --query 'connection refused'
 
 Exit codes: 0 printed; 1 it is not there, nothing matches, or nothing answers; 2 bad options.";
+
+const PURGE_EXAMPLES: &str = "\
+Deletes originals, records, messages, and what is known of sessions, in SQLite or PostgreSQL, and beside it damaged
+files that were set aside and logs. The settings of agents, and the token, stay. Nothing is deleted unanswered: it asks,
+or takes --yes.
+
+Examples:
+  headroomctl purge --all --dry-run
+  headroomctl purge --tenant research --yes
+  headroomctl purge --older-than 30d
+
+Exit codes: 0 deleted, or counted with --dry-run; 1 something failed, or the answer was no; 2 bad options.";
 
 const MCP_EXAMPLES: &str = "\
 Examples:

@@ -271,6 +271,11 @@ fn check_socket(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The sidecar's program, for who runs it for another purpose.
+pub(crate) fn headroomd(explicit: Option<&PathBuf>, env: Environment<'_>) -> anyhow::Result<PathBuf> {
+    programs::headroomd(explicit, env, &own_folder()?)
+}
+
 fn own_path() -> anyhow::Result<PathBuf> {
     let program = env::current_exe().and_then(|path| path.canonicalize());
     program.context("the path of the running program is not known")

@@ -26,28 +26,22 @@ impl Retry {
     pub const FAR: Self = Self { base: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
     /// Sends a request. One whose body cannot be sent twice is sent once.
-    pub async fn send(self, request: RequestBuilder) -> reqwest::Result<Response> {
-        match request.try_clone() {
-            None => request.send().await,
-            Some(_) => {
-                // what could be copied once can be copied again
-                let attempt = async || match request.try_clone() {
-                    Some(copy) => Some(copy.send().await),
-                    None => None,
-                };
-                let outcome = self.run(attempt, |outcome| outcome.as_ref().is_some_and(may_help)).await;
-                match outcome {
-                    Some(outcome) => outcome,
-                    None => request.send().await,
-                }
-            }
+    pub async fn send(self, mut request: RequestBuilder) -> reqwest::Result<Response> {
+        let mut attempt = 0;
+        loop {
+            let again = if attempt + 1 < ATTEMPTS { request.try_clone() } else { None };
+            let outcome = request.send().await;
+            let Some(again) = again.filter(|_| may_help(&outcome)) else { return outcome };
+            tokio::time::sleep(self.pause(attempt, random())).await;
+            request = again;
+            attempt += 1;
         }
     }
 
     /// Does something until it may not help to do it again, and gives what came of it last.
-    pub async fn run<T>(
+    pub async fn run<T, F: Future<Output = T>>(
         self,
-        mut attempt: impl AsyncFnMut() -> T,
+        mut attempt: impl FnMut() -> F,
         may_help: impl Fn(&T) -> bool,
     ) -> T {
         for n in 0..ATTEMPTS - 1 {
@@ -128,9 +122,18 @@ mod tests {
     #[tokio::test]
     async fn what_may_pass_is_tried_three_times_and_what_cannot_once() {
         let (server, url) = server().await;
-        for (status, expected) in
-            [(200, 1), (301, 1), (400, 1), (401, 1), (404, 1), (408, 1), (409, 1), (429, 3), (500, 3), (503, 3)]
-        {
+        for (status, expected) in [
+            (200, 1),
+            (301, 1),
+            (400, 1),
+            (401, 1),
+            (404, 1),
+            (408, 1),
+            (409, 1),
+            (429, 3),
+            (500, 3),
+            (503, 3),
+        ] {
             server.status.store(status, Ordering::SeqCst);
             server.asked.store(0, Ordering::SeqCst);
             server.well_from.store(u32::MAX, Ordering::SeqCst);
@@ -158,13 +161,19 @@ mod tests {
         drop(nobody);
         assert!(FAST.send(client().get(url)).await.unwrap_err().is_connect());
         let mut attempts = 0;
-        let last = FAST.run(async || { attempts += 1; attempts }, |_| true).await;
+        let attempt = || {
+            attempts += 1;
+            std::future::ready(attempts)
+        };
+        let last = FAST.run(attempt, |_| true).await;
         assert_eq!(last, 3);
     }
 
     #[test]
     fn pauses_double_up_to_a_bound_and_differ_by_half() {
-        for (n, least, most) in [(0, 500, 1_500), (1, 1_000, 3_000), (5, 15_000, 45_000), (90, 15_000, 45_000)] {
+        for (n, least, most) in
+            [(0, 500, 1_500), (1, 1_000, 3_000), (5, 15_000, 45_000), (90, 15_000, 45_000)]
+        {
             assert_eq!(Retry::FAR.pause(n, 0.0), Duration::from_millis(least));
             assert_eq!(Retry::FAR.pause(n, 1.0), Duration::from_millis(most));
         }

@@ -12,9 +12,9 @@ use headroom_api::v1::AdmitRequest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::verify::{self, Reject};
-use crate::clock::{Clock, UnixMs};
-use crate::store::StoreError;
+use crate::clock::{Clock, UnixMs, now_ms};
 use crate::store::originals::{Admission, Fate, Keep, Kept, OriginalSums, OriginalsStore};
+use crate::store::{PurgedOriginals, Scope, StoreError};
 
 /// Requests that may wait to be written.
 const QUEUE: usize = 1024;
@@ -64,6 +64,8 @@ pub struct Found {
 pub struct Retrieval {
     /// When.
     pub at_ms: UnixMs,
+    /// Whose it was.
+    pub tenant: String,
     /// The address that was asked for.
     pub hash: String,
     /// What was asked for in it.
@@ -88,6 +90,7 @@ pub struct Counts {
     expired: AtomicU64,
     found: AtomicU64,
     not_found: AtomicU64,
+    unwritten: AtomicU64,
 }
 
 macro_rules! counts {
@@ -119,6 +122,8 @@ counts! {
     found,
     /// Retrievals that did not.
     not_found,
+    /// Originals that were taken in and are neither durable nor refused yet.
+    unwritten,
 }
 
 impl Counts {
@@ -141,11 +146,28 @@ enum Job {
         answer: oneshot::Sender<Result<Receipt, NotKept>>,
         /// Room in the queue, given back when it was written.
         _room: OwnedSemaphorePermit,
+        _unwritten: Unwritten,
     },
     Read {
         tenant: String,
         hash: String,
     },
+}
+
+/// Counts originals for as long as they wait to be written.
+struct Unwritten(Arc<Counts>, u64);
+
+impl Unwritten {
+    fn new(counts: &Arc<Counts>, originals: usize) -> Self {
+        counts.unwritten.fetch_add(originals as u64, Ordering::SeqCst);
+        Self(Arc::clone(counts), originals as u64)
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        self.0.unwritten.fetch_sub(self.1, Ordering::SeqCst);
+    }
 }
 
 /// Hands originals to the writer, and reads them.
@@ -198,7 +220,8 @@ impl Originals {
             return Ok(Receipt { stored: Vec::new(), epoch: self.epoch().await? });
         }
         let (answer, answered) = oneshot::channel();
-        let job = Job::Admit { admissions, answer, _room: room };
+        let unwritten = Unwritten::new(&self.counts, admissions.len());
+        let job = Job::Admit { admissions, answer, _room: room, _unwritten: unwritten };
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
@@ -227,7 +250,7 @@ impl Originals {
         };
         let count = if found.is_some() { &self.counts.found } else { &self.counts.not_found };
         count.fetch_add(1, Ordering::Relaxed);
-        self.note(&hash, query, found.as_ref());
+        self.note(tenant, &hash, query, found.as_ref());
         if found.is_some() {
             // the answer does not wait for it; a full queue means only that its time does not begin anew
             self.queue.try_send(Job::Read { tenant: tenant.to_owned(), hash }).ok();
@@ -252,12 +275,13 @@ impl Originals {
         }
     }
 
-    fn note(&self, hash: &str, query: &str, found: Option<&Found>) {
+    fn note(&self, tenant: &str, hash: &str, query: &str, found: Option<&Found>) {
         const SHOWN: usize = 100;
         let mut recent = self.recent.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         recent.truncate(RECENT - 1);
         recent.push_front(Retrieval {
-            at_ms: (self.clock)(),
+            at_ms: now_ms(),
+            tenant: tenant.to_owned(),
             hash: hash.chars().take(SHOWN).collect(),
             query: query.chars().take(SHOWN).collect(),
             tool: found.map(|found| found.about.tool.clone()).unwrap_or_default(),
@@ -269,6 +293,20 @@ impl Originals {
     pub fn recent(&self) -> Vec<Retrieval> {
         let recent = self.recent.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         recent.iter().cloned().collect()
+    }
+
+    /// Deletes what somebody wants deleted, and forgets who has read what of it.
+    pub async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError> {
+        let purged = self.store.purge(scope, dry_run).await?;
+        if !dry_run {
+            let mut recent = self.recent.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            recent.retain(|retrieval| match scope {
+                Scope::All => false,
+                Scope::Tenant(tenant) => retrieval.tenant != *tenant,
+                Scope::Before(time) => retrieval.at_ms >= *time,
+            });
+        }
+        Ok(purged)
     }
 
     /// Removes what is over. To be called now and then.
@@ -298,7 +336,7 @@ impl Originals {
     }
 
     /// What was met so far.
-    pub fn counts(&self) -> &Counts {
+    pub fn counts(&self) -> &Arc<Counts> {
         &self.counts
     }
 
@@ -337,6 +375,7 @@ struct Waiting {
     admissions: usize,
     answer: oneshot::Sender<Result<Receipt, NotKept>>,
     _room: OwnedSemaphorePermit,
+    _unwritten: Unwritten,
 }
 
 impl Writer {
@@ -347,9 +386,9 @@ impl Writer {
             while let Some(job) = next {
                 match job {
                     Job::Admit { answer, .. } if answer.is_closed() => {}
-                    Job::Admit { mut admissions, answer, _room } => {
+                    Job::Admit { mut admissions, answer, _room, _unwritten } => {
                         bytes += admissions.iter().map(Admission::bytes).sum::<i64>();
-                        waiting.push(Waiting { admissions: admissions.len(), answer, _room });
+                        waiting.push(Waiting { admissions: admissions.len(), answer, _room, _unwritten });
                         group.append(&mut admissions);
                     }
                     Job::Read { tenant, hash } => read.push((tenant, hash)),

@@ -28,7 +28,8 @@ use crate::store::originals::OriginalSums;
 /// Upper bounds in milliseconds for what Headroom itself takes.
 const OWN_MS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0];
 /// Upper bounds in milliseconds for what a provider takes.
-const PROVIDER_MS: &[f64] = &[50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 10e3, 30e3, 60e3, 120e3, 300e3];
+const PROVIDER_MS: &[f64] =
+    &[1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 10e3, 30e3, 60e3, 120e3, 300e3];
 
 /// Everything that `/metrics` shows.
 pub(crate) struct Metrics {
@@ -102,7 +103,11 @@ impl Default for Metrics {
                 "headroom_tokens_output_total",
                 "Output tokens as providers report them.",
             ),
-            tokens_saved: counter(r, "headroom_tokens_saved_total", "Input tokens not sent."),
+            tokens_saved: counter(
+                r,
+                "headroom_tokens_saved_total",
+                "Input tokens not sent, of requests that got shorter.",
+            ),
             by_dimension: by_dimension
                 .into_iter()
                 .map(|(dimension, name, label, help)| (dimension, counters(r, name, help, &[label])))

@@ -164,6 +164,14 @@ async fn lasting_epoch(pool: &AnyPool, dialect: Dialect) -> Result<String, Store
     Ok(epoch)
 }
 
+/// What is wrong with a database's file; nothing where it has none.
+pub(super) async fn damage_of(database: &Database) -> Result<Option<String>, StoreError> {
+    match database {
+        Database::File(path) => damage(&sqlite_url(path)?).await,
+        Database::Postgres(_) => Ok(None),
+    }
+}
+
 /// What is wrong with an SQLite file: `None` when it is sound, or not there yet.
 ///
 /// Asked over a connection of its own: a pool would try again and again.

@@ -29,7 +29,7 @@ mod sql;
 use async_trait::async_trait;
 
 pub use self::sql::SqlOriginals;
-use super::StoreError;
+use super::{PurgedOriginals, Scope, StoreError};
 use crate::clock::{HOUR_MS, UnixMs};
 
 /// For how long an original is safe from eviction after it was admitted or read. A VM admits what a
@@ -160,6 +160,8 @@ pub trait OriginalsStore: Send + Sync + 'static {
     async fn touch(&self, read: &[(String, String)], keep: &Keep, now: UnixMs) -> Result<(), StoreError>;
     /// Removes some of those whose time is over, and says how many. 0: there are no more.
     async fn sweep(&self, now: UnixMs) -> Result<u64, StoreError>;
+    /// Deletes what somebody wants deleted, and says how much that is; a dry run deletes nothing.
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError>;
     /// Sums over what is kept.
     async fn sums(&self) -> Result<OriginalSums, StoreError>;
     /// Sums over what is kept for one tenant; `retrievals` are those of what is still there.

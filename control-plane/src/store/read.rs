@@ -12,7 +12,8 @@ use super::statement::{
     get_checkpoints_at, points, session_from, statement, sums,
 };
 use super::{
-    Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Slice, SqlStore, StoreError, Vms,
+    Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, PurgedLedger, Scope, Slice, SqlStore,
+    StoreError, Vms,
 };
 use crate::budget::{Account, Spent};
 use crate::clock::UnixMs;
@@ -160,6 +161,10 @@ impl LedgerStore for SqlStore {
 
     async fn maintain(&self, now: UnixMs) -> Result<(), StoreError> {
         self.drop_surplus(now).await
+    }
+
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedLedger, StoreError> {
+        self.purge_ledger(scope, dry_run).await
     }
 
     async fn retention_time(&self) -> Result<Option<UnixMs>, StoreError> {

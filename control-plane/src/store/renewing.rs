@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+use super::open::damage_of;
 use super::originals::{Admission, Admitted, Keep, Kept, OriginalSums, OriginalsStore, SqlOriginals};
 use super::trouble::{StoreWatch, Trouble};
 use super::{
-    Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Slice, SqlStore, StoreError, Vms,
+    Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, PurgedLedger, PurgedOriginals, Scope,
+    Slice, SqlStore, StoreError, Vms,
 };
 use crate::budget::{Account, Spent};
 use crate::clock::{Clock, UnixMs};
@@ -93,13 +95,21 @@ impl<S: Reopen> Renewing<S> {
     async fn has_renewed(&self, failed: &Arc<S>, error: &StoreError) -> bool {
         let trouble = Trouble::of(error);
         self.0.watch.count(trouble);
-        let is_closed = matches!(error, StoreError::Database(sqlx::Error::PoolClosed));
-        let is_file = matches!(self.0.database, Database::File(_));
-        if !is_file || !(trouble == Trouble::Damaged || is_closed) {
+        if !matches!(self.0.database, Database::File(_)) {
             return false;
         }
+        let damage = match error {
+            _ if trouble == Trouble::Damaged => Some(error.to_string()),
+            // an earlier renewal has failed
+            StoreError::Database(sqlx::Error::PoolClosed) => None,
+            // a pool does not say why it gets no connection
+            StoreError::Database(sqlx::Error::PoolTimedOut) => match damage_of(&self.0.database).await {
+                Ok(Some(damage)) => Some(damage),
+                _ => return false,
+            },
+            _ => return false,
+        };
         let (inner, failed) = (Arc::clone(&self.0), Arc::clone(failed));
-        let damage = (trouble == Trouble::Damaged).then(|| error.to_string());
         // whoever asked may leave; what was begun is ended
         tokio::spawn(async move { inner.renew(&failed, damage).await }).await.unwrap_or(false)
     }
@@ -295,6 +305,10 @@ impl LedgerStore for Renewing<SqlStore> {
         ask!(self, store => store.maintain(now))
     }
 
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedLedger, StoreError> {
+        ask!(self, store => store.purge(scope, dry_run))
+    }
+
     async fn retention_time(&self) -> Result<Option<UnixMs>, StoreError> {
         ask!(self, store => store.retention_time())
     }
@@ -345,6 +359,10 @@ impl OriginalsStore for Renewing<SqlOriginals> {
 
     async fn sweep(&self, now: UnixMs) -> Result<u64, StoreError> {
         ask!(self, store => store.sweep(now))
+    }
+
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError> {
+        ask!(self, store => store.purge(scope, dry_run))
     }
 
     async fn sums(&self) -> Result<OriginalSums, StoreError> {

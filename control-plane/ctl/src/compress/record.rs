@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use headroom_compress::{Api, Block, BlockOutcome, Outcome, Unread};
+use headroom_compress::{Api, Block, BlockOutcome, Outcome, Unread, provider_tokens};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -102,7 +102,11 @@ impl Record {
                 tool_outputs_before: tokens.tool_outputs_before,
                 tool_outputs_after: tokens.tool_outputs_after,
             },
-            blocks: outcome.blocks.iter().map(BlockRecord::new).collect(),
+            blocks: outcome
+                .blocks
+                .iter()
+                .map(|block| BlockRecord::new(block, outcome.model.as_ref()))
+                .collect(),
             originals: outcome.originals.iter().map(|original| original.hash.to_string()).collect(),
             ..Self::not_read(
                 number,
@@ -119,14 +123,16 @@ impl Record {
 }
 
 impl BlockRecord {
-    fn new(block: &Block) -> Self {
+    /// The figures of blocks in the unit of the request's.
+    fn new(block: &Block, model: &str) -> Self {
+        let tokens = |plain: u32| u32::try_from(provider_tokens(model, plain.into())).unwrap_or(u32::MAX);
         Self {
             tool: block.tool.to_string(),
             kind: block.kind.name(),
             outcome: block.outcome.name(),
             lossy: matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }),
-            tokens_before: block.tokens_before,
-            tokens_after: block.tokens_after,
+            tokens_before: tokens(block.tokens_before),
+            tokens_after: tokens(block.tokens_after),
             memo: block.memo,
             span: [block.span.start, block.span.end],
             left_out: block.left_out.as_ref().map(ToString::to_string),

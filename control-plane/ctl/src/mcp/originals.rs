@@ -67,9 +67,8 @@ impl Originals {
             conversation_id: CONVERSATION.to_owned(),
             originals: vec![original],
         };
-        let ask = async || {
-            OriginalsClient::new(self.channel.clone()).admit(self.request(request.clone())).await
-        };
+        let ask =
+            async || OriginalsClient::new(self.channel.clone()).admit(self.request(request.clone())).await;
         let answer = Retry::NEAR.run(ask, may_help).await;
         let answer = answer.map_err(|status| self.unanswered(&status))?.into_inner();
         Ok(answer.stored.contains(&hash))
@@ -88,9 +87,8 @@ impl Originals {
             query: query.to_owned(),
             lines: lines.to_owned(),
         };
-        let ask = async || {
-            OriginalsClient::new(self.channel.clone()).retrieve(self.request(request.clone())).await
-        };
+        let ask =
+            async || OriginalsClient::new(self.channel.clone()).retrieve(self.request(request.clone())).await;
         let answer = Retry::NEAR.run(ask, may_help).await;
         Ok(answer.map_err(|status| self.unanswered(&status))?.into_inner())
     }

@@ -12,10 +12,11 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use super::{Admission, Admitted, Fate, HOLD_MS, Keep, Kept, OriginalSums, OriginalsStore};
 use crate::clock::UnixMs;
 use crate::settings::Database;
-use crate::store::StoreError;
 use crate::store::dialect::Dialect;
 use crate::store::open::{Opened, random_hex};
+use crate::store::purge::empty_journal;
 use crate::store::schema::Schema;
+use crate::store::{PurgedOriginals, Scope, StoreError};
 
 const SCHEMA: Schema = Schema::new(
     "originals_schema",
@@ -207,6 +208,41 @@ impl OriginalsStore for SqlOriginals {
         write_sums(&mut tx, &sums).await?;
         tx.commit().await?;
         Ok(rows.len() as u64)
+    }
+
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError> {
+        let mut tx = self.0.pool.begin_with(self.0.dialect.begin()).await?;
+        let (before, _) = lock_sums(&mut tx, self.0.dialect).await?;
+        let delete = match scope {
+            Scope::All => sqlx::query("DELETE FROM original"),
+            Scope::Tenant(tenant) => {
+                sqlx::query("DELETE FROM original WHERE tenant = $1").bind(tenant.clone())
+            }
+            Scope::Before(time) => sqlx::query("DELETE FROM original WHERE admitted_ms < $1").bind(*time),
+        };
+        let originals = delete.execute(&mut *tx).await?.rows_affected();
+        let left = sqlx::query(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT),
+                CAST(COALESCE(SUM(tokens_before), 0) AS BIGINT),
+                CAST(COALESCE(SUM(tokens_after), 0) AS BIGINT), CAST(COALESCE(SUM(retrievals), 0) AS BIGINT)
+             FROM original",
+        );
+        let left = sums_from(&left.fetch_one(&mut *tx).await?)?;
+        let purged = PurgedOriginals { originals, bytes: before.bytes - left.bytes };
+        if dry_run {
+            tx.rollback().await?;
+            return Ok(purged);
+        }
+        let retrievals = if *scope == Scope::All { 0 } else { before.retrievals };
+        write_sums(&mut tx, &OriginalSums { retrievals, ..left }).await?;
+        // what was acknowledged may be gone
+        sqlx::query("UPDATE meta SET value = $1 WHERE name = 'originals_epoch'")
+            .bind(random_hex())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        empty_journal(&self.0.pool, self.0.dialect).await;
+        Ok(purged)
     }
 
     async fn sums(&self) -> Result<OriginalSums, StoreError> {
