@@ -137,7 +137,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let aging = Arc::clone(&retention);
     let (originals, originals_writer) =
         Originals::new(Arc::clone(&originals_store), settings.keep, Arc::new(move || aging.now()));
-    import(store.as_ref(), &settings.savings_path, &mut warmup).await?;
+    import(store.as_ref(), &settings.savings_path, &mut warmup).await;
     if let Err(error) = tidy(store.as_ref(), &retention).await {
         tracing::warn!(message = "The store was not tidied; it will be in an hour.", %error);
     }
@@ -289,12 +289,19 @@ impl Queues {
 }
 
 /// Takes over the original's history. A file that cannot be taken over keeps nobody from working.
-async fn import(store: &dyn LedgerStore, path: &Path, warmup: &mut Warmup) -> Result<(), StoreError> {
+async fn import(store: &dyn LedgerStore, path: &Path, warmup: &mut Warmup) {
     let source = path.display().to_string();
     match import::read(path, now_ms()) {
         Ok(None) => warmup.note_no_import(),
         Ok(Some(imported)) => {
-            let news = store.import(&source, &imported).await?;
+            let news = match store.import(&source, &imported).await {
+                Ok(news) => news,
+                Err(error) => {
+                    tracing::error!(message = "The savings file was left out.", source, %error);
+                    warmup.note_import("left out", Some("it could not be stored: see the log".to_owned()));
+                    return;
+                }
+            };
             let tokens_saved = imported.lifetime.tokens_saved;
             tracing::info!(
                 message = "The savings file was read.",
@@ -311,7 +318,6 @@ async fn import(store: &dyn LedgerStore, path: &Path, warmup: &mut Warmup) -> Re
             warmup.note_import("left out", Some(error.to_string()));
         }
     }
-    Ok(())
 }
 
 async fn accounting(

@@ -515,6 +515,51 @@ mod tests {
         writer.await.unwrap();
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn a_tenant_finds_its_own_originals_and_no_others(
+            steps in proptest::collection::vec((0usize..4, 0usize..5, 0u8..6), 1..40),
+        ) {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                // names that differ in case, that begin alike, and nobody's
+                const TENANTS: [&str; 4] = ["", "a", "A", "ab"];
+                let dir = tempfile::tempdir().unwrap();
+                let (originals, writer) = Originals::new(store(&dir).await, KEEP, clock().1);
+                let writer = tokio::spawn(writer);
+                let mut kept = std::collections::BTreeSet::new();
+                for (tenant, text, what) in steps {
+                    let (name, text) = (TENANTS[tenant], format!("text {text}"));
+                    match what {
+                        0..=2 => {
+                            let admit = AdmitRequest { tenant: name.to_owned(), ..request(&text) };
+                            originals.admit(admit).await.unwrap();
+                            kept.insert((name, text));
+                        }
+                        3 => {
+                            originals.purge(&Scope::Tenant(name.to_owned()), false).await.unwrap();
+                            kept.retain(|(owner, _)| *owner != name);
+                        }
+                        _ => {
+                            let hash = headroom_compress::address(&text);
+                            let found = originals.retrieve(name, &hash, "").await.unwrap();
+                            assert_eq!(found.is_some(), kept.contains(&(name, text)));
+                        }
+                    }
+                }
+                for name in TENANTS {
+                    let own = kept.iter().filter(|(owner, _)| *owner == name).count() as i64;
+                    assert_eq!(originals.sums_of(name).await.unwrap().entries, own);
+                }
+                assert_eq!(originals.sums().await.unwrap().entries, kept.len() as i64);
+                drop(originals);
+                writer.await.unwrap();
+            });
+        }
+    }
+
     #[tokio::test]
     async fn a_clock_that_is_days_wrong_loses_no_original() {
         use crate::clock::DAY_MS;

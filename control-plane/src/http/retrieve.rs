@@ -338,7 +338,29 @@ fn duration(seconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_a_client_says_a_tenants_token_opens_that_tenant_alone(
+            values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..3),
+        ) {
+            let mut request = axum::http::Request::builder();
+            for value in &values {
+                if let Ok(value) = axum::http::HeaderValue::from_bytes(value) {
+                    request = request.header("x-headroom-user-id", value);
+                }
+            }
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            parts.extensions.insert(Access::Tenant("red".to_owned()));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            if let Ok(tenant) = runtime.block_on(Tenant::from_request_parts(&mut parts, &())) {
+                prop_assert_eq!(tenant, Tenant("red".to_owned()));
+            }
+        }
+    }
 
     #[test]
     fn rows_come_as_they_are_spelled() {

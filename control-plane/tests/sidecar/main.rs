@@ -17,3 +17,4 @@ mod pages;
 mod records;
 mod report;
 mod retrieve;
+mod tenants;

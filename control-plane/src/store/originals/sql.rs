@@ -16,7 +16,7 @@ use crate::store::dialect::Dialect;
 use crate::store::open::{Opened, random_hex};
 use crate::store::purge::empty_journal;
 use crate::store::schema::Schema;
-use crate::store::{PurgedOriginals, Scope, StoreError};
+use crate::store::{PurgedOriginals, Scope, StoreError, Trouble};
 
 const SCHEMA: Schema = Schema::new(
     "originals_schema",
@@ -49,13 +49,18 @@ impl SqlOriginals {
         damage: Option<String>,
     ) -> Result<Self, StoreError> {
         let opened = Opened::open(database, &SCHEMA, now, damage).await?;
-        sqlx::query(
+        let replaced = sqlx::query(
             "INSERT INTO meta (name, value) VALUES ('originals_epoch', $1)
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        )
-        .bind(random_hex())
-        .execute(&opened.pool)
-        .await?;
+        );
+        let replaced = replaced.bind(random_hex()).execute(&opened.pool).await.map_err(StoreError::from);
+        match replaced {
+            // what is there can be read, and is what was acknowledged
+            Err(error) if Trouble::of(&error) == Trouble::Full => {
+                tracing::error!(message = "The originals cannot be written.", %error);
+            }
+            replaced => drop(replaced?),
+        }
         Ok(Self(opened))
     }
 
