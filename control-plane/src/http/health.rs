@@ -214,6 +214,10 @@ fn store_check(state: StoreState, watch: &StoreWatch) -> Value {
         (StoreState::ReadOnly(trouble), _) => {
             ("degraded", Some(format!("it cannot be written: {}", trouble.sentence())))
         }
+        (StoreState::Works, _) if watch.refused().is_some() => {
+            let why = watch.refused().map_or("see the log", Trouble::sentence);
+            ("degraded", Some(format!("the last write was refused: {why}")))
+        }
         (StoreState::Works, Some(path)) => {
             ("degraded", Some(format!("damaged and set aside as {}", path.display())))
         }

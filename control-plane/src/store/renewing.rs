@@ -236,7 +236,9 @@ impl LedgerStore for Renewing<SqlStore> {
         accounting: &Accounting,
         now: UnixMs,
     ) -> Result<Appended, StoreError> {
-        ask!(self, store => store.append(batches, accounting, now))
+        let appended = ask!(self, store => store.append(batches, accounting, now));
+        self.0.watch.note_write(&appended);
+        appended
     }
 
     async fn tallies(&self) -> Result<Vec<(Dimension, String, Sums)>, StoreError> {
@@ -346,7 +348,9 @@ impl OriginalsStore for Renewing<SqlOriginals> {
         keep: &Keep,
         now: UnixMs,
     ) -> Result<Admitted, StoreError> {
-        ask!(self, store => store.admit(admissions, keep, now))
+        let admitted = ask!(self, store => store.admit(admissions, keep, now));
+        self.0.watch.note_write(&admitted);
+        admitted
     }
 
     async fn get(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<Kept>, StoreError> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use super::StoreError;
 
@@ -92,9 +93,25 @@ impl Trouble {
 pub struct StoreWatch {
     errors: [AtomicU64; Trouble::ALL.len()],
     set_aside: Mutex<Option<PathBuf>>,
+    /// Why the last write that somebody waited for was refused, and when.
+    refused: Mutex<Option<(Trouble, Instant)>>,
 }
 
+/// For how long a refused write is told of when none follows. Filters come again within seconds.
+const TOLD_FOR: Duration = Duration::from_secs(60);
+
 impl StoreWatch {
+    /// Why the last write was refused.
+    pub fn refused(&self) -> Option<Trouble> {
+        let refused = *self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        refused.filter(|(_, at)| at.elapsed() < TOLD_FOR).map(|(trouble, _)| trouble)
+    }
+
+    pub(super) fn note_write<T>(&self, outcome: &Result<T, StoreError>) {
+        let refused = outcome.as_ref().err().map(|error| (Trouble::of(error), Instant::now()));
+        *self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = refused;
+    }
+
     /// Errors per kind.
     pub fn errors(&self) -> impl Iterator<Item = (Trouble, u64)> {
         let counted = Trouble::ALL.iter().zip(&self.errors);

@@ -16,7 +16,7 @@ use super::child::{Child, Launch};
 use super::logs;
 use super::programs::Programs;
 use super::settings::Settings;
-use super::supervision::{Start, keep_running};
+use super::supervision::{Start, keep_running, say};
 use crate::bootstrap::Endpoint;
 use crate::doctor::envoy::config_errors;
 use crate::progress::Doing;
@@ -77,10 +77,29 @@ impl Stack {
         let sidecar = self.sidecar(settings, programs, (settings.http, settings.grpc));
         remove(&sidecar.ready_file)?;
         self.headroomd = Some(Child::start(&sidecar.launch)?);
-        let ready = sidecar.wait(&mut self.headroomd).await?;
+        let ready = match sidecar.wait(&mut self.headroomd).await {
+            Ok(ready) => ready,
+            Err(error) => self.without_headroomd(settings, error).await?,
+        };
         doing.then("Starting Envoy, which compiles the filter …");
         let listener_port = self.start_envoy(settings, programs, &ready).await?;
         Ok(Addresses { listener_port, admin: settings.admin(), http: ready.http, grpc: ready.grpc })
+    }
+
+    /// Requests do not depend on headroomd: where Envoy knows where it will be, it serves until headroomd can be started.
+    async fn without_headroomd(&mut self, settings: &Settings, error: anyhow::Error) -> anyhow::Result<Ready> {
+        let (http, grpc) = (settings.http, settings.grpc);
+        if http.port() == 0 || grpc.port() == 0 {
+            return Err(error);
+        }
+        if let Some(mut child) = self.headroomd.take() {
+            child.stop(Duration::ZERO).await.ok();
+        }
+        say(&format!(
+            "{error:#}\n\nEnvoy serves without it: requests go on, without figures and without originals kept. headroomd is started \
+             again until it runs."
+        ));
+        Ok(Ready { pid: 0, http, grpc })
     }
 
     fn sidecar(

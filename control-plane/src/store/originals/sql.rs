@@ -279,7 +279,8 @@ impl OriginalsStore for SqlOriginals {
         sqlx::query("UPDATE original_sums SET entries = entries WHERE name = 'all'")
             .execute(&mut *tx)
             .await?;
-        tx.rollback().await?;
+        // what is rolled back never reaches the disk
+        tx.commit().await?;
         Ok(())
     }
 
