@@ -105,7 +105,7 @@ impl Record {
             blocks: outcome
                 .blocks
                 .iter()
-                .map(|block| BlockRecord::new(block, outcome.model.as_ref()))
+                .map(|block| BlockRecord::new(block, outcome.model.as_deref().unwrap_or_default()))
                 .collect(),
             originals: outcome.originals.iter().map(|original| original.hash.to_string()).collect(),
             ..Self::not_read(

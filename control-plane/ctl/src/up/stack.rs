@@ -87,7 +87,11 @@ impl Stack {
     }
 
     /// Requests do not depend on headroomd: where Envoy knows where it will be, it serves until headroomd can be started.
-    async fn without_headroomd(&mut self, settings: &Settings, error: anyhow::Error) -> anyhow::Result<Ready> {
+    async fn without_headroomd(
+        &mut self,
+        settings: &Settings,
+        error: anyhow::Error,
+    ) -> anyhow::Result<Ready> {
         let (http, grpc) = (settings.http, settings.grpc);
         if http.port() == 0 || grpc.port() == 0 {
             return Err(error);
