@@ -104,7 +104,10 @@ impl<S: Reopen> Renewing<S> {
             StoreError::Database(sqlx::Error::PoolClosed) => None,
             // a pool does not say why it gets no connection
             StoreError::Database(sqlx::Error::PoolTimedOut) => match damage_of(&self.0.database).await {
-                Ok(Some(damage)) => Some(damage),
+                Ok(Some(damage)) => {
+                    self.0.watch.count(Trouble::Damaged);
+                    Some(damage)
+                }
                 _ => return false,
             },
             _ => return false,
