@@ -175,8 +175,10 @@ async fn readiness(app: &App) -> (bool, Map<String, Value>) {
         "startup".to_owned(),
         json!({"enabled": true, "ready": started, "status": startup, "error": null}),
     );
-    for ((name, state), watch) in ["store", "originals"].into_iter().zip(states).zip(&app.probes.watches) {
-        checks.insert(name.to_owned(), store_check(state, watch));
+    let places = [app.store.location(), app.originals.location()];
+    let stores = ["store", "originals"].into_iter().zip(places).zip(states).zip(&app.probes.watches);
+    for (((name, place), state), watch) in stores {
+        checks.insert(name.to_owned(), store_check(state, watch, is_nearly_full(place)));
     }
     checks.extend(app.warmup.checks());
     let trouble = app.filters.trouble();
@@ -206,7 +208,13 @@ async fn readiness(app: &App) -> (bool, Map<String, Value>) {
     (ready, body)
 }
 
-fn store_check(state: StoreState, watch: &StoreWatch) -> Value {
+/// Whether the disk of a file has next to nothing left: a small write may still find room in the store's journal.
+fn is_nearly_full(place: &str) -> bool {
+    const LEAST_BYTES: u64 = 1 << 20;
+    rustix::fs::statvfs(place).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_BYTES)
+}
+
+fn store_check(state: StoreState, watch: &StoreWatch, nearly_full: bool) -> Value {
     let (status, error) = match (state, watch.set_aside()) {
         (StoreState::Out(trouble), _) => {
             ("unhealthy", Some(format!("it can neither be read nor written: {}", trouble.sentence())))
@@ -217,6 +225,9 @@ fn store_check(state: StoreState, watch: &StoreWatch) -> Value {
         (StoreState::Works, _) if watch.refused().is_some() => {
             let why = watch.refused().map_or("see the log", Trouble::sentence);
             ("degraded", Some(format!("the last write was refused: {why}")))
+        }
+        (StoreState::Works, _) if nearly_full => {
+            ("degraded", Some("its disk is full, or has less than 1 MiB left".to_owned()))
         }
         (StoreState::Works, Some(path)) => {
             ("degraded", Some(format!("damaged and set aside as {}", path.display())))
@@ -242,7 +253,7 @@ mod tests {
         let full_disk = state("s", async { Err(full()) }, async || Ok(())).await;
         assert_eq!(full_disk, StoreState::ReadOnly(Trouble::Full));
         assert_eq!(
-            store_check(full_disk, &StoreWatch::default()),
+            store_check(full_disk, &StoreWatch::default(), true),
             json!({"enabled": true, "ready": false, "status": "degraded",
                    "error": "it cannot be written: the disk is full"})
         );
@@ -250,6 +261,9 @@ mod tests {
         assert_eq!(silent, StoreState::ReadOnly(Trouble::Busy));
         let gone = state("s", std::future::pending(), async || std::future::pending().await).await;
         assert_eq!(gone, StoreState::Out(Trouble::Busy));
-        assert_eq!(store_check(gone, &StoreWatch::default())["status"], "unhealthy");
+        assert_eq!(store_check(gone, &StoreWatch::default(), false)["status"], "unhealthy");
+        let tight = store_check(works, &StoreWatch::default(), true);
+        assert_eq!((&tight["status"], &tight["ready"]), (&json!("degraded"), &json!(true)));
+        assert!(!is_nearly_full("postgres://h/d"), "what is no file has no disk here");
     }
 }

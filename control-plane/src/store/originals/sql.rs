@@ -59,7 +59,9 @@ impl SqlOriginals {
             Err(error) if Trouble::of(&error) == Trouble::Full => {
                 tracing::error!(message = "The originals cannot be written.", %error);
             }
-            replaced => drop(replaced?),
+            replaced => {
+                replaced?;
+            }
         }
         Ok(Self(opened))
     }
