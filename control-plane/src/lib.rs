@@ -16,6 +16,8 @@ mod limits;
 mod listen;
 mod messages;
 pub mod models;
+pub mod purge;
+pub mod retention;
 mod server;
 mod sessions;
 pub mod settings;
@@ -26,6 +28,7 @@ pub mod store;
 mod subscriptions;
 mod tasks;
 pub mod telemetry;
+pub mod tenants;
 pub mod token;
 mod warmup;
 

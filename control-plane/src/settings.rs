@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::models::Sources;
 use crate::store::originals::Keep;
 use crate::telemetry::Telemetry;
+use crate::tenants::{NotTenants, Tenants};
 use crate::token::{NotAToken, Token};
 
 /// The address for people and Prometheus when none is given.
@@ -65,6 +66,9 @@ pub struct Args {
     /// File that holds the bearer token; HEADROOM_TOKEN holds the token itself [env: HEADROOM_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// File with a tenant's name and token on each line, for who may read that tenant's originals alone [env: HEADROOM_TENANT_TOKENS_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub tenant_tokens_file: Option<PathBuf>,
     /// Host names, separated by commas, under which the sidecar may be asked for without a token; localhost and addresses always may [env: HEADROOM_ALLOWED_HOSTS]
     #[arg(long, value_name = "NAMES")]
     pub allowed_hosts: Option<String>,
@@ -95,6 +99,21 @@ impl Args {
 pub enum Command {
     /// Ask the headroomd of this machine whether it is ready: exit code 0, or 1 and why not
     Healthcheck,
+    /// Delete what is stored, and print how much as JSON; for when no headroomd runs: `headroomctl purge` asks one that does
+    Purge {
+        /// Everything
+        #[arg(long, conflicts_with_all = ["tenant", "older_than_seconds"])]
+        all: bool,
+        /// What is this tenant's
+        #[arg(long, value_name = "NAME", conflicts_with = "older_than_seconds")]
+        tenant: Option<String>,
+        /// What is older
+        #[arg(long, value_name = "SECONDS")]
+        older_than_seconds: Option<u32>,
+        /// Only count
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// How log lines are written.
@@ -176,6 +195,8 @@ pub struct Settings {
     pub log_messages: bool,
     /// Demanded from everyone when set, and needed to listen beyond loopback.
     pub token: Option<Token>,
+    /// Shown by those who may read one tenant's originals.
+    pub tenants: Tenants,
     /// Names beside `localhost` and addresses under which this sidecar may be asked for without a token.
     pub allowed_hosts: Vec<String>,
     /// Written once the addresses are bound.
@@ -232,6 +253,9 @@ pub enum SettingsError {
     /// An empty token, or one that a header cannot carry.
     #[error(transparent)]
     Token(#[from] NotAToken),
+    /// The tokens of tenants.
+    #[error(transparent)]
+    Tenants(#[from] NotTenants),
     /// Reachable from elsewhere without a token.
     #[error(
         "{name} {addr} is not a loopback address: set HEADROOM_TOKEN or HEADROOM_TOKEN_FILE, which every client must then send as a bearer token"
@@ -285,6 +309,8 @@ impl Settings {
             (None, Some(path)) => Some(read_token(&path)?),
             (None, None) => None,
         };
+        let tenants = args.tenant_tokens_file.or_else(|| env_path("HEADROOM_TENANT_TOKENS_FILE"));
+        let tenants = tenants.map(|path| Tenants::read(&path)).transpose()?.unwrap_or_default();
         let grpc = bind("grpc", args.grpc.or_else(|| env("HEADROOM_GRPC")), DEFAULT_GRPC)?;
         let metrics = args.metrics_addr.or_else(|| env("HEADROOM_METRICS_ADDR"));
         let metrics = metrics.map(|address| bind("metrics", Some(address), "")).transpose()?;
@@ -321,6 +347,7 @@ impl Settings {
             budgets: env("HEADROOM_BUDGETS"),
             log_messages: args.log_messages || flag("HEADROOM_LOG_MESSAGES", env("HEADROOM_LOG_MESSAGES"))?,
             token,
+            tenants,
             allowed_hosts: hosts(args.allowed_hosts.or_else(|| env("HEADROOM_ALLOWED_HOSTS"))),
             ready_file: args.ready_file,
             telemetry: Telemetry::from_env(env),

@@ -1,6 +1,6 @@
 //! One log line per request, for who looks for time: how long each stage of its walk took.
 //!
-//! `HEADROOM_LOG=info,stage_timings=debug` writes it.
+//! At the level debug: `HEADROOM_LOG=info,stage_timings=debug` shows it.
 
 use serde_json::{Map, Value, json};
 

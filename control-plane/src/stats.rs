@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use headroom_api::names::{admission_name, outcome_name, prefix_change_name, prefix_mismatch_source_name};
-use headroom_api::v1::{RequestRecord, Usage};
+use headroom_api::names::{outcome_name, prefix_change_name, prefix_mismatch_source_name};
+use headroom_api::v1::{RequestOutcome, RequestRecord, Usage};
 use serde_json::{Map, Value, json};
 
 use crate::clock::{MINUTE_MS, UnixMs, iso};
@@ -115,6 +115,7 @@ impl Snapshot {
                 "display_session_policy": {"rollover_inactivity_minutes": ROLLOVER_MINUTES},
             },
             "prefix_cache": self.prefix_cache(),
+            "audit": self.audit(),
             "reasoning": self.reasoning(),
             "cost": cost(&total),
             // counted in tokens alone: nobody pays for them one by one
@@ -232,6 +233,20 @@ impl Snapshot {
             })
         };
         self.minutes.iter().map(minute).collect()
+    }
+
+    /// What requests that were only measured would have saved: their tool outputs, in every request.
+    fn audit(&self) -> Value {
+        let audited = outcome_name(RequestOutcome::Audited);
+        let sums = self.by(Dimension::Outcome).find(|(name, _)| *name == audited).map(|(_, sums)| *sums);
+        let sums = sums.unwrap_or_default();
+        let would = sums.tool_tokens_before - sums.tool_tokens_after;
+        json!({
+            "requests": sums.requests,
+            "tokens": sums.tokens_before,
+            "would_have_saved": would,
+            "would_have_saved_percent": percent(would, sums.tokens_before),
+        })
     }
 
     /// Whether conversations stayed what the model's reasoning is bound to.
@@ -394,7 +409,6 @@ pub(crate) fn recent(request: &Landed) -> Value {
         "stack": record.stack,
         "project": record.project,
         "outcome": outcome_name(record.outcome()),
-        "admission": admission_name(record.admission()),
         "status": record.status,
         "input_tokens_original": sums.tokens_before,
         "input_tokens_optimized": sums.tokens_after,

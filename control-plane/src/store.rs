@@ -9,10 +9,14 @@ mod import;
 mod maintain;
 mod open;
 pub mod originals;
+mod purge;
 mod read;
+mod renewing;
+mod salvage;
 mod schema;
 mod spent;
 mod statement;
+mod trouble;
 
 use async_trait::async_trait;
 use headroom_api::v1::RequestRecord;
@@ -20,6 +24,9 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::maintain::HOURS_BROKEN_DOWN_DAYS;
 pub use self::open::SqlStore;
+pub use self::purge::{PurgedLedger, PurgedOriginals, Scope};
+pub use self::renewing::{Renewing, Reopen};
+pub use self::trouble::{StoreWatch, Trouble};
 use crate::budget::{Account, Spent};
 use crate::clock::UnixMs;
 use crate::ledger::bucket::Unit;
@@ -166,7 +173,7 @@ pub struct Slice<'a> {
 #[async_trait]
 pub trait LedgerStore: Send + Sync + 'static {
     /// One life of this store: random, made with it.
-    fn epoch(&self) -> &str;
+    fn epoch(&self) -> String;
     /// Where it is, without credentials.
     fn location(&self) -> &str;
     /// Counts each record that was not counted before, and returns once that is durable.
@@ -214,6 +221,12 @@ pub trait LedgerStore: Send + Sync + 'static {
     async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError>;
     /// Drops what is older or more than is kept.
     async fn maintain(&self, now: UnixMs) -> Result<(), StoreError>;
+    /// Deletes what somebody wants deleted, and says how much that is; a dry run deletes nothing.
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedLedger, StoreError>;
+    /// The time by which retention counts, as it was last kept: see [`retention`](crate::retention).
+    async fn retention_time(&self) -> Result<Option<UnixMs>, StoreError>;
+    /// Keeps that time.
+    async fn keep_retention_time(&self, at: UnixMs) -> Result<(), StoreError>;
     /// The VMs that have reported.
     async fn vms(&self) -> Result<Vms, StoreError>;
     /// The newest request of `headroomctl doctor`.

@@ -1,8 +1,6 @@
 //! The names of what the contract enumerates, as metrics, statistics, logs and response headers spell them.
 
-use crate::v1::{
-    AdmissionOutcome, PrefixChange, PrefixMismatchSource, RequestOutcome, RequestRecord, SessionEnd,
-};
+use crate::v1::{PrefixChange, PrefixMismatchSource, RequestOutcome, RequestRecord, SessionEnd};
 
 /// The header with which Envoy's configuration marks what it hands on to headroomd from a listener that other
 /// machines reach.
@@ -49,20 +47,6 @@ pub const fn outcome_name(outcome: RequestOutcome) -> &'static str {
         RequestOutcome::Aborted => "aborted",
         RequestOutcome::OverBudget => "over_budget",
     }
-}
-
-/// The name of what became of a request's originals; `None` where nothing had to be stored.
-#[must_use]
-pub const fn admission_name(outcome: AdmissionOutcome) -> Option<&'static str> {
-    Some(match outcome {
-        AdmissionOutcome::Unspecified => return None,
-        AdmissionOutcome::Stored => "stored",
-        AdmissionOutcome::Acknowledged => "acknowledged",
-        AdmissionOutcome::Timeout => "timeout",
-        AdmissionOutcome::Error => "error",
-        AdmissionOutcome::Incomplete => "incomplete",
-        AdmissionOutcome::Breaker => "breaker",
-    })
 }
 
 /// Whose change a prefix mismatch goes back to; `None` where there was none.

@@ -198,14 +198,21 @@ async fn ready(running: &Running) -> Check {
         };
         of_it.map(say).collect()
     };
-    if page.get("ready").is_none() && page["status"] == "healthy" {
-        return Check::ok(NAME, "ready; what it consists of is shown for the token");
+    if page.get("ready").is_none() {
+        const SHOWN: &str = "what it consists of is shown for the token";
+        match page["status"].as_str() {
+            Some("healthy") => return Check::ok(NAME, format!("ready; {SHOWN}")),
+            Some("degraded") => {
+                return Check::warning(NAME, format!("degraded; {SHOWN}"), "see /readyz with the token");
+            }
+            _ => {}
+        }
     }
     if page["ready"] != true {
         let bad = in_state(&["unhealthy", "failed", "error", "starting"]).join("; ");
         return Check::failed(NAME, format!("not ready. {bad}"), "see /readyz, and headroomd's log");
     }
-    match in_state(&["degraded"]) {
+    match in_state(&["degraded", "unhealthy", "warning"]) {
         degraded if degraded.is_empty() => Check::ok(NAME, "everything that is switched on works"),
         degraded => Check::warning(NAME, degraded.join("; "), "see /readyz for what was left out"),
     }

@@ -99,6 +99,17 @@ fn summary(figures: &Value) -> Table {
             percent(at("/tokens/tool_outputs/json_minification_alone_percent"))
         ),
     );
+    if at("/audit/requests").and_then(Value::as_i64).is_some_and(|audited| audited > 0) {
+        row(
+            "audited: would have been saved",
+            format!(
+                "{} of {}, {}",
+                number(at("/audit/would_have_saved")),
+                number(at("/audit/tokens")),
+                percent(at("/audit/would_have_saved_percent"))
+            ),
+        );
+    }
     row("saved, cache-adjusted", dollars(at("/cost/breakdown/compression_savings_usd")));
     let of_subscriptions = at("/subscriptions/requests").and_then(Value::as_i64).unwrap_or_default();
     if of_subscriptions > 0 {

@@ -1,6 +1,7 @@
 //! `headroomctl up`: Envoy with the filter and headroomd beside it, in the foreground.
 
 mod child;
+mod logs;
 mod programs;
 mod settings;
 mod stack;
@@ -271,6 +272,11 @@ fn check_socket(path: &Path) -> anyhow::Result<()> {
         path.display()
     );
     Ok(())
+}
+
+/// The sidecar's program, for who runs it for another purpose.
+pub(crate) fn headroomd(explicit: Option<&PathBuf>, env: Environment<'_>) -> anyhow::Result<PathBuf> {
+    programs::headroomd(explicit, env, &own_folder()?)
 }
 
 fn own_path() -> anyhow::Result<PathBuf> {

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use headroom_api::forwarded_tokens;
 use headroom_api::names::{is_probe, outcome_name};
 use headroom_api::v1::{PrefixChange, PrefixDigests, RequestOutcome, RequestRecord};
+use headroom_compress::provider_tokens;
 
 use super::bucket::Unit;
 use super::labels::{Dimension, Labels, is_stack, tidy};
 use super::sums::{BlockSums, Sums, Timing};
 use crate::budget::{self, Account, Budgets, Spent};
-use crate::clock::{DAY_MS, MINUTE_MS, UnixMs};
+use crate::clock::{DAY_MS, UnixMs};
 use crate::models::{Models, Price};
 use crate::subscriptions::MAX_WINDOWS;
 
@@ -32,8 +33,9 @@ const MAX_USED: u32 = 1_000_000;
 const LATEST_RESET_MS: i64 = 366 * DAY_MS;
 /// A record may lie this far in the past: it was made when the request finished.
 const OLDEST_MS: i64 = 365 * DAY_MS;
-/// Clocks of proxy and sidecar may differ by this much.
-const MAX_CLOCK_SKEW_MS: i64 = 5 * MINUTE_MS;
+/// A record may lie this far in the future: the clock of its proxy or that of the sidecar is wrong, nobody can tell
+/// which, and by its own time it stays among the others of its proxy.
+const MAX_CLOCK_SKEW_MS: i64 = 31 * DAY_MS;
 
 /// What is needed to turn records into sums.
 #[derive(Debug, Default)]
@@ -218,9 +220,15 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
     record.blocks.truncate(MAX_BLOCKS);
     record.blocks_left_out =
         record.blocks_left_out.saturating_add(u32::try_from(left_out).unwrap_or(u32::MAX));
+    let model = record.model.clone();
     for block in &mut record.blocks {
         for name in [&mut block.tool, &mut block.kind, &mut block.outcome] {
             *name = tidy(name);
+        }
+        // filters count them plainly, and the request in the provider's tokens
+        for tokens in [&mut block.tokens_before, &mut block.tokens_after] {
+            let counted = provider_tokens(&model, u64::from(*tokens));
+            *tokens = u32::try_from(counted).unwrap_or(u32::MAX);
         }
     }
     record.prefix_mismatches = record.prefix_mismatches.min(MAX_MISMATCHES);
@@ -279,8 +287,9 @@ fn keep_newest(digests: &mut PrefixDigests) {
 
 /// What one bounded record adds.
 ///
-/// Tokens are saved only where a block was replaced and the request was billed: an answer of 400 or
-/// more costs nothing at any provider, and what was merely measured was sent in full.
+/// Tokens are saved only where the request was billed: an answer of 400 or more costs nothing at any provider, and
+/// what was merely measured was sent in full. Where Headroom's tool was added and nothing got shorter, less than
+/// nothing is saved.
 fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let outcome = record.outcome();
@@ -288,11 +297,11 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
     let usage = record.usage.unwrap_or_default();
     let refused = record.status >= 400;
     let compressed = outcome == RequestOutcome::Compressed;
-    let saved = if compressed && !refused { tokens.before.saturating_sub(tokens.after) } else { 0 };
+    let saved = if refused { 0 } else { count(tokens.before) - count(forwarded_tokens(outcome, &tokens)) };
     let is_counted = tokens.tool_outputs_minified > 0;
     let minified = |minified: u64, before: u64| if is_counted { minified.min(before) } else { before };
     let (new_before, new_after) = (tokens.tool_outputs_new_before, tokens.tool_outputs_new_after);
-    let unique = new_before.saturating_sub(new_after).min(saved);
+    let unique = new_before.saturating_sub(new_after).min(u64::try_from(saved).unwrap_or(0));
     let mut sums = Sums {
         requests: 1,
         compressed: i64::from(compressed),
@@ -300,7 +309,7 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
         rate_limited: i64::from(record.status == 429),
         tokens_before: count(tokens.before),
         tokens_after: count(forwarded_tokens(outcome, &tokens)),
-        tokens_saved: count(saved),
+        tokens_saved: saved,
         tool_tokens_before: count(tokens.tool_outputs_before),
         tool_tokens_after: count(tokens.tool_outputs_after),
         tool_tokens_minified: count(minified(tokens.tool_outputs_minified, tokens.tool_outputs_before)),
@@ -443,6 +452,26 @@ mod tests {
         assert_eq!(sums.saved_cached_nanousd, 600_000);
         assert_eq!(sums.cache_nanousd, 21_600_000);
         assert_eq!(sums.output_nanousd, 1_500_000);
+    }
+
+    #[test]
+    fn what_an_added_tool_costs_is_taken_from_what_is_saved() {
+        let mut record = compressed("claude-sonnet-4-5");
+        record.set_outcome(RequestOutcome::Unchanged);
+        record.tokens = Some(Tokens { before: 18, after: 105, ..Tokens::default() });
+        let sums = one(&record).total();
+        assert_eq!((sums.tokens_saved, sums.tokens_before - sums.tokens_after), (-87, -87));
+        assert!(sums.saved_nanousd < 0 && sums.saved_cached_nanousd < 0);
+    }
+
+    #[test]
+    fn blocks_are_counted_in_the_tokens_of_their_request() {
+        let block = BlockRecord { tokens_before: 1_000, tokens_after: 100, ..BlockRecord::default() };
+        for (model, expected) in [("claude-sonnet-4-5", (1_210, 121)), ("gpt-5", (1_000, 100))] {
+            let record = RequestRecord { blocks: vec![block.clone()], ..compressed(model) };
+            let blocks = one(&record).requests[0].blocks.clone();
+            assert_eq!((blocks[0].1.tokens_before, blocks[0].1.tokens_after), expected, "{model}");
+        }
     }
 
     #[test]
@@ -611,7 +640,7 @@ mod tests {
             prop_assert_eq!(total.requests, 1);
             prop_assert!(total.values().iter().all(|value| value.abs() <= MAX_NANOUSD as i64));
             prop_assert!(total.tokens_saved <= total.tokens_before);
-            prop_assert!(total.unique_tokens_saved <= total.tokens_saved);
+            prop_assert!(total.unique_tokens_saved <= total.tokens_saved.max(0));
             for dimension in [Dimension::Provider, Dimension::Model, Dimension::Api, Dimension::Outcome] {
                 let over: i64 = contribution.tallies.iter()
                     .filter(|((found, _), _)| *found == dimension)

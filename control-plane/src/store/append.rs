@@ -329,7 +329,10 @@ mod tests {
             limit(&store, pages + 40).await;
             match store.append(&[batch(durable + 1)], &Accounting::default(), NOW).await {
                 Ok(appended) => durable = appended.acknowledged[0],
-                Err(_) => refused += 1,
+                Err(error) => {
+                    assert_eq!(crate::store::Trouble::of(&error), crate::store::Trouble::Full, "{error}");
+                    refused += 1;
+                }
             }
             assert_eq!(counted(&store).await, durable as i64, "what was refused left nothing behind");
         }

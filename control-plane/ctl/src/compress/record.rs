@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use headroom_compress::{Api, Block, BlockOutcome, Explanation, Outcome, Unread};
+use headroom_compress::{Api, Block, BlockOutcome, Explanation, Outcome, Unread, provider_tokens};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -117,7 +117,9 @@ impl Record {
                 .blocks
                 .iter()
                 .zip(explanations.into_iter().chain(std::iter::repeat(None)))
-                .map(|(block, explanation)| BlockRecord::new(block, explanation))
+                .map(|(block, explanation)| {
+                    BlockRecord::new(block, explanation, outcome.model.as_deref().unwrap_or_default())
+                })
                 .collect(),
             originals: outcome.originals.iter().map(|original| original.hash.to_string()).collect(),
             ..Self::not_read(
@@ -135,14 +137,16 @@ impl Record {
 }
 
 impl BlockRecord {
-    fn new(block: &Block, explanation: Option<Explanation>) -> Self {
+    /// The figures of blocks in the unit of the request's.
+    fn new(block: &Block, explanation: Option<Explanation>, model: &str) -> Self {
+        let tokens = |plain: u32| u32::try_from(provider_tokens(model, plain.into())).unwrap_or(u32::MAX);
         Self {
             tool: block.tool.to_string(),
             kind: block.kind.name(),
             outcome: block.outcome.name(),
             lossy: matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }),
-            tokens_before: block.tokens_before,
-            tokens_after: block.tokens_after,
+            tokens_before: tokens(block.tokens_before),
+            tokens_after: tokens(block.tokens_after),
             memo: block.memo,
             span: [block.span.start, block.span.end],
             left_out: block.left_out.as_ref().map(ToString::to_string),

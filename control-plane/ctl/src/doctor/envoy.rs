@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use headroom_retry::Retry;
 use reqwest::{Client, ClientBuilder};
 use serde_json::Value;
 
@@ -51,7 +52,7 @@ impl Admin {
     }
 
     async fn get(&self, path: &str) -> Option<String> {
-        let answer = self.client.get(format!("{}{path}", self.base)).send().await.ok()?;
+        let answer = Retry::NEAR.send(self.client.get(format!("{}{path}", self.base))).await.ok()?;
         answer.error_for_status().ok()?.text().await.ok()
     }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use headroom_api::names::DOCTOR_STACK;
+use headroom_retry::Retry;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -27,7 +28,7 @@ pub(super) async fn check(running: &Running, client: &Client, untouched: bool) -
         .header("anthropic-version", "2023-06-01")
         .header("x-headroom-stack", DOCTOR_STACK)
         .body(body().to_string());
-    let status = match request.send().await {
+    let status = match Retry::NEAR.send(request).await.map_err(reqwest::Error::without_url) {
         Ok(answer) => answer.status(),
         Err(error) => {
             return Check::failed(

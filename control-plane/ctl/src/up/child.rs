@@ -9,6 +9,8 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child as Process, Command};
 
+use super::logs;
+
 /// How many of a log's last lines are shown when its process has died.
 const TAIL_LINES: usize = 20;
 /// How much of a line is shown of it. Characters.
@@ -43,11 +45,7 @@ impl Child {
     /// are stopped in order. What it prints goes to a new log; the one of before is kept as `.1`.
     pub(super) fn start(launch: &Launch) -> anyhow::Result<Self> {
         let log = &launch.log;
-        if log.exists() {
-            let mut before = log.as_os_str().to_owned();
-            before.push(".1");
-            fs::rename(log, before).with_context(|| format!("{} cannot be renamed", log.display()))?;
-        }
+        logs::set_aside(log).with_context(|| format!("{} cannot be renamed", log.display()))?;
         Self::start_again(launch)
     }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use headroomctl::stats::tables;
 use serde_json::{Value, json};
 
-use crate::server::server;
+use crate::server::{server, server_of};
 
 fn figures() -> Value {
     let sums = |blocks: i64, before: i64, after: i64| {
@@ -102,7 +102,8 @@ fn an_address_that_does_not_answer_with_figures_is_named() {
     assert_eq!(answer.status.code(), Some(1));
     assert!(message.contains(&closed) && message.contains("headroomctl up"), "{message}");
 
-    let (url, server) = server("503 Service Unavailable", "upstream connect error".to_owned());
+    // 503 is asked for again; 404 would not be
+    let (url, server) = server_of("503 Service Unavailable", "upstream connect error".to_owned(), 3);
     let answer = run(&["--url", &url], &[]);
     let message = String::from_utf8(answer.stderr).unwrap();
     assert_eq!(answer.status.code(), Some(1));
