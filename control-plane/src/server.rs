@@ -121,6 +121,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     warmup.note_store(opened.location(), opened.set_aside());
     let store: Arc<dyn LedgerStore> = Arc::new(opened);
     let opened = SqlOriginals::open(&settings.originals, now_ms()).await?;
+    warmup.note_code_aware(settings.code_aware);
     warmup.note_originals(opened.location(), opened.set_aside());
     let originals_store: Arc<dyn OriginalsStore> = Arc::new(opened);
     let (originals, originals_writer) =

@@ -41,6 +41,12 @@ impl Warmup {
         self.parts.push((name, Part { status: LOADED, error, info: json!({"location": location}) }));
     }
 
+    /// Whether the filter, whose module holds the scanners, is said to use them.
+    pub(crate) fn note_code_aware(&mut self, enabled: bool) {
+        let status = if enabled { LOADED } else { None };
+        self.parts.push(("code_aware", Part { status, error: None, info: Value::Null }));
+    }
+
     /// There is no savings file of the original.
     pub(crate) fn note_no_import(&mut self) {
         self.parts.push(("savings_import", Part { status: None, error: None, info: Value::Null }));
@@ -73,7 +79,7 @@ impl Warmup {
         let part = |part: &Part| json!({"status": part.status, "error": part.error, "info": part.info});
         let mut body: Map<String, Value> =
             self.parts.iter().map(|(name, found)| ((*name).to_owned(), part(found))).collect();
-        for absent in ["memory_backend", "memory_embedder"] {
+        for absent in ["memory_backend", "memory_embedder", "tree_sitter"] {
             body.insert(absent.to_owned(), json!({"status": null}));
         }
         Value::Object(body)

@@ -1,7 +1,9 @@
 //! One request: walk, compress each block, splice.
 
+mod keys;
+
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -10,18 +12,21 @@ use hashbrown::HashMap;
 use memchr::memmem;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use self::keys::{Keys, Prefix};
 use crate::block::{Call, Context};
 use crate::config::Config;
 use crate::earlier::{Coded, Earlier, Printed, Values};
 use crate::envelope;
 use crate::explain::{Attempts, Explanation};
 use crate::hint;
+use crate::kinds::code::Language;
 use crate::kinds::numbered;
 use crate::lines::Line;
 use crate::memo::{Entry, LeftOut, Memo};
 use crate::outcome::{Block, BlockOutcome, Kind, Original, Outcome, Skip, Tokens, Unread};
 use crate::pipeline::{self, Form, Replacement, Verdict};
 use crate::rounds::{Asked, PLACEHOLDER, answer};
+use crate::surroundings::{self, Files};
 use crate::tokens::{Counting, Encoding};
 use crate::wire::retrieve_tool::{self, Listing};
 use crate::wire::splice::splice;
@@ -130,6 +135,7 @@ fn compress_walk<'b>(
         config,
         lossy_blocks: lossy_blocks(walk, request, askable),
         edits_by_line: edits_by_line(walk, memo),
+        files: config.code_aware.then(OnceCell::new),
         explanations,
     };
     let keyed = run.entries(memo);
@@ -351,6 +357,8 @@ struct Run<'w, 'b> {
     config: &'w Config,
     lossy_blocks: usize,
     edits_by_line: bool,
+    /// The files that the calls name, once it was asked; `None` where nobody may ask.
+    files: Option<OnceCell<Files>>,
     /// Where somebody wants to know, what led to the outcome of each block so far.
     explanations: Option<&'w Explanations>,
 }
@@ -360,15 +368,23 @@ type Explanations = RefCell<Vec<Option<Explanation>>>;
 impl Run<'_, '_> {
     /// What becomes of each block, and whether the memo knew.
     fn entries(&self, memo: &mut Memo) -> Vec<(Arc<Entry>, bool)> {
-        let keys = self.keys();
+        let (mut next_key, mut prefix) = (Keys::new(self), Prefix::default());
+        let mut keys = Vec::with_capacity(self.walk.outputs.len());
         let mut shown = Shown::default();
-        let mut entries: Vec<(Arc<Entry>, bool)> = Vec::with_capacity(keys.len());
+        let mut entries: Vec<(Arc<Entry>, bool)> = Vec::with_capacity(self.walk.outputs.len());
         let mut given = Given::default();
-        for (block, (output, key)) in self.walk.outputs.iter().zip(&keys).enumerate() {
+        for (block, output) in self.walk.outputs.iter().enumerate() {
+            if let Some((last, _)) = entries.last() {
+                prefix.add(last.tokens_after);
+            }
+            let before = if self.config.pressure { prefix.before(self, output, memo) } else { 0 };
+            let steps = self.config.steps(before);
+            let key = next_key.next(self, block, output, steps);
+            keys.push(key);
             if let Some(explanations) = self.explanations {
                 explanations.borrow_mut().push(None);
             }
-            if let Some(entry) = memo.block(*key) {
+            if let Some(entry) = memo.block(key) {
                 given.add(block, &entry);
                 entries.push((entry, true));
                 continue;
@@ -380,12 +396,12 @@ impl Run<'_, '_> {
             self.add_call(&mut shown, output, block, call);
             let (entry, forwarded, lines) = match self.requested(output, block, &given) {
                 Some((entry, text)) => (entry, Some(text), None),
-                None => self.entry(output, call, block < self.lossy_blocks, &shown.earlier, memo),
+                None => self.entry(output, call, (block < self.lossy_blocks, steps), &shown.earlier, memo),
             };
             let entry = Arc::new(entry);
             self.add(&mut shown, output, &entry, forwarded.as_deref(), lines, call);
             given.add(block, &entry);
-            memo.remember_block(*key, Arc::clone(&entry));
+            memo.remember_block(key, Arc::clone(&entry));
             entries.push((entry, false));
         }
         if shown.blocks > 0 {
@@ -395,52 +411,6 @@ impl Run<'_, '_> {
             }
         }
         entries
-    }
-
-    /// One key per block. It covers everything that may steer the block's replacement: the
-    /// configuration, and of this block and every one before it the bytes, the call, whether that had an
-    /// output already, and the last user text before it.
-    fn keys(&self) -> Vec<u128> {
-        let mut hash = Xxh3::new();
-        self.config.hash(&mut hash);
-        self.edits_by_line.hash(&mut hash);
-        self.walk.clears_outputs.hash(&mut hash);
-        let mut chain = hash.digest128();
-        let of = |span: Option<Span>| span.map_or(0, |span| fingerprint(span.raw(self.walk.body)));
-        let mut last_query = (None, 0);
-        let mut since = 0;
-        self.walk
-            .outputs
-            .iter()
-            .enumerate()
-            .map(|(block, output)| {
-                if last_query.0 != output.query {
-                    last_query = (output.query, of(output.query));
-                }
-                let call = output.call;
-                let behind_compaction = output.since != since;
-                since = output.since;
-                let steering = [
-                    chain,
-                    of(Some(output.span)),
-                    of(call.and_then(|call| call.name)),
-                    of(call.and_then(|call| call.arguments)),
-                    last_query.1,
-                    u128::from(call.is_some_and(|call| call.by_program))
-                        | u128::from(block < self.lossy_blocks) << 1
-                        | u128::from(behind_compaction) << 2
-                        | u128::from(call_is_gone(output)) << 3
-                        | u128::from(output.structured) << 4
-                        | u128::from(self.is_further_part(output, block)) << 5,
-                ];
-                let mut bytes = [0; 96];
-                for (to, from) in bytes.chunks_exact_mut(16).zip(steering) {
-                    to.copy_from_slice(&from.to_le_bytes());
-                }
-                chain = xxh3_128(&bytes);
-                chain
-            })
-            .collect()
     }
 
     /// The tokens of a block before and after, by the request's own tokenizer.
@@ -548,13 +518,13 @@ impl Run<'_, '_> {
 
     /// Name and arguments of the call that made an output; empty where they are not known.
     fn call_texts(&self, output: &Output) -> [Cow<'_, str>; 2] {
-        let body = self.walk.body;
-        let name = output.call.and_then(|call| call.name?.text(body));
-        let arguments = output.call.and_then(|call| call.arguments).map(|span| match span.text(body) {
-            Some(text) => text,
-            None => Cow::Borrowed(span.raw(body)),
-        });
-        [name.unwrap_or_default(), arguments.unwrap_or_default()]
+        output.call.map(|call| call.texts(self.walk.body)).unwrap_or_default()
+    }
+
+    /// The language of the source file that an output is all of, where bodies of functions may be left out of it.
+    fn language(&self, output: &Output, call: Call<'_>, reversible: bool) -> Option<Language> {
+        let files = self.files.as_ref().filter(|_| reversible && output.span.is_string())?;
+        files.get_or_init(|| Files::of(self.walk)).language(output, call)
     }
 
     /// The result of a call that the client's own tool could not answer: the filter puts the text there, from the
@@ -610,7 +580,7 @@ impl Run<'_, '_> {
         &self,
         output: &Output,
         call: Call<'_>,
-        reversible: bool,
+        (reversible, steps): (bool, u8),
         earlier: &Earlier,
         memo: &mut Memo,
     ) -> (Entry, Option<Cow<'_, str>>, Option<Vec<Line>>) {
@@ -638,13 +608,19 @@ impl Run<'_, '_> {
             return (skipped(kind, Skip::NotText, memo), None, None);
         };
         let query = output.query.and_then(|span| span.text(body)).unwrap_or_default();
+        let code = self.language(output, call, reversible);
+        let near = if code.is_some() { surroundings::near(self.walk, output) } else { Vec::new() };
+        let config = self.config.pressed(steps);
         let cx = Context {
             call,
             query: &query,
-            config: self.config,
+            config: &config,
             encoding: FORMS,
             reversible,
             edits_by_line: self.edits_by_line,
+            near: &near,
+            code,
+            pressure: self.config.profile.pressed(steps).1,
         };
         let is_string = output.span.is_string();
         let form = if is_string { Form::Text } else { Form::Value };
@@ -653,7 +629,11 @@ impl Run<'_, '_> {
         if let (Some(explanations), Some(attempts)) = (self.explanations, attempts)
             && let Some(last) = explanations.borrow_mut().last_mut()
         {
-            *last = Some(Explanation { hint: hint::of_call(call), attempts: attempts.into_list() });
+            *last = Some(Explanation {
+                hint: hint::of_call(call),
+                pressure: steps,
+                attempts: attempts.into_list(),
+            });
         }
         let (forwarded, replacement, left_out) = match verdict.replacement {
             None => (text, None, Vec::new()),
