@@ -313,8 +313,9 @@ impl Scanner<'_> {
             return match self.language {
                 Language::Go => next_line,
                 Language::Rust => {
+                    let declared = open.closed_function || open.closed == Some(Container::Class);
                     open.closed.is_some()
-                        && !head.assigned
+                        && (!head.assigned || declared && open.container != Container::Body)
                         && !["let", "return", "break"].contains(&first)
                         && (token.kind == Kind::Word && !goes_on
                             || matches!(token.kind, Kind::Mark(b'#'))
@@ -452,7 +453,9 @@ impl Scanner<'_> {
                     || token.start > 0
                         && matches!(bytes.get(token.start - 1), Some(b'=' | b'<' | b'>' | b'!'));
                 let control = CONTROL.contains(&source.get(head.word.clone()).unwrap_or_default());
-                if !operator && !compares && !control {
+                // `impl Iterator<Item = T>` assigns nothing
+                let signature = language == Language::Rust && head.function;
+                if !operator && !compares && !control && !signature {
                     if head.target.is_empty() {
                         head.target = named(open.before);
                     }
@@ -611,8 +614,11 @@ impl Scanner<'_> {
         if open.head.function && !of_type && open.head.groups > 0 && !open.closed_function {
             return (Container::Body, Some(open.head.function_name()));
         }
-        if of_type || self.text(&open.head.word) == "switch" || self.text(&open.head.word) == "select" {
+        if of_type {
             return (Container::Object, None);
+        }
+        if ["switch", "select"].contains(&self.text(&open.head.word)) {
+            return (Container::Plain, None);
         }
         // `if a := f(); a {`
         let first = self.text(&open.head.word);
@@ -639,7 +645,7 @@ impl Scanner<'_> {
             return self.control_brace(open, &["if", "for", "while", "loop", "unsafe"]);
         }
         let declares = open.container == Container::Plain || open.container == Container::Class;
-        if declares && !head.assigned && (head.class || head.namespace) {
+        if declares && (head.class || head.namespace) {
             return (Container::Class, None);
         }
         (Container::Opaque, None)

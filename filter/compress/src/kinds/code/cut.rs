@@ -71,6 +71,10 @@ fn groups(block: &Block) -> impl Iterator<Item = Group<'_>> {
 fn cut(outline: &Outline, block: usize, depth: usize, gaps: &mut Vec<Gap>) {
     let Some(block) = outline.blocks.get(block) else { return };
     let Some(close) = block.close else { return };
+    // `nonlocal` needs a variable that another statement binds.
+    if block.statements.iter().any(|statement| statement.keeps) {
+        return;
+    }
     // The last line that stays, and where the statements behind it begin and end.
     let mut kept = block.open;
     let mut going: Option<(usize, usize)> = None;
@@ -107,7 +111,7 @@ fn goes(outline: &Outline, group: &Group<'_>) -> bool {
         && group.statements.iter().all(|statement| {
             let cuttable = !statement.blocks.is_empty() || lines <= LONG_STATEMENT;
             let raises = statement.raises && !outline.whole;
-            !statement.documents && !statement.keeps && !(raises && cuttable)
+            !statement.documents && !(raises && cuttable)
         })
 }
 

@@ -45,7 +45,7 @@ fn a_body_goes_and_its_signature_and_what_fails_stay() {
 #[test]
 fn python_keeps_the_first_line_of_a_docstring_and_a_statement() {
     let python = format!(
-        "class A:\n    def load(self, path):\n        \"\"\"Loads a path.\n\n        It does so\n        in many\n        more\n        words.\n        \"\"\"\n{}        raise ValueError(path)\n",
+        "class A:\n    def load(self, path):\n        \"\"\"Loads a path.\n\n        It does so in many more words than\n        anybody reads who\n        looks for a signature, and says nothing\n        that the name would not.\n        \"\"\"\n{}        raise ValueError(path)\n",
         statements("        a# = value(path)\n")
     );
     let kept = shown(&python, Language::Python, "").unwrap();
