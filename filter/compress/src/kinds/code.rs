@@ -21,10 +21,12 @@ mod cut;
 mod language;
 mod lexer;
 #[cfg(all(test, not(target_family = "wasm")))]
+#[allow(clippy::indexing_slicing, clippy::print_stderr)]
 mod oracle;
 mod outline;
 mod python;
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests;
 
 use foldhash::fast::FixedState;

@@ -267,9 +267,9 @@ impl Scanner<'_> {
     fn begins(&mut self, token: Token) {
         let ends = self.ends_before(token);
         let Some(open) = self.open.last_mut() else { return };
+        open.ended = false;
         if ends {
             open.head = Head::default();
-            open.ended = false;
             (open.closed, open.closed_function) = (None, false);
         }
         if open.head.first.is_some() {
@@ -304,7 +304,8 @@ impl Scanner<'_> {
             return matches!(before.kind, Kind::Mark(b',' | b';'));
         }
         if open.ended {
-            return true;
+            // `if (a) b; else c;`
+            return word != "else" && !(word == "while" && self.text(&head.word) == "do");
         }
         let next_line = token.line > before.last;
         let first = self.text(&head.word);
@@ -495,10 +496,9 @@ impl Scanner<'_> {
             if let (Some(block), Some(statement)) = (open.block, open.head.statement)
                 && let Some(statement) =
                     self.outline.blocks.get_mut(block).and_then(|block| block.statements.get_mut(statement))
+                && std::mem::replace(&mut statement.raises, true)
             {
-                if std::mem::replace(&mut statement.raises, true) {
-                    return;
-                }
+                return;
             }
         }
     }

@@ -111,7 +111,8 @@ fn goes(outline: &Outline, group: &Group<'_>) -> bool {
         && group.statements.iter().all(|statement| {
             let cuttable = !statement.blocks.is_empty() || lines <= LONG_STATEMENT;
             let raises = statement.raises && !outline.whole;
-            !statement.documents && !(raises && cuttable)
+            let stays = statement.documents || raises && cuttable;
+            !stays
         })
 }
 

@@ -112,7 +112,7 @@ impl<'s> Lexer<'s> {
     }
 
     /// Takes bytes up to `to`, and counts the lines in them.
-    fn take_to(&mut self, to: usize) {
+    fn advance_to(&mut self, to: usize) {
         let to = to.min(self.bytes.len());
         let taken = self.bytes.get(self.at..to).unwrap_or_default();
         self.line += memchr::memchr_iter(b'\n', taken).count();
@@ -140,7 +140,7 @@ impl<'s> Lexer<'s> {
     fn token(&mut self, byte: u8) -> Result<Kind, Unreadable> {
         match byte {
             b'/' if self.peek(1) == Some(b'/') => {
-                self.to_line_end();
+                self.take_line();
                 Ok(Kind::Comment)
             }
             b'/' if self.peek(1) == Some(b'*') => {
@@ -149,7 +149,7 @@ impl<'s> Lexer<'s> {
             }
             b'#' if self.fresh && self.language.is_c() => self.directive(),
             b'#' if self.at == 0 && self.peek(1) == Some(b'!') && self.peek(2) != Some(b'[') => {
-                self.to_line_end();
+                self.take_line();
                 Ok(Kind::Comment)
             }
             b'"' => self.quoted(),
@@ -203,7 +203,7 @@ impl<'s> Lexer<'s> {
         Ok(kind)
     }
 
-    fn to_line_end(&mut self) {
+    fn take_line(&mut self) {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         self.at += memchr::memchr(b'\n', rest).unwrap_or(rest.len());
     }
@@ -213,7 +213,7 @@ impl<'s> Lexer<'s> {
         let from = (self.at + skip).min(self.bytes.len());
         let rest = self.bytes.get(from..).unwrap_or_default();
         let found = memchr::memmem::find(rest, close.as_bytes()).ok_or(Unreadable)?;
-        self.take_to(from + found + close.len());
+        self.advance_to(from + found + close.len());
         Ok(())
     }
 
@@ -247,11 +247,11 @@ impl<'s> Lexer<'s> {
             }
             if byte == b'\\' {
                 let end = self.at + if self.peek(1) == Some(b'\r') { 3 } else { 2 };
-                self.take_to(end);
+                self.advance_to(end);
             } else if self.starts("/*") {
                 self.until("*/", 2)?;
             } else if self.starts("//") {
-                self.to_line_end();
+                self.take_line();
             } else {
                 self.at += 1;
             }
@@ -264,12 +264,12 @@ impl<'s> Lexer<'s> {
             self.at += 3;
             loop {
                 match self.peek(0).ok_or(Unreadable)? {
-                    b'\\' => self.take_to(self.at + 2),
+                    b'\\' => self.advance_to(self.at + 2),
                     b'"' if self.starts("\"\"\"") => {
                         self.at += 3;
                         return Ok(Kind::Text);
                     }
-                    _ => self.take_to(self.at + 1),
+                    _ => self.advance_to(self.at + 1),
                 }
             }
         }
@@ -282,12 +282,12 @@ impl<'s> Lexer<'s> {
         loop {
             match self.peek(0).ok_or(Unreadable)? {
                 b'\\' if self.peek(1) == Some(b'\r') && self.peek(2) == Some(b'\n') => {
-                    self.take_to(self.at + 3)
+                    self.advance_to(self.at + 3)
                 }
-                b'\\' => self.take_to(self.at + 2),
+                b'\\' => self.advance_to(self.at + 2),
                 b'\n' if !lines => return Err(Unreadable),
                 byte => {
-                    self.take_to(self.at + 1);
+                    self.advance_to(self.at + 1);
                     if byte == quote {
                         return Ok(Kind::Text);
                     }
@@ -304,7 +304,7 @@ impl<'s> Lexer<'s> {
         let rest = self.source.get(self.at + 1..).unwrap_or_default();
         let length = rest.chars().next().map_or(0, char::len_utf8);
         if self.peek(1 + length) == Some(b'\'') {
-            self.take_to(self.at + length + 2);
+            self.advance_to(self.at + length + 2);
             return Ok(Kind::Text);
         }
         self.at += 1;
@@ -437,7 +437,7 @@ impl<'s> Lexer<'s> {
     fn template(&mut self) -> Result<Kind, Unreadable> {
         loop {
             match self.peek(0).ok_or(Unreadable)? {
-                b'\\' => self.take_to(self.at + 2),
+                b'\\' => self.advance_to(self.at + 2),
                 b'`' => {
                     self.at += 1;
                     return Ok(Kind::Text);
@@ -446,7 +446,7 @@ impl<'s> Lexer<'s> {
                     self.at += 1;
                     return self.enter(Around::Template);
                 }
-                _ => self.take_to(self.at + 1),
+                _ => self.advance_to(self.at + 1),
             }
         }
     }
@@ -489,7 +489,7 @@ impl<'s> Lexer<'s> {
                     }
                 }
                 b'/' if tag && self.starts("/*") => self.until("*/", 2)?,
-                b'/' if tag && self.starts("//") => self.to_line_end(),
+                b'/' if tag && self.starts("//") => self.take_line(),
                 b'>' if tag => {
                     self.at += 1;
                     open += 1;
@@ -509,7 +509,7 @@ impl<'s> Lexer<'s> {
                 }
                 // the parameters of a type in an element are not read
                 b'<' => return Err(Unreadable),
-                _ => self.take_to(self.at + 1),
+                _ => self.advance_to(self.at + 1),
             }
         }
     }

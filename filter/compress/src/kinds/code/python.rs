@@ -66,7 +66,7 @@ impl<'s> Reader<'s> {
         self.at += 1;
     }
 
-    fn to_line_end(&mut self) {
+    fn take_line(&mut self) {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         self.at += memchr::memchr(b'\n', rest).unwrap_or(rest.len());
     }
@@ -83,7 +83,7 @@ impl<'s> Reader<'s> {
             }
             let indent = self.source.get(start..self.at).unwrap_or_default();
             match self.peek(0)? {
-                b'#' => self.to_line_end(),
+                b'#' => self.take_line(),
                 b'\n' => self.step(),
                 b'\r' if matches!(self.peek(1), Some(b'\n') | None) => self.at += 1,
                 _ => return Some(indent),
@@ -119,7 +119,7 @@ impl<'s> Reader<'s> {
                     self.at += 1 + usize::from(self.peek(1) == Some(b'\r'));
                     self.step();
                 }
-                b'#' => self.to_line_end(),
+                b'#' => self.take_line(),
                 b'"' | b'\'' => {
                     self.string(&[], 0)?;
                     line.opens = false;
