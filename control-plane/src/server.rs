@@ -130,6 +130,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let ledger_watch = opened.watch();
     let store: Arc<dyn LedgerStore> = Arc::new(opened);
     let opened = Renewing::<SqlOriginals>::open(&settings.originals, Arc::new(now_ms)).await?;
+    warmup.note_code_aware(settings.code_aware);
     warmup.note_store("originals", opened.location());
     let originals_watch = opened.watch();
     let originals_store: Arc<dyn OriginalsStore> = Arc::new(opened);

@@ -63,6 +63,9 @@ pub struct Args {
     /// Show what requests and answers say, of those filters that send it; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
+    /// Say in /debug/warmup that the filter leaves bodies of functions out of source files, which its own configuration decides [env: HEADROOM_CODE_AWARE_ENABLED]
+    #[arg(long)]
+    pub code_aware: bool,
     /// File that holds the bearer token; HEADROOM_TOKEN holds the token itself [env: HEADROOM_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -193,6 +196,8 @@ pub struct Settings {
     pub budgets: Option<String>,
     /// Whether what requests and answers say is kept and shown.
     pub log_messages: bool,
+    /// Whether the filter is said to leave bodies of functions out of source files.
+    pub code_aware: bool,
     /// Demanded from everyone when set, and needed to listen beyond loopback.
     pub token: Option<Token>,
     /// Shown by those who may read one tenant's originals.
@@ -345,6 +350,8 @@ impl Settings {
             keep,
             models,
             budgets: env("HEADROOM_BUDGETS"),
+            code_aware: args.code_aware
+                || flag("HEADROOM_CODE_AWARE_ENABLED", env("HEADROOM_CODE_AWARE_ENABLED"))?,
             log_messages: args.log_messages || flag("HEADROOM_LOG_MESSAGES", env("HEADROOM_LOG_MESSAGES"))?,
             token,
             tenants,

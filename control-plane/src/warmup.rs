@@ -40,6 +40,12 @@ impl Warmup {
         self.parts.push((name, Part { status: LOADED, lack: None, info }));
     }
 
+    /// Whether the filter, whose module holds the scanners, is said to use them.
+    pub(crate) fn note_code_aware(&mut self, enabled: bool) {
+        let status = if enabled { LOADED } else { None };
+        self.parts.push(("code_aware", Part { status, lack: None, info: Value::Null }));
+    }
+
     /// There is no savings file of the original.
     pub(crate) fn note_no_import(&mut self) {
         self.parts.push(("savings_import", Part { status: None, lack: None, info: Value::Null }));
@@ -77,7 +83,7 @@ impl Warmup {
         };
         let mut body: Map<String, Value> =
             self.parts.iter().map(|(name, found)| ((*name).to_owned(), part(found))).collect();
-        for absent in ["memory_backend", "memory_embedder"] {
+        for absent in ["memory_backend", "memory_embedder", "tree_sitter"] {
             body.insert(absent.to_owned(), json!({"status": null}));
         }
         Value::Object(body)

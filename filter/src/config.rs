@@ -12,6 +12,8 @@
 //! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "provider": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode and profile (the configuration's own where it says nothing) and names the provider in reports |
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
+//! | `code_aware` | `false` | with `reversible`: leave out bodies of functions of source files that are read as a whole (docs/code-aware.md) |
+//! | `pressure` | `false` | press new tool outputs harder as the conversation passes 90,000, 180,000 and 260,000 tokens |
 //! | `tools` | `[]` | rules `{"tool": "Read*", "policy": "off"\|"lossless"\|"lossy"}`; the first whose glob matches the tool's name wins |
 //! | `kinds` | `{}` | `{"log": "off"\|"lossless"\|"lossy", …}`: the same by what an output contains (`json`, `json_lines`, `source`, `search`, `log`, `test_build`, `diff`, `table`, `listing`, `html`, `history`, `snapshot`, `text`); of the policies for the tool and for the kind the stricter one counts |
 //! | `reversible` | `false` | leave parts of large outputs out of requests whose model can have them back; the request itself carries them |
@@ -275,6 +277,8 @@ impl Config {
             engine.profile,
             (Profile::Lossless, "everything stays lossless"),
         );
+        engine.code_aware = reader.flag("code_aware", engine.code_aware);
+        engine.pressure = reader.flag("pressure", engine.pressure);
         engine.tools = tool_rules(&mut reader);
         engine.kinds = kind_policies(&mut reader);
         engine.max_body_bytes = reader.bytes("max_body_bytes", 1..=MAX_BODY_BYTES, engine.max_body_bytes);

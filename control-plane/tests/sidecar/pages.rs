@@ -297,8 +297,15 @@ async fn debug_pages_answer_on_loopback_whatever_a_header_claims() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;
     let no_import = r#""savings_import":{"error":null,"info":null,"status":null}"#;
-    let pages =
-        [("tasks", "ledger_writer"), ("ws-sessions", "[]"), ("warmup", "\"loaded\""), ("warmup", no_import)];
+    let no_scanners = r#""code_aware":{"error":null,"info":null,"status":null}"#;
+    let pages = [
+        ("tasks", "ledger_writer"),
+        ("ws-sessions", "[]"),
+        ("warmup", "\"loaded\""),
+        ("warmup", no_import),
+        ("warmup", no_scanners),
+        ("warmup", r#""tree_sitter":{"status":null}"#),
+    ];
     for (page, shows) in pages {
         let url = format!("http://{}/debug/{page}", sidecar.ready.http);
         let request = client().get(url).header("x-forwarded-for", "8.8.8.8");

@@ -209,6 +209,9 @@ mod tests {
             encoding: Encoding::default(),
             reversible: false,
             edits_by_line: false,
+            near: &[],
+            code: None,
+            pressure: 0,
         })
     }
 

@@ -1,7 +1,9 @@
 //! One request: walk, compress each block, splice.
 
+mod keys;
+
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -10,18 +12,21 @@ use hashbrown::HashMap;
 use memchr::memmem;
 use xxhash_rust::xxh3::Xxh3;
 
+use self::keys::{Keys, Prefix};
 use crate::block::{Call, Context};
 use crate::config::Config;
 use crate::earlier::{Coded, Earlier, Printed, Values};
 use crate::envelope;
 use crate::explain::{Attempts, Explanation};
 use crate::hint;
+use crate::kinds::code::Language;
 use crate::kinds::numbered;
 use crate::lines::Line;
 use crate::memo::{Entry, LeftOut, Memo};
 use crate::outcome::{Block, BlockOutcome, Kind, Original, Outcome, Skip, Tokens, Unread};
 use crate::pipeline::{self, Form, Replacement, Verdict};
 use crate::rounds::{Asked, PLACEHOLDER, answer};
+use crate::surroundings::{self, Files};
 use crate::tokens::{Counting, Encoding};
 use crate::wire::retrieve_tool::{self, Listing};
 use crate::wire::splice::splice;
@@ -158,12 +163,16 @@ struct Steps<'b> {
     read_tokens: u64,
     blocks: Option<Blocks>,
     figures: Vec<(u32, u32)>,
+    /// The files that the calls name, once it was asked.
+    files: OnceCell<Files>,
     /// Where somebody wants to know, what led to the outcome of each block so far.
     explanations: Option<Explanations>,
 }
 
 /// Bytes that are read in one step where a step is no tool output: a few milliseconds.
 const STEP_BYTES: usize = 128 << 10;
+/// Bytes of outputs that the memo knows, in one step.
+const KNOWN_BYTES: usize = 4 << 20;
 
 impl<'b> Steps<'b> {
     fn new(walk: Walk<'b>, request: &Request<'_>) -> Self {
@@ -179,6 +188,7 @@ impl<'b> Steps<'b> {
             read_tokens: 0,
             blocks: None,
             figures: Vec::new(),
+            files: OnceCell::new(),
             explanations: None,
         }
     }
@@ -200,6 +210,7 @@ impl<'b> Steps<'b> {
             config,
             lossy_blocks: self.lossy_blocks,
             edits_by_line: blocks.edits_by_line,
+            files: config.code_aware.then_some(&self.files),
             explanations: self.explanations.as_ref(),
         };
         if blocks.step(&run, memo) {
@@ -429,6 +440,8 @@ struct Run<'w, 'b> {
     config: &'w Config,
     lossy_blocks: usize,
     edits_by_line: bool,
+    /// The files that the calls name, once it was asked; `None` where nobody may ask.
+    files: Option<&'w OnceCell<Files>>,
     /// Where somebody wants to know, what led to the outcome of each block so far.
     explanations: Option<&'w Explanations>,
 }
@@ -440,7 +453,10 @@ type Explanations = RefCell<Vec<Option<Explanation>>>;
 struct Blocks {
     edits_by_line: bool,
     /// `None` before the first step.
-    keys: Option<Vec<u128>>,
+    next_key: Option<Keys>,
+    prefix: Prefix,
+    /// Of the blocks that have an entry, and perhaps of the next.
+    keys: Vec<u128>,
     shown: Shown,
     /// With each whether the memo knew.
     entries: Vec<(Arc<Entry>, bool)>,
@@ -451,7 +467,9 @@ impl Blocks {
     fn new(edits_by_line: bool) -> Self {
         Self {
             edits_by_line,
-            keys: None,
+            next_key: None,
+            prefix: Prefix::default(),
+            keys: Vec::new(),
             shown: Shown::default(),
             entries: Vec::new(),
             given: Given::default(),
@@ -460,35 +478,59 @@ impl Blocks {
 
     /// Takes the next step. False: all blocks have their entry.
     fn step(&mut self, run: &Run<'_, '_>, memo: &mut Memo) -> bool {
-        let Self { keys, shown, entries, given, .. } = self;
-        let Some(keys) = keys else {
-            *keys = Some(run.keys(memo));
-            return true;
-        };
-        // Where the memo knows a block, it takes no time.
-        while let Some(key) = keys.get(entries.len()) {
-            let Some(entry) = memo.block(*key) else { break };
-            run.begin_explanation();
-            given.add(entries.len(), &entry);
-            entries.push((entry, true));
-        }
-        let block = entries.len();
-        let (Some(output), Some(key)) = (run.walk.outputs.get(block), keys.get(block)) else {
-            if shown.blocks == 0 {
-                return false;
-            }
-            if run.catch_up(shown, keys, entries, memo) {
+        let mut bytes = 0;
+        while let Some(output) = run.walk.outputs.get(self.entries.len()) {
+            if bytes >= KNOWN_BYTES {
                 return true;
             }
-            let Shown { earlier, bytes, .. } = std::mem::take(shown);
-            if let Some(key) = keys.last() {
-                memo.remember_earlier(*key, earlier, bytes);
+            bytes += output.span.range().len();
+            let (key, steps) = self.key(run, output, memo);
+            // Where the memo knows a block, it takes no time.
+            match memo.block(key) {
+                Some(entry) => {
+                    run.begin_explanation();
+                    self.add(entry, true);
+                }
+                None => {
+                    self.work(run, output, (key, steps), memo);
+                    return true;
+                }
             }
+        }
+        if self.shown.blocks == 0 {
             return false;
-        };
-        if run.catch_up(shown, keys, entries, memo) {
+        }
+        if run.catch_up(&mut self.shown, &self.keys, &self.entries, memo) {
             return true;
         }
+        let Shown { earlier, bytes, .. } = std::mem::take(&mut self.shown);
+        if let Some(key) = self.keys.last() {
+            memo.remember_earlier(*key, earlier, bytes);
+        }
+        false
+    }
+
+    /// The key of the next block, and how many steps harder it is pressed.
+    fn key(&mut self, run: &Run<'_, '_>, output: &Output, memo: &mut Memo) -> (u128, u8) {
+        let block = self.entries.len();
+        let before = if run.config.pressure { self.prefix.before(run, output, memo) } else { 0 };
+        let steps = run.config.steps(before);
+        if let Some(key) = self.keys.get(block) {
+            return (*key, steps);
+        }
+        let next_key = self.next_key.get_or_insert_with(|| Keys::new(run, memo));
+        let key = next_key.next(run, block, output, steps, memo);
+        self.keys.push(key);
+        (key, steps)
+    }
+
+    /// Compresses the next block, or as much of what has to be known before as takes about as long.
+    fn work(&mut self, run: &Run<'_, '_>, output: &Output, (key, steps): (u128, u8), memo: &mut Memo) {
+        let Self { keys, shown, entries, given, .. } = self;
+        if run.catch_up(shown, keys, entries, memo) {
+            return;
+        }
+        let block = entries.len();
         run.begin_explanation();
         shown.forget_before(output.since);
         let [name, arguments] = run.call_texts(output);
@@ -496,14 +538,18 @@ impl Blocks {
         run.add_call(shown, output, block, call);
         let (entry, forwarded, lines) = match run.requested(output, block, given) {
             Some((entry, text)) => (entry, Some(text), None),
-            None => run.entry(output, call, block < run.lossy_blocks, &shown.earlier, memo),
+            None => run.entry(output, call, (block < run.lossy_blocks, steps), &shown.earlier, memo),
         };
         let entry = Arc::new(entry);
         run.add(shown, output, &entry, forwarded.as_deref(), lines, call);
-        given.add(block, &entry);
-        memo.remember_block(*key, Arc::clone(&entry));
-        entries.push((entry, false));
-        true
+        memo.remember_block(key, Arc::clone(&entry));
+        self.add(entry, false);
+    }
+
+    fn add(&mut self, entry: Arc<Entry>, from_memo: bool) {
+        self.prefix.add(entry.tokens_after);
+        self.given.add(self.entries.len(), &entry);
+        self.entries.push((entry, from_memo));
     }
 }
 
@@ -513,54 +559,6 @@ impl Run<'_, '_> {
         if let Some(explanations) = self.explanations {
             explanations.borrow_mut().push(None);
         }
-    }
-
-    /// One key per block. It covers everything that may steer the block's replacement: the
-    /// configuration, and of this block and every one before it the bytes, the call, whether that had an
-    /// output already, and the last user text before it.
-    fn keys(&self, memo: &Memo) -> Vec<u128> {
-        let mut hash = memo.hasher();
-        self.config.hash(&mut hash);
-        self.edits_by_line.hash(&mut hash);
-        self.walk.clears_outputs.hash(&mut hash);
-        let mut chain = hash.digest128();
-        let of = |span: Option<Span>| span.map_or(0, |span| memo.fingerprint(span.raw(self.walk.body)));
-        let mut last_query = (None, 0);
-        let mut since = 0;
-        self.walk
-            .outputs
-            .iter()
-            .enumerate()
-            .map(|(block, output)| {
-                if last_query.0 != output.query {
-                    last_query = (output.query, of(output.query));
-                }
-                let call = output.call;
-                let behind_compaction = output.since != since;
-                since = output.since;
-                let steering = [
-                    chain,
-                    of(Some(output.span)),
-                    of(call.and_then(|call| call.name)),
-                    of(call.and_then(|call| call.arguments)),
-                    last_query.1,
-                    u128::from(call.is_some_and(|call| call.by_program))
-                        | u128::from(block < self.lossy_blocks) << 1
-                        | u128::from(behind_compaction) << 2
-                        | u128::from(call_is_gone(output)) << 3
-                        | u128::from(output.structured) << 4
-                        | u128::from(self.is_further_part(output, block)) << 5,
-                ];
-                let mut bytes = [0; 96];
-                for (to, from) in bytes.chunks_exact_mut(16).zip(steering) {
-                    to.copy_from_slice(&from.to_le_bytes());
-                }
-                let mut link = memo.hasher();
-                link.update(&bytes);
-                chain = link.digest128();
-                chain
-            })
-            .collect()
     }
 
     /// The tokens of a block before and after, by the request's own tokenizer.
@@ -679,13 +677,13 @@ impl Run<'_, '_> {
 
     /// Name and arguments of the call that made an output; empty where they are not known.
     fn call_texts(&self, output: &Output) -> [Cow<'_, str>; 2] {
-        let body = self.walk.body;
-        let name = output.call.and_then(|call| call.name?.text(body));
-        let arguments = output.call.and_then(|call| call.arguments).map(|span| match span.text(body) {
-            Some(text) => text,
-            None => Cow::Borrowed(span.raw(body)),
-        });
-        [name.unwrap_or_default(), arguments.unwrap_or_default()]
+        output.call.map(|call| call.texts(self.walk.body)).unwrap_or_default()
+    }
+
+    /// The language of the source file that an output is all of, where bodies of functions may be left out of it.
+    fn language(&self, output: &Output, call: Call<'_>, reversible: bool) -> Option<Language> {
+        let files = self.files.filter(|_| reversible && output.span.is_string())?;
+        files.get_or_init(|| Files::of(self.walk)).language(output, call)
     }
 
     /// The result of a call that the client's own tool could not answer: the filter puts the text there, from the
@@ -741,7 +739,7 @@ impl Run<'_, '_> {
         &self,
         output: &Output,
         call: Call<'_>,
-        reversible: bool,
+        (reversible, steps): (bool, u8),
         earlier: &Earlier,
         memo: &mut Memo,
     ) -> (Entry, Option<Cow<'_, str>>, Option<Vec<Line>>) {
@@ -769,13 +767,19 @@ impl Run<'_, '_> {
             return (skipped(kind, Skip::NotText, memo), None, None);
         };
         let query = output.query.and_then(|span| span.text(body)).unwrap_or_default();
+        let code = self.language(output, call, reversible);
+        let near = if code.is_some() { surroundings::near(self.walk, output) } else { Vec::new() };
+        let config = self.config.pressed(steps);
         let cx = Context {
             call,
             query: &query,
-            config: self.config,
+            config: &config,
             encoding: FORMS,
             reversible,
             edits_by_line: self.edits_by_line,
+            near: &near,
+            code,
+            pressure: self.config.profile.pressed(steps).1,
         };
         let is_string = output.span.is_string();
         let form = if is_string { Form::Text } else { Form::Value };
@@ -784,7 +788,11 @@ impl Run<'_, '_> {
         if let (Some(explanations), Some(attempts)) = (self.explanations, attempts)
             && let Some(last) = explanations.borrow_mut().last_mut()
         {
-            *last = Some(Explanation { hint: hint::of_call(call), attempts: attempts.into_list() });
+            *last = Some(Explanation {
+                hint: hint::of_call(call),
+                pressure: steps,
+                attempts: attempts.into_list(),
+            });
         }
         let (forwarded, replacement, left_out) = match verdict.replacement {
             None => (text, None, Vec::new()),

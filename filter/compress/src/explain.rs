@@ -11,6 +11,8 @@ pub struct Explanation {
     /// The kind that the call suggests for a text without a shape of its own: by the tool, or by the file
     /// that it names.
     pub hint: Option<Kind>,
+    /// So many of [`PRESSURE_TOKENS`](crate::PRESSURE_TOKENS) the conversation had passed before it.
+    pub pressure: u8,
     /// The forms that were tried, in order. Those of texts in values come before those of the value.
     pub attempts: Vec<Attempt>,
 }

@@ -45,15 +45,44 @@ pub(crate) fn of_call(call: Call<'_>) -> Option<Kind> {
         named.next().and_then(|(_, value)| value.text())
     };
     let file = match class {
-        Class::Bash => shown_file(argument(COMMANDS)?)?,
+        Class::Bash => shown_file(argument(COMMANDS)?)?.1,
         Class::Read | Class::Edit => argument(FILES)?.into_owned(),
         _ => return None,
     };
     of_file(&file)
 }
 
-/// The file that a command shows; `None` for commands that do something else, or something more.
-fn shown_file(command: Cow<'_, str>) -> Option<String> {
+/// What a call reads: a file, from its start to its end. `None` for parts of files, for several, and for anything else.
+pub(crate) fn whole_file(call: Call<'_>) -> Option<String> {
+    const PARTS: &[&str] = &["offset", "limit", "line", "start", "end", "range", "page", "files", "paths"];
+    let class = Class::of(call.name);
+    if !matches!(class, Class::Bash | Class::Read | Class::Edit) {
+        return None;
+    }
+    let tape = Tape::of(call.arguments.as_bytes()).ok()?;
+    let mut file = None;
+    let mut shows = class != Class::Edit;
+    for (name, value) in tape.root().members() {
+        let name = name.text()?;
+        let text = value.text().unwrap_or_default();
+        match class {
+            Class::Bash if COMMANDS.contains(&&*name) => {
+                file = shown_file(text).filter(|(command, _)| command == "cat" || command == "bat");
+            }
+            Class::Bash => {}
+            // an editor that also shows files
+            Class::Edit if &*name == "command" => shows = &*text == "view",
+            _ if FILES.contains(&&*name) => file = Some((String::new(), text.into_owned())),
+            _ if value.is_null() => {}
+            _ if PARTS.iter().any(|part| name.to_ascii_lowercase().contains(part)) => return None,
+            _ => {}
+        }
+    }
+    file.filter(|_| shows).map(|(_, file)| file)
+}
+
+/// A command that shows a file, and the file; `None` for commands that do something else, or something more.
+fn shown_file(command: Cow<'_, str>) -> Option<(String, String)> {
     let command = command.trim();
     let command = match command.split_once("&& ") {
         Some((directory, rest)) if directory.starts_with("cd ") => rest.trim(),
@@ -63,8 +92,8 @@ fn shown_file(command: Cow<'_, str>) -> Option<String> {
         return None;
     }
     let mut words = command.split_ascii_whitespace();
-    SHOWS_A_FILE.contains(&words.next()?).then_some(())?;
-    Some(words.next_back()?.trim_matches(['\'', '"']).to_owned())
+    let shows = words.next().filter(|command| SHOWS_A_FILE.contains(command))?;
+    Some((shows.to_owned(), words.next_back()?.trim_matches(['\'', '"']).to_owned()))
 }
 
 /// What files with this ending hold.

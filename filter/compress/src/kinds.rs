@@ -9,6 +9,8 @@
 //! They are pure, they take time linear in the text, they leave the comparison of token counts to
 //! the pipeline, and they return `None` as soon as they see that the text is not theirs.
 
+#[deny(clippy::indexing_slicing, clippy::string_slice)]
+pub(crate) mod code;
 pub(crate) mod json;
 pub(crate) mod numbered;
 

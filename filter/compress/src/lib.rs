@@ -53,6 +53,7 @@ pub mod rounds;
 #[cfg(test)]
 mod savings;
 mod simd;
+mod surroundings;
 mod tokens;
 mod tool;
 mod turn;
@@ -61,7 +62,7 @@ mod work;
 
 pub use appendix::{Appendix, appendix};
 pub use ccr::address;
-pub use config::{Config, Policy, Profile, ToolRule};
+pub use config::{Config, PRESSURE_TOKENS, Policy, Profile, ToolRule};
 pub use engine::{Compression, Read, Request, RetrieveTool, compress, compress_explained};
 pub use explain::{Attempt, Choice, Explanation};
 pub use forms::FORMS_VERSION;

@@ -168,6 +168,8 @@ pub enum Compressor {
     Snapshot,
     /// Prose.
     Text,
+    /// Bodies of functions left out of source files.
+    Code,
 }
 
 /// Why a block was forwarded as it was.
@@ -261,6 +263,7 @@ impl Compressor {
             Self::History => "history",
             Self::Snapshot => "snapshot",
             Self::Text => "text",
+            Self::Code => "code",
         }
     }
 }

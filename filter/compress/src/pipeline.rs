@@ -18,6 +18,7 @@ use crate::earlier::{self, At, Coded, Earlier, OUTPUT, Values, has_ours};
 use crate::envelope::{Envelope, MAX_NESTING, Spelling};
 use crate::explain::{Attempts, Choice};
 use crate::hint;
+use crate::kinds::code::{self, Language};
 use crate::kinds::signal::{self, Signal};
 use crate::kinds::{self, fold, json};
 use crate::lines::{self, Line};
@@ -130,7 +131,8 @@ pub(crate) fn compress(
     }
     let lossy = policy == Policy::Lossy && cx.reversible && cx.config.profile != Profile::Lossless;
     work::start(text.len());
-    let run = Run { cx, earlier, lossy, attempts, hint: OnceCell::new() };
+    let code = cx.code.filter(|_| tool::may_cut_code(cx.config, cx.call.name, class) && cx.reversible);
+    let run = Run { cx, earlier, lossy, code, attempts, hint: OnceCell::new() };
     let replaced = match form {
         Form::Text => run.replace(text, Place { nesting: 0, name: Some(OUTPUT), refers: true }),
         Form::Value => match Envelope::of_json(text) {
@@ -251,6 +253,8 @@ struct Run<'r> {
     cx: &'r Context<'r>,
     earlier: &'r Earlier,
     lossy: bool,
+    /// The language of the file that the block shows, where bodies of functions may be left out.
+    code: Option<Language>,
     attempts: Option<&'r Attempts>,
     /// What the call says of its output, once it was asked.
     hint: OnceCell<Option<Kind>>,
@@ -281,7 +285,9 @@ impl Run<'_> {
             let description = shrunk.left_out.join("; ");
             ccr::append_marker(&mut shrunk.text, &description, &address);
             left_out.push(LeftOut { description, address });
-            shrunk.coded = Coded::Partly;
+            if shrunk.coded != Coded::Gaps {
+                shrunk.coded = Coded::Partly;
+            }
         }
         let Shrunk { kind, text, lines, gains, off, coded, values, .. } = shrunk;
         Replaced { kind, replacement: Replacement { text, left_out }, lines, gains, off, coded, values }
@@ -474,6 +480,20 @@ impl Run<'_> {
             _ if changed => self.document(Cow::Borrowed(&*source), changed, kind, place, &mut taken),
             _ => self.shrink_lines(&source, kind, place, &mut taken),
         };
+        if policy == Policy::Lossy
+            && kind == Kind::Source
+            && whole.len() == text.len()
+            && !work::is_over()
+            && let Some(language) = self.code
+            && let Some((compressor, kept)) = self.cut_code(language, text, &shown)
+        {
+            taken.gains.add(compressor, shown.len(), kept.text.len());
+            out.left_out.push(kept.left_out);
+            // Lines without numbers could not be named behind a gap.
+            taken.coded = if code::is_numbered(&kept.text) { Coded::Gaps } else { Coded::Partly };
+            shown = Cow::Owned(kept.text);
+            lines = None;
+        }
         let whole_kind = if envelope.is_some() { Kind::Json } else { kind };
         if self.lossy
             && policy == Policy::Lossy
@@ -600,11 +620,27 @@ impl Run<'_> {
         }
     }
 
+    /// A source file without bodies of functions, where that is as much smaller as leaving something out has to be.
+    fn cut_code(&self, language: Language, text: &str, lossless: &str) -> Option<(Compressor, Lossy)> {
+        let cx = self.cx;
+        let limits = cx.config.profile.limits().pressed(cx.pressure);
+        let before = cx.encoding.count(lossless);
+        if before < limits.min_lossy_tokens {
+            return None;
+        }
+        let kept = code::lossy(text, language, cx)?;
+        let after = cx.encoding.count(&kept.text);
+        let most = before.saturating_mul(limits.lossy_keeps_at_most_percent) / 100;
+        let verdict = if after <= most { Choice::Taken } else { Choice::KeepsTooMuch };
+        self.tried(Kind::Source, (Compressor::Code, true), lossless, &kept.text, verdict);
+        (after <= most).then_some((Compressor::Code, kept))
+    }
+
     /// The lossy form of a part, where it is so much smaller than the lossless one that leaving something
     /// out is worth it.
     fn crush(&self, kind: Kind, text: &str, lossless: &str) -> Option<(Compressor, Lossy)> {
         let cx = self.cx;
-        let limits = cx.config.profile.limits();
+        let limits = cx.config.profile.limits().pressed(cx.pressure);
         if text.len() < limits.min_lossy_bytes {
             return None;
         }

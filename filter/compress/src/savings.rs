@@ -97,6 +97,9 @@ impl Recorded {
             encoding: Encoding::default(),
             reversible,
             edits_by_line: self.edits_by_line,
+            near: &[],
+            code: None,
+            pressure: 0,
         }
     }
 }

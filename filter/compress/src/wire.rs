@@ -134,6 +134,8 @@ pub(crate) struct Walk<'b> {
     pub(crate) called: usize,
     /// The number of calls of tools that are not our own.
     pub(crate) clients_calls: usize,
+    /// The calls, in order.
+    pub(crate) made: Vec<Call>,
     /// The request asks the provider to take tool outputs out of what the model is given.
     pub(crate) clears_outputs: bool,
     calls: HashMap<Cow<'b, str>, Call, FixedState>,
@@ -147,6 +149,13 @@ pub(crate) struct Walk<'b> {
 pub(crate) struct Reading {
     pub(crate) span: Span,
     pub(crate) role: Role,
+}
+
+impl Reading {
+    /// Whether an agent has put it into a message of the user by itself.
+    pub(crate) fn is_reminder(&self, body: &str) -> bool {
+        self.span.raw(body).get(1..).is_some_and(|text| text.starts_with(REMINDER))
+    }
 }
 
 /// Who speaks.
@@ -181,6 +190,9 @@ pub(crate) struct Output {
     pub(crate) since: usize,
     /// It is a JSON value, and the strings in it may change.
     pub(crate) structured: bool,
+    /// How many readings and calls stand before it.
+    pub(crate) readings: usize,
+    pub(crate) made: usize,
 }
 
 impl Output {
@@ -220,6 +232,7 @@ pub(crate) fn walk_as_far(
         opening: 0,
         called: 0,
         clients_calls: 0,
+        made: Vec::new(),
         clears_outputs: false,
         calls: HashMap::default(),
         query: None,
@@ -263,8 +276,9 @@ impl<'b> Walk<'b> {
         if role == Role::Assistant {
             self.answered = self.outputs.len();
         }
-        self.readings.push(Reading { span: value.span(), role });
-        if role == Role::User && !value.raw().get(1..).is_some_and(|text| text.starts_with(REMINDER)) {
+        let reading = Reading { span: value.span(), role };
+        self.readings.push(reading);
+        if role == Role::User && !reading.is_reminder(self.body) {
             self.query = Some(value.span());
         }
     }
@@ -285,6 +299,7 @@ impl<'b> Walk<'b> {
     fn call(&mut self, id: Option<Value<'_, 'b>>, call: Call) {
         self.answered = self.outputs.len();
         self.called = self.outputs.len();
+        self.made.push(call);
         self.clients_calls += usize::from(!call.is_ours(self.body));
         for span in [call.name, call.arguments].into_iter().flatten() {
             self.readings.push(Reading { span, role: Role::Assistant });
@@ -302,7 +317,8 @@ impl<'b> Walk<'b> {
 
     fn output(&mut self, call: Option<Call>, value: Value<'_, 'b>) {
         let (span, query, since) = (value.span(), self.query, self.since);
-        self.outputs.push(Output { span, call, query, since, structured: false });
+        let (readings, made) = (self.readings.len(), self.made.len());
+        self.outputs.push(Output { span, call, query, since, structured: false, readings, made });
     }
 
     /// An output that is JSON. Where it is an object of exactly one member and that is a string, that

@@ -29,6 +29,9 @@ struct Arguments {
     /// The formats; all of them by default.
     #[arg(long, value_parser = PossibleValuesParser::new(Format::ALL.map(Format::name)))]
     format: Vec<String>,
+    /// The agents read source files, with `code_aware` and `pressure` on.
+    #[arg(long)]
+    sources: bool,
     /// More of the filter's configuration, as a JSON object.
     #[arg(long, default_value = "{}", value_parser = |text: &str| serde_json::from_str::<Value>(text))]
     plugin: Value,
@@ -48,6 +51,7 @@ async fn main() -> Result<ExitCode> {
         each: arguments.each,
         rounds: arguments.rounds,
         retrieve_every: arguments.retrieve_every,
+        sources: arguments.sources,
         plugin: arguments.plugin,
         ..Conversations::default()
     };

@@ -56,6 +56,16 @@ async fn conversations_with_retrievals_in_every_second_round_are_append_only() -
 }
 
 #[tokio::test]
+async fn conversations_about_source_files_are_append_only_while_the_filter_presses_harder() -> Result<()> {
+    let rows = held(Event::Nothing, &Conversations { sources: true, ..Conversations::default() }).await?;
+    for row in rows.iter().filter(|row| row.format != Format::StoredResponses) {
+        // What is left out of a file can be had back, so there is something to ask for.
+        ensure!(row.report.retrievals.len() >= 3, "{row:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn conversations_are_append_only_when_headroomd_is_killed() -> Result<()> {
     holds(Event::Killed).await
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use headroom_compress::{BlockOutcome, Explanation, Skip};
+use headroom_compress::{BlockOutcome, Explanation, PRESSURE_TOKENS, Skip};
 
 use super::record::{Record, Totals};
 use crate::number::{grouped, saved};
@@ -50,6 +50,10 @@ pub(super) fn request(out: &mut impl Write, record: &Record) -> io::Result<()> {
 fn attempts(out: &mut impl Write, explanation: &Explanation) -> io::Result<()> {
     if let Some(hint) = explanation.hint {
         writeln!(out, "        the call suggests {}, where the text has no shape of its own", hint.name())?;
+    }
+    if explanation.pressure > 0 {
+        let total = PRESSURE_TOKENS.get(usize::from(explanation.pressure) - 1).copied().unwrap_or_default();
+        writeln!(out, "        pressed harder: {} tokens or more stand before it", grouped(total))?;
     }
     for attempt in &explanation.attempts {
         let loss = if attempt.lossy { " (lossy)" } else { "" };

@@ -9,7 +9,7 @@ use headroom_api::names;
 use serde_json::{Map, Value};
 
 use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, HTTP_CLUSTER, Providers};
-use crate::environment::Environment;
+use crate::environment::{CODE_AWARE, Environment};
 use crate::profile::ProfileName;
 use crate::token;
 use crate::upstream::Upstream;
@@ -74,6 +74,12 @@ pub struct UpArgs {
     /// How far the engine may go [default: balanced]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
+    /// Leave out bodies of functions of source files that are read as a whole [env: HEADROOM_CODE_AWARE_ENABLED]
+    #[arg(long)]
+    pub code_aware: bool,
+    /// Press new tool outputs harder as a conversation passes 90,000, 180,000 and 260,000 tokens
+    #[arg(long)]
+    pub pressure: bool,
     /// How the filter forwards a body of another length [default: strip]
     #[arg(long, value_enum)]
     pub body_mode: Option<BodyModeName>,
@@ -135,6 +141,8 @@ pub struct Settings {
     pub log_messages: bool,
     /// Bodies that a worker has in work at a time, where it was said.
     pub pre_upstream: Option<String>,
+    /// Whether bodies of functions are left out of source files.
+    pub code_aware: bool,
     /// Envoy's worker threads.
     pub workers: u32,
     /// The folder for state and logs.
@@ -166,6 +174,12 @@ impl Settings {
         plugin_config.insert("body_mode".to_owned(), body_mode.name().into());
         plugin_config
             .insert("profile".to_owned(), args.profile.unwrap_or(ProfileName::Balanced).name().into());
+        if args.code_aware || env.flag(CODE_AWARE)? {
+            plugin_config.insert("code_aware".to_owned(), true.into());
+        }
+        if args.pressure {
+            plugin_config.insert("pressure".to_owned(), true.into());
+        }
         // The sidecar that `up` starts keeps the originals.
         plugin_config.insert("reversible".to_owned(), true.into());
         plugin_config.insert("store_originals".to_owned(), true.into());
@@ -188,6 +202,7 @@ impl Settings {
             plugin_config.append(&mut filter_config(file)?);
         }
 
+        let code_aware = plugin_config.get("code_aware") == Some(&Value::Bool(true));
         let defaults = Providers::default();
         Ok(Self {
             listen: Endpoint { host: host.to_string(), port },
@@ -243,6 +258,7 @@ impl Settings {
             plugin_config: Value::Object(plugin_config),
             pre_upstream: concurrency,
             log_messages,
+            code_aware,
             workers: args.workers.unwrap_or(DEFAULT_WORKERS).max(1),
             workspace_dir: env.workspace_dir(args.workspace_dir.as_ref()).context(
                 "there is no folder for state: set HEADROOM_WORKSPACE_DIR or HOME, or give --workspace-dir",
@@ -438,6 +454,7 @@ mod tests {
             (UpArgs { port: Some("http".to_owned()), ..UpArgs::default() }, vec![], "--port"),
             (UpArgs::default(), vec![("HEADROOM_PORT", "70000")], "HEADROOM_PORT"),
             (UpArgs::default(), vec![("HEADROOM_LOG_MESSAGES", "maybe")], "HEADROOM_LOG_MESSAGES"),
+            (UpArgs::default(), vec![("HEADROOM_CODE_AWARE_ENABLED", "2")], "HEADROOM_CODE_AWARE_ENABLED"),
             (UpArgs::default(), vec![("ANTHROPIC_TARGET_API_URL", "anthropic")], "ANTHROPIC_TARGET_API_URL"),
             (UpArgs::default(), vec![("HEADROOM_HTTP", "unix:/run/x")], "HEADROOM_HTTP"),
             (UpArgs::default(), vec![("HEADROOM_MODE", "audti")], "HEADROOM_MODE"),

@@ -123,6 +123,7 @@ impl Stack {
         if !settings.allow_hosts.is_empty() {
             arguments.extend(["--allowed-hosts".to_owned(), settings.allow_hosts.join(",")]);
         }
+        arguments.extend(settings.code_aware.then(|| "--code-aware".to_owned()));
         arguments.extend(settings.log_messages.then(|| "--log-messages".to_owned()));
         let launch = Launch {
             name: "headroomd",

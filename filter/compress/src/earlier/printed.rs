@@ -6,6 +6,7 @@ use foldhash::fast::FixedState;
 
 use super::lines::{NO_LINE, plain};
 use super::{is_ours, looks_like_one};
+use crate::kinds::code;
 use crate::kinds::fold;
 use crate::kinds::numbered::region::{self, MARK, Reader, Role};
 use crate::lines::Line;
@@ -21,6 +22,8 @@ pub(crate) enum Coded {
     Lines,
     /// All of it can be read, but not line by line.
     Document,
+    /// Lines of a file were left out; the others stand as they were printed, with their numbers thinned.
+    Gaps,
     /// Something was left out.
     Partly,
 }
@@ -75,8 +78,8 @@ impl<'a> Printed<'a> {
     fn source(&self) -> Source {
         match self.coded {
             // What looks like our own counts for nothing, and could not be told from it.
-            Coded::No if has_ours(self.original) => Source::Common,
-            Coded::No => Source::Shown,
+            Coded::No | Coded::Gaps if has_ours(self.original) => Source::Common,
+            Coded::No | Coded::Gaps => Source::Shown,
             Coded::Lines if !has_ours(self.shown) && !has_ours(self.original) => Source::Original,
             Coded::Lines | Coded::Document | Coded::Partly => Source::Common,
         }
@@ -89,8 +92,8 @@ impl<'a> Printed<'a> {
 
     /// Whether all of the output is shown here, and nothing of it by a reference to another place.
     pub(super) fn is_whole(&self) -> bool {
-        self.coded != Coded::Partly
-            && self.values.coded != Coded::Partly
+        self.coded < Coded::Gaps
+            && self.values.coded < Coded::Gaps
             && !self.values.refer
             && !has_ours(self.original)
             && !has_references(self.shown)
@@ -130,6 +133,10 @@ impl<'a> Printed<'a> {
         }
     }
 
+    fn is_gap(&self, line: &Line) -> bool {
+        self.shown.get(line.read.content..line.read.end).is_some_and(code::is_gap)
+    }
+
     fn each_shown(&self, read: Option<Vec<Line>>, by_number: bool, mut each: impl FnMut(&Line, u32)) {
         let line_of = |read| Line::new(self.shown, read);
         let lines = read.unwrap_or_else(|| Reader::new(self.shown).map(line_of).collect());
@@ -143,6 +150,8 @@ impl<'a> Printed<'a> {
                     Some(lines) => (NO_LINE, lines),
                     None => (here, 1),
                 },
+                // what stands for lines that were left out is none of them
+                Role::Numbered { .. } if self.coded == Coded::Gaps && self.is_gap(line) => (NO_LINE, 1),
                 Role::Numbered { number, .. } => (if rising { number } else { here }, 1),
                 Role::Header => (NO_LINE, 0),
                 Role::Reference { first, last } => (NO_LINE, (last - first) as usize + 1),

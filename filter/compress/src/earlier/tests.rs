@@ -17,6 +17,9 @@ fn context<'a>(call: Call<'a>, config: &'a Config) -> Context<'a> {
         encoding: Encoding::default(),
         reversible: false,
         edits_by_line: false,
+        near: &[],
+        code: None,
+        pressure: 0,
     }
 }
 

@@ -57,6 +57,9 @@ mod tests {
             encoding: crate::Encoding::default(),
             reversible: false,
             edits_by_line: false,
+            near: &[],
+            code: None,
+            pressure: 0,
         };
         lossless(text, &cx)
     }

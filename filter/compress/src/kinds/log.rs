@@ -170,6 +170,9 @@ mod tests {
             encoding: Encoding::default(),
             reversible: true,
             edits_by_line: false,
+            near: &[],
+            code: None,
+            pressure: 0,
         };
         lossy(text, &cx).expect("a digest")
     }
@@ -247,6 +250,9 @@ mod tests {
             encoding: Encoding::default(),
             reversible: true,
             edits_by_line: false,
+            near: &[],
+            code: None,
+            pressure: 0,
         };
         assert!(lossy("a\nb\n", &cx).is_none());
     }

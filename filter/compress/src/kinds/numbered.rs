@@ -69,6 +69,39 @@ fn thinned(text: &str, every: u32, is_file: impl Fn(&[Numbered]) -> bool) -> Opt
     Some(out)
 }
 
+/// A line of a file in a text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileLine {
+    /// Its number in the file.
+    pub(crate) number: u32,
+    /// Where in the text what the file says begins, and where it ends, without the line end.
+    pub(crate) content: usize,
+    pub(crate) end: usize,
+}
+
+/// The first lines of a text that a tool numbered; `None` where there are none.
+pub(crate) fn file_lines(text: &str, cx: &Context<'_>) -> Option<Vec<FileLine>> {
+    let origin = Origin::new(cx.call);
+    let (mut at, mut lines) = (0, Vec::new());
+    while at < text.len() {
+        let behind = gather(text, at, &mut lines);
+        if lines.len() > MIN_BARE && origin.is_file(text, &lines) {
+            let region = plan(text, &mut lines, EVERY);
+            let file_line = |line: &Numbered| {
+                let blank = region.style.blank && text.as_bytes().get(line.content) == Some(&b' ');
+                FileLine {
+                    number: line.prefix.number,
+                    content: line.content + usize::from(blank),
+                    end: line.end,
+                }
+            };
+            return (!region.rule.matches).then(|| lines.iter().map(file_line).collect());
+        }
+        at = behind;
+    }
+    None
+}
+
 /// Whether a text already has what looks like a header, which could not be told from our own afterwards.
 fn has_header(text: &str) -> bool {
     text.starts_with(MARK) || memmem::find(text.as_bytes(), b"\n[lines ").is_some()

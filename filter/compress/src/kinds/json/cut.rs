@@ -328,6 +328,9 @@ mod tests {
             encoding: crate::Encoding::default(),
             reversible: false,
             edits_by_line: false,
+            near: &[],
+            code: None,
+            pressure: 0,
         };
         Cut::find(text)?.form(&cx)
     }
