@@ -313,7 +313,7 @@ impl<'a> Text<'a> {
                 at += 1;
                 continue;
             };
-            out.push_str(&self.text[copied..self.read[run.at].read.start]);
+            out.push_str(self.text.get(copied..self.read[run.at].read.start).unwrap_or_default());
             out.push_str(&reference);
             at = run.at + run.count;
             floor = at;
@@ -323,7 +323,7 @@ impl<'a> Text<'a> {
         if copied == 0 {
             return None;
         }
-        out.push_str(&self.text[copied..]);
+        out.push_str(self.text.get(copied..).unwrap_or_default());
         Some(out)
     }
 

@@ -665,7 +665,7 @@ impl Run<'_, '_> {
         let Some(start) = arguments_start(output) else { return };
         let same = |other: &Output| arguments_start(other) == Some(start);
         // A call has one output, or several parts of one: what lies further back belongs to others.
-        let before = &self.walk.outputs[block.saturating_sub(MAX_PARTS)..block];
+        let before = self.walk.outputs.get(block.saturating_sub(MAX_PARTS)..block).unwrap_or_default();
         // A call behind all others needs no look at them.
         let new = start > shown.last_call || !before.iter().any(same);
         shown.last_call = shown.last_call.max(start);

@@ -379,7 +379,7 @@ impl Run<'_> {
             values: Values::default(),
         };
         let kind = match parts.as_slice() {
-            [part] => self.kind(&text[part.span.clone()]),
+            [part] => self.kind(text.get(part.span.clone()).unwrap_or_default()),
             _ => Kind::Mixed,
         };
         if place.refers
@@ -398,8 +398,8 @@ impl Run<'_> {
         let whole = parts.len() == 1;
         let (mut from, mut before) = (0, 0);
         for part in parts {
-            out.text.push_str(&text[from..part.span.start]);
-            before += line_ends(&text[from..part.span.start]);
+            out.text.push_str(text.get(from..part.span.start).unwrap_or_default());
+            before += line_ends(text.get(from..part.span.start).unwrap_or_default());
             let (start, end) = (part.span.start, part.span.end);
             let place = PartPlace {
                 nesting: place.nesting,
@@ -415,10 +415,10 @@ impl Run<'_> {
             if start == 0 && end == text.len() {
                 out.lines = lines;
             }
-            before += line_ends(&text[start..end]);
+            before += line_ends(text.get(start..end).unwrap_or_default());
             from = end;
         }
-        out.text.push_str(&text[from..]);
+        out.text.push_str(text.get(from..).unwrap_or_default());
         out
     }
 
@@ -432,7 +432,7 @@ impl Run<'_> {
         out: &mut Shrunk,
     ) -> (Kind, Option<Vec<Line>>) {
         let cx = self.cx;
-        let text = &whole[part.span];
+        let text = whole.get(part.span).unwrap_or_default();
         if text.len() < cx.config.min_block_bytes {
             out.text.push_str(text);
             return (Kind::Short, None);

@@ -166,7 +166,7 @@ pub fn glob_matches(pattern: &str, name: &str) -> bool {
             },
         }
     }
-    pattern[p..].iter().all(|&b| b == b'*')
+    pattern.get(p..).unwrap_or_default().iter().all(|&b| b == b'*')
 }
 
 #[cfg(test)]

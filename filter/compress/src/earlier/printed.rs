@@ -210,7 +210,8 @@ pub(super) fn has_references(text: &str) -> bool {
 fn has_line(text: &str, is: impl Fn(&str) -> bool) -> bool {
     let bracket = |at: &usize| *at == 0 || text.as_bytes().get(at - 1) == Some(&b'\n');
     memchr::memchr_iter(b'[', text.as_bytes()).filter(bracket).any(|at| {
-        let end = memchr::memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |len| at + len);
-        is(&text[at..end])
+        let end = memchr::memchr(b'\n', text.as_bytes().get(at..).unwrap_or_default())
+            .map_or(text.len(), |len| at + len);
+        is(text.get(at..end).unwrap_or_default())
     })
 }

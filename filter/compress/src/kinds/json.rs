@@ -96,11 +96,14 @@ pub(crate) fn find(text: &str) -> Option<Documents<'_>> {
     let mut tried = 0;
     let mut line = 0;
     while tried < MAX_STARTS {
-        let start = line + parse::spaces(&bytes[line..]);
+        let start = line + parse::spaces(bytes.get(line..).unwrap_or_default());
         if matches!(bytes.get(start), Some(b'{' | b'[')) {
             tried += 1;
-            if let Some(tree) = Tree::read(&text[start..]) {
-                let (before, after) = (&text[..start], &text[start + tree.text.len()..]);
+            if let Some(tree) = Tree::read(text.get(start..).unwrap_or_default()) {
+                let (before, after) = (
+                    text.get(..start).unwrap_or_default(),
+                    text.get(start + tree.text.len()..).unwrap_or_default(),
+                );
                 if (before.len() + after.len()) * 1000 <= text.len() * MAX_SURROUNDINGS {
                     return Some(Documents { before, after, tree });
                 }
@@ -109,7 +112,7 @@ pub(crate) fn find(text: &str) -> Option<Documents<'_>> {
         if start * 1000 > text.len() * MAX_SURROUNDINGS {
             return None;
         }
-        line = start + memchr::memchr(b'\n', &bytes[start..])? + 1;
+        line = start + memchr::memchr(b'\n', bytes.get(start..).unwrap_or_default())? + 1;
     }
     None
 }

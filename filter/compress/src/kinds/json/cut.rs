@@ -58,7 +58,7 @@ const HEAD_BYTES: usize = 2000;
 /// Whether a text has the beginning or the line shapes of JSON.
 fn looks_cut(text: &str) -> bool {
     let head = text.as_bytes();
-    if memmem::find(&head[..head.len().min(HEAD_BYTES)], b"\":").is_none() {
+    if memmem::find(head.get(..head.len().min(HEAD_BYTES)).unwrap_or_default(), b"\":").is_none() {
         return false;
     }
     let bytes = text.as_bytes();

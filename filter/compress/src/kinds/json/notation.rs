@@ -114,7 +114,7 @@ pub(crate) fn blob(text: &str) -> Option<&str> {
         _ => text,
     };
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_');
-    encoded.bytes().all(plain).then(|| &text[..BLOB_HEAD])
+    encoded.bytes().all(plain).then(|| text.get(..BLOB_HEAD).unwrap_or_default())
 }
 
 pub(crate) struct Writer<'t, 'a> {

@@ -415,6 +415,11 @@ impl Union {
     /// The column of a key, where it is none of those before `from`.
     fn position(&self, tree: &Tree<'_>, key: u32, from: usize) -> Option<usize> {
         let name = tree.name(key);
-        self.keys[from..].iter().position(|&other| tree.name(other) == name).map(|at| from + at)
+        self.keys
+            .get(from..)
+            .unwrap_or_default()
+            .iter()
+            .position(|&other| tree.name(other) == name)
+            .map(|at| from + at)
     }
 }

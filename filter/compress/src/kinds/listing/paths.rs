@@ -42,7 +42,11 @@ pub(super) fn grouped(text: &str) -> Option<String> {
             at += 1;
             continue;
         };
-        let names = lines[at..].iter().map_while(|line| split(line).filter(|(d, _)| *d == directory));
+        let names = lines
+            .get(at..)
+            .unwrap_or_default()
+            .iter()
+            .map_while(|line| split(line).filter(|(d, _)| *d == directory));
         let count = names.clone().count();
         if count < FEWEST_NAMES {
             out.push_str(lines[at]);
