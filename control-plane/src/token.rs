@@ -36,8 +36,7 @@ impl Token {
 
     /// Whether the value of an `Authorization` header is this token.
     pub fn is_shown_by(&self, authorization: &str) -> bool {
-        let Some((scheme, shown)) = authorization.split_once(' ') else { return false };
-        scheme.eq_ignore_ascii_case("bearer") && self.is(shown)
+        bearer(authorization).is_some_and(|shown| self.is(shown))
     }
 
     /// Whether a text is this token.
@@ -45,6 +44,12 @@ impl Token {
         // hashes are compared in constant time, whatever the lengths
         blake3::hash(shown.trim().as_bytes()) == blake3::hash(self.0.as_bytes())
     }
+}
+
+/// The token in the value of an `Authorization` header.
+pub fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, shown) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| shown.trim())
 }
 
 impl fmt::Debug for Token {

@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::App;
 use super::error::Refusal;
-use super::retrieve::tenant;
+use super::retrieve::Tenant;
 use crate::gateway::{Asked, Bad, Caller, Service, session_id};
 use crate::ledger::labels::is_stack;
 
@@ -101,7 +101,11 @@ impl From<Bad> for Refusal {
 }
 
 /// `POST /v1/compress`.
-pub(super) async fn compress(State(app): State<Arc<App>>, request: Request) -> Result<Response, Refusal> {
+pub(super) async fn compress(
+    State(app): State<Arc<App>>,
+    tenant: Tenant,
+    request: Request,
+) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let headers = parts.headers;
     json_alone(&headers)?;
@@ -109,7 +113,7 @@ pub(super) async fn compress(State(app): State<Arc<App>>, request: Request) -> R
     // A long body takes milliseconds to read, in which others are to be served.
     let asked = tokio::task::spawn_blocking(move || Asked::read(&body));
     let asked = asked.await.map_err(|_| Refusal::INTERNAL)??;
-    let answer = app.desk.service.answer(asked, &caller(&headers)).await;
+    let answer = app.desk.service.answer(asked, &caller(tenant, &headers)).await;
     Ok(([(CONTENT_TYPE, "application/json")], answer).into_response())
 }
 
@@ -127,13 +131,13 @@ fn json_alone(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn caller(headers: &HeaderMap) -> Caller {
+fn caller(Tenant(tenant): Tenant, headers: &HeaderMap) -> Caller {
     let text = |name: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         value.trim().to_owned()
     };
     Caller {
-        tenant: tenant(headers).to_owned(),
+        tenant,
         stack: Some(text("x-headroom-stack")).filter(|stack| is_stack(stack)).unwrap_or_default(),
         project: text("x-headroom-project"),
         bypass: text("x-headroom-bypass").eq_ignore_ascii_case("true"),
@@ -144,7 +148,7 @@ fn caller(headers: &HeaderMap) -> Caller {
 /// the same way whatever is cached.
 pub(super) async fn usage(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    Tenant(tenant): Tenant,
     told: Result<Json<Value>, JsonRejection>,
 ) -> Result<Json<Value>, Refusal> {
     let invalid = |message: &str| Refusal::told(StatusCode::BAD_REQUEST, INVALID, message.to_owned());
@@ -155,7 +159,7 @@ pub(super) async fn usage(
     let usage = told.get("usage").filter(|usage| usage.is_object());
     let usage = usage.ok_or_else(|| invalid("Missing or invalid usage: expected an object."))?;
     let signal = signal(usage).map_err(invalid)?;
-    let rows = app.desk.service.sessions().rows(tenant(&headers), session).ok_or_else(|| {
+    let rows = app.desk.service.sessions().rows(&tenant, session).ok_or_else(|| {
         let shown: String = session.chars().take(64).collect();
         let message = format!("There is no session {shown:?} here: it was never seen, or is over.");
         Refusal::told(StatusCode::NOT_FOUND, "unknown_session", message)

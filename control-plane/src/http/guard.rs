@@ -1,8 +1,9 @@
 //! Who may ask, and how often. Whether we are healthy is answered to everyone, always; what else the pages about
 //! health say, to those who may ask for the rest.
 //!
-//! * With a token, everyone must send it, as a bearer token or in `x-headroom-proxy-token`, but for the dashboard's own files. (Without one the sidecar
-//!   listens on loopback only.)
+//! * With a token, everyone must send it, as a bearer token or in `x-headroom-proxy-token`, but for the dashboard's
+//!   own files. (Without one the sidecar listens on loopback only.)
+//! * A tenant's token opens that tenant's originals, compression for it, and nothing else.
 //! * Without one, the `Host` must be a name that cannot have been pointed here from outside: a page
 //!   in a browser could otherwise make its own name resolve to 127.0.0.1 and read the answers.
 //! * Without one, nothing is answered to what Envoy has taken from beyond this machine. It says so in a header.
@@ -23,7 +24,8 @@ use headroom_api::names::REMOTE_HEADER;
 
 use super::dashboard::is_page;
 use super::error::Refusal;
-use crate::token::Token;
+use crate::tenants::Tenants;
+use crate::token::{Token, bearer};
 
 /// Requests a second in the long run: several dashboards and scrapers, far from what hurts the store.
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(200).unwrap();
@@ -37,10 +39,12 @@ const UNRATED: [&str; 2] = ["/v1/compress", "/v1/usage"];
 const PROXY_TOKEN: &str = "x-headroom-proxy-token";
 
 /// What of an answer a caller may see.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Access {
     /// All.
     Full,
+    /// What is the tenant's.
+    Tenant(String),
     /// Whether we are healthy.
     Status,
 }
@@ -48,38 +52,43 @@ pub(crate) enum Access {
 /// What a request has to pass.
 pub(crate) struct Guard {
     token: Option<Token>,
+    tenants: Tenants,
     hosts: Vec<String>,
     rate: DefaultDirectRateLimiter,
 }
 
 impl Guard {
     /// `hosts`: names beside `localhost` and addresses that may stand in `Host`.
-    pub(crate) fn new(token: Option<Token>, hosts: Vec<String>) -> Self {
+    pub(crate) fn new(token: Option<Token>, tenants: Tenants, hosts: Vec<String>) -> Self {
         let rate = RateLimiter::direct(Quota::per_second(PER_SECOND).allow_burst(BURST));
-        Self { token, hosts, rate }
+        Self { token, tenants, hosts, rate }
     }
 
     fn check(&self, request: &Request) -> Result<Access, Refusal> {
         let admitted = self.admit(request);
         let reads = [Method::GET, Method::HEAD].contains(request.method());
         if reads && OPEN.contains(&request.uri().path()) {
-            return Ok(if admitted.is_ok() { Access::Full } else { Access::Status });
+            return Ok(if admitted == Ok(Access::Full) { Access::Full } else { Access::Status });
         }
         if !UNRATED.contains(&request.uri().path()) {
             self.rate.check().map_err(|_| Refusal::RATE)?;
         }
-        admitted.map(|()| Access::Full)
+        admitted
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Refusal> {
-        match &self.token {
-            Some(token) if shows(request.headers(), token) => Ok(()),
+    fn admit(&self, request: &Request) -> Result<Access, Refusal> {
+        let path = request.uri().path();
+        let shown = shown(request.headers());
+        match (&self.token, self.tenants.whose(shown)) {
+            (Some(token), _) if token.is(shown) => Ok(Access::Full),
+            (_, Some(tenant)) if is_tenants(path) => Ok(Access::Tenant(tenant.to_owned())),
+            (_, Some(_)) => Err(Refusal::TENANT),
             // a browser cannot show it for a page: the page asks for it, and shows it for the figures
-            Some(_) if is_page(request.uri().path()) => Ok(()),
-            Some(_) => Err(Refusal::TOKEN),
-            None if request.headers().contains_key(REMOTE_HEADER) => Err(Refusal::REMOTE),
-            None if self.is_own(host(request)) => Ok(()),
-            None => Err(Refusal::HOST),
+            (Some(_), None) if is_page(path) => Ok(Access::Full),
+            (Some(_), None) => Err(Refusal::TOKEN),
+            (None, None) if request.headers().contains_key(REMOTE_HEADER) => Err(Refusal::REMOTE),
+            (None, None) if self.is_own(host(request)) => Ok(Access::Full),
+            (None, None) => Err(Refusal::HOST),
         }
     }
 
@@ -115,13 +124,17 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     }
 }
 
-/// The header of our own decides alone where it is sent.
-fn shows(headers: &HeaderMap, token: &Token) -> bool {
-    if let Some(shown) = headers.get(PROXY_TOKEN) {
-        return shown.to_str().is_ok_and(|shown| token.is(shown));
+/// The token that a caller shows: in our own header, which decides alone where it is sent, or as a bearer token.
+fn shown(headers: &HeaderMap) -> &str {
+    match headers.get(PROXY_TOKEN) {
+        Some(value) => value.to_str().unwrap_or_default(),
+        None => headers.get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?)).unwrap_or_default(),
     }
-    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    shown.is_some_and(|shown| token.is_shown_by(shown))
+}
+
+/// What there is of each tenant.
+fn is_tenants(path: &str) -> bool {
+    matches!(path, "/v1/retrieve" | "/v1/compress" | "/v1/usage") || path.starts_with("/v1/retrieve/")
 }
 
 fn host(request: &Request) -> Option<&str> {
@@ -150,7 +163,7 @@ mod tests {
 
     #[test]
     fn only_names_that_cannot_be_pointed_here_are_our_own() {
-        let guard = Guard::new(None, vec!["headroom.internal".to_owned()]);
+        let guard = Guard::new(None, Tenants::default(), vec!["headroom.internal".to_owned()]);
         for own in [
             "127.0.0.1:8788",
             "localhost:1",
@@ -184,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_token_is_demanded_everywhere_but_for_health() {
-        let guard = Guard::new(Some(Token::new("s3cret").unwrap()), Vec::new());
+        let guard = Guard::new(Some(Token::new("s3cret").unwrap()), Tenants::default(), Vec::new());
         for open in OPEN {
             assert_eq!(guard.check(&request(open, &[])).unwrap(), Access::Status);
             let shown = [("authorization", "Bearer s3cret")];
@@ -213,7 +226,7 @@ mod tests {
 
     #[test]
     fn requests_beyond_the_burst_are_told_to_come_back() {
-        let guard = Guard::new(None, Vec::new());
+        let guard = Guard::new(None, Tenants::default(), Vec::new());
         let refused = (0..BURST.get() * 2)
             .filter(|_| {
                 guard
