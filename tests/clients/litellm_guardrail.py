@@ -19,8 +19,6 @@ PROVIDER = os.environ["PROVIDER_URL"]
 SIDECAR = os.environ["SIDECAR_URL"]
 OUTPUTS = json.loads(Path(os.environ["OUTPUTS"]).read_text(encoding="utf-8"))
 PLAN = json.loads(os.environ["PLAN"])
-# The newest version asks for markers and answers retrievals; the older one never does.
-RETRIEVES = os.environ["RETRIEVES"] == "yes"
 KEY = "sk-master-1234"
 PARAMETERS = {"type": "object", "properties": {"path": {"type": "string"}}}
 ASK = "Which deployments failed?"
