@@ -95,7 +95,7 @@ fn without_escapes(text: &str) -> Option<String> {
     (copied > 0).then(|| out + &text[copied..])
 }
 
-/// Bytes of the escape sequence that `bytes` start with; 0 where it is none that can go.
+/// Bytes of the escape sequence that `bytes` start with; 0 where they start with none that can go.
 fn sequence(bytes: &[u8]) -> usize {
     let skip = |from: usize, range: std::ops::RangeInclusive<u8>| {
         from + bytes[from..].iter().take_while(|b| range.contains(b)).count()

@@ -35,7 +35,7 @@ pub(crate) struct Printed<'a> {
     pub(crate) coded: Coded,
 }
 
-/// How the lines of an output are to be had.
+/// How the lines of an output are found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Source {
     /// All of them from what is forwarded.

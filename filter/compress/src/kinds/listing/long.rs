@@ -7,7 +7,7 @@
 //! 644 1343 " Cargo.toml
 //! ```
 //!
-//! Everything can be had back but the width of the columns.
+//! Everything but the width of the columns can be restored.
 
 /// Fewer rows cannot pay for the header.
 const FEWEST_ROWS: usize = 5;
