@@ -48,7 +48,7 @@ impl Messages {
         }
     }
 
-    /// Adds to a request as the pages show it what is known of its messages, under the original's names.
+    /// Adds to a request as the pages show it what is known of its messages, under upstream's names.
     pub(crate) fn add_to(&self, request: &mut Value) {
         let kept = self.kept();
         let logged = request["request_id"].as_str().and_then(|id| kept.by_request.get(id));

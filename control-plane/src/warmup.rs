@@ -41,7 +41,7 @@ impl Warmup {
         self.parts.push((name, Part { status: LOADED, error, info: json!({"location": location}) }));
     }
 
-    /// There is no savings file of the original.
+    /// There is no savings file of upstream.
     pub(crate) fn note_no_import(&mut self) {
         self.parts.push(("savings_import", Part { status: None, error: None, info: Value::Null }));
     }

@@ -6,7 +6,7 @@ use crate::v1::{AdmissionOutcome, PrefixChange, PrefixMismatchSource, RequestOut
 /// machines reach.
 pub const REMOTE_HEADER: &str = "x-headroom-remote";
 
-/// Why a WebSocket session ended, in the original's words; while it is open nobody knows.
+/// Why a WebSocket session ended, in upstream's words; while it is open nobody knows.
 #[must_use]
 pub const fn session_end_name(end: SessionEnd) -> &'static str {
     match end {

@@ -68,7 +68,7 @@ impl Dimension {
         Self::NAMES.iter().find(|(_, known)| *known == name).map(|(dimension, _)| *dimension)
     }
 
-    /// Values told apart. A stack's bound is the original's; the others leave room for a large
+    /// Values counted one by one. A stack's bound is upstream's; the others leave room for a large
     /// installation and keep the store and `/metrics` small.
     pub fn max_values(self) -> usize {
         match self {

@@ -61,7 +61,7 @@ pub struct Passed {
     pub foreign: u64,
 }
 
-/// Calls `take` with each JSON object of a file of JSON lines. Lines that are none are counted.
+/// Calls `take` with each JSON object of a file of JSON lines. Other lines are counted.
 pub fn each_object(path: &Path, mut take: impl FnMut(u64, &Value)) -> io::Result<Passed> {
     let mut passed = Passed::default();
     let too_long = each_line(File::open(path)?, |number, line| {

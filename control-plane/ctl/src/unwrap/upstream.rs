@@ -1,4 +1,4 @@
-//! Codex as the original Headroom's `wrap codex` has left it: blocks between markers, and a backup.
+//! Codex as upstream Headroom's `wrap codex` has left it: blocks between markers, and a backup.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ const END: &str = "# --- end Headroom ---";
 const BACKUP: &str = "config.toml.headroom-backup";
 const PROVIDER: &str = "headroom";
 
-/// Takes the original's wrap off, and says so. Nothing where there is none.
+/// Takes upstream's wrap off, and says so. Nothing where there is none.
 pub(crate) fn take_off(places: &Places, disk: &Disk) -> anyhow::Result<Vec<String>> {
     let Some(config) = &places.mcp else { return Ok(Vec::new()) };
     let backup = config.with_file_name(BACKUP);
@@ -59,7 +59,7 @@ fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-/// A configuration without what the original has put in; `None` where it has put in nothing.
+/// A configuration without what upstream has put in; `None` where it has put in nothing.
 fn strip(text: &str) -> Option<String> {
     let mut kept = String::with_capacity(text.len());
     let mut block: Option<String> = None;
