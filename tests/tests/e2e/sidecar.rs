@@ -96,7 +96,7 @@ async fn what_became_of_each_request_is_seen_at_stats() -> Result<()> {
         let (answer, _) = stack.exchange("told", Protocol::Http1, call).await?;
         assert_eq!(answer.status, 200);
     }
-    // The last is none of ours and is not counted.
+    // The last is not ours and is not counted.
     let stats = stats_after(&stack, 8).await?;
     let outcomes = &stats["requests"]["by_outcome"];
     for (outcome, requests) in [
