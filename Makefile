@@ -11,8 +11,10 @@ module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-up: build ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
-	@envoy=$$(envoy/install.sh) && exec "$(target)/release/headroomctl" up --envoy "$$envoy" $(ARGS)
+# The programs as the tests build them, so that `make test` compiles nothing of it again; `install` makes optimized ones.
+up: announce module ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
+	$(CARGO) build -p headroomd -p headroomctl
+	@envoy=$$(envoy/install.sh) && exec "$(target)/debug/headroomctl" up --envoy "$$envoy" $(ARGS)
 
 # Where `install` puts bin/ and lib/headroom/.
 PREFIX ?= $(HOME)/.local
@@ -45,7 +47,7 @@ build: announce module ## the filter module and the two programs, optimized
 
 # What a newcomer waits for.
 announce:
-	@[ -e "$(built)/headroomctl" ] || echo "The first build takes 10 to 25 minutes on two cores and fills 1.6 GB in $(target)/; later ones take seconds."
+	@[ -e "$(built)/headroomctl" ] || [ -e "$(target)/debug/headroomctl" ] || echo "The first build takes 10 to 25 minutes on two cores and fills 1.6 GB in $(target)/; later ones take seconds."
 
 module: toolchain ## the filter module: target/wasm32-wasip1/wasm/headroom_filter.wasm
 	$(CARGO) build -p headroom-filter --target wasm32-wasip1 --profile wasm
