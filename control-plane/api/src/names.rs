@@ -20,7 +20,7 @@ pub const fn session_end_name(end: SessionEnd) -> &'static str {
     }
 }
 
-/// The name of what became of a request.
+/// The name of a request's outcome.
 #[must_use]
 pub const fn outcome_name(outcome: RequestOutcome) -> &'static str {
     match outcome {
@@ -39,7 +39,7 @@ pub const fn outcome_name(outcome: RequestOutcome) -> &'static str {
     }
 }
 
-/// The name of what became of a request's originals; `None` where nothing had to be stored.
+/// The name of the outcome of a request's originals; `None` where nothing had to be stored.
 #[must_use]
 pub const fn admission_name(outcome: AdmissionOutcome) -> Option<&'static str> {
     Some(match outcome {

@@ -28,9 +28,9 @@ pub enum Dimension {
     Project,
     /// The wire format.
     Api,
-    /// What became of the request.
+    /// The outcome of the request.
     Outcome,
-    /// What became of the block: a compressor, or why it was skipped.
+    /// The outcome of the block: a compressor, or why it was skipped.
     BlockOutcome,
     /// The tool that produced the block.
     Tool,
