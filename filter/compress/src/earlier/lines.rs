@@ -17,7 +17,7 @@ const MAX_BACKWARDS: usize = 64;
 /// Added to the number of a line outside regions, which is counted in the output as the tool printed it. Numbers
 /// of regions have nine digits at most.
 const PLAIN: u32 = 1 << 31;
-/// In place of a number: this is no line that could be referred to or replaced.
+/// In place of a number: this is not a line that could be referred to or replaced.
 pub(super) const NO_LINE: u32 = u32::MAX - 1;
 const NONE: u32 = u32::MAX;
 
