@@ -1,4 +1,4 @@
-//! The sidecar: what it is told, and that no state of it makes a request fail (I1).
+//! The sidecar: what the filter reports to it, and that no state of it makes a request fail (I1).
 
 use anyhow::Result;
 use headroom_compress::{Api, Config, Memo, Request, compress};
