@@ -227,7 +227,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     Ok(Running { addresses, stop, ended })
 }
 
-/// Takes over upstream's history. A file that cannot be taken over keeps nobody from working.
+/// Takes over the original's history. A file that cannot be taken over keeps nobody from working.
 async fn import(store: &dyn LedgerStore, path: &Path, warmup: &mut Warmup) -> Result<(), StoreError> {
     let source = path.display().to_string();
     match import::read(path, now_ms()) {

@@ -160,7 +160,7 @@ fn stack(value: &[u8]) -> String {
     if valid { slug } else { String::new() }
 }
 
-/// A name for a person or a team. A value that looks like an API key is not taken (I9).
+/// A name for a person or a team. What looks like an API key is none (I9).
 fn tenant(value: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(value).ok()?.trim();
     let plain = text.len() <= MAX_NAME_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());

@@ -6,7 +6,7 @@ use crate::v1::{AdmissionOutcome, PrefixChange, PrefixMismatchSource, RequestOut
 /// machines reach.
 pub const REMOTE_HEADER: &str = "x-headroom-remote";
 
-/// Why a WebSocket session ended, in upstream's words; while it is open nobody knows.
+/// Why a WebSocket session ended, in the original's words; while it is open nobody knows.
 #[must_use]
 pub const fn session_end_name(end: SessionEnd) -> &'static str {
     match end {
@@ -20,7 +20,7 @@ pub const fn session_end_name(end: SessionEnd) -> &'static str {
     }
 }
 
-/// The name of a request's outcome.
+/// The name of what became of a request.
 #[must_use]
 pub const fn outcome_name(outcome: RequestOutcome) -> &'static str {
     match outcome {
@@ -39,7 +39,7 @@ pub const fn outcome_name(outcome: RequestOutcome) -> &'static str {
     }
 }
 
-/// The name of the outcome of a request's originals; `None` where nothing had to be stored.
+/// The name of what became of a request's originals; `None` where nothing had to be stored.
 #[must_use]
 pub const fn admission_name(outcome: AdmissionOutcome) -> Option<&'static str> {
     Some(match outcome {

@@ -21,7 +21,7 @@ use crate::ledger::seen::Seen;
 use crate::ledger::session;
 use crate::ledger::sums::{Sums, Timing};
 
-/// Requests kept one by one, as many as upstream kept.
+/// Requests kept one by one, as many as the original kept.
 const KEPT_REQUESTS: i64 = 10_000;
 
 impl SqlStore {

@@ -203,7 +203,7 @@ struct Place<'a> {
     earlier: Option<&'a Earlier>,
 }
 
-/// Appends the text for one part of `whole` to `out.text`. The kind of the part, and the lines of what was
+/// Appends what becomes of one part of `whole` to `out.text`. The kind of the part, and the lines of what was
 /// appended, where they have been read.
 fn shrink_part(
     whole: &str,

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Sends a request with a tool output that compresses well, and waits until it is counted. `untouched`: the filter
-/// could not read all of its configuration, so it may pass this one.
+/// could not read all of its configuration, so it may keep its hands off this one.
 pub(super) async fn check(running: &Running, client: &Client, untouched: bool) -> Check {
     let before = counted(running).await;
     let url = running.url("/v1/messages");

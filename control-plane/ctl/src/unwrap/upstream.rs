@@ -1,4 +1,4 @@
-//! Codex as upstream Headroom's `wrap codex` has left it: blocks between markers, and a backup.
+//! Codex as the original Headroom's `wrap codex` has left it: blocks between markers, and a backup.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ const END: &str = "# --- end Headroom ---";
 const BACKUP: &str = "config.toml.headroom-backup";
 const PROVIDER: &str = "headroom";
 
-/// Takes upstream's wrap off, and says so. Nothing where there is none.
+/// Takes the original's wrap off, and says so. Nothing where there is none.
 pub(crate) fn take_off(places: &Places, disk: &Disk) -> anyhow::Result<Vec<String>> {
     let Some(config) = &places.mcp else { return Ok(Vec::new()) };
     let backup = config.with_file_name(BACKUP);
@@ -28,19 +28,21 @@ pub(crate) fn take_off(places: &Places, disk: &Disk) -> anyhow::Result<Vec<Strin
         (Some(bytes), Some(text)) if words(text) == words(&stripped) => {
             disk.put(config, bytes, mode)?;
             disk.take(&backup)?;
-            format!("{shown} is again what it was before the Python Headroom's wrap: its backup was put back")
+            format!(
+                "{shown} is again what it was before the original Headroom's wrap: its backup was put back"
+            )
         }
         (Some(_), _) => {
             put_or_remove(config, &stripped, mode, disk)?;
             format!(
-                "the Python Headroom's wrap was taken out of {shown}, which has been edited since; its backup {} is \
+                "the original Headroom's wrap was taken out of {shown}, which has been edited since; its backup {} is \
                  left",
                 backup.display()
             )
         }
         (None, _) => {
             put_or_remove(config, &stripped, mode, disk)?;
-            format!("the Python Headroom's wrap was taken out of {shown}")
+            format!("the original Headroom's wrap was taken out of {shown}")
         }
     };
     Ok(vec![done])
@@ -49,7 +51,7 @@ pub(crate) fn take_off(places: &Places, disk: &Disk) -> anyhow::Result<Vec<Strin
 fn put_or_remove(config: &Path, text: &str, mode: u32, disk: &Disk) -> anyhow::Result<()> {
     let done =
         if text.trim().is_empty() { disk.take(config) } else { disk.put(config, text.as_bytes(), mode) };
-    done.context("the Python Headroom's wrap is not taken out")
+    done.context("the original Headroom's wrap is not taken out")
 }
 
 /// What is said, whatever the blanks: taking blocks out may leave an empty line.
@@ -57,7 +59,7 @@ fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-/// A configuration without what upstream has put in; `None` where it has put in nothing.
+/// A configuration without what the original has put in; `None` where it has put in nothing.
 fn strip(text: &str) -> Option<String> {
     let mut kept = String::with_capacity(text.len());
     let mut block: Option<String> = None;
