@@ -6,7 +6,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up install place uninstall dist build announce module image check test slowest forms test-matrix demo bench clients test-clients lint fmt deny papers validate manifests toolchain
+.PHONY: help up install place uninstall dist build announce module image check test slowest forms test-matrix demo bench clients test-clients lint fmt deny papers validate manifests toolchain chaos fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -90,6 +90,14 @@ clients: module ## the tests that drive the providers' SDKs; `make test` runs th
 
 test-clients: module ## the same, and coding agents from npm (1.2 GB to install): Claude Code, Codex, Gemini CLI, OpenCode and others
 	$(CARGO) test -p headroom-e2e --no-fail-fast --test clients --test agents --test wrap -- --include-ignored --nocapture
+
+chaos: module ## many requests while everything around them fails, and what came of them; options: make chaos ARGS="--requests 2000"
+	@envoy=$$(envoy/install.sh) && export ENVOY="$$envoy" && $(CARGO) run --release -p headroom-e2e --bin headroom-chaos -- $(ARGS)
+
+# libFuzzer needs a nightly compiler and cargo-fuzz; `make test` runs the same targets over fixed mutations without.
+fuzz: ## the engine's fuzz targets, each for SECONDS (60), with cargo-fuzz and a nightly Rust
+	@cd filter/compress && for name in body output conversation; do \
+		$(CARGO) +nightly fuzz run "$$name" -- -max_total_time=$(or $(SECONDS),60) -timeout=30 || exit 1; done
 
 bench: module ## the engine, the module in V8, requests through Envoy, memory; options: make bench ARGS="--seconds 2"
 	$(CARGO) bench -p headroom-benches

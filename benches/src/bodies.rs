@@ -101,6 +101,10 @@ pub fn body(api: Api, exchanges: &[Exchange], first: usize, bytes: usize) -> Vec
             turns.insert(0, json!({"role": "user", "parts": [{"text": question}]}));
             json!({"contents": turns})
         }
+        Api::GeminiCodeAssist => {
+            turns.insert(0, json!({"role": "user", "parts": [{"text": question}]}));
+            json!({"model": "gemini-2.5-pro", "request": {"contents": turns}})
+        }
         Api::BedrockConverse => {
             turns.insert(0, json!({"role": "user", "content": [{"text": question}]}));
             json!({"messages": turns})
@@ -193,7 +197,7 @@ fn turn(api: Api, id: &str, exchange: &Exchange, text: &str) -> [Value; 2] {
                 "arguments": arguments.to_string()}),
             json!({"type": "function_call_output", "call_id": id, "output": text}),
         ],
-        Api::GeminiGenerateContent => [
+        Api::GeminiGenerateContent | Api::GeminiCodeAssist => [
             json!({"role": "model", "parts": [
                 {"functionCall": {"id": id, "name": name, "args": arguments}}]}),
             json!({"role": "user", "parts": [

@@ -3,7 +3,7 @@
 import { listen } from "./api.js";
 import { repaint } from "./chart.js";
 import { byId } from "./dom.js";
-import { clock } from "./format.js";
+import { clock, count } from "./format.js";
 import * as history from "./history.js";
 import * as live from "./live.js";
 
@@ -82,7 +82,8 @@ function stream() {
       seen = Date.now();
       live.show(stats);
       history.know(stats);
-      byId("footer").textContent = `Tokens are counted by the filter; dollars are estimates at list prices. Store: ${stats.persistent_savings?.storage_path ?? "unknown"}`;
+      const free = stats.subscriptions?.requests ?? 0;
+      byId("footer").textContent = `Tokens are counted by the filter; dollars are estimates at list prices${free ? `, without the ${count(free)} requests made with subscriptions, which are counted in tokens alone` : ""}. Store: ${stats.persistent_savings?.storage_path ?? "unknown"}`;
     },
     lost(message, wait) {
       clearInterval(countdown);

@@ -77,15 +77,23 @@ export function tile(name, value, ...notes) {
   return el("div", { class: "tile" }, el("h2", {}, name), el("p", { class: "value" }, value), notes.map((note) => (typeof note === "string" ? el("p", { class: "note" }, note) : note)));
 }
 
+/** A tile as wide as two: of those above there are two, so that no row is left with one. */
+function wide(name, value, ...notes) {
+  const made = tile(name, value, ...notes);
+  made.classList.add("wide");
+  return made;
+}
+
 /** Summed over requests, an output in a history counts in each of them; `once` counts it in the first alone. */
-function saved(tokens, session, once) {
+function saved(tokens, session, once, audit) {
   const outputs = tokens.tool_outputs ?? {};
   const before = tokens.total_before_compression;
   const saved = tile("Tokens saved", [percent(tokens.savings_percent), el("small", {}, `${compact(tokens.saved)}, ${compact(session?.tokens_saved)} of them this session`)],
     bar(1, before ? tokens.input / before : 0),
     `${compact(before)} sent by clients, ${compact(tokens.input)} forwarded`,
     `once per tool output: ${compact(once?.tokens_not_sent)}, ${percent(once?.tool_outputs?.savings_percent)} of them`,
-    `of tool outputs alone: ${percent(outputs.savings_percent)}; JSON minification would be ${percent(outputs.json_minification_alone_percent)}`);
+    `of tool outputs alone: ${percent(outputs.savings_percent)}; JSON minification would be ${percent(outputs.json_minification_alone_percent)}`,
+    ...(audit?.requests > 0 ? [`audited requests: ${compact(audit.would_have_saved)} would have been saved, ${percent(audit.would_have_saved_percent)} of theirs`] : []));
   saved.classList.add("wide");
   return saved;
 }
@@ -98,16 +106,29 @@ function reasoningTile(reasoning) {
     ...(recovered ? [`${count(recovered)} requests recovered`] : []));
 }
 
-function tiles({ tokens, savings, requests, cost, overhead, reasoning, prefix_cache: cache, activity = [], display_session: session }) {
+/** How much of a subscription's allowance is used; null where there is none. */
+function allowanceTile({ accounts = [] } = {}) {
+  const [account] = accounts;
+  if (!account) return null;
+  const length = ({ minutes, window }) => (!minutes ? window : minutes % 1440 === 0 ? `${minutes / 1440} days` : minutes % 60 === 0 ? `${minutes / 60} hours` : `${minutes} min`);
+  const day = (at) => new Date(at).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" });
+  const line = (window) => (window.has_begun_anew ? `${length(window)}: begun anew` : `${length(window)}: ${percent(window.used_percent)} used${window.resets_at ? `, anew ${day(window.resets_at)}` : ""}`);
+  const [first] = account.windows;
+  return tile("Subscription", first ? percent(first.used_percent) : "–", account.provider, ...account.windows.map(line),
+    ...(accounts.length > 1 ? [`and ${accounts.length - 1} more accounts`] : []), "counted in tokens, not in dollars");
+}
+
+function tiles({ tokens, savings, audit, requests, cost, overhead, reasoning, subscriptions, prefix_cache: cache, activity = [], display_session: session }) {
   const once = savings?.side_by_side?.unique;
   const since = Date.now() - RATE_MINUTES * MINUTE;
   const perMinute = activity.filter((it) => Date.parse(it.timestamp) > since).reduce((sum, it) => sum + it.requests, 0) / RATE_MINUTES;
   fill(byId("tiles"),
-    saved(tokens, session, once),
-    tile("Dollars saved", dollars(cost?.breakdown?.compression_savings_usd), "cache-adjusted: at the price they would have had", `${dollars(once?.cache_adjusted_usd)} once per output`, `${dollars(cost?.breakdown?.compression_savings_list_usd)} at list price`),
+    saved(tokens, session, once, audit),
+    wide("Dollars saved", dollars(cost?.breakdown?.compression_savings_usd), "cache-adjusted: at the price they would have had", `${dollars(once?.cache_adjusted_usd)} once per output`, `${dollars(cost?.breakdown?.compression_savings_list_usd)} at list price`),
     tile("Requests per minute", perMinute >= 10 ? count(perMinute) : perMinute.toFixed(1), `${compact(requests.total)} in all, ${compact(requests.compressed)} compressed`, `${compact(requests.failed)} failed`),
     tile("Added latency", duration(overhead?.p50_ms), "at the median", `${duration(overhead?.p99_ms)} at p99`),
     reasoningTile(reasoning),
+    ...[allowanceTile(subscriptions)].filter(Boolean),
     tile("Provider's cache", percent(cache?.totals?.hit_rate), "of requests read from it", `${dollars(cost?.breakdown?.cache_savings_usd)} saved by it`));
 }
 

@@ -15,17 +15,20 @@ const COMPRESSORS = {
   table: "Table shortened",
   listing: "Listing shortened",
   html: "HTML as text",
+  history: "Git history shortened",
+  snapshot: "Page snapshot shortened",
   text: "Text shortened",
 };
 
 const SKIPPED = {
   too_small: ["Too small", "shorter than the configured minimum"],
   too_large: ["Too large", "longer than the configured maximum"],
-  policy_off: ["Switched off", "the configuration says so for this tool"],
+  policy_off: ["Switched off", "the configuration says so for this tool or kind of content"],
   retrieved: ["Retrieved", "output of Headroom's own retrieval is never compressed again"],
   not_text: ["Not text", "structured data, or a string that cannot be replaced safely"],
   program: ["For a program", "read by a program at the provider, not by the model"],
-  no_gain: ["No gain", "no form of it has fewer tokens"],
+  no_gain: ["No gain", "no form of it saves enough tokens"],
+  too_costly: ["Too costly", "takes more work than its size allows"],
 };
 
 const REQUESTS = {

@@ -18,6 +18,7 @@ use crate::ccr::keeper::Originals;
 use crate::ledger::writer::Ledger;
 use crate::limits::Limits;
 use crate::messages::Messages;
+use crate::tenants::Tenants;
 use crate::token::Token;
 
 /// Bytes of one report at most: 10,000 records without blocks, or a thousand with fifty each.
@@ -33,7 +34,7 @@ pub(crate) fn routes(
     originals: Originals,
     messages: Arc<Messages>,
     watched: Watched,
-    token: Option<Token>,
+    keys: Keys,
 ) -> Routes {
     let report = ReportService {
         ledger,
@@ -41,17 +42,45 @@ pub(crate) fn routes(
         originals: originals.clone(),
         messages,
         watched,
-        token: token.clone(),
+        token: keys.token.clone(),
     };
     let report = ControlPlaneServer::new(report).max_decoding_message_size(MAX_REPORT_BYTES);
-    let originals = OriginalsServer::new(OriginalsService { originals, token });
+    let originals = OriginalsServer::new(OriginalsService { originals, keys });
     Routes::new(report).add_service(originals.max_decoding_message_size(MAX_ADMIT_BYTES))
+}
+
+/// What callers show.
+#[derive(Clone)]
+pub(crate) struct Keys {
+    pub(crate) token: Option<Token>,
+    pub(crate) tenants: Tenants,
+}
+
+impl Keys {
+    /// Whether a caller may have what is `tenant`'s. With a token of one tenant, that tenant's may be left unnamed.
+    fn authorize(&self, tenant: &mut String, metadata: &MetadataMap) -> Result<(), Status> {
+        let own = self.tenants.shown_by(shown(metadata));
+        match own {
+            None => authorize(self.token.as_ref(), metadata),
+            Some(_) if self.token.as_ref().is_some_and(|token| token.is_shown_by(shown(metadata))) => Ok(()),
+            Some(own) if tenant.is_empty() || tenant == own => {
+                own.clone_into(tenant);
+                Ok(())
+            }
+            Some(_) => Err(Status::permission_denied(
+                "this token opens its own tenant's originals, and nothing else",
+            )),
+        }
+    }
+}
+
+fn shown(metadata: &MetadataMap) -> &str {
+    metadata.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn authorize(token: Option<&Token>, metadata: &MetadataMap) -> Result<(), Status> {
     let Some(token) = token else { return Ok(()) };
-    let shown = metadata.get("authorization").and_then(|value| value.to_str().ok());
-    if shown.is_some_and(|shown| token.is_shown_by(shown)) {
+    if token.is_shown_by(shown(metadata)) {
         return Ok(());
     }
     Err(Status::unauthenticated(

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use headroom_retry::Retry;
 
 use crate::settings::Bind;
 
@@ -18,11 +19,11 @@ pub async fn healthcheck(http: &Bind) -> anyhow::Result<()> {
         Bind::Tcp(address) => (client, reachable(*address).to_string()),
         Bind::Unix(path) => (client.unix_socket(path.as_path()), "localhost".to_owned()),
     };
-    let answer = client
-        .build()?
-        .get(format!("http://{authority}/readyz"))
-        .send()
+    let request = client.build()?.get(format!("http://{authority}/readyz"));
+    let answer = Retry::NEAR
+        .send(request)
         .await
+        .map_err(reqwest::Error::without_url)
         .with_context(|| format!("nobody answers at {http}"))?;
     let status = answer.status();
     if !status.is_success() {

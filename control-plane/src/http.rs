@@ -10,6 +10,7 @@ mod guard;
 mod health;
 mod metrics;
 mod original_metrics;
+mod purge;
 mod retrieve;
 mod session_metrics;
 mod stats;
@@ -32,8 +33,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::board::Board;
 use self::error::Refusal;
 pub(crate) use self::guard::Guard;
-pub(crate) use self::health::{Deployment, Probe};
+pub(crate) use self::health::{Deployment, Probes};
 pub(crate) use self::metrics::Metrics;
+pub use self::purge::{Purged, Wanted};
 use crate::ccr::keeper::Originals;
 use crate::filters::Filters;
 use crate::ledger::writer::Ledger;
@@ -61,7 +63,7 @@ pub(crate) struct App {
     pub(crate) board: Board,
     pub(crate) guard: Arc<Guard>,
     pub(crate) warmup: Warmup,
-    pub(crate) probe: Probe,
+    pub(crate) probes: Probes,
     pub(crate) beacon: Arc<Beacon>,
     pub(crate) tasks: Tasks,
     pub(crate) stop: CancellationToken,
@@ -101,6 +103,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/retrieve/tool_call", post(tool_call::post))
         .route("/v1/retrieve/stats", get(retrieve::stats))
         .route("/v1/retrieve/{hash}", get(retrieve::get_hash))
+        .route("/v1/purge", post(purge::post))
         .route("/telemetry", get(telemetry::telemetry))
         .route("/events", get(events::events))
         .merge(dashboard::router())

@@ -17,6 +17,8 @@ mod limits;
 mod listen;
 mod messages;
 pub mod models;
+pub mod purge;
+pub mod retention;
 mod server;
 mod sessions;
 pub mod settings;
@@ -24,8 +26,10 @@ mod stage_timings;
 mod stats;
 
 pub mod store;
+mod subscriptions;
 mod tasks;
 pub mod telemetry;
+pub mod tenants;
 pub mod token;
 mod warmup;
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use headroomd::purge::Wanted;
 use headroomd::settings::{Args, Command, LogFormat, Settings, http_address};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// How long a shutdown may take before what hangs is left behind. Acknowledged records are durable
-/// long before; what is cut off is connections.
+/// How long a shutdown may take before what hangs is left behind: connections have five seconds to end, and what is
+/// queued has four to be written. What was acknowledged was durable before.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
 #[tokio::main]
@@ -32,6 +33,16 @@ async fn main() -> ExitCode {
         eprintln!("headroomd: {error:#}");
         return ExitCode::from(2);
     }
+    if let Some(Command::Purge { all, tenant, older_than_seconds, dry_run }) = args.command.clone() {
+        let wanted = Wanted { all, tenant, older_than_seconds, dry_run };
+        return match purge(args, env, &wanted).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("headroomd: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match run(args, env).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -43,6 +54,13 @@ async fn main() -> ExitCode {
 
 async fn ready(args: &Args, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
     headroomd::healthcheck(&http_address(args, env)?).await
+}
+
+async fn purge(args: Args, env: impl Fn(&str) -> Option<String>, wanted: &Wanted) -> anyhow::Result<()> {
+    let settings = Settings::resolve(args, env)?;
+    let purged = headroomd::purge::purge(&settings, wanted).await?;
+    serde_json::to_writer(std::io::stdout(), &purged)?;
+    Ok(())
 }
 
 async fn run(args: Args, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {

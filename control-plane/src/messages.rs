@@ -65,6 +65,16 @@ impl Messages {
         request["response_content_cut"] = logged.response_content_cut.into();
     }
 
+    /// Forgets all of them, and says how many they were.
+    pub(crate) fn forget(&self) -> usize {
+        std::mem::take(&mut *self.kept()).by_request.len()
+    }
+
+    /// How many requests they are of.
+    pub(crate) fn count(&self) -> usize {
+        self.kept().by_request.len()
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // whatever a panic left behind is only shown
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)

@@ -15,26 +15,29 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
 use crate::budget::Budgets;
-use crate::ccr::keeper::Originals;
+use crate::ccr::keeper::{Counts, Originals};
 use crate::clock::now_ms;
 use crate::filters::Filters;
 use crate::grpc;
-use crate::http::{self, App, Board, Deployment, Guard, Probe};
+use crate::http::{self, App, Board, Deployment, Guard, Probes};
 use crate::ledger::contribution::Accounting;
 use crate::ledger::import;
 use crate::ledger::labels::Labels;
-use crate::ledger::writer::Ledger;
+use crate::ledger::writer::{Ledger, WriterCounts};
 use crate::limits::Limits;
 use crate::listen::{Listener, Peer, bind};
 use crate::messages::Messages;
 use crate::models::Models;
+use crate::retention::{Retention, steady_ms};
 use crate::sessions::Sessions;
 use crate::settings::{Bind, Settings};
 use crate::stage_timings;
 use crate::store::originals::{OriginalsStore, SqlOriginals};
-use crate::store::{LedgerStore, SqlStore, StoreError};
+use crate::store::{LedgerStore, Renewing, SqlStore, StoreError};
+use crate::subscriptions::Subscriptions;
 use crate::tasks::Tasks;
 use crate::telemetry::{Beacon, Schedule};
+use crate::tenants::Tenants;
 use crate::warmup::Warmup;
 
 /// Time between two rounds of tidying; the store is allowed to outgrow its bounds by that much.
@@ -42,6 +45,11 @@ const MAINTENANCE: Duration = Duration::from_secs(3600);
 
 /// Time between two rounds of removing originals whose time is over. They are not given out meanwhile.
 const SWEEP: Duration = Duration::from_secs(300);
+
+/// How long connections may take to end once the sidecar stops. Everything that they hand over meanwhile is written.
+const CONNECTIONS: Duration = Duration::from_secs(5);
+/// How long what is queued may take to be written after that.
+const DRAIN: Duration = Duration::from_secs(4);
 
 /// Calls under way on one gRPC connection: an Envoy has one or two connections per worker, and each
 /// of its VMs has one report under way at a time.
@@ -116,17 +124,25 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         .map_err(|error| StoreError::Folder { path: settings.workspace_dir.display().to_string(), error })?;
     let tasks = Tasks::default();
     let stop = CancellationToken::new();
-    let opened = SqlStore::open(&settings.database, now_ms()).await?;
     let mut warmup = Warmup::default();
-    warmup.note_store(opened.location(), opened.set_aside());
+    let opened = Renewing::<SqlStore>::open(&settings.database, Arc::new(now_ms)).await?;
+    warmup.note_store("store", opened.location());
+    let ledger_watch = opened.watch();
     let store: Arc<dyn LedgerStore> = Arc::new(opened);
-    let opened = SqlOriginals::open(&settings.originals, now_ms()).await?;
-    warmup.note_originals(opened.location(), opened.set_aside());
+    let opened = Renewing::<SqlOriginals>::open(&settings.originals, Arc::new(now_ms)).await?;
+    warmup.note_code_aware(settings.code_aware);
+    warmup.note_store("originals", opened.location());
+    let originals_watch = opened.watch();
     let originals_store: Arc<dyn OriginalsStore> = Arc::new(opened);
+    let kept = store.retention_time().await?;
+    let retention = Arc::new(Retention::new(kept, Arc::new(now_ms), Arc::new(steady_ms)));
+    let aging = Arc::clone(&retention);
     let (originals, originals_writer) =
-        Originals::new(Arc::clone(&originals_store), settings.keep, Arc::new(now_ms));
-    import(store.as_ref(), &settings.savings_path, &mut warmup).await?;
-    store.maintain(now_ms()).await?;
+        Originals::new(Arc::clone(&originals_store), settings.keep, Arc::new(move || aging.now()));
+    import(store.as_ref(), &settings.savings_path, &mut warmup).await;
+    if let Err(error) = tidy(store.as_ref(), &retention).await {
+        tracing::warn!(message = "The store was not tidied; it will be in an hour.", %error);
+    }
     let accounting = Arc::new(accounting(store.as_ref(), settings, &mut warmup).await?);
 
     let metrics = Arc::new(http::Metrics::default());
@@ -136,9 +152,12 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let messages = Arc::new(Messages::new(settings.log_messages));
     let (told, landings) = watch::channel(0);
     let limits = Limits::new(Arc::clone(&store), Arc::clone(&accounting));
+    let subscriptions = Arc::new(Subscriptions::load(settings.subscription_state_path.clone(), now_ms()));
+    let allowances = Arc::clone(&subscriptions);
     let (ledger, writer) = Ledger::new(Arc::clone(&store), accounting, move |landed| {
         observed.observe(landed);
         stage_timings::log(landed);
+        allowances.observe(landed, now_ms());
         told.send_modify(|landings| *landings += 1);
     });
 
@@ -163,10 +182,20 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         sessions: Arc::clone(&sessions),
         filters: Arc::clone(&filters),
         messages: Arc::clone(&messages),
-        board: Board::new(Arc::clone(&store), ledger.clone(), originals.clone(), landings),
-        guard: Arc::new(Guard::new(settings.token.clone(), settings.allowed_hosts.clone())),
+        board: Board::new(
+            Arc::clone(&store),
+            ledger.clone(),
+            originals.clone(),
+            Arc::clone(&subscriptions),
+            landings,
+        ),
+        guard: Arc::new(Guard::new(
+            settings.token.clone(),
+            settings.tenants.clone(),
+            settings.allowed_hosts.clone(),
+        )),
         warmup,
-        probe: Probe::default(),
+        probes: Probes::new(ledger_watch, originals_watch),
         beacon: Arc::clone(&beacon),
         tasks: tasks.clone(),
         stop: stop.clone(),
@@ -175,19 +204,36 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         deployment: Deployment::from_env(|name| std::env::var(name).ok()),
     });
     let writer = tasks.spawn("ledger_writer", writer);
-    let maintenance = tasks.spawn("maintenance", maintain(Arc::clone(&store), stop.clone()));
+    let maintenance =
+        tasks.spawn("maintenance", maintain(Arc::clone(&store), Arc::clone(&retention), stop.clone()));
     let originals_writer = tasks.spawn("originals_writer", originals_writer);
-    let sweep = tasks.spawn("originals_sweep", sweep(originals.clone(), stop.clone()));
+    let sweep = tasks.spawn(
+        "originals_sweep",
+        sweep(originals.clone(), Arc::clone(&store), Arc::clone(&retention), stop.clone()),
+    );
+    let kept = {
+        let (subscriptions, stop) = (Arc::clone(&subscriptions), stop.clone());
+        async move { subscriptions.keep(now_ms, stop).await }
+    };
+    let kept = tasks.spawn("subscriptions", kept);
     let telemetry = tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     let own_metrics = metrics_listener.map(|listener| {
         // who listens for it decides who may read it
-        let guard = Arc::new(Guard::new(None, settings.allowed_hosts.clone()));
+        let guard = Arc::new(Guard::new(None, Tenants::default(), settings.allowed_hosts.clone()));
         let router = http::metrics_router(Arc::clone(&app), guard);
         tasks.spawn("metrics", serve_http(listener, router, stop.clone()))
     });
     let http = tasks.spawn("http", serve_http(http_listener, http::router(app), stop.clone()));
+    let queues = Queues { records: Arc::clone(ledger.counts()), originals: Arc::clone(originals.counts()) };
     let watched = grpc::Watched { filters, sessions, metrics };
-    let routes = grpc::routes(ledger, limits, originals, messages, watched, settings.token.clone());
+    let routes = grpc::routes(
+        ledger,
+        limits,
+        originals,
+        messages,
+        watched,
+        grpc::Keys { token: settings.token.clone(), tenants: settings.tenants.clone() },
+    );
     let grpc = tasks.spawn("grpc", serve_grpc(grpc_listener, routes, stop.clone()));
 
     tracing::info!(
@@ -201,21 +247,20 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
             .map_err(|error| StartError::ReadyFile { path: path.display().to_string(), error })?;
     }
     let ready_file = settings.ready_file.clone();
+    let ending = stop.clone();
     let ended = tokio::spawn(async move {
+        ending.cancelled().await;
         // they hold the ledger and the originals: the writers end, with their queues written, once they
         // are gone
-        let (http, grpc, maintenance, sweep, telemetry) =
-            tokio::join!(http, grpc, maintenance, sweep, telemetry);
-        let own_metrics = match own_metrics {
-            Some(own_metrics) => Some(own_metrics.await),
-            None => None,
-        };
-        let writers = [writer.await, originals_writer.await];
-        let others = [http, grpc, maintenance, sweep, telemetry].into_iter().chain(own_metrics);
-        for ended in others.chain(writers) {
-            if let Err(error) = ended {
-                tracing::error!(message = "A task ended badly.", %error);
-            }
+        let tasks = [http, grpc, maintenance, sweep, telemetry, kept].into_iter().chain(own_metrics);
+        let end = end_all(tasks.chain([writer, originals_writer]));
+        if tokio::time::timeout(CONNECTIONS, end).await.is_err() {
+            tracing::warn!(message = "Connections did not end in time and are cut off.");
+            queues.drain().await;
+        }
+        // with what the last reports have said
+        if let Err(error) = subscriptions.write(now_ms()) {
+            tracing::warn!(message = "The state of subscriptions cannot be written.", %error);
         }
         store.close().await;
         originals_store.close().await;
@@ -227,13 +272,56 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     Ok(Running { addresses, stop, ended })
 }
 
+/// Waits until tasks have ended.
+async fn end_all(tasks: impl Iterator<Item = JoinHandle<()>>) {
+    for task in tasks {
+        if let Err(error) = task.await {
+            tracing::error!(message = "A task ended badly.", %error);
+        }
+    }
+}
+
+/// What was taken in and is not durable yet.
+struct Queues {
+    records: Arc<WriterCounts>,
+    originals: Arc<Counts>,
+}
+
+impl Queues {
+    /// Waits until both are empty, and says what is left when that takes too long. None of it was acknowledged.
+    async fn drain(&self) {
+        let deadline = Instant::now() + DRAIN;
+        loop {
+            let (records, originals) = (self.records.unwritten(), self.originals.unwritten());
+            if records == 0 && originals == 0 {
+                return;
+            }
+            if Instant::now() >= deadline {
+                return tracing::error!(
+                    message = "Not everything was written. Filters keep records until they are acknowledged.",
+                    records,
+                    originals,
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
 /// Takes over the original's history. A file that cannot be taken over keeps nobody from working.
-async fn import(store: &dyn LedgerStore, path: &Path, warmup: &mut Warmup) -> Result<(), StoreError> {
+async fn import(store: &dyn LedgerStore, path: &Path, warmup: &mut Warmup) {
     let source = path.display().to_string();
     match import::read(path, now_ms()) {
         Ok(None) => warmup.note_no_import(),
         Ok(Some(imported)) => {
-            let news = store.import(&source, &imported).await?;
+            let news = match store.import(&source, &imported).await {
+                Ok(news) => news,
+                Err(error) => {
+                    tracing::error!(message = "The savings file was left out.", source, %error);
+                    warmup.note_import("left out", Some("it could not be stored: see the log".to_owned()));
+                    return;
+                }
+            };
             let tokens_saved = imported.lifetime.tokens_saved;
             tracing::info!(
                 message = "The savings file was read.",
@@ -250,7 +338,6 @@ async fn import(store: &dyn LedgerStore, path: &Path, warmup: &mut Warmup) -> Re
             warmup.note_import("left out", Some(error.to_string()));
         }
     }
-    Ok(())
 }
 
 async fn accounting(
@@ -280,27 +367,42 @@ async fn accounting(
 }
 
 /// Keeps the store small for as long as the sidecar runs.
-async fn maintain(store: Arc<dyn LedgerStore>, stop: CancellationToken) {
+async fn maintain(store: Arc<dyn LedgerStore>, retention: Arc<Retention>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(MAINTENANCE) => {}
         }
-        if let Err(error) = store.maintain(now_ms()).await {
+        if let Err(error) = tidy(store.as_ref(), &retention).await {
             tracing::warn!(message = "The store was not tidied; it will be in an hour.", %error);
         }
     }
 }
 
-/// Removes originals whose time is over for as long as the sidecar runs.
-async fn sweep(originals: Originals, stop: CancellationToken) {
+async fn tidy(store: &dyn LedgerStore, retention: &Retention) -> Result<(), StoreError> {
+    store.maintain(retention.surely_now()).await
+}
+
+/// Removes originals whose time is over, and keeps the time by which that is decided, for as long as the sidecar runs.
+async fn sweep(
+    originals: Originals,
+    store: Arc<dyn LedgerStore>,
+    retention: Arc<Retention>,
+    stop: CancellationToken,
+) {
     loop {
         if let Err(error) = originals.sweep().await {
             tracing::warn!(message = "Originals whose time is over were not removed.", %error);
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => {}
+        let stopped = tokio::select! {
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(SWEEP) => false,
+        };
+        if let Err(error) = store.keep_retention_time(retention.now()).await {
+            tracing::warn!(message = "Until when originals have aged was not kept.", %error);
+        }
+        if stopped {
+            return;
         }
     }
 }

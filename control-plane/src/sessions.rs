@@ -77,12 +77,29 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).open.len()
     }
 
+    /// Forgets what those that have ended and are chosen were, and says how many. With `dry_run` they stay.
+    pub(crate) fn forget_ended(&self, dry_run: bool, chosen: impl Fn(&WebSocketSession) -> bool) -> usize {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut forgotten = 0;
+        for session in state.ended.values_mut().filter(|it| it.ended_unix_ms != 0 && chosen(it)) {
+            forgotten += 1;
+            if !dry_run {
+                // a report that comes again is known by the id
+                let session_id = std::mem::take(&mut session.session_id);
+                *session = WebSocketSession { session_id, ..WebSocketSession::default() };
+            }
+        }
+        forgotten
+    }
+
     /// Open ones, the oldest first, and then those that have ended, the last first.
     pub(crate) fn list(&self) -> Vec<WebSocketSession> {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut open: Vec<_> = state.open.values().map(|(session, _)| session.clone()).collect();
         open.sort_by_key(|session| session.started_unix_ms);
-        let ended = state.order.iter().rev().filter_map(|id| state.ended.get(id)).cloned();
+        let ended = state.order.iter().rev().filter_map(|id| state.ended.get(id));
+        // of those that were forgotten nothing is left but the id
+        let ended = ended.filter(|session| session.ended_unix_ms != 0).cloned();
         open.into_iter().chain(ended).collect()
     }
 }

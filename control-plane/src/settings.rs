@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::models::Sources;
 use crate::store::originals::Keep;
 use crate::telemetry::Telemetry;
+use crate::tenants::{NotTenants, Tenants};
 use crate::token::{NotAToken, Token};
 
 /// The address for people and Prometheus when none is given.
@@ -50,6 +51,9 @@ pub struct Args {
     /// A proxy_savings.json of upstream Headroom, read at every start [env: HEADROOM_SAVINGS_PATH] [default: WORKSPACE/proxy_savings.json]
     #[arg(long, value_name = "FILE")]
     pub savings_path: Option<PathBuf>,
+    /// Where allowances of subscriptions are kept [env: HEADROOM_SUBSCRIPTION_STATE_PATH] [default: WORKSPACE/subscription_state.json]
+    #[arg(long, value_name = "FILE")]
+    pub subscription_state_path: Option<PathBuf>,
     /// Seconds for which originals are kept after they were last admitted or read [env: HEADROOM_CCR_TTL_SECONDS] [default: 86400]
     #[arg(long, value_name = "SECONDS")]
     pub ccr_ttl_seconds: Option<String>,
@@ -59,9 +63,15 @@ pub struct Args {
     /// Show what requests and answers say, of those filters that send it; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
+    /// Say in /debug/warmup that the filter leaves bodies of functions out of source files, which its own configuration decides [env: HEADROOM_CODE_AWARE_ENABLED]
+    #[arg(long)]
+    pub code_aware: bool,
     /// File that holds the bearer token; HEADROOM_TOKEN holds the token itself [env: HEADROOM_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// File with a tenant's name and token on each line, for who may read that tenant's originals alone [env: HEADROOM_TENANT_TOKENS_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub tenant_tokens_file: Option<PathBuf>,
     /// Host names, separated by commas, under which the sidecar may be asked for without a token; localhost and addresses always may [env: HEADROOM_ALLOWED_HOSTS]
     #[arg(long, value_name = "NAMES")]
     pub allowed_hosts: Option<String>,
@@ -92,6 +102,21 @@ impl Args {
 pub enum Command {
     /// Ask the headroomd of this machine whether it is ready: exit code 0, or 1 and why not
     Healthcheck,
+    /// Delete what is stored, and print how much as JSON; for when no headroomd runs: `headroomctl purge` asks one that does
+    Purge {
+        /// Everything
+        #[arg(long, conflicts_with_all = ["tenant", "older_than_seconds"])]
+        all: bool,
+        /// What is this tenant's
+        #[arg(long, value_name = "NAME", conflicts_with = "older_than_seconds")]
+        tenant: Option<String>,
+        /// What is older
+        #[arg(long, value_name = "SECONDS")]
+        older_than_seconds: Option<u32>,
+        /// Only count
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// How log lines are written.
@@ -163,14 +188,20 @@ pub struct Settings {
     pub keep: Keep,
     /// The original's savings file, imported if it is there.
     pub savings_path: PathBuf,
+    /// Where allowances of subscriptions are kept.
+    pub subscription_state_path: PathBuf,
     /// Where the operator's own context limits and prices may stand.
     pub models: Sources,
     /// `HEADROOM_BUDGETS`: JSON, or the path of a file.
     pub budgets: Option<String>,
     /// Whether what requests and answers say is kept and shown.
     pub log_messages: bool,
+    /// Whether the filter is said to leave bodies of functions out of source files.
+    pub code_aware: bool,
     /// Demanded from everyone when set, and needed to listen beyond loopback.
     pub token: Option<Token>,
+    /// Shown by those who may read one tenant's originals.
+    pub tenants: Tenants,
     /// Names beside `localhost` and addresses under which this sidecar may be asked for without a token.
     pub allowed_hosts: Vec<String>,
     /// Written once the addresses are bound.
@@ -227,6 +258,9 @@ pub enum SettingsError {
     /// An empty token, or one that a header cannot carry.
     #[error(transparent)]
     Token(#[from] NotAToken),
+    /// The tokens of tenants.
+    #[error(transparent)]
+    Tenants(#[from] NotTenants),
     /// Reachable from elsewhere without a token.
     #[error(
         "{name} {addr} is not a loopback address: set HEADROOM_TOKEN or HEADROOM_TOKEN_FILE, which every client must then send as a bearer token"
@@ -280,6 +314,8 @@ impl Settings {
             (None, Some(path)) => Some(read_token(&path)?),
             (None, None) => None,
         };
+        let tenants = args.tenant_tokens_file.or_else(|| env_path("HEADROOM_TENANT_TOKENS_FILE"));
+        let tenants = tenants.map(|path| Tenants::read(&path)).transpose()?.unwrap_or_default();
         let grpc = bind("grpc", args.grpc.or_else(|| env("HEADROOM_GRPC")), DEFAULT_GRPC)?;
         let metrics = args.metrics_addr.or_else(|| env("HEADROOM_METRICS_ADDR"));
         let metrics = metrics.map(|address| bind("metrics", Some(address), "")).transpose()?;
@@ -299,6 +335,10 @@ impl Settings {
             http,
             grpc,
             metrics,
+            subscription_state_path: args
+                .subscription_state_path
+                .or_else(|| env_path("HEADROOM_SUBSCRIPTION_STATE_PATH"))
+                .unwrap_or_else(|| workspace_dir.join("subscription_state.json")),
             savings_path: args
                 .savings_path
                 .or_else(|| env_path("HEADROOM_SAVINGS_PATH"))
@@ -310,8 +350,11 @@ impl Settings {
             keep,
             models,
             budgets: env("HEADROOM_BUDGETS"),
+            code_aware: args.code_aware
+                || flag("HEADROOM_CODE_AWARE_ENABLED", env("HEADROOM_CODE_AWARE_ENABLED"))?,
             log_messages: args.log_messages || flag("HEADROOM_LOG_MESSAGES", env("HEADROOM_LOG_MESSAGES"))?,
             token,
+            tenants,
             allowed_hosts: hosts(args.allowed_hosts.or_else(|| env("HEADROOM_ALLOWED_HOSTS"))),
             ready_file: args.ready_file,
             telemetry: Telemetry::from_env(env),

@@ -1,6 +1,6 @@
-//! One log line per request: how long each stage of its walk took.
+//! One log line per request, for who looks for time: how long each stage of its walk took.
 //!
-//! `HEADROOM_LOG=info,stage_timings=off` leaves it out.
+//! At the level debug: `HEADROOM_LOG=info,stage_timings=debug` shows it.
 
 use serde_json::{Map, Value, json};
 
@@ -18,11 +18,14 @@ const STAGES: [(&str, &str); 7] = [
     ("total", "latency"),
 ];
 
-/// Writes the lines of requests that have landed.
+/// Writes the lines of requests that have landed, where somebody wants them.
 pub(crate) fn log(landed: &[Landed]) {
+    if !tracing::enabled!(target: "stage_timings", tracing::Level::DEBUG) {
+        return;
+    }
     for request in landed {
         let id = &request.record.request_id;
-        tracing::info!(target: "stage_timings", "[{id}] STAGE_TIMINGS {}", line(request));
+        tracing::debug!(target: "stage_timings", "[{id}] STAGE_TIMINGS {}", line(request));
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use headroom_api::names::{admission_name, outcome_name, prefix_change_name, prefix_mismatch_source_name};
-use headroom_api::v1::{RequestRecord, Usage};
+use headroom_api::names::{outcome_name, prefix_change_name, prefix_mismatch_source_name};
+use headroom_api::v1::{RequestOutcome, RequestRecord, Usage};
 use serde_json::{Map, Value, json};
 
 use crate::clock::{MINUTE_MS, UnixMs, iso};
@@ -12,7 +12,7 @@ use crate::ledger::contribution::{Landed, stages};
 use crate::ledger::labels::Dimension;
 use crate::ledger::session::{self, ROLLOVER_MINUTES};
 use crate::ledger::sums::{BlockSums, Sums, Timing, usd};
-use crate::store::{Bucket, Checkpoint, DisplaySession, LedgerStore, Slice, StoreError, Vms};
+use crate::store::{Bucket, Checkpoint, DisplaySession, LedgerStore, Probe, Slice, StoreError, Vms};
 
 /// Requests shown one by one, as in upstream.
 const RECENT: u32 = 10;
@@ -37,6 +37,7 @@ pub(crate) struct Snapshot {
     history: Vec<Checkpoint>,
     minutes: Vec<Bucket>,
     vms: Vms,
+    probe: Option<Probe>,
 }
 
 impl Snapshot {
@@ -66,6 +67,7 @@ impl Snapshot {
             history: store.checkpoints(HISTORY).await?,
             minutes: store.rollup(&minutes).await?,
             vms: store.vms().await?,
+            probe: store.probe().await?,
         })
     }
 
@@ -113,8 +115,16 @@ impl Snapshot {
                 "display_session_policy": {"rollover_inactivity_minutes": ROLLOVER_MINUTES},
             },
             "prefix_cache": self.prefix_cache(),
+            "audit": self.audit(),
             "reasoning": self.reasoning(),
             "cost": cost(&total),
+            // counted in tokens alone: nobody pays for them one by one
+            "subscriptions": {
+                "requests": total.subscription_requests,
+                "tokens_saved": total.subscription_tokens_saved,
+            },
+            // of `headroomctl doctor`, in none of the figures
+            "probe": self.probe,
             "reports": {
                 "vms": self.vms.count,
                 "filter_version": self.vms.filter_version,
@@ -225,6 +235,20 @@ impl Snapshot {
         self.minutes.iter().map(minute).collect()
     }
 
+    /// What requests that were only measured would have saved: their tool outputs, in every request.
+    fn audit(&self) -> Value {
+        let audited = outcome_name(RequestOutcome::Audited);
+        let sums = self.by(Dimension::Outcome).find(|(name, _)| *name == audited).map(|(_, sums)| *sums);
+        let sums = sums.unwrap_or_default();
+        let would = sums.tool_tokens_before - sums.tool_tokens_after;
+        json!({
+            "requests": sums.requests,
+            "tokens": sums.tokens_before,
+            "would_have_saved": would,
+            "would_have_saved_percent": percent(would, sums.tokens_before),
+        })
+    }
+
     /// Whether conversations stayed what the model's reasoning is bound to.
     fn reasoning(&self) -> Value {
         let entry = |sums: &Sums| {
@@ -332,6 +356,7 @@ fn cost(sums: &Sums) -> Value {
             "compression_savings_list_usd": usd(sums.saved_nanousd),
         },
         "unpriced_requests": sums.unpriced,
+        "subscription_requests": sums.subscription_requests,
     })
 }
 
@@ -374,7 +399,8 @@ pub(crate) fn recent(request: &Landed) -> Value {
     let sums = &request.sums;
     let timings = record.timings.unwrap_or_default();
     let ms = |us: u32| f64::from(us) / 1e3;
-    json!({
+    let dollars = |nano: i64| (!record.subscription).then(|| usd(nano));
+    let mut body = json!({
         "request_id": record.request_id,
         "timestamp": iso(record.started_unix_ms),
         "provider": record.provider,
@@ -383,23 +409,25 @@ pub(crate) fn recent(request: &Landed) -> Value {
         "stack": record.stack,
         "project": record.project,
         "outcome": outcome_name(record.outcome()),
-        "admission": admission_name(record.admission()),
         "status": record.status,
         "input_tokens_original": sums.tokens_before,
         "input_tokens_optimized": sums.tokens_after,
         "output_tokens": sums.output_tokens,
         "tokens_saved": sums.tokens_saved,
         "savings_percent": percent(sums.tokens_saved, sums.tokens_before),
-        "savings_usd": usd(sums.saved_nanousd),
-        "savings_cache_adjusted_usd": usd(sums.saved_cached_nanousd),
+        "savings_usd": dollars(sums.saved_nanousd),
+        "savings_cache_adjusted_usd": dollars(sums.saved_cached_nanousd),
         "unique_tokens_saved": sums.unique_tokens_saved,
         "json_minification_alone": {
             "tool_outputs_before": sums.tool_tokens_before,
             "tool_outputs_after": sums.tool_tokens_minified,
             "counted": sums.unminified == 0,
         },
-        "cost_usd":
-            {"input": usd(sums.input_nanousd), "output": usd(sums.output_nanousd), "priced": sums.unpriced == 0},
+        "cost_usd": {
+            "input": dollars(sums.input_nanousd),
+            "output": dollars(sums.output_nanousd),
+            "priced": sums.unpriced == 0 && !record.subscription,
+        },
         "usage": record.usage.as_ref().map(usage),
         "stop_reason": record.stop_reason,
         "error_class": record.error_class,
@@ -423,7 +451,9 @@ pub(crate) fn recent(request: &Landed) -> Value {
             "from_memo": block.memo,
         })).collect::<Vec<_>>(),
         "blocks_left_out": record.blocks_left_out,
-    })
+    });
+    body["subscription"] = record.subscription.into();
+    body
 }
 
 /// Whether the provider used the reasoning that one request sent back, and what Headroom had to do for it.

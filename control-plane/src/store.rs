@@ -9,16 +9,24 @@ mod import;
 mod maintain;
 mod open;
 pub mod originals;
+mod purge;
 mod read;
+mod renewing;
+mod salvage;
 mod schema;
 mod spent;
 mod statement;
+mod trouble;
 
 use async_trait::async_trait;
 use headroom_api::v1::RequestRecord;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::maintain::HOURS_BROKEN_DOWN_DAYS;
 pub use self::open::SqlStore;
+pub use self::purge::{PurgedLedger, PurgedOriginals, Scope};
+pub use self::renewing::{Renewing, Reopen};
+pub use self::trouble::{StoreWatch, Trouble};
 use crate::budget::{Account, Spent};
 use crate::clock::UnixMs;
 use crate::ledger::bucket::Unit;
@@ -108,6 +116,23 @@ pub struct Vms {
     pub filter_version: Option<String>,
 }
 
+/// The newest request of `headroomctl doctor`, which is counted nowhere.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Probe {
+    /// The request's id.
+    pub request_id: String,
+    /// When its record came.
+    pub at_ms: UnixMs,
+    /// What became of it.
+    pub outcome: String,
+    /// HTTP status of the answer.
+    pub status: u32,
+    /// Tokens as they were sent.
+    pub tokens_before: u64,
+    /// Tokens as they were forwarded.
+    pub tokens_after: u64,
+}
+
 /// The totals at a point in time.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Checkpoint {
@@ -148,7 +173,7 @@ pub struct Slice<'a> {
 #[async_trait]
 pub trait LedgerStore: Send + Sync + 'static {
     /// One life of this store: random, made with it.
-    fn epoch(&self) -> &str;
+    fn epoch(&self) -> String;
     /// Where it is, without credentials.
     fn location(&self) -> &str;
     /// Counts each record that was not counted before, and returns once that is durable.
@@ -196,8 +221,16 @@ pub trait LedgerStore: Send + Sync + 'static {
     async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError>;
     /// Drops what is older or more than is kept.
     async fn maintain(&self, now: UnixMs) -> Result<(), StoreError>;
+    /// Deletes what somebody wants deleted, and says how much that is; a dry run deletes nothing.
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedLedger, StoreError>;
+    /// The time by which retention counts, as it was last kept: see [`retention`](crate::retention).
+    async fn retention_time(&self) -> Result<Option<UnixMs>, StoreError>;
+    /// Keeps that time.
+    async fn keep_retention_time(&self, at: UnixMs) -> Result<(), StoreError>;
     /// The VMs that have reported.
     async fn vms(&self) -> Result<Vms, StoreError>;
+    /// The newest request of `headroomctl doctor`.
+    async fn probe(&self) -> Result<Option<Probe>, StoreError>;
     /// Whether the store answers and can be written.
     async fn check(&self) -> Result<(), StoreError>;
     /// Gives everything up in order.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use headroom_retry::Retry;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -134,8 +135,10 @@ impl Beacon {
             Ok(payload) => payload,
             Err(error) => return tracing::warn!(message = "Telemetry was not sent.", %error),
         };
-        let sent =
-            client.post(endpoint).json(&payload).send().await.and_then(reqwest::Response::error_for_status);
+        let sent = Retry::FAR
+            .send(client.post(endpoint).json(&payload))
+            .await
+            .and_then(reqwest::Response::error_for_status);
         if let Err(error) = sent {
             // the error names the URL, which may hold a key
             tracing::warn!(message = "Telemetry was not sent.", error = %error.without_url());
@@ -144,7 +147,8 @@ impl Beacon {
 
     async fn payload(&self) -> Result<Value, StoreError> {
         let stats = Snapshot::read(self.store.as_ref(), now_ms()).await?.to_json();
-        Ok(payload(&stats, &self.telemetry, &self.session_id, self.store.epoch(), self.started.elapsed()))
+        let (epoch, uptime) = (self.store.epoch(), self.started.elapsed());
+        Ok(payload(&stats, &self.telemetry, &self.session_id, &epoch, uptime))
     }
 }
 

@@ -1,7 +1,5 @@
 //! What each part of the sidecar consists of and whether it is there, told honestly.
 
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
 
 use crate::clock::UnixMs;
@@ -19,46 +17,55 @@ struct Part {
     /// `None`: there is nothing of it to load.
     status: Option<&'static str>,
     /// What it lacks; it works without.
-    error: Option<String>,
+    lack: Option<Lack>,
     info: Value,
 }
 
+/// What a part does without.
+#[derive(Clone, Debug)]
+struct Lack {
+    /// How much that is: `degraded`, or `warning` where all works and somebody should look.
+    status: &'static str,
+    error: String,
+}
+
 const LOADED: Option<&str> = Some("loaded");
+/// The parts that are asked anew each time.
+const STORES: [&str; 2] = ["store", "originals"];
 
 impl Warmup {
-    /// The store was opened.
-    pub(crate) fn note_store(&mut self, location: &str, set_aside: Option<&Path>) {
-        self.note_opened("store", location, set_aside);
+    /// A store was opened. Whether it works is asked anew each time.
+    pub(crate) fn note_store(&mut self, name: &'static str, location: &str) {
+        let info = json!({"location": location});
+        self.parts.push((name, Part { status: LOADED, lack: None, info }));
     }
 
-    /// The store of originals was opened.
-    pub(crate) fn note_originals(&mut self, location: &str, set_aside: Option<&Path>) {
-        self.note_opened("originals", location, set_aside);
-    }
-
-    fn note_opened(&mut self, name: &'static str, location: &str, set_aside: Option<&Path>) {
-        let error = set_aside.map(|path| format!("damaged and set aside as {}", path.display()));
-        self.parts.push((name, Part { status: LOADED, error, info: json!({"location": location}) }));
+    /// Whether the filter, whose module holds the scanners, is said to use them.
+    pub(crate) fn note_code_aware(&mut self, enabled: bool) {
+        let status = if enabled { LOADED } else { None };
+        self.parts.push(("code_aware", Part { status, lack: None, info: Value::Null }));
     }
 
     /// There is no savings file of upstream.
     pub(crate) fn note_no_import(&mut self) {
-        self.parts.push(("savings_import", Part { status: None, error: None, info: Value::Null }));
+        self.parts.push(("savings_import", Part { status: None, lack: None, info: Value::Null }));
     }
 
     /// The original's savings file was found.
     pub(crate) fn note_import(&mut self, outcome: &'static str, error: Option<String>) {
         let status = if error.is_some() { Some("error") } else { LOADED };
-        self.parts.push(("savings_import", Part { status, error, info: json!({"outcome": outcome}) }));
+        let lack = error.map(|error| Lack { status: "degraded", error });
+        self.parts.push(("savings_import", Part { status, lack, info: json!({"outcome": outcome}) }));
     }
 
     /// The models' figures were read.
     pub(crate) fn note_models(&mut self, models: &Models, now: UnixMs) {
         let stale =
             models.stale_days(now).map(|days| format!("the built-in prices were checked {days} days ago"));
-        let error = models.warnings().first().cloned().or(stale);
+        let lack = models.warnings().first().cloned().or(stale);
+        let lack = lack.map(|error| Lack { status: "warning", error });
         let info = json!({"prices_checked": models.checked(), "warnings": models.warnings()});
-        self.parts.push(("models", Part { status: LOADED, error, info }));
+        self.parts.push(("models", Part { status: LOADED, lack, info }));
     }
 
     /// Whether everything was looked at.
@@ -70,28 +77,32 @@ impl Warmup {
 
     /// The parts under the names of `/debug/warmup`. What this version does not have is `null`.
     pub(crate) fn to_json(&self) -> Value {
-        let part = |part: &Part| json!({"status": part.status, "error": part.error, "info": part.info});
+        let part = |part: &Part| {
+            let error = part.lack.as_ref().map(|lack| &lack.error);
+            json!({"status": part.status, "error": error, "info": part.info})
+        };
         let mut body: Map<String, Value> =
             self.parts.iter().map(|(name, found)| ((*name).to_owned(), part(found))).collect();
-        for absent in ["memory_backend", "memory_embedder"] {
+        for absent in ["memory_backend", "memory_embedder", "tree_sitter"] {
             body.insert(absent.to_owned(), json!({"status": null}));
         }
         Value::Object(body)
     }
 
-    /// The parts under the names of `/readyz`, the store aside, which is asked anew each time. A part
+    /// The parts under the names of `/readyz`, the stores aside, which are asked anew each time. A part
     /// that lacks something is named, but keeps nobody from working.
     pub(crate) fn checks(&self) -> Map<String, Value> {
         let check = |part: &Part| {
             let enabled = part.status.is_some();
-            let status = match &part.error {
-                Some(_) => "degraded",
+            let status = match &part.lack {
+                Some(lack) => lack.status,
                 None if enabled => "healthy",
                 None => "disabled",
             };
-            json!({"enabled": enabled, "ready": true, "status": status, "error": part.error})
+            let error = part.lack.as_ref().map(|lack| &lack.error);
+            json!({"enabled": enabled, "ready": true, "status": status, "error": error})
         };
-        let others = self.parts.iter().filter(|(name, _)| *name != "store");
+        let others = self.parts.iter().filter(|(name, _)| !STORES.contains(name));
         others.map(|(name, part)| ((*name).to_owned(), check(part))).collect()
     }
 }

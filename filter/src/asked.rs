@@ -1,20 +1,30 @@
 //! What the headers of a request say, and what they ask of Headroom.
 
 use crate::config::{Config, Mode};
+use crate::credential;
 use crate::encoding::Encoding;
-use crate::host::Headers;
-use crate::limits;
+use crate::host::{self, Headers};
+use crate::path;
 use crate::request::name;
-use crate::route::{self, Route};
+use crate::route::{self, Route, Target};
 use crate::rules::{self, Treatment};
+use crate::tenant;
 
 /// A request header that is for Headroom and for nobody behind it starts like this (I9).
 const OURS: &[u8] = b"x-headroom-";
+
+/// Whether a header is for Headroom. Servers that hand headers on as variables take `_` for `-`.
+pub(crate) fn is_ours(name: &[u8]) -> bool {
+    let start = name.get(..OURS.len()).unwrap_or_default();
+    start.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).eq(OURS.iter().copied())
+}
+
 /// Removed one by one where the host does not show the headers.
-const OUR_HEADERS: [&str; 7] = [
+const OUR_HEADERS: [&str; 8] = [
     "x-headroom-bypass",
     "x-headroom-mode",
     "x-headroom-stack",
+    "x-headroom-project",
     "x-headroom-team",
     "x-headroom-user-id",
     "x-headroom-session-id",
@@ -43,14 +53,35 @@ pub(crate) struct RequestHeaders {
     pub(crate) encoding: Option<Encoding>,
     /// Which client or harness it comes from.
     pub(crate) stack: String,
-    /// From the header, else from the configuration.
+    /// Whose request it is, in the word of whom the configuration trusts with that.
     pub(crate) tenant: String,
-    /// A hash of the credential; empty without one, or without a sidecar to count for it.
-    pub(crate) key: String,
+    /// The project that it belongs to, from the header, else from the configuration.
+    pub(crate) project: String,
+    /// Whether it is made with a subscription's login.
+    pub(crate) is_subscription: bool,
+    /// A hash of the account's id; empty where no header names it.
+    pub(crate) account: String,
+    /// Hashes of the credentials, the one that counts first; none without a sidecar to count for them.
+    pub(crate) keys: Vec<String>,
+    /// As it is matched.
+    pub(crate) path: String,
+    /// A provider's own host is asked.
+    pub(crate) is_providers_host: bool,
+    /// It comes from an SDK of Anthropic's or of Google's, where the path does not tell.
+    pub(crate) dialect: Dialect,
     /// As the configured header names it.
     pub(crate) team: String,
     /// Names of the headers that must not reach the provider.
     pub(crate) ours: Vec<Vec<u8>>,
+}
+
+/// Whose words an SDK understands.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Dialect {
+    #[default]
+    OpenAi,
+    Anthropic,
+    Google,
 }
 
 impl RequestHeaders {
@@ -64,7 +95,8 @@ impl RequestHeaders {
         let mut bypassed = false;
         let mut asked = &b""[..];
         let [mut method, mut host, mut path] = [&b""[..]; 3];
-        let mut read = Self { tenant: config.tenant.clone(), ..Self::default() };
+        let (mut account, mut is_copilot, mut is_login) = (None, false, false);
+        let mut read = Self { project: config.project.clone(), ..Self::default() };
         for (key, value) in headers.iter() {
             match key {
                 b":method" => method = value,
@@ -85,37 +117,53 @@ impl RequestHeaders {
                 b"x-headroom-bypass" => bypassed |= is_true(value),
                 b"x-headroom-mode" => asked = value,
                 b"x-headroom-stack" => read.stack = stack(value),
-                b"x-headroom-user-id" => {
-                    if let Some(tenant) = tenant(value) {
-                        read.tenant = tenant;
+                b"x-headroom-project" => {
+                    if let Some(project) = project(value) {
+                        read.project = project;
                     }
                 }
+                b"chatgpt-account-id" => account = Some(value),
+                b"authorization" => is_login |= is_claudes_login(value),
+                _ if COPILOTS.contains(&key) => is_copilot = true,
+                b"anthropic-version" | b"x-api-key" => read.dialect = Dialect::Anthropic,
+                b"x-goog-api-key" | b"x-goog-api-client" => read.dialect = Dialect::Google,
                 _ => {}
             }
             if key == config.team_header.as_bytes() {
-                read.team = tenant(value).unwrap_or_default();
+                read.team = tenant::name(value).unwrap_or_default();
             }
-            if key.starts_with(OURS) && !read.ours.iter().any(|name| name == key) {
+            if is_ours(key) && !read.ours.iter().any(|name| name == key) {
                 read.ours.push(key.to_vec());
             }
         }
         read.websocket &= method == b"GET";
+        let target = Target { host, path, is_copilot };
         read.route = if read.websocket {
-            route::find_session(host, path, &config.path_prefixes)
+            route::find_session(target, &config.path_prefixes)
         } else {
-            route::find(method, host, path, &config.path_prefixes)
+            route::find(method, target, &config.path_prefixes)
         };
+        read.is_subscription =
+            is_login || account.is_some() || read.route.as_ref().is_some_and(Route::is_of_subscriptions);
+        let text = String::from_utf8_lossy(path);
+        read.path = path::plain(&text);
+        read.is_providers_host = route::is_provider(host);
         if read.websocket && read.route.is_some() {
             let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
             read.target = name(&String::from_utf8_lossy(&[host, path].concat()));
         }
+        if config.control_plane.is_some() {
+            read.keys = credential::keys(headers, path::query(&text), read.route.as_ref());
+            if read.route.is_some() {
+                read.account = account.map(credential::key_of).unwrap_or_default();
+            }
+        }
+        read.tenant =
+            config.tenant_from.tenant(headers, &read.keys, &config.tenant, |name| host::property(name).ok());
         if read.route.is_some() {
-            let rule = rules::find(&config.rules, host, path, rules::route_name);
+            let rule = rules::find(&config.rules, host, read.path.as_bytes(), rules::route_name);
             read.treatment = rule.map_or(config.treatment(), |rule| rule.treatment);
             read.provider = rule.and_then(|rule| rule.provider.clone());
-            if config.control_plane.is_some() {
-                read.key = credential(headers, path).map(limits::key_of).unwrap_or_default();
-            }
             let mode = &mut read.treatment.mode;
             *mode = if bypassed { Mode::Off } else { weaker(*mode, asked) };
         }
@@ -123,15 +171,14 @@ impl RequestHeaders {
     }
 }
 
-/// Where the credential stands, in the order in which providers look.
-const CREDENTIALS: [&[u8]; 4] = [b"x-api-key", b"api-key", b"x-goog-api-key", b"authorization"];
+/// Headers that clients of GitHub Copilot send, and nobody else.
+const COPILOTS: [&[u8]; 2] = [b"copilot-integration-id", b"openai-intent"];
 
-fn credential<'h>(headers: &'h Headers, path: &'h [u8]) -> Option<&'h [u8]> {
-    let of = |name: &[u8]| headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
-    CREDENTIALS.into_iter().find_map(of).or_else(|| {
-        // Gemini takes it in the query too.
-        let query = path.splitn(2, |byte| *byte == b'?').nth(1)?;
-        query.split(|byte| *byte == b'&').find_map(|parameter| parameter.strip_prefix(b"key="))
+/// Whether a credential is the login of a Claude subscription. Anthropic's API keys begin in another way.
+fn is_claudes_login(authorization: &[u8]) -> bool {
+    let token = authorization.split_at_checked(b"Bearer ".len());
+    token.is_some_and(|(scheme, token)| {
+        scheme.eq_ignore_ascii_case(b"bearer ") && token.trim_ascii_start().starts_with(b"sk-ant-oat")
     })
 }
 
@@ -160,10 +207,7 @@ fn stack(value: &[u8]) -> String {
     if valid { slug } else { String::new() }
 }
 
-/// A name for a person or a team. What looks like an API key is none (I9).
-fn tenant(value: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(value).ok()?.trim();
-    let plain = text.len() <= MAX_NAME_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
-    let credential = ["sk-", "sk_", "Bearer", "AIza", "eyJ"].iter().any(|start| text.starts_with(start));
-    (plain && !credential && !text.is_empty()).then(|| text.to_owned())
+/// The name of a project: of a folder, so it may have blanks in it.
+fn project(value: &[u8]) -> Option<String> {
+    tenant::label(value, |byte| byte.is_ascii_graphic() || byte == b' ')
 }

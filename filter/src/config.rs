@@ -12,7 +12,10 @@
 //! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "provider": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode and profile (the configuration's own where it says nothing) and names the provider in reports |
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
+//! | `code_aware` | `false` | with `reversible`: leave out bodies of functions of source files that are read as a whole (docs/code-aware.md) |
+//! | `pressure` | `false` | press new tool outputs harder as the conversation passes 90,000, 180,000 and 260,000 tokens |
 //! | `tools` | `[]` | rules `{"tool": "Read*", "policy": "off"\|"lossless"\|"lossy"}`; the first whose glob matches the tool's name wins |
+//! | `kinds` | `{}` | `{"log": "off"\|"lossless"\|"lossy", …}`: the same by what an output contains (`json`, `json_lines`, `source`, `search`, `log`, `test_build`, `diff`, `table`, `listing`, `html`, `history`, `snapshot`, `text`); of the policies for the tool and for the kind the stricter one counts |
 //! | `reversible` | `false` | leave parts of large outputs out of requests whose model can have them back; the request itself carries them |
 //! | `store_originals` | where the client runs the tool | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
 //! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: in some way that requests do not show |
@@ -21,14 +24,17 @@
 //! | `max_block_bytes` | 8388608 | longer tool outputs are forwarded as they are |
 //! | `min_block_bytes` | 64 | shorter tool outputs are forwarded as they are |
 //! | `memo_bytes` | 33554432 | memory for remembered replacements, per worker |
+//! | `bodies_in_work` | 8 | so many bodies are in work at a time in a worker; others wait in order; 0: no bound |
 //! | `path_prefixes` | `[]` | prefixes under which the providers' paths also match: `/anthropic` makes `/anthropic/v1/messages` match; the path of an OpenAI client's base URL is one too: `/api/paas/v4` makes `/api/paas/v4/chat/completions` match |
 //! | `accept_encoding` | `"identity"` | `identity`: ask the provider for an answer that usage can be read from; `keep`: leave the client's header, except where the filter adds its tool and has to read the answer |
 //! | `read_usage` | `true` | read token usage from the provider's answer |
 //! | `response_headers` | `true` | tell the client in `x-headroom-*` response headers what was saved |
 //! | `first_frame_timeout_ms` | 60000 | a WebSocket session in which the client sends nothing for so long is ended; 0: never |
-//! | `tenant`, `project` | `""` | written into every record; `x-headroom-user-id` overrides `tenant` |
+//! | `tenant`, `project` | `""` | written into every record; the tenant is also who originals belong to |
+//! | `tenant_from` | `"configured"` | who says who the tenant is: `configured`: `tenant`; `header:NAME`: a request header that a filter before this one sets; `peer`: the client's certificate, by its first URI or DNS name, else its subject; `key`: a hash of the credential; `token`: headroomd, by the token that it is shown; `client`: the client, in `x-headroom-user-id`, where clients can be trusted. Where that says nothing, `tenant` counts |
 //! | `team_header` | `"x-headroom-team"` | the request header that names the team whose budget a request is charged to |
 //! | `control_plane.cluster` | none | the Envoy cluster of the sidecar; none: no reports |
+//! | `control_plane.http_cluster` | none | the cluster of the sidecar's HTTP server, where requests to it go through the filter: they are told whose they are, and keep the other `x-headroom-*` headers |
 //! | `control_plane.timeout_ms` | 2000 | deadline of one report, and of one original that the model asks for |
 //! | `control_plane.report_interval_ms` | 1000 | time between reports; with `hold` at most 1000 |
 //! | `control_plane.max_backoff_ms` | 30000 | longest pause after failed reports |
@@ -45,11 +51,12 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
-use headroom_compress::{Policy, Profile, RetrieveTool, ToolRule};
+use headroom_compress::{Kind, Policy, Profile, RetrieveTool, ToolRule};
 
 use crate::lenient::Reader;
 use crate::rules::{self, Rule, Treatment};
 use crate::structure;
+use crate::tenant::TenantSource;
 
 /// The limit that keeps a serialized `GrpcService` valid UTF-8 and its lengths in one byte each.
 pub const MAX_CLUSTER_NAME_BYTES: usize = 125;
@@ -107,6 +114,8 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// Memory for remembered replacements. Bytes.
     pub memo_bytes: usize,
+    /// So many bodies are in work at a time, in a worker; 0: no bound.
+    pub bodies_in_work: u32,
     /// Prefixes under which the providers' paths also match, each starting with `/` or empty.
     pub path_prefixes: Vec<String>,
     /// What to do with the client's `accept-encoding`.
@@ -117,8 +126,10 @@ pub struct Config {
     pub response_headers: bool,
     /// For how long a WebSocket session may be open without a word of the client; 0: for ever. Milliseconds.
     pub first_frame_timeout_ms: u32,
-    /// Written into every record.
+    /// Written into every record, where `tenant_from` names no other.
     pub tenant: String,
+    /// Who says who the tenant is.
+    pub tenant_from: TenantSource,
     /// The request header that names the team, in lower case.
     pub team_header: String,
     /// Written into every record.
@@ -143,6 +154,8 @@ pub struct Provider {
 pub struct ControlPlane {
     /// The Envoy cluster.
     pub cluster: String,
+    /// That of its HTTP server; empty where requests to it take another way.
+    pub http_cluster: String,
     /// Deadline of one report, and of one original that the model asks for. Milliseconds.
     pub timeout_ms: u32,
     /// Time between reports. Milliseconds.
@@ -209,12 +222,14 @@ impl Default for Config {
             retrieve_tool: RetrieveTool::Add,
             providers: Vec::new(),
             memo_bytes: 32 << 20,
+            bodies_in_work: 8,
             path_prefixes: Vec::new(),
             accept_encoding: AcceptEncoding::default(),
             read_usage: true,
             response_headers: true,
             first_frame_timeout_ms: 60_000,
             tenant: String::new(),
+            tenant_from: TenantSource::default(),
             team_header: TEAM_HEADER.to_owned(),
             project: String::new(),
             control_plane: None,
@@ -226,6 +241,7 @@ impl Default for ControlPlane {
     fn default() -> Self {
         Self {
             cluster: String::new(),
+            http_cluster: String::new(),
             timeout_ms: 2_000,
             report_interval_ms: 1_000,
             max_backoff_ms: 30_000,
@@ -261,7 +277,10 @@ impl Config {
             engine.profile,
             (Profile::Lossless, "everything stays lossless"),
         );
+        engine.code_aware = reader.flag("code_aware", engine.code_aware);
+        engine.pressure = reader.flag("pressure", engine.pressure);
         engine.tools = tool_rules(&mut reader);
+        engine.kinds = kind_policies(&mut reader);
         engine.max_body_bytes = reader.bytes("max_body_bytes", 1..=MAX_BODY_BYTES, engine.max_body_bytes);
         engine.max_block_bytes = reader.bytes("max_block_bytes", 1..=MAX_BODY_BYTES, engine.max_block_bytes);
         engine.min_block_bytes = reader.bytes("min_block_bytes", 0..=MAX_BODY_BYTES, engine.min_block_bytes);
@@ -288,6 +307,7 @@ impl Config {
             body_mode: reader.one_of("body_mode", BODY_MODES, defaults.body_mode),
             engine,
             memo_bytes: reader.bytes("memo_bytes", 0..=MAX_MEMO_BYTES, defaults.memo_bytes),
+            bodies_in_work: reader.number("bodies_in_work", 0..=10_000, defaults.bodies_in_work),
             path_prefixes: path_prefixes(&mut reader),
             accept_encoding: reader.one_of("accept_encoding", ACCEPT_ENCODINGS, defaults.accept_encoding),
             read_usage: reader.flag("read_usage", defaults.read_usage),
@@ -298,6 +318,7 @@ impl Config {
                 defaults.first_frame_timeout_ms,
             ),
             tenant: reader.text("tenant"),
+            tenant_from: TenantSource::read(&mut reader),
             team_header: Some(reader.text("team_header"))
                 .filter(|name| !name.is_empty())
                 .map_or(defaults.team_header, |name| name.to_ascii_lowercase()),
@@ -398,6 +419,19 @@ fn tool_rules(reader: &mut Reader) -> Vec<ToolRule> {
     rules
 }
 
+/// What may be done to content of each kind. A policy that cannot be read is the most careful one.
+fn kind_policies(reader: &mut Reader) -> Vec<(Kind, Policy)> {
+    let Some(mut section) = reader.section("kinds") else { return Vec::new() };
+    let careful = (Policy::Off, "content of this kind stays as it is");
+    let policies = Kind::ALL
+        .into_iter()
+        .map(|kind| (kind, section.guarded(kind.name(), POLICIES, Policy::Lossy, careful)))
+        .filter(|(_, policy)| *policy != Policy::Lossy)
+        .collect();
+    reader.close(section);
+    policies
+}
+
 fn providers(reader: &mut Reader) -> Vec<Provider> {
     let mut providers = Vec::new();
     for mut section in reader.sections("providers") {
@@ -434,6 +468,7 @@ fn control_plane(section: &mut Reader) -> Option<ControlPlane> {
     let defaults = ControlPlane::default();
     let control_plane = ControlPlane {
         cluster: section.text("cluster"),
+        http_cluster: section.text("http_cluster"),
         timeout_ms: section.number("timeout_ms", 1..=60_000, defaults.timeout_ms),
         report_interval_ms: section.number("report_interval_ms", 10..=3_600_000, defaults.report_interval_ms),
         max_backoff_ms: section.number("max_backoff_ms", 10..=3_600_000, defaults.max_backoff_ms),

@@ -12,6 +12,7 @@ use headroom_compress::Api;
 use prost::Message as _;
 
 use crate::host::{self, Action, Buffer};
+use crate::memory::Room;
 use crate::originals::Originals;
 use crate::root::Settings;
 use crate::rpc;
@@ -35,6 +36,8 @@ pub(crate) struct Following {
     /// For the client, while the answer is paused.
     ready: Vec<u8>,
     hidden: Hidden,
+    /// For what is kept of the answer, and for texts on their way to the model.
+    room: Room,
 }
 
 enum State {
@@ -63,8 +66,9 @@ struct Host<'a> {
 
 impl Following {
     /// For the answer to a request that has just left.
-    pub(crate) fn new(api: Api, originals: Option<Originals>) -> Self {
-        Self { api, originals, state: State::Armed, ready: Vec::new(), hidden: Hidden::default() }
+    pub(crate) fn new(settings: &Settings, api: Api, originals: Option<Originals>) -> Self {
+        let room = settings.requests.memory.no_room();
+        Self { api, originals, state: State::Armed, ready: Vec::new(), hidden: Hidden::default(), room }
     }
 
     pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
@@ -89,13 +93,16 @@ impl Following {
     fn step(&mut self, host: Host<'_>, mut turn: Turn, next: Next) -> Option<Vec<u8>> {
         match next {
             Next::Done(rest) => Some(self.end(&turn, rest)),
-            Next::Retrieve(_) if host.sent.is_none() => {
-                host.settings.metrics.round_failed();
-                let rest = turn.give_up();
-                Some(self.end(&turn, rest))
+            Next::Retrieve(_) if host.sent.is_none() || !self.keeps(host.settings, &mut turn) => {
+                Some(self.fail(host.settings, turn))
             }
             Next::Retrieve(wanted) => {
                 let (given, calls) = self.retrieve(&host, &wanted, !turn.is_beside());
+                let bytes = given.iter().flatten().map(|given| given.text.len()).sum();
+                if !self.room.grow(bytes) {
+                    host.settings.metrics.no_room();
+                    return Some(self.fail(host.settings, turn));
+                }
                 if calls.is_empty() {
                     return self.go_on(host, turn, given);
                 }
@@ -167,21 +174,35 @@ impl Following {
         };
         match token {
             Some(token) => {
+                self.keeps(settings, &mut turn);
                 self.state = State::Continuing { turn, token };
                 None
             }
-            None => {
-                settings.metrics.round_failed();
-                let rest = turn.give_up();
-                Some(self.end(&turn, rest))
-            }
+            None => Some(self.fail(settings, turn)),
         }
+    }
+
+    /// Whether there is room for what is kept of the answer, and nothing else.
+    fn keeps(&mut self, settings: &Settings, turn: &mut Turn) -> bool {
+        let keeps = self.room.resize(turn.kept().saturating_add(self.ready.len()));
+        if !keeps {
+            settings.metrics.no_room();
+        }
+        keeps
+    }
+
+    /// The last bytes for the client where a round cannot be made.
+    fn fail(&mut self, settings: &Settings, mut turn: Turn) -> Vec<u8> {
+        settings.metrics.round_failed();
+        let rest = turn.give_up();
+        self.end(&turn, rest)
     }
 
     /// The last bytes for the client.
     fn end(&mut self, turn: &Turn, rest: Vec<u8>) -> Vec<u8> {
         self.hidden = turn.hidden();
         self.state = State::Done;
+        self.room.resize(0);
         let mut last = std::mem::take(&mut self.ready);
         last.extend(rest);
         last
@@ -210,6 +231,10 @@ impl Stream {
         };
         let mut now = turn.feed(&bytes);
         if !end_of_stream {
+            if !following.keeps(&self.settings, &mut turn) {
+                now.extend(turn.stop());
+                following.room.resize(0);
+            }
             let waits = now.is_empty() && turn.keeps_bytes();
             self.answer.read(&now);
             if now != bytes && !self.put(size, &now) {
@@ -224,8 +249,7 @@ impl Stream {
         let last = match turn.end() {
             Next::Done(rest) => {
                 now.extend(rest);
-                following.hidden = turn.hidden();
-                Some(now)
+                Some(following.end(&turn, now))
             }
             next => {
                 following.ready = now;
@@ -270,7 +294,11 @@ impl Stream {
         let response = response.filter(|response| response.found);
         self.settings.metrics.retrieved(response.is_some());
         if let (Some(given), Some(response)) = (given.get_mut(place), response) {
-            *given = Some(Given { text: response.content, source: None });
+            if following.room.grow(response.content.len()) {
+                *given = Some(Given { text: response.content, source: None });
+            } else {
+                self.settings.metrics.no_room();
+            }
         }
         if !calls.is_empty() {
             return;

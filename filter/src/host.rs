@@ -416,6 +416,12 @@ impl fmt::Display for Refused {
 pub(crate) struct Headers(Vec<u8>);
 
 impl Headers {
+    #[cfg(test)]
+    pub(crate) fn of(pairs: &[(&str, &str)]) -> Self {
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        Self(serialized("test", &pairs).unwrap())
+    }
+
     /// Names, which Envoy has put into lower case, and values. Ends early where the bytes do not add up.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let count = self.number(0).unwrap_or(0);

@@ -15,6 +15,7 @@ mod base64;
 mod call;
 pub mod config;
 mod copies;
+mod credential;
 mod deferred;
 mod encoding;
 mod event_stream;
@@ -29,7 +30,9 @@ mod messages;
 mod metrics;
 mod originals;
 mod outgoing;
+mod path;
 mod prefix;
+mod rate_limits;
 mod recovery;
 mod report;
 mod request;
@@ -45,10 +48,14 @@ mod sessions;
 mod sse;
 mod stream;
 mod structure;
+pub mod tenant;
 mod tool_loop;
+mod unrecognized;
+mod upstream;
 mod usage;
 mod vm;
 mod websocket;
+mod work;
 
 /// What the host calls.
 #[allow(unsafe_code, reason = "an exported name is an unsafe attribute: no other symbol may have it")]

@@ -4,10 +4,10 @@
 //! down, or too old to know budgets, lets everybody through (I1).
 
 use headroom_api::v1::{LimitsResponse, UsedUp};
-use headroom_compress::{Api, address};
+use headroom_compress::Api;
 use serde_json::json;
 
-use crate::host::NANOS_PER_MS;
+use crate::host::{self, NANOS_PER_MS};
 
 /// Between two questions, where reports do not bring the answer: as long as a budget may be overdrawn by
 /// the requests that a VM lets through meanwhile.
@@ -31,8 +31,11 @@ pub(crate) struct Limits {
 /// Who is behind a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Payer<'a> {
-    pub(crate) key: &'a str,
+    /// All that the request shows: one that is over its budget is enough.
+    pub(crate) keys: &'a [String],
     pub(crate) team: &'a str,
+    /// It goes to a provider for sure. What may be something else is refused for its key alone.
+    pub(crate) is_providers: bool,
 }
 
 /// An answer in the provider's place.
@@ -85,12 +88,24 @@ impl Limits {
     }
 }
 
+/// The status of a refusal.
+pub(crate) const TOO_MANY_REQUESTS: u32 = 429;
+
+impl Refusal {
+    /// Answers the request at hand with it.
+    pub(crate) fn send(&self) -> host::Result<()> {
+        let headers = self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let headers: Vec<_> = headers.collect();
+        host::answer(TOO_MANY_REQUESTS, "headroom_over_budget", &headers, &self.body)
+    }
+}
+
 impl Payer<'_> {
     fn is_meant_by(&self, used_up: &UsedUp) -> bool {
         match (used_up.key.as_str(), used_up.team.as_str()) {
-            ("", "") => true,
-            (key, "") => key == self.key,
-            ("", team) => team == self.team,
+            ("", "") => self.is_providers,
+            (key, "") => self.keys.iter().any(|of| of == key),
+            ("", team) => self.is_providers && team == self.team,
             _ => false,
         }
     }
@@ -110,7 +125,7 @@ fn refusal(api: Api, message: &str, seconds: u64) -> Refusal {
         }
         Api::OpenAiChat | Api::OpenAiResponses => json!({"error": {
             "message": message, "type": "insufficient_quota", "param": null, "code": "budget_exceeded"}}),
-        Api::GeminiGenerateContent => {
+        Api::GeminiGenerateContent | Api::GeminiCodeAssist => {
             json!({"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED"}})
         }
         Api::AnthropicBedrock | Api::BedrockConverse => {
@@ -120,19 +135,6 @@ fn refusal(api: Api, message: &str, seconds: u64) -> Refusal {
         Api::CohereChat => json!({"message": message}),
     };
     Refusal { headers, body: body.to_string().into_bytes() }
-}
-
-/// Tells the credentials of requests apart without keeping one: a hash of what stands in the header, 16
-/// hexadecimal digits (I9).
-pub(crate) fn key_of(header: &[u8]) -> String {
-    let text = String::from_utf8_lossy(header);
-    // A signature differs in every request; who signs does not.
-    let credential = text.strip_prefix("AWS4-HMAC-SHA256").and_then(|signature| {
-        let (_, credential) = signature.split_once("Credential=")?;
-        credential.split_once('/').map(|(id, _)| id)
-    });
-    let of = credential.unwrap_or_else(|| text.trim().trim_start_matches("Bearer ").trim());
-    if of.is_empty() { String::new() } else { address(of).chars().take(16).collect() }
 }
 
 #[cfg(test)]
@@ -153,7 +155,8 @@ mod tests {
     }
 
     fn refused(limits: &Limits, key: &str, team: &str, at: u64) -> Option<String> {
-        let refusal = limits.refusal(Payer { key, team }, Api::CohereChat, at)?;
+        let payer = Payer { keys: &[key.to_owned()], team, is_providers: true };
+        let refusal = limits.refusal(payer, Api::CohereChat, at)?;
         let body: serde_json::Value = serde_json::from_slice(&refusal.body).unwrap();
         Some(body["message"].as_str().unwrap().to_owned())
     }
@@ -168,6 +171,18 @@ mod tests {
         assert!(refused(&limits, "k", "t", 120 * SECOND).unwrap().contains("130"));
         let everybody = super::tests::limits(vec![used_up("", "", 120)]);
         assert!(refused(&everybody, "anyone", "", at).is_some());
+    }
+
+    #[test]
+    fn what_may_go_elsewhere_is_refused_for_its_key_alone() {
+        let limits = limits(vec![used_up("k", "", 120), used_up("", "t", 130), used_up("", "", 140)]);
+        let keys = ["other".to_owned(), "k".to_owned()];
+        let refused = |keys: &[String], is_providers| {
+            let payer = Payer { keys, team: "t", is_providers };
+            limits.refusal(payer, Api::OpenAiChat, 110 * SECOND).is_some()
+        };
+        assert!(refused(&keys, false) && refused(&[], true));
+        assert!(!refused(&keys[..1], false));
     }
 
     #[test]
@@ -204,21 +219,5 @@ mod tests {
             let message = body.pointer("/error/message").or_else(|| body.get("message"));
             assert_eq!(message, Some(&"No.".into()), "{api:?}");
         }
-    }
-
-    #[test]
-    fn a_key_says_nothing_of_the_credential_and_stays_the_same() {
-        let key = key_of(b"Bearer sk-secret");
-        assert_eq!((key.len(), &key), (16, &key_of(b"sk-secret")));
-        assert!(!key.contains("secret"));
-        assert_ne!(key, key_of(b"sk-other"));
-        assert_eq!(key_of(b" "), "");
-        let signed = |signature: &str| {
-            let header = format!(
-                "AWS4-HMAC-SHA256 Credential=AKID/20261122/eu/bedrock/aws4_request, Signature={signature}"
-            );
-            key_of(header.as_bytes())
-        };
-        assert_eq!(signed("a"), signed("b"));
     }
 }

@@ -1,17 +1,26 @@
-//! The bytes that a VM keeps for requests beside the one that it works on: bodies until their answers are over,
-//! answers that are collected, copies for the store, messages of WebSocket sessions. One budget for all of them,
-//! so that no mix of requests outgrows the VM.
+//! The bytes of a VM. What it keeps for requests beside the one that it works on has one budget: bodies until their
+//! answers are over, answers that are collected, copies for the store, messages of WebSocket sessions. What the memo
+//! and a body in work may take is set aside first, so that no mix of requests outgrows the VM.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// A VM has 1 GiB. A body of 32 MiB in work takes up to five times its length, and the memo has room of its own.
-const KEPT_BYTES: usize = 256 << 20;
+use crate::config::Config;
+
+/// Envoy gives a VM so much, and ends it when it asks for more.
+const VM_BYTES: usize = 1 << 30;
+/// A body in work takes up to so many times its length. A VM works on one at a time.
+const WORK_FACTOR: usize = 5;
+/// The budget, unless the memo or the longest body leave less.
+const MOST_BYTES: usize = 256 << 20;
+/// What there is in any case.
+const LEAST_BYTES: usize = 8 << 20;
 
 /// The budget.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Memory {
     used: Cell<usize>,
+    limit: Cell<usize>,
 }
 
 /// A share of it, given back when it is dropped.
@@ -21,12 +30,29 @@ pub(crate) struct Room {
     bytes: usize,
 }
 
+impl Default for Memory {
+    fn default() -> Self {
+        Self { used: Cell::default(), limit: Cell::new(MOST_BYTES) }
+    }
+}
+
 impl Memory {
+    /// Leaves what a configuration sets aside for other things.
+    pub(crate) fn configure(&self, config: &Config) {
+        let work = config.engine.max_body_bytes.saturating_mul(WORK_FACTOR);
+        let left = VM_BYTES.saturating_sub(work).saturating_sub(config.memo_bytes);
+        self.limit.set(left.clamp(LEAST_BYTES, MOST_BYTES));
+    }
+
     /// Room for so many bytes; `None`: there is none.
     pub(crate) fn room(self: &Rc<Self>, bytes: usize) -> Option<Room> {
-        let used = self.used.get().checked_add(bytes).filter(|used| *used <= KEPT_BYTES)?;
-        self.used.set(used);
-        Some(Room { of: Rc::clone(self), bytes })
+        let mut room = self.no_room();
+        room.resize(bytes).then_some(room)
+    }
+
+    /// Room for nothing yet.
+    pub(crate) fn no_room(self: &Rc<Self>) -> Room {
+        Room { of: Rc::clone(self), bytes: 0 }
     }
 
     /// Gives some bytes back and takes others, which are there already.
@@ -41,19 +67,35 @@ impl Memory {
 }
 
 impl Room {
-    /// Grows or shrinks to so many bytes. False: there is no room, and it stays as it is.
+    /// Grows or shrinks to so many bytes. False: there is no room to grow, and it stays as it is.
     pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         let others = self.of.used.get().saturating_sub(self.bytes);
-        let Some(used) = others.checked_add(bytes).filter(|used| *used <= KEPT_BYTES) else { return false };
-        self.of.used.set(used);
-        self.bytes = bytes;
+        if bytes > self.bytes && others.saturating_add(bytes) > self.of.limit.get() {
+            return false;
+        }
+        self.hold(bytes);
         true
+    }
+
+    /// As [`Room::resize`], for bytes that are there already.
+    pub(crate) fn hold(&mut self, bytes: usize) {
+        self.of.exchange(self.bytes, bytes);
+        self.bytes = bytes;
+    }
+
+    /// Grows by so many bytes. False: there is no room.
+    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
+        self.resize(self.bytes.saturating_add(bytes))
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.of.used.set(self.of.used.get().saturating_sub(self.bytes));
+        self.of.exchange(self.bytes, 0);
     }
 }
 
@@ -64,12 +106,30 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded_and_given_back() {
         let memory = Rc::new(Memory::default());
-        let mut first = memory.room(KEPT_BYTES - 10).unwrap();
-        let second = memory.room(10).unwrap();
+        let mut first = memory.room(MOST_BYTES - 10).unwrap();
+        let mut second = memory.room(10).unwrap();
         assert!(memory.room(1).is_none() && memory.room(usize::MAX).is_none());
-        assert!(!first.resize(KEPT_BYTES - 9) && first.resize(1));
-        assert_eq!(memory.used(), 11);
+        assert!(!second.grow(1) && !first.resize(MOST_BYTES - 9) && first.resize(1));
+        assert!(second.grow(1) && second.bytes() == 11);
+        assert_eq!(memory.used(), 12);
         drop((first, second));
         assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn what_the_memo_and_a_body_in_work_may_take_is_set_aside() {
+        let memory = Rc::new(Memory::default());
+        let limit = |max_body_bytes: usize, memo_bytes: usize| {
+            let mut config = Config { memo_bytes, ..Config::default() };
+            config.engine.max_body_bytes = max_body_bytes;
+            memory.configure(&config);
+            memory.limit.get()
+        };
+        assert_eq!(limit(32 << 20, 32 << 20), MOST_BYTES);
+        assert_eq!(limit(128 << 20, 256 << 20), 128 << 20);
+        assert_eq!(limit(128 << 20, 512 << 20), LEAST_BYTES);
+        // Less than is in use: what is kept stays, and nothing more is.
+        memory.exchange(0, 9 << 20);
+        assert!(memory.room(1).is_none() && memory.room(0).is_some());
     }
 }

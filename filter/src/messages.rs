@@ -27,13 +27,17 @@ struct Body<'b> {
     /// Gemini.
     #[serde(borrow)]
     contents: Option<&'b RawValue>,
+    /// Gemini Code Assist: what Gemini has, one level down.
+    #[serde(borrow)]
+    request: Option<&'b RawValue>,
 }
 
 impl Transcript {
     /// Of a request. `None`: it has none that could be found.
     pub(crate) fn of(body: &[u8], room: usize) -> Option<Self> {
-        let Body { messages, input, contents } = serde_json::from_slice(body).ok()?;
-        let all = messages.or(input).or(contents)?.get();
+        let Body { messages, input, contents, request } = serde_json::from_slice(body).ok()?;
+        let nested = || serde_json::from_str::<Body<'_>>(request?.get()).ok()?.contents;
+        let all = messages.or(input).or(contents).or_else(nested)?.get();
         let all: Vec<&RawValue> = match serde_json::from_str(all) {
             Ok(list) => list,
             Err(_) => vec![serde_json::from_str(all).ok()?],
@@ -91,6 +95,7 @@ mod tests {
             r#"{"model":"m","system":"s","messages":[{"content":1.0}, {"b":"\u00e9"}]}"#,
             r#"{"input":[{"content":1.0}, {"b":"\u00e9"}],"store":false}"#,
             r#"{"contents":[{"content":1.0}, {"b":"\u00e9"}]}"#,
+            r#"{"model":"m","request":{"contents":[{"content":1.0}, {"b":"\u00e9"}]}}"#,
         ] {
             let expected = [r#"{"content":1.0}"#, r#"{"b":"\u00e9"}"#].map(str::to_owned).to_vec();
             assert_eq!(of(body, 1000), (expected, 0));

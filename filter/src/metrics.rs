@@ -2,6 +2,9 @@
 //!
 //! Envoy shows them as `wasmcustom.headroom.…`; all VMs of a process add to the same ones.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use headroom_api::forwarded_tokens;
 use headroom_api::names::{outcome_name, session_end_name};
 use headroom_api::v1::{RequestOutcome, RequestRecord, SessionEnd};
@@ -35,13 +38,25 @@ pub(crate) struct Metrics {
     rounds: Option<u32>,
     rounds_failed: Option<u32>,
     rounds_unsendable: Option<u32>,
+    no_room: Option<u32>,
     originals_retrieved: Option<u32>,
     originals_missing: Option<u32>,
     sessions: Option<u32>,
     sessions_active: Option<u32>,
     sessions_ended: Vec<(SessionEnd, Option<u32>)>,
     session_ms: Option<u32>,
+    work_paused: Option<u32>,
+    work_waited: Option<u32>,
+    work_unpaused: Option<u32>,
+    unrecognized_refused: Option<u32>,
+    /// Requests on paths that are not read, by the path's shape; `None`: none are counted.
+    unrecognized: Option<RefCell<BTreeMap<String, Option<u32>>>>,
 }
+
+/// Paths that are told apart. Clients make them up, and Envoy keeps a metric for ever.
+const MAX_PATHS: usize = 64;
+/// All others.
+const OTHER_PATHS: &str = "other";
 
 /// Every outcome that a request can have.
 const OUTCOMES: [RequestOutcome; 11] = [
@@ -76,7 +91,8 @@ impl Metrics {
     }
 
     pub(crate) fn define() -> Self {
-        Self::with(|kind, name| host::define_metric(kind, name).ok())
+        let defined = Self::with(|kind, name| host::define_metric(kind, name).ok());
+        Self { unrecognized: Some(RefCell::default()), ..defined }
     }
 
     fn with(define: impl Fn(MetricKind, &str) -> Option<u32>) -> Self {
@@ -109,6 +125,7 @@ impl Metrics {
             rounds: counter("headroom.retrieve_rounds"),
             rounds_failed: counter("headroom.retrieve_rounds_failed"),
             rounds_unsendable: counter("headroom.retrieve_rounds_unsendable"),
+            no_room: counter("headroom.no_room"),
             originals_retrieved: counter("headroom.originals_retrieved"),
             originals_missing: counter("headroom.originals_missing"),
             sessions: counter("headroom.websocket_sessions"),
@@ -121,6 +138,11 @@ impl Metrics {
                 })
                 .collect(),
             session_ms: histogram("headroom.websocket_session_ms"),
+            work_paused: counter("headroom.work.paused"),
+            work_waited: counter("headroom.work.waited"),
+            work_unpaused: counter("headroom.work.not_paused"),
+            unrecognized_refused: counter("headroom.unrecognized_refused"),
+            unrecognized: None,
         }
     }
 
@@ -202,6 +224,11 @@ impl Metrics {
         add(self.rounds_unsendable, 1);
     }
 
+    /// Something that was not kept, because too much is: a request, its originals, or an answer.
+    pub(crate) fn no_room(&self) {
+        add(self.no_room, 1);
+    }
+
     /// A request to the provider to go on with what the model has asked for.
     pub(crate) fn round_begun(&self) {
         add(self.rounds, 1);
@@ -228,6 +255,38 @@ impl Metrics {
             add(*id, 1);
         }
         record_value(self.session_ms, milliseconds.into());
+    }
+
+    /// A slice of work on a body, with more to do behind it.
+    pub(crate) fn work_paused(&self) {
+        add(self.work_paused, 1);
+    }
+
+    /// A body that waits until fewer are in work.
+    pub(crate) fn work_waited(&self) {
+        add(self.work_waited, 1);
+    }
+
+    /// One that should have paused, and was done in one go.
+    pub(crate) fn work_unpaused(&self) {
+        add(self.work_unpaused, 1);
+    }
+
+    /// A request on a provider's path that is not read, and passes.
+    pub(crate) fn unrecognized(&self, shape: &str) {
+        let Some(paths) = &self.unrecognized else { return };
+        let mut paths = paths.borrow_mut();
+        let is_full = paths.len() >= MAX_PATHS && !paths.contains_key(shape);
+        let name = if is_full { OTHER_PATHS } else { shape };
+        let id = paths.entry(name.to_owned()).or_insert_with(|| {
+            host::define_metric(MetricKind::Counter, &format!("headroom.unrecognized.{name}")).ok()
+        });
+        add(*id, 1);
+    }
+
+    /// One that is refused, because a budget is used up.
+    pub(crate) fn unrecognized_refused(&self) {
+        add(self.unrecognized_refused, 1);
     }
 
     /// An original that the model has asked for.

@@ -24,7 +24,7 @@ pub(crate) struct Known {
     hash: Rc<str>,
     /// The number of the tool output in the conversation.
     output: u32,
-    /// The JSON string in the body.
+    /// The output in the body: a JSON string, or a JSON value.
     span: std::ops::Range<usize>,
 }
 
@@ -40,17 +40,22 @@ impl Originals {
     pub(crate) fn new(settings: &Settings, body: &Rc<Vec<u8>>, known: Vec<Known>) -> Option<Self> {
         // Without a text in it the body is not needed.
         let kept = if known.is_empty() { Rc::default() } else { Rc::clone(body) };
-        let room = settings.requests.memory.room(kept.len())?;
+        let Some(room) = settings.requests.memory.room(kept.len()) else {
+            settings.metrics.no_room();
+            return None;
+        };
         Some(Self { body: kept, known, _room: room })
     }
 
     /// What a call is given; `None`: the text is not in the request.
     pub(crate) fn find(&self, asked: &Asked) -> Option<Given> {
         let known = self.known.iter().find(|known| *known.hash == *asked.hash)?;
-        let text = rounds::text(&self.body, known.span.clone())?;
-        let page = rounds::answer(&text, asked);
-        let source = Source { output: known.output, hash: asked.hash.clone(), range: page.range };
-        Some(Given { text: page.text, source: Some(source) })
+        let found = rounds::find(&self.body, known.span.clone(), &asked.hash)?;
+        let page = rounds::answer(&found.text, asked);
+        // A trace names an output. What was given of a text in a value of one cannot be put back.
+        let source =
+            found.whole.then(|| Source { output: known.output, hash: asked.hash.clone(), range: page.range });
+        Some(Given { text: page.text, source })
     }
 
     /// The number of calls of the client's tools in the request.

@@ -32,6 +32,8 @@ enum Part {
     System,
     Tools,
     Messages,
+    /// An object with all of these in it.
+    Request,
     Other,
 }
 
@@ -41,6 +43,8 @@ impl Part {
             (Api::AnthropicMessages | Api::AnthropicBedrock | Api::BedrockConverse, b"system")
             | (Api::OpenAiResponses, b"instructions")
             | (Api::GeminiGenerateContent, b"systemInstruction" | b"system_instruction") => Self::System,
+            (Api::GeminiCodeAssist, b"request") => Self::Request,
+            (Api::GeminiCodeAssist, _) => Self::Other,
             (Api::BedrockConverse, b"toolConfig") => Self::Tools,
             (Api::BedrockConverse, b"tools") => Self::Other,
             (_, b"tools") => Self::Tools,
@@ -58,27 +62,7 @@ pub(crate) fn digests(api: Api, body: &[u8]) -> Option<PrefixDigests> {
     let mut reader = Reader { body, at: 0, is_anthropic };
     let mut digests = PrefixDigests::default();
     let mut prefixes = VecDeque::with_capacity(MAX_PREFIXES);
-    reader.take(b'{')?;
-    if reader.peek()? == b'}' {
-        return Some(digests);
-    }
-    loop {
-        let key = reader.string()?;
-        reader.take(b':')?;
-        match Part::of(api, key) {
-            Part::System => digests.system = reader.digest(0, Context::System)?,
-            Part::Tools => digests.tools = reader.digest(0, Context::Other)?,
-            Part::Messages => digests.messages = reader.messages(&mut prefixes)?,
-            Part::Other => {
-                reader.value(None, Context::Other)?;
-            }
-        }
-        match reader.next()? {
-            b',' => {}
-            b'}' => break,
-            _ => return None,
-        }
-    }
+    reader.members(api, &mut digests, &mut prefixes)?;
     digests.prefixes = prefixes.into();
     Some(digests)
 }
@@ -123,6 +107,33 @@ impl Stretches<'_, '_> {
 }
 
 impl<'b> Reader<'b> {
+    /// Digests what counts of an object's members.
+    fn members(&mut self, api: Api, digests: &mut PrefixDigests, prefixes: &mut VecDeque<u64>) -> Option<()> {
+        self.take(b'{')?;
+        if self.peek()? == b'}' {
+            return self.take(b'}');
+        }
+        loop {
+            let key = self.string()?;
+            self.take(b':')?;
+            match Part::of(api, key) {
+                Part::System => digests.system = self.digest(0, Context::System)?,
+                Part::Tools => digests.tools = self.digest(0, Context::Other)?,
+                Part::Messages => digests.messages = self.messages(prefixes)?,
+                // Once: inside it is no other.
+                Part::Request => self.members(Api::GeminiGenerateContent, digests, prefixes)?,
+                Part::Other => {
+                    self.value(None, Context::Other)?;
+                }
+            }
+            match self.next()? {
+                b',' => {}
+                b'}' => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
     /// Chained digests of the elements of a list; a text alone is a list of one.
     fn messages(&mut self, prefixes: &mut VecDeque<u64>) -> Option<u32> {
         prefixes.clear();

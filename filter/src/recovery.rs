@@ -13,6 +13,7 @@ use headroom_compress::Api;
 use headroom_compress::rounds::object_with_member;
 
 use crate::host::{self, Action, Buffer, Level, Map};
+use crate::memory::Room;
 use crate::route::{Purpose, Route};
 use crate::sent::{HttpAnswer, lists};
 use crate::stream::Stream;
@@ -32,6 +33,8 @@ pub(crate) struct Recovery {
     state: State,
     /// The refusal's body has begun to come, and waits.
     body_waits: bool,
+    /// For the second answer.
+    room: Room,
 }
 
 enum State {
@@ -118,7 +121,6 @@ impl Stream {
 
     /// Sends a refused request once more. False: the refusal goes to the client.
     pub(crate) fn recover(&mut self, end_of_stream: bool) -> bool {
-        const BAD_REQUEST: u32 = 400;
         if self.answer.status != BAD_REQUEST || end_of_stream || self.recovery.is_some() {
             return false;
         }
@@ -130,7 +132,11 @@ impl Stream {
         sent.note_cluster(&self.settings);
         sent.head().add(BETA_HEADER.as_bytes(), BETA);
         let Some(token) = sent.send(&self.settings, body) else { return false };
-        self.recovery = Some(Recovery { state: State::Asking { token }, body_waits: false });
+        self.recovery = Some(Recovery {
+            state: State::Asking { token },
+            body_waits: false,
+            room: self.settings.requests.memory.no_room(),
+        });
         true
     }
 
@@ -144,6 +150,7 @@ impl Stream {
                 Action::Pause
             }
             State::Ready(body) => {
+                recovery.room.hold(0);
                 self.put(size, &body);
                 Action::Continue
             }
@@ -157,10 +164,36 @@ impl Stream {
         }
     }
 
+    /// The refusal ends with trailers. Without a body of its own nothing can be put in its place: the host has no buffer
+    /// for that. So it goes to the client, or, where its headers have been changed and have left, the client is told
+    /// by the end of the connection that there is no answer; asked again, the provider drops the thinking.
+    pub(crate) fn on_refusal_trailers(&mut self) -> Action {
+        match self.recovery.as_ref().map(|recovery| (&recovery.state, recovery.body_waits)) {
+            Some((State::Asking { .. } | State::Following, false)) => {
+                self.settings.metrics.recovered(false);
+                (self.recovery, self.following) = (None, None);
+                self.answer.status = BAD_REQUEST;
+                if let Some(record) = &mut self.record {
+                    record.recovered = false;
+                }
+                self.tell_client();
+                Action::Continue
+            }
+            Some((State::Ready(_), _)) => {
+                if let Err(refused) = host::close_stream() {
+                    self.settings.refused(refused);
+                }
+                Action::Pause
+            }
+            _ => self.on_refusal_body(0),
+        }
+    }
+
     /// The answer to the second request.
     pub(crate) fn on_recovered(&mut self, answer: Option<HttpAnswer>) {
         let stream = answer.as_ref().is_some_and(|answer| answer.is_answer(true));
-        let Some(answer) = answer.filter(|answer| stream || answer.is_answer(false)) else {
+        let answer = answer.filter(|answer| stream || answer.is_answer(false));
+        let Some(answer) = answer.filter(|answer| self.keeps_second(answer)) else {
             self.settings.metrics.recovered(false);
             self.following = None;
             if self.recovery.take().is_some_and(|recovery| recovery.body_waits) {
@@ -190,6 +223,15 @@ impl Stream {
         }
     }
 
+    /// Whether there is room for the second answer, which may have to wait for the refusal's body.
+    fn keeps_second(&mut self, answer: &HttpAnswer) -> bool {
+        let keeps = self.recovery.as_mut().is_some_and(|recovery| recovery.room.grow(answer.body.len()));
+        if !keeps {
+            self.settings.metrics.no_room();
+        }
+        keeps
+    }
+
     /// Delivers the second answer in the place of the refusal.
     pub(crate) fn end_recovery(&mut self, whole: &[u8]) {
         self.answer.read(whole);
@@ -210,6 +252,7 @@ impl Stream {
             recovery.state = State::Delivered;
             self.put(WHOLE, whole);
         } else {
+            recovery.room.hold(whole.len());
             recovery.state = State::Ready(whole.to_vec());
         }
         self.continue_answer();
@@ -222,6 +265,8 @@ impl Stream {
         }
     }
 }
+
+const BAD_REQUEST: u32 = 400;
 
 /// More than any buffer holds: all of it is replaced.
 const WHOLE: usize = u32::MAX as usize;

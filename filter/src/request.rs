@@ -16,7 +16,7 @@ use crate::encoding::{self, Encoding};
 use crate::follow::Following;
 use crate::hold;
 use crate::host::{self, Action, Buffer, Level, Map, Refused};
-use crate::limits::{Payer, Refusal};
+use crate::limits::{Payer, TOO_MANY_REQUESTS};
 use crate::messages::Transcript;
 use crate::originals::{Known, Originals};
 use crate::recovery;
@@ -27,9 +27,9 @@ use crate::stream::{Phase, Stream, micros};
 
 /// A complete body in the host's buffer.
 #[derive(Debug)]
-struct Body {
-    route: Route,
-    treatment: Treatment,
+pub(crate) struct Body {
+    pub(crate) route: Route,
+    pub(crate) treatment: Treatment,
     /// Its headers wait with it.
     held: bool,
     encoding: Option<Encoding>,
@@ -39,7 +39,7 @@ struct Body {
 
 /// What the engine has made of a body.
 #[derive(Debug)]
-struct Rewrite {
+pub(crate) struct Rewrite {
     /// `None`: it leaves as it came, with its hidden rounds.
     replacement: Option<Vec<u8>>,
     outcome: RequestOutcome,
@@ -60,12 +60,16 @@ impl Stream {
             Some(all) => RequestHeaders::read(all, &self.settings.config),
             None => RequestHeaders::unseen(),
         };
+        if headers.route.is_none() && self.is_for_sidecar() {
+            self.name_tenant(&headers.tenant);
+            return Action::Continue;
+        }
         for name in &headers.ours {
             if let Err(refused) = host::remove_header(Map::Request, name) {
                 self.settings.refused(refused);
             }
         }
-        let Some(route) = headers.route else { return Action::Continue };
+        let Some(route) = headers.route else { return self.on_unrecognized(&headers) };
         let Treatment { mode, profile } = headers.treatment;
 
         self.record = Some(RequestRecord {
@@ -76,9 +80,11 @@ impl Stream {
             model: name(route.model.as_deref().unwrap_or_default()),
             stack: headers.stack,
             tenant: headers.tenant,
-            key: headers.key,
+            key: headers.keys.first().cloned().unwrap_or_default(),
             team: headers.team,
-            project: self.settings.config.project.clone(),
+            project: headers.project,
+            subscription: headers.is_subscription,
+            account: headers.account,
             body_bytes_before: headers.content_length.unwrap_or_default(),
             body_bytes_after: headers.content_length.unwrap_or_default(),
             forms_version: FORMS_VERSION,
@@ -86,7 +92,7 @@ impl Stream {
         });
         self.clock.forwarded = self.clock.headers;
 
-        if self.refuse(route.api) {
+        if self.refuse(route.api, &headers.keys) {
             return Action::Pause;
         }
         if headers.websocket {
@@ -158,25 +164,19 @@ impl Stream {
 
     /// Answers 429 where a budget is used up, also for requests that ask to be passed. False: the request
     /// goes on.
-    fn refuse(&mut self, api: Api) -> bool {
-        const TOO_MANY_REQUESTS: u32 = 429;
+    fn refuse(&mut self, api: Api, keys: &[String]) -> bool {
         let Some(record) = &self.record else { return false };
-        let payer = Payer { key: &record.key, team: &record.team };
+        let payer = Payer { keys, team: &record.team, is_providers: true };
         let refusal = self.settings.limits.borrow().refusal(payer, api, self.clock.headers);
-        let Some(Refusal { headers, body }) = refusal else { return false };
-        let headers: Vec<_> =
-            headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let Some(refusal) = refusal else { return false };
         // Settled first: the host runs the answer's callbacks before it returns.
         self.settle(RequestOutcome::OverBudget);
         self.answer.status = TOO_MANY_REQUESTS;
-        match host::answer(TOO_MANY_REQUESTS, "headroom_over_budget", &headers, &body) {
-            Ok(()) => true,
-            Err(refused) => {
-                self.settings.refused(refused);
-                self.answer.status = 0;
-                false
-            }
+        let refused = refusal.send().map_err(|refused| self.settings.refused(refused)).is_ok();
+        if !refused {
+            self.answer.status = 0;
         }
+        refused
     }
 
     /// Collects the body: looks only at its size until it is complete. While we pause, `size` is the
@@ -185,8 +185,10 @@ impl Stream {
         if self.session.is_some() {
             return self.on_client_bytes(size, end_of_stream);
         }
-        let Phase::Collecting { size: collected, held, .. } = &mut self.phase else {
-            return Action::Continue;
+        let (collected, held) = match &mut self.phase {
+            Phase::Collecting { size, held, .. } => (size, held),
+            Phase::Passing => return Action::Continue,
+            Phase::Waiting(_) | Phase::Working(_) => return Action::Pause,
         };
         *collected = size;
         if *held {
@@ -232,41 +234,54 @@ impl Stream {
                 self.phase = Phase::Passing;
                 self.head = None;
                 self.settle(RequestOutcome::HostError);
-                self.resume();
+                if let Err(refused) = host::continue_request() {
+                    self.settings.refused(refused);
+                }
             }
             Phase::Passing => self.end_silent_session(),
-        }
-    }
-
-    fn resume(&self) {
-        if let Err(refused) = host::continue_request() {
-            self.settings.refused(refused);
+            Phase::Waiting(_) | Phase::Working(_) => {}
         }
     }
 
     fn body_complete(&mut self) -> Action {
-        let Phase::Collecting { route, treatment, held, encoding, size } =
-            std::mem::replace(&mut self.phase, Phase::Passing)
-        else {
-            return Action::Continue;
-        };
+        let (route, treatment, held, encoding, size) =
+            match std::mem::replace(&mut self.phase, Phase::Passing) {
+                Phase::Collecting { route, treatment, held, encoding, size } => {
+                    (route, treatment, held, encoding, size)
+                }
+                Phase::Passing => return Action::Continue,
+                in_work => {
+                    self.phase = in_work;
+                    return Action::Pause;
+                }
+            };
         self.clock.body_complete = self.settings.now();
         self.forwarded(size);
-        let body = Body { route, treatment, held, encoding, size };
         if size == 0 {
             self.settle(RequestOutcome::Empty);
-        } else if let Err(refused) = self.rewrite(&body) {
-            self.sent = None;
-            self.following = None;
-            self.settle_refused(refused);
+            return self.forwarded_body();
         }
+        self.enter_work(Body { route, treatment, held, encoding, size })
+    }
+
+    /// The body can go.
+    pub(crate) fn forwarded_body(&mut self) -> Action {
         self.head = None;
         self.clock.forwarded = self.settings.now();
         Action::Continue
     }
 
-    /// Forwards what the engine makes of the body.
-    fn rewrite(&mut self, body: &Body) -> host::Result<()> {
+    /// The body goes as it came: the host has not let it be changed.
+    pub(crate) fn give_up_body(&mut self, refused: Refused) -> Action {
+        self.sent = None;
+        self.following = None;
+        self.settle_refused(refused);
+        self.forwarded_body()
+    }
+
+    /// The bytes that the engine is to read, and whether rounds were put back into them. `None`: it has nothing to
+    /// read, and the body is settled.
+    pub(crate) fn prepare(&mut self, body: &Body) -> host::Result<Option<(Rc<Vec<u8>>, bool)>> {
         let mut bytes = body.read()?;
         if let Some(encoding) = body.encoding {
             let cap = self.settings.config.engine.max_body_bytes;
@@ -275,7 +290,7 @@ impl Stream {
                 Err(error) => {
                     self.settings.undecoded(&error);
                     self.settle(RequestOutcome::Encoded);
-                    return Ok(());
+                    return Ok(None);
                 }
             }
         }
@@ -290,10 +305,19 @@ impl Stream {
                 self.put_request(body, &bytes)?;
             }
             self.settle(RequestOutcome::Bypassed);
-            return Ok(());
+            return Ok(None);
         }
-        let bytes = Rc::new(bytes);
-        let rewrite = self.compress(&bytes, body, body.treatment);
+        Ok(Some((Rc::new(bytes), is_restored)))
+    }
+
+    /// Forwards what the engine has made of the body.
+    pub(crate) fn forward(
+        &mut self,
+        body: &Body,
+        bytes: Rc<Vec<u8>>,
+        is_restored: bool,
+        rewrite: Rewrite,
+    ) -> host::Result<()> {
         let Rewrite { replacement, outcome, added_tool, carries_thinking, blocks, originals } = rewrite;
         let is_changed = replacement.is_some() || is_restored;
         let mut replacement = replacement;
@@ -311,9 +335,11 @@ impl Stream {
             if let Some(head) = self.head.take().filter(|_| added_tool || recoverable) {
                 self.sent = Sent::new(&self.settings, head, forwarded.to_vec());
             }
-            if added_tool && body.route.purpose == Purpose::Answer && self.sent.is_some() {
+            // Also where the request could not be kept: a call that cannot be answered is not for the client either.
+            if added_tool && body.route.purpose == Purpose::Answer {
                 let originals = Originals::new(&self.settings, &bytes, originals);
-                self.following = Some(Box::new(Following::new(body.route.api, originals)));
+                let following = Following::new(&self.settings, body.route.api, originals);
+                self.following = Some(Box::new(following));
             }
         }
         self.settle(outcome);
@@ -390,11 +416,15 @@ impl Stream {
         replacement.or_else(|| is_restored.then(|| bytes.to_vec()))
     }
 
-    fn compress(&mut self, bytes: &[u8], body: &Body, treatment: Treatment) -> Rewrite {
+    /// What the engine is told of a request.
+    pub(crate) fn engine_request<'r>(
+        &self,
+        body: &'r Body,
+        treatment: Treatment,
+    ) -> headroom_compress::Request<'r> {
         let config = &self.settings.config;
-        let Treatment { mode, profile } = treatment;
-        let reversible = config.is_reversible(profile);
-        let request = headroom_compress::Request {
+        let reversible = config.is_reversible(treatment.profile);
+        headroom_compress::Request {
             model: body.route.model.as_deref(),
             reversible,
             retrieve_tool: match config.retrieve_tool {
@@ -404,18 +434,28 @@ impl Stream {
                 configured => configured,
             },
             ..headroom_compress::Request::new(body.route.api)
-        };
+        }
+    }
+
+    fn compress(&mut self, bytes: &[u8], body: &Body, treatment: Treatment) -> Rewrite {
+        let request = self.engine_request(body, treatment);
         let started = self.settings.now();
-        let engine = config.engine(profile);
+        let engine = self.settings.config.engine(treatment.profile);
         let read = Read::new(bytes, body.route.api, &engine);
         let parsed = micros(started, self.settings.now());
-        let mut outcome = {
+        let outcome = {
             let mut memo = self.settings.memo.borrow_mut();
             read.compress(&request, &engine, &mut memo)
         };
+        drop(engine);
         let spent = micros(started, self.settings.now());
         self.clock.parse_us = self.clock.parse_us.saturating_add(parsed);
         self.clock.compress_us = self.clock.compress_us.saturating_add(spent);
+        self.rewritten(outcome, treatment.mode)
+    }
+
+    /// What an outcome comes to, which is noted.
+    pub(crate) fn rewritten(&mut self, mut outcome: Outcome<'_>, mode: Mode) -> Rewrite {
         self.describe(&outcome);
         let replacement = match std::mem::take(&mut outcome.body) {
             Cow::Owned(replacement) if mode == Mode::Optimize => Some(replacement),
@@ -486,7 +526,8 @@ impl Stream {
         if let Some(model) = &outcome.model {
             record.model = name(model);
         }
-        record.conversation_id = outcome.conversation_id.clone().unwrap_or_default();
+        record.conversation_id =
+            outcome.conversation_id.as_ref().map(|id| conversation(&record.tenant, id)).unwrap_or_default();
         if outcome.unread.is_some() {
             return;
         }
@@ -558,6 +599,14 @@ impl Body {
 
 fn set_length(bytes: usize) -> host::Result<()> {
     host::set_header(Map::Request, "content-length", bytes.to_string().as_bytes())
+}
+
+/// Two tenants may begin a conversation with the same words; each has its own.
+fn conversation(tenant: &str, id: &str) -> String {
+    if tenant.is_empty() {
+        return id.to_owned();
+    }
+    headroom_compress::address(&format!("{tenant}\0{id}")).chars().take(16).collect()
 }
 
 /// A name out of a body, cut to a length that a table can show.

@@ -3,12 +3,13 @@
 
 use headroom_api::forwarded_tokens;
 use headroom_api::names::outcome_name;
-use headroom_api::v1::{PrefixMismatchSource, RequestOutcome, RequestRecord};
+use headroom_api::v1::{PrefixMismatchSource, RateLimit, RequestOutcome, RequestRecord};
 
 use crate::event_stream::Messages;
 
 use crate::host::{self, Action, Buffer, Level, Map};
 use crate::messages::Transcript;
+use crate::rate_limits;
 use crate::request;
 use crate::scan::Scanner;
 use crate::sse::Events;
@@ -25,6 +26,8 @@ pub(crate) struct Answer {
     pub(crate) status: u32,
     /// What the headers say went wrong; Bedrock names the class of an error nowhere else.
     error_class: String,
+    /// What the headers say of the subscription's allowance.
+    rate_limits: Vec<RateLimit>,
     reader: Reader,
     content_type: String,
     /// It is JSON or events.
@@ -103,6 +106,8 @@ impl Answer {
     pub(crate) fn describe(&self, record: &mut RequestRecord) {
         record.status = self.status;
         record.error_class.clone_from(&self.error_class);
+        record.rate_limits.clone_from(&self.rate_limits);
+        record.subscription |= !record.rate_limits.is_empty();
         let Some(found) = self.found() else { return };
         record.usage = found.usage();
         found.model().clone_into(&mut record.answered_model);
@@ -146,6 +151,7 @@ impl Stream {
             Ok(headers) => {
                 let transcript = self.answer.transcript.take();
                 (self.answer, form) = read(&headers, self.settings.config.read_usage);
+                self.answer.rate_limits = rate_limits::read(headers.iter(), self.clock.first_byte);
                 self.answer.transcript = transcript;
             }
             Err(refused) => self.settings.refused(refused),
@@ -232,7 +238,7 @@ impl Stream {
     /// With trailers the answer's own end is never announced.
     pub(crate) fn on_response_trailers(&mut self) -> Action {
         if self.recovery.is_some() {
-            return self.on_refusal_body(0);
+            return self.on_refusal_trailers();
         }
         self.follow(0, true)
     }

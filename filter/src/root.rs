@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::recovery::Recoveries;
 use crate::report::{Answered, Reporter, Told};
 use crate::rpc;
+use crate::work::{self, InWork};
 
 /// More than any configuration has; Envoy's own limits are far below.
 const MAX_CONFIGURATION_BYTES: usize = 16 << 20;
@@ -43,6 +44,12 @@ pub(crate) struct Settings {
     refusals: Cell<u64>,
     /// When the next report may go. Nanoseconds.
     next_report: Cell<u64>,
+    /// Between ticks, while no request waits for one; `None`: there are none. Milliseconds.
+    tick_ms: Cell<Option<u32>>,
+    /// Ticks come faster, for requests that wait.
+    hurries: Cell<bool>,
+    /// When ticks are for more than these. Nanoseconds.
+    next_round: Cell<u64>,
 }
 
 /// Numbers the requests of a VM.
@@ -54,6 +61,7 @@ pub(crate) struct Requests {
     /// Conversations that have needed a recovery.
     pub(crate) recoveries: RefCell<Recoveries>,
     pub(crate) deferred: Rc<Deferred>,
+    pub(crate) in_work: Rc<InWork>,
 }
 
 /// A root context: one plugin configuration in one VM.
@@ -66,7 +74,7 @@ pub(crate) struct Root {
 impl Root {
     pub(crate) fn new() -> Self {
         let config = Config::default();
-        let memo = Rc::new(RefCell::new(Memo::new(config.memo_bytes)));
+        let memo = Rc::new(RefCell::new(memo(config.memo_bytes)));
         let settings = Settings {
             config,
             memo,
@@ -78,6 +86,9 @@ impl Root {
             hold: Hold::default(),
             refusals: Cell::new(0),
             next_report: Cell::new(0),
+            tick_ms: Cell::new(None),
+            hurries: Cell::new(false),
+            next_round: Cell::new(0),
         };
         Self {
             name: host::property("plugin_root_id").unwrap_or_default(),
@@ -115,9 +126,10 @@ impl Root {
         let memo = siblings
             .iter()
             .find(|it| it.config.engine == config.engine && it.config.memo_bytes == config.memo_bytes)
-            .map_or_else(|| Rc::new(RefCell::new(Memo::new(config.memo_bytes))), |it| Rc::clone(&it.memo));
+            .map_or_else(|| Rc::new(RefCell::new(memo(config.memo_bytes))), |it| Rc::clone(&it.memo));
         let requests =
             siblings.first().map_or_else(|| Rc::new(Requests::new()), |it| Rc::clone(&it.requests));
+        requests.memory.configure(&config);
         let reporter = config.control_plane.as_ref().map(|control_plane| {
             let reporter = reporter(control_plane, &siblings, &requests);
             reporter.borrow_mut().configure(control_plane.clone(), errors);
@@ -148,13 +160,16 @@ impl Root {
             hold: Hold::default(),
             refusals: Cell::new(0),
             next_report: Cell::new(0),
+            tick_ms: Cell::new(None),
+            hurries: Cell::new(false),
+            next_round: Cell::new(0),
         });
         let reports =
             settings.config.control_plane.as_ref().map(|it| it.report_interval_ms.min(deferred::TICK_MS));
         let holds = (settings.config.body_mode == BodyMode::Hold).then_some(GRACE_MS);
         let tick = reports.into_iter().chain(holds).min();
-        if let Some(Err(refused)) = tick.map(host::set_tick_period) {
-            settings.refused(refused);
+        if let Some(tick) = tick {
+            settings.tick_every(tick);
         }
         if !last_good {
             let Config { mode, body_mode, engine, .. } = &settings.config;
@@ -194,9 +209,47 @@ impl Root {
 }
 
 impl Settings {
-    /// Whether this configuration has asked the host for a tick.
-    pub(crate) fn ticks(&self) -> bool {
-        self.config.control_plane.is_some() || self.config.body_mode == BodyMode::Hold
+    /// Asks the host for a tick every so many milliseconds, unless they come faster anyway.
+    pub(crate) fn tick_every(&self, milliseconds: u32) {
+        let milliseconds = self.tick_ms.get().map_or(milliseconds, |ms| ms.min(milliseconds));
+        if self.tick_ms.replace(Some(milliseconds)) == Some(milliseconds) || self.hurries.get() {
+            return;
+        }
+        if let Err(refused) = host::set_tick_period(milliseconds) {
+            self.refused(refused);
+        }
+    }
+
+    /// Has ticks come fast, since somebody waits for one. False: the host gives none.
+    pub(crate) fn hurry(&self) -> bool {
+        if !self.hurries.get() {
+            match host::set_tick_period(work::TICK_MS) {
+                Ok(()) => self.hurries.set(true),
+                Err(refused) => self.refused(refused),
+            }
+        }
+        self.hurries.get()
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn calm(&self) {
+        if self.hurries.replace(false)
+            // 0: no ticks.
+            && let Err(refused) = host::set_tick_period(self.tick_ms.get().unwrap_or(0))
+        {
+            self.refused(refused);
+        }
+    }
+
+    /// Whether a tick is one of those that come anyway.
+    pub(crate) fn is_round_due(&self) -> bool {
+        let Some(every) = self.tick_ms.get() else { return false };
+        let now = self.now();
+        let is_due = !self.hurries.get() || now >= self.next_round.get();
+        if is_due {
+            self.next_round.set(now.saturating_add(u64::from(every) * NANOS_PER_MS));
+        }
+        is_due
     }
 
     /// The host's clock; 0 when it gives no time.
@@ -415,8 +468,14 @@ impl Requests {
             deferred: Rc::new(Deferred::new(Rc::clone(&memory))),
             memory,
             recoveries: RefCell::default(),
+            in_work: Rc::default(),
         }
     }
+}
+
+/// A memo with keys of its own: a client of one VM can compute those of no other.
+fn memo(bytes: usize) -> Memo {
+    Memo::new(bytes).seeded(crate::report::random(1))
 }
 
 fn read_configuration(size: usize) -> Result<Parsed, String> {

@@ -5,6 +5,8 @@
 
 use headroom_compress::Api;
 
+use crate::path;
+
 /// A request that the engine can read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Route {
@@ -18,6 +20,8 @@ pub(crate) struct Route {
     /// elements on the way, for a form that no SDK asks for, so it passes as it comes.
     pub(crate) answer_can_be_followed: bool,
     pub(crate) purpose: Purpose,
+    /// The path may be Azure's form of OpenAI's, which has a header of its own for the key.
+    pub(crate) is_azures: bool,
 }
 
 /// What a request is for. Its body is rewritten in the same way for each: the counts have to be those of what is
@@ -32,6 +36,9 @@ pub(crate) enum Purpose {
     /// A shorter conversation.
     Compact,
 }
+
+/// The hosts of GitHub Copilot, but for those that companies have below `ghe.com`.
+const COPILOT: &str = "githubcopilot.com";
 
 /// Who speaks OpenAI's formats, by the end of the host's name. Behind Envoy's own name every host is the
 /// same: a rule of the configuration can say who it is.
@@ -51,41 +58,100 @@ const HOSTS: [(&str, &str); 13] = [
     ("amazonaws.com", "bedrock"),
 ];
 
-/// The route of a request; `None`: not ours.
-pub(crate) fn find(method: &[u8], host: &[u8], path: &[u8], prefixes: &[String]) -> Option<Route> {
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Target<'h> {
+    pub(crate) host: &'h [u8],
+    pub(crate) path: &'h [u8],
+    /// Headers say that it is for GitHub Copilot, which behind Envoy's own name no host does.
+    pub(crate) is_copilot: bool,
+}
+
+/// The route of a request; `None`: not ours. A path is known in all the spellings that lead to the same place: with
+/// everything encoded that may be, and in capitals.
+pub(crate) fn find(method: &[u8], target: Target<'_>, prefixes: &[String]) -> Option<Route> {
     if method != b"POST" {
         return None;
     }
-    let path = std::str::from_utf8(path).ok()?;
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let mut route = provider_path(path)
-        .or_else(|| prefixes.iter().find_map(|prefix| prefixed_path(path.strip_prefix(prefix.as_str())?)))?;
+    let Target { host, path, is_copilot } = target;
+    let is_copilot = is_copilot || is_copilots(host);
+    let raw = String::from_utf8_lossy(path);
+    let plain = path::plain(&raw);
+    let spelled = |path: String| matched(&path, is_copilot, prefixes).map(|route| (route, path));
+    let (mut route, path) = spelled(plain.clone())
+        .or_else(|| spelled(path::plain(&path::decoded(&plain, |_| true))))
+        .or_else(|| spelled(plain.to_ascii_lowercase()))?;
+    if is_copilot && matches!(route.provider, "openai" | "anthropic") {
+        route.provider = "copilot";
+    }
     if route.provider == "openai"
         && let Some(provider) = provider_at(host)
     {
         route.provider = provider;
     }
-    let array =
-        path.ends_with(":streamGenerateContent") && !query.split('&').any(|parameter| parameter == "alt=sse");
+    let array = path.ends_with(":streamGenerateContent")
+        && !path::query(&raw).split('&').any(|parameter| parameter == "alt=sse");
     route.answer_can_be_followed = route.api.takes_retrieve_tool() && !array;
     Some(route)
 }
 
+fn matched(path: &str, is_copilot: bool, prefixes: &[String]) -> Option<Route> {
+    // Copilot has OpenAI's paths without their version.
+    let own = if is_copilot { prefixed_path(path) } else { provider_path(path) };
+    own.or_else(|| prefixes.iter().find_map(|prefix| prefixed_path(path.strip_prefix(prefix.as_str())?)))
+}
+
+/// Whether a provider's own host is asked, behind whatever path.
+pub(crate) fn is_provider(host: &[u8]) -> bool {
+    match provider_at(host) {
+        // Amazon has more than models below its domain.
+        Some("bedrock") => host.starts_with(b"bedrock"),
+        Some(_) => true,
+        None => OWN_HOSTS.iter().any(|domain| is_below(host, domain)),
+    }
+}
+
+/// Hosts of providers with paths of their own.
+const OWN_HOSTS: [&str; 8] = [
+    COPILOT,
+    "anthropic.com",
+    "openai.com",
+    "chatgpt.com",
+    "generativelanguage.googleapis.com",
+    "cloudcode-pa.googleapis.com",
+    VERTEX,
+    "cohere.com",
+];
+const VERTEX: &str = "aiplatform.googleapis.com";
+
 /// The route of a request for a WebSocket session, of which OpenAI Responses has some.
-pub(crate) fn find_session(host: &[u8], path: &[u8], prefixes: &[String]) -> Option<Route> {
-    let route = find(b"POST", host, path, prefixes).filter(|route| route.api == Api::OpenAiResponses)?;
+pub(crate) fn find_session(target: Target<'_>, prefixes: &[String]) -> Option<Route> {
+    let route = find(b"POST", target, prefixes).filter(|route| route.api == Api::OpenAiResponses)?;
     Some(Route { answer_can_be_followed: false, ..route })
 }
 
 /// The provider behind a host.
 fn provider_at(host: &[u8]) -> Option<&'static str> {
-    let host = std::str::from_utf8(without_port(host)).ok()?;
-    let known = |domain: &str| {
-        let from = host.len().checked_sub(domain.len())?;
-        let whole_labels = from == 0 || host.as_bytes().get(from - 1) == Some(&b'.');
-        (whole_labels && host.get(from..)?.eq_ignore_ascii_case(domain)).then_some(())
+    HOSTS.iter().find(|(domain, _)| is_below(host, domain)).map(|(_, provider)| *provider)
+}
+
+/// Whether it is a host of GitHub Copilot's. Companies have theirs at `copilot-api.NAME.ghe.com`.
+fn is_copilots(host: &[u8]) -> bool {
+    const COMPANY: &[u8] = b"copilot-api.";
+    let is_company = host.get(..COMPANY.len()).is_some_and(|start| start.eq_ignore_ascii_case(COMPANY));
+    is_below(host, COPILOT) || is_company && is_below(host, "ghe.com")
+}
+
+/// Whether a host is this domain or one below it.
+fn is_below(host: &[u8], domain: &str) -> bool {
+    let host = without_port(host);
+    let Some((before, end)) = host.len().checked_sub(domain.len()).and_then(|at| host.split_at_checked(at))
+    else {
+        return false;
     };
-    HOSTS.iter().find(|(domain, _)| known(domain).is_some()).map(|(_, provider)| *provider)
+    // Vertex AI has a host for each region: `us-central1-aiplatform.googleapis.com`.
+    let whole = before.is_empty() || before.ends_with(b".") || (before.ends_with(b"-") && domain == VERTEX);
+    whole && end.eq_ignore_ascii_case(domain.as_bytes())
 }
 
 /// A host as it stands in `:authority`, without its port.
@@ -111,6 +177,10 @@ fn provider_path(path: &str) -> Option<Route> {
         "/v1beta/openai/chat/completions" => Some(Route::by("gemini", Api::OpenAiChat)),
         // Codex with a ChatGPT login.
         "/backend-api/codex/responses" => Some(Route::by("chatgpt", Api::OpenAiResponses)),
+        // Gemini CLI with a Google login.
+        "/v1internal:generateContent" | "/v1internal:streamGenerateContent" => {
+            Some(Route::of(Api::GeminiCodeAssist))
+        }
         _ => azure(path).or_else(|| bedrock(path)).or_else(|| google(path)),
     }
 }
@@ -129,8 +199,8 @@ fn prefixed_path(path: &str) -> Option<Route> {
 /// as well.
 fn azure(path: &str) -> Option<Route> {
     match path.strip_prefix("/openai/")? {
-        "v1/chat/completions" => Some(Route::of(Api::OpenAiChat)),
-        "v1/responses" => Some(Route::of(Api::OpenAiResponses)),
+        "v1/chat/completions" => Some(Route { is_azures: true, ..Route::of(Api::OpenAiChat) }),
+        "v1/responses" => Some(Route { is_azures: true, ..Route::of(Api::OpenAiResponses) }),
         "responses" => Some(Route::by("azure", Api::OpenAiResponses)),
         path => {
             let deployment = path.strip_prefix("deployments/")?.strip_suffix("/chat/completions")?;
@@ -213,11 +283,23 @@ impl Route {
     }
 
     fn by(provider: &'static str, api: Api) -> Self {
-        Self { api, provider, model: None, answer_can_be_followed: true, purpose: Purpose::default() }
+        Self {
+            api,
+            provider,
+            model: None,
+            answer_can_be_followed: true,
+            purpose: Purpose::default(),
+            is_azures: false,
+        }
     }
 
     fn only_for(self, purpose: Purpose) -> Self {
         Self { purpose, ..self }
+    }
+
+    /// Whether only subscriptions are served there.
+    pub(crate) fn is_of_subscriptions(&self) -> bool {
+        matches!(self.provider, "chatgpt" | "code_assist" | "copilot")
     }
 
     /// Whether ids in it may carry traces of hidden rounds.
@@ -227,7 +309,7 @@ impl Route {
 
     /// With a model as the path spells it: with its special characters encoded or not.
     fn with_model(self, segment: &str) -> Self {
-        Self { model: Some(decoded(segment)), ..self }
+        Self { model: Some(path::decoded(segment, |_| true)), ..self }
     }
 }
 
@@ -235,33 +317,21 @@ fn one_segment(path: &str) -> bool {
     !path.is_empty() && !path.contains('/')
 }
 
-/// Without percent encoding. What is not encoded properly stays as it is.
-fn decoded(segment: &str) -> String {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let code = after.get(..2).filter(|_| *first == b'%').and_then(|digits| {
-            let digits =
-                std::str::from_utf8(digits).ok().filter(|it| it.bytes().all(|b| b.is_ascii_hexdigit()))?;
-            u8::from_str_radix(digits, 16).ok()
-        });
-        bytes.push(code.unwrap_or(*first));
-        rest = after.get(if code.is_some() { 2 } else { 0 }..).unwrap_or_default();
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| segment.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn at<'h>(host: &'h [u8], path: &'h [u8]) -> Target<'h> {
+        Target { host, path, is_copilot: false }
+    }
+
     fn route(path: &str) -> Option<Route> {
-        find(b"POST", b"127.0.0.1:8787", path.as_bytes(), &[])
+        find(b"POST", at(b"127.0.0.1:8787", path.as_bytes()), &[])
     }
 
     fn api(method: &str, path: &str, prefixes: &[&str]) -> Option<Api> {
         let prefixes: Vec<String> = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
-        find(method.as_bytes(), b"h", path.as_bytes(), &prefixes).map(|route| route.api)
+        find(method.as_bytes(), at(b"h", path.as_bytes()), &prefixes).map(|route| route.api)
     }
 
     #[test]
@@ -277,6 +347,8 @@ mod tests {
             ("/openai/responses?api-version=2025-04-01-preview", Api::OpenAiResponses, "azure"),
             ("/v1beta/openai/chat/completions", Api::OpenAiChat, "gemini"),
             ("/backend-api/codex/responses", Api::OpenAiResponses, "chatgpt"),
+            ("/v1internal:generateContent", Api::GeminiCodeAssist, "code_assist"),
+            ("/v1internal:streamGenerateContent?alt=sse", Api::GeminiCodeAssist, "code_assist"),
             ("/v1/projects/p/locations/l/endpoints/openapi/chat/completions", Api::OpenAiChat, "vertex"),
         ] {
             let found = route(path).unwrap();
@@ -372,11 +444,39 @@ mod tests {
     }
 
     #[test]
-    fn a_model_whose_name_is_not_encoded_properly_keeps_it() {
-        for (segment, name) in
-            [("a%3ab", "a:b"), ("100%", "100%"), ("%zz%4", "%zz%4"), ("%+1", "%+1"), ("%ff", "%ff")]
-        {
-            assert_eq!(decoded(segment), name);
+    fn other_spellings_of_a_path_are_the_same_route() {
+        for path in [
+            "/v1/messages/",
+            "//v1/messages",
+            "/v1/messages;x",
+            "/v1/message%73?beta=true",
+            "/v1%2Fmessages",
+            "/v1/x/../messages",
+            "/V1/Messages",
+        ] {
+            assert_eq!(route(path).map(|route| route.api), Some(Api::AnthropicMessages), "{path}");
+        }
+        let azure = route("/OpenAI/Deployments/D/Chat/Completions").unwrap();
+        assert_eq!((azure.provider, azure.model.as_deref()), ("azure", Some("d")));
+        let stream = route("/v1beta/models//g:streamGenerateContent?alt=sse").unwrap();
+        assert!(stream.answer_can_be_followed);
+        assert_eq!(api("POST", "//anthropic//v1/messages/", &["/anthropic"]), Some(Api::AnthropicMessages));
+    }
+
+    #[test]
+    fn hosts_of_providers_are_known_behind_any_path() {
+        for host in [
+            "api.anthropic.com",
+            "API.OpenAI.com:443",
+            "us-east1-aiplatform.googleapis.com",
+            "api.groq.com",
+            "bedrock-runtime.us-east-1.amazonaws.com",
+        ] {
+            assert!(is_provider(host.as_bytes()), "{host}");
+        }
+        let others = ["notopenai.com", "not-openai.com", "openai.com.evil.example", "s3.amazonaws.com"];
+        for host in others.into_iter().chain(["", "127.0.0.1:8787"]) {
+            assert!(!is_provider(host.as_bytes()), "{host}");
         }
     }
 
@@ -389,6 +489,8 @@ mod tests {
         assert!(followed("/v1beta/models/g:streamGenerateContent?key=k&alt=sse"));
         assert!(!followed("/v1beta/models/g:streamGenerateContent?key=k"));
         assert!(!followed("/v1beta/models/g:streamGenerateContent"));
+        assert!(followed("/v1internal:streamGenerateContent?alt=sse"));
+        assert!(!followed("/v1internal:streamGenerateContent"));
         for path in ["/model/anthropic.claude/invoke", "/model/m/converse-stream", "/v2/chat"] {
             assert!(!followed(path), "{path}");
         }
@@ -406,12 +508,41 @@ mod tests {
             ("[::1]:8787", "openai"),
             ("", "openai"),
         ] {
-            let found = find(b"POST", host.as_bytes(), b"/v1/chat/completions", &[]).unwrap();
+            let found = find(b"POST", at(host.as_bytes(), b"/v1/chat/completions"), &[]).unwrap();
             assert_eq!(found.provider, provider, "{host}");
         }
-        let anthropic = find(b"POST", b"api.mistral.ai", b"/v1/messages", &[]).unwrap();
+        let anthropic = find(b"POST", at(b"api.mistral.ai", b"/v1/messages"), &[]).unwrap();
         assert_eq!(anthropic.provider, "anthropic");
-        assert!(find(b"POST", b"\xff", b"/v1/responses", &[]).is_some());
+        assert!(find(b"POST", at(b"\xff", b"/v1/responses"), &[]).is_some());
+    }
+
+    #[test]
+    fn copilots_paths_match_where_host_or_headers_say_that_they_are() {
+        let found = |host: &str, path: &str, is_copilot| {
+            let target = Target { host: host.as_bytes(), path: path.as_bytes(), is_copilot };
+            find(b"POST", target, &[]).map(|route| (route.api, route.provider))
+        };
+        for (host, is_copilot) in [
+            ("api.githubcopilot.com", false),
+            ("api.business.GitHubCopilot.com:443", false),
+            ("copilot-api.acme.ghe.com", false),
+            ("127.0.0.1:8787", true),
+        ] {
+            for (path, api) in [
+                ("/chat/completions", Api::OpenAiChat),
+                ("/responses", Api::OpenAiResponses),
+                ("/v1/messages", Api::AnthropicMessages),
+                ("/v1/messages/count_tokens", Api::AnthropicMessages),
+            ] {
+                assert_eq!(found(host, path, is_copilot), Some((api, "copilot")), "{host} {path}");
+            }
+            for path in ["/models", "/embeddings", "/agents", "/v1/engines/x/completions"] {
+                assert_eq!(found(host, path, is_copilot), None, "{host} {path}");
+            }
+        }
+        for host in ["acme.ghe.com", "copilot-api.ghe.com.evil.example", "githubcopilot.com.evil.example"] {
+            assert_eq!(found(host, "/chat/completions", false), None, "{host}");
+        }
     }
 
     #[test]
@@ -419,7 +550,6 @@ mod tests {
         for path in [
             "/",
             "",
-            "/v1/messages/",
             "/v1/messages/batches",
             "/v1/completions",
             "/v1/embeddings",
@@ -429,7 +559,6 @@ mod tests {
             "/backend-api/wham/accounts/check",
             "/v2/messages",
             "/v2/embed",
-            "/v2/chat/",
             "/v1/chat",
             "/v1/fim/completions",
             "/v1/agents/completions",
@@ -445,7 +574,11 @@ mod tests {
             "/v1beta/models/gemini:batchGenerateContent",
             "/v1beta/models/:generateContent",
             "/v1beta/gemini:generateContent",
-            "/v1internal:generateContent",
+            "/v1internal:countTokens",
+            "/v1internal:loadCodeAssist",
+            "/v1internal/operations/x",
+            "/v1internal:generateContent/x",
+            "/v1internal:streamgenerateContent",
             "/other/models/x:generateContent",
             "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict",
             "/v1/projects/p/locations/l/publishers/meta/models/m:rawPredict",
@@ -460,7 +593,7 @@ mod tests {
         ] {
             assert_eq!(api("POST", path, &[]), None, "{path}");
         }
-        assert_eq!(find(b"POST", b"h", b"/v1/\xff", &[]), None);
+        assert_eq!(find(b"POST", at(b"h", b"/v1/\xff"), &[]), None);
         for method in ["GET", "OPTIONS", "HEAD", "PUT", "post"] {
             assert_eq!(api(method, "/v1/messages", &[]), None);
         }
@@ -474,7 +607,7 @@ mod tests {
             ("/v1/responses/input_tokens", Purpose::Count),
             ("/v1/responses/compact", Purpose::Compact),
         ] {
-            let route = find(b"POST", b"h", path.as_bytes(), &[]).unwrap();
+            let route = find(b"POST", at(b"h", path.as_bytes()), &[]).unwrap();
             assert_eq!(route.purpose, purpose, "{path}");
             assert!(route.answer_can_be_followed, "forms are those of the request itself");
         }

@@ -1,18 +1,17 @@
 //! A request as it left, kept until its answer turns out not to need it: it may have to be continued or sent once
 //! more. It is kept in the stream's memory and goes nowhere else (I9).
 
+use crate::asked::is_ours;
 use crate::config::Provider;
 use crate::host::{self, Buffer, Headers, Map, NANOS_PER_MS};
 use crate::memory::Room;
 use crate::root::Settings;
 use crate::tool_loop::MAX_ROUND_BYTES;
+use crate::upstream;
 
 /// For how long an answer may be continued in all. Nothing reaches the client meanwhile, and Envoy's
 /// default is to end a stream after five silent minutes.
 const PATIENCE_NANOS: u64 = 240 * 1_000_000_000;
-
-/// Properties that name the cluster, the first that the host knows counts.
-const CLUSTER: [&str; 2] = ["xds\0cluster_name", "cluster_name"];
 
 /// Headers of a request that belong to its first transmission: to its connection, its length, its
 /// encoding, or to the provider's memory of requests it has seen.
@@ -36,6 +35,9 @@ const NOT_REPEATED: [&[u8]; 17] = [
     b"x-forwarded-proto",
 ];
 
+/// In which clients of GitHub Copilot say who has begun a request: `user` or `agent`.
+const INITIATOR: &[u8] = b"x-initiator";
+
 /// The headers with which a request can be sent once more. They hold credentials: nothing prints them.
 pub(crate) struct Head(Vec<(Vec<u8>, Vec<u8>)>);
 
@@ -53,11 +55,12 @@ pub(crate) struct Sent {
 impl Head {
     pub(crate) fn of(headers: &Headers) -> Self {
         let repeated = headers.iter().filter(|(name, _)| {
-            !NOT_REPEATED.contains(name)
-                && !name.starts_with(b"x-headroom-")
-                && !name.starts_with(b"x-envoy-")
+            !NOT_REPEATED.contains(name) && !is_ours(name) && !name.starts_with(b"x-envoy-")
         });
-        Self(repeated.map(|(name, value)| (name.to_vec(), value.to_vec())).collect())
+        // Copilot bills what it is told that a user has begun.
+        let told =
+            |name: &[u8], value: &[u8]| if name == INITIATOR { b"agent".to_vec() } else { value.to_vec() };
+        Self(repeated.map(|(name, value)| (name.to_vec(), told(name, value))).collect())
     }
 
     /// Adds a value to a header that lists some, unless it is there.
@@ -100,7 +103,10 @@ pub(crate) fn lists(list: &[u8], value: &[u8]) -> bool {
 impl Sent {
     /// `None`: there is no room to keep it.
     pub(crate) fn new(settings: &Settings, head: Head, body: Vec<u8>) -> Option<Self> {
-        let room = settings.requests.memory.room(body.len())?;
+        let Some(room) = settings.requests.memory.room(body.len()) else {
+            settings.metrics.no_room();
+            return None;
+        };
         Some(Self { head, body, room, cluster: Vec::new(), since: 0 })
     }
 
@@ -110,10 +116,9 @@ impl Sent {
 
     /// Notes where the request went: the host says so in the stream's own callbacks.
     pub(crate) fn note_cluster(&mut self, settings: &Settings) {
-        match CLUSTER.into_iter().map(host::property).reduce(Result::or) {
-            Some(Ok(cluster)) => self.cluster = cluster,
-            Some(Err(refused)) => settings.refused(refused),
-            None => {}
+        match upstream::cluster() {
+            Ok(cluster) => self.cluster = cluster,
+            Err(refused) => settings.refused(refused),
         }
     }
 
@@ -126,9 +131,12 @@ impl Sent {
         let patience = PATIENCE_NANOS.checked_sub(settings.now().saturating_sub(self.since))?;
         let timeout_ms = u32::try_from(patience / NANOS_PER_MS).ok().filter(|ms| *ms > 0)?;
         // Three rounds of pages cannot add more than a body may have to begin with.
-        if body.len() > settings.config.engine.max_body_bytes.saturating_mul(2)
-            || !self.room.resize(body.len())
-        {
+        if body.len() > settings.config.engine.max_body_bytes.saturating_mul(2) {
+            return None;
+        }
+        let before = self.room.bytes();
+        if !self.room.resize(body.len()) {
+            settings.metrics.no_room();
             return None;
         }
         let provider = settings.config.providers.iter().find(|it| it.cluster.as_bytes() == self.cluster);
@@ -136,15 +144,22 @@ impl Sent {
         // The host takes header maps that are text alone.
         if headers.iter().any(|(_, value)| std::str::from_utf8(value).is_err()) {
             settings.metrics.round_unsendable();
+            self.room.resize(before);
             return None;
         }
         let headers: Vec<(&[u8], &[u8])> =
             headers.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();
-        let token = host::http_call(&self.cluster, &headers, &body, timeout_ms)
-            .map_err(|refused| settings.refused(refused))
-            .ok()?;
-        self.body = body;
-        Some(token)
+        match host::http_call(&self.cluster, &headers, &body, timeout_ms) {
+            Ok(token) => {
+                self.body = body;
+                Some(token)
+            }
+            Err(refused) => {
+                settings.refused(refused);
+                self.room.resize(before);
+                None
+            }
+        }
     }
 }
 

@@ -305,7 +305,8 @@ mod tests {
     use crate::route;
 
     fn session() -> Session {
-        let route = route::find(b"POST", b"api.openai.com", b"/v1/responses", &[]).unwrap();
+        let target = route::Target { path: b"/v1/responses", ..route::Target::default() };
+        let route = route::find(b"POST", target, &[]).unwrap();
         assert_eq!(route.api, Api::OpenAiResponses);
         let record = WebSocketSession { status: SWITCHING_PROTOCOLS, ..WebSocketSession::default() };
         Session::new(record, RequestRecord::default(), route, Treatment::default(), 1 << 20)

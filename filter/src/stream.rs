@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use headroom_api::forwarded_tokens;
-use headroom_api::names::outcome_name;
+use headroom_api::names::{is_probe, outcome_name};
 use headroom_api::v1::{RequestOutcome, RequestRecord, Timings};
 
 use crate::deferred::Later;
@@ -12,15 +12,19 @@ use crate::follow::Following;
 use crate::host::{self, Refused};
 use crate::recovery::Recovery;
 use crate::report::Told;
+use crate::request::Body;
 use crate::response::Answer;
 use crate::root::Settings;
 use crate::route::Route;
 use crate::rules::Treatment;
 use crate::sent::{Head, HttpAnswer, Sent};
 use crate::session::Session;
+use crate::work::Work;
 
 /// The HTTP context of the filter. `request.rs` and `response.rs` hold what it does in each phase.
 pub(crate) struct Stream {
+    /// The host's number of the context.
+    pub(crate) id: u32,
     pub(crate) settings: Rc<Settings>,
     pub(crate) phase: Phase,
     /// `None` until the request turns out to be ours.
@@ -86,6 +90,10 @@ pub(crate) enum Phase {
         /// Bytes that are there.
         size: usize,
     },
+    /// Waiting, with a complete body, until fewer are in work.
+    Waiting(Body),
+    /// The body is in work, and has paused.
+    Working(Box<Work>),
 }
 
 /// Points in time, in nanoseconds of the host's clock; 0 where the host gave none.
@@ -100,8 +108,9 @@ pub(crate) struct Clock {
 }
 
 impl Stream {
-    pub(crate) fn new(settings: Rc<Settings>) -> Self {
+    pub(crate) fn new(id: u32, settings: Rc<Settings>) -> Self {
         Self {
+            id,
             settings,
             phase: Phase::Passing,
             record: None,
@@ -192,6 +201,7 @@ impl Stream {
 
     /// The end of the stream, however it came. Safe to repeat.
     pub(crate) fn end(&mut self) {
+        self.leave_work();
         self.end_session();
         self.finish();
     }
@@ -224,7 +234,9 @@ impl Stream {
             parse_us,
             ..Timings::default()
         });
-        self.settings.metrics.request(&record);
+        if !is_probe(&record) {
+            self.settings.metrics.request(&record);
+        }
         let logged = self.answer.transcript.take().map(|it| it.logged(&record.request_id));
         let told = Told { record, logged };
         if let Some(told) = self.settings.requests.deferred.end(told, self.later.take(), &self.settings) {

@@ -47,6 +47,12 @@ pub(crate) const MAX_ROUNDS: u32 = 3;
 /// are about half a megabyte, and events repeat some of it.
 pub(crate) const MAX_ROUND_BYTES: usize = 8 << 20;
 
+/// What is kept of an answer over all its rounds.
+const MAX_TURN_BYTES: usize = 4 * MAX_ROUND_BYTES;
+
+/// What has been read is added up anew when so much more has come, or as much again.
+const MEASURE_BYTES: usize = 64 << 10;
+
 /// A call of the tool.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
@@ -101,6 +107,9 @@ pub(crate) struct Turn {
     stream: bool,
     format: Format,
     dialect: Box<dyn Dialect>,
+    /// Bytes that the dialect kept when it was last asked, and those that it has been given since.
+    measured: usize,
+    since: usize,
     rounds: u32,
     /// What the calls of the tool so far were given, with the addresses of the texts.
     steps: Vec<(Step, String)>,
@@ -159,6 +168,9 @@ struct Written<'a> {
 
 /// One provider's answers: what a round says, and how rounds become one answer.
 trait Dialect: std::fmt::Debug {
+    /// About how many bytes it keeps.
+    fn bytes(&self) -> usize;
+
     /// Reads one event of a stream. `None`: not what the format promises.
     fn event(&mut self, name: &str, data: &str) -> Option<()>;
 
@@ -215,21 +227,15 @@ const APOLOGY: &str = "[headroom: the full text could not be retrieved]";
 impl Turn {
     /// Follows an answer in this format.
     pub(crate) fn new(api: Api, stream: bool) -> Self {
-        let dialect: Box<dyn Dialect> = match api {
-            Api::AnthropicMessages | Api::AnthropicBedrock => Box::<anthropic::Anthropic>::default(),
-            Api::OpenAiChat | Api::CohereChat | Api::BedrockConverse => {
-                Box::<openai_chat::OpenAiChat>::default()
-            }
-            Api::OpenAiResponses => Box::<openai_responses::OpenAiResponses>::default(),
-            Api::GeminiGenerateContent => Box::<gemini::Gemini>::default(),
-        };
         // The tool is never added to requests of these, so there is no call of it to answer.
         let format = if api.takes_retrieve_tool() { Format::new(stream) } else { Format::Lost };
         Self {
             api,
             stream,
             format,
-            dialect,
+            dialect: dialect(api),
+            measured: 0,
+            since: 0,
             rounds: 0,
             steps: Vec::new(),
             traceable: true,
@@ -262,8 +268,25 @@ impl Turn {
         }
     }
 
+    /// About how many bytes the answer takes: what is kept back, and what has been read.
+    pub(crate) fn kept(&mut self) -> usize {
+        if self.since > self.measured.max(MEASURE_BYTES) {
+            self.measured = self.dialect.bytes();
+            self.since = 0;
+        }
+        let kept = match &self.format {
+            Format::Json(document) => document.len(),
+            Format::Events(splitter) => splitter.kept(),
+            Format::Lost | Format::Ended => 0,
+        };
+        kept.saturating_add(self.measured).saturating_add(self.since)
+    }
+
     /// Takes in bytes of the provider's first answer and gives those that the client may have now.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
+        if self.kept() > MAX_TURN_BYTES {
+            return [self.stop(), self.feed(bytes)].concat();
+        }
         match &mut self.format {
             Format::Lost => bytes.to_vec(),
             Format::Ended => Vec::new(),
@@ -278,6 +301,7 @@ impl Turn {
                 }
                 let mut now = Vec::new();
                 while let Some(event) = splitter.next() {
+                    self.since = self.since.saturating_add(event.data.len());
                     let read = self.dialect.event(&event.name, &event.data);
                     splitter.hold(&event.raw);
                     if read.is_none() {
@@ -388,6 +412,7 @@ impl Turn {
     fn read_to_end(&mut self) -> bool {
         if let Format::Json(document) = &self.format {
             let text = std::str::from_utf8(document).ok();
+            self.since = self.since.saturating_add(document.len());
             return text.and_then(|text| self.dialect.document(text)).is_some();
         }
         matches!(self.format, Format::Events(_)) && self.dialect.is_complete()
@@ -463,23 +488,44 @@ impl Turn {
         self.dialect.finish(self.stream, &ending).unwrap_or_default().into_bytes()
     }
 
-    /// Stops following in the middle of a stream.
-    fn stop(&mut self) -> Vec<u8> {
-        if !self.dialect.holds_ours() {
+    /// Stops following in the middle of an answer: it goes on as it comes, or ends before a call of ours.
+    pub(crate) fn stop(&mut self) -> Vec<u8> {
+        if !matches!(self.format, Format::Events(_)) || !self.dialect.holds_ours() {
             return self.lose();
         }
         let end = self.give_up();
+        self.forget();
         self.format = Format::Ended;
         end
     }
 
     /// Stops following, and gives what was kept back.
     pub(crate) fn lose(&mut self) -> Vec<u8> {
+        if matches!(self.format, Format::Ended) {
+            return Vec::new();
+        }
+        self.forget();
         match std::mem::replace(&mut self.format, Format::Lost) {
             Format::Lost | Format::Ended => Vec::new(),
             Format::Json(document) => document,
             Format::Events(splitter) => splitter.into_rest(),
         }
+    }
+
+    /// Lets go of what has been read.
+    fn forget(&mut self) {
+        self.dialect = dialect(self.api);
+        (self.measured, self.since) = (0, 0);
+    }
+}
+
+fn dialect(api: Api) -> Box<dyn Dialect> {
+    match api {
+        Api::AnthropicMessages | Api::AnthropicBedrock => Box::<anthropic::Anthropic>::default(),
+        Api::OpenAiChat | Api::CohereChat | Api::BedrockConverse => Box::<openai_chat::OpenAiChat>::default(),
+        Api::OpenAiResponses => Box::<openai_responses::OpenAiResponses>::default(),
+        Api::GeminiGenerateContent => Box::<gemini::Gemini>::default(),
+        Api::GeminiCodeAssist => Box::new(gemini::Gemini::nested()),
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn create(id: u32, root_id: u32) {
             let root = Rc::new(Root::new());
             vm.roots.borrow_mut().insert(id, root);
         } else if let Some(root) = vm.root(root_id) {
-            vm.streams.borrow_mut().insert(id, Box::new(Stream::new(root.settings())));
+            vm.streams.borrow_mut().insert(id, Box::new(Stream::new(id, root.settings())));
         }
     });
 }
@@ -54,8 +54,12 @@ pub(crate) fn configure(id: u32, size: usize) {
 /// The tick of a root: reports, and the end of waits that have become pointless.
 pub(crate) fn tick(id: u32) {
     with_root(id, |root| {
-        root.on_tick();
         let settings = root.settings();
+        work(id, &settings);
+        if !settings.is_round_due() {
+            return;
+        }
+        root.on_tick();
         let now = settings.now();
         let overdue: Vec<u32> = VM.with(|vm| {
             let streams = vm.streams.borrow();
@@ -66,6 +70,39 @@ pub(crate) fn tick(id: u32) {
             release(id, &overdue, &settings);
         }
     });
+}
+
+/// The turn of one of the requests that wait in this VM, whichever root they belong to: a root may end before its
+/// streams do.
+fn work(root: u32, settings: &Settings) {
+    let in_work = &settings.requests.in_work;
+    let mut effective = root;
+    while let Some(id) = in_work.next(settings.config.bodies_in_work) {
+        if let Err(refused) = host::set_effective_context(id) {
+            settings.refused(refused);
+            in_work.put_back(id);
+            break;
+        }
+        effective = id;
+        let mut has_waited = false;
+        with_stream(id, |stream| {
+            has_waited = stream.take_turn();
+            Action::Continue
+        });
+        if has_waited {
+            break;
+        }
+    }
+    if effective != root
+        && let Err(refused) = host::set_effective_context(root)
+    {
+        settings.refused(refused);
+    }
+    if in_work.has_any() {
+        settings.hurry();
+    } else {
+        settings.calm();
+    }
 }
 
 fn release(root: u32, streams: &[u32], settings: &Settings) {

@@ -64,11 +64,8 @@ impl Stream {
                 self.settings.refused(refused);
             }
         }
-        if config.first_frame_timeout_ms > 0
-            && !self.settings.ticks()
-            && let Err(refused) = host::set_tick_period(TICK_MS)
-        {
-            self.settings.refused(refused);
+        if config.first_frame_timeout_ms > 0 {
+            self.settings.tick_every(TICK_MS);
         }
         let max_bytes = if treatment.mode == Mode::Off { 0 } else { config.engine.max_body_bytes };
         let client = host::property("source\0address").unwrap_or_default();

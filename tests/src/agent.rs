@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::client::{Answer, Call, Connection, Protocol};
 use crate::provider::NAME_HEADER;
 
-pub use outputs::{recorded, rows};
+pub use outputs::{recorded, rows, source_files};
 
 /// A format in which an agent speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

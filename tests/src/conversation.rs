@@ -126,6 +126,7 @@ pub fn path(api: Api) -> &'static str {
         Api::OpenAiChat => "/v1/chat/completions",
         Api::OpenAiResponses => "/v1/responses",
         Api::GeminiGenerateContent => "/v1beta/models/gemini-2.5-pro:streamGenerateContent",
+        Api::GeminiCodeAssist => "/v1internal:streamGenerateContent?alt=sse",
         Api::AnthropicBedrock => "/model/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/invoke",
         Api::BedrockConverse => "/model/amazon.nova-pro-v1%3A0/converse",
         Api::CohereChat => "/v2/chat",

@@ -38,6 +38,8 @@ pub struct Options {
     pub workers: u32,
     /// Names beside `localhost` and addresses under which clients may call.
     pub allow_hosts: Vec<String>,
+    /// What components log, as `http:trace`; empty: warnings.
+    pub log: String,
     /// A whole configuration, in place of what `headroomctl` would render from the rest.
     pub configuration: Option<String>,
 }
@@ -54,6 +56,7 @@ impl Default for Options {
             route_timeout: None,
             workers: 1,
             allow_hosts: Vec::new(),
+            log: String::new(),
             configuration: None,
         }
     }
@@ -109,7 +112,7 @@ impl Envoy {
         let configuration = folder.join("envoy.yaml");
         let admin_file = folder.join("admin");
         fs::write(&configuration, bootstrap(options, neighbours, module, folder)?)?;
-        let arguments = [
+        let mut arguments = vec![
             "-c".to_owned(),
             configuration.display().to_string(),
             "--concurrency".to_owned(),
@@ -120,6 +123,9 @@ impl Envoy {
             "--admin-address-path".to_owned(),
             admin_file.display().to_string(),
         ];
+        if !options.log.is_empty() {
+            arguments.extend(["--component-log-level".to_owned(), options.log.clone()]);
+        }
         let binary = binary().await?;
         let start = Instant::now();
         let process = Leashed::start(&binary, &arguments, &[], &folder.join("envoy.log"))?;

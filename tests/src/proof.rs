@@ -15,12 +15,16 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::Provider;
-use crate::agent::{Agent, Format, recorded};
-use crate::provider::{Plan, Way};
+use crate::agent::{Agent, Format, recorded, source_files};
+use crate::provider::{Plan, ToolCall, Way};
 
 pub use event::Event;
 pub use row::Row;
 use setting::Setting;
+
+/// Rounds of tool calls, so that a model that retrieves before every second one does so in each [`Way`] beside calls
+/// of the client's tools.
+pub const ROUNDS: usize = 2 * Way::ALL.len() + 1;
 
 /// Which conversations are held.
 #[derive(Clone, Debug)]
@@ -35,14 +39,21 @@ pub struct Conversations {
     pub retrieve_every: usize,
     /// How it does.
     pub ways: Vec<Way>,
+    /// The agents read source files, of which bodies of functions are left out, and grow until the filter presses
+    /// harder.
+    pub sources: bool,
     /// More of the filter's configuration: a JSON object.
     pub plugin: Value,
 }
 
+/// Source files that an agent reads at most before it reads the first again.
+const FILES: usize = 64;
+
 impl Default for Conversations {
     fn default() -> Self {
         let formats = Format::ALL.to_vec();
-        Self { formats, each: 1, rounds: 12, retrieve_every: 2, ways: Way::ALL.to_vec(), plugin: json!({}) }
+        let (ways, plugin) = (Way::ALL.to_vec(), json!({}));
+        Self { formats, each: 1, rounds: ROUNDS, retrieve_every: 2, ways, sources: false, plugin }
     }
 }
 
@@ -59,7 +70,14 @@ struct Held {
 
 impl Conversations {
     fn plan(&self) -> Plan {
+        let file = |number| {
+            let read = json!({"path": format!("src/file_{number}.go")});
+            let calls = [("read_file", read), ("list", json!({}))];
+            calls.map(|(name, arguments)| ToolCall { name: name.to_owned(), arguments })
+        };
+        let calls = if self.sources { (0..FILES).flat_map(file).collect() } else { Plan::default().calls };
         Plan {
+            calls,
             rounds: self.rounds,
             text_every: 5,
             retrieve_every: self.retrieve_every,
@@ -67,6 +85,17 @@ impl Conversations {
             piece_bytes: Some(97),
             ..Plan::default()
         }
+    }
+
+    /// More of the filter's configuration.
+    fn configuration(&self) -> Value {
+        let mut plugin = self.plugin.clone();
+        if let Some(plugin) = plugin.as_object_mut().filter(|_| self.sources) {
+            for key in ["code_aware", "pressure"] {
+                plugin.entry(key).or_insert(Value::Bool(true));
+            }
+        }
+        plugin
     }
 
     /// Agents that have said their first words, and a provider that expects them.
@@ -77,7 +106,9 @@ impl Conversations {
                 for number in 0..self.each {
                     let name = format!("{format:?} {stream} {number}");
                     provider.follow(&name, self.plan());
-                    let mut agent = Agent::new(format, &name, stream, recorded(all.len() + 1)?);
+                    let seed = all.len() + 1;
+                    let outputs = if self.sources { source_files(seed, FILES) } else { recorded(seed)? };
+                    let mut agent = Agent::new(format, &name, stream, outputs);
                     agent.say("Which deployments failed, and why?");
                     all.push(Held { agent, format, stream, name, failed: None });
                 }
@@ -89,7 +120,7 @@ impl Conversations {
 
 /// Holds conversations while this happens. They take their rounds together; in a crowd, each as it can.
 pub async fn hold(event: Event, conversations: &Conversations) -> Result<Vec<Row>> {
-    let mut setting = Setting::start(event, &conversations.plugin).await?;
+    let mut setting = Setting::start(event, &conversations.configuration()).await?;
     let mut all = conversations.begin(setting.provider())?;
     let busy = (event == Event::Crowd).then(Busy::start);
     if event == Event::Crowd {

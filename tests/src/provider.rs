@@ -23,7 +23,7 @@ use bytes::Bytes;
 use http_body_util::channel::Channel;
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -120,6 +120,7 @@ pub(crate) fn response_events(
         cache_read_tokens: script.cache_read_tokens,
         stream_usage: true,
         transformations: Vec::new(),
+        is_nested: false,
     };
     let data = |event: &String| event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
     answer.events().iter().filter_map(data).collect()
@@ -177,6 +178,12 @@ impl Provider {
     /// What has happened under a name with a plan.
     pub fn report(&self, name: &str) -> Report {
         self.state.with_followed(name, |followed| followed.report()).unwrap_or_default()
+    }
+
+    /// Forgets what has happened under a name, and its plan: for runs that would not fit into memory.
+    pub fn forget(&self, name: &str) {
+        self.take(name);
+        self.state.followed.lock().expect("no panic while locked").remove(name);
     }
 
     /// Lets a gated stream of this name send its next `events` events.
@@ -239,11 +246,47 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
         async move { respond(request, &state).await }
     });
     // A connection that breaks is the business of the test that broke it.
-    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    // As much as providers take.
+    server.http1().max_headers(1_000);
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// `Err`: the connection is to be broken.
 async fn respond(request: Request<Incoming>, state: &State) -> io::Result<Response<Body>> {
+    let allowance = allowance(request.uri().path(), request.headers());
+    let mut response = answered(request, state).await?;
+    for (name, value) in allowance {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+/// What answers to a subscription say of its allowance.
+fn allowance(path: &str, headers: &HeaderMap) -> &'static [(&'static str, &'static str)] {
+    let is_claudes =
+        headers.get("authorization").is_some_and(|value| value.as_bytes().starts_with(b"Bearer sk-ant-oat"));
+    match path {
+        "/v1/messages" if is_claudes => &[
+            ("anthropic-ratelimit-unified-status", "allowed"),
+            ("anthropic-ratelimit-unified-5h-utilization", "0.37"),
+            ("anthropic-ratelimit-unified-5h-reset", "4000000000"),
+            ("anthropic-ratelimit-unified-5h-status", "allowed"),
+            ("anthropic-ratelimit-unified-7d-utilization", "0.5"),
+            ("anthropic-ratelimit-unified-7d-reset", "4000000000"),
+        ],
+        "/backend-api/codex/responses" => &[
+            ("x-codex-primary-used-percent", "42.5"),
+            ("x-codex-primary-window-minutes", "300"),
+            ("x-codex-primary-reset-after-seconds", "3600"),
+            ("x-codex-secondary-used-percent", "13"),
+            ("x-codex-secondary-window-minutes", "10080"),
+        ],
+        _ => &[],
+    }
+}
+
+async fn answered(request: Request<Incoming>, state: &State) -> io::Result<Response<Body>> {
     let (parts, mut incoming) = request.into_parts();
     if let Some(name) = parts.uri.path().strip_prefix("/__requests/") {
         return Ok(json_answer(StatusCode::OK, &state.listing(name)));
@@ -299,6 +342,7 @@ async fn respond(request: Request<Incoming>, state: &State) -> io::Result<Respon
         cache_read_tokens: script.cache_read_tokens,
         stream_usage: asked.stream_options.is_some_and(|options| options.include_usage),
         transformations: Vec::new(),
+        is_nested: path.starts_with("/v1internal:"),
     };
     let status = if earlier < script.fail_first { Some(503) } else { script.status };
     if let Some(status) = status {

@@ -54,7 +54,8 @@ impl House {
             ("OPENAI_TARGET_API_URL", url.clone()),
             ("GEMINI_TARGET_API_URL", url.clone()),
             ("CHATGPT_TARGET_API_URL", url.clone()),
-            ("CODE_ASSIST_TARGET_API_URL", url),
+            ("CODE_ASSIST_TARGET_API_URL", url.clone()),
+            ("COPILOT_TARGET_API_URL", url),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
         Ok(Self { folder, relay, port: free_ports()?, variables })
@@ -181,6 +182,8 @@ struct Agent {
     /// Files in its home folder; those that `wrap --install` edits are among them.
     files: Vec<(&'static str, String)>,
     calls: [ToolCall; 2],
+    /// Where the state of subscriptions has how much of the allowance is used, and how much that is.
+    allowance: Option<(&'static str, f64)>,
 }
 
 /// Runs an agent with `wrap` alone, then with `wrap --install` beside a Headroom of its own, and unwraps it.
@@ -208,6 +211,14 @@ async fn drive(bin: PathBuf, agent: Agent) -> Result<()> {
         ensure!(&now == text, "{name} was edited for good:\n{now}");
     }
     house.is_quiet().await?;
+    let state = house.workspace().join("subscription_state.json");
+    match agent.allowance {
+        Some((place, used)) => {
+            let state: Value = serde_json::from_slice(&fs::read(&state)?)?;
+            ensure!(state.pointer(place).and_then(Value::as_f64) == Some(used), "{place}: {state}");
+        }
+        None => ensure!(!state.exists(), "{} has no subscription that tells", agent.name),
+    }
     let mut install = house.command(&bin, &agent.variables).await?;
     let output = install.args(["wrap", agent.name, "--install"]).output().await?;
     ensure!(output.status.success(), "{}", said(&output));
@@ -266,37 +277,41 @@ async fn from_npm() -> Result<Option<PathBuf>> {
     Ok(skip::unless("agents from npm", found)?.map(|folder| folder.join("node_modules/.bin")))
 }
 
+fn claude(login: (&'static str, &'static str)) -> Agent {
+    let settings = "{\n    \"env\": {\n        \"ANTHROPIC_BASE_URL\": \"http://127.0.0.1:9\"\n    }\n}\n";
+    Agent {
+        name: "claude",
+        arguments: vec![
+            "--print",
+            "--permission-mode",
+            "bypassPermissions",
+            "--model",
+            "claude-sonnet-4-5",
+            QUESTION,
+        ],
+        variables: vec![login, ("IS_SANDBOX", "1"), ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")],
+        files: vec![(".claude/settings.json", settings.to_owned())],
+        calls: [
+            call("Bash", json!({"command": "cat pets.json"})),
+            call("Bash", json!({"command": "cat build.log"})),
+        ],
+        allowance: None,
+    }
+}
+
 #[tokio::test]
 #[ignore = "slow: make test-clients"]
 async fn claude_code_is_wrapped_although_its_settings_name_another_address() -> Result<()> {
     let Some(bin) = from_npm().await? else { return Ok(()) };
-    let settings =
-        "{\n    // mine\n    \"env\": {\n        \"ANTHROPIC_BASE_URL\": \"http://127.0.0.1:9\"\n    }\n}\n";
-    drive(
-        bin,
-        Agent {
-            name: "claude",
-            arguments: vec![
-                "--print",
-                "--permission-mode",
-                "bypassPermissions",
-                "--model",
-                "claude-sonnet-4-5",
-                QUESTION,
-            ],
-            variables: vec![
-                ("ANTHROPIC_API_KEY", "dummy"),
-                ("IS_SANDBOX", "1"),
-                ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
-            ],
-            files: vec![(".claude/settings.json", settings.replace("    // mine\n", ""))],
-            calls: [
-                call("Bash", json!({"command": "cat pets.json"})),
-                call("Bash", json!({"command": "cat build.log"})),
-            ],
-        },
-    )
-    .await
+    drive(bin, claude(("ANTHROPIC_API_KEY", "dummy"))).await
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn claude_code_is_wrapped_with_a_subscription() -> Result<()> {
+    let Some(bin) = from_npm().await? else { return Ok(()) };
+    let login = ("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-dummy");
+    drive(bin, Agent { allowance: Some(("/latest/five_hour/utilization_pct", 37.0)), ..claude(login) }).await
 }
 
 fn codex(auth: &str) -> Agent {
@@ -316,6 +331,7 @@ fn codex(auth: &str) -> Agent {
             call("exec_command", json!({"cmd": "cat pets.json"})),
             call("exec_command", json!({"cmd": "cat build.log"})),
         ],
+        allowance: None,
     }
 }
 
@@ -326,31 +342,51 @@ async fn codex_is_wrapped_with_an_api_key() -> Result<()> {
     drive(bin, codex(r#"{"OPENAI_API_KEY":"dummy"}"#)).await
 }
 
+/// Names nobody, says that it lasts until 2096, and is signed with nothing.
+const TOKEN: &str = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJlbWFpbCI6ImFAZXhhbXBsZS5jb20iLCJleHAiOjQwMDAwMDAwMDAsImh0dHBzOi8vYXBpLm9wZW5haS5jb20vYXV0aCI6eyJjaGF0Z3B0X3BsYW5fdHlwZSI6InBsdXMiLCJjaGF0Z3B0X2FjY291bnRfaWQiOiJhY2MtMDAwMCIsImNoYXRncHRfdXNlcl9pZCI6InVzZXItMCJ9fQ.c2ln";
+
 #[tokio::test]
 #[ignore = "slow: make test-clients"]
-async fn gemini_cli_is_wrapped() -> Result<()> {
+async fn codex_is_wrapped_with_a_chatgpt_login() -> Result<()> {
     let Some(bin) = from_npm().await? else { return Ok(()) };
+    let tokens =
+        json!({"id_token": TOKEN, "access_token": TOKEN, "refresh_token": "r", "account_id": "acc-0000"});
+    let auth = json!({"auth_mode": "chatgpt", "tokens": tokens, "last_refresh": "2096-01-01T00:00:00Z"});
+    let allowance = Some(("/codex_rate_limits/primary/used_percent", 42.5));
+    drive(bin, Agent { allowance, ..codex(&auth.to_string()) }).await
+}
+
+fn gemini(auth: &str, login: Vec<(&'static str, &'static str)>) -> Agent {
     let settings = json!({
-        "security": {"auth": {"selectedType": "gemini-api-key"}},
+        "security": {"auth": {"selectedType": auth}},
         "general": {"enableAutoUpdate": false, "enableAutoUpdateNotification": false},
         "privacy": {"usageStatisticsEnabled": false},
         "telemetry": {"enabled": false},
     });
     let shell = |command: &str| call("run_shell_command", json!({"command": command}));
-    drive(
-        bin,
-        Agent {
-            name: "gemini",
-            arguments: vec!["--yolo", "--model", "gemini-2.5-pro", "--prompt", QUESTION],
-            variables: vec![("GEMINI_API_KEY", "dummy"), ("GEMINI_CLI_TRUST_WORKSPACE", "true")],
-            files: vec![
-                (".gemini/settings.json", settings.to_string()),
-                (".gemini/.env", "A=1\n".to_owned()),
-            ],
-            calls: [shell("cat pets.json"), shell("cat build.log")],
-        },
-    )
-    .await
+    Agent {
+        name: "gemini",
+        arguments: vec!["--yolo", "--model", "gemini-2.5-pro", "--prompt", QUESTION],
+        variables: [vec![("GEMINI_CLI_TRUST_WORKSPACE", "true")], login].concat(),
+        files: vec![(".gemini/settings.json", settings.to_string()), (".gemini/.env", "A=1\n".to_owned())],
+        calls: [shell("cat pets.json"), shell("cat build.log")],
+        allowance: None,
+    }
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn gemini_cli_is_wrapped() -> Result<()> {
+    let Some(bin) = from_npm().await? else { return Ok(()) };
+    drive(bin, gemini("gemini-api-key", vec![("GEMINI_API_KEY", "dummy")])).await
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn gemini_cli_is_wrapped_with_a_google_login() -> Result<()> {
+    let Some(bin) = from_npm().await? else { return Ok(()) };
+    let login = vec![("GOOGLE_GENAI_USE_GCA", "true"), ("GOOGLE_CLOUD_ACCESS_TOKEN", "ya29.dummy")];
+    drive(bin, gemini("oauth-personal", login)).await
 }
 
 #[tokio::test]
@@ -372,6 +408,7 @@ async fn opencode_is_wrapped() -> Result<()> {
             ],
             files: vec![(".config/opencode/opencode.jsonc", configuration.to_owned())],
             calls: [shell("cat pets.json"), shell("cat build.log")],
+            allowance: None,
         },
     )
     .await
@@ -396,6 +433,7 @@ async fn continue_is_wrapped_with_a_copy_of_its_settings() -> Result<()> {
             variables: vec![],
             files: vec![(".continue/config.yaml", configuration.to_owned())],
             calls: [shell("cat pets.json"), shell("cat build.log")],
+            allowance: None,
         },
     )
     .await
@@ -414,6 +452,7 @@ async fn pi_is_wrapped_by_edits_that_last_for_the_run() -> Result<()> {
             variables: vec![("OPENAI_API_KEY", "dummy")],
             files: vec![(".pi/agent/models.json", "{\"providers\": {}}".to_owned())],
             calls: [shell("cat pets.json"), shell("cat build.log")],
+            allowance: None,
         },
     )
     .await

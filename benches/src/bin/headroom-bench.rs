@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use headroom_benches::bodies::{Exchange, exchanges, recorded};
 use headroom_benches::timing::{Requests, SIZES, Timing, timings};
-use headroom_e2e::Stack;
 use headroom_e2e::built::{cargo, target_folder, workspace};
 use headroom_e2e::client::{Call, Connection, Protocol};
-use headroom_e2e::envoy::Options;
+use headroom_e2e::envoy::{Envoy, Neighbours, Options};
 use headroom_e2e::latency::Latencies;
-use headroom_e2e::sidecar::Kind;
+use headroom_e2e::sidecar::{Kind, Sidecar};
+use headroom_e2e::{Provider, Stack};
 use serde_json::json;
 
 /// Measures the engine natively and in V8, requests through Envoy with the filter and without it, the
@@ -29,6 +29,9 @@ struct Arguments {
     /// Conversations for others than those of the repository.
     #[arg(long, value_name = "DIR", default_value_os_t = recorded())]
     conversations: PathBuf,
+    /// Measures only the sizes of these modules and the time until Envoy is ready with each, in turn.
+    #[arg(long, value_name = "MODULE", num_args = 1..)]
+    modules: Vec<PathBuf>,
 }
 
 /// Targets for the added median, in milliseconds: new content and content seen before.
@@ -40,6 +43,10 @@ const TARGET_READY: Duration = Duration::from_secs(2);
 #[allow(clippy::print_stdout, reason = "the tables are what it is for")]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if !arguments.modules.is_empty() {
+        println!("{}", modules(&arguments.modules).await?);
+        return Ok(());
+    }
     let exchanges = exchanges(&arguments.conversations);
     println!("{}", engine(&exchanges, &arguments.conversations)?);
     println!("{}", start_up().await?);
@@ -112,8 +119,46 @@ impl Pair {
     }
 }
 
+/// Starts of which the median counts.
+const STARTS: usize = 5;
+
+async fn modules(modules: &[PathBuf]) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    let provider = Provider::start(0).await?;
+    let sidecar = Sidecar::start(Kind::Down, folder.path()).await?;
+    let neighbours = Neighbours {
+        provider: provider.address(),
+        sidecar_grpc: sidecar.grpc(),
+        sidecar_http: sidecar.http(),
+    };
+    let start = async |module: Option<&PathBuf>| {
+        let folder = tempfile::tempdir()?;
+        let options = Options { filter: module.map(|_| json!({})), ..Options::default() };
+        let module = module.cloned().unwrap_or_default();
+        anyhow::Ok(Envoy::start(&options, neighbours, &module, folder.path()).await?.started_in())
+    };
+    let mut times = vec![Vec::new(); modules.len() + 1];
+    // In turn, so that what else the machine does is the same for all.
+    for _ in 0..STARTS {
+        for (times, module) in times.iter_mut().zip([None].into_iter().chain(modules.iter().map(Some))) {
+            times.push(start(module).await?);
+        }
+    }
+    let mut medians = times.into_iter().map(|mut times| {
+        times.sort();
+        times[STARTS / 2]
+    });
+    let without = medians.next().unwrap_or_default();
+    let mut table = format!("| module | bytes | ready, median of {STARTS} |\n|---|---:|---:|\n");
+    for (module, with) in modules.iter().zip(medians) {
+        let bytes = std::fs::metadata(module)?.len();
+        let ready = with.saturating_sub(without).as_secs_f64();
+        table += &format!("| {} | {bytes} | {ready:.2} s |\n", module.display());
+    }
+    Ok(table)
+}
+
 async fn start_up() -> Result<String> {
-    const STARTS: usize = 5;
     let time = async |filter: Option<serde_json::Value>| {
         let mut times = Vec::new();
         for _ in 0..STARTS {

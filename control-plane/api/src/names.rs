@@ -1,10 +1,20 @@
 //! The names of what the contract enumerates, as metrics, statistics, logs and response headers spell them.
 
-use crate::v1::{AdmissionOutcome, PrefixChange, PrefixMismatchSource, RequestOutcome, SessionEnd};
+use crate::v1::{PrefixChange, PrefixMismatchSource, RequestOutcome, RequestRecord, SessionEnd};
 
 /// The header with which Envoy's configuration marks what it hands on to headroomd from a listener that other
 /// machines reach.
 pub const REMOTE_HEADER: &str = "x-headroom-remote";
+
+/// The stack of the request with which `headroomctl doctor` looks whether everything works.
+pub const DOCTOR_STACK: &str = "headroom_doctor";
+
+/// Whether a record is of such a request, which counts nowhere. It is made without a credential and without a team,
+/// so that nobody who has a budget can use its name.
+#[must_use]
+pub fn is_probe(record: &RequestRecord) -> bool {
+    record.stack == DOCTOR_STACK && record.key.is_empty() && record.team.is_empty()
+}
 
 /// Why a WebSocket session ended, in the original's words; while it is open nobody knows.
 #[must_use]
@@ -39,20 +49,6 @@ pub const fn outcome_name(outcome: RequestOutcome) -> &'static str {
     }
 }
 
-/// The name of what became of a request's originals; `None` where nothing had to be stored.
-#[must_use]
-pub const fn admission_name(outcome: AdmissionOutcome) -> Option<&'static str> {
-    Some(match outcome {
-        AdmissionOutcome::Unspecified => return None,
-        AdmissionOutcome::Stored => "stored",
-        AdmissionOutcome::Acknowledged => "acknowledged",
-        AdmissionOutcome::Timeout => "timeout",
-        AdmissionOutcome::Error => "error",
-        AdmissionOutcome::Incomplete => "incomplete",
-        AdmissionOutcome::Breaker => "breaker",
-    })
-}
-
 /// Whose change a prefix mismatch goes back to; `None` where there was none.
 #[must_use]
 pub const fn prefix_change_name(change: PrefixChange) -> Option<&'static str> {
@@ -72,4 +68,50 @@ pub const fn prefix_mismatch_source_name(source: PrefixMismatchSource) -> Option
         PrefixMismatchSource::InputTransformations => "input_transformations",
         PrefixMismatchSource::Refusal => "refusal",
     })
+}
+/// The variable that says how many bodies a worker of Envoy may have in work.
+pub const PRE_UPSTREAM_VARIABLE: &str = "HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY";
+
+/// How many bodies a worker of Envoy may have in work at a time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PreUpstream {
+    /// 0: no bound.
+    pub resolved: u32,
+    /// `auto`, or where it was said.
+    pub source: &'static str,
+}
+
+/// Reads the value of the argument or of [`PRE_UPSTREAM_VARIABLE`]; without one, as many as there are processors, from
+/// 2 to 8. `None`: it is no number.
+pub fn pre_upstream(text: Option<&str>) -> Option<PreUpstream> {
+    match text.map(str::trim).filter(|text| !text.is_empty()) {
+        Some(text) => {
+            let number: i64 = text.parse().ok()?;
+            let resolved = u32::try_from(number.clamp(0, 10_000)).ok()?;
+            Some(PreUpstream { resolved, source: "configured" })
+        }
+        None => {
+            let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+            let resolved = u32::try_from(processors.clamp(2, 8)).ok()?;
+            Some(PreUpstream { resolved, source: "auto" })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_in_work_are_bounded_unless_it_is_said_otherwise() {
+        let resolved = |text| pre_upstream(text).map(|it| it.resolved);
+        for (text, expected) in [("3", 3), ("0", 0), ("-1", 0), (" 12 ", 12), ("99999999", 10_000)] {
+            assert_eq!(resolved(Some(text)), Some(expected), "{text}");
+        }
+        assert_eq!(resolved(Some("many")), None);
+        for nothing in [None, Some(""), Some(" ")] {
+            let auto = pre_upstream(nothing).unwrap();
+            assert!((2..=8).contains(&auto.resolved) && auto.source == "auto");
+        }
+    }
 }

@@ -41,6 +41,9 @@ const FOREIGN_HOST: &str = r#"{"type":"error","error":{"type":"permission_error"
 /// by accident a valid protobuf message).
 pub const GRPC_CLUSTER: &str = "headroom";
 
+/// The cluster of the sidecar's HTTP server.
+pub const HTTP_CLUSTER: &str = "headroomd_http";
+
 /// How the filter holds a request while it waits for the body.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum BodyMode {
@@ -99,21 +102,23 @@ pub struct Providers {
     pub chatgpt: Upstream,
     /// Where Gemini CLI sends the requests of a Google account.
     pub code_assist: Upstream,
+    /// GitHub Copilot's.
+    pub copilot: Upstream,
 }
 
 impl Providers {
     /// The same base URL for all of them: what a test with one scripted provider wants.
     pub fn all(upstream: Upstream) -> Self {
-        let [anthropic, openai, gemini, chatgpt] = std::array::from_fn(|_| upstream.clone());
-        Self { anthropic, openai, gemini, chatgpt, code_assist: upstream }
+        let [anthropic, openai, gemini, chatgpt, code_assist] = std::array::from_fn(|_| upstream.clone());
+        Self { anthropic, openai, gemini, chatgpt, code_assist, copilot: upstream }
     }
 
     /// Each with the name of its cluster: first those that every client may need, then those of subscriptions.
     fn named(&self) -> (Vec<Named<'_>>, Vec<Named<'_>>) {
-        let Self { anthropic, openai, gemini, chatgpt, code_assist } = self;
+        let Self { anthropic, openai, gemini, chatgpt, code_assist, copilot } = self;
         (
             vec![("anthropic", anthropic), ("openai", openai), ("gemini", gemini)],
-            vec![("chatgpt", chatgpt), ("code_assist", code_assist)],
+            vec![("chatgpt", chatgpt), ("code_assist", code_assist), ("copilot", copilot)],
         )
     }
 }
@@ -133,6 +138,7 @@ impl Default for Providers {
             gemini: real("generativelanguage.googleapis.com"),
             chatgpt: real("chatgpt.com"),
             code_assist: real("cloudcode-pa.googleapis.com"),
+            copilot: real("api.githubcopilot.com"),
         }
     }
 }
@@ -169,7 +175,7 @@ pub struct Bootstrap {
     /// HTTP filters in front of Headroom's, each an `HttpFilter` message as JSON.
     pub http_filters: Vec<Value>,
     /// Clusters in place of the template's own, by name (`anthropic`, `openai`, `gemini`,
-    /// `chatgpt`, `code_assist`, `headroom`, `headroomd_http`), each a whole `Cluster` message as JSON.
+    /// `chatgpt`, `code_assist`, `copilot`, `headroom`, `headroomd_http`), each a whole `Cluster` message as JSON.
     pub clusters: BTreeMap<String, Value>,
 }
 
@@ -214,7 +220,7 @@ impl Bootstrap {
 
     /// The configuration as YAML for `envoy --config-path`.
     pub fn render(&self) -> Result<String, RenderError> {
-        let Providers { anthropic, openai, gemini, chatgpt, code_assist } = &self.providers;
+        let Providers { anthropic, openai, gemini, chatgpt, code_assist, copilot } = &self.providers;
         let tls = [anthropic, openai, gemini].into_iter().find(|upstream| upstream.tls);
         if let (Some(upstream), None) = (tls, &self.ca_file) {
             return Err(RenderError::NoCertificates(upstream.authority()));
@@ -236,6 +242,7 @@ impl Bootstrap {
             gemini: Provider::new("gemini", gemini),
             chatgpt: self.reachable(chatgpt).map(|upstream| Provider::new("chatgpt", upstream)),
             code_assist: self.reachable(code_assist).map(|upstream| Provider::new("code_assist", upstream)),
+            copilot: self.reachable(copilot).map(|upstream| Provider::new("copilot", upstream)),
             ca_file: self.ca_file.as_ref(),
             sidecar_http: Sidecar::new(&self.sidecar_http),
             sidecar_grpc: Sidecar::new(&self.sidecar_grpc),
@@ -314,6 +321,7 @@ struct Values<'a> {
     gemini: Provider<'a>,
     chatgpt: Option<Provider<'a>>,
     code_assist: Option<Provider<'a>>,
+    copilot: Option<Provider<'a>>,
     ca_file: Option<&'a PathBuf>,
     sidecar_http: Sidecar<'a>,
     sidecar_grpc: Sidecar<'a>,

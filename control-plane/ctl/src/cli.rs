@@ -10,6 +10,7 @@ use crate::history::HistoryArgs;
 use crate::learn::LearnArgs;
 use crate::mcp::McpArgs;
 use crate::perf::PerfArgs;
+use crate::purge::PurgeArgs;
 use crate::report::ReportArgs;
 use crate::retrieve::RetrieveArgs;
 use crate::stats::StatsArgs;
@@ -69,6 +70,9 @@ pub enum Command {
     /// Print what a lossy replacement left out: the original that its marker points to
     #[command(after_help = RETRIEVE_EXAMPLES)]
     Retrieve(RetrieveArgs),
+    /// Delete what Headroom has stored: everything, one tenant's, or what is older than a time
+    #[command(after_help = PURGE_EXAMPLES)]
+    Purge(PurgeArgs),
     /// Learn from agents' session logs what fails in a project and what works instead
     #[command(after_help = LEARN_EXAMPLES)]
     Learn(LearnArgs),
@@ -97,7 +101,8 @@ Examples:
   headroomctl up --mode audit                     # measure only
   headroomctl up --host 0.0.0.0 --allow-host headroom.internal
 
-Files under the workspace folder, for its owner alone: logs/{headroomd,envoy,access}.log (the run before: .1),
+Files under the workspace folder, for its owner alone: logs/{headroomd,envoy,access}.log (a new one after 16 MB, a day,
+or a start; the three before it are .1 to .3, for a week),
 run/envoy.yaml, run/envoy.sock (Envoy's admin interface), token (with --host beyond loopback).
 
 When headroomd dies it is started again, and Envoy serves on meanwhile.
@@ -156,6 +161,18 @@ Examples:
 
 Exit codes: 0 printed; 1 it is not there, nothing matches, or nothing answers; 2 bad options.";
 
+const PURGE_EXAMPLES: &str = "\
+Deletes originals, records, messages, and what is known of sessions, in SQLite or PostgreSQL, and beside it damaged
+files that were set aside and logs. The settings of agents, and the token, stay. Nothing is deleted unanswered: it asks,
+or takes --yes.
+
+Examples:
+  headroomctl purge --all --dry-run
+  headroomctl purge --tenant research --yes
+  headroomctl purge --older-than 30d
+
+Exit codes: 0 deleted, or counted with --dry-run; 1 something failed, or the answer was no; 2 bad options.";
+
 const MCP_EXAMPLES: &str = "\
 Examples:
   claude mcp add headroom -- headroomctl mcp
@@ -193,8 +210,8 @@ options.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Checks that headroomd answers and is ready; that Envoy runs, with V8, the filter, room for its bodies and routes to
-providers; that all are of one version; and that a request gets through and is counted. The test request carries no
-key, so the provider refuses it and charges nothing; it is counted under the stack headroom_doctor.
+providers; that all are of one version; and that a request gets through and is reported. The test request carries no
+key, so the provider refuses it and charges nothing; it is in none of the figures.
 
 Examples:
   headroomctl doctor

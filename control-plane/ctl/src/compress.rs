@@ -20,6 +20,7 @@ use indicatif::ProgressBar;
 pub use self::format::Format;
 use self::line::Line;
 use self::record::{Record, Totals};
+use crate::environment::{CODE_AWARE, Environment};
 use crate::profile::ProfileName;
 use crate::progress;
 
@@ -51,6 +52,12 @@ pub struct CompressArgs {
     /// How far the engine may go
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
+    /// Leave out bodies of functions of source files that are read as a whole [env: HEADROOM_CODE_AWARE_ENABLED]
+    #[arg(long)]
+    pub code_aware: bool,
+    /// Press new outputs harder as a conversation passes 90,000, 180,000 and 260,000 tokens
+    #[arg(long)]
+    pub pressure: bool,
     /// Nothing can be stored: only lossless forms
     #[arg(long)]
     pub without_store: bool,
@@ -80,6 +87,8 @@ pub fn compress(args: &CompressArgs) -> anyhow::Result<()> {
             Some(BufWriter::new(file))
         }
     };
+    let code_aware = args.code_aware || Environment::of_process().flag(CODE_AWARE)?;
+    let args = &CompressArgs { code_aware, ..args.clone() };
     let explain = args.explain.then(stderr);
     let progress = if args.explain { ProgressBar::hidden() } else { progress::of_input(&stdin()) };
     let input = BufReader::new(progress.wrap_read(stdin().lock()));
@@ -101,6 +110,8 @@ pub struct Compressor {
     model: Option<String>,
     format: Option<Format>,
     envelope: bool,
+    /// Whether forms are counted that were tried only.
+    explain: bool,
     memo: Memo,
 }
 
@@ -108,7 +119,12 @@ impl Compressor {
     /// The engine as the arguments want it.
     pub fn new(args: &CompressArgs) -> Self {
         Self {
-            config: Config { profile: args.profile.into(), ..Config::default() },
+            config: Config {
+                profile: args.profile.into(),
+                code_aware: args.code_aware,
+                pressure: args.pressure,
+                ..Config::default()
+            },
             reversible: !args.without_store,
             retrieve_tool: match args.retrieve_tool {
                 RetrieveToolName::Assume => RetrieveTool::Assume,
@@ -118,6 +134,7 @@ impl Compressor {
             model: args.model.clone(),
             format: args.format,
             envelope: args.envelope,
+            explain: args.explain,
             memo: Memo::new(args.memo.saturating_mul(1 << 20)),
         }
     }
@@ -185,10 +202,15 @@ impl Compressor {
             retrieve_tool: self.retrieve_tool,
             ..Request::new(format.into())
         };
-        let outcome = headroom_compress::compress(body.as_bytes(), &request, &self.config, &mut self.memo);
+        let body = body.as_bytes();
+        let (outcome, explanations) = if self.explain {
+            headroom_compress::compress_explained(body, &request, &self.config, &mut self.memo)
+        } else {
+            (headroom_compress::compress(body, &request, &self.config, &mut self.memo), Vec::new())
+        };
         output.write_all(line.before().as_bytes())?;
         output.write_all(&outcome.body)?;
         output.write_all(line.after().as_bytes())?;
-        Ok(Record::read(number, &line, format, &outcome))
+        Ok(Record::read(number, &line, format, &outcome, explanations))
     }
 }

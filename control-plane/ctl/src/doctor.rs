@@ -36,7 +36,7 @@ pub struct DoctorArgs {
     /// The folder for state [default: HEADROOM_WORKSPACE_DIR, or ~/.headroom]
     #[arg(long, value_name = "DIR")]
     pub workspace_dir: Option<PathBuf>,
-    /// Leave out the test request, which goes to the provider without a key and is counted as failed
+    /// Leave out the test request, which goes to the provider without a key and is in none of the figures
     #[arg(long)]
     pub no_request: bool,
     /// Print JSON: one object per check
@@ -69,11 +69,14 @@ pub struct Check {
     pub found: String,
     /// What to do; empty where nothing is to be done.
     pub remedy: String,
+    /// What is too long for people, in JSON alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Value>,
 }
 
 impl Check {
     pub(crate) fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, verdict: Verdict::Ok, found: found.into(), remedy: String::new() }
+        Self { name, verdict: Verdict::Ok, found: found.into(), remedy: String::new(), details: None }
     }
 
     pub(crate) fn skipped(name: &'static str, found: impl Into<String>) -> Self {
@@ -195,14 +198,21 @@ async fn ready(running: &Running) -> Check {
         };
         of_it.map(say).collect()
     };
-    if page.get("ready").is_none() && page["status"] == "healthy" {
-        return Check::ok(NAME, "ready; what it consists of is shown for the token");
+    if page.get("ready").is_none() {
+        const SHOWN: &str = "what it consists of is shown for the token";
+        match page["status"].as_str() {
+            Some("healthy") => return Check::ok(NAME, format!("ready; {SHOWN}")),
+            Some("degraded") => {
+                return Check::warning(NAME, format!("degraded; {SHOWN}"), "see /readyz with the token");
+            }
+            _ => {}
+        }
     }
     if page["ready"] != true {
         let bad = in_state(&["unhealthy", "failed", "error", "starting"]).join("; ");
         return Check::failed(NAME, format!("not ready. {bad}"), "see /readyz, and headroomd's log");
     }
-    match in_state(&["degraded"]) {
+    match in_state(&["degraded", "unhealthy", "warning"]) {
         degraded if degraded.is_empty() => Check::ok(NAME, "everything that is switched on works"),
         degraded => Check::warning(NAME, degraded.join("; "), "see /readyz for what was left out"),
     }

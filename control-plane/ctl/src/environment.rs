@@ -6,6 +6,8 @@ use anyhow::Context as _;
 
 /// The names that mean the same in the sidecar.
 pub const WORKSPACE_DIR: &str = "HEADROOM_WORKSPACE_DIR";
+/// Whether bodies of functions are left out of source files; the sidecar shows it.
+pub const CODE_AWARE: &str = "HEADROOM_CODE_AWARE_ENABLED";
 /// Envoy's port.
 const PORT: &str = "HEADROOM_PORT";
 /// Envoy's port when none is given: upstream Headroom's.

@@ -157,7 +157,8 @@ fn cells(name: &str, get: impl Fn(&str) -> Option<Value>) -> [String; 7] {
     ]
 }
 
-fn span(text: &str) -> Result<Duration, String> {
+/// A number of hours, days or weeks.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
     const HOUR: u64 = 3600;
     let expected =
         || format!("expected a number of hours, days or weeks, as 24h, 30d or 12w, found {text:?}");

@@ -115,11 +115,18 @@ pub fn learn(args: &LearnArgs) -> anyhow::Result<()> {
     }
     if learned.is_empty() {
         let of = wanted.map(|project| format!(" of {project}")).unwrap_or_default();
-        bail!(
-            "no conversation{of} with tool calls was found in {} session logs of {}",
-            gathered.logs,
-            args.agent
-        );
+        let names: Vec<&str> = selected.iter().map(|plugin| plugin.name()).collect();
+        let names = names.join(", ");
+        match (gathered.logs, args.logs.is_empty()) {
+            (0, true) => bail!("no session logs were found; looked for those of {names}"),
+            (0, false) => bail!("no session logs were found in what --logs names"),
+            (1, _) => {
+                bail!("no conversation{of} with tool calls was found in one session log; looked for {names}")
+            }
+            (logs, _) => bail!(
+                "no conversation{of} with tool calls was found in {logs} session logs; looked for {names}"
+            ),
+        }
     }
     if args.json {
         print_json(&learned)?

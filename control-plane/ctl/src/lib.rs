@@ -18,6 +18,7 @@ mod number;
 pub mod perf;
 pub mod profile;
 mod progress;
+pub mod purge;
 pub mod report;
 pub mod retrieve;
 pub mod running;

@@ -7,7 +7,8 @@ use clap::{CommandFactory as _, Parser as _};
 use headroomctl::cli::{Cli, Command};
 use headroomctl::misuse::Misuse;
 use headroomctl::{
-    compress, doctor, env, history, learn, mcp, perf, report, retrieve, stats, telemetry, unwrap, up, wrap,
+    compress, doctor, env, history, learn, mcp, perf, purge, report, retrieve, stats, telemetry, unwrap, up,
+    wrap,
 };
 
 fn main() -> ExitCode {
@@ -34,6 +35,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Retrieve(args) => runtime()?.block_on(retrieve::retrieve(&args)),
         Command::History(args) => runtime()?.block_on(history::history(&args)),
         Command::Learn(args) => learn::learn(&args),
+        Command::Purge(args) => runtime()?.block_on(purge::purge(&args)),
         Command::Perf(args) => runtime()?.block_on(perf::perf(&args)),
         Command::Report(args) => runtime()?.block_on(report::report(&args)),
         Command::Doctor(args) => runtime()?.block_on(doctor::doctor(&args)),

@@ -11,7 +11,7 @@ mod server;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use clap::Args;
 use rmcp::ServiceExt as _;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -23,6 +23,7 @@ use self::compress::Compressor;
 use self::originals::Originals;
 use self::server::Server;
 use crate::environment::Environment;
+use crate::misuse::Misuse;
 use crate::profile::ProfileName;
 use crate::running::{At, is_local};
 use crate::token;
@@ -54,7 +55,11 @@ pub struct McpArgs {
 pub async fn mcp(args: &McpArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
     let running = args.at.running()?;
-    let address = grpc(args, env)?;
+    if let Some(address) = args.http.filter(|address| !address.ip().is_loopback()) {
+        let error = anyhow!("--http {address}: expected a loopback address: MCP clients show no token");
+        return Err(Misuse::of(error));
+    }
+    let address = grpc(args, env).map_err(Misuse::of)?;
     let here = address.starts_with("unix:") || is_local(&format!("http://{address}"));
     let token = if here { token::local(env, None)? } else { token::configured(env)? };
     let originals = Originals::at(&address, token, args.tenant.clone())?;
@@ -78,9 +83,6 @@ fn grpc(args: &McpArgs, env: Environment<'_>) -> anyhow::Result<String> {
 }
 
 async fn serve_http(address: SocketAddr, server: Server) -> anyhow::Result<()> {
-    if !address.ip().is_loopback() {
-        bail!("--http {address}: expected a loopback address: MCP clients show no token");
-    }
     let listener =
         tokio::net::TcpListener::bind(address).await.with_context(|| format!("--http {address}"))?;
     let stop = CancellationToken::new();

@@ -26,11 +26,6 @@ impl Doing {
         bar.enable_steady_tick(TURN);
         Self(bar)
     }
-
-    /// What is done next.
-    pub(crate) fn then(&self, what: &'static str) {
-        self.0.set_message(what);
-    }
 }
 
 impl Drop for Doing {

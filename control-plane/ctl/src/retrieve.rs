@@ -2,11 +2,12 @@
 
 use std::io::{Write as _, stdout};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
+use crate::misuse::Misuse;
 use crate::running::At;
 
 /// Prints the original that a marker points to.
@@ -20,7 +21,7 @@ pub struct RetrieveArgs {
     /// Only this range: 40-80, 40-, -20, "rows 3-7", "characters 1-900"
     #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
     pub lines: Option<String>,
-    /// Whose it is, as x-headroom-user-id or the filter's `tenant` said
+    /// Whose it is, as the filter's `tenant` or `tenant_from` says. headroomd itself is asked, unless --url says otherwise
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
     /// Where Headroom listens.
@@ -40,8 +41,8 @@ struct Part {
 
 /// Asks `/v1/retrieve` and prints what it gives, byte for byte.
 pub async fn retrieve(args: &RetrieveArgs) -> anyhow::Result<()> {
-    let running = args.at.running()?;
-    let hash = hash(&args.hash)?;
+    let running = if args.tenant.is_some() { args.at.sidecar()? } else { args.at.running()? };
+    let hash = hash(&args.hash).map_err(Misuse::of)?;
     let path = format!("/v1/retrieve/{hash}");
     let mut request = running.get(&path);
     for (name, value) in [("query", &args.query), ("lines", &args.lines)] {
@@ -50,6 +51,10 @@ pub async fn retrieve(args: &RetrieveArgs) -> anyhow::Result<()> {
         }
     }
     if let Some(tenant) = &args.tenant {
+        let visible = !tenant.is_empty() && tenant.bytes().all(|byte| byte.is_ascii_graphic());
+        if !visible {
+            return Err(Misuse::of(anyhow!("--tenant: expected visible ASCII characters, found {tenant:?}")));
+        }
         request = request.header("x-headroom-user-id", tenant);
     }
     let (status, body) = running.answer(&path, request).await?;

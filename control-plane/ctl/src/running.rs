@@ -1,10 +1,11 @@
 //! A running Headroom: where it is, and how it is asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use headroom_retry::Retry;
 use reqwest::{RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 
@@ -14,6 +15,9 @@ use crate::token;
 
 /// What is asked for is kept up to date, so a slow answer means that something is wrong.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// headroomd's HTTP port, counted from Envoy's.
+const HTTP_AFTER_PORT: u16 = 1;
 
 /// Which Headroom a command asks.
 #[derive(Args, Clone, Debug, Default)]
@@ -27,6 +31,24 @@ impl At {
     /// That Headroom, under this process's variables.
     pub fn running(&self) -> anyhow::Result<Running> {
         self.running_in(None)
+    }
+
+    /// headroomd itself, where this machine's `headroomctl up` has put it, unless a URL says where to ask: Envoy puts
+    /// the tenant's name that its configuration knows in the place of the one that is given here.
+    pub fn sidecar(&self) -> anyhow::Result<Running> {
+        self.sidecar_in(None)
+    }
+
+    /// The same, with this folder for state.
+    pub fn sidecar_in(&self, workspace: Option<&Path>) -> anyhow::Result<Running> {
+        let env = Environment::of_process();
+        let workspace = workspace.map(Path::to_owned);
+        let told = self.url.as_ref().map(|url| url.trim()).filter(|url| !url.is_empty());
+        let url = match told {
+            Some(url) => url.to_owned(),
+            None => sidecar_url(env, workspace.as_ref()).map_err(Misuse::of)?,
+        };
+        Running::at(Some(&url), env, workspace.as_ref()).map_err(Misuse::of)
     }
 
     /// The same, with this folder for state.
@@ -71,6 +93,16 @@ impl Running {
         }
     }
 
+    /// The status and the body that a path answers to a JSON document.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<(StatusCode, String)> {
+        let request = self.client.post(self.url(path)).json(body);
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        self.answer(path, request).await
+    }
+
     /// What a path answers with figures.
     pub async fn text(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
         let (status, body) = self.answer(path, self.get(path).query(query)).await?;
@@ -99,14 +131,27 @@ impl Running {
     /// The status and the body that a path answers.
     pub async fn answer(&self, path: &str, request: RequestBuilder) -> anyhow::Result<(StatusCode, String)> {
         let url = self.url(path);
-        let answer = request.send().await.with_context(|| {
+        let answer = Retry::NEAR.send(request).await.map_err(reqwest::Error::without_url);
+        let answer = answer.with_context(|| {
             format!(
                 "{url} does not answer: start Headroom with `headroomctl up`, or say where it is with --url"
             )
         })?;
         let status = answer.status();
-        let body = answer.text().await.with_context(|| format!("{url} broke off its answer"))?;
+        let body = answer.text().await.map_err(reqwest::Error::without_url);
+        let body = body.with_context(|| format!("{url} broke off its answer"))?;
         Ok((status, body))
+    }
+}
+
+/// Where headroomd says that it is, else where it is by default.
+fn sidecar_url(env: Environment<'_>, workspace: Option<&PathBuf>) -> anyhow::Result<String> {
+    let file = env.workspace_dir(workspace).map(|workspace| workspace.join("run/headroomd.json"));
+    let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let ready: Value = serde_json::from_str(&text).unwrap_or_default();
+    match ready["http"].as_str() {
+        Some(address) => Ok(format!("http://{address}")),
+        None => Ok(format!("http://127.0.0.1:{}", env.port(None)?.saturating_add(HTTP_AFTER_PORT))),
     }
 }
 

@@ -67,9 +67,11 @@ pub fn tables(figures: &Value) -> String {
     };
     section("Savings", &summary(figures));
     section("The same savings, counted in every way", &side_by_side(figures));
+    section("Subscriptions", &subscriptions(figures));
     section("Requests by outcome", &counts(figures, "/requests/by_outcome"));
     section("Requests by provider", &counts(figures, "/requests/by_provider"));
     section("Requests by model", &counts(figures, "/requests/by_model"));
+    section("Requests by project", &counts(figures, "/requests/by_project"));
     section("Tool outputs by tool", &blocks(figures, "/blocks/by_tool"));
     section("Tool outputs by kind", &blocks(figures, "/blocks/by_kind"));
     section("Tool outputs by outcome", &blocks(figures, "/blocks/by_outcome"));
@@ -97,7 +99,29 @@ fn summary(figures: &Value) -> Table {
             percent(at("/tokens/tool_outputs/json_minification_alone_percent"))
         ),
     );
+    if at("/audit/requests").and_then(Value::as_i64).is_some_and(|audited| audited > 0) {
+        row(
+            "audited: would have been saved",
+            format!(
+                "{} of {}, {}",
+                number(at("/audit/would_have_saved")),
+                number(at("/audit/tokens")),
+                percent(at("/audit/would_have_saved_percent"))
+            ),
+        );
+    }
     row("saved, cache-adjusted", dollars(at("/cost/breakdown/compression_savings_usd")));
+    let of_subscriptions = at("/subscriptions/requests").and_then(Value::as_i64).unwrap_or_default();
+    if of_subscriptions > 0 {
+        row(
+            "saved with subscriptions",
+            format!(
+                "{} tokens in {} requests, which have no price and count in no dollars",
+                number(at("/subscriptions/tokens_saved")),
+                number(at("/subscriptions/requests"))
+            ),
+        );
+    }
     if let Some(reasoning) = at("/reasoning/totals") {
         let figure = |name: &str| number(reasoning.get(name));
         let dropped = reasoning.get("prefix_mismatches");
@@ -119,6 +143,42 @@ fn summary(figures: &Value) -> Table {
         format!("p50 {}, p99 {}", milliseconds(at("/overhead/p50_ms")), milliseconds(at("/overhead/p99_ms"))),
     );
     table
+}
+
+/// How much of each allowance is used.
+fn subscriptions(figures: &Value) -> Table {
+    let mut table = table(&["", "window", "state", "begins anew", "used", "tokens saved since it began"], 4);
+    for account in figures.pointer("/subscriptions/accounts").and_then(Value::as_array).into_iter().flatten()
+    {
+        let text = |value: &Value, key: &str| {
+            name_or_dash(value.get(key).and_then(Value::as_str).unwrap_or_default())
+        };
+        for (n, window) in account["windows"].as_array().into_iter().flatten().enumerate() {
+            let is_over = window["has_begun_anew"].as_bool().unwrap_or_default();
+            table.add_row([
+                text(account, "provider"),
+                span(window),
+                if is_over { "over since".to_owned() } else { text(window, "status") },
+                text(window, "resets_at").replace(".000000Z", "Z"),
+                percent(window.get("used_percent")),
+                // Counted since the shortest began, which is the first.
+                if n == 0 { number(account.get("tokens_saved")) } else { "–".to_owned() },
+            ]);
+        }
+    }
+    table
+}
+
+/// A window's length where it is known, else its name.
+fn span(window: &Value) -> String {
+    match window.get("minutes").and_then(Value::as_u64) {
+        Some(minutes) if minutes >= 24 * 60 && minutes % (24 * 60) == 0 => {
+            format!("{} d", minutes / (24 * 60))
+        }
+        Some(minutes) if minutes >= 60 && minutes % 60 == 0 => format!("{} h", minutes / 60),
+        Some(minutes) => format!("{minutes} min"),
+        None => name_or_dash(window.get("window").and_then(Value::as_str).unwrap_or_default()),
+    }
 }
 
 /// Empty for a sidecar that does not count so.

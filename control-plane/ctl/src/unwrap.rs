@@ -41,9 +41,9 @@ pub fn unwrap(args: &UnwrapArgs) -> anyhow::Result<()> {
         })?;
         report(&journals.undo(&for_runs)?.unwrap_or_default())?;
     }
-    if agent.name() == "codex" {
+    if upstream::knows(agent.name()) {
         let places = agent.places(&setting(String::new(), env)?);
-        for line in upstream::take_off(&places, &Disk::default())? {
+        for line in upstream::take_off(agent.name(), &places, &Disk::default())? {
             found = true;
             say(&line)?;
         }

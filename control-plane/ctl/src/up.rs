@@ -1,6 +1,7 @@
 //! `headroomctl up`: Envoy with the filter and headroomd beside it, in the foreground.
 
 mod child;
+mod logs;
 mod programs;
 mod settings;
 mod stack;
@@ -191,6 +192,9 @@ fn announce(
     writeln!(out, "ANTHROPIC_BASE_URL={url}")?;
     writeln!(out, "OPENAI_BASE_URL={url}/v1")?;
     writeln!(out, "GOOGLE_GEMINI_BASE_URL={url}\n")?;
+    if let Some(line) = settings.mode_line() {
+        writeln!(out, "mode         {line}")?;
+    }
     if dashboard {
         writeln!(out, "dashboard    {url}/dashboard")?;
     }
@@ -268,6 +272,11 @@ fn check_socket(path: &Path) -> anyhow::Result<()> {
         path.display()
     );
     Ok(())
+}
+
+/// The sidecar's program, for who runs it for another purpose.
+pub(crate) fn headroomd(explicit: Option<&PathBuf>, env: Environment<'_>) -> anyhow::Result<PathBuf> {
+    programs::headroomd(explicit, env, &own_folder()?)
 }
 
 fn own_path() -> anyhow::Result<PathBuf> {

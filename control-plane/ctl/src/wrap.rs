@@ -233,9 +233,8 @@ fn install(
     asked: &Asked,
     with_remarks: bool,
 ) -> anyhow::Result<()> {
-    if agent.name() == "codex" {
-        upstream::take_off(&agent.places(at), &Disk::default())?.iter().try_for_each(|line| say(line))?;
-    }
+    let left = upstream::take_off(agent.name(), &agent.places(at), &Disk::default())?;
+    left.iter().try_for_each(|line| say(line))?;
     let plan = asked.plan(agent, at)?;
     let installed = journals.install(agent.name(), &at.url, asked.to_json(), &plan)?;
     let title = agent.title();

@@ -81,7 +81,7 @@ fn the_admin_interface_has_no_port() {
     let yaml = bootstrap.render().unwrap();
     assert!(yaml.contains(r#"address: { pipe: { path: "/home/me/.headroom/run/envoy.sock", mode: 384 } }"#));
     assert_eq!(0o600, 384);
-    assert_eq!(yaml.matches("socket_address").count(), 8, "one listener and seven clusters");
+    assert_eq!(yaml.matches("socket_address").count(), 9, "one listener and eight clusters");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn http2_upstream_is_spoken_without_negotiation() {
     let mut upstream: headroomctl::upstream::Upstream = "http://127.0.0.1:9000".parse().unwrap();
     upstream.http2 = true;
     let yaml = with_module(Providers::all(upstream)).render().unwrap();
-    assert_eq!(yaml.matches("explicit_http_config: { http2_protocol_options: {} }").count(), 6);
+    assert_eq!(yaml.matches("explicit_http_config: { http2_protocol_options: {} }").count(), 7);
     assert!(!yaml.contains("explicit_http_config: { http_protocol_options: {} }"));
 }
 

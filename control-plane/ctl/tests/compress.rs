@@ -158,6 +158,11 @@ fn explain_names_each_block_and_ends_with_the_sum() {
     let text = String::from_utf8(answer.stderr).unwrap();
     assert!(text.contains("line 1  openai_chat  gpt-4o: compressed"), "{text}");
     assert!(text.contains("list_items"), "{text}");
+    assert!(text.contains("tried on json "), "{text}");
+    assert!(
+        text.contains("taken\n        forwarded: the forms taken together, which have fewer tokens\n"),
+        "{text}"
+    );
     assert!(text.contains("\n1 requests: "), "{text}");
 }
 

@@ -380,7 +380,8 @@ fn bad_options_are_refused_and_no_logs_are_said() {
     }
     let output = home.learn(&[]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("no conversation"), "{}", text(&output.stderr));
+    let told = text(&output.stderr);
+    assert!(told.contains("no session logs were found") && told.contains("claude, codex"), "{told}");
 }
 
 #[test]

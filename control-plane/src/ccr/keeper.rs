@@ -12,9 +12,9 @@ use headroom_api::v1::AdmitRequest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::verify::{self, Reject};
-use crate::clock::{Clock, UnixMs};
-use crate::store::StoreError;
+use crate::clock::{Clock, UnixMs, now_ms};
 use crate::store::originals::{Admission, Fate, Keep, Kept, OriginalSums, OriginalsStore};
+use crate::store::{PurgedOriginals, Scope, StoreError};
 
 /// Requests that may wait to be written.
 const QUEUE: usize = 1024;
@@ -64,6 +64,8 @@ pub struct Found {
 pub struct Retrieval {
     /// When.
     pub at_ms: UnixMs,
+    /// Whose it was.
+    pub tenant: String,
     /// The address that was asked for.
     pub hash: String,
     /// What was asked for in it.
@@ -88,6 +90,7 @@ pub struct Counts {
     expired: AtomicU64,
     found: AtomicU64,
     not_found: AtomicU64,
+    unwritten: AtomicU64,
 }
 
 macro_rules! counts {
@@ -119,6 +122,8 @@ counts! {
     found,
     /// Retrievals that did not.
     not_found,
+    /// Originals that were taken in and are neither durable nor refused yet.
+    unwritten,
 }
 
 impl Counts {
@@ -141,11 +146,28 @@ enum Job {
         answer: oneshot::Sender<Result<Receipt, NotKept>>,
         /// Room in the queue, given back when it was written.
         _room: OwnedSemaphorePermit,
+        _unwritten: Unwritten,
     },
     Read {
         tenant: String,
         hash: String,
     },
+}
+
+/// Counts originals for as long as they wait to be written.
+struct Unwritten(Arc<Counts>, u64);
+
+impl Unwritten {
+    fn new(counts: &Arc<Counts>, originals: usize) -> Self {
+        counts.unwritten.fetch_add(originals as u64, Ordering::SeqCst);
+        Self(Arc::clone(counts), originals as u64)
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        self.0.unwritten.fetch_sub(self.1, Ordering::SeqCst);
+    }
 }
 
 /// Hands originals to the writer, and reads them.
@@ -198,7 +220,8 @@ impl Originals {
             return Ok(Receipt { stored: Vec::new(), epoch: self.epoch().await? });
         }
         let (answer, answered) = oneshot::channel();
-        let job = Job::Admit { admissions, answer, _room: room };
+        let unwritten = Unwritten::new(&self.counts, admissions.len());
+        let job = Job::Admit { admissions, answer, _room: room, _unwritten: unwritten };
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
@@ -227,7 +250,7 @@ impl Originals {
         };
         let count = if found.is_some() { &self.counts.found } else { &self.counts.not_found };
         count.fetch_add(1, Ordering::Relaxed);
-        self.note(&hash, query, found.as_ref());
+        self.note(tenant, &hash, query, found.as_ref());
         if found.is_some() {
             // the answer does not wait for it; a full queue means only that its time does not begin anew
             self.queue.try_send(Job::Read { tenant: tenant.to_owned(), hash }).ok();
@@ -252,12 +275,13 @@ impl Originals {
         }
     }
 
-    fn note(&self, hash: &str, query: &str, found: Option<&Found>) {
+    fn note(&self, tenant: &str, hash: &str, query: &str, found: Option<&Found>) {
         const SHOWN: usize = 100;
         let mut recent = self.recent.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         recent.truncate(RECENT - 1);
         recent.push_front(Retrieval {
-            at_ms: (self.clock)(),
+            at_ms: now_ms(),
+            tenant: tenant.to_owned(),
             hash: hash.chars().take(SHOWN).collect(),
             query: query.chars().take(SHOWN).collect(),
             tool: found.map(|found| found.about.tool.clone()).unwrap_or_default(),
@@ -269,6 +293,20 @@ impl Originals {
     pub fn recent(&self) -> Vec<Retrieval> {
         let recent = self.recent.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         recent.iter().cloned().collect()
+    }
+
+    /// Deletes what somebody wants deleted, and forgets who has read what of it.
+    pub async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError> {
+        let purged = self.store.purge(scope, dry_run).await?;
+        if !dry_run {
+            let mut recent = self.recent.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            recent.retain(|retrieval| match scope {
+                Scope::All => false,
+                Scope::Tenant(tenant) => retrieval.tenant != *tenant,
+                Scope::Before(time) => retrieval.at_ms >= *time,
+            });
+        }
+        Ok(purged)
     }
 
     /// Removes what is over. To be called now and then.
@@ -287,8 +325,18 @@ impl Originals {
         self.store.sums().await
     }
 
+    /// Sums over what is kept for one tenant.
+    pub async fn sums_of(&self, tenant: &str) -> Result<OriginalSums, StoreError> {
+        self.store.sums_of(tenant).await
+    }
+
+    /// Whether the store answers and can be written.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
+    }
+
     /// What was met so far.
-    pub fn counts(&self) -> &Counts {
+    pub fn counts(&self) -> &Arc<Counts> {
         &self.counts
     }
 
@@ -327,6 +375,7 @@ struct Waiting {
     admissions: usize,
     answer: oneshot::Sender<Result<Receipt, NotKept>>,
     _room: OwnedSemaphorePermit,
+    _unwritten: Unwritten,
 }
 
 impl Writer {
@@ -337,9 +386,9 @@ impl Writer {
             while let Some(job) = next {
                 match job {
                     Job::Admit { answer, .. } if answer.is_closed() => {}
-                    Job::Admit { mut admissions, answer, _room } => {
+                    Job::Admit { mut admissions, answer, _room, _unwritten } => {
                         bytes += admissions.iter().map(Admission::bytes).sum::<i64>();
-                        waiting.push(Waiting { admissions: admissions.len(), answer, _room });
+                        waiting.push(Waiting { admissions: admissions.len(), answer, _room, _unwritten });
                         group.append(&mut admissions);
                     }
                     Job::Read { tenant, hash } => read.push((tenant, hash)),
@@ -464,6 +513,95 @@ mod tests {
         assert!(!originals.recent()[1].found && originals.recent()[0].found);
         drop(originals);
         writer.await.unwrap();
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn a_tenant_finds_its_own_originals_and_no_others(
+            steps in proptest::collection::vec((0usize..4, 0usize..5, 0u8..6), 1..40),
+        ) {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                // names that differ in case, that begin alike, and nobody's
+                const TENANTS: [&str; 4] = ["", "a", "A", "ab"];
+                let dir = tempfile::tempdir().unwrap();
+                let (originals, writer) = Originals::new(store(&dir).await, KEEP, clock().1);
+                let writer = tokio::spawn(writer);
+                let mut kept = std::collections::BTreeSet::new();
+                for (tenant, text, what) in steps {
+                    let (name, text) = (TENANTS[tenant], format!("text {text}"));
+                    match what {
+                        0..=2 => {
+                            let admit = AdmitRequest { tenant: name.to_owned(), ..request(&text) };
+                            originals.admit(admit).await.unwrap();
+                            kept.insert((name, text));
+                        }
+                        3 => {
+                            originals.purge(&Scope::Tenant(name.to_owned()), false).await.unwrap();
+                            kept.retain(|(owner, _)| *owner != name);
+                        }
+                        _ => {
+                            let hash = headroom_compress::address(&text);
+                            let found = originals.retrieve(name, &hash, "").await.unwrap();
+                            assert_eq!(found.is_some(), kept.contains(&(name, text)));
+                        }
+                    }
+                }
+                for name in TENANTS {
+                    let own = kept.iter().filter(|(owner, _)| *owner == name).count() as i64;
+                    assert_eq!(originals.sums_of(name).await.unwrap().entries, own);
+                }
+                assert_eq!(originals.sums().await.unwrap().entries, kept.len() as i64);
+                drop(originals);
+                writer.await.unwrap();
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_days_wrong_loses_no_original() {
+        use crate::clock::DAY_MS;
+        use crate::retention::Retention;
+        for by in [-20 * DAY_MS, -2 * DAY_MS, 2 * DAY_MS, 20 * DAY_MS] {
+            let dir = tempfile::tempdir().unwrap();
+            let ((wall, wall_clock), (steady, steady_clock)) = (clock(), clock());
+            let pass = |ms: i64| {
+                wall.fetch_add(ms, Ordering::SeqCst);
+                steady.fetch_add(ms, Ordering::SeqCst);
+            };
+            let store = store(&dir).await;
+            let mut kept = None;
+            // the clock is wrong in the second run, and right again in the third
+            for set in [0, by, -by] {
+                wall.fetch_add(set, Ordering::SeqCst);
+                let retention =
+                    Arc::new(Retention::new(kept, Arc::clone(&wall_clock), Arc::clone(&steady_clock)));
+                let aging = Arc::clone(&retention);
+                let (originals, writer) =
+                    Originals::new(Arc::clone(&store) as _, KEEP, Arc::new(move || aging.now()));
+                let writer = tokio::spawn(writer);
+                if set == 0 {
+                    originals.admit(request("text")).await.unwrap();
+                }
+                originals.sweep().await.unwrap();
+                pass(10 * crate::clock::MINUTE_MS);
+                originals.sweep().await.unwrap();
+                assert!(is_there(&originals, "text").await, "{by}, {set}");
+                // and while it runs
+                wall.fetch_add(by, Ordering::SeqCst);
+                originals.sweep().await.unwrap();
+                assert!(is_there(&originals, "text").await, "{by}, {set}");
+                wall.fetch_add(-by, Ordering::SeqCst);
+                kept = Some(retention.now());
+                drop(originals);
+                writer.await.unwrap();
+            }
+            // its time ends all the same
+            let late = kept.unwrap() + KEEP.ttl_ms;
+            assert_eq!(store.sweep(late).await.unwrap(), 1, "{by}");
+        }
     }
 
     #[tokio::test]

@@ -5,9 +5,8 @@ use headroom_api::v1::{AdmitRequest, AdmitResponse, RetrieveRequest, RetrieveRes
 use headroom_compress::rounds::{Asked, answer};
 use tonic::{Request, Response, Status};
 
-use super::authorize;
+use super::Keys;
 use crate::ccr::keeper::{NotKept, Originals};
-use crate::token::Token;
 
 /// Bytes of a tenant's name at most, as many as the filter sends.
 const MAX_TENANT: usize = 256;
@@ -15,14 +14,14 @@ const MAX_TENANT: usize = 256;
 /// Answers the filter.
 pub(super) struct OriginalsService {
     pub(super) originals: Originals,
-    pub(super) token: Option<Token>,
+    pub(super) keys: Keys,
 }
 
 #[tonic::async_trait]
 impl originals_server::Originals for OriginalsService {
     async fn admit(&self, request: Request<AdmitRequest>) -> Result<Response<AdmitResponse>, Status> {
-        authorize(self.token.as_ref(), request.metadata())?;
-        let request = request.into_inner();
+        let (metadata, _, mut request) = request.into_parts();
+        self.keys.authorize(&mut request.tenant, &metadata)?;
         check_tenant(&request.tenant)?;
         let receipt = self.originals.admit(request).await.map_err(|error| match error {
             NotKept::Busy => Status::resource_exhausted(error.to_string()),
@@ -42,8 +41,9 @@ impl originals_server::Originals for OriginalsService {
         &self,
         request: Request<RetrieveRequest>,
     ) -> Result<Response<RetrieveResponse>, Status> {
-        authorize(self.token.as_ref(), request.metadata())?;
-        let RetrieveRequest { tenant, hash, query, lines } = request.into_inner();
+        let (metadata, _, mut request) = request.into_parts();
+        self.keys.authorize(&mut request.tenant, &metadata)?;
+        let RetrieveRequest { tenant, hash, query, lines } = request;
         check_tenant(&tenant)?;
         let noted = if query.is_empty() { &lines } else { &query };
         let found = self.originals.retrieve(&tenant, &hash, noted).await.map_err(|error| {

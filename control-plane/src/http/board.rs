@@ -11,12 +11,14 @@ use crate::clock::now_ms;
 use crate::ledger::writer::Ledger;
 use crate::stats::Snapshot;
 use crate::store::{LedgerStore, StoreError};
+use crate::subscriptions::Subscriptions;
 
 /// Makes the answer of `/stats`, and remembers the last.
 pub(crate) struct Board {
     store: Arc<dyn LedgerStore>,
     ledger: Ledger,
     originals: Originals,
+    subscriptions: Arc<Subscriptions>,
     last: Mutex<Option<Made>>,
     landings: watch::Receiver<u64>,
 }
@@ -33,9 +35,10 @@ impl Board {
         store: Arc<dyn LedgerStore>,
         ledger: Ledger,
         originals: Originals,
+        subscriptions: Arc<Subscriptions>,
         landings: watch::Receiver<u64>,
     ) -> Self {
-        Self { store, ledger, originals, last: Mutex::default(), landings }
+        Self { store, ledger, originals, subscriptions, last: Mutex::default(), landings }
     }
 
     /// The statistics as JSON, not older than `max_age` when this is called.
@@ -58,13 +61,18 @@ impl Board {
     }
 
     async fn fresh(&self) -> Result<Value, StoreError> {
-        let snapshot = Snapshot::read(self.store.as_ref(), now_ms()).await?;
+        let now = now_ms();
+        let snapshot = Snapshot::read(self.store.as_ref(), now).await?;
         let counts = self.ledger.counts();
         let mut body = snapshot.to_json();
         body["reports"]["duplicate_records"] = counts.duplicates().into();
         body["reports"]["turned_away"] = counts.turned_away().into();
         body["reports"]["failures"] = counts.failures().into();
         body["reports"]["waiting"] = self.ledger.waiting().into();
+        body["subscriptions"]["accounts"] = self.subscriptions.list(now);
+        // under the original's names
+        body["subscription_window"] = self.subscriptions.anthropic(now);
+        body["codex_rate_limits"] = self.subscriptions.codex(now);
         let originals = self.originals.sums().await?;
         body["compression"] = json!({
             "ccr_entries": originals.entries,

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::store::StoreError;
 
 /// Why there is no answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Refusal {
     status: StatusCode,
     kind: &'static str,
@@ -33,6 +33,11 @@ impl Refusal {
         StatusCode::UNAUTHORIZED,
         "token",
         "expected the header \"Authorization: Bearer …\" with the token in HEADROOM_TOKEN",
+    );
+    pub(crate) const TENANT: Self = Self::fixed(
+        StatusCode::FORBIDDEN,
+        "tenant",
+        "this token opens its own tenant's originals, and nothing else",
     );
     pub(crate) const HOST: Self = Self::fixed(
         StatusCode::FORBIDDEN,

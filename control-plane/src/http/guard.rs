@@ -3,6 +3,7 @@
 //!
 //! * With a token, everyone must send it, but for the dashboard's own files. (Without one the sidecar
 //!   listens on loopback only.)
+//! * A tenant's token opens that tenant's originals and nothing else.
 //! * Without one, the `Host` must be a name that cannot have been pointed here from outside: a page
 //!   in a browser could otherwise make its own name resolve to 127.0.0.1 and read the answers.
 //! * Without one, nothing is answered to what Envoy has taken from beyond this machine. It says so in a header.
@@ -23,6 +24,7 @@ use headroom_api::names::REMOTE_HEADER;
 
 use super::dashboard::is_page;
 use super::error::Refusal;
+use crate::tenants::Tenants;
 use crate::token::Token;
 
 /// Requests a second in the long run: several dashboards and scrapers, far from what hurts the store.
@@ -33,10 +35,12 @@ const BURST: NonZeroU32 = NonZeroU32::new(400).unwrap();
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/health"];
 
 /// What of an answer a caller may see.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Access {
     /// All.
     Full,
+    /// What is the tenant's.
+    Tenant(String),
     /// Whether we are healthy.
     Status,
 }
@@ -44,36 +48,41 @@ pub(crate) enum Access {
 /// What a request has to pass.
 pub(crate) struct Guard {
     token: Option<Token>,
+    tenants: Tenants,
     hosts: Vec<String>,
     rate: DefaultDirectRateLimiter,
 }
 
 impl Guard {
     /// `hosts`: names beside `localhost` and addresses that may stand in `Host`.
-    pub(crate) fn new(token: Option<Token>, hosts: Vec<String>) -> Self {
+    pub(crate) fn new(token: Option<Token>, tenants: Tenants, hosts: Vec<String>) -> Self {
         let rate = RateLimiter::direct(Quota::per_second(PER_SECOND).allow_burst(BURST));
-        Self { token, hosts, rate }
+        Self { token, tenants, hosts, rate }
     }
 
     fn check(&self, request: &Request) -> Result<Access, Refusal> {
         let admitted = self.admit(request);
         let reads = [Method::GET, Method::HEAD].contains(request.method());
         if reads && OPEN.contains(&request.uri().path()) {
-            return Ok(if admitted.is_ok() { Access::Full } else { Access::Status });
+            return Ok(if admitted == Ok(Access::Full) { Access::Full } else { Access::Status });
         }
         self.rate.check().map_err(|_| Refusal::RATE)?;
-        admitted.map(|()| Access::Full)
+        admitted
     }
 
-    fn admit(&self, request: &Request) -> Result<(), Refusal> {
-        match &self.token {
-            Some(token) if shows(request.headers(), token) => Ok(()),
+    fn admit(&self, request: &Request) -> Result<Access, Refusal> {
+        let path = request.uri().path();
+        let shown = shown(request.headers());
+        match (&self.token, self.tenants.shown_by(shown)) {
+            (Some(token), _) if token.is_shown_by(shown) => Ok(Access::Full),
+            (_, Some(tenant)) if is_tenants(path) => Ok(Access::Tenant(tenant.to_owned())),
+            (_, Some(_)) => Err(Refusal::TENANT),
             // a browser cannot show it for a page: the page asks for it, and shows it for the figures
-            Some(_) if is_page(request.uri().path()) => Ok(()),
-            Some(_) => Err(Refusal::TOKEN),
-            None if request.headers().contains_key(REMOTE_HEADER) => Err(Refusal::REMOTE),
-            None if self.is_own(host(request)) => Ok(()),
-            None => Err(Refusal::HOST),
+            (Some(_), None) if is_page(path) => Ok(Access::Full),
+            (Some(_), None) => Err(Refusal::TOKEN),
+            (None, None) if request.headers().contains_key(REMOTE_HEADER) => Err(Refusal::REMOTE),
+            (None, None) if self.is_own(host(request)) => Ok(Access::Full),
+            (None, None) => Err(Refusal::HOST),
         }
     }
 
@@ -109,9 +118,13 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     }
 }
 
-fn shows(headers: &HeaderMap, token: &Token) -> bool {
-    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    shown.is_some_and(|shown| token.is_shown_by(shown))
+fn shown(headers: &HeaderMap) -> &str {
+    headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// What there is of each tenant.
+fn is_tenants(path: &str) -> bool {
+    path == "/v1/retrieve" || path.starts_with("/v1/retrieve/")
 }
 
 fn host(request: &Request) -> Option<&str> {
@@ -140,7 +153,7 @@ mod tests {
 
     #[test]
     fn only_names_that_cannot_be_pointed_here_are_our_own() {
-        let guard = Guard::new(None, vec!["headroom.internal".to_owned()]);
+        let guard = Guard::new(None, Tenants::default(), vec!["headroom.internal".to_owned()]);
         for own in [
             "127.0.0.1:8788",
             "localhost:1",
@@ -174,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_token_is_demanded_everywhere_but_for_health() {
-        let guard = Guard::new(Some(Token::new("s3cret").unwrap()), Vec::new());
+        let guard = Guard::new(Some(Token::new("s3cret").unwrap()), Tenants::default(), Vec::new());
         for open in OPEN {
             assert_eq!(guard.check(&request(open, &[])).unwrap(), Access::Status);
             let shown = [("authorization", "Bearer s3cret")];
@@ -194,7 +207,7 @@ mod tests {
 
     #[test]
     fn requests_beyond_the_burst_are_told_to_come_back() {
-        let guard = Guard::new(None, Vec::new());
+        let guard = Guard::new(None, Tenants::default(), Vec::new());
         let refused = (0..BURST.get() * 2)
             .filter(|_| {
                 guard

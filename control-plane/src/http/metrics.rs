@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use headroom_api::names::{admission_name, prefix_change_name};
+use headroom_api::names::prefix_change_name;
 use headroom_api::v1::{PrefixChange, WebSocketSession};
 use prometheus::core::Collector;
 use prometheus::{
@@ -28,7 +28,8 @@ use crate::store::originals::OriginalSums;
 /// Upper bounds in milliseconds for what Headroom itself takes.
 const OWN_MS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0];
 /// Upper bounds in milliseconds for what a provider takes.
-const PROVIDER_MS: &[f64] = &[50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 10e3, 30e3, 60e3, 120e3, 300e3];
+const PROVIDER_MS: &[f64] =
+    &[1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 10e3, 30e3, 60e3, 120e3, 300e3];
 
 /// Everything that `/metrics` shows.
 pub(crate) struct Metrics {
@@ -40,7 +41,6 @@ pub(crate) struct Metrics {
     tokens_output: IntCounter,
     tokens_saved: IntCounter,
     by_dimension: Vec<(Dimension, IntCounterVec)>,
-    admissions: IntCounterVec,
     mismatches: IntCounterVec,
     recovered: IntCounter,
     rounds: IntCounterVec,
@@ -60,6 +60,7 @@ pub(crate) struct Metrics {
     duplicates: IntCounter,
     failures: IntCounter,
     waiting: IntGauge,
+    store_errors: IntCounterVec,
     originals: OriginalMetrics,
     sessions: SessionMetrics,
 }
@@ -102,18 +103,15 @@ impl Default for Metrics {
                 "headroom_tokens_output_total",
                 "Output tokens as providers report them.",
             ),
-            tokens_saved: counter(r, "headroom_tokens_saved_total", "Input tokens not sent."),
+            tokens_saved: counter(
+                r,
+                "headroom_tokens_saved_total",
+                "Input tokens not sent, of requests that got shorter.",
+            ),
             by_dimension: by_dimension
                 .into_iter()
                 .map(|(dimension, name, label, help)| (dimension, counters(r, name, help, &[label])))
                 .collect(),
-            admissions: counters(
-                r,
-                "headroom_admissions_total",
-                "Requests that leave something out, per what became of its originals. Other than stored and \
-                 acknowledged: lossless forms were sent.",
-                &["outcome"],
-            ),
             mismatches: mismatches(r),
             recovered: counter(
                 r,
@@ -201,6 +199,12 @@ impl Default for Metrics {
                 "Groups of reports that the store did not take.",
             ),
             waiting: register(r, IntGauge::new("headroom_ledger_queue", "Reports that wait to be written.")),
+            store_errors: counters(
+                r,
+                "headroom_store_errors_total",
+                "Errors of the stores, per what went wrong: full, damaged, malformed, busy, unreachable, other.",
+                &["store", "kind"],
+            ),
             originals: OriginalMetrics::register(r),
             sessions: SessionMetrics::register(r),
             registry,
@@ -256,9 +260,6 @@ impl Metrics {
                 metric.with_label_values(&[provider]).inc_by(u64::try_from(tokens).unwrap_or(0));
             }
         }
-        if let Some(outcome) = admission_name(request.record.admission()) {
-            self.admissions.with_label_values(&[outcome]).inc();
-        }
         if let (Some(provider), Some(whose)) =
             (value(Dimension::Provider), prefix_change_name(request.record.prefix_change()))
         {
@@ -298,6 +299,12 @@ impl Metrics {
             metric.inc_by(now.saturating_sub(metric.get()));
         }
         self.waiting.set(i64::try_from(app.ledger.waiting()).unwrap_or(i64::MAX));
+        for (store, watch) in app.probes.watches() {
+            for (trouble, now) in watch.errors() {
+                let metric = self.store_errors.with_label_values(&[store, trouble.name()]);
+                metric.inc_by(now.saturating_sub(metric.get()));
+            }
+        }
         self.originals.follow(app.originals.counts());
         self.sessions_ended(&app.sessions.gone());
         self.sessions.follow(&app.sessions);

@@ -1,8 +1,7 @@
 //! `/v1/retrieve`: originals for people and MCP, under upstream's names.
 //!
 //! Without a query the whole text, or the range that was asked for, without a page's limit; with one the stretch
-//! that matches best, as the model would get it. The tenant is the one that `x-headroom-user-id` names, as in a
-//! request to a provider. There is something here only where a filter has `store_originals` on, as `headroomctl up`
+//! that matches best, as the model would get it. There is something here only where a filter has `store_originals` on, as `headroomctl up`
 //! has: the model needs none of it.
 
 use std::collections::BTreeMap;
@@ -10,8 +9,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use headroom_compress::excerpt::{Excerpt, PAGE_BYTES, Part, Unit, excerpt};
@@ -22,8 +22,10 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::error::Refusal;
+use super::guard::Access;
 use crate::ccr::keeper::Found;
 use crate::clock::iso;
+use crate::tenants::{MAX_NAME, is_name};
 
 /// What is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -38,43 +40,43 @@ pub(super) struct Asked {
 /// `POST /v1/retrieve`.
 pub(super) async fn post(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    tenant: Tenant,
     asked: Result<Json<Asked>, JsonRejection>,
 ) -> Result<Response, Refusal> {
     let Json(asked) = asked.map_err(|error| Refusal::query(error.body_text()))?;
-    retrieve(&app, &headers, asked).await
+    retrieve(&app, &tenant, asked).await
 }
 
 /// `GET /v1/retrieve?hash=…`.
 pub(super) async fn get(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    tenant: Tenant,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(asked) = asked.map_err(|error| Refusal::query(error.body_text()))?;
-    retrieve(&app, &headers, asked).await
+    retrieve(&app, &tenant, asked).await
 }
 
 /// `GET /v1/retrieve/{hash}`.
 pub(super) async fn get_hash(
     State(app): State<Arc<App>>,
     Path(hash): Path<String>,
-    headers: HeaderMap,
+    tenant: Tenant,
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(mut query) = query.map_err(|error| Refusal::query(error.body_text()))?;
     let asked = Asked { hash, query: query.remove("query"), lines: query.remove("lines") };
-    retrieve(&app, &headers, asked).await
+    retrieve(&app, &tenant, asked).await
 }
 
-async fn retrieve(app: &App, headers: &HeaderMap, asked: Asked) -> Result<Response, Refusal> {
+async fn retrieve(app: &App, Tenant(tenant): &Tenant, asked: Asked) -> Result<Response, Refusal> {
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let (query, lines) = (given(asked.query), given(asked.lines));
     if query.is_some() && lines.is_some() {
         return Err(Refusal::query("expected a query or lines, found both".to_owned()));
     }
     let noted = query.as_deref().or(lines.as_deref()).unwrap_or_default();
-    let found = app.originals.retrieve(tenant(headers), &asked.hash, noted).await?;
+    let found = app.originals.retrieve(tenant, &asked.hash, noted).await?;
     let found = found.ok_or_else(|| Refusal::told(StatusCode::NOT_FOUND, "not_found", not_found(app)))?;
     let hash = asked.hash.trim().to_ascii_lowercase();
     // looking through a long text takes milliseconds in which others are to be served
@@ -84,9 +86,38 @@ async fn retrieve(app: &App, headers: &HeaderMap, asked: Asked) -> Result<Respon
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// Whose originals are asked for.
-pub(super) fn tenant(headers: &HeaderMap) -> &str {
-    headers.get("x-headroom-user-id").and_then(|value| value.to_str().ok()).unwrap_or_default().trim()
+/// Whose originals are asked for: that of the token which is shown, else the one that `x-headroom-user-id` names.
+/// Through Envoy the filter has written that header, whatever the client has said in it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Tenant(pub(super) String);
+
+impl<S: Sync> FromRequestParts<S> for Tenant {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let named = named(&parts.headers)?;
+        match parts.extensions.get() {
+            Some(Access::Full) => Ok(Self(named.unwrap_or_default().to_owned())),
+            Some(Access::Tenant(own)) if named.is_none_or(|named| named == own) => Ok(Self(own.clone())),
+            Some(Access::Tenant(_)) => Err(Refusal::TENANT),
+            Some(Access::Status) | None => Err(Refusal::TOKEN),
+        }
+    }
+}
+
+/// The tenant that a header names. One that cannot be read is no name, and not nobody's either.
+fn named(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let mut values = headers.get_all("x-headroom-user-id").iter();
+    let (first, second) = (values.next(), values.next());
+    let Some(value) = first else { return Ok(None) };
+    let name = value.to_str().ok().map(str::trim).filter(|_| second.is_none());
+    match name {
+        Some("") => Ok(None),
+        Some(name) if is_name(name) => Ok(Some(name)),
+        _ => Err(Refusal::query(format!(
+            "x-headroom-user-id: expected one name of 1 to {MAX_NAME} visible ASCII characters"
+        ))),
+    }
 }
 
 /// What is said where there is no original.
@@ -228,9 +259,16 @@ fn whole(hash: &str, found: &Found) -> Value {
     })
 }
 
-/// `GET /v1/retrieve/stats`.
-pub(super) async fn stats(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
-    let sums = app.originals.sums().await?;
+/// `GET /v1/retrieve/stats`: of one tenant where one is named, else of all.
+pub(super) async fn stats(
+    State(app): State<Arc<App>>,
+    Tenant(tenant): Tenant,
+) -> Result<Json<Value>, Refusal> {
+    let of_all = tenant.is_empty();
+    let sums = match of_all {
+        true => app.originals.sums().await?,
+        false => app.originals.sums_of(&tenant).await?,
+    };
     let counts = app.originals.counts();
     let keep = app.originals.keep();
     let backend = if app.originals.location().contains("://") { "postgresql" } else { "sqlite" };
@@ -238,6 +276,7 @@ pub(super) async fn stats(State(app): State<Arc<App>>) -> Result<Json<Value>, Re
         .originals
         .recent()
         .into_iter()
+        .filter(|retrieval| retrieval.tenant == tenant)
         .map(|retrieval| {
             json!({
                 "hash": retrieval.hash,
@@ -248,7 +287,8 @@ pub(super) async fn stats(State(app): State<Arc<App>>) -> Result<Json<Value>, Re
             })
         })
         .collect();
-    Ok(Json(json!({
+    let mut page = json!({
+        "tenant": tenant,
         "store": {
             "entry_count": sums.entries,
             // bounded by bytes, not by number
@@ -278,7 +318,12 @@ pub(super) async fn stats(State(app): State<Arc<App>>) -> Result<Json<Value>, Re
             "not_found": counts.not_found(),
         },
         "recent_retrievals": recent,
-    })))
+    });
+    if !of_all {
+        // nobody counts them by tenant
+        page["since_start"] = Value::Null;
+    }
+    Ok(Json(page))
 }
 
 /// As people say it: in the largest unit that it is a multiple of.
@@ -293,7 +338,29 @@ fn duration(seconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_a_client_says_a_tenants_token_opens_that_tenant_alone(
+            values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..3),
+        ) {
+            let mut request = axum::http::Request::builder();
+            for value in &values {
+                if let Ok(value) = axum::http::HeaderValue::from_bytes(value) {
+                    request = request.header("x-headroom-user-id", value);
+                }
+            }
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            parts.extensions.insert(Access::Tenant("red".to_owned()));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            if let Ok(tenant) = runtime.block_on(Tenant::from_request_parts(&mut parts, &())) {
+                prop_assert_eq!(tenant, Tenant("red".to_owned()));
+            }
+        }
+    }
 
     #[test]
     fn rows_come_as_they_are_spelled() {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::http::HeaderMap;
 use headroom_compress::rounds;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::error::Refusal;
-use super::retrieve::{asked_of, not_found, tenant};
+use super::retrieve::{Tenant, asked_of, not_found};
 
 /// The tool's name, and how MCP clients end it.
 const TOOL: &str = "headroom_retrieve";
@@ -61,7 +60,7 @@ pub(super) struct Answered {
 /// `POST /v1/retrieve/tool_call`.
 pub(super) async fn post(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    Tenant(tenant): Tenant,
     asked: Result<Json<Asked>, JsonRejection>,
 ) -> Result<Json<Answered>, Refusal> {
     let Json(Asked { tool_call, provider }) = asked.map_err(|error| Refusal::query(error.body_text()))?;
@@ -71,7 +70,7 @@ pub(super) async fn post(
     let text = |key: &str| call.arguments[key].as_str().unwrap_or_default().trim().to_owned();
     let (hash, query, lines) = (text("hash").to_ascii_lowercase(), text("query"), text("lines"));
     let noted = if query.is_empty() { &lines } else { &query };
-    let found = app.originals.retrieve(tenant(&headers), &hash, noted).await?;
+    let found = app.originals.retrieve(&tenant, &hash, noted).await?;
     let failed = |content: &str| json!({"hash": call.arguments["hash"], "error": content}).to_string();
     let (content, data) = match found {
         None => (not_found(&app), None),

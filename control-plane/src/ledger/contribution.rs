@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use headroom_api::forwarded_tokens;
-use headroom_api::names::outcome_name;
+use headroom_api::names::{is_probe, outcome_name};
 use headroom_api::v1::{PrefixChange, PrefixDigests, RequestOutcome, RequestRecord};
+use headroom_compress::provider_tokens;
 
 use super::bucket::Unit;
 use super::labels::{Dimension, Labels, is_stack, tidy};
 use super::sums::{BlockSums, Sums, Timing};
 use crate::budget::{self, Account, Budgets, Spent};
-use crate::clock::{DAY_MS, MINUTE_MS, UnixMs};
+use crate::clock::{DAY_MS, UnixMs};
 use crate::models::{Models, Price};
+use crate::subscriptions::MAX_WINDOWS;
 
 /// Tokens beyond which a record is not believed: a body of 100 MB at one byte a token.
 const MAX_TOKENS: u64 = 100_000_000;
@@ -25,10 +27,15 @@ const MAX_MISMATCHES: u32 = 10_000;
 const MAX_ROUNDS: u32 = 10_000;
 /// Digests kept of a prefix; the filter's own cap.
 const MAX_PREFIXES: usize = 64;
+/// Hundredths of a percent of an allowance beyond which a record is not believed: a hundred times all of it.
+const MAX_USED: u32 = 1_000_000;
+/// The windows of allowances are weeks long; one that begins anew so much later is not believed.
+const LATEST_RESET_MS: i64 = 366 * DAY_MS;
 /// A record may lie this far in the past: it was made when the request finished.
 const OLDEST_MS: i64 = 365 * DAY_MS;
-/// Clocks of proxy and sidecar may differ by this much.
-const MAX_CLOCK_SKEW_MS: i64 = 5 * MINUTE_MS;
+/// A record may lie this far in the future: the clock of its proxy or that of the sidecar is wrong, nobody can tell
+/// which, and by its own time it stays among the others of its proxy.
+const MAX_CLOCK_SKEW_MS: i64 = 31 * DAY_MS;
 
 /// What is needed to turn records into sums.
 #[derive(Debug, Default)]
@@ -73,6 +80,8 @@ pub struct Contribution {
     pub spent: BTreeMap<Account, Spent>,
     /// The records, in the order given; their ordinals are still 0.
     pub requests: Vec<Landed>,
+    /// The newest request of `headroomctl doctor`, which is in none of the above.
+    pub probe: Option<RequestRecord>,
 }
 
 impl Contribution {
@@ -84,7 +93,12 @@ impl Contribution {
     ) -> Self {
         let mut all = Self::default();
         for (vm_id, record) in records {
-            all.add(vm_id, bounded(record, now), accounting);
+            let record = bounded(record, now);
+            if is_probe(&record) {
+                all.probe = Some(record);
+            } else {
+                all.add(vm_id, record, accounting);
+            }
         }
         all
     }
@@ -195,6 +209,7 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
         &mut record.team,
         &mut record.answered_model,
         &mut record.session_id,
+        &mut record.account,
     ] {
         *name = tidy(name);
     }
@@ -205,9 +220,15 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
     record.blocks.truncate(MAX_BLOCKS);
     record.blocks_left_out =
         record.blocks_left_out.saturating_add(u32::try_from(left_out).unwrap_or(u32::MAX));
+    let model = record.model.clone();
     for block in &mut record.blocks {
         for name in [&mut block.tool, &mut block.kind, &mut block.outcome] {
             *name = tidy(name);
+        }
+        // filters count them plainly, and the request in the provider's tokens
+        for tokens in [&mut block.tokens_before, &mut block.tokens_after] {
+            let counted = provider_tokens(&model, u64::from(*tokens));
+            *tokens = u32::try_from(counted).unwrap_or(u32::MAX);
         }
     }
     record.prefix_mismatches = record.prefix_mismatches.min(MAX_MISMATCHES);
@@ -215,6 +236,13 @@ fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
         (0, _) => record.set_prefix_change(PrefixChange::Unspecified),
         (_, PrefixChange::Unspecified) => record.set_prefix_change(PrefixChange::Unseen),
         _ => {}
+    }
+    record.rate_limits.truncate(MAX_WINDOWS);
+    for limit in &mut record.rate_limits {
+        limit.window = tidy(&limit.window);
+        limit.status = tidy(&limit.status);
+        limit.used = limit.used.min(MAX_USED);
+        limit.resets_unix_ms = limit.resets_unix_ms.clamp(0, now.saturating_add(LATEST_RESET_MS));
     }
     record.hidden_rounds = record.hidden_rounds.min(MAX_ROUNDS);
     record.restored_rounds = record.restored_rounds.min(MAX_ROUNDS);
@@ -259,8 +287,9 @@ fn keep_newest(digests: &mut PrefixDigests) {
 
 /// What one bounded record adds.
 ///
-/// Tokens are saved only where a block was replaced and the request was billed: an answer of 400 or
-/// more costs nothing at any provider, and what was merely measured was sent in full.
+/// Tokens are saved only where the request was billed: an answer of 400 or more costs nothing at any provider, and
+/// what was merely measured was sent in full. Where Headroom's tool was added and nothing got shorter, less than
+/// nothing is saved.
 fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let outcome = record.outcome();
@@ -268,11 +297,11 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
     let usage = record.usage.unwrap_or_default();
     let refused = record.status >= 400;
     let compressed = outcome == RequestOutcome::Compressed;
-    let saved = if compressed && !refused { tokens.before.saturating_sub(tokens.after) } else { 0 };
+    let saved = if refused { 0 } else { count(tokens.before) - count(forwarded_tokens(outcome, &tokens)) };
     let is_counted = tokens.tool_outputs_minified > 0;
     let minified = |minified: u64, before: u64| if is_counted { minified.min(before) } else { before };
     let (new_before, new_after) = (tokens.tool_outputs_new_before, tokens.tool_outputs_new_after);
-    let unique = new_before.saturating_sub(new_after).min(saved);
+    let unique = new_before.saturating_sub(new_after).min(u64::try_from(saved).unwrap_or(0));
     let mut sums = Sums {
         requests: 1,
         compressed: i64::from(compressed),
@@ -280,7 +309,7 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
         rate_limited: i64::from(record.status == 429),
         tokens_before: count(tokens.before),
         tokens_after: count(forwarded_tokens(outcome, &tokens)),
-        tokens_saved: count(saved),
+        tokens_saved: saved,
         tool_tokens_before: count(tokens.tool_outputs_before),
         tool_tokens_after: count(tokens.tool_outputs_after),
         tool_tokens_minified: count(minified(tokens.tool_outputs_minified, tokens.tool_outputs_before)),
@@ -307,6 +336,12 @@ fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
         PrefixChange::Headroom => sums.mismatches_headroom = mismatches,
         PrefixChange::Client => sums.mismatches_client = mismatches,
         PrefixChange::Unseen | PrefixChange::Unspecified => sums.mismatches_unseen = mismatches,
+    }
+    if record.subscription {
+        // Nobody pays for its tokens one by one.
+        sums.subscription_requests = 1;
+        sums.subscription_tokens_saved = sums.tokens_saved;
+        return sums;
     }
     match accounting.models.get(&record.model).price {
         None => sums.unpriced = 1,
@@ -420,6 +455,26 @@ mod tests {
     }
 
     #[test]
+    fn what_an_added_tool_costs_is_taken_from_what_is_saved() {
+        let mut record = compressed("claude-sonnet-4-5");
+        record.set_outcome(RequestOutcome::Unchanged);
+        record.tokens = Some(Tokens { before: 18, after: 105, ..Tokens::default() });
+        let sums = one(&record).total();
+        assert_eq!((sums.tokens_saved, sums.tokens_before - sums.tokens_after), (-87, -87));
+        assert!(sums.saved_nanousd < 0 && sums.saved_cached_nanousd < 0);
+    }
+
+    #[test]
+    fn blocks_are_counted_in_the_tokens_of_their_request() {
+        let block = BlockRecord { tokens_before: 1_000, tokens_after: 100, ..BlockRecord::default() };
+        for (model, expected) in [("claude-sonnet-4-5", (1_210, 121)), ("gpt-5", (1_000, 100))] {
+            let record = RequestRecord { blocks: vec![block.clone()], ..compressed(model) };
+            let blocks = one(&record).requests[0].blocks.clone();
+            assert_eq!((blocks[0].1.tokens_before, blocks[0].1.tokens_after), expected, "{model}");
+        }
+    }
+
+    #[test]
     fn a_new_output_saves_what_was_not_read_and_an_old_one_mostly_the_price_of_reading() {
         let mut record = compressed("claude-sonnet-4-5");
         record.tokens = Some(Tokens {
@@ -500,6 +555,33 @@ mod tests {
     }
 
     #[test]
+    fn a_subscription_saves_tokens_and_no_dollars() {
+        for model in ["claude-sonnet-4-5", "acme-9"] {
+            let mut record = compressed(model);
+            record.usage = Some(Usage { input_tokens: 1_000, output_tokens: 10, ..Usage::default() });
+            record.subscription = true;
+            let sums = one(&record).total();
+            let money =
+                [sums.saved_nanousd, sums.saved_cached_nanousd, sums.cache_nanousd, sums.input_nanousd];
+            assert_eq!((money, sums.output_nanousd, sums.unique_saved_nanousd), ([0; 4], 0, 0));
+            assert_eq!((sums.unpriced, sums.tokens_saved, sums.subscription_tokens_saved), (0, 1_000, 1_000));
+            assert_eq!(sums.subscription_requests, 1);
+        }
+    }
+
+    #[test]
+    fn a_request_of_the_doctor_counts_nowhere() {
+        let mut probe = compressed("claude-sonnet-4-5");
+        probe.stack = "headroom_doctor".to_owned();
+        let contribution = one(&probe);
+        assert!(contribution.tallies.is_empty() && contribution.rollups.is_empty());
+        assert!(contribution.timings.is_empty() && contribution.requests.is_empty());
+        assert_eq!(contribution.probe.unwrap().tokens.unwrap().before, 10_000);
+        probe.key = "k".to_owned();
+        assert_eq!(one(&probe).total().requests, 1, "whoever has a key is counted");
+    }
+
+    #[test]
     fn a_time_that_cannot_be_is_replaced_by_the_time_of_arrival() {
         for started in [0, -5, i64::MIN, i64::MAX, NOW + MAX_CLOCK_SKEW_MS + 1] {
             let record = RequestRecord { started_unix_ms: started, ..RequestRecord::default() };
@@ -558,7 +640,7 @@ mod tests {
             prop_assert_eq!(total.requests, 1);
             prop_assert!(total.values().iter().all(|value| value.abs() <= MAX_NANOUSD as i64));
             prop_assert!(total.tokens_saved <= total.tokens_before);
-            prop_assert!(total.unique_tokens_saved <= total.tokens_saved);
+            prop_assert!(total.unique_tokens_saved <= total.tokens_saved.max(0));
             for dimension in [Dimension::Provider, Dimension::Model, Dimension::Api, Dimension::Outcome] {
                 let over: i64 = contribution.tallies.iter()
                     .filter(|((found, _), _)| *found == dimension)

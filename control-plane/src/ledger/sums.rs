@@ -121,6 +121,10 @@ columns! {
         hidden_rounds,
         /// Such rounds that were put back into later requests.
         restored_rounds,
+        /// Requests made with a subscription, whose tokens have no dollars.
+        subscription_requests,
+        /// Of `tokens_saved` those of such requests.
+        subscription_tokens_saved,
     }
 }
 

@@ -37,9 +37,15 @@ pub struct WriterCounts {
     turned_away: AtomicU64,
     duplicates: AtomicU64,
     failures: AtomicU64,
+    unwritten: AtomicU64,
 }
 
 impl WriterCounts {
+    /// Records that were taken in and are neither durable nor refused yet.
+    pub fn unwritten(&self) -> u64 {
+        self.unwritten.load(Ordering::SeqCst)
+    }
+
     /// Reports turned away because the queue was full.
     pub fn turned_away(&self) -> u64 {
         self.turned_away.load(Ordering::Relaxed)
@@ -87,18 +93,23 @@ impl Ledger {
     /// Counts a batch, and gives the highest durable sequence of its VM.
     pub async fn report(&self, batch: Batch) -> Result<u64, NotCounted> {
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(Job { batch, answer }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
-                NotCounted::Busy
+        let records = batch.records.len() as u64;
+        self.counts.unwritten.fetch_add(records, Ordering::SeqCst);
+        self.queue.try_send(Job { batch, answer }).map_err(|error| {
+            self.counts.unwritten.fetch_sub(records, Ordering::SeqCst);
+            match error {
+                mpsc::error::TrySendError::Full(_) => {
+                    self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
+                    NotCounted::Busy
+                }
+                mpsc::error::TrySendError::Closed(_) => NotCounted::Stopping,
             }
-            mpsc::error::TrySendError::Closed(_) => NotCounted::Stopping,
         })?;
         answered.await.unwrap_or(Err(NotCounted::Stopping))
     }
 
     /// What the writer has met so far.
-    pub fn counts(&self) -> &WriterCounts {
+    pub fn counts(&self) -> &Arc<WriterCounts> {
         &self.counts
     }
 
@@ -128,6 +139,8 @@ impl Writer {
                 answers.push(job.answer);
             }
             let appended = self.append(&batches).await;
+            let done: usize = batches.iter().map(|batch| batch.records.len()).sum();
+            self.counts.unwritten.fetch_sub(done as u64, Ordering::SeqCst);
             for (index, answer) in answers.into_iter().enumerate() {
                 let result = match &appended {
                     Ok(appended) => appended.acknowledged.get(index).copied().ok_or(NotCounted::Store),
@@ -195,8 +208,11 @@ mod tests {
         }
         assert_eq!(ledger.report(batch(1_000_000)).await, Err(NotCounted::Busy));
         assert_eq!(ledger.counts().turned_away(), 1);
+        assert_eq!(ledger.counts().unwritten(), QUEUE as u64);
+        let counts = Arc::clone(ledger.counts());
         drop(ledger);
         writer.await;
+        assert_eq!(counts.unwritten(), 0);
         for report in waiting {
             assert!(report.await.unwrap().is_ok());
         }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use headroom_api::forwarded_tokens;
+use headroom_api::names::outcome_name;
 use headroom_api::v1::{PrefixChange, RequestRecord};
 use prost::Message;
 use sqlx::{AnyConnection, Row};
@@ -12,7 +14,7 @@ use super::statement::{
     ADD_BLOCK_TALLY, ADD_ROLLUP, ADD_TALLY, ADD_TOTAL, GET_SESSION, INSERT_REQUEST, SET_CHECKPOINT,
     SET_SESSION, bind, session_from, statement, sums,
 };
-use super::{Appended, Batch, SqlStore, StoreError};
+use super::{Appended, Batch, Probe, SqlStore, StoreError};
 use crate::clock::{MINUTE_MS, UnixMs};
 use crate::ledger::attribution::{LOOKED_AT, attribute};
 use crate::ledger::contribution::{Accounting, Contribution};
@@ -21,6 +23,8 @@ use crate::ledger::seen::Seen;
 use crate::ledger::session;
 use crate::ledger::sums::{Sums, Timing};
 
+/// The name of the newest probe in `meta`.
+pub(super) const PROBE: &str = "probe";
 /// Requests kept one by one, as many as the original kept.
 const KEPT_REQUESTS: i64 = 10_000;
 
@@ -50,6 +54,9 @@ impl SqlStore {
         let mut contribution = Contribution::of(records, accounting, now);
         if !contribution.requests.is_empty() {
             add(&mut tx, &mut contribution, now).await?;
+        }
+        if let Some(record) = &contribution.probe {
+            set_probe(&mut tx, record, now).await?;
         }
         for batch in batches {
             update_vm(&mut tx, batch, &vms[batch.vm_id.as_str()]).await?;
@@ -134,6 +141,27 @@ async fn earlier_of(conn: &mut AnyConnection, conversation: &str) -> Result<Vec<
 /// The conversation under which a request can be found again; empty where nothing in it can be compared.
 fn conversation(record: &RequestRecord) -> String {
     if record.client_prefix.is_some() { tidy(&record.conversation_id) } else { String::new() }
+}
+
+async fn set_probe(conn: &mut AnyConnection, record: &RequestRecord, now: UnixMs) -> Result<(), StoreError> {
+    let tokens = record.tokens.clone().unwrap_or_default();
+    let probe = Probe {
+        request_id: record.request_id.clone(),
+        at_ms: now,
+        outcome: outcome_name(record.outcome()).to_owned(),
+        status: record.status,
+        tokens_before: tokens.before,
+        tokens_after: forwarded_tokens(record.outcome(), &tokens),
+    };
+    let text = serde_json::to_string(&probe).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    sqlx::query(
+        "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(PROBE)
+    .bind(text)
+    .execute(&mut *conn)
+    .await?;
+    Ok(())
 }
 
 async fn update_vm(conn: &mut AnyConnection, batch: &Batch, seen: &Seen) -> Result<(), StoreError> {
@@ -301,7 +329,10 @@ mod tests {
             limit(&store, pages + 40).await;
             match store.append(&[batch(durable + 1)], &Accounting::default(), NOW).await {
                 Ok(appended) => durable = appended.acknowledged[0],
-                Err(_) => refused += 1,
+                Err(error) => {
+                    assert_eq!(crate::store::Trouble::of(&error), crate::store::Trouble::Full, "{error}");
+                    refused += 1;
+                }
             }
             assert_eq!(counted(&store).await, durable as i64, "what was refused left nothing behind");
         }

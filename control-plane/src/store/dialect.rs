@@ -69,6 +69,8 @@ impl Dialect {
                 "PRAGMA journal_mode = WAL",
                 "PRAGMA synchronous = FULL",
                 "PRAGMA temp_store = MEMORY",
+                // what is deleted is gone from the file, too
+                "PRAGMA secure_delete = ON",
                 "PRAGMA journal_size_limit = 67108864",
             ],
             Self::Postgres => &["SET statement_timeout = '10s'", "SET lock_timeout = '5s'"],

@@ -109,4 +109,45 @@ mod tests {
         let newest: Vec<UnixMs> = points[points.len() - 100..].iter().map(|point| point.at_ms).collect();
         assert_eq!(newest, (0..100).rev().map(minutes_ago).collect::<Vec<_>>());
     }
+
+    #[tokio::test]
+    async fn a_clock_that_is_days_wrong_drops_no_hour() {
+        use std::sync::Arc;
+
+        use crate::ledger::contribution::Accounting;
+        use crate::ledger::labels::Dimension;
+        use crate::retention::Retention;
+        use crate::store::{Batch, Slice};
+
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqlStore::open(&Database::File(dir.path().join("db")), NOW).await.unwrap();
+        let record = headroom_api::v1::RequestRecord {
+            sequence: 1,
+            started_unix_ms: NOW,
+            provider: "anthropic".to_owned(),
+            ..Default::default()
+        };
+        let batch = Batch { vm_id: "vm".to_owned(), records: vec![record], ..Batch::default() };
+        // the sidecar's clock is behind that of its filter: the record stays in its hour
+        store.append(&[batch], &Accounting::default(), NOW - 5 * DAY_MS).await.unwrap();
+        let hours = async || {
+            let slice = Slice {
+                unit: Unit::Hour,
+                dimension: Dimension::Provider,
+                value: Some("anthropic"),
+                from_ms: 0,
+                to_ms: i64::MAX,
+                limit: 10,
+            };
+            store.rollup(&slice).await.unwrap()
+        };
+        assert_eq!(hours().await.first().map(|bucket| bucket.start_ms), Some(Unit::Hour.start(NOW)));
+        for days in [-400, -40, 40, 400] {
+            let retention = Retention::new(Some(NOW), Arc::new(move || NOW + days * DAY_MS), Arc::new(|| 0));
+            store.maintain(retention.surely_now()).await.unwrap();
+            assert_eq!(hours().await.len(), 1, "{days}");
+        }
+        store.maintain(NOW + 40 * DAY_MS).await.unwrap();
+        assert!(hours().await.is_empty());
+    }
 }

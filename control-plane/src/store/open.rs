@@ -9,6 +9,7 @@ use sqlx::{AnyPool, ConnectOptions, Connection, Executor, Row};
 
 use super::StoreError;
 use super::dialect::Dialect;
+use super::salvage::{Salvaged, salvage};
 use super::schema::{LEDGER, Schema};
 use crate::clock::UnixMs;
 use crate::settings::Database;
@@ -29,10 +30,20 @@ pub struct SqlStore {
 impl SqlStore {
     /// Opens the store, makes it if it is not there, and brings its schema up to date.
     ///
-    /// A file that is no database any more is set aside under another name, never deleted, and a
-    /// new store begins: reports that arrive meanwhile matter more than refusing to start.
+    /// A file that is damaged is set aside under another name, never deleted; a new store begins with what can be
+    /// read of it: reports that arrive meanwhile matter more than refusing to start.
     pub async fn open(database: &Database, now: UnixMs) -> Result<Self, StoreError> {
-        let Opened { pool, dialect, location, set_aside } = Opened::open(database, &LEDGER, now).await?;
+        Self::open_damaged(database, now, None).await
+    }
+
+    /// As [`SqlStore::open`], with what is known to be wrong with the file.
+    pub(super) async fn open_damaged(
+        database: &Database,
+        now: UnixMs,
+        damage: Option<String>,
+    ) -> Result<Self, StoreError> {
+        let opened = Opened::open(database, &LEDGER, now, damage).await?;
+        let Opened { pool, dialect, location, set_aside } = opened;
         let epoch = lasting_epoch(&pool, dialect).await?;
         Ok(Self { pool, dialect, epoch, location, set_aside })
     }
@@ -63,8 +74,13 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens a database, makes it if it is not there, sets it aside if it is damaged.
-    pub(super) async fn open(database: &Database, schema: &Schema, now: UnixMs) -> Result<Self, StoreError> {
+    /// Opens a database, makes it if it is not there, sets it aside if it is damaged, which may be known already.
+    pub(super) async fn open(
+        database: &Database,
+        schema: &Schema,
+        now: UnixMs,
+        known: Option<String>,
+    ) -> Result<Self, StoreError> {
         static DRIVERS: Once = Once::new();
         DRIVERS.call_once(sqlx::any::install_default_drivers);
         match database {
@@ -75,19 +91,18 @@ impl Opened {
                 make_private(path)?;
                 let url = sqlite_url(path)?;
                 let location = path.display().to_string();
-                let mut aside = None;
-                if let Some(damage) = damage(&url).await? {
-                    let kept = set_aside(path, now)?;
-                    tracing::error!(
-                        message = "The store is damaged and was set aside; a new one begins.",
-                        damage, kept = %kept.display(),
-                    );
-                    aside = Some(kept);
-                }
+                let damage = match known {
+                    Some(damage) => Some(damage),
+                    None => damage(&url).await?,
+                };
+                let aside = damage.map(|damage| set_aside(path, now, &damage)).transpose()?;
                 if aside.is_some() {
                     make_private(path)?;
                 }
                 let mut store = Self::connect(&url, Dialect::Sqlite, schema, location).await?;
+                if let Some(damaged) = &aside {
+                    save_from(&url, damaged, schema).await;
+                }
                 store.set_aside = aside;
                 Ok(store)
             }
@@ -149,6 +164,14 @@ async fn lasting_epoch(pool: &AnyPool, dialect: Dialect) -> Result<String, Store
     Ok(epoch)
 }
 
+/// What is wrong with a database's file; nothing where it has none.
+pub(super) async fn damage_of(database: &Database) -> Result<Option<String>, StoreError> {
+    match database {
+        Database::File(path) => damage(&sqlite_url(path)?).await,
+        Database::Postgres(_) => Ok(None),
+    }
+}
+
 /// What is wrong with an SQLite file: `None` when it is sound, or not there yet.
 ///
 /// Asked over a connection of its own: a pool would try again and again.
@@ -197,17 +220,33 @@ fn sqlite_url(path: &Path) -> Result<String, StoreError> {
     Ok(format!("sqlite://{escaped}?mode=rwc"))
 }
 
-fn set_aside(path: &Path, now: UnixMs) -> Result<PathBuf, StoreError> {
-    let aside = |suffix: &str| PathBuf::from(format!("{}{suffix}.damaged-{now}", path.display()));
+/// Gives the file and what SQLite keeps beside it another name, under which they still belong together.
+fn set_aside(path: &Path, now: UnixMs, damage: &str) -> Result<PathBuf, StoreError> {
     let failed = |error| StoreError::Folder { path: path.display().to_string(), error };
+    let beside = |path: &Path, suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
+    let names = (now..).map(|at| beside(path, &format!(".damaged-{at}")));
+    let Some(kept) = names.into_iter().find(|name| !name.exists()) else { unreachable!("names do not end") };
     for suffix in ["-wal", "-shm"] {
-        let beside = PathBuf::from(format!("{}{suffix}", path.display()));
-        if beside.exists() {
-            fs::rename(&beside, aside(suffix)).map_err(failed)?;
+        let from = beside(path, suffix);
+        if from.exists() {
+            fs::rename(&from, beside(&kept, suffix)).map_err(failed)?;
         }
     }
-    fs::rename(path, aside("")).map_err(failed)?;
-    Ok(aside(""))
+    fs::rename(path, &kept).map_err(failed)?;
+    tracing::error!(message = "A store is damaged and was set aside; a new one begins.", damage, kept = %kept.display());
+    Ok(kept)
+}
+
+/// Nothing that goes wrong here keeps the new store from working.
+async fn save_from(url: &str, damaged: &Path, schema: &Schema) {
+    match salvage(url, damaged, schema).await {
+        Ok(Salvaged { rows, incomplete }) => tracing::warn!(
+            message = "What can be read of the damaged store is in the new one.",
+            rows,
+            incomplete = incomplete.join(", "),
+        ),
+        Err(error) => tracing::error!(message = "Nothing can be read of the damaged store.", %error),
+    }
 }
 
 fn without_credentials(url: &str) -> String {

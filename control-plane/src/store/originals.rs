@@ -12,22 +12,24 @@
 //! * *It was evicted, because the store was full.* Not within the promise: what was admitted or read less
 //!   than [`HOLD_MS`] ago is never evicted. When nothing older is left the new original is refused. So an eviction needs no new epoch; one
 //!   at each eviction would make every VM send all that it has again, just when the store is full.
-//! * *The store is another one, an older copy, or a damaged one that was set aside.* All need a start of
-//!   the sidecar: the epoch is kept in the store and replaced at every start. Replicas that share a store
-//!   read it there with each answer, so that they never disagree, and one that starts makes every VM
-//!   send its originals once more.
+//! * *The store is another one, an older copy, or a damaged one that was set aside.* Each is opened anew, at a start of
+//!   the sidecar or when damage is found: the epoch is kept in the store and replaced whenever it is opened. Replicas
+//!   that share a store read it there with each answer, so that they never disagree, and one that starts makes every
+//!   VM send its originals once more.
 //! * *The process was killed, or the power failed.* The answer comes after the commit
 //!   (`synchronous = FULL`); nothing is lost, and the start replaces the epoch all the same.
 //!
-//! What is left to whoever runs it: a PostgreSQL that fails over to a standby without its last commits,
-//! and a clock that is set ahead by hours while the sidecar runs.
+//! * *The clock was set.* Times here are those of [`retention`](crate::retention), which a clock that is set does
+//!   not change.
+//!
+//! What is left to whoever runs it: a PostgreSQL that fails over to a standby without its last commits.
 
 mod sql;
 
 use async_trait::async_trait;
 
 pub use self::sql::SqlOriginals;
-use super::StoreError;
+use super::{PurgedOriginals, Scope, StoreError};
 use crate::clock::{HOUR_MS, UnixMs};
 
 /// For how long an original is safe from eviction after it was admitted or read. A VM admits what a
@@ -158,8 +160,14 @@ pub trait OriginalsStore: Send + Sync + 'static {
     async fn touch(&self, read: &[(String, String)], keep: &Keep, now: UnixMs) -> Result<(), StoreError>;
     /// Removes some of those whose time is over, and says how many. 0: there are no more.
     async fn sweep(&self, now: UnixMs) -> Result<u64, StoreError>;
+    /// Deletes what somebody wants deleted, and says how much that is; a dry run deletes nothing.
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError>;
     /// Sums over what is kept.
     async fn sums(&self) -> Result<OriginalSums, StoreError>;
+    /// Sums over what is kept for one tenant; `retrievals` are those of what is still there.
+    async fn sums_of(&self, tenant: &str) -> Result<OriginalSums, StoreError>;
+    /// Whether the store answers and can be written.
+    async fn check(&self) -> Result<(), StoreError>;
     /// Gives everything up in order.
     async fn close(&self);
 }

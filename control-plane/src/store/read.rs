@@ -6,13 +6,15 @@ use prost::Message;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::append::PROBE;
 use super::statement::{
     GET_BLOCK_TALLIES, GET_CHECKPOINTS, GET_IMPORTED_CHECKPOINTS, GET_RECENT, GET_ROLLUP,
     GET_ROLLUP_BY_VALUE, GET_ROLLUP_OVER_VALUES, GET_SESSION, GET_TALLIES, block_sums, checkpoint_from,
     get_checkpoints_at, points, session_from, statement, sums,
 };
 use super::{
-    Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Slice, SqlStore, StoreError, Vms,
+    Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Probe, PurgedLedger, Scope, Slice,
+    SqlStore, StoreError, Vms,
 };
 use crate::budget::{Account, Spent};
 use crate::clock::UnixMs;
@@ -24,8 +26,8 @@ use crate::ledger::sums::{BlockSums, Sums, Timing};
 
 #[async_trait]
 impl LedgerStore for SqlStore {
-    fn epoch(&self) -> &str {
-        self.epoch_str()
+    fn epoch(&self) -> String {
+        self.epoch_str().to_owned()
     }
 
     fn location(&self) -> &str {
@@ -162,6 +164,39 @@ impl LedgerStore for SqlStore {
         self.drop_surplus(now).await
     }
 
+    async fn probe(&self) -> Result<Option<Probe>, StoreError> {
+        let row = sqlx::query("SELECT value FROM meta WHERE name = $1")
+            .bind(PROBE)
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let text: String = row.try_get(0)?;
+        serde_json::from_str(&text).map(Some).map_err(|error| StoreError::Corrupt(format!("probe: {error}")))
+    }
+
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedLedger, StoreError> {
+        self.purge_ledger(scope, dry_run).await
+    }
+
+    async fn retention_time(&self) -> Result<Option<UnixMs>, StoreError> {
+        let row = sqlx::query("SELECT value FROM meta WHERE name = 'retention_ms'")
+            .fetch_optional(&self.pool)
+            .await?;
+        let text: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
+        Ok(text.and_then(|text| text.parse().ok()))
+    }
+
+    async fn keep_retention_time(&self, at: UnixMs) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO meta (name, value) VALUES ('retention_ms', $1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(at.to_string())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     async fn vms(&self) -> Result<Vms, StoreError> {
         // a sum of BIGINT is NUMERIC in PostgreSQL; every VM of an Envoy tells of the same configuration
         let row = sqlx::query(
@@ -186,7 +221,8 @@ impl LedgerStore for SqlStore {
     async fn check(&self) -> Result<(), StoreError> {
         let mut tx = self.pool.begin_with(self.dialect.begin()).await?;
         sqlx::query("UPDATE meta SET value = value WHERE name = 'epoch'").execute(&mut *tx).await?;
-        tx.rollback().await?;
+        // what is rolled back never reaches the disk
+        tx.commit().await?;
         Ok(())
     }
 

@@ -12,15 +12,36 @@ pub(super) struct Schema {
     version: &'static str,
     /// One step per version: only ever appended to.
     steps: &'static [fn(Dialect) -> Vec<String>],
+    /// What is worked out again from rows that were saved out of a damaged file, which is attached as `damaged`.
+    after_salvage: &'static [&'static str],
 }
 
 /// The ledger's tables.
-pub(super) const LEDGER: Schema = Schema { version: "schema", steps: &[first, second, third, fourth] };
+pub(super) const LEDGER: Schema = Schema {
+    version: "schema",
+    steps: &[first, second, third, fourth, fifth],
+    after_salvage: &[
+        // the next ordinal follows from it
+        "UPDATE main.tally SET requests = (SELECT MAX(ordinal) FROM main.request)
+         WHERE dimension = 'all' AND requests < (SELECT COALESCE(MAX(ordinal), 0) FROM main.request)",
+        "INSERT OR REPLACE INTO main.meta (name, value)
+         SELECT name, value FROM damaged.meta WHERE name = 'retention_ms'",
+    ],
+};
 
 impl Schema {
     /// Tables of a store other than the ledger.
-    pub(super) const fn new(version: &'static str, steps: &'static [fn(Dialect) -> Vec<String>]) -> Self {
-        Self { version, steps }
+    pub(super) const fn new(
+        version: &'static str,
+        steps: &'static [fn(Dialect) -> Vec<String>],
+        after_salvage: &'static [&'static str],
+    ) -> Self {
+        Self { version, steps, after_salvage }
+    }
+
+    /// What is worked out again after rows were saved out of a damaged file.
+    pub(super) fn after_salvage(&self) -> &'static [&'static str] {
+        self.after_salvage
     }
 
     /// Brings the store to the newest schema, whatever it has; safe to run in several processes at once.
@@ -32,6 +53,12 @@ impl Schema {
             .bind(self.version)
             .execute(&mut *conn)
             .await?;
+        // nothing is written where nothing is to be done: a full disk keeps nobody from what can be read
+        let row =
+            sqlx::query("SELECT value FROM meta WHERE name = $1").bind(self.version).fetch_one(&mut *conn);
+        if row.await?.try_get::<String, _>(0)? == self.steps.len().to_string() {
+            return Ok(());
+        }
         // the update takes the row's lock, so that two processes that start together take turns
         let row = sqlx::query("UPDATE meta SET value = value WHERE name = $1 RETURNING value")
             .bind(self.version)
@@ -104,6 +131,9 @@ const FOURTH_SUMS: &[&str] = &[
     "hidden_rounds",
     "restored_rounds",
 ];
+
+/// Those that version 5 added.
+const FIFTH_SUMS: &[&str] = &["subscription_requests", "subscription_tokens_saved"];
 
 fn first(dialect: Dialect) -> Vec<String> {
     let sums = columns(FIRST_SUMS);
@@ -205,6 +235,10 @@ fn fourth(_: Dialect) -> Vec<String> {
     steps
 }
 
+fn fifth(_: Dialect) -> Vec<String> {
+    added(FIFTH_SUMS)
+}
+
 fn columns(names: &[&str]) -> String {
     let column = |name: &&str| format!("{name} BIGINT NOT NULL DEFAULT 0");
     names.iter().map(column).collect::<Vec<_>>().join(", ")
@@ -217,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_steps_together_make_every_column() {
-        let mut made = [FIRST_SUMS, SECOND_SUMS, FOURTH_SUMS].concat();
+        let mut made = [FIRST_SUMS, SECOND_SUMS, FOURTH_SUMS, FIFTH_SUMS].concat();
         made.sort_unstable();
         let mut wanted = Sums::COLUMNS.to_vec();
         wanted.sort_unstable();

@@ -61,7 +61,7 @@ def full(page):
     opened = page.locator("#recent button[aria-expanded=true]")
     expect(opened).to_have_count(1)
     expect(opened).to_be_focused()
-    expect(page.locator("#recent table.blocks")).to_contain_text("no form of it has fewer tokens")
+    expect(page.locator("#recent table.blocks")).to_contain_text("no form of it saves enough tokens")
     tell("report")
     expect(tile(page, "Requests per minute")).to_contain_text("failed")
 

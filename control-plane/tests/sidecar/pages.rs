@@ -1,6 +1,6 @@
 //! What the pages say.
 
-use headroom_api::v1::{SessionEnd, WebSocketSession};
+use headroom_api::v1::{RateLimit, SessionEnd, WebSocketSession};
 use serde_json::Value;
 
 use crate::child::{Sidecar, client};
@@ -14,6 +14,8 @@ async fn an_unused_sidecar_answers_every_page() {
     assert_eq!((&livez["service"], &livez["alive"]), (&"headroom-proxy".into(), &true.into()));
     let readyz = sidecar.json("/readyz").await;
     assert_eq!((&readyz["ready"], &readyz["checks"]["store"]["status"]), (&true.into(), &"healthy".into()));
+    let bodies = &readyz["runtime"]["anthropic_pre_upstream"];
+    assert_eq!((&bodies["enabled"], &bodies["source"]), (&true.into(), &"auto".into()), "{readyz}");
     let health = sidecar.json("/health").await;
     assert_eq!(health["config"]["pid"], sidecar.ready.pid);
     let stats = sidecar.json("/stats").await;
@@ -38,7 +40,7 @@ async fn stats_tell_what_happened_to_requests_and_blocks() {
     assert_eq!(stats["tokens"]["savings_percent"], 10.0);
     assert_eq!(stats["tokens"]["tool_outputs"]["json_minification_alone_percent"], 7.5);
     assert_eq!(stats["blocks"]["by_outcome"]["skipped:no_gain"]["from_memo"], 4);
-    assert_eq!(stats["blocks"]["by_tool"]["Bash"]["tokens_saved"], 4_000);
+    assert_eq!(stats["blocks"]["by_tool"]["Bash"]["tokens_saved"], 4_840, "in the tokens of their requests");
     assert_eq!(stats["overhead"]["p99_ms"], 0.8);
     assert_eq!(stats["cost"]["breakdown"]["compression_savings_list_usd"], 0.012);
     assert_eq!(stats["cost"]["breakdown"]["compression_savings_usd"], 0.012);
@@ -54,7 +56,6 @@ async fn stats_tell_what_happened_to_requests_and_blocks() {
     let recent = &stats["recent_requests"][0];
     assert_eq!((&recent["request_id"], &recent["tokens_saved"]), (&"hr_4".into(), &1000.into()));
     assert_eq!(recent["blocks"][0]["outcome"], "json_table");
-    assert_eq!(recent["admission"], "stored");
     assert_eq!(
         (&recent["turn_id"], &recent["conversation_id"]),
         (&"fedcba9876543210".into(), &"0123456789abcdef".into())
@@ -66,6 +67,100 @@ async fn stats_tell_what_happened_to_requests_and_blocks() {
     assert_eq!((&recent["stages_ms"]["parse"], &recent["stages_ms"]["ttfb"]), (&0.1.into(), &300.0.into()));
     assert_eq!(recent["cost_usd"]["priced"], true);
     assert_eq!(stats["savings_history"][0][1], 4_000);
+}
+
+#[tokio::test]
+async fn subscriptions_are_counted_in_tokens_and_their_allowances_shown_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("elsewhere/allowances.json");
+    let env = [("HEADROOM_SUBSCRIPTION_STATE_PATH", file.to_str().unwrap())];
+    let sidecar = Sidecar::start_with(dir.path(), &[], &env).await;
+    let resets = headroomd::clock::now_ms() + 3_600_000;
+    let limit = |window: &str, used, minutes| RateLimit {
+        window: window.to_owned(),
+        used,
+        resets_unix_ms: resets,
+        minutes,
+        status: "allowed".to_owned(),
+    };
+    let mut report = report("vm", 1..=3);
+    report.records[0].subscription = true;
+    report.records[0].rate_limits = vec![limit("5h", 3_725, 300), limit("7d", u32::MAX, 10_080)];
+    report.records[1].subscription = true;
+    report.records[1].provider = "chatgpt".to_owned();
+    report.records[1].account = "a".repeat(500);
+    report.records[1].rate_limits = vec![limit("primary", 4_250, 300); 100];
+    sidecar.grpc().await.report(report).await.unwrap();
+
+    let shown =
+        |stats: &Value| (stats["subscriptions"].clone(), stats["subscription_window"]["latest"].clone());
+    let stats = sidecar.json("/stats").await;
+    assert_eq!(stats["subscriptions"]["requests"], 2);
+    assert_eq!(stats["subscriptions"]["tokens_saved"], 2_000);
+    assert_eq!(
+        stats["cost"]["breakdown"]["compression_savings_list_usd"], 0.003,
+        "of the third request alone"
+    );
+    assert_eq!(stats["cost"]["unpriced_requests"], 0);
+    let accounts = stats["subscriptions"]["accounts"].as_array().unwrap();
+    assert_eq!(accounts.len(), 2);
+    let claude = accounts.iter().find(|account| account["provider"] == "anthropic").unwrap();
+    assert_eq!(claude["windows"][0]["used_percent"], 37.25);
+    assert_eq!(claude["windows"][1]["used_percent"], 10_000.0, "what cannot be believed is bounded");
+    assert_eq!(stats["codex_rate_limits"]["primary"]["used_percent"], 42.5);
+    assert_eq!(stats["subscription_window"]["latest"]["five_hour"]["utilization_pct"], 37.25);
+    let paid = |stats: &Value| -> Vec<bool> {
+        let requests = stats["recent_requests"].as_array().unwrap();
+        requests
+            .iter()
+            .map(|request| request["savings_usd"].is_null() && request["cost_usd"]["input"].is_null())
+            .collect()
+    };
+    assert_eq!(paid(&stats), [false, true, true]);
+    assert_eq!(sidecar.terminate().await, Some(0));
+
+    let written: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(written["latest"]["seven_day"]["utilization_pct"], 10_000.0);
+    let again = Sidecar::start_with(dir.path(), &[], &env).await;
+    let after = again.json("/stats").await;
+    let (subscriptions, mut window) = shown(&after);
+    let (before, mut window_before) = shown(&stats);
+    assert_eq!(subscriptions, before);
+    for latest in [&mut window, &mut window_before] {
+        latest["five_hour"]["seconds_to_reset"].take();
+        latest["seven_day"]["seconds_to_reset"].take();
+    }
+    assert_eq!(window, window_before);
+}
+
+#[tokio::test]
+async fn a_request_of_the_doctor_is_acknowledged_and_counts_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    assert_eq!(sidecar.json("/stats").await["probe"], Value::Null);
+    let mut report = report("vm", 1..=2);
+    for record in &mut report.records {
+        record.stack = "headroom_doctor".to_owned();
+    }
+    let answer = sidecar.grpc().await.report(report.clone()).await.unwrap().into_inner();
+    assert_eq!(answer.acknowledged_sequence, 2);
+    assert_eq!(sidecar.grpc().await.report(report).await.unwrap().into_inner().acknowledged_sequence, 2);
+    let stats = sidecar.json("/stats").await;
+    assert_eq!(stats["requests"]["total"], 0);
+    assert_eq!(stats["requests"]["by_stack"], serde_json::json!({}));
+    assert_eq!(
+        (&stats["probe"]["request_id"], &stats["probe"]["outcome"]),
+        (&"hr_2".into(), &"compressed".into())
+    );
+    assert_eq!(
+        (&stats["probe"]["tokens_before"], &stats["probe"]["tokens_after"]),
+        (&10_000.into(), &9_000.into())
+    );
+    let (_, text) = sidecar.get("/metrics").await;
+    assert!(text.contains("headroom_requests_total 0"), "{text}");
+    // What is counted afterwards has the first place.
+    sidecar.grpc().await.report(crate::records::report("vm", 3..=3)).await.unwrap();
+    assert_eq!(sidecar.json("/stats").await["requests"]["total"], 1);
 }
 
 #[tokio::test]
@@ -89,7 +184,6 @@ async fn metrics_count_what_landed() {
         "headroom_overhead_ms_bucket{le=\"1\"} 4",
         "headroom_overhead_ms_max 0.8",
         "headroom_blocks_total{outcome=\"json_table\"} 4",
-        "headroom_admissions_total{outcome=\"stored\"} 4",
         "headroom_records_duplicate_total 4",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
@@ -203,8 +297,15 @@ async fn debug_pages_answer_on_loopback_whatever_a_header_claims() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;
     let no_import = r#""savings_import":{"error":null,"info":null,"status":null}"#;
-    let pages =
-        [("tasks", "ledger_writer"), ("ws-sessions", "[]"), ("warmup", "\"loaded\""), ("warmup", no_import)];
+    let no_scanners = r#""code_aware":{"error":null,"info":null,"status":null}"#;
+    let pages = [
+        ("tasks", "ledger_writer"),
+        ("ws-sessions", "[]"),
+        ("warmup", "\"loaded\""),
+        ("warmup", no_import),
+        ("warmup", no_scanners),
+        ("warmup", r#""tree_sitter":{"status":null}"#),
+    ];
     for (page, shows) in pages {
         let url = format!("http://{}/debug/{page}", sidecar.ready.http);
         let request = client().get(url).header("x-forwarded-for", "8.8.8.8");

@@ -1,8 +1,7 @@
 //! Records as a filter would make them.
 
 use headroom_api::v1::{
-    AdmissionOutcome, BlockRecord, PrefixDigests, ReportRequest, RequestOutcome, RequestRecord, Timings,
-    Tokens, Usage,
+    BlockRecord, PrefixDigests, ReportRequest, RequestOutcome, RequestRecord, Timings, Tokens, Usage,
 };
 
 /// Tokens that [`record`] saves.
@@ -22,7 +21,6 @@ pub(crate) fn record(sequence: u64) -> RequestRecord {
         conversation_id: "0123456789abcdef".to_owned(),
         turn_id: "fedcba9876543210".to_owned(),
         outcome: RequestOutcome::Compressed.into(),
-        admission: AdmissionOutcome::Stored.into(),
         tokens: Some(Tokens {
             encoding: "o200k_base".to_owned(),
             before: 10_000,

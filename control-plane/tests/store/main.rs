@@ -3,6 +3,7 @@
 #[path = "../sidecar/child.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod child;
+mod damage;
 mod originals;
 mod postgres;
 #[path = "../sidecar/records.rs"]

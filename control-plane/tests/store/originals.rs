@@ -13,7 +13,7 @@ fn keep(originals: i64) -> Keep {
     Keep { ttl_ms: 24 * HOUR_MS, max_bytes: originals * (SIZE as i64 + ROW_BYTES) }
 }
 
-fn original(tenant: &str, n: usize) -> Admission {
+pub(crate) fn original(tenant: &str, n: usize) -> Admission {
     Admission {
         tenant: tenant.to_owned(),
         hash: format!("{n:024x}"),

@@ -33,6 +33,7 @@ async fn postgresql_keeps_what_sqlite_keeps() {
         what_is_too_old_or_too_much_is_dropped,
         an_hour_without_a_report_ends_the_session,
     a_mismatch_is_traced_through_earlier_requests,
+        what_is_purged_is_gone_and_nothing_is_counted_twice,
     );
 }
 

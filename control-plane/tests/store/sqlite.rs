@@ -35,6 +35,7 @@ on_sqlite!(
     what_is_too_old_or_too_much_is_dropped,
     an_hour_without_a_report_ends_the_session,
     a_mismatch_is_traced_through_earlier_requests,
+    what_is_purged_is_gone_and_nothing_is_counted_twice,
 );
 
 /// What version 2 added.
@@ -57,10 +58,12 @@ const FOURTH: [&str; 6] = [
     "hidden_rounds",
     "restored_rounds",
 ];
+/// What version 5 added.
+const FIFTH: [&str; 2] = ["subscription_requests", "subscription_tokens_saved"];
 
 #[tokio::test]
 async fn a_store_of_an_earlier_version_keeps_what_it_has_and_counts_on() {
-    for version in 1..=3 {
+    for version in 1..=4 {
         keeps_what_it_has_and_counts_on(version).await;
     }
 }
@@ -77,16 +80,18 @@ async fn keeps_what_it_has_and_counts_on(version: u32) {
     let mut conn = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
     for table in ["tally", "display_session", "checkpoint", "rollup", "request"] {
         let second = if version < 2 { &SECOND[..] } else { &[] };
-        for column in second.iter().chain(&FOURTH) {
+        let fourth = if version < 4 { &FOURTH[..] } else { &[] };
+        for column in second.iter().chain(fourth).chain(&FIFTH) {
             let drop = format!("ALTER TABLE {table} DROP COLUMN {column}");
             sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut conn).await.unwrap();
         }
     }
-    for drop in [
+    let fourth = [
         "DROP INDEX request_conversation",
         "ALTER TABLE request DROP COLUMN conversation",
         "ALTER TABLE vm DROP COLUMN dropped_originals",
-    ] {
+    ];
+    for drop in fourth.into_iter().filter(|_| version < 4) {
         sqlx::query(drop).execute(&mut conn).await.unwrap();
     }
     if version < 3 {

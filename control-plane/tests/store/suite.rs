@@ -10,13 +10,13 @@ use headroomd::ledger::contribution::Accounting;
 use headroomd::ledger::import::{Imported, parse};
 use headroomd::ledger::labels::Dimension;
 use headroomd::ledger::sums::Sums;
-use headroomd::store::{Appended, Batch, LedgerStore, Slice, SqlStore};
+use headroomd::store::{Appended, Batch, LedgerStore, Scope, Slice, SqlStore};
 
 use crate::records::{SAVED, record, turn};
 
 const SAVED_EACH: i64 = SAVED as i64;
 
-fn batch(vm_id: &str, sequences: impl IntoIterator<Item = u64>) -> Batch {
+pub(crate) fn batch(vm_id: &str, sequences: impl IntoIterator<Item = u64>) -> Batch {
     Batch {
         vm_id: vm_id.to_owned(),
         filter_version: "0.1.0".to_owned(),
@@ -223,4 +223,44 @@ pub(crate) async fn a_mismatch_is_traced_through_earlier_requests(one: &SqlStore
     let total = total(other).await;
     let by = (total.mismatches_headroom, total.mismatches_client, total.mismatches_unseen);
     assert_eq!((by, total.mismatches()), ((2, 2, 4), 8));
+}
+
+pub(crate) async fn what_is_purged_is_gone_and_nothing_is_counted_twice(store: &SqlStore, other: &SqlStore) {
+    let now = now_ms();
+    let mut old = batch("vm", 1..=3);
+    for record in &mut old.records {
+        record.started_unix_ms = now - 40 * DAY_MS;
+        record.tenant = "red".to_owned();
+    }
+    append_at(store, old, now).await;
+    append_at(store, batch("vm", 4..=8), now).await;
+    let before = Scope::Before(now - 30 * DAY_MS);
+    for (scope, requests, left) in [
+        (Scope::Tenant("nobody".to_owned()), 0, 8),
+        (Scope::Tenant("red".to_owned()), 3, 8),
+        (before.clone(), 3, 8),
+    ] {
+        let purged = store.purge(&scope, true).await.unwrap();
+        assert_eq!((purged.requests, other.recent(100).await.unwrap().len()), (requests, left), "{scope:?}");
+    }
+    let hours = async || {
+        let slice = Slice {
+            unit: Unit::Hour,
+            dimension: Dimension::All,
+            value: Some(""),
+            from_ms: 0,
+            to_ms: i64::MAX,
+            limit: 100,
+        };
+        store.rollup(&slice).await.unwrap().len()
+    };
+    let hours_before = hours().await;
+    let purged = store.purge(&before, false).await.unwrap();
+    assert!(purged.requests == 3 && purged.sums > 0, "{purged:?}");
+    assert!(hours().await < hours_before);
+    assert_eq!(total(other).await.requests, 8, "what was ever saved stays");
+    let purged = store.purge(&Scope::All, false).await.unwrap();
+    assert_eq!((purged.requests, total(other).await.requests, hours().await), (5, 0, 0));
+    let appended = append_at(store, batch("vm", 1..=10), now).await;
+    assert_eq!((appended.duplicates, total(other).await.requests), (8, 2));
 }

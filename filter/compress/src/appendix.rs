@@ -1,7 +1,7 @@
 //! What a report says of a request and nothing on its way depends on: to be asked for once the request has
 //! left, so that it costs no request any time.
 
-use crate::engine::{Request, fingerprint};
+use crate::engine::Request;
 use crate::kinds::json;
 use crate::memo::Memo;
 use crate::outcome::{Block, Kind};
@@ -50,7 +50,7 @@ fn minified(body: &str, block: &Block, counting: Counting, memo: &mut Memo) -> u
     let Some(quoted) = quoted.filter(|_| matches!(block.kind, Kind::Json | Kind::JsonLines)) else {
         return block.tokens_before;
     };
-    let key = fingerprint(quoted).wrapping_add(MINIFIED).wrapping_add(counting.encoding as u128);
+    let key = memo.fingerprint(quoted).wrapping_add(MINIFIED).wrapping_add(counting.encoding as u128);
     let tokens = memo.count(key, || {
         let minified = string::text(quoted).and_then(|text| json::without_layout(&text));
         let tokens = minified.map(|text| counting.encoding.count(&text));

@@ -3,7 +3,10 @@
 //! All of it stands before the end of the block in the request, so using it keeps a replacement
 //! causal (I3).
 
+use std::borrow::Cow;
+
 use crate::config::Config;
+use crate::kinds::code::Language;
 use crate::tokens::Encoding;
 
 /// The call that produced a block.
@@ -29,6 +32,12 @@ pub(crate) struct Context<'a> {
     /// lines exactly: what [`edits_by_line`](crate::kinds::numbered::edits_by_line) says of the system
     /// prompt and the tool definitions.
     pub(crate) edits_by_line: bool,
+    /// What the user and the model wrote near the call; empty where nobody asks.
+    pub(crate) near: &'a [Cow<'a, str>],
+    /// In what language the file is of which the output is all, where something of it may be left out.
+    pub(crate) code: Option<Language>,
+    /// Steps of pressure that lead beyond the last profile.
+    pub(crate) pressure: u8,
 }
 
 /// What a lossy compressor kept, and how it describes the rest.

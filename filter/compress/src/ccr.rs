@@ -11,7 +11,7 @@
 
 /// The content address of a text: what a marker calls `hash`.
 pub fn address(text: &str) -> String {
-    blake3::hash(text.as_bytes()).to_hex()[..24].to_owned()
+    blake3::hash(text.as_bytes()).to_hex().get(..24).unwrap_or_default().to_owned()
 }
 
 /// Appends the marker for what was left out of the text at `address`.

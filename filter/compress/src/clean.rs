@@ -33,9 +33,11 @@ const ALIKE_PERCENT: usize = 50;
 
 /// The text as a terminal would leave it; `None` if that is the text itself.
 pub(crate) fn screen(text: &str, cx: &Context<'_>) -> Option<String> {
-    if reads_files(cx) {
-        return None;
-    }
+    if reads_files(cx) { None } else { terminal(text) }
+}
+
+/// The same, whatever tool it comes from.
+pub(crate) fn terminal(text: &str) -> Option<String> {
     memchr3(ESCAPE, BACKSPACE, b'\r', text.as_bytes())?;
     let bare = without_escapes(text);
     let struck = without_overstrikes(bare.as_deref().unwrap_or(text));
@@ -53,13 +55,14 @@ pub(crate) fn line_ends(text: &str, cx: &Context<'_>) -> Option<String> {
     let mut out = String::new();
     let mut copied = 0;
     for line in Reader::new(text).filter(|line| line.role == Role::Plain) {
-        let kept = line.start + text[line.start..line.end].trim_end_matches([' ', '\t']).len();
+        let kept = line.start
+            + text.get(line.start..line.end).unwrap_or_default().trim_end_matches([' ', '\t']).len();
         if kept < line.end {
-            out.push_str(&text[copied..kept]);
+            out.push_str(text.get(copied..kept).unwrap_or_default());
             copied = line.end;
         }
     }
-    (copied > 0).then(|| out + &text[copied..])
+    (copied > 0).then(|| out + text.get(copied..).unwrap_or_default())
 }
 
 /// Whether the output is a file's text, of which an edit may need every byte.
@@ -74,31 +77,32 @@ fn without_escapes(text: &str) -> Option<String> {
     let mut at = 0;
     // The end of the line that was last looked at, and whether it keeps its sequences.
     let (mut end, mut stays) = (0, false);
-    while let Some(found) = memchr(ESCAPE, &bytes[at..]) {
+    while let Some(found) = memchr(ESCAPE, bytes.get(at..).unwrap_or_default()) {
         let start = at + found;
         if start >= end {
-            let from = memrchr(b'\n', &bytes[..start]).map_or(0, |before| before + 1);
-            end = memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |len| start + len);
-            stays = signal::of(&text[from..end]) == Signal::Error;
+            let from = memrchr(b'\n', bytes.get(..start).unwrap_or_default()).map_or(0, |before| before + 1);
+            end =
+                memchr(b'\n', bytes.get(start..).unwrap_or_default()).map_or(bytes.len(), |len| start + len);
+            stays = signal::of(text.get(from..end).unwrap_or_default()) == Signal::Error;
         }
         if stays {
             at = end;
             continue;
         }
-        let len = sequence(&bytes[start..bytes.len().min(start + MAX_SEQUENCE)]);
+        let len = sequence(bytes.get(start..bytes.len().min(start + MAX_SEQUENCE)).unwrap_or_default());
         at = start + len.max(1);
         if len > 0 {
-            out.push_str(&text[copied..start]);
+            out.push_str(text.get(copied..start).unwrap_or_default());
             copied = at;
         }
     }
-    (copied > 0).then(|| out + &text[copied..])
+    (copied > 0).then(|| out + text.get(copied..).unwrap_or_default())
 }
 
 /// Bytes of the escape sequence that `bytes` start with; 0 where they start with none that can go.
 fn sequence(bytes: &[u8]) -> usize {
     let skip = |from: usize, range: std::ops::RangeInclusive<u8>| {
-        from + bytes[from..].iter().take_while(|b| range.contains(b)).count()
+        from + bytes.get(from..).unwrap_or_default().iter().take_while(|b| range.contains(b)).count()
     };
     match bytes.get(1) {
         Some(b'[') => {
@@ -106,9 +110,10 @@ fn sequence(bytes: &[u8]) -> usize {
             bytes.get(end).filter(|b| (0x40..=0x7e).contains(*b)).map_or(0, |_| end + 1)
         }
         // A link's address would be lost.
-        Some(b']') if bytes[2..].starts_with(b"8;") => 0,
+        Some(b']') if bytes.get(2..).unwrap_or_default().starts_with(b"8;") => 0,
         Some(b']') => {
-            let bell = memchr2(0x07, b'\n', &bytes[2..]).filter(|at| bytes[2 + at] == 0x07);
+            let bell =
+                memchr2(0x07, b'\n', bytes.get(2..).unwrap_or_default()).filter(|at| bytes[2 + at] == 0x07);
             let string = memchr::memmem::find(bytes, b"\x1b\\");
             match (bell.map(|at| at + 3), string.map(|at| at + 2)) {
                 (Some(bell), Some(string)) => bell.min(string),
@@ -207,6 +212,9 @@ mod tests {
             encoding: Encoding::default(),
             reversible: false,
             edits_by_line: false,
+            near: &[],
+            code: None,
+            pressure: 0,
         })
     }
 

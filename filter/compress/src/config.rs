@@ -1,5 +1,9 @@
 //! Everything that tunes the engine, with its default and where the default comes from.
 
+use std::borrow::Cow;
+
+use crate::outcome::Kind;
+
 /// How far the engine may go.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Profile {
@@ -27,6 +31,17 @@ pub(crate) struct Limits {
 }
 
 impl Profile {
+    /// The profile so many steps further, and the steps that lead beyond the last. Who wants everything lossless keeps
+    /// that.
+    pub(crate) fn pressed(self, steps: u8) -> (Self, u8) {
+        match (self, steps) {
+            (Self::Lossless, _) => (self, 0),
+            (_, 0) | (Self::Aggressive, _) => (self, steps),
+            (Self::Conservative, _) => Self::Balanced.pressed(steps - 1),
+            (Self::Balanced, _) => Self::Aggressive.pressed(steps - 1),
+        }
+    }
+
     /// The limits of this profile. Chosen on the corpus: values that later turns of a conversation use
     /// come from small outputs far more often than from large ones.
     pub(crate) fn limits(self) -> Limits {
@@ -70,6 +85,9 @@ pub struct Config {
     pub profile: Profile,
     /// Policies by tool, first match wins; no match means what the profile allows.
     pub tools: Vec<ToolRule>,
+    /// Policies by what an output contains, beside those by tool: the stricter one counts. Kinds that are not
+    /// named are as the tool's policy says; of a kind that is named twice the first counts.
+    pub kinds: Vec<(Kind, Policy)>,
     /// Longer bodies are passed as they are. Bytes.
     pub max_body_bytes: usize,
     /// Longer blocks are passed as they are. Bytes of the decoded text.
@@ -77,6 +95,46 @@ pub struct Config {
     /// Shorter blocks are passed as they are: the gain cannot pay for the reader's attention. Bytes of
     /// the decoded text.
     pub min_block_bytes: usize,
+    /// Leave out bodies of functions of source files that are read as a whole.
+    pub code_aware: bool,
+    /// Press new outputs harder as the conversation grows: at each of [`PRESSURE_TOKENS`] one step.
+    pub pressure: bool,
+}
+
+/// Totals of a conversation at which forms press harder, below the 100,000, 200,000 and 272,000 tokens where providers
+/// ask for more or windows end. In o200k_base, of what is forwarded before an output, without the definitions of tools.
+pub const PRESSURE_TOKENS: [u64; 3] = [90_000, 180_000, 260_000];
+
+impl Limits {
+    /// With each step smaller outputs may be lossy.
+    pub(crate) fn pressed(self, steps: u8) -> Self {
+        Self {
+            min_lossy_tokens: self.min_lossy_tokens >> steps,
+            min_lossy_bytes: self.min_lossy_bytes >> steps,
+            ..self
+        }
+    }
+}
+
+impl Config {
+    /// How many steps harder an output is pressed behind so many tokens.
+    pub(crate) fn steps(&self, tokens_before: u64) -> u8 {
+        let crossed = PRESSURE_TOKENS.iter().filter(|total| tokens_before >= **total).count();
+        if self.pressure { u8::try_from(crossed).unwrap_or(u8::MAX) } else { 0 }
+    }
+
+    /// The same with its profile so many steps further.
+    pub(crate) fn pressed(&self, steps: u8) -> Cow<'_, Self> {
+        match self.profile.pressed(steps).0 {
+            profile if profile == self.profile => Cow::Borrowed(self),
+            profile => Cow::Owned(Self { profile, ..self.clone() }),
+        }
+    }
+
+    /// What may be done to content of this kind, as far as the kind decides.
+    pub(crate) fn kind_policy(&self, kind: Kind) -> Policy {
+        self.kinds.iter().find(|(named, _)| *named == kind).map_or(Policy::Lossy, |(_, policy)| *policy)
+    }
 }
 
 impl Default for Config {
@@ -84,9 +142,12 @@ impl Default for Config {
         Self {
             profile: Profile::default(),
             tools: Vec::new(),
+            kinds: Vec::new(),
             max_body_bytes: 32 << 20,
             max_block_bytes: 8 << 20,
             min_block_bytes: 64,
+            code_aware: false,
+            pressure: false,
         }
     }
 }

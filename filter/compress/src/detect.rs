@@ -7,6 +7,7 @@
 
 mod shape;
 
+use crate::kinds::{history, json, snapshot};
 use crate::outcome::Kind;
 use shape::{
     Line, is_code, is_column_header, is_commit, is_dated, is_diff_file, is_frame, is_hunk_header, is_located,
@@ -26,6 +27,15 @@ pub(crate) fn kind(text: &str) -> Kind {
     let trimmed = text.trim_ascii();
     if looks_like_json(trimmed) {
         return if is_json_lines(trimmed) { Kind::JsonLines } else { Kind::Json };
+    }
+    if json::cut::is_cut(trimmed) {
+        return Kind::Json;
+    }
+    if history::is_history(trimmed) {
+        return Kind::History;
+    }
+    if snapshot::is_snapshot(trimmed) {
+        return Kind::Snapshot;
     }
     let sample = Sample::of(text.as_bytes());
     if is_diff(trimmed, &sample) {
@@ -47,11 +57,13 @@ fn looks_like_json(text: &str) -> bool {
     let bytes = text.as_bytes();
     match (bytes.first(), bytes.last()) {
         (Some(b'{'), Some(b'}')) => {
-            matches!(bytes[1..].trim_ascii_start().first(), Some(b'"' | b'}'))
+            matches!(bytes.get(1..).unwrap_or_default().trim_ascii_start().first(), Some(b'"' | b'}'))
         }
-        (Some(b'['), Some(b']')) => bytes[1..].trim_ascii_start().first().is_some_and(|b| {
-            matches!(b, b'{' | b'[' | b'"' | b']' | b'-' | b't' | b'f' | b'n' | b'0'..=b'9')
-        }),
+        (Some(b'['), Some(b']')) => {
+            bytes.get(1..).unwrap_or_default().trim_ascii_start().first().is_some_and(|b| {
+                matches!(b, b'{' | b'[' | b'"' | b']' | b'-' | b't' | b'f' | b'n' | b'0'..=b'9')
+            })
+        }
         _ => false,
     }
 }
@@ -83,7 +95,7 @@ fn is_diff(text: &str, sample: &Sample<'_>) -> bool {
 }
 
 fn is_html(text: &[u8], sample: &Sample<'_>) -> bool {
-    let head = &text[..text.len().min(LINE_BYTES)];
+    let head = text.get(..text.len().min(LINE_BYTES)).unwrap_or_default();
     let starts = |at: usize, tag: &[u8]| {
         head.get(at..at + tag.len()).is_some_and(|found| found.eq_ignore_ascii_case(tag))
     };
@@ -114,8 +126,8 @@ impl<'t> Sample<'t> {
         let mut seen = 0;
         while seen < HEAD_LINES && !rest.is_empty() {
             let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |i| i + 1);
-            sample.add(&rest[..end]);
-            rest = &rest[end..];
+            sample.add(rest.get(..end).unwrap_or_default());
+            rest = rest.get(end..).unwrap_or_default();
             seen += 1;
         }
         // Positions, not line numbers: the lines between need not be found.
@@ -125,11 +137,11 @@ impl<'t> Sample<'t> {
             if stride == 0 || at >= rest.len() {
                 break;
             }
-            let window = &rest[at..rest.len().min(at + 4 * LINE_BYTES)];
+            let window = rest.get(at..rest.len().min(at + 4 * LINE_BYTES)).unwrap_or_default();
             if let Some(start) = memchr::memchr(b'\n', window).map(|i| at + i + 1) {
-                let window = &rest[start..rest.len().min(start + 4 * LINE_BYTES)];
+                let window = rest.get(start..rest.len().min(start + 4 * LINE_BYTES)).unwrap_or_default();
                 if let Some(length) = memchr::memchr(b'\n', window) {
-                    sample.add(&rest[start..start + length]);
+                    sample.add(rest.get(start..start + length).unwrap_or_default());
                 }
             }
             at += stride.max(1);
@@ -139,7 +151,7 @@ impl<'t> Sample<'t> {
 
     fn add(&mut self, line: &'t [u8]) {
         let line = line.trim_ascii_end();
-        let bytes = &line[..line.len().min(LINE_BYTES)];
+        let bytes = line.get(..line.len().min(LINE_BYTES)).unwrap_or_default();
         let line = Line { bytes, bare: bytes.trim_ascii_start() };
         if line.bare.is_empty() || line.bare == b"--" {
             return;
@@ -212,7 +224,9 @@ impl<'t> Sample<'t> {
             return Kind::Listing;
         }
         if self.more_than(50, is_piped)
-            || !few && (self.lines[..self.titles].iter().any(is_column_header) || self.more_than(80, is_wide))
+            || !few
+                && (self.lines.get(..self.titles).unwrap_or_default().iter().any(is_column_header)
+                    || self.more_than(80, is_wide))
         {
             return Kind::Table;
         }
@@ -261,6 +275,7 @@ mod tests {
             (Kind::Html, "<!DOCTYPE html>\n<html><body>x</body></html>".to_owned()),
             (Kind::Search, lines(|i| format!("src/a/b.rs:{i}:    let x = {i};"))),
             (Kind::Search, lines(|i| format!("src/a-b.rs-{i}-    let x = {i};"))),
+            (Kind::Search, lines(|i| format!("C:\\src\\a\\b.cs:{i}:    var x = {i};"))),
             (Kind::Source, lines(|i| format!("{i:>6}→\tlet x = 1;"))),
             (Kind::Source, lines(|i| format!("    let x{i} = call();"))),
             (Kind::Log, lines(|i| format!("2024-05-06 07:08:{i:02},123 INFO [main] started"))),
@@ -325,9 +340,8 @@ mod tests {
             )
         };
         let stat = |i: usize| format!(" src/dir/file{i}.rs | {i} +-");
-        for text in [lines(commit), lines(stat)] {
-            assert_eq!(kind(&text), Kind::Diff, "{text}");
-        }
+        assert_eq!(kind(&lines(commit)), Kind::History);
+        assert_eq!(kind(&lines(stat)), Kind::Diff);
         for line in [
             |i: usize| format!("package{i}==1.{i}.0"),
             |i| format!("package-{i}          1.{i}.0"),

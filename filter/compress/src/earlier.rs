@@ -15,6 +15,7 @@ mod printed;
 mod reference;
 #[cfg(test)]
 mod tests;
+mod values;
 mod written;
 
 use std::cell::OnceCell;
@@ -31,9 +32,10 @@ use crate::lines::Line;
 use crate::outcome::Kind;
 use crate::wire::tape::Tape;
 use lines::{Lines, NO_LINE, Own, Run, Said as _, counted, plain};
-pub(crate) use printed::{Coded, Printed, has_ours};
-pub(crate) use reference::looks_like_one;
-use reference::{Here, OUTPUT, There, reference};
+pub(crate) use printed::{Coded, Printed, Values, has_ours};
+use reference::{Here, There, reference};
+pub(crate) use reference::{OUTPUT, looks_like_one};
+pub(crate) use values::name;
 
 /// A run has at least this many lines: fewer are quicker read than looked up.
 const MIN_LINES: usize = 4;
@@ -67,8 +69,10 @@ pub(crate) struct Earlier {
 /// An output, or an argument of a call.
 #[derive(Debug)]
 struct Shown {
-    /// The argument's name.
+    /// The argument's name; of a text in a value that is an output, its place in the output.
     argument: Option<String>,
+    /// It was shown by an output, not written in a call.
+    output: bool,
     /// What the call is called.
     label: String,
     /// Which one of those with this label, from 1.
@@ -77,6 +81,10 @@ struct Shown {
 
 /// Bytes of a line, as tools print them: for how many lines there is to be room.
 const LINE_BYTES: usize = 48;
+
+/// Lines of a conversation that can be referred to. A body of 32 MiB has 700 thousand of usual length; of line feeds it
+/// would have 16 million, which take memory that a VM does not give back.
+const MOST_LINES: usize = 1 << 20;
 
 impl Earlier {
     /// Makes room for texts of so many bytes.
@@ -101,7 +109,8 @@ impl Earlier {
         self.label = Some((key(call), label.clone()));
         let nth = next(&mut self.calls, &label);
         for (argument, text) in written::texts(&arguments) {
-            let Some(base) = self.begin(&text, Some(argument.to_owned()), &label, nth) else { return };
+            let argument = Some(argument.to_owned());
+            let Some(base) = self.begin(&text, argument, false, &label, nth) else { return };
             let mut start = 0;
             for (count, line) in (1..).zip(text.split('\n')) {
                 let is_plain = written::is_plain(line) && !is_ours(line);
@@ -118,12 +127,17 @@ impl Earlier {
     pub(crate) fn add(&mut self, printed: Printed<'_>, lines: Option<Vec<Line>>, call: Call<'_>) {
         let label = self.label(call);
         let nth = next(&mut self.outputs, &label);
+        self.add_values(printed, &label, nth);
+        // Its layout is not what the model reads.
+        if printed.structured {
+            return;
+        }
         let text = printed.lines_stand_in();
-        let Some(base) = self.begin(text, None, &label, nth) else { return };
+        let Some(base) = self.begin(text, None, true, &label, nth) else { return };
         if printed.is_whole() {
             self.wholes.insert(xxh3_128(printed.original.as_bytes()), self.texts.len() - 1);
         }
-        printed.each_line(lines, |line, number| self.add_line(line, number, base));
+        printed.each_line(lines, true, |line, number| self.add_line(line, number, base));
     }
 
     /// What a call is called; the last one is remembered, as a call comes right before its output.
@@ -138,15 +152,27 @@ impl Earlier {
         }
     }
 
-    /// Begins a text: where its bytes start. `None` where there is no room for its numbers.
-    fn begin(&mut self, text: &str, argument: Option<String>, label: &str, nth: u32) -> Option<usize> {
+    /// Begins a text: where its bytes start. `None` where there is no room for its numbers or its
+    /// lines.
+    fn begin(
+        &mut self,
+        text: &str,
+        argument: Option<String>,
+        output: bool,
+        label: &str,
+        nth: u32,
+    ) -> Option<usize> {
         let base = self.text.len();
         u32::try_from(base + text.len()).ok()?;
+        let room = MOST_LINES.checked_sub(self.lines.len())?;
+        if text.len() > room && memchr::memchr_iter(b'\n', text.as_bytes()).nth(room).is_some() {
+            return None;
+        }
         u32::try_from(self.lines.len()).ok()?;
         u32::try_from(self.texts.len()).ok()?;
         self.text.push_str(text);
         let label = label.to_owned();
-        self.texts.push(Shown { argument, label, nth });
+        self.texts.push(Shown { argument, output, label, nth });
         Some(base)
     }
 
@@ -156,19 +182,12 @@ impl Earlier {
     }
 
     /// The text of these lines with what an earlier output shows replaced by references; `None` when there is
-    /// nothing of that kind. The lines are those that the tool printed, at most with their numbers thinned; `before`
-    /// of them stand before these in the output.
+    /// nothing of that kind. The lines are those that the tool printed, at most with their numbers thinned.
     ///
     /// Lines that report a failure stay: what went wrong is said in the newest output as well.
-    pub(crate) fn replace_seen(
-        &self,
-        text: &str,
-        lines: &[Line],
-        before: usize,
-        kind: Kind,
-    ) -> Option<String> {
+    pub(crate) fn replace_seen(&self, text: &str, lines: &[Line], at: At<'_>, kind: Kind) -> Option<String> {
         u32::try_from(text.len()).ok()?;
-        Text::of(text, lines, before, kind, self)?.replaced(self)
+        Text::of(text, lines, at, kind, self)?.replaced(self)
     }
 
     /// The reference for an output that is the same as a whole earlier one, as the tool printed them.
@@ -183,7 +202,7 @@ impl Earlier {
 
     /// Which one it is, where several have its label.
     fn nth(&self, shown: &Shown) -> Option<u32> {
-        let counts = if shown.argument.is_none() { &self.outputs } else { &self.calls };
+        let counts = if shown.output { &self.outputs } else { &self.calls };
         counts.get(&shown.label).is_some_and(|count| *count > 1).then_some(shown.nth)
     }
 
@@ -208,9 +227,21 @@ impl Earlier {
     }
 }
 
+/// Where a text stands in its output.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At<'a> {
+    /// What references call the text that its lines are counted in: [`OUTPUT`], or the place of a text in a value.
+    /// `None`: it has no name.
+    pub(crate) name: Option<&'a str>,
+    /// So many lines of that text stand before it.
+    pub(crate) before: usize,
+}
+
 /// A text that is looked through.
 struct Text<'a> {
     text: &'a str,
+    /// What its lines are counted in.
+    name: Option<&'a str>,
     /// Its lines as they were read.
     read: &'a [Line],
     own: Own<'a>,
@@ -226,7 +257,8 @@ struct Text<'a> {
 impl<'a> Text<'a> {
     /// `None` where nothing could be found, and where the text has what looks like a reference: it could not be told
     /// from ours.
-    fn of(text: &'a str, read: &'a [Line], before: usize, kind: Kind, earlier: &Earlier) -> Option<Self> {
+    fn of(text: &'a str, read: &'a [Line], at: At<'a>, kind: Kind, earlier: &Earlier) -> Option<Self> {
+        let At { name, before } = at;
         let newest = earlier.lines.newest_of_each(read)?;
         let mut own = Own::new(text, read);
         let mut count = before;
@@ -256,8 +288,9 @@ impl<'a> Text<'a> {
             };
         }
         let stay = OnceCell::new();
-        let rising = rising.unwrap_or(read.len());
-        Some(Self { text, read, own, newest, kind, stay, rising })
+        // A number names a line of an output, and other texts in its values may have the same numbers.
+        let rising = if name == Some(OUTPUT) { rising.unwrap_or(read.len()) } else { 0 };
+        Some(Self { text, name, read, own, newest, kind, stay, rising })
     }
 
     fn stays(&self, line: usize) -> bool {
@@ -280,7 +313,7 @@ impl<'a> Text<'a> {
                 at += 1;
                 continue;
             };
-            out.push_str(&self.text[copied..self.read[run.at].read.start]);
+            out.push_str(self.text.get(copied..self.read[run.at].read.start).unwrap_or_default());
             out.push_str(&reference);
             at = run.at + run.count;
             floor = at;
@@ -290,7 +323,7 @@ impl<'a> Text<'a> {
         if copied == 0 {
             return None;
         }
-        out.push_str(&self.text[copied..]);
+        out.push_str(self.text.get(copied..).unwrap_or_default());
         Some(out)
     }
 
@@ -318,14 +351,14 @@ impl<'a> Text<'a> {
     }
 
     /// Where a run stands further up in the same text.
-    fn above<'q>(&self, run: Run, quote: &'q str) -> Option<There<'q>> {
+    fn above<'q>(&'q self, run: Run, quote: &'q str) -> Option<There<'q>> {
         let last = run.there + run.count - 1;
         let (first_number, last_number) = (self.own.line(run.there)?.number, self.own.line(last)?.number);
         if counted(first_number).is_none() && run.at < self.rising {
             return Some(There::Numbered(first_number, last_number));
         }
         let (first, last) = (self.own.count(run.there), self.own.count(last));
-        Some(There::Counted(OUTPUT, first as usize, last as usize, quote))
+        Some(There::Counted(self.name?, first as usize, last as usize, quote))
     }
 }
 

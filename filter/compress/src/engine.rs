@@ -1,23 +1,32 @@
 //! One request: walk, compress each block, splice.
 
+mod keys;
+
 use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
 use std::hash::Hash;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use memchr::memmem;
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::Xxh3;
 
+use self::keys::{Keys, Prefix};
 use crate::block::{Call, Context};
 use crate::config::Config;
-use crate::earlier::{Coded, Earlier, Printed};
+use crate::earlier::{Coded, Earlier, Printed, Values};
+use crate::envelope;
+use crate::explain::{Attempts, Explanation};
+use crate::hint;
+use crate::kinds::code::Language;
 use crate::kinds::numbered;
 use crate::lines::Line;
-use crate::memo::{Entry, Memo};
+use crate::memo::{Entry, LeftOut, Memo};
 use crate::outcome::{Block, BlockOutcome, Kind, Original, Outcome, Skip, Tokens, Unread};
-use crate::pipeline::{self, Verdict};
+use crate::pipeline::{self, Form, Replacement, Verdict};
 use crate::rounds::{Asked, PLACEHOLDER, answer};
+use crate::surroundings::{self, Files};
 use crate::tokens::{Counting, Encoding};
 use crate::wire::retrieve_tool::{self, Listing};
 use crate::wire::splice::splice;
@@ -66,6 +75,25 @@ pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo
     Read::new(body, request.api, config).compress(request, config, memo)
 }
 
+/// The same, and what led to the outcome of each block; `None` for blocks that the memo knew.
+pub fn compress_explained<'b>(
+    body: &'b [u8],
+    request: &Request<'_>,
+    config: &Config,
+    memo: &mut Memo,
+) -> (Outcome<'b>, Vec<Option<Explanation>>) {
+    let mut compression = Read::new(body, request.api, config).begin(request);
+    if let Ok(steps) = &mut compression.steps {
+        steps.explanations = Some(RefCell::default());
+    }
+    while compression.step(config, memo) {}
+    let explanations = match &mut compression.steps {
+        Ok(steps) => steps.explanations.take().map(RefCell::into_inner),
+        Err(_) => None,
+    };
+    (compression.finish(memo), explanations.unwrap_or_default())
+}
+
 /// A body whose tool outputs are found: the first half of [`compress`], for who wants to know how long it
 /// takes.
 #[derive(Debug)]
@@ -87,105 +115,196 @@ impl<'b> Read<'b> {
 
     /// Compresses what was found. `request` names the format that it was read as.
     pub fn compress(self, request: &Request<'_>, config: &Config, memo: &mut Memo) -> Outcome<'b> {
-        match self.walk {
-            Ok(walk) => compress_walk(self.body, &walk, request, config, memo),
+        let mut compression = self.begin(request);
+        while compression.step(config, memo) {}
+        compression.finish(memo)
+    }
+
+    /// Begins to compress what was found, for who has other things to do meanwhile.
+    pub fn begin(self, request: &Request<'_>) -> Compression<'b> {
+        let steps = self.walk.map(|walk| Box::new(Steps::new(walk, request)));
+        Compression { body: self.body, steps }
+    }
+}
+
+/// A compression that is done step by step. What becomes of a body does not depend on what happens to the memo
+/// between two steps (I3).
+#[derive(Debug)]
+pub struct Compression<'b> {
+    body: &'b [u8],
+    steps: Result<Box<Steps<'b>>, Unread>,
+}
+
+impl<'b> Compression<'b> {
+    /// Takes one step: the next tool output that is new, or as much of anything else as takes about as long. False:
+    /// there is none left. The configuration has to be the same for all steps.
+    pub fn step(&mut self, config: &Config, memo: &mut Memo) -> bool {
+        self.steps.as_mut().is_ok_and(|steps| steps.step(config, memo))
+    }
+
+    /// What has become of the body. Steps that were not taken leave their outputs as they came.
+    pub fn finish(self, memo: &mut Memo) -> Outcome<'b> {
+        match self.steps {
+            Ok(steps) => steps.finish(self.body, memo),
             Err(why) => unread(self.body, why),
         }
     }
 }
 
-fn compress_walk<'b>(
-    body: &'b [u8],
-    walk: &Walk<'b>,
-    request: &Request<'_>,
-    config: &Config,
-    memo: &mut Memo,
-) -> Outcome<'b> {
-    let model = walk.model.as_deref().or(request.model);
-    let counting = Counting::of(model.unwrap_or_default());
-    let read_tokens = count_readings(walk, counting.encoding, memo);
-    let (askable, definition) = retrieval(walk, request);
-    let run = Run {
-        walk,
-        config,
-        lossy_blocks: lossy_blocks(walk, request, askable),
-        edits_by_line: edits_by_line(walk, memo),
-    };
-    let keyed = run.entries(memo);
+/// What a compression has got to.
+#[derive(Debug)]
+struct Steps<'b> {
+    walk: Walk<'b>,
+    model: Option<String>,
+    counting: Counting,
+    lossy_blocks: usize,
+    definition: Option<(usize, &'static str)>,
+    readings: usize,
+    read_tokens: u64,
+    blocks: Option<Blocks>,
+    figures: Vec<(u32, u32)>,
+    /// The files that the calls name, once it was asked.
+    files: OnceCell<Files>,
+    /// Where somebody wants to know, what led to the outcome of each block so far.
+    explanations: Option<Explanations>,
+}
 
-    let mut edits = Vec::new();
-    let mut blocks = Vec::with_capacity(keyed.len());
-    let mut originals = Vec::new();
-    let mut sums = Sums::default();
-    let mut number = 0;
-    for (output, (entry, from_memo)) in walk.outputs.iter().zip(&keyed) {
-        let new = blocks.len() >= walk.answered;
-        sums.add(run.figures(output, entry, counting.encoding, memo), new);
-        if let Some(replacement) = &entry.replacement {
-            edits.push((output.span.range(), &**replacement));
+/// Bytes that are read in one step where a step is no tool output: a few milliseconds.
+const STEP_BYTES: usize = 128 << 10;
+/// Bytes of outputs that the memo knows, in one step.
+const KNOWN_BYTES: usize = 4 << 20;
+
+impl<'b> Steps<'b> {
+    fn new(walk: Walk<'b>, request: &Request<'_>) -> Self {
+        let model = walk.model.as_deref().or(request.model).map(str::to_owned);
+        let (askable, definition) = retrieval(&walk, request);
+        Self {
+            counting: Counting::of(model.as_deref().unwrap_or_default()),
+            model,
+            lossy_blocks: lossy_blocks(&walk, request, askable),
+            definition,
+            walk,
+            readings: 0,
+            read_tokens: 0,
+            blocks: None,
+            figures: Vec::new(),
+            files: OnceCell::new(),
+            explanations: None,
         }
-        if let Some((_, address)) = &entry.left_out {
-            originals.push(Original {
-                block: blocks.len(),
-                number,
-                hash: Arc::clone(address),
-                span: output.span,
-                body: walk.body,
+    }
+
+    fn step(&mut self, config: &Config, memo: &mut Memo) -> bool {
+        let encoding = self.counting.encoding;
+        let mut bytes = 0;
+        while let Some(reading) = self.walk.readings.get(self.readings).filter(|_| bytes < STEP_BYTES) {
+            bytes += reading.span.range().len();
+            self.readings += 1;
+            self.read_tokens += u64::from(count_span(reading.span, self.walk.body, encoding, memo));
+        }
+        if bytes > 0 {
+            return true;
+        }
+        let blocks = self.blocks.get_or_insert_with(|| Blocks::new(edits_by_line(&self.walk, memo)));
+        let run = Run {
+            walk: &self.walk,
+            config,
+            lossy_blocks: self.lossy_blocks,
+            edits_by_line: blocks.edits_by_line,
+            files: config.code_aware.then_some(&self.files),
+            explanations: self.explanations.as_ref(),
+        };
+        if blocks.step(&run, memo) {
+            return true;
+        }
+        while let Some(((entry, _), output)) =
+            blocks.entries.get(self.figures.len()).zip(self.walk.outputs.get(self.figures.len()))
+        {
+            self.figures.push(run.figures(output, entry, encoding, memo));
+            bytes += output.span.range().len();
+            if bytes >= STEP_BYTES && encoding != FORMS {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn finish(self: Box<Self>, body: &'b [u8], memo: &mut Memo) -> Outcome<'b> {
+        let Self { walk, model, counting, definition, read_tokens, blocks: keyed, figures, .. } = *self;
+        let keyed = keyed.map(|blocks| blocks.entries).unwrap_or_default();
+        let mut edits = Vec::new();
+        let mut blocks = Vec::with_capacity(keyed.len());
+        let mut originals = Vec::new();
+        let mut sums = Sums::default();
+        let mut number = 0;
+        for ((output, (entry, from_memo)), figures) in walk.outputs.iter().zip(&keyed).zip(figures) {
+            let new = blocks.len() >= walk.answered;
+            sums.add(figures, new);
+            if let Some(replacement) = &entry.replacement {
+                edits.push((output.span.range(), &**replacement));
+            }
+            for address in entry.left_out.iter().flat_map(|left_out| &left_out.addresses) {
+                originals.push(Original {
+                    block: blocks.len(),
+                    number,
+                    hash: Arc::clone(address),
+                    span: output.span,
+                    body: walk.body,
+                    tool: Arc::clone(&entry.tool),
+                    kind: entry.kind,
+                    tokens_before: entry.tokens_before,
+                    tokens_after: entry.tokens_after,
+                });
+            }
+            number += u32::from(!output.is_retrieved(walk.body));
+            blocks.push(Block {
+                span: output.span.range(),
                 tool: Arc::clone(&entry.tool),
                 kind: entry.kind,
+                outcome: entry.outcome,
                 tokens_before: entry.tokens_before,
                 tokens_after: entry.tokens_after,
+                memo: *from_memo,
+                new,
+                left_out: entry.left_out.as_ref().map(|left_out| Arc::clone(&left_out.description)),
             });
         }
-        number += u32::from(!output.is_retrieved(walk.body));
-        blocks.push(Block {
-            span: output.span.range(),
-            tool: Arc::clone(&entry.tool),
-            kind: entry.kind,
-            outcome: entry.outcome,
-            tokens_before: entry.tokens_before,
-            tokens_after: entry.tokens_after,
-            memo: *from_memo,
-            new,
-            left_out: entry.left_out.as_ref().map(|(left_out, _)| Arc::clone(left_out)),
-        });
-    }
-    let mut added_tokens = 0;
-    if let Some((at, definition)) = definition {
-        added_tokens = u64::from(count_text(definition, counting.encoding, memo));
-        let place = edits.partition_point(|(span, _)| span.start < at);
-        edits.insert(place, (at..at, definition));
-    }
-    let body = if edits.is_empty() {
-        Cow::Borrowed(body)
-    } else {
-        match splice(walk.body, &edits) {
-            Some(spliced) => Cow::Owned(spliced.into_bytes()),
-            None => return unread(body, Unread::NotUnderstood),
+        let mut added_tokens = 0;
+        if let Some((at, definition)) = definition {
+            added_tokens = u64::from(count_text(definition, counting.encoding, memo));
+            let place = edits.partition_point(|(span, _)| span.start < at);
+            edits.insert(place, (at..at, definition));
         }
-    };
-    Outcome {
-        body,
-        blocks,
-        tokens: Tokens {
-            encoding: counting.encoding,
-            estimate: counting.estimate_percent.is_some(),
-            before: counting.scaled(read_tokens + sums.before),
-            after: counting.scaled(read_tokens + added_tokens + sums.after),
-            tool_outputs_before: counting.scaled(sums.before),
-            tool_outputs_after: counting.scaled(sums.after),
-            tool_outputs_new_before: counting.scaled(sums.new_before),
-            tool_outputs_new_after: counting.scaled(sums.new_after),
-        },
-        model: model.map(str::to_owned),
-        stream: walk.stream,
-        has_tools: walk.has_tools,
-        added_retrieve_tool: definition.is_some(),
-        lists_retrieve_tool: walk.retrieve == Listing::Listed,
-        carries_thinking: walk.carries_thinking,
-        conversation_id: conversation_id(walk),
-        originals,
-        unread: None,
+        let body = if edits.is_empty() {
+            Cow::Borrowed(body)
+        } else {
+            match splice(walk.body, &edits) {
+                Some(spliced) => Cow::Owned(spliced.into_bytes()),
+                None => return unread(body, Unread::NotUnderstood),
+            }
+        };
+        Outcome {
+            body,
+            blocks,
+            tokens: Tokens {
+                encoding: counting.encoding,
+                estimate: counting.estimate_percent.is_some(),
+                before: counting.scaled(read_tokens + sums.before),
+                after: counting.scaled(read_tokens + added_tokens + sums.after),
+                tool_outputs_before: counting.scaled(sums.before),
+                tool_outputs_after: counting.scaled(sums.after),
+                tool_outputs_new_before: counting.scaled(sums.new_before),
+                tool_outputs_new_after: counting.scaled(sums.new_after),
+            },
+            conversation_id: conversation_id(&walk),
+            model,
+            stream: walk.stream,
+            has_tools: walk.has_tools,
+            added_retrieve_tool: definition.is_some(),
+            lists_retrieve_tool: walk.retrieve == Listing::Listed,
+            carries_thinking: walk.carries_thinking,
+            originals,
+            unread: None,
+        }
     }
 }
 
@@ -256,15 +375,10 @@ fn conversation_id(walk: &Walk<'_>) -> Option<String> {
     Some(format!("{:016x}", hash.digest()))
 }
 
-/// The tokens of everything that the model reads beside tool outputs.
-fn count_readings(walk: &Walk<'_>, encoding: Encoding, memo: &mut Memo) -> u64 {
-    walk.readings.iter().map(|reading| u64::from(count_span(reading.span, walk.body, encoding, memo))).sum()
-}
-
 /// The tokens of what a model reads of a value.
 fn count_span(span: Span, body: &str, encoding: Encoding, memo: &mut Memo) -> u32 {
     let raw = span.raw(body);
-    let key = fingerprint(raw).wrapping_add(encoding as u128);
+    let key = memo.fingerprint(raw).wrapping_add(encoding as u128);
     memo.count(key, || {
         let text = span.reading(body).unwrap_or(Cow::Borrowed(raw));
         u32::try_from(encoding.count(&text)).unwrap_or(u32::MAX)
@@ -278,7 +392,7 @@ const EDITS_BY_LINE: u128 = 0x65_6469_7473;
 fn edits_by_line(walk: &Walk<'_>, memo: &mut Memo) -> bool {
     let head = walk.readings.iter().take_while(|reading| matches!(reading.role, Role::Tools | Role::System));
     head.map(|reading| reading.span).any(|span| {
-        let key = fingerprint(span.raw(walk.body)).wrapping_add(EDITS_BY_LINE);
+        let key = memo.fingerprint(span.raw(walk.body)).wrapping_add(EDITS_BY_LINE);
         // What the model reads, so that the client's choice of escapes decides nothing.
         let answer = || span.reading(walk.body).is_some_and(|text| numbered::edits_by_line(text.as_bytes()));
         memo.count(key, || u32::from(answer())) != 0
@@ -287,13 +401,9 @@ fn edits_by_line(walk: &Walk<'_>, memo: &mut Memo) -> bool {
 
 /// The tokens of a text that the body does not hold.
 fn count_text(text: &str, encoding: Encoding, memo: &mut Memo) -> u32 {
-    memo.count(fingerprint(text).wrapping_add(encoding as u128), || {
+    memo.count(memo.fingerprint(text).wrapping_add(encoding as u128), || {
         u32::try_from(encoding.count(text)).unwrap_or(u32::MAX)
     })
-}
-
-pub(crate) fn fingerprint(text: &str) -> u128 {
-    xxh3_128(text.as_bytes())
 }
 
 /// Outputs of one call that are known to belong together.
@@ -330,88 +440,125 @@ struct Run<'w, 'b> {
     config: &'w Config,
     lossy_blocks: usize,
     edits_by_line: bool,
+    /// The files that the calls name, once it was asked; `None` where nobody may ask.
+    files: Option<&'w OnceCell<Files>>,
+    /// Where somebody wants to know, what led to the outcome of each block so far.
+    explanations: Option<&'w Explanations>,
+}
+
+type Explanations = RefCell<Vec<Option<Explanation>>>;
+
+/// What becomes of the blocks, as far as it is known.
+#[derive(Debug)]
+struct Blocks {
+    edits_by_line: bool,
+    /// `None` before the first step.
+    next_key: Option<Keys>,
+    prefix: Prefix,
+    /// Of the blocks that have an entry, and perhaps of the next.
+    keys: Vec<u128>,
+    shown: Shown,
+    /// With each whether the memo knew.
+    entries: Vec<(Arc<Entry>, bool)>,
+    given: Given,
+}
+
+impl Blocks {
+    fn new(edits_by_line: bool) -> Self {
+        Self {
+            edits_by_line,
+            next_key: None,
+            prefix: Prefix::default(),
+            keys: Vec::new(),
+            shown: Shown::default(),
+            entries: Vec::new(),
+            given: Given::default(),
+        }
+    }
+
+    /// Takes the next step. False: all blocks have their entry.
+    fn step(&mut self, run: &Run<'_, '_>, memo: &mut Memo) -> bool {
+        let mut bytes = 0;
+        while let Some(output) = run.walk.outputs.get(self.entries.len()) {
+            if bytes >= KNOWN_BYTES {
+                return true;
+            }
+            bytes += output.span.range().len();
+            let (key, steps) = self.key(run, output, memo);
+            // Where the memo knows a block, it takes no time.
+            match memo.block(key) {
+                Some(entry) => {
+                    run.begin_explanation();
+                    self.add(entry, true);
+                }
+                None => {
+                    self.work(run, output, (key, steps), memo);
+                    return true;
+                }
+            }
+        }
+        if self.shown.blocks == 0 {
+            return false;
+        }
+        if run.catch_up(&mut self.shown, &self.keys, &self.entries, memo) {
+            return true;
+        }
+        let Shown { earlier, bytes, .. } = std::mem::take(&mut self.shown);
+        if let Some(key) = self.keys.last() {
+            memo.remember_earlier(*key, earlier, bytes);
+        }
+        false
+    }
+
+    /// The key of the next block, and how many steps harder it is pressed.
+    fn key(&mut self, run: &Run<'_, '_>, output: &Output, memo: &mut Memo) -> (u128, u8) {
+        let block = self.entries.len();
+        let before = if run.config.pressure { self.prefix.before(run, output, memo) } else { 0 };
+        let steps = run.config.steps(before);
+        if let Some(key) = self.keys.get(block) {
+            return (*key, steps);
+        }
+        let next_key = self.next_key.get_or_insert_with(|| Keys::new(run, memo));
+        let key = next_key.next(run, block, output, steps, memo);
+        self.keys.push(key);
+        (key, steps)
+    }
+
+    /// Compresses the next block, or as much of what has to be known before as takes about as long.
+    fn work(&mut self, run: &Run<'_, '_>, output: &Output, (key, steps): (u128, u8), memo: &mut Memo) {
+        let Self { keys, shown, entries, given, .. } = self;
+        if run.catch_up(shown, keys, entries, memo) {
+            return;
+        }
+        let block = entries.len();
+        run.begin_explanation();
+        shown.forget_before(output.since);
+        let [name, arguments] = run.call_texts(output);
+        let call = Call { name: &name, arguments: &arguments };
+        run.add_call(shown, output, block, call);
+        let (entry, forwarded, lines) = match run.requested(output, block, given) {
+            Some((entry, text)) => (entry, Some(text), None),
+            None => run.entry(output, call, (block < run.lossy_blocks, steps), &shown.earlier, memo),
+        };
+        let entry = Arc::new(entry);
+        run.add(shown, output, &entry, forwarded.as_deref(), lines, call);
+        memo.remember_block(key, Arc::clone(&entry));
+        self.add(entry, false);
+    }
+
+    fn add(&mut self, entry: Arc<Entry>, from_memo: bool) {
+        self.prefix.add(entry.tokens_after);
+        self.given.add(self.entries.len(), &entry);
+        self.entries.push((entry, from_memo));
+    }
 }
 
 impl Run<'_, '_> {
-    /// What becomes of each block, and whether the memo knew.
-    fn entries(&self, memo: &mut Memo) -> Vec<(Arc<Entry>, bool)> {
-        let keys = self.keys();
-        let mut shown = Shown::default();
-        let mut entries: Vec<(Arc<Entry>, bool)> = Vec::with_capacity(keys.len());
-        let mut given = Given::default();
-        for (block, (output, key)) in self.walk.outputs.iter().zip(&keys).enumerate() {
-            if let Some(entry) = memo.block(*key) {
-                given.add(block, &entry);
-                entries.push((entry, true));
-                continue;
-            }
-            self.catch_up(&mut shown, &keys, &entries, memo);
-            shown.forget_before(output.since);
-            let [name, arguments] = self.call_texts(output);
-            let call = Call { name: &name, arguments: &arguments };
-            self.add_call(&mut shown, output, block, call);
-            let (entry, forwarded, lines) = match self.requested(output, block, &given) {
-                Some((entry, text)) => (entry, Some(text), None),
-                None => self.entry(output, call, block < self.lossy_blocks, &shown.earlier, memo),
-            };
-            let entry = Arc::new(entry);
-            self.add(&mut shown, output, &entry, forwarded.as_deref(), lines, call);
-            given.add(block, &entry);
-            memo.remember_block(*key, Arc::clone(&entry));
-            entries.push((entry, false));
+    /// Begins the explanation of the next block. One that the memo knows gets no more.
+    fn begin_explanation(&self) {
+        if let Some(explanations) = self.explanations {
+            explanations.borrow_mut().push(None);
         }
-        if shown.blocks > 0 {
-            self.catch_up(&mut shown, &keys, &entries, memo);
-            if let Some(key) = keys.last() {
-                memo.remember_earlier(*key, shown.earlier, shown.bytes);
-            }
-        }
-        entries
-    }
-
-    /// One key per block. It covers everything that may steer the block's replacement: the
-    /// configuration, and of this block and every one before it the bytes, the call, whether that had an
-    /// output already, and the last user text before it.
-    fn keys(&self) -> Vec<u128> {
-        let mut hash = Xxh3::new();
-        self.config.hash(&mut hash);
-        self.edits_by_line.hash(&mut hash);
-        self.walk.clears_outputs.hash(&mut hash);
-        let mut chain = hash.digest128();
-        let of = |span: Option<Span>| span.map_or(0, |span| fingerprint(span.raw(self.walk.body)));
-        let mut last_query = (None, 0);
-        let mut since = 0;
-        self.walk
-            .outputs
-            .iter()
-            .enumerate()
-            .map(|(block, output)| {
-                if last_query.0 != output.query {
-                    last_query = (output.query, of(output.query));
-                }
-                let call = output.call;
-                let behind_compaction = output.since != since;
-                since = output.since;
-                let steering = [
-                    chain,
-                    of(Some(output.span)),
-                    of(call.and_then(|call| call.name)),
-                    of(call.and_then(|call| call.arguments)),
-                    last_query.1,
-                    u128::from(call.is_some_and(|call| call.by_program))
-                        | u128::from(block < self.lossy_blocks) << 1
-                        | u128::from(behind_compaction) << 2
-                        | u128::from(call_is_gone(output)) << 3
-                        | u128::from(self.is_further_part(output, block)) << 4,
-                ];
-                let mut bytes = [0; 96];
-                for (to, from) in bytes.chunks_exact_mut(16).zip(steering) {
-                    to.copy_from_slice(&from.to_le_bytes());
-                }
-                chain = xxh3_128(&bytes);
-                chain
-            })
-            .collect()
     }
 
     /// The tokens of a block before and after, by the request's own tokenizer.
@@ -420,7 +567,10 @@ impl Run<'_, '_> {
             return (entry.tokens_before, entry.tokens_after);
         }
         let before = count_span(output.span, self.walk.body, encoding, memo);
-        let after = entry.replacement.as_deref().and_then(string::text);
+        let after = entry.replacement.as_deref().and_then(|spliced| match output.span.is_string() {
+            true => string::text(spliced),
+            false => Some(string::without_layout(spliced)),
+        });
         (before, after.map_or(before, |text| count_text(&text, encoding, memo)))
     }
 
@@ -431,8 +581,14 @@ impl Run<'_, '_> {
         before.iter().any(|other| arguments_start(other) == Some(start))
     }
 
-    /// Brings `shown` up to the blocks that have an entry.
-    fn catch_up(&self, shown: &mut Shown, keys: &[u128], entries: &[(Arc<Entry>, bool)], memo: &mut Memo) {
+    /// Brings `shown` nearer to the blocks that have an entry. False: it is there.
+    fn catch_up(
+        &self,
+        shown: &mut Shown,
+        keys: &[u128],
+        entries: &[(Arc<Entry>, bool)],
+        memo: &mut Memo,
+    ) -> bool {
         if shown.blocks == 0 {
             // The last request of this conversation left what it had shown under its last block.
             let known = keys.iter().take(entries.len()).enumerate().rev();
@@ -449,18 +605,24 @@ impl Run<'_, '_> {
             let rest = self.walk.outputs.iter().skip(shown.blocks);
             shown.earlier.reserve(rest.map(|output| output.span.range().len()).sum());
         }
+        let enough = shown.bytes.saturating_add(STEP_BYTES);
         for (block, (entry, _)) in entries.iter().enumerate().skip(shown.blocks) {
-            let Some(output) = self.walk.outputs.get(block) else { return };
+            let Some(output) = self.walk.outputs.get(block) else { return false };
+            if shown.bytes >= enough {
+                return true;
+            }
             shown.forget_before(output.since);
             let [name, arguments] = self.call_texts(output);
             let call = Call { name: &name, arguments: &arguments };
             self.add_call(shown, output, block, call);
             let text = match &entry.replacement {
+                Some(value) if !output.span.is_string() => Some(Cow::Borrowed(&**value)),
                 Some(replacement) => string::text(replacement),
-                None => output.span.text(self.walk.body),
+                None => shown_text(output, self.walk.body),
             };
             self.add(shown, output, entry, text.as_deref(), None, call);
         }
+        false
     }
 
     /// Takes in the next block: `text` is what is forwarded, where it is a text, with its lines where they have been
@@ -483,9 +645,14 @@ impl Run<'_, '_> {
         }
         // Of a result that the filter has filled in, what is shown is what it says.
         let compressed = matches!(entry.outcome, BlockOutcome::Compressed { .. });
-        let original = if compressed { output.span.text(self.walk.body) } else { None };
-        let printed =
-            Printed { original: original.as_deref().unwrap_or(text), shown: text, coded: entry.coded };
+        let original = if compressed { shown_text(output, self.walk.body) } else { None };
+        let printed = Printed {
+            original: original.as_deref().unwrap_or(text),
+            shown: text,
+            coded: entry.coded,
+            values: entry.values,
+            structured: output.structured,
+        };
         shown.earlier.add(printed, lines, call);
     }
 
@@ -498,7 +665,7 @@ impl Run<'_, '_> {
         let Some(start) = arguments_start(output) else { return };
         let same = |other: &Output| arguments_start(other) == Some(start);
         // A call has one output, or several parts of one: what lies further back belongs to others.
-        let before = &self.walk.outputs[block.saturating_sub(MAX_PARTS)..block];
+        let before = self.walk.outputs.get(block.saturating_sub(MAX_PARTS)..block).unwrap_or_default();
         // A call behind all others needs no look at them.
         let new = start > shown.last_call || !before.iter().any(same);
         shown.last_call = shown.last_call.max(start);
@@ -510,13 +677,13 @@ impl Run<'_, '_> {
 
     /// Name and arguments of the call that made an output; empty where they are not known.
     fn call_texts(&self, output: &Output) -> [Cow<'_, str>; 2] {
-        let body = self.walk.body;
-        let name = output.call.and_then(|call| call.name?.text(body));
-        let arguments = output.call.and_then(|call| call.arguments).map(|span| match span.text(body) {
-            Some(text) => text,
-            None => Cow::Borrowed(span.raw(body)),
-        });
-        [name.unwrap_or_default(), arguments.unwrap_or_default()]
+        output.call.map(|call| call.texts(self.walk.body)).unwrap_or_default()
+    }
+
+    /// The language of the source file that an output is all of, where bodies of functions may be left out of it.
+    fn language(&self, output: &Output, call: Call<'_>, reversible: bool) -> Option<Language> {
+        let files = self.files.filter(|_| reversible && output.span.is_string())?;
+        files.get_or_init(|| Files::of(self.walk)).language(output, call)
     }
 
     /// The result of a call that the client's own tool could not answer: the filter puts the text there, from the
@@ -534,11 +701,11 @@ impl Run<'_, '_> {
         }
         let [name, arguments] = self.call_texts(output);
         let asked = Asked::read(&arguments);
-        let original = self.walk.outputs.get(*given.blocks.get(&*asked.hash)?)?.span;
-        if !given.has_room(original.range().len()) {
+        let left_out = self.walk.outputs.get(*given.blocks.get(&*asked.hash)?)?;
+        if !given.has_room(left_out.span.range().len()) {
             return None;
         }
-        let original = original.text(body)?;
+        let original = envelope::text_with_address(shown_text(left_out, body)?, &asked.hash)?;
         let page = answer(&original, &asked).text;
         // Some clients wrap what an MCP server gives into JSON of their own; there it is the whole of a string.
         let page = if before.ends_with('"') && after.starts_with('"') {
@@ -561,6 +728,7 @@ impl Run<'_, '_> {
             replacement: Some(escaped.into_boxed_str()),
             left_out: None,
             coded: Coded::No,
+            values: Values::default(),
         };
         Some((entry, Cow::Owned(forwarded)))
     }
@@ -571,7 +739,7 @@ impl Run<'_, '_> {
         &self,
         output: &Output,
         call: Call<'_>,
-        reversible: bool,
+        (reversible, steps): (bool, u8),
         earlier: &Earlier,
         memo: &mut Memo,
     ) -> (Entry, Option<Cow<'_, str>>, Option<Vec<Line>>) {
@@ -587,36 +755,62 @@ impl Run<'_, '_> {
                 replacement: None,
                 left_out: None,
                 coded: Coded::No,
+                values: Values::default(),
             }
         };
-        let text = output.span.text(body);
+        let text = shown_text(output, body);
         if output.call.is_some_and(|call| call.by_program) {
             return (skipped(Kind::Text, Skip::Program, memo), text, None);
         }
-        if !output.span.is_string() {
-            return (skipped(Kind::Json, Skip::NotText, memo), None, None);
-        }
         let Some(text) = text else {
-            return (skipped(Kind::Text, Skip::NotText, memo), None, None);
+            let kind = if output.span.is_string() { Kind::Text } else { Kind::Json };
+            return (skipped(kind, Skip::NotText, memo), None, None);
         };
         let query = output.query.and_then(|span| span.text(body)).unwrap_or_default();
+        let code = self.language(output, call, reversible);
+        let near = if code.is_some() { surroundings::near(self.walk, output) } else { Vec::new() };
+        let config = self.config.pressed(steps);
         let cx = Context {
             call,
             query: &query,
-            config: self.config,
+            config: &config,
             encoding: FORMS,
             reversible,
             edits_by_line: self.edits_by_line,
+            near: &near,
+            code,
+            pressure: self.config.profile.pressed(steps).1,
         };
-        let verdict = checked(pipeline::compress_block(&text, &cx, earlier), reversible);
+        let is_string = output.span.is_string();
+        let form = if is_string { Form::Text } else { Form::Value };
+        let attempts = self.explanations.map(|_| Attempts::new(FORMS));
+        let verdict = checked(pipeline::compress(&text, form, &cx, earlier, attempts.as_ref()), reversible);
+        if let (Some(explanations), Some(attempts)) = (self.explanations, attempts)
+            && let Some(last) = explanations.borrow_mut().last_mut()
+        {
+            *last = Some(Explanation {
+                hint: hint::of_call(call),
+                pressure: steps,
+                attempts: attempts.into_list(),
+            });
+        }
         let (forwarded, replacement, left_out) = match verdict.replacement {
-            None => (text, None, None),
-            Some(replacement) => {
-                let mut escaped = String::new();
-                string::encode_into(&replacement.text, &mut escaped);
-                (Cow::Owned(replacement.text), Some(escaped.into_boxed_str()), replacement.left_out)
+            None => (text, None, Vec::new()),
+            Some(Replacement { text, left_out }) => {
+                let mut spliced = String::new();
+                if is_string {
+                    string::encode_into(&text, &mut spliced);
+                } else {
+                    spliced.push_str(&text);
+                }
+                (Cow::Owned(text), Some(spliced.into_boxed_str()), left_out)
             }
         };
+        let left_out = (!left_out.is_empty()).then(|| {
+            let said: Vec<&str> = left_out.iter().map(|it| it.description.as_str()).collect();
+            let addresses = left_out.iter().map(|it| Arc::from(it.address.as_str())).collect();
+            LeftOut { description: Arc::from(said.join("; ")), addresses }
+        });
         let entry = Entry {
             tool: Arc::from(call.name),
             kind: verdict.kind,
@@ -625,15 +819,22 @@ impl Run<'_, '_> {
             tokens_after: verdict.tokens_after,
             replacement,
             coded: verdict.coded,
-            left_out: left_out.map(|(left_out, address)| (Arc::from(left_out), Arc::from(address))),
+            values: verdict.values,
+            left_out,
         };
         (entry, Some(forwarded), verdict.lines)
     }
 }
 
+/// What a block is compressed as: the text of a string, structured data as it is written. `None` for what stays
+/// as it is: other values, and strings that are no text.
+fn shown_text<'b>(output: &Output, body: &'b str) -> Option<Cow<'b, str>> {
+    if output.structured { Some(Cow::Borrowed(output.span.raw(body))) } else { output.span.text(body) }
+}
+
 /// What a request's lossy forms leave out, and what of it is put back in the place of placeholders. It follows from
 /// the blocks so far, whoever worked them out.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Given {
     /// The first block with each address.
     blocks: HashMap<Arc<str>, usize, FixedState>,
@@ -651,7 +852,7 @@ const MAX_LOOKED_AT: usize = 512 << 20;
 
 impl Given {
     fn add(&mut self, block: usize, entry: &Entry) {
-        if let Some((_, address)) = &entry.left_out {
+        for address in entry.left_out.iter().flat_map(|it| &it.addresses) {
             self.blocks.entry(Arc::clone(address)).or_insert(block);
         }
         if entry.outcome == BlockOutcome::Skipped(Skip::Retrieved)
@@ -678,7 +879,7 @@ fn call_is_gone(output: &Output) -> bool {
 }
 
 /// What the request has shown so far, and the provider still gives to the model.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shown {
     earlier: Earlier,
     /// How many blocks are in it.
@@ -709,7 +910,7 @@ fn checked(verdict: Verdict, reversible: bool) -> Verdict {
         None => true,
         Some(replacement) => {
             verdict.tokens_after < verdict.tokens_before
-                && (reversible || replacement.left_out.is_none())
+                && (reversible || replacement.left_out.is_empty())
                 && !replacement.text.trim().is_empty()
         }
     };

@@ -9,6 +9,8 @@
 //! They are pure, they take time linear in the text, they leave the comparison of token counts to
 //! the pipeline, and they return `None` as soon as they see that the text is not theirs.
 
+#[deny(clippy::indexing_slicing, clippy::string_slice)]
+pub(crate) mod code;
 pub(crate) mod json;
 pub(crate) mod numbered;
 
@@ -19,6 +21,7 @@ mod clock;
 mod diff;
 pub(crate) mod failure;
 pub(crate) mod fold;
+pub(crate) mod history;
 #[deny(clippy::indexing_slicing)]
 mod html;
 mod keep;
@@ -29,6 +32,7 @@ pub(crate) mod search;
 mod select;
 mod shorten;
 pub(crate) mod signal;
+pub(crate) mod snapshot;
 mod table;
 pub(crate) mod test_build;
 mod text;
@@ -40,7 +44,7 @@ use std::borrow::Cow;
 use self::json::{Documents, Forms};
 use crate::block::{Context, Lossy};
 use crate::clean;
-use crate::earlier::Coded;
+use crate::earlier::{Coded, has_ours};
 use crate::outcome::{Compressor, Kind};
 
 /// One lossless rewrite: its name for the report, and the function.
@@ -67,6 +71,10 @@ const TABLE: Step = Step { compressor: Compressor::Table, form: table::lossless 
 
 const LISTING: Step = Step { compressor: Compressor::Listing, form: listing::lossless };
 
+const HISTORY: Step = Step { compressor: Compressor::History, form: history::lossless };
+
+const SNAPSHOT: Step = Step { compressor: Compressor::Snapshot, form: snapshot::lossless };
+
 const SEARCH: Step = Step { compressor: Compressor::Search, form: search::lossless };
 
 const LINE_ENDS: Step = Step { compressor: Compressor::Clean, form: clean::line_ends };
@@ -74,19 +82,21 @@ const LINE_ENDS: Step = Step { compressor: Compressor::Clean, form: clean::line_
 const LINE_NUMBERS: Step = Step { compressor: Compressor::LineNumbers, form: numbered::lossless };
 
 /// A text that is JSON after the rewrites of its documents. `documents` are those in it, where they are known; `took`
-/// hears of each compressor that made it shorter, and of the bytes before and after.
+/// hears of each compressor that made it shorter, and of the texts before and after.
 pub(crate) fn documents<'a>(
     text: &'a str,
     documents: Option<Documents<'a>>,
     cx: &Context<'_>,
-    mut took: impl FnMut(Compressor, usize, usize),
+    mut took: impl FnMut(Compressor, &str, &str),
 ) -> Cow<'a, str> {
     let mut shown = Cow::Borrowed(text);
-    let Some(documents) = documents.or_else(|| json::find(text)) else { return shown };
-    let Forms { minified, tables } = json::lossless(text, &documents, cx);
+    let Forms { minified, tables } = match documents.or_else(|| json::find(text)) {
+        Some(documents) => json::lossless(text, &documents, cx),
+        None => Forms { minified: None, tables: json::lossless_cut(text, cx) },
+    };
     for (compressor, form) in [(Compressor::JsonMinify, minified), (Compressor::JsonTable, tables)] {
         if let Some(form) = form {
-            took(compressor, shown.len(), form.len());
+            took(compressor, &shown, &form);
             shown = Cow::Owned(form);
         }
     }
@@ -99,12 +109,12 @@ pub(crate) fn lines<'a>(
     kind: Kind,
     text: &'a str,
     cx: &Context<'_>,
-    mut took: impl FnMut(Compressor, usize, usize),
+    mut took: impl FnMut(Compressor, &str, &str),
 ) -> Cow<'a, str> {
     let mut shown = Cow::Borrowed(text);
     for step in plain_steps(kind) {
         if let Some(form) = step.form(&shown, cx) {
-            took(step.compressor, shown.len(), form.len());
+            took(step.compressor, &shown, &form);
             shown = Cow::Owned(form);
         }
     }
@@ -122,8 +132,16 @@ pub(crate) struct Form {
 /// ([`earlier::looks_like_one`](crate::earlier::looks_like_one)) stay as they are.
 pub(crate) fn coded(kind: Kind, text: &str, cx: &Context<'_>) -> Option<Form> {
     let step = code(kind)?;
+    // A form of several lines at once has no place for a line that stands for others.
+    if matches!(kind, Kind::History | Kind::Snapshot) && has_ours(text) {
+        return None;
+    }
     let form = step.form(text, cx)?;
-    let by_line = kind != Kind::Listing || listing::is_by_line(&form);
+    let by_line = match kind {
+        Kind::Listing => listing::is_by_line(&form),
+        Kind::History | Kind::Snapshot => false,
+        _ => true,
+    };
     let coded = if by_line { Coded::Lines } else { Coded::Document };
     Some(Form { compressor: step.compressor, text: form, coded })
 }
@@ -136,8 +154,9 @@ pub(crate) fn folds(kind: Kind) -> bool {
 /// The rewrites for a kind that leave its lines what they are, in the order in which they are applied.
 fn plain_steps(kind: Kind) -> &'static [Step] {
     match kind {
-        Kind::Json | Kind::JsonLines | Kind::Search | Kind::Short => &[],
+        Kind::Json | Kind::JsonLines | Kind::Search | Kind::Short | Kind::Snapshot => &[],
         Kind::Diff | Kind::Source => &[LINE_NUMBERS],
+        Kind::History => &[LINE_ENDS],
         Kind::Log | Kind::TestBuild | Kind::Listing | Kind::Table | Kind::Html | Kind::Text | Kind::Mixed => {
             &[LINE_NUMBERS, LINE_ENDS]
         }
@@ -153,6 +172,8 @@ fn code(kind: Kind) -> Option<Step> {
         Kind::Listing => Some(LISTING),
         Kind::Table => Some(TABLE),
         Kind::Diff => Some(DIFF),
+        Kind::History => Some(HISTORY),
+        Kind::Snapshot => Some(SNAPSHOT),
         Kind::Json | Kind::JsonLines | Kind::Short | Kind::Html | Kind::Text | Kind::Mixed | Kind::Source => {
             None
         }
@@ -171,8 +192,8 @@ pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compres
         Kind::TestBuild => test_build::lossy(text, cx).map(|kept| (Compressor::TestBuild, kept)),
         Kind::Search => search::lossy(text, cx).map(|kept| (Compressor::Search, kept)),
         Kind::Text => text::lossy(text, cx).map(|kept| (Compressor::Text, kept)),
-        // an agent edits what it has read
-        Kind::Source => None,
+        // an agent edits what it has read, clicks on what a page has, and looks for one commit of many
+        Kind::Source | Kind::Snapshot | Kind::History => None,
         // a mixture is split into parts first
         Kind::Short | Kind::Mixed => None,
     }

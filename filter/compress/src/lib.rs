@@ -37,9 +37,12 @@ mod config;
 mod detect;
 mod earlier;
 mod engine;
+mod envelope;
 #[deny(clippy::indexing_slicing, clippy::string_slice)]
 pub mod excerpt;
+mod explain;
 mod forms;
+mod hint;
 mod kinds;
 mod lines;
 mod memo;
@@ -50,6 +53,7 @@ pub mod rounds;
 #[cfg(test)]
 mod savings;
 mod simd;
+mod surroundings;
 mod tokens;
 mod tool;
 mod turn;
@@ -58,11 +62,12 @@ mod work;
 
 pub use appendix::{Appendix, appendix};
 pub use ccr::address;
-pub use config::{Config, Policy, Profile, ToolRule};
-pub use engine::{Read, Request, RetrieveTool, compress};
+pub use config::{Config, PRESSURE_TOKENS, Policy, Profile, ToolRule};
+pub use engine::{Compression, Read, Request, RetrieveTool, compress, compress_explained};
+pub use explain::{Attempt, Choice, Explanation};
 pub use forms::FORMS_VERSION;
 pub use memo::Memo;
 pub use outcome::{Block, BlockOutcome, Compressor, Kind, Original, Outcome, Skip, Tokens, Unread};
-pub use tokens::Encoding;
+pub use tokens::{Encoding, provider_tokens};
 pub use tool::glob_matches;
 pub use wire::Api;

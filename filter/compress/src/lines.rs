@@ -24,13 +24,13 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn new(text: &str, read: region::Line) -> Self {
-        let said = &text[read.content..read.end];
+        let said = text.get(read.content..read.end).unwrap_or_default();
         Self { read, bare: said.trim_ascii_start().len(), hash: hash(said), before: None }
     }
 
     /// The whole line.
     pub(crate) fn text<'t>(&self, text: &'t str) -> &'t str {
-        &text[self.read.start..self.read.end]
+        text.get(self.read.start..self.read.end).unwrap_or_default()
     }
 }
 

@@ -7,14 +7,16 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128_with_seed};
 
-use crate::earlier::{Coded, Earlier};
+use crate::earlier::{Coded, Earlier, Values};
 use crate::outcome::{BlockOutcome, Kind};
 
 /// Remembers replacements over requests, up to a number of bytes.
 #[derive(Debug)]
 pub struct Memo {
     capacity: usize,
+    seed: u64,
     blocks: Generations<Arc<Entry>>,
     counts: Generations<u32>,
     earlier: Generations<Earlier>,
@@ -32,8 +34,18 @@ pub(crate) struct Entry {
     pub(crate) replacement: Option<Box<str>>,
     /// How the replacement shows the lines of the output.
     pub(crate) coded: Coded,
-    /// What a lossy replacement says it left out, and the original's address.
-    pub(crate) left_out: Option<(Arc<str>, Arc<str>)>,
+    /// How it shows the texts in the output's values.
+    pub(crate) values: Values,
+    pub(crate) left_out: Option<LeftOut>,
+}
+
+/// What a lossy replacement left out.
+#[derive(Debug)]
+pub(crate) struct LeftOut {
+    /// What its markers say of it, as one text.
+    pub(crate) description: Arc<str>,
+    /// The addresses of the originals, one for each marker.
+    pub(crate) addresses: Box<[Arc<str>]>,
 }
 
 /// Bytes that an entry costs beside its texts: the key, the entry and the slots of the map at its
@@ -53,10 +65,26 @@ impl Memo {
         // and the rest is room for the counts of some thousand texts per MiB.
         Self {
             capacity,
+            seed: 0,
             blocks: Generations::new(capacity / 2),
             counts: Generations::new(capacity / 8),
             earlier: Generations::new(capacity / 8 * 3),
         }
+    }
+
+    /// With keys that nobody outside can compute, where a client must not prepare two texts with the same key.
+    pub fn seeded(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// The key of a text.
+    pub(crate) fn fingerprint(&self, text: &str) -> u128 {
+        xxh3_128_with_seed(text.as_bytes(), self.seed)
+    }
+
+    /// A hash of several texts, to be a key.
+    pub(crate) fn hasher(&self) -> Xxh3 {
+        Xxh3::with_seed(self.seed)
     }
 
     /// The number of bytes that it may hold.
@@ -70,7 +98,9 @@ impl Memo {
 
     pub(crate) fn remember_block(&mut self, key: u128, entry: Arc<Entry>) {
         let texts = entry.replacement.as_ref().map_or(0, |text| text.len())
-            + entry.left_out.as_ref().map_or(0, |(left_out, address)| left_out.len() + address.len());
+            + entry.left_out.as_ref().map_or(0, |left_out| {
+                left_out.description.len() + left_out.addresses.iter().map(|it| it.len()).sum::<usize>()
+            });
         self.blocks.insert(key, entry, ENTRY_BYTES + texts);
     }
 

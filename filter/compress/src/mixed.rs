@@ -35,7 +35,7 @@ const MAX_LABEL: usize = 40;
 /// The parts of `text`, ascending and not overlapping; at least one, unless the text is empty.
 pub(crate) fn split(text: &str) -> Vec<Part<'_>> {
     let body = unwrap(text);
-    let fenced = fences(&text[body.clone()]);
+    let fenced = fences(text.get(body.clone()).unwrap_or_default());
     if fenced.is_empty() {
         return around_json(text, body);
     }
@@ -53,9 +53,9 @@ pub(crate) fn split(text: &str) -> Vec<Part<'_>> {
 
 /// JSON documents in `body` and what stands before and after them.
 fn around_json(text: &str, body: Range<usize>) -> Vec<Part<'_>> {
-    let inside = &text[body.clone()];
+    let inside = text.get(body.clone()).unwrap_or_default();
     let label = label(inside);
-    let labelled = if label > 0 { json::find(&inside[label..]) } else { None };
+    let labelled = if label > 0 { json::find(inside.get(label..).unwrap_or_default()) } else { None };
     let labelled = labelled.filter(|documents| documents.before.is_empty());
     let frame = if labelled.is_some() { label } else { 0 };
     let body = body.start + frame..body.end;
@@ -78,7 +78,7 @@ fn around_json(text: &str, body: Range<usize>) -> Vec<Part<'_>> {
 fn label(text: &str) -> usize {
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'_' | b'-');
     let words = text.bytes().take(MAX_LABEL).take_while(|&b| word(b)).count();
-    let rest = &text[words..];
+    let rest = text.get(words..).unwrap_or_default();
     match rest.strip_prefix(": ").map(str::as_bytes) {
         Some([b'{' | b'[', ..]) if words > 0 => words + 2,
         _ => 0,
@@ -97,7 +97,7 @@ fn unwrap(text: &str) -> Range<usize> {
         return 0..text.len();
     }
     let mut start = 0;
-    while let Some(line) = text[start..].split_inclusive('\n').next() {
+    while let Some(line) = text.get(start..).unwrap_or_default().split_inclusive('\n').next() {
         if line.ends_with('\n') && is_tag_line(line.trim()) {
             start += line.len();
         } else {
@@ -109,9 +109,9 @@ fn unwrap(text: &str) -> Range<usize> {
     }
     let mut end = text.len();
     while end > start {
-        let kept = text[start..end].trim_end_matches('\n');
+        let kept = text.get(start..end).unwrap_or_default().trim_end_matches('\n');
         let line_start = start + memchr::memrchr(b'\n', kept.as_bytes()).map_or(0, |i| i + 1);
-        if line_start > start && is_closing_tag(text[line_start..end].trim()) {
+        if line_start > start && is_closing_tag(text.get(line_start..end).unwrap_or_default().trim()) {
             end = line_start;
         } else {
             break;
@@ -184,7 +184,7 @@ fn fences(text: &str) -> Vec<Range<usize>> {
 fn fence_mark(line: &str) -> Option<&str> {
     let mark = *line.as_bytes().first().filter(|b| matches!(b, b'`' | b'~'))?;
     let run = line.bytes().take_while(|&b| b == mark).count();
-    (run >= 3).then(|| &line[..run])
+    (run >= 3).then(|| line.get(..run).unwrap_or_default())
 }
 
 #[cfg(test)]

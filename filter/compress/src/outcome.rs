@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::envelope;
 use crate::tokens::Encoding;
 use crate::wire::tape::Span;
 
@@ -104,6 +105,10 @@ pub enum Kind {
     Listing,
     /// HTML.
     Html,
+    /// What git says of changes: `git log`, `git blame`.
+    History,
+    /// The elements of a page as a tree, as browser tools show them.
+    Snapshot,
     /// Anything else.
     Text,
     /// Several of the above behind one another.
@@ -157,8 +162,14 @@ pub enum Compressor {
     Listing,
     /// HTML.
     Html,
+    /// `git log` and `git blame`.
+    History,
+    /// Trees of page elements.
+    Snapshot,
     /// Prose.
     Text,
+    /// Bodies of functions left out of source files.
+    Code,
 }
 
 /// Why a block was forwarded as it was.
@@ -168,7 +179,7 @@ pub enum Skip {
     TooSmall,
     /// Longer than the configured maximum.
     TooLarge,
-    /// The configuration says so for this tool.
+    /// The configuration says so for this tool, or for what the block contains.
     PolicyOff,
     /// Output of Headroom's own retrieval.
     Retrieved,
@@ -214,12 +225,18 @@ pub struct Original<'b> {
 }
 
 impl<'b> Original<'b> {
-    /// The decoded text of the block. It is decoded on demand: hardly any is ever asked for.
+    /// The text that was left out: the decoded text of the block, or of the string in it that has this
+    /// address. It is decoded on demand: hardly any is ever asked for.
     pub fn text(&self) -> Cow<'b, str> {
-        self.span.text(self.body).unwrap_or_default()
+        let block = if self.span.is_string() {
+            self.span.text(self.body).unwrap_or_default()
+        } else {
+            Cow::Borrowed(self.span.raw(self.body))
+        };
+        envelope::text_with_address(block, &self.hash).unwrap_or_default()
     }
 
-    /// Where the block stands in the body: the JSON string with its quotes.
+    /// Where the block stands in the body: the JSON string with its quotes, or the JSON value.
     pub fn span(&self) -> std::ops::Range<usize> {
         self.span.range()
     }
@@ -243,7 +260,10 @@ impl Compressor {
             Self::Table => "table",
             Self::Listing => "listing",
             Self::Html => "html",
+            Self::History => "history",
+            Self::Snapshot => "snapshot",
             Self::Text => "text",
+            Self::Code => "code",
         }
     }
 }
@@ -265,6 +285,23 @@ impl Skip {
 }
 
 impl Kind {
+    /// Every kind that a text can be found to have.
+    pub const ALL: [Self; 13] = [
+        Self::Json,
+        Self::JsonLines,
+        Self::Source,
+        Self::Search,
+        Self::Log,
+        Self::TestBuild,
+        Self::Diff,
+        Self::Table,
+        Self::Listing,
+        Self::Html,
+        Self::History,
+        Self::Snapshot,
+        Self::Text,
+    ];
+
     /// The name in reports and metrics.
     pub fn name(self) -> &'static str {
         match self {
@@ -278,6 +315,8 @@ impl Kind {
             Self::Table => "table",
             Self::Listing => "listing",
             Self::Html => "html",
+            Self::History => "history",
+            Self::Snapshot => "snapshot",
             Self::Text => "text",
             Self::Mixed => "mixed",
             Self::Short => "short",

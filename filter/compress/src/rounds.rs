@@ -7,7 +7,8 @@
 //! remembered: the text comes from the tool output in the same request.
 //!
 //! A suffix that does not fit, is cut, or was made by somebody else says nothing: it is taken off the id where
-//! that leaves an id of its own, and no round is put back.
+//! that leaves an id of its own, and no round is put back. Where a message cannot be read, the rounds before it are
+//! put back and none behind it: a request with such a message in it was never given a trace.
 
 mod anthropic;
 mod ids;
@@ -20,12 +21,14 @@ mod written;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use memchr::memmem;
 
-use crate::ccr;
 use crate::wire::splice::splice;
 use crate::wire::tape::{Span, Tape};
-use crate::wire::{self, Api, string};
+use crate::wire::{self, Api, NotUnderstood, string};
+use crate::{ccr, envelope};
 
 use ids::Ids;
 pub use page::{Asked, PLACEHOLDER, Page, Range as PageRange, answer, page};
@@ -55,14 +58,28 @@ pub fn restore(body: &[u8], api: Api) -> Option<Restored> {
     let tape = Tape::of(body).ok()?;
     let root = tape.root();
     let ids = Ids::of(api, root);
-    let mut editor = Editor { body: tape.body(), ids, edits: Vec::new(), grown: 0, read: 0, retrievals: 0 };
-    match api {
-        Api::AnthropicMessages => anthropic::restore(root, Outputs::of(api, body)?, &mut editor).ok()?,
-        Api::OpenAiChat => openai_chat::restore(root, Outputs::of(api, body)?, &mut editor).ok()?,
-        Api::OpenAiResponses => openai_responses::restore(root, Outputs::of(api, body)?, &mut editor).ok()?,
+    let mut editor = Editor {
+        body: tape.body(),
+        ids,
+        restored: HashSet::default(),
+        edits: Vec::new(),
+        grown: 0,
+        read: 0,
+        retrievals: 0,
+    };
+    let outputs = Outputs::of(api, body)?;
+    // Up to a message that is not understood.
+    let (Ok(()) | Err(NotUnderstood)) = match api {
+        Api::AnthropicMessages => anthropic::restore(root, outputs, &mut editor),
+        Api::OpenAiChat => openai_chat::restore(root, outputs, &mut editor),
+        Api::OpenAiResponses => openai_responses::restore(root, outputs, &mut editor),
         // Answers in these formats are given no traces; ids that were made elsewhere are put right.
-        Api::AnthropicBedrock | Api::GeminiGenerateContent | Api::BedrockConverse | Api::CohereChat => {}
-    }
+        Api::AnthropicBedrock
+        | Api::GeminiGenerateContent
+        | Api::GeminiCodeAssist
+        | Api::BedrockConverse
+        | Api::CohereChat => Ok(()),
+    };
     let Editor { ids, mut edits, retrievals, .. } = editor;
     let rewritten: Vec<Range<usize>> = edits.iter().map(|(span, _)| span.clone()).collect();
     let outside = |span: &Range<usize>| {
@@ -81,16 +98,29 @@ pub fn restore(body: &[u8], api: Api) -> Option<Restored> {
     Some(Restored { body, retrievals })
 }
 
+/// A text in a body that can be asked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Found {
+    /// The text.
+    pub text: String,
+    /// It is all of its tool output, and no text in a value of it.
+    pub whole: bool,
+}
+
+/// The text with this hash in a tool output of a body: `span` is that of a JSON string with its quotes, or of a JSON
+/// value.
+pub fn find(body: &[u8], span: Range<usize>, hash: &str) -> Option<Found> {
+    let raw = std::str::from_utf8(body.get(span)?).ok()?;
+    let block = if raw.starts_with('"') { string::text(raw)? } else { Cow::Borrowed(raw) };
+    let whole = ccr::address(&block) == hash;
+    let text = if whole { block } else { envelope::text_with_address(block, hash)? };
+    Some(Found { text: text.into_owned(), whole })
+}
+
 /// Whether rounds can have been where a trace says: those that ended stand before the call that carries it.
 fn ends_before(steps: &[Step], carrier: usize) -> bool {
     let ended = steps.iter().rposition(|step| step.ends_round).map_or(0, |last| last + 1);
     steps.iter().take(ended).all(|step| step.place as usize <= carrier)
-}
-
-/// The text of a JSON string in a body, with its quotes.
-pub fn text(body: &[u8], span: Range<usize>) -> Option<String> {
-    let quoted = std::str::from_utf8(body.get(span)?).ok()?;
-    string::text(quoted).map(Cow::into_owned)
 }
 
 /// The number of calls of the client's tools in a request.
@@ -107,7 +137,7 @@ struct Outputs<'b> {
 
 impl<'b> Outputs<'b> {
     fn of(api: Api, body: &'b [u8]) -> Option<Self> {
-        let walk = wire::walk(api, body).ok()?;
+        let (walk, _) = wire::walk_as_far(api, body).ok()?;
         let theirs = walk.outputs.iter().filter(|output| !output.is_retrieved(walk.body));
         let spans: Vec<Span> = theirs.map(|output| output.span).collect();
         let addresses = vec![None; spans.len()];
@@ -151,6 +181,8 @@ struct Turn<'a> {
 struct Editor<'b> {
     body: &'b str,
     ids: Ids,
+    /// Ids whose rounds have been put back.
+    restored: HashSet<String, FixedState>,
     edits: Vec<(Range<usize>, String)>,
     grown: usize,
     /// Bytes of texts of which pages were taken.
@@ -203,6 +235,10 @@ impl Editor<'_> {
                 range: step.range,
                 result,
             });
+        }
+        // An id stands for one call. Only some servers of OpenAI's format begin to count anew with each turn.
+        if !self.restored.insert(id.to_owned()) && api != Api::OpenAiChat {
+            return None;
         }
         self.grown = grown;
         self.retrievals = self.retrievals.saturating_add(u32::try_from(steps.len()).unwrap_or(u32::MAX));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::block::{Call, Context};
 use crate::config::Config;
-use crate::earlier::{Coded, Earlier, Printed};
+use crate::earlier::{At, Coded, Earlier, OUTPUT, Printed};
 use crate::kinds::numbered::edits_by_line;
 use crate::lines;
 use crate::pipeline::compress_block;
@@ -97,6 +97,9 @@ impl Recorded {
             encoding: Encoding::default(),
             reversible,
             edits_by_line: self.edits_by_line,
+            near: &[],
+            code: None,
+            pressure: 0,
         }
     }
 }
@@ -114,7 +117,9 @@ fn savings() {
         for output in outputs {
             let verdict = compress_block(&output.text, &output.context(&config, reversible), &earlier);
             let shown = verdict.replacement.as_ref().map_or(output.text.as_str(), |r| &r.text);
-            let printed = Printed { original: &output.text, shown, coded: verdict.coded };
+            let values = verdict.values;
+            let printed =
+                Printed { original: &output.text, shown, coded: verdict.coded, values, structured: false };
             earlier.add(printed, None, output.call());
             let name = verdict.outcome.name();
             if show.as_deref() == Some(&name) {
@@ -134,6 +139,103 @@ fn savings() {
     for ((source, kind, name), [blocks, before, after]) in &rows {
         let saved = 100.0 * (1.0 - *after as f64 / (*before).max(1) as f64);
         eprintln!("{source:28} {kind:12} {name:24} {blocks:5} blocks {before:9} -> {after:9} {saved:6.2} %");
+    }
+}
+
+/// A way to put a text into a value.
+type Wrap = fn(&str) -> String;
+
+/// How harnesses and SDKs put outputs into values: mini-swe-agent 2.4 (also as Python prints it), Cline 3.0,
+/// LangGraph and pydantic-ai, the Vercel AI SDK, MCP.
+const ENVELOPES: [(&str, Wrap); 9] = [
+    ("bare", str::to_owned),
+    ("mini-swe-agent", |text| {
+        let output = serde_json::json!(text).to_string();
+        let output = output
+            .replace('<', "\\u003c")
+            .replace('>', "\\u003e")
+            .replace('&', "\\u0026")
+            .replace('\'', "\\u0027");
+        format!("{{\n  \"returncode\": 0,\n  \"output\": {output}\n}}")
+    }),
+    ("mini-swe repr", |text| format!("{{'output': {}, 'returncode': 0, 'exception_info': ''}}", repr(text))),
+    ("cline", |text| serde_json::json!([{"query": "command", "result": text, "success": true}]).to_string()),
+    ("langgraph", |text| format!("content={} name='run' tool_call_id='call_1'", repr(text))),
+    ("pydantic-ai", |text| serde_json::json!({"return_value": text, "exit_code": 0}).to_string()),
+    ("vercel", |text| serde_json::json!({"stdout": text, "stderr": "", "exitCode": 0}).to_string()),
+    ("mcp", |text| {
+        serde_json::json!({"content": [{"type": "text", "text": text}], "isError": false}).to_string()
+    }),
+    ("mcp repr", |text| {
+        format!("[TextContent(type='text', text={}, annotations=None, meta=None)]", repr(text))
+    }),
+];
+
+/// A text as Python prints it.
+fn repr(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let escaped = text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t").replace('\r', "\\r");
+    let escaped = if quote == '\'' { escaped.replace('\'', "\\'") } else { escaped };
+    let escaped: String = escaped
+        .chars()
+        .map(|c| if c < ' ' || c == '\x7f' { format!("\\x{:02x}", u32::from(c)) } else { c.to_string() })
+        .collect();
+    format!("{quote}{escaped}{quote}")
+}
+
+#[test]
+#[ignore = "a report over a corpus, no test"]
+fn wrapped_savings() {
+    let Some(mut conversations) = conversations() else { return };
+    let corpus = std::env::var_os("CORPUS").unwrap();
+    let samples =
+        std::fs::read_to_string(std::path::Path::new(&corpus).join("samples/outputs.jsonl")).unwrap();
+    conversations.extend(samples.lines().map(|line| {
+        let sample: Value = serde_json::from_str(line).unwrap();
+        let text = sample["text"].as_str().or_else(|| sample["output"].as_str()).unwrap_or_default();
+        let recorded = Recorded {
+            tool: "run".to_owned(),
+            arguments: "{}".to_owned(),
+            query: String::new(),
+            text: text.to_owned(),
+            edits_by_line: false,
+            sent: 1,
+        };
+        ("samples".to_owned(), vec![recorded])
+    }));
+    let only = ["mini_swe_agent", "tau_bench", "samples"];
+    conversations.retain(|(source, _)| only.iter().any(|only| source.starts_with(only)));
+    let stride: usize = std::env::var("STRIDE").ok().and_then(|stride| stride.parse().ok()).unwrap_or(1);
+    let reversible = std::env::var_os("REVERSIBLE").is_some();
+    let profile = if reversible { crate::Profile::Balanced } else { crate::Profile::Lossless };
+    let config = Config { profile, ..Config::default() };
+    let mut rows: BTreeMap<(String, usize), [usize; 3]> = BTreeMap::new();
+    for (source, outputs) in conversations.iter().step_by(stride) {
+        for (at, (_, wrap)) in ENVELOPES.iter().enumerate() {
+            let mut earlier = Earlier::default();
+            for output in outputs {
+                let text = wrap(&output.text);
+                let cx = output.context(&config, reversible);
+                let verdict = compress_block(&text, &cx, &earlier);
+                let shown = verdict.replacement.as_ref().map_or(text.as_str(), |r| &r.text);
+                earlier.add_call(output.call());
+                let (coded, values) = (verdict.coded, verdict.values);
+                let printed = Printed { original: &text, shown, coded, values, structured: false };
+                earlier.add(printed, None, output.call());
+                let row = rows.entry((source.clone(), at)).or_default();
+                row[0] += 1;
+                row[1] += verdict.tokens_before as usize;
+                row[2] += verdict.tokens_after as usize;
+                if verdict.tokens_after > verdict.tokens_before {
+                    eprintln!("longer: {source} {}", output.tool);
+                }
+            }
+        }
+    }
+    for ((source, at), [blocks, before, after]) in &rows {
+        let saved = 100.0 * (1.0 - *after as f64 / (*before).max(1) as f64);
+        let envelope = ENVELOPES[*at].0;
+        eprintln!("{source:24} {envelope:16} {blocks:5} outputs {before:9} -> {after:9} {saved:6.2} %");
     }
 }
 
@@ -219,11 +321,12 @@ fn speed() {
         let mut earlier = Earlier::default();
         time("add", &mut || {
             earlier = Earlier::default();
-            earlier.add(Printed { original: &text, shown: &text, coded: Coded::No }, None, output.call());
+            earlier.add(Printed::text(&text, &text, Coded::No), None, output.call());
         });
-        time("seen: new", &mut || drop(Earlier::default().replace_seen(&text, &lines::of(&text), 0, kind)));
+        let at = At { name: Some(OUTPUT), before: 0 };
+        time("seen: new", &mut || drop(Earlier::default().replace_seen(&text, &lines::of(&text), at, kind)));
         let shifted = format!("a first line that is new\n{text}");
-        time("seen: again", &mut || drop(earlier.replace_seen(&shifted, &lines::of(&shifted), 0, kind)));
+        time("seen: again", &mut || drop(earlier.replace_seen(&shifted, &lines::of(&shifted), at, kind)));
         eprintln!("{line}");
     }
 }

@@ -138,6 +138,12 @@ impl Counting {
     }
 }
 
+/// A plain count, as those of single tool outputs are, in the unit in which the figures of a request to this model
+/// are given.
+pub fn provider_tokens(model: &str, tokens: u64) -> u64 {
+    Counting::of(model).scaled(tokens)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

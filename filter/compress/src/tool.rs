@@ -38,6 +38,8 @@ const CLASSES: &[(Class, &[&str])] = &[
             "run_command",
             "run_terminal_command",
             "local_shell",
+            "local_shell_call",
+            "shell_call",
         ],
     ),
     (
@@ -110,15 +112,7 @@ impl Class {
 
 /// What may be done to the outputs of the tool with this name.
 pub(crate) fn policy(config: &Config, name: &str, class: Class) -> Policy {
-    let ruled = config
-        .tools
-        .iter()
-        .find(|rule| {
-            glob_matches(&rule.pattern, name)
-                || (!class.name().is_empty() && glob_matches(&rule.pattern, class.name()))
-        })
-        .map(|rule| rule.policy);
-    match (ruled, config.profile) {
+    match (ruled(config, name, class), config.profile) {
         (Some(Policy::Off), _) => Policy::Off,
         (_, Profile::Lossless) | (Some(Policy::Lossless), _) => Policy::Lossless,
         (Some(Policy::Lossy), _) => Policy::Lossy,
@@ -126,6 +120,23 @@ pub(crate) fn policy(config: &Config, name: &str, class: Class) -> Policy {
         (None, _) if matches!(class, Class::Read | Class::Edit) => Policy::Lossless,
         (None, _) => Policy::Lossy,
     }
+}
+
+/// Whether bodies of functions may be left out of what this tool shows, where the configuration wants that: file reads
+/// too, unless a rule says otherwise.
+pub(crate) fn may_cut_code(config: &Config, name: &str, class: Class) -> bool {
+    config.code_aware
+        && config.profile != Profile::Lossless
+        && ruled(config, name, class).is_none_or(|policy| policy == Policy::Lossy)
+}
+
+/// What the rules say of a tool.
+fn ruled(config: &Config, name: &str, class: Class) -> Option<Policy> {
+    let rule = config.tools.iter().find(|rule| {
+        glob_matches(&rule.pattern, name)
+            || (!class.name().is_empty() && glob_matches(&rule.pattern, class.name()))
+    });
+    rule.map(|rule| rule.policy)
 }
 
 /// Whether `name` matches the glob `pattern`: `*` any run, `?` one byte, ASCII case ignored.
@@ -155,7 +166,7 @@ pub fn glob_matches(pattern: &str, name: &str) -> bool {
             },
         }
     }
-    pattern[p..].iter().all(|&b| b == b'*')
+    pattern.get(p..).unwrap_or_default().iter().all(|&b| b == b'*')
 }
 
 #[cfg(test)]

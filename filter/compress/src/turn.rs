@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::memo::Memo;
-use crate::wire::Api;
 use crate::wire::tape::{Tape, Value};
+use crate::wire::{Api, conversation};
 
 /// Agents ask providers to cache up to here; they move it with every request.
 const CACHE_CONTROL: &str = "cache_control";
@@ -31,13 +31,13 @@ pub(crate) fn model(tape: &Tape<'_>) -> Option<String> {
 /// The id of the turn that a request belongs to.
 pub(crate) fn id(tape: &Tape<'_>, model: &str, api: Api, memo: &mut Memo) -> Option<String> {
     let (system, messages) = members(api);
-    let [system, messages] = tape.root().pick([system, messages]).ok()?;
+    let [system, messages] = conversation(api, tape.root()).ok()??.pick([system, messages]).ok()?;
     let messages: Vec<Value<'_, '_>> = messages?.elements().collect();
     let last = messages.iter().rposition(|message| is_said_by_user(*message))?;
     let turn = Turn { model, system, messages: messages.get(..=last)? };
 
     // Both halves of the number are remembered, for the rest of the turn.
-    let key = turn.fingerprint();
+    let key = turn.fingerprint(memo.hasher());
     let mut hash = None;
     let mut half = |high: bool| {
         memo.count(key.wrapping_add(TURN + u128::from(high)), || {
@@ -61,7 +61,7 @@ fn members(api: Api) -> (&'static str, &'static str) {
         | Api::BedrockConverse
         | Api::CohereChat => ("system", "messages"),
         Api::OpenAiResponses => ("instructions", "input"),
-        Api::GeminiGenerateContent => ("systemInstruction", "contents"),
+        Api::GeminiGenerateContent | Api::GeminiCodeAssist => ("systemInstruction", "contents"),
     }
 }
 
@@ -103,8 +103,7 @@ struct Turn<'t, 'b> {
 
 impl Turn<'_, '_> {
     /// Of the same as the hash, in the spelling that the body has.
-    fn fingerprint(&self) -> u128 {
-        let mut hash = Xxh3::new();
+    fn fingerprint(&self, mut hash: Xxh3) -> u128 {
         hash.update(self.model.as_bytes());
         for value in self.system.iter().chain(self.messages) {
             hash.update(b"\0");

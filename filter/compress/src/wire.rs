@@ -39,6 +39,9 @@ pub enum Api {
     OpenAiResponses,
     /// Gemini `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
     GeminiGenerateContent,
+    /// Gemini Code Assist `POST /v1internal:generateContent` and `:streamGenerateContent`: Gemini's request and
+    /// answer, each one level down.
+    GeminiCodeAssist,
     /// Amazon Bedrock `POST /model/{model}/converse` and `/converse-stream`.
     BedrockConverse,
     /// Cohere `POST /v2/chat`.
@@ -47,12 +50,13 @@ pub enum Api {
 
 impl Api {
     /// Every format.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AnthropicMessages,
         Self::AnthropicBedrock,
         Self::OpenAiChat,
         Self::OpenAiResponses,
         Self::GeminiGenerateContent,
+        Self::GeminiCodeAssist,
         Self::BedrockConverse,
         Self::CohereChat,
     ];
@@ -65,6 +69,7 @@ impl Api {
             Self::OpenAiChat => "openai_chat",
             Self::OpenAiResponses => "openai_responses",
             Self::GeminiGenerateContent => "gemini_generate_content",
+            Self::GeminiCodeAssist => "gemini_code_assist",
             Self::BedrockConverse => "bedrock_converse",
             Self::CohereChat => "cohere_chat",
         }
@@ -76,6 +81,7 @@ impl Api {
             Self::AnthropicMessages => "anthropic",
             Self::OpenAiChat | Self::OpenAiResponses => "openai",
             Self::GeminiGenerateContent => "gemini",
+            Self::GeminiCodeAssist => "code_assist",
             Self::AnthropicBedrock | Self::BedrockConverse => "bedrock",
             Self::CohereChat => "cohere",
         }
@@ -85,6 +91,17 @@ impl Api {
     /// to answer its calls, also in streams: those of Bedrock are AWS event streams.
     pub fn takes_retrieve_tool(self) -> bool {
         retrieve_tool::definition(self).is_some()
+    }
+}
+
+/// The object of a request's body in which the conversation stands.
+pub(crate) fn conversation<'t, 'b>(
+    api: Api,
+    root: Value<'t, 'b>,
+) -> Result<Option<Value<'t, 'b>>, NotUnderstood> {
+    match api {
+        Api::GeminiCodeAssist => Ok(root.pick(["request"])?[0]),
+        _ => Ok(Some(root)),
     }
 }
 
@@ -117,6 +134,8 @@ pub(crate) struct Walk<'b> {
     pub(crate) called: usize,
     /// The number of calls of tools that are not our own.
     pub(crate) clients_calls: usize,
+    /// The calls, in order.
+    pub(crate) made: Vec<Call>,
     /// The request asks the provider to take tool outputs out of what the model is given.
     pub(crate) clears_outputs: bool,
     calls: HashMap<Cow<'b, str>, Call, FixedState>,
@@ -130,6 +149,13 @@ pub(crate) struct Walk<'b> {
 pub(crate) struct Reading {
     pub(crate) span: Span,
     pub(crate) role: Role,
+}
+
+impl Reading {
+    /// Whether an agent has put it into a message of the user by itself.
+    pub(crate) fn is_reminder(&self, body: &str) -> bool {
+        self.span.raw(body).get(1..).is_some_and(|text| text.starts_with(REMINDER))
+    }
 }
 
 /// Who speaks.
@@ -162,6 +188,11 @@ pub(crate) struct Output {
     /// Where in the body the last compaction before it ends, 0 without one: the provider gives the model
     /// nothing of what stands before.
     pub(crate) since: usize,
+    /// It is a JSON value, and the strings in it may change.
+    pub(crate) structured: bool,
+    /// How many readings and calls stand before it.
+    pub(crate) readings: usize,
+    pub(crate) made: usize,
 }
 
 impl Output {
@@ -177,6 +208,15 @@ const REMINDER: &str = "<system-reminder>";
 
 /// Reads a body.
 pub(crate) fn walk(api: Api, body: &[u8]) -> Result<Walk<'_>, NotUnderstood> {
+    let (walk, understood) = walk_as_far(api, body)?;
+    understood.map(|()| walk)
+}
+
+/// Reads a body as far as it is understood, and says whether that is all of it.
+pub(crate) fn walk_as_far(
+    api: Api,
+    body: &[u8],
+) -> Result<(Walk<'_>, Result<(), NotUnderstood>), NotUnderstood> {
     let tape = Tape::of(body)?;
     let mut walk = Walk {
         body: tape.body(),
@@ -192,21 +232,23 @@ pub(crate) fn walk(api: Api, body: &[u8]) -> Result<Walk<'_>, NotUnderstood> {
         opening: 0,
         called: 0,
         clients_calls: 0,
+        made: Vec::new(),
         clears_outputs: false,
         calls: HashMap::default(),
         query: None,
         since: 0,
     };
-    match api {
-        Api::AnthropicMessages => anthropic::read(tape.root(), &mut walk)?,
-        Api::AnthropicBedrock => anthropic::read_bedrock(tape.root(), &mut walk)?,
-        Api::OpenAiChat => openai_chat::read(tape.root(), &mut walk)?,
-        Api::OpenAiResponses => openai_responses::read(tape.root(), &mut walk)?,
-        Api::GeminiGenerateContent => gemini::read(tape.root(), &mut walk)?,
-        Api::BedrockConverse => bedrock_converse::read(tape.root(), &mut walk)?,
-        Api::CohereChat => cohere::read(tape.root(), &mut walk)?,
-    }
-    Ok(walk)
+    let understood = match api {
+        Api::AnthropicMessages => anthropic::read(tape.root(), &mut walk),
+        Api::AnthropicBedrock => anthropic::read_bedrock(tape.root(), &mut walk),
+        Api::OpenAiChat => openai_chat::read(tape.root(), &mut walk),
+        Api::OpenAiResponses => openai_responses::read(tape.root(), &mut walk),
+        Api::GeminiGenerateContent => gemini::read(tape.root(), &mut walk),
+        Api::GeminiCodeAssist => gemini::read_code_assist(tape.root(), &mut walk),
+        Api::BedrockConverse => bedrock_converse::read(tape.root(), &mut walk),
+        Api::CohereChat => cohere::read(tape.root(), &mut walk),
+    };
+    Ok((walk, understood))
 }
 
 impl<'b> Walk<'b> {
@@ -234,8 +276,9 @@ impl<'b> Walk<'b> {
         if role == Role::Assistant {
             self.answered = self.outputs.len();
         }
-        self.readings.push(Reading { span: value.span(), role });
-        if role == Role::User && !value.raw().get(1..).is_some_and(|text| text.starts_with(REMINDER)) {
+        let reading = Reading { span: value.span(), role };
+        self.readings.push(reading);
+        if role == Role::User && !reading.is_reminder(self.body) {
             self.query = Some(value.span());
         }
     }
@@ -256,6 +299,7 @@ impl<'b> Walk<'b> {
     fn call(&mut self, id: Option<Value<'_, 'b>>, call: Call) {
         self.answered = self.outputs.len();
         self.called = self.outputs.len();
+        self.made.push(call);
         self.clients_calls += usize::from(!call.is_ours(self.body));
         for span in [call.name, call.arguments].into_iter().flatten() {
             self.readings.push(Reading { span, role: Role::Assistant });
@@ -272,20 +316,33 @@ impl<'b> Walk<'b> {
     }
 
     fn output(&mut self, call: Option<Call>, value: Value<'_, 'b>) {
-        self.outputs.push(Output { span: value.span(), call, query: self.query, since: self.since });
+        let (span, query, since) = (value.span(), self.query, self.since);
+        let (readings, made) = (self.readings.len(), self.made.len());
+        self.outputs.push(Output { span, call, query, since, structured: false, readings, made });
     }
 
     /// An output that is JSON. Where it is an object of exactly one member and that is a string, that
-    /// string is the output's text; anything else is structured data and stays.
+    /// string is the output's text; anything else is structured data, which stays but for the texts in it.
     fn structured_output(&mut self, call: Option<Call>, value: Value<'_, 'b>) {
         if !value.is_object() {
-            return self.output(call, value);
+            self.output(call, value);
+            return self.mark_structured();
         }
         let mut members = value.members();
         match (members.next(), members.next()) {
             (Some((_, text)), None) if text.is_string() => self.output(call, text),
-            (Some(_), _) => self.output(call, value),
+            (Some(_), _) => {
+                self.output(call, value);
+                self.mark_structured();
+            }
             (None, _) => {}
+        }
+    }
+
+    /// The last output is structured data.
+    fn mark_structured(&mut self) {
+        if let Some(output) = self.outputs.last_mut() {
+            output.structured = !output.span.is_string();
         }
     }
 }

@@ -89,7 +89,11 @@ fn offences_names_and_refs_can_all_be_told() {
     assert_eq!((offences(&linter.text), offences(&linter.original)), (40, 40));
     let snapshot = form("text-lossy-snapshot");
     assert_eq!(count(&snapshot.text, "button \"upvote "), 90);
-    assert!(snapshot.text.contains("[ref=e900]\n```"), "{}", snapshot.text);
+    assert!(
+        snapshot.text.contains("@e5 = [ref=e5]") && snapshot.text.contains(" @e900\n```"),
+        "{}",
+        snapshot.text
+    );
     assert!(form("text-lossy-yaml").text.contains("memory: 2Mi"));
 }
 

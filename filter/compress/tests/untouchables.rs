@@ -44,6 +44,13 @@ fn filled(template: &str) -> (String, Vec<Range<usize>>, usize) {
     (body, outputs, kept)
 }
 
+/// A request of Gemini as Code Assist takes it.
+fn code_assist(request: &str) -> String {
+    format!(
+        r#"{{ "model":"gemini-2.5-pro","project":"KEEP","user_prompt_id":"KEEP","request":{request},"contents":"KEEP"}}"#
+    )
+}
+
 fn fixtures() -> Vec<(Api, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/untouchables");
     let mut fixtures = Vec::new();
@@ -52,7 +59,11 @@ fn fixtures() -> Vec<(Api, String)> {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         // Mistral speaks OpenAI's format.
         let api = Api::ALL.into_iter().find(|api| api.name() == name).unwrap_or(Api::OpenAiChat);
-        fixtures.push((api, fs::read_to_string(&path).unwrap()));
+        let body = fs::read_to_string(&path).unwrap();
+        if api == Api::GeminiGenerateContent {
+            fixtures.push((Api::GeminiCodeAssist, code_assist(&body)));
+        }
+        fixtures.push((api, body));
     }
     assert!(Api::ALL.iter().all(|api| fixtures.iter().any(|(of, _)| of == api)), "one for each format");
     fixtures
@@ -64,7 +75,7 @@ fn run<'b>(api: Api, body: &'b str, profile: Profile, retrieve_tool: RetrieveToo
     compress(body.as_bytes(), &request, &config, &mut Memo::new(1 << 20))
 }
 
-/// The ranges that were replaced, after a check that every other byte of the body is where it was.
+/// The strings that were replaced, after a check that every other byte of the body is where it was.
 fn replaced(original: &str, outcome: &Outcome<'_>) -> Vec<Range<usize>> {
     let body = std::str::from_utf8(&outcome.body).unwrap();
     let (mut at, mut from) = (0, 0);
@@ -76,14 +87,43 @@ fn replaced(original: &str, outcome: &Outcome<'_>) -> Vec<Range<usize>> {
         let gap = &original[from..block.span.start];
         assert_eq!(&body[at..at + gap.len()], gap);
         at += gap.len();
-        let mut values = serde_json::Deserializer::from_str(&body[at..]).into_iter::<String>();
+        let mut values = serde_json::Deserializer::from_str(&body[at..]).into_iter::<Value>();
         values.next().unwrap().unwrap();
-        at += values.byte_offset();
+        // A block is a string, or a value whose strings may change.
+        let value = &body[at..at + values.byte_offset()];
+        let (before, after) = (strings(&original[block.span.clone()]), strings(value));
+        assert_eq!(before.len(), after.len());
+        let (mut gap, mut changed_gap) = (0, 0);
+        for (before, after) in before.into_iter().zip(after) {
+            let place = block.span.start + before.start..block.span.start + before.end;
+            let beside = &original[block.span.start + gap..place.start];
+            assert_eq!(beside, &value[changed_gap..after.start]);
+            (gap, changed_gap) = (before.end, after.end);
+            if original[place.clone()] != value[after] {
+                replaced.push(place);
+            }
+        }
+        assert_eq!(original[block.span.start + gap..block.span.end], value[changed_gap..]);
+        at += value.len();
         from = block.span.end;
-        replaced.push(block.span.clone());
     }
     assert_eq!(body[at..], original[from..]);
     replaced
+}
+
+/// The strings in JSON, with their quotes.
+fn strings(json: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(start) = json[at..].find('"').map(|quote| at + quote) {
+        at = start + 1;
+        while json.as_bytes()[at] != b'"' {
+            at += if json.as_bytes()[at] == b'\\' { 2 } else { 1 };
+        }
+        at += 1;
+        found.push(start..at);
+    }
+    found
 }
 
 #[test]
@@ -141,6 +181,9 @@ fn around(api: Api, output: &str) -> String {
         Api::GeminiGenerateContent => format!(
             r#"{{"contents":[{{"parts":[{{"functionResponse":{{"name":"a","response":{{"output":{output}}}}}}}]}}]}}"#
         ),
+        Api::GeminiCodeAssist => {
+            format!(r#"{{"model":"m","request":{}}}"#, around(Api::GeminiGenerateContent, output))
+        }
         Api::BedrockConverse => format!(
             r#"{{"messages":[{{"role":"user","content":[{{"toolResult":{{"toolUseId":"a","content":[{{"text":{output}}}]}}}}]}}]}}"#
         ),
@@ -154,16 +197,18 @@ fn a_member_that_is_read_and_stands_twice_makes_the_body_pass() {
         let body = around(api, &output);
         assert_eq!(replaced(&body, &run(api, &body, Profile::Balanced, RetrieveTool::Assume)).len(), 1);
         let mut doubled = 0;
-        for member in
-            ["messages", "input", "contents", "role", "type", "content", "output", "response", "text"]
-        {
+        for member in [
+            "messages", "input", "request", "contents", "role", "type", "content", "output", "response",
+            "text",
+        ] {
             // The same once more in front of it, spelled in another way: parsers disagree on which counts.
             let twice = body.replacen(
                 &format!("\"{member}\":"),
                 &format!("\"\\u{:04x}{}\":0,\"{member}\":", member.as_bytes()[0], &member[1..]),
                 1,
             );
-            if twice == body || (api == Api::GeminiGenerateContent && member == "output") {
+            let is_gemini = matches!(api, Api::GeminiGenerateContent | Api::GeminiCodeAssist);
+            if twice == body || (is_gemini && member == "output") {
                 continue;
             }
             let outcome = run(api, &twice, Profile::Balanced, RetrieveTool::Assume);

@@ -20,6 +20,7 @@ fn every_key_is_read() {
     let parsed = parse(
         r#"{"mode":"audit","body_mode":"hold","profile":"aggressive",
             "tools":[{"tool":"Read*","policy":"lossless"},{"tool":"Bash","policy":"off"}],
+            "kinds":{"log":"lossless","json":"off","diff":"lossy"},
             "reversible":true,"store_originals":false,"retrieve_tool":"require",
             "rules":[{"host":"*.groq.com","path":"/openai/*","route":"r","provider":"groq"},
                 {"route":"plain","mode":"off","profile":"lossless"}],
@@ -27,7 +28,8 @@ fn every_key_is_read() {
             "max_body_bytes":1000,"max_block_bytes":900,"min_block_bytes":10,"memo_bytes":5,
             "path_prefixes":["/anthropic/","/openai"],"accept_encoding":"keep","read_usage":false,
             "response_headers":false,"first_frame_timeout_ms":77,"tenant":"t","project":"p","team_header":"X-Team",
-            "control_plane":{"cluster":"headroom-cp","timeout_ms":5,"report_interval_ms":20,
+            "bodies_in_work":3,"tenant_from":"header:X-Sub",
+            "control_plane":{"cluster":"headroom-cp","http_cluster":"pages","timeout_ms":5,"report_interval_ms":20,
                 "max_backoff_ms":30,"queue_records":3,"queue_bytes":2048,"blocks_per_record":4,
                 "log_messages":true,"log_bytes":11,"token":"s3cret"}}"#,
     );
@@ -44,6 +46,7 @@ fn every_key_is_read() {
             ToolRule { pattern: "Bash".to_owned(), policy: Policy::Off }
         ]
     );
+    assert_eq!(config.engine.kinds, [(Kind::Json, Policy::Off), (Kind::Log, Policy::Lossless)]);
     let provider = Some("groq".to_owned());
     let [host, path, route] = ["*.groq.com", "/openai/*", "r"].map(|glob| Some(glob.to_owned()));
     let treatment = Treatment { mode: Mode::Audit, profile: Profile::Aggressive };
@@ -79,10 +82,13 @@ fn every_key_is_read() {
     assert_eq!(config.first_frame_timeout_ms, 77);
     assert_eq!((config.tenant.as_str(), config.project.as_str()), ("t", "p"));
     assert_eq!(config.team_header, "x-team");
+    assert_eq!(config.tenant_from, TenantSource::Header("x-sub".to_owned()));
+    assert_eq!(config.bodies_in_work, 3);
     assert_eq!(
         config.control_plane,
         Some(ControlPlane {
             cluster: "headroom-cp".to_owned(),
+            http_cluster: "pages".to_owned(),
             timeout_ms: 5,
             report_interval_ms: 20,
             max_backoff_ms: 30,
@@ -94,6 +100,24 @@ fn every_key_is_read() {
             token: Token::new("s3cret").unwrap(),
         })
     );
+}
+
+#[test]
+fn who_names_tenants_is_one_of_those_that_are_known() {
+    for (text, source) in [
+        ("configured", TenantSource::Configured),
+        ("client", TenantSource::Client),
+        ("key", TenantSource::Key),
+        ("peer", TenantSource::Peer),
+        ("token", TenantSource::Token),
+    ] {
+        let parsed = parse(&format!(r#"{{"tenant_from":"{text}"}}"#));
+        assert_eq!((parsed.config.tenant_from, parsed.errors), (source, 0));
+    }
+    for text in ["header:", "header:a b", "Client", "anyone"] {
+        let parsed = parse(&format!(r#"{{"tenant_from":"{text}"}}"#));
+        assert_eq!((parsed.config.tenant_from, parsed.errors), (TenantSource::Configured, 1), "{text}");
+    }
 }
 
 #[test]
@@ -121,6 +145,7 @@ fn a_bad_value_falls_back_to_its_default_and_is_counted() {
         r#"{"first_frame_timeout_ms":-1}"#,
         r#"{"tenant":7}"#,
         r#"{"team_header":[]}"#,
+        r#"{"kinds":["log"]}"#,
         r#"{"control_plane":"c"}"#,
         r#"{"reversible":"yes"}"#,
         r#"{"retrieve_tool":"maybe"}"#,
@@ -214,6 +239,13 @@ fn forms_need_no_sidecar_and_the_store_does() {
     assert!(parsed.config.reversible && parsed.config.gives_traces());
     assert!(parsed.warnings[0].contains("store_originals"), "{:?}", parsed.warnings);
     assert_eq!(parse("{}").config.store_originals, None);
+}
+
+#[test]
+fn a_kind_whose_policy_cannot_be_read_stays_as_it_is() {
+    let parsed = parse(r#"{"kinds":{"log":"some","table":"lossless","logs":"off"}}"#);
+    assert_eq!(parsed.config.engine.kinds, [(Kind::Log, Policy::Off), (Kind::Table, Policy::Lossless)]);
+    assert_eq!((parsed.errors, parsed.warnings.len()), (1, 2), "{:?}", parsed.warnings);
 }
 
 #[test]

@@ -124,6 +124,10 @@ fn each_format_has_its_names() {
         (Api::AnthropicBedrock, json!({"system": "s", "tools": [1], "messages": messages})),
         (Api::OpenAiResponses, json!({"instructions": "s", "tools": [1], "input": messages})),
         (Api::GeminiGenerateContent, json!({"systemInstruction": {}, "tools": [1], "contents": messages})),
+        (
+            Api::GeminiCodeAssist,
+            json!({"model": "m", "request": {"systemInstruction": {}, "tools": [1], "contents": messages}}),
+        ),
         (Api::BedrockConverse, json!({"system": [], "toolConfig": {"tools": []}, "messages": messages})),
     ] {
         let found = of(api, &body);

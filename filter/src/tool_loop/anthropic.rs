@@ -73,6 +73,12 @@ impl Block {
         Some(Self { kind, start: start.to_owned(), round, passed, ..Self::default() })
     }
 
+    fn bytes(&self) -> usize {
+        let events = self.events.iter().map(|(name, data)| name.len() + data.len());
+        let texts = self.added.iter().map(|(_, text)| text).chain(&self.citations).map(String::len);
+        size_of::<Self>() + self.kind.len() + self.start.len() + texts.chain(events).sum::<usize>()
+    }
+
     fn add(&mut self, member: &'static str, text: &str) {
         match self.added.iter_mut().find(|(name, _)| *name == member) {
             Some((_, so_far)) => so_far.push_str(text),
@@ -207,6 +213,10 @@ impl Anthropic {
 }
 
 impl Dialect for Anthropic {
+    fn bytes(&self) -> usize {
+        self.document.len() + self.end.len() + self.blocks.iter().map(Block::bytes).sum::<usize>()
+    }
+
     fn event(&mut self, name: &str, data: &str) -> Option<()> {
         if data.is_empty() {
             return Some(());

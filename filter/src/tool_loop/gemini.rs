@@ -2,6 +2,8 @@
 //!
 //! Requests ask for one candidate unless they say otherwise, and answers with several are not followed.
 //! Calls have no ids in most versions of the API, so a call is known by the tool's name and its place.
+//!
+//! Code Assist has the same one level down: the request in `request`, each answer in `response`.
 
 use headroom_compress::rounds::{Asked, Before};
 
@@ -23,6 +25,9 @@ pub(super) struct Gemini {
     figures: Figures<5>,
     /// The latest answer, or piece of one.
     document: String,
+    /// What it stood in; empty where it stands alone.
+    envelope: String,
+    is_nested: bool,
 }
 
 impl Default for Gemini {
@@ -43,9 +48,13 @@ impl Default for Gemini {
                 "totalTokenCount",
             ]),
             document: String::new(),
+            envelope: String::new(),
+            is_nested: false,
         }
     }
 }
+
+const ENVELOPE: &str = "response";
 
 fn call(part: &str) -> Option<&str> {
     json::path(part, &["functionCall"])
@@ -60,7 +69,21 @@ fn candidate(answer: &str) -> Option<&str> {
 }
 
 impl Gemini {
-    fn read(&mut self, answer: &str) -> Option<()> {
+    /// As Code Assist has it.
+    pub(super) fn nested() -> Self {
+        Self { is_nested: true, ..Self::default() }
+    }
+
+    /// The answer in what has come; Code Assist may have other things to say.
+    fn answer<'a>(&self, document: &'a str) -> Option<&'a str> {
+        if !self.is_nested {
+            return Some(document);
+        }
+        Some(json::get(&json::object(document)?, ENVELOPE).unwrap_or("{}"))
+    }
+
+    fn read(&mut self, document: &str) -> Option<()> {
+        let answer = self.answer(document)?;
         let members = json::object(answer)?;
         if let Some(usage) = json::get(&members, "usageMetadata") {
             self.figures.read(usage);
@@ -81,6 +104,9 @@ impl Gemini {
             self.passed = self.parts.len();
         }
         self.document = answer.to_owned();
+        if self.is_nested {
+            document.clone_into(&mut self.envelope);
+        }
         Some(())
     }
 
@@ -103,7 +129,8 @@ impl Gemini {
         let reason = if self.reason.is_empty() { "\"STOP\"" } else { &self.reason };
         let candidates = json::list([json::with(&candidate, &[("finishReason", reason)])?]);
         let usage = self.figures.total(json::path(&self.document, &["usageMetadata"]).unwrap_or("{}"))?;
-        json::with(&self.document, &[("candidates", &candidates), ("usageMetadata", &usage)])
+        let answer = json::with(&self.document, &[("candidates", &candidates), ("usageMetadata", &usage)])?;
+        if self.is_nested { json::with(&self.envelope, &[(ENVELOPE, &answer)]) } else { Some(answer) }
     }
 
     /// The model's turn as it is, without the client's calls, and the results of ours.
@@ -121,6 +148,11 @@ impl Gemini {
 }
 
 impl Dialect for Gemini {
+    fn bytes(&self) -> usize {
+        let parts = self.parts.iter().chain(&self.owed);
+        self.document.len() + parts.map(|part| size_of::<String>() + part.len()).sum::<usize>()
+    }
+
     fn event(&mut self, _name: &str, data: &str) -> Option<()> {
         if data.is_empty() { Some(()) } else { self.read(data) }
     }
@@ -130,7 +162,7 @@ impl Dialect for Gemini {
     }
 
     fn document(&mut self, answer: &str) -> Option<()> {
-        json::path(answer, &["candidates"]).and_then(json::array)?;
+        json::path(self.answer(answer)?, &["candidates"]).and_then(json::array)?;
         self.holding = true;
         self.read(answer)
     }
@@ -166,7 +198,8 @@ impl Dialect for Gemini {
     }
 
     fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String> {
-        json::append(request, &json::object(request)?, "contents", &self.messages(written))
+        let conversation = if self.is_nested { json::path(request, &["request"])? } else { request };
+        json::append(request, &json::object(conversation)?, "contents", &self.messages(written))
     }
 
     fn next_round(&mut self) {

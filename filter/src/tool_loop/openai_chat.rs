@@ -51,6 +51,18 @@ struct Said {
     details: Option<String>,
 }
 
+impl Said {
+    fn bytes(&self) -> usize {
+        let calls = self.calls.iter().map(|call| {
+            let whole = call.whole.as_ref().map_or(0, String::len);
+            let added: usize = call.added.iter().map(|(key, value)| key.len() + value.len()).sum();
+            size_of::<Call>() + call.id.len() + call.name.len() + call.arguments.len() + whole + added
+        });
+        let details = self.details.as_ref().map_or(0, String::len);
+        self.text.len() + self.reasoning.len() + details + calls.sum::<usize>()
+    }
+}
+
 impl Default for OpenAiChat {
     fn default() -> Self {
         Self {
@@ -217,6 +229,10 @@ impl OpenAiChat {
 }
 
 impl Dialect for OpenAiChat {
+    fn bytes(&self) -> usize {
+        self.document.len() + self.rounds().map(Said::bytes).sum::<usize>()
+    }
+
     fn event(&mut self, _name: &str, data: &str) -> Option<()> {
         if data.is_empty() || data == "[DONE]" {
             return Some(());

@@ -196,6 +196,12 @@ impl OpenAiResponses {
 }
 
 impl Dialect for OpenAiResponses {
+    fn bytes(&self) -> usize {
+        let events = self.items.iter().flat_map(|item| &item.events);
+        let items = self.items.iter().map(|item| size_of::<Item>() + item.raw.len());
+        self.document.len() + items.chain(events.map(|(name, data)| name.len() + data.len())).sum::<usize>()
+    }
+
     fn event(&mut self, name: &str, data: &str) -> Option<()> {
         if data.is_empty() || data == "[DONE]" {
             return Some(());

@@ -60,7 +60,8 @@ fn a_call_of_ours_is_answered_and_the_client_sees_one_answer() {
         let value: Value = serde_json::from_str(&continued).unwrap();
         assert!(continued.contains(r#"the \"original\""#) && continued.contains("Let me see. "));
         assert!(continued.contains("1.0"), "{continued}");
-        let list = value.get("messages").or(value.get("input")).or(value.get("contents")).unwrap();
+        let list = value.get("messages").or(value.get("input")).or(value.get("contents"));
+        let list = list.or(value["request"].get("contents")).unwrap();
         assert!(list.as_array().unwrap().len() >= 3, "{continued}");
 
         let (rest, next) = go_on(&mut turn, &answer(&[Text("It says 7. "), Call("Bash")], streamed));
@@ -77,7 +78,7 @@ fn a_call_of_ours_is_answered_and_the_client_sees_one_answer() {
 #[test]
 fn calls_of_both_end_the_turn_and_the_trace_puts_ours_beside_the_clients() {
     each(|api, answer, request, streamed| {
-        if api == Api::GeminiGenerateContent {
+        if matches!(api, Api::GeminiGenerateContent | Api::GeminiCodeAssist) {
             return;
         }
         for parts in [
@@ -126,8 +127,9 @@ fn a_client_that_has_all_its_calls_already_gets_no_trace_and_ours_is_taken_out()
 
 #[test]
 fn gemini_answers_a_first_call_of_ours_and_drops_the_clients_behind_it() {
-    let (api, answer, request) = APIS[3];
-    for streamed in [false, true] {
+    for ((api, answer, request), streamed) in
+        APIS[3..].iter().copied().flat_map(|api| [false, true].map(|streamed| (api, streamed)))
+    {
         let mut turn = Turn::new(api, streamed);
         let first = answer(&[Text("A "), Call(TOOL), Call("Read"), Call(TOOL)], streamed);
         let (mut got, next) = play(&mut turn, &first, 5);
@@ -369,6 +371,47 @@ fn a_stream_with_a_call_of_ours_beyond_all_bounds_ends_well_formed() {
             let (text, calls, ..) = read(api, streamed, &got);
             assert_eq!((text, calls.len()), (format!("A {APOLOGY}"), 0), "{api:?}: {got}");
         }
+    });
+}
+
+#[test]
+fn an_answer_that_is_given_up_anywhere_passes_or_ends_before_our_call() {
+    each(|api, answer, _, streamed| {
+        let whole = answer(&[Text("A "), Call(TOOL)], streamed);
+        for cut in 0..whole.len() {
+            let mut turn = Turn::new(api, streamed);
+            let mut got = turn.feed(&whole.as_bytes()[..cut]);
+            got.extend(turn.stop());
+            assert_eq!(turn.kept(), 0, "{api:?} {streamed} {cut}: nothing is kept any more");
+            got.extend(turn.feed(&whole.as_bytes()[cut..]));
+            let Next::Done(rest) = turn.end() else { panic!("{api:?}: followed after it was given up") };
+            got.extend(rest);
+            let got = String::from_utf8(got).unwrap();
+            if got != whole {
+                let (text, calls, ..) = read(api, streamed, &got);
+                assert_eq!((text, calls.len()), (format!("A {APOLOGY}"), 0), "{api:?} {cut}: {got}");
+                assert!(streamed && cut > whole.find(TOOL).unwrap(), "{api:?} {cut}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_kept_of_an_answer_is_about_what_it_says() {
+    each(|api, answer, _, streamed| {
+        let long: &str = "x".repeat(300_000).leak();
+        let whole = answer(&[Text(long), Call(TOOL)], streamed);
+        let mut turn = Turn::new(api, streamed);
+        for piece in whole.as_bytes().chunks(1_000) {
+            turn.feed(piece);
+        }
+        assert!(matches!(turn.end(), Next::Retrieve(_)), "{api:?} {streamed}");
+        let kept = turn.kept();
+        assert!(
+            (long.len()..4 * whole.len()).contains(&kept),
+            "{api:?} {streamed}: {kept} of {}",
+            whole.len()
+        );
     });
 }
 

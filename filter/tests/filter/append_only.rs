@@ -214,6 +214,34 @@ fn a_request_that_is_refused_for_its_prefix_is_sent_once_more_and_the_client_see
     assert_eq!(metric("headroom.recoveries.recovered"), 2);
 }
 
+/// As Envoy does it: nothing can be put where no piece of a body has been.
+#[test]
+fn a_refusal_of_trailers_alone_is_never_an_empty_answer() {
+    let answer = message(&json!([{"type": "text", "text": "Well."}]));
+    for second_comes_first in [false, true] {
+        let mut plugin = Plugin::new(json!({"reversible": true, "control_plane": {"cluster": "c"}}));
+        let mut stream = plugin.post("/v1/messages", &[], &with_thinking(400));
+        stream.refused_headers("400", "application/json");
+        if second_comes_first {
+            stream.provider_goes_on(Some(("200", "application/json", answer.as_bytes())));
+        }
+        stream.provider_sends_trailers();
+        let closed = host(|host| std::mem::take(&mut host.closed));
+        assert_eq!(closed.len(), usize::from(second_comes_first));
+        if !second_comes_first {
+            assert!(!stream.answer_paused);
+            // Of no use any more.
+            stream.provider_goes_on(Some(("200", "application/json", answer.as_bytes())));
+            let headers = stream.answer_headers();
+            assert_eq!(headers.iter().find(|(name, _)| name == ":status").unwrap().1, b"400");
+        }
+        assert!(stream.client.is_empty());
+        stream.finish();
+        assert_eq!(plugin.records().pop().unwrap().recovered, second_comes_first);
+        plugin.delete();
+    }
+}
+
 #[test]
 fn a_refusal_that_is_not_ours_or_that_stays_goes_to_the_client() {
     let own = |change: fn(&mut Value)| {

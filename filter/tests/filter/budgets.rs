@@ -5,7 +5,7 @@ use headroom_filter::exports;
 use prost::Message;
 use serde_json::{Value, json};
 
-use crate::host::{Refusal, host, refusing};
+use crate::host::{Refusal, host, metric, refusing};
 use crate::proxy::{Plugin, calls, compressible};
 
 const KEY: (&str, &str) = ("x-api-key", "sk-ant-secret");
@@ -31,9 +31,13 @@ fn tell(limits: &LimitsResponse) {
 
 /// The body of the answer that the filter has given itself; `None`: the request has left.
 fn refused(plugin: &mut Plugin, headers: &[(&str, &str)]) -> Option<Value> {
+    refused_at(plugin, "/v1/messages", headers)
+}
+
+fn refused_at(plugin: &mut Plugin, path: &str, headers: &[(&str, &str)]) -> Option<Value> {
     host(|host| host.answers.clear());
     let mut stream = plugin.stream();
-    stream.headers("POST", "/v1/messages", headers, false);
+    stream.headers("POST", path, headers, false);
     let answer = host(|host| host.answers.pop());
     assert_eq!(stream.paused(), answer.is_some());
     if answer.is_none() {
@@ -124,4 +128,79 @@ fn a_host_that_cannot_answer_lets_the_request_through() {
     tell(&used_up("", "red"));
     let refusal = Refusal { call: "send_local_response", status: 2, after: 0 };
     assert_eq!(refusing(refusal, || refused(&mut plugin, &[("x-headroom-team", "red")])), None);
+}
+
+/// What a record says of who pays.
+fn key_of(plugin: &mut Plugin, path: &str, headers: &[(&str, &str)]) -> String {
+    assert_eq!(refused_at(plugin, path, headers), None);
+    let record = plugin.records().pop().unwrap();
+    plugin.acknowledge(record.sequence);
+    record.key
+}
+
+#[test]
+fn a_decoy_or_another_spelling_goes_round_no_budget() {
+    let mut plugin = Plugin::reporting();
+    let key = key_of(&mut plugin, "/v1/chat/completions", &[("authorization", "Bearer sk-1")]);
+    for headers in [
+        &[("authorization", "bearer sk-1")][..],
+        &[("x-api-key", "decoy"), ("authorization", "BEARER  sk-1")],
+        &[("x-api-key", ""), ("api-key", "x"), ("x-goog-api-key", "y"), ("authorization", "Bearer sk-1")],
+    ] {
+        assert_eq!(key_of(&mut plugin, "/v1/chat/completions", headers), key, "{headers:?}");
+    }
+    for path in
+        ["//v1/chat/completions", "/v1/chat/completions/", "/v1/chat/completions;x", "/v1/chat/./completions"]
+    {
+        assert_eq!(key_of(&mut plugin, path, &[("authorization", "Bearer sk-1")]), key, "{path}");
+    }
+    assert_eq!(
+        key_of(&mut plugin, "/v1/messages", &[("x-api-key", " "), ("authorization", "bearer sk-1")]),
+        key
+    );
+
+    tell(&used_up(&key, ""));
+    for path in ["/v1/chat/completions", "/v1/messages", "/v1/completions", "/v1/files", "/anything"] {
+        for headers in [
+            &[("authorization", "bearer sk-1")][..],
+            &[("x-api-key", "decoy"), ("authorization", "Bearer sk-1")],
+        ] {
+            let answer = refused_at(&mut plugin, path, headers);
+            assert!(answer.is_some_and(|answer| answer["error"]["message"] == "Budget exceeded."), "{path}");
+        }
+        assert_eq!(refused_at(&mut plugin, path, &[("authorization", "Bearer sk-2")]), None, "{path}");
+    }
+    assert_eq!(metric("headroom.unrecognized_refused"), 6);
+}
+
+#[test]
+fn who_is_not_known_to_be_a_provider_is_spared_the_budgets_of_teams() {
+    let configuration = json!({"control_plane": {"cluster": "c"}, "providers": [{"cluster": "openai"}]});
+    let mut plugin = Plugin::new(configuration);
+    plugin.tick_after(1_000);
+    tell(&used_up("", ""));
+    assert_eq!(refused_at(&mut plugin, "/orders", &[]), None, "another service of the same mesh");
+    host(|host| host.cluster = Some("openai"));
+    assert!(refused_at(&mut plugin, "/v1/files", &[]).is_some());
+    assert!(refused(&mut plugin, &[]).is_some());
+}
+
+#[test]
+fn what_is_not_read_is_counted_by_path_and_the_paths_are_bounded() {
+    let mut plugin = Plugin::new(json!({"providers": [{"cluster": "openai"}]}));
+    host(|host| host.cluster = Some("openai"));
+    for path in ["/v1/embeddings", "/v1/embeddings/?x=1", "/v1/files/file-1", "/v1/files/file-2"] {
+        assert_eq!(refused_at(&mut plugin, path, &[]), None);
+    }
+    assert_eq!(metric("headroom.unrecognized./v1/embeddings"), 2);
+    assert_eq!(metric("headroom.unrecognized./v1/files/*"), 2);
+    let word = |n: u8| char::from(b'a' + n % 26).to_string().repeat(1 + usize::from(n / 26));
+    for n in 0..200 {
+        assert_eq!(refused_at(&mut plugin, &format!("/{}", word(n)), &[]), None);
+    }
+    let paths = host(|host| {
+        host.metrics.iter().filter(|(name, _)| name.starts_with("headroom.unrecognized.")).count()
+    });
+    assert_eq!(paths, 65);
+    assert_eq!(metric("headroom.unrecognized.other"), 200 - 62);
 }

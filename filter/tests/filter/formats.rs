@@ -50,6 +50,14 @@ fn gemini_request(output: &Value) -> Value {
         {"role": "user", "parts": [{"functionResponse": {"name": "list", "response": {"output": output}}}]}]})
 }
 
+fn code_assist_request(output: &Value) -> Value {
+    json!({"model": "m", "project": "p", "user_prompt_id": "u", "request": gemini_request(output)})
+}
+
+fn code_assist_json(response: Value) -> Value {
+    json!({"response": response, "traceId": "t", "consumedCredits": []})
+}
+
 fn converse_request(output: &Value) -> Value {
     json!({"messages": [
         {"role": "assistant", "content": [{"toolUse": {"toolUseId": "a", "name": "list", "input": {}}}]},
@@ -209,6 +217,18 @@ fn formats() -> Vec<Format> {
                 leaked(VERTEX, "google/models/g:streamGenerateContent?alt=sse"),
             ],
         ),
+        Format {
+            name: "Gemini CLI with a Google login",
+            api: "gemini_code_assist",
+            provider: "code_assist",
+            paths: ["/v1internal:generateContent", "/v1internal:streamGenerateContent?alt=sse"],
+            request: code_assist_request,
+            json: code_assist_json(gemini_json()),
+            stream: events(&[
+                code_assist_json(json!({"candidates": [{"content": {"parts": [{"text": "a"}]}}]})),
+                code_assist_json(gemini_json()),
+            ]),
+        },
         Format {
             name: "Cohere",
             api: "cohere_chat",

@@ -51,6 +51,8 @@ pub(crate) struct Refusal {
 #[derive(Default)]
 pub(crate) struct Host {
     pub(crate) now: u64,
+    /// So much time each call takes. Nanoseconds.
+    pub(crate) call_takes: u64,
     pub(crate) configuration: Vec<u8>,
     pub(crate) root_id: String,
     /// `None` once they have left, as in Envoy.
@@ -59,6 +61,10 @@ pub(crate) struct Host {
     pub(crate) request_body: Vec<u8>,
     pub(crate) response_body: Vec<u8>,
     pub(crate) grpc_message: Vec<u8>,
+    /// Envoy's name of the cluster; `None`: the provider's.
+    pub(crate) cluster: Option<&'static str>,
+    /// What the client's certificate says.
+    pub(crate) peer: Option<&'static str>,
     /// Envoy's name of the route, where the host knows one.
     pub(crate) route_name: Option<&'static str>,
     /// Why a stream ended, as Envoy's flags say it.
@@ -89,7 +95,11 @@ pub(crate) struct Host {
 }
 
 thread_local! {
-    static HOST: RefCell<Host> = RefCell::new(Host { now: 1_700_000_000_000_000_000, ..Host::default() });
+    static HOST: RefCell<Host> = RefCell::new(Host {
+        now: 1_700_000_000_000_000_000,
+        call_takes: 1_000,
+        ..Host::default()
+    });
 }
 
 /// Looks at the host, or changes it, between two callbacks.
@@ -115,7 +125,7 @@ fn call(name: &'static str, run: impl FnOnce(&mut Host) -> u32) -> u32 {
     host(|host| {
         host.calls.push(name);
         // The clock moves while a callback runs.
-        host.now += 1_000;
+        host.now += host.call_takes;
         match &mut host.refusal {
             Some(refusal) if refusal.call == name => {
                 if refusal.after == 0 {
@@ -315,7 +325,10 @@ extern "C" fn proxy_get_property(
     size: *mut usize,
 ) -> u32 {
     call("get_property", |host| match text(path, path_size).as_str() {
-        "cluster_name" => hand_over(b"the provider's", data, size),
+        "cluster_name" => hand_over(host.cluster.unwrap_or("the provider's").as_bytes(), data, size),
+        "connection\0dns_san_peer_certificate" if host.peer.is_some() => {
+            hand_over(host.peer.unwrap_or_default().as_bytes(), data, size)
+        }
         "xds\0route_name" if host.route_name.is_some() => {
             hand_over(host.route_name.unwrap_or_default().as_bytes(), data, size)
         }

@@ -27,6 +27,7 @@ pub(crate) fn sent(plugin: &mut Plugin) -> (Stream, Vec<u8>) {
     let headers = [
         ("x-api-key", CREDENTIAL),
         ("idempotency-key", "once"),
+        ("x-initiator", "user"),
         ("x-headroom-stack", "s"),
         ("accept-encoding", "gzip"),
     ];
@@ -167,6 +168,7 @@ fn the_model_gets_the_original_and_the_client_one_answer() {
         assert_eq!(header(":method").unwrap(), "POST");
         assert_eq!(header("x-api-key").unwrap(), CREDENTIAL);
         assert_eq!(header("accept-encoding").unwrap(), "identity");
+        assert_eq!(header("x-initiator").unwrap(), "agent", "nobody has asked anew");
         for name in ["content-length", "idempotency-key", "x-headroom-stack", ":scheme"] {
             assert_eq!(header(name), None);
         }

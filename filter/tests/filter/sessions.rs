@@ -104,7 +104,8 @@ fn a_request_in_a_session_is_compressed_and_everything_around_it_stays() {
 
 #[test]
 fn a_record_says_what_the_provider_answered() {
-    let mut plugin = Plugin::reporting();
+    let mut plugin =
+        Plugin::new(json!({"tenant_from": "client", "control_plane": {"cluster": "headroom-cp"}}));
     let mut stream = open(&mut plugin, "/v1/responses?key=secret", &[("x-headroom-user-id", "ann")]);
     host(|host| host.now += 5_000_000);
     stream.body(&said(&create(20)), false);

@@ -38,3 +38,36 @@ pub fn rows(count: usize, salt: usize) -> String {
         .collect();
     json!(rows).to_string()
 }
+
+/// Source files of Go with their lines numbered, and behind each the types that it uses, of which nothing can go. After
+/// some files a conversation has passed 90,000 tokens.
+pub fn source_files(seed: usize, count: usize) -> Vec<String> {
+    let pair = |at: usize| [numbered(&source_file(seed * 1_000 + at)), types(seed * 1_000 + at)];
+    (0..count).flat_map(pair).collect()
+}
+
+fn source_file(salt: usize) -> String {
+    let function = |n: usize| {
+        let statements: String = (0..30 + n % 20)
+            .map(|line| format!("\tentry{line} := table.lookup({}, \"key-{}\")\n", salt + line, n * line))
+            .collect();
+        format!(
+            "// step{n} does a part of the work.\nfunc step{n}(table *Table) error {{\n{statements}\tif table.size() == 0 {{\n\
+             \t\treturn errors.New(\"no entries in {salt}\")\n\t}}\n\treturn nil\n}}\n\n"
+        )
+    };
+    let functions: String = (0..12).map(function).collect();
+    format!("package part{salt}\n\nimport \"errors\"\n\n{functions}")
+}
+
+fn types(salt: usize) -> String {
+    let field = |n: usize| {
+        format!("type Kind{salt}x{n} struct {{ Left{n} map[string]Kind{n}; Right{} int }}\n", n * 7)
+    };
+    (0..600).map(field).collect()
+}
+
+fn numbered(text: &str) -> String {
+    let lines = text.lines().zip(1..).map(|(line, number)| format!("{number:6}→{line}\n"));
+    lines.collect()
+}

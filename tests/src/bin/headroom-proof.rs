@@ -8,7 +8,7 @@ use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use comfy_table::{CellAlignment, Table, presets};
 use headroom_e2e::agent::Format;
-use headroom_e2e::proof::{Conversations, Event, Row, hold};
+use headroom_e2e::proof::{Conversations, Event, ROUNDS, Row, hold};
 use serde_json::Value;
 
 /// Conversations through Envoy, the filter and headroomd to a provider that checks what reasoning is bound to.
@@ -18,7 +18,7 @@ struct Arguments {
     #[arg(long, default_value_t = 3)]
     each: usize,
     /// Rounds of tool calls in each.
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = ROUNDS)]
     rounds: usize,
     /// The model calls headroom_retrieve before each round that this divides; 0: never.
     #[arg(long, default_value_t = 2)]
@@ -29,6 +29,9 @@ struct Arguments {
     /// The formats; all of them by default.
     #[arg(long, value_parser = PossibleValuesParser::new(Format::ALL.map(Format::name)))]
     format: Vec<String>,
+    /// The agents read source files, with `code_aware` and `pressure` on.
+    #[arg(long)]
+    sources: bool,
     /// More of the filter's configuration, as a JSON object.
     #[arg(long, default_value = "{}", value_parser = |text: &str| serde_json::from_str::<Value>(text))]
     plugin: Value,
@@ -48,6 +51,7 @@ async fn main() -> Result<ExitCode> {
         each: arguments.each,
         rounds: arguments.rounds,
         retrieve_every: arguments.retrieve_every,
+        sources: arguments.sources,
         plugin: arguments.plugin,
         ..Conversations::default()
     };
@@ -82,6 +86,7 @@ fn table(rows: &[Row]) -> Table {
         "failed",
         "prefix mismatches",
         "retrievals exact",
+        "asked again",
         "begins as before",
         "byte for byte",
     ]);
@@ -97,6 +102,7 @@ fn table(rows: &[Row]) -> Table {
             row.failed.len().to_string(),
             row.mismatches().to_string(),
             format!("{} of {}", row.exact, report.retrievals.len()),
+            report.asked_again.to_string(),
             format!("{same} of {}", report.later_requests),
             format!("{} of {}", same - report.respelled, report.later_requests),
         ]);

@@ -61,6 +61,11 @@ impl Row {
         if self.exact < asked {
             problems.push(format!("{} of {asked} retrievals were answered exactly", self.exact));
         }
+        // A client has the ids of its calls before the call of ours comes, or the format has no ids that last.
+        let can_be_lost = self.stream || self.format == Format::Gemini;
+        if self.report.asked_again > if can_be_lost { self.conversations } else { 0 } {
+            problems.push(format!("{} retrievals had to be asked for again", self.report.asked_again));
+        }
         let way = if self.stream { "stream" } else { "JSON" };
         let here = format!("{}, {}, {way}", self.event.name(), self.format.name());
         problems.into_iter().map(|problem| format!("{here}: {problem}")).collect()

@@ -29,8 +29,9 @@ impl Api {
     pub(super) fn of(path: &str) -> Option<Self> {
         match path {
             "/v1/messages" => Some(Self::Anthropic),
-            "/v1/chat/completions" => Some(Self::OpenAiChat),
-            "/v1/responses" => Some(Self::OpenAiResponses),
+            "/v1/chat/completions" | "/chat/completions" => Some(Self::OpenAiChat),
+            "/v1/responses" | "/backend-api/codex/responses" => Some(Self::OpenAiResponses),
+            "/v1internal:generateContent" | "/v1internal:streamGenerateContent" => Some(Self::Gemini),
             _ if gemini_model(path).is_some() && path.ends_with("enerateContent") => Some(Self::Gemini),
             _ => None,
         }
@@ -51,6 +52,11 @@ pub(super) fn beside(path: &str, body_bytes: usize) -> Value {
     }
     if path.ends_with(":countTokens") {
         return json!({"totalTokens": tokens});
+    }
+    if path.ends_with(":loadCodeAssist") {
+        let tier = json!({"id": "standard-tier", "name": "Standard"});
+        return json!({"currentTier": tier, "cloudaicompanionProject": "proj-1",
+            "allowedTiers": [{"id": "standard-tier", "isDefault": true}]});
     }
     if path == "/v1/models" {
         let model =
@@ -100,6 +106,8 @@ pub(super) struct Answer<'a> {
     pub(super) stream_usage: bool,
     /// What the provider has left out of the request: `input_transformations`, where there is any.
     pub(super) transformations: Vec<Value>,
+    /// Gemini's answer stands one level down, as Code Assist has it.
+    pub(super) is_nested: bool,
 }
 
 // Outside ASCII on purpose: pieces of a stream may end inside a character.

@@ -23,6 +23,10 @@ pub(super) struct Followed {
     issued: HashSet<String>,
     /// What the model has asked our tool for in its last answer, and behind how many steps.
     pending: (Vec<Value>, usize),
+    /// Of these, some stood behind calls of the client's tools.
+    pending_behind: bool,
+    /// What it has to ask for once more.
+    again: Vec<Value>,
     /// OpenAI's stored responses: the conversation up to and with each.
     stored: HashMap<String, Vec<Value>>,
     responses: usize,
@@ -132,14 +136,14 @@ impl Followed {
                     return Reply::Refused(binding::anthropic::refusal(&mismatch.path));
                 }
                 let dropped = self.dropped(&read.dropped, "thinking_block_dropped");
-                let parts = self.plan.parts(api, &transcript, read.thinks);
+                let parts = self.plan.parts(api, &transcript, read.thinks, &mut self.again);
                 (read.seal(parts), dropped)
             }
-            Api::OpenAiChat => (self.plan.parts(api, &transcript, false), Vec::new()),
+            Api::OpenAiChat => (self.plan.parts(api, &transcript, false, &mut self.again), Vec::new()),
             Api::OpenAiResponses => {
                 let read = binding::responses::read(&body, &items, model);
                 let dropped = self.dropped(&read.dropped, "reasoning_item_dropped");
-                let parts = self.plan.parts(api, &transcript, read.thinks);
+                let parts = self.plan.parts(api, &transcript, read.thinks, &mut self.again);
                 (read.seal(parts), dropped)
             }
             Api::Gemini => {
@@ -149,7 +153,7 @@ impl Followed {
                 }
                 self.dropped(&read.dropped, "");
                 let thinks = body["generationConfig"]["thinkingConfig"]["includeThoughts"] == true;
-                let parts = self.plan.parts(api, &transcript, thinks);
+                let parts = self.plan.parts(api, &transcript, thinks, &mut self.again);
                 (read.seal(parts), Vec::new())
             }
         };
@@ -224,9 +228,15 @@ impl Followed {
     /// What has become of the calls of our tool in the last answer.
     fn retrieved(&mut self, transcript: &Transcript) {
         let (pending, behind) = std::mem::take(&mut self.pending);
+        let is_behind = std::mem::take(&mut self.pending_behind);
         let mut found = transcript.retrievals(behind.min(transcript.last_answer()));
         for arguments in pending {
             let at = found.iter().position(|(call, _)| call.arguments["hash"] == arguments["hash"]);
+            if at.is_none() && is_behind {
+                self.report.asked_again += 1;
+                self.again.push(arguments);
+                continue;
+            }
             let text = at.and_then(|at| found.remove(at).1.map(str::to_owned));
             self.report.retrievals.push(Retrieval { arguments, text });
         }
@@ -239,6 +249,7 @@ impl Followed {
             self.issued.insert(id.clone());
             if is_ours(name) {
                 self.pending.0.push(arguments.clone());
+                self.pending_behind |= has_clients;
             } else {
                 has_clients = true;
             }

@@ -1,4 +1,5 @@
-//! How the model behaves in a whole conversation: what it says follows from a request alone.
+//! How the model behaves in a whole conversation: what it says follows from a request, and from what it has asked for
+//! in vain.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -82,15 +83,29 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// What the model says to a request, without seals. `thinks`: it shows what it thinks.
-    pub(super) fn parts(&self, api: Api, transcript: &Transcript, thinks: bool) -> Vec<Part> {
+    /// What the model says to a request, without seals. `thinks`: it shows what it thinks. `again`: what it has to ask
+    /// our tool for once more, which is taken where it can.
+    pub(super) fn parts(
+        &self,
+        api: Api,
+        transcript: &Transcript,
+        thinks: bool,
+        again: &mut Vec<Value>,
+    ) -> Vec<Part> {
         let round = transcript.rounds();
         let since_asked = transcript.rounds_since_asked();
         let is_over = round >= self.rounds
             || transcript.forbids_calls
             || transcript.tools.is_empty()
             || (self.text_every > 0 && since_asked >= self.text_every);
-        let retrieves = self.retrieves(transcript, round, is_over);
+        let can_retrieve = transcript.tools.iter().any(|name| is_ours(name)) && !transcript.forbids_calls;
+        let retrieves = if can_retrieve && !again.is_empty() {
+            Retrieves::again(std::mem::take(again))
+        } else if can_retrieve {
+            self.retrieves(transcript, round, is_over)
+        } else {
+            Retrieves::default()
+        };
         let makes_clients_calls = !is_over && !retrieves.is_alone;
 
         let mut parts = Vec::new();
@@ -131,8 +146,7 @@ impl Plan {
     fn retrieves(&self, transcript: &Transcript, round: usize, is_over: bool) -> Retrieves {
         let mut retrieves = Retrieves::default();
         let is_due = self.retrieve_every > 0 && round > 0 && round.is_multiple_of(self.retrieve_every);
-        let listed = transcript.tools.iter().any(|name| is_ours(name));
-        if !is_due || !listed || transcript.forbids_calls || self.ways.is_empty() {
+        if !is_due || self.ways.is_empty() {
             return retrieves;
         }
         let times = round / self.retrieve_every;
@@ -158,7 +172,7 @@ impl Plan {
             Way::Range => json!({"hash": hash, "lines": RANGE}),
             _ => json!({"hash": hash}),
         };
-        let calls = wanted.into_iter().map(|hash| ("headroom_retrieve".to_owned(), arguments(hash)));
+        let calls = wanted.into_iter().map(|hash| (OURS.to_owned(), arguments(hash)));
         let place = if way == Way::AfterClients { &mut retrieves.after } else { &mut retrieves.before };
         place.extend(calls);
         retrieves.is_alone = !is_beside;
@@ -175,6 +189,16 @@ struct Retrieves {
     /// No call of the client's tools is made beside.
     is_alone: bool,
     has_text: bool,
+}
+
+const OURS: &str = "headroom_retrieve";
+
+impl Retrieves {
+    /// Once more, by itself.
+    fn again(arguments: Vec<Value>) -> Self {
+        let before = arguments.into_iter().map(|arguments| (OURS.to_owned(), arguments)).collect();
+        Self { before, is_alone: true, ..Self::default() }
+    }
 }
 
 /// An id as long as the provider's own.

@@ -20,7 +20,11 @@ pub(super) enum Progress {
 impl Progress {
     /// Reads a body of any API. One that is not understood has no tools.
     pub(super) fn of(body: &[u8]) -> Self {
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let mut body: Value = serde_json::from_slice(body).unwrap_or_default();
+        if body["request"].is_object() {
+            // Code Assist's.
+            body = body["request"].take();
+        }
         let tools = body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
         if !tools {
             return Self::Aside;

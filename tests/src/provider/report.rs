@@ -26,6 +26,9 @@ pub struct Report {
     pub foreign: Vec<String>,
     /// What the model has asked `headroom_retrieve` for, and what it got.
     pub retrievals: Vec<Retrieval>,
+    /// Calls of it behind calls of the client's tools that the next request did not have, so that the model had to ask
+    /// once more.
+    pub asked_again: usize,
 }
 
 /// A call of `headroom_retrieve`.
@@ -65,6 +68,7 @@ impl Report {
         self.respelled += other.respelled;
         self.foreign.extend(other.foreign);
         self.retrievals.extend(other.retrievals);
+        self.asked_again += other.asked_again;
     }
 }
 

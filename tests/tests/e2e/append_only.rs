@@ -3,16 +3,17 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use headroom_compress::Api;
-use headroom_e2e::Stack;
 use headroom_e2e::agent::{Agent, Format, recorded};
 use headroom_e2e::client::{Call, Connection, Protocol};
+use headroom_e2e::envoy::{Envoy, Neighbours, Options};
 use headroom_e2e::proof::{Conversations, Event, Row, hold};
-use headroom_e2e::provider::{Plan, SCRIPT_HEADER, Script};
+use headroom_e2e::provider::{Plan, SCRIPT_HEADER, Script, Way};
 use headroom_e2e::sidecar::Kind;
+use headroom_e2e::{Stack, built};
 use serde_json::{Value, json};
 
 use crate::reversible::{ROWS, body, reversible, rows};
-use crate::stacks::{MODES, assert_no_trap};
+use crate::stacks::{MODES, Mode, assert_no_trap};
 
 /// Holds conversations in which the model retrieves in every second round, in all formats.
 async fn holds(event: Event) -> Result<()> {
@@ -20,7 +21,7 @@ async fn holds(event: Event) -> Result<()> {
     // Where the server has the conversation nothing is left out, so there is nothing to ask for.
     for row in rows.iter().filter(|row| row.format != Format::StoredResponses) {
         let asked = row.report.retrievals.len();
-        ensure!(asked >= 5, "{:?}, stream: {}: {asked} retrievals", row.format, row.stream);
+        ensure!(asked >= Way::ALL.len(), "{:?}, stream: {}: {asked} retrievals", row.format, row.stream);
     }
     Ok(())
 }
@@ -52,6 +53,16 @@ async fn conversations_without_retrievals_are_append_only() -> Result<()> {
 #[tokio::test]
 async fn conversations_with_retrievals_in_every_second_round_are_append_only() -> Result<()> {
     holds(Event::Nothing).await
+}
+
+#[tokio::test]
+async fn conversations_about_source_files_are_append_only_while_the_filter_presses_harder() -> Result<()> {
+    let rows = held(Event::Nothing, &Conversations { sources: true, ..Conversations::default() }).await?;
+    for row in rows.iter().filter(|row| row.format != Format::StoredResponses) {
+        // What is left out of a file can be had back, so there is something to ask for.
+        ensure!(row.report.retrievals.len() >= 3, "{row:?}");
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -192,4 +203,46 @@ async fn a_refusal_that_is_not_about_the_prefix_reaches_the_client_as_it_came() 
         assert_no_trap(&stack).await?;
     }
     Ok(())
+}
+
+/// The one next to the client decides: its tool, its forms and its traces are those of the conversation. Where it
+/// changes nothing, the traces of the one behind it pass through it, and either puts their rounds back.
+#[tokio::test]
+async fn two_headrooms_in_a_row_keep_a_conversation_append_only() -> Result<()> {
+    let stack = Stack::start(reversible(Mode::Strip), Kind::Real).await?;
+    for outer_mode in ["optimize", "audit", "off"] {
+        let folder = tempfile::tempdir()?;
+        let mut options = reversible(Mode::Strip);
+        options.filter.as_mut().context("the filter is on")?["mode"] = outer_mode.into();
+        let outer = behind(&stack, &options, folder.path()).await?;
+        for (format, stream) in [
+            (Format::Messages, false),
+            (Format::Messages, true),
+            (Format::Chat, true),
+            (Format::Responses, true),
+        ] {
+            let name = format!("in a row {outer_mode} {format:?} {stream}");
+            let plan = Plan { rounds: 9, retrieve_every: 2, ways: Way::ALL.to_vec(), ..Plan::default() };
+            stack.provider.follow(&name, plan);
+            let mut agent = Agent::new(format, &name, stream, recorded(3)?);
+            agent.say(&format!("Which deployments failed? {name}"));
+            agent.rounds(outer.listener(), 9).await?;
+            let report = stack.provider.report(&name);
+            let problems = report.problems();
+            ensure!(problems.is_empty(), "{name}: {problems:?}");
+            let (asked, exact) = (report.retrievals.len(), report.exact(&agent.given()));
+            ensure!(asked >= 4 && exact == asked, "{name}: {exact} of {asked}: {:?}", report.retrievals);
+        }
+    }
+    assert_no_trap(&stack).await
+}
+
+/// Another Envoy whose provider is a stack's.
+async fn behind(stack: &Stack, options: &Options, folder: &std::path::Path) -> Result<Envoy> {
+    let neighbours = Neighbours {
+        provider: stack.envoy.listener(),
+        sidecar_grpc: stack.sidecar.grpc(),
+        sidecar_http: stack.sidecar.http(),
+    };
+    Envoy::start(options, neighbours, &built::filter_module().await?, folder).await
 }

@@ -36,6 +36,16 @@ fn body(api: Api, output: &str) -> Vec<u8> {
 {{"role":"model","parts":[{{"functionCall":{{"name":"list_pets","args":{{ }}}},"thoughtSignature":"c2ln\/"}}]}},
 {{"role":"user","parts":[{{"functionResponse":{{"name":"list_pets","response":{{"output":{output}}}}}}}]}} ]}}"#
         ),
+        Api::GeminiCodeAssist => {
+            let request = String::from_utf8_lossy(&self::body(
+                Api::GeminiGenerateContent,
+                output.as_str().unwrap_or_default(),
+            ))
+            .into_owned();
+            format!(
+                r#"{{"model" : "gemini-2.5-pro","project":"p\/1","user_prompt_id":"u","request": {request} }}"#
+            )
+        }
         Api::BedrockConverse => format!(
             r#"{{ "inferenceConfig":{{"temperature":1.0}},"system":[{{"text":"Be br\u0069ef."}},{{"cachePoint":{{"type":"default"}}}}],"messages":[
 {{"role":"user","content":[{{"text":"List the pets"}}]}},
@@ -65,7 +75,7 @@ const VERTEX: &str = "/v1/projects/p/locations/global/publishers";
 #[tokio::test]
 async fn every_format_is_compressed_on_the_paths_of_everybody_who_speaks_it() -> Result<()> {
     let vertex = |end: &str| format!("{VERTEX}/{end}");
-    let paths: [(String, Api, Option<&str>); 20] = [
+    let paths: [(String, Api, Option<&str>); 22] = [
         ("/v1/messages?beta=true".into(), Api::AnthropicMessages, None),
         (
             vertex("anthropic/models/claude-sonnet-4-5@20250929:rawPredict"),
@@ -129,6 +139,8 @@ async fn every_format_is_compressed_on_the_paths_of_everybody_who_speaks_it() ->
             Api::GeminiGenerateContent,
             Some("gemini-2.5-pro"),
         ),
+        ("/v1internal:generateContent".into(), Api::GeminiCodeAssist, None),
+        ("/v1internal:streamGenerateContent?alt=sse".into(), Api::GeminiCodeAssist, None),
         ("/v2/chat".into(), Api::CohereChat, None),
     ];
     for mode in MODES {
@@ -167,6 +179,9 @@ async fn what_only_looks_like_a_format_passes_with_its_length() -> Result<()> {
         ("/v1/batches", Api::OpenAiChat),
         ("/v1beta/models/g:countTokens", Api::GeminiGenerateContent),
         ("/v1beta/models/g:batchGenerateContent", Api::GeminiGenerateContent),
+        ("/v1internal:countTokens", Api::GeminiCodeAssist),
+        ("/v1internal:loadCodeAssist", Api::GeminiCodeAssist),
+        ("/backend-api/wham/accounts/check", Api::OpenAiResponses),
         ("/v2/embed", Api::CohereChat),
         ("/v9/of/tomorrow", Api::AnthropicMessages),
     ] {

@@ -49,6 +49,7 @@ mod replicas;
 mod reversible;
 mod sidecar;
 mod signed;
+mod slices;
 mod stacks;
 mod thinking;
 mod tool_loop;

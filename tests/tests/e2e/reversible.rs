@@ -30,6 +30,7 @@ pub(crate) fn reversible(mode: Mode) -> Options {
     let plugin = options.filter.as_mut().expect("the filter is on");
     plugin["reversible"] = true.into();
     plugin["store_originals"] = true.into();
+    plugin["tenant_from"] = "client".into();
     Options { workers: 2, ..options }
 }
 

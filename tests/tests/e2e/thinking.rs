@@ -116,9 +116,6 @@ impl Thinking {
         let name = format!("thinks {number}");
         let mut ways = Way::ALL.to_vec();
         ways.rotate_left(number % Way::ALL.len());
-        // A call of ours behind the client's has no answer where the client's id is on its way already, or where ids
-        // do not last: it is dropped, and the model has to ask again.
-        ways.retain(|way| *way != Way::AfterClients || !(stream || format == Format::Gemini));
         let plan = Plan {
             rounds: ROUNDS,
             text_every: 5,

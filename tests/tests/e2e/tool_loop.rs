@@ -1,14 +1,15 @@
 //! Calls of `headroom_retrieve` through the real Envoy: the model gets its original, the client one answer.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use headroom_compress::Api;
 use headroom_e2e::client::{Answer, Call, Protocol};
 use headroom_e2e::provider::{NAME_HEADER, SCRIPT_HEADER, Script, ToolCall};
+use headroom_e2e::sidecar::Kind;
 use headroom_e2e::{Stack, deadline::until};
 use serde_json::{Value, json};
 
-use crate::reversible::{APIS, ROWS, body, engine, path, rows, shared};
-use crate::stacks::assert_no_trap;
+use crate::reversible::{APIS, ROWS, body, engine, large_bodies, path, rows, shared};
+use crate::stacks::{Mode, assert_no_trap};
 
 /// A call of our tool.
 pub(crate) fn ours(hash: &str) -> ToolCall {
@@ -179,6 +180,72 @@ async fn a_provider_that_does_not_go_on_leaves_the_client_a_whole_answer() -> Re
         }
     }
     assert_no_trap(stack).await
+}
+
+/// The longest body and the memo may take all but 8 MiB of the VM, and one request takes most of these.
+#[tokio::test]
+async fn where_the_filter_has_no_room_for_originals_the_store_is_the_source() -> Result<()> {
+    let mut options = large_bodies(Mode::Strip);
+    let plugin = options.filter.as_mut().expect("the filter is on");
+    plugin["max_body_bytes"] = (128 << 20).into();
+    plugin["memo_bytes"] = (512 << 20).into();
+    options.workers = 1;
+    let stack = Stack::start(options, Kind::Real).await?;
+    let api = Api::AnthropicMessages;
+    let outputs = |count: usize, salt: usize| (0..count).map(|at| rows(4_000, salt + at)).collect::<Vec<_>>();
+    let copied = |copies: u64| {
+        let envoy = &stack.envoy;
+        async move {
+            until("the store has copies", || async {
+                (envoy.stat("wasmcustom.headroom.originals_copied").await.ok()? >= copies).then_some(())
+            })
+            .await
+        }
+    };
+    let lossy = |forwarded: &[u8], outputs: &[String]| {
+        let forwarded = String::from_utf8_lossy(forwarded);
+        let hashes = outputs.iter().map(|output| headroom_compress::address(output));
+        hashes.filter(|hash| forwarded.contains(&format!("hash={hash}"))).collect::<Vec<_>>()
+    };
+    let (originals, others) = (outputs(6, 100), outputs(16, 200));
+    let (asking, holding) = (body(api, true, &originals), body(api, true, &others));
+    let call = || Call::post("/v1/messages", asking.clone());
+    let (_, requests) = stack.exchange("with room", Protocol::Http1, call()).await?;
+    let expected = requests[0].body.clone();
+    let asked = lossy(&expected, &originals);
+    let hash = asked.first().context("an output of which rows are left out")?;
+    let original = originals.iter().find(|it| headroom_compress::address(it) == *hash);
+    let original = original.context("it is one of these")?;
+    // Both once before, since copies on their way to the store take room as well.
+    let (_, requests) =
+        stack.exchange("copies", Protocol::Http1, Call::post("/v1/messages", holding.clone())).await?;
+    let held = lossy(&requests[0].body, &others);
+    copied((asked.len() + held.len()) as u64).await?;
+    let no_room = stack.envoy.stat("wasmcustom.headroom.no_room").await?;
+
+    let gated = Script { gate: true, ..Script::default() };
+    let held = Call::post("/v1/messages", holding)
+        .header(SCRIPT_HEADER, &gated.header())
+        .header(NAME_HEADER, "holds");
+    let mut connection = stack.connect(Protocol::Http1).await?;
+    let mut answer = connection.stream(held).await?;
+    assert_eq!(stack.envoy.stat("wasmcustom.headroom.no_room").await?, no_room, "there is room for this one");
+
+    let script = Script { tool_call: Some(ours(hash)), then: vec![says("It is 40.")], ..Script::default() };
+    let asking = call().header(SCRIPT_HEADER, &script.header());
+    let (told, requests) = stack.exchange("without room", Protocol::Http1, asking).await?;
+    assert!(told.text().contains("40.") && !told.text().contains("_hr1_"), "{}", told.text());
+    assert_eq!(requests.len(), 2);
+    assert!(requests[0].body == expected, "no form depends on what the filter keeps");
+    let continued: Value = serde_json::from_slice(&requests[1].body)?;
+    // A page of a list begins with its first row.
+    let start = original.get(1..1_000).context("a long text")?;
+    assert!(strings(&continued).iter().any(|text| text.starts_with(start)), "the text from the store");
+    assert!(stack.envoy.stat("wasmcustom.headroom.no_room").await? > no_room);
+
+    stack.provider.release("holds", 100);
+    while answer.next().await?.is_some() {}
+    assert_no_trap(&stack).await
 }
 
 #[tokio::test]

@@ -3,11 +3,13 @@
 use std::process::Output;
 
 use anyhow::Result;
+use headroom_e2e::client::Call;
+use headroom_e2e::deadline::until;
 use headroom_e2e::{Provider, built};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{Up, providers};
+use super::{NAME_HEADER, Up, providers};
 
 async fn run(up: &Up, arguments: &[&str]) -> Result<Output> {
     let url = format!("http://{}", up.listener);
@@ -16,8 +18,19 @@ async fn run(up: &Up, arguments: &[&str]) -> Result<Output> {
     Ok(command.output().await?)
 }
 
+/// A request with a tool output that gets shorter.
+fn compressible() -> Call {
+    let rows: Vec<Value> = (0..80).map(|id| json!({"id": id, "name": "row", "state": "ready"})).collect();
+    let output = serde_json::to_string_pretty(&rows).unwrap_or_default();
+    let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 10, "messages": [
+        {"role": "user", "content": "List them."},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "list", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": output}]}]});
+    Call::post("/v1/messages", body.to_string()).header(NAME_HEADER, "counted")
+}
+
 #[tokio::test]
-async fn the_doctor_finds_nothing_wrong_and_the_request_that_it_sent_is_shown_by_the_others() -> Result<()> {
+async fn the_doctor_finds_nothing_wrong_and_its_request_counts_nowhere() -> Result<()> {
     let provider = Provider::start(0).await?;
     let up = Up::start(tempfile::tempdir()?, &providers(&format!("http://{}", provider.address()))).await?;
 
@@ -48,6 +61,20 @@ async fn the_doctor_finds_nothing_wrong_and_the_request_that_it_sent_is_shown_by
         assert!(check["verdict"] == "ok" || may_warn, "{check}");
     }
     assert!(checks[8]["found"].as_str().is_some_and(|found| found.contains("compressed from")));
+    assert_eq!(checks[4]["details"]["control_plane"]["cluster"], "headroom");
+    let shown = String::from_utf8(run(&up, &["doctor", "--no-request"]).await?.stdout)?;
+    assert!(shown.lines().all(|line| line.chars().count() < 200), "{shown}");
+    let stats: Value = serde_json::from_slice(&up.send(Call::get("/stats")).await?.body)?;
+    assert_eq!((&stats["requests"]["total"], &stats["tokens"]["saved"]), (&0.into(), &0.into()), "{stats}");
+    assert_eq!(stats["recent_requests"], Value::Array(Vec::new()));
+
+    assert_eq!(up.send(compressible()).await?.status, 200);
+    until("the request is counted", || async {
+        let stats = up.send(Call::get("/stats")).await.ok()?;
+        let stats: Value = serde_json::from_slice(&stats.body).ok()?;
+        (stats["requests"]["total"] == 1).then_some(())
+    })
+    .await?;
 
     let perf = run(&up, &["perf", "--json"]).await?;
     let stages: Vec<Value> = serde_json::from_slice(&perf.stdout)?;

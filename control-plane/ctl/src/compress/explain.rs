@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use headroom_compress::{BlockOutcome, Explanation, PRESSURE_TOKENS, Skip};
+
 use super::record::{Record, Totals};
 use crate::number::{grouped, saved};
 
@@ -34,8 +36,57 @@ pub(super) fn request(out: &mut impl Write, record: &Record) -> io::Result<()> {
         if let Some(left_out) = &block.left_out {
             writeln!(out, "        left out: {left_out}")?;
         }
+        if let Some(explanation) = &block.explanation {
+            attempts(out, explanation)?;
+        }
+        if !block.memo {
+            writeln!(out, "        {}", reason(block.result))?;
+        }
     }
     out.flush()
+}
+
+/// What the call suggested, and a line for each form that was tried.
+fn attempts(out: &mut impl Write, explanation: &Explanation) -> io::Result<()> {
+    if let Some(hint) = explanation.hint {
+        writeln!(out, "        the call suggests {}, where the text has no shape of its own", hint.name())?;
+    }
+    if explanation.pressure > 0 {
+        let total = PRESSURE_TOKENS.get(usize::from(explanation.pressure) - 1).copied().unwrap_or_default();
+        writeln!(out, "        pressed harder: {} tokens or more stand before it", grouped(total))?;
+    }
+    for attempt in &explanation.attempts {
+        let loss = if attempt.lossy { " (lossy)" } else { "" };
+        let (before, after) = (grouped(attempt.tokens_before as u64), grouped(attempt.tokens_after as u64));
+        writeln!(
+            out,
+            "        tried on {:<11} {:<24} {before:>9} -> {after:>9}  {}",
+            attempt.kind.name(),
+            format!("{}{loss}", attempt.compressor.name()),
+            attempt.verdict.name()
+        )?;
+    }
+    Ok(())
+}
+
+/// Why a block became what it became.
+fn reason(outcome: BlockOutcome) -> &'static str {
+    match outcome {
+        BlockOutcome::Compressed { lossy: true, .. } => {
+            "forwarded: the forms taken together, with a marker for what is left out"
+        }
+        BlockOutcome::Compressed { .. } => "forwarded: the forms taken together, which have fewer tokens",
+        BlockOutcome::Skipped(skip) => match skip {
+            Skip::TooSmall => "as it was: shorter than min_block_bytes",
+            Skip::TooLarge => "as it was: longer than max_block_bytes",
+            Skip::PolicyOff => "as it was: the configuration says off for this tool or kind",
+            Skip::Retrieved => "as it was: the model asked for it",
+            Skip::NotText => "as it was: no text that can be replaced",
+            Skip::Program => "as it was: a program at the provider reads it",
+            Skip::NoGain => "as it was: no form saves enough tokens",
+            Skip::TooCostly => "as it was: it takes more work than its size allows",
+        },
+    }
 }
 
 /// Sums over all requests.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use headroom_compress::{Api, Block, BlockOutcome, Outcome, Unread};
+use headroom_compress::{Api, Block, BlockOutcome, Explanation, Outcome, Unread, provider_tokens};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -55,6 +55,11 @@ pub(super) struct BlockRecord {
     span: [usize; 2],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) left_out: Option<String>,
+    /// Why it became what it became, where it was asked and not known from a request before.
+    #[serde(skip)]
+    pub(super) explanation: Option<Explanation>,
+    #[serde(skip)]
+    pub(super) result: BlockOutcome,
 }
 
 /// Sums over all requests.
@@ -87,7 +92,13 @@ impl Record {
     }
 
     /// What the engine did.
-    pub(super) fn read(number: u64, line: &Line<'_>, format: Format, outcome: &Outcome<'_>) -> Self {
+    pub(super) fn read(
+        number: u64,
+        line: &Line<'_>,
+        format: Format,
+        outcome: &Outcome<'_>,
+        explanations: Vec<Option<Explanation>>,
+    ) -> Self {
         let compressed = outcome.blocks.iter().any(|block| replaced(block.outcome));
         let tokens = &outcome.tokens;
         Self {
@@ -102,7 +113,14 @@ impl Record {
                 tool_outputs_before: tokens.tool_outputs_before,
                 tool_outputs_after: tokens.tool_outputs_after,
             },
-            blocks: outcome.blocks.iter().map(BlockRecord::new).collect(),
+            blocks: outcome
+                .blocks
+                .iter()
+                .zip(explanations.into_iter().chain(std::iter::repeat(None)))
+                .map(|(block, explanation)| {
+                    BlockRecord::new(block, explanation, outcome.model.as_deref().unwrap_or_default())
+                })
+                .collect(),
             originals: outcome.originals.iter().map(|original| original.hash.to_string()).collect(),
             ..Self::not_read(
                 number,
@@ -119,17 +137,21 @@ impl Record {
 }
 
 impl BlockRecord {
-    fn new(block: &Block) -> Self {
+    /// The figures of blocks in the unit of the request's.
+    fn new(block: &Block, explanation: Option<Explanation>, model: &str) -> Self {
+        let tokens = |plain: u32| u32::try_from(provider_tokens(model, plain.into())).unwrap_or(u32::MAX);
         Self {
             tool: block.tool.to_string(),
             kind: block.kind.name(),
             outcome: block.outcome.name(),
             lossy: matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }),
-            tokens_before: block.tokens_before,
-            tokens_after: block.tokens_after,
+            tokens_before: tokens(block.tokens_before),
+            tokens_after: tokens(block.tokens_after),
             memo: block.memo,
             span: [block.span.start, block.span.end],
             left_out: block.left_out.as_ref().map(ToString::to_string),
+            explanation,
+            result: block.outcome,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use headroom_retry::Retry;
 use reqwest::{Client, ClientBuilder};
 use serde_json::Value;
 
@@ -51,7 +52,7 @@ impl Admin {
     }
 
     async fn get(&self, path: &str) -> Option<String> {
-        let answer = self.client.get(format!("{}{path}", self.base)).send().await.ok()?;
+        let answer = Retry::NEAR.send(self.client.get(format!("{}{path}", self.base))).await.ok()?;
         answer.error_for_status().ok()?.text().await.ok()
     }
 
@@ -149,16 +150,27 @@ pub fn configuration(dump: &Value) -> Vec<Check> {
     };
     let configuration = filter(listener).and_then(plugin_configuration);
     vec![
-        Check::ok(
-            "filter",
-            match &configuration {
-                Some(text) => format!("configured with {}", without_token(text)),
-                None => "configured by its defaults".to_owned(),
-            },
-        ),
+        installed(configuration.as_deref()),
         buffer(listener, configuration.as_deref()),
         routes(dump, listener),
     ]
+}
+
+fn installed(configuration: Option<&str>) -> Check {
+    const NAME: &str = "filter";
+    let Some(text) = configuration else { return Check::ok(NAME, "configured by its defaults") };
+    let Some(configuration) = without_token(text) else {
+        return Check::ok(NAME, "configured with what is not JSON");
+    };
+    let said = |key: &str, default: &str| {
+        configuration.get(key).and_then(Value::as_str).unwrap_or(default).to_owned()
+    };
+    let found = format!(
+        "mode {}, profile {}; --json shows its configuration",
+        said("mode", "optimize"),
+        said("profile", "its own")
+    );
+    Check { details: Some(configuration), ..Check::ok(NAME, found) }
 }
 
 fn buffer(listener: &Value, configuration: Option<&str>) -> Check {
@@ -219,15 +231,13 @@ fn filter(listener: &Value) -> Option<&Value> {
     })
 }
 
-/// A configuration as it may be shown to people, who paste it into reports.
-fn without_token(configuration: &str) -> String {
-    let Ok(mut parsed) = serde_json::from_str::<Value>(configuration) else {
-        return "what is not JSON".to_owned();
-    };
+/// A configuration as it may be shown to people, who paste it into reports. `None`: it is no JSON.
+fn without_token(configuration: &str) -> Option<Value> {
+    let mut parsed: Value = serde_json::from_str(configuration).ok()?;
     if let Some(token) = parsed.pointer_mut("/control_plane/token") {
         *token = "…".into();
     }
-    parsed.to_string()
+    Some(parsed)
 }
 
 fn plugin_configuration(filter: &Value) -> Option<String> {
@@ -292,7 +302,8 @@ mod tests {
     #[test]
     fn a_token_in_the_configuration_is_not_shown() {
         let checks = configuration(&dump(1 << 30, r#"{"control_plane":{"cluster":"c","token":"s3cret"}}"#));
-        assert_eq!(checks[0].found, r#"configured with {"control_plane":{"cluster":"c","token":"…"}}"#);
+        assert_eq!(checks[0].details, Some(json!({"control_plane": {"cluster": "c", "token": "…"}})));
+        assert!(checks[0].found.starts_with("mode optimize"), "{}", checks[0].found);
         let unreadable = configuration(&dump(1 << 30, r#"{"token":"s3cret""#));
         assert!(!unreadable[0].found.contains("s3cret"));
     }

@@ -1,7 +1,10 @@
-//! One request from end to end: through Envoy and the filter to the provider, and counted by headroomd.
+//! One request from end to end: through Envoy and the filter to the provider, and reported to headroomd, which counts
+//! it nowhere.
 
 use std::time::Duration;
 
+use headroom_api::names::DOCTOR_STACK;
+use headroom_retry::Retry;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -10,24 +13,22 @@ use super::Check;
 use crate::running::Running;
 
 const NAME: &str = "test request";
-/// The stack under which it is counted.
-const STACK: &str = "headroom_doctor";
 /// The filter reports once a second; this is for a machine under load.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Sends a request with a tool output that compresses well, and waits until it is counted. `untouched`: the filter
+/// Sends a request with a tool output that compresses well, and waits until it is reported. `untouched`: the filter
 /// could not read all of its configuration, so it may keep its hands off this one.
 pub(super) async fn check(running: &Running, client: &Client, untouched: bool) -> Check {
-    let before = counted(running).await;
+    let before = reported(running).await;
     let url = running.url("/v1/messages");
     let request = client
         .post(&url)
         .header("content-type", "application/json")
         .header("anthropic-version", "2023-06-01")
-        .header("x-headroom-stack", STACK)
+        .header("x-headroom-stack", DOCTOR_STACK)
         .body(body().to_string());
-    let status = match request.send().await {
+    let status = match Retry::NEAR.send(request).await.map_err(reqwest::Error::without_url) {
         Ok(answer) => answer.status(),
         Err(error) => {
             return Check::failed(
@@ -55,51 +56,46 @@ pub(super) async fn check(running: &Running, client: &Client, untouched: bool) -
     let answered = format!("the provider answered {status}");
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        if let Some(outcome) = newest(running).await.filter(|_| before.is_some()) {
-            let now = counted(running).await;
-            if now > before {
-                return outcome_check(&outcome, &answered);
-            }
+        if let (Some(before), Some(probe)) = (&before, reported(running).await)
+            && probe["request_id"] != before["request_id"]
+        {
+            return outcome_check(&probe, &answered);
         }
         sleep(LOOK).await;
     }
     if untouched {
         return Check::warning(
             NAME,
-            format!("{answered}; the filter passed it untouched and did not count it"),
+            format!("{answered}; the filter passed it untouched and did not report it"),
             "see the check of the configuration",
         );
     }
     Check::failed(
         NAME,
-        format!("{answered}, but headroomd has not counted the request"),
+        format!("{answered}, but headroomd has not heard of the request"),
         "see that the filter runs (the checks above) and reaches headroomd's gRPC port: Envoy's counter wasmcustom.headroom.reports_failed grows when it does not",
     )
 }
 
-fn outcome_check(outcome: &Value, answered: &str) -> Check {
-    let tokens = |name: &str| outcome[name].as_i64().unwrap_or(0);
-    let (from, to) = (tokens("input_tokens_original"), tokens("input_tokens_optimized"));
-    match outcome["outcome"].as_str() {
+fn outcome_check(probe: &Value, answered: &str) -> Check {
+    let tokens = |name: &str| probe[name].as_i64().unwrap_or(0);
+    let (from, to) = (tokens("tokens_before"), tokens("tokens_after"));
+    match probe["outcome"].as_str() {
         Some("compressed") => {
-            Check::ok(NAME, format!("{answered}; compressed from {from} to {to} tokens, and counted"))
+            Check::ok(NAME, format!("{answered}; compressed from {from} to {to} tokens, and reported"))
         }
         other => Check::warning(
             NAME,
-            format!("{answered}; counted as {}, not compressed", other.unwrap_or("unknown")),
+            format!("{answered}; reported as {}, not compressed", other.unwrap_or("unknown")),
             "see the filter's configuration: is it set to measure only, or to bypass?",
         ),
     }
 }
 
-async fn counted(running: &Running) -> Option<i64> {
-    let stats = running.json("/stats", &[]).await.ok()?;
-    Some(stats["requests"]["by_stack"][STACK].as_i64().unwrap_or(0))
-}
-
-async fn newest(running: &Running) -> Option<Value> {
-    let feed = running.json("/transformations/feed", &[]).await.ok()?;
-    feed["transformations"].as_array()?.iter().find(|request| request["stack"] == STACK).cloned()
+/// The newest test request that headroomd has heard of, which may be `null`.
+async fn reported(running: &Running) -> Option<Value> {
+    let mut stats = running.json("/stats", &[]).await.ok()?;
+    Some(stats["probe"].take())
 }
 
 /// A conversation with one tool output: pretty-printed JSON, of which every profile keeps less.

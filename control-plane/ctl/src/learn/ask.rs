@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use headroom_retry::Retry;
 use serde_json::{Value, json};
 
 use super::deadline::Deadline;
@@ -99,11 +100,12 @@ pub(super) async fn model(name: &str, question: &str, env: Environment<'_>) -> a
             .json(&body);
         (request, "/choices/0/message/content")
     };
-    let answer = request.send().await.with_context(|| {
+    let answer = Retry::FAR.send(request).await.map_err(reqwest::Error::without_url).with_context(|| {
         format!("--model: no Headroom answers at {base}, and the question goes through it; start it with `headroomctl up`")
     })?;
     let status = answer.status();
-    let body = answer.bytes().await.context("--model: the answer broke off")?;
+    let body = answer.bytes().await.map_err(reqwest::Error::without_url);
+    let body = body.context("--model: the answer broke off")?;
     ensure!(
         status.is_success(),
         "--model {name}: the provider answered {status}: {}",

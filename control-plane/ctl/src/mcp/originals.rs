@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use headroom_api::v1::originals_client::OriginalsClient;
 use headroom_api::v1::{AdmitRequest, ContentEncoding, Original, RetrieveRequest, RetrieveResponse};
+use headroom_retry::Retry;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
@@ -66,7 +67,9 @@ impl Originals {
             conversation_id: CONVERSATION.to_owned(),
             originals: vec![original],
         };
-        let answer = OriginalsClient::new(self.channel.clone()).admit(self.request(request)).await;
+        let ask =
+            async || OriginalsClient::new(self.channel.clone()).admit(self.request(request.clone())).await;
+        let answer = Retry::NEAR.run(ask, may_help).await;
         let answer = answer.map_err(|status| self.unanswered(&status))?.into_inner();
         Ok(answer.stored.contains(&hash))
     }
@@ -84,7 +87,9 @@ impl Originals {
             query: query.to_owned(),
             lines: lines.to_owned(),
         };
-        let answer = OriginalsClient::new(self.channel.clone()).retrieve(self.request(request)).await;
+        let ask =
+            async || OriginalsClient::new(self.channel.clone()).retrieve(self.request(request.clone())).await;
+        let answer = Retry::NEAR.run(ask, may_help).await;
         Ok(answer.map_err(|status| self.unanswered(&status))?.into_inner())
     }
 
@@ -104,6 +109,11 @@ impl Originals {
         };
         Unanswered { address: self.address.clone(), problem }
     }
+}
+
+/// Whether headroomd may answer something else when it is asked again.
+fn may_help<T>(answer: &Result<T, Status>) -> bool {
+    matches!(answer, Err(status) if matches!(status.code(), Code::Unavailable | Code::ResourceExhausted))
 }
 
 /// A text on its way into the store.

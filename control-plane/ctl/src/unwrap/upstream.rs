@@ -1,6 +1,6 @@
-//! Codex as the original Headroom's `wrap codex` has left it: blocks between markers, and a backup.
+//! Codex and OpenCode as the original Headroom's `wrap` has left them: blocks between markers, and a backup.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use toml_edit::{DocumentMut, Item};
@@ -8,19 +8,53 @@ use toml_edit::{DocumentMut, Item};
 use crate::agents::Places;
 use crate::edits::Disk;
 
-const BEGIN: &str = "# --- Headroom proxy (auto-injected by headroom wrap codex) ---";
-const END: &str = "# --- end Headroom ---";
-const BACKUP: &str = "config.toml.headroom-backup";
+/// The lines between which the original has put what is its own.
+struct Marks {
+    pairs: &'static [(&'static str, &'static str)],
+    /// The settings are TOML, in which what is the original's is known without its lines too.
+    is_toml: bool,
+}
+
+const CODEX: Marks = Marks {
+    pairs: &[("# --- Headroom proxy (auto-injected by headroom wrap codex) ---", "# --- end Headroom ---")],
+    is_toml: true,
+};
+const OPENCODE: Marks = Marks {
+    pairs: &[
+        ("// --- Headroom proxy provider ---", "// --- end Headroom proxy provider ---"),
+        ("// --- Headroom MCP server ---", "// --- end Headroom MCP server ---"),
+    ],
+    is_toml: false,
+};
+/// What the copy of a file is called, behind its own name.
+const BACKUP: &str = ".headroom-backup";
 const PROVIDER: &str = "headroom";
 
-/// Takes the original's wrap off, and says so. Nothing where there is none.
-pub(crate) fn take_off(places: &Places, disk: &Disk) -> anyhow::Result<Vec<String>> {
-    let Some(config) = &places.mcp else { return Ok(Vec::new()) };
-    let backup = config.with_file_name(BACKUP);
+impl Marks {
+    fn of(agent: &str) -> Option<&'static Self> {
+        match agent {
+            "codex" => Some(&CODEX),
+            "opencode" => Some(&OPENCODE),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the original may have left something in an agent's settings.
+pub(crate) fn knows(agent: &str) -> bool {
+    Marks::of(agent).is_some()
+}
+
+/// Takes the original's wrap off an agent, and says so. Nothing where there is none.
+pub(crate) fn take_off(agent: &str, places: &Places, disk: &Disk) -> anyhow::Result<Vec<String>> {
+    let (Some(marks), Some(config)) = (Marks::of(agent), &places.mcp) else { return Ok(Vec::new()) };
+    let mut backup = config.clone().into_os_string();
+    backup.push(BACKUP);
+    let backup = PathBuf::from(backup);
     let Some((bytes, mode)) = disk.contents(config)? else { return Ok(Vec::new()) };
     let shown = config.display();
     let Ok(text) = String::from_utf8(bytes) else { return Ok(Vec::new()) };
-    let Some(stripped) = strip(&text) else { return Ok(Vec::new()) };
+    let Some(stripped) = strip(&text, marks) else { return Ok(Vec::new()) };
     let saved = disk.contents(&backup)?.map(|(bytes, _)| bytes);
     let saved_text = saved.as_ref().and_then(|bytes| std::str::from_utf8(bytes).ok());
     let done = match (&saved, saved_text) {
@@ -60,29 +94,32 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 /// A configuration without what the original has put in; `None` where it has put in nothing.
-fn strip(text: &str) -> Option<String> {
+fn strip(text: &str, marks: &Marks) -> Option<String> {
     let mut kept = String::with_capacity(text.len());
-    let mut block: Option<String> = None;
+    // What a block holds, and the line that ends it.
+    let mut block: Option<(String, &str)> = None;
     let mut found = false;
     for line in text.split_inclusive('\n') {
         let bare = line.trim();
-        if bare == BEGIN {
+        if let Some((_, end)) = marks.pairs.iter().find(|(begin, _)| *begin == bare) {
             found = true;
             // A beginning without an end was a marker alone.
-            kept.push_str(&block.take().unwrap_or_default());
-            block = Some(String::new());
-        } else if bare == END {
+            kept.push_str(&block.take().unwrap_or_default().0);
+            block = Some((String::new(), end));
+        } else if marks.pairs.iter().any(|(_, end)| *end == bare) {
             found = true;
-            block = None;
+            match block.take() {
+                // The end of another block ends none.
+                Some((held, end)) if end != bare => block = Some((held, end)),
+                _ => {}
+            }
         } else {
-            block.as_mut().unwrap_or(&mut kept).push_str(line);
+            block.as_mut().map_or(&mut kept, |(held, _)| held).push_str(line);
         }
     }
-    kept.push_str(&block.unwrap_or_default());
-    match without_orphans(&kept) {
-        Some(text) => Some(text),
-        None => found.then_some(kept),
-    }
+    kept.push_str(&block.unwrap_or_default().0);
+    let mended = if marks.is_toml { without_orphans(&kept) } else { None };
+    mended.or_else(|| found.then_some(kept))
 }
 
 /// Without what markers no longer surround: the choice of a provider, and the provider where it is on this
@@ -119,6 +156,9 @@ mod tests {
 
     use super::*;
 
+    const BEGIN: &str = CODEX.pairs[0].0;
+    const END: &str = CODEX.pairs[0].1;
+    const BACKUP: &str = "config.toml.headroom-backup";
     const OWN: &str = "# mine\nmodel = \"gpt-5\"\n\n[profiles.x]\nmodel = \"o3\"\n";
 
     fn wrapped() -> String {
@@ -146,7 +186,7 @@ mod tests {
 
         fn take_off(&self) -> Vec<String> {
             let places = Places { mcp: Some(self.0.path().join("config.toml")), ..Places::default() };
-            take_off(&places, &Disk::default()).unwrap()
+            take_off("codex", &places, &Disk::default()).unwrap()
         }
 
         fn read(&self, name: &str) -> Option<String> {
@@ -208,5 +248,38 @@ mod tests {
             assert_eq!(codex.take_off(), [""; 0], "{text:?}");
             assert_eq!(codex.read("config.toml").as_deref(), text);
         }
+    }
+
+    #[test]
+    fn opencodes_blocks_go_and_what_stands_around_them_stays() {
+        let own = "{\n  // mine\n  \"theme\": \"kept\",\n  \"mcp\": {\"remote\": {}}\n}\n";
+        let [(provider, provider_end), (mcp, mcp_end)] = [OPENCODE.pairs[0], OPENCODE.pairs[1]];
+        let blocks = format!(
+            "  {provider}\n  \"provider\": {{\"headroom\": {{}}}},\n  {provider_end}\n{mcp}\n  \"x\": 1,\n{mcp_end}\n"
+        );
+        let wrapped = own.replace("  \"mcp\"", &format!("{blocks}  \"mcp\""));
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("opencode.json");
+        let places = Places { mcp: Some(config.clone()), ..Places::default() };
+        let take_off = |agent: &str| super::take_off(agent, &places, &Disk::default()).unwrap();
+        // Without the copy, with it, and with the ends of each other's blocks.
+        for (text, backup) in [(&wrapped, None), (&wrapped, Some(own))] {
+            fs::write(&config, text).unwrap();
+            let copy = folder.path().join("opencode.json.headroom-backup");
+            if let Some(backup) = backup {
+                fs::write(&copy, backup).unwrap();
+            }
+            assert_eq!(take_off("codex"), [""; 0], "its marks are other ones");
+            assert_eq!(take_off("opencode").len(), 1);
+            assert_eq!(fs::read_to_string(&config).unwrap(), own);
+            assert!(!copy.exists());
+            assert_eq!(take_off("opencode"), [""; 0]);
+        }
+        assert_eq!(take_off("claude"), [""; 0]);
+        let open = wrapped.replace(provider_end, mcp_end);
+        fs::write(&config, open).unwrap();
+        take_off("opencode");
+        let now = fs::read_to_string(&config).unwrap();
+        assert!(now.contains("\"theme\"") && now.contains("\"remote\"") && !now.contains("---"), "{now}");
     }
 }

@@ -9,8 +9,12 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child as Process, Command};
 
+use super::logs;
+
 /// How many of a log's last lines are shown when its process has died.
 const TAIL_LINES: usize = 20;
+/// How much of a line is shown of it. Characters.
+const TAIL_CHARACTERS: usize = 200;
 /// How much of a log's end is read for that. Bytes.
 const TAIL_BYTES: usize = 64 << 10;
 
@@ -41,11 +45,7 @@ impl Child {
     /// are stopped in order. What it prints goes to a new log; the one of before is kept as `.1`.
     pub(super) fn start(launch: &Launch) -> anyhow::Result<Self> {
         let log = &launch.log;
-        if log.exists() {
-            let mut before = log.as_os_str().to_owned();
-            before.push(".1");
-            fs::rename(log, before).with_context(|| format!("{} cannot be renamed", log.display()))?;
-        }
+        logs::set_aside(log).with_context(|| format!("{} cannot be renamed", log.display()))?;
         Self::start_again(launch)
     }
 
@@ -115,7 +115,10 @@ impl Child {
         let lines: Vec<&str> = end.lines().collect();
         let last: Vec<String> = lines[lines.len().saturating_sub(TAIL_LINES)..]
             .iter()
-            .map(|line| format!("    {line}"))
+            .map(|line| match line.char_indices().nth(TAIL_CHARACTERS) {
+                Some((cut, _)) => format!("    {}…", &line[..cut]),
+                None => format!("    {line}"),
+            })
             .collect();
         if last.is_empty() { "    (nothing)".to_owned() } else { last.join("\n") }
     }
@@ -148,6 +151,9 @@ mod tests {
         assert_eq!(child.ended().await.unwrap().code(), Some(7));
         assert!(child.tail().ends_with("    100\n    the reason"), "{}", child.tail());
         assert_eq!(child.tail().lines().count(), TAIL_LINES);
+        let mut long = shell("printf '%0.sä' $(seq 1 300)", folder.path());
+        long.ended().await.unwrap();
+        assert_eq!(long.tail(), format!("    {}…", "ä".repeat(TAIL_CHARACTERS)));
         assert!(child.stop(Duration::from_secs(60)).await.unwrap());
     }
 

@@ -36,13 +36,6 @@ impl Programs {
             on_path: Vec::new(),
             advice: "build it with `make build`, or say where it is with --module",
         };
-        let headroomd = Search {
-            what: "headroomd",
-            told: told(args.headroomd.as_ref(), env, "HEADROOMD"),
-            around: vec![folder.join("headroomd")],
-            on_path: on_path(env, "headroomd"),
-            advice: "build it with `make build`, or say where it is with --headroomd",
-        };
         let envoy = Search {
             what: "Envoy",
             told: told(args.envoy.as_ref(), env, "ENVOY"),
@@ -51,8 +44,28 @@ impl Programs {
             on_path: on_path(env, "envoy"),
             advice: "get one with `envoy/install.sh`, or say where it is with --envoy",
         };
-        Ok(Self { module: module.first()?, headroomd: headroomd.first()?, envoy: envoy.first()? })
+        Ok(Self {
+            module: module.first()?,
+            headroomd: headroomd(args.headroomd.as_ref(), env, folder)?,
+            envoy: envoy.first()?,
+        })
     }
+}
+
+/// The sidecar's program.
+pub(super) fn headroomd(
+    explicit: Option<&PathBuf>,
+    env: Environment<'_>,
+    folder: &Path,
+) -> anyhow::Result<PathBuf> {
+    let search = Search {
+        what: "headroomd",
+        told: told(explicit, env, "HEADROOMD"),
+        around: vec![folder.join("headroomd")],
+        on_path: on_path(env, "headroomd"),
+        advice: "build it with `make build`, or say where it is with --headroomd",
+    };
+    search.first()
 }
 
 struct Search {

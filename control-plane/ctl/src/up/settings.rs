@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use headroom_api::names;
 use serde_json::{Map, Value};
 
-use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, Providers};
-use crate::environment::Environment;
+use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, HTTP_CLUSTER, Providers};
+use crate::environment::{CODE_AWARE, Environment};
 use crate::profile::ProfileName;
 use crate::token;
 use crate::upstream::Upstream;
@@ -67,15 +68,27 @@ pub struct UpArgs {
     /// Base URL for Gemini CLI with a Google login [env: CODE_ASSIST_TARGET_API_URL] [default: https://cloudcode-pa.googleapis.com]
     #[arg(long, value_name = "URL")]
     pub code_assist_api_url: Option<String>,
+    /// Base URL for clients of GitHub Copilot [env: COPILOT_TARGET_API_URL] [default: https://api.githubcopilot.com]
+    #[arg(long, value_name = "URL")]
+    pub copilot_api_url: Option<String>,
     /// How far the engine may go [default: balanced]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
+    /// Leave out bodies of functions of source files that are read as a whole [env: HEADROOM_CODE_AWARE_ENABLED]
+    #[arg(long)]
+    pub code_aware: bool,
+    /// Press new tool outputs harder as a conversation passes 90,000, 180,000 and 260,000 tokens
+    #[arg(long)]
+    pub pressure: bool,
     /// How the filter forwards a body of another length [default: strip]
     #[arg(long, value_enum)]
     pub body_mode: Option<BodyModeName>,
     /// Show what requests and answers say in /transformations/feed; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
+    /// Bodies that a worker has in work at a time, others wait in order; 0 or less: no bound [env: HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY] [default: as many as processors, from 2 to 8]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub anthropic_pre_upstream_concurrency: Option<String>,
     /// JSON file with more of the filter's configuration; its keys win over the options above
     #[arg(long, value_name = "FILE")]
     pub filter_config: Option<PathBuf>,
@@ -126,6 +139,10 @@ pub struct Settings {
     pub plugin_config: Value,
     /// Whether what requests and answers say is shown.
     pub log_messages: bool,
+    /// Bodies that a worker has in work at a time, where it was said.
+    pub pre_upstream: Option<String>,
+    /// Whether bodies of functions are left out of source files.
+    pub code_aware: bool,
     /// Envoy's worker threads.
     pub workers: u32,
     /// The folder for state and logs.
@@ -157,10 +174,25 @@ impl Settings {
         plugin_config.insert("body_mode".to_owned(), body_mode.name().into());
         plugin_config
             .insert("profile".to_owned(), args.profile.unwrap_or(ProfileName::Balanced).name().into());
+        if args.code_aware || env.flag(CODE_AWARE)? {
+            plugin_config.insert("code_aware".to_owned(), true.into());
+        }
+        if args.pressure {
+            plugin_config.insert("pressure".to_owned(), true.into());
+        }
         // The sidecar that `up` starts keeps the originals.
         plugin_config.insert("reversible".to_owned(), true.into());
         plugin_config.insert("store_originals".to_owned(), true.into());
-        let mut control_plane = serde_json::json!({ "cluster": GRPC_CLUSTER });
+        if host.is_loopback() {
+            // Whoever reaches this is the one user of this machine.
+            plugin_config.insert("tenant_from".to_owned(), "client".into());
+        }
+        let concurrency =
+            env.or(args.anthropic_pre_upstream_concurrency.as_ref(), names::PRE_UPSTREAM_VARIABLE);
+        let bodies = names::pre_upstream(concurrency.as_deref())
+            .with_context(|| format!("--anthropic-pre-upstream-concurrency: {concurrency:?} is no number"))?;
+        plugin_config.insert("bodies_in_work".to_owned(), bodies.resolved.into());
+        let mut control_plane = serde_json::json!({ "cluster": GRPC_CLUSTER, "http_cluster": HTTP_CLUSTER });
         let log_messages = args.log_messages || env.flag("HEADROOM_LOG_MESSAGES")?;
         if log_messages {
             control_plane["log_messages"] = true.into();
@@ -170,6 +202,7 @@ impl Settings {
             plugin_config.append(&mut filter_config(file)?);
         }
 
+        let code_aware = plugin_config.get("code_aware") == Some(&Value::Bool(true));
         let defaults = Providers::default();
         Ok(Self {
             listen: Endpoint { host: host.to_string(), port },
@@ -213,10 +246,19 @@ impl Settings {
                     "CODE_ASSIST_TARGET_API_URL",
                     defaults.code_assist,
                 )?,
+                copilot: upstream(
+                    env,
+                    args.copilot_api_url.as_ref(),
+                    "--copilot-api-url",
+                    "COPILOT_TARGET_API_URL",
+                    defaults.copilot,
+                )?,
             },
             body_mode,
             plugin_config: Value::Object(plugin_config),
+            pre_upstream: concurrency,
             log_messages,
+            code_aware,
             workers: args.workers.unwrap_or(DEFAULT_WORKERS).max(1),
             workspace_dir: env.workspace_dir(args.workspace_dir.as_ref()).context(
                 "there is no folder for state: set HEADROOM_WORKSPACE_DIR or HOME, or give --workspace-dir",
@@ -230,6 +272,15 @@ impl Settings {
     pub fn is_open(&self) -> bool {
         let local = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
         !(self.listen.is_loopback() && local(&self.http) && local(&self.grpc))
+    }
+
+    /// What happens to requests, where that is another thing than compressing them.
+    pub fn mode_line(&self) -> Option<&'static str> {
+        match self.plugin_config.get("mode").and_then(Value::as_str) {
+            Some("audit") => Some("audit: requests are measured and leave as they came; nothing is saved"),
+            Some("off") => Some("off: requests pass untouched"),
+            _ => None,
+        }
     }
 
     /// Where `up` keeps what belongs to a run.
@@ -338,10 +389,31 @@ mod tests {
         assert!(!settings.is_open() && settings.token.is_none() && settings.allow_hosts.is_empty());
         assert_eq!(settings.providers.openai.authority(), "api.openai.com");
         assert_eq!(settings.workspace_dir, PathBuf::from("/home/me/.headroom"));
+        let mut plugin = settings.plugin_config;
+        let bodies = plugin["bodies_in_work"].take();
+        assert!(bodies.as_u64().is_some_and(|bodies| (2..=8).contains(&bodies)), "{bodies}");
         assert_eq!(
-            settings.plugin_config.to_string(),
-            r#"{"body_mode":"strip","control_plane":{"cluster":"headroom"},"profile":"balanced","reversible":true,"store_originals":true}"#
+            plugin.to_string(),
+            r#"{"bodies_in_work":null,"body_mode":"strip","control_plane":{"cluster":"headroom","http_cluster":"headroomd_http"},"profile":"balanced","reversible":true,"store_originals":true,"tenant_from":"client"}"#
         );
+    }
+
+    #[test]
+    fn bodies_in_work_are_said_by_an_argument_or_a_variable_and_tenants_beyond_loopback_by_nobody() {
+        let bodies = |args: &UpArgs, vars: &[(&str, &str)]| {
+            resolve(args, vars).map(|settings| settings.plugin_config["bodies_in_work"].clone())
+        };
+        let args = |text: &str| UpArgs {
+            anthropic_pre_upstream_concurrency: Some(text.to_owned()),
+            ..UpArgs::default()
+        };
+        assert_eq!(bodies(&args("-1"), &[]).unwrap(), 0);
+        assert_eq!(bodies(&args("3"), &[(names::PRE_UPSTREAM_VARIABLE, "5")]).unwrap(), 3);
+        assert_eq!(bodies(&UpArgs::default(), &[(names::PRE_UPSTREAM_VARIABLE, "5")]).unwrap(), 5);
+        assert!(bodies(&args("many"), &[]).is_err());
+        let open = UpArgs { host: Some("0.0.0.0".to_owned()), ..UpArgs::default() };
+        let open = resolve(&open, &[("HEADROOM_TOKEN", "t")]).unwrap();
+        assert_eq!(open.plugin_config.get("tenant_from"), None);
     }
 
     #[test]
@@ -382,6 +454,7 @@ mod tests {
             (UpArgs { port: Some("http".to_owned()), ..UpArgs::default() }, vec![], "--port"),
             (UpArgs::default(), vec![("HEADROOM_PORT", "70000")], "HEADROOM_PORT"),
             (UpArgs::default(), vec![("HEADROOM_LOG_MESSAGES", "maybe")], "HEADROOM_LOG_MESSAGES"),
+            (UpArgs::default(), vec![("HEADROOM_CODE_AWARE_ENABLED", "2")], "HEADROOM_CODE_AWARE_ENABLED"),
             (UpArgs::default(), vec![("ANTHROPIC_TARGET_API_URL", "anthropic")], "ANTHROPIC_TARGET_API_URL"),
             (UpArgs::default(), vec![("HEADROOM_HTTP", "unix:/run/x")], "HEADROOM_HTTP"),
             (UpArgs::default(), vec![("HEADROOM_MODE", "audti")], "HEADROOM_MODE"),

@@ -6,18 +6,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use headroom_api::names;
+use headroom_retry::Retry;
 use reqwest::Client;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::child::{Child, Launch};
+use super::logs;
 use super::programs::Programs;
 use super::settings::Settings;
-use super::supervision::{Start, keep_running};
+use super::supervision::{Start, keep_running, say};
 use crate::bootstrap::Endpoint;
 use crate::doctor::envoy::config_errors;
-use crate::progress::Doing;
 
 /// How long each part may take until it is ready. V8 compiles the module first, and a store may have to
 /// be migrated.
@@ -71,14 +73,37 @@ impl Stack {
         settings: &Settings,
         programs: &Programs,
     ) -> anyhow::Result<Addresses> {
-        let doing = Doing::now("Starting headroomd …");
+        say("Starting headroomd: a moment; a store of an older version is brought up to date first …");
         let sidecar = self.sidecar(settings, programs, (settings.http, settings.grpc));
         remove(&sidecar.ready_file)?;
         self.headroomd = Some(Child::start(&sidecar.launch)?);
-        let ready = sidecar.wait(&mut self.headroomd).await?;
-        doing.then("Starting Envoy, which compiles the filter …");
+        let ready = match sidecar.wait(&mut self.headroomd).await {
+            Ok(ready) => ready,
+            Err(error) => self.without_headroomd(settings, error).await?,
+        };
+        say("Starting Envoy, which compiles the filter: seconds, on a busy machine half a minute …");
         let listener_port = self.start_envoy(settings, programs, &ready).await?;
         Ok(Addresses { listener_port, admin: settings.admin(), http: ready.http, grpc: ready.grpc })
+    }
+
+    /// Requests do not depend on headroomd: where Envoy knows where it will be, it serves until headroomd can be started.
+    async fn without_headroomd(
+        &mut self,
+        settings: &Settings,
+        error: anyhow::Error,
+    ) -> anyhow::Result<Ready> {
+        let (http, grpc) = (settings.http, settings.grpc);
+        if http.port() == 0 || grpc.port() == 0 {
+            return Err(error);
+        }
+        if let Some(mut child) = self.headroomd.take() {
+            child.stop(Duration::ZERO).await.ok();
+        }
+        say(&format!(
+            "{error:#}\n\nEnvoy serves without it: requests go on, without figures and without originals kept. headroomd is started \
+             again until it runs."
+        ));
+        Ok(Ready { pid: 0, http, grpc })
     }
 
     fn sidecar(
@@ -98,12 +123,17 @@ impl Stack {
         if !settings.allow_hosts.is_empty() {
             arguments.extend(["--allowed-hosts".to_owned(), settings.allow_hosts.join(",")]);
         }
+        arguments.extend(settings.code_aware.then(|| "--code-aware".to_owned()));
         arguments.extend(settings.log_messages.then(|| "--log-messages".to_owned()));
         let launch = Launch {
             name: "headroomd",
             program: programs.headroomd.clone(),
             arguments,
-            environment: token(settings),
+            environment: token(settings)
+                .into_iter()
+                // To be shown by it.
+                .chain(settings.pre_upstream.iter().map(|said| (names::PRE_UPSTREAM_VARIABLE, said.clone())))
+                .collect(),
             log: self.logs.join("headroomd.log"),
         };
         Sidecar { launch, ready_file, client: self.client.clone() }
@@ -121,7 +151,7 @@ impl Stack {
             |address: SocketAddr| Endpoint { host: address.ip().to_string(), port: address.port() };
         bootstrap.sidecar_http = endpoint(sidecar.http);
         bootstrap.sidecar_grpc = endpoint(sidecar.grpc);
-        bootstrap.access_log = Some(self.logs.join("access.log"));
+        bootstrap.access_log = Some(self.logs.join(logs::ACCESS));
         let file = run.join("envoy.yaml");
         headroom_private::write(&file, bootstrap.render()?.as_bytes())
             .with_context(|| format!("{} cannot be written", file.display()))?;
@@ -156,7 +186,7 @@ impl Stack {
             look_again(child, deadline).await?;
         }
         let listeners = admin.get(admin_url("/listeners?format=json"));
-        let listeners: Value = listeners.send().await?.error_for_status()?.json().await?;
+        let listeners: Value = Retry::NEAR.send(listeners).await?.error_for_status()?.json().await?;
         let port = listeners.pointer("/listener_statuses/0/local_address/socket_address/port_value");
         let port = port.and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
         port.with_context(|| format!("Envoy was expected to name its port: {listeners}"))
@@ -164,7 +194,8 @@ impl Stack {
 
     /// What the filter cannot read of its configuration, in sentences.
     pub(super) async fn configuration_trouble(&self) -> Option<String> {
-        let answer = self.admin.as_ref()?.get(admin_url("/stats?filter=config_errors")).send().await.ok()?;
+        let request = self.admin.as_ref()?.get(admin_url("/stats?filter=config_errors"));
+        let answer = Retry::NEAR.send(request).await.ok()?;
         let stats = answer.text().await.ok()?;
         let errors = config_errors(&stats).filter(|errors| *errors > 0)?;
         let values = if errors == 1 { "a value".to_owned() } else { format!("{errors} values") };
@@ -191,12 +222,20 @@ impl Stack {
         programs: &Programs,
         addresses: &Addresses,
     ) -> anyhow::Result<()> {
+        let (folder, admin) = (self.logs.clone(), self.admin.clone());
+        let reopen = async || {
+            if let Some(admin) = &admin {
+                // Where it does not, it writes on to the file that has another name now, until the next look.
+                Retry::NEAR.send(admin.post(admin_url("/reopen_logs"))).await.ok();
+            }
+        };
         // Envoy looks for it where it was.
         let sidecar = self.sidecar(settings, programs, (addresses.http, addresses.grpc));
         let Some(envoy) = &mut self.envoy else { bail!("nothing was started") };
         let status = tokio::select! {
             status = envoy.ended() => status?,
             () = keep_running(&mut self.headroomd, &sidecar) => bail!("nobody looks after headroomd any more"),
+            () = logs::keep_small(&folder, reopen) => bail!("nobody looks after the logs any more"),
         };
         bail!("Envoy died ({status}). Its log, {}, ends:\n{}", envoy.log.display(), envoy.tail());
     }
@@ -206,7 +245,7 @@ impl Stack {
     pub(super) async fn stop(&mut self, flush: bool) -> anyhow::Result<()> {
         if let Some(mut envoy) = self.envoy.take() {
             if let (true, Some(admin)) = (flush, &self.admin)
-                && admin.post(admin_url("/drain_listeners")).send().await.is_ok()
+                && Retry::NEAR.send(admin.post(admin_url("/drain_listeners"))).await.is_ok()
             {
                 sleep(LAST_REPORT).await;
             }

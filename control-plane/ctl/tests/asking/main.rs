@@ -1,5 +1,6 @@
 //! The commands that ask a running Headroom.
 
+mod purge;
 mod retrieve;
 mod server;
 mod stats;

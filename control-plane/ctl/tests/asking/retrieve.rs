@@ -62,6 +62,41 @@ fn what_is_not_there_is_said_and_fails() {
         assert!(message.contains(said) && answer.stdout.is_empty(), "{message}");
         server.join().unwrap();
     }
+    for misuse in [&["zz"][..], &[HASH, "--tenant", "r\u{e9}d"], &[HASH, "--url", "ftp://x"]] {
+        assert_eq!(run(misuse, &[]).status.code(), Some(2), "{misuse:?}");
+    }
     let answer = run(&["not a hash"], &[]);
     assert!(String::from_utf8(answer.stderr).unwrap().contains("24 hexadecimal digits"));
+}
+
+#[test]
+fn an_address_that_does_not_answer_is_named_once() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let answer = run(&[HASH, "--url", &url], &[]);
+    let message = String::from_utf8(answer.stderr).unwrap();
+    assert_eq!((answer.status.code(), message.matches(&url).count()), (Some(1), 1), "{message}");
+}
+
+#[test]
+fn a_tenant_is_asked_for_at_headroomd_itself() {
+    let workspace = tempfile::tempdir().unwrap();
+    let (url, server) = server("200 OK", json!({"original_content": "text"}).to_string());
+    std::fs::create_dir(workspace.path().join("run")).unwrap();
+    let address = url.strip_prefix("http://").unwrap();
+    let ready = json!({"pid": 1, "http": address, "grpc": "127.0.0.1:1"}).to_string();
+    std::fs::write(workspace.path().join("run/headroomd.json"), ready).unwrap();
+    let folder = workspace.path().display().to_string();
+    let answer = run(&[HASH, "--tenant", "red"], &[("HEADROOM_WORKSPACE_DIR", &folder)]);
+    assert_eq!(String::from_utf8(answer.stdout).unwrap(), "text");
+    assert!(server.join().unwrap().contains("x-headroom-user-id: red\r\n"));
+}
+
+#[test]
+fn mcp_beyond_loopback_is_misuse() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headroomctl"));
+    let answer = command.args(["mcp", "--http", "0.0.0.0:1"]).env_clear().output().unwrap();
+    assert_eq!(answer.status.code(), Some(2));
+    assert!(String::from_utf8(answer.stderr).unwrap().contains("expected a loopback address"));
 }

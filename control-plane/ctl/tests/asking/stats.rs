@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use headroomctl::stats::tables;
 use serde_json::{Value, json};
 
-use crate::server::server;
+use crate::server::{server, server_of};
 
 fn figures() -> Value {
     let sums = |blocks: i64, before: i64, after: i64| {
@@ -16,7 +16,16 @@ fn figures() -> Value {
     json!({
         "requests": {"total": 1204, "compressed": 1100, "failed": 2,
             "by_provider": {"anthropic": 1000, "openai": 204}, "by_model": {"claude-sonnet-4-5": 1000, "": 204},
+            "by_project": {"shop": 900, "other": 304},
             "by_outcome": {"compressed": 1100, "unchanged": 104}},
+        "subscriptions": {"requests": 204, "tokens_saved": 70_000, "accounts": [
+            {"provider": "anthropic", "tokens_saved": 70_000, "windows": [
+                {"window": "5h", "minutes": 300, "used_percent": 37.25, "resets_at": "2026-07-27T20:00:00.000000Z",
+                    "has_begun_anew": false, "status": "allowed"},
+                {"window": "7d", "minutes": 10_080, "used_percent": 80.0, "resets_at": "2026-07-20T10:00:00.000000Z",
+                    "has_begun_anew": true, "status": "allowed_warning"},
+                {"window": "odd", "minutes": null, "used_percent": 1.0, "resets_at": null,
+                    "has_begun_anew": false, "status": null}]}]},
         "tokens": {"input": 7_000_000, "saved": 3_000_000, "total_before_compression": 10_000_000,
             "savings_percent": 30.0,
             "tool_outputs": {"savings_percent": 42.5, "json_minification_alone_percent": 4.0}},
@@ -93,7 +102,8 @@ fn an_address_that_does_not_answer_with_figures_is_named() {
     assert_eq!(answer.status.code(), Some(1));
     assert!(message.contains(&closed) && message.contains("headroomctl up"), "{message}");
 
-    let (url, server) = server("503 Service Unavailable", "upstream connect error".to_owned());
+    // 503 is asked for again; 404 would not be
+    let (url, server) = server_of("503 Service Unavailable", "upstream connect error".to_owned(), 3);
     let answer = run(&["--url", &url], &[]);
     let message = String::from_utf8(answer.stderr).unwrap();
     assert_eq!(answer.status.code(), Some(1));

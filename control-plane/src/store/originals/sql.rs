@@ -12,12 +12,21 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use super::{Admission, Admitted, Fate, HOLD_MS, Keep, Kept, OriginalSums, OriginalsStore};
 use crate::clock::UnixMs;
 use crate::settings::Database;
-use crate::store::StoreError;
 use crate::store::dialect::Dialect;
 use crate::store::open::{Opened, random_hex};
+use crate::store::purge::empty_journal;
 use crate::store::schema::Schema;
+use crate::store::{PurgedOriginals, Scope, StoreError, Trouble};
 
-const SCHEMA: Schema = Schema::new("originals_schema", &[first]);
+const SCHEMA: Schema = Schema::new(
+    "originals_schema",
+    &[first],
+    &["UPDATE main.original_sums SET
+        entries = (SELECT COUNT(*) FROM main.original),
+        bytes = (SELECT COALESCE(SUM(bytes), 0) FROM main.original),
+        tokens_before = (SELECT COALESCE(SUM(tokens_before), 0) FROM main.original),
+        tokens_after = (SELECT COALESCE(SUM(tokens_after), 0) FROM main.original)"],
+);
 
 /// Rows that are looked at or removed at once, so that nobody waits long for the write lock.
 const ROWS: i64 = 100;
@@ -30,14 +39,30 @@ impl SqlOriginals {
     /// Opens the store, makes it if it is not there, and gives it a new epoch. A damaged file is set
     /// aside as the ledger's is.
     pub async fn open(database: &Database, now: UnixMs) -> Result<Self, StoreError> {
-        let opened = Opened::open(database, &SCHEMA, now).await?;
-        sqlx::query(
+        Self::open_damaged(database, now, None).await
+    }
+
+    /// As [`SqlOriginals::open`], with what is known to be wrong with the file.
+    pub(in crate::store) async fn open_damaged(
+        database: &Database,
+        now: UnixMs,
+        damage: Option<String>,
+    ) -> Result<Self, StoreError> {
+        let opened = Opened::open(database, &SCHEMA, now, damage).await?;
+        let replaced = sqlx::query(
             "INSERT INTO meta (name, value) VALUES ('originals_epoch', $1)
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        )
-        .bind(random_hex())
-        .execute(&opened.pool)
-        .await?;
+        );
+        let replaced = replaced.bind(random_hex()).execute(&opened.pool).await.map_err(StoreError::from);
+        match replaced {
+            // what is there can be read, and is what was acknowledged
+            Err(error) if Trouble::of(&error) == Trouble::Full => {
+                tracing::error!(message = "The originals cannot be written.", %error);
+            }
+            replaced => {
+                replaced?;
+            }
+        }
         Ok(Self(opened))
     }
 
@@ -192,6 +217,41 @@ impl OriginalsStore for SqlOriginals {
         Ok(rows.len() as u64)
     }
 
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError> {
+        let mut tx = self.0.pool.begin_with(self.0.dialect.begin()).await?;
+        let (before, _) = lock_sums(&mut tx, self.0.dialect).await?;
+        let delete = match scope {
+            Scope::All => sqlx::query("DELETE FROM original"),
+            Scope::Tenant(tenant) => {
+                sqlx::query("DELETE FROM original WHERE tenant = $1").bind(tenant.clone())
+            }
+            Scope::Before(time) => sqlx::query("DELETE FROM original WHERE admitted_ms < $1").bind(*time),
+        };
+        let originals = delete.execute(&mut *tx).await?.rows_affected();
+        let left = sqlx::query(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT),
+                CAST(COALESCE(SUM(tokens_before), 0) AS BIGINT),
+                CAST(COALESCE(SUM(tokens_after), 0) AS BIGINT), CAST(COALESCE(SUM(retrievals), 0) AS BIGINT)
+             FROM original",
+        );
+        let left = sums_from(&left.fetch_one(&mut *tx).await?)?;
+        let purged = PurgedOriginals { originals, bytes: before.bytes - left.bytes };
+        if dry_run {
+            tx.rollback().await?;
+            return Ok(purged);
+        }
+        let retrievals = if *scope == Scope::All { 0 } else { before.retrievals };
+        write_sums(&mut tx, &OriginalSums { retrievals, ..left }).await?;
+        // what was acknowledged may be gone
+        sqlx::query("UPDATE meta SET value = $1 WHERE name = 'originals_epoch'")
+            .bind(random_hex())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        empty_journal(&self.0.pool, self.0.dialect).await;
+        Ok(purged)
+    }
+
     async fn sums(&self) -> Result<OriginalSums, StoreError> {
         let row = sqlx::query(
             "SELECT entries, bytes, tokens_before, tokens_after, retrievals FROM original_sums
@@ -200,6 +260,30 @@ impl OriginalsStore for SqlOriginals {
         .fetch_one(&self.0.pool)
         .await?;
         sums_from(&row)
+    }
+
+    async fn sums_of(&self, tenant: &str) -> Result<OriginalSums, StoreError> {
+        // a sum of BIGINT is NUMERIC in PostgreSQL
+        let row = sqlx::query(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT),
+                CAST(COALESCE(SUM(tokens_before), 0) AS BIGINT),
+                CAST(COALESCE(SUM(tokens_after), 0) AS BIGINT), CAST(COALESCE(SUM(retrievals), 0) AS BIGINT)
+             FROM original WHERE tenant = $1",
+        )
+        .bind(tenant.to_owned())
+        .fetch_one(&self.0.pool)
+        .await?;
+        sums_from(&row)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let mut tx = self.0.pool.begin_with(self.0.dialect.begin()).await?;
+        sqlx::query("UPDATE original_sums SET entries = entries WHERE name = 'all'")
+            .execute(&mut *tx)
+            .await?;
+        // what is rolled back never reaches the disk
+        tx.commit().await?;
+        Ok(())
     }
 
     async fn close(&self) {

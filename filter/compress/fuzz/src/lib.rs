@@ -1,9 +1,12 @@
-//! What every answer of the engine has to satisfy, whatever went in.
+//! The targets, and what every answer of the engine has to satisfy, whatever went in.
+//!
+//! The engine's own tests include this file and run each target over a fixed number of mutations, on any compiler;
+//! libFuzzer looks for new ones.
 
-use headroom_compress::{Api, BlockOutcome, Outcome};
+use headroom_compress::{Api, BlockOutcome, Config, Memo, Outcome, Profile, Request, RetrieveTool, compress};
 use serde_json::Value;
 
-pub const APIS: [Api; 7] = Api::ALL;
+pub const APIS: [Api; 8] = Api::ALL;
 
 /// Panics when bytes outside the blocks changed (I2), a replacement saves nothing (I4) or is blank, or
 /// what was JSON no longer is.
@@ -56,7 +59,7 @@ pub fn body(api: Api, outputs: &[(&str, &str)]) -> Vec<u8> {
                 json!({"type": "function_call", "call_id": at.to_string(), "name": tool, "arguments": "{}"}),
                 json!({"type": "function_call_output", "call_id": at.to_string(), "output": text}),
             ],
-            Api::GeminiGenerateContent => vec![
+            Api::GeminiGenerateContent | Api::GeminiCodeAssist => vec![
                 json!({"role": "model", "parts": [{"functionCall": {"name": tool, "args": {}}}]}),
                 json!({"role": "user", "parts": [
                     {"functionResponse": {"name": tool, "response": {"output": text}}}]}),
@@ -78,6 +81,69 @@ pub fn body(api: Api, outputs: &[(&str, &str)]) -> Vec<u8> {
         Api::BedrockConverse => json!({"toolConfig": {"tools": tools}, "messages": turns}),
         Api::OpenAiResponses => json!({"model": "m", "tools": tools, "input": turns}),
         Api::GeminiGenerateContent => json!({"tools": tools, "contents": turns}),
+        Api::GeminiCodeAssist => json!({"model": "m", "request": {"tools": tools, "contents": turns}}),
     };
     body.to_string().into_bytes()
+}
+
+/// Any bytes as a body of any format: the walk, the splice, and that nothing is edited that is not JSON.
+pub fn any_body(body: &[u8]) {
+    let config = Config { min_block_bytes: 0, ..Config::default() };
+    for api in APIS {
+        let request = Request { reversible: true, ..Request::new(api) };
+        let mut memo = Memo::new(1 << 20);
+        let outcome = compress(body, &request, &config, &mut memo);
+        check(body, &outcome);
+        let again = compress(body, &request, &config, &mut memo);
+        assert_eq!(again.body, outcome.body);
+        // With a definition added the body stays JSON.
+        let request = Request { retrieve_tool: RetrieveTool::Add, ..request };
+        let added = compress(body, &request, &config, &mut memo);
+        if added.unread.is_none() {
+            serde_json::from_slice::<&serde_json::value::RawValue>(&added.body).unwrap();
+        }
+    }
+}
+
+const TOOLS: [&str; 6] = ["bash", "Read", "Grep", "WebFetch", "mcp__db__query", "list_directory"];
+
+/// Any text as the one output of a tool: detection and each compressor, in each profile.
+pub fn any_output(text: &str) {
+    // The text's length picks the tool, so that growing it tries them all.
+    let tool = TOOLS[text.len() % TOOLS.len()];
+    let body = body(Api::OpenAiChat, &[(tool, text)]);
+    for profile in [Profile::Lossless, Profile::Conservative, Profile::Balanced, Profile::Aggressive] {
+        let config = Config { profile, min_block_bytes: 0, ..Config::default() };
+        let request = Request { reversible: true, ..Request::new(Api::OpenAiChat) };
+        check(&body, &compress(&body, &request, &config, &mut Memo::new(0)));
+    }
+}
+
+/// Outputs that build on one another: references to what was shown before, the chain of keys, and that what was shown
+/// stays as it was (I3). Outputs are put together from pieces, so that they share some.
+pub fn any_conversation(api: u8, pieces: &[&str], outputs: &[Vec<u8>]) {
+    if pieces.is_empty() || outputs.len() > 8 {
+        return;
+    }
+    let api = APIS[usize::from(api) % APIS.len()];
+    let texts: Vec<String> = outputs
+        .iter()
+        .map(|picks| {
+            let pick = |&pick: &u8| pieces[usize::from(pick) % pieces.len()];
+            picks.iter().take(64).map(pick).collect::<Vec<_>>().join("\n")
+        })
+        .collect();
+    let outputs: Vec<(&str, &str)> = texts.iter().map(|text| ("bash", text.as_str())).collect();
+    let config = Config { min_block_bytes: 0, ..Config::default() };
+    let request = Request { reversible: true, ..Request::new(api) };
+    let (mut warm, mut before) = (Memo::new(1 << 20), Vec::new());
+    for end in 1..=outputs.len() {
+        let body = body(api, &outputs[..end]);
+        let outcome = compress(&body, &request, &config, &mut warm);
+        check(&body, &outcome);
+        assert_eq!(compress(&body, &request, &config, &mut Memo::new(0)).body, outcome.body);
+        let after: Vec<_> = outcome.blocks.iter().map(|block| (block.outcome, block.tokens_after)).collect();
+        assert_eq!(after[..before.len()], before[..]);
+        before = after;
+    }
 }

@@ -52,7 +52,7 @@ pub(super) fn is_numbered(line: &Line<'_>) -> bool {
     let digits = digits(line.bare);
     digits > 0
         && digits <= 7
-        && match &line.bare[digits..] {
+        && match line.bare.get(digits..).unwrap_or_default() {
             [] => true,
             [b'\t' | b':' | b'-' | b'|', ..] => true,
             [b' ', rest @ ..] => rest.first() == Some(&b'|'),
@@ -63,7 +63,7 @@ pub(super) fn is_numbered(line: &Line<'_>) -> bool {
 /// `  12→text`: a number that a tool for reading files puts before a line.
 pub(super) fn is_numbered_by_a_reader(line: &Line<'_>) -> bool {
     let digits = digits(line.bare);
-    digits > 0 && digits <= 7 && line.bare[digits..].starts_with("→".as_bytes())
+    digits > 0 && digits <= 7 && line.bare.get(digits..).unwrap_or_default().starts_with("→".as_bytes())
 }
 
 fn digits(bytes: &[u8]) -> usize {
@@ -78,12 +78,12 @@ pub(super) fn is_located(line: &Line<'_>) -> bool {
         return false;
     }
     // the separator of a context line is a path byte too, so it is looked for inside the path
-    memchr::memchr2_iter(b':', b'-', &line[..line.len().min(path + 1)]).any(|i| {
-        let n = digits(&line[i + 1..]);
+    memchr::memchr2_iter(b':', b'-', line.get(..line.len().min(path + 1)).unwrap_or_default()).any(|i| {
+        let n = digits(line.get(i + 1..).unwrap_or_default());
         i > 0
             && n > 0
             && line.get(i + 1 + n) == Some(&line[i])
-            && !line[..i].iter().all(u8::is_ascii_digit)
+            && !line.get(..i).unwrap_or_default().iter().all(u8::is_ascii_digit)
             && !is_in_time(line, i)
     })
 }
@@ -131,16 +131,18 @@ pub(super) fn is_named(line: &Line<'_>) -> bool {
     let bytes = line.bytes;
     let path = path_len(bytes);
     bytes.get(path) == Some(&b':')
-        && memchr::memrchr(b'.', &bytes[..path])
+        && memchr::memrchr(b'.', bytes.get(..path).unwrap_or_default())
             .is_some_and(|dot| dot > 0 && dot + 1 < path && path - dot <= 8)
         && bytes.get(path + 1).is_some_and(|&b| b != b':')
         && !is_located(line)
 }
 
-/// Bytes of the path that the line starts with.
+/// Bytes of the path that the line starts with, behind a drive or not.
 fn path_len(line: &[u8]) -> usize {
-    if line.first().is_some_and(u8::is_ascii_graphic) {
-        line.iter().take_while(|b| is_path_byte(**b)).count()
+    let drive = matches!(line, [b'A'..=b'Z' | b'a'..=b'z', b':', b'\\' | b'/', ..]);
+    let (drive, path) = line.split_at(if drive { 2 } else { 0 });
+    if path.first().is_some_and(u8::is_ascii_graphic) {
+        drive.len() + path.iter().take_while(|b| is_path_byte(**b) || **b == b'\\').count()
     } else {
         0
     }
@@ -181,7 +183,7 @@ pub(super) fn is_log(line: &Line<'_>) -> bool {
     if DAYS_AND_MONTHS.strip(bare).is_some() && clock(bare, 24) {
         return true;
     }
-    starts_with_date(bare) || iso_time(&bare[..bare.len().min(80)]) || is_record(line)
+    starts_with_date(bare) || iso_time(bare.get(..bare.len().min(80)).unwrap_or_default()) || is_record(line)
 }
 
 /// Whether a line starts with a date or a time, perhaps in a bracket.
@@ -208,7 +210,7 @@ const RECORD_KEYS: &[&[u8]] = &[
 
 /// `12:34` within the first `within` bytes.
 fn clock(line: &[u8], within: usize) -> bool {
-    line[..line.len().min(within)].windows(5).any(|w| {
+    line.get(..line.len().min(within)).unwrap_or_default().windows(5).any(|w| {
         w[0].is_ascii_digit()
             && w[1].is_ascii_digit()
             && w[2] == b':'
@@ -237,7 +239,7 @@ fn starts_with_date(line: &[u8]) -> bool {
 
 /// ` 203615`: the time of HDFS-like stamps.
 fn clock_digits(rest: &[u8]) -> bool {
-    rest.len() >= 7 && rest[0] == b' ' && rest[1..7].iter().all(u8::is_ascii_digit)
+    rest.len() >= 7 && rest[0] == b' ' && rest.get(1..7).unwrap_or_default().iter().all(u8::is_ascii_digit)
 }
 
 /// `2024-05-06T07:08` or with a blank between.
@@ -325,7 +327,8 @@ fn is_test_by_a_colon(line: &[u8]) -> bool {
     // Only the first message counts: a later one may stand in a text that the tool quotes.
     let mut message = None;
     for colon in memchr::memchr_iter(b':', line) {
-        let (before, after) = (&line[..colon], &line[colon + 1..]);
+        let (before, after) =
+            (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
         if after.first() == Some(&b':') && before.ends_with(b".py") {
             let words = [&b"PASSED"[..], b"FAILED", b"ERROR", b"SKIPPED"];
             if words.iter().any(|word| memmem::find(line, word).is_some()) {
@@ -363,7 +366,11 @@ fn is_go_frame(bare: &[u8]) -> bool {
 pub(super) fn is_path(line: &Line<'_>) -> bool {
     let line = line.bare;
     let bare = match line.iter().position(|b| b.is_ascii() && !matches!(b, b' ' | b'-' | b'|' | b'`')) {
-        Some(at) if line[..at].iter().any(|b| *b >= 0x80 || matches!(b, b'|' | b'`')) => &line[at..],
+        Some(at)
+            if line.get(..at).unwrap_or_default().iter().any(|b| *b >= 0x80 || matches!(b, b'|' | b'`')) =>
+        {
+            line.get(at..).unwrap_or_default()
+        }
         _ => line,
     };
     if memchr::memchr(b' ', bare).is_some() && !bare.starts_with(b"/") && !bare.starts_with(b"./") {
@@ -374,7 +381,7 @@ pub(super) fn is_path(line: &Line<'_>) -> bool {
         .all(|&b| is_path_byte(b) || b == b' ' || matches!(b, b'[' | b']' | b'(' | b')' | b'=' | b','));
     let name = bare.strip_suffix(b"/").unwrap_or(bare);
     let extension = memchr::memrchr(b'.', name).is_some_and(|dot| {
-        let extension = &name[dot + 1..];
+        let extension = name.get(dot + 1..).unwrap_or_default();
         !extension.is_empty()
             && extension.len() <= 10
             && extension.iter().all(u8::is_ascii_alphanumeric)
@@ -392,7 +399,11 @@ pub(super) fn is_permissions(line: &Line<'_>) -> bool {
     let line = line.bare;
     line.len() > 10
         && matches!(line[0], b'-' | b'd' | b'l' | b'c' | b'b' | b'p' | b's')
-        && line[1..10].iter().all(|b| matches!(b, b'r' | b'w' | b'x' | b'-' | b's' | b'S' | b't' | b'T'))
+        && line
+            .get(1..10)
+            .unwrap_or_default()
+            .iter()
+            .all(|b| matches!(b, b'r' | b'w' | b'x' | b'-' | b's' | b'S' | b't' | b'T'))
 }
 
 /// `| cell | cell |`
@@ -420,10 +431,11 @@ fn is_stat(line: &Line<'_>) -> bool {
         return true;
     }
     let Some(bar) = memmem::find(line.bare, b" | ") else { return false };
-    let rest = line.bare[bar + 3..].trim_ascii_start();
+    let rest = line.bare.get(bar + 3..).unwrap_or_default().trim_ascii_start();
     let digits = digits(rest);
     line.is_indented()
-        && (digits > 0 && rest[digits..].iter().all(|b| matches!(b, b' ' | b'+' | b'-'))
+        && (digits > 0
+            && rest.get(digits..).unwrap_or_default().iter().all(|b| matches!(b, b' ' | b'+' | b'-'))
             || rest.starts_with(b"Bin"))
 }
 
@@ -442,9 +454,10 @@ pub(super) fn is_package(line: &Line<'_>) -> bool {
         return false;
     }
     let starts = name.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'@');
-    let behind = memmem::rfind(name, b"==").map(|at| &name[at + 2..]);
-    let behind =
-        behind.or_else(|| memchr::memrchr(b'@', name).filter(|at| *at > 0).map(|at| &name[at + 1..]));
+    let behind = memmem::rfind(name, b"==").map(|at| name.get(at + 2..).unwrap_or_default());
+    let behind = behind.or_else(|| {
+        memchr::memrchr(b'@', name).filter(|at| *at > 0).map(|at| name.get(at + 1..).unwrap_or_default())
+    });
     starts && (behind.is_some_and(is_version) || words().skip(1).take(2).any(is_version))
 }
 

@@ -72,7 +72,7 @@ pub(super) fn members<'t, 'b>(tape: Option<&'t Tape<'b>>) -> Members<'t, 'b> {
 
 /// The last two components of a path.
 fn last_components(path: &str) -> &str {
-    path.rmatch_indices(['/', '\\']).nth(1).map_or(path, |(at, _)| &path[at + 1..])
+    path.rmatch_indices(['/', '\\']).nth(1).map_or(path, |(at, _)| path.get(at + 1..).unwrap_or_default())
 }
 
 /// A command without the `cd … &&` that agents put before each.
@@ -85,11 +85,11 @@ fn without_directory_change(command: &str) -> &str {
 
 /// The start of a text up to its first line end, at most `most` characters of it.
 pub(super) fn one_line(text: &str, most: usize) -> &str {
-    let start = &text.as_bytes()[..text.len().min(4 * most)];
-    let line = memchr::memchr2(b'\n', b'\r', start).map_or(text, |end| &text[..end]);
+    let start = text.as_bytes().get(..text.len().min(4 * most)).unwrap_or_default();
+    let line = memchr::memchr2(b'\n', b'\r', start).map_or(text, |end| text.get(..end).unwrap_or_default());
     match line.as_bytes().get(..most) {
-        Some(start) if start.is_ascii() => &line[..most],
-        _ => line.char_indices().nth(most).map_or(line, |(end, _)| &line[..end]),
+        Some(start) if start.is_ascii() => line.get(..most).unwrap_or_default(),
+        _ => line.char_indices().nth(most).map_or(line, |(end, _)| line.get(..end).unwrap_or_default()),
     }
 }
 

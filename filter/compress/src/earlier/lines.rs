@@ -193,7 +193,9 @@ impl Said for Earlier<'_> {
     }
 
     fn content(&self, line: usize) -> &str {
-        self.lines.get(line).map_or("", |line| &self.text[line.start as usize..][..line.len as usize])
+        let Some(line) = self.lines.get(line) else { return "" };
+        let from = line.start as usize;
+        self.text.get(from..from + line.len as usize).unwrap_or_default()
     }
 
     #[inline]
@@ -210,7 +212,9 @@ impl Said for Own<'_> {
     }
 
     fn content(&self, line: usize) -> &str {
-        self.read.get(line).map_or("", |line| &self.text[line.read.content..line.read.end])
+        self.read
+            .get(line)
+            .map_or("", |line| self.text.get(line.read.content..line.read.end).unwrap_or_default())
     }
 
     #[inline]

@@ -6,6 +6,7 @@ use foldhash::fast::FixedState;
 
 use super::lines::{NO_LINE, plain};
 use super::{is_ours, looks_like_one};
+use crate::kinds::code;
 use crate::kinds::fold;
 use crate::kinds::numbered::region::{self, MARK, Reader, Role};
 use crate::lines::Line;
@@ -21,8 +22,27 @@ pub(crate) enum Coded {
     Lines,
     /// All of it can be read, but not line by line.
     Document,
+    /// Lines of a file were left out; the others stand as they were printed, with their numbers thinned.
+    Gaps,
     /// Something was left out.
     Partly,
+}
+
+/// How what is forwarded shows the texts in the values of an output.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Values {
+    /// At most so.
+    pub(crate) coded: Coded,
+    /// A reference stands in one of them.
+    pub(crate) refer: bool,
+}
+
+impl Values {
+    /// Adds what is so of other texts.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.coded = self.coded.max(other.coded);
+        self.refer |= other.refer;
+    }
 }
 
 /// An output.
@@ -33,6 +53,9 @@ pub(crate) struct Printed<'a> {
     /// What is forwarded.
     pub(crate) shown: &'a str,
     pub(crate) coded: Coded,
+    pub(crate) values: Values,
+    /// It is a JSON value of the request, and no text.
+    pub(crate) structured: bool,
 }
 
 /// How the lines of an output are found.
@@ -46,12 +69,17 @@ enum Source {
     Common,
 }
 
-impl Printed<'_> {
+impl<'a> Printed<'a> {
+    /// A text without others in it.
+    pub(crate) fn text(original: &'a str, shown: &'a str, coded: Coded) -> Self {
+        Self { original, shown, coded, values: Values::default(), structured: false }
+    }
+
     fn source(&self) -> Source {
         match self.coded {
             // What looks like our own counts for nothing, and could not be told from it.
-            Coded::No if has_ours(self.original) => Source::Common,
-            Coded::No => Source::Shown,
+            Coded::No | Coded::Gaps if has_ours(self.original) => Source::Common,
+            Coded::No | Coded::Gaps => Source::Shown,
             Coded::Lines if !has_ours(self.shown) && !has_ours(self.original) => Source::Original,
             Coded::Lines | Coded::Document | Coded::Partly => Source::Common,
         }
@@ -64,14 +92,23 @@ impl Printed<'_> {
 
     /// Whether all of the output is shown here, and nothing of it by a reference to another place.
     pub(super) fn is_whole(&self) -> bool {
-        self.coded != Coded::Partly && !has_ours(self.original) && !has_references(self.shown)
+        self.coded < Coded::Gaps
+            && self.values.coded < Coded::Gaps
+            && !self.values.refer
+            && !has_ours(self.original)
+            && !has_references(self.shown)
     }
 
     /// Calls `each` with every line of [`Self::lines_stand_in`] and its number. `read`: the lines of what is forwarded,
-    /// where they are known.
-    pub(super) fn each_line(&self, read: Option<Vec<Line>>, mut each: impl FnMut(&Line, u32)) {
+    /// where they are known. `by_number`: a number that a tool gave a line names it, where none comes twice.
+    pub(super) fn each_line(
+        &self,
+        read: Option<Vec<Line>>,
+        by_number: bool,
+        mut each: impl FnMut(&Line, u32),
+    ) {
         match self.source() {
-            Source::Shown => self.each_shown(read, each),
+            Source::Shown => self.each_shown(read, by_number, each),
             Source::Original => {
                 for (count, line) in (1..).zip(plain_lines(self.original)) {
                     each(&line, plain(count));
@@ -96,10 +133,14 @@ impl Printed<'_> {
         }
     }
 
-    fn each_shown(&self, read: Option<Vec<Line>>, mut each: impl FnMut(&Line, u32)) {
+    fn is_gap(&self, line: &Line) -> bool {
+        self.shown.get(line.read.content..line.read.end).is_some_and(code::is_gap)
+    }
+
+    fn each_shown(&self, read: Option<Vec<Line>>, by_number: bool, mut each: impl FnMut(&Line, u32)) {
         let line_of = |read| Line::new(self.shown, read);
         let lines = read.unwrap_or_else(|| Reader::new(self.shown).map(line_of).collect());
-        let rising = numbers_rise(&lines);
+        let rising = by_number && numbers_rise(&lines);
         let mut count = 0;
         for line in &lines {
             let text = line.text(self.shown);
@@ -109,6 +150,8 @@ impl Printed<'_> {
                     Some(lines) => (NO_LINE, lines),
                     None => (here, 1),
                 },
+                // what stands for lines that were left out is none of them
+                Role::Numbered { .. } if self.coded == Coded::Gaps && self.is_gap(line) => (NO_LINE, 1),
                 Role::Numbered { number, .. } => (if rising { number } else { here }, 1),
                 Role::Header => (NO_LINE, 0),
                 Role::Reference { first, last } => (NO_LINE, (last - first) as usize + 1),
@@ -167,7 +210,8 @@ pub(super) fn has_references(text: &str) -> bool {
 fn has_line(text: &str, is: impl Fn(&str) -> bool) -> bool {
     let bracket = |at: &usize| *at == 0 || text.as_bytes().get(at - 1) == Some(&b'\n');
     memchr::memchr_iter(b'[', text.as_bytes()).filter(bracket).any(|at| {
-        let end = memchr::memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |len| at + len);
-        is(&text[at..end])
+        let end = memchr::memchr(b'\n', text.as_bytes().get(at..).unwrap_or_default())
+            .map_or(text.len(), |len| at + len);
+        is(text.get(at..end).unwrap_or_default())
     })
 }

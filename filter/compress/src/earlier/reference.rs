@@ -11,7 +11,8 @@
 //! ```
 //!
 //! `lines` are those of the file that an output numbers, `output lines` are counted in an output as the tool printed
-//! it, and `new_string lines` in the argument of that name of a call. Lines that are `above` and of no named output
+//! it, `output.stdout lines` in the text at that place of an output that is a value, and `new_string lines` in the
+//! argument of that name of a call. Lines that are `above` and of no named output
 //! stand in the same one. Where several outputs have the same name, the reference says which of them it means.
 
 use super::label::one_line;
@@ -24,7 +25,7 @@ const MAX_QUOTE: usize = 32;
 const USUAL_LEN: usize = 128;
 
 /// Stands for a tool's output where an argument has its name.
-pub(super) const OUTPUT: &str = "output";
+pub(crate) const OUTPUT: &str = "output";
 
 /// Where the lines stand now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -17,6 +17,9 @@ fn context<'a>(call: Call<'a>, config: &'a Config) -> Context<'a> {
         encoding: Encoding::default(),
         reversible: false,
         edits_by_line: false,
+        near: &[],
+        code: None,
+        pressure: 0,
     }
 }
 
@@ -27,7 +30,9 @@ fn replace_seen(earlier: &Earlier, text: &str, kind: Kind) -> Option<String> {
     if printed::has_references(text) {
         return None;
     }
-    earlier.whole(text, kind).or_else(|| earlier.replace_seen(text, &crate::lines::of(text), 0, kind))
+    earlier.whole(text, kind).or_else(|| {
+        earlier.replace_seen(text, &crate::lines::of(text), At { name: Some(OUTPUT), before: 0 }, kind)
+    })
 }
 
 fn seen(earlier: &Earlier, text: &str) -> Option<String> {
@@ -46,7 +51,7 @@ fn add_as(earlier: &mut Earlier, original: &str, shown: &str, call: Call<'_>) {
         "" => shown,
         original => original,
     };
-    earlier.add(Printed { original, shown, coded: Coded::No }, None, call);
+    earlier.add(Printed::text(original, shown, Coded::No), None, call);
 }
 
 /// A file read as it is shown once its numbers are thinned.
@@ -372,7 +377,7 @@ fn lines_in_a_code_are_compared_and_named_as_they_were_printed() {
     let (one, other) = (log("gateway-a").join("\n"), log("gateway-b").join("\n"));
     let code = "A: <time> INFO gateway-a GET * in *";
     let mut earlier = Earlier::default();
-    earlier.add(Printed { original: &one, shown: code, coded: Coded::Lines }, None, BASH);
+    earlier.add(Printed::text(&one, code, Coded::Lines), None, BASH);
     assert_eq!(seen(&earlier, &other), None);
     let longer = format!("{}\n10:01:00 INFO stopped", log("gateway-a")[10..].join("\n"));
     assert_eq!(
@@ -385,12 +390,12 @@ fn lines_in_a_code_are_compared_and_named_as_they_were_printed() {
     // What is coded and has references in it shows some of its lines elsewhere: none is referred to.
     let with_reference = format!("{code}\n[40 lines: same as output lines 1-40 of x above, from \"y\"]");
     let mut earlier = Earlier::default();
-    earlier.add(Printed { original: &one, shown: &with_reference, coded: Coded::Lines }, None, BASH);
+    earlier.add(Printed::text(&one, &with_reference, Coded::Lines), None, BASH);
     assert_eq!(seen(&earlier, &one), None);
     // Where something was left out, only what stands there as it was printed can be.
     let kept = format!("{}\n… 20 lines", log("gateway-a")[..20].join("\n"));
     let mut earlier = Earlier::default();
-    earlier.add(Printed { original: &one, shown: &kept, coded: Coded::Partly }, None, BASH);
+    earlier.add(Printed::text(&one, &kept, Coded::Partly), None, BASH);
     let shown = seen(&earlier, &one).unwrap();
     assert!(shown.starts_with("[20 lines: same as output lines 1-20 of Bash"), "{shown}");
     assert!(shown.ends_with(&log("gateway-a")[20..].join("\n")), "{shown}");
@@ -408,7 +413,9 @@ fn lines_behind_references_and_counts_keep_the_number_that_they_were_printed_wit
         file[..20].join("\n"),
         file[30..].join("\n")
     );
-    let shown = earlier.replace_seen(&folded, &crate::lines::of(&folded), 0, Kind::Source).unwrap();
+    let shown = earlier
+        .replace_seen(&folded, &crate::lines::of(&folded), At { name: Some(OUTPUT), before: 0 }, Kind::Source)
+        .unwrap();
     assert!(shown.starts_with("[20 lines: same as output lines 1-20 of "), "{shown}");
     add_as(&mut earlier, &second, &shown, READ);
     let third = seen(&earlier, &file[30..].join("\n")).unwrap();

@@ -38,7 +38,7 @@ fn is_name(name: &str) -> bool {
 /// name does not find it as it was printed. A word like others is found by what stands around it.
 pub(super) fn is_plain(line: &str) -> bool {
     let escaped = line.bytes().enumerate().filter(|(_, byte)| byte.is_ascii_control()).map(|(at, _)| at + 1);
-    std::iter::once(0).chain(escaped).all(|at| !starts_with_a_name(&line[at..]))
+    std::iter::once(0).chain(escaped).all(|at| !starts_with_a_name(line.get(at..).unwrap_or_default()))
 }
 
 /// Whether a text starts with an identifier, a path or a number, and not with a mere word: letters, of which
@@ -46,7 +46,7 @@ pub(super) fn is_plain(line: &str) -> bool {
 fn starts_with_a_name(text: &str) -> bool {
     let in_a_name = |char: char| char.is_alphanumeric() || matches!(char, '_' | '.' | '-' | '/' | ':' | '@');
     let end = text.find(|char| !in_a_name(char)).unwrap_or(text.len());
-    let name = text[..end].trim_end_matches(['.', ':']);
+    let name = text.get(..end).unwrap_or_default().trim_end_matches(['.', ':']);
     let word = name.strip_prefix(|first: char| first.is_ascii_alphabetic()).unwrap_or(name);
     name.starts_with(|first: char| first.is_alphanumeric() || first == '_')
         && !word.bytes().all(|byte| byte.is_ascii_lowercase())

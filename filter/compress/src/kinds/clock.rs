@@ -50,9 +50,9 @@ pub(crate) fn stamp(line: &str) -> Option<Stamp> {
     while at <= LONGEST_LEAD {
         let b = *bytes.get(at)?;
         if b.is_ascii_digit() {
-            let run = digits(&bytes[at..]);
+            let run = digits(bytes.get(at..).unwrap_or_default());
             if let Some(end) = time_end(bytes, at, run) {
-                return is_lead(&bytes[..at]).then_some(Stamp { start: at, end });
+                return is_lead(bytes.get(..at).unwrap_or_default()).then_some(Stamp { start: at, end });
             }
             at += run;
         } else if b >= 0x80 {
@@ -83,13 +83,13 @@ fn time_end(bytes: &[u8], at: usize, run: usize) -> Option<usize> {
     if run == 6 && bytes.get(at.wrapping_sub(1)) == Some(&b' ') && matches!(at, 7 | 9) {
         // `081111 071904`: date and time as bare digits
         let end = at + run;
-        let date = bytes[..at - 1].iter().all(u8::is_ascii_digit);
+        let date = bytes.get(..at - 1).unwrap_or_default().iter().all(u8::is_ascii_digit);
         return (date && bytes.get(end) == Some(&b' ')).then_some(end);
     }
     if run > 2 || bytes.get(at + run) != Some(&b':') {
         return None;
     }
-    if let [before @ .., b':'] = &bytes[..at]
+    if let [before @ .., b':'] = bytes.get(..at).unwrap_or_default()
         && before.iter().rev().take_while(|b| b.is_ascii_digit()).count() < 4
     {
         // `10:11:12:13` is an address or a position; `2026:11:22:14` a year and a time
@@ -101,7 +101,7 @@ fn time_end(bytes: &[u8], at: usize, run: usize) -> Option<usize> {
     }
     let mut end = whole(minutes + 1, 2)?;
     if let Some(b'.' | b',') = bytes.get(end) {
-        let fraction = digits(&bytes[end + 1..]);
+        let fraction = digits(bytes.get(end + 1..).unwrap_or_default());
         if fraction > 0 {
             end += 1 + fraction;
         }
@@ -109,7 +109,7 @@ fn time_end(bytes: &[u8], at: usize, run: usize) -> Option<usize> {
     match bytes.get(end) {
         Some(b'Z') => end += 1,
         Some(b'+' | b'-') => {
-            let hours = digits(&bytes[end + 1..]);
+            let hours = digits(bytes.get(end + 1..).unwrap_or_default());
             if hours == 4 {
                 end += 5;
             } else if hours == 2 && bytes.get(end + 3) == Some(&b':') && whole(end + 4, 2).is_some() {

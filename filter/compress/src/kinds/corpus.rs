@@ -52,6 +52,9 @@ fn reductions() {
         encoding,
         reversible: true,
         edits_by_line: false,
+        near: &[],
+        code: None,
+        pressure: 0,
     };
     let only = std::env::var("ONLY").unwrap_or_default();
     let mut sums: BTreeMap<String, [usize; 3]> = BTreeMap::new();
@@ -153,6 +156,9 @@ fn with<T>(f: impl FnOnce(&Context<'_>) -> T) -> T {
         encoding: Encoding::O200kBase,
         reversible: true,
         edits_by_line: false,
+        near: &[],
+        code: None,
+        pressure: 0,
     })
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
             at += 1;
             continue;
         };
-        out.push_str(&text[copied..line.read.start]);
+        out.push_str(text.get(copied..line.read.start).unwrap_or_default());
         push_mark(&mut out, period, times);
         at += period * times;
         floor = at;
@@ -64,7 +64,7 @@ pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
     if copied == 0 {
         return None;
     }
-    out.push_str(&text[copied..]);
+    out.push_str(text.get(copied..).unwrap_or_default());
     Some(out)
 }
 
@@ -77,7 +77,7 @@ fn repeated(text: &str, lines: &[Line], at: usize, period: usize) -> Option<usiz
         _ => false,
     };
     let times = (at..).take_while(same).count() / period;
-    let of_one: usize = lines[at - period..at].iter().map(|line| line.bare + 1).sum();
+    let of_one: usize = lines.get(at - period..at).unwrap_or_default().iter().map(|line| line.bare + 1).sum();
     (times > 0 && of_one * times >= MIN_BYTES).then_some(times)
 }
 

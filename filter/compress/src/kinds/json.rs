@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod corpus;
 mod crush;
+pub(crate) mod cut;
 mod describe;
 mod embedded;
 #[cfg(test)]
@@ -72,6 +73,11 @@ pub(crate) fn lossless(text: &str, documents: &Documents<'_>, cx: &Context<'_>) 
     }
 }
 
+/// The form of a text that has no whole documents, but was cut out of one.
+pub(crate) fn lossless_cut(text: &str, cx: &Context<'_>) -> Option<String> {
+    cut::lossless(text, cx)
+}
+
 /// The text with its documents minified.
 pub(crate) fn without_layout(text: &str) -> Option<String> {
     Some(find(text)?.minified()?.text)
@@ -90,11 +96,14 @@ pub(crate) fn find(text: &str) -> Option<Documents<'_>> {
     let mut tried = 0;
     let mut line = 0;
     while tried < MAX_STARTS {
-        let start = line + parse::spaces(&bytes[line..]);
+        let start = line + parse::spaces(bytes.get(line..).unwrap_or_default());
         if matches!(bytes.get(start), Some(b'{' | b'[')) {
             tried += 1;
-            if let Some(tree) = Tree::read(&text[start..]) {
-                let (before, after) = (&text[..start], &text[start + tree.text.len()..]);
+            if let Some(tree) = Tree::read(text.get(start..).unwrap_or_default()) {
+                let (before, after) = (
+                    text.get(..start).unwrap_or_default(),
+                    text.get(start + tree.text.len()..).unwrap_or_default(),
+                );
                 if (before.len() + after.len()) * 1000 <= text.len() * MAX_SURROUNDINGS {
                     return Some(Documents { before, after, tree });
                 }
@@ -103,9 +112,21 @@ pub(crate) fn find(text: &str) -> Option<Documents<'_>> {
         if start * 1000 > text.len() * MAX_SURROUNDINGS {
             return None;
         }
-        line = start + memchr::memchr(b'\n', &bytes[start..])? + 1;
+        line = start + memchr::memchr(b'\n', bytes.get(start..).unwrap_or_default())? + 1;
     }
     None
+}
+
+/// Whether the notation is enough better than the text as JSON.
+fn gains(text: &str, tables: &str, cx: &Context<'_>) -> bool {
+    if tables.len() >= text.len() {
+        return false;
+    }
+    if tables.len() * 100 <= text.len() * FEW_BYTES {
+        return true;
+    }
+    let most = cx.encoding.count(text).saturating_mul(1000 - MIN_GAIN) / 1000;
+    cx.encoding.count(tables) <= most
 }
 
 impl Documents<'_> {
@@ -127,14 +148,7 @@ impl Documents<'_> {
     /// `text`, which these documents are in, with the [notation] in their place.
     fn tables(&self, text: &str, cx: &Context<'_>) -> Option<String> {
         let tables = self.within(notation::documents(&self.tree, cx.encoding));
-        if tables.len() >= text.len() {
-            return None;
-        }
-        if tables.len() * 100 <= text.len() * FEW_BYTES {
-            return Some(tables);
-        }
-        let most = cx.encoding.count(text).saturating_mul(1000 - MIN_GAIN) / 1000;
-        (cx.encoding.count(&tables) <= most).then_some(tables)
+        gains(text, &tables, cx).then_some(tables)
     }
 
     /// The text with `documents` in place of the documents.

@@ -96,9 +96,11 @@ impl<'t, 'a> Keep<'t, 'a> {
                 start += 1;
                 continue;
             }
-            let length = self.kept[start..].iter().take_while(|kept| !**kept).count();
+            let length = self.kept.get(start..).unwrap_or_default().iter().take_while(|kept| !**kept).count();
             let end = start + length;
-            if self.lines[start..end].iter().map(|line| line.len() + 1).sum::<usize>() <= SMALLEST_GAP {
+            if self.lines.get(start..end).unwrap_or_default().iter().map(|line| line.len() + 1).sum::<usize>()
+                <= SMALLEST_GAP
+            {
                 self.kept[start..end].fill(true);
             }
             start = end;
@@ -118,7 +120,8 @@ impl<'t, 'a> Keep<'t, 'a> {
                 out.push_str(self.lines[at]);
                 at += 1;
             } else {
-                let length = self.kept[at..].iter().take_while(|kept| !**kept).count();
+                let length =
+                    self.kept.get(at..).unwrap_or_default().iter().take_while(|kept| !**kept).count();
                 out.push_str(&gap(at..at + length));
                 at += length;
             }
@@ -167,6 +170,9 @@ mod tests {
                 encoding: Encoding::default(),
                 reversible: true,
                 edits_by_line: false,
+                near: &[],
+                code: None,
+                pressure: 0,
             },
         )
     }

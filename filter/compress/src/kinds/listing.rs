@@ -47,7 +47,8 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let mut from = 0;
     while from < lines.len() {
         let place = Place::of(lines[from]);
-        let length = lines[from..].iter().take_while(|line| Place::of(line) == place).count();
+        let length =
+            lines.get(from..).unwrap_or_default().iter().take_while(|line| Place::of(line) == place).count();
         let shown =
             if matches!(place, Place::Other) { length } else { SHOWN + length.saturating_sub(SHOWN) / OF };
         for line in from..from + length.min(shown) {
@@ -98,14 +99,14 @@ impl<'a> Place<'a> {
 
 fn directory(path: &str) -> &str {
     let name = path.strip_suffix('/').unwrap_or(path);
-    name.rfind('/').map_or("", |slash| &path[..=slash])
+    name.rfind('/').map_or("", |slash| path.get(..=slash).unwrap_or_default())
 }
 
 /// The extension of the last name on a line: up to its last dot, if there is something before it.
 fn extension(line: &str) -> Option<&str> {
     let name = line.rsplit([' ', '/', '\t', '\u{a0}']).next()?;
     let dot = name.rfind('.')?;
-    let extension = &name[dot..];
+    let extension = name.get(dot..).unwrap_or_default();
     (dot > 0 && extension.len() <= 8 && extension.len() > 1).then_some(extension)
 }
 

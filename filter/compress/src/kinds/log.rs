@@ -137,7 +137,8 @@ fn wordings(keep: &Keep<'_, '_>, lines: &[Line<'_>], groups: &Groups, room: usiz
     }
     if listed > 0 {
         out.insert_str(0, "\n[left out, by wording:]");
-        let others: usize = order[listed..].iter().map(|&group| missing[group].2).sum();
+        let others: usize =
+            order.get(listed..).unwrap_or_default().iter().map(|&group| missing[group].2).sum();
         if others > 0 {
             out.push_str(&format!("\nand {} of other wording", counted(others, "line")));
         }
@@ -148,8 +149,9 @@ fn wordings(keep: &Keep<'_, '_>, lines: &[Line<'_>], groups: &Groups, room: usiz
 /// ` (10:00:01 to 10:07:12)`.
 fn span(first: Line<'_>, last: Line<'_>) -> String {
     let (Some(from), Some(to)) = (first.stamp, last.stamp) else { return String::new() };
-    let open =
-        |line: Line<'_>, end: usize| line.text[..end].trim_start_matches(['[', '"', '(', '{']).to_owned();
+    let open = |line: Line<'_>, end: usize| {
+        line.text.get(..end).unwrap_or_default().trim_start_matches(['[', '"', '(', '{']).to_owned()
+    };
     let end = if first.lead() == last.lead() { last.time().to_owned() } else { open(last, to.end) };
     format!(" ({} to {end})", open(first, from.end))
 }
@@ -170,6 +172,9 @@ mod tests {
             encoding: Encoding::default(),
             reversible: true,
             edits_by_line: false,
+            near: &[],
+            code: None,
+            pressure: 0,
         };
         lossy(text, &cx).expect("a digest")
     }
@@ -247,6 +252,9 @@ mod tests {
             encoding: Encoding::default(),
             reversible: true,
             edits_by_line: false,
+            near: &[],
+            code: None,
+            pressure: 0,
         };
         assert!(lossy("a\nb\n", &cx).is_none());
     }

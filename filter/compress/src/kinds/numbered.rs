@@ -54,7 +54,7 @@ fn thinned(text: &str, every: u32, is_file: impl Fn(&[Numbered]) -> bool) -> Opt
                     }
                     out.reserve(text.len());
                 }
-                out.push_str(&text[copied..at]);
+                out.push_str(text.get(copied..at).unwrap_or_default());
                 write(&region, text, &lines, stated == Some(region.rule), &mut out);
                 stated = Some(region.rule);
                 copied = lines.last().map_or(at, |line| line.end);
@@ -65,8 +65,41 @@ fn thinned(text: &str, every: u32, is_file: impl Fn(&[Numbered]) -> bool) -> Opt
     if copied == 0 {
         return None;
     }
-    out.push_str(&text[copied..]);
+    out.push_str(text.get(copied..).unwrap_or_default());
     Some(out)
+}
+
+/// A line of a file in a text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileLine {
+    /// Its number in the file.
+    pub(crate) number: u32,
+    /// Where in the text what the file says begins, and where it ends, without the line end.
+    pub(crate) content: usize,
+    pub(crate) end: usize,
+}
+
+/// The first lines of a text that a tool numbered; `None` where there are none.
+pub(crate) fn file_lines(text: &str, cx: &Context<'_>) -> Option<Vec<FileLine>> {
+    let origin = Origin::new(cx.call);
+    let (mut at, mut lines) = (0, Vec::new());
+    while at < text.len() {
+        let behind = gather(text, at, &mut lines);
+        if lines.len() > MIN_BARE && origin.is_file(text, &lines) {
+            let region = plan(text, &mut lines, EVERY);
+            let file_line = |line: &Numbered| {
+                let blank = region.style.blank && text.as_bytes().get(line.content) == Some(&b' ');
+                FileLine {
+                    number: line.prefix.number,
+                    content: line.content + usize::from(blank),
+                    end: line.end,
+                }
+            };
+            return (!region.rule.matches).then(|| lines.iter().map(file_line).collect());
+        }
+        at = behind;
+    }
+    None
 }
 
 /// Whether a text already has what looks like a header, which could not be told from our own afterwards.
@@ -97,8 +130,8 @@ fn gather(text: &str, at: usize, lines: &mut Vec<Numbered>) -> usize {
     let mut start = at;
     let mut gap = false;
     while start < text.len() {
-        let end = memchr(b'\n', &bytes[start..]).map_or(text.len(), |len| start + len);
-        let line = &bytes[start..end];
+        let end = memchr(b'\n', bytes.get(start..).unwrap_or_default()).map_or(text.len(), |len| start + len);
+        let line = bytes.get(start..end).unwrap_or_default();
         match Prefix::of(line) {
             Some(prefix)
                 if lines.last().is_none_or(|last| follows(&lines[0].prefix, &last.prefix, &prefix)) =>
@@ -134,7 +167,7 @@ fn plan(text: &str, lines: &mut [Numbered], every: u32) -> Region {
     if matches {
         style.separator = Separator::Dash;
     }
-    let rests = lines.iter().map(|line| &text.as_bytes()[line.content..line.end]);
+    let rests = lines.iter().map(|line| text.as_bytes().get(line.content..line.end).unwrap_or_default());
     style.blank = !matches && blank_belongs(style.separator, rests);
     let rule = Rule { every, matches, blank: style.blank.then_some(style.separator) };
     let last = lines.last().map_or(first.number, |line| line.prefix.number);
@@ -143,7 +176,7 @@ fn plan(text: &str, lines: &mut [Numbered], every: u32) -> Region {
     for line in &mut lines[1..] {
         let number = line.prefix.number;
         if number == before + 1 && line.prefix.style.separator == style.separator {
-            let content = &text[line.content..line.end];
+            let content = text.get(line.content..line.end).unwrap_or_default();
             let content = if style.blank { content.strip_prefix(' ') } else { Some(content) };
             line.bare = content.is_some_and(|content| !region.anchors(number, content));
         }
@@ -163,13 +196,15 @@ fn write(region: &Region, text: &str, lines: &[Numbered], stated: bool, out: &mu
             out.push('\n');
         }
         if line.bare {
-            out.push_str(&text[line.content + usize::from(region.style.blank)..line.end]);
+            out.push_str(
+                text.get(line.content + usize::from(region.style.blank)..line.end).unwrap_or_default(),
+            );
         } else if i == 0 {
-            out.push_str(&text[line.start..line.end]);
+            out.push_str(text.get(line.start..line.end).unwrap_or_default());
         } else {
             region.style.push_number(out, line.prefix.number);
             out.push_str(line.prefix.style.separator.text());
-            out.push_str(&text[line.content..line.end]);
+            out.push_str(text.get(line.content..line.end).unwrap_or_default());
         }
     }
 }
@@ -185,7 +220,8 @@ pub(crate) fn edits_by_line(head: &[u8]) -> bool {
     let purposes: [&[u8]; 4] = [b"edit", b"replace", b"insert", b"Edit"];
     parameters.iter().any(|parameter| {
         memmem::find_iter(head, parameter).any(|at| {
-            let definition = &head[at.saturating_sub(DEFINITION_BYTES)..at + parameter.len()];
+            let definition =
+                head.get(at.saturating_sub(DEFINITION_BYTES)..at + parameter.len()).unwrap_or_default();
             purposes.iter().any(|purpose| memmem::find(definition, purpose).is_some())
         })
     })

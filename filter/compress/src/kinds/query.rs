@@ -47,9 +47,10 @@ impl Query {
     pub(crate) fn new(cx: &Context<'_>) -> Self {
         let mut terms: Vec<&str> = Vec::new();
         for source in [cx.query, cx.call.arguments] {
-            let source = &source[..floor_char_boundary(source, READ)];
+            let source = source.get(..floor_char_boundary(source, READ)).unwrap_or_default();
             for (from, to) in words(source) {
-                let word = source[from..to].trim_matches(|c: char| !c.is_alphanumeric());
+                let word =
+                    source.get(from..to).unwrap_or_default().trim_matches(|c: char| !c.is_alphanumeric());
                 let known = |term: &&str| term.eq_ignore_ascii_case(word);
                 if word.len() >= SHORTEST
                     && terms.len() < MOST_TERMS
@@ -129,6 +130,9 @@ mod tests {
             encoding: Encoding::default(),
             reversible: true,
             edits_by_line: false,
+            near: &[],
+            code: None,
+            pressure: 0,
         })
         .best(lines)
     }

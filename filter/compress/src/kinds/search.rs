@@ -104,6 +104,9 @@ mod tests {
             encoding: crate::tokens::Encoding::default(),
             reversible: true,
             edits_by_line: false,
+            near: &[],
+            code: None,
+            pressure: 0,
         };
         lossy(text, &cx)
     }

@@ -64,15 +64,15 @@ pub(crate) struct Line<'a> {
 
 impl<'a> Line<'a> {
     pub(crate) fn lead(&self) -> &'a str {
-        self.stamp.map_or("", |s| &self.text[..s.start])
+        self.stamp.map_or("", |s| self.text.get(..s.start).unwrap_or_default())
     }
 
     pub(crate) fn time(&self) -> &'a str {
-        self.stamp.map_or("", |s| &self.text[s.start..s.end])
+        self.stamp.map_or("", |s| self.text.get(s.start..s.end).unwrap_or_default())
     }
 
     pub(crate) fn rest(&self) -> &'a str {
-        self.stamp.map_or(self.text, |s| &self.text[s.end..])
+        self.stamp.map_or(self.text, |s| self.text.get(s.end..).unwrap_or_default())
     }
 }
 
@@ -246,7 +246,7 @@ impl<'a> Taken<'a> {
 }
 
 fn first_word(text: &str) -> &str {
-    text.find(' ').map_or(text, |end| &text[..end])
+    text.find(' ').map_or(text, |end| text.get(..end).unwrap_or_default())
 }
 
 fn explain(out: &mut String, lines: &[Line<'_>], groups: &Groups, tags: &Tags, mark: &str, stamped: bool) {
@@ -301,7 +301,7 @@ fn write_lines(out: &mut String, lines: &[Line<'_>], groups: &Groups, tags: &Tag
                     out.push_str(value);
                 }
             }
-            None => out.push_str(&line.text[line.lead().len()..]),
+            None => out.push_str(line.text.get(line.lead().len()..).unwrap_or_default()),
         }
         if stamped {
             (lead, time) = (Some(line.lead()), line.time());

@@ -202,8 +202,8 @@ fn has_failed_mark(line: &str) -> bool {
 pub(crate) fn is_diagnostic(line: &str) -> bool {
     const SAYS: [&str; 5] = ["error", "fatal", "FAIL", "panic", "ERROR"];
     memchr::memchr_iter(b':', line.as_bytes()).take(MOST_COLONS).any(|at| {
-        let message = line[at + 1..].trim_start_matches(' ');
-        let placed = line[..at].bytes().any(|b| b.is_ascii_digit());
+        let message = line.get(at + 1..).unwrap_or_default().trim_start_matches(' ');
+        let placed = line.get(..at).unwrap_or_default().bytes().any(|b| b.is_ascii_digit());
         placed && at + 1 + message.len() < line.len() && SAYS.iter().any(|word| message.starts_with(word))
     })
 }
@@ -213,7 +213,7 @@ const MOST_COLONS: usize = 5;
 
 /// What a line signals, and whether it reports a failure.
 fn scan(line: &str) -> (Signal, bool) {
-    let line = &line[..floor_char_boundary(line, READ)];
+    let line = line.get(..floor_char_boundary(line, READ)).unwrap_or_default();
     work::spend(line.len());
     let Some(automaton) = AUTOMATON.as_ref() else { return (Signal::None, false) };
     let (mut signal, mut failure) = (Signal::None, false);
@@ -227,10 +227,14 @@ fn scan(line: &str) -> (Signal, bool) {
             Rule::Counted => word() && !says_none(line, start, end),
             Rule::Suffix if starts_word(line, start) => ends_word(line, end) && !says_none(line, start, end),
             Rule::Suffix => ends_word(line, end) && ends_name(line, start),
-            Rule::Status => starts_word(line, start) && status_follows(after_marks(&line[end..])),
-            Rule::Protocol => starts_word(line, start) && status_follows(after_version(&line[end..])),
-            Rule::Quoted => request_size_follows(&line[end - 1..]),
-            Rule::Exit => starts_word(line, start) && nonzero_follows(&line[end..]),
+            Rule::Status => {
+                starts_word(line, start) && status_follows(after_marks(line.get(end..).unwrap_or_default()))
+            }
+            Rule::Protocol => {
+                starts_word(line, start) && status_follows(after_version(line.get(end..).unwrap_or_default()))
+            }
+            Rule::Quoted => request_size_follows(line.get(end - 1..).unwrap_or_default()),
+            Rule::Exit => starts_word(line, start) && nonzero_follows(line.get(end..).unwrap_or_default()),
         };
         if !holds {
             continue;
@@ -240,7 +244,7 @@ fn scan(line: &str) -> (Signal, bool) {
         if !warns && !fails {
             return (Signal::Error, true);
         }
-        if !counts_none(&line[..start]) {
+        if !counts_none(line.get(..start).unwrap_or_default()) {
             signal = Signal::Warning;
             failure |= fails;
         }
@@ -261,27 +265,34 @@ fn is_word(c: char) -> bool {
 }
 
 fn starts_word(line: &str, start: usize) -> bool {
-    !line[..start].chars().next_back().is_some_and(is_word)
+    !line.get(..start).unwrap_or_default().chars().next_back().is_some_and(is_word)
 }
 
 /// Whether what ends before `end` ends there; what does not end in a letter or digit always does.
 fn ends_word(line: &str, end: usize) -> bool {
-    let inside = line[..end].chars().next_back().is_some_and(is_word);
-    !inside || !line[end..].chars().next().is_some_and(is_word)
+    let inside = line.get(..end).unwrap_or_default().chars().next_back().is_some_and(is_word);
+    !inside || !line.get(end..).unwrap_or_default().chars().next().is_some_and(is_word)
 }
 
 /// Whether the word that goes on at `start` began with a letter.
 fn ends_name(line: &str, start: usize) -> bool {
-    let first = line[..start].chars().rev().take(LONGEST_NAME).take_while(|&c| is_word(c)).last();
+    let first = line
+        .get(..start)
+        .unwrap_or_default()
+        .chars()
+        .rev()
+        .take(LONGEST_NAME)
+        .take_while(|&c| is_word(c))
+        .last();
     first.is_some_and(|c| c.is_ascii_alphabetic())
 }
 
 /// `0 errors`, `no failures`, `errors: 0`, `error=null`.
 fn says_none(line: &str, start: usize, end: usize) -> bool {
-    if counts_none(&line[..start]) {
+    if counts_none(line.get(..start).unwrap_or_default()) {
         return true;
     }
-    let found = &line[start..end];
+    let found = line.get(start..end).unwrap_or_default();
     let none: &[&str] = if found.eq_ignore_ascii_case("failed") {
         &["0"]
     } else if found.eq_ignore_ascii_case("error") || found.eq_ignore_ascii_case("errors") {
@@ -289,7 +300,7 @@ fn says_none(line: &str, start: usize, end: usize) -> bool {
     } else {
         return false;
     };
-    let rest = after_marks(&line[end..]);
+    let rest = after_marks(line.get(end..).unwrap_or_default());
     rest.len() < line.len() - end
         && none.iter().any(|word| {
             rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))

@@ -91,7 +91,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
 
 /// Whether a call's arguments are a shell command that prints a file.
 fn shows_a_file(arguments: &str) -> bool {
-    words(arguments).any(|(from, to)| SHOWS_A_FILE.contains(&&arguments[from..to]))
+    words(arguments).any(|(from, to)| SHOWS_A_FILE.contains(&&arguments.get(from..to).unwrap_or_default()))
 }
 
 /// A line, or the sentences of a line that holds a paragraph.
@@ -105,11 +105,14 @@ fn sentences(line: &str) -> impl Iterator<Item = &str> {
         let text = rest.take()?;
         let end = match text.len() {
             ..=ONE => None,
-            _ => memmem::find_iter(text.as_bytes(), b". ").map(|dot| dot + 1).find(|&end| ends(&text[..end])),
+            _ => memmem::find_iter(text.as_bytes(), b". ")
+                .map(|dot| dot + 1)
+                .find(|&end| ends(text.get(..end).unwrap_or_default())),
         };
         let Some(end) = end else { return Some(text) };
-        rest = Some(text[end..].trim_start_matches(' ')).filter(|rest| !rest.is_empty());
-        Some(&text[..end])
+        rest =
+            Some(text.get(end..).unwrap_or_default().trim_start_matches(' ')).filter(|rest| !rest.is_empty());
+        Some(text.get(..end).unwrap_or_default())
     })
 }
 
@@ -158,6 +161,9 @@ mod tests {
                 encoding: Encoding::default(),
                 reversible: true,
                 edits_by_line: false,
+                near: &[],
+                code: None,
+                pressure: 0,
             },
         )
     }

@@ -125,7 +125,10 @@ impl Groups {
     /// The words of `line`, which is one of the group's, that fill its holes.
     pub(crate) fn values<'a>(&self, group: usize, line: &'a str) -> impl Iterator<Item = &'a str> {
         let flags = self.flags(group);
-        words(line).zip(flags).filter(|(_, hole)| **hole).map(|((from, to), _)| &line[from..to])
+        words(line)
+            .zip(flags)
+            .filter(|(_, hole)| **hole)
+            .map(|((from, to), _)| line.get(from..to).unwrap_or_default())
     }
 
     /// The group's wording, taken from one of its lines, with `mark` for each hole.
@@ -133,11 +136,11 @@ impl Groups {
         let mut out = String::with_capacity(line.len());
         let mut from = 0;
         for ((start, end), _) in words(line).zip(self.flags(group)).filter(|(_, hole)| **hole) {
-            out.push_str(&line[from..start]);
+            out.push_str(line.get(from..start).unwrap_or_default());
             out.push_str(mark);
             from = end;
         }
-        out.push_str(&line[from..]);
+        out.push_str(line.get(from..).unwrap_or_default());
         out
     }
 
@@ -147,7 +150,7 @@ impl Groups {
     }
 
     fn flags(&self, group: usize) -> &[bool] {
-        self.groups.get(group).map_or(&[], |g| &self.holes[g.holes..g.holes + g.words])
+        self.groups.get(group).map_or(&[], |g| self.holes.get(g.holes..g.holes + g.words).unwrap_or_default())
     }
 }
 
@@ -190,12 +193,12 @@ impl Key {
         let mut words = words(line);
         while let Some((start, end, value)) = words.next_with_value() {
             if masks(value) {
-                self.0.extend_from_slice(&bytes[from..start]);
+                self.0.extend_from_slice(bytes.get(from..start).unwrap_or_default());
                 self.0.push(MASK);
                 from = end;
             }
         }
-        self.0.extend_from_slice(&bytes[from..]);
+        self.0.extend_from_slice(bytes.get(from..).unwrap_or_default());
         xxh3_64(&self.0)
     }
 }
@@ -232,7 +235,8 @@ fn merge(groups: &mut [Group], shapes: &[u64], firsts: &[&str]) -> Vec<u32> {
 fn alike(a: &str, b: &str) -> bool {
     let (mut same, mut all) = (0, 0);
     for ((a0, a1), (b0, b1)) in words(a).zip(words(b)) {
-        let (x, y) = (&a.as_bytes()[a0..a1], &b.as_bytes()[b0..b1]);
+        let (x, y) =
+            (a.as_bytes().get(a0..a1).unwrap_or_default(), b.as_bytes().get(b0..b1).unwrap_or_default());
         if is_value(x) && is_value(y) {
             continue;
         }
@@ -253,13 +257,15 @@ fn mark_holes(first: &str, line: &str, flags: &mut [bool]) -> bool {
     let (mut a_from, mut b_from) = (0, 0);
     for flag in flags {
         let (Some((a0, a1)), Some((b0, b1))) = (theirs.next(), ours.next()) else { return false };
-        if a[a_from..a0] != b[b_from..b0] {
+        if a.get(a_from..a0).unwrap_or_default() != b.get(b_from..b0).unwrap_or_default() {
             return false;
         }
-        *flag |= a[a0..a1] != b[b0..b1];
+        *flag |= a.get(a0..a1).unwrap_or_default() != b.get(b0..b1).unwrap_or_default();
         (a_from, b_from) = (a1, b1);
     }
-    theirs.next().is_none() && ours.next().is_none() && a[a_from..] == b[b_from..]
+    theirs.next().is_none()
+        && ours.next().is_none()
+        && a.get(a_from..).unwrap_or_default() == b.get(b_from..).unwrap_or_default()
 }
 
 /// A hash of a line in which numbers and hexadecimal ids are masked and blanks folded: two lines with
@@ -277,8 +283,13 @@ pub(crate) fn report_key(line: &str) -> u64 {
                 out.push(b' ');
             }
         } else if b.is_ascii_alphanumeric() {
-            let run = bytes[at..].iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
-            mask_run(&bytes[at..at + run], &mut out);
+            let run = bytes
+                .get(at..)
+                .unwrap_or_default()
+                .iter()
+                .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_')
+                .count();
+            mask_run(bytes.get(at..at + run).unwrap_or_default(), &mut out);
             at += run;
         } else {
             out.push(b);

@@ -43,7 +43,7 @@ impl Words<'_> {
         loop {
             let start = self.at + line.get(self.at..)?.iter().position(|&b| BYTES[usize::from(b)] != 0)?;
             let (mut end, mut has) = (start, 0);
-            for &b in &line[start..] {
+            for &b in line.get(start..).unwrap_or_default() {
                 let is = BYTES[usize::from(b)];
                 if is == 0 {
                     break;
@@ -53,7 +53,8 @@ impl Words<'_> {
             }
             self.at = end;
             // a colon or full stop at the end of a word is punctuation
-            let trimmed = line[start..end].iter().rposition(|&b| !matches!(b, b':' | b'.'));
+            let trimmed =
+                line.get(start..end).unwrap_or_default().iter().rposition(|&b| !matches!(b, b':' | b'.'));
             if let Some(last) = trimmed {
                 return Some((start, start + last + 1, has & DIGIT != 0));
             }

@@ -8,8 +8,8 @@ use hashbrown::{HashMap, HashSet};
 
 use super::trace;
 use super::written::quote;
-use crate::wire::Api;
 use crate::wire::tape::Value;
+use crate::wire::{Api, conversation};
 
 /// The members in which formats name a call.
 const MEMBERS: [&str; 7] =
@@ -27,12 +27,14 @@ impl Ids {
     pub(super) fn of(api: Api, root: Value<'_, '_>) -> Self {
         let list = match api {
             Api::OpenAiResponses => "input",
-            Api::GeminiGenerateContent => "contents",
+            Api::GeminiGenerateContent | Api::GeminiCodeAssist => "contents",
             _ => "messages",
         };
         let mut edits = Vec::new();
         let mut found = Vec::new();
-        if let Ok([Some(messages)]) = root.pick([list]) {
+        if let Ok(Some(root)) = conversation(api, root)
+            && let Ok([Some(messages)]) = root.pick([list])
+        {
             for message in messages.elements() {
                 // Providers of this format may begin to count anew with each turn. A result belongs to the turn before
                 // it, so an id of a later turn decides nothing about an earlier one (I3).

@@ -70,7 +70,10 @@ pub(super) fn restore(
     let [input] = root.pick(["input"])?;
     let mut items = Vec::new();
     for value in input.into_iter().flat_map(Value::elements).filter(|value| value.is_object()) {
-        let [kind, role, id, name, content] = value.pick(["type", "role", "call_id", "name", "content"])?;
+        let Ok([kind, role, id, name, content]) = value.pick(["type", "role", "call_id", "name", "content"])
+        else {
+            break;
+        };
         items.push(Item { value, kind, role, id, name, content });
     }
     let mut calls = 0;

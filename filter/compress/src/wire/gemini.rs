@@ -4,7 +4,16 @@
 //! Names may be in camel case or in snake case, as in any protobuf JSON.
 
 use super::tape::Value;
-use super::{Api, Call, NotUnderstood, Role, Walk};
+use super::{Api, Call, NotUnderstood, Role, Walk, conversation};
+
+/// The model is named beside the request.
+pub(crate) fn read_code_assist<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
+    let request = conversation(Api::GeminiCodeAssist, root)?.ok_or(NotUnderstood)?;
+    read(request, walk)?;
+    let [model] = root.pick(["model"])?;
+    walk.model = model.and_then(Value::text);
+    Ok(())
+}
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
     let [model, tools, system, system_snake, contents] =

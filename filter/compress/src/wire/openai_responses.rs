@@ -1,9 +1,10 @@
 //! OpenAI Responses.
 //!
 //! Tool outputs are the `output` of `function_call_output`, `custom_tool_call_output` and
-//! `local_shell_call_output` items, each of which the client produced. `shell_call_output` and
-//! `apply_patch_call_output` are structured records for the provider's own harness, and everything
-//! with a call and its result in one item (`mcp_call`, `web_search_call`, …) ran at the provider.
+//! `local_shell_call_output` items, each of which the client produced, and `stdout` and `stderr` of
+//! `shell_call_output` items, where the call did not run in a container of the provider's.
+//! `apply_patch_call_output` is a status line for the provider's own harness, and everything with a call and
+//! its result in one item (`mcp_call`, `web_search_call`, …) ran at the provider.
 
 use super::tape::Value;
 use super::{Api, Call, NotUnderstood, Role, Walk, context_edits, each_text};
@@ -53,18 +54,20 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
 }
 
 fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
-    let [kind, role, content, call_id, name, arguments, input, action, caller, output] = item.pick([
-        "type",
-        "role",
-        "content",
-        "call_id",
-        "name",
-        "arguments",
-        "input",
-        "action",
-        "caller",
-        "output",
-    ])?;
+    let [kind, role, content, call_id, name, arguments, input, action, caller, environment, output] = item
+        .pick([
+            "type",
+            "role",
+            "content",
+            "call_id",
+            "name",
+            "arguments",
+            "input",
+            "action",
+            "caller",
+            "environment",
+            "output",
+        ])?;
     let is = |expected| kind.is_some_and(|kind: Value<'_, '_>| kind.is(expected));
     if is("message") || (kind.is_none() && role.is_some()) {
         let role = match role {
@@ -80,7 +83,7 @@ fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnde
         walk.call(call_id, Call::new(name, arguments, caller)?);
     } else if is("custom_tool_call") {
         walk.call(call_id, Call::new(name, input, caller)?);
-    } else if is("local_shell_call") {
+    } else if is("local_shell_call") || is("shell_call") && is_local(environment)? {
         // The item's type is the only name that this tool has.
         walk.call(call_id, Call::new(kind, action, caller)?);
     } else if is("function_call_output") || is("custom_tool_call_output") || is("local_shell_call_output") {
@@ -88,6 +91,29 @@ fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnde
         each_text(output, &TEXTS, |text| walk.output(call, text))?;
     } else if COMPACTIONS.iter().any(|name| is(name)) {
         walk.compaction(item);
+    } else if is("shell_call_output")
+        && is_local(environment)?
+        && let Some(call) = walk.call_of(call_id)
+    {
+        // One element for each command.
+        for command in output.into_iter().flat_map(Value::elements).filter(|value| value.is_object()) {
+            let mut streams = command.pick(["stdout", "stderr"])?.into_iter().flatten().collect::<Vec<_>>();
+            streams.retain(|stream| stream.is_string());
+            streams.sort_by_key(|stream| stream.span().range().start);
+            streams.into_iter().for_each(|stream| walk.output(Some(call), stream));
+        }
     }
     Ok(())
+}
+
+/// Whether a shell call runs at the client: its environment says so, or nothing else.
+fn is_local(environment: Option<Value<'_, '_>>) -> Result<bool, NotUnderstood> {
+    match environment {
+        Some(environment) if environment.is_object() => {
+            let [kind] = environment.pick(["type"])?;
+            Ok(kind.is_some_and(|kind| kind.is("local")))
+        }
+        Some(environment) => Ok(environment.is_null()),
+        None => Ok(true),
+    }
 }

@@ -56,7 +56,7 @@ pub(crate) fn listing(api: Api, tools: Value<'_, '_>) -> Result<Listing, NotUnde
                 }
                 first = first.or(Some(tool));
             }
-            Api::GeminiGenerateContent => {
+            Api::GeminiGenerateContent | Api::GeminiCodeAssist => {
                 // The declarations of one tool; a second such tool is refused by some models.
                 for declaration in camel.or(snake).into_iter().flat_map(Value::elements) {
                     if declaration.is_object() && is_ours(declaration.pick(["name"])?[0]) {
@@ -119,7 +119,9 @@ pub(crate) fn definition(api: Api) -> Option<&'static str> {
                 ",\"strict\":false},"
             )
         }
-        Api::GeminiGenerateContent => concat!("{", about!(), ",\"parameters\":", parameters!(), "},"),
+        Api::GeminiGenerateContent | Api::GeminiCodeAssist => {
+            concat!("{", about!(), ",\"parameters\":", parameters!(), "},")
+        }
         Api::AnthropicBedrock | Api::BedrockConverse | Api::CohereChat => return None,
     })
 }
@@ -138,7 +140,7 @@ mod tests {
     #[test]
     fn the_definition_is_json_and_costs_at_most_ninety_tokens() {
         let definitions = Api::ALL.map(|api| (api, definition(api)));
-        assert_eq!(definitions.iter().filter(|(_, definition)| definition.is_some()).count(), 4);
+        assert_eq!(definitions.iter().filter(|(_, definition)| definition.is_some()).count(), 5);
         for (api, definition) in definitions {
             let Some(definition) = definition else { continue };
             let definition = definition.strip_suffix(',').unwrap();

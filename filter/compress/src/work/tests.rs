@@ -21,6 +21,9 @@ fn compressed(text: &str, profile: Profile) -> (Verdict, u64) {
         encoding: Encoding::default(),
         reversible: true,
         edits_by_line: false,
+        near: &[],
+        code: None,
+        pressure: 0,
     };
     start(text.len());
     let verdict = pipeline::compress_block(text, &cx, &Earlier::default());

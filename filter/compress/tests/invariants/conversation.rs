@@ -3,7 +3,7 @@
 use headroom_compress::Api;
 use serde_json::{Map, Value, json};
 
-pub(crate) const APIS: [Api; 7] = Api::ALL;
+pub(crate) const APIS: [Api; 8] = Api::ALL;
 
 /// One step of a conversation.
 #[derive(Clone, Debug)]
@@ -26,6 +26,9 @@ pub(crate) fn body(api: Api, system: &str, steps: &[Step]) -> Value {
         Api::OpenAiChat => openai_chat(system, steps),
         Api::OpenAiResponses => openai_responses(system, steps),
         Api::GeminiGenerateContent => gemini(system, steps),
+        Api::GeminiCodeAssist => {
+            json!({"model": "gemini-2.5-pro", "project": "p", "request": gemini(system, steps)})
+        }
         Api::BedrockConverse => bedrock_converse(system, steps),
         Api::CohereChat => cohere(system, steps),
     }
@@ -210,8 +213,12 @@ pub(crate) fn masked(api: Api, mut body: Value) -> Value {
                 }
             }
         }
-        Api::GeminiGenerateContent => {
-            for content in each(body.get_mut("contents")) {
+        Api::GeminiGenerateContent | Api::GeminiCodeAssist => {
+            let request = match api {
+                Api::GeminiCodeAssist => &mut body["request"],
+                _ => &mut body,
+            };
+            for content in each(request.get_mut("contents")) {
                 for part in each(content.get_mut("parts")) {
                     for name in ["functionResponse", "function_response"] {
                         let response = part.get_mut(name).and_then(|response| response.get_mut("response"));

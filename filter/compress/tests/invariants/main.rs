@@ -2,6 +2,7 @@
 
 mod conversation;
 mod recorded;
+mod sliced;
 
 use conversation::{APIS, Spelling, Step, body, masked};
 use headroom_compress::{
@@ -112,6 +113,7 @@ fn check_conversation(
             assert_eq!(answer.tokens, outcome.tokens);
             assert_eq!(answer.originals.len(), outcome.originals.len());
         }
+        sliced::check(raw.as_bytes(), &request, config, &outcome);
         // I3: what was shown stays as it was. Compared as text, since each body is spelled anew.
         let shown: Vec<String> = shown
             .iter()

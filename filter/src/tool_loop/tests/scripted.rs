@@ -185,6 +185,16 @@ pub(super) fn gemini(parts: &[Part], streamed: bool) -> String {
     stream(&answers.collect::<Vec<_>>())
 }
 
+/// The same, each answer one level down.
+pub(super) fn code_assist(parts: &[Part], streamed: bool) -> String {
+    let nested = |answer: Value| json!({"response": answer, "traceId": "t", "remainingCredits": []});
+    let answer = gemini(parts, streamed);
+    if !streamed {
+        return nested(serde_json::from_str(&answer).unwrap()).to_string();
+    }
+    stream(&events(&answer).into_iter().map(nested).collect::<Vec<_>>())
+}
+
 /// Everything that the client reads in an answer: texts, names of calls, reason, output tokens.
 pub(super) fn read(api: Api, streamed: bool, answer: &str) -> (String, Vec<String>, String, u64) {
     let whole = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -247,7 +257,10 @@ pub(super) fn read(api: Api, streamed: bool, answer: &str) -> (String, Vec<Strin
                 reason = if calls.is_empty() { "end".to_owned() } else { "call".to_owned() };
                 tokens = response["usage"]["output_tokens"].as_u64().unwrap_or_default();
             }
-            Api::GeminiGenerateContent => {
+            Api::GeminiGenerateContent | Api::GeminiCodeAssist => {
+                let is_nested = api == Api::GeminiCodeAssist;
+                assert_eq!(document.get("traceId").is_some(), is_nested);
+                let document = if is_nested { &document["response"] } else { document };
                 for part in document["candidates"][0]["content"]["parts"].as_array().unwrap() {
                     text += &whole(&part["text"]);
                     calls.extend(part["functionCall"]["name"].as_str().map(str::to_owned));
@@ -263,7 +276,7 @@ pub(super) fn read(api: Api, streamed: bool, answer: &str) -> (String, Vec<Strin
 
 pub(super) type Answer = fn(&[Part], bool) -> String;
 
-pub(super) const APIS: [(Api, Answer, &str); 4] = [
+pub(super) const APIS: [(Api, Answer, &str); 5] = [
     (
         Api::AnthropicMessages,
         anthropic,
@@ -276,6 +289,11 @@ pub(super) const APIS: [(Api, Answer, &str); 4] = [
     ),
     (Api::OpenAiResponses, responses, r#"{"model":"m","input":"hi", "temperature":1.0}"#),
     (Api::GeminiGenerateContent, gemini, r#"{"contents":[{"parts":[{"text":"hi"}]}], "x":1.0}"#),
+    (
+        Api::GeminiCodeAssist,
+        code_assist,
+        r#"{"model":"m", "request":{"contents":[{"parts":[{"text":"hi"}]}], "x":1.0}, "project":"p"}"#,
+    ),
 ];
 
 pub(super) fn each(mut case: impl FnMut(Api, Answer, &str, bool)) {

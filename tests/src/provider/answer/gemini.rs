@@ -53,7 +53,7 @@ impl Answer<'_> {
 
     pub(super) fn gemini(&self, parts: Vec<Value>, last: bool) -> Value {
         let finish = if last { json!("STOP") } else { Value::Null };
-        json!({
+        let answer = json!({
             "candidates": [{"content": {"parts": parts, "role": "model"}, "finishReason": finish, "index": 0}],
             "usageMetadata": {
                 "promptTokenCount": self.input_tokens() + self.cache_read_tokens,
@@ -62,6 +62,11 @@ impl Answer<'_> {
                 "totalTokenCount": self.input_tokens() + self.cache_read_tokens + self.output_tokens(),
             },
             "modelVersion": self.model,
-        })
+        });
+        if self.is_nested {
+            json!({"response": answer, "traceId": "t", "remainingCredits": []})
+        } else {
+            answer
+        }
     }
 }

@@ -16,6 +16,9 @@ fn with<T>(query: &str, f: impl FnOnce(&Context<'_>) -> T) -> T {
         encoding: Encoding::default(),
         reversible: true,
         edits_by_line: false,
+        near: &[],
+        code: None,
+        pressure: 0,
     })
 }
 

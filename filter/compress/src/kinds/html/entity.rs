@@ -38,11 +38,11 @@ const NAMED: &[(&str, &str)] = &[
 pub(super) fn decode(text: &str, out: &mut String) {
     let mut rest = text;
     while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
-        out.push_str(&rest[..at]);
-        let tail = &rest[at + 1..];
+        out.push_str(rest.get(..at).unwrap_or_default());
+        let tail = rest.get(at + 1..).unwrap_or_default();
         let end = tail.bytes().take(LONGEST).position(|b| b == b';');
-        match end.map(|end| (end, &tail[..end])).filter(|(_, name)| push(name, out)) {
-            Some((end, _)) => rest = &tail[end + 1..],
+        match end.map(|end| (end, tail.get(..end).unwrap_or_default())).filter(|(_, name)| push(name, out)) {
+            Some((end, _)) => rest = tail.get(end + 1..).unwrap_or_default(),
             None => {
                 out.push('&');
                 rest = tail;

@@ -91,8 +91,8 @@ pub(super) fn text_of(html: &str) -> String {
         if work::is_over() {
             break;
         }
-        page.text(&rest[..open]);
-        rest = &rest[open..];
+        page.text(rest.get(..open).unwrap_or_default());
+        rest = rest.get(open..).unwrap_or_default();
         if rest.is_empty() {
             break;
         }
@@ -105,7 +105,7 @@ pub(super) fn text_of(html: &str) -> String {
             }
             None => {
                 page.text("<");
-                &rest[1..]
+                rest.get(1..).unwrap_or_default()
             }
         };
     }

@@ -31,12 +31,14 @@ impl<'a> Tag<'a> {
         let none = |after| Some((Self { name: "", closing: false, attributes: "" }, after));
         if let Some(comment) = rest.strip_prefix("<!--") {
             // a comment that is never closed hides the rest, as in a browser
-            let after = memmem::find(comment.as_bytes(), b"-->").map_or("", |end| &comment[end + 3..]);
+            let after = memmem::find(comment.as_bytes(), b"-->")
+                .map_or("", |end| comment.get(end + 3..).unwrap_or_default());
             return none(after);
         }
-        let inner = &rest[1..];
+        let inner = rest.get(1..).unwrap_or_default();
         if inner.starts_with(['!', '?']) {
-            let after = memchr::memchr(b'>', inner.as_bytes()).map_or("", |end| &inner[end + 1..]);
+            let after = memchr::memchr(b'>', inner.as_bytes())
+                .map_or("", |end| inner.get(end + 1..).unwrap_or_default());
             return none(after);
         }
         let (closing, inner) = match inner.strip_prefix('/') {
@@ -47,9 +49,13 @@ impl<'a> Tag<'a> {
             return None;
         }
         let name = inner.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'-').count();
-        let end = tag_end(&inner[name..])? + name;
-        let tag = Self { name: &inner[..name], closing, attributes: &inner[name..end] };
-        Some((tag, &inner[end + 1..]))
+        let end = tag_end(inner.get(name..).unwrap_or_default())? + name;
+        let tag = Self {
+            name: inner.get(..name).unwrap_or_default(),
+            closing,
+            attributes: inner.get(name..end).unwrap_or_default(),
+        };
+        Some((tag, inner.get(end + 1..).unwrap_or_default()))
     }
 
     pub(super) fn is(&self, name: &str) -> bool {
@@ -133,9 +139,10 @@ pub(super) fn behind<'a>(name: &str, content: &'a str) -> &'a str {
     while let Some(at) =
         content.as_bytes().get(from..).and_then(|rest| memmem::find(rest, b"</")).map(|at| from + at)
     {
-        let tail = &content[at + 2..];
+        let tail = content.get(at + 2..).unwrap_or_default();
         if tail.get(..name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name)) {
-            return memchr::memchr(b'>', tail.as_bytes()).map_or("", |end| &tail[end + 1..]);
+            return memchr::memchr(b'>', tail.as_bytes())
+                .map_or("", |end| tail.get(end + 1..).unwrap_or_default());
         }
         from = at + 2;
     }

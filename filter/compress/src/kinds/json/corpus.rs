@@ -55,6 +55,9 @@ fn json_reductions() {
         encoding: Encoding::default(),
         reversible: true,
         edits_by_line: false,
+        near: &[],
+        code: None,
+        pressure: 0,
     };
     count("start the tokenizer");
     let mut groups = std::collections::BTreeMap::<String, [usize; 6]>::new();

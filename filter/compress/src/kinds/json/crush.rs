@@ -183,6 +183,9 @@ mod tests {
             encoding: Encoding::default(),
             reversible: true,
             edits_by_line: false,
+            near: &[],
+            code: None,
+            pressure: 0,
         };
         lossy(&Tree::read(text).unwrap(), &cx)
     }

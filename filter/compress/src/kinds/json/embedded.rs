@@ -123,5 +123,5 @@ fn line(out: &mut String, width: usize) {
 fn spell_minimally(tree: &Tree<'_>, id: u32, out: &mut String) -> Option<()> {
     let from = out.len();
     spell::quote(out, &tree.string(id)?);
-    (&out[from..] == tree.raw(id)).then_some(())
+    (out.get(from..).unwrap_or_default() == tree.raw(id)).then_some(())
 }

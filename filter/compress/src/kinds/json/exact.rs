@@ -83,6 +83,22 @@ fn columns_that_others_give_away_have_no_cells() {
 }
 
 #[test]
+fn rows_with_their_keys_in_two_orders_are_one_table() {
+    let rows: Vec<String> = (0..6)
+        .map(|n| match n % 3 {
+            0 => format!(r#"{{"kind":"file","size":{n},"name":"n{n}"}}"#),
+            1 => format!(r#"{{"name":"n{n}","size":{n},"kind":"file"}}"#),
+            _ => format!(r#"{{"name":"@{n}","kind":"file"}}"#),
+        })
+        .collect();
+    assert_eq!(
+        assert_exact(&format!("[{}]", rows.join(","))),
+        "[6 rows, blank=absent, @=keys in the order name,size,kind: kind=file,size,name\n\
+         0,n0\n@1,n1\n@,\"@2\"\n3,n3\n@4,n4\n@,\"@5\"\n]"
+    );
+}
+
+#[test]
 fn a_table_states_columns_and_constants_once() {
     let notation = assert_exact(
         r#"{"total":3,"items":[{"id":7,"name":"Rex","state":"open","owner":{"login":"ann","admin":false}},

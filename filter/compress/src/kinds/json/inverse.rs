@@ -356,6 +356,13 @@ impl<'a> Reader<'a> {
         } else {
             self.accept(", blank=absent");
         }
+        let mut order = Vec::new();
+        if self.accept(", @=keys in the order ") {
+            order.push(self.key());
+            while self.accept(",") {
+                order.push(self.key());
+            }
+        }
         self.expect(": ");
         if keyed {
             self.expect("<key>,");
@@ -379,11 +386,17 @@ impl<'a> Reader<'a> {
                 self.until(|c| c == ',' || c == '\n');
                 self.accept(",");
             }
-            let value = match &place {
+            let other = self.accept("@");
+            let mut value = match &place {
                 _ if self.accept("!") => self.value(&Place::Any),
                 Place::Record(columns) => self.record(columns, "\n", key.as_ref()),
                 place => self.value(place),
             };
+            if let Value::Object(entries) = &mut value
+                && other
+            {
+                entries.sort_by_key(|(key, _)| order.iter().position(|name| name == key).unwrap());
+            }
             rows.push((key, value));
         }
         if self.accept("\n…") {

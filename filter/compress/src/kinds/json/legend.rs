@@ -169,19 +169,19 @@ impl<'a> Legend<'a> {
         }
         let mut from = 0;
         for (at, mark) in self.marks.iter().enumerate() {
-            out.push_str(&self.buffer[from..mark.at]);
+            out.push_str(self.buffer.get(from..mark.at).unwrap_or_default());
             from = mark.at;
             match used(at) {
                 Some(number) => {
                     out.push('$');
                     out.push_str(&(number + 1).to_string());
-                    out.push_str(&mark.text[names[number].0.len()..]);
+                    out.push_str(mark.text.get(names[number].0.len()..).unwrap_or_default());
                 }
                 None if mark.quoted => spell::quote(&mut out, &mark.text),
                 None => out.push_str(&mark.text),
             }
         }
-        out.push_str(&self.buffer[from..]);
+        out.push_str(self.buffer.get(from..).unwrap_or_default());
         out
     }
 
@@ -203,7 +203,7 @@ impl<'a> Legend<'a> {
             .iter()
             .map(|&(_, at, length)| {
                 let mark = &self.marks[at];
-                let text = &mark.text[..length];
+                let text = mark.text.get(..length).unwrap_or_default();
                 Candidate { text, quoted: mark.quoted, tokens: encoding.count(text), chosen: false }
             })
             .collect()

@@ -19,21 +19,22 @@ pub(crate) fn documents(tree: &Tree<'_>) -> Minified {
     let mut from = 0;
     for layout in &tree.layout {
         let (start, end) = (layout.start as usize, layout.end as usize);
-        text.push_str(&tree.text[from..start]);
+        text.push_str(tree.text.get(from..start).unwrap_or_default());
         from = end;
         match layout.becomes {
             Becomes::Nothing => {}
             Becomes::LineEnd => text.push('\n'),
             Becomes::String => {
                 let at = text.len();
-                match string::decode(&tree.text[start + 1..end - 1]) {
+                match string::decode(tree.text.get(start + 1..end - 1).unwrap_or_default()) {
                     Some(value) => spell::quote(&mut text, &value),
-                    None => text.push_str(&tree.text[start..end]),
+                    None => text.push_str(tree.text.get(start..end).unwrap_or_default()),
                 }
-                respelled |= text[at..] != tree.text[start..end];
+                respelled |=
+                    text.get(at..).unwrap_or_default() != tree.text.get(start..end).unwrap_or_default();
             }
         }
     }
-    text.push_str(&tree.text[from..]);
+    text.push_str(tree.text.get(from..).unwrap_or_default());
     Minified { text, respelled }
 }

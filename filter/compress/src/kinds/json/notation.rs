@@ -19,6 +19,7 @@
 //!   stands there; `deps{<key>(version)}` are objects whose keys are data.
 //! * Blank cells at the end of a row are left out. What a blank means is said at the top of each table;
 //!   where keys are absent and null at once, `~` stands for the rarer of the two if that is absence.
+//! * `@` before a row: its keys are in the order that the head names after `@=`, its cells in that of the columns.
 //! * `!` before a row: the item does not fit the columns and is written out.
 //! * An object with many entries of one form is a table with the keys in the first column: `{12 rows: <key>,…`.
 //! * `$1` at the start of a string stands for the text that the first lines give it.
@@ -113,7 +114,7 @@ pub(crate) fn blob(text: &str) -> Option<&str> {
         _ => text,
     };
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_');
-    encoded.bytes().all(plain).then(|| &text[..BLOB_HEAD])
+    encoded.bytes().all(plain).then(|| text.get(..BLOB_HEAD).unwrap_or_default())
 }
 
 pub(crate) struct Writer<'t, 'a> {
@@ -139,7 +140,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         if let [root] = tree.roots[..] {
             return self.value(root);
         }
-        let schema = schema::infer(tree, &tree.roots, &mut self.inference);
+        let schema = self.infer_rows(&tree.roots);
         if schema == Schema::Any {
             let mut gap = Gap::default();
             for (at, &root) in tree.roots.iter().enumerate() {
@@ -155,6 +156,12 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
     }
 
+    /// The schema of rows; where items are left out, numbers stand before them and no other mark.
+    fn infer_rows(&mut self, rows: &[u32]) -> Schema {
+        let infer = if self.kept.is_none() { schema::infer_rows } else { schema::infer };
+        infer(self.tree, rows, &mut self.inference)
+    }
+
     fn shows(&self, list: u32, item: usize) -> bool {
         self.kept.as_ref().is_none_or(|kept| kept.shows(list, item))
     }
@@ -165,11 +172,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         match tree.node(id).shape {
             Shape::Array => {
                 let items: Vec<u32> = tree.items(id).collect();
-                let schema = if items.len() < 2 {
-                    Schema::Any
-                } else {
-                    schema::infer(tree, &items, &mut self.inference)
-                };
+                let schema = if items.len() < 2 { Schema::Any } else { self.infer_rows(&items) };
                 self.out.push('[');
                 if schema == Schema::Any {
                     let mut gap = Gap::default();
@@ -279,6 +282,9 @@ impl<'t, 'a> Writer<'t, 'a> {
             Blank::Null => self.out.text(if absent > 0 { ", blank=null, ~=absent" } else { ", blank=null" }),
             Blank::Absent => {}
         }
+        if let Schema::Record(record) = schema {
+            self.other_order(record);
+        }
         self.out.text(": ");
         let mut rows = rows.peekable();
         let keyed = rows.peek().is_some_and(|(key, _)| key.is_some());
@@ -326,6 +332,16 @@ impl<'t, 'a> Writer<'t, 'a> {
         self.names(list);
     }
 
+    /// The clause of a table's head that names the other order of its keys.
+    fn other_order(&mut self, record: &Record) {
+        let keys: Vec<u32> =
+            record.other.iter().filter_map(|&at| record.columns.get(at)).map(|column| column.key).collect();
+        for (at, key) in keys.into_iter().enumerate() {
+            self.out.text(if at == 0 { ", @=keys in the order " } else { "," });
+            self.key(key);
+        }
+    }
+
     /// The line of a table that names the rows that are not shown.
     fn names(&mut self, list: u32) {
         let names = self.kept.as_mut().and_then(|kept| kept.0.get_mut(&list)?.names.take());
@@ -353,7 +369,14 @@ impl<'t, 'a> Writer<'t, 'a> {
 
     fn record_cells(&mut self, record: &Record, object: u32, pending: &mut Pending) {
         let tree = self.tree;
-        let mut entries = tree.entries(object).peekable();
+        let mut entries: Vec<(u32, u32)> = tree.entries(object).collect();
+        if self.inference.fits_in_other_order(object) {
+            let place =
+                |key: u32| record.columns.iter().position(|column| tree.name(column.key) == tree.name(key));
+            entries.sort_by_key(|(key, _)| place(*key));
+            self.out.push('@');
+        }
+        let mut entries = entries.into_iter().peekable();
         for column in &record.columns {
             let name = tree.name(column.key);
             let value = entries.next_if(|&(key, _)| tree.name(key) == name).map(|(_, value)| value);

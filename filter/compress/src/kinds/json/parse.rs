@@ -87,7 +87,7 @@ impl<'a> Tree<'a> {
         let mut end = 0;
         while let Some(b'{' | b'[') = parser.peek() {
             let (root, layout) = (parser.nodes.len(), parser.layout.len());
-            if root > 0 && &text[end..parser.at] != "\n" {
+            if root > 0 && text.get(end..parser.at).unwrap_or_default() != "\n" {
                 parser.lay_out(end, Becomes::LineEnd);
             }
             if parser.value(0).is_none() {
@@ -97,10 +97,16 @@ impl<'a> Tree<'a> {
             }
             end = parser.at;
             roots.push(root as u32);
-            parser.at += spaces(&bytes[end..]);
+            parser.at += spaces(bytes.get(end..).unwrap_or_default());
         }
         let Parser { nodes, names, layout, .. } = parser;
-        (!roots.is_empty()).then(|| Self { text: &text[..end], nodes, roots, names: names.len(), layout })
+        (!roots.is_empty()).then(|| Self {
+            text: text.get(..end).unwrap_or_default(),
+            nodes,
+            roots,
+            names: names.len(),
+            layout,
+        })
     }
 
     pub(crate) fn node(&self, id: u32) -> Node {
@@ -119,13 +125,13 @@ impl<'a> Tree<'a> {
 
     /// The value as the text spells it.
     pub(crate) fn raw(&self, id: u32) -> &'a str {
-        &self.text[self.span(id)]
+        self.text.get(self.span(id)).unwrap_or_default()
     }
 
     /// A string's content between its quotes, as the text spells it.
     pub(crate) fn inner(&self, id: u32) -> &'a str {
         let span = self.span(id);
-        &self.text[span.start + 1..span.end - 1]
+        self.text.get(span.start + 1..span.end - 1).unwrap_or_default()
     }
 
     /// A string's value; `None` for lone surrogates, which no Rust string can hold.
@@ -220,7 +226,7 @@ impl<'a> Parser<'a> {
     fn skip_space(&mut self) {
         if let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             let start = self.at;
-            self.at += spaces(&self.bytes[start..]);
+            self.at += spaces(self.bytes.get(start..).unwrap_or_default());
             self.lay_out(start, Becomes::Nothing);
         }
     }
@@ -294,7 +300,7 @@ impl<'a> Parser<'a> {
         }
         let start = self.at;
         let escaped = self.string()?;
-        let name = self.names.number(&self.bytes[start + 1..self.at - 1]);
+        let name = self.names.number(self.bytes.get(start + 1..self.at - 1).unwrap_or_default());
         self.push(Shape::String, start, escaped, name);
         self.skip_space();
         if self.peek()? != b':' {
@@ -307,7 +313,7 @@ impl<'a> Parser<'a> {
 
     fn word(&mut self, word: &[u8], shape: Shape) -> Option<()> {
         let start = self.at;
-        self.bytes[start..].starts_with(word).then(|| {
+        self.bytes.get(start..).unwrap_or_default().starts_with(word).then(|| {
             self.at += word.len();
             self.push(shape, start, false, 0);
         })
@@ -326,7 +332,7 @@ impl<'a> Parser<'a> {
 
     fn number(&mut self) -> Option<()> {
         let start = self.at;
-        self.at += number_length(&self.bytes[start..])?;
+        self.at += number_length(self.bytes.get(start..).unwrap_or_default())?;
         self.push(Shape::Number, start, false, 0);
         Some(())
     }
@@ -339,8 +345,14 @@ pub(crate) fn spaces(bytes: &[u8]) -> usize {
 
 /// The length of the JSON number that `bytes` start with.
 pub(crate) fn number_length(bytes: &[u8]) -> Option<usize> {
-    let digits =
-        |from: usize| bytes[from.min(bytes.len())..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let digits = |from: usize| {
+        bytes
+            .get(from.min(bytes.len())..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count()
+    };
     let mut at = usize::from(bytes.first() == Some(&b'-'));
     let whole = digits(at);
     if whole == 0 || (whole > 1 && bytes[at] == b'0') {

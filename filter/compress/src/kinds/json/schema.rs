@@ -40,6 +40,8 @@ pub(crate) enum Schema {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Record {
     pub(crate) columns: Vec<Column>,
+    /// The columns in another order, which the keys of some rows have; empty where none have.
+    pub(crate) other: Vec<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -67,9 +69,21 @@ pub(crate) enum Content {
 /// What inference has found out about nodes, and how much more it may look at.
 #[derive(Debug)]
 pub(crate) struct Inference {
-    fitting: Vec<bool>,
+    fitting: Vec<Fit>,
+    /// The next record that is inferred may have keys in two orders: only the head of a table can say so.
+    two_orders: bool,
     budget: usize,
     marks: Marks,
+}
+
+/// Whether an object fits the record of its place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fit {
+    Not,
+    /// Its keys are in the order of the columns.
+    InOrder,
+    /// Its keys are in the record's other order.
+    InOtherOrder,
 }
 
 /// Where each name was last seen: sets of names that are emptied by taking a new number for them.
@@ -96,12 +110,18 @@ impl Marks {
 impl Inference {
     pub(crate) fn new(tree: &Tree<'_>) -> Self {
         let marks = Marks { of: vec![Mark::default(); tree.names], last: 0 };
-        Self { fitting: vec![false; tree.size()], budget: tree.size().saturating_mul(MAX_LOOKS), marks }
+        let budget = tree.size().saturating_mul(MAX_LOOKS);
+        Self { fitting: vec![Fit::Not; tree.size()], two_orders: false, budget, marks }
     }
 
     /// Whether the object fits the record that was inferred for its place.
     pub(crate) fn fits(&self, node: u32) -> bool {
-        self.fitting[node as usize]
+        self.fitting[node as usize] != Fit::Not
+    }
+
+    /// Whether it does so with its keys in the record's other order.
+    pub(crate) fn fits_in_other_order(&self, node: u32) -> bool {
+        self.fitting[node as usize] == Fit::InOtherOrder
     }
 }
 
@@ -110,6 +130,7 @@ pub(crate) const ABSENT: u32 = u32::MAX;
 
 /// The schema of the values `nodes`, some of which may be [`ABSENT`].
 pub(crate) fn infer(tree: &Tree<'_>, nodes: &[u32], inference: &mut Inference) -> Schema {
+    let two_orders = std::mem::take(&mut inference.two_orders);
     let Some(budget) = inference.budget.checked_sub(nodes.len()) else { return Schema::Any };
     inference.budget = budget;
     let (mut objects, mut arrays, mut others) = (0, 0, 0);
@@ -128,7 +149,7 @@ pub(crate) fn infer(tree: &Tree<'_>, nodes: &[u32], inference: &mut Inference) -
     };
     if objects >= 2 && objects > 2 * (arrays + others) {
         let objects = of_shape(Shape::Object, objects);
-        if let Some(record) = record(tree, &objects, inference) {
+        if let Some(record) = record(tree, &objects, two_orders, inference) {
             return Schema::Record(record);
         }
         let values = objects.iter().flat_map(|&object| tree.entries(object).map(|(_, value)| value));
@@ -145,6 +166,12 @@ pub(crate) fn infer(tree: &Tree<'_>, nodes: &[u32], inference: &mut Inference) -
         };
     }
     Schema::Any
+}
+
+/// The schema of the rows of a table whose head can say that some have their keys in another order.
+pub(crate) fn infer_rows(tree: &Tree<'_>, nodes: &[u32], inference: &mut Inference) -> Schema {
+    inference.two_orders = true;
+    infer(tree, nodes, inference)
 }
 
 /// The schema of values of which most are objects or arrays; anything else has none worth naming.
@@ -188,10 +215,12 @@ struct KeySequence {
     hash: u64,
     /// Its columns; `None` when it does not fit.
     columns: Option<Vec<usize>>,
+    /// These are in the record's other order.
+    other: bool,
     count: usize,
 }
 
-fn record(tree: &Tree<'_>, objects: &[u32], inference: &mut Inference) -> Option<Record> {
+fn record(tree: &Tree<'_>, objects: &[u32], two_orders: bool, inference: &mut Inference) -> Option<Record> {
     let mut union = Union { keys: Vec::new(), mark: inference.marks.fresh() };
     let mut sequences: Vec<KeySequence> = Vec::new();
     let mut sequence_of = Vec::with_capacity(objects.len());
@@ -206,7 +235,7 @@ fn record(tree: &Tree<'_>, objects: &[u32], inference: &mut Inference) -> Option
                 None if sequences.len() == MAX_SHAPES => usize::MAX,
                 None => {
                     let columns = union.add(tree, object, &mut inference.marks).then(Vec::new);
-                    sequences.push(KeySequence { sample: object, hash, columns, count: 0 });
+                    sequences.push(KeySequence { sample: object, hash, columns, other: false, count: 0 });
                     sequences.len() - 1
                 }
             };
@@ -222,6 +251,7 @@ fn record(tree: &Tree<'_>, objects: &[u32], inference: &mut Inference) -> Option
             sequence.columns = union.positions(tree, sequence.sample);
         }
     }
+    let other = if two_orders { other_order(tree, &union, &mut sequences) } else { Vec::new() };
     let width = union.keys.len();
     let (mut rows, mut cells) = (0, 0);
     for sequence in &sequences {
@@ -240,8 +270,9 @@ fn record(tree: &Tree<'_>, objects: &[u32], inference: &mut Inference) -> Option
     let mut filled = 0;
     let mut cells = vec![ABSENT; width * rows];
     for (&object, &sequence) in objects.iter().zip(&sequence_of) {
-        let Some(columns) = sequences.get(sequence).and_then(|s| s.columns.as_ref()) else { continue };
-        inference.fitting[object as usize] = true;
+        let Some(sequence) = sequences.get(sequence) else { continue };
+        let Some(columns) = &sequence.columns else { continue };
+        inference.fitting[object as usize] = if sequence.other { Fit::InOtherOrder } else { Fit::InOrder };
         for ((_, value), &column) in tree.entries(object).zip(columns) {
             cells[column * rows + filled] = value;
         }
@@ -251,7 +282,26 @@ fn record(tree: &Tree<'_>, objects: &[u32], inference: &mut Inference) -> Option
     let mut columns: Vec<Column> =
         union.keys.iter().zip(&values).map(|(&key, values)| column(tree, key, values, inference)).collect();
     template::derive(tree, &mut columns, &values);
-    Some(Record { columns })
+    Some(Record { columns, other })
+}
+
+/// The order that most of the rows have which do not fit, where their keys are columns: these rows, and others
+/// whose keys are in it, fit then. Empty where there is none.
+fn other_order(tree: &Tree<'_>, union: &Union, sequences: &mut [KeySequence]) -> Vec<usize> {
+    let most = sequences
+        .iter()
+        .filter(|sequence| sequence.columns.is_none())
+        .filter_map(|sequence| Some((sequence.count, union.places(tree, sequence.sample)?)))
+        .reduce(|most, next| if next.0 > most.0 { next } else { most });
+    let Some((_, order)) = most else { return Vec::new() };
+    for sequence in sequences.iter_mut().filter(|sequence| sequence.columns.is_none()) {
+        let Some(places) = union.places(tree, sequence.sample) else { continue };
+        let mut rest = order.iter();
+        if places.iter().all(|place| rest.any(|column| column == place)) {
+            (sequence.columns, sequence.other) = (Some(places), true);
+        }
+    }
+    order
 }
 
 fn column(tree: &Tree<'_>, key: u32, values: &[u32], inference: &mut Inference) -> Column {
@@ -348,9 +398,28 @@ impl Union {
         Some(positions)
     }
 
+    /// The columns of an object's keys in the order of the object; `None` where a key is none, or there twice.
+    fn places(&self, tree: &Tree<'_>, object: u32) -> Option<Vec<usize>> {
+        if tree.node(object).len as usize > self.keys.len() {
+            return None;
+        }
+        let mut taken = vec![false; self.keys.len()];
+        tree.entries(object)
+            .map(|(key, _)| {
+                let place = self.position(tree, key, 0)?;
+                (!std::mem::replace(taken.get_mut(place)?, true)).then_some(place)
+            })
+            .collect()
+    }
+
     /// The column of a key, where it is none of those before `from`.
     fn position(&self, tree: &Tree<'_>, key: u32, from: usize) -> Option<usize> {
         let name = tree.name(key);
-        self.keys[from..].iter().position(|&other| tree.name(other) == name).map(|at| from + at)
+        self.keys
+            .get(from..)
+            .unwrap_or_default()
+            .iter()
+            .position(|&other| tree.name(other) == name)
+            .map(|at| from + at)
     }
 }

@@ -136,7 +136,7 @@ pub(crate) fn quote(out: &mut String, text: &str) {
             0..=0x1f => "",
             _ => continue,
         };
-        out.push_str(&text[from..at]);
+        out.push_str(text.get(from..at).unwrap_or_default());
         if escape.is_empty() {
             out.push_str("\\u00");
             out.push(char::from(b'0' + (byte >> 4)));
@@ -146,6 +146,6 @@ pub(crate) fn quote(out: &mut String, text: &str) {
         }
         from = at + 1;
     }
-    out.push_str(&text[from..]);
+    out.push_str(text.get(from..).unwrap_or_default());
     out.push('"');
 }

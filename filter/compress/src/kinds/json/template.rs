@@ -39,7 +39,7 @@ pub(crate) enum Source {
 
 impl Template {
     fn part<'a>(&self, text: &'a str) -> &'a str {
-        &text[self.prefix.len()..text.len() - self.suffix.len()]
+        text.get(self.prefix.len()..text.len() - self.suffix.len()).unwrap_or_default()
     }
 }
 
@@ -57,8 +57,8 @@ pub(crate) fn strings(tree: &Tree<'_>, values: &[u32]) -> Option<Template> {
     let mut alone = true;
     for text in rest {
         alone = false;
-        prefix = common_prefix(&first[..prefix], text);
-        suffix = common_prefix_rev(&first[first.len() - suffix..], text);
+        prefix = common_prefix(first.get(..prefix).unwrap_or_default(), text);
+        suffix = common_prefix_rev(first.get(first.len() - suffix..).unwrap_or_default(), text);
         if prefix + suffix < MIN_SHARED {
             break;
         }
@@ -66,8 +66,8 @@ pub(crate) fn strings(tree: &Tree<'_>, values: &[u32]) -> Option<Template> {
     if alone {
         return None;
     }
-    let prefix = cut_prefix(&first[..prefix]);
-    let suffix = cut_suffix(&first[first.len() - suffix..]);
+    let prefix = cut_prefix(first.get(..prefix).unwrap_or_default());
+    let suffix = cut_suffix(first.get(first.len() - suffix..).unwrap_or_default());
     let shared = prefix.len() + suffix.len();
     if shared >= MIN_SHARED
         && texts.clone().all(|text| text.len() >= shared)
@@ -184,12 +184,12 @@ fn middle(texts: &[&str]) -> Template {
     let Some((&first, rest)) = texts.split_first() else { return empty };
     let (mut prefix, mut suffix) = (first.len(), first.len());
     for text in rest {
-        prefix = common_prefix(&first[..prefix], text);
-        suffix = common_prefix_rev(&first[first.len() - suffix..], text);
+        prefix = common_prefix(first.get(..prefix).unwrap_or_default(), text);
+        suffix = common_prefix_rev(first.get(first.len() - suffix..).unwrap_or_default(), text);
     }
     let shortest = texts.iter().map(|t| t.len()).min().unwrap_or(0);
-    let prefix = cut_prefix(&first[..prefix]);
-    let suffix = cut_suffix(&first[first.len() - suffix..]);
+    let prefix = cut_prefix(first.get(..prefix).unwrap_or_default());
+    let suffix = cut_suffix(first.get(first.len() - suffix..).unwrap_or_default());
     let fits = prefix.len() + suffix.len() <= shortest && spell::template_parts(prefix, suffix);
     if fits { Template { prefix: prefix.into(), suffix: suffix.into(), source: Source::Cell } } else { empty }
 }
@@ -245,9 +245,9 @@ fn separator(byte: u8) -> bool {
 }
 
 fn cut_prefix(text: &str) -> &str {
-    &text[..text.bytes().rposition(separator).map_or(0, |at| at + 1)]
+    text.get(..text.bytes().rposition(separator).map_or(0, |at| at + 1)).unwrap_or_default()
 }
 
 fn cut_suffix(text: &str) -> &str {
-    &text[text.bytes().position(separator).unwrap_or(text.len())..]
+    text.get(text.bytes().position(separator).unwrap_or(text.len())..).unwrap_or_default()
 }

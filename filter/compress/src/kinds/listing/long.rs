@@ -105,8 +105,8 @@ fn row(line: &str) -> Option<Row<'_>> {
             return None;
         }
     }
-    let name = line[at..].strip_prefix(' ')?;
-    let date = line[date_start..at].trim_start();
+    let name = line.get(at..).unwrap_or_default().strip_prefix(' ')?;
+    let date = line.get(date_start..at).unwrap_or_default().trim_start();
     (!name.is_empty()).then_some(Row { mode, links, owner, group, size, date, name })
 }
 
@@ -119,14 +119,14 @@ fn field<'a>(line: &'a str, at: &mut usize) -> Option<&'a str> {
         return None;
     }
     *at += rest.len() - word.len() + length;
-    Some(&word[..length])
+    Some(word.get(..length).unwrap_or_default())
 }
 
 fn is_mode(mode: &str) -> bool {
     let bytes = mode.as_bytes();
     matches!(bytes.len(), 10 | 11)
         && b"-dlcbps".contains(&bytes[0])
-        && bytes[1..10].iter().all(|b| b"rwx-sStT".contains(b))
+        && bytes.get(1..10).unwrap_or_default().iter().all(|b| b"rwx-sStT".contains(b))
         && bytes.get(10).is_none_or(|b| b"@+.".contains(b))
 }
 
@@ -178,7 +178,7 @@ fn push_mode(out: &mut String, mode: &str) {
             Some(sum * 2 + bit)
         })
     };
-    let digits: Option<Vec<u8>> = bytes[1..10].chunks(3).map(digit).collect();
+    let digits: Option<Vec<u8>> = bytes.get(1..10).unwrap_or_default().chunks(3).map(digit).collect();
     let Some(digits) = digits else {
         out.push_str(mode);
         return;
@@ -187,7 +187,7 @@ fn push_mode(out: &mut String, mode: &str) {
         out.push(char::from(bytes[0]));
     }
     out.extend(digits.into_iter().map(|digit| char::from(b'0' + digit)));
-    out.push_str(&mode[10..]);
+    out.push_str(mode.get(10..).unwrap_or_default());
 }
 
 /// Whether a line that stays could be taken for a redrawn row.

@@ -11,7 +11,11 @@
 pub(super) const HEADER: &str = "[headroom: \"directory/: names\" stands for one path per name]\n";
 
 /// Shorter listings stay as they are: their paths are few, and an agent copies them as they stand.
-const FEWEST_PATHS: usize = 100;
+const FEWEST_PATHS: usize = 12;
+
+/// So many percent of the listing its short form may have, where there are not [many](MANY_PATHS) paths.
+const MOST_OF_A_FEW: usize = 75;
+const MANY_PATHS: usize = 100;
 
 /// From this number of neighbours on a directory is stated once.
 const FEWEST_NAMES: usize = 2;
@@ -22,7 +26,8 @@ pub(super) fn grouped(text: &str) -> Option<String> {
         return None;
     }
     let lines: Vec<&str> = text.split('\n').collect();
-    if lines.iter().filter(|line| split(line).is_some()).count() < FEWEST_PATHS {
+    let paths = lines.iter().filter(|line| split(line).is_some()).count();
+    if paths < FEWEST_PATHS {
         return None;
     }
     let mut out = String::with_capacity(text.len());
@@ -37,7 +42,11 @@ pub(super) fn grouped(text: &str) -> Option<String> {
             at += 1;
             continue;
         };
-        let names = lines[at..].iter().map_while(|line| split(line).filter(|(d, _)| *d == directory));
+        let names = lines
+            .get(at..)
+            .unwrap_or_default()
+            .iter()
+            .map_while(|line| split(line).filter(|(d, _)| *d == directory));
         let count = names.clone().count();
         if count < FEWEST_NAMES {
             out.push_str(lines[at]);
@@ -52,7 +61,7 @@ pub(super) fn grouped(text: &str) -> Option<String> {
         }
         at += count;
     }
-    Some(out)
+    (paths >= MANY_PATHS || out.len() * 100 <= text.len() * MOST_OF_A_FEW).then_some(out)
 }
 
 /// The directory of a path, with its slash, and the name in it; `None` for what is not a plain path.
@@ -92,13 +101,13 @@ mod tests {
 
     #[test]
     fn a_few_paths_stay_as_they_are() {
-        let text: String = (0..50).map(|i| format!("src/file_{i}.rs\n")).collect();
+        let text: String = (0..11).map(|i| format!("src/file_{i}.rs\n")).collect();
         assert_eq!(grouped(&text), None);
     }
 
     proptest! {
         #[test]
-        fn any_listing_is_given_back(lines in prop::collection::vec("[a-c]{0,1}(/|: | |)[a-b]{0,2}/?[ab:]{0,2}", 100..160)) {
+        fn any_listing_is_given_back(lines in prop::collection::vec("[a-c]{0,1}(/|: | |)[a-b]{0,2}/?[ab:]{0,2}", 12..160)) {
             let text = lines.join("\n");
             if let Some(short) = grouped(&text) {
                 prop_assert_eq!(restore(&short), text);

@@ -136,7 +136,7 @@ impl Style {
         let mut deepest = 0;
         for (node, open) in nodes.iter().zip(&mut last).rev() {
             let depth = node.depth;
-            *open = follows[..=depth].to_vec();
+            *open = follows.get(..=depth).unwrap_or_default().to_vec();
             for deeper in &mut follows[depth + 1..=deepest.max(depth + 1)] {
                 *deeper = false;
             }

@@ -109,7 +109,12 @@ impl<'a> Origin<'a> {
         const DATA: [&str; 9] = [".csv", ".tsv", ".tab", ".psv", ".dat", ".yaml", ".yml", ".txt", ".sql"];
         DATA.iter().any(|ending| {
             self.call.arguments.match_indices(ending).any(|(at, _)| {
-                !self.call.arguments[at + ending.len()..].starts_with(|c: char| c.is_ascii_alphanumeric())
+                !self
+                    .call
+                    .arguments
+                    .get(at + ending.len()..)
+                    .unwrap_or_default()
+                    .starts_with(|c: char| c.is_ascii_alphanumeric())
             })
         })
     }

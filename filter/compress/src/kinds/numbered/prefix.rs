@@ -89,8 +89,12 @@ impl Prefix {
         if digits == 0 || digits > MAX_DIGITS {
             return None;
         }
-        let separator = Separator::at(&line[at + digits..])?;
-        let number = line[at..at + digits].iter().fold(0, |n: u32, b| n * 10 + u32::from(b - b'0'));
+        let separator = Separator::at(line.get(at + digits..).unwrap_or_default())?;
+        let number = line
+            .get(at..at + digits)
+            .unwrap_or_default()
+            .iter()
+            .fold(0, |n: u32, b| n * 10 + u32::from(b - b'0'));
         let zeros = line[at] == b'0' && digits > 1;
         if zeros && blanks > 0 {
             return None;

@@ -259,7 +259,10 @@ impl<'a> Reader<'a> {
         let colon = separator != region.style.separator;
         // How an empty line's separator ends shows only where the line carries its number.
         let told = !(anchored && region.style.blank && len == line.len());
-        let ruled = number == expected && !colon && told && anchored == region.anchors(number, &line[len..]);
+        let ruled = number == expected
+            && !colon
+            && told
+            && anchored == region.anchors(number, line.get(len..).unwrap_or_default());
         (Role::Numbered { number, ruled, colon }, len)
     }
 
@@ -277,9 +280,10 @@ impl Iterator for Reader<'_> {
             return None;
         }
         let start = self.at;
-        let end = memchr::memchr(b'\n', &text.as_bytes()[start..]).map_or(text.len(), |len| start + len);
+        let end = memchr::memchr(b'\n', text.as_bytes().get(start..).unwrap_or_default())
+            .map_or(text.len(), |len| start + len);
         self.at = end + 1;
-        let (role, len) = self.role(&text[start..end]);
+        let (role, len) = self.role(text.get(start..end).unwrap_or_default());
         Some(Line { start, end, content: start + len, role })
     }
 }

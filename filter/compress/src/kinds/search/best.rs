@@ -183,7 +183,7 @@ fn write(results: &Results<'_>, files: &[File<'_>], chunks: &[Chunk]) -> String 
     let mut out = String::new();
     let mut at = 0;
     for file in files {
-        let of_file = &chunks[file.chunks.clone()];
+        let of_file = chunks.get(file.chunks.clone()).unwrap_or_default();
         let (Some(first), Some(last)) = (of_file.first(), of_file.last()) else { continue };
         write_others(results, at..first.lines.start, &mut out);
         at = last.lines.end;
@@ -200,7 +200,7 @@ fn write(results: &Results<'_>, files: &[File<'_>], chunks: &[Chunk]) -> String 
         }
         out.push('\n');
         for chunk in of_file.iter().filter(|chunk| chunk.kept) {
-            for (_, hit) in &results.lines[chunk.lines.clone()] {
+            for (_, hit) in results.lines.get(chunk.lines.clone()).unwrap_or_default() {
                 if let Some(hit) = hit {
                     results.write_hit(hit, &mut out);
                     out.push('\n');
@@ -214,7 +214,13 @@ fn write(results: &Results<'_>, files: &[File<'_>], chunks: &[Chunk]) -> String 
 }
 
 fn write_others(results: &Results<'_>, lines: Range<usize>, out: &mut String) {
-    for (line, _) in results.lines[lines].iter().filter(|(line, hit)| hit.is_none() && *line != GAP) {
+    for (line, _) in results
+        .lines
+        .get(lines)
+        .unwrap_or_default()
+        .iter()
+        .filter(|(line, hit)| hit.is_none() && *line != GAP)
+    {
         out.push_str(line);
         out.push('\n');
     }

@@ -88,9 +88,10 @@ impl<'a> Results<'a> {
         let mut at = 0;
         while at < self.lines.len() {
             let end = self.group(at);
-            let hits = self.lines[at..end].iter().filter(|(_, hit)| hit.is_some()).count();
+            let hits =
+                self.lines.get(at..end).unwrap_or_default().iter().filter(|(_, hit)| hit.is_some()).count();
             if hits > 1 || hits == 1 && gaps_left_out {
-                self.write_group(&self.lines[at..end], gaps_left_out, &mut out);
+                self.write_group(self.lines.get(at..end).unwrap_or_default(), gaps_left_out, &mut out);
                 at = end;
                 continue;
             }
@@ -162,11 +163,11 @@ fn directory<'a>(lines: &[(&'a str, Option<Hit<'a>>)], paths: &Paths<'a>) -> Opt
     unread.take(TRIED).find_map(|(line, _)| {
         let ends_in_known = |path: &str| {
             memchr::memchr_iter(b'/', path.as_bytes())
-                .find(|at| paths.contains(&path[at + 1..]))
+                .find(|at| paths.contains(path.get(at + 1..).unwrap_or_default()))
                 .map(|at| at + 1)
         };
         let hit = Hit::context(line, true, |path| ends_in_known(path).is_some())?;
-        ends_in_known(hit.path).map(|len| &line[..len])
+        ends_in_known(hit.path).map(|len| line.get(..len).unwrap_or_default())
     })
 }
 
@@ -235,16 +236,16 @@ fn body(line: &str) -> Option<Hit<'_>> {
     }
     let digits = digits(line);
     if digits > 0 {
-        let number = Some(&line[..digits]);
+        let number = Some(line.get(..digits).unwrap_or_default());
         return match line.as_bytes().get(digits)? {
-            b':' => hit(number, true, &line[digits + 1..]),
-            b'-' => hit(number, false, &line[digits + 1..]),
+            b':' => hit(number, true, line.get(digits + 1..).unwrap_or_default()),
+            b'-' => hit(number, false, line.get(digits + 1..).unwrap_or_default()),
             _ => None,
         };
     }
     match line.as_bytes().first()? {
-        b' ' | b':' => hit(None, true, &line[1..]),
-        b'-' => hit(None, false, &line[1..]),
+        b' ' | b':' => hit(None, true, line.get(1..).unwrap_or_default()),
+        b'-' => hit(None, false, line.get(1..).unwrap_or_default()),
         _ => None,
     }
 }

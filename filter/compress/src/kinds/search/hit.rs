@@ -25,11 +25,11 @@ pub(super) type Paths<'a> = HashSet<&'a str, foldhash::fast::FixedState>;
 impl<'a> Hit<'a> {
     /// A match. Its path ends at the first colon that is not a drive's.
     pub(super) fn matched(line: &'a str) -> Option<Self> {
-        let head = &line.as_bytes()[..line.len().min(MAX_PATH)];
+        let head = line.as_bytes().get(..line.len().min(MAX_PATH)).unwrap_or_default();
         let drive = matches!(head, [b'A'..=b'Z' | b'a'..=b'z', b':', b'\\' | b'/', ..]);
         let from = if drive { 2 } else { 0 };
-        let at = from + memchr::memchr(b':', &head[from..])?;
-        let (path, rest) = (&line[..at], &line[at + 1..]);
+        let at = from + memchr::memchr(b':', head.get(from..).unwrap_or_default())?;
+        let (path, rest) = (line.get(..at).unwrap_or_default(), line.get(at + 1..).unwrap_or_default());
         if !could_be_path(path) {
             return None;
         }
@@ -37,9 +37,9 @@ impl<'a> Hit<'a> {
         if digits > 0 && rest.as_bytes().get(digits) == Some(&b':') {
             return Some(Self {
                 path,
-                number: Some(&rest[..digits]),
+                number: Some(rest.get(..digits).unwrap_or_default()),
                 matched: true,
-                text: &rest[digits + 1..],
+                text: rest.get(digits + 1..).unwrap_or_default(),
             });
         }
         is_surely_path(path).then_some(Self { path, number: None, matched: true, text: rest })
@@ -48,16 +48,21 @@ impl<'a> Hit<'a> {
     /// A line of context of a file that `known` accepts: only that tells the dash behind the path from
     /// a dash in it.
     pub(super) fn context(line: &'a str, numbered: bool, known: impl Fn(&str) -> bool) -> Option<Self> {
-        let head = &line.as_bytes()[..line.len().min(MAX_PATH)];
+        let head = line.as_bytes().get(..line.len().min(MAX_PATH)).unwrap_or_default();
         for at in memchr::memchr_iter(b'-', head).take(MAX_DASHES) {
-            let (path, rest) = (&line[..at], &line[at + 1..]);
+            let (path, rest) = (line.get(..at).unwrap_or_default(), line.get(at + 1..).unwrap_or_default());
             if numbered {
                 let digits = digits(rest);
                 if digits == 0 || rest.as_bytes().get(digits) != Some(&b'-') || !known(path) {
                     continue;
                 }
-                let number = Some(&rest[..digits]);
-                return Some(Self { path, number, matched: false, text: &rest[digits + 1..] });
+                let number = Some(rest.get(..digits).unwrap_or_default());
+                return Some(Self {
+                    path,
+                    number,
+                    matched: false,
+                    text: rest.get(digits + 1..).unwrap_or_default(),
+                });
             } else if known(path) {
                 return Some(Self { path, number: None, matched: false, text: rest });
             }

@@ -114,7 +114,7 @@ impl<'a> Table<'a> {
         let within = lines.len().min(HEADER_WITHIN);
         let titled =
             (0..within).filter_map(|line| Self::aligned_under(lines, line)).find(|table| table.titled);
-        let other = || lines[..within].iter().any(|line| is_capital(line));
+        let other = || lines.get(..within).unwrap_or_default().iter().any(|line| is_capital(line));
         titled.or_else(|| if other() { None } else { Self::aligned_under(lines, 0) })
     }
 
@@ -201,11 +201,11 @@ fn split(line: &str, delimiter: char) -> Vec<&str> {
         if c == '"' {
             quoted = !quoted;
         } else if c == delimiter && !quoted {
-            cells.push(&line[from..at]);
+            cells.push(line.get(from..at).unwrap_or_default());
             from = at + c.len_utf8();
         }
     }
-    cells.push(&line[from..]);
+    cells.push(line.get(from..).unwrap_or_default());
     cells
 }
 
@@ -215,8 +215,8 @@ fn word_cells(line: &str, width: usize) -> Option<Vec<&str>> {
     let mut rest = line.trim_ascii();
     while cells.len() + 1 < width {
         let end = rest.find(' ')?;
-        cells.push(&rest[..end]);
-        rest = rest[end..].trim_ascii_start();
+        cells.push(rest.get(..end).unwrap_or_default());
+        rest = rest.get(end..).unwrap_or_default().trim_ascii_start();
     }
     cells.push(rest);
     (!rest.is_empty()).then_some(cells)
@@ -244,7 +244,7 @@ fn fields(line: &str) -> Vec<Field<'_>> {
         if blanks >= 2
             && let Some((from, start)) = open.take()
         {
-            fields.push(Field { start, end: end.1, text: &line[from..end.0] });
+            fields.push(Field { start, end: end.1, text: line.get(from..end.0).unwrap_or_default() });
         }
         if open.is_none() {
             open = Some((at, column));
@@ -253,7 +253,7 @@ fn fields(line: &str) -> Vec<Field<'_>> {
         end = (at + c.len_utf8(), column + 1);
     }
     if let Some((from, start)) = open {
-        fields.push(Field { start, end: end.1, text: &line[from..end.0] });
+        fields.push(Field { start, end: end.1, text: line.get(from..end.0).unwrap_or_default() });
     }
     fields
 }
@@ -278,7 +278,7 @@ fn under<'a>(line: &'a str, columns: &[Field<'_>]) -> Option<Vec<&'a str>> {
     if !cells[0].is_empty() {
         let length = cells[0].len();
         let indent = line.len() - line.trim_start_matches(' ').len();
-        cells[0] = &line[..indent + length];
+        cells[0] = line.get(..indent + length).unwrap_or_default();
     }
     Some(cells)
 }

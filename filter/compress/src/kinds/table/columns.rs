@@ -118,7 +118,9 @@ fn write_cells(
 fn shortened(cell: &str, rule: &Rule<'_>) -> String {
     match rule {
         Rule::Plain | Rule::Constant(_) => cell.to_owned(),
-        Rule::Affix(start, end) => cell[start.len()..cell.len() - end.len()].to_owned(),
+        Rule::Affix(start, end) => {
+            cell.get(start.len()..cell.len() - end.len()).unwrap_or_default().to_owned()
+        }
         Rule::Named(values) => {
             // A value that few rows have stands as it is.
             let named = values.iter().position(|value| value == &cell);
@@ -180,9 +182,9 @@ impl<'a> Rule<'a> {
         }
         // whole parts only, so that what is left reads as the rest of the value
         let boundary = |c: char| !c.is_alphanumeric();
-        start = start.rfind(boundary).map_or("", |at| &start[..at + 1]);
+        start = start.rfind(boundary).map_or("", |at| start.get(..at + 1).unwrap_or_default());
         let shortest = cells().map(|cell| cell.len()).min().unwrap_or(0);
-        end = end.find(boundary).map_or("", |at| &end[at..]);
+        end = end.find(boundary).map_or("", |at| end.get(at..).unwrap_or_default());
         let ascii = start.is_ascii() && end.is_ascii();
         if !ascii || start.len() + end.len() < 3 || start.len() + end.len() >= shortest {
             return Rule::Plain;
@@ -194,14 +196,14 @@ impl<'a> Rule<'a> {
 fn common_start<'a>(a: &'a str, b: &str) -> &'a str {
     let length = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
     let length = (0..=length).rev().find(|&at| a.is_char_boundary(at)).unwrap_or(0);
-    &a[..length]
+    a.get(..length).unwrap_or_default()
 }
 
 fn common_end<'a>(a: &'a str, b: &str) -> &'a str {
     let length = a.bytes().rev().zip(b.bytes().rev()).take_while(|(x, y)| x == y).count();
     let from = a.len() - length;
     let from = (from..=a.len()).find(|&at| a.is_char_boundary(at)).unwrap_or(a.len());
-    &a[from..]
+    a.get(from..).unwrap_or_default()
 }
 
 /// The cheapest separator that no cell holds, and by which rows can be told from other lines.

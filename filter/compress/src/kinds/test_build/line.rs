@@ -181,7 +181,9 @@ pub(super) fn is_failure(line: &str, bare: &str) -> bool {
 fn is_numbered(line: &str) -> bool {
     let bare = line.trim_start();
     let digits = bare.bytes().take_while(u8::is_ascii_digit).count();
-    bare.len() < line.len() && (1..=4).contains(&digits) && bare[digits..].starts_with(") ")
+    bare.len() < line.len()
+        && (1..=4).contains(&digits)
+        && bare.get(digits..).unwrap_or_default().starts_with(") ")
 }
 
 /// `  --> src/a.rs:3:4`: a line that says where something is, and nothing else.
@@ -318,7 +320,12 @@ fn is_routine(line: &str, bare: &str) -> bool {
 /// `..........s....  [ 42%]`: one character per test, none of which failed.
 fn is_progress(bare: &str) -> bool {
     let dots = bare.bytes().take_while(|b| matches!(b, b'.' | b's' | b'x' | b',')).count();
-    dots >= 8 && bare[dots..].bytes().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'[' | b']' | b'%'))
+    dots >= 8
+        && bare
+            .get(dots..)
+            .unwrap_or_default()
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'[' | b']' | b'%'))
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ fn digest(text: &str, query: &str) -> Option<Lossy> {
         encoding: Encoding::default(),
         reversible: true,
         edits_by_line: false,
+        near: &[],
+        code: None,
+        pressure: 0,
     };
     lossy(text, &cx)
 }

@@ -1,0 +1,218 @@
+//! `headroomctl purge`: deletes what Headroom has stored.
+//!
+//! A headroomd that runs is asked to; where none does, its program is run for it on the store. What lies beside the
+//! store, damaged files and logs, is removed here.
+
+use std::fs;
+use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin, stdout};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use clap::Args;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::environment::Environment;
+use crate::figures::number;
+use crate::history::span;
+use crate::misuse::Misuse;
+use crate::running::At;
+use crate::up::headroomd;
+
+/// Deletes what Headroom has stored.
+#[derive(Args, Clone, Debug, Default)]
+#[group(id = "scope", required = true, multiple = false, args = ["all", "tenant", "older_than"])]
+pub struct PurgeArgs {
+    /// Everything: originals, records, sums, messages, logs
+    #[arg(long)]
+    pub all: bool,
+    /// The originals and the records of this tenant; sums name no tenant
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// What is older than this: 24h, 30d, 12w
+    #[arg(long, value_name = "AGE", value_parser = span)]
+    pub older_than: Option<Duration>,
+    /// Say what would be deleted, and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// The folder for state [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
+    #[arg(long, value_name = "DIR")]
+    pub workspace_dir: Option<PathBuf>,
+    /// headroomd, to be run where none answers [env: HEADROOMD] [default: beside this program, or on PATH]
+    #[arg(long, value_name = "FILE")]
+    pub headroomd: Option<PathBuf>,
+    /// Where Headroom listens.
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// Counts, asks, deletes, and says what is gone.
+pub async fn purge(args: &PurgeArgs) -> anyhow::Result<()> {
+    let env = Environment::of_process();
+    let workspace = env.workspace_dir(args.workspace_dir.as_ref());
+    let workspace = workspace
+        .context("no workspace: set --workspace-dir or HEADROOM_WORKSPACE_DIR")
+        .map_err(Misuse::of)?;
+    let would = stored(args, env, &workspace, true).await?;
+    let files = files(args, &workspace)?;
+    let mut out = stdout().lock();
+    writeln!(
+        out,
+        "{}",
+        sentence(if args.dry_run { "would go" } else { "to be deleted" }, &would, files.len())
+    )?;
+    if args.dry_run {
+        files.iter().try_for_each(|file| writeln!(out, "    {}", file.display()))?;
+        return Ok(());
+    }
+    if !args.yes && !confirmed()? {
+        bail!("nothing was deleted");
+    }
+    let gone = stored(args, env, &workspace, false).await?;
+    for file in &files {
+        remove(file).with_context(|| format!("{} cannot be removed", file.display()))?;
+    }
+    writeln!(out, "{}", sentence("deleted", &gone, files.len()))?;
+    let savings = workspace.join("proxy_savings.json");
+    if args.all && savings.exists() {
+        writeln!(
+            stderr(),
+            "{} belongs to the original Headroom and stays: headroomd reads it at its next start",
+            savings.display()
+        )?;
+    }
+    Ok(())
+}
+
+/// Asks whoever sits there. Nobody is no yes.
+fn confirmed() -> anyhow::Result<bool> {
+    if !stdin().is_terminal() {
+        return Err(Misuse::of(anyhow!("nobody can be asked: say --yes, or --dry-run to see what would go")));
+    }
+    write!(stderr(), "Delete it? [y/N] ")?;
+    stderr().flush()?;
+    let mut answer = String::new();
+    stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// What headroomd has deleted, or would.
+async fn stored(
+    args: &PurgeArgs,
+    env: Environment<'_>,
+    workspace: &Path,
+    dry_run: bool,
+) -> anyhow::Result<Value> {
+    let mut wanted = json!({"dry_run": dry_run});
+    if args.all {
+        wanted["all"] = true.into();
+    }
+    if let Some(tenant) = &args.tenant {
+        wanted["tenant"] = tenant.as_str().into();
+    }
+    if let Some(age) = args.older_than {
+        let seconds =
+            u32::try_from(age.as_secs()).context("--older-than: that is too long ago").map_err(Misuse::of)?;
+        wanted["older_than_seconds"] = seconds.into();
+    }
+    let running = args.at.sidecar_in(Some(workspace))?;
+    match running.post("/v1/purge", &wanted).await {
+        Ok((StatusCode::OK, body)) => {
+            serde_json::from_str(&body).context("headroomd answered something else than JSON")
+        }
+        Ok((StatusCode::UNAUTHORIZED, _)) => {
+            bail!("headroomd asks for its token: put it into HEADROOM_TOKEN")
+        }
+        Ok((status, body)) => bail!("{} answered {status}: {body}", running.url("/v1/purge")),
+        // whoever names an address means the one that is there
+        Err(error) if args.at.url.is_some() => Err(error),
+        Err(_) => offline(args, env, workspace, dry_run),
+    }
+}
+
+fn offline(args: &PurgeArgs, env: Environment<'_>, workspace: &Path, dry_run: bool) -> anyhow::Result<Value> {
+    let program = headroomd(args.headroomd.as_ref(), env)?;
+    let mut command = Command::new(&program);
+    command.arg("--workspace-dir").arg(workspace).arg("purge");
+    if args.all {
+        command.arg("--all");
+    }
+    if let Some(tenant) = &args.tenant {
+        command.arg(format!("--tenant={tenant}"));
+    }
+    if let Some(age) = args.older_than {
+        command.arg("--older-than-seconds").arg(age.as_secs().to_string());
+    }
+    if dry_run {
+        command.arg("--dry-run");
+    }
+    let done = command.output().with_context(|| format!("{} does not start", program.display()))?;
+    ensure!(
+        done.status.success(),
+        "{} ended with {}: {}",
+        program.display(),
+        done.status,
+        String::from_utf8_lossy(&done.stderr).trim()
+    );
+    serde_json::from_slice(&done.stdout).context("headroomd printed something else than JSON")
+}
+
+/// Files beside the store. A damaged one may hold whatever the store held, and nobody can take a part out of it.
+fn files(args: &PurgeArgs, workspace: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files =
+        entries(workspace, |name| name.contains(".db.damaged-") || name.contains(".db-wal.damaged-"))?;
+    if args.tenant.is_none() {
+        let is_old = |path: &PathBuf| {
+            let Some(age) = args.older_than else { return true };
+            let modified = fs::metadata(path).and_then(|found| found.modified()).ok();
+            let since = modified.and_then(|at| SystemTime::now().duration_since(at).ok());
+            since.is_some_and(|since| since > age)
+        };
+        let logs = entries(&workspace.join("logs"), |name| name.contains(".log"))?;
+        files.extend(logs.into_iter().filter(is_old));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn entries(folder: &Path, wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<PathBuf>> {
+    let read = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.with_context(|| format!("{} cannot be read", folder.display()))?,
+    };
+    let mut found = Vec::new();
+    for entry in read {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && entry.file_name().to_str().is_some_and(&wanted) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// A log that somebody writes to is emptied: its name stays theirs.
+fn remove(file: &Path) -> std::io::Result<()> {
+    if file.extension().is_some_and(|extension| extension == "log") {
+        return fs::File::options().write(true).open(file)?.set_len(0);
+    }
+    fs::remove_file(file)
+}
+
+fn sentence(what: &str, figures: &Value, files: usize) -> String {
+    let figure = |name: &str| number(figures.get(name));
+    format!(
+        "{what}: {} originals ({} bytes), {} requests, {} sums of the history, messages of {} requests, {} sessions, \
+         {files} files",
+        figure("originals"),
+        figure("bytes"),
+        figure("requests"),
+        figure("sums"),
+        figure("messages"),
+        figure("sessions"),
+    )
+}

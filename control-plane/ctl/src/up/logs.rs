@@ -1,0 +1,179 @@
+//! The logs of what `up` runs, kept small by size and by age, as logrotate would.
+//!
+//! headroomd and Envoy write to files that they were given open, so such a log is copied and then emptied; what is
+//! written in the moment between is lost. Envoy opens its access log by name, and again when it is told to.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep};
+
+/// Bytes at which a log makes room: ten days of a developer's requests, four minutes of 100 requests a second.
+const MOST_BYTES: u64 = 16 << 20;
+/// Time after which it does, whatever its size.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Earlier parts of each log that are kept.
+const EARLIER: usize = 3;
+/// How old they get.
+const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_secs(10);
+/// The log that Envoy opens by name.
+pub(super) const ACCESS: &str = "access.log";
+
+/// Looks after the logs in a folder, and never returns. `reopen` has Envoy open its access log anew.
+pub(super) async fn keep_small(folder: &Path, reopen: impl AsyncFn()) {
+    let mut day = Instant::now();
+    loop {
+        sleep(LOOK).await;
+        let is_new_day = day.elapsed() >= DAY;
+        if is_new_day {
+            day = Instant::now();
+        }
+        // what cannot be done now is tried again at the next look
+        if rotate_all(folder, if is_new_day { 0 } else { MOST_BYTES }).unwrap_or(false) {
+            reopen().await;
+        }
+    }
+}
+
+/// Makes room for a log that begins: what is there becomes its `.1`.
+pub(super) fn set_aside(log: &Path) -> io::Result<()> {
+    if !log.exists() {
+        return Ok(());
+    }
+    shift(log)?;
+    fs::rename(log, earlier(log, 1))
+}
+
+/// Rotates the logs that have more than `most` bytes, and removes what is too old. True when the access log was among
+/// them.
+fn rotate_all(folder: &Path, most: u64) -> io::Result<bool> {
+    let mut access = false;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "log") {
+            continue;
+        }
+        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_file() && found.len() > most) {
+            if path.file_name().is_some_and(|name| name == ACCESS) {
+                set_aside(&path)?;
+                access = true;
+            } else {
+                empty(&path)?;
+            }
+        }
+        remove_old(&path);
+    }
+    Ok(access)
+}
+
+/// Copies a log that somebody writes to, and empties it. Where there is no room for the copy, there is none.
+fn empty(log: &Path) -> io::Result<()> {
+    shift(log)?;
+    let copy = earlier(log, 1);
+    if fs::copy(log, &copy).is_err() {
+        fs::remove_file(&copy).ok();
+    }
+    File::options().write(true).open(log)?.set_len(0)
+}
+
+/// Moves each earlier part one further; the last one goes.
+fn shift(log: &Path) -> io::Result<()> {
+    for number in (1..EARLIER).rev() {
+        let from = earlier(log, number);
+        if from.exists() {
+            fs::rename(from, earlier(log, number + 1))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_old(log: &Path) {
+    let too_old = |path: &PathBuf| {
+        let modified = fs::metadata(path).and_then(|found| found.modified()).ok();
+        modified.and_then(|at| SystemTime::now().duration_since(at).ok()).is_some_and(|age| age > OLDEST)
+    };
+    for path in (1..=EARLIER).map(|number| earlier(log, number)).filter(too_old) {
+        fs::remove_file(path).ok();
+    }
+}
+
+fn earlier(log: &Path, number: usize) -> PathBuf {
+    let mut name = OsString::from(log);
+    name.push(format!(".{number}"));
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn parts(log: &Path) -> Vec<String> {
+        let all = (1..=EARLIER + 1).map(|number| earlier(log, number));
+        all.map(|path| fs::read_to_string(path).unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn a_log_stays_small_while_its_process_writes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("headroomd.log");
+        let mut process = File::options().create(true).append(true).open(&log).unwrap();
+        for round in 0..6 {
+            process.write_all(format!("{round}{}", "x".repeat(100)).as_bytes()).unwrap();
+            assert!(!rotate_all(folder.path(), 100).unwrap(), "it is no access log");
+            assert_eq!(fs::metadata(&log).unwrap().len(), 0);
+        }
+        process.write_all(b"short").unwrap();
+        rotate_all(folder.path(), 100).unwrap();
+        assert_eq!(fs::read_to_string(&log).unwrap(), "short");
+        let firsts: Vec<_> = parts(&log).iter().map(|part| part.chars().next()).collect();
+        assert_eq!(firsts, [Some('5'), Some('4'), Some('3'), None]);
+    }
+
+    #[test]
+    fn the_access_log_gets_another_name_and_envoy_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join(ACCESS);
+        fs::write(&log, "a request\n").unwrap();
+        assert!(!rotate_all(folder.path(), 100).unwrap());
+        assert!(rotate_all(folder.path(), 0).unwrap());
+        assert!(!log.exists());
+        assert_eq!(parts(&log)[0], "a request\n");
+        assert!(!rotate_all(folder.path(), 0).unwrap(), "nothing was written since");
+    }
+
+    #[test]
+    fn what_is_too_old_goes_and_other_files_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("envoy.log");
+        let other = folder.path().join("notes.txt");
+        for path in [&log, &earlier(&log, 1), &earlier(&log, 2), &other] {
+            fs::write(path, "kept").unwrap();
+        }
+        let eight_days_ago = SystemTime::now() - OLDEST - DAY;
+        for path in [&earlier(&log, 2), &other] {
+            File::options().write(true).open(path).unwrap().set_modified(eight_days_ago).unwrap();
+        }
+        rotate_all(folder.path(), 100).unwrap();
+        assert!(log.exists() && earlier(&log, 1).exists() && other.exists());
+        assert!(!earlier(&log, 2).exists());
+    }
+
+    #[test]
+    fn logs_of_earlier_runs_are_kept_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("envoy.log");
+        set_aside(&log).unwrap();
+        for run in 0..5 {
+            fs::write(&log, run.to_string()).unwrap();
+            set_aside(&log).unwrap();
+        }
+        assert_eq!(parts(&log), ["4", "3", "2", ""]);
+    }
+}

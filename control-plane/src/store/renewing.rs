@@ -1,0 +1,394 @@
+//! Stores for as long as the sidecar runs: each error is counted, and a damaged file is set aside as soon as it is
+//! found. What can be read of it goes into the file that takes its place, and who has met the damage goes on there.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::open::damage_of;
+use super::originals::{Admission, Admitted, Keep, Kept, OriginalSums, OriginalsStore, SqlOriginals};
+use super::trouble::{StoreWatch, Trouble};
+use super::{
+    Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Probe, PurgedLedger, PurgedOriginals,
+    Scope, Slice, SqlStore, StoreError, Vms,
+};
+use crate::budget::{Account, Spent};
+use crate::clock::{Clock, UnixMs};
+use crate::ledger::bucket::Unit;
+use crate::ledger::contribution::{Accounting, Landed};
+use crate::ledger::import::Imported;
+use crate::ledger::labels::Dimension;
+use crate::ledger::sums::{BlockSums, Sums, Timing};
+use crate::settings::Database;
+
+/// Time between two renewals at least: a disk that breaks everything that is written to it would be filled with
+/// damaged files.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// A store that can be opened again.
+#[async_trait]
+pub trait Reopen: Sized + Send + Sync + 'static {
+    /// Opens it. With `damage`, its file is set aside, whatever it looks like.
+    async fn open_again(database: &Database, now: UnixMs, damage: Option<String>)
+    -> Result<Self, StoreError>;
+    /// Where it is, without credentials.
+    fn place(&self) -> &str;
+    /// Where a damaged file was put when it was opened.
+    fn aside(&self) -> Option<&Path>;
+    /// Gives everything up in order.
+    async fn end(&self);
+}
+
+/// A store whose file is replaced when it is damaged.
+#[derive(Debug)]
+pub struct Renewing<S>(Arc<Inner<S>>);
+
+struct Inner<S> {
+    current: RwLock<Arc<S>>,
+    /// Taken by whoever renews; when that was done last.
+    turn: tokio::sync::Mutex<Option<Instant>>,
+    database: Database,
+    clock: Clock,
+    location: String,
+    watch: Arc<StoreWatch>,
+    ended: AtomicBool,
+}
+
+impl<S> std::fmt::Debug for Inner<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+impl<S: Reopen> Renewing<S> {
+    /// Opens the store.
+    pub async fn open(database: &Database, clock: Clock) -> Result<Self, StoreError> {
+        let store = S::open_again(database, clock(), None).await?;
+        let watch = Arc::new(StoreWatch::default());
+        if let Some(path) = store.aside() {
+            watch.note_set_aside(path);
+        }
+        Ok(Self(Arc::new(Inner {
+            location: store.place().to_owned(),
+            current: RwLock::new(Arc::new(store)),
+            turn: tokio::sync::Mutex::new(None),
+            database: database.clone(),
+            clock,
+            watch,
+            ended: AtomicBool::new(false),
+        })))
+    }
+
+    /// What is seen of it.
+    pub fn watch(&self) -> Arc<StoreWatch> {
+        Arc::clone(&self.0.watch)
+    }
+
+    fn current(&self) -> Arc<S> {
+        self.0.current()
+    }
+
+    /// Counts an error; true when another store stands in the place of the one that had it.
+    async fn has_renewed(&self, failed: &Arc<S>, error: &StoreError) -> bool {
+        let trouble = Trouble::of(error);
+        self.0.watch.count(trouble);
+        if !matches!(self.0.database, Database::File(_)) {
+            return false;
+        }
+        let damage = match error {
+            _ if trouble == Trouble::Damaged => Some(error.to_string()),
+            // an earlier renewal has failed
+            StoreError::Database(sqlx::Error::PoolClosed) => None,
+            // a pool does not say why it gets no connection
+            StoreError::Database(sqlx::Error::PoolTimedOut) => match damage_of(&self.0.database).await {
+                Ok(Some(damage)) => {
+                    self.0.watch.count(Trouble::Damaged);
+                    Some(damage)
+                }
+                _ => return false,
+            },
+            _ => return false,
+        };
+        let (inner, failed) = (Arc::clone(&self.0), Arc::clone(failed));
+        // whoever asked may leave; what was begun is ended
+        tokio::spawn(async move { inner.renew(&failed, damage).await }).await.unwrap_or(false)
+    }
+
+    async fn end(&self) {
+        self.0.ended.store(true, Ordering::SeqCst);
+        let _turn = self.0.turn.lock().await;
+        self.current().end().await;
+    }
+}
+
+impl<S: Reopen> Inner<S> {
+    fn current(&self) -> Arc<S> {
+        Arc::clone(&self.current.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    async fn renew(&self, failed: &Arc<S>, damage: Option<String>) -> bool {
+        let mut last = self.turn.lock().await;
+        if self.ended.load(Ordering::SeqCst) {
+            return false;
+        }
+        if !Arc::ptr_eq(failed, &self.current()) {
+            return true;
+        }
+        if last.is_some_and(|last| last.elapsed() < PAUSE) {
+            return false;
+        }
+        *last = Some(Instant::now());
+        // SQLite's last connection writes its journal back, into the file that it had opened
+        failed.end().await;
+        match S::open_again(&self.database, (self.clock)(), damage).await {
+            Ok(renewed) => {
+                if let Some(path) = renewed.aside() {
+                    self.watch.note_set_aside(path);
+                }
+                *self.current.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::new(renewed);
+                true
+            }
+            Err(error) => {
+                tracing::error!(message = "A damaged store could not be replaced; it is tried again.", %error);
+                false
+            }
+        }
+    }
+}
+
+/// Asks the store, and once more where it was renewed because of that.
+macro_rules! ask {
+    ($self:ident, $store:ident => $call:expr) => {{
+        let $store = $self.current();
+        match $call.await {
+            Err(error) if $self.has_renewed(&$store, &error).await => {
+                let $store = $self.current();
+                let answer = $call.await;
+                if let Err(error) = &answer {
+                    $self.0.watch.count(Trouble::of(error));
+                }
+                answer
+            }
+            answer => answer,
+        }
+    }};
+}
+
+#[async_trait]
+impl Reopen for SqlStore {
+    async fn open_again(
+        database: &Database,
+        now: UnixMs,
+        damage: Option<String>,
+    ) -> Result<Self, StoreError> {
+        Self::open_damaged(database, now, damage).await
+    }
+
+    fn place(&self) -> &str {
+        self.location()
+    }
+
+    fn aside(&self) -> Option<&Path> {
+        self.set_aside()
+    }
+
+    async fn end(&self) {
+        self.close().await;
+    }
+}
+
+#[async_trait]
+impl Reopen for SqlOriginals {
+    async fn open_again(
+        database: &Database,
+        now: UnixMs,
+        damage: Option<String>,
+    ) -> Result<Self, StoreError> {
+        Self::open_damaged(database, now, damage).await
+    }
+
+    fn place(&self) -> &str {
+        self.location()
+    }
+
+    fn aside(&self) -> Option<&Path> {
+        self.set_aside()
+    }
+
+    async fn end(&self) {
+        self.close().await;
+    }
+}
+
+#[async_trait]
+impl LedgerStore for Renewing<SqlStore> {
+    fn epoch(&self) -> String {
+        self.current().epoch()
+    }
+
+    fn location(&self) -> &str {
+        &self.0.location
+    }
+
+    async fn append(
+        &self,
+        batches: &[Batch],
+        accounting: &Accounting,
+        now: UnixMs,
+    ) -> Result<Appended, StoreError> {
+        let appended = ask!(self, store => store.append(batches, accounting, now));
+        self.0.watch.note_write(&appended);
+        appended
+    }
+
+    async fn tallies(&self) -> Result<Vec<(Dimension, String, Sums)>, StoreError> {
+        ask!(self, store => store.tallies())
+    }
+
+    async fn block_tallies(&self) -> Result<Vec<(Dimension, String, BlockSums)>, StoreError> {
+        ask!(self, store => store.block_tallies())
+    }
+
+    async fn timings(&self) -> Result<Vec<(String, Timing)>, StoreError> {
+        ask!(self, store => store.timings())
+    }
+
+    async fn spent(&self, unit: Unit, bucket_ms: UnixMs) -> Result<Vec<(Account, Spent)>, StoreError> {
+        ask!(self, store => store.spent(unit, bucket_ms))
+    }
+
+    async fn display_session(&self) -> Result<DisplaySession, StoreError> {
+        ask!(self, store => store.display_session())
+    }
+
+    async fn recent(&self, limit: u32) -> Result<Vec<Landed>, StoreError> {
+        ask!(self, store => store.recent(limit))
+    }
+
+    async fn recent_overheads_us(&self, limit: u32) -> Result<Vec<i64>, StoreError> {
+        ask!(self, store => store.recent_overheads_us(limit))
+    }
+
+    async fn checkpoints(&self, limit: u32) -> Result<Vec<Checkpoint>, StoreError> {
+        ask!(self, store => store.checkpoints(limit))
+    }
+
+    async fn checkpoint_times(&self) -> Result<Vec<UnixMs>, StoreError> {
+        ask!(self, store => store.checkpoint_times())
+    }
+
+    async fn checkpoints_at(&self, times: &[UnixMs]) -> Result<Vec<Checkpoint>, StoreError> {
+        ask!(self, store => store.checkpoints_at(times))
+    }
+
+    async fn imported_checkpoints(&self) -> Result<Vec<Vec<Checkpoint>>, StoreError> {
+        ask!(self, store => store.imported_checkpoints())
+    }
+
+    async fn rollup(&self, slice: &Slice<'_>) -> Result<Vec<Bucket>, StoreError> {
+        ask!(self, store => store.rollup(slice))
+    }
+
+    async fn rollup_by_value(
+        &self,
+        unit: Unit,
+        dimension: Dimension,
+        from_ms: UnixMs,
+        to_ms: UnixMs,
+    ) -> Result<Vec<(String, Sums)>, StoreError> {
+        ask!(self, store => store.rollup_by_value(unit, dimension, from_ms, to_ms))
+    }
+
+    async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError> {
+        ask!(self, store => store.import(source, imported))
+    }
+
+    async fn maintain(&self, now: UnixMs) -> Result<(), StoreError> {
+        ask!(self, store => store.maintain(now))
+    }
+
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedLedger, StoreError> {
+        ask!(self, store => store.purge(scope, dry_run))
+    }
+
+    async fn retention_time(&self) -> Result<Option<UnixMs>, StoreError> {
+        ask!(self, store => store.retention_time())
+    }
+
+    async fn keep_retention_time(&self, at: UnixMs) -> Result<(), StoreError> {
+        ask!(self, store => store.keep_retention_time(at))
+    }
+
+    async fn vms(&self) -> Result<Vms, StoreError> {
+        ask!(self, store => store.vms())
+    }
+
+    async fn probe(&self) -> Result<Option<Probe>, StoreError> {
+        ask!(self, store => store.probe())
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        ask!(self, store => store.check())
+    }
+
+    async fn close(&self) {
+        self.end().await;
+    }
+}
+
+#[async_trait]
+impl OriginalsStore for Renewing<SqlOriginals> {
+    fn location(&self) -> &str {
+        &self.0.location
+    }
+
+    async fn epoch(&self) -> Result<String, StoreError> {
+        ask!(self, store => store.epoch())
+    }
+
+    async fn admit(
+        &self,
+        admissions: &[Admission],
+        keep: &Keep,
+        now: UnixMs,
+    ) -> Result<Admitted, StoreError> {
+        let admitted = ask!(self, store => store.admit(admissions, keep, now));
+        self.0.watch.note_write(&admitted);
+        admitted
+    }
+
+    async fn get(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<Kept>, StoreError> {
+        ask!(self, store => store.get(tenant, hash, now))
+    }
+
+    async fn touch(&self, read: &[(String, String)], keep: &Keep, now: UnixMs) -> Result<(), StoreError> {
+        ask!(self, store => store.touch(read, keep, now))
+    }
+
+    async fn sweep(&self, now: UnixMs) -> Result<u64, StoreError> {
+        ask!(self, store => store.sweep(now))
+    }
+
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError> {
+        ask!(self, store => store.purge(scope, dry_run))
+    }
+
+    async fn sums(&self) -> Result<OriginalSums, StoreError> {
+        ask!(self, store => store.sums())
+    }
+
+    async fn sums_of(&self, tenant: &str) -> Result<OriginalSums, StoreError> {
+        ask!(self, store => store.sums_of(tenant))
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        ask!(self, store => store.check())
+    }
+
+    async fn close(&self) {
+        self.end().await;
+    }
+}

@@ -1,0 +1,118 @@
+//! What can still be read of a damaged SQLite file goes into the one that takes its place.
+
+use std::path::Path;
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Row};
+
+use super::StoreError;
+use super::schema::Schema;
+
+/// Rows that one statement copies at most where a table cannot be copied whole.
+const MOST_ROWS: u64 = 4_096;
+
+/// What was saved.
+#[derive(Debug, Default)]
+pub(super) struct Salvaged {
+    /// Rows in all tables.
+    pub(super) rows: u64,
+    /// Tables of which a part could not be read.
+    pub(super) incomplete: Vec<String>,
+}
+
+/// Copies every table of `damaged` into the new store at `url`, as far as it can be read from either end.
+pub(super) async fn salvage(url: &str, damaged: &Path, schema: &Schema) -> Result<Salvaged, StoreError> {
+    let options: AnyConnectOptions = url.parse()?;
+    let mut conn = options.disable_statement_logging().connect().await?;
+    let salvaged = copy_all(&mut conn, damaged, schema).await;
+    conn.close().await?;
+    salvaged
+}
+
+async fn copy_all(conn: &mut AnyConnection, damaged: &Path, schema: &Schema) -> Result<Salvaged, StoreError> {
+    sqlx::query("PRAGMA busy_timeout = 5000").execute(&mut *conn).await?;
+    let damaged = damaged.display().to_string();
+    sqlx::query("ATTACH DATABASE $1 AS damaged").bind(damaged).execute(&mut *conn).await?;
+    let tables = sqlx::query(
+        "SELECT name, wr FROM pragma_table_list
+         WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'meta' ORDER BY name",
+    );
+    let mut salvaged = Salvaged::default();
+    for table in tables.fetch_all(&mut *conn).await? {
+        let (name, without_rowid): (String, i64) = (table.try_get(0)?, table.try_get(1)?);
+        let order = if without_rowid == 0 { vec!["rowid".to_owned()] } else { key(conn, &name).await? };
+        let whole = match shared_columns(conn, &name).await {
+            Ok(columns) => copy(conn, &name, &columns, &order, &mut salvaged.rows).await,
+            Err(_) => false,
+        };
+        if !whole {
+            salvaged.incomplete.push(name);
+        }
+    }
+    for statement in schema.after_salvage() {
+        if let Err(error) = sqlx::query(*statement).execute(&mut *conn).await {
+            tracing::warn!(message = "A sum of the damaged store could not be worked out again.", %error);
+        }
+    }
+    Ok(salvaged)
+}
+
+/// The columns of a table's primary key, in its order.
+async fn key(conn: &mut AnyConnection, table: &str) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query("SELECT name FROM pragma_table_info($1, 'main') WHERE pk > 0 ORDER BY pk")
+        .bind(table.to_owned())
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// The columns that the damaged table has as well, which may be an older one.
+async fn shared_columns(conn: &mut AnyConnection, table: &str) -> Result<String, StoreError> {
+    let rows = sqlx::query(
+        "SELECT name FROM pragma_table_info($1, 'main')
+         WHERE name IN (SELECT name FROM pragma_table_info($1, 'damaged'))",
+    )
+    .bind(table.to_owned())
+    .fetch_all(conn)
+    .await?;
+    let names: Result<Vec<String>, sqlx::Error> = rows.iter().map(|row| row.try_get(0)).collect();
+    Ok(names?.join(", "))
+}
+
+/// True when the table could be read whole.
+async fn copy(
+    conn: &mut AnyConnection,
+    table: &str,
+    columns: &str,
+    order: &[String],
+    rows: &mut u64,
+) -> bool {
+    if columns.is_empty() {
+        return false;
+    }
+    let statement =
+        format!("INSERT OR REPLACE INTO main.{table} ({columns}) SELECT {columns} FROM damaged.{table}");
+    if let Ok(done) = sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *conn).await {
+        *rows += done.rows_affected();
+        return true;
+    }
+    for direction in ["ASC", "DESC"] {
+        let order: Vec<String> = order.iter().map(|column| format!("{column} {direction}")).collect();
+        let part = format!("{statement} ORDER BY {}", order.join(", "));
+        // a statement that meets damage changes nothing, and is tried again with half of the rows
+        let (mut read, mut wanted) = (0, 1);
+        while wanted > 0 {
+            let part = format!("{part} LIMIT {wanted} OFFSET {read}");
+            match sqlx::query(AssertSqlSafe(part)).persistent(false).execute(&mut *conn).await {
+                Ok(done) if done.rows_affected() == 0 => break,
+                Ok(done) => {
+                    read += done.rows_affected();
+                    *rows += done.rows_affected();
+                    wanted = (wanted * 2).min(MOST_ROWS);
+                }
+                Err(_) => wanted /= 2,
+            }
+        }
+    }
+    false
+}

@@ -1,0 +1,179 @@
+//! What is one tenant's is nobody else's.
+
+use headroom_api::v1::RetrieveRequest;
+use serde_json::{Value, json};
+use tonic::{Code, Request};
+
+use crate::child::{Sidecar, client};
+use crate::originals::{original, request};
+
+const RED: &str = "t0ken-of-red";
+const BLUE: &str = "t0ken-of-blue";
+
+async fn start(dir: &std::path::Path, token: Option<&str>) -> Sidecar {
+    let file = dir.join("tenants");
+    std::fs::write(&file, format!("# who is who\nred {RED}\nblue {BLUE}\n")).unwrap();
+    let args = ["--tenant-tokens-file", file.to_str().unwrap()];
+    let env: Vec<(&str, &str)> = token.iter().map(|token| ("HEADROOM_TOKEN", *token)).collect();
+    Sidecar::start_with(dir, &args, &env).await
+}
+
+async fn get(sidecar: &Sidecar, path: &str, token: &str, tenant: Option<&str>) -> (u16, Value) {
+    let mut request = client().get(format!("http://{}{path}", sidecar.ready.http)).bearer_auth(token);
+    if let Some(tenant) = tenant {
+        request = request.header("x-headroom-user-id", tenant);
+    }
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+}
+
+fn shown<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn a_tenants_token_opens_its_originals_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = start(dir.path(), Some("0perator")).await;
+    let mut grpc = sidecar.originals().await;
+    let (of_red, of_blue) = (original("a text of red"), original("a text of blue"));
+    grpc.admit(shown(request("red", vec![of_red.clone()]), "0perator")).await.unwrap();
+    // who shows a tenant's token need not name the tenant
+    grpc.admit(shown(request("", vec![of_blue.clone()]), BLUE)).await.unwrap();
+
+    let path = |hash: &str| format!("/v1/retrieve/{hash}");
+    let (status, found) = get(&sidecar, &path(&of_red.hash), RED, None).await;
+    assert_eq!((status, &found["original_content"]), (200, &json!("a text of red")));
+    assert_eq!(get(&sidecar, &path(&of_red.hash), RED, Some("red")).await.0, 200);
+    assert_eq!(get(&sidecar, &path(&of_blue.hash), RED, None).await.0, 404);
+    assert_eq!(get(&sidecar, &path(&of_blue.hash), RED, Some("blue")).await.0, 403);
+    assert_eq!(get(&sidecar, &path(&of_blue.hash), "0perator", Some("blue")).await.0, 200);
+    assert_eq!(get(&sidecar, &path(&of_blue.hash), "0perator", None).await.0, 404);
+    for bad in ["r\u{e9}d", "two words", &"x".repeat(129)] {
+        assert_eq!(get(&sidecar, &path(&of_red.hash), "0perator", Some(bad)).await.0, 400, "{bad}");
+    }
+
+    let stats = get(&sidecar, "/v1/retrieve/stats", RED, None).await.1;
+    assert_eq!((&stats["tenant"], &stats["store"]["entry_count"]), (&json!("red"), &json!(1)));
+    assert_eq!(stats["since_start"], Value::Null);
+    let recent = stats["recent_retrievals"].as_array().unwrap();
+    assert!(recent.iter().all(|it| it["hash"] != of_blue.hash || it["found"] == false), "{stats}");
+    let all = get(&sidecar, "/v1/retrieve/stats", "0perator", None).await.1;
+    assert_eq!(all["store"]["entry_count"], 2);
+
+    for closed in
+        ["/stats", "/metrics", "/debug/tasks", "/dashboard", "/v1/retrieves", "/v1/purge", "/events"]
+    {
+        assert_eq!(get(&sidecar, closed, RED, None).await.0, 403, "{closed}");
+    }
+    let health = get(&sidecar, "/readyz", RED, None).await;
+    assert_eq!(health, (200, json!({"status": "healthy"})));
+
+    let ask = |tenant: &str, hash: &str| RetrieveRequest {
+        tenant: tenant.to_owned(),
+        hash: hash.to_owned(),
+        ..RetrieveRequest::default()
+    };
+    assert!(grpc.retrieve(shown(ask("", &of_red.hash), RED)).await.unwrap().into_inner().found);
+    assert!(!grpc.retrieve(shown(ask("red", &of_blue.hash), RED)).await.unwrap().into_inner().found);
+    let refused = grpc.retrieve(shown(ask("blue", &of_blue.hash), RED)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let refused = grpc.admit(shown(request("blue", vec![of_red]), RED)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let report = shown(crate::records::report("vm", [1]), RED);
+    assert_eq!(sidecar.grpc().await.report(report).await.unwrap_err().code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn without_an_operators_token_a_tenants_token_still_closes_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = start(dir.path(), None).await;
+    assert_eq!(get(&sidecar, "/stats", RED, None).await.0, 403);
+    assert_eq!(get(&sidecar, "/v1/retrieve/stats", RED, None).await.1["tenant"], "red");
+    assert_eq!(
+        get(&sidecar, "/stats", "nobody's", None).await.0,
+        200,
+        "as whoever shows nothing on this machine"
+    );
+}
+
+#[tokio::test]
+async fn what_is_purged_is_gone_and_a_dry_run_deletes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = start(dir.path(), None).await;
+    let mut grpc = sidecar.originals().await;
+    let secret = "a text that nobody else may ever read again";
+    grpc.admit(request("red", vec![original(secret)])).await.unwrap();
+    grpc.admit(request("blue", vec![original("another")])).await.unwrap();
+    let mut reported = crate::records::report("vm", 1..=4);
+    for (n, record) in reported.records.iter_mut().enumerate() {
+        record.tenant = if n < 3 { "red" } else { "blue" }.to_owned();
+    }
+    sidecar.grpc().await.report(reported).await.unwrap();
+
+    let purge = async |body: Value| {
+        let url = format!("http://{}/v1/purge", sidecar.ready.http);
+        let answer = client().post(url).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    for bad in [
+        json!({}),
+        json!({"all": true, "tenant": "red"}),
+        json!({"older_than_seconds": -1}),
+        json!({"everything": true}),
+        json!([]),
+    ] {
+        assert_eq!(purge(bad.clone()).await.0, 400, "{bad}");
+    }
+    for (dry_run, left) in [(true, 2), (false, 1)] {
+        let (status, purged) = purge(json!({"tenant": "red", "dry_run": dry_run})).await;
+        assert_eq!(
+            (status, &purged["originals"], &purged["requests"]),
+            (200, &json!(1), &json!(3)),
+            "{purged}"
+        );
+        assert_eq!(sidecar.json("/v1/retrieve/stats").await["store"]["entry_count"], left);
+    }
+    let recent = sidecar.json("/stats").await["recent_requests"].as_array().unwrap().len();
+    assert_eq!(recent, 1, "the other tenant's stays");
+    assert_eq!(purge(json!({"older_than_seconds": 3_600})).await.1["originals"], 0);
+    let (_, purged) = purge(json!({"all": true})).await;
+    assert_eq!((&purged["originals"], &purged["requests"]), (&json!(1), &json!(1)));
+    assert_eq!(sidecar.json("/stats").await["requests"]["total"], 0);
+    // it counts on from nothing, and counts nothing twice
+    sidecar.grpc().await.report(crate::records::report("vm", 1..=6)).await.unwrap();
+    assert_eq!(sidecar.json("/stats").await["requests"]["total"], 2);
+    assert_eq!(sidecar.terminate().await, Some(0));
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let compressed = &original(secret).content;
+        let holds = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+        assert!(!holds(secret.as_bytes()) && !holds(compressed), "{}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn a_store_on_which_nobody_runs_is_purged_by_the_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    sidecar.originals().await.admit(request("red", vec![original("text")])).await.unwrap();
+    sidecar.grpc().await.report(crate::records::report("vm", 1..=4)).await.unwrap();
+    assert_eq!(sidecar.terminate().await, Some(0));
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headroomd"));
+        command.env_clear().arg("--workspace-dir").arg(dir.path()).arg("purge").args(args);
+        command.output().unwrap()
+    };
+    assert_eq!(run(&["--all", "--tenant", "x"]).status.code(), Some(2));
+    assert_eq!(run(&[]).status.code(), Some(1));
+    for (args, originals) in [(&["--all", "--dry-run"][..], 1), (&["--all"], 1), (&["--all"], 0)] {
+        let done = run(args);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let purged: Value = serde_json::from_slice(&done.stdout).unwrap();
+        assert_eq!(purged["originals"], originals, "{purged}");
+    }
+    assert_eq!(Sidecar::start(dir.path()).await.json("/stats").await["requests"]["total"], 0);
+}

@@ -1,0 +1,136 @@
+//! A file that is damaged while the sidecar runs: set aside when that is found, and what can be read of it stays.
+
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use headroomd::clock::now_ms;
+use headroomd::ledger::contribution::Accounting;
+use headroomd::ledger::labels::Dimension;
+use headroomd::settings::Database;
+use headroomd::store::originals::{Keep, OriginalsStore, SqlOriginals};
+use headroomd::store::{LedgerStore, Renewing, SqlStore, Trouble};
+use sqlx::Connection as _;
+
+use crate::{originals, suite};
+
+const PAGE: u64 = 4_096;
+const KEEP: Keep = Keep { ttl_ms: 86_400_000, max_bytes: 1 << 30 };
+
+async fn open(path: &Path) -> Renewing<SqlStore> {
+    Renewing::open(&Database::File(path.to_owned()), Arc::new(now_ms)).await.unwrap()
+}
+
+/// Moves everything from the journal into the file, and writes over a part of it behind the back of the store's connections.
+async fn break_pages(path: &Path, pages: std::ops::Range<u64>) -> u64 {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let mut conn = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    // what the store's connections have read is out of date for them after this
+    sqlx::query("INSERT INTO meta VALUES ('broken', '1') ON CONFLICT (name) DO UPDATE SET value = '2'")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+    let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    let length = file.metadata().unwrap().len();
+    for page in pages.start..pages.end.min(length / PAGE) {
+        file.seek(SeekFrom::Start(page * PAGE)).unwrap();
+        file.write_all(&[0xa5; PAGE as usize]).unwrap();
+    }
+    file.sync_all().unwrap();
+    length / PAGE
+}
+
+async fn requests(store: &impl LedgerStore) -> i64 {
+    let tallies = store.tallies().await.unwrap();
+    tallies
+        .iter()
+        .find(|(dimension, _, _)| *dimension == Dimension::All)
+        .map_or(0, |(_, _, sums)| sums.requests)
+}
+
+#[tokio::test]
+async fn a_page_damaged_anywhere_while_it_runs_costs_no_more_than_what_it_held() {
+    let (mut set_aside, mut whole, mut unlisted, mut page) = (0, 0, 0, 1);
+    loop {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("headroom.db");
+        let store = open(&path).await;
+        store.append(&[suite::batch("vm", 1..=20)], &Accounting::default(), now_ms()).await.unwrap();
+        let pages = break_pages(&path, page..page + 1).await;
+        if page >= pages {
+            break;
+        }
+        for sequence in 21..=24 {
+            let batch = suite::batch("vm", [sequence]);
+            let appended = store.append(&[batch], &Accounting::default(), now_ms()).await.unwrap();
+            assert_eq!(appended.acknowledged, [sequence], "page {page}");
+        }
+        let kept = store.recent(100).await.unwrap().len();
+        let total = requests(&store).await;
+        // where SQLite keeps its list of tables is damaged, none of them can be read
+        unlisted += u32::from(total < 20);
+        assert!(kept >= 4 || total < 20, "page {page}: {kept}, {total}");
+        if let Some(aside) = store.watch().set_aside() {
+            set_aside += 1;
+            whole += usize::from(kept == 24 && total == 24);
+            assert!(aside.exists());
+            let damaged = store.watch().errors().find(|(trouble, _)| *trouble == Trouble::Damaged);
+            assert!(damaged.unwrap().1 > 0);
+        }
+        store.close().await;
+        // what took its place is sound
+        let again = SqlStore::open(&Database::File(path), now_ms()).await.unwrap();
+        assert!(again.set_aside().is_none() || store.watch().set_aside().is_none(), "page {page}");
+        page += 1;
+    }
+    assert!(set_aside >= 10, "{set_aside} of {page}");
+    assert!(unlisted <= 4, "{unlisted}");
+    assert!(whole * 2 > set_aside, "{whole} of {set_aside} lost no request");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_any_more_is_replaced_and_reports_land() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("headroom.db");
+    let store = open(&path).await;
+    store.append(&[suite::batch("vm", 1..=20)], &Accounting::default(), now_ms()).await.unwrap();
+    break_pages(&path, 0..u64::MAX).await;
+    let appended = store.append(&[suite::batch("vm", 21..=22)], &Accounting::default(), now_ms()).await;
+    assert_eq!(appended.unwrap().acknowledged, [22]);
+    assert!(store.watch().set_aside().is_some());
+    assert_eq!(requests(&store).await, 2);
+    // who asks at the same time is answered as well
+    let (one, other) = tokio::join!(store.check(), store.tallies());
+    one.unwrap();
+    other.unwrap();
+}
+
+#[tokio::test]
+async fn originals_that_can_be_read_outlive_the_damage_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("originals.db");
+    let store: Renewing<SqlOriginals> =
+        Renewing::open(&Database::File(path.clone()), Arc::new(now_ms)).await.unwrap();
+    let all: Vec<_> = (0..200).map(|n| originals::original("t", n)).collect();
+    let now = now_ms();
+    store.admit(&all, &KEEP, now).await.unwrap();
+    let epoch = store.epoch().await.unwrap();
+    let pages = break_pages(&path, 0..0).await;
+    break_pages(&path, pages / 2..pages / 2 + 1).await;
+    let mut found = 0;
+    for original in &all {
+        found += usize::from(store.get("t", &original.hash, now).await.is_ok_and(|kept| kept.is_some()));
+    }
+    // an admission walks the indexes, where the damage may be
+    store.admit(&[originals::original("t", 1_000)], &KEEP, now).await.unwrap();
+    store.sweep(now).await.unwrap();
+    assert!(found >= 100, "{found}");
+    let sums = store.sums().await.unwrap();
+    assert!(sums.entries >= 100, "{}", sums.entries);
+    if store.watch().set_aside().is_some() {
+        assert_ne!(store.epoch().await.unwrap(), epoch, "what was acknowledged may be gone");
+        assert_eq!(store.sums_of("t").await.unwrap().entries, sums.entries);
+    }
+}

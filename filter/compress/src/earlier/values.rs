@@ -1,0 +1,75 @@
+//! The texts in a value that is an output, as [`envelope`](crate::envelope) finds them: a reference names such
+//! a text by its place, `output.stdout lines 3-9 of Bash "make" above`, and counts the lines of the decoded
+//! string, as the tool wrote it.
+
+use std::borrow::Cow;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use memchr::memmem;
+
+use super::{Coded, Earlier, OUTPUT, Printed};
+use crate::envelope::Envelope;
+use crate::mixed;
+
+impl Earlier {
+    /// Takes in the texts in the values of an output.
+    pub(super) fn add_values(&mut self, printed: Printed<'_>, label: &str, nth: u32) {
+        // A run of lines has line ends, which values escape.
+        if memmem::find(printed.shown.as_bytes(), b"\\n").is_none() {
+            return;
+        }
+        let changed = printed.original != printed.shown;
+        // Where items are left out, a place does not say which one it was.
+        if changed && printed.coded == Coded::Partly {
+            return;
+        }
+        let shown = texts(printed.shown);
+        let originals: HashMap<String, Option<Cow<'_, str>>, FixedState> =
+            if changed { by_name(texts(printed.original)) } else { HashMap::default() };
+        let names = by_name(shown.iter().map(|(name, _)| (name.clone(), Cow::Borrowed(""))).collect());
+        let single = shown.len() == 1;
+        for (name, text) in &shown {
+            // A name that comes twice names nothing.
+            if !names.get(name).is_some_and(Option::is_some) {
+                continue;
+            }
+            let original = match originals.get(name) {
+                Some(Some(original)) => original,
+                None if !changed => text,
+                _ => continue,
+            };
+            let coded = if original == text { Coded::No } else { printed.values.coded };
+            let inner = Printed::text(original, text, coded);
+            let Some(base) = self.begin(inner.lines_stand_in(), Some(name.clone()), true, label, nth) else {
+                return;
+            };
+            inner.each_line(None, single, |line, number| self.add_line(line, number, base));
+        }
+    }
+}
+
+/// The texts in the values of an output that have a name.
+fn texts(output: &str) -> Vec<(String, Cow<'_, str>)> {
+    let parts = mixed::split(output).into_iter();
+    let envelopes = parts.filter_map(|part| Envelope::read(output.get(part.span)?));
+    let named = |(path, text): (Option<String>, _)| Some((name(OUTPUT, &path?), text));
+    envelopes.flat_map(Envelope::into_texts).filter_map(named).collect()
+}
+
+/// Texts by their names; `None` where several have the same.
+fn by_name<'a>(texts: Vec<(String, Cow<'a, str>)>) -> HashMap<String, Option<Cow<'a, str>>, FixedState> {
+    let mut by_name = HashMap::with_capacity_and_hasher(texts.len(), FixedState::default());
+    for (name, text) in texts {
+        by_name.entry(name).and_modify(|text| *text = None).or_insert(Some(text));
+    }
+    by_name
+}
+
+/// What references call a text that is found at `path` in the value which `outer` names.
+pub(crate) fn name(outer: &str, path: &str) -> String {
+    match path.as_bytes().first() {
+        None | Some(b'[') => format!("{outer}{path}"),
+        Some(_) => format!("{outer}.{path}"),
+    }
+}

@@ -1,0 +1,111 @@
+//! What a block's replacement depends on, as one number, and how far the conversation is when it comes.
+
+use std::hash::Hash as _;
+
+use super::{FORMS, Run, call_is_gone, count_span};
+use crate::memo::Memo;
+use crate::wire::tape::Span;
+use crate::wire::{Output, Role};
+
+/// The keys of a request's blocks, one behind the other.
+#[derive(Debug)]
+pub(super) struct Keys {
+    chain: u128,
+    last_query: (Option<Span>, u128),
+    since: usize,
+    /// How many readings stand before the last block.
+    said: usize,
+}
+
+impl Keys {
+    pub(super) fn new(run: &Run<'_, '_>, memo: &Memo) -> Self {
+        let mut hash = memo.hasher();
+        run.config.hash(&mut hash);
+        run.edits_by_line.hash(&mut hash);
+        run.walk.clears_outputs.hash(&mut hash);
+        Self { chain: hash.digest128(), last_query: (None, 0), since: 0, said: 0 }
+    }
+
+    /// The key of the next block. It covers everything that may steer the block's replacement: the configuration, the
+    /// steps of pressure, and of this block and every one before it the bytes, the call, whether that had an output
+    /// already, and the last user text before it; where files may be cut, everything that was said and called before it.
+    pub(super) fn next(
+        &mut self,
+        run: &Run<'_, '_>,
+        block: usize,
+        output: &Output,
+        steps: u8,
+        memo: &Memo,
+    ) -> u128 {
+        let body = run.walk.body;
+        let of = |span: Option<Span>| span.map_or(0, |span| memo.fingerprint(span.raw(body)));
+        if self.last_query.0 != output.query {
+            self.last_query = (output.query, of(output.query));
+        }
+        if run.files.is_some() {
+            let new = run.walk.readings.get(self.said..output.readings).unwrap_or_default();
+            for reading in new.iter().filter(|reading| reading.steers(body)) {
+                self.chain = chain([self.chain, of(Some(reading.span))], memo);
+            }
+            self.said = output.readings;
+        }
+        let call = output.call;
+        let behind_compaction = output.since != self.since;
+        self.since = output.since;
+        self.chain = chain(
+            [
+                self.chain,
+                of(Some(output.span)),
+                of(call.and_then(|call| call.name)),
+                of(call.and_then(|call| call.arguments)),
+                self.last_query.1,
+                u128::from(call.is_some_and(|call| call.by_program))
+                    | u128::from(block < run.lossy_blocks) << 1
+                    | u128::from(behind_compaction) << 2
+                    | u128::from(call_is_gone(output)) << 3
+                    | u128::from(output.structured) << 4
+                    | u128::from(run.is_further_part(output, block)) << 5
+                    | u128::from(steps) << 8,
+            ],
+            memo,
+        );
+        self.chain
+    }
+}
+
+fn chain<const N: usize>(parts: [u128; N], memo: &Memo) -> u128 {
+    let mut hash = memo.hasher();
+    parts.iter().for_each(|part| hash.update(&part.to_le_bytes()));
+    hash.digest128()
+}
+
+/// The tokens that a conversation has before each of its outputs, as it is forwarded. Behind a compaction the provider
+/// gives the model nothing of what stands before. Tools that a client adds later change nothing before them, so their
+/// definitions do not count.
+#[derive(Debug, Default)]
+pub(super) struct Prefix {
+    tokens: u64,
+    readings: usize,
+    since: usize,
+}
+
+impl Prefix {
+    /// The tokens before an output. It comes behind all that were asked for.
+    pub(super) fn before(&mut self, run: &Run<'_, '_>, output: &Output, memo: &mut Memo) -> u64 {
+        if self.since != output.since {
+            (self.since, self.tokens) = (output.since, 0);
+        }
+        let new = run.walk.readings.get(self.readings..output.readings).unwrap_or_default();
+        let kept = |span: Span| span.range().start >= self.since;
+        for reading in new.iter().filter(|reading| reading.role != Role::Tools && kept(reading.span)) {
+            self.tokens += u64::from(count_span(reading.span, run.walk.body, FORMS, memo));
+        }
+        self.readings = output.readings;
+        self.tokens
+    }
+
+    /// Adds an output as it is forwarded.
+    pub(super) fn add(&mut self, tokens: u32) {
+        self.tokens += u64::from(tokens);
+    }
+}

@@ -1,0 +1,150 @@
+//! What git says of changes: `git log` and `git blame`.
+//!
+//! A log repeats its labels, and mostly one author; blame repeats a commit on each of its lines:
+//!
+//! ```text
+//! [git log: "Author: Ann <ann@example.com>" where no other is named, "commit" and "Date:" left out, all dates in +0000, messages without indent and blank lines around]
+//! 3b1f6c2… Mon Nov 1 15:48:30 2026
+//!  subject
+//! [git blame: commit, author and date once, above the lines that they hold for]
+//! 3b1f6c21 (Ann Example 2026-11-01 15:48:30 +0000
+//! 12) code
+//! ```
+//!
+//! A form is used only where its inverse gives back the text to the byte.
+
+mod blame;
+mod log;
+
+use crate::block::Context;
+
+/// Whether a text is a log or a blame.
+pub(crate) fn is_history(text: &str) -> bool {
+    log::is_log(text) || blame::is_blame(text)
+}
+
+/// The short form of a log or a blame.
+pub(crate) fn lossless(text: &str, _: &Context<'_>) -> Option<String> {
+    let (form, again) = if log::is_log(text) {
+        let form = log::form(text)?;
+        let again = log::text(&form);
+        (form, again)
+    } else {
+        let form = blame::form(text)?;
+        let again = blame::text(&form);
+        (form, again)
+    };
+    (again.as_deref() == Some(text)).then_some(form)
+}
+
+/// Whether a word is the name of a commit: as many hexadecimal digits as git shows at least.
+fn is_commit(word: &str) -> bool {
+    (7..=64).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shown(text: &str) -> Option<String> {
+        let config = crate::Config::default();
+        let cx = Context {
+            call: crate::block::Call::default(),
+            query: "",
+            config: &config,
+            encoding: crate::Encoding::default(),
+            reversible: false,
+            edits_by_line: false,
+            near: &[],
+            code: None,
+            pressure: 0,
+        };
+        lossless(text, &cx)
+    }
+
+    fn entry(hash: usize, author: &str, message: &str) -> String {
+        format!(
+            "commit {hash:040x}\nAuthor: {author}\nDate:   Mon Nov 1 15:48:{hash:02} 2026 +0000\n\n{message}\n"
+        )
+    }
+
+    #[test]
+    fn a_log_names_its_usual_author_once() {
+        let text = [
+            entry(1, "Ann <a@b.c>", "    one\n    \n    more\n"),
+            entry(2, "Bob <b@b.c>", "    two\n"),
+            entry(3, "Ann <a@b.c>", "    three\n      indented\n"),
+        ]
+        .concat();
+        let text = text.replace("    \n", "\n");
+        let text = text.trim_end_matches('\n');
+        let form = shown(&format!("{text}\n")).unwrap();
+        let hash = |n: usize| format!("{n:040x}");
+        assert_eq!(
+            form,
+            format!(
+                "[git log: \"Author: Ann <a@b.c>\" where no other is named, \"commit\" and \"Date:\" left out, all dates in +0000, messages without indent and blank lines around]\n\
+                 {} Mon Nov 1 15:48:01 2026\n one\n\n more\n\
+                 {} Mon Nov 1 15:48:02 2026\nAuthor: Bob <b@b.c>\n two\n\
+                 {} Mon Nov 1 15:48:03 2026\n three\n   indented\n",
+                hash(1),
+                hash(2),
+                hash(3)
+            )
+        );
+    }
+
+    #[test]
+    fn a_log_with_more_than_messages_keeps_it_as_it_is() {
+        let stat = " src/a.rs | 3 ++-\n 1 file changed, 2 insertions(+), 1 deletion(-)\n";
+        let text = [1, 2, 3].map(|n| entry(n, "Ann <a@b.c>", &format!("    one\n\n{stat}"))).concat();
+        let form = shown(&text).unwrap();
+        assert!(
+            form.starts_with(
+                "[git log: \"Author: Ann <a@b.c>\" where no other is named, \"commit\" and \"Date:\" left out, all dates in +0000]\n"
+            ),
+            "{form}"
+        );
+        assert!(form.contains(&format!("\n\n    one\n\n{stat}")), "{form}");
+    }
+
+    #[test]
+    fn blame_names_a_commit_above_its_lines() {
+        let line = |hash: &str, n: usize, code: &str| {
+            format!("{hash} (Ann Example     2026-11-01 15:48:30 +0000 {n:3}) {code}\n")
+        };
+        let text: String = (98..103)
+            .map(|n| line(if n == 100 { "^abcdef1" } else { "12345678" }, n, "let x = 1;"))
+            .collect();
+        let form = shown(&text).unwrap();
+        assert!(
+            form.contains("\n12345678 (Ann Example     2026-11-01 15:48:30 +0000\n98) let x = 1;\n99) let x"),
+            "{form}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_form_gives_back_its_text(
+            parts in prop::collection::vec(prop_oneof![
+                (0usize..4, "[AB]").prop_map(|(hash, author)| entry(hash, &author, "    m\n")),
+                Just("    more of it\n".to_owned()),
+                Just("\n".to_owned()),
+                Just("    \n".to_owned()),
+                Just("Merge: abcdef1 abcdef2\n".to_owned()),
+                Just("Author: C\n".to_owned()),
+                Just("commit abcdef1 on x\n".to_owned()),
+                (1usize..200, 0usize..3).prop_map(|(n, by)| format!("{by}bcdef12 (Ann 2026-11-01 15:48:30 +0000 {n:3}) x\n")),
+                "[ -~]{0,20}\n",
+            ], 0..14)
+        ) {
+            let text = parts.concat();
+            if let Some(form) = shown(&text) {
+                let again = if log::is_log(&text) { log::text(&form) } else { blame::text(&form) };
+                prop_assert_eq!(again.as_deref(), Some(text.as_str()));
+            }
+        }
+    }
+}

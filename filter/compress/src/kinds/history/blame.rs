@@ -1,0 +1,101 @@
+//! `git blame`: each line of a file behind its commit, author and date.
+
+use super::is_commit;
+
+/// Fewer lines need no statement.
+const MIN_LINES: usize = 4;
+const HEAD: &str = "[git blame: commit, author and date once, above the lines that they hold for]\n";
+
+/// A line: what it has in common with others of its commit, its number, and the line of the file.
+struct Line<'t> {
+    commit: &'t str,
+    number: &'t str,
+    /// Blanks before the number, beside the one that is always there.
+    padding: usize,
+    /// What stands behind the bracket: a blank and the line of the file, or nothing where it has been cut.
+    text: &'t str,
+}
+
+/// Whether a text is a blame: all its lines are.
+pub(super) fn is_blame(text: &str) -> bool {
+    let mut lines = text.lines();
+    lines.by_ref().take(MIN_LINES).filter(|line| read(line).is_some()).count() == MIN_LINES
+        && lines.all(|line| read(line).is_some())
+}
+
+fn read(line: &str) -> Option<Line<'_>> {
+    let (name, _) = line.split_once(' ')?;
+    if !is_commit(name.strip_prefix('^').unwrap_or(name)) {
+        return None;
+    }
+    // `2026-11-01 15:48:30 +0000  12) `: what the author's name may hold stands before it.
+    let mut from = line.find(" (")? + 2;
+    loop {
+        let close = from
+            + line.get(from..)?.find(") ").or_else(|| line.get(from..)?.strip_suffix(')').map(str::len))?;
+        let before = line.get(..close)?;
+        let digits = before.len() - before.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        let head = before.get(..before.len() - digits)?;
+        let commit = head.trim_end_matches(' ');
+        let zone = commit.get(commit.len().checked_sub(5)?..)?;
+        if digits > 0
+            && head.len() > commit.len()
+            && zone.starts_with(['+', '-'])
+            && zone.bytes().skip(1).all(|b| b.is_ascii_digit())
+        {
+            let number = before.get(head.len()..)?;
+            let text = line.get(close + 1..).unwrap_or_default();
+            return Some(Line { commit, number, padding: head.len() - commit.len() - 1, text });
+        }
+        from = close + 1;
+    }
+}
+
+/// The short form.
+pub(super) fn form(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    out.push_str(HEAD);
+    let mut last = "";
+    let width = text.lines().filter_map(read).map(|line| line.number.len()).max()?;
+    for line in text.split_inclusive('\n') {
+        let read = read(line.strip_suffix('\n').unwrap_or(line))?;
+        if read.padding + read.number.len() != width {
+            return None;
+        }
+        if read.commit != last {
+            out.push_str(read.commit);
+            out.push('\n');
+            last = read.commit;
+        }
+        out.push_str(read.number);
+        out.push(')');
+        out.push_str(read.text);
+        if line.ends_with('\n') {
+            out.push('\n');
+        }
+    }
+    Some(out)
+}
+
+/// The text of a form; `None` where it is none.
+pub(super) fn text(form: &str) -> Option<String> {
+    let rest = form.strip_prefix(HEAD)?;
+    let numbered = |line: &str| {
+        let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+        (digits > 0 && line.get(digits..)?.starts_with(')')).then_some(digits)
+    };
+    let width = rest.lines().filter_map(numbered).max()?;
+    let mut out = String::with_capacity(form.len() * 2);
+    let mut commit = "";
+    for line in rest.split_inclusive('\n') {
+        match numbered(line) {
+            None => commit = line.strip_suffix('\n')?,
+            Some(digits) => {
+                out.push_str(commit);
+                out.extend(std::iter::repeat_n(' ', 1 + width - digits));
+                out.push_str(line);
+            }
+        }
+    }
+    Some(out)
+}

@@ -1,0 +1,142 @@
+//! What tells whose request it is, for budgets: a hash of the credential that its API reads.
+//!
+//! Each API reads headers of its own. A key in the header of another API is no key there, so nobody can put another
+//! request's costs on a made-up one.
+
+use headroom_compress::{Api, address};
+
+use crate::host::Headers;
+use crate::path;
+use crate::route::Route;
+
+/// Where an API reads the credential, the first that is there counts.
+struct Places {
+    headers: &'static [&'static str],
+    /// Google takes it as `key=` in the query too.
+    query: bool,
+}
+
+const ANY: Places =
+    Places { headers: &["x-api-key", "api-key", "x-goog-api-key", "authorization"], query: true };
+
+impl Places {
+    fn of(route: &Route) -> Self {
+        let (headers, query): (&[&str], _) = match (route.provider, route.api) {
+            ("vertex", _) => (&["authorization", "x-goog-api-key"], true),
+            ("gemini", Api::OpenAiChat) => (&["authorization", "x-goog-api-key"], true),
+            ("azure", _) => (&["api-key", "authorization"], false),
+            (_, Api::AnthropicMessages) => (&["x-api-key", "authorization"], false),
+            (_, Api::GeminiGenerateContent | Api::GeminiCodeAssist) => {
+                (&["x-goog-api-key", "authorization"], true)
+            }
+            (_, Api::OpenAiChat | Api::OpenAiResponses) if route.is_azures => {
+                (&["api-key", "authorization"], false)
+            }
+            (
+                _,
+                Api::OpenAiChat
+                | Api::OpenAiResponses
+                | Api::AnthropicBedrock
+                | Api::BedrockConverse
+                | Api::CohereChat,
+            ) => (&["authorization"], false),
+        };
+        Self { headers, query }
+    }
+}
+
+/// The keys that a request shows, the one that counts first. Without a route all that could be one.
+pub(crate) fn keys(headers: &Headers, query: &str, route: Option<&Route>) -> Vec<String> {
+    let Places { headers: names, query: in_query } = route.map_or(ANY, Places::of);
+    let of_name = |name: &'static str| {
+        headers.iter().filter(move |(key, _)| *key == name.as_bytes()).map(|(_, value)| key_of(value))
+    };
+    let mut keys: Vec<String> = names.iter().copied().flat_map(of_name).collect();
+    if in_query {
+        let parameters = query.split('&').filter_map(|parameter| parameter.split_once('='));
+        let named = parameters.filter(|(name, _)| path::decoded(name, |_| true) == "key");
+        keys.extend(named.map(|(_, value)| key_of(path::decoded(value, |_| true).as_bytes())));
+    }
+    let mut distinct = Vec::new();
+    for key in keys {
+        if !key.is_empty() && !distinct.contains(&key) {
+            distinct.push(key);
+        }
+    }
+    distinct
+}
+
+/// Tells the credentials of requests apart without keeping one: a hash of what stands in the header, 16
+/// hexadecimal digits (I9). Empty where nothing stands there.
+pub(crate) fn key_of(header: &[u8]) -> String {
+    let text = String::from_utf8_lossy(header);
+    let text = text.trim();
+    let (scheme, rest) = text.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((text, ""));
+    // A signature differs in every request; who signs does not.
+    let signer = scheme.starts_with("AWS4-").then_some(rest).and_then(|signature| {
+        let (_, credential) = signature.split_once("Credential=")?;
+        credential.split_once('/').map(|(id, _)| id)
+    });
+    let of = signer.unwrap_or(if scheme.eq_ignore_ascii_case("bearer") { rest.trim() } else { text });
+    if of.is_empty() { String::new() } else { address(of).chars().take(16).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::{self, Target};
+
+    fn shown(pairs: &[(&str, &str)], path: &str) -> Vec<String> {
+        let route =
+            route::find(b"POST", Target { host: b"h", path: path.as_bytes(), is_copilot: false }, &[]);
+        keys(&Headers::of(pairs), path::query(path), route.as_ref())
+    }
+
+    fn key(text: &str) -> String {
+        key_of(text.as_bytes())
+    }
+
+    #[test]
+    fn a_key_says_nothing_of_the_credential_and_stays_the_same() {
+        let secret = key("Bearer sk-secret");
+        assert_eq!(secret.len(), 16);
+        assert!(!secret.contains("secret"));
+        for spelling in ["sk-secret", "bearer sk-secret", "BEARER \t sk-secret ", " Bearer  sk-secret"] {
+            assert_eq!(key(spelling), secret, "{spelling}");
+        }
+        assert_ne!(key("sk-other"), secret);
+        for nothing in ["", " ", "Bearer", "bearer  "] {
+            assert_eq!(key(nothing), "", "{nothing:?}");
+        }
+        let signed = |signature: &str| {
+            key(&format!(
+                "AWS4-HMAC-SHA256 Credential=AKID/20261122/eu/bedrock/aws4_request, Signature={signature}"
+            ))
+        };
+        assert_eq!(signed("a"), signed("b"));
+        assert_eq!(signed("a"), key("AKID"));
+    }
+
+    #[test]
+    fn an_api_reads_its_own_header() {
+        let real = ("authorization", "Bearer sk-1");
+        let decoys = [("x-api-key", "d1"), ("api-key", "d2"), ("x-goog-api-key", "d3"), real];
+        assert_eq!(shown(&decoys, "/v1/chat/completions?key=d4"), [key("sk-1")]);
+        assert_eq!(shown(&decoys, "/v1/messages"), [key("d1"), key("sk-1")]);
+        assert_eq!(shown(&decoys, "/openai/deployments/d/chat/completions"), [key("d2"), key("sk-1")]);
+        assert_eq!(shown(&decoys, "/openai/v1/responses"), [key("d2"), key("sk-1")]);
+        assert_eq!(
+            shown(&decoys, "/v1beta/models/g:generateContent?k%65y=d%34"),
+            [key("d3"), key("sk-1"), key("d4")]
+        );
+        assert_eq!(shown(&decoys, "/model/m/converse"), [key("sk-1")]);
+        assert_eq!(shown(&decoys, "/v1/files").len(), 4, "where nobody knows who reads, all of them count");
+    }
+
+    #[test]
+    fn an_empty_header_is_none() {
+        let shown =
+            shown(&[("x-api-key", ""), ("x-api-key", " "), ("authorization", "bearer sk-1")], "/v1/messages");
+        assert_eq!(shown, [key("sk-1")]);
+    }
+}

@@ -1,0 +1,82 @@
+//! What a reader gets to see of a document.
+
+use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum;
+use headroom_compress::{Api, Config, Memo, Profile, Request, compress};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::document::Document;
+
+/// How outputs are shown.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Arm {
+    /// As the tool printed them.
+    Original,
+    /// In forms from which the original can be derived.
+    Lossless,
+    /// As the default profile forwards them, where the model can ask for what was left out.
+    Default,
+}
+
+impl Arm {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Original, Self::Lossless, Self::Default];
+
+    /// The name of its folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Original => "original",
+            Self::Lossless => "lossless",
+            Self::Default => "default",
+        }
+    }
+}
+
+/// A document in an arm.
+pub struct Shown {
+    /// What stands where each output stood.
+    pub outputs: Vec<String>,
+    /// What was left out of it: address and original of each marker.
+    pub left_out: Vec<(String, String)>,
+    /// Tokens of the outputs before and after.
+    pub tokens: (u64, u64),
+}
+
+/// The document as a request of an agent forwards it.
+pub fn shown(document: &Document, arm: Arm) -> Result<Shown> {
+    let mut messages = vec![json!({"role": "user", "content": "Have a look."})];
+    for (at, output) in document.original.outputs().iter().enumerate() {
+        let id = format!("call_{at}");
+        messages.push(json!({"role": "assistant", "tool_calls": [{"id": id, "type": "function",
+            "function": {"name": output.tool(), "arguments": output.arguments()}}]}));
+        messages.push(json!({"role": "tool", "tool_call_id": id, "content": output.text()}));
+    }
+    let body = json!({"model": "gpt-4o", "messages": messages,
+        "tools": [{"type": "function", "function": {"name": "Bash"}}]})
+    .to_string();
+    let profile = if arm == Arm::Default { Profile::default() } else { Profile::Lossless };
+    let config = Config { profile, ..Config::default() };
+    let request = Request { reversible: arm == Arm::Default, ..Request::new(Api::OpenAiChat) };
+    let outcome = compress(body.as_bytes(), &request, &config, &mut Memo::new(0));
+    ensure!(outcome.unread.is_none(), "{}: the request was not read", document.name);
+    let before = outcome.blocks.iter().map(|block| u64::from(block.tokens_before)).sum();
+    if arm == Arm::Original {
+        let outputs = document.original.outputs().iter().map(|output| output.text().to_owned()).collect();
+        return Ok(Shown { outputs, left_out: Vec::new(), tokens: (before, before) });
+    }
+    let forwarded: Value = serde_json::from_slice(&outcome.body)?;
+    let messages = forwarded["messages"].as_array().context("no messages")?;
+    let outputs = messages.iter().filter(|message| message["role"] == "tool");
+    let outputs: Option<Vec<String>> =
+        outputs.map(|message| message["content"].as_str().map(str::to_owned)).collect();
+    let left_out = outcome.originals.iter();
+    Ok(Shown {
+        outputs: outputs.context("an output that is no text")?,
+        left_out: left_out
+            .map(|original| (original.hash.to_string(), original.text().into_owned()))
+            .collect(),
+        tokens: (before, outcome.blocks.iter().map(|block| u64::from(block.tokens_after)).sum()),
+    })
+}

@@ -1,0 +1,119 @@
+//! A document: what tools printed, and what is asked about it.
+
+use headroom_compress::address;
+
+use crate::question::{Ask, Key};
+
+/// Tool outputs as the tools printed them. Right answers are read from this type alone; what an arm shows is another.
+pub struct Original(Vec<Output>);
+
+/// One of them.
+pub struct Output {
+    tool: String,
+    arguments: String,
+    text: String,
+}
+
+impl Output {
+    /// The tool's name.
+    pub fn tool(&self) -> &str {
+        &self.tool
+    }
+
+    /// Its arguments, as JSON.
+    pub fn arguments(&self) -> &str {
+        &self.arguments
+    }
+
+    /// What it printed.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Original {
+    /// Outputs by tool, arguments and text.
+    pub fn of_outputs<const N: usize>(outputs: [(&str, &str, String); N]) -> Self {
+        Self(
+            outputs
+                .into_iter()
+                .map(|(tool, arguments, text)| Output {
+                    tool: tool.to_owned(),
+                    arguments: arguments.to_owned(),
+                    text,
+                })
+                .collect(),
+        )
+    }
+
+    /// In the order in which they came.
+    pub fn outputs(&self) -> &[Output] {
+        &self.0
+    }
+
+    /// The content address of all of it, which a key carries.
+    pub fn address(&self) -> String {
+        address(&self.0.iter().map(|output| address(&output.text)).collect::<String>())
+    }
+}
+
+/// A question about a document.
+pub struct Question {
+    /// `NAME/NUMBER`.
+    pub id: String,
+    /// As the reader gets it.
+    pub text: String,
+    /// How it is answered.
+    pub ask: Ask,
+    /// It is about a marker, so that only an arm with markers has it.
+    pub of_marker: bool,
+}
+
+/// Outputs and questions about them.
+pub struct Document {
+    /// A file name without its ending.
+    pub name: &'static str,
+    /// What figures are given by.
+    pub kind: &'static str,
+    /// What the tools printed.
+    pub original: Original,
+    /// What is asked.
+    pub questions: Vec<Question>,
+}
+
+impl Document {
+    /// One output of a shell command.
+    pub fn of_command(name: &'static str, kind: &'static str, command: &str, text: String) -> Self {
+        let arguments = serde_json::json!({ "command": command }).to_string();
+        Self::new(name, kind, Original::of_outputs([("Bash", &arguments, text)]))
+    }
+
+    /// Any outputs.
+    pub fn new(name: &'static str, kind: &'static str, original: Original) -> Self {
+        Self { name, kind, original, questions: Vec::new() }
+    }
+
+    /// With one more question.
+    pub fn ask(mut self, text: &str, ask: Ask) -> Self {
+        self.push(text, ask, false);
+        self
+    }
+
+    /// With the question which call shows a line of the first output, for arms that leave something out.
+    pub fn ask_for_line(mut self, number: usize) -> Self {
+        let text = format!(
+            "Which call of headroom_retrieve shows line {number} of the output (of output 1, where there are several) as the tool printed it? Answer as TASK.md says: retrieve HASH lines A-B."
+        );
+        let ask = Ask::by(move |text| {
+            let line = text.lines().nth(number - 1).unwrap_or_default().to_owned();
+            Ok(Key::Call { hash: address(text), line })
+        });
+        self.push(&text, ask, true);
+        self
+    }
+
+    fn push(&mut self, text: &str, ask: Ask, of_marker: bool) {
+        let id = format!("{}/{}", self.name, self.questions.len() + 1);
+        self.questions.push(Question { id, text: text.to_owned(), ask, of_marker });
+    }
+}

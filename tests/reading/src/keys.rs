@@ -1,0 +1,55 @@
+//! The right answers, as they are committed: each with the address of the original it was read from.
+//!
+//! The file is there to be refused: a key that was computed from a form, or by hand, differs from what the originals
+//! say, and so does the file of a set of documents that has changed since it was answered.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::document::Document;
+use crate::question::Key;
+
+/// A right answer and where it comes from.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Recorded {
+    /// The question.
+    pub question: String,
+    /// The right answer.
+    pub key: Key,
+    /// The address of the document's originals.
+    pub original: String,
+}
+
+/// What the originals say.
+pub fn of_originals(documents: &[Document]) -> Result<Vec<Recorded>> {
+    let mut keys = Vec::new();
+    for document in documents {
+        let address = document.original.address();
+        for question in &document.questions {
+            let key = question.ask.key(&document.original).with_context(|| question.id.clone())?;
+            keys.push(Recorded { question: question.id.clone(), key, original: address.clone() });
+        }
+    }
+    Ok(keys)
+}
+
+/// Reads a file of keys.
+pub fn read(text: &str) -> Result<Vec<Recorded>> {
+    text.lines().map(|line| serde_json::from_str(line).context("a line is no key")).collect()
+}
+
+/// Refuses keys that are not those of the originals.
+pub fn verify(keys: &[Recorded], documents: &[Document]) -> Result<()> {
+    let right: BTreeMap<String, Recorded> =
+        of_originals(documents)?.into_iter().map(|key| (key.question.clone(), key)).collect();
+    for key in keys {
+        let right =
+            right.get(&key.question).with_context(|| format!("{}: no such question", key.question))?;
+        ensure!(key.original == right.original, "{}: its key was read from another text", key.question);
+        ensure!(key.key == right.key, "{}: its key is not what the original says", key.question);
+    }
+    ensure!(keys.len() == right.len(), "{} keys for {} questions", keys.len(), right.len());
+    Ok(())
+}
