@@ -6,13 +6,15 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up install place uninstall build module image test forms test-matrix demo bench clients test-clients lint fmt deny validate manifests toolchain chaos fuzz
+.PHONY: help up install place uninstall dist build announce module image check test slowest forms test-matrix demo bench clients test-clients lint fmt deny papers validate manifests toolchain chaos fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-up: build ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
-	@envoy=$$(envoy/install.sh) && exec "$(target)/release/headroomctl" up --envoy "$$envoy" $(ARGS)
+# The programs as the tests build them, so that `make test` compiles nothing of it again; `install` makes optimized ones.
+up: announce module ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
+	$(CARGO) build -p headroomd -p headroomctl
+	@envoy=$$(envoy/install.sh) && exec "$(target)/debug/headroomctl" up --envoy "$$envoy" $(ARGS)
 
 # Where `install` puts bin/ and lib/headroom/.
 PREFIX ?= $(HOME)/.local
@@ -37,14 +39,26 @@ uninstall: ## take away what `install` has put under PREFIX
 	rm -f "$(DESTDIR)$(PREFIX)/bin/headroomctl" "$(DESTDIR)$(PREFIX)/bin/headroomd"
 	rm -rf "$(DESTDIR)$(PREFIX)/lib/headroom"
 
-build: module ## the filter module and the two programs, optimized
+dist: build ## a release archive of this machine's kind: target/dist/headroom-VERSION-HOST.tar.gz and its checksum
+	@.ci/dist "$(built)" "$(module)"
+
+build: announce module ## the filter module and the two programs, optimized
 	$(CARGO) build --release -p headroomd -p headroomctl
+
+# What a newcomer waits for.
+announce:
+	@[ -e "$(built)/headroomctl" ] || [ -e "$(target)/debug/headroomctl" ] || echo "The first build takes 10 to 25 minutes on two cores and fills 1.6 GB in $(target)/; later ones take seconds."
 
 module: toolchain ## the filter module: target/wasm32-wasip1/wasm/headroom_filter.wasm
 	$(CARGO) build -p headroom-filter --target wasm32-wasip1 --profile wasm
 
 image: toolchain ## the OCI image of the filter, for Istio and Envoy Gateway: target/image/filter and filter.tar
 	@envoy/image/build.sh
+
+check: toolchain ## format, lints and unit tests of every crate, with cargo alone
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) test --workspace --exclude headroom-e2e --exclude headroom-benches --lib --bins
 
 test: module ## all tests; with cargo-nextest where it is installed
 	@.ci/wasm-tests
@@ -57,6 +71,9 @@ test: module ## all tests; with cargo-nextest where it is installed
 		set -ex; \
 		$(CARGO) test --workspace; \
 	fi
+
+slowest: ## the slowest tests of the last `make test` with cargo-nextest
+	@.ci/slowest
 
 forms: ## after a change of the forms: write what the fixtures become, see filter/compress/tests/forms.rs
 	WRITE_FORMS=1 $(CARGO) test -p headroom-compress --test forms
@@ -99,7 +116,11 @@ fmt: toolchain ## format the code
 deny: toolchain ## licences, sources and advisories of the dependencies
 	.ci/deny
 
-validate: module ## every Envoy configuration, by the real Envoy
+papers: ## copied tables written anew; links, paths and commands of the documentation, and the workflows
+	@.ci/papers --write
+
+validate: module ## papers, workflows, and every Envoy configuration, by the real Envoy
+	@.ci/papers
 	@envoy=$$(envoy/install.sh) && envoy/validate.sh "$$envoy" "$(module)"
 
 manifests: module ## every Kubernetes manifest against its schema, every Envoy fragment by the real Envoy, containers' files

@@ -36,7 +36,7 @@ pub struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    /// Requests with about `bytes` bytes of tool outputs. Two series that begin 2³² apart share none.
+    /// Requests with about `bytes` bytes of tool outputs. Two series that begin 2³² apart have no request in common.
     pub fn new(exchanges: &'a [Exchange], bytes: usize, first_salt: u64) -> Self {
         Self { exchanges, bytes, salt: first_salt }
     }

@@ -61,7 +61,7 @@ export function show(stats) {
   tiles(stats);
   activity(stats);
   list(byId("outcomes"), "Requests by outcome", ["Outcome", "Requests"], ranked(stats.requests.by_outcome, (n) => n).map(([name, n]) => ({ name: requestOutcome(name), size: n, cells: [count(n)] })));
-  list(byId("blocks"), "Tool outputs: what became of them", ["Outcome", "Tool outputs", "Tokens saved"], ranked(stats.blocks?.by_outcome, (sums) => sums.tokens_saved * 1e6 + sums.blocks).map(([name, sums]) => {
+  list(byId("blocks"), "Tool outputs by outcome", ["Outcome", "Tool outputs", "Tokens saved"], ranked(stats.blocks?.by_outcome, (sums) => sums.tokens_saved * 1e6 + sums.blocks).map(([name, sums]) => {
     const { label, why, skipped } = blockOutcome(name);
     return { name: label, why, size: sums.tokens_before, kept: sums.tokens_after, cells: [count(sums.blocks), skipped ? "–" : compact(sums.tokens_saved)] };
   }));

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Sends that many admissions of 100 KB of new text each, first from one connection, then from eight
-//! at once, and reads each back. Exits with 1 when one that was acknowledged cannot be had back.
+//! at once, and reads each back. Exits with 1 when one that was acknowledged cannot be read back.
 #![allow(clippy::print_stdout, reason = "the figures are this program's output")]
 
 use std::process::ExitCode;

@@ -27,7 +27,7 @@ pub fn now_ms() -> UnixMs {
         .unwrap_or(0)
 }
 
-/// `2026-01-31T08:15:00.000000Z`: ISO 8601 in UTC with microseconds, as the original wrote it.
+/// `2026-01-31T08:15:00.000000Z`: ISO 8601 in UTC with microseconds, as upstream wrote it.
 /// A time outside the years −9999 to 9999 is written as the epoch.
 pub fn iso(at: UnixMs) -> String {
     let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);

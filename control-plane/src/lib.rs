@@ -2,7 +2,8 @@
 //!
 //! The filter hands over one record per request (gRPC, `headroom.v1`); the ledger counts each
 //! exactly once and makes it durable before it is acknowledged; people and Prometheus read the
-//! sums over HTTP. Originals of lossy replacements are kept before the replacement leaves. `docs` of the endpoints: `control-plane/README.md`.
+//! sums over HTTP. Copies of originals are stored after their request has left.
+//! The pages are described in `docs/api.md`. *Upstream* is the Python product whose names they carry over.
 
 pub mod budget;
 pub mod ccr;

@@ -48,7 +48,7 @@ impl Messages {
         }
     }
 
-    /// Adds to a request as the pages show it what is known of its messages, under the original's names.
+    /// Adds to a request as the pages show it what is known of its messages, under upstream's names.
     pub(crate) fn add_to(&self, request: &mut Value) {
         let kept = self.kept();
         let logged = request["request_id"].as_str().and_then(|id| kept.by_request.get(id));
@@ -57,7 +57,7 @@ impl Messages {
             request["response_content"] = Value::Null;
             return;
         };
-        // what was cut is no JSON any more, and shown as the text that it is
+        // what was cut is not JSON any more, and shown as the text that it is
         let message = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
         request["request_messages"] = logged.request_messages.iter().map(message).collect();
         request["request_messages_left_out"] = logged.request_messages_left_out.into();

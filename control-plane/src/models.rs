@@ -15,7 +15,7 @@ use self::builtin::Row;
 use self::custom::Custom;
 use crate::clock::{DAY_MS, UnixMs, parse_iso};
 
-/// Age at which the built-in prices are reported as stale, as in the original.
+/// Age at which the built-in prices are reported as stale, as in upstream.
 const STALE_AFTER_DAYS: i64 = 30;
 
 /// What is known of a model.

@@ -53,7 +53,7 @@ pub struct Args {
     /// PostgreSQL instead of SQLite: postgres://… [env: HEADROOM_DATABASE_URL]
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
-    /// A proxy_savings.json of the original Headroom, imported once [env: HEADROOM_SAVINGS_PATH] [default: WORKSPACE/proxy_savings.json]
+    /// A proxy_savings.json of upstream Headroom, read at every start [env: HEADROOM_SAVINGS_PATH] [default: WORKSPACE/proxy_savings.json]
     #[arg(long, value_name = "FILE")]
     pub savings_path: Option<PathBuf>,
     /// Where allowances of subscriptions are kept [env: HEADROOM_SUBSCRIPTION_STATE_PATH] [default: WORKSPACE/subscription_state.json]
@@ -252,7 +252,7 @@ pub enum SettingsError {
         /// What it holds.
         found: String,
     },
-    /// The URL is none of PostgreSQL's.
+    /// The URL is not one of PostgreSQL's.
     #[error(
         "HEADROOM_DATABASE_URL: expected postgres://… or postgresql://…; without it state goes to SQLite"
     )]

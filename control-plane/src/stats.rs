@@ -14,9 +14,9 @@ use crate::ledger::session::{self, ROLLOVER_MINUTES};
 use crate::ledger::sums::{BlockSums, Sums, Timing, usd};
 use crate::store::{Bucket, Checkpoint, DisplaySession, LedgerStore, Probe, Slice, StoreError, Vms};
 
-/// Requests shown one by one, as in the original.
+/// Requests shown one by one, as in upstream.
 const RECENT: u32 = 10;
-/// Points of `savings_history`, as in the original.
+/// Points of `savings_history`, as in upstream.
 const HISTORY: u32 = 100;
 /// Minutes that the live view looks back.
 const ACTIVITY_MINUTES: i64 = 60;
@@ -371,7 +371,7 @@ pub(crate) fn lifetime_of<'s>(tallies: impl Iterator<Item = (Dimension, &'s Sums
     lifetime
 }
 
-/// Lifetime sums under the names of the original's savings file.
+/// Lifetime sums under the names of upstream's savings file.
 pub(crate) fn lifetime(sums: &Sums) -> Value {
     json!({
         "requests": sums.requests,
@@ -383,7 +383,7 @@ pub(crate) fn lifetime(sums: &Sums) -> Value {
     })
 }
 
-/// The display session under the names of the original's savings file.
+/// The display session under the names of upstream's savings file.
 pub(crate) fn display_session(session: &DisplaySession) -> Value {
     let time = |at: UnixMs| (at > 0).then(|| iso(at));
     let mut body = lifetime(&session.sums);

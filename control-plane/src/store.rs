@@ -79,7 +79,7 @@ pub struct Batch {
     pub dropped_originals: u64,
 }
 
-/// What became of batches that were appended together.
+/// The outcome of batches that were appended together.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Appended {
     /// Per batch, in the order given, the highest durable sequence of its VM.

@@ -32,7 +32,7 @@ pub struct Telemetry {
     install_mode: &'static str,
 }
 
-/// When it is sent, as in the original.
+/// When it is sent, as in upstream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
     first: Duration,
@@ -88,7 +88,7 @@ pub(crate) struct Beacon {
 
 impl Beacon {
     pub(crate) fn new(telemetry: Telemetry, store: Arc<dyn LedgerStore>) -> Self {
-        // told apart from other processes on the same store, and nothing more
+        // distinguishes processes on one store, and says nothing more
         let session = format!("{} {} {}", store.epoch(), std::process::id(), now_ms());
         let session_id = blake3::hash(session.as_bytes()).to_hex()[..32].to_owned();
         Self { telemetry, store, started: Instant::now(), session_id }

@@ -46,7 +46,7 @@ impl Warmup {
         self.parts.push(("code_aware", Part { status, lack: None, info: Value::Null }));
     }
 
-    /// There is no savings file of the original.
+    /// There is no savings file of upstream.
     pub(crate) fn note_no_import(&mut self) {
         self.parts.push(("savings_import", Part { status: None, lack: None, info: Value::Null }));
     }

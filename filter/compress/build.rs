@@ -38,7 +38,7 @@ fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
         texts.extend_from_slice(&text);
         ends.push(u32::try_from(texts.len())?);
     }
-    // At most 0.4 full: a text that is no token is known as such after 1.8 slots on average.
+    // At most 0.4 full: a text that is not a token is known as such after 1.8 slots on average.
     let mut slots = vec![EMPTY; (ends.len() * 5 / 2).next_power_of_two()];
     let mut pairs = vec![EMPTY; layout::PAIRS];
     let mut start = 0;

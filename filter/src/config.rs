@@ -2,7 +2,7 @@
 //!
 //! An unknown key is a warning. A value that cannot be used is replaced by its default and counted, but for
 //! those that say what may be done to requests: where a `mode`, a `profile`, or a rule of `rules` or `tools`
-//! cannot be read, the filter keeps its hands off what it was meant for. Nothing rejects the configuration:
+//! cannot be read, the filter passes the requests that it was meant for. Nothing rejects the configuration:
 //! Envoy would refuse to start, or refuse the update, and the requests behind it would pay for a typing
 //! error (I1).
 //!

@@ -1,7 +1,7 @@
 //! Copies of originals on their way to the sidecar's store: a bounded queue, sent in batches after the requests have
 //! left.
 //!
-//! No form depends on what becomes of a copy: each request carries its originals. So nothing here can hold up a
+//! No form depends on whether a copy arrives: each request carries its originals. So nothing here can hold up a
 //! request, and what finds no room is dropped and counted. A call that is not answered is repeated, since a sidecar
 //! that starts anew takes a second; what an answer does not name is not kept, and is not sent again.
 //!

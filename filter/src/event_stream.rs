@@ -14,7 +14,7 @@ const SUM_BYTES: u32 = 4;
 const MAX_MESSAGE_BYTES: u32 = 24 << 20;
 /// As long as what is looked for gets: `:exception-type`, and names like `modelStreamErrorException`.
 const HEADER_BYTES: usize = 64;
-/// Says what went wrong where a message is no event.
+/// Says what went wrong where a message is not an event.
 const ERROR_HEADERS: [&[u8]; 2] = [b":exception-type", b":error-code"];
 
 /// Reads a stream of messages.

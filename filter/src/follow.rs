@@ -23,7 +23,7 @@ use crate::tool_loop::{After, Given, Hidden, Next, Turn, Wanted};
 /// Originals that one round may ask for.
 const MAX_WANTED: usize = 16;
 
-/// What the model reads in the place of an original that cannot be had.
+/// What the model reads instead of an original that cannot be found.
 const MISSING: &str = "[headroom: there is no text with this hash; call the tool that gave it again]";
 const TOO_MANY: &str = "[headroom: too many at once; ask again for this one]";
 

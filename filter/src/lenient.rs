@@ -186,7 +186,8 @@ impl Reader {
         sections
     }
 
-    /// As [`Reader::sections`], but what is no object keeps its place: `None`. An array that is none is one such.
+    /// As [`Reader::sections`], but an element that is not an object keeps its place as `None`. A value
+    /// that is not an array counts as one such element.
     pub(crate) fn guarded_sections(&mut self, key: &str, now: &str) -> Vec<Option<Reader>> {
         let items = match self.take(key) {
             None => return Vec::new(),

@@ -1,6 +1,6 @@
 //! Headroom as a proxy-wasm HTTP filter for Envoy and Istio.
 //!
-//! Host glue only: the engine, `headroom-compress`, decides what becomes of a body. One file per
+//! Host glue only: the engine, `headroom-compress`, decides what is done to a body. One file per
 //! phase: `root` (configuration, reports), `request` (headers, body, rewrite), `response` (usage), `recovery`
 //! (a refusal for a changed prefix), `follow` (calls of our own tool), `websocket` (sessions);
 //! `host` is the only way to the host. This file is what the host calls: ABI 0.2.1 of proxy-wasm.

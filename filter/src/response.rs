@@ -268,7 +268,7 @@ impl Stream {
             let after = forwarded_tokens(outcome, tokens);
             headers.push(("x-headroom-tokens-before", tokens.before.to_string()));
             headers.push(("x-headroom-tokens-after", after.to_string()));
-            headers.push(("x-headroom-tokens-saved", tokens.before.saturating_sub(after).to_string()));
+            headers.push(("x-headroom-tokens-saved", difference(tokens.before, after).to_string()));
             if record.model.bytes().all(|byte| byte.is_ascii_graphic()) && !record.model.is_empty() {
                 headers.push(("x-headroom-model", record.model.clone()));
             }
@@ -278,6 +278,11 @@ impl Stream {
         }
         headers
     }
+}
+
+/// What was saved; below zero where the added tool is more than that.
+pub(crate) fn difference(before: u64, after: u64) -> i128 {
+    i128::from(before) - i128::from(after)
 }
 
 const OVERFLOW: &str = "headroom: a request was answered 413 while its body was waited for: the listener's \

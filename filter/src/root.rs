@@ -271,7 +271,7 @@ impl Settings {
         }
     }
 
-    /// The message that has just come. `None`: it cannot be had.
+    /// The message that has just come. `None`: the host does not give it.
     pub(crate) fn grpc_message(&self, size: usize) -> Option<Vec<u8>> {
         let message = host::buffer(Buffer::GrpcMessage, size.min(MAX_ANSWER_BYTES));
         message.map_err(|refused| self.refused(refused)).ok()

@@ -262,7 +262,7 @@ fn google(path: &str) -> Option<Route> {
             let provider = if on_vertex { "vertex" } else { "gemini" };
             google.then_some((provider, Api::GeminiGenerateContent))?
         }
-        // Its tokens are counted under the name of a model that is none.
+        // `count-tokens` stands where a model's name would, and is not a model.
         "rawPredict" | "streamRawPredict" if model != "count-tokens" => {
             if parent.ends_with("/publishers/anthropic/models") {
                 ("vertex", Api::AnthropicMessages)

@@ -42,7 +42,7 @@ fn call(
 const BAD_ARGUMENT: u32 = 2;
 
 /// The `:authority` of the calls. Without one Envoy sends the cluster's name, and the names that Istio
-/// (`outbound|8789||…`) and Envoy Gateway (`grpcroute/…`) give are no authorities: the sidecar's HTTP/2 resets
+/// (`outbound|8789||…`) and Envoy Gateway (`grpcroute/…`) give are not authorities: the sidecar's HTTP/2 resets
 /// the stream before anybody reads it.
 const AUTHORITY: &[u8] = b"headroomd";
 

@@ -52,7 +52,7 @@ pub(crate) struct Scanner {
     key_next: bool,
     key: Key,
     short: Short,
-    /// `None` once a number is no whole number.
+    /// `None` once a number is not whole.
     number: Option<u64>,
     found: Findings,
     /// For documents that carry another one; `None`: they are not looked for.

@@ -1,4 +1,4 @@
-//! A WebSocket session: what goes to and fro over it, and why it ended.
+//! A WebSocket session: what both sides send over it, and why it ended.
 
 use std::collections::VecDeque;
 

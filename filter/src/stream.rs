@@ -13,7 +13,7 @@ use crate::host::{self, Refused};
 use crate::recovery::Recovery;
 use crate::report::Told;
 use crate::request::Body;
-use crate::response::Answer;
+use crate::response::{Answer, difference};
 use crate::root::Settings;
 use crate::route::Route;
 use crate::rules::Treatment;
@@ -163,7 +163,7 @@ impl Stream {
             let forwarded = forwarded_tokens(outcome, tokens);
             properties.push(("headroom.tokens_before", tokens.before.to_string()));
             properties.push(("headroom.tokens_after", forwarded.to_string()));
-            properties.push(("headroom.tokens_saved", tokens.before.saturating_sub(forwarded).to_string()));
+            properties.push(("headroom.tokens_saved", difference(tokens.before, forwarded).to_string()));
         }
         for (name, value) in properties {
             if let Err(refused) = host::set_property(name, value.as_bytes()) {

@@ -221,7 +221,7 @@ trait Dialect: std::fmt::Debug {
     fn finish(&self, stream: bool, ending: &Ending<'_>) -> Option<String>;
 }
 
-/// What the client reads where an original could not be had.
+/// What the client reads where an original could not be found.
 const APOLOGY: &str = "[headroom: the full text could not be retrieved]";
 
 impl Turn {

@@ -1,7 +1,7 @@
 //! The stream of a WebSocket session: requests in the client's messages are compressed, one by one, and have a
 //! record each; everything else passes, and is counted.
 //!
-//! What a request leaves out could not be had back here: the filter cannot answer a call in the middle of
+//! The model could not get back here what a request leaves out: the filter cannot answer a call in the middle of
 //! somebody else's session. So replacements are lossless. A request that continues a response carries only
 //! what is new, and each replacement follows from the request alone (I3): what the provider keeps of the
 //! earlier ones is what it was sent.
@@ -295,7 +295,7 @@ impl Stream {
         Action::Continue
     }
 
-    /// Part of an event. Without a request at hand there is nobody whom it could concern.
+    /// Part of an event. Without a request at hand it is of no use.
     fn hear(&mut self, text: &[u8]) {
         if self.record.is_none() {
             return;
@@ -439,7 +439,7 @@ fn is_request(scanner: &Scanner) -> bool {
 }
 
 /// Where in a client's event its request stands: the event itself, as OpenAI documents it, or its member
-/// `response`, as in the events of the Realtime API. `None`: it is none that creates a response.
+/// `response`, as in the events of the Realtime API. `None`: it does not create a response.
 fn request_in(text: &[u8]) -> Option<Range<usize>> {
     let Ok(event) = serde_json::from_slice::<Event<'_>>(text) else {
         // No JSON, or the same key twice: nothing to compress, but perhaps a request.

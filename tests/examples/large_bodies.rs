@@ -2,7 +2,7 @@
 //! at once: the figures of k8s/sizing.md.
 //!
 //! `cargo run -p headroom-e2e --example large_bodies [REQUESTS]`, by default 50. Everything is on loopback. Envoy's
-//! own heap, which holds the waiting bodies, is told apart by what its admin interface says of it; the rest of the
+//! own heap, which holds the waiting bodies, is what its admin interface reports; the rest of the
 //! process is V8 with the filter.
 
 #![expect(clippy::print_stdout, reason = "a command")]
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 const REQUESTS: usize = 50;
 /// The filter's default for `max_body_bytes`.
 const MAX_BODY_BYTES: usize = 32 << 20;
-/// Conversations that are told apart; the others are one of these once more.
+/// Different conversations; the others repeat one of these.
 const CONVERSATIONS: usize = 4;
 /// What one tool output holds.
 const OUTPUT_ROWS: usize = 10_000;

@@ -119,7 +119,7 @@ pub struct Turn {
     /// What was dropped of the request, as the answer lists it.
     pub transformations: Vec<Value>,
     /// What the filter has saved of the request, where it says so.
-    pub tokens_saved: Option<u64>,
+    pub tokens_saved: Option<i64>,
 }
 
 impl Agent {

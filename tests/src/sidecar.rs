@@ -34,9 +34,9 @@ pub enum Kind {
     Down,
     /// Takes every call and never answers it.
     Silent,
-    /// Sends bytes that are no HTTP/2.
+    /// Sends bytes that are not HTTP/2.
     Noise,
-    /// Answers each call with status OK and a message that is no protobuf.
+    /// Answers each call with status OK and a message that is not protobuf.
     Garbage,
     /// Answers each call with status OK and the empty message: nothing is stored, nothing found.
     Forgetful,

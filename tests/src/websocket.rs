@@ -48,7 +48,7 @@ pub struct WebSocketProvider {
 }
 
 impl WebSocketProvider {
-    /// Starts on a free port. The parts of a script are told apart by the number of tool outputs so far.
+    /// Starts on a free port. The number of tool outputs so far says which part of a script is next.
     pub async fn start(script: Script) -> Result<Self> {
         on_server_runtime(async move {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await?;

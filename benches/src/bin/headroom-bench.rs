@@ -1,4 +1,4 @@
-//! Measures the whole system and prints the table of the README.
+//! Measures the whole system and prints the tables of docs/benchmarks.md.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

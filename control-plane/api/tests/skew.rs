@@ -184,7 +184,7 @@ fn next(set: &FileDescriptorSet) -> FileDescriptorSet {
     set
 }
 
-/// A message with every field set to something that is no default.
+/// A message with every field set to something that is not a default.
 fn filled(message: MessageDescriptor) -> DynamicMessage {
     let mut filled = DynamicMessage::new(message.clone());
     for field in message.fields() {

@@ -46,7 +46,7 @@ pub(crate) const ALL: [&dyn Agent; 12] = [
     &openhands::OpenHands,
 ];
 
-/// The variables by which `up` is told where the providers are.
+/// The variables that say to `up` where the providers are.
 const TARGETS: [&str; 3] = ["ANTHROPIC_TARGET_API_URL", "OPENAI_TARGET_API_URL", "GEMINI_TARGET_API_URL"];
 
 /// The agent of a name, of which people know several.

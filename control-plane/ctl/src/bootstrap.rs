@@ -34,7 +34,7 @@ const TEMPLATE: &str = include_str!("../../../envoy/bootstrap.yaml.j2");
 /// What a path that belongs to nobody is answered with, in the shape of a provider's error.
 const NOT_FOUND: &str = r#"{"type":"error","error":{"type":"not_found_error","message":"Headroom knows no provider for this path: it is neither Anthropic's, OpenAI's nor Gemini's"}}"#;
 
-/// What a request under a name that is none of ours is answered with, in the same shape.
+/// What a request under a foreign name is answered with, in the same shape.
 const FOREIGN_HOST: &str = r#"{"type":"error","error":{"type":"permission_error","message":"Headroom does not answer to the name in the Host header, because a web page could have made that name point here: use localhost or an address, or start headroomctl up with --allow-host and the name"}}"#;
 
 /// The filter's cluster for the sidecar's gRPC service. Safe as a bare gRPC target too (the name is not

@@ -125,7 +125,7 @@ Exit codes: that of the agent; 128 and the signal where one ended it; 1 somethin
 
 const UNWRAP_EXAMPLES: &str = "\
 A file that nobody has edited since becomes what it was, byte for byte. From one that was edited, only what is
-Headroom's is taken out, and what stands in its place is named. What the original Headroom's `wrap codex` has left is
+Headroom's is taken out, and what stands in its place is named. What the Python Headroom's `wrap codex` has left is
 taken back as well. Without a wrap nothing is done.
 
 Example:

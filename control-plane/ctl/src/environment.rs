@@ -10,7 +10,7 @@ pub const WORKSPACE_DIR: &str = "HEADROOM_WORKSPACE_DIR";
 pub const CODE_AWARE: &str = "HEADROOM_CODE_AWARE_ENABLED";
 /// Envoy's port.
 const PORT: &str = "HEADROOM_PORT";
-/// Envoy's port when none is given: the original Headroom's.
+/// Envoy's port when none is given: upstream Headroom's.
 const DEFAULT_PORT: u16 = 8787;
 
 /// Where variables come from: the process, or a test's own list.

@@ -74,7 +74,7 @@ pub fn tables(figures: &Value) -> String {
     section("Requests by project", &counts(figures, "/requests/by_project"));
     section("Tool outputs by tool", &blocks(figures, "/blocks/by_tool"));
     section("Tool outputs by kind", &blocks(figures, "/blocks/by_kind"));
-    section("Tool outputs by what became of them", &blocks(figures, "/blocks/by_outcome"));
+    section("Tool outputs by outcome", &blocks(figures, "/blocks/by_outcome"));
     section("Recent requests", &recent(figures));
     out
 }

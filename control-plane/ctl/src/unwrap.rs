@@ -1,4 +1,4 @@
-//! `headroomctl unwrap`: takes back what `wrap` has edited, and what the original Headroom's wrap has.
+//! `headroomctl unwrap`: takes back what `wrap` has edited, and what upstream Headroom's wrap has.
 
 pub(crate) mod upstream;
 

@@ -56,7 +56,7 @@ impl ControlPlane for ReportService {
             NotCounted::Store | NotCounted::Stopping => Status::unavailable(error.to_string()),
         })?;
         self.watched.metrics.sessions_ended(&self.watched.sessions.heard(sessions));
-        // empty where it cannot be had: what may not be stored then is not assumed to be, and the records
+        // empty where it cannot be read: what may not be stored then is not assumed to be, and the records
         // are counted all the same
         let epoch = self.originals.epoch().await.unwrap_or_default();
         Ok(Response::new(ReportResponse { acknowledged_sequence, epoch, limits: self.limits.now().await }))

@@ -14,9 +14,9 @@ use crate::ledger::contribution::Landed;
 use crate::messages::Messages;
 use crate::stats::recent;
 
-/// Requests shown when the query does not say, as in the original.
+/// Requests shown when the query does not say, as in upstream.
 const DEFAULT: u32 = 20;
-/// Requests shown at most, as in the original.
+/// Requests shown at most, as in upstream.
 const MOST: u32 = 100;
 
 pub(super) async fn feed(
@@ -40,7 +40,7 @@ fn limit(asked: Option<&str>) -> Result<u32, String> {
     }
 }
 
-/// The request as `recent_requests` shows it, and under the original's names what that lacks.
+/// The request as `recent_requests` shows it, and under upstream's names what that lacks.
 fn transformation(request: &Landed, messages: &Messages) -> Value {
     let mut body = recent(request);
     let mut applied: Vec<&str> = request

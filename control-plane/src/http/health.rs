@@ -15,7 +15,7 @@ use super::guard::Access;
 use crate::clock::{iso, now_ms};
 use crate::store::{StoreError, StoreWatch, Trouble};
 
-/// The name under which the original answered; scripts look for it.
+/// The name under which upstream answered; scripts look for it.
 const SERVICE: &str = "headroom-proxy";
 
 /// How this sidecar was deployed, as `HEADROOM_DEPLOYMENT_*` say.

@@ -65,7 +65,7 @@ pub(crate) struct Metrics {
     sessions: SessionMetrics,
 }
 
-/// A histogram, and beside it the extremes that the original exported.
+/// A histogram, and beside it the extremes that upstream exported.
 struct WithExtremes {
     histogram: Histogram,
     min: Gauge,

@@ -1,4 +1,4 @@
-//! `/v1/retrieve`: originals for people and MCP, under the names of the original.
+//! `/v1/retrieve`: originals for people and MCP, under upstream's names.
 //!
 //! Without a query the whole text, or the range that was asked for, without a page's limit; with one the stretch
 //! that matches best, as the model would get it. There is something here only where a filter has `store_originals` on, as `headroomctl up`

@@ -1,4 +1,4 @@
-//! `/stats`: what was counted, under the names of the original.
+//! `/stats`: what was counted, under upstream's names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::App;
 use super::error::Refusal;
 use crate::messages::Messages;
 
-/// How old the answer to `?cached=1` may be, as in the original.
+/// How old the answer to `?cached=1` may be, as in upstream.
 const CACHED: Duration = Duration::from_secs(5);
 
 pub(super) async fn stats(

@@ -24,7 +24,7 @@ use crate::ledger::sums::{Sums, usd};
 use crate::stats::{display_session, lifetime, lifetime_of, percent};
 use crate::store::{Checkpoint, HOURS_BROKEN_DOWN_DAYS, LedgerStore, StoreError};
 
-/// The schema of the original's answer that this one follows.
+/// The schema of upstream's answer that this one follows.
 const SCHEMA_VERSION: u32 = 2;
 
 /// What was asked for.
@@ -263,7 +263,7 @@ struct Body<'p> {
     breakdown: Option<Value>,
 }
 
-/// A checkpoint under the names of the original's savings file.
+/// A checkpoint under the names of upstream's savings file.
 #[derive(Serialize)]
 struct HistoryPoint {
     timestamp: String,

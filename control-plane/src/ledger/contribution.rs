@@ -40,7 +40,7 @@ const MAX_CLOCK_SKEW_MS: i64 = 31 * DAY_MS;
 /// What is needed to turn records into sums.
 #[derive(Debug, Default)]
 pub struct Accounting {
-    /// The names told apart.
+    /// The names that are counted one by one.
     pub labels: Labels,
     /// Prices.
     pub models: Models,

@@ -1,4 +1,4 @@
-//! History as CSV, with the original's columns.
+//! History as CSV, with upstream's columns.
 
 use std::fmt::Write;
 

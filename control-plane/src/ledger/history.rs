@@ -6,13 +6,13 @@ use crate::clock::UnixMs;
 use crate::ledger::sums::Sums;
 use crate::store::Checkpoint;
 
-/// Checkpoints that are kept at most, as in the original.
+/// Checkpoints that are kept at most, as in upstream.
 pub const MAX_POINTS: usize = 5_000;
-/// Checkpoints older than this are dropped, as in the original.
+/// Checkpoints older than this are dropped, as in upstream.
 pub const MAX_AGE_DAYS: i64 = 365;
-/// Points of one compact answer, as in the original.
+/// Points of one compact answer, as in upstream.
 pub const MAX_RESPONSE_POINTS: usize = 500;
-/// Share of a compact answer that goes to the newest points, as in the original: a third.
+/// Share of a compact answer that goes to the newest points, as in upstream: a third.
 const RECENT_SHARE: usize = 3;
 /// Newest points that are never sampled, however few a compact answer may have.
 const LEAST_RECENT: usize = 50;

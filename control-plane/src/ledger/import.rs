@@ -15,7 +15,7 @@ use super::sums::Sums;
 use crate::clock::{DAY_MS, UnixMs, parse_iso};
 use crate::store::Checkpoint;
 
-/// Bytes read of the file: ten times what the original's 5,000 points take.
+/// Bytes read of the file: ten times what upstream's 5,000 points take.
 const MAX_BYTES: u64 = 16 << 20;
 /// The schemas that are understood.
 const SCHEMAS: [u64; 2] = [1, 2];
@@ -26,7 +26,7 @@ pub enum ImportError {
     /// It is there, but cannot be read.
     #[error("the savings file cannot be read: {0}")]
     Read(#[from] std::io::Error),
-    /// It is larger than any that the original writes.
+    /// It is larger than any that upstream writes.
     #[error("the savings file is larger than {MAX_BYTES} bytes: not imported")]
     TooLarge,
     /// It is not JSON, for example because it was cut off.
@@ -135,7 +135,7 @@ fn make_cumulative(points: &mut [Checkpoint]) {
 }
 
 /// What lies between one point and the next belongs to the next one's bucket. What lies before the
-/// first point belongs there as well, unless the original had already dropped older points.
+/// first point belongs there as well, unless upstream had already dropped older points.
 fn rollups(points: &[Checkpoint], now: UnixMs) -> BTreeMap<(Unit, UnixMs), Sums> {
     let trimmed = points.len() >= MAX_POINTS
         || points

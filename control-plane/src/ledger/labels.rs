@@ -28,9 +28,9 @@ pub enum Dimension {
     Project,
     /// The wire format.
     Api,
-    /// What became of the request.
+    /// The outcome of the request.
     Outcome,
-    /// What became of the block: a compressor, or why it was skipped.
+    /// The outcome of the block: a compressor, or why it was skipped.
     BlockOutcome,
     /// The tool that produced the block.
     Tool,
@@ -68,7 +68,7 @@ impl Dimension {
         Self::NAMES.iter().find(|(_, known)| *known == name).map(|(dimension, _)| *dimension)
     }
 
-    /// Values told apart. A stack's bound is the original's; the others leave room for a large
+    /// Values counted one by one. A stack's bound is upstream's; the others leave room for a large
     /// installation and keep the store and `/metrics` small.
     pub fn max_values(self) -> usize {
         match self {

@@ -69,7 +69,7 @@ impl Series {
     }
 
     /// How far back a compact answer goes: 500 hours, a year of days, two of weeks, ten of months.
-    /// Together these are about as many buckets as the original's limit of points for one history.
+    /// Together these are about as many buckets as upstream's limit of points for one history.
     pub fn compact_reach_ms(self) -> i64 {
         match self {
             Self::Hourly => 499 * HOUR_MS,

@@ -4,7 +4,7 @@ use crate::clock::{MINUTE_MS, UnixMs};
 use crate::ledger::sums::Sums;
 use crate::store::DisplaySession;
 
-/// Inactivity after which the next report begins a new session, as in the original.
+/// Inactivity after which the next report begins a new session, as in upstream.
 pub const ROLLOVER_MINUTES: i64 = 60;
 
 /// The session after a report that adds `added` at `now`.

@@ -47,7 +47,7 @@ macro_rules! columns {
 columns! {
     /// Sums over requests.
     Sums {
-        /// Requests, whatever became of them.
+        /// Requests, of every outcome.
         requests,
         /// Requests of which at least one block was replaced.
         compressed,

@@ -1,4 +1,4 @@
-//! Figures that the operator gives, in the original's shape:
+//! Figures that the operator gives, in upstream's shape:
 //!
 //! ```json
 //! {"anthropic": {"context_limits": {"m": 200000},

@@ -56,7 +56,7 @@ impl Dialect {
         }
     }
 
-    /// What every connection is told.
+    /// The settings of every connection.
     ///
     /// `synchronous = FULL`: in WAL mode NORMAL survives the death of the process but may lose the
     /// last commits with the power, and an acknowledged record is one that the filter has

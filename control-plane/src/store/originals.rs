@@ -86,7 +86,7 @@ impl Admission {
     }
 }
 
-/// What became of one admission.
+/// The outcome of one admission.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fate {
     /// It was new.
@@ -97,7 +97,7 @@ pub enum Fate {
     Refused,
 }
 
-/// What became of admissions that were written together.
+/// The outcome of admissions that were written together.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Admitted {
     /// In the order given.

@@ -1,4 +1,4 @@
-//! Budgets: what filters are told once one is used up.
+//! Budgets: what filters learn once one is used up.
 
 use headroom_api::v1::{LimitsRequest, ReportRequest};
 

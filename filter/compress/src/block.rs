@@ -1,4 +1,4 @@
-//! What a compressor is told about the block it works on.
+//! What a compressor knows about the block it works on.
 //!
 //! All of it stands before the end of the block in the request, so using it keeps a replacement
 //! causal (I3).

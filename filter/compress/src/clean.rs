@@ -99,7 +99,7 @@ fn without_escapes(text: &str) -> Option<String> {
     (copied > 0).then(|| out + text.get(copied..).unwrap_or_default())
 }
 
-/// Bytes of the escape sequence that `bytes` start with; 0 where it is none that can go.
+/// Bytes of the escape sequence that `bytes` start with; 0 where they start with none that can go.
 fn sequence(bytes: &[u8]) -> usize {
     let skip = |from: usize, range: std::ops::RangeInclusive<u8>| {
         from + bytes.get(from..).unwrap_or_default().iter().take_while(|b| range.contains(b)).count()

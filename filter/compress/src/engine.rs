@@ -40,7 +40,7 @@ pub struct Request<'a> {
     pub api: Api,
     /// The model where the path names it and the body does not (Gemini, Bedrock).
     pub model: Option<&'a str>,
-    /// What is left out can be had back: lossy replacements are allowed where the configuration allows them,
+    /// The model can get back what is left out: lossy replacements are allowed where the configuration allows them,
     /// `retrieve_tool` is satisfied, and later requests carry the originals again. The same for all requests
     /// of a conversation (I3).
     pub reversible: bool,
@@ -733,7 +733,7 @@ impl Run<'_, '_> {
         Some((entry, Cow::Owned(forwarded)))
     }
 
-    /// Computes what becomes of a block. With it come the text that is forwarded, where it is one, and its
+    /// Computes the outcome of a block. With it come the text that is forwarded, where it is one, and its
     /// lines, where they have been read.
     fn entry(
         &self,
@@ -904,7 +904,7 @@ impl Shown {
 }
 
 /// The last gate, whatever the compressors do: a replacement has fewer tokens (I4), leaves nothing
-/// out that could not be had back (I5), and is not blank, which providers refuse.
+/// out that the model could not get back (I5), and is not blank, which providers refuse.
 fn checked(verdict: Verdict, reversible: bool) -> Verdict {
     let fits = match &verdict.replacement {
         None => true,

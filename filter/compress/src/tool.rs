@@ -23,7 +23,7 @@ pub(crate) enum Class {
     Other,
 }
 
-/// The names that agents give to the same tools, lower case. The groups are the original's, so that
+/// The names that agents give to the same tools, lower case. The groups are upstream's, so that
 /// its users' profiles keep their meaning.
 const CLASSES: &[(Class, &[&str])] = &[
     (

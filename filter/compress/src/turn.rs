@@ -1,4 +1,4 @@
-//! The id of a turn: what a user asked for and all that agents do about it, as the original Headroom counts
+//! The id of a turn: what a user asked for and all that agents do about it, as upstream Headroom counts
 //! turns, so that figures of both can be laid side by side.
 //!
 //! The first 16 hexadecimal digits of SHA-256 over: model, NUL, system prompt, NUL, and the messages up to

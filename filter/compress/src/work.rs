@@ -9,7 +9,7 @@
 use std::cell::Cell;
 
 /// Bytes of work for each byte of a block. Ordinary outputs of all kinds take 2 to 15, the worst shapes that the tests
-/// know take 52: four times that is no form, but a fault.
+/// know take 52: four times that is not a form, but a fault.
 const PER_BYTE: u64 = 200;
 
 /// Work that even the smallest block may take.

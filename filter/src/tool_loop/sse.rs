@@ -38,7 +38,7 @@ impl Splitter {
         self.held.len() + self.bytes.len() - self.taken
     }
 
-    /// Takes what is left for an event whose blank line is missing; without data it is none.
+    /// Takes what is left for an event whose blank line is missing. Without data it is not an event.
     pub(super) fn end_event(&mut self) {
         let begun = self.bytes.get(self.taken..).unwrap_or_default();
         let text = String::from_utf8_lossy(begun);

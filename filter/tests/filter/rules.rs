@@ -8,7 +8,7 @@ use crate::proxy::{Plugin, compressed, compressible, lossy, reversible};
 
 type Case<'a> = (Option<&'static str>, &'a str, &'a [(&'a str, &'a str)], RequestOutcome);
 
-/// Sends requests, each on a route of this name, and asserts what becomes of them.
+/// Sends requests, each on a route of this name, and asserts what is done to them.
 fn check(plugin: &mut Plugin, requests: &[Case<'_>]) {
     let body = compressible();
     for (route, path, headers, expected) in requests {

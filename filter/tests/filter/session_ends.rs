@@ -9,7 +9,7 @@ use crate::host::{Refusal, host, metric, refusing};
 use crate::proxy::{Plugin, Stream};
 use crate::sessions::{MASK, UPGRADE, completed, create, open, said, sessions};
 
-/// Ends a session in some way and gives the cause that is told of it.
+/// Ends a session in some way and gives the cause that is reported.
 fn cause(end: impl FnOnce(&mut Stream)) -> SessionEnd {
     let mut plugin = Plugin::reporting();
     let mut stream = open(&mut plugin, "/v1/responses", &[]);

@@ -338,7 +338,7 @@ fn a_session_that_is_off_or_audited_leaves_as_it_came() {
     }
 }
 
-/// A request with an output of which most would be left out where it can be had back.
+/// A request with an output of which most would be left out where the model can ask for it.
 fn lossy(tool: &str) -> String {
     let rows: Vec<Value> = (0..400)
         .map(|n| {

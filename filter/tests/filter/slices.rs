@@ -104,12 +104,12 @@ fn who_finds_no_place_goes_on_when_there_is_one() {
     let body = compressible();
     let mut plugin = Plugin::new(json!({"bodies_in_work": 1}));
     slow();
-    let first = plugin.post("/v1/messages", &[], &body);
+    let mut first = plugin.post("/v1/messages", &[], &body);
     let mut second = plugin.post("/v1/messages", &[], &body);
     assert_eq!((first.paused(), second.paused()), (true, true));
-    for _ in 0..3 {
-        plugin.tick_after(1);
-    }
+    tick(&plugin, &mut first);
+    second.look();
+    assert!(second.paused());
     first.finish();
     // The host of these tests has one buffer for bodies.
     host(|host| host.request_body = body.clone());

@@ -44,7 +44,7 @@ pub(super) fn gemini_model(path: &str) -> Option<&str> {
     Some(rest.strip_prefix("/models/")?.split_once(':')?.0)
 }
 
-/// The answer to what is no request to a model: token counts, lists of models, and the rest.
+/// The answer to what is not a request to a model: token counts, lists of models, and the rest.
 pub(super) fn beside(path: &str, body_bytes: usize) -> Value {
     let tokens = body_bytes / 4;
     if path.ends_with("/count_tokens") || path.ends_with("/input_tokens") {

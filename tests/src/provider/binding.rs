@@ -34,7 +34,7 @@ struct Seal {
 /// Why reasoning is not given to the model.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Reason {
-    /// What stood before it has changed, or it is none that this provider has made.
+    /// What stood before it has changed, or this provider has not made it.
     PrefixMismatch,
     /// Another model has made it. That is no fault of anybody.
     ModelMismatch,

@@ -1,4 +1,4 @@
-//! What a provider was sent for a conversation is only ever extended (I3), and what was left out can be had back
+//! What a provider was sent for a conversation is only ever extended (I3), and the model gets back what was left out
 //! (I5), whatever happens meanwhile. `headroom-proof` prints the same at length.
 
 use anyhow::{Context as _, Result, bail, ensure};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use headroom_compress::Api;
@@ -76,7 +76,7 @@ async fn taken(replica: &Sidecar) -> Result<u64> {
 struct Load {
     stop: AtomicBool,
     answered: AtomicU64,
-    tokens_saved: AtomicU64,
+    tokens_saved: AtomicI64,
 }
 
 impl Load {

@@ -1,4 +1,4 @@
-//! Lossy forms through the real Envoy: they depend on the request alone, and what they leave out can be had back.
+//! Lossy forms through the real Envoy: they depend on the request alone, and the model gets back what they leave out.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The sidecar: what it is told, and that no state of it makes a request fail (I1).
+//! The sidecar: what the filter reports to it, and that no state of it makes a request fail (I1).
 
 use anyhow::Result;
 use headroom_compress::{Api, Config, Memo, Request, compress};
@@ -96,7 +96,7 @@ async fn what_became_of_each_request_is_seen_at_stats() -> Result<()> {
         let (answer, _) = stack.exchange("told", Protocol::Http1, call).await?;
         assert_eq!(answer.status, 200);
     }
-    // The last is none of ours and is not counted.
+    // The last is not ours and is not counted.
     let stats = stats_after(&stack, 8).await?;
     let outcomes = &stats["requests"]["by_outcome"];
     for (outcome, requests) in [

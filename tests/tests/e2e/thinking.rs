@@ -48,7 +48,7 @@ pub(crate) struct Tally {
     /// Retrievals, each answered with the exact text.
     pub(crate) retrievals: usize,
     /// As the answers say it.
-    pub(crate) tokens_saved: u64,
+    pub(crate) tokens_saved: i64,
 }
 
 #[derive(Debug)]

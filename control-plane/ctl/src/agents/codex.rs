@@ -9,7 +9,7 @@ use super::program::said;
 use super::{Agent, Launch, Places, Server, Setting, TARGETS, find_program, has_any, header_object};
 use crate::edits::{Change, Format, Plan, value_at};
 
-/// The provider's id in Codex's settings, as the original Headroom called it.
+/// The provider's id in Codex's settings, as upstream Headroom called it.
 const PROVIDER: &str = "headroom";
 
 /// How Codex identifies itself.

@@ -33,7 +33,7 @@ impl Format {
 
     /// Tells the format of a body by what only one of them has. A body that has nothing of the kind is
     /// Anthropic's where it sets `max_tokens`, which that API requires, and OpenAI Chat's otherwise.
-    /// `None` when it is no JSON object.
+    /// `None` when it is not a JSON object.
     pub fn detect(body: &str) -> Option<Self> {
         let body: Object<'_> = serde_json::from_str(body).ok()?;
         if body.contains_key("contents") {

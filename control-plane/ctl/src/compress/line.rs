@@ -37,7 +37,7 @@ impl<'l> Line<'l> {
         Some(Self { text, span: 0..text.len(), id: None, turn: None, format: None })
     }
 
-    /// The body is the value of `body`. `None` when the line is no envelope.
+    /// The body is the value of `body`. `None` when the line is not an envelope.
     pub(super) fn envelope(line: &'l [u8]) -> Option<Self> {
         let text = std::str::from_utf8(line).ok()?;
         let envelope: Envelope<'l> = serde_json::from_str(text).ok()?;

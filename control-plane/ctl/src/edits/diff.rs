@@ -4,7 +4,7 @@ use std::path::Path;
 
 use similar::TextDiff;
 
-/// A unified diff; bytes that are no text are shown as replacement characters.
+/// A unified diff; bytes that are not text are shown as replacement characters.
 pub(crate) fn unified(path: &Path, before: Option<&[u8]>, after: Option<&[u8]>) -> String {
     let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
     let (old, new) = (text(before), text(after));

@@ -15,7 +15,7 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// Reads a file's bytes; `None` where they are no UTF-8.
+    /// Reads a file's bytes; `None` where they are not UTF-8.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         let (has_mark, original) = match text.strip_prefix(MARK) {

@@ -14,7 +14,7 @@ impl Shell {
     }
 
     /// Where a block stands, its markers included: from the first byte of the first line to the last byte
-    /// of the last line, without the line's end. One whose end is missing is none.
+    /// of the last line, without the line's end. A block whose end is missing does not count.
     fn block(&self, name: &str) -> Option<(usize, usize)> {
         let (begin, end) = markers(name);
         let mut start = None;

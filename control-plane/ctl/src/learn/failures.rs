@@ -183,7 +183,7 @@ pub fn may_pass(text: &str) -> bool {
 }
 
 /// Programs whose sub-commands, scripts and targets are names of a project or of a well-known tool. A
-/// program that the project itself makes is none: its refusals are what is being tested.
+/// program that the project itself makes does not count: its refusals are what is being tested.
 pub fn is_runner(program: &str) -> bool {
     const RUNNERS: [&str; 41] = [
         "npm",

@@ -111,7 +111,7 @@ impl Kind {
 pub struct Finding {
     /// What it is about
     pub kind: Kind,
-    /// What it is told apart by: findings of one kind with one subject are one lesson
+    /// What distinguishes it: findings of one kind with one subject are one lesson
     pub subject: String,
     /// What failed, as it was typed
     pub wrong: String,

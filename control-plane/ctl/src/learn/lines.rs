@@ -57,11 +57,11 @@ fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
 pub struct Passed {
     /// Lines, elements or rows that were read
     pub read: u64,
-    /// Those that are no JSON, or too long
+    /// Those that are not JSON, or too long
     pub foreign: u64,
 }
 
-/// Calls `take` with each JSON object of a file of JSON lines. Lines that are none are counted.
+/// Calls `take` with each JSON object of a file of JSON lines. Other lines are counted.
 pub fn each_object(path: &Path, mut take: impl FnMut(u64, &Value)) -> io::Result<Passed> {
     let mut passed = Passed::default();
     let too_long = each_line(File::open(path)?, |number, line| {
@@ -81,7 +81,7 @@ pub fn each_object(path: &Path, mut take: impl FnMut(u64, &Value)) -> io::Result
 /// A member of a document, as it comes by.
 #[derive(Debug)]
 pub enum Part<'a> {
-    /// A member of the document that is no list
+    /// A member of the document that is not a list
     Member(&'a str, Value),
     /// An element of a list of the document, and its number from 1
     Element(&'a str, u64, Value),

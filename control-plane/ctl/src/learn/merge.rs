@@ -23,7 +23,7 @@ pub enum MergeError {
     /// The file cannot be read or written
     #[error("{0}: {1}")]
     Io(PathBuf, io::Error),
-    /// The file is no text
+    /// The file is not text
     #[error("{0} is no UTF-8 text; nothing was written")]
     Encoding(PathBuf),
     /// The file is too large

@@ -24,7 +24,7 @@ pub(super) struct Compressed {
     pub(super) kind: &'static str,
     pub(super) tokens_before: u32,
     pub(super) tokens_after: u32,
-    /// Where what was left out has to be had from; `None` when nothing was.
+    /// Where what was left out can be asked for; `None` when nothing was.
     pub(super) left_out: Option<String>,
 }
 

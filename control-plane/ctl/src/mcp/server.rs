@@ -54,7 +54,7 @@ impl Server {
             None => (lossy, String::new()),
             Some(_) => match self.keep(&asked, &lossy).await {
                 Ok(()) => (lossy, String::new()),
-                // what cannot be had back is not left out
+                // what cannot be brought back is not left out
                 Err(problem) => (self.run(&asked, false).await?, format!("; nothing left out: {problem}")),
             },
         };
@@ -89,7 +89,7 @@ impl Server {
         }
     }
 
-    /// The text, or where it cannot be had here, what the filter replaces by it on the way up: the client's
+    /// The text, or, where it is not here, what the filter replaces by it on the way up: the client's
     /// conversation holds it.
     async fn retrieve(&self, asked: Retrieve) -> String {
         match self.originals.retrieve(&asked.hash, &asked.query, &asked.lines).await {

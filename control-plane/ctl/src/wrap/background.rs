@@ -101,7 +101,7 @@ pub(crate) fn targets_file(workspace: &Path) -> PathBuf {
 }
 
 /// One that was started for another run may send requests where that run's gateway is. A key must not go there
-/// that is none of its own.
+/// that is not its own.
 fn check_targets(
     workspace: &Path,
     targets: &[&str],

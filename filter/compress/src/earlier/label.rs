@@ -57,7 +57,7 @@ pub(super) fn label(tool: &str, arguments: &Members<'_, '_>) -> String {
 }
 
 /// The members of an object by name, in the order of their names; of those with one name the last. None where
-/// a name is no text, or nothing could be read.
+/// a name is not text, or nothing could be read.
 pub(super) fn members<'t, 'b>(tape: Option<&'t Tape<'b>>) -> Members<'t, 'b> {
     let named = tape
         .into_iter()

@@ -17,7 +17,7 @@ const MAX_BACKWARDS: usize = 64;
 /// Added to the number of a line outside regions, which is counted in the output as the tool printed it. Numbers
 /// of regions have nine digits at most.
 const PLAIN: u32 = 1 << 31;
-/// In place of a number: this is no line that could be referred to or replaced.
+/// In place of a number: this is not a line that could be referred to or replaced.
 pub(super) const NO_LINE: u32 = u32::MAX - 1;
 const NONE: u32 = u32::MAX;
 
@@ -96,8 +96,8 @@ pub(super) trait Said {
 
     fn content(&self, line: usize) -> &str;
 
-    /// A line, or where it is none the next older one with its hash that is. What is no line has one that is
-    /// for its older one, so that this is a single step.
+    /// A line, or, where its number is not that of a line, the next older line with its hash. What is not a line has
+    /// one that is for its older one, so that this is a single step.
     fn candidate(&self, line: u32) -> u32;
 
     /// Whether a line stands right behind the one before it where the tool printed them: in the same region, or both

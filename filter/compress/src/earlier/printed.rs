@@ -58,7 +58,7 @@ pub(crate) struct Printed<'a> {
     pub(crate) structured: bool,
 }
 
-/// How the lines of an output are to be had.
+/// How the lines of an output are found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Source {
     /// All of them from what is forwarded.

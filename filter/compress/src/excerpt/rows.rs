@@ -1,7 +1,7 @@
 //! The rows of a JSON text: the items of the list that it is about, found without reading it into memory.
 //!
 //! Only the structure is followed: brackets, quotes and commas. That is enough to say where rows stand, in one
-//! pass and with a few numbers of state; a text that is no JSON is told by what stands between its values.
+//! pass and with a few numbers of state; a text that is not JSON is told by what stands between its values.
 
 use std::ops::Range;
 
@@ -52,7 +52,7 @@ impl Rows {
     }
 }
 
-/// What the documents of a text are about; `None` where it is no JSON, or none that has rows.
+/// What the documents of a text are about; `None` where it is not JSON, or none that has rows.
 pub(super) fn find(text: &str) -> Option<Found> {
     let bytes = text.as_bytes();
     let mut at = label(text);
@@ -164,7 +164,7 @@ fn about(bytes: &[u8], document: Range<usize>) -> Option<Found> {
     None
 }
 
-/// Types of values that are told apart.
+/// Types of values that are distinguished.
 const SHAPES: usize = 6;
 
 /// The type of a value by its first byte.

@@ -32,7 +32,7 @@ pub(crate) fn lines_of(line: &str) -> Option<usize> {
     period.checked_mul(times)
 }
 
-/// The text of these lines with repetitions counted. The inverse is exact. Numbered lines are no repetitions.
+/// The text of these lines with repetitions counted. The inverse is exact. Numbered lines are not repetitions.
 pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
     let plain = |line: &Line| line.read.role == Role::Plain;
     if lines.iter().any(|line| plain(line) && is_mark(line.text(text))) {

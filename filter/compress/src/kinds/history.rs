@@ -3,7 +3,7 @@
 //! A log repeats its labels, and mostly one author; blame repeats a commit on each of its lines:
 //!
 //! ```text
-//! [git log: "Author: Ann <ann@example.com>" where no other is named, "commit" and "Date:" left out, all dates in +0000, messages without indent and blank lines around]
+//! [git log: "Author: Ann <ann@example.com>" where no other is named, "commit" and "Date:" left out, all dates in +0000, messages indented by one, blank lines around them left out]
 //! 3b1f6c2… Mon Nov 1 15:48:30 2026
 //!  subject
 //! [git blame: commit, author and date once, above the lines that they hold for]
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(
             form,
             format!(
-                "[git log: \"Author: Ann <a@b.c>\" where no other is named, \"commit\" and \"Date:\" left out, all dates in +0000, messages without indent and blank lines around]\n\
+                "[git log: \"Author: Ann <a@b.c>\" where no other is named, \"commit\" and \"Date:\" left out, all dates in +0000, messages indented by one, blank lines around them left out]\n\
                  {} Mon Nov 1 15:48:01 2026\n one\n\n more\n\
                  {} Mon Nov 1 15:48:02 2026\nAuthor: Bob <b@b.c>\n two\n\
                  {} Mon Nov 1 15:48:03 2026\n three\n   indented\n",

@@ -4,7 +4,7 @@
 //! attributes and is content (titles, values and states of fields, addresses) stands in brackets; scripts, styles
 //! and the rest of the markup go. What goes cannot be derived, so this is never lossless.
 //!
-//! XML that is no HTML has its content in its elements and attributes, and stays whole.
+//! XML that is not HTML has its content in its elements and attributes, and stays whole.
 
 use super::keep::counted;
 use crate::block::{Context, Lossy};

@@ -79,7 +79,7 @@ impl<'t, 'a> Keep<'t, 'a> {
         self.kept.get(line).copied().unwrap_or(false)
     }
 
-    /// Bytes that are still to be had.
+    /// Bytes that are left of the budget.
     pub(crate) fn left(&self) -> usize {
         self.left
     }

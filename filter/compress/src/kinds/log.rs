@@ -27,7 +27,7 @@ const WORDINGS: usize = 16;
 /// A wording is listed with at most this many bytes.
 const WORDING_BYTES: usize = 160;
 
-/// The log with repeated wording and dates stated once; every byte can be had back.
+/// The log with repeated wording and dates stated once; every byte can be restored.
 pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     shorten(text, signal::reports_failure)
 }

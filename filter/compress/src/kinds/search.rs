@@ -1,7 +1,7 @@
 //! Search results: `path:line:text` as grep and ripgrep print it, with and without context and line
 //! numbers.
 //!
-//! A path stands once above its lines. Whether the bytes can be had back is tried out on every text:
+//! A path stands once above its lines. Whether the bytes can be restored is tried out on every text:
 //! a line of another shape between the results is left as it is, and where it could be taken for
 //! something else, everything is.
 

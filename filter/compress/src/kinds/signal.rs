@@ -2,7 +2,7 @@
 //!
 //! A line is an error when it says so in a word (`failed`, `ValueError`, `connection refused`), by an
 //! HTTP status from 400 on, or by an exit status other than zero. Saying that there was none
-//! (`0 failed`, `errors: 0`) is no error. Lines are judged one by one, so that a line means the same
+//! (`0 failed`, `errors: 0`) is not an error. Lines are judged one by one, so that a line means the same
 //! wherever it stands.
 
 use std::sync::LazyLock;
@@ -151,7 +151,7 @@ const BAD_STATES: &[&str] = &[
     "critical",
 ];
 
-/// Whether a state says that something failed: `FAILED`, `timed_out`, `build-error`. Longer texts are no states.
+/// Whether a state says that something failed: `FAILED`, `timed_out`, `build-error`. Longer texts are not states.
 pub(crate) fn is_bad_state(state: &str) -> bool {
     state.len() <= LONGEST_STATE
         && state.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {

@@ -21,7 +21,7 @@ mod pipes;
 
 pub(crate) use digest::lossy;
 
-/// The table without padding and with what a column shares stated once. Cells can be had back to the
+/// The table without padding and with what a column shares stated once. Cells can be restored to the
 /// byte, for CSV and TSV all of the text.
 pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     pipes::trimmed(text).or_else(|| columns::redrawn(text))

@@ -52,7 +52,7 @@ pub(crate) fn is_routine(line: &str) -> bool {
 /// Bytes of the lines that name places of errors of a kind that was shown.
 const OF_PLACES: usize = 16_000;
 
-/// The output with repeated wording stated once; every byte can be had back.
+/// The output with repeated wording stated once; every byte can be restored.
 pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     shorten(text, |line| is_failure(line, line.trim()) || signal::reports_failure(line))
 }

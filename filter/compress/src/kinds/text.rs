@@ -91,7 +91,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
 
 /// Whether a call's arguments are a shell command that prints a file.
 fn shows_a_file(arguments: &str) -> bool {
-    words(arguments).any(|(from, to)| SHOWS_A_FILE.contains(&&arguments.get(from..to).unwrap_or_default()))
+    words(arguments).any(|(from, to)| SHOWS_A_FILE.contains(&arguments.get(from..to).unwrap_or_default()))
 }
 
 /// A line, or the sentences of a line that holds a paragraph.

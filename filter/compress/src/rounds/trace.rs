@@ -9,7 +9,7 @@
 //!   given, as numbers of a few characters,
 //! * a checksum over these, the id, the addresses of the outputs, and what the model had said before.
 //!
-//! The checksum is no secret. Whoever forges one gets a round that his own request spells out.
+//! The checksum is not a secret. Whoever forges one gets a round that his own request spells out.
 
 use xxhash_rust::xxh3::Xxh3;
 

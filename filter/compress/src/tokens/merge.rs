@@ -1,4 +1,4 @@
-//! The number of tokens of a piece that is no token itself: byte pair encoding.
+//! The number of tokens of a piece that is not a token itself: byte pair encoding.
 //!
 //! A piece begins as single bytes. Of all neighbours that together are a token, those with the lowest rank
 //! are joined, the leftmost first, until there are none.

@@ -34,7 +34,7 @@ pub(super) static O200K_BASE: Vocabulary = vocabulary!("o200k_base");
 pub(super) static CL100K_BASE: Vocabulary = vocabulary!("cl100k_base");
 
 impl Vocabulary {
-    /// The rank of what two neighbouring bytes are together; [`EMPTY`] where that is no token.
+    /// The rank of what two neighbouring bytes are together; [`EMPTY`] where that is not a token.
     #[inline]
     pub(super) fn pair(&self, a: u8, b: u8) -> u32 {
         if (a | b).is_ascii() {
@@ -44,7 +44,7 @@ impl Vocabulary {
         }
     }
 
-    /// The token's rank, which is its id; `None` where the text is no token.
+    /// The token's rank, which is its id; `None` where the text is not a token.
     #[inline]
     pub(super) fn rank(&self, text: &[u8]) -> Option<u32> {
         const ID: u32 = (1 << ID_BITS) - 1;

@@ -118,7 +118,7 @@ pub(crate) fn text(quoted: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The text of a string, given what stands between its quotes. `None` when that has a lone surrogate:
-/// such a string is no text, and no sequence of characters stands for it.
+/// such a string is not text, and no sequence of characters stands for it.
 pub(crate) fn decode(inner: &str) -> Option<String> {
     let mut text = String::with_capacity(inner.len());
     // Up to here it is decoded.

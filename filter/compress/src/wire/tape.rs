@@ -133,7 +133,7 @@ impl<'t, 'b> Value<'t, 'b> {
         self.span().raw(self.tape.body)
     }
 
-    /// The text of a string; `None` for other values and for strings that are no text.
+    /// The text of a string; `None` for other values and for strings that are not text.
     pub(crate) fn text(self) -> Option<Cow<'b, str>> {
         self.span().text(self.tape.body)
     }
@@ -166,7 +166,7 @@ impl<'t, 'b> Value<'t, 'b> {
 
     /// The values of these members, each `None` where it is missing. An object that has one of them
     /// twice means different things to different parsers and is not understood; neither is anything
-    /// that is no object.
+    /// that is not an object.
     pub(crate) fn pick<const N: usize>(
         self,
         names: [&str; N],
@@ -227,7 +227,7 @@ impl Span {
         body.get(self.start as usize + 1..(self.end as usize).saturating_sub(1)).unwrap_or_default()
     }
 
-    /// The text of a string; `None` for other values and for strings that are no text.
+    /// The text of a string; `None` for other values and for strings that are not text.
     pub(crate) fn text(self, body: &str) -> Option<Cow<'_, str>> {
         match self.shape {
             Shape::Plain => Some(Cow::Borrowed(self.inner(body))),

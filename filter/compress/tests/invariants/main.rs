@@ -58,7 +58,7 @@ fn check(api: Api, original: &[u8], outcome: &Outcome<'_>) -> Vec<Vec<u8>> {
         assert_eq!(block.tokens_after as usize, oracle(outcome.tokens.encoding, &now));
         assert!(block.tokens_after < block.tokens_before);
         assert!(!now.trim().is_empty());
-        // I5: what is left out can be had back under the name that the marker gives.
+        // I5: what is left out can be found under the name that the marker gives.
         let lossy = matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. });
         assert_eq!(lossy, block.left_out.is_some());
         if lossy {

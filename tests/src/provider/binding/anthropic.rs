@@ -27,7 +27,7 @@ pub(in crate::provider) struct Read {
     pub(in crate::provider) drops: bool,
 }
 
-/// Whether the request may say what becomes of thinking that does not fit.
+/// Whether the request may say what is done with thinking that does not fit.
 pub(in crate::provider) fn has_controls<'h>(mut betas: impl Iterator<Item = &'h str>) -> bool {
     betas.any(|value| value.split(',').any(|beta| beta.trim() == CONTROLS))
 }

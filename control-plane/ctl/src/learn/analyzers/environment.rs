@@ -101,7 +101,7 @@ fn replacement(conversation: &Conversation<'_>, index: usize, program: &str) -> 
     later.flat_map(|(_, step)| step.commands.iter()).find(|command| serves(command)).map(Simple::text)
 }
 
-/// Whether two commands are about the same things: at least two arguments that are no options, or the
+/// Whether two commands are about the same things: at least two arguments that are not options, or the
 /// only one there is.
 fn shares_arguments(a: &Simple, b: &Simple) -> bool {
     let subjects = |command: &Simple| -> BTreeSet<String> {

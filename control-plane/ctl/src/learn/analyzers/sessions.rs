@@ -28,7 +28,7 @@ pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
             continue;
         }
         for command in &step.commands {
-            // a script of its own, or one file, is of one conversation; what installs a check is none
+            // a script of its own, or one file, is of one conversation; what installs a check is not a check
             let plain = |word: &str| {
                 word == "./..."
                     || !(word.contains(['/', '$', '*', '\'', '"', '=', '{', '.'])

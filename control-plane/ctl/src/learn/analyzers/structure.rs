@@ -70,7 +70,7 @@ pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Paths inside the project that a call did not find. A program that is itself not found is none: it was
+/// Paths inside the project that a call did not find. A program that is itself not found does not count: it was
 /// called from the wrong folder, or has not been built.
 fn absent(conversation: &Conversation<'_>, step: &Step<'_>) -> Vec<String> {
     let call = step.call;

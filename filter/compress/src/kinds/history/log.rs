@@ -14,7 +14,7 @@ const INDENT: &str = "    ";
 const HEAD: &str = "[git log: \"";
 const DEFAULT: &str = "\" where no other is named, \"commit\" and \"Date:\" left out";
 const ZONE: &str = ", all dates in ";
-const MESSAGES: &str = ", messages without indent and blank lines around";
+const MESSAGES: &str = ", messages indented by one, blank lines around them left out";
 
 /// Whether a text is a log: it begins with an entry, and has some.
 pub(super) fn is_log(text: &str) -> bool {

@@ -7,7 +7,7 @@ use super::parse::Tree;
 use super::survey::NONE;
 use crate::kinds::select::{Column, Survey};
 
-/// A column with more different values is no category to count by.
+/// A column with more different values is not a category to count by.
 const MAX_VALUES: usize = 6;
 
 /// Columns that readers sort by in their heads, the best first.
@@ -126,7 +126,7 @@ fn category(survey: &Survey<'_>) -> Option<usize> {
     named.or_else(|| survey.columns.iter().position(|column| fits(column) && full(column)))
 }
 
-/// The column by which items are told apart: one with a name for that, else the first of different
+/// The column by which items are distinguished: one with a name for that, else the first of different
 /// strings, else a number that only rises or falls, else the first of strings at all.
 fn landmark(survey: &Survey<'_>) -> Option<usize> {
     let items = survey.texts.len();

@@ -7,7 +7,7 @@
 //! 644 1343 " Cargo.toml
 //! ```
 //!
-//! Everything can be had back but the width of the columns.
+//! Everything but the width of the columns can be restored.
 
 /// Fewer rows cannot pay for the header.
 const FEWEST_ROWS: usize = 5;
@@ -37,9 +37,11 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
     let numbers = rows.iter().flatten().any(|row| row.date.starts_with(|c: char| c.is_ascii_digit()));
     let links = if numbers { "links" } else { "links if not 1" };
     let mut out = format!(
-        "[headroom: ls -l as mode, {links}, size, date, name; owner {owner} {group} where none is given; \" is the date above]\n"
+        "[headroom: ls -l as mode, {links}, size, date, name; owner {owner} {group} where none is given"
     );
-    let mut date = "";
+    let head = out.len();
+    out.push_str("]\n");
+    let (mut date, mut repeats) = ("", false);
     for (number, (line, row)) in lines.iter().zip(&rows).enumerate() {
         if number > 0 {
             out.push('\n');
@@ -63,6 +65,7 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
         out.push_str(row.size);
         if row.date == date {
             out.push_str(" \" ");
+            repeats = true;
         } else {
             for word in row.date.split_ascii_whitespace() {
                 out.push(' ');
@@ -72,6 +75,9 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
             date = row.date;
         }
         out.push_str(row.name);
+    }
+    if repeats {
+        out.insert_str(head, "; \" is the date above");
     }
     Some(out)
 }

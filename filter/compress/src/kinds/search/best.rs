@@ -178,7 +178,7 @@ fn order(chunks: &[Chunk], file: &File<'_>) -> Vec<usize> {
     order
 }
 
-/// Every file with what is kept of it and how much is not, and the lines that are no results.
+/// Every file with what is kept of it and how much is not, and the lines that are not results.
 fn write(results: &Results<'_>, files: &[File<'_>], chunks: &[Chunk]) -> String {
     let mut out = String::new();
     let mut at = 0;

@@ -63,7 +63,7 @@ impl<'a> Results<'a> {
         self.directory.and_then(|dir| path.strip_prefix(dir)).unwrap_or(path)
     }
 
-    /// The grouped form; `None` where nothing is gained or the text could not be had back.
+    /// The grouped form; `None` where nothing is gained or the text could not be restored.
     pub(super) fn grouped(&self, text: &str) -> Option<String> {
         let implicit = self.write(self.context);
         if is_inverse(&implicit, text) {

@@ -9,7 +9,7 @@ use super::Survey;
 /// read for: a page of rows.
 const ALL_ERRORS: usize = 100;
 
-/// Kinds of errors that are told apart.
+/// Kinds of errors that are distinguished.
 const MAX_ERROR_KINDS: usize = 200;
 
 /// Items with one shape are odd when they are at most this many per thousand.

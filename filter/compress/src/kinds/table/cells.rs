@@ -234,7 +234,7 @@ fn fields(line: &str) -> Vec<Field<'_>> {
     let mut fields: Vec<Field<'_>> = Vec::new();
     let mut open: Option<(usize, usize)> = None;
     let mut blanks = 0;
-    // the end of the last character that is no blank, in bytes and characters
+    // the end of the last character that is not a blank, in bytes and characters
     let mut end = (0, 0);
     for (column, (at, c)) in line.char_indices().enumerate() {
         if c == ' ' {

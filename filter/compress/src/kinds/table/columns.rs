@@ -271,7 +271,7 @@ fn explain(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>], separator: cha
             }
         }
     }
-    // Other lines behind the first row: those that report a failure, and those that are no rows.
+    // Other lines behind the first row: those that report a failure, and those that are not rows.
     let rows = table.rows.len() + table.header.line + 1;
     let blank = lines.iter().skip(table.header.line).filter(|line| line.is_empty() || is_gap(line)).count();
     match lines.len().saturating_sub(rows + blank) {

@@ -253,7 +253,7 @@ impl<'t, 'a> Surveyed<'t, 'a> {
     }
 }
 
-/// Whether the first row names the columns: names are no numbers.
+/// Whether the first row names the columns: names are not numbers.
 fn is_titled(table: &Table<'_>) -> bool {
     table.header.cells.iter().all(|cell| cell.trim().parse::<f64>().is_err())
 }
