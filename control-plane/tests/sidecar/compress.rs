@@ -62,7 +62,7 @@ async fn compress(sidecar: &Sidecar, headers: &[(&str, &str)], body: &Value) -> 
     serde_json::from_str(&answer).unwrap()
 }
 
-fn log(lines: usize) -> String {
+pub(crate) fn log(lines: usize) -> String {
     (0..lines)
         .map(|n| {
             let level = if n % 97 == 13 { "ERROR connection refused by" } else { "INFO finished" };

@@ -177,3 +177,37 @@ async fn a_store_on_which_nobody_runs_is_purged_by_the_program() {
     }
     assert_eq!(Sidecar::start(dir.path()).await.json("/stats").await["requests"]["total"], 0);
 }
+
+#[tokio::test]
+async fn a_tenants_token_opens_compression_for_that_tenant_in_either_header() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = start(dir.path(), Some("0perator")).await;
+    let url = format!("http://{}/v1/compress", sidecar.ready.http);
+    let call = async |headers: &[(&str, &str)]| {
+        let rows = json!([{"role": "tool", "tool_call_id": "c", "content": crate::compress::log(900)}]);
+        let body = json!({"model": "m", "messages": rows, "config": {"mode": "ccr", "session_id": "s"}});
+        let request = client().post(&url).json(&body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default())
+    };
+    let bearer = format!("Bearer {RED}");
+    let (status, answer) = call(&[("authorization", &bearer)]).await;
+    assert_eq!(status, 200, "{answer}");
+    let path = format!("/v1/retrieve/{}", answer["ccr_hashes"][0].as_str().unwrap());
+    assert_eq!(get(&sidecar, &path, RED, None).await.0, 200);
+    assert_eq!(get(&sidecar, &path, BLUE, None).await.0, 404);
+    let (status, answer) = call(&[("x-headroom-proxy-token", BLUE)]).await;
+    assert_eq!((status, &answer["session"]["frozen_message_count"]), (200, &json!(0)), "not red's session");
+    assert_eq!(get(&sidecar, &path, BLUE, None).await.0, 200);
+    assert_eq!(call(&[("authorization", &bearer), ("x-headroom-user-id", "blue")]).await.0, 403);
+    let operator = [("authorization", "Bearer 0perator")];
+    assert_eq!(call(&operator).await.0, 200);
+    // our own header decides alone
+    assert_eq!(call(&[operator[0], ("x-headroom-proxy-token", "wrong")]).await.0, 401);
+    assert_eq!(call(&[operator[0], ("x-headroom-proxy-token", "")]).await.0, 401);
+    assert_eq!(call(&[("authorization", "Bearer x"), ("x-headroom-proxy-token", "0perator")]).await.0, 200);
+    for nobody in [&[("x-api-key", "0perator")][..], &[("authorization", "0perator")], &[]] {
+        assert_eq!(call(nobody).await.0, 401, "{nobody:?}");
+    }
+}
