@@ -89,7 +89,7 @@ clients: module ## the tests that drive the providers' SDKs; `make test` runs th
 	$(CARGO) test -p headroom-e2e --test clients
 
 test-clients: module ## the same, and coding agents from npm (1.2 GB to install): Claude Code, Codex, Gemini CLI, OpenCode and others
-	$(CARGO) test -p headroom-e2e --no-fail-fast --test clients --test agents --test wrap -- --include-ignored --nocapture
+	$(CARGO) test -p headroom-e2e --no-fail-fast --test clients --test gateways --test agents --test wrap -- --include-ignored --nocapture
 
 chaos: module ## many requests while everything around them fails, and what came of them; options: make chaos ARGS="--requests 2000"
 	@envoy=$$(envoy/install.sh) && export ENVOY="$$envoy" && $(CARGO) run --release -p headroom-e2e --bin headroom-chaos -- $(ARGS)
