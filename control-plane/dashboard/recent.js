@@ -66,7 +66,7 @@ function detail(request, blocks) {
     return [
       block.tool || "–",
       block.kind || "–",
-      el("span", {}, el("span", { class: skipped ? "chip" : "chip good" }, label), why ? el("span", { class: "why" }, why) : null, block.from_memo ? el("span", { class: "why" }, "known from an earlier turn") : null),
+      el("span", {}, el("span", { class: skipped ? "chip" : "chip good" }, label), why ? el("span", { class: "why" }, why) : null, block.pressure ? el("span", { class: "why" }, `pressed ${block.pressure} harder`) : null, block.from_memo ? el("span", { class: "why" }, "known from an earlier turn") : null),
       count(block.tokens_before),
       count(block.tokens_after),
       block.tokens_before ? percent(saved / block.tokens_before * 100) : "–",

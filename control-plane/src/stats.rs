@@ -449,6 +449,7 @@ pub(crate) fn recent(request: &Landed) -> Value {
             "tokens_before": block.tokens_before,
             "tokens_after": block.tokens_after,
             "from_memo": block.memo,
+            "pressure": block.pressure,
         })).collect::<Vec<_>>(),
         "blocks_left_out": record.blocks_left_out,
     });

@@ -570,6 +570,7 @@ impl Stream {
                 tokens_after: block.tokens_after,
                 memo: block.memo,
                 new: block.new,
+                pressure: block.pressure.into(),
             })
             .collect();
     }

@@ -231,6 +231,7 @@ impl Told {
                 memo: block.memo,
                 // Nobody knows here what the provider has seen.
                 new: false,
+                pressure: block.pressure.into(),
             },
             lossy: matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }),
             left_out: block.left_out.as_ref().map(ToString::to_string),

@@ -230,7 +230,7 @@ impl<'b> Steps<'b> {
 
     fn finish(self: Box<Self>, body: &'b [u8], memo: &mut Memo) -> Outcome<'b> {
         let Self { walk, model, counting, definition, read_tokens, blocks: keyed, figures, .. } = *self;
-        let keyed = keyed.map(|blocks| blocks.entries).unwrap_or_default();
+        let (keyed, steps) = keyed.map(|blocks| (blocks.entries, blocks.steps)).unwrap_or_default();
         let mut edits = Vec::new();
         let mut blocks = Vec::with_capacity(keyed.len());
         let mut originals = Vec::new();
@@ -265,6 +265,7 @@ impl<'b> Steps<'b> {
                 tokens_after: entry.tokens_after,
                 memo: *from_memo,
                 new,
+                pressure: steps.get(blocks.len()).copied().unwrap_or_default(),
                 left_out: entry.left_out.as_ref().map(|left_out| Arc::clone(&left_out.description)),
             });
         }
@@ -457,6 +458,8 @@ struct Blocks {
     prefix: Prefix,
     /// Of the blocks that have an entry, and perhaps of the next.
     keys: Vec<u128>,
+    /// How many steps harder each is pressed.
+    steps: Vec<u8>,
     shown: Shown,
     /// With each whether the memo knew.
     entries: Vec<(Arc<Entry>, bool)>,
@@ -470,6 +473,7 @@ impl Blocks {
             next_key: None,
             prefix: Prefix::default(),
             keys: Vec::new(),
+            steps: Vec::new(),
             shown: Shown::default(),
             entries: Vec::new(),
             given: Given::default(),
@@ -513,14 +517,15 @@ impl Blocks {
     /// The key of the next block, and how many steps harder it is pressed.
     fn key(&mut self, run: &Run<'_, '_>, output: &Output, memo: &mut Memo) -> (u128, u8) {
         let block = self.entries.len();
+        if let (Some(key), Some(steps)) = (self.keys.get(block), self.steps.get(block)) {
+            return (*key, *steps);
+        }
         let before = if run.config.pressure { self.prefix.before(run, output, memo) } else { 0 };
         let steps = run.config.steps(before);
-        if let Some(key) = self.keys.get(block) {
-            return (*key, steps);
-        }
         let next_key = self.next_key.get_or_insert_with(|| Keys::new(run, memo));
         let key = next_key.next(run, block, output, steps, memo);
         self.keys.push(key);
+        self.steps.push(steps);
         (key, steps)
     }
 

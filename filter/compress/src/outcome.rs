@@ -78,6 +78,8 @@ pub struct Block {
     pub memo: bool,
     /// It stands after the model's last message: no provider has seen it in this conversation before.
     pub new: bool,
+    /// How many steps harder it was pressed because of what stands before it.
+    pub pressure: u8,
     /// What a lossy replacement says it left out.
     pub left_out: Option<Arc<str>>,
 }
