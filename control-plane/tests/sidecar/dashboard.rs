@@ -103,6 +103,7 @@ fn block(tool: &str, kind: &str, outcome: &str, before: u32, after: u32) -> Bloc
         tokens_after: after,
         memo: before.is_multiple_of(2),
         new: true,
+        pressure: 0,
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn record(sequence: u64) -> RequestRecord {
                 tokens_after: 1_000,
                 memo: false,
                 new: true,
+                pressure: 0,
             },
             BlockRecord {
                 tool: "Read".to_owned(),
@@ -51,6 +52,7 @@ pub(crate) fn record(sequence: u64) -> RequestRecord {
                 tokens_after: 2_000,
                 memo: true,
                 new: false,
+                pressure: 0,
             },
         ],
         timings: Some(Timings {
