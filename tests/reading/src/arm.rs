@@ -6,11 +6,11 @@ use headroom_compress::{Api, Config, Memo, Profile, Request, compress};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::document::Document;
+use crate::document::{Document, Question};
 
 /// How outputs are shown.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize, ValueEnum)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Arm {
     /// As the tool printed them.
     Original,
@@ -18,11 +18,13 @@ pub enum Arm {
     Lossless,
     /// As the default profile forwards them, where the model can ask for what was left out.
     Default,
+    /// The same with `code_aware`: source files without the long bodies of functions. It has source files alone.
+    CodeAware,
 }
 
 impl Arm {
-    /// All three.
-    pub const ALL: [Self; 3] = [Self::Original, Self::Lossless, Self::Default];
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Original, Self::Lossless, Self::Default, Self::CodeAware];
 
     /// The name of its folder.
     pub fn name(self) -> &'static str {
@@ -30,9 +32,23 @@ impl Arm {
             Self::Original => "original",
             Self::Lossless => "lossless",
             Self::Default => "default",
+            Self::CodeAware => "code-aware",
         }
     }
+
+    /// Whether its readers get a document.
+    pub fn has(self, document: &Document) -> bool {
+        self != Self::CodeAware || document.kind == CODE_AWARE
+    }
+
+    /// Whether something may be left out.
+    pub fn is_lossy(self) -> bool {
+        matches!(self, Self::Default | Self::CodeAware)
+    }
 }
+
+/// The kind of the documents that are whole source files.
+pub const CODE_AWARE: &str = "code-aware";
 
 /// A document in an arm.
 pub struct Shown {
@@ -42,6 +58,13 @@ pub struct Shown {
     pub left_out: Vec<(String, String)>,
     /// Tokens of the outputs before and after.
     pub tokens: (u64, u64),
+}
+
+impl Shown {
+    /// Whether the reader is asked this: a question about a marker, where there is one.
+    pub fn asks(&self, question: &Question) -> bool {
+        !question.of_marker || !self.left_out.is_empty()
+    }
 }
 
 /// The document as a request of an agent forwards it.
@@ -56,9 +79,9 @@ pub fn shown(document: &Document, arm: Arm) -> Result<Shown> {
     let body = json!({"model": "gpt-4o", "messages": messages,
         "tools": [{"type": "function", "function": {"name": "Bash"}}]})
     .to_string();
-    let profile = if arm == Arm::Default { Profile::default() } else { Profile::Lossless };
-    let config = Config { profile, ..Config::default() };
-    let request = Request { reversible: arm == Arm::Default, ..Request::new(Api::OpenAiChat) };
+    let profile = if arm.is_lossy() { Profile::default() } else { Profile::Lossless };
+    let config = Config { profile, code_aware: arm == Arm::CodeAware, ..Config::default() };
+    let request = Request { reversible: arm.is_lossy(), ..Request::new(Api::OpenAiChat) };
     let outcome = compress(body.as_bytes(), &request, &config, &mut Memo::new(0));
     ensure!(outcome.unread.is_none(), "{}: the request was not read", document.name);
     let before = outcome.blocks.iter().map(|block| u64::from(block.tokens_before)).sum();

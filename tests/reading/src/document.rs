@@ -65,7 +65,7 @@ pub struct Question {
     pub text: String,
     /// How it is answered.
     pub ask: Ask,
-    /// It is about a marker, so that only an arm with markers has it.
+    /// It is about a marker, so that it is asked only where something was left out.
     pub of_marker: bool,
 }
 
@@ -100,7 +100,7 @@ impl Document {
     }
 
     /// With the question which call shows a line of the first output, for arms that leave something out.
-    pub fn ask_for_line(mut self, number: usize) -> Self {
+    pub fn ask_for_line(self, number: usize) -> Self {
         let text = format!(
             "Which call of headroom_retrieve shows line {number} of the output (of output 1, where there are several) as the tool printed it? Answer as TASK.md says: retrieve HASH lines A-B."
         );
@@ -108,7 +108,12 @@ impl Document {
             let line = text.lines().nth(number - 1).unwrap_or_default().to_owned();
             Ok(Key::Call { hash: address(text), line })
         });
-        self.push(&text, ask, true);
+        self.ask_of_marker(&text, ask)
+    }
+
+    /// With one more question, for arms that leave something out.
+    pub fn ask_of_marker(mut self, text: &str, ask: Ask) -> Self {
+        self.push(text, ask, true);
         self
     }
 

@@ -10,6 +10,7 @@ mod large;
 mod pages;
 mod repeated;
 mod runs;
+mod sources;
 mod tables;
 
 use crate::document::Document;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Document> {
         pages::all(),
         repeated::all(),
         large::all(),
+        sources::all(),
     ]
     .into_iter()
     .flatten()

@@ -14,21 +14,19 @@ use crate::document::Document;
 pub fn write(folder: &Path, documents: &[Document], arm: Arm) -> Result<()> {
     fs::create_dir_all(folder.join("documents"))?;
     let mut questions = String::new();
-    for document in documents {
+    for document in documents.iter().filter(|document| arm.has(document)) {
         let shown = shown(document, arm)?;
         let mut text = String::new();
         let several = shown.outputs.len() > 1;
-        for (at, (output, shown)) in document.original.outputs().iter().zip(&shown.outputs).enumerate() {
+        for (at, (output, form)) in document.original.outputs().iter().zip(&shown.outputs).enumerate() {
             if several {
                 writeln!(text, "======== output {} ========", at + 1)?;
             }
             writeln!(text, "======== call: {} {}", output.tool(), output.arguments())?;
-            writeln!(text, "{}", shown.strip_suffix('\n').unwrap_or(shown))?;
+            writeln!(text, "{}", form.strip_suffix('\n').unwrap_or(form))?;
         }
         fs::write(folder.join("documents").join(format!("{}.txt", document.name)), text)?;
-        for question in
-            document.questions.iter().filter(|question| !question.of_marker || arm == Arm::Default)
-        {
+        for question in document.questions.iter().filter(|question| shown.asks(question)) {
             let file = format!("documents/{}.txt", document.name);
             let line = json!({"question": question.id, "document": file, "text": question.text});
             writeln!(questions, "{line}")?;
@@ -41,7 +39,7 @@ pub fn write(folder: &Path, documents: &[Document], arm: Arm) -> Result<()> {
 
 fn task(arm: Arm) -> String {
     let name = arm.name();
-    let retrieve = if arm == Arm::Default {
+    let retrieve = if arm.is_lossy() {
         "\nSome outputs were shortened by leaving something out. Such an output ends with a line like\n\
          `[headroom: … left out: …. Full text: headroom_retrieve hash=0123456789abcdef01234567]`. An agent could call `headroom_retrieve`\n\
          with that hash and get the original, or a part of it. You cannot, but where the answer is not in what you see, answer with the call\n\

@@ -1,9 +1,9 @@
-//! The reading test: documents in three arms, questions about them, and a scorer.
+//! The reading test: documents in four arms, questions about them, and a scorer.
 //!
 //! A document is one to three tool outputs. A reader sees them as the tool printed them (`original`), in the forms of
-//! the lossless profile, or in those of the default one, and answers by reading alone. What is right follows from the
-//! original: [`Ask`](question::Ask) reads nothing else. An answer that is wrong in an arm and right over the original is a fault
-//! of the form.
+//! the lossless profile, in those of the default one, or, where they are source files, in those of `code_aware`, and
+//! answers by reading alone. What is right follows from the original: [`Ask`](question::Ask) reads nothing else. An
+//! answer that is wrong in an arm and right over the original is a fault of the form.
 
 pub mod arm;
 pub mod document;

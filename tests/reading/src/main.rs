@@ -43,18 +43,13 @@ fn main() -> Result<ExitCode> {
         Command::Documents { folder, arm } => {
             for arm in Arm::ALL.into_iter().filter(|it| arm.is_none_or(|arm| arm == *it)) {
                 folder::write(&folder.join(arm.name()), &documents, arm)?;
-                let mut tokens = (0, 0);
-                for document in &documents {
+                let (mut count, mut tokens) = (0, (0, 0));
+                for document in documents.iter().filter(|document| arm.has(document)) {
+                    count += 1;
                     let (before, after) = shown(document, arm)?.tokens;
                     tokens = (tokens.0 + before, tokens.1 + after);
                 }
-                println!(
-                    "{}: {} documents, {} -> {} tokens",
-                    arm.name(),
-                    documents.len(),
-                    tokens.0,
-                    tokens.1
-                );
+                println!("{}: {count} documents, {} -> {} tokens", arm.name(), tokens.0, tokens.1);
             }
         }
         Command::Keys => {

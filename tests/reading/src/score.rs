@@ -98,7 +98,7 @@ pub fn report(documents: &[Document], answers: &[Answer]) -> Result<(String, usi
     let mut answered: BTreeMap<(Arm, &str), BTreeSet<&str>> = BTreeMap::new();
     let mut arms = BTreeMap::new();
     for document in documents {
-        for arm in Arm::ALL {
+        for arm in Arm::ALL.into_iter().filter(|arm| arm.has(document)) {
             arms.insert((document.name, arm), shown(document, arm)?);
         }
     }
@@ -108,10 +108,12 @@ pub fn report(documents: &[Document], answers: &[Answer]) -> Result<(String, usi
         let document = document.with_context(|| format!("no document {name}"))?;
         let question = document.questions.iter().find(|question| question.id == answer.question);
         let question = question.with_context(|| format!("no question {}", answer.question))?;
-        ensure!(!question.of_marker || answer.arm == Arm::Default, "{} asks for a marker", question.id);
         let once = answered.entry((answer.arm, &answer.reader)).or_default().insert(&question.id);
         ensure!(once, "{} is answered twice by {} in {}", question.id, answer.reader, answer.arm.name());
-        let seen = arms.get(&(document.name, answer.arm)).context("every document is in every arm")?;
+        let seen = arms
+            .get(&(document.name, answer.arm))
+            .with_context(|| format!("{} is not in {}", document.name, answer.arm.name()))?;
+        ensure!(seen.asks(question), "{} asks for a marker", question.id);
         let worth = worth(document, question, &answer.answer, seen)?;
         for kind in [document.kind, "all"] {
             let row = rows.entry((answer.arm, kind)).or_default();
@@ -129,11 +131,11 @@ pub fn report(documents: &[Document], answers: &[Answer]) -> Result<(String, usi
             _ => {}
         }
     }
-    let mut text = String::from("arm       kind          answers  right  asked  wrong\n");
+    let mut text = String::from("arm        kind          answers  right  asked  wrong\n");
     for ((arm, kind), row) in &rows {
         let Row { right, asked, wrong } = row;
         let all = right + asked + wrong;
-        writeln!(text, "{:9} {kind:13} {all:7} {right:6} {asked:6} {wrong:6}", arm.name())?;
+        writeln!(text, "{:10} {kind:13} {all:7} {right:6} {asked:6} {wrong:6}", arm.name())?;
     }
     let mut faults = 0;
     for (answer, key) in &errors {
@@ -145,8 +147,11 @@ pub fn report(documents: &[Document], answers: &[Answer]) -> Result<(String, usi
         writeln!(text, "wrong: {question} {} by {reader}: {answer:?}, but {key}{note}", arm.name())?;
     }
     for ((arm, reader), questions) in &answered {
-        let asked = documents.iter().flat_map(|document| &document.questions);
-        let all = asked.filter(|question| !question.of_marker || *arm == Arm::Default).count();
+        let asked = documents.iter().filter_map(|document| {
+            let seen = arms.get(&(document.name, *arm))?;
+            Some(document.questions.iter().filter(|question| seen.asks(question)).count())
+        });
+        let all: usize = asked.sum();
         writeln!(text, "{reader} answered {} of {all} in {}", questions.len(), arm.name())?;
     }
     Ok((text, faults))

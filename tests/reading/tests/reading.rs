@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use headroom_reading::arm::{Arm, shown};
+use headroom_reading::arm::{Arm, CODE_AWARE, shown};
 use headroom_reading::document::{Document, Original};
 use headroom_reading::question::Key;
 use headroom_reading::score::{Answer, Worth};
@@ -48,8 +48,12 @@ fn the_committed_keys_are_those_of_the_originals() {
 fn a_key_that_is_computed_from_a_form_is_refused() {
     let right = keys::of_originals(&documents::all()).unwrap();
     let mut refused = 0;
-    for arm in [Arm::Lossless, Arm::Default] {
-        for document in documents::all().into_iter().map(|document| of_form(document, arm)) {
+    for arm in [Arm::Lossless, Arm::Default, Arm::CodeAware] {
+        for document in documents::all()
+            .into_iter()
+            .filter(|document| arm.has(document))
+            .map(|document| of_form(document, arm))
+        {
             let changed = document.original.address()
                 != documents::all().iter().find(|it| it.name == document.name).unwrap().original.address();
             for question in &document.questions {
@@ -80,10 +84,14 @@ fn most_documents_have_a_form_and_large_ones_leave_something_out() {
         forms += usize::from(lossless.tokens.1 < lossless.tokens.0);
         let default = shown(document, Arm::Default).unwrap();
         left_out += usize::from(!default.left_out.is_empty());
-        if let Some(question) = document.questions.iter().find(|question| question.of_marker) {
-            let Key::Call { hash, .. } = question.ask.key(&document.original).unwrap() else { panic!() };
-            let shown = default.left_out.iter().any(|(address, _)| *address == hash);
-            assert!(shown, "{}: its marker does not name the original", document.name);
+        let lossy = if document.kind == CODE_AWARE { Arm::CodeAware } else { Arm::Default };
+        let lossy = shown(document, lossy).unwrap();
+        for question in document.questions.iter().filter(|question| question.of_marker) {
+            assert!(lossy.asks(question), "{}: nobody is asked", question.id);
+            if let Key::Call { hash, .. } = question.ask.key(&document.original).unwrap() {
+                let shown = lossy.left_out.iter().any(|(address, _)| *address == hash);
+                assert!(shown, "{}: its marker does not name the original", document.name);
+            }
         }
     }
     assert!(forms * 4 >= documents.len() * 3, "{forms} of {}", documents.len());
@@ -103,7 +111,11 @@ fn a_reader_gets_documents_and_questions_but_no_keys() {
         .collect();
     fs::remove_dir_all(&folder).unwrap();
     assert_eq!(files, documents.len());
-    assert_eq!(questions.lines().count(), documents.iter().map(|it| it.questions.len()).sum::<usize>());
+    let asked = documents.iter().map(|document| {
+        let seen = shown(document, Arm::Default).unwrap();
+        document.questions.iter().filter(|question| seen.asks(question)).count()
+    });
+    assert_eq!(questions.lines().count(), asked.sum::<usize>());
     for line in questions.lines() {
         let question: serde_json::Value = serde_json::from_str(line).unwrap();
         let members: Vec<&str> = question.as_object().unwrap().keys().map(String::as_str).collect();
@@ -143,6 +155,37 @@ fn the_scorer_knows_right_asked_and_wrong() {
     assert_eq!(faults, 1);
     assert!(report.contains("a fault of the form") && report.contains("large "), "{report}");
     assert!(score::report(&documents, &[both[0].clone(), both[0].clone()]).is_err());
+}
+
+#[test]
+fn readers_of_the_code_aware_arm_get_source_files_alone() {
+    let documents = documents::all();
+    let answer = |question: &str, arm, answer: &str| Answer {
+        question: question.to_owned(),
+        arm,
+        answer: answer.to_owned(),
+        reader: "a test".to_owned(),
+    };
+    let sources: Vec<&Document> = documents.iter().filter(|document| Arm::CodeAware.has(document)).collect();
+    assert!(sources.len() >= 4);
+    assert!(sources.iter().map(|document| document.questions.len()).sum::<usize>() >= 30);
+    for document in sources {
+        let seen = shown(document, Arm::CodeAware).unwrap();
+        let (hash, original) = &seen.left_out[0];
+        assert_eq!(original, document.original.outputs()[0].text());
+        let all = format!("retrieve {hash}");
+        for question in document.questions.iter().filter(|question| !question.of_marker) {
+            let worth = score::worth(document, question, &all, &seen).unwrap();
+            assert_eq!(worth, Worth::Asked, "{}", question.id);
+        }
+    }
+    let elsewhere = answer("large-log/1", Arm::CodeAware, "node-17");
+    assert!(score::report(&documents, &[elsewhere]).is_err());
+    let nothing_left_out = answer("source-go/14", Arm::Default, "no");
+    assert!(score::report(&documents, &[nothing_left_out]).is_err());
+    let right = answer("source-go/14", Arm::CodeAware, "no");
+    let (report, _) = score::report(&documents, &[right]).unwrap();
+    assert!(report.contains("a test answered 1 of") && !report.contains("wrong:"), "{report}");
 }
 
 /// Answers to questions that no longer exist say nothing about the forms.
