@@ -75,10 +75,12 @@ pub(crate) fn lossy(text: &str, language: Language, cx: &Context<'_>) -> Option<
     } else {
         &format!("the bodies of {functions} functions")
     };
+    // Behind the end of the last line stands nothing.
+    let ends = text.ends_with('\n') && lines.last().is_some_and(|last| last.content == text.len());
     let left_out = format!(
         "{} of {} lines left out, of {bodies}, where it says so",
         grouped(gone),
-        grouped(lines.len())
+        grouped(lines.len() - usize::from(ends))
     );
     let text = numbered::lossless(&shown, cx).unwrap_or(shown);
     Some(Lossy { text, left_out })

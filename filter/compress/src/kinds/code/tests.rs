@@ -37,7 +37,7 @@ fn a_body_goes_and_its_signature_and_what_fails_stay() {
         kept.text,
         "package a\n\nfunc Load(path string) error {\n\t// lines 4-15 left out\n\tif path == \"\" {\n\t\treturn fmt.Errorf(\"no path\")\n\t}\n\treturn nil\n}\n"
     );
-    assert_eq!(kept.left_out, "12 of 21 lines left out, of the body of 1 function, where it says so");
+    assert_eq!(kept.left_out, "12 of 20 lines left out, of the body of 1 function, where it says so");
     assert!(shown(&go, Language::Go, "What does Load do?").is_none(), "it is named");
     assert!(shown(&go.replace("a3 :=", "lastValue :="), Language::Go, "Where is lastValue set?").is_none());
 }
