@@ -137,7 +137,8 @@ fn gaps(source: &str, language: Language, near: &Near<'_>) -> Option<(Vec<Gap>, 
             let (first, last) = (*gap.lines.start(), *gap.lines.end());
             let start = starts.get(first).copied().unwrap_or_default();
             let end = starts.get(last + 1).copied().unwrap_or(source.len());
-            end - start >= FEWEST_BYTES
+            // The head of numbered lines names the last one, so that one stays.
+            end - start >= FEWEST_BYTES && last + 1 < starts.len()
         }));
         functions += usize::from(gaps.len() > before);
     }
