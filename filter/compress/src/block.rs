@@ -40,6 +40,24 @@ pub(crate) struct Context<'a> {
     pub(crate) pressure: u8,
 }
 
+#[cfg(test)]
+impl<'a> Context<'a> {
+    /// Of a block about whose call and request nothing is known, in tests.
+    pub(crate) fn of(config: &'a Config) -> Self {
+        Self {
+            call: Call::default(),
+            query: "",
+            config,
+            encoding: Encoding::default(),
+            reversible: true,
+            edits_by_line: false,
+            near: &[],
+            code: None,
+            pressure: 0,
+        }
+    }
+}
+
 /// What a lossy compressor kept, and how it describes the rest.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lossy {

@@ -201,20 +201,13 @@ mod tests {
     use super::*;
     use crate::block::Call;
     use crate::config::Config;
-    use crate::tokens::Encoding;
 
     fn of<T>(tool: &str, run: impl Fn(&Context<'_>) -> T) -> T {
         let config = Config::default();
         run(&Context {
             call: Call { name: tool, arguments: "{}" },
-            query: "",
-            config: &config,
-            encoding: Encoding::default(),
             reversible: false,
-            edits_by_line: false,
-            near: &[],
-            code: None,
-            pressure: 0,
+            ..Context::of(&config)
         })
     }
 

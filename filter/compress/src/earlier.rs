@@ -28,7 +28,7 @@ use crate::block::Call;
 use crate::kinds::numbered::region::{self, Role};
 use crate::kinds::signal;
 use crate::kinds::{failure, fold};
-use crate::lines::Line;
+use crate::lines::{Line, has_more_than};
 use crate::outcome::Kind;
 use crate::wire::tape::Tape;
 use lines::{Lines, NO_LINE, Own, Run, Said as _, counted, plain};
@@ -165,7 +165,7 @@ impl Earlier {
         let base = self.text.len();
         u32::try_from(base + text.len()).ok()?;
         let room = MOST_LINES.checked_sub(self.lines.len())?;
-        if text.len() > room && memchr::memchr_iter(b'\n', text.as_bytes()).nth(room).is_some() {
+        if has_more_than(text, room) {
             return None;
         }
         u32::try_from(self.lines.len()).ok()?;

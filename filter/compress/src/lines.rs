@@ -9,6 +9,11 @@ use xxhash_rust::xxh64::xxh64;
 use crate::kinds::numbered::region::{self, Reader};
 use crate::work;
 
+/// Whether a text has more line breaks than that many.
+pub(crate) fn has_more_than(text: &str, most: usize) -> bool {
+    text.len() > most && memchr::memchr_iter(b'\n', text.as_bytes()).nth(most).is_some()
+}
+
 /// A line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Line {

@@ -71,10 +71,6 @@ pub(crate) struct LeftOut {
 /// back. Eight megabytes of ordinary lines, of forty bytes, are 200 thousand.
 const MAX_LINES: usize = 1 << 19;
 
-fn has_more_lines(text: &str, most: usize) -> bool {
-    text.len() > most && memchr::memchr_iter(b'\n', text.as_bytes()).nth(most).is_some()
-}
-
 /// Compresses the text of one block.
 #[cfg(test)]
 pub(crate) fn compress_block(text: &str, cx: &Context<'_>, earlier: &Earlier) -> Verdict {
@@ -123,7 +119,7 @@ pub(crate) fn compress(
     if text.len() < cx.config.min_block_bytes {
         return skip(Kind::Short, Skip::TooSmall);
     }
-    if text.len() > cx.config.max_block_bytes || has_more_lines(text, MAX_LINES) {
+    if text.len() > cx.config.max_block_bytes || lines::has_more_than(text, MAX_LINES) {
         return skip(unread, Skip::TooLarge);
     }
     if policy == Policy::Off {

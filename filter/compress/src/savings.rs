@@ -11,7 +11,6 @@ use crate::earlier::{At, Coded, Earlier, OUTPUT, Printed};
 use crate::kinds::numbered::edits_by_line;
 use crate::lines;
 use crate::pipeline::compress_block;
-use crate::tokens::Encoding;
 
 /// One tool output of a recorded conversation.
 pub(crate) struct Recorded {
@@ -93,13 +92,9 @@ impl Recorded {
         Context {
             call: self.call(),
             query: &self.query,
-            config,
-            encoding: Encoding::default(),
             reversible,
             edits_by_line: self.edits_by_line,
-            near: &[],
-            code: None,
-            pressure: 0,
+            ..Context::of(config)
         }
     }
 }

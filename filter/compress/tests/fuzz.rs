@@ -1,6 +1,10 @@
 //! The fuzz targets over the same mutations in every run, on any compiler.
 
+mod numbers;
+
 use std::fs;
+
+use crate::numbers::Numbers;
 
 #[path = "../fuzz/src/lib.rs"]
 #[allow(missing_docs, unreachable_pub, dead_code, reason = "the fuzz targets use all of it")]
@@ -11,18 +15,6 @@ const ROUNDS: usize = 300;
 
 /// Bytes of an input at most.
 const MOST: usize = 6 << 10;
-
-/// A generator of numbers that look random (xorshift), so that nothing depends on the day.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % (most.max(1) as u64)).unwrap()
-    }
-}
 
 /// The bodies of all fixtures, in the order of their names.
 fn seeds() -> Vec<Vec<u8>> {

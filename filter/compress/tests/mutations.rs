@@ -2,28 +2,20 @@
 //!
 //! The same mutations are tried in every run. The fuzz targets look for new ones where a nightly compiler is.
 
+mod numbers;
+
 use std::fs;
 
 use headroom_compress::{Api, BlockOutcome, Config, Memo, Profile, Request, compress};
 use serde_json::{Value, json};
+
+use crate::numbers::Numbers;
 
 /// Mutations of each output.
 const ROUNDS: u64 = 24;
 
 /// Bytes of a mutated output at most.
 const MOST: usize = 16 << 10;
-
-/// A generator of numbers that look random (xorshift), so that nothing depends on the day.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % (most.max(1) as u64)).unwrap()
-    }
-}
 
 fn outputs(value: &Value, found: &mut Vec<String>) {
     match value {

@@ -7,20 +7,9 @@ use crate::block::Context;
 use crate::config::Config;
 use crate::kinds::numbered::region::Reader;
 use crate::kinds::numbered::{self, region};
-use crate::tokens::Encoding;
 
 fn context<'a>(call: Call<'a>, config: &'a Config) -> Context<'a> {
-    Context {
-        call,
-        query: "",
-        config,
-        encoding: Encoding::default(),
-        reversible: false,
-        edits_by_line: false,
-        near: &[],
-        code: None,
-        pressure: 0,
-    }
+    Context { call, reversible: false, ..Context::of(config) }
 }
 
 const READ: Call<'_> = Call { name: "Read", arguments: r#"{"file_path":"/a/cli/root.go"}"# };

@@ -45,17 +45,7 @@ fn lossless(kind: Kind, text: &str, cx: &Context<'_>) -> String {
 fn reductions() {
     let Some(samples) = samples() else { return };
     let (config, encoding) = (Config::default(), Encoding::O200kBase);
-    let cx = Context {
-        call: Call::default(),
-        query: "",
-        config: &config,
-        encoding,
-        reversible: true,
-        edits_by_line: false,
-        near: &[],
-        code: None,
-        pressure: 0,
-    };
+    let cx = Context { encoding, ..Context::of(&config) };
     let only = std::env::var("ONLY").unwrap_or_default();
     let mut sums: BTreeMap<String, [usize; 3]> = BTreeMap::new();
     for (label, id, text) in samples {
@@ -152,13 +142,8 @@ fn with<T>(f: impl FnOnce(&Context<'_>) -> T) -> T {
     f(&Context {
         call: Call { name: "Bash", arguments: "{\"command\": \"cat a1.log b_2.txt\"}" },
         query: "what about order_77 and src/kinds.rs?",
-        config: &config,
         encoding: Encoding::O200kBase,
-        reversible: true,
-        edits_by_line: false,
-        near: &[],
-        code: None,
-        pressure: 0,
+        ..Context::of(&config)
     })
 }
 

@@ -50,17 +50,7 @@ mod tests {
 
     fn shown(text: &str) -> Option<String> {
         let config = crate::Config::default();
-        let cx = Context {
-            call: crate::block::Call::default(),
-            query: "",
-            config: &config,
-            encoding: crate::Encoding::default(),
-            reversible: false,
-            edits_by_line: false,
-            near: &[],
-            code: None,
-            pressure: 0,
-        };
+        let cx = Context { reversible: false, ..Context::of(&config) };
         lossless(text, &cx)
     }
 

@@ -155,26 +155,11 @@ pub(crate) fn grouped(n: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::Call;
     use crate::config::Config;
-    use crate::tokens::Encoding;
 
     fn with<'t, 'a>(lines: &'t [&'a str], profile: Profile) -> Keep<'t, 'a> {
         let config = Config { profile, ..Config::default() };
-        Keep::sparing(
-            lines,
-            &Context {
-                call: Call::default(),
-                query: "",
-                config: &config,
-                encoding: Encoding::default(),
-                reversible: true,
-                edits_by_line: false,
-                near: &[],
-                code: None,
-                pressure: 0,
-            },
-        )
+        Keep::sparing(lines, &Context::of(&config))
     }
 
     #[test]

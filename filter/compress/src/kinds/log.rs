@@ -159,23 +159,11 @@ fn span(first: Line<'_>, last: Line<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::Call;
     use crate::config::Config;
-    use crate::tokens::Encoding;
 
     fn digest(text: &str, query: &str) -> Lossy {
         let config = Config::default();
-        let cx = Context {
-            call: Call::default(),
-            query,
-            config: &config,
-            encoding: Encoding::default(),
-            reversible: true,
-            edits_by_line: false,
-            near: &[],
-            code: None,
-            pressure: 0,
-        };
+        let cx = Context { query, ..Context::of(&config) };
         lossy(text, &cx).expect("a digest")
     }
 
@@ -245,17 +233,7 @@ mod tests {
     #[test]
     fn a_short_log_has_no_digest() {
         let config = Config::default();
-        let cx = Context {
-            call: Call::default(),
-            query: "",
-            config: &config,
-            encoding: Encoding::default(),
-            reversible: true,
-            edits_by_line: false,
-            near: &[],
-            code: None,
-            pressure: 0,
-        };
+        let cx = Context::of(&config);
         assert!(lossy("a\nb\n", &cx).is_none());
     }
 }

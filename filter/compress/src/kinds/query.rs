@@ -119,22 +119,11 @@ mod tests {
     use super::*;
     use crate::block::Call;
     use crate::config::Config;
-    use crate::tokens::Encoding;
 
     fn best(query: &str, arguments: &str, lines: &[&str]) -> Vec<usize> {
         let config = Config::default();
-        Query::new(&Context {
-            call: Call { name: "Bash", arguments },
-            query,
-            config: &config,
-            encoding: Encoding::default(),
-            reversible: true,
-            edits_by_line: false,
-            near: &[],
-            code: None,
-            pressure: 0,
-        })
-        .best(lines)
+        Query::new(&Context { call: Call { name: "Bash", arguments }, query, ..Context::of(&config) })
+            .best(lines)
     }
 
     #[test]

@@ -97,17 +97,7 @@ mod tests {
 
     fn best_of(text: &str, query: &str) -> Option<Lossy> {
         let config = crate::config::Config::default();
-        let cx = Context {
-            call: crate::block::Call::default(),
-            query,
-            config: &config,
-            encoding: crate::tokens::Encoding::default(),
-            reversible: true,
-            edits_by_line: false,
-            near: &[],
-            code: None,
-            pressure: 0,
-        };
+        let cx = Context { query, ..Context::of(&config) };
         lossy(text, &cx)
     }
 

@@ -148,24 +148,10 @@ mod tests {
     use super::*;
     use crate::block::Call;
     use crate::config::Config;
-    use crate::tokens::Encoding;
 
     fn kept(text: &str, arguments: &str, query: &str) -> Option<Lossy> {
         let config = Config::default();
-        lossy(
-            text,
-            &Context {
-                call: Call { name: "fetch", arguments },
-                query,
-                config: &config,
-                encoding: Encoding::default(),
-                reversible: true,
-                edits_by_line: false,
-                near: &[],
-                code: None,
-                pressure: 0,
-            },
-        )
+        lossy(text, &Context { call: Call { name: "fetch", arguments }, query, ..Context::of(&config) })
     }
 
     /// A manual, in paragraphs of one line each.

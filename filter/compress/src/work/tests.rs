@@ -6,7 +6,6 @@ use crate::config::{Config, Profile};
 use crate::earlier::Earlier;
 use crate::outcome::{BlockOutcome, Skip};
 use crate::pipeline::{self, Verdict};
-use crate::tokens::Encoding;
 
 /// Bytes of the smaller input, and how many times as large the larger one is.
 const SIZE: usize = 32 << 10;
@@ -17,13 +16,7 @@ fn compressed(text: &str, profile: Profile) -> (Verdict, u64) {
     let cx = Context {
         call: Call { name: "Bash", arguments: "{\"command\":\"make check_4711 item_17\"}" },
         query: "why did check_4711 fail for item_17?",
-        config: &config,
-        encoding: Encoding::default(),
-        reversible: true,
-        edits_by_line: false,
-        near: &[],
-        code: None,
-        pressure: 0,
+        ..Context::of(&config)
     };
     start(text.len());
     let verdict = pipeline::compress_block(text, &cx, &Earlier::default());

@@ -3,20 +3,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::block::Call;
 use crate::config::Config;
-use crate::tokens::Encoding;
 
 fn shown(text: &str, language: Language, near: &str) -> Option<Lossy> {
     let (config, near) = (Config::default(), [near.into()]);
     let cx = Context {
         call: Call { name: "Read", arguments: "" },
-        query: "",
-        config: &config,
-        encoding: Encoding::default(),
-        reversible: true,
-        edits_by_line: false,
         near: &near,
         code: Some(language),
-        pressure: 0,
+        ..Context::of(&config)
     };
     lossy(text, language, &cx)
 }

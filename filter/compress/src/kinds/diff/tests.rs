@@ -3,23 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::block::Call;
 use crate::config::Config;
-use crate::tokens::Encoding;
 
 fn with<T>(query: &str, f: impl FnOnce(&Context<'_>) -> T) -> T {
     let config = Config::default();
-    f(&Context {
-        call: Call::default(),
-        query,
-        config: &config,
-        encoding: Encoding::default(),
-        reversible: true,
-        edits_by_line: false,
-        near: &[],
-        code: None,
-        pressure: 0,
-    })
+    f(&Context { query, ..Context::of(&config) })
 }
 
 fn short(text: &str) -> Option<String> {

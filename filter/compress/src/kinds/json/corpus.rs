@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::inverse::{Value, documents};
 use super::{crush, find, minify, notation};
-use crate::block::{Call, Context};
+use crate::block::Context;
 use crate::config::Config;
 use crate::tokens::Encoding;
 
@@ -48,17 +48,7 @@ fn json_reductions() {
     let count = |text: &str| Encoding::default().count(text);
     let config = Config::default();
     let limits = config.profile.limits();
-    let cx = Context {
-        call: Call::default(),
-        query: "",
-        config: &config,
-        encoding: Encoding::default(),
-        reversible: true,
-        edits_by_line: false,
-        near: &[],
-        code: None,
-        pressure: 0,
-    };
+    let cx = Context::of(&config);
     count("start the tokenizer");
     let mut groups = std::collections::BTreeMap::<String, [usize; 6]>::new();
     for (id, text) in outputs(Path::new(&corpus)) {

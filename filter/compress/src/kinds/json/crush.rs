@@ -170,23 +170,11 @@ impl Crush<'_, '_> {
 mod tests {
     use super::super::inverse::{Value, documents};
     use super::*;
-    use crate::block::Call;
     use crate::config::Config;
-    use crate::tokens::Encoding;
 
     fn crushed(text: &str, profile: Profile, query: &str) -> Option<Lossy> {
         let config = Config { profile, ..Config::default() };
-        let cx = Context {
-            call: Call::default(),
-            query,
-            config: &config,
-            encoding: Encoding::default(),
-            reversible: true,
-            edits_by_line: false,
-            near: &[],
-            code: None,
-            pressure: 0,
-        };
+        let cx = Context { query, ..Context::of(&config) };
         lossy(&Tree::read(text).unwrap(), &cx)
     }
 

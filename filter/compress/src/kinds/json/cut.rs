@@ -321,17 +321,7 @@ mod tests {
 
     fn form(text: &str) -> Option<String> {
         let config = crate::Config::default();
-        let cx = Context {
-            call: crate::block::Call::default(),
-            query: "",
-            config: &config,
-            encoding: crate::Encoding::default(),
-            reversible: false,
-            edits_by_line: false,
-            near: &[],
-            code: None,
-            pressure: 0,
-        };
+        let cx = Context { reversible: false, ..Context::of(&config) };
         Cut::find(text)?.form(&cx)
     }
 

@@ -1,23 +1,11 @@
 //! Digests of listings.
 
 use super::*;
-use crate::block::Call;
 use crate::config::Config;
-use crate::tokens::Encoding;
 
 fn digest(text: &str, query: &str) -> Option<Lossy> {
     let config = Config::default();
-    let cx = Context {
-        call: Call::default(),
-        query,
-        config: &config,
-        encoding: Encoding::default(),
-        reversible: true,
-        edits_by_line: false,
-        near: &[],
-        code: None,
-        pressure: 0,
-    };
+    let cx = Context { query, ..Context::of(&config) };
     lossy(text, &cx)
 }
 
