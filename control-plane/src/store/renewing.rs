@@ -177,51 +177,34 @@ macro_rules! ask {
     }};
 }
 
-#[async_trait]
-impl Reopen for SqlStore {
-    async fn open_again(
-        database: &Database,
-        now: UnixMs,
-        damage: Option<String>,
-    ) -> Result<Self, StoreError> {
-        Self::open_damaged(database, now, damage).await
-    }
+macro_rules! reopen {
+    ($($store:ty),*) => {$(
+        #[async_trait]
+        impl Reopen for $store {
+            async fn open_again(
+                database: &Database,
+                now: UnixMs,
+                damage: Option<String>,
+            ) -> Result<Self, StoreError> {
+                Self::open_damaged(database, now, damage).await
+            }
 
-    fn place(&self) -> &str {
-        self.location()
-    }
+            fn place(&self) -> &str {
+                self.location()
+            }
 
-    fn aside(&self) -> Option<&Path> {
-        self.set_aside()
-    }
+            fn aside(&self) -> Option<&Path> {
+                self.set_aside()
+            }
 
-    async fn end(&self) {
-        self.close().await;
-    }
+            async fn end(&self) {
+                self.close().await;
+            }
+        }
+    )*};
 }
 
-#[async_trait]
-impl Reopen for SqlOriginals {
-    async fn open_again(
-        database: &Database,
-        now: UnixMs,
-        damage: Option<String>,
-    ) -> Result<Self, StoreError> {
-        Self::open_damaged(database, now, damage).await
-    }
-
-    fn place(&self) -> &str {
-        self.location()
-    }
-
-    fn aside(&self) -> Option<&Path> {
-        self.set_aside()
-    }
-
-    async fn end(&self) {
-        self.close().await;
-    }
-}
+reopen!(SqlStore, SqlOriginals);
 
 #[async_trait]
 impl LedgerStore for Renewing<SqlStore> {
