@@ -6,8 +6,9 @@ use crate::host::NANOS_PER_MS;
 /// told.
 const LOST_AFTER_TIMEOUTS: u64 = 3;
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Call {
+    #[default]
     None,
     /// The host has been asked and has not given a token yet.
     Starting {

@@ -240,6 +240,21 @@ impl Copies {
         lost
     }
 
+    /// All that waits, as `AdmitRequest`s: this VM ends, and another one sends them.
+    pub(crate) fn hand_over(&mut self) -> Vec<Vec<u8>> {
+        self.not_before = 0;
+        let mut messages = Vec::new();
+        loop {
+            self.call = Call::None;
+            let Some(message) = self.next(0) else { break };
+            for copy in self.queue.drain(..self.sent.min(self.queue.len())) {
+                self.queued_bytes = self.queued_bytes.saturating_sub(copy.encoded.len());
+            }
+            messages.push(message);
+        }
+        messages
+    }
+
     fn fail(&mut self, now: u64) {
         self.call = Call::None;
         self.sent = 0;

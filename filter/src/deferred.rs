@@ -117,6 +117,11 @@ impl Deferred {
         None
     }
 
+    /// Records of requests that have ended and wait here.
+    pub(crate) fn ended(&self, is_meant: impl Fn(&Settings) -> bool) -> usize {
+        self.ended.borrow().iter().filter(|ended| is_meant(&ended.settings)).count()
+    }
+
     /// Does what there is to do, for a while. The records that are complete now, with the settings of their
     /// requests.
     pub(crate) fn work(&self, memo: &RefCell<Memo>, now: impl Fn() -> u64) -> Vec<(Rc<Settings>, Told)> {

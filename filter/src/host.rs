@@ -44,6 +44,20 @@ unsafe extern "C" {
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        version: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+        version: u32,
+    ) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
@@ -241,6 +255,33 @@ pub(crate) fn record_metric(id: u32, value: u64) -> Result<()> {
 pub(crate) fn set_effective_context(context: u32) -> Result<()> {
     // SAFETY: takes no pointer.
     check("set_effective_context", unsafe { proxy_set_effective_context(context) })
+}
+
+/// What all VMs with this one's id share under a name, and its version; `None`: nobody has set it.
+pub(crate) fn shared(key: &str) -> Result<Option<(Vec<u8>, u32)>> {
+    const NOT_FOUND: u32 = 1;
+    let mut version = 0;
+    let value = returned("get_shared_data", |data, size| {
+        // SAFETY: pointer and length describe `key`; the others are valid for writes during the call.
+        unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &mut version) }
+    });
+    match value {
+        Ok(value) => Ok(Some((value, version))),
+        Err(Refused { status: NOT_FOUND, .. }) => Ok(None),
+        Err(refused) => Err(refused),
+    }
+}
+
+/// Sets what is shared, where it still has this version; 0: whatever is there. False: it has another one.
+pub(crate) fn share(key: &str, value: &[u8], version: u32) -> Result<bool> {
+    const VERSION_MISMATCH: u32 = 8;
+    // SAFETY: pointers and lengths describe `key` and `value`, which outlive the call.
+    let status =
+        unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) };
+    match check("set_shared_data", status) {
+        Err(Refused { status: VERSION_MISMATCH, .. }) => Ok(false),
+        result => result.map(|()| true),
+    }
 }
 
 /// Lets a paused request go on. Its headers and its body can no longer be reached afterwards.

@@ -21,6 +21,7 @@ mod encoding;
 mod event_stream;
 mod follow;
 mod frames;
+mod handover;
 mod hold;
 mod host;
 mod lenient;
@@ -160,13 +161,10 @@ pub mod exports {
         vm::grpc_answered(context, token, None);
     }
 
-    /// True: nothing is left to wait for.
+    /// Always true: Envoy waits for nobody. What a root still has to tell is left to another VM.
     #[unsafe(no_mangle)]
     pub extern "C" fn proxy_on_done(context: u32) -> bool {
-        vm::with_stream(context, |stream| {
-            stream.end();
-            Action::Continue
-        });
+        vm::done(context);
         true
     }
 

@@ -26,6 +26,8 @@ const LOGGED_BYTES: usize = 1 << 20;
 /// As long as values of the configuration cannot be used, the sidecar hears of it so often, with or without records:
 /// where nothing is touched because of them there are none.
 const ERRORS_EVERY_NS: u64 = 60_000_000_000;
+/// While requests are open the sidecar hears from the VM so often, or it takes it for gone.
+const OPEN_EVERY_NS: u64 = 20_000_000_000;
 /// The number of `records` in `ReportRequest`.
 const RECORDS_FIELD: u32 = 3;
 /// The number of `logged_messages` there.
@@ -37,6 +39,12 @@ pub(crate) struct Reporter {
     control_plane: ControlPlane,
     vm_id: String,
     last_sequence: u64,
+    /// Requests that will have a record and have none yet.
+    open: u64,
+    /// What the sidecar knows of those that have begun, and since when.
+    begun_told: (u64, u64),
+    /// What the report says that is on its way.
+    begun_sent: u64,
     sessions: Sessions,
     /// Encoded records with their sequence, oldest first.
     queue: VecDeque<(u64, Vec<u8>)>,
@@ -58,6 +66,8 @@ pub(crate) struct Reporter {
     sent: u64,
     /// The first sequence of the latest batch.
     batch_first: u64,
+    /// Its last one; the first where it has none.
+    batch_last: u64,
     /// The latest batch left records behind.
     batch_cut: bool,
     failures: u32,
@@ -98,6 +108,9 @@ impl Reporter {
             control_plane,
             vm_id: random_id(seed),
             last_sequence: 0,
+            open: 0,
+            begun_told: (0, 0),
+            begun_sent: 0,
             sessions: Sessions::default(),
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -111,6 +124,7 @@ impl Reporter {
             call: Call::None,
             sent: 0,
             batch_first: 0,
+            batch_last: 0,
             batch_cut: false,
             failures: 0,
             not_before: 0,
@@ -167,6 +181,16 @@ impl Reporter {
         self.dropped_originals = dropped;
     }
 
+    /// Records that the sidecar has not acknowledged.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Notes how many requests are open that will have a record.
+    pub(crate) fn note_open(&mut self, open: u64) {
+        self.open = open;
+    }
+
     /// Gives up a call that should have been answered long ago, and says whether there was one.
     pub(crate) fn give_up(&mut self, now: u64) -> bool {
         let lost = self.call.is_lost(now);
@@ -179,12 +203,29 @@ impl Reporter {
     /// The next `ReportRequest`, when there is something to send and it is time to. The caller sends
     /// it and says so with [`Reporter::started`].
     pub(crate) fn next(&mut self, now: u64) -> Option<Vec<u8>> {
-        let nothing = self.queue.is_empty() && !self.sessions.is_due(now) && !self.are_errors_due(now);
+        let nothing = self.queue.is_empty()
+            && !self.is_begun_due(now)
+            && !self.sessions.is_due(now)
+            && !self.are_errors_due(now);
         if self.call != Call::None || nothing || now < self.not_before {
             return None;
         }
         self.call = Call::starting(now, self.control_plane.timeout_ms);
+        Some(self.batch(now))
+    }
 
+    /// All that waits, as `ReportRequest`s: this VM ends, and another one sends them.
+    pub(crate) fn hand_over(&mut self, now: u64) -> Vec<Vec<u8>> {
+        let mut messages = Vec::new();
+        while !self.queue.is_empty() || messages.is_empty() && self.begun() != self.begun_told.0 {
+            messages.push(self.batch(now));
+            self.forget(self.batch_last);
+        }
+        self.begun_told = (self.begun(), now);
+        messages
+    }
+
+    fn batch(&mut self, now: u64) -> Vec<u8> {
         let mut message = ReportRequest {
             vm_id: self.vm_id.clone(),
             filter_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -194,12 +235,15 @@ impl Reporter {
             logged_messages: Vec::new(),
             websocket_sessions: self.sessions.send(now),
             dropped_originals: self.dropped_originals,
+            begun_records: self.begun(),
+            report_interval_ms: self.control_plane.report_interval_ms,
         }
         .encode_to_vec();
         self.errors_sent = self.config_errors;
+        self.begun_sent = self.begun();
         self.batch_first = self.queue.front().map_or(0, |(sequence, _)| *sequence);
         self.batch_cut = false;
-        let mut batch_last = self.batch_first;
+        self.batch_last = self.batch_first;
         for (sequence, record) in &self.queue {
             // One record always goes, or a long one would block the queue for ever.
             let first = *sequence == self.batch_first;
@@ -208,13 +252,23 @@ impl Reporter {
                 break;
             }
             append(&mut message, RECORDS_FIELD, record);
-            batch_last = *sequence;
+            self.batch_last = *sequence;
         }
-        self.sent = self.sent.max(batch_last);
-        for (_, logged) in self.logged.iter().take_while(|(sequence, _)| *sequence <= batch_last) {
+        self.sent = self.sent.max(self.batch_last);
+        for (_, logged) in self.logged.iter().take_while(|(sequence, _)| *sequence <= self.batch_last) {
             append(&mut message, LOGGED_FIELD, logged);
         }
-        Some(message)
+        message
+    }
+
+    /// Drops what is durable up to a sequence.
+    fn forget(&mut self, last: u64) {
+        while let Some((_, record)) = self.queue.pop_front_if(|(sequence, _)| *sequence <= last) {
+            self.queued_bytes = self.queued_bytes.saturating_sub(record.len());
+        }
+        while let Some((_, logged)) = self.logged.pop_front_if(|(sequence, _)| *sequence <= last) {
+            self.logged_bytes = self.logged_bytes.saturating_sub(logged.len());
+        }
     }
 
     /// The host's answer to the attempt to send what [`Reporter::next`] gave.
@@ -238,23 +292,26 @@ impl Reporter {
             self.fail(now);
             return Answered::Failed;
         };
-        while let Some((_, record)) =
-            self.queue.pop_front_if(|(sequence, _)| *sequence <= response.acknowledged_sequence)
-        {
-            self.queued_bytes = self.queued_bytes.saturating_sub(record.len());
-        }
-        while let Some((_, logged)) =
-            self.logged.pop_front_if(|(sequence, _)| *sequence <= response.acknowledged_sequence)
-        {
-            self.logged_bytes = self.logged_bytes.saturating_sub(logged.len());
-        }
+        self.forget(response.acknowledged_sequence);
         self.sessions.arrived();
         self.errors_told = (self.errors_sent, now);
+        self.begun_told = (self.begun_sent, now);
         let new_store = !self.epoch.is_empty() && self.epoch != response.epoch;
         self.epoch = response.epoch;
         self.failures = 0;
         self.not_before = 0;
         Answered::Forward { more: self.batch_cut, new_store, limits: response.limits }
+    }
+
+    /// Requests that have a record or will have one.
+    fn begun(&self) -> u64 {
+        self.last_sequence.saturating_add(self.open)
+    }
+
+    /// The sidecar is told of requests when they begin: where a VM goes silent it knows how many records are missing.
+    fn is_begun_due(&self, now: u64) -> bool {
+        let (told, at) = self.begun_told;
+        self.begun() != told || self.open > 0 && now.saturating_sub(at) >= OPEN_EVERY_NS
     }
 
     fn are_errors_due(&self, now: u64) -> bool {

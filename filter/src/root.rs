@@ -11,6 +11,7 @@ use crate::config::{BodyMode, Config, ControlPlane, Parsed};
 use crate::copies::{self, Copies};
 use crate::deferred::{self, Deferred};
 use crate::encoding::DecodeError;
+use crate::handover::{self, Handover, Kind, Left};
 use crate::hold::{GRACE_MS, Hold};
 use crate::host::{self, Buffer, Level, NANOS_PER_MS, Refused};
 use crate::limits::Limits;
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     reporter: Option<Rc<RefCell<Reporter>>>,
     /// As `memo`; what is on its way to the sidecar's store.
     copies: Rc<RefCell<Copies>>,
+    /// As `memo`; what other VMs of this Envoy have left to be sent.
+    handover: Rc<RefCell<Handover>>,
     /// As `memo`; which budgets are used up.
     pub(crate) limits: Rc<RefCell<Limits>>,
     pub(crate) metrics: Rc<Metrics>,
@@ -80,6 +83,7 @@ impl Root {
             memo,
             reporter: None,
             copies: Rc::new(RefCell::new(Copies::new(copy_limits(&ControlPlane::default())))),
+            handover: Rc::default(),
             limits: Rc::default(),
             metrics: Rc::new(Metrics::none()),
             requests: Rc::new(Requests::new()),
@@ -146,6 +150,7 @@ impl Root {
         };
         copies.borrow_mut().configure(copy_limits);
         let limits = same_store.map_or_else(Rc::default, |it| Rc::clone(&it.limits));
+        let handover = same_store.map_or_else(Rc::default, |it| Rc::clone(&it.handover));
 
         let metrics = Rc::new(Metrics::define());
         metrics.config_errors(errors);
@@ -154,6 +159,7 @@ impl Root {
             memo,
             reporter,
             copies,
+            handover,
             limits,
             metrics,
             requests,
@@ -164,6 +170,11 @@ impl Root {
             hurries: Cell::new(false),
             next_round: Cell::new(0),
         });
+        if let Some(control_plane) = &settings.config.control_plane
+            && let Err(refused) = handover::prepare(&control_plane.cluster)
+        {
+            settings.refused(refused);
+        }
         let reports =
             settings.config.control_plane.as_ref().map(|it| it.report_interval_ms.min(deferred::TICK_MS));
         let holds = (settings.config.body_mode == BodyMode::Hold).then_some(GRACE_MS);
@@ -185,24 +196,31 @@ impl Root {
         self.settings.replace(settings);
     }
 
-    /// Sends what is queued, when it is time to.
-    pub(crate) fn on_tick(&self) {
+    /// Sends what is queued, when it is time to. `open_records`: requests that will have a record.
+    pub(crate) fn on_tick(&self, open_records: impl Fn(&Settings) -> usize) {
         let settings = self.settings();
         let complete = settings.requests.deferred.work(&settings.memo, || settings.now());
         for (settings, told) in complete {
             settings.report(told);
         }
         if settings.is_report_due() {
-            settings.send_report();
+            settings.note_open(open_records(&settings));
+            if settings.send_report() {
+                settings.report_gone();
+            }
             settings.send_copies();
             settings.ask_for_limits();
         }
+        settings.take_over();
     }
 
     /// The sidecar's answer to a report; `None`: the call failed.
     pub(crate) fn on_grpc_answer(&self, token: u32, answer: Option<&[u8]>) {
         let settings = self.settings();
-        if !settings.told_limits(token, answer) && !settings.copies_answered(token, answer) {
+        if !settings.told_limits(token, answer)
+            && !settings.handover_answered(token, answer)
+            && !settings.copies_answered(token, answer)
+        {
             settings.answered(token, answer);
         }
     }
@@ -320,6 +338,95 @@ impl Settings {
         }
     }
 
+    /// Whether what is told of requests goes the same way.
+    pub(crate) fn shares_reporter(&self, other: &Self) -> bool {
+        matches!((&self.reporter, &other.reporter), (Some(one), Some(another)) if Rc::ptr_eq(one, another))
+    }
+
+    /// Notes how many requests are open that will have a record.
+    pub(crate) fn note_open(&self, open: usize) {
+        if let Some(reporter) = &self.reporter {
+            reporter.borrow_mut().note_open(open as u64);
+        }
+    }
+
+    /// Completes the records of requests that have ended.
+    pub(crate) fn finish_deferred(&self) {
+        // A clock that stands still: there is no later tick.
+        for (settings, told) in self.requests.deferred.work(&self.memo, || 0) {
+            settings.report(told);
+        }
+    }
+
+    /// Leaves everything that the sidecar has not acknowledged to another VM of this Envoy.
+    pub(crate) fn hand_over(&self) {
+        let (Some(reporter), Some(control_plane)) = (&self.reporter, &self.config.control_plane) else {
+            return;
+        };
+        let mut left = self.handover.borrow_mut().give_back();
+        let records = reporter.borrow().waiting();
+        left.reports.extend(reporter.borrow_mut().hand_over(self.now()));
+        let copies = self.with_copies(Copies::hand_over);
+        let without_copies = left.clone();
+        left.copies.extend(copies);
+        if left == Left::default() {
+            return;
+        }
+        let cluster = &control_plane.cluster;
+        let is_left = handover::leave(cluster, &left).and_then(|is_left| {
+            // Copies come again with the next request of their conversation.
+            if is_left { Ok(true) } else { handover::leave(cluster, &without_copies) }
+        });
+        let is_left = is_left.unwrap_or_else(|refused| {
+            self.refused(refused);
+            false
+        });
+        if records > 0 {
+            let fate = if is_left {
+                "another VM of this Envoy sends them, if there is one"
+            } else {
+                "they are lost"
+            };
+            host::log(
+                Level::Warn,
+                &format!(
+                    "headroom: a VM ends with {records} records that the sidecar has not acknowledged: {fate}"
+                ),
+            );
+        }
+    }
+
+    /// Sends what other VMs have left.
+    fn take_over(&self) {
+        let Some(control_plane) = &self.config.control_plane else { return };
+        let now = self.now();
+        let next = {
+            let mut handover = self.handover.borrow_mut();
+            if let Err(refused) = handover.take(&control_plane.cluster, &self.requests.memory) {
+                self.refused(refused);
+            }
+            handover.next(now, control_plane.timeout_ms)
+        };
+        let Some((kind, message)) = next else { return };
+        let token = match kind {
+            Kind::Report => rpc::report(control_plane, &message),
+            Kind::Copies => rpc::admit(control_plane, &message),
+        };
+        let token = token.map_err(|refused| self.refused(refused)).ok();
+        self.handover.borrow_mut().started(token, now, control_plane.report_interval_ms);
+    }
+
+    /// Takes the answer to that. False: it is the answer to something else.
+    fn handover_answered(&self, token: u32, answer: Option<&[u8]>) -> bool {
+        let Some(control_plane) = &self.config.control_plane else { return false };
+        let pause_ms = control_plane.report_interval_ms;
+        let is_ours = self.handover.borrow_mut().answered(token, answer.is_some(), self.now(), pause_ms);
+        if is_ours && answer.is_some() {
+            self.take_over();
+        }
+        is_ours
+    }
+
     /// Works with the copies, and keeps account of their bytes.
     fn with_copies<T>(&self, run: impl FnOnce(&mut Copies) -> T) -> T {
         let mut copies = self.copies.borrow_mut();
@@ -370,16 +477,20 @@ impl Settings {
         let interval = self.config.control_plane.as_ref().map_or(0, |it| it.report_interval_ms);
         // Ticks are not quite even; each is for the report that it comes nearest to.
         let now = self.now().saturating_add(u64::from(interval.min(deferred::TICK_MS)) * NANOS_PER_MS / 2);
-        let is_due = now >= self.next_report.get();
-        if is_due {
-            self.next_report.set(now.saturating_add(u64::from(interval) * NANOS_PER_MS));
-        }
-        is_due
+        now >= self.next_report.get()
     }
 
-    fn send_report(&self) {
-        let Some(reporter) = &self.reporter else { return };
-        let Some(control_plane) = &self.config.control_plane else { return };
+    /// The next one is not due before the interval is over. Until one has gone each tick may be the one: what follows a pause
+    /// is told at once.
+    fn report_gone(&self) {
+        let interval = self.config.control_plane.as_ref().map_or(0, |it| it.report_interval_ms);
+        self.next_report.set(self.now().saturating_add(u64::from(interval) * NANOS_PER_MS));
+    }
+
+    /// False: there is nothing to send, or it is not the time.
+    fn send_report(&self) -> bool {
+        let Some(reporter) = &self.reporter else { return false };
+        let Some(control_plane) = &self.config.control_plane else { return false };
         let now = self.now();
         let lost = reporter.borrow_mut().give_up(now);
         if lost {
@@ -387,7 +498,7 @@ impl Settings {
         }
         reporter.borrow_mut().note_dropped_originals(self.copies.borrow().dropped());
         let next = reporter.borrow_mut().next(now);
-        let Some(message) = next else { return };
+        let Some(message) = next else { return false };
         let token = match rpc::report(control_plane, &message) {
             Ok(token) => {
                 self.metrics.report_sent();
@@ -400,6 +511,7 @@ impl Settings {
             }
         };
         reporter.borrow_mut().started(token, self.now());
+        true
     }
 
     /// Asks which budgets are used up, where no report has brought the answer lately.

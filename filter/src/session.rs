@@ -68,6 +68,11 @@ impl Talk {
         self.begun
     }
 
+    /// How many wait behind the one that is being answered.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Takes a request that has to wait for the answers to others, and says whether there are too many.
     pub(crate) fn wait(&mut self, exchange: Exchange) -> bool {
         self.waiting.push_back(exchange);

@@ -129,6 +129,13 @@ impl Stream {
         }
     }
 
+    /// Requests at hand that will have a record. The one that asks for a session has none where there is one.
+    pub(crate) fn open_records(&self) -> usize {
+        let waiting = self.session.as_ref().map_or(0, |session| session.talk.waiting());
+        let is_one = self.is_reported && self.session.as_ref().is_none_or(|session| session.is_open());
+        waiting + usize::from(self.record.is_some() && is_one)
+    }
+
     /// Whether this stream has made the gRPC call with this token and waits for its answer.
     pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
         self.following.as_ref().is_some_and(|following| following.waits_for_grpc(token))

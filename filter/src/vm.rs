@@ -59,7 +59,7 @@ pub(crate) fn tick(id: u32) {
         if !settings.is_round_due() {
             return;
         }
-        root.on_tick();
+        root.on_tick(open_records);
         let now = settings.now();
         let overdue: Vec<u32> = VM.with(|vm| {
             let streams = vm.streams.borrow();
@@ -68,6 +68,36 @@ pub(crate) fn tick(id: u32) {
         });
         if !overdue.is_empty() {
             release(id, &overdue, &settings);
+        }
+    });
+}
+
+/// Requests in this VM that will have a record, told by the same reporter.
+fn open_records(settings: &Settings) -> usize {
+    let open: usize = VM.with(|vm| {
+        let streams = vm.streams.borrow();
+        let own = streams.values().filter(|stream| stream.settings.shares_reporter(settings));
+        own.map(|stream| stream.open_records()).sum()
+    });
+    open.saturating_add(settings.requests.deferred.ended(|of| of.shares_reporter(settings)))
+}
+
+/// A context is done: its stream has ended, or its configuration is used by nobody any more.
+pub(crate) fn done(id: u32) {
+    with_stream(id, |stream| {
+        stream.end();
+        Action::Continue
+    });
+    with_root(id, |root| {
+        let settings = root.settings();
+        let is_used = VM.with(|vm| {
+            let roots = vm.roots.borrow();
+            roots.iter().any(|(other, it)| *other != id && it.settings().shares_reporter(&settings))
+        });
+        if !is_used {
+            settings.finish_deferred();
+            settings.note_open(open_records(&settings));
+            settings.hand_over();
         }
     });
 }

@@ -70,6 +70,8 @@ pub(crate) struct Host {
     /// Why a stream ended, as Envoy's flags say it.
     pub(crate) response_flags: u64,
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
+    /// What all VMs share, with its version.
+    pub(crate) shared: BTreeMap<String, (Vec<u8>, u32)>,
     pub(crate) metrics: Vec<(String, u64)>,
     pub(crate) gauges: Vec<u32>,
     pub(crate) log: Vec<String>,
@@ -395,6 +397,41 @@ extern "C" fn proxy_record_metric(id: u32, value: u64) -> u32 {
 extern "C" fn proxy_set_effective_context(context: u32) -> u32 {
     call("set_effective_context", |host| {
         host.effective_context = context;
+        OK
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_get_shared_data(
+    key: *const u8,
+    key_size: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+    version: *mut u32,
+) -> u32 {
+    call("get_shared_data", |host| {
+        let Some((value, of)) = host.shared.get(&text(key, key_size)) else { return NOT_FOUND };
+        write(version, *of);
+        hand_over(&value.clone(), data, size)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_set_shared_data(
+    key: *const u8,
+    key_size: usize,
+    value: *const u8,
+    value_size: usize,
+    version: u32,
+) -> u32 {
+    const CAS_MISMATCH: u32 = 8;
+    call("set_shared_data", |host| {
+        let known = host.shared.get(&text(key, key_size)).map(|(_, of)| *of);
+        if known.is_some_and(|of| version != 0 && of != version) {
+            return CAS_MISMATCH;
+        }
+        let value = bytes(value, value_size).to_vec();
+        host.shared.insert(text(key, key_size), (value, known.unwrap_or(0) + 1));
         OK
     })
 }

@@ -46,9 +46,15 @@ impl Plugin {
     }
 
     /// The end of the root context.
-    pub(crate) fn delete(self) {
+    pub(crate) fn end(self) {
         assert!(exports::proxy_on_done(self.root));
         exports::proxy_on_delete(self.root);
+    }
+
+    /// As [`Plugin::end`], and with it goes all that VMs share.
+    pub(crate) fn delete(self) {
+        self.end();
+        host(|host| host.shared.clear());
     }
 
     /// A stream of which nothing has come yet.

@@ -8,7 +8,7 @@ use crate::proxy::{Plugin, Stream, compressed, compressible};
 
 /// The statuses of proxy-wasm, and two that nobody has defined.
 const STATUSES: std::ops::RangeInclusive<u32> = 1..=14;
-const CALLS: [&str; 16] = [
+const CALLS: [&str; 18] = [
     "log",
     "get_current_time",
     "set_tick_period",
@@ -23,6 +23,8 @@ const CALLS: [&str; 16] = [
     "increment_metric",
     "record_metric",
     "set_effective_context",
+    "get_shared_data",
+    "set_shared_data",
     "continue_stream",
     "grpc_call",
 ];

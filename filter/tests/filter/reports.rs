@@ -118,6 +118,7 @@ fn a_tick_finds_the_same_before_and_after_the_end_of_a_request() {
     let mut plugin = Plugin::reporting();
     let stream = plugin.post("/v1/messages", &[], &body);
     plugin.tick_after(50);
+    plugin.acknowledge(0);
     stream.finish();
     plugin.post("/v1/messages", &[], &body).finish();
     let records = plugin.records();
@@ -314,7 +315,6 @@ fn what_does_not_fit_into_one_report_follows_with_the_next() {
     let mut plugin = Plugin::new(
         json!({"control_plane": {"cluster": "c", "queue_records": 100_000, "queue_bytes": 16 << 20}}),
     );
-    plugin.tick_after(1_000);
     for _ in 0..12_000 {
         request(&mut plugin);
     }
@@ -322,8 +322,11 @@ fn what_does_not_fit_into_one_report_follows_with_the_next() {
     for _ in 0..20 {
         plugin.tick_after(40);
     }
+    // The first went with what there was at the first tick.
+    let last = *sequences(&plugin).last().unwrap();
+    plugin.acknowledge(last);
     plugin.tick_after(1_000);
-    let first = plugin.reports().remove(0);
+    let first = plugin.reports().pop().unwrap();
     assert!((1 << 19..=1 << 20).contains(&first.encoded_len()));
     let last = first.records.last().unwrap().sequence;
     plugin.acknowledge(last);
@@ -378,4 +381,94 @@ fn the_token_is_shown_with_a_report() {
         assert!(host(|host| host.log.iter().all(|line| !line.contains("s3cret"))));
         plugin.delete();
     }
+}
+
+#[test]
+fn a_request_is_announced_when_it_begins_and_from_time_to_time_while_it_is_open() {
+    let mut plugin = Plugin::reporting();
+    let stream = plugin.post("/v1/messages", &[], SMALL);
+    // A question about a request has no record.
+    let counting = plugin.post("/v1/messages/count_tokens", &[], SMALL);
+    plugin.tick_after(50);
+    let announced = |plugin: &Plugin| {
+        let reports = plugin.reports();
+        let last = reports.last().unwrap();
+        (reports.len(), last.begun_records, last.records.len(), last.report_interval_ms)
+    };
+    assert_eq!(announced(&plugin), (1, 1, 0, 1_000));
+    plugin.acknowledge(0);
+    plugin.tick_after(10_000);
+    assert_eq!(announced(&plugin).0, 1, "nothing is new");
+    plugin.tick_after(11_000);
+    assert_eq!(announced(&plugin), (2, 1, 0, 1_000));
+    plugin.acknowledge(0);
+    counting.finish();
+    stream.finish();
+    plugin.tick_after(1_000);
+    assert_eq!(announced(&plugin), (3, 1, 1, 1_000));
+    plugin.acknowledge(1);
+    plugin.tick_after(60_000);
+    assert_eq!(announced(&plugin).0, 3, "nothing is open");
+}
+
+#[test]
+fn what_follows_a_pause_is_told_at_once() {
+    let mut plugin = Plugin::reporting();
+    for number in 1..=3 {
+        request(&mut plugin);
+        plugin.tick_after(50);
+        assert_eq!(sequences(&plugin), [number]);
+        plugin.acknowledge(number);
+        plugin.tick_after(2_000);
+    }
+}
+
+/// What a VM leaves is taken up by another; in one process that is another plugin with queues of its own.
+#[test]
+fn what_a_vm_has_not_told_when_it_ends_another_one_sends() {
+    let configuration = |cluster: &str| json!({"control_plane": {"cluster": cluster}}).to_string();
+    let mut old = Plugin::start(1, configuration("sidecar").as_bytes());
+    let told = old.post("/v1/messages", &[], SMALL);
+    old.tick_after(50);
+    let lost_call = old.reports().pop().unwrap();
+    assert_eq!((lost_call.begun_records, lost_call.records.len()), (1, 0));
+    told.finish();
+    request(&mut old);
+    old.end();
+    assert!(host(|host| host.log.iter().any(|line| line.contains("with 2 records"))));
+
+    let elsewhere = Plugin::start(2, configuration("another sidecar").as_bytes());
+    elsewhere.tick_after(1_000);
+    let before = elsewhere.reports().len();
+    let new = Plugin::start(3, configuration("sidecar").as_bytes());
+    new.tick_after(1_000);
+    let reports = new.reports();
+    assert_eq!(reports.len(), before + 1);
+    let taken = reports.last().unwrap();
+    assert_eq!((&taken.vm_id, taken.begun_records), (&lost_call.vm_id, 2));
+    assert_eq!(taken.records.iter().map(|it| it.sequence).collect::<Vec<_>>(), [1, 2]);
+
+    // Nobody has answered: it is sent again, and goes on to the next VM where this one ends too.
+    new.tick_after(60_000);
+    new.tick_after(2_000);
+    assert_eq!(new.reports().last().unwrap(), taken);
+    new.end();
+    let last = Plugin::start(4, configuration("sidecar").as_bytes());
+    last.tick_after(1_000);
+    assert_eq!(last.reports().last().unwrap(), taken);
+    last.acknowledge(2);
+    let sent = last.reports().len();
+    last.tick_after(60_000);
+    assert_eq!(last.reports().len(), sent, "it has arrived");
+}
+
+#[test]
+fn a_configuration_that_follows_in_the_same_vm_goes_on_with_what_is_queued() {
+    let mut old = Plugin::start(1, br#"{"control_plane": {"cluster": "sidecar"}}"#);
+    request(&mut old);
+    let new = Plugin::start(2, br#"{"control_plane": {"cluster": "sidecar"}, "mode": "audit"}"#);
+    old.end();
+    assert!(host(|host| host.shared.values().all(|(value, _)| value.is_empty())), "nothing is left");
+    new.tick_after(1_000);
+    assert_eq!(new.reports().last().unwrap().records.len(), 1);
 }

@@ -1,0 +1,159 @@
+//! What a VM has not told the sidecar when it ends, left to another VM of the same Envoy.
+//!
+//! Envoy destroys a VM as soon as its last root context is done, whatever `on_done` answers, and with it the calls that
+//! are on their way. What outlives it is the data that all VMs with one id share. So whole reports and copies are left
+//! there, and the next tick of another VM takes them and sends them as they are. A report that had arrived already
+//! is counted once all the same. Where Envoy itself ends nobody takes them; the sidecar knows from earlier reports
+//! how many records there must have been.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use prost::Message as _;
+
+use crate::call::Call;
+use crate::host::{self, NANOS_PER_MS};
+use crate::memory::{Memory, Room};
+
+/// What is left by all VMs together at most: a VM's own queues are about as long, and whoever takes it has to keep it.
+const MAX_BYTES: usize = 16 << 20;
+/// Other VMs take and leave at the same time; a few attempts are plenty.
+const ATTEMPTS: usize = 16;
+
+/// What is shared. Two of them one after the other are one with all of both.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Left {
+    /// Each a `ReportRequest`.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub(crate) reports: Vec<Vec<u8>>,
+    /// Each an `AdmitRequest`.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub(crate) copies: Vec<Vec<u8>>,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    /// A `ReportRequest`.
+    Report,
+    /// An `AdmitRequest`.
+    Copies,
+}
+
+/// What this VM has taken from others, for one sidecar.
+#[derive(Debug, Default)]
+pub(crate) struct Handover {
+    queue: VecDeque<(Kind, Vec<u8>)>,
+    room: Option<Room>,
+    call: Call,
+    /// No call before this time. Nanoseconds.
+    not_before: u64,
+}
+
+/// Makes the place where things are left, so that no two VMs make it at the same time later on.
+pub(crate) fn prepare(cluster: &str) -> host::Result<()> {
+    if host::shared(&key(cluster))?.is_none() {
+        host::share(&key(cluster), &[], 0)?;
+    }
+    Ok(())
+}
+
+/// Leaves something to another VM. False: there is no room for it.
+pub(crate) fn leave(cluster: &str, left: &Left) -> host::Result<bool> {
+    for _ in 0..ATTEMPTS {
+        let (mut value, version) = host::shared(&key(cluster))?.unwrap_or_default();
+        if value.len().saturating_add(left.encoded_len()) > MAX_BYTES {
+            return Ok(false);
+        }
+        value.extend_from_slice(&left.encode_to_vec());
+        if host::share(&key(cluster), &value, version)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn key(cluster: &str) -> String {
+    format!("headroom.left.{cluster}")
+}
+
+impl Handover {
+    /// Takes what others have left, where there is room for it and nothing of it is here yet.
+    pub(crate) fn take(&mut self, cluster: &str, memory: &Rc<Memory>) -> host::Result<()> {
+        if !self.queue.is_empty() {
+            return Ok(());
+        }
+        let Some((value, version)) = host::shared(&key(cluster))?.filter(|(value, _)| !value.is_empty())
+        else {
+            return Ok(());
+        };
+        let Some(room) = memory.room(value.len()) else { return Ok(()) };
+        if !host::share(&key(cluster), &[], version)? {
+            return Ok(());
+        }
+        let Left { reports, copies } = Left::decode(value.as_slice()).unwrap_or_default();
+        self.queue.extend(reports.into_iter().map(|it| (Kind::Report, it)));
+        self.queue.extend(copies.into_iter().map(|it| (Kind::Copies, it)));
+        self.room = Some(room);
+        Ok(())
+    }
+
+    /// What is to be sent now. The caller says what became of it with [`Handover::started`].
+    pub(crate) fn next(&mut self, now: u64, timeout_ms: u32) -> Option<(Kind, Vec<u8>)> {
+        if self.call.is_lost(now) {
+            self.fail(now, timeout_ms);
+        }
+        if self.call != Call::None || now < self.not_before {
+            return None;
+        }
+        let next = self.queue.front().cloned()?;
+        self.call = Call::starting(now, timeout_ms);
+        Some(next)
+    }
+
+    /// The host's answer to the attempt; `None`: it refused.
+    pub(crate) fn started(&mut self, token: Option<u32>, now: u64, pause_ms: u32) {
+        if !self.call.started(token) {
+            self.fail(now, pause_ms);
+        }
+    }
+
+    /// Whether an answer is to a call of this; `has_arrived`: what was sent has.
+    pub(crate) fn answered(&mut self, token: u32, has_arrived: bool, now: u64, pause_ms: u32) -> bool {
+        if !self.call.awaits(token) {
+            return false;
+        }
+        if has_arrived {
+            self.call = Call::None;
+            self.queue.pop_front();
+            if self.queue.is_empty() {
+                self.room = None;
+            }
+        } else {
+            self.fail(now, pause_ms);
+        }
+        true
+    }
+
+    /// Everything that is still here, for the end of this VM.
+    pub(crate) fn give_back(&mut self) -> Left {
+        let mut left = Left::default();
+        for (kind, message) in self.queue.drain(..) {
+            match kind {
+                Kind::Report => left.reports.push(message),
+                Kind::Copies => left.copies.push(message),
+            }
+        }
+        (self.room, self.call) = (None, Call::None);
+        left
+    }
+
+    /// What failed goes last: one that the sidecar never takes keeps no other back.
+    fn fail(&mut self, now: u64, pause_ms: u32) {
+        self.call = Call::None;
+        self.not_before = now.saturating_add(u64::from(pause_ms).saturating_mul(NANOS_PER_MS));
+        if let Some(first) = self.queue.pop_front() {
+            self.queue.push_back(first);
+        }
+    }
+}
