@@ -66,7 +66,7 @@ impl Snapshot {
             overheads_us,
             history: store.checkpoints(HISTORY).await?,
             minutes: store.rollup(&minutes).await?,
-            vms: store.vms().await?,
+            vms: store.vms(now).await?,
             probe: store.probe().await?,
         })
     }
@@ -131,6 +131,9 @@ impl Snapshot {
                 "dropped_records": self.vms.dropped_records,
                 "config_errors": self.vms.config_errors,
                 "dropped_originals": self.vms.dropped_originals,
+                "open_records": self.vms.open_records,
+                "lost_records": self.vms.lost_records,
+                "report_interval_ms": self.vms.report_interval_ms,
             },
             "recent_requests": self.recent.iter().map(recent).collect::<Vec<_>>(),
             "log_full_messages": false,

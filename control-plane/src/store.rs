@@ -77,6 +77,10 @@ pub struct Batch {
     pub config_errors: u64,
     /// Copies of originals that the VM's queue has dropped since it started.
     pub dropped_originals: u64,
+    /// Requests that have a record or will have one, since the VM started; 0 where it does not say.
+    pub begun_records: u64,
+    /// The longest time between two reports while requests begin.
+    pub report_interval_ms: u32,
 }
 
 /// The outcome of batches that were appended together.
@@ -112,6 +116,13 @@ pub struct Vms {
     pub config_errors: i64,
     /// Copies of originals that their queues have dropped.
     pub dropped_originals: i64,
+    /// Requests that have begun in VMs that are not silent, and whose records have not come.
+    pub open_records: i64,
+    /// Records that VMs have announced which have gone silent since, and that have not come.
+    pub lost_records: i64,
+    /// The longest time between two reports of a VM, in milliseconds: what begins in the last of them before a VM is
+    /// killed is announced nowhere.
+    pub report_interval_ms: i64,
     /// The filter's version in the VM that reported last.
     pub filter_version: Option<String>,
 }
@@ -227,8 +238,8 @@ pub trait LedgerStore: Send + Sync + 'static {
     async fn retention_time(&self) -> Result<Option<UnixMs>, StoreError>;
     /// Keeps that time.
     async fn keep_retention_time(&self, at: UnixMs) -> Result<(), StoreError>;
-    /// The VMs that have reported.
-    async fn vms(&self) -> Result<Vms, StoreError>;
+    /// The VMs that have reported, as seen at this time.
+    async fn vms(&self, now: UnixMs) -> Result<Vms, StoreError>;
     /// The newest request of `headroomctl doctor`.
     async fn probe(&self) -> Result<Option<Probe>, StoreError>;
     /// Whether the store answers and can be written.

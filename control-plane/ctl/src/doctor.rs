@@ -123,6 +123,8 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<()> {
         Check::skipped("versions", "nothing answers")
     });
 
+    checks.push(if through { records(&running).await } else { Check::skipped("records", "nothing answers") });
+
     checks.push(if through {
         reasoning::check(&running).await
     } else {
@@ -246,6 +248,33 @@ async fn versions(running: &Running) -> Check {
     }
 }
 
+/// Whether the figures are whole.
+async fn records(running: &Running) -> Check {
+    const NAME: &str = "records";
+    match running.json("/stats", &[]).await {
+        Ok(stats) => records_of(&stats["reports"]),
+        Err(error) => Check::failed(NAME, error.to_string(), TOKEN),
+    }
+}
+
+fn records_of(reports: &Value) -> Check {
+    const NAME: &str = "records";
+    let count = |name: &str| reports[name].as_u64().unwrap_or(0);
+    let (dropped, lost) = (count("dropped_records"), count("lost_records"));
+    if dropped + lost == 0 {
+        return Check::ok(NAME, "no filter has announced a record that has not come");
+    }
+    Check::warning(
+        NAME,
+        format!(
+            "{lost} records of Envoys that were killed or not drained have never come, and filters have dropped {dropped}: the \
+             figures lack these requests, and of each killed Envoy those of its last {} ms",
+            count("report_interval_ms")
+        ),
+        "drain an Envoy before it is stopped: docs/load.md says how; filters drop records where headroomd is away for long",
+    )
+}
+
 fn value(body: &str, name: &str) -> Option<String> {
     let page: Value = serde_json::from_str(body).ok()?;
     Some(page[name].as_str()?.to_owned())
@@ -254,6 +283,16 @@ fn value(body: &str, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_that_never_came_are_told() {
+        let of = |reports: &str| records_of(&serde_json::from_str(reports).unwrap());
+        assert_eq!(of(r#"{"dropped_records": 0, "lost_records": 0}"#).verdict, Verdict::Ok);
+        assert_eq!(of("{}").verdict, Verdict::Ok, "an older headroomd");
+        let check = of(r#"{"dropped_records": 2, "lost_records": 7, "report_interval_ms": 1000}"#);
+        assert_eq!(check.verdict, Verdict::Warning);
+        assert!(check.found.starts_with("7 records") && check.found.contains("1000 ms"), "{}", check.found);
+    }
 
     #[test]
     fn what_failed_is_followed_by_what_to_do() {

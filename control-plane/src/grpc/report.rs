@@ -93,5 +93,7 @@ fn checked(request: ReportRequest) -> Result<Batch, Status> {
         dropped_records: request.dropped_records,
         config_errors: request.config_errors,
         dropped_originals: request.dropped_originals,
+        begun_records: request.begun_records,
+        report_interval_ms: request.report_interval_ms,
     })
 }

@@ -20,9 +20,11 @@ use super::App;
 use super::error::Refusal;
 use super::original_metrics::OriginalMetrics;
 use super::session_metrics::SessionMetrics;
+use crate::clock::now_ms;
 use crate::ledger::contribution::{Landed, stages};
 use crate::ledger::labels::Dimension;
 use crate::ledger::sums::usd;
+use crate::store::Vms;
 use crate::store::originals::OriginalSums;
 
 /// Upper bounds in milliseconds for what Headroom itself takes.
@@ -61,6 +63,7 @@ pub(crate) struct Metrics {
     failures: IntCounter,
     waiting: IntGauge,
     store_errors: IntCounterVec,
+    lost_records: IntGauge,
     originals: OriginalMetrics,
     sessions: SessionMetrics,
 }
@@ -205,6 +208,13 @@ impl Default for Metrics {
                 "Errors of the stores, per what went wrong: full, damaged, malformed, busy, unreachable, other.",
                 &["store", "kind"],
             ),
+            lost_records: register(
+                r,
+                IntGauge::new(
+                    "headroom_records_lost",
+                    "Records that filters have announced which are silent since, of the whole store: an Envoy was killed.",
+                ),
+            ),
             originals: OriginalMetrics::register(r),
             sessions: SessionMetrics::register(r),
             registry,
@@ -288,7 +298,12 @@ impl Metrics {
         }
     }
 
-    fn encode(&self, app: &App, originals: Option<OriginalSums>) -> Result<String, prometheus::Error> {
+    fn encode(
+        &self,
+        app: &App,
+        originals: Option<OriginalSums>,
+        vms: Option<Vms>,
+    ) -> Result<String, prometheus::Error> {
         let counts = app.ledger.counts();
         // these are counted where they happen; the registry's copies follow when they are read
         for (metric, now) in [
@@ -310,6 +325,9 @@ impl Metrics {
         self.sessions.follow(&app.sessions);
         if let Some(sums) = originals {
             self.originals.set(&sums);
+        }
+        if let Some(vms) = vms {
+            self.lost_records.set(vms.lost_records);
         }
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
@@ -388,7 +406,8 @@ pub(super) fn register<C: Collector + Clone + 'static>(
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
     // without the store the counts of this process are shown all the same
     let originals = app.originals.sums().await.ok();
-    let text = app.metrics.encode(&app, originals).map_err(|error| {
+    let vms = app.store.vms(now_ms()).await.ok();
+    let text = app.metrics.encode(&app, originals, vms).map_err(|error| {
         tracing::error!(message = "Metrics could not be encoded.", %error);
         Refusal::INTERNAL
     })?;

@@ -50,6 +50,12 @@ impl Seen {
         true
     }
 
+    /// How many numbers were seen.
+    pub fn count(&self) -> u64 {
+        let lengths = self.ranges.iter().map(|&(first, last)| (last - first).saturating_add(1));
+        lengths.fold(0, u64::saturating_add)
+    }
+
     /// The highest number seen; 0 before the first.
     pub fn highest(&self) -> u64 {
         self.ranges.last().map_or(0, |&(_, last)| last)
@@ -119,6 +125,7 @@ mod tests {
             for sequence in sequences {
                 prop_assert_eq!(seen.insert(sequence), oracle.insert(sequence));
                 prop_assert_eq!(seen.highest(), *oracle.last().unwrap());
+                prop_assert_eq!(seen.count(), oracle.len() as u64);
             }
             prop_assert_eq!(seen.to_string().parse::<Seen>().unwrap(), seen);
         }

@@ -171,7 +171,8 @@ async fn update_vm(conn: &mut AnyConnection, batch: &Batch, seen: &Seen) -> Resu
         "UPDATE vm SET filter_version = $2, seen = $3,
             dropped_records = CASE WHEN dropped_records > $4 THEN dropped_records ELSE $4 END,
             config_errors = CASE WHEN config_errors > $5 THEN config_errors ELSE $5 END,
-            dropped_originals = CASE WHEN dropped_originals > $6 THEN dropped_originals ELSE $6 END
+            dropped_originals = CASE WHEN dropped_originals > $6 THEN dropped_originals ELSE $6 END,
+            begun = $7, received = $8, report_interval_ms = $9
          WHERE vm_id = $1",
     )
     .bind(batch.vm_id.clone())
@@ -180,6 +181,9 @@ async fn update_vm(conn: &mut AnyConnection, batch: &Batch, seen: &Seen) -> Resu
     .bind(count(batch.dropped_records))
     .bind(count(batch.config_errors))
     .bind(count(batch.dropped_originals))
+    .bind(count(batch.begun_records))
+    .bind(count(seen.count()))
+    .bind(i64::from(batch.report_interval_ms))
     .execute(&mut *conn)
     .await?;
     Ok(())

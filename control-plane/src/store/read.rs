@@ -17,12 +17,16 @@ use super::{
     SqlStore, StoreError, Vms,
 };
 use crate::budget::{Account, Spent};
-use crate::clock::UnixMs;
+use crate::clock::{MINUTE_MS, UnixMs};
 use crate::ledger::bucket::Unit;
 use crate::ledger::contribution::{Accounting, Landed};
 use crate::ledger::import::Imported;
 use crate::ledger::labels::Dimension;
 use crate::ledger::sums::{BlockSums, Sums, Timing};
+
+/// A VM with open requests reports every twenty seconds, and after failures within forty. One that has not for so long
+/// is gone.
+const SILENT_MS: i64 = MINUTE_MS;
 
 #[async_trait]
 impl LedgerStore for SqlStore {
@@ -197,13 +201,19 @@ impl LedgerStore for SqlStore {
         Ok(())
     }
 
-    async fn vms(&self) -> Result<Vms, StoreError> {
+    async fn vms(&self, now: UnixMs) -> Result<Vms, StoreError> {
         // a sum of BIGINT is NUMERIC in PostgreSQL; every VM of an Envoy tells of the same configuration
         let row = sqlx::query(
             "SELECT COUNT(*), CAST(COALESCE(SUM(dropped_records), 0) AS BIGINT),
                 COALESCE(MAX(config_errors), 0),
-                CAST(COALESCE(SUM(dropped_originals), 0) AS BIGINT) FROM vm",
+                CAST(COALESCE(SUM(dropped_originals), 0) AS BIGINT),
+                CAST(COALESCE(SUM(CASE WHEN last_report_ms < $1 AND begun > received + dropped_records
+                    THEN begun - received - dropped_records ELSE 0 END), 0) AS BIGINT),
+                COALESCE(MAX(report_interval_ms), 0),
+                CAST(COALESCE(SUM(CASE WHEN last_report_ms >= $1 AND begun > received + dropped_records
+                    THEN begun - received - dropped_records ELSE 0 END), 0) AS BIGINT) FROM vm",
         )
+        .bind(now - SILENT_MS)
         .fetch_one(&self.pool)
         .await?;
         let newest = sqlx::query("SELECT filter_version FROM vm ORDER BY last_report_ms DESC, vm_id LIMIT 1")
@@ -214,6 +224,9 @@ impl LedgerStore for SqlStore {
             dropped_records: row.try_get(1)?,
             config_errors: row.try_get(2)?,
             dropped_originals: row.try_get(3)?,
+            lost_records: row.try_get(4)?,
+            report_interval_ms: row.try_get(5)?,
+            open_records: row.try_get(6)?,
             filter_version: newest.map(|row| row.try_get(0)).transpose()?,
         })
     }

@@ -305,8 +305,8 @@ impl LedgerStore for Renewing<SqlStore> {
         ask!(self, store => store.keep_retention_time(at))
     }
 
-    async fn vms(&self) -> Result<Vms, StoreError> {
-        ask!(self, store => store.vms())
+    async fn vms(&self, now: UnixMs) -> Result<Vms, StoreError> {
+        ask!(self, store => store.vms(now))
     }
 
     async fn probe(&self) -> Result<Option<Probe>, StoreError> {

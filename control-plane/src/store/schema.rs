@@ -19,7 +19,7 @@ pub(super) struct Schema {
 /// The ledger's tables.
 pub(super) const LEDGER: Schema = Schema {
     version: "schema",
-    steps: &[first, second, third, fourth, fifth],
+    steps: &[first, second, third, fourth, fifth, sixth],
     after_salvage: &[
         // the next ordinal follows from it
         "UPDATE main.tally SET requests = (SELECT MAX(ordinal) FROM main.request)
@@ -237,6 +237,11 @@ fn fourth(_: Dialect) -> Vec<String> {
 
 fn fifth(_: Dialect) -> Vec<String> {
     added(FIFTH_SUMS)
+}
+
+fn sixth(_: Dialect) -> Vec<String> {
+    let columns = ["begun", "received", "report_interval_ms"];
+    columns.map(|column| format!("ALTER TABLE vm ADD COLUMN {column} BIGINT NOT NULL DEFAULT 0")).into()
 }
 
 fn columns(names: &[&str]) -> String {

@@ -54,6 +54,44 @@ async fn an_original_is_given_whole_in_lines_and_by_what_matches() {
     assert_eq!(empty["original_content"], lines);
 }
 
+/// Resident memory of a process now, and the most that it ever had. Kilobytes.
+fn resident(pid: u32) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+    let kilobytes = |name: &str| line(name).trim_end_matches(" kB").parse().unwrap();
+    (kilobytes("VmRSS:"), kilobytes("VmHWM:"))
+}
+
+#[tokio::test]
+async fn eight_queries_at_once_over_a_large_original_take_little_more_than_eight_times_its_text() {
+    const AT_ONCE: u64 = 8;
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    // Short lines, rows of a list, and a text inside JSON: what a query looks through comes in these.
+    let lines = "a\n".repeat(4_000_000) + "the needle\n";
+    let rows = format!("[{}\"the needle\"]", "1,".repeat(4_000_000));
+    let wrapped = json!({"content": lines}).to_string();
+    for text in [lines, rows, wrapped] {
+        let large = original(&text);
+        sidecar.originals().await.admit(request("", vec![large.clone()])).await.unwrap();
+        let (before, _) = resident(sidecar.ready.pid);
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let url = format!("http://{}/v1/retrieve/{}?query=needle", sidecar.ready.http, large.hash);
+            asking.spawn(async move { client().get(url).send().await.unwrap().text().await.unwrap() });
+        }
+        let found = asking.join_all().await;
+        assert!(found.iter().all(|found| found.contains("the needle")), "{}", found[0]);
+        let (_, most) = resident(sidecar.ready.pid);
+        let taken = most.saturating_sub(before) << 10;
+        let megabytes = |bytes: u64| bytes >> 20;
+        let size = text.len() as u64;
+        eprintln!("{} MB, {AT_ONCE} at once: {} MB more", megabytes(size), megabytes(taken));
+        // Of each: its text, what it was read from, and where it is a string, the string.
+        assert!(taken <= AT_ONCE * 4 * size, "{} MB", megabytes(taken));
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_there_is_404_and_what_makes_no_sense_400() {
     let dir = tempfile::tempdir().unwrap();

@@ -27,6 +27,7 @@ async fn postgresql_keeps_what_sqlite_keeps() {
     on_postgres!(
         postgres:
         records_are_counted_once_in_whatever_order_they_come,
+        what_a_silent_vm_has_announced_and_not_handed_over_is_lost,
         two_that_share_a_store_lose_and_double_nothing,
         every_breakdown_adds_up_to_the_whole,
         what_was_imported_is_replaced_and_never_added,

@@ -29,6 +29,7 @@ macro_rules! on_sqlite {
 
 on_sqlite!(
     records_are_counted_once_in_whatever_order_they_come,
+    what_a_silent_vm_has_announced_and_not_handed_over_is_lost,
     two_that_share_a_store_lose_and_double_nothing,
     every_breakdown_adds_up_to_the_whole,
     what_was_imported_is_replaced_and_never_added,
@@ -93,6 +94,10 @@ async fn keeps_what_it_has_and_counts_on(version: u32) {
     ];
     for drop in fourth.into_iter().filter(|_| version < 4) {
         sqlx::query(drop).execute(&mut conn).await.unwrap();
+    }
+    for column in ["begun", "received", "report_interval_ms"] {
+        let drop = format!("ALTER TABLE vm DROP COLUMN {column}");
+        sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut conn).await.unwrap();
     }
     if version < 3 {
         sqlx::query("DROP TABLE spent").execute(&mut conn).await.unwrap();

@@ -24,6 +24,8 @@ pub(crate) fn batch(vm_id: &str, sequences: impl IntoIterator<Item = u64>) -> Ba
         dropped_records: 0,
         config_errors: 0,
         dropped_originals: 0,
+        begun_records: 0,
+        report_interval_ms: 0,
     }
 }
 
@@ -42,6 +44,31 @@ pub(crate) async fn report(
 async fn total(store: &SqlStore) -> Sums {
     let tallies = store.tallies().await.unwrap();
     tallies.into_iter().find(|(dimension, _, _)| *dimension == Dimension::All).unwrap().2
+}
+
+pub(crate) async fn what_a_silent_vm_has_announced_and_not_handed_over_is_lost(
+    store: &SqlStore,
+    other: &SqlStore,
+) {
+    let begun = |vm: &str, begun_records, sequences: std::ops::RangeInclusive<u64>| Batch {
+        begun_records,
+        report_interval_ms: 1_000,
+        ..batch(vm, sequences)
+    };
+    let now = now_ms();
+    append_at(store, begun("killed", 9, 1..=3), now).await;
+    append_at(store, Batch { dropped_records: 2, ..begun("killed", 12, 4..=5) }, now).await;
+    append_at(store, begun("drained", 4, 1..=4), now).await;
+    append_at(store, batch("of an older filter", 1..=4), now).await;
+    let lost =
+        async |at| (store.vms(at).await.unwrap().lost_records, other.vms(at).await.unwrap().lost_records);
+    assert_eq!(lost(now + MINUTE_MS / 2).await, (0, 0), "it may be at work");
+    assert_eq!(store.vms(now).await.unwrap().open_records, 5);
+    assert_eq!(lost(now + 2 * MINUTE_MS).await, (5, 5), "12 announced, 5 came, 2 were dropped");
+    assert_eq!(store.vms(now).await.unwrap().report_interval_ms, 1_000);
+    // it was cut off only, or another VM has sent what it has left
+    append_at(store, begun("killed", 12, 6..=12), now + 2 * MINUTE_MS).await;
+    assert_eq!(lost(now + 9 * MINUTE_MS).await, (0, 0));
 }
 
 pub(crate) async fn records_are_counted_once_in_whatever_order_they_come(store: &SqlStore, other: &SqlStore) {
@@ -179,9 +206,9 @@ pub(crate) async fn what_is_too_old_or_too_much_is_dropped(store: &SqlStore, _: 
     assert_eq!(hours.iter().map(|bucket| bucket.sums.requests).sum::<i64>(), 20);
     let days = store.rollup(&oldest(Dimension::Model, Unit::Day)).await.unwrap();
     assert_eq!(days.iter().map(|bucket| bucket.sums.requests).sum::<i64>(), 40, "days are kept for years");
-    assert_eq!(store.vms().await.unwrap().count, 1);
+    assert_eq!(store.vms(now_ms()).await.unwrap().count, 1);
     store.maintain(now + 31 * DAY_MS).await.unwrap();
-    assert_eq!(store.vms().await.unwrap().count, 0);
+    assert_eq!(store.vms(now_ms()).await.unwrap().count, 0);
 }
 
 pub(crate) async fn an_hour_without_a_report_ends_the_session(store: &SqlStore, _: &SqlStore) {

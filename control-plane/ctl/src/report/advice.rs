@@ -24,6 +24,10 @@ pub(super) fn advice(stats: &Value, requests: &[Value]) -> Vec<String> {
             "records were dropped by filters whose queue was full: headroomd was away for too long, or is too slow. Its log and `headroomctl doctor` say why.",
         ),
         (
+            "/reports/lost_records",
+            "records never came, because an Envoy was killed, or stopped without being drained: figures lack these requests.",
+        ),
+        (
             "/reports/config_errors",
             "values of the filter's configuration were replaced by their defaults: Envoy's log names them.",
         ),

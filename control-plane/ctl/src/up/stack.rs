@@ -30,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The filter reports once a second by default, so what it still holds is out after a little more.
 const LAST_REPORT: Duration = Duration::from_millis(1200);
+/// Requests that are open when it is to stop may end, for so long.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
 /// Envoy ends at once; this is for a machine under load.
 const ENVOY_PATIENCE: Duration = Duration::from_secs(5);
 /// headroomd gives its connections ten seconds.
@@ -247,6 +249,7 @@ impl Stack {
             if let (true, Some(admin)) = (flush, &self.admin)
                 && Retry::NEAR.send(admin.post(admin_url("/drain_listeners"))).await.is_ok()
             {
+                wait_for_requests(admin).await;
                 sleep(LAST_REPORT).await;
             }
             envoy.stop(ENVOY_PATIENCE).await?;
@@ -302,6 +305,29 @@ impl Start for Sidecar {
 /// Both read it from their environment: headroomd to ask for it, the filter to show it.
 fn token(settings: &Settings) -> Vec<(&'static str, String)> {
     settings.token.iter().map(|token| ("HEADROOM_TOKEN", token.clone())).collect()
+}
+
+/// Waits until no request is open, for a while: what is cut off has no record.
+async fn wait_for_requests(admin: &Client) {
+    let deadline = Instant::now() + LAST_REQUESTS;
+    let mut is_told = false;
+    while let Some(open @ 1..) = open_requests(admin).await {
+        if Instant::now() >= deadline {
+            return;
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            let seconds = LAST_REQUESTS.as_secs();
+            say(&format!("Waiting up to {seconds} s for open requests and sessions: {open} …"));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+async fn open_requests(admin: &Client) -> Option<u64> {
+    const NAME: &str = "http.headroom.downstream_rq_active";
+    let answer = admin.get(admin_url(&format!("/stats?filter={NAME}"))).send().await.ok()?;
+    let stats = answer.text().await.ok()?;
+    stats.lines().find_map(|line| line.strip_prefix(NAME)?.strip_prefix(": ")?.trim().parse().ok())
 }
 
 /// The URL of a path of the admin interface. Envoy asks for no name in particular.
