@@ -119,7 +119,10 @@ pub(crate) fn compress(
     if text.len() < cx.config.min_block_bytes {
         return skip(Kind::Short, Skip::TooSmall);
     }
-    if text.len() > cx.config.max_block_bytes || lines::has_more_than(text, MAX_LINES) {
+    let is_too_large = text.len() > cx.config.max_block_bytes
+        || lines::has_more_than(text, MAX_LINES)
+        || json::has_more_values_than_are_read(text);
+    if is_too_large {
         return skip(unread, Skip::TooLarge);
     }
     if policy == Policy::Off {

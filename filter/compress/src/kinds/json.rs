@@ -90,6 +90,16 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     Some(Lossy { text: found.within(kept.text), left_out: kept.left_out })
 }
 
+/// Whether a text that begins as JSON has more keys and values than a document may have.
+pub(crate) fn has_more_values_than_are_read(text: &str) -> bool {
+    // Each but the first follows one of these, and takes a byte itself.
+    let follow = |byte: &u8| matches!(byte, b',' | b':' | b'[' | b'{');
+    let bytes = text.as_bytes();
+    bytes.len() > parse::MAX_NODES
+        && matches!(bytes.get(parse::spaces(bytes)), Some(b'{' | b'['))
+        && bytes.iter().filter(|byte| follow(byte)).count() > parse::MAX_NODES
+}
+
 /// The documents in a text; `None`: there are none, or what is around them is most of it.
 pub(crate) fn find(text: &str) -> Option<Documents<'_>> {
     let bytes = text.as_bytes();

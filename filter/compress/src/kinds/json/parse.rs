@@ -16,6 +16,10 @@ use crate::work;
 /// writers here nor a client's own parser can run out of stack.
 const MAX_DEPTH: usize = 128;
 
+/// Most keys and values, of all documents in a text together. Each takes some twenty bytes here and more in what is
+/// worked out from it, however short it is. Eight megabytes of JSON with ordinary values have 700 thousand.
+pub(super) const MAX_NODES: usize = 1 << 20;
+
 /// Bytes of a document for each key and value, as outputs have them that are laid out for nobody: room for
 /// the nodes is taken once.
 const BYTES_PER_NODE: usize = 12;
@@ -244,6 +248,9 @@ impl<'a> Parser<'a> {
 
     /// One value with everything in it; it stands at `depth`.
     fn value(&mut self, depth: usize) -> Option<()> {
+        if self.nodes.len() >= MAX_NODES {
+            return None;
+        }
         match self.peek()? {
             b'"' => {
                 let start = self.at;

@@ -1,0 +1,104 @@
+//! What a body in work takes at most, whatever is in it (I7): bytes that are allocated at the same time, counted.
+//!
+//! A VM does not give memory back, so the highest point counts, and not what is left in the end.
+
+#![allow(unsafe_code, reason = "an allocator that counts is an unsafe trait")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use headroom_compress::{Api, BlockOutcome, Config, Memo, Request, Skip, compress};
+use serde_json::json;
+
+/// The system's allocator, which counts.
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is the system allocator's, with the same arguments.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        MOST.fetch_max(now, Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+const MEGABYTE: usize = 1 << 20;
+/// The default limits of a body and of an output.
+const BODY: usize = 16 * MEGABYTE;
+const OUTPUT: usize = 8 * MEGABYTE;
+/// As the filter sets aside for a body in work, times its length.
+const FACTOR: usize = 5;
+
+/// The bytes that are allocated at most while a body is in work, and what became of its blocks.
+fn most(body: &[u8]) -> (usize, Vec<BlockOutcome>) {
+    let request = Request { reversible: true, ..Request::new(Api::AnthropicMessages) };
+    let before = NOW.load(Ordering::Relaxed);
+    MOST.store(before, Ordering::Relaxed);
+    let outcome = compress(body, &request, &Config::default(), &mut Memo::new(64 << 20));
+    let blocks = outcome.blocks.iter().map(|block| block.outcome).collect();
+    (MOST.load(Ordering::Relaxed) - before, blocks)
+}
+
+/// A request with two outputs.
+fn request(output: &str) -> Vec<u8> {
+    let turn = |id: &str| {
+        [
+            json!({"role": "assistant", "content": [{"type": "tool_use", "id": id, "name": "query", "input": {}}]}),
+            json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": output}]}),
+        ]
+    };
+    json!({"model": "claude-sonnet-4-5", "messages": [turn("a"), turn("b")].concat()})
+        .to_string()
+        .into_bytes()
+}
+
+/// JSON of about this size.
+fn list(open: &str, item: &str, close: &str, bytes: usize) -> String {
+    let items = bytes / (item.len() + 1) - 1;
+    format!("{open}{}{item}{close}", format!("{item},").repeat(items))
+}
+
+/// One test, since what is counted is counted for the process.
+#[test]
+fn what_a_body_of_tiny_values_takes_is_bounded() {
+    // The vocabulary is built on the first count.
+    most(&request("[1, 2, 3]"));
+    for (open, item, close) in [
+        ("[", "1", "]"),
+        ("[", "[]", "]"),
+        ("[", "{}", "]"),
+        ("{", r#""a":1"#, "}"),
+        ("[", r#"{"a":1}"#, "]"),
+    ] {
+        let bare = list(open, item, close, BODY);
+        let (taken, _) = most(bare.as_bytes());
+        eprintln!("{open}{item},… as a body of {} MB: {} MB", bare.len() / MEGABYTE, taken / MEGABYTE);
+        assert!(taken <= FACTOR * BODY, "{item}: {taken}");
+
+        let body = request(&list(open, item, close, OUTPUT - 100));
+        let (taken, blocks) = most(&body);
+        eprintln!("{open}{item},… as two outputs in {} MB: {} MB", body.len() / MEGABYTE, taken / MEGABYTE);
+        assert!(taken <= FACTOR * body.len(), "{item}: {taken}");
+        assert_eq!(blocks, [BlockOutcome::Skipped(Skip::TooLarge); 2], "{item}");
+
+        // As many as are read.
+        let body = request(&list(open, item, close, MEGABYTE / 4 * item.len()));
+        let (taken, blocks) = most(&body);
+        eprintln!("{open}{item},… as two outputs in {} MB: {} MB", body.len() / MEGABYTE, taken / MEGABYTE);
+        assert!(taken <= FACTOR * BODY, "{item}: {taken}");
+        assert!(!blocks.contains(&BlockOutcome::Skipped(Skip::TooLarge)), "{item}: {blocks:?}");
+    }
+}
