@@ -138,7 +138,8 @@ impl Connection {
         Self::over(stream, SocketAddr::from(([127, 0, 0, 1], 80)), Protocol::Http1).await
     }
 
-    async fn over<S>(stream: S, authority: SocketAddr, protocol: Protocol) -> Result<Self>
+    /// Speaks HTTP over a connection that is there, such as one with TLS.
+    pub async fn over<S>(stream: S, authority: SocketAddr, protocol: Protocol) -> Result<Self>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {

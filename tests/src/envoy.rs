@@ -214,6 +214,16 @@ impl Envoy {
         self.process.open_files()
     }
 
+    /// SIGKILL.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill().map(drop)
+    }
+
+    /// SIGTERM, and waits until it has ended.
+    pub fn terminate(&mut self) -> Result<()> {
+        self.process.terminate().map(drop)
+    }
+
     /// The last lines of the log.
     pub fn log_tail(&self) -> String {
         self.process.log_tail()

@@ -8,7 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use anyhow::{Context, Result};
 use headroom_e2e::client::{Answer, Call, Connection, Protocol};
 use headroom_e2e::deadline::{until, within};
-use headroom_e2e::provider::NAME_HEADER;
+use headroom_e2e::provider::{NAME_HEADER, SCRIPT_HEADER, Script};
 use headroom_e2e::{Provider, built, envoy};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -151,6 +151,38 @@ async fn requests_are_served_until_sigterm_and_counted_after_it() -> Result<()> 
     let (status, message) = ending(process).await?;
     assert_eq!(status.code(), Some(0), "{message}");
     gone(&children).await?;
+
+    let again = Up::start(workspace, &arguments).await?;
+    let stats: Value = serde_json::from_slice(&again.send(Call::get("/stats")).await?.body)?;
+    assert_eq!(stats["requests"]["total"], 1, "{stats}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_that_is_open_at_the_end_gets_its_answer_and_is_counted() -> Result<()> {
+    let provider = Provider::start(0).await?;
+    let arguments = providers(&format!("http://{}", provider.address()));
+    let up = Up::start(tempfile::tempdir()?, &arguments).await?;
+    let gated = Script { gate: true, ..Script::default() };
+    let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 10, "stream": true,
+        "messages": [{"role": "user", "content": "hi"}]});
+    let call = Call::post("/v1/messages", body.to_string())
+        .header(NAME_HEADER, "open")
+        .header(SCRIPT_HEADER, &gated.header());
+    let mut answer = Connection::open(up.listener, Protocol::Http1).await?.stream(call).await?;
+    answer.next().await?.context("its first event")?;
+    up.signal("-TERM")?;
+    let Up { process, workspace, listener, .. } = up;
+    until("it takes no more requests", || async {
+        Connection::open(listener, Protocol::Http1).await.is_err().then_some(())
+    })
+    .await?;
+    // As many as an answer has at most.
+    provider.release("open", 50);
+    assert!(answer.finish().await?.text().contains("message_stop"));
+    let (status, message) = ending(process).await?;
+    assert_eq!(status.code(), Some(0), "{message}");
+    assert!(message.contains("Waiting up to 5 s"), "{message}");
 
     let again = Up::start(workspace, &arguments).await?;
     let stats: Value = serde_json::from_slice(&again.send(Call::get("/stats")).await?.body)?;

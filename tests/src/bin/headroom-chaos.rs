@@ -8,10 +8,10 @@
 //! Agents hold conversations with models that think, in five formats, against a provider that checks what reasoning
 //! is bound to; beside them go single requests: short ones, long ones, passed and audited ones, other paths, broken
 //! bodies, refusals of the provider, and clients that leave. Meanwhile headroomd is killed, stopped, and left without
-//! disk, and Envoy is replaced by another and drained. Exits with 1 where one of the figures that have to be 0 is not.
+//! disk, the filter is delivered anew, and Envoy is replaced by another and drained. Exits with 1 where one of the figures that have to be 0 is not.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -24,6 +24,7 @@ use clap::Parser;
 use headroom_e2e::agent::{Agent, Format, recorded, rows};
 use headroom_e2e::client::{Call, Connection, Protocol};
 use headroom_e2e::deadline::until;
+use headroom_e2e::delivery;
 use headroom_e2e::envoy::{Envoy, Options};
 use headroom_e2e::latency::percentile;
 use headroom_e2e::provider::{Plan, Report, SCRIPT_HEADER, Way};
@@ -56,7 +57,7 @@ struct Arguments {
 const CALM: Duration = Duration::from_millis(1500);
 const TROUBLE: Duration = Duration::from_millis(800);
 /// What the filter still has to report is there after so long without requests.
-const REPORTED: Duration = Duration::from_millis(500);
+const REPORTED: Duration = Duration::from_millis(1_500);
 
 /// What all tasks share.
 struct Chaos {
@@ -257,10 +258,10 @@ fn body(outputs: usize, rows_each: usize) -> Vec<u8> {
 struct Machines {
     sidecar: Sidecar,
     envoy: Envoy,
-    options: Options,
     module: PathBuf,
     folder: tempfile::TempDir,
     envoys: usize,
+    reloads: u32,
     /// Records of Envoys that have ended.
     recorded: u64,
     kills: usize,
@@ -273,18 +274,15 @@ impl Machines {
     async fn start(provider: &Provider, module: PathBuf) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let sidecar = Sidecar::start(Kind::Real, folder.path()).await?;
-        let filter = json!({"reversible": true,
-            "control_plane": {"cluster": "headroom", "report_interval_ms": 100, "max_backoff_ms": 300}});
-        let options = Options { filter: Some(filter), workers: 2, ..Options::default() };
-        let envoy = Self::envoy(&options, provider, &sidecar, &module, folder.path(), 0).await?;
+        let envoy = Self::envoy(provider, &sidecar, &module, folder.path(), 0).await?;
         let (recorded, kills, stops, full_disks) = (0, 0, 0, 0);
         Ok(Self {
             sidecar,
             envoy,
-            options,
             module,
             folder,
             envoys: 1,
+            reloads: 0,
             recorded,
             kills,
             stops,
@@ -293,22 +291,37 @@ impl Machines {
         })
     }
 
+    /// Puts the filter where Envoy looks. Each number makes another VM.
+    fn deliver(folder: &Path, module: &Path, number: u32) -> Result<()> {
+        let filter = json!({"reversible": true, "control_plane": {"cluster": delivery::CLUSTER,
+            // Reports wait so long that a VM which goes has some to leave.
+            "report_interval_ms": if number.is_multiple_of(2) { 100 } else { 1_000 },
+            "max_backoff_ms": 300}});
+        delivery::deliver(folder, &delivery::resource(number, module, &delivery::as_text(&filter)))
+    }
+
+    fn envoy_folder(folder: &Path, number: usize) -> PathBuf {
+        folder.join(format!("envoy-{number}"))
+    }
+
     async fn envoy(
-        options: &Options,
         provider: &Provider,
         sidecar: &Sidecar,
-        module: &std::path::Path,
-        folder: &std::path::Path,
+        module: &Path,
+        folder: &Path,
         number: usize,
     ) -> Result<Envoy> {
-        let folder = folder.join(format!("envoy-{number}"));
+        let folder = Self::envoy_folder(folder, number);
         std::fs::create_dir(&folder)?;
+        Self::deliver(&folder, module, 0)?;
+        let configuration = Some(delivery::bootstrap(provider.address(), sidecar, &folder)?);
+        let options = Options { filter: None, configuration, workers: 2, ..Options::default() };
         let neighbours = headroom_e2e::envoy::Neighbours {
             provider: provider.address(),
             sidecar_grpc: sidecar.grpc(),
             sidecar_http: sidecar.http(),
         };
-        Envoy::start(options, neighbours, module, &folder).await
+        Envoy::start(&options, neighbours, module, &folder).await
     }
 
     /// Every fault in turn, until it is over.
@@ -339,6 +352,11 @@ impl Machines {
                 }
                 // Each takes V8 seconds to start.
                 _ if number % 16 == 3 => self.replace_envoy(chaos).await?,
+                _ if number % 16 == 11 => {
+                    self.reloads += 1;
+                    let folder = Self::envoy_folder(self.folder.path(), self.envoys - 1);
+                    Self::deliver(&folder, &self.module, self.reloads)?;
+                }
                 _ => self.look()?,
             }
         }
@@ -353,15 +371,8 @@ impl Machines {
     /// New requests go to another Envoy; this one ends when it has answered all of its own.
     async fn replace_envoy(&mut self, chaos: &Chaos) -> Result<()> {
         self.look()?;
-        let next = Self::envoy(
-            &self.options,
-            &chaos.provider,
-            &self.sidecar,
-            &self.module,
-            self.folder.path(),
-            self.envoys,
-        )
-        .await?;
+        let next = Self::envoy(&chaos.provider, &self.sidecar, &self.module, self.folder.path(), self.envoys)
+            .await?;
         self.envoys += 1;
         *chaos.envoy.lock().expect("no panic while locked") = next.listener();
         let old = std::mem::replace(&mut self.envoy, next);
@@ -445,7 +456,7 @@ async fn main() -> Result<ExitCode> {
     while let Some(task) = tasks.join_next().await {
         task??;
     }
-    sleep(4 * REPORTED).await;
+    sleep(2 * REPORTED).await;
     machines.look()?;
     let recorded = machines.recorded + records(&machines.envoy).await?;
     let counted = until("headroomd has counted what was recorded", || async {
@@ -496,7 +507,7 @@ fn tell(chaos: &Chaos, machines: &Machines, took: Duration, recorded: u64, count
         ("headroomd killed, stopped, without disk", {
             format!("{}, {}, {}", machines.kills, machines.stops, machines.full_disks)
         }),
-        ("Envoys", machines.envoys.to_string()),
+        ("Envoys, reloads", format!("{}, {}", machines.envoys, machines.reloads)),
         ("short requests, p50", format!("{:.1} ms", percentile(&latencies, 50))),
         ("short requests, p99", format!("{:.1} ms", percentile(&latencies, 99))),
         ("memory of Envoy at first, at last, at most", memory(|it| it.0)),

@@ -1,6 +1,8 @@
 //! What somebody could try against Envoy with the filter, on loopback and bounded: to go round a budget, to read what
 //! another tenant has left, to reach the provider with our own headers, to have others wait, to take the memory.
 
+mod peer;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use headroom_compress::Api;
 use headroom_e2e::client::{Call, Connection, Protocol};
@@ -207,6 +207,69 @@ async fn client(number: usize, envoy: SocketAddr, load: Arc<Load>, thinking: Arc
         load.answered.fetch_add(1, Ordering::Relaxed);
     }
     Ok(sent)
+}
+
+/// With another module the VMs are others; with another configuration alone they stay. Nothing of what the old ones have not
+/// told is told by themselves: their next report is due in an hour.
+async fn reload_loses_nothing(has_new_module: bool) -> Result<()> {
+    let slow = json!({"control_plane": {"cluster": CLUSTER, "report_interval_ms": 3_600_000}});
+    let mesh = Mesh::start(|module| resource(1, module, &as_text(&slow))).await?;
+    let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (stop, sent, envoy) = (Arc::clone(&stop), Arc::clone(&sent), mesh.envoy.listener());
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let mut connection = Connection::open(envoy, Protocol::Http1).await?;
+                    let answer =
+                        connection.send(Call::post("/v1/messages", anthropic(&pretty_pets(9)))).await?;
+                    ensure!(answer.status == 200, "{}", answer.status);
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    let reached = |wanted: usize| {
+        let sent = Arc::clone(&sent);
+        async move {
+            until("requests are answered", || async {
+                (sent.load(Ordering::Relaxed) >= wanted).then_some(())
+            })
+            .await
+        }
+    };
+    reached(400).await?;
+    let module = built::filter_module().await?;
+    let module = if has_new_module { another(&module, mesh.folder.path())? } else { module };
+    deliver(
+        mesh.folder.path(),
+        &resource(1 + u32::from(has_new_module), &module, &as_text(&plugin_config())),
+    )?;
+    let before = sent.load(Ordering::Relaxed);
+    until("the new configuration reports", || async {
+        (mesh.sidecar.counted_requests().await.ok()? > before as u64).then_some(())
+    })
+    .await?;
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await??;
+    }
+    until("every request is counted", || async {
+        (mesh.sidecar.counted_requests().await.ok()? == sent.load(Ordering::Relaxed) as u64).then_some(())
+    })
+    .await
+    .with_context(|| format!("{} were sent", sent.load(Ordering::Relaxed)))
+}
+
+#[tokio::test]
+async fn a_reload_in_the_middle_of_traffic_loses_no_record() -> Result<()> {
+    reload_loses_nothing(true).await
+}
+
+#[tokio::test]
+async fn another_configuration_in_the_middle_of_traffic_loses_no_record() -> Result<()> {
+    reload_loses_nothing(false).await
 }
 
 #[tokio::test]

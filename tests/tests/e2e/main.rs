@@ -23,6 +23,7 @@
 //! | an upgraded stream has no end that the filter could write to | `websockets::a_silent_session_…` |
 //! | who has left an upgraded stream is told by response flags only | `websockets::every_way_…` |
 //! | pieces of a stream come one by one, cut anywhere | `answers::each_event_…`, `answers_arrive_byte_for_byte` |
+//! | a VM is destroyed with its last root, whatever `on_done` answers; shared data outlives it | `delivered::a_reload_in_the_middle_…`, `ending::…` |
 //! | ECDS, long names, JSON text or protobuf as configuration, as Istio delivers them | `delivered::…` |
 
 mod answers;
@@ -33,6 +34,7 @@ mod configuration;
 mod delivered;
 mod demo;
 mod encodings;
+mod ending;
 mod faults;
 mod formats;
 mod forwarding;
