@@ -25,6 +25,8 @@ use crate::ledger::sums::{Sums, Timing};
 
 /// The name of the newest probe in `meta`.
 pub(super) const PROBE: &str = "probe";
+/// What a VM says of itself counts up to here: the sum over all VMs has to be a number.
+const MOST_COUNTED: i64 = 1 << 40;
 /// Requests kept one by one, as many as the original kept.
 const KEPT_REQUESTS: i64 = 10_000;
 
@@ -165,7 +167,7 @@ async fn set_probe(conn: &mut AnyConnection, record: &RequestRecord, now: UnixMs
 }
 
 async fn update_vm(conn: &mut AnyConnection, batch: &Batch, seen: &Seen) -> Result<(), StoreError> {
-    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX).min(MOST_COUNTED);
     // counters of a VM only grow; a report that was overtaken must not turn them back
     sqlx::query(
         "UPDATE vm SET filter_version = $2, seen = $3,

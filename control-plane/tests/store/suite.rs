@@ -66,6 +66,13 @@ pub(crate) async fn what_a_silent_vm_has_announced_and_not_handed_over_is_lost(
     assert_eq!(store.vms(now).await.unwrap().open_records, 5);
     assert_eq!(lost(now + 2 * MINUTE_MS).await, (5, 5), "12 announced, 5 came, 2 were dropped");
     assert_eq!(store.vms(now).await.unwrap().report_interval_ms, 1_000);
+    // what nobody can have counted breaks no page
+    for vm in ["wild", "wilder"] {
+        let wild =
+            Batch { dropped_records: u64::MAX, dropped_originals: u64::MAX, ..begun(vm, u64::MAX, 1..=1) };
+        append_at(store, wild, now).await;
+    }
+    assert_eq!(lost(now + 2 * MINUTE_MS).await, (5, 5));
     // it was cut off only, or another VM has sent what it has left
     append_at(store, begun("killed", 12, 6..=12), now + 2 * MINUTE_MS).await;
     assert_eq!(lost(now + 9 * MINUTE_MS).await, (0, 0));

@@ -69,6 +69,8 @@ async fn a_key_over_its_budget_gets_round_it_in_no_way() -> Result<()> {
         &[("x-api-key", "decoy"), real],
         &[("x-api-key", ""), ("api-key", "decoy"), ("x-goog-api-key", "decoy"), real],
         &[("x-headroom-bypass", "true"), real],
+        &[("authorization", "Bearer sk-other"), real],
+        &[("authorization", "Bearer\tsk-over")],
     ] {
         for path in [
             "/v1/chat/completions",
@@ -80,6 +82,12 @@ async fn a_key_over_its_budget_gets_round_it_in_no_way() -> Result<()> {
             "/v1/chat/complet%69ons",
             "/v1%2Fchat/completions",
             "/V1/Chat/Completions",
+            "/v1/chat/completions//",
+            "/v1/chat/completions%20",
+            "/v1/chat/completions?key=decoy",
+            "/v1/chat/%2e%2e/chat/completions",
+            "/v1/chat/..;/chat/completions",
+            "/%76%31/chat/completions",
             "/v1/completions",
             "/v1/embeddings",
             "/v1/anything/else",
