@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::board::Board;
 pub(crate) use self::compress::Desk;
 use self::error::Refusal;
+pub(crate) use self::feed::forms;
 pub(crate) use self::guard::Guard;
 pub(crate) use self::health::{Deployment, Probes};
 pub(crate) use self::metrics::Metrics;
@@ -42,6 +43,7 @@ use crate::ccr::keeper::Originals;
 use crate::filters::Filters;
 use crate::ledger::writer::Ledger;
 use crate::messages::Messages;
+use crate::request_log::Lost;
 use crate::sessions::Sessions;
 use crate::store::LedgerStore;
 use crate::tasks::Tasks;
@@ -59,6 +61,8 @@ pub(crate) struct App {
     pub(crate) ledger: Ledger,
     pub(crate) originals: Originals,
     pub(crate) metrics: Arc<Metrics>,
+    /// Of the log file.
+    pub(crate) lost_lines: Arc<Lost>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) filters: Arc<Filters>,
     pub(crate) messages: Arc<Messages>,

@@ -19,6 +19,7 @@ mod listen;
 mod messages;
 pub mod models;
 pub mod purge;
+mod request_log;
 pub mod retention;
 mod server;
 mod sessions;

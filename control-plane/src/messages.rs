@@ -1,6 +1,6 @@
 //! What the newest requests and their answers said, where filters send it and this sidecar shows it.
 //!
-//! In memory alone: it is in no store and in no log, and gone with the process.
+//! In memory alone, and gone with the process: it is in no store, and in no log but the one that `--log-file` asks for.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -29,9 +29,10 @@ use crate::limits::Limits;
 use crate::listen::{Listener, Peer, bind};
 use crate::messages::Messages;
 use crate::models::Models;
+use crate::request_log::{Lost, RequestLog};
 use crate::retention::{Retention, steady_ms};
 use crate::sessions::Sessions;
-use crate::settings::{Bind, Settings};
+use crate::settings::{Bind, Database, Settings};
 use crate::stage_timings;
 use crate::store::originals::{OriginalsStore, SqlOriginals};
 use crate::store::{LedgerStore, Renewing, SqlStore, StoreError};
@@ -69,6 +70,14 @@ pub enum StartError {
         name: &'static str,
         /// The address as it was asked for.
         address: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// Requests cannot be logged where they are to be.
+    #[error("{path}: requests cannot be logged there: {error}")]
+    LogFile {
+        /// The file.
+        path: String,
         /// Why.
         error: io::Error,
     },
@@ -123,6 +132,12 @@ impl Running {
 pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     headroom_private::folder(&settings.workspace_dir)
         .map_err(|error| StoreError::Folder { path: settings.workspace_dir.display().to_string(), error })?;
+    if let Database::Lines(path) = &settings.database {
+        tracing::info!(
+            message = "Savings are kept as JSON Lines. Originals are in memory alone and gone when this process ends, and no other headroomd can share them.",
+            path = %path.display(),
+        );
+    }
     let tasks = Tasks::default();
     let stop = CancellationToken::new();
     let mut warmup = Warmup::default();
@@ -155,9 +170,18 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let limits = Limits::new(Arc::clone(&store), Arc::clone(&accounting));
     let subscriptions = Arc::new(Subscriptions::load(settings.subscription_state_path.clone(), now_ms()));
     let allowances = Arc::clone(&subscriptions);
+    let lost_lines = Arc::new(Lost::default());
+    let log = settings.log_file.as_deref().map(|path| {
+        RequestLog::open(path, Arc::clone(&messages), Arc::clone(&lost_lines))
+            .map_err(|error| StartError::LogFile { path: path.display().to_string(), error })
+    });
+    let (request_log, log_writer) = log.transpose()?.unzip();
     let (ledger, writer) = Ledger::new(Arc::clone(&store), accounting, move |landed| {
         observed.observe(landed);
         stage_timings::log(landed);
+        if let Some(log) = &request_log {
+            log.log(landed);
+        }
         allowances.observe(landed, now_ms());
         told.send_modify(|landings| *landings += 1);
     });
@@ -180,6 +204,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         ledger: ledger.clone(),
         originals: originals.clone(),
         metrics: Arc::clone(&metrics),
+        lost_lines,
         sessions: Arc::clone(&sessions),
         filters: Arc::clone(&filters),
         messages: Arc::clone(&messages),
@@ -206,6 +231,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         deployment: Deployment::from_env(|name| std::env::var(name).ok()),
     });
     let writer = tasks.spawn("ledger_writer", writer);
+    let log_writer = log_writer.map(|writer| tasks.spawn("request_log", writer));
     let maintenance =
         tasks.spawn("maintenance", maintain(Arc::clone(&store), Arc::clone(&retention), stop.clone()));
     let originals_writer = tasks.spawn("originals_writer", originals_writer);
@@ -255,7 +281,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         // they hold the ledger and the originals: the writers end, with their queues written, once they
         // are gone
         let tasks = [http, grpc, maintenance, sweep, telemetry, kept].into_iter().chain(own_metrics);
-        let end = end_all(tasks.chain([writer, originals_writer]));
+        let end = end_all(tasks.chain([writer, originals_writer]).chain(log_writer));
         if tokio::time::timeout(CONNECTIONS, end).await.is_err() {
             tracing::warn!(message = "Connections did not end in time and are cut off.");
             queues.drain().await;

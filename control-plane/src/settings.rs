@@ -30,6 +30,8 @@ const DEFAULT_COMPRESSION_SECONDS: i64 = 10;
 const MAX_COMPRESSION_SECONDS: i64 = 3600;
 /// Bytes of originals when nothing else is said: some hundred thousand tool outputs.
 const DEFAULT_MAX_BYTES: i64 = 1 << 30;
+/// The same where they are kept in memory.
+const DEFAULT_MAX_MEMORY: i64 = 64 << 20;
 
 /// The Headroom sidecar: savings history, statistics, originals.
 #[derive(Clone, Debug, Default, Parser)]
@@ -50,7 +52,7 @@ pub struct Args {
     /// Folder for read-mostly files such as models.json [env: HEADROOM_CONFIG_DIR] [default: ~/.headroom/config]
     #[arg(long, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
-    /// PostgreSQL instead of SQLite: postgres://… [env: HEADROOM_DATABASE_URL]
+    /// PostgreSQL instead of SQLite: postgres://…, or a file of JSON Lines, with originals in memory alone: jsonl:PATH [env: HEADROOM_DATABASE_URL]
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
     /// A proxy_savings.json of upstream Headroom, read at every start [env: HEADROOM_SAVINGS_PATH] [default: WORKSPACE/proxy_savings.json]
@@ -62,12 +64,15 @@ pub struct Args {
     /// Seconds for which originals are kept after they were last admitted or read [env: HEADROOM_CCR_TTL_SECONDS] [default: 86400]
     #[arg(long, value_name = "SECONDS")]
     pub ccr_ttl_seconds: Option<String>,
-    /// Bytes that originals may take, compressed; beyond them the oldest make room [env: HEADROOM_CCR_MAX_BYTES] [default: 1073741824]
+    /// Bytes that originals may take, compressed; beyond them the oldest make room [env: HEADROOM_CCR_MAX_BYTES] [default: 1073741824, in memory 67108864]
     #[arg(long, value_name = "BYTES")]
     pub ccr_max_bytes: Option<String>,
     /// Seconds within which /v1/compress answers; then the messages go back as they came [env: HEADROOM_COMPRESSION_TIMEOUT_SECONDS] [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub compression_timeout_seconds: Option<String>,
+    /// Write each request to FILE as a line of JSON; with --log-messages what it says as well [env: HEADROOM_LOG_FILE] [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
     /// Show what requests and answers say, of those filters that send it; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
@@ -162,6 +167,10 @@ pub enum Database {
     File(PathBuf),
     /// A PostgreSQL URL, shared by replicas.
     Postgres(String),
+    /// A file of JSON Lines, and everything in memory.
+    Lines(PathBuf),
+    /// Memory alone, gone with the process.
+    Memory,
 }
 
 impl fmt::Debug for Database {
@@ -170,6 +179,8 @@ impl fmt::Debug for Database {
             Self::File(path) => write!(f, "File({})", path.display()),
             // its URL holds a password
             Self::Postgres(_) => f.write_str("Postgres([redacted])"),
+            Self::Lines(path) => write!(f, "Lines({})", path.display()),
+            Self::Memory => f.write_str("Memory"),
         }
     }
 }
@@ -204,6 +215,8 @@ pub struct Settings {
     pub models: Sources,
     /// `HEADROOM_BUDGETS`: JSON, or the path of a file.
     pub budgets: Option<String>,
+    /// Where each request is logged.
+    pub log_file: Option<PathBuf>,
     /// Whether what requests and answers say is kept and shown.
     pub log_messages: bool,
     /// Whether the filter is said to leave bodies of functions out of source files.
@@ -254,7 +267,7 @@ pub enum SettingsError {
     },
     /// The URL is not one of PostgreSQL's.
     #[error(
-        "HEADROOM_DATABASE_URL: expected postgres://… or postgresql://…; without it state goes to SQLite"
+        "HEADROOM_DATABASE_URL: expected postgres://…, postgresql://… or jsonl:PATH; without it state goes to SQLite"
     )]
     DatabaseUrl,
     /// The token file cannot be read.
@@ -306,17 +319,23 @@ impl Settings {
             Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
                 Database::Postgres(url)
             }
-            Some(_) => return Err(SettingsError::DatabaseUrl),
+            Some(url) => match url.strip_prefix("jsonl:").map(str::trim) {
+                Some(path) if !path.is_empty() => Database::Lines(PathBuf::from(path)),
+                _ => return Err(SettingsError::DatabaseUrl),
+            },
         };
         let originals = match &database {
             Database::File(_) => Database::File(workspace_dir.join("originals.db")),
             Database::Postgres(url) => Database::Postgres(url.clone()),
+            Database::Lines(_) | Database::Memory => Database::Memory,
         };
         let ttl = args.ccr_ttl_seconds.or_else(|| env("HEADROOM_CCR_TTL_SECONDS"));
         let max_bytes = args.ccr_max_bytes.or_else(|| env("HEADROOM_CCR_MAX_BYTES"));
+        let default_max_bytes =
+            if originals == Database::Memory { DEFAULT_MAX_MEMORY } else { DEFAULT_MAX_BYTES };
         let keep = Keep {
             ttl_ms: 1_000 * number("HEADROOM_CCR_TTL_SECONDS", ttl, DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS)?,
-            max_bytes: number("HEADROOM_CCR_MAX_BYTES", max_bytes, DEFAULT_MAX_BYTES, i64::MAX / 2)?,
+            max_bytes: number("HEADROOM_CCR_MAX_BYTES", max_bytes, default_max_bytes, i64::MAX / 2)?,
         };
         let compression =
             args.compression_timeout_seconds.or_else(|| env("HEADROOM_COMPRESSION_TIMEOUT_SECONDS"));
@@ -371,6 +390,7 @@ impl Settings {
             budgets: env("HEADROOM_BUDGETS"),
             code_aware: args.code_aware
                 || flag("HEADROOM_CODE_AWARE_ENABLED", env("HEADROOM_CODE_AWARE_ENABLED"))?,
+            log_file: args.log_file.or_else(|| env_path("HEADROOM_LOG_FILE")),
             log_messages: args.log_messages || flag("HEADROOM_LOG_MESSAGES", env("HEADROOM_LOG_MESSAGES"))?,
             token,
             tenants,

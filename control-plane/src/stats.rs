@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use headroom_api::names::{outcome_name, prefix_change_name, prefix_mismatch_source_name};
-use headroom_api::v1::{RequestOutcome, RequestRecord, Usage};
+use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Usage};
 use serde_json::{Map, Value, json};
 
 use crate::clock::{MINUTE_MS, UnixMs, iso};
@@ -240,15 +240,18 @@ impl Snapshot {
 
     /// What requests that were only measured would have saved: their tool outputs, in every request.
     fn audit(&self) -> Value {
-        let audited = outcome_name(RequestOutcome::Audited);
-        let sums = self.by(Dimension::Outcome).find(|(name, _)| *name == audited).map(|(_, sums)| *sums);
-        let sums = sums.unwrap_or_default();
-        let would = sums.tool_tokens_before - sums.tool_tokens_after;
+        let measured = [RequestOutcome::Audited, RequestOutcome::Simulated].map(outcome_name);
+        let (mut requests, mut tokens, mut would) = (0, 0, 0);
+        for (_, sums) in self.by(Dimension::Outcome).filter(|(name, _)| measured.contains(name)) {
+            requests += sums.requests;
+            tokens += sums.tokens_before;
+            would += sums.tool_tokens_before - sums.tool_tokens_after;
+        }
         json!({
-            "requests": sums.requests,
-            "tokens": sums.tokens_before,
+            "requests": requests,
+            "tokens": tokens,
             "would_have_saved": would,
-            "would_have_saved_percent": percent(would, sums.tokens_before),
+            "would_have_saved_percent": percent(would, tokens),
         })
     }
 
@@ -396,6 +399,19 @@ pub(crate) fn display_session(session: &DisplaySession) -> Value {
     body
 }
 
+/// What a request that was only simulated would have come to; null for others.
+fn plan(record: &RequestRecord) -> Value {
+    if record.outcome() != RequestOutcome::Simulated {
+        return Value::Null;
+    }
+    let tokens = record.tokens.clone().unwrap_or_default();
+    json!({
+        "tokens_before": tokens.before,
+        "tokens_after": tokens.after,
+        "tokens_saved": tokens.before.saturating_sub(tokens.after),
+    })
+}
+
 /// One request with its blocks.
 pub(crate) fn recent(request: &Landed) -> Value {
     let record = &request.record;
@@ -445,19 +461,26 @@ pub(crate) fn recent(request: &Landed) -> Value {
         "session_id": (!record.session_id.is_empty()).then_some(&record.session_id),
         "key": record.key,
         "team": record.team,
-        "blocks": record.blocks.iter().map(|block| json!({
-            "tool": block.tool,
-            "kind": block.kind,
-            "outcome": block.outcome,
-            "tokens_before": block.tokens_before,
-            "tokens_after": block.tokens_after,
-            "from_memo": block.memo,
-            "pressure": block.pressure,
-        })).collect::<Vec<_>>(),
+        "blocks": record.blocks.iter().map(recent_block).collect::<Vec<_>>(),
         "blocks_left_out": record.blocks_left_out,
     });
     body["subscription"] = record.subscription.into();
+    body["plan"] = plan(record);
     body
+}
+
+fn recent_block(block: &BlockRecord) -> Value {
+    json!({
+        "tool": block.tool,
+        "kind": block.kind,
+        "outcome": block.outcome,
+        "lossy": block.lossy,
+        "left_out": (!block.left_out.is_empty()).then_some(&block.left_out),
+        "tokens_before": block.tokens_before,
+        "tokens_after": block.tokens_after,
+        "from_memo": block.memo,
+        "pressure": block.pressure,
+    })
 }
 
 /// Whether the provider used the reasoning that one request sent back, and what Headroom had to do for it.

@@ -1,11 +1,14 @@
 //! Durable state: one trait per store, in SQLite or PostgreSQL.
 //!
+//! Where no database is wanted, SQLite works in memory, and `lines.rs` keeps what it holds in a file of JSON Lines.
+//!
 //! Both speak the same SQL through `sqlx`'s runtime-selected driver, so there is one implementation
 //! and one test suite; what differs is in `dialect.rs`.
 
 mod append;
 mod dialect;
 mod import;
+mod lines;
 mod maintain;
 mod open;
 pub mod originals;

@@ -193,7 +193,8 @@ fn weaker(mode: Mode, asked: &[u8]) -> Mode {
     let asked = asked.trim_ascii().to_ascii_lowercase();
     match (mode, asked.as_slice()) {
         (_, b"passthrough" | b"off") => Mode::Off,
-        (Mode::Optimize, b"audit") => Mode::Audit,
+        (Mode::Optimize, b"simulate") => Mode::Simulate,
+        (Mode::Optimize | Mode::Simulate, b"audit") => Mode::Audit,
         _ => mode,
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! | key | default | meaning |
 //! |---|---|---|
-//! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `off`: pass everything |
+//! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `simulate`: the same, and say what would have become of it; `off`: pass everything |
 //! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "provider": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode and profile (the configuration's own where it says nothing) and names the provider in reports |
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
@@ -69,6 +69,8 @@ pub enum Mode {
     Optimize,
     /// It is measured and forwarded as it was.
     Audit,
+    /// As `Audit`, and record and answer say what would have become of it.
+    Simulate,
     /// It is passed.
     Off,
 }
@@ -371,8 +373,13 @@ const MAX_LOG_BYTES: usize = 256 << 10;
 const TEAM_HEADER: &str = "x-headroom-team";
 
 /// `compress` is what `optimize` was called at first.
-pub(crate) const MODES: &[(&str, Mode)] =
-    &[("optimize", Mode::Optimize), ("compress", Mode::Optimize), ("audit", Mode::Audit), ("off", Mode::Off)];
+pub(crate) const MODES: &[(&str, Mode)] = &[
+    ("optimize", Mode::Optimize),
+    ("compress", Mode::Optimize),
+    ("audit", Mode::Audit),
+    ("simulate", Mode::Simulate),
+    ("off", Mode::Off),
+];
 const BODY_MODES: &[(&str, BodyMode)] = &[("strip", BodyMode::Strip), ("hold", BodyMode::Hold)];
 const ACCEPT_ENCODINGS: &[(&str, AcceptEncoding)] =
     &[("identity", AcceptEncoding::Identity), ("keep", AcceptEncoding::Keep)];

@@ -59,11 +59,12 @@ const MAX_PATHS: usize = 64;
 const OTHER_PATHS: &str = "other";
 
 /// Every outcome that a request can have.
-const OUTCOMES: [RequestOutcome; 11] = [
+const OUTCOMES: [RequestOutcome; 12] = [
     RequestOutcome::Compressed,
     RequestOutcome::Unchanged,
     RequestOutcome::Bypassed,
     RequestOutcome::Audited,
+    RequestOutcome::Simulated,
     RequestOutcome::TooLarge,
     RequestOutcome::Encoded,
     RequestOutcome::NotUnderstood,
@@ -154,7 +155,7 @@ impl Metrics {
         }
         add(self.prefix_mismatches, record.prefix_mismatches.into());
         if let Some(tokens) = &record.tokens {
-            // An audited request leaves as it came, whatever compressing it would have saved.
+            // An audited or simulated request leaves as it came, whatever compressing it would have saved.
             let after = forwarded_tokens(outcome, tokens);
             add(self.tokens_before, tokens.before);
             add(self.tokens_after, after);

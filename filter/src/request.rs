@@ -456,7 +456,7 @@ impl Stream {
 
     /// What an outcome comes to, which is noted.
     pub(crate) fn rewritten(&mut self, mut outcome: Outcome<'_>, mode: Mode) -> Rewrite {
-        self.describe(&outcome);
+        self.describe(&outcome, mode);
         let replacement = match std::mem::take(&mut outcome.body) {
             Cow::Owned(replacement) if mode == Mode::Optimize => Some(replacement),
             _ => None,
@@ -468,6 +468,7 @@ impl Stream {
         let request_outcome = match outcome.unread {
             Some(Unread::TooLarge) => RequestOutcome::TooLarge,
             Some(Unread::NotUnderstood) => RequestOutcome::NotUnderstood,
+            None if mode == Mode::Simulate => RequestOutcome::Simulated,
             None if mode != Mode::Optimize => RequestOutcome::Audited,
             None if replaced => RequestOutcome::Compressed,
             None => RequestOutcome::Unchanged,
@@ -521,7 +522,7 @@ impl Stream {
     }
 
     /// Writes what the engine says into the record.
-    fn describe(&mut self, outcome: &Outcome<'_>) {
+    fn describe(&mut self, outcome: &Outcome<'_>, mode: Mode) {
         let Some(record) = &mut self.record else { return };
         if let Some(model) = &outcome.model {
             record.model = name(model);
@@ -571,10 +572,21 @@ impl Stream {
                 memo: block.memo,
                 new: block.new,
                 pressure: block.pressure.into(),
+                lossy: matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }),
+                // It may name values of the block, which stay here unless somebody wants the plan.
+                left_out: block
+                    .left_out
+                    .as_deref()
+                    .filter(|_| mode == Mode::Simulate)
+                    .map(|left_out| left_out.chars().take(MAX_LEFT_OUT).collect())
+                    .unwrap_or_default(),
             })
             .collect();
     }
 }
+
+/// Characters of what a form says it leaves out. Those of the corpus have 20 to 150.
+const MAX_LEFT_OUT: usize = 512;
 
 /// In the place of a host's status: it gave fewer bytes than it had announced.
 const SHORT: u32 = u32::MAX;

@@ -275,6 +275,10 @@ impl Stream {
             if outcome == RequestOutcome::Compressed {
                 headers.push(("x-headroom-transforms", self.compressors.join(",")));
             }
+            if outcome == RequestOutcome::Simulated {
+                headers.push(("x-headroom-plan-tokens-after", tokens.after.to_string()));
+                headers.push(("x-headroom-plan-transforms", self.compressors.join(",")));
+            }
         }
         headers
     }

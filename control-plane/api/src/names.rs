@@ -49,6 +49,7 @@ pub const fn outcome_name(outcome: RequestOutcome) -> &'static str {
         RequestOutcome::Empty => "empty",
         RequestOutcome::Aborted => "aborted",
         RequestOutcome::OverBudget => "over_budget",
+        RequestOutcome::Simulated => "simulated",
     }
 }
 

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::compress::CompressArgs;
+use crate::count::CountArgs;
 use crate::doctor::DoctorArgs;
 use crate::env::EnvArgs;
 use crate::history::HistoryArgs;
@@ -79,9 +80,12 @@ pub enum Command {
     /// Serve headroom_compress, headroom_retrieve and headroom_stats to an MCP client
     #[command(after_help = MCP_EXAMPLES)]
     Mcp(McpArgs),
-    /// Compress request bodies offline: one JSON body per line in, one per line out
+    /// Compress request bodies, or texts, offline
     #[command(after_help = COMPRESS_EXAMPLES)]
     Compress(CompressArgs),
+    /// Ask a provider's own counter for the tokens of a request or a text, and count the same here
+    #[command(after_help = COUNT_EXAMPLES)]
+    Count(CountArgs),
     /// Print a script that completes this command line
     #[command(
         after_help = "Example:\n  headroomctl completions bash > ~/.local/share/bash-completion/completions/headroomctl"
@@ -143,15 +147,32 @@ Exit codes: 0 printed; 1 something failed; 2 bad options.";
 
 const COMPRESS_EXAMPLES: &str = "\
 Each line is answered by one line, in order and at once. A line that is no request body comes back as it was.
-The bytes are those that the filter would send under the same configuration.
+The bytes are those that the filter would send under the same configuration. Files are never written.
 
 Examples:
   headroomctl compress < bodies.jsonl > compressed.jsonl
+  headroomctl compress request.json more-requests.jsonl
+  headroomctl compress --simulate request.json       # tokens before and after, and each tool output's form and diff
+  headroomctl compress --diff --profile lossless request.json
+  headroomctl compress --text build.log
   headroomctl compress --explain --profile lossless < bodies.jsonl > /dev/null
   headroomctl compress --envelope --report blocks.jsonl < requests.jsonl > compressed.jsonl
 
-Exit codes: 0 standard input was read to its end, or nobody reads the answers any more; 1 a file cannot be
-read or written; 2 bad options.";
+Exit codes: 0 all was read to its end, or nobody reads the answers any more; 1 a file is not there, is no text, or
+cannot be read or written; 2 bad options.";
+
+const COUNT_EXAMPLES: &str = "\
+A file that holds a JSON object with messages, contents or input is a request; any other is a text, and for Cohere and
+Mistral all are. The key goes to the counter and nowhere else.
+
+Examples:
+  headroomctl count --provider anthropic request.json
+  headroomctl count --provider google --model gemini-2.5-pro notes.txt
+  headroomctl count --provider cohere --model command-a-03-2025 build.log
+  headroomctl count --provider mistral --tokenizer tekken.json build.log
+  headroomctl count --provider litellm --url http://127.0.0.1:4000 --model gpt-4o request.json --json
+
+Exit codes: 0 all was counted; 1 a file cannot be read, or the counter gave no count; 2 bad options, or no key.";
 
 const RETRIEVE_EXAMPLES: &str = "\
 Examples:

@@ -1,28 +1,32 @@
-//! `headroomctl compress`: the engine without Envoy, one request body per line.
+//! `headroomctl compress`: the engine without Envoy, on request bodies or on texts.
 //!
 //! The engine and its configuration are the filter's, so the same body under the same configuration
 //! gives the same bytes here and there.
 
 mod explain;
 mod format;
+mod input;
 mod line;
+mod plan;
 mod record;
 
+use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write, stderr, stdin, stdout};
+use std::io::{self, BufWriter, Stderr, Write, stderr, stdout};
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use headroom_compress::{Config, Memo, Request, RetrieveTool};
-use indicatif::ProgressBar;
+use headroom_compress::{Api, Config, Explanation, Memo, Outcome, Request, RetrieveTool};
 
 pub use self::format::Format;
+pub(crate) use self::input::Input;
 use self::line::Line;
+use self::plan::Change;
 use self::record::{Record, Totals};
 use crate::environment::{CODE_AWARE, Environment};
 use crate::profile::ProfileName;
-use crate::progress;
+use crate::text;
 
 /// Memory for remembered blocks when nothing is said. Bytes. Several conversations may interleave, and
 /// no VM has to be shared.
@@ -40,9 +44,25 @@ pub enum RetrieveToolName {
     Add,
 }
 
-/// Compresses request bodies: one JSON body per line on standard input, one per line on standard output.
+/// Compresses request bodies, one JSON body per line, or texts.
 #[derive(Args, Clone, Debug, Default)]
 pub struct CompressArgs {
+    /// Bodies: a line each, or one in a file of several lines; `-` is standard input [default: standard input]
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Compress a text, as if a tool had printed it; `-` is standard input. May be given several times
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["files", "envelope", "format", "retrieve_tool", "model"]
+    )]
+    pub text: Vec<PathBuf>,
+    /// Print what would become of each request instead: tokens before and after, and each tool output's form and diff
+    #[arg(long, conflicts_with = "diff")]
+    pub simulate: bool,
+    /// Print the tool outputs that change instead, as a unified diff
+    #[arg(long)]
+    pub diff: bool,
     /// Lines are {"id", "turn", "format", "body"}; all but the body comes back as it was
     #[arg(long)]
     pub envelope: bool,
@@ -78,8 +98,13 @@ pub struct CompressArgs {
     pub memo: usize,
 }
 
-/// Reads standard input to its end.
+/// The tool that a text comes from.
+const SOME_TOOL: &str = "tool";
+
+/// Reads files, or standard input, to their end.
 pub fn compress(args: &CompressArgs) -> anyhow::Result<()> {
+    input::check(&args.files)?;
+    input::check(&args.text)?;
     let report = match &args.report {
         None => None,
         Some(path) => {
@@ -89,21 +114,154 @@ pub fn compress(args: &CompressArgs) -> anyhow::Result<()> {
     };
     let code_aware = args.code_aware || Environment::of_process().flag(CODE_AWARE)?;
     let args = &CompressArgs { code_aware, ..args.clone() };
-    let explain = args.explain.then(stderr);
-    let progress = if args.explain { ProgressBar::hidden() } else { progress::of_input(&stdin()) };
-    let input = BufReader::new(progress.wrap_read(stdin().lock()));
-    let outcome = Compressor::new(args).run(input, stdout().lock(), report, explain);
-    progress.finish_and_clear();
-    match outcome {
+    let mut run = Run {
+        compressor: Compressor::new(args),
+        answers: Answers::of(args),
+        output: stdout().lock(),
+        report,
+        explain: args.explain.then(stderr),
+        totals: Totals::default(),
+    };
+    match run.all(args) {
         // Whoever reads has enough, as in `… | head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome.context("standard input could not be compressed to its end"),
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// What a request is answered by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Answers {
+    /// What would be forwarded.
+    Bodies,
+    /// What would become of it.
+    Plans,
+    /// What would change in it.
+    Diffs,
+}
+
+impl Answers {
+    fn of(args: &CompressArgs) -> Self {
+        match (args.simulate, args.diff) {
+            (true, _) => Self::Plans,
+            (_, true) => Self::Diffs,
+            _ => Self::Bodies,
+        }
+    }
+}
+
+/// What is written where, over all that is read.
+struct Run<O> {
+    compressor: Compressor,
+    answers: Answers,
+    output: O,
+    report: Option<BufWriter<File>>,
+    explain: Option<Stderr>,
+    totals: Totals,
+}
+
+impl<O: Write> Run<O> {
+    fn all(&mut self, args: &CompressArgs) -> anyhow::Result<()> {
+        for path in &args.text {
+            self.text(Input::open(path)?)?;
+        }
+        for path in &args.files {
+            let input = Input::open(path)?;
+            self.lines(input).with_context(|| format!("{} was not read to its end", path.display()))?;
+        }
+        if args.text.is_empty() && args.files.is_empty() {
+            let outcome = self.lines(Input::stdin(args.explain));
+            outcome.context("standard input could not be compressed to its end")?;
+        }
+        if let Some(report) = &mut self.report {
+            report.flush().context("--report")?;
+        }
+        if let Some(explain) = &mut self.explain {
+            explain::totals(explain, &self.totals)?;
+        }
+        Ok(())
+    }
+
+    /// Answers each line by one, in order and at once.
+    fn lines(&mut self, mut input: Input) -> io::Result<()> {
+        let mut line = Vec::new();
+        for number in 1.. {
+            if !input.line(number == 1, &mut line)? {
+                break;
+            }
+            let (content, end) = match line.strip_suffix(b"\n") {
+                Some(content) => (content, "\n"),
+                None => (line.as_slice(), ""),
+            };
+            let mut answer = self.compressor.answer(number, content);
+            answer.record.file.clone_from(&input.name);
+            answer.after[1] = end;
+            self.write(&answer)?;
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, input: Input) -> anyhow::Result<()> {
+        let name = input.name.clone();
+        let text = input.text()?;
+        let mut answer = self.compressor.text(&text);
+        answer.record.file = name;
+        Ok(self.write(&answer)?)
+    }
+
+    fn write(
+        &mut self,
+        Answer { before, body, after, record, changes, messages }: &Answer<'_>,
+    ) -> io::Result<()> {
+        let out = &mut self.output;
+        match self.answers {
+            Answers::Bodies => {
+                out.write_all(before.as_bytes())?;
+                out.write_all(body)?;
+                after.iter().try_for_each(|after| out.write_all(after.as_bytes()))?;
+            }
+            Answers::Plans => plan::simulated(out, record, changes, messages)?,
+            Answers::Diffs => plan::differences(out, record, changes, messages)?,
+        }
+        out.flush()?;
+        if let Some(report) = &mut self.report {
+            serde_json::to_writer(&mut *report, record)?;
+            report.write_all(b"\n")?;
+        }
+        if let Some(explain) = &mut self.explain {
+            explain::request(explain, record)?;
+        }
+        self.totals.add(record);
+        Ok(())
+    }
+}
+
+/// What became of a line, or of a text.
+struct Answer<'l> {
+    before: &'l str,
+    body: Cow<'l, [u8]>,
+    after: [&'l str; 2],
+    record: Record,
+    /// Of each block, where somebody wants to see them.
+    changes: Vec<Option<Change>>,
+    /// Where each block stands, likewise.
+    messages: Vec<Option<usize>>,
+}
+
+impl<'l> Answer<'l> {
+    fn unread(content: &'l [u8], record: Record) -> Self {
+        let body = Cow::Borrowed(content);
+        Self { before: "", body, after: [""; 2], record, changes: Vec::new(), messages: Vec::new() }
     }
 }
 
 /// The engine with everything that stays the same from line to line.
 #[derive(Debug)]
-pub struct Compressor {
+struct Compressor {
     config: Config,
     reversible: bool,
     retrieve_tool: RetrieveTool,
@@ -112,12 +270,14 @@ pub struct Compressor {
     envelope: bool,
     /// Whether forms are counted that were tried only.
     explain: bool,
+    /// Whether the texts of blocks are shown.
+    shows: bool,
     memo: Memo,
 }
 
 impl Compressor {
     /// The engine as the arguments want it.
-    pub fn new(args: &CompressArgs) -> Self {
+    fn new(args: &CompressArgs) -> Self {
         Self {
             config: Config {
                 profile: args.profile.into(),
@@ -135,55 +295,15 @@ impl Compressor {
             format: args.format,
             envelope: args.envelope,
             explain: args.explain,
+            shows: Answers::of(args) != Answers::Bodies,
             memo: Memo::new(args.memo.saturating_mul(1 << 20)),
         }
     }
 
-    /// Answers each line of `input` by one of `output`, in order and at once.
-    pub fn run(
-        &mut self,
-        mut input: impl BufRead,
-        mut output: impl Write,
-        mut report: Option<impl Write>,
-        mut explain: Option<impl Write>,
-    ) -> io::Result<()> {
-        let mut totals = Totals::default();
-        let mut line = Vec::new();
-        for number in 1.. {
-            line.clear();
-            if input.read_until(b'\n', &mut line)? == 0 {
-                break;
-            }
-            let (content, end) = match line.strip_suffix(b"\n") {
-                Some(content) => (content, "\n"),
-                None => (line.as_slice(), ""),
-            };
-            let record = self.answer(number, content, &mut output)?;
-            output.write_all(end.as_bytes())?;
-            output.flush()?;
-            if let Some(report) = &mut report {
-                serde_json::to_writer(&mut *report, &record)?;
-                report.write_all(b"\n")?;
-            }
-            if let Some(explain) = &mut explain {
-                explain::request(explain, &record)?;
-            }
-            totals.add(&record);
-        }
-        if let Some(report) = &mut report {
-            report.flush()?;
-        }
-        if let Some(explain) = &mut explain {
-            explain::totals(explain, &totals)?;
-        }
-        Ok(())
-    }
-
-    fn answer(&mut self, number: u64, content: &[u8], output: &mut impl Write) -> io::Result<Record> {
+    fn answer<'l>(&mut self, number: u64, content: &'l [u8]) -> Answer<'l> {
         let line = if self.envelope { Line::envelope(content) } else { Line::bare(content) };
         let Some(line) = line else {
-            output.write_all(content)?;
-            return Ok(Record::not_read(number, None, "not_json"));
+            return Answer::unread(content, Record::not_read(number, None, "not_json"));
         };
         let body = line.body();
         let format = match line.format {
@@ -191,26 +311,54 @@ impl Compressor {
             None => self.format.or_else(|| Format::detect(body)),
         };
         let Some(format) = format else {
-            output.write_all(content)?;
             let is_json = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
             let outcome = if is_json { "unknown_format" } else { "not_json" };
-            return Ok(Record::not_read(number, Some(&line), outcome));
+            return Answer::unread(content, Record::not_read(number, Some(&line), outcome));
         };
+        let (outcome, explanations) = self.outcome(body, format.into());
+        let record = Record::read(number, &line, format, &outcome, explanations);
+        let (changes, messages) = if self.shows {
+            (plan::changes(body, &outcome), plan::messages(body, &outcome))
+        } else {
+            Default::default()
+        };
+        Answer {
+            before: line.before(),
+            body: outcome.body,
+            after: [line.after(), ""],
+            record,
+            changes,
+            messages,
+        }
+    }
+
+    /// A text, as the only tool output of a request.
+    fn text<'t>(&mut self, text: &'t str) -> Answer<'t> {
+        let body = text::request(text, SOME_TOOL, "");
+        let (outcome, explanations) = self.outcome(&body, Api::OpenAiChat);
+        let changes = plan::changes(&body, &outcome);
+        let line = Line::whole(&body);
+        let mut record = Record::read(1, &line, Format::OpenaiChat, &outcome, explanations);
+        let body = match changes.first() {
+            Some(Some(change)) => Cow::Owned(change.after.clone().into_bytes()),
+            _ => Cow::Borrowed(text.as_bytes()),
+        };
+        record = record.of_text(text.len(), body.len());
+        Answer { before: "", body, after: [""; 2], record, changes, messages: Vec::new() }
+    }
+
+    fn outcome<'b>(&mut self, body: &'b str, api: Api) -> (Outcome<'b>, Vec<Option<Explanation>>) {
         let request = Request {
             model: self.model.as_deref(),
             reversible: self.reversible,
             retrieve_tool: self.retrieve_tool,
-            ..Request::new(format.into())
+            ..Request::new(api)
         };
         let body = body.as_bytes();
-        let (outcome, explanations) = if self.explain {
+        if self.explain {
             headroom_compress::compress_explained(body, &request, &self.config, &mut self.memo)
         } else {
             (headroom_compress::compress(body, &request, &self.config, &mut self.memo), Vec::new())
-        };
-        output.write_all(line.before().as_bytes())?;
-        output.write_all(&outcome.body)?;
-        output.write_all(line.after().as_bytes())?;
-        Ok(Record::read(number, &line, format, &outcome, explanations))
+        }
     }
 }

@@ -180,3 +180,116 @@ fn an_option_that_does_not_exist_ends_with_status_two() {
     assert_eq!(run(&["--formt", "gemini"], b"").status.code(), Some(2));
     assert_eq!(run(&["--report", "/nowhere/at/all"], b"").status.code(), Some(1));
 }
+
+fn file(folder: &tempfile::TempDir, name: &str, content: impl AsRef<[u8]>) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn text(answer: &Output) -> String {
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    String::from_utf8(answer.stdout.clone()).unwrap()
+}
+
+#[test]
+fn files_give_what_standard_input_gives_and_a_body_may_stand_on_several_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let bodies = [openai_chat(), anthropic()];
+    let lined = file(&folder, "bodies.jsonl", lines(&bodies));
+    let pretty = serde_json::to_string_pretty(&gemini()).unwrap();
+    let whole = file(&folder, "body.json", &pretty);
+    let from_files = text(&run(&[&lined, &whole, "-"], &lines(&bodies)));
+    let from_stdin = text(&run(&[], &lines(&bodies)));
+    let of_the_pretty_one = from_files.strip_prefix(&from_stdin).unwrap().strip_suffix(&from_stdin).unwrap();
+    assert!(of_the_pretty_one.len() < pretty.len(), "{of_the_pretty_one}");
+    let head = pretty.find("functionResponse").unwrap();
+    assert!(of_the_pretty_one.starts_with(&pretty[..head]), "the client's own white space stays");
+    let half = "{\"messages\":\n[1,\nnot json\n";
+    assert_eq!(text(&run(&[&file(&folder, "half", half)], b"")), half, "what is no body comes back");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named_before_anything_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = file(&folder, "good.jsonl", lines(&[openai_chat()]));
+    let binary = file(&folder, "binary", b"\x7fELF\0\0");
+    let sparse = folder.path().join("huge");
+    std::fs::write(&sparse, vec![b'a'; 34 << 20]).unwrap();
+    let huge = sparse.to_str().unwrap();
+    let latin = file(&folder, "latin", b"gr\xfc\xdfe");
+    let missing = folder.path().join("missing");
+    for (arguments, says) in [
+        (vec![good.as_str(), missing.to_str().unwrap()], "missing: No such file"),
+        (vec![&good, &binary], "binary: expected text, found binary data"),
+        (vec![&good, folder.path().to_str().unwrap()], "expected a file, found a folder"),
+        (vec!["--text", &binary], "expected text, found binary data"),
+        (vec!["--text", huge], "huge: a text may have at most 32 MiB"),
+        (vec!["--text", &latin], "latin: expected UTF-8, found other bytes at 2"),
+    ] {
+        let answer = run(&arguments, b"");
+        let error = String::from_utf8_lossy(&answer.stderr).into_owned();
+        assert_eq!((answer.status.code(), answer.stdout.as_slice()), (Some(1), &b""[..]), "{error}");
+        assert!(error.contains(says), "{error}");
+    }
+    assert_eq!(run(&["-", "-"], b"").status.code(), Some(2));
+    assert_eq!(run(&["--text", &good, &good], b"").status.code(), Some(2));
+    assert_eq!(run(&["--simulate", "--diff"], b"").status.code(), Some(2));
+}
+
+#[test]
+fn a_text_becomes_what_it_would_become_as_a_tool_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "items.json", output());
+    let short = text(&run(&["--text", &path, "--profile", "lossless"], b""));
+    let request = text(&run(&["--profile", "lossless"], &lines(&[openai_chat()])));
+    let request: Value = serde_json::from_str(&request).unwrap();
+    assert_eq!(short, request["messages"][2]["content"].as_str().unwrap());
+    assert_eq!(text(&run(&["--text", "-", "--profile", "lossless"], output().as_bytes())), short);
+    assert_eq!(text(&run(&["--text", &file(&folder, "empty", "")], b"")), "");
+}
+
+#[test]
+fn a_plan_has_the_words_of_the_service_and_leaves_the_file_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let content = lines(&[openai_chat(), json!({"messages": [{"role": "user", "content": "hi"}]})]);
+    let path = file(&folder, "bodies.jsonl", &content);
+    let answer = text(&run(&["--simulate", &path], b""));
+    assert_eq!(std::fs::read(&path).unwrap(), content);
+    let plans: Vec<Value> = answer.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [plan, nothing] = plans.as_slice() else { panic!("{answer}") };
+    assert_eq!((&plan["simulated"], &plan["line"], &plan["file"]), (&json!(true), &json!(1), &json!(path)));
+    let tokens = |name: &str| plan[name].as_u64().unwrap();
+    assert_eq!(tokens("tokens_before") - tokens("tokens_after"), tokens("tokens_saved"));
+    assert!(plan["compression_ratio"].as_f64().unwrap() < 1.0);
+    let block = &plan["plan"]["blocks"][0];
+    assert_eq!((&block["message"], &block["tool"]), (&json!(2), &json!("list_items")));
+    let form = format!("headroom:{}", block["outcome"].as_str().unwrap());
+    assert_eq!(plan["transforms_summary"][form], json!(1));
+    assert!(block["diff"].as_str().unwrap().starts_with("--- before\n+++ after\n@@ -1,"), "{block}");
+    assert_eq!((&nothing["tokens_saved"], &nothing["plan"]["blocks"]), (&json!(0), &json!([])));
+}
+
+#[test]
+fn a_diff_leads_from_each_tool_output_to_its_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut body = openai_chat();
+    body["messages"][1]["tool_calls"][0]["function"]["name"] = json!("list\n+++ items\u{1b}[2J");
+    body["tools"] = json!([{"type": "function", "function": {"name": "a"}}]);
+    let input = lines(&[body]);
+    let arguments = ["--profile", "lossless", "--retrieve-tool", "add"];
+    let diff = text(&run(&[&arguments[..], &["--diff"]].concat(), &input));
+    let headers: Vec<&str> = diff.lines().take(2).collect();
+    assert!(headers[0].starts_with("--- -:1 message 2 list\u{FFFD}+++ items\u{FFFD}[2J ("), "{diff}");
+    assert!(headers[1].starts_with("+++ -:1 message 2 "), "{diff}");
+    let patched = folder.path().join("patched");
+    std::fs::write(&patched, output()).unwrap();
+    let mut patch = Command::new("patch").arg(&patched).stdin(Stdio::piped()).spawn().unwrap();
+    patch.stdin.take().unwrap().write_all(diff.as_bytes()).unwrap();
+    assert!(patch.wait().unwrap().success());
+    let compressed: Value = serde_json::from_str(&text(&run(&arguments, &input))).unwrap();
+    assert_eq!(
+        std::fs::read_to_string(patched).unwrap(),
+        compressed["messages"][2]["content"].as_str().unwrap()
+    );
+}

@@ -85,7 +85,7 @@ impl<'a> Planned<'a> {
             tool: &record.tool,
             kind: &record.kind,
             outcome: &record.outcome,
-            lossy: told.lossy,
+            lossy: record.lossy,
             tokens_before: record.tokens_before,
             tokens_after: record.tokens_after,
             left_out: told.left_out.as_deref(),
@@ -181,6 +181,6 @@ impl Answer<'_> {
 /// A form by the name of its compressor; `None` where the output stayed.
 fn transform(told: &Told) -> Option<String> {
     let outcome = &told.record.outcome;
-    let lossy = if told.lossy { ":lossy" } else { "" };
+    let lossy = if told.record.lossy { ":lossy" } else { "" };
     (!outcome.starts_with("skipped:")).then(|| format!("headroom:{outcome}{lossy}"))
 }

@@ -50,6 +50,8 @@ pub(crate) struct Asked {
     pub(super) profile: Profile,
     /// Rows whose tool outputs all have fewer tokens stay as they are.
     pub(super) min_tokens: u32,
+    /// Items of a long list that stay, where not all do.
+    pub(super) max_items: Option<usize>,
     /// So many rows at the beginning stay as they are.
     pub(super) frozen: usize,
     pub(super) session: Option<String>,
@@ -104,6 +106,7 @@ impl Asked {
             mode: Mode::default(),
             profile: Profile::default(),
             min_tokens: 0,
+            max_items: None,
             frozen: 0,
             session: None,
             text: Arc::clone(&text),
@@ -154,8 +157,11 @@ impl Asked {
                         _ => {}
                     }
                 }
-                "max_items_after_crush" if value.as_u64().is_none_or(|items| items == 0) => {
-                    return expected("Expected a positive integer.");
+                "max_items_after_crush" => {
+                    let Some(items) = value.as_u64().filter(|items| *items > 0) else {
+                        return expected("Expected a positive integer.");
+                    };
+                    self.max_items = Some(usize::try_from(items).unwrap_or(usize::MAX));
                 }
                 "scorer" if !matches!(value.as_str(), Some("bm25" | "embedding" | "hybrid")) => {
                     return expected("Expected bm25, embedding or hybrid.");

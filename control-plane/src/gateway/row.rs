@@ -35,7 +35,6 @@ pub(super) struct Compressed {
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     pub(super) record: BlockRecord,
-    pub(super) lossy: bool,
     pub(super) left_out: Option<String>,
 }
 
@@ -209,7 +208,7 @@ impl Compressed {
         self.hashes.clear();
         (self.after, self.tool_after) = (self.before, self.tool_before);
         for block in &mut self.blocks {
-            block.lossy = false;
+            block.record.lossy = false;
             block.left_out = None;
             block.record.tokens_after = block.record.tokens_before;
             if !block.record.outcome.starts_with("skipped:") {
@@ -232,8 +231,9 @@ impl Told {
                 // Nobody knows here what the provider has seen.
                 new: false,
                 pressure: block.pressure.into(),
+                lossy: matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }),
+                left_out: String::new(),
             },
-            lossy: matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }),
             left_out: block.left_out.as_ref().map(ToString::to_string),
         }
     }

@@ -223,7 +223,7 @@ impl Service {
 
 /// The rows through the engine, until it is too late.
 fn compress(asked: &Asked, memo: &mut Memo, late: &AtomicBool) -> Vec<Compressed> {
-    let config = Config { profile: asked.profile, ..Config::default() };
+    let config = Config { profile: asked.profile, max_items: asked.max_items, ..Config::default() };
     let mut engine = Engine {
         model: &asked.model,
         input: asked.input,
@@ -263,7 +263,7 @@ fn record(
     let compressed = rows.iter().any(|row| row.text.is_some());
     let outcome = match skipped {
         Some(Skipped::Bypass) => RequestOutcome::Bypassed,
-        None if asked.mode == Mode::Simulate => RequestOutcome::Audited,
+        None if asked.mode == Mode::Simulate => RequestOutcome::Simulated,
         None if compressed => RequestOutcome::Compressed,
         _ => RequestOutcome::Unchanged,
     };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use headroom_api::v1::RequestRecord;
 use serde_json::{Value, json};
 
 use super::App;
@@ -43,18 +44,18 @@ fn limit(asked: Option<&str>) -> Result<u32, String> {
 /// The request as `recent_requests` shows it, and under upstream's names what that lacks.
 fn transformation(request: &Landed, messages: &Messages) -> Value {
     let mut body = recent(request);
-    let mut applied: Vec<&str> = request
-        .record
-        .blocks
-        .iter()
-        .map(|block| block.outcome.as_str())
-        .filter(|outcome| !outcome.starts_with("skipped:"))
-        .collect();
-    applied.sort_unstable();
-    applied.dedup();
-    body["transforms_applied"] = applied.into();
+    body["transforms_applied"] = forms(&request.record).into();
     messages.add_to(&mut body);
     body
+}
+
+/// The forms that were used on a request, each once.
+pub(crate) fn forms(record: &RequestRecord) -> Vec<&str> {
+    let outcomes = record.blocks.iter().map(|block| block.outcome.as_str());
+    let mut forms: Vec<&str> = outcomes.filter(|outcome| !outcome.starts_with("skipped:")).collect();
+    forms.sort_unstable();
+    forms.dedup();
+    forms
 }
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ pub(crate) struct Metrics {
     turned_away: IntCounter,
     duplicates: IntCounter,
     failures: IntCounter,
+    lost_lines: IntCounter,
     waiting: IntGauge,
     store_errors: IntCounterVec,
     lost_records: IntGauge,
@@ -201,6 +202,11 @@ impl Default for Metrics {
                 "headroom_ledger_failures_total",
                 "Groups of reports that the store did not take.",
             ),
+            lost_lines: counter(
+                r,
+                "headroom_log_file_lost_lines_total",
+                "Requests that are missing in the log file: its disk was full or did not keep up.",
+            ),
             waiting: register(r, IntGauge::new("headroom_ledger_queue", "Reports that wait to be written.")),
             store_errors: counters(
                 r,
@@ -310,6 +316,7 @@ impl Metrics {
             (&self.turned_away, counts.turned_away()),
             (&self.duplicates, counts.duplicates()),
             (&self.failures, counts.failures()),
+            (&self.lost_lines, app.lost_lines.lines()),
         ] {
             metric.inc_by(now.saturating_sub(metric.get()));
         }

@@ -175,7 +175,10 @@ pub(crate) fn stages(record: &RequestRecord) -> impl Iterator<Item = (&'static s
     let timings = record.timings.unwrap_or_default();
     let read = matches!(
         record.outcome(),
-        RequestOutcome::Compressed | RequestOutcome::Unchanged | RequestOutcome::Audited
+        RequestOutcome::Compressed
+            | RequestOutcome::Unchanged
+            | RequestOutcome::Audited
+            | RequestOutcome::Simulated
     );
     [
         ("latency", timings.total_us, timings.total_us > 0),
@@ -552,10 +555,12 @@ mod tests {
         refused.status = 529;
         let sums = one(&refused).total();
         assert_eq!((sums.failed, sums.tokens_saved, sums.input_nanousd), (1, 0, 0));
-        let mut audited = compressed("claude-sonnet-4-5");
-        audited.outcome = RequestOutcome::Audited.into();
-        let sums = one(&audited).total();
-        assert_eq!((sums.tokens_saved, sums.tokens_after), (0, sums.tokens_before));
+        for outcome in [RequestOutcome::Audited, RequestOutcome::Simulated] {
+            let mut measured = compressed("claude-sonnet-4-5");
+            measured.outcome = outcome.into();
+            let sums = one(&measured).total();
+            assert_eq!((sums.tokens_saved, sums.tokens_after), (0, sums.tokens_before));
+        }
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl SqlStore {
         for batch in batches {
             update_vm(&mut tx, batch, &vms[batch.vm_id.as_str()]).await?;
         }
-        tx.commit().await?;
+        self.commit(tx, false).await?;
         let acknowledged = batches.iter().map(|batch| vms[batch.vm_id.as_str()].highest()).collect();
         Ok(Appended { acknowledged, landed: contribution.requests, duplicates })
     }

@@ -39,7 +39,7 @@ impl SqlStore {
             let query = statement(&SET_CHECKPOINT).bind(source.to_owned()).bind(point.at_ms);
             bind(query, point.sums.values()).execute(&mut *tx).await?;
         }
-        tx.commit().await?;
+        self.commit(tx, false).await?;
         Ok(true)
     }
 }

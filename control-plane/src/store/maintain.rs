@@ -59,8 +59,7 @@ impl SqlStore {
         .execute(&mut *tx)
         .await?;
         thin_checkpoints(&mut tx).await?;
-        tx.commit().await?;
-        Ok(())
+        self.commit(tx, false).await
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Once;
 use std::{fs, io};
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, ConnectOptions, Connection, Executor, Row};
+use sqlx::{Any, AnyPool, ConnectOptions, Connection, Executor, Row, Transaction};
 
 use super::StoreError;
 use super::dialect::Dialect;
+use super::lines::Lines;
 use super::salvage::{Salvaged, salvage};
 use super::schema::{LEDGER, Schema};
 use crate::clock::UnixMs;
@@ -16,6 +17,9 @@ use crate::settings::Database;
 
 /// Connections kept to the database: one writes, the others answer pages meanwhile.
 const CONNECTIONS: u32 = 5;
+
+/// A database that lives as long as its connection.
+const MEMORY: &str = "sqlite::memory:";
 
 /// A store in SQLite or PostgreSQL.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub struct SqlStore {
     epoch: String,
     location: String,
     set_aside: Option<PathBuf>,
+    /// Where the tables are in memory, what they are made from.
+    lines: Option<Lines>,
 }
 
 impl SqlStore {
@@ -43,9 +49,51 @@ impl SqlStore {
         damage: Option<String>,
     ) -> Result<Self, StoreError> {
         let opened = Opened::open(database, &LEDGER, now, damage).await?;
-        let Opened { pool, dialect, location, set_aside } = opened;
-        let epoch = lasting_epoch(&pool, dialect).await?;
-        Ok(Self { pool, dialect, epoch, location, set_aside })
+        let Opened { pool, dialect, location, mut set_aside } = opened;
+        let lines = match database {
+            Database::Lines(path) => {
+                let (lines, aside) = Lines::open(path, &pool, now).await?;
+                set_aside = aside;
+                Some(lines)
+            }
+            _ => None,
+        };
+        let mut store = Self { pool, dialect, epoch: String::new(), location, set_aside, lines };
+        store.epoch = store.lasting_epoch().await?;
+        Ok(store)
+    }
+
+    /// Ends a transaction, which is durable then. With `anew`, nothing stays of what it has deleted.
+    pub(super) async fn commit(
+        &self,
+        mut tx: Transaction<'static, Any>,
+        anew: bool,
+    ) -> Result<(), StoreError> {
+        let Some(lines) = self.lines.clone() else { return Ok(tx.commit().await?) };
+        // What was written counts, whoever has left meanwhile.
+        let committed = tokio::spawn(async move {
+            lines.write(&mut tx, anew).await?;
+            Ok(tx.commit().await?)
+        });
+        committed.await.unwrap_or_else(|error| Err(StoreError::Corrupt(error.to_string())))
+    }
+
+    #[cfg(test)]
+    pub(super) fn lines(&self) -> Option<&Lines> {
+        self.lines.as_ref()
+    }
+
+    /// The epoch that a store is given when it is made.
+    async fn lasting_epoch(&self) -> Result<String, StoreError> {
+        let mut tx = self.pool.begin_with(self.dialect.begin()).await?;
+        sqlx::query("INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING")
+            .bind(random_hex())
+            .execute(&mut *tx)
+            .await?;
+        let epoch = sqlx::query("SELECT value FROM meta WHERE name = 'epoch'").fetch_one(&mut *tx).await?;
+        let epoch = epoch.try_get(0)?;
+        self.commit(tx, false).await?;
+        Ok(epoch)
     }
 
     /// Where a damaged file was put when this store was opened.
@@ -87,6 +135,10 @@ impl Opened {
             Database::Postgres(url) => {
                 Self::connect(url, Dialect::Postgres, schema, without_credentials(url)).await
             }
+            Database::Lines(path) => {
+                Self::connect(MEMORY, Dialect::Sqlite, schema, path.display().to_string()).await
+            }
+            Database::Memory => Self::connect(MEMORY, Dialect::Sqlite, schema, "memory".to_owned()).await,
             Database::File(path) => {
                 make_private(path)?;
                 let url = sqlite_url(path)?;
@@ -116,8 +168,9 @@ impl Opened {
         location: String,
     ) -> Result<Self, StoreError> {
         let options: AnyConnectOptions = url.parse()?;
-        let pool = AnyPoolOptions::new()
-            .max_connections(CONNECTIONS)
+        let pool =
+            if url == MEMORY { one_connection() } else { AnyPoolOptions::new().max_connections(CONNECTIONS) };
+        let pool = pool
             .test_before_acquire(dialect.may_disconnect())
             .acquire_timeout(std::time::Duration::from_secs(5))
             .after_connect(move |conn, _| {
@@ -151,24 +204,16 @@ impl Opened {
     }
 }
 
-/// The epoch that a store is given when it is made.
-async fn lasting_epoch(pool: &AnyPool, dialect: Dialect) -> Result<String, StoreError> {
-    let mut tx = pool.begin_with(dialect.begin()).await?;
-    sqlx::query("INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING")
-        .bind(random_hex())
-        .execute(&mut *tx)
-        .await?;
-    let epoch = sqlx::query("SELECT value FROM meta WHERE name = 'epoch'").fetch_one(&mut *tx).await?;
-    let epoch = epoch.try_get(0)?;
-    tx.commit().await?;
-    Ok(epoch)
+/// The only one there is, for as long as there is a pool.
+fn one_connection() -> AnyPoolOptions {
+    AnyPoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None)
 }
 
 /// What is wrong with a database's file; nothing where it has none.
 pub(super) async fn damage_of(database: &Database) -> Result<Option<String>, StoreError> {
     match database {
         Database::File(path) => damage(&sqlite_url(path)?).await,
-        Database::Postgres(_) => Ok(None),
+        Database::Postgres(_) | Database::Lines(_) | Database::Memory => Ok(None),
     }
 }
 

@@ -90,7 +90,7 @@ impl SqlStore {
             tx.rollback().await?;
             return Ok(purged);
         }
-        tx.commit().await?;
+        self.commit(tx, true).await?;
         empty_journal(&self.pool, self.dialect).await;
         Ok(purged)
     }

@@ -191,14 +191,15 @@ impl LedgerStore for SqlStore {
     }
 
     async fn keep_retention_time(&self, at: UnixMs) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin_with(self.dialect.begin()).await?;
         sqlx::query(
             "INSERT INTO meta (name, value) VALUES ('retention_ms', $1)
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         )
         .bind(at.to_string())
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
-        Ok(())
+        self.commit(tx, false).await
     }
 
     async fn vms(&self, now: UnixMs) -> Result<Vms, StoreError> {
@@ -235,8 +236,7 @@ impl LedgerStore for SqlStore {
         let mut tx = self.pool.begin_with(self.dialect.begin()).await?;
         sqlx::query("UPDATE meta SET value = value WHERE name = 'epoch'").execute(&mut *tx).await?;
         // what is rolled back never reaches the disk
-        tx.commit().await?;
-        Ok(())
+        self.commit(tx, false).await
     }
 
     async fn close(&self) {

@@ -271,6 +271,22 @@ async fn simulated_calls_change_nothing_and_say_what_would_become_of_each_output
 }
 
 #[tokio::test]
+async fn fewer_items_of_a_long_list_stay_where_the_caller_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(dir.path()).await;
+    let rows = part(&pets(600));
+    let after = async |config: Value| {
+        let body = json!({"model": "m", "messages": rows, "config": config});
+        compress(&sidecar, &[], &body).await["tokens_after"].as_u64().unwrap()
+    };
+    let free = after(json!({"mode": "ccr"})).await;
+    assert!(after(json!({"mode": "ccr", "max_items_after_crush": 5})).await < free);
+    assert_eq!(after(json!({"mode": "ccr", "max_items_after_crush": 5_000})).await, free);
+    let lossless = after(json!({})).await;
+    assert_eq!(after(json!({"max_items_after_crush": 5})).await, lossless, "nothing is left out of it");
+}
+
+#[tokio::test]
 async fn settings_leave_rows_alone() {
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;

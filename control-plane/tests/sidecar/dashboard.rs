@@ -104,6 +104,7 @@ fn block(tool: &str, kind: &str, outcome: &str, before: u32, after: u32) -> Bloc
         memo: before.is_multiple_of(2),
         new: true,
         pressure: 0,
+        ..BlockRecord::default()
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) fn record(sequence: u64) -> RequestRecord {
                 memo: false,
                 new: true,
                 pressure: 0,
+                ..BlockRecord::default()
             },
             BlockRecord {
                 tool: "Read".to_owned(),
@@ -53,6 +54,7 @@ pub(crate) fn record(sequence: u64) -> RequestRecord {
                 memo: true,
                 new: false,
                 pressure: 0,
+                ..BlockRecord::default()
             },
         ],
         timings: Some(Timings {

@@ -1,9 +1,10 @@
-//! One suite for both kinds of store, and two sidecars that share one.
+//! One suite for all kinds of store, and two sidecars that share one.
 
 #[path = "../sidecar/child.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod child;
 mod damage;
+mod jsonl;
 mod originals;
 mod postgres;
 #[path = "../sidecar/records.rs"]

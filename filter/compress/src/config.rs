@@ -99,6 +99,9 @@ pub struct Config {
     pub code_aware: bool,
     /// Press new outputs harder as the conversation grows: at each of [`PRESSURE_TOKENS`] one step.
     pub pressure: bool,
+    /// Of a long list of JSON that is not kept whole at most so many items stay, beside those that report failures or
+    /// stand out; none: as many as the profile keeps.
+    pub max_items: Option<usize>,
 }
 
 /// Totals of a conversation at which forms press harder, below the 100,000, 200,000 and 272,000 tokens where providers
@@ -148,6 +151,7 @@ impl Default for Config {
             min_block_bytes: 64,
             code_aware: false,
             pressure: false,
+            max_items: None,
         }
     }
 }

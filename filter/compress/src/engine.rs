@@ -5,6 +5,7 @@ mod keys;
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::hash::Hash;
+use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -258,6 +259,7 @@ impl<'b> Steps<'b> {
             number += u32::from(!output.is_retrieved(walk.body));
             blocks.push(Block {
                 span: output.span.range(),
+                replaced: None,
                 tool: Arc::clone(&entry.tool),
                 kind: entry.kind,
                 outcome: entry.outcome,
@@ -275,6 +277,7 @@ impl<'b> Steps<'b> {
             let place = edits.partition_point(|(span, _)| span.start < at);
             edits.insert(place, (at..at, definition));
         }
+        locate(&mut blocks, &edits);
         let body = if edits.is_empty() {
             Cow::Borrowed(body)
         } else {
@@ -306,6 +309,23 @@ impl<'b> Steps<'b> {
             originals,
             unread: None,
         }
+    }
+}
+
+/// Notes where in the spliced body the replacement of each block stands.
+fn locate(blocks: &mut [Block], edits: &[(Range<usize>, &str)]) {
+    let (mut from, mut at) = (0, 0_usize);
+    let mut blocks = blocks.iter_mut();
+    for (span, text) in edits {
+        at = at.saturating_add(span.start.saturating_sub(from));
+        // An insertion has no block.
+        if !span.is_empty()
+            && let Some(block) = blocks.find(|block| block.span == *span)
+        {
+            block.replaced = Some(at..at.saturating_add(text.len()));
+        }
+        at = at.saturating_add(text.len());
+        from = span.end;
     }
 }
 

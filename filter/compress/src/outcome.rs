@@ -64,6 +64,8 @@ pub struct Tokens {
 pub struct Block {
     /// Where it stands in the original body: the JSON string with its quotes.
     pub span: std::ops::Range<usize>,
+    /// Where its replacement stands in the outcome's body, quotes included; `None` where it was not replaced.
+    pub replaced: Option<std::ops::Range<usize>>,
     /// The tool's name as the request gives it; empty when the call that made it is not there.
     pub tool: Arc<str>,
     /// What it contains.

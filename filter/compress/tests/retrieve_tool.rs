@@ -157,3 +157,16 @@ fn a_format_whose_answers_are_not_followed_gets_no_tool_and_nothing_is_left_out(
     assert!(lossy(&bedrock, RetrieveTool::Assume));
     assert!(lossy(&listed, RetrieveTool::Add), "the client answers the calls of its own tool");
 }
+
+#[test]
+fn each_replacement_is_found_behind_a_tool_that_was_added() {
+    let body = conversation(r#"[{"name":"list"}]"#);
+    let request = Request { retrieve_tool: RetrieveTool::Add, ..Request::new(Api::AnthropicMessages) };
+    let outcome = compress(body.as_bytes(), &request, &Config::default(), &mut Memo::new(1 << 20));
+    assert!(outcome.added_retrieve_tool && outcome.blocks.len() == 2);
+    let sent = std::str::from_utf8(&outcome.body).unwrap();
+    for (block, original) in outcome.blocks.iter().zip(&outcome.originals) {
+        let text: String = serde_json::from_str(&sent[block.replaced.clone().unwrap()]).unwrap();
+        assert!(text.contains(&*original.hash), "{text}");
+    }
+}

@@ -5,7 +5,7 @@ use headroom_filter::exports::Action;
 use serde_json::json;
 
 use crate::host::{host, metric};
-use crate::proxy::{Plugin, Stream, compressed, compressible};
+use crate::proxy::{Plugin, Stream, compressed, compressible, lossy};
 
 const PATH: &str = "/v1/messages";
 
@@ -267,6 +267,52 @@ fn an_audited_request_is_measured_and_leaves_as_it_came() {
     assert_eq!((record.body_bytes_before, record.body_bytes_after), (body.len() as u64, body.len() as u64));
     assert_eq!(metric("headroom.tokens_saved"), 0);
     assert_eq!(host(|host| host.properties["headroom.tokens_saved"].clone()), b"0");
+}
+
+#[test]
+fn a_simulated_request_leaves_as_it_came_and_its_plan_is_what_optimize_would_do() {
+    let body = lossy(&[400]);
+    let plan = |mode: &str| {
+        let rules = json!([{"path": "/v1/*", "mode": mode}]);
+        let mut plugin =
+            Plugin::new(json!({"reversible": true, "rules": rules, "control_plane": {"cluster": "c"}}));
+        let mut stream = plugin.post(PATH, &[], &body);
+        let headers = stream.respond("200", "application/json", &[]);
+        let header = |name: &str| {
+            let value = headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());
+            value.map(|value| String::from_utf8(value).unwrap())
+        };
+        let told = ["outcome", "tokens-saved", "transforms", "plan-tokens-after", "plan-transforms"]
+            .map(|name| header(&format!("x-headroom-{name}")));
+        let sent = stream.sent_body.clone();
+        stream.finish();
+        let record = plugin.records().pop().unwrap();
+        let saved = metric("headroom.tokens_saved");
+        plugin.delete();
+        (sent, told, record, saved)
+    };
+    let (sent, [outcome, saved, used, after, transforms], simulated, counted) = plan("simulate");
+    assert!(sent == body);
+    assert_eq!(
+        (outcome.as_deref(), saved.as_deref(), used, counted),
+        (Some("simulated"), Some("0"), None, 0)
+    );
+    assert_eq!(simulated.outcome(), RequestOutcome::Simulated);
+    assert_eq!(simulated.body_bytes_after, body.len() as u64);
+    let [block] = simulated.blocks.as_slice() else { panic!("{:?}", simulated.blocks) };
+    assert!(block.lossy && !block.left_out.is_empty(), "{block:?}");
+
+    let (sent, [.., used, _, _], real, _) = plan("optimize");
+    let marker = serde_json::to_string(&block.left_out).unwrap();
+    let sent = String::from_utf8(sent).unwrap();
+    assert!(sent.contains(marker.trim_matches('"')), "what the model would read: {marker}");
+    assert_eq!(after, Some(real.tokens.unwrap().after.to_string()));
+    assert_eq!((transforms, used.as_ref()), (used.clone(), Some(&block.outcome)));
+    assert_eq!((real.blocks[0].lossy, real.blocks[0].left_out.as_str()), (true, ""));
+
+    let (sent, [outcome, _, _, after, _], audited, _) = plan("audit");
+    assert!(sent == body);
+    assert_eq!((outcome.as_deref(), after, audited.blocks[0].left_out.as_str()), (Some("audited"), None, ""));
 }
 
 #[test]

@@ -51,10 +51,11 @@ fn a_rule_can_switch_on_what_is_off_for_the_rest_and_a_header_cannot() {
         "path_prefixes": ["/a"],
         "control_plane": {"cluster": "c"},
     }));
-    let cases: [Case<'_>; 4] = [
+    let cases: [Case<'_>; 5] = [
         (None, "/v1/messages", &[], RequestOutcome::Compressed),
         (None, "/a/v1/messages", &[("x-headroom-mode", "optimize")], RequestOutcome::Bypassed),
         (None, "/v1/messages", &[("x-headroom-mode", "AUDIT")], RequestOutcome::Audited),
+        (None, "/v1/messages", &[("x-headroom-mode", "simulate")], RequestOutcome::Simulated),
         (None, "/v1/messages", &[("x-headroom-bypass", "1")], RequestOutcome::Bypassed),
     ];
     check(&mut plugin, &cases);

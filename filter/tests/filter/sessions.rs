@@ -316,7 +316,11 @@ fn a_request_over_the_cap_is_not_waited_for() {
 #[test]
 fn a_session_that_is_off_or_audited_leaves_as_it_came() {
     let text = create(40);
-    for (mode, outcome) in [("off", RequestOutcome::Bypassed), ("audit", RequestOutcome::Audited)] {
+    for (mode, outcome) in [
+        ("off", RequestOutcome::Bypassed),
+        ("audit", RequestOutcome::Audited),
+        ("simulate", RequestOutcome::Simulated),
+    ] {
         let mut plugin = Plugin::reporting();
         let mut stream = open(&mut plugin, "/v1/responses", &[("x-headroom-mode", mode)]);
         let (first, rest) = (&said(&text)[..200], &said(&text)[200..]);

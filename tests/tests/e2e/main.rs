@@ -30,6 +30,7 @@ mod answers;
 mod append_only;
 mod bodies;
 mod command_line;
+mod compressed_before;
 mod configuration;
 mod delivered;
 mod demo;

@@ -33,8 +33,12 @@ struct Envelope<'l> {
 impl<'l> Line<'l> {
     /// The whole line is the body. `None` when it is not text.
     pub(super) fn bare(line: &'l [u8]) -> Option<Self> {
-        let text = std::str::from_utf8(line).ok()?;
-        Some(Self { text, span: 0..text.len(), id: None, turn: None, format: None })
+        std::str::from_utf8(line).ok().map(Self::whole)
+    }
+
+    /// The whole text is the body.
+    pub(super) fn whole(text: &'l str) -> Self {
+        Self { text, span: 0..text.len(), id: None, turn: None, format: None }
     }
 
     /// The body is the value of `body`. `None` when the line is not an envelope.

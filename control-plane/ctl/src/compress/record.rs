@@ -12,6 +12,9 @@ use super::line::Line;
 /// One request.
 #[derive(Debug, Serialize)]
 pub(super) struct Record {
+    /// Where it stands, if not on standard input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<String>,
     /// Counted from 1.
     pub(super) line: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +80,7 @@ impl Record {
     /// A line that came back without the engine having seen it.
     pub(super) fn not_read(number: u64, line: Option<&Line<'_>>, outcome: &'static str) -> Self {
         Self {
+            file: None,
             line: number,
             id: line.and_then(|line| line.id).map(ToOwned::to_owned),
             turn: line.and_then(|line| line.turn).map(ToOwned::to_owned),
@@ -133,6 +137,17 @@ impl Record {
                 },
             )
         }
+    }
+}
+
+impl Record {
+    /// Leaves the figures of one text, of a request that was made for it.
+    pub(super) fn of_text(mut self, before: usize, after: usize) -> Self {
+        (self.tokens.before, self.tokens.after) =
+            (self.tokens.tool_outputs_before, self.tokens.tool_outputs_after);
+        (self.bytes_before, self.bytes_after) = (before, after);
+        self.api = None;
+        self
     }
 }
 

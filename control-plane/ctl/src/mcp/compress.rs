@@ -1,7 +1,9 @@
 //! A single text through the engine: as the only tool output of a request.
 
 use headroom_compress::{Api, Config, Memo, Outcome, Profile, Request, compress};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use crate::text;
 
 /// Memory for one text's entry. Bytes. Every call brings a text of its own.
 const MEMO_BYTES: usize = 1 << 20;
@@ -42,25 +44,11 @@ impl Compressor {
         query: &str,
         reversible: bool,
     ) -> Option<Compressed> {
-        let body = body(text, tool.unwrap_or(SOME_TOOL), query);
+        let body = text::request(text, tool.unwrap_or(SOME_TOOL), query);
         let request = Request { reversible, ..Request::new(Api::OpenAiChat) };
         let outcome = compress(body.as_bytes(), &request, &self.config, &mut Memo::new(MEMO_BYTES));
         compressed(&outcome)
     }
-}
-
-/// A request in which the text is what a tool printed. It lists a tool, as one without is never lossy.
-fn body(text: &str, tool: &str, query: &str) -> String {
-    json!({
-        "messages": [
-            {"role": "user", "content": query},
-            {"role": "assistant", "tool_calls": [
-                {"id": "call", "type": "function", "function": {"name": tool, "arguments": "{}"}}]},
-            {"role": "tool", "tool_call_id": "call", "content": text},
-        ],
-        "tools": [{"type": "function", "function": {"name": tool}}],
-    })
-    .to_string()
 }
 
 fn compressed(outcome: &Outcome<'_>) -> Option<Compressed> {

@@ -3,22 +3,15 @@
 //! headroomd and Envoy write to files that they were given open, so such a log is copied and then emptied; what is
 //! written in the moment between is lost. Envoy opens its access log by name, and again when it is told to.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::time::Duration;
 
+pub(super) use headroom_private::rotation::set_aside;
+use headroom_private::rotation::{DAY, MOST_BYTES, earlier, remove_old, shift};
 use tokio::time::{Instant, sleep};
 
-/// Bytes at which a log makes room: ten days of a developer's requests, four minutes of 100 requests a second.
-const MOST_BYTES: u64 = 16 << 20;
-/// Time after which it does, whatever its size.
-const DAY: Duration = Duration::from_secs(24 * 3600);
-/// Earlier parts of each log that are kept.
-const EARLIER: usize = 3;
-/// How old they get.
-const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_secs(10);
 /// The log that Envoy opens by name.
@@ -38,15 +31,6 @@ pub(super) async fn keep_small(folder: &Path, reopen: impl AsyncFn()) {
             reopen().await;
         }
     }
-}
-
-/// Makes room for a log that begins: what is there becomes its `.1`.
-pub(super) fn set_aside(log: &Path) -> io::Result<()> {
-    if !log.exists() {
-        return Ok(());
-    }
-    shift(log)?;
-    fs::rename(log, earlier(log, 1))
 }
 
 /// Rotates the logs that have more than `most` bytes, and removes what is too old. True when the access log was among
@@ -81,36 +65,12 @@ fn empty(log: &Path) -> io::Result<()> {
     File::options().write(true).open(log)?.set_len(0)
 }
 
-/// Moves each earlier part one further; the last one goes.
-fn shift(log: &Path) -> io::Result<()> {
-    for number in (1..EARLIER).rev() {
-        let from = earlier(log, number);
-        if from.exists() {
-            fs::rename(from, earlier(log, number + 1))?;
-        }
-    }
-    Ok(())
-}
-
-fn remove_old(log: &Path) {
-    let too_old = |path: &PathBuf| {
-        let modified = fs::metadata(path).and_then(|found| found.modified()).ok();
-        modified.and_then(|at| SystemTime::now().duration_since(at).ok()).is_some_and(|age| age > OLDEST)
-    };
-    for path in (1..=EARLIER).map(|number| earlier(log, number)).filter(too_old) {
-        fs::remove_file(path).ok();
-    }
-}
-
-fn earlier(log: &Path, number: usize) -> PathBuf {
-    let mut name = OsString::from(log);
-    name.push(format!(".{number}"));
-    name.into()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+    use std::time::SystemTime;
+
+    use headroom_private::rotation::{EARLIER, OLDEST};
 
     use super::*;
 

@@ -34,6 +34,8 @@ pub enum ModeName {
     Optimize,
     /// Measure what that would save, and forward everything as it was
     Audit,
+    /// The same, and say what would have become of each request
+    Simulate,
     /// Forward everything as it was
     Off,
 }
@@ -83,6 +85,9 @@ pub struct UpArgs {
     /// How the filter forwards a body of another length [default: strip]
     #[arg(long, value_enum)]
     pub body_mode: Option<BodyModeName>,
+    /// Write each request to FILE as a line of JSON; with --log-messages what it says as well [env: HEADROOM_LOG_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
     /// Show what requests and answers say in /transformations/feed; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
@@ -137,6 +142,8 @@ pub struct Settings {
     pub body_mode: BodyMode,
     /// The filter's configuration.
     pub plugin_config: Value,
+    /// Where each request is logged.
+    pub log_file: Option<PathBuf>,
     /// Whether what requests and answers say is shown.
     pub log_messages: bool,
     /// Bodies that a worker has in work at a time, where it was said.
@@ -257,6 +264,7 @@ impl Settings {
             body_mode,
             plugin_config: Value::Object(plugin_config),
             pre_upstream: concurrency,
+            log_file: args.log_file.clone().or_else(|| env.get("HEADROOM_LOG_FILE").map(PathBuf::from)),
             log_messages,
             code_aware,
             workers: args.workers.unwrap_or(DEFAULT_WORKERS).max(1),
@@ -278,6 +286,9 @@ impl Settings {
     pub fn mode_line(&self) -> Option<&'static str> {
         match self.plugin_config.get("mode").and_then(Value::as_str) {
             Some("audit") => Some("audit: requests are measured and leave as they came; nothing is saved"),
+            Some("simulate") => {
+                Some("simulate: requests are planned and leave as they came; nothing is saved")
+            }
             Some("off") => Some("off: requests pass untouched"),
             _ => None,
         }
@@ -304,7 +315,7 @@ fn mode(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Option<String>> {
     let Some(text) = env.get("HEADROOM_MODE") else { return Ok(None) };
     match ModeName::from_str(&text, true) {
         Ok(mode) => Ok(name(&mode)),
-        Err(_) => bail!("HEADROOM_MODE: expected optimize, audit or off, found {text:?}"),
+        Err(_) => bail!("HEADROOM_MODE: expected optimize, audit, simulate or off, found {text:?}"),
     }
 }
 

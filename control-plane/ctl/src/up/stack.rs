@@ -126,6 +126,9 @@ impl Stack {
             arguments.extend(["--allowed-hosts".to_owned(), settings.allow_hosts.join(",")]);
         }
         arguments.extend(settings.code_aware.then(|| "--code-aware".to_owned()));
+        if let Some(file) = &settings.log_file {
+            arguments.extend(["--log-file".to_owned(), file.display().to_string()]);
+        }
         arguments.extend(settings.log_messages.then(|| "--log-messages".to_owned()));
         let launch = Launch {
             name: "headroomd",

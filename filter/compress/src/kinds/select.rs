@@ -65,10 +65,17 @@ pub(crate) enum Layout {
     Stretches,
 }
 
-/// Which items to keep, ascending.
-pub(crate) fn choose(survey: &Survey<'_>, query: &str, profile: Profile, layout: Layout) -> Vec<usize> {
+/// Which items to keep, ascending: at most `most`, as far as those do not report failures, stand at the edges or stand
+/// out.
+pub(crate) fn choose(
+    survey: &Survey<'_>,
+    query: &str,
+    profile: Profile,
+    most: Option<usize>,
+    layout: Layout,
+) -> Vec<usize> {
     let items = survey.texts.len();
-    let budget = size::budget(survey, profile);
+    let budget = size::budget(survey, profile).min(most.unwrap_or(usize::MAX));
     let mut kept = Kept { marks: vec![false; items], count: 0 };
     let share = |percent: usize| (budget * percent / 100).max(2);
     for item in outlier::errors(survey) {
@@ -151,7 +158,7 @@ mod tests {
         }
         let mut survey = survey(&items);
         survey.errors[42] = 7;
-        let kept = choose(&survey, "", Profile::Balanced, Layout::Rows);
+        let kept = choose(&survey, "", Profile::Balanced, None, Layout::Rows);
         for item in [0, 399, 117, 300, 42] {
             assert!(kept.contains(&item), "{item} is not in {kept:?}");
         }
@@ -164,8 +171,13 @@ mod tests {
         let names: Vec<String> = (0..400).map(|n| format!("user-{:05} plain", n * 7919 % 99_999)).collect();
         let mut survey = survey(&vec![(1.0, "x"); 400]);
         survey.texts = names.iter().map(String::as_str).collect();
-        let kept =
-            choose(&survey, &format!("what about {}?", &names[233][..10]), Profile::Aggressive, Layout::Rows);
+        let kept = choose(
+            &survey,
+            &format!("what about {}?", &names[233][..10]),
+            Profile::Aggressive,
+            None,
+            Layout::Rows,
+        );
         assert!(kept.contains(&233), "{kept:?}");
     }
 
@@ -173,8 +185,21 @@ mod tests {
     fn a_profile_that_keeps_more_keeps_no_fewer() {
         let items: Vec<(f64, &str)> = (0..500).map(|n| (f64::from(n * n % 97), "ok")).collect();
         let survey = survey(&items);
-        let count = |profile| choose(&survey, "", profile, Layout::Rows).len();
+        let count = |profile| choose(&survey, "", profile, None, Layout::Rows).len();
         assert!(count(Profile::Conservative) > count(Profile::Balanced));
         assert!(count(Profile::Balanced) > count(Profile::Aggressive));
+    }
+    #[test]
+    fn a_bound_keeps_no_more_than_that_but_what_must_stay() {
+        let items: Vec<(f64, &str)> = (0..500).map(|n| (f64::from(n * n % 97), "ok")).collect();
+        let mut survey = survey(&items);
+        survey.errors[42] = 7;
+        let keep = |most| choose(&survey, "", Profile::Balanced, most, Layout::Rows);
+        let (free, bound) = (keep(None), keep(Some(12)));
+        assert!(bound.len() < free.len() && bound.len() <= 24, "{} of {}", bound.len(), free.len());
+        for item in [0, 42, 499] {
+            assert!(bound.contains(&item) && keep(Some(1)).contains(&item), "{item}");
+        }
+        assert_eq!(keep(Some(10_000)), free, "it asks for less, never for more");
     }
 }

@@ -46,6 +46,7 @@ pub(crate) fn lossy(tree: &Tree<'_>, cx: &Context<'_>) -> Option<Lossy> {
         tree,
         long: long(cx.config.profile)?,
         profile: cx.config.profile,
+        most: cx.config.max_items,
         query: format!("{} {}", cx.query, cx.call.arguments),
         kept: Kept::new(),
         left_out: Vec::new(),
@@ -73,6 +74,7 @@ struct Crush<'t, 'a> {
     tree: &'t Tree<'a>,
     long: Long,
     profile: Profile,
+    most: Option<usize>,
     query: String,
     kept: Kept,
     left_out: Vec<String>,
@@ -138,7 +140,7 @@ impl Crush<'_, '_> {
         let Surveyed { survey, nodes } = survey::survey(self.tree, items);
         let inner = |&item: &u32| matches!(self.tree.node(item).shape, Shape::Array | Shape::Object);
         let layout = if items.iter().any(inner) { Layout::Rows } else { Layout::Stretches };
-        let chosen = select::choose(&survey, &self.query, self.profile, layout);
+        let chosen = select::choose(&survey, &self.query, self.profile, self.most, layout);
         if chosen.len() * 100 > items.len() * MOST_KEPT {
             return;
         }
