@@ -8,7 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::edits::{Disk, Installed, Workspace, value_at};
+use crate::edits::{Disk, Installed, Key, Workspace, edited, value_at};
 
 const URL: &str = "http://127.0.0.1:8787";
 
@@ -286,7 +286,7 @@ fn other_agents_get_what_they_read() {
     let subscription = House::new(&[]).launch("copilot", &[]);
     assert!(subscription.variables.is_empty() && subscription.remarks[0].contains("subscription"));
     assert!(!house.launch("pi", &[]).edits.changes.is_empty());
-    assert_eq!(house.launch("cline", &[]).edits.changes.len(), 1);
+    assert_eq!(house.launch("cline", &[]).edits.changes.len(), 3, "the address and two labels");
 
     let launch = house.launch("cn", &["--config", ".continue/other.yaml", "-p", "hi"]);
     assert!(launch.file.is_none() && launch.replaced.is_none(), "nothing is there to edit");
@@ -295,6 +295,113 @@ fn other_agents_get_what_they_read() {
     let copy = String::from_utf8(copy).unwrap();
     assert_eq!(copy.matches("apiBase: http://127.0.0.1:8787/v1").count(), 2, "{copy}");
     assert_eq!(launch.arguments, ["--config", Launch::FILE]);
+}
+
+/// Everything that a run is given, as text.
+fn given(launch: &Launch) -> String {
+    let variables = launch.variables.iter().map(|(name, value)| format!("{name}={value}"));
+    let arguments = launch.arguments.iter().map(|it| it.to_string_lossy().into_owned());
+    let file = launch.file.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+    let edits = edited(&launch.edits).unwrap().into_iter().map(|bytes| String::from_utf8(bytes).unwrap());
+    variables.chain(arguments).chain(file).chain(edits).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_agents_run_says_whose_it_is_and_of_which_project() {
+    for style in 0..3 {
+        let house = furnished(style);
+        for agent in ALL {
+            let given = given(&house.launch(agent.name(), &["hi"]));
+            let stack = format!("wrap_{}", agent.name());
+            for label in [&stack, "my project", "x-headroom-stack", "x-headroom-project"] {
+                assert!(given.contains(label), "{}: {label} is not in\n{given}", agent.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn headers_of_the_users_own_are_kept_beside_the_labels() {
+    let house = House::new(&[
+        ("COPILOT_PROVIDER_API_KEY", "k"),
+        ("COPILOT_PROVIDER_HEADERS", "X-Mine: 1\nx-headroom-stack: wrap_old"),
+        ("OPENAI_CUSTOM_HEADERS", "X-Mine=1,x-headroom-stack=wrap_old"),
+    ]);
+    let launch = house.launch("copilot", &[]);
+    assert_eq!(
+        variable(&launch, "COPILOT_PROVIDER_HEADERS"),
+        Some("X-Mine: 1\nx-headroom-stack: wrap_copilot\nx-headroom-project: my project")
+    );
+    let launch = house.launch("goose", &[]);
+    assert_eq!(
+        variable(&launch, "OPENAI_CUSTOM_HEADERS"),
+        Some("X-Mine=1,x-headroom-stack=wrap_goose,x-headroom-project=my project")
+    );
+}
+
+#[test]
+fn labels_stand_back_where_the_user_has_something_in_their_place() {
+    let house = furnished(0);
+    // Aider: settings for every model, which ours would replace.
+    house.write(
+        ".aider.model.settings.yml",
+        "- name: aider/extra_params\n  extra_params:\n    extra_headers: {X-Mine: '1'}\n",
+    );
+    assert!(house.launch("aider", &[]).file.is_none());
+    let own = plan(&house, find("aider").unwrap());
+    assert!(own.changes.iter().all(|change| change.file.ends_with(".aider.conf.yml")));
+    assert!(furnished(0).launch("aider", &["--model-settings-file", "x.yml"]).file.is_none());
+    // Goose: a gateway that may have headers among its secrets. Headroom sends requests there.
+    house.write(".config/goose/config.yaml", "OPENAI_BASE_URL: https://gateway.example/v1\n");
+    let launch = house.launch("goose", &[]);
+    assert_eq!(variable(&launch, "OPENAI_CUSTOM_HEADERS"), None);
+    assert_eq!(launch.upstreams, [("OPENAI_TARGET_API_URL", "https://gateway.example/v1".to_owned())]);
+    let goose = plan(&house, find("goose").unwrap());
+    let base = Key::Name("OPENAI_BASE_URL".to_owned());
+    assert!(goose.changes.iter().any(|change| change.path == [base.clone()]), "it beats the host");
+    // Continue: a place that has no room. The address is what matters.
+    house.write(
+        ".continue/config.yaml",
+        "models:\n  - name: GPT\n    provider: openai\n    requestOptions: {headers: {X-Mine: '1'}}\n",
+    );
+    let given = given(&house.launch("cn", &[]));
+    assert!(given.contains("apiBase: http://127.0.0.1:8787/v1") && !given.contains("x-headroom"), "{given}");
+}
+
+#[test]
+fn openhands_sends_both_of_its_models_through() {
+    let house = furnished(0);
+    house.write(
+        ".openhands/agent_settings.json",
+        r#"{"llm": {"model": "openai/gpt-5", "base_url": null, "extra_headers": null}, "condenser": {"llm": {"extra_headers": {"X-Mine": "1"}}}}"#,
+    );
+    let [copy] = &edited(&plan(&house, find("openhands").unwrap())).unwrap()[..1] else { panic!("one file") };
+    let settings: Value = serde_json::from_slice(copy).unwrap();
+    assert_eq!(settings["llm"]["base_url"], "http://127.0.0.1:8787/v1");
+    assert_eq!(settings["llm"]["extra_headers"], json!({"x-headroom-stack": "wrap_openhands"}));
+    assert_eq!(settings["condenser"]["llm"]["base_url"], "http://127.0.0.1:8787/v1");
+    let headers = json!({"X-Mine": "1", "x-headroom-stack": "wrap_openhands"});
+    assert_eq!(settings["condenser"]["llm"]["extra_headers"], headers);
+}
+
+#[test]
+fn the_conversation_that_is_taken_up_is_told_from_a_list_of_them() {
+    let resumed = |name: &str, arguments: &[&str]| {
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        let agent = find(name).unwrap();
+        (agent.resumes(&arguments), agent.resumed(&arguments).map(str::to_owned))
+    };
+    let id = Some("0a1b2c3d-4e5f".to_owned());
+    assert_eq!(resumed("claude", &["--resume", "0a1b2c3d-4e5f"]), (true, id.clone()));
+    assert_eq!(resumed("claude", &["--resume=0a1b2c3d-4e5f", "hi"]), (true, id.clone()));
+    assert_eq!(resumed("claude", &["--continue"]), (true, None));
+    assert_eq!(resumed("claude", &["--resume", "--print"]), (true, None));
+    assert_eq!(resumed("codex", &["resume", "0a1b2c3d-4e5f"]), (true, id.clone()));
+    assert_eq!(resumed("codex", &["resume", "--last"]), (true, None));
+    assert_eq!(resumed("gemini", &["--resume", "5"]), (true, None), "a number of a list");
+    assert_eq!(resumed("openhands", &["--resume", "--last"]), (true, None));
+    assert_eq!(resumed("cline", &["--id", "0a1b2c3d-4e5f"]), (true, id));
+    assert_eq!(resumed("claude", &["--print", "hi"]), (false, None));
 }
 
 #[test]
