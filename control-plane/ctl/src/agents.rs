@@ -176,6 +176,8 @@ pub(crate) struct Places {
     pub(crate) instructions: Vec<PathBuf>,
     /// Where its MCP servers are listed.
     pub(crate) mcp: Option<PathBuf>,
+    /// Its settings of this folder, of the repository and of the user, where the original Headroom edits them.
+    pub(crate) settings: Vec<PathBuf>,
 }
 
 /// A server of the Model Context Protocol that an agent is to start.

@@ -30,6 +30,7 @@ mod append_only;
 mod bodies;
 mod command_line;
 mod configuration;
+mod copilot;
 mod delivered;
 mod demo;
 mod encodings;

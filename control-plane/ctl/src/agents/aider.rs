@@ -118,7 +118,12 @@ impl Agent for Aider {
         let log = at.env.get("AIDER_CHAT_HISTORY_FILE");
         let log = log.unwrap_or_else(|| ".aider.chat.history.md".to_owned());
         let conventions = at.folder.join("CONVENTIONS.md");
-        Places { logs: vec![at.folder.join(log)], instructions: vec![conventions], mcp: None }
+        Places {
+            logs: vec![at.folder.join(log)],
+            instructions: vec![conventions],
+            mcp: None,
+            ..Places::default()
+        }
     }
 
     fn register(&self, _at: &Setting<'_>, _server: &Server) -> Option<Change> {

@@ -153,6 +153,7 @@ impl Agent for Claude {
             logs: vec![folder.join("projects")],
             instructions: vec![folder.join("CLAUDE.md"), at.folder.join("CLAUDE.md")],
             mcp: Some(if own { folder.join(".claude.json") } else { at.home.join(".claude.json") }),
+            settings: Self::settings(at).into(),
         }
     }
 

@@ -97,6 +97,7 @@ impl Agent for Cline {
             logs: vec![data.join("sessions")],
             instructions: vec![at.folder.join(".clinerules")],
             mcp: Some(data.join("settings/cline_mcp_settings.json")),
+            ..Places::default()
         }
     }
 

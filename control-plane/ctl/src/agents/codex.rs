@@ -198,6 +198,7 @@ impl Agent for Codex {
             logs: vec![folder.join("sessions"), folder.join("archived_sessions")],
             instructions: vec![folder.join("AGENTS.md"), at.folder.join("AGENTS.md")],
             mcp: Some(folder.join("config.toml")),
+            ..Places::default()
         }
     }
 

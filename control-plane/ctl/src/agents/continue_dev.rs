@@ -115,6 +115,7 @@ impl Agent for Continue {
             logs: vec![folder.join("sessions")],
             instructions: vec![at.folder.join(".continue/rules")],
             mcp: Some(Self::config(at)),
+            ..Places::default()
         }
     }
 

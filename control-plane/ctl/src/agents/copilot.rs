@@ -103,6 +103,7 @@ impl Agent for Copilot {
                 at.folder.join(".github/copilot-instructions.md"),
             ],
             mcp: Some(folder.join("mcp-config.json")),
+            ..Places::default()
         }
     }
 

@@ -98,6 +98,7 @@ impl Agent for Gemini {
             logs: vec![folder.join("tmp")],
             instructions: vec![folder.join("GEMINI.md"), at.folder.join("GEMINI.md")],
             mcp: Some(folder.join("settings.json")),
+            ..Places::default()
         }
     }
 

@@ -100,6 +100,7 @@ impl Agent for Goose {
             logs: vec![data.join("sessions")],
             instructions: vec![at.folder.join(".goosehints"), at.folder.join("AGENTS.md")],
             mcp: Some(Self::config(at)),
+            ..Places::default()
         }
     }
 

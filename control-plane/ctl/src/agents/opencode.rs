@@ -146,6 +146,7 @@ impl Agent for OpenCode {
             logs: vec![data.join("opencode.db"), data.join("storage")],
             instructions: vec![Self::folder(at).join("AGENTS.md"), at.folder.join("AGENTS.md")],
             mcp: Some(Self::config(at)),
+            ..Places::default()
         }
     }
 

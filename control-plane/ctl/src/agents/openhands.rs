@@ -123,6 +123,7 @@ impl Agent for OpenHands {
             logs: vec![folder.join("conversations")],
             instructions: vec![at.folder.join("AGENTS.md"), at.folder.join(".openhands/microagents")],
             mcp: Some(folder.join("mcp.json")),
+            ..Places::default()
         }
     }
 

@@ -79,7 +79,7 @@ impl Agent for Pi {
     fn places(&self, at: &Setting<'_>) -> Places {
         let folder = Self::folder(at);
         let instructions = vec![folder.join("AGENTS.md"), at.folder.join("AGENTS.md")];
-        Places { logs: vec![folder.join("sessions")], instructions, mcp: None }
+        Places { logs: vec![folder.join("sessions")], instructions, mcp: None, ..Places::default() }
     }
 
     fn register(&self, _at: &Setting<'_>, _server: &Server) -> Option<Change> {

@@ -97,6 +97,7 @@ impl Agent for Qwen {
             logs: vec![folder.join("projects")],
             instructions: vec![folder.join("QWEN.md"), at.folder.join("QWEN.md")],
             mcp: Some(folder.join("settings.json")),
+            ..Places::default()
         }
     }
 

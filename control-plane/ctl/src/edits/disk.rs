@@ -75,7 +75,7 @@ pub(crate) struct Disk {
 impl Disk {
     /// One that ends before it has written `writes` + 1 times.
     #[cfg(test)]
-    pub(super) fn killed_after(writes: usize) -> Self {
+    pub(crate) fn killed_after(writes: usize) -> Self {
         Self { left: Some(std::cell::Cell::new(writes)) }
     }
 
