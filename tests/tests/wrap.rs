@@ -709,7 +709,7 @@ async fn a_conversation_that_went_through_headroom_is_known_when_it_is_taken_up_
     let house = House::new(&[]).await?;
     let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}).to_string();
     let request = format!(
-        "POST /v1/chat/completions HTTP/1.1\\r\\nhost: x\\r\\nconnection: close\\r\\ncontent-type: \
+        "POST /v1/chat/completions HTTP/1.1\\r\\nhost: localhost\\r\\nconnection: close\\r\\ncontent-type: \
          application/json\\r\\ncontent-length: {}\\r\\n\\r\\n",
         body.len()
     );
