@@ -320,6 +320,9 @@ impl Stream {
         let State::Continuing { mut turn, .. } = std::mem::replace(&mut following.state, State::Done) else {
             return;
         };
+        if let Some(answer) = &answer {
+            self.answer.renew_rate_limits(answer.headers(), self.settings.now());
+        }
         let next = match answer.filter(|answer| answer.is_answer(turn.is_stream())) {
             Some(answer) => turn.continued(&answer.body),
             None => {

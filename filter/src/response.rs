@@ -59,9 +59,23 @@ enum Form {
 }
 
 impl Answer {
-    /// To a request in a WebSocket session: a document by event.
-    pub(crate) fn of_session() -> Self {
-        Self { reader: Reader::Json(Box::default()), is_text: true, ..Self::default() }
+    /// To a request in a WebSocket session: a document by event. What the handshake said of the allowance is told of
+    /// once.
+    pub(crate) fn of_session(rate_limits: Vec<RateLimit>) -> Self {
+        Self { reader: Reader::Json(Box::default()), is_text: true, rate_limits, ..Self::default() }
+    }
+
+    /// What the headers said of the subscription's allowance.
+    pub(crate) fn rate_limits(&self) -> &[RateLimit] {
+        &self.rate_limits
+    }
+
+    /// Reads a later answer to the same request: what it says of the allowance is newer.
+    pub(crate) fn renew_rate_limits(&mut self, headers: &host::Headers, now: u64) {
+        let newer = rate_limits::read(headers.iter(), now);
+        if !newer.is_empty() {
+            self.rate_limits = newer;
+        }
     }
 
     /// The end of an event in a session: whether its type is one that `ends` the answer, and the status that
@@ -183,8 +197,11 @@ impl Stream {
     /// Another answer takes the place of the one that has come.
     pub(crate) fn take_answer(&mut self, headers: &host::Headers) {
         let transcript = self.answer.transcript.take();
+        let rate_limits = std::mem::take(&mut self.answer.rate_limits);
         (self.answer, _) = read(headers, self.settings.config.read_usage);
         self.answer.transcript = transcript;
+        self.answer.rate_limits = rate_limits;
+        self.answer.renew_rate_limits(headers, self.settings.now());
     }
 
     /// Whether the answer is one in which the model may have called our tool. Its length will not be what

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use headroom_api::v1::{RequestRecord, SessionEnd, WebSocketSession};
+use headroom_api::v1::{RateLimit, RequestRecord, SessionEnd, WebSocketSession};
 
 use crate::deferred::Turn;
 use crate::frames::{CONTINUATION, Frames, Header, Part, TEXT};
@@ -52,6 +52,8 @@ pub(crate) struct Talk {
     /// Those behind the one that is being answered.
     waiting: VecDeque<Exchange>,
     pub(crate) saved_bytes: u64,
+    /// What the answer to the handshake said of the subscription's allowance, until a request's record has it.
+    pub(crate) rate_limits: Vec<RateLimit>,
 }
 
 impl Talk {

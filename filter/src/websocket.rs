@@ -95,6 +95,7 @@ impl Stream {
         let (status, now_ms) = (self.answer.status, self.now_ms());
         let Some(session) = &mut self.session else { return };
         session.answered(status, now_ms);
+        session.talk.rate_limits = self.answer.rate_limits().to_vec();
         if status == SWITCHING_PROTOCOLS {
             self.settings.metrics.session_opened();
             self.settings.note_session(session.snapshot());
@@ -215,7 +216,11 @@ impl Stream {
         };
         let clock = Clock { headers: began, body_complete: now, forwarded: now, ..Clock::default() };
         talk.request_begun();
-        let before = self.exchange(Exchange::new(record, clock, Answer::of_session()));
+        let before = self.exchange(Exchange::new(
+            record,
+            clock,
+            Answer::of_session(std::mem::take(&mut talk.rate_limits)),
+        ));
         let replacement = run(self, talk);
         self.clock.forwarded = self.settings.now();
         if !before.is_over() {

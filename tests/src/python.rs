@@ -11,6 +11,11 @@ use crate::built::{target_folder, workspace};
 /// The interpreter of a virtual environment under `target/` with what `clients/FILE` pins. Made once,
 /// whoever asks first.
 pub fn with(requirements: &str) -> Result<PathBuf> {
+    with_interpreter("python3", requirements)
+}
+
+/// The same, of an interpreter of that name.
+pub fn with_interpreter(interpreter: &str, requirements: &str) -> Result<PathBuf> {
     let file = workspace().join("tests/clients").join(requirements);
     let wanted = fs::read_to_string(&file)?;
     let name = requirements.trim_end_matches(".txt").replace("requirements", "venv");
@@ -23,8 +28,9 @@ pub fn with(requirements: &str) -> Result<PathBuf> {
     if fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
-    let missing = "the tests of the SDKs need python3 (3.11 or later) with its venv module: install both";
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment)).context(missing)?;
+    let missing =
+        || format!("the tests need {interpreter} (3.11 or later) with its venv module: install both");
+    run(Command::new(interpreter).args(["-m", "venv", "--clear"]).arg(&environment)).with_context(missing)?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
     run(Command::new(&python).args(pip).arg(&file))?;
     fs::write(&marker, wanted)?;

@@ -5,12 +5,13 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use headroom_e2e::client::{Call, Connection, Protocol};
 use headroom_e2e::deadline::until;
 use headroom_e2e::provider::ToolCall;
 use headroom_e2e::relay::Relay;
@@ -109,6 +110,39 @@ impl House {
         until("`up` has ended", || async { lock.try_lock().ok() }).await
     }
 
+    /// What the agent's run was labelled with, as `/stats` has it.
+    async fn is_labelled(&self, agent: &str) -> Result<()> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let stats: Value = until("Headroom answers", || async {
+            let mut connection = Connection::open(address, Protocol::Http1).await.ok()?;
+            let answer = connection.send(Call::get("/stats")).await.ok()?;
+            answer.status.is_success().then(|| serde_json::from_slice(&answer.body).ok()).flatten()
+        })
+        .await?;
+        let count = |pointer: &str| stats.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+        let all = count("/requests/total");
+        let stack = count(&format!("/requests/by_stack/wrap_{agent}"));
+        let project = count("/requests/by_project/work");
+        ensure!(
+            all > 0 && stack == all && project == all,
+            "of {all}: {stack}, {project}: {}",
+            stats["requests"]
+        );
+        Ok(())
+    }
+
+    fn holds_nothing_of_ours(&self, files: &[&str]) -> Result<()> {
+        for name in files {
+            let Ok(now) = fs::read_to_string(self.home().join(name)) else { continue };
+            let address = format!("127.0.0.1:{}", self.port);
+            ensure!(
+                !now.contains("headroom") && !now.contains(&address),
+                "{name} has something left:\n{now}"
+            );
+        }
+        Ok(())
+    }
+
     /// The texts of the tool outputs in the last request that reached the provider.
     fn outputs(&self) -> Result<String> {
         let sent = self.relay.sent();
@@ -184,6 +218,14 @@ struct Agent {
     calls: [ToolCall; 2],
     /// Where the state of subscriptions has how much of the allowance is used, and how much that is.
     allowance: Option<(&'static str, f64)>,
+    /// Files that the agent writes anew by itself. Nothing of Headroom's may be left in them.
+    rewrites: Vec<&'static str>,
+}
+
+impl Agent {
+    fn files_that_stay(&self) -> impl Iterator<Item = &(&'static str, String)> {
+        self.files.iter().filter(|(name, _)| !self.rewrites.contains(name))
+    }
 }
 
 /// Runs an agent with `wrap` alone, then with `wrap --install` beside a Headroom of its own, and unwraps it.
@@ -206,10 +248,11 @@ async fn drive(bin: PathBuf, agent: Agent) -> Result<()> {
         body.contains("Rex 39") && !body.contains(r#"\"name\": \"Rex 39\""#),
         "nothing was compressed: {body}"
     );
-    for (name, text) in &agent.files {
+    for (name, text) in agent.files_that_stay() {
         let now = fs::read_to_string(house.home().join(name))?;
         ensure!(&now == text, "{name} was edited for good:\n{now}");
     }
+    house.holds_nothing_of_ours(&agent.rewrites)?;
     house.is_quiet().await?;
     let state = house.workspace().join("subscription_state.json");
     match agent.allowance {
@@ -239,6 +282,7 @@ async fn drive(bin: PathBuf, agent: Agent) -> Result<()> {
     let mut keeper = keeper.args(["wrap", "goose"]).spawn()?;
     let port = house.port;
     until("Headroom is up", || async move { TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok() }).await?;
+    house.is_labelled(agent.name).await?;
     let mut alone = Command::new("timeout");
     alone.args(["--kill-after=5", PATIENCE]).arg(bin.join(program(agent.name))).args(&agent.arguments);
     alone.current_dir(house.home().join("work")).env_clear().env("HOME", house.home());
@@ -256,10 +300,11 @@ async fn drive(bin: PathBuf, agent: Agent) -> Result<()> {
         let output = unwrap.args(["unwrap", agent.name]).output().await?;
         ensure!(output.status.success(), "{}", said(&output));
     }
-    for (name, text) in agent.files.iter().filter(|(name, _)| edited.contains(name)) {
+    for (name, text) in agent.files_that_stay().filter(|(name, _)| edited.contains(name)) {
         let now = fs::read_to_string(house.home().join(name))?;
         ensure!(&now == text, "{name} is not what it was:\n{now}");
     }
+    house.holds_nothing_of_ours(&agent.rewrites)?;
     house.is_quiet().await
 }
 
@@ -296,6 +341,7 @@ fn claude(login: (&'static str, &'static str)) -> Agent {
             call("Bash", json!({"command": "cat build.log"})),
         ],
         allowance: None,
+        rewrites: vec![],
     }
 }
 
@@ -332,6 +378,7 @@ fn codex(auth: &str) -> Agent {
             call("exec_command", json!({"cmd": "cat build.log"})),
         ],
         allowance: None,
+        rewrites: vec![],
     }
 }
 
@@ -371,6 +418,7 @@ fn gemini(auth: &str, login: Vec<(&'static str, &'static str)>) -> Agent {
         files: vec![(".gemini/settings.json", settings.to_string()), (".gemini/.env", "A=1\n".to_owned())],
         calls: [shell("cat pets.json"), shell("cat build.log")],
         allowance: None,
+        rewrites: vec![],
     }
 }
 
@@ -409,6 +457,7 @@ async fn opencode_is_wrapped() -> Result<()> {
             files: vec![(".config/opencode/opencode.jsonc", configuration.to_owned())],
             calls: [shell("cat pets.json"), shell("cat build.log")],
             allowance: None,
+            rewrites: vec![],
         },
     )
     .await
@@ -434,6 +483,7 @@ async fn continue_is_wrapped_with_a_copy_of_its_settings() -> Result<()> {
             files: vec![(".continue/config.yaml", configuration.to_owned())],
             calls: [shell("cat pets.json"), shell("cat build.log")],
             allowance: None,
+            rewrites: vec![],
         },
     )
     .await
@@ -453,6 +503,140 @@ async fn pi_is_wrapped_by_edits_that_last_for_the_run() -> Result<()> {
             files: vec![(".pi/agent/models.json", "{\"providers\": {}}".to_owned())],
             calls: [shell("cat pets.json"), shell("cat build.log")],
             allowance: None,
+            rewrites: vec![],
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn qwen_code_is_wrapped_and_labelled_by_its_settings() -> Result<()> {
+    let Some(bin) = more_from_npm().await? else { return Ok(()) };
+    let shell =
+        |command: &str| call("run_shell_command", json!({"command": command, "is_background": false}));
+    drive(
+        bin,
+        Agent {
+            name: "qwen",
+            arguments: vec!["--yolo", "--prompt", QUESTION],
+            variables: vec![("OPENAI_API_KEY", "dummy"), ("OPENAI_MODEL", "qwen3-coder")],
+            files: vec![
+                (".qwen/.env", "# mine\r\nA=1\r\n".to_owned()),
+                (
+                    ".qwen/settings.json",
+                    "{\n  // mine\n  \"telemetry\": {\"enabled\": false}\n}\n".to_owned(),
+                ),
+            ],
+            calls: [shell("cat pets.json"), shell("cat build.log")],
+            allowance: None,
+            rewrites: vec![".qwen/settings.json"],
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn cline_is_wrapped_by_edits_of_a_file_that_it_writes_itself() -> Result<()> {
+    let Some(bin) = more_from_npm().await? else { return Ok(()) };
+    let provider = json!({
+        "version": 1,
+        "lastUsedProvider": "openai-compatible",
+        "modes": {},
+        "providers": {"openai-compatible": {
+            "settings": {"provider": "openai-compatible", "apiKey": "dummy", "model": "gpt-4o"},
+            "updatedAt": "2026-01-01T00:00:00.000Z",
+            "tokenSource": "manual",
+        }},
+    });
+    let file = ".cline/data/settings/providers.json";
+    let shell = |command: &str| call("run_commands", json!({"commands": [command]}));
+    drive(
+        bin,
+        Agent {
+            name: "cline",
+            arguments: vec!["--yolo", QUESTION],
+            variables: vec![],
+            files: vec![(file, serde_json::to_string_pretty(&provider)?)],
+            calls: [shell("cat pets.json"), shell("cat build.log")],
+            allowance: None,
+            rewrites: vec![file],
+        },
+    )
+    .await
+}
+
+/// GitHub's command line with a key of the user's own, for both kinds of provider.
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn copilot_cli_is_wrapped_with_a_key_of_the_users_own() -> Result<()> {
+    let Some(bin) = copilot().await? else { return Ok(()) };
+    for kind in ["openai", "anthropic"] {
+        let shell = |command: &str| call("bash", json!({"command": command, "description": "Print a file"}));
+        let model = if kind == "openai" { "gpt-4o" } else { "claude-sonnet-4-5" };
+        drive(
+            bin.clone(),
+            Agent {
+                name: "copilot",
+                arguments: vec!["--allow-all-tools", "--no-auto-update", "-p", QUESTION],
+                variables: vec![
+                    ("COPILOT_PROVIDER_TYPE", kind),
+                    ("COPILOT_PROVIDER_API_KEY", "dummy"),
+                    ("COPILOT_MODEL", model),
+                ],
+                files: vec![(".bashrc", "# mine\nexport A=1".to_owned())],
+                calls: [shell("cat pets.json"), shell("cat build.log")],
+                allowance: None,
+                rewrites: vec![],
+            },
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn copilot() -> Result<Option<PathBuf>> {
+    let found = tokio::task::spawn_blocking(|| node::with("copilot")).await?;
+    Ok(skip::unless("Copilot CLI from npm", found)?.map(|folder| folder.join("node_modules/.bin")))
+}
+
+/// Its package wants Python 3.12. `OPENHANDS_BIN` names a folder where it is installed already.
+async fn openhands() -> Result<Option<PathBuf>> {
+    if let Some(bin) = std::env::var_os("OPENHANDS_BIN") {
+        return Ok(Some(bin.into()));
+    }
+    let installed = || python::with_interpreter("python3.12", "openhands-requirements.txt");
+    let found = tokio::task::spawn_blocking(installed).await?;
+    let python = skip::unless("OpenHands from PyPI", found)?;
+    Ok(python.and_then(|python| python.parent().map(Path::to_owned)))
+}
+
+#[tokio::test]
+#[ignore = "slow: make test-clients"]
+async fn openhands_is_wrapped_and_labelled_by_its_settings() -> Result<()> {
+    let Some(bin) = openhands().await? else { return Ok(()) };
+    let file = ".openhands/agent_settings.json";
+    let model = json!({"model": "openai/gpt-4o", "api_key": "dummy", "base_url": null, "extra_headers": null, "usage_id": "agent"});
+    let settings = json!({
+        "llm": model,
+        "tools": [{"name": "terminal", "params": {}}, {"name": "file_editor", "params": {}}],
+        "condenser": null,
+        "kind": "Agent",
+    });
+    let shell = |command: &str| {
+        call("terminal", json!({"command": command, "security_risk": "LOW", "summary": "print a file"}))
+    };
+    drive(
+        bin,
+        Agent {
+            name: "openhands",
+            arguments: vec!["--headless", "--yolo", "-t", QUESTION],
+            variables: vec![("OPENHANDS_SUPPRESS_BANNER", "1"), ("LITELLM_LOCAL_MODEL_COST_MAP", "True")],
+            files: vec![(file, serde_json::to_string_pretty(&settings)?)],
+            calls: [shell("cat pets.json"), shell("cat build.log")],
+            allowance: None,
+            rewrites: vec![file],
         },
     )
     .await
@@ -485,6 +669,12 @@ async fn aider_is_wrapped_and_unwrapped() -> Result<()> {
     let mut wrapped = house.command(&bin, &[("OPENAI_API_KEY", "dummy")]).await?;
     let output = wrapped.args(arguments).output().await?;
     ensure!(output.status.success() && house.relay.sent().len() == 1, "{}", said(&output));
+    house.is_quiet().await?;
+    let keeper = pretend(&house, "exec sleep 120")?;
+    let mut keeper = house.command(&keeper, &[]).await?.args(["wrap", "goose"]).spawn()?;
+    house.is_labelled("aider").await?;
+    std::process::Command::new("kill").arg(keeper.id().context("it runs")?.to_string()).status()?;
+    keeper.wait().await?;
     house.is_quiet().await
 }
 
@@ -507,10 +697,46 @@ async fn without_headroom_the_agent_runs_as_it_would_and_a_line_says_so() -> Res
     assert_eq!(String::from_utf8_lossy(&output.stdout), "2:--resume:a b unset unset\n");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
-        errors.contains("Goose runs without Headroom") && errors.contains("start a new conversation"),
+        errors.contains("Goose runs without Headroom") && !errors.contains("start a new conversation"),
         "{errors}"
     );
     assert_eq!(errors.lines().filter(|line| line.starts_with("headroomctl:")).count(), 1, "{errors}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_conversation_that_went_through_headroom_is_known_when_it_is_taken_up_without() -> Result<()> {
+    let house = House::new(&[]).await?;
+    let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}).to_string();
+    let request = format!(
+        "POST /v1/chat/completions HTTP/1.1\\r\\nhost: localhost\\r\\nconnection: close\\r\\ncontent-type: \
+         application/json\\r\\ncontent-length: {}\\r\\n\\r\\n",
+        body.len()
+    );
+    // An agent that asks once and keeps a log.
+    let script = format!(
+        "mkdir -p $HOME/.local/share/goose/sessions; echo > $HOME/.local/share/goose/sessions/20260101_1.jsonl\n\
+         [ -z \"$OPENAI_HOST\" ] || exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/{}; printf \"{request}\" >&3; printf %s \"$0\" >&3; \
+         cat <&3' '{body}'",
+        house.port
+    );
+    let bin = pretend(&house, &script)?;
+    let taken_up = async |arguments: &[&str]| -> Result<bool> {
+        let mut command = house.command(&bin, &[("ENVOY", "/bin/false")]).await?;
+        let output =
+            command.args(["wrap", "goose", "--", "session", "--resume"]).args(arguments).output().await?;
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(errors.contains("Goose runs without Headroom"), "{}", said(&output));
+        Ok(errors.contains("went through Headroom") && errors.contains("start a new conversation"))
+    };
+    assert!(!taken_up(&["20260101_1"]).await? && !taken_up(&[]).await?, "nothing went through it yet");
+    let mut command = house.command(&bin, &[]).await?;
+    let output = command.args(["wrap", "goose"]).output().await?;
+    assert!(String::from_utf8_lossy(&output.stderr).contains("in 1 request"), "{}", said(&output));
+    house.is_quiet().await?;
+    assert!(taken_up(&["20260101_1"]).await?);
+    assert!(taken_up(&[]).await?, "it may be the one of this folder");
+    assert!(!taken_up(&["20260101_2"]).await?);
     Ok(())
 }
 

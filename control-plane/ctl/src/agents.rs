@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 pub(crate) use self::program::{find_program, version_of};
-use crate::edits::{Change, Format, Plan};
+use crate::edits::{Change, Format, Plan, edited};
 use crate::environment::Environment;
 
 /// All of them, as `wrap --list` shows them.
@@ -142,8 +142,8 @@ pub(crate) struct Launch {
     pub(crate) replaced: Option<Vec<OsString>>,
     /// Files to edit for as long as it runs: for agents that take an address from nowhere else.
     pub(crate) edits: Plan,
-    /// Whole files for this run alone, written into Headroom's run folder; their paths stand for
-    /// [`Launch::FILE`] in the arguments.
+    /// A whole file for this run alone, written into Headroom's run folder; its path stands for [`Launch::FILE`]
+    /// in the arguments and variables.
     pub(crate) file: Option<(&'static str, Vec<u8>)>,
     /// What the user has to know.
     pub(crate) remarks: Vec<String>,
@@ -176,6 +176,8 @@ pub(crate) struct Places {
     pub(crate) instructions: Vec<PathBuf>,
     /// Where its MCP servers are listed.
     pub(crate) mcp: Option<PathBuf>,
+    /// Its settings of this folder, of the repository and of the user, where the original Headroom edits them.
+    pub(crate) settings: Vec<PathBuf>,
 }
 
 /// A server of the Model Context Protocol that an agent is to start.
@@ -189,6 +191,17 @@ pub(crate) struct Server {
     pub(crate) arguments: Vec<String>,
 }
 
+/// How an agent is told of Headroom, in a few words with names between backticks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways {
+    /// For one run.
+    pub(crate) run: &'static str,
+    /// What a permanent wrap edits.
+    pub(crate) install: &'static str,
+    /// By what its requests say whose they are.
+    pub(crate) labels: &'static str,
+}
+
 /// A coding agent.
 pub(crate) trait Agent: Sync {
     /// Its name on our command line, and in labels.
@@ -197,8 +210,8 @@ pub(crate) trait Agent: Sync {
     fn title(&self) -> &'static str;
     /// The programs that may be it, the usual one first.
     fn programs(&self) -> &'static [&'static str];
-    /// How it gets Headroom's address, in a few words.
-    fn how(&self) -> &'static str;
+    /// How it gets Headroom's address and labels.
+    fn ways(&self) -> Ways;
     /// What a run with these arguments needs.
     fn launch(&self, at: &Setting<'_>, arguments: &[OsString]) -> anyhow::Result<Launch>;
     /// The edits that make it permanent.
@@ -215,7 +228,19 @@ pub(crate) trait Agent: Sync {
     fn resumes(&self, arguments: &[OsString]) -> bool {
         has_any(arguments, &["--resume", "-r", "--continue", "-c", "resume", "--restore"])
     }
+    /// The id of that conversation, where they name one.
+    fn resumed<'a>(&self, arguments: &'a [OsString]) -> Option<&'a str> {
+        const OPTIONS: [&str; 9] =
+            ["--resume", "-r", "--session", "-s", "--id", "--session-id", "resume", "fork", "--fork"];
+        let id = OPTIONS.iter().find_map(|option| value_of(arguments, option))?.1.to_str()?;
+        // Another option, or a number in a list that the agent shows.
+        (!id.starts_with('-') && id.len() >= SHORTEST_ID).then_some(id)
+    }
 }
+
+/// What is shorter names no conversation for itself. Agents make ids of 20 characters and more, and some take
+/// the beginning of one.
+const SHORTEST_ID: usize = 6;
 
 /// Whether one of the arguments is one of these words, or `--word=value`.
 fn has_any(arguments: &[OsString], words: &[&str]) -> bool {
@@ -245,6 +270,27 @@ fn mcp_servers(file: PathBuf, server: &Server) -> Change {
 /// A text or a list of headers as `name: value`.
 fn header_lines(labels: &[(&'static str, String)], between: &str) -> String {
     labels.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join(between)
+}
+
+/// Lines of headers: the user's own, then ours. Ours of an earlier run are dropped.
+fn headers_after(own: Option<String>, labels: &[(&'static str, String)]) -> String {
+    let own = own.unwrap_or_default();
+    let own = own.lines().filter(|line| !line.trim().to_ascii_lowercase().starts_with("x-headroom-"));
+    own.map(str::to_owned)
+        .chain([header_lines(labels, "\n")])
+        .filter(|line| !line.trim().is_empty())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// A plan with the changes that label its requests, where the files have room for them.
+fn with_labels(plan: Plan, labels: Vec<Change>) -> Plan {
+    if plan.changes.is_empty() || labels.is_empty() {
+        return plan;
+    }
+    let mut labelled = plan.clone();
+    labelled.changes.extend(labels);
+    if edited(&labelled).is_ok() { labelled } else { plan }
 }
 
 /// Headers as an object.

@@ -23,7 +23,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 pub(crate) use self::diff::unified;
@@ -111,6 +111,38 @@ const LONGEST: u64 = 64 << 20;
 /// What a plan makes of each file, without writing it. Files that stay as they are are left out.
 pub(crate) fn edited(plan: &Plan) -> anyhow::Result<Vec<Vec<u8>>> {
     Ok(preview(plan)?.iter().map(|file| file.after().to_vec()).collect())
+}
+
+/// The bytes of a file in which these places have other values; `None`: what stands there is taken out, and what
+/// holds nothing without it as well.
+pub(crate) fn rewritten(
+    bytes: &[u8],
+    format: Format,
+    places: &[(Vec<&str>, Option<Value>)],
+) -> Result<Vec<u8>, String> {
+    let text = lines::Text::decode(bytes).ok_or("it is not in UTF-8")?;
+    let mut document = format.open(&text.body)?;
+    for (names, value) in places {
+        let path: Vec<Key> = names.iter().map(|name| Key::Name((*name).to_owned())).collect();
+        let Some(value) = value else {
+            let mut path = path.as_slice();
+            while document.remove(path)
+                && let Some((_, above)) = path.split_last()
+                && document.get(above).is_some_and(|it| it.as_object().is_some_and(Map::is_empty))
+            {
+                path = above;
+            }
+            continue;
+        };
+        document.set(&path, value)?;
+    }
+    Ok(text.encode(&document.text()))
+}
+
+/// A file of JSON, with comments or without, as a mapping.
+pub(crate) fn json_object(bytes: &[u8]) -> Option<Map<String, Value>> {
+    let text = lines::Text::decode(bytes)?;
+    json::Json::parse(&text.body).ok()?.object()
 }
 
 /// What stands at a place in a file now; `None` where nothing does, or where the file cannot be read.

@@ -4,7 +4,7 @@ use std::io::{Write as _, stdout};
 
 use clap::{Args, ValueEnum};
 
-use crate::agents::export;
+use crate::agents::{Launch, export};
 use crate::environment::Environment;
 use crate::misuse::Misuse;
 use crate::wrap::{agent_called, say, setting};
@@ -63,7 +63,8 @@ pub fn env(args: &EnvArgs) -> anyhow::Result<()> {
                     agent.name()
                 ))?;
             }
-            launch.variables
+            // What needs a file of a run has no place in a shell.
+            launch.variables.into_iter().filter(|(_, value)| value != Launch::FILE).collect()
         }
     };
     let is_fish = match args.shell {

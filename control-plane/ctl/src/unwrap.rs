@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::edits::{Disk, Undone, Workspace};
 use crate::environment::Environment;
-use crate::wrap::{agent_called, run_key, say, setting, users_file, workspace_dir};
+use crate::wrap::{Passed, agent_called, run_key, say, setting, users_file, workspace_dir};
 
 /// Takes back what `wrap` has edited.
 #[derive(Args, Clone, Debug)]
@@ -28,6 +28,10 @@ pub fn unwrap(args: &UnwrapArgs) -> anyhow::Result<()> {
     let agent = agent_called(&args.agent)?;
     let journals = Workspace::new(&workspace, Disk::default());
     let mut found = false;
+    if let Some(since) = journals.recorded(agent.name()) {
+        Passed::of(&workspace, agent.name())
+            .unwrapped(&agent.places(&setting(String::new(), env)?), since)?;
+    }
     if let Some(undone) = journals.undo(agent.name())? {
         found = true;
         report(&undone)?;

@@ -3,6 +3,7 @@
 mod background;
 mod code_graph;
 mod list;
+mod passed;
 mod run;
 mod saved;
 
@@ -22,6 +23,7 @@ use crate::misuse::Misuse;
 use crate::unwrap::upstream;
 
 pub(crate) use self::background::{lease_file, targets_file};
+pub(crate) use self::passed::Passed;
 pub(crate) use self::run::{run_key, users_file};
 
 /// Headroom's port when nobody says another: what `headroomctl mcp` asks as well.

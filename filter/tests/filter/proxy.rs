@@ -221,15 +221,26 @@ impl Stream {
 
     /// The provider answers the filter's own request; `None`: that fails.
     pub(crate) fn provider_goes_on(&mut self, answer: Option<(&str, &str, &[u8])>) {
+        self.provider_goes_on_with(answer, &[]);
+    }
+
+    /// The same, with headers beside the status and the type.
+    pub(crate) fn provider_goes_on_with(
+        &mut self,
+        answer: Option<(&str, &str, &[u8])>,
+        more: &[(&str, &str)],
+    ) {
         let token = host(|host| {
             host.effective_context = 0;
             host.http_answer = answer.map(|(status, kind, body)| {
-                let headers = vec![(":status".into(), status.into()), ("content-type".into(), kind.into())];
-                (headers, body.to_vec())
+                let headers = [(":status", status), ("content-type", kind)];
+                let headers = headers.iter().chain(more);
+                let headers = headers.map(|(name, value)| ((*name).into(), (*value).into()));
+                (headers.collect(), body.to_vec())
             });
             host.http_calls.last().expect("a call").token
         });
-        let (headers, size) = answer.map_or((0, 0), |(_, _, body)| (2, body.len()));
+        let (headers, size) = answer.map_or((0, 0), |(_, _, body)| (2 + more.len(), body.len()));
         exports::proxy_on_http_call_response(self.root(), token, headers, size, 0);
         host(|host| host.http_answer = None);
         self.look_at_answer();

@@ -197,6 +197,28 @@ fn the_model_gets_the_original_and_the_client_one_answer() {
 }
 
 #[test]
+fn the_newest_answer_tells_what_is_used_of_the_allowance() {
+    let mut plugin = plugin();
+    let used = |hundredths: &'static str| ("anthropic-ratelimit-unified-5h-utilization", hundredths);
+    for (last, expected) in [(Some(used("0.39")), 3_900), (None, 3_700)] {
+        let (mut stream, _) = sent(&mut plugin);
+        let body = message(json!([call(HASH)]), "tool_use");
+        stream.respond("200", "application/json", &[used("0.37")]);
+        stream.provider_sends(body.as_bytes(), true);
+        gives(&mut stream, true);
+        let body = message(json!([text("It is 2.")]), "end_turn");
+        let more: Vec<_> = last.into_iter().collect();
+        stream.provider_goes_on_with(Some(("200", "application/json", body.as_bytes())), &more);
+        stream.finish();
+        let record = plugin.records().pop().unwrap();
+        let limits: Vec<u32> = record.rate_limits.iter().map(|limit| limit.used).collect();
+        assert_eq!((limits, record.subscription), (vec![expected], true));
+        let acknowledged = plugin.reports().len();
+        plugin.acknowledge(acknowledged as u64);
+    }
+}
+
+#[test]
 fn credentials_go_to_the_provider_only() {
     let mut plugin = plugin();
     let (mut stream, _) = sent(&mut plugin);

@@ -103,6 +103,31 @@ fn a_request_in_a_session_is_compressed_and_everything_around_it_stays() {
 }
 
 #[test]
+fn what_a_handshakes_answer_says_of_the_allowance_is_told_of_once() {
+    let headers = [("upgrade", "websocket"), ("x-codex-primary-used-percent", "42.5")];
+    let used = |records: &[RequestRecord]| -> Vec<Vec<u32>> {
+        records.iter().map(|record| record.rate_limits.iter().map(|limit| limit.used).collect()).collect()
+    };
+    let mut plugin = Plugin::reporting();
+    let mut stream = plugin.stream();
+    stream.headers("GET", "/v1/responses", &UPGRADE, false);
+    stream.respond("101", "", &headers);
+    for _ in 0..2 {
+        stream.body(&said(&create(20)), false);
+        stream.respond_body(&completed("gpt-5.2", 9), false);
+    }
+    stream.finish();
+    assert_eq!(used(&plugin.records()), [vec![4_250], vec![]]);
+
+    let mut plugin = Plugin::reporting();
+    let mut refused = plugin.stream();
+    refused.headers("GET", "/v1/responses", &UPGRADE, false);
+    refused.respond("429", "application/json", &headers[1..]);
+    refused.finish();
+    assert_eq!(used(&plugin.records()), [vec![4_250]]);
+}
+
+#[test]
 fn a_record_says_what_the_provider_answered() {
     let mut plugin =
         Plugin::new(json!({"tenant_from": "client", "control_plane": {"cluster": "headroom-cp"}}));

@@ -32,6 +32,7 @@ mod bodies;
 mod command_line;
 mod compressed_before;
 mod configuration;
+mod copilot;
 mod delivered;
 mod demo;
 mod encodings;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::{Agent, Launch, Places, Server, Setting, TARGETS, header_lines, mcp_servers, value_of};
+use super::{Agent, Launch, Places, Server, Setting, TARGETS, Ways, headers_after, mcp_servers, value_of};
 use crate::edits::{Change, Format, Plan, value_at};
 
 const URL: &str = "ANTHROPIC_BASE_URL";
@@ -40,18 +40,6 @@ impl Claude {
         let files = Self::settings(at);
         let mut found = files.iter().filter_map(|file| value_at(file, Format::Json, &["env", variable]));
         found.next()?.as_str().map(str::to_owned)
-    }
-
-    /// The user's own headers, then ours. Ours of an earlier run are dropped.
-    fn headers(at: &Setting<'_>, present: Option<String>, with_project: bool) -> String {
-        let present = present.unwrap_or_default();
-        let own = present.lines().filter(|line| !line.trim().to_ascii_lowercase().starts_with("x-headroom-"));
-        let ours = header_lines(&at.labels(&Self, with_project), "\n");
-        own.map(str::to_owned)
-            .chain([ours])
-            .filter(|line| !line.trim().is_empty())
-            .collect::<Vec<_>>()
-            .join("\n")
     }
 
     fn remarks(at: &Setting<'_>) -> Vec<String> {
@@ -113,8 +101,12 @@ impl Agent for Claude {
         &["claude"]
     }
 
-    fn how(&self) -> &'static str {
-        "ANTHROPIC_BASE_URL; --install: env in ~/.claude/settings.json"
+    fn ways(&self) -> Ways {
+        Ways {
+            run: "`ANTHROPIC_BASE_URL`; `--settings` where a settings file names another address, which would win",
+            install: "`env` in `~/.claude/settings.json`",
+            labels: "`ANTHROPIC_CUSTOM_HEADERS`",
+        }
     }
 
     fn targets(&self) -> &'static [&'static str] {
@@ -125,7 +117,7 @@ impl Agent for Claude {
         let mut launch = Launch { remarks: Self::remarks(at), ..Launch::default() };
         let in_settings = [URL, HEADERS].map(|variable| Self::in_settings(at, variable));
         let present = in_settings[1].clone().or_else(|| at.env.get(HEADERS));
-        let headers = Self::headers(at, present, true);
+        let headers = headers_after(present, &at.labels(self, true));
         launch.set(URL, at.url.clone());
         launch.set(HEADERS, headers.clone());
         if in_settings.iter().any(Option::is_some) || value_of(arguments, "--settings").is_some() {
@@ -142,7 +134,7 @@ impl Agent for Claude {
         let file = Self::folder(at).join("settings.json");
         let present =
             value_at(&file, Format::Json, &["env", HEADERS]).and_then(|it| it.as_str().map(str::to_owned));
-        let headers = Self::headers(at, present, false);
+        let headers = headers_after(present, &at.labels(self, false));
         let mut remarks = Self::remarks(at);
         for stronger in &Self::settings(at)[..2] {
             if value_at(stronger, Format::Json, &["env", URL]).is_some() {
@@ -161,6 +153,7 @@ impl Agent for Claude {
             logs: vec![folder.join("projects")],
             instructions: vec![folder.join("CLAUDE.md"), at.folder.join("CLAUDE.md")],
             mcp: Some(if own { folder.join(".claude.json") } else { at.home.join(".claude.json") }),
+            settings: Self::settings(at).into(),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Cline's command line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Agent, Launch, Places, Server, Setting, has_any, mcp_servers, value_of};
+use super::{Agent, Launch, Places, Server, Setting, Ways, has_any, mcp_servers, value_of, with_labels};
 use crate::edits::{Change, Format, Plan, value_at};
 
 /// Cline CLI.
@@ -17,11 +17,11 @@ impl Cline {
         at.env.get("CLINE_DATA_DIR").map_or_else(|| folder.join("data"), PathBuf::from)
     }
 
-    fn plan(at: &Setting<'_>, data: &std::path::Path) -> Plan {
+    fn plan(&self, at: &Setting<'_>, data: &Path, with_project: bool) -> Plan {
         let file = data.join("settings/providers.json");
         let providers = value_at(&file, Format::Json, &["providers"]);
         let providers = providers.as_ref().and_then(Value::as_object).into_iter().flatten();
-        let mut plan = Plan::default();
+        let (mut plan, mut labels) = (Plan::default(), Vec::new());
         for (id, provider) in providers {
             let kind = provider.pointer("/settings/provider").and_then(Value::as_str).unwrap_or(id);
             let url = match kind {
@@ -35,12 +35,17 @@ impl Cline {
                 plan.remarks.push(format!("the provider {id} keeps its own address, {own}"));
                 continue;
             }
-            plan.changes.push(Change::new(
-                file.clone(),
-                Format::Json,
-                &["providers", id, "settings", "baseUrl"],
-                url,
-            ));
+            let change = |names: &[&str], value: String| {
+                Change::new(
+                    file.clone(),
+                    Format::Json,
+                    &[&["providers", id, "settings"], names].concat(),
+                    value,
+                )
+            };
+            plan.changes.push(change(&["baseUrl"], url));
+            let headers = at.labels(self, with_project).into_iter();
+            labels.extend(headers.map(|(header, value)| change(&["headers", header], value)));
         }
         if plan.changes.is_empty() {
             plan.remarks.push(format!(
@@ -49,7 +54,7 @@ impl Cline {
                 file.display()
             ));
         }
-        plan
+        with_labels(plan, labels)
     }
 }
 
@@ -66,20 +71,24 @@ impl Agent for Cline {
         &["cline"]
     }
 
-    fn how(&self) -> &'static str {
-        "baseUrl in ~/.cline/data/settings/providers.json, for the run or with --install"
+    fn ways(&self) -> Ways {
+        Ways {
+            run: "its provider file, edited while it runs",
+            install: "the same file",
+            labels: "the provider's `headers`",
+        }
     }
 
     fn launch(&self, at: &Setting<'_>, arguments: &[OsString]) -> anyhow::Result<Launch> {
         let data = value_of(arguments, "--data-dir");
         let data = data.map_or_else(|| Self::data(at), |(_, folder)| at.folder.join(folder));
-        let mut plan = Self::plan(at, &data);
+        let mut plan = self.plan(at, &data, true);
         let remarks = std::mem::take(&mut plan.remarks);
         Ok(Launch { edits: plan, remarks, ..Launch::default() })
     }
 
     fn install(&self, at: &Setting<'_>) -> anyhow::Result<Plan> {
-        Ok(Self::plan(at, &Self::data(at)))
+        Ok(self.plan(at, &Self::data(at), false))
     }
 
     fn places(&self, at: &Setting<'_>) -> Places {
@@ -88,6 +97,7 @@ impl Agent for Cline {
             logs: vec![data.join("sessions")],
             instructions: vec![at.folder.join(".clinerules")],
             mcp: Some(data.join("settings/cline_mcp_settings.json")),
+            ..Places::default()
         }
     }
 

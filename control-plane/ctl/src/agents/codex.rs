@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::program::said;
-use super::{Agent, Launch, Places, Server, Setting, TARGETS, find_program, has_any, header_object};
+use super::{Agent, Launch, Places, Server, Setting, TARGETS, Ways, find_program, has_any, header_object};
 use crate::edits::{Change, Format, Plan, value_at};
 
 /// The provider's id in Codex's settings, as upstream Headroom called it.
@@ -130,8 +130,12 @@ impl Agent for Codex {
         &["codex"]
     }
 
-    fn how(&self) -> &'static str {
-        "-c options; --install: a provider in ~/.codex/config.toml"
+    fn ways(&self) -> Ways {
+        Ways {
+            run: "`-c` options",
+            install: "a provider in `~/.codex/config.toml`",
+            labels: "the provider's `http_headers`; none with `--keep-history`",
+        }
     }
 
     fn targets(&self) -> &'static [&'static str] {
@@ -194,6 +198,7 @@ impl Agent for Codex {
             logs: vec![folder.join("sessions"), folder.join("archived_sessions")],
             instructions: vec![folder.join("AGENTS.md"), at.folder.join("AGENTS.md")],
             mcp: Some(folder.join("config.toml")),
+            ..Places::default()
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Agent, Launch, Places, Server, Setting, value_of};
+use super::{Agent, Launch, Places, Server, Setting, Ways, value_of, with_labels};
 use crate::edits::{Change, Format, Key, Plan, edited, value_at};
 
 /// Continue.
@@ -17,10 +17,10 @@ impl Continue {
     }
 
     /// Headroom's address for each model of a provider that it knows.
-    fn plan(at: &Setting<'_>, file: &Path) -> Plan {
+    fn plan(&self, at: &Setting<'_>, file: &Path, with_project: bool) -> Plan {
         let models = value_at(file, Format::Yaml, &["models"]);
         let models = models.as_ref().and_then(Value::as_array).into_iter().flatten();
-        let mut plan = Plan::default();
+        let (mut plan, mut labels) = (Plan::default(), Vec::new());
         for model in models {
             let text = |key: &str| model.get(key).and_then(Value::as_str);
             let url = match text("provider") {
@@ -38,12 +38,19 @@ impl Continue {
             }
             let Some(name) = text("name") else { continue };
             let item = Key::Item { field: "name".to_owned(), is: name.to_owned() };
-            plan.changes.push(Change {
+            let change = |names: &[&str], value: String| Change {
                 file: file.to_owned(),
                 format: Format::Yaml,
-                path: vec![Key::Name("models".to_owned()), item, Key::Name("apiBase".to_owned())],
-                value: url.into(),
-            });
+                path: [Key::Name("models".to_owned()), item.clone()]
+                    .into_iter()
+                    .chain(names.iter().map(|name| Key::Name((*name).to_owned())))
+                    .collect(),
+                value: value.into(),
+            };
+            plan.changes.push(change(&["apiBase"], url));
+            let headers = at.labels(self, with_project).into_iter();
+            labels
+                .extend(headers.map(|(header, value)| change(&["requestOptions", "headers", header], value)));
         }
         if plan.changes.is_empty() {
             plan.remarks.push(format!(
@@ -52,7 +59,7 @@ impl Continue {
                 file.display()
             ));
         }
-        plan
+        with_labels(plan, labels)
     }
 }
 
@@ -69,14 +76,18 @@ impl Agent for Continue {
         &["cn"]
     }
 
-    fn how(&self) -> &'static str {
-        "--config with a copy; --install: apiBase in ~/.continue/config.yaml"
+    fn ways(&self) -> Ways {
+        Ways {
+            run: "`--config` with a copy",
+            install: "`~/.continue/config.yaml`",
+            labels: "the model's `requestOptions`",
+        }
     }
 
     fn launch(&self, at: &Setting<'_>, arguments: &[OsString]) -> anyhow::Result<Launch> {
         let given = value_of(arguments, "--config");
         let file = given.map_or_else(|| Self::config(at), |(_, file)| at.folder.join(file));
-        let mut plan = Self::plan(at, &file);
+        let mut plan = self.plan(at, &file, true);
         let mut launch = Launch { remarks: std::mem::take(&mut plan.remarks), ..Launch::default() };
         if plan.changes.is_empty() {
             return Ok(launch);
@@ -95,7 +106,7 @@ impl Agent for Continue {
     }
 
     fn install(&self, at: &Setting<'_>) -> anyhow::Result<Plan> {
-        Ok(Self::plan(at, &Self::config(at)))
+        Ok(self.plan(at, &Self::config(at), false))
     }
 
     fn places(&self, at: &Setting<'_>) -> Places {
@@ -104,6 +115,7 @@ impl Agent for Continue {
             logs: vec![folder.join("sessions")],
             instructions: vec![at.folder.join(".continue/rules")],
             mcp: Some(Self::config(at)),
+            ..Places::default()
         }
     }
 

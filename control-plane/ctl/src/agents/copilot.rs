@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Agent, Launch, Places, Server, Setting, shell_block};
+use super::{Agent, Launch, Places, Server, Setting, Ways, headers_after, shell_block};
 use crate::edits::{Change, Format, Plan};
 
 const URL: &str = "COPILOT_PROVIDER_BASE_URL";
+/// A header a line. They are sent to the provider and not to GitHub.
+const HEADERS: &str = "COPILOT_PROVIDER_HEADERS";
 
 /// GitHub Copilot CLI.
 pub(super) struct Copilot;
@@ -33,6 +35,11 @@ impl Copilot {
         if Self::is_anthropic(at) { at.url.clone() } else { at.openai_url() }
     }
 
+    fn variables(&self, at: &Setting<'_>, with_project: bool) -> Vec<(&'static str, String)> {
+        let headers = headers_after(at.env.get(HEADERS), &at.labels(self, with_project));
+        vec![(URL, Self::url(at)), (HEADERS, headers)]
+    }
+
     /// What is said instead of redirecting a subscription.
     fn subscription() -> String {
         "Copilot CLI sends a subscription's requests to GitHub and takes no other address: nothing passes Headroom. \
@@ -54,8 +61,12 @@ impl Agent for Copilot {
         &["copilot"]
     }
 
-    fn how(&self) -> &'static str {
-        "COPILOT_PROVIDER_BASE_URL, with an own key only; --install: the shell's profile"
+    fn ways(&self) -> Ways {
+        Ways {
+            run: "`COPILOT_PROVIDER_BASE_URL`",
+            install: "the shell's profile",
+            labels: "`COPILOT_PROVIDER_HEADERS`",
+        }
     }
 
     fn launch(&self, at: &Setting<'_>, _arguments: &[OsString]) -> anyhow::Result<Launch> {
@@ -68,7 +79,7 @@ impl Agent for Copilot {
             launch.remarks.push("its provider is Azure, whose address Headroom is not told".to_owned());
             return Ok(launch);
         }
-        launch.set(URL, Self::url(at));
+        launch.variables = self.variables(at, true);
         let target =
             if Self::is_anthropic(at) { "ANTHROPIC_TARGET_API_URL" } else { "OPENAI_TARGET_API_URL" };
         launch.keep_upstream(at, URL, target);
@@ -79,7 +90,7 @@ impl Agent for Copilot {
         if !Self::has_own_key(at) {
             return Ok(Plan { changes: Vec::new(), remarks: vec![Self::subscription()] });
         }
-        let changes = vec![shell_block(at, self, &[(URL, Self::url(at))])];
+        let changes = vec![shell_block(at, self, &self.variables(at, false))];
         Ok(Plan { changes, remarks: vec!["a new shell has the address".to_owned()] })
     }
 
@@ -92,6 +103,7 @@ impl Agent for Copilot {
                 at.folder.join(".github/copilot-instructions.md"),
             ],
             mcp: Some(folder.join("mcp-config.json")),
+            ..Places::default()
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Agent, Launch, Places, Server, Setting, TARGETS, header_lines, mcp_servers, shell_block};
+use super::{Agent, Launch, Places, Server, Setting, TARGETS, Ways, header_lines, mcp_servers, shell_block};
 use crate::edits::{Change, Format, Plan, value_at};
 
 const URL: &str = "GOOGLE_GEMINI_BASE_URL";
@@ -53,8 +53,12 @@ impl Agent for Gemini {
         &["gemini"]
     }
 
-    fn how(&self) -> &'static str {
-        "GOOGLE_GEMINI_BASE_URL; --install: the shell's profile and ~/.gemini/.env"
+    fn ways(&self) -> Ways {
+        Ways {
+            run: "`GOOGLE_GEMINI_BASE_URL`, `CODE_ASSIST_ENDPOINT`",
+            install: "the shell's profile, `~/.gemini/.env`",
+            labels: "`GEMINI_CLI_CUSTOM_HEADERS`",
+        }
     }
 
     fn targets(&self) -> &'static [&'static str] {
@@ -94,6 +98,7 @@ impl Agent for Gemini {
             logs: vec![folder.join("tmp")],
             instructions: vec![folder.join("GEMINI.md"), at.folder.join("GEMINI.md")],
             mcp: Some(folder.join("settings.json")),
+            ..Places::default()
         }
     }
 

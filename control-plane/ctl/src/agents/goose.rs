@@ -5,8 +5,15 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Agent, Launch, Places, Server, Setting};
-use crate::edits::{Change, Format, Plan};
+use super::{Agent, Launch, Places, Server, Setting, Ways};
+use crate::edits::{Change, Format, Plan, value_at};
+
+/// The newer name of OpenAI's address, with the version. In the file it beats the host; a variable with the host
+/// beats both.
+const BASE_URL: &str = "OPENAI_BASE_URL";
+const HOST: &str = "OPENAI_HOST";
+/// `name=value` between commas, for OpenAI's models. Goose counts it among its secrets, which no file of settings has.
+const HEADERS: &str = "OPENAI_CUSTOM_HEADERS";
 
 /// Goose.
 pub(super) struct Goose;
@@ -16,9 +23,19 @@ impl Goose {
         at.config_home().join("goose/config.yaml")
     }
 
+    fn in_config(at: &Setting<'_>, name: &str) -> Option<String> {
+        value_at(&Self::config(at), Format::Yaml, &[name])?.as_str().map(str::to_owned)
+    }
+
+    /// The gateway that its file names for OpenAI's models.
+    fn gateway(at: &Setting<'_>) -> Option<String> {
+        let named = Self::in_config(at, BASE_URL).or_else(|| Self::in_config(at, HOST));
+        named.filter(|url| at.is_elsewhere(url))
+    }
+
     /// Hosts without a path: Goose adds its own.
     fn hosts(at: &Setting<'_>) -> [(&'static str, String); 3] {
-        ["OPENAI_HOST", "ANTHROPIC_HOST", "GOOGLE_HOST"].map(|name| (name, at.url.clone()))
+        [HOST, "ANTHROPIC_HOST", "GOOGLE_HOST"].map(|name| (name, at.url.clone()))
     }
 }
 
@@ -35,26 +52,45 @@ impl Agent for Goose {
         &["goose"]
     }
 
-    fn how(&self) -> &'static str {
-        "OPENAI_HOST, ANTHROPIC_HOST, GOOGLE_HOST; --install: ~/.config/goose/config.yaml"
+    fn ways(&self) -> Ways {
+        Ways {
+            run: "`OPENAI_HOST`, `ANTHROPIC_HOST`, `GOOGLE_HOST`",
+            install: "`~/.config/goose/config.yaml`",
+            labels: "`OPENAI_CUSTOM_HEADERS` for one run, with OpenAI's models; it takes none for others",
+        }
     }
 
     fn launch(&self, at: &Setting<'_>, _arguments: &[OsString]) -> anyhow::Result<Launch> {
         let mut launch = Launch { variables: Self::hosts(at).into(), ..Launch::default() };
-        // Newer versions prefer this one.
-        if at.env.get("OPENAI_BASE_URL").is_some() {
-            launch.set("OPENAI_BASE_URL", at.openai_url());
+        if at.env.get(BASE_URL).is_some() {
+            launch.set(BASE_URL, at.openai_url());
         }
-        launch.keep_upstream(at, "OPENAI_BASE_URL", "OPENAI_TARGET_API_URL");
-        launch.keep_upstream(at, "OPENAI_HOST", "OPENAI_TARGET_API_URL");
+        launch.keep_upstream(at, HOST, "OPENAI_TARGET_API_URL");
+        launch.keep_upstream(at, BASE_URL, "OPENAI_TARGET_API_URL");
         launch.keep_upstream(at, "ANTHROPIC_HOST", "ANTHROPIC_TARGET_API_URL");
+        let gateway = Self::gateway(at);
+        if launch.upstreams.is_empty() {
+            launch.upstreams.extend(gateway.clone().map(|url| ("OPENAI_TARGET_API_URL", url)));
+        }
+        let own = at.env.get(HEADERS);
+        // A gateway's own headers may lie among the secrets, and a variable would hide them.
+        if own.is_some() || gateway.is_none() {
+            let own = own.unwrap_or_default();
+            let own = own.split(',').filter(|it| !it.trim().is_empty() && !it.contains("x-headroom-"));
+            let ours = at.labels(self, true).into_iter().map(|(name, value)| format!("{name}={value}"));
+            let all: Vec<String> = own.map(str::to_owned).chain(ours).collect();
+            launch.set(HEADERS, all.join(","));
+        }
         Ok(launch)
     }
 
     fn install(&self, at: &Setting<'_>) -> anyhow::Result<Plan> {
-        let hosts = Self::hosts(at).into_iter();
-        let changes =
-            hosts.map(|(name, url)| Change::new(Self::config(at), Format::Yaml, &[name], url)).collect();
+        let base = Self::in_config(at, BASE_URL).map(|_| (BASE_URL, at.openai_url()));
+        let changes = Self::hosts(at)
+            .into_iter()
+            .chain(base)
+            .map(|(name, url)| Change::new(Self::config(at), Format::Yaml, &[name], url))
+            .collect();
         Ok(Plan { changes, remarks: Vec::new() })
     }
 
@@ -64,6 +100,7 @@ impl Agent for Goose {
             logs: vec![data.join("sessions")],
             instructions: vec![at.folder.join(".goosehints"), at.folder.join("AGENTS.md")],
             mcp: Some(Self::config(at)),
+            ..Places::default()
         }
     }
 

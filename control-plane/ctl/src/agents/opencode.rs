@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::{Agent, Launch, Places, Server, Setting, header_object};
+use super::{Agent, Launch, Places, Server, Setting, Ways, header_object};
 use crate::edits::{Change, Format, Plan, value_at};
 
 /// Configuration that beats every file but the administrator's.
@@ -99,8 +99,12 @@ impl Agent for OpenCode {
         &["opencode"]
     }
 
-    fn how(&self) -> &'static str {
-        "OPENCODE_CONFIG_CONTENT; --install: providers in ~/.config/opencode/opencode.json"
+    fn ways(&self) -> Ways {
+        Ways {
+            run: "`OPENCODE_CONFIG_CONTENT`",
+            install: "`~/.config/opencode/opencode.json` or `.jsonc`",
+            labels: "the provider's `headers`",
+        }
     }
 
     fn launch(&self, at: &Setting<'_>, _arguments: &[OsString]) -> anyhow::Result<Launch> {
@@ -142,6 +146,7 @@ impl Agent for OpenCode {
             logs: vec![data.join("opencode.db"), data.join("storage")],
             instructions: vec![Self::folder(at).join("AGENTS.md"), at.folder.join("AGENTS.md")],
             mcp: Some(Self::config(at)),
+            ..Places::default()
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Agent, Launch, Places, Server, Setting, has_any, mcp_servers};
+use super::{Agent, Launch, Places, Server, Setting, Ways, has_any, header_object, mcp_servers, with_labels};
 use crate::edits::{Change, Format, Plan, value_at};
 
 const URL: &str = "LLM_BASE_URL";
@@ -17,11 +17,43 @@ pub(super) struct OpenHands;
 
 impl OpenHands {
     fn folder(at: &Setting<'_>) -> PathBuf {
-        at.home.join(".openhands")
+        at.folder_of("OPENHANDS_PERSISTENCE_DIR", ".openhands")
     }
 
     fn settings(at: &Setting<'_>) -> PathBuf {
         Self::folder(at).join("agent_settings.json")
+    }
+
+    /// The model that works, and the one that shortens conversations: each that its file names.
+    fn models(at: &Setting<'_>) -> impl Iterator<Item = &'static [&'static str]> {
+        const MODELS: [&[&str]; 2] = [&["llm"], &["condenser", "llm"]];
+        let file = Self::settings(at);
+        MODELS
+            .into_iter()
+            .filter(move |names| value_at(&file, Format::Json, names).is_some_and(|it| it.is_object()))
+    }
+
+    fn change(at: &Setting<'_>, model: &[&str], names: &[&str], value: Value) -> Change {
+        Change::new(Self::settings(at), Format::Json, &[model, names].concat(), value)
+    }
+
+    /// The labels of each model. A key that says `null` takes them as a whole.
+    fn labels(&self, at: &Setting<'_>, with_project: bool) -> Vec<Change> {
+        const HEADERS: &str = "extra_headers";
+        let labels = at.labels(self, with_project);
+        let mut changes = Vec::new();
+        for model in Self::models(at) {
+            let own = value_at(&Self::settings(at), Format::Json, &[model, &[HEADERS]].concat());
+            if own.is_some_and(|own| own.is_object()) {
+                let change = |(name, value): &(&'static str, String)| {
+                    Self::change(at, model, &[HEADERS, name], value.as_str().into())
+                };
+                changes.extend(labels.iter().map(change));
+            } else {
+                changes.push(Self::change(at, model, &[HEADERS], header_object(&labels)));
+            }
+        }
+        changes
     }
 
     /// Its library adds what Anthropic's paths begin with, and not what OpenAI's do.
@@ -53,8 +85,12 @@ impl Agent for OpenHands {
         &["openhands"]
     }
 
-    fn how(&self) -> &'static str {
-        "LLM_BASE_URL; --install: ~/.openhands/agent_settings.json"
+    fn ways(&self) -> Ways {
+        Ways {
+            run: "`LLM_BASE_URL`",
+            install: "`~/.openhands/agent_settings.json`",
+            labels: "`extra_headers` in the same file, edited while it runs; none before OpenHands has made that file",
+        }
     }
 
     fn launch(&self, at: &Setting<'_>, arguments: &[OsString]) -> anyhow::Result<Launch> {
@@ -64,17 +100,21 @@ impl Agent for OpenHands {
             launch.arguments.push(OVERRIDE.into());
         }
         launch.keep_upstream(at, URL, "OPENAI_TARGET_API_URL");
+        launch.edits.changes = self.labels(at, true);
         Ok(launch)
     }
 
     fn install(&self, at: &Setting<'_>) -> anyhow::Result<Plan> {
         let file = Self::settings(at);
-        if value_at(&file, Format::Json, &["llm"]).as_ref().is_none_or(Value::is_null) {
+        let url = Self::url(at);
+        let addresses =
+            Self::models(at).map(|model| Self::change(at, model, &["base_url"], url.as_str().into()));
+        let changes: Vec<Change> = addresses.collect();
+        if changes.is_empty() {
             let remark = format!("{} names no model yet: start OpenHands once, then wrap it", file.display());
             return Ok(Plan { changes: Vec::new(), remarks: vec![remark] });
         }
-        let change = Change::new(file, Format::Json, &["llm", "base_url"], Self::url(at));
-        Ok(Plan { changes: vec![change], remarks: Vec::new() })
+        Ok(with_labels(Plan { changes, remarks: Vec::new() }, self.labels(at, false)))
     }
 
     fn places(&self, at: &Setting<'_>) -> Places {
@@ -83,10 +123,15 @@ impl Agent for OpenHands {
             logs: vec![folder.join("conversations")],
             instructions: vec![at.folder.join("AGENTS.md"), at.folder.join(".openhands/microagents")],
             mcp: Some(folder.join("mcp.json")),
+            ..Places::default()
         }
     }
 
     fn register(&self, at: &Setting<'_>, server: &Server) -> Option<Change> {
         Some(mcp_servers(self.places(at).mcp?, server))
+    }
+
+    fn resumes(&self, arguments: &[OsString]) -> bool {
+        has_any(arguments, &["--resume", "--last"])
     }
 }

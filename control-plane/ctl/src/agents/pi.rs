@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Agent, Launch, Places, Server, Setting};
+use super::{Agent, Launch, Places, Server, Setting, Ways};
 use crate::edits::{Change, Format, Plan, value_at};
 
 /// pi.
@@ -58,8 +58,12 @@ impl Agent for Pi {
         &["pi"]
     }
 
-    fn how(&self) -> &'static str {
-        "baseUrl in ~/.pi/agent/models.json, for the run or with --install"
+    fn ways(&self) -> Ways {
+        Ways {
+            run: "its `models.json`, edited while it runs",
+            install: "the same file",
+            labels: "the provider's `headers`",
+        }
     }
 
     fn launch(&self, at: &Setting<'_>, _arguments: &[OsString]) -> anyhow::Result<Launch> {
@@ -75,7 +79,7 @@ impl Agent for Pi {
     fn places(&self, at: &Setting<'_>) -> Places {
         let folder = Self::folder(at);
         let instructions = vec![folder.join("AGENTS.md"), at.folder.join("AGENTS.md")];
-        Places { logs: vec![folder.join("sessions")], instructions, mcp: None }
+        Places { logs: vec![folder.join("sessions")], instructions, mcp: None, ..Places::default() }
     }
 
     fn register(&self, _at: &Setting<'_>, _server: &Server) -> Option<Change> {

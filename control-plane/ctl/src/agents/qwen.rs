@@ -1,12 +1,20 @@
 //! Qwen Code.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Agent, Launch, Places, Server, Setting, TARGETS, mcp_servers};
-use crate::edits::{Change, Format, Plan};
+use super::{Agent, Launch, Places, Server, Setting, TARGETS, Ways, mcp_servers, with_labels};
+use crate::edits::{Change, Format, Plan, edited};
 
 const URL: &str = "OPENAI_BASE_URL";
+/// Names the file of settings that every other one beats.
+const DEFAULTS: &str = "QWEN_CODE_SYSTEM_DEFAULTS_PATH";
+/// That file where nobody names another.
+const DEFAULTS_FILE: &str = if cfg!(target_os = "macos") {
+    "/Library/Application Support/QwenCode/system-defaults.json"
+} else {
+    "/etc/qwen-code/system-defaults.json"
+};
 
 /// Qwen Code.
 pub(super) struct Qwen;
@@ -14,6 +22,13 @@ pub(super) struct Qwen;
 impl Qwen {
     fn folder(at: &Setting<'_>) -> PathBuf {
         at.home.join(".qwen")
+    }
+
+    /// The labels, as its settings have them.
+    fn labels(&self, at: &Setting<'_>, file: &Path, with_project: bool) -> Vec<Change> {
+        let labels = at.labels(self, with_project).into_iter();
+        let path = |name| ["model", "generationConfig", "customHeaders", name];
+        labels.map(|(name, value)| Change::new(file.to_owned(), Format::Json, &path(name), value)).collect()
     }
 
     /// Its own login goes to a service that Headroom does not know.
@@ -41,8 +56,12 @@ impl Agent for Qwen {
         &["qwen"]
     }
 
-    fn how(&self) -> &'static str {
-        "OPENAI_BASE_URL; --install: ~/.qwen/.env"
+    fn ways(&self) -> Ways {
+        Ways {
+            run: "`OPENAI_BASE_URL`",
+            install: "`~/.qwen/.env`, `~/.qwen/settings.json`",
+            labels: "`customHeaders` in its settings",
+        }
     }
 
     fn targets(&self) -> &'static [&'static str] {
@@ -53,6 +72,13 @@ impl Agent for Qwen {
         let mut launch = Launch { remarks: Self::remarks(at), ..Launch::default() };
         launch.set(URL, at.openai_url());
         launch.keep_upstream(at, URL, "OPENAI_TARGET_API_URL");
+        let defaults = at.env.get(DEFAULTS).unwrap_or_else(|| DEFAULTS_FILE.to_owned());
+        let changes = self.labels(at, Path::new(&defaults), true);
+        // A file that is broken is left to Qwen Code to complain about.
+        if let Ok([copy]) = edited(&Plan { changes, remarks: Vec::new() }).as_deref() {
+            launch.file = Some(("defaults.json", copy.clone()));
+            launch.set(DEFAULTS, Launch::FILE);
+        }
         Ok(launch)
     }
 
@@ -61,7 +87,8 @@ impl Agent for Qwen {
         let mut remarks = Self::remarks(at);
         remarks
             .push("Qwen Code does not read ~/.qwen/.env in a project that has an .env of its own".to_owned());
-        Ok(Plan { changes: vec![change], remarks })
+        let plan = Plan { changes: vec![change], remarks };
+        Ok(with_labels(plan, self.labels(at, &Self::folder(at).join("settings.json"), false)))
     }
 
     fn places(&self, at: &Setting<'_>) -> Places {
@@ -70,6 +97,7 @@ impl Agent for Qwen {
             logs: vec![folder.join("projects")],
             instructions: vec![folder.join("QWEN.md"), at.folder.join("QWEN.md")],
             mcp: Some(folder.join("settings.json")),
+            ..Places::default()
         }
     }
 

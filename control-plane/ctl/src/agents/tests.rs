@@ -8,27 +8,34 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::edits::{Disk, Installed, Workspace, value_at};
+use crate::edits::{Disk, Installed, Key, Workspace, edited, value_at};
 
 const URL: &str = "http://127.0.0.1:8787";
 
 /// A home folder with a project in it, and variables.
 struct House {
-    folder: TempDir,
+    root: PathBuf,
     variables: BTreeMap<String, String>,
+    /// `None`: another process removes it.
+    _folder: Option<TempDir>,
 }
 
 impl House {
     fn new(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("home/my project/.git")).unwrap();
+        let house = Self::at(folder.path(), variables);
+        Self { _folder: Some(folder), ..house }
+    }
+
+    fn at(root: &Path, variables: &[(&str, &str)]) -> Self {
         let variables =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { folder, variables }
+        Self { root: root.to_owned(), variables, _folder: None }
     }
 
     fn home(&self) -> PathBuf {
-        self.folder.path().join("home")
+        self.root.join("home")
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -55,7 +62,11 @@ impl House {
     }
 
     fn workspace(&self) -> Workspace {
-        Workspace::new(&self.folder.path().join("workspace"), Disk::default())
+        self.workspace_on(Disk::default())
+    }
+
+    fn workspace_on(&self, disk: Disk) -> Workspace {
+        Workspace::new(&self.root.join("workspace"), disk)
     }
 
     /// Everything in the home folder.
@@ -81,13 +92,17 @@ fn variable<'l>(launch: &'l Launch, name: &str) -> Option<&'l str> {
     launch.variables.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str())
 }
 
-/// Variables and files with which each agent has something to edit.
-fn furnished(style: usize) -> House {
-    let house = House::new(&[
+fn variables(style: usize) -> [(&'static str, &'static str); 3] {
+    [
         ("SHELL", ["/bin/zsh", "/bin/bash", "/usr/bin/fish"][style % 3]),
         ("ANTHROPIC_API_KEY", "k"),
         ("COPILOT_PROVIDER_API_KEY", "k"),
-    ]);
+    ]
+}
+
+/// Variables and files with which each agent has something to edit.
+fn furnished(style: usize) -> House {
+    let house = House::new(&variables(style));
     let end = ["\n", "\r\n", ""][style % 3];
     let mark = ["", "\u{feff}", ""][style % 3];
     let write = |name: &str, text: &str| {
@@ -171,6 +186,199 @@ fn every_agents_files_are_what_they_were_byte_for_byte() {
             let undone = workspace.undo(agent.name()).unwrap().unwrap();
             assert!(undone.cleaned.is_empty() && undone.left.is_empty(), "{undone:?}");
             assert_eq!(house.everything(), before, "{} {style}", agent.name());
+        }
+    }
+}
+
+/// Every file of a furnished house, with its name.
+fn files(house: &House) -> Vec<PathBuf> {
+    house.everything().into_keys().filter(|path| path.is_file()).collect()
+}
+
+/// Kinds, permissions, targets of links and bytes of everything in the home folder.
+fn told(house: &House) -> Vec<(PathBuf, u32, Vec<u8>)> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let told = |path: PathBuf| {
+        let found = fs::symlink_metadata(&path).unwrap();
+        let bytes = if found.is_symlink() {
+            fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
+        } else if found.is_dir() {
+            Vec::new()
+        } else {
+            fs::read(&path).unwrap()
+        };
+        (path, found.permissions().mode(), bytes)
+    };
+    house.everything().into_keys().map(told).collect()
+}
+
+/// What may have happened to people's files.
+const STATES: [(&str, fn(&Path)); 8] = [
+    ("empty", |path| fs::write(path, "").unwrap()),
+    ("a mark alone", |path| fs::write(path, "\u{feff}").unwrap()),
+    ("blank lines", |path| fs::write(path, "\n\r\n\n").unwrap()),
+    ("half-written", |path| {
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    }),
+    ("cut in its last line", |path| {
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..bytes.len() - 3]).unwrap();
+    }),
+    ("in another encoding", |path| fs::write(path, b"\xff\xfe{\0}\0").unwrap()),
+    ("read-only", |path| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o444)).unwrap();
+    }),
+    ("a link", |path| {
+        let real = path.with_extension("of-my-dotfiles");
+        fs::rename(path, &real).unwrap();
+        std::os::unix::fs::symlink(&real, path).unwrap();
+    }),
+];
+
+#[test]
+fn in_every_state_of_its_files_an_agent_is_unwrapped_or_nothing_is_written() {
+    for ((state, make), agent) in STATES.into_iter().flat_map(|it| ALL.map(|agent| (it, agent))) {
+        for style in 0..3 {
+            let house = furnished(style);
+            files(&house).iter().for_each(|path| make(path));
+            let before = told(&house);
+            let planned = std::panic::AssertUnwindSafe(|| {
+                house.with(|at| {
+                    let mut plan = agent.install(at)?;
+                    let command = "headroomctl".to_owned();
+                    let server = Server { name: "headroom", command, arguments: vec!["mcp".to_owned()] };
+                    plan.changes.extend(agent.register(at, &server));
+                    anyhow::Ok(plan)
+                })
+            })();
+            let Ok(plan) = planned else {
+                assert_eq!(told(&house), before, "{} {state}", agent.name());
+                continue;
+            };
+            let workspace = house.workspace();
+            match workspace.install(agent.name(), URL, json!({}), &plan) {
+                Err(refused) => {
+                    assert_eq!(told(&house), before, "{} {state}: {refused}", agent.name());
+                    assert!(
+                        !matches!(state, "empty" | "blank lines" | "a link"),
+                        "{} {state}: {refused}",
+                        agent.name()
+                    );
+                    let names = files(&house).iter().any(|path| {
+                        refused
+                            .to_string()
+                            .contains(&path.file_name().unwrap().to_string_lossy().into_owned())
+                    });
+                    assert!(names, "{refused} names the file");
+                }
+                Ok(_) => {
+                    assert!(
+                        state != "in another encoding" || told(&house) != before || plan.changes.is_empty()
+                    );
+                    workspace.undo(agent.name()).unwrap();
+                    assert_eq!(told(&house), before, "{} {state}", agent.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_address_that_changes_and_a_line_that_the_user_adds_leave_only_the_users_line() {
+    for agent in ALL {
+        let house = furnished(0);
+        let before = house.everything();
+        let workspace = house.workspace();
+        workspace.install(agent.name(), URL, json!({}), &plan(&house, agent)).unwrap();
+        workspace
+            .install(agent.name(), "http://127.0.0.1:9999", json!({"b": 1}), &plan(&house, agent))
+            .unwrap();
+        // A comment at the end of what takes one.
+        let takes_one =
+            |path: &&PathBuf| !path.extension().is_some_and(|it| it.to_string_lossy().starts_with("json"));
+        let edited: Vec<PathBuf> = house
+            .everything()
+            .into_iter()
+            .filter(|(path, bytes)| path.is_file() && before.get(path).is_some_and(|was| was != bytes))
+            .map(|(path, _)| path)
+            .collect();
+        let mut expected = before.clone();
+        for path in edited.iter().filter(takes_one) {
+            let add = |bytes: &[u8]| [bytes, b"# since\n"].concat();
+            fs::write(path, add(&fs::read(path).unwrap())).unwrap();
+            let was = expected.get_mut(path).unwrap();
+            *was = add(was);
+        }
+        workspace.undo(agent.name()).unwrap().unwrap();
+        assert_eq!(house.everything(), expected, "{}", agent.name());
+    }
+}
+
+/// The name of the test below, and what it reads.
+const CHILD: &str = "agents::tests::a_process_that_is_killed";
+const CHILDS: [&str; 4] = ["KILLED_HOUSE", "KILLED_AGENT", "KILLED_STYLE", "KILLED_BEFORE"];
+
+/// The process of [`after_a_kill_between_any_two_writes_every_agent_is_unwrapped`]: it installs an agent's wrap, or
+/// undoes it where one is there, and ends itself with SIGKILL before one of its writes.
+#[test]
+#[ignore = "another test runs it in a process of its own"]
+fn a_process_that_is_killed() {
+    let Some(root) = std::env::var_os(CHILDS[0]) else { return };
+    let text = |at: usize| std::env::var(CHILDS[at]).unwrap();
+    let (agent, style) = (find(&text(1)).unwrap(), text(2).parse().unwrap());
+    let house = House::at(Path::new(&root), &variables(style));
+    let workspace = house.workspace_on(Disk::ended_after(text(3).parse().unwrap()));
+    if workspace.record(agent.name()).unwrap().is_some() {
+        workspace.undo(agent.name()).unwrap().unwrap();
+    } else {
+        workspace.install(agent.name(), URL, json!({}), &plan(&house, agent)).unwrap();
+    }
+}
+
+/// Whether that process was killed before its write of that number, and not done before.
+fn is_killed(house: &House, agent: &dyn Agent, style: usize, writes: usize) -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
+    let values =
+        [house.root.display().to_string(), agent.name().to_owned(), style.to_string(), writes.to_string()];
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", CHILD, "--ignored", "--test-threads=1"])
+        .envs(CHILDS.into_iter().zip(values))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.signal() == Some(9) || output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+    output.status.signal() == Some(9)
+}
+
+#[test]
+fn after_a_kill_between_any_two_writes_every_agent_is_unwrapped() {
+    for (number, agent) in ALL.into_iter().enumerate() {
+        let style = number % 3;
+        for undoes in [false, true] {
+            for writes in 0.. {
+                let house = furnished(style);
+                let before = house.everything();
+                if undoes {
+                    house.workspace().install(agent.name(), URL, json!({}), &plan(&house, agent)).unwrap();
+                }
+                let killed = is_killed(&house, agent, style, writes);
+                assert!(killed || writes > 5, "{} writes that often", agent.name());
+                if killed || !undoes {
+                    // `None`: it was killed before the journal stood there, or after it was gone.
+                    house.workspace().undo(agent.name()).unwrap();
+                }
+                assert_eq!(house.everything(), before, "{} {undoes} {writes}", agent.name());
+                let left = fs::read_dir(house.root.join("workspace/wrap")).unwrap();
+                let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+                assert_eq!(left, ["lock"], "{} {undoes} {writes}", agent.name());
+                if !killed {
+                    break;
+                }
+            }
         }
     }
 }
@@ -286,7 +494,7 @@ fn other_agents_get_what_they_read() {
     let subscription = House::new(&[]).launch("copilot", &[]);
     assert!(subscription.variables.is_empty() && subscription.remarks[0].contains("subscription"));
     assert!(!house.launch("pi", &[]).edits.changes.is_empty());
-    assert_eq!(house.launch("cline", &[]).edits.changes.len(), 1);
+    assert_eq!(house.launch("cline", &[]).edits.changes.len(), 3, "the address and two labels");
 
     let launch = house.launch("cn", &["--config", ".continue/other.yaml", "-p", "hi"]);
     assert!(launch.file.is_none() && launch.replaced.is_none(), "nothing is there to edit");
@@ -295,6 +503,113 @@ fn other_agents_get_what_they_read() {
     let copy = String::from_utf8(copy).unwrap();
     assert_eq!(copy.matches("apiBase: http://127.0.0.1:8787/v1").count(), 2, "{copy}");
     assert_eq!(launch.arguments, ["--config", Launch::FILE]);
+}
+
+/// Everything that a run is given, as text.
+fn given(launch: &Launch) -> String {
+    let variables = launch.variables.iter().map(|(name, value)| format!("{name}={value}"));
+    let arguments = launch.arguments.iter().map(|it| it.to_string_lossy().into_owned());
+    let file = launch.file.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+    let edits = edited(&launch.edits).unwrap().into_iter().map(|bytes| String::from_utf8(bytes).unwrap());
+    variables.chain(arguments).chain(file).chain(edits).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_agents_run_says_whose_it_is_and_of_which_project() {
+    for style in 0..3 {
+        let house = furnished(style);
+        for agent in ALL {
+            let given = given(&house.launch(agent.name(), &["hi"]));
+            let stack = format!("wrap_{}", agent.name());
+            for label in [&stack, "my project", "x-headroom-stack", "x-headroom-project"] {
+                assert!(given.contains(label), "{}: {label} is not in\n{given}", agent.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn headers_of_the_users_own_are_kept_beside_the_labels() {
+    let house = House::new(&[
+        ("COPILOT_PROVIDER_API_KEY", "k"),
+        ("COPILOT_PROVIDER_HEADERS", "X-Mine: 1\nx-headroom-stack: wrap_old"),
+        ("OPENAI_CUSTOM_HEADERS", "X-Mine=1,x-headroom-stack=wrap_old"),
+    ]);
+    let launch = house.launch("copilot", &[]);
+    assert_eq!(
+        variable(&launch, "COPILOT_PROVIDER_HEADERS"),
+        Some("X-Mine: 1\nx-headroom-stack: wrap_copilot\nx-headroom-project: my project")
+    );
+    let launch = house.launch("goose", &[]);
+    assert_eq!(
+        variable(&launch, "OPENAI_CUSTOM_HEADERS"),
+        Some("X-Mine=1,x-headroom-stack=wrap_goose,x-headroom-project=my project")
+    );
+}
+
+#[test]
+fn labels_stand_back_where_the_user_has_something_in_their_place() {
+    let house = furnished(0);
+    // Aider: settings for every model, which ours would replace.
+    house.write(
+        ".aider.model.settings.yml",
+        "- name: aider/extra_params\n  extra_params:\n    extra_headers: {X-Mine: '1'}\n",
+    );
+    assert!(house.launch("aider", &[]).file.is_none());
+    let own = plan(&house, find("aider").unwrap());
+    assert!(own.changes.iter().all(|change| change.file.ends_with(".aider.conf.yml")));
+    assert!(furnished(0).launch("aider", &["--model-settings-file", "x.yml"]).file.is_none());
+    // Goose: a gateway that may have headers among its secrets. Headroom sends requests there.
+    house.write(".config/goose/config.yaml", "OPENAI_BASE_URL: https://gateway.example/v1\n");
+    let launch = house.launch("goose", &[]);
+    assert_eq!(variable(&launch, "OPENAI_CUSTOM_HEADERS"), None);
+    assert_eq!(launch.upstreams, [("OPENAI_TARGET_API_URL", "https://gateway.example/v1".to_owned())]);
+    let goose = plan(&house, find("goose").unwrap());
+    let base = Key::Name("OPENAI_BASE_URL".to_owned());
+    assert!(goose.changes.iter().any(|change| change.path == [base.clone()]), "it beats the host");
+    // Continue: a place that has no room. The address is what matters.
+    house.write(
+        ".continue/config.yaml",
+        "models:\n  - name: GPT\n    provider: openai\n    requestOptions: {headers: {X-Mine: '1'}}\n",
+    );
+    let given = given(&house.launch("cn", &[]));
+    assert!(given.contains("apiBase: http://127.0.0.1:8787/v1") && !given.contains("x-headroom"), "{given}");
+}
+
+#[test]
+fn openhands_sends_both_of_its_models_through() {
+    let house = furnished(0);
+    house.write(
+        ".openhands/agent_settings.json",
+        r#"{"llm": {"model": "openai/gpt-5", "base_url": null, "extra_headers": null}, "condenser": {"llm": {"extra_headers": {"X-Mine": "1"}}}}"#,
+    );
+    let [copy] = &edited(&plan(&house, find("openhands").unwrap())).unwrap()[..1] else { panic!("one file") };
+    let settings: Value = serde_json::from_slice(copy).unwrap();
+    assert_eq!(settings["llm"]["base_url"], "http://127.0.0.1:8787/v1");
+    assert_eq!(settings["llm"]["extra_headers"], json!({"x-headroom-stack": "wrap_openhands"}));
+    assert_eq!(settings["condenser"]["llm"]["base_url"], "http://127.0.0.1:8787/v1");
+    let headers = json!({"X-Mine": "1", "x-headroom-stack": "wrap_openhands"});
+    assert_eq!(settings["condenser"]["llm"]["extra_headers"], headers);
+}
+
+#[test]
+fn the_conversation_that_is_taken_up_is_told_from_a_list_of_them() {
+    let resumed = |name: &str, arguments: &[&str]| {
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        let agent = find(name).unwrap();
+        (agent.resumes(&arguments), agent.resumed(&arguments).map(str::to_owned))
+    };
+    let id = Some("0a1b2c3d-4e5f".to_owned());
+    assert_eq!(resumed("claude", &["--resume", "0a1b2c3d-4e5f"]), (true, id.clone()));
+    assert_eq!(resumed("claude", &["--resume=0a1b2c3d-4e5f", "hi"]), (true, id.clone()));
+    assert_eq!(resumed("claude", &["--continue"]), (true, None));
+    assert_eq!(resumed("claude", &["--resume", "--print"]), (true, None));
+    assert_eq!(resumed("codex", &["resume", "0a1b2c3d-4e5f"]), (true, id.clone()));
+    assert_eq!(resumed("codex", &["resume", "--last"]), (true, None));
+    assert_eq!(resumed("gemini", &["--resume", "5"]), (true, None), "a number of a list");
+    assert_eq!(resumed("openhands", &["--resume", "--last"]), (true, None));
+    assert_eq!(resumed("cline", &["--id", "0a1b2c3d-4e5f"]), (true, id));
+    assert_eq!(resumed("claude", &["--print", "hi"]), (false, None));
 }
 
 #[test]

@@ -70,19 +70,31 @@ pub(super) fn missing_folders(path: &Path) -> Vec<PathBuf> {
 pub(crate) struct Disk {
     #[cfg(test)]
     pub(super) left: Option<std::cell::Cell<usize>>,
+    /// The process itself ends then.
+    #[cfg(test)]
+    ends: bool,
 }
 
 impl Disk {
     /// One that ends before it has written `writes` + 1 times.
     #[cfg(test)]
-    pub(super) fn killed_after(writes: usize) -> Self {
-        Self { left: Some(std::cell::Cell::new(writes)) }
+    pub(crate) fn killed_after(writes: usize) -> Self {
+        Self { left: Some(std::cell::Cell::new(writes)), ends: false }
+    }
+
+    /// The same, by SIGKILL to this process.
+    #[cfg(test)]
+    pub(crate) fn ended_after(writes: usize) -> Self {
+        Self { ends: true, ..Self::killed_after(writes) }
     }
 
     #[cfg_attr(not(test), allow(clippy::unused_self, clippy::unnecessary_wraps))]
     fn before_write(&self) -> anyhow::Result<()> {
         #[cfg(test)]
         if let Some(left) = &self.left {
+            if self.ends && left.get() == 0 {
+                rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
+            }
             let now = left.get().checked_sub(1).context("killed by the test")?;
             left.set(now);
         }

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,11 @@ impl Workspace {
         let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
         file.lock().with_context(|| format!("{} cannot be locked", path.display()))?;
         Ok(file)
+    }
+
+    /// When the record of an agent was written.
+    pub(crate) fn recorded(&self, agent: &str) -> Option<SystemTime> {
+        std::fs::metadata(self.journal(agent)).ok()?.modified().ok()
     }
 
     fn journal(&self, agent: &str) -> PathBuf {

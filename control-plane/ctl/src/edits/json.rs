@@ -2,7 +2,7 @@
 
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstObjectProp, CstRootNode};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Key;
 use super::document::{Document, names};
@@ -33,6 +33,14 @@ impl Json {
             Some(_) => return Err("an object was expected at the top".to_owned()),
         }
         Ok(Self(root))
+    }
+
+    /// All of it; `None` where nothing is there.
+    pub(super) fn object(&self) -> Option<Map<String, Value>> {
+        match self.0.value()?.to_serde_value()? {
+            Value::Object(entries) => Some(entries),
+            _ => None,
+        }
     }
 
     fn property(&self, names: &[&str]) -> Option<CstObjectProp> {

@@ -8,7 +8,7 @@ use super::Key;
 use super::document::Document;
 use super::shell::{append, cut_lines};
 
-/// A YAML file with one document, whose top is a mapping or nothing.
+/// A YAML file with one document, whose top is a mapping, a list or nothing.
 pub(super) struct Yaml(String);
 
 impl Yaml {
@@ -18,9 +18,9 @@ impl Yaml {
             return Err("it holds more than one document".to_owned());
         }
         if let Some(top) = documents.first()
-            && !(is_nothing(top) || top.data.is_mapping())
+            && !(is_nothing(top) || top.data.is_mapping() || top.data.is_sequence())
         {
-            return Err("a mapping was expected at the top".to_owned());
+            return Err("a mapping or a list was expected at the top".to_owned());
         }
         Ok(Self(text.to_owned()))
     }

@@ -38,8 +38,10 @@ patterns! {
     TOO_LARGE = r"(?i)exceeds (?:the )?maximum (?:allowed )?(?:tokens|size)|file (?:is )?too large";
     ZSH = r"(?m)^(?:\(eval\):\d+: |zsh:(?:\d+:)? )(parse error[^\n]*|no matches found[^\n]*|bad substitution[^\n]*|bad pattern[^\n]*|unmatched[^\n]*)";
     SHELL_SYNTAX = r"(?m)^(?:[^\n]*: )?(syntax error near unexpected token [^\n]+|parse error near [^\n]+|unexpected EOF while looking for matching [^\n]+|no matches found: [^\n]+)";
-    UNKNOWN_NAME = r#"(?mi)(?:missing script:?|unknown (?:sub)?command:?|no such (?:sub)?command:?|unrecognized subcommand|unknown task:?|no task named|no rule to make target|does not contain recipe|has no script named|unknown target:?|has a) ['‘`"]?([\w:.@/-]+)['’`"]?"#;
+    UNKNOWN_NAME = r#"(?mi)(?:missing script:?|unknown (?:sub)?command:?|no such (?:sub)?command:?|unrecognized subcommand|unknown task:?|no task named|no rule to make target|does not contain recipe|has no script named|unknown target:?|unknown workspace:?|no such service:?|package id specification|no (?:bin|example|test|bench) target named|has a) ['‘`"]?([\w:.@/-]+)['’`"]?"#;
     GIT_NAME = r"'([\w-]+)' is not a git command";
+    BSD_SED = r#"(?m)^sed: \d+: ""#;
+    MANAGED = r"(?m)^(?:error: )?externally-managed-environment\s*$";
     REFUSED = r"(?i)user doesn't want to (?:proceed|take this action)|tool use was rejected|request interrupted by user|rejected by user|user rejected|user (?:has )?denied|user declined|user cancell?ed|permission to use \S+ .{0,200}denied|auto-denied";
     DIAGNOSTIC = r"(?m)[\w/-]+\.[A-Za-z]{1,5}(?::\d+|\(\d+)|Traceback \(most recent call last\)|assertion|panicked at";
     PASSING = r"(?i)timed? ?out|ECONN|connection (?:refused|reset)|could not resolve|network|rate.?limit|temporar|lock(?:ed)?\b|already in use";
@@ -97,7 +99,7 @@ pub fn missing_program<'t>(text: &'t str, commands: &[Simple]) -> Option<&'t str
     patterns.iter().find_map(|pattern| {
         pattern.captures_iter(text).find_map(|found| {
             let name = found.get(1)?.as_str();
-            commands.iter().any(|command| command.program() == name).then_some(name)
+            commands.iter().any(|command| command.needs(name)).then_some(name)
         })
     })
 }
@@ -127,6 +129,20 @@ pub fn unsupported_option(text: &str, commands: &[Simple]) -> Option<(String, St
             .find_map(|command| command.arguments().find(|argument| has(argument)))?;
         Some((program.to_owned(), used.to_owned(), found.get(2)?.as_str() == "illegal"))
     })
+}
+
+/// BSD's `sed -i` takes the next word for the ending of a copy, and then reads a file name as its script.
+pub fn is_bsd_sed(text: &str, commands: &[Simple]) -> bool {
+    let in_place = |command: &Simple| {
+        let mut words = command.words.iter().skip_while(|word| word.text != "-i").skip(1);
+        command.program() == "sed" && words.next().is_some_and(|word| !word.text.is_empty())
+    };
+    BSD_SED.is_match(start(text)) && commands.iter().any(in_place)
+}
+
+/// Whether `pip` says that the system's Python takes no packages from it.
+pub fn is_externally_managed(text: &str) -> bool {
+    MANAGED.is_match(start(text))
 }
 
 /// A script, target or sub-command that a known tool does not have.

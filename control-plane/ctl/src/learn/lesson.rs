@@ -159,12 +159,11 @@ pub fn sentence(finding: &Finding, times: usize) -> String {
     let seen = if times == 1 { "once".to_owned() } else { format!("{times} times") };
     match (finding.kind, right) {
         (Kind::MissingProgram, Some(right)) => {
-            let program = finding
-                .right
-                .as_deref()
-                .and_then(|right| right.split_whitespace().next())
-                .unwrap_or_default();
-            let program = code(program);
+            let mut words = finding.right.as_deref().unwrap_or_default().split_whitespace();
+            let (program, next) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            // `docker compose` where `docker-compose` was.
+            let is_joined = finding.wrong == format!("{program}-{next}");
+            let program = code(&if is_joined { format!("{program} {next}") } else { program.to_owned() });
             let example = if program == right { String::new() } else { format!(", as in {right}") };
             format!("The shell does not find {wrong} (seen {seen}). Use {program}{example}.")
         }

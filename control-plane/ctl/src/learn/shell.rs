@@ -16,12 +16,19 @@ pub struct Simple {
     pub words: Vec<Word>,
     /// Whether its output goes into another program, so that its exit code is not the line's
     pub piped: bool,
+    /// Programs that only run it, such as `sudo` and `timeout`
+    pub wrappers: Vec<String>,
 }
 
 impl Simple {
     /// The name of the program; empty for a command of assignments only.
     pub fn program(&self) -> &str {
         self.words.first().map_or("", |word| word.text.as_str())
+    }
+
+    /// Whether it needs a program of that name: its own, or one that runs it.
+    pub fn needs(&self, program: &str) -> bool {
+        self.program() == program || self.wrappers.iter().any(|wrapper| wrapper == program)
     }
 
     /// The words after the program.
@@ -131,8 +138,12 @@ fn push(word: &mut Option<Word>, character: char, quoted: bool) {
 fn end(commands: &mut Vec<Simple>, words: &mut Vec<Word>, piped: bool) {
     let mut all = std::mem::take(words).into_iter().peekable();
     let mut kept: Vec<Word> = Vec::new();
+    let mut wrappers = Vec::new();
     while let Some(word) = all.next() {
         let text = word.text.as_str();
+        if kept.is_empty() && matches!(text, "sudo" | "timeout" | "nohup") {
+            wrappers.push(text.to_owned());
+        }
         if kept.is_empty()
             && (is_assignment(text) || WRAPPERS.contains(&text) || text == "export" || text == "env")
         {
@@ -151,7 +162,7 @@ fn end(commands: &mut Vec<Simple>, words: &mut Vec<Word>, piped: bool) {
         kept.push(word);
     }
     if !kept.is_empty() {
-        commands.push(Simple { words: kept, piped });
+        commands.push(Simple { words: kept, piped, wrappers });
     }
 }
 

@@ -1,4 +1,7 @@
-//! Codex and OpenCode as the original Headroom's `wrap` has left them: blocks between markers, and a backup.
+//! Codex and OpenCode as the original Headroom's `wrap` has left them: blocks between markers, and a backup. Claude
+//! Code's settings have no markers; what was edited stands in files beside them.
+
+mod claude;
 
 use std::path::{Path, PathBuf};
 
@@ -42,11 +45,14 @@ impl Marks {
 
 /// Whether the original may have left something in an agent's settings.
 pub(crate) fn knows(agent: &str) -> bool {
-    Marks::of(agent).is_some()
+    agent == claude::NAME || Marks::of(agent).is_some()
 }
 
 /// Takes the original's wrap off an agent, and says so. Nothing where there is none.
 pub(crate) fn take_off(agent: &str, places: &Places, disk: &Disk) -> anyhow::Result<Vec<String>> {
+    if agent == claude::NAME {
+        return claude::take_off(places, disk);
+    }
     let (Some(marks), Some(config)) = (Marks::of(agent), &places.mcp) else { return Ok(Vec::new()) };
     let mut backup = config.clone().into_os_string();
     backup.push(BACKUP);
@@ -275,7 +281,7 @@ mod tests {
             assert!(!copy.exists());
             assert_eq!(take_off("opencode"), [""; 0]);
         }
-        assert_eq!(take_off("claude"), [""; 0]);
+        assert_eq!(take_off("gemini"), [""; 0]);
         let open = wrapped.replace(provider_end, mcp_end);
         fs::write(&config, open).unwrap();
         take_off("opencode");

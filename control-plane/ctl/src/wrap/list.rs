@@ -48,7 +48,9 @@ pub(super) async fn print(at: &Setting<'_>, workspace: &Path, as_json: bool) -> 
             (Some(_), None) => "yes",
             (Some(_), Some(version)) => version,
         };
-        table.add_row([row.agent.title(), row.agent.name(), installed, &row.wrapped, row.agent.how()]);
+        let ways = row.agent.ways();
+        let how = plain(&format!("{}; --install: {}; labels: {}", ways.run, ways.install, ways.labels));
+        table.add_row([row.agent.title(), row.agent.name(), installed, &row.wrapped, &how]);
     }
     let names: Vec<&str> = agents::unreachable::names().collect();
     writeln!(out, "{table}\n\nNot possible, `headroomctl wrap NAME` says why: {}", names.join(", "))?;
@@ -64,11 +66,19 @@ impl Row {
             "program": self.program,
             "version": self.version,
             "wrapped": self.wrapped,
+            "run": plain(self.agent.ways().run),
+            "install": plain(self.agent.ways().install),
+            "labels": plain(self.agent.ways().labels),
             "logs": places.logs,
             "instructions": places.instructions,
             "mcp": places.mcp,
         })
     }
+}
+
+/// Names without the backticks of a page.
+fn plain(text: &str) -> String {
+    text.replace('`', "")
 }
 
 fn wrapped(agent: &dyn Agent, journals: &Workspace) -> anyhow::Result<String> {
@@ -77,4 +87,42 @@ fn wrapped(agent: &dyn Agent, journals: &Workspace) -> anyhow::Result<String> {
         Some(record) if journals.holds(&record) => format!("yes, {}", record.url),
         Some(_) => "in part: unwrap it, or wrap it again".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The table of `docs/agents.md`. `WRITE_AGENTS=1 cargo test -p headroomctl --lib table_of_agents` writes it.
+    #[test]
+    fn the_table_of_agents_in_the_documentation_is_this_list() {
+        let mut rows =
+            "| agent | name | for one run | `--install` edits | labels |\n|---|---|---|---|---|\n".to_owned();
+        for agent in agents::ALL {
+            let ways = agent.ways();
+            rows.push_str(&format!(
+                "| {} | `{}` | {} | {} | {} |\n",
+                agent.title(),
+                agent.name(),
+                ways.run,
+                ways.install,
+                ways.labels
+            ));
+        }
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/agents.md");
+        let text = std::fs::read_to_string(&page).unwrap();
+        let (before, rest) = text.split_once("<!-- agents -->\n").expect("the table's beginning");
+        let (found, after) = rest.split_once("<!-- /agents -->").expect("the table's end");
+        if std::env::var_os("WRITE_AGENTS").is_some() {
+            let written = format!("{before}<!-- agents -->\n{rows}<!-- /agents -->{after}");
+            std::fs::write(&page, written).unwrap();
+        } else {
+            assert_eq!(
+                found, rows,
+                "the table is not what `headroomctl wrap --list` says: WRITE_AGENTS=1 writes it"
+            );
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! One wrapped run: Headroom, the agent with its terminal, its signals and its exit code, and a last line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal as Kill, kill_process};
@@ -14,8 +14,9 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::background::{self, Address, Headroom};
+use super::passed::Passed;
 use super::saved::Figures;
-use super::say;
+use super::{Asked, say};
 use crate::agents::{self, Agent, Launch, Setting};
 use crate::edits::{Disk, Installed, Workspace};
 
@@ -44,7 +45,15 @@ pub(super) async fn run(
     let (headroom, prepared) = match ready {
         Ok(ready) => ready,
         Err(error) => {
-            say(&without(agent, &error, arguments))?;
+            let resumes = agent.resumes(arguments)
+                && Passed::of(workspace, agent.name()).holds(
+                    &at.folder,
+                    &agent.places(at),
+                    agent.resumed(arguments),
+                );
+            let record = Workspace::new(workspace, Disk::default()).record(agent.name())?;
+            let is_installed = record.is_some_and(|record| Asked::from_json(&record.asked).address);
+            say(&without(agent, &error, resumes, is_installed))?;
             let status = attended(Command::new(&program).args(arguments)).await?;
             return Ok(code(status));
         }
@@ -59,42 +68,56 @@ pub(super) async fn run(
         }
     }
     let stack = agents::stack(agent);
+    let passed = Passed::of(workspace, agent.name());
+    passed.begin(&at.folder)?;
+    let began = SystemTime::now();
     let earlier = Figures::now(address.running(), &stack).await;
     let mut command = Command::new(&program);
     command
         .args(prepared.arguments(&launch))
         .args(launch.replaced.as_deref().unwrap_or(arguments))
-        .envs(launch.variables.iter().map(|(name, value)| (*name, value)))
+        .envs(prepared.variables(&launch))
         .env("HEADROOM_STACK", &stack)
         .envs(without_proxy(at));
     let status = attended(&mut command).await;
     drop(command);
     prepared.take_back()?;
+    tokio::time::sleep(LAST_REPORT).await;
+    let now = Figures::now(address.running(), &stack).await;
+    // Unless it is known that nothing passed.
+    let has_passed = !matches!((earlier, now), (Some(earlier), Some(now)) if !now.has_more_than(earlier));
+    passed.end(&at.folder, &agent.places(at), began, has_passed)?;
     let status = status?;
-    say(&last_line(agent, address, &headroom, earlier, &stack).await)?;
+    say(&last_line(agent, &headroom, earlier, now))?;
     Ok(code(status))
 }
 
 /// Why an agent runs without Headroom, and what may follow from that.
-fn without(agent: &dyn Agent, error: &anyhow::Error, arguments: &[OsString]) -> String {
-    let resumed = if agent.resumes(arguments) {
-        ". If this conversation went through Headroom before, the provider may refuse it, because its earlier part \
-         reads differently now: start a new conversation, or run again once Headroom starts"
-    } else {
-        ""
-    };
-    format!("{} runs without Headroom, which cannot be used: {error:#}{resumed}", agent.title())
+fn without(agent: &dyn Agent, error: &anyhow::Error, resumes: bool, is_installed: bool) -> String {
+    let mut line = format!("{} runs without Headroom, which cannot be used: {error:#}", agent.title());
+    if resumes {
+        line.push_str(
+            ". The conversation that it takes up went through Headroom, and the provider may refuse it, because its \
+             earlier part reads differently now: start a new conversation, or run again once Headroom starts",
+        );
+    }
+    if is_installed {
+        line.push_str(&format!(
+            ". Its settings name Headroom's address (--install), where nothing answers: `headroomctl unwrap {}` takes \
+             that out",
+            agent.name()
+        ));
+    }
+    line
 }
 
-async fn last_line(
+fn last_line(
     agent: &dyn Agent,
-    address: &Address,
     headroom: &Headroom,
     earlier: Option<Figures>,
-    stack: &str,
+    now: Option<Figures>,
 ) -> String {
-    tokio::time::sleep(LAST_REPORT).await;
-    match (earlier, Figures::now(address.running(), stack).await) {
+    match (earlier, now) {
         (Some(earlier), Some(now)) => now.since(earlier),
         _ if headroom.was_running => format!("Headroom no longer says what {} saved", agent.title()),
         _ => {
@@ -151,11 +174,21 @@ impl Prepared {
         Ok(prepared)
     }
 
+    /// What stands for the file's path is replaced by it.
+    fn placed(&self, text: &OsStr) -> OsString {
+        match &self.file {
+            Some(path) if text == Launch::FILE => path.clone().into_os_string(),
+            _ => text.to_owned(),
+        }
+    }
+
     fn arguments(&self, launch: &Launch) -> Vec<OsString> {
-        let path = self.file.as_ref().map(|path| path.clone().into_os_string()).unwrap_or_default();
-        let place =
-            |argument: &OsString| if argument == Launch::FILE { path.clone() } else { argument.clone() };
-        launch.arguments.iter().map(place).collect()
+        launch.arguments.iter().map(|argument| self.placed(argument)).collect()
+    }
+
+    fn variables(&self, launch: &Launch) -> Vec<(&'static str, OsString)> {
+        let variables = launch.variables.iter();
+        variables.map(|(name, value)| (*name, self.placed(OsStr::new(value)))).collect()
     }
 
     fn take_back(self) -> anyhow::Result<()> {

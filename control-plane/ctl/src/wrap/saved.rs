@@ -30,6 +30,11 @@ impl Figures {
         }
     }
 
+    /// Whether a request has passed since `earlier`.
+    pub(super) fn has_more_than(self, earlier: Self) -> bool {
+        self.requests > earlier.requests
+    }
+
     /// One line about what came after `earlier`.
     pub(super) fn since(self, earlier: Self) -> String {
         let requests = self.requests.saturating_sub(earlier.requests);

@@ -270,6 +270,29 @@ mod tests {
     }
 
     #[test]
+    fn a_package_and_a_workspace_of_another_name_are_learned() {
+        for (wrong, error, right) in [
+            (
+                "cargo test -p core",
+                "error: package ID specification `core` did not match any packages\n\nhelp: a package with a similar name \
+                 exists: `app-core`",
+                "cargo test -p app-core",
+            ),
+            (
+                "yarn workspace web build",
+                "error Unknown workspace \"web\".",
+                "yarn workspace @acme/web build",
+            ),
+            ("docker compose logs db", "no such service: db", "docker compose logs database"),
+        ] {
+            let calls =
+                [("Bash", json!({"command": wrong}), 1, error), ("Bash", json!({"command": right}), 0, "ok")];
+            let found = of_kind(&calls, Kind::UnknownName);
+            assert_eq!(found[0].right.as_deref(), Some(right));
+        }
+    }
+
+    #[test]
     fn a_value_that_the_error_lists_is_the_right_one() {
         let error = "Agent type 'fixer' not found. Available agents: Plan, tools:fixer, reviewer";
         let calls = [

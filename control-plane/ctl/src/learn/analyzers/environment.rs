@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Conversation, Step};
-use crate::learn::failures::{missing_module, missing_program, unsupported_option, zsh_complaint};
+use crate::learn::failures::{
+    is_bsd_sed, is_externally_managed, missing_module, missing_program, unsupported_option, zsh_complaint,
+};
 use crate::learn::lesson::{Finding, Kind};
 use crate::learn::shell::Simple;
 
@@ -53,6 +55,9 @@ pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
                 evidence: evidence.clone(),
             });
         }
+        if step.failed() {
+            findings.extend(in_place(conversation, index).or_else(|| managed(conversation, index)));
+        }
         if step.failed()
             && let Some(complaint) = zsh_complaint(output)
         {
@@ -69,6 +74,52 @@ pub(super) fn find(conversation: &Conversation<'_>) -> Vec<Finding> {
     findings
 }
 
+/// `sed -i` without the ending that BSD's wants.
+fn in_place(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
+    let step = &conversation.steps[index];
+    if !is_bsd_sed(&step.call.output, &step.commands) {
+        return None;
+    }
+    let has_ending = |command: &&Simple| {
+        command.program() == "sed"
+            && command.words.windows(2).any(|two| two[0].text == "-i" && two[1].text.is_empty())
+    };
+    let later = conversation.after(index).filter(|(_, step)| step.is_shell() && step.done());
+    let right = later.flat_map(|(_, step)| step.commands.iter()).find(has_ending);
+    Some(Finding {
+        kind: Kind::UnsupportedOption,
+        subject: "sed -i".to_owned(),
+        wrong: "sed -i".to_owned(),
+        right: right.map(Simple::text),
+        said: Some("BSD userland, as on macOS".to_owned()),
+        evidence: vec![step.call.place.clone()],
+    })
+}
+
+/// `pip install` into a Python that the system keeps for itself. What breaks the system is not the way out.
+fn managed(conversation: &Conversation<'_>, index: usize) -> Option<Finding> {
+    let step = &conversation.steps[index];
+    let installs = |command: &&Simple| command.arguments().any(|word| word == "install");
+    let failed = step.commands.iter().find(installs).filter(|_| is_externally_managed(&step.call.output))?;
+    let serves = |command: &&Simple| {
+        command.arguments().all(|word| word != "--break-system-packages")
+            && command.program() != failed.program()
+            && (installs(command) || command.arguments().any(|word| word == "add"))
+            && shares_arguments(failed, command)
+    };
+    let later = conversation.after(index).filter(|(_, step)| step.is_shell() && step.done());
+    let right = later.flat_map(|(_, step)| step.commands.iter()).find(serves)?;
+    let wrong = format!("{} install", failed.program());
+    Some(Finding {
+        kind: Kind::UnsupportedOption,
+        subject: wrong.clone(),
+        wrong,
+        right: Some(right.text()),
+        said: Some("externally-managed-environment".to_owned()),
+        evidence: vec![step.call.place.clone()],
+    })
+}
+
 /// Whether a call got as far as running its programs.
 fn ran(step: &Step<'_>) -> bool {
     let output = step.call.output.as_str();
@@ -80,11 +131,21 @@ fn ran(step: &Step<'_>) -> bool {
 
 /// The command that did the same with a program that is there.
 fn replacement(conversation: &Conversation<'_>, index: usize, program: &str) -> Option<String> {
-    let failed = conversation.steps[index].commands.iter().find(|command| command.program() == program)?;
+    let failed = conversation.steps[index].commands.iter().find(|command| command.needs(program))?;
+    let is_wrapper = failed.program() != program;
     let serves = |command: &Simple| {
         let other = command.program();
-        if other == program || other.is_empty() {
+        if command.needs(program) || other.is_empty() {
             return false;
+        }
+        if is_wrapper {
+            // The same work, under another one or none.
+            return other == failed.program() || command.arguments().any(|word| word == failed.program());
+        }
+        // `docker-compose` has become a word of `docker`.
+        let joined = program.strip_prefix(other).and_then(|rest| rest.strip_prefix('-'));
+        if joined.is_some_and(|word| command.arguments().next() == Some(word)) {
+            return true;
         }
         let is_version = |a: &str, b: &str| {
             a.strip_prefix(b).is_some_and(|rest| {
@@ -185,6 +246,56 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].subject.as_str(), found[0].right.as_deref()), ("fd", None));
         assert_eq!(found[1].right.as_deref(), Some("/opt/node/bin/node x.js"));
+    }
+
+    #[test]
+    fn what_only_runs_another_program_may_be_missing_itself() {
+        let calls = [
+            ("Bash", json!({"command": "timeout 10 ./run.sh"}), 127, "zsh:1: command not found: timeout"),
+            ("Bash", json!({"command": "gtimeout 10 ./run.sh"}), 0, "done"),
+            ("Bash", json!({"command": "sudo apt-get update"}), 127, "bash: sudo: command not found"),
+            ("Bash", json!({"command": "apt-get update"}), 0, "done"),
+            (
+                "Bash",
+                json!({"command": "docker-compose up -d"}),
+                127,
+                "bash: docker-compose: command not found",
+            ),
+            ("Bash", json!({"command": "docker compose up -d"}), 0, "done"),
+        ];
+        let found = of_kind(&calls, Kind::MissingProgram);
+        let right: Vec<_> = found.iter().map(|it| it.right.as_deref().unwrap_or_default()).collect();
+        assert_eq!(right, ["gtimeout 10 ./run.sh", "apt-get update", "docker compose up -d"]);
+        let text = crate::learn::lesson::sentence(&found[2], 2);
+        assert!(text.contains("Use `docker compose`, as in `docker compose up -d`."), "{text}");
+    }
+
+    #[test]
+    fn what_this_system_does_in_another_way_is_learned_with_the_way() {
+        let calls = [
+            (
+                "Bash",
+                json!({"command": "pip install requests"}),
+                1,
+                "error: externally-managed-environment\n\n× This",
+            ),
+            ("Bash", json!({"command": "pip install --break-system-packages requests"}), 0, "ok"),
+            ("Bash", json!({"command": "uv pip install requests"}), 0, "ok"),
+            (
+                "Bash",
+                json!({"command": "sed -i 's/a/b/' x.txt"}),
+                1,
+                "sed: 1: \"x.txt\": extra characters at the end of x command",
+            ),
+            ("Bash", json!({"command": "sed -i '' 's/a/b/' x.txt"}), 0, ""),
+        ];
+        let found = of_kind(&calls, Kind::UnsupportedOption);
+        let right: Vec<_> = found.iter().map(|it| it.right.as_deref().unwrap_or_default()).collect();
+        assert_eq!(right, ["uv pip install requests", "sed -i '' s/a/b/ x.txt"]);
+        // A script that is wrong by itself.
+        let wrong =
+            [("Bash", json!({"command": "sed -e 's/a' x"}), 1, "sed: 1: \"s/a\": unterminated substitute")];
+        assert!(of_kind(&wrong, Kind::UnsupportedOption).is_empty());
     }
 
     #[test]

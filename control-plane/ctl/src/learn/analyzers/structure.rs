@@ -124,15 +124,29 @@ fn touched(conversation: &Conversation<'_>, step: &Step<'_>) -> Vec<String> {
             found.extend(conversation.relative(command.program(), &base));
         }
         if READERS.contains(&command.program()) {
-            let is_path = |word: &&str| {
-                !word.starts_with('-') && word.contains(['/', '.']) && !word.contains(['*', '|', '$'])
-            };
+            let is_path = |word: &&str| word.contains(['/', '.']) && !word.contains(['*', '|', '$']);
             found.extend(
-                command.arguments().filter(is_path).filter_map(|word| conversation.relative(word, &base)),
+                files(command)
+                    .into_iter()
+                    .filter(is_path)
+                    .filter_map(|word| conversation.relative(word, &base)),
             );
         }
     }
     found
+}
+
+/// The words of a reader that may be files: not its options, and not what it looks for.
+fn files(command: &Simple) -> Vec<&str> {
+    const PATTERN_FIRST: [&str; 8] = ["grep", "egrep", "rg", "ag", "sed", "awk", "jq", "fd"];
+    let words: Vec<&str> = command.arguments().collect();
+    if command.program() == "find" {
+        return words.into_iter().take_while(|word| !word.starts_with(['-', '(', '!'])).collect();
+    }
+    let lists = words.contains(&"--files");
+    let has_pattern = words.iter().any(|word| matches!(*word, "-e" | "-f"));
+    let is_first = PATTERN_FIRST.contains(&command.program()) && !lists && !has_pattern;
+    words.into_iter().filter(|word| !word.starts_with('-')).skip(usize::from(is_first)).collect()
 }
 
 /// All paths that were there.
@@ -199,7 +213,7 @@ fn correction(conversation: &Conversation<'_>, index: usize, path: &str) -> Opti
 
 /// Whether two paths are of one thing that was moved: the same name, and folders in common.
 fn is_same_thing(path: &str, other: &str) -> bool {
-    if name(path) != name(other) || path == other {
+    if !name(path).eq_ignore_ascii_case(name(other)) || path == other {
         return false;
     }
     let folders: Vec<&str> = parent(path).split('/').filter(|part| !part.is_empty()).collect();
@@ -230,11 +244,22 @@ fn is_listing(conversation: &Conversation<'_>, step: &Step<'_>, path: &str) -> b
             || step.call.path().is_some_and(|folder| is_parent(folder, &step.call.cwd));
     }
     let base = folder(step);
+    let is_lister = |command: &Simple| {
+        let mut words = command.arguments();
+        match command.program() {
+            "rg" => words.any(|word| word == "--files"),
+            "git" => words.next() == Some("ls-files"),
+            program => LISTERS.contains(&program),
+        }
+    };
+    // What lists all files may be filtered by the next program.
+    let is_filtered = step.commands.iter().any(|command| is_lister(command) && command.piped);
     step.commands.iter().any(|command| {
-        LISTERS.contains(&command.program())
+        (is_lister(command)
             && command
                 .arguments()
-                .any(|word| names_it(word) || (!word.starts_with('-') && is_parent(word, &base)))
+                .any(|word| names_it(word) || (!word.starts_with('-') && is_parent(word, &base))))
+            || (is_filtered && command.arguments().any(names_it))
     })
 }
 
@@ -245,7 +270,7 @@ fn only_result(conversation: &Conversation<'_>, step: &Step<'_>, path: &str) -> 
         .output
         .lines()
         .map(str::trim)
-        .filter(|line| name(line) == name(path) && line.contains('/'))
+        .filter(|line| name(line).eq_ignore_ascii_case(name(path)) && line.contains('/'))
         .filter_map(|line| conversation.relative(line, &folder(step)))
         .filter(|result| result != path);
     let only = results.next()?;
@@ -297,6 +322,42 @@ mod tests {
         let found = of_kind(&calls, Kind::WrongPath);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].right.as_deref(), Some("lib/store/cache.rs"));
+    }
+
+    #[test]
+    fn what_is_searched_for_is_no_file() {
+        let absent = "sed: can't read internal/server/db.go: No such file or directory";
+        let calls = |search: &str, found: &str| {
+            [
+                ("Bash", json!({"command": "sed -n 1,80p internal/server/db.go"}), 2, absent.to_owned()),
+                ("Bash", json!({"command": search}), 0, found.to_owned()),
+                ("Bash", json!({"command": "cat internal/server/README.md"}), 0, "x".to_owned()),
+            ]
+        };
+        for search in
+            ["rg db.go", "grep -rn db.go docs", "find . -name db.go", "fd db.go", "rg --files | rg db.go"]
+        {
+            let calls = calls(search, "");
+            let calls: Vec<_> = calls.iter().map(|(a, b, c, d)| (*a, b.clone(), *c, d.as_str())).collect();
+            assert!(of_kind(&calls, Kind::WrongPath).is_empty(), "{search}");
+        }
+        let absent = "sed: can't read internal/server/store.go: No such file or directory";
+        for search in ["rg --files | rg store.go", "git ls-files | grep store.go"] {
+            let calls = [
+                ("Bash", json!({"command": "sed -n 1,80p internal/server/store.go"}), 2, absent),
+                ("Bash", json!({"command": search}), 0, "pkg/server/store.go"),
+            ];
+            assert_eq!(of_kind(&calls, Kind::WrongPath)[0].right.as_deref(), Some("pkg/server/store.go"));
+        }
+    }
+
+    #[test]
+    fn a_name_in_other_letters_is_the_same_name() {
+        let calls = [
+            ("Read", json!({"file_path": "/p/docs/SETUP.md"}), 1, ABSENT),
+            ("Bash", json!({"command": "find . -iname setup.md"}), 0, "./documentation/setup.md"),
+        ];
+        assert_eq!(of_kind(&calls, Kind::WrongPath)[0].right.as_deref(), Some("documentation/setup.md"));
     }
 
     #[test]
