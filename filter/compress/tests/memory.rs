@@ -60,9 +60,8 @@ fn request(output: &str) -> Vec<u8> {
             json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": output}]}),
         ]
     };
-    json!({"model": "claude-sonnet-4-5", "messages": [turn("a"), turn("b")].concat()})
-        .to_string()
-        .into_bytes()
+    let messages = [turn("a"), turn("b")].concat();
+    json!({"model": "claude-sonnet-4-5", "messages": messages}).to_string().into_bytes()
 }
 
 /// JSON of about this size.
