@@ -93,7 +93,7 @@ function saved(tokens, session, once, audit) {
     `${compact(before)} sent by clients, ${compact(tokens.input)} forwarded`,
     `once per tool output: ${compact(once?.tokens_not_sent)}, ${percent(once?.tool_outputs?.savings_percent)} of them`,
     `of tool outputs alone: ${percent(outputs.savings_percent)}; JSON minification would be ${percent(outputs.json_minification_alone_percent)}`,
-    ...(audit?.requests > 0 ? [`audited requests: ${compact(audit.would_have_saved)} would have been saved, ${percent(audit.would_have_saved_percent)} of theirs`] : []));
+    ...(audit?.requests > 0 ? [`measured or planned requests: ${compact(audit.would_have_saved)} would have been saved, ${percent(audit.would_have_saved_percent)} of theirs`] : []));
   saved.classList.add("wide");
   return saved;
 }

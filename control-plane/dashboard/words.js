@@ -36,6 +36,7 @@ const REQUESTS = {
   unchanged: "Nothing to gain",
   bypassed: "Bypassed",
   audited: "Measured only",
+  simulated: "Planned only",
   too_large: "Body too large",
   encoded: "Body compressed by the client",
   not_understood: "Not understood",

@@ -253,11 +253,12 @@ fn open_file(path: &Path) -> io::Result<File> {
 
 /// Beside the file, since that one is replaced.
 fn lock(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        headroom_private::folder(folder)?;
-    }
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a file"));
+    }
+    // One that is there may be for others, too, and stays as it is.
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        headroom_private::folder(folder)?;
     }
     let lock = open_file(&PathBuf::from(format!("{}.lock", path.display())))?;
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {

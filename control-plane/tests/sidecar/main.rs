@@ -17,5 +17,6 @@ mod originals;
 mod pages;
 mod records;
 mod report;
+mod request_log;
 mod retrieve;
 mod tenants;
