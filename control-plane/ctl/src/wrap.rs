@@ -191,13 +191,14 @@ pub async fn wrap(args: &WrapArgs) -> anyhow::Result<ExitCode> {
         code_graph: before.code_graph.clone(),
     };
     if args.code_graph {
-        match code_graph::Indexer::find(env, before.code_graph.as_ref()) {
-            Ok(indexer) => {
-                if !args.dry_run {
-                    indexer.index(&at.folder)?;
-                }
-                asked.code_graph = Some(indexer);
+        let indexed = code_graph::Indexer::find(env, before.code_graph.as_ref()).and_then(|indexer| {
+            if !args.dry_run {
+                indexer.index(&at.folder)?;
             }
+            Ok(indexer)
+        });
+        match indexed {
+            Ok(indexer) => asked.code_graph = Some(indexer),
             // Everything else works without it.
             Err(missing) => say(&format!("{missing:#}"))?,
         }

@@ -50,7 +50,7 @@ async fn a_request_of_copilot_is_compressed_routed_by_its_headers_and_labelled()
             assert_eq!(answer.header("x-headroom-outcome"), Some("compressed"), "{name}");
             let config = Config { max_body_bytes: MAX_BODY_BYTES, ..Config::default() };
             let shorter = compress(&body, &Request::new(api), &config, &mut Memo::new(16 << 20));
-            assert_eq!(requests[0].body, shorter.body, "{name}");
+            assert_eq!(requests[0].body, shorter.body.into_owned(), "{name}");
             assert_eq!(requests[0].path, path(api), "as it was spelled");
             assert_eq!(requests[0].headers["x-initiator"], "user", "the user has asked");
         }

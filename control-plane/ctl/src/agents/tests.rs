@@ -238,9 +238,9 @@ const STATES: [(&str, fn(&Path)); 8] = [
 
 #[test]
 fn in_every_state_of_its_files_an_agent_is_unwrapped_or_nothing_is_written() {
-    for ((state, make), agent) in STATES.into_iter().flat_map(|it| ALL.map(|agent| (it, agent))) {
-        for style in 0..3 {
-            let house = furnished(style);
+    for (number, (state, make)) in STATES.into_iter().enumerate() {
+        for (other, agent) in ALL.into_iter().enumerate() {
+            let house = furnished(number + other);
             files(&house).iter().for_each(|path| make(path));
             let before = told(&house);
             let planned = std::panic::AssertUnwindSafe(|| {
@@ -356,29 +356,37 @@ fn is_killed(house: &House, agent: &dyn Agent, style: usize, writes: usize) -> b
 
 #[test]
 fn after_a_kill_between_any_two_writes_every_agent_is_unwrapped() {
-    for (number, agent) in ALL.into_iter().enumerate() {
-        let style = number % 3;
-        for undoes in [false, true] {
-            for writes in 0.. {
-                let house = furnished(style);
-                let before = house.everything();
-                if undoes {
-                    house.workspace().install(agent.name(), URL, json!({}), &plan(&house, agent)).unwrap();
+    std::thread::scope(|scope| {
+        for (number, agent) in ALL.into_iter().enumerate() {
+            scope.spawn(move || {
+                for undoes in [false, true] {
+                    kill_and_unwrap(agent, number % 3, undoes);
                 }
-                let killed = is_killed(&house, agent, style, writes);
-                assert!(killed || writes > 5, "{} writes that often", agent.name());
-                if killed || !undoes {
-                    // `None`: it was killed before the journal stood there, or after it was gone.
-                    house.workspace().undo(agent.name()).unwrap();
-                }
-                assert_eq!(house.everything(), before, "{} {undoes} {writes}", agent.name());
-                let left = fs::read_dir(house.root.join("workspace/wrap")).unwrap();
-                let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
-                assert_eq!(left, ["lock"], "{} {undoes} {writes}", agent.name());
-                if !killed {
-                    break;
-                }
-            }
+            });
+        }
+    });
+}
+
+/// Kills an installation, or an undo, before each of its writes in turn.
+fn kill_and_unwrap(agent: &dyn Agent, style: usize, undoes: bool) {
+    for writes in 0.. {
+        let house = furnished(style);
+        let before = house.everything();
+        if undoes {
+            house.workspace().install(agent.name(), URL, json!({}), &plan(&house, agent)).unwrap();
+        }
+        let killed = is_killed(&house, agent, style, writes);
+        assert!(killed || writes > 5, "{} writes that often", agent.name());
+        if killed || !undoes {
+            // `None`: it was killed before the journal stood there, or after it was gone.
+            house.workspace().undo(agent.name()).unwrap();
+        }
+        assert_eq!(house.everything(), before, "{} {undoes} {writes}", agent.name());
+        let left = fs::read_dir(house.root.join("workspace/wrap")).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["lock"], "{} {undoes} {writes}", agent.name());
+        if !killed {
+            return;
         }
     }
 }

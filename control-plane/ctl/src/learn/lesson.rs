@@ -163,7 +163,13 @@ pub fn sentence(finding: &Finding, times: usize) -> String {
             let (program, next) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
             // `docker compose` where `docker-compose` was.
             let is_joined = finding.wrong == format!("{program}-{next}");
-            let program = code(&if is_joined { format!("{program} {next}") } else { program.to_owned() });
+            // What runs the program somewhere else is no program in its place.
+            let carries = next == finding.wrong || words.any(|word| word == finding.wrong);
+            let program = match (is_joined, carries) {
+                (true, _) => code(&format!("{program} {next}")),
+                (false, true) => right.clone(),
+                (false, false) => code(program),
+            };
             let example = if program == right { String::new() } else { format!(", as in {right}") };
             format!("The shell does not find {wrong} (seen {seen}). Use {program}{example}.")
         }

@@ -11,12 +11,35 @@ use crate::agents::{Server, find_program};
 use crate::environment::Environment;
 use crate::progress::Doing;
 
-/// The server that is looked for.
-const PROGRAM: &str = "codebase-memory-mcp";
+/// A server for code that is known.
+struct Known {
+    program: &'static str,
+    /// What reads a project into its index.
+    index: fn(&Path) -> Vec<String>,
+    /// What starts it for an agent.
+    serve: &'static [&'static str],
+}
+
+/// Those that are looked for, in this order.
+const KNOWN: [Known; 2] = [
+    Known {
+        program: "codebase-memory-mcp",
+        index: |root| {
+            vec!["cli".to_owned(), "index_repository".to_owned(), json!({"repo_path": root}).to_string()]
+        },
+        serve: &[],
+    },
+    Known {
+        program: "serena",
+        index: |root| vec!["project".to_owned(), "index".to_owned(), root.display().to_string()],
+        serve: &["start-mcp-server", "--project-from-cwd", "--open-web-dashboard", "False"],
+    },
+];
 
 /// An installed server, and the very file that it is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Indexer {
+    program: &'static str,
     path: PathBuf,
     sha256: String,
 }
@@ -24,10 +47,15 @@ pub(super) struct Indexer {
 impl Indexer {
     /// Finds it on PATH. Where one was registered before, it must still be the same file.
     pub(super) fn find(env: Environment<'_>, registered: Option<&Self>) -> anyhow::Result<Self> {
-        let Some(path) = find_program(env, &[PROGRAM]) else {
+        let earlier = registered.map(|registered| registered.program);
+        let programs = earlier.into_iter().chain(KNOWN.iter().map(|known| known.program));
+        let found = programs.filter_map(|program| Some((program, find_program(env, &[program])?))).next();
+        let Some((program, path)) = found else {
+            let names: Vec<&str> = KNOWN.iter().map(|known| known.program).collect();
             bail!(
-                "--code-graph needs {PROGRAM}, which is not on PATH. Headroom downloads no programs: install it from \
-                 its makers, then run this again. Everything else works without it"
+                "--code-graph needs {}, and none is on PATH. Headroom downloads no programs: install one from its \
+                 makers, then run this again. Everything else works without it",
+                names.join(" or ")
             );
         };
         let path = path.canonicalize().with_context(|| format!("{} cannot be read", path.display()))?;
@@ -36,7 +64,7 @@ impl Indexer {
         let mut digest = Sha256::new();
         std::io::copy(&mut file, &mut HashWriter(&mut digest))?;
         let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let found = Self { path, sha256 };
+        let found = Self { program, path, sha256 };
         if let Some(registered) = registered.filter(|registered| registered.path == found.path) {
             ensure!(
                 registered.sha256 == found.sha256,
@@ -55,7 +83,8 @@ impl Indexer {
         let root = folder.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(folder);
         let _doing = Doing::now("Indexing the project …");
         let output = Command::new(&self.path)
-            .args(["cli", "index_repository", &json!({"repo_path": root}).to_string()])
+            .args((self.known().index)(root))
+            .current_dir(root)
             .stdin(Stdio::null())
             .output()
             .with_context(|| format!("{} does not start", self.path.display()))?;
@@ -63,7 +92,8 @@ impl Indexer {
         let said = said.lines().last().unwrap_or_default();
         ensure!(
             output.status.success(),
-            "{PROGRAM} did not index {}: {}, {said}",
+            "{} did not index {}, and is not registered: {}, {said}",
+            self.program,
             root.display(),
             output.status
         );
@@ -72,16 +102,24 @@ impl Indexer {
 
     /// How an agent starts it: the file that was checked, by its path.
     pub(super) fn server(&self) -> Server {
-        Server { name: PROGRAM, command: self.path.display().to_string(), arguments: Vec::new() }
+        let arguments = self.known().serve.iter().map(|word| (*word).to_owned()).collect();
+        Server { name: self.program, command: self.path.display().to_string(), arguments }
+    }
+
+    fn known(&self) -> &'static Known {
+        KNOWN.iter().find(|known| known.program == self.program).unwrap_or(&KNOWN[0])
     }
 
     pub(super) fn to_json(&self) -> Value {
-        json!({"path": self.path, "sha256": self.sha256})
+        json!({"program": self.program, "path": self.path, "sha256": self.sha256})
     }
 
     pub(super) fn from_json(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name)?.as_str();
-        Some(Self { path: text("path")?.into(), sha256: text("sha256")?.to_owned() })
+        let program =
+            KNOWN.iter().map(|known| known.program).find(|program| Some(*program) == text("program"));
+        let program = program.unwrap_or(KNOWN[0].program);
+        Some(Self { program, path: text("path")?.into(), sha256: text("sha256")?.to_owned() })
     }
 }
 
@@ -111,9 +149,19 @@ mod tests {
         let with = |name: &str| (name == "PATH").then(|| path.clone());
         let env = Environment::new(&with);
         let missing = Indexer::find(env, None).unwrap_err().to_string();
-        assert!(missing.contains(PROGRAM) && missing.contains("downloads no programs"), "{missing}");
+        assert!(missing.contains(KNOWN[0].program) && missing.contains("downloads no programs"), "{missing}");
 
-        let program = folder.path().join(PROGRAM);
+        let serena = folder.path().join("serena");
+        std::fs::write(&serena, "#!/bin/sh\necho \"$@\" > \"$(dirname \"$0\")/said\"\n").unwrap();
+        std::fs::set_permissions(&serena, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let found = Indexer::find(env, None).unwrap();
+        found.index(folder.path()).unwrap();
+        let said = std::fs::read_to_string(folder.path().join("said")).unwrap();
+        assert_eq!(said.trim(), format!("project index {path}"));
+        assert_eq!(found.server().arguments[0], "start-mcp-server");
+        assert_eq!(Indexer::from_json(&found.to_json()), Some(found.clone()));
+
+        let program = folder.path().join(KNOWN[0].program);
         let write = |text: &str| {
             std::fs::write(&program, text).unwrap();
             std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -69,7 +69,7 @@ pub(super) async fn run(
     }
     let stack = agents::stack(agent);
     let passed = Passed::of(workspace, agent.name());
-    passed.begin(&at.folder)?;
+    remember(passed.begin(&at.folder))?;
     let began = SystemTime::now();
     let earlier = Figures::now(address.running(), &stack).await;
     let mut command = Command::new(&program);
@@ -86,10 +86,15 @@ pub(super) async fn run(
     let now = Figures::now(address.running(), &stack).await;
     // Unless it is known that nothing passed.
     let has_passed = !matches!((earlier, now), (Some(earlier), Some(now)) if !now.has_more_than(earlier));
-    passed.end(&at.folder, &agent.places(at), began, has_passed)?;
+    remember(passed.end(&at.folder, &agent.places(at), began, has_passed))?;
     let status = status?;
     say(&last_line(agent, &headroom, earlier, now))?;
     Ok(code(status))
+}
+
+/// A run that cannot be entered goes on.
+fn remember(entered: anyhow::Result<()>) -> anyhow::Result<()> {
+    entered.or_else(|error| say(&format!("this run is not remembered: {error:#}")))
 }
 
 /// Why an agent runs without Headroom, and what may follow from that.

@@ -161,7 +161,14 @@ fn is_alike(failed: &Simple, command: &Simple, unknown: &str, output: &str) -> b
     let Some(other) = words.next() else { return false };
     let close =
         other.chars().next() == unknown.chars().next() || other.contains(unknown) || unknown.contains(other);
-    same && !other.starts_with('-') && (output.contains(other) || close)
+    // `unit-test` for `test-unit`
+    let parts = |name: &str| {
+        let mut parts: Vec<String> =
+            name.split(|c: char| !c.is_alphanumeric()).map(str::to_ascii_lowercase).collect();
+        parts.sort();
+        parts
+    };
+    same && !other.starts_with('-') && (output.contains(other) || close || parts(other) == parts(unknown))
 }
 
 fn complaint_line(output: &str, name: &str) -> String {
@@ -284,6 +291,7 @@ mod tests {
                 "yarn workspace @acme/web build",
             ),
             ("docker compose logs db", "no such service: db", "docker compose logs database"),
+            ("make test-unit", "make: *** No rule to make target 'test-unit'.  Stop.", "make unit-test"),
         ] {
             let calls =
                 [("Bash", json!({"command": wrong}), 1, error), ("Bash", json!({"command": right}), 0, "ok")];

@@ -268,6 +268,12 @@ mod tests {
         assert_eq!(right, ["gtimeout 10 ./run.sh", "apt-get update", "docker compose up -d"]);
         let text = crate::learn::lesson::sentence(&found[2], 2);
         assert!(text.contains("Use `docker compose`, as in `docker compose up -d`."), "{text}");
+        let calls = [
+            ("Bash", json!({"command": "psql -U me"}), 127, "bash: psql: command not found"),
+            ("Bash", json!({"command": "docker exec db psql -U me"}), 0, "x"),
+        ];
+        let text = crate::learn::lesson::sentence(&of_kind(&calls, Kind::MissingProgram)[0], 2);
+        assert!(text.ends_with("Use `docker exec db psql -U me`."), "{text}");
     }
 
     #[test]
