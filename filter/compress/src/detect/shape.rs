@@ -85,7 +85,18 @@ pub(super) fn is_located(line: &Line<'_>) -> bool {
             && line.get(i + 1 + n) == Some(&line[i])
             && !line.get(..i).unwrap_or_default().iter().all(u8::is_ascii_digit)
             && !is_in_time(line, i)
+            && !(line.get(i) == Some(&b':') && is_host(line.get(..i).unwrap_or_default()))
     })
+}
+
+/// `10.0.0.7`, `localhost`, `api.example.com`: what stands before a port rather than before a line's number.
+fn is_host(name: &[u8]) -> bool {
+    const ENDS: &[&[u8]] =
+        &[b".com", b".net", b".org", b".io", b".dev", b".local", b".internal", b".svc", b".cluster"];
+    let address = name.iter().filter(|b| **b == b'.').count() == 3
+        && name.iter().all(|b| b.is_ascii_digit() || *b == b'.');
+    let dotted = || name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
+    address || name == b"localhost" || dotted() && ENDS.iter().any(|end| name.ends_with(end))
 }
 
 /// Whether the separator at `at` stands inside a date or a time: `job-2026-05-06.log`, `web-10:22:33`.
@@ -134,6 +145,7 @@ pub(super) fn is_named(line: &Line<'_>) -> bool {
         && memchr::memrchr(b'.', bytes.get(..path).unwrap_or_default())
             .is_some_and(|dot| dot > 0 && dot + 1 < path && path - dot <= 8)
         && bytes.get(path + 1).is_some_and(|&b| b != b':')
+        && !is_host(bytes.get(..path).unwrap_or_default())
         && !is_located(line)
 }
 
@@ -409,6 +421,11 @@ pub(super) fn is_permissions(line: &Line<'_>) -> bool {
 /// `| cell | cell |`
 pub(super) fn is_piped(line: &Line<'_>) -> bool {
     line.bare.len() > 2 && line.bare.starts_with(b"|") && line.bare.ends_with(b"|")
+}
+
+/// `----+------`, `+---+---+`: what databases print between titles and rows.
+pub(super) fn is_ruling(line: &Line<'_>) -> bool {
+    line.bare.iter().all(|b| matches!(b, b'-' | b'+')) && memmem::find(line.bare, b"-+-").is_some()
 }
 
 /// `<p>…</p>`

@@ -67,18 +67,77 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if left_out == 0 {
         return None;
     }
-    let mut text = keep.render(|gap| format!("… {}", counted(gap.len(), "line")));
+    let mut text = keep.render(|gap| match gap.len() {
+        1 => format!("… line {}", gap.start + 1),
+        _ => format!("… lines {}-{}", gap.start + 1, gap.end),
+    });
     let (table, listed) = wordings(&keep, &cut, &groups, reserve);
     text.push_str(&table);
-    let errors = (0..lines.len()).filter(|&i| !keep.has(i) && signals[i] == Signal::Error).count();
+    let gone = || lines.iter().zip(&signals).enumerate().filter(|(line, _)| !keep.has(*line));
+    let errors = gone().filter(|(_, (_, signal))| **signal == Signal::Error).map(|(_, (line, _))| *line);
+    let codes = Codes::of(errors);
     let mut what = format!("{} of {} left out", grouped(left_out), counted(lines.len(), "line"));
-    if errors > 0 {
-        what.push_str(&format!(", {} of them errors like those shown", grouped(errors)));
+    if codes.lines > 0 {
+        what.push_str(&format!(", {} of them errors like those shown{codes}", grouped(codes.lines)));
+    }
+    let all = Codes::of(gone().map(|(_, (line, _))| *line));
+    if all.without() * 2 < all.lines && all.counts.len() > 1 {
+        text.push_str(&format!("\n[left out, by status:{}]", all.listed()));
     }
     if listed > 0 {
         what.push_str("; wordings and counts above");
     }
     Some(Lossy { text, left_out: what })
+}
+
+/// Codes named at most; requests are answered with some ten.
+const MOST_CODES: usize = 16;
+
+/// How many of some lines have which status of HTTP.
+struct Codes {
+    lines: usize,
+    /// The codes, each with its number of lines, the most frequent first.
+    counts: Vec<(u16, usize)>,
+}
+
+impl Codes {
+    fn of<'t>(lines: impl Iterator<Item = &'t str>) -> Self {
+        let mut counts: Vec<(u16, usize)> = Vec::new();
+        let mut all = 0;
+        for line in lines {
+            all += 1;
+            let Some(code) = signal::status(line) else { continue };
+            match counts.iter_mut().find(|(known, _)| *known == code) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((code, 1)),
+            }
+        }
+        counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        counts.truncate(MOST_CODES);
+        Self { lines: all, counts }
+    }
+
+    /// Lines without one of the codes.
+    fn without(&self) -> usize {
+        self.lines - self.counts.iter().map(|(_, count)| count).sum::<usize>()
+    }
+
+    /// ` 27× 404, 9× 500`, and how many lines have none of them.
+    fn listed(&self) -> String {
+        let mut parts: Vec<String> =
+            self.counts.iter().map(|(code, count)| format!(" {}× {code}", grouped(*count))).collect();
+        match self.without() {
+            0 => {}
+            without => parts.push(format!(" {} without one of these", grouped(without))),
+        }
+        parts.join(",")
+    }
+}
+
+impl std::fmt::Display for Codes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.counts.is_empty() { Ok(()) } else { write!(f, " (status{})", self.listed()) }
+    }
 }
 
 /// The first line of each kind of error, and the trace behind it.
@@ -224,10 +283,57 @@ mod tests {
         let kept = digest(&text, "");
         let mut rest = text.lines();
         for line in kept.text.lines().take_while(|line| !line.starts_with("[left out")) {
-            if !line.starts_with("… ") {
+            if let Some(gap) = line.strip_prefix("… line") {
+                let ends: Vec<usize> =
+                    gap.trim_start_matches('s').trim().split('-').map(|end| end.parse().unwrap()).collect();
+                let from = text.lines().nth(ends[0] - 1).unwrap();
+                assert_eq!(rest.next(), Some(from), "{line} begins elsewhere");
+                (ends[0]..*ends.last().unwrap()).for_each(|_| {
+                    rest.next();
+                });
+            } else {
                 assert!(rest.any(|original| original == line), "{line} is out of order or changed");
             }
         }
+    }
+
+    #[test]
+    fn the_marker_of_an_access_log_names_the_codes_and_how_many_lines_have_them() {
+        let code = |i: usize| match i {
+            9 | 45 => 503,
+            _ if i % 20 == 7 => 404,
+            _ if i % 50 == 8 => 500,
+            _ => 200,
+        };
+        let text: String = (0..400)
+            .map(|i| {
+                format!(
+                    "10.0.0.{} - - [01/Oct/2026:12:{:02}:{:02} +0000] \"GET /items/{i} HTTP/1.1\" {} {}\n",
+                    i % 9,
+                    i / 60,
+                    i % 60,
+                    code(i),
+                    i * 7
+                )
+            })
+            .collect();
+        let kept = digest(&text, "");
+        let shown = |status: usize| {
+            let part = format!("HTTP/1.1\" {status} ");
+            kept.text.lines().filter(|line| line.contains(&part) && !line.contains('*')).count()
+        };
+        let gone = |status: usize| (0..400).filter(|i| code(*i) == status).count() - shown(status);
+        let errors = gone(404) + gone(500) + gone(503);
+        let codes: String = [404, 500, 503]
+            .into_iter()
+            .filter(|code| gone(*code) > 0)
+            .map(|code| format!(", {}× {code}", gone(code)))
+            .collect();
+        let says =
+            format!("{errors} of them errors like those shown (status{})", codes.trim_start_matches(','));
+        assert!(kept.left_out.contains(&says), "{says}\n{}", kept.left_out);
+        let all = format!("\n[left out, by status: {}× 200{codes}]", gone(200));
+        assert!(kept.text.contains(&all), "{all}\n{}", kept.text);
     }
 
     #[test]

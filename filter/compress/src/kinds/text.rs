@@ -12,9 +12,11 @@ use memchr::memmem;
 
 use super::keep::{Keep, counted, grouped};
 use super::query::Query;
+use super::shorten::shorten;
 use super::signal::{self, Signal};
 use super::words::words;
 use crate::block::{Context, Lossy};
+use crate::tool::Class;
 
 /// Fewer sentences are read faster than what a digest says about them.
 const FEWEST: usize = 40;
@@ -35,6 +37,19 @@ const ANSWERS: usize = 24;
 
 /// Commands that show a file. Who reads one may edit it next, and needs it to the letter.
 const SHOWS_A_FILE: &[&str] = &["cat", "bat", "head", "tail", "less", "more", "nl", "sed", "awk"];
+
+/// Wordings that lines share stand once only where that saves so many percent: they have to be put together in reading.
+const LEAST_SAVED: usize = 10;
+
+/// The text with repeated wording stated once; every byte can be restored. A file is shown as it is: who reads one may
+/// edit it next.
+pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
+    let class = Class::of(cx.call.name);
+    if matches!(class, Class::Read | Class::Edit) || shows_a_file(cx.call.arguments) {
+        return None;
+    }
+    shorten(text, signal::reports_failure).filter(|form| form.len() * 100 <= text.len() * (100 - LEAST_SAVED))
+}
 
 /// Headings and first sentences, answers and errors.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {

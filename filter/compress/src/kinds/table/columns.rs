@@ -62,7 +62,15 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
             out.push('\n');
         }
         if number == table.header.line {
-            let form = if table.titled { |cell: &str, _: &Rule<'_>| cell.to_owned() } else { shortened };
+            // A title of two words would be taken for two titles.
+            let form = match (table.titled, separator) {
+                (true, ' ') => |cell: &str, _: &Rule<'_>| match cell.contains(' ') {
+                    true => format!("\"{cell}\""),
+                    false => cell.to_owned(),
+                },
+                (true, _) => |cell: &str, _: &Rule<'_>| cell.to_owned(),
+                (false, _) => shortened,
+            };
             write_cells(&mut out, &table.header, &rules, separator, form);
         } else if let Some(row) = rows.next_if(|row| row.line == number) {
             write_cells(&mut out, row, &rules, separator, shortened);
@@ -230,6 +238,10 @@ fn separator(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>]) -> Option<ch
         let like_a_row = stays().any(|line| line.matches(delimiter).count() + 1 == width && !line.is_empty());
         return (!like_a_row).then_some(delimiter);
     }
+    // With one blank between cells, the last may hold blanks: what stays as printed has more than one.
+    if is_apart_by_blanks(table, lines, rules, &is_row) {
+        return Some(' ');
+    }
     SEPARATORS.iter().copied().find(|&separator| {
         let free =
             !written().any(|cell| cell.contains(separator)) && !stays().any(|line| line.contains(separator));
@@ -239,10 +251,40 @@ fn separator(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>]) -> Option<ch
     })
 }
 
+/// Whether rows can be told from other lines, and their cells from each other, where one blank stands between cells.
+fn is_apart_by_blanks(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>], is_row: &[bool]) -> bool {
+    let fits = |row: &Row<'_>| {
+        let written = row.cells.iter().zip(rules).filter(|(_, rule)| !matches!(rule, Rule::Constant(_)));
+        let mut cells: Vec<&str> = written.map(|(cell, _)| *cell).collect();
+        let last = cells.pop().unwrap_or_default();
+        !last.contains("  ")
+            && !last.starts_with(' ')
+            && cells.iter().all(|cell| !cell.is_empty() && !cell.contains(' '))
+    };
+    // Titles of two words are quoted.
+    let header = match table.titled {
+        true => table.header.cells.iter().all(|title| !title.is_empty() && !title.contains('"')),
+        false => fits(&table.header),
+    };
+    let behind = lines.iter().zip(is_row).skip(table.header.line + 1).filter(|(_, row)| !**row);
+    header
+        && table.rows.iter().all(fits)
+        && behind.map(|(line, _)| line).all(|line| line.contains("  ") || line.is_empty() || is_ruling(line))
+}
+
+/// A line that sets the header apart, and could be no row.
+fn is_ruling(line: &str) -> bool {
+    line.bytes().all(|b| matches!(b, b'-' | b'=' | b'+' | b' '))
+}
+
 fn explain(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>], separator: char) -> Option<String> {
     let mut out = String::from("[headroom: a table");
+    let written = || std::iter::once(&table.header).chain(&table.rows).filter_map(|row| row.cells.last());
     if table.layout != Layout::Delimited(separator) {
         let shown = match separator {
+            ' ' if written().any(|last| last.contains(' ')) => {
+                "one blank, the last to the end of the line".to_owned()
+            }
             ' ' => "blanks".to_owned(),
             '\t' => "tabs".to_owned(),
             c => format!("\"{c}\""),
@@ -311,12 +353,16 @@ mod tests {
             .map(|(number, row)| {
                 let mut cells: Vec<String> = Vec::new();
                 let mut quoted = false;
+                let written = rules.iter().filter(|rule| !matches!(rule, Rule::Constant(_))).count();
+                // what is set apart by blanks has as many cells as are written, the last to the end of the line
+                let most = if separator == ' ' { written } else { usize::MAX };
+                let title = number == 0 && table.titled && separator == ' ';
                 let mut parts = lines[row.line]
-                    .split(|c: char| {
-                        quoted ^= c == '"' && matches!(table.layout, Layout::Delimited(_));
+                    .splitn(most, |c: char| {
+                        quoted ^= c == '"' && (title || matches!(table.layout, Layout::Delimited(_)));
                         c == separator && !quoted
                     })
-                    .map(str::to_owned);
+                    .map(|part| if title { part.trim_matches('"').to_owned() } else { part.to_owned() });
                 for rule in rules {
                     cells.push(match rule {
                         Rule::Constant(_) if number == 0 && table.titled => {
@@ -367,7 +413,7 @@ mod tests {
             "{short}"
         );
         assert!(short.contains("NODE a=node-0.internal b=node-1.internal"), "{short}");
-        assert!(short.contains("\nweb-4,1/1,b\n") || short.contains("\nweb-4,b\n"), "{short}");
+        assert!(short.contains("\nweb-4 b\n"), "{short}");
         assert!(short.len() * 2 < text.len());
     }
 
@@ -379,7 +425,7 @@ mod tests {
         }
         let short = check(&text).expect("a form");
         assert!(short.contains("\npod-5     CrashLoopBackOff   3d\n"), "{short}");
-        assert!(short.contains("\npod-6,Running\n"), "{short}");
+        assert!(short.contains("\npod-6 Running\n"), "{short}");
     }
 
     /// `ps aux`, as procps prints it.
