@@ -9,7 +9,7 @@
 //! They are pure, they take time linear in the text, they leave the comparison of token counts to
 //! the pipeline, and they return `None` as soon as they see that the text is not theirs.
 
-#[deny(clippy::indexing_slicing, clippy::string_slice)]
+#[deny(clippy::string_slice)]
 pub(crate) mod code;
 pub(crate) mod json;
 pub(crate) mod numbered;
@@ -22,12 +22,11 @@ mod diff;
 pub(crate) mod failure;
 pub(crate) mod fold;
 pub(crate) mod history;
-#[deny(clippy::indexing_slicing)]
 mod html;
 mod keep;
 mod listing;
 mod log;
-#[deny(clippy::indexing_slicing, clippy::string_slice)]
+#[deny(clippy::string_slice)]
 mod payload;
 mod query;
 pub(crate) mod search;

@@ -2,7 +2,7 @@
 
 use crate::block::{Context, Lossy};
 
-use super::keep::{Keep, counted, grouped};
+use super::keep::{Keep, counted, counted_lines, grouped};
 use super::query::Query;
 use super::shorten::{self, Line, shorten};
 use super::signal::{self, Signal};
@@ -51,7 +51,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         keep.may(line);
     }
     for group in groups.all().iter().filter(|group| group.count > 0) {
-        if signals[group.first] == Signal::Warning {
+        if signals.get(group.first) == Some(&Signal::Warning) {
             keep.may(group.first);
         }
     }
@@ -67,10 +67,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if left_out == 0 {
         return None;
     }
-    let mut text = keep.render(|gap| match gap.len() {
-        1 => format!("… line {}", gap.start + 1),
-        _ => format!("… lines {}-{}", gap.start + 1, gap.end),
-    });
+    let mut text = keep.render(|gap| format!("… {}", counted_lines(&gap, cx)));
     let (table, listed) = wordings(&keep, &cut, &groups, reserve);
     text.push_str(&table);
     let gone = || lines.iter().zip(&signals).enumerate().filter(|(line, _)| !keep.has(*line));
@@ -151,7 +148,7 @@ fn keep_errors(keep: &mut Keep<'_, '_>, lines: &[Line<'_>], signals: &[Signal]) 
         if !goes_on {
             trace = 0;
         }
-        if signals[number] == Signal::Error {
+        if signals.get(number) == Some(&Signal::Error) {
             if seen.insert(wording::report_key(line.text)) {
                 keep.must(number);
                 trace = TRACE;
@@ -169,25 +166,26 @@ fn wordings(keep: &Keep<'_, '_>, lines: &[Line<'_>], groups: &Groups, room: usiz
     let mut missing: Vec<(usize, usize, usize)> = vec![(0, 0, 0); groups.all().len()];
     for number in (0..lines.len()).filter(|&number| !keep.has(number)) {
         let Some(group) = groups.of(number) else { continue };
-        let (first, last, count) = &mut missing[group];
+        let Some((first, last, count)) = missing.get_mut(group) else { continue };
         if *count == 0 {
             *first = number;
         }
         *last = number;
         *count += 1;
     }
-    let mut order: Vec<usize> = (0..missing.len()).filter(|&group| missing[group].2 > 0).collect();
-    order.sort_by(|&a, &b| missing[b].2.cmp(&missing[a].2).then(a.cmp(&b)));
+    let mut order: Vec<(usize, (usize, usize, usize))> =
+        missing.into_iter().enumerate().filter(|(_, (_, _, count))| *count > 0).collect();
+    order.sort_by(|(a, (_, _, of_a)), (b, (_, _, of_b))| of_b.cmp(of_a).then(a.cmp(b)));
     let mut out = String::new();
     let mut listed = 0;
-    for &group in order.iter().take(WORDINGS) {
-        let (first, last, count) = missing[group];
-        let mut wording = groups.wording(group, lines[first].rest(), "*");
+    for &(group, (first, last, count)) in order.iter().take(WORDINGS) {
+        let (Some(first), Some(last)) = (lines.get(first), lines.get(last)) else { continue };
+        let mut wording = groups.wording(group, first.rest(), "*");
         if wording.len() > WORDING_BYTES {
             wording.truncate(signal::floor_char_boundary(&wording, WORDING_BYTES));
             wording.push('…');
         }
-        let row = format!("\n{}× {}{}", grouped(count), wording.trim(), span(lines[first], lines[last]));
+        let row = format!("\n{}× {}{}", grouped(count), wording.trim(), span(*first, *last));
         if out.len() + row.len() > room || count == 1 {
             break;
         }
@@ -197,7 +195,7 @@ fn wordings(keep: &Keep<'_, '_>, lines: &[Line<'_>], groups: &Groups, room: usiz
     if listed > 0 {
         out.insert_str(0, "\n[left out, by wording:]");
         let others: usize =
-            order.get(listed..).unwrap_or_default().iter().map(|&group| missing[group].2).sum();
+            order.get(listed..).unwrap_or_default().iter().map(|(_, (_, _, count))| count).sum();
         if others > 0 {
             out.push_str(&format!("\nand {} of other wording", counted(others, "line")));
         }
@@ -283,12 +281,14 @@ mod tests {
         let kept = digest(&text, "");
         let mut rest = text.lines();
         for line in kept.text.lines().take_while(|line| !line.starts_with("[left out")) {
-            if let Some(gap) = line.strip_prefix("… line") {
+            if let Some(gap) = line.strip_prefix("… ") {
+                let (count, lines) = gap.split_once(" (").unwrap();
                 let ends: Vec<usize> =
-                    gap.trim_start_matches('s').trim().split('-').map(|end| end.parse().unwrap()).collect();
-                let from = text.lines().nth(ends[0] - 1).unwrap();
-                assert_eq!(rest.next(), Some(from), "{line} begins elsewhere");
-                (ends[0]..*ends.last().unwrap()).for_each(|_| {
+                    lines.trim_end_matches(')').split('-').map(|end| end.parse().unwrap()).collect();
+                let (from, to) = (ends[0], *ends.last().unwrap());
+                assert_eq!(count, counted(to + 1 - from, "line"));
+                assert_eq!(rest.next(), text.lines().nth(from - 1), "{line} begins elsewhere");
+                (from..to).for_each(|_| {
                     rest.next();
                 });
             } else {

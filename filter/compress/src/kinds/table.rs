@@ -16,7 +16,7 @@ use crate::block::Context;
 
 mod cells;
 mod columns;
-#[deny(clippy::indexing_slicing, clippy::string_slice)]
+#[deny(clippy::string_slice)]
 mod digest;
 mod pipes;
 
@@ -27,13 +27,6 @@ pub(crate) use digest::lossy;
 pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     let table = pipes::trimmed(text).or_else(|| columns::redrawn(text));
     let table = table.filter(|table| table.len() < text.len());
-    // What repeats within the cells of rows may be more than what columns share.
-    let wordings = text::lossless(text, cx);
-    match (table, wordings) {
-        (Some(table), Some(wordings)) => {
-            let tokens = |form: &str| cx.encoding.count(form);
-            Some(if tokens(&wordings) < tokens(&table) { wordings } else { table })
-        }
-        (table, wordings) => table.or(wordings),
-    }
+    // Where no columns are found, rows may still share their wording.
+    table.or_else(|| text::lossless(text, cx))
 }

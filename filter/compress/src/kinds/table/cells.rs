@@ -211,7 +211,7 @@ impl<'a> Table<'a> {
 }
 
 /// `+++-=====-=======`: the rule under the titles of `dpkg -l`.
-fn is_column_rule(line: &str) -> bool {
+pub(super) fn is_column_rule(line: &str) -> bool {
     line.starts_with("+++-=") && line.bytes().all(|b| matches!(b, b'+' | b'-' | b'='))
 }
 
@@ -373,18 +373,17 @@ fn under<'a>(line: &'a str, columns: &[Field<'_>]) -> Option<Vec<&'a str>> {
     let mut next = 0;
     for field in &found {
         let column = (next..columns.len())
-            .find(|&c| columns[c].start == field.start || columns[c].end == field.end)
+            .find(|&c| columns.get(c).is_some_and(|c| c.start == field.start || c.end == field.end))
             .or_else(|| {
                 let indented = next == 0 && columns.get(1).is_none_or(|second| field.start < second.start);
                 (indented && std::ptr::eq(field, first)).then_some(0)
             })?;
-        cells[column] = field.text;
+        *cells.get_mut(column)? = field.text;
         next = column + 1;
     }
-    if !cells[0].is_empty() {
-        let length = cells[0].len();
+    if let Some(first) = cells.first_mut().filter(|first| !first.is_empty()) {
         let indent = line.len() - line.trim_start_matches(' ').len();
-        cells[0] = line.get(..indent + length).unwrap_or_default();
+        *first = line.get(..indent + first.len()).unwrap_or_default();
     }
     Some(cells)
 }

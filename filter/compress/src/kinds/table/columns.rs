@@ -5,6 +5,7 @@
 
 use super::cells::{Layout, Row, Table};
 use super::signal;
+use crate::kinds::keep::counted;
 
 /// From this number of rows on it pays to state what a column shares.
 const FEWEST_ROWS: usize = 8;
@@ -83,7 +84,7 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
 
 /// The table without the rows that report a failure: they stay as they were printed.
 fn unremarkable<'a>(mut table: Table<'a>, lines: &[&str]) -> Table<'a> {
-    table.rows.retain(|row| !signal::reports_failure(lines[row.line]));
+    table.rows.retain(|row| !lines.get(row.line).is_some_and(|line| signal::reports_failure(line)));
     table
 }
 
@@ -102,9 +103,9 @@ fn in_use<'a>(mut rules: Vec<Rule<'a>>, table: &Table<'a>) -> Vec<Rule<'a>> {
     rules
 }
 
-/// `… 12 rows`: what stands in the place of rows that are left out.
+/// `… 12 rows (lines 8-19)`: what stands in the place of rows that are left out.
 fn is_gap(line: &str) -> bool {
-    line.starts_with("… ") && (line.ends_with(" rows") || line.ends_with(" row"))
+    line.starts_with("… ") && (line.contains(" rows") || line.contains(" row"))
 }
 
 fn write_cells(
@@ -227,9 +228,10 @@ fn separator(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>]) -> Option<ch
         })
     };
     let mut is_row = vec![false; lines.len()];
-    is_row[table.header.line] = true;
-    for row in &table.rows {
-        is_row[row.line] = true;
+    for row in table.rows.iter().chain([&table.header]) {
+        if let Some(is_row) = is_row.get_mut(row.line) {
+            *is_row = true;
+        }
     }
     let stays = || lines.iter().zip(&is_row).filter(|(_, row)| !**row).map(|(line, _)| *line);
     if let Layout::Delimited(delimiter) = table.layout {
@@ -315,11 +317,19 @@ fn explain(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>], separator: cha
     }
     // Other lines behind the first row: those that report a failure, and those that are not rows.
     let rows = table.rows.len() + table.header.line + 1;
-    let blank = lines.iter().skip(table.header.line).filter(|line| line.is_empty() || is_gap(line)).count();
-    match lines.len().saturating_sub(rows + blank) {
-        0 => {}
-        1 => out.push_str("; 1 line stands as printed, with every column"),
-        n => out.push_str(&format!("; {n} lines stand as printed, with every column")),
+    let behind = || lines.iter().skip(table.header.line + 1);
+    let blank = behind().filter(|line| line.is_empty() || is_gap(line) || is_ruling(line)).count();
+    let others = lines.len().saturating_sub(rows + blank);
+    let failures = behind().filter(|line| signal::reports_failure(line)).count().min(others);
+    let verb = |n: usize| if n == 1 { "stands as printed" } else { "stand as printed" };
+    if failures > 0 {
+        let lines = counted(failures, "line");
+        let report = if failures == 1 { "that reports a failure" } else { "that report failures" };
+        out.push_str(&format!("; {lines} {report} {}, with every column", verb(failures)));
+    }
+    if others > failures {
+        let n = others - failures;
+        out.push_str(&format!("; {} {}, with every column", counted(n, "other line"), verb(n)));
     }
     // the header of the block is one line
     if out.contains('\n') {
@@ -475,7 +485,10 @@ mod tests {
         }
         let short = check(text.trim_end()).expect("a form");
         assert!(!short.contains("the same in every row"), "{short}");
-        assert!(short.contains("; 1 line stands as printed, with every column]"), "{short}");
+        assert!(
+            short.contains("; 1 line that reports a failure stands as printed, with every column]"),
+            "{short}"
+        );
         assert!(short.contains("\npod-7     zone-other-1  Failed             7d\n"), "{short}");
     }
 
@@ -487,7 +500,10 @@ mod tests {
             text += &format!("pod-{i:<5} {state:<18} {i}d\n");
         }
         let short = check(text.trim_end()).expect("a form");
-        assert!(short.contains("; STATE a=ContainerCreating; 4 lines stand as printed"), "{short}");
+        assert!(
+            short.contains("; STATE a=ContainerCreating; 4 lines that report failures stand as printed"),
+            "{short}"
+        );
     }
 
     #[test]
