@@ -38,6 +38,8 @@ pub(crate) struct Context<'a> {
     pub(crate) code: Option<Language>,
     /// Steps of pressure that lead beyond the last profile.
     pub(crate) pressure: u8,
+    /// Lines of the output before what is compressed: a digest names lines by their numbers in the output.
+    pub(crate) lines_before: usize,
 }
 
 #[cfg(test)]
@@ -54,6 +56,7 @@ impl<'a> Context<'a> {
             near: &[],
             code: None,
             pressure: 0,
+            lines_before: 0,
         }
     }
 }

@@ -112,8 +112,8 @@ fn sequence(bytes: &[u8]) -> usize {
         // A link's address would be lost.
         Some(b']') if bytes.get(2..).unwrap_or_default().starts_with(b"8;") => 0,
         Some(b']') => {
-            let bell =
-                memchr2(0x07, b'\n', bytes.get(2..).unwrap_or_default()).filter(|at| bytes[2 + at] == 0x07);
+            let bell = memchr2(0x07, b'\n', bytes.get(2..).unwrap_or_default())
+                .filter(|at| bytes.get(2 + at) == Some(&0x07));
             let string = memchr::memmem::find(bytes, b"\x1b\\");
             match (bell.map(|at| at + 3), string.map(|at| at + 2)) {
                 (Some(bell), Some(string)) => bell.min(string),

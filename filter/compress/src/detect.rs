@@ -12,7 +12,7 @@ use crate::outcome::Kind;
 use shape::{
     Line, is_code, is_column_header, is_commit, is_dated, is_diff_file, is_frame, is_hunk_header, is_located,
     is_log, is_markup, is_named, is_numbered, is_numbered_by_a_reader, is_package, is_path, is_permissions,
-    is_piped, is_test, is_wide,
+    is_piped, is_ruling, is_test, is_wide,
 };
 
 /// Lines looked at from the start. Headers and the first results stand there.
@@ -213,6 +213,10 @@ impl<'t> Sample<'t> {
             let table = titled && self.len() >= 5 && DELIMITERS.iter().any(|d| self.is_cut_evenly(*d));
             return if table { Kind::Table } else { Kind::Log };
         }
+        // ids in the first column are no numbers of lines
+        if self.read == 0 && self.lines.get(..self.titles).unwrap_or_default().iter().any(is_ruling) {
+            return Kind::Table;
+        }
         if self.at_least(self.more(60).saturating_sub(self.read), is_numbered) {
             return Kind::Source;
         }
@@ -300,6 +304,10 @@ mod tests {
                 format!("NAME   READY   STATUS\n{}", lines(|i| format!("pod-{i}   1/1   Running"))),
             ),
             (Kind::Table, lines(|i| format!("| a{i} | b | c |"))),
+            (
+                Kind::Table,
+                format!(" id   | name\n------+------\n{}", lines(|i| format!(" {:4} | n{i}", 8000 + i))),
+            ),
             (Kind::Table, format!("time,count\n{}", lines(|i| format!("2015/01/01 01:{i:02}:00,7")))),
             (Kind::Table, lines(|i| format!("{i},Toronto,43.65,open"))),
             (Kind::Text, lines(|i| format!("This is sentence number {i} of a longer text about things"))),
@@ -318,6 +326,9 @@ mod tests {
             |i| format!("backup-2026-05-{:02}.tar.gz was written to the archive by {i}", i + 1),
             |i| format!("api_10:22:{:02}: GET /items/{i} took long", i + 10),
             |i| format!("host-2026-05-06-{i} is up and running since then"),
+            |i| format!("api.example.com:{}: a connection was accepted", 8080 + i),
+            |i| format!("10.0.0.7:{}: a connection was accepted", 8080 + i),
+            |i| format!("localhost:{}: a connection was accepted", 8080 + i),
         ] {
             assert_ne!(kind(&lines(line)), Kind::Search, "{}", line(1));
         }

@@ -9,6 +9,8 @@
 //! after an edit has the same lines under other numbers. Lines are found by their fingerprint and compared by their
 //! bytes.
 
+#![allow(clippy::indexing_slicing, reason = "lines and runs are numbered by the lists that they stand in")]
+
 mod label;
 mod lines;
 mod printed;

@@ -805,6 +805,7 @@ impl Run<'_, '_> {
             near: &near,
             code,
             pressure: self.config.profile.pressed(steps).1,
+            lines_before: 0,
         };
         let is_string = output.span.is_string();
         let form = if is_string { Form::Text } else { Form::Value };

@@ -9,7 +9,7 @@
 //! They are pure, they take time linear in the text, they leave the comparison of token counts to
 //! the pipeline, and they return `None` as soon as they see that the text is not theirs.
 
-#[deny(clippy::indexing_slicing, clippy::string_slice)]
+#[deny(clippy::string_slice)]
 pub(crate) mod code;
 pub(crate) mod json;
 pub(crate) mod numbered;
@@ -22,11 +22,12 @@ mod diff;
 pub(crate) mod failure;
 pub(crate) mod fold;
 pub(crate) mod history;
-#[deny(clippy::indexing_slicing)]
 mod html;
 mod keep;
 mod listing;
 mod log;
+#[deny(clippy::string_slice)]
+mod payload;
 mod query;
 pub(crate) mod search;
 mod select;
@@ -76,6 +77,8 @@ const HISTORY: Step = Step { compressor: Compressor::History, form: history::los
 const SNAPSHOT: Step = Step { compressor: Compressor::Snapshot, form: snapshot::lossless };
 
 const SEARCH: Step = Step { compressor: Compressor::Search, form: search::lossless };
+
+const TEXT: Step = Step { compressor: Compressor::Text, form: text::lossless };
 
 const LINE_ENDS: Step = Step { compressor: Compressor::Clean, form: clean::line_ends };
 
@@ -174,9 +177,8 @@ fn code(kind: Kind) -> Option<Step> {
         Kind::Diff => Some(DIFF),
         Kind::History => Some(HISTORY),
         Kind::Snapshot => Some(SNAPSHOT),
-        Kind::Json | Kind::JsonLines | Kind::Short | Kind::Html | Kind::Text | Kind::Mixed | Kind::Source => {
-            None
-        }
+        Kind::Text => Some(TEXT),
+        Kind::Json | Kind::JsonLines | Kind::Short | Kind::Html | Kind::Mixed | Kind::Source => None,
     }
 }
 
@@ -188,12 +190,19 @@ pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compres
         Kind::Diff => diff::lossy(text, cx).map(|kept| (Compressor::Diff, kept)),
         Kind::Html => html::lossy(text, cx).map(|kept| (Compressor::Html, kept)),
         Kind::Table => table::lossy(text, cx).map(|kept| (Compressor::Table, kept)),
-        Kind::Listing => listing::lossy(text, cx).map(|kept| (Compressor::Listing, kept)),
+        // encoded data looks like paths
+        Kind::Listing => payload::lossy(text, cx)
+            .map(|kept| (Compressor::Text, kept))
+            .or_else(|| listing::lossy(text, cx).map(|kept| (Compressor::Listing, kept))),
         Kind::TestBuild => test_build::lossy(text, cx).map(|kept| (Compressor::TestBuild, kept)),
         Kind::Search => search::lossy(text, cx).map(|kept| (Compressor::Search, kept)),
-        Kind::Text => text::lossy(text, cx).map(|kept| (Compressor::Text, kept)),
-        // an agent edits what it has read, clicks on what a page has, and looks for one commit of many
-        Kind::Source | Kind::Snapshot | Kind::History => None,
+        Kind::Text => {
+            payload::lossy(text, cx).or_else(|| text::lossy(text, cx)).map(|kept| (Compressor::Text, kept))
+        }
+        // an agent edits what it has read, but no data that is encoded and no program that is packed
+        Kind::Source => payload::lossy(text, cx).map(|kept| (Compressor::Text, kept)),
+        // it clicks on what a page has, and looks for one commit of many
+        Kind::Snapshot | Kind::History => None,
         // a mixture is split into parts first
         Kind::Short | Kind::Mixed => None,
     }

@@ -1,5 +1,7 @@
 //! The lines of a text as the model sees it, read once for everything that compares lines.
 
+#![allow(clippy::indexing_slicing, reason = "lines are numbered by the list that they stand in")]
+
 use std::hash::{BuildHasher as _, RandomState};
 
 use hashbrown::HashTable;

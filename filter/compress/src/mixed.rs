@@ -32,6 +32,10 @@ const MAX_FRAME_LINE: usize = 120;
 /// A label is a few words.
 const MAX_LABEL: usize = 40;
 
+/// Lines at the start of a text among which one may have a label and a document behind it, and labels that are tried.
+const LABELLED_LINES: usize = 8;
+const MAX_LABELS: usize = 2;
+
 /// The parts of `text`, ascending and not overlapping; at least one, unless the text is empty.
 pub(crate) fn split(text: &str) -> Vec<Part<'_>> {
     let body = unwrap(text);
@@ -54,10 +58,11 @@ pub(crate) fn split(text: &str) -> Vec<Part<'_>> {
 /// JSON documents in `body` and what stands before and after them.
 fn around_json(text: &str, body: Range<usize>) -> Vec<Part<'_>> {
     let inside = text.get(body.clone()).unwrap_or_default();
-    let label = label(inside);
-    let labelled = if label > 0 { json::find(inside.get(label..).unwrap_or_default()) } else { None };
-    let labelled = labelled.filter(|documents| documents.before.is_empty());
-    let frame = if labelled.is_some() { label } else { 0 };
+    let labelled = labels(inside).take(MAX_LABELS).find_map(|end| {
+        let documents = json::find(inside.get(end..)?).filter(|documents| documents.before.is_empty());
+        Some((end, documents?))
+    });
+    let (frame, labelled) = labelled.map_or((0, None), |(end, documents)| (end, Some(documents)));
     let body = body.start + frame..body.end;
     let Some(documents) = labelled.or_else(|| json::find(inside)) else {
         return vec![Part { span: body, fenced: false, documents: None }];
@@ -74,7 +79,21 @@ fn around_json(text: &str, body: Range<usize>) -> Vec<Part<'_>> {
     parts
 }
 
-/// The length of `Output: ` and its like, where a text begins with it and JSON may follow.
+/// Where labels end that JSON may follow: on the first line, or behind a few short ones (`Command: make`).
+fn labels(text: &str) -> impl Iterator<Item = usize> {
+    let mut from = 0;
+    text.split_inclusive('\n')
+        .take(LABELLED_LINES)
+        .map_while(move |line| {
+            let label = label(line);
+            let end = from + label;
+            from += line.len();
+            (label > 0 || line.len() <= MAX_FRAME_LINE).then_some((label > 0).then_some(end))
+        })
+        .flatten()
+}
+
+/// The length of `Output: ` and its like, where a line begins with it and JSON may follow.
 fn label(text: &str) -> usize {
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'_' | b'-');
     let words = text.bytes().take(MAX_LABEL).take_while(|&b| word(b)).count();
@@ -235,6 +254,10 @@ mod tests {
         let wrapped =
             format!("<untrusted_context>\nOutput: {document}\nProcess Group PGID: 77\n</untrusted_context>");
         assert_eq!(texts(&wrapped), [document, "\nProcess Group PGID: 77\n"]);
+        let behind = format!("Command: curl x\nDirectory: (root)\nOutput: {document}\nExit Code: 0\n");
+        assert_eq!(texts(&behind), [document, "\nExit Code: 0\n"]);
+        let far = format!("{}Output: {document}", "Note: x\n".repeat(LABELLED_LINES));
+        assert_eq!(texts(&far).concat(), far);
     }
 
     proptest::proptest! {
@@ -243,19 +266,20 @@ mod tests {
         fn a_labelled_document_is_found_whole_whatever_stands_around_it(
             label in "[A-Za-z][A-Za-z0-9 _-]{0,38}",
             names in proptest::collection::vec("[a-z\\[\\]{}: ]{0,12}", 3..20),
+            above in "([A-Z][a-z]{2,8}: [a-z ()./-]{0,20}\n){0,3}",
             trailer in proptest::option::of("[A-Z][a-z]{2,8}: [0-9]{1,5}"),
             wrapped in proptest::bool::ANY,
         ) {
             let rows: Vec<_> = names.iter().map(|name| serde_json::json!({"name": name, "active": true})).collect();
             let document = serde_json::to_string_pretty(&rows).unwrap();
             let trailer = trailer.map_or(String::new(), |trailer| format!("\n{trailer}"));
-            let inner = format!("{label}: {document}{trailer}");
+            let inner = format!("{above}{label}: {document}{trailer}");
             let text = if wrapped { format!("<output>\n{inner}\n</output>") } else { inner };
             let parts = split(&text);
             proptest::prop_assert_eq!(&text[parts[0].span.clone()], document.as_str());
             let frames = text.len() - parts.iter().map(|part| part.span.len()).sum::<usize>();
             let tags = if wrapped { "<output>\n</output>".len() } else { 0 };
-            proptest::prop_assert_eq!(frames, tags + label.len() + ": ".len());
+            proptest::prop_assert_eq!(frames, tags + above.len() + label.len() + ": ".len());
         }
     }
 

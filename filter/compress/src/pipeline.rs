@@ -498,7 +498,7 @@ impl Run<'_> {
             && policy == Policy::Lossy
             && !is_python
             && !work::is_over()
-            && let Some((compressor, mut kept)) = self.crush(whole_kind, text, &shown)
+            && let Some((compressor, mut kept)) = self.crush(whole_kind, text, &shown, place.at.before)
         {
             // what follows, a closing fence perhaps, stands on a line of its own
             if text.ends_with('\n') && !kept.text.ends_with('\n') {
@@ -637,7 +637,13 @@ impl Run<'_> {
 
     /// The lossy form of a part, where it is so much smaller than the lossless one that leaving something
     /// out is worth it.
-    fn crush(&self, kind: Kind, text: &str, lossless: &str) -> Option<(Compressor, Lossy)> {
+    fn crush(
+        &self,
+        kind: Kind,
+        text: &str,
+        lossless: &str,
+        lines_before: usize,
+    ) -> Option<(Compressor, Lossy)> {
         let cx = self.cx;
         let limits = cx.config.profile.limits().pressed(cx.pressure);
         if text.len() < limits.min_lossy_bytes {
@@ -647,7 +653,7 @@ impl Run<'_> {
         if before < limits.min_lossy_tokens {
             return None;
         }
-        let (compressor, kept) = kinds::lossy(kind, text, cx)?;
+        let (compressor, kept) = kinds::lossy(kind, text, &Context { lines_before, ..*cx })?;
         let after = cx.encoding.count(&kept.text);
         let most = before.saturating_mul(limits.lossy_keeps_at_most_percent) / 100;
         let verdict = if after <= most { Choice::Taken } else { Choice::KeepsTooMuch };

@@ -1,5 +1,10 @@
 //! Comparisons of 64 bytes at once, each as a mask with a bit for each byte.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "the hot loop over blocks: a block is as long as its array, and starts within its text"
+)]
+
 use wide::i8x64;
 
 /// Bytes that are looked at together.

@@ -11,6 +11,11 @@
 //! made 64 bytes at a time; and what a core's cache can hold is remembered. On the recorded conversations
 //! that counts several times as fast. `make bench` measures it.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "the hot loop of every block: places are steps of a walk over the text, and tables have an entry for every byte, rank or slot"
+)]
+
 mod block;
 mod known;
 mod layout;

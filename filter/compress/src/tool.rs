@@ -152,7 +152,9 @@ pub fn glob_matches(pattern: &str, name: &str) -> bool {
                 star = Some((p + 1, n));
                 p += 1;
             }
-            Some(&wanted) if wanted == b'?' || wanted.eq_ignore_ascii_case(&name[n]) => {
+            Some(&wanted)
+                if wanted == b'?' || name.get(n).is_some_and(|b| wanted.eq_ignore_ascii_case(b)) =>
+            {
                 p += 1;
                 n += 1;
             }

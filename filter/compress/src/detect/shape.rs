@@ -27,6 +27,7 @@ struct Starts {
     texts: &'static [&'static [u8]],
 }
 
+#[allow(clippy::indexing_slicing, reason = "a byte is an index of 256 entries, and no text is empty")]
 impl Starts {
     const fn new(texts: &'static [&'static [u8]]) -> Self {
         let mut first = [false; 256];
@@ -82,10 +83,21 @@ pub(super) fn is_located(line: &Line<'_>) -> bool {
         let n = digits(line.get(i + 1..).unwrap_or_default());
         i > 0
             && n > 0
-            && line.get(i + 1 + n) == Some(&line[i])
+            && line.get(i + 1 + n) == line.get(i)
             && !line.get(..i).unwrap_or_default().iter().all(u8::is_ascii_digit)
             && !is_in_time(line, i)
+            && !(line.get(i) == Some(&b':') && is_host(line.get(..i).unwrap_or_default()))
     })
+}
+
+/// `10.0.0.7`, `localhost`, `api.example.com`: what stands before a port rather than before a line's number.
+fn is_host(name: &[u8]) -> bool {
+    const ENDS: &[&[u8]] =
+        &[b".com", b".net", b".org", b".io", b".dev", b".local", b".internal", b".svc", b".cluster"];
+    let address = name.iter().filter(|b| **b == b'.').count() == 3
+        && name.iter().all(|b| b.is_ascii_digit() || *b == b'.');
+    let dotted = || name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
+    address || name == b"localhost" || dotted() && ENDS.iter().any(|end| name.ends_with(end))
 }
 
 /// Whether the separator at `at` stands inside a date or a time: `job-2026-05-06.log`, `web-10:22:33`.
@@ -93,14 +105,17 @@ fn is_in_time(line: &[u8], at: usize) -> bool {
     let group = |from: usize, digits: usize| -> Option<u32> {
         let found = line.get(from..from + digits)?;
         let ends = line.get(from + digits).is_none_or(|b| !b.is_ascii_digit());
-        let starts = from == 0 || !line[from - 1].is_ascii_digit();
+        let starts = from.checked_sub(1).and_then(|at| line.get(at)).is_none_or(|b| !b.is_ascii_digit());
         (ends && starts && found.iter().all(u8::is_ascii_digit))
             .then(|| found.iter().fold(0, |n, b| n * 10 + u32::from(b - b'0')))
     };
     let within = |number: Option<u32>, most: u32| number.is_some_and(|number| number <= most);
-    let is = |place: usize| line.get(place) == Some(&line[at]);
+    let is = |place: usize| line.get(place).is_some_and(|b| line.get(at) == Some(b));
     // In front of the hours or the year there is no letter, unless it is ISO's.
-    let alone = |from: usize| from == 0 || !line[from - 1].is_ascii_alphabetic() || line[from - 1] == b'T';
+    let alone = |from: usize| {
+        let before = from.checked_sub(1).and_then(|at| line.get(at));
+        before.is_none_or(|b| !b.is_ascii_alphabetic() || *b == b'T')
+    };
     let time = |hours: usize| {
         alone(hours)
             && is(hours + 2)
@@ -134,6 +149,7 @@ pub(super) fn is_named(line: &Line<'_>) -> bool {
         && memchr::memrchr(b'.', bytes.get(..path).unwrap_or_default())
             .is_some_and(|dot| dot > 0 && dot + 1 < path && path - dot <= 8)
         && bytes.get(path + 1).is_some_and(|&b| b != b':')
+        && !is_host(bytes.get(..path).unwrap_or_default())
         && !is_located(line)
 }
 
@@ -148,11 +164,13 @@ fn path_len(line: &[u8]) -> usize {
     }
 }
 
+#[allow(clippy::indexing_slicing, reason = "a byte is an index of 256 entries")]
 fn is_path_byte(b: u8) -> bool {
     PATH_BYTES[usize::from(b)]
 }
 
 /// Letters, digits, what is beyond ASCII, and some signs.
+#[allow(clippy::indexing_slicing, reason = "a byte is an index of 256 entries")]
 static PATH_BYTES: [bool; 256] = {
     let mut is = [false; 256];
     let mut b = 0u8;
@@ -210,13 +228,10 @@ const RECORD_KEYS: &[&[u8]] = &[
 
 /// `12:34` within the first `within` bytes.
 fn clock(line: &[u8], within: usize) -> bool {
-    line.get(..line.len().min(within)).unwrap_or_default().windows(5).any(|w| {
-        w[0].is_ascii_digit()
-            && w[1].is_ascii_digit()
-            && w[2] == b':'
-            && w[3].is_ascii_digit()
-            && w[4].is_ascii_digit()
-    })
+    line.get(..line.len().min(within))
+        .unwrap_or_default()
+        .windows(5)
+        .any(|w| matches!(w, [a, b, b':', c, d] if [a, b, c, d].iter().all(|b| b.is_ascii_digit())))
 }
 
 /// Digits and date separators such that a date, a time of day or an epoch stands first.
@@ -239,17 +254,21 @@ fn starts_with_date(line: &[u8]) -> bool {
 
 /// ` 203615`: the time of HDFS-like stamps.
 fn clock_digits(rest: &[u8]) -> bool {
-    rest.len() >= 7 && rest[0] == b' ' && rest.get(1..7).unwrap_or_default().iter().all(u8::is_ascii_digit)
+    rest.len() >= 7
+        && rest.first() == Some(&b' ')
+        && rest.get(1..7).unwrap_or_default().iter().all(u8::is_ascii_digit)
 }
 
 /// `2024-05-06T07:08` or with a blank between.
 fn iso_time(line: &[u8]) -> bool {
     memchr::memchr_iter(b'-', line).any(|dash| {
         let Some(w) = dash.checked_sub(4).and_then(|start| line.get(start..start + 16)) else { return false };
-        w[7] == b'-'
-            && matches!(w[10], b'T' | b' ')
-            && w[13] == b':'
-            && [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15].iter().all(|&i| w[i].is_ascii_digit())
+        w.get(7) == Some(&b'-')
+            && matches!(w.get(10), Some(b'T' | b' '))
+            && w.get(13) == Some(&b':')
+            && [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15]
+                .iter()
+                .all(|&i| w.get(i).is_some_and(u8::is_ascii_digit))
     })
 }
 
@@ -398,7 +417,7 @@ pub(super) fn is_path(line: &Line<'_>) -> bool {
 pub(super) fn is_permissions(line: &Line<'_>) -> bool {
     let line = line.bare;
     line.len() > 10
-        && matches!(line[0], b'-' | b'd' | b'l' | b'c' | b'b' | b'p' | b's')
+        && matches!(line.first(), Some(b'-' | b'd' | b'l' | b'c' | b'b' | b'p' | b's'))
         && line
             .get(1..10)
             .unwrap_or_default()
@@ -409,6 +428,11 @@ pub(super) fn is_permissions(line: &Line<'_>) -> bool {
 /// `| cell | cell |`
 pub(super) fn is_piped(line: &Line<'_>) -> bool {
     line.bare.len() > 2 && line.bare.starts_with(b"|") && line.bare.ends_with(b"|")
+}
+
+/// `----+------`, `+---+---+`: what databases print between titles and rows.
+pub(super) fn is_ruling(line: &Line<'_>) -> bool {
+    line.bare.iter().all(|b| matches!(b, b'-' | b'+')) && memmem::find(line.bare, b"-+-").is_some()
 }
 
 /// `<p>…</p>`
@@ -493,7 +517,7 @@ pub(super) fn is_column_header(line: &Line<'_>) -> bool {
 
 /// Two or more runs of two or more blanks inside the line.
 pub(super) fn is_wide(line: &Line<'_>) -> bool {
-    line.bare.windows(3).filter(|w| w[1] == b' ' && w[2] == b' ' && w[0] != b' ').nth(1).is_some()
+    line.bare.windows(3).filter(|w| matches!(w, [before, b' ', b' '] if *before != b' ')).nth(1).is_some()
 }
 
 const CODE_WORDS: &[&[u8]] = &[

@@ -3,6 +3,11 @@
 //! Without loss, the `---` and `+++` lines go where the `diff --git` line says the same. With loss,
 //! every changed line of a kept hunk stays and none stands without its file.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "lines, hunks and files are numbered by the lists that they stand in"
+)]
+
 use super::keep::{Keep, counted, grouped};
 use super::query::Query;
 use crate::block::{Context, Lossy};

@@ -59,7 +59,7 @@ pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
         push_mark(&mut out, period, times);
         at += period * times;
         floor = at;
-        copied = lines[at - 1].read.end;
+        copied = at.checked_sub(1).and_then(|last| lines.get(last)).map_or(copied, |last| last.read.end);
     }
     if copied == 0 {
         return None;

@@ -115,6 +115,14 @@ mod tests {
         );
     }
 
+    #[test]
+    fn blame_of_the_start_of_a_file_says_how_wide_its_numbers_are() {
+        let text: String =
+            (1..9).map(|n| format!("12345678 (Ann 2026-11-01 15:48:30 +0000 {n:4}) let x;\n")).collect();
+        let form = shown(&text).unwrap();
+        assert!(form.starts_with("[git blame: commit, author and date once, above the lines that they hold for; numbers set to 4]\n12345678 (Ann 2026-11-01 15:48:30 +0000\n1) let x;\n"), "{form}");
+    }
+
     proptest! {
         #[test]
         fn a_form_gives_back_its_text(

@@ -92,7 +92,7 @@ impl<'t, 'a> Keep<'t, 'a> {
     pub(crate) fn close_small_gaps(&mut self) {
         let mut start = 0;
         while start < self.kept.len() {
-            if self.kept[start] {
+            if self.has(start) {
                 start += 1;
                 continue;
             }
@@ -101,7 +101,7 @@ impl<'t, 'a> Keep<'t, 'a> {
             if self.lines.get(start..end).unwrap_or_default().iter().map(|line| line.len() + 1).sum::<usize>()
                 <= SMALLEST_GAP
             {
-                self.kept[start..end].fill(true);
+                self.kept.get_mut(start..end).unwrap_or_default().fill(true);
             }
             start = end;
         }
@@ -115,9 +115,10 @@ impl<'t, 'a> Keep<'t, 'a> {
             if at > 0 {
                 out.push('\n');
             }
-            if self.kept[at] {
-                work::spend(self.lines[at].len());
-                out.push_str(self.lines[at]);
+            if self.has(at) {
+                let line = self.lines.get(at).copied().unwrap_or_default();
+                work::spend(line.len());
+                out.push_str(line);
                 at += 1;
             } else {
                 let length =
@@ -128,6 +129,13 @@ impl<'t, 'a> Keep<'t, 'a> {
         }
         out
     }
+}
+
+/// `1 line (7)`, `393 lines (4-396)`: a gap, and the numbers of its lines in the output.
+pub(crate) fn counted_lines(gap: &std::ops::Range<usize>, cx: &Context<'_>) -> String {
+    let (from, to) = (cx.lines_before + gap.start + 1, cx.lines_before + gap.end);
+    let count = counted(gap.len(), "line");
+    if from == to { format!("{count} ({from})") } else { format!("{count} ({from}-{to})") }
 }
 
 /// `1 line`, `2 lines`, `3 entries`.

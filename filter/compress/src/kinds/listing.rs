@@ -45,8 +45,8 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         keep.may(line);
     }
     let mut from = 0;
-    while from < lines.len() {
-        let place = Place::of(lines[from]);
+    while let Some(first) = lines.get(from) {
+        let place = Place::of(first);
         let length =
             lines.get(from..).unwrap_or_default().iter().take_while(|line| Place::of(line) == place).count();
         let shown =
@@ -61,9 +61,9 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if left_out == 0 {
         return None;
     }
-    let text = keep.render(|gap| format!("… {}", describe(gap.map(|line| lines[line]))));
+    let text = keep.render(|gap| format!("… {}", describe(gap.filter_map(|line| lines.get(line).copied()))));
     let text = lossless(&text, cx).unwrap_or(text);
-    let rest = (0..lines.len()).filter(|&line| !keep.has(line)).map(|line| lines[line]);
+    let rest = lines.iter().enumerate().filter(|(line, _)| !keep.has(*line)).map(|(_, text)| *text);
     let what = format!("{} left out of {}", describe(rest), grouped(lines.len()));
     Some(Lossy { text, left_out: what })
 }
@@ -124,7 +124,9 @@ fn describe<'a>(lines: impl Iterator<Item = &'a str>) -> String {
         if place == next {
             extensions.push((extension, 0));
         }
-        extensions[place].1 += 1;
+        if let Some((_, count)) = extensions.get_mut(place) {
+            *count += 1;
+        }
     }
     extensions.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let mut out = counted(all, "entry");

@@ -2,7 +2,7 @@
 
 use crate::block::{Context, Lossy};
 
-use super::keep::{Keep, counted, grouped};
+use super::keep::{Keep, counted, counted_lines, grouped};
 use super::query::Query;
 use super::shorten::{self, Line, shorten};
 use super::signal::{self, Signal};
@@ -51,7 +51,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         keep.may(line);
     }
     for group in groups.all().iter().filter(|group| group.count > 0) {
-        if signals[group.first] == Signal::Warning {
+        if signals.get(group.first) == Some(&Signal::Warning) {
             keep.may(group.first);
         }
     }
@@ -67,18 +67,74 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if left_out == 0 {
         return None;
     }
-    let mut text = keep.render(|gap| format!("… {}", counted(gap.len(), "line")));
+    let mut text = keep.render(|gap| format!("… {}", counted_lines(&gap, cx)));
     let (table, listed) = wordings(&keep, &cut, &groups, reserve);
     text.push_str(&table);
-    let errors = (0..lines.len()).filter(|&i| !keep.has(i) && signals[i] == Signal::Error).count();
+    let gone = || lines.iter().zip(&signals).enumerate().filter(|(line, _)| !keep.has(*line));
+    let errors = gone().filter(|(_, (_, signal))| **signal == Signal::Error).map(|(_, (line, _))| *line);
+    let codes = Codes::of(errors);
     let mut what = format!("{} of {} left out", grouped(left_out), counted(lines.len(), "line"));
-    if errors > 0 {
-        what.push_str(&format!(", {} of them errors like those shown", grouped(errors)));
+    if codes.lines > 0 {
+        what.push_str(&format!(", {} of them errors like those shown{codes}", grouped(codes.lines)));
+    }
+    let all = Codes::of(gone().map(|(_, (line, _))| *line));
+    if all.without() * 2 < all.lines && all.counts.len() > 1 {
+        text.push_str(&format!("\n[left out, by status:{}]", all.listed()));
     }
     if listed > 0 {
         what.push_str("; wordings and counts above");
     }
     Some(Lossy { text, left_out: what })
+}
+
+/// Codes named at most; requests are answered with some ten.
+const MOST_CODES: usize = 16;
+
+/// How many of some lines have which status of HTTP.
+struct Codes {
+    lines: usize,
+    /// The codes, each with its number of lines, the most frequent first.
+    counts: Vec<(u16, usize)>,
+}
+
+impl Codes {
+    fn of<'t>(lines: impl Iterator<Item = &'t str>) -> Self {
+        let mut counts: Vec<(u16, usize)> = Vec::new();
+        let mut all = 0;
+        for line in lines {
+            all += 1;
+            let Some(code) = signal::status(line) else { continue };
+            match counts.iter_mut().find(|(known, _)| *known == code) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((code, 1)),
+            }
+        }
+        counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        counts.truncate(MOST_CODES);
+        Self { lines: all, counts }
+    }
+
+    /// Lines without one of the codes.
+    fn without(&self) -> usize {
+        self.lines - self.counts.iter().map(|(_, count)| count).sum::<usize>()
+    }
+
+    /// ` 27× 404, 9× 500`, and how many lines have none of them.
+    fn listed(&self) -> String {
+        let mut parts: Vec<String> =
+            self.counts.iter().map(|(code, count)| format!(" {}× {code}", grouped(*count))).collect();
+        match self.without() {
+            0 => {}
+            without => parts.push(format!(" {} without one of these", grouped(without))),
+        }
+        parts.join(",")
+    }
+}
+
+impl std::fmt::Display for Codes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.counts.is_empty() { Ok(()) } else { write!(f, " (status{})", self.listed()) }
+    }
 }
 
 /// The first line of each kind of error, and the trace behind it.
@@ -92,7 +148,7 @@ fn keep_errors(keep: &mut Keep<'_, '_>, lines: &[Line<'_>], signals: &[Signal]) 
         if !goes_on {
             trace = 0;
         }
-        if signals[number] == Signal::Error {
+        if signals.get(number) == Some(&Signal::Error) {
             if seen.insert(wording::report_key(line.text)) {
                 keep.must(number);
                 trace = TRACE;
@@ -110,25 +166,26 @@ fn wordings(keep: &Keep<'_, '_>, lines: &[Line<'_>], groups: &Groups, room: usiz
     let mut missing: Vec<(usize, usize, usize)> = vec![(0, 0, 0); groups.all().len()];
     for number in (0..lines.len()).filter(|&number| !keep.has(number)) {
         let Some(group) = groups.of(number) else { continue };
-        let (first, last, count) = &mut missing[group];
+        let Some((first, last, count)) = missing.get_mut(group) else { continue };
         if *count == 0 {
             *first = number;
         }
         *last = number;
         *count += 1;
     }
-    let mut order: Vec<usize> = (0..missing.len()).filter(|&group| missing[group].2 > 0).collect();
-    order.sort_by(|&a, &b| missing[b].2.cmp(&missing[a].2).then(a.cmp(&b)));
+    let mut order: Vec<(usize, (usize, usize, usize))> =
+        missing.into_iter().enumerate().filter(|(_, (_, _, count))| *count > 0).collect();
+    order.sort_by(|(a, (_, _, of_a)), (b, (_, _, of_b))| of_b.cmp(of_a).then(a.cmp(b)));
     let mut out = String::new();
     let mut listed = 0;
-    for &group in order.iter().take(WORDINGS) {
-        let (first, last, count) = missing[group];
-        let mut wording = groups.wording(group, lines[first].rest(), "*");
+    for &(group, (first, last, count)) in order.iter().take(WORDINGS) {
+        let (Some(first), Some(last)) = (lines.get(first), lines.get(last)) else { continue };
+        let mut wording = groups.wording(group, first.rest(), "*");
         if wording.len() > WORDING_BYTES {
             wording.truncate(signal::floor_char_boundary(&wording, WORDING_BYTES));
             wording.push('…');
         }
-        let row = format!("\n{}× {}{}", grouped(count), wording.trim(), span(lines[first], lines[last]));
+        let row = format!("\n{}× {}{}", grouped(count), wording.trim(), span(*first, *last));
         if out.len() + row.len() > room || count == 1 {
             break;
         }
@@ -138,7 +195,7 @@ fn wordings(keep: &Keep<'_, '_>, lines: &[Line<'_>], groups: &Groups, room: usiz
     if listed > 0 {
         out.insert_str(0, "\n[left out, by wording:]");
         let others: usize =
-            order.get(listed..).unwrap_or_default().iter().map(|&group| missing[group].2).sum();
+            order.get(listed..).unwrap_or_default().iter().map(|(_, (_, _, count))| count).sum();
         if others > 0 {
             out.push_str(&format!("\nand {} of other wording", counted(others, "line")));
         }
@@ -224,10 +281,59 @@ mod tests {
         let kept = digest(&text, "");
         let mut rest = text.lines();
         for line in kept.text.lines().take_while(|line| !line.starts_with("[left out")) {
-            if !line.starts_with("… ") {
+            if let Some(gap) = line.strip_prefix("… ") {
+                let (count, lines) = gap.split_once(" (").unwrap();
+                let ends: Vec<usize> =
+                    lines.trim_end_matches(')').split('-').map(|end| end.parse().unwrap()).collect();
+                let (from, to) = (ends[0], *ends.last().unwrap());
+                assert_eq!(count, counted(to + 1 - from, "line"));
+                assert_eq!(rest.next(), text.lines().nth(from - 1), "{line} begins elsewhere");
+                (from..to).for_each(|_| {
+                    rest.next();
+                });
+            } else {
                 assert!(rest.any(|original| original == line), "{line} is out of order or changed");
             }
         }
+    }
+
+    #[test]
+    fn the_marker_of_an_access_log_names_the_codes_and_how_many_lines_have_them() {
+        let code = |i: usize| match i {
+            9 | 45 => 503,
+            _ if i % 20 == 7 => 404,
+            _ if i % 50 == 8 => 500,
+            _ => 200,
+        };
+        let text: String = (0..400)
+            .map(|i| {
+                format!(
+                    "10.0.0.{} - - [01/Oct/2026:12:{:02}:{:02} +0000] \"GET /items/{i} HTTP/1.1\" {} {}\n",
+                    i % 9,
+                    i / 60,
+                    i % 60,
+                    code(i),
+                    i * 7
+                )
+            })
+            .collect();
+        let kept = digest(&text, "");
+        let shown = |status: usize| {
+            let part = format!("HTTP/1.1\" {status} ");
+            kept.text.lines().filter(|line| line.contains(&part) && !line.contains('*')).count()
+        };
+        let gone = |status: usize| (0..400).filter(|i| code(*i) == status).count() - shown(status);
+        let errors = gone(404) + gone(500) + gone(503);
+        let codes: String = [404, 500, 503]
+            .into_iter()
+            .filter(|code| gone(*code) > 0)
+            .map(|code| format!(", {}× {code}", gone(code)))
+            .collect();
+        let says =
+            format!("{errors} of them errors like those shown (status{})", codes.trim_start_matches(','));
+        assert!(kept.left_out.contains(&says), "{says}\n{}", kept.left_out);
+        let all = format!("\n[left out, by status: {}× 200{codes}]", gone(200));
+        assert!(kept.text.contains(&all), "{all}\n{}", kept.text);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! What a region's lines say is not touched, and lines without number stand exactly as they do in the
 //! file, so that a model can copy them.
 
+#![allow(clippy::indexing_slicing, reason = "a region has a first line")]
+
 mod origin;
 pub(crate) mod prefix;
 pub(crate) mod region;

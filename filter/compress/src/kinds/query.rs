@@ -4,6 +4,8 @@
 //! count that can tell lines apart: identifiers, numbers, paths, and longer plain words. A word that
 //! stands in many lines says nothing about any of them.
 
+#![allow(clippy::indexing_slicing, reason = "terms are numbered by the list that they stand in")]
+
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::signal::floor_char_boundary;
@@ -111,7 +113,7 @@ fn is_anchor(word: &str) -> bool {
     let bytes = word.as_bytes();
     is_value(bytes)
         || bytes.iter().any(|b| matches!(b, b'_' | b'/' | b'.' | b'@' | b':' | b'-'))
-        || bytes.windows(2).any(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase())
+        || bytes.windows(2).any(|w| matches!(w, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()))
 }
 
 #[cfg(test)]

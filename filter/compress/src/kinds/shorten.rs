@@ -21,6 +21,8 @@
 //! So do lines that stand for others, behind which no time or date is taken over: what they stand for has its own.
 //! The inverse in the tests gives back every byte.
 
+#![allow(clippy::indexing_slicing, reason = "lines and groups are numbered by the lists that they stand in")]
+
 use super::clock::{self, Stamp};
 use super::wording::{self, Group, Groups};
 use super::{failure, fold};
@@ -78,7 +80,18 @@ impl<'a> Line<'a> {
 
 /// The shortened form of `text`, if its lines repeat wording. `fails` says of a line whether it reports a failure.
 pub(crate) fn shorten(text: &str, fails: impl Fn(&str) -> bool) -> Option<String> {
-    let lines = cut(text);
+    shortened(text, cut(text), fails, usize::MAX)
+}
+
+/// The same for a text that is no log: times are words like others, and `most` wordings are enough for all that pays.
+/// With more of them, every line would have to be looked up.
+pub(crate) fn shorten_plain(text: &str, fails: impl Fn(&str) -> bool, most: usize) -> Option<String> {
+    let of_others = |line: &str| line.starts_with('[') && (looks_like_one(line) || fold::is_mark(line));
+    let lines = text.split('\n').map(|text| Line { text, stamp: None, of_others: of_others(text) }).collect();
+    shortened(text, lines, fails, most)
+}
+
+fn shortened(text: &str, lines: Vec<Line<'_>>, fails: impl Fn(&str) -> bool, most: usize) -> Option<String> {
     if lines.len() < FEWEST_LINES {
         return None;
     }
@@ -99,7 +112,7 @@ pub(crate) fn shorten(text: &str, fails: impl Fn(&str) -> bool) -> Option<String
     }
     let whole = whole_lines(&lines, fails);
     let tags = Tags::choose(&lines, &groups, &whole);
-    if tags.order.is_empty() && !stamped {
+    if tags.order.len() > most || tags.order.is_empty() && !stamped {
         return None;
     }
     let mut out = String::with_capacity(text.len());

@@ -252,6 +252,25 @@ fn scan(line: &str) -> (Signal, bool) {
     (signal, failure)
 }
 
+/// The status of HTTP that a line names: behind the request that it quotes, behind the version, or as `status=404`.
+pub(crate) fn status(line: &str) -> Option<u16> {
+    const NAMES: [&str; 3] = ["status=", "status\":", "status: "];
+    let line = line.get(..floor_char_boundary(line, READ)).unwrap_or_default();
+    work::spend(line.len());
+    let code = |rest: &str| {
+        let digits = rest.get(..3).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+        digits.parse().ok().filter(|code| (100..600).contains(code) && ends_word(rest, 3))
+    };
+    let quoted = line.find("\" ").and_then(|at| code(line.get(at + 2..)?));
+    let versioned = || line.find("HTTP/").and_then(|at| code(after_version(line.get(at + 5..)?)));
+    let named = || {
+        let named =
+            |name: &&str| code(line.get(line.find(*name)? + name.len()..)?.trim_start_matches([' ', '"']));
+        NAMES.iter().find_map(named)
+    };
+    quoted.or_else(versioned).or_else(named)
+}
+
 /// The largest character boundary that is not beyond `at`.
 pub(crate) fn floor_char_boundary(text: &str, at: usize) -> usize {
     if at >= text.len() {

@@ -1,6 +1,6 @@
 //! The output of test runs, compilers and package managers.
 
-use super::keep::{Keep, counted, grouped};
+use super::keep::{Keep, counted, counted_lines, grouped};
 use super::query::Query;
 use super::shorten::shorten;
 use super::signal::{self, Signal};
@@ -70,7 +70,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let mut summaries = 0;
     let mut reports = Vec::new();
     for (number, line) in lines.iter().enumerate() {
-        match roles[number] {
+        match roles.get(number).copied().unwrap_or(Role::Other) {
             Role::Error if seen.first(line) => reports.push(number),
             Role::Failure => reports.push(number),
             Role::Summary if summaries < SUMMARIES => {
@@ -113,7 +113,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     // the other places where the same went wrong: each has to be looked at
     let mut room = OF_PLACES;
     for (number, line) in lines.iter().enumerate() {
-        if roles[number] == Role::Error && names_place(line) && line.len() < room {
+        if roles.get(number) == Some(&Role::Error) && names_place(line) && line.len() < room {
             room -= line.len() + 1;
             keep.must(number);
         } else if is_place(line) {
@@ -125,13 +125,10 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if left_out.is_empty() {
         return None;
     }
-    let text = keep.render(|gap| format!("… {}", Tally::of(gap, &roles).describe()));
+    let text = keep.render(|gap| format!("… {}{}", counted_lines(&gap, cx), Tally::of(gap, &roles).roles()));
     let tally = Tally::of(left_out.iter().copied(), &roles);
-    let mut what = format!("{} of {} left out", grouped(tally.lines), counted(lines.len(), "line"));
-    if let Some((_, roles)) = tally.describe().split_once(": ") {
-        what.push_str(": ");
-        what.push_str(roles);
-    }
+    let of = counted(lines.len(), "line");
+    let mut what = format!("{} of {of} left out{}", grouped(left_out.len()), tally.roles());
     if without_details > 0 {
         what.push_str(&format!(", with the details of {}", counted(without_details, "failure")));
     }
@@ -190,26 +187,25 @@ impl Seen {
 /// Keeps what stands around a report, as far as it has not been shown with an earlier one.
 fn keep_around(keep: &mut Keep<'_, '_>, seen: &mut Seen, lines: &[&str], roles: &[Role], report: usize) {
     let indented = |line: &str| line.starts_with([' ', '\t']);
+    let text = |line: usize| lines.get(line).copied().unwrap_or_default();
+    let goes_on = |line: usize| !text(line).trim().is_empty() && roles.get(line) != Some(&Role::Routine);
     let new = |seen: &mut Seen, line: &str| line.trim().len() <= TRIVIAL || seen.first(line);
     // a trace ends in its error: indented frames, then the error at the margin
-    let reach = match report.checked_sub(1).map(|above| lines[above]) {
-        Some(above) if indented(above) && !indented(lines[report]) => TRACE,
+    let reach = match report.checked_sub(1).map(text) {
+        Some(above) if indented(above) && !indented(text(report)) => TRACE,
         _ => BEFORE,
     };
-    let above = (report.saturating_sub(reach)..report)
-        .rev()
-        .take_while(|&line| !lines[line].trim().is_empty() && roles[line] != Role::Routine);
+    let above = (report.saturating_sub(reach)..report).rev().take_while(|line| goes_on(*line));
     for line in above {
-        if !new(seen, lines[line]) || !keep.may(line) {
+        if !new(seen, text(line)) || !keep.may(line) {
             break;
         }
     }
-    let below = (report + 1..lines.len().min(report + 1 + AFTER))
-        .take_while(|&line| !lines[line].trim().is_empty() && roles[line] != Role::Routine);
+    let below = (report + 1..lines.len().min(report + 1 + AFTER)).take_while(|line| goes_on(*line));
     for line in below {
         // what follows at once says where
         let adjacent = line <= report + ADJACENT;
-        if (new(seen, lines[line]) || adjacent) && !keep.may(line) {
+        if (new(seen, text(line)) || adjacent) && !keep.may(line) {
             break;
         }
     }
@@ -228,7 +224,6 @@ fn keep_warnings(keep: &mut Keep<'_, '_>, lines: &[&str], roles: &[Role]) {
 /// Lines by what they are.
 #[derive(Default)]
 struct Tally {
-    lines: usize,
     routine: usize,
     errors: usize,
     warnings: usize,
@@ -238,8 +233,7 @@ impl Tally {
     fn of(lines: impl Iterator<Item = usize>, roles: &[Role]) -> Self {
         let mut tally = Self::default();
         for line in lines {
-            tally.lines += 1;
-            match roles[line] {
+            match roles.get(line).copied().unwrap_or(Role::Other) {
                 Role::Routine => tally.routine += 1,
                 Role::Error | Role::Failure => tally.errors += 1,
                 Role::Warning => tally.warnings += 1,
@@ -249,9 +243,9 @@ impl Tally {
         tally
     }
 
-    /// `312 lines: 300 passed or done, 2 warnings like those shown`.
-    fn describe(&self) -> String {
-        let mut out = counted(self.lines, "line");
+    /// `: 300 passed or done, 2 warnings like those shown`.
+    fn roles(&self) -> String {
+        let mut out = String::new();
         let mut mark = ": ";
         let mut add = |what: String| {
             out.push_str(mark);

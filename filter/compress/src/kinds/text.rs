@@ -5,16 +5,17 @@
 //! goes, the later ones first. What is not prose stays whole: in the output of a program that no other kind
 //! understands, any line may be the one that matters.
 
-#[deny(clippy::indexing_slicing)]
 mod prose;
 
 use memchr::memmem;
 
 use super::keep::{Keep, counted, grouped};
 use super::query::Query;
+use super::shorten::shorten_plain;
 use super::signal::{self, Signal};
 use super::words::words;
 use crate::block::{Context, Lossy};
+use crate::tool::Class;
 
 /// Fewer sentences are read faster than what a digest says about them.
 const FEWEST: usize = 40;
@@ -35,6 +36,62 @@ const ANSWERS: usize = 24;
 
 /// Commands that show a file. Who reads one may edit it next, and needs it to the letter.
 const SHOWS_A_FILE: &[&str] = &["cat", "bat", "head", "tail", "less", "more", "nl", "sed", "awk"];
+
+/// Wordings that lines share stand once only where that saves so many percent: they have to be put together in reading.
+const LEAST_SAVED: usize = 10;
+
+/// Lines by which a text is judged, and one in how many makes it structured.
+const STRUCTURE_LINES: usize = 400;
+const STRUCTURED: usize = 4;
+
+/// A reader keeps so many wordings in mind. What needs more is structured text, whose lines belong together.
+const MOST_WORDINGS: usize = 8;
+
+/// The text with repeated wording stated once; every byte can be restored. A file is shown as it is: who reads one may
+/// edit it next.
+pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
+    let class = Class::of(cx.call.name);
+    if matches!(class, Class::Read | Class::Edit) || shows_a_file(cx.call.arguments) || is_structured(text) {
+        return None;
+    }
+    shorten_plain(text, |line| signal::reports_failure(line) || is_offence(line), MOST_WORDINGS)
+        .filter(|form| form.len() * 100 <= text.len() * (100 - LEAST_SAVED))
+}
+
+/// Whether a text is configuration, a plan or a tree: one line in so many says `key: value` or `key = value`. There a
+/// name and its value are read together.
+fn is_structured(text: &str) -> bool {
+    let (mut lines, mut pairs) = (0, 0);
+    for line in text.lines().take(STRUCTURE_LINES) {
+        let line = line.trim_start_matches([' ', '\t', '-', '+', '~', '|']);
+        let name = line.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"_-./\"'".contains(b)).count();
+        let rest = line.get(name..).unwrap_or_default().trim_start_matches(' ');
+        lines += usize::from(!line.is_empty());
+        pairs += usize::from(name > 0 && (rest == ":" || rest.starts_with(": ") || rest.starts_with("= ")));
+    }
+    pairs * STRUCTURED > lines
+}
+
+/// `app/a.rb:3:1: W: …`, `  12:5  warning  …`: what a linter says of a place stays as printed.
+fn is_offence(line: &str) -> bool {
+    let named = memchr::memchr_iter(b':', line.as_bytes()).any(|colon| {
+        let name = line.get(..colon).unwrap_or_default();
+        name.ends_with(|c: char| c.is_ascii_alphabetic())
+            && behind_place(line.get(colon + 1..).unwrap_or_default())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', ' ']))
+    });
+    named
+        || line.starts_with(' ') && behind_place(line.trim_start()).is_some_and(|rest| rest.starts_with("  "))
+}
+
+/// What stands behind a line and a column, `12:5`.
+fn behind_place(text: &str) -> Option<&str> {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let line = digits(text);
+    let rest = text.get(line..)?.strip_prefix(':')?;
+    let column = digits(rest);
+    rest.get(column..).filter(|_| line > 0 && column > 0)
+}
 
 /// Headings and first sentences, answers and errors.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
@@ -76,7 +133,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     }
     let count = |range: &mut dyn Iterator<Item = usize>| match by_line {
         true => range.count(),
-        false => range.map(|at| sentences[at].split_whitespace().count()).sum(),
+        false => range.filter_map(|at| sentences.get(at)).map(|text| text.split_whitespace().count()).sum(),
     };
     // a paragraph on one line is shown in part, so that lines do not say how much is missing
     let noun = if by_line { "line" } else { "word" };
@@ -125,20 +182,24 @@ fn ends(text: &str) -> bool {
 
 /// `# Title`, `Title` over a rule, or a short line that ends with a colon.
 fn is_heading(sentences: &[&str], at: usize) -> bool {
-    let line = sentences[at].trim();
+    let line = sentences.get(at).map_or("", |line| line.trim());
     if line.is_empty() || line.len() > HEADING {
         return false;
     }
     let ruled = sentences.get(at + 1).is_some_and(|next| {
         next.len() >= 3 && (next.bytes().all(|b| b == b'=') || next.bytes().all(|b| b == b'-'))
     });
-    line.starts_with('#') || ruled || line.ends_with(':') && at > 0 && sentences[at - 1].is_empty()
+    line.starts_with('#') || ruled || line.ends_with(':') && before(sentences, at).is_some_and(str::is_empty)
+}
+
+fn before<'t>(sentences: &[&'t str], at: usize) -> Option<&'t str> {
+    sentences.get(at.checked_sub(1)?).copied()
 }
 
 /// Whether the line before is blank or a heading.
 fn starts_paragraph(sentences: &[&str], at: usize) -> bool {
-    !sentences[at].trim().is_empty()
-        && (at == 0 || sentences[at - 1].trim().is_empty() || is_heading(sentences, at - 1))
+    sentences.get(at).is_some_and(|line| !line.trim().is_empty())
+        && before(sentences, at).is_none_or(|line| line.trim().is_empty() || is_heading(sentences, at - 1))
 }
 
 #[cfg(test)]
@@ -199,6 +260,35 @@ mod tests {
             .map(|line| line.split_whitespace().count())
             .sum();
         assert_eq!(gaps + shown, page().split_whitespace().count());
+    }
+
+    #[test]
+    fn wordings_that_lines_share_stand_once_but_not_those_of_a_linter_or_of_configuration() {
+        let config = Config::default();
+        let form = |line: &dyn Fn(usize) -> String, arguments: &str| {
+            let text: String = (0..40).map(|n| line(n) + "\n").collect();
+            let cx = Context { call: Call { name: "Bash", arguments }, ..Context::of(&config) };
+            (lossless(&text, &cx), text)
+        };
+        let jobs = |n: usize| {
+            format!("unit number {n} of the fleet has been started at 10:22:{:02} by hand", n + 10)
+        };
+        let (shown, text) = form(&jobs, "{\"command\":\"./start\"}");
+        let shown = shown.expect("a form");
+        assert!(
+            shown.contains("A: unit number * of the fleet has been started at * by hand\nA 0 10:22:10\n"),
+            "{shown}"
+        );
+        assert!(shown.len() * 2 < text.len());
+        assert_eq!(form(&jobs, "{\"command\":\"cat notes\"}").0, None);
+        for line in [
+            |n: usize| format!("app/models/m{n}.rb:{n}:1: W: Metrics/LineLength: Line is too long. [81/80]"),
+            |n| format!("  {n}:5  warning  Unexpected console statement  no-console"),
+            |n| format!("- name: web-{n}\n  memory: 256Mi"),
+            |n| format!("      + instance_type = \"t3.micro\"\n      + id = \"web-{n}\""),
+        ] {
+            assert_eq!(form(&line, "{}").0, None, "{}", line(1));
+        }
     }
 
     #[test]

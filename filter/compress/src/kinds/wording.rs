@@ -6,6 +6,8 @@
 //!
 //! Each line is read a bounded number of times, so grouping is linear in the text.
 
+#![allow(clippy::indexing_slicing, reason = "groups and lines are numbered by the lists that they stand in")]
+
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use xxhash_rust::xxh3::xxh3_64;
@@ -275,8 +277,7 @@ pub(crate) fn report_key(line: &str) -> u64 {
     work::spend(bytes.len().min(REPORT_KEY_BYTES));
     let mut out: Vec<u8> = Vec::with_capacity(bytes.len().min(REPORT_KEY_BYTES + 8));
     let mut at = 0;
-    while at < bytes.len() && out.len() < REPORT_KEY_BYTES {
-        let b = bytes[at];
+    while let Some(&b) = bytes.get(at).filter(|_| out.len() < REPORT_KEY_BYTES) {
         if b.is_ascii_whitespace() {
             at += 1;
             if out.last().is_some_and(|&last| last != b' ') {

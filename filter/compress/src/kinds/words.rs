@@ -3,6 +3,8 @@
 //! A word is a maximal run of the characters that names, paths, numbers and addresses are made of,
 //! so that a value is never cut in two.
 
+#![allow(clippy::indexing_slicing, reason = "a byte is an index of 256 entries")]
+
 /// What a byte is to a word: 0 where it belongs to none, else [`WORD`], with [`DIGIT`] for digits. Bytes
 /// beyond ASCII belong to words: they are parts of letters.
 static BYTES: [u8; 256] = {

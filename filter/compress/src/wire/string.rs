@@ -1,5 +1,7 @@
 //! JSON strings: where one ends, its text, and a text as a string in the fewest bytes.
 
+#![allow(clippy::indexing_slicing, reason = "half a byte is an index of 16 digits")]
+
 use std::borrow::Cow;
 
 use crate::simd::{BYTES, Bytes, blocks, low, ones, padded};

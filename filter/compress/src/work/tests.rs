@@ -4,6 +4,7 @@ use super::*;
 use crate::block::{Call, Context};
 use crate::config::{Config, Profile};
 use crate::earlier::Earlier;
+use crate::kinds::code::{self, Language};
 use crate::outcome::{BlockOutcome, Skip};
 use crate::pipeline::{self, Verdict};
 
@@ -274,6 +275,179 @@ fn no_shape_of_any_kind_takes_more_work_than_its_bytes_allow() {
     }
     eprintln!("{report}");
     assert_eq!(bad, 0, "{report}");
+}
+
+/// Outputs as tools print them every day.
+fn ordinary() -> Vec<(&'static str, Make)> {
+    vec![
+        (
+            "a log",
+            by_line(|at| {
+                let level = if at % 50 == 7 { "WARN" } else { "INFO" };
+                format!(
+                    "2026-01-02 03:04:05,{:03} {level} worker-{} took {at} ms for /items/{at}",
+                    at % 1000,
+                    at % 8
+                )
+            }),
+        ),
+        (
+            "a page",
+            by_line(|at| {
+                format!(
+                    "<p>Part <b>{at}</b> of the <a href=\"/p/{at}\">page</a> is about the {at}th thing.</p>"
+                )
+            }),
+        ),
+        ("a test run", by_line(|at| format!("test engine::part_{}::case_{at} ... ok", at / 40))),
+        ("a table", by_line(|at| format!("pod-{at:<8}  1/1   Running  {at}"))),
+        (
+            "rows of JSON",
+            Box::new(|bytes| {
+                let row =
+                    |at| format!("{{\"id\":{at},\"state\":\"open\",\"name\":\"task {at}\",\"done\":false}}");
+                let rows: Vec<String> = (0..bytes / 55).map(row).collect();
+                format!("[{}]", rows.join(","))
+            }),
+        ),
+        (
+            "a diff",
+            by_line(|at| match at % 12 {
+                0 => format!("diff --git a/f{at} b/f{at}\n--- a/f{at}\n+++ b/f{at}\n@@ -1,9 +1,9 @@"),
+                3 => format!("-    let value = old({at});"),
+                4 => format!("+    let value = new({at});"),
+                _ => format!("     let x{at} = call({at});"),
+            }),
+        ),
+    ]
+}
+
+/// Bytes of work for each byte of the text, in the profile that asks the most.
+fn work_per_byte(text: &str) -> f64 {
+    let most = [Profile::Lossless, Profile::Balanced].map(|profile| compressed(text, profile).1);
+    most.into_iter().max().unwrap_or(0) as f64 / text.len() as f64
+}
+
+/// Work per byte does not grow with the text (see above), so that what holds for these holds for eight megabytes.
+#[test]
+fn the_worst_shape_takes_at_most_three_times_the_work_of_ordinary_text() {
+    let bytes = SIZE * GROWTH;
+    let usual = ordinary().into_iter().map(|(_, make)| work_per_byte(&make(bytes))).fold(0.0, f64::max);
+    let mut shapes: Vec<(f64, &str)> =
+        shapes().into_iter().map(|(name, make)| (work_per_byte(&make(bytes)), name)).collect();
+    shapes.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let worst: Vec<_> = shapes.iter().take_while(|(work, _)| *work > 3.0 * usual).collect();
+    assert!(worst.is_empty(), "ordinary text takes {usual:.1}: {worst:.1?}");
+}
+
+/// Sources that ask the most of a scanner.
+fn sources() -> Vec<(&'static str, Make)> {
+    let mut sources: Vec<(&'static str, Make)> = vec![
+        ("braces functions", by_line(|at| format!("fn f{at}(a: u8) {{\n{}}}", "    call(a);\n".repeat(12)))),
+        ("script functions", by_line(|at| format!("function f{at}(a) {{\n{}}}", "  call(a);\n".repeat(12)))),
+        ("python functions", by_line(|at| format!("def f{at}(a):\n{}", "    call(a)\n".repeat(12)))),
+        (
+            "throws in depth",
+            Box::new(|bytes| {
+                format!("function f() {{{}{}", "if (a) {".repeat(190), "throw a;\n".repeat(bytes / 9))
+            }),
+        ),
+        ("blocks in depth", by_line(|_| format!("{}a();{}", "if (a) {".repeat(150), "}".repeat(150)))),
+        (
+            "python in depth",
+            by_line(|at| {
+                format!("{}if a:{}", " ".repeat(at % 90), if at % 90 == 89 { " raise a" } else { "" })
+            }),
+        ),
+        (
+            "one function",
+            Box::new(|bytes| format!("void f() {{\n{}}}\n", "  call(a, b);\n".repeat(bytes / 14))),
+        ),
+        ("one statement", Box::new(|bytes| format!("f(\n{})\n", "a,\n".repeat(bytes / 3)))),
+    ];
+    for unit in [
+        "=/[\\]",
+        "=/a",
+        "= /",
+        "`${",
+        "`${a}`",
+        "<a ",
+        "<a>",
+        "</a>",
+        "<a b={",
+        "/*",
+        "/**/",
+        "//\n",
+        "#if a\n",
+        "\\\n",
+        "'",
+        "\"",
+        "'''",
+        "\"\"\"",
+        "f'{a}'",
+        "f\"{f'{a}'}\" ",
+        "r#\"",
+        "r##\"\"#",
+        "'a",
+        "R\"(",
+        "@a\n",
+        "(",
+        "()",
+        "[]",
+        "{}",
+        "};",
+        "a.b.c",
+        "=>",
+        "async ",
+        "class A{",
+        "template<",
+        "x::",
+        "0x1",
+        "return ",
+        "case a:",
+        "\u{4e2d}",
+        "\n",
+        " \n",
+        "\t\n ",
+    ] {
+        sources.push((unit, repeated(unit)));
+    }
+    sources
+}
+
+const LANGUAGES: [Language; 9] = [
+    Language::Python,
+    Language::JavaScript,
+    Language::TypeScript,
+    Language::Tsx,
+    Language::Go,
+    Language::Rust,
+    Language::Java,
+    Language::C,
+    Language::Cpp,
+];
+
+#[test]
+fn no_source_of_any_language_takes_more_work_than_its_bytes_allow() {
+    let config = Config::default();
+    let cx = Context { query: "why does f4711 call a?", ..Context::of(&config) };
+    let mut bad = Vec::new();
+    let mut cut = 0;
+    for (name, make) in sources() {
+        let texts = [make(SIZE), make(SIZE * GROWTH)];
+        for language in LANGUAGES {
+            let [few, many] = texts.each_ref().map(|text| {
+                start(text.len());
+                cut += usize::from(code::lossy(text, language, &cx).is_some());
+                (cap(text.len()) - LEFT.get()) as f64 / text.len() as f64
+            });
+            if many > 40.0 || many > 2.0 * few && many > 10.0 {
+                bad.push(format!("{name:?} as {language:?}: {few:.1}, then {many:.1} per byte"));
+            }
+        }
+    }
+    assert!(cut > 10, "{cut}");
+    assert!(bad.is_empty(), "{bad:#?}");
 }
 
 #[test]

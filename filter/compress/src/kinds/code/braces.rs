@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::language::Language;
 use super::lexer::{Kind, Lexer, Token, Unreadable};
 use super::outline::{Block, Function, Outline, Statement};
+use crate::work;
 
 /// Brackets inside of each other beyond this are not read.
 const MOST_DEPTH: usize = 200;
@@ -493,6 +494,7 @@ impl Scanner<'_> {
     /// The statement of the innermost body deals with failure, and so do those around it.
     fn raises(&mut self) {
         for open in self.open.iter().rev() {
+            work::spend(1);
             if let (Some(block), Some(statement)) = (open.block, open.head.statement)
                 && let Some(statement) =
                     self.outline.blocks.get_mut(block).and_then(|block| block.statements.get_mut(statement))

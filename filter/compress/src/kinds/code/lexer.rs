@@ -4,6 +4,7 @@
 //! kind, templates and JSX with the code inside them, regular expressions, directives of the preprocessor.
 
 use super::language::Language;
+use crate::work;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,6 +47,9 @@ enum Around {
     /// `{…}` in JSX: in so many open elements; `tag`: among the attributes of one more.
     Jsx { open: usize, tag: bool },
 }
+
+/// Bytes of a regular expression, at most. Longer ones are rare, and a file with one stays whole.
+const LONGEST_REGULAR_EXPRESSION: usize = 500;
 
 /// Templates and JSX inside of each other beyond this are not read.
 const MOST_AROUND: usize = 200;
@@ -95,6 +99,7 @@ impl<'s> Lexer<'s> {
             (None, None) if self.around.is_empty() => return Ok(None),
             (None, None) => return Err(Unreadable),
         };
+        work::spend(self.at.saturating_sub(start) + 1);
         let token = Token { kind, start, end: self.at, line, last: self.line };
         self.fresh = kind == Kind::Directive;
         if kind != Kind::Comment {
@@ -417,6 +422,11 @@ impl<'s> Lexer<'s> {
         let mut at = self.at + 1;
         let mut class = false;
         loop {
+            // it may be tried at every slash of a line
+            if at - self.at > LONGEST_REGULAR_EXPRESSION {
+                return Err(Unreadable);
+            }
+            work::spend(1);
             match self.bytes.get(at) {
                 // no regular expression has a line end: it divides
                 None | Some(b'\n') => return self.mark(Kind::Mark(b'/')),

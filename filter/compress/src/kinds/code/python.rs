@@ -3,6 +3,7 @@
 use super::language::Language;
 use super::lexer::Unreadable;
 use super::outline::{Block, Function, Outline, Statement};
+use crate::work;
 
 /// Suites inside of each other beyond this are not read.
 const MOST_DEPTH: usize = 100;
@@ -92,6 +93,7 @@ impl<'s> Reader<'s> {
     }
 
     fn logical_line(&mut self, outline: &mut Outline) -> Result<Option<Logical<'s>>, Unreadable> {
+        let start = self.at;
         let Some(indent) = self.indent() else { return Ok(None) };
         let mut line = Logical {
             indent,
@@ -181,6 +183,7 @@ impl<'s> Reader<'s> {
         if !brackets.is_empty() {
             return Err(Unreadable);
         }
+        work::spend(self.at - start);
         outline.spans(line.first, line.last);
         Ok(Some(line))
     }

@@ -4,7 +4,9 @@ use super::is_commit;
 
 /// Fewer lines need no statement.
 const MIN_LINES: usize = 4;
-const HEAD: &str = "[git blame: commit, author and date once, above the lines that they hold for]\n";
+const HEAD: &str = "[git blame: commit, author and date once, above the lines that they hold for";
+/// Where the numbers are set wider than the longest that is shown: the file goes on.
+const WIDE: &str = "; numbers set to ";
 
 /// A line: what it has in common with others of its commit, its number, and the line of the file.
 struct Line<'t> {
@@ -56,7 +58,13 @@ pub(super) fn form(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     out.push_str(HEAD);
     let mut last = "";
-    let width = text.lines().filter_map(read).map(|line| line.number.len()).max()?;
+    let set = |line: Line<'_>| line.padding + line.number.len();
+    let width = set(read(text.lines().next()?)?);
+    if text.lines().filter_map(read).all(|line| line.number.len() < width) {
+        out.push_str(WIDE);
+        out.push_str(&width.to_string());
+    }
+    out.push_str("]\n");
     for line in text.split_inclusive('\n') {
         let read = read(line.strip_suffix('\n').unwrap_or(line))?;
         if read.padding + read.number.len() != width {
@@ -79,12 +87,15 @@ pub(super) fn form(text: &str) -> Option<String> {
 
 /// The text of a form; `None` where it is none.
 pub(super) fn text(form: &str) -> Option<String> {
-    let rest = form.strip_prefix(HEAD)?;
+    let (head, rest) = form.strip_prefix(HEAD)?.split_once("]\n")?;
     let numbered = |line: &str| {
         let digits = line.bytes().take_while(u8::is_ascii_digit).count();
         (digits > 0 && line.get(digits..)?.starts_with(')')).then_some(digits)
     };
-    let width = rest.lines().filter_map(numbered).max()?;
+    let width = match head.strip_prefix(WIDE) {
+        Some(width) => width.parse().ok()?,
+        None => rest.lines().filter_map(numbered).max()?,
+    };
     let mut out = String::with_capacity(form.len() * 2);
     let mut commit = "";
     for line in rest.split_inclusive('\n') {
@@ -92,7 +103,7 @@ pub(super) fn text(form: &str) -> Option<String> {
             None => commit = line.strip_suffix('\n')?,
             Some(digits) => {
                 out.push_str(commit);
-                out.extend(std::iter::repeat_n(' ', 1 + width - digits));
+                out.extend(std::iter::repeat_n(' ', 1 + width.checked_sub(digits)?));
                 out.push_str(line);
             }
         }

@@ -482,9 +482,10 @@ const MARKS: &[(&str, &str, &str)] = &[
 
 /// The text that an element begins with, up to the next tag.
 fn own_text(after: &str) -> &str {
-    work::spend(PEEK);
     let near = after.get(..signal::floor_char_boundary(after, PEEK)).unwrap_or_default();
-    near.split('<').next().unwrap_or_default().trim()
+    let own = near.split('<').next().unwrap_or_default();
+    work::spend(own.len());
+    own.trim()
 }
 
 /// Whether an element holds nothing to read: it ends at once, or holds an empty element that does.

@@ -146,7 +146,7 @@ fn inside(text: &str) -> Option<Run> {
         let stop = |run: &Run| (run.end - run.start) * 100 >= text.len() * MIN_SHARE;
         let (run, at) = scanner.run_to_its_end();
         if run.as_ref().is_some_and(stop) {
-            return run;
+            return run.map(|run| run.opened_before(text));
         }
         from = at.max(start + 1);
     }
@@ -162,6 +162,15 @@ struct Run {
     end: usize,
     count: usize,
     closed: bool,
+}
+
+impl Run {
+    /// The array begins in the text where its bracket stands at the end of a line before, behind words that are no JSON.
+    fn opened_before(self, text: &str) -> Self {
+        let before = text.get(..self.start).unwrap_or_default().trim_end();
+        let bracket = before.strip_suffix('[').map(str::len);
+        Self { bracket: self.bracket.or(bracket), ..self }
+    }
 }
 
 #[derive(Debug)]

@@ -131,7 +131,7 @@ fn field<'a>(line: &'a str, at: &mut usize) -> Option<&'a str> {
 fn is_mode(mode: &str) -> bool {
     let bytes = mode.as_bytes();
     matches!(bytes.len(), 10 | 11)
-        && b"-dlcbps".contains(&bytes[0])
+        && bytes.first().is_some_and(|b| b"-dlcbps".contains(b))
         && bytes.get(1..10).unwrap_or_default().iter().all(|b| b"rwx-sStT".contains(b))
         && bytes.get(10).is_none_or(|b| b"@+.".contains(b))
 }
@@ -189,8 +189,8 @@ fn push_mode(out: &mut String, mode: &str) {
         out.push_str(mode);
         return;
     };
-    if bytes[0] != b'-' {
-        out.push(char::from(bytes[0]));
+    if let Some(kind) = bytes.first().filter(|b| **b != b'-') {
+        out.push(char::from(*kind));
     }
     out.extend(digits.into_iter().map(|digit| char::from(b'0' + digit)));
     out.push_str(mode.get(10..).unwrap_or_default());

@@ -33,12 +33,12 @@ pub(super) fn grouped(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     out.push_str(HEADER);
     let mut at = 0;
-    while at < lines.len() {
+    while let Some(&line) = lines.get(at) {
         if at > 0 {
             out.push('\n');
         }
-        let Some((directory, _)) = split(lines[at]) else {
-            out.push_str(lines[at]);
+        let Some((directory, _)) = split(line) else {
+            out.push_str(line);
             at += 1;
             continue;
         };
@@ -49,7 +49,7 @@ pub(super) fn grouped(text: &str) -> Option<String> {
             .map_while(|line| split(line).filter(|(d, _)| *d == directory));
         let count = names.clone().count();
         if count < FEWEST_NAMES {
-            out.push_str(lines[at]);
+            out.push_str(line);
             at += 1;
             continue;
         }

@@ -10,6 +10,8 @@
 //!
 //! The branches follow from the depths, so they are drawn again and compared before they are left out.
 
+#![allow(clippy::indexing_slicing, reason = "depths are indices of lists that are as long as the deepest")]
+
 /// How a tool draws branches.
 struct Style {
     /// Beside the branches of a parent that has more children.

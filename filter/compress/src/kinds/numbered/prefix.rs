@@ -95,7 +95,7 @@ impl Prefix {
             .unwrap_or_default()
             .iter()
             .fold(0, |n: u32, b| n * 10 + u32::from(b - b'0'));
-        let zeros = line[at] == b'0' && digits > 1;
+        let zeros = line.get(at) == Some(&b'0') && digits > 1;
         if zeros && blanks > 0 {
             return None;
         }

@@ -3,6 +3,8 @@
 //! Every file is named, with the number of its results that are not shown, and no result stands without
 //! its file. A match keeps its context or goes with it.
 
+#![allow(clippy::indexing_slicing, reason = "chunks are numbered by the list that they stand in")]
+
 use std::ops::Range;
 
 use super::grouped::{GAP, Results};

@@ -95,7 +95,7 @@ impl<'a> Results<'a> {
                 at = end;
                 continue;
             }
-            let (line, _) = self.lines[at];
+            let Some(line) = self.lines.get(at).map(|(line, _)| *line) else { break };
             at += 1;
             if gaps_left_out && line == GAP {
                 continue;
@@ -110,7 +110,7 @@ impl<'a> Results<'a> {
 
     /// The end of the group of lines of one file that starts at line `at`.
     fn group(&self, at: usize) -> usize {
-        let Some(first) = self.lines[at].1 else { return at + 1 };
+        let Some((_, Some(first))) = self.lines.get(at) else { return at + 1 };
         let mut end = at + 1;
         let mut next = at + 1;
         while let Some((line, hit)) = self.lines.get(next) {

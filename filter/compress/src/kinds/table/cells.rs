@@ -41,6 +41,22 @@ pub(super) struct Table<'a> {
 /// The header stands within this many lines.
 const HEADER_WITHIN: usize = 4;
 
+/// The same where columns are words: `top` has six lines above it.
+const WORDS_WITHIN: usize = 10;
+
+/// Titles of two words, of `ss`, `netstat`, `docker` and `df`.
+const TITLES: &[&str] = &[
+    "Local Address:Port",
+    "Peer Address:Port",
+    "Local Address",
+    "Foreign Address",
+    "Mounted on",
+    "CONTAINER ID",
+    "IMAGE ID",
+    "NOMINATED NODE",
+    "READINESS GATES",
+];
+
 /// Rows that the layout has to explain, in percent of the lines behind the header.
 const ROWS_PERCENT: usize = 80;
 
@@ -58,6 +74,7 @@ impl<'a> Table<'a> {
         [',', '\t', ';']
             .into_iter()
             .find_map(|delimiter| Self::delimited(lines, delimiter))
+            .or_else(|| Self::ruled(lines))
             .or_else(|| Self::aligned(lines))
             .or_else(|| Self::words(lines))
     }
@@ -137,22 +154,106 @@ impl<'a> Table<'a> {
 
     /// A table whose columns are single words, but for the last.
     fn words(lines: &[&'a str]) -> Option<Self> {
-        let header = lines.first()?;
-        let names: Vec<&str> = header.split_ascii_whitespace().collect();
-        let width = names.len();
-        if !(3..=MOST_COLUMNS).contains(&width) || !is_capital(header) {
+        (0..lines.len().min(WORDS_WITHIN)).find_map(|header| Self::words_under(lines, header))
+    }
+
+    fn words_under(lines: &[&'a str], header: usize) -> Option<Self> {
+        let titles = titles(lines.get(header)?)?;
+        let width = titles.len();
+        if !(3..=MOST_COLUMNS).contains(&width) {
             return None;
         }
         let mut rows = Vec::new();
-        for (line, text) in lines.iter().enumerate().skip(1) {
-            if let Some(cells) = word_cells(text, width).filter(|_| !is_rule(text)) {
-                rows.push(Row { line, cells });
+        // how many rows have a cell that stands under its title
+        let mut under = vec![0; width];
+        for (line, text) in lines.iter().enumerate().skip(header + 1).filter(|(_, text)| !is_rule(text)) {
+            let Some(fields) = word_cells(text, width) else { continue };
+            let stands =
+                |(field, title): (&Field<'_>, &Field<'_>)| field.start < title.end && title.start < field.end;
+            for ((field, title), under) in fields.iter().zip(&titles).zip(&mut under) {
+                *under += usize::from(stands((field, title)));
             }
+            let mut cells: Vec<&str> = fields.iter().map(|field| field.text).collect();
+            if fields.len() < width {
+                // Without its last cell, where it cannot be another that is missing.
+                if fields.len() + 1 < width || !fields.iter().zip(&titles).all(stands) {
+                    continue;
+                }
+                cells.push("");
+            }
+            rows.push(Row { line, cells });
+        }
+        // Titles of two words that are not known would give each column the name of another.
+        let (_, columns) = under.split_last()?;
+        if columns.iter().any(|under| under * 2 <= rows.len()) {
+            return None;
         }
         // otherwise there is no padding to take out
-        let padded = rows.iter().any(|row| lines[row.line].contains("  "));
-        padded.then(|| Self::of(Layout::Words, Row { line: 0, cells: names }, rows, lines.len())).flatten()
+        let padded = rows.iter().any(|row| lines.get(row.line).is_some_and(|line| line.contains("  ")));
+        let cells = titles.iter().map(|title| title.text).collect();
+        padded.then(|| Self::of(Layout::Words, Row { line: header, cells }, rows, lines.len())).flatten()
     }
+
+    /// `dpkg -l`: a rule of signs says where the columns begin, the line above it what they are.
+    fn ruled(lines: &[&'a str]) -> Option<Self> {
+        let rule = lines.iter().take(WORDS_WITHIN).position(|line| is_column_rule(line))?;
+        let starts: Vec<usize> = std::iter::once(0)
+            .chain(memchr::memchr_iter(b'-', lines.get(rule)?.as_bytes()).map(|at| at + 1))
+            .collect();
+        let header = rule.checked_sub(1)?;
+        let cells = cells_at(lines.get(header)?, &starts)?;
+        let rows = lines.iter().enumerate().skip(rule + 1);
+        let rows =
+            rows.filter_map(|(line, text)| Some(Row { line, cells: cells_at(text, &starts)? })).collect();
+        let table = Self::of(Layout::Words, Row { line: header, cells }, rows, lines.len())?;
+        Some(Self { titled: true, ..table })
+    }
+}
+
+/// `+++-=====-=======`: the rule under the titles of `dpkg -l`.
+pub(super) fn is_column_rule(line: &str) -> bool {
+    line.starts_with("+++-=") && line.bytes().all(|b| matches!(b, b'+' | b'-' | b'='))
+}
+
+/// The cells of a line whose columns begin at these bytes, each behind a blank.
+fn cells_at<'a>(line: &'a str, starts: &[usize]) -> Option<Vec<&'a str>> {
+    if line.trim().is_empty() {
+        return None;
+    }
+    let ends = starts.iter().skip(1).copied().chain([line.len()]);
+    let mut cells = Vec::with_capacity(starts.len());
+    for (n, (start, end)) in starts.iter().zip(ends).enumerate() {
+        let cell = line.get(*start..end)?;
+        let last = n + 1 == starts.len();
+        cells.push(match last {
+            true => cell,
+            false => cell.strip_suffix(' ')?.trim_end_matches(' '),
+        });
+    }
+    cells.iter().all(|cell| !cell.starts_with(' ')).then_some(cells)
+}
+
+/// The titles of a header whose columns are words: each begins like a title, and the header is written in capitals or
+/// has a title that is known to be of two words.
+fn titles(line: &str) -> Option<Vec<Field<'_>>> {
+    let known = TITLES.iter().any(|title| line.contains(title));
+    if !known && !is_capital(line) {
+        return None;
+    }
+    let mut titles = Vec::new();
+    let mut at = 0;
+    while let Some(rest) = line.get(at..) {
+        let start = at + rest.len() - rest.trim_start_matches(' ').len();
+        let rest = line.get(start..).filter(|rest| !rest.is_empty());
+        let Some(rest) = rest else { break };
+        let two = TITLES.iter().find(|title| rest.starts_with(**title)).map(|title| title.len());
+        let end = start + two.unwrap_or_else(|| rest.find(' ').unwrap_or(rest.len()));
+        titles.push(Field { start, end, text: line.get(start..end)? });
+        at = end;
+    }
+    let is_title =
+        |title: &Field<'_>| !title.text.starts_with(|c: char| c.is_lowercase() || c.is_ascii_digit());
+    titles.iter().all(is_title).then_some(titles)
 }
 
 /// Whether a header names the columns above these rows: no name is empty, a number, or a value of its own column; and
@@ -167,7 +268,8 @@ fn is_title(header: &Row<'_>, rows: &[Row<'_>]) -> bool {
     }
     let mut numbers = false;
     for (column, name) in names().enumerate() {
-        if rows.iter().any(|row| row.cell(column).trim().trim_matches('"') == name) {
+        // `S` above states is a title and a state
+        if name.len() > 1 && rows.iter().any(|row| row.cell(column).trim().trim_matches('"') == name) {
             return false;
         }
         numbers |= rows.iter().all(|row| {
@@ -209,17 +311,21 @@ fn split(line: &str, delimiter: char) -> Vec<&str> {
     cells
 }
 
-/// The first `width - 1` words of a line, and the rest of it.
-fn word_cells(line: &str, width: usize) -> Option<Vec<&str>> {
+/// The first `width - 1` words of a line, and the rest of it, where there are so many; their places are in bytes.
+fn word_cells(line: &str, width: usize) -> Option<Vec<Field<'_>>> {
     let mut cells = Vec::with_capacity(width);
-    let mut rest = line.trim_ascii();
-    while cells.len() + 1 < width {
-        let end = rest.find(' ')?;
-        cells.push(rest.get(..end).unwrap_or_default());
-        rest = rest.get(end..).unwrap_or_default().trim_ascii_start();
+    let line = line.trim_end_matches(' ');
+    let mut start = line.len() - line.trim_start_matches(' ').len();
+    while cells.len() < width {
+        let rest = line.get(start..).filter(|rest| !rest.is_empty());
+        let Some(rest) = rest else { break };
+        let last = cells.len() + 1 == width;
+        let end = start + rest.find(' ').filter(|_| !last).unwrap_or(rest.len());
+        cells.push(Field { start, end, text: line.get(start..end)? });
+        let rest = line.get(end..)?;
+        start = end + rest.len() - rest.trim_start_matches(' ').len();
     }
-    cells.push(rest);
-    (!rest.is_empty()).then_some(cells)
+    (!cells.is_empty()).then_some(cells)
 }
 
 /// A cell of an aligned line: where it starts and ends, in characters.
@@ -267,18 +373,17 @@ fn under<'a>(line: &'a str, columns: &[Field<'_>]) -> Option<Vec<&'a str>> {
     let mut next = 0;
     for field in &found {
         let column = (next..columns.len())
-            .find(|&c| columns[c].start == field.start || columns[c].end == field.end)
+            .find(|&c| columns.get(c).is_some_and(|c| c.start == field.start || c.end == field.end))
             .or_else(|| {
                 let indented = next == 0 && columns.get(1).is_none_or(|second| field.start < second.start);
                 (indented && std::ptr::eq(field, first)).then_some(0)
             })?;
-        cells[column] = field.text;
+        *cells.get_mut(column)? = field.text;
         next = column + 1;
     }
-    if !cells[0].is_empty() {
-        let length = cells[0].len();
+    if let Some(first) = cells.first_mut().filter(|first| !first.is_empty()) {
         let indent = line.len() - line.trim_start_matches(' ').len();
-        cells[0] = line.get(..indent + length).unwrap_or_default();
+        *first = line.get(..indent + first.len()).unwrap_or_default();
     }
     Some(cells)
 }
@@ -313,10 +418,74 @@ mod tests {
 
     #[test]
     fn words_are_columns_and_the_last_takes_the_rest() {
-        let lines =
-            ["USER PID %CPU COMMAND", "root   1  0.1 a b  c", "root  22  0.1 d", "x 3 1 e", "y 4 2 f"];
+        let lines = [
+            "USER  PID %CPU COMMAND",
+            "root    1  0.1 a b  c",
+            "root   22  0.1 d",
+            "x       3    1 e",
+            "y       4    2 f",
+        ];
         let table = Table::read(&lines).expect("a table");
         assert_eq!(table.rows[0].cells, ["root", "1", "0.1", "a b  c"]);
+    }
+
+    #[test]
+    fn words_that_do_not_stand_under_their_titles_are_no_columns() {
+        let lines = [
+            "APP ID   BORN ON       STATE",
+            "7b88     2 days ago    up",
+            "9c11     3 days ago    up",
+            "0d22     4 days ago    up",
+            "1e33     5 days ago    up",
+        ];
+        let table = Table::words(&lines.map(|line| line));
+        assert!(table.is_none(), "{table:?}");
+    }
+
+    #[test]
+    fn sockets_and_processes_have_the_columns_of_their_titles() {
+        let lines = [
+            "State  Recv-Q Send-Q Local Address:Port  Peer Address:PortProcess",
+            "LISTEN 0      128          0.0.0.0:22         0.0.0.0:*    users:((\"sshd\",pid=7,fd=3))",
+            "LISTEN 0      128        127.0.0.1:8080       0.0.0.0:*   ",
+            "ESTAB  0      0           10.0.0.1:22        10.0.0.9:5000 ",
+            "ESTAB  0      0           10.0.0.1:22        10.0.0.9:5001 ",
+        ];
+        let table = Table::read(&lines).expect("a table");
+        let titles = ["State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port", "Process"];
+        assert_eq!(table.header.cells, titles);
+        assert_eq!(table.rows[0].cells[3..], ["0.0.0.0:22", "0.0.0.0:*", "users:((\"sshd\",pid=7,fd=3))"]);
+        assert_eq!(table.rows[1].cells[3..], ["127.0.0.1:8080", "0.0.0.0:*", ""]);
+        let lines = [
+            "top - 10:22:31 up 12 days,  3:02,  2 users,  load average: 0.52, 0.61, 0.70",
+            "Tasks: 213 total,   1 running, 212 sleeping",
+            "",
+            "    PID USER      PR  NI    VIRT    RES    SHR S  %CPU  %MEM     TIME+ COMMAND",
+            "      1 root      20   0   51628  17184   6460 S   0.0   0.1   3:07.50 init",
+            "      2 root      20   0       0      0      0 S   0.0   0.0   0:00.01 kthreadd",
+            "   1234 www-data  20   0 1234567 123456  12345 S  12.5   1.5  12:00.01 nginx: worker",
+            "   1235 www-data  20   0 1234567 123456  12345 S  12.5   1.5  12:00.02 nginx: worker",
+        ];
+        let table = Table::read(&lines).expect("a table");
+        assert_eq!((table.header.line, table.titled), (3, true));
+        assert_eq!(table.rows[2].cells.last(), Some(&"nginx: worker"));
+    }
+
+    #[test]
+    fn packages_have_the_columns_of_their_rule() {
+        let lines = [
+            "Desired=Unknown/Install/Remove/Purge/Hold",
+            "||/ Name    Version  Architecture Description",
+            "+++-=======-========-============-==================",
+            "ii  adduser 3.134    all          add and remove users",
+            "ii  apt     2.6.1    amd64        package  manager",
+            "ii  bash    5.2      amd64        ",
+            "rc  vim     9.0      amd64        editor",
+        ];
+        let table = Table::read(&lines).expect("a table");
+        assert_eq!(table.header.cells, ["||/", "Name", "Version", "Architecture", "Description"]);
+        assert_eq!(table.rows[1].cells, ["ii", "apt", "2.6.1", "amd64", "package  manager"]);
+        assert_eq!(table.rows.len(), 4);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::cells::{Layout, Row, Table};
+use super::cells::{Layout, Row, Table, is_column_rule};
 use super::pipes;
 use super::{Signal, signal};
 use crate::block::{Context, Lossy};
@@ -53,6 +53,9 @@ const RANGES: usize = 4;
 /// A gap of fewer rows says only how many they are.
 const DESCRIBED: usize = 8;
 
+/// Lines within which the head of a list of packages stands.
+const HEADER_WITHIN: usize = 10;
+
 /// Columns that are looked at.
 const MOST_COLUMNS: usize = 48;
 
@@ -65,6 +68,10 @@ const NAMED_ERRORS: usize = 40;
 /// The rows that matter, and what the others hold.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
+    // Who lists what is installed looks for one of it.
+    if lines.iter().take(HEADER_WITHIN).any(|line| is_column_rule(line)) {
+        return None;
+    }
     let table = Table::read(&lines).or_else(|| pipes::read(&lines))?;
     if table.rows.len() < FEWEST_ROWS {
         return None;
@@ -111,7 +118,12 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         let lines: Vec<String> = of_gap
             .chunks(of_gap.len().div_ceil(parts).max(1))
             .map(|part| {
-                let count = counted(part.len(), "row");
+                let place = |row: Option<&usize>| row.map_or(0, |row| line(*row) + 1 + cx.lines_before);
+                let (from, to) = (place(part.first()), place(part.last()));
+                let count = match part.len() {
+                    1 => format!("1 row (line {from})"),
+                    rows => format!("{} (lines {from}-{to})", counted(rows, "row")),
+                };
                 match surveyed.describe(part, names) {
                     told if (names.is_some() || part.len() >= DESCRIBED) && !told.is_empty() => {
                         format!("… {count}: {told}")
@@ -179,6 +191,18 @@ impl<'t, 'a> Surveyed<'t, 'a> {
         (short && bytes <= NAMES_BYTES).then_some(column)
     }
 
+    /// Whether the cells of a column go up or down over these rows: then the first and the last say between what the
+    /// others lie.
+    fn is_sorted(&self, rows: &[usize], column: usize) -> bool {
+        let cells = || rows.iter().map(|row| self.cell(*row, column));
+        let order = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
+            (Ok(a), Ok(b)) => a.total_cmp(&b),
+            _ => a.cmp(b),
+        };
+        let pairs = || cells().zip(cells().skip(1)).map(|(a, b)| order(a, b));
+        pairs().all(std::cmp::Ordering::is_le) || pairs().all(std::cmp::Ordering::is_ge)
+    }
+
     /// `NAME from pod-8 to pod-119; RESTARTS between 0 and 2`, or all names.
     fn describe(&self, rows: &[usize], names: Option<usize>) -> String {
         let mut facts = Vec::new();
@@ -190,6 +214,7 @@ impl<'t, 'a> Surveyed<'t, 'a> {
             (rows.first(), rows.last(), self.survey.columns.first())
             && let (Some(from), Some(to)) = (short(self.cell(*first, 0)), short(self.cell(*last, 0)))
             && column.distinct > 1
+            && self.is_sorted(rows, 0)
         {
             facts.push(format!("{} from {from} to {to}", column.name));
         }

@@ -32,7 +32,9 @@ pub(super) fn read<'a>(lines: &[&'a str]) -> Option<Table<'a>> {
     });
     let header = rows.next()?;
     let width = header.cells.len();
-    let rows = rows.filter(|row| row.cells.len() == width && !is_rule(lines[row.line])).collect();
+    let rows = rows
+        .filter(|row| row.cells.len() == width && !lines.get(row.line).is_some_and(|line| is_rule(line)))
+        .collect();
     Table::of(Layout::Pipes, header, rows, lines.len())
 }
 

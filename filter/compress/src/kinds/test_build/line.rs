@@ -208,7 +208,7 @@ pub(super) fn names_place(line: &str) -> bool {
 fn is_heading(line: &str, fill: u8) -> bool {
     let bytes = line.as_bytes();
     let run = bytes.iter().take_while(|&&b| b == fill).count();
-    run >= 3 && run + 5 < bytes.len() && bytes[run] == b' ' && bytes.ends_with(&[fill, fill, fill])
+    run >= 3 && run + 5 < bytes.len() && bytes.get(run) == Some(&b' ') && bytes.ends_with(&[fill, fill, fill])
 }
 
 const SUMMARY_STARTS: &[&str] = &[

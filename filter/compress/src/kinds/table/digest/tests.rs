@@ -45,7 +45,7 @@ fn a_gap_says_what_its_rows_hold_and_is_no_row() {
     let text = pods();
     let kept = digest(&text, "").expect("a digest");
     let gaps: Vec<&str> = kept.text.lines().filter(|line| line.starts_with("… ")).collect();
-    let told = |gap: &&str| gap.contains(" rows: NAME pod-") && gap.ends_with("; RESTARTS between 0 and 2");
+    let told = |gap: &&str| gap.contains("): NAME pod-") && gap.ends_with("; RESTARTS between 0 and 2");
     assert!(gaps.iter().any(told), "{}", kept.text);
     assert!(gaps.iter().all(|gap| !gap.ends_with(',')), "{gaps:?}");
     // the rows between the gaps are as they were printed
@@ -93,7 +93,7 @@ fn rows_whose_state_is_bad_stay_up_to_a_bound_and_the_others_are_named() {
 fn a_table_without_a_header_has_numbered_columns() {
     let text: String = (0..400).map(|i| format!("{i},Toronto,{},open\n", i % 90)).collect();
     let kept = digest(&text, "").expect("a digest");
-    assert!(kept.text.contains("rows: column 1 from 7 to "), "{}", kept.text);
+    assert!(kept.text.contains("): column 1 from 7 to "), "{}", kept.text);
     assert!(kept.text.contains("; column 3 between 7 and "), "{}", kept.text);
     assert!(kept.left_out.contains(" of 400 rows left out"), "{}", kept.left_out);
     assert!(kept.text.lines().count() < 60, "{}", kept.text);

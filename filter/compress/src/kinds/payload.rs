@@ -1,0 +1,299 @@
+//! What is carried rather than read: encoded data, and programs packed on one line.
+//!
+//! The start of encoded data says what it is, and no part of the rest says anything. Of a packed program stay its
+//! start, its end, and what answers the question. Everything else of the text stays as it is:
+//!
+//! ```text
+//! logo: iVBORw0KGgoAAAANSUhEUgAAAyAAAAJYCAYAAACadoJw…11952 more characters…
+//! ```
+//!
+//! Certificates, keys and lists of hashes are short enough to be wanted whole.
+
+use super::keep::counted;
+use super::query::Query;
+use super::signal::floor_char_boundary;
+use crate::block::{Context, Lossy};
+use crate::work;
+
+/// Encoded data has at least so many characters: more than a key or a token.
+const MIN_BLOB: usize = 1000;
+/// So many of them are shown.
+const BLOB_HEAD: usize = 48;
+
+/// How long the lines are into which tools wrap encoded data (`base64`, `openssl`, MIME, uuencode's like).
+const WRAPS: &[usize] = &[60, 64, 70, 72, 76, 78];
+/// Wrapped data has at least so many such lines: a certificate has some thirty, a key of 4096 bits fifty.
+const MIN_WRAPPED: usize = 64;
+
+/// A line of a packed program has at least so many bytes, and one of [`SIGNS`] at least every so many bytes.
+const MIN_PACKED: usize = 3000;
+const SIGN_EVERY: usize = 24;
+const SIGNS: &[u8] = b"(){};,=";
+/// Of a program that is not packed, at least one byte in so many is a blank.
+const BLANK_EVERY: usize = 8;
+
+/// What is shown of a packed line: at its start and end, and pieces of it that answer the question. Bytes.
+const PACKED_HEAD: usize = 400;
+const PACKED_TAIL: usize = 160;
+const PIECE: usize = 240;
+const ANSWERS: usize = 6;
+
+/// Where more than one part in so many would be shown, the text is not payload.
+const MOST_SHOWN: usize = 2;
+
+/// The text with its payload shortened.
+pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
+    work::spend(text.len());
+    let lines: Vec<&str> = text.split('\n').collect();
+    let (mut out, mut gone) = (String::new(), Gone::default());
+    let mut at = 0;
+    while let Some(line) = lines.get(at) {
+        if at > 0 {
+            out.push('\n');
+        }
+        let wrapped = wrapped(lines.get(at..).unwrap_or_default());
+        if wrapped >= MIN_WRAPPED {
+            let rest = lines.get(at + 1..at + wrapped).unwrap_or_default();
+            out.push_str(line);
+            out.push_str(&format!("\n… {} of the same encoding", counted(rest.len(), "more line")));
+            gone.blobs += 1;
+            gone.characters += rest.iter().map(|line| line.len() + 1).sum::<usize>();
+            at += wrapped;
+            continue;
+        }
+        if is_packed(line) {
+            packed(line, cx, &mut out, &mut gone);
+        } else if line.len() >= MIN_BLOB {
+            blobs(line, &mut out, &mut gone);
+        } else {
+            out.push_str(line);
+        }
+        at += 1;
+    }
+    // A text that is something else with payload in it has a digest of its own.
+    if out.len() * MOST_SHOWN > text.len() {
+        return None;
+    }
+    let mut of = Vec::new();
+    if gone.blobs > 0 {
+        of.push(counted(gone.blobs, "encoded blob"));
+    }
+    if gone.packed > 0 {
+        of.push(counted(gone.packed, "packed line"));
+    }
+    let what = format!("{} left out of {}", counted(gone.characters, "character"), of.join(" and "));
+    Some(Lossy { text: out, left_out: what })
+}
+
+/// What has been left out.
+#[derive(Default)]
+struct Gone {
+    characters: usize,
+    blobs: usize,
+    packed: usize,
+}
+
+fn is_encoding(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_')
+}
+
+/// Whether characters that encodings use are encoded data: capitals, small letters and digits stand in it.
+fn is_mixed(run: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| run.as_bytes().iter().any(is);
+    has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase)
+}
+
+/// How many of the next lines are one piece of wrapped data.
+fn wrapped(lines: &[&str]) -> usize {
+    let Some(width) = lines.first().map(|line| line.len()).filter(|width| WRAPS.contains(width)) else {
+        return 0;
+    };
+    let is = |line: &&&str| line.len() == width && line.bytes().all(is_encoding) && is_mixed(line);
+    let full = lines.iter().take_while(is).count();
+    let signs = lines.iter().take(full).any(|line| line.contains(['+', '/']));
+    let last = lines.get(full).is_some_and(|line| {
+        !line.is_empty() && line.len() < width && line.bytes().all(is_encoding) && !line.starts_with('-')
+    });
+    if signs { full + usize::from(last) } else { 0 }
+}
+
+/// Appends a line with the encoded data in it shortened.
+fn blobs(line: &str, out: &mut String, gone: &mut Gone) {
+    let mut from = 0;
+    while let Some(rest) = line.get(from..).filter(|rest| !rest.is_empty()) {
+        let run = rest.bytes().take_while(|b| is_encoding(*b)).count();
+        let text = rest.get(..run).unwrap_or_default();
+        if run >= MIN_BLOB && is_mixed(text) {
+            out.push_str(text.get(..BLOB_HEAD).unwrap_or_default());
+            out.push_str(&format!("…{} more characters…", run - BLOB_HEAD));
+            gone.blobs += 1;
+            gone.characters += run - BLOB_HEAD;
+        } else {
+            out.push_str(text);
+        }
+        let behind = rest.get(run..).unwrap_or_default();
+        let other = behind.bytes().position(is_encoding).unwrap_or(behind.len());
+        out.push_str(behind.get(..other).unwrap_or_default());
+        from += run + other;
+    }
+}
+
+/// Whether a line is a program without its layout.
+fn is_packed(line: &str) -> bool {
+    if line.len() < MIN_PACKED {
+        return false;
+    }
+    let signs = line.bytes().filter(|b| SIGNS.contains(b)).count();
+    let blanks = line.bytes().filter(|b| *b == b' ').count();
+    let encloses = line.contains(['{', '(']) && !line.starts_with(['{', '[']);
+    encloses && signs * SIGN_EVERY >= line.len() && blanks * BLANK_EVERY <= line.len()
+}
+
+/// Appends the start, the end and the answers of a packed line.
+fn packed(line: &str, cx: &Context<'_>, out: &mut String, gone: &mut Gone) {
+    let pieces = pieces(line);
+    let mut kept = vec![false; pieces.len()];
+    let answers = Query::new(cx).best(&pieces).into_iter().take(ANSWERS);
+    let ends =
+        (0..PACKED_HEAD.div_ceil(PIECE)).chain(pieces.len() - PACKED_TAIL.div_ceil(PIECE)..pieces.len());
+    for piece in answers.chain(ends) {
+        if let Some(kept) = kept.get_mut(piece) {
+            *kept = true;
+        }
+    }
+    let mut hidden = 0;
+    let mut before = 0;
+    for (piece, kept) in pieces.iter().zip(kept) {
+        if !kept {
+            hidden += piece.chars().count();
+            continue;
+        }
+        if hidden > before {
+            out.push_str(&format!("…{} more characters…", hidden - before));
+            before = hidden;
+        }
+        out.push_str(piece);
+    }
+    gone.packed += 1;
+    gone.characters += hidden;
+}
+
+/// A line in pieces of [`PIECE`] bytes and less.
+fn pieces(line: &str) -> Vec<&str> {
+    let mut pieces = Vec::with_capacity(line.len() / PIECE + 1);
+    let mut rest = line;
+    while !rest.is_empty() {
+        let end = floor_char_boundary(rest, PIECE).max(1);
+        let Some((piece, behind)) = rest.split_at_checked(end) else { break };
+        pieces.push(piece);
+        rest = behind;
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn shortened(text: &str, query: &str) -> Option<Lossy> {
+        let config = Config::default();
+        lossy(text, &Context { query, ..Context::of(&config) })
+    }
+
+    /// Encoded data, the same every time.
+    fn encoded(characters: usize) -> String {
+        let signs = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut state = 7u32;
+        (0..characters)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                char::from(signs[(state >> 26) as usize])
+            })
+            .collect()
+    }
+
+    #[test]
+    fn encoded_data_keeps_its_start_and_all_around_it_stays() {
+        let blob = encoded(4000);
+        let kept = shortened(&format!("a: 1\nlogo: {blob}\nb: 2\n"), "").unwrap();
+        assert_eq!(kept.text, format!("a: 1\nlogo: {}…3952 more characters…\nb: 2\n", &blob[..48]));
+        assert_eq!(kept.left_out, "3,952 characters left out of 1 encoded blob");
+        let uri = shortened(&format!("<img src=\"data:image/png;base64,{blob}\">\n"), "").unwrap();
+        assert!(uri.text.ends_with("…3952 more characters…\">\n"), "{}", uri.text);
+    }
+
+    #[test]
+    fn wrapped_data_keeps_its_first_line() {
+        let blob = encoded(76 * 99 + 20);
+        let lines: Vec<&str> = (0..100).map(|n| &blob[n * 76..(n * 76 + 76).min(blob.len())]).collect();
+        let kept = shortened(&format!("begin\n{}\nend\n", lines.join("\n")), "").unwrap();
+        assert_eq!(kept.text, format!("begin\n{}\n… 99 more lines of the same encoding\nend\n", lines[0]));
+    }
+
+    #[test]
+    fn keys_hashes_and_words_stay() {
+        let blob = encoded(64 * 40);
+        let key: Vec<&str> = (0..40).map(|n| &blob[n * 64..n * 64 + 64]).collect();
+        let hashes: String =
+            (0..200).map(|n: u64| format!("{:064x}\n", n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+        for text in [
+            format!("-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----\n", key.join("\n")),
+            hashes,
+            "a/long/path/".repeat(200),
+            "some words and more ".repeat(400),
+        ] {
+            assert_eq!(shortened(&text, ""), None, "{}", &text[..80]);
+        }
+    }
+
+    #[test]
+    fn a_packed_program_keeps_its_ends_and_what_was_asked_for() {
+        let body: String = (0..900).map(|n| format!("function f{n}(a,b){{return a+b*{n}}}")).collect();
+        let text = format!("/*! licence */!function(){{{body}var retry_limit=7;{body}}}();");
+        let kept = shortened(&text, "where is retry_limit set?").unwrap();
+        assert!(kept.text.starts_with("/*! licence */!function(){function f0"), "{}", kept.text);
+        assert!(kept.text.contains("var retry_limit=7;"), "{}", kept.text);
+        assert!(kept.text.ends_with("}();"), "{}", kept.text);
+        assert!(kept.text.len() * 10 < text.len());
+        let said: usize = kept
+            .text
+            .split('…')
+            .filter_map(|part| part.strip_suffix(" more characters")?.parse::<usize>().ok())
+            .sum();
+        let shown = kept
+            .text
+            .split('…')
+            .filter(|part| !part.ends_with(" more characters"))
+            .map(str::len)
+            .sum::<usize>();
+        assert_eq!(said + shown, text.len());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_stands_in_the_text_in_its_order_and_the_rest_is_counted(
+            parts in prop::collection::vec("[A-Za-z0-9+/]{1000,1400}|[ -~é\n]{0,40}|(x=\\(a,b\\);é){300}", 1..8),
+        ) {
+            let text = parts.concat();
+            if let Some(kept) = shortened(&text, "") {
+                let mut rest = text.as_str();
+                for piece in kept.text.split(['…', '\n']) {
+                    if let Some(count) = piece.strip_suffix(" more characters").and_then(|n| n.parse::<usize>().ok()) {
+                        let end = rest.char_indices().nth(count).map_or(rest.len(), |(at, _)| at);
+                        rest = &rest[end..];
+                        continue;
+                    }
+                    if piece.ends_with(" of the same encoding") {
+                        continue;
+                    }
+                    let at = rest.find(piece);
+                    prop_assert!(at.is_some(), "{piece:?}");
+                    rest = &rest[at.unwrap() + piece.len()..];
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Whole families of outputs that once had no form: what each saves without loss, and what stays to be read.
+
+use headroom_compress::{Api, Config, Memo, Profile, Request, RetrieveTool, compress};
+use serde_json::{Value, json};
+
+/// What an output of a command becomes, and its tokens before and after.
+fn form(command: &str, output: &str, profile: Profile) -> (String, u32, u32) {
+    let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 1,
+        "tools": [{"name": "Bash", "input_schema": {"type": "object"}}],
+        "messages": [
+            {"role": "user", "content": "go"},
+            {"role": "assistant", "content": [
+                {"type": "tool_use", "id": "t", "name": "Bash", "input": {"command": command}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": output}]}]})
+    .to_string();
+    let lossy = profile != Profile::Lossless;
+    let tool = if lossy { RetrieveTool::Add } else { RetrieveTool::Assume };
+    let request = Request { reversible: lossy, retrieve_tool: tool, ..Request::new(Api::AnthropicMessages) };
+    let config = Config { profile, ..Config::default() };
+    let outcome = compress(body.as_bytes(), &request, &config, &mut Memo::new(1 << 20));
+    let sent: Value = serde_json::from_slice(&outcome.body).unwrap();
+    let shown = sent["messages"][2]["content"][0]["content"].as_str().unwrap().to_owned();
+    (shown, outcome.blocks[0].tokens_before, outcome.blocks[0].tokens_after)
+}
+
+fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+    (0..count).map(|n| line(n) + "\n").collect()
+}
+
+/// At most so many percent of the tokens stay.
+fn saves(command: &str, output: &str, percent: u32) -> String {
+    let (shown, before, after) = form(command, output, Profile::Lossless);
+    assert!(after * 100 <= before * percent, "{command}: {before} -> {after}\n{shown}");
+    shown
+}
+
+#[test]
+fn tables_of_processes_sockets_and_packages() {
+    let top = "top - 10:22:31 up 12 days,  3:02,  2 users,  load average: 0.52, 0.61, 0.70\n\n    PID USER      PR  NI    VIRT    RES    SHR S  %CPU  %MEM     TIME+ COMMAND\n".to_owned()
+        + &lines(50, |n| format!("{:>7} www-data  20   0 {:>7} {:>6} {:>6} S   0.0   0.1 {:>3}:{:02}.07 nginx", n * 37 + 1, 90_000 + n, 1000 + n, 700 + n, n, n % 60));
+    let shown = saves("top -bn1", &top, 75);
+    assert!(shown.contains("USER=www-data") && shown.contains("COMMAND=nginx"), "{shown}");
+    assert!(shown.contains("\n38 90001 1001 701 1:01.07\n"), "{shown}");
+
+    let ss = "State  Recv-Q Send-Q Local Address:Port  Peer Address:PortProcess\n".to_owned()
+        + &lines(50, |n| format!("ESTAB  0      0           10.0.0.1:22        10.0.9.{n}:{} ", 5000 + n));
+    let shown = saves("ss -tan", &ss, 80);
+    assert!(
+        shown.contains("\"Local Address:Port\"") || shown.contains("Local Address:Port=10.0.0.1:22"),
+        "{shown}"
+    );
+
+    let dpkg = "||/ Name           Version      Architecture Description\n+++-==============-============-============-=================================\n".to_owned()
+        + &lines(60, |n| format!("ii  {:<14} {:<12} amd64        library of part {n} of the system", format!("libpart{n}"), format!("1.{n}.0-2")));
+    let shown = saves("dpkg -l", &dpkg, 85);
+    assert!(shown.contains("the same in every row: ||/=ii, Architecture=amd64"), "{shown}");
+    assert!(shown.contains("\nlibpart7 1.7.0-2 library of part 7 of the system\n"), "{shown}");
+
+    let psql = " id   |  name   | total \n------+---------+-------\n".to_owned()
+        + &lines(60, |n| format!(" {:4} | user{n:<3} | {:5}", 8000 + n, n * 7))
+        + "(60 rows)\n";
+    let shown = saves("psql -c 'select * from t'", &psql, 75);
+    assert!(shown.starts_with("id|name|total\n-+-+-\n8000|user0|0\n8001|user1|7\n"), "{shown}");
+}
+
+#[test]
+fn blame_of_the_head_of_a_file_and_a_log_as_a_graph() {
+    let blame = lines(40, |n| {
+        format!("3b1f6c21 (Ann Example 2026-03-01 15:48:30 +0000 {:4})     let x{n} = {n};", n + 1)
+    });
+    saves("git blame a.rs | head -40", &blame, 45);
+    let graph = lines(30, |n| {
+        format!(
+            "* commit {:040x}\n| Author: Ann Example <ann@example.com>\n| Date:   Mon Nov 2 15:48:{:02} 2026 +0000\n|\n|     part {n}\n|",
+            n * 7919,
+            n
+        )
+    });
+    saves("git log --graph", &graph, 80);
+}
+
+#[test]
+fn json_behind_a_label_on_a_later_line_is_whole_and_not_called_cut() {
+    let rows: Vec<Value> =
+        (0..60).map(|n| json!({"id": n, "name": format!("task {n}"), "state": "open"})).collect();
+    for document in [serde_json::to_string(&rows).unwrap(), serde_json::to_string_pretty(&rows).unwrap()] {
+        let text =
+            format!("Command: curl x\nDirectory: (root)\nOutput: {document}\nError: (none)\nExit Code: 0\n");
+        let shown = saves("curl x", &text, 40);
+        assert!(shown.starts_with("Command: curl x\nDirectory: (root)\nOutput: "), "{shown}");
+        assert!(shown.contains("60 rows") && !shown.contains("cut off"), "{shown}");
+        assert!(shown.ends_with("\nError: (none)\nExit Code: 0\n"), "{shown}");
+    }
+    let text = format!(
+        "started\nDEBUG body=[\n{}\n]\nstopped\n",
+        lines(60, |n| format!(
+            "  {{\n    \"id\": {n},\n    \"name\": \"task {n}\"\n  }}{}",
+            if n < 59 { "," } else { "" }
+        ))
+        .trim_end()
+    );
+    let (shown, ..) = form("./run", &text, Profile::Lossless);
+    assert!(!shown.contains("cut off"), "{shown}");
+}
+
+#[test]
+fn configuration_plans_and_linters_are_shown_in_their_own_lines() {
+    let yaml = lines(40, |n| format!("- name: web-{n}\n  memory: {}", if n == 13 { "2Mi" } else { "256Mi" }));
+    assert!(form("kubectl get x -o yaml", &yaml, Profile::Balanced).0.contains("\n  memory: 2Mi\n"));
+    let plan = lines(20, |n| {
+        format!(
+            "  # aws_instance.web[{n}] will be created\n  + resource \"aws_instance\" \"web\" {{\n      + ami           = (known after apply)\n      + instance_type = \"{}\"\n    }}",
+            if n == 7 { "m5.24xlarge" } else { "t3.micro" }
+        )
+    }) + "Plan: 20 to add, 0 to change, 0 to destroy.\n";
+    let (shown, before, after) = form("terraform plan", &plan, Profile::Balanced);
+    assert!(
+        shown.contains("instance_type = \"m5.24xlarge\"") && shown.contains("Plan: 20 to add"),
+        "{shown}"
+    );
+    assert!(after <= before);
+    let linter =
+        lines(60, |n| format!("app/models/m{n}.rb:{n}:1: W: Metrics/LineLength: Line is too long. [81/80]"));
+    let (shown, ..) = form("rubocop", &linter, Profile::Balanced);
+    assert!(shown.contains("1: W: Metrics/LineLength: Line is too long. [81/80]"), "{shown}");
+}
+
+#[test]
+fn encoded_data_and_packed_programs_are_shortened_where_they_can_be_had_back() {
+    let signs = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut state = 7_u32;
+    let blob: String = (0..8000)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from(signs[(state >> 26) as usize])
+        })
+        .collect();
+    let script: String = (0..900).map(|n| format!("function f{n}(a,b){{return a+b*{n}}}")).collect();
+    for (command, text) in [
+        ("base64 -w0 a.png", blob.clone()),
+        ("cat page.html.part", format!("logo: {blob}\nname: x\n")),
+        ("curl https://example.com/a.min.js", format!("!function(){{{script}}}();\n")),
+    ] {
+        let (shown, before, after) = form(command, &text, Profile::Balanced);
+        assert!(after * 5 < before, "{command}: {before} -> {after}");
+        assert!(shown.contains("headroom_retrieve hash="), "{shown}");
+        let (whole, ..) = form(command, &text, Profile::Lossless);
+        assert_eq!(whole, text, "nothing is left out without loss");
+    }
+}
