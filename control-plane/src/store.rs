@@ -7,6 +7,7 @@ mod append;
 mod dialect;
 mod import;
 mod maintain;
+pub mod memory;
 mod open;
 pub mod originals;
 mod purge;

@@ -2,6 +2,8 @@
 //!
 //! What belongs to another user, and folders that many use (`/tmp`, the home folder itself), stay as they are.
 
+pub mod secrets;
+
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
