@@ -7,8 +7,8 @@ use clap::{CommandFactory as _, Parser as _};
 use headroomctl::cli::{Cli, Command};
 use headroomctl::misuse::Misuse;
 use headroomctl::{
-    compress, doctor, env, history, learn, mcp, perf, purge, report, retrieve, stats, telemetry, unwrap, up,
-    wrap,
+    compress, doctor, env, history, learn, mcp, memory, perf, purge, report, retrieve, stats, telemetry,
+    unwrap, up, wrap,
 };
 
 fn main() -> ExitCode {
@@ -32,6 +32,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bootstrap(args) => up::print_bootstrap(&args),
         Command::Compress(args) => compress::compress(&args),
         Command::Mcp(args) => runtime()?.block_on(mcp::mcp(&args)),
+        Command::Memory(args) => runtime()?.block_on(memory::memory(&args)),
         Command::Retrieve(args) => runtime()?.block_on(retrieve::retrieve(&args)),
         Command::History(args) => runtime()?.block_on(history::history(&args)),
         Command::Learn(args) => learn::learn(&args),

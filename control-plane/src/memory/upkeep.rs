@@ -18,7 +18,7 @@ const BATCH: u32 = 64;
 
 impl Memory {
     /// Keeps memory for as long as the sidecar runs.
-    pub(crate) async fn keep(self, stop: CancellationToken) {
+    pub async fn keep(self, stop: CancellationToken) {
         let folder = self.inner().models.clone();
         match tokio::task::spawn_blocking(move || detect(&folder)).await {
             Ok(found) => self.set_embedder(found),
@@ -48,7 +48,13 @@ impl Memory {
         if let Some(embedder) = self.embedder() {
             while !stop.is_cancelled() && embed_some(&*store, &embedder).await? {}
         }
-        while !stop.is_cancelled() && merge_some(&*store).await? {}
+        if stop.is_cancelled() { Ok(()) } else { self.merge_duplicates().await }
+    }
+
+    /// Merges facts that say the same into the oldest of them.
+    pub async fn merge_duplicates(&self) -> Result<(), MemoryError> {
+        let store = self.store()?;
+        while merge_some(&*store).await? {}
         Ok(())
     }
 }

@@ -4,6 +4,11 @@
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod child;
 mod damage;
+#[path = "../sidecar/facts.rs"]
+mod facts;
+mod memory;
+mod memory_eval;
+mod memory_isolation;
 mod originals;
 mod postgres;
 #[path = "../sidecar/records.rs"]
