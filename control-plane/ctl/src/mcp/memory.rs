@@ -105,9 +105,10 @@ impl Memory {
     /// The client for whoever calls: its agent is what it says of itself, and over HTTP its project is what a header says.
     fn of(&self, context: &RequestContext<RoleServer>) -> Client {
         let mut client = self.client.clone();
-        if let Some(peer) = context.peer.peer_info() {
-            client.caller.agent.clone_from(&peer.client_info.name);
-        }
+        // newer clients say it with each request, older ones once
+        let said = context.meta.client_info().map(|agent| agent.name);
+        let greeted = || context.peer.peer_info().map(|peer| peer.client_info.name.clone());
+        client.caller.agent = said.or_else(greeted).unwrap_or_default();
         let parts = context.extensions.get::<axum::http::request::Parts>();
         let header =
             |name| parts?.headers.get(name)?.to_str().ok().map(str::trim).filter(|it| !it.is_empty());
