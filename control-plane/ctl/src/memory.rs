@@ -1,6 +1,7 @@
 //! `headroomctl memory`: what agents remember, for people: to read, correct, hand on, and forget.
 
 mod client;
+mod context;
 mod markdown;
 mod place;
 mod transfer;
@@ -147,6 +148,12 @@ pub enum MemoryCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Print what matters most as a block for an agent's context, for a hook at the start of a session
+    Context {
+        /// Bytes of the block at most
+        #[arg(long, value_name = "N", default_value_t = context::DEFAULT_BYTES)]
+        max_bytes: usize,
+    },
     /// Check that memory works, and say what it consists of
     Doctor,
 }
@@ -272,6 +279,7 @@ pub async fn memory(args: &MemoryArgs) -> anyhow::Result<()> {
             let named = args.whose.project.is_some();
             transfer::import(client, file, scope.map(Scope::from), named, *dry_run).await
         }
+        MemoryCommand::Context { max_bytes } => context::print(&client, *max_bytes).await,
         MemoryCommand::Doctor => doctor(&client).await,
     }
 }

@@ -171,6 +171,7 @@ impl Parts {
         let mut rejecting = false;
         let words = words(text);
         for (at, word) in words.iter().enumerate() {
+            let word = word.strip_suffix("'s").unwrap_or(word);
             let folded = word.to_lowercase();
             let after = words.get(at + 1).map(|word| word.to_lowercase());
             if REJECTING.contains(&folded.as_str()) || (folded == "instead" && after.as_deref() == Some("of"))
@@ -182,13 +183,13 @@ impl Parts {
                 continue;
             }
             let plain = word.chars().all(char::is_alphabetic);
-            let stem = if plain { stemmer.stem(&folded).into_owned() } else { (*word).to_owned() };
+            let stem = if plain { stemmer.stem(&folded).into_owned() } else { word.to_owned() };
             if word.bytes().any(|byte| byte.is_ascii_digit()) || NUMBERS.contains(&folded.as_str()) {
                 numbers.insert(folded);
             } else if !plain && word.chars().any(char::is_alphabetic)
                 || at > 0 && word.starts_with(char::is_uppercase)
             {
-                names.insert((*word).to_owned());
+                names.insert(stem.clone());
             }
             if std::mem::take(&mut rejecting) {
                 rejected.insert(stem.clone());
@@ -231,7 +232,12 @@ pub fn relation(one: &str, other: &str, cosine: Option<f32>) -> Option<Relation>
     if shared >= CLOSE && (other_numbers || one.rejected != other.rejected || one.replaces(&other)) {
         return Some(Relation::Contradicts);
     }
-    let alike = one.numbers == other.numbers && one.names == other.names && one.rejected == other.rejected;
+    // a name at the beginning of a text is not told from another word, so each is looked for among all words
+    let named = |one: &Parts, other: &Parts| one.names.iter().all(|name| other.stems.contains(name));
+    let alike = one.numbers == other.numbers
+        && one.rejected == other.rejected
+        && named(&one, &other)
+        && named(&other, &one);
     let same = alike && (shared >= SAME || cosine >= SAME_COSINE);
     Some(if same { Relation::Same } else { Relation::Related })
 }

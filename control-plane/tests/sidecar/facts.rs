@@ -14,11 +14,18 @@ pub(crate) async fn try_ask(
     body: &Value,
     headers: &[(&str, &str)],
 ) -> Option<(u16, Value)> {
-    let request = client().post(format!("http://{}/v1/memory/{name}", sidecar.ready.http)).json(body);
-    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    let answer = request.send().await.ok()?;
-    let status = answer.status().as_u16();
-    Some((status, answer.json().await.ok()?))
+    loop {
+        let request = client().post(format!("http://{}/v1/memory/{name}", sidecar.ready.http)).json(body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = request.send().await.ok()?;
+        let status = answer.status().as_u16();
+        // asked too often: it says so, and is asked again
+        if status == 429 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        }
+        return Some((status, answer.json().await.ok()?));
+    }
 }
 
 pub(crate) async fn ask(sidecar: &Sidecar, name: &str, body: Value) -> Value {
@@ -100,6 +107,6 @@ pub(crate) async fn wait_for_facts(sidecar: &Sidecar, facts: usize) {
             return;
         }
         assert!(Instant::now() < deadline, "nothing is kept: {status}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

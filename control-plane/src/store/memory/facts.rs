@@ -18,7 +18,7 @@ use crate::memory::{
 use crate::store::memory::{Nearest, select};
 use crate::store::{Scope as Purge, StoreError};
 
-/// How often a save is tried anew where the fact that it met has ended in the same moment.
+/// How often something is tried anew where the fact that it met has ended in the same moment.
 const TRIES: usize = 5;
 /// No holder has this number.
 const NOBODY: i64 = -1;
@@ -235,16 +235,22 @@ async fn version(tx: &mut Transaction<'_, Db>, ordinal: i64) -> Result<StoredFac
     line.stored()
 }
 
-/// The version of a fact that one of the statements for changes gives.
+/// The version of a fact that one of the statements for changes gives. PostgreSQL gives none where another transaction has
+/// put the next version in its place in this moment, which the next statement sees.
 async fn locked(
     tx: &mut Transaction<'_, Db>,
     statement: &'static str,
     id: &str,
     holders: &[i64; 3],
 ) -> Result<Option<StoredFact>, StoreError> {
-    let query = sqlx::query_as::<Db, Line>(statement).bind(id.to_owned());
-    let query = holders.iter().fold(query, |query, holder| query.bind(*holder));
-    query.fetch_optional(&mut **tx).await?.map(Line::stored).transpose()
+    for _ in 0..TRIES {
+        let query = sqlx::query_as::<Db, Line>(statement).bind(id.to_owned());
+        let query = holders.iter().fold(query, |query, holder| query.bind(*holder));
+        if let Some(line) = query.fetch_optional(&mut **tx).await? {
+            return Ok(Some(line.stored()?));
+        }
+    }
+    Ok(None)
 }
 
 /// Ends a version. False where it had ended before.
