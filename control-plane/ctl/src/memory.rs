@@ -46,9 +46,9 @@ pub struct Whose {
     /// The tenant, as the filter's `tenant` or `tenant_from` says
     #[arg(long, value_name = "NAME", global = true)]
     pub tenant: Option<String>,
-    /// Where headroomd listens.
-    #[command(flatten)]
-    pub at: At,
+    /// Where headroomd listens [default: where `headroomctl up` has put it]
+    #[arg(long, value_name = "URL", global = true)]
+    pub url: Option<String>,
 }
 
 /// What to do.
@@ -200,7 +200,8 @@ impl Whose {
             via: via.to_owned(),
             ..Caller::default()
         };
-        Client::new(self.at.sidecar()?, self.tenant.clone().unwrap_or_default(), caller)
+        let at = At { url: self.url.clone() };
+        Client::new(at.sidecar()?, self.tenant.clone().unwrap_or_default(), caller)
     }
 }
 

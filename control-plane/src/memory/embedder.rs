@@ -56,6 +56,7 @@ pub enum Found {
 /// A model that runs on this machine.
 pub struct Embedder {
     name: String,
+    dimensions: usize,
     tokenizer: Tokenizer,
     model: Model,
 }
@@ -101,9 +102,9 @@ pub fn detect(folder: &Path) -> Result<Found, EmbedError> {
         true => ("transformer", Model::Transformer(Transformer::load(bytes).map_err(wrong)?)),
         false => ("static", Model::Lookup(Lookup::load(&bytes).map_err(wrong)?)),
     };
-    let embedder = Embedder { name: format!("{kind}:{hash}"), tokenizer, model };
+    let mut embedder = Embedder { name: format!("{kind}:{hash}"), dimensions: 0, tokenizer, model };
     // one that loads and does not run is found out now, and not at the first fact
-    embedder.embed("a fact")?;
+    embedder.dimensions = embedder.embed("a fact")?.len();
     Ok(Found::Model(embedder))
 }
 
@@ -125,6 +126,11 @@ impl Embedder {
     /// Its name: the kind of model, and a hash of it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How many numbers a vector has.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
     }
 
     /// The vector of a text, of length 1. Takes about 10 milliseconds with a sentence transformer, and less than one with

@@ -272,12 +272,13 @@ impl Memory {
         }
         hints.dedup();
         let mut answers = Vec::new();
-        for saved in store.save(&holder, &drafts, now).await? {
+        let outcomes = store.save(&holder, &drafts, now).await?;
+        for (saved, draft) in outcomes.into_iter().zip(&drafts) {
             let (status, similar) = match &saved {
-                Saved::New(stored) => (
-                    SaveStatus::Saved,
-                    self.similar(&*store, &reach, &stored.fact.id, &stored.fact.content, now).await?,
-                ),
+                Saved::New(stored) => {
+                    let similar = self.similar(&*store, &reach, &stored.fact.id, draft, now).await?;
+                    (SaveStatus::Saved, similar)
+                }
                 Saved::Known(_) => (SaveStatus::AlreadySaved, Vec::new()),
             };
             let fact = &saved.stored().fact;
@@ -298,35 +299,19 @@ impl Memory {
         store: &dyn MemoryStore,
         reach: &Reach,
         id: &str,
-        content: &str,
+        draft: &Draft,
         now: UnixMs,
     ) -> Result<Vec<Similar>, MemoryError> {
-        let (matches, has_cosine) = self.matches(store, reach, content, now).await?;
+        let content = &draft.content;
+        let matches = matches(store, reach, content, draft.vector.as_ref(), now).await?;
         let others = matches.into_iter().filter(|found| found.stored.fact.id != id);
         let close = others.filter_map(|found| {
-            let cosine = has_cosine.then_some(found.relevance as f32);
+            let cosine = draft.vector.as_ref().map(|_| found.relevance as f32);
             let fact = found.stored.fact;
             let relation = relation(content, &fact.content, cosine)?;
             Some(Similar { id: fact.id, content: fact.content, relation })
         });
         Ok(close.take(SIMILAR).collect())
-    }
-
-    /// Facts by words, and by meaning where there is an embedder, and whether there is.
-    async fn matches(
-        &self,
-        store: &dyn MemoryStore,
-        reach: &Reach,
-        query: &str,
-        now: UnixMs,
-    ) -> Result<(Vec<MatchedFact>, bool), MemoryError> {
-        let by_words = store.matching(reach, &query_words(query), now, CANDIDATES).await?;
-        let near = match self.vector(query).await {
-            Some(vector) => Some(store.nearest(reach, &vector, now, CANDIDATES).await?),
-            None => None,
-        };
-        let has_cosine = near.is_some();
-        Ok((fuse(by_words, near), has_cosine))
     }
 
     /// Finds facts.
@@ -335,8 +320,9 @@ impl Memory {
         let reach = self.reach(tenant, &asked.caller)?;
         let top_k = asked.top_k.unwrap_or(DEFAULT_TOP_K).clamp(1, MAX_TOP_K) as usize;
         let now = now_ms();
-        let (mut matches, _) =
-            self.matches(&*store, &reach, cut(&asked.query, MAX_CONTENT_BYTES), now).await?;
+        let query = cut(&asked.query, MAX_CONTENT_BYTES);
+        let vector = self.vector(query).await;
+        let mut matches = matches(&*store, &reach, query, vector.as_ref(), now).await?;
         matches.retain(|found| found.by_words || found.relevance >= FLOOR);
         let entities: Vec<String> = asked.entities.iter().map(|name| name.trim().to_lowercase()).collect();
         if !entities.is_empty() {
@@ -456,6 +442,22 @@ impl Memory {
             unembedded: sums.unembedded,
         })
     }
+}
+
+/// Facts by words, and by meaning where there is a vector to compare theirs with.
+async fn matches(
+    store: &dyn MemoryStore,
+    reach: &Reach,
+    query: &str,
+    vector: Option<&Vector>,
+    now: UnixMs,
+) -> Result<Vec<MatchedFact>, MemoryError> {
+    let by_words = store.matching(reach, &query_words(query), now, CANDIDATES).await?;
+    let near = match vector {
+        Some(vector) => Some(store.nearest(reach, vector, now, CANDIDATES).await?),
+        None => None,
+    };
+    Ok(fuse(by_words, near))
 }
 
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {

@@ -122,12 +122,15 @@ pub trait MemoryStore: Send + Sync + 'static {
         now: UnixMs,
         limit: u32,
     ) -> Result<Vec<StoredFact>, StoreError>;
-    /// Facts of everyone that have no vector of this embedder.
-    async fn unembedded(&self, embedder: &str, limit: u32) -> Result<Vec<StoredFact>, StoreError>;
+    /// The ordinal of the newest version of anybody's facts.
+    async fn newest(&self) -> Result<i64, StoreError>;
+    /// Facts of everyone behind an ordinal that have no vector of this embedder, the oldest first.
+    async fn unembedded(&self, embedder: &str, after: i64, limit: u32)
+    -> Result<Vec<StoredFact>, StoreError>;
     /// Keeps vectors of facts that still hold, by their ordinals.
     async fn embed(&self, embedder: &str, vectors: &[(i64, Vec<f32>)]) -> Result<(), StoreError>;
-    /// Pairs of facts of one holder that say the same, the older first.
-    async fn duplicates(&self, limit: u32) -> Result<Vec<(StoredFact, StoredFact)>, StoreError>;
+    /// Pairs of facts of one holder that say the same, the older first, of which the newer stands behind an ordinal.
+    async fn duplicates(&self, after: i64, limit: u32) -> Result<Vec<(StoredFact, StoredFact)>, StoreError>;
     /// Merges a fact into an older one of its holder that says the same. False where one of them does not hold any more.
     async fn merge(
         &self,

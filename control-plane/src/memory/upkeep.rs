@@ -27,12 +27,16 @@ impl Memory {
                 self.set_embedder(Err(super::EmbedError::Run(problem)));
             }
         }
+        let mut tidied = 0;
         loop {
             if self.store().is_err() {
                 self.open_store().await;
             }
-            if let Err(error) = self.tidy(&stop).await {
-                tracing::warn!(message = "Memory was not tidied; it will be in a minute.", %error);
+            match self.tidy(tidied, &stop).await {
+                Ok(newest) => tidied = newest,
+                Err(error) => {
+                    tracing::warn!(message = "Memory was not tidied; it will be in a minute.", %error);
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -42,49 +46,63 @@ impl Memory {
         }
     }
 
-    /// Embeds what has no vector, and merges what says the same.
-    async fn tidy(&self, stop: &CancellationToken) -> Result<(), MemoryError> {
-        let Ok(store) = self.store() else { return Ok(()) };
-        if let Some(embedder) = self.embedder() {
-            while !stop.is_cancelled() && embed_some(&*store, &embedder).await? {}
+    /// Embeds what has no vector and merges what says the same, behind an ordinal, and says up to where that was done.
+    async fn tidy(&self, after: i64, stop: &CancellationToken) -> Result<i64, MemoryError> {
+        let Ok(store) = self.store() else { return Ok(after) };
+        let newest = store.newest().await?;
+        if newest == after {
+            return Ok(after);
         }
-        if stop.is_cancelled() { Ok(()) } else { self.merge_duplicates().await }
+        if let Some(embedder) = self.embedder() {
+            while !stop.is_cancelled() && embed_some(&*store, &embedder, after).await? {}
+        }
+        while !stop.is_cancelled() && merge_some(&*store, after).await? {}
+        Ok(if stop.is_cancelled() { after } else { newest })
     }
 
     /// Merges facts that say the same into the oldest of them.
     pub async fn merge_duplicates(&self) -> Result<(), MemoryError> {
         let store = self.store()?;
-        while merge_some(&*store).await? {}
+        while merge_some(&*store, 0).await? {}
         Ok(())
     }
 }
 
-/// True where there may be more.
-async fn embed_some(store: &dyn MemoryStore, embedder: &Arc<Embedder>) -> Result<bool, MemoryError> {
-    let waiting = store.unembedded(embedder.name(), BATCH).await?;
+/// True where there may be more. A text that the model refuses gets a vector that is near to nothing, and is found by its
+/// words.
+async fn embed_some(
+    store: &dyn MemoryStore,
+    embedder: &Arc<Embedder>,
+    after: i64,
+) -> Result<bool, MemoryError> {
+    let waiting = store.unembedded(embedder.name(), after, BATCH).await?;
     if waiting.is_empty() {
         return Ok(false);
     }
     let model = Arc::clone(embedder);
-    let texts: Vec<(i64, String)> =
-        waiting.into_iter().map(|stored| (stored.ordinal, stored.fact.content)).collect();
     let embed = move || {
-        let vector = |(ordinal, text): &(i64, String)| Some((*ordinal, model.embed(text).ok()?));
-        texts.iter().map(vector).collect::<Option<Vec<_>>>()
+        let vector = |stored: super::StoredFact| {
+            let vector = model.embed(&stored.fact.content).unwrap_or_else(|error| {
+                tracing::warn!(message = "A fact was not embedded.", id = stored.fact.id, %error);
+                vec![0.0; model.dimensions()]
+            });
+            (stored.ordinal, vector)
+        };
+        waiting.into_iter().map(vector).collect::<Vec<_>>()
     };
-    let vectors = tokio::task::spawn_blocking(embed).await;
-    // a text that the model refuses is found by its words; the rest is not held up for ever by it
-    let Ok(Some(vectors)) = vectors else {
-        tracing::warn!(message = "Facts were not embedded: the model does not run.");
-        return Ok(false);
-    };
-    store.embed(embedder.name(), &vectors).await?;
+    match tokio::task::spawn_blocking(embed).await {
+        Ok(vectors) => store.embed(embedder.name(), &vectors).await?,
+        Err(error) => {
+            tracing::error!(message = "Facts were not embedded: the model broke off.", %error);
+            return Ok(false);
+        }
+    }
     Ok(true)
 }
 
 /// True where there may be more.
-async fn merge_some(store: &dyn MemoryStore) -> Result<bool, MemoryError> {
-    let pairs = store.duplicates(BATCH).await?;
+async fn merge_some(store: &dyn MemoryStore, after: i64) -> Result<bool, MemoryError> {
+    let pairs = store.duplicates(after, BATCH).await?;
     let origin = Origin {
         via: "upkeep".to_owned(),
         reason: "it says the same as an older fact, word for word".to_owned(),

@@ -188,7 +188,7 @@ pub(crate) async fn duplicates_are_merged_into_the_older_and_can_be_had_back(
     let newer = save(store, &holder, draft("API server is listening on port 8787.")).await;
     save(store, &me.holder(Scope::Team).unwrap(), draft("API server is listening on port 8787")).await;
     save(store, &holder, draft("API server is listening on port 9090")).await;
-    let pairs = other.duplicates(10).await.unwrap();
+    let pairs = other.duplicates(0, 10).await.unwrap();
     assert_eq!(pairs.len(), 1, "{pairs:?}");
     let (left, right) = &pairs[0];
     assert_eq!((&left.fact.id, &right.fact.id), (&older.fact.id, &newer.fact.id));
@@ -197,10 +197,10 @@ pub(crate) async fn duplicates_are_merged_into_the_older_and_can_be_had_back(
     assert!(a.unwrap() ^ b.unwrap(), "one of them did it");
     let history = store.history(&me, &newer.fact.id).await.unwrap();
     assert_eq!(history[0].fact.ended.as_ref().unwrap().merged_into, older.fact.id);
-    assert!(store.duplicates(10).await.unwrap().is_empty());
+    assert!(store.duplicates(0, 10).await.unwrap().is_empty());
     let back = store.restore(&me, &newer.fact.id, &because("they differ"), NOW).await.unwrap();
     assert!(matches!(back, Updated::Changed(_)));
-    assert!(store.duplicates(10).await.unwrap().is_empty(), "what somebody took apart stays apart");
+    assert!(store.duplicates(0, 10).await.unwrap().is_empty(), "what somebody took apart stays apart");
     // a change to what another fact says merges
     let change = draft("The API server listens on port 8787");
     let Updated::Merged(into) = store.update(&me, &newer.fact.id, &change, NOW).await.unwrap() else {
@@ -245,11 +245,11 @@ pub(crate) async fn what_has_no_vector_is_embedded_and_facts_of_another_time_are
     let bare = save(store, &holder, draft("without a vector")).await;
     let past = Draft { invalid_at: Some(NOW), ..near("until now a vector", [1.0, 0.0]) };
     save(store, &holder, past).await;
-    let waiting = other.unembedded("test", 10).await.unwrap();
+    let waiting = other.unembedded("test", 0, 10).await.unwrap();
     assert_eq!(contents(&waiting), ["without a vector"]);
-    assert_eq!(other.unembedded("another model", 10).await.unwrap().len(), 3);
+    assert_eq!(other.unembedded("another model", 0, 10).await.unwrap().len(), 3);
     other.embed("test", &[(bare.ordinal, vec![0.0, 1.0])]).await.unwrap();
-    assert!(store.unembedded("test", 10).await.unwrap().is_empty());
+    assert!(store.unembedded("test", 0, 10).await.unwrap().is_empty());
     let nearest = store.nearest(&me, &vector([0.0, 1.0]), NOW, 10).await.unwrap();
     let order: Vec<&str> = nearest.iter().map(|(stored, _)| stored.fact.content.as_str()).collect();
     assert_eq!(order, ["without a vector", "with a vector"]);

@@ -123,7 +123,7 @@ pub(crate) async fn nobody_finds_what_is_not_theirs(store: &dyn MemoryStore, ste
                 }
             }
             Step::Merge => {
-                for (older, newer) in store.duplicates(10).await.unwrap() {
+                for (older, newer) in store.duplicates(0, 10).await.unwrap() {
                     assert_eq!(older.holder(), newer.holder());
                     if store.merge(&older, &newer, &origin, NOW).await.unwrap() {
                         facts.insert(newer.fact.id.clone(), (newer.holder(), None));

@@ -483,6 +483,8 @@ impl MemoryStore for SqlMemory {
             }
             nearest.found
         };
+        // to a vector of nothing but zeros nothing has an angle
+        let near: Vec<(i64, f32)> = near.into_iter().filter(|(_, cosine)| cosine.is_finite()).collect();
         let wanted: Vec<i64> = near.iter().map(|(ordinal, _)| *ordinal).collect();
         let mut facts = self.by_ordinal(ordinals(&wanted)).await?;
         facts.retain(|found| {
@@ -521,12 +523,23 @@ impl MemoryStore for SqlMemory {
         Ok(found)
     }
 
-    async fn unembedded(&self, embedder: &str, limit: u32) -> Result<Vec<StoredFact>, StoreError> {
+    async fn newest(&self) -> Result<i64, StoreError> {
+        let newest = sqlx::query_scalar("SELECT COALESCE(MAX(ordinal), 0) FROM memory_fact");
+        Ok(newest.fetch_one(&self.pool).await?)
+    }
+
+    async fn unembedded(
+        &self,
+        embedder: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredFact>, StoreError> {
         let query = sqlx::query_as(select!(
             "LEFT JOIN memory_vector v ON v.fact = f.ordinal AND v.embedder = $1
-             WHERE f.expired_ms IS NULL AND v.fact IS NULL ORDER BY f.ordinal LIMIT $2"
+             WHERE f.ordinal > $2 AND f.expired_ms IS NULL AND v.fact IS NULL ORDER BY f.ordinal LIMIT $3"
         ));
-        stored(query.bind(embedder.to_owned()).bind(i64::from(limit)).fetch_all(&self.pool).await?)
+        let query = query.bind(embedder.to_owned()).bind(after).bind(i64::from(limit));
+        stored(query.fetch_all(&self.pool).await?)
     }
 
     async fn embed(&self, embedder: &str, vectors: &[(i64, Vec<f32>)]) -> Result<(), StoreError> {
@@ -544,14 +557,15 @@ impl MemoryStore for SqlMemory {
         Ok(())
     }
 
-    async fn duplicates(&self, limit: u32) -> Result<Vec<(StoredFact, StoredFact)>, StoreError> {
+    async fn duplicates(&self, after: i64, limit: u32) -> Result<Vec<(StoredFact, StoredFact)>, StoreError> {
         let pairs: Vec<(i64, i64)> = sqlx::query_as(
             "SELECT MIN(older.ordinal), newer.ordinal FROM memory_fact newer
              JOIN memory_fact older ON older.holder = newer.holder AND older.likeness = newer.likeness
                  AND older.ordinal < newer.ordinal AND older.expired_ms IS NULL AND older.apart = 0
-             WHERE newer.expired_ms IS NULL AND newer.apart = 0
-             GROUP BY newer.ordinal ORDER BY newer.ordinal LIMIT $1",
+             WHERE newer.ordinal > $1 AND newer.expired_ms IS NULL AND newer.apart = 0
+             GROUP BY newer.ordinal ORDER BY newer.ordinal LIMIT $2",
         )
+        .bind(after)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
