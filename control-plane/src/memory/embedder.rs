@@ -50,7 +50,7 @@ pub enum Found {
     /// There is no folder: words alone find facts.
     Nothing,
     /// A model that runs.
-    Model(Embedder),
+    Model(Box<Embedder>),
 }
 
 /// A model that runs on this machine.
@@ -62,7 +62,7 @@ pub struct Embedder {
 }
 
 enum Model {
-    Transformer(Transformer),
+    Transformer(Box<Transformer>),
     Lookup(Lookup),
 }
 
@@ -99,13 +99,13 @@ pub fn detect(folder: &Path) -> Result<Found, EmbedError> {
     let hash = hash.get(..12).unwrap_or_default();
     let wrong = |problem| EmbedError::Model { path: path.clone(), problem };
     let (kind, model) = match is_onnx {
-        true => ("transformer", Model::Transformer(Transformer::load(bytes).map_err(wrong)?)),
+        true => ("transformer", Model::Transformer(Box::new(Transformer::load(bytes).map_err(wrong)?))),
         false => ("static", Model::Lookup(Lookup::load(&bytes).map_err(wrong)?)),
     };
     let mut embedder = Embedder { name: format!("{kind}:{hash}"), dimensions: 0, tokenizer, model };
     // one that loads and does not run is found out now, and not at the first fact
     embedder.dimensions = embedder.embed("a fact")?.len();
-    Ok(Found::Model(embedder))
+    Ok(Found::Model(Box::new(embedder)))
 }
 
 fn tokenizer(folder: &Path) -> Result<Tokenizer, EmbedError> {

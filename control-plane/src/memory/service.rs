@@ -145,7 +145,7 @@ impl Memory {
             Ok(Found::Nothing) => Part::Absent,
             Ok(Found::Model(embedder)) => {
                 tracing::info!(message = "Memory finds facts by meaning, too.", embedder = embedder.name());
-                Part::Loaded(Arc::new(embedder))
+                Part::Loaded(Arc::from(embedder))
             }
             Err(error) => {
                 tracing::error!(message = "The embedding model was left out; words find facts.", %error);

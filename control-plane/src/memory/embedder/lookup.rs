@@ -71,7 +71,7 @@ pub(super) mod tests {
         "model":{"type":"WordLevel","vocab":{"[UNK]":0,"port":1,"theme":2,"a":3},"unk_token":"[UNK]"}}"#;
 
     /// A model of two dimensions in a folder.
-    fn model(folder: &std::path::Path) -> Embedder {
+    fn model(folder: &std::path::Path) -> Box<Embedder> {
         let values: Vec<u8> =
             [0.0_f32, 0.0, 3.0, 0.0, 0.0, 2.0, 1.0, 1.0].iter().flat_map(|it| it.to_le_bytes()).collect();
         let table = safetensors::tensor::TensorView::new(Dtype::F32, vec![4, 2], &values).unwrap();

@@ -1,6 +1,7 @@
 //! Memory in a PostgreSQL database, which replicas share.
 
 #[path = "facts.rs"]
+#[allow(clippy::duplicate_mod, reason = "it is compiled once for each database, over its own types")]
 mod facts;
 
 use std::str::FromStr as _;

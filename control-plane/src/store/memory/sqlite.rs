@@ -1,6 +1,7 @@
 //! Memory in an SQLite file.
 
 #[path = "facts.rs"]
+#[allow(clippy::duplicate_mod, reason = "it is compiled once for each database, over its own types")]
 mod facts;
 
 use std::path::Path;
