@@ -9,6 +9,7 @@ mod events;
 mod feed;
 mod guard;
 mod health;
+mod memory;
 mod metrics;
 mod original_metrics;
 mod purge;
@@ -42,6 +43,7 @@ pub use self::purge::{Purged, Wanted};
 use crate::ccr::keeper::Originals;
 use crate::filters::Filters;
 use crate::ledger::writer::Ledger;
+use crate::memory::Memory;
 use crate::messages::Messages;
 use crate::request_log::Lost;
 use crate::sessions::Sessions;
@@ -66,6 +68,7 @@ pub(crate) struct App {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) filters: Arc<Filters>,
     pub(crate) messages: Arc<Messages>,
+    pub(crate) memory: Memory,
     pub(crate) board: Board,
     pub(crate) desk: Desk,
     pub(crate) guard: Arc<Guard>,
@@ -114,6 +117,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/purge", post(purge::post))
         .route("/telemetry", get(telemetry::telemetry))
         .route("/events", get(events::events))
+        .merge(memory::router())
         .merge(dashboard::router())
         .merge(debug::router())
         .fallback(|| async { Refusal::NOT_FOUND })

@@ -16,6 +16,7 @@ mod http;
 pub mod ledger;
 mod limits;
 mod listen;
+pub mod memory;
 mod messages;
 pub mod models;
 pub mod purge;

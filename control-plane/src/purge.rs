@@ -13,12 +13,15 @@ pub async fn purge(settings: &Settings, wanted: &Wanted) -> anyhow::Result<Purge
     let scope = wanted.scope(now_ms()).context("expected one of --all, --tenant and --older-than-seconds")?;
     let ledger = SqlStore::open(&settings.database, now_ms()).await?;
     let originals = SqlOriginals::open(&settings.originals, now_ms()).await?;
+    let memory = crate::store::memory::open(&settings.memory).await?;
     let purged = Purged {
         dry_run: wanted.dry_run,
         originals: originals.purge(&scope, wanted.dry_run).await?,
         ledger: ledger.purge(&scope, wanted.dry_run).await?,
+        facts: memory.purge(&scope, wanted.dry_run).await?,
         ..Purged::default()
     };
+    memory.close().await;
     originals.close().await;
     ledger.close().await;
     Ok(purged)

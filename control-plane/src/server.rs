@@ -27,6 +27,7 @@ use crate::ledger::labels::Labels;
 use crate::ledger::writer::{Ledger, WriterCounts};
 use crate::limits::Limits;
 use crate::listen::{Listener, Peer, bind};
+use crate::memory::Memory;
 use crate::messages::Messages;
 use crate::models::Models;
 use crate::request_log::{Lost, RequestLog};
@@ -148,6 +149,8 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let opened = Renewing::<SqlOriginals>::open(&settings.originals, Arc::new(now_ms)).await?;
     warmup.note_code_aware(settings.code_aware);
     warmup.note_store("originals", opened.location());
+    let memory =
+        Memory::open(&settings.memory, settings.memory_model_dir.clone(), settings.user.clone()).await;
     let originals_watch = opened.watch();
     let originals_store: Arc<dyn OriginalsStore> = Arc::new(opened);
     let kept = store.retention_time().await?;
@@ -208,6 +211,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         sessions: Arc::clone(&sessions),
         filters: Arc::clone(&filters),
         messages: Arc::clone(&messages),
+        memory: memory.clone(),
         desk: Desk::new(Service::new(settings.compress_within, originals.clone(), ledger.clone())),
         board: Board::new(
             Arc::clone(&store),
@@ -244,6 +248,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         async move { subscriptions.keep(now_ms, stop).await }
     };
     let kept = tasks.spawn("subscriptions", kept);
+    let memory_upkeep = tasks.spawn("memory", memory.clone().keep(stop.clone()));
     let telemetry = tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     let own_metrics = metrics_listener.map(|listener| {
         // who listens for it decides who may read it
@@ -280,7 +285,8 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         ending.cancelled().await;
         // they hold the ledger and the originals: the writers end, with their queues written, once they
         // are gone
-        let tasks = [http, grpc, maintenance, sweep, telemetry, kept].into_iter().chain(own_metrics);
+        let tasks =
+            [http, grpc, maintenance, sweep, telemetry, kept, memory_upkeep].into_iter().chain(own_metrics);
         let end = end_all(tasks.chain([writer, originals_writer]).chain(log_writer));
         if tokio::time::timeout(CONNECTIONS, end).await.is_err() {
             tracing::warn!(message = "Connections did not end in time and are cut off.");
@@ -292,6 +298,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         }
         store.close().await;
         originals_store.close().await;
+        memory.close().await;
         if let Some(path) = ready_file {
             fs::remove_file(path).ok();
         }

@@ -79,6 +79,9 @@ pub struct Args {
     /// Say in /debug/warmup that the filter leaves bodies of functions out of source files, which its own configuration decides [env: HEADROOM_CODE_AWARE_ENABLED]
     #[arg(long)]
     pub code_aware: bool,
+    /// Folder of an embedding model, with which memory finds facts by meaning: tokenizer.json beside model.onnx or a .safetensors file [env: HEADROOM_MEMORY_MODEL_DIR] [default: CONFIG/embedder]
+    #[arg(long, value_name = "DIR")]
+    pub memory_model_dir: Option<PathBuf>,
     /// File that holds the bearer token; HEADROOM_TOKEN holds the token itself [env: HEADROOM_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -205,6 +208,12 @@ pub struct Settings {
     pub originals: Database,
     /// How many of them for how long.
     pub keep: Keep,
+    /// Where memory is kept: in the same PostgreSQL, or in a file of its own, which can be copied and handed on alone.
+    pub memory: Database,
+    /// Where an embedding model may lie.
+    pub memory_model_dir: PathBuf,
+    /// Who has started this: whose memory it is where nobody is named.
+    pub user: String,
     /// How long a call of `/v1/compress` may take.
     pub compress_within: Duration,
     /// The original's savings file, imported if it is there.
@@ -329,6 +338,14 @@ impl Settings {
             Database::Postgres(url) => Database::Postgres(url.clone()),
             Database::Lines(_) | Database::Memory => Database::Memory,
         };
+        let memory = match &database {
+            Database::File(_) => Database::File(workspace_dir.join("memory.db")),
+            Database::Postgres(url) => Database::Postgres(url.clone()),
+        };
+        let memory_model_dir = args
+            .memory_model_dir
+            .or_else(|| env_path("HEADROOM_MEMORY_MODEL_DIR"))
+            .unwrap_or_else(|| config_dir.join("embedder"));
         let ttl = args.ccr_ttl_seconds.or_else(|| env("HEADROOM_CCR_TTL_SECONDS"));
         let max_bytes = args.ccr_max_bytes.or_else(|| env("HEADROOM_CCR_MAX_BYTES"));
         let default_max_bytes =
@@ -385,6 +402,11 @@ impl Settings {
             database,
             originals,
             keep,
+            memory,
+            memory_model_dir,
+            user: env("USER")
+                .or_else(|| env("LOGNAME"))
+                .map_or_else(|| "default".to_owned(), |user| user.trim().to_owned()),
             compress_within: Duration::from_secs(compression.unsigned_abs()),
             models,
             budgets: env("HEADROOM_BUDGETS"),
@@ -531,6 +553,8 @@ mod tests {
         let home = ("HOME", "/h");
         let settings = resolve(&[], &[home]).unwrap();
         assert_eq!(settings.originals, Database::File("/h/.headroom/originals.db".into()));
+        assert_eq!(settings.memory, Database::File("/h/.headroom/memory.db".into()));
+        assert_eq!(settings.memory_model_dir, PathBuf::from("/h/.headroom/config/embedder"));
         assert_eq!(settings.keep, Keep { ttl_ms: 86_400_000, max_bytes: 1 << 30 });
         let short = resolve(&["--ccr-max-bytes", "5"], &[home, ("HEADROOM_CCR_TTL_SECONDS", "60")]).unwrap();
         assert_eq!(short.keep, Keep { ttl_ms: 60_000, max_bytes: 5 });

@@ -8,10 +8,11 @@ use crate::ledger::contribution::{Landed, stages};
 
 /// The stages in a request's order, as the log names them and as the ledger does. What a request has not
 /// gone through is `null`.
-const STAGES: [(&str, &str); 7] = [
+const STAGES: [(&str, &str); 8] = [
     ("body_wait", "body_wait"),
     ("parse", "parse"),
     ("compress", "compress"),
+    ("memory_context", "memory_context"),
     ("admit", "admit"),
     ("total_pre_upstream", "overhead"),
     ("upstream_first_byte", "ttfb"),

@@ -10,6 +10,7 @@ mod dialect;
 mod import;
 mod lines;
 mod maintain;
+pub mod memory;
 mod open;
 pub mod originals;
 mod purge;

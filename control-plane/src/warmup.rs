@@ -83,9 +83,7 @@ impl Warmup {
         };
         let mut body: Map<String, Value> =
             self.parts.iter().map(|(name, found)| ((*name).to_owned(), part(found))).collect();
-        for absent in ["memory_backend", "memory_embedder", "tree_sitter"] {
-            body.insert(absent.to_owned(), json!({"status": null}));
-        }
+        body.insert("tree_sitter".to_owned(), json!({"status": null}));
         Value::Object(body)
     }
 

@@ -3,6 +3,8 @@
 //! The messages are plain [prost] types, usable inside the proxy-wasm module. With the feature
 //! `grpc` the tonic client and server of each service are generated too.
 
+#[cfg(feature = "json")]
+pub mod memory;
 pub mod names;
 
 /// Version 1 of the contract. Fields are only ever added.

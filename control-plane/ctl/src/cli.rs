@@ -10,6 +10,7 @@ use crate::env::EnvArgs;
 use crate::history::HistoryArgs;
 use crate::learn::LearnArgs;
 use crate::mcp::McpArgs;
+use crate::memory::MemoryArgs;
 use crate::perf::PerfArgs;
 use crate::purge::PurgeArgs;
 use crate::report::ReportArgs;
@@ -77,7 +78,10 @@ pub enum Command {
     /// Learn from agents' session logs what fails in a project and what works instead
     #[command(after_help = LEARN_EXAMPLES)]
     Learn(LearnArgs),
-    /// Serve headroom_compress, headroom_retrieve and headroom_stats to an MCP client
+    /// Read, correct, hand on and forget what agents remember
+    #[command(after_help = MEMORY_EXAMPLES)]
+    Memory(Box<MemoryArgs>),
+    /// Serve headroom_compress, headroom_retrieve and headroom_stats, and with --memory the memory tools, to an MCP client
     #[command(after_help = MCP_EXAMPLES)]
     Mcp(McpArgs),
     /// Compress request bodies, or texts, offline
@@ -196,10 +200,23 @@ Exit codes: 0 deleted, or counted with --dry-run; 1 something failed, or the ans
 
 const MCP_EXAMPLES: &str = "\
 Examples:
-  claude mcp add headroom -- headroomctl mcp
+  claude mcp add headroom -- headroomctl mcp --memory
   headroomctl mcp --http 127.0.0.1:8791              # then: claude mcp add -t http headroom http://127.0.0.1:8791/mcp
 
 Exit codes: 0 the client has gone, or a signal came; 1 something failed; 2 bad options.";
+
+const MEMORY_EXAMPLES: &str = "\
+Facts belong to a project (the repository of this folder), to the user, or to the team. headroomd keeps them, and has to
+run. What is edited or forgotten stays in the history until `headroomctl purge`, or `forget --purge`.
+
+Examples:
+  headroomctl memory add 'Staging deploys happen every Tuesday at 10:00 UTC'
+  headroomctl memory search 'when do we deploy?'
+  headroomctl memory forget 3f9a1c0d5e7b2468 --reason 'no longer so'
+  headroomctl memory export > memory.md
+  headroomctl memory import .headroom/memory.db        # of the Python Headroom
+
+Exit codes: 0 done; 1 nothing answers, or it says no; 2 bad options.";
 
 const LEARN_EXAMPLES: &str = "\
 Reads what agents keep of their conversations, here and offline, and shows what failed, what worked instead, and the

@@ -22,7 +22,6 @@ pub mod model;
 pub mod plugins;
 pub mod project;
 pub mod recorder;
-pub mod secrets;
 pub mod shell;
 
 use self::analyzers::{Report, sessions::lessons};

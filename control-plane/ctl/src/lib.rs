@@ -14,6 +14,7 @@ mod figures;
 pub mod history;
 pub mod learn;
 pub mod mcp;
+pub mod memory;
 pub mod misuse;
 mod number;
 pub mod perf;

@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, Parser as _};
 use headroomctl::cli::{Cli, Command};
 use headroomctl::misuse::Misuse;
 use headroomctl::{
-    compress, count, doctor, env, history, learn, mcp, perf, purge, report, retrieve, stats, telemetry,
+    compress, count, doctor, env, history, learn, mcp, memory, perf, purge, report, retrieve, stats, telemetry,
     unwrap, up, wrap,
 };
 
@@ -33,6 +33,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Compress(args) => compress::compress(&args),
         Command::Count(args) => runtime()?.block_on(count::count(&args)),
         Command::Mcp(args) => runtime()?.block_on(mcp::mcp(&args)),
+        Command::Memory(args) => runtime()?.block_on(memory::memory(&args)),
         Command::Retrieve(args) => runtime()?.block_on(retrieve::retrieve(&args)),
         Command::History(args) => runtime()?.block_on(history::history(&args)),
         Command::Learn(args) => learn::learn(&args),

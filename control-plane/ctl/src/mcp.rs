@@ -2,9 +2,11 @@
 //!
 //! `headroom_compress` runs the engine here and stores what it leaves out in the sidecar before it
 //! answers, `headroom_retrieve` reads it back, `headroom_stats` shows what was saved. What the sidecar does not
-//! have, the filter puts into the conversation itself: the tool answers with a placeholder for it.
+//! have, the filter puts into the conversation itself: the tool answers with a placeholder for it. With `--memory` there
+//! are the tools of memory as well: each request of a client pays for their definitions, so they are asked for.
 
 mod compress;
+mod memory;
 mod originals;
 mod server;
 
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use headroom_api::memory::Caller;
 use rmcp::ServiceExt as _;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -20,9 +23,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use self::compress::Compressor;
+use self::memory::Memory;
 use self::originals::Originals;
 use self::server::Server;
 use crate::environment::Environment;
+use crate::memory::{Client, project};
 use crate::misuse::Misuse;
 use crate::profile::ProfileName;
 use crate::running::{At, is_local};
@@ -46,6 +51,15 @@ pub struct McpArgs {
     /// Whose originals, as x-headroom-user-id or the filter's `tenant` says
     #[arg(long, value_name = "NAME", default_value = "")]
     pub tenant: String,
+    /// Serve memory_save, memory_search, memory_update, memory_delete and memory_list as well
+    #[arg(long)]
+    pub memory: bool,
+    /// The project of the facts: a folder, or a name [env: HEADROOM_PROJECT] [default: the repository of this folder; over HTTP what x-headroom-project says]
+    #[arg(long, value_name = "PROJECT", requires = "memory")]
+    pub project: Option<String>,
+    /// The user of the facts, within the tenant [default: the tenant's name, or who has started headroomd]
+    #[arg(long, value_name = "NAME", requires = "memory")]
+    pub user: Option<String>,
     /// How far headroom_compress may go
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
@@ -64,7 +78,8 @@ pub async fn mcp(args: &McpArgs) -> anyhow::Result<()> {
     let token = if here { token::local(env, None)? } else { token::configured(env)? };
     let originals = Originals::at(&address, token, args.tenant.clone())?;
     let compressor = Compressor::new(args.profile.into());
-    let server = Server::new(Arc::new(originals), compressor, running);
+    let memory = if args.memory { Some(memory(args, env)?) } else { None };
+    let server = Server::new(Arc::new(originals), compressor, running, memory);
     match args.http {
         None => {
             let service = server.serve(rmcp::transport::stdio()).await.context("the client said no hello")?;
@@ -73,6 +88,18 @@ pub async fn mcp(args: &McpArgs) -> anyhow::Result<()> {
         }
         Some(address) => serve_http(address, server).await,
     }
+}
+
+/// A server over HTTP stands in one folder, and its clients in others: what they do not name is not known.
+fn memory(args: &McpArgs, env: Environment<'_>) -> anyhow::Result<Memory> {
+    let folder = std::env::current_dir().ok().filter(|_| args.http.is_none());
+    let caller = Caller {
+        project: project(args.project.as_deref(), env, folder.as_deref()),
+        user: args.user.clone().unwrap_or_default(),
+        via: "mcp".to_owned(),
+        ..Caller::default()
+    };
+    Ok(Memory::new(Client::new(args.at.sidecar()?, args.tenant.clone(), caller)?))
 }
 
 fn grpc(args: &McpArgs, env: Environment<'_>) -> anyhow::Result<String> {

@@ -25,13 +25,13 @@ use crate::up::headroomd;
 #[derive(Args, Clone, Debug, Default)]
 #[group(id = "scope", required = true, multiple = false, args = ["all", "tenant", "older_than"])]
 pub struct PurgeArgs {
-    /// Everything: originals, records, sums, messages, logs
+    /// Everything: originals, records, sums, messages, memory, logs
     #[arg(long)]
     pub all: bool,
-    /// The originals and the records of this tenant; sums name no tenant
+    /// The originals, the records and the memory of this tenant; sums name no tenant
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
-    /// What is older than this: 24h, 30d, 12w
+    /// What is older than this: 24h, 30d, 12w; of memory only what was changed or forgotten before
     #[arg(long, value_name = "AGE", value_parser = span)]
     pub older_than: Option<Duration>,
     /// Say what would be deleted, and delete nothing
@@ -207,12 +207,13 @@ fn sentence(what: &str, figures: &Value, files: usize) -> String {
     let figure = |name: &str| number(figures.get(name));
     format!(
         "{what}: {} originals ({} bytes), {} requests, {} sums of the history, messages of {} requests, {} sessions, \
-         {files} files",
+         {} versions of facts, {files} files",
         figure("originals"),
         figure("bytes"),
         figure("requests"),
         figure("sums"),
         figure("messages"),
         figure("sessions"),
+        figure("facts"),
     )
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use headroom_retry::Retry;
 use reqwest::{RequestBuilder, StatusCode, Url};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::environment::Environment;
@@ -93,14 +94,18 @@ impl Running {
         }
     }
 
-    /// The status and the body that a path answers to a JSON document.
-    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<(StatusCode, String)> {
+    /// A request that hands a JSON document to a path.
+    pub fn posting(&self, path: &str, body: &impl Serialize) -> RequestBuilder {
         let request = self.client.post(self.url(path)).json(body);
-        let request = match &self.token {
+        match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
-        };
-        self.answer(path, request).await
+        }
+    }
+
+    /// The status and the body that a path answers to a JSON document.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<(StatusCode, String)> {
+        self.answer(path, self.posting(path, body)).await
     }
 
     /// What a path answers with figures.

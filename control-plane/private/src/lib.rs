@@ -3,6 +3,7 @@
 //! What belongs to another user, and folders that many use (`/tmp`, the home folder itself), stay as they are.
 
 pub mod rotation;
+pub mod secrets;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};

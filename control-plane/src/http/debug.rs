@@ -72,6 +72,11 @@ async fn ws_sessions(State(app): State<Arc<App>>) -> Json<Value> {
 
 async fn warmup(State(app): State<Arc<App>>) -> Json<Value> {
     let mut body = app.warmup.to_json();
+    for (name, part) in
+        [("memory_backend", app.memory.backend_state()), ("memory_embedder", app.memory.embedder_state())]
+    {
+        body[name] = json!({"status": part.status, "error": part.error, "info": part.info});
+    }
     body["runtime"] = json!({
         "listeners": events::MAX_LISTENERS - app.listeners.available_permits(),
         "reports_waiting": app.ledger.waiting(),

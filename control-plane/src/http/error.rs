@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::memory::MemoryError;
 use crate::store::StoreError;
 
 /// Why there is no answer.
@@ -37,7 +38,7 @@ impl Refusal {
     pub(crate) const TENANT: Self = Self::fixed(
         StatusCode::FORBIDDEN,
         "tenant",
-        "this token opens its own tenant's originals, and nothing else",
+        "this token opens its own tenant's originals and memory, and nothing else",
     );
     pub(crate) const HOST: Self = Self::fixed(
         StatusCode::FORBIDDEN,
@@ -85,5 +86,18 @@ impl From<StoreError> for Refusal {
         // what the database says may name hosts and users: it goes to the log only
         tracing::error!(message = "A page could not be read from the store.", %error);
         Self::fixed(StatusCode::SERVICE_UNAVAILABLE, "store", "the store does not answer: see the log")
+    }
+}
+
+impl From<MemoryError> for Refusal {
+    fn from(error: MemoryError) -> Self {
+        match error {
+            MemoryError::Store(error) => error.into(),
+            MemoryError::NotLoaded(_) => {
+                Self::told(StatusCode::SERVICE_UNAVAILABLE, "memory", error.to_string())
+            }
+            MemoryError::Invalid(message) => Self::query(message),
+            MemoryError::NotFound(_) => Self::told(StatusCode::NOT_FOUND, "not_found", error.to_string()),
+        }
     }
 }

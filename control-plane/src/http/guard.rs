@@ -3,7 +3,7 @@
 //!
 //! * With a token, everyone must send it, as a bearer token or in `x-headroom-proxy-token`, but for the dashboard's
 //!   own files. (Without one the sidecar listens on loopback only.)
-//! * A tenant's token opens that tenant's originals, compression for it, and nothing else.
+//! * A tenant's token opens that tenant's originals and memory, compression for it, and nothing else.
 //! * Without one, the `Host` must be a name that cannot have been pointed here from outside: a page
 //!   in a browser could otherwise make its own name resolve to 127.0.0.1 and read the answers.
 //! * Without one, nothing is answered to what Envoy has taken from beyond this machine. It says so in a header.
@@ -134,7 +134,8 @@ fn shown(headers: &HeaderMap) -> &str {
 
 /// What there is of each tenant.
 fn is_tenants(path: &str) -> bool {
-    matches!(path, "/v1/retrieve" | "/v1/compress" | "/v1/usage") || path.starts_with("/v1/retrieve/")
+    matches!(path, "/v1/retrieve" | "/v1/compress" | "/v1/usage")
+        || ["/v1/retrieve/", "/v1/memory/"].iter().any(|under| path.starts_with(under))
 }
 
 fn host(request: &Request) -> Option<&str> {

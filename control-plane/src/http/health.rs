@@ -49,12 +49,21 @@ enum StoreState {
     Out(Trouble),
 }
 
+/// What all stores can do.
+#[derive(Clone, Copy, Debug)]
+struct States {
+    /// The ledger's and the originals'.
+    stores: [StoreState; 2],
+    /// Memory's, without which everything else works.
+    memory: StoreState,
+}
+
 /// Asks the stores whether they can be written, for all who want to know at the same time.
 #[derive(Debug)]
 pub(crate) struct Probes {
     /// The ledger's and the originals'.
     watches: [Arc<StoreWatch>; 2],
-    last: Mutex<Option<(Instant, [StoreState; 2])>>,
+    last: Mutex<Option<(Instant, States)>>,
 }
 
 impl Probes {
@@ -67,16 +76,18 @@ impl Probes {
         ["ledger", "originals"].into_iter().zip(self.watches.iter().map(Arc::as_ref))
     }
 
-    async fn states(&self, app: &App) -> [StoreState; 2] {
+    async fn states(&self, app: &App) -> States {
         let mut last = self.last.lock().await;
         if let Some((_, states)) = last.filter(|(at, _)| at.elapsed() < PROBE_HOLDS) {
             return states;
         }
         let (ledger, originals) = (&app.store, &app.originals);
-        let states = [
+        let stores = [
             state("store", ledger.check(), async || ledger.display_session().await.map(drop)).await,
             state("originals", originals.check(), async || originals.sums().await.map(drop)).await,
         ];
+        let memory = state("memory", app.memory.check(), async || app.memory.read().await).await;
+        let states = States { stores, memory };
         *last = Some((Instant::now(), states));
         states
     }
@@ -129,7 +140,7 @@ pub(super) async fn health(
             "optimize": true,
             "cache": false,
             "rate_limit": false,
-            "memory": false,
+            "memory": true,
             "learn": false,
             "code_graph": false,
             "store": database,
@@ -169,7 +180,7 @@ fn alive(app: &App) -> Map<String, Value> {
 async fn readiness(app: &App) -> (bool, Map<String, Value>) {
     let states = app.probes.states(app).await;
     let started = app.warmup.is_ready();
-    let ready = started && states.iter().any(|state| !matches!(state, StoreState::Out(_)));
+    let ready = started && states.stores.iter().any(|state| !matches!(state, StoreState::Out(_)));
     let mut checks = Map::new();
     let startup = if started { "healthy" } else { "unhealthy" };
     checks.insert(
@@ -177,7 +188,7 @@ async fn readiness(app: &App) -> (bool, Map<String, Value>) {
         json!({"enabled": true, "ready": started, "status": startup, "error": null}),
     );
     let places = [app.store.location(), app.originals.location()];
-    let stores = ["store", "originals"].into_iter().zip(places).zip(states).zip(&app.probes.watches);
+    let stores = ["store", "originals"].into_iter().zip(places).zip(states.stores).zip(&app.probes.watches);
     for (((name, place), state), watch) in stores {
         checks.insert(name.to_owned(), store_check(state, watch, is_nearly_full(place)));
     }
@@ -188,7 +199,8 @@ async fn readiness(app: &App) -> (bool, Map<String, Value>) {
         "filter_configuration".to_owned(),
         json!({"enabled": true, "ready": true, "status": state, "error": trouble}),
     );
-    for absent in ["cache", "rate_limiter", "memory"] {
+    checks.insert("memory".to_owned(), memory_check(app, states.memory));
+    for absent in ["cache", "rate_limiter"] {
         checks.insert(
             absent.to_owned(),
             json!({"enabled": false, "ready": true, "status": "disabled", "error": null}),
@@ -225,6 +237,29 @@ fn runtime() -> Value {
 fn is_nearly_full(place: &str) -> bool {
     const LEAST_BYTES: u64 = 1 << 20;
     rustix::fs::statvfs(place).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_BYTES)
+}
+
+/// Memory, of which nothing keeps anybody from working.
+fn memory_check(app: &App, state: StoreState) -> Value {
+    let (backend, embedder) = (app.memory.backend_state(), app.memory.embedder_state());
+    let why = match state {
+        StoreState::Works => embedder.error.clone(),
+        StoreState::ReadOnly(trouble) => Some(format!("it cannot be written: {}", trouble.sentence())),
+        StoreState::Out(trouble) => {
+            Some(format!("it can neither be read nor written: {}", trouble.sentence()))
+        }
+    };
+    let status = if why.is_some() { "degraded" } else { "healthy" };
+    json!({
+        "enabled": true,
+        "ready": state == StoreState::Works,
+        "status": status,
+        "error": why,
+        "backend": backend.info,
+        "initialized": backend.status == Some("loaded"),
+        "embedder": embedder.info,
+        "embedder_status": embedder.status,
+    })
 }
 
 fn store_check(state: StoreState, watch: &StoreWatch, nearly_full: bool) -> Value {

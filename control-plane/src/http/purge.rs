@@ -40,7 +40,9 @@ pub struct Purged {
     /// Of the originals.
     #[serde(flatten)]
     pub originals: PurgedOriginals,
-    /// Requests whose messages were in memory.
+    /// Versions of facts in memory. By age only those go that have ended.
+    pub facts: u64,
+    /// Requests whose messages were held.
     pub messages: usize,
     /// WebSocket sessions that had ended and were in memory.
     pub sessions: usize,
@@ -77,6 +79,7 @@ pub(super) async fn post(
         dry_run,
         originals: app.originals.purge(&scope, dry_run).await?,
         ledger: app.store.purge(&scope, dry_run).await?,
+        facts: app.memory.purge(&scope, dry_run).await?,
         // they name no tenant, and are few
         messages: if dry_run { app.messages.count() } else { app.messages.forget() },
         sessions: app.sessions.forget_ended(dry_run, |session| match &scope {

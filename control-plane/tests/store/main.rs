@@ -5,6 +5,11 @@
 mod child;
 mod damage;
 mod jsonl;
+#[path = "../sidecar/facts.rs"]
+mod facts;
+mod memory;
+mod memory_eval;
+mod memory_isolation;
 mod originals;
 mod postgres;
 #[path = "../sidecar/records.rs"]

@@ -6,7 +6,7 @@ use headroomd::store::SqlStore;
 use headroomd::store::originals::SqlOriginals;
 
 use crate::server::Postgres;
-use crate::{originals, suite};
+use crate::{memory, memory_isolation, originals, suite};
 
 macro_rules! on_postgres {
     ($postgres:ident: $($test:ident),* $(,)?) => {
@@ -67,4 +67,47 @@ async fn postgresql_keeps_originals_as_sqlite_does() {
         what_can_never_fit_is_refused_and_nothing_makes_room_for_it,
         two_that_share_the_originals_keep_each_once,
     );
+}
+
+macro_rules! memory_on_postgres {
+    ($postgres:ident, $extension:expr: $($test:ident),* $(,)?) => {
+        $(
+            // names of databases are cut at 63 characters
+            let name = format!("{}_{}", &stringify!($test)[..30], $extension);
+            let database = Database::Postgres($postgres.database(&name));
+            if $extension && !$postgres.extend(&name, "vector") {
+                eprintln!("SKIPPED: this PostgreSQL has no pgvector");
+                return;
+            }
+            // beside the ledger, and at the same time, as replicas start
+            let (ledger, one, other) = tokio::join!(
+                SqlStore::open(&database, now_ms()),
+                headroomd::store::memory::open(&database),
+                headroomd::store::memory::open(&database),
+            );
+            ledger.unwrap();
+            memory::$test(&*one.unwrap(), &*other.unwrap()).await;
+        )*
+    };
+}
+
+#[tokio::test]
+async fn postgresql_keeps_memory_as_sqlite_does() {
+    let Some(postgres) = Postgres::start().await else { return };
+    for (n, steps) in memory_isolation::some_steps().iter().enumerate() {
+        let database = Database::Postgres(postgres.database(&format!("isolation{n}")));
+        let store = headroomd::store::memory::open(&database).await.unwrap();
+        memory_isolation::nobody_finds_what_is_not_theirs(&*store, steps).await;
+    }
+    for pgvector in [false, true] {
+        memory_on_postgres!(
+            postgres, pgvector:
+            a_fact_is_found_changed_and_forgotten_and_its_history_stays,
+            a_text_is_kept_once_by_whoever_saves_it,
+            two_that_change_one_fact_lose_and_double_nothing,
+            duplicates_are_merged_into_the_older_and_can_be_had_back,
+            what_is_purged_is_gone_and_age_takes_only_what_has_ended,
+            what_has_no_vector_is_embedded_and_facts_of_another_time_are_not_found,
+        );
+    }
 }

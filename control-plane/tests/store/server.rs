@@ -74,6 +74,14 @@ impl Postgres {
         psql.unwrap().status.success()
     }
 
+    /// Whether a database has an extension now.
+    pub(crate) fn extend(&self, database: &str, extension: &str) -> bool {
+        let statement = format!("CREATE EXTENSION IF NOT EXISTS {extension}");
+        let mut psql = Command::new(&self.psql);
+        psql.arg(self.url(database)).args(["--quiet", "--command", &statement]);
+        psql.status().unwrap().success()
+    }
+
     /// The URL of a new, empty database.
     pub(crate) fn database(&self, name: &str) -> String {
         assert!(self.runs(&format!("CREATE DATABASE {name}")), "{name} could not be made");

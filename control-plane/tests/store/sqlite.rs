@@ -9,7 +9,7 @@ use headroomd::store::{LedgerStore, SqlStore};
 
 use sqlx::Connection as _;
 
-use crate::{originals, suite};
+use crate::{memory, originals, suite};
 
 async fn open(dir: &Path) -> SqlStore {
     SqlStore::open(&Database::File(dir.join("deep").join("er?#%.db")), now_ms()).await.unwrap()
@@ -138,6 +138,30 @@ macro_rules! originals_on_sqlite {
         )*
     };
 }
+
+macro_rules! memory_on_sqlite {
+    ($($test:ident),* $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $test() {
+                let dir = tempfile::tempdir().unwrap();
+                let database = Database::File(dir.path().join("memory.db"));
+                let (one, other) =
+                    tokio::join!(headroomd::store::memory::open(&database), headroomd::store::memory::open(&database));
+                memory::$test(&*one.unwrap(), &*other.unwrap()).await;
+            }
+        )*
+    };
+}
+
+memory_on_sqlite!(
+    a_fact_is_found_changed_and_forgotten_and_its_history_stays,
+    a_text_is_kept_once_by_whoever_saves_it,
+    two_that_change_one_fact_lose_and_double_nothing,
+    duplicates_are_merged_into_the_older_and_can_be_had_back,
+    what_is_purged_is_gone_and_age_takes_only_what_has_ended,
+    what_has_no_vector_is_embedded_and_facts_of_another_time_are_not_found,
+);
 
 originals_on_sqlite!(
     an_original_is_had_back_by_its_tenant_alone,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::analyzers::{Episode, Report};
 use super::lesson::Lesson;
 use super::model::{Place, Session, head};
-use super::secrets::scrub;
+use headroom_private::secrets::scrub;
 
 /// Bytes of a digest: some 60 k tokens, below the window of every model that is still offered.
 const DIGEST: usize = 240 << 10;

@@ -28,7 +28,7 @@ impl Roots {
         if let Some(checkout) = known.get(folder) {
             return checkout.clone();
         }
-        let checkout = checkout(Path::new(folder)).unwrap_or_else(|| {
+        let checkout = repository(Path::new(folder)).unwrap_or_else(|| {
             let own: Arc<str> = Arc::from(folder.trim_end_matches('/'));
             Checkout { project: Arc::clone(&own), tree: own }
         });
@@ -37,7 +37,8 @@ impl Roots {
     }
 }
 
-fn checkout(folder: &Path) -> Option<Checkout> {
+/// The checkout that a folder lies in, where it lies in one.
+pub fn repository(folder: &Path) -> Option<Checkout> {
     let canonical = folder.canonicalize();
     let real = canonical.as_deref().unwrap_or(folder);
     real.ancestors().filter(|ancestor| ancestor.is_absolute()).find_map(|tree| {

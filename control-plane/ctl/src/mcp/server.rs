@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::compress::{Compressed, Compressor};
+use super::memory::Memory;
 use super::originals::{Originals, StoredText};
 use crate::running::Running;
 
@@ -22,6 +23,7 @@ pub(super) struct Server {
     originals: Arc<Originals>,
     compressor: Compressor,
     running: Running,
+    memory: Option<Memory>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -43,8 +45,18 @@ struct Retrieve {
 }
 
 impl Server {
-    pub(super) fn new(originals: Arc<Originals>, compressor: Compressor, running: Running) -> Self {
-        Self { originals, compressor, running }
+    pub(super) fn new(
+        originals: Arc<Originals>,
+        compressor: Compressor,
+        running: Running,
+        memory: Option<Memory>,
+    ) -> Self {
+        Self { originals, compressor, running, memory }
+    }
+
+    fn tools(&self) -> Vec<Tool> {
+        let memory = self.memory.iter().flat_map(|_| super::memory::tools());
+        tools().into_iter().chain(memory).collect()
     }
 
     async fn compress(&self, asked: Compress) -> Result<Vec<String>, String> {
@@ -132,24 +144,27 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(tools()))
+        Ok(ListToolsResult::with_all_items(self.tools()))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        tools().into_iter().find(|tool| tool.name == name)
+        self.tools().into_iter().find(|tool| tool.name == name)
     }
 
     async fn call_tool(
         &self,
         call: CallToolRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = call.arguments.unwrap_or_default();
         let answer = match call.name.as_ref() {
             "headroom_compress" => self.compress(read(arguments)?).await,
             "headroom_retrieve" => Ok(vec![self.retrieve(read(arguments)?).await]),
             "headroom_stats" => self.stats().await,
-            other => return Err(ErrorData::invalid_params(format!("there is no tool {other:?}"), None)),
+            other => match &self.memory {
+                Some(memory) => memory.call(other, arguments, &context).await?,
+                None => return Err(unknown(other)),
+            },
         };
         let result = match answer {
             Ok(texts) => CallToolResult::success(texts.into_iter().map(ContentBlock::text).collect()),
@@ -159,19 +174,24 @@ impl ServerHandler for Server {
     }
 }
 
-fn read<T: for<'de> Deserialize<'de>>(arguments: JsonObject) -> Result<T, ErrorData> {
+pub(super) fn unknown(name: &str) -> ErrorData {
+    ErrorData::invalid_params(format!("there is no tool {name:?}"), None)
+}
+
+pub(super) fn read<T: for<'de> Deserialize<'de>>(arguments: JsonObject) -> Result<T, ErrorData> {
     serde_json::from_value(Value::Object(arguments))
         .map_err(|error| ErrorData::invalid_params(error.to_string(), None))
+}
+
+pub(super) fn tool(name: &'static str, about: &'static str, properties: Value, required: Value) -> Tool {
+    let schema = json!({"type": "object", "properties": properties, "required": required});
+    let schema = if let Value::Object(schema) = schema { schema } else { JsonObject::new() };
+    Tool::new(name, about, schema)
 }
 
 /// Every request of a client pays for each word of these.
 fn tools() -> Vec<Tool> {
     let text = |about: &str| json!({"type": "string", "description": about});
-    let tool = |name: &'static str, about: &'static str, properties: Value, required: Value| {
-        let schema = json!({"type": "object", "properties": properties, "required": required});
-        let schema = if let Value::Object(schema) = schema { schema } else { JsonObject::new() };
-        Tool::new(name, about, schema)
-    };
     let reads = || ToolAnnotations::new().read_only(true).open_world(false);
     vec![
         tool(

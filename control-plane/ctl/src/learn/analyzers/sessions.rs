@@ -8,7 +8,7 @@ use super::{Conversation, Report};
 use crate::learn::failures::{is_check, is_runner};
 use crate::learn::lesson::{Finding, Kind, Lesson, sentence};
 use crate::learn::model::{Place, Session};
-use crate::learn::secrets::scrub;
+use headroom_private::secrets::scrub;
 
 /// Lessons of one project. More than these nobody reads, and each costs tokens in every conversation.
 const LESSONS: usize = 40;

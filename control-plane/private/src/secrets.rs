@@ -1,4 +1,4 @@
-//! Credentials in texts that leave a log: taken out before anything is printed, written or sent.
+//! Credentials in texts: taken out before anything is printed, written, stored or sent.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

@@ -1,0 +1,21 @@
+//! Memory: facts that agents share, each with where it came from, since when it holds, and everything that was ever
+//! done to it.
+//!
+//! A fact belongs to a tenant, and within it to a project, a user, or everyone ([`Holder`]). Nothing is overwritten: an
+//! update ends a version and begins the next, a deletion ends the last. What is ended stays in the history until it is
+//! purged, and is found by no search.
+
+mod compare;
+mod embedder;
+mod fact;
+mod search;
+mod service;
+mod store;
+mod upkeep;
+
+pub use self::compare::{fingerprint, likeness, relation};
+pub use self::embedder::{EmbedError, Embedder, Found, detect};
+pub use self::fact::{Draft, Ending, Holder, Origin, Reach, StoredFact, Vector};
+pub use self::search::{MatchedFact, query_words};
+pub use self::service::{Memory, MemoryError};
+pub use self::store::{MemoryStore, MemorySums, Saved, Updated};

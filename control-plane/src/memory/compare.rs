@@ -1,0 +1,287 @@
+//! How two facts stand to each other, as far as their words tell.
+//!
+//! No similarity tells a duplicate from a contradiction: "User prefers pnpm over npm" and "User prefers npm over pnpm"
+//! have a cosine of 0.99. So two facts are merged only where their words are the same in the same order, but for
+//! articles, the spelling of the first word, quotes, and "is listening" for "listens" ([`likeness`]). What is merely
+//! close is told to whoever saves ([`relation`]), and nothing is done about it.
+
+use std::collections::BTreeSet;
+
+use headroom_api::memory::Relation;
+use rust_stemmers::{Algorithm, Stemmer};
+
+/// The share of the shorter fact's words from which on two facts are about the same thing.
+const CLOSE: f64 = 0.5;
+/// The share from which on two facts without a difference that matters say the same.
+const SAME: f64 = 0.75;
+/// The cosine from which on they are about the same thing, or say the same.
+const CLOSE_COSINE: f32 = 0.6;
+const SAME_COSINE: f32 = 0.8;
+/// Words in which two facts of the same build may differ, and then contradict each other.
+const REPLACED: usize = 2;
+
+/// Words that carry no meaning of their own in a fact.
+const FILLERS: &[&str] = &[
+    "a",
+    "an",
+    "the",
+    "is",
+    "are",
+    "be",
+    "been",
+    "being",
+    "was",
+    "were",
+    "do",
+    "does",
+    "it",
+    "its",
+    "this",
+    "that",
+    "these",
+    "those",
+    "to",
+    "of",
+    "in",
+    "on",
+    "at",
+    "by",
+    "for",
+    "with",
+    "via",
+    "as",
+    "and",
+    "or",
+    "would",
+    "should",
+    "will",
+    "can",
+    "may",
+    "must",
+    "use",
+    "uses",
+    "used",
+    "using",
+    "done",
+    "we",
+    "you",
+    "they",
+    "our",
+    "your",
+    "rather",
+    "prefer",
+    "prefers",
+    "preferred",
+    "instead",
+    "from",
+    "into",
+    "please",
+];
+/// Words behind which stands what is not so, or not wanted.
+const REJECTING: &[&str] =
+    &["not", "never", "no", "without", "over", "than", "don't", "doesn't", "cannot", "can't"];
+/// Numbers as words.
+const NUMBERS: &[&str] = &[
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+    "twelve", "twenty", "thirty", "hundred", "thousand", "once", "twice",
+];
+
+/// A key that two facts share only where they say the same. 128 bits in hexadecimal.
+pub fn likeness(text: &str) -> String {
+    let words = words(text);
+    let mut key = blake3::Hasher::new();
+    let mut rest = words.iter().enumerate().peekable();
+    while let Some((at, word)) = rest.next() {
+        if ["a", "an", "the", "A", "An", "The"].contains(word) {
+            continue;
+        }
+        let next = rest.peek().map(|(_, next)| **next);
+        let verb = next.and_then(|next| progressive(word, next));
+        if verb.is_some() {
+            rest.next();
+        }
+        let word = verb.unwrap_or_else(|| (*word).to_owned());
+        let begins = words.iter().take(at).all(|before| ["The", "A", "An"].contains(before));
+        key.update(if begins { beginning(&word) } else { word }.as_bytes());
+        key.update(b"\n");
+    }
+    hex(&key)
+}
+
+/// A key that two facts share only where they are spelled alike, white space aside.
+pub fn fingerprint(text: &str) -> String {
+    let mut key = blake3::Hasher::new();
+    for word in text.split_whitespace() {
+        key.update(word.as_bytes());
+        key.update(b" ");
+    }
+    hex(&key)
+}
+
+fn hex(key: &blake3::Hasher) -> String {
+    key.finalize().to_hex().chars().take(32).collect()
+}
+
+/// "is listening" as "listens", "are listening" as "listen".
+fn progressive(copula: &str, verb: &str) -> Option<String> {
+    let stem = verb
+        .strip_suffix("ing")
+        .filter(|stem| stem.len() > 2 && stem.bytes().all(|b| b.is_ascii_lowercase()))?;
+    match copula {
+        "is" => Some(format!("{stem}s")),
+        "are" => Some(stem.to_owned()),
+        _ => None,
+    }
+}
+
+/// The first word without its capital, where that is all that a sentence gives it.
+fn beginning(word: &str) -> String {
+    let mut letters = word.chars();
+    let first = letters.next();
+    let plain = letters.clone().all(char::is_lowercase);
+    first
+        .filter(|_| plain)
+        .map_or_else(|| word.to_owned(), |first| first.to_lowercase().chain(letters).collect())
+}
+
+/// The words of a text, without the marks of sentences and quotation around them.
+fn words(text: &str) -> Vec<&str> {
+    let marks = |c: char| ",;:!?\"'`()[]{}“”‘’".contains(c);
+    let word = |word| str::trim_end_matches(str::trim_matches(word, marks), '.').trim_end_matches(marks);
+    text.split_whitespace().map(word).filter(|word| !word.is_empty()).collect()
+}
+
+/// A text taken apart for a comparison.
+struct Parts {
+    /// Stems of words with a meaning, in order; what is no plain word stands as it is.
+    stems: Vec<String>,
+    /// Numbers, versions, times.
+    numbers: BTreeSet<String>,
+    /// Paths, identifiers, names within the text.
+    names: BTreeSet<String>,
+    /// What is not so, or not wanted.
+    rejected: BTreeSet<String>,
+}
+
+impl Parts {
+    fn of(text: &str) -> Self {
+        let stemmer = Stemmer::create(Algorithm::English);
+        let (mut stems, mut numbers, mut names, mut rejected) =
+            (Vec::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut rejecting = false;
+        let words = words(text);
+        for (at, word) in words.iter().enumerate() {
+            let word = word.strip_suffix("'s").unwrap_or(word);
+            let folded = word.to_lowercase();
+            let after = words.get(at + 1).map(|word| word.to_lowercase());
+            if REJECTING.contains(&folded.as_str()) || (folded == "instead" && after.as_deref() == Some("of"))
+            {
+                rejecting = true;
+                continue;
+            }
+            if FILLERS.contains(&folded.as_str()) {
+                continue;
+            }
+            let plain = word.chars().all(char::is_alphabetic);
+            let stem = if plain { stemmer.stem(&folded).into_owned() } else { word.to_owned() };
+            if word.bytes().any(|byte| byte.is_ascii_digit()) || NUMBERS.contains(&folded.as_str()) {
+                numbers.insert(folded);
+            } else if !plain && word.chars().any(char::is_alphabetic)
+                || at > 0 && word.starts_with(char::is_uppercase)
+            {
+                names.insert(stem.clone());
+            }
+            if std::mem::take(&mut rejecting) {
+                rejected.insert(stem.clone());
+            }
+            if stem.chars().any(char::is_alphanumeric) {
+                stems.push(stem);
+            }
+        }
+        Self { stems, numbers, names, rejected }
+    }
+
+    /// Whether the texts have the same build, and a word or two of one stand where others stand in the other.
+    fn replaces(&self, other: &Self) -> bool {
+        if self.stems.len() != other.stems.len() {
+            return false;
+        }
+        let pairs = || self.stems.iter().zip(&other.stems).filter(|(mine, theirs)| mine != theirs);
+        let foreign =
+            pairs().all(|(mine, theirs)| !other.stems.contains(mine) && !self.stems.contains(theirs));
+        foreign && (1..=REPLACED).contains(&pairs().count())
+    }
+}
+
+/// How one fact stands to another; `None`: they have nothing to do with each other. `cosine` is that of their
+/// embeddings, where there is an embedder.
+pub fn relation(one: &str, other: &str, cosine: Option<f32>) -> Option<Relation> {
+    if likeness(one) == likeness(other) {
+        return Some(Relation::Same);
+    }
+    let (one, other) = (Parts::of(one), Parts::of(other));
+    let stems = |parts: &Parts| parts.stems.iter().cloned().collect::<BTreeSet<_>>();
+    let (mine, theirs) = (stems(&one), stems(&other));
+    let shorter = mine.len().min(theirs.len()).max(1);
+    let shared = mine.intersection(&theirs).count() as f64 / shorter as f64;
+    let cosine = cosine.unwrap_or_default();
+    if shared < CLOSE && cosine < CLOSE_COSINE {
+        return None;
+    }
+    let other_numbers = !one.numbers.is_empty() && !other.numbers.is_empty() && one.numbers != other.numbers;
+    if shared >= CLOSE && (other_numbers || one.rejected != other.rejected || one.replaces(&other)) {
+        return Some(Relation::Contradicts);
+    }
+    // a name at the beginning of a text is not told from another word, so each is looked for among all words
+    let named = |one: &Parts, other: &Parts| one.names.iter().all(|name| other.stems.contains(name));
+    let alike = one.numbers == other.numbers
+        && one.rejected == other.rejected
+        && named(&one, &other)
+        && named(&other, &one);
+    let same = alike && (shared >= SAME || cosine >= SAME_COSINE);
+    Some(if same { Relation::Same } else { Relation::Related })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_the_same_words_in_the_same_order_are_one_fact() {
+        for (one, other) in [
+            ("The API server listens on port 8787", "API server is listening on port 8787."),
+            ("Use `make check`", "use make check"),
+            ("The user prefers tabs", "User prefers tabs"),
+        ] {
+            assert_eq!(likeness(one), likeness(other), "{one} / {other}");
+        }
+        for (one, other) in [
+            ("User prefers pnpm over npm", "User prefers npm over pnpm"),
+            ("Dark mode is the default theme", "Light mode is the default theme"),
+            ("Copy from a/ to b/", "Copy to a/ from b/"),
+            ("The server was on port 80", "The server is on port 80"),
+            ("The team uses Go", "The team uses go"),
+            ("The tests must be run", "The tests must not be run"),
+            ("Retry 3 times", "Retry 3.5 times"),
+            ("The university builds it", "The universe builds it"),
+        ] {
+            assert_ne!(likeness(one), likeness(other), "{one} / {other}");
+        }
+    }
+
+    #[test]
+    fn facts_that_have_nothing_in_common_are_not_related() {
+        assert_eq!(relation("Dark mode is the default theme", "The team lead is Priya", None), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_compared(one in ".{0,80}", other in ".{0,80}") {
+            prop_assert_eq!(relation(&one, &one, None), Some(Relation::Same));
+            let _ = relation(&one, &other, Some(0.7));
+            prop_assert_eq!(fingerprint(&one), fingerprint(&format!(" {one}\n")));
+        }
+    }
+}

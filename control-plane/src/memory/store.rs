@@ -1,0 +1,153 @@
+//! What a store of memory promises.
+//!
+//! Each call is one transaction: a version, its words in the text index, its entities and its vector are there
+//! together or not at all, and when a call returns they are durable. A search sees no version that has ended.
+
+use async_trait::async_trait;
+
+use super::fact::{Draft, Ending, Holder, Origin, Reach, StoredFact};
+use crate::clock::UnixMs;
+use crate::store::{Scope, StoreError};
+
+/// What became of a draft.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Saved {
+    /// It is a fact now.
+    New(StoredFact),
+    /// Its holder has a fact with the same text.
+    Known(StoredFact),
+}
+
+impl Saved {
+    /// The fact.
+    pub fn stored(&self) -> &StoredFact {
+        match self {
+            Self::New(stored) | Self::Known(stored) => stored,
+        }
+    }
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Updated {
+    /// The newest version, which is new.
+    Changed(StoredFact),
+    /// The fact was so already: nothing was done.
+    Unchanged(StoredFact),
+    /// Another fact of the holder says just that: this one was merged into it.
+    Merged(StoredFact),
+    /// There is no such fact within reach, or it has ended.
+    NotFound,
+}
+
+/// What there is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct MemorySums {
+    /// The project's facts.
+    pub project: i64,
+    /// The user's facts.
+    pub user: i64,
+    /// The team's facts.
+    pub team: i64,
+    /// Versions of theirs that have ended.
+    pub ended: i64,
+    /// Facts of theirs without a vector of the embedder that was named.
+    pub unembedded: i64,
+}
+
+/// Where memory is kept.
+#[async_trait]
+pub trait MemoryStore: Send + Sync + 'static {
+    /// Where it is, without credentials.
+    fn location(&self) -> &str;
+    /// Stores drafts of one holder, all or none. The outcomes are in their order.
+    async fn save(&self, holder: &Holder, drafts: &[Draft], now: UnixMs) -> Result<Vec<Saved>, StoreError>;
+    /// Ends the version of a fact that holds, and begins the next. The draft's entities and links are those of the
+    /// version before where it has none.
+    async fn update(
+        &self,
+        reach: &Reach,
+        id: &str,
+        draft: &Draft,
+        now: UnixMs,
+    ) -> Result<Updated, StoreError>;
+    /// Ends a fact. `None`: there is none within reach that holds.
+    async fn end(
+        &self,
+        reach: &Reach,
+        id: &str,
+        ending: Ending,
+        origin: &Origin,
+        now: UnixMs,
+    ) -> Result<Option<StoredFact>, StoreError>;
+    /// Begins a fact that was deleted or merged anew, as it was.
+    async fn restore(
+        &self,
+        reach: &Reach,
+        id: &str,
+        origin: &Origin,
+        now: UnixMs,
+    ) -> Result<Updated, StoreError>;
+    /// All versions of a fact, the oldest first; none where it is not within reach.
+    async fn history(&self, reach: &Reach, id: &str) -> Result<Vec<StoredFact>, StoreError>;
+    /// Facts that hold, the newest first, from before an ordinal; of one scope where one is named.
+    async fn list(
+        &self,
+        reach: &Reach,
+        scope: Option<headroom_api::memory::Scope>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<StoredFact>, StoreError>;
+    /// Facts with one of these words, the best first, each with how well it fits; at `now` they hold in the world.
+    async fn matching(
+        &self,
+        reach: &Reach,
+        words: &[String],
+        now: UnixMs,
+        limit: u32,
+    ) -> Result<Vec<(StoredFact, f64)>, StoreError>;
+    /// The facts whose vectors are nearest to one, by cosine, the nearest first.
+    async fn nearest(
+        &self,
+        reach: &Reach,
+        vector: &super::Vector,
+        now: UnixMs,
+        limit: u32,
+    ) -> Result<Vec<(StoredFact, f32)>, StoreError>;
+    /// Facts about one of these entities, the newest first. Names are folded.
+    async fn about(
+        &self,
+        reach: &Reach,
+        entities: &[String],
+        now: UnixMs,
+        limit: u32,
+    ) -> Result<Vec<StoredFact>, StoreError>;
+    /// The ordinal of the newest version of anybody's facts.
+    async fn newest(&self) -> Result<i64, StoreError>;
+    /// Facts of everyone behind an ordinal that have no vector of this embedder, the oldest first.
+    async fn unembedded(&self, embedder: &str, after: i64, limit: u32)
+    -> Result<Vec<StoredFact>, StoreError>;
+    /// Keeps vectors of facts that still hold, by their ordinals.
+    async fn embed(&self, embedder: &str, vectors: &[(i64, Vec<f32>)]) -> Result<(), StoreError>;
+    /// Pairs of facts of one holder that say the same, the older first, of which the newer stands behind an ordinal.
+    async fn duplicates(&self, after: i64, limit: u32) -> Result<Vec<(StoredFact, StoredFact)>, StoreError>;
+    /// Merges a fact into an older one of its holder that says the same. False where one of them does not hold any more.
+    async fn merge(
+        &self,
+        older: &StoredFact,
+        newer: &StoredFact,
+        origin: &Origin,
+        now: UnixMs,
+    ) -> Result<bool, StoreError>;
+    /// Deletes all versions of a fact for good. False where there is none within reach.
+    async fn forget(&self, reach: &Reach, id: &str) -> Result<bool, StoreError>;
+    /// Deletes what somebody wants deleted, for good, and says how many versions that is. By age only versions go that
+    /// have ended: a fact does not become untrue by growing old.
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<u64, StoreError>;
+    /// What there is within reach.
+    async fn sums(&self, reach: &Reach, embedder: Option<&str>) -> Result<MemorySums, StoreError>;
+    /// Whether the store answers and can be written.
+    async fn check(&self) -> Result<(), StoreError>;
+    /// Gives everything up in order.
+    async fn close(&self);
+}

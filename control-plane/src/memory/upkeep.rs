@@ -1,0 +1,121 @@
+//! What is done behind everyone's back: the model is loaded, facts without a vector get one, duplicates are merged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::embedder::{Embedder, detect};
+use super::fact::Origin;
+use super::service::{Memory, MemoryError};
+use super::store::MemoryStore;
+use crate::clock::now_ms;
+
+/// Time between two looks where nobody saves: another replica may have.
+const PAUSE: Duration = Duration::from_secs(60);
+/// Facts that are embedded, or pairs that are merged, in one transaction.
+const BATCH: u32 = 64;
+
+impl Memory {
+    /// Keeps memory for as long as the sidecar runs.
+    pub async fn keep(self, stop: CancellationToken) {
+        let folder = self.inner().models.clone();
+        match tokio::task::spawn_blocking(move || detect(&folder)).await {
+            Ok(found) => self.set_embedder(found),
+            Err(error) => {
+                let problem = format!("it could not be loaded: {error}");
+                self.set_embedder(Err(super::EmbedError::Run(problem)));
+            }
+        }
+        let mut tidied = 0;
+        loop {
+            if self.store().is_err() {
+                self.open_store().await;
+            }
+            match self.tidy(tidied, &stop).await {
+                Ok(newest) => tidied = newest,
+                Err(error) => {
+                    tracing::warn!(message = "Memory was not tidied; it will be in a minute.", %error);
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.inner().work.notified() => {}
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    /// Embeds what has no vector and merges what says the same, behind an ordinal, and says up to where that was done.
+    async fn tidy(&self, after: i64, stop: &CancellationToken) -> Result<i64, MemoryError> {
+        let Ok(store) = self.store() else { return Ok(after) };
+        let newest = store.newest().await?;
+        if newest == after {
+            return Ok(after);
+        }
+        if let Some(embedder) = self.embedder() {
+            while !stop.is_cancelled() && embed_some(&*store, &embedder, after).await? {}
+        }
+        while !stop.is_cancelled() && merge_some(&*store, after).await? {}
+        Ok(if stop.is_cancelled() { after } else { newest })
+    }
+
+    /// Merges facts that say the same into the oldest of them.
+    pub async fn merge_duplicates(&self) -> Result<(), MemoryError> {
+        let store = self.store()?;
+        while merge_some(&*store, 0).await? {}
+        Ok(())
+    }
+}
+
+/// True where there may be more. A text that the model refuses gets a vector that is near to nothing, and is found by its
+/// words.
+async fn embed_some(
+    store: &dyn MemoryStore,
+    embedder: &Arc<Embedder>,
+    after: i64,
+) -> Result<bool, MemoryError> {
+    let waiting = store.unembedded(embedder.name(), after, BATCH).await?;
+    if waiting.is_empty() {
+        return Ok(false);
+    }
+    let model = Arc::clone(embedder);
+    let embed = move || {
+        let vector = |stored: super::StoredFact| {
+            let vector = model.embed(&stored.fact.content).unwrap_or_else(|error| {
+                tracing::warn!(message = "A fact was not embedded.", id = stored.fact.id, %error);
+                vec![0.0; model.dimensions()]
+            });
+            (stored.ordinal, vector)
+        };
+        waiting.into_iter().map(vector).collect::<Vec<_>>()
+    };
+    match tokio::task::spawn_blocking(embed).await {
+        Ok(vectors) => store.embed(embedder.name(), &vectors).await?,
+        Err(error) => {
+            tracing::error!(message = "Facts were not embedded: the model broke off.", %error);
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// True where there may be more.
+async fn merge_some(store: &dyn MemoryStore, after: i64) -> Result<bool, MemoryError> {
+    let pairs = store.duplicates(after, BATCH).await?;
+    let origin = Origin {
+        via: "upkeep".to_owned(),
+        reason: "it says the same as an older fact, word for word".to_owned(),
+        ..Origin::default()
+    };
+    let mut merged = 0;
+    for (older, newer) in &pairs {
+        if store.merge(older, newer, &origin, now_ms()).await? {
+            merged += 1;
+        }
+    }
+    if merged > 0 {
+        tracing::info!(message = "Facts that say the same were merged; they stay in the history.", merged);
+    }
+    Ok(merged > 0)
+}

@@ -1,0 +1,100 @@
+//! Memory in SQLite or PostgreSQL.
+//!
+//! Both speak almost the same SQL, over pools of their own types: `facts.rs` is compiled once for each, with what
+//! differs beside it. The text index, and what goes with a version that ends, are kept by triggers, in the transaction
+//! of the row.
+
+mod postgres;
+mod sqlite;
+
+use std::sync::Arc;
+
+pub use self::postgres::PostgresMemory;
+pub use self::sqlite::SqliteMemory;
+use super::StoreError;
+use crate::memory::MemoryStore;
+use crate::settings::Database;
+
+/// Migrations that were run are noted here, beside those of other stores in the same database.
+const MIGRATIONS: &str = "memory_migrations";
+
+/// Opens memory, makes it if it is not there, and brings its tables up to date.
+///
+/// A damaged file is left as it is, and nothing is written to it.
+pub async fn open(database: &Database) -> Result<Arc<dyn MemoryStore>, StoreError> {
+    Ok(match database {
+        Database::File(path) => Arc::new(SqliteMemory::open(path).await?),
+        Database::Postgres(url) => Arc::new(PostgresMemory::open(url).await?),
+    })
+}
+
+/// A store whose tables are of a newer version, or cannot be brought up to date.
+fn migrated(outcome: Result<(), sqlx::migrate::MigrateError>, known: i64) -> Result<(), StoreError> {
+    use sqlx::migrate::MigrateError;
+    outcome.map_err(|error| match error {
+        MigrateError::VersionMissing(found) => StoreError::Newer { found, known },
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            StoreError::Database(error)
+        }
+        other => StoreError::Database(sqlx::Error::Migrate(Box::new(other))),
+    })
+}
+
+/// An id for a new fact: 64 random bits in hexadecimal. One that is taken is refused by the store.
+fn new_id() -> String {
+    super::open::random_hex().chars().take(16).collect()
+}
+
+/// The nearest so far: a bounded list, the nearest first.
+#[derive(Debug)]
+struct Nearest {
+    limit: usize,
+    found: Vec<(i64, f32)>,
+}
+
+impl Nearest {
+    fn new(limit: u32) -> Self {
+        Self { limit: limit as usize, found: Vec::new() }
+    }
+
+    fn add(&mut self, ordinal: i64, cosine: f32) {
+        let full = self.found.len() == self.limit;
+        if full && self.found.last().is_none_or(|(_, last)| *last >= cosine) {
+            return;
+        }
+        let at = self.found.partition_point(|(_, other)| *other >= cosine);
+        self.found.insert(at, (ordinal, cosine));
+        self.found.truncate(self.limit);
+    }
+}
+
+/// The cosine of two vectors of length 1; 0 where they are of different dimensions.
+fn cosine(one: &[f32], other: impl ExactSizeIterator<Item = f32>) -> f32 {
+    if one.len() != other.len() {
+        return 0.0;
+    }
+    one.iter().zip(other).map(|(one, other)| one * other).sum()
+}
+
+/// The columns of a version, in the order of the fields of `Line`.
+macro_rules! columns {
+    () => {
+        "f.ordinal, f.id, f.version, h.tenant, h.scope, h.owner, f.content, f.importance, f.entities, f.relationships,
+         f.agent, f.provider, f.via, f.conversation, f.reason, f.created_ms, f.valid_from_ms, f.invalid_at_ms,
+         f.expired_ms, f.ended, f.ended_agent, f.ended_via, f.ended_reason, f.merged_into"
+    };
+}
+
+/// A statement for versions of facts.
+macro_rules! select {
+    ($rest:expr) => {
+        concat!(
+            "SELECT ",
+            crate::store::memory::columns!(),
+            " FROM memory_fact f JOIN memory_holder h ON h.id = f.holder ",
+            $rest
+        )
+    };
+}
+
+use {columns, select};

@@ -1,0 +1,94 @@
+//! Memory in a PostgreSQL database, which replicas share.
+
+#[path = "facts.rs"]
+#[allow(clippy::duplicate_mod, reason = "it is compiled once for each database, over its own types")]
+mod facts;
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+pub use self::facts::SqlMemory as PostgresMemory;
+use super::{MIGRATIONS, columns, migrated, select};
+use crate::store::StoreError;
+
+type Db = sqlx::Postgres;
+/// A vector as it is stored.
+type StoredVector = Vec<f32>;
+/// Ordinals as one value.
+type Ordinals = Vec<i64>;
+
+const BEGIN: &str = "BEGIN";
+/// Facts with words: `$1` the words, `$2` how many, `$3` now, `$4` to `$6` the holders.
+const MATCHING: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", CAST(ts_rank_cd(f.words, asked, 2) AS DOUBLE PRECISION) AS fit
+     FROM to_tsquery('english', $1) asked, memory_fact f JOIN memory_holder h ON h.id = f.holder
+     WHERE f.words @@ asked AND f.expired_ms IS NULL AND (f.invalid_at_ms IS NULL OR f.invalid_at_ms > $3)
+       AND f.holder IN ($4, $5, $6)
+     ORDER BY fit DESC, f.ordinal DESC LIMIT $2"
+);
+/// Versions by their ordinals.
+const BY_ORDINAL: &str = select!("WHERE f.ordinal = ANY($1)");
+/// The version of a fact that holds, for a transaction that will end it: `$1` its id, `$2` to `$4` the holders.
+const HOLDS: &str =
+    select!("WHERE f.id = $1 AND f.expired_ms IS NULL AND f.holder IN ($2, $3, $4) FOR UPDATE OF f");
+/// The newest version of a fact, for a transaction that will begin another.
+const NEWEST: &str =
+    select!("WHERE f.id = $1 AND f.holder IN ($2, $3, $4) ORDER BY f.version DESC LIMIT 1 FOR UPDATE OF f");
+/// The nearest facts, as pgvector finds them: `$1` the vector, `$2` the embedder, `$3` how many, `$4` to `$6` the holders.
+const NEAREST: &str = "
+    SELECT v.fact, CAST(1 - (CAST(v.vector AS vector) <=> CAST(CAST($1 AS REAL[]) AS vector)) AS REAL)
+    FROM memory_vector v WHERE v.embedder = $2 AND v.holder IN ($4, $5, $6)
+    ORDER BY CAST(v.vector AS vector) <=> CAST(CAST($1 AS REAL[]) AS vector) LIMIT $3";
+
+/// Words for the text index. They are letters and digits alone.
+fn words_query(_: &[i64; 3], words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    words.join(" | ")
+}
+
+fn stored_vector(values: &[f32]) -> StoredVector {
+    values.to_vec()
+}
+
+fn cosine(values: &[f32], stored: &StoredVector) -> f32 {
+    super::cosine(values, stored.iter().copied())
+}
+
+fn ordinals(ordinals: &[i64]) -> Ordinals {
+    ordinals.to_vec()
+}
+
+impl PostgresMemory {
+    /// Connects, and brings the tables up to date.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url)?
+            .options([("statement_timeout", "10s"), ("lock_timeout", "5s")])
+            .disable_statement_logging();
+        let location = format!(
+            "postgres://{}:{}/{}",
+            options.get_host(),
+            options.get_port(),
+            options.get_database().unwrap_or_default()
+        );
+        let pool = PgPoolOptions::new()
+            .max_connections(5)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_with(options)
+            .await?;
+        let mut migrator: Migrator = sqlx::migrate!("src/store/memory/postgres");
+        migrator.dangerous_set_table_name(MIGRATIONS);
+        let known = migrator.iter().map(|step| step.version).max().unwrap_or_default();
+        migrated(migrator.run(&pool).await, known)?;
+        let has_pgvector: Option<i32> =
+            sqlx::query_scalar("SELECT 1 FROM pg_extension WHERE extname = 'vector'")
+                .fetch_optional(&pool)
+                .await?;
+        Ok(Self { pool, location, nearest: has_pgvector.map(|_| NEAREST) })
+    }
+}
