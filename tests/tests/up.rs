@@ -15,6 +15,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+#[path = "up/background.rs"]
+mod background;
 #[path = "up/commands.rs"]
 mod commands;
 #[path = "up/safety.rs"]

@@ -2,9 +2,11 @@
 //! `headroomctl up` starts.
 
 mod agents;
+mod background;
 pub mod bootstrap;
 pub mod cli;
 pub mod compress;
+pub mod config;
 pub mod doctor;
 mod edits;
 pub mod env;
@@ -12,6 +14,7 @@ pub mod environment;
 mod figures;
 pub mod history;
 pub mod learn;
+pub mod logs;
 pub mod mcp;
 pub mod misuse;
 mod number;
@@ -22,7 +25,9 @@ pub mod purge;
 pub mod report;
 pub mod retrieve;
 pub mod running;
+pub mod service;
 pub mod stats;
+pub mod status;
 pub mod telemetry;
 pub mod token;
 pub mod unwrap;

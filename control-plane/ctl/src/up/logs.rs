@@ -41,7 +41,7 @@ pub(super) async fn keep_small(folder: &Path, reopen: impl AsyncFn()) {
 }
 
 /// Makes room for a log that begins: what is there becomes its `.1`.
-pub(super) fn set_aside(log: &Path) -> io::Result<()> {
+pub(crate) fn set_aside(log: &Path) -> io::Result<()> {
     if !log.exists() {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! What `headroomctl up` was told: arguments, then variables, then defaults.
+//! What `headroomctl up` was told: arguments, then variables, then the configuration file, then defaults.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use headroom_api::names;
 use serde_json::{Map, Value};
 
 use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, HTTP_CLUSTER, Providers};
+use crate::config;
 use crate::environment::{CODE_AWARE, Environment};
 use crate::profile::ProfileName;
 use crate::token;
@@ -71,16 +72,16 @@ pub struct UpArgs {
     /// Base URL for clients of GitHub Copilot [env: COPILOT_TARGET_API_URL] [default: https://api.githubcopilot.com]
     #[arg(long, value_name = "URL")]
     pub copilot_api_url: Option<String>,
-    /// How far the engine may go [default: balanced]
+    /// How far the engine may go [env: HEADROOM_PROFILE] [default: balanced]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
     /// Leave out bodies of functions of source files that are read as a whole [env: HEADROOM_CODE_AWARE_ENABLED]
     #[arg(long)]
     pub code_aware: bool,
-    /// Press new tool outputs harder as a conversation passes 90,000, 180,000 and 260,000 tokens
+    /// Press new tool outputs harder as a conversation passes 90,000, 180,000 and 260,000 tokens [env: HEADROOM_PRESSURE]
     #[arg(long)]
     pub pressure: bool,
-    /// How the filter forwards a body of another length [default: strip]
+    /// How the filter forwards a body of another length [env: HEADROOM_BODY_MODE] [default: strip]
     #[arg(long, value_enum)]
     pub body_mode: Option<BodyModeName>,
     /// Show what requests and answers say in /transformations/feed; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
@@ -92,7 +93,7 @@ pub struct UpArgs {
     /// JSON file with more of the filter's configuration; its keys win over the options above
     #[arg(long, value_name = "FILE")]
     pub filter_config: Option<PathBuf>,
-    /// Envoy's worker threads [default: 2]
+    /// Envoy's worker threads [env: HEADROOM_WORKERS] [default: 2]
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
     /// Folder for state and logs [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
@@ -110,7 +111,13 @@ pub struct UpArgs {
     /// The sidecar's program [env: HEADROOMD] [default: beside this one, or on PATH]
     #[arg(long, value_name = "FILE")]
     pub headroomd: Option<PathBuf>,
-    /// End once no wrapped agent runs: how `wrap` starts it
+    /// Start it in the background, and return once it is ready
+    #[arg(long, short = 'd')]
+    pub detach: bool,
+    /// In the background, with a session of its own: how `--detach` and `restart` start it
+    #[arg(long, hide = true)]
+    pub detached: bool,
+    /// The same, until no wrapped agent runs: how `wrap` starts it
     #[arg(long, hide = true)]
     pub while_wrapped: bool,
     /// Envoy's program [env: ENVOY] [default: what make installed, or on PATH]
@@ -145,8 +152,49 @@ pub struct Settings {
     pub code_aware: bool,
     /// Envoy's worker threads.
     pub workers: u32,
+    /// The certificates that Envoy is to trust, where it was said.
+    pub certificates: Option<PathBuf>,
+    /// What headroomd is told through its variables.
+    pub sidecar_variables: Vec<(&'static str, String)>,
     /// The folder for state and logs.
     pub workspace_dir: PathBuf,
+}
+
+impl UpArgs {
+    /// What an option says, as text.
+    pub(crate) fn told(&self, option: &str) -> Option<String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let flag = |is_set: bool| is_set.then(|| "true".to_owned());
+        fn name<T: ValueEnum>(choice: Option<T>) -> Option<String> {
+            Some(choice?.to_possible_value()?.get_name().to_owned())
+        }
+        match option {
+            "--host" => self.host.clone(),
+            "--port" => self.port.clone(),
+            "--allow-host" => Some(self.allow_host.join(",")).filter(|names| !names.is_empty()),
+            "--mode" => name(self.mode),
+            "--profile" => name(self.profile),
+            "--body-mode" => name(self.body_mode),
+            "--code-aware" => flag(self.code_aware),
+            "--pressure" => flag(self.pressure),
+            "--log-messages" => flag(self.log_messages),
+            "--workers" => self.workers.map(|workers| workers.to_string()),
+            "--anthropic-pre-upstream-concurrency" => self.anthropic_pre_upstream_concurrency.clone(),
+            "--workspace-dir" => path(&self.workspace_dir),
+            "--module" => path(&self.module),
+            "--headroomd" => path(&self.headroomd),
+            "--envoy" => path(&self.envoy),
+            "--anthropic-api-url" => self.anthropic_api_url.clone(),
+            "--openai-api-url" => self.openai_api_url.clone(),
+            "--gemini-api-url" => self.gemini_api_url.clone(),
+            "--chatgpt-api-url" => self.chatgpt_api_url.clone(),
+            "--code-assist-api-url" => self.code_assist_api_url.clone(),
+            "--copilot-api-url" => self.copilot_api_url.clone(),
+            "--http" => self.http.clone(),
+            "--grpc" => self.grpc.clone(),
+            _ => None,
+        }
+    }
 }
 
 impl Settings {
@@ -162,22 +210,23 @@ impl Settings {
         let port = env.port(args.port.as_ref())?;
         // 0 for a port that the system chooses.
         let after = |steps: u16| if port == 0 { 0 } else { port.checked_add(steps).unwrap_or(0) };
-        let body_mode = match args.body_mode {
+        let body_mode = match choice(args.body_mode, env, "HEADROOM_BODY_MODE")? {
             None | Some(BodyModeName::Strip) => BodyMode::Strip,
             Some(BodyModeName::Hold) => BodyMode::Hold,
         };
+        let mode = choice(args.mode, env, "HEADROOM_MODE")?;
+        let profile = choice(args.profile, env, "HEADROOM_PROFILE")?.unwrap_or(ProfileName::Balanced);
 
         let mut plugin_config = Map::new();
-        if let Some(mode) = mode(args, env)? {
+        if let Some(mode) = mode.and_then(|mode| Some(mode.to_possible_value()?.get_name().to_owned())) {
             plugin_config.insert("mode".to_owned(), mode.into());
         }
         plugin_config.insert("body_mode".to_owned(), body_mode.name().into());
-        plugin_config
-            .insert("profile".to_owned(), args.profile.unwrap_or(ProfileName::Balanced).name().into());
+        plugin_config.insert("profile".to_owned(), profile.name().into());
         if args.code_aware || env.flag(CODE_AWARE)? {
             plugin_config.insert("code_aware".to_owned(), true.into());
         }
-        if args.pressure {
+        if args.pressure || env.flag("HEADROOM_PRESSURE")? {
             plugin_config.insert("pressure".to_owned(), true.into());
         }
         // The sidecar that `up` starts keeps the originals.
@@ -198,6 +247,11 @@ impl Settings {
             control_plane["log_messages"] = true.into();
         }
         plugin_config.insert("control_plane".to_owned(), control_plane);
+        if let Some(file) = env.file() {
+            for (name, value) in file.filter() {
+                merge(&mut plugin_config, name, value);
+            }
+        }
         if let Some(file) = &args.filter_config {
             plugin_config.append(&mut filter_config(file)?);
         }
@@ -259,7 +313,9 @@ impl Settings {
             pre_upstream: concurrency,
             log_messages,
             code_aware,
-            workers: args.workers.unwrap_or(DEFAULT_WORKERS).max(1),
+            workers: workers(args, env)?,
+            certificates: env.get("SSL_CERT_FILE").map(PathBuf::from),
+            sidecar_variables: config::for_sidecar(env),
             workspace_dir: env.workspace_dir(args.workspace_dir.as_ref()).context(
                 "there is no folder for state: set HEADROOM_WORKSPACE_DIR or HOME, or give --workspace-dir",
             )?,
@@ -296,15 +352,44 @@ impl Settings {
     }
 }
 
-fn mode(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Option<String>> {
-    let name = |mode: &ModeName| mode.to_possible_value().map(|value| value.get_name().to_owned());
-    if let Some(mode) = &args.mode {
-        return Ok(name(mode));
+/// A choice by an argument, else by a variable.
+fn choice<T: ValueEnum>(
+    explicit: Option<T>,
+    env: Environment<'_>,
+    variable: &str,
+) -> anyhow::Result<Option<T>> {
+    if explicit.is_some() {
+        return Ok(explicit);
     }
-    let Some(text) = env.get("HEADROOM_MODE") else { return Ok(None) };
-    match ModeName::from_str(&text, true) {
-        Ok(mode) => Ok(name(&mode)),
-        Err(_) => bail!("HEADROOM_MODE: expected optimize, audit or off, found {text:?}"),
+    let Some(text) = env.get(variable) else { return Ok(None) };
+    let Ok(found) = T::from_str(&text, true) else {
+        let names = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let names: Vec<String> = names.map(|value| value.get_name().to_owned()).collect();
+        bail!("{variable}: expected one of {}, found {text:?}", names.join(", "));
+    };
+    Ok(Some(found))
+}
+
+fn workers(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<u32> {
+    if let Some(workers) = args.workers {
+        return Ok(workers.max(1));
+    }
+    match env.get("HEADROOM_WORKERS") {
+        None => Ok(DEFAULT_WORKERS),
+        Some(text) => {
+            let workers = text.parse().ok().filter(|workers| *workers > 0);
+            workers.with_context(|| format!("HEADROOM_WORKERS: expected a number of threads, found {text:?}"))
+        }
+    }
+}
+
+/// Puts a key of the configuration file into the filter's configuration. Of an object, what it does not say stays.
+fn merge(config: &mut Map<String, Value>, name: &str, value: &Value) {
+    match (config.get_mut(name), value) {
+        (Some(Value::Object(there)), Value::Object(new)) => there.extend(new.clone()),
+        _ => {
+            config.insert(name.to_owned(), value.clone());
+        }
     }
 }
 
@@ -458,6 +543,9 @@ mod tests {
             (UpArgs::default(), vec![("ANTHROPIC_TARGET_API_URL", "anthropic")], "ANTHROPIC_TARGET_API_URL"),
             (UpArgs::default(), vec![("HEADROOM_HTTP", "unix:/run/x")], "HEADROOM_HTTP"),
             (UpArgs::default(), vec![("HEADROOM_MODE", "audti")], "HEADROOM_MODE"),
+            (UpArgs::default(), vec![("HEADROOM_PROFILE", "hard")], "HEADROOM_PROFILE"),
+            (UpArgs::default(), vec![("HEADROOM_BODY_MODE", "x")], "HEADROOM_BODY_MODE"),
+            (UpArgs::default(), vec![("HEADROOM_WORKERS", "0")], "HEADROOM_WORKERS"),
             (UpArgs::default(), vec![("HEADROOM_ALLOWED_HOSTS", "a.b, .*")], "HEADROOM_ALLOWED_HOSTS"),
             (UpArgs { allow_host: vec!["a:80".to_owned()], ..UpArgs::default() }, vec![], "--allow-host"),
             (UpArgs::default(), vec![("HEADROOM_TOKEN_FILE", "/nowhere/token")], "HEADROOM_TOKEN_FILE"),

@@ -133,6 +133,7 @@ impl Stack {
                 .into_iter()
                 // To be shown by it.
                 .chain(settings.pre_upstream.iter().map(|said| (names::PRE_UPSTREAM_VARIABLE, said.clone())))
+                .chain(settings.sidecar_variables.iter().cloned())
                 .collect(),
             log: self.logs.join("headroomd.log"),
         };
