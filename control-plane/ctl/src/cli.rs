@@ -12,6 +12,7 @@ use crate::learn::LearnArgs;
 use crate::logs::LogsArgs;
 use crate::mcp::McpArgs;
 use crate::perf::PerfArgs;
+use crate::providers::ProvidersArgs;
 use crate::purge::PurgeArgs;
 use crate::report::ReportArgs;
 use crate::retrieve::RetrieveArgs;
@@ -72,6 +73,9 @@ pub enum Command {
     Env(EnvArgs),
     /// Print the Envoy configuration that `up` with the same options would run
     Bootstrap(Box<UpArgs>),
+    /// List the providers that Headroom knows by name, or print what other Envoys need for them
+    #[command(after_help = PROVIDERS_EXAMPLES)]
+    Providers(ProvidersArgs),
     /// Show what a running Headroom has saved
     #[command(after_help = STATS_EXAMPLES)]
     Stats(StatsArgs),
@@ -118,7 +122,8 @@ Examples:
   headroomctl up                                  # then: ANTHROPIC_BASE_URL=http://127.0.0.1:8787 claude
   headroomctl up --detach                         # in the background; then: status, logs, restart, down
   headroomctl up --port 0                         # free ports, printed
-  headroomctl up --openai-api-url https://openrouter.ai/api/v1
+  headroomctl up --provider groq --provider zai   # then: OPENAI_BASE_URL=http://127.0.0.1:8787/groq/v1
+  headroomctl up --provider openrouter=OPENROUTER_API_KEY --provider local
   headroomctl up --profile lossless --body-mode hold
   headroomctl up --mode audit                     # measure only
   headroomctl up --host 0.0.0.0 --allow-host headroom.internal
@@ -131,6 +136,15 @@ When headroomd dies it is started again, and Envoy serves on meanwhile.
 
 Exit codes: 0 stopped by Ctrl-C, SIGTERM or SIGHUP, or ready in the background; 1 could not start, or Envoy died; 2 bad
 options.";
+
+const PROVIDERS_EXAMPLES: &str = "\
+Examples:
+  headroomctl providers
+  headroomctl providers groq zai
+  headroomctl providers --kubernetes groq mistral > providers.yaml
+  headroomctl providers --envoy groq
+
+Exit codes: 0 printed; 1 something failed; 2 bad options, or a name that is not known.";
 
 const STATUS_EXAMPLES: &str = "\
 Examples:

@@ -21,6 +21,7 @@ mod number;
 pub mod perf;
 pub mod profile;
 mod progress;
+pub mod providers;
 pub mod purge;
 pub mod report;
 pub mod retrieve;

@@ -28,6 +28,8 @@ pub enum LogName {
     Headroomd,
     /// Envoy's, with the filter's
     Envoy,
+    /// LiteLLM's, where it is the backend
+    Litellm,
     /// One line for each request
     Access,
 }
@@ -38,6 +40,7 @@ impl LogName {
             Self::Up => "up",
             Self::Headroomd => "headroomd",
             Self::Envoy => "envoy",
+            Self::Litellm => "litellm",
             Self::Access => "access",
         }
     }
@@ -64,7 +67,7 @@ pub struct LogsArgs {
 pub async fn logs(args: &LogsArgs) -> anyhow::Result<()> {
     let folder = args.here.workspace()?.join("logs");
     let names = match args.names.as_slice() {
-        [] => &[LogName::Up, LogName::Headroomd, LogName::Envoy],
+        [] => &[LogName::Up, LogName::Headroomd, LogName::Envoy, LogName::Litellm],
         names => names,
     };
     let mut logs: Vec<Log> = names.iter().map(|name| Log::of(&folder, *name, names.len() > 1)).collect();

@@ -7,8 +7,8 @@ use clap::{CommandFactory as _, Parser as _};
 use headroomctl::cli::{Cli, Command};
 use headroomctl::misuse::Misuse;
 use headroomctl::{
-    compress, config, doctor, env, history, learn, logs, mcp, perf, purge, report, retrieve, service, stats,
-    status, telemetry, unwrap, up, wrap,
+    compress, config, doctor, env, history, learn, logs, mcp, perf, providers, purge, report, retrieve,
+    service, stats, status, telemetry, unwrap, up, wrap,
 };
 
 fn main() -> ExitCode {
@@ -38,7 +38,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Unwrap(args) => unwrap::unwrap(&args),
         Command::Env(args) => env::env(&args),
         Command::Up(args) => runtime()?.block_on(up::up(&args)),
-        Command::Bootstrap(args) => up::print_bootstrap(&args),
+        Command::Bootstrap(args) => runtime()?.block_on(up::print_bootstrap(&args)),
+        Command::Providers(args) => providers::providers(&args),
         Command::Compress(args) => compress::compress(&args),
         Command::Mcp(args) => runtime()?.block_on(mcp::mcp(&args)),
         Command::Retrieve(args) => runtime()?.block_on(retrieve::retrieve(&args)),

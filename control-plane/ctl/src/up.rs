@@ -1,6 +1,7 @@
 //! `headroomctl up`: Envoy with the filter and headroomd beside it, in the foreground or in the background.
 
 mod child;
+mod litellm;
 mod logs;
 mod programs;
 mod settings;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+pub use self::litellm::LiteLlm;
 pub(crate) use self::logs::set_aside as set_log_aside;
 pub use self::programs::Programs;
 pub use self::settings::{BodyModeName, ModeName, Settings, UpArgs};
@@ -26,11 +28,14 @@ use crate::bootstrap::{Bootstrap, Endpoint};
 use crate::environment::Environment;
 use crate::misuse::Misuse;
 use crate::progress::Doing;
+use crate::providers::find_local;
 use crate::token;
 use crate::wrap::{lease_file, targets_file};
 
 /// How what is said begins once requests can come.
 const READY_LINE: &str = "Headroom is ready.";
+/// Where LiteLLM's proxy is by default.
+const LITELLM_PORT: u16 = 4000;
 /// Where the images and production.yaml have the filter.
 const INSTALLED_MODULE: &str = "/etc/headroom/filter.wasm";
 /// Between two looks whether a wrapped run is left.
@@ -40,6 +45,7 @@ impl Settings {
     /// The bootstrap for these settings, as far as it is known before anything has started.
     pub fn bootstrap(&self, module: &Path) -> Bootstrap {
         let mut bootstrap = Bootstrap::new(self.providers.clone());
+        bootstrap.served.clone_from(&self.served);
         bootstrap.listen = self.listen.clone();
         bootstrap.allow_hosts = self.allow_hosts.clone();
         bootstrap.admin = self.admin();
@@ -60,12 +66,30 @@ impl Settings {
         }
         bootstrap
     }
+
+    /// Adds the servers of models that answer on this machine now, where they were asked for.
+    async fn find_local(&mut self) -> anyhow::Result<()> {
+        let Some(table) = self.find_local.take() else { return Ok(()) };
+        let mut found = find_local(&table).await?;
+        found.retain(|new| !self.served.iter().any(|it| it.name == new.name));
+        if found.is_empty() {
+            supervision::say(
+                "No server of models was found on this machine: none answers at its usual port.",
+            );
+        }
+        self.served.extend(found);
+        Ok(())
+    }
 }
 
 /// Prints the bootstrap that [`up`] would run.
-pub fn print_bootstrap(args: &UpArgs) -> anyhow::Result<()> {
+pub async fn print_bootstrap(args: &UpArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
-    let settings = Settings::resolve(args, env).map_err(Misuse::of)?;
+    let mut settings = Settings::resolve(args, env).map_err(Misuse::of)?;
+    settings.find_local().await?;
+    if settings.litellm.is_some() {
+        settings.served.push(LiteLlm::served(LITELLM_PORT));
+    }
     // It may be for another machine, so that nothing of it has to be on this one.
     let module = match programs::module(args, env, &own_folder()?) {
         Ok(module) => module,
@@ -156,9 +180,14 @@ async fn serve(
     logs: PathBuf,
 ) -> anyhow::Result<()> {
     check_ports(settings)?;
+    settings.find_local().await?;
     let token = Token::decide(settings)?;
+    let backend = match settings.litellm.clone() {
+        Some(litellm) => Some(litellm.prepare(settings)?),
+        None => None,
+    };
 
-    let mut stack = Stack::new(logs)?;
+    let mut stack = Stack::new(logs, backend)?;
     let outcome = tokio::select! {
         outcome = run_until_envoy_dies(&mut stack, settings, programs, &token, state) => outcome,
         () = signals.next() => Ok(()),
@@ -269,6 +298,14 @@ fn announce(
     writeln!(out, "ANTHROPIC_BASE_URL={url}")?;
     writeln!(out, "OPENAI_BASE_URL={url}/v1")?;
     writeln!(out, "GOOGLE_GEMINI_BASE_URL={url}\n")?;
+    for served in &settings.served {
+        for (name, base) in served.base_urls(&url) {
+            writeln!(out, "{:<12} {name}={base}", served.name)?;
+        }
+    }
+    if !settings.served.is_empty() {
+        writeln!(out)?;
+    }
     if let Some(line) = settings.mode_line() {
         writeln!(out, "mode         {line}")?;
     }

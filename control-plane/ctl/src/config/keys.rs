@@ -74,6 +74,26 @@ pub(super) const KEYS: &[Key] = &[
     key([UP, "host", "HEADROOM_HOST"], Some("--host"), Kind::Host, "127.0.0.1"),
     key([UP, "port", "HEADROOM_PORT"], Some("--port"), Kind::Port, "8787"),
     key([UP, "allow_hosts", "HEADROOM_ALLOWED_HOSTS"], Some("--allow-host"), Kind::Names, ""),
+    key([UP, "providers", "HEADROOM_PROVIDERS"], Some("--provider"), Kind::Names, ""),
+    key(
+        [UP, "backend", "HEADROOM_BACKEND"],
+        Some("--backend"),
+        Kind::Text,
+        "who speaks the request's format",
+    ),
+    key([UP, "anyllm_provider", "HEADROOM_ANYLLM_PROVIDER"], Some("--anyllm-provider"), Kind::Text, "openai"),
+    key(
+        [UP, "litellm", "HEADROOM_LITELLM"],
+        Some("--litellm"),
+        Kind::Path,
+        "one that up installs in the workspace",
+    ),
+    key(
+        [UP, "litellm_config", "HEADROOM_LITELLM_CONFIG"],
+        Some("--litellm-config"),
+        Kind::Path,
+        "litellm.yaml beside this file",
+    ),
     key(
         [UP, "mode", "HEADROOM_MODE"],
         Some("--mode"),

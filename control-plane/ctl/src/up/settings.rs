@@ -8,10 +8,12 @@ use clap::{Args, ValueEnum};
 use headroom_api::names;
 use serde_json::{Map, Value};
 
+use super::litellm::LiteLlm;
 use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, HTTP_CLUSTER, Providers};
 use crate::config;
 use crate::environment::{CODE_AWARE, Environment};
 use crate::profile::ProfileName;
+use crate::providers::{self, LOCAL, Served, Table};
 use crate::token;
 use crate::upstream::Upstream;
 
@@ -72,6 +74,21 @@ pub struct UpArgs {
     /// Base URL for clients of GitHub Copilot [env: COPILOT_TARGET_API_URL] [default: https://api.githubcopilot.com]
     #[arg(long, value_name = "URL")]
     pub copilot_api_url: Option<String>,
+    /// A provider that is served under /NAME/, such as groq; with =KEY_ENV, the key in that variable is put on its requests. `local`: those found on this machine. Repeat it, or separate them by commas [env: HEADROOM_PROVIDERS]
+    #[arg(long, value_name = "NAME[=KEY_ENV]", value_delimiter = ',')]
+    pub provider: Vec<String>,
+    /// Who gets requests whose path names nobody: a provider; `anyllm`: that of --anyllm-provider; `litellm`: LiteLLM's proxy, which `up` starts [env: HEADROOM_BACKEND] [default: who speaks the request's format]
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
+    /// The provider that --backend anyllm means [env: HEADROOM_ANYLLM_PROVIDER] [default: openai]
+    #[arg(long, value_name = "NAME")]
+    pub anyllm_provider: Option<String>,
+    /// A LiteLLM that is installed, for --backend litellm [env: HEADROOM_LITELLM] [default: one that `up` installs in the workspace]
+    #[arg(long, value_name = "FILE")]
+    pub litellm: Option<PathBuf>,
+    /// LiteLLM's configuration, with its model_list [env: HEADROOM_LITELLM_CONFIG] [default: litellm.yaml in the configuration folder, else every model under its provider's name]
+    #[arg(long, value_name = "FILE")]
+    pub litellm_config: Option<PathBuf>,
     /// How far the engine may go [env: HEADROOM_PROFILE] [default: balanced]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
@@ -140,6 +157,14 @@ pub struct Settings {
     pub token: Option<String>,
     /// The providers.
     pub providers: Providers,
+    /// Providers of the table, each under `/NAME/`.
+    pub served: Vec<Served>,
+    /// LiteLLM's proxy, where it is the backend.
+    pub litellm: Option<LiteLlm>,
+    /// Beside what Envoy inherits.
+    pub envoy_variables: Vec<(&'static str, String)>,
+    /// The table, where servers on this machine are to be looked for.
+    pub find_local: Option<Table>,
     /// How the filter forwards a body of another length.
     pub body_mode: BodyMode,
     /// The filter's configuration.
@@ -172,6 +197,11 @@ impl UpArgs {
             "--host" => self.host.clone(),
             "--port" => self.port.clone(),
             "--allow-host" => Some(self.allow_host.join(",")).filter(|names| !names.is_empty()),
+            "--provider" => Some(self.provider.join(",")).filter(|names| !names.is_empty()),
+            "--backend" => self.backend.clone(),
+            "--litellm" => path(&self.litellm),
+            "--litellm-config" => path(&self.litellm_config),
+            "--anyllm-provider" => self.anyllm_provider.clone(),
             "--mode" => name(self.mode),
             "--profile" => name(self.profile),
             "--body-mode" => name(self.body_mode),
@@ -256,6 +286,21 @@ impl Settings {
             plugin_config.append(&mut filter_config(file)?);
         }
 
+        let (served, find_local) = served(args, env)?;
+        let litellm = LiteLlm::asked(args, env);
+        if litellm.is_some() && !host.is_loopback() {
+            bail!(
+                "--backend litellm: it sends with keys of this machine, for this machine alone, and {host} is reached by \
+                 others: run LiteLLM with keys for its users, and name it with --openai-api-url and --anthropic-api-url"
+            );
+        }
+        if let Some(it) = served.iter().find(|it| it.key.is_some() && !host.is_loopback()) {
+            bail!(
+                "--provider {}=…: keys of this machine are put on requests of this machine alone, and {host} is reached by \
+                 others: let clients bring their own",
+                it.name
+            );
+        }
         let code_aware = plugin_config.get("code_aware") == Some(&Value::Bool(true));
         let defaults = Providers::default();
         Ok(Self {
@@ -308,6 +353,10 @@ impl Settings {
                     defaults.copilot,
                 )?,
             },
+            served,
+            litellm,
+            envoy_variables: Vec::new(),
+            find_local,
             body_mode,
             plugin_config: Value::Object(plugin_config),
             pre_upstream: concurrency,
@@ -349,6 +398,54 @@ impl Settings {
         let path = self.run_dir().join("envoy.sock");
         // Envoy and `doctor` may run in other folders than this process.
         std::path::absolute(&path).unwrap_or(path)
+    }
+}
+
+/// The providers that are asked for, and the table where those of this machine are to be found.
+fn served(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<(Vec<Served>, Option<Table>)> {
+    let table = providers::table(env)?;
+    let mut told: Vec<String> = args.provider.clone();
+    if told.is_empty() {
+        let names = env.get("HEADROOM_PROVIDERS");
+        told.extend(names.iter().flat_map(|names| names.split(',')).map(str::to_owned));
+    }
+    let mut served: Vec<Served> = Vec::new();
+    let mut find_local = false;
+    for text in told.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
+        if text == LOCAL {
+            find_local = true;
+            continue;
+        }
+        let new = Served::asked(text, &table, env).context("--provider or HEADROOM_PROVIDERS")?;
+        if served.iter().any(|it| it.name == new.name) {
+            bail!("--provider or HEADROOM_PROVIDERS: {} is named twice", new.name);
+        }
+        served.push(new);
+    }
+    if let Some(name) = backend(args, env) {
+        let known = served.iter().position(|it| table.find(&name).is_some_and(|(found, _)| it.name == found));
+        let at = match known {
+            Some(at) => at,
+            None => {
+                served.push(Served::asked(&name, &table, env).context("--backend or HEADROOM_BACKEND")?);
+                served.len() - 1
+            }
+        };
+        served[at].is_default = true;
+    }
+    Ok((served, find_local.then_some(table)))
+}
+
+/// The provider that gets what names nobody, where it was said. `anthropic` is upstream's word for none in particular.
+fn backend(args: &UpArgs, env: Environment<'_>) -> Option<String> {
+    let name = env.or(args.backend.as_ref(), "HEADROOM_BACKEND")?;
+    match name.to_ascii_lowercase().as_str() {
+        "anthropic" | super::litellm::NAME => None,
+        "anyllm" | "any-llm" => Some(
+            env.or(args.anyllm_provider.as_ref(), "HEADROOM_ANYLLM_PROVIDER")
+                .unwrap_or_else(|| "openai".to_owned()),
+        ),
+        _ => Some(name),
     }
 }
 
@@ -602,6 +699,45 @@ mod tests {
             assert_eq!(settings.log_messages, expected);
             assert_eq!(settings.plugin_config["control_plane"]["log_messages"] == true, expected);
         }
+    }
+
+    #[test]
+    fn providers_are_said_by_name_with_or_without_a_key_and_upstreams_words_mean_the_same() {
+        let args = |names: &[&str]| UpArgs {
+            provider: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..UpArgs::default()
+        };
+        let names = |settings: &Settings| {
+            settings.served.iter().map(|it| (it.name.clone(), it.is_default)).collect::<Vec<_>>()
+        };
+        let groq = |is_default: bool| ("groq".to_owned(), is_default);
+        let settings = resolve(&args(&["groq", "kimi=K"]), &[("K", "k")]).unwrap();
+        assert_eq!(names(&settings), [groq(false), ("moonshot".to_owned(), false)]);
+        assert_eq!(settings.served[1].key.as_ref().unwrap().variable, "K");
+        assert!(settings.find_local.is_none());
+        assert!(resolve(&args(&["local"]), &[]).unwrap().find_local.is_some());
+        let upstreams = UpArgs {
+            backend: Some("anyllm".to_owned()),
+            anyllm_provider: Some("groq".to_owned()),
+            ..UpArgs::default()
+        };
+        assert_eq!(names(&resolve(&upstreams, &[]).unwrap()), [groq(true)]);
+        let both = UpArgs { provider: vec!["groq".to_owned()], ..upstreams };
+        assert_eq!(names(&resolve(&both, &[]).unwrap()), [groq(true)]);
+        let variables = [("HEADROOM_PROVIDERS", "groq, xai"), ("HEADROOM_BACKEND", "groq")];
+        assert_eq!(names(&resolve(&UpArgs::default(), &variables).unwrap())[0], groq(true));
+        assert!(resolve(&UpArgs::default(), &[("HEADROOM_BACKEND", "anthropic")]).unwrap().served.is_empty());
+        for (args, word) in [
+            (args(&["groqq"]), "groqq"),
+            (args(&["groq", "groq"]), "twice"),
+            (args(&["groq=K"]), "K is not set"),
+            (UpArgs { backend: Some("vertx".to_owned()), ..UpArgs::default() }, "vertx"),
+        ] {
+            let error = format!("{:#}", resolve(&args, &[]).unwrap_err());
+            assert!(error.contains(word), "{error}");
+        }
+        let open = UpArgs { host: Some("0.0.0.0".to_owned()), ..args(&["groq=K"]) };
+        assert!(resolve(&open, &[("K", "k")]).unwrap_err().to_string().contains("of this machine alone"));
     }
 
     #[test]
