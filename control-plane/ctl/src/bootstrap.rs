@@ -254,7 +254,13 @@ impl Bootstrap {
             copilot: self.reachable(copilot).map(|upstream| Provider::new("copilot", upstream)),
             served: self.served.iter().map(ServedValues::new).collect(),
             has_keys: self.served.iter().any(|served| served.key.is_some()),
-            has_limits: self.served.iter().any(|served| served.limit.is_some()),
+            limits: self
+                .served
+                .iter()
+                .filter(|served| served.limit.is_some())
+                .map(ServedValues::new)
+                .collect(),
+            retry_after: self.retry_after(),
             has_models: self.served.iter().any(|served| !served.models.is_empty()),
             foreign_page: FOREIGN_PAGE,
             ca_file: self.ca_file.as_ref(),
@@ -289,7 +295,7 @@ impl Bootstrap {
                 })
                 .collect();
             plugin.entry("providers").or_insert_with(|| providers.into());
-            for (key, new) in self.served_in_plugin() {
+            for (key, new) in self.served_in_plugin().into_iter().filter(|(_, new)| !new.is_empty()) {
                 // What the operator has said goes before it: of rules, the first that fits counts.
                 if let Some(list) =
                     plugin.entry(key).or_insert_with(|| Value::Array(Vec::new())).as_array_mut()
@@ -299,6 +305,13 @@ impl Bootstrap {
             }
         }
         plugin
+    }
+
+    /// After how many seconds the slowest of the buckets has another token: Envoy says the same for all of them.
+    fn retry_after(&self) -> String {
+        let limits = self.served.iter().filter_map(|served| served.limit);
+        let slowest = limits.map(|limit| 60_u32.div_ceil(limit.requests_per_minute.max(1))).max();
+        slowest.unwrap_or(1).to_string()
     }
 
     /// What the filter has to know of the providers that are served by name.
@@ -312,9 +325,6 @@ impl Bootstrap {
                 })
             })
         });
-        if self.served.is_empty() {
-            return [("providers", Vec::new()), ("path_prefixes", Vec::new()), ("rules", Vec::new())];
-        }
         [
             ("providers", rewrites.collect()),
             ("path_prefixes", served().map(|it| format!("/{}", it.name).into()).collect()),
@@ -367,7 +377,8 @@ struct Values<'a> {
     copilot: Option<Provider<'a>>,
     served: Vec<ServedValues<'a>>,
     has_keys: bool,
-    has_limits: bool,
+    limits: Vec<ServedValues<'a>>,
+    retry_after: String,
     has_models: bool,
     foreign_page: &'a str,
     ca_file: Option<&'a PathBuf>,
@@ -420,7 +431,6 @@ struct Model<'a> {
 struct LimitValues {
     per_minute: u32,
     burst: u32,
-    retry_after: String,
 }
 
 impl<'a> ServedValues<'a> {
@@ -455,11 +465,7 @@ impl<'a> ServedValues<'a> {
 impl LimitValues {
     fn new(limit: Limit) -> Self {
         let Limit { requests_per_minute, burst } = limit;
-        Self {
-            per_minute: requests_per_minute,
-            burst: burst.unwrap_or(requests_per_minute),
-            retry_after: 60_u32.div_ceil(requests_per_minute.max(1)).to_string(),
-        }
+        Self { per_minute: requests_per_minute, burst: burst.unwrap_or(requests_per_minute) }
     }
 }
 

@@ -117,7 +117,10 @@ async fn drive(
     let arrived: usize = last.iter().map(String::len).sum();
     ensure!(arrived < whole / 2, "compressed before they were translated: {arrived} of {whole} characters");
     for disk in ["sda", "sdb", "sdc"] {
-        ensure!(last.iter().any(|text| text.contains(&format!("ERROR cannot write to disk {disk}"))), "{disk}");
+        ensure!(
+            last.iter().any(|text| text.contains(&format!("ERROR cannot write to disk {disk}"))),
+            "{disk}"
+        );
     }
     say(&format!("{} at {target}: {} requests, {arrived} of {whole} characters", agent.name, requests.len()));
     up.stop().await

@@ -72,8 +72,10 @@ impl Everyone {
                             all.push(request.clone());
                             all.len() - 1
                         };
-                        let Shape { head, body } = (answers as Arc<Answers>).as_ref()(&row, earlier, &request);
-                        let answer = format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                        let Shape { head, body } =
+                            (answers as Arc<Answers>).as_ref()(&row, earlier, &request);
+                        let answer =
+                            format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
                         if stream.get_mut().write_all(answer.as_bytes()).await.is_err() {
                             return;
                         }
@@ -97,7 +99,8 @@ impl Everyone {
 
     /// A base URL at this server, with the path of another.
     fn base(&self, url: &str) -> String {
-        let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+        let path =
+            url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
         let path = path.replace(['{', '}'], "");
         format!("http://{}/{path}", self.address).trim_end_matches('/').to_owned()
     }
@@ -237,7 +240,8 @@ async fn providers_of_every_row_get_whole_paths_their_own_host_and_a_shorter_bod
     let up = up(&everyone.table(&rows, ""), &[&format!("--provider={}", names.join(","))], &[]).await?;
     for (name, row) in &rows {
         let base = everyone.base(row.base.as_deref().unwrap_or_default());
-        let prefix = base.strip_prefix(&format!("http://{}", everyone.address)).context("a base URL here")?.to_owned();
+        let prefix =
+            base.strip_prefix(&format!("http://{}", everyone.address)).context("a base URL here")?.to_owned();
         let is_native = row.native.unwrap_or_default();
         let chat = chat("m").to_string();
         let speaks_chat = row.formats().contains(&Format::Chat);
@@ -282,7 +286,13 @@ struct Quirk {
     answer: Shape,
 }
 
-fn quirk(provider: &'static str, path: &'static str, body: Value, arrives: &'static str, answer: Shape) -> Quirk {
+fn quirk(
+    provider: &'static str,
+    path: &'static str,
+    body: Value,
+    arrives: &'static str,
+    answer: Shape,
+) -> Quirk {
     Quirk { provider, path, body, arrives, answer }
 }
 
@@ -314,43 +324,233 @@ fn quirks() -> Vec<Quirk> {
         "content": [{"type": "text", "text": "done"}], "usage": {"input_tokens": 1234, "output_tokens": 5}});
     let chat_path = "/v1/chat/completions";
     vec![
-        quirk("groq", chat_path, streamed("m"), "/openai/v1/chat/completions", last(json!({"x_groq": {"id": "r", "usage": usage}, "usage": usage}))),
-        quirk("mistral", chat_path, chat("m"), "/v1/chat/completions", Shape::json(completion(json!({"usage": {"prompt_tokens": 1234, "completion_tokens": 5, "num_cached_tokens": 0}})))),
-        quirk("deepseek", chat_path, chat("m"), "/v1/chat/completions", Shape::json(completion(reasoning.clone()))),
-        quirk("moonshot", chat_path, streamed("m"), "/v1/chat/completions", last(json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage}], "usage": usage}))),
-        quirk("minimax", chat_path, chat("m"), "/v1/chat/completions", Shape::json(completion(json!({"base_resp": {"status_code": 0, "status_msg": ""}, "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "<think>\nI think\n</think>\n\ndone"}}]})))),
-        quirk("zai", chat_path, chat("m"), "/api/paas/v4/chat/completions", Shape::json(completion(reasoning.clone()))),
-        quirk("bigmodel", chat_path, streamed("m"), "/api/paas/v4/chat/completions", last(json!({"usage": usage, "web_search": []}))),
-        quirk("dashscope", chat_path, streamed("m"), "/compatible-mode/v1/chat/completions", last(json!({"choices": [], "usage": usage}))),
-        quirk("openrouter", chat_path, streamed("m"), "/api/v1/chat/completions", Shape::events(&format!(
-            ": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\ndata: {}\n\ndata: [DONE]\n\n",
-            json!({"id": "g", "provider": "X", "choices": [{"index": 0, "delta": {"content": "done"}}], "usage": usage})))),
-        quirk("xai", chat_path, chat("m"), "/v1/chat/completions", Shape::json(completion(json!({"usage": {"prompt_tokens": 1234, "completion_tokens": 5, "num_sources_used": 0}})))),
-        quirk("fireworks", chat_path, chat("m"), "/inference/v1/chat/completions", Shape::json(completion(json!({"perf_metrics": null})))),
-        quirk("together", chat_path, chat("m"), "/v1/chat/completions", Shape::json(completion(json!({"prompt": []})))),
-        quirk("huggingface", chat_path, chat("m:provider"), "/v1/chat/completions", Shape::json(completion(json!({"system_fingerprint": ""})))),
-        quirk("github", "/chat/completions", chat("openai/m"), "/inference/chat/completions", Shape::json(completion(json!({"prompt_filter_results": []})))),
-        quirk("perplexity", "/chat/completions", chat("sonar"), "/chat/completions", Shape::json(completion(json!({"citations": ["https://a"], "search_results": []})))),
-        quirk("deepinfra", "/chat/completions", chat("a/m"), "/v1/openai/chat/completions", Shape::json(completion(json!({"usage": {"prompt_tokens": 1234, "completion_tokens": 5, "estimated_cost": 0.1}})))),
-        quirk("novita", "/chat/completions", chat("a/m"), "/v3/openai/chat/completions", Shape::json(completion(json!({})))),
-        quirk("telnyx", "/chat/completions", chat("a/m"), "/v2/ai/chat/completions", Shape::json(completion(json!({})))),
-        quirk("volcengine", "/chat/completions", streamed("ep-1"), "/api/v3/chat/completions", last(json!({"service_tier": "default", "choices": [], "usage": usage}))),
-        quirk("workers_ai", chat_path, chat("@cf/a/m"), "/client/v4/accounts/account/ai/v1/chat/completions", Shape::json(completion(json!({})))),
-        quirk("databricks", chat_path, chat("m"), "/serving-endpoints/chat/completions", Shape::json(completion(json!({})))),
-        quirk("cerebras", chat_path, chat("m"), "/v1/chat/completions", Shape::json(completion(json!({"time_info": {"queue_time": 0.1}})))),
-        quirk("azure_openai", "/openai/deployments/d/chat/completions?api-version=1", chat("m"), "/openai/deployments/d/chat/completions?api-version=1", Shape::json(completion(json!({"prompt_filter_results": []})))),
-        quirk("azure_ai", "/v1/messages", messages(), "/anthropic/v1/messages", Shape::json(anthropic.clone())),
+        quirk(
+            "groq",
+            chat_path,
+            streamed("m"),
+            "/openai/v1/chat/completions",
+            last(json!({"x_groq": {"id": "r", "usage": usage}, "usage": usage})),
+        ),
+        quirk(
+            "mistral",
+            chat_path,
+            chat("m"),
+            "/v1/chat/completions",
+            Shape::json(completion(
+                json!({"usage": {"prompt_tokens": 1234, "completion_tokens": 5, "num_cached_tokens": 0}}),
+            )),
+        ),
+        quirk(
+            "deepseek",
+            chat_path,
+            chat("m"),
+            "/v1/chat/completions",
+            Shape::json(completion(reasoning.clone())),
+        ),
+        quirk(
+            "moonshot",
+            chat_path,
+            streamed("m"),
+            "/v1/chat/completions",
+            last(
+                json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage}], "usage": usage}),
+            ),
+        ),
+        quirk(
+            "minimax",
+            chat_path,
+            chat("m"),
+            "/v1/chat/completions",
+            Shape::json(completion(
+                json!({"base_resp": {"status_code": 0, "status_msg": ""}, "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "<think>\nI think\n</think>\n\ndone"}}]}),
+            )),
+        ),
+        quirk(
+            "zai",
+            chat_path,
+            chat("m"),
+            "/api/paas/v4/chat/completions",
+            Shape::json(completion(reasoning.clone())),
+        ),
+        quirk(
+            "bigmodel",
+            chat_path,
+            streamed("m"),
+            "/api/paas/v4/chat/completions",
+            last(json!({"usage": usage, "web_search": []})),
+        ),
+        quirk(
+            "dashscope",
+            chat_path,
+            streamed("m"),
+            "/compatible-mode/v1/chat/completions",
+            last(json!({"choices": [], "usage": usage})),
+        ),
+        quirk(
+            "openrouter",
+            chat_path,
+            streamed("m"),
+            "/api/v1/chat/completions",
+            Shape::events(&format!(
+                ": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\ndata: {}\n\ndata: [DONE]\n\n",
+                json!({"id": "g", "provider": "X", "choices": [{"index": 0, "delta": {"content": "done"}}], "usage": usage})
+            )),
+        ),
+        quirk(
+            "xai",
+            chat_path,
+            chat("m"),
+            "/v1/chat/completions",
+            Shape::json(completion(
+                json!({"usage": {"prompt_tokens": 1234, "completion_tokens": 5, "num_sources_used": 0}}),
+            )),
+        ),
+        quirk(
+            "fireworks",
+            chat_path,
+            chat("m"),
+            "/inference/v1/chat/completions",
+            Shape::json(completion(json!({"perf_metrics": null}))),
+        ),
+        quirk(
+            "together",
+            chat_path,
+            chat("m"),
+            "/v1/chat/completions",
+            Shape::json(completion(json!({"prompt": []}))),
+        ),
+        quirk(
+            "huggingface",
+            chat_path,
+            chat("m:provider"),
+            "/v1/chat/completions",
+            Shape::json(completion(json!({"system_fingerprint": ""}))),
+        ),
+        quirk(
+            "github",
+            "/chat/completions",
+            chat("openai/m"),
+            "/inference/chat/completions",
+            Shape::json(completion(json!({"prompt_filter_results": []}))),
+        ),
+        quirk(
+            "perplexity",
+            "/chat/completions",
+            chat("sonar"),
+            "/chat/completions",
+            Shape::json(completion(json!({"citations": ["https://a"], "search_results": []}))),
+        ),
+        quirk(
+            "deepinfra",
+            "/chat/completions",
+            chat("a/m"),
+            "/v1/openai/chat/completions",
+            Shape::json(completion(
+                json!({"usage": {"prompt_tokens": 1234, "completion_tokens": 5, "estimated_cost": 0.1}}),
+            )),
+        ),
+        quirk(
+            "novita",
+            "/chat/completions",
+            chat("a/m"),
+            "/v3/openai/chat/completions",
+            Shape::json(completion(json!({}))),
+        ),
+        quirk(
+            "telnyx",
+            "/chat/completions",
+            chat("a/m"),
+            "/v2/ai/chat/completions",
+            Shape::json(completion(json!({}))),
+        ),
+        quirk(
+            "volcengine",
+            "/chat/completions",
+            streamed("ep-1"),
+            "/api/v3/chat/completions",
+            last(json!({"service_tier": "default", "choices": [], "usage": usage})),
+        ),
+        quirk(
+            "workers_ai",
+            chat_path,
+            chat("@cf/a/m"),
+            "/client/v4/accounts/account/ai/v1/chat/completions",
+            Shape::json(completion(json!({}))),
+        ),
+        quirk(
+            "databricks",
+            chat_path,
+            chat("m"),
+            "/serving-endpoints/chat/completions",
+            Shape::json(completion(json!({}))),
+        ),
+        quirk(
+            "cerebras",
+            chat_path,
+            chat("m"),
+            "/v1/chat/completions",
+            Shape::json(completion(json!({"time_info": {"queue_time": 0.1}}))),
+        ),
+        quirk(
+            "azure_openai",
+            "/openai/deployments/d/chat/completions?api-version=1",
+            chat("m"),
+            "/openai/deployments/d/chat/completions?api-version=1",
+            Shape::json(completion(json!({"prompt_filter_results": []}))),
+        ),
+        quirk(
+            "azure_ai",
+            "/v1/messages",
+            messages(),
+            "/anthropic/v1/messages",
+            Shape::json(anthropic.clone()),
+        ),
         quirk("anthropic", "/v1/messages", messages(), "/v1/messages", Shape::json(anthropic.clone())),
-        quirk("vertex_ai", "/v1/projects/p/locations/l/publishers/anthropic/models/m:rawPredict", messages(), "/v1/projects/p/locations/l/publishers/anthropic/models/m:rawPredict", Shape::json(anthropic)),
-        quirk("gemini", "/v1beta/models/m:generateContent", gemini(), "/v1beta/models/m:generateContent", Shape::json(json!({"candidates": [{"content": {"role": "model", "parts": [{"text": "done"}]}, "finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 1234, "candidatesTokenCount": 5}}))),
-        quirk("bedrock", "/model/m/converse", converse(), "/model/m/converse", Shape::json(json!({"output": {"message": {"role": "assistant", "content": [{"text": "done"}]}}, "stopReason": "end_turn", "usage": {"inputTokens": 1234, "outputTokens": 5, "totalTokens": 1239}}))),
-        quirk("ollama", chat_path, chat("m"), "/v1/chat/completions", Shape::json(completion(json!({"system_fingerprint": "fp_ollama"})))),
-        quirk("vllm", chat_path, streamed("m"), "/v1/chat/completions", last(json!({"choices": [], "usage": usage}))),
+        quirk(
+            "vertex_ai",
+            "/v1/projects/p/locations/l/publishers/anthropic/models/m:rawPredict",
+            messages(),
+            "/v1/projects/p/locations/l/publishers/anthropic/models/m:rawPredict",
+            Shape::json(anthropic),
+        ),
+        quirk(
+            "gemini",
+            "/v1beta/models/m:generateContent",
+            gemini(),
+            "/v1beta/models/m:generateContent",
+            Shape::json(
+                json!({"candidates": [{"content": {"role": "model", "parts": [{"text": "done"}]}, "finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 1234, "candidatesTokenCount": 5}}),
+            ),
+        ),
+        quirk(
+            "bedrock",
+            "/model/m/converse",
+            converse(),
+            "/model/m/converse",
+            Shape::json(
+                json!({"output": {"message": {"role": "assistant", "content": [{"text": "done"}]}}, "stopReason": "end_turn", "usage": {"inputTokens": 1234, "outputTokens": 5, "totalTokens": 1239}}),
+            ),
+        ),
+        quirk(
+            "ollama",
+            chat_path,
+            chat("m"),
+            "/v1/chat/completions",
+            Shape::json(completion(json!({"system_fingerprint": "fp_ollama"}))),
+        ),
+        quirk(
+            "vllm",
+            chat_path,
+            streamed("m"),
+            "/v1/chat/completions",
+            last(json!({"choices": [], "usage": usage})),
+        ),
     ]
 }
 
 #[tokio::test]
-async fn providers_with_shapes_of_their_own_are_compressed_and_their_answers_arrive_byte_for_byte() -> Result<()> {
+async fn providers_with_shapes_of_their_own_are_compressed_and_their_answers_arrive_byte_for_byte()
+-> Result<()> {
     let quirks = Arc::new(quirks());
     let answers = quirks.clone();
     let everyone = Everyone::start(move |row, _, _| {
@@ -396,7 +596,8 @@ fn refused(answer: &Answer, status: u16) -> Result<()> {
 }
 
 #[tokio::test]
-async fn providers_get_a_key_of_this_machine_a_limit_for_each_key_and_second_tries_as_their_rows_say() -> Result<()> {
+async fn providers_get_a_key_of_this_machine_a_limit_for_each_key_and_second_tries_as_their_rows_say()
+-> Result<()> {
     let everyone = Everyone::start(|row, earlier, _| match (row, earlier) {
         ("busy", 0) => Shape {
             head: "429 Too Many Requests\r\nretry-after: 1\r\ncontent-type: application/json".to_owned(),
@@ -420,12 +621,16 @@ async fn providers_get_a_key_of_this_machine_a_limit_for_each_key_and_second_tri
     let arrived = everyone.one("x-key")?;
     assert_eq!(arrived.headers["x-api-key"], "sk-own");
     assert!(!arrived.headers.contains_key("authorization"), "the client's own key stays here");
-    let page = call("/openrouter/v1/chat/completions", "page", &chat_of("m")).header("origin", "https://evil.example");
+    let page = call("/openrouter/v1/chat/completions", "page", &chat_of("m"))
+        .header("origin", "https://evil.example");
     let answer = up.send(page).await?;
     refused(&answer, 403)?;
     assert!(answer.text().contains("Origin") && everyone.arrived("page").is_empty());
     let yaml = fs::read_to_string(up.workspace.path().join("run/envoy.yaml"))?;
-    assert!(yaml.contains("%ENVIRONMENT(TEST_KEY)%") && !yaml.contains("sk-own"), "the key stands in no file");
+    assert!(
+        yaml.contains("%ENVIRONMENT(TEST_KEY)%") && !yaml.contains("sk-own"),
+        "the key stands in no file"
+    );
 
     let busy = up.send(call("/openrouter/v1/chat/completions", "busy", &chat_of("m"))).await?;
     refused(&busy, 200)?;
@@ -462,7 +667,8 @@ async fn providers_get_a_key_of_this_machine_a_limit_for_each_key_and_second_tri
 }
 
 #[tokio::test]
-async fn providers_that_are_the_backend_get_what_names_nobody_and_prices_and_budgets_hold_for_them() -> Result<()> {
+async fn providers_that_are_the_backend_get_what_names_nobody_and_prices_and_budgets_hold_for_them()
+-> Result<()> {
     let everyone = Everyone::start(|_, _, _| Shape::json(completion(json!({})))).await?;
     let table = Table::built_in();
     let rows: Vec<(&str, &Row)> = table.rows().filter(|(name, _)| ["zai", "groq"].contains(name)).collect();
