@@ -75,13 +75,18 @@ impl Head {
         }
     }
 
+    fn path(&self) -> &[u8] {
+        self.0.iter().find(|(name, _)| name == b":path").map_or(&[], |(_, path)| path.as_slice())
+    }
+
     /// As the cluster's routes would rewrite them.
     fn rewritten(&self, provider: Option<&Provider>) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut headers = self.0.clone();
         for (name, value) in &mut headers {
             match (name.as_slice(), provider) {
                 (b":path", Some(provider)) => {
-                    value.splice(0..0, provider.path_prefix.bytes());
+                    let rest = provider.rest(value).unwrap_or(value);
+                    *value = [provider.path_prefix.as_bytes(), rest].concat();
                 }
                 (b":authority", Some(Provider { authority: Some(authority), .. })) => {
                     authority.as_bytes().clone_into(value);
@@ -139,7 +144,12 @@ impl Sent {
             settings.metrics.no_room();
             return None;
         }
-        let provider = settings.config.providers.iter().find(|it| it.cluster.as_bytes() == self.cluster);
+        let path = self.head.path();
+        let provider = settings
+            .config
+            .providers
+            .iter()
+            .find(|it| it.cluster.as_bytes() == self.cluster && it.rest(path).is_some());
         let headers = self.head.rewritten(provider);
         // The host takes header maps that are text alone.
         if headers.iter().any(|(_, value)| std::str::from_utf8(value).is_err()) {

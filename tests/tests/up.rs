@@ -15,8 +15,12 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+#[path = "up/background.rs"]
+mod background;
 #[path = "up/commands.rs"]
 mod commands;
+#[path = "up/providers.rs"]
+mod providers_by_name;
 #[path = "up/safety.rs"]
 mod safety;
 #[path = "up/tls.rs"]

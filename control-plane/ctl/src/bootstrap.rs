@@ -15,6 +15,7 @@
 //! # Ok::<(), headroomctl::bootstrap::RenderError>(())
 //! ```
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use crate::providers::{Limit, Rewrite, Served};
 use crate::upstream::Upstream;
 
 /// The name decides how values are printed: `.yaml` means as JSON.
@@ -36,6 +38,9 @@ const NOT_FOUND: &str = r#"{"type":"error","error":{"type":"not_found_error","me
 
 /// What a request under a foreign name is answered with, in the same shape.
 const FOREIGN_HOST: &str = r#"{"type":"error","error":{"type":"permission_error","message":"Headroom does not answer to the name in the Host header, because a web page could have made that name point here: use localhost or an address, or start headroomctl up with --allow-host and the name"}}"#;
+
+/// What a web page is answered with that would have a key of this machine used for it.
+const FOREIGN_PAGE: &str = r#"{"type":"error","error":{"type":"permission_error","message":"Headroom puts a key of this machine on requests for this provider, and does so for no web page: this request has an Origin header"}}"#;
 
 /// The filter's cluster for the sidecar's gRPC service. Safe as a bare gRPC target too (the name is not
 /// by accident a valid protobuf message).
@@ -160,6 +165,8 @@ pub struct Bootstrap {
     pub body_mode: BodyMode,
     /// Where requests go.
     pub providers: Providers,
+    /// Providers of the table, each under `/NAME/`.
+    pub served: Vec<Served>,
     /// The certificates that a provider's is validated against. Needed where a base URL is https.
     pub ca_file: Option<PathBuf>,
     /// The sidecar's HTTP server.
@@ -204,6 +211,7 @@ impl Bootstrap {
             plugin_config: Value::Object(serde_json::Map::new()),
             body_mode: BodyMode::Strip,
             providers,
+            served: Vec::new(),
             ca_file: None,
             sidecar_http: Endpoint::loopback(8788),
             sidecar_grpc: Endpoint::loopback(8789),
@@ -221,7 +229,8 @@ impl Bootstrap {
     /// The configuration as YAML for `envoy --config-path`.
     pub fn render(&self) -> Result<String, RenderError> {
         let Providers { anthropic, openai, gemini, chatgpt, code_assist, copilot } = &self.providers;
-        let tls = [anthropic, openai, gemini].into_iter().find(|upstream| upstream.tls);
+        let served = self.served.iter().map(|served| &served.upstream);
+        let tls = [anthropic, openai, gemini].into_iter().chain(served).find(|upstream| upstream.tls);
         if let (Some(upstream), None) = (tls, &self.ca_file) {
             return Err(RenderError::NoCertificates(upstream.authority()));
         }
@@ -243,6 +252,17 @@ impl Bootstrap {
             chatgpt: self.reachable(chatgpt).map(|upstream| Provider::new("chatgpt", upstream)),
             code_assist: self.reachable(code_assist).map(|upstream| Provider::new("code_assist", upstream)),
             copilot: self.reachable(copilot).map(|upstream| Provider::new("copilot", upstream)),
+            served: self.served.iter().map(ServedValues::new).collect(),
+            has_keys: self.served.iter().any(|served| served.key.is_some()),
+            limits: self
+                .served
+                .iter()
+                .filter(|served| served.limit.is_some())
+                .map(ServedValues::new)
+                .collect(),
+            retry_after: self.retry_after(),
+            has_models: self.served.iter().any(|served| !served.models.is_empty()),
+            foreign_page: FOREIGN_PAGE,
             ca_file: self.ca_file.as_ref(),
             sidecar_http: Sidecar::new(&self.sidecar_http),
             sidecar_grpc: Sidecar::new(&self.sidecar_grpc),
@@ -275,8 +295,41 @@ impl Bootstrap {
                 })
                 .collect();
             plugin.entry("providers").or_insert_with(|| providers.into());
+            for (key, new) in self.served_in_plugin().into_iter().filter(|(_, new)| !new.is_empty()) {
+                // What the operator has said goes before it: of rules, the first that fits counts.
+                if let Some(list) =
+                    plugin.entry(key).or_insert_with(|| Value::Array(Vec::new())).as_array_mut()
+                {
+                    list.extend(new);
+                }
+            }
         }
         plugin
+    }
+
+    /// After how many seconds the slowest of the buckets has another token: Envoy says the same for all of them.
+    fn retry_after(&self) -> String {
+        let limits = self.served.iter().filter_map(|served| served.limit);
+        let slowest = limits.map(|limit| 60_u32.div_ceil(limit.requests_per_minute.max(1))).max();
+        slowest.unwrap_or(1).to_string()
+    }
+
+    /// What the filter has to know of the providers that are served by name.
+    fn served_in_plugin(&self) -> [(&'static str, Vec<Value>); 3] {
+        let served = || self.served.iter();
+        let rewrites = served().flat_map(|it| {
+            it.rewrites.iter().chain(&it.unnamed).map(|rewrite| {
+                json!({
+                    "cluster": it.cluster(), "authority": it.upstream.authority(),
+                    "path_from": rewrite.from, "path_prefix": rewrite.to,
+                })
+            })
+        });
+        [
+            ("providers", rewrites.collect()),
+            ("path_prefixes", served().map(|it| format!("/{}", it.name).into()).collect()),
+            ("rules", served().map(|it| json!({"route": it.cluster(), "provider": it.label})).collect()),
+        ]
     }
 
     /// A subscription's upstream, unless it is one whose certificate nothing here can validate. A machine
@@ -322,6 +375,12 @@ struct Values<'a> {
     chatgpt: Option<Provider<'a>>,
     code_assist: Option<Provider<'a>>,
     copilot: Option<Provider<'a>>,
+    served: Vec<ServedValues<'a>>,
+    has_keys: bool,
+    limits: Vec<ServedValues<'a>>,
+    retry_after: String,
+    has_models: bool,
+    foreign_page: &'a str,
     ca_file: Option<&'a PathBuf>,
     sidecar_http: Sidecar<'a>,
     sidecar_grpc: Sidecar<'a>,
@@ -335,9 +394,84 @@ struct Values<'a> {
     remote_header: &'a str,
 }
 
+/// A provider that is served by name, with its cluster.
+#[derive(Serialize)]
+struct ServedValues<'a> {
+    #[serde(flatten)]
+    provider: Provider<'a>,
+    name: &'a str,
+    rewrites: &'a [Rewrite],
+    unnamed: &'a [Rewrite],
+    models: Vec<Model<'a>>,
+    is_default: bool,
+    key: Option<KeyValues<'a>>,
+    limit: Option<LimitValues>,
+    /// The headers that tell whose request it is.
+    auth: Vec<&'a str>,
+}
+
+/// A header with a key of Envoy's environment.
+#[derive(Serialize)]
+struct KeyValues<'a> {
+    header: &'a str,
+    value: String,
+    /// Another header in which clients show keys.
+    other: &'a str,
+}
+
+/// A name of a model, or its beginning.
+#[derive(Serialize)]
+struct Model<'a> {
+    kind: &'static str,
+    text: &'a str,
+}
+
+/// A token bucket.
+#[derive(Serialize)]
+struct LimitValues {
+    per_minute: u32,
+    burst: u32,
+}
+
+impl<'a> ServedValues<'a> {
+    fn new(served: &'a Served) -> Self {
+        let auth = served.auth.as_deref();
+        let bearer = "authorization";
+        Self {
+            provider: Provider { cluster: served.cluster().into(), ..Provider::new("", &served.upstream) },
+            name: &served.name,
+            rewrites: &served.rewrites,
+            unnamed: &served.unnamed,
+            models: served
+                .models
+                .iter()
+                .map(|model| match model.strip_suffix('*') {
+                    Some(text) => Model { kind: "prefix", text },
+                    None => Model { kind: "exact", text: model },
+                })
+                .collect(),
+            is_default: served.is_default,
+            key: served.key.as_ref().map(|key| KeyValues {
+                header: &key.header,
+                value: format!("{}%ENVIRONMENT({})%", key.prefix, key.variable),
+                other: if key.header == bearer { "x-api-key" } else { bearer },
+            }),
+            limit: served.limit.map(LimitValues::new),
+            auth: auth.into_iter().chain((auth != Some(bearer)).then_some(bearer)).collect(),
+        }
+    }
+}
+
+impl LimitValues {
+    fn new(limit: Limit) -> Self {
+        let Limit { requests_per_minute, burst } = limit;
+        Self { per_minute: requests_per_minute, burst: burst.unwrap_or(requests_per_minute) }
+    }
+}
+
 #[derive(Serialize)]
 struct Provider<'a> {
-    cluster: &'a str,
+    cluster: Cow<'a, str>,
     host: &'a str,
     port: u16,
     authority: String,
@@ -350,7 +484,7 @@ struct Provider<'a> {
 impl<'a> Provider<'a> {
     fn new(cluster: &'a str, upstream: &'a Upstream) -> Self {
         Self {
-            cluster,
+            cluster: cluster.into(),
             host: &upstream.host,
             port: upstream.port,
             authority: upstream.authority(),

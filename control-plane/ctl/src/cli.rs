@@ -4,18 +4,23 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::compress::CompressArgs;
+use crate::config::ConfigArgs;
 use crate::count::CountArgs;
 use crate::doctor::DoctorArgs;
 use crate::env::EnvArgs;
 use crate::history::HistoryArgs;
 use crate::learn::LearnArgs;
+use crate::logs::LogsArgs;
 use crate::mcp::McpArgs;
 use crate::memory::MemoryArgs;
 use crate::perf::PerfArgs;
+use crate::providers::ProvidersArgs;
 use crate::purge::PurgeArgs;
 use crate::report::ReportArgs;
 use crate::retrieve::RetrieveArgs;
+use crate::service::ServiceArgs;
 use crate::stats::StatsArgs;
+use crate::status::{DownArgs, StatusArgs};
 use crate::telemetry::TelemetryArgs;
 use crate::unwrap::UnwrapArgs;
 use crate::up::UpArgs;
@@ -25,7 +30,8 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done, or stopped by a signal; 1 something failed, and standard error says what; 2 the
 command line cannot be understood.
 
-A variable that is set to nothing but blanks counts as unset; an argument wins over its variable.";
+A variable that is set to nothing but blanks counts as unset; an argument wins over its variable, a variable over
+config.toml in HEADROOM_CONFIG_DIR (~/.headroom/config), and that over the default.";
 
 /// Fewer input tokens for AI agents: runs Headroom, shows what it saved, and compresses offline.
 #[derive(Debug, Parser)]
@@ -39,9 +45,25 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run Envoy with the filter, and headroomd, in the foreground until Ctrl-C
+    /// Run Envoy with the filter, and headroomd, until Ctrl-C, or in the background
     #[command(after_help = UP_EXAMPLES)]
     Up(Box<UpArgs>),
+    /// Say whether Headroom runs, where, and in what state its parts are
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusArgs),
+    /// Stop the Headroom that runs with this workspace
+    Down(DownArgs),
+    /// Stop it and start it in the background, with the arguments that it had
+    Restart(DownArgs),
+    /// Print the newest lines of its logs, and those that come
+    #[command(after_help = LOGS_EXAMPLES)]
+    Logs(LogsArgs),
+    /// Show, check or edit the configuration file
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Config(ConfigArgs),
+    /// Have systemd run Headroom for this user, from login on, or no longer
+    #[command(after_help = SERVICE_EXAMPLES)]
+    Service(ServiceArgs),
     /// Run a coding agent behind Headroom, or edit its settings so that it uses Headroom from now on
     #[command(after_help = WRAP_EXAMPLES)]
     Wrap(Box<WrapArgs>),
@@ -53,6 +75,9 @@ pub enum Command {
     Env(EnvArgs),
     /// Print the Envoy configuration that `up` with the same options would run
     Bootstrap(Box<UpArgs>),
+    /// List the providers that Headroom knows by name, or print what other Envoys need for them
+    #[command(after_help = PROVIDERS_EXAMPLES)]
+    Providers(ProvidersArgs),
     /// Show what a running Headroom has saved
     #[command(after_help = STATS_EXAMPLES)]
     Stats(StatsArgs),
@@ -103,8 +128,10 @@ pub enum Command {
 const UP_EXAMPLES: &str = "\
 Examples:
   headroomctl up                                  # then: ANTHROPIC_BASE_URL=http://127.0.0.1:8787 claude
+  headroomctl up --detach                         # in the background; then: status, logs, restart, down
   headroomctl up --port 0                         # free ports, printed
-  headroomctl up --openai-api-url https://openrouter.ai/api/v1
+  headroomctl up --provider groq --provider zai   # then: OPENAI_BASE_URL=http://127.0.0.1:8787/groq/v1
+  headroomctl up --provider openrouter=OPENROUTER_API_KEY --provider local
   headroomctl up --profile lossless --body-mode hold
   headroomctl up --mode audit                     # measure only
   headroomctl up --host 0.0.0.0 --allow-host headroom.internal
@@ -115,7 +142,56 @@ run/envoy.yaml, run/envoy.sock (Envoy's admin interface), token (with --host bey
 
 When headroomd dies it is started again, and Envoy serves on meanwhile.
 
-Exit codes: 0 stopped by Ctrl-C, SIGTERM or SIGHUP; 1 could not start, or Envoy died; 2 bad options.";
+Exit codes: 0 stopped by Ctrl-C, SIGTERM or SIGHUP, or ready in the background; 1 could not start, or Envoy died; 2 bad
+options.";
+
+const PROVIDERS_EXAMPLES: &str = "\
+Examples:
+  headroomctl providers
+  headroomctl providers groq zai
+  headroomctl providers --kubernetes groq mistral > providers.yaml
+  headroomctl providers --envoy groq
+
+Exit codes: 0 printed; 1 something failed; 2 bad options, or a name that is not known.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  headroomctl status
+  headroomctl status --json | jq .serves
+
+Exit codes: 0 requests are served; 1 they are not; 2 bad options.";
+
+const LOGS_EXAMPLES: &str = "\
+Examples:
+  headroomctl logs
+  headroomctl logs envoy -n 100
+  headroomctl logs access --follow
+
+Exit codes: 0 printed; 1 there is no such log; 2 bad options.";
+
+const CONFIG_EXAMPLES: &str = "\
+The file is config.toml in HEADROOM_CONFIG_DIR, by default ~/.headroom/config. An argument wins over a variable, that over
+the file, and that over the default.
+
+Examples:
+  headroomctl config show
+  headroomctl config show --port 9000             # as `up --port 9000` would have it
+  headroomctl config check
+  EDITOR=nano headroomctl config edit
+
+Exit codes: 0 done, or sound; 1 not sound; 2 bad options.";
+
+const SERVICE_EXAMPLES: &str = "\
+Writes ~/.config/systemd/user/headroom.service, which runs `headroomctl up` with the options that are given here, and has
+systemd start it now and at every login.
+
+Examples:
+  headroomctl service install
+  headroomctl service install -- --port 9000 --profile lossless
+  headroomctl service install --dry-run           # the unit, printed
+  headroomctl service uninstall
+
+Exit codes: 0 done; 1 systemd refuses, or a file cannot be written; 2 bad options.";
 
 const WRAP_EXAMPLES: &str = "\
 A run sets what the agent needs for itself alone and edits nothing that stays. Headroom is started where none runs, and

@@ -1,11 +1,16 @@
 //! Environment variables and the folders that they name.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use anyhow::Context as _;
 
+use crate::config::ConfigFile;
+
 /// The names that mean the same in the sidecar.
 pub const WORKSPACE_DIR: &str = "HEADROOM_WORKSPACE_DIR";
+/// The folder of files that people write; headroomd reads its own there.
+const CONFIG_DIR: &str = "HEADROOM_CONFIG_DIR";
 /// Whether bodies of functions are left out of source files; the sidecar shows it.
 pub const CODE_AWARE: &str = "HEADROOM_CODE_AWARE_ENABLED";
 /// Envoy's port.
@@ -13,9 +18,15 @@ const PORT: &str = "HEADROOM_PORT";
 /// Envoy's port when none is given: upstream Headroom's.
 const DEFAULT_PORT: u16 = 8787;
 
-/// Where variables come from: the process, or a test's own list.
+/// What this process's configuration file says, once it was read.
+static FILE: OnceLock<ConfigFile> = OnceLock::new();
+
+/// Where variables come from: the process, or a test's own list; and the configuration file behind them.
 #[derive(Clone, Copy)]
-pub struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
+pub struct Environment<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    file: Option<&'a ConfigFile>,
+}
 
 impl std::fmt::Debug for Environment<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -26,17 +37,38 @@ impl std::fmt::Debug for Environment<'_> {
 impl<'a> Environment<'a> {
     /// Reads through `lookup`.
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self(lookup)
+        Self { lookup, file: None }
     }
 
-    /// The process's own.
+    /// The process's own, and behind them the file that [`Environment::fall_back_to`] was given.
     pub fn of_process() -> Environment<'static> {
-        Environment(&|name| std::env::var(name).ok())
+        Environment { lookup: &|name| std::env::var(name).ok(), file: FILE.get() }
     }
 
-    /// A variable's value, trimmed. One that holds nothing but blanks counts as unset.
+    /// From now on, for this process, what the file says holds where a variable says nothing. Once.
+    pub fn fall_back_to(file: ConfigFile) {
+        FILE.get_or_init(|| file);
+    }
+
+    /// The same, with a file behind its variables.
+    pub fn with_file(self, file: &'a ConfigFile) -> Self {
+        Self { file: Some(file), ..self }
+    }
+
+    /// The file behind the variables.
+    pub fn file(&self) -> Option<&'a ConfigFile> {
+        self.file
+    }
+
+    /// A variable's value, trimmed, else what the configuration file says in its place. One that holds nothing but
+    /// blanks counts as unset.
     pub fn get(&self, name: &str) -> Option<String> {
-        let value = (self.0)(name)?;
+        self.variable(name).or_else(|| self.file?.get(name).map(str::to_owned))
+    }
+
+    /// A variable's value alone, trimmed.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let value = (self.lookup)(name)?;
         let value = value.trim();
         (!value.is_empty()).then(|| value.to_owned())
     }
@@ -72,6 +104,13 @@ impl<'a> Environment<'a> {
             .cloned()
             .or_else(|| self.get(WORKSPACE_DIR).map(PathBuf::from))
             .or_else(|| self.get("HOME").map(|home| PathBuf::from(home).join(".headroom")))
+    }
+
+    /// The folder of files that people write, where headroomd looks too: `HEADROOM_CONFIG_DIR`, else
+    /// `~/.headroom/config`.
+    pub fn config_dir(&self) -> Option<PathBuf> {
+        let told = self.variable(CONFIG_DIR).map(PathBuf::from);
+        told.or_else(|| self.variable("HOME").map(|home| PathBuf::from(home).join(".headroom/config")))
     }
 }
 

@@ -2,9 +2,11 @@
 //! `headroomctl up` starts.
 
 mod agents;
+mod background;
 pub mod bootstrap;
 pub mod cli;
 pub mod compress;
+pub mod config;
 pub mod count;
 pub mod doctor;
 mod edits;
@@ -13,6 +15,7 @@ pub mod environment;
 mod figures;
 pub mod history;
 pub mod learn;
+pub mod logs;
 pub mod mcp;
 pub mod memory;
 pub mod misuse;
@@ -20,11 +23,14 @@ mod number;
 pub mod perf;
 pub mod profile;
 mod progress;
+pub mod providers;
 pub mod purge;
 pub mod report;
 pub mod retrieve;
 pub mod running;
+pub mod service;
 pub mod stats;
+pub mod status;
 pub mod telemetry;
 mod text;
 pub mod token;

@@ -7,8 +7,8 @@ use clap::{CommandFactory as _, Parser as _};
 use headroomctl::cli::{Cli, Command};
 use headroomctl::misuse::Misuse;
 use headroomctl::{
-    compress, count, doctor, env, history, learn, mcp, memory, perf, purge, report, retrieve, stats, telemetry,
-    unwrap, up, wrap,
+    compress, config, count, doctor, env, history, learn, logs, mcp, memory, perf, providers, purge, report,
+    retrieve, service, stats, status, telemetry, unwrap, up, wrap,
 };
 
 fn main() -> ExitCode {
@@ -24,12 +24,22 @@ fn main() -> ExitCode {
 
 /// The exit code is 0, or that of the program that was run.
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    if !matches!(cli.command, Command::Config(_) | Command::Completions { .. }) {
+        config::load()?;
+    }
     let done = match cli.command {
+        Command::Status(args) => return runtime()?.block_on(status::status(&args)),
+        Command::Down(args) => runtime()?.block_on(status::down(&args)),
+        Command::Restart(args) => runtime()?.block_on(status::restart(&args)),
+        Command::Logs(args) => runtime()?.block_on(logs::logs(&args)),
+        Command::Config(args) => config::config(&args),
+        Command::Service(args) => service::service(&args),
         Command::Wrap(args) => return runtime()?.block_on(wrap::wrap(&args)),
         Command::Unwrap(args) => unwrap::unwrap(&args),
         Command::Env(args) => env::env(&args),
         Command::Up(args) => runtime()?.block_on(up::up(&args)),
-        Command::Bootstrap(args) => up::print_bootstrap(&args),
+        Command::Bootstrap(args) => runtime()?.block_on(up::print_bootstrap(&args)),
+        Command::Providers(args) => providers::providers(&args),
         Command::Compress(args) => compress::compress(&args),
         Command::Count(args) => runtime()?.block_on(count::count(&args)),
         Command::Mcp(args) => runtime()?.block_on(mcp::mcp(&args)),

@@ -1,6 +1,7 @@
-//! `headroomctl up`: Envoy with the filter and headroomd beside it, in the foreground.
+//! `headroomctl up`: Envoy with the filter and headroomd beside it, in the foreground or in the background.
 
 mod child;
+mod litellm;
 mod logs;
 mod programs;
 mod settings;
@@ -17,15 +18,26 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+pub use self::litellm::LiteLlm;
+pub(crate) use self::logs::set_aside as set_log_aside;
 pub use self::programs::Programs;
 pub use self::settings::{BodyModeName, ModeName, Settings, UpArgs};
 use self::stack::{Addresses, Stack};
+use crate::background::{self, Holder, Start, State};
 use crate::bootstrap::{Bootstrap, Endpoint};
 use crate::environment::Environment;
 use crate::misuse::Misuse;
+use crate::progress::Doing;
+use crate::providers::find_local;
 use crate::token;
 use crate::wrap::{lease_file, targets_file};
 
+/// How what is said begins once requests can come.
+const READY_LINE: &str = "Headroom is ready.";
+/// Where LiteLLM's proxy is by default.
+const LITELLM_PORT: u16 = 4000;
+/// Where the images and production.yaml have the filter.
+const INSTALLED_MODULE: &str = "/etc/headroom/filter.wasm";
 /// Between two looks whether a wrapped run is left.
 const LOOK_FOR_RUNS: Duration = Duration::from_millis(250);
 
@@ -33,6 +45,7 @@ impl Settings {
     /// The bootstrap for these settings, as far as it is known before anything has started.
     pub fn bootstrap(&self, module: &Path) -> Bootstrap {
         let mut bootstrap = Bootstrap::new(self.providers.clone());
+        bootstrap.served.clone_from(&self.served);
         bootstrap.listen = self.listen.clone();
         bootstrap.allow_hosts = self.allow_hosts.clone();
         bootstrap.admin = self.admin();
@@ -40,7 +53,11 @@ impl Settings {
         bootstrap.plugin_config = self.plugin_config.clone();
         bootstrap.body_mode = self.body_mode;
         // SSL_CERT_FILE, else where the distributions keep it.
-        bootstrap.ca_file = openssl_probe::probe().cert_file;
+        bootstrap.ca_file = self
+            .certificates
+            .clone()
+            .filter(|file| file.is_file())
+            .or_else(|| openssl_probe::probe().cert_file);
         bootstrap.sidecar_http = Endpoint { host: self.http.ip().to_string(), port: self.http.port() };
         bootstrap.sidecar_grpc = Endpoint { host: self.grpc.ip().to_string(), port: self.grpc.port() };
         let configured = self.plugin_config.get("max_body_bytes").and_then(serde_json::Value::as_u64);
@@ -49,19 +66,77 @@ impl Settings {
         }
         bootstrap
     }
+
+    /// Adds the servers of models that answer on this machine now, where they were asked for.
+    async fn find_local(&mut self) -> anyhow::Result<()> {
+        let Some(table) = self.find_local.take() else { return Ok(()) };
+        let mut found = find_local(&table).await?;
+        found.retain(|new| !self.served.iter().any(|it| it.name == new.name));
+        if found.is_empty() {
+            supervision::say(
+                "No server of models was found on this machine: none answers at its usual port.",
+            );
+        }
+        self.served.extend(found);
+        Ok(())
+    }
 }
 
 /// Prints the bootstrap that [`up`] would run.
-pub fn print_bootstrap(args: &UpArgs) -> anyhow::Result<()> {
+pub async fn print_bootstrap(args: &UpArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
-    let settings = Settings::resolve(args, env).map_err(Misuse::of)?;
-    let programs = Programs::find(args, env, &own_folder()?)?;
-    stdout().write_all(settings.bootstrap(&programs.module).render()?.as_bytes())?;
+    let mut settings = Settings::resolve(args, env).map_err(Misuse::of)?;
+    settings.find_local().await?;
+    if settings.litellm.is_some() {
+        settings.served.push(LiteLlm::served(LITELLM_PORT));
+    }
+    // It may be for another machine, so that nothing of it has to be on this one.
+    let module = match programs::module(args, env, &own_folder()?) {
+        Ok(module) => module,
+        Err(_) => match programs::told_module(args, env) {
+            Some(module) => module,
+            None => {
+                supervision::say(&format!(
+                    "Note: the filter module is not on this machine; the configuration expects it at {INSTALLED_MODULE}. \
+                     --module says another place."
+                ));
+                INSTALLED_MODULE.into()
+            }
+        },
+    };
+    stdout().write_all(settings.bootstrap(&module).render()?.as_bytes())?;
+    Ok(())
+}
+
+/// Starts it in the background, and says what it says once it is ready.
+async fn detach(args: &UpArgs) -> anyhow::Result<()> {
+    let settings = Settings::resolve(args, Environment::of_process()).map_err(Misuse::of)?;
+    let workspace = &settings.workspace_dir;
+    if let Some(state) = State::read(workspace) {
+        bail!(
+            "Headroom runs already with this workspace, as process {}, at {}: `headroomctl restart` starts it anew, \
+             `headroomctl down` stops it",
+            state.pid,
+            state.url.as_deref().unwrap_or("an address that is not known yet")
+        );
+    }
+    let told = env::args_os().skip(1).filter(|argument| argument != "-d" && argument != "--detach");
+    let arguments = told.chain(["--detached".into()]).collect();
+    let start = Start { arguments, ..Start::default() };
+    let doing = Doing::now("Starting Headroom …");
+    start.run(workspace).await?;
+    drop(doing);
+    let said = std::fs::read_to_string(background::log_path(workspace)).unwrap_or_default();
+    let ready = said.find(READY_LINE).unwrap_or_default();
+    stdout().write_all(&said.as_bytes()[ready..])?;
     Ok(())
 }
 
 /// Starts everything, says where it is, and runs until a signal (`Ok`) or until Envoy dies (`Err`).
 pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
+    if args.detach {
+        return detach(args).await;
+    }
     // Envoy and headroomd inherit it: logs and state are nobody else's.
     headroom_private::restrict_umask();
     // Before anything starts, so that a signal at any time from here on stops it in order.
@@ -70,8 +145,8 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
     let mut settings = Settings::resolve(args, env).map_err(Misuse::of)?;
     check_socket(&settings.admin()).map_err(Misuse::of)?;
     let programs = Programs::find(args, env, &own_folder()?)?;
-    if args.while_wrapped {
-        // The terminal of the first wrapped run is not ours: it may close while others go on.
+    if args.while_wrapped || args.detached {
+        // The terminal of whoever started it is not ours: it may close while this goes on.
         rustix::process::setsid().context("a session of its own cannot be had")?;
     }
     let run = settings.run_dir();
@@ -84,17 +159,37 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
         let mended = headroom_private::folder(folder).and_then(|()| headroom_private::files_in(folder));
         mended.with_context(|| failed(folder))?;
     }
-    let _lock = lock(&run)?;
+    let _lock = lock(&settings.workspace_dir)?;
+    let mut state = State::own(Holder::of(args, env));
+    state.write(&settings.workspace_dir)?;
     if !args.while_wrapped {
         // What an earlier one was told for a wrapped run; this one is told by its user.
         stack::remove(&targets_file(&settings.workspace_dir))?;
     }
-    check_ports(&settings)?;
-    let token = Token::decide(&mut settings)?;
+    let outcome = serve(args, &mut settings, &programs, &mut state, &mut signals, logs).await;
+    background::forget(&settings.workspace_dir);
+    outcome
+}
 
-    let mut stack = Stack::new(logs)?;
+async fn serve(
+    args: &UpArgs,
+    settings: &mut Settings,
+    programs: &Programs,
+    state: &mut State,
+    signals: &mut Signals,
+    logs: PathBuf,
+) -> anyhow::Result<()> {
+    check_ports(settings)?;
+    settings.find_local().await?;
+    let token = Token::decide(settings)?;
+    let backend = match settings.litellm.clone() {
+        Some(litellm) => Some(litellm.prepare(settings)?),
+        None => None,
+    };
+
+    let mut stack = Stack::new(logs, backend)?;
     let outcome = tokio::select! {
-        outcome = run_until_envoy_dies(&mut stack, &settings, &programs, &token) => outcome,
+        outcome = run_until_envoy_dies(&mut stack, settings, programs, &token, state) => outcome,
         () = signals.next() => Ok(()),
         last = wrapped_runs_end(args.while_wrapped, &settings.workspace_dir) => last,
     };
@@ -128,12 +223,17 @@ async fn run_until_envoy_dies(
     settings: &Settings,
     programs: &Programs,
     token: &Token,
+    state: &mut State,
 ) -> anyhow::Result<()> {
     let addresses = stack.start(settings, programs).await?;
-    announce(settings, &addresses, stack.has_dashboard(&addresses).await, token)?;
+    let url = url(settings, &addresses);
+    announce(settings, &addresses, stack.has_dashboard(&addresses).await, token, state.holder)?;
     if let Some(trouble) = stack.configuration_trouble().await {
         supervision::say(&trouble);
     }
+    // What waits for it finds all of the above in the log.
+    state.url = Some(url);
+    state.write(&settings.workspace_dir)?;
     stack.serve(settings, programs, &addresses).await
 }
 
@@ -174,24 +274,38 @@ impl Token {
     }
 }
 
-fn announce(
-    settings: &Settings,
-    addresses: &Addresses,
-    dashboard: bool,
-    token: &Token,
-) -> anyhow::Result<()> {
+/// Where clients of this machine connect.
+fn url(settings: &Settings, addresses: &Addresses) -> String {
     let host = match settings.listen.host.as_str() {
         "0.0.0.0" => "127.0.0.1".to_owned(),
         "::" => "[::1]".to_owned(),
         host if host.contains(':') => format!("[{host}]"),
         host => host.to_owned(),
     };
-    let url = format!("http://{host}:{}", addresses.listener_port);
+    format!("http://{host}:{}", addresses.listener_port)
+}
+
+fn announce(
+    settings: &Settings,
+    addresses: &Addresses,
+    dashboard: bool,
+    token: &Token,
+    holder: Holder,
+) -> anyhow::Result<()> {
+    let url = url(settings, addresses);
     let mut out = stdout().lock();
-    writeln!(out, "Headroom is ready. Give your clients one of these:\n")?;
+    writeln!(out, "{READY_LINE} Give your clients one of these:\n")?;
     writeln!(out, "ANTHROPIC_BASE_URL={url}")?;
     writeln!(out, "OPENAI_BASE_URL={url}/v1")?;
     writeln!(out, "GOOGLE_GEMINI_BASE_URL={url}\n")?;
+    for served in &settings.served {
+        for (name, base) in served.base_urls(&url) {
+            writeln!(out, "{:<12} {name}={base}", served.name)?;
+        }
+    }
+    if !settings.served.is_empty() {
+        writeln!(out)?;
+    }
     if let Some(line) = settings.mode_line() {
         writeln!(out, "mode         {line}")?;
     }
@@ -211,7 +325,12 @@ fn announce(
         writeln!(out, "token        {line}")?;
     }
     writeln!(out, "logs         {}\n", settings.workspace_dir.join("logs").display())?;
-    writeln!(out, "Ctrl-C stops it.")?;
+    match holder {
+        Holder::Terminal => writeln!(out, "Ctrl-C stops it.")?,
+        Holder::Background => writeln!(out, "`{command} down` stops it.")?,
+        Holder::WrappedAgents => writeln!(out, "It ends with the last wrapped agent.")?,
+        Holder::Systemd => writeln!(out, "`systemctl --user stop headroom` stops it.")?,
+    }
     out.flush()?;
     if !settings.listen.is_loopback() {
         supervision::say(&format!(
@@ -224,8 +343,8 @@ fn announce(
 }
 
 /// One `up` per workspace: two would write over each other's files.
-fn lock(run: &Path) -> anyhow::Result<File> {
-    let path = run.join("lock");
+fn lock(workspace: &Path) -> anyhow::Result<File> {
+    let path = background::lock_path(workspace);
     let file = File::options().create(true).append(true).open(&path);
     let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
     match file.try_lock() {
@@ -233,7 +352,7 @@ fn lock(run: &Path) -> anyhow::Result<File> {
         Err(TryLockError::WouldBlock) => bail!(
             "another `headroomctl up` runs with this workspace ({}): stop it, or give this one a folder of its own \
              with --workspace-dir",
-            run.display()
+            workspace.display()
         ),
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("{} cannot be locked", path.display()))

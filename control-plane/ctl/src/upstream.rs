@@ -52,6 +52,17 @@ impl FromStr for Upstream {
     type Err = InvalidUpstream;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut upstream = Self::verbatim(text)?;
+        if let Some(prefix) = VERSION_SEGMENTS.iter().find_map(|it| upstream.prefix.strip_suffix(it)) {
+            upstream.prefix = prefix.trim_end_matches('/').to_owned();
+        }
+        Ok(upstream)
+    }
+}
+
+impl Upstream {
+    /// The base URL with its path as it is: what it ends in is no version that requests bring again.
+    pub fn verbatim(text: &str) -> Result<Self, InvalidUpstream> {
         let invalid = |reason: &str| InvalidUpstream { url: text.to_owned(), reason: reason.to_owned() };
         let url = Url::parse(text.trim()).map_err(|error| invalid(&error.to_string()))?;
         let tls = match url.scheme() {
@@ -71,13 +82,11 @@ impl FromStr for Upstream {
             Some(Host::Ipv6(address)) => address.to_string(),
             None => return Err(invalid("it names no host")),
         };
-        let path = url.path().trim_end_matches('/');
-        let prefix = VERSION_SEGMENTS.iter().find_map(|segment| path.strip_suffix(segment)).unwrap_or(path);
         Ok(Self {
             tls,
             host,
             port: url.port().unwrap_or(default_port(tls)),
-            prefix: prefix.trim_end_matches('/').to_owned(),
+            prefix: url.path().trim_end_matches('/').to_owned(),
             http2: false,
         })
     }
@@ -128,6 +137,14 @@ mod tests {
         assert_eq!(parse("https://openrouter.ai/api/v1/").prefix, "/api");
         assert_eq!(parse("https://example.com/v1/proxy").prefix, "/v1/proxy");
         assert_eq!(parse("https://generativelanguage.googleapis.com/v1beta").prefix, "");
+    }
+
+    #[test]
+    fn a_base_url_is_taken_verbatim_where_its_path_is_whole() {
+        let prefix = |text: &str| Upstream::verbatim(text).unwrap().prefix;
+        assert_eq!(prefix("https://api.groq.com/openai/v1/"), "/openai/v1");
+        assert_eq!(prefix("https://api.z.ai/api/paas/v4"), "/api/paas/v4");
+        assert_eq!(prefix("https://api.perplexity.ai"), "");
     }
 
     #[test]

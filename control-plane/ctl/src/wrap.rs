@@ -22,7 +22,7 @@ use crate::environment::Environment;
 use crate::misuse::Misuse;
 use crate::unwrap::upstream;
 
-pub(crate) use self::background::{lease_file, targets_file};
+pub(crate) use self::background::{is_wrapping, lease_file, targets, targets_file};
 pub(crate) use self::passed::Passed;
 pub(crate) use self::run::{run_key, users_file};
 

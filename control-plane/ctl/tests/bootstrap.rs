@@ -1,6 +1,7 @@
 //! The rendered bootstrap, whole for the two body modes, and piece by piece for the rest.
 
 use headroomctl::bootstrap::{BodyMode, Bootstrap, Providers, RenderError};
+use headroomctl::providers::{Limit, Row, Served, Table};
 use serde_json::json;
 
 fn with_module(providers: Providers) -> Bootstrap {
@@ -134,4 +135,28 @@ fn no_value_can_change_the_structure_around_it() {
     let yaml = bootstrap.render().unwrap();
     assert!(!yaml.lines().any(|line| line.trim_start().starts_with("- evil")));
     assert!(yaml.contains("{{ 7 * 7 }}"));
+}
+
+/// Providers of the table, one of them with everything that can be said of one.
+fn served() -> Vec<Served> {
+    let table = Table::built_in();
+    let plain = |name: &str| Served::new(name, table.find(name).unwrap().1, None).unwrap();
+    let row = Row {
+        models: Some(vec!["llama-*".to_owned(), "gpt-oss".to_owned()]),
+        limit: Some(Limit { requests_per_minute: 30, burst: Some(5) }),
+        ..table.find("groq").unwrap().1.clone()
+    };
+    let mut default = plain("zai");
+    default.is_default = true;
+    vec![Served::new("groq", &row, Some("GROQ_API_KEY")).unwrap(), default, plain("ollama")]
+}
+
+#[test]
+fn providers_of_the_table_have_routes_clusters_limits_and_keys_and_the_filter_knows_their_paths() {
+    let mut bootstrap = with_module(one_upstream("http://127.0.0.1:9000"));
+    let before = bootstrap.render().unwrap();
+    bootstrap.served = served();
+    let after = bootstrap.render().unwrap();
+    let added: Vec<&str> = after.lines().filter(|line| !before.lines().any(|it| it == *line)).collect();
+    insta::assert_snapshot!(added.join("\n"));
 }

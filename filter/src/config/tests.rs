@@ -69,6 +69,7 @@ fn every_key_is_read() {
     let provider = Provider {
         cluster: "openai".to_owned(),
         authority: Some("api.openai.com".to_owned()),
+        path_from: String::new(),
         path_prefix: "/x".to_owned(),
     };
     assert_eq!(config.providers, [provider]);
@@ -151,6 +152,7 @@ fn a_bad_value_falls_back_to_its_default_and_is_counted() {
         r#"{"retrieve_tool":"maybe"}"#,
         r#"{"providers":[{"authority":"a"}]}"#,
         r#"{"providers":[{"cluster":"c","path_prefix":"x"}]}"#,
+        r#"{"providers":[{"cluster":"c","path_from":"x"}]}"#,
     ];
     for json in bad {
         let parsed = parse(json);

@@ -2,6 +2,7 @@
 //!
 //! Slow, and a gigabyte to install: `make test-clients`.
 
+mod litellm;
 mod long;
 
 use std::fmt::Write as _;

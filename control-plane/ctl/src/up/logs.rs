@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-pub(super) use headroom_private::rotation::set_aside;
+pub(crate) use headroom_private::rotation::set_aside;
 use headroom_private::rotation::{DAY, MOST_BYTES, earlier, remove_old, shift};
 use tokio::time::{Instant, sleep};
 

@@ -24,18 +24,6 @@ pub struct Programs {
 impl Programs {
     /// Looks at what was said, then around the running program (in `folder`), then on PATH.
     pub fn find(args: &UpArgs, env: Environment<'_>, folder: &Path) -> anyhow::Result<Self> {
-        let module = Search {
-            what: "the filter module",
-            told: told(args.module.as_ref(), env, "HEADROOM_MODULE"),
-            around: vec![
-                folder.join(MODULE),
-                folder.join("../lib/headroom").join(MODULE),
-                // target/release/headroomctl beside target/wasm32-wasip1/wasm/
-                folder.join("../wasm32-wasip1/wasm").join(MODULE),
-            ],
-            on_path: Vec::new(),
-            advice: "build it with `make build`, or say where it is with --module",
-        };
         let envoy = Search {
             what: "Envoy",
             told: told(args.envoy.as_ref(), env, "ENVOY"),
@@ -45,11 +33,33 @@ impl Programs {
             advice: "get one with `envoy/install.sh`, or say where it is with --envoy",
         };
         Ok(Self {
-            module: module.first()?,
+            module: module(args, env, folder)?,
             headroomd: headroomd(args.headroomd.as_ref(), env, folder)?,
             envoy: envoy.first()?,
         })
     }
+}
+
+/// The filter module.
+pub(super) fn module(args: &UpArgs, env: Environment<'_>, folder: &Path) -> anyhow::Result<PathBuf> {
+    let search = Search {
+        what: "the filter module",
+        told: told(args.module.as_ref(), env, "HEADROOM_MODULE"),
+        around: vec![
+            folder.join(MODULE),
+            folder.join("../lib/headroom").join(MODULE),
+            // target/release/headroomctl beside target/wasm32-wasip1/wasm/
+            folder.join("../wasm32-wasip1/wasm").join(MODULE),
+        ],
+        on_path: Vec::new(),
+        advice: "build it with `make build`, or say where it is with --module",
+    };
+    search.first()
+}
+
+/// The place of the module that was said, whether it is there or not.
+pub(super) fn told_module(args: &UpArgs, env: Environment<'_>) -> Option<PathBuf> {
+    told(args.module.as_ref(), env, "HEADROOM_MODULE")
 }
 
 /// The sidecar's program.

@@ -1,4 +1,4 @@
-//! What `headroomctl up` was told: arguments, then variables, then defaults.
+//! What `headroomctl up` was told: arguments, then variables, then the configuration file, then defaults.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -8,9 +8,12 @@ use clap::{Args, ValueEnum};
 use headroom_api::names;
 use serde_json::{Map, Value};
 
+use super::litellm::LiteLlm;
 use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, HTTP_CLUSTER, Providers};
+use crate::config;
 use crate::environment::{CODE_AWARE, Environment};
 use crate::profile::ProfileName;
+use crate::providers::{self, LOCAL, Served, Table};
 use crate::token;
 use crate::upstream::Upstream;
 
@@ -73,16 +76,31 @@ pub struct UpArgs {
     /// Base URL for clients of GitHub Copilot [env: COPILOT_TARGET_API_URL] [default: https://api.githubcopilot.com]
     #[arg(long, value_name = "URL")]
     pub copilot_api_url: Option<String>,
-    /// How far the engine may go [default: balanced]
+    /// A provider that is served under /NAME/, such as groq; with =KEY_ENV, the key in that variable is put on its requests. `local`: those found on this machine. Repeat it, or separate them by commas [env: HEADROOM_PROVIDERS]
+    #[arg(long, value_name = "NAME[=KEY_ENV]", value_delimiter = ',')]
+    pub provider: Vec<String>,
+    /// Who gets requests whose path names nobody: a provider; `anyllm`: that of --anyllm-provider; `litellm`: LiteLLM's proxy, which `up` starts [env: HEADROOM_BACKEND] [default: who speaks the request's format]
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
+    /// The provider that --backend anyllm means [env: HEADROOM_ANYLLM_PROVIDER] [default: openai]
+    #[arg(long, value_name = "NAME")]
+    pub anyllm_provider: Option<String>,
+    /// A LiteLLM that is installed, for --backend litellm [env: HEADROOM_LITELLM] [default: one that `up` installs in the workspace]
+    #[arg(long, value_name = "FILE")]
+    pub litellm: Option<PathBuf>,
+    /// LiteLLM's configuration, with its model_list [env: HEADROOM_LITELLM_CONFIG] [default: litellm.yaml in the configuration folder, else every model under its provider's name]
+    #[arg(long, value_name = "FILE")]
+    pub litellm_config: Option<PathBuf>,
+    /// How far the engine may go [env: HEADROOM_PROFILE] [default: balanced]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
     /// Leave out bodies of functions of source files that are read as a whole [env: HEADROOM_CODE_AWARE_ENABLED]
     #[arg(long)]
     pub code_aware: bool,
-    /// Press new tool outputs harder as a conversation passes 90,000, 180,000 and 260,000 tokens
+    /// Press new tool outputs harder as a conversation passes 90,000, 180,000 and 260,000 tokens [env: HEADROOM_PRESSURE]
     #[arg(long)]
     pub pressure: bool,
-    /// How the filter forwards a body of another length [default: strip]
+    /// How the filter forwards a body of another length [env: HEADROOM_BODY_MODE] [default: strip]
     #[arg(long, value_enum)]
     pub body_mode: Option<BodyModeName>,
     /// Write each request to FILE as a line of JSON; with --log-messages what it says as well [env: HEADROOM_LOG_FILE]
@@ -97,7 +115,7 @@ pub struct UpArgs {
     /// JSON file with more of the filter's configuration; its keys win over the options above
     #[arg(long, value_name = "FILE")]
     pub filter_config: Option<PathBuf>,
-    /// Envoy's worker threads [default: 2]
+    /// Envoy's worker threads [env: HEADROOM_WORKERS] [default: 2]
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
     /// Folder for state and logs [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
@@ -115,7 +133,13 @@ pub struct UpArgs {
     /// The sidecar's program [env: HEADROOMD] [default: beside this one, or on PATH]
     #[arg(long, value_name = "FILE")]
     pub headroomd: Option<PathBuf>,
-    /// End once no wrapped agent runs: how `wrap` starts it
+    /// Start it in the background, and return once it is ready
+    #[arg(long, short = 'd')]
+    pub detach: bool,
+    /// In the background, with a session of its own: how `--detach` and `restart` start it
+    #[arg(long, hide = true)]
+    pub detached: bool,
+    /// The same, until no wrapped agent runs: how `wrap` starts it
     #[arg(long, hide = true)]
     pub while_wrapped: bool,
     /// Envoy's program [env: ENVOY] [default: what make installed, or on PATH]
@@ -138,6 +162,14 @@ pub struct Settings {
     pub token: Option<String>,
     /// The providers.
     pub providers: Providers,
+    /// Providers of the table, each under `/NAME/`.
+    pub served: Vec<Served>,
+    /// LiteLLM's proxy, where it is the backend.
+    pub litellm: Option<LiteLlm>,
+    /// Beside what Envoy inherits.
+    pub envoy_variables: Vec<(&'static str, String)>,
+    /// The table, where servers on this machine are to be looked for.
+    pub find_local: Option<Table>,
     /// How the filter forwards a body of another length.
     pub body_mode: BodyMode,
     /// The filter's configuration.
@@ -152,8 +184,54 @@ pub struct Settings {
     pub code_aware: bool,
     /// Envoy's worker threads.
     pub workers: u32,
+    /// The certificates that Envoy is to trust, where it was said.
+    pub certificates: Option<PathBuf>,
+    /// What headroomd is told through its variables.
+    pub sidecar_variables: Vec<(&'static str, String)>,
     /// The folder for state and logs.
     pub workspace_dir: PathBuf,
+}
+
+impl UpArgs {
+    /// What an option says, as text.
+    pub(crate) fn told(&self, option: &str) -> Option<String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let flag = |is_set: bool| is_set.then(|| "true".to_owned());
+        fn name<T: ValueEnum>(choice: Option<T>) -> Option<String> {
+            Some(choice?.to_possible_value()?.get_name().to_owned())
+        }
+        match option {
+            "--host" => self.host.clone(),
+            "--port" => self.port.clone(),
+            "--allow-host" => Some(self.allow_host.join(",")).filter(|names| !names.is_empty()),
+            "--provider" => Some(self.provider.join(",")).filter(|names| !names.is_empty()),
+            "--backend" => self.backend.clone(),
+            "--litellm" => path(&self.litellm),
+            "--litellm-config" => path(&self.litellm_config),
+            "--anyllm-provider" => self.anyllm_provider.clone(),
+            "--mode" => name(self.mode),
+            "--profile" => name(self.profile),
+            "--body-mode" => name(self.body_mode),
+            "--code-aware" => flag(self.code_aware),
+            "--pressure" => flag(self.pressure),
+            "--log-messages" => flag(self.log_messages),
+            "--workers" => self.workers.map(|workers| workers.to_string()),
+            "--anthropic-pre-upstream-concurrency" => self.anthropic_pre_upstream_concurrency.clone(),
+            "--workspace-dir" => path(&self.workspace_dir),
+            "--module" => path(&self.module),
+            "--headroomd" => path(&self.headroomd),
+            "--envoy" => path(&self.envoy),
+            "--anthropic-api-url" => self.anthropic_api_url.clone(),
+            "--openai-api-url" => self.openai_api_url.clone(),
+            "--gemini-api-url" => self.gemini_api_url.clone(),
+            "--chatgpt-api-url" => self.chatgpt_api_url.clone(),
+            "--code-assist-api-url" => self.code_assist_api_url.clone(),
+            "--copilot-api-url" => self.copilot_api_url.clone(),
+            "--http" => self.http.clone(),
+            "--grpc" => self.grpc.clone(),
+            _ => None,
+        }
+    }
 }
 
 impl Settings {
@@ -169,22 +247,23 @@ impl Settings {
         let port = env.port(args.port.as_ref())?;
         // 0 for a port that the system chooses.
         let after = |steps: u16| if port == 0 { 0 } else { port.checked_add(steps).unwrap_or(0) };
-        let body_mode = match args.body_mode {
+        let body_mode = match choice(args.body_mode, env, "HEADROOM_BODY_MODE")? {
             None | Some(BodyModeName::Strip) => BodyMode::Strip,
             Some(BodyModeName::Hold) => BodyMode::Hold,
         };
+        let mode = choice(args.mode, env, "HEADROOM_MODE")?;
+        let profile = choice(args.profile, env, "HEADROOM_PROFILE")?.unwrap_or(ProfileName::Balanced);
 
         let mut plugin_config = Map::new();
-        if let Some(mode) = mode(args, env)? {
+        if let Some(mode) = mode.and_then(|mode| Some(mode.to_possible_value()?.get_name().to_owned())) {
             plugin_config.insert("mode".to_owned(), mode.into());
         }
         plugin_config.insert("body_mode".to_owned(), body_mode.name().into());
-        plugin_config
-            .insert("profile".to_owned(), args.profile.unwrap_or(ProfileName::Balanced).name().into());
+        plugin_config.insert("profile".to_owned(), profile.name().into());
         if args.code_aware || env.flag(CODE_AWARE)? {
             plugin_config.insert("code_aware".to_owned(), true.into());
         }
-        if args.pressure {
+        if args.pressure || env.flag("HEADROOM_PRESSURE")? {
             plugin_config.insert("pressure".to_owned(), true.into());
         }
         // The sidecar that `up` starts keeps the originals.
@@ -205,10 +284,30 @@ impl Settings {
             control_plane["log_messages"] = true.into();
         }
         plugin_config.insert("control_plane".to_owned(), control_plane);
+        if let Some(file) = env.file() {
+            for (name, value) in file.filter() {
+                merge(&mut plugin_config, name, value);
+            }
+        }
         if let Some(file) = &args.filter_config {
             plugin_config.append(&mut filter_config(file)?);
         }
 
+        let (served, find_local) = served(args, env)?;
+        let litellm = LiteLlm::asked(args, env);
+        if litellm.is_some() && !host.is_loopback() {
+            bail!(
+                "--backend litellm: it sends with keys of this machine, for this machine alone, and {host} is reached by \
+                 others: run LiteLLM with keys for its users, and name it with --openai-api-url and --anthropic-api-url"
+            );
+        }
+        if let Some(it) = served.iter().find(|it| it.key.is_some() && !host.is_loopback()) {
+            bail!(
+                "--provider {}=…: keys of this machine are put on requests of this machine alone, and {host} is reached by \
+                 others: let clients bring their own",
+                it.name
+            );
+        }
         let code_aware = plugin_config.get("code_aware") == Some(&Value::Bool(true));
         let defaults = Providers::default();
         Ok(Self {
@@ -261,13 +360,19 @@ impl Settings {
                     defaults.copilot,
                 )?,
             },
+            served,
+            litellm,
+            envoy_variables: Vec::new(),
+            find_local,
             body_mode,
             plugin_config: Value::Object(plugin_config),
             pre_upstream: concurrency,
             log_file: args.log_file.clone().or_else(|| env.get("HEADROOM_LOG_FILE").map(PathBuf::from)),
             log_messages,
             code_aware,
-            workers: args.workers.unwrap_or(DEFAULT_WORKERS).max(1),
+            workers: workers(args, env)?,
+            certificates: env.get("SSL_CERT_FILE").map(PathBuf::from),
+            sidecar_variables: config::for_sidecar(env),
             workspace_dir: env.workspace_dir(args.workspace_dir.as_ref()).context(
                 "there is no folder for state: set HEADROOM_WORKSPACE_DIR or HOME, or give --workspace-dir",
             )?,
@@ -307,15 +412,92 @@ impl Settings {
     }
 }
 
-fn mode(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Option<String>> {
-    let name = |mode: &ModeName| mode.to_possible_value().map(|value| value.get_name().to_owned());
-    if let Some(mode) = &args.mode {
-        return Ok(name(mode));
+/// The providers that are asked for, and the table where those of this machine are to be found.
+fn served(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<(Vec<Served>, Option<Table>)> {
+    let table = providers::table(env)?;
+    let mut told: Vec<String> = args.provider.clone();
+    if told.is_empty() {
+        let names = env.get("HEADROOM_PROVIDERS");
+        told.extend(names.iter().flat_map(|names| names.split(',')).map(str::to_owned));
     }
-    let Some(text) = env.get("HEADROOM_MODE") else { return Ok(None) };
-    match ModeName::from_str(&text, true) {
-        Ok(mode) => Ok(name(&mode)),
-        Err(_) => bail!("HEADROOM_MODE: expected optimize, audit, simulate or off, found {text:?}"),
+    let mut served: Vec<Served> = Vec::new();
+    let mut find_local = false;
+    for text in told.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
+        if text == LOCAL {
+            find_local = true;
+            continue;
+        }
+        let new = Served::asked(text, &table, env).context("--provider or HEADROOM_PROVIDERS")?;
+        if served.iter().any(|it| it.name == new.name) {
+            bail!("--provider or HEADROOM_PROVIDERS: {} is named twice", new.name);
+        }
+        served.push(new);
+    }
+    if let Some(name) = backend(args, env) {
+        let known = served.iter().position(|it| table.find(&name).is_some_and(|(found, _)| it.name == found));
+        let at = match known {
+            Some(at) => at,
+            None => {
+                served.push(Served::asked(&name, &table, env).context("--backend or HEADROOM_BACKEND")?);
+                served.len() - 1
+            }
+        };
+        served[at].is_default = true;
+    }
+    Ok((served, find_local.then_some(table)))
+}
+
+/// The provider that gets what names nobody, where it was said. `anthropic` is upstream's word for none in particular.
+fn backend(args: &UpArgs, env: Environment<'_>) -> Option<String> {
+    let name = env.or(args.backend.as_ref(), "HEADROOM_BACKEND")?;
+    match name.to_ascii_lowercase().as_str() {
+        "anthropic" | super::litellm::NAME => None,
+        "anyllm" | "any-llm" => Some(
+            env.or(args.anyllm_provider.as_ref(), "HEADROOM_ANYLLM_PROVIDER")
+                .unwrap_or_else(|| "openai".to_owned()),
+        ),
+        _ => Some(name),
+    }
+}
+
+/// A choice by an argument, else by a variable.
+fn choice<T: ValueEnum>(
+    explicit: Option<T>,
+    env: Environment<'_>,
+    variable: &str,
+) -> anyhow::Result<Option<T>> {
+    if explicit.is_some() {
+        return Ok(explicit);
+    }
+    let Some(text) = env.get(variable) else { return Ok(None) };
+    let Ok(found) = T::from_str(&text, true) else {
+        let names = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let names: Vec<String> = names.map(|value| value.get_name().to_owned()).collect();
+        bail!("{variable}: expected one of {}, found {text:?}", names.join(", "));
+    };
+    Ok(Some(found))
+}
+
+fn workers(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<u32> {
+    if let Some(workers) = args.workers {
+        return Ok(workers.max(1));
+    }
+    match env.get("HEADROOM_WORKERS") {
+        None => Ok(DEFAULT_WORKERS),
+        Some(text) => {
+            let workers = text.parse().ok().filter(|workers| *workers > 0);
+            workers.with_context(|| format!("HEADROOM_WORKERS: expected a number of threads, found {text:?}"))
+        }
+    }
+}
+
+/// Puts a key of the configuration file into the filter's configuration. Of an object, what it does not say stays.
+fn merge(config: &mut Map<String, Value>, name: &str, value: &Value) {
+    match (config.get_mut(name), value) {
+        (Some(Value::Object(there)), Value::Object(new)) => there.extend(new.clone()),
+        _ => {
+            config.insert(name.to_owned(), value.clone());
+        }
     }
 }
 
@@ -469,6 +651,9 @@ mod tests {
             (UpArgs::default(), vec![("ANTHROPIC_TARGET_API_URL", "anthropic")], "ANTHROPIC_TARGET_API_URL"),
             (UpArgs::default(), vec![("HEADROOM_HTTP", "unix:/run/x")], "HEADROOM_HTTP"),
             (UpArgs::default(), vec![("HEADROOM_MODE", "audti")], "HEADROOM_MODE"),
+            (UpArgs::default(), vec![("HEADROOM_PROFILE", "hard")], "HEADROOM_PROFILE"),
+            (UpArgs::default(), vec![("HEADROOM_BODY_MODE", "x")], "HEADROOM_BODY_MODE"),
+            (UpArgs::default(), vec![("HEADROOM_WORKERS", "0")], "HEADROOM_WORKERS"),
             (UpArgs::default(), vec![("HEADROOM_ALLOWED_HOSTS", "a.b, .*")], "HEADROOM_ALLOWED_HOSTS"),
             (UpArgs { allow_host: vec!["a:80".to_owned()], ..UpArgs::default() }, vec![], "--allow-host"),
             (UpArgs::default(), vec![("HEADROOM_TOKEN_FILE", "/nowhere/token")], "HEADROOM_TOKEN_FILE"),
@@ -525,6 +710,45 @@ mod tests {
             assert_eq!(settings.log_messages, expected);
             assert_eq!(settings.plugin_config["control_plane"]["log_messages"] == true, expected);
         }
+    }
+
+    #[test]
+    fn providers_are_said_by_name_with_or_without_a_key_and_upstreams_words_mean_the_same() {
+        let args = |names: &[&str]| UpArgs {
+            provider: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..UpArgs::default()
+        };
+        let names = |settings: &Settings| {
+            settings.served.iter().map(|it| (it.name.clone(), it.is_default)).collect::<Vec<_>>()
+        };
+        let groq = |is_default: bool| ("groq".to_owned(), is_default);
+        let settings = resolve(&args(&["groq", "kimi=K"]), &[("K", "k")]).unwrap();
+        assert_eq!(names(&settings), [groq(false), ("moonshot".to_owned(), false)]);
+        assert_eq!(settings.served[1].key.as_ref().unwrap().variable, "K");
+        assert!(settings.find_local.is_none());
+        assert!(resolve(&args(&["local"]), &[]).unwrap().find_local.is_some());
+        let upstreams = UpArgs {
+            backend: Some("anyllm".to_owned()),
+            anyllm_provider: Some("groq".to_owned()),
+            ..UpArgs::default()
+        };
+        assert_eq!(names(&resolve(&upstreams, &[]).unwrap()), [groq(true)]);
+        let both = UpArgs { provider: vec!["groq".to_owned()], ..upstreams };
+        assert_eq!(names(&resolve(&both, &[]).unwrap()), [groq(true)]);
+        let variables = [("HEADROOM_PROVIDERS", "groq, xai"), ("HEADROOM_BACKEND", "groq")];
+        assert_eq!(names(&resolve(&UpArgs::default(), &variables).unwrap())[0], groq(true));
+        assert!(resolve(&UpArgs::default(), &[("HEADROOM_BACKEND", "anthropic")]).unwrap().served.is_empty());
+        for (args, word) in [
+            (args(&["groqq"]), "groqq"),
+            (args(&["groq", "groq"]), "twice"),
+            (args(&["groq=K"]), "K is not set"),
+            (UpArgs { backend: Some("vertx".to_owned()), ..UpArgs::default() }, "vertx"),
+        ] {
+            let error = format!("{:#}", resolve(&args, &[]).unwrap_err());
+            assert!(error.contains(word), "{error}");
+        }
+        let open = UpArgs { host: Some("0.0.0.0".to_owned()), ..args(&["groq=K"]) };
+        assert!(resolve(&open, &[("K", "k")]).unwrap_err().to_string().contains("of this machine alone"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::child::{Child, Launch};
+use super::litellm::Backend;
 use super::logs;
 use super::programs::Programs;
 use super::settings::Settings;
@@ -34,6 +35,8 @@ const LAST_REPORT: Duration = Duration::from_millis(1200);
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 /// Envoy ends at once; this is for a machine under load.
 const ENVOY_PATIENCE: Duration = Duration::from_secs(5);
+/// LiteLLM has nothing to write; it ends once its requests have.
+const LITELLM_PATIENCE: Duration = Duration::from_secs(5);
 /// headroomd gives its connections ten seconds.
 const HEADROOMD_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -59,14 +62,17 @@ pub(super) struct Stack {
     client: Client,
     headroomd: Option<Child>,
     envoy: Option<Child>,
+    /// Who translates between formats, where that was asked for.
+    backend: Option<Backend>,
+    litellm: Option<Child>,
     admin: Option<Client>,
 }
 
 impl Stack {
-    pub(super) fn new(logs: PathBuf) -> anyhow::Result<Self> {
+    pub(super) fn new(logs: PathBuf, backend: Option<Backend>) -> anyhow::Result<Self> {
         // Everything asked is on this machine: a proxy from the environment would be asked in vain.
         let client = Client::builder().no_proxy().timeout(LOOK_TIMEOUT).build()?;
-        Ok(Self { logs, client, headroomd: None, envoy: None, admin: None })
+        Ok(Self { logs, client, headroomd: None, envoy: None, backend, litellm: None, admin: None })
     }
 
     /// Starts both and waits until requests can come.
@@ -75,6 +81,9 @@ impl Stack {
         settings: &Settings,
         programs: &Programs,
     ) -> anyhow::Result<Addresses> {
+        if let Some(backend) = &self.backend {
+            self.litellm = Some(Child::start(backend.launch())?);
+        }
         say("Starting headroomd: a moment; a store of an older version is brought up to date first …");
         let sidecar = self.sidecar(settings, programs, (settings.http, settings.grpc));
         remove(&sidecar.ready_file)?;
@@ -85,6 +94,10 @@ impl Stack {
         };
         say("Starting Envoy, which compiles the filter: seconds, on a busy machine half a minute …");
         let listener_port = self.start_envoy(settings, programs, &ready).await?;
+        if let Some(backend) = &self.backend {
+            say("Waiting for LiteLLM, which takes some twenty seconds …");
+            backend.wait(&mut self.litellm).await?;
+        }
         Ok(Addresses { listener_port, admin: settings.admin(), http: ready.http, grpc: ready.grpc })
     }
 
@@ -138,6 +151,7 @@ impl Stack {
                 .into_iter()
                 // To be shown by it.
                 .chain(settings.pre_upstream.iter().map(|said| (names::PRE_UPSTREAM_VARIABLE, said.clone())))
+                .chain(settings.sidecar_variables.iter().cloned())
                 .collect(),
             log: self.logs.join("headroomd.log"),
         };
@@ -176,7 +190,10 @@ impl Stack {
             name: "Envoy",
             program: programs.envoy.clone(),
             arguments,
-            environment: token(settings),
+            environment: token(settings)
+                .into_iter()
+                .chain(settings.envoy_variables.iter().cloned())
+                .collect(),
             log: self.logs.join("envoy.log"),
         };
         let child = self.envoy.insert(Child::start(&launch)?);
@@ -240,6 +257,7 @@ impl Stack {
         let status = tokio::select! {
             status = envoy.ended() => status?,
             () = keep_running(&mut self.headroomd, &sidecar) => bail!("nobody looks after headroomd any more"),
+            () = keep_backend(&mut self.litellm, self.backend.as_ref()) => bail!("nobody looks after LiteLLM any more"),
             () = logs::keep_small(&folder, reopen) => bail!("nobody looks after the logs any more"),
         };
         bail!("Envoy died ({status}). Its log, {}, ends:\n{}", envoy.log.display(), envoy.tail());
@@ -257,6 +275,9 @@ impl Stack {
             }
             envoy.stop(ENVOY_PATIENCE).await?;
         }
+        if let Some(mut litellm) = self.litellm.take() {
+            litellm.stop(LITELLM_PATIENCE).await?;
+        }
         if let Some(mut headroomd) = self.headroomd.take()
             && !headroomd.stop(HEADROOMD_PATIENCE).await?
         {
@@ -267,6 +288,14 @@ impl Stack {
             );
         }
         Ok(())
+    }
+}
+
+/// Keeps LiteLLM running, where it is the backend.
+async fn keep_backend(place: &mut Option<Child>, backend: Option<&Backend>) {
+    match backend {
+        Some(backend) => keep_running(place, backend).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Starts headroomd again when it has died, for as long as Envoy serves. Requests do not depend on it.
+//! Starts what stands behind Envoy again when it has died, for as long as Envoy serves.
 
 use std::io::{Write as _, stderr};
 use std::time::Duration;
@@ -50,21 +50,32 @@ impl BackOff {
 
 /// What the supervised process needs to be ready again.
 pub(super) trait Start {
+    /// Its name.
+    fn name(&self) -> &'static str {
+        "headroomd"
+    }
+
+    /// What holds while it does not run.
+    fn meanwhile(&self) -> &'static str {
+        "Envoy serves on, without originals and figures"
+    }
+
     /// Starts it anew and waits until it is ready. What has been started is in `place` as soon as it runs.
     async fn start(&self, place: &mut Option<Child>) -> anyhow::Result<()>;
 }
 
 /// Waits for deaths, and starts anew after each. Never returns.
 pub(super) async fn keep_running(place: &mut Option<Child>, start: &impl Start) {
+    let name = start.name();
     let mut back_off = BackOff::default();
     let mut ready_since = Some(Instant::now());
     loop {
         let end = match place {
             Some(child) => match child.ended().await {
-                Ok(status) => format!("headroomd died ({status})"),
-                Err(error) => format!("headroomd is lost ({error:#})"),
+                Ok(status) => format!("{name} died ({status})"),
+                Err(error) => format!("{name} is lost ({error:#})"),
             },
-            None => "headroomd could not be started again".to_owned(),
+            None => format!("{name} could not be started again"),
         };
         let tail = match place.take() {
             Some(mut child) => {
@@ -77,10 +88,7 @@ pub(super) async fn keep_running(place: &mut Option<Child>, start: &impl Start) 
         };
         let (pause, news) = back_off.died(ready_since.map_or(Duration::ZERO, |since| since.elapsed()));
         if news {
-            say(&format!(
-                "{end}. Envoy serves on, without originals and figures, and headroomd is started again until it \
-                 runs.{tail}"
-            ));
+            say(&format!("{end}. {}, and {name} is started again until it runs.{tail}", start.meanwhile()));
         }
         sleep(pause).await;
         ready_since = start.start(place).await.is_ok().then(Instant::now);
@@ -90,7 +98,7 @@ pub(super) async fn keep_running(place: &mut Option<Child>, start: &impl Start) 
                 child.stop(Duration::ZERO).await.ok();
             }
         } else if back_off.recovered() {
-            say("headroomd runs again.");
+            say(&format!("{name} runs again."));
         }
     }
 }

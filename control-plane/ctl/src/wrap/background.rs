@@ -6,27 +6,19 @@
 //! counts, and none has to be alive for Headroom to end.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::time::{Instant, sleep};
 
 use super::WrapArgs;
+use crate::background::{ENDING, LOOK, READY, Start, has_not_ended};
 use crate::environment::Environment;
 use crate::progress::Doing;
 use crate::running::{At, Running};
-
-/// How long Headroom may take to start. V8 compiles the filter first, and a store may have to be migrated.
-const READY: Duration = Duration::from_secs(90);
-/// How long one that is ending may take until another can start.
-const ENDING: Duration = Duration::from_secs(25);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(100);
-/// How much of its log is quoted when it does not start. Lines.
-const TAIL: usize = 3;
 
 /// Where Headroom is expected.
 #[derive(Clone, Debug)]
@@ -100,6 +92,23 @@ pub(crate) fn targets_file(workspace: &Path) -> PathBuf {
     workspace.join("run/targets.json")
 }
 
+/// The variables that a Headroom was started with for the run that started it.
+pub(crate) fn targets(workspace: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let Ok(text) = fs::read(targets_file(workspace)) else { return Ok(Vec::new()) };
+    let found: BTreeMap<String, String> =
+        serde_json::from_slice(&text).context("run/targets.json in the workspace is not to be read")?;
+    Ok(found.into_iter().collect())
+}
+
+/// Whether a wrapped run uses the Headroom of this workspace.
+pub(crate) fn is_wrapping(workspace: &Path) -> anyhow::Result<bool> {
+    match lease_file(workspace)?.try_lock() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error).context("locks do not work there"),
+    }
+}
+
 /// One that was started for another run may send requests where that run's gateway is. A key must not go there
 /// that is not its own.
 fn check_targets(
@@ -107,12 +116,9 @@ fn check_targets(
     targets: &[&str],
     wanted: &[(&'static str, String)],
 ) -> anyhow::Result<()> {
-    let Ok(text) = fs::read(targets_file(workspace)) else { return Ok(()) };
-    let found: BTreeMap<String, String> =
-        serde_json::from_slice(&text).context("run/targets.json in the workspace is not to be read")?;
-    for target in targets {
-        let wanted = wanted.iter().find(|(name, _)| name == target).map(|(_, url)| url);
-        if let Some(found) = found.get(*target).filter(|found| Some(*found) != wanted) {
+    for (target, found) in self::targets(workspace)? {
+        let wanted = wanted.iter().find(|(name, _)| *name == target).map(|(_, url)| url);
+        if targets.contains(&target.as_str()) && Some(&found) != wanted {
             bail!(
                 "the Headroom that runs was started for another agent, with {target}={found}: end that agent first, \
                  or give this one another --port and --workspace-dir"
@@ -147,44 +153,25 @@ pub(super) async fn reach(
         return Ok(Headroom { _lease: Some(lease), was_running: true });
     }
     let _doing = Doing::now("Starting Headroom …");
-    let log = workspace.join("logs/up.log");
-    let mut child = start(port, workspace, &log, variables)?;
+    let mut child = start(port, workspace, variables)?.spawn(workspace)?;
     let deadline = Instant::now() + READY;
     while !address.answers().await {
-        if let Some(status) = child.try_wait()? {
-            bail!("it ended with {status}: {}", tail(&log));
-        }
-        if Instant::now() >= deadline {
-            bail!("it was not ready after {} s; its log is {}", READY.as_secs(), log.display());
-        }
+        has_not_ended(&mut child, workspace, deadline)?;
         sleep(LOOK).await;
     }
     Ok(Headroom { _lease: Some(lease), was_running: false })
 }
 
-fn start(
-    port: u16,
-    workspace: &Path,
-    log: &Path,
-    variables: &[(&'static str, String)],
-) -> anyhow::Result<Child> {
-    if let Some(folder) = log.parent() {
-        headroom_private::folder(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    }
-    let output = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
-    let targets: BTreeMap<&str, &str> = variables.iter().map(|(name, url)| (*name, url.as_str())).collect();
-    fs::write(targets_file(workspace), serde_json::to_vec(&targets)?)
+fn start(port: u16, workspace: &Path, variables: &[(&'static str, String)]) -> anyhow::Result<Start> {
+    let variables: BTreeMap<&str, &str> = variables.iter().map(|(name, url)| (*name, url.as_str())).collect();
+    fs::write(targets_file(workspace), serde_json::to_vec(&variables)?)
         .context("run/targets.json cannot be written")?;
-    let program = std::env::current_exe().context("this program's own path is not known")?;
-    Command::new(program)
-        .args(["up", "--while-wrapped", "--port", &port.to_string(), "--workspace-dir"])
-        .arg(workspace)
-        .envs(variables.iter().map(|(name, value)| (*name, value)))
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        .spawn()
-        .context("it cannot be started")
+    let arguments = ["up", "--while-wrapped", "--port", &port.to_string(), "--workspace-dir"];
+    Ok(Start {
+        arguments: arguments.iter().map(OsString::from).chain([workspace.into()]).collect(),
+        folder: None,
+        variables: variables.into_iter().map(|(name, url)| (name.to_owned(), url.to_owned())).collect(),
+    })
 }
 
 async fn patiently(
@@ -208,14 +195,6 @@ async fn patiently_for(
             Err(TryLockError::Error(error)) => return Err(error).context("locks do not work there"),
         }
     }
-}
-
-/// The last lines of a log, as one.
-fn tail(log: &Path) -> String {
-    let text = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(TAIL)..].join(" ").trim_start_matches("headroomctl: ").to_owned()
 }
 
 #[cfg(test)]

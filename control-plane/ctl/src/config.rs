@@ -1,0 +1,155 @@
+//! The configuration file, and `headroomctl config`, which shows, checks and edits it.
+
+mod edit;
+mod file;
+mod keys;
+mod show;
+
+use std::io::{Write as _, stdout};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+pub use self::file::{BadFile, ConfigFile};
+use self::keys::{KEYS, SIDECAR};
+use crate::environment::Environment;
+use crate::misuse::Misuse;
+use crate::up::{Settings, UpArgs};
+
+/// Its name in the configuration folder.
+const FILE: &str = "config.toml";
+
+/// The configuration file: what it says, whether it is sound, and an editor for it.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What to do with it.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every setting of `up` with these options, and where its value comes from
+    Show(Box<UpArgs>),
+    /// Read the file as `up` would, and say what is wrong with it
+    Check,
+    /// Open the file in VISUAL or EDITOR, and take it over only when it is sound
+    Edit,
+}
+
+/// Where the file is, which need not be there: in `HEADROOM_CONFIG_DIR`, or in `~/.headroom/config`.
+pub fn path(env: Environment<'_>) -> anyhow::Result<PathBuf> {
+    env.config_dir()
+        .map(|folder| folder.join(FILE))
+        .context("there is no folder for the configuration: set HEADROOM_CONFIG_DIR or HOME")
+}
+
+/// Reads the file for this process: what it says holds where no argument and no variable says anything.
+pub fn load() -> anyhow::Result<()> {
+    let Ok(path) = path(Environment::of_process()) else { return Ok(()) };
+    let file = ConfigFile::read(&path).map_err(|error| Misuse::of(error.into()))?;
+    Environment::fall_back_to(file);
+    Ok(())
+}
+
+/// The variables that headroomd is to have, with what they say: those of the process, else the file's.
+pub(crate) fn for_sidecar(env: Environment<'_>) -> Vec<(&'static str, String)> {
+    let keys = KEYS.iter().filter(|key| key.section == SIDECAR && key.option.is_none());
+    keys.filter_map(|key| Some((key.variable, env.get(key.variable)?))).collect()
+}
+
+/// Does what was asked for.
+pub fn config(args: &ConfigArgs) -> anyhow::Result<()> {
+    let env = Environment::of_process();
+    let path = path(env)?;
+    match &args.command {
+        ConfigCommand::Check => {
+            let sentence = check(&path, env)?;
+            writeln!(stdout(), "{sentence}")?;
+            Ok(())
+        }
+        ConfigCommand::Edit => edit::edit(&path, env),
+        ConfigCommand::Show(args) => {
+            let file = ConfigFile::read(&path).map_err(|error| Misuse::of(error.into()))?;
+            stdout().write_all(show::lines(args, env.with_file(&file), &path)?.as_bytes())?;
+            Ok(())
+        }
+    }
+}
+
+/// What there is to say of a file that is sound.
+fn check(path: &std::path::Path, env: Environment<'_>) -> anyhow::Result<String> {
+    if !path.exists() {
+        return Ok(format!("{} is not there: everything has its default", path.display()));
+    }
+    let file = ConfigFile::read(path)?;
+    // What one value alone does not show: names of hosts, files that are named and are not there.
+    Settings::resolve(&UpArgs::default(), env.with_file(&file))
+        .with_context(|| format!("{}, or a variable", path.display()))?;
+    Ok(format!("{} is sound", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_wins_over_a_variable_that_over_the_file_and_that_over_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        std::fs::write(
+            &path,
+            "port = 1000\nprofile = \"lossless\"\nworkers = 3\n[sidecar]\nlog = \"debug\"\n[filter]\nmax_body_bytes = \
+             2048\nreversible = false\n",
+        )
+        .unwrap();
+        let file = ConfigFile::read(&path).unwrap();
+        let resolve = |args: &UpArgs, variables: &[(&str, &str)]| {
+            let lookup = |name: &str| {
+                let value = variables.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+                value.or((name == "HOME").then_some("/home/me")).map(str::to_owned)
+            };
+            Settings::resolve(args, Environment::new(&lookup).with_file(&file)).unwrap()
+        };
+        let plain = resolve(&UpArgs::default(), &[]);
+        assert_eq!((plain.listen.port, plain.http.port(), plain.workers), (1000, 1001, 3));
+        assert_eq!(plain.plugin_config["profile"], "lossless");
+        assert_eq!(plain.plugin_config["max_body_bytes"], 2048);
+        assert_eq!(plain.plugin_config["reversible"], false);
+        assert_eq!(plain.sidecar_variables, [("HEADROOM_LOG", "debug".to_owned())]);
+        let variable = [("HEADROOM_PORT", "2000"), ("HEADROOM_PROFILE", "aggressive")];
+        let by_variable = resolve(&UpArgs::default(), &variable);
+        assert_eq!(by_variable.listen.port, 2000);
+        assert_eq!(by_variable.plugin_config["profile"], "aggressive");
+        let args = UpArgs { port: Some("3000".to_owned()), ..UpArgs::default() };
+        assert_eq!(resolve(&args, &variable).listen.port, 3000);
+
+        let filter = folder.path().join("filter.json");
+        std::fs::write(&filter, r#"{"max_body_bytes": 4096}"#).unwrap();
+        let args = UpArgs { filter_config: Some(filter), ..UpArgs::default() };
+        let settings = resolve(&args, &[]);
+        assert_eq!(settings.plugin_config["max_body_bytes"], 4096);
+        assert_eq!(
+            settings.plugin_config["reversible"], false,
+            "what the argument's file leaves stays the file's"
+        );
+    }
+
+    #[test]
+    fn a_file_whose_values_do_not_go_together_is_not_sound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let home = folder.path().display().to_string();
+        let lookup = |name: &str| (name == "HOME").then(|| home.clone());
+        let env = Environment::new(&lookup);
+        assert!(check(&path, env).unwrap().contains("not there"));
+        std::fs::write(&path, "allow_hosts = [\"a:80\"]\n").unwrap();
+        assert!(format!("{:#}", check(&path, env).unwrap_err()).contains("a:80"));
+        std::fs::write(&path, "port = 1\n").unwrap();
+        assert!(check(&path, env).unwrap().contains("sound"));
+        std::fs::write(&path, "port = \n").unwrap();
+        assert!(check(&path, env).unwrap_err().to_string().contains("line 1"));
+    }
+}

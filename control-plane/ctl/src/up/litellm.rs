@@ -1,0 +1,375 @@
+//! LiteLLM's proxy behind Envoy: for providers that speak another format than the client.
+//!
+//! It is a Python program in a virtual environment of its own in the workspace. Envoy stands in front of it, so that
+//! the filter reads requests as the client wrote them, and puts its key on them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use reqwest::Client;
+use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
+use serde_json::{Map, Number, Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::child::{Child, Launch};
+use super::settings::{Settings, UpArgs};
+use super::supervision::{Start, say};
+use crate::environment::Environment;
+use crate::providers::{Format, Key, Rewrite, Served};
+use crate::upstream::Upstream;
+
+/// The name of the backend, of its route and in reports.
+pub(crate) const NAME: &str = "litellm";
+/// What is installed: the newest version whose extra `proxy` PyPI can satisfy.
+const PACKAGE: &str = "litellm[proxy]==1.108.7";
+/// The versions of Python that it runs on: from, and before.
+const PYTHON: [(u32, u32); 2] = [(3, 10), (3, 15)];
+/// Programs that may be one of them.
+const PYTHONS: [&str; 6] = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10"];
+/// The variable of Envoy's environment with the key that LiteLLM asks for.
+const KEY_VARIABLE: &str = "HEADROOM_LITELLM_KEY";
+/// It imports for 13 to 20 seconds on two cores, and longer on a busy machine.
+const READY: Duration = Duration::from_secs(180);
+/// Between two looks at whether it is ready.
+const LOOK: Duration = Duration::from_millis(250);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What was said of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LiteLlm {
+    /// The program of one that is installed already.
+    pub program: Option<PathBuf>,
+    /// Its configuration: `model_list`, and what else LiteLLM knows.
+    pub config: Option<PathBuf>,
+}
+
+impl LiteLlm {
+    /// Where it is asked for: what was said of it.
+    pub(crate) fn asked(args: &UpArgs, env: Environment<'_>) -> Option<Self> {
+        let backend = env.or(args.backend.as_ref(), "HEADROOM_BACKEND")?;
+        let path = |told: &Option<PathBuf>, variable: &str| {
+            told.clone().or_else(|| env.get(variable).map(PathBuf::from))
+        };
+        backend.eq_ignore_ascii_case(NAME).then(|| Self {
+            program: path(&args.litellm, "HEADROOM_LITELLM"),
+            config: path(&args.litellm_config, "HEADROOM_LITELLM_CONFIG").or_else(|| {
+                env.config_dir().map(|folder| folder.join("litellm.yaml")).filter(|file| file.is_file())
+            }),
+        })
+    }
+
+    /// The provider that it is for Envoy, at this port: everything that names nobody goes there, as it is.
+    pub(crate) fn served(port: u16) -> Served {
+        let same = |from: &str, to: &str| Rewrite { from: from.to_owned(), to: to.to_owned() };
+        let paths = [
+            "/v1/messages",
+            "/v1/chat/completions",
+            "/v1/responses",
+            "/v1/completions",
+            "/v1/embeddings",
+            "/v1/models",
+            "/v1beta",
+        ];
+        Served {
+            name: NAME.to_owned(),
+            label: NAME.to_owned(),
+            upstream: Upstream {
+                tls: false,
+                host: "127.0.0.1".to_owned(),
+                port,
+                prefix: String::new(),
+                http2: false,
+            },
+            formats: vec![Format::Chat, Format::Responses, Format::Messages, Format::GenerateContent],
+            rewrites: vec![same("/litellm", "")],
+            unnamed: paths.iter().map(|path| same(path, path)).collect(),
+            auth: Some("authorization".to_owned()),
+            key: Some(Key {
+                header: "authorization".to_owned(),
+                prefix: "Bearer ",
+                variable: KEY_VARIABLE.to_owned(),
+            }),
+            models: Vec::new(),
+            limit: None,
+            is_default: true,
+        }
+    }
+
+    /// Installs it where it is not, and says how it is started. From here on Envoy may have a route to it.
+    pub(super) fn prepare(&self, settings: &mut Settings) -> anyhow::Result<Backend> {
+        let program = match &self.program {
+            Some(program) => {
+                ensure!(program.is_file(), "--litellm or HEADROOM_LITELLM: {} is no file", program.display());
+                program.clone()
+            }
+            None => installed(&settings.workspace_dir.join(NAME))?,
+        };
+        let own = match &self.config {
+            Some(file) => {
+                let text = fs::read_to_string(file);
+                let text =
+                    text.with_context(|| format!("--litellm-config: {} cannot be read", file.display()))?;
+                read(&text)
+                    .map_err(|reason| anyhow::anyhow!("--litellm-config: {}: {reason}", file.display()))?
+            }
+            None => Map::new(),
+        };
+        let file = settings.run_dir().join("litellm.json");
+        let text = Value::Object(configuration(own)).to_string();
+        headroom_private::write(&file, text.as_bytes())
+            .with_context(|| format!("{} cannot be written", file.display()))?;
+        // Free now, and taken again in a moment; whoever takes it between makes LiteLLM's start fail, which is said.
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut random = [0; 24];
+        getrandom::fill(&mut random).context("no random numbers for a key")?;
+        let key: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = format!("sk-{key}");
+        settings.served.retain(|served| served.name != NAME);
+        settings.served.push(Self::served(port));
+        settings.envoy_variables.push((KEY_VARIABLE, key.clone()));
+        let arguments =
+            ["--config", &file.display().to_string(), "--host", "127.0.0.1", "--port", &port.to_string()];
+        let launch = Launch {
+            name: "LiteLLM",
+            program,
+            arguments: arguments
+                .iter()
+                .chain(&["--num_workers", "1", "--telemetry", "False"])
+                .map(|it| (*it).to_owned())
+                .collect(),
+            environment: vec![
+                ("LITELLM_MASTER_KEY", key),
+                // Otherwise it asks the network for its table of prices.
+                ("LITELLM_LOCAL_MODEL_COST_MAP", "True".to_owned()),
+                ("DATABASE_URL", String::new()),
+                ("PYTHONUNBUFFERED", "1".to_owned()),
+            ],
+            log: settings.workspace_dir.join("logs/litellm.log"),
+        };
+        let client = Client::builder().no_proxy().timeout(LOOK_TIMEOUT).build()?;
+        Ok(Backend { launch, url: format!("http://127.0.0.1:{port}/health/liveliness"), client })
+    }
+}
+
+/// How LiteLLM is started, and when it is ready.
+pub(super) struct Backend {
+    launch: Launch,
+    url: String,
+    client: Client,
+}
+
+impl Backend {
+    pub(super) fn launch(&self) -> &Launch {
+        &self.launch
+    }
+
+    /// Waits until it answers.
+    pub(super) async fn wait(&self, place: &mut Option<Child>) -> anyhow::Result<()> {
+        let Some(child) = place else { bail!("LiteLLM was not started") };
+        let deadline = Instant::now() + READY;
+        loop {
+            let answer = self.client.get(&self.url).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            let trouble = match child.has_ended()? {
+                Some(status) => format!("ended ({status}) before it was ready"),
+                None if Instant::now() >= deadline => format!("was not ready after {} s", READY.as_secs()),
+                None => {
+                    sleep(LOOK).await;
+                    continue;
+                }
+            };
+            bail!("LiteLLM {trouble}. Its log, {}, ends:\n{}", child.log.display(), child.tail());
+        }
+    }
+}
+
+impl Start for Backend {
+    fn name(&self) -> &'static str {
+        "LiteLLM"
+    }
+
+    fn meanwhile(&self) -> &'static str {
+        "Requests for it fail meanwhile"
+    }
+
+    async fn start(&self, place: &mut Option<Child>) -> anyhow::Result<()> {
+        *place = Some(Child::start_again(&self.launch)?);
+        self.wait(place).await
+    }
+}
+
+/// The program in a virtual environment of its own, which is made where it is not there.
+fn installed(folder: &Path) -> anyhow::Result<PathBuf> {
+    let program = folder.join("bin/litellm");
+    let mark = folder.join("headroom-installed");
+    if program.is_file() && fs::read_to_string(&mark).is_ok_and(|text| text == PACKAGE) {
+        return Ok(program);
+    }
+    let python = python()?;
+    say(&format!("Installing {PACKAGE} from PyPI into {}, once: 750 MB, some minutes …", folder.display()));
+    run(Command::new(&python).args(["-m", "venv"]).arg(folder)).with_context(|| {
+        format!("{python} has no venv: install it (Debian and Ubuntu: apt-get install python3-venv)")
+    })?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE];
+    run(Command::new(folder.join("bin/python")).args(pip)).context("LiteLLM cannot be installed")?;
+    headroom_private::write(&mark, PACKAGE.as_bytes()).with_context(|| mark.display().to_string())?;
+    Ok(program)
+}
+
+/// A Python that LiteLLM runs on.
+fn python() -> anyhow::Result<String> {
+    let [least, beyond] = PYTHON;
+    let mut found = Vec::new();
+    for name in PYTHONS {
+        let output = Command::new(name).args(["-c", "import sys; print(*sys.version_info[:2])"]).output();
+        let Ok(output) = output else { continue };
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut numbers = text.split_whitespace().filter_map(|number| number.parse().ok());
+        let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else { continue };
+        if (least..beyond).contains(&(major, minor)) {
+            return Ok(name.to_owned());
+        }
+        found.push(format!("{name} is {major}.{minor}"));
+    }
+    bail!(
+        "--backend litellm needs Python from {}.{} to {}.{}, which is not on PATH{}: install one (Debian and Ubuntu: apt-get \
+         install python3 python3-venv), or name a LiteLLM that is installed with --litellm",
+        least.0,
+        least.1,
+        beyond.0,
+        beyond.1 - 1,
+        if found.is_empty() { String::new() } else { format!(" ({})", found.join(", ")) }
+    );
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let name = Path::new(command.get_program()).file_name().map(OsStr::to_owned).unwrap_or_default();
+    let output = command.output().with_context(|| format!("{} does not start", name.display()))?;
+    ensure!(
+        output.status.success(),
+        "{} ended with {}: {}",
+        name.display(),
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}
+
+/// LiteLLM's configuration: the user's, and what has to hold behind Headroom.
+fn configuration(mut own: Map<String, Value>) -> Map<String, Value> {
+    // Names of models with the provider before them, and keys from the environment, as LiteLLM has them.
+    own.entry("model_list").or_insert_with(|| json!([{"model_name": "*", "litellm_params": {"model": "*"}}]));
+    let mut put = |section: &str, key: &str, value: Value, wins: bool| {
+        let section = own.entry(section).or_insert_with(|| json!({}));
+        if !section.is_object() {
+            *section = json!({});
+        }
+        if let Some(section) = section.as_object_mut()
+            && (wins || !section.contains_key(key))
+        {
+            section.insert(key.to_owned(), value);
+        }
+    };
+    // Nobody else gets at it.
+    put("general_settings", "master_key", "os.environ/LITELLM_MASTER_KEY".into(), true);
+    // Envoy tries again; two that do so multiply.
+    put("litellm_settings", "num_retries", 0.into(), false);
+    // What a provider does not know is left out instead of refused: Claude Code sends much of it.
+    put("litellm_settings", "drop_params", true.into(), false);
+    // A target `openai/…` that speaks Chat Completions gets it, and not Responses, from clients of Anthropic's format.
+    put("litellm_settings", "use_chat_completions_url_for_anthropic_messages", true.into(), false);
+    put("litellm_settings", "telemetry", false.into(), false);
+    own
+}
+
+/// YAML as JSON; LiteLLM reads either.
+fn read(text: &str) -> Result<Map<String, Value>, String> {
+    let documents = Yaml::load_from_str(text).map_err(|error| error.to_string())?;
+    match documents.as_slice() {
+        [] => Ok(Map::new()),
+        [one] => match json_of(one)? {
+            Value::Object(object) => Ok(object),
+            Value::Null => Ok(Map::new()),
+            _ => Err("a mapping was expected at the top".to_owned()),
+        },
+        _ => Err("it holds more than one document".to_owned()),
+    }
+}
+
+fn json_of(node: &Yaml<'_>) -> Result<Value, String> {
+    Ok(match node {
+        Yaml::Value(Scalar::Null) => Value::Null,
+        Yaml::Value(Scalar::Boolean(flag)) => (*flag).into(),
+        Yaml::Value(Scalar::Integer(number)) => (*number).into(),
+        Yaml::Value(Scalar::FloatingPoint(number)) => Number::from_f64(number.into_inner())
+            .map(Value::Number)
+            .ok_or("a number is none that JSON has")?,
+        Yaml::Value(Scalar::String(text)) => text.to_string().into(),
+        Yaml::Representation(text, ..) => text.to_string().into(),
+        Yaml::Sequence(items) => items.iter().map(json_of).collect::<Result<Vec<_>, _>>()?.into(),
+        Yaml::Mapping(fields) => {
+            let fields = fields.iter().map(|(name, value)| match name {
+                Yaml::Value(Scalar::String(name)) => Ok((name.to_string(), json_of(value)?)),
+                _ => Err("a key is no text".to_owned()),
+            });
+            Value::Object(fields.collect::<Result<_, String>>()?)
+        }
+        Yaml::Tagged(_, node) => json_of(node)?,
+        Yaml::Alias(_) | Yaml::BadValue => return Err("a value is not understood".to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_configuration_stays_but_for_the_key() {
+        let own = read(
+            "model_list:\n- model_name: claude-sonnet-4-5\n  litellm_params: {model: hosted_vllm/qwen, api_base: 'http://h/v1', \
+             timeout: 1.5}\nlitellm_settings:\n  num_retries: 3\ngeneral_settings:\n  master_key: mine\n",
+        )
+        .unwrap();
+        let whole = Value::Object(configuration(own));
+        assert_eq!(whole["model_list"][0]["litellm_params"]["timeout"], 1.5);
+        assert_eq!(whole["litellm_settings"]["num_retries"], 3);
+        assert_eq!(whole["litellm_settings"]["drop_params"], true);
+        assert_eq!(whole["general_settings"]["master_key"], "os.environ/LITELLM_MASTER_KEY");
+        let none = Value::Object(configuration(read("").unwrap()));
+        assert_eq!(none["model_list"][0]["model_name"], "*");
+        for broken in ["- a", "a: [", "a: 1\n---\nb: 2", "text"] {
+            assert!(read(broken).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn all_that_names_nobody_goes_to_it_with_its_own_key() {
+        let served = LiteLlm::served(4000);
+        assert!(served.is_default && served.unnamed.iter().all(|rewrite| rewrite.from == rewrite.to));
+        assert_eq!(served.key.unwrap().variable, KEY_VARIABLE);
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let lookup = |name: &str| (name == "HOME").then(|| folder.path().display().to_string());
+        let env = Environment::new(&lookup);
+        let args = UpArgs {
+            backend: Some("LiteLLM".to_owned()),
+            litellm: Some("/none/litellm".into()),
+            ..UpArgs::default()
+        };
+        let asked = LiteLlm::asked(&args, env).unwrap();
+        let mut settings = Settings::resolve(&args, env).unwrap();
+        let error = asked.prepare(&mut settings).err().unwrap();
+        assert!(error.to_string().contains("/none/litellm"), "{error:#}");
+        assert_eq!(LiteLlm::asked(&UpArgs::default(), env), None);
+    }
+}
