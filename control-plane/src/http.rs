@@ -37,13 +37,13 @@ use self::error::Refusal;
 pub(crate) use self::guard::Guard;
 pub(crate) use self::health::{Deployment, Probes};
 pub(crate) use self::metrics::Metrics;
-pub use self::purge::{Purged, Wanted};
-use crate::ccr::keeper::Originals;
+
 use crate::filters::Filters;
+use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::Ledger;
 use crate::messages::Messages;
+use crate::originals::keeper::Originals;
 use crate::sessions::Sessions;
-use crate::store::LedgerStore;
 use crate::tasks::Tasks;
 use crate::telemetry::Beacon;
 use crate::warmup::Warmup;

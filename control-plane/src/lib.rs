@@ -6,7 +6,7 @@
 //! The pages are described in `docs/api.md`. *Upstream* is the Python product whose names they carry over.
 
 pub mod budget;
-pub mod ccr;
+
 pub mod clock;
 mod filters;
 mod gateway;
@@ -18,6 +18,8 @@ mod limits;
 mod listen;
 mod messages;
 pub mod models;
+pub mod offline;
+pub mod originals;
 pub mod purge;
 pub mod retention;
 mod server;
@@ -32,6 +34,7 @@ mod tasks;
 pub mod telemetry;
 pub mod tenants;
 pub mod token;
+pub mod trouble;
 mod warmup;
 
 pub use healthcheck::healthcheck;

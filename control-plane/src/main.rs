@@ -58,7 +58,7 @@ async fn ready(args: &Args, env: impl Fn(&str) -> Option<String>) -> anyhow::Res
 
 async fn purge(args: Args, env: impl Fn(&str) -> Option<String>, wanted: &Wanted) -> anyhow::Result<()> {
     let settings = Settings::resolve(args, env)?;
-    let purged = headroomd::purge::purge(&settings, wanted).await?;
+    let purged = headroomd::offline::purge(&settings, wanted).await?;
     serde_json::to_writer(std::io::stdout(), &purged)?;
     Ok(())
 }

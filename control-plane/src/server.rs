@@ -15,7 +15,6 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
 use crate::budget::Budgets;
-use crate::ccr::keeper::{Counts, Originals};
 use crate::clock::now_ms;
 use crate::filters::Filters;
 use crate::gateway::Service;
@@ -24,21 +23,25 @@ use crate::http::{self, App, Board, Deployment, Desk, Guard, Probes};
 use crate::ledger::contribution::Accounting;
 use crate::ledger::import;
 use crate::ledger::labels::Labels;
+use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::{Ledger, WriterCounts};
 use crate::limits::Limits;
 use crate::listen::{Listener, Peer, bind};
 use crate::messages::Messages;
 use crate::models::Models;
+use crate::originals::keeper::{Counts, Originals};
+use crate::originals::store::OriginalsStore;
 use crate::retention::{Retention, steady_ms};
 use crate::sessions::Sessions;
 use crate::settings::{Bind, Settings};
 use crate::stage_timings;
-use crate::store::originals::{OriginalsStore, SqlOriginals};
-use crate::store::{LedgerStore, Renewing, SqlStore, StoreError};
+use crate::store::SqlOriginals;
+use crate::store::{Renewing, SqlLedger};
 use crate::subscriptions::Subscriptions;
 use crate::tasks::Tasks;
 use crate::telemetry::{Beacon, Schedule};
 use crate::tenants::Tenants;
+use crate::trouble::StoreError;
 use crate::warmup::Warmup;
 
 /// Time between two rounds of tidying; the store is allowed to outgrow its bounds by that much.
@@ -126,7 +129,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let tasks = Tasks::default();
     let stop = CancellationToken::new();
     let mut warmup = Warmup::default();
-    let opened = Renewing::<SqlStore>::open(&settings.database, Arc::new(now_ms)).await?;
+    let opened = Renewing::<SqlLedger>::open(&settings.database, Arc::new(now_ms)).await?;
     warmup.note_store("store", opened.location());
     let ledger_watch = opened.watch();
     let store: Arc<dyn LedgerStore> = Arc::new(opened);

@@ -10,7 +10,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::models::Sources;
-use crate::store::originals::Keep;
+use crate::originals::store::Keep;
+use crate::store::Database;
 use crate::telemetry::Telemetry;
 use crate::tenants::{NotTenants, Tenants};
 use crate::token::{NotAToken, Token};
@@ -151,25 +152,6 @@ impl fmt::Display for Bind {
         match self {
             Self::Tcp(addr) => addr.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// Where state is kept.
-#[derive(Clone, Eq, PartialEq)]
-pub enum Database {
-    /// One SQLite file.
-    File(PathBuf),
-    /// A PostgreSQL URL, shared by replicas.
-    Postgres(String),
-}
-
-impl fmt::Debug for Database {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "File({})", path.display()),
-            // its URL holds a password
-            Self::Postgres(_) => f.write_str("Postgres([redacted])"),
         }
     }
 }

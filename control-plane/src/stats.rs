@@ -9,10 +9,13 @@ use serde_json::{Map, Value, json};
 use crate::clock::{MINUTE_MS, UnixMs, iso};
 use crate::ledger::bucket::Unit;
 use crate::ledger::contribution::{Landed, stages};
+use crate::ledger::history::Checkpoint;
 use crate::ledger::labels::Dimension;
+use crate::ledger::session::DisplaySession;
 use crate::ledger::session::{self, ROLLOVER_MINUTES};
+use crate::ledger::store::{Bucket, LedgerStore, Probe, Slice, Vms};
 use crate::ledger::sums::{BlockSums, Sums, Timing, usd};
-use crate::store::{Bucket, Checkpoint, DisplaySession, LedgerStore, Probe, Slice, StoreError, Vms};
+use crate::trouble::StoreError;
 
 /// Requests shown one by one, as in upstream.
 const RECENT: u32 = 10;

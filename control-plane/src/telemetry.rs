@@ -11,9 +11,10 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
+use crate::ledger::store::LedgerStore;
 use crate::models::Models;
 use crate::stats::Snapshot;
-use crate::store::{LedgerStore, StoreError};
+use crate::trouble::StoreError;
 
 /// How long the other end may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -234,8 +235,9 @@ mod tests {
 
     use super::*;
     use crate::ledger::contribution::Accounting;
-    use crate::settings::Database;
-    use crate::store::{Batch, SqlStore};
+    use crate::ledger::store::Batch;
+    use crate::store::Database;
+    use crate::store::SqlLedger;
 
     fn from_env(env: &[(&str, &str)]) -> Telemetry {
         Telemetry::from_env(|name| {
@@ -276,7 +278,7 @@ mod tests {
         tokio::spawn(async move { axum::serve(listener, Router::new().route("/in", post(receive))).await });
 
         let dir = tempfile::tempdir().unwrap();
-        let store = SqlStore::open(&Database::File(dir.path().join("db")), now_ms()).await.unwrap();
+        let store = SqlLedger::open(&Database::File(dir.path().join("db")), now_ms()).await.unwrap();
         let record = headroom_api::v1::RequestRecord {
             sequence: 1,
             project: "secret".to_owned(),

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 
-use crate::ccr::keeper::Originals;
 use crate::clock::now_ms;
+use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::Ledger;
+use crate::originals::keeper::Originals;
 use crate::stats::Snapshot;
-use crate::store::{LedgerStore, StoreError};
 use crate::subscriptions::Subscriptions;
+use crate::trouble::StoreError;
 
 /// Makes the answer of `/stats`, and remembers the last.
 pub(crate) struct Board {

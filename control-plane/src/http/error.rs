@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::store::StoreError;
+use crate::trouble::StoreError;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, Eq, PartialEq)]

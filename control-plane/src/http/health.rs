@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::App;
 use super::guard::Access;
 use crate::clock::{iso, now_ms};
-use crate::store::{StoreError, StoreWatch, Trouble};
+use crate::trouble::{StoreError, StoreWatch, Trouble};
 
 /// The name under which upstream answered; scripts look for it.
 const SERVICE: &str = "headroom-proxy";

@@ -23,7 +23,7 @@ use super::session_metrics::SessionMetrics;
 use crate::ledger::contribution::{Landed, stages};
 use crate::ledger::labels::Dimension;
 use crate::ledger::sums::usd;
-use crate::store::originals::OriginalSums;
+use crate::originals::store::OriginalSums;
 
 /// Upper bounds in milliseconds for what Headroom itself takes.
 const OWN_MS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0];

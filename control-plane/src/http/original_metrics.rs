@@ -3,8 +3,8 @@
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 
 use super::metrics::{counter, counters, register};
-use crate::ccr::keeper::Counts;
-use crate::store::originals::OriginalSums;
+use crate::originals::keeper::Counts;
+use crate::originals::store::OriginalSums;
 
 /// Counts of this process, and how much the store holds: the same on replicas that share one.
 pub(super) struct OriginalMetrics {

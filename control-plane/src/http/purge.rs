@@ -7,56 +7,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::{Extension, Json};
-use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::error::Refusal;
 use super::guard::Access;
 use crate::clock::now_ms;
-use crate::store::{PurgedLedger, PurgedOriginals, Scope};
-
-/// What is to go: one of the three.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Wanted {
-    /// Everything.
-    pub all: bool,
-    /// What is one tenant's.
-    pub tenant: Option<String>,
-    /// What is older.
-    pub older_than_seconds: Option<u32>,
-    /// Nothing is deleted, only counted.
-    pub dry_run: bool,
-}
-
-/// What was deleted, or would be.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
-pub struct Purged {
-    /// Whether nothing was deleted.
-    pub dry_run: bool,
-    /// Of the ledger.
-    #[serde(flatten)]
-    pub ledger: PurgedLedger,
-    /// Of the originals.
-    #[serde(flatten)]
-    pub originals: PurgedOriginals,
-    /// Requests whose messages were in memory.
-    pub messages: usize,
-    /// WebSocket sessions that had ended and were in memory.
-    pub sessions: usize,
-}
-
-impl Wanted {
-    /// What it asks for; `None` where it asks for nothing, or for two things.
-    pub fn scope(&self, now: crate::clock::UnixMs) -> Option<Scope> {
-        match (self.all, &self.tenant, self.older_than_seconds) {
-            (true, None, None) => Some(Scope::All),
-            (false, Some(tenant), None) => Some(Scope::Tenant(tenant.clone())),
-            (false, None, Some(seconds)) => Some(Scope::Before(now - 1_000 * i64::from(seconds))),
-            _ => None,
-        }
-    }
-}
+use crate::purge::{Purged, Scope, Wanted};
 
 pub(super) async fn post(
     State(app): State<Arc<App>>,

@@ -16,13 +16,15 @@ use super::error::Refusal;
 use crate::clock::{DAY_MS, UnixMs, iso, now_ms, parse_iso};
 use crate::ledger::bucket::Unit;
 use crate::ledger::export;
+use crate::ledger::history::{Checkpoint, HOURS_BROKEN_DOWN_DAYS};
 use crate::ledger::history::{MAX_AGE_DAYS, MAX_POINTS, MAX_RESPONSE_POINTS, compacted, merged};
 use crate::ledger::labels::Dimension;
 use crate::ledger::series::{Buckets, Point, Scope, Series};
 use crate::ledger::session::{self, ROLLOVER_MINUTES};
+use crate::ledger::store::LedgerStore;
 use crate::ledger::sums::{Sums, usd};
 use crate::stats::{display_session, lifetime, lifetime_of, percent};
-use crate::store::{Checkpoint, HOURS_BROKEN_DOWN_DAYS, LedgerStore, StoreError};
+use crate::trouble::StoreError;
 
 /// The schema of upstream's answer that this one follows.
 const SCHEMA_VERSION: u32 = 2;
@@ -142,7 +144,7 @@ struct Page {
     at_ms: UnixMs,
     location: String,
     lifetime: Sums,
-    session: crate::store::DisplaySession,
+    session: crate::ledger::session::DisplaySession,
     stored_points: usize,
     history: Vec<Checkpoint>,
     series: Vec<(Series, Vec<Point>)>,

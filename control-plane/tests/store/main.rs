@@ -12,3 +12,4 @@ mod replicas;
 mod server;
 mod sqlite;
 mod suite;
+mod upgrade;

@@ -1,9 +1,9 @@
 //! The suite on a real PostgreSQL.
 
 use headroomd::clock::now_ms;
-use headroomd::settings::Database;
-use headroomd::store::SqlStore;
-use headroomd::store::originals::SqlOriginals;
+use headroomd::store::Database;
+use headroomd::store::SqlLedger;
+use headroomd::store::SqlOriginals;
 
 use crate::server::Postgres;
 use crate::{originals, suite};
@@ -15,7 +15,7 @@ macro_rules! on_postgres {
             let url = $postgres.database(&stringify!($test)[..30]);
             let database = Database::Postgres(url);
             // at the same time, as replicas start
-            let (one, other) = tokio::join!(SqlStore::open(&database, now_ms()), SqlStore::open(&database, now_ms()));
+            let (one, other) = tokio::join!(SqlLedger::open(&database, now_ms()), SqlLedger::open(&database, now_ms()));
             suite::$test(&one.unwrap(), &other.unwrap()).await;
         )*
     };
@@ -45,7 +45,7 @@ macro_rules! originals_on_postgres {
             let database = Database::Postgres(url);
             // beside the ledger, and at the same time, as replicas start
             let (ledger, one, other) = tokio::join!(
-                SqlStore::open(&database, now_ms()),
+                SqlLedger::open(&database, now_ms()),
                 SqlOriginals::open(&database, now_ms()),
                 SqlOriginals::open(&database, now_ms()),
             );

@@ -9,8 +9,10 @@ use headroomd::ledger::bucket::Unit;
 use headroomd::ledger::contribution::Accounting;
 use headroomd::ledger::import::{Imported, parse};
 use headroomd::ledger::labels::Dimension;
+use headroomd::ledger::store::{Appended, Batch, LedgerStore, Slice};
 use headroomd::ledger::sums::Sums;
-use headroomd::store::{Appended, Batch, LedgerStore, Scope, Slice, SqlStore};
+use headroomd::purge::Scope;
+use headroomd::store::SqlLedger;
 
 use crate::records::{SAVED, record, turn};
 
@@ -27,24 +29,27 @@ pub(crate) fn batch(vm_id: &str, sequences: impl IntoIterator<Item = u64>) -> Ba
     }
 }
 
-async fn append_at(store: &SqlStore, batch: Batch, now: UnixMs) -> Appended {
+async fn append_at(store: &SqlLedger, batch: Batch, now: UnixMs) -> Appended {
     store.append(&[batch], &Accounting::default(), now).await.unwrap()
 }
 
 pub(crate) async fn report(
-    store: &SqlStore,
+    store: &SqlLedger,
     vm_id: &str,
     sequences: impl IntoIterator<Item = u64>,
 ) -> Appended {
     append_at(store, batch(vm_id, sequences), now_ms()).await
 }
 
-async fn total(store: &SqlStore) -> Sums {
+async fn total(store: &SqlLedger) -> Sums {
     let tallies = store.tallies().await.unwrap();
     tallies.into_iter().find(|(dimension, _, _)| *dimension == Dimension::All).unwrap().2
 }
 
-pub(crate) async fn records_are_counted_once_in_whatever_order_they_come(store: &SqlStore, other: &SqlStore) {
+pub(crate) async fn records_are_counted_once_in_whatever_order_they_come(
+    store: &SqlLedger,
+    other: &SqlLedger,
+) {
     // a fixed sequence of overlapping reports, generated so that it covers overtaking and repeating
     let mut state = 12_345_u64;
     let mut next = |below: u64| {
@@ -71,9 +76,9 @@ pub(crate) async fn records_are_counted_once_in_whatever_order_they_come(store: 
     assert_eq!(ordinals, (1..=sent.len() as i64).rev().collect::<Vec<_>>());
 }
 
-pub(crate) async fn two_that_share_a_store_lose_and_double_nothing(one: &SqlStore, other: &SqlStore) {
+pub(crate) async fn two_that_share_a_store_lose_and_double_nothing(one: &SqlLedger, other: &SqlLedger) {
     let landed = AtomicU64::new(0);
-    let work = async |store: &SqlStore, vm: &str| {
+    let work = async |store: &SqlLedger, vm: &str| {
         for round in 0..15 {
             // both send the shared VM's records as well, as a filter does that was told to retry
             let batches =
@@ -89,7 +94,7 @@ pub(crate) async fn two_that_share_a_store_lose_and_double_nothing(one: &SqlStor
     assert_eq!((total.requests, total.tokens_saved), (expected as i64, expected as i64 * SAVED_EACH));
 }
 
-pub(crate) async fn every_breakdown_adds_up_to_the_whole(store: &SqlStore, _: &SqlStore) {
+pub(crate) async fn every_breakdown_adds_up_to_the_whole(store: &SqlLedger, _: &SqlLedger) {
     for (n, model) in ["claude-opus-5-5", "gpt-5", "", "acme"].into_iter().enumerate() {
         let mut batch = batch(&format!("vm{n}"), 1..=5);
         for record in &mut batch.records {
@@ -127,7 +132,7 @@ pub(crate) async fn every_breakdown_adds_up_to_the_whole(store: &SqlStore, _: &S
     assert_eq!(store.checkpoints(10).await.unwrap().last().unwrap().sums, whole);
 }
 
-pub(crate) async fn what_was_imported_is_replaced_and_never_added(one: &SqlStore, other: &SqlStore) {
+pub(crate) async fn what_was_imported_is_replaced_and_never_added(one: &SqlLedger, other: &SqlLedger) {
     let file = |saved: i64| -> Imported {
         let text = serde_json::json!({
             "schema_version": 2,
@@ -149,7 +154,7 @@ pub(crate) async fn what_was_imported_is_replaced_and_never_added(one: &SqlStore
     assert_eq!(total(other).await, Sums::default());
 }
 
-pub(crate) async fn what_is_too_old_or_too_much_is_dropped(store: &SqlStore, _: &SqlStore) {
+pub(crate) async fn what_is_too_old_or_too_much_is_dropped(store: &SqlLedger, _: &SqlLedger) {
     let (recent, long_ago) = (now_ms(), now_ms() - 400 * DAY_MS);
     for n in 0..40 {
         let now = if n < 20 { long_ago } else { recent } + n as i64 * MINUTE_MS;
@@ -184,7 +189,7 @@ pub(crate) async fn what_is_too_old_or_too_much_is_dropped(store: &SqlStore, _: 
     assert_eq!(store.vms().await.unwrap().count, 0);
 }
 
-pub(crate) async fn an_hour_without_a_report_ends_the_session(store: &SqlStore, _: &SqlStore) {
+pub(crate) async fn an_hour_without_a_report_ends_the_session(store: &SqlLedger, _: &SqlLedger) {
     let start = now_ms();
     for (sequence, now) in [(1, start), (2, start + HOUR_MS), (3, start + 3 * HOUR_MS)] {
         append_at(store, batch("vm", [sequence]), now).await;
@@ -193,7 +198,7 @@ pub(crate) async fn an_hour_without_a_report_ends_the_session(store: &SqlStore, 
     assert_eq!((session.started_ms, session.sums.requests), (start + 3 * HOUR_MS, 1));
 }
 
-pub(crate) async fn a_mismatch_is_traced_through_earlier_requests(one: &SqlStore, other: &SqlStore) {
+pub(crate) async fn a_mismatch_is_traced_through_earlier_requests(one: &SqlLedger, other: &SqlLedger) {
     let mismatched = |mut record: RequestRecord| {
         record.prefix_mismatches = 2;
         record
@@ -225,7 +230,10 @@ pub(crate) async fn a_mismatch_is_traced_through_earlier_requests(one: &SqlStore
     assert_eq!((by, total.mismatches()), ((2, 2, 4), 8));
 }
 
-pub(crate) async fn what_is_purged_is_gone_and_nothing_is_counted_twice(store: &SqlStore, other: &SqlStore) {
+pub(crate) async fn what_is_purged_is_gone_and_nothing_is_counted_twice(
+    store: &SqlLedger,
+    other: &SqlLedger,
+) {
     let now = now_ms();
     let mut old = batch("vm", 1..=3);
     for record in &mut old.records {

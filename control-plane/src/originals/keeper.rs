@@ -13,8 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::verify::{self, Reject};
 use crate::clock::{Clock, UnixMs, now_ms};
-use crate::store::originals::{Admission, Fate, Keep, Kept, OriginalSums, OriginalsStore};
-use crate::store::{PurgedOriginals, Scope, StoreError};
+use crate::originals::store::{Admission, Fate, Keep, Kept, OriginalSums, OriginalsStore};
+use crate::purge::{PurgedOriginals, Scope};
+use crate::trouble::StoreError;
 
 /// Requests that may wait to be written.
 const QUEUE: usize = 1024;
@@ -46,7 +47,7 @@ pub enum NotKept {
 pub struct Receipt {
     /// The addresses of what is durable.
     pub stored: Vec<String>,
-    /// See [`store::originals`](crate::store::originals).
+    /// See [`originals::store`](crate::originals::store).
     pub epoch: String,
 }
 
@@ -232,7 +233,7 @@ impl Originals {
         answered.await.unwrap_or(Err(NotKept::Stopping))
     }
 
-    /// What an acknowledgement may be trusted under: see [`store::originals`](crate::store::originals).
+    /// What an acknowledgement may be trusted under: see [`originals::store`](crate::originals::store).
     pub async fn epoch(&self) -> Result<String, NotKept> {
         self.store.epoch().await.map_err(|error| {
             tracing::error!(message = "The originals' epoch cannot be read.", %error);
@@ -459,8 +460,8 @@ mod tests {
 
     use super::*;
     use crate::clock::HOUR_MS;
-    use crate::settings::Database;
-    use crate::store::originals::SqlOriginals;
+    use crate::store::Database;
+    use crate::store::SqlOriginals;
 
     const KEEP: Keep = Keep { ttl_ms: 2 * HOUR_MS, max_bytes: 1 << 20 };
 

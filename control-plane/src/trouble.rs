@@ -5,7 +5,37 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::StoreError;
+/// Why a store did not do it. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused or is out of reach.
+    #[error("the store did not answer: {error}")]
+    Database {
+        /// What kind of trouble that is.
+        trouble: Trouble,
+        /// What the database's driver says.
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The folder for the database cannot be made or written.
+    #[error("{path}: the store cannot be put there: {error}")]
+    Folder {
+        /// The folder or file.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Written by a version that is newer than this one.
+    #[error("the store has schema {found}, this version knows up to {known}: run the newer headroomd")]
+    Newer {
+        /// What the store has.
+        found: i64,
+        /// The highest known here.
+        known: i64,
+    },
+    /// A row holds what this program never writes.
+    #[error("the store holds a value that cannot be read: {0}")]
+    Corrupt(String),
+}
 
 /// What kind of trouble an error of a store is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,34 +62,11 @@ impl Trouble {
     /// The kind of an error.
     pub fn of(error: &StoreError) -> Self {
         match error {
-            StoreError::Database(error) => Self::of_database(error),
+            StoreError::Database { trouble, .. } => *trouble,
             StoreError::Folder { error, .. } if error.kind() == std::io::ErrorKind::StorageFull => Self::Full,
             StoreError::Folder { .. } => Self::Unreachable,
             StoreError::Corrupt(_) => Self::Malformed,
             StoreError::Newer { .. } => Self::Other,
-        }
-    }
-
-    fn of_database(error: &sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Database(error) => {
-                let message = error.message();
-                let says = |text: &str| message.contains(text);
-                if says("disk is full") || says("No space left on device") {
-                    Self::Full
-                } else if says("database disk image is malformed") || says("file is not a database") {
-                    Self::Damaged
-                } else if says("database is locked") || says("lock timeout") || says("statement timeout") {
-                    Self::Busy
-                } else if says("unable to open database file") || says("disk I/O error") {
-                    Self::Unreachable
-                } else {
-                    Self::Other
-                }
-            }
-            sqlx::Error::PoolTimedOut => Self::Busy,
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed => Self::Unreachable,
-            _ => Self::Other,
         }
     }
 
@@ -107,7 +114,7 @@ impl StoreWatch {
         refused.filter(|(_, at)| at.elapsed() < TOLD_FOR).map(|(trouble, _)| trouble)
     }
 
-    pub(super) fn note_write<T>(&self, outcome: &Result<T, StoreError>) {
+    pub(crate) fn note_write<T>(&self, outcome: &Result<T, StoreError>) {
         let refused = outcome.as_ref().err().map(|error| (Trouble::of(error), Instant::now()));
         *self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = refused;
     }
@@ -123,13 +130,13 @@ impl StoreWatch {
         self.set_aside.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
-    pub(super) fn count(&self, trouble: Trouble) {
+    pub(crate) fn count(&self, trouble: Trouble) {
         if let Some((_, count)) = Trouble::ALL.iter().zip(&self.errors).find(|(it, _)| **it == trouble) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn note_set_aside(&self, path: &Path) {
+    pub(crate) fn note_set_aside(&self, path: &Path) {
         *self.set_aside.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(path.to_owned());
     }
 }

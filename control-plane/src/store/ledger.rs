@@ -1,37 +1,97 @@
-//! Reading sums, and the [`LedgerStore`] of SQL databases as a whole.
+//! The ledger's store in SQL: opening it, and reading sums.
+
+mod append;
+mod import;
+mod maintain;
+mod purge;
+mod spent;
+mod statement;
+
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use headroom_api::v1::RequestRecord;
 use prost::Message;
-use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
-use super::append::PROBE;
-use super::statement::{
+use self::append::PROBE;
+use self::statement::{
     GET_BLOCK_TALLIES, GET_CHECKPOINTS, GET_IMPORTED_CHECKPOINTS, GET_RECENT, GET_ROLLUP,
     GET_ROLLUP_BY_VALUE, GET_ROLLUP_OVER_VALUES, GET_SESSION, GET_TALLIES, block_sums, checkpoint_from,
     get_checkpoints_at, points, session_from, statement, sums,
 };
-use super::{
-    Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Probe, PurgedLedger, Scope, Slice,
-    SqlStore, StoreError, Vms,
-};
+use super::database::{Database, Pool, Row, query};
+use super::open::{Opened, random_hex};
+use super::schema::LEDGER;
 use crate::budget::{Account, Spent};
 use crate::clock::UnixMs;
 use crate::ledger::bucket::Unit;
 use crate::ledger::contribution::{Accounting, Landed};
+use crate::ledger::history::Checkpoint;
 use crate::ledger::import::Imported;
 use crate::ledger::labels::Dimension;
+use crate::ledger::session::DisplaySession;
+use crate::ledger::store::{Appended, Batch, Bucket, LedgerStore, Probe, Slice, Vms};
 use crate::ledger::sums::{BlockSums, Sums, Timing};
+use crate::purge::{PurgedLedger, Scope};
+use crate::trouble::StoreError;
+
+/// The ledger in SQLite or PostgreSQL.
+#[derive(Debug)]
+pub struct SqlLedger {
+    pool: Pool,
+    epoch: String,
+    location: String,
+    set_aside: Option<PathBuf>,
+}
+
+impl SqlLedger {
+    /// Opens the store, makes it if it is not there, and brings its schema up to date.
+    ///
+    /// A file that is damaged is set aside under another name, never deleted; a new store begins with what can be
+    /// read of it: reports that arrive meanwhile matter more than refusing to start.
+    pub async fn open(database: &Database, now: UnixMs) -> Result<Self, StoreError> {
+        Self::open_damaged(database, now, None).await
+    }
+
+    /// As [`SqlLedger::open`], with what is known to be wrong with the file.
+    pub(super) async fn open_damaged(
+        database: &Database,
+        now: UnixMs,
+        damage: Option<String>,
+    ) -> Result<Self, StoreError> {
+        let Opened { pool, location, set_aside } = Opened::open(database, &LEDGER, now, damage).await?;
+        let epoch = lasting_epoch(&pool).await?;
+        Ok(Self { pool, epoch, location, set_aside })
+    }
+
+    /// Where a damaged file was put when this store was opened.
+    pub fn set_aside(&self) -> Option<&Path> {
+        self.set_aside.as_deref()
+    }
+}
+
+/// The epoch that a store is given when it is made.
+async fn lasting_epoch(pool: &Pool) -> Result<String, StoreError> {
+    let mut tx = pool.begin().await?;
+    query("INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING")
+        .bind(random_hex())
+        .execute(&mut tx)
+        .await?;
+    let epoch = query("SELECT value FROM meta WHERE name = 'epoch'").fetch_one(&mut tx).await?;
+    let epoch = epoch.try_get(0)?;
+    tx.commit().await?;
+    Ok(epoch)
+}
 
 #[async_trait]
-impl LedgerStore for SqlStore {
+impl LedgerStore for SqlLedger {
     fn epoch(&self) -> String {
-        self.epoch_str().to_owned()
+        self.epoch.clone()
     }
 
     fn location(&self) -> &str {
-        self.location_str()
+        &self.location
     }
 
     async fn append(
@@ -40,7 +100,7 @@ impl LedgerStore for SqlStore {
         accounting: &Accounting,
         now: UnixMs,
     ) -> Result<Appended, StoreError> {
-        self.append_all(batches, accounting, now).await
+        append::append(&self.pool, batches, accounting, now).await
     }
 
     async fn tallies(&self) -> Result<Vec<(Dimension, String, Sums)>, StoreError> {
@@ -54,10 +114,10 @@ impl LedgerStore for SqlStore {
     }
 
     async fn timings(&self) -> Result<Vec<(String, Timing)>, StoreError> {
-        let rows = sqlx::query("SELECT stage, count, sum_us, min_us, max_us FROM timing ORDER BY stage")
+        let rows = query("SELECT stage, count, sum_us, min_us, max_us FROM timing ORDER BY stage")
             .fetch_all(&self.pool)
             .await?;
-        let timing = |row: &AnyRow| {
+        let timing = |row: &Row| {
             let timing = Timing {
                 count: row.try_get(1)?,
                 sum_us: row.try_get(2)?,
@@ -70,7 +130,7 @@ impl LedgerStore for SqlStore {
     }
 
     async fn spent(&self, unit: Unit, bucket_ms: UnixMs) -> Result<Vec<(Account, Spent)>, StoreError> {
-        self.spent_in(unit, bucket_ms).await
+        spent::get(&self.pool, unit, bucket_ms).await
     }
 
     async fn display_session(&self) -> Result<DisplaySession, StoreError> {
@@ -83,7 +143,7 @@ impl LedgerStore for SqlStore {
     }
 
     async fn recent_overheads_us(&self, limit: u32) -> Result<Vec<i64>, StoreError> {
-        let rows = sqlx::query("SELECT overhead_us FROM request ORDER BY ordinal DESC LIMIT $1")
+        let rows = query("SELECT overhead_us FROM request ORDER BY ordinal DESC LIMIT $1")
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await?;
@@ -97,7 +157,7 @@ impl LedgerStore for SqlStore {
 
     async fn checkpoint_times(&self) -> Result<Vec<UnixMs>, StoreError> {
         // one row instead of thousands
-        let row = sqlx::query(
+        let row = query(
             "SELECT COALESCE(string_agg(CAST(at_ms AS TEXT), ',' ORDER BY at_ms), '')
              FROM checkpoint WHERE source = ''",
         )
@@ -113,7 +173,7 @@ impl LedgerStore for SqlStore {
             return Ok(Vec::new());
         }
         // each text differs, so remembering it would only push out those that come again
-        let query = sqlx::query(AssertSqlSafe(get_checkpoints_at(times))).persistent(false);
+        let query = query(AssertSqlSafe(get_checkpoints_at(times))).once();
         checkpoints(&query.fetch_one(&self.pool).await?)
     }
 
@@ -157,37 +217,34 @@ impl LedgerStore for SqlStore {
     }
 
     async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError> {
-        self.import_from(source, imported).await
+        import::import(&self.pool, source, imported).await
     }
 
     async fn maintain(&self, now: UnixMs) -> Result<(), StoreError> {
-        self.drop_surplus(now).await
+        maintain::maintain(&self.pool, now).await
     }
 
     async fn probe(&self) -> Result<Option<Probe>, StoreError> {
-        let row = sqlx::query("SELECT value FROM meta WHERE name = $1")
-            .bind(PROBE)
-            .fetch_optional(&self.pool)
-            .await?;
+        let row =
+            query("SELECT value FROM meta WHERE name = $1").bind(PROBE).fetch_optional(&self.pool).await?;
         let Some(row) = row else { return Ok(None) };
         let text: String = row.try_get(0)?;
         serde_json::from_str(&text).map(Some).map_err(|error| StoreError::Corrupt(format!("probe: {error}")))
     }
 
     async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedLedger, StoreError> {
-        self.purge_ledger(scope, dry_run).await
+        purge::purge(&self.pool, scope, dry_run).await
     }
 
     async fn retention_time(&self) -> Result<Option<UnixMs>, StoreError> {
-        let row = sqlx::query("SELECT value FROM meta WHERE name = 'retention_ms'")
-            .fetch_optional(&self.pool)
-            .await?;
+        let row =
+            query("SELECT value FROM meta WHERE name = 'retention_ms'").fetch_optional(&self.pool).await?;
         let text: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
         Ok(text.and_then(|text| text.parse().ok()))
     }
 
     async fn keep_retention_time(&self, at: UnixMs) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO meta (name, value) VALUES ('retention_ms', $1)
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         )
@@ -199,14 +256,14 @@ impl LedgerStore for SqlStore {
 
     async fn vms(&self) -> Result<Vms, StoreError> {
         // a sum of BIGINT is NUMERIC in PostgreSQL; every VM of an Envoy tells of the same configuration
-        let row = sqlx::query(
+        let row = query(
             "SELECT COUNT(*), CAST(COALESCE(SUM(dropped_records), 0) AS BIGINT),
                 COALESCE(MAX(config_errors), 0),
                 CAST(COALESCE(SUM(dropped_originals), 0) AS BIGINT) FROM vm",
         )
         .fetch_one(&self.pool)
         .await?;
-        let newest = sqlx::query("SELECT filter_version FROM vm ORDER BY last_report_ms DESC, vm_id LIMIT 1")
+        let newest = query("SELECT filter_version FROM vm ORDER BY last_report_ms DESC, vm_id LIMIT 1")
             .fetch_optional(&self.pool)
             .await?;
         Ok(Vms {
@@ -219,8 +276,8 @@ impl LedgerStore for SqlStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin_with(self.dialect.begin()).await?;
-        sqlx::query("UPDATE meta SET value = value WHERE name = 'epoch'").execute(&mut *tx).await?;
+        let mut tx = self.pool.begin().await?;
+        query("UPDATE meta SET value = value WHERE name = 'epoch'").execute(&mut tx).await?;
         // what is rolled back never reaches the disk
         tx.commit().await?;
         Ok(())
@@ -231,16 +288,16 @@ impl LedgerStore for SqlStore {
     }
 }
 
-fn checkpoints(row: &AnyRow) -> Result<Vec<Checkpoint>, StoreError> {
+fn checkpoints(row: &Row) -> Result<Vec<Checkpoint>, StoreError> {
     Ok(points(row)?.into_iter().map(|(at_ms, sums)| Checkpoint { at_ms, sums }).collect())
 }
 
-fn dimension(row: &AnyRow) -> Result<Dimension, StoreError> {
+fn dimension(row: &Row) -> Result<Dimension, StoreError> {
     let name: String = row.try_get(0)?;
     Dimension::from_name(&name).ok_or_else(|| StoreError::Corrupt(format!("dimension {name:?}")))
 }
 
-fn landed(row: &AnyRow) -> Result<Landed, StoreError> {
+fn landed(row: &Row) -> Result<Landed, StoreError> {
     let bytes: Vec<u8> = row.try_get(2)?;
     let record = RequestRecord::decode(bytes.as_slice())
         .map_err(|error| StoreError::Corrupt(format!("a request record: {error}")))?;

@@ -1,17 +1,13 @@
 //! Dropping what is older or more than is kept, so that the store stays small.
 
-use sqlx::{AnyConnection, Row};
-
-use super::{SqlStore, StoreError};
 use crate::clock::{DAY_MS, HOUR_MS, UnixMs};
 use crate::ledger::bucket::Unit;
-use crate::ledger::history::{MAX_AGE_DAYS, MAX_POINTS, superfluous};
+use crate::ledger::history::{HOURS_BROKEN_DOWN_DAYS, MAX_AGE_DAYS, MAX_POINTS, superfluous};
+use crate::store::database::{Pool, Transaction, query};
+use crate::trouble::StoreError;
 
 /// How long buckets of a minute are kept: twice what the live view shows.
 const MINUTES_HOURS: i64 = 2;
-/// How long buckets of an hour are kept that are broken down by something: long enough for a month's
-/// chart, and a hundred values each are a hundred times the rows.
-pub(crate) const HOURS_BROKEN_DOWN_DAYS: i64 = 35;
 /// How long buckets of an hour over everything are kept: a year and a day.
 const HOURS_DAYS: i64 = 366;
 /// How long buckets of a day are kept: ten years.
@@ -25,58 +21,51 @@ const MAX_VMS: i64 = 20_000;
 /// Checkpoints at which they are thinned: between two rounds of maintenance at most sixty are added.
 const THIN_AT: usize = MAX_POINTS - 100;
 
-impl SqlStore {
-    pub(super) async fn drop_surplus(&self, now: UnixMs) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin_with(self.dialect.begin()).await?;
-        let days_ago = |days: i64| now - days * DAY_MS;
-        for (text, before) in [
-            (
-                "DELETE FROM rollup WHERE unit = 'minute' AND bucket_ms < $1",
-                Unit::Minute.start(now - MINUTES_HOURS * HOUR_MS),
-            ),
-            (
-                "DELETE FROM rollup WHERE unit = 'hour' AND dimension NOT IN ('all', 'import') AND bucket_ms < $1",
-                Unit::Hour.start(days_ago(HOURS_BROKEN_DOWN_DAYS)),
-            ),
-            (
-                "DELETE FROM rollup WHERE unit = 'hour' AND bucket_ms < $1",
-                Unit::Hour.start(days_ago(HOURS_DAYS)),
-            ),
-            (
-                "DELETE FROM rollup WHERE unit = 'day' AND bucket_ms < $1",
-                Unit::Day.start(days_ago(DAYS_DAYS)),
-            ),
-            ("DELETE FROM spent WHERE bucket_ms < $1", days_ago(SPENT_DAYS)),
-            ("DELETE FROM vm WHERE last_report_ms < $1", days_ago(VM_DAYS)),
-            ("DELETE FROM checkpoint WHERE at_ms < $1", days_ago(MAX_AGE_DAYS)),
-        ] {
-            sqlx::query(text).bind(before).execute(&mut *tx).await?;
-        }
-        sqlx::query(
-            "DELETE FROM vm WHERE vm_id NOT IN (SELECT vm_id FROM vm ORDER BY last_report_ms DESC, vm_id LIMIT $1)",
-        )
-        .bind(MAX_VMS)
-        .execute(&mut *tx)
-        .await?;
-        thin_checkpoints(&mut tx).await?;
-        tx.commit().await?;
-        Ok(())
+/// Drops what is older or more than is kept.
+pub(super) async fn maintain(pool: &Pool, now: UnixMs) -> Result<(), StoreError> {
+    let mut tx = pool.begin().await?;
+    let days_ago = |days: i64| now - days * DAY_MS;
+    for (text, before) in [
+        (
+            "DELETE FROM rollup WHERE unit = 'minute' AND bucket_ms < $1",
+            Unit::Minute.start(now - MINUTES_HOURS * HOUR_MS),
+        ),
+        (
+            "DELETE FROM rollup WHERE unit = 'hour' AND dimension NOT IN ('all', 'import') AND bucket_ms < $1",
+            Unit::Hour.start(days_ago(HOURS_BROKEN_DOWN_DAYS)),
+        ),
+        ("DELETE FROM rollup WHERE unit = 'hour' AND bucket_ms < $1", Unit::Hour.start(days_ago(HOURS_DAYS))),
+        ("DELETE FROM rollup WHERE unit = 'day' AND bucket_ms < $1", Unit::Day.start(days_ago(DAYS_DAYS))),
+        ("DELETE FROM spent WHERE bucket_ms < $1", days_ago(SPENT_DAYS)),
+        ("DELETE FROM vm WHERE last_report_ms < $1", days_ago(VM_DAYS)),
+        ("DELETE FROM checkpoint WHERE at_ms < $1", days_ago(MAX_AGE_DAYS)),
+    ] {
+        query(text).bind(before).execute(&mut tx).await?;
     }
+    query(
+        "DELETE FROM vm WHERE vm_id NOT IN (SELECT vm_id FROM vm ORDER BY last_report_ms DESC, vm_id LIMIT $1)",
+    )
+    .bind(MAX_VMS)
+    .execute(&mut tx)
+    .await?;
+    thin_checkpoints(&mut tx).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
-async fn thin_checkpoints(conn: &mut AnyConnection) -> Result<(), StoreError> {
+async fn thin_checkpoints(tx: &mut Transaction) -> Result<(), StoreError> {
     loop {
-        let rows = sqlx::query("SELECT at_ms FROM checkpoint WHERE source = '' ORDER BY at_ms")
-            .fetch_all(&mut *conn)
+        let rows = query("SELECT at_ms FROM checkpoint WHERE source = '' ORDER BY at_ms")
+            .fetch_all(&mut *tx)
             .await?;
         if rows.len() <= THIN_AT {
             return Ok(());
         }
         let times: Vec<UnixMs> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         for at in superfluous(&times) {
-            sqlx::query("DELETE FROM checkpoint WHERE source = '' AND at_ms = $1")
+            query("DELETE FROM checkpoint WHERE source = '' AND at_ms = $1")
                 .bind(at)
-                .execute(&mut *conn)
+                .execute(&mut *tx)
                 .await?;
         }
     }
@@ -85,20 +74,20 @@ async fn thin_checkpoints(conn: &mut AnyConnection) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Database;
-    use crate::store::LedgerStore;
+    use crate::ledger::store::LedgerStore as _;
+    use crate::store::{Database, SqlLedger};
 
     const NOW: UnixMs = 1_790_000_000_000;
 
     #[tokio::test]
     async fn checkpoints_are_thinned_until_there_is_room_and_the_newest_stay() {
         let dir = tempfile::tempdir().unwrap();
-        let store = SqlStore::open(&Database::File(dir.path().join("db")), NOW).await.unwrap();
+        let store = SqlLedger::open(&Database::File(dir.path().join("db")), NOW).await.unwrap();
         let minutes_ago = |n: i64| NOW - n * crate::clock::MINUTE_MS;
         let mut tx = store.pool.begin().await.unwrap();
         for n in 0..3 * MAX_POINTS as i64 {
-            let insert = sqlx::query("INSERT INTO checkpoint (source, at_ms, requests) VALUES ('', $1, $2)");
-            insert.bind(minutes_ago(n)).bind(1 - n).execute(&mut *tx).await.unwrap();
+            let insert = query("INSERT INTO checkpoint (source, at_ms, requests) VALUES ('', $1, $2)");
+            insert.bind(minutes_ago(n)).bind(1 - n).execute(&mut tx).await.unwrap();
         }
         tx.commit().await.unwrap();
         store.maintain(NOW).await.unwrap();
@@ -116,11 +105,11 @@ mod tests {
 
         use crate::ledger::contribution::Accounting;
         use crate::ledger::labels::Dimension;
+        use crate::ledger::store::{Batch, Slice};
         use crate::retention::Retention;
-        use crate::store::{Batch, Slice};
 
         let dir = tempfile::tempdir().unwrap();
-        let store = SqlStore::open(&Database::File(dir.path().join("db")), NOW).await.unwrap();
+        let store = SqlLedger::open(&Database::File(dir.path().join("db")), NOW).await.unwrap();
         let record = headroom_api::v1::RequestRecord {
             sequence: 1,
             started_unix_ms: NOW,

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, LazyLock};
 
-use sqlx::any::AnyRow;
-use sqlx::query::Query;
-use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments};
+use sqlx::AssertSqlSafe;
 
-use super::{Checkpoint, DisplaySession, StoreError};
 use crate::clock::UnixMs;
+use crate::ledger::history::Checkpoint;
+use crate::ledger::session::DisplaySession;
 use crate::ledger::sums::{BlockSums, Sums};
+use crate::store::database::{Query, Row, query};
+use crate::trouble::StoreError;
 
 /// A statement text that is built once and shared.
 pub(super) type Text = LazyLock<Arc<str>>;
@@ -79,8 +80,8 @@ pub(super) fn get_checkpoints_at(times: &[UnixMs]) -> String {
 }
 
 /// A query for one of the statements above. They are made of constants alone.
-pub(super) fn statement(text: &Text) -> Query<'static, Any, AnyArguments> {
-    sqlx::query(AssertSqlSafe(Arc::clone(text)))
+pub(super) fn statement(text: &Text) -> Query {
+    query(AssertSqlSafe(Arc::clone(text)))
 }
 
 fn select(keys: &str, sums: &[impl AsRef<str>], rest: &str) -> Arc<str> {
@@ -129,26 +130,18 @@ fn upsert(table: &str, keys: &[&str], sums: &[&str], add: bool) -> Arc<str> {
         .into()
 }
 
-/// Binds sums in the order of their columns.
-pub(super) fn bind(
-    query: Query<'_, Any, AnyArguments>,
-    values: impl IntoIterator<Item = i64>,
-) -> Query<'_, Any, AnyArguments> {
-    values.into_iter().fold(query, Query::bind)
-}
-
 /// Sums from a row's column.
-pub(super) fn sums(row: &AnyRow, at: usize) -> Result<Sums, StoreError> {
+pub(super) fn sums(row: &Row, at: usize) -> Result<Sums, StoreError> {
     unpacked(row, at).map(Sums::from_values)
 }
 
 /// Sums over blocks from a row's column.
-pub(super) fn block_sums(row: &AnyRow, at: usize) -> Result<BlockSums, StoreError> {
+pub(super) fn block_sums(row: &Row, at: usize) -> Result<BlockSums, StoreError> {
     unpacked(row, at).map(BlockSums::from_values)
 }
 
 /// The times and sums of a statement that gathers them, ascending.
-pub(super) fn points(row: &AnyRow) -> Result<Vec<(UnixMs, Sums)>, StoreError> {
+pub(super) fn points(row: &Row) -> Result<Vec<(UnixMs, Sums)>, StoreError> {
     let text: &str = row.try_get(0)?;
     let point = |line: &str| {
         let time = line.split_once(',').and_then(|(time, sums)| Some((time.parse().ok()?, sums)));
@@ -161,7 +154,7 @@ pub(super) fn points(row: &AnyRow) -> Result<Vec<(UnixMs, Sums)>, StoreError> {
     Ok(points)
 }
 
-fn unpacked<const N: usize>(row: &AnyRow, at: usize) -> Result<[i64; N], StoreError> {
+fn unpacked<const N: usize>(row: &Row, at: usize) -> Result<[i64; N], StoreError> {
     numbers(row.try_get(at)?)
 }
 
@@ -176,11 +169,11 @@ fn numbers<const N: usize>(text: &str) -> Result<[i64; N], StoreError> {
 }
 
 /// The session from a row of [`GET_SESSION`].
-pub(super) fn session_from(row: &AnyRow) -> Result<DisplaySession, StoreError> {
+pub(super) fn session_from(row: &Row) -> Result<DisplaySession, StoreError> {
     Ok(DisplaySession { started_ms: row.try_get(0)?, last_activity_ms: row.try_get(1)?, sums: sums(row, 2)? })
 }
 
 /// A checkpoint from a row of [`GET_IMPORTED_CHECKPOINTS`].
-pub(super) fn checkpoint_from(row: &AnyRow) -> Result<Checkpoint, StoreError> {
+pub(super) fn checkpoint_from(row: &Row) -> Result<Checkpoint, StoreError> {
     Ok(Checkpoint { at_ms: row.try_get(0)?, sums: sums(row, 1)? })
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use headroom_api::v1::{AdmitRequest, ContentEncoding, Original};
 
 use crate::ledger::labels::tidy;
-use crate::store::originals::Admission;
+use crate::originals::store::Admission;
 
 /// Originals of one request that are looked at: a history of a hundred turns with ten tool outputs each.
 pub const MAX_ORIGINALS: usize = 1024;
