@@ -19,6 +19,7 @@ mod stats_history;
 mod telemetry;
 mod tool_call;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,7 @@ pub(crate) use self::board::Board;
 pub(crate) use self::compress::Desk;
 use self::error::Refusal;
 pub(crate) use self::guard::Guard;
-pub(crate) use self::health::{Deployment, Probes};
+pub(crate) use self::health::Probes;
 pub(crate) use self::metrics::Metrics;
 
 use crate::filters::Filters;
@@ -72,7 +73,8 @@ pub(crate) struct App {
     pub(crate) stop: CancellationToken,
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) started: Instant,
-    pub(crate) deployment: health::Deployment,
+    /// What `HEADROOM_DEPLOYMENT_*` say.
+    pub(crate) deployment: BTreeMap<String, Option<String>>,
 }
 
 /// As many as may listen to `/events`.

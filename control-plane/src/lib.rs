@@ -35,6 +35,7 @@ pub mod telemetry;
 pub mod tenants;
 pub mod token;
 pub mod trouble;
+mod upstream;
 mod warmup;
 
 pub use healthcheck::healthcheck;

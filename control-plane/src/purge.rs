@@ -1,6 +1,6 @@
 //! Deleting what is stored because somebody asks for it: everything, one tenant's, or what is older than a time.
 
-use serde::{Deserialize, Serialize};
+use headroom_api::pages::{PurgeRequest, Purged};
 
 use crate::clock::UnixMs;
 
@@ -16,7 +16,7 @@ pub enum Scope {
 }
 
 /// What was deleted of the ledger, or would have been.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct PurgedLedger {
     /// Requests that were kept one by one.
     pub requests: u64,
@@ -25,7 +25,7 @@ pub struct PurgedLedger {
 }
 
 /// What was deleted of the originals, or would have been.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct PurgedOriginals {
     /// Originals.
     pub originals: u64,
@@ -33,45 +33,24 @@ pub struct PurgedOriginals {
     pub bytes: i64,
 }
 
-/// What is to go: one of the three.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Wanted {
-    /// Everything.
-    pub all: bool,
-    /// What is one tenant's.
-    pub tenant: Option<String>,
-    /// What is older.
-    pub older_than_seconds: Option<u32>,
-    /// Nothing is deleted, only counted.
-    pub dry_run: bool,
+/// What a request asks for; `None` where it asks for nothing, or for two things.
+pub fn scope(request: &PurgeRequest, now: UnixMs) -> Option<Scope> {
+    match (request.all, &request.tenant, request.older_than_seconds) {
+        (true, None, None) => Some(Scope::All),
+        (false, Some(tenant), None) => Some(Scope::Tenant(tenant.clone())),
+        (false, None, Some(seconds)) => Some(Scope::Before(now - 1_000 * i64::from(seconds))),
+        _ => None,
+    }
 }
 
-/// What was deleted, or would be.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
-pub struct Purged {
-    /// Whether nothing was deleted.
-    pub dry_run: bool,
-    /// Of the ledger.
-    #[serde(flatten)]
-    pub ledger: PurgedLedger,
-    /// Of the originals.
-    #[serde(flatten)]
-    pub originals: PurgedOriginals,
-    /// Requests whose messages were in memory.
-    pub messages: usize,
-    /// WebSocket sessions that had ended and were in memory.
-    pub sessions: usize,
-}
-
-impl Wanted {
-    /// What it asks for; `None` where it asks for nothing, or for two things.
-    pub fn scope(&self, now: UnixMs) -> Option<Scope> {
-        match (self.all, &self.tenant, self.older_than_seconds) {
-            (true, None, None) => Some(Scope::All),
-            (false, Some(tenant), None) => Some(Scope::Tenant(tenant.clone())),
-            (false, None, Some(seconds)) => Some(Scope::Before(now - 1_000 * i64::from(seconds))),
-            _ => None,
-        }
+/// What was deleted of the stores, or would have been.
+pub fn purged(ledger: PurgedLedger, originals: PurgedOriginals, dry_run: bool) -> Purged {
+    Purged {
+        dry_run,
+        requests: ledger.requests,
+        sums: ledger.sums,
+        originals: originals.originals,
+        bytes: originals.bytes,
+        ..Purged::default()
     }
 }

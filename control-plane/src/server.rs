@@ -19,7 +19,7 @@ use crate::clock::now_ms;
 use crate::filters::Filters;
 use crate::gateway::Service;
 use crate::grpc;
-use crate::http::{self, App, Board, Deployment, Desk, Guard, Probes};
+use crate::http::{self, App, Board, Desk, Guard, Probes};
 use crate::ledger::contribution::Accounting;
 use crate::ledger::import;
 use crate::ledger::labels::Labels;
@@ -42,6 +42,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::{Beacon, Schedule};
 use crate::tenants::Tenants;
 use crate::trouble::StoreError;
+use crate::upstream;
 use crate::warmup::Warmup;
 
 /// Time between two rounds of tidying; the store is allowed to outgrow its bounds by that much.
@@ -206,7 +207,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         stop: stop.clone(),
         listeners: http::listeners(),
         started: Instant::now(),
-        deployment: Deployment::from_env(|name| std::env::var(name).ok()),
+        deployment: upstream::health::deployment(|name| std::env::var(name).ok()),
     });
     let writer = tasks.spawn("ledger_writer", writer);
     let maintenance =

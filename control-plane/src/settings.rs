@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::models::Sources;
 use crate::originals::store::Keep;
 use crate::store::Database;
-use crate::telemetry::Telemetry;
+use crate::telemetry::TelemetrySettings;
 use crate::tenants::{NotTenants, Tenants};
 use crate::token::{NotAToken, Token};
 
@@ -199,7 +199,7 @@ pub struct Settings {
     /// Written once the addresses are bound.
     pub ready_file: Option<PathBuf>,
     /// The beacon.
-    pub telemetry: Telemetry,
+    pub telemetry: TelemetrySettings,
 }
 
 /// A setting that cannot be used.
@@ -358,7 +358,7 @@ impl Settings {
             tenants,
             allowed_hosts: hosts(args.allowed_hosts.or_else(|| env("HEADROOM_ALLOWED_HOSTS"))),
             ready_file: args.ready_file,
-            telemetry: Telemetry::from_env(env),
+            telemetry: TelemetrySettings::from_env(env),
         })
     }
 }

@@ -7,32 +7,32 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::{Extension, Json};
+use headroom_api::pages::{PurgeRequest, Purged};
 
 use super::App;
 use super::error::Refusal;
 use super::guard::Access;
 use crate::clock::now_ms;
-use crate::purge::{Purged, Scope, Wanted};
+use crate::purge::{Scope, purged, scope};
 
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     Extension(access): Extension<Access>,
-    wanted: Result<Json<Wanted>, JsonRejection>,
+    wanted: Result<Json<PurgeRequest>, JsonRejection>,
 ) -> Result<Json<Purged>, Refusal> {
     if access != Access::Full {
         return Err(Refusal::TENANT);
     }
     let Json(wanted) = wanted.map_err(|error| Refusal::query(error.body_text()))?;
-    let scope = wanted.scope(now_ms()).ok_or_else(|| {
+    let scope = scope(&wanted, now_ms()).ok_or_else(|| {
         Refusal::query(
             "expected one of \"all\": true, \"tenant\": NAME and \"older_than_seconds\": N".to_owned(),
         )
     })?;
     let dry_run = wanted.dry_run;
+    let originals = app.originals.purge(&scope, dry_run).await?;
+    let ledger = app.store.purge(&scope, dry_run).await?;
     let purged = Purged {
-        dry_run,
-        originals: app.originals.purge(&scope, dry_run).await?,
-        ledger: app.store.purge(&scope, dry_run).await?,
         // they name no tenant, and are few
         messages: if dry_run { app.messages.count() } else { app.messages.forget() },
         sessions: app.sessions.forget_ended(dry_run, |session| match &scope {
@@ -40,6 +40,7 @@ pub(super) async fn post(
             Scope::Tenant(tenant) => session.tenant == *tenant,
             Scope::Before(time) => session.ended_unix_ms < *time,
         }),
+        ..purged(ledger, originals, dry_run)
     };
     tracing::info!(message = "Purged on request.", ?purged);
     Ok(Json(purged))

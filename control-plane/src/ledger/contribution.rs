@@ -13,7 +13,6 @@ use super::sums::{BlockSums, Sums, Timing};
 use crate::budget::{self, Account, Budgets, Spent};
 use crate::clock::{DAY_MS, UnixMs};
 use crate::models::{Models, Price};
-use crate::subscriptions::MAX_WINDOWS;
 
 /// Tokens beyond which a record is not believed: a body of 100 MB at one byte a token.
 const MAX_TOKENS: u64 = 100_000_000;
@@ -27,6 +26,8 @@ const MAX_MISMATCHES: u32 = 10_000;
 const MAX_ROUNDS: u32 = 10_000;
 /// Digests kept of a prefix; the filter's own cap.
 const MAX_PREFIXES: usize = 64;
+/// Windows kept of an allowance.
+pub(crate) const MAX_WINDOWS: usize = 8;
 /// Hundredths of a percent of an allowance beyond which a record is not believed: a hundred times all of it.
 const MAX_USED: u32 = 1_000_000;
 /// The windows of allowances are weeks long; one that begins anew so much later is not believed.

@@ -1,8 +1,8 @@
 //! Where the ledger is kept: what is handed to its store and read from it.
 
 use async_trait::async_trait;
+pub use headroom_api::pages::Probe;
 use headroom_api::v1::RequestRecord;
-use serde::{Deserialize, Serialize};
 
 use super::bucket::Unit;
 use super::contribution::{Accounting, Landed};
@@ -57,23 +57,6 @@ pub struct Vms {
     pub dropped_originals: i64,
     /// The filter's version in the VM that reported last.
     pub filter_version: Option<String>,
-}
-
-/// The newest request of `headroomctl doctor`, which is counted nowhere.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Probe {
-    /// The request's id.
-    pub request_id: String,
-    /// When its record came.
-    pub at_ms: UnixMs,
-    /// What became of it.
-    pub outcome: String,
-    /// HTTP status of the answer.
-    pub status: u32,
-    /// Tokens as they were sent.
-    pub tokens_before: u64,
-    /// Tokens as they were forwarded.
-    pub tokens_after: u64,
 }
 
 /// The sums of one bucket.
