@@ -12,6 +12,7 @@ mod health;
 mod metrics;
 mod original_metrics;
 mod purge;
+mod registry;
 mod retrieve;
 mod session_metrics;
 mod stats;

@@ -5,6 +5,7 @@
 //! sums over HTTP. Copies of originals are stored after their request has left.
 //! The pages are described in `docs/api.md`. *Upstream* is the Python product whose names they carry over.
 
+mod allowance;
 pub mod budget;
 
 pub mod clock;
@@ -36,6 +37,7 @@ pub mod tenants;
 pub mod token;
 pub mod trouble;
 mod upstream;
+mod url;
 mod warmup;
 
 pub use healthcheck::healthcheck;

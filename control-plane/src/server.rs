@@ -29,7 +29,8 @@ use crate::limits::Limits;
 use crate::listen::{Listener, Peer, bind};
 use crate::messages::Messages;
 use crate::models::Models;
-use crate::originals::keeper::{Counts, Originals};
+use crate::originals::counts::Counts;
+use crate::originals::keeper::Originals;
 use crate::originals::store::OriginalsStore;
 use crate::retention::{Retention, steady_ms};
 use crate::sessions::Sessions;
@@ -209,11 +210,10 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         started: Instant::now(),
         deployment: upstream::health::deployment(|name| std::env::var(name).ok()),
     });
-    let writer = tasks.spawn("ledger_writer", writer);
-    let maintenance =
-        tasks.spawn("maintenance", maintain(Arc::clone(&store), Arc::clone(&retention), stop.clone()));
-    let originals_writer = tasks.spawn("originals_writer", originals_writer);
-    let sweep = tasks.spawn(
+    tasks.spawn("ledger_writer", writer);
+    tasks.spawn("maintenance", maintain(Arc::clone(&store), Arc::clone(&retention), stop.clone()));
+    tasks.spawn("originals_writer", originals_writer);
+    tasks.spawn(
         "originals_sweep",
         sweep(originals.clone(), Arc::clone(&store), Arc::clone(&retention), stop.clone()),
     );
@@ -221,15 +221,15 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         let (subscriptions, stop) = (Arc::clone(&subscriptions), stop.clone());
         async move { subscriptions.keep(now_ms, stop).await }
     };
-    let kept = tasks.spawn("subscriptions", kept);
-    let telemetry = tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
-    let own_metrics = metrics_listener.map(|listener| {
+    tasks.spawn("subscriptions", kept);
+    tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
+    if let Some(listener) = metrics_listener {
         // who listens for it decides who may read it
         let guard = Arc::new(Guard::new(None, Tenants::default(), settings.allowed_hosts.clone()));
         let router = http::metrics_router(Arc::clone(&app), guard);
-        tasks.spawn("metrics", serve_http(listener, router, stop.clone()))
-    });
-    let http = tasks.spawn("http", serve_http(http_listener, http::router(app), stop.clone()));
+        tasks.spawn("metrics", serve_http(listener, router, stop.clone()));
+    }
+    tasks.spawn("http", serve_http(http_listener, http::router(app), stop.clone()));
     let queues = Queues { records: Arc::clone(ledger.counts()), originals: Arc::clone(originals.counts()) };
     let watched = grpc::Watched { filters, sessions, metrics };
     let routes = grpc::routes(
@@ -240,7 +240,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         watched,
         grpc::Keys { token: settings.token.clone(), tenants: settings.tenants.clone() },
     );
-    let grpc = tasks.spawn("grpc", serve_grpc(grpc_listener, routes, stop.clone()));
+    tasks.spawn("grpc", serve_grpc(grpc_listener, routes, stop.clone()));
 
     tracing::info!(
         message = "Listening.",
@@ -256,11 +256,8 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let ending = stop.clone();
     let ended = tokio::spawn(async move {
         ending.cancelled().await;
-        // they hold the ledger and the originals: the writers end, with their queues written, once they
-        // are gone
-        let tasks = [http, grpc, maintenance, sweep, telemetry, kept].into_iter().chain(own_metrics);
-        let end = end_all(tasks.chain([writer, originals_writer]));
-        if tokio::time::timeout(CONNECTIONS, end).await.is_err() {
+        // the writers end, with their queues written, once those are gone that hold the ledger and the originals
+        if tokio::time::timeout(CONNECTIONS, tasks.ended()).await.is_err() {
             tracing::warn!(message = "Connections did not end in time and are cut off.");
             queues.drain().await;
         }
@@ -276,15 +273,6 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         tracing::info!(message = "Stopped.");
     });
     Ok(Running { addresses, stop, ended })
-}
-
-/// Waits until tasks have ended.
-async fn end_all(tasks: impl Iterator<Item = JoinHandle<()>>) {
-    for task in tasks {
-        if let Err(error) = task.await {
-            tracing::error!(message = "A task ended badly.", %error);
-        }
-    }
 }
 
 /// What was taken in and is not durable yet.

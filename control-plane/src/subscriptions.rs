@@ -4,8 +4,6 @@
 //! writes: `latest` and `contribution` for a Claude subscription, `codex_rate_limits` for ChatGPT. Its dollars are
 //! left out, since nobody pays for these tokens one by one. What this version reads back stands in `accounts`.
 
-pub(crate) mod account;
-
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -19,7 +17,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::account::{Account, Owner};
+use crate::allowance::{Account, Owner};
 use crate::clock::{DAY_MS, UnixMs};
 use crate::ledger::contribution::Landed;
 use crate::upstream::allowances;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use headroom_api::names::yes_or_no;
 use headroom_api::pages::{self, Stats};
 use headroom_retry::Retry;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use crate::ledger::store::LedgerStore;
 use crate::models::Models;
 use crate::stats::Snapshot;
 use crate::trouble::StoreError;
+use crate::url::without_secrets;
 
 /// How long the other end may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,8 +60,8 @@ impl TelemetrySettings {
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Self {
         let get =
             |name: &str| env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let switch = get("HEADROOM_TELEMETRY").unwrap_or_default().to_ascii_lowercase();
-        let on = matches!(switch.as_str(), "on" | "true" | "yes" | "1" | "enabled");
+        let switch = get("HEADROOM_TELEMETRY").unwrap_or_default();
+        let on = switch.eq_ignore_ascii_case("enabled") || yes_or_no(&switch) == Some(true);
         let (endpoint, problem) = match get("HEADROOM_TELEMETRY_ENDPOINT") {
             _ if !on => (None, None),
             Some(url) if url.starts_with("https://") || url.starts_with("http://") => (Some(url), None),
@@ -216,15 +218,6 @@ fn models_used(by_model: &BTreeMap<String, i64>) -> Vec<String> {
     by_model.keys().map(shown).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// A URL's scheme, host and path: what else it holds may be a key.
-fn without_secrets(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}/{path}")
-}
-
 #[cfg(test)]
 mod tests {
     use axum::routing::post;
@@ -253,7 +246,6 @@ mod tests {
         }
         assert!(from_env(&[url, ("HEADROOM_TELEMETRY", "On")]).endpoint.is_some());
         assert!(from_env(&[("HEADROOM_TELEMETRY", "1")]).problem.is_some());
-        assert_eq!(without_secrets("https://u:p@t.example/in?key=k#f"), "https://t.example/in");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A page of another version may lack what this one has. Its sections are therefore optional, and a figure that a
 //! section lacks is 0. What a page has more is passed over.
 
+mod cost;
 mod health;
 mod history;
 mod purge;
@@ -10,16 +11,17 @@ mod stats;
 mod telemetry;
 mod upstream;
 
+pub use self::cost::{Cost, CostBreakdown};
 pub use self::health::{Check, Config, Health, PreUpstream, Runtime};
 pub use self::history::{
     Breakdown, BreakdownSums, HistoryPoint, HistoryScope, HistorySummary, SeriesPoint, StatsHistory,
 };
 pub use self::purge::{PurgeRequest, Purged};
 pub use self::stats::{
-    Allowance, AllowanceWindow, Audit, Block, BlockSums, Blocks, CacheSums, Cost, CostBreakdown, Feed,
-    JsonBaseline, Minute, Overhead, PerRequest, PrefixCache, Probe, Reasoning, ReasoningSums, Reports,
-    Request, RequestCost, RequestMessages, RequestReasoning, RequestUsage, Requests, Savings, SavingsLayer,
-    SavingsLayers, SideBySide, StageTiming, Stats, Subscriptions, Timing, Tokens, ToolOutputs, Unique,
+    Allowance, AllowanceWindow, Audit, Block, BlockSums, Blocks, CacheSums, Feed, JsonBaseline, Minute,
+    Overhead, PerRequest, PrefixCache, Probe, Reasoning, ReasoningSums, Reports, Request, RequestCost,
+    RequestMessages, RequestReasoning, RequestUsage, Requests, Savings, SavingsLayer, SavingsLayers,
+    SideBySide, StageTiming, Stats, Subscriptions, Timing, Tokens, ToolOutputs, Unique,
 };
 pub use self::telemetry::{Beacon, Telemetry};
 pub use self::upstream::{

@@ -19,7 +19,8 @@ use crate::clock::now_ms;
 use crate::ledger::store::Batch;
 use crate::ledger::writer::Ledger;
 use crate::originals::MAX_ORIGINALS;
-use crate::originals::keeper::{NotKept, Originals};
+use crate::originals::keeper::Originals;
+use crate::originals::writer::NotKept;
 
 /// Calls that may wait for a core. More are answered with their own messages at once.
 const MAX_WAITING: usize = 256;

@@ -21,12 +21,12 @@ pub(crate) struct Board {
     ledger: Ledger,
     originals: Originals,
     subscriptions: Arc<Subscriptions>,
-    last: Mutex<Option<Arc<Made>>>,
+    last: Mutex<Option<Arc<Answer>>>,
     landings: watch::Receiver<u64>,
 }
 
 /// An answer of `/stats`.
-pub(crate) struct Made {
+pub(crate) struct Answer {
     begun: Instant,
     pub(crate) page: Stats,
     /// The page as JSON.
@@ -46,18 +46,18 @@ impl Board {
     }
 
     /// The statistics, not older than `max_age` when this is called.
-    pub(crate) async fn stats(&self, max_age: Duration) -> Result<Arc<Made>, StoreError> {
+    pub(crate) async fn stats(&self, max_age: Duration) -> Result<Arc<Answer>, StoreError> {
         let asked = Instant::now();
         let mut last = self.last.lock().await;
         // who waited for the lock takes what was begun meanwhile
-        if let Some(made) = last.as_ref().filter(|made| made.begun + max_age >= asked) {
-            return Ok(Arc::clone(made));
+        if let Some(answer) = last.as_ref().filter(|answer| answer.begun + max_age >= asked) {
+            return Ok(Arc::clone(answer));
         }
         let begun = Instant::now();
         let page = self.fresh().await?;
-        let made = Arc::new(Made { begun, text: rendered(&page), page });
-        *last = Some(Arc::clone(&made));
-        Ok(made)
+        let answer = Arc::new(Answer { begun, text: rendered(&page), page });
+        *last = Some(Arc::clone(&answer));
+        Ok(answer)
     }
 
     /// Told of every landing.

@@ -2,8 +2,8 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 
-use super::metrics::{counter, counters, register};
-use crate::originals::keeper::Counts;
+use super::registry::{counter, counters, register};
+use crate::originals::counts::Counts;
 use crate::originals::store::OriginalSums;
 
 /// Counts of this process, and how much the store holds: the same on replicas that share one.

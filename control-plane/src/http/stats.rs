@@ -8,6 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use headroom_api::names::yes_or_no;
 use headroom_api::pages::Stats;
 
 use super::App;
@@ -23,9 +24,10 @@ pub(super) async fn stats(
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::query(error.body_text()))?;
-    let cached = query.get("cached").is_some_and(|value| matches!(value.as_str(), "1" | "true" | "yes"));
-    let made = app.board.stats(if cached { CACHED } else { Duration::ZERO }).await?;
-    let text = if app.messages.on() { with_messages(&made.page, &app.messages) } else { made.text.clone() };
+    let cached = query.get("cached").is_some_and(|value| yes_or_no(value) == Some(true));
+    let answer = app.board.stats(if cached { CACHED } else { Duration::ZERO }).await?;
+    let text =
+        if app.messages.on() { with_messages(&answer.page, &app.messages) } else { answer.text.clone() };
     Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
 }
 

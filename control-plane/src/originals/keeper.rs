@@ -1,19 +1,17 @@
 //! Keeps originals and gives them back.
-//!
-//! One task writes: admissions that come while a commit is under way wait and are committed together, so
-//! that many requests share one sync of the disk. Nothing is acknowledged before its group is durable.
-//! Who has given up waiting is left out, so that a slow disk is not kept busy for nobody.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use headroom_api::v1::AdmitRequest;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::verify::{self, Reject};
+use super::counts::{Counts, Unwritten};
+use super::store::{Keep, Kept, OriginalSums, OriginalsStore};
+use super::verify;
+use super::writer::{Job, NotKept, Receipt, Writer};
 use crate::clock::{Clock, UnixMs, now_ms};
-use crate::originals::store::{Admission, Fate, Keep, Kept, OriginalSums, OriginalsStore};
 use crate::purge::{PurgedOriginals, Scope};
 use crate::trouble::StoreError;
 
@@ -22,34 +20,8 @@ const QUEUE: usize = 1024;
 /// Bytes of texts that are checked or wait to be written: a few of the largest requests, thousands of
 /// usual ones. What is checked is in memory uncompressed.
 const WAITING_BYTES: u32 = 256 << 20;
-/// Bytes in one transaction, about; a group is closed by the admission that reaches them. About what a
-/// disk writes in the time that a caller waits.
-const GROUP_BYTES: i64 = 4 << 20;
 /// Retrievals that are shown one by one.
 const RECENT: usize = 20;
-
-/// Why originals were not kept. The caller may send them again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum NotKept {
-    /// More waits than the queue holds.
-    #[error("too many originals wait to be written: they are not kept")]
-    Busy,
-    /// The store did not take them.
-    #[error("the store did not take the originals: they are not kept")]
-    Store,
-    /// The sidecar is stopping.
-    #[error("the sidecar is stopping: the originals are not kept")]
-    Stopping,
-}
-
-/// What is durable of a request.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Receipt {
-    /// The addresses of what is durable.
-    pub stored: Vec<String>,
-    /// See [`originals::store`](crate::originals::store).
-    pub epoch: String,
-}
 
 /// An original that was found.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -75,100 +47,6 @@ pub struct Retrieval {
     pub tool: String,
     /// Whether it was there.
     pub found: bool,
-}
-
-/// What was met since the process started.
-#[derive(Debug, Default)]
-pub struct Counts {
-    stored: AtomicU64,
-    stored_bytes: AtomicU64,
-    refreshed: AtomicU64,
-    refused_full: AtomicU64,
-    rejected: [AtomicU64; Reject::ALL.len()],
-    turned_away: AtomicU64,
-    failures: AtomicU64,
-    evicted: AtomicU64,
-    expired: AtomicU64,
-    found: AtomicU64,
-    not_found: AtomicU64,
-    unwritten: AtomicU64,
-}
-
-macro_rules! counts {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        impl Counts {
-            $($(#[$doc])* pub fn $name(&self) -> u64 { self.$name.load(Ordering::Relaxed) })*
-        }
-    };
-}
-
-counts! {
-    /// Originals that were new.
-    stored,
-    /// Bytes of those, compressed.
-    stored_bytes,
-    /// Originals that came again.
-    refreshed,
-    /// Originals refused because there was no room.
-    refused_full,
-    /// Requests refused because too much waited.
-    turned_away,
-    /// Groups that the store did not take.
-    failures,
-    /// Originals removed before their time.
-    evicted,
-    /// Originals removed because their time was over.
-    expired,
-    /// Retrievals that found their original.
-    found,
-    /// Retrievals that did not.
-    not_found,
-    /// Originals that were taken in and are neither durable nor refused yet.
-    unwritten,
-}
-
-impl Counts {
-    /// Originals that were not what they said, per reason.
-    pub fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counted = Reject::ALL.iter().zip(&self.rejected);
-        counted.map(|(reject, count)| (reject.name(), count.load(Ordering::Relaxed)))
-    }
-
-    fn reject(&self, reject: Reject) {
-        if let Some((_, count)) = Reject::ALL.iter().zip(&self.rejected).find(|(it, _)| **it == reject) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-enum Job {
-    Admit {
-        admissions: Vec<Admission>,
-        answer: oneshot::Sender<Result<Receipt, NotKept>>,
-        /// Room in the queue, given back when it was written.
-        _room: OwnedSemaphorePermit,
-        _unwritten: Unwritten,
-    },
-    Read {
-        tenant: String,
-        hash: String,
-    },
-}
-
-/// Counts originals for as long as they wait to be written.
-struct Unwritten(Arc<Counts>, u64);
-
-impl Unwritten {
-    fn new(counts: &Arc<Counts>, originals: usize) -> Self {
-        counts.unwritten.fetch_add(originals as u64, Ordering::SeqCst);
-        Self(Arc::clone(counts), originals as u64)
-    }
-}
-
-impl Drop for Unwritten {
-    fn drop(&mut self) {
-        self.0.unwritten.fetch_sub(self.1, Ordering::SeqCst);
-    }
 }
 
 /// Hands originals to the writer, and reads them.
@@ -367,89 +245,6 @@ fn weight(request: &AdmitRequest) -> u32 {
 
 fn is_address(hash: &str) -> bool {
     hash.len() == 24 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-struct Writer {
-    store: Arc<dyn OriginalsStore>,
-    keep: Keep,
-    clock: Clock,
-    counts: Arc<Counts>,
-}
-
-/// Admissions of one request, as a stretch of its group, and who waits for them.
-struct Waiting {
-    admissions: usize,
-    answer: oneshot::Sender<Result<Receipt, NotKept>>,
-    _room: OwnedSemaphorePermit,
-    _unwritten: Unwritten,
-}
-
-impl Writer {
-    async fn run(self, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(first) = jobs.recv().await {
-            let (mut group, mut waiting, mut read) = (Vec::new(), Vec::new(), Vec::new());
-            let (mut bytes, mut next) = (0, Some(first));
-            while let Some(job) = next {
-                match job {
-                    Job::Admit { answer, .. } if answer.is_closed() => {}
-                    Job::Admit { mut admissions, answer, _room, _unwritten } => {
-                        bytes += admissions.iter().map(Admission::bytes).sum::<i64>();
-                        waiting.push(Waiting { admissions: admissions.len(), answer, _room, _unwritten });
-                        group.append(&mut admissions);
-                    }
-                    Job::Read { tenant, hash } => read.push((tenant, hash)),
-                }
-                next = if bytes < GROUP_BYTES { jobs.try_recv().ok() } else { None };
-            }
-            if !waiting.is_empty() {
-                self.admit(&group, waiting).await;
-            }
-            if !read.is_empty()
-                && let Err(error) = self.store.touch(&read, &self.keep, (self.clock)()).await
-            {
-                tracing::warn!(message = "Retrievals were not noted.", %error);
-            }
-        }
-    }
-
-    async fn admit(&self, group: &[Admission], waiting: Vec<Waiting>) {
-        let admitted = match self.store.admit(group, &self.keep, (self.clock)()).await {
-            Ok(admitted) => admitted,
-            Err(error) => {
-                self.counts.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(message = "Originals were not kept. Requests carry their own; retrieving them by hand finds nothing.", %error);
-                for waiting in waiting {
-                    waiting.answer.send(Err(NotKept::Store)).ok();
-                }
-                return;
-            }
-        };
-        let add = |count: &AtomicU64, more: u64| count.fetch_add(more, Ordering::Relaxed);
-        add(&self.counts.evicted, admitted.evicted);
-        add(&self.counts.expired, admitted.expired);
-        let mut fates = group.iter().zip(&admitted.fates);
-        for waiting in waiting {
-            let mut stored = Vec::with_capacity(waiting.admissions);
-            for (admission, fate) in fates.by_ref().take(waiting.admissions) {
-                match fate {
-                    Fate::Stored => {
-                        add(&self.counts.stored, 1);
-                        add(&self.counts.stored_bytes, admission.content.len() as u64);
-                    }
-                    Fate::Refreshed => {
-                        add(&self.counts.refreshed, 1);
-                    }
-                    Fate::Refused => {
-                        add(&self.counts.refused_full, 1);
-                        continue;
-                    }
-                }
-                stored.push(admission.hash.clone());
-            }
-            // the caller may have left; what is durable stays
-            waiting.answer.send(Ok(Receipt { stored, epoch: admitted.epoch.clone() })).ok();
-        }
-    }
 }
 
 #[cfg(test)]

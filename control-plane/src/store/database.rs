@@ -4,14 +4,18 @@
 //! [`Pool`] or in a [`Transaction`], whichever database that is of.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sqlx::postgres::PgRow;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{
-    Decode, PgConnection, PgPool, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, SqliteConnection,
-    SqlitePool, Type,
+    ConnectOptions, Decode, PgConnection, PgPool, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite,
+    SqliteConnection, SqlitePool, Type,
 };
+
+/// How long to wait for a connection, or for SQLite's write lock.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where state is kept.
 #[derive(Clone, Eq, PartialEq)]
@@ -78,6 +82,17 @@ pub(super) struct Query {
 /// A query without values yet.
 pub(super) fn query(text: impl SqlSafeStr) -> Query {
     Query { text: text.into_sql_str(), values: Vec::new(), persistent: true }
+}
+
+/// Where a file is, and how long to wait for SQLite's write lock.
+pub(super) fn file_options(path: &Path) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    options.busy_timeout(PATIENCE).disable_statement_logging()
+}
+
+/// A connection of its own to an SQLite file: a pool would try again and again.
+pub(super) async fn connect_to_file(path: &Path) -> sqlx::Result<SqliteConnection> {
+    file_options(path).connect().await
 }
 
 // === impl Pool ===

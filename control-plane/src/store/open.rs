@@ -2,23 +2,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Row, SqliteConnection, SqlitePool};
 
-use super::database::{Database, Pool};
+use super::database::{Database, PATIENCE, Pool, connect_to_file, file_options};
 use super::salvage::{Salvaged, salvage};
 use super::schema::Schema;
 use crate::clock::UnixMs;
 use crate::trouble::{StoreError, Trouble};
+use crate::url::without_secrets;
 
 /// Connections kept to the database: one writes, the others answer pages meanwhile.
 const CONNECTIONS: u32 = 5;
-/// How long to wait for a connection, or for SQLite's write lock.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes to which SQLite cuts its journal.
 const JOURNAL_BYTES: &str = "67108864";
 
@@ -43,7 +41,7 @@ impl Opened {
         match database {
             Database::Postgres(url) => {
                 let pool = up_to_date(Pool::Postgres(postgres_pool(url).await?), schema).await?;
-                Ok(Self { pool, location: without_credentials(url), set_aside: None })
+                Ok(Self { pool, location: without_secrets(url), set_aside: None })
             }
             Database::File(path) => {
                 make_private(path)?;
@@ -112,16 +110,6 @@ async fn postgres_pool(url: &str) -> Result<PgPool, StoreError> {
     Ok(pool.connect_with(options.disable_statement_logging()).await?)
 }
 
-fn file_options(path: &Path) -> SqliteConnectOptions {
-    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
-    options.busy_timeout(PATIENCE).disable_statement_logging()
-}
-
-/// A connection of its own to an SQLite file: a pool would try again and again.
-pub(super) async fn connect_to_file(path: &Path) -> Result<SqliteConnection, StoreError> {
-    Ok(file_options(path).connect().await?)
-}
-
 /// What is wrong with a database's file; nothing where it has none.
 pub(super) async fn damage_of(database: &Database) -> Result<Option<String>, StoreError> {
     match database {
@@ -186,14 +174,6 @@ async fn save_from(path: &Path, damaged: &Path, schema: &Schema) {
     }
 }
 
-fn without_credentials(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-    let rest = rest.split('?').next().unwrap_or_default();
-    let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}/{database}")
-}
-
 /// 128 random bits in hexadecimal.
 pub(super) fn random_hex() -> String {
     let mut bytes = [0u8; 16];
@@ -203,15 +183,4 @@ pub(super) fn random_hex() -> String {
         tracing::error!(message = "No random numbers for the store's epoch.", %error);
     }
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_location_shows_no_credentials() {
-        assert_eq!(without_credentials("postgres://u:p%40@h:5/d?password=x"), "postgres://h:5/d");
-        assert_eq!(without_credentials("postgres:///d?host=/run&user=u"), "postgres:///d");
-    }
 }

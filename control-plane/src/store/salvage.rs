@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 
-use super::open::connect_to_file;
+use super::database::connect_to_file;
 use super::schema::Schema;
 use crate::trouble::StoreError;
 

@@ -5,9 +5,9 @@ use headroom_api::pages::{
     TokensSaved,
 };
 
+use crate::allowance::{Account, Owner, Window};
 use crate::clock::{UnixMs, iso};
 use crate::ledger::sums::percent;
-use crate::subscriptions::account::{Account, Owner, Window};
 
 /// A Claude subscription; none where there is none among the accounts, the newest of which is first.
 pub(crate) fn anthropic(accounts: &[(Owner, Account)], now: UnixMs) -> Option<SubscriptionWindow> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::stats::Cost;
+use super::cost::Cost;
 
 /// The most important figures.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

@@ -17,7 +17,7 @@ pub(crate) struct Owner {
     pub(crate) provider: String,
     /// A hash of the account's id, or of the credential.
     pub(crate) account: String,
-    pub(super) is_credential: bool,
+    pub(crate) is_credential: bool,
 }
 
 /// What is known of an allowance.
@@ -42,19 +42,19 @@ pub(crate) struct Window {
 }
 
 impl Owner {
-    pub(super) fn of(record: &RequestRecord) -> Self {
+    pub(crate) fn of(record: &RequestRecord) -> Self {
         let is_credential = record.account.is_empty();
         let account = if is_credential { &record.key } else { &record.account };
         Self { provider: record.provider.clone(), account: account.clone(), is_credential }
     }
 
-    pub(super) fn tidied(self) -> Self {
+    pub(crate) fn tidied(self) -> Self {
         Self { provider: tidy(&self.provider), account: tidy(&self.account), ..self }
     }
 }
 
 impl Account {
-    pub(super) fn add(&mut self, request: &Landed) {
+    pub(crate) fn add(&mut self, request: &Landed) {
         let record = &request.record;
         if !record.rate_limits.is_empty() && record.started_unix_ms >= self.seen_ms {
             let windows: Vec<Window> = record.rate_limits.iter().take(MAX_WINDOWS).map(Window::of).collect();
@@ -75,7 +75,7 @@ impl Account {
     }
 
     /// As `/stats` shows it.
-    pub(super) fn page(&self, owner: &Owner, now: UnixMs) -> Allowance {
+    pub(crate) fn page(&self, owner: &Owner, now: UnixMs) -> Allowance {
         Allowance {
             provider: owner.provider.clone(),
             account: owner.account.clone(),
@@ -88,7 +88,7 @@ impl Account {
     }
 
     /// As far as a file can be believed that anybody may have written.
-    pub(super) fn bounded(mut self, now: UnixMs) -> Self {
+    pub(crate) fn bounded(mut self, now: UnixMs) -> Self {
         self.windows.truncate(MAX_WINDOWS);
         for window in &mut self.windows {
             window.window = tidy(&window.window);
