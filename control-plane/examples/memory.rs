@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use headroom_api::memory::Scope;
 use headroomd::clock::now_ms;
 use headroomd::memory::{Draft, MemoryStore, Reach, Vector, query_words};
-use headroomd::settings::Database;
+use headroomd::store::Database;
 use headroomd::store::memory::open;
 
 /// Dimensions of a sentence transformer.
@@ -71,7 +71,7 @@ async fn main() -> anyhow::Result<()> {
             None => Database::File(dir.path().join("memory.db")),
         };
         let store = open(&database).await?;
-        store.purge(&headroomd::store::Scope::All, false).await?;
+        store.purge(&headroomd::purge::Scope::All, false).await?;
         run(&*store, facts, projects).await?;
         store.close().await;
     }

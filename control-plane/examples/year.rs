@@ -18,8 +18,10 @@ use anyhow::Context;
 use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Timings, Tokens, Usage};
 use headroomd::clock::{DAY_MS, HOUR_MS, UnixMs, now_ms};
 use headroomd::ledger::contribution::Accounting;
-use headroomd::settings::{Args, Database, Settings};
-use headroomd::store::{Batch, LedgerStore, SqlStore};
+use headroomd::ledger::store::{Batch, LedgerStore};
+use headroomd::settings::{Args, Settings};
+use headroomd::store::Database;
+use headroomd::store::SqlLedger;
 
 /// Time between two reports.
 const STEP_MS: i64 = HOUR_MS;
@@ -54,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
 async fn write_a_year(database: &Path) -> anyhow::Result<()> {
     let end = now_ms();
     let start = end - 365 * DAY_MS;
-    let store = SqlStore::open(&Database::File(database.to_owned()), start).await?;
+    let store = SqlLedger::open(&Database::File(database.to_owned()), start).await?;
     let accounting = Accounting::default();
     let begun = Instant::now();
     let mut reports = 0_u64;

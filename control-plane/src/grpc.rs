@@ -14,10 +14,10 @@ use tonic::service::Routes;
 use self::originals::OriginalsService;
 use self::report::ReportService;
 pub(crate) use self::report::Watched;
-use crate::ccr::keeper::Originals;
 use crate::ledger::writer::Ledger;
 use crate::limits::Limits;
 use crate::messages::Messages;
+use crate::originals::keeper::Originals;
 use crate::tenants::Tenants;
 use crate::token::Token;
 

@@ -13,6 +13,7 @@ mod memory;
 mod metrics;
 mod original_metrics;
 mod purge;
+mod registry;
 mod retrieve;
 mod session_metrics;
 mod stats;
@@ -20,6 +21,7 @@ mod stats_history;
 mod telemetry;
 mod tool_call;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,19 +37,18 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::board::Board;
 pub(crate) use self::compress::Desk;
 use self::error::Refusal;
-pub(crate) use self::feed::forms;
 pub(crate) use self::guard::Guard;
-pub(crate) use self::health::{Deployment, Probes};
+pub(crate) use self::health::Probes;
 pub(crate) use self::metrics::Metrics;
-pub use self::purge::{Purged, Wanted};
-use crate::ccr::keeper::Originals;
+
 use crate::filters::Filters;
+use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::Ledger;
 use crate::memory::Memory;
 use crate::messages::Messages;
+use crate::originals::keeper::Originals;
 use crate::request_log::Lost;
 use crate::sessions::Sessions;
-use crate::store::LedgerStore;
 use crate::tasks::Tasks;
 use crate::telemetry::Beacon;
 use crate::warmup::Warmup;
@@ -79,7 +80,8 @@ pub(crate) struct App {
     pub(crate) stop: CancellationToken,
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) started: Instant,
-    pub(crate) deployment: health::Deployment,
+    /// What `HEADROOM_DEPLOYMENT_*` say.
+    pub(crate) deployment: BTreeMap<String, Option<String>>,
 }
 
 /// As many as may listen to `/events`.

@@ -14,5 +14,6 @@ pub mod labels;
 pub mod seen;
 pub mod series;
 pub mod session;
+pub mod store;
 pub mod sums;
 pub mod writer;

@@ -5,8 +5,9 @@
 //! sums over HTTP. Copies of originals are stored after their request has left.
 //! The pages are described in `docs/api.md`. *Upstream* is the Python product whose names they carry over.
 
+mod allowance;
 pub mod budget;
-pub mod ccr;
+
 pub mod clock;
 mod filters;
 mod gateway;
@@ -19,6 +20,8 @@ mod listen;
 pub mod memory;
 mod messages;
 pub mod models;
+pub mod offline;
+pub mod originals;
 pub mod purge;
 mod request_log;
 pub mod retention;
@@ -34,6 +37,9 @@ mod tasks;
 pub mod telemetry;
 pub mod tenants;
 pub mod token;
+pub mod trouble;
+mod upstream;
+mod url;
 mod warmup;
 
 pub use healthcheck::healthcheck;

@@ -9,7 +9,8 @@ use tokio::sync::Mutex;
 use crate::budget::Budgets;
 use crate::clock::now_ms;
 use crate::ledger::contribution::Accounting;
-use crate::store::{LedgerStore, StoreError};
+use crate::ledger::store::LedgerStore;
+use crate::trouble::StoreError;
 
 /// Answers younger than this are given again: every worker of every Envoy asks.
 const FRESH: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use headroomd::purge::Wanted;
+use headroom_api::pages::PurgeRequest;
 use headroomd::settings::{Args, Command, LogFormat, Settings, http_address};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     if let Some(Command::Purge { all, tenant, older_than_seconds, dry_run }) = args.command.clone() {
-        let wanted = Wanted { all, tenant, older_than_seconds, dry_run };
+        let wanted = PurgeRequest { all, tenant, older_than_seconds, dry_run };
         return match purge(args, env, &wanted).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -56,9 +56,13 @@ async fn ready(args: &Args, env: impl Fn(&str) -> Option<String>) -> anyhow::Res
     headroomd::healthcheck(&http_address(args, env)?).await
 }
 
-async fn purge(args: Args, env: impl Fn(&str) -> Option<String>, wanted: &Wanted) -> anyhow::Result<()> {
+async fn purge(
+    args: Args,
+    env: impl Fn(&str) -> Option<String>,
+    wanted: &PurgeRequest,
+) -> anyhow::Result<()> {
     let settings = Settings::resolve(args, env)?;
-    let purged = headroomd::purge::purge(&settings, wanted).await?;
+    let purged = headroomd::offline::purge(&settings, wanted).await?;
     serde_json::to_writer(std::io::stdout(), &purged)?;
     Ok(())
 }

@@ -5,8 +5,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use headroom_api::pages::RequestMessages;
 use headroom_api::v1::LoggedMessages;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Bytes kept; the oldest make room. A thousand requests with what a filter sends of each by default.
 const MOST_BYTES: usize = 32 << 20;
@@ -48,21 +49,19 @@ impl Messages {
         }
     }
 
-    /// Adds to a request as the pages show it what is known of its messages, under upstream's names.
-    pub(crate) fn add_to(&self, request: &mut Value) {
+    /// What is known of a request's messages.
+    pub(crate) fn of(&self, request_id: &str) -> RequestMessages {
         let kept = self.kept();
-        let logged = request["request_id"].as_str().and_then(|id| kept.by_request.get(id));
-        let Some(logged) = logged else {
-            request["request_messages"] = Value::Null;
-            request["response_content"] = Value::Null;
-            return;
-        };
+        let Some(logged) = kept.by_request.get(request_id) else { return RequestMessages::default() };
         // what was cut is not JSON any more, and shown as the text that it is
-        let message = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
-        request["request_messages"] = logged.request_messages.iter().map(message).collect();
-        request["request_messages_left_out"] = logged.request_messages_left_out.into();
-        request["response_content"] = logged.response_content.clone().into();
-        request["response_content_cut"] = logged.response_content_cut.into();
+        let message =
+            |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
+        RequestMessages {
+            request_messages: Some(logged.request_messages.iter().map(message).collect()),
+            request_messages_left_out: Some(logged.request_messages_left_out),
+            response_content: Some(logged.response_content.clone()),
+            response_content_cut: Some(logged.response_content_cut),
+        }
     }
 
     /// Forgets all of them, and says how many they were.
@@ -108,6 +107,8 @@ fn size(logged: &LoggedMessages) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn logged(id: &str, answer: &str) -> LoggedMessages {
@@ -124,21 +125,19 @@ mod tests {
     fn what_was_cut_is_shown_as_text_beside_what_is_whole() {
         let messages = Messages::new(true);
         messages.keep(vec![logged("hr_1", "early"), logged("hr_1", "late")]);
-        let mut request = json!({"request_id": "hr_1"});
-        messages.add_to(&mut request);
-        assert_eq!(request["request_messages"], json!(["{\"content\":\"wh", {"role": "user"}]));
-        assert_eq!(request["request_messages_left_out"], 3);
-        assert_eq!(request["response_content"], "late");
-        assert_eq!(request["response_content_cut"], true);
+        let shown = serde_json::to_value(messages.of("hr_1")).unwrap();
+        assert_eq!(shown["request_messages"], json!(["{\"content\":\"wh", {"role": "user"}]));
+        assert_eq!(shown["request_messages_left_out"], 3);
+        assert_eq!(shown["response_content"], "late");
+        assert_eq!(shown["response_content_cut"], true);
     }
 
     #[test]
     fn switched_off_nothing_is_kept() {
         let messages = Messages::new(false);
         messages.keep(vec![logged("hr_1", "a")]);
-        let mut request = json!({"request_id": "hr_1"});
-        messages.add_to(&mut request);
-        assert_eq!(request["request_messages"], Value::Null);
+        let shown = serde_json::to_value(messages.of("hr_1")).unwrap();
+        assert_eq!(shown, json!({"request_messages": null, "response_content": null}));
         assert!(messages.kept().by_request.is_empty());
     }
 

@@ -1,28 +1,57 @@
-//! `headroomd purge`: deletes what is stored while no headroomd runs on the store.
+//! Deleting what is stored because somebody asks for it: everything, one tenant's, or what is older than a time.
 
-use anyhow::Context as _;
+use headroom_api::pages::{PurgeRequest, Purged};
 
-use crate::clock::now_ms;
-pub use crate::http::{Purged, Wanted};
-use crate::settings::Settings;
-use crate::store::originals::{OriginalsStore as _, SqlOriginals};
-use crate::store::{LedgerStore as _, SqlStore};
+use crate::clock::UnixMs;
 
-/// Opens the stores, deletes, and closes them. What a running headroomd has in memory is not reached from here.
-pub async fn purge(settings: &Settings, wanted: &Wanted) -> anyhow::Result<Purged> {
-    let scope = wanted.scope(now_ms()).context("expected one of --all, --tenant and --older-than-seconds")?;
-    let ledger = SqlStore::open(&settings.database, now_ms()).await?;
-    let originals = SqlOriginals::open(&settings.originals, now_ms()).await?;
-    let memory = crate::store::memory::open(&settings.memory).await?;
-    let purged = Purged {
-        dry_run: wanted.dry_run,
-        originals: originals.purge(&scope, wanted.dry_run).await?,
-        ledger: ledger.purge(&scope, wanted.dry_run).await?,
-        facts: memory.purge(&scope, wanted.dry_run).await?,
+/// What is to go.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Scope {
+    /// Everything.
+    All,
+    /// What is kept for one tenant.
+    Tenant(String),
+    /// What came before a time.
+    Before(UnixMs),
+}
+
+/// What was deleted of the ledger, or would have been.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PurgedLedger {
+    /// Requests that were kept one by one.
+    pub requests: u64,
+    /// Sums over hours, days and minutes, and points of the history.
+    pub sums: u64,
+}
+
+/// What was deleted of the originals, or would have been.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PurgedOriginals {
+    /// Originals.
+    pub originals: u64,
+    /// Bytes that they took.
+    pub bytes: i64,
+}
+
+/// What a request asks for; `None` where it asks for nothing, or for two things.
+pub fn scope(request: &PurgeRequest, now: UnixMs) -> Option<Scope> {
+    match (request.all, &request.tenant, request.older_than_seconds) {
+        (true, None, None) => Some(Scope::All),
+        (false, Some(tenant), None) => Some(Scope::Tenant(tenant.clone())),
+        (false, None, Some(seconds)) => Some(Scope::Before(now - 1_000 * i64::from(seconds))),
+        _ => None,
+    }
+}
+
+/// What was deleted of the stores, or would have been.
+pub fn purged(ledger: PurgedLedger, originals: PurgedOriginals, facts: u64, dry_run: bool) -> Purged {
+    Purged {
+        dry_run,
+        requests: ledger.requests,
+        sums: ledger.sums,
+        originals: originals.originals,
+        bytes: originals.bytes,
+        facts,
         ..Purged::default()
-    };
-    memory.close().await;
-    originals.close().await;
-    ledger.close().await;
-    Ok(purged)
+    }
 }

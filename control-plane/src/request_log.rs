@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 use headroom_api::names::outcome_name;
 use headroom_private::rotation::{self, DAY, MOST_BYTES};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::clock::iso;
-use crate::http::forms;
 use crate::ledger::contribution::Landed;
 use crate::messages::Messages;
-use crate::stats::percent;
+use crate::ledger::sums::percent;
+use crate::upstream::savings::transforms_applied;
 
 /// Groups of lines that may wait for the disk.
 const QUEUE: usize = 1024;
@@ -62,10 +62,10 @@ struct Line<'a> {
     tags: BTreeMap<&'static str, &'a str>,
     /// Whether a cache of answers gave the answer. There is none here.
     cache_hit: bool,
-    transforms_applied: Vec<&'a str>,
+    transforms_applied: Vec<String>,
     waste_signals: Option<()>,
-    request_messages: Value,
-    response_content: Value,
+    request_messages: Option<Vec<Value>>,
+    response_content: Option<String>,
     error: Option<&'a str>,
     turn_id: Option<&'a str>,
     api: &'a str,
@@ -78,8 +78,7 @@ impl<'a> Line<'a> {
     fn new(Landed { record, sums, .. }: &'a Landed, messages: &Messages) -> Self {
         let timings = record.timings.unwrap_or_default();
         let ms = |us: u32| f64::from(us) / 1e3;
-        let mut said = json!({"request_id": record.request_id});
-        messages.add_to(&mut said);
+        let said = messages.of(&record.request_id);
         let tags = [
             ("stack", &record.stack),
             ("project", &record.project),
@@ -101,10 +100,10 @@ impl<'a> Line<'a> {
             total_latency_ms: ms(timings.total_us),
             tags,
             cache_hit: false,
-            transforms_applied: forms(record),
+            transforms_applied: transforms_applied(record),
             waste_signals: None,
-            request_messages: said["request_messages"].take(),
-            response_content: said["response_content"].take(),
+            request_messages: said.request_messages,
+            response_content: said.response_content,
             error: set(&record.error_class),
             turn_id: set(&record.turn_id),
             api: &record.api,
@@ -253,6 +252,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use headroom_api::v1::{BlockRecord, LoggedMessages, RequestOutcome, RequestRecord, Timings, Tokens};
+
+    use serde_json::json;
 
     use super::*;
     use crate::clock::now_ms;

@@ -15,32 +15,38 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
 use crate::budget::Budgets;
-use crate::ccr::keeper::{Counts, Originals};
 use crate::clock::now_ms;
 use crate::filters::Filters;
 use crate::gateway::Service;
 use crate::grpc;
-use crate::http::{self, App, Board, Deployment, Desk, Guard, Probes};
+use crate::http::{self, App, Board, Desk, Guard, Probes};
 use crate::ledger::contribution::Accounting;
 use crate::ledger::import;
 use crate::ledger::labels::Labels;
+use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::{Ledger, WriterCounts};
 use crate::limits::Limits;
 use crate::listen::{Listener, Peer, bind};
 use crate::memory::Memory;
 use crate::messages::Messages;
 use crate::models::Models;
+use crate::originals::counts::Counts;
+use crate::originals::keeper::Originals;
+use crate::originals::store::OriginalsStore;
 use crate::request_log::{Lost, RequestLog};
 use crate::retention::{Retention, steady_ms};
 use crate::sessions::Sessions;
-use crate::settings::{Bind, Database, Settings};
+use crate::settings::{Bind, Settings};
+use crate::store::Database;
 use crate::stage_timings;
-use crate::store::originals::{OriginalsStore, SqlOriginals};
-use crate::store::{LedgerStore, Renewing, SqlStore, StoreError};
+use crate::store::SqlOriginals;
+use crate::store::{Renewing, SqlLedger};
 use crate::subscriptions::Subscriptions;
 use crate::tasks::Tasks;
 use crate::telemetry::{Beacon, Schedule};
 use crate::tenants::Tenants;
+use crate::trouble::StoreError;
+use crate::upstream;
 use crate::warmup::Warmup;
 
 /// Time between two rounds of tidying; the store is allowed to outgrow its bounds by that much.
@@ -142,7 +148,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let tasks = Tasks::default();
     let stop = CancellationToken::new();
     let mut warmup = Warmup::default();
-    let opened = Renewing::<SqlStore>::open(&settings.database, Arc::new(now_ms)).await?;
+    let opened = Renewing::<SqlLedger>::open(&settings.database, Arc::new(now_ms)).await?;
     warmup.note_store("store", opened.location());
     let ledger_watch = opened.watch();
     let store: Arc<dyn LedgerStore> = Arc::new(opened);
@@ -232,14 +238,15 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         stop: stop.clone(),
         listeners: http::listeners(),
         started: Instant::now(),
-        deployment: Deployment::from_env(|name| std::env::var(name).ok()),
+        deployment: upstream::health::deployment(|name| std::env::var(name).ok()),
     });
-    let writer = tasks.spawn("ledger_writer", writer);
-    let log_writer = log_writer.map(|writer| tasks.spawn("request_log", writer));
-    let maintenance =
-        tasks.spawn("maintenance", maintain(Arc::clone(&store), Arc::clone(&retention), stop.clone()));
-    let originals_writer = tasks.spawn("originals_writer", originals_writer);
-    let sweep = tasks.spawn(
+    tasks.spawn("ledger_writer", writer);
+    if let Some(writer) = log_writer {
+        tasks.spawn("request_log", writer);
+    }
+    tasks.spawn("maintenance", maintain(Arc::clone(&store), Arc::clone(&retention), stop.clone()));
+    tasks.spawn("originals_writer", originals_writer);
+    tasks.spawn(
         "originals_sweep",
         sweep(originals.clone(), Arc::clone(&store), Arc::clone(&retention), stop.clone()),
     );
@@ -247,16 +254,16 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         let (subscriptions, stop) = (Arc::clone(&subscriptions), stop.clone());
         async move { subscriptions.keep(now_ms, stop).await }
     };
-    let kept = tasks.spawn("subscriptions", kept);
-    let memory_upkeep = tasks.spawn("memory", memory.clone().keep(stop.clone()));
-    let telemetry = tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
-    let own_metrics = metrics_listener.map(|listener| {
+    tasks.spawn("subscriptions", kept);
+    tasks.spawn("memory", memory.clone().keep(stop.clone()));
+    tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
+    if let Some(listener) = metrics_listener {
         // who listens for it decides who may read it
         let guard = Arc::new(Guard::new(None, Tenants::default(), settings.allowed_hosts.clone()));
         let router = http::metrics_router(Arc::clone(&app), guard);
-        tasks.spawn("metrics", serve_http(listener, router, stop.clone()))
-    });
-    let http = tasks.spawn("http", serve_http(http_listener, http::router(app), stop.clone()));
+        tasks.spawn("metrics", serve_http(listener, router, stop.clone()));
+    }
+    tasks.spawn("http", serve_http(http_listener, http::router(app), stop.clone()));
     let queues = Queues { records: Arc::clone(ledger.counts()), originals: Arc::clone(originals.counts()) };
     let watched = grpc::Watched { filters, sessions, metrics };
     let routes = grpc::routes(
@@ -267,7 +274,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         watched,
         grpc::Keys { token: settings.token.clone(), tenants: settings.tenants.clone() },
     );
-    let grpc = tasks.spawn("grpc", serve_grpc(grpc_listener, routes, stop.clone()));
+    tasks.spawn("grpc", serve_grpc(grpc_listener, routes, stop.clone()));
 
     tracing::info!(
         message = "Listening.",
@@ -283,12 +290,8 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     let ending = stop.clone();
     let ended = tokio::spawn(async move {
         ending.cancelled().await;
-        // they hold the ledger and the originals: the writers end, with their queues written, once they
-        // are gone
-        let tasks =
-            [http, grpc, maintenance, sweep, telemetry, kept, memory_upkeep].into_iter().chain(own_metrics);
-        let end = end_all(tasks.chain([writer, originals_writer]).chain(log_writer));
-        if tokio::time::timeout(CONNECTIONS, end).await.is_err() {
+        // the writers end, with their queues written, once those are gone that hold the ledger and the originals
+        if tokio::time::timeout(CONNECTIONS, tasks.ended()).await.is_err() {
             tracing::warn!(message = "Connections did not end in time and are cut off.");
             queues.drain().await;
         }
@@ -305,15 +308,6 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         tracing::info!(message = "Stopped.");
     });
     Ok(Running { addresses, stop, ended })
-}
-
-/// Waits until tasks have ended.
-async fn end_all(tasks: impl Iterator<Item = JoinHandle<()>>) {
-    for task in tasks {
-        if let Err(error) = task.await {
-            tracing::error!(message = "A task ended badly.", %error);
-        }
-    }
 }
 
 /// What was taken in and is not durable yet.

@@ -3,11 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::AbortHandle;
+use tokio_util::task::TaskTracker;
 
 /// The tasks that were spawned and have not ended, as `/debug/tasks` shows them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tasks(Arc<Mutex<Vec<Task>>>);
+pub(crate) struct Tasks {
+    tracker: TaskTracker,
+    running: Arc<Mutex<Vec<Task>>>,
+}
 
 #[derive(Debug)]
 struct Task {
@@ -26,20 +30,25 @@ pub(crate) struct TaskState {
 
 impl Tasks {
     /// Spawns a task under a name.
-    pub(crate) fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
+    pub(crate) fn spawn<F>(&self, name: &'static str, future: F)
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let task = tokio::spawn(future);
-        let mut tasks = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let task = self.tracker.spawn(future);
+        let mut tasks = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         tasks.retain(|task| !task.handle.is_finished());
         tasks.push(Task { name, started: Instant::now(), handle: task.abort_handle() });
-        task
+    }
+
+    /// Waits until all have ended. None is to be spawned after this but by one that runs.
+    pub(crate) async fn ended(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
     }
 
     /// What runs, the oldest first.
     pub(crate) fn list(&self) -> Vec<TaskState> {
-        let mut tasks = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut tasks = self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let state = |task: &Task| TaskState {
             name: task.name,
             age_seconds: task.started.elapsed().as_secs_f64(),
@@ -59,13 +68,13 @@ mod tests {
     async fn a_task_is_listed_until_it_was_seen_to_be_done() {
         let tasks = Tasks::default();
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
-        let task = tasks.spawn("waits", ended);
+        tasks.spawn("waits", ended);
         assert_eq!(
             tasks.list().iter().map(|task| (task.name, task.done)).collect::<Vec<_>>(),
             [("waits", false)]
         );
         end.send(()).unwrap();
-        task.await.unwrap().unwrap();
+        tasks.ended().await;
         assert!(tasks.list()[0].done);
         assert!(tasks.list().is_empty());
     }

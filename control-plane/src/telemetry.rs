@@ -3,24 +3,28 @@
 //! It sends sums: no text of any request, no names of hosts, projects, tools or tenants. What it
 //! would send is shown at `/telemetry` whether it is on or not.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use headroom_api::names::yes_or_no;
+use headroom_api::pages::{self, Stats};
 use headroom_retry::Retry;
-use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
+use crate::ledger::store::LedgerStore;
 use crate::models::Models;
 use crate::stats::Snapshot;
-use crate::store::{LedgerStore, StoreError};
+use crate::trouble::StoreError;
+use crate::url::without_secrets;
 
 /// How long the other end may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the environment says about telemetry.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Telemetry {
+pub struct TelemetrySettings {
     /// Where to; `None` when it is off.
     pub endpoint: Option<String>,
     /// Why it is off although it was switched on.
@@ -51,13 +55,13 @@ impl Default for Schedule {
     }
 }
 
-impl Telemetry {
+impl TelemetrySettings {
     /// Reads the variables; only `on`, `true`, `yes`, `1` and `enabled` switch it on.
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Self {
         let get =
             |name: &str| env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let switch = get("HEADROOM_TELEMETRY").unwrap_or_default().to_ascii_lowercase();
-        let on = matches!(switch.as_str(), "on" | "true" | "yes" | "1" | "enabled");
+        let switch = get("HEADROOM_TELEMETRY").unwrap_or_default();
+        let on = switch.eq_ignore_ascii_case("enabled") || yes_or_no(&switch) == Some(true);
         let (endpoint, problem) = match get("HEADROOM_TELEMETRY_ENDPOINT") {
             _ if !on => (None, None),
             Some(url) if url.starts_with("https://") || url.starts_with("http://") => (Some(url), None),
@@ -80,14 +84,14 @@ impl Telemetry {
 
 /// Makes the payload and sends it.
 pub(crate) struct Beacon {
-    telemetry: Telemetry,
+    telemetry: TelemetrySettings,
     store: Arc<dyn LedgerStore>,
     started: Instant,
     session_id: String,
 }
 
 impl Beacon {
-    pub(crate) fn new(telemetry: Telemetry, store: Arc<dyn LedgerStore>) -> Self {
+    pub(crate) fn new(telemetry: TelemetrySettings, store: Arc<dyn LedgerStore>) -> Self {
         // distinguishes processes on one store, and says nothing more
         let session = format!("{} {} {}", store.epoch(), std::process::id(), now_ms());
         let session_id = blake3::hash(session.as_bytes()).to_hex()[..32].to_owned();
@@ -95,13 +99,13 @@ impl Beacon {
     }
 
     /// The switch and the payload, for people.
-    pub(crate) async fn shown(&self) -> Result<Value, StoreError> {
-        Ok(json!({
-            "enabled": self.telemetry.endpoint.is_some(),
-            "endpoint": self.telemetry.endpoint.as_deref().map(without_secrets),
-            "problem": self.telemetry.problem,
-            "payload": self.payload().await?,
-        }))
+    pub(crate) async fn page(&self) -> Result<pages::Telemetry, StoreError> {
+        Ok(pages::Telemetry {
+            enabled: self.telemetry.endpoint.is_some(),
+            endpoint: self.telemetry.endpoint.as_deref().map(without_secrets),
+            problem: self.telemetry.problem.clone(),
+            payload: self.payload().await?,
+        })
     }
 
     /// Sends now and then until the sidecar stops. Does nothing when telemetry is off.
@@ -131,7 +135,7 @@ impl Beacon {
 
     async fn send(&self, client: &reqwest::Client, endpoint: &str) {
         let payload = match self.payload().await {
-            Ok(payload) if payload["requests"] == 0 => return,
+            Ok(payload) if payload.requests == 0 => return,
             Ok(payload) => payload,
             Err(error) => return tracing::warn!(message = "Telemetry was not sent.", %error),
         };
@@ -145,100 +149,90 @@ impl Beacon {
         }
     }
 
-    async fn payload(&self) -> Result<Value, StoreError> {
-        let stats = Snapshot::read(self.store.as_ref(), now_ms()).await?.to_json();
+    async fn payload(&self) -> Result<pages::Beacon, StoreError> {
+        let stats = Snapshot::read(self.store.as_ref(), now_ms()).await?.page();
         let (epoch, uptime) = (self.store.epoch(), self.started.elapsed());
-        Ok(payload(&stats, &self.telemetry, &self.session_id, &epoch, uptime))
+        Ok(payload(stats, &self.telemetry, &self.session_id, &epoch, uptime))
     }
 }
 
 /// The payload from what `/stats` answers. Sums are those of the store's lifetime.
-fn payload(stats: &Value, telemetry: &Telemetry, session_id: &str, epoch: &str, uptime: Duration) -> Value {
-    let requests = stats["requests"]["total"].as_i64().unwrap_or(0);
-    let tokens = &stats["tokens"];
-    let average = |sum: &Value| sum.as_i64().unwrap_or(0).checked_div(requests).unwrap_or(0);
-    json!({
-        "session_id": session_id,
+fn payload(
+    stats: Stats,
+    telemetry: &TelemetrySettings,
+    session_id: &str,
+    epoch: &str,
+    uptime: Duration,
+) -> pages::Beacon {
+    let requests = stats.requests.unwrap_or_default();
+    let tokens = stats.tokens.unwrap_or_default();
+    let saved = stats.cost.unwrap_or_default().breakdown;
+    let overhead = stats.overhead.unwrap_or_default();
+    let average = |sum: i64| sum.checked_div(requests.total).unwrap_or(0);
+    pages::Beacon {
+        session_id: session_id.to_owned(),
         // of the store, not of the machine: a hash of a host's name can be guessed
-        "instance_id": blake3::hash(epoch.as_bytes()).to_hex()[..16],
-        "headroom_version": env!("CARGO_PKG_VERSION"),
-        "os": std::env::consts::OS,
-        "sdk": telemetry.sdk,
-        "backend": "envoy",
-        "session_minutes": uptime.as_secs() / 60,
-        "install_mode": telemetry.install_mode,
-        "headroom_stack": stack(telemetry, &stats["requests"]["by_stack"]),
-        "requests_by_stack": stats["requests"]["by_stack"],
-        "tokens_saved": tokens["saved"],
-        "requests": requests,
-        "compression_percent": tokens["savings_percent"],
-        "cache_hit_rate": stats["prefix_cache"]["totals"]["hit_rate"],
-        "cost_saved_usd": stats["cost"]["breakdown"]["compression_savings_usd"],
-        "cache_saved_usd": stats["cost"]["breakdown"]["cache_savings_usd"],
-        "models_used": models_used(&stats["requests"]["by_model"]),
-        "overhead_avg_ms": stats["overhead"]["average_ms"],
-        "overhead_max_ms": stats["overhead"]["max_ms"],
-        "ttfb_avg_ms": stats["ttfb"]["average_ms"],
-        "pipeline_timing": stats["pipeline_timing"],
-        "avg_tokens_before": average(&tokens["total_before_compression"]),
-        "avg_tokens_after": average(&tokens["input"]),
-    })
+        instance_id: blake3::hash(epoch.as_bytes()).to_hex()[..16].to_owned(),
+        headroom_version: env!("CARGO_PKG_VERSION").to_owned(),
+        os: std::env::consts::OS.to_owned(),
+        sdk: telemetry.sdk.clone(),
+        backend: "envoy".to_owned(),
+        session_minutes: uptime.as_secs() / 60,
+        install_mode: telemetry.install_mode.to_owned(),
+        headroom_stack: stack(telemetry, &requests.by_stack),
+        tokens_saved: tokens.saved,
+        requests: requests.total,
+        compression_percent: tokens.savings_percent,
+        cache_hit_rate: stats.prefix_cache.unwrap_or_default().totals.hit_rate,
+        cost_saved_usd: saved.compression_savings_usd,
+        cache_saved_usd: saved.cache_savings_usd,
+        models_used: models_used(&requests.by_model),
+        overhead_avg_ms: overhead.average_ms,
+        overhead_max_ms: overhead.max_ms,
+        ttfb_avg_ms: stats.ttfb.unwrap_or_default().average_ms,
+        pipeline_timing: stats.pipeline_timing,
+        avg_tokens_before: average(tokens.total_before_compression),
+        avg_tokens_after: average(tokens.input),
+        requests_by_stack: requests.by_stack,
+    }
 }
 
 /// What was set, or the stack of more than four requests in five, or `mixed`, or `proxy`.
-fn stack(telemetry: &Telemetry, by_stack: &Value) -> String {
+fn stack(telemetry: &TelemetrySettings, by_stack: &BTreeMap<String, i64>) -> String {
     if let Some(stack) = &telemetry.stack {
         return stack.clone();
     }
-    let counts: Vec<(&String, i64)> = by_stack
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, count)| (name, count.as_i64().unwrap_or(0)))
-        .collect();
-    let all: i64 = counts.iter().map(|(_, count)| count).sum();
-    match counts.iter().max_by_key(|(_, count)| *count) {
-        Some((name, count)) if count * 5 > all * 4 => (*name).clone(),
+    let all: i64 = by_stack.values().sum();
+    match by_stack.iter().max_by_key(|(_, count)| **count) {
+        Some((name, count)) if count * 5 > all * 4 => name.clone(),
         Some(_) => "mixed".to_owned(),
         None => "proxy".to_owned(),
     }
 }
 
-/// Names of public models; an operator's own names stay here.
-fn models_used(by_model: &Value) -> Vec<String> {
+/// Names of public models, each once; an operator's own names stay here.
+fn models_used(by_model: &BTreeMap<String, i64>) -> Vec<String> {
     let builtin = Models::default();
-    let names = by_model.as_object().into_iter().flatten().map(|(name, _)| name);
-    let public = |name: &&String| builtin.get(name).price.is_some() && !builtin.get(name).inferred;
-    let mut used: Map<String, Value> = Map::new();
-    for name in names {
-        let shown = if public(&name) { name.clone() } else { "custom".to_owned() };
-        used.insert(shown, Value::Null);
-    }
-    used.into_iter().map(|(name, _)| name).collect()
-}
-
-/// A URL's scheme, host and path: what else it holds may be a key.
-fn without_secrets(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}/{path}")
+    let is_public = |name: &str| builtin.get(name).price.is_some() && !builtin.get(name).inferred;
+    let shown = |name: &String| if is_public(name) { name.clone() } else { "custom".to_owned() };
+    by_model.keys().map(shown).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use axum::routing::post;
     use axum::{Json, Router};
+    use serde_json::{Value, json};
     use tokio::sync::mpsc;
 
     use super::*;
     use crate::ledger::contribution::Accounting;
-    use crate::settings::Database;
-    use crate::store::{Batch, SqlStore};
+    use crate::ledger::store::Batch;
+    use crate::store::Database;
+    use crate::store::SqlLedger;
 
-    fn from_env(env: &[(&str, &str)]) -> Telemetry {
-        Telemetry::from_env(|name| {
+    fn from_env(env: &[(&str, &str)]) -> TelemetrySettings {
+        TelemetrySettings::from_env(|name| {
             env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         })
     }
@@ -252,19 +246,24 @@ mod tests {
         }
         assert!(from_env(&[url, ("HEADROOM_TELEMETRY", "On")]).endpoint.is_some());
         assert!(from_env(&[("HEADROOM_TELEMETRY", "1")]).problem.is_some());
-        assert_eq!(without_secrets("https://u:p@t.example/in?key=k#f"), "https://t.example/in");
     }
 
     #[test]
     fn the_stack_is_what_was_set_or_what_dominates() {
         let telemetry = from_env(&[("HEADROOM_AGENT_TYPE", "claude"), ("HEADROOM_SDK", " ")]);
         assert_eq!((telemetry.sdk.as_str(), telemetry.install_mode), ("proxy", "wrapped"));
-        assert_eq!(stack(&telemetry, &json!({})), "wrap_claude");
-        let none = Telemetry::default();
-        assert_eq!(stack(&none, &json!({"a": 81, "b": 19})), "a");
-        assert_eq!(stack(&none, &json!({"a": 80, "b": 20})), "mixed");
-        assert_eq!(stack(&none, &json!({})), "proxy");
-        assert_eq!(models_used(&json!({"gpt-5": 1, "acme-secret": 2, "acme-other": 3})), ["custom", "gpt-5"]);
+        let counts = |counts: &[(&str, i64)]| -> BTreeMap<String, i64> {
+            counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+        };
+        assert_eq!(stack(&telemetry, &counts(&[])), "wrap_claude");
+        let none = TelemetrySettings::default();
+        assert_eq!(stack(&none, &counts(&[("a", 81), ("b", 19)])), "a");
+        assert_eq!(stack(&none, &counts(&[("a", 80), ("b", 20)])), "mixed");
+        assert_eq!(stack(&none, &counts(&[])), "proxy");
+        assert_eq!(
+            models_used(&counts(&[("gpt-5", 1), ("acme-secret", 2), ("acme-other", 3)])),
+            ["custom", "gpt-5"]
+        );
     }
 
     #[tokio::test]
@@ -276,7 +275,7 @@ mod tests {
         tokio::spawn(async move { axum::serve(listener, Router::new().route("/in", post(receive))).await });
 
         let dir = tempfile::tempdir().unwrap();
-        let store = SqlStore::open(&Database::File(dir.path().join("db")), now_ms()).await.unwrap();
+        let store = SqlLedger::open(&Database::File(dir.path().join("db")), now_ms()).await.unwrap();
         let record = headroom_api::v1::RequestRecord {
             sequence: 1,
             project: "secret".to_owned(),
@@ -285,7 +284,7 @@ mod tests {
         let batch = Batch { vm_id: "vm".to_owned(), records: vec![record], ..Batch::default() };
         store.append(&[batch], &Accounting::default(), now_ms()).await.unwrap();
 
-        let telemetry = Telemetry { endpoint: Some(url), ..from_env(&[("HEADROOM_SDK", "mine")]) };
+        let telemetry = TelemetrySettings { endpoint: Some(url), ..from_env(&[("HEADROOM_SDK", "mine")]) };
         let beacon = Arc::new(Beacon::new(telemetry, Arc::new(store)));
         let stop = CancellationToken::new();
         let schedule = Schedule {
@@ -300,6 +299,6 @@ mod tests {
         stop.cancel();
         assert_eq!(inbox.recv().await.unwrap()["session_id"], first["session_id"]);
         running.await.unwrap();
-        assert_eq!(beacon.shown().await.unwrap()["payload"]["requests"], 1);
+        assert_eq!(beacon.page().await.unwrap().payload.requests, 1);
     }
 }

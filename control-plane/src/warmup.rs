@@ -1,5 +1,6 @@
 //! What each part of the sidecar consists of and whether it is there, told honestly.
 
+use headroom_api::pages::Check;
 use serde_json::{Map, Value, json};
 
 use crate::clock::UnixMs;
@@ -89,7 +90,7 @@ impl Warmup {
 
     /// The parts under the names of `/readyz`, the stores aside, which are asked anew each time. A part
     /// that lacks something is named, but keeps nobody from working.
-    pub(crate) fn checks(&self) -> Map<String, Value> {
+    pub(crate) fn checks(&self) -> impl Iterator<Item = (String, Check)> {
         let check = |part: &Part| {
             let enabled = part.status.is_some();
             let status = match &part.lack {
@@ -97,10 +98,10 @@ impl Warmup {
                 None if enabled => "healthy",
                 None => "disabled",
             };
-            let error = part.lack.as_ref().map(|lack| &lack.error);
-            json!({"enabled": enabled, "ready": true, "status": status, "error": error})
+            let error = part.lack.as_ref().map(|lack| lack.error.clone());
+            Check { enabled, ready: true, status: status.to_owned(), error, ..Check::default() }
         };
         let others = self.parts.iter().filter(|(name, _)| !STORES.contains(name));
-        others.map(|(name, part)| ((*name).to_owned(), check(part))).collect()
+        others.map(move |(name, part)| ((*name).to_owned(), check(part)))
     }
 }

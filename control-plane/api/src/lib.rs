@@ -1,11 +1,14 @@
 //! `headroom.v1`: the contract between the filter and the sidecar.
 //!
 //! The messages are plain [prost] types, usable inside the proxy-wasm module. With the feature
-//! `grpc` the tonic client and server of each service are generated too.
+//! `grpc` the tonic client and server of each service are generated too, and with `pages` there are the JSON pages that
+//! headroomd answers.
 
-#[cfg(feature = "json")]
+#[cfg(feature = "pages")]
 pub mod memory;
 pub mod names;
+#[cfg(feature = "pages")]
+pub mod pages;
 
 /// Version 1 of the contract. Fields are only ever added.
 pub mod v1 {

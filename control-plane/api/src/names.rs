@@ -73,6 +73,17 @@ pub const fn prefix_mismatch_source_name(source: PrefixMismatchSource) -> Option
         PrefixMismatchSource::Refusal => "refusal",
     })
 }
+
+/// What a value of a variable or a query says; `None` where that is neither yes nor no.
+#[must_use]
+pub fn yes_or_no(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "on" | "yes" => Some(true),
+        "0" | "false" | "off" | "no" => Some(false),
+        _ => None,
+    }
+}
+
 /// The variable that says how many bodies a worker of Envoy may have in work.
 pub const PRE_UPSTREAM_VARIABLE: &str = "HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY";
 

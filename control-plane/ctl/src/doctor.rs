@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
+use headroom_api::pages::{Health, Reports, Stats};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -168,7 +169,7 @@ async fn alive(running: &Running) -> Check {
     let url = running.url("/livez");
     match running.answer("/livez", running.get("/livez")).await {
         Err(_) => Check::failed(NAME, format!("{url} does not answer"), UP),
-        Ok((status, body)) if status.is_success() => match value(&body, "version") {
+        Ok((status, body)) if status.is_success() => match page(&body).version {
             Some(version) => Check::ok(NAME, format!("{version} answers at {url}")),
             // The rest is for whoever shows the token.
             None => Check::warning(NAME, format!("{url} answers, and shows its status only"), TOKEN),
@@ -188,29 +189,27 @@ async fn ready(running: &Running) -> Check {
         Ok((_, body)) => body,
         Err(error) => return Check::failed(NAME, error.to_string(), UP),
     };
-    let page: Value = serde_json::from_str(&body).unwrap_or_default();
-    let checks = page.get("checks").and_then(Value::as_object);
+    let page = page(&body);
     let in_state = |wanted: &[&str]| -> Vec<String> {
-        let states = checks.into_iter().flatten();
-        let of_it =
-            states.filter(|(_, check)| check["status"].as_str().is_some_and(|it| wanted.contains(&it)));
-        let say = |(name, check): (&String, &Value)| match check["error"].as_str() {
-            Some(why) => format!("{name}: {why}"),
-            None => name.clone(),
-        };
-        of_it.map(say).collect()
+        let of_it = page.checks.iter().flatten().filter(|(_, check)| wanted.contains(&check.status.as_str()));
+        of_it
+            .map(|(name, check)| match &check.error {
+                Some(why) => format!("{name}: {why}"),
+                None => name.clone(),
+            })
+            .collect()
     };
-    if page.get("ready").is_none() {
+    if page.ready.is_none() {
         const SHOWN: &str = "what it consists of is shown for the token";
-        match page["status"].as_str() {
-            Some("healthy") => return Check::ok(NAME, format!("ready; {SHOWN}")),
-            Some("degraded") => {
+        match page.status.as_str() {
+            "healthy" => return Check::ok(NAME, format!("ready; {SHOWN}")),
+            "degraded" => {
                 return Check::warning(NAME, format!("degraded; {SHOWN}"), "see /readyz with the token");
             }
             _ => {}
         }
     }
-    if page["ready"] != true {
+    if page.ready != Some(true) {
         let bad = in_state(&["unhealthy", "failed", "error", "starting"]).join("; ");
         return Check::failed(NAME, format!("not ready. {bad}"), "see /readyz, and headroomd's log");
     }
@@ -222,16 +221,16 @@ async fn ready(running: &Running) -> Check {
 
 async fn versions(running: &Running) -> Check {
     const NAME: &str = "versions";
-    let live = running.json("/livez", &[]).await.unwrap_or_default();
-    let sidecar = live["version"].as_str().unwrap_or("unknown").to_owned();
-    let stats = match running.json("/stats", &[]).await {
+    let live: Health = running.page("/livez", &[]).await.unwrap_or_default();
+    let sidecar = live.version.unwrap_or_else(|| "unknown".to_owned());
+    let stats: Stats = match running.page("/stats", &[]).await {
         Ok(stats) => stats,
         Err(error) => {
             return Check::failed(NAME, error.to_string(), TOKEN);
         }
     };
     let command_line = env!("CARGO_PKG_VERSION");
-    match stats["reports"]["filter_version"].as_str().filter(|version| !version.is_empty()) {
+    match stats.reports.unwrap_or_default().filter_version.filter(|version| !version.is_empty()) {
         None => Check::warning(
             NAME,
             format!("headroomd {sidecar}; no filter has reported yet"),
@@ -251,17 +250,16 @@ async fn versions(running: &Running) -> Check {
 /// Whether the figures are whole.
 async fn records(running: &Running) -> Check {
     const NAME: &str = "records";
-    match running.json("/stats", &[]).await {
-        Ok(stats) => records_of(&stats["reports"]),
+    match running.page::<Stats>("/stats", &[]).await {
+        Ok(stats) => records_of(&stats.reports.unwrap_or_default()),
         Err(error) => Check::failed(NAME, error.to_string(), TOKEN),
     }
 }
 
-fn records_of(reports: &Value) -> Check {
+fn records_of(reports: &Reports) -> Check {
     const NAME: &str = "records";
-    let count = |name: &str| reports[name].as_u64().unwrap_or(0);
-    let (dropped, lost) = (count("dropped_records"), count("lost_records"));
-    if dropped + lost == 0 {
+    let (dropped, lost) = (reports.dropped_records, reports.lost_records);
+    if dropped == 0 && lost == 0 {
         return Check::ok(NAME, "no filter has announced a record that has not come");
     }
     Check::warning(
@@ -269,15 +267,15 @@ fn records_of(reports: &Value) -> Check {
         format!(
             "{lost} records of Envoys that were killed or not drained have never come, and filters have dropped {dropped}: the \
              figures lack these requests, and of each killed Envoy those of its last {} ms",
-            count("report_interval_ms")
+            reports.report_interval_ms
         ),
         "drain an Envoy before it is stopped: docs/load.md says how; filters drop records where headroomd is away for long",
     )
 }
 
-fn value(body: &str, name: &str) -> Option<String> {
-    let page: Value = serde_json::from_str(body).ok()?;
-    Some(page[name].as_str()?.to_owned())
+/// What a page about health says; nothing where it is another page.
+fn page(body: &str) -> Health {
+    serde_json::from_str(body).unwrap_or_default()
 }
 
 #[cfg(test)]

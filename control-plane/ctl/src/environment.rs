@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyhow::Context as _;
+use headroom_api::names::yes_or_no;
 
 use crate::config::ConfigFile;
 
@@ -82,11 +83,9 @@ impl<'a> Environment<'a> {
     /// Whether a variable says yes.
     pub fn flag(&self, name: &str) -> anyhow::Result<bool> {
         let Some(text) = self.get(name) else { return Ok(false) };
-        match text.to_ascii_lowercase().as_str() {
-            "1" | "true" | "on" | "yes" => Ok(true),
-            "0" | "false" | "off" | "no" => Ok(false),
-            _ => anyhow::bail!("{name}: expected 1, true, on, yes, 0, false, off or no, found {text:?}"),
-        }
+        yes_or_no(&text).with_context(|| {
+            format!("{name}: expected 1, true, on, yes, 0, false, off or no, found {text:?}")
+        })
     }
 
     /// Envoy's port: explicit, else `HEADROOM_PORT`, else 8787.

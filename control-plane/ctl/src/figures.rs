@@ -1,7 +1,8 @@
 //! Figures as tables for people. What an older or newer sidecar does not send is a dash.
 
+use std::collections::BTreeMap;
+
 use comfy_table::{CellAlignment, Table, presets};
-use serde_json::Value;
 
 use crate::number::grouped;
 
@@ -18,16 +19,10 @@ pub(crate) fn table(header: &[&str], texts: usize) -> Table {
     table
 }
 
-/// The entries of an object, the largest first, equal ones by name.
-pub(crate) fn sorted<'v>(
-    figures: &'v Value,
-    pointer: &str,
-    size: impl Fn(&Value) -> Option<i64>,
-) -> Vec<(&'v str, &'v Value)> {
-    let object = figures.pointer(pointer).and_then(Value::as_object);
-    let mut entries: Vec<(&str, &Value)> =
-        object.into_iter().flatten().map(|(name, value)| (name.as_str(), value)).collect();
-    entries.sort_by_key(|(name, value)| (std::cmp::Reverse(size(value).unwrap_or_default()), *name));
+/// The entries of a map, the largest first, equal ones by name.
+pub(crate) fn sorted<T>(figures: &BTreeMap<String, T>, size: impl Fn(&T) -> i64) -> Vec<(&str, &T)> {
+    let mut entries: Vec<(&str, &T)> = figures.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    entries.sort_by_key(|(name, value)| (std::cmp::Reverse(size(value)), *name));
     entries
 }
 
@@ -37,8 +32,8 @@ pub(crate) fn name_or_dash(name: &str) -> String {
 }
 
 /// A whole number with its digits grouped.
-pub(crate) fn number(value: Option<&Value>) -> String {
-    match value.and_then(Value::as_i64) {
+pub(crate) fn number(value: Option<i64>) -> String {
+    match value {
         None => "–".to_owned(),
         Some(number) if number < 0 => format!("-{}", grouped(number.unsigned_abs())),
         Some(number) => grouped(number.unsigned_abs()),
@@ -46,13 +41,13 @@ pub(crate) fn number(value: Option<&Value>) -> String {
 }
 
 /// A share in percent with one decimal.
-pub(crate) fn percent(value: Option<&Value>) -> String {
-    value.and_then(Value::as_f64).map_or("–".to_owned(), |percent| format!("{percent:.1} %"))
+pub(crate) fn percent(value: Option<f64>) -> String {
+    value.map_or("–".to_owned(), |percent| format!("{percent:.1} %"))
 }
 
 /// Dollars and cents, with the digits grouped.
-pub(crate) fn dollars(value: Option<&Value>) -> String {
-    let Some(dollars) = value.and_then(Value::as_f64) else { return "–".to_owned() };
+pub(crate) fn dollars(value: Option<f64>) -> String {
+    let Some(dollars) = value else { return "–".to_owned() };
     let text = format!("{:.2}", dollars.abs());
     let (whole, cents) = text.split_once('.').unwrap_or((&text, "00"));
     let sign = if dollars < 0.0 { "-" } else { "" };
@@ -60,8 +55,8 @@ pub(crate) fn dollars(value: Option<&Value>) -> String {
 }
 
 /// Milliseconds with two decimals.
-pub(crate) fn milliseconds(value: Option<&Value>) -> String {
-    value.and_then(Value::as_f64).map_or("–".to_owned(), |milliseconds| format!("{milliseconds:.2} ms"))
+pub(crate) fn milliseconds(value: Option<f64>) -> String {
+    value.map_or("–".to_owned(), |milliseconds| format!("{milliseconds:.2} ms"))
 }
 
 #[cfg(test)]
@@ -70,7 +65,7 @@ mod tests {
 
     #[test]
     fn dollars_are_grouped_and_keep_their_cents() {
-        let shown = [0.0, 1.234, 9_983_952.219, -1200.5].map(|value| dollars(Some(&Value::from(value))));
+        let shown = [0.0, 1.234, 9_983_952.219, -1200.5].map(|value| dollars(Some(value)));
         assert_eq!(shown, ["$0.00", "$1.23", "$9,983,952.22", "-$1,200.50"]);
     }
 }

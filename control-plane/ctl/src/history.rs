@@ -4,7 +4,7 @@ use std::io::{Write as _, stdout};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
-use serde_json::Value;
+use headroom_api::pages::{SeriesPoint, StatsHistory};
 
 use crate::figures::{dollars, number, percent, table};
 use crate::running::At;
@@ -81,7 +81,7 @@ pub async fn history(args: &HistoryArgs) -> anyhow::Result<()> {
     } else if args.json {
         running.text(path, &query).await? + "\n"
     } else {
-        lines(&running.json(path, &query).await?, args.series)
+        lines(&running.page(path, &query).await?, args.series)
     };
     stdout().write_all(out.as_bytes())?;
     Ok(())
@@ -113,47 +113,44 @@ fn query(args: &HistoryArgs, now: SystemTime) -> Vec<(&'static str, String)> {
 }
 
 /// The buckets as a table, and their sum.
-pub fn lines(page: &Value, series: Series) -> String {
-    let points = page.pointer(&format!("/series/{}", series.name())).and_then(Value::as_array);
-    let points = points.map(Vec::as_slice).unwrap_or_default();
+pub fn lines(page: &StatsHistory, series: Series) -> String {
+    let points = page.series.get(series.name()).map(Vec::as_slice).unwrap_or_default();
     if points.is_empty() {
         return "Nothing was counted in this range.\n".to_owned();
     }
     let mut table =
         table(&["", "requests", "tokens sent", "saved", "", "dollars, list price", "cache-adjusted"], 1);
+    // an hour needs its time, a day its date, a month no day
+    let shown = match series {
+        Series::Hourly => 16,
+        Series::Daily | Series::Weekly => 10,
+        Series::Monthly => 7,
+    };
+    let mut together = SeriesPoint::default();
     for point in points {
-        let start = point.get("timestamp").and_then(Value::as_str).unwrap_or("–");
-        // an hour needs its time, a day its date, a month no day
-        let start = start.get(
-            ..match series {
-                Series::Hourly => 16,
-                Series::Daily | Series::Weekly => 10,
-                Series::Monthly => 7,
-            },
-        );
-        table.add_row(cells(&start.unwrap_or("–").replace('T', " "), |name| point.get(name).cloned()));
+        let start = point.timestamp.get(..shown).unwrap_or("–");
+        table.add_row(cells(&start.replace('T', " "), point));
+        together.requests += point.requests;
+        together.tokens_before += point.tokens_before;
+        together.tokens_saved += point.tokens_saved;
+        together.compression_savings_usd_delta += point.compression_savings_usd_delta;
+        together.compression_savings_cache_adjusted_usd_delta +=
+            point.compression_savings_cache_adjusted_usd_delta;
     }
-    let sum = |name: &str| points.iter().filter_map(|point| point.get(name)?.as_f64()).sum::<f64>();
-    table.add_row(cells("together", |name| {
-        let sum = sum(name);
-        Some(if sum.fract() == 0.0 { Value::from(sum as i64) } else { Value::from(sum) })
-    }));
+    table.add_row(cells("together", &together));
     format!("{table}\n")
 }
 
-fn cells(name: &str, get: impl Fn(&str) -> Option<Value>) -> [String; 7] {
-    let share = get("tokens_before").and_then(|it| it.as_f64()).filter(|before| *before > 0.0);
-    let share = share
-        .zip(get("tokens_saved").and_then(|it| it.as_f64()))
-        .map(|(before, saved)| saved / before * 100.0);
+fn cells(name: &str, point: &SeriesPoint) -> [String; 7] {
+    let share = || point.tokens_saved as f64 / point.tokens_before as f64 * 100.0;
     [
         name.to_owned(),
-        number(get("requests").as_ref()),
-        number(get("tokens_before").as_ref()),
-        number(get("tokens_saved").as_ref()),
-        percent(share.map(Value::from).as_ref()),
-        dollars(get("compression_savings_usd_delta").as_ref()),
-        dollars(get("compression_savings_cache_adjusted_usd_delta").as_ref()),
+        number(Some(point.requests)),
+        number(Some(point.tokens_before)),
+        number(Some(point.tokens_saved)),
+        percent((point.tokens_before > 0).then(share)),
+        dollars(Some(point.compression_savings_usd_delta)),
+        dollars(Some(point.compression_savings_cache_adjusted_usd_delta)),
     ]
 }
 
@@ -205,10 +202,10 @@ mod tests {
                    "compression_savings_cache_adjusted_usd_delta": 0.25})
         };
         let page = json!({"series": {"daily": [point(1, 100), point(2, 300)]}});
-        let text = lines(&page, Series::Daily);
+        let text = lines(&serde_json::from_value(page).unwrap(), Series::Daily);
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[1], ["2026-03-01", "2", "1,000", "100", "10.0", "%", "$0.50", "$0.25"]);
         assert_eq!(rows[3], ["together", "4", "2,000", "400", "20.0", "%", "$1.00", "$0.50"]);
-        assert!(lines(&json!({}), Series::Weekly).starts_with("Nothing"));
+        assert!(lines(&StatsHistory::default(), Series::Weekly).starts_with("Nothing"));
     }
 }

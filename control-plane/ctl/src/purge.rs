@@ -11,13 +11,14 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
+use headroom_api::pages::{PurgeRequest, Purged};
 use reqwest::StatusCode;
-use serde_json::{Value, json};
 
 use crate::environment::Environment;
 use crate::figures::number;
 use crate::history::span;
 use crate::misuse::Misuse;
+use crate::number::grouped;
 use crate::running::At;
 use crate::up::headroomd;
 
@@ -107,19 +108,14 @@ async fn stored(
     env: Environment<'_>,
     workspace: &Path,
     dry_run: bool,
-) -> anyhow::Result<Value> {
-    let mut wanted = json!({"dry_run": dry_run});
-    if args.all {
-        wanted["all"] = true.into();
-    }
-    if let Some(tenant) = &args.tenant {
-        wanted["tenant"] = tenant.as_str().into();
-    }
-    if let Some(age) = args.older_than {
-        let seconds =
-            u32::try_from(age.as_secs()).context("--older-than: that is too long ago").map_err(Misuse::of)?;
-        wanted["older_than_seconds"] = seconds.into();
-    }
+) -> anyhow::Result<Purged> {
+    let seconds = args.older_than.map(|age| u32::try_from(age.as_secs())).transpose();
+    let wanted = PurgeRequest {
+        all: args.all,
+        tenant: args.tenant.clone(),
+        older_than_seconds: seconds.context("--older-than: that is too long ago").map_err(Misuse::of)?,
+        dry_run,
+    };
     let running = args.at.sidecar_in(Some(workspace))?;
     match running.post("/v1/purge", &wanted).await {
         Ok((StatusCode::OK, body)) => {
@@ -135,7 +131,12 @@ async fn stored(
     }
 }
 
-fn offline(args: &PurgeArgs, env: Environment<'_>, workspace: &Path, dry_run: bool) -> anyhow::Result<Value> {
+fn offline(
+    args: &PurgeArgs,
+    env: Environment<'_>,
+    workspace: &Path,
+    dry_run: bool,
+) -> anyhow::Result<Purged> {
     let program = headroomd(args.headroomd.as_ref(), env)?;
     let mut command = Command::new(&program);
     command.arg("--workspace-dir").arg(workspace).arg("purge");
@@ -203,17 +204,17 @@ fn remove(file: &Path) -> std::io::Result<()> {
     fs::remove_file(file)
 }
 
-fn sentence(what: &str, figures: &Value, files: usize) -> String {
-    let figure = |name: &str| number(figures.get(name));
+fn sentence(what: &str, purged: &Purged, files: usize) -> String {
+    let count = |count: usize| grouped(count as u64);
     format!(
         "{what}: {} originals ({} bytes), {} requests, {} sums of the history, messages of {} requests, {} sessions, \
          {} versions of facts, {files} files",
-        figure("originals"),
-        figure("bytes"),
-        figure("requests"),
-        figure("sums"),
-        figure("messages"),
-        figure("sessions"),
-        figure("facts"),
+        grouped(purged.originals),
+        number(Some(purged.bytes)),
+        grouped(purged.requests),
+        grouped(purged.sums),
+        count(purged.messages),
+        count(purged.sessions),
+        grouped(purged.facts),
     )
 }

@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::Args;
+use headroom_api::pages::{Block, BlockSums, Feed, Request, SeriesPoint, Stats, StatsHistory};
 use minijinja::{AutoEscape, Environment as Templates};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::figures::{dollars, name_or_dash, number, percent};
+use crate::figures::{dollars, name_or_dash, number, percent, sorted};
 use crate::running::At;
 
 #[path = "report/advice.rs"]
@@ -38,12 +39,12 @@ pub struct ReportArgs {
 /// Asks `/stats`, `/transformations/feed` and `/stats-history`, and writes the page.
 pub async fn report(args: &ReportArgs) -> anyhow::Result<()> {
     let running = args.at.running()?;
-    let stats = running.json("/stats", &[]).await?;
-    let feed = running.json("/transformations/feed", &[("limit", REQUESTS.to_string())]).await?;
+    let stats = running.page("/stats", &[]).await?;
+    let feed = running.page("/transformations/feed", &[("limit", REQUESTS.to_string())]).await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let from = now.saturating_sub(Duration::from_secs(DAYS * 24 * 3600)).as_millis().to_string();
     let query = [("series", "daily".to_owned()), ("history_mode", "none".to_owned()), ("from", from)];
-    let history = running.json("/stats-history", &query).await?;
+    let history = running.page("/stats-history", &query).await?;
     let page = page(&stats, &feed, &history)?;
     fs::write(&args.html, page).with_context(|| format!("{} cannot be written", args.html.display()))?;
     writeln!(stdout(), "{}", args.html.display())?;
@@ -59,39 +60,45 @@ struct Bar {
 }
 
 /// The page. All texts are escaped by the template's engine.
-pub fn page(stats: &Value, feed: &Value, history: &Value) -> anyhow::Result<String> {
-    let requests =
-        feed.get("transformations").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let at = |pointer: &str| stats.pointer(pointer);
+pub fn page(stats: &Stats, feed: &Feed, history: &StatsHistory) -> anyhow::Result<String> {
+    let requests = feed.transformations.as_slice();
+    let tokens = stats.tokens.as_ref();
+    let outputs = tokens.and_then(|tokens| tokens.tool_outputs.as_ref());
+    let saved = stats.cost.as_ref().map(|cost| &cost.breakdown);
+    let counted = stats.requests.as_ref();
     let totals = [
         (
             "Tokens saved",
-            percent(at("/tokens/savings_percent")),
-            format!("{} of {}", number(at("/tokens/saved")), number(at("/tokens/total_before_compression"))),
+            percent(tokens.map(|it| it.savings_percent)),
+            format!(
+                "{} of {}",
+                number(tokens.map(|it| it.saved)),
+                number(tokens.map(|it| it.total_before_compression))
+            ),
         ),
         (
             "Dollars saved",
-            dollars(at("/cost/breakdown/compression_savings_usd")),
+            dollars(saved.map(|it| it.compression_savings_usd)),
             format!(
                 "cache-adjusted; {} at list price",
-                dollars(at("/cost/breakdown/compression_savings_list_usd"))
+                dollars(saved.map(|it| it.compression_savings_list_usd))
             ),
         ),
         (
             "Requests",
-            number(at("/requests/total")),
+            number(counted.map(|it| it.total)),
             format!(
                 "{} compressed, {} failed",
-                number(at("/requests/compressed")),
-                number(at("/requests/failed"))
+                number(counted.map(|it| it.compressed)),
+                number(counted.map(|it| it.failed))
             ),
         ),
         (
             "Tool outputs",
-            percent(at("/tokens/tool_outputs/savings_percent")),
+            percent(outputs.map(|it| it.savings_percent)),
             format!(
                 "less; JSON minification alone would be {}",
-                percent(at("/tokens/tool_outputs/json_minification_alone_percent"))
+                percent(outputs.map(|it| it.json_minification_alone_percent))
             ),
         ),
     ];
@@ -99,7 +106,7 @@ pub fn page(stats: &Value, feed: &Value, history: &Value) -> anyhow::Result<Stri
     templates.set_auto_escape_callback(|_| AutoEscape::Html);
     templates.add_template("report", include_str!("report/page.html.j2"))?;
     let rendered = templates.get_template("report")?.render(minijinja::value::Serde(&json!({
-        "generated_at": at("/generated_at"),
+        "generated_at": stats.generated_at,
         "totals": totals,
         "days": days(history),
         "histogram": histogram(requests),
@@ -112,9 +119,8 @@ pub fn page(stats: &Value, feed: &Value, history: &Value) -> anyhow::Result<Stri
 }
 
 /// Tokens that a request carried and did not need: what was taken out of it.
-fn waste(request: &Value) -> i64 {
-    let tokens = |name: &str| request.get(name).and_then(Value::as_i64).unwrap_or(0);
-    tokens("input_tokens_original") - tokens("input_tokens_optimized")
+fn waste(request: &Request) -> i64 {
+    request.input_tokens_original - request.input_tokens_optimized
 }
 
 fn bars(values: Vec<(String, i64, String)>) -> Vec<Bar> {
@@ -128,10 +134,10 @@ fn bars(values: Vec<(String, i64, String)>) -> Vec<Bar> {
 }
 
 /// How many requests had how much of them taken out.
-fn histogram(requests: &[Value]) -> Vec<Bar> {
+fn histogram(requests: &[Request]) -> Vec<Bar> {
     let mut counts = [0_i64; 11];
     for request in requests {
-        let before = request.get("input_tokens_original").and_then(Value::as_i64).unwrap_or(0);
+        let before = request.input_tokens_original;
         let share = if before > 0 { waste(request).clamp(0, before) as f64 / before as f64 } else { 0.0 };
         // nothing at all is a class of its own, then tenths
         let class = if share == 0.0 { 0 } else { 1 + ((share * 10.0) as usize).min(9) };
@@ -143,14 +149,12 @@ fn histogram(requests: &[Value]) -> Vec<Bar> {
     bars(counts.iter().enumerate().map(|(class, count)| (name(class), *count, count.to_string())).collect())
 }
 
-fn days(history: &Value) -> Vec<Bar> {
-    let points = history.pointer("/series/daily").and_then(Value::as_array);
-    let day = |point: &Value| {
-        let saved = point.get("tokens_saved").and_then(Value::as_i64).unwrap_or(0);
-        let date = point.get("timestamp").and_then(Value::as_str).and_then(|at| at.get(..10)).unwrap_or("–");
-        (date.to_owned(), saved, number(point.get("tokens_saved")))
+fn days(history: &StatsHistory) -> Vec<Bar> {
+    let day = |point: &SeriesPoint| {
+        let date = point.timestamp.get(..10).unwrap_or("–");
+        (date.to_owned(), point.tokens_saved, number(Some(point.tokens_saved)))
     };
-    bars(points.into_iter().flatten().map(day).collect())
+    bars(history.series.get("daily").into_iter().flatten().map(day).collect())
 }
 
 #[derive(Serialize)]
@@ -161,25 +165,24 @@ struct Tool {
     saved: String,
 }
 
-fn tools(stats: &Value) -> Vec<Tool> {
-    let sorted = crate::figures::sorted(stats, "/blocks/by_tool", |sums| sums.get("tokens_before")?.as_i64());
-    let tool = |(name, sums): (&str, &Value)| Tool {
+fn tools(stats: &Stats) -> Vec<Tool> {
+    let Some(blocks) = &stats.blocks else { return Vec::new() };
+    let tool = |(name, sums): (&str, &BlockSums)| Tool {
         name: name_or_dash(name),
-        before: number(sums.get("tokens_before")),
-        after: number(sums.get("tokens_after")),
+        before: number(Some(sums.tokens_before)),
+        after: number(Some(sums.tokens_after)),
         saved: share(sums),
     };
-    sorted.into_iter().take(LISTED).map(tool).collect()
+    sorted(&blocks.by_tool, |sums| sums.tokens_before).into_iter().take(LISTED).map(tool).collect()
 }
 
-fn share(sums: &Value) -> String {
-    let before = sums.get("tokens_before").and_then(Value::as_f64).filter(|before| *before > 0.0);
-    let saved = sums.get("tokens_saved").and_then(Value::as_f64);
-    percent(before.zip(saved).map(|(before, saved)| Value::from(saved / before * 100.0)).as_ref())
+fn share(sums: &BlockSums) -> String {
+    let share = || sums.tokens_saved as f64 / sums.tokens_before as f64 * 100.0;
+    percent((sums.tokens_before > 0).then(share))
 }
 
 #[derive(Serialize)]
-struct Request {
+struct Listed {
     time: String,
     model: String,
     before: String,
@@ -188,29 +191,27 @@ struct Request {
     blocks: Vec<String>,
 }
 
-fn top(requests: &[Value]) -> Vec<Request> {
-    let mut sorted: Vec<&Value> = requests.iter().filter(|request| waste(request) > 0).collect();
-    sorted.sort_by_key(|request| std::cmp::Reverse(waste(request)));
-    let text =
-        |value: &Value, name: &str| name_or_dash(value.get(name).and_then(Value::as_str).unwrap_or_default());
-    let block = |block: &Value| {
+fn top(requests: &[Request]) -> Vec<Listed> {
+    let mut wasteful: Vec<&Request> = requests.iter().filter(|request| waste(request) > 0).collect();
+    wasteful.sort_by_key(|request| std::cmp::Reverse(waste(request)));
+    let block = |block: &Block| {
         format!(
             "{}: {}, {} → {}",
-            text(block, "tool"),
-            text(block, "outcome"),
-            number(block.get("tokens_before")),
-            number(block.get("tokens_after"))
+            name_or_dash(&block.tool),
+            name_or_dash(&block.outcome),
+            number(Some(block.tokens_before.into())),
+            number(Some(block.tokens_after.into()))
         )
     };
-    let request = |request: &&Value| Request {
-        time: text(request, "timestamp").get(..19).unwrap_or_default().replace('T', " "),
-        model: text(request, "model"),
-        before: number(request.get("input_tokens_original")),
-        waste: number(Some(&Value::from(waste(request)))),
-        percent: percent(request.get("savings_percent")),
-        blocks: request.get("blocks").and_then(Value::as_array).into_iter().flatten().map(block).collect(),
+    let listed = |request: &&Request| Listed {
+        time: request.timestamp.get(..19).unwrap_or_default().replace('T', " "),
+        model: name_or_dash(&request.model),
+        before: number(Some(request.input_tokens_original)),
+        waste: number(Some(waste(request))),
+        percent: percent(Some(request.savings_percent)),
+        blocks: request.blocks.iter().map(block).collect(),
     };
-    sorted.iter().take(LISTED).map(request).collect()
+    wasteful.iter().take(LISTED).map(listed).collect()
 }
 
 #[cfg(test)]
@@ -219,16 +220,19 @@ mod tests {
 
     const HOSTILE: &str = "<img src=x onerror=alert(1)>";
 
-    fn request(before: i64, after: i64) -> Value {
-        json!({"timestamp": "2026-03-01T10:00:00.000000Z", "model": HOSTILE, "input_tokens_original": before,
+    fn request(before: i64, after: i64) -> Request {
+        let request = json!({"timestamp": "2026-03-01T10:00:00.000000Z", "model": HOSTILE, "input_tokens_original": before,
                "input_tokens_optimized": after, "savings_percent": 10.0,
-               "blocks": [{"tool": HOSTILE, "outcome": "json_table", "tokens_before": before, "tokens_after": after}]})
+               "blocks": [{"tool": HOSTILE, "outcome": "json_table", "tokens_before": before, "tokens_after": after}]});
+        serde_json::from_value(request).unwrap()
     }
 
     #[test]
     fn names_are_escaped_and_nothing_is_asked_of_anyone() {
         let stats = json!({"blocks": {"by_tool": {HOSTILE: {"tokens_before": 10, "tokens_after": 5, "tokens_saved": 5}}}});
-        let page = page(&stats, &json!({"transformations": [request(1000, 100)]}), &json!({})).unwrap();
+        let stats = serde_json::from_value(stats).unwrap();
+        let feed = Feed { transformations: vec![request(1000, 100)], log_full_messages: false };
+        let page = page(&stats, &feed, &StatsHistory::default()).unwrap();
         assert!(page.contains("&lt;img") && !page.contains("<img"), "{page}");
         for outside in ["http:", "https:", "src=\"", "<script", "<link", "@import", "url("] {
             assert!(!page.contains(outside), "{outside}");
@@ -247,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_sidecar_that_has_counted_nothing_has_a_report_too() {
-        let page = page(&json!({}), &json!({}), &json!({})).unwrap();
+        let page = page(&Stats::default(), &Feed::default(), &StatsHistory::default()).unwrap();
         assert!(page.contains("No request") && page.contains("Nothing stands out"), "{page}");
     }
 }

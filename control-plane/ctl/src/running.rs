@@ -8,6 +8,7 @@ use clap::Args;
 use headroom_retry::Retry;
 use reqwest::{RequestBuilder, StatusCode, Url};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::environment::Environment;
@@ -104,7 +105,7 @@ impl Running {
     }
 
     /// The status and the body that a path answers to a JSON document.
-    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<(StatusCode, String)> {
+    pub async fn post(&self, path: &str, body: &impl Serialize) -> anyhow::Result<(StatusCode, String)> {
         self.answer(path, self.posting(path, body)).await
     }
 
@@ -126,11 +127,11 @@ impl Running {
         Ok(body)
     }
 
-    /// What a path answers with figures, read as JSON.
-    pub async fn json(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
+    /// What a path answers with figures, read as its page.
+    pub async fn page<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<T> {
         let body = self.text(path, query).await?;
         serde_json::from_str(&body)
-            .with_context(|| format!("{} answered something else than JSON", self.url(path)))
+            .with_context(|| format!("{} answered something else than its page", self.url(path)))
     }
 
     /// The status and the body that a path answers.

@@ -3,6 +3,7 @@
 use std::io::{Write as _, stdout};
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use crate::running::At;
 
@@ -24,7 +25,7 @@ pub enum TelemetryCommand {
 /// Asks `/telemetry` and prints the answer.
 pub async fn telemetry(args: &TelemetryArgs) -> anyhow::Result<()> {
     let TelemetryCommand::Show(at) = &args.command;
-    let shown = at.running()?.json("/telemetry", &[]).await?;
+    let shown: Value = at.running()?.page("/telemetry", &[]).await?;
     writeln!(stdout(), "{}", serde_json::to_string_pretty(&shown)?)?;
     Ok(())
 }

@@ -15,11 +15,12 @@ use super::answer::{Answer, Skipped};
 use super::asked::{Asked, Mode};
 use super::row::{Calls, Compressed, Engine};
 use super::sessions::Sessions;
-use crate::ccr::MAX_ORIGINALS;
-use crate::ccr::keeper::{NotKept, Originals};
 use crate::clock::now_ms;
+use crate::ledger::store::Batch;
 use crate::ledger::writer::Ledger;
-use crate::store::Batch;
+use crate::originals::MAX_ORIGINALS;
+use crate::originals::keeper::Originals;
+use crate::originals::writer::NotKept;
 
 /// Calls that may wait for a core. More are answered with their own messages at once.
 const MAX_WAITING: usize = 256;
@@ -325,16 +326,18 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::settings::Database;
-    use crate::store::originals::{Keep, SqlOriginals};
-    use crate::store::{LedgerStore, SqlStore};
+    use crate::ledger::store::LedgerStore;
+    use crate::originals::store::Keep;
+    use crate::store::Database;
+    use crate::store::SqlLedger;
+    use crate::store::SqlOriginals;
 
     async fn service(dir: &tempfile::TempDir, deadline: Duration) -> Service {
         let keep = Keep { ttl_ms: 1_000_000, max_bytes: 1 << 20 };
         let store = SqlOriginals::open(&Database::File(dir.path().join("originals")), 0).await.unwrap();
         let (originals, writer) = Originals::new(Arc::new(store), keep, Arc::new(now_ms));
         tokio::spawn(writer);
-        let store = SqlStore::open(&Database::File(dir.path().join("db")), now_ms()).await.unwrap();
+        let store = SqlLedger::open(&Database::File(dir.path().join("db")), now_ms()).await.unwrap();
         let store: Arc<dyn LedgerStore> = Arc::new(store);
         let (ledger, writer) = Ledger::new(store, Arc::default(), |_| {});
         tokio::spawn(writer);

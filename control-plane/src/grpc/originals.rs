@@ -6,7 +6,8 @@ use headroom_compress::rounds::{Asked, answer};
 use tonic::{Request, Response, Status};
 
 use super::Keys;
-use crate::ccr::keeper::{NotKept, Originals};
+use crate::originals::keeper::Originals;
+use crate::originals::writer::NotKept;
 
 /// Bytes of a tenant's name at most, as many as the filter sends.
 const MAX_TENANT: usize = 256;

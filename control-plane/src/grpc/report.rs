@@ -8,14 +8,14 @@ use headroom_api::v1::{LimitsRequest, LimitsResponse, ReportRequest, ReportRespo
 use tonic::{Request, Response, Status};
 
 use super::authorize;
-use crate::ccr::keeper::Originals;
 use crate::filters::Filters;
 use crate::http::Metrics;
+use crate::ledger::store::Batch;
 use crate::ledger::writer::{Ledger, NotCounted};
 use crate::limits::Limits;
 use crate::messages::Messages;
+use crate::originals::keeper::Originals;
 use crate::sessions::Sessions;
-use crate::store::Batch;
 use crate::token::Token;
 
 /// Records in one report at most.

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use headroom_api::pages::Stats;
 use tokio::sync::{Mutex, watch};
 
-use crate::ccr::keeper::Originals;
 use crate::clock::now_ms;
+use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::Ledger;
+use crate::originals::keeper::Originals;
 use crate::stats::Snapshot;
-use crate::store::{LedgerStore, StoreError};
 use crate::subscriptions::Subscriptions;
+use crate::trouble::StoreError;
+use crate::upstream::savings::compression;
 
 /// Makes the answer of `/stats`, and remembers the last.
 pub(crate) struct Board {
@@ -19,14 +21,16 @@ pub(crate) struct Board {
     ledger: Ledger,
     originals: Originals,
     subscriptions: Arc<Subscriptions>,
-    last: Mutex<Option<Made>>,
+    last: Mutex<Option<Arc<Answer>>>,
     landings: watch::Receiver<u64>,
 }
 
-#[derive(Clone)]
-struct Made {
+/// An answer of `/stats`.
+pub(crate) struct Answer {
     begun: Instant,
-    text: Arc<str>,
+    pub(crate) page: Stats,
+    /// The page as JSON.
+    pub(crate) text: String,
 }
 
 impl Board {
@@ -41,18 +45,19 @@ impl Board {
         Self { store, ledger, originals, subscriptions, last: Mutex::default(), landings }
     }
 
-    /// The statistics as JSON, not older than `max_age` when this is called.
-    pub(crate) async fn stats(&self, max_age: Duration) -> Result<Arc<str>, StoreError> {
+    /// The statistics, not older than `max_age` when this is called.
+    pub(crate) async fn stats(&self, max_age: Duration) -> Result<Arc<Answer>, StoreError> {
         let asked = Instant::now();
         let mut last = self.last.lock().await;
         // who waited for the lock takes what was begun meanwhile
-        if let Some(made) = last.as_ref().filter(|made| made.begun + max_age >= asked) {
-            return Ok(Arc::clone(&made.text));
+        if let Some(answer) = last.as_ref().filter(|answer| answer.begun + max_age >= asked) {
+            return Ok(Arc::clone(answer));
         }
         let begun = Instant::now();
-        let text: Arc<str> = self.fresh().await?.to_string().into();
-        *last = Some(Made { begun, text: Arc::clone(&text) });
-        Ok(text)
+        let page = self.fresh().await?;
+        let answer = Arc::new(Answer { begun, text: rendered(&page), page });
+        *last = Some(Arc::clone(&answer));
+        Ok(answer)
     }
 
     /// Told of every landing.
@@ -60,28 +65,25 @@ impl Board {
         self.landings.clone()
     }
 
-    async fn fresh(&self) -> Result<Value, StoreError> {
+    async fn fresh(&self) -> Result<Stats, StoreError> {
         let now = now_ms();
-        let snapshot = Snapshot::read(self.store.as_ref(), now).await?;
+        let mut page = Snapshot::read(self.store.as_ref(), now).await?.page();
         let counts = self.ledger.counts();
-        let mut body = snapshot.to_json();
-        body["reports"]["duplicate_records"] = counts.duplicates().into();
-        body["reports"]["turned_away"] = counts.turned_away().into();
-        body["reports"]["failures"] = counts.failures().into();
-        body["reports"]["waiting"] = self.ledger.waiting().into();
-        body["subscriptions"]["accounts"] = self.subscriptions.list(now);
-        // under the original's names
-        body["subscription_window"] = self.subscriptions.anthropic(now);
-        body["codex_rate_limits"] = self.subscriptions.codex(now);
-        let originals = self.originals.sums().await?;
-        body["compression"] = json!({
-            "ccr_entries": originals.entries,
-            "ccr_bytes": originals.bytes,
-            "ccr_max_bytes": self.originals.keep().max_bytes,
-            "original_tokens_cached": originals.tokens_before,
-            "compressed_tokens_cached": originals.tokens_after,
-            "ccr_retrievals": originals.retrievals,
-        });
-        Ok(body)
+        let reports = page.reports.get_or_insert_default();
+        reports.duplicate_records = counts.duplicates();
+        reports.turned_away = counts.turned_away();
+        reports.failures = counts.failures();
+        reports.waiting = self.ledger.waiting();
+        page.subscriptions.get_or_insert_default().accounts = self.subscriptions.list(now);
+        page.subscription_window = self.subscriptions.anthropic(now);
+        page.codex_rate_limits = self.subscriptions.codex(now);
+        page.compression = Some(compression(&self.originals.sums().await?, self.originals.keep()));
+        Ok(page)
     }
+}
+
+/// The page as JSON.
+pub(super) fn rendered(page: &Stats) -> String {
+    // its maps have texts for keys, so that nothing in it can fail
+    serde_json::to_string(page).unwrap_or_default()
 }

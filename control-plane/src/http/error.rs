@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::memory::MemoryError;
-use crate::store::StoreError;
+use crate::trouble::StoreError;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use headroom_api::pages::Stats;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::App;
+use super::board::Answer;
 use super::error::Refusal;
 
 /// Listeners at most; each holds a connection and is sent some kilobytes per event.
@@ -31,7 +33,7 @@ pub(super) async fn events(State(app): State<Arc<App>>) -> Result<Events, Refusa
     let listener = Arc::clone(&app.listeners).try_acquire_owned().map_err(|_| Refusal::LISTENERS)?;
     let (events, receiver) = mpsc::channel(1);
     let tasks = app.tasks.clone();
-    drop(tasks.spawn("events", send(app, events, listener)));
+    tasks.spawn("events", send(app, events, listener));
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
@@ -42,16 +44,16 @@ async fn send(
     _listener: OwnedSemaphorePermit,
 ) {
     let mut landings = app.board.landings();
-    let mut shown = None;
+    let mut shown: Option<Arc<Answer>> = None;
     loop {
         landings.mark_unchanged();
         match app.board.stats(PACE).await {
             // what only differs by the time it was made is not news
-            Ok(text) if shown.as_deref().is_none_or(|shown| differs(shown, &text)) => {
-                if events.send(Ok(Event::default().event("stats").data(&*text))).await.is_err() {
+            Ok(answer) if shown.as_deref().is_none_or(|shown| differs(shown, &answer)) => {
+                if events.send(Ok(Event::default().event("stats").data(&answer.text))).await.is_err() {
                     return;
                 }
-                shown = Some(text);
+                shown = Some(answer);
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(message = "An event could not be made.", %error),
@@ -70,11 +72,7 @@ async fn send(
     }
 }
 
-fn differs(one: &str, other: &str) -> bool {
-    let without_time = |text: &str| {
-        let mut body: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-        body["generated_at"].take();
-        body
-    };
-    without_time(one) != without_time(other)
+fn differs(one: &Answer, other: &Answer) -> bool {
+    let at_the_same_time = Stats { generated_at: other.page.generated_at.clone(), ..one.page.clone() };
+    at_the_same_time != other.page
 }

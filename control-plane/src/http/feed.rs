@@ -6,14 +6,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use headroom_api::v1::RequestRecord;
-use serde_json::{Value, json};
+use headroom_api::pages::{Feed, Request};
 
 use super::App;
 use super::error::Refusal;
 use crate::ledger::contribution::Landed;
 use crate::messages::Messages;
-use crate::stats::recent;
+use crate::stats::request;
+use crate::upstream::savings::transforms_applied;
 
 /// Requests shown when the query does not say, as in upstream.
 const DEFAULT: u32 = 20;
@@ -23,14 +23,14 @@ const MOST: u32 = 100;
 pub(super) async fn feed(
     State(app): State<Arc<App>>,
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Feed>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::query(error.body_text()))?;
     let limit = limit(query.get("limit").map(String::as_str)).map_err(Refusal::query)?;
     let requests = app.store.recent(limit).await?;
-    Ok(Json(json!({
-        "transformations": requests.iter().map(|request| transformation(request, &app.messages)).collect::<Vec<_>>(),
-        "log_full_messages": app.messages.on(),
-    })))
+    Ok(Json(Feed {
+        transformations: requests.iter().map(|request| transformation(request, &app.messages)).collect(),
+        log_full_messages: app.messages.on(),
+    }))
 }
 
 fn limit(asked: Option<&str>) -> Result<u32, String> {
@@ -42,20 +42,12 @@ fn limit(asked: Option<&str>) -> Result<u32, String> {
 }
 
 /// The request as `recent_requests` shows it, and under upstream's names what that lacks.
-fn transformation(request: &Landed, messages: &Messages) -> Value {
-    let mut body = recent(request);
-    body["transforms_applied"] = forms(&request.record).into();
-    messages.add_to(&mut body);
-    body
-}
-
-/// The forms that were used on a request, each once.
-pub(crate) fn forms(record: &RequestRecord) -> Vec<&str> {
-    let outcomes = record.blocks.iter().map(|block| block.outcome.as_str());
-    let mut forms: Vec<&str> = outcomes.filter(|outcome| !outcome.starts_with("skipped:")).collect();
-    forms.sort_unstable();
-    forms.dedup();
-    forms
+fn transformation(landed: &Landed, messages: &Messages) -> Request {
+    Request {
+        transforms_applied: Some(transforms_applied(&landed.record)),
+        messages: Some(messages.of(&landed.record.request_id)),
+        ..request(landed)
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Whether the process lives, whether it can work, and what it consists of.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,32 +8,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use headroom_api::names::{PRE_UPSTREAM_VARIABLE, pre_upstream};
-use serde_json::{Map, Value, json};
+use headroom_api::pages::{Check, Health, MemoryCheck, PreUpstream, Runtime};
 use tokio::sync::Mutex;
 
 use super::App;
 use super::guard::Access;
 use crate::clock::{iso, now_ms};
-use crate::store::{StoreError, StoreWatch, Trouble};
-
-/// The name under which upstream answered; scripts look for it.
-const SERVICE: &str = "headroom-proxy";
-
-/// How this sidecar was deployed, as `HEADROOM_DEPLOYMENT_*` say.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Deployment(Map<String, Value>);
-
-impl Deployment {
-    pub(crate) fn from_env(env: impl Fn(&str) -> Option<String>) -> Self {
-        let mut known = Map::new();
-        for name in ["PROFILE", "PRESET", "RUNTIME", "SUPERVISOR", "SCOPE"] {
-            let value = env(&format!("HEADROOM_DEPLOYMENT_{name}"));
-            let value = value.filter(|value| !value.trim().is_empty());
-            known.insert(name.to_ascii_lowercase(), json!(value));
-        }
-        Self(known)
-    }
-}
+use crate::trouble::{StoreError, StoreWatch, Trouble};
+use crate::upstream::health as upstream;
 
 /// How long an answer of the stores to "can you be written?" holds. Health is open to everyone, and
 /// asking takes their write locks.
@@ -113,7 +96,7 @@ async fn state(
 }
 
 /// 200 for as long as the process answers at all.
-pub(super) async fn livez(State(app): State<Arc<App>>, Extension(access): Extension<Access>) -> Json<Value> {
+pub(super) async fn livez(State(app): State<Arc<App>>, Extension(access): Extension<Access>) -> Json<Health> {
     Json(shown(alive(&app), access))
 }
 
@@ -121,72 +104,63 @@ pub(super) async fn livez(State(app): State<Arc<App>>, Extension(access): Extens
 pub(super) async fn readyz(
     State(app): State<Arc<App>>,
     Extension(access): Extension<Access>,
-) -> (StatusCode, Json<Value>) {
-    let (ready, body) = readiness(&app).await;
-    (status(ready), Json(shown(body, access)))
+) -> (StatusCode, Json<Health>) {
+    let page = readiness(&app).await;
+    (status(&page), Json(shown(page, access)))
 }
 
 /// Readiness with the configuration and the deployment.
 pub(super) async fn health(
     State(app): State<Arc<App>>,
     Extension(access): Extension<Access>,
-) -> (StatusCode, Json<Value>) {
-    let (ready, mut body) = readiness(&app).await;
+) -> (StatusCode, Json<Health>) {
     let database = if app.store.location().contains("://") { "postgresql" } else { "sqlite" };
-    body.insert(
-        "config".to_owned(),
-        json!({
-            "backend": "envoy",
-            "optimize": true,
-            "cache": false,
-            "rate_limit": false,
-            "memory": true,
-            "learn": false,
-            "code_graph": false,
-            "store": database,
-            "pid": std::process::id(),
-        }),
-    );
-    body.insert("deployment".to_owned(), Value::Object(app.deployment.0.clone()));
-    (status(ready), Json(shown(body, access)))
+    let page = Health {
+        config: Some(upstream::config(database)),
+        deployment: Some(app.deployment.clone()),
+        ..readiness(&app).await
+    };
+    (status(&page), Json(shown(page, access)))
 }
 
 /// Of a page about health, what this caller may see.
-fn shown(body: Map<String, Value>, access: Access) -> Value {
+fn shown(page: Health, access: Access) -> Health {
     match access {
-        Access::Full => Value::Object(body),
-        Access::Tenant(_) | Access::Status => json!({"status": body.get("status")}),
+        Access::Full => page,
+        Access::Tenant(_) | Access::Status => Health { status: page.status, ..Health::default() },
     }
 }
 
-fn status(ready: bool) -> StatusCode {
-    if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+fn status(page: &Health) -> StatusCode {
+    if page.ready == Some(true) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-fn alive(app: &App) -> Map<String, Value> {
-    let Value::Object(body) = json!({
-        "service": SERVICE,
-        "status": "healthy",
-        "alive": true,
-        "version": env!("CARGO_PKG_VERSION"),
-        "timestamp": iso(now_ms()),
-        "uptime_seconds": app.started.elapsed().as_secs_f64(),
-    }) else {
-        return Map::new();
-    };
-    body
+fn alive(app: &App) -> Health {
+    Health {
+        service: Some(upstream::SERVICE.to_owned()),
+        status: "healthy".to_owned(),
+        alive: Some(true),
+        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        timestamp: Some(iso(now_ms())),
+        uptime_seconds: Some(app.started.elapsed().as_secs_f64()),
+        ..Health::default()
+    }
 }
 
-async fn readiness(app: &App) -> (bool, Map<String, Value>) {
+async fn readiness(app: &App) -> Health {
     let states = app.probes.states(app).await;
     let started = app.warmup.is_ready();
     let ready = started && states.stores.iter().any(|state| !matches!(state, StoreState::Out(_)));
-    let mut checks = Map::new();
+    let check = |ready: bool, status: &str, error: Option<String>| Check {
+        enabled: true,
+        ready,
+        status: status.to_owned(),
+        error,
+        ..Check::default()
+    };
+    let mut checks: BTreeMap<String, Check> = upstream::absent_checks().collect();
     let startup = if started { "healthy" } else { "unhealthy" };
-    checks.insert(
-        "startup".to_owned(),
-        json!({"enabled": true, "ready": started, "status": startup, "error": null}),
-    );
+    checks.insert("startup".to_owned(), check(started, startup, None));
     let places = [app.store.location(), app.originals.location()];
     let stores = ["store", "originals"].into_iter().zip(places).zip(states.stores).zip(&app.probes.watches);
     for (((name, place), state), watch) in stores {
@@ -195,42 +169,37 @@ async fn readiness(app: &App) -> (bool, Map<String, Value>) {
     checks.extend(app.warmup.checks());
     let trouble = app.filters.trouble();
     let state = if trouble.is_some() { "degraded" } else { "healthy" };
-    checks.insert(
-        "filter_configuration".to_owned(),
-        json!({"enabled": true, "ready": true, "status": state, "error": trouble}),
-    );
+    checks.insert("filter_configuration".to_owned(), check(true, state, trouble));
     checks.insert("memory".to_owned(), memory_check(app, states.memory));
-    for absent in ["cache", "rate_limiter"] {
-        checks.insert(
-            absent.to_owned(),
-            json!({"enabled": false, "ready": true, "status": "disabled", "error": null}),
-        );
-    }
-    let is_bad = |check: &Value| check["status"] == "degraded" || check["status"] == "unhealthy";
-    let bad: Vec<&String> = checks.iter().filter(|(_, check)| is_bad(check)).map(|(name, _)| name).collect();
+    let is_bad = |check: &Check| check.status == "degraded" || check.status == "unhealthy";
+    let bad: Vec<String> =
+        checks.iter().filter(|(_, check)| is_bad(check)).map(|(name, _)| name.clone()).collect();
     let status = match ready {
         false => "unhealthy",
         true if bad.is_empty() => "healthy",
         true => "degraded",
     };
-    let mut body = alive(app);
-    body.insert("status".to_owned(), json!(status));
-    body.insert("ready".to_owned(), json!(ready));
-    body.insert("degraded".to_owned(), json!(bad));
-    body.insert("checks".to_owned(), Value::Object(checks));
-    body.insert("runtime".to_owned(), runtime());
-    (ready, body)
+    Health {
+        status: status.to_owned(),
+        ready: Some(ready),
+        degraded: Some(bad),
+        checks: Some(checks),
+        runtime: Some(runtime()),
+        ..alive(app)
+    }
 }
 
 /// How many bodies each worker of Envoy may have in work. The filter does that; who has started both tells headroomd.
-fn runtime() -> Value {
+fn runtime() -> Runtime {
     let said = std::env::var(PRE_UPSTREAM_VARIABLE).ok();
     let bodies = pre_upstream(said.as_deref()).or_else(|| pre_upstream(None));
-    json!({"anthropic_pre_upstream": bodies.map(|bodies| json!({
-        "enabled": bodies.resolved > 0,
-        "resolved_concurrency": bodies.resolved,
-        "source": bodies.source,
-    }))})
+    Runtime {
+        anthropic_pre_upstream: bodies.map(|bodies| PreUpstream {
+            enabled: bodies.resolved > 0,
+            resolved_concurrency: bodies.resolved,
+            source: bodies.source.to_owned(),
+        }),
+    }
 }
 
 /// Whether the disk of a file has next to nothing left: a small write may still find room in the store's journal.
@@ -240,7 +209,7 @@ fn is_nearly_full(place: &str) -> bool {
 }
 
 /// Memory, of which nothing keeps anybody from working.
-fn memory_check(app: &App, state: StoreState) -> Value {
+fn memory_check(app: &App, state: StoreState) -> Check {
     let (backend, embedder) = (app.memory.backend_state(), app.memory.embedder_state());
     let why = match state {
         StoreState::Works => embedder.error.clone(),
@@ -250,19 +219,21 @@ fn memory_check(app: &App, state: StoreState) -> Value {
         }
     };
     let status = if why.is_some() { "degraded" } else { "healthy" };
-    json!({
-        "enabled": true,
-        "ready": state == StoreState::Works,
-        "status": status,
-        "error": why,
-        "backend": backend.info,
-        "initialized": backend.status == Some("loaded"),
-        "embedder": embedder.info,
-        "embedder_status": embedder.status,
-    })
+    Check {
+        enabled: true,
+        ready: state == StoreState::Works,
+        status: status.to_owned(),
+        error: why,
+        memory: Some(MemoryCheck {
+            backend: backend.info,
+            initialized: backend.status == Some("loaded"),
+            embedder: embedder.info,
+            embedder_status: embedder.status.map(str::to_owned),
+        }),
+    }
 }
 
-fn store_check(state: StoreState, watch: &StoreWatch, nearly_full: bool) -> Value {
+fn store_check(state: StoreState, watch: &StoreWatch, nearly_full: bool) -> Check {
     let (status, error) = match (state, watch.set_aside()) {
         (StoreState::Out(trouble), _) => {
             ("unhealthy", Some(format!("it can neither be read nor written: {}", trouble.sentence())))
@@ -282,7 +253,13 @@ fn store_check(state: StoreState, watch: &StoreWatch, nearly_full: bool) -> Valu
         }
         (StoreState::Works, None) => ("healthy", None),
     };
-    json!({"enabled": true, "ready": state == StoreState::Works, "status": status, "error": error})
+    Check {
+        enabled: true,
+        ready: state == StoreState::Works,
+        status: status.to_owned(),
+        error,
+        ..Check::default()
+    }
 }
 
 #[cfg(test)]
@@ -302,16 +279,20 @@ mod tests {
         assert_eq!(full_disk, StoreState::ReadOnly(Trouble::Full));
         assert_eq!(
             store_check(full_disk, &StoreWatch::default(), true),
-            json!({"enabled": true, "ready": false, "status": "degraded",
-                   "error": "it cannot be written: the disk is full"})
+            Check {
+                enabled: true,
+                ready: false,
+                status: "degraded".to_owned(),
+                error: Some("it cannot be written: the disk is full".to_owned()),
+            }
         );
         let silent = state("s", std::future::pending(), async || Ok(())).await;
         assert_eq!(silent, StoreState::ReadOnly(Trouble::Busy));
         let gone = state("s", std::future::pending(), async || std::future::pending().await).await;
         assert_eq!(gone, StoreState::Out(Trouble::Busy));
-        assert_eq!(store_check(gone, &StoreWatch::default(), false)["status"], "unhealthy");
+        assert_eq!(store_check(gone, &StoreWatch::default(), false).status, "unhealthy");
         let tight = store_check(works, &StoreWatch::default(), true);
-        assert_eq!((&tight["status"], &tight["ready"]), (&json!("degraded"), &json!(true)));
+        assert_eq!((tight.status.as_str(), tight.ready), ("degraded", true));
         assert!(!is_nearly_full("postgres://h/d"), "what is no file has no disk here");
     }
 }

@@ -10,22 +10,22 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use headroom_api::names::prefix_change_name;
 use headroom_api::v1::{PrefixChange, WebSocketSession};
-use prometheus::core::Collector;
 use prometheus::{
     Counter, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    Opts, Registry, TextEncoder,
+    Registry, TextEncoder,
 };
 
 use super::App;
 use super::error::Refusal;
 use super::original_metrics::OriginalMetrics;
+use super::registry::{counter, counters, register};
 use super::session_metrics::SessionMetrics;
 use crate::clock::now_ms;
 use crate::ledger::contribution::{Landed, stages};
 use crate::ledger::labels::Dimension;
 use crate::ledger::sums::usd;
-use crate::store::Vms;
-use crate::store::originals::OriginalSums;
+use crate::ledger::store::Vms;
+use crate::originals::store::OriginalSums;
 
 /// Upper bounds in milliseconds for what Headroom itself takes.
 const OWN_MS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0];
@@ -387,26 +387,8 @@ fn mismatches(registry: &Registry) -> IntCounterVec {
     metric
 }
 
-pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
-    register(registry, IntCounter::new(name, help))
-}
-
 fn money(registry: &Registry, name: &str, help: &str) -> Counter {
     register(registry, Counter::new(name, help))
-}
-
-pub(super) fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    register(registry, IntCounterVec::new(Opts::new(name, help), labels))
-}
-
-/// Names and labels are constants, each used once, which is all that a registry can object to.
-pub(super) fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    metric: prometheus::Result<C>,
-) -> C {
-    let metric = metric.expect("a metric's name and labels are valid");
-    registry.register(Box::new(metric.clone())).expect("each metric is registered once");
-    metric
 }
 
 /// The text format, version 0.0.4, which every Prometheus reads.

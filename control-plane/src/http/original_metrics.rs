@@ -2,9 +2,9 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 
-use super::metrics::{counter, counters, register};
-use crate::ccr::keeper::Counts;
-use crate::store::originals::OriginalSums;
+use super::registry::{counter, counters, register};
+use crate::originals::counts::Counts;
+use crate::originals::store::OriginalSums;
 
 /// Counts of this process, and how much the store holds: the same on replicas that share one.
 pub(super) struct OriginalMetrics {

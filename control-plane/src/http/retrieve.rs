@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 use super::App;
 use super::error::Refusal;
 use super::guard::Access;
-use crate::ccr::keeper::Found;
 use crate::clock::iso;
+use crate::originals::keeper::Found;
 use crate::tenants::{MAX_NAME, is_name};
 
 /// What is asked for.

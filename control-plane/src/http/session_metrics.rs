@@ -5,7 +5,7 @@ use prometheus::{
     Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
-use super::metrics::{counter, counters, register};
+use super::registry::{counter, counters, register};
 use crate::sessions::{Sessions, cause};
 
 /// Upper bounds in milliseconds: OpenAI ends a session after an hour.

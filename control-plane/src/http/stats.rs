@@ -8,10 +8,11 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-
-use serde_json::Value;
+use headroom_api::names::yes_or_no;
+use headroom_api::pages::Stats;
 
 use super::App;
+use super::board::rendered;
 use super::error::Refusal;
 use crate::messages::Messages;
 
@@ -23,18 +24,18 @@ pub(super) async fn stats(
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::query(error.body_text()))?;
-    let cached = query.get("cached").is_some_and(|value| matches!(value.as_str(), "1" | "true" | "yes"));
-    let text = app.board.stats(if cached { CACHED } else { Duration::ZERO }).await?;
-    let text = if app.messages.on() { with_messages(&text, &app.messages) } else { text.to_string() };
+    let cached = query.get("cached").is_some_and(|value| yes_or_no(value) == Some(true));
+    let answer = app.board.stats(if cached { CACHED } else { Duration::ZERO }).await?;
+    let text =
+        if app.messages.on() { with_messages(&answer.page, &app.messages) } else { answer.text.clone() };
     Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
 }
 
 /// `/events` sends the rest of it to every dashboard every second, so messages are added here.
-fn with_messages(stats: &str, messages: &Messages) -> String {
-    let mut body: Value = serde_json::from_str(stats).unwrap_or_default();
-    body["log_full_messages"] = true.into();
-    for request in body["recent_requests"].as_array_mut().into_iter().flatten() {
-        messages.add_to(request);
+fn with_messages(page: &Stats, messages: &Messages) -> String {
+    let mut page = Stats { log_full_messages: true, ..page.clone() };
+    for request in &mut page.recent_requests {
+        request.messages = Some(messages.of(&request.request_id));
     }
-    body.to_string()
+    rendered(&page)
 }

@@ -8,21 +8,26 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use serde::{Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use headroom_api::pages::{
+    Breakdown, BreakdownSums, HistoryPoint, HistoryScope, HistorySummary, SeriesPoint, StatsHistory,
+};
 
 use super::App;
 use super::error::Refusal;
 use crate::clock::{DAY_MS, UnixMs, iso, now_ms, parse_iso};
 use crate::ledger::bucket::Unit;
 use crate::ledger::export;
-use crate::ledger::history::{MAX_AGE_DAYS, MAX_POINTS, MAX_RESPONSE_POINTS, compacted, merged};
+use crate::ledger::history::{
+    Checkpoint, HOURS_BROKEN_DOWN_DAYS, MAX_POINTS, MAX_RESPONSE_POINTS, compacted, merged,
+};
 use crate::ledger::labels::Dimension;
 use crate::ledger::series::{Buckets, Point, Scope, Series};
-use crate::ledger::session::{self, ROLLOVER_MINUTES};
-use crate::ledger::sums::{Sums, usd};
-use crate::stats::{display_session, lifetime, lifetime_of, percent};
-use crate::store::{Checkpoint, HOURS_BROKEN_DOWN_DAYS, LedgerStore, StoreError};
+use crate::ledger::session::{self, DisplaySession};
+use crate::ledger::store::LedgerStore;
+use crate::ledger::sums::{Sums, percent, usd};
+use crate::stats::lifetime_of;
+use crate::trouble::StoreError;
+use crate::upstream::savings as upstream;
 
 /// The schema of upstream's answer that this one follows.
 const SCHEMA_VERSION: u32 = 2;
@@ -142,7 +147,7 @@ struct Page {
     at_ms: UnixMs,
     location: String,
     lifetime: Sums,
-    session: crate::store::DisplaySession,
+    session: DisplaySession,
     stored_points: usize,
     history: Vec<Checkpoint>,
     series: Vec<(Series, Vec<Point>)>,
@@ -206,135 +211,71 @@ impl Page {
             .into_response()
     }
 
-    fn json(&self, wanted: &Wanted) -> Body<'_> {
-        let scope = wanted.scope.as_ref();
-        Body {
+    fn json(&self, wanted: &Wanted) -> StatsHistory {
+        StatsHistory {
             schema_version: SCHEMA_VERSION,
             generated_at: iso(self.at_ms),
-            storage_path: &self.location,
-            lifetime: lifetime(&self.lifetime),
-            display_session: display_session(&self.session),
-            display_session_policy: json!({"rollover_inactivity_minutes": ROLLOVER_MINUTES}),
-            scope: scope.map(|(dimension, value)| json!({"by": dimension.name(), "value": value})),
-            history: self.history.iter().map(HistoryPoint::from).collect(),
-            series: SeriesBuckets(&self.series),
-            exports: json!({
-                "default_format": "json",
-                "available_formats": ["json", "csv"],
-                "available_series": ["history", "hourly", "daily", "weekly", "monthly"],
+            storage_path: self.location.clone(),
+            lifetime: upstream::lifetime(&self.lifetime),
+            display_session: upstream::display_session(&self.session),
+            display_session_policy: upstream::display_session_policy(),
+            scope: wanted.scope.as_ref().map(|(dimension, value)| HistoryScope {
+                by: dimension.name().to_owned(),
+                value: value.clone(),
             }),
-            retention: json!({
-                "max_history_points": MAX_POINTS,
-                "max_history_age_days": MAX_AGE_DAYS,
-                "max_response_history_points": MAX_RESPONSE_POINTS,
-            }),
-            history_summary: json!({
-                "mode": wanted.mode.name(),
-                "stored_points": self.stored_points,
-                "returned_points": self.history.len(),
-                "compacted": self.history.len() < self.stored_points && wanted.mode == Mode::Compact,
-            }),
-            breakdown: self.breakdown.as_ref().map(|(by, values)| {
-                let values: Map<String, Value> =
-                    values.iter().map(|(value, sums)| (value.clone(), broken_down(sums))).collect();
-                json!({"by": by.name(), "values": values})
+            history: self.history.iter().map(history_point).collect(),
+            series: self
+                .series
+                .iter()
+                .map(|(series, points)| (series.name().to_owned(), buckets(points)))
+                .collect(),
+            exports: upstream::exports(),
+            retention: upstream::retention(),
+            history_summary: HistorySummary {
+                mode: wanted.mode.name().to_owned(),
+                stored_points: self.stored_points,
+                returned_points: self.history.len(),
+                compacted: self.history.len() < self.stored_points && wanted.mode == Mode::Compact,
+            },
+            breakdown: self.breakdown.as_ref().map(|(by, values)| Breakdown {
+                by: by.name().to_owned(),
+                values: values.iter().map(|(value, sums)| (value.clone(), broken_down(sums))).collect(),
             }),
         }
     }
 }
 
-/// The answer as JSON. Its thousands of points are written as they are, not built as [`Value`]s first, which would
-/// take most of the time.
-#[derive(Serialize)]
-struct Body<'p> {
-    schema_version: u32,
-    generated_at: String,
-    storage_path: &'p str,
-    lifetime: Value,
-    display_session: Value,
-    display_session_policy: Value,
-    scope: Option<Value>,
-    history: Vec<HistoryPoint>,
-    series: SeriesBuckets<'p>,
-    exports: Value,
-    retention: Value,
-    history_summary: Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    breakdown: Option<Value>,
-}
-
-/// A checkpoint under the names of upstream's savings file.
-#[derive(Serialize)]
-struct HistoryPoint {
-    timestamp: String,
-    total_tokens_saved: i64,
-    compression_savings_usd: f64,
-    compression_savings_cache_adjusted_usd: f64,
-    total_input_tokens: i64,
-    total_input_cost_usd: f64,
-}
-
-impl From<&Checkpoint> for HistoryPoint {
-    fn from(Checkpoint { at_ms, sums }: &Checkpoint) -> Self {
-        Self {
-            timestamp: iso(*at_ms),
-            total_tokens_saved: sums.tokens_saved,
-            compression_savings_usd: usd(sums.saved_nanousd),
-            compression_savings_cache_adjusted_usd: usd(sums.saved_cached_nanousd),
-            total_input_tokens: sums.tokens_after,
-            total_input_cost_usd: usd(sums.input_nanousd),
-        }
+fn history_point(Checkpoint { at_ms, sums }: &Checkpoint) -> HistoryPoint {
+    HistoryPoint {
+        timestamp: iso(*at_ms),
+        total_tokens_saved: sums.tokens_saved,
+        compression_savings_usd: usd(sums.saved_nanousd),
+        compression_savings_cache_adjusted_usd: usd(sums.saved_cached_nanousd),
+        total_input_tokens: sums.tokens_after,
+        total_input_cost_usd: usd(sums.input_nanousd),
     }
 }
 
-/// One bucket of a series: what was added in it, and what had been reached by its end.
-#[derive(Serialize)]
-struct SeriesBucket {
-    timestamp: String,
-    requests: i64,
-    tokens_saved: i64,
-    tokens_before: i64,
-    compression_savings_usd_delta: f64,
-    compression_savings_cache_adjusted_usd_delta: f64,
-    /// As `side_by_side.unique` of `/stats`: each output counts in the request that brought it.
-    unique_tokens_saved: i64,
-    unique_savings_cache_adjusted_usd_delta: f64,
-    total_tokens_saved: i64,
-    compression_savings_usd: f64,
-    total_input_tokens_delta: i64,
-    total_input_tokens: i64,
-    total_input_cost_usd_delta: f64,
-    total_input_cost_usd: f64,
+fn buckets(points: &[Point]) -> Vec<SeriesPoint> {
+    points.iter().map(series_point).collect()
 }
 
-impl From<&Point> for SeriesBucket {
-    fn from(Point { start_ms, added, total }: &Point) -> Self {
-        Self {
-            timestamp: iso(*start_ms),
-            requests: added.requests,
-            tokens_saved: added.tokens_saved,
-            tokens_before: added.tokens_before,
-            compression_savings_usd_delta: usd(added.saved_nanousd),
-            compression_savings_cache_adjusted_usd_delta: usd(added.saved_cached_nanousd),
-            unique_tokens_saved: added.unique_tokens_saved,
-            unique_savings_cache_adjusted_usd_delta: usd(added.unique_saved_nanousd),
-            total_tokens_saved: total.tokens_saved,
-            compression_savings_usd: usd(total.saved_nanousd),
-            total_input_tokens_delta: added.tokens_after,
-            total_input_tokens: total.tokens_after,
-            total_input_cost_usd_delta: usd(added.input_nanousd),
-            total_input_cost_usd: usd(total.input_nanousd),
-        }
-    }
-}
-
-/// Each series under its name.
-struct SeriesBuckets<'p>(&'p [(Series, Vec<Point>)]);
-
-impl Serialize for SeriesBuckets<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let buckets = |points: &[Point]| points.iter().map(SeriesBucket::from).collect::<Vec<_>>();
-        serializer.collect_map(self.0.iter().map(|(series, points)| (series.name(), buckets(points))))
+fn series_point(Point { start_ms, added, total }: &Point) -> SeriesPoint {
+    SeriesPoint {
+        timestamp: iso(*start_ms),
+        requests: added.requests,
+        tokens_saved: added.tokens_saved,
+        tokens_before: added.tokens_before,
+        compression_savings_usd_delta: usd(added.saved_nanousd),
+        compression_savings_cache_adjusted_usd_delta: usd(added.saved_cached_nanousd),
+        unique_tokens_saved: added.unique_tokens_saved,
+        unique_savings_cache_adjusted_usd_delta: usd(added.unique_saved_nanousd),
+        total_tokens_saved: total.tokens_saved,
+        compression_savings_usd: usd(total.saved_nanousd),
+        total_input_tokens_delta: added.tokens_after,
+        total_input_tokens: total.tokens_after,
+        total_input_cost_usd_delta: usd(added.input_nanousd),
+        total_input_cost_usd: usd(total.input_nanousd),
     }
 }
 
@@ -374,16 +315,16 @@ async fn history(store: &dyn LedgerStore, wanted: &Wanted) -> Result<(usize, Vec
     Ok((points.len(), compacted(&points, most)))
 }
 
-fn broken_down(sums: &Sums) -> Value {
-    json!({
-        "requests": sums.requests,
-        "tokens_before": sums.tokens_before,
-        "tokens_after": sums.tokens_after,
-        "tokens_saved": sums.tokens_saved,
-        "savings_percent": percent(sums.tokens_saved, sums.tokens_before),
-        "compression_savings_usd": usd(sums.saved_nanousd),
-        "compression_savings_cache_adjusted_usd": usd(sums.saved_cached_nanousd),
-    })
+fn broken_down(sums: &Sums) -> BreakdownSums {
+    BreakdownSums {
+        requests: sums.requests,
+        tokens_before: sums.tokens_before,
+        tokens_after: sums.tokens_after,
+        tokens_saved: sums.tokens_saved,
+        savings_percent: percent(sums.tokens_saved, sums.tokens_before),
+        compression_savings_usd: usd(sums.saved_nanousd),
+        compression_savings_cache_adjusted_usd: usd(sums.saved_cached_nanousd),
+    }
 }
 
 #[cfg(test)]

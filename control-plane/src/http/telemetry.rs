@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::Value;
+use headroom_api::pages::Telemetry;
 
 use super::App;
 use super::error::Refusal;
 
-pub(super) async fn telemetry(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
-    Ok(Json(app.beacon.shown().await?))
+pub(super) async fn telemetry(State(app): State<Arc<App>>) -> Result<Json<Telemetry>, Refusal> {
+    Ok(Json(app.beacon.page().await?))
 }

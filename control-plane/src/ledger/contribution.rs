@@ -1,41 +1,20 @@
 //! What a set of records adds to every sum: pure, so that the store only has to add.
 
+mod bounds;
+mod price;
+
 use std::collections::BTreeMap;
 
-use headroom_api::forwarded_tokens;
-use headroom_api::names::{COMPRESS_API, is_probe, outcome_name};
-use headroom_api::v1::{PrefixChange, PrefixDigests, RequestOutcome, RequestRecord};
-use headroom_compress::provider_tokens;
+use headroom_api::names::{is_probe, outcome_name};
+use headroom_api::v1::{RequestOutcome, RequestRecord};
 
+pub(crate) use self::bounds::MAX_WINDOWS;
 use super::bucket::Unit;
-use super::labels::{Dimension, Labels, is_stack, tidy};
+use super::labels::{Dimension, Labels, is_stack};
 use super::sums::{BlockSums, Sums, Timing};
 use crate::budget::{self, Account, Budgets, Spent};
-use crate::clock::{DAY_MS, UnixMs};
-use crate::models::{Models, Price};
-use crate::subscriptions::MAX_WINDOWS;
-
-/// Tokens beyond which a record is not believed: a body of 100 MB at one byte a token.
-const MAX_TOKENS: u64 = 100_000_000;
-/// Nano-dollars beyond which a record is not believed: a thousand dollars.
-const MAX_NANOUSD: f64 = 1e12;
-/// Blocks kept of a record; the filter's own cap is lower.
-const MAX_BLOCKS: usize = 512;
-/// Blocks of reasoning in one request beyond which a record is not believed.
-const MAX_MISMATCHES: u32 = 10_000;
-/// Rounds of own tools, as well.
-const MAX_ROUNDS: u32 = 10_000;
-/// Digests kept of a prefix; the filter's own cap.
-const MAX_PREFIXES: usize = 64;
-/// Hundredths of a percent of an allowance beyond which a record is not believed: a hundred times all of it.
-const MAX_USED: u32 = 1_000_000;
-/// The windows of allowances are weeks long; one that begins anew so much later is not believed.
-const LATEST_RESET_MS: i64 = 366 * DAY_MS;
-/// A record may lie this far in the past: it was made when the request finished.
-const OLDEST_MS: i64 = 365 * DAY_MS;
-/// A record may lie this far in the future: the clock of its proxy or that of the sidecar is wrong, nobody can tell
-/// which, and by its own time it stays among the others of its proxy.
-const MAX_CLOCK_SKEW_MS: i64 = 31 * DAY_MS;
+use crate::clock::UnixMs;
+use crate::models::Models;
 
 /// What is needed to turn records into sums.
 #[derive(Debug, Default)]
@@ -93,7 +72,7 @@ impl Contribution {
     ) -> Self {
         let mut all = Self::default();
         for (vm_id, record) in records {
-            let record = bounded(record, now);
+            let record = bounds::bounded(record, now);
             if is_probe(&record) {
                 all.probe = Some(record);
             } else {
@@ -110,7 +89,7 @@ impl Contribution {
 
     fn add(&mut self, vm_id: &str, record: RequestRecord, accounting: &Accounting) {
         let labels = &accounting.labels;
-        let sums = sums(&record, accounting);
+        let sums = price::sums(&record, &accounting.models);
         let mut counted_as = vec![
             (Dimension::Provider, labels.value(Dimension::Provider, &record.provider)),
             (Dimension::Model, labels.value(Dimension::Model, &record.model)),
@@ -193,225 +172,15 @@ pub(crate) fn stages(record: &RequestRecord) -> impl Iterator<Item = (&'static s
     .filter_map(|(stage, us, measured)| measured.then_some((stage, us)))
 }
 
-/// The record with names tidied, figures bounded and a time that can be believed.
-fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
-    let mut record = record.clone();
-    for name in [
-        &mut record.request_id,
-        &mut record.provider,
-        &mut record.api,
-        &mut record.model,
-        &mut record.stack,
-        &mut record.conversation_id,
-        &mut record.turn_id,
-        &mut record.tenant,
-        &mut record.project,
-        &mut record.stop_reason,
-        &mut record.error_class,
-        &mut record.key,
-        &mut record.team,
-        &mut record.answered_model,
-        &mut record.session_id,
-        &mut record.account,
-    ] {
-        *name = tidy(name);
-    }
-    if !(now - OLDEST_MS..=now + MAX_CLOCK_SKEW_MS).contains(&record.started_unix_ms) {
-        record.started_unix_ms = now;
-    }
-    let left_out = record.blocks.len().saturating_sub(MAX_BLOCKS);
-    record.blocks.truncate(MAX_BLOCKS);
-    record.blocks_left_out =
-        record.blocks_left_out.saturating_add(u32::try_from(left_out).unwrap_or(u32::MAX));
-    let model = record.model.clone();
-    for block in &mut record.blocks {
-        for name in [&mut block.tool, &mut block.kind, &mut block.outcome] {
-            *name = tidy(name);
-        }
-        // filters count them plainly, and the request in the provider's tokens
-        for tokens in [&mut block.tokens_before, &mut block.tokens_after] {
-            let counted = provider_tokens(&model, u64::from(*tokens));
-            *tokens = u32::try_from(counted).unwrap_or(u32::MAX);
-        }
-    }
-    record.prefix_mismatches = record.prefix_mismatches.min(MAX_MISMATCHES);
-    match (record.prefix_mismatches, record.prefix_change()) {
-        (0, _) => record.set_prefix_change(PrefixChange::Unspecified),
-        (_, PrefixChange::Unspecified) => record.set_prefix_change(PrefixChange::Unseen),
-        _ => {}
-    }
-    record.rate_limits.truncate(MAX_WINDOWS);
-    for limit in &mut record.rate_limits {
-        limit.window = tidy(&limit.window);
-        limit.status = tidy(&limit.status);
-        limit.used = limit.used.min(MAX_USED);
-        limit.resets_unix_ms = limit.resets_unix_ms.clamp(0, now.saturating_add(LATEST_RESET_MS));
-    }
-    record.hidden_rounds = record.hidden_rounds.min(MAX_ROUNDS);
-    record.restored_rounds = record.restored_rounds.min(MAX_ROUNDS);
-    for digests in [&mut record.client_prefix, &mut record.forwarded_prefix].into_iter().flatten() {
-        keep_newest(digests);
-    }
-    if let Some(tokens) = &mut record.tokens {
-        tokens.encoding = tidy(&tokens.encoding);
-        for count in [
-            &mut tokens.before,
-            &mut tokens.after,
-            &mut tokens.tool_outputs_before,
-            &mut tokens.tool_outputs_after,
-            &mut tokens.tool_outputs_minified,
-            &mut tokens.tool_outputs_new_before,
-            &mut tokens.tool_outputs_new_after,
-            &mut tokens.tool_outputs_new_minified,
-        ] {
-            *count = (*count).min(MAX_TOKENS);
-        }
-    }
-    if let Some(usage) = &mut record.usage {
-        for count in [
-            &mut usage.input_tokens,
-            &mut usage.output_tokens,
-            &mut usage.cache_read_tokens,
-            &mut usage.cache_write_tokens,
-            &mut usage.cache_write_5m_tokens,
-            &mut usage.cache_write_1h_tokens,
-            &mut usage.reasoning_tokens,
-        ] {
-            *count = (*count).min(MAX_TOKENS);
-        }
-    }
-    record
-}
-
-fn keep_newest(digests: &mut PrefixDigests) {
-    let too_many = digests.prefixes.len().saturating_sub(MAX_PREFIXES);
-    digests.prefixes.drain(..too_many);
-}
-
-/// What one bounded record adds.
-///
-/// Tokens are saved only where the request was billed: an answer of 400 or more costs nothing at any provider, and
-/// what was merely measured was sent in full. Where Headroom's tool was added and nothing got shorter, less than
-/// nothing is saved.
-fn sums(record: &RequestRecord, accounting: &Accounting) -> Sums {
-    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let outcome = record.outcome();
-    let tokens = record.tokens.clone().unwrap_or_default();
-    let usage = record.usage.unwrap_or_default();
-    let refused = record.status >= 400;
-    let compressed = outcome == RequestOutcome::Compressed;
-    let saved = if refused { 0 } else { count(tokens.before) - count(forwarded_tokens(outcome, &tokens)) };
-    let is_counted = tokens.tool_outputs_minified > 0;
-    let minified = |minified: u64, before: u64| if is_counted { minified.min(before) } else { before };
-    let (new_before, new_after) = (tokens.tool_outputs_new_before, tokens.tool_outputs_new_after);
-    let unique = new_before.saturating_sub(new_after).min(u64::try_from(saved).unwrap_or(0));
-    let mut sums = Sums {
-        requests: 1,
-        compressed: i64::from(compressed),
-        failed: i64::from(refused || outcome == RequestOutcome::Aborted),
-        rate_limited: i64::from(record.status == 429),
-        tokens_before: count(tokens.before),
-        tokens_after: count(forwarded_tokens(outcome, &tokens)),
-        tokens_saved: saved,
-        tool_tokens_before: count(tokens.tool_outputs_before),
-        tool_tokens_after: count(tokens.tool_outputs_after),
-        tool_tokens_minified: count(minified(tokens.tool_outputs_minified, tokens.tool_outputs_before)),
-        usage_reports: i64::from(record.usage.is_some()),
-        cache_hits: i64::from(usage.cache_read_tokens > 0),
-        uncached_input_tokens: count(usage.input_tokens),
-        cache_read_tokens: count(usage.cache_read_tokens),
-        cache_write_tokens: count(usage.cache_write_tokens),
-        output_tokens: count(usage.output_tokens),
-        unique_tokens_saved: count(unique),
-        new_tool_tokens_before: count(new_before),
-        new_tool_tokens_after: count(new_after),
-        new_tool_tokens_minified: count(minified(tokens.tool_outputs_new_minified, new_before)),
-        unminified: i64::from(!is_counted && tokens.tool_outputs_before > 0),
-        cache_write_1h_tokens: count(usage.cache_write_1h_tokens.min(usage.cache_write_tokens)),
-        reasoning_tokens: count(usage.reasoning_tokens),
-        recovered: i64::from(record.recovered),
-        hidden_rounds: i64::from(record.hidden_rounds),
-        restored_rounds: i64::from(record.restored_rounds),
-        ..Sums::default()
-    };
-    let mismatches = i64::from(record.prefix_mismatches);
-    match record.prefix_change() {
-        PrefixChange::Headroom => sums.mismatches_headroom = mismatches,
-        PrefixChange::Client => sums.mismatches_client = mismatches,
-        PrefixChange::Unseen | PrefixChange::Unspecified => sums.mismatches_unseen = mismatches,
-    }
-    if record.subscription {
-        // Nobody pays for its tokens one by one.
-        sums.subscription_requests = 1;
-        sums.subscription_tokens_saved = sums.tokens_saved;
-        return sums;
-    }
-    match accounting.models.get(&record.model).price {
-        None => sums.unpriced = 1,
-        Some(_) if refused => {}
-        Some(price) => charge(&mut sums, price, record.api != COMPRESS_API),
-    }
-    sums
-}
-
-/// Puts a price on counts.
-///
-/// What the tokens that were left out would have cost follows from what the provider says it charged for
-/// the rest. A prompt is read from the cache from its beginning, up to where it differs from an earlier
-/// one; what comes behind is written to the cache, or is plain input. Call the average price of the
-/// latter `fresh`.
-///
-/// * Tokens left out of outputs that are new in this request would have stood at the prompt's end: `fresh`.
-/// * Tokens left out of older outputs would have stood before: of that part of the prompt the share
-///   `read / (read + written + plain - new)` was read from the cache, at most all of it, so they would
-///   have cost that share of the price of reading, and `fresh` for the rest.
-///
-/// A block is compressed the same way in every turn, so it is cached exactly when what stands around it is.
-/// Without a usage report it is the least that it can have been: reading for the old ones, plain
-/// input for the new ones.
-fn charge(sums: &mut Sums, price: Price, asks_a_provider: bool) {
-    // USD per million tokens are a thousand nano-dollars per token
-    let cost = |tokens: i64, usd_per_million: f64| tokens as f64 * usd_per_million * 1_000.0;
-    let nano = |cost: f64| cost.clamp(-MAX_NANOUSD, MAX_NANOUSD).round() as i64;
-
-    let not_read = sums.uncached_input_tokens + sums.cache_write_tokens;
-    let billed = not_read + sums.cache_read_tokens;
-    let prompt = if billed > 0 { billed } else { sums.tokens_after };
-    let price = price.for_prompt(u64::try_from(prompt).unwrap_or(0));
-    let read = cost(1, price.cached_read);
-    let written = cost(sums.cache_write_tokens - sums.cache_write_1h_tokens, price.cached_write)
-        + cost(sums.cache_write_1h_tokens, price.cached_write_1h);
-    let (input, fresh, repeated) = if billed > 0 {
-        let plain_and_written = cost(sums.uncached_input_tokens, price.input) + written;
-        let fresh = if not_read > 0 { plain_and_written / not_read as f64 } else { cost(1, price.input) };
-        let old = (billed - sums.new_tool_tokens_after).max(1);
-        let share = (sums.cache_read_tokens as f64 / old as f64).min(1.0);
-        let input = plain_and_written + cost(sums.cache_read_tokens, price.cached_read);
-        (input, fresh, share * read + (1.0 - share) * fresh)
-    } else {
-        (cost(sums.tokens_after, price.input), cost(1, price.input), read)
-    };
-    let unique = sums.unique_tokens_saved as f64 * fresh;
-    let repeats = (sums.tokens_saved - sums.unique_tokens_saved) as f64 * repeated;
-    // The request to a provider that a call of `/v1/compress` was for has its own record, where it comes by here.
-    sums.input_nanousd = if asks_a_provider { nano(input) } else { 0 };
-    sums.output_nanousd = nano(cost(sums.output_tokens, price.output));
-    sums.saved_nanousd = nano(cost(sums.tokens_saved, price.input));
-    sums.saved_cached_nanousd = nano(unique + repeats);
-    sums.unique_saved_nanousd = nano(unique);
-    sums.cache_nanousd = nano(
-        cost(sums.cache_read_tokens, price.input - price.cached_read)
-            + cost(sums.cache_write_tokens, price.input)
-            - written,
-    );
-}
-
 #[cfg(test)]
 mod tests {
     use headroom_api::v1::{BlockRecord, Timings, Tokens, Usage};
     use proptest::prelude::*;
 
+    use super::bounds::MAX_CLOCK_SKEW_MS;
+    use super::price::MAX_NANOUSD;
     use super::*;
+    use headroom_api::names::COMPRESS_API;
 
     const NOW: UnixMs = 1_790_000_000_000;
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::series::Point;
 use super::sums::usd;
 use crate::clock::iso;
-use crate::store::Checkpoint;
+use crate::ledger::history::Checkpoint;
 
 /// The columns of a history.
 pub const HISTORY_COLUMNS: &str =

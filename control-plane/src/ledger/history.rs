@@ -4,18 +4,29 @@ use std::collections::BTreeMap;
 
 use crate::clock::UnixMs;
 use crate::ledger::sums::Sums;
-use crate::store::Checkpoint;
 
 /// Checkpoints that are kept at most, as in upstream.
 pub const MAX_POINTS: usize = 5_000;
 /// Checkpoints older than this are dropped, as in upstream.
 pub const MAX_AGE_DAYS: i64 = 365;
+/// How long buckets of an hour are kept that are broken down by something: long enough for a month's
+/// chart, and a hundred values each are a hundred times the rows.
+pub(crate) const HOURS_BROKEN_DOWN_DAYS: i64 = 35;
 /// Points of one compact answer, as in upstream.
 pub const MAX_RESPONSE_POINTS: usize = 500;
 /// Share of a compact answer that goes to the newest points, as in upstream: a third.
 const RECENT_SHARE: usize = 3;
 /// Newest points that are never sampled, however few a compact answer may have.
 const LEAST_RECENT: usize = 50;
+
+/// The totals at a point in time.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Checkpoint {
+    /// When.
+    pub at_ms: UnixMs,
+    /// Lifetime sums then.
+    pub sums: Sums,
+}
 
 /// At most `max` of the ascending points or their times: the newest third as they are, the rest sampled evenly.
 /// The first and the last are always among them.

@@ -13,7 +13,7 @@ use super::bucket::Unit;
 use super::history::MAX_POINTS;
 use super::sums::Sums;
 use crate::clock::{DAY_MS, UnixMs, parse_iso};
-use crate::store::Checkpoint;
+use crate::ledger::history::Checkpoint;
 
 /// Bytes read of the file: ten times what upstream's 5,000 points take.
 const MAX_BYTES: u64 = 16 << 20;

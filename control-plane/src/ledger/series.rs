@@ -6,7 +6,8 @@ use super::bucket::Unit;
 use super::labels::Dimension;
 use super::sums::Sums;
 use crate::clock::{DAY_MS, HOUR_MS, UnixMs};
-use crate::store::{Bucket, LedgerStore, Slice, StoreError};
+use crate::ledger::store::{Bucket, LedgerStore, Slice};
+use crate::trouble::StoreError;
 
 /// Buckets that a store may hold of one unit and value: more than a year of hours or ten of days.
 const ALL_KEPT: u32 = 10_000;

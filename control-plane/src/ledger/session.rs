@@ -2,10 +2,20 @@
 
 use crate::clock::{MINUTE_MS, UnixMs};
 use crate::ledger::sums::Sums;
-use crate::store::DisplaySession;
 
 /// Inactivity after which the next report begins a new session, as in upstream.
 pub const ROLLOVER_MINUTES: i64 = 60;
+
+/// Sums since the last hour of inactivity.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DisplaySession {
+    /// Of the first report in it; 0 before the first ever.
+    pub started_ms: UnixMs,
+    /// Of the last report.
+    pub last_activity_ms: UnixMs,
+    /// What was added in between.
+    pub sums: Sums,
+}
 
 /// The session after a report that adds `added` at `now`.
 pub fn extended(session: DisplaySession, added: Sums, now: UnixMs) -> DisplaySession {

@@ -183,3 +183,19 @@ impl AddAssign for Timing {
 pub fn usd(nano: i64) -> f64 {
     nano as f64 / 1e9
 }
+
+/// A part of a whole in percent, with two decimals; 0 of nothing.
+pub fn percent(part: i64, whole: i64) -> f64 {
+    if whole == 0 { 0.0 } else { (part as f64 / whole as f64 * 10_000.0).round() / 100.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_nothing_is_zero_percent() {
+        assert_eq!(percent(0, 0), 0.0);
+        assert_eq!(percent(1, 3), 33.33);
+    }
+}

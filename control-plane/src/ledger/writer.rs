@@ -10,7 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::contribution::{Accounting, Landed};
 use crate::clock::now_ms;
-use crate::store::{Appended, Batch, LedgerStore, StoreError};
+use crate::ledger::store::{Appended, Batch, LedgerStore};
+use crate::trouble::StoreError;
 
 /// Reports that may wait: a minute's worth of sixteen proxies that flush four times a second.
 const QUEUE: usize = 4096;
@@ -175,12 +176,12 @@ mod tests {
     use headroom_api::v1::RequestRecord;
 
     use super::*;
-    use crate::settings::Database;
-    use crate::store::SqlStore;
+    use crate::store::Database;
+    use crate::store::SqlLedger;
 
-    async fn store(dir: &tempfile::TempDir) -> Arc<SqlStore> {
+    async fn store(dir: &tempfile::TempDir) -> Arc<SqlLedger> {
         let database = Database::File(dir.path().join("db"));
-        Arc::new(SqlStore::open(&database, now_ms()).await.unwrap())
+        Arc::new(SqlLedger::open(&database, now_ms()).await.unwrap())
     }
 
     fn batch(sequence: u64) -> Batch {

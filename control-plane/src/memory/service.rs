@@ -19,8 +19,9 @@ use super::fact::{Draft, Ending, Origin, Reach, Vector};
 use super::search::{MatchedFact, fuse, query_words};
 use super::store::{MemoryStore, Saved, Updated};
 use crate::clock::{UnixMs, now_ms};
-use crate::settings::Database;
-use crate::store::{Scope as Purge, StoreError, Trouble};
+use crate::store::Database;
+use crate::purge::Scope as Purge;
+use crate::trouble::{StoreError, Trouble};
 
 /// Candidates by words, and as many by meaning, from which a search takes the best.
 const CANDIDATES: u32 = 50;
@@ -192,7 +193,7 @@ impl Memory {
     }
 
     fn opened(&self) -> Result<Arc<dyn MemoryStore>, StoreError> {
-        self.store().map_err(|_| StoreError::Database(sqlx::Error::PoolClosed))
+        self.store().map_err(|_| StoreError::from(sqlx::Error::PoolClosed))
     }
 
     /// Deletes for good what somebody wants deleted, and says how many versions of facts that is.

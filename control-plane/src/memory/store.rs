@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use super::fact::{Draft, Ending, Holder, Origin, Reach, StoredFact};
 use crate::clock::UnixMs;
-use crate::store::{Scope, StoreError};
+use crate::purge::Scope;
+use crate::trouble::StoreError;
 
 /// What became of a draft.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,12 +15,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::FlockOperation;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 use tokio_stream::StreamExt as _;
 
-use super::StoreError;
 use super::schema::LEDGER;
 use crate::clock::UnixMs;
+use crate::trouble::StoreError;
 
 /// The first line of the file.
 const HEADER: &str = "{\"headroom_savings\":1}\n";
@@ -99,7 +99,7 @@ impl Lines {
     /// acknowledged, and goes.
     pub(super) async fn open(
         path: &Path,
-        pool: &AnyPool,
+        pool: &SqlitePool,
         now: UnixMs,
     ) -> Result<(Self, Option<PathBuf>), StoreError> {
         let failed = |error| StoreError::Folder { path: path.display().to_string(), error };
@@ -130,8 +130,8 @@ impl Lines {
         Ok((lines, aside))
     }
 
-    /// Writes what a transaction has changed; with `anew`, all there is. To be called right before it is committed.
-    pub(super) async fn write(&self, conn: &mut AnyConnection, anew: bool) -> Result<(), StoreError> {
+    /// Writes what a transaction has changed. To be called right before it is committed.
+    pub(super) async fn write(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
         let (mut text, mut count) = (String::new(), 0_u64);
         {
             let mut rows = sqlx::query("SELECT line FROM journal ORDER BY id").fetch(&mut *conn);
@@ -142,9 +142,6 @@ impl Lines {
             }
         }
         sqlx::query("DELETE FROM journal").execute(&mut *conn).await?;
-        if anew {
-            return self.rewrite(conn).await;
-        }
         if count == 0 {
             return Ok(());
         }
@@ -164,7 +161,7 @@ impl Lines {
     }
 
     /// Writes one line for each row, into a file that then takes the place of the other.
-    async fn rewrite(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
+    pub(super) async fn rewrite(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
         let path = lock_file(&self.file).path.clone();
         let partial = PathBuf::from(format!("{}.partial", path.display()));
         let failed = |error| StoreError::Folder { path: path.display().to_string(), error };
@@ -268,9 +265,9 @@ fn lock(path: &Path) -> io::Result<File> {
 }
 
 /// The tables that there are. The names come from this program's own schema.
-async fn tables(pool: &AnyPool) -> Result<Vec<Table>, StoreError> {
+async fn tables(pool: &SqlitePool) -> Result<Vec<Table>, StoreError> {
     let names =
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name";
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '%_migrations' ORDER BY name";
     let mut tables = Vec::new();
     for row in sqlx::query(names).fetch_all(pool).await? {
         let name: String = row.try_get(0)?;
@@ -352,7 +349,7 @@ impl Table {
 }
 
 /// Has each change noted.
-async fn watch(pool: &AnyPool, tables: &[Table]) -> Result<(), StoreError> {
+async fn watch(pool: &SqlitePool, tables: &[Table]) -> Result<(), StoreError> {
     let mut statements = vec!["CREATE TABLE journal (id INTEGER PRIMARY KEY, line TEXT NOT NULL)".to_owned()];
     for Table { name, put_in, taken_out, .. } in tables {
         for (change, line) in [("INSERT", put_in), ("UPDATE", put_in), ("DELETE", taken_out)] {
@@ -369,7 +366,7 @@ async fn watch(pool: &AnyPool, tables: &[Table]) -> Result<(), StoreError> {
 }
 
 /// Reads the file into the tables, which hold what a new store begins with.
-async fn load(path: &Path, pool: &AnyPool, tables: &[Table]) -> Result<Loaded, StoreError> {
+async fn load(path: &Path, pool: &SqlitePool, tables: &[Table]) -> Result<Loaded, StoreError> {
     let failed = |error| StoreError::Folder { path: path.display().to_string(), error };
     let mut reader = BufReader::new(File::open(path).map_err(failed)?);
     let mut loaded = Loaded { bytes: 0, damage: None };
@@ -426,7 +423,7 @@ async fn load(path: &Path, pool: &AnyPool, tables: &[Table]) -> Result<Loaded, S
         return Err(not_savings(path));
     }
     if loaded.damage.is_some()
-        && let Some(ordinals) = LEDGER.after_salvage().first()
+        && let Some(ordinals) = LEDGER.after_salvage.first()
     {
         sqlx::query(*ordinals).execute(&mut *tx).await?;
     }
@@ -443,7 +440,7 @@ fn not_savings(path: &Path) -> StoreError {
     ))
 }
 
-async fn apply(conn: &mut AnyConnection, line: &str, tables: &[Table]) -> Result<(), StoreError> {
+async fn apply(conn: &mut SqliteConnection, line: &str, tables: &[Table]) -> Result<(), StoreError> {
     let unreadable = || StoreError::Corrupt(format!("{:?}", line.chars().take(80).collect::<String>()));
     let line: Line<'_> = serde_json::from_str(line).map_err(|_| unreadable())?;
     let table = tables.iter().find(|table| Some(table.name.as_str()) == line.table).ok_or_else(unreadable)?;
@@ -468,8 +465,9 @@ mod tests {
     use super::*;
     use crate::clock::now_ms;
     use crate::ledger::contribution::Accounting;
-    use crate::settings::Database;
-    use crate::store::{Batch, LedgerStore, SqlStore};
+    use crate::ledger::store::{Batch, LedgerStore};
+    use crate::store::{Database, SqlLedger};
+    use crate::trouble::Trouble;
 
     fn batch(sequence: u64) -> Batch {
         let records = vec![RequestRecord { sequence, ..RequestRecord::default() }];
@@ -480,7 +478,7 @@ mod tests {
     async fn what_cannot_be_written_is_not_counted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s.jsonl");
-        let store = SqlStore::open(&Database::Lines(path.clone()), now_ms()).await.unwrap();
+        let store = SqlLedger::open(&Database::Lines(path.clone()), now_ms()).await.unwrap();
         let append =
             async |sequence| store.append(&[batch(sequence)], &Accounting::default(), now_ms()).await;
         append(1).await.unwrap();
@@ -490,7 +488,7 @@ mod tests {
         let real = std::mem::replace(&mut lock_file(&file).file, full);
         for _ in 0..2 {
             let error = append(2).await.unwrap_err();
-            assert_eq!(crate::store::Trouble::of(&error), crate::store::Trouble::Full, "{error}");
+            assert_eq!(Trouble::of(&error), Trouble::Full, "{error}");
         }
         assert!(store.check().await.is_err(), "it says so");
         assert_eq!((store.recent(9).await.unwrap().len(), fs::read(&path).unwrap()), (1, before));
@@ -498,7 +496,7 @@ mod tests {
         assert_eq!(append(2).await.unwrap().landed.len(), 1);
         store.close().await;
         drop((store, file));
-        let store = SqlStore::open(&Database::Lines(path), now_ms()).await.unwrap();
+        let store = SqlLedger::open(&Database::Lines(path), now_ms()).await.unwrap();
         assert_eq!((store.recent(9).await.unwrap().len(), store.set_aside()), (2, None));
     }
 }

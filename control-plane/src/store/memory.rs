@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 pub use self::postgres::PostgresMemory;
 pub use self::sqlite::SqliteMemory;
-use super::StoreError;
+use crate::trouble::StoreError;
 use crate::memory::MemoryStore;
-use crate::settings::Database;
+use crate::store::Database;
 
 /// Migrations that were run are noted here, beside those of other stores in the same database.
 const MIGRATIONS: &str = "memory_migrations";

@@ -1,120 +1,29 @@
-//! Opening the store: the folder, the connections, the schema, and setting a broken file aside.
+//! Opening a database: the folder, the connections, the schema, and setting a broken file aside.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
-use std::{fs, io};
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Any, AnyPool, ConnectOptions, Connection, Executor, Row, Transaction};
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Row, SqliteConnection, SqlitePool};
 
-use super::StoreError;
-use super::dialect::Dialect;
-use super::lines::Lines;
+use super::database::{Database, PATIENCE, Pool, connect_to_file, file_options};
 use super::salvage::{Salvaged, salvage};
-use super::schema::{LEDGER, Schema};
+use super::schema::Schema;
 use crate::clock::UnixMs;
-use crate::settings::Database;
+use crate::trouble::{StoreError, Trouble};
+use crate::url::without_secrets;
 
 /// Connections kept to the database: one writes, the others answer pages meanwhile.
 const CONNECTIONS: u32 = 5;
-
-/// A database that lives as long as its connection.
-const MEMORY: &str = "sqlite::memory:";
-
-/// A store in SQLite or PostgreSQL.
-#[derive(Debug)]
-pub struct SqlStore {
-    pub(super) pool: AnyPool,
-    pub(super) dialect: Dialect,
-    epoch: String,
-    location: String,
-    set_aside: Option<PathBuf>,
-    /// Where the tables are in memory, what they are made from.
-    lines: Option<Lines>,
-}
-
-impl SqlStore {
-    /// Opens the store, makes it if it is not there, and brings its schema up to date.
-    ///
-    /// A file that is damaged is set aside under another name, never deleted; a new store begins with what can be
-    /// read of it: reports that arrive meanwhile matter more than refusing to start.
-    pub async fn open(database: &Database, now: UnixMs) -> Result<Self, StoreError> {
-        Self::open_damaged(database, now, None).await
-    }
-
-    /// As [`SqlStore::open`], with what is known to be wrong with the file.
-    pub(super) async fn open_damaged(
-        database: &Database,
-        now: UnixMs,
-        damage: Option<String>,
-    ) -> Result<Self, StoreError> {
-        let opened = Opened::open(database, &LEDGER, now, damage).await?;
-        let Opened { pool, dialect, location, mut set_aside } = opened;
-        let lines = match database {
-            Database::Lines(path) => {
-                let (lines, aside) = Lines::open(path, &pool, now).await?;
-                set_aside = aside;
-                Some(lines)
-            }
-            _ => None,
-        };
-        let mut store = Self { pool, dialect, epoch: String::new(), location, set_aside, lines };
-        store.epoch = store.lasting_epoch().await?;
-        Ok(store)
-    }
-
-    /// Ends a transaction, which is durable then. With `anew`, nothing stays of what it has deleted.
-    pub(super) async fn commit(
-        &self,
-        mut tx: Transaction<'static, Any>,
-        anew: bool,
-    ) -> Result<(), StoreError> {
-        let Some(lines) = self.lines.clone() else { return Ok(tx.commit().await?) };
-        // What was written counts, whoever has left meanwhile.
-        let committed = tokio::spawn(async move {
-            lines.write(&mut tx, anew).await?;
-            Ok(tx.commit().await?)
-        });
-        committed.await.unwrap_or_else(|error| Err(StoreError::Corrupt(error.to_string())))
-    }
-
-    #[cfg(test)]
-    pub(super) fn lines(&self) -> Option<&Lines> {
-        self.lines.as_ref()
-    }
-
-    /// The epoch that a store is given when it is made.
-    async fn lasting_epoch(&self) -> Result<String, StoreError> {
-        let mut tx = self.pool.begin_with(self.dialect.begin()).await?;
-        sqlx::query("INSERT INTO meta (name, value) VALUES ('epoch', $1) ON CONFLICT (name) DO NOTHING")
-            .bind(random_hex())
-            .execute(&mut *tx)
-            .await?;
-        let epoch = sqlx::query("SELECT value FROM meta WHERE name = 'epoch'").fetch_one(&mut *tx).await?;
-        let epoch = epoch.try_get(0)?;
-        self.commit(tx, false).await?;
-        Ok(epoch)
-    }
-
-    /// Where a damaged file was put when this store was opened.
-    pub fn set_aside(&self) -> Option<&Path> {
-        self.set_aside.as_deref()
-    }
-
-    pub(super) fn epoch_str(&self) -> &str {
-        &self.epoch
-    }
-
-    pub(super) fn location_str(&self) -> &str {
-        &self.location
-    }
-}
+/// Bytes to which SQLite cuts its journal.
+const JOURNAL_BYTES: &str = "67108864";
 
 /// A database with its tables up to date.
 #[derive(Debug)]
 pub(super) struct Opened {
-    pub(super) pool: AnyPool,
-    pub(super) dialect: Dialect,
+    pub(super) pool: Pool,
     /// Where it is, without credentials.
     pub(super) location: String,
     /// A file that could not be read when this was opened, under its new name.
@@ -129,118 +38,116 @@ impl Opened {
         now: UnixMs,
         known: Option<String>,
     ) -> Result<Self, StoreError> {
-        static DRIVERS: Once = Once::new();
-        DRIVERS.call_once(sqlx::any::install_default_drivers);
         match database {
             Database::Postgres(url) => {
-                Self::connect(url, Dialect::Postgres, schema, without_credentials(url)).await
+                let pool = up_to_date(Pool::Postgres(postgres_pool(url).await?), schema).await?;
+                Ok(Self { pool, location: without_secrets(url), set_aside: None })
             }
-            Database::Lines(path) => {
-                Self::connect(MEMORY, Dialect::Sqlite, schema, path.display().to_string()).await
+            Database::Lines(_) | Database::Memory => {
+                let pool = up_to_date(Pool::Sqlite(memory_pool().await?), schema).await?;
+                let location = match database {
+                    Database::Lines(path) => path.display().to_string(),
+                    _ => "memory".to_owned(),
+                };
+                Ok(Self { pool, location, set_aside: None })
             }
-            Database::Memory => Self::connect(MEMORY, Dialect::Sqlite, schema, "memory".to_owned()).await,
             Database::File(path) => {
                 make_private(path)?;
-                let url = sqlite_url(path)?;
-                let location = path.display().to_string();
                 let damage = match known {
                     Some(damage) => Some(damage),
-                    None => damage(&url).await?,
+                    None => damage(path).await?,
                 };
-                let aside = damage.map(|damage| set_aside(path, now, &damage)).transpose()?;
-                if aside.is_some() {
+                let set_aside = damage.map(|damage| set_aside(path, now, &damage)).transpose()?;
+                if set_aside.is_some() {
                     make_private(path)?;
                 }
-                let mut store = Self::connect(&url, Dialect::Sqlite, schema, location).await?;
-                if let Some(damaged) = &aside {
-                    save_from(&url, damaged, schema).await;
+                let pool = up_to_date(Pool::Sqlite(sqlite_pool(path).await?), schema).await?;
+                if let Some(damaged) = &set_aside {
+                    save_from(path, damaged, schema).await;
                 }
-                store.set_aside = aside;
-                Ok(store)
+                Ok(Self { pool, location: path.display().to_string(), set_aside })
             }
         }
-    }
-
-    async fn connect(
-        url: &str,
-        dialect: Dialect,
-        schema: &Schema,
-        location: String,
-    ) -> Result<Self, StoreError> {
-        let options: AnyConnectOptions = url.parse()?;
-        let pool =
-            if url == MEMORY { one_connection() } else { AnyPoolOptions::new().max_connections(CONNECTIONS) };
-        let pool = pool
-            .test_before_acquire(dialect.may_disconnect())
-            .acquire_timeout(std::time::Duration::from_secs(5))
-            .after_connect(move |conn, _| {
-                Box::pin(async move {
-                    for statement in dialect.on_connect() {
-                        conn.execute(*statement).await?;
-                    }
-                    Ok(())
-                })
-            })
-            // SQLite ends a transaction by itself when the disk is full, and sqlx does not notice: it would
-            // refuse every later one on this connection
-            .after_release(|conn, _| {
-                Box::pin(async move {
-                    if conn.is_in_transaction() {
-                        // what was dropped is rolled back with the next command
-                        conn.ping().await?;
-                    }
-                    Ok(!conn.is_in_transaction())
-                })
-            })
-            .connect_with(options.disable_statement_logging())
-            .await?;
-        let mut tx = pool.begin_with(dialect.begin()).await?;
-        if let Some(lock) = dialect.lock_schema() {
-            sqlx::query(lock).execute(&mut *tx).await?;
-        }
-        schema.migrate(&mut tx, dialect).await?;
-        tx.commit().await?;
-        Ok(Self { pool, dialect, location, set_aside: None })
     }
 }
 
-/// The only one there is, for as long as there is a pool.
-fn one_connection() -> AnyPoolOptions {
-    AnyPoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None)
+async fn up_to_date(pool: Pool, schema: &Schema) -> Result<Pool, StoreError> {
+    let mut tx = pool.begin().await?;
+    schema.migrate(&mut tx).await?;
+    tx.commit().await?;
+    Ok(pool)
+}
+
+/// `synchronous = FULL`: in WAL mode NORMAL survives the death of the process but may lose the last commits with the
+/// power, and an acknowledged record is one that the filter has forgotten. Reports are committed in groups off the
+/// request path, so that the sync per commit costs nobody anything.
+async fn sqlite_pool(path: &Path) -> Result<SqlitePool, StoreError> {
+    let options = file_options(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("temp_store", "MEMORY")
+        // what is deleted is gone from the file, too
+        .pragma("secure_delete", "ON")
+        .pragma("journal_size_limit", JOURNAL_BYTES);
+    let pool = PoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
+    // it ends a transaction by itself when the disk is full, and sqlx does not notice: it would refuse every
+    // later one on this connection
+    let pool = pool.test_before_acquire(false).after_release(|conn: &mut SqliteConnection, _| {
+        Box::pin(async move {
+            if conn.is_in_transaction() {
+                // what was dropped is rolled back with the next command
+                conn.ping().await?;
+            }
+            Ok(!conn.is_in_transaction())
+        })
+    });
+    Ok(pool.connect_with(options).await?)
+}
+
+/// One connection, for as long as there is a pool: the database is gone with it.
+async fn memory_pool() -> Result<SqlitePool, StoreError> {
+    let options = SqliteConnectOptions::new().in_memory(true).disable_statement_logging();
+    let pool = PoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
+    Ok(pool.acquire_timeout(PATIENCE).test_before_acquire(false).connect_with(options).await?)
+}
+
+async fn postgres_pool(url: &str) -> Result<PgPool, StoreError> {
+    let options: PgConnectOptions = url.parse()?;
+    let pool = PoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
+    // a connection may have died while nobody used it, so it is asked before each use
+    let pool = pool.test_before_acquire(true).after_connect(|conn: &mut PgConnection, _| {
+        Box::pin(async move {
+            conn.execute("SET statement_timeout = '10s'").await?;
+            conn.execute("SET lock_timeout = '5s'").await?;
+            Ok(())
+        })
+    });
+    Ok(pool.connect_with(options.disable_statement_logging()).await?)
 }
 
 /// What is wrong with a database's file; nothing where it has none.
 pub(super) async fn damage_of(database: &Database) -> Result<Option<String>, StoreError> {
     match database {
-        Database::File(path) => damage(&sqlite_url(path)?).await,
+        Database::File(path) => damage(path).await,
         Database::Postgres(_) | Database::Lines(_) | Database::Memory => Ok(None),
     }
 }
 
 /// What is wrong with an SQLite file: `None` when it is sound, or not there yet.
-///
-/// Asked over a connection of its own: a pool would try again and again.
-async fn damage(url: &str) -> Result<Option<String>, StoreError> {
-    let options: AnyConnectOptions = url.parse()?;
-    let mut conn = options.disable_statement_logging().connect().await?;
+async fn damage(path: &Path) -> Result<Option<String>, StoreError> {
     let checked = async {
-        sqlx::query("PRAGMA busy_timeout = 5000").execute(&mut conn).await?;
-        sqlx::query("PRAGMA quick_check(1)").fetch_one(&mut conn).await?.try_get::<String, _>(0)
+        let mut conn = connect_to_file(path).await?;
+        let row = sqlx::query("PRAGMA quick_check(1)").fetch_one(&mut conn).await?;
+        let verdict: String = row.try_get(0)?;
+        conn.close().await?;
+        Ok::<_, StoreError>(verdict)
     };
-    let verdict = match checked.await {
-        Ok(verdict) if verdict == "ok" => None,
-        Ok(verdict) => Some(verdict),
-        Err(error) if names_damage(&error) => Some(error.to_string()),
-        Err(error) => return Err(error.into()),
-    };
-    conn.close().await?;
-    Ok(verdict)
-}
-
-/// SQLITE_CORRUPT or SQLITE_NOTADB; anything else, such as a lock or a full disk, passes.
-fn names_damage(error: &sqlx::Error) -> bool {
-    let text = error.to_string();
-    text.contains("database disk image is malformed") || text.contains("file is not a database")
+    match checked.await {
+        Ok(verdict) if verdict == "ok" => Ok(None),
+        Ok(verdict) => Ok(Some(verdict)),
+        Err(error) if Trouble::of(&error) == Trouble::Damaged => Ok(Some(error.to_string())),
+        Err(error) => Err(error),
+    }
 }
 
 /// History and originals are this user's alone. SQLite gives the files that it keeps beside a database the
@@ -251,18 +158,6 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
         headroom_private::folder(folder).map_err(failed)?;
     }
     headroom_private::database(path).map_err(failed)
-}
-
-fn sqlite_url(path: &Path) -> Result<String, StoreError> {
-    let path = std::path::absolute(path)
-        .map_err(|error| StoreError::Folder { path: path.display().to_string(), error })?;
-    let text = path.to_str().ok_or_else(|| StoreError::Folder {
-        path: path.display().to_string(),
-        error: io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8"),
-    })?;
-    // what would end or alter the path inside a URL
-    let escaped = text.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
-    Ok(format!("sqlite://{escaped}?mode=rwc"))
 }
 
 /// Gives the file and what SQLite keeps beside it another name, under which they still belong together.
@@ -283,8 +178,8 @@ fn set_aside(path: &Path, now: UnixMs, damage: &str) -> Result<PathBuf, StoreErr
 }
 
 /// Nothing that goes wrong here keeps the new store from working.
-async fn save_from(url: &str, damaged: &Path, schema: &Schema) {
-    match salvage(url, damaged, schema).await {
+async fn save_from(path: &Path, damaged: &Path, schema: &Schema) {
+    match salvage(path, damaged, schema).await {
         Ok(Salvaged { rows, incomplete }) => tracing::warn!(
             message = "What can be read of the damaged store is in the new one.",
             rows,
@@ -292,14 +187,6 @@ async fn save_from(url: &str, damaged: &Path, schema: &Schema) {
         ),
         Err(error) => tracing::error!(message = "Nothing can be read of the damaged store.", %error),
     }
-}
-
-fn without_credentials(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-    let rest = rest.split('?').next().unwrap_or_default();
-    let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}/{database}")
 }
 
 /// 128 random bits in hexadecimal.
@@ -311,15 +198,4 @@ pub(super) fn random_hex() -> String {
         tracing::error!(message = "No random numbers for the store's epoch.", %error);
     }
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_location_shows_no_credentials() {
-        assert_eq!(without_credentials("postgres://u:p%40@h:5/d?password=x"), "postgres://h:5/d");
-        assert_eq!(without_credentials("postgres:///d?host=/run&user=u"), "postgres:///d");
-    }
 }

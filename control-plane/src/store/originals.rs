@@ -1,173 +1,394 @@
-//! Where originals are kept: what a store of them promises.
+//! Originals in SQLite or PostgreSQL.
 //!
-//! No form depends on what is kept here: each request carries its own originals, and the filter hands over copies
-//! after it has left. What follows is what people, MCP clients and filters of 0.1 may rely upon.
-//!
-//! **What may be trusted.** An admission is answered once it is durable, with the time for which it
-//! holds ([`Keep::promise_ms`]) and the epoch. Whoever remembers the answer may leave the admission out
-//! for less than that time and for as long as the epoch is the same. Both together have to exclude every
-//! way in which an acknowledged original can be gone:
-//!
-//! * *It expired.* Not within the promise: it is never longer than the TTL, which is written into the row.
-//! * *It was evicted, because the store was full.* Not within the promise: what was admitted or read less
-//!   than [`HOLD_MS`] ago is never evicted. When nothing older is left the new original is refused. So an eviction needs no new epoch; one
-//!   at each eviction would make every VM send all that it has again, just when the store is full.
-//! * *The store is another one, an older copy, or a damaged one that was set aside.* Each is opened anew, at a start of
-//!   the sidecar or when damage is found: the epoch is kept in the store and replaced whenever it is opened. Replicas
-//!   that share a store read it there with each answer, so that they never disagree, and one that starts makes every
-//!   VM send its originals once more.
-//! * *The process was killed, or the power failed.* The answer comes after the commit
-//!   (`synchronous = FULL`); nothing is lost, and the start replaces the epoch all the same.
-//!
-//! * *The clock was set.* Times here are those of [`retention`](crate::retention), which a clock that is set does
-//!   not change.
-//!
-//! What is left to whoever runs it: a PostgreSQL that fails over to a standby without its last commits.
+//! Everything that writes takes the row of the sums first, so that replicas take turns and the sums are
+//! exact.
 
-mod sql;
+use std::path::Path;
 
 use async_trait::async_trait;
+use sqlx::AssertSqlSafe;
 
-pub use self::sql::SqlOriginals;
-use super::{PurgedOriginals, Scope, StoreError};
-use crate::clock::{HOUR_MS, UnixMs};
+use super::database::{Database, Row, Transaction, query};
+use super::open::{Opened, random_hex};
+use super::schema::ORIGINALS;
+use crate::clock::UnixMs;
+use crate::originals::store::{Admission, Admitted, Fate, HOLD_MS, Keep, Kept, OriginalSums, OriginalsStore};
+use crate::purge::{PurgedOriginals, Scope};
+use crate::trouble::{StoreError, Trouble};
 
-/// For how long an original is safe from eviction after it was admitted or read. A VM admits what a
-/// conversation refers to again after each promise, so whatever is in use stays; and an hour of a busy
-/// proxy's originals fits into the default cap many times over.
-pub const HOLD_MS: i64 = HOUR_MS;
+/// Rows that are looked at or removed at once, so that nobody waits long for the write lock.
+const ROWS: i64 = 100;
 
-/// What an original takes in the store beside its content, about: the row, its key in three indexes.
-pub const ROW_BYTES: i64 = 300;
+/// Originals in a database.
+#[derive(Debug)]
+pub struct SqlOriginals(Opened);
 
-/// How much is kept for how long.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Keep {
-    /// Milliseconds from the last time that an original was admitted or read.
-    pub ttl_ms: i64,
-    /// Bytes of all originals together at most, compressed.
-    pub max_bytes: i64,
-}
+impl SqlOriginals {
+    /// Opens the store, makes it if it is not there, and gives it a new epoch. A damaged file is set
+    /// aside as the ledger's is.
+    pub async fn open(database: &Database, now: UnixMs) -> Result<Self, StoreError> {
+        Self::open_damaged(database, now, None).await
+    }
 
-impl Keep {
-    /// For how many milliseconds an admission may be relied upon.
-    pub fn promise_ms(&self) -> i64 {
-        self.ttl_ms.min(HOLD_MS)
+    /// As [`SqlOriginals::open`], with what is known to be wrong with the file.
+    pub(super) async fn open_damaged(
+        database: &Database,
+        now: UnixMs,
+        damage: Option<String>,
+    ) -> Result<Self, StoreError> {
+        let opened = Opened::open(database, &ORIGINALS, now, damage).await?;
+        let replaced = query(
+            "INSERT INTO meta (name, value) VALUES ('originals_epoch', $1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        );
+        let replaced = replaced.bind(random_hex()).execute(&opened.pool).await.map_err(StoreError::from);
+        match replaced {
+            // what is there can be read, and is what was acknowledged
+            Err(error) if Trouble::of(&error) == Trouble::Full => {
+                tracing::error!(message = "The originals cannot be written.", %error);
+            }
+            replaced => {
+                replaced?;
+            }
+        }
+        Ok(Self(opened))
+    }
+
+    /// Where a damaged file was put when this store was opened.
+    pub fn set_aside(&self) -> Option<&Path> {
+        self.0.set_aside.as_deref()
     }
 }
 
-/// An original that was checked, on its way into the store.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Admission {
-    /// Whose it is. The same text of two tenants is kept twice.
-    pub tenant: String,
-    /// The content address of the text.
-    pub hash: String,
-    /// The conversation that brought it.
-    pub conversation_id: String,
-    /// The tool that printed it.
-    pub tool: String,
-    /// What it contains.
-    pub kind: String,
-    /// Bytes of the text.
-    pub length: i64,
-    /// Tokens of the text.
-    pub tokens_before: i64,
-    /// Tokens of what stands in its place.
-    pub tokens_after: i64,
-    /// The text, compressed with zstd.
-    pub content: Vec<u8>,
-}
-
-impl Admission {
-    /// What it takes in the store.
-    pub(crate) fn bytes(&self) -> i64 {
-        i64::try_from(self.content.len()).unwrap_or(i64::MAX).saturating_add(ROW_BYTES)
-    }
-}
-
-/// The outcome of one admission.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Fate {
-    /// It was new.
-    Stored,
-    /// It was there; its time begins anew.
-    Refreshed,
-    /// There is no room, and nothing that may be evicted for it.
-    Refused,
-}
-
-/// The outcome of admissions that were written together.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Admitted {
-    /// In the order given.
-    pub fates: Vec<Fate>,
-    /// Originals removed before their time, to make room.
-    pub evicted: u64,
-    /// Originals removed to make room whose time was over.
-    pub expired: u64,
-    /// The store's epoch when they were written.
-    pub epoch: String,
-}
-
-/// An original as it is kept.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Kept {
-    /// The tool that printed it.
-    pub tool: String,
-    /// What it contains.
-    pub kind: String,
-    /// Bytes of the text.
-    pub length: i64,
-    /// Tokens of the text.
-    pub tokens_before: i64,
-    /// Tokens of what stands in its place.
-    pub tokens_after: i64,
-    /// How often it was read before.
-    pub retrievals: i64,
-    /// The text, compressed with zstd.
-    pub content: Vec<u8>,
-}
-
-/// Sums over what is kept.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct OriginalSums {
-    /// Originals.
-    pub entries: i64,
-    /// Bytes that they take.
-    pub bytes: i64,
-    /// Tokens of their texts.
-    pub tokens_before: i64,
-    /// Tokens of what stands in their places.
-    pub tokens_after: i64,
-    /// How often originals were read since the store began.
-    pub retrievals: i64,
-}
-
-/// Where originals are kept.
 #[async_trait]
-pub trait OriginalsStore: Send + Sync + 'static {
-    /// Where it is, without credentials.
-    fn location(&self) -> &str;
-    /// What the store may be trusted under: see the head of this file.
-    async fn epoch(&self) -> Result<String, StoreError>;
-    /// Keeps originals, and returns once that is durable. On an error none was kept.
-    async fn admit(&self, admissions: &[Admission], keep: &Keep, now: UnixMs)
-    -> Result<Admitted, StoreError>;
-    /// An original whose time is not over.
-    async fn get(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<Kept>, StoreError>;
-    /// Notes that originals were read: their time begins anew.
-    async fn touch(&self, read: &[(String, String)], keep: &Keep, now: UnixMs) -> Result<(), StoreError>;
-    /// Removes some of those whose time is over, and says how many. 0: there are no more.
-    async fn sweep(&self, now: UnixMs) -> Result<u64, StoreError>;
-    /// Deletes what somebody wants deleted, and says how much that is; a dry run deletes nothing.
-    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError>;
-    /// Sums over what is kept.
-    async fn sums(&self) -> Result<OriginalSums, StoreError>;
-    /// Sums over what is kept for one tenant; `retrievals` are those of what is still there.
-    async fn sums_of(&self, tenant: &str) -> Result<OriginalSums, StoreError>;
-    /// Whether the store answers and can be written.
-    async fn check(&self) -> Result<(), StoreError>;
-    /// Gives everything up in order.
-    async fn close(&self);
+impl OriginalsStore for SqlOriginals {
+    fn location(&self) -> &str {
+        &self.0.location
+    }
+
+    async fn epoch(&self) -> Result<String, StoreError> {
+        let row =
+            query("SELECT value FROM meta WHERE name = 'originals_epoch'").fetch_one(&self.0.pool).await?;
+        Ok(row.try_get(0)?)
+    }
+
+    async fn admit(
+        &self,
+        admissions: &[Admission],
+        keep: &Keep,
+        now: UnixMs,
+    ) -> Result<Admitted, StoreError> {
+        let mut tx = self.0.pool.begin().await?;
+        let (before, epoch) = lock_sums(&mut tx, self.0.pool.for_update()).await?;
+        let mut sums = before;
+        let mut admitted = Admitted { epoch, ..Admitted::default() };
+        for admission in admissions {
+            let fate = if refresh(&mut tx, admission, keep, now).await? {
+                Fate::Refreshed
+            } else if make_room(&mut tx, admission.bytes(), &mut sums, keep, now, &mut admitted).await? {
+                insert(&mut tx, admission, keep, now).await?;
+                sums.entries += 1;
+                sums.bytes += admission.bytes();
+                sums.tokens_before += admission.tokens_before;
+                sums.tokens_after += admission.tokens_after;
+                Fate::Stored
+            } else {
+                Fate::Refused
+            };
+            admitted.fates.push(fate);
+        }
+        if sums != before {
+            write_sums(&mut tx, &sums).await?;
+        }
+        tx.commit().await?;
+        Ok(admitted)
+    }
+
+    async fn get(&self, tenant: &str, hash: &str, now: UnixMs) -> Result<Option<Kept>, StoreError> {
+        let row = query(
+            "SELECT tool, kind, length, tokens_before, tokens_after, retrievals, content FROM original
+             WHERE tenant = $1 AND hash = $2 AND expires_ms > $3",
+        )
+        .bind(tenant.to_owned())
+        .bind(hash.to_owned())
+        .bind(now)
+        .fetch_optional(&self.0.pool)
+        .await?;
+        let kept = |row: Row| {
+            Ok(Kept {
+                tool: row.try_get(0)?,
+                kind: row.try_get(1)?,
+                length: row.try_get(2)?,
+                tokens_before: row.try_get(3)?,
+                tokens_after: row.try_get(4)?,
+                retrievals: row.try_get(5)?,
+                content: row.try_get(6)?,
+            })
+        };
+        row.map(kept).transpose()
+    }
+
+    async fn touch(&self, read: &[(String, String)], keep: &Keep, now: UnixMs) -> Result<(), StoreError> {
+        let mut tx = self.0.pool.begin().await?;
+        let (mut sums, _) = lock_sums(&mut tx, self.0.pool.for_update()).await?;
+        for (tenant, hash) in read {
+            let update = query(
+                "UPDATE original SET retrievals = retrievals + 1,
+                    touched_ms = CASE WHEN touched_ms > $3 THEN touched_ms ELSE $3 END,
+                    expires_ms = CASE WHEN expires_ms > $4 THEN expires_ms ELSE $4 END
+                 WHERE tenant = $1 AND hash = $2",
+            );
+            let update = update.bind(tenant.clone()).bind(hash.clone()).bind(now).bind(now + keep.ttl_ms);
+            sums.retrievals += i64::try_from(update.execute(&mut tx).await?).unwrap_or(0);
+        }
+        write_sums(&mut tx, &sums).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn sweep(&self, now: UnixMs) -> Result<u64, StoreError> {
+        let mut tx = self.0.pool.begin().await?;
+        let (mut sums, _) = lock_sums(&mut tx, self.0.pool.for_update()).await?;
+        let rows = query(
+            "DELETE FROM original WHERE (tenant, hash) IN
+                (SELECT tenant, hash FROM original WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2)
+             RETURNING bytes, tokens_before, tokens_after",
+        )
+        .bind(now)
+        .bind(ROWS)
+        .fetch_all(&mut tx)
+        .await?;
+        for row in &rows {
+            subtract(&mut sums, row, 0)?;
+        }
+        write_sums(&mut tx, &sums).await?;
+        tx.commit().await?;
+        Ok(rows.len() as u64)
+    }
+
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<PurgedOriginals, StoreError> {
+        let mut tx = self.0.pool.begin().await?;
+        let (before, _) = lock_sums(&mut tx, self.0.pool.for_update()).await?;
+        let delete = match scope {
+            Scope::All => query("DELETE FROM original"),
+            Scope::Tenant(tenant) => query("DELETE FROM original WHERE tenant = $1").bind(tenant.clone()),
+            Scope::Before(time) => query("DELETE FROM original WHERE admitted_ms < $1").bind(*time),
+        };
+        let originals = delete.execute(&mut tx).await?;
+        let left = query(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT),
+                CAST(COALESCE(SUM(tokens_before), 0) AS BIGINT),
+                CAST(COALESCE(SUM(tokens_after), 0) AS BIGINT), CAST(COALESCE(SUM(retrievals), 0) AS BIGINT)
+             FROM original",
+        );
+        let left = sums_from(&left.fetch_one(&mut tx).await?)?;
+        let purged = PurgedOriginals { originals, bytes: before.bytes - left.bytes };
+        if dry_run {
+            tx.rollback().await?;
+            return Ok(purged);
+        }
+        let retrievals = if *scope == Scope::All { 0 } else { before.retrievals };
+        write_sums(&mut tx, &OriginalSums { retrievals, ..left }).await?;
+        // what was acknowledged may be gone
+        query("UPDATE meta SET value = $1 WHERE name = 'originals_epoch'")
+            .bind(random_hex())
+            .execute(&mut tx)
+            .await?;
+        tx.commit().await?;
+        self.0.pool.empty_journal().await;
+        Ok(purged)
+    }
+
+    async fn sums(&self) -> Result<OriginalSums, StoreError> {
+        let row = query(
+            "SELECT entries, bytes, tokens_before, tokens_after, retrievals FROM original_sums
+             WHERE name = 'all'",
+        )
+        .fetch_one(&self.0.pool)
+        .await?;
+        sums_from(&row)
+    }
+
+    async fn sums_of(&self, tenant: &str) -> Result<OriginalSums, StoreError> {
+        // a sum of BIGINT is NUMERIC in PostgreSQL
+        let row = query(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT),
+                CAST(COALESCE(SUM(tokens_before), 0) AS BIGINT),
+                CAST(COALESCE(SUM(tokens_after), 0) AS BIGINT), CAST(COALESCE(SUM(retrievals), 0) AS BIGINT)
+             FROM original WHERE tenant = $1",
+        )
+        .bind(tenant.to_owned())
+        .fetch_one(&self.0.pool)
+        .await?;
+        sums_from(&row)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let mut tx = self.0.pool.begin().await?;
+        query("UPDATE original_sums SET entries = entries WHERE name = 'all'").execute(&mut tx).await?;
+        // what is rolled back never reaches the disk
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.0.pool.close().await;
+    }
+}
+
+/// The sums and the epoch, with the sums locked.
+async fn lock_sums(tx: &mut Transaction, for_update: &str) -> Result<(OriginalSums, String), StoreError> {
+    let text = format!(
+        "SELECT entries, bytes, tokens_before, tokens_after, retrievals,
+            (SELECT value FROM meta WHERE name = 'originals_epoch')
+         FROM original_sums WHERE name = 'all'{for_update}"
+    );
+    // made of constants alone
+    let row = query(AssertSqlSafe(text)).fetch_one(&mut *tx).await?;
+    Ok((sums_from(&row)?, row.try_get(5)?))
+}
+
+async fn write_sums(tx: &mut Transaction, sums: &OriginalSums) -> Result<(), StoreError> {
+    query(
+        "UPDATE original_sums SET entries = $1, bytes = $2, tokens_before = $3, tokens_after = $4,
+            retrievals = $5 WHERE name = 'all'",
+    )
+    .bind(sums.entries)
+    .bind(sums.bytes)
+    .bind(sums.tokens_before)
+    .bind(sums.tokens_after)
+    .bind(sums.retrievals)
+    .execute(&mut *tx)
+    .await?;
+    Ok(())
+}
+
+fn sums_from(row: &Row) -> Result<OriginalSums, StoreError> {
+    Ok(OriginalSums {
+        entries: row.try_get(0)?,
+        bytes: row.try_get(1)?,
+        tokens_before: row.try_get(2)?,
+        tokens_after: row.try_get(3)?,
+        retrievals: row.try_get(4)?,
+    })
+}
+
+/// Takes a row that was removed out of the sums; its figures begin at column `from`.
+fn subtract(sums: &mut OriginalSums, row: &Row, from: usize) -> Result<(), StoreError> {
+    sums.entries -= 1;
+    sums.bytes -= row.try_get::<i64>(from)?;
+    sums.tokens_before -= row.try_get::<i64>(from + 1)?;
+    sums.tokens_after -= row.try_get::<i64>(from + 2)?;
+    Ok(())
+}
+
+/// Begins the time of an original anew; false when it is not there. One whose time was over but that
+/// was not removed yet is as good as any.
+async fn refresh(
+    tx: &mut Transaction,
+    admission: &Admission,
+    keep: &Keep,
+    now: UnixMs,
+) -> Result<bool, StoreError> {
+    let update = query(
+        "UPDATE original SET
+            touched_ms = CASE WHEN touched_ms > $3 THEN touched_ms ELSE $3 END,
+            expires_ms = CASE WHEN expires_ms > $4 THEN expires_ms ELSE $4 END
+         WHERE tenant = $1 AND hash = $2",
+    );
+    let update = update.bind(admission.tenant.clone()).bind(admission.hash.clone());
+    let changed = update.bind(now).bind(now + keep.ttl_ms).execute(&mut *tx).await?;
+    Ok(changed > 0)
+}
+
+async fn insert(
+    tx: &mut Transaction,
+    admission: &Admission,
+    keep: &Keep,
+    now: UnixMs,
+) -> Result<(), StoreError> {
+    query(
+        "INSERT INTO original (tenant, hash, admitted_ms, touched_ms, expires_ms, bytes, length,
+            tokens_before, tokens_after, retrievals, tool, kind, conversation_id, content)
+         VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12)",
+    )
+    .bind(admission.tenant.clone())
+    .bind(admission.hash.clone())
+    .bind(now)
+    .bind(now + keep.ttl_ms)
+    .bind(admission.bytes())
+    .bind(admission.length)
+    .bind(admission.tokens_before)
+    .bind(admission.tokens_after)
+    .bind(admission.tool.clone())
+    .bind(admission.kind.clone())
+    .bind(admission.conversation_id.clone())
+    .bind(admission.content.clone())
+    .execute(&mut *tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes the oldest until `bytes` more fit; false when they do not, whatever may be removed.
+async fn make_room(
+    tx: &mut Transaction,
+    bytes: i64,
+    sums: &mut OriginalSums,
+    keep: &Keep,
+    now: UnixMs,
+    admitted: &mut Admitted,
+) -> Result<bool, StoreError> {
+    if bytes > keep.max_bytes {
+        return Ok(false);
+    }
+    while sums.bytes + bytes > keep.max_bytes {
+        let oldest = query(
+            "SELECT bytes, tokens_before, tokens_after, tenant, hash, touched_ms, expires_ms
+             FROM original ORDER BY touched_ms, tenant, hash LIMIT $1",
+        )
+        .bind(ROWS)
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut removed = false;
+        for row in &oldest {
+            let (touched, expires): (UnixMs, UnixMs) = (row.try_get(5)?, row.try_get(6)?);
+            let over = expires <= now;
+            if sums.bytes + bytes <= keep.max_bytes || (!over && touched > now - HOLD_MS) {
+                break;
+            }
+            query("DELETE FROM original WHERE tenant = $1 AND hash = $2")
+                .bind(row.try_get::<String>(3)?)
+                .bind(row.try_get::<String>(4)?)
+                .execute(&mut *tx)
+                .await?;
+            subtract(sums, row, 0)?;
+            *if over { &mut admitted.expired } else { &mut admitted.evicted } += 1;
+            removed = true;
+        }
+        if !removed {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_the_database_ended_by_itself_spoils_no_later_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqlOriginals::open(&Database::File(dir.path().join("db")), 0).await.unwrap();
+        let keep = Keep { ttl_ms: 1_000, max_bytes: 1 << 20 };
+        for n in 0..20 {
+            // as SQLite does when the disk is full
+            let mut tx = store.0.pool.begin().await.unwrap();
+            query("ROLLBACK").execute(&mut tx).await.unwrap();
+            tx.commit().await.unwrap_err();
+            let admission = Admission { hash: format!("{n:024x}"), ..Admission::default() };
+            let admitted = store.admit(&[admission], &keep, n).await.unwrap();
+            assert_eq!(admitted.fates, [Fate::Stored]);
+        }
+    }
 }

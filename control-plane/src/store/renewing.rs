@@ -8,21 +8,23 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+use super::database::Database;
+use super::ledger::SqlLedger;
 use super::open::damage_of;
-use super::originals::{Admission, Admitted, Keep, Kept, OriginalSums, OriginalsStore, SqlOriginals};
-use super::trouble::{StoreWatch, Trouble};
-use super::{
-    Appended, Batch, Bucket, Checkpoint, DisplaySession, LedgerStore, Probe, PurgedLedger, PurgedOriginals,
-    Scope, Slice, SqlStore, StoreError, Vms,
-};
+use super::originals::SqlOriginals;
 use crate::budget::{Account, Spent};
 use crate::clock::{Clock, UnixMs};
 use crate::ledger::bucket::Unit;
 use crate::ledger::contribution::{Accounting, Landed};
+use crate::ledger::history::Checkpoint;
 use crate::ledger::import::Imported;
 use crate::ledger::labels::Dimension;
+use crate::ledger::session::DisplaySession;
+use crate::ledger::store::{Appended, Batch, Bucket, LedgerStore, Probe, Slice, Vms};
 use crate::ledger::sums::{BlockSums, Sums, Timing};
-use crate::settings::Database;
+use crate::originals::store::{Admission, Admitted, Keep, Kept, OriginalSums, OriginalsStore};
+use crate::purge::{PurgedLedger, PurgedOriginals, Scope};
+use crate::trouble::{StoreError, StoreWatch, Trouble};
 
 /// Time between two renewals at least: a disk that breaks everything that is written to it would be filled with
 /// damaged files.
@@ -98,12 +100,13 @@ impl<S: Reopen> Renewing<S> {
         if !matches!(self.0.database, Database::File(_)) {
             return false;
         }
-        let damage = match error {
+        let StoreError::Database { error: cause, .. } = error else { return false };
+        let damage = match cause.downcast_ref() {
             _ if trouble == Trouble::Damaged => Some(error.to_string()),
             // an earlier renewal has failed
-            StoreError::Database(sqlx::Error::PoolClosed) => None,
+            Some(sqlx::Error::PoolClosed) => None,
             // a pool does not say why it gets no connection
-            StoreError::Database(sqlx::Error::PoolTimedOut) => match damage_of(&self.0.database).await {
+            Some(sqlx::Error::PoolTimedOut) => match damage_of(&self.0.database).await {
                 Ok(Some(damage)) => {
                     self.0.watch.count(Trouble::Damaged);
                     Some(damage)
@@ -204,10 +207,10 @@ macro_rules! reopen {
     )*};
 }
 
-reopen!(SqlStore, SqlOriginals);
+reopen!(SqlLedger, SqlOriginals);
 
 #[async_trait]
-impl LedgerStore for Renewing<SqlStore> {
+impl LedgerStore for Renewing<SqlLedger> {
     fn epoch(&self) -> String {
         self.current().epoch()
     }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 
-use super::StoreError;
+use super::database::connect_to_file;
 use super::schema::Schema;
+use crate::trouble::StoreError;
 
 /// Rows that one statement copies at most where a table cannot be copied whole.
 const MOST_ROWS: u64 = 4_096;
@@ -20,26 +20,31 @@ pub(super) struct Salvaged {
     pub(super) incomplete: Vec<String>,
 }
 
-/// Copies every table of `damaged` into the new store at `url`, as far as it can be read from either end.
-pub(super) async fn salvage(url: &str, damaged: &Path, schema: &Schema) -> Result<Salvaged, StoreError> {
-    let options: AnyConnectOptions = url.parse()?;
-    let mut conn = options.disable_statement_logging().connect().await?;
+/// Copies every table of `damaged` into the new store at `path`, as far as it can be read from either end.
+pub(super) async fn salvage(path: &Path, damaged: &Path, schema: &Schema) -> Result<Salvaged, StoreError> {
+    let mut conn = connect_to_file(path).await?;
     let salvaged = copy_all(&mut conn, damaged, schema).await;
     conn.close().await?;
     salvaged
 }
 
-async fn copy_all(conn: &mut AnyConnection, damaged: &Path, schema: &Schema) -> Result<Salvaged, StoreError> {
-    sqlx::query("PRAGMA busy_timeout = 5000").execute(&mut *conn).await?;
+async fn copy_all(
+    conn: &mut SqliteConnection,
+    damaged: &Path,
+    schema: &Schema,
+) -> Result<Salvaged, StoreError> {
     let damaged = damaged.display().to_string();
     sqlx::query("ATTACH DATABASE $1 AS damaged").bind(damaged).execute(&mut *conn).await?;
     let tables = sqlx::query(
         "SELECT name, wr FROM pragma_table_list
-         WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'meta' ORDER BY name",
+         WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
     );
     let mut salvaged = Salvaged::default();
     for table in tables.fetch_all(&mut *conn).await? {
         let (name, without_rowid): (String, i64) = (table.try_get(0)?, table.try_get(1)?);
+        if schema.is_about_tables(&name) {
+            continue;
+        }
         let order = if without_rowid == 0 { vec!["rowid".to_owned()] } else { key(conn, &name).await? };
         let whole = match shared_columns(conn, &name).await {
             Ok(columns) => copy(conn, &name, &columns, &order, &mut salvaged.rows).await,
@@ -49,7 +54,7 @@ async fn copy_all(conn: &mut AnyConnection, damaged: &Path, schema: &Schema) -> 
             salvaged.incomplete.push(name);
         }
     }
-    for statement in schema.after_salvage() {
+    for statement in schema.after_salvage {
         if let Err(error) = sqlx::query(*statement).execute(&mut *conn).await {
             tracing::warn!(message = "A sum of the damaged store could not be worked out again.", %error);
         }
@@ -58,7 +63,7 @@ async fn copy_all(conn: &mut AnyConnection, damaged: &Path, schema: &Schema) -> 
 }
 
 /// The columns of a table's primary key, in its order.
-async fn key(conn: &mut AnyConnection, table: &str) -> Result<Vec<String>, StoreError> {
+async fn key(conn: &mut SqliteConnection, table: &str) -> Result<Vec<String>, StoreError> {
     let rows = sqlx::query("SELECT name FROM pragma_table_info($1, 'main') WHERE pk > 0 ORDER BY pk")
         .bind(table.to_owned())
         .fetch_all(conn)
@@ -67,7 +72,7 @@ async fn key(conn: &mut AnyConnection, table: &str) -> Result<Vec<String>, Store
 }
 
 /// The columns that the damaged table has as well, which may be an older one.
-async fn shared_columns(conn: &mut AnyConnection, table: &str) -> Result<String, StoreError> {
+async fn shared_columns(conn: &mut SqliteConnection, table: &str) -> Result<String, StoreError> {
     let rows = sqlx::query(
         "SELECT name FROM pragma_table_info($1, 'main')
          WHERE name IN (SELECT name FROM pragma_table_info($1, 'damaged'))",
@@ -81,7 +86,7 @@ async fn shared_columns(conn: &mut AnyConnection, table: &str) -> Result<String,
 
 /// True when the table could be read whole.
 async fn copy(
-    conn: &mut AnyConnection,
+    conn: &mut SqliteConnection,
     table: &str,
     columns: &str,
     order: &[String],

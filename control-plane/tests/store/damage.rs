@@ -7,9 +7,12 @@ use std::sync::Arc;
 use headroomd::clock::now_ms;
 use headroomd::ledger::contribution::Accounting;
 use headroomd::ledger::labels::Dimension;
-use headroomd::settings::Database;
-use headroomd::store::originals::{Keep, OriginalsStore, SqlOriginals};
-use headroomd::store::{LedgerStore, Renewing, SqlStore, Trouble};
+use headroomd::ledger::store::LedgerStore;
+use headroomd::originals::store::{Keep, OriginalsStore};
+use headroomd::store::Database;
+use headroomd::store::SqlOriginals;
+use headroomd::store::{Renewing, SqlLedger};
+use headroomd::trouble::Trouble;
 use sqlx::Connection as _;
 
 use crate::{originals, suite};
@@ -17,7 +20,7 @@ use crate::{originals, suite};
 const PAGE: u64 = 4_096;
 const KEEP: Keep = Keep { ttl_ms: 86_400_000, max_bytes: 1 << 30 };
 
-async fn open(path: &Path) -> Renewing<SqlStore> {
+async fn open(path: &Path) -> Renewing<SqlLedger> {
     Renewing::open(&Database::File(path.to_owned()), Arc::new(now_ms)).await.unwrap()
 }
 
@@ -81,7 +84,7 @@ async fn a_page_damaged_anywhere_while_it_runs_costs_no_more_than_what_it_held()
         }
         store.close().await;
         // what took its place is sound
-        let again = SqlStore::open(&Database::File(path), now_ms()).await.unwrap();
+        let again = SqlLedger::open(&Database::File(path), now_ms()).await.unwrap();
         assert!(again.set_aside().is_none() || store.watch().set_aside().is_none(), "page {page}");
         page += 1;
     }

@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use headroomd::clock::{DAY_MS, now_ms};
-use headroomd::settings::Database;
-use headroomd::store::originals::SqlOriginals;
-use headroomd::store::{LedgerStore, Scope, SqlStore, StoreError};
+use headroomd::ledger::store::LedgerStore;
+use headroomd::purge::Scope;
+use headroomd::store::{Database, SqlLedger, SqlOriginals};
+use headroomd::trouble::StoreError;
 
 use crate::{originals, suite};
 
@@ -15,16 +16,16 @@ fn path(dir: &Path) -> PathBuf {
     dir.join("deep").join("savings.jsonl")
 }
 
-async fn try_open(path: &Path) -> Result<SqlStore, StoreError> {
-    SqlStore::open(&Database::Lines(path.to_owned()), now_ms()).await
+async fn try_open(path: &Path) -> Result<SqlLedger, StoreError> {
+    SqlLedger::open(&Database::Lines(path.to_owned()), now_ms()).await
 }
 
-async fn open(path: &Path) -> SqlStore {
+async fn open(path: &Path) -> SqlLedger {
     try_open(path).await.unwrap()
 }
 
 /// Everything that a store shows.
-async fn shown(store: &SqlStore) -> String {
+async fn shown(store: &SqlLedger) -> String {
     let shown = (
         store.epoch(),
         store.tallies().await.unwrap(),
@@ -103,7 +104,7 @@ async fn two_reports(path: &Path) -> (usize, Vec<u8>) {
     (first, fs::read(path).unwrap())
 }
 
-async fn requests(store: &SqlStore) -> usize {
+async fn requests(store: &SqlLedger) -> usize {
     store.recent(100).await.unwrap().len()
 }
 

@@ -18,3 +18,4 @@ mod replicas;
 mod server;
 mod sqlite;
 mod suite;
+mod upgrade;

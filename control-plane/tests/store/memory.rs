@@ -4,7 +4,7 @@ use headroom_api::memory::{Entity, Scope};
 use headroomd::memory::{
     Draft, Ending, Holder, MemoryStore, Origin, Reach, Saved, StoredFact, Updated, Vector,
 };
-use headroomd::store::Scope as Purge;
+use headroomd::purge::Scope as Purge;
 
 const NOW: i64 = 1_800_000_000_000;
 

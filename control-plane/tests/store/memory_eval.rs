@@ -6,7 +6,7 @@ use std::process::Command;
 
 use headroom_api::memory::{Caller, NewFact, Relation, SaveRequest, SearchRequest};
 use headroomd::memory::Memory;
-use headroomd::settings::Database;
+use headroomd::store::Database;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 

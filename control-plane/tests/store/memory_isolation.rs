@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use headroom_api::memory::{Entity, Scope};
 use headroomd::memory::{Ending, Holder, MemoryStore, Origin, Reach, Updated, Vector};
-use headroomd::settings::Database;
+use headroomd::store::Database;
 use proptest::prelude::*;
 
 use crate::memory::{draft, reach};

@@ -1,9 +1,8 @@
 //! What every store of originals promises. Each test is given the same new store, opened twice.
 
 use headroomd::clock::{HOUR_MS, UnixMs};
-use headroomd::store::originals::{
-    Admission, Fate, HOLD_MS, Keep, OriginalSums, OriginalsStore, ROW_BYTES, SqlOriginals,
-};
+use headroomd::originals::store::{Admission, Fate, HOLD_MS, Keep, OriginalSums, OriginalsStore, ROW_BYTES};
+use headroomd::store::SqlOriginals;
 
 const NOW: UnixMs = 1_790_000_000_000;
 /// Bytes of each test original's content.

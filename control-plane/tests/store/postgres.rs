@@ -1,9 +1,9 @@
 //! The suite on a real PostgreSQL.
 
 use headroomd::clock::now_ms;
-use headroomd::settings::Database;
-use headroomd::store::SqlStore;
-use headroomd::store::originals::SqlOriginals;
+use headroomd::store::Database;
+use headroomd::store::SqlLedger;
+use headroomd::store::SqlOriginals;
 
 use crate::server::Postgres;
 use crate::{memory, memory_isolation, originals, suite};
@@ -15,7 +15,7 @@ macro_rules! on_postgres {
             let url = $postgres.database(&stringify!($test)[..30]);
             let database = Database::Postgres(url);
             // at the same time, as replicas start
-            let (one, other) = tokio::join!(SqlStore::open(&database, now_ms()), SqlStore::open(&database, now_ms()));
+            let (one, other) = tokio::join!(SqlLedger::open(&database, now_ms()), SqlLedger::open(&database, now_ms()));
             suite::$test(&one.unwrap(), &other.unwrap()).await;
         )*
     };
@@ -46,7 +46,7 @@ macro_rules! originals_on_postgres {
             let database = Database::Postgres(url);
             // beside the ledger, and at the same time, as replicas start
             let (ledger, one, other) = tokio::join!(
-                SqlStore::open(&database, now_ms()),
+                SqlLedger::open(&database, now_ms()),
                 SqlOriginals::open(&database, now_ms()),
                 SqlOriginals::open(&database, now_ms()),
             );
@@ -81,7 +81,7 @@ macro_rules! memory_on_postgres {
             }
             // beside the ledger, and at the same time, as replicas start
             let (ledger, one, other) = tokio::join!(
-                SqlStore::open(&database, now_ms()),
+                SqlLedger::open(&database, now_ms()),
                 headroomd::store::memory::open(&database),
                 headroomd::store::memory::open(&database),
             );

@@ -3,16 +3,18 @@
 use std::path::Path;
 
 use headroomd::clock::now_ms;
-use headroomd::settings::Database;
-use headroomd::store::originals::{OriginalsStore, SqlOriginals};
-use headroomd::store::{LedgerStore, SqlStore};
+use headroomd::ledger::store::LedgerStore;
+use headroomd::originals::store::OriginalsStore;
+use headroomd::store::Database;
+use headroomd::store::SqlLedger;
+use headroomd::store::SqlOriginals;
 
 use sqlx::Connection as _;
 
 use crate::{memory, originals, suite};
 
-async fn open(dir: &Path) -> SqlStore {
-    SqlStore::open(&Database::File(dir.join("deep").join("er?#%.db")), now_ms()).await.unwrap()
+async fn open(dir: &Path) -> SqlLedger {
+    SqlLedger::open(&Database::File(dir.join("deep").join("er?#%.db")), now_ms()).await.unwrap()
 }
 
 macro_rules! on_sqlite {
@@ -102,6 +104,8 @@ async fn keeps_what_it_has_and_counts_on(version: u32) {
     if version < 3 {
         sqlx::query("DROP TABLE spent").execute(&mut conn).await.unwrap();
     }
+    // they kept the number alone
+    sqlx::query("DROP TABLE ledger_migrations").execute(&mut conn).await.unwrap();
     sqlx::query("UPDATE meta SET value = $1 WHERE name = 'schema'")
         .bind(version.to_string())
         .execute(&mut conn)
@@ -198,7 +202,7 @@ async fn a_file_damaged_anywhere_is_set_aside_or_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("headroom.db");
         let database = Database::File(path.clone());
-        let store = SqlStore::open(&database, now_ms()).await.unwrap();
+        let store = SqlLedger::open(&database, now_ms()).await.unwrap();
         suite::report(&store, "vm", 1..=20).await;
         store.close().await;
         let mut bytes = std::fs::read(&path).unwrap();
@@ -208,7 +212,7 @@ async fn a_file_damaged_anywhere_is_set_aside_or_read() {
         }
         bytes[at..end].fill(0xa5);
         std::fs::write(&path, &bytes).unwrap();
-        let again = SqlStore::open(&database, now_ms()).await.unwrap();
+        let again = SqlLedger::open(&database, now_ms()).await.unwrap();
         suite::report(&again, "vm", 21..=22).await;
         if let Some(kept) = again.set_aside() {
             assert_eq!(std::fs::read(kept).unwrap(), bytes, "what was damaged is kept as it was");
@@ -221,12 +225,12 @@ async fn a_file_cut_short_is_set_aside() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("headroom.db");
     let database = Database::File(path.clone());
-    let store = SqlStore::open(&database, now_ms()).await.unwrap();
+    let store = SqlLedger::open(&database, now_ms()).await.unwrap();
     suite::report(&store, "vm", 1..=20).await;
     store.close().await;
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    let again = SqlStore::open(&database, now_ms()).await.unwrap();
+    let again = SqlLedger::open(&database, now_ms()).await.unwrap();
     assert!(again.set_aside().is_some());
     suite::report(&again, "vm", 1..=1).await;
 }

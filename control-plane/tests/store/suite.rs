@@ -9,8 +9,9 @@ use headroomd::ledger::bucket::Unit;
 use headroomd::ledger::contribution::Accounting;
 use headroomd::ledger::import::{Imported, parse};
 use headroomd::ledger::labels::Dimension;
+use headroomd::ledger::store::{Appended, Batch, LedgerStore, Slice};
 use headroomd::ledger::sums::Sums;
-use headroomd::store::{Appended, Batch, LedgerStore, Scope, Slice};
+use headroomd::purge::Scope;
 
 use crate::records::{SAVED, record, turn};
 

@@ -3,7 +3,7 @@
 //! A provider that finds something changed before a block of reasoning drops the block, or refuses the request.
 //! Headroom has to change nothing that it has sent before, so the figure has to be 0.
 
-use serde_json::Value;
+use headroom_api::pages::{Reasoning, ReasoningSums, Stats};
 
 use super::Check;
 use crate::running::Running;
@@ -20,57 +20,56 @@ const UNSEEN: &str = "no record shows who changed something: conversations that 
     way in between. If it goes on in new conversations, report it with the request ids that /stats shows";
 
 pub(super) async fn check(running: &Running) -> Check {
-    match running.json("/stats", &[]).await {
-        Ok(stats) => verdict(&stats["reasoning"]),
+    match running.page::<Stats>("/stats", &[]).await {
+        Ok(stats) => verdict(stats.reasoning.as_ref()),
         Err(error) => Check::skipped(NAME, error.to_string()),
     }
 }
 
-fn verdict(reasoning: &Value) -> Check {
-    let Some(all) = reasoning.get("totals") else {
+fn verdict(reasoning: Option<&Reasoning>) -> Check {
+    let Some((all, session)) = reasoning.and_then(|it| Some((it.totals.as_ref()?, &it.display_session)))
+    else {
         return Check::skipped(NAME, "this headroomd does not count lost reasoning");
     };
-    let count = |of: &Value, name: &str| of[name].as_i64().unwrap_or(0);
-    let session = &reasoning["display_session"];
-    let found = |of: &Value, when: &str| {
+    let found = |of: &ReasoningSums, when: &str| {
         format!(
             "providers did not use {} blocks of reasoning {when} because something before them had changed: by \
              Headroom {}, by clients {}, unseen {}",
-            count(of, "prefix_mismatches"),
-            count(of, "by_headroom"),
-            count(of, "by_client"),
-            count(of, "unseen"),
+            of.prefix_mismatches, of.by_headroom, of.by_client, of.unseen,
         )
     };
-    if count(all, "prefix_mismatches") == 0 {
+    if all.prefix_mismatches == 0 {
         return Check::ok(NAME, "no provider has refused or dropped any for a changed prefix");
     }
-    if count(session, "by_headroom") > 0 {
+    if session.by_headroom > 0 {
         return Check::failed(NAME, found(session, "in this session"), OURS);
     }
-    let remedy = if count(all, "by_headroom") > 0 {
-        OURS
-    } else if count(all, "by_client") > 0 {
-        CLIENTS
-    } else {
-        UNSEEN
+    let remedy = match (all.by_headroom, all.by_client) {
+        (1.., _) => OURS,
+        (_, 1..) => CLIENTS,
+        _ => UNSEEN,
     };
     Check::warning(NAME, found(all, "so far"), remedy)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::doctor::Verdict;
 
     fn of(all: [i64; 3], session: [i64; 3]) -> Check {
-        let figures = |[ours, clients, unseen]: [i64; 3]| {
-            json!({"prefix_mismatches": ours + clients + unseen, "by_headroom": ours, "by_client": clients,
-                "unseen": unseen})
+        let figures = |[ours, clients, unseen]: [i64; 3]| ReasoningSums {
+            prefix_mismatches: ours + clients + unseen,
+            by_headroom: ours,
+            by_client: clients,
+            unseen,
+            ..ReasoningSums::default()
         };
-        verdict(&json!({"totals": figures(all), "display_session": figures(session)}))
+        verdict(Some(&Reasoning {
+            totals: Some(figures(all)),
+            display_session: figures(session),
+            ..Reasoning::default()
+        }))
     }
 
     #[test]
@@ -87,6 +86,6 @@ mod tests {
             let check = of(all, [0, 1, 0]);
             assert_eq!((check.verdict, check.remedy.as_str()), (Verdict::Warning, remedy));
         }
-        assert_eq!(verdict(&Value::Null).verdict, Verdict::Skipped, "an older headroomd");
+        assert_eq!(verdict(None).verdict, Verdict::Skipped, "an older headroomd");
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use headroom_api::names::DOCTOR_STACK;
+use headroom_api::pages::{Probe, Stats};
 use headroom_retry::Retry;
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -57,7 +58,8 @@ pub(super) async fn check(running: &Running, client: &Client, untouched: bool) -
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if let (Some(before), Some(probe)) = (&before, reported(running).await)
-            && probe["request_id"] != before["request_id"]
+            && let Some(probe) = probe
+            && before.as_ref().is_none_or(|before| before.request_id != probe.request_id)
         {
             return outcome_check(&probe, &answered);
         }
@@ -77,25 +79,25 @@ pub(super) async fn check(running: &Running, client: &Client, untouched: bool) -
     )
 }
 
-fn outcome_check(probe: &Value, answered: &str) -> Check {
-    let tokens = |name: &str| probe[name].as_i64().unwrap_or(0);
-    let (from, to) = (tokens("tokens_before"), tokens("tokens_after"));
-    match probe["outcome"].as_str() {
-        Some("compressed") => {
-            Check::ok(NAME, format!("{answered}; compressed from {from} to {to} tokens, and reported"))
-        }
-        other => Check::warning(
+fn outcome_check(probe: &Probe, answered: &str) -> Check {
+    let Probe { outcome, tokens_before, tokens_after, .. } = probe;
+    if outcome == "compressed" {
+        return Check::ok(
             NAME,
-            format!("{answered}; reported as {}, not compressed", other.unwrap_or("unknown")),
-            "see the filter's configuration: is it set to measure only, or to bypass?",
-        ),
+            format!("{answered}; compressed from {tokens_before} to {tokens_after} tokens, and reported"),
+        );
     }
+    Check::warning(
+        NAME,
+        format!("{answered}; reported as {outcome}, not compressed"),
+        "see the filter's configuration: is it set to measure only, or to bypass?",
+    )
 }
 
-/// The newest test request that headroomd has heard of, which may be `null`.
-async fn reported(running: &Running) -> Option<Value> {
-    let mut stats = running.json("/stats", &[]).await.ok()?;
-    Some(stats["probe"].take())
+/// The newest test request that headroomd has heard of, if any; `None` where it does not answer.
+async fn reported(running: &Running) -> Option<Option<Probe>> {
+    let stats: Stats = running.page("/stats", &[]).await.ok()?;
+    Some(stats.probe)
 }
 
 /// A conversation with one tool output: pretty-printed JSON, of which every profile keeps less.

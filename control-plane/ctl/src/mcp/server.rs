@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use headroom_api::pages::Stats;
 use headroom_compress::rounds::PLACEHOLDER;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, JsonObject,
@@ -120,14 +121,14 @@ impl Server {
         if !status.is_success() {
             return Err(format!("{} answered {status}: {body}", self.running.url("/stats")));
         }
-        let all: Value = serde_json::from_str(&body).map_err(|error| error.to_string())?;
+        let all: Stats = serde_json::from_str(&body).map_err(|error| error.to_string())?;
         // what a model can say something about; the whole is thousands of tokens
         let shown = json!({
-            "requests": all.pointer("/requests/total"),
-            "requests_compressed": all.pointer("/requests/compressed"),
-            "tokens": all.get("tokens"),
-            "saved_usd": all.pointer("/cost/breakdown/compression_savings_usd"),
-            "originals": all.get("compression"),
+            "requests": all.requests.as_ref().map(|requests| requests.total),
+            "requests_compressed": all.requests.as_ref().map(|requests| requests.compressed),
+            "tokens": all.tokens,
+            "saved_usd": all.cost.map(|cost| cost.breakdown.compression_savings_usd),
+            "originals": all.compression,
         });
         Ok(vec![shown.to_string()])
     }

@@ -1,6 +1,6 @@
 //! What the figures suggest, each with what to do about it.
 
-use serde_json::Value;
+use headroom_api::pages::{BlockSums, Request, Stats};
 
 use crate::figures::{number, sorted};
 
@@ -14,59 +14,66 @@ const ENOUGH: i64 = 20;
 const LOW_HIT_RATE: f64 = 50.0;
 
 /// Sentences, the most important first.
-pub(super) fn advice(stats: &Value, requests: &[Value]) -> Vec<String> {
+pub(super) fn advice(stats: &Stats, requests: &[Request]) -> Vec<String> {
     let mut advice = Vec::new();
-    let at = |pointer: &str| stats.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
-    let shown = |count: i64| number(Some(&Value::from(count)));
-    for (pointer, what) in [
+    let shown = |count: i64| number(Some(count));
+    let reports = stats.reports.clone().unwrap_or_default();
+    let outcome = |name: &str| {
+        stats
+            .requests
+            .as_ref()
+            .and_then(|requests| requests.by_outcome.get(name))
+            .copied()
+            .unwrap_or_default()
+    };
+    for (count, what) in [
         (
-            "/reports/dropped_records",
+            reports.dropped_records,
             "records were dropped by filters whose queue was full: headroomd was away for too long, or is too slow. Its log and `headroomctl doctor` say why.",
         ),
         (
-            "/reports/lost_records",
+            reports.lost_records,
             "records never came, because an Envoy was killed, or stopped without being drained: figures lack these requests.",
         ),
         (
-            "/reports/config_errors",
+            reports.config_errors,
             "values of the filter's configuration were replaced by their defaults: Envoy's log names them.",
         ),
         (
-            "/requests/by_outcome/too_large",
+            outcome("too_large"),
             "requests were longer than `max_body_bytes` and went through as they were: raise it, with Envoy's buffer limit.",
         ),
         (
-            "/requests/by_outcome/encoded",
+            outcome("encoded"),
             "requests came with a compressed body, which the filter does not read: put Envoy's decompressor in front of it, or switch compression off in the client.",
         ),
         (
-            "/requests/by_outcome/not_understood",
+            outcome("not_understood"),
             "requests were not the JSON that their path promises: they went through as they were.",
         ),
-        ("/requests/by_outcome/host_error", "requests met a call that Envoy refused: its log says which."),
+        (outcome("host_error"), "requests met a call that Envoy refused: its log says which."),
         (
-            "/cost/unpriced_requests",
+            stats.cost.as_ref().map_or(0, |cost| cost.unpriced_requests),
             "requests went to models without a known price, so their dollars are missing: put prices into models.json.",
         ),
     ] {
-        if at(pointer) > 0 {
-            advice.push(format!("{} {what}", shown(at(pointer))));
+        if count > 0 {
+            advice.push(format!("{} {what}", shown(count)));
         }
     }
     advice.extend(tools(stats));
     let policy_off: i64 = requests
         .iter()
-        .flat_map(|request| request.get("blocks")?.as_array())
-        .flatten()
-        .filter(|block| block.get("outcome").and_then(Value::as_str) == Some("skipped:policy_off"))
-        .filter_map(|block| block.get("tokens_before")?.as_i64())
+        .flat_map(|request| &request.blocks)
+        .filter(|block| block.outcome == "skipped:policy_off")
+        .map(|block| i64::from(block.tokens_before))
         .sum();
     if policy_off > 0 {
         advice.push(format!("{} tokens of the newest requests were left alone because the configuration says so for their tool: check whether it still should.", shown(policy_off)));
     }
-    let hit_rate = stats.pointer("/prefix_cache/totals/hit_rate").and_then(Value::as_f64);
+    let cache = stats.prefix_cache.as_ref().map(|cache| &cache.totals);
     if let Some(rate) =
-        hit_rate.filter(|rate| *rate < LOW_HIT_RATE && at("/prefix_cache/totals/requests") >= ENOUGH)
+        cache.filter(|it| it.hit_rate < LOW_HIT_RATE && it.requests >= ENOUGH).map(|it| it.hit_rate)
     {
         advice.push(format!("Only {rate:.0} % of the requests read from the provider's cache: for agents it is usually most. See that the client marks its prompt for caching, and that nothing at its beginning changes from turn to turn."));
     }
@@ -74,21 +81,19 @@ pub(super) fn advice(stats: &Value, requests: &[Value]) -> Vec<String> {
 }
 
 /// Tools that weigh much and are hardly compressed.
-fn tools(stats: &Value) -> Vec<String> {
-    let tokens = |sums: &Value, name: &str| sums.get(name).and_then(Value::as_i64).unwrap_or(0);
-    let tools = sorted(stats, "/blocks/by_tool", |sums| sums.get("tokens_before")?.as_i64());
-    let all: i64 = tools.iter().map(|(_, sums)| tokens(sums, "tokens_before")).sum();
-    let heavy = |(_, sums): &(&str, &Value)| {
-        let before = tokens(sums, "tokens_before");
-        before > 0
-            && before * 100 >= all * WORTH_A_WORD
-            && tokens(sums, "tokens_saved") * 100 < before * HARDLY
+fn tools(stats: &Stats) -> Vec<String> {
+    let Some(blocks) = &stats.blocks else { return Vec::new() };
+    let tools = sorted(&blocks.by_tool, |sums| sums.tokens_before);
+    let all: i64 = tools.iter().map(|(_, sums)| sums.tokens_before).sum();
+    let heavy = |(_, sums): &(&str, &BlockSums)| {
+        sums.tokens_before > 0
+            && sums.tokens_before * 100 >= all * WORTH_A_WORD
+            && sums.tokens_saved * 100 < sums.tokens_before * HARDLY
     };
-    let sentence = |(name, sums): (&str, &Value)| {
-        let before = tokens(sums, "tokens_before");
+    let sentence = |(name, sums): (&str, &BlockSums)| {
         format!(
             "{name} makes {} % of all tool output and has hardly anything to compress: have the agent ask it for less, by a line range, a limit or a filter.",
-            before * 100 / all
+            sums.tokens_before * 100 / all
         )
     };
     tools.into_iter().filter(heavy).map(sentence).collect()
@@ -109,7 +114,8 @@ mod tests {
             "prefix_cache": {"totals": {"hit_rate": 12.0, "requests": 40}},
         });
         let request = json!({"blocks": [{"outcome": "skipped:policy_off", "tokens_before": 50}]});
-        let advice = advice(&stats, &[request]);
+        let stats = serde_json::from_value(stats).unwrap();
+        let advice = advice(&stats, &[serde_json::from_value(request).unwrap()]);
         for (found, part) in advice.iter().zip(["1,200 records", "Read makes 60 %", "50 tokens", "Only 12 %"])
         {
             assert!(found.contains(part), "{found}");
@@ -119,9 +125,7 @@ mod tests {
 
     #[test]
     fn where_nothing_is_wrong_nothing_is_said() {
-        assert_eq!(
-            advice(&json!({"prefix_cache": {"totals": {"hit_rate": 0.0, "requests": 3}}}), &[]),
-            [""; 0]
-        );
+        let stats = json!({"prefix_cache": {"totals": {"hit_rate": 0.0, "requests": 3}}});
+        assert_eq!(advice(&serde_json::from_value(stats).unwrap(), &[]), [""; 0]);
     }
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use headroom_api::pages::Health;
 use tokio::time::{Instant, sleep};
 
 use super::WrapArgs;
@@ -58,8 +59,8 @@ impl Address {
 
     /// Whether a Headroom answers there, and not something else.
     pub(super) async fn answers(&self) -> bool {
-        let answer = self.running.json("/livez", &[]).await;
-        answer.is_ok_and(|body| body["service"] == "headroom-proxy")
+        let page: anyhow::Result<Health> = self.running.page("/livez", &[]).await;
+        page.is_ok_and(|page| page.service.as_deref() == Some("headroom-proxy"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a run has saved: the difference of two answers of `/stats`.
 
-use serde_json::Value;
+use headroom_api::pages::Stats;
 
 use crate::number::{grouped, saved};
 use crate::running::Running;
@@ -17,16 +17,18 @@ pub(super) struct Figures {
 impl Figures {
     /// As they are now; `None` where Headroom does not say.
     pub(super) async fn now(running: &Running, stack: &str) -> Option<Self> {
-        Some(Self::from_stats(&running.json("/stats", &[]).await.ok()?, stack))
+        Some(Self::from_stats(running.page("/stats", &[]).await.ok()?, stack))
     }
 
-    fn from_stats(stats: &Value, stack: &str) -> Self {
-        let at = |pointer: &str| stats.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    fn from_stats(stats: Stats, stack: &str) -> Self {
+        let figure = |figure: i64| u64::try_from(figure).unwrap_or_default();
+        let requests = stats.requests.unwrap_or_default();
+        let tokens = stats.tokens.unwrap_or_default();
         Self {
-            requests: at("/requests/total"),
-            of_stack: at(&format!("/requests/by_stack/{stack}")),
-            before: at("/tokens/total_before_compression"),
-            saved: at("/tokens/saved"),
+            requests: figure(requests.total),
+            of_stack: figure(requests.by_stack.get(stack).copied().unwrap_or_default()),
+            before: figure(tokens.total_before_compression),
+            saved: figure(tokens.saved),
         }
     }
 
@@ -67,7 +69,7 @@ mod tests {
             "requests": {"total": requests, "by_stack": {"wrap_pi": of_stack}},
             "tokens": {"total_before_compression": before, "saved": saved},
         });
-        Figures::from_stats(&stats, "wrap_pi")
+        Figures::from_stats(serde_json::from_value(stats).unwrap(), "wrap_pi")
     }
 
     #[test]

@@ -16,7 +16,8 @@ use crate::memory::{
     fingerprint, likeness,
 };
 use crate::store::memory::{Nearest, select};
-use crate::store::{Scope as Purge, StoreError};
+use crate::purge::Scope as Purge;
+use crate::trouble::StoreError;
 
 /// How often something is tried anew where the fact that it met has ended in the same moment.
 const TRIES: usize = 5;
@@ -319,7 +320,7 @@ impl MemoryStore for SqlMemory {
             }
         }
         let saved: Option<Vec<Saved>> = saved.into_iter().collect();
-        let saved = saved.ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
+        let saved = saved.ok_or(StoreError::from(sqlx::Error::RowNotFound))?;
         tx.commit().await?;
         Ok(saved)
     }
@@ -352,7 +353,7 @@ impl MemoryStore for SqlMemory {
         end_version(&mut tx, before.ordinal, Ending::Updated, &draft.origin, "", now).await?;
         let ordinal = insert(&mut tx, holder, &next, now).await?;
         // somebody has saved the same text in this moment: what was asked for is asked for once more
-        let ordinal = ordinal.ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
+        let ordinal = ordinal.ok_or(StoreError::from(sqlx::Error::RowNotFound))?;
         let changed = version(&mut tx, ordinal).await?;
         tx.commit().await?;
         Ok(Updated::Changed(changed))
@@ -405,7 +406,7 @@ impl MemoryStore for SqlMemory {
             Some(ordinal) => Updated::Changed(version(&mut tx, ordinal).await?),
             None => match with_text(&mut tx, holder, &draft.content).await? {
                 Some(other) => Updated::Merged(other),
-                None => return Err(StoreError::Database(sqlx::Error::RowNotFound)),
+                None => return Err(StoreError::from(sqlx::Error::RowNotFound)),
             },
         };
         tx.commit().await?;

@@ -13,7 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use self::facts::SqlMemory as PostgresMemory;
 use super::{MIGRATIONS, columns, migrated, select};
-use crate::store::StoreError;
+use crate::trouble::StoreError;
 
 type Db = sqlx::Postgres;
 /// A vector as it is stored.

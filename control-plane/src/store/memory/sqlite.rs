@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 pub use self::facts::SqlMemory as SqliteMemory;
 use super::{MIGRATIONS, columns, migrated, select};
-use crate::store::StoreError;
+use crate::trouble::StoreError;
 
 type Db = sqlx::Sqlite;
 /// A vector as it is stored.

@@ -1,0 +1,31 @@
+//! The JSON pages of headroomd: written there, read by headroomctl.
+//!
+//! A page of another version may lack what this one has. Its sections are therefore optional, and a figure that a
+//! section lacks is 0. What a page has more is passed over.
+
+mod cost;
+mod health;
+mod history;
+mod purge;
+mod stats;
+mod telemetry;
+mod upstream;
+
+pub use self::cost::{Cost, CostBreakdown};
+pub use self::health::{Check, Config, Health, MemoryCheck, PreUpstream, Runtime};
+pub use self::history::{
+    Breakdown, BreakdownSums, HistoryPoint, HistoryScope, HistorySummary, SeriesPoint, StatsHistory,
+};
+pub use self::purge::{PurgeRequest, Purged};
+pub use self::stats::{
+    Allowance, AllowanceWindow, Audit, Block, BlockSums, Blocks, CacheSums, Feed, JsonBaseline, Minute,
+    Overhead, PerRequest, Plan, PrefixCache, Probe, Reasoning, ReasoningSums, Reports, Request, RequestCost,
+    RequestMessages, RequestReasoning, RequestUsage, Requests, Savings, SavingsLayer, SavingsLayers,
+    SideBySide, StageTiming, Stats, Subscriptions, Timing, Tokens, ToolOutputs, Unique,
+};
+pub use self::telemetry::{Beacon, Telemetry};
+pub use self::upstream::{
+    CodexRateLimits, CodexWindow, Compression, CompressionSummary, Contribution, DisplaySession,
+    DisplaySessionPolicy, Exports, ExtraUsage, LatestWindows, Lifetime, PersistentSavings, Retention,
+    SubscriptionWindow, SubscriptionWindowUse, Summary, TokensSaved,
+};

@@ -1,0 +1,35 @@
+//! What requests cost, and what was saved of that.
+
+use serde::{Deserialize, Serialize};
+
+/// Dollars.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Cost {
+    /// What everything would have cost.
+    pub without_headroom_usd: f64,
+    /// What it cost.
+    pub with_headroom_usd: f64,
+    /// What Headroom and the provider's cache saved.
+    pub total_saved_usd: f64,
+    /// Headroom's share of the first.
+    pub savings_pct: f64,
+    /// Who saved what.
+    pub breakdown: CostBreakdown,
+    /// Requests whose model has no known price.
+    pub unpriced_requests: i64,
+    /// Requests that have no price.
+    pub subscription_requests: i64,
+}
+
+/// Dollars saved.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct CostBreakdown {
+    /// By the provider's cache.
+    pub cache_savings_usd: f64,
+    /// By Headroom, at the price that tokens would have had.
+    pub compression_savings_usd: f64,
+    /// By Headroom, at list prices.
+    pub compression_savings_list_usd: f64,
+}

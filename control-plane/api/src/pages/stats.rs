@@ -1,0 +1,675 @@
+//! `/stats` and `/transformations/feed`: what was counted, and the newest requests.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::cost::Cost;
+use super::upstream::{
+    CodexRateLimits, Compression, DisplaySession, PersistentSavings, SubscriptionWindow, Summary,
+};
+
+/// The answer of `/stats`. Sums are those of the store's lifetime.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Stats {
+    /// When it was made, ISO 8601.
+    pub generated_at: String,
+    /// The most important figures, under upstream's names.
+    pub summary: Option<Summary>,
+    /// What was saved.
+    pub savings: Option<Savings>,
+    /// How many requests there were.
+    pub requests: Option<Requests>,
+    /// What they sent.
+    pub tokens: Option<Tokens>,
+    /// The tool outputs in them.
+    pub blocks: Option<Blocks>,
+    /// From a request's headers to the end of its answer.
+    pub latency: Option<Timing>,
+    /// All that the filter held requests.
+    pub overhead: Option<Overhead>,
+    /// Until providers began to answer.
+    pub ttfb: Option<Timing>,
+    /// Each stage of a request's walk.
+    pub pipeline_timing: BTreeMap<String, StageTiming>,
+    /// Times, and tokens saved until then.
+    pub savings_history: Vec<(String, i64)>,
+    /// The last hour by the minute; a minute in which nothing began is left out.
+    pub activity: Vec<Minute>,
+    /// What was saved since work was last taken up.
+    pub display_session: Option<DisplaySession>,
+    /// The same and the lifetime, under upstream's names.
+    pub persistent_savings: Option<PersistentSavings>,
+    /// What providers read from their caches.
+    pub prefix_cache: Option<PrefixCache>,
+    /// What requests that were only measured would have saved.
+    pub audit: Option<Audit>,
+    /// Whether conversations stayed what the model's reasoning is bound to.
+    pub reasoning: Option<Reasoning>,
+    /// Dollars.
+    pub cost: Option<Cost>,
+    /// Requests that nobody pays for one by one.
+    pub subscriptions: Option<Subscriptions>,
+    /// The newest request of `headroomctl doctor`, which is in none of the figures.
+    pub probe: Option<Probe>,
+    /// What filters and the ledger say of themselves.
+    pub reports: Option<Reports>,
+    /// The newest requests, newest first.
+    pub recent_requests: Vec<Request>,
+    /// Whether requests show what they and their answers say.
+    pub log_full_messages: bool,
+    /// Originals, under upstream's names.
+    pub compression: Option<Compression>,
+    /// A Claude subscription, under upstream's names.
+    pub subscription_window: Option<SubscriptionWindow>,
+    /// A ChatGPT subscription, under upstream's names.
+    pub codex_rate_limits: Option<CodexRateLimits>,
+}
+
+/// What was saved, counted in several ways.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Savings {
+    /// Tokens that were not sent.
+    pub total_tokens: i64,
+    /// Who saved them.
+    pub by_layer: SavingsLayers,
+    /// The same savings counted in every way that is honest by itself.
+    pub side_by_side: Option<SideBySide>,
+}
+
+/// What saves.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct SavingsLayers {
+    /// Forms with fewer tokens.
+    pub compression: SavingsLayer,
+    /// The provider's cache.
+    pub prefix_cache: SavingsLayer,
+}
+
+/// What one layer saved.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct SavingsLayer {
+    /// Tokens.
+    pub tokens: i64,
+    /// Dollars.
+    pub usd: f64,
+}
+
+/// The same savings, counted in different ways.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct SideBySide {
+    /// Summed over requests: an output in a history is left out of every one of them.
+    pub per_request: PerRequest,
+    /// Each output counted once per conversation: in the request that brought it.
+    pub unique: Unique,
+    /// Requests of which nobody counted what JSON minification would have left.
+    pub requests_without_json_baseline: i64,
+}
+
+/// Savings in every request.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct PerRequest {
+    /// Tokens.
+    pub tokens_not_sent: i64,
+    /// At the list price of input.
+    pub list_usd: f64,
+    /// At the price that they would have had.
+    pub cache_adjusted_usd: f64,
+    /// The tool outputs.
+    pub tool_outputs: ToolOutputs,
+}
+
+/// Savings once per output.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Unique {
+    /// Tokens.
+    pub tokens_not_sent: i64,
+    /// At the price that they would have had.
+    pub cache_adjusted_usd: f64,
+    /// The tool outputs.
+    pub tool_outputs: ToolOutputs,
+}
+
+/// Tokens of tool outputs.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct ToolOutputs {
+    /// As the client sent them.
+    pub before: i64,
+    /// As they were forwarded.
+    pub after: i64,
+    /// As JSON minification alone would have left them.
+    pub after_json_minification_alone: i64,
+    /// What was saved of them.
+    pub savings_percent: f64,
+    /// What JSON minification alone would have saved.
+    pub json_minification_alone_percent: f64,
+}
+
+/// How many requests there were.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Requests {
+    /// All.
+    pub total: i64,
+    /// Those of which at least one block was replaced.
+    pub compressed: i64,
+    /// Those answered with a status of 400 or more, or aborted.
+    pub failed: i64,
+    /// Those that the provider answered with 429.
+    pub rate_limited: i64,
+    /// Per provider.
+    pub by_provider: BTreeMap<String, i64>,
+    /// Per model.
+    pub by_model: BTreeMap<String, i64>,
+    /// Per client.
+    pub by_stack: BTreeMap<String, i64>,
+    /// Per project.
+    pub by_project: BTreeMap<String, i64>,
+    /// Per wire format.
+    pub by_api: BTreeMap<String, i64>,
+    /// Per outcome.
+    pub by_outcome: BTreeMap<String, i64>,
+}
+
+/// Tokens of all requests.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Tokens {
+    /// As they were forwarded.
+    pub input: i64,
+    /// What models answered.
+    pub output: i64,
+    /// What was not sent.
+    pub saved: i64,
+    /// As clients sent them.
+    pub total_before_compression: i64,
+    /// What was saved of that.
+    pub savings_percent: f64,
+    /// The tool outputs.
+    pub tool_outputs: Option<ToolOutputs>,
+}
+
+/// Tool outputs.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Blocks {
+    /// Per outcome.
+    pub by_outcome: BTreeMap<String, BlockSums>,
+    /// Per tool.
+    pub by_tool: BTreeMap<String, BlockSums>,
+    /// Per kind of content.
+    pub by_kind: BTreeMap<String, BlockSums>,
+}
+
+/// Sums over blocks.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct BlockSums {
+    /// Blocks.
+    pub blocks: i64,
+    /// Those that the filter had seen before.
+    pub from_memo: i64,
+    /// As the client sent them.
+    pub tokens_before: i64,
+    /// As they were forwarded.
+    pub tokens_after: i64,
+    /// The difference.
+    pub tokens_saved: i64,
+}
+
+/// Durations, in milliseconds.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Timing {
+    /// Their mean.
+    pub average_ms: f64,
+    /// The shortest.
+    pub min_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
+    /// How many were measured.
+    pub total_requests: i64,
+}
+
+/// Durations with percentiles, in milliseconds.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Overhead {
+    /// Their mean.
+    pub average_ms: f64,
+    /// The shortest.
+    pub min_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
+    /// How many were measured.
+    pub total_requests: i64,
+    /// What half of the newest did not exceed.
+    pub p50_ms: Option<f64>,
+    /// What nine in ten did not exceed.
+    pub p90_ms: Option<f64>,
+    /// What 99 in a hundred did not exceed.
+    pub p99_ms: Option<f64>,
+    /// How many of the newest were looked at.
+    pub percentiles_over: usize,
+}
+
+/// Durations of a stage, in milliseconds.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct StageTiming {
+    /// Their mean.
+    pub average_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
+    /// How many were measured.
+    pub count: i64,
+}
+
+/// What began in one minute.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Minute {
+    /// When it began.
+    pub timestamp: String,
+    /// Requests.
+    pub requests: i64,
+    /// As clients sent them.
+    pub tokens_before: i64,
+    /// As they were forwarded.
+    pub tokens_after: i64,
+    /// What was saved.
+    pub tokens_saved: i64,
+}
+
+/// What providers read from their caches.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct PrefixCache {
+    /// Per provider.
+    pub by_provider: BTreeMap<String, CacheSums>,
+    /// All together.
+    pub totals: CacheSums,
+}
+
+/// Sums over usage reports.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct CacheSums {
+    /// Requests whose answers report usage.
+    pub requests: i64,
+    /// Those of which something was read from the cache.
+    pub hit_requests: i64,
+    /// Their share in percent.
+    pub hit_rate: f64,
+    /// Tokens read.
+    pub cache_read_tokens: i64,
+    /// Tokens written.
+    pub cache_write_tokens: i64,
+    /// Tokens outside of the cache.
+    pub uncached_input_tokens: i64,
+    /// What the cache saved.
+    pub savings_usd: f64,
+}
+
+/// Requests that were only measured.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Audit {
+    /// How many.
+    pub requests: i64,
+    /// What they sent.
+    pub tokens: i64,
+    /// What would not have been sent.
+    pub would_have_saved: i64,
+    /// Its share.
+    pub would_have_saved_percent: f64,
+}
+
+/// Blocks of reasoning that providers did not use because something before them had changed.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Reasoning {
+    /// In the store's lifetime.
+    pub totals: Option<ReasoningSums>,
+    /// Since work was last taken up.
+    pub display_session: ReasoningSums,
+    /// Per provider.
+    pub by_provider: BTreeMap<String, ReasoningSums>,
+}
+
+/// Sums over what became of reasoning.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct ReasoningSums {
+    /// Blocks not used.
+    pub prefix_mismatches: i64,
+    /// Of these, where Headroom had changed something.
+    pub by_headroom: i64,
+    /// Where the client had.
+    pub by_client: i64,
+    /// Where nobody can tell.
+    pub unseen: i64,
+    /// Requests that were refused and sent once more.
+    pub recovered_requests: i64,
+    /// Rounds of Headroom's own tools that clients have not seen.
+    pub hidden_rounds: i64,
+    /// Such rounds that were put back.
+    pub restored_rounds: i64,
+}
+
+/// Requests with a subscription, counted in tokens alone.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Subscriptions {
+    /// How many.
+    pub requests: i64,
+    /// What was saved in them.
+    pub tokens_saved: i64,
+    /// The allowances that answers told of, newest first.
+    pub accounts: Vec<Allowance>,
+}
+
+/// How much of an allowance is used.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Allowance {
+    /// The provider.
+    pub provider: String,
+    /// A hash of the account's id, or of the credential.
+    pub account: String,
+    /// When the last answer told of it.
+    pub seen_at: String,
+    /// Its windows.
+    pub windows: Vec<AllowanceWindow>,
+    /// Since the shortest window began.
+    pub tokens_forwarded: i64,
+    /// The same, saved.
+    pub tokens_saved: i64,
+    /// The same, read from the provider's cache.
+    pub cache_read_tokens: i64,
+}
+
+/// One window of an allowance.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct AllowanceWindow {
+    /// Its name.
+    pub window: String,
+    /// Its length, where it is known.
+    pub minutes: Option<u32>,
+    /// How much of it is used.
+    pub used_percent: f64,
+    /// When it begins anew.
+    pub resets_at: Option<String>,
+    /// Whether it has: what is known is of the window before.
+    pub has_begun_anew: bool,
+    /// What the provider calls its state.
+    pub status: Option<String>,
+}
+
+/// The newest request of `headroomctl doctor`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Probe {
+    /// Its id.
+    pub request_id: String,
+    /// When its record came, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// What became of it.
+    pub outcome: String,
+    /// HTTP status of the answer.
+    pub status: u32,
+    /// As it was sent.
+    pub tokens_before: u64,
+    /// As it was forwarded.
+    pub tokens_after: u64,
+}
+
+/// What filters and the ledger say of themselves.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Reports {
+    /// VMs that have reported.
+    pub vms: i64,
+    /// The filter's version in the VM that reported last.
+    pub filter_version: Option<String>,
+    /// Records that queues of filters have dropped.
+    pub dropped_records: i64,
+    /// Values of its configuration that a filter cannot use.
+    pub config_errors: i64,
+    /// Copies of originals that queues of filters have dropped.
+    pub dropped_originals: i64,
+    /// Requests that have begun in VMs that are at work, and whose records have not come.
+    pub open_records: i64,
+    /// Records that VMs have announced which have gone silent since, and that have not come.
+    pub lost_records: i64,
+    /// The longest time between two reports of a VM, in milliseconds.
+    pub report_interval_ms: i64,
+    /// Records that came again, since this process started.
+    pub duplicate_records: u64,
+    /// Reports that found the queue full.
+    pub turned_away: u64,
+    /// Groups of reports that the store did not take.
+    pub failures: u64,
+    /// Reports that wait.
+    pub waiting: usize,
+}
+
+/// One request, without any of its text.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Request {
+    /// Its id.
+    pub request_id: String,
+    /// When it began.
+    pub timestamp: String,
+    /// The provider.
+    pub provider: String,
+    /// The wire format.
+    pub api: String,
+    /// The model that was asked for.
+    pub model: String,
+    /// The client.
+    pub stack: String,
+    /// The project.
+    pub project: String,
+    /// What became of it.
+    pub outcome: String,
+    /// HTTP status of the answer.
+    pub status: u32,
+    /// As the client sent it.
+    pub input_tokens_original: i64,
+    /// As it was forwarded.
+    pub input_tokens_optimized: i64,
+    /// What the model answered.
+    pub output_tokens: i64,
+    /// What was saved.
+    pub tokens_saved: i64,
+    /// Its share.
+    pub savings_percent: f64,
+    /// At list prices; none with a subscription.
+    pub savings_usd: Option<f64>,
+    /// At the price that it would have had.
+    pub savings_cache_adjusted_usd: Option<f64>,
+    /// Of outputs that are new in this request.
+    pub unique_tokens_saved: i64,
+    /// What minification would have left.
+    pub json_minification_alone: JsonBaseline,
+    /// What it cost.
+    pub cost_usd: RequestCost,
+    /// What the provider counted.
+    pub usage: Option<RequestUsage>,
+    /// Why the model stopped.
+    pub stop_reason: String,
+    /// What went wrong.
+    pub error_class: String,
+    /// The model that answered.
+    pub answered_model: String,
+    /// What became of its reasoning.
+    pub reasoning: RequestReasoning,
+    /// How long each stage took.
+    pub stages_ms: BTreeMap<String, f64>,
+    /// How long the filter held it.
+    pub optimization_latency_ms: f64,
+    /// How long all of it took.
+    pub total_latency_ms: f64,
+    /// The turn that it is a part of.
+    pub turn_id: String,
+    /// The conversation.
+    pub conversation_id: String,
+    /// The session, where the client names one.
+    pub session_id: Option<String>,
+    /// A hash of the credential.
+    pub key: String,
+    /// The team.
+    pub team: String,
+    /// Its tool outputs.
+    pub blocks: Vec<Block>,
+    /// Those that are not listed.
+    pub blocks_left_out: u32,
+    /// Whether it was made with a subscription.
+    pub subscription: bool,
+    /// What it would have come to, where it was only simulated.
+    pub plan: Option<Plan>,
+    /// The forms in it, in `/transformations/feed` alone, under upstream's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transforms_applied: Option<Vec<String>>,
+    /// What it and its answer say.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<RequestMessages>,
+}
+
+/// Tool outputs as JSON minification alone would leave them.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct JsonBaseline {
+    /// As the client sent them.
+    pub tool_outputs_before: i64,
+    /// As minification would leave them.
+    pub tool_outputs_after: i64,
+    /// Whether somebody has counted that.
+    pub counted: bool,
+}
+
+/// What a request cost.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct RequestCost {
+    /// Dollars for the input.
+    pub input: Option<f64>,
+    /// Dollars for the output.
+    pub output: Option<f64>,
+    /// Whether the model's price is known.
+    pub priced: bool,
+}
+
+/// What the provider counted.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct RequestUsage {
+    /// Outside of its cache.
+    pub input_tokens: u64,
+    /// Read from its cache.
+    pub cache_read_tokens: u64,
+    /// Written to its cache.
+    pub cache_write_tokens: u64,
+    /// Of these, for five minutes.
+    pub cache_write_5m_tokens: u64,
+    /// For an hour.
+    pub cache_write_1h_tokens: u64,
+    /// The answer.
+    pub output_tokens: u64,
+    /// Of the answer, what was only thought.
+    pub reasoning_tokens: u64,
+}
+
+/// What became of the reasoning that a request sent back.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct RequestReasoning {
+    /// Blocks that the provider did not use.
+    pub prefix_mismatches: u32,
+    /// How that was seen.
+    pub seen_by: Option<String>,
+    /// Who had changed something.
+    pub changed_by: Option<String>,
+    /// Whether it was sent once more.
+    pub recovered: bool,
+    /// The version of the forms.
+    pub forms_version: u32,
+    /// Rounds that the client has not seen.
+    pub hidden_rounds: u32,
+    /// Rounds that were put back.
+    pub restored_rounds: u32,
+}
+
+/// What a request would have come to.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Plan {
+    /// As the client sent it.
+    pub tokens_before: u64,
+    /// As it would have been forwarded.
+    pub tokens_after: u64,
+    /// The difference.
+    pub tokens_saved: u64,
+}
+
+/// One tool output.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Block {
+    /// The tool that printed it.
+    pub tool: String,
+    /// What it contains.
+    pub kind: String,
+    /// Its form, or why it has none.
+    pub outcome: String,
+    /// Whether the form leaves something out.
+    pub lossy: bool,
+    /// What it leaves out, where a request was simulated.
+    pub left_out: Option<String>,
+    /// As the client sent it.
+    pub tokens_before: u32,
+    /// As it was forwarded.
+    pub tokens_after: u32,
+    /// Whether the filter had seen it before.
+    pub from_memo: bool,
+    /// How hard its form presses.
+    pub pressure: u32,
+}
+
+/// What a request and its answer say, under upstream's names.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct RequestMessages {
+    /// The newest messages.
+    pub request_messages: Option<Vec<Value>>,
+    /// How many there are before these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_messages_left_out: Option<u32>,
+    /// The answer.
+    pub response_content: Option<String>,
+    /// Whether it is longer than that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_content_cut: Option<bool>,
+}
+
+/// The answer of `/transformations/feed`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Feed {
+    /// The newest requests, newest first.
+    pub transformations: Vec<Request>,
+    /// Whether they show what they and their answers say.
+    pub log_full_messages: bool,
+}

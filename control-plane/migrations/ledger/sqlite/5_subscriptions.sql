@@ -1,0 +1,10 @@
+ALTER TABLE tally ADD COLUMN subscription_requests BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE tally ADD COLUMN subscription_tokens_saved BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE display_session ADD COLUMN subscription_requests BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE display_session ADD COLUMN subscription_tokens_saved BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE checkpoint ADD COLUMN subscription_requests BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE checkpoint ADD COLUMN subscription_tokens_saved BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE rollup ADD COLUMN subscription_requests BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE rollup ADD COLUMN subscription_tokens_saved BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE request ADD COLUMN subscription_requests BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE request ADD COLUMN subscription_tokens_saved BIGINT NOT NULL DEFAULT 0;

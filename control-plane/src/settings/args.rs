@@ -1,0 +1,117 @@
+//! What headroomd is told on its command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// The Headroom sidecar: savings history, statistics, originals.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "headroomd", version)]
+pub struct Args {
+    /// Address for HTTP: ip:port (port 0: any free one) or unix:/path [env: HEADROOM_HTTP] [default: 127.0.0.1:8788]
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<String>,
+    /// Address for gRPC: ip:port (port 0: any free one) or unix:/path [env: HEADROOM_GRPC] [default: 127.0.0.1:8789]
+    #[arg(long, value_name = "ADDR")]
+    pub grpc: Option<String>,
+    /// Address for /metrics alone, which asks for no token there: ip:port or unix:/path [env: HEADROOM_METRICS_ADDR] [default: none]
+    #[arg(long, value_name = "ADDR")]
+    pub metrics_addr: Option<String>,
+    /// Folder for state [env: HEADROOM_WORKSPACE_DIR] [default: ~/.headroom]
+    #[arg(long, value_name = "DIR")]
+    pub workspace_dir: Option<PathBuf>,
+    /// Folder for read-mostly files such as models.json [env: HEADROOM_CONFIG_DIR] [default: ~/.headroom/config]
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
+    /// PostgreSQL instead of SQLite: postgres://…, or a file of JSON Lines, with originals in memory alone: jsonl:PATH [env: HEADROOM_DATABASE_URL]
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// A proxy_savings.json of upstream Headroom, read at every start [env: HEADROOM_SAVINGS_PATH] [default: WORKSPACE/proxy_savings.json]
+    #[arg(long, value_name = "FILE")]
+    pub savings_path: Option<PathBuf>,
+    /// Where allowances of subscriptions are kept [env: HEADROOM_SUBSCRIPTION_STATE_PATH] [default: WORKSPACE/subscription_state.json]
+    #[arg(long, value_name = "FILE")]
+    pub subscription_state_path: Option<PathBuf>,
+    /// Seconds for which originals are kept after they were last admitted or read [env: HEADROOM_CCR_TTL_SECONDS] [default: 86400]
+    #[arg(long, value_name = "SECONDS")]
+    pub ccr_ttl_seconds: Option<String>,
+    /// Bytes that originals may take, compressed; beyond them the oldest make room [env: HEADROOM_CCR_MAX_BYTES] [default: 1073741824, in memory 67108864]
+    #[arg(long, value_name = "BYTES")]
+    pub ccr_max_bytes: Option<String>,
+    /// Seconds within which /v1/compress answers; then the messages go back as they came [env: HEADROOM_COMPRESSION_TIMEOUT_SECONDS] [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    pub compression_timeout_seconds: Option<String>,
+    /// Write each request to FILE as a line of JSON; with --log-messages what it says as well [env: HEADROOM_LOG_FILE] [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+    /// Show what requests and answers say, of those filters that send it; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
+    #[arg(long)]
+    pub log_messages: bool,
+    /// Say in /debug/warmup that the filter leaves bodies of functions out of source files, which its own configuration decides [env: HEADROOM_CODE_AWARE_ENABLED]
+    #[arg(long)]
+    pub code_aware: bool,
+    /// Folder of an embedding model, with which memory finds facts by meaning: tokenizer.json beside model.onnx or a .safetensors file [env: HEADROOM_MEMORY_MODEL_DIR] [default: CONFIG/embedder]
+    #[arg(long, value_name = "DIR")]
+    pub memory_model_dir: Option<PathBuf>,
+    /// File that holds the bearer token; HEADROOM_TOKEN holds the token itself [env: HEADROOM_TOKEN_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// File with a tenant's name and token on each line, for who may read that tenant's originals alone [env: HEADROOM_TENANT_TOKENS_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub tenant_tokens_file: Option<PathBuf>,
+    /// Host names, separated by commas, under which the sidecar may be asked for without a token; localhost and addresses always may [env: HEADROOM_ALLOWED_HOSTS]
+    #[arg(long, value_name = "NAMES")]
+    pub allowed_hosts: Option<String>,
+    /// Written once the addresses are bound: one JSON object {"pid","http","grpc"}
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// What to log, as in tracing's EnvFilter [env: HEADROOM_LOG] [default: info]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How to write log lines, on standard error [env: HEADROOM_LOG_FORMAT] [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+impl Args {
+    /// Any free loopback ports, and a folder for state: what a program wants that starts a sidecar for itself.
+    pub fn on_free_ports(workspace_dir: &Path) -> Self {
+        let free = || Some("127.0.0.1:0".to_owned());
+        Self { http: free(), grpc: free(), workspace_dir: Some(workspace_dir.to_owned()), ..Self::default() }
+    }
+}
+
+/// What to do instead of serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Ask the headroomd of this machine whether it is ready: exit code 0, or 1 and why not
+    Healthcheck,
+    /// Delete what is stored, and print how much as JSON; for when no headroomd runs: `headroomctl purge` asks one that does
+    Purge {
+        /// Everything
+        #[arg(long, conflicts_with_all = ["tenant", "older_than_seconds"])]
+        all: bool,
+        /// What is this tenant's
+        #[arg(long, value_name = "NAME", conflicts_with = "older_than_seconds")]
+        tenant: Option<String>,
+        /// What is older
+        #[arg(long, value_name = "SECONDS")]
+        older_than_seconds: Option<u32>,
+        /// Only count
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}

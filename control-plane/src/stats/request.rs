@@ -1,0 +1,121 @@
+//! One request as the pages show it, without any of its text.
+
+use headroom_api::names::{outcome_name, prefix_change_name, prefix_mismatch_source_name};
+use headroom_api::pages::{Block, JsonBaseline, Plan, Request, RequestCost, RequestReasoning, RequestUsage};
+use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Usage};
+
+use crate::clock::iso;
+use crate::ledger::contribution::{Landed, stages};
+use crate::ledger::sums::{percent, usd};
+
+/// One request with its blocks.
+pub(crate) fn request(landed: &Landed) -> Request {
+    let record = &landed.record;
+    let sums = &landed.sums;
+    let timings = record.timings.unwrap_or_default();
+    let dollars = |nano: i64| (!record.subscription).then(|| usd(nano));
+    Request {
+        request_id: record.request_id.clone(),
+        timestamp: iso(record.started_unix_ms),
+        provider: record.provider.clone(),
+        api: record.api.clone(),
+        model: record.model.clone(),
+        stack: record.stack.clone(),
+        project: record.project.clone(),
+        outcome: outcome_name(record.outcome()).to_owned(),
+        status: record.status,
+        input_tokens_original: sums.tokens_before,
+        input_tokens_optimized: sums.tokens_after,
+        output_tokens: sums.output_tokens,
+        tokens_saved: sums.tokens_saved,
+        savings_percent: percent(sums.tokens_saved, sums.tokens_before),
+        savings_usd: dollars(sums.saved_nanousd),
+        savings_cache_adjusted_usd: dollars(sums.saved_cached_nanousd),
+        unique_tokens_saved: sums.unique_tokens_saved,
+        json_minification_alone: JsonBaseline {
+            tool_outputs_before: sums.tool_tokens_before,
+            tool_outputs_after: sums.tool_tokens_minified,
+            counted: sums.unminified == 0,
+        },
+        cost_usd: RequestCost {
+            input: dollars(sums.input_nanousd),
+            output: dollars(sums.output_nanousd),
+            priced: sums.unpriced == 0 && !record.subscription,
+        },
+        usage: record.usage.as_ref().map(usage),
+        stop_reason: record.stop_reason.clone(),
+        error_class: record.error_class.clone(),
+        answered_model: record.answered_model.clone(),
+        reasoning: reasoning(record),
+        stages_ms: stages(record).map(|(stage, us)| (stage.to_owned(), milliseconds(us))).collect(),
+        optimization_latency_ms: milliseconds(timings.overhead_us),
+        total_latency_ms: milliseconds(timings.total_us),
+        turn_id: record.turn_id.clone(),
+        conversation_id: record.conversation_id.clone(),
+        session_id: (!record.session_id.is_empty()).then(|| record.session_id.clone()),
+        key: record.key.clone(),
+        team: record.team.clone(),
+        blocks: record.blocks.iter().map(block).collect(),
+        blocks_left_out: record.blocks_left_out,
+        subscription: record.subscription,
+        plan: plan(record),
+        transforms_applied: None,
+        messages: None,
+    }
+}
+
+/// What a request that was only simulated would have come to.
+fn plan(record: &RequestRecord) -> Option<Plan> {
+    if record.outcome() != RequestOutcome::Simulated {
+        return None;
+    }
+    let tokens = record.tokens.clone().unwrap_or_default();
+    Some(Plan {
+        tokens_before: tokens.before,
+        tokens_after: tokens.after,
+        tokens_saved: tokens.before.saturating_sub(tokens.after),
+    })
+}
+
+fn milliseconds(us: u32) -> f64 {
+    f64::from(us) / 1e3
+}
+
+fn block(block: &BlockRecord) -> Block {
+    Block {
+        tool: block.tool.clone(),
+        kind: block.kind.clone(),
+        outcome: block.outcome.clone(),
+        lossy: block.lossy,
+        left_out: (!block.left_out.is_empty()).then(|| block.left_out.clone()),
+        tokens_before: block.tokens_before,
+        tokens_after: block.tokens_after,
+        from_memo: block.memo,
+        pressure: block.pressure,
+    }
+}
+
+/// Whether the provider used the reasoning that one request sent back, and what Headroom had to do for it.
+fn reasoning(record: &RequestRecord) -> RequestReasoning {
+    RequestReasoning {
+        prefix_mismatches: record.prefix_mismatches,
+        seen_by: prefix_mismatch_source_name(record.prefix_mismatch_source()).map(str::to_owned),
+        changed_by: prefix_change_name(record.prefix_change()).map(str::to_owned),
+        recovered: record.recovered,
+        forms_version: record.forms_version,
+        hidden_rounds: record.hidden_rounds,
+        restored_rounds: record.restored_rounds,
+    }
+}
+
+fn usage(usage: &Usage) -> RequestUsage {
+    RequestUsage {
+        input_tokens: usage.input_tokens,
+        cache_read_tokens: usage.cache_read_tokens,
+        cache_write_tokens: usage.cache_write_tokens,
+        cache_write_5m_tokens: usage.cache_write_5m_tokens,
+        cache_write_1h_tokens: usage.cache_write_1h_tokens,
+        output_tokens: usage.output_tokens,
+        reasoning_tokens: usage.reasoning_tokens,
+    }
+}
