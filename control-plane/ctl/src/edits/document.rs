@@ -1,4 +1,4 @@
-//! What the formats of users' files have in common.
+//! A user's file, whatever its format is.
 
 use serde_json::Value;
 

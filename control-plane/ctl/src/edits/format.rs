@@ -1,4 +1,4 @@
-//! The formats of users' files, by name.
+//! The formats of users' files.
 
 use serde::{Deserialize, Serialize};
 
