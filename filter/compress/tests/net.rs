@@ -1,6 +1,6 @@
 //! What a record says of savings is what was forwarded against what came.
 
-use headroom_compress::{Api, BlockOutcome, Config, Memo, Outcome, Request, RetrieveTool, compress};
+use headroom_compress::{Api, BlockOutcome, Config, Memo, Outcome, Profile, Request, RetrieveTool, compress};
 use serde_json::{Value, json};
 
 fn run(body: &str, retrieve_tool: RetrieveTool) -> Outcome<'_> {
@@ -82,7 +82,9 @@ fn a_form_that_saves_little_is_not_used() {
     let mut saved = Vec::new();
     for lines in [1, 4, 8, 60, 200] {
         let body = with_blanks(lines);
-        let outcome = run(&body, RetrieveTool::Assume);
+        let request = Request::new(Api::AnthropicMessages);
+        let config = Config { profile: Profile::Lossless, ..Config::default() };
+        let outcome = compress(body.as_bytes(), &request, &config, &mut Memo::new(1 << 20));
         let (before, after) = (outcome.tokens.before, outcome.tokens.after);
         let gained = before - after;
         if gained == 0 {
