@@ -25,7 +25,7 @@ async fn each_request_is_a_line_and_savings_in_lines_outlive_a_kill() {
         dir.path().join("savings.jsonl").to_str().unwrap()
     );
     assert!(!dir.path().join("headroom.db").exists() && !dir.path().join("originals.db").exists());
-    drop(sidecar);
+    assert_eq!(sidecar.terminate().await, Some(0));
     let lines = std::fs::read_to_string(&log).unwrap();
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(!lines.is_empty() && lines.len() <= 6, "{lines:?}");
