@@ -49,7 +49,7 @@ impl Places {
 pub(crate) fn keys(headers: &Headers, query: &str, route: Option<&Route>) -> Vec<String> {
     let Places { headers: names, query: in_query } = route.map_or(ANY, Places::of);
     let of_name = |name: &'static str| {
-        headers.iter().filter(move |(key, _)| *key == name.as_bytes()).map(|(_, value)| key_of(value))
+        headers.iter().filter(move |(key, _)| *key == name.as_bytes()).flat_map(|(_, value)| keys_of(value))
     };
     let mut keys: Vec<String> = names.iter().copied().flat_map(of_name).collect();
     if in_query {
@@ -64,6 +64,14 @@ pub(crate) fn keys(headers: &Headers, query: &str, route: Option<&Route>) -> Vec
         }
     }
     distinct
+}
+
+/// The keys in one header. Envoy joins headers of one name with commas, which are in no key.
+fn keys_of(header: &[u8]) -> Vec<String> {
+    if header.trim_ascii_start().starts_with(b"AWS4-") {
+        return vec![key_of(header)];
+    }
+    header.split(|byte| *byte == b',').map(key_of).collect()
 }
 
 /// Tells the credentials of requests apart without keeping one: a hash of what stands in the header, 16
@@ -131,6 +139,14 @@ mod tests {
         );
         assert_eq!(shown(&decoys, "/model/m/converse"), [key("sk-1")]);
         assert_eq!(shown(&decoys, "/v1/files").len(), 4, "where nobody knows who reads, all of them count");
+    }
+
+    #[test]
+    fn headers_that_were_joined_are_several() {
+        let joined = [("authorization", "Bearer sk-1,Bearer sk-2, sk-3")];
+        assert_eq!(shown(&joined, "/v1/chat/completions"), [key("sk-1"), key("sk-2"), key("sk-3")]);
+        let signed = [("authorization", "AWS4-HMAC-SHA256 Credential=AKID/x, SignedHeaders=a, Signature=b")];
+        assert_eq!(shown(&signed, "/model/m/converse"), [key("AKID")]);
     }
 
     #[test]

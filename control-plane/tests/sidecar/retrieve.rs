@@ -68,8 +68,8 @@ async fn eight_queries_at_once_over_a_large_original_take_little_more_than_eight
     let dir = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(dir.path()).await;
     // Short lines, rows of a list, and a text inside JSON: what a query looks through comes in these.
-    let lines = "a\n".repeat(4_000_000) + "the needle\n";
-    let rows = format!("[{}\"the needle\"]", "1,".repeat(4_000_000));
+    let lines = "a\n".repeat(1_000_000) + "the needle\n";
+    let rows = format!("[{}\"the needle\"]", "1,".repeat(1_000_000));
     let wrapped = json!({"content": lines}).to_string();
     for text in [lines, rows, wrapped] {
         let large = original(&text);
@@ -87,8 +87,9 @@ async fn eight_queries_at_once_over_a_large_original_take_little_more_than_eight
         let megabytes = |bytes: u64| bytes >> 20;
         let size = text.len() as u64;
         eprintln!("{} MB, {AT_ONCE} at once: {} MB more", megabytes(size), megabytes(taken));
-        // Of each: its text, what it was read from, and where it is a string, the string.
-        assert!(taken <= AT_ONCE * 4 * size, "{} MB", megabytes(taken));
+        // Of each: its text, what it was read from, and where it is a string, the string; and what connections take. 32 bytes a
+        // line would be 256 MB.
+        assert!(taken <= AT_ONCE * 4 * size + (16 << 20), "{} MB", megabytes(taken));
     }
 }
 

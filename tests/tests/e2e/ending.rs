@@ -48,9 +48,9 @@ async fn answered(stack: &Stack, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// What headroomd says is lost once it takes a VM for gone, which is after a minute.
-async fn lost(stack: &Stack) -> Result<u64> {
-    let look = || async { report(stack, "lost_records").await.filter(|lost| *lost > 0) };
+/// What headroomd says is lost once it takes all VMs for gone, each of which is a minute after its last report.
+async fn lost(stack: &Stack, least: usize) -> Result<u64> {
+    let look = || async { report(stack, "lost_records").await.filter(|lost| *lost >= least as u64) };
     match until("records are lost", look).await {
         Ok(lost) => Ok(lost),
         Err(_) => until("records are lost", look).await,
@@ -90,11 +90,11 @@ async fn what_a_terminated_envoy_has_not_told_is_in_its_log_and_what_it_has_anno
         .lines()
         .filter_map(|line| line.split_once("a VM ends with ")?.1.split_once(' ')?.0.parse().ok())
         .collect();
-    // Every request has its record by then, those that are open as well: they end with Envoy.
-    assert_eq!(counted + untold.iter().sum::<u64>(), (OPEN + BURST) as u64, "{log}");
+    // Every request has its record by then, those that are open as well: they end with Envoy. A report may have arrived whose
+    // answer had not.
+    assert!(counted + untold.iter().sum::<u64>() >= (OPEN + BURST) as u64, "{counted} are counted\n{log}");
     assert!(counted <= BURST as u64);
-    let lost = lost(&stack).await?;
-    assert!(lost >= OPEN as u64, "{lost} of {OPEN}");
+    let lost = lost(&stack, OPEN).await?;
     assert!(counted + lost <= (OPEN + BURST) as u64, "{counted} and {lost}");
     let metrics =
         Connection::open(stack.sidecar.http(), Protocol::Http1).await?.send(Call::get("/metrics")).await?;
@@ -114,7 +114,7 @@ async fn what_a_killed_envoy_has_announced_is_counted() -> Result<()> {
     })
     .await?;
     stack.envoy.kill()?;
-    assert_eq!(lost(&stack).await?, OPEN as u64);
+    assert_eq!(lost(&stack, OPEN).await?, OPEN as u64);
     let stats: Value = stack.sidecar.stats().await?;
     assert_eq!(stats["reports"]["open_records"], 0);
     assert_eq!(stats["reports"]["report_interval_ms"], 1_000, "what began in the last one is not known");
