@@ -70,7 +70,7 @@ async fn postgresql_keeps_originals_as_sqlite_does() {
 }
 
 macro_rules! memory_on_postgres {
-    ($postgres:ident, $extension:expr: $($test:ident),* $(,)?) => {
+    ($postgres:ident, $extension:ident: $($test:ident),* $(,)?) => {
         $(
             // names of databases are cut at 63 characters
             let name = format!("{}_{}", &stringify!($test)[..30], $extension);
