@@ -45,8 +45,6 @@ impl Shape {
     }
 }
 
-type Answers = dyn Fn(&str, usize, &Arrived) -> Shape + Send + Sync;
-
 /// All providers in one.
 struct Everyone {
     address: SocketAddr,
@@ -72,8 +70,7 @@ impl Everyone {
                             all.push(request.clone());
                             all.len() - 1
                         };
-                        let Shape { head, body } =
-                            (answers as Arc<Answers>).as_ref()(&row, earlier, &request);
+                        let Shape { head, body } = answers(&row, earlier, &request);
                         let answer =
                             format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
                         if stream.get_mut().write_all(answer.as_bytes()).await.is_err() {
