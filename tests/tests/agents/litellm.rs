@@ -28,9 +28,14 @@ struct Up {
 }
 
 impl Up {
-    /// With this LiteLLM and its configuration.
-    async fn start(litellm: PathBuf, configuration: &serde_json::Value) -> Result<Self> {
+    /// With the LiteLLM of this interpreter, and its configuration.
+    async fn start(python: PathBuf, configuration: &serde_json::Value) -> Result<Self> {
         let workspace = tempfile::tempdir()?;
+        // A virtual environment that was moved has programs that name the place of before.
+        let litellm = workspace.path().join("litellm");
+        let code = "import sys; from litellm import run_server; sys.exit(run_server())";
+        std::fs::write(&litellm, format!("#!/bin/sh\nexec {} -c '{code}' \"$@\"\n", python.display()))?;
+        std::fs::set_permissions(&litellm, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let file = workspace.path().join("litellm.yaml");
         std::fs::write(&file, configuration.to_string())?;
         let mut command = Command::new(built::headroomctl().await?);
@@ -101,7 +106,7 @@ async fn drive(
         "extra_headers": headers,
     });
     let configuration = json!({"model_list": [{"model_name": "*", "litellm_params": parameters}]});
-    let up = Up::start(interpreter.with_file_name("litellm"), &configuration).await?;
+    let up = Up::start(interpreter, &configuration).await?;
     let agent = agent(&Setting { url: &up.url, home: home.path(), work: &work })?;
     let output = run(&agent, &installed, home.path(), &work).await?;
     let requests = provider.requests("translated");

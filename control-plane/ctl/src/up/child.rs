@@ -26,6 +26,8 @@ pub(super) struct Launch {
     pub(super) arguments: Vec<String>,
     /// Beside what it inherits. Other users cannot read it, as they can read arguments.
     pub(super) environment: Vec<(&'static str, String)>,
+    /// Variables that it does not inherit.
+    pub(super) unset: &'static [&'static str],
     pub(super) log: PathBuf,
 }
 
@@ -51,10 +53,14 @@ impl Child {
 
     /// As [`Child::start`], with what it prints behind what is in the log already.
     pub(super) fn start_again(launch: &Launch) -> anyhow::Result<Self> {
-        let Launch { name, program, arguments, environment, log } = launch;
+        let Launch { name, program, arguments, environment, unset, log } = launch;
         let output = File::options().create(true).append(true).open(log);
         let output = output.with_context(|| format!("{} cannot be written", log.display()))?;
-        let process = Command::new(program)
+        let mut process = Command::new(program);
+        for name in *unset {
+            process.env_remove(name);
+        }
+        let process = process
             .args(arguments)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -140,6 +146,7 @@ mod tests {
             program: PathBuf::from("/bin/sh"),
             arguments: vec!["-c".to_owned(), script.to_owned()],
             environment: vec![("WORD", "said".to_owned())],
+            unset: &["HOME"],
             log: folder.join("sh.log"),
         }
     }
@@ -173,7 +180,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         shell("echo first", folder.path()).ended().await.unwrap();
         shell("echo second", folder.path()).ended().await.unwrap();
-        let again = launch("echo $WORD again", folder.path());
+        let again = launch("echo $WORD again$HOME", folder.path());
         Child::start_again(&again).unwrap().ended().await.unwrap();
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!((read("sh.log.1").as_str(), read("sh.log").as_str()), ("first\n", "second\nsaid again\n"));

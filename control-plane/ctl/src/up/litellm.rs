@@ -146,9 +146,10 @@ impl LiteLlm {
                 ("LITELLM_MASTER_KEY", key),
                 // Otherwise it asks the network for its table of prices.
                 ("LITELLM_LOCAL_MODEL_COST_MAP", "True".to_owned()),
-                ("DATABASE_URL", String::new()),
                 ("PYTHONUNBUFFERED", "1".to_owned()),
             ],
+            // It keeps nothing, whatever other program the variable is for.
+            unset: &["DATABASE_URL"],
             log: settings.workspace_dir.join("logs/litellm.log"),
         };
         let client = Client::builder().no_proxy().timeout(LOOK_TIMEOUT).build()?;
