@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 pub use self::postgres::PostgresMemory;
 pub use self::sqlite::SqliteMemory;
-use crate::trouble::StoreError;
 use crate::memory::MemoryStore;
 use crate::store::Database;
+use crate::trouble::StoreError;
 
 /// Migrations that were run are noted here, beside those of other stores in the same database.
 const MIGRATIONS: &str = "memory_migrations";
@@ -25,6 +25,10 @@ pub async fn open(database: &Database) -> Result<Arc<dyn MemoryStore>, StoreErro
     Ok(match database {
         Database::File(path) => Arc::new(SqliteMemory::open(path).await?),
         Database::Postgres(url) => Arc::new(PostgresMemory::open(url).await?),
+        Database::Lines(_) | Database::Memory => {
+            let why = "facts are kept in a file of SQLite or in PostgreSQL";
+            return Err(sqlx::Error::Configuration(why.into()).into());
+        }
     })
 }
 
@@ -33,10 +37,8 @@ fn migrated(outcome: Result<(), sqlx::migrate::MigrateError>, known: i64) -> Res
     use sqlx::migrate::MigrateError;
     outcome.map_err(|error| match error {
         MigrateError::VersionMissing(found) => StoreError::Newer { found, known },
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            StoreError::Database(error)
-        }
-        other => StoreError::Database(sqlx::Error::Migrate(Box::new(other))),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+        other => sqlx::Error::Migrate(Box::new(other)).into(),
     })
 }
 

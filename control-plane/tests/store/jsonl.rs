@@ -34,7 +34,7 @@ async fn shown(store: &SqlLedger) -> String {
         store.recent(1_000).await.unwrap(),
         store.checkpoints(1_000).await.unwrap(),
         store.display_session().await.unwrap(),
-        store.vms().await.unwrap(),
+        store.vms(now_ms()).await.unwrap(),
         store.retention_time().await.unwrap(),
     );
     format!("{shown:#?}")

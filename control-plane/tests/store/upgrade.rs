@@ -78,7 +78,7 @@ async fn read_ledger(store: &impl LedgerStore) -> String {
         }
     }
     // by name: a later version knows more of them
-    let vms = store.vms().await.unwrap();
+    let vms = store.vms(now_ms()).await.unwrap();
     let (records, originals) = (vms.dropped_records, vms.dropped_originals);
     let (count, errors, version) = (vms.count, vms.config_errors, vms.filter_version);
     writeln!(text, "vms {count} {version:?}: dropped {records} and {originals}, {errors} errors").unwrap();
