@@ -1,12 +1,14 @@
 //! What the headers of a request say, and what they ask of Headroom.
 
+use headroom_providers::path::Path;
+use headroom_providers::route::{Route, Target};
+use headroom_providers::{Api, anthropic, chatgpt, copilot, routing};
+
 use crate::config::{Config, Mode};
 use crate::credential;
 use crate::encoding::Encoding;
 use crate::host::{self, Headers};
-use crate::path;
 use crate::request::name;
-use crate::route::{self, Route, Target};
 use crate::rules::{self, Treatment};
 use crate::tenant;
 
@@ -64,24 +66,15 @@ pub(crate) struct RequestHeaders {
     /// Hashes of the credentials, the one that counts first; none without a sidecar to count for them.
     pub(crate) keys: Vec<String>,
     /// As it is matched.
-    pub(crate) path: String,
+    pub(crate) path: Path,
     /// A provider's own host is asked.
     pub(crate) is_providers_host: bool,
-    /// It comes from an SDK of Anthropic's or of Google's, where the path does not tell.
-    pub(crate) dialect: Dialect,
+    /// Whose words its SDK understands, where the path does not tell.
+    pub(crate) sdk: Option<Api>,
     /// As the configured header names it.
     pub(crate) team: String,
     /// Names of the headers that must not reach the provider.
     pub(crate) ours: Vec<Vec<u8>>,
-}
-
-/// Whose words an SDK understands.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Dialect {
-    #[default]
-    OpenAi,
-    Anthropic,
-    Google,
 }
 
 impl RequestHeaders {
@@ -122,12 +115,10 @@ impl RequestHeaders {
                         read.project = project;
                     }
                 }
-                b"chatgpt-account-id" => account = Some(value),
-                b"authorization" => is_login |= is_claudes_login(value),
-                _ if COPILOTS.contains(&key) => is_copilot = true,
-                b"anthropic-version" | b"x-api-key" => read.dialect = Dialect::Anthropic,
-                b"x-goog-api-key" | b"x-goog-api-client" => read.dialect = Dialect::Google,
-                _ => {}
+                chatgpt::ACCOUNT_HEADER => account = Some(value),
+                b"authorization" => is_login |= anthropic::is_login(value),
+                _ if copilot::is_header(key) => is_copilot = true,
+                _ => read.sdk = Api::of_sdk_header(key).or(read.sdk),
             }
             if key == config.team_header.as_bytes() {
                 read.team = tenant::name(value).unwrap_or_default();
@@ -137,23 +128,22 @@ impl RequestHeaders {
             }
         }
         read.websocket &= method == b"GET";
-        let target = Target { host, path, is_copilot };
+        read.path = Path::new(path);
+        let target = Target { host, path: &read.path, is_copilot };
         read.route = if read.websocket {
-            route::find_session(target, &config.path_prefixes)
+            routing::find_session(target, &config.path_prefixes)
         } else {
-            route::find(method, target, &config.path_prefixes)
+            routing::find(method, target, &config.path_prefixes)
         };
         read.is_subscription =
             is_login || account.is_some() || read.route.as_ref().is_some_and(Route::is_of_subscriptions);
-        let text = String::from_utf8_lossy(path);
-        read.path = path::plain(&text);
-        read.is_providers_host = route::is_provider(host);
+        read.is_providers_host = routing::is_provider(host);
         if read.websocket && read.route.is_some() {
             let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
             read.target = name(&String::from_utf8_lossy(&[host, path].concat()));
         }
         if config.control_plane.is_some() {
-            read.keys = credential::keys(headers, path::query(&text), read.route.as_ref());
+            read.keys = credential::keys(headers, read.path.query(), read.route.as_ref());
             if read.route.is_some() {
                 read.account = account.map(credential::key_of).unwrap_or_default();
             }
@@ -161,7 +151,7 @@ impl RequestHeaders {
         read.tenant =
             config.tenant_from.tenant(headers, &read.keys, &config.tenant, |name| host::property(name).ok());
         if read.route.is_some() {
-            let rule = rules::find(&config.rules, host, read.path.as_bytes(), rules::route_name);
+            let rule = rules::find(&config.rules, host, read.path.plain().as_bytes(), rules::route_name);
             read.treatment = rule.map_or(config.treatment(), |rule| rule.treatment);
             read.provider = rule.and_then(|rule| rule.provider.clone());
             let mode = &mut read.treatment.mode;
@@ -169,17 +159,6 @@ impl RequestHeaders {
         }
         read
     }
-}
-
-/// Headers that clients of GitHub Copilot send, and nobody else.
-const COPILOTS: [&[u8]; 2] = [b"copilot-integration-id", b"openai-intent"];
-
-/// Whether a credential is the login of a Claude subscription. Anthropic's API keys begin in another way.
-fn is_claudes_login(authorization: &[u8]) -> bool {
-    let token = authorization.split_at_checked(b"Bearer ".len());
-    token.is_some_and(|(scheme, token)| {
-        scheme.eq_ignore_ascii_case(b"bearer ") && token.trim_ascii_start().starts_with(b"sk-ant-oat")
-    })
 }
 
 fn is_true(value: &[u8]) -> bool {

@@ -8,7 +8,8 @@
 //! the first round of a stream reaches the client in one piece.
 
 use headroom_api::v1::{RetrieveRequest, RetrieveResponse};
-use headroom_compress::Api;
+use headroom_providers::Api;
+use headroom_providers::answer::Wanted;
 use prost::Message as _;
 
 use crate::host::{self, Action, Buffer};
@@ -18,7 +19,7 @@ use crate::root::Settings;
 use crate::rpc;
 use crate::sent::{HttpAnswer, Sent};
 use crate::stream::Stream;
-use crate::tool_loop::{After, Given, Hidden, Next, Turn, Wanted};
+use crate::tool_loop::{After, Given, Hidden, Next, Turn};
 
 /// Originals that one round may ask for.
 const MAX_WANTED: usize = 16;

@@ -4,8 +4,7 @@
 //! down, or too old to know budgets, lets everybody through (I1).
 
 use headroom_api::v1::{LimitsResponse, UsedUp};
-use headroom_compress::Api;
-use serde_json::json;
+use headroom_providers::Api;
 
 use crate::host::{self, NANOS_PER_MS};
 
@@ -119,22 +118,9 @@ fn refusal(api: Api, message: &str, seconds: u64) -> Refusal {
         // The SDKs of Anthropic and OpenAI would try again at once.
         ("x-should-retry", "false".to_owned()),
     ];
-    let body = match api {
-        Api::AnthropicMessages => {
-            json!({"type": "error", "error": {"type": "rate_limit_error", "message": message}})
-        }
-        Api::OpenAiChat | Api::OpenAiResponses => json!({"error": {
-            "message": message, "type": "insufficient_quota", "param": null, "code": "budget_exceeded"}}),
-        Api::GeminiGenerateContent | Api::GeminiCodeAssist => {
-            json!({"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED"}})
-        }
-        Api::AnthropicBedrock | Api::BedrockConverse => {
-            headers.push(("x-amzn-errortype", "ThrottlingException".to_owned()));
-            json!({"message": message})
-        }
-        Api::CohereChat => json!({"message": message}),
-    };
-    Refusal { headers, body: body.to_string().into_bytes() }
+    let headroom_providers::Refusal { header, body } = api.refusal(message);
+    headers.extend(header.map(|(name, value)| (name, value.to_owned())));
+    Refusal { headers, body: body.into_bytes() }
 }
 
 #[cfg(test)]

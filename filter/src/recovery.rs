@@ -9,21 +9,12 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use headroom_compress::Api;
-use headroom_compress::rounds::object_with_member;
+use headroom_providers::anthropic::recovery::{BETA, BETA_HEADER, body_that_drops};
 
 use crate::host::{self, Action, Buffer, Level, Map};
 use crate::memory::Room;
-use crate::route::{Purpose, Route};
 use crate::sent::{HttpAnswer, lists};
 use crate::stream::Stream;
-
-/// Switches `block_binding` on.
-const BETA: &[u8] = b"thinking-binding-controls-2026-08-01";
-const BETA_HEADER: &str = "anthropic-beta";
-
-/// What is asked for.
-const DROP_BLOCK: &str = r#"{"prefix_mismatch_behavior":"drop_block"}"#;
 
 /// Conversations that are remembered to need it.
 const MAX_CONVERSATIONS: usize = 4_096;
@@ -84,18 +75,6 @@ impl Recovery {
     }
 }
 
-/// Whether a request of this route can be sent once more. On Vertex AI and Bedrock the switch is spelled in other
-/// ways, and Bedrock's requests are signed behind the filter.
-pub(crate) fn is_possible(route: &Route) -> bool {
-    route.api == Api::AnthropicMessages && route.provider == "anthropic" && route.purpose == Purpose::Answer
-}
-
-/// The body that lets the provider drop thinking; `None`: it does not ask for thinking, or the client has said
-/// itself what is to happen.
-fn allowing(body: &[u8]) -> Option<Vec<u8>> {
-    object_with_member(body, "thinking", "block_binding", DROP_BLOCK)
-}
-
 impl Stream {
     /// Adds the header that what the body may ask for needs, before it is known whether it will.
     pub(crate) fn allow_recovery(&mut self, headers: Option<&host::Headers>) {
@@ -116,7 +95,7 @@ impl Stream {
     pub(crate) fn recovered_before(&self, body: &[u8]) -> Option<Vec<u8>> {
         let conversation = &self.record.as_ref()?.conversation_id;
         let known = self.has_beta && self.settings.requests.recoveries.borrow().has(conversation);
-        known.then(|| allowing(body)).flatten()
+        known.then(|| body_that_drops(body)).flatten()
     }
 
     /// Sends a refused request once more. False: the refusal goes to the client.
@@ -128,7 +107,7 @@ impl Stream {
         if !self.is_recoverable {
             return false;
         }
-        let Some(body) = allowing(&sent.body) else { return false };
+        let Some(body) = body_that_drops(&sent.body) else { return false };
         sent.note_cluster(&self.settings);
         sent.head().add(BETA_HEADER.as_bytes(), BETA);
         let Some(token) = sent.send(&self.settings, body) else { return false };

@@ -8,6 +8,7 @@ use headroom_compress::rounds::{self, Restored};
 use headroom_compress::{
     Api, Block, BlockOutcome, FORMS_VERSION, Outcome, Profile, Read, RetrieveTool, Unread,
 };
+use headroom_providers::route::{Purpose, Route};
 
 use crate::asked::{MAX_NAME_BYTES, RequestHeaders};
 use crate::config::{AcceptEncoding, BodyMode, Mode};
@@ -19,8 +20,6 @@ use crate::host::{self, Action, Buffer, Level, Map, Refused};
 use crate::limits::{Payer, TOO_MANY_REQUESTS};
 use crate::messages::Transcript;
 use crate::originals::{Known, Originals};
-use crate::recovery;
-use crate::route::{Purpose, Route};
 use crate::rules::Treatment;
 use crate::sent::{Head, Sent};
 use crate::stream::{Phase, Stream, micros};
@@ -101,7 +100,7 @@ impl Stream {
         }
         self.is_reported = route.purpose != Purpose::Count;
         // Ids that carry traces never reach a provider, whatever is done to the rest of a request.
-        let has_traces = route.carries_traces() && self.settings.config.gives_traces();
+        let has_traces = route.api.carries_traces() && self.settings.config.gives_traces();
         if mode == Mode::Off && !has_traces {
             self.settle(RequestOutcome::Bypassed);
             return Action::Continue;
@@ -111,7 +110,7 @@ impl Stream {
             && route.purpose == Purpose::Answer
             && self.settings.config.is_reversible(profile)
             && self.settings.config.retrieve_tool == RetrieveTool::Add;
-        let keeps_head = adds_tool || (mode == Mode::Optimize && recovery::is_possible(&route));
+        let keeps_head = adds_tool || (mode == Mode::Optimize && route.is_recoverable());
         let is_read = mode != Mode::Off && self.is_reported;
         if is_read && (self.settings.config.accept_encoding == AcceptEncoding::Identity || adds_tool) {
             // Without effect on the request itself, so a refusal only costs the usage figures.
@@ -148,7 +147,7 @@ impl Stream {
         if keeps_head {
             self.head = all.as_ref().map(Head::of);
         }
-        if recovery::is_possible(&route) && self.settings.requests.recoveries.borrow().has_any() {
+        if route.is_recoverable() && self.settings.requests.recoveries.borrow().has_any() {
             // What the body asks for needs this header, which may be gone when the body is here.
             self.allow_recovery(all.as_ref());
         }
@@ -321,7 +320,7 @@ impl Stream {
         let Rewrite { replacement, outcome, added_tool, carries_thinking, blocks, originals } = rewrite;
         let is_changed = replacement.is_some() || is_restored;
         let mut replacement = replacement;
-        if is_changed && carries_thinking && recovery::is_possible(&body.route) {
+        if is_changed && carries_thinking && body.route.is_recoverable() {
             let forwarded = replacement.as_deref().unwrap_or(&bytes);
             if let Some(allowed) = self.recovered_before(forwarded) {
                 replacement = Some(allowed);
@@ -330,7 +329,7 @@ impl Stream {
         if is_changed {
             let forwarded = replacement.as_deref().unwrap_or(&bytes);
             self.put_request(body, forwarded)?;
-            let recoverable = carries_thinking && recovery::is_possible(&body.route);
+            let recoverable = carries_thinking && body.route.is_recoverable();
             self.is_recoverable = recoverable;
             if let Some(head) = self.head.take().filter(|_| added_tool || recoverable) {
                 self.sent = Sent::new(&self.settings, head, forwarded.to_vec());

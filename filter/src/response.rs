@@ -3,18 +3,15 @@
 
 use headroom_api::forwarded_tokens;
 use headroom_api::names::outcome_name;
-use headroom_api::v1::{PrefixMismatchSource, RateLimit, RequestOutcome, RequestRecord};
-
-use crate::event_stream::Messages;
+use headroom_api::v1::{PrefixMismatchSource, RateLimit, RequestOutcome, RequestRecord, Usage};
+use headroom_providers::reader::{Form, Reader};
+use headroom_providers::usage::{self, Findings, PrefixMismatch};
+use headroom_providers::{bedrock, rate_limits};
 
 use crate::host::{self, Action, Buffer, Level, Map};
 use crate::messages::Transcript;
-use crate::rate_limits;
 use crate::request;
-use crate::scan::Scanner;
-use crate::sse::Events;
 use crate::stream::{Phase, Stream};
-use crate::usage::Findings;
 
 /// From here on a status says that nothing was answered.
 const BAD_REQUEST: u32 = 400;
@@ -36,32 +33,10 @@ pub(crate) struct Answer {
     pub(crate) transcript: Option<Box<Transcript>>,
 }
 
-/// How the answer's body is read.
-#[derive(Debug, Default)]
-enum Reader {
-    /// Not at all.
-    #[default]
-    None,
-    Json(Box<Scanner>),
-    Events(Box<Events>),
-    Messages(Box<Messages>),
-}
-
-/// How an answer is written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Form {
-    Json,
-    Events,
-    /// AWS event streams.
-    Messages,
-    /// Nothing that can be read.
-    Other,
-}
-
 impl Answer {
     /// To a request in a WebSocket session: a document by event.
     pub(crate) fn of_session() -> Self {
-        Self { reader: Reader::Json(Box::default()), is_text: true, ..Self::default() }
+        Self { reader: Reader::new(Form::Json), is_text: true, ..Self::default() }
     }
 
     /// The end of an event in a session: whether its type is one that `ends` the answer, and the status that
@@ -70,9 +45,9 @@ impl Answer {
         if let Some(transcript) = &mut self.transcript {
             transcript.answered(b"\n");
         }
-        let Reader::Json(scanner) = &mut self.reader else { return (false, None) };
-        let event = (ends(scanner.found().kind()), scanner.found().status());
-        scanner.next_document();
+        let Some(found) = self.reader.found() else { return (false, None) };
+        let event = (ends(found.kind()), found.status());
+        self.reader.next_document();
         event
     }
 
@@ -80,7 +55,7 @@ impl Answer {
     pub(crate) fn complete(&mut self, status: u32, is_read: bool) {
         self.status = status;
         if !is_read {
-            self.reader = Reader::None;
+            self.reader = Reader::default();
         }
     }
 
@@ -94,12 +69,7 @@ impl Answer {
         if let Some(transcript) = self.transcript.as_mut().filter(|_| self.is_text) {
             transcript.answered(bytes);
         }
-        match &mut self.reader {
-            Reader::None => {}
-            Reader::Json(scanner) => scanner.feed(bytes),
-            Reader::Events(events) => events.feed(bytes),
-            Reader::Messages(messages) => messages.feed(bytes),
-        }
+        self.reader.feed(bytes);
     }
 
     /// Writes what the answer says of itself into the record.
@@ -109,33 +79,31 @@ impl Answer {
         record.rate_limits.clone_from(&self.rate_limits);
         record.subscription |= !record.rate_limits.is_empty();
         let Some(found) = self.found() else { return };
-        record.usage = found.usage();
+        record.usage = found.usage().map(reported);
         found.model().clone_into(&mut record.answered_model);
         found.stop_reason().clone_into(&mut record.stop_reason);
         if record.error_class.is_empty() {
             found.error_class().clone_into(&mut record.error_class);
         }
-        let (mismatches, source) = found.prefix_mismatches();
         // Words like those of a refusal are one only in an error.
         let is_error = record.status >= BAD_REQUEST || !record.error_class.is_empty();
-        if source != PrefixMismatchSource::Refusal || is_error {
-            record.prefix_mismatches = mismatches;
-            record.set_prefix_mismatch_source(source);
-        }
+        let (mismatches, source) = match found.prefix_mismatch() {
+            PrefixMismatch::None => (0, PrefixMismatchSource::Unspecified),
+            PrefixMismatch::LeftOut(blocks) => (blocks, PrefixMismatchSource::InputTransformations),
+            PrefixMismatch::Refused if is_error => (1, PrefixMismatchSource::Refusal),
+            PrefixMismatch::Refused => return,
+        };
+        record.prefix_mismatches = mismatches;
+        record.set_prefix_mismatch_source(source);
     }
 
     /// Whether anybody wants its body.
     fn is_read(&self) -> bool {
-        !matches!(self.reader, Reader::None) || (self.is_text && self.transcript.is_some())
+        self.reader.reads() || (self.is_text && self.transcript.is_some())
     }
 
     fn found(&self) -> Option<&Findings> {
-        match &self.reader {
-            Reader::None => None,
-            Reader::Json(scanner) => Some(scanner.found()),
-            Reader::Events(events) => Some(events.scanner.found()),
-            Reader::Messages(messages) => Some(messages.scanner.found()),
-        }
+        self.reader.found()
     }
 }
 
@@ -151,7 +119,8 @@ impl Stream {
             Ok(headers) => {
                 let transcript = self.answer.transcript.take();
                 (self.answer, form) = read(&headers, self.settings.config.read_usage);
-                self.answer.rate_limits = rate_limits::read(headers.iter(), self.clock.first_byte);
+                self.answer.rate_limits =
+                    rate_limits::read(headers.iter(), self.clock.first_byte).into_iter().map(limit).collect();
                 self.answer.transcript = transcript;
             }
             Err(refused) => self.settings.refused(refused),
@@ -227,7 +196,7 @@ impl Stream {
             Ok(bytes) => self.answer.read(&bytes),
             Err(refused) => {
                 // With a piece missing, what follows can no longer be read.
-                self.answer.reader = Reader::None;
+                self.answer.reader = Reader::default();
                 self.answer.is_text = false;
                 self.settings.refused(refused);
             }
@@ -300,31 +269,37 @@ fn read(headers: &host::Headers, read_usage: bool) -> (Answer, Form) {
             }
             b"content-encoding" => encoded |= !value.trim_ascii().eq_ignore_ascii_case(b"identity"),
             b"content-type" => content_type = value,
-            // `ThrottlingException:http://…`
-            b"x-amzn-errortype" => {
-                let class = value.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
+            _ if name == bedrock::ERROR_HEADER.as_bytes() => {
+                let class = bedrock::error_class(value);
                 answer.error_class = request::name(std::str::from_utf8(class).unwrap_or_default());
             }
             _ => {}
         }
     }
-    let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    let form = match kind.to_ascii_lowercase().as_slice() {
-        _ if encoded => Form::Other,
-        b"text/event-stream" => Form::Events,
-        b"application/json" => Form::Json,
-        b"application/vnd.amazon.eventstream" => Form::Messages,
-        _ => Form::Other,
-    };
+    let form = if encoded { Form::Other } else { Form::from_content_type(content_type) };
     answer.content_type = String::from_utf8_lossy(content_type).into_owned();
     answer.is_text = matches!(form, Form::Json | Form::Events);
     if read_usage {
-        answer.reader = match form {
-            Form::Events => Reader::Events(Box::new(Events::new())),
-            Form::Json => Reader::Json(Box::default()),
-            Form::Messages => Reader::Messages(Box::new(Messages::new())),
-            Form::Other => Reader::None,
-        };
+        answer.reader = Reader::new(form);
     }
     (answer, form)
+}
+
+/// Usage as records have it.
+fn reported(usage: usage::Usage) -> Usage {
+    Usage {
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        cache_read_tokens: usage.cache_read,
+        cache_write_tokens: usage.cache_write,
+        cache_write_5m_tokens: usage.cache_write_5m,
+        cache_write_1h_tokens: usage.cache_write_1h,
+        reasoning_tokens: usage.reasoning,
+    }
+}
+
+/// A window of an allowance as records have it.
+fn limit(limit: headroom_providers::RateLimit) -> RateLimit {
+    let headroom_providers::RateLimit { window, used, resets_unix_ms, minutes, status } = limit;
+    RateLimit { window, used, resets_unix_ms, minutes, status }
 }

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use headroom_api::v1::{RequestRecord, SessionEnd, WebSocketSession};
+use headroom_providers::route::Route;
 
 use crate::deferred::Turn;
 use crate::frames::{CONTINUATION, Frames, Header, Part, TEXT};
 use crate::outgoing::{Outgoing, Traffic};
-use crate::route::Route;
 use crate::rules::Treatment;
 use crate::stream::Exchange;
 
@@ -283,30 +283,20 @@ impl Events {
     }
 }
 
-/// Whether an event of this type ends an answer: as it should, or as the model could, or with an error.
-pub(crate) fn ends_answer(kind: &str) -> bool {
-    matches!(
-        kind,
-        "response.completed"
-            | "response.done"
-            | "response.incomplete"
-            | "response.failed"
-            | "response.cancelled"
-            | "error"
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use headroom_compress::Api;
+    use headroom_providers::Api;
 
     use super::*;
     use crate::frames::CLOSE;
-    use crate::route;
+    use headroom_providers::path::Path;
+    use headroom_providers::route::Target;
+    use headroom_providers::routing;
 
     fn session() -> Session {
-        let target = route::Target { path: b"/v1/responses", ..route::Target::default() };
-        let route = route::find(b"POST", target, &[]).unwrap();
+        let path = Path::new(b"/v1/responses");
+        let target = Target { host: b"", path: &path, is_copilot: false };
+        let route = routing::find(b"POST", target, &[]).unwrap();
         assert_eq!(route.api, Api::OpenAiResponses);
         let record = WebSocketSession { status: SWITCHING_PROTOCOLS, ..WebSocketSession::default() };
         Session::new(record, RequestRecord::default(), route, Treatment::default(), 1 << 20)

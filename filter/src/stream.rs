@@ -5,6 +5,7 @@ use std::rc::Rc;
 use headroom_api::forwarded_tokens;
 use headroom_api::names::{is_probe, outcome_name};
 use headroom_api::v1::{RequestOutcome, RequestRecord, Timings};
+use headroom_providers::route::Route;
 
 use crate::deferred::Later;
 use crate::encoding::Encoding;
@@ -15,7 +16,6 @@ use crate::report::Told;
 use crate::request::Body;
 use crate::response::{Answer, difference};
 use crate::root::Settings;
-use crate::route::Route;
 use crate::rules::Treatment;
 use crate::sent::{Head, HttpAnswer, Sent};
 use crate::session::Session;

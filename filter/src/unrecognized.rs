@@ -3,12 +3,11 @@
 //! What is not read cannot be counted in tokens. So a key that is over its budget is refused there as well, and
 //! what passes below it is counted by path.
 
-use headroom_compress::Api;
+use headroom_providers::{Api, path};
 
-use crate::asked::{Dialect, RequestHeaders};
+use crate::asked::RequestHeaders;
 use crate::host::{self, Action, Map};
 use crate::limits::Payer;
-use crate::path;
 use crate::stream::Stream;
 use crate::{tenant, upstream};
 
@@ -41,11 +40,7 @@ impl Stream {
                 && upstream::cluster()
                     .is_ok_and(|cluster| providers.iter().any(|it| it.cluster.as_bytes() == cluster));
         let payer = Payer { keys: &asked.keys, team: &asked.team, is_providers };
-        let api = match asked.dialect {
-            Dialect::OpenAi => Api::OpenAiChat,
-            Dialect::Anthropic => Api::AnthropicMessages,
-            Dialect::Google => Api::GeminiGenerateContent,
-        };
+        let api = asked.sdk.unwrap_or(Api::OpenAiChat);
         let refusal = self.settings.limits.borrow().refusal(payer, api, self.clock.headers);
         if let Some(refusal) = refusal {
             match refusal.send() {
@@ -57,7 +52,7 @@ impl Stream {
             }
         }
         if is_providers {
-            self.settings.metrics.unrecognized(&path::shape(&asked.path));
+            self.settings.metrics.unrecognized(&path::shape(asked.path.plain()));
         }
         Action::Continue
     }

@@ -11,8 +11,9 @@ use std::ops::Range;
 
 use headroom_api::names::session_end_name;
 use headroom_api::v1::{RequestOutcome, RequestRecord, WebSocketSession};
+use headroom_providers::openai_responses::session::{ends_answer, is_request, request_in};
+use headroom_providers::route::Route;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::config::Mode;
 use crate::deferred::Turn;
@@ -20,10 +21,8 @@ use crate::host::{self, Action, Buffer, Level, Map, NANOS_PER_MS, Refused};
 use crate::outgoing::Message;
 use crate::request::name;
 use crate::response::Answer;
-use crate::route::Route;
 use crate::rules::Treatment;
-use crate::scan::Scanner;
-use crate::session::{SWITCHING_PROTOCOLS, Said, Session, Side, Talk, ends_answer};
+use crate::session::{SWITCHING_PROTOCOLS, Said, Session, Side, Talk};
 use crate::stream::{Clock, Exchange, Stream};
 
 /// Bytes of messages that the sessions of a VM may hold together: four of the longest, unless that is set
@@ -33,18 +32,7 @@ const MAX_HELD_BYTES: usize = 64 << 20;
 const NOTE_EVERY_MS: i64 = 5_000;
 /// How often silence is looked for where there is no other reason for a tick. Milliseconds.
 const TICK_MS: u32 = 1_000;
-/// What a request is called in a session.
-const REQUEST: &str = "response.create";
 const OK: u32 = 200;
-
-/// A client's event, as far as it matters here.
-#[derive(Deserialize)]
-struct Event<'e> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<Cow<'e, str>>,
-    #[serde(borrow)]
-    response: Option<&'e RawValue>,
-}
 
 /// A request, as far as it matters here.
 #[derive(Deserialize)]
@@ -431,65 +419,4 @@ fn read(buffer: Buffer, size: usize) -> host::Result<Vec<u8>> {
 
 fn unix_ms(nanoseconds: u64) -> i64 {
     i64::try_from(nanoseconds / NANOS_PER_MS).unwrap_or_default()
-}
-
-/// Whether what was read of a message makes it a request.
-fn is_request(scanner: &Scanner) -> bool {
-    scanner.found().kind() == REQUEST
-}
-
-/// Where in a client's event its request stands: the event itself, as OpenAI documents it, or its member
-/// `response`, as in the events of the Realtime API. `None`: it does not create a response.
-fn request_in(text: &[u8]) -> Option<Range<usize>> {
-    let Ok(event) = serde_json::from_slice::<Event<'_>>(text) else {
-        // No JSON, or the same key twice: nothing to compress, but perhaps a request.
-        let mut scanner = Scanner::default();
-        scanner.feed(text);
-        return is_request(&scanner).then_some(0..text.len());
-    };
-    if event.kind? != REQUEST {
-        return None;
-    }
-    let Some(response) = event.response else { return Some(0..text.len()) };
-    let start = response.get().as_ptr().addr().checked_sub(text.as_ptr().addr())?;
-    Some(start..start.checked_add(response.get().len())?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_request_of_an_event_is_the_event_or_its_response() {
-        let flat = br#"{"type":"response.create","model":"m","input":[]}"#;
-        assert_eq!(request_in(flat), Some(0..flat.len()));
-        let nested = br#"{ "response": {"model":"m","input":[]} , "type":"response\u002ecreate"}"#;
-        let request = request_in(nested).unwrap();
-        assert_eq!(&nested[request], br#"{"model":"m","input":[]}"#);
-    }
-
-    #[test]
-    fn a_request_that_cannot_be_read_is_one_all_the_same() {
-        for text in
-            [&br#"{"type":"response.create","type":"response.create"}"#[..], br#"{"type":"response.create""#]
-        {
-            assert_eq!(request_in(text), Some(0..text.len()));
-        }
-    }
-
-    #[test]
-    fn other_events_and_what_is_no_event_have_none() {
-        for text in [
-            &br#"{"type":"response.cancel","response":{}}"#[..],
-            br#"{"type":"response.processed","response_id":"r"}"#,
-            br#"{"model":"m","input":[]}"#,
-            br#"{"input":[{"type":"response.create"}]}"#,
-            br#"{"type":7}"#,
-            br#"["response.create"]"#,
-            b"\xff",
-            b"",
-        ] {
-            assert_eq!(request_in(text), None, "{}", String::from_utf8_lossy(text));
-        }
-    }
 }

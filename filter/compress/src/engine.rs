@@ -9,6 +9,11 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use headroom_providers::retrieve_tool::Listing;
+use headroom_providers::splice::splice;
+use headroom_providers::tape::Span;
+use headroom_providers::walk::{Output, Role, Walk};
+use headroom_providers::{Api, string};
 use memchr::memmem;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -28,10 +33,6 @@ use crate::pipeline::{self, Form, Replacement, Verdict};
 use crate::rounds::{Asked, PLACEHOLDER, answer};
 use crate::surroundings::{self, Files};
 use crate::tokens::{Counting, Encoding};
-use crate::wire::retrieve_tool::{self, Listing};
-use crate::wire::splice::splice;
-use crate::wire::tape::Span;
-use crate::wire::{self, Api, Output, Role, Walk, string};
 
 /// What the caller knows about a request beside its body.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +109,7 @@ impl<'b> Read<'b> {
         let walk = if body.len() > config.max_body_bytes {
             Err(Unread::TooLarge)
         } else {
-            wire::walk(api, body).map_err(|_| Unread::NotUnderstood)
+            api.walk(body).map_err(|_| Unread::NotUnderstood)
         };
         Self { body, walk }
     }
@@ -333,7 +334,7 @@ fn retrieval(walk: &Walk<'_>, request: &Request<'_>) -> (bool, Option<(usize, &'
     }
     match (request.retrieve_tool, walk.retrieve) {
         (RetrieveTool::Assume, _) => (walk.has_tools, None),
-        (RetrieveTool::Add, Listing::Absent(at)) => match retrieve_tool::definition(request.api) {
+        (RetrieveTool::Add, Listing::Absent(at)) => match request.api.definition() {
             Some(definition) => (true, Some((at, definition))),
             None => (false, None),
         },

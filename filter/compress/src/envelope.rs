@@ -18,8 +18,8 @@ mod tests;
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::wire::string;
 use crate::{ccr, clean, mixed};
+use headroom_providers::string;
 
 /// Strings of at least so many bytes are texts, where they have several lines or hold a value.
 const MIN_TEXT: usize = 64;

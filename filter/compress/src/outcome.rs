@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use headroom_providers::tape::Span;
+
 use crate::envelope;
 use crate::tokens::Encoding;
-use crate::wire::tape::Span;
 
 /// The answer of [`compress`](crate::compress).
 #[derive(Debug)]

@@ -4,12 +4,13 @@ mod chat;
 mod conversation;
 mod scripted;
 
-use scripted::{
-    APIS, Call, HASH, Text, arguments, ask, each, events, foreign, go_on, own, play, read, stream,
-};
+use headroom_providers::RETRIEVE_TOOL as TOOL;
 use serde_json::{Value, json};
 
 use super::*;
+use scripted::{
+    APIS, Call, HASH, Text, arguments, ask, each, events, foreign, go_on, own, play, read, stream,
+};
 
 #[test]
 fn an_answer_without_our_tool_leaves_byte_for_byte() {

@@ -1,10 +1,11 @@
 //! OpenAI Chat as servers other than OpenAI's speak it.
 
-use headroom_compress::Api;
+use headroom_providers::Api;
+use headroom_providers::RETRIEVE_TOOL as TOOL;
 use serde_json::{Value, json};
 
 use super::scripted::{HASH, arguments, ask, events, foreign, go_on, play, stream};
-use crate::tool_loop::{Next, TOOL, Turn};
+use crate::tool_loop::{Next, Turn};
 
 const REQUEST: &str = r#"{"messages":[{"role":"user","content":"go"}]}"#;
 

@@ -3,11 +3,12 @@
 
 use headroom_compress::rounds::{self, Asked};
 use headroom_compress::{Api, address};
+use headroom_providers::RETRIEVE_TOOL as TOOL;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::scripted::{events, play, stream};
-use crate::tool_loop::{After, Given, Hidden, Next, Source, TOOL, Turn};
+use crate::tool_loop::{After, Given, Hidden, Next, Source, Turn};
 
 const APIS: [Api; 3] = [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses];
 
