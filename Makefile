@@ -103,7 +103,8 @@ bench: module ## the engine, the module in V8, requests through Envoy, memory; o
 	$(CARGO) bench -p headroom-benches
 	$(CARGO) run --release -p headroom-benches --bin headroom-bench -- $(ARGS)
 
-lint: toolchain ## clippy, native and for the module; no crate twice in the module
+lint: toolchain ## clippy, native and for the module; no crate twice in the module; no circle of files
+	@.ci/circles
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy -p headroom-filter -p headroom-compress -p headroom-providers --target wasm32-wasip1 -- -D warnings
 	$(CARGO) clippy -p headroom-compress -p headroom-providers --target wasm32-unknown-unknown -- -D warnings

@@ -4,10 +4,11 @@ use headroom_providers::path::Path;
 use headroom_providers::route::{Route, Target};
 use headroom_providers::{Api, anthropic, chatgpt, copilot, routing};
 
-use crate::config::{Config, Mode};
+use crate::config::Config;
 use crate::credential;
 use crate::encoding::Encoding;
 use crate::host::{self, Headers};
+use crate::mode::Mode;
 use crate::request::name;
 use crate::rules::{self, Treatment};
 use crate::tenant;

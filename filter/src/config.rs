@@ -54,24 +54,13 @@ use std::fmt;
 use headroom_compress::{Kind, Policy, Profile, RetrieveTool, ToolRule};
 
 use crate::lenient::Reader;
+use crate::mode::{MODES, Mode, PROFILES};
 use crate::rules::{self, Rule, Treatment};
 use crate::structure;
 use crate::tenant::TenantSource;
 
 /// The limit that keeps a serialized `GrpcService` valid UTF-8 and its lengths in one byte each.
 pub const MAX_CLUSTER_NAME_BYTES: usize = 125;
-
-/// What happens to a matching request.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Mode {
-    /// It is compressed.
-    #[default]
-    Optimize,
-    /// It is measured and forwarded as it was.
-    Audit,
-    /// It is passed.
-    Off,
-}
 
 /// How a body of another length is forwarded.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -370,20 +359,11 @@ const MAX_LOG_BYTES: usize = 256 << 10;
 /// Taken off like every header of Headroom's own.
 const TEAM_HEADER: &str = "x-headroom-team";
 
-/// `compress` is what `optimize` was called at first.
-pub(crate) const MODES: &[(&str, Mode)] =
-    &[("optimize", Mode::Optimize), ("compress", Mode::Optimize), ("audit", Mode::Audit), ("off", Mode::Off)];
 const BODY_MODES: &[(&str, BodyMode)] = &[("strip", BodyMode::Strip), ("hold", BodyMode::Hold)];
 const ACCEPT_ENCODINGS: &[(&str, AcceptEncoding)] =
     &[("identity", AcceptEncoding::Identity), ("keep", AcceptEncoding::Keep)];
 const RETRIEVE_TOOLS: &[(&str, RetrieveTool)] =
     &[("add", RetrieveTool::Add), ("require", RetrieveTool::Require), ("never", RetrieveTool::Assume)];
-pub(crate) const PROFILES: &[(&str, Profile)] = &[
-    ("lossless", Profile::Lossless),
-    ("conservative", Profile::Conservative),
-    ("balanced", Profile::Balanced),
-    ("aggressive", Profile::Aggressive),
-];
 const POLICIES: &[(&str, Policy)] =
     &[("off", Policy::Off), ("lossless", Policy::Lossless), ("lossy", Policy::Lossy)];
 

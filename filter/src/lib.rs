@@ -26,6 +26,7 @@ mod limits;
 mod memory;
 mod messages;
 mod metrics;
+pub mod mode;
 mod originals;
 mod outgoing;
 mod prefix;

@@ -11,7 +11,7 @@ use headroom_compress::{
 use headroom_providers::route::{Purpose, Route};
 
 use crate::asked::{MAX_NAME_BYTES, RequestHeaders};
-use crate::config::{AcceptEncoding, BodyMode, Mode};
+use crate::config::{AcceptEncoding, BodyMode};
 use crate::deferred::Original;
 use crate::encoding::{self, Encoding};
 use crate::follow::Following;
@@ -19,6 +19,7 @@ use crate::hold;
 use crate::host::{self, Action, Buffer, Level, Map, Refused};
 use crate::limits::{Payer, TOO_MANY_REQUESTS};
 use crate::messages::Transcript;
+use crate::mode::Mode;
 use crate::originals::{Known, Originals};
 use crate::rules::Treatment;
 use crate::sent::{Head, Sent};

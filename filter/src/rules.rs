@@ -6,9 +6,9 @@
 use headroom_compress::{Profile, glob_matches};
 use headroom_providers::without_port;
 
-use crate::config::{MODES, Mode, PROFILES};
 use crate::host;
 use crate::lenient::Reader;
+use crate::mode::{MODES, Mode, PROFILES};
 
 /// What is done to a request.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -15,9 +15,9 @@ use headroom_providers::openai_responses::session::{ends_answer, is_request, req
 use headroom_providers::route::Route;
 use serde::Deserialize;
 
-use crate::config::Mode;
 use crate::deferred::Turn;
 use crate::host::{self, Action, Buffer, Level, Map, NANOS_PER_MS, Refused};
+use crate::mode::Mode;
 use crate::outgoing::Message;
 use crate::request::name;
 use crate::response::Answer;

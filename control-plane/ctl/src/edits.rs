@@ -8,6 +8,7 @@ mod diff;
 mod disk;
 mod document;
 mod dotenv;
+mod format;
 mod install;
 mod journal;
 mod json;
@@ -28,7 +29,7 @@ use thiserror::Error;
 
 pub(crate) use self::diff::unified;
 pub(crate) use self::disk::Disk;
-pub(crate) use self::document::Format;
+pub(crate) use self::format::Format;
 pub(crate) use self::install::{Installed, preview};
 pub(crate) use self::journal::Workspace;
 pub(crate) use self::undo::Undone;

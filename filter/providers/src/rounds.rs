@@ -25,9 +25,8 @@ use crate::splice::splice;
 use crate::tape::Span;
 use crate::walk::Walk;
 
-pub use ids::IdRules;
 use ids::Ids;
-pub use trace::{Before, MARK, MAX_ID_BYTES, Step, id_with_trace};
+pub use trace::{Before, IdRules, MARK, MAX_ID_BYTES, Step, id_with_trace};
 pub(crate) use written::call_id;
 pub use written::{Retrieval, object_with_member, quote};
 

@@ -6,24 +6,13 @@ use std::ops::Range;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
-use super::trace;
+use super::trace::{self, IdRules};
 use super::written::quote;
 use crate::tape::Value;
 
 /// The members in which formats name a call.
 const MEMBERS: [&str; 7] =
     ["id", "tool_use_id", "tool_call_id", "call_id", "toolUseId", "tool_calls", "functionCall"];
-
-/// What a format's ids of calls are like.
-#[derive(Clone, Copy, Debug)]
-pub struct IdRules {
-    /// What the ids of our own calls begin with.
-    pub(crate) prefix: &'static str,
-    /// Providers of the format may begin to count anew with each turn.
-    pub(crate) begin_anew: bool,
-    /// An item has an `id` of its own, which some servers make the same as the call's.
-    pub(crate) items_have_ids: bool,
-}
 
 /// The ids with a trace, in the body's order, and the ids that stay.
 #[derive(Debug, Default)]

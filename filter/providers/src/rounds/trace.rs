@@ -28,6 +28,17 @@ pub const MAX_ID_BYTES: usize = 64;
 /// Retrievals in one trace. More have no room in an id anyway.
 const MAX_STEPS: usize = 16;
 
+/// What a format's ids of calls are like.
+#[derive(Clone, Copy, Debug)]
+pub struct IdRules {
+    /// What the ids of our own calls begin with.
+    pub(crate) prefix: &'static str,
+    /// Providers of the format may begin to count anew with each turn.
+    pub(crate) begin_anew: bool,
+    /// An item has an `id` of its own, which some servers make the same as the call's.
+    pub(crate) items_have_ids: bool,
+}
+
 /// One call of our tool in a turn of the model, and what it was given.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Step {

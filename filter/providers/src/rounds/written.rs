@@ -6,7 +6,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::arguments::Range;
-use crate::rounds::ids::IdRules;
+use crate::rounds::trace::IdRules;
 use crate::splice::splice;
 use crate::string;
 use crate::tape::Tape;
