@@ -114,8 +114,9 @@ lint: toolchain ## clippy, native and for the module; no crate twice in the modu
 fmt: toolchain ## format the code
 	$(CARGO) fmt --all
 
-deny: toolchain ## licences, sources and advisories of the dependencies
+deny: toolchain ## licences, sources and advisories of the dependencies, and which of them nothing uses
 	.ci/deny
+	.ci/unused
 
 papers: ## copied tables written anew; links, paths and commands of the documentation, and the workflows
 	@.ci/papers --write

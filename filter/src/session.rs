@@ -6,10 +6,10 @@ use headroom_api::v1::{RequestRecord, SessionEnd, WebSocketSession};
 use headroom_providers::route::Route;
 
 use crate::deferred::Turn;
+use crate::exchange::Exchange;
 use crate::frames::{CONTINUATION, Frames, Header, Part, TEXT};
 use crate::outgoing::{Outgoing, Traffic};
 use crate::rules::Treatment;
-use crate::stream::Exchange;
 
 /// The status of an accepted handshake.
 pub(crate) const SWITCHING_PROTOCOLS: u32 = 101;
@@ -88,7 +88,7 @@ pub(crate) enum Side {
 
 /// What the provider says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Said {
+pub(crate) enum ServerPiece {
     /// Part of a text message.
     Text { from: usize, to: usize },
     /// A text message is complete.
@@ -234,7 +234,7 @@ impl Events {
     }
 
     /// Reads on, and tells what it says of requests: parts of `bytes`, and ends of messages.
-    pub(crate) fn feed(&mut self, bytes: &[u8], mut tell: impl FnMut(Said)) {
+    pub(crate) fn feed(&mut self, bytes: &[u8], mut tell: impl FnMut(ServerPiece)) {
         self.traffic.came(bytes);
         let mut rest = bytes;
         loop {
@@ -266,19 +266,19 @@ impl Events {
         }
     }
 
-    fn payload(&mut self, payload: &[u8], (from, to): (usize, usize), tell: &mut impl FnMut(Said)) {
+    fn payload(&mut self, payload: &[u8], (from, to): (usize, usize), tell: &mut impl FnMut(ServerPiece)) {
         let Some(header) = self.header else { return };
         self.traffic.payload(&header, payload);
         if self.text && !header.is_control() {
-            tell(Said::Text { from, to });
+            tell(ServerPiece::Text { from, to });
         }
     }
 
-    fn end(&mut self, tell: &mut impl FnMut(Said)) {
+    fn end(&mut self, tell: &mut impl FnMut(ServerPiece)) {
         let Some(header) = self.header.take() else { return };
         self.traffic.end(&header);
         if self.text && header.last && !header.is_control() {
-            tell(Said::End);
+            tell(ServerPiece::End);
         }
     }
 }
@@ -347,8 +347,8 @@ mod tests {
                 let mut ends = 0;
                 for piece in [&bytes[..at], &bytes[at..]] {
                     events.feed(piece, |said| match said {
-                        Said::Text { from, to } => read.extend_from_slice(&piece[from..to]),
-                        Said::End => ends += 1,
+                        ServerPiece::Text { from, to } => read.extend_from_slice(&piece[from..to]),
+                        ServerPiece::End => ends += 1,
                     });
                 }
                 assert_eq!((read.as_slice(), ends), (&event[..], 1));

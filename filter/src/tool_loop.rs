@@ -23,11 +23,11 @@
 //! cannot be read any further while a call of ours is held; one that the provider breaks off there ends
 //! before that call, as broken as it came. A client never sees a call that it has no tool for.
 //!
-//! Everything here is bytes in, bytes out, without a host: [`Turn`] says what the client may have now,
+//! Everything here is bytes in, bytes out, without a host: [`ToolLoop`] says what the client may have now,
 //! which originals are wanted, and what to send to the provider next.
 
 use headroom_compress::rounds::{PageRange, Retrieval, Step, id_with_trace};
-use headroom_providers::answer::{AnswerReader, Ending, Wanted, Written};
+use headroom_providers::answer::{AnswerReader, Ending, RetrieveCall, WrittenCall};
 use headroom_providers::{Api, sse};
 
 /// How often one answer may be continued. A model that wants more than this in a row is going in
@@ -46,7 +46,7 @@ const MEASURE_BYTES: usize = 64 << 10;
 
 /// What a call of the tool is given.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Given {
+pub(crate) struct RetrieveResult {
     /// What the model reads.
     pub(crate) text: String,
     /// Where it comes from; `None`: it is not in the request, so that nothing can spell it out later.
@@ -67,14 +67,14 @@ pub(crate) struct Source {
 pub(crate) enum Next {
     /// Nothing: these are the last bytes for the client.
     Done(Vec<u8>),
-    /// These texts; then [`Turn::give`].
-    Retrieve(Vec<Wanted>),
+    /// These texts; then [`ToolLoop::give`].
+    Retrieve(Vec<RetrieveCall>),
 }
 
 /// What follows from texts that were given.
 #[derive(Debug)]
 pub(crate) enum After {
-    /// The provider is to be sent this, and its answer goes to [`Turn::continued`].
+    /// The provider is to be sent this, and its answer goes to [`ToolLoop::continued`].
     Ask(Vec<u8>),
     /// These are the last bytes for the client.
     Done(Vec<u8>),
@@ -82,7 +82,7 @@ pub(crate) enum After {
 
 /// One answer, over all its rounds.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct ToolLoop {
     api: Api,
     stream: bool,
     format: Format,
@@ -98,12 +98,12 @@ pub(crate) struct Turn {
     /// The calls of the round that has ended stand beside calls of the client's tools.
     beside: bool,
     /// Rounds whose trace the client has, and those that are withheld.
-    hidden: Hidden,
+    hidden: HiddenRounds,
 }
 
 /// How many rounds the client has not seen.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Hidden {
+pub(crate) struct HiddenRounds {
     /// That the next request puts back.
     pub(crate) traced: u32,
     /// That nothing puts back.
@@ -125,7 +125,7 @@ enum Format {
 /// What the client reads where an original could not be found.
 const APOLOGY: &str = "[headroom: the full text could not be retrieved]";
 
-impl Turn {
+impl ToolLoop {
     /// Follows an answer in this format.
     pub(crate) fn new(api: Api, stream: bool) -> Self {
         // The tool is never added to requests of these, so there is no call of it to answer.
@@ -141,7 +141,7 @@ impl Turn {
             steps: Vec::new(),
             traceable: true,
             beside: false,
-            hidden: Hidden::default(),
+            hidden: HiddenRounds::default(),
         }
     }
 
@@ -156,7 +156,7 @@ impl Turn {
     }
 
     /// The rounds that the client has not seen.
-    pub(crate) fn hidden(&self) -> Hidden {
+    pub(crate) fn hidden(&self) -> HiddenRounds {
         self.hidden
     }
 
@@ -231,8 +231,8 @@ impl Turn {
 
     /// Takes the texts, each in the order of what was wanted. `request` is what the provider was sent last, `calls`
     /// the number of calls of the client's tools in it. `None`: the next request cannot be written; then
-    /// [`Turn::give_up`].
-    pub(crate) fn give(&mut self, request: &[u8], given: &[Given], calls: usize) -> Option<After> {
+    /// [`ToolLoop::give_up`].
+    pub(crate) fn give(&mut self, request: &[u8], given: &[RetrieveResult], calls: usize) -> Option<After> {
         let wanted = self.reader.wanted();
         let count = wanted.len();
         if count == 0 || given.len() != count {
@@ -259,7 +259,7 @@ impl Turn {
         }
         let earlier = self.steps.len();
         self.traceable &= steps.is_some();
-        let written: Vec<Written<'_>> = given
+        let written: Vec<WrittenCall<'_>> = given
             .iter()
             .enumerate()
             .map(|(at, given)| {
@@ -270,7 +270,7 @@ impl Turn {
                     range: *range,
                     result: given.text.clone(),
                 });
-                Written { retrieval, text: &given.text }
+                WrittenCall { retrieval, text: &given.text }
             })
             .collect();
         let request = std::str::from_utf8(request).ok()?;

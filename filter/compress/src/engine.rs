@@ -73,7 +73,7 @@ impl Request<'_> {
 
 /// Compresses the tool outputs of a request body.
 pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo: &mut Memo) -> Outcome<'b> {
-    Read::new(body, request.api, config).compress(request, config, memo)
+    ParsedBody::new(body, request.api, config).compress(request, config, memo)
 }
 
 /// The same, and what led to the outcome of each block; `None` for blocks that the memo knew.
@@ -83,7 +83,7 @@ pub fn compress_explained<'b>(
     config: &Config,
     memo: &mut Memo,
 ) -> (Outcome<'b>, Vec<Option<Explanation>>) {
-    let mut compression = Read::new(body, request.api, config).begin(request);
+    let mut compression = ParsedBody::new(body, request.api, config).begin(request);
     if let Ok(steps) = &mut compression.steps {
         steps.explanations = Some(RefCell::default());
     }
@@ -98,12 +98,12 @@ pub fn compress_explained<'b>(
 /// A body whose tool outputs are found: the first half of [`compress`], for who wants to know how long it
 /// takes.
 #[derive(Debug)]
-pub struct Read<'b> {
+pub struct ParsedBody<'b> {
     body: &'b [u8],
     walk: Result<Walk<'b>, Unread>,
 }
 
-impl<'b> Read<'b> {
+impl<'b> ParsedBody<'b> {
     /// Reads a body.
     pub fn new(body: &'b [u8], api: Api, config: &Config) -> Self {
         let walk = if body.len() > config.max_body_bytes {

@@ -61,7 +61,7 @@ mod work;
 pub use appendix::{Appendix, appendix};
 pub use ccr::address;
 pub use config::{Config, PRESSURE_TOKENS, Policy, Profile, ToolRule};
-pub use engine::{Compression, Read, Request, RetrieveTool, compress, compress_explained};
+pub use engine::{Compression, ParsedBody, Request, RetrieveTool, compress, compress_explained};
 pub use explain::{Attempt, Choice, Explanation};
 pub use forms::FORMS_VERSION;
 pub use headroom_providers::Api;

@@ -6,7 +6,7 @@ use crate::rounds::{Before, Retrieval};
 
 /// A call of the tool.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct RetrieveCall {
     /// The call's id, which its result names; empty where the format has no ids.
     pub id: String,
     /// What it asks for.
@@ -35,7 +35,7 @@ impl Ending<'_> {
 }
 
 /// A call of ours as a continuation spells it.
-pub struct Written<'a> {
+pub struct WrittenCall<'a> {
     /// `None`: as the model spelled it.
     pub retrieval: Option<Retrieval>,
     /// What the model reads.
@@ -73,7 +73,7 @@ pub trait AnswerReader: std::fmt::Debug {
     }
 
     /// The round's calls of our tool, as far as they can be read.
-    fn wanted(&self) -> Vec<Wanted>;
+    fn wanted(&self) -> Vec<RetrieveCall>;
 
     /// The first of the round's calls of the client's tools that it has not got yet: the trace goes into its
     /// id. `None` where there is none, or where the format cannot carry a trace.
@@ -84,7 +84,7 @@ pub trait AnswerReader: std::fmt::Debug {
 
     /// The request that continues this one: with the model's turn without the client's calls, and the
     /// results of ours.
-    fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String>;
+    fn continuation(&self, request: &str, written: &[WrittenCall<'_>]) -> Option<String>;
 
     /// Takes note that the round is over and another one follows.
     fn next_round(&mut self);

@@ -4,7 +4,7 @@
 //! under running indexes, and the last round's end with the usage of all rounds. What a round adds to
 //! the request is the model's turn as it wrote it, thinking and signatures included, with our call in it.
 
-use crate::answer::{AnswerReader, Ending, Figures, Wanted, Written};
+use crate::answer::{AnswerReader, Ending, Figures, RetrieveCall, WrittenCall};
 use crate::anthropic::rounds::{call, message, result};
 use crate::arguments::Asked;
 use crate::json;
@@ -287,7 +287,7 @@ impl AnswerReader for Anthropic {
         self.current().iter().filter(|block| block.is_call()).map(Block::is_ours).collect()
     }
 
-    fn wanted(&self) -> Vec<Wanted> {
+    fn wanted(&self) -> Vec<RetrieveCall> {
         let mut place = 0;
         let mut wanted = Vec::new();
         for (at, block) in self.blocks.iter().enumerate() {
@@ -297,7 +297,7 @@ impl AnswerReader for Anthropic {
                 && let Some(whole) = block.whole()
             {
                 let asked = Asked::read(json::path(&whole, &["input"]).unwrap_or("{}"));
-                wanted.push(Wanted { id: block.id(), asked, place, reasoning: 0 });
+                wanted.push(RetrieveCall { id: block.id(), asked, place, reasoning: 0 });
             }
         }
         wanted
@@ -325,7 +325,7 @@ impl AnswerReader for Anthropic {
         before
     }
 
-    fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String> {
+    fn continuation(&self, request: &str, written: &[WrittenCall<'_>]) -> Option<String> {
         if self.unknown_delta {
             return None;
         }
@@ -336,7 +336,7 @@ impl AnswerReader for Anthropic {
                 turn.push(block.whole()?);
                 continue;
             }
-            let Written { retrieval, text } = written.next()?;
+            let WrittenCall { retrieval, text } = written.next()?;
             turn.push(match retrieval {
                 Some(retrieval) => call(retrieval),
                 None => block.whole()?,

@@ -5,7 +5,7 @@
 //!
 //! Code Assist has the same one level down: the request in `request`, each answer in `response`.
 
-use crate::answer::{AnswerReader, Ending, Figures, Wanted, Written};
+use crate::answer::{AnswerReader, Ending, Figures, RetrieveCall, WrittenCall};
 use crate::arguments::Asked;
 use crate::json;
 use crate::retrieve_tool::NAME;
@@ -137,7 +137,7 @@ impl Gemini {
     }
 
     /// The model's turn as it is, without the client's calls, and the results of ours.
-    fn messages(&self, written: &[Written<'_>]) -> Vec<String> {
+    fn messages(&self, written: &[WrittenCall<'_>]) -> Vec<String> {
         let kept = self.parts.iter().filter(|part| call(part).is_none() || is_ours(part));
         let turn = json::write([("role", json::quote("model")), ("parts", json::list(kept))]);
         let answers = self.wanted().into_iter().zip(written).map(|(wanted, written)| {
@@ -181,12 +181,12 @@ impl AnswerReader for Gemini {
         self.parts.iter().filter(|part| call(part).is_some()).map(|part| is_ours(part)).collect()
     }
 
-    fn wanted(&self) -> Vec<Wanted> {
+    fn wanted(&self) -> Vec<RetrieveCall> {
         let ours = self.parts.iter().filter(|part| is_ours(part));
         ours.map(|part| {
             let id = json::path(part, &["functionCall", "id"]).and_then(json::string);
             let asked = Asked::read(json::path(part, &["functionCall", "args"]).unwrap_or("{}"));
-            Wanted { id: id.unwrap_or_default(), asked, ..Wanted::default() }
+            RetrieveCall { id: id.unwrap_or_default(), asked, ..RetrieveCall::default() }
         })
         .collect()
     }
@@ -200,7 +200,7 @@ impl AnswerReader for Gemini {
         Before::default()
     }
 
-    fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String> {
+    fn continuation(&self, request: &str, written: &[WrittenCall<'_>]) -> Option<String> {
         let conversation = if self.is_nested { json::path(request, &["request"])? } else { request };
         json::append(request, &json::object(conversation)?, "contents", &self.messages(written))
     }

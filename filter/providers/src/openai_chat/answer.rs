@@ -5,7 +5,7 @@
 //! reason, and the usage of all rounds. Chunks of later rounds carry the first round's id, because
 //! clients join chunks by it.
 
-use crate::answer::{AnswerReader, Ending, Figures, Wanted, Written, characters};
+use crate::answer::{AnswerReader, Ending, Figures, RetrieveCall, WrittenCall, characters};
 use crate::arguments::Asked;
 use crate::json;
 use crate::openai_chat::rounds::{call as written_call, message, result};
@@ -318,12 +318,17 @@ impl AnswerReader for OpenAiChat {
         self.this.calls.first().is_some_and(|call| call.ours && call.has_more())
     }
 
-    fn wanted(&self) -> Vec<Wanted> {
+    fn wanted(&self) -> Vec<RetrieveCall> {
         let place = characters(self.rounds().map(|round| round.text.as_str()));
         let reasoning = characters(self.rounds().map(|round| round.reasoning.as_str()));
         let ours = self.this.calls.iter().filter(|call| call.ours && json::object(&call.arguments).is_some());
-        ours.map(|call| Wanted { id: call.id.clone(), asked: Asked::read(&call.arguments), place, reasoning })
-            .collect()
+        ours.map(|call| RetrieveCall {
+            id: call.id.clone(),
+            asked: Asked::read(&call.arguments),
+            place,
+            reasoning,
+        })
+        .collect()
     }
 
     fn carrier(&self) -> Option<String> {
@@ -344,9 +349,9 @@ impl AnswerReader for OpenAiChat {
         before
     }
 
-    fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String> {
+    fn continuation(&self, request: &str, written: &[WrittenCall<'_>]) -> Option<String> {
         let (mut calls, mut answers) = (Vec::new(), Vec::new());
-        for (call, Written { retrieval, text }) in
+        for (call, WrittenCall { retrieval, text }) in
             self.this.calls.iter().filter(|call| call.ours).zip(written)
         {
             let retrieval = retrieval.as_ref().filter(|_| !call.has_more());

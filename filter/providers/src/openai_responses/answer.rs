@@ -11,7 +11,7 @@
 //!
 //! Requests of conversations that the provider keeps get no tool of ours, so there is no call of it to answer.
 
-use crate::answer::{AnswerReader, Ending, Figures, Wanted, Written};
+use crate::answer::{AnswerReader, Ending, Figures, RetrieveCall, WrittenCall};
 use crate::arguments::Asked;
 use crate::json;
 use crate::openai_responses::rounds::{call, result};
@@ -286,7 +286,7 @@ impl AnswerReader for OpenAiResponses {
         self.current().iter().filter(|item| is_call(&item.raw)).map(|item| is_ours(&item.raw)).collect()
     }
 
-    fn wanted(&self) -> Vec<Wanted> {
+    fn wanted(&self) -> Vec<RetrieveCall> {
         let (mut wanted, mut place) = (Vec::new(), 0);
         for (at, Item { raw, done, .. }) in self.items.iter().enumerate() {
             if !is_ours(raw) {
@@ -294,7 +294,7 @@ impl AnswerReader for OpenAiResponses {
             } else if at >= self.round_start && *done {
                 let arguments = json::path(raw, &["arguments"]).and_then(json::string).unwrap_or_default();
                 let asked = Asked::read(&arguments);
-                wanted.push(Wanted { id: call_id(raw), asked, place, reasoning: 0 });
+                wanted.push(RetrieveCall { id: call_id(raw), asked, place, reasoning: 0 });
             }
         }
         wanted
@@ -327,7 +327,7 @@ impl AnswerReader for OpenAiResponses {
         before
     }
 
-    fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String> {
+    fn continuation(&self, request: &str, written: &[WrittenCall<'_>]) -> Option<String> {
         let (mut turn, mut answers) = (Vec::new(), Vec::new());
         let mut written = written.iter();
         for item in self.current().iter().map(|item| &item.raw) {
@@ -335,7 +335,7 @@ impl AnswerReader for OpenAiResponses {
                 turn.push(item.clone());
                 continue;
             }
-            let Written { retrieval, text } = written.next()?;
+            let WrittenCall { retrieval, text } = written.next()?;
             match retrieval {
                 Some(retrieval) => {
                     turn.push(call(retrieval));

@@ -9,7 +9,7 @@ use crate::credential;
 use crate::encoding::Encoding;
 use crate::host::{self, Headers};
 use crate::mode::Mode;
-use crate::request::name;
+use crate::name::name;
 use crate::rules::{self, Treatment};
 use crate::tenant;
 
@@ -33,8 +33,6 @@ const OUR_HEADERS: [&str; 8] = [
     "x-headroom-session-id",
     "x-headroom-api-key",
 ];
-/// As long as names of models, tenants and stacks get.
-pub(crate) const MAX_NAME_BYTES: usize = 128;
 
 /// What the headers say.
 #[derive(Default)]
