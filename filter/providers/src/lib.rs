@@ -7,7 +7,10 @@
 //! [`table`](Api). What all of them read with stands beside the folders: the JSON of a whole body (`tape`), JSON as it
 //! comes (`scan`), server-sent events (`sse`), AWS event streams (`event_stream`).
 
-#![cfg_attr(not(test), deny(clippy::panic, clippy::unwrap_used, clippy::expect_used))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::panic, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
+)]
 
 #[cfg(all(test, target_family = "wasm", target_os = "unknown"))]
 #[macro_use]
@@ -42,9 +45,17 @@ pub mod rounds;
 pub mod route;
 pub mod routing;
 pub mod scan;
+#[allow(
+    clippy::indexing_slicing,
+    reason = "one of the loops that every byte of a body goes through: each index is in bounds by what stands above it"
+)]
 pub mod simd;
 pub mod splice;
 pub mod sse;
+#[allow(
+    clippy::indexing_slicing,
+    reason = "one of the loops that every byte of a body goes through: each index is in bounds by what stands above it"
+)]
 pub mod string;
 mod table;
 pub mod tape;
