@@ -103,18 +103,20 @@ bench: module ## the engine, the module in V8, requests through Envoy, memory; o
 	$(CARGO) bench -p headroom-benches
 	$(CARGO) run --release -p headroom-benches --bin headroom-bench -- $(ARGS)
 
-lint: toolchain ## clippy, native and for the module; no crate twice in the module
+lint: toolchain ## clippy, native and for the module; no crate twice in the module; no circle of files
+	@.ci/circles
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy -p headroom-filter -p headroom-compress --target wasm32-wasip1 -- -D warnings
-	$(CARGO) clippy -p headroom-compress --target wasm32-unknown-unknown -- -D warnings
+	$(CARGO) clippy -p headroom-filter -p headroom-compress -p headroom-providers --target wasm32-wasip1 -- -D warnings
+	$(CARGO) clippy -p headroom-compress -p headroom-providers --target wasm32-unknown-unknown -- -D warnings
 	@twice=$$($(CARGO) tree --quiet --duplicates --edges normal,no-proc-macro -p headroom-filter --target wasm32-wasip1 2>/dev/null) && \
 	if [ -n "$$twice" ]; then echo "the module contains more than one version of a crate:"; echo "$$twice"; exit 1; fi
 
 fmt: toolchain ## format the code
 	$(CARGO) fmt --all
 
-deny: toolchain ## licences, sources and advisories of the dependencies
+deny: toolchain ## licences, sources and advisories of the dependencies, and which of them nothing uses
 	.ci/deny
+	.ci/unused
 
 machete: toolchain ## dependencies that nothing uses
 	.ci/machete

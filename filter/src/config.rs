@@ -8,7 +8,7 @@
 //!
 //! | key | default | meaning |
 //! |---|---|---|
-//! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `simulate`: the same, and say what would have become of it; `off`: pass everything |
+//! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `off`: pass everything |
 //! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "provider": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode and profile (the configuration's own where it says nothing) and names the provider in reports |
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
@@ -19,7 +19,7 @@
 //! | `reversible` | `false` | leave parts of large outputs out of requests whose model can have them back; the request itself carries them |
 //! | `store_originals` | where the client runs the tool | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
 //! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: in some way that requests do not show |
-//! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_from": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path: `path_prefix` goes before the path, in the place of `path_from`, where that is said; of several for a cluster the first counts with whose `path_from` the path begins. Calls of `headroom_retrieve` are answered with requests that go to the cluster directly |
+//! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path; calls of `headroom_retrieve` are answered with requests that go to the cluster directly |
 //! | `max_body_bytes` | 33554432 | longer bodies are forwarded as they are |
 //! | `max_block_bytes` | 8388608 | longer tool outputs are forwarded as they are |
 //! | `min_block_bytes` | 64 | shorter tool outputs are forwarded as they are |
@@ -54,26 +54,13 @@ use std::fmt;
 use headroom_compress::{Kind, Policy, Profile, RetrieveTool, ToolRule};
 
 use crate::lenient::Reader;
+use crate::mode::{MODES, Mode, PROFILES};
 use crate::rules::{self, Rule, Treatment};
 use crate::structure;
 use crate::tenant::TenantSource;
 
 /// The limit that keeps a serialized `GrpcService` valid UTF-8 and its lengths in one byte each.
 pub const MAX_CLUSTER_NAME_BYTES: usize = 125;
-
-/// What happens to a matching request.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Mode {
-    /// It is compressed.
-    #[default]
-    Optimize,
-    /// It is measured and forwarded as it was.
-    Audit,
-    /// As `Audit`, and record and answer say what would have become of it.
-    Simulate,
-    /// It is passed.
-    Off,
-}
 
 /// How a body of another length is forwarded.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -147,19 +134,8 @@ pub struct Provider {
     pub cluster: String,
     /// In the place of the client's; `None`: the client's stays.
     pub authority: Option<String>,
-    /// Whole segments at the beginning of the path, which are taken off; empty: none.
-    pub path_from: String,
-    /// Put before the rest of the path; empty or starting with `/`.
+    /// Put before the path; empty or starting with `/`.
     pub path_prefix: String,
-}
-
-impl Provider {
-    /// What is left of a path without what this takes off; `None`: it is for other paths.
-    pub(crate) fn rest<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
-        let rest = path.strip_prefix(self.path_from.as_bytes())?;
-        let is_whole = self.path_from.is_empty() || matches!(rest.first(), None | Some(b'/' | b'?'));
-        is_whole.then_some(rest)
-    }
 }
 
 /// How to reach the sidecar, and how patient to be with it.
@@ -383,25 +359,11 @@ const MAX_LOG_BYTES: usize = 256 << 10;
 /// Taken off like every header of Headroom's own.
 const TEAM_HEADER: &str = "x-headroom-team";
 
-/// `compress` is what `optimize` was called at first.
-pub(crate) const MODES: &[(&str, Mode)] = &[
-    ("optimize", Mode::Optimize),
-    ("compress", Mode::Optimize),
-    ("audit", Mode::Audit),
-    ("simulate", Mode::Simulate),
-    ("off", Mode::Off),
-];
 const BODY_MODES: &[(&str, BodyMode)] = &[("strip", BodyMode::Strip), ("hold", BodyMode::Hold)];
 const ACCEPT_ENCODINGS: &[(&str, AcceptEncoding)] =
     &[("identity", AcceptEncoding::Identity), ("keep", AcceptEncoding::Keep)];
 const RETRIEVE_TOOLS: &[(&str, RetrieveTool)] =
     &[("add", RetrieveTool::Add), ("require", RetrieveTool::Require), ("never", RetrieveTool::Assume)];
-pub(crate) const PROFILES: &[(&str, Profile)] = &[
-    ("lossless", Profile::Lossless),
-    ("conservative", Profile::Conservative),
-    ("balanced", Profile::Balanced),
-    ("aggressive", Profile::Aggressive),
-];
 const POLICIES: &[(&str, Policy)] =
     &[("off", Policy::Off), ("lossless", Policy::Lossless), ("lossy", Policy::Lossy)];
 
@@ -453,20 +415,16 @@ fn kind_policies(reader: &mut Reader) -> Vec<(Kind, Policy)> {
 fn providers(reader: &mut Reader) -> Vec<Provider> {
     let mut providers = Vec::new();
     for mut section in reader.sections("providers") {
-        let [cluster, authority, from, prefix] =
-            ["cluster", "authority", "path_from", "path_prefix"].map(|key| section.text(key));
-        let [path_from, path_prefix] = [from, prefix].map(|path| path.trim_end_matches('/').to_owned());
-        let is_path = |path: &str| path.is_empty() || path.starts_with('/');
+        let [cluster, authority, prefix] =
+            ["cluster", "authority", "path_prefix"].map(|key| section.text(key));
+        let path_prefix = prefix.trim_end_matches('/').to_owned();
         if cluster.is_empty() {
             section.refuse("cluster", "expected the name of a cluster", "the provider is left out");
-        } else if let Some((key, _)) = [("path_from", &path_from), ("path_prefix", &path_prefix)]
-            .into_iter()
-            .find(|(_, path)| !is_path(path))
-        {
-            section.refuse(key, "expected a path that starts with /", "the provider is left out");
+        } else if !path_prefix.is_empty() && !path_prefix.starts_with('/') {
+            section.refuse("path_prefix", "expected a path that starts with /", "the provider is left out");
         } else {
             let authority = (!authority.is_empty()).then_some(authority);
-            providers.push(Provider { cluster, authority, path_from, path_prefix });
+            providers.push(Provider { cluster, authority, path_prefix });
         }
         reader.close(section);
     }

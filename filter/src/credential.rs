@@ -3,59 +3,28 @@
 //! Each API reads headers of its own. A key in the header of another API is no key there, so nobody can put another
 //! request's costs on a made-up one.
 
-use headroom_compress::{Api, address};
+use headroom_compress::address;
+use headroom_providers::Credentials;
+use headroom_providers::path::decode;
+use headroom_providers::route::Route;
 
 use crate::host::Headers;
-use crate::path;
-use crate::route::Route;
 
-/// Where an API reads the credential, the first that is there counts.
-struct Places {
-    headers: &'static [&'static str],
-    /// Google takes it as `key=` in the query too.
-    query: bool,
-}
-
-const ANY: Places =
-    Places { headers: &["x-api-key", "api-key", "x-goog-api-key", "authorization"], query: true };
-
-impl Places {
-    fn of(route: &Route) -> Self {
-        let (headers, query): (&[&str], _) = match (route.provider, route.api) {
-            ("vertex", _) => (&["authorization", "x-goog-api-key"], true),
-            ("gemini", Api::OpenAiChat) => (&["authorization", "x-goog-api-key"], true),
-            ("azure", _) => (&["api-key", "authorization"], false),
-            (_, Api::AnthropicMessages) => (&["x-api-key", "authorization"], false),
-            (_, Api::GeminiGenerateContent | Api::GeminiCodeAssist) => {
-                (&["x-goog-api-key", "authorization"], true)
-            }
-            (_, Api::OpenAiChat | Api::OpenAiResponses) if route.is_azures => {
-                (&["api-key", "authorization"], false)
-            }
-            (
-                _,
-                Api::OpenAiChat
-                | Api::OpenAiResponses
-                | Api::AnthropicBedrock
-                | Api::BedrockConverse
-                | Api::CohereChat,
-            ) => (&["authorization"], false),
-        };
-        Self { headers, query }
-    }
-}
+/// Without a route, all that could be one.
+const ANY: Credentials =
+    Credentials { headers: &["x-api-key", "api-key", "x-goog-api-key", "authorization"], query: true };
 
 /// The keys that a request shows, the one that counts first. Without a route all that could be one.
 pub(crate) fn keys(headers: &Headers, query: &str, route: Option<&Route>) -> Vec<String> {
-    let Places { headers: names, query: in_query } = route.map_or(ANY, Places::of);
+    let Credentials { headers: names, query: in_query } = route.map_or(ANY, Route::credentials);
     let of_name = |name: &'static str| {
         headers.iter().filter(move |(key, _)| *key == name.as_bytes()).flat_map(|(_, value)| keys_of(value))
     };
     let mut keys: Vec<String> = names.iter().copied().flat_map(of_name).collect();
     if in_query {
         let parameters = query.split('&').filter_map(|parameter| parameter.split_once('='));
-        let named = parameters.filter(|(name, _)| path::decoded(name, |_| true) == "key");
-        keys.extend(named.map(|(_, value)| key_of(path::decoded(value, |_| true).as_bytes())));
+        let named = parameters.filter(|(name, _)| decode(name) == "key");
+        keys.extend(named.map(|(_, value)| key_of(decode(value).as_bytes())));
     }
     let mut distinct = Vec::new();
     for key in keys {
@@ -91,13 +60,16 @@ pub(crate) fn key_of(header: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use headroom_providers::path::Path;
+    use headroom_providers::route::Target;
+    use headroom_providers::routing;
+
     use super::*;
-    use crate::route::{self, Target};
 
     fn shown(pairs: &[(&str, &str)], path: &str) -> Vec<String> {
-        let route =
-            route::find(b"POST", Target { host: b"h", path: path.as_bytes(), is_copilot: false }, &[]);
-        keys(&Headers::of(pairs), path::query(path), route.as_ref())
+        let path = Path::new(path.as_bytes());
+        let route = routing::find(b"POST", Target { host: b"h", path: &path, is_copilot: false }, &[]);
+        keys(&Headers::of(pairs), path.query(), route.as_ref())
     }
 
     fn key(text: &str) -> String {

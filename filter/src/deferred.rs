@@ -13,8 +13,7 @@ use headroom_compress::{Api, Appendix, Block, Memo, Request, appendix};
 
 use crate::memory::{Memory, Room};
 use crate::prefix;
-use crate::report::Told;
-use crate::root::Settings;
+use crate::report::PendingRecord;
 
 /// Bodies that are kept together for this. A request that finds no room is reported without what would be worked
 /// out from its body.
@@ -26,6 +25,18 @@ pub(crate) const TICK_MS: u32 = 50;
 /// For how long one tick works, in nanoseconds: what comes meanwhile has to wait. What is left is for the
 /// next one. A tenth of a worker's time.
 const PATIENCE_NANOS: u64 = 5_000_000;
+
+/// Where a record goes when it is complete.
+pub(crate) trait Outlet {
+    /// What the VM remembers.
+    fn memo(&self) -> &RefCell<Memo>;
+
+    /// Takes what is told of a request.
+    fn report(&self, told: PendingRecord);
+
+    /// The queue that it goes into: the same number is the same queue.
+    fn queue(&self) -> usize;
+}
 
 /// The work of a VM.
 #[derive(Default)]
@@ -39,11 +50,11 @@ pub(crate) struct Deferred {
 
 /// A request that has ended, in the order in which they did.
 struct Ended {
-    told: Told,
+    told: PendingRecord,
     /// What is still to be worked out for it.
     original: Option<(Original, Room)>,
     turn: Option<Turn>,
-    settings: Rc<Settings>,
+    outlet: Rc<dyn Outlet>,
 }
 
 /// The id of the turn that requests belong to which carry only what is new: that of the last one before them
@@ -97,11 +108,16 @@ impl Deferred {
 
     /// Takes what is told of a request that has ended, and gives it back unless work is left for it or for
     /// one before it.
-    pub(crate) fn end(&self, mut told: Told, later: Option<Later>, settings: &Rc<Settings>) -> Option<Told> {
+    pub(crate) fn end(
+        &self,
+        mut told: PendingRecord,
+        later: Option<Later>,
+        outlet: Rc<dyn Outlet>,
+    ) -> Option<PendingRecord> {
         let (mut original, mut turn) = (None, None);
         if let Some(mut later) = later {
             if self.kept_bytes.get() > BEHIND_BYTES {
-                self.finish(&later.work, &settings.memo);
+                self.finish(&later.work, outlet.memo());
             }
             turn = later.turn.take();
             match later.work.replace(Work::Done(Findings::default())) {
@@ -112,19 +128,22 @@ impl Deferred {
         if original.is_none() && self.ended.borrow().is_empty() {
             return Some(told);
         }
-        let settings = Rc::clone(settings);
-        self.ended.borrow_mut().push_back(Ended { told, original, turn, settings });
+        self.ended.borrow_mut().push_back(Ended { told, original, turn, outlet });
         None
     }
 
-    /// Records of requests that have ended and wait here.
-    pub(crate) fn ended(&self, is_meant: impl Fn(&Settings) -> bool) -> usize {
-        self.ended.borrow().iter().filter(|ended| is_meant(&ended.settings)).count()
+    /// Records of requests that have ended and wait here, on their way into a queue.
+    pub(crate) fn ended(&self, queue: usize) -> usize {
+        self.ended.borrow().iter().filter(|ended| ended.outlet.queue() == queue).count()
     }
 
-    /// Does what there is to do, for a while. The records that are complete now, with the settings of their
-    /// requests.
-    pub(crate) fn work(&self, memo: &RefCell<Memo>, now: impl Fn() -> u64) -> Vec<(Rc<Settings>, Told)> {
+    /// Does what there is to do, for a while. The records that are complete now, with where they
+    /// go.
+    pub(crate) fn work(
+        &self,
+        memo: &RefCell<Memo>,
+        now: impl Fn() -> u64,
+    ) -> Vec<(Rc<dyn Outlet>, PendingRecord)> {
         let until = now().saturating_add(PATIENCE_NANOS);
         let mut complete = Vec::new();
         loop {
@@ -140,13 +159,13 @@ impl Deferred {
     }
 
     /// Completes the record of the request that ended first.
-    fn complete_next(&self) -> Option<(Rc<Settings>, Told)> {
-        let Ended { mut told, original, turn, settings } = self.ended.borrow_mut().pop_front()?;
+    fn complete_next(&self) -> Option<(Rc<dyn Outlet>, PendingRecord)> {
+        let Ended { mut told, original, turn, outlet } = self.ended.borrow_mut().pop_front()?;
         if let Some((original, _room)) = original {
             self.release(&original);
-            append(&mut told.record, original.findings(&settings.memo), turn.as_ref());
+            append(&mut told.record, original.findings(outlet.memo()), turn.as_ref());
         }
-        Some((settings, told))
+        Some((outlet, told))
     }
 
     fn prepare_next(&self, memo: &RefCell<Memo>) -> bool {

@@ -2,23 +2,26 @@
 //! loop, whose rules are in `tool_loop`.
 //!
 //! Only for requests to which the filter has added the tool itself. The answer's bytes go through a
-//! [`Turn`]; at its end the answer is paused, and the provider is asked to go on with the text: over the same
+//! [`ToolLoop`]; at its end the answer is paused, and the provider is asked to go on with the text: over the same
 //! cluster, with the client's own headers. The text comes from the request itself; a hash of another conversation
 //! is looked up in the sidecar's store. Envoy hands over the answer to such a call as a whole, so what comes after
 //! the first round of a stream reaches the client in one piece.
 
+use std::rc::Rc;
+
 use headroom_api::v1::{RetrieveRequest, RetrieveResponse};
-use headroom_compress::Api;
+use headroom_providers::Api;
+use headroom_providers::answer::RetrieveCall;
 use prost::Message as _;
 
+use crate::exchange::Exchange;
 use crate::host::{self, Action, Buffer};
 use crate::memory::Room;
 use crate::originals::Originals;
-use crate::root::Settings;
 use crate::rpc;
 use crate::sent::{HttpAnswer, Sent};
-use crate::stream::Stream;
-use crate::tool_loop::{After, Given, Hidden, Next, Turn, Wanted};
+use crate::settings::Settings;
+use crate::tool_loop::{After, HiddenRounds, Next, RetrieveResult, ToolLoop};
 
 /// Originals that one round may ask for.
 const MAX_WANTED: usize = 16;
@@ -35,7 +38,7 @@ pub(crate) struct Following {
     state: State,
     /// For the client, while the answer is paused.
     ready: Vec<u8>,
-    hidden: Hidden,
+    hidden: HiddenRounds,
     /// For what is kept of the answer, and for texts on their way to the model.
     room: Room,
 }
@@ -43,15 +46,15 @@ pub(crate) struct Following {
 enum State {
     /// The answer has not begun.
     Armed,
-    Reading(Turn),
+    Reading(ToolLoop),
     Retrieving {
-        turn: Turn,
-        given: Vec<Option<Given>>,
+        turn: ToolLoop,
+        given: Vec<Option<RetrieveResult>>,
         /// Calls to the sidecar, by token, and what they are for.
         calls: Vec<(u32, usize)>,
     },
     Continuing {
-        turn: Turn,
+        turn: ToolLoop,
         token: u32,
     },
     Done,
@@ -68,7 +71,7 @@ impl Following {
     /// For the answer to a request that has just left.
     pub(crate) fn new(settings: &Settings, api: Api, originals: Option<Originals>) -> Self {
         let room = settings.requests.memory.no_room();
-        Self { api, originals, state: State::Armed, ready: Vec::new(), hidden: Hidden::default(), room }
+        Self { api, originals, state: State::Armed, ready: Vec::new(), hidden: HiddenRounds::default(), room }
     }
 
     pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
@@ -86,11 +89,11 @@ impl Following {
 
     /// The answer begins.
     pub(crate) fn begin(&mut self, stream: bool) {
-        self.state = State::Reading(Turn::new(self.api, stream));
+        self.state = State::Reading(ToolLoop::new(self.api, stream));
     }
 
     /// The next step after a round. `Some`: all that is left for the client.
-    fn step(&mut self, host: Host<'_>, mut turn: Turn, next: Next) -> Option<Vec<u8>> {
+    fn step(&mut self, host: Host<'_>, mut turn: ToolLoop, next: Next) -> Option<Vec<u8>> {
         match next {
             Next::Done(rest) => Some(self.end(&turn, rest)),
             Next::Retrieve(_) if host.sent.is_none() || !self.keeps(host.settings, &mut turn) => {
@@ -116,17 +119,17 @@ impl Following {
     fn retrieve(
         &self,
         host: &Host<'_>,
-        wanted: &[Wanted],
+        wanted: &[RetrieveCall],
         ask_store: bool,
-    ) -> (Vec<Option<Given>>, Vec<(u32, usize)>) {
+    ) -> (Vec<Option<RetrieveResult>>, Vec<(u32, usize)>) {
         let settings = host.settings;
         let mut calls = Vec::new();
         let given = wanted
             .iter()
             .enumerate()
-            .map(|(place, Wanted { asked, .. })| {
+            .map(|(place, RetrieveCall { asked, .. })| {
                 if place >= MAX_WANTED {
-                    return Some(Given { text: TOO_MANY.to_owned(), source: None });
+                    return Some(RetrieveResult { text: TOO_MANY.to_owned(), source: None });
                 }
                 let found = self.originals.as_ref().and_then(|originals| originals.find(asked));
                 if found.is_some() {
@@ -156,11 +159,16 @@ impl Following {
     }
 
     /// Goes on with the texts. `Some`: this is left for the client.
-    fn go_on(&mut self, host: Host<'_>, mut turn: Turn, given: Vec<Option<Given>>) -> Option<Vec<u8>> {
+    fn go_on(
+        &mut self,
+        host: Host<'_>,
+        mut turn: ToolLoop,
+        given: Vec<Option<RetrieveResult>>,
+    ) -> Option<Vec<u8>> {
         let settings = host.settings;
-        let given: Vec<Given> = given
+        let given: Vec<RetrieveResult> = given
             .into_iter()
-            .map(|it| it.unwrap_or_else(|| Given { text: MISSING.to_owned(), source: None }))
+            .map(|it| it.unwrap_or_else(|| RetrieveResult { text: MISSING.to_owned(), source: None }))
             .collect();
         let calls = self.originals.as_ref().map_or(0, |originals| originals.calls(self.api));
         let sent = host.sent?;
@@ -183,7 +191,7 @@ impl Following {
     }
 
     /// Whether there is room for what is kept of the answer, and nothing else.
-    fn keeps(&mut self, settings: &Settings, turn: &mut Turn) -> bool {
+    fn keeps(&mut self, settings: &Settings, turn: &mut ToolLoop) -> bool {
         let keeps = self.room.resize(turn.kept().saturating_add(self.ready.len()));
         if !keeps {
             settings.metrics.no_room();
@@ -192,14 +200,14 @@ impl Following {
     }
 
     /// The last bytes for the client where a round cannot be made.
-    fn fail(&mut self, settings: &Settings, mut turn: Turn) -> Vec<u8> {
+    fn fail(&mut self, settings: &Settings, mut turn: ToolLoop) -> Vec<u8> {
         settings.metrics.round_failed();
         let rest = turn.give_up();
         self.end(&turn, rest)
     }
 
     /// The last bytes for the client.
-    fn end(&mut self, turn: &Turn, rest: Vec<u8>) -> Vec<u8> {
+    fn end(&mut self, turn: &ToolLoop, rest: Vec<u8>) -> Vec<u8> {
         self.hidden = turn.hidden();
         self.state = State::Done;
         self.room.resize(0);
@@ -207,13 +215,17 @@ impl Following {
         last.extend(rest);
         last
     }
-}
 
-impl Stream {
-    /// A piece of an answer that is followed.
-    pub(crate) fn follow(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let Some(following) = &mut self.following else { return Action::Continue };
-        let State::Reading(mut turn) = std::mem::replace(&mut following.state, State::Done) else {
+    /// A piece of the answer.
+    pub(crate) fn on_body(
+        &mut self,
+        exchange: &mut Exchange,
+        sent: Option<&mut Sent>,
+        size: usize,
+        end_of_stream: bool,
+    ) -> Action {
+        let settings = Rc::clone(&exchange.settings);
+        let State::Reading(mut turn) = std::mem::replace(&mut self.state, State::Done) else {
             return Action::Continue;
         };
         let bytes = match size {
@@ -223,150 +235,134 @@ impl Stream {
         let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(refused) => {
-                self.settings.refused(refused);
+                settings.refused(refused);
                 // What cannot be seen passes, behind what was held before it.
-                self.put(0, &turn.lose());
+                exchange.put_answer(0, &turn.lose());
                 return Action::Continue;
             }
         };
         let mut now = turn.feed(&bytes);
         if !end_of_stream {
-            if !following.keeps(&self.settings, &mut turn) {
+            if !self.keeps(&settings, &mut turn) {
                 now.extend(turn.stop());
-                following.room.resize(0);
+                self.room.resize(0);
             }
             let waits = now.is_empty() && turn.keeps_bytes();
-            self.answer.read(&now);
-            if now != bytes && !self.put(size, &now) {
+            exchange.answer.read(&now);
+            if now != bytes && !exchange.put_answer(size, &now) {
                 return Action::Continue;
             }
-            if let Some(following) = &mut self.following {
-                following.state = State::Reading(turn);
-            }
+            self.state = State::Reading(turn);
             // The buffer of a paused answer can still be written to when trailers end it.
             return if waits { Action::Pause } else { Action::Continue };
         }
         let last = match turn.end() {
             Next::Done(rest) => {
                 now.extend(rest);
-                Some(following.end(&turn, now))
+                Some(self.end(&turn, now))
             }
             next => {
-                following.ready = now;
-                self.step(turn, next)
+                self.ready = now;
+                let host = Host { settings: &settings, sent, tenant: &exchange.record.tenant };
+                self.step(host, turn, next)
             }
         };
         let Some(last) = last else {
-            self.put(size, b"");
+            exchange.put_answer(size, b"");
             return Action::Pause;
         };
-        self.answer.read(&last);
+        exchange.answer.read(&last);
         if last != bytes {
-            self.put(size, &last);
+            exchange.put_answer(size, &last);
         }
         Action::Continue
     }
 
     /// A whole answer in the place of the one that has come. `Some`: all of it is here.
-    pub(crate) fn follow_whole(&mut self, stream: bool, body: Vec<u8>) -> Option<Vec<u8>> {
-        let Some(following) = self.following.as_mut().filter(|following| following.is_armed()) else {
+    pub(crate) fn on_whole(
+        &mut self,
+        exchange: &Exchange,
+        sent: Option<&mut Sent>,
+        stream: bool,
+        body: Vec<u8>,
+    ) -> Option<Vec<u8>> {
+        if !self.is_armed() {
             return Some(body);
-        };
-        let mut turn = Turn::new(following.api, stream);
-        following.ready = turn.feed(&body);
+        }
+        let mut turn = ToolLoop::new(self.api, stream);
+        self.ready = turn.feed(&body);
         let next = turn.end();
-        self.step(turn, next)
+        let host = Host { settings: &exchange.settings, sent, tenant: &exchange.record.tenant };
+        self.step(host, turn, next)
     }
 
-    fn step(&mut self, turn: Turn, next: Next) -> Option<Vec<u8>> {
-        let tenant = self.record.as_ref().map(|record| record.tenant.clone()).unwrap_or_default();
-        let host = Host { settings: &self.settings, sent: self.sent.as_mut(), tenant: &tenant };
-        self.following.as_mut()?.step(host, turn, next)
-    }
-
-    /// The sidecar's answer to one of the calls for originals; `None`: it failed.
-    pub(crate) fn on_retrieved(&mut self, token: u32, answer: Option<&[u8]>) {
-        let Some(following) = &mut self.following else { return };
-        let State::Retrieving { given, calls, .. } = &mut following.state else { return };
-        let Some(at) = calls.iter().position(|(of, _)| *of == token) else { return };
+    /// The sidecar's answer to one of the calls for originals; `None`: it failed. Gives the last bytes for the client,
+    /// where the answer ends with it.
+    pub(crate) fn on_retrieved(
+        &mut self,
+        settings: &Settings,
+        sent: Option<&mut Sent>,
+        token: u32,
+        answer: Option<&[u8]>,
+    ) -> Option<Vec<u8>> {
+        let State::Retrieving { given, calls, .. } = &mut self.state else { return None };
+        let at = calls.iter().position(|(of, _)| *of == token)?;
         let (_, place) = calls.swap_remove(at);
         let response = answer.and_then(|bytes| RetrieveResponse::decode(bytes).ok());
         let response = response.filter(|response| response.found);
-        self.settings.metrics.retrieved(response.is_some());
+        settings.metrics.retrieved(response.is_some());
         if let (Some(given), Some(response)) = (given.get_mut(place), response) {
-            if following.room.grow(response.content.len()) {
-                *given = Some(Given { text: response.content, source: None });
+            if self.room.grow(response.content.len()) {
+                *given = Some(RetrieveResult { text: response.content, source: None });
             } else {
-                self.settings.metrics.no_room();
+                settings.metrics.no_room();
             }
         }
         if !calls.is_empty() {
-            return;
+            return None;
         }
-        if let State::Retrieving { turn, given, .. } = std::mem::replace(&mut following.state, State::Done) {
-            let host = Host { settings: &self.settings, sent: self.sent.as_mut(), tenant: "" };
-            if let Some(last) = following.go_on(host, turn, given) {
-                self.end_followed(&last);
-            }
-        }
+        let State::Retrieving { turn, given, .. } = std::mem::replace(&mut self.state, State::Done) else {
+            return None;
+        };
+        self.go_on(Host { settings, sent, tenant: "" }, turn, given)
     }
 
-    /// The provider's answer to a request to go on; `None`: there is none.
-    pub(crate) fn on_continued(&mut self, token: u32, answer: Option<HttpAnswer>) {
-        let Some(following) = &mut self.following else { return };
-        if !following.waits_for_http(token) {
-            return;
+    /// The provider's answer to a request to go on; `None`: there is none. Gives the last bytes for the client, where
+    /// the answer ends with it.
+    pub(crate) fn on_continued(
+        &mut self,
+        exchange: &mut Exchange,
+        sent: Option<&mut Sent>,
+        token: u32,
+        answer: Option<HttpAnswer>,
+    ) -> Option<Vec<u8>> {
+        if !self.waits_for_http(token) {
+            return None;
         }
-        let State::Continuing { mut turn, .. } = std::mem::replace(&mut following.state, State::Done) else {
-            return;
+        let State::Continuing { mut turn, .. } = std::mem::replace(&mut self.state, State::Done) else {
+            return None;
         };
         if let Some(answer) = &answer {
-            self.answer.renew_rate_limits(answer.headers(), self.settings.now());
+            let now = exchange.settings.now();
+            exchange.answer.renew_rate_limits(answer.headers(), now);
         }
         let next = match answer.filter(|answer| answer.is_answer(turn.is_stream())) {
             Some(answer) => turn.continued(&answer.body),
             None => {
-                self.settings.metrics.round_failed();
+                exchange.settings.metrics.round_failed();
                 Next::Done(turn.give_up())
             }
         };
-        if let Some(last) = self.step(turn, next) {
-            self.end_followed(&last);
-        }
-    }
-
-    /// Lets a paused answer go with its last bytes.
-    fn end_followed(&mut self, last: &[u8]) {
-        self.note_hidden();
-        self.following = None;
-        if self.recovery.is_some() {
-            self.end_recovery(last);
-            return;
-        }
-        self.answer.read(last);
-        self.put(0, last);
-        if let Err(refused) = host::continue_response() {
-            self.settings.refused(refused);
-        }
+        let host = Host { settings: &exchange.settings, sent, tenant: &exchange.record.tenant };
+        self.step(host, turn, next)
     }
 
     /// Writes into the record what the client has not seen.
-    pub(crate) fn note_hidden(&mut self) {
-        let Some(following) = &self.following else { return };
-        let hidden = following.hidden;
-        let rounds = hidden.traced.saturating_add(hidden.withheld);
-        if let Some(record) = self.record.as_mut().filter(|_| rounds > 0) {
-            record.hidden_rounds = rounds;
-            self.settings.metrics.hidden(hidden);
+    pub(crate) fn note_hidden(&self, exchange: &mut Exchange) {
+        let rounds = self.hidden.traced.saturating_add(self.hidden.withheld);
+        if rounds > 0 {
+            exchange.record.hidden_rounds = rounds;
+            exchange.settings.metrics.hidden(self.hidden);
         }
-    }
-
-    /// Puts bytes in the place of the first `size` of the answer's buffer, and says whether it worked.
-    pub(crate) fn put(&self, size: usize, bytes: &[u8]) -> bool {
-        if size == 0 && bytes.is_empty() {
-            return true;
-        }
-        let put = host::replace_buffer(Buffer::ResponseBody, size, bytes);
-        put.map_err(|refused| self.settings.refused(refused)).is_ok()
     }
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use prost::Message as _;
 
 use crate::call::Call;
-use crate::host::{self, Level, NANOS_PER_MS};
+use crate::host::{self, NANOS_PER_MS};
 use crate::memory::{Memory, Room};
 
 /// What is left by all VMs together at most: a VM's own queues are about as long, and whoever takes it has to keep it.
@@ -92,7 +92,7 @@ impl Handover {
             return Ok(());
         }
         let Left { reports, copies } = Left::decode(value.as_slice()).unwrap_or_else(|error| {
-            host::log(Level::Error, &format!("headroom: what another VM has left cannot be read: {error}"));
+            log::error!("headroom: what another VM has left cannot be read: {error}");
             Left::default()
         });
         self.queue.extend(reports.into_iter().map(|it| (Kind::Report, it)));

@@ -136,14 +136,6 @@ pub(crate) enum MetricKind {
     Histogram = 2,
 }
 
-/// How loud a log line is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Level {
-    Info = 2,
-    Warn = 3,
-    Error = 4,
-}
-
 /// What a callback tells the host to do with the stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u32)]
@@ -154,10 +146,36 @@ pub enum Action {
     Pause = 1,
 }
 
-/// Writes a line to the host's log. A host that refuses even this leaves nobody to tell.
-pub(crate) fn log(level: Level, message: &str) {
-    // SAFETY: pointer and length describe `message`, which outlives the call.
-    let _ = unsafe { proxy_log(level as u32, message.as_ptr(), message.len()) };
+/// Writes what is logged to the host's log.
+struct HostLog;
+
+impl log::Log for HostLog {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let level: u32 = match record.level() {
+            log::Level::Trace => 0,
+            log::Level::Debug => 1,
+            log::Level::Info => 2,
+            log::Level::Warn => 3,
+            log::Level::Error => 4,
+        };
+        let message = record.args().to_string();
+        // SAFETY: pointer and length describe `message`, which outlives the call. A host that refuses even this leaves
+        // nobody to tell.
+        let _ = unsafe { proxy_log(level, message.as_ptr(), message.len()) };
+    }
+
+    fn flush(&self) {}
+}
+
+/// Has what is logged go to the host. Safe to repeat.
+pub(crate) fn start_logging() {
+    // An error says that it is there already.
+    let _ = log::set_logger(&HostLog);
+    log::set_max_level(log::LevelFilter::Info);
 }
 
 /// What [`now`] counts in, to what configurations count in.

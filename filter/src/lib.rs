@@ -1,59 +1,60 @@
 //! Headroom as a proxy-wasm HTTP filter for Envoy and Istio.
 //!
-//! Host glue only: the engine, `headroom-compress`, decides what is done to a body. One file per
-//! phase: `root` (configuration, reports), `request` (headers, body, rewrite), `response` (usage), `recovery`
-//! (a refusal for a changed prefix), `follow` (calls of our own tool), `websocket` (sessions);
-//! `host` is the only way to the host. This file is what the host calls: ABI 0.2.1 of proxy-wasm.
+//! Host glue only: the engine, `headroom-compress`, decides what is done to a body. `root` puts configurations in
+//! force. A `stream` carries one `exchange`, with a `request` and a `response` that each own their phase, or a
+//! `websocket` session with many. What a response may need is `recovery` (a refusal for a changed prefix) and `follow`
+//! (calls of our own tool). `host` is the only way to the host. This file is what the host calls: ABI 0.2.1 of proxy-wasm.
 
 #![cfg_attr(
     not(test),
     deny(clippy::panic, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
-mod asked;
-mod base64;
+mod answer;
+mod body;
 mod call;
 pub mod config;
 mod copies;
 mod credential;
 mod deferred;
 mod encoding;
-mod event_stream;
+mod exchange;
 mod follow;
 mod frames;
 mod handover;
 mod hold;
 mod host;
+mod in_work;
 mod lenient;
 mod limits;
 mod memory;
 mod messages;
 mod metrics;
+pub mod mode;
+mod name;
 mod originals;
 mod outgoing;
-mod path;
 mod prefix;
-mod rate_limits;
+mod recoveries;
 mod recovery;
 mod report;
 mod request;
+mod request_headers;
 mod response;
+mod rewrite;
 mod root;
-mod route;
 mod rpc;
 pub mod rules;
-mod scan;
 mod sent;
 mod session;
 mod sessions;
-mod sse;
+mod settings;
 mod stream;
 mod structure;
 pub mod tenant;
 mod tool_loop;
 mod unrecognized;
 mod upstream;
-mod usage;
 mod vm;
 mod websocket;
 mod work;

@@ -4,8 +4,7 @@
 //! down, or too old to know budgets, lets everybody through (I1).
 
 use headroom_api::v1::{LimitsResponse, UsedUp};
-use headroom_compress::Api;
-use serde_json::json;
+use headroom_providers::Api;
 
 use crate::host::{self, NANOS_PER_MS};
 
@@ -30,7 +29,7 @@ pub(crate) struct Limits {
 
 /// Who is behind a request.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Payer<'a> {
+pub(crate) struct BudgetScope<'a> {
     /// All that the request shows: one that is over its budget is enough.
     pub(crate) keys: &'a [String],
     pub(crate) team: &'a str,
@@ -40,7 +39,7 @@ pub(crate) struct Payer<'a> {
 
 /// An answer in the provider's place.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) struct Refusal {
+pub(crate) struct LocalReply {
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -71,7 +70,7 @@ impl Limits {
     }
 
     /// Why somebody's request is refused; `None`: it is not.
-    pub(crate) fn refusal(&self, payer: Payer<'_>, api: Api, now: u64) -> Option<Refusal> {
+    pub(crate) fn refusal(&self, payer: BudgetScope<'_>, api: Api, now: u64) -> Option<LocalReply> {
         if now >= self.valid_until {
             return None;
         }
@@ -91,7 +90,7 @@ impl Limits {
 /// The status of a refusal.
 pub(crate) const TOO_MANY_REQUESTS: u32 = 429;
 
-impl Refusal {
+impl LocalReply {
     /// Answers the request at hand with it.
     pub(crate) fn send(&self) -> host::Result<()> {
         let headers = self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
@@ -100,7 +99,7 @@ impl Refusal {
     }
 }
 
-impl Payer<'_> {
+impl BudgetScope<'_> {
     fn is_meant_by(&self, used_up: &UsedUp) -> bool {
         match (used_up.key.as_str(), used_up.team.as_str()) {
             ("", "") => self.is_providers,
@@ -112,29 +111,16 @@ impl Payer<'_> {
 }
 
 /// In the words that the provider's own SDKs understand.
-fn refusal(api: Api, message: &str, seconds: u64) -> Refusal {
+fn refusal(api: Api, message: &str, seconds: u64) -> LocalReply {
     let mut headers = vec![
         ("content-type", "application/json".to_owned()),
         ("retry-after", seconds.to_string()),
         // The SDKs of Anthropic and OpenAI would try again at once.
         ("x-should-retry", "false".to_owned()),
     ];
-    let body = match api {
-        Api::AnthropicMessages => {
-            json!({"type": "error", "error": {"type": "rate_limit_error", "message": message}})
-        }
-        Api::OpenAiChat | Api::OpenAiResponses => json!({"error": {
-            "message": message, "type": "insufficient_quota", "param": null, "code": "budget_exceeded"}}),
-        Api::GeminiGenerateContent | Api::GeminiCodeAssist => {
-            json!({"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED"}})
-        }
-        Api::AnthropicBedrock | Api::BedrockConverse => {
-            headers.push(("x-amzn-errortype", "ThrottlingException".to_owned()));
-            json!({"message": message})
-        }
-        Api::CohereChat => json!({"message": message}),
-    };
-    Refusal { headers, body: body.to_string().into_bytes() }
+    let headroom_providers::Refusal { header, body } = api.refusal(message);
+    headers.extend(header.map(|(name, value)| (name, value.to_owned())));
+    LocalReply { headers, body: body.into_bytes() }
 }
 
 #[cfg(test)]
@@ -155,7 +141,7 @@ mod tests {
     }
 
     fn refused(limits: &Limits, key: &str, team: &str, at: u64) -> Option<String> {
-        let payer = Payer { keys: &[key.to_owned()], team, is_providers: true };
+        let payer = BudgetScope { keys: &[key.to_owned()], team, is_providers: true };
         let refusal = limits.refusal(payer, Api::CohereChat, at)?;
         let body: serde_json::Value = serde_json::from_slice(&refusal.body).unwrap();
         Some(body["message"].as_str().unwrap().to_owned())
@@ -178,7 +164,7 @@ mod tests {
         let limits = limits(vec![used_up("k", "", 120), used_up("", "t", 130), used_up("", "", 140)]);
         let keys = ["other".to_owned(), "k".to_owned()];
         let refused = |keys: &[String], is_providers| {
-            let payer = Payer { keys, team: "t", is_providers };
+            let payer = BudgetScope { keys, team: "t", is_providers };
             limits.refusal(payer, Api::OpenAiChat, 110 * SECOND).is_some()
         };
         assert!(refused(&keys, false) && refused(&[], true));

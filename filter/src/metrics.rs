@@ -10,7 +10,7 @@ use headroom_api::names::{outcome_name, session_end_name};
 use headroom_api::v1::{RequestOutcome, RequestRecord, SessionEnd};
 
 use crate::host::{self, MetricKind};
-use crate::tool_loop::Hidden;
+use crate::tool_loop::HiddenRounds;
 
 /// Defined once per root context. A metric that the host would not define is not counted.
 #[derive(Debug)]
@@ -200,7 +200,7 @@ impl Metrics {
     }
 
     /// Rounds of our own tool in an answer that the client has not seen.
-    pub(crate) fn hidden(&self, hidden: Hidden) {
+    pub(crate) fn hidden(&self, hidden: HiddenRounds) {
         add(self.rounds_traced, hidden.traced.into());
         add(self.rounds_withheld, hidden.withheld.into());
     }

@@ -6,8 +6,9 @@
 //! ahead of one that is held. A message that is not replaced leaves as it came, in the same frames with the
 //! same masks. Of one that passes unheld it is read on the way what it is.
 
+use headroom_providers::scan::Scanner;
+
 use crate::frames::{CLOSE, CONTINUATION, Frames, Header, Part, TEXT, mask};
-use crate::scan::Scanner;
 
 /// A message in more frames than this passes: each costs more to keep than it carries. Clients that cut
 /// messages at all do so every few kilobytes.

@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 
 use headroom_api::v1::PrefixDigests;
-use headroom_compress::Api;
+use headroom_providers::{Api, Part};
 use memchr::{memchr, memchr2};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -26,40 +26,9 @@ const MAX_DEPTH: u32 = 127;
 const CACHE_CONTROL: &[u8] = b"cache_control";
 const BILLING: &[u8] = b"x-anthropic-billing-header";
 
-/// Where the members of a request's body belong.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Part {
-    System,
-    Tools,
-    Messages,
-    /// An object with all of these in it.
-    Request,
-    Other,
-}
-
-impl Part {
-    fn of(api: Api, key: &[u8]) -> Self {
-        match (api, key) {
-            (Api::AnthropicMessages | Api::AnthropicBedrock | Api::BedrockConverse, b"system")
-            | (Api::OpenAiResponses, b"instructions")
-            | (Api::GeminiGenerateContent, b"systemInstruction" | b"system_instruction") => Self::System,
-            (Api::GeminiCodeAssist, b"request") => Self::Request,
-            (Api::GeminiCodeAssist, _) => Self::Other,
-            (Api::BedrockConverse, b"toolConfig") => Self::Tools,
-            (Api::BedrockConverse, b"tools") => Self::Other,
-            (_, b"tools") => Self::Tools,
-            (Api::OpenAiResponses, b"input") | (Api::GeminiGenerateContent, b"contents") => Self::Messages,
-            (Api::OpenAiResponses | Api::GeminiGenerateContent, b"messages") => Self::Other,
-            (_, b"messages") => Self::Messages,
-            _ => Self::Other,
-        }
-    }
-}
-
 /// The digests of a request's body. `None` where it is no JSON object, or ends before its end.
 pub(crate) fn digests(api: Api, body: &[u8]) -> Option<PrefixDigests> {
-    let is_anthropic = matches!(api, Api::AnthropicMessages | Api::AnthropicBedrock);
-    let mut reader = Reader { body, at: 0, is_anthropic };
+    let mut reader = Reader { body, at: 0, takes_text_for_list: api.takes_text_for_list() };
     let mut digests = PrefixDigests::default();
     let mut prefixes = VecDeque::with_capacity(MAX_PREFIXES);
     reader.members(api, &mut digests, &mut prefixes)?;
@@ -78,7 +47,7 @@ enum Context {
 struct Reader<'b> {
     body: &'b [u8],
     at: usize,
-    is_anthropic: bool,
+    takes_text_for_list: bool,
 }
 
 /// What is hashed of a value, as stretches of the body.
@@ -116,12 +85,12 @@ impl<'b> Reader<'b> {
         loop {
             let key = self.string()?;
             self.take(b':')?;
-            match Part::of(api, key) {
+            match api.part(key) {
                 Part::System => digests.system = self.digest(0, Context::System)?,
                 Part::Tools => digests.tools = self.digest(0, Context::Other)?,
                 Part::Messages => digests.messages = self.messages(prefixes)?,
                 // Once: inside it is no other.
-                Part::Request => self.members(Api::GeminiGenerateContent, digests, prefixes)?,
+                Part::Request => self.members(api.inner(), digests, prefixes)?,
                 Part::Other => {
                     self.value(None, Context::Other)?;
                 }
@@ -204,7 +173,7 @@ impl<'b> Reader<'b> {
                         Context::Message => depth == 1 && in_content,
                         Context::Other => false,
                     };
-                    self.text(&mut stretches, context, may_be_alone && self.is_anthropic)?;
+                    self.text(&mut stretches, context, may_be_alone && self.takes_text_for_list)?;
                 }
                 open @ (b'{' | b'[') => {
                     if depth >= MAX_DEPTH {

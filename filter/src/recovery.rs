@@ -7,26 +7,12 @@
 //! else lets it go. Only where the filter has changed a request that carries thinking: what a client breaks itself is
 //! for it to know. What the client says of `block_binding` stays.
 
-use std::collections::{HashSet, VecDeque};
+use headroom_providers::anthropic::recovery::{BETA, BETA_HEADER, body_that_drops};
 
-use headroom_compress::Api;
-use headroom_compress::rounds::object_with_member;
-
-use crate::host::{self, Action, Buffer, Level, Map};
+use crate::exchange::Exchange;
+use crate::host::{self, Action, Map};
 use crate::memory::Room;
-use crate::route::{Purpose, Route};
-use crate::sent::{HttpAnswer, lists};
-use crate::stream::Stream;
-
-/// Switches `block_binding` on.
-const BETA: &[u8] = b"thinking-binding-controls-2026-08-01";
-const BETA_HEADER: &str = "anthropic-beta";
-
-/// What is asked for.
-const DROP_BLOCK: &str = r#"{"prefix_mismatch_behavior":"drop_block"}"#;
-
-/// Conversations that are remembered to need it.
-const MAX_CONVERSATIONS: usize = 4_096;
+use crate::sent::{HttpAnswer, Sent};
 
 /// A refused request that has been sent once more.
 pub(crate) struct Recovery {
@@ -49,115 +35,52 @@ enum State {
     Delivered,
 }
 
-/// Conversations that have needed it, per VM. To forget one costs one more refusal.
-#[derive(Debug, Default)]
-pub(crate) struct Recoveries {
-    known: HashSet<String>,
-    order: VecDeque<String>,
-}
-
-impl Recoveries {
-    pub(crate) fn has_any(&self) -> bool {
-        !self.known.is_empty()
-    }
-
-    fn has(&self, conversation: &str) -> bool {
-        self.known.contains(conversation)
-    }
-
-    fn add(&mut self, conversation: &str) {
-        if conversation.is_empty() || !self.known.insert(conversation.to_owned()) {
-            return;
-        }
-        self.order.push_back(conversation.to_owned());
-        if self.order.len() > MAX_CONVERSATIONS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-    }
+/// What becomes of a refusal that ends with trailers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum AtTrailers {
+    /// Its trailers wait, or go on, as its body does.
+    As(Action),
+    /// It has no body, so nothing can be put in its place: it goes to the client.
+    GivesUp,
 }
 
 impl Recovery {
+    /// Sends a refused request once more. `None`: the refusal goes to the client.
+    pub(crate) fn begin(exchange: &Exchange, sent: &mut Sent) -> Option<Self> {
+        let body = body_that_drops(&sent.body)?;
+        sent.note_cluster(&exchange.settings);
+        sent.head().add(BETA_HEADER.as_bytes(), BETA);
+        let token = sent.send(&exchange.settings, body)?;
+        let room = exchange.settings.requests.memory.no_room();
+        Some(Self { state: State::Asking { token }, body_waits: false, room })
+    }
+
     pub(crate) fn waits_for(&self, token: u32) -> bool {
         matches!(self.state, State::Asking { token: of } if of == token)
     }
-}
 
-/// Whether a request of this route can be sent once more. On Vertex AI and Bedrock the switch is spelled in other
-/// ways, and Bedrock's requests are signed behind the filter.
-pub(crate) fn is_possible(route: &Route) -> bool {
-    route.api == Api::AnthropicMessages && route.provider == "anthropic" && route.purpose == Purpose::Answer
-}
-
-/// The body that lets the provider drop thinking; `None`: it does not ask for thinking, or the client has said
-/// itself what is to happen.
-fn allowing(body: &[u8]) -> Option<Vec<u8>> {
-    object_with_member(body, "thinking", "block_binding", DROP_BLOCK)
-}
-
-impl Stream {
-    /// Adds the header that what the body may ask for needs, before it is known whether it will.
-    pub(crate) fn allow_recovery(&mut self, headers: Option<&host::Headers>) {
-        let Some(headers) = headers else { return };
-        let listed = headers.iter().find(|(name, _)| *name == BETA_HEADER.as_bytes()).map(|(_, value)| value);
-        let value = match listed {
-            Some(list) if lists(list, BETA) => return,
-            Some(list) => [list, b",", BETA].concat(),
-            None => BETA.to_vec(),
-        };
-        match host::set_header(Map::Request, BETA_HEADER, &value) {
-            Ok(()) => self.has_beta = true,
-            Err(refused) => self.settings.refused(refused),
-        }
-    }
-
-    /// The body of a request whose conversation has needed a recovery before.
-    pub(crate) fn recovered_before(&self, body: &[u8]) -> Option<Vec<u8>> {
-        let conversation = &self.record.as_ref()?.conversation_id;
-        let known = self.has_beta && self.settings.requests.recoveries.borrow().has(conversation);
-        known.then(|| allowing(body)).flatten()
-    }
-
-    /// Sends a refused request once more. False: the refusal goes to the client.
-    pub(crate) fn recover(&mut self, end_of_stream: bool) -> bool {
-        if self.answer.status != BAD_REQUEST || end_of_stream || self.recovery.is_some() {
-            return false;
-        }
-        let Some(sent) = self.sent.as_mut() else { return false };
-        if !self.is_recoverable {
-            return false;
-        }
-        let Some(body) = allowing(&sent.body) else { return false };
-        sent.note_cluster(&self.settings);
-        sent.head().add(BETA_HEADER.as_bytes(), BETA);
-        let Some(token) = sent.send(&self.settings, body) else { return false };
-        self.recovery = Some(Recovery {
-            state: State::Asking { token },
-            body_waits: false,
-            room: self.settings.requests.memory.no_room(),
-        });
-        true
+    /// Whether the refusal's body has begun to come, and waits.
+    pub(crate) fn body_waits(&self) -> bool {
+        self.body_waits
     }
 
     /// A piece of the refusal's body.
-    pub(crate) fn on_refusal_body(&mut self, size: usize) -> Action {
-        let Some(recovery) = &mut self.recovery else { return Action::Continue };
-        match std::mem::replace(&mut recovery.state, State::Delivered) {
+    pub(crate) fn on_body(&mut self, exchange: &Exchange, size: usize) -> Action {
+        match std::mem::replace(&mut self.state, State::Delivered) {
             state @ (State::Asking { .. } | State::Following) => {
-                recovery.state = state;
-                recovery.body_waits = true;
+                self.state = state;
+                self.body_waits = true;
                 Action::Pause
             }
             State::Ready(body) => {
-                recovery.room.hold(0);
-                self.put(size, &body);
+                self.room.hold(0);
+                exchange.put_answer(size, &body);
                 Action::Continue
             }
             State::Delivered => {
                 if size > 0 {
                     // Nothing in its place: the answer has been delivered.
-                    self.put(size, b"");
+                    exchange.put_answer(size, b"");
                 }
                 Action::Continue
             }
@@ -167,109 +90,67 @@ impl Stream {
     /// The refusal ends with trailers. Without a body of its own nothing can be put in its place: the host has no buffer
     /// for that. So it goes to the client, or, where its headers have been changed and have left, the client is told
     /// by the end of the connection that there is no answer; asked again, the provider drops the thinking.
-    pub(crate) fn on_refusal_trailers(&mut self) -> Action {
-        match self.recovery.as_ref().map(|recovery| (&recovery.state, recovery.body_waits)) {
-            Some((State::Asking { .. } | State::Following, false)) => {
-                self.settings.metrics.recovered(false);
-                (self.recovery, self.following) = (None, None);
-                self.answer.status = BAD_REQUEST;
-                if let Some(record) = &mut self.record {
-                    record.recovered = false;
-                }
-                self.tell_client();
-                Action::Continue
-            }
-            Some((State::Ready(_), _)) => {
+    pub(crate) fn on_trailers(&mut self, exchange: &Exchange) -> AtTrailers {
+        match (&self.state, self.body_waits) {
+            (State::Asking { .. } | State::Following, false) => AtTrailers::GivesUp,
+            (State::Ready(_), _) => {
                 if let Err(refused) = host::close_stream() {
-                    self.settings.refused(refused);
+                    exchange.settings.refused(refused);
                 }
-                Action::Pause
+                AtTrailers::As(Action::Pause)
             }
-            _ => self.on_refusal_body(0),
+            _ => AtTrailers::As(self.on_body(exchange, 0)),
         }
     }
 
-    /// The answer to the second request.
-    pub(crate) fn on_recovered(&mut self, answer: Option<HttpAnswer>) {
-        let stream = answer.as_ref().is_some_and(|answer| answer.is_answer(true));
-        let answer = answer.filter(|answer| stream || answer.is_answer(false));
-        let Some(answer) = answer.filter(|answer| self.keeps_second(answer)) else {
-            self.settings.metrics.recovered(false);
-            self.following = None;
-            if self.recovery.take().is_some_and(|recovery| recovery.body_waits) {
-                // It does not come by again.
-                match host::buffer(Buffer::ResponseBody, WHOLE) {
-                    Ok(refusal) => self.answer.read(&refusal),
-                    Err(refused) => self.settings.refused(refused),
-                }
-            }
-            self.continue_answer();
-            return;
-        };
-        self.settings.metrics.recovered(true);
-        host::log(Level::Warn, RECOVERED);
-        if let Some(record) = &mut self.record {
-            record.recovered = true;
-            self.settings.requests.recoveries.borrow_mut().add(&record.conversation_id);
+    /// The answer to the second request, where there is one and room for it: it may have to wait for the refusal's body.
+    pub(crate) fn keep(&mut self, exchange: &Exchange, answer: Option<HttpAnswer>) -> Option<HttpAnswer> {
+        let answer = answer?;
+        if !self.room.grow(answer.body.len()) {
+            exchange.settings.metrics.no_room();
+            return None;
         }
-        self.take_answer(answer.headers());
-        if let Some(recovery) = &mut self.recovery {
-            recovery.state = State::Following;
-        }
-        if let Some(whole) = self.follow_whole(stream, answer.body) {
-            self.note_hidden();
-            self.following = None;
-            self.end_recovery(&whole);
-        }
+        Some(answer)
     }
 
-    /// Whether there is room for the second answer, which may have to wait for the refusal's body.
-    fn keeps_second(&mut self, answer: &HttpAnswer) -> bool {
-        let keeps = self.recovery.as_mut().is_some_and(|recovery| recovery.room.grow(answer.body.len()));
-        if !keeps {
-            self.settings.metrics.no_room();
-        }
-        keeps
+    /// The second answer takes the place of the refusal.
+    pub(crate) fn succeed(&mut self, exchange: &mut Exchange) {
+        exchange.settings.metrics.recovered(true);
+        log::warn!("{RECOVERED}");
+        exchange.record.recovered = true;
+        exchange.settings.requests.recoveries.borrow_mut().add(&exchange.record.conversation_id);
+        self.state = State::Following;
     }
 
     /// Delivers the second answer in the place of the refusal.
-    pub(crate) fn end_recovery(&mut self, whole: &[u8]) {
-        self.answer.read(whole);
-        let kind = self.answer.content_type();
+    pub(crate) fn deliver(&mut self, exchange: &mut Exchange, whole: &[u8]) {
+        exchange.answer.read(whole);
+        let kind = exchange.answer.content_type().to_owned();
         for (name, value) in [(":status", &b"200"[..]), ("content-type", kind.as_bytes())] {
             if let Err(refused) = host::set_header(Map::Response, name, value) {
-                self.settings.refused(refused);
+                exchange.settings.refused(refused);
             }
         }
         // Its length is another one, and it is not encoded, as the refusal may have been.
         for name in [&b"content-length"[..], b"content-encoding"] {
             if let Err(refused) = host::remove_header(Map::Response, name) {
-                self.settings.refused(refused);
+                exchange.settings.refused(refused);
             }
         }
-        let Some(recovery) = &mut self.recovery else { return };
-        if recovery.body_waits {
-            recovery.state = State::Delivered;
-            self.put(WHOLE, whole);
+        if self.body_waits {
+            self.state = State::Delivered;
+            exchange.put_answer(WHOLE, whole);
         } else {
-            recovery.room.hold(whole.len());
-            recovery.state = State::Ready(whole.to_vec());
+            self.room.hold(whole.len());
+            self.state = State::Ready(whole.to_vec());
         }
-        self.continue_answer();
-    }
-
-    fn continue_answer(&self) {
-        self.tell_client();
-        if let Err(refused) = host::continue_response() {
-            self.settings.refused(refused);
-        }
+        exchange.tell_client();
+        exchange.continue_answer();
     }
 }
 
-const BAD_REQUEST: u32 = 400;
-
 /// More than any buffer holds: all of it is replaced.
-const WHOLE: usize = u32::MAX as usize;
+pub(crate) const WHOLE: usize = u32::MAX as usize;
 
 const RECOVERED: &str = "headroom: a provider refused a request because something before the model's thinking had \
     changed; it was sent once more so that the provider drops that thinking. This happens once for each conversation \

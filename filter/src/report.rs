@@ -79,7 +79,7 @@ pub(crate) struct Reporter {
 
 /// What is told of a request that has ended.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct PendingRecord {
     pub(crate) record: RequestRecord,
     /// Its messages, where they are logged.
     pub(crate) logged: Option<LoggedMessages>,
@@ -143,8 +143,8 @@ impl Reporter {
     }
 
     /// Takes a record, gives it its sequence, and returns how many older ones had to go.
-    pub(crate) fn push(&mut self, told: Told) -> u64 {
-        let Told { mut record, logged } = told;
+    pub(crate) fn push(&mut self, told: PendingRecord) -> u64 {
+        let PendingRecord { mut record, logged } = told;
         self.last_sequence = self.last_sequence.saturating_add(1);
         record.sequence = self.last_sequence;
         let encoded = record.encode_to_vec();

@@ -1,351 +1,223 @@
-//! The answer: status, time to the first byte, and what it says of itself. Its bytes pass as they come,
-//! unless the tool loop has to see them first.
+//! The response: its bytes pass as they come, unless the tool loop has to see them first, or a refusal waits for the
+//! answer to a second request.
 
-use headroom_api::forwarded_tokens;
-use headroom_api::names::outcome_name;
-use headroom_api::v1::{PrefixMismatchSource, RateLimit, RequestOutcome, RequestRecord};
+use headroom_providers::reader::Form;
 
-use crate::event_stream::Messages;
+use crate::answer;
+use crate::exchange::Exchange;
+use crate::follow::Following;
+use crate::host::{self, Action, Buffer, Map};
+use crate::recovery::{AtTrailers, Recovery, WHOLE};
+use crate::sent::{HttpAnswer, Sent};
 
-use crate::host::{self, Action, Buffer, Level, Map};
-use crate::messages::Transcript;
-use crate::rate_limits;
-use crate::request;
-use crate::scan::Scanner;
-use crate::sse::Events;
-use crate::stream::{Phase, Stream};
-use crate::usage::Findings;
-
-/// From here on a status says that nothing was answered.
+const OK: u32 = 200;
 const BAD_REQUEST: u32 = 400;
 
-/// What is known about the answer.
-#[derive(Debug, Default)]
-pub(crate) struct Answer {
-    /// HTTP status; 0 until there is one.
-    pub(crate) status: u32,
-    /// What the headers say went wrong; Bedrock names the class of an error nowhere else.
-    error_class: String,
-    /// What the headers say of the subscription's allowance.
-    rate_limits: Vec<RateLimit>,
-    reader: Reader,
-    content_type: String,
-    /// It is JSON or events.
-    is_text: bool,
-    /// What the feed is to show of both sides, where messages are logged.
-    pub(crate) transcript: Option<Box<Transcript>>,
+/// What the answer to a request may need.
+#[derive(Default)]
+pub(crate) struct Response {
+    /// The request as it left, where it may have to be sent once more.
+    pub(crate) sent: Option<Sent>,
+    /// The filter has changed it, and thinking comes back in it.
+    pub(crate) is_recoverable: bool,
+    /// It has our tool, so that the model may call it.
+    pub(crate) following: Option<Box<Following>>,
+    /// The provider has refused the request, and may have been sent it once more.
+    recovery: Option<Recovery>,
 }
 
-/// How the answer's body is read.
-#[derive(Debug, Default)]
-enum Reader {
-    /// Not at all.
-    #[default]
-    None,
-    Json(Box<Scanner>),
-    Events(Box<Events>),
-    Messages(Box<Messages>),
-}
-
-/// How an answer is written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Form {
-    Json,
-    Events,
-    /// AWS event streams.
-    Messages,
-    /// Nothing that can be read.
-    Other,
-}
-
-impl Answer {
-    /// To a request in a WebSocket session: a document by event. What the handshake said of the allowance is told of
-    /// once.
-    pub(crate) fn of_session(rate_limits: Vec<RateLimit>) -> Self {
-        Self { reader: Reader::Json(Box::default()), is_text: true, rate_limits, ..Self::default() }
-    }
-
-    /// What the headers said of the subscription's allowance.
-    pub(crate) fn rate_limits(&self) -> &[RateLimit] {
-        &self.rate_limits
-    }
-
-    /// Reads a later answer to the same request: what it says of the allowance is newer.
-    pub(crate) fn renew_rate_limits(&mut self, headers: &host::Headers, now: u64) {
-        let newer = rate_limits::read(headers.iter(), now);
-        if !newer.is_empty() {
-            self.rate_limits = newer;
-        }
-    }
-
-    /// The end of an event in a session: whether its type is one that `ends` the answer, and the status that
-    /// it names.
-    pub(crate) fn event(&mut self, ends: impl FnOnce(&str) -> bool) -> (bool, Option<u32>) {
-        if let Some(transcript) = &mut self.transcript {
-            transcript.answered(b"\n");
-        }
-        let Reader::Json(scanner) = &mut self.reader else { return (false, None) };
-        let event = (ends(scanner.found().kind()), scanner.found().status());
-        scanner.next_document();
-        event
-    }
-
-    /// The end of an answer in a session, of which usage is told where it `is_read`.
-    pub(crate) fn complete(&mut self, status: u32, is_read: bool) {
-        self.status = status;
-        if !is_read {
-            self.reader = Reader::None;
-        }
-    }
-
-    /// Of a document or of events.
-    pub(crate) fn content_type(&self) -> &str {
-        &self.content_type
-    }
-
-    /// Reads on.
-    pub(crate) fn read(&mut self, bytes: &[u8]) {
-        if let Some(transcript) = self.transcript.as_mut().filter(|_| self.is_text) {
-            transcript.answered(bytes);
-        }
-        match &mut self.reader {
-            Reader::None => {}
-            Reader::Json(scanner) => scanner.feed(bytes),
-            Reader::Events(events) => events.feed(bytes),
-            Reader::Messages(messages) => messages.feed(bytes),
-        }
-    }
-
-    /// Writes what the answer says of itself into the record.
-    pub(crate) fn describe(&self, record: &mut RequestRecord) {
-        record.status = self.status;
-        record.error_class.clone_from(&self.error_class);
-        record.rate_limits.clone_from(&self.rate_limits);
-        record.subscription |= !record.rate_limits.is_empty();
-        let Some(found) = self.found() else { return };
-        record.usage = found.usage();
-        found.model().clone_into(&mut record.answered_model);
-        found.stop_reason().clone_into(&mut record.stop_reason);
-        if record.error_class.is_empty() {
-            found.error_class().clone_into(&mut record.error_class);
-        }
-        let (mismatches, source) = found.prefix_mismatches();
-        // Words like those of a refusal are one only in an error.
-        let is_error = record.status >= BAD_REQUEST || !record.error_class.is_empty();
-        if source != PrefixMismatchSource::Refusal || is_error {
-            record.prefix_mismatches = mismatches;
-            record.set_prefix_mismatch_source(source);
-        }
-    }
-
-    /// Whether anybody wants its body.
-    fn is_read(&self) -> bool {
-        !matches!(self.reader, Reader::None) || (self.is_text && self.transcript.is_some())
-    }
-
-    fn found(&self) -> Option<&Findings> {
-        match &self.reader {
-            Reader::None => None,
-            Reader::Json(scanner) => Some(scanner.found()),
-            Reader::Events(events) => Some(events.scanner.found()),
-            Reader::Messages(messages) => Some(messages.scanner.found()),
+/// Reads an answer's headers.
+pub(crate) fn read_headers(exchange: &mut Exchange) -> Form {
+    exchange.clock.first_byte = exchange.settings.now();
+    match host::headers(Map::Response) {
+        Ok(headers) => take_answer(exchange, &headers),
+        Err(refused) => {
+            exchange.settings.refused(refused);
+            Form::Other
         }
     }
 }
 
-impl Stream {
-    /// Notes what kind of answer it is and tells the client what was done to its request.
-    pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) -> Action {
-        if self.record.is_none() {
-            return Action::Continue;
+/// An answer with these headers takes the place of the one that has come.
+fn take_answer(exchange: &mut Exchange, headers: &host::Headers) -> Form {
+    let transcript = exchange.answer.transcript.take();
+    let (mut answer, form) = answer::read(headers, exchange.settings.config.read_usage);
+    answer.take_rate_limits(&mut exchange.answer);
+    exchange.answer = answer;
+    exchange.answer.transcript = transcript;
+    exchange.answer.renew_rate_limits(headers, exchange.settings.now());
+    form
+}
+
+/// Reads a piece of an answer that passes.
+pub(crate) fn read_body(exchange: &mut Exchange, size: usize) {
+    if size == 0 || !exchange.answer.is_read() {
+        return;
+    }
+    match host::buffer(Buffer::ResponseBody, size) {
+        Ok(bytes) => exchange.answer.read(&bytes),
+        Err(refused) => {
+            exchange.answer.give_up();
+            exchange.settings.refused(refused);
         }
-        self.clock.first_byte = self.settings.now();
-        let mut form = Form::Other;
-        match host::headers(Map::Response) {
-            Ok(headers) => {
-                let transcript = self.answer.transcript.take();
-                (self.answer, form) = read(&headers, self.settings.config.read_usage);
-                self.answer.rate_limits = rate_limits::read(headers.iter(), self.clock.first_byte);
-                self.answer.transcript = transcript;
-            }
-            Err(refused) => self.settings.refused(refused),
-        }
-        if self.recover(end_of_stream) {
+    }
+}
+
+impl Response {
+    /// Notes what kind of answer it is.
+    pub(crate) fn on_headers(&mut self, exchange: &mut Exchange, end_of_stream: bool) -> Action {
+        let form = read_headers(exchange);
+        if self.recover(exchange, end_of_stream) {
             return Action::Pause;
         }
-        if end_of_stream || !self.begin_following(form) {
+        if end_of_stream || !self.begin_following(exchange, form) {
             self.following = None;
         }
-        self.session_answered();
-        self.notice_overflow();
-        self.tell_client();
         Action::Continue
     }
 
-    /// Writes into the answer's headers what was done to its request.
-    pub(crate) fn tell_client(&self) {
-        if !self.settings.config.response_headers {
-            return;
+    /// Sends a refused request once more. False: the refusal goes to the client.
+    fn recover(&mut self, exchange: &Exchange, end_of_stream: bool) -> bool {
+        if exchange.answer.status != BAD_REQUEST || end_of_stream || self.recovery.is_some() {
+            return false;
         }
-        for (name, value) in self.own_headers() {
-            if let Err(refused) = host::set_header(Map::Response, name, value.as_bytes()) {
-                self.settings.refused(refused);
-            }
-        }
-    }
-
-    /// Another answer takes the place of the one that has come.
-    pub(crate) fn take_answer(&mut self, headers: &host::Headers) {
-        let transcript = self.answer.transcript.take();
-        let rate_limits = std::mem::take(&mut self.answer.rate_limits);
-        (self.answer, _) = read(headers, self.settings.config.read_usage);
-        self.answer.transcript = transcript;
-        self.answer.rate_limits = rate_limits;
-        self.answer.renew_rate_limits(headers, self.settings.now());
+        let sent = self.sent.as_mut().filter(|_| self.is_recoverable);
+        self.recovery = sent.and_then(|sent| Recovery::begin(exchange, sent));
+        self.recovery.is_some()
     }
 
     /// Whether the answer is one in which the model may have called our tool. Its length will not be what
     /// the provider says.
-    fn begin_following(&mut self, form: Form) -> bool {
-        const OK: u32 = 200;
+    fn begin_following(&mut self, exchange: &Exchange, form: Form) -> bool {
         let Some(following) = self.following.as_mut().filter(|following| following.is_armed()) else {
             return false;
         };
-        if self.answer.status != OK || !matches!(form, Form::Json | Form::Events) {
+        if exchange.answer.status != OK || !matches!(form, Form::Json | Form::Events) {
             return false;
         }
         if let Err(refused) = host::remove_header(Map::Response, b"content-length") {
-            self.settings.refused(refused);
+            exchange.settings.refused(refused);
             return false;
         }
         following.begin(form == Form::Events);
         if let Some(sent) = &mut self.sent {
-            sent.note_cluster(&self.settings);
+            sent.note_cluster(&exchange.settings);
         }
         true
     }
 
     /// Reads usage. Never pauses but for the tool loop: an event that the model has written must reach the
     /// client now.
-    pub(crate) fn on_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if self.session.is_some() {
-            return self.on_provider_bytes(size, end_of_stream);
+    pub(crate) fn on_body(&mut self, exchange: &mut Exchange, size: usize, end_of_stream: bool) -> Action {
+        if let Some(recovery) = &mut self.recovery {
+            return recovery.on_body(exchange, size);
         }
-        if self.recovery.is_some() {
-            return self.on_refusal_body(size);
+        if let Some(following) = &mut self.following {
+            return following.on_body(exchange, self.sent.as_mut(), size, end_of_stream);
         }
-        if self.following.is_some() {
-            return self.follow(size, end_of_stream);
-        }
-        if size == 0 || !self.answer.is_read() {
-            return Action::Continue;
-        }
-        match host::buffer(Buffer::ResponseBody, size) {
-            Ok(bytes) => self.answer.read(&bytes),
-            Err(refused) => {
-                // With a piece missing, what follows can no longer be read.
-                self.answer.reader = Reader::None;
-                self.answer.is_text = false;
-                self.settings.refused(refused);
-            }
-        }
+        read_body(exchange, size);
         Action::Continue
     }
 
     /// With trailers the answer's own end is never announced.
-    pub(crate) fn on_response_trailers(&mut self) -> Action {
-        if self.recovery.is_some() {
-            return self.on_refusal_trailers();
+    pub(crate) fn on_trailers(&mut self, exchange: &mut Exchange) -> Action {
+        if let Some(recovery) = &mut self.recovery {
+            return match recovery.on_trailers(exchange) {
+                AtTrailers::As(action) => action,
+                AtTrailers::GivesUp => {
+                    exchange.settings.metrics.recovered(false);
+                    (self.recovery, self.following) = (None, None);
+                    exchange.answer.status = BAD_REQUEST;
+                    exchange.record.recovered = false;
+                    exchange.tell_client();
+                    Action::Continue
+                }
+            };
         }
-        self.follow(0, true)
-    }
-
-    /// Envoy answers 413 itself when a body that we wait for outgrows its buffer. The request fails only
-    /// because it was waited for, so the operator has to know.
-    fn notice_overflow(&mut self) {
-        const CONTENT_TOO_LARGE: u32 = 413;
-        if self.answer.status == CONTENT_TOO_LARGE && matches!(self.phase, Phase::Collecting { .. }) {
-            self.phase = Phase::Passing;
-            self.settle(RequestOutcome::TooLarge);
-            host::log(Level::Error, OVERFLOW);
-        }
-    }
-
-    fn own_headers(&self) -> Vec<(&'static str, String)> {
-        let Some(record) = &self.record else { return Vec::new() };
-        let outcome = record.outcome();
-        if outcome == RequestOutcome::Unspecified {
-            return Vec::new();
-        }
-        let mut headers = vec![
-            ("x-headroom-request-id", record.request_id.clone()),
-            ("x-headroom-outcome", outcome_name(outcome).to_owned()),
-        ];
-        if let Some(tokens) = &record.tokens {
-            let after = forwarded_tokens(outcome, tokens);
-            headers.push(("x-headroom-tokens-before", tokens.before.to_string()));
-            headers.push(("x-headroom-tokens-after", after.to_string()));
-            headers.push(("x-headroom-tokens-saved", difference(tokens.before, after).to_string()));
-            if record.model.bytes().all(|byte| byte.is_ascii_graphic()) && !record.model.is_empty() {
-                headers.push(("x-headroom-model", record.model.clone()));
-            }
-            if outcome == RequestOutcome::Compressed {
-                headers.push(("x-headroom-transforms", self.compressors.join(",")));
-            }
-            if outcome == RequestOutcome::Simulated {
-                headers.push(("x-headroom-plan-tokens-after", tokens.after.to_string()));
-                headers.push(("x-headroom-plan-transforms", self.compressors.join(",")));
-            }
-        }
-        headers
-    }
-}
-
-/// What was saved; below zero where the added tool is more than that.
-pub(crate) fn difference(before: u64, after: u64) -> i128 {
-    i128::from(before) - i128::from(after)
-}
-
-const OVERFLOW: &str = "headroom: a request was answered 413 while its body was waited for: the listener's \
-    per_connection_buffer_limit_bytes, or the route's request_body_buffer_limit, has to be larger than max_body_bytes";
-
-fn read(headers: &host::Headers, read_usage: bool) -> (Answer, Form) {
-    let mut answer = Answer::default();
-    let mut encoded = false;
-    let mut content_type = &b""[..];
-    for (name, value) in headers.iter() {
-        match name {
-            b":status" => {
-                answer.status =
-                    std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-            }
-            b"content-encoding" => encoded |= !value.trim_ascii().eq_ignore_ascii_case(b"identity"),
-            b"content-type" => content_type = value,
-            // `ThrottlingException:http://…`
-            b"x-amzn-errortype" => {
-                let class = value.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
-                answer.error_class = request::name(std::str::from_utf8(class).unwrap_or_default());
-            }
-            _ => {}
+        match &mut self.following {
+            Some(following) => following.on_body(exchange, self.sent.as_mut(), 0, true),
+            None => Action::Continue,
         }
     }
-    let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    let form = match kind.to_ascii_lowercase().as_slice() {
-        _ if encoded => Form::Other,
-        b"text/event-stream" => Form::Events,
-        b"application/json" => Form::Json,
-        b"application/vnd.amazon.eventstream" => Form::Messages,
-        _ => Form::Other,
-    };
-    answer.content_type = String::from_utf8_lossy(content_type).into_owned();
-    answer.is_text = matches!(form, Form::Json | Form::Events);
-    if read_usage {
-        answer.reader = match form {
-            Form::Events => Reader::Events(Box::new(Events::new())),
-            Form::Json => Reader::Json(Box::default()),
-            Form::Messages => Reader::Messages(Box::new(Messages::new())),
-            Form::Other => Reader::None,
+
+    /// Whether the gRPC call with this token was made for it, and is not answered yet.
+    pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
+        self.following.as_ref().is_some_and(|following| following.waits_for_grpc(token))
+    }
+
+    /// As [`Response::waits_for_grpc`] for an HTTP call.
+    pub(crate) fn waits_for_http(&self, token: u32) -> bool {
+        self.following.as_ref().is_some_and(|following| following.waits_for_http(token))
+            || self.recovery.as_ref().is_some_and(|recovery| recovery.waits_for(token))
+    }
+
+    /// The sidecar's answer to a call; `None`: the call failed.
+    pub(crate) fn on_grpc_answer(&mut self, exchange: &mut Exchange, token: u32, answer: Option<&[u8]>) {
+        let Some(following) = &mut self.following else { return };
+        let last = following.on_retrieved(&exchange.settings, self.sent.as_mut(), token, answer);
+        if let Some(last) = last {
+            self.end_followed(exchange, &last);
+        }
+    }
+
+    /// The provider's answer to a call; `None`: there is none.
+    pub(crate) fn on_http_answer(&mut self, exchange: &mut Exchange, token: u32, answer: Option<HttpAnswer>) {
+        if self.recovery.as_ref().is_some_and(|recovery| recovery.waits_for(token)) {
+            return self.on_recovered(exchange, answer);
+        }
+        let Some(following) = &mut self.following else { return };
+        if let Some(last) = following.on_continued(exchange, self.sent.as_mut(), token, answer) {
+            self.end_followed(exchange, &last);
+        }
+    }
+
+    /// The answer to the second request.
+    fn on_recovered(&mut self, exchange: &mut Exchange, answer: Option<HttpAnswer>) {
+        let Some(recovery) = &mut self.recovery else { return };
+        let stream = answer.as_ref().is_some_and(|answer| answer.is_answer(true));
+        let answer = answer.filter(|answer| stream || answer.is_answer(false));
+        let Some(answer) = recovery.keep(exchange, answer) else {
+            exchange.settings.metrics.recovered(false);
+            self.following = None;
+            if self.recovery.take().is_some_and(|recovery| recovery.body_waits()) {
+                // It does not come by again.
+                match host::buffer(Buffer::ResponseBody, WHOLE) {
+                    Ok(refusal) => exchange.answer.read(&refusal),
+                    Err(refused) => exchange.settings.refused(refused),
+                }
+            }
+            exchange.tell_client();
+            exchange.continue_answer();
+            return;
         };
+        recovery.succeed(exchange);
+        take_answer(exchange, answer.headers());
+        let whole = match &mut self.following {
+            Some(following) => following.on_whole(exchange, self.sent.as_mut(), stream, answer.body),
+            None => Some(answer.body),
+        };
+        if let Some(whole) = whole {
+            self.end_followed(exchange, &whole);
+        }
     }
-    (answer, form)
+
+    /// Lets a paused answer go with its last bytes.
+    fn end_followed(&mut self, exchange: &mut Exchange, last: &[u8]) {
+        if let Some(following) = self.following.take() {
+            following.note_hidden(exchange);
+        }
+        if let Some(recovery) = &mut self.recovery {
+            return recovery.deliver(exchange, last);
+        }
+        exchange.answer.read(last);
+        exchange.put_answer(0, last);
+        exchange.continue_answer();
+    }
+
+    /// The end of the stream.
+    pub(crate) fn end(self, exchange: &mut Exchange) {
+        if let Some(following) = self.following {
+            following.note_hidden(exchange);
+        }
+    }
 }

@@ -4,11 +4,11 @@
 //! the rules by tool: `*` matches any run of characters, `?` one; case does not count.
 
 use headroom_compress::{Profile, glob_matches};
+use headroom_providers::without_port;
 
-use crate::config::{MODES, Mode, PROFILES};
 use crate::host;
 use crate::lenient::Reader;
-use crate::route::without_port;
+use crate::mode::{MODES, Mode, PROFILES};
 
 /// What is done to a request.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

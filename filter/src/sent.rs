@@ -1,11 +1,11 @@
 //! A request as it left, kept until its answer turns out not to need it: it may have to be continued or sent once
 //! more. It is kept in the stream's memory and goes nowhere else (I9).
 
-use crate::asked::is_ours;
 use crate::config::Provider;
 use crate::host::{self, Buffer, Headers, Map, NANOS_PER_MS};
 use crate::memory::Room;
-use crate::root::Settings;
+use crate::request_headers::is_ours;
+use crate::settings::Settings;
 use crate::tool_loop::MAX_ROUND_BYTES;
 use crate::upstream;
 

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 use headroom_api::v1::{RateLimit, RequestRecord, SessionEnd, WebSocketSession};
+use headroom_providers::route::Route;
 
 use crate::deferred::Turn;
+use crate::exchange::Exchange;
 use crate::frames::{CONTINUATION, Frames, Header, Part, TEXT};
 use crate::outgoing::{Outgoing, Traffic};
-use crate::route::Route;
 use crate::rules::Treatment;
-use crate::stream::Exchange;
 
 /// The status of an accepted handshake.
 pub(crate) const SWITCHING_PROTOCOLS: u32 = 101;
@@ -95,7 +95,7 @@ pub(crate) enum Side {
 
 /// What the provider says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Said {
+pub(crate) enum ServerPiece {
     /// Part of a text message.
     Text { from: usize, to: usize },
     /// A text message is complete.
@@ -241,7 +241,7 @@ impl Events {
     }
 
     /// Reads on, and tells what it says of requests: parts of `bytes`, and ends of messages.
-    pub(crate) fn feed(&mut self, bytes: &[u8], mut tell: impl FnMut(Said)) {
+    pub(crate) fn feed(&mut self, bytes: &[u8], mut tell: impl FnMut(ServerPiece)) {
         self.traffic.came(bytes);
         let mut rest = bytes;
         loop {
@@ -273,47 +273,37 @@ impl Events {
         }
     }
 
-    fn payload(&mut self, payload: &[u8], (from, to): (usize, usize), tell: &mut impl FnMut(Said)) {
+    fn payload(&mut self, payload: &[u8], (from, to): (usize, usize), tell: &mut impl FnMut(ServerPiece)) {
         let Some(header) = self.header else { return };
         self.traffic.payload(&header, payload);
         if self.text && !header.is_control() {
-            tell(Said::Text { from, to });
+            tell(ServerPiece::Text { from, to });
         }
     }
 
-    fn end(&mut self, tell: &mut impl FnMut(Said)) {
+    fn end(&mut self, tell: &mut impl FnMut(ServerPiece)) {
         let Some(header) = self.header.take() else { return };
         self.traffic.end(&header);
         if self.text && header.last && !header.is_control() {
-            tell(Said::End);
+            tell(ServerPiece::End);
         }
     }
-}
-
-/// Whether an event of this type ends an answer: as it should, or as the model could, or with an error.
-pub(crate) fn ends_answer(kind: &str) -> bool {
-    matches!(
-        kind,
-        "response.completed"
-            | "response.done"
-            | "response.incomplete"
-            | "response.failed"
-            | "response.cancelled"
-            | "error"
-    )
 }
 
 #[cfg(test)]
 mod tests {
-    use headroom_compress::Api;
+    use headroom_providers::Api;
 
     use super::*;
     use crate::frames::CLOSE;
-    use crate::route;
+    use headroom_providers::path::Path;
+    use headroom_providers::route::Target;
+    use headroom_providers::routing;
 
     fn session() -> Session {
-        let target = route::Target { path: b"/v1/responses", ..route::Target::default() };
-        let route = route::find(b"POST", target, &[]).unwrap();
+        let path = Path::new(b"/v1/responses");
+        let target = Target { host: b"", path: &path, is_copilot: false };
+        let route = routing::find(b"POST", target, &[]).unwrap();
         assert_eq!(route.api, Api::OpenAiResponses);
         let record = WebSocketSession { status: SWITCHING_PROTOCOLS, ..WebSocketSession::default() };
         Session::new(record, RequestRecord::default(), route, Treatment::default(), 1 << 20)
@@ -364,8 +354,8 @@ mod tests {
                 let mut ends = 0;
                 for piece in [&bytes[..at], &bytes[at..]] {
                     events.feed(piece, |said| match said {
-                        Said::Text { from, to } => read.extend_from_slice(&piece[from..to]),
-                        Said::End => ends += 1,
+                        ServerPiece::Text { from, to } => read.extend_from_slice(&piece[from..to]),
+                        ServerPiece::End => ends += 1,
                     });
                 }
                 assert_eq!((read.as_slice(), ends), (&event[..], 1));

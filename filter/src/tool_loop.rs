@@ -23,21 +23,12 @@
 //! cannot be read any further while a call of ours is held; one that the provider breaks off there ends
 //! before that call, as broken as it came. A client never sees a call that it has no tool for.
 //!
-//! Everything here is bytes in, bytes out, without a host: [`Turn`] says what the client may have now,
+//! Everything here is bytes in, bytes out, without a host: [`ToolLoop`] says what the client may have now,
 //! which originals are wanted, and what to send to the provider next.
 
-mod anthropic;
-mod gemini;
-mod json;
-mod openai_chat;
-mod openai_responses;
-mod sse;
-
-use headroom_compress::Api;
-use headroom_compress::rounds::{Asked, Before, PageRange, Retrieval, Step, call_id, id_with_trace};
-
-/// The tool's name.
-const TOOL: &str = "headroom_retrieve";
+use headroom_compress::rounds::{PageRange, Retrieval, Step, id_with_trace};
+use headroom_providers::answer::{AnswerReader, Ending, RetrieveCall, WrittenCall};
+use headroom_providers::{Api, sse};
 
 /// How often one answer may be continued. A model that wants more than this in a row is going in
 /// circles.
@@ -53,20 +44,9 @@ const MAX_TURN_BYTES: usize = 4 * MAX_ROUND_BYTES;
 /// What has been read is added up anew when so much more has come, or as much again.
 const MEASURE_BYTES: usize = 64 << 10;
 
-/// A call of the tool.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
-    /// The call's id, which its result names; empty where the format has no ids.
-    id: String,
-    pub(crate) asked: Asked,
-    /// Where it stands in the turn as the client gets it: see [`Step`].
-    place: u32,
-    reasoning: u32,
-}
-
 /// What a call of the tool is given.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Given {
+pub(crate) struct RetrieveResult {
     /// What the model reads.
     pub(crate) text: String,
     /// Where it comes from; `None`: it is not in the request, so that nothing can spell it out later.
@@ -87,14 +67,14 @@ pub(crate) struct Source {
 pub(crate) enum Next {
     /// Nothing: these are the last bytes for the client.
     Done(Vec<u8>),
-    /// These texts; then [`Turn::give`].
-    Retrieve(Vec<Wanted>),
+    /// These texts; then [`ToolLoop::give`].
+    Retrieve(Vec<RetrieveCall>),
 }
 
 /// What follows from texts that were given.
 #[derive(Debug)]
 pub(crate) enum After {
-    /// The provider is to be sent this, and its answer goes to [`Turn::continued`].
+    /// The provider is to be sent this, and its answer goes to [`ToolLoop::continued`].
     Ask(Vec<u8>),
     /// These are the last bytes for the client.
     Done(Vec<u8>),
@@ -102,12 +82,12 @@ pub(crate) enum After {
 
 /// One answer, over all its rounds.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct ToolLoop {
     api: Api,
     stream: bool,
     format: Format,
-    dialect: Box<dyn Dialect>,
-    /// Bytes that the dialect kept when it was last asked, and those that it has been given since.
+    reader: Box<dyn AnswerReader>,
+    /// Bytes that the reader kept when it was last asked, and those that it has been given since.
     measured: usize,
     since: usize,
     rounds: u32,
@@ -118,12 +98,12 @@ pub(crate) struct Turn {
     /// The calls of the round that has ended stand beside calls of the client's tools.
     beside: bool,
     /// Rounds whose trace the client has, and those that are withheld.
-    hidden: Hidden,
+    hidden: HiddenRounds,
 }
 
 /// How many rounds the client has not seen.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Hidden {
+pub(crate) struct HiddenRounds {
     /// That the next request puts back.
     pub(crate) traced: u32,
     /// That nothing puts back.
@@ -142,89 +122,10 @@ enum Format {
     Ended,
 }
 
-/// How an answer ends that is not the provider's own.
-#[derive(Debug, Default)]
-struct Ending<'a> {
-    /// For the client to read, where something is missing.
-    note: Option<&'a str>,
-    /// The id of a client's call, and the one that it gets.
-    carrier: Option<(&'a str, &'a str)>,
-    /// Calls of ours in the last round are dropped: nothing puts them back.
-    drops_last: bool,
-}
-
-impl Ending<'_> {
-    fn is_traced(&self) -> bool {
-        self.carrier.is_some()
-    }
-}
-
-/// A call of ours as a continuation spells it.
-struct Written<'a> {
-    /// `None`: as the model spelled it.
-    retrieval: Option<Retrieval>,
-    text: &'a str,
-}
-
-/// One provider's answers: what a round says, and how rounds become one answer.
-trait Dialect: std::fmt::Debug {
-    /// About how many bytes it keeps.
-    fn bytes(&self) -> usize;
-
-    /// Reads one event of a stream. `None`: not what the format promises.
-    fn event(&mut self, name: &str, data: &str) -> Option<()>;
-
-    /// Whether the event just read is held, with all that were held before it.
-    fn holding(&self) -> bool;
-
-    /// Whether a call of ours is among what is held.
-    fn holds_ours(&self) -> bool {
-        self.holding()
-    }
-
-    /// Reads a whole answer. `None`: not what the format promises.
-    fn document(&mut self, answer: &str) -> Option<()>;
-
-    /// Whether the round has come to its end.
-    fn is_complete(&self) -> bool;
-
-    /// The round's calls in their order: true for ours.
-    fn calls(&self) -> Vec<bool>;
-
-    /// Whether the round's first call is ours and carries a signature that counts for the calls behind it.
-    fn signs_ours(&self) -> bool {
-        false
-    }
-
-    /// The round's calls of our tool, as far as they can be read.
-    fn wanted(&self) -> Vec<Wanted>;
-
-    /// The first of the round's calls of the client's tools that it has not got yet: the trace goes into its
-    /// id. `None` where there is none, or where the format cannot carry a trace.
-    fn carrier(&self) -> Option<String>;
-
-    /// What the client gets of the turn before a place.
-    fn before(&self, place: u32, reasoning: u32) -> Before;
-
-    /// The request that continues this one: with the model's turn without the client's calls, and the
-    /// results of ours.
-    fn continuation(&self, request: &str, written: &[Written<'_>]) -> Option<String>;
-
-    /// Takes note that the round is over and another one follows.
-    fn next_round(&mut self);
-
-    /// As it is now, to come back to when the next round fails.
-    fn copy(&self) -> Box<dyn Dialect>;
-
-    /// The end of the answer without calls of ours: for a stream the events that are still missing, otherwise the
-    /// whole answer.
-    fn finish(&self, stream: bool, ending: &Ending<'_>) -> Option<String>;
-}
-
 /// What the client reads where an original could not be found.
 const APOLOGY: &str = "[headroom: the full text could not be retrieved]";
 
-impl Turn {
+impl ToolLoop {
     /// Follows an answer in this format.
     pub(crate) fn new(api: Api, stream: bool) -> Self {
         // The tool is never added to requests of these, so there is no call of it to answer.
@@ -233,14 +134,14 @@ impl Turn {
             api,
             stream,
             format,
-            dialect: dialect(api),
+            reader: api.answer(),
             measured: 0,
             since: 0,
             rounds: 0,
             steps: Vec::new(),
             traceable: true,
             beside: false,
-            hidden: Hidden::default(),
+            hidden: HiddenRounds::default(),
         }
     }
 
@@ -255,7 +156,7 @@ impl Turn {
     }
 
     /// The rounds that the client has not seen.
-    pub(crate) fn hidden(&self) -> Hidden {
+    pub(crate) fn hidden(&self) -> HiddenRounds {
         self.hidden
     }
 
@@ -271,7 +172,7 @@ impl Turn {
     /// About how many bytes the answer takes: what is kept back, and what has been read.
     pub(crate) fn kept(&mut self) -> usize {
         if self.since > self.measured.max(MEASURE_BYTES) {
-            self.measured = self.dialect.bytes();
+            self.measured = self.reader.bytes();
             self.since = 0;
         }
         let kept = match &self.format {
@@ -300,15 +201,15 @@ impl Turn {
                     return self.stop();
                 }
                 let mut now = Vec::new();
-                while let Some(event) = splitter.next() {
+                while let Some(event) = splitter.next_event() {
                     self.since = self.since.saturating_add(event.data.len());
-                    let read = self.dialect.event(&event.name, &event.data);
+                    let read = self.reader.event(&event.name, &event.data);
                     splitter.hold(&event.raw);
                     if read.is_none() {
                         now.extend(self.stop());
                         return now;
                     }
-                    if !self.dialect.holding() {
+                    if !self.reader.holding() {
                         now.extend(splitter.release());
                     }
                 }
@@ -322,7 +223,7 @@ impl Turn {
         if self.read_to_end() {
             return self.next();
         }
-        if matches!(self.format, Format::Events(_)) && self.dialect.holds_ours() {
+        if matches!(self.format, Format::Events(_)) && self.reader.holds_ours() {
             self.format = Format::Ended;
         }
         Next::Done(self.lose())
@@ -330,9 +231,9 @@ impl Turn {
 
     /// Takes the texts, each in the order of what was wanted. `request` is what the provider was sent last, `calls`
     /// the number of calls of the client's tools in it. `None`: the next request cannot be written; then
-    /// [`Turn::give_up`].
-    pub(crate) fn give(&mut self, request: &[u8], given: &[Given], calls: usize) -> Option<After> {
-        let wanted = self.dialect.wanted();
+    /// [`ToolLoop::give_up`].
+    pub(crate) fn give(&mut self, request: &[u8], given: &[RetrieveResult], calls: usize) -> Option<After> {
+        let wanted = self.reader.wanted();
         let count = wanted.len();
         if count == 0 || given.len() != count {
             return None;
@@ -358,30 +259,30 @@ impl Turn {
         }
         let earlier = self.steps.len();
         self.traceable &= steps.is_some();
-        let written: Vec<Written<'_>> = given
+        let written: Vec<WrittenCall<'_>> = given
             .iter()
             .enumerate()
             .map(|(at, given)| {
-                let source = given.source.as_ref().filter(|_| steps.is_some() && self.carries_traces());
+                let source = given.source.as_ref().filter(|_| steps.is_some() && self.api.carries_traces());
                 let retrieval = source.map(|Source { hash, range, .. }| Retrieval {
-                    id: call_id(self.api, calls, earlier + at, hash, *range),
+                    id: self.api.call_id(calls, earlier + at, hash, *range),
                     hash: hash.clone(),
                     range: *range,
                     result: given.text.clone(),
                 });
-                Written { retrieval, text: &given.text }
+                WrittenCall { retrieval, text: &given.text }
             })
             .collect();
         let request = std::str::from_utf8(request).ok()?;
-        let next = self.dialect.continuation(request, &written)?;
+        let next = self.reader.continuation(request, &written)?;
         self.steps.extend(steps.unwrap_or_default());
         Some(After::Ask(next.into_bytes()))
     }
 
     /// Takes in the provider's whole answer to what it was asked, and says what follows.
     pub(crate) fn continued(&mut self, answer: &[u8]) -> Next {
-        let before = self.dialect.copy();
-        self.dialect.next_round();
+        let before = self.reader.copy();
+        self.reader.next_round();
         self.rounds += 1;
         self.format = Format::new(self.stream);
         self.feed(answer);
@@ -392,7 +293,7 @@ impl Turn {
         }
         if !self.read_to_end() {
             // Nothing of this round has reached the client, so it may as well not have happened.
-            self.dialect = before;
+            self.reader = before;
             self.rounds -= 1;
             return Next::Done(self.give_up());
         }
@@ -404,36 +305,32 @@ impl Turn {
         self.finish(Some(APOLOGY), None)
     }
 
-    fn carries_traces(&self) -> bool {
-        matches!(self.api, Api::AnthropicMessages | Api::OpenAiChat | Api::OpenAiResponses)
-    }
-
     /// Whether a round has been read as a whole.
     fn read_to_end(&mut self) -> bool {
         if let Format::Json(document) = &self.format {
             let text = std::str::from_utf8(document).ok();
             self.since = self.since.saturating_add(document.len());
-            return text.and_then(|text| self.dialect.document(text)).is_some();
+            return text.and_then(|text| self.reader.document(text)).is_some();
         }
-        matches!(self.format, Format::Events(_)) && self.dialect.is_complete()
+        matches!(self.format, Format::Events(_)) && self.reader.is_complete()
     }
 
     fn next(&mut self) -> Next {
-        let calls = self.dialect.calls();
+        let calls = self.reader.calls();
         let ours = calls.iter().filter(|ours| **ours).count();
         if ours == 0 {
             return Next::Done(self.end_turn());
         }
-        let wanted = self.dialect.wanted();
+        let wanted = self.reader.wanted();
         if calls.len() > ours {
             self.beside = true;
             // One that was cut off in the middle cannot be answered.
             let whole = wanted.len() == ours;
-            if whole && self.traceable && self.carries_traces() && self.dialect.carrier().is_some() {
+            if whole && self.traceable && self.api.carries_traces() && self.reader.carrier().is_some() {
                 return Next::Retrieve(wanted);
             }
             let is_first = calls.first() == Some(&true);
-            if !is_first || (self.carries_traces() && !self.dialect.signs_ours()) {
+            if !is_first || (self.api.carries_traces() && !self.reader.signs_ours()) {
                 return Next::Done(self.finish(None, None));
             }
             self.beside = false;
@@ -461,13 +358,13 @@ impl Turn {
     fn finish(&mut self, note: Option<&str>, last: Option<Vec<(Step, String)>>) -> Vec<u8> {
         self.format = Format::Lost;
         let rounds = self.rounds;
-        let carrier = self.dialect.carrier().filter(|_| self.traceable && note.is_none());
+        let carrier = self.reader.carrier().filter(|_| self.traceable && note.is_none());
         let earlier = std::mem::take(&mut self.steps);
         let with = |last: &[(Step, String)]| {
             let steps: Vec<&(Step, String)> = earlier.iter().chain(last).collect();
             let (place, reasoning) = steps.last().map(|(step, _)| (step.place, step.reasoning))?;
             let addresses: Vec<&str> = steps.iter().map(|(_, address)| address.as_str()).collect();
-            let before = self.dialect.before(place, reasoning);
+            let before = self.reader.before(place, reasoning);
             let steps: Vec<Step> = steps.iter().map(|(step, _)| *step).collect();
             id_with_trace(carrier.as_deref()?, &steps, &addresses, &before)
         };
@@ -485,12 +382,12 @@ impl Turn {
         }
         let carrier = carrier.as_deref().zip(id.as_deref());
         let ending = Ending { note, carrier, drops_last };
-        self.dialect.finish(self.stream, &ending).unwrap_or_default().into_bytes()
+        self.reader.finish(self.stream, &ending).unwrap_or_default().into_bytes()
     }
 
     /// Stops following in the middle of an answer: it goes on as it comes, or ends before a call of ours.
     pub(crate) fn stop(&mut self) -> Vec<u8> {
-        if !matches!(self.format, Format::Events(_)) || !self.dialect.holds_ours() {
+        if !matches!(self.format, Format::Events(_)) || !self.reader.holds_ours() {
             return self.lose();
         }
         let end = self.give_up();
@@ -514,18 +411,8 @@ impl Turn {
 
     /// Lets go of what has been read.
     fn forget(&mut self) {
-        self.dialect = dialect(self.api);
+        self.reader = self.api.answer();
         (self.measured, self.since) = (0, 0);
-    }
-}
-
-fn dialect(api: Api) -> Box<dyn Dialect> {
-    match api {
-        Api::AnthropicMessages | Api::AnthropicBedrock => Box::<anthropic::Anthropic>::default(),
-        Api::OpenAiChat | Api::CohereChat | Api::BedrockConverse => Box::<openai_chat::OpenAiChat>::default(),
-        Api::OpenAiResponses => Box::<openai_responses::OpenAiResponses>::default(),
-        Api::GeminiGenerateContent => Box::<gemini::Gemini>::default(),
-        Api::GeminiCodeAssist => Box::new(gemini::Gemini::nested()),
     }
 }
 
@@ -533,54 +420,6 @@ impl Format {
     fn new(stream: bool) -> Self {
         if stream { Self::Events(sse::Splitter::default()) } else { Self::Json(Vec::new()) }
     }
-}
-
-/// Figures of a provider's usage that add up over rounds.
-#[derive(Clone, Debug)]
-struct Figures<const N: usize> {
-    names: [&'static str; N],
-    /// Of all rounds before this one.
-    spent: [u64; N],
-    /// Of this round; a later figure replaces an earlier one.
-    round: [Option<u64>; N],
-}
-
-impl<const N: usize> Figures<N> {
-    fn new(names: [&'static str; N]) -> Self {
-        Self { names, spent: [0; N], round: [None; N] }
-    }
-
-    fn read(&mut self, usage: &str) {
-        let Some(members) = json::object(usage) else { return };
-        for (figure, name) in self.round.iter_mut().zip(self.names) {
-            if let Some(count) = json::get(&members, name).and_then(json::number) {
-                *figure = Some(count);
-            }
-        }
-    }
-
-    fn next_round(&mut self) {
-        for (spent, figure) in self.spent.iter_mut().zip(&mut self.round) {
-            *spent += figure.take().unwrap_or(0);
-        }
-    }
-
-    /// `usage` with the figures of all rounds.
-    fn total(&self, usage: &str) -> Option<String> {
-        let totals: Vec<(&str, String)> = self
-            .names
-            .iter()
-            .zip(self.spent.iter().zip(self.round))
-            .filter(|(_, (spent, figure))| **spent > 0 || figure.is_some())
-            .map(|(name, (spent, figure))| (*name, (spent + figure.unwrap_or(0)).to_string()))
-            .collect();
-        json::with(if usage.starts_with('{') { usage } else { "{}" }, &json::borrowed(&totals))
-    }
-}
-
-/// The number of characters of a text, which is where a call behind it stands.
-fn characters<'a>(texts: impl Iterator<Item = &'a str>) -> u32 {
-    u32::try_from(texts.map(|text| text.chars().count()).sum::<usize>()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -3,62 +3,55 @@
 //! What is not read cannot be counted in tokens. So a key that is over its budget is refused there as well, and
 //! what passes below it is counted by path.
 
-use headroom_compress::Api;
+use headroom_providers::{Api, path};
 
-use crate::asked::{Dialect, RequestHeaders};
+use crate::config::Config;
 use crate::host::{self, Action, Map};
-use crate::limits::Payer;
-use crate::path;
-use crate::stream::Stream;
+use crate::limits::BudgetScope;
+use crate::request_headers::RequestHeaders;
+use crate::settings::Settings;
 use crate::{tenant, upstream};
 
-impl Stream {
-    /// Whether the request goes to headroomd.
-    pub(crate) fn is_for_sidecar(&self) -> bool {
-        let control_plane = self.settings.config.control_plane.as_ref();
-        let cluster =
-            control_plane.map(|it| it.http_cluster.as_bytes()).filter(|cluster| !cluster.is_empty());
-        cluster.is_some_and(|own| upstream::cluster().is_ok_and(|cluster| cluster == own))
-    }
+/// Whether the request at hand goes to headroomd.
+pub(crate) fn is_for_sidecar(config: &Config) -> bool {
+    let control_plane = config.control_plane.as_ref();
+    let cluster = control_plane.map(|it| it.http_cluster.as_bytes()).filter(|cluster| !cluster.is_empty());
+    cluster.is_some_and(|own| upstream::cluster().is_ok_and(|cluster| cluster == own))
+}
 
-    /// Tells headroomd whose request it is, whatever the client has said of it.
-    pub(crate) fn name_tenant(&self, tenant: &str) {
-        let done = if tenant.is_empty() {
-            host::remove_header(Map::Request, tenant::HEADER.as_bytes())
-        } else {
-            host::set_header(Map::Request, tenant::HEADER, tenant.as_bytes())
-        };
-        if let Err(refused) = done {
-            self.settings.refused(refused);
-        }
+/// Tells headroomd whose request it is, whatever the client has said of it.
+pub(crate) fn name_tenant(settings: &Settings, tenant: &str) {
+    let done = if tenant.is_empty() {
+        host::remove_header(Map::Request, tenant::HEADER.as_bytes())
+    } else {
+        host::set_header(Map::Request, tenant::HEADER, tenant.as_bytes())
+    };
+    if let Err(refused) = done {
+        settings.refused(refused);
     }
+}
 
-    /// A request that passes, unless a budget is used up.
-    pub(crate) fn on_unrecognized(&self, asked: &RequestHeaders) -> Action {
-        let providers = &self.settings.config.providers;
-        let is_providers = asked.is_providers_host
-            || !providers.is_empty()
-                && upstream::cluster()
-                    .is_ok_and(|cluster| providers.iter().any(|it| it.cluster.as_bytes() == cluster));
-        let payer = Payer { keys: &asked.keys, team: &asked.team, is_providers };
-        let api = match asked.dialect {
-            Dialect::OpenAi => Api::OpenAiChat,
-            Dialect::Anthropic => Api::AnthropicMessages,
-            Dialect::Google => Api::GeminiGenerateContent,
-        };
-        let refusal = self.settings.limits.borrow().refusal(payer, api, self.clock.headers);
-        if let Some(refusal) = refusal {
-            match refusal.send() {
-                Ok(()) => {
-                    self.settings.metrics.unrecognized_refused();
-                    return Action::Pause;
-                }
-                Err(refused) => self.settings.refused(refused),
+/// A request that passes, unless a budget is used up.
+pub(crate) fn pass_or_refuse(settings: &Settings, asked: &RequestHeaders, now: u64) -> Action {
+    let providers = &settings.config.providers;
+    let is_providers = asked.is_providers_host
+        || !providers.is_empty()
+            && upstream::cluster()
+                .is_ok_and(|cluster| providers.iter().any(|it| it.cluster.as_bytes() == cluster));
+    let payer = BudgetScope { keys: &asked.keys, team: &asked.team, is_providers };
+    let api = asked.sdk.unwrap_or(Api::OpenAiChat);
+    let refusal = settings.limits.borrow().refusal(payer, api, now);
+    if let Some(refusal) = refusal {
+        match refusal.send() {
+            Ok(()) => {
+                settings.metrics.unrecognized_refused();
+                return Action::Pause;
             }
+            Err(refused) => settings.refused(refused),
         }
-        if is_providers {
-            self.settings.metrics.unrecognized(&path::shape(&asked.path));
-        }
-        Action::Continue
     }
+    if is_providers {
+        settings.metrics.unrecognized(&path::shape(asked.path.plain()));
+    }
+    Action::Continue
 }

@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::host::{self, Action};
-use crate::root::{Root, Settings};
+use crate::root::Root;
 use crate::sent::HttpAnswer;
+use crate::settings::Settings;
 use crate::stream::Stream;
 
 thread_local! {
@@ -27,6 +28,7 @@ struct Vm {
 
 /// A new context: a root where `root_id` is 0, otherwise a stream of that root.
 pub(crate) fn create(id: u32, root_id: u32) {
+    host::start_logging();
     VM.with(|vm| {
         if root_id == 0 {
             let root = Rc::new(Root::new());
@@ -79,7 +81,7 @@ fn open_records(settings: &Settings) -> usize {
         let own = streams.values().filter(|stream| stream.settings.shares_reporter(settings));
         own.map(|stream| stream.open_records()).sum()
     });
-    open.saturating_add(settings.requests.deferred.ended(|of| of.shares_reporter(settings)))
+    open.saturating_add(settings.requests.deferred.ended(settings.queue()))
 }
 
 /// A context is done: its stream has ended, or its configuration is used by nobody any more.
@@ -164,7 +166,7 @@ pub(crate) fn grpc_answered(id: u32, token: u32, size: Option<usize>) {
         Some(stream) => on_behalf_of(stream, id, &root.settings(), |stream| {
             stream.on_grpc_answer(token, message.as_deref());
         }),
-        None => root.on_grpc_answer(token, message.as_deref()),
+        None => root.settings().on_grpc_answer(token, message.as_deref()),
     }
 }
 

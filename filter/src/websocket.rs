@@ -8,23 +8,26 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::rc::Rc;
 
 use headroom_api::names::session_end_name;
 use headroom_api::v1::{RequestOutcome, RequestRecord, WebSocketSession};
+use headroom_providers::openai_responses::session::{ends_answer, is_request, request_in};
+use headroom_providers::route::Route;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use crate::config::Mode;
+use crate::answer::Answer;
 use crate::deferred::Turn;
-use crate::host::{self, Action, Buffer, Level, Map, NANOS_PER_MS, Refused};
+use crate::exchange::{Clock, Exchange};
+use crate::host::{self, Action, Buffer, Map, NANOS_PER_MS, Refused};
+use crate::mode::Mode;
+use crate::name::name;
 use crate::outgoing::Message;
-use crate::request::name;
-use crate::response::Answer;
-use crate::route::Route;
+use crate::response;
+use crate::rewrite::rewrite_message;
 use crate::rules::Treatment;
-use crate::scan::Scanner;
-use crate::session::{SWITCHING_PROTOCOLS, Said, Session, Side, Talk, ends_answer};
-use crate::stream::{Clock, Exchange, Stream};
+use crate::session::{SWITCHING_PROTOCOLS, ServerPiece, Session, Side, Talk};
+use crate::settings::Settings;
 
 /// Bytes of messages that the sessions of a VM may hold together: four of the longest, unless that is set
 /// otherwise. Beyond, messages pass.
@@ -33,18 +36,7 @@ const MAX_HELD_BYTES: usize = 64 << 20;
 const NOTE_EVERY_MS: i64 = 5_000;
 /// How often silence is looked for where there is no other reason for a tick. Milliseconds.
 const TICK_MS: u32 = 1_000;
-/// What a request is called in a session.
-const REQUEST: &str = "response.create";
 const OK: u32 = 200;
-
-/// A client's event, as far as it matters here.
-#[derive(Deserialize)]
-struct Event<'e> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<Cow<'e, str>>,
-    #[serde(borrow)]
-    response: Option<&'e RawValue>,
-}
 
 /// A request, as far as it matters here.
 #[derive(Deserialize)]
@@ -53,19 +45,39 @@ struct Continues<'e> {
     previous_response_id: Option<Cow<'e, str>>,
 }
 
-impl Stream {
+/// The stream of a session.
+pub(crate) struct WebSocket {
+    settings: Rc<Settings>,
+    session: Session,
+    requests: Requests,
+}
+
+/// The requests of a session that are not told of yet.
+struct Requests {
+    settings: Rc<Settings>,
+    /// The one that is being answered: at first the request for the session.
+    current: Option<Exchange>,
+}
+
+impl WebSocket {
     /// Begins a session, whose request goes on at once.
-    pub(crate) fn begin_session(&mut self, route: Route, treatment: Treatment, upstream: String) {
-        let Some(handshake) = &self.record else { return };
-        let config = &self.settings.config;
+    pub(crate) fn begin(
+        mut exchange: Exchange,
+        route: Route,
+        treatment: Treatment,
+        upstream: String,
+    ) -> Self {
+        let settings = Rc::clone(&exchange.settings);
+        let handshake = &exchange.record;
+        let config = &settings.config;
         if treatment.mode != Mode::Off {
             // A message that is compressed cannot be read; a client that may not compress sends it plain.
             if let Err(refused) = host::remove_header(Map::Request, b"sec-websocket-extensions") {
-                self.settings.refused(refused);
+                settings.refused(refused);
             }
         }
         if config.first_frame_timeout_ms > 0 {
-            self.settings.tick_every(TICK_MS);
+            settings.tick_every(TICK_MS);
         }
         let max_bytes = if treatment.mode == Mode::Off { 0 } else { config.engine.max_body_bytes };
         let client = host::property("source\0address").unwrap_or_default();
@@ -83,40 +95,53 @@ impl Stream {
         };
         let template = RequestRecord { session_id: handshake.request_id.clone(), ..handshake.clone() };
         let session = Session::new(record, template, route, treatment, max_bytes);
-        self.settings.note_session(session.snapshot());
-        self.session = Some(Box::new(session));
+        settings.note_session(session.snapshot());
         // Of a request that stays the only one: the provider refuses, or the client leaves before it answers.
         let off = treatment.mode == Mode::Off;
-        self.settle(if off { RequestOutcome::Bypassed } else { RequestOutcome::Empty });
+        exchange.settle(if off { RequestOutcome::Bypassed } else { RequestOutcome::Empty });
+        let requests = Requests { settings: Rc::clone(&settings), current: Some(exchange) };
+        Self { settings, session, requests }
     }
 
-    /// The answer to the request for a session: from here on either its requests have records, or that one.
-    pub(crate) fn session_answered(&mut self) {
-        let (status, now_ms) = (self.answer.status, self.now_ms());
-        let Some(session) = &mut self.session else { return };
-        session.answered(status, now_ms);
-        session.talk.rate_limits = self.answer.rate_limits().to_vec();
-        if status == SWITCHING_PROTOCOLS {
-            self.settings.metrics.session_opened();
-            self.settings.note_session(session.snapshot());
-            self.exchange(Exchange::default());
-        } else {
-            self.end_session();
+    /// Requests at hand that will have a record. The one that asks for the session has none where there is one.
+    pub(crate) fn open_records(&self) -> usize {
+        self.session.talk.waiting() + usize::from(self.requests.current.is_some() && self.session.is_open())
+    }
+
+    /// The answer to the request for the session. `Err`: it is none, and this is the request, an ordinary one.
+    pub(crate) fn on_answer(mut self) -> Result<Self, Option<Box<Exchange>>> {
+        let status = match &mut self.requests.current {
+            Some(handshake) => {
+                response::read_headers(handshake);
+                self.session.talk.rate_limits = handshake.answer.rate_limits().to_vec();
+                handshake.answer.status
+            }
+            None => 0,
+        };
+        self.session.answered(status, self.now_ms());
+        if status != SWITCHING_PROTOCOLS {
+            let handshake = self.requests.current.take().map(Box::new);
+            self.end();
+            return Err(handshake);
         }
+        self.settings.metrics.session_opened();
+        self.settings.note_session(self.session.snapshot());
+        self.requests.current = None;
+        Ok(self)
     }
 
     /// What the client sends. Never pauses: what is held is held here.
     pub(crate) fn on_client_bytes(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let Some(mut session) = self.session.take() else { return Action::Continue };
-        if let Err(refused) = self.client_bytes(&mut session, size, end_of_stream) {
+        if let Err(refused) = self.client_bytes(size, end_of_stream) {
             self.settings.refused(refused);
         }
-        self.note_activity(&mut session);
-        self.session = Some(session);
+        self.note_activity();
         Action::Continue
     }
 
-    fn client_bytes(&mut self, session: &mut Session, size: usize, end_of_stream: bool) -> host::Result<()> {
+    fn client_bytes(&mut self, size: usize, end_of_stream: bool) -> host::Result<()> {
+        let Self { settings, session, requests } = self;
+        let hold = |before: usize, now: usize| settings.requests.memory.exchange(before, now);
         let held_before = session.client.held_bytes();
         let mut out = Vec::new();
         let bytes = match read(Buffer::RequestBody, size) {
@@ -124,7 +149,7 @@ impl Stream {
             Err(refused) => {
                 // With a piece missing nothing that follows can be read. What is held goes before it.
                 session.client.give_up(&mut out);
-                self.hold(held_before, 0);
+                hold(held_before, 0);
                 if !out.is_empty() && session.treatment.mode != Mode::Off {
                     host::replace_buffer(Buffer::RequestBody, 0, &out)?;
                 }
@@ -132,15 +157,15 @@ impl Stream {
             }
         };
         if !session.client.is_in_message() {
-            session.message_began = self.settings.now();
+            session.message_began = settings.now();
         }
         let (begun, saved) = (session.talk.begun(), session.talk.saved_bytes);
-        self.feed_client(session, &bytes, &mut out);
-        self.hold(held_before, session.client.held_bytes());
-        if end_of_stream || self.settings.requests.memory.used() > MAX_HELD_BYTES {
+        requests.feed(session, &bytes, &mut out);
+        hold(held_before, session.client.held_bytes());
+        if end_of_stream || settings.requests.memory.used() > MAX_HELD_BYTES {
             let held = session.client.held_bytes();
             session.client.release(&mut out);
-            self.hold(held, 0);
+            hold(held, 0);
         }
         if end_of_stream {
             session.client.flush(&mut out);
@@ -152,11 +177,13 @@ impl Stream {
         }
         let Err(refused) = host::replace_buffer(Buffer::RequestBody, size, &out) else { return Ok(()) };
         // These bytes pass as they came, and nothing that follows is read any more.
-        self.hold(session.client.held_bytes(), 0);
+        hold(session.client.held_bytes(), 0);
         session.client.give_up(&mut Vec::new());
         session.talk.saved_bytes = saved;
-        if session.talk.begun() > begun {
-            self.settle_refused(refused);
+        if session.talk.begun() > begun
+            && let Some(current) = &mut requests.current
+        {
+            current.settle_refused(refused);
         }
         if held_before > 0 {
             // What was held before them cannot be sent any more.
@@ -165,21 +192,103 @@ impl Stream {
         Err(refused)
     }
 
-    fn feed_client(&mut self, session: &mut Session, bytes: &[u8], out: &mut Vec<u8>) {
+    /// What the provider sends. It passes as it comes.
+    pub(crate) fn on_provider_bytes(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let Self { settings, session, requests } = self;
+        match read(Buffer::ResponseBody, size) {
+            Ok(bytes) => {
+                let Session { provider, talk, .. } = session;
+                provider.feed(&bytes, |said| match said {
+                    ServerPiece::Text { from, to } => requests.hear(bytes.get(from..to).unwrap_or_default()),
+                    ServerPiece::End => requests.heard(talk),
+                });
+            }
+            Err(refused) => {
+                session.provider.give_up();
+                settings.refused(refused);
+            }
+        }
+        if end_of_stream {
+            session.ends(Side::Provider);
+        }
+        self.note_activity();
+        Action::Continue
+    }
+
+    fn note_activity(&mut self) {
+        self.session.notice_close();
+        let now = self.now_ms();
+        let overdue = now.saturating_sub(self.session.noted_ms) >= NOTE_EVERY_MS;
+        self.session.record.active_unix_ms = now;
+        if overdue {
+            self.session.noted_ms = now;
+            self.settings.note_session(self.session.snapshot());
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        unix_ms(self.settings.now())
+    }
+
+    /// Whether the client has opened the session and not used it.
+    pub(crate) fn is_silent(&self, now: u64) -> bool {
+        self.session.is_silent(unix_ms(now), self.settings.config.first_frame_timeout_ms)
+    }
+
+    /// Notes that it ends for that. Both sides see their connection end, without a close frame: Envoy gives no buffer
+    /// to write one into while nothing is on its way, and drops the body of a local answer after a 101.
+    pub(crate) fn time_out(&mut self) {
+        self.session.time_out();
+    }
+
+    /// The end of the session, however it came.
+    pub(crate) fn end(mut self) {
+        let Self { settings, session, requests } = &mut self;
+        settings.requests.memory.exchange(session.client.held_bytes(), 0);
+        if session.is_open() {
+            requests.end(session);
+        }
+        let end = session.why(broken_side());
+        let mut snapshot = session.snapshot();
+        snapshot.ended_unix_ms = unix_ms(settings.now());
+        snapshot.set_end(end);
+        if session.is_open() {
+            let milliseconds = snapshot.ended_unix_ms.saturating_sub(snapshot.started_unix_ms);
+            settings.metrics.session_ended(end, u32::try_from(milliseconds).unwrap_or(u32::MAX));
+        }
+        log::info!(
+            "headroom: websocket session {}: {}, {} requests, frames {} from the client and {} to it, bytes \
+                 {} and {}",
+            snapshot.session_id,
+            session_end_name(end),
+            snapshot.requests,
+            snapshot.client_frames,
+            snapshot.server_frames,
+            snapshot.client_bytes,
+            snapshot.server_bytes,
+        );
+        settings.note_session(snapshot);
+        requests.finish_current();
+    }
+}
+
+impl Requests {
+    /// Reads what the client sends, and writes what is to be sent in its place.
+    fn feed(&mut self, session: &mut Session, bytes: &[u8], out: &mut Vec<u8>) {
         let Session { client, talk, route, treatment, template, message_began, .. } = session;
         let (template, treatment) = ((&*template, *message_began), *treatment);
         client.feed(bytes, out, |message| match &message {
             Message::Whole(text) => {
                 let request = request_in(text)?;
-                self.request(&message, template, talk, |stream, talk| {
-                    stream.shorter(text, request, (route, treatment), talk)
+                self.begin(&message, template, talk, |exchange, talk| {
+                    shorter(exchange, text, request, (route, treatment), talk)
                 })
             }
             Message::Passed(passing) if is_request(passing.scanner()) => {
                 let off = treatment.mode == Mode::Off;
                 let outcome = if off { RequestOutcome::Bypassed } else { RequestOutcome::TooLarge };
-                self.request(&message, template, talk, |stream, _| {
-                    stream.settle(outcome);
+                self.begin(&message, template, talk, |exchange, _| {
+                    exchange.settle(outcome);
                     None
                 })
             }
@@ -187,27 +296,23 @@ impl Stream {
         });
     }
 
-    /// Keeps account of the bytes that all sessions hold.
-    fn hold(&self, before: usize, now: usize) {
-        self.settings.requests.memory.exchange(before, now);
-    }
-
-    /// Begins the record of a request, if the message is one, and has it answered after those before it.
-    /// Gives what `run` makes of it, which also says what has become of it.
-    fn request(
+    /// Begins the exchange of a request, which is answered after those before it. Gives what `run` makes of the
+    /// message, which also says what has become of it.
+    fn begin(
         &mut self,
         message: &Message<'_>,
         (template, began): (&RequestRecord, u64),
         talk: &mut Talk,
-        run: impl FnOnce(&mut Self, &mut Talk) -> Option<Vec<u8>>,
+        run: impl FnOnce(&mut Exchange, &mut Talk) -> Option<Vec<u8>>,
     ) -> Option<Vec<u8>> {
-        let now = self.settings.now();
+        let settings = Rc::clone(&self.settings);
+        let now = settings.now();
         let (bytes, model) = match message {
             Message::Whole(text) => (text.len() as u64, String::new()),
             Message::Passed(passing) => (passing.bytes(), name(passing.scanner().found().model())),
         };
         let record = RequestRecord {
-            request_id: self.settings.next_request_id(),
+            request_id: settings.next_request_id(),
             started_unix_ms: unix_ms(began),
             body_bytes_before: bytes,
             body_bytes_after: bytes,
@@ -216,19 +321,14 @@ impl Stream {
         };
         let clock = Clock { headers: began, body_complete: now, forwarded: now, ..Clock::default() };
         talk.request_begun();
-        let before = self.exchange(Exchange::new(
-            record,
-            clock,
-            Answer::of_session(std::mem::take(&mut talk.rate_limits)),
-        ));
-        let replacement = run(self, talk);
-        self.clock.forwarded = self.settings.now();
-        if !before.is_over() {
-            let new = self.exchange(before);
-            if talk.wait(new) {
-                self.finish();
-                self.answer_next(talk);
-            }
+        let mut exchange = Exchange::new(settings, record, clock, Answer::of_session(std::mem::take(&mut talk.rate_limits)));
+        let replacement = run(&mut exchange, talk);
+        exchange.clock.forwarded = self.settings.now();
+        if self.current.is_none() {
+            self.current = Some(exchange);
+        } else if talk.wait(exchange) {
+            self.finish_current();
+            self.answer_next(talk);
         }
         replacement
     }
@@ -236,179 +336,88 @@ impl Stream {
     /// From now on the provider answers the next request.
     fn answer_next(&mut self, talk: &mut Talk) {
         if let Some(next) = talk.next() {
-            self.exchange(next);
+            self.current = Some(next);
         }
     }
 
-    /// What is to be sent in the place of a request, if something is.
-    fn shorter(
-        &mut self,
-        text: &[u8],
-        request: Range<usize>,
-        (route, treatment): (&Route, Treatment),
-        talk: &mut Talk,
-    ) -> Option<Vec<u8>> {
-        let (before, rest) = text.split_at_checked(request.start)?;
-        let (request, after) = rest.split_at_checked(request.end.checked_sub(request.start)?)?;
-        let replacement = self.rewrite_message(request, route, treatment);
-        self.name_conversation(request, talk);
-        let replacement = [before, &replacement?, after].concat();
-        if let Some(record) = &mut self.record {
-            record.body_bytes_after = replacement.len() as u64;
+    fn finish_current(&mut self) {
+        if let Some(exchange) = self.current.take() {
+            exchange.finish();
         }
-        let saved = text.len().saturating_sub(replacement.len());
-        talk.saved_bytes = talk.saved_bytes.saturating_add(saved as u64);
-        Some(replacement)
-    }
-
-    /// A request that continues a response does not repeat how its conversation and its turn began.
-    fn name_conversation(&mut self, request: &[u8], talk: &mut Talk) {
-        let Some(record) = &mut self.record else { return };
-        let continues = serde_json::from_slice::<Continues<'_>>(request);
-        if continues.is_ok_and(|it| it.previous_response_id.is_some()) && !talk.conversation_id.is_empty() {
-            record.conversation_id.clone_from(&talk.conversation_id);
-        } else {
-            talk.conversation_id.clone_from(&record.conversation_id);
-            talk.turn = Turn::default();
-        }
-        if let Some(later) = &mut self.later {
-            later.within(&talk.turn);
-        }
-    }
-
-    /// What the provider sends. It passes as it comes.
-    pub(crate) fn on_provider_bytes(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let Some(mut session) = self.session.take() else { return Action::Continue };
-        match read(Buffer::ResponseBody, size) {
-            Ok(bytes) => {
-                let Session { provider, talk, .. } = &mut *session;
-                provider.feed(&bytes, |said| match said {
-                    Said::Text { from, to } => self.hear(bytes.get(from..to).unwrap_or_default()),
-                    Said::End => self.heard(talk),
-                });
-            }
-            Err(refused) => {
-                session.provider.give_up();
-                self.settings.refused(refused);
-            }
-        }
-        if end_of_stream {
-            session.ends(Side::Provider);
-        }
-        self.note_activity(&mut session);
-        self.session = Some(session);
-        Action::Continue
     }
 
     /// Part of an event. Without a request at hand it is of no use.
     fn hear(&mut self, text: &[u8]) {
-        if self.record.is_none() {
-            return;
+        let Some(exchange) = &mut self.current else { return };
+        if exchange.clock.first_byte == 0 {
+            exchange.clock.first_byte = exchange.settings.now();
         }
-        if self.clock.first_byte == 0 {
-            self.clock.first_byte = self.settings.now();
-        }
-        self.answer.read(text);
+        exchange.answer.read(text);
     }
 
     /// The end of an event, which may be the end of an answer.
     fn heard(&mut self, talk: &mut Talk) {
-        if self.record.is_none() {
-            return;
-        }
-        let (ends, status) = self.answer.event(ends_answer);
+        let Some(exchange) = &mut self.current else { return };
+        let (ends, status) = exchange.answer.event(ends_answer);
         if ends {
-            self.answer.complete(status.unwrap_or(OK), self.settings.config.read_usage);
+            exchange.answer.complete(status.unwrap_or(OK), exchange.settings.config.read_usage);
             talk.request_answered();
-            self.finish();
+            self.finish_current();
             self.answer_next(talk);
         }
     }
 
-    fn note_activity(&self, session: &mut Session) {
-        session.notice_close();
-        let now = self.now_ms();
-        let overdue = now.saturating_sub(session.noted_ms) >= NOTE_EVERY_MS;
-        session.record.active_unix_ms = now;
-        if overdue {
-            session.noted_ms = now;
-            self.settings.note_session(session.snapshot());
-        }
-    }
-
-    fn now_ms(&self) -> i64 {
-        unix_ms(self.settings.now())
-    }
-
-    /// Whether the client has opened a session and not used it.
-    pub(crate) fn is_session_silent(&self, now: u64) -> bool {
-        let deadline = self.settings.config.first_frame_timeout_ms;
-        self.session.as_ref().is_some_and(|session| session.is_silent(unix_ms(now), deadline))
-    }
-
-    /// Ends such a session. Both sides see their connection end, without a close frame: Envoy gives no buffer
-    /// to write one into while nothing is on its way, and drops the body of a local answer after a 101.
-    pub(crate) fn end_silent_session(&mut self) {
-        if let Some(session) = &mut self.session {
-            session.time_out();
-        }
-        // The host ends the stream inside of the call, and what is known of it has to be told before.
-        self.end();
-        if let Err(refused) = host::close_stream() {
-            self.settings.refused(refused);
-        }
-    }
-
-    /// The end of the session, however it came. Safe to repeat.
-    pub(crate) fn end_session(&mut self) {
-        let Some(mut session) = self.session.take() else { return };
-        self.hold(session.client.held_bytes(), 0);
-        if session.is_open() {
-            self.end_requests(&mut session);
-        }
-        let end = session.why(broken_side());
-        let mut snapshot = session.snapshot();
-        snapshot.ended_unix_ms = self.now_ms();
-        snapshot.set_end(end);
-        if session.is_open() {
-            let milliseconds = snapshot.ended_unix_ms.saturating_sub(snapshot.started_unix_ms);
-            self.settings.metrics.session_ended(end, u32::try_from(milliseconds).unwrap_or(u32::MAX));
-        }
-        host::log(
-            Level::Info,
-            &format!(
-                "headroom: websocket session {}: {}, {} requests, frames {} from the client and {} to it, bytes \
-                 {} and {}",
-                snapshot.session_id,
-                session_end_name(end),
-                snapshot.requests,
-                snapshot.client_frames,
-                snapshot.server_frames,
-                snapshot.client_bytes,
-                snapshot.server_bytes,
-            ),
-        );
-        self.settings.note_session(snapshot);
-    }
-
     /// Tells of requests that have no answer, and of one that has not come to its end.
-    fn end_requests(&mut self, session: &mut Session) {
-        self.finish();
+    fn end(&mut self, session: &mut Session) {
+        self.finish_current();
         while let Some(next) = session.talk.next() {
-            self.exchange(next);
-            self.finish();
+            next.finish();
         }
         let unfinished = session.client.unfinished();
         if let Some(passing) = unfinished.filter(|passing| is_request(passing.scanner())) {
             let off = session.treatment.mode == Mode::Off;
             let outcome = if off { RequestOutcome::Bypassed } else { RequestOutcome::Aborted };
             let template = (&session.template, session.message_began);
-            self.request(&Message::Passed(&passing), template, &mut session.talk, |stream, _| {
-                stream.settle(outcome);
+            self.begin(&Message::Passed(&passing), template, &mut session.talk, |exchange, _| {
+                exchange.settle(outcome);
                 None
             });
-            self.finish();
+            self.finish_current();
         }
+    }
+}
+
+/// What is to be sent in the place of a request, if something is.
+fn shorter(
+    exchange: &mut Exchange,
+    text: &[u8],
+    request: Range<usize>,
+    (route, treatment): (&Route, Treatment),
+    talk: &mut Talk,
+) -> Option<Vec<u8>> {
+    let (before, rest) = text.split_at_checked(request.start)?;
+    let (request, after) = rest.split_at_checked(request.end.checked_sub(request.start)?)?;
+    let replacement = rewrite_message(exchange, request, route, treatment);
+    name_conversation(exchange, request, talk);
+    let replacement = [before, &replacement?, after].concat();
+    exchange.record.body_bytes_after = replacement.len() as u64;
+    let saved = text.len().saturating_sub(replacement.len());
+    talk.saved_bytes = talk.saved_bytes.saturating_add(saved as u64);
+    Some(replacement)
+}
+
+/// A request that continues a response does not repeat how its conversation and its turn began.
+fn name_conversation(exchange: &mut Exchange, request: &[u8], talk: &mut Talk) {
+    let record = &mut exchange.record;
+    let continues = serde_json::from_slice::<Continues<'_>>(request);
+    if continues.is_ok_and(|it| it.previous_response_id.is_some()) && !talk.conversation_id.is_empty() {
+        record.conversation_id.clone_from(&talk.conversation_id);
+    } else {
+        talk.conversation_id.clone_from(&record.conversation_id);
+        talk.turn = Turn::default();
+    }
+    if let Some(later) = &mut exchange.later {
+        later.within(&talk.turn);
     }
 }
 
@@ -436,65 +445,4 @@ fn read(buffer: Buffer, size: usize) -> host::Result<Vec<u8>> {
 
 fn unix_ms(nanoseconds: u64) -> i64 {
     i64::try_from(nanoseconds / NANOS_PER_MS).unwrap_or_default()
-}
-
-/// Whether what was read of a message makes it a request.
-fn is_request(scanner: &Scanner) -> bool {
-    scanner.found().kind() == REQUEST
-}
-
-/// Where in a client's event its request stands: the event itself, as OpenAI documents it, or its member
-/// `response`, as in the events of the Realtime API. `None`: it does not create a response.
-fn request_in(text: &[u8]) -> Option<Range<usize>> {
-    let Ok(event) = serde_json::from_slice::<Event<'_>>(text) else {
-        // No JSON, or the same key twice: nothing to compress, but perhaps a request.
-        let mut scanner = Scanner::default();
-        scanner.feed(text);
-        return is_request(&scanner).then_some(0..text.len());
-    };
-    if event.kind? != REQUEST {
-        return None;
-    }
-    let Some(response) = event.response else { return Some(0..text.len()) };
-    let start = response.get().as_ptr().addr().checked_sub(text.as_ptr().addr())?;
-    Some(start..start.checked_add(response.get().len())?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_request_of_an_event_is_the_event_or_its_response() {
-        let flat = br#"{"type":"response.create","model":"m","input":[]}"#;
-        assert_eq!(request_in(flat), Some(0..flat.len()));
-        let nested = br#"{ "response": {"model":"m","input":[]} , "type":"response\u002ecreate"}"#;
-        let request = request_in(nested).unwrap();
-        assert_eq!(&nested[request], br#"{"model":"m","input":[]}"#);
-    }
-
-    #[test]
-    fn a_request_that_cannot_be_read_is_one_all_the_same() {
-        for text in
-            [&br#"{"type":"response.create","type":"response.create"}"#[..], br#"{"type":"response.create""#]
-        {
-            assert_eq!(request_in(text), Some(0..text.len()));
-        }
-    }
-
-    #[test]
-    fn other_events_and_what_is_no_event_have_none() {
-        for text in [
-            &br#"{"type":"response.cancel","response":{}}"#[..],
-            br#"{"type":"response.processed","response_id":"r"}"#,
-            br#"{"model":"m","input":[]}"#,
-            br#"{"input":[{"type":"response.create"}]}"#,
-            br#"{"type":7}"#,
-            br#"["response.create"]"#,
-            b"\xff",
-            b"",
-        ] {
-            assert_eq!(request_in(text), None, "{}", String::from_utf8_lossy(text));
-        }
-    }
 }

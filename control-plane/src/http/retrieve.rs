@@ -157,7 +157,7 @@ pub(super) fn asked_of(
                     "lines: expected a range such as 40-80, 40-, -20, rows 3-7 or characters 1-900, found {found:?}"
                 ))
             })?;
-            let found = excerpt(&found.text, None, range.part(), usize::MAX);
+            let found = excerpt(&found.text, None, range.into(), usize::MAX);
             let range = Shown::of(&found);
             let part = Range { hash, lines, range, content: &found.text };
             serde_json::to_string(&part).map_err(|_| Refusal::INTERNAL)

@@ -1,14 +1,15 @@
 //! What a report says of a request and nothing on its way depends on: to be asked for once the request has
 //! left, so that it costs no request any time.
 
+use headroom_providers::string;
+use headroom_providers::tape::Tape;
+
 use crate::engine::Request;
 use crate::kinds::json;
 use crate::memo::Memo;
 use crate::outcome::{Block, Kind};
 use crate::tokens::Counting;
 use crate::turn;
-use crate::wire::string;
-use crate::wire::tape::Tape;
 
 /// The answer of [`appendix`].
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

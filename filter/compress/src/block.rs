@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::config::Config;
-use crate::kinds::code::Language;
+use crate::kinds::code::language::Language;
 use crate::tokens::Encoding;
 
 /// The call that produced a block.

@@ -32,7 +32,7 @@ use crate::kinds::signal;
 use crate::kinds::{failure, fold};
 use crate::lines::{Line, has_more_than};
 use crate::outcome::Kind;
-use crate::wire::tape::Tape;
+use headroom_providers::tape::Tape;
 use lines::{Lines, NO_LINE, Own, Run, Said as _, counted, plain};
 pub(crate) use printed::{Coded, Printed, Values, has_ours};
 use reference::{Here, There, reference};

@@ -10,6 +10,11 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use headroom_providers::retrieve_tool::Listing;
+use headroom_providers::splice::splice;
+use headroom_providers::tape::Span;
+use headroom_providers::walk::{Output, Role, Walk};
+use headroom_providers::{Api, string};
 use memchr::memmem;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -29,10 +34,6 @@ use crate::pipeline::{self, Form, Replacement, Verdict};
 use crate::rounds::{Asked, PLACEHOLDER, answer};
 use crate::surroundings::{self, Files};
 use crate::tokens::{Counting, Encoding};
-use crate::wire::retrieve_tool::{self, Listing};
-use crate::wire::splice::splice;
-use crate::wire::tape::Span;
-use crate::wire::{self, Api, Output, Role, Walk, string};
 
 /// What the caller knows about a request beside its body.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +74,7 @@ impl Request<'_> {
 
 /// Compresses the tool outputs of a request body.
 pub fn compress<'b>(body: &'b [u8], request: &Request<'_>, config: &Config, memo: &mut Memo) -> Outcome<'b> {
-    Read::new(body, request.api, config).compress(request, config, memo)
+    ParsedBody::new(body, request.api, config).compress(request, config, memo)
 }
 
 /// The same, and what led to the outcome of each block; `None` for blocks that the memo knew.
@@ -83,7 +84,7 @@ pub fn compress_explained<'b>(
     config: &Config,
     memo: &mut Memo,
 ) -> (Outcome<'b>, Vec<Option<Explanation>>) {
-    let mut compression = Read::new(body, request.api, config).begin(request);
+    let mut compression = ParsedBody::new(body, request.api, config).begin(request);
     if let Ok(steps) = &mut compression.steps {
         steps.explanations = Some(RefCell::default());
     }
@@ -98,18 +99,18 @@ pub fn compress_explained<'b>(
 /// A body whose tool outputs are found: the first half of [`compress`], for who wants to know how long it
 /// takes.
 #[derive(Debug)]
-pub struct Read<'b> {
+pub struct ParsedBody<'b> {
     body: &'b [u8],
     walk: Result<Walk<'b>, Unread>,
 }
 
-impl<'b> Read<'b> {
+impl<'b> ParsedBody<'b> {
     /// Reads a body.
     pub fn new(body: &'b [u8], api: Api, config: &Config) -> Self {
         let walk = if body.len() > config.max_body_bytes {
             Err(Unread::TooLarge)
         } else {
-            wire::walk(api, body).map_err(|_| Unread::NotUnderstood)
+            api.walk(body).map_err(|_| Unread::NotUnderstood)
         };
         Self { body, walk }
     }
@@ -353,7 +354,7 @@ fn retrieval(walk: &Walk<'_>, request: &Request<'_>) -> (bool, Option<(usize, &'
     }
     match (request.retrieve_tool, walk.retrieve) {
         (RetrieveTool::Assume, _) => (walk.has_tools, None),
-        (RetrieveTool::Add, Listing::Absent(at)) => match retrieve_tool::definition(request.api) {
+        (RetrieveTool::Add, Listing::Absent(at)) => match request.api.definition() {
             Some(definition) => (true, Some((at, definition))),
             None => (false, None),
         },

@@ -18,7 +18,9 @@ mod tests;
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::wire::string;
+use headroom_providers::string;
+
+use crate::outcome::Original;
 use crate::{ccr, clean, mixed};
 
 /// Strings of at least so many bytes are texts, where they have several lines or hold a value.
@@ -125,6 +127,19 @@ pub(crate) fn text_with_address<'b>(block: Cow<'b, str>, address: &str) -> Optio
         return Some(block);
     }
     inner_text(&block, address).map(Cow::Owned)
+}
+
+impl<'b> Original<'b> {
+    /// The text that was left out: the decoded text of the block, or of the string in it that has this
+    /// address. It is decoded on demand: hardly any is ever asked for.
+    pub fn text(&self) -> Cow<'b, str> {
+        let block = if self.span.is_string() {
+            self.span.text(self.body).unwrap_or_default()
+        } else {
+            Cow::Borrowed(self.span.raw(self.body))
+        };
+        text_with_address(block, &self.hash).unwrap_or_default()
+    }
 }
 
 /// The text with this content address in the values of a block.

@@ -12,9 +12,12 @@ mod words;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use headroom_providers::arguments::Range as PageRange;
+pub use headroom_providers::arguments::Unit;
+use headroom_providers::string;
+
 use self::rows::{Found, Rows};
 use crate::outcome::Kind;
-use crate::wire::string;
 
 /// Bytes of an excerpt, unless the caller says otherwise: some 8,000 to 12,000 tokens, less than half of what
 /// coding agents take of one tool result.
@@ -45,30 +48,14 @@ pub enum Part<'q> {
     Query(&'q str),
 }
 
-/// What an excerpt's range counts.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Unit {
-    /// Lines of the text, from 1.
-    Lines,
-    /// Items of a list, or documents, from 0.
-    Rows,
-    /// Unicode characters of the text, from 1.
-    Characters,
-}
-
-impl Unit {
-    /// The plural, as a reader calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Lines => "lines",
-            Self::Rows => "rows",
-            Self::Characters => "characters",
+impl From<PageRange> for Part<'static> {
+    fn from(range: PageRange) -> Self {
+        let (from, to) = (range.from as usize, range.to as usize);
+        match range.unit {
+            Unit::Lines => Self::Lines(from, to),
+            Unit::Rows => Self::Rows(from, to),
+            Unit::Characters => Self::Characters(from, to),
         }
-    }
-
-    /// The number of the first one.
-    pub fn first(self) -> usize {
-        usize::from(self != Self::Rows)
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 
+use headroom_providers::tape::Tape;
+
 use crate::block::Call;
 use crate::outcome::Kind;
 use crate::tool::Class;
-use crate::wire::tape::Tape;
 
 /// Arguments that name a file, and those that hold a command.
 const FILES: &[&str] =

@@ -19,10 +19,10 @@
 //! assert!(outcome.body.len() <= body.len());
 //! ```
 //!
-//! The way through the crate is the way of a request: [`wire`](Api) finds the blocks, `pipeline`
+//! The way through the crate is the way of a request: [`headroom_providers`] finds the blocks, `pipeline`
 //! takes one block from detection to its replacement, `kinds` holds one compressor per kind of
 //! content, `earlier` knows what the conversation has shown before, `tokens` counts, `memo`
-//! remembers, `wire::splice` writes the result. `appendix` adds what only a report needs, once the
+//! remembers, the blocks are spliced into the body. `appendix` adds what only a report needs, once the
 //! request has left.
 
 // What input decides is no index: it is asked for with `get`. Where an index comes from a table's own length, or from
@@ -56,22 +56,20 @@ mod pipeline;
 pub mod rounds;
 #[cfg(test)]
 mod savings;
-mod simd;
 mod surroundings;
 mod tokens;
 mod tool;
 mod turn;
-mod wire;
 mod work;
 
 pub use appendix::{Appendix, appendix};
 pub use ccr::address;
 pub use config::{Config, PRESSURE_TOKENS, Policy, Profile, ToolRule};
-pub use engine::{Compression, Read, Request, RetrieveTool, compress, compress_explained};
+pub use engine::{Compression, ParsedBody, Request, RetrieveTool, compress, compress_explained};
 pub use explain::{Attempt, Choice, Explanation};
 pub use forms::FORMS_VERSION;
+pub use headroom_providers::Api;
 pub use memo::Memo;
 pub use outcome::{Block, BlockOutcome, Compressor, Kind, Original, Outcome, Skip, Tokens, Unread};
 pub use tokens::{Encoding, provider_tokens};
 pub use tool::glob_matches;
-pub use wire::Api;

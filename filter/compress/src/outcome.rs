@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::envelope;
+use headroom_providers::tape::Span;
+
 use crate::tokens::Encoding;
-use crate::wire::tape::Span;
 
 /// The answer of [`compress`](crate::compress).
 #[derive(Debug)]
@@ -229,17 +229,6 @@ pub struct Original<'b> {
 }
 
 impl<'b> Original<'b> {
-    /// The text that was left out: the decoded text of the block, or of the string in it that has this
-    /// address. It is decoded on demand: hardly any is ever asked for.
-    pub fn text(&self) -> Cow<'b, str> {
-        let block = if self.span.is_string() {
-            self.span.text(self.body).unwrap_or_default()
-        } else {
-            Cow::Borrowed(self.span.raw(self.body))
-        };
-        envelope::text_with_address(block, &self.hash).unwrap_or_default()
-    }
-
     /// Where the block stands in the body: the JSON string with its quotes, or the JSON value.
     pub fn span(&self) -> std::ops::Range<usize> {
         self.span.range()

@@ -9,6 +9,8 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use headroom_providers::string;
+
 use crate::block::{Context, Lossy};
 use crate::ccr;
 use crate::clean;
@@ -25,7 +27,6 @@ use crate::lines::{self, Line};
 use crate::mixed::{self, Part};
 use crate::outcome::{BlockOutcome, Compressor, Kind, Skip};
 use crate::tool;
-use crate::wire::string;
 use crate::work;
 
 /// What became of one block.

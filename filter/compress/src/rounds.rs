@@ -1,101 +1,39 @@
-//! Rounds of our own tool that the client has never seen, put back into its conversation.
+//! Rounds of our own tool that the client has never seen, put back into its conversation: what they were given.
 //!
-//! When the model calls `headroom_retrieve`, the filter answers and lets it go on; the client sees one answer. The
-//! client's history then lacks that round, and whatever the model thought afterwards is bound to it. Where the
-//! turn ends with a call of one of the client's tools, the id of that call carries a [trace](trace): the next
-//! request spells out where the round was and what it gave, and [`restore`] writes it there again. Nothing is
-//! remembered: the text comes from the tool output in the same request.
-//!
-//! A suffix that does not fit, is cut, or was made by somebody else says nothing: it is taken off the id where
-//! that leaves an id of its own, and no round is put back. Where a message cannot be read, the rounds before it are
-//! put back and none behind it: a request with such a message in it was never given a trace.
+//! Where the rounds were is for the formats to say ([`headroom_providers::rounds`]); the texts come from the tool
+//! outputs in the same request, page by page.
 
-mod anthropic;
-mod ids;
-mod openai_chat;
-mod openai_responses;
 mod page;
-mod trace;
-mod written;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashSet;
-use memchr::memmem;
+use headroom_providers::rounds::Pages;
+pub use headroom_providers::rounds::{
+    Before, MAX_ID_BYTES, Restored, Retrieval, Step, id_with_trace, object_with_member, quote,
+};
+use headroom_providers::{Api, string};
 
-use crate::wire::splice::splice;
-use crate::wire::tape::{Span, Tape};
-use crate::wire::{self, Api, NotUnderstood, string};
 use crate::{ccr, envelope};
-
-use ids::Ids;
 pub use page::{Asked, PLACEHOLDER, Page, Range as PageRange, answer, page};
-pub use trace::{Before, MAX_ID_BYTES, Step, id_with_trace};
-pub use written::{Retrieval, call_id, chat_message, message, object_with_member, quote};
 
-/// What one request may grow by. Honest traces give back a few pages.
-const MAX_RESTORED_BYTES: usize = 32 << 20;
+/// Gives the texts of rounds that are put back.
+struct Originals;
 
-/// What may be read for it, text by text. More retrievals than this fill no model's window: one page of 2 MB of text,
-/// 256 times.
-const MAX_READ_BYTES: usize = 512 << 20;
+impl Pages for Originals {
+    fn address(&self, text: &str) -> String {
+        ccr::address(text)
+    }
 
-/// A request with its hidden rounds.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Restored {
-    /// The body.
-    pub body: Vec<u8>,
-    /// Calls of our own tool that were put back.
-    pub retrievals: u32,
+    fn page(&self, text: &str, range: Option<PageRange>) -> Option<String> {
+        page(text, range)
+    }
 }
 
 /// Takes traces off the ids in a body and puts the rounds back that they spell out. `None`: there is no trace,
 /// or the body is not understood.
 pub fn restore(body: &[u8], api: Api) -> Option<Restored> {
-    memmem::find(body, trace::MARK.as_bytes())?;
-    let tape = Tape::of(body).ok()?;
-    let root = tape.root();
-    let ids = Ids::of(api, root);
-    let mut editor = Editor {
-        body: tape.body(),
-        ids,
-        restored: HashSet::default(),
-        edits: Vec::new(),
-        grown: 0,
-        read: 0,
-        retrievals: 0,
-    };
-    let outputs = Outputs::of(api, body)?;
-    // Up to a message that is not understood.
-    let (Ok(()) | Err(NotUnderstood)) = match api {
-        Api::AnthropicMessages => anthropic::restore(root, outputs, &mut editor),
-        Api::OpenAiChat => openai_chat::restore(root, outputs, &mut editor),
-        Api::OpenAiResponses => openai_responses::restore(root, outputs, &mut editor),
-        // Answers in these formats are given no traces; ids that were made elsewhere are put right.
-        Api::AnthropicBedrock
-        | Api::GeminiGenerateContent
-        | Api::GeminiCodeAssist
-        | Api::BedrockConverse
-        | Api::CohereChat => Ok(()),
-    };
-    let Editor { ids, mut edits, retrievals, .. } = editor;
-    let rewritten: Vec<Range<usize>> = edits.iter().map(|(span, _)| span.clone()).collect();
-    let outside = |span: &Range<usize>| {
-        let at = rewritten.partition_point(|edit| edit.end <= span.start);
-        rewritten.get(at).is_none_or(|edit| span.end <= edit.start)
-    };
-    let alone: Vec<_> = ids.edits().filter(|(span, _)| outside(span)).collect();
-    edits.extend(alone);
-    if edits.is_empty() {
-        return None;
-    }
-    // Insertions at one place keep their order.
-    edits.sort_by_key(|(span, _)| span.start);
-    let edits: Vec<(Range<usize>, &str)> = edits.iter().map(|(span, text)| (span.clone(), &**text)).collect();
-    let body = splice(tape.body(), &edits)?.into_bytes();
-    Some(Restored { body, retrievals })
+    api.restore(body, &Originals)
 }
 
 /// A text in a body that can be asked for.
@@ -117,133 +55,9 @@ pub fn find(body: &[u8], span: Range<usize>, hash: &str) -> Option<Found> {
     Some(Found { text: text.into_owned(), whole })
 }
 
-/// Whether rounds can have been where a trace says: those that ended stand before the call that carries it.
-fn ends_before(steps: &[Step], carrier: usize) -> bool {
-    let ended = steps.iter().rposition(|step| step.ends_round).map_or(0, |last| last + 1);
-    steps.iter().take(ended).all(|step| step.place as usize <= carrier)
-}
-
 /// The number of calls of the client's tools in a request.
 pub fn calls(body: &[u8], api: Api) -> usize {
-    wire::walk(api, body).map_or(0, |walk| walk.clients_calls)
-}
-
-/// The tool outputs of the request as the client sent it, without results of our own tool.
-struct Outputs<'b> {
-    body: &'b str,
-    spans: Vec<Span>,
-    addresses: Vec<Option<String>>,
-}
-
-impl<'b> Outputs<'b> {
-    fn of(api: Api, body: &'b [u8]) -> Option<Self> {
-        let (walk, _) = wire::walk_as_far(api, body).ok()?;
-        let theirs = walk.outputs.iter().filter(|output| !output.is_retrieved(walk.body));
-        let spans: Vec<Span> = theirs.map(|output| output.span).collect();
-        let addresses = vec![None; spans.len()];
-        Some(Self { body: walk.body, spans, addresses })
-    }
-
-    /// The text of an output that stands before `place` in the body.
-    fn text(&self, number: u32, place: usize) -> Option<Cow<'b, str>> {
-        let span = self.spans.get(usize::try_from(number).ok()?)?;
-        if span.range().end <= place { span.text(self.body) } else { None }
-    }
-
-    /// Its address, for which the text is read once.
-    fn address(&mut self, number: u32, place: usize) -> Option<String> {
-        let at = usize::try_from(number).ok()?;
-        self.spans.get(at).filter(|span| span.range().end <= place)?;
-        if let Some(address) = self.addresses.get(at)? {
-            return Some(address.clone());
-        }
-        let address = ccr::address(&self.text(number, place)?);
-        self.addresses.get_mut(at)?.insert(address).clone().into()
-    }
-
-    fn bytes(&self, number: u32) -> usize {
-        let span = usize::try_from(number).ok().and_then(|at| self.spans.get(at));
-        span.map_or(0, |span| span.range().len())
-    }
-}
-
-/// A turn of the model that carries a trace.
-struct Turn<'a> {
-    /// Where it begins in the body.
-    start: usize,
-    /// The number of calls of the client's tools before it.
-    calls: usize,
-    /// What it says before the last place.
-    before: &'a Before,
-}
-
-/// The changes to a body.
-struct Editor<'b> {
-    body: &'b str,
-    ids: Ids,
-    /// Ids whose rounds have been put back.
-    restored: HashSet<String, FixedState>,
-    edits: Vec<(Range<usize>, String)>,
-    grown: usize,
-    /// Bytes of texts of which pages were taken.
-    read: usize,
-    retrievals: u32,
-}
-
-impl Editor<'_> {
-    fn edit(&mut self, span: Range<usize>, text: String) {
-        self.edits.push((span, text));
-    }
-
-    /// A part of the body, without traces.
-    fn raw(&self, span: Range<usize>) -> String {
-        let whole = self.body.get(span.clone()).unwrap_or_default();
-        let inside = self.ids.edits_in(&span).map(|(edit, text)| {
-            (edit.start.saturating_sub(span.start)..edit.end.saturating_sub(span.start), &**text)
-        });
-        splice(whole, &inside.collect::<Vec<_>>()).unwrap_or_else(|| whole.to_owned())
-    }
-
-    /// The retrievals that a trace spells out, where it holds.
-    fn retrievals(
-        &mut self,
-        api: Api,
-        id: &str,
-        steps: &[Step],
-        outputs: &mut Outputs<'_>,
-        turn: &Turn<'_>,
-    ) -> Option<Vec<Retrieval>> {
-        let Turn { start: place, calls, before } = *turn;
-        let found: Vec<String> =
-            steps.iter().map(|step| outputs.address(step.output, place)).collect::<Option<_>>()?;
-        let addresses: Vec<&str> = found.iter().map(String::as_str).collect();
-        if !trace::holds(id, &addresses, before) {
-            return None;
-        }
-        let mut retrievals = Vec::with_capacity(steps.len());
-        let mut grown = self.grown;
-        for (ordinal, (step, address)) in steps.iter().zip(&found).enumerate() {
-            self.read = self.read.saturating_add(outputs.bytes(step.output));
-            if self.read > MAX_READ_BYTES {
-                return None;
-            }
-            let result = page(&outputs.text(step.output, place)?, step.range)?;
-            grown = grown.checked_add(result.len()).filter(|grown| *grown <= MAX_RESTORED_BYTES)?;
-            retrievals.push(Retrieval {
-                id: call_id(api, calls, ordinal, address, step.range),
-                hash: address.clone(),
-                range: step.range,
-                result,
-            });
-        }
-        // An id stands for one call. Only some servers of OpenAI's format begin to count anew with each turn.
-        if !self.restored.insert(id.to_owned()) && api != Api::OpenAiChat {
-            return None;
-        }
-        self.grown = grown;
-        self.retrievals = self.retrievals.saturating_add(u32::try_from(steps.len()).unwrap_or(u32::MAX));
-        Some(retrievals)
-    }
+    api.walk(body).map_or(0, |walk| walk.clients_calls)
 }
 
 #[cfg(test)]

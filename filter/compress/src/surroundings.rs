@@ -6,13 +6,13 @@ use std::borrow::Cow;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use headroom_providers::walk::{Output, Walk};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::block;
 use crate::hint;
 use crate::kinds::code::Language;
 use crate::tool::Class;
-use crate::wire::{Call, Output, Role, Walk};
 
 /// Texts and calls before an output that are near it.
 const NEAR_READINGS: usize = 24;
@@ -66,8 +66,9 @@ impl Files {
 pub(crate) fn near<'b>(walk: &Walk<'b>, output: &Output) -> Vec<Cow<'b, str>> {
     let readings = walk.readings.get(..output.readings).unwrap_or_default();
     let said = readings.iter().rev().filter(|reading| reading.steers(walk.body));
-    let text =
-        |span: crate::wire::tape::Span| span.text(walk.body).unwrap_or(Cow::Borrowed(span.raw(walk.body)));
+    let text = |span: headroom_providers::tape::Span| {
+        span.text(walk.body).unwrap_or(Cow::Borrowed(span.raw(walk.body)))
+    };
     said.take(NEAR_READINGS).map(|reading| start(text(reading.span))).collect()
 }
 
@@ -127,24 +128,4 @@ fn file_names(arguments: &str) -> impl Iterator<Item = &str> {
         ends
     });
     words.map(|word| word.trim_end_matches('.')).filter(|word| word.contains('.'))
-}
-
-impl Call {
-    /// Name and arguments; empty where they are not known.
-    pub(crate) fn texts<'b>(&self, body: &'b str) -> [Cow<'b, str>; 2] {
-        let name = self.name.and_then(|span| span.text(body));
-        let arguments = self.arguments.map(|span| span.text(body).unwrap_or(Cow::Borrowed(span.raw(body))));
-        [name.unwrap_or_default(), arguments.unwrap_or_default()]
-    }
-}
-
-impl crate::wire::Reading {
-    /// Whether it is something that the user or the model has written, and no text that an agent puts in by itself.
-    pub(crate) fn steers(&self, body: &str) -> bool {
-        match self.role {
-            Role::Assistant => true,
-            Role::User => !self.is_reminder(body),
-            Role::Tools | Role::System => false,
-        }
-    }
 }

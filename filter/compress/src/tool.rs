@@ -1,7 +1,8 @@
 //! Tools by what they do, whatever an agent calls them, and the policy that applies to each.
 
+use headroom_providers::retrieve_tool;
+
 use crate::config::{Config, Policy, Profile};
-use crate::wire::retrieve_tool;
 
 /// What a tool does, as far as compression cares.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -173,8 +174,11 @@ pub fn glob_matches(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use headroom_providers::Api;
+
     use super::*;
     use crate::config::ToolRule;
+    use crate::tokens::Counting;
 
     fn ruled(pattern: &str, policy: Policy) -> Config {
         Config { tools: vec![ToolRule { pattern: pattern.to_owned(), policy }], ..Config::default() }
@@ -211,5 +215,20 @@ mod tests {
         assert_eq!(policy(&config, "x", Class::Other), Policy::Lossless);
         config.tools[0].policy = Policy::Off;
         assert_eq!(policy(&config, "x", Class::Other), Policy::Off);
+    }
+
+    #[test]
+    fn the_definition_is_json_and_costs_at_most_ninety_tokens() {
+        let definitions = Api::ALL.map(|api| (api, api.definition()));
+        assert_eq!(definitions.iter().filter(|(_, definition)| definition.is_some()).count(), 5);
+        for (api, definition) in definitions {
+            let Some(definition) = definition else { continue };
+            let definition = definition.strip_suffix(',').unwrap();
+            serde_json::from_str::<serde_json::Value>(definition).unwrap();
+            // as its provider counts it, or is estimated to
+            let model = if api == Api::AnthropicMessages { "claude-sonnet-4-5" } else { "gpt-4.1" };
+            let counting = Counting::of(model);
+            assert!(counting.scaled(counting.encoding.count(definition) as u64) <= 90, "{api:?}");
+        }
     }
 }

@@ -12,12 +12,12 @@
 
 use std::borrow::Cow;
 
+use headroom_providers::Api;
+use headroom_providers::tape::{Tape, Value};
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::memo::Memo;
-use crate::wire::tape::{Tape, Value};
-use crate::wire::{Api, conversation};
 
 /// Agents ask providers to cache up to here; they move it with every request.
 const CACHE_CONTROL: &str = "cache_control";
@@ -30,8 +30,7 @@ pub(crate) fn model(tape: &Tape<'_>) -> Option<String> {
 
 /// The id of the turn that a request belongs to.
 pub(crate) fn id(tape: &Tape<'_>, model: &str, api: Api, memo: &mut Memo) -> Option<String> {
-    let (system, messages) = members(api);
-    let [system, messages] = conversation(api, tape.root()).ok()??.pick([system, messages]).ok()?;
+    let [system, messages] = api.conversation(tape.root()).ok()?;
     let messages: Vec<Value<'_, '_>> = messages?.elements().collect();
     let last = messages.iter().rposition(|message| is_said_by_user(*message))?;
     let turn = Turn { model, system, messages: messages.get(..=last)? };
@@ -51,19 +50,6 @@ pub(crate) fn id(tape: &Tape<'_>, model: &str, api: Api, memo: &mut Memo) -> Opt
 
 /// Keeps what is remembered here of a text apart from its other counts.
 const TURN: u128 = 0x7475_726e;
-
-/// Where system prompt and messages stand.
-fn members(api: Api) -> (&'static str, &'static str) {
-    match api {
-        Api::AnthropicMessages
-        | Api::AnthropicBedrock
-        | Api::OpenAiChat
-        | Api::BedrockConverse
-        | Api::CohereChat => ("system", "messages"),
-        Api::OpenAiResponses => ("instructions", "input"),
-        Api::GeminiGenerateContent | Api::GeminiCodeAssist => ("systemInstruction", "contents"),
-    }
-}
 
 /// Whether a message starts a turn.
 fn is_said_by_user(message: Value<'_, '_>) -> bool {

@@ -4,12 +4,13 @@ mod chat;
 mod conversation;
 mod scripted;
 
-use scripted::{
-    APIS, Call, HASH, Text, arguments, ask, each, events, foreign, go_on, own, play, read, stream,
-};
+use headroom_providers::RETRIEVE_TOOL as TOOL;
 use serde_json::{Value, json};
 
 use super::*;
+use scripted::{
+    APIS, Call, HASH, Text, arguments, ask, each, events, foreign, go_on, own, play, read, stream,
+};
 
 #[test]
 fn an_answer_without_our_tool_leaves_byte_for_byte() {
@@ -17,7 +18,7 @@ fn an_answer_without_our_tool_leaves_byte_for_byte() {
         for parts in [&[Text("Hello there")][..], &[Text("I look. "), Call("Read"), Call("Bash")]] {
             let answer = answer(parts, streamed);
             for step in [1, 7, usize::MAX] {
-                let (got, next) = play(&mut Turn::new(api, streamed), &answer, step.min(answer.len()));
+                let (got, next) = play(&mut ToolLoop::new(api, streamed), &answer, step.min(answer.len()));
                 assert_eq!(got, answer);
                 assert!(matches!(next, Next::Done(_)));
             }
@@ -28,7 +29,7 @@ fn an_answer_without_our_tool_leaves_byte_for_byte() {
 #[test]
 fn nothing_is_held_without_a_call_of_ours() {
     for (api, answer, _) in APIS {
-        let mut turn = Turn::new(api, true);
+        let mut turn = ToolLoop::new(api, true);
         let answer = answer(&[Text("Hello there "), Call("Read"), Call("Bash")], true);
         assert_eq!(String::from_utf8(turn.feed(answer.as_bytes())).unwrap(), answer, "{api:?}");
         assert!(!turn.keeps_bytes());
@@ -38,7 +39,7 @@ fn nothing_is_held_without_a_call_of_ours() {
 #[test]
 fn text_before_a_call_of_ours_is_not_held() {
     for (api, answer, _) in APIS {
-        let mut turn = Turn::new(api, true);
+        let mut turn = ToolLoop::new(api, true);
         let answer = answer(&[Text("Hello there "), Call(TOOL)], true);
         let before_end = String::from_utf8(turn.feed(answer.as_bytes())).unwrap();
         assert!(before_end.contains("Hello"), "{api:?}");
@@ -50,7 +51,7 @@ fn text_before_a_call_of_ours_is_not_held() {
 #[test]
 fn a_call_of_ours_is_answered_and_the_client_sees_one_answer() {
     each(|api, answer, request, streamed| {
-        let mut turn = Turn::new(api, streamed);
+        let mut turn = ToolLoop::new(api, streamed);
         let first = answer(&[Text("Let me see. "), Call(TOOL)], streamed);
         let (mut got, next) = play(&mut turn, &first, 11);
         let Next::Retrieve(wanted) = next else { panic!("{api:?}: {next:?}") };
@@ -92,7 +93,7 @@ fn calls_of_both_end_the_turn_and_the_trace_puts_ours_beside_the_clients() {
                 .filter(|name| *name != TOOL)
                 .collect();
             for given in [own(&["one", "two"][..ours]), foreign(&["one", "two"][..ours])] {
-                let mut turn = Turn::new(api, streamed);
+                let mut turn = ToolLoop::new(api, streamed);
                 let (mut got, next) = play(&mut turn, &answer(&parts, streamed), 5);
                 assert!(matches!(&next, Next::Retrieve(wanted) if wanted.len() == ours), "{next:?}");
                 let traced = given[0].source.is_some();
@@ -105,7 +106,7 @@ fn calls_of_both_end_the_turn_and_the_trace_puts_ours_beside_the_clients() {
                 assert_eq!(calls, theirs, "{api:?} {streamed}: {got}");
                 assert!(!reason.contains("end") && reason != "stop", "{api:?} {streamed}: {reason}");
                 assert_eq!(got.contains("_hr1_"), traced, "{api:?} {streamed}: {got}");
-                let hidden = Hidden { traced: u32::from(traced), withheld: 0 };
+                let hidden = HiddenRounds { traced: u32::from(traced), withheld: 0 };
                 assert_eq!(turn.hidden(), hidden);
             }
         }
@@ -115,7 +116,7 @@ fn calls_of_both_end_the_turn_and_the_trace_puts_ours_beside_the_clients() {
 #[test]
 fn a_client_that_has_all_its_calls_already_gets_no_trace_and_ours_is_taken_out() {
     for (api, answer, _) in APIS {
-        let mut turn = Turn::new(api, true);
+        let mut turn = ToolLoop::new(api, true);
         let parts = [Text("A "), Call("Read"), Call(TOOL)];
         let (got, next) = play(&mut turn, &answer(&parts, true), 5);
         assert!(matches!(next, Next::Done(_)), "{api:?}");
@@ -130,7 +131,7 @@ fn gemini_answers_a_first_call_of_ours_and_drops_the_clients_behind_it() {
     for ((api, answer, request), streamed) in
         APIS[3..].iter().copied().flat_map(|api| [false, true].map(|streamed| (api, streamed)))
     {
-        let mut turn = Turn::new(api, streamed);
+        let mut turn = ToolLoop::new(api, streamed);
         let first = answer(&[Text("A "), Call(TOOL), Call("Read"), Call(TOOL)], streamed);
         let (mut got, next) = play(&mut turn, &first, 5);
         assert!(matches!(&next, Next::Retrieve(wanted) if wanted.len() == 2));
@@ -149,7 +150,7 @@ fn a_round_that_fails_ends_the_answer_well_formed_and_without_our_call() {
         let whole = answer(&[Text("B "), Call("Bash")], streamed);
         let cut = &whole[..whole.len() / 2];
         for later in [None, Some(""), Some("{}"), Some("[]"), Some("nonsense\n\n"), Some(cut)] {
-            let mut turn = Turn::new(api, streamed);
+            let mut turn = ToolLoop::new(api, streamed);
             let first = answer(&[Text("A "), Call(TOOL)], streamed);
             let (mut got, next) = play(&mut turn, &first, 9);
             assert!(matches!(next, Next::Retrieve(_)));
@@ -174,7 +175,7 @@ fn a_round_that_fails_ends_the_answer_well_formed_and_without_our_call() {
 #[test]
 fn a_model_that_goes_in_circles_is_stopped() {
     each(|api, answer, request, streamed| {
-        let mut turn = Turn::new(api, streamed);
+        let mut turn = ToolLoop::new(api, streamed);
         let again = answer(&[Text("a "), Call(TOOL)], streamed);
         let (mut got, mut next) = play(&mut turn, &again, 50);
         let mut rounds = 0;
@@ -204,7 +205,7 @@ fn a_call_that_was_cut_off_is_not_answered() {
         json!({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {"output_tokens": 5}}),
         json!({"type": "message_stop"}),
     ];
-    let (got, next) = play(&mut Turn::new(Api::AnthropicMessages, true), &stream(&events), 10);
+    let (got, next) = play(&mut ToolLoop::new(Api::AnthropicMessages, true), &stream(&events), 10);
     assert!(matches!(next, Next::Done(_)));
     let (text, calls, reason, _) = read(Api::AnthropicMessages, true, &got);
     assert_eq!((text.as_str(), calls.len(), reason.as_str()), (APOLOGY, 0, "max_tokens"), "{got}");
@@ -225,7 +226,7 @@ fn a_chunk_with_text_and_our_call_loses_no_text() {
         (Api::GeminiGenerateContent, stream(&[gemini_chunk]), APIS[3]),
     ] {
         for fails in [false, true] {
-            let mut turn = Turn::new(api, true);
+            let mut turn = ToolLoop::new(api, true);
             let (mut got, next) = play(&mut turn, &first, 9);
             assert!(matches!(next, Next::Retrieve(_)), "{next:?}");
             ask(&mut turn, request, &foreign(&["x"])).unwrap();
@@ -258,10 +259,10 @@ fn reasoning_that_led_to_our_call_is_not_for_the_clients_history() {
     };
     // Reasoning that led to a message passes as it came, before the message is over.
     let plain = round(&[&reasoning, &message]);
-    let mut turn = Turn::new(Api::OpenAiResponses, true);
+    let mut turn = ToolLoop::new(Api::OpenAiResponses, true);
     assert_eq!(turn.feed(stream(&plain[..4]).as_bytes()), stream(&plain[..4]).as_bytes());
 
-    let mut turn = Turn::new(Api::OpenAiResponses, true);
+    let mut turn = ToolLoop::new(Api::OpenAiResponses, true);
     let (mut got, next) = play(&mut turn, &stream(&round(&[&reasoning, &call])), 30);
     assert!(matches!(next, Next::Retrieve(_)));
     let request = ask(&mut turn, r#"{"input":"hi"}"#, &foreign(&["x"])).unwrap();
@@ -274,7 +275,7 @@ fn reasoning_that_led_to_our_call_is_not_for_the_clients_history() {
     let numbers: Vec<_> = events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
     assert_eq!(numbers, Vec::from_iter(0..events.len() as u64));
 
-    let mut turn = Turn::new(Api::OpenAiResponses, false);
+    let mut turn = ToolLoop::new(Api::OpenAiResponses, false);
     let document = json!({"status": "completed", "output": [reasoning, call]}).to_string();
     assert!(matches!(play(&mut turn, &document, 30).1, Next::Retrieve(_)));
     ask(&mut turn, r#"{"input":"hi"}"#, &foreign(&["x"])).unwrap();
@@ -298,7 +299,7 @@ fn reasoning_that_a_chat_provider_shows_goes_back_with_the_results() {
     let document =
         json!({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}).to_string();
     for (streamed, answer) in [(true, stream(&events)), (false, document)] {
-        let mut turn = Turn::new(Api::OpenAiChat, streamed);
+        let mut turn = ToolLoop::new(Api::OpenAiChat, streamed);
         assert!(matches!(play(&mut turn, &answer, 40).1, Next::Retrieve(_)));
         let next = ask(&mut turn, r#"{"messages":[]}"#, &foreign(&["x"])).unwrap();
         let next: Value = serde_json::from_str(&next).unwrap();
@@ -314,7 +315,7 @@ fn an_answer_that_breaks_off_anywhere_never_shows_our_call() {
         }
         let whole = answer(&[Text("A "), Call(TOOL), Call("list")], streamed);
         for cut in 0..whole.len() {
-            let mut turn = Turn::new(api, streamed);
+            let mut turn = ToolLoop::new(api, streamed);
             let mut got = turn.feed(&whole.as_bytes()[..cut]);
             match turn.end() {
                 Next::Done(rest) => got.extend(rest),
@@ -337,7 +338,7 @@ fn a_later_round_that_breaks_off_anywhere_leaves_a_whole_answer() {
         let first = answer(&[Text("A "), Call(TOOL)], streamed);
         let later = answer(&[Text("b "), Call("list")], streamed);
         for cut in 0..later.len() {
-            let mut turn = Turn::new(api, streamed);
+            let mut turn = ToolLoop::new(api, streamed);
             let (mut got, _) = play(&mut turn, &first, 1 << 20);
             ask(&mut turn, request, &foreign(&["x"])).unwrap();
             let (rest, next) = go_on(&mut turn, &later[..cut]);
@@ -361,7 +362,7 @@ fn a_stream_with_a_call_of_ours_beyond_all_bounds_ends_well_formed() {
             + whole[whole.find(TOOL).unwrap()..].find("\n\n").unwrap()
             + 2;
         for more in ["x".repeat(MAX_ROUND_BYTES), "data: [1]\n\n".to_owned()] {
-            let mut turn = Turn::new(api, streamed);
+            let mut turn = ToolLoop::new(api, streamed);
             let mut got = turn.feed(&whole.as_bytes()[..begun]);
             got.extend(turn.feed(more.as_bytes()));
             got.extend(turn.feed(&whole.as_bytes()[begun..]));
@@ -379,7 +380,7 @@ fn an_answer_that_is_given_up_anywhere_passes_or_ends_before_our_call() {
     each(|api, answer, _, streamed| {
         let whole = answer(&[Text("A "), Call(TOOL)], streamed);
         for cut in 0..whole.len() {
-            let mut turn = Turn::new(api, streamed);
+            let mut turn = ToolLoop::new(api, streamed);
             let mut got = turn.feed(&whole.as_bytes()[..cut]);
             got.extend(turn.stop());
             assert_eq!(turn.kept(), 0, "{api:?} {streamed} {cut}: nothing is kept any more");
@@ -401,7 +402,7 @@ fn what_is_kept_of_an_answer_is_about_what_it_says() {
     each(|api, answer, _, streamed| {
         let long: &str = "x".repeat(300_000).leak();
         let whole = answer(&[Text(long), Call(TOOL)], streamed);
-        let mut turn = Turn::new(api, streamed);
+        let mut turn = ToolLoop::new(api, streamed);
         for piece in whole.as_bytes().chunks(1_000) {
             turn.feed(piece);
         }
@@ -420,7 +421,7 @@ fn what_is_no_answer_passes_as_it_came() {
     each(|api, answer, _, streamed| {
         let cut = answer(&[Text("A "), Call("list")], streamed);
         for bytes in ["", "data: {\n\n", "data: []\n\n", "{", "[1]", "\u{0}\n\n", &cut[..cut.len() / 2]] {
-            let mut turn = Turn::new(api, streamed);
+            let mut turn = ToolLoop::new(api, streamed);
             let mut got = turn.feed(bytes.as_bytes());
             match turn.end() {
                 Next::Done(rest) => got.extend(rest),
@@ -434,7 +435,7 @@ fn what_is_no_answer_passes_as_it_came() {
 #[test]
 fn an_answer_over_the_limit_passes() {
     each(|api, answer, _, streamed| {
-        let mut turn = Turn::new(api, streamed);
+        let mut turn = ToolLoop::new(api, streamed);
         let long = "x".repeat(MAX_ROUND_BYTES + 1);
         let bytes = answer(&[Call("list")], streamed).into_bytes();
         let mut got = turn.feed(&bytes[..bytes.len() / 2]);

@@ -2,60 +2,8 @@
 
 use headroom_compress::address;
 
+pub use crate::original::{Original, Output};
 use crate::question::{Ask, Key};
-
-/// Tool outputs as the tools printed them. Right answers are read from this type alone; what an arm shows is another.
-pub struct Original(Vec<Output>);
-
-/// One of them.
-pub struct Output {
-    tool: String,
-    arguments: String,
-    text: String,
-}
-
-impl Output {
-    /// The tool's name.
-    pub fn tool(&self) -> &str {
-        &self.tool
-    }
-
-    /// Its arguments, as JSON.
-    pub fn arguments(&self) -> &str {
-        &self.arguments
-    }
-
-    /// What it printed.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-}
-
-impl Original {
-    /// Outputs by tool, arguments and text.
-    pub fn of_outputs<const N: usize>(outputs: [(&str, &str, String); N]) -> Self {
-        Self(
-            outputs
-                .into_iter()
-                .map(|(tool, arguments, text)| Output {
-                    tool: tool.to_owned(),
-                    arguments: arguments.to_owned(),
-                    text,
-                })
-                .collect(),
-        )
-    }
-
-    /// In the order in which they came.
-    pub fn outputs(&self) -> &[Output] {
-        &self.0
-    }
-
-    /// The content address of all of it, which a key carries.
-    pub fn address(&self) -> String {
-        address(&self.0.iter().map(|output| address(&output.text)).collect::<String>())
-    }
-}
 
 /// A question about a document.
 pub struct Question {

@@ -10,5 +10,6 @@ pub mod document;
 pub mod documents;
 pub mod folder;
 pub mod keys;
+pub mod original;
 pub mod question;
 pub mod score;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::document::Original;
+use crate::original::Original;
 
 /// A right answer.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

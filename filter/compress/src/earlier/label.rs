@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::wire::tape::{Tape, Value};
+use headroom_providers::tape::{Tape, Value};
 
 /// Arguments that say what a call is about, in the order in which they are looked for: the file first,
 /// then the command, then what was searched or fetched.

@@ -4,11 +4,11 @@
 
 use std::borrow::Cow;
 
+use headroom_providers::tape::Value;
 use memchr::memchr_iter;
 
 use super::MIN_LINES;
 use super::label::Members;
-use crate::wire::tape::Value;
 
 /// Characters of an argument's name that may stand in a reference. Longer ones are not names.
 const MAX_NAME: usize = 32;
@@ -56,7 +56,7 @@ fn starts_with_a_name(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::earlier::label::members;
-    use crate::wire::tape::Tape;
+    use headroom_providers::tape::Tape;
 
     #[test]
     fn texts_of_several_lines_are_found_by_name() {

@@ -2,10 +2,11 @@
 
 use std::hash::Hash as _;
 
+use headroom_providers::tape::Span;
+use headroom_providers::walk::{Output, Role};
+
 use super::{FORMS, Run, call_is_gone, count_span};
 use crate::memo::Memo;
-use crate::wire::tape::Span;
-use crate::wire::{Output, Role};
 
 /// The keys of a request's blocks, one behind the other.
 #[derive(Debug)]

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use headroom_providers::tape::{Tape, Value};
+
 use super::path::Path;
 use super::{MIN_TEXT, Text, is_text};
-use crate::wire::tape::{Tape, Value};
 
 /// The texts in the JSON that `value` is; `None` where it is none.
 pub(super) fn texts(value: &str) -> Option<Vec<Text<'_>>> {

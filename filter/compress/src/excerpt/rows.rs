@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::wire::string;
+use headroom_providers::string;
 
 /// Line starts at which a document is looked for.
 const MAX_STARTS: usize = 4;

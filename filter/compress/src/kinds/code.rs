@@ -18,7 +18,7 @@
 
 mod braces;
 mod cut;
-mod language;
+pub(crate) mod language;
 mod lexer;
 #[cfg(all(test, not(target_family = "wasm")))]
 #[allow(clippy::indexing_slicing, clippy::print_stderr)]

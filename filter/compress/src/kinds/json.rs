@@ -25,6 +25,7 @@ mod minify;
 mod names;
 mod notation;
 mod parse;
+mod place;
 mod schema;
 mod spell;
 mod survey;

@@ -3,6 +3,8 @@
 //! A page follows from the original and its range alone, so that a trace of a few characters is enough to write it
 //! once more. That is why the line at its end says nothing of a query.
 
+pub use headroom_providers::arguments::{Asked, Range};
+
 use crate::ccr;
 use crate::excerpt::{Excerpt, PAGE_BYTES, Part, Unit, excerpt};
 
@@ -10,28 +12,6 @@ use crate::excerpt::{Excerpt, PAGE_BYTES, Part, Unit, excerpt};
 /// there when the answer goes up with the client's next request.
 pub const PLACEHOLDER: &str = "[headroom: the text belongs here. The filter puts it in on the way to the model; \
     if this line can be read instead, it did not find the text: call the tool that gave the output again]";
-
-/// The arguments of a call.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Asked {
-    /// The address of the text.
-    pub hash: String,
-    /// Words to look for; may be empty.
-    pub query: String,
-    /// A range such as `40-80`, `rows 3-7` or `characters 1-900`; may be empty.
-    pub lines: String,
-}
-
-/// A range of a text. Both ends belong to it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Range {
-    /// What is counted.
-    pub unit: Unit,
-    /// The first; of nothing at all 0, with `to` 0, in a unit that counts from 1.
-    pub from: u32,
-    /// The last.
-    pub to: u32,
-}
 
 /// A part of a text as the model reads it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,81 +25,17 @@ pub struct Page {
 /// Nothing of a text: no word of the query is in it, or the range lies behind its end.
 const NOTHING: Range = Range { unit: Unit::Lines, from: 0, to: 0 };
 
-impl Asked {
-    /// Reads arguments, a JSON object. Unreadable ones become an empty hash, which no text has.
-    pub fn read(arguments: &str) -> Self {
-        let arguments: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();
-        // Some clients send the object as a string.
-        let arguments = match arguments.as_str() {
-            Some(inner) => serde_json::from_str(inner).unwrap_or_default(),
-            None => arguments,
-        };
-        let text = |key| match arguments.get(key) {
-            Some(serde_json::Value::String(text)) => text.trim().to_owned(),
-            Some(serde_json::Value::Number(number)) => number.to_string(),
-            _ => String::new(),
-        };
-        Self { hash: text("hash"), query: text("query"), lines: text("lines") }
+/// The part of a text that a call asks for.
+fn part_asked(asked: &Asked) -> Part<'_> {
+    if let Some(range) = Range::read(&asked.lines) {
+        return range.into();
     }
-
-    fn part(&self) -> Part<'_> {
-        if let Some(range) = Range::read(&self.lines) {
-            return range.part();
-        }
-        if self.query.is_empty() { Part::Whole } else { Part::Query(&self.query) }
-    }
-}
-
-impl Range {
-    /// Reads `40-80`, `40`, `40-`, `-20`, `rows 3-7`, `characters 1-900`.
-    pub fn read(text: &str) -> Option<Self> {
-        let at = text.find(|c: char| c.is_ascii_digit())?;
-        let (unit, numbers) = text.split_at(at);
-        let (unit, from_start) = match unit.trim_end().strip_suffix('-') {
-            Some(unit) => (unit, true),
-            None => (unit, false),
-        };
-        let unit = match unit.trim() {
-            "rows" | "row" => Unit::Rows,
-            "characters" | "chars" => Unit::Characters,
-            "" | "lines" | "line" => Unit::Lines,
-            _ => return None,
-        };
-        let mut ends = numbers.splitn(2, ['-', ':', '–']);
-        let from: u32 = ends.next()?.trim().parse().ok()?;
-        if from_start {
-            return ends.next().is_none().then_some(Self { unit, from: 0, to: from });
-        }
-        let to = match ends.next().map(str::trim) {
-            None => from,
-            Some("") => u32::MAX,
-            Some(to) => to.parse().ok()?,
-        };
-        (from <= to).then_some(Self { unit, from, to })
-    }
-
-    /// The part of a text that it names.
-    pub fn part(self) -> Part<'static> {
-        let (from, to) = (self.from as usize, self.to as usize);
-        match self.unit {
-            Unit::Lines => Part::Lines(from, to),
-            Unit::Rows => Part::Rows(from, to),
-            Unit::Characters => Part::Characters(from, to),
-        }
-    }
-
-    /// As a call asks for it.
-    pub(crate) fn argument(self) -> String {
-        match self.unit {
-            Unit::Lines => format!("{}-{}", self.from, self.to),
-            unit => format!("{} {}-{}", unit.name(), self.from, self.to),
-        }
-    }
+    if asked.query.is_empty() { Part::Whole } else { Part::Query(&asked.query) }
 }
 
 /// The page of a text that answers a call.
 pub fn answer(original: &str, asked: &Asked) -> Page {
-    let part = asked.part();
+    let part = part_asked(asked);
     if part == Part::Whole && original.len() <= PAGE_BYTES {
         return Page { text: original.to_owned(), range: None };
     }
@@ -143,7 +59,7 @@ pub fn page(original: &str, range: Option<Range>) -> Option<String> {
     if range == NOTHING {
         return Some(nothing(original));
     }
-    let found = excerpt(original, None, range.part(), PAGE_BYTES);
+    let found = excerpt(original, None, range.into(), PAGE_BYTES);
     let whole = found.unit == range.unit
         && found.from == range.from as usize
         && found.to == range.to as usize

@@ -1,5 +1,6 @@
 //! Hostile and unusual conversations.
 
+use headroom_providers::rounds::MARK;
 use serde_json::{Value, json};
 
 use super::*;
@@ -47,7 +48,7 @@ fn traces_by_the_hundred_to_one_long_text_are_bounded() {
     let body = anthropic(&long, turns.collect());
     let (after, retrievals) = after(Api::AnthropicMessages, &body).unwrap();
     assert!((20..=40).contains(&retrievals), "{retrievals}");
-    assert!(!after.to_string().contains(trace::MARK));
+    assert!(!after.to_string().contains(MARK));
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn ids_that_begin_anew_with_each_turn_change_nothing_before_them() {
     messages.extend(chat_turn(&id, &Value::Null));
     let first = after(Api::OpenAiChat, &json!({"messages": messages})).unwrap();
     assert_eq!(first.1, 1);
-    assert!(!first.0.to_string().contains(trace::MARK), "{}", first.0);
+    assert!(!first.0.to_string().contains(MARK), "{}", first.0);
     messages.extend(chat_turn("call_0", &Value::Null));
     let second = after(Api::OpenAiChat, &json!({"messages": messages})).unwrap();
     let list = |it: &(Value, u32)| it.0["messages"].as_array().unwrap().clone();
@@ -115,7 +116,7 @@ fn an_item_whose_own_id_is_that_of_its_call_loses_the_trace() {
     let body = json!({"input": [
         {"type": "function_call", "id": "call_0", "call_id": id, "name": "Read", "arguments": "{}"},
         {"type": "function_call_output", "call_id": id, "output": "r"}]});
-    assert!(!after(Api::OpenAiResponses, &body).unwrap().0.to_string().contains(trace::MARK));
+    assert!(!after(Api::OpenAiResponses, &body).unwrap().0.to_string().contains(MARK));
 }
 
 #[test]
@@ -253,7 +254,7 @@ fn a_message_that_cannot_be_read_stops_only_what_stands_behind_it() {
             let restored = restore(request(api, &messages).as_bytes(), api).unwrap();
             let text = String::from_utf8(restored.body).unwrap();
             assert_eq!(restored.retrievals, 1, "{api:?}: {text}");
-            assert!(text.contains(unreadable) && !text.contains(trace::MARK), "{api:?}: {text}");
+            assert!(text.contains(unreadable) && !text.contains(MARK), "{api:?}: {text}");
             // What was sent before is extended.
             let before = String::from_utf8(one.body).unwrap();
             assert!(text.starts_with(before.trim_end_matches("]}")), "{api:?}: {text}\n{before}");
@@ -271,7 +272,7 @@ fn a_call_that_a_client_has_copied_brings_its_round_back_once() {
         let expected = if api == Api::OpenAiChat { 2 } else { 1 };
         let text = String::from_utf8(restored.body).unwrap();
         assert_eq!(restored.retrievals, expected, "{api:?}: {text}");
-        assert!(!text.contains(trace::MARK), "{api:?}: {text}");
+        assert!(!text.contains(MARK), "{api:?}: {text}");
 
         // Both calls in one turn of the model, with a result each, and with one.
         let mut turn = turns.clone();
@@ -310,11 +311,11 @@ proptest::proptest! {
             .iter()
             .map(|(at, change, place)| {
                 let part = &parts[at % parts.len()];
-                let mark = part.find(trace::MARK).unwrap() + place;
+                let mark = part.find(MARK).unwrap() + place;
                 match change {
                     0 => part.clone(),
                     1 => part.replacen(part.get(mark..mark + 1).unwrap_or("z"), "Z", 1),
-                    _ => part.replace(trace::MARK, "_hr1__hr1_"),
+                    _ => part.replace(MARK, "_hr1__hr1_"),
                 }
             })
             .collect();

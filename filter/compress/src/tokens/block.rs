@@ -4,8 +4,9 @@
 //! A word of source code has four bytes. To look at each of them, and to guess wrongly where the word ends,
 //! takes longer than to find it in the vocabulary.
 
+use headroom_providers::simd::{BYTES, Bytes, low, ones};
+
 use super::Encoding;
-use crate::simd::{BYTES, Bytes, low, ones};
 
 /// What ends the bytes of a text that does not fill a block: no piece is sure to end before it.
 pub(super) const UNKNOWN: u8 = 0x80;

@@ -6,11 +6,11 @@
 
 use std::ops::Range;
 
+use headroom_providers::simd::{low, padded};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::layout::{ROOT_2, hash, slot};
 use super::{Encoding, merge};
-use crate::simd::{low, padded};
 
 /// Words that are remembered, pieces of up to [`LONGEST_WORD`] bytes, which six of seven are; one takes the place
 /// of another with the same remainder. 256 KiB: little enough to be there when the next request comes.

@@ -7,10 +7,11 @@
 
 use std::ops::Range;
 
+use headroom_providers::simd::{BYTES, padded};
+
 use super::Encoding;
 use super::block::{self, contraction};
 use super::layout::{BLANK, BLOCK, CASELESS, LINE_END, LOWER, MARK, NUMBER, SIGN, UPPER};
-use crate::simd::{BYTES, padded};
 
 const LETTER: u8 = UPPER | LOWER | CASELESS;
 const SPACE: u8 = BLANK | LINE_END;

@@ -1,6 +1,6 @@
 //! A body that is worked on step by step comes out as in one go, wherever it pauses and whatever happens meanwhile.
 
-use headroom_compress::{Config, Memo, Outcome, Read, Request, compress};
+use headroom_compress::{Config, Memo, Outcome, ParsedBody, Request, compress};
 
 /// Another conversation, which uses the same memo.
 const OTHER: &[u8] = br#"{"model":"gpt-4o","messages":[{"role":"user","content":"go"},
@@ -39,7 +39,7 @@ fn sliced(
     whole: &Outcome<'_>,
 ) -> usize {
     let mut memo = Memo::new(1 << 20).seeded(cut as u64);
-    let mut compression = Read::new(body, request.api, config).begin(request);
+    let mut compression = ParsedBody::new(body, request.api, config).begin(request);
     let mut steps = 0;
     while compression.step(config, &mut memo) {
         if steps == cut {

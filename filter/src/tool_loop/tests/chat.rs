@@ -1,10 +1,11 @@
 //! OpenAI Chat as servers other than OpenAI's speak it.
 
-use headroom_compress::Api;
+use headroom_providers::Api;
+use headroom_providers::RETRIEVE_TOOL as TOOL;
 use serde_json::{Value, json};
 
 use super::scripted::{HASH, arguments, ask, events, foreign, go_on, play, stream};
-use crate::tool_loop::{Next, TOOL, Turn};
+use crate::tool_loop::{Next, ToolLoop};
 
 const REQUEST: &str = r#"{"messages":[{"role":"user","content":"go"}]}"#;
 
@@ -45,7 +46,7 @@ fn a_call_of_ours_is_seen_whatever_its_number() {
     for (case, answer) in
         [numbered(0), numbered(1), numbered(7), same(), none(), nameless()].into_iter().enumerate()
     {
-        let (got, next) = play(&mut Turn::new(Api::OpenAiChat, true), &streamed(answer), 9);
+        let (got, next) = play(&mut ToolLoop::new(Api::OpenAiChat, true), &streamed(answer), 9);
         assert!(!got.contains(TOOL), "{case}: {got}");
         let Next::Retrieve(wanted) = next else {
             // Without ids nothing carries the trace, and ours is dropped.
@@ -63,7 +64,7 @@ fn numbers_of_calls_that_are_held_follow_those_that_have_passed() {
         with(call("b", TOOL), "index", 4.into()),
         with(call("", "Bash"), "index", 5.into()),
     ]);
-    let (got, _) = play(&mut Turn::new(Api::OpenAiChat, true), &answer, 1 << 20);
+    let (got, _) = play(&mut ToolLoop::new(Api::OpenAiChat, true), &answer, 1 << 20);
     let numbers: Vec<_> = calls(&got).iter().map(|call| call["index"].as_u64()).collect();
     assert_eq!(numbers, [Some(3), Some(4)], "{got}");
 }
@@ -83,7 +84,7 @@ fn what_a_provider_adds_to_a_call_reaches_the_client_and_comes_back() {
             let message = json!({"role": "assistant", "content": null, "tool_calls": calls});
             json!({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}).to_string()
         };
-        let mut turn = Turn::new(Api::OpenAiChat, stream);
+        let mut turn = ToolLoop::new(Api::OpenAiChat, stream);
         let first = answer(vec![signed(call("a", TOOL), "one"), call("b", "Read")]);
         let (got, next) = play(&mut turn, &first, 1 << 20);
         assert!(matches!(next, Next::Retrieve(_)), "{got}");
@@ -111,7 +112,7 @@ fn reasoning_that_later_rounds_have_signed_is_withheld_from_documents() {
         json!({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}).to_string()
     };
     for first in [Some("first"), None] {
-        let mut turn = Turn::new(Api::OpenAiChat, false);
+        let mut turn = ToolLoop::new(Api::OpenAiChat, false);
         let (_, next) = play(&mut turn, &answer(first, json!([call("a", TOOL)])), 1 << 20);
         assert!(matches!(next, Next::Retrieve(_)));
         ask(&mut turn, REQUEST, &foreign(&["text"])).unwrap();

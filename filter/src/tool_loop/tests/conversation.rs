@@ -3,11 +3,12 @@
 
 use headroom_compress::rounds::{self, Asked};
 use headroom_compress::{Api, address};
+use headroom_providers::RETRIEVE_TOOL as TOOL;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::scripted::{events, play, stream};
-use crate::tool_loop::{After, Given, Hidden, Next, Source, TOOL, Turn};
+use crate::tool_loop::{After, HiddenRounds, Next, RetrieveResult, Source, ToolLoop};
 
 const APIS: [Api; 3] = [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses];
 
@@ -319,19 +320,19 @@ fn results(api: Api, calls: &[String]) -> Vec<Value> {
 }
 
 /// Plays a turn and gives the client's answer, what the provider was sent last, and what is hidden.
-fn answered(api: Api, script: &[Vec<Said>], streamed: bool, step: usize) -> (String, Value, Hidden) {
+fn answered(api: Api, script: &[Vec<Said>], streamed: bool, step: usize) -> (String, Value, HiddenRounds) {
     let (text, mut sent) = (original(), request(api).to_string());
     let calls = rounds::calls(sent.as_bytes(), api);
-    let mut turn = Turn::new(api, streamed);
+    let mut turn = ToolLoop::new(api, streamed);
     let (mut got, mut next) = play(&mut turn, &answer(api, &script[0], 0, streamed), step);
     for (number, round) in script.iter().enumerate().skip(1) {
         let Next::Retrieve(wanted) = next else { break };
-        let given: Vec<Given> = wanted
+        let given: Vec<RetrieveResult> = wanted
             .iter()
             .map(|wanted| {
                 let page = rounds::answer(&text, &wanted.asked);
                 let source = Source { output: 0, hash: address(&text), range: page.range };
-                Given { text: page.text, source: Some(source) }
+                RetrieveResult { text: page.text, source: Some(source) }
             })
             .collect();
         next = match turn.give(sent.as_bytes(), &given, calls) {

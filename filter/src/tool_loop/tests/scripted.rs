@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::super::{After, Api, Given, Next, Source, Turn};
+use super::super::{After, Api, Next, RetrieveResult, Source, ToolLoop};
 
 pub(super) const HASH: &str = "0123456789abcdef01234567";
 
 /// What the client got of an answer that comes in pieces of `step` bytes.
-pub(super) fn play(turn: &mut Turn, answer: &str, step: usize) -> (String, Next) {
+pub(super) fn play(turn: &mut ToolLoop, answer: &str, step: usize) -> (String, Next) {
     let mut got = Vec::new();
     for piece in answer.as_bytes().chunks(step) {
         got.extend(turn.feed(piece));
@@ -305,24 +305,24 @@ pub(super) fn each(mut case: impl FnMut(Api, Answer, &str, bool)) {
 }
 
 /// What the client got of a later round, which comes in one piece.
-pub(super) fn go_on(turn: &mut Turn, answer: &str) -> (String, Next) {
+pub(super) fn go_on(turn: &mut ToolLoop, answer: &str) -> (String, Next) {
     let next = turn.continued(answer.as_bytes());
     with_rest(Vec::new(), next)
 }
 
 /// Texts that the request does not have: nothing can spell them out later.
-pub(super) fn foreign(texts: &[&str]) -> Vec<Given> {
-    texts.iter().map(|text| Given { text: (*text).to_owned(), source: None }).collect()
+pub(super) fn foreign(texts: &[&str]) -> Vec<RetrieveResult> {
+    texts.iter().map(|text| RetrieveResult { text: (*text).to_owned(), source: None }).collect()
 }
 
 /// Texts of the request's first tool output.
-pub(super) fn own(texts: &[&str]) -> Vec<Given> {
+pub(super) fn own(texts: &[&str]) -> Vec<RetrieveResult> {
     let source = || Source { output: 0, hash: HASH.to_owned(), range: None };
-    texts.iter().map(|text| Given { text: (*text).to_owned(), source: Some(source()) }).collect()
+    texts.iter().map(|text| RetrieveResult { text: (*text).to_owned(), source: Some(source()) }).collect()
 }
 
 /// What the provider is asked once these texts are given.
-pub(super) fn ask(turn: &mut Turn, request: &str, given: &[Given]) -> Option<String> {
+pub(super) fn ask(turn: &mut ToolLoop, request: &str, given: &[RetrieveResult]) -> Option<String> {
     match turn.give(request.as_bytes(), given, 0)? {
         After::Ask(body) => Some(String::from_utf8(body).unwrap()),
         After::Done(rest) => panic!("the turn has ended: {}", String::from_utf8_lossy(&rest)),

@@ -10,12 +10,12 @@
 //! ,{"id": 38, "ti
 //! ```
 
+use headroom_providers::string;
 use memchr::memmem;
 
 use super::notation;
 use super::parse::{Tree, spaces};
 use crate::block::Context;
-use crate::wire::string;
 
 /// Fewer elements are no table.
 const MIN_ELEMENTS: usize = 4;

@@ -4,7 +4,6 @@
 //! be written again from the document: no white space (`$json`), a blank after commas and colons
 //! (`$json_spaced`, Python's default), or lines indented by two or four (`$json_indent2`, `$json_indent4`).
 
-use super::notation::Writer;
 use super::parse::{Shape, Tree};
 use super::spell;
 
@@ -51,8 +50,8 @@ impl Layout {
     }
 }
 
-/// The notation for a string that holds a document; `None` when it has to stay a string.
-pub(crate) fn notation(text: &str, nesting: usize) -> Option<String> {
+/// The document that a string holds, and its layout; `None` when it has to stay a string.
+pub(crate) fn document(text: &str, nesting: usize) -> Option<(Layout, Tree<'_>)> {
     if nesting >= MAX_NESTING
         || text.len() < MIN_BYTES
         || !text.starts_with(['{', '['])
@@ -68,12 +67,7 @@ pub(crate) fn notation(text: &str, nesting: usize) -> Option<String> {
     }
     let mut again = String::with_capacity(text.len());
     lay_out(&tree, root, layout, 0, &mut again)?;
-    if again != text {
-        return None;
-    }
-    let mut writer = Writer::new(&tree, nesting + 1);
-    writer.plain(root);
-    Some(format!("{}{}", layout.name(), writer.out.without_legend()))
+    (again == text).then_some((layout, tree))
 }
 
 /// Writes a document in a layout, strings with minimal escapes; `None` where a string is spelled otherwise.

@@ -1,9 +1,10 @@
 //! The inverse of the notation: the specification that the writer is tested against.
 
+use headroom_providers::string;
+
 use super::embedded::Layout;
 use super::parse::{Shape, Tree};
 use super::spell;
-use crate::wire::string;
 
 /// A JSON value to the bit: numbers as they are spelled, keys in order and with duplicates.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,8 +1,9 @@
 //! JSON without layout: still JSON, for documents that no table makes shorter.
 
+use headroom_providers::string;
+
 use super::parse::{Becomes, Tree};
 use super::spell;
-use crate::wire::string;
 
 /// A text with its documents minified.
 #[derive(Debug)]

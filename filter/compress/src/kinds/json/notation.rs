@@ -36,9 +36,10 @@ use super::embedded;
 use super::legend::Legend;
 use super::names::Names;
 use super::parse::{Shape, Tree};
-use super::schema::{self, Column, Content, Inference, Record, Schema};
+use super::place::{Column, Content, Record, Schema, Source, Template};
+use super::schema::{self, Inference};
 use super::spell;
-use super::template::{self, Source, Template};
+use super::template;
 use crate::tokens::Encoding;
 
 /// Rows from which an object is looked at as a table with its keys in the first column.
@@ -527,7 +528,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
         match tree.string(id) {
             None => self.out.text(tree.raw(id)),
-            Some(text) => match embedded::notation(&text, self.nesting) {
+            Some(text) => match embedded_notation(&text, self.nesting) {
                 Some(document) => self.out.text(&document),
                 None => self.out.string(text),
             },
@@ -592,6 +593,15 @@ impl Pending {
         }
         self.commas = 0;
     }
+}
+
+/// The notation for a string that holds a document; `None` when it has to stay a string.
+fn embedded_notation(text: &str, nesting: usize) -> Option<String> {
+    let (layout, tree) = embedded::document(text, nesting)?;
+    let [root] = tree.roots[..] else { return None };
+    let mut writer = Writer::new(&tree, nesting + 1);
+    writer.plain(root);
+    Some(format!("{}{}", layout.name(), writer.out.without_legend()))
 }
 
 /// How many cells of a table are absent and null.

@@ -8,8 +8,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use headroom_providers::string;
+
 use super::keys::Names;
-use crate::wire::string;
 use crate::work;
 
 /// Deeper documents are left alone. The same limit as serde_json's, so that neither the recursive

@@ -6,7 +6,8 @@
 //! back its keys and their order.
 
 use super::parse::{Shape, Tree};
-use super::template::{self, Template};
+use super::place::{ABSENT, Column, Content, Record, Schema};
+use super::template;
 
 /// More columns than this are not a table that a model could read, and inserting a column would no
 /// longer take constant time.
@@ -25,46 +26,6 @@ const MAX_LOOKS: usize = 16;
 
 /// Rows per thousand that have to fit. Misfits are written as objects.
 const MIN_FITTING: usize = 750;
-
-/// What is known of all values at one place.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Schema {
-    /// Nothing: each value is written out.
-    Any,
-    Record(Record),
-    List(Box<Schema>),
-    /// Objects whose keys are data, with values of one schema.
-    Map(Box<Schema>),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Record {
-    pub(crate) columns: Vec<Column>,
-    /// The columns in another order, which the keys of some rows have; empty where none have.
-    pub(crate) other: Vec<usize>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Column {
-    /// The node of the key where it was first seen.
-    pub(crate) key: u32,
-    pub(crate) content: Content,
-    /// Rows without this key.
-    pub(crate) absent: usize,
-    /// Rows with null.
-    pub(crate) null: usize,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Content {
-    /// The same value in every row; the node of the first.
-    Constant(u32),
-    /// Objects in every row: their columns are this table's columns.
-    Inline(Record),
-    /// Strings that differ only in one part.
-    Strings(Template),
-    Values(Schema),
-}
 
 /// What inference has found out about nodes, and how much more it may look at.
 #[derive(Debug)]
@@ -124,9 +85,6 @@ impl Inference {
         self.fitting[node as usize] == Fit::InOtherOrder
     }
 }
-
-/// A place where a row has no value.
-pub(crate) const ABSENT: u32 = u32::MAX;
 
 /// The schema of the values `nodes`, some of which may be [`ABSENT`].
 pub(crate) fn infer(tree: &Tree<'_>, nodes: &[u32], inference: &mut Inference) -> Schema {

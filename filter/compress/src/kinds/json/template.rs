@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::parse::{Shape, Tree};
-use super::schema::{ABSENT, Column, Content, Record, Schema};
+use super::place::{ABSENT, Column, Content, Record, Schema, Source, Template};
 use super::spell;
 
 /// Bytes that have to be shared before a star column is worth reading. Shorter ones, such as the month of
@@ -16,26 +16,6 @@ const MIN_SHARED: usize = 24;
 
 /// Bytes that a column must have in all its rows together before it is derived from another one.
 const MIN_DERIVED: usize = 24;
-
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Template {
-    pub(crate) prefix: String,
-    pub(crate) suffix: String,
-    pub(crate) source: Source,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) enum Source {
-    /// The row's cell.
-    #[default]
-    Cell,
-    /// The text of another column of the same record.
-    Text(usize),
-    /// The value of another column of the same record, whatever its type.
-    Copy(usize),
-    /// The row's key in a table whose first column holds the keys.
-    Key,
-}
 
 impl Template {
     fn part<'a>(&self, text: &'a str) -> &'a str {

@@ -1,0 +1,141 @@
+//! Amazon Bedrock: Converse for all models, and the API of Anthropic's own.
+
+pub(crate) mod converse;
+pub(crate) mod usage;
+
+use serde_json::json;
+
+use crate::answer::AnswerReader;
+use crate::anthropic::answer::Anthropic;
+use crate::anthropic::request;
+use crate::anthropic::rounds::IDS;
+use crate::api::Api;
+use crate::format::{Format, Part, Refusal};
+use crate::openai_chat::answer::OpenAiChat;
+use crate::provider::Provider;
+use crate::rounds::IdRules;
+use crate::route::Route;
+use crate::tape::{NotUnderstood, Value};
+use crate::walk::Walk;
+
+/// `POST /model/{model}/converse` and `/converse-stream`.
+pub(crate) struct Converse;
+
+/// `POST /model/{model}/invoke` and `/invoke-with-response-stream`, where the body is Anthropic's.
+pub(crate) struct Invoke;
+
+impl Format for Converse {
+    fn name(&self) -> &'static str {
+        "bedrock_converse"
+    }
+
+    fn provider(&self) -> &'static str {
+        PROVIDER.name
+    }
+
+    fn read<'b>(&self, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
+        converse::read(root, walk)
+    }
+
+    fn part(&self, key: &[u8]) -> Part {
+        match key {
+            b"system" => Part::System,
+            b"toolConfig" => Part::Tools,
+            b"messages" => Part::Messages,
+            _ => Part::Other,
+        }
+    }
+
+    fn answer(&self) -> Box<dyn AnswerReader> {
+        Box::<OpenAiChat>::default()
+    }
+
+    fn refusal(&self, message: &str) -> Refusal {
+        refusal(message)
+    }
+}
+
+impl Format for Invoke {
+    fn name(&self) -> &'static str {
+        "anthropic_bedrock"
+    }
+
+    fn provider(&self) -> &'static str {
+        PROVIDER.name
+    }
+
+    /// The path may name a model only by an opaque ARN, behind which there can be any family. Only bodies for
+    /// Anthropic's models say which version of its API they are for.
+    fn read<'b>(&self, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
+        let [version] = root.pick(["anthropic_version"])?;
+        version.filter(|version| version.is_string()).ok_or(NotUnderstood)?;
+        request::read(root, walk)
+    }
+
+    fn part(&self, key: &[u8]) -> Part {
+        request::part(key)
+    }
+
+    fn takes_text_for_list(&self) -> bool {
+        true
+    }
+
+    fn ids(&self) -> IdRules {
+        IDS
+    }
+
+    fn answer(&self) -> Box<dyn AnswerReader> {
+        Box::<Anthropic>::default()
+    }
+
+    fn refusal(&self, message: &str) -> Refusal {
+        refusal(message)
+    }
+}
+
+fn refusal(message: &str) -> Refusal {
+    let header = Some((ERROR_HEADER, "ThrottlingException"));
+    Refusal { header, ..Refusal::of_body(&json!({"message": message})) }
+}
+
+/// The header in which an answer names the class of an error, and no body does: `ThrottlingException:http://…`.
+pub const ERROR_HEADER: &str = "x-amzn-errortype";
+
+/// The class of an error in [`ERROR_HEADER`].
+pub fn error_class(header: &[u8]) -> &[u8] {
+    header.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii()
+}
+
+/// Bedrock. Amazon has more than models below its domain.
+pub(crate) const PROVIDER: Provider = Provider {
+    domains: &["amazonaws.com"],
+    hosts_begin: b"bedrock",
+    serves: &["openai"],
+    route,
+    ..Provider::named("bedrock")
+};
+
+fn route(path: &str) -> Option<Route> {
+    let (model, method) = path.strip_prefix("/model/")?.rsplit_once('/')?;
+    if model.is_empty() {
+        return None;
+    }
+    let to = |api| Route::new(PROVIDER.name, api).with_model(model);
+    match method {
+        "converse" | "converse-stream" => Some(to(Api::BedrockConverse)),
+        "invoke" | "invoke-with-response-stream" => Some(to(Api::AnthropicBedrock))
+            .filter(|route| route.model.as_deref().is_some_and(may_be_anthropics)),
+        _ => None,
+    }
+}
+
+/// Resources whose names do not say what model is behind them. The body does.
+const OPAQUE: [&str; 3] =
+    ["application-inference-profile/", "provisioned-model/", "custom-model-deployment/"];
+
+/// Whether a model is Anthropic's: `us.anthropic.claude-…`, also at the end of an ARN, or an ARN that does not tell.
+fn may_be_anthropics(model: &str) -> bool {
+    let name = model.rsplit_once('/').map_or(model, |(_, name)| name);
+    name.split('.').rev().skip(1).any(|part| part == "anthropic")
+        || model.starts_with("arn:") && OPAQUE.iter().any(|resource| model.contains(resource))
+}

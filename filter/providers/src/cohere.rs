@@ -1,0 +1,48 @@
+//! Cohere Chat, version 2: `POST /v2/chat`.
+
+pub(crate) mod request;
+pub(crate) mod usage;
+
+use serde_json::json;
+
+use crate::answer::AnswerReader;
+use crate::api::Api;
+use crate::format::{Format, Refusal};
+use crate::openai_chat::answer::OpenAiChat;
+use crate::provider::Provider;
+use crate::route::Route;
+use crate::tape::{NotUnderstood, Value};
+use crate::walk::Walk;
+
+/// The format.
+pub(crate) struct Chat;
+
+impl Format for Chat {
+    fn name(&self) -> &'static str {
+        "cohere_chat"
+    }
+
+    fn provider(&self) -> &'static str {
+        PROVIDER.name
+    }
+
+    fn read<'b>(&self, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
+        request::read(root, walk)
+    }
+
+    fn answer(&self) -> Box<dyn AnswerReader> {
+        Box::<OpenAiChat>::default()
+    }
+
+    fn refusal(&self, message: &str) -> Refusal {
+        Refusal::of_body(&json!({"message": message}))
+    }
+}
+
+/// Cohere itself.
+pub(crate) const PROVIDER: Provider =
+    Provider { domains: &["cohere.com"], route, ..Provider::named("cohere") };
+
+fn route(path: &str) -> Option<Route> {
+    (path == "/v2/chat").then(|| Route::new(PROVIDER.name, Api::CohereChat))
+}

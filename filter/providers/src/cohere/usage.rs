@@ -1,0 +1,7 @@
+//! The words in which answers of Cohere say what they cost.
+
+use crate::usage::Key;
+
+pub(crate) fn key(name: &[u8]) -> Option<Key> {
+    (name == b"billed_units").then_some(Key::Billed)
+}

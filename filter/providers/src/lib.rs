@@ -1,0 +1,71 @@
+//! The APIs of LLM providers: one folder for each, with all that is particular to it.
+//!
+//! Where things stand in its requests, what its answers say, how our tool is declared and its calls recognized, how a
+//! budget's refusal reads, which hosts and paths are its own. Bytes in, values out: no host, no clock, no file.
+//!
+//! A new format is a folder with a `Format`, a new provider a file with a `Provider`, and each is one line in
+//! [`table`](Api). What all of them read with stands beside the folders: the JSON of a whole body (`tape`), JSON as it
+//! comes (`scan`), server-sent events (`sse`), AWS event streams (`event_stream`).
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::panic, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
+)]
+
+#[cfg(all(test, target_family = "wasm", target_os = "unknown"))]
+#[macro_use]
+extern crate headroom_wasm_test;
+
+mod allowance;
+pub mod answer;
+pub mod anthropic;
+mod api;
+pub mod arguments;
+mod azure;
+mod base64;
+pub mod bedrock;
+pub mod chatgpt;
+mod cohere;
+mod context_edits;
+pub mod copilot;
+mod deepseek;
+mod event_stream;
+mod format;
+mod gemini;
+mod json;
+mod openai;
+mod openai_chat;
+pub mod openai_responses;
+pub mod path;
+mod provider;
+pub mod rate_limits;
+pub mod reader;
+pub mod retrieve_tool;
+pub mod rounds;
+pub mod route;
+pub mod routing;
+pub mod scan;
+#[allow(
+    clippy::indexing_slicing,
+    reason = "one of the loops that every byte of a body goes through: each index is in bounds by what stands above it"
+)]
+pub mod simd;
+pub mod splice;
+pub mod sse;
+#[allow(
+    clippy::indexing_slicing,
+    reason = "one of the loops that every byte of a body goes through: each index is in bounds by what stands above it"
+)]
+pub mod string;
+mod table;
+pub mod tape;
+pub mod usage;
+mod vertex;
+pub mod walk;
+
+pub use allowance::RateLimit;
+pub use api::Api;
+pub use format::{Credentials, Part, Refusal};
+pub use provider::without_port;
+pub use retrieve_tool::NAME as RETRIEVE_TOOL;
+pub use tape::NotUnderstood;

@@ -1,0 +1,66 @@
+//! OpenAI Chat Completions, `POST /v1/chat/completions`, and what speaks it: Mistral, Azure, vLLM, …
+
+pub(crate) mod answer;
+pub(crate) mod request;
+pub(crate) mod rounds;
+pub(crate) mod usage;
+
+use crate::answer::AnswerReader;
+use crate::format::{Format, Refusal};
+use crate::openai::{self, PROVIDER};
+use crate::retrieve_tool::{about, parameters};
+use crate::rounds::{Editor, IdRules, Outputs};
+use crate::tape::{NotUnderstood, Value};
+use crate::walk::Walk;
+
+/// The format.
+pub(crate) struct ChatCompletions;
+
+impl Format for ChatCompletions {
+    fn name(&self) -> &'static str {
+        "openai_chat"
+    }
+
+    fn provider(&self) -> &'static str {
+        PROVIDER.name
+    }
+
+    fn read<'b>(&self, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
+        request::read(root, walk)
+    }
+
+    fn definition(&self) -> Option<&'static str> {
+        Some(concat!(
+            "{\"type\":\"function\",\"function\":{",
+            about!(),
+            ",\"parameters\":",
+            parameters!(),
+            "}},"
+        ))
+    }
+
+    fn ids(&self) -> IdRules {
+        IdRules { prefix: "call_hr", begin_anew: true, items_have_ids: false }
+    }
+
+    fn carries_traces(&self) -> bool {
+        true
+    }
+
+    fn restore(
+        &self,
+        root: Value<'_, '_>,
+        outputs: Outputs<'_>,
+        editor: &mut Editor<'_>,
+    ) -> Result<(), NotUnderstood> {
+        rounds::restore(root, outputs, editor)
+    }
+
+    fn answer(&self) -> Box<dyn AnswerReader> {
+        Box::<answer::OpenAiChat>::default()
+    }
+
+    fn refusal(&self, message: &str) -> Refusal {
+        openai::refusal(message)
+    }
+}

@@ -1,0 +1,429 @@
+//! OpenAI Chat Completions: one message per choice, streamed as chunks that add to it.
+//!
+//! Requests with several choices get no tool of ours, so there is one. Over several rounds the client
+//! sees one completion: the texts of all rounds behind one another, the last round's calls and finish
+//! reason, and the usage of all rounds. Chunks of later rounds carry the first round's id, because
+//! clients join chunks by it.
+
+use crate::answer::{AnswerReader, Ending, Figures, RetrieveCall, WrittenCall, characters};
+use crate::arguments::Asked;
+use crate::json;
+use crate::openai_chat::rounds::{call as written_call, message, result};
+use crate::retrieve_tool::NAME;
+use crate::rounds::Before;
+use crate::sse;
+
+/// A member of messages that OpenAI does not have. Providers that do (DeepSeek, Moonshot) want it back with
+/// the results of a turn's calls.
+const REASONING: &str = "reasoning_content";
+
+/// Signed reasoning, as OpenRouter gives it. It stands in one place of the message and cannot be divided.
+const DETAILS: &str = "reasoning_details";
+
+/// Calls in one round. No model makes as many.
+const MAX_CALLS: usize = 4_096;
+
+#[derive(Clone, Debug)]
+pub(crate) struct OpenAiChat {
+    /// What the rounds before this one said.
+    earlier: Vec<Said>,
+    this: Said,
+    /// How much of the first round's text and reasoning the client has. Bytes.
+    passed: [usize; 2],
+    /// How many of the first round's calls the client has.
+    passed_calls: usize,
+    /// What every chunk of the answer says.
+    envelope: Vec<(String, String)>,
+    holding: bool,
+    /// Why the round ended, as JSON; empty before that.
+    reason: String,
+    /// The provider sends a chunk with usage at the end.
+    usage_seen: bool,
+    signed: bool,
+    figures: Figures<3>,
+    document: String,
+}
+
+/// What the model says in one round.
+#[derive(Clone, Debug, Default)]
+struct Said {
+    text: String,
+    reasoning: String,
+    calls: Vec<Call>,
+    /// In a document, its signed reasoning as it is.
+    details: Option<String>,
+}
+
+impl Said {
+    fn bytes(&self) -> usize {
+        let calls = self.calls.iter().map(|call| {
+            let whole = call.whole.as_ref().map_or(0, String::len);
+            let added: usize = call.added.iter().map(|(key, value)| key.len() + value.len()).sum();
+            size_of::<Call>() + call.id.len() + call.name.len() + call.arguments.len() + whole + added
+        });
+        let details = self.details.as_ref().map_or(0, String::len);
+        self.text.len() + self.reasoning.len() + details + calls.sum::<usize>()
+    }
+}
+
+impl Default for OpenAiChat {
+    fn default() -> Self {
+        Self {
+            earlier: Vec::new(),
+            this: Said::default(),
+            passed: [0; 2],
+            passed_calls: 0,
+            envelope: Vec::new(),
+            holding: false,
+            reason: String::new(),
+            usage_seen: false,
+            signed: false,
+            figures: Figures::new(["prompt_tokens", "completion_tokens", "total_tokens"]),
+            document: String::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Call {
+    id: String,
+    name: String,
+    arguments: String,
+    /// In a stream, the number by which its deltas name it.
+    index: u64,
+    /// What providers add to it: Gemini's signature stands there, and the call is refused without it.
+    added: Vec<(String, String)>,
+    /// As its first delta said: what has passed cannot become ours later.
+    ours: bool,
+    /// In a document, the call as it is; kept because providers put members of their own into it.
+    whole: Option<String>,
+}
+
+impl Call {
+    fn json(&self) -> String {
+        if let Some(whole) = &self.whole {
+            return whole.clone();
+        }
+        let function =
+            json::write([("name", json::quote(&self.name)), ("arguments", json::quote(&self.arguments))]);
+        let own = [("id", json::quote(&self.id)), ("type", json::quote("function")), ("function", function)];
+        let added = self.added.iter().map(|(key, value)| (key.as_str(), value.clone()));
+        json::write(own.into_iter().chain(added))
+    }
+
+    /// Whether it says more than name and arguments: then it can only be repeated as it was.
+    fn has_more(&self) -> bool {
+        let members = self.whole.as_deref().and_then(json::object).unwrap_or_default();
+        !self.added.is_empty() || members.iter().any(|(key, value)| is_added(key, value))
+    }
+
+    /// With the id that carries a trace.
+    fn renamed(&self, ending: &Ending<'_>) -> Option<String> {
+        match ending.carrier {
+            Some((id, new)) if self.id == id => json::with(&self.json(), &[("id", &json::quote(new))]),
+            _ => Some(self.json()),
+        }
+    }
+}
+
+fn is_added(key: &str, value: &str) -> bool {
+    !matches!(key, "index" | "id" | "type" | "function") && value != "null"
+}
+
+impl OpenAiChat {
+    fn call_delta(&mut self, delta: &str) -> Option<()> {
+        let members = json::object(delta)?;
+        let function = json::get(&members, "function").and_then(json::object).unwrap_or_default();
+        let text = |key| json::get(&function, key).and_then(json::string).unwrap_or_default();
+        let (name, arguments) = (text("name"), text("arguments"));
+        let id = json::get(&members, "id").and_then(json::string).unwrap_or_default();
+        let index = json::get(&members, "index").and_then(json::number);
+        let is_numbered = index.is_some();
+        let index = index.or(self.this.calls.last().map(|call| call.index)).unwrap_or(0);
+        // Numbers may begin anywhere. Some servers give none, or each call the same, and whole calls one by one.
+        let goes_on = |call: &Call| {
+            let other = if id.is_empty() { !is_numbered } else { id != call.id };
+            let begins = !name.is_empty() && !call.name.is_empty() && other;
+            call.index == index && !begins
+        };
+        let at = match self.this.calls.iter().rposition(goes_on) {
+            Some(at) => at,
+            None if self.this.calls.len() >= MAX_CALLS => return None,
+            None => {
+                let ours = name == NAME;
+                self.holding |= ours;
+                self.this.calls.push(Call { index, ours, ..Call::default() });
+                self.this.calls.len() - 1
+            }
+        };
+        let call = self.this.calls.get_mut(at)?;
+        for (key, value) in members.iter().filter(|(key, value)| is_added(key, value)) {
+            match call.added.iter_mut().find(|(known, _)| known == key) {
+                Some((_, so_far)) => (*value).clone_into(so_far),
+                None => call.added.push((key.clone(), (*value).to_owned())),
+            }
+        }
+        if !id.is_empty() {
+            call.id = id;
+        }
+        call.name.push_str(&name);
+        call.arguments.push_str(&arguments);
+        Some(())
+    }
+
+    /// A chunk that says `delta`, or only why the answer ends.
+    fn chunk(&self, delta: &str, finish_reason: &str) -> String {
+        let choice = json::write([("index", "0"), ("delta", delta), ("finish_reason", finish_reason)]);
+        let choices = json::list([choice]);
+        let envelope = self.envelope.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        sse::write("", &json::write(envelope.chain([("choices", choices.as_str())])))
+    }
+
+    fn text_chunk(&self, member: &str, text: &str) -> String {
+        if text.is_empty() {
+            return String::new();
+        }
+        self.chunk(&json::write([(member, json::quote(text))]), "null")
+    }
+
+    fn rounds(&self) -> impl Iterator<Item = &Said> {
+        self.earlier.iter().chain([&self.this])
+    }
+
+    fn text(&self) -> String {
+        self.rounds().map(|round| round.text.as_str()).collect()
+    }
+
+    /// The reasoning that the client gets: of later rounds only where the next request can put it in its place.
+    fn reasoning(&self, ending: &Ending<'_>) -> String {
+        let rounds = if ending.is_traced() { usize::MAX } else { 1 };
+        self.rounds().take(rounds).map(|round| round.reasoning.as_str()).collect()
+    }
+
+    /// The client's calls of the last round, each with its place among them and whether it has passed.
+    fn clients_calls(&self) -> impl Iterator<Item = (usize, bool, &Call)> {
+        let calls = self.this.calls.iter().enumerate().filter(|(_, call)| !call.ours);
+        calls
+            .enumerate()
+            .map(|(place, (at, call))| (place, self.earlier.is_empty() && at < self.passed_calls, call))
+    }
+
+    /// The message of a document with other texts and calls.
+    fn message(&self, choice: &str, text: &str, reasoning: &str, calls: &[String]) -> Option<String> {
+        let message = json::path(choice, &["message"])?;
+        let content =
+            if text.is_empty() && !calls.is_empty() { "null".to_owned() } else { json::quote(text) };
+        let mut message = json::with(message, &[("content", &content)])?;
+        message = match reasoning {
+            "" => json::without(&message, REASONING)?,
+            reasoning => json::with(&message, &[(REASONING, &json::quote(reasoning))])?,
+        };
+        // What later rounds have signed is bound to what the client does not have.
+        let first = self.rounds().next().and_then(|round| round.details.as_deref());
+        message = match first {
+            Some(details) => json::with(&message, &[(DETAILS, details)])?,
+            None => json::without(&message, DETAILS)?,
+        };
+        match calls {
+            [] => json::without(&message, "tool_calls"),
+            calls => json::with(&message, &[("tool_calls", &json::list(calls))]),
+        }
+    }
+}
+
+impl AnswerReader for OpenAiChat {
+    fn bytes(&self) -> usize {
+        self.document.len() + self.rounds().map(Said::bytes).sum::<usize>()
+    }
+
+    fn event(&mut self, _name: &str, data: &str) -> Option<()> {
+        if data.is_empty() || data == "[DONE]" {
+            return Some(());
+        }
+        let members = json::object(data)?;
+        if self.envelope.is_empty() {
+            let same = members.iter().filter(|(key, _)| key != "choices" && key != "usage");
+            self.envelope = same.map(|(key, value)| (key.clone(), (*value).to_owned())).collect();
+        }
+        if let Some(usage) = json::get(&members, "usage").filter(|usage| *usage != "null") {
+            self.usage_seen = true;
+            self.figures.read(usage);
+        }
+        for choice in json::get(&members, "choices").and_then(json::array).unwrap_or_default() {
+            if let Some(reason) = json::path(choice, &["finish_reason"]).filter(|reason| *reason != "null") {
+                reason.clone_into(&mut self.reason);
+            }
+            let Some(delta) = json::path(choice, &["delta"]).and_then(json::object) else { continue };
+            for call in json::get(&delta, "tool_calls").and_then(json::array).unwrap_or_default() {
+                self.call_delta(call)?;
+            }
+            self.signed |= json::get(&delta, DETAILS).is_some_and(|details| details != "null");
+            if let Some(text) = json::get(&delta, REASONING).and_then(json::string) {
+                self.this.reasoning.push_str(&text);
+            }
+            if let Some(text) = json::get(&delta, "content").and_then(json::string) {
+                self.this.text.push_str(&text);
+            }
+        }
+        if !self.holding {
+            self.passed = [self.this.text.len(), self.this.reasoning.len()];
+            self.passed_calls = self.this.calls.len();
+        }
+        Some(())
+    }
+
+    fn holding(&self) -> bool {
+        self.holding
+    }
+
+    fn document(&mut self, answer: &str) -> Option<()> {
+        let members = json::object(answer)?;
+        let choices = json::get(&members, "choices").and_then(json::array)?;
+        let [choice] = choices.as_slice() else { return None };
+        let message = json::path(choice, &["message"]).and_then(json::object)?;
+        let details = json::get(&message, DETAILS).filter(|details| *details != "null");
+        self.signed |= details.is_some();
+        self.this.details = details.map(str::to_owned);
+        self.this.text = json::get(&message, "content").and_then(json::string).unwrap_or_default();
+        self.this.reasoning = json::get(&message, REASONING).and_then(json::string).unwrap_or_default();
+        for call in json::get(&message, "tool_calls").and_then(json::array).unwrap_or_default() {
+            let text = |keys: &[&str]| json::path(call, keys).and_then(json::string).unwrap_or_default();
+            let name = text(&["function", "name"]);
+            self.this.calls.push(Call {
+                id: text(&["id"]),
+                ours: name == NAME,
+                name,
+                arguments: text(&["function", "arguments"]),
+                whole: Some(call.to_owned()),
+                ..Call::default()
+            });
+        }
+        json::path(choice, &["finish_reason"]).unwrap_or_default().clone_into(&mut self.reason);
+        if let Some(usage) = json::get(&members, "usage") {
+            self.figures.read(usage);
+        }
+        self.document = answer.to_owned();
+        Some(())
+    }
+
+    fn is_complete(&self) -> bool {
+        !self.reason.is_empty()
+    }
+
+    fn calls(&self) -> Vec<bool> {
+        self.this.calls.iter().map(|call| call.ours).collect()
+    }
+
+    fn signs_ours(&self) -> bool {
+        self.this.calls.first().is_some_and(|call| call.ours && call.has_more())
+    }
+
+    fn wanted(&self) -> Vec<RetrieveCall> {
+        let place = characters(self.rounds().map(|round| round.text.as_str()));
+        let reasoning = characters(self.rounds().map(|round| round.reasoning.as_str()));
+        let ours = self.this.calls.iter().filter(|call| call.ours && json::object(&call.arguments).is_some());
+        ours.map(|call| RetrieveCall {
+            id: call.id.clone(),
+            asked: Asked::read(&call.arguments),
+            place,
+            reasoning,
+        })
+        .collect()
+    }
+
+    fn carrier(&self) -> Option<String> {
+        // Signed reasoning, and signatures on calls of ours, cannot be written once more.
+        let mut calls = self.rounds().flat_map(|round| &round.calls);
+        if self.signed || calls.any(|call| call.ours && call.has_more()) {
+            return None;
+        }
+        let mut missing = self.clients_calls().filter(|(_, passed, _)| !passed).map(|(_, _, call)| &call.id);
+        missing.find(|id| !id.is_empty()).cloned()
+    }
+
+    fn before(&self, place: u32, reasoning: u32) -> Before {
+        let start = |texts: String, count: u32| texts.chars().take(count as usize).collect::<String>();
+        let mut before = Before::default();
+        before.text(&start(self.text(), place));
+        before.text(&start(self.rounds().map(|round| round.reasoning.as_str()).collect(), reasoning));
+        before
+    }
+
+    fn continuation(&self, request: &str, written: &[WrittenCall<'_>]) -> Option<String> {
+        let (mut calls, mut answers) = (Vec::new(), Vec::new());
+        for (call, WrittenCall { retrieval, text }) in
+            self.this.calls.iter().filter(|call| call.ours).zip(written)
+        {
+            let retrieval = retrieval.as_ref().filter(|_| !call.has_more());
+            calls.push(retrieval.map_or_else(|| call.json(), written_call));
+            answers.push(match retrieval {
+                Some(retrieval) => result(retrieval),
+                None => json::write([
+                    ("role", json::quote("tool")),
+                    ("tool_call_id", json::quote(&call.id)),
+                    ("content", json::quote(text)),
+                ]),
+            });
+        }
+        let turn = message(&self.this.text, &self.this.reasoning, &calls);
+        let messages: Vec<String> = [turn].into_iter().chain(answers).collect();
+        json::append(request, &json::object(request)?, "messages", &messages)
+    }
+
+    fn next_round(&mut self) {
+        self.earlier.push(std::mem::take(&mut self.this));
+        self.reason.clear();
+        self.figures.next_round();
+        self.holding = true;
+    }
+
+    fn copy(&self) -> Box<dyn AnswerReader> {
+        Box::new(self.clone())
+    }
+
+    fn finish(&self, stream: bool, ending: &Ending<'_>) -> Option<String> {
+        let note = ending.note.unwrap_or_default();
+        let calls: Vec<String> =
+            self.clients_calls().map(|(_, _, call)| call.renamed(ending)).collect::<Option<_>>()?;
+        let reason = match self.reason.as_str() {
+            _ if !calls.is_empty() => "\"tool_calls\"",
+            "" | "\"tool_calls\"" => "\"stop\"",
+            other => other,
+        };
+        let (text, reasoning) = (self.text() + note, self.reasoning(ending));
+        if !stream {
+            let choices = json::path(&self.document, &["choices"]).and_then(json::array)?;
+            let choice = choices.first()?;
+            let message = self.message(choice, &text, &reasoning, &calls)?;
+            let choice = json::with(choice, &[("message", &message), ("finish_reason", reason)])?;
+            let usage = self.figures.total(json::path(&self.document, &["usage"]).unwrap_or("{}"))?;
+            let choices = json::list([choice]);
+            return json::with(&self.document, &[("choices", &choices), ("usage", &usage)]);
+        }
+        let [passed_text, passed_reasoning] = self.passed;
+        let mut out = self.text_chunk(REASONING, reasoning.get(passed_reasoning..).unwrap_or_default());
+        out.push_str(&self.text_chunk("content", text.get(passed_text..).unwrap_or_default()));
+        // Behind the numbers that the client has seen.
+        let seen = self.clients_calls().filter(|(_, passed, _)| *passed).map(|(_, _, call)| call.index);
+        let seen: Vec<u64> = seen.collect();
+        let free = seen.iter().max().map_or(0, |last| last.saturating_add(1));
+        for ((place, passed, _), call) in self.clients_calls().zip(&calls) {
+            if !passed {
+                let index = free.saturating_add(place.saturating_sub(seen.len()) as u64);
+                let call = json::with(call, &[("index", &index.to_string())])?;
+                out.push_str(&self.chunk(&json::write([("tool_calls", json::list([call]))]), "null"));
+            }
+        }
+        out.push_str(&self.chunk("{}", reason));
+        if self.usage_seen {
+            let envelope = self.envelope.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            let usage = self.figures.total("{}")?;
+            out.push_str(&sse::write(
+                "",
+                &json::write(envelope.chain([("choices", "[]"), ("usage", usage.as_str())])),
+            ));
+        }
+        out.push_str("data: [DONE]\n\n");
+        Some(out)
+    }
+}

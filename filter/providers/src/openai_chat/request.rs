@@ -1,0 +1,67 @@
+//! OpenAI Chat Completions, and what speaks it.
+//!
+//! Tool outputs are the content of messages with the role `tool`.
+
+use crate::context_edits;
+use crate::retrieve_tool::{Listing, Naming};
+use crate::tape::{NotUnderstood, Value};
+use crate::walk::{Call, Role, Walk, each_text};
+
+pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
+    let [model, stream, tools, messages, n, management, truncation, transforms, left] = root.pick([
+        "model",
+        "stream",
+        "tools",
+        "messages",
+        "n",
+        "context_management",
+        "truncation",
+        "transforms",
+        "truncate_prompt_tokens",
+    ])?;
+    walk.envelope(Naming::Function, model, stream, tools)?;
+    // OpenRouter's transforms take messages out of the middle; vLLM cuts a prompt from the left.
+    walk.clears_outputs = context_edits::clear_outputs(management)?
+        || context_edits::truncates(truncation)
+        || transforms.is_some_and(|transforms| transforms.elements().next().is_some())
+        || left.is_some_and(|tokens| !tokens.is_null());
+    // Several answers to one request cannot all be continued by one retrieval.
+    if n.is_some_and(|n| n.raw() != "1" && !n.is_null()) {
+        walk.retrieve = Listing::NoTools;
+    }
+    let messages = messages.filter(|messages| messages.is_array()).ok_or(NotUnderstood)?;
+    for message in messages.elements() {
+        read_message(message, walk)?;
+    }
+    Ok(())
+}
+
+fn read_message<'b>(message: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
+    let [role, content, tool_calls, tool_call_id] =
+        message.pick(["role", "content", "tool_calls", "tool_call_id"])?;
+    let Some(role) = role else { return Ok(()) };
+    if role.is("tool") {
+        let call = walk.call_of(tool_call_id);
+        return each_text(content, &["text"], |text| walk.output(call, text));
+    }
+    let role = if role.is("user") {
+        Role::User
+    } else if role.is("assistant") {
+        Role::Assistant
+    } else {
+        Role::System
+    };
+    each_text(content, &["text"], |text| walk.reading(role, text))?;
+    walk.end_of_user_message();
+    for tool_call in tool_calls.into_iter().flat_map(Value::elements) {
+        let [id, function, custom, caller] = tool_call.pick(["id", "function", "custom", "caller"])?;
+        if let Some(function) = function.filter(|function| function.is_object()) {
+            let [name, arguments] = function.pick(["name", "arguments"])?;
+            walk.call(id, Call::new(name, arguments, caller)?);
+        } else if let Some(custom) = custom.filter(|custom| custom.is_object()) {
+            let [name, input] = custom.pick(["name", "input"])?;
+            walk.call(id, Call::new(name, input, caller)?);
+        }
+    }
+    Ok(())
+}

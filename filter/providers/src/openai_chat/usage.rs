@@ -1,0 +1,18 @@
+//! The words in which chat completions say what they cost and how they ended: OpenAI's, Groq's and DeepSeek's.
+
+use crate::usage::Key;
+
+pub(crate) fn key(name: &[u8]) -> Option<Key> {
+    Some(match name {
+        b"x_groq" => Key::Envelope,
+        b"prompt_tokens_details" => Key::InputDetails,
+        b"completion_tokens_details" => Key::OutputDetails,
+        b"choices" => Key::Choices,
+        b"prompt_tokens" => Key::InputWhole,
+        b"completion_tokens" => Key::Output,
+        b"reasoning_tokens" => Key::Reasoning,
+        b"cached_tokens" | b"prompt_cache_hit_tokens" => Key::Cached,
+        b"cache_write_tokens" => Key::CacheWritten,
+        _ => return None,
+    })
+}

@@ -1,0 +1,84 @@
+//! OpenAI Responses: `POST /v1/responses`, and its WebSocket sessions.
+
+pub(crate) mod answer;
+pub(crate) mod request;
+pub(crate) mod rounds;
+pub mod session;
+pub(crate) mod usage;
+
+use crate::answer::AnswerReader;
+use crate::format::{Format, Part, Refusal};
+use crate::openai::{self, PROVIDER};
+use crate::retrieve_tool::{about, parameters};
+use crate::rounds::{Editor, IdRules, Outputs};
+use crate::tape::{NotUnderstood, Value};
+use crate::walk::Walk;
+
+/// The format.
+pub(crate) struct Responses;
+
+impl Format for Responses {
+    fn name(&self) -> &'static str {
+        "openai_responses"
+    }
+
+    fn provider(&self) -> &'static str {
+        PROVIDER.name
+    }
+
+    fn read<'b>(&self, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
+        request::read(root, walk)
+    }
+
+    fn system(&self) -> &'static str {
+        "instructions"
+    }
+
+    fn messages(&self) -> &'static str {
+        "input"
+    }
+
+    fn part(&self, key: &[u8]) -> Part {
+        match key {
+            b"instructions" => Part::System,
+            b"tools" => Part::Tools,
+            b"input" => Part::Messages,
+            _ => Part::Other,
+        }
+    }
+
+    fn definition(&self) -> Option<&'static str> {
+        Some(concat!(
+            "{\"type\":\"function\",",
+            about!(),
+            ",\"parameters\":",
+            parameters!(),
+            ",\"strict\":false},"
+        ))
+    }
+
+    fn ids(&self) -> IdRules {
+        IdRules { prefix: "call_hr", begin_anew: false, items_have_ids: true }
+    }
+
+    fn carries_traces(&self) -> bool {
+        true
+    }
+
+    fn restore(
+        &self,
+        root: Value<'_, '_>,
+        outputs: Outputs<'_>,
+        editor: &mut Editor<'_>,
+    ) -> Result<(), NotUnderstood> {
+        rounds::restore(root, outputs, editor)
+    }
+
+    fn answer(&self) -> Box<dyn AnswerReader> {
+        Box::<answer::OpenAiResponses>::default()
+    }
+
+    fn refusal(&self, message: &str) -> Refusal {
+        openai::refusal(message)
+    }
+}

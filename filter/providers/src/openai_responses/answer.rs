@@ -1,0 +1,431 @@
+//! OpenAI Responses: output items, and numbered events that build them.
+//!
+//! Over several rounds the client sees one response: the first round's beginning, the items of all
+//! rounds under running indexes, events under running sequence numbers, and the last round's end with
+//! the output and the usage of all rounds. It keeps the first round's id: SDKs hold the end of a stream against its
+//! beginning.
+//!
+//! The provider refuses a reasoning item in a request without the item that it led to, and SDKs refuse the end of a
+//! response in which an item has begun and has not ended. So a reasoning item is held until the next item begins: one
+//! that led to a call of ours is for the client only where the next request puts that call back.
+//!
+//! Requests of conversations that the provider keeps get no tool of ours, so there is no call of it to answer.
+
+use crate::answer::{AnswerReader, Ending, Figures, RetrieveCall, WrittenCall};
+use crate::arguments::Asked;
+use crate::json;
+use crate::openai_responses::rounds::{call, result};
+use crate::retrieve_tool::NAME;
+use crate::rounds::Before;
+use crate::sse;
+
+/// Items that ask the client to do something.
+const CALLS: [&str; 6] = [
+    "\"function_call\"",
+    "\"custom_tool_call\"",
+    "\"local_shell_call\"",
+    "\"shell_call\"",
+    "\"apply_patch_call\"",
+    "\"computer_call\"",
+];
+
+#[derive(Clone, Debug)]
+pub(crate) struct OpenAiResponses {
+    /// The items of all rounds.
+    items: Vec<Item>,
+    /// Where this round's begin.
+    round_start: usize,
+    later_round: bool,
+    /// How many events the client has.
+    sequence: u64,
+    /// Events that are held, up to the next that passes.
+    held: u64,
+    hold: Hold,
+    complete: bool,
+    figures: Figures<3>,
+    /// The response as a whole, as far as it is known.
+    document: String,
+    /// The id of the first round's response, as JSON.
+    first_id: Option<String>,
+}
+
+/// An output item.
+#[derive(Clone, Debug, Default)]
+struct Item {
+    /// As it is known so far.
+    raw: String,
+    /// It has ended.
+    done: bool,
+    /// The client has seen it begin.
+    begun: bool,
+    /// Its events that the client has not got.
+    events: Vec<(String, String)>,
+}
+
+/// Whether events are held.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Hold {
+    No,
+    /// A reasoning item has begun, and it depends on the next item.
+    UntilNextItem,
+    /// A call of ours has begun.
+    ToTheEnd,
+}
+
+impl Default for OpenAiResponses {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            round_start: 0,
+            later_round: false,
+            sequence: 0,
+            held: 0,
+            hold: Hold::No,
+            complete: false,
+            figures: Figures::new(["input_tokens", "output_tokens", "total_tokens"]),
+            document: String::new(),
+            first_id: None,
+        }
+    }
+}
+
+fn kind(item: &str) -> &str {
+    json::path(item, &["type"]).unwrap_or_default()
+}
+
+fn is_call(item: &str) -> bool {
+    CALLS.contains(&kind(item))
+}
+
+fn is_ours(item: &str) -> bool {
+    is_call(item) && json::path(item, &["name"]).and_then(json::string).as_deref() == Some(NAME)
+}
+
+fn is_reasoning(item: &str) -> bool {
+    kind(item) == "\"reasoning\""
+}
+
+/// Whether `rounds` takes it for a part of the model's turn.
+fn is_of_turn(item: &str) -> bool {
+    let kind = json::path(item, &["type"]).and_then(json::string).unwrap_or_default();
+    let role = json::path(item, &["role"]).and_then(json::string);
+    kind == "reasoning" || kind.ends_with("_call") || role.as_deref() == Some("assistant")
+}
+
+fn call_id(item: &str) -> String {
+    json::path(item, &["call_id"]).and_then(json::string).unwrap_or_default()
+}
+
+/// What a message of the model says.
+fn texts(item: &str) -> String {
+    let parts = json::path(item, &["content"]).and_then(json::array).unwrap_or_default();
+    let texts = parts.into_iter().filter_map(|part| json::path(part, &["text"]).and_then(json::string));
+    texts.collect()
+}
+
+/// With the id that carries a trace.
+fn renamed(item: &str, ending: &Ending<'_>) -> Option<String> {
+    match ending.carrier {
+        Some((id, new)) if is_call(item) && call_id(item) == id => {
+            json::with(item, &[("call_id", &json::quote(new))])
+        }
+        _ => Some(item.to_owned()),
+    }
+}
+
+impl OpenAiResponses {
+    fn read_response(&mut self, response: &str) -> Option<()> {
+        let members = json::object(response)?;
+        if let Some(usage) = json::get(&members, "usage") {
+            self.figures.read(usage);
+        }
+        if self.first_id.is_none() {
+            self.first_id = json::get(&members, "id").map(str::to_owned);
+        }
+        self.document = response.to_owned();
+        Some(())
+    }
+
+    fn current(&self) -> &[Item] {
+        self.items.get(self.round_start..).unwrap_or_default()
+    }
+
+    /// The response with this output and the usage of all rounds.
+    fn whole(&self, output: &[String]) -> Option<String> {
+        let usage = json::path(&self.document, &["usage"]).unwrap_or("{}");
+        let usage = self.figures.total(usage)?;
+        json::with(&self.document, &[("output", &json::list(output)), ("usage", &usage)])
+    }
+
+    /// Whether the client gets, or keeps, each item.
+    fn delivered(&self, ending: &Ending<'_>) -> Vec<bool> {
+        let ours = |from: usize| {
+            let first = self.items.iter().skip(from).position(|item| is_ours(&item.raw))?;
+            let before = self.items.get(..from + first).unwrap_or_default();
+            // What led to the call goes with it.
+            Some(from + first - before.iter().rev().take_while(|item| is_reasoning(&item.raw)).count())
+        };
+        let missing = if !ending.is_traced() {
+            ours(0)
+        } else if ending.drops_last {
+            ours(self.round_start)
+        } else {
+            None
+        };
+        let items = self.items.iter().enumerate();
+        items
+            .map(|(at, item)| {
+                let bound = is_reasoning(&item.raw) && missing.is_some_and(|missing| missing <= at);
+                !bound && !is_ours(&item.raw)
+            })
+            .collect()
+    }
+
+    /// A note as an output item.
+    fn note(note: &str) -> String {
+        let part = json::write([
+            ("type", json::quote("output_text")),
+            ("text", json::quote(note)),
+            ("annotations", "[]".to_owned()),
+        ]);
+        json::write([
+            ("type", json::quote("message")),
+            ("id", json::quote("msg_headroom")),
+            ("status", json::quote("completed")),
+            ("role", json::quote("assistant")),
+            ("content", json::list([part])),
+        ])
+    }
+}
+
+impl AnswerReader for OpenAiResponses {
+    fn bytes(&self) -> usize {
+        let events = self.items.iter().flat_map(|item| &item.events);
+        let items = self.items.iter().map(|item| size_of::<Item>() + item.raw.len());
+        self.document.len() + items.chain(events.map(|(name, data)| name.len() + data.len())).sum::<usize>()
+    }
+
+    fn event(&mut self, name: &str, data: &str) -> Option<()> {
+        if data.is_empty() || data == "[DONE]" {
+            return Some(());
+        }
+        let members = json::object(data)?;
+        let kind = json::get(&members, "type").and_then(json::string)?;
+        let item = json::get(&members, "item");
+        let ended = matches!(kind.as_str(), "response.completed" | "response.incomplete" | "response.failed");
+        let begins = kind == "response.output_item.added";
+        match (self.hold, item) {
+            (Hold::No | Hold::UntilNextItem, Some(item)) if begins && is_ours(item) => {
+                self.hold = Hold::ToTheEnd;
+            }
+            // All of it led to what follows.
+            (Hold::No | Hold::UntilNextItem, Some(item)) if begins && is_reasoning(item) => {
+                self.hold = Hold::UntilNextItem;
+            }
+            (Hold::UntilNextItem, _) if begins || ended => {
+                self.hold = Hold::No;
+                // What was held passes now.
+                for item in &mut self.items {
+                    item.begun = true;
+                    item.events.clear();
+                }
+            }
+            _ => {}
+        }
+        let index = json::get(&members, "output_index").and_then(json::number);
+        let at = index.and_then(|index| usize::try_from(index).ok()?.checked_add(self.round_start));
+        if begins {
+            if at != Some(self.items.len()) {
+                return None;
+            }
+            self.items.push(Item { begun: self.hold == Hold::No, ..Item::default() });
+        }
+        if let Some(known) = at.and_then(|at| self.items.get_mut(at)) {
+            if let Some(item) = item {
+                item.clone_into(&mut known.raw);
+                known.done |= kind == "response.output_item.done";
+            }
+            if self.hold != Hold::No {
+                known.events.push((name.to_owned(), data.to_owned()));
+            }
+        }
+        // A first answer that failed is the client's business, a later one is ours.
+        self.complete |= ended && !(self.later_round && kind == "response.failed");
+        if let Some(response) = json::get(&members, "response") {
+            self.read_response(response)?;
+        }
+        if self.hold == Hold::No {
+            self.sequence += self.held + 1;
+            self.held = 0;
+        } else {
+            self.held += 1;
+        }
+        Some(())
+    }
+
+    fn holding(&self) -> bool {
+        self.hold != Hold::No
+    }
+
+    fn holds_ours(&self) -> bool {
+        self.hold == Hold::ToTheEnd
+    }
+
+    fn document(&mut self, answer: &str) -> Option<()> {
+        let output = json::path(answer, &["output"]).and_then(json::array)?;
+        let items = output.into_iter();
+        self.items.extend(items.map(|raw| Item { raw: raw.to_owned(), done: true, ..Item::default() }));
+        self.read_response(answer)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    fn calls(&self) -> Vec<bool> {
+        self.current().iter().filter(|item| is_call(&item.raw)).map(|item| is_ours(&item.raw)).collect()
+    }
+
+    fn wanted(&self) -> Vec<RetrieveCall> {
+        let (mut wanted, mut place) = (Vec::new(), 0);
+        for (at, Item { raw, done, .. }) in self.items.iter().enumerate() {
+            if !is_ours(raw) {
+                place += 1;
+            } else if at >= self.round_start && *done {
+                let arguments = json::path(raw, &["arguments"]).and_then(json::string).unwrap_or_default();
+                let asked = Asked::read(&arguments);
+                wanted.push(RetrieveCall { id: call_id(raw), asked, place, reasoning: 0 });
+            }
+        }
+        wanted
+    }
+
+    fn carrier(&self) -> Option<String> {
+        // Between others of these kinds the next request does not say where the model's turn begins and ends.
+        if self.items.iter().any(|item| !is_of_turn(&item.raw)) {
+            return None;
+        }
+        let theirs = self.current().iter().filter(|item| is_call(&item.raw) && !is_ours(&item.raw));
+        theirs.filter(|item| !item.begun).map(|item| call_id(&item.raw)).find(|id| !id.is_empty())
+    }
+
+    fn before(&self, place: u32, _reasoning: u32) -> Before {
+        let mut before = Before::default();
+        let items = self.items.iter().map(|item| item.raw.as_str()).filter(|item| !is_ours(item));
+        for item in items.take(place as usize) {
+            let kind = json::path(item, &["type"]).and_then(json::string).unwrap_or_default();
+            if is_reasoning(item) {
+                before.thinking();
+            } else if kind.ends_with("_call") && json::path(item, &["call_id"]).is_some() {
+                before.call(&call_id(item));
+            } else if json::path(item, &["role"]).is_some() {
+                before.text(&texts(item));
+            } else {
+                before.other(&kind);
+            }
+        }
+        before
+    }
+
+    fn continuation(&self, request: &str, written: &[WrittenCall<'_>]) -> Option<String> {
+        let (mut turn, mut answers) = (Vec::new(), Vec::new());
+        let mut written = written.iter();
+        for item in self.current().iter().map(|item| &item.raw) {
+            if !is_ours(item) {
+                turn.push(item.clone());
+                continue;
+            }
+            let WrittenCall { retrieval, text } = written.next()?;
+            match retrieval {
+                Some(retrieval) => {
+                    turn.push(call(retrieval));
+                    answers.push(result(retrieval));
+                }
+                None => {
+                    turn.push(item.clone());
+                    answers.push(json::write([
+                        ("type", json::quote("function_call_output")),
+                        ("call_id", json::quote(&call_id(item))),
+                        ("output", json::quote(text)),
+                    ]));
+                }
+            }
+        }
+        let items: Vec<String> = turn.into_iter().chain(answers).collect();
+        json::append(request, &json::object(request)?, "input", &items)
+    }
+
+    fn next_round(&mut self) {
+        self.round_start = self.items.len();
+        self.held = 0;
+        self.figures.next_round();
+        self.hold = Hold::ToTheEnd;
+        self.complete = false;
+        self.later_round = true;
+    }
+
+    fn copy(&self) -> Box<dyn AnswerReader> {
+        Box::new(self.clone())
+    }
+
+    fn finish(&self, stream: bool, ending: &Ending<'_>) -> Option<String> {
+        let delivered = self.delivered(ending);
+        let kept = self.items.iter().zip(&delivered).filter(|(item, kept)| **kept && item.done);
+        let kept: Vec<&Item> = kept.map(|(item, _)| item).collect();
+        let note = ending.note.map(Self::note);
+        // The note stands before calls: what follows a call is its result.
+        let (calls, others): (Vec<&Item>, Vec<&Item>) = match note {
+            Some(_) => kept.into_iter().partition(|item| is_call(&item.raw) && !item.begun),
+            None => (Vec::new(), kept),
+        };
+        let raw = |items: &[&Item]| {
+            items.iter().map(|item| renamed(&item.raw, ending)).collect::<Option<Vec<String>>>()
+        };
+        let output: Vec<String> = raw(&others)?.into_iter().chain(note.clone()).chain(raw(&calls)?).collect();
+        let cut = json::path(&self.document, &["status"]) == Some("\"incomplete\"");
+        let response = self.whole(&output)?;
+        let response = if cut {
+            response
+        } else {
+            json::with(&response, &[("status", "\"completed\""), ("error", "null")])?
+        };
+        let response = match &self.first_id {
+            Some(id) => json::with(&response, &[("id", id)])?,
+            None => response,
+        };
+        if !stream {
+            return Some(response);
+        }
+        let mut out = String::new();
+        let mut sequence = self.sequence;
+        let mut number = || {
+            sequence += 1;
+            (sequence - 1).to_string()
+        };
+        let mut index = self.items.iter().filter(|item| item.begun).count();
+        let begun = |item: &Item| self.items.iter().position(|other| std::ptr::eq(other, item));
+        let note = note.map(|raw| {
+            let event = |kind: &str| {
+                let members = [("type", json::quote(kind)), ("item", raw.clone())];
+                (kind.to_owned(), json::write(members))
+            };
+            let events = vec![event("response.output_item.added"), event("response.output_item.done")];
+            Item { raw: raw.clone(), events, ..Item::default() }
+        });
+        for item in others.into_iter().chain(&note).chain(calls) {
+            let place = if item.begun { begun(item)? } else { index };
+            index += usize::from(!item.begun);
+            for (name, data) in &item.events {
+                let mut changes = vec![("sequence_number", number()), ("output_index", place.to_string())];
+                if let Some(raw) = json::path(data, &["item"]) {
+                    changes.push(("item", renamed(raw, ending)?));
+                }
+                out.push_str(&sse::write(name, &json::with(data, &json::borrowed(&changes))?));
+            }
+        }
+        let kind = if cut { "response.incomplete" } else { "response.completed" };
+        let end = [("type", json::quote(kind)), ("sequence_number", number()), ("response", response)];
+        out.push_str(&sse::write(kind, &json::write(end)));
+        Some(out)
+    }
+}

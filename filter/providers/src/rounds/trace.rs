@@ -1,0 +1,304 @@
+//! The trace of hidden rounds in the id of a client's call.
+//!
+//! Clients send the ids of calls back as they got them. So the id of one of the client's calls carries what is
+//! needed to write the rounds before it once more: `toolu_01AbC` becomes `toolu_01AbC_hr1_…`. The whole id stays
+//! within [`MAX_ID_BYTES`], which every known client and gateway keeps. A suffix is
+//!
+//! * the mark, whose digit is the version,
+//! * for each retrieval its place in the model's turn, the number of the tool output and the range that was
+//!   given, as numbers of a few characters,
+//! * a checksum over these, the id, the addresses of the outputs, and what the model had said before.
+//!
+//! The checksum is not a secret. Whoever forges one gets a round that his own request spells out.
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::arguments::{Range, Unit};
+
+/// The units of ranges, by the number that stands for each.
+const UNITS: [Unit; 3] = [Unit::Lines, Unit::Rows, Unit::Characters];
+
+/// Begins a suffix. No provider puts a second underscore into its ids.
+pub const MARK: &str = "_hr1_";
+
+/// The longest id that is given to a client. OpenAI Responses and Bedrock refuse longer ones, and clients cut
+/// them to this length when they change models.
+pub const MAX_ID_BYTES: usize = 64;
+
+/// Retrievals in one trace. More have no room in an id anyway.
+const MAX_STEPS: usize = 16;
+
+/// What a format's ids of calls are like.
+#[derive(Clone, Copy, Debug)]
+pub struct IdRules {
+    /// What the ids of our own calls begin with.
+    pub(crate) prefix: &'static str,
+    /// Providers of the format may begin to count anew with each turn.
+    pub(crate) begin_anew: bool,
+    /// An item has an `id` of its own, which some servers make the same as the call's.
+    pub(crate) items_have_ids: bool,
+}
+
+/// One call of our tool in a turn of the model, and what it was given.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Step {
+    /// How much of the turn, as the client has it, stands before the call: content blocks of Anthropic, items of
+    /// OpenAI Responses, characters of text of OpenAI Chat.
+    pub place: u32,
+    /// The same for the characters of `reasoning_content` of OpenAI Chat; otherwise 0.
+    pub reasoning: u32,
+    /// The number of the tool output in the conversation.
+    pub output: u32,
+    /// The page that was given; `None`: the whole text.
+    pub range: Option<Range>,
+    /// The round ended with this call: its result was given before the model went on. Otherwise the call stands
+    /// beside the one that follows.
+    pub ends_round: bool,
+}
+
+/// What stands before the place of the last call, of which the checksum is made.
+#[derive(Clone, Default)]
+pub struct Before(Xxh3);
+
+impl std::fmt::Debug for Before {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Before(…)")
+    }
+}
+
+impl Before {
+    /// Text that the model has written.
+    pub fn text(&mut self, text: &str) {
+        self.add(b't', text);
+    }
+
+    /// Thinking or reasoning, of which clients keep only that it was there.
+    pub fn thinking(&mut self) {
+        self.add(b'r', "");
+    }
+
+    /// A call of one of the client's tools. Its id tells it apart; arguments may be spelled anew.
+    pub fn call(&mut self, id: &str) {
+        self.add(b'c', without_suffix(id).unwrap_or(id));
+    }
+
+    /// Anything else, by its type.
+    pub fn other(&mut self, kind: &str) {
+        self.add(b'o', kind);
+    }
+
+    /// A value that is part of what is checked.
+    fn add(&mut self, tag: u8, text: &str) {
+        self.0.update(&[tag]);
+        self.0.update(&(text.len() as u64).to_le_bytes());
+        self.0.update(text.as_bytes());
+    }
+}
+
+/// The id that carries these steps; `None`: they have no room in it.
+pub fn id_with_trace(id: &str, steps: &[Step], addresses: &[&str], before: &Before) -> Option<String> {
+    if id.is_empty() || steps.is_empty() || steps.len() > MAX_STEPS || steps.len() != addresses.len() {
+        return None;
+    }
+    let mut payload = String::new();
+    for step in steps {
+        let flags = u64::from(step.reasoning > 0) << 1 | u64::from(step.ends_round);
+        number(&mut payload, u64::from(step.place) << 2 | flags);
+        if step.reasoning > 0 {
+            number(&mut payload, u64::from(step.reasoning));
+        }
+        number(&mut payload, u64::from(step.output));
+        match step.range {
+            None => number(&mut payload, 0),
+            Some(Range { unit, from, to }) => {
+                let unit = UNITS.iter().position(|it| *it == unit)? as u64;
+                number(&mut payload, u64::from(from) * 3 + unit + 1);
+                number(&mut payload, u64::from(to.checked_sub(from)?));
+            }
+        }
+    }
+    let check = checksum(id, &payload, addresses, before);
+    let whole = [id, MARK, &payload, &check].concat();
+    (whole.len() <= MAX_ID_BYTES).then_some(whole)
+}
+
+/// The id that a client's call had before a suffix was put to it; `None`: it has none.
+pub(crate) fn without_suffix(id: &str) -> Option<&str> {
+    let at = id.rfind(MARK)?;
+    id.get(..at).filter(|own| !own.is_empty())
+}
+
+/// The steps that an id carries, as far as they can be read; whether they hold is for [`holds`] to say.
+pub(crate) fn steps(id: &str) -> Option<Vec<Step>> {
+    let (payload, _) = parts(id)?;
+    let mut digits = payload.bytes();
+    let mut steps = Vec::new();
+    while digits.len() > 0 {
+        if steps.len() == MAX_STEPS {
+            return None;
+        }
+        let first = read(&mut digits)?;
+        let reasoning = if first & 2 != 0 { narrow(read(&mut digits)?)? } else { 0 };
+        let output = narrow(read(&mut digits)?)?;
+        let range = match read(&mut digits)?.checked_sub(1) {
+            None => None,
+            Some(start) => {
+                let unit = *UNITS.get(usize::try_from(start % 3).ok()?)?;
+                let from = narrow(start / 3)?;
+                Some(Range { unit, from, to: from.checked_add(narrow(read(&mut digits)?)?)? })
+            }
+        };
+        steps.push(Step { place: narrow(first >> 2)?, reasoning, output, range, ends_round: first & 1 != 0 });
+    }
+    (!steps.is_empty()).then_some(steps)
+}
+
+/// Whether an id's checksum is that of these addresses and of what stands before.
+pub(crate) fn holds(id: &str, addresses: &[&str], before: &Before) -> bool {
+    let (Some(own), Some((payload, check))) = (without_suffix(id), parts(id)) else { return false };
+    checksum(own, payload, addresses, before) == check
+}
+
+/// Payload and checksum of a suffix.
+fn parts(id: &str) -> Option<(&str, &str)> {
+    let suffix = id.get(id.rfind(MARK)? + MARK.len()..)?;
+    suffix.split_at_checked(suffix.len().checked_sub(CHECK_CHARS)?)
+}
+
+fn narrow(number: u64) -> Option<u32> {
+    u32::try_from(number).ok()
+}
+
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Half of the digits end a number, the others say that it goes on.
+const BASE: u64 = 31;
+
+/// Characters of a checksum: 35 bits. A suffix that is damaged by chance is taken for whole once in 56 billion.
+const CHECK_CHARS: usize = 6;
+
+/// A digit; the caller takes care that there is one.
+fn digit(value: u64) -> char {
+    usize::try_from(value).ok().and_then(|at| DIGITS.get(at)).map_or('0', |digit| char::from(*digit))
+}
+
+fn number(out: &mut String, mut value: u64) {
+    while value >= BASE {
+        out.push(digit(BASE + value % BASE));
+        value /= BASE;
+    }
+    out.push(digit(value));
+}
+
+fn read(digits: &mut std::str::Bytes<'_>) -> Option<u64> {
+    let (mut value, mut weight) = (0u64, 1u64);
+    loop {
+        let byte = digits.next()?;
+        let digit = DIGITS.iter().position(|it| *it == byte)? as u64;
+        value = value.checked_add((digit % BASE).checked_mul(weight)?)?;
+        if digit < BASE {
+            return Some(value);
+        }
+        weight = weight.checked_mul(BASE)?;
+    }
+}
+
+fn checksum(id: &str, payload: &str, addresses: &[&str], before: &Before) -> String {
+    let mut hash = before.clone();
+    for part in [id, payload].into_iter().chain(addresses.iter().copied()) {
+        hash.add(b'p', part);
+    }
+    let mut rest = hash.0.digest();
+    (0..CHECK_CHARS)
+        .map(|_| {
+            let value = rest % DIGITS.len() as u64;
+            rest /= DIGITS.len() as u64;
+            digit(value)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn step() -> impl Strategy<Value = Step> {
+        let range = prop_oneof![
+            Just(None),
+            (0..3usize, 0..200_000u32, 0..3_000u32).prop_map(|(unit, a, n)| Some(Range {
+                unit: UNITS[unit],
+                from: a,
+                to: a + n
+            }))
+        ];
+        (0..5_000u32, prop_oneof![Just(0), 0..9_000u32], 0..3_000u32, range, any::<bool>()).prop_map(
+            |(place, reasoning, output, range, ends_round)| Step {
+                place,
+                reasoning,
+                output,
+                range,
+                ends_round,
+            },
+        )
+    }
+
+    fn before(text: &str) -> Before {
+        let mut before = Before::default();
+        before.text(text);
+        before
+    }
+
+    proptest! {
+        #[test]
+        fn what_an_id_carries_is_read_back(steps in proptest::collection::vec(step(), 1..3), text: String) {
+            let addresses: Vec<&str> = steps.iter().map(|_| "0123456789abcdef01234567").collect();
+            let before = before(&text);
+            if let Some(id) = id_with_trace("toolu_01AbCdEf", &steps, &addresses, &before) {
+                prop_assert!(id.len() <= MAX_ID_BYTES);
+                prop_assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+                prop_assert_eq!(without_suffix(&id), Some("toolu_01AbCdEf"));
+                prop_assert_eq!(super::steps(&id), Some(steps));
+                prop_assert!(holds(&id, &addresses, &before));
+            }
+        }
+
+        #[test]
+        fn a_suffix_that_is_cut_or_changed_does_not_hold(at in 0..64usize, byte in b'0'..b'z') {
+            let steps = [Step { place: 3, output: 41, range: Some(Range { unit: Unit::Rows, from: 120, to: 260 }), ..Step::default() }];
+            let (addresses, before) = (["a"], before("x"));
+            let id = id_with_trace("call_1", &steps, &addresses, &before).unwrap();
+            let at = at % id.len();
+            prop_assert!(!holds(&id[..at], &addresses, &before));
+            let mut changed = id.clone().into_bytes();
+            changed[at] = byte;
+            let changed = String::from_utf8(changed).unwrap();
+            prop_assert!(changed == id || !holds(&changed, &addresses, &before));
+        }
+
+        #[test]
+        fn any_id_can_be_looked_at(id: String) {
+            let _ = (steps(&id), without_suffix(&id), holds(&id, &[], &Before::default()));
+        }
+    }
+
+    #[test]
+    fn two_ranges_have_room_in_an_id_of_anthropics_length() {
+        let range = Some(Range { unit: Unit::Lines, from: 1_201, to: 1_600 });
+        let step = Step { place: 2, output: 27, range, ends_round: true, ..Step::default() };
+        let id = "toolu_01A09q90qw90lq917835lq9x";
+        assert!(id_with_trace(id, &[step, step], &["a", "b"], &Before::default()).is_some());
+        assert!(id_with_trace(id, &[step; 9], &["a"; 9], &Before::default()).is_none());
+        assert!(id_with_trace(&"x".repeat(61), &[step], &["a"], &Before::default()).is_none());
+    }
+
+    #[test]
+    fn what_stands_before_and_what_was_given_is_part_of_the_checksum() {
+        let id = id_with_trace("call_1", &[Step::default()], &["a"], &before("x")).unwrap();
+        assert!(holds(&id, &["a"], &before("x")));
+        assert!(!holds(&id, &["b"], &before("x")));
+        assert!(!holds(&id, &["a"], &before("y")));
+        assert!(!holds(&id, &[], &before("x")));
+    }
+}

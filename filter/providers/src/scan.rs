@@ -1,0 +1,297 @@
+//! A JSON document, byte by byte and in constant memory.
+//!
+//! The scanner follows the structure of the document and remembers the keys on the way down to where
+//! it stands, as far as they can lead to something that counts. It never needs more than one key, one
+//! number or one short text at a time, so it does not matter where the network cuts the document. What
+//! counts is decided in `usage`.
+
+use memchr::memchr2;
+
+use crate::anthropic::usage::is_bound_elsewhere;
+use crate::base64::Decoder;
+use crate::table;
+use crate::usage::{Findings, Frame, Key, Text};
+
+/// Containers below this depth hold nothing that counts: a root array, an object, `response`, `usage`,
+/// `cacheDetails` and its element are six.
+const DEPTH: usize = 6;
+/// The longest key that matters, `cache_creation_input_tokens`, has 27 bytes.
+const KEY_BYTES: usize = 32;
+/// As long as names of models get; the ids of Bedrock's inference profiles are the longest.
+const TEXT_BYTES: usize = 160;
+
+/// Where in the grammar the next byte stands.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum At {
+    #[default]
+    Between,
+    String,
+    Escape,
+    Number,
+}
+
+/// What the string at hand is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Role {
+    /// Nothing that counts.
+    #[default]
+    Passing,
+    Key,
+    Text(Text),
+    /// A document of its own, in base64.
+    Wrapped,
+}
+
+/// Reads one JSON document after another.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    at: At,
+    /// All open containers; those beyond `DEPTH` are only counted.
+    depth: usize,
+    frames: [Frame; DEPTH],
+    role: Role,
+    /// The next string is a key.
+    key_next: bool,
+    key: Key,
+    short: Short,
+    /// `None` once a number is not whole.
+    number: Option<u64>,
+    found: Findings,
+    /// For documents that carry another one; `None`: they are not looked for.
+    wrapped: Option<Box<Wrapped>>,
+}
+
+/// A document inside a document.
+#[derive(Debug, Default)]
+struct Wrapped {
+    decoder: Decoder,
+    scanner: Scanner,
+}
+
+/// A key or a text, as long as it is short.
+#[derive(Debug)]
+struct Short {
+    bytes: [u8; TEXT_BYTES],
+    /// More than there is room for when it is too long, or is spelled in a way that does not count.
+    len: usize,
+    /// So many bytes are there all the same.
+    head: usize,
+}
+
+impl Default for Short {
+    fn default() -> Self {
+        Self { bytes: [0; TEXT_BYTES], len: 0, head: 0 }
+    }
+}
+
+impl Short {
+    fn push(&mut self, text: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.len..) {
+            let fits = room.len().min(text.len());
+            for (room, byte) in room.iter_mut().zip(text) {
+                *room = *byte;
+            }
+            self.head = self.len.saturating_add(fits);
+        }
+        self.len = self.len.saturating_add(text.len());
+    }
+
+    fn clear(&mut self) {
+        (self.len, self.head) = (0, 0);
+    }
+
+    fn spoil(&mut self) {
+        self.len = usize::MAX;
+    }
+
+    fn get(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.len)
+    }
+
+    /// What there was room for, up to the first spelling that does not count.
+    fn head(&self) -> &[u8] {
+        self.bytes.get(..self.head).unwrap_or_default()
+    }
+}
+
+impl Scanner {
+    /// A scanner for the documents of Bedrock's `invoke-with-response-stream`, which carry another one in
+    /// their member `bytes`.
+    pub fn of_wrapped() -> Self {
+        Self { wrapped: Some(Box::default()), ..Self::default() }
+    }
+
+    /// What was found so far.
+    pub fn found(&self) -> &Findings {
+        match &self.wrapped {
+            Some(wrapped) if !wrapped.scanner.found.is_empty() => &wrapped.scanner.found,
+            _ => &self.found,
+        }
+    }
+
+    /// As [`Scanner::found`], to add what stands beside the document.
+    pub fn found_mut(&mut self) -> &mut Findings {
+        match &mut self.wrapped {
+            Some(wrapped) if !wrapped.scanner.found.is_empty() => &mut wrapped.scanner.found,
+            _ => &mut self.found,
+        }
+    }
+
+    /// Starts a new document; what was found stays.
+    pub fn next_document(&mut self) {
+        let mut found = std::mem::take(&mut self.found);
+        found.end_document();
+        let wrapped = self.wrapped.take();
+        *self = Self { found, wrapped, ..Self::default() };
+    }
+
+    /// Reads on.
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        while let Some((&byte, rest)) = bytes.split_first() {
+            bytes = match self.at {
+                At::String => self.string(bytes),
+                At::Escape => {
+                    self.escape(byte);
+                    rest
+                }
+                At::Number => self.number(byte, bytes, rest),
+                At::Between => {
+                    self.between(byte);
+                    rest
+                }
+            };
+        }
+    }
+
+    fn between(&mut self, byte: u8) {
+        match byte {
+            b'"' => {
+                self.role = self.role_of_string();
+                self.short.clear();
+                self.at = At::String;
+            }
+            b'{' | b'[' => self.open(byte == b'['),
+            b'}' | b']' => {
+                self.found.close(self.frames.get(..self.depth).unwrap_or_default());
+                self.depth = self.depth.saturating_sub(1);
+                self.key = Key::Other;
+                self.key_next = false;
+            }
+            b',' => {
+                self.key = Key::Other;
+                self.key_next = self.top().is_some_and(|frame| !frame.array);
+            }
+            b'0'..=b'9' => {
+                self.number = Some(u64::from(byte - b'0'));
+                self.at = At::Number;
+            }
+            _ => {}
+        }
+    }
+
+    fn role_of_string(&mut self) -> Role {
+        if self.depth > DEPTH {
+            return Role::Passing;
+        }
+        if self.key_next {
+            return Role::Key;
+        }
+        if self.key == Key::Bytes
+            && self.depth == 1
+            && let Some(wrapped) = &mut self.wrapped
+        {
+            wrapped.decoder = Decoder::default();
+            wrapped.scanner.next_document();
+            return Role::Wrapped;
+        }
+        Text::at(self.open_frames(), self.key).map_or(Role::Passing, Role::Text)
+    }
+
+    fn open(&mut self, array: bool) {
+        let key = std::mem::take(&mut self.key);
+        if let Some(frame) = self.frames.get_mut(self.depth) {
+            *frame = Frame { key, array };
+        }
+        self.depth = self.depth.saturating_add(1);
+        self.key_next = !array;
+    }
+
+    fn top(&self) -> Option<&Frame> {
+        self.frames.get(self.depth.checked_sub(1)?)
+    }
+
+    /// Empty below the depth at which something can count.
+    fn open_frames(&self) -> &[Frame] {
+        self.frames.get(..self.depth).unwrap_or_default()
+    }
+
+    /// Most of an answer is inside strings: look for their end several bytes at a time.
+    fn string<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let end = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+        let (text, rest) = bytes.split_at(end);
+        self.take(text);
+        let Some((&byte, rest)) = rest.split_first() else { return rest };
+        if byte == b'\\' {
+            self.at = At::Escape;
+            return rest;
+        }
+        self.at = At::Between;
+        match (std::mem::take(&mut self.role), self.short.get()) {
+            (Role::Key, name) => {
+                self.key = name.filter(|name| name.len() <= KEY_BYTES).map_or(Key::Other, table::key);
+            }
+            (Role::Text(Text::Message), _) if is_bound_elsewhere(self.short.head()) => {
+                self.found.refuse_for_prefix();
+            }
+            (Role::Text(Text::Message), _) => {}
+            (Role::Text(text), Some(value)) => self.found.text(text, value),
+            _ => {}
+        }
+        self.key_next = false;
+        rest
+    }
+
+    fn take(&mut self, text: &[u8]) {
+        match self.role {
+            Role::Passing => {}
+            Role::Key | Role::Text(_) => self.short.push(text),
+            Role::Wrapped => {
+                if let Some(wrapped) = &mut self.wrapped {
+                    let Wrapped { decoder, scanner } = &mut **wrapped;
+                    decoder.feed(text, |bytes| scanner.feed(bytes));
+                }
+            }
+        }
+    }
+
+    fn escape(&mut self, byte: u8) {
+        self.at = At::String;
+        match byte {
+            b'/' => self.take(b"/"),
+            // Nothing that counts is spelled with other escapes.
+            _ => self.short.spoil(),
+        }
+    }
+
+    fn number<'b>(&mut self, byte: u8, bytes: &'b [u8], rest: &'b [u8]) -> &'b [u8] {
+        match byte {
+            b'0'..=b'9' => {
+                let digit = u64::from(byte - b'0');
+                self.number = self.number.and_then(|n| n.checked_mul(10)?.checked_add(digit));
+                rest
+            }
+            b'.' | b'e' | b'E' | b'+' | b'-' => {
+                self.number = None;
+                rest
+            }
+            _ => {
+                self.at = At::Between;
+                if let Some(number) = self.number.take() {
+                    let open = self.frames.get(..self.depth).unwrap_or_default();
+                    self.found.figure(open, self.key, number);
+                }
+                bytes
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Edits applied to the original bytes (I2).
+
+use std::ops::Range;
+
+/// The body with each span replaced by the text next to it. Spans are in order and do not overlap;
+/// `None` when they are not, or when one does not lie in the body.
+pub fn splice(body: &str, edits: &[(Range<usize>, &str)]) -> Option<String> {
+    let grown = edits.iter().fold(body.len(), |length, (span, text)| {
+        length.saturating_sub(span.len()).saturating_add(text.len())
+    });
+    let mut out = String::with_capacity(grown);
+    let mut from = 0;
+    for (span, text) in edits {
+        out.push_str(body.get(from..span.start)?);
+        body.get(span.clone())?;
+        out.push_str(text);
+        from = span.end;
+    }
+    out.push_str(body.get(from..)?);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_outside_the_spans_stay() {
+        assert_eq!(splice("0123456789", &[(1..3, "ab"), (3..3, "-"), (9..10, "")]).unwrap(), "0ab-345678");
+        assert_eq!(splice("é", &[]).unwrap(), "é");
+    }
+
+    #[test]
+    fn spans_out_of_order_or_outside_are_refused() {
+        assert_eq!(splice("0123", &[(2..3, ""), (0..1, "")]), None);
+        assert_eq!(splice("0123", &[(0..2, ""), (1..3, "")]), None);
+        assert_eq!(splice("0123", &[(3..5, "")]), None);
+        assert_eq!(splice("é", &[(0..1, "")]), None);
+    }
+}

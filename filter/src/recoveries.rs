@@ -1,0 +1,35 @@
+//! Which conversations have needed a recovery.
+
+use std::collections::{HashSet, VecDeque};
+
+/// Conversations that are remembered to need it.
+const MAX_CONVERSATIONS: usize = 4_096;
+
+/// Conversations that have needed it, per VM. To forget one costs one more refusal.
+#[derive(Debug, Default)]
+pub(crate) struct Recoveries {
+    known: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Recoveries {
+    pub(crate) fn has_any(&self) -> bool {
+        !self.known.is_empty()
+    }
+
+    pub(crate) fn has(&self, conversation: &str) -> bool {
+        self.known.contains(conversation)
+    }
+
+    pub(crate) fn add(&mut self, conversation: &str) {
+        if conversation.is_empty() || !self.known.insert(conversation.to_owned()) {
+            return;
+        }
+        self.order.push_back(conversation.to_owned());
+        if self.order.len() > MAX_CONVERSATIONS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}

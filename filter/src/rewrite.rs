@@ -1,0 +1,230 @@
+//! What the engine makes of a body, and what is noted of it.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use headroom_api::v1::{BlockRecord, RequestOutcome, Tokens};
+use headroom_compress::{Block, BlockOutcome, Outcome, ParsedBody, Profile, RetrieveTool, Unread, rounds};
+use headroom_providers::route::Route;
+
+use crate::body::Body;
+use crate::config::Config;
+use crate::deferred::Original;
+use crate::exchange::{Exchange, micros};
+use crate::messages::Transcript;
+use crate::mode::Mode;
+use crate::name::name;
+use crate::originals::Known;
+use crate::rules::Treatment;
+
+/// Characters of what a form says it leaves out. Those of the corpus have 20 to 150.
+const MAX_LEFT_OUT: usize = 512;
+
+/// What the engine has made of a body.
+#[derive(Debug)]
+pub(crate) struct Rewrite {
+    /// `None`: it leaves as it came, with its hidden rounds.
+    pub(crate) replacement: Option<Vec<u8>>,
+    pub(crate) outcome: RequestOutcome,
+    /// It has the retrieve tool, and the filter has to answer its calls.
+    pub(crate) added_tool: bool,
+    /// The provider may have bound thinking in it to what stands before.
+    pub(crate) carries_thinking: bool,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) originals: Vec<Known>,
+}
+
+impl Rewrite {
+    /// What an outcome comes to, which is noted.
+    pub(crate) fn new(exchange: &mut Exchange, mut outcome: Outcome<'_>, mode: Mode) -> Self {
+        describe(exchange, &outcome, mode);
+        let replacement = match std::mem::take(&mut outcome.body) {
+            Cow::Owned(replacement) if mode == Mode::Optimize => Some(replacement),
+            _ => None,
+        };
+        if replacement.is_some() && exchange.is_reported {
+            copy_originals(exchange, &outcome);
+        }
+        let replaced = outcome.blocks.iter().any(|it| matches!(it.outcome, BlockOutcome::Compressed { .. }));
+        let request_outcome = match outcome.unread {
+            Some(Unread::TooLarge) => RequestOutcome::TooLarge,
+            Some(Unread::NotUnderstood) => RequestOutcome::NotUnderstood,
+            None if mode == Mode::Simulate => RequestOutcome::Simulated,
+            None if mode != Mode::Optimize => RequestOutcome::Audited,
+            None if replaced => RequestOutcome::Compressed,
+            None => RequestOutcome::Unchanged,
+        };
+        Self {
+            replacement,
+            outcome: request_outcome,
+            added_tool: outcome.added_retrieve_tool,
+            carries_thinking: outcome.carries_thinking,
+            originals: Known::of(&outcome),
+            blocks: std::mem::take(&mut outcome.blocks),
+        }
+    }
+}
+
+/// What a request in a session leaves as; `None`: as it came. Nothing is left out.
+pub(crate) fn rewrite_message(
+    exchange: &mut Exchange,
+    bytes: &[u8],
+    route: &Route,
+    treatment: Treatment,
+) -> Option<Vec<u8>> {
+    let restored = rounds::restore(bytes, route.api);
+    let is_restored = restored.is_some();
+    let bytes = Rc::new(restored.map_or_else(|| bytes.to_vec(), |restored| restored.body));
+    let body = Body { route: route.clone(), treatment, held: false, encoding: None, size: bytes.len() };
+    // The provider keeps the conversation, or the client sends it anew to whom it likes.
+    let treatment = Treatment { profile: Profile::Lossless, ..treatment };
+    let Rewrite { replacement, outcome, blocks, .. } = compress(exchange, &bytes, &body, treatment);
+    exchange.settle(outcome);
+    log_messages(exchange, &bytes);
+    if is_worked_out_later(exchange) {
+        let forwarded = replacement.clone().map(Rc::new);
+        work_out_later(exchange, route, Rc::clone(&bytes), forwarded, blocks);
+    }
+    replacement.or_else(|| is_restored.then(|| bytes.to_vec()))
+}
+
+/// What the engine is told of a request.
+pub(crate) fn engine_request<'r>(
+    config: &Config,
+    body: &'r Body,
+    treatment: Treatment,
+) -> headroom_compress::Request<'r> {
+    let reversible = config.is_reversible(treatment.profile);
+    headroom_compress::Request {
+        model: body.route.model.as_deref(),
+        reversible,
+        retrieve_tool: match config.retrieve_tool {
+            _ if !reversible => RetrieveTool::Assume,
+            // Whoever adds the tool has to answer its calls.
+            RetrieveTool::Add if !body.route.answer_can_be_followed => RetrieveTool::Require,
+            configured => configured,
+        },
+        ..headroom_compress::Request::new(body.route.api)
+    }
+}
+
+fn compress(exchange: &mut Exchange, bytes: &[u8], body: &Body, treatment: Treatment) -> Rewrite {
+    let settings = Rc::clone(&exchange.settings);
+    let request = engine_request(&settings.config, body, treatment);
+    let started = settings.now();
+    let engine = settings.config.engine(treatment.profile);
+    let read = ParsedBody::new(bytes, body.route.api, &engine);
+    let parsed = micros(started, settings.now());
+    let outcome = {
+        let mut memo = settings.memo.borrow_mut();
+        read.compress(&request, &engine, &mut memo)
+    };
+    drop(engine);
+    let spent = micros(started, settings.now());
+    exchange.clock.parse_us = exchange.clock.parse_us.saturating_add(parsed);
+    exchange.clock.compress_us = exchange.clock.compress_us.saturating_add(spent);
+    Rewrite::new(exchange, outcome, treatment.mode)
+}
+
+/// Queues copies for the store, where somebody may ask it for them.
+fn copy_originals(exchange: &Exchange, outcome: &Outcome<'_>) {
+    let wanted = exchange.settings.config.store_originals.unwrap_or(outcome.lists_retrieve_tool);
+    if wanted && !outcome.originals.is_empty() {
+        let record = &exchange.record;
+        exchange.settings.copy_originals(&record.tenant, &record.conversation_id, outcome);
+    }
+}
+
+/// Takes the messages of a request along, where the configuration asks for it.
+pub(crate) fn log_messages(exchange: &mut Exchange, body: &[u8]) {
+    exchange.answer.transcript =
+        exchange.settings.log_bytes().and_then(|room| Transcript::of(body, room)).map(Box::new);
+}
+
+/// Whether the record needs what its request does not.
+pub(crate) fn is_worked_out_later(exchange: &Exchange) -> bool {
+    exchange.settings.reports() && exchange.record.tokens.is_some()
+}
+
+/// Keeps a body for what only the record needs.
+pub(crate) fn work_out_later(
+    exchange: &mut Exchange,
+    route: &Route,
+    body: Rc<Vec<u8>>,
+    forwarded: Option<Rc<Vec<u8>>>,
+    blocks: Vec<Block>,
+) {
+    let original = Original { body, forwarded, api: route.api, model: route.model.clone(), blocks };
+    exchange.later = exchange.settings.requests.deferred.add(original);
+}
+
+/// Writes what the engine says into the record.
+fn describe(exchange: &mut Exchange, outcome: &Outcome<'_>, mode: Mode) {
+    let record = &mut exchange.record;
+    if let Some(model) = &outcome.model {
+        record.model = name(model);
+    }
+    record.conversation_id =
+        outcome.conversation_id.as_ref().map(|id| conversation(&record.tenant, id)).unwrap_or_default();
+    if outcome.unread.is_some() {
+        return;
+    }
+    let tokens = &outcome.tokens;
+    record.tokens = Some(Tokens {
+        encoding: tokens.encoding.name().to_owned(),
+        before: tokens.before,
+        after: tokens.after,
+        tool_outputs_before: tokens.tool_outputs_before,
+        tool_outputs_after: tokens.tool_outputs_after,
+        estimate: tokens.estimate,
+        tool_outputs_new_before: tokens.tool_outputs_new_before,
+        tool_outputs_new_after: tokens.tool_outputs_new_after,
+        ..Tokens::default()
+    });
+    exchange.compressors = outcome
+        .blocks
+        .iter()
+        .filter_map(|block| match block.outcome {
+            BlockOutcome::Compressed { compressor, .. } => Some(compressor.name()),
+            BlockOutcome::Skipped(_) => None,
+        })
+        .collect();
+    exchange.compressors.sort_unstable();
+    exchange.compressors.dedup();
+
+    let cap = exchange.settings.blocks_per_record();
+    // The newest blocks say most: the others were in earlier records of the conversation.
+    let left_out = outcome.blocks.len().saturating_sub(cap);
+    record.blocks_left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
+    record.blocks = outcome
+        .blocks
+        .iter()
+        .skip(left_out)
+        .map(|block| BlockRecord {
+            tool: name(&block.tool),
+            kind: block.kind.name().to_owned(),
+            outcome: block.outcome.name(),
+            tokens_before: block.tokens_before,
+            tokens_after: block.tokens_after,
+            memo: block.memo,
+            new: block.new,
+            pressure: block.pressure.into(),
+            lossy: matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }),
+            // It may name values of the block, which stay here unless somebody wants the plan.
+            left_out: block
+                .left_out
+                .as_deref()
+                .filter(|_| mode == Mode::Simulate)
+                .map(|left_out| left_out.chars().take(MAX_LEFT_OUT).collect())
+                .unwrap_or_default(),
+        })
+        .collect();
+}
+
+/// Two tenants may begin a conversation with the same words; each has its own.
+fn conversation(tenant: &str, id: &str) -> String {
+    if tenant.is_empty() {
+        return id.to_owned();
+    }
+    headroom_compress::address(&format!("{tenant}\0{id}")).chars().take(16).collect()
+}

@@ -1,0 +1,562 @@
+//! The configuration in force, with what the streams under it share: memo, queues for the sidecar, budgets, figures.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use headroom_api::v1::{LimitsResponse, WebSocketSession};
+use headroom_compress::{Memo, Outcome};
+use prost::Message as _;
+
+use crate::config::{Config, ControlPlane};
+use crate::copies::{self, Copies};
+use crate::deferred::{self, Deferred, Outlet};
+use crate::encoding::DecodeError;
+use crate::handover::{self, Handover, Kind, Left};
+use crate::hold::Hold;
+use crate::host::{self, Buffer, NANOS_PER_MS, Refused};
+use crate::in_work::{self, InWork};
+use crate::limits::Limits;
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::recoveries::Recoveries;
+use crate::report::{Answered, PendingRecord, Reporter};
+use crate::rpc;
+
+/// The longest answer of the sidecar that is read; pages of an original are a few hundred kilobytes.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
+
+/// What the streams of a root context share. A stream keeps the settings that it began with.
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    /// Never borrowed over a host call: the host may call back.
+    pub(crate) memo: Rc<RefCell<Memo>>,
+    /// As `memo`. `None`: no sidecar, no reports.
+    reporter: Option<Rc<RefCell<Reporter>>>,
+    /// As `memo`; what is on its way to the sidecar's store.
+    copies: Rc<RefCell<Copies>>,
+    /// As `memo`; what other VMs of this Envoy have left to be sent.
+    handover: Rc<RefCell<Handover>>,
+    /// As `memo`; which budgets are used up.
+    pub(crate) limits: Rc<RefCell<Limits>>,
+    pub(crate) metrics: Rc<Metrics>,
+    pub(crate) requests: Rc<Requests>,
+    pub(crate) hold: Hold,
+    refusals: Cell<u64>,
+    /// When the next report may go. Nanoseconds.
+    next_report: Cell<u64>,
+    /// Between ticks, while no request waits for one; `None`: there are none. Milliseconds.
+    tick_ms: Cell<Option<u32>>,
+    /// Ticks come faster, for requests that wait.
+    hurries: Cell<bool>,
+    /// When ticks are for more than these. Nanoseconds.
+    next_round: Cell<u64>,
+}
+
+/// What is on its way to the sidecar, and what it has said.
+struct Sidecar {
+    reporter: Option<Rc<RefCell<Reporter>>>,
+    copies: Rc<RefCell<Copies>>,
+    handover: Rc<RefCell<Handover>>,
+    limits: Rc<RefCell<Limits>>,
+}
+
+/// Numbers the requests of a VM.
+pub(crate) struct Requests {
+    vm: u64,
+    last: Cell<u32>,
+    /// For everything that is kept for requests.
+    pub(crate) memory: Rc<Memory>,
+    /// Conversations that have needed a recovery.
+    pub(crate) recoveries: RefCell<Recoveries>,
+    pub(crate) deferred: Rc<Deferred>,
+    pub(crate) in_work: Rc<InWork>,
+}
+
+impl Settings {
+    /// Before there is a configuration.
+    pub(crate) fn new() -> Self {
+        let config = Config::default();
+        let memo = Rc::new(RefCell::new(memo(config.memo_bytes)));
+        let sidecar = Sidecar {
+            reporter: None,
+            copies: Rc::new(RefCell::new(Copies::new(copy_limits(&ControlPlane::default())))),
+            handover: Rc::default(),
+            limits: Rc::default(),
+        };
+        Self::of(config, memo, sidecar, Metrics::none(), Rc::new(Requests::new()))
+    }
+
+    /// With a configuration in which so many errors are. What the VM has learned under others survives: `siblings` are
+    /// the settings that are in force, the newest first.
+    pub(crate) fn configured(config: Config, errors: u64, siblings: &[Rc<Self>]) -> Self {
+        let memo = siblings
+            .iter()
+            .find(|it| it.config.engine == config.engine && it.config.memo_bytes == config.memo_bytes)
+            .map_or_else(|| Rc::new(RefCell::new(memo(config.memo_bytes))), |it| Rc::clone(&it.memo));
+        let requests =
+            siblings.first().map_or_else(|| Rc::new(Requests::new()), |it| Rc::clone(&it.requests));
+        requests.memory.configure(&config);
+        let reporter = config.control_plane.as_ref().map(|control_plane| {
+            let reporter = reporter(control_plane, siblings, &requests);
+            reporter.borrow_mut().configure(control_plane.clone(), errors);
+            reporter
+        });
+
+        // What one store was sent says nothing about another.
+        let cluster = |it: &Config| it.control_plane.as_ref().map(|it| it.cluster.clone());
+        let same_store = siblings.iter().find(|it| cluster(&it.config) == cluster(&config));
+        let copy_limits = copy_limits(config.control_plane.as_ref().unwrap_or(&ControlPlane::default()));
+        let copies = match same_store {
+            Some(it) => Rc::clone(&it.copies),
+            None => Rc::new(RefCell::new(Copies::new(copy_limits))),
+        };
+        copies.borrow_mut().configure(copy_limits);
+        let limits = same_store.map_or_else(Rc::default, |it| Rc::clone(&it.limits));
+        let handover = same_store.map_or_else(Rc::default, |it| Rc::clone(&it.handover));
+
+        let metrics = Metrics::define();
+        metrics.config_errors(errors);
+        let settings =
+            Self::of(config, memo, Sidecar { reporter, copies, handover, limits }, metrics, requests);
+        if let Some(control_plane) = &settings.config.control_plane
+            && let Err(refused) = handover::prepare(&control_plane.cluster)
+        {
+            settings.refused(refused);
+        }
+        settings
+    }
+
+    fn of(
+        config: Config,
+        memo: Rc<RefCell<Memo>>,
+        Sidecar { reporter, copies, handover, limits }: Sidecar,
+        metrics: Metrics,
+        requests: Rc<Requests>,
+    ) -> Self {
+        Self {
+            config,
+            memo,
+            reporter,
+            copies,
+            handover,
+            limits,
+            metrics: Rc::new(metrics),
+            requests,
+            hold: Hold::default(),
+            refusals: Cell::new(0),
+            next_report: Cell::new(0),
+            tick_ms: Cell::new(None),
+            hurries: Cell::new(false),
+            next_round: Cell::new(0),
+        }
+    }
+
+    /// What a tick sends: records, copies, and the question which budgets are used up.
+    /// `open_records`: requests that will have a record.
+    pub(crate) fn report_what_is_due(&self, open_records: impl Fn(&Self) -> usize) {
+        if self.is_report_due() {
+            self.note_open(open_records(self));
+            if self.send_report() {
+                self.report_gone();
+            }
+            self.send_copies();
+            self.ask_for_limits();
+        }
+    }
+
+    /// The sidecar's answer to one of these; `None`: the call failed.
+    pub(crate) fn on_grpc_answer(&self, token: u32, answer: Option<&[u8]>) {
+        if !self.told_limits(token, answer)
+            && !self.handover_answered(token, answer)
+            && !self.copies_answered(token, answer)
+        {
+            self.answered(token, answer);
+        }
+    }
+
+    /// Asks the host for a tick every so many milliseconds, unless they come faster anyway.
+    pub(crate) fn tick_every(&self, milliseconds: u32) {
+        let milliseconds = self.tick_ms.get().map_or(milliseconds, |ms| ms.min(milliseconds));
+        if self.tick_ms.replace(Some(milliseconds)) == Some(milliseconds) || self.hurries.get() {
+            return;
+        }
+        if let Err(refused) = host::set_tick_period(milliseconds) {
+            self.refused(refused);
+        }
+    }
+
+    /// Has ticks come fast, since somebody waits for one. False: the host gives none.
+    pub(crate) fn hurry(&self) -> bool {
+        if !self.hurries.get() {
+            match host::set_tick_period(in_work::TICK_MS) {
+                Ok(()) => self.hurries.set(true),
+                Err(refused) => self.refused(refused),
+            }
+        }
+        self.hurries.get()
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn calm(&self) {
+        if self.hurries.replace(false)
+            // 0: no ticks.
+            && let Err(refused) = host::set_tick_period(self.tick_ms.get().unwrap_or(0))
+        {
+            self.refused(refused);
+        }
+    }
+
+    /// Whether a tick is one of those that come anyway.
+    pub(crate) fn is_round_due(&self) -> bool {
+        let Some(every) = self.tick_ms.get() else { return false };
+        let now = self.now();
+        let is_due = !self.hurries.get() || now >= self.next_round.get();
+        if is_due {
+            self.next_round.set(now.saturating_add(u64::from(every) * NANOS_PER_MS));
+        }
+        is_due
+    }
+
+    /// The host's clock; 0 when it gives no time.
+    pub(crate) fn now(&self) -> u64 {
+        host::now().unwrap_or_else(|refused| {
+            self.refused(refused);
+            0
+        })
+    }
+
+    /// Counts a call that the host did not carry out, and logs it at counts that are powers of two, so
+    /// that a host that always refuses cannot fill the log.
+    pub(crate) fn refused(&self, refused: Refused) {
+        let refusals = self.refusals.get().saturating_add(1);
+        self.refusals.set(refusals);
+        self.metrics.host_error();
+        if refusals.is_power_of_two() {
+            log::warn!("headroom: {refused}; refusals so far: {refusals}");
+        }
+    }
+
+    /// The message that has just come. `None`: the host does not give it.
+    pub(crate) fn grpc_message(&self, size: usize) -> Option<Vec<u8>> {
+        let message = host::buffer(Buffer::GrpcMessage, size.min(MAX_ANSWER_BYTES));
+        message.map_err(|refused| self.refused(refused)).ok()
+    }
+
+    /// `hr_` and 24 hexadecimal digits.
+    pub(crate) fn next_request_id(&self) -> String {
+        let number = self.requests.last.get().wrapping_add(1);
+        self.requests.last.set(number);
+        format!("hr_{:016x}{number:08x}", self.requests.vm)
+    }
+
+    /// Queues copies of what a request leaves out, where there is a sidecar.
+    pub(crate) fn copy_originals(&self, tenant: &str, conversation_id: &str, outcome: &Outcome<'_>) {
+        if self.config.control_plane.is_some() {
+            let dropped = self.with_copies(|copies| copies.push(tenant, conversation_id, &outcome.originals));
+            self.metrics.copies_dropped(dropped);
+        }
+    }
+
+    /// Sends the next copies.
+    fn send_copies(&self) {
+        let Some(control_plane) = &self.config.control_plane else { return };
+        let now = self.now();
+        let message = self.with_copies(|copies| {
+            copies.give_up(now);
+            copies.next(now)
+        });
+        let Some(message) = message else { return };
+        let token = rpc::admit(control_plane, &message).map_err(|refused| self.refused(refused)).ok();
+        self.copies.borrow_mut().started(token, self.now());
+    }
+
+    /// Takes the answer to that. False: it is the answer to something else.
+    fn copies_answered(&self, token: u32, answer: Option<&[u8]>) -> bool {
+        let now = self.now();
+        match self.with_copies(|copies| copies.answered(token, answer, now)) {
+            copies::Answered::Taken { stored, refused } => {
+                self.metrics.copied(stored);
+                self.metrics.copies_dropped(refused);
+                self.send_copies();
+                true
+            }
+            copies::Answered::Failed => true,
+            copies::Answered::Stale => false,
+        }
+    }
+
+    /// Whether what is told of requests goes the same way.
+    pub(crate) fn shares_reporter(&self, other: &Self) -> bool {
+        self.reporter.is_some() && self.queue() == other.queue()
+    }
+
+    /// Notes how many requests are open that will have a record.
+    pub(crate) fn note_open(&self, open: usize) {
+        if let Some(reporter) = &self.reporter {
+            reporter.borrow_mut().note_open(open as u64);
+        }
+    }
+
+    /// Completes the records of requests that have ended.
+    pub(crate) fn finish_deferred(&self) {
+        // A clock that stands still: there is no later tick.
+        for (outlet, told) in self.requests.deferred.work(&self.memo, || 0) {
+            outlet.report(told);
+        }
+    }
+
+    /// Leaves everything that the sidecar has not acknowledged to another VM of this Envoy.
+    pub(crate) fn hand_over(&self) {
+        let (Some(reporter), Some(control_plane)) = (&self.reporter, &self.config.control_plane) else {
+            return;
+        };
+        let mut left = self.handover.borrow_mut().give_back();
+        let records = reporter.borrow().waiting();
+        left.reports.extend(reporter.borrow_mut().hand_over(self.now()));
+        let copies = self.with_copies(Copies::hand_over);
+        let without_copies = left.clone();
+        left.copies.extend(copies);
+        if left == Left::default() {
+            return;
+        }
+        let cluster = &control_plane.cluster;
+        let is_left = handover::leave(cluster, &left).and_then(|is_left| {
+            // Copies come again with the next request of their conversation.
+            if is_left { Ok(true) } else { handover::leave(cluster, &without_copies) }
+        });
+        let is_left = is_left.unwrap_or_else(|refused| {
+            self.refused(refused);
+            false
+        });
+        if records > 0 {
+            let fate = if is_left {
+                "another VM of this Envoy sends them, if there is one"
+            } else {
+                "they are lost"
+            };
+            log::warn!(
+                "headroom: a VM ends with {records} records that the sidecar has not acknowledged: {fate}"
+            );
+        }
+    }
+
+    /// Sends what other VMs have left.
+    pub(crate) fn take_over(&self) {
+        let Some(control_plane) = &self.config.control_plane else { return };
+        let now = self.now();
+        let next = {
+            let mut handover = self.handover.borrow_mut();
+            if let Err(refused) = handover.take(&control_plane.cluster, &self.requests.memory) {
+                self.refused(refused);
+            }
+            handover.next(now, control_plane.timeout_ms)
+        };
+        let Some((kind, message)) = next else { return };
+        let token = match kind {
+            Kind::Report => rpc::report(control_plane, &message),
+            Kind::Copies => rpc::admit(control_plane, &message),
+        };
+        let token = token.map_err(|refused| self.refused(refused)).ok();
+        self.handover.borrow_mut().started(token, now, control_plane.report_interval_ms);
+    }
+
+    /// Takes the answer to that. False: it is the answer to something else.
+    fn handover_answered(&self, token: u32, answer: Option<&[u8]>) -> bool {
+        let Some(control_plane) = &self.config.control_plane else { return false };
+        let pause_ms = control_plane.report_interval_ms;
+        let is_ours = self.handover.borrow_mut().answered(token, answer.is_some(), self.now(), pause_ms);
+        if is_ours && answer.is_some() {
+            self.take_over();
+        }
+        is_ours
+    }
+
+    /// Works with the copies, and keeps account of their bytes.
+    fn with_copies<T>(&self, run: impl FnOnce(&mut Copies) -> T) -> T {
+        let mut copies = self.copies.borrow_mut();
+        let before = copies.queued_bytes();
+        let result = run(&mut copies);
+        self.requests.memory.exchange(before, copies.queued_bytes());
+        result
+    }
+
+    /// Counts a body whose encoding could not be read.
+    pub(crate) fn undecoded(&self, error: &DecodeError) {
+        self.metrics.undecoded();
+        log::info!("headroom: a request's body: {error}");
+    }
+
+    pub(crate) fn blocks_per_record(&self) -> usize {
+        self.config.control_plane.as_ref().map_or(0, |control_plane| control_plane.blocks_per_record)
+    }
+
+    /// Whether records go anywhere.
+    pub(crate) fn reports(&self) -> bool {
+        self.reporter.is_some()
+    }
+
+    /// Of the messages of a request, and of its answer, so many bytes are reported; `None`: they are not.
+    pub(crate) fn log_bytes(&self) -> Option<usize> {
+        self.config.control_plane.as_ref().filter(|it| it.log_messages).map(|it| it.log_bytes)
+    }
+
+    /// Queues what is told of a request.
+    pub(crate) fn report(&self, told: PendingRecord) {
+        let Some(reporter) = &self.reporter else { return };
+        let dropped = reporter.borrow_mut().push(told);
+        if dropped > 0 {
+            self.metrics.records_dropped(dropped);
+        }
+    }
+
+    /// Takes a WebSocket session as it is now, for the next report.
+    pub(crate) fn note_session(&self, session: WebSocketSession) {
+        if let Some(reporter) = &self.reporter {
+            reporter.borrow_mut().note_session(session);
+        }
+    }
+
+    /// Whether this is the tick on which a report goes: ticks come more often.
+    fn is_report_due(&self) -> bool {
+        let interval = self.config.control_plane.as_ref().map_or(0, |it| it.report_interval_ms);
+        // Ticks are not quite even; each is for the report that it comes nearest to.
+        let now = self.now().saturating_add(u64::from(interval.min(deferred::TICK_MS)) * NANOS_PER_MS / 2);
+        now >= self.next_report.get()
+    }
+
+    /// The next one is not due before the interval is over. Until one has gone each tick may be the one: what follows a pause
+    /// is told at once.
+    fn report_gone(&self) {
+        let interval = self.config.control_plane.as_ref().map_or(0, |it| it.report_interval_ms);
+        self.next_report.set(self.now().saturating_add(u64::from(interval) * NANOS_PER_MS));
+    }
+
+    /// False: there is nothing to send, or it is not the time.
+    fn send_report(&self) -> bool {
+        let Some(reporter) = &self.reporter else { return false };
+        let Some(control_plane) = &self.config.control_plane else { return false };
+        let now = self.now();
+        let lost = reporter.borrow_mut().give_up(now);
+        if lost {
+            self.metrics.report_failed();
+        }
+        reporter.borrow_mut().note_dropped_originals(self.copies.borrow().dropped());
+        let next = reporter.borrow_mut().next(now);
+        let Some(message) = next else { return false };
+        let token = match rpc::report(control_plane, &message) {
+            Ok(token) => {
+                self.metrics.report_sent();
+                Some(token)
+            }
+            Err(refused) => {
+                self.refused(refused);
+                self.metrics.report_failed();
+                None
+            }
+        };
+        reporter.borrow_mut().started(token, self.now());
+        true
+    }
+
+    /// Asks which budgets are used up, where no report has brought the answer lately.
+    fn ask_for_limits(&self) {
+        let now = self.now();
+        let Some(control_plane) = &self.config.control_plane else { return };
+        if !self.limits.borrow().is_due(now) {
+            return;
+        }
+        let token = rpc::limits(control_plane).map_err(|refused| self.refused(refused)).ok();
+        self.limits.borrow_mut().asked(token, now);
+    }
+
+    /// Takes the answer to that question. False: it is the answer to something else.
+    fn told_limits(&self, token: u32, answer: Option<&[u8]>) -> bool {
+        if !self.limits.borrow_mut().is_answered_by(token) {
+            return false;
+        }
+        if let Some(said) = answer.and_then(|answer| LimitsResponse::decode(answer).ok()) {
+            self.limits.borrow_mut().heard(said, self.now());
+        }
+        true
+    }
+
+    fn answered(&self, token: u32, answer: Option<&[u8]>) {
+        let Some(reporter) = &self.reporter else { return };
+        let now = self.now();
+        let answered = reporter.borrow_mut().answered(token, answer, now);
+        match answered {
+            Answered::Forward { more, new_store, limits } => {
+                if let Some(limits) = limits {
+                    self.limits.borrow_mut().heard(limits, now);
+                }
+                if new_store {
+                    log::info!("headroom: the sidecar answers from another store than before");
+                }
+                if more {
+                    self.send_report();
+                }
+            }
+            Answered::Stale => {}
+            Answered::Failed => self.metrics.report_failed(),
+        }
+    }
+}
+
+impl Outlet for Settings {
+    fn memo(&self) -> &RefCell<Memo> {
+        &self.memo
+    }
+
+    fn report(&self, told: PendingRecord) {
+        Self::report(self, told);
+    }
+
+    fn queue(&self) -> usize {
+        self.reporter.as_ref().map_or(0, |reporter| Rc::as_ptr(reporter).addr())
+    }
+}
+
+/// Of copies that wait for the sidecar's store.
+const COPIES_BYTES: usize = 32 << 20;
+const COPIES_PAUSE_MS: u32 = 1_000;
+
+fn copy_limits(control_plane: &ControlPlane) -> copies::Limits {
+    copies::Limits {
+        queue_bytes: COPIES_BYTES,
+        timeout_ms: control_plane.timeout_ms,
+        pause_ms: COPIES_PAUSE_MS,
+        max_pause_ms: control_plane.max_backoff_ms,
+    }
+}
+
+impl Requests {
+    fn new() -> Self {
+        let memory = Rc::<Memory>::default();
+        Self {
+            vm: crate::report::random(0),
+            last: Cell::new(0),
+            deferred: Rc::new(Deferred::new(Rc::clone(&memory))),
+            memory,
+            recoveries: RefCell::default(),
+            in_work: Rc::default(),
+        }
+    }
+}
+
+/// A memo with keys of its own: a client of one VM can compute those of no other.
+fn memo(bytes: usize) -> Memo {
+    Memo::new(bytes).seeded(crate::report::random(1))
+}
+
+/// The queue for a sidecar, which all configurations of a VM that name it share.
+fn reporter(
+    control_plane: &ControlPlane,
+    siblings: &[Rc<Settings>],
+    requests: &Requests,
+) -> Rc<RefCell<Reporter>> {
+    siblings
+        .iter()
+        .filter_map(|it| it.reporter.as_ref())
+        .find(|it| it.borrow().control_plane().cluster == control_plane.cluster)
+        .map_or_else(|| Rc::new(RefCell::new(Reporter::new(control_plane.clone(), requests.vm))), Rc::clone)
+}
