@@ -77,11 +77,7 @@ async fn read_ledger(store: &impl LedgerStore) -> String {
             }
         }
     }
-    // by name: a later version knows more of them
-    let vms = store.vms().await.unwrap();
-    let (records, originals) = (vms.dropped_records, vms.dropped_originals);
-    let (count, errors, version) = (vms.count, vms.config_errors, vms.filter_version);
-    writeln!(text, "vms {count} {version:?}: dropped {records} and {originals}, {errors} errors").unwrap();
+    writeln!(text, "{:?}", store.vms().await.unwrap()).unwrap();
     writeln!(text, "{:?}", store.probe().await.unwrap()).unwrap();
     writeln!(text, "retention {:?}", store.retention_time().await.unwrap()).unwrap();
     text
