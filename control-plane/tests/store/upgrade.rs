@@ -77,11 +77,14 @@ async fn read_ledger(store: &impl LedgerStore) -> String {
             }
         }
     }
-    // by name: a later version knows more of them
+    // the fields that 0.2.0 had
     let vms = store.vms(now_ms()).await.unwrap();
-    let (records, originals) = (vms.dropped_records, vms.dropped_originals);
-    let (count, errors, version) = (vms.count, vms.config_errors, vms.filter_version);
-    writeln!(text, "vms {count} {version:?}: dropped {records} and {originals}, {errors} errors").unwrap();
+    writeln!(
+        text,
+        "Vms {{ count: {}, dropped_records: {}, config_errors: {}, dropped_originals: {}, filter_version: {:?} }}",
+        vms.count, vms.dropped_records, vms.config_errors, vms.dropped_originals, vms.filter_version
+    )
+    .unwrap();
     writeln!(text, "{:?}", store.probe().await.unwrap()).unwrap();
     writeln!(text, "retention {:?}", store.retention_time().await.unwrap()).unwrap();
     text
