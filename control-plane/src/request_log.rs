@@ -20,8 +20,8 @@ use tokio::sync::mpsc;
 
 use crate::clock::iso;
 use crate::ledger::contribution::Landed;
-use crate::messages::Messages;
 use crate::ledger::sums::percent;
+use crate::messages::Messages;
 use crate::upstream::savings::transforms_applied;
 
 /// Groups of lines that may wait for the disk.

@@ -1,9 +1,9 @@
 //! The answer: status, and what it says of itself.
 
 use headroom_api::v1::{PrefixMismatchSource, RateLimit, RequestRecord, Usage};
-use headroom_providers::{bedrock, rate_limits};
 use headroom_providers::reader::{Form, Reader};
 use headroom_providers::usage::{self, Findings, PrefixMismatch};
+use headroom_providers::{bedrock, rate_limits};
 
 use crate::host;
 use crate::messages::Transcript;

@@ -8,7 +8,7 @@
 //!
 //! | key | default | meaning |
 //! |---|---|---|
-//! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `off`: pass everything |
+//! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `simulate`: the same, and say what would have become of it; `off`: pass everything |
 //! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "provider": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode and profile (the configuration's own where it says nothing) and names the provider in reports |
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
@@ -19,7 +19,7 @@
 //! | `reversible` | `false` | leave parts of large outputs out of requests whose model can have them back; the request itself carries them |
 //! | `store_originals` | where the client runs the tool | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
 //! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: in some way that requests do not show |
-//! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path; calls of `headroom_retrieve` are answered with requests that go to the cluster directly |
+//! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_from": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path: `path_prefix` goes before the path, in the place of `path_from`, where that is said; of several for a cluster the first counts with whose `path_from` the path begins. Calls of `headroom_retrieve` are answered with requests that go to the cluster directly |
 //! | `max_body_bytes` | 33554432 | longer bodies are forwarded as they are |
 //! | `max_block_bytes` | 8388608 | longer tool outputs are forwarded as they are |
 //! | `min_block_bytes` | 64 | shorter tool outputs are forwarded as they are |
@@ -134,8 +134,19 @@ pub struct Provider {
     pub cluster: String,
     /// In the place of the client's; `None`: the client's stays.
     pub authority: Option<String>,
-    /// Put before the path; empty or starting with `/`.
+    /// Whole segments at the beginning of the path, which are taken off; empty: none.
+    pub path_from: String,
+    /// Put before the rest of the path; empty or starting with `/`.
     pub path_prefix: String,
+}
+
+impl Provider {
+    /// What is left of a path without what this takes off; `None`: it is for other paths.
+    pub(crate) fn rest<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        let rest = path.strip_prefix(self.path_from.as_bytes())?;
+        let is_whole = self.path_from.is_empty() || matches!(rest.first(), None | Some(b'/' | b'?'));
+        is_whole.then_some(rest)
+    }
 }
 
 /// How to reach the sidecar, and how patient to be with it.
@@ -415,16 +426,20 @@ fn kind_policies(reader: &mut Reader) -> Vec<(Kind, Policy)> {
 fn providers(reader: &mut Reader) -> Vec<Provider> {
     let mut providers = Vec::new();
     for mut section in reader.sections("providers") {
-        let [cluster, authority, prefix] =
-            ["cluster", "authority", "path_prefix"].map(|key| section.text(key));
-        let path_prefix = prefix.trim_end_matches('/').to_owned();
+        let [cluster, authority, from, prefix] =
+            ["cluster", "authority", "path_from", "path_prefix"].map(|key| section.text(key));
+        let [path_from, path_prefix] = [from, prefix].map(|path| path.trim_end_matches('/').to_owned());
+        let is_path = |path: &str| path.is_empty() || path.starts_with('/');
         if cluster.is_empty() {
             section.refuse("cluster", "expected the name of a cluster", "the provider is left out");
-        } else if !path_prefix.is_empty() && !path_prefix.starts_with('/') {
-            section.refuse("path_prefix", "expected a path that starts with /", "the provider is left out");
+        } else if let Some((key, _)) = [("path_from", &path_from), ("path_prefix", &path_prefix)]
+            .into_iter()
+            .find(|(_, path)| !is_path(path))
+        {
+            section.refuse(key, "expected a path that starts with /", "the provider is left out");
         } else {
             let authority = (!authority.is_empty()).then_some(authority);
-            providers.push(Provider { cluster, authority, path_prefix });
+            providers.push(Provider { cluster, authority, path_from, path_prefix });
         }
         reader.close(section);
     }

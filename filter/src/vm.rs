@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use crate::deferred::Outlet as _;
 use crate::host::{self, Action};
 use crate::root::Root;
 use crate::sent::HttpAnswer;

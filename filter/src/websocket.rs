@@ -321,7 +321,8 @@ impl Requests {
         };
         let clock = Clock { headers: began, body_complete: now, forwarded: now, ..Clock::default() };
         talk.request_begun();
-        let mut exchange = Exchange::new(settings, record, clock, Answer::of_session(std::mem::take(&mut talk.rate_limits)));
+        let mut exchange =
+            Exchange::new(settings, record, clock, Answer::of_session(std::mem::take(&mut talk.rate_limits)));
         let replacement = run(&mut exchange, talk);
         exchange.clock.forwarded = self.settings.now();
         if self.current.is_none() {

@@ -284,6 +284,7 @@ mod tests {
                 ready: false,
                 status: "degraded".to_owned(),
                 error: Some("it cannot be written: the disk is full".to_owned()),
+                ..Check::default()
             }
         );
         let silent = state("s", std::future::pending(), async || Ok(())).await;

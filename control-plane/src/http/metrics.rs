@@ -23,8 +23,8 @@ use super::session_metrics::SessionMetrics;
 use crate::clock::now_ms;
 use crate::ledger::contribution::{Landed, stages};
 use crate::ledger::labels::Dimension;
-use crate::ledger::sums::usd;
 use crate::ledger::store::Vms;
+use crate::ledger::sums::usd;
 use crate::originals::store::OriginalSums;
 
 /// Upper bounds in milliseconds for what Headroom itself takes.

@@ -19,8 +19,8 @@ use super::fact::{Draft, Ending, Origin, Reach, Vector};
 use super::search::{MatchedFact, fuse, query_words};
 use super::store::{MemoryStore, Saved, Updated};
 use crate::clock::{UnixMs, now_ms};
-use crate::store::Database;
 use crate::purge::Scope as Purge;
+use crate::store::Database;
 use crate::trouble::{StoreError, Trouble};
 
 /// Candidates by words, and as many by meaning, from which a search takes the best.

@@ -61,7 +61,8 @@ impl SqlLedger {
         now: UnixMs,
         damage: Option<String>,
     ) -> Result<Self, StoreError> {
-        let Opened { mut pool, location, mut set_aside } = Opened::open(database, &LEDGER, now, damage).await?;
+        let Opened { mut pool, location, mut set_aside } =
+            Opened::open(database, &LEDGER, now, damage).await?;
         if let (Database::Lines(path), Pool::Sqlite(tables)) = (database, &pool) {
             let (lines, aside) = Lines::open(path, tables, now).await?;
             set_aside = aside;

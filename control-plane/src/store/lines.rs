@@ -266,8 +266,7 @@ fn lock(path: &Path) -> io::Result<File> {
 
 /// The tables that there are. The names come from this program's own schema.
 async fn tables(pool: &SqlitePool) -> Result<Vec<Table>, StoreError> {
-    let names =
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '%_migrations' ORDER BY name";
+    let names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '%_migrations' ORDER BY name";
     let mut tables = Vec::new();
     for row in sqlx::query(names).fetch_all(pool).await? {
         let name: String = row.try_get(0)?;

@@ -70,7 +70,9 @@ impl Schema {
             .await?;
         let found = self.found(tx).await?;
         let newest = match tx {
-            Transaction::Sqlite(conn) | Transaction::Lines(conn, _) => self.apply((self.sqlite)(), &mut **conn, found).await?,
+            Transaction::Sqlite(conn) | Transaction::Lines(conn, _) => {
+                self.apply((self.sqlite)(), &mut **conn, found).await?
+            }
             Transaction::Postgres(conn) => self.apply((self.postgres)(), &mut **conn, found).await?,
         };
         if found != newest {

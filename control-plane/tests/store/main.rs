@@ -4,9 +4,9 @@
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod child;
 mod damage;
-mod jsonl;
 #[path = "../sidecar/facts.rs"]
 mod facts;
+mod jsonl;
 mod memory;
 mod memory_eval;
 mod memory_isolation;

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use headroomd::clock::{DAY_MS, HOUR_MS, UnixMs};
+use headroomd::clock::{DAY_MS, HOUR_MS, UnixMs, now_ms};
 use headroomd::ledger::bucket::Unit;
 use headroomd::ledger::labels::Dimension;
 use headroomd::ledger::store::{LedgerStore, Slice};

@@ -45,6 +45,7 @@ mod frames;
 mod logging;
 mod names;
 mod placeholder;
+#[allow(dead_code, reason = "the store's own tests use the rest")]
 #[path = "../../../control-plane/tests/store/server.rs"]
 mod postgres;
 mod production;

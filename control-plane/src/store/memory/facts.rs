@@ -15,8 +15,8 @@ use crate::memory::{
     Draft, Ending, Holder, MemoryStore, MemorySums, Origin, Reach, Saved, StoredFact, Updated, Vector,
     fingerprint, likeness,
 };
-use crate::store::memory::{Nearest, select};
 use crate::purge::Scope as Purge;
+use crate::store::memory::{Nearest, select};
 use crate::trouble::StoreError;
 
 /// How often something is tried anew where the fact that it met has ended in the same moment.
