@@ -18,4 +18,4 @@ pub use self::embedder::{EmbedError, Embedder, Found, detect};
 pub use self::fact::{Draft, Ending, Holder, Origin, Reach, StoredFact, Vector};
 pub use self::search::{MatchedFact, query_words};
 pub use self::service::{Memory, MemoryError};
-pub use self::store::{MemoryStore, MemorySums, Saved, Updated};
+pub use self::store::{MemoryPlace, MemoryStore, MemorySums, Saved, Updated};

@@ -156,7 +156,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     warmup.note_code_aware(settings.code_aware);
     warmup.note_store("originals", opened.location());
     let memory =
-        Memory::open(&settings.memory, settings.memory_model_dir.clone(), settings.user.clone()).await;
+        Memory::open(settings.memory.clone(), settings.memory_model_dir.clone(), settings.user.clone()).await;
     let originals_watch = opened.watch();
     let originals_store: Arc<dyn OriginalsStore> = Arc::new(opened);
     let kept = store.retention_time().await?;

@@ -8,12 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use headroom_private::rotation::set_aside;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::environment::Environment;
-use crate::up::set_log_aside;
 
 /// How long Headroom may take to start. V8 compiles the filter first, and a store may have to be migrated.
 pub(crate) const READY: Duration = Duration::from_secs(90);
@@ -43,18 +43,6 @@ pub(crate) enum Holder {
 }
 
 impl Holder {
-    pub(crate) fn of(args: &crate::up::UpArgs, env: Environment<'_>) -> Self {
-        if args.while_wrapped {
-            Self::WrappedAgents
-        } else if args.detached {
-            Self::Background
-        } else if env.variable(SUPERVISOR).as_deref() == Some(SYSTEMD) {
-            Self::Systemd
-        } else {
-            Self::Terminal
-        }
-    }
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Terminal => "in a terminal",
@@ -155,7 +143,7 @@ impl Start {
             headroom_private::folder(folder)
                 .with_context(|| format!("{} cannot be made", folder.display()))?;
         }
-        set_log_aside(&log).with_context(|| format!("{} cannot be renamed", log.display()))?;
+        set_aside(&log).with_context(|| format!("{} cannot be renamed", log.display()))?;
         let output = File::options().create(true).append(true).open(&log);
         let output = output.with_context(|| format!("{} cannot be written", log.display()))?;
         let program = std::env::current_exe().context("this program's own path is not known")?;

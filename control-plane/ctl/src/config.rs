@@ -1,9 +1,10 @@
 //! The configuration file, and `headroomctl config`, which shows, checks and edits it.
 
 mod edit;
-mod file;
+pub(crate) mod file;
 mod keys;
 mod show;
+pub(crate) mod sidecar;
 
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;
@@ -12,7 +13,6 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 pub use self::file::{BadFile, ConfigFile};
-use self::keys::{KEYS, SIDECAR};
 use crate::environment::Environment;
 use crate::misuse::Misuse;
 use crate::up::{Settings, UpArgs};
@@ -52,12 +52,6 @@ pub fn load() -> anyhow::Result<()> {
     let file = ConfigFile::read(&path).map_err(|error| Misuse::of(error.into()))?;
     Environment::fall_back_to(file);
     Ok(())
-}
-
-/// The variables that headroomd is to have, with what they say: those of the process, else the file's.
-pub(crate) fn for_sidecar(env: Environment<'_>) -> Vec<(&'static str, String)> {
-    let keys = KEYS.iter().filter(|key| key.section == SIDECAR && key.option.is_none());
-    keys.filter_map(|key| Some((key.variable, env.get(key.variable)?))).collect()
 }
 
 /// Does what was asked for.

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use anyhow::Context as _;
 use headroom_api::names::yes_or_no;
 
-use crate::config::ConfigFile;
+use crate::config::file::ConfigFile;
 
 /// The names that mean the same in the sidecar.
 pub const WORKSPACE_DIR: &str = "HEADROOM_WORKSPACE_DIR";

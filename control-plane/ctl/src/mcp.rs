@@ -6,6 +6,7 @@
 //! are the tools of memory as well: each request of a client pays for their definitions, so they are asked for.
 
 mod compress;
+mod definition;
 mod memory;
 mod originals;
 mod server;

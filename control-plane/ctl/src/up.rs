@@ -18,12 +18,10 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub use self::litellm::LiteLlm;
-pub(crate) use self::logs::set_aside as set_log_aside;
 pub use self::programs::Programs;
-pub use self::settings::{BodyModeName, ModeName, Settings, UpArgs};
+pub use self::settings::{BodyModeName, LiteLlm, ModeName, Settings, UpArgs};
 use self::stack::{Addresses, Stack};
-use crate::background::{self, Holder, Start, State};
+use crate::background::{self, Holder, SUPERVISOR, SYSTEMD, Start, State};
 use crate::bootstrap::{Bootstrap, Endpoint};
 use crate::environment::Environment;
 use crate::misuse::Misuse;
@@ -88,7 +86,7 @@ pub async fn print_bootstrap(args: &UpArgs) -> anyhow::Result<()> {
     let mut settings = Settings::resolve(args, env).map_err(Misuse::of)?;
     settings.find_local().await?;
     if settings.litellm.is_some() {
-        settings.served.push(LiteLlm::served(LITELLM_PORT));
+        settings.served.push(litellm::served(LITELLM_PORT));
     }
     // It may be for another machine, so that nothing of it has to be on this one.
     let module = match programs::module(args, env, &own_folder()?) {
@@ -160,7 +158,7 @@ pub async fn up(args: &UpArgs) -> anyhow::Result<()> {
         mended.with_context(|| failed(folder))?;
     }
     let _lock = lock(&settings.workspace_dir)?;
-    let mut state = State::own(Holder::of(args, env));
+    let mut state = State::own(holder(args, env));
     state.write(&settings.workspace_dir)?;
     if !args.while_wrapped {
         // What an earlier one was told for a wrapped run; this one is told by its user.
@@ -183,7 +181,7 @@ async fn serve(
     settings.find_local().await?;
     let token = Token::decide(settings)?;
     let backend = match settings.litellm.clone() {
-        Some(litellm) => Some(litellm.prepare(settings)?),
+        Some(litellm) => Some(litellm::prepare(&litellm, settings)?),
         None => None,
     };
 
@@ -434,5 +432,18 @@ impl Signals {
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
         }
+    }
+}
+
+/// Who holds what these arguments start.
+fn holder(args: &UpArgs, env: Environment<'_>) -> Holder {
+    if args.while_wrapped {
+        Holder::WrappedAgents
+    } else if args.detached {
+        Holder::Background
+    } else if env.variable(SUPERVISOR).as_deref() == Some(SYSTEMD) {
+        Holder::Systemd
+    } else {
+        Holder::Terminal
     }
 }

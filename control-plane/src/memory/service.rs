@@ -17,10 +17,9 @@ use super::compare::relation;
 use super::embedder::{EmbedError, Embedder, Found};
 use super::fact::{Draft, Ending, Origin, Reach, Vector};
 use super::search::{MatchedFact, fuse, query_words};
-use super::store::{MemoryStore, Saved, Updated};
+use super::store::{MemoryPlace, MemoryStore, Saved, Updated};
 use crate::clock::{UnixMs, now_ms};
 use crate::purge::Scope as Purge;
-use crate::store::Database;
 use crate::trouble::{StoreError, Trouble};
 
 /// Candidates by words, and as many by meaning, from which a search takes the best.
@@ -92,7 +91,7 @@ pub(crate) struct PartState {
 pub struct Memory(Arc<Inner>);
 
 pub(super) struct Inner {
-    pub(super) database: Database,
+    pub(super) place: Box<dyn MemoryPlace>,
     pub(super) models: PathBuf,
     /// Who has started headroomd: the user where nobody else is named.
     user: String,
@@ -104,16 +103,16 @@ pub(super) struct Inner {
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Memory").field("database", &self.database).finish_non_exhaustive()
+        f.debug_struct("Memory").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
 impl Memory {
     /// Opens the store. One that cannot be opened keeps nobody from working: it is tried again by [`Memory::keep`], which
     /// loads the model of the folder `models` as well.
-    pub async fn open(database: &Database, models: PathBuf, user: String) -> Self {
+    pub async fn open(place: impl MemoryPlace, models: PathBuf, user: String) -> Self {
         let memory = Self(Arc::new(Inner {
-            database: database.clone(),
+            place: Box::new(place),
             models,
             user,
             store: RwLock::new(Part::Loading),
@@ -129,7 +128,7 @@ impl Memory {
     }
 
     pub(super) async fn open_store(&self) {
-        let opened = match crate::store::memory::open(&self.0.database).await {
+        let opened = match self.0.place.open().await {
             Ok(store) => Part::Loaded(store),
             Err(error) => {
                 tracing::error!(message = "Memory cannot be opened; it is tried again.", %error);

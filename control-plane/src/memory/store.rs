@@ -3,6 +3,8 @@
 //! Each call is one transaction: a version, its words in the text index, its entities and its vector are there
 //! together or not at all, and when a call returns they are durable. A search sees no version that has ended.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::fact::{Draft, Ending, Holder, Origin, Reach, StoredFact};
@@ -54,6 +56,13 @@ pub struct MemorySums {
     pub ended: i64,
     /// Facts of theirs without a vector of the embedder that was named.
     pub unembedded: i64,
+}
+
+/// Where facts are kept, before it is open.
+#[async_trait]
+pub trait MemoryPlace: std::fmt::Debug + Send + Sync + 'static {
+    /// Opens it, makes it if it is not there, and brings its tables up to date.
+    async fn open(&self) -> Result<Arc<dyn MemoryStore>, StoreError>;
 }
 
 /// Where memory is kept.

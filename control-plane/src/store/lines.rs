@@ -18,10 +18,13 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 use tokio_stream::StreamExt as _;
 
-use super::schema::LEDGER;
 use crate::clock::UnixMs;
 use crate::trouble::StoreError;
 
+/// The next ordinal follows from the sums, of which rows may be missing.
+pub(super) const NEXT_ORDINAL: &str =
+    "UPDATE main.tally SET requests = (SELECT MAX(ordinal) FROM main.request)
+     WHERE dimension = 'all' AND requests < (SELECT COALESCE(MAX(ordinal), 0) FROM main.request)";
 /// The first line of the file.
 const HEADER: &str = "{\"headroom_savings\":1}\n";
 /// Bytes up to which a file is not written anew, whatever is in it.
@@ -421,10 +424,8 @@ async fn load(path: &Path, pool: &SqlitePool, tables: &[Table]) -> Result<Loaded
     if loaded.bytes == 0 && !HEADER.as_bytes().starts_with(&line) {
         return Err(not_savings(path));
     }
-    if loaded.damage.is_some()
-        && let Some(ordinals) = LEDGER.after_salvage.first()
-    {
-        sqlx::query(*ordinals).execute(&mut *tx).await?;
+    if loaded.damage.is_some() {
+        sqlx::query(NEXT_ORDINAL).execute(&mut *tx).await?;
     }
     tx.commit().await?;
     Ok(loaded)

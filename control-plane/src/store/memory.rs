@@ -9,9 +9,11 @@ mod sqlite;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 pub use self::postgres::PostgresMemory;
 pub use self::sqlite::SqliteMemory;
-use crate::memory::MemoryStore;
+use crate::memory::{MemoryPlace, MemoryStore};
 use crate::store::Database;
 use crate::trouble::StoreError;
 
@@ -30,6 +32,13 @@ pub async fn open(database: &Database) -> Result<Arc<dyn MemoryStore>, StoreErro
             return Err(sqlx::Error::Configuration(why.into()).into());
         }
     })
+}
+
+#[async_trait]
+impl MemoryPlace for Database {
+    async fn open(&self) -> Result<Arc<dyn MemoryStore>, StoreError> {
+        open(self).await
+    }
 }
 
 /// A store whose tables are of a newer version, or cannot be brought up to date.

@@ -7,6 +7,7 @@
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 
 use super::database::{Transaction, query};
+use super::lines::NEXT_ORDINAL;
 use crate::trouble::StoreError;
 
 /// Makes processes that start together on one PostgreSQL take turns at its schema: even `CREATE TABLE IF NOT EXISTS`
@@ -32,9 +33,7 @@ pub(super) const LEDGER: Schema = Schema {
     sqlite: || sqlx::migrate!("migrations/ledger/sqlite"),
     postgres: || sqlx::migrate!("migrations/ledger/postgres"),
     after_salvage: &[
-        // the next ordinal follows from it
-        "UPDATE main.tally SET requests = (SELECT MAX(ordinal) FROM main.request)
-         WHERE dimension = 'all' AND requests < (SELECT COALESCE(MAX(ordinal), 0) FROM main.request)",
+        NEXT_ORDINAL,
         "INSERT OR REPLACE INTO main.meta (name, value)
          SELECT name, value FROM damaged.meta WHERE name = 'retention_ms'",
     ],

@@ -35,7 +35,7 @@ fn caller(project: &str) -> Caller {
 
 /// Memory on a store, kept as the sidecar keeps it, with its model loaded.
 async fn memory(database: &Database, models: &Path) -> (Memory, CancellationToken) {
-    let memory = Memory::open(database, models.to_owned(), "me".to_owned()).await;
+    let memory = Memory::open(database.clone(), models.to_owned(), "me".to_owned()).await;
     let stop = CancellationToken::new();
     tokio::spawn(memory.clone().keep(stop.clone()));
     let deadline = std::time::Instant::now() + PATIENCE;

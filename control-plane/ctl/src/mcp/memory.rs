@@ -11,7 +11,7 @@ use rmcp::{ErrorData, RoleServer};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::server::{read, tool, unknown};
+use super::definition::{read, tool, unknown};
 use crate::memory::{Client, date};
 
 /// How much a fact matters that an agent thinks worth keeping, as upstream's server has it.

@@ -17,14 +17,11 @@ use serde_json::{Map, Number, Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::child::{Child, Launch};
-use super::settings::{Settings, UpArgs};
+use super::settings::{LITELLM as NAME, LiteLlm, Settings};
 use super::supervision::{Start, say};
-use crate::environment::Environment;
 use crate::providers::{Format, Key, Rewrite, Served};
 use crate::upstream::Upstream;
 
-/// The name of the backend, of its route and in reports.
-pub(crate) const NAME: &str = "litellm";
 /// What is installed: the newest version whose extra `proxy` PyPI can satisfy.
 const PACKAGE: &str = "litellm[proxy]==1.108.7";
 /// The versions of Python that it runs on: from, and before.
@@ -39,122 +36,96 @@ const READY: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(250);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What was said of it.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct LiteLlm {
-    /// The program of one that is installed already.
-    pub program: Option<PathBuf>,
-    /// Its configuration: `model_list`, and what else LiteLLM knows.
-    pub config: Option<PathBuf>,
+/// The provider that it is for Envoy, at this port: everything that names nobody goes there, as it is.
+pub(crate) fn served(port: u16) -> Served {
+    let same = |from: &str, to: &str| Rewrite { from: from.to_owned(), to: to.to_owned() };
+    let paths = [
+        "/v1/messages",
+        "/v1/chat/completions",
+        "/v1/responses",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/models",
+        "/v1beta",
+    ];
+    Served {
+        name: NAME.to_owned(),
+        label: NAME.to_owned(),
+        upstream: Upstream {
+            tls: false,
+            host: "127.0.0.1".to_owned(),
+            port,
+            prefix: String::new(),
+            http2: false,
+        },
+        formats: vec![Format::Chat, Format::Responses, Format::Messages, Format::GenerateContent],
+        rewrites: vec![same("/litellm", "")],
+        unnamed: paths.iter().map(|path| same(path, path)).collect(),
+        auth: Some("authorization".to_owned()),
+        key: Some(Key {
+            header: "authorization".to_owned(),
+            prefix: "Bearer ",
+            variable: KEY_VARIABLE.to_owned(),
+        }),
+        models: Vec::new(),
+        limit: None,
+        is_default: true,
+    }
 }
 
-impl LiteLlm {
-    /// Where it is asked for: what was said of it.
-    pub(crate) fn asked(args: &UpArgs, env: Environment<'_>) -> Option<Self> {
-        let backend = env.or(args.backend.as_ref(), "HEADROOM_BACKEND")?;
-        let path = |told: &Option<PathBuf>, variable: &str| {
-            told.clone().or_else(|| env.get(variable).map(PathBuf::from))
-        };
-        backend.eq_ignore_ascii_case(NAME).then(|| Self {
-            program: path(&args.litellm, "HEADROOM_LITELLM"),
-            config: path(&args.litellm_config, "HEADROOM_LITELLM_CONFIG").or_else(|| {
-                env.config_dir().map(|folder| folder.join("litellm.yaml")).filter(|file| file.is_file())
-            }),
-        })
-    }
-
-    /// The provider that it is for Envoy, at this port: everything that names nobody goes there, as it is.
-    pub(crate) fn served(port: u16) -> Served {
-        let same = |from: &str, to: &str| Rewrite { from: from.to_owned(), to: to.to_owned() };
-        let paths = [
-            "/v1/messages",
-            "/v1/chat/completions",
-            "/v1/responses",
-            "/v1/completions",
-            "/v1/embeddings",
-            "/v1/models",
-            "/v1beta",
-        ];
-        Served {
-            name: NAME.to_owned(),
-            label: NAME.to_owned(),
-            upstream: Upstream {
-                tls: false,
-                host: "127.0.0.1".to_owned(),
-                port,
-                prefix: String::new(),
-                http2: false,
-            },
-            formats: vec![Format::Chat, Format::Responses, Format::Messages, Format::GenerateContent],
-            rewrites: vec![same("/litellm", "")],
-            unnamed: paths.iter().map(|path| same(path, path)).collect(),
-            auth: Some("authorization".to_owned()),
-            key: Some(Key {
-                header: "authorization".to_owned(),
-                prefix: "Bearer ",
-                variable: KEY_VARIABLE.to_owned(),
-            }),
-            models: Vec::new(),
-            limit: None,
-            is_default: true,
+/// Installs it where it is not, and says how it is started. From here on Envoy may have a route to it.
+pub(super) fn prepare(litellm: &LiteLlm, settings: &mut Settings) -> anyhow::Result<Backend> {
+    let program = match &litellm.program {
+        Some(program) => {
+            ensure!(program.is_file(), "--litellm or HEADROOM_LITELLM: {} is no file", program.display());
+            program.clone()
         }
-    }
-
-    /// Installs it where it is not, and says how it is started. From here on Envoy may have a route to it.
-    pub(super) fn prepare(&self, settings: &mut Settings) -> anyhow::Result<Backend> {
-        let program = match &self.program {
-            Some(program) => {
-                ensure!(program.is_file(), "--litellm or HEADROOM_LITELLM: {} is no file", program.display());
-                program.clone()
-            }
-            None => installed(&settings.workspace_dir.join(NAME))?,
-        };
-        let own = match &self.config {
-            Some(file) => {
-                let text = fs::read_to_string(file);
-                let text =
-                    text.with_context(|| format!("--litellm-config: {} cannot be read", file.display()))?;
-                read(&text)
-                    .map_err(|reason| anyhow::anyhow!("--litellm-config: {}: {reason}", file.display()))?
-            }
-            None => Map::new(),
-        };
-        let file = settings.run_dir().join("litellm.json");
-        let text = Value::Object(configuration(own)).to_string();
-        headroom_private::write(&file, text.as_bytes())
-            .with_context(|| format!("{} cannot be written", file.display()))?;
-        // Free now, and taken again in a moment; whoever takes it between makes LiteLLM's start fail, which is said.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut random = [0; 24];
-        getrandom::fill(&mut random).context("no random numbers for a key")?;
-        let key: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        let key = format!("sk-{key}");
-        settings.served.retain(|served| served.name != NAME);
-        settings.served.push(Self::served(port));
-        settings.envoy_variables.push((KEY_VARIABLE, key.clone()));
-        let arguments =
-            ["--config", &file.display().to_string(), "--host", "127.0.0.1", "--port", &port.to_string()];
-        let launch = Launch {
-            name: "LiteLLM",
-            program,
-            arguments: arguments
-                .iter()
-                .chain(&["--num_workers", "1", "--telemetry", "False"])
-                .map(|it| (*it).to_owned())
-                .collect(),
-            environment: vec![
-                ("LITELLM_MASTER_KEY", key),
-                // Otherwise it asks the network for its table of prices.
-                ("LITELLM_LOCAL_MODEL_COST_MAP", "True".to_owned()),
-                ("PYTHONUNBUFFERED", "1".to_owned()),
-            ],
-            // It keeps nothing, whatever other program the variable is for.
-            unset: &["DATABASE_URL"],
-            log: settings.workspace_dir.join("logs/litellm.log"),
-        };
-        let client = Client::builder().no_proxy().timeout(LOOK_TIMEOUT).build()?;
-        Ok(Backend { launch, url: format!("http://127.0.0.1:{port}/health/liveliness"), client })
-    }
+        None => installed(&settings.workspace_dir.join(NAME))?,
+    };
+    let own = match &litellm.config {
+        Some(file) => {
+            let text = fs::read_to_string(file);
+            let text =
+                text.with_context(|| format!("--litellm-config: {} cannot be read", file.display()))?;
+            read(&text).map_err(|reason| anyhow::anyhow!("--litellm-config: {}: {reason}", file.display()))?
+        }
+        None => Map::new(),
+    };
+    let file = settings.run_dir().join("litellm.json");
+    let text = Value::Object(configuration(own)).to_string();
+    headroom_private::write(&file, text.as_bytes())
+        .with_context(|| format!("{} cannot be written", file.display()))?;
+    // Free now, and taken again in a moment; whoever takes it between makes LiteLLM's start fail, which is said.
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let mut random = [0; 24];
+    getrandom::fill(&mut random).context("no random numbers for a key")?;
+    let key: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = format!("sk-{key}");
+    settings.served.retain(|served| served.name != NAME);
+    settings.served.push(served(port));
+    settings.envoy_variables.push((KEY_VARIABLE, key.clone()));
+    let arguments =
+        ["--config", &file.display().to_string(), "--host", "127.0.0.1", "--port", &port.to_string()];
+    let launch = Launch {
+        name: "LiteLLM",
+        program,
+        arguments: arguments
+            .iter()
+            .chain(&["--num_workers", "1", "--telemetry", "False"])
+            .map(|it| (*it).to_owned())
+            .collect(),
+        environment: vec![
+            ("LITELLM_MASTER_KEY", key),
+            // Otherwise it asks the network for its table of prices.
+            ("LITELLM_LOCAL_MODEL_COST_MAP", "True".to_owned()),
+            ("PYTHONUNBUFFERED", "1".to_owned()),
+        ],
+        // It keeps nothing, whatever other program the variable is for.
+        unset: &["DATABASE_URL"],
+        log: settings.workspace_dir.join("logs/litellm.log"),
+    };
+    let client = Client::builder().no_proxy().timeout(LOOK_TIMEOUT).build()?;
+    Ok(Backend { launch, url: format!("http://127.0.0.1:{port}/health/liveliness"), client })
 }
 
 /// How LiteLLM is started, and when it is ready.
@@ -330,6 +301,8 @@ fn json_of(node: &Yaml<'_>) -> Result<Value, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::Environment;
+    use crate::up::UpArgs;
 
     #[test]
     fn the_users_configuration_stays_but_for_the_key() {
@@ -352,7 +325,7 @@ mod tests {
 
     #[test]
     fn all_that_names_nobody_goes_to_it_with_its_own_key() {
-        let served = LiteLlm::served(4000);
+        let served = served(4000);
         assert!(served.is_default && served.unnamed.iter().all(|rewrite| rewrite.from == rewrite.to));
         assert_eq!(served.key.unwrap().variable, KEY_VARIABLE);
     }
@@ -367,10 +340,10 @@ mod tests {
             litellm: Some("/none/litellm".into()),
             ..UpArgs::default()
         };
-        let asked = LiteLlm::asked(&args, env).unwrap();
         let mut settings = Settings::resolve(&args, env).unwrap();
-        let error = asked.prepare(&mut settings).err().unwrap();
+        let asked = settings.litellm.clone().unwrap();
+        let error = prepare(&asked, &mut settings).err().unwrap();
         assert!(error.to_string().contains("/none/litellm"), "{error:#}");
-        assert_eq!(LiteLlm::asked(&UpArgs::default(), env), None);
+        assert_eq!(Settings::resolve(&UpArgs::default(), env).unwrap().litellm, None);
     }
 }

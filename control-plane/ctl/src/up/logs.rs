@@ -8,8 +8,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-pub(crate) use headroom_private::rotation::set_aside;
-use headroom_private::rotation::{DAY, MOST_BYTES, earlier, remove_old, shift};
+use headroom_private::rotation::{DAY, MOST_BYTES, earlier, remove_old, set_aside, shift};
 use tokio::time::{Instant, sleep};
 
 /// Time between two looks.

@@ -8,9 +8,8 @@ use clap::{Args, ValueEnum};
 use headroom_api::names;
 use serde_json::{Map, Value};
 
-use super::litellm::LiteLlm;
 use crate::bootstrap::{BodyMode, Endpoint, GRPC_CLUSTER, HTTP_CLUSTER, Providers};
-use crate::config;
+use crate::config::sidecar;
 use crate::environment::{CODE_AWARE, Environment};
 use crate::profile::ProfileName;
 use crate::providers::{self, LOCAL, Served, Table};
@@ -41,6 +40,18 @@ pub enum ModeName {
     Simulate,
     /// Forward everything as it was
     Off,
+}
+
+/// The name of LiteLLM's proxy as a backend, of its route and in reports.
+pub(crate) const LITELLM: &str = "litellm";
+
+/// LiteLLM's proxy as a backend: what was said of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LiteLlm {
+    /// The program of one that is installed already.
+    pub program: Option<PathBuf>,
+    /// Its configuration: `model_list`, and what else LiteLLM knows.
+    pub config: Option<PathBuf>,
 }
 
 /// Runs Envoy with the filter, and headroomd beside it, until Ctrl-C.
@@ -294,7 +305,7 @@ impl Settings {
         }
 
         let (served, find_local) = served(args, env)?;
-        let litellm = LiteLlm::asked(args, env);
+        let litellm = litellm(args, env);
         if litellm.is_some() && !host.is_loopback() {
             bail!(
                 "--backend litellm: it sends with keys of this machine, for this machine alone, and {host} is reached by \
@@ -372,7 +383,7 @@ impl Settings {
             code_aware,
             workers: workers(args, env)?,
             certificates: env.get("SSL_CERT_FILE").map(PathBuf::from),
-            sidecar_variables: config::for_sidecar(env),
+            sidecar_variables: sidecar::variables(env),
             workspace_dir: env.workspace_dir(args.workspace_dir.as_ref()).context(
                 "there is no folder for state: set HEADROOM_WORKSPACE_DIR or HOME, or give --workspace-dir",
             )?,
@@ -447,11 +458,25 @@ fn served(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<(Vec<Served>, O
     Ok((served, find_local.then_some(table)))
 }
 
+/// Where LiteLLM's proxy is asked for: what was said of it.
+fn litellm(args: &UpArgs, env: Environment<'_>) -> Option<LiteLlm> {
+    let backend = env.or(args.backend.as_ref(), "HEADROOM_BACKEND")?;
+    let path = |told: &Option<PathBuf>, variable: &str| {
+        told.clone().or_else(|| env.get(variable).map(PathBuf::from))
+    };
+    backend.eq_ignore_ascii_case(LITELLM).then(|| LiteLlm {
+        program: path(&args.litellm, "HEADROOM_LITELLM"),
+        config: path(&args.litellm_config, "HEADROOM_LITELLM_CONFIG").or_else(|| {
+            env.config_dir().map(|folder| folder.join("litellm.yaml")).filter(|file| file.is_file())
+        }),
+    })
+}
+
 /// The provider that gets what names nobody, where it was said. `anthropic` is upstream's word for none in particular.
 fn backend(args: &UpArgs, env: Environment<'_>) -> Option<String> {
     let name = env.or(args.backend.as_ref(), "HEADROOM_BACKEND")?;
     match name.to_ascii_lowercase().as_str() {
-        "anthropic" | super::litellm::NAME => None,
+        "anthropic" | LITELLM => None,
         "anyllm" | "any-llm" => Some(
             env.or(args.anyllm_provider.as_ref(), "HEADROOM_ANYLLM_PROVIDER")
                 .unwrap_or_else(|| "openai".to_owned()),
