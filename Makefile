@@ -6,7 +6,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up install place uninstall dist build announce module image check test slowest forms test-matrix demo bench clients test-clients lint fmt deny machete papers validate manifests toolchain chaos fuzz
+.PHONY: help up install place uninstall dist build announce module image check test slowest forms test-matrix demo bench clients test-clients lint fmt deny papers validate manifests toolchain chaos fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -117,9 +117,6 @@ fmt: toolchain ## format the code
 deny: toolchain ## licences, sources and advisories of the dependencies, and which of them nothing uses
 	.ci/deny
 	.ci/unused
-
-machete: toolchain ## dependencies that nothing uses
-	.ci/machete
 
 papers: ## copied tables written anew; links, paths and commands of the documentation, and the workflows
 	@.ci/papers --write
