@@ -166,7 +166,7 @@ pub(crate) async fn nobody_finds_what_is_not_theirs(store: &dyn MemoryStore, ste
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
     fn in_sqlite_other_projects_and_tenants_facts_never_appear(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

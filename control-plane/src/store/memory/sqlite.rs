@@ -101,7 +101,10 @@ impl SqliteMemory {
         let mut migrator: Migrator = sqlx::migrate!("src/store/memory/sqlite");
         migrator.dangerous_set_table_name(MIGRATIONS);
         let known = migrator.iter().map(|step| step.version).max().unwrap_or_default();
-        migrated(migrator.run(&pool).await, known)?;
+        // processes that start together on one file take turns at its tables: sqlx locks for PostgreSQL only
+        let mut tx = pool.begin_with(BEGIN).await?;
+        migrated(migrator.run(&mut *tx).await, known)?;
+        tx.commit().await?;
         Ok(Self { pool, location: path.display().to_string(), nearest: None })
     }
 }
