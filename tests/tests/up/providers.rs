@@ -218,10 +218,7 @@ async fn started(
 }
 
 fn call(path: &str, row: &str, body: &Value) -> Call {
-    Call::post(path, body.to_string())
-        .header("content-type", "application/json")
-        .header("authorization", "Bearer client")
-        .header(ROW, row)
+    Call::post(path, body.to_string()).header("authorization", "Bearer client").header(ROW, row)
 }
 
 #[tokio::test]
@@ -635,7 +632,6 @@ async fn providers_get_a_key_of_this_machine_a_limit_for_each_key_and_second_tri
 
     let keyed = |key: &str, row: &str| {
         Call::post("/mine/chat/completions", chat_of("mine-1").to_string())
-            .header("content-type", "application/json")
             .header("authorization", &format!("Bearer {key}"))
             .header(ROW, row)
     };
@@ -650,7 +646,6 @@ async fn providers_get_a_key_of_this_machine_a_limit_for_each_key_and_second_tri
 
     let by_model = |model: &str, row: &str| {
         Call::post("/v1/chat/completions", chat_of(model).to_string())
-            .header("content-type", "application/json")
             .header("authorization", &format!("Bearer {row}"))
             .header(ROW, row)
     };
