@@ -13,8 +13,6 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::environment::Environment;
-
 /// How long Headroom may take to start. V8 compiles the filter first, and a store may have to be migrated.
 pub(crate) const READY: Duration = Duration::from_secs(90);
 /// How long one that is ending may take: Envoy drains, headroomd writes what it has taken in.

@@ -134,7 +134,7 @@ impl CounterName {
 
 /// A counter that can be asked.
 enum Counter {
-    Remote(CounterName, Https),
+    Remote(CounterName, Box<Https>),
     Mistral(Box<Tekken>),
 }
 
@@ -149,7 +149,7 @@ impl Counter {
         }
         let key = provider::key(args.provider, env)?;
         let url = args.url.as_deref().unwrap_or(provider::default_url(args.provider));
-        Ok(Self::Remote(args.provider, Https::new(url, key)?))
+        Ok(Self::Remote(args.provider, Box::new(Https::new(url, key)?)))
     }
 
     async fn count(&self, file: &str, content: &Content, model: Option<&str>) -> anyhow::Result<Counted> {

@@ -119,7 +119,10 @@ async fn each_counter_is_asked_in_its_own_words() {
     let told = line(&count(&[&arguments[..], &[&long]].concat(), &[("CO_API_KEY", KEY)]).await);
     assert_eq!((&told["provider_tokens"], &told["note"]), (&json!(30_007), &json!("counted in 2 parts")));
     let asked = std::mem::take(&mut script.lock().unwrap().asked);
-    assert!(asked[0].1.contains(&format!("Bearer {KEY}")) && asked[0].2["text"] == body.to_string());
+    assert!(
+        asked[0].1.contains(&format!("Bearer {KEY}"))
+            && asked[0].2["text"].as_str() == Some(body.to_string().as_str())
+    );
 
     let answer = json!({"total_tokens": 6, "tokenizer_type": "anthropic_api", "error": false});
     let (script, url) = counter(&[(200, answer.clone()), (200, answer)]).await;

@@ -45,17 +45,9 @@ pub mod rounds;
 pub mod route;
 pub mod routing;
 pub mod scan;
-#[allow(
-    clippy::indexing_slicing,
-    reason = "one of the loops that every byte of a body goes through: each index is in bounds by what stands above it"
-)]
 pub mod simd;
 pub mod splice;
 pub mod sse;
-#[allow(
-    clippy::indexing_slicing,
-    reason = "one of the loops that every byte of a body goes through: each index is in bounds by what stands above it"
-)]
 pub mod string;
 mod table;
 pub mod tape;

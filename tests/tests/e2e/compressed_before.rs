@@ -15,7 +15,7 @@ fn pets(turn: usize) -> String {
     let kind = ["dog", "cat", "owl"].get(turn).unwrap_or(&"fox");
     let pet = |n: usize| {
         json!({"id": 1000 * turn + n, "name": format!("Rex {turn}-{}", n * (turn + 3)), "kind": kind,
-            "vaccinated": n % (3 + turn) == 0})
+            "vaccinated": n.is_multiple_of(3 + turn)})
     };
     let pets: Vec<Value> = (0..40 + 360 * turn).map(pet).collect();
     serde_json::to_string_pretty(&pets).expect("plain data")

@@ -212,8 +212,11 @@ fn told(house: &House) -> Vec<(PathBuf, u32, Vec<u8>)> {
     house.everything().into_keys().map(told).collect()
 }
 
+/// What has happened to a file, and how.
+type State = (&'static str, fn(&Path));
+
 /// What may have happened to people's files.
-const STATES: [(&str, fn(&Path)); 8] = [
+const STATES: [State; 8] = [
     ("empty", |path| fs::write(path, "").unwrap()),
     ("a mark alone", |path| fs::write(path, "\u{feff}").unwrap()),
     ("blank lines", |path| fs::write(path, "\n\r\n\n").unwrap()),

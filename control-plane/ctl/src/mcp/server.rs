@@ -5,13 +5,13 @@ use std::sync::Arc;
 use headroom_api::pages::Stats;
 use headroom_compress::rounds::PLACEHOLDER;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, JsonObject,
-    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ListToolsResult,
+    PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::compress::{Compressed, Compressor};
 use super::definition::{read, tool, unknown};

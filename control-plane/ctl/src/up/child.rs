@@ -6,10 +6,9 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
+use headroom_private::rotation::set_aside;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child as Process, Command};
-
-use super::logs;
 
 /// How many of a log's last lines are shown when its process has died.
 const TAIL_LINES: usize = 20;
@@ -47,7 +46,7 @@ impl Child {
     /// are stopped in order. What it prints goes to a new log; the one of before is kept as `.1`.
     pub(super) fn start(launch: &Launch) -> anyhow::Result<Self> {
         let log = &launch.log;
-        logs::set_aside(log).with_context(|| format!("{} cannot be renamed", log.display()))?;
+        set_aside(log).with_context(|| format!("{} cannot be renamed", log.display()))?;
         Self::start_again(launch)
     }
 

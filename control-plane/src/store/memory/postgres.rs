@@ -84,7 +84,9 @@ impl PostgresMemory {
         let mut migrator: Migrator = sqlx::migrate!("src/store/memory/postgres");
         migrator.dangerous_set_table_name(MIGRATIONS);
         let known = migrator.iter().map(|step| step.version).max().unwrap_or_default();
-        migrated(migrator.run(&pool).await, known)?;
+        let mut conn = pool.acquire().await?;
+        migrated(migrator.run_direct(None, &mut *conn, false).await, known)?;
+        drop(conn);
         let has_pgvector: Option<i32> =
             sqlx::query_scalar("SELECT 1 FROM pg_extension WHERE extname = 'vector'")
                 .fetch_optional(&pool)

@@ -103,7 +103,7 @@ impl SqliteMemory {
         let known = migrator.iter().map(|step| step.version).max().unwrap_or_default();
         // processes that start together on one file take turns at its tables: sqlx locks for PostgreSQL only
         let mut tx = pool.begin_with(BEGIN).await?;
-        migrated(migrator.run(&mut *tx).await, known)?;
+        migrated(migrator.run_direct(None, &mut *tx, false).await, known)?;
         tx.commit().await?;
         Ok(Self { pool, location: path.display().to_string(), nearest: None })
     }

@@ -192,6 +192,7 @@ fn pieces(line: &str) -> Vec<&str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::string_slice, reason = "the texts are ASCII")]
 mod tests {
     use proptest::prelude::*;
 
