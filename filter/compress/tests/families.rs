@@ -44,11 +44,8 @@ fn tables_of_processes_sockets_and_packages() {
 
     let ss = "State  Recv-Q Send-Q Local Address:Port  Peer Address:PortProcess\n".to_owned()
         + &lines(50, |n| format!("ESTAB  0      0           10.0.0.1:22        10.0.9.{n}:{} ", 5000 + n));
-    let shown = saves("ss -tan", &ss, 80);
-    assert!(
-        shown.contains("\"Local Address:Port\"") || shown.contains("Local Address:Port=10.0.0.1:22"),
-        "{shown}"
-    );
+    let shown = saves("ss -tan", &ss, 90);
+    assert!(shown.contains("\nState,Recv-Q,Send-Q,Local Address:Port,Peer Address:Port,Process\n"), "{shown}");
 
     let dpkg = "||/ Name           Version      Architecture Description\n+++-==============-============-============-=================================\n".to_owned()
         + &lines(60, |n| format!("ii  {:<14} {:<12} amd64        library of part {n} of the system", format!("libpart{n}"), format!("1.{n}.0-2")));
@@ -64,19 +61,11 @@ fn tables_of_processes_sockets_and_packages() {
 }
 
 #[test]
-fn blame_of_the_head_of_a_file_and_a_log_as_a_graph() {
+fn blame_of_the_head_of_a_file() {
     let blame = lines(40, |n| {
         format!("3b1f6c21 (Ann Example 2026-03-01 15:48:30 +0000 {:4})     let x{n} = {n};", n + 1)
     });
     saves("git blame a.rs | head -40", &blame, 45);
-    let graph = lines(30, |n| {
-        format!(
-            "* commit {:040x}\n| Author: Ann Example <ann@example.com>\n| Date:   Mon Nov 2 15:48:{:02} 2026 +0000\n|\n|     part {n}\n|",
-            n * 7919,
-            n
-        )
-    });
-    saves("git log --graph", &graph, 80);
 }
 
 #[test]

@@ -42,13 +42,20 @@ impl Key {
     }
 }
 
-/// What counts of an answer: no quotes, no capitals, no full stop, single blanks; numbers without separators.
+/// What counts of an answer: no quotes, no capitals, no full stop, single blanks; numbers without separators, versions
+/// without their `v`.
 fn plain(answer: &str) -> String {
     let words: Vec<&str> = answer.split_whitespace().collect();
     let joined = words.join(" ");
     let bare = joined.trim_matches(|c: char| matches!(c, '"' | '\'' | '`' | '.' | ' ')).to_lowercase();
-    let digits: String = bare.chars().filter(|c| *c != ',').collect();
-    if digits.parse::<f64>().is_ok() { digits } else { bare }
+    let digits: String = bare.chars().filter(|c| !matches!(c, ',' | '_')).collect();
+    if digits.parse::<f64>().is_ok() {
+        return digits;
+    }
+    match bare.strip_prefix('v') {
+        Some(version) if version.starts_with(|c: char| c.is_ascii_digit()) => version.to_owned(),
+        _ => bare,
+    }
 }
 
 type Find = Box<dyn Fn(&str) -> Result<Key>>;

@@ -30,7 +30,7 @@ impl Api {
         match path {
             "/v1/messages" => Some(Self::Anthropic),
             "/v1/chat/completions" | "/chat/completions" => Some(Self::OpenAiChat),
-            "/v1/responses" | "/backend-api/codex/responses" => Some(Self::OpenAiResponses),
+            "/v1/responses" | "/responses" | "/backend-api/codex/responses" => Some(Self::OpenAiResponses),
             "/v1internal:generateContent" | "/v1internal:streamGenerateContent" => Some(Self::Gemini),
             _ if gemini_model(path).is_some() && path.ends_with("enerateContent") => Some(Self::Gemini),
             _ => None,

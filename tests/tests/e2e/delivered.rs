@@ -212,7 +212,9 @@ async fn client(number: usize, envoy: SocketAddr, load: Arc<Load>, thinking: Arc
 /// With another module the VMs are others; with another configuration alone they stay. Nothing of what the old ones have not
 /// told is told by themselves: their next report is due in an hour.
 async fn reload_loses_nothing(has_new_module: bool) -> Result<()> {
-    let slow = json!({"control_plane": {"cluster": CLUSTER, "report_interval_ms": 3_600_000}});
+    // Reports are an hour apart, and the queue has room for all that is asked until the new module is compiled.
+    let slow = json!({"control_plane": {"cluster": CLUSTER, "report_interval_ms": 3_600_000,
+        "queue_records": 1 << 16, "queue_bytes": 8 << 20}});
     let mesh = Mesh::start(|module| resource(1, module, &as_text(&slow))).await?;
     let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = (0..4)

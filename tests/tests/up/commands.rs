@@ -52,6 +52,7 @@ async fn the_doctor_finds_nothing_wrong_and_its_request_counts_nowhere() -> Resu
             "routes",
             "test request",
             "versions",
+            "records",
             "reasoning"
         ]
     );

@@ -324,7 +324,7 @@ async fn a_mode_is_an_option_and_one_that_does_not_exist_is_refused() -> Result<
     let mut by_variable = command(folder.path(), &[]).await?;
     let (status, message) = ending(by_variable.env("HEADROOM_MODE", "audti").spawn()?).await?;
     assert_eq!(status.code(), Some(2));
-    assert!(message.contains("HEADROOM_MODE: expected optimize, audit or off"), "{message}");
+    assert!(message.contains("HEADROOM_MODE: expected one of optimize, audit, simulate, off"), "{message}");
     Ok(())
 }
 

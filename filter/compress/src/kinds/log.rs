@@ -149,7 +149,9 @@ fn keep_errors(keep: &mut Keep<'_, '_>, lines: &[Line<'_>], signals: &[Signal]) 
             trace = 0;
         }
         if signals.get(number) == Some(&Signal::Error) {
-            if seen.insert(wording::report_key(line.text)) {
+            // requests that failed in another way are another kind of failure, whatever else they share
+            let status = u64::from(signal::status(line.text).unwrap_or_default());
+            if seen.insert(wording::report_key(line.text).wrapping_add(status)) {
                 keep.must(number);
                 trace = TRACE;
             }
@@ -332,6 +334,9 @@ mod tests {
         let says =
             format!("{errors} of them errors like those shown (status{})", codes.trim_start_matches(','));
         assert!(kept.left_out.contains(&says), "{says}\n{}", kept.left_out);
+        for status in [404, 500, 503] {
+            assert!(shown(status) > 0, "{status} is not shown\n{}", kept.text);
+        }
         let all = format!("\n[left out, by status: {}× 200{codes}]", gone(200));
         assert!(kept.text.contains(&all), "{all}\n{}", kept.text);
     }
