@@ -45,7 +45,10 @@ fn tables_of_processes_sockets_and_packages() {
     let ss = "State  Recv-Q Send-Q Local Address:Port  Peer Address:PortProcess\n".to_owned()
         + &lines(50, |n| format!("ESTAB  0      0           10.0.0.1:22        10.0.9.{n}:{} ", 5000 + n));
     let shown = saves("ss -tan", &ss, 90);
-    assert!(shown.contains("\nState,Recv-Q,Send-Q,Local Address:Port,Peer Address:Port,Process\n"), "{shown}");
+    assert!(
+        shown.contains("\nState,Recv-Q,Send-Q,Local Address:Port,Peer Address:Port,Process\n"),
+        "{shown}"
+    );
 
     let dpkg = "||/ Name           Version      Architecture Description\n+++-==============-============-============-=================================\n".to_owned()
         + &lines(60, |n| format!("ii  {:<14} {:<12} amd64        library of part {n} of the system", format!("libpart{n}"), format!("1.{n}.0-2")));
