@@ -152,7 +152,7 @@ def docker_faults(sources):
         yield f"ENTRYPOINT {entry} is not {binary}"
     if json.loads(health.split("CMD", 1)[1]) != [binary, "healthcheck"]:
         yield f"HEALTHCHECK {health}: expected {binary} healthcheck"
-    if not re.search(r"enum Command \{[^}]*\bHealthcheck\b", sources.text("control-plane/src/settings.rs")):
+    if not re.search(r"enum Command \{[^}]*\bHealthcheck\b", sources.text("control-plane/src/settings/args.rs")):
         yield "headroomd has no command healthcheck"
     pod = yaml.safe_load(sources.text("k8s/base/deployment.yaml"))["spec"]["template"]["spec"]
     user = f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
