@@ -61,7 +61,7 @@ impl Opened {
                 if set_aside.is_some() {
                     make_private(path)?;
                 }
-                let pool = up_to_date(Pool::Sqlite(sqlite_pool(path).await?), schema).await?;
+                let pool = up_to_date(Pool::Sqlite(sqlite_pool(path, CONNECTIONS).await?), schema).await?;
                 if let Some(damaged) = &set_aside {
                     save_from(path, damaged, schema).await;
                 }
@@ -81,7 +81,7 @@ async fn up_to_date(pool: Pool, schema: &Schema) -> Result<Pool, StoreError> {
 /// `synchronous = FULL`: in WAL mode NORMAL survives the death of the process but may lose the last commits with the
 /// power, and an acknowledged record is one that the filter has forgotten. Reports are committed in groups off the
 /// request path, so that the sync per commit costs nobody anything.
-async fn sqlite_pool(path: &Path) -> Result<SqlitePool, StoreError> {
+pub(super) async fn sqlite_pool(path: &Path, connections: u32) -> Result<SqlitePool, StoreError> {
     let options = file_options(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
@@ -89,7 +89,7 @@ async fn sqlite_pool(path: &Path) -> Result<SqlitePool, StoreError> {
         // what is deleted is gone from the file, too
         .pragma("secure_delete", "ON")
         .pragma("journal_size_limit", JOURNAL_BYTES);
-    let pool = PoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
+    let pool = PoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
     // it ends a transaction by itself when the disk is full, and sqlx does not notice: it would refuse every
     // later one on this connection
     let pool = pool.test_before_acquire(false).after_release(|conn: &mut SqliteConnection, _| {
@@ -111,7 +111,7 @@ async fn memory_pool() -> Result<SqlitePool, StoreError> {
     Ok(pool.acquire_timeout(PATIENCE).test_before_acquire(false).connect_with(options).await?)
 }
 
-async fn postgres_pool(url: &str) -> Result<PgPool, StoreError> {
+pub(super) async fn postgres_pool(url: &str) -> Result<PgPool, StoreError> {
     let options: PgConnectOptions = url.parse()?;
     let pool = PoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
     // a connection may have died while nobody used it, so it is asked before each use
@@ -152,7 +152,7 @@ async fn damage(path: &Path) -> Result<Option<String>, StoreError> {
 
 /// History and originals are this user's alone. SQLite gives the files that it keeps beside a database the
 /// permissions of the database, which is why that one is made before SQLite makes it.
-fn make_private(path: &Path) -> Result<(), StoreError> {
+pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
     let failed = |error| StoreError::Folder { path: path.display().to_string(), error };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         headroom_private::folder(folder).map_err(failed)?;

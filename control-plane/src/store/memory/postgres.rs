@@ -5,14 +5,13 @@
 mod facts;
 
 use std::str::FromStr as _;
-use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 
 pub use self::facts::SqlMemory as PostgresMemory;
 use super::{MIGRATIONS, columns, migrated, select};
+use crate::store::open::postgres_pool;
 use crate::trouble::StoreError;
 
 type Db = sqlx::Postgres;
@@ -67,20 +66,14 @@ fn ordinals(ordinals: &[i64]) -> Ordinals {
 impl PostgresMemory {
     /// Connects, and brings the tables up to date.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)?
-            .options([("statement_timeout", "10s"), ("lock_timeout", "5s")])
-            .disable_statement_logging();
+        let options = PgConnectOptions::from_str(url)?;
         let location = format!(
             "postgres://{}:{}/{}",
             options.get_host(),
             options.get_port(),
             options.get_database().unwrap_or_default()
         );
-        let pool = PgPoolOptions::new()
-            .max_connections(5)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options)
-            .await?;
+        let pool = postgres_pool(url).await?;
         let mut migrator: Migrator = sqlx::migrate!("src/store/memory/postgres");
         migrator.dangerous_set_table_name(MIGRATIONS);
         let known = migrator.iter().map(|step| step.version).max().unwrap_or_default();

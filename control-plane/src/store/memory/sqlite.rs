@@ -5,14 +5,14 @@
 mod facts;
 
 use std::path::Path;
-use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 pub use self::facts::SqlMemory as SqliteMemory;
 use super::{MIGRATIONS, columns, migrated, select};
+use crate::store::database::connect_to_file;
+use crate::store::open::{make_private, sqlite_pool};
 use crate::trouble::StoreError;
 
 type Db = sqlx::Sqlite;
@@ -21,6 +21,8 @@ type StoredVector = Vec<u8>;
 /// Ordinals as one value.
 type Ordinals = String;
 
+/// Connections kept to the file.
+const CONNECTIONS: u32 = 4;
 /// Takes the write lock at once: taking it later would fail where another process wrote in between.
 const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Facts with words: `$1` the words, `$2` how many, `$3` now, `$4` to `$6` the holders.
@@ -66,38 +68,9 @@ fn ordinals(ordinals: &[i64]) -> Ordinals {
 impl SqliteMemory {
     /// Opens the file, makes it if it is not there, and brings its tables up to date.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let failed = |error| StoreError::Folder { path: path.display().to_string(), error };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            headroom_private::folder(folder).map_err(failed)?;
-        }
-        headroom_private::database(path).map_err(failed)?;
-        sound(SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(5))).await?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(Duration::from_secs(5))
-            .journal_mode(SqliteJournalMode::Wal)
-            // in WAL mode NORMAL may lose the last commits with the power, and a fact was acknowledged by then
-            .synchronous(SqliteSynchronous::Full)
-            .pragma("temp_store", "MEMORY")
-            // what is deleted is gone from the file, too
-            .pragma("secure_delete", "ON")
-            .pragma("journal_size_limit", "67108864")
-            .disable_statement_logging();
-        let pool = SqlitePoolOptions::new()
-            .max_connections(4)
-            .acquire_timeout(Duration::from_secs(5))
-            // SQLite ends a transaction by itself when the disk is full, and sqlx does not notice: it would refuse every
-            // later one on this connection
-            .after_release(|conn, _| {
-                Box::pin(async move {
-                    if conn.is_in_transaction() {
-                        conn.ping().await?;
-                    }
-                    Ok(!conn.is_in_transaction())
-                })
-            })
-            .connect_with(options)
-            .await?;
+        make_private(path)?;
+        sound(path).await?;
+        let pool = sqlite_pool(path, CONNECTIONS).await?;
         let mut migrator: Migrator = sqlx::migrate!("src/store/memory/sqlite");
         migrator.dangerous_set_table_name(MIGRATIONS);
         let known = migrator.iter().map(|step| step.version).max().unwrap_or_default();
@@ -110,8 +83,8 @@ impl SqliteMemory {
 }
 
 /// Refuses a file that is damaged, before anything is written to it.
-async fn sound(options: SqliteConnectOptions) -> Result<(), StoreError> {
-    let mut conn = SqliteConnection::connect_with(&options).await?;
+async fn sound(path: &Path) -> Result<(), StoreError> {
+    let mut conn = connect_to_file(path).await?;
     let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut conn).await?;
     conn.close().await?;
     match verdict.as_str() {
