@@ -12,6 +12,22 @@ pub const COMPRESS_API: &str = "compress";
 /// The stack of the request with which `headroomctl doctor` looks whether everything works.
 pub const DOCTOR_STACK: &str = "headroom_doctor";
 
+/// Why a request read less from the provider's cache than it could have: the name, and what it means.
+pub const MISS_REASONS: [(&str, &str); 12] = [
+    ("first_request", "nothing had been written before"),
+    ("lifetime_lapsed", "what had been written had lived its time"),
+    ("model_changed", "another model, or another route to it"),
+    ("tools_changed", "the tool list was another"),
+    ("system_changed", "the system prompt was another"),
+    ("history_edited_by_client", "the client had changed an earlier message"),
+    ("history_edited_by_headroom", "Headroom had changed an earlier message"),
+    ("below_minimum", "shorter than the provider caches"),
+    ("no_breakpoint", "no breakpoint was set where the provider wants one"),
+    ("look_back_missed", "the last breakpoint that was written lay further back than the provider looks"),
+    ("provider_missed", "nothing had changed, and the provider did not find it"),
+    ("unknown", "no record of what was written is kept"),
+];
+
 /// Whether a record is of such a request, which counts nowhere. It is made without a credential and without a team,
 /// so that nobody who has a budget can use its name.
 #[must_use]

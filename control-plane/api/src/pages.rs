@@ -3,6 +3,7 @@
 //! A page of another version may lack what this one has. Its sections are therefore optional, and a figure that a
 //! section lacks is 0. What a page has more is passed over.
 
+mod cache;
 mod cost;
 mod health;
 mod history;
@@ -11,6 +12,9 @@ mod stats;
 mod telemetry;
 mod upstream;
 
+pub use self::cache::{
+    Cache, CacheBill, CacheCause, CacheGroup, CacheHour, CacheLoss, CacheTotals, CacheWhatIf, VolatileLine,
+};
 pub use self::cost::{Cost, CostBreakdown};
 pub use self::health::{Check, Config, Health, MemoryCheck, PreUpstream, Runtime};
 pub use self::history::{
