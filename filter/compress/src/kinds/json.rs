@@ -4,11 +4,6 @@
 //! surrogates) and drop only layout: white space between the tokens of a document, escapes that no
 //! string needs, and white space around the documents. Text before and after them stays as it is.
 
-#![allow(
-    clippy::indexing_slicing,
-    reason = "nodes, columns and names are numbered by the tree and the lists that they stand in"
-)]
-
 #[cfg(test)]
 mod corpus;
 mod crush;

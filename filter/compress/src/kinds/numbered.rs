@@ -7,8 +7,6 @@
 //! What a region's lines say is not touched, and lines without number stand exactly as they do in the
 //! file, so that a model can copy them.
 
-#![allow(clippy::indexing_slicing, reason = "a region has a first line")]
-
 mod origin;
 pub(crate) mod prefix;
 pub(crate) mod region;
@@ -48,7 +46,7 @@ fn thinned(text: &str, every: u32, is_file: impl Fn(&[Numbered]) -> bool) -> Opt
         let behind = gather(text, at, &mut lines);
         // The first line of a region keeps its number.
         if lines.len() > MIN_BARE && is_file(&lines) {
-            let region = plan(text, &mut lines, every);
+            let region = plan(text, &mut lines, every)?;
             if lines.iter().filter(|line| line.bare).count() >= MIN_BARE {
                 if copied == 0 {
                     if has_header(text) {
@@ -88,7 +86,7 @@ pub(crate) fn file_lines(text: &str, cx: &Context<'_>) -> Option<Vec<FileLine>> 
     while at < text.len() {
         let behind = gather(text, at, &mut lines);
         if lines.len() > MIN_BARE && origin.is_file(text, &lines) {
-            let region = plan(text, &mut lines, EVERY);
+            let region = plan(text, &mut lines, EVERY)?;
             let file_line = |line: &Numbered| {
                 let blank = region.style.blank && text.as_bytes().get(line.content) == Some(&b' ');
                 FileLine {
@@ -136,7 +134,10 @@ fn gather(text: &str, at: usize, lines: &mut Vec<Numbered>) -> usize {
         let line = bytes.get(start..end).unwrap_or_default();
         match Prefix::of(line) {
             Some(prefix)
-                if lines.last().is_none_or(|last| follows(&lines[0].prefix, &last.prefix, &prefix)) =>
+                if lines
+                    .first()
+                    .zip(lines.last())
+                    .is_none_or(|(first, last)| follows(&first.prefix, &last.prefix, &prefix)) =>
             {
                 lines.push(Numbered { start, end, prefix, content: start + prefix.len, bare: false, gap });
                 gap = false;
@@ -160,11 +161,12 @@ fn follows(first: &Prefix, last: &Prefix, next: &Prefix) -> bool {
         && next.continues(&first.style)
 }
 
-/// How the lines are going to be written; says of each whether it can stand without its number.
-fn plan(text: &str, lines: &mut [Numbered], every: u32) -> Region {
+/// How the lines are going to be written; says of each whether it can stand without its number. `None` where
+/// there are none.
+fn plan(text: &str, lines: &mut [Numbered], every: u32) -> Option<Region> {
     let has = |separator| lines.iter().any(|line| line.prefix.style.separator == separator);
     let matches = has(Separator::Colon) && has(Separator::Dash);
-    let first = lines[0].prefix;
+    let first = lines.first()?.prefix;
     let mut style = first.style;
     if matches {
         style.separator = Separator::Dash;
@@ -173,9 +175,9 @@ fn plan(text: &str, lines: &mut [Numbered], every: u32) -> Region {
     style.blank = !matches && blank_belongs(style.separator, rests);
     let rule = Rule { every, matches, blank: style.blank.then_some(style.separator) };
     let last = lines.last().map_or(first.number, |line| line.prefix.number);
-    let region = Region { rule, style, last };
+    let region = Region { rule, style, first: first.number, last };
     let mut before = first.number;
-    for line in &mut lines[1..] {
+    for line in lines.iter_mut().skip(1) {
         let number = line.prefix.number;
         if number == before + 1 && line.prefix.style.separator == style.separator {
             let content = text.get(line.content..line.end).unwrap_or_default();
@@ -184,11 +186,11 @@ fn plan(text: &str, lines: &mut [Numbered], every: u32) -> Region {
         }
         before = number;
     }
-    region
+    Some(region)
 }
 
 fn write(region: &Region, text: &str, lines: &[Numbered], stated: bool, out: &mut String) {
-    region.rule.push_header(out, lines[0].prefix.number, region.last, stated);
+    region.rule.push_header(out, region.first, region.last, stated);
     for (i, line) in lines.iter().enumerate() {
         if i > 0 {
             out.push('\n');

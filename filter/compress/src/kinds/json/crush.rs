@@ -3,6 +3,8 @@
 //! Items that stay are whole, in their place, and say which they were. Small lists stay as they are: an
 //! agent picks from them, and a value that is not there cannot be picked.
 
+#![allow(clippy::indexing_slicing, reason = "items are numbered by the lists that they stand in")]
+
 use hashbrown::HashMap;
 
 use super::describe;

@@ -1,5 +1,7 @@
 //! What a marker says of the items that were left out: how many, of what kind, from where to where.
 
+#![allow(clippy::indexing_slicing, reason = "items and columns are numbered by the lists that they stand in")]
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 

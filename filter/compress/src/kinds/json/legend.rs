@@ -5,6 +5,11 @@
 //! the strings that start with one are written as `$1…`. Linear in the text: hashes of the beginnings are
 //! counted once, and only the best few dozen are looked at again.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "marks and candidates are numbered by the lists that they stand in"
+)]
+
 use std::borrow::Cow;
 
 use foldhash::fast::FixedState;

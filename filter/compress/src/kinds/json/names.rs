@@ -1,6 +1,8 @@
 //! The names of items that are left out, where they are few bytes beside what goes: an agent that looks
 //! for one sees that it is there, and can ask for the rest by its name.
 
+#![allow(clippy::indexing_slicing, reason = "items and columns are numbered by the lists that they stand in")]
+
 use super::parse::{Shape, Tree};
 use super::survey::NONE;
 use crate::kinds::select::{Column, Survey};

@@ -454,7 +454,7 @@ impl<'t, 'a> Writer<'t, 'a> {
     }
 
     fn template(&mut self, template: &Template, record: &Record) {
-        let name = |at: usize| self.tree.inner(record.columns[at].key);
+        let name = |at: usize| record.columns.get(at).map_or("", |column| self.tree.inner(column.key));
         let filling = match template.source {
             Source::Cell => "*".to_owned(),
             Source::Text(at) | Source::Copy(at) => format!("<{}>", name(at)),

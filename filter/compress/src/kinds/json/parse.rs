@@ -114,6 +114,7 @@ impl<'a> Tree<'a> {
         })
     }
 
+    #[allow(clippy::indexing_slicing, reason = "nodes are numbered by the list that they stand in")]
     pub(crate) fn node(&self, id: u32) -> Node {
         self.nodes[id as usize]
     }
@@ -296,7 +297,7 @@ impl<'a> Parser<'a> {
         }
         self.at += 1;
         let next = self.nodes.len() as u32;
-        let node = &mut self.nodes[id];
+        let node = self.nodes.get_mut(id)?;
         (node.end, node.next, node.len) = (self.at as u32, next, len);
         Some(())
     }
@@ -363,7 +364,7 @@ pub(crate) fn number_length(bytes: &[u8]) -> Option<usize> {
     };
     let mut at = usize::from(bytes.first() == Some(&b'-'));
     let whole = digits(at);
-    if whole == 0 || (whole > 1 && bytes[at] == b'0') {
+    if whole == 0 || (whole > 1 && bytes.get(at) == Some(&b'0')) {
         return None;
     }
     at += whole;

@@ -5,6 +5,11 @@
 //! record when its keys are a subsequence of the record's columns: then the columns and the blanks give
 //! back its keys and their order.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "nodes, names and columns are numbered by the lists that they stand in"
+)]
+
 use super::parse::{Shape, Tree};
 use super::place::{ABSENT, Column, Content, Record, Schema};
 use super::template;

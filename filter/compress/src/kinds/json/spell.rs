@@ -1,6 +1,8 @@
 //! How strings and keys are spelled: bare where that cannot be mistaken for anything else, as JSON
 //! strings with as few escapes as possible elsewhere.
 
+#![allow(clippy::indexing_slicing, reason = "a byte is an index of 256 entries")]
+
 use super::parse::number_length;
 
 /// Bytes that decide whether text may stand bare. All others may be in it.
@@ -74,7 +76,10 @@ fn bare_part(text: &str) -> bool {
                     return false;
                 }
                 depth -= 1;
-                if !matches!((open[depth], byte), (b'(', b')') | (b'[', b']') | (b'{', b'}')) {
+                if !matches!(
+                    (open.get(depth), byte),
+                    (Some(b'('), b')') | (Some(b'['), b']') | (Some(b'{'), b'}')
+                ) {
                     return false;
                 }
             }

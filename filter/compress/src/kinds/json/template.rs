@@ -3,6 +3,8 @@
 //! `url=https://api.example/issues/*` says that a cell stands for the star; `labels_url=https://api.example/issues/<number>/labels`
 //! needs no cell at all; `id="*"` says only that the cells are strings, which saves the quotes around digits.
 
+#![allow(clippy::indexing_slicing, reason = "columns are numbered by the list that they stand in")]
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 

@@ -31,11 +31,12 @@ pub(crate) struct Rule {
     pub(crate) blank: Option<Separator>,
 }
 
-/// A region: its rule, how its numbers are written, and its last number.
+/// A region: its rule, how its numbers are written, and its first and last number.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Region {
     pub(crate) rule: Rule,
     pub(crate) style: Style,
+    pub(crate) first: u32,
     pub(crate) last: u32,
 }
 
@@ -237,7 +238,7 @@ impl<'a> Reader<'a> {
         }
         style.blank = rule.blank.is_some();
         let len = prefix.len + usize::from(style.blank && line.as_bytes().get(prefix.len) == Some(&b' '));
-        self.go_on(Region { rule, style, last }, prefix.number);
+        self.go_on(Region { rule, style, first: prefix.number, last }, prefix.number);
         (Role::Numbered { number: prefix.number, ruled: false, colon }, len)
     }
 
