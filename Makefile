@@ -11,7 +11,7 @@ module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-# The programs as the tests build them, so that `make test` compiles nothing of it again; `install` makes optimized ones.
+# The programs as the tests build them, so that `make test` compiles little of it again; `install` makes optimized ones.
 up: announce module ## build everything, then run Envoy and headroomd until Ctrl-C; options: make up ARGS="--port 0"
 	$(CARGO) build -p headroomd -p headroomctl
 	@envoy=$$(envoy/install.sh) && exec "$(target)/debug/headroomctl" up --envoy "$$envoy" $(ARGS)
@@ -62,7 +62,7 @@ check: toolchain ## format, lints and unit tests of every crate, with cargo alon
 
 test: module ## all tests; with cargo-nextest where it is installed
 	@.ci/wasm-tests
-	@envoy=$$(envoy/install.sh) && export ENVOY="$$envoy" && \
+	@envoy=$$(envoy/install.sh) && export ENVOY="$$envoy" HEADROOM_BUILT=1 && \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -ex; \
 		$(CARGO) test --workspace --doc --quiet; \

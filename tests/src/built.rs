@@ -1,4 +1,7 @@
 //! The programs under test, built from this workspace on demand.
+//!
+//! `HEADROOM_BUILT=1`, as `make test` sets it, says that they have been built just now: then nothing asks cargo, which
+//! would take a moment in each test, and compile a program once more for other features than those of the workspace.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +26,9 @@ pub async fn headroomctl() -> Result<PathBuf> {
 pub async fn filter_module() -> Result<PathBuf> {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
     let build = || {
-        cargo(&["build", "-p", "headroom-filter", "--target", "wasm32-wasip1", "--profile", "wasm"])?;
+        if !have_been_built() {
+            cargo(&["build", "-p", "headroom-filter", "--target", "wasm32-wasip1", "--profile", "wasm"])?;
+        }
         existing(target_folder()?.join("wasm32-wasip1/wasm/headroom_filter.wasm"))
     };
     BUILT.get_or_try_init(|| on_thread(build)).await.cloned()
@@ -48,8 +53,14 @@ pub fn workspace() -> PathBuf {
 fn program(name: &str) -> Result<PathBuf> {
     let (profile, folder): (&[&str], _) =
         if cfg!(debug_assertions) { (&[], "debug") } else { (&["--release"], "release") };
-    cargo(&[&["build", "-p", name, "--bin", name], profile].concat())?;
+    if !have_been_built() {
+        cargo(&[&["build", "-p", name, "--bin", name], profile].concat())?;
+    }
     existing(target_folder()?.join(folder).join(name))
+}
+
+fn have_been_built() -> bool {
+    env::var_os("HEADROOM_BUILT").is_some_and(|value| value == "1")
 }
 
 /// Runs cargo on this workspace, into the folder that this program was built into.
