@@ -5,10 +5,11 @@ use std::rc::Rc;
 use headroom_api::v1::RequestOutcome;
 use headroom_compress::rounds::{self, Restored};
 use headroom_providers::route::Route;
+use proxy_wasm::types::{BufferType, MapType};
 
 use crate::encoding::{self, Encoding};
 use crate::exchange::Exchange;
-use crate::host::{self, Buffer, Map, Refused};
+use crate::host::{self, Refused};
 use crate::mode::Mode;
 use crate::rules::Treatment;
 
@@ -34,7 +35,7 @@ const MAX_RATIO: usize = 100;
 
 impl Body {
     fn read(&self) -> host::Result<Vec<u8>> {
-        let bytes = host::buffer(Buffer::RequestBody, self.size)?;
+        let bytes = host::buffer(BufferType::HttpRequestBody, self.size)?;
         if bytes.len() != self.size {
             // Part of a body must never be taken for the whole.
             return Err(Refused { call: "get_buffer", status: SHORT });
@@ -79,7 +80,7 @@ impl Body {
     pub(crate) fn put(&self, exchange: &mut Exchange, bytes: &[u8]) -> host::Result<()> {
         let mut encoding = self.encoding;
         if self.held && encoding.is_some() {
-            match host::remove_header(Map::Request, CONTENT_ENCODING.as_bytes()) {
+            match host::remove_header(MapType::HttpRequestHeaders, CONTENT_ENCODING.as_bytes()) {
                 Ok(()) => encoding = None,
                 Err(refused) => exchange.settings.refused(refused),
             }
@@ -88,7 +89,7 @@ impl Body {
         let bytes = encoded.as_deref().unwrap_or(bytes);
         let put = self.put_with_length(bytes);
         if let (Err(_), Some(was), None) = (&put, self.encoding, encoding) {
-            host::set_header(Map::Request, CONTENT_ENCODING, was.name().as_bytes())?;
+            host::set_header(MapType::HttpRequestHeaders, CONTENT_ENCODING, was.name().as_bytes())?;
         }
         put?;
         exchange.record.body_bytes_after = bytes.len() as u64;
@@ -97,10 +98,10 @@ impl Body {
 
     fn put_with_length(&self, bytes: &[u8]) -> host::Result<()> {
         if !self.held {
-            return host::replace_buffer(Buffer::RequestBody, self.size, bytes);
+            return host::replace_buffer(BufferType::HttpRequestBody, self.size, bytes);
         }
         set_length(bytes.len())?;
-        let put = host::replace_buffer(Buffer::RequestBody, self.size, bytes);
+        let put = host::replace_buffer(BufferType::HttpRequestBody, self.size, bytes);
         if put.is_err() {
             set_length(self.size)?;
         }
@@ -109,5 +110,5 @@ impl Body {
 }
 
 fn set_length(bytes: usize) -> host::Result<()> {
-    host::set_header(Map::Request, "content-length", bytes.to_string().as_bytes())
+    host::set_header(MapType::HttpRequestHeaders, "content-length", bytes.to_string().as_bytes())
 }

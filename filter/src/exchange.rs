@@ -5,10 +5,11 @@ use std::rc::Rc;
 use headroom_api::forwarded_tokens;
 use headroom_api::names::{is_probe, outcome_name};
 use headroom_api::v1::{RequestOutcome, RequestRecord, Timings};
+use proxy_wasm::types::{BufferType, MapType};
 
 use crate::answer::Answer;
 use crate::deferred::Later;
-use crate::host::{self, Buffer, Map, Refused};
+use crate::host::{self, Refused};
 use crate::report::PendingRecord;
 use crate::settings::Settings;
 
@@ -86,7 +87,7 @@ impl Exchange {
             return;
         }
         for (name, value) in self.own_headers() {
-            if let Err(refused) = host::set_header(Map::Response, name, value.as_bytes()) {
+            if let Err(refused) = host::set_header(MapType::HttpResponseHeaders, name, value.as_bytes()) {
                 self.settings.refused(refused);
             }
         }
@@ -126,7 +127,7 @@ impl Exchange {
         if size == 0 && bytes.is_empty() {
             return true;
         }
-        let put = host::replace_buffer(Buffer::ResponseBody, size, bytes);
+        let put = host::replace_buffer(BufferType::HttpResponseBody, size, bytes);
         put.map_err(|refused| self.settings.refused(refused)).is_ok()
     }
 

@@ -13,9 +13,10 @@ use headroom_api::v1::{RetrieveRequest, RetrieveResponse};
 use headroom_providers::Api;
 use headroom_providers::answer::RetrieveCall;
 use prost::Message as _;
+use proxy_wasm::types::{Action, BufferType};
 
 use crate::exchange::Exchange;
-use crate::host::{self, Action, Buffer};
+use crate::host;
 use crate::memory::Room;
 use crate::originals::Originals;
 use crate::rpc;
@@ -230,7 +231,7 @@ impl Following {
         };
         let bytes = match size {
             0 => Ok(Vec::new()),
-            size => host::buffer(Buffer::ResponseBody, size),
+            size => host::buffer(BufferType::HttpResponseBody, size),
         };
         let bytes = match bytes {
             Ok(bytes) => bytes,

@@ -1,18 +1,22 @@
-//! The host calls that we use, each returning `Result`: no answer of the host can trap the VM.
+//! The host calls that the crate `proxy-wasm` makes a panic of, as values: no answer of the host can trap the VM.
 //!
-//! The proxy-wasm SDK panics on every status that it does not expect, and Envoy gives some of those
-//! in ordinary situations (a header read after the headers have left is `BadArgument`). A panic traps
-//! the VM and fails every later request on the worker. Hence these bindings: bytes in, bytes out, and
-//! each status is a value.
+//! The crate panics on every status that it does not expect, and Envoy gives some of those in ordinary situations (a
+//! header read after the headers have left is `BadArgument`). A panic traps the VM and fails every later request on
+//! the worker. Hence these bindings for buffers, header maps, properties, metrics, shared data, the clock and what
+//! lets a stream go on or ends it: bytes in, bytes out, and each status is a value. Calls of other services go through
+//! the crate, which has to know their tokens; the statuses that Envoy refuses them with are errors there.
 
 #![allow(unsafe_code, reason = "the host is reached over a C interface")]
 
 use std::fmt;
 use std::ptr::null_mut;
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType, MetricType, StreamType};
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
-    fn proxy_log(level: u32, message: *const u8, message_size: usize) -> u32;
     fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_get_buffer_bytes(
@@ -70,32 +74,6 @@ unsafe extern "C" {
         grpc_status: i32,
     ) -> u32;
     fn proxy_close_stream(stream: u32) -> u32;
-    fn proxy_grpc_call(
-        target: *const u8,
-        target_size: usize,
-        service: *const u8,
-        service_size: usize,
-        method: *const u8,
-        method_size: usize,
-        metadata: *const u8,
-        metadata_size: usize,
-        message: *const u8,
-        message_size: usize,
-        timeout_ms: u32,
-        token: *mut u32,
-    ) -> u32;
-    fn proxy_http_call(
-        cluster: *const u8,
-        cluster_size: usize,
-        headers: *const u8,
-        headers_size: usize,
-        body: *const u8,
-        body_size: usize,
-        trailers: *const u8,
-        trailers_size: usize,
-        timeout_ms: u32,
-        token: *mut u32,
-    ) -> u32;
 }
 
 /// A call that the host did not carry out.
@@ -109,74 +87,6 @@ pub(crate) struct Refused {
 
 /// The answer of every call in this module.
 pub(crate) type Result<T> = std::result::Result<T, Refused>;
-
-/// A buffer of the host.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Buffer {
-    RequestBody = 0,
-    ResponseBody = 1,
-    HttpCallBody = 4,
-    GrpcMessage = 5,
-    PluginConfiguration = 7,
-}
-
-/// A header map of the host.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Map {
-    Request = 0,
-    Response = 2,
-    HttpCallResponse = 6,
-}
-
-/// What a metric does with its values.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum MetricKind {
-    Counter = 0,
-    Gauge = 1,
-    Histogram = 2,
-}
-
-/// What a callback tells the host to do with the stream.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u32)]
-pub enum Action {
-    /// Hand on what is there.
-    Continue = 0,
-    /// Keep it and come back with more.
-    Pause = 1,
-}
-
-/// Writes what is logged to the host's log.
-struct HostLog;
-
-impl log::Log for HostLog {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        let level: u32 = match record.level() {
-            log::Level::Trace => 0,
-            log::Level::Debug => 1,
-            log::Level::Info => 2,
-            log::Level::Warn => 3,
-            log::Level::Error => 4,
-        };
-        let message = record.args().to_string();
-        // SAFETY: pointer and length describe `message`, which outlives the call. A host that refuses even this leaves
-        // nobody to tell.
-        let _ = unsafe { proxy_log(level, message.as_ptr(), message.len()) };
-    }
-
-    fn flush(&self) {}
-}
-
-/// Has what is logged go to the host. Safe to repeat.
-pub(crate) fn start_logging() {
-    // An error says that it is there already.
-    let _ = log::set_logger(&HostLog);
-    log::set_max_level(log::LevelFilter::Info);
-}
 
 /// What [`now`] counts in, to what configurations count in.
 pub(crate) const NANOS_PER_MS: u64 = 1_000_000;
@@ -196,7 +106,7 @@ pub(crate) fn set_tick_period(milliseconds: u32) -> Result<()> {
 }
 
 /// Up to `max_size` bytes from the start of a buffer.
-pub(crate) fn buffer(buffer: Buffer, max_size: usize) -> Result<Vec<u8>> {
+pub(crate) fn buffer(buffer: BufferType, max_size: usize) -> Result<Vec<u8>> {
     returned("get_buffer", |data, size| {
         // SAFETY: `data` and `size` are valid for writes during the call.
         unsafe { proxy_get_buffer_bytes(buffer as u32, 0, max_size, data, size) }
@@ -204,14 +114,14 @@ pub(crate) fn buffer(buffer: Buffer, max_size: usize) -> Result<Vec<u8>> {
 }
 
 /// Replaces the first `size` bytes of a buffer; `size` is its whole length in all our uses.
-pub(crate) fn replace_buffer(buffer: Buffer, size: usize, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace_buffer(buffer: BufferType, size: usize, bytes: &[u8]) -> Result<()> {
     // SAFETY: pointer and length describe `bytes`, which outlives the call.
     let status = unsafe { proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) };
     check("set_buffer", status)
 }
 
 /// All headers of a map.
-pub(crate) fn headers(map: Map) -> Result<Headers> {
+pub(crate) fn headers(map: MapType) -> Result<Headers> {
     returned("get_header_map_pairs", |data, size| {
         // SAFETY: `data` and `size` are valid for writes during the call.
         unsafe { proxy_get_header_map_pairs(map as u32, data, size) }
@@ -220,7 +130,7 @@ pub(crate) fn headers(map: Map) -> Result<Headers> {
 }
 
 /// Sets a header, in the place of all of that name.
-pub(crate) fn set_header(map: Map, name: &str, value: &[u8]) -> Result<()> {
+pub(crate) fn set_header(map: MapType, name: &str, value: &[u8]) -> Result<()> {
     // SAFETY: pointers and lengths describe `name` and `value`, which outlive the call.
     let status = unsafe {
         proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
@@ -229,7 +139,7 @@ pub(crate) fn set_header(map: Map, name: &str, value: &[u8]) -> Result<()> {
 }
 
 /// Removes all headers of a name.
-pub(crate) fn remove_header(map: Map, name: &[u8]) -> Result<()> {
+pub(crate) fn remove_header(map: MapType, name: &[u8]) -> Result<()> {
     // SAFETY: pointer and length describe `name`, which outlives the call.
     check("remove_header", unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
 }
@@ -250,7 +160,7 @@ pub(crate) fn set_property(name: &str, value: &[u8]) -> Result<()> {
 }
 
 /// Defines a metric; all VMs that define the same name share it.
-pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Result<u32> {
+pub(crate) fn define_metric(kind: MetricType, name: &str) -> Result<u32> {
     let mut id = 0;
     // SAFETY: pointer and length describe `name`; `id` is valid for writes during the call.
     let status = unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) };
@@ -304,83 +214,44 @@ pub(crate) fn share(key: &str, value: &[u8], version: u32) -> Result<bool> {
 
 /// Lets a paused request go on. Its headers and its body can no longer be reached afterwards.
 pub(crate) fn continue_request() -> Result<()> {
-    const REQUEST: u32 = 0;
     // SAFETY: takes no pointer.
-    check("continue_stream", unsafe { proxy_continue_stream(REQUEST) })
+    check("continue_stream", unsafe { proxy_continue_stream(StreamType::HttpRequest as u32) })
 }
 
 /// As [`continue_request`] for the answer.
 pub(crate) fn continue_response() -> Result<()> {
-    const RESPONSE: u32 = 1;
     // SAFETY: takes no pointer.
-    check("continue_stream", unsafe { proxy_continue_stream(RESPONSE) })
+    check("continue_stream", unsafe { proxy_continue_stream(StreamType::HttpResponse as u32) })
 }
 
 /// Ends the stream, on both sides.
 pub(crate) fn close_stream() -> Result<()> {
-    const REQUEST: u32 = 0;
     // SAFETY: takes no pointer.
-    check("close_stream", unsafe { proxy_close_stream(REQUEST) })
+    check("close_stream", unsafe { proxy_close_stream(StreamType::HttpRequest as u32) })
 }
 
 /// Starts a unary gRPC call; the answer comes to the context that is running now.
 pub(crate) fn grpc_call(
-    target: &[u8],
+    target: &str,
     service: &str,
     method: &str,
-    metadata: &[(&[u8], &[u8])],
+    metadata: Vec<(&str, &[u8])>,
     message: &[u8],
-    timeout_ms: u32,
+    timeout: Duration,
 ) -> Result<u32> {
-    let mut token = 0;
-    let metadata = if metadata.is_empty() { Vec::new() } else { serialized("grpc_call", metadata)? };
-    // SAFETY: pointers and lengths describe the slices, which outlive the call; `token` is valid for
-    // writes during the call.
-    let status = unsafe {
-        proxy_grpc_call(
-            target.as_ptr(),
-            target.len(),
-            service.as_ptr(),
-            service.len(),
-            method.as_ptr(),
-            method.len(),
-            metadata.as_ptr(),
-            metadata.len(),
-            message.as_ptr(),
-            message.len(),
-            timeout_ms,
-            &mut token,
-        )
-    };
-    check("grpc_call", status).map(|()| token)
+    hostcalls::dispatch_grpc_call(target, service, method, metadata, Some(message), timeout)
+        .map_err(|status| Refused { call: "grpc_call", status: status as u32 })
 }
 
 /// Sends an HTTP request to a cluster; the whole answer comes to the context that is running now.
 pub(crate) fn http_call(
-    cluster: &[u8],
-    headers: &[(&[u8], &[u8])],
+    cluster: &str,
+    headers: Vec<(&str, &str)>,
     body: &[u8],
-    timeout_ms: u32,
+    timeout: Duration,
 ) -> Result<u32> {
-    let mut token = 0;
-    let headers = serialized("http_call", headers)?;
-    // SAFETY: pointers and lengths describe the slices, which outlive the call; there are no trailers;
-    // `token` is valid for writes during the call.
-    let status = unsafe {
-        proxy_http_call(
-            cluster.as_ptr(),
-            cluster.len(),
-            headers.as_ptr(),
-            headers.len(),
-            body.as_ptr(),
-            body.len(),
-            [].as_ptr(),
-            0,
-            timeout_ms,
-            &mut token,
-        )
-    };
-    check("http_call", status).map(|()| token)
+    hostcalls::dispatch_http_call(cluster, headers, Some(body), Vec::new(), timeout)
+        .map_err(|status| Refused { call: "http_call", status: status as u32 })
 }
 
 /// Answers in the provider's place. `details` go to the access log.
@@ -403,13 +274,6 @@ pub(crate) fn answer(status: u32, details: &str, headers: &[(&[u8], &[u8])], bod
     check("send_local_response", status)
 }
 
-/// Memory for bytes that the host hands over: it asks for some, fills it, and returns the pointer
-/// from the call that needed it, where [`returned`] takes it over.
-pub(crate) fn allocate(size: usize) -> *mut u8 {
-    // The host writes all of it, so it need not be zeroed first.
-    Box::into_raw(Box::<[u8]>::new_uninit_slice(size)).cast()
-}
-
 /// Runs a call that hands over bytes.
 fn returned(call: &'static str, run: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>> {
     let mut data = null_mut();
@@ -418,7 +282,7 @@ fn returned(call: &'static str, run: impl FnOnce(*mut *mut u8, *mut usize) -> u3
     if data.is_null() || size == 0 {
         return Ok(Vec::new());
     }
-    // SAFETY: the host got `data` from `allocate(size)` during this call and gives up its use, so it
+    // SAFETY: the host got `data` from the crate's `proxy_on_memory_allocate(size)` during this call and gives up its use, so it
     // is a boxed slice of `size` initialized bytes that nobody else owns.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }

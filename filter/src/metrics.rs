@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use headroom_api::forwarded_tokens;
 use headroom_api::names::{outcome_name, session_end_name};
 use headroom_api::v1::{RequestOutcome, RequestRecord, SessionEnd};
+use proxy_wasm::types::MetricType;
 
-use crate::host::{self, MetricKind};
+use crate::host;
 use crate::tool_loop::HiddenRounds;
 
 /// Defined once per root context. A metric that the host would not define is not counted.
@@ -96,9 +97,9 @@ impl Metrics {
         Self { unrecognized: Some(RefCell::default()), ..defined }
     }
 
-    fn with(define: impl Fn(MetricKind, &str) -> Option<u32>) -> Self {
-        let counter = |name: &str| define(MetricKind::Counter, name);
-        let histogram = |name: &str| define(MetricKind::Histogram, name);
+    fn with(define: impl Fn(MetricType, &str) -> Option<u32>) -> Self {
+        let counter = |name: &str| define(MetricType::Counter, name);
+        let histogram = |name: &str| define(MetricType::Histogram, name);
         Self {
             requests: OUTCOMES
                 .into_iter()
@@ -111,7 +112,7 @@ impl Metrics {
             compress_us: histogram("headroom.compress_us"),
             prefix_mismatches: counter("headroom.prefix_mismatch"),
             host_errors: counter("headroom.host_errors"),
-            config_errors: define(MetricKind::Gauge, "headroom.config_errors"),
+            config_errors: define(MetricType::Gauge, "headroom.config_errors"),
             reports_sent: counter("headroom.reports_sent"),
             reports_failed: counter("headroom.reports_failed"),
             records_dropped: counter("headroom.records_dropped"),
@@ -130,7 +131,7 @@ impl Metrics {
             originals_retrieved: counter("headroom.originals_retrieved"),
             originals_missing: counter("headroom.originals_missing"),
             sessions: counter("headroom.websocket_sessions"),
-            sessions_active: define(MetricKind::Gauge, "headroom.websocket_sessions_active"),
+            sessions_active: define(MetricType::Gauge, "headroom.websocket_sessions_active"),
             sessions_ended: SESSION_ENDS
                 .into_iter()
                 .map(|end| {
@@ -280,7 +281,7 @@ impl Metrics {
         let is_full = paths.len() >= MAX_PATHS && !paths.contains_key(shape);
         let name = if is_full { OTHER_PATHS } else { shape };
         let id = paths.entry(name.to_owned()).or_insert_with(|| {
-            host::define_metric(MetricKind::Counter, &format!("headroom.unrecognized.{name}")).ok()
+            host::define_metric(MetricType::Counter, &format!("headroom.unrecognized.{name}")).ok()
         });
         add(*id, 1);
     }

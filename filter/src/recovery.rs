@@ -8,9 +8,10 @@
 //! for it to know. What the client says of `block_binding` stays.
 
 use headroom_providers::anthropic::recovery::{BETA, BETA_HEADER, body_that_drops};
+use proxy_wasm::types::{Action, MapType};
 
 use crate::exchange::Exchange;
-use crate::host::{self, Action, Map};
+use crate::host;
 use crate::memory::Room;
 use crate::sent::{HttpAnswer, Sent};
 
@@ -127,13 +128,13 @@ impl Recovery {
         exchange.answer.read(whole);
         let kind = exchange.answer.content_type().to_owned();
         for (name, value) in [(":status", &b"200"[..]), ("content-type", kind.as_bytes())] {
-            if let Err(refused) = host::set_header(Map::Response, name, value) {
+            if let Err(refused) = host::set_header(MapType::HttpResponseHeaders, name, value) {
                 exchange.settings.refused(refused);
             }
         }
         // Its length is another one, and it is not encoded, as the refusal may have been.
         for name in [&b"content-length"[..], b"content-encoding"] {
-            if let Err(refused) = host::remove_header(Map::Response, name) {
+            if let Err(refused) = host::remove_header(MapType::HttpResponseHeaders, name) {
                 exchange.settings.refused(refused);
             }
         }

@@ -6,6 +6,7 @@ use headroom_api::v1::{RequestOutcome, RequestRecord};
 use headroom_compress::{FORMS_VERSION, RetrieveTool};
 use headroom_providers::anthropic::recovery::{BETA, BETA_HEADER, body_that_drops};
 use headroom_providers::route::{Purpose, Route};
+use proxy_wasm::types::{Action, MapType};
 
 use crate::answer::Answer;
 use crate::body::Body;
@@ -14,7 +15,7 @@ use crate::encoding::Encoding;
 use crate::exchange::{Clock, Exchange};
 use crate::follow::Following;
 use crate::hold;
-use crate::host::{self, Action, Map, Refused};
+use crate::host::{self, Refused};
 use crate::in_work::Place;
 use crate::limits::{BudgetScope, TOO_MANY_REQUESTS};
 use crate::mode::Mode;
@@ -147,7 +148,9 @@ impl Request {
         let is_read = mode != Mode::Off && exchange.is_reported;
         if is_read && (config.accept_encoding == AcceptEncoding::Identity || adds_tool) {
             // Without effect on the request itself, so a refusal only costs the usage figures.
-            if let Err(refused) = host::set_header(Map::Request, "accept-encoding", b"identity") {
+            if let Err(refused) =
+                host::set_header(MapType::HttpRequestHeaders, "accept-encoding", b"identity")
+            {
                 settings.refused(refused);
             }
         }
@@ -162,7 +165,7 @@ impl Request {
         if !held
             && changes
             && headers.content_length.is_some()
-            && let Err(refused) = host::remove_header(Map::Request, b"content-length")
+            && let Err(refused) = host::remove_header(MapType::HttpRequestHeaders, b"content-length")
         {
             exchange.settle_refused(refused);
             return Action::Continue;
@@ -188,7 +191,7 @@ impl Request {
             Some(list) => [list, b",", BETA].concat(),
             None => BETA.to_vec(),
         };
-        match host::set_header(Map::Request, BETA_HEADER, &value) {
+        match host::set_header(MapType::HttpRequestHeaders, BETA_HEADER, &value) {
             Ok(()) => self.has_beta = true,
             Err(refused) => settings.refused(refused),
         }

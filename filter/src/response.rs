@@ -2,11 +2,12 @@
 //! answer to a second request.
 
 use headroom_providers::reader::Form;
+use proxy_wasm::types::{Action, BufferType, MapType};
 
 use crate::answer;
 use crate::exchange::Exchange;
 use crate::follow::Following;
-use crate::host::{self, Action, Buffer, Map};
+use crate::host;
 use crate::recovery::{AtTrailers, Recovery, WHOLE};
 use crate::sent::{HttpAnswer, Sent};
 
@@ -29,7 +30,7 @@ pub(crate) struct Response {
 /// Reads an answer's headers.
 pub(crate) fn read_headers(exchange: &mut Exchange) -> Form {
     exchange.clock.first_byte = exchange.settings.now();
-    match host::headers(Map::Response) {
+    match host::headers(MapType::HttpResponseHeaders) {
         Ok(headers) => take_answer(exchange, &headers),
         Err(refused) => {
             exchange.settings.refused(refused);
@@ -54,7 +55,7 @@ pub(crate) fn read_body(exchange: &mut Exchange, size: usize) {
     if size == 0 || !exchange.answer.is_read() {
         return;
     }
-    match host::buffer(Buffer::ResponseBody, size) {
+    match host::buffer(BufferType::HttpResponseBody, size) {
         Ok(bytes) => exchange.answer.read(&bytes),
         Err(refused) => {
             exchange.answer.give_up();
@@ -95,7 +96,7 @@ impl Response {
         if exchange.answer.status != OK || !matches!(form, Form::Json | Form::Events) {
             return false;
         }
-        if let Err(refused) = host::remove_header(Map::Response, b"content-length") {
+        if let Err(refused) = host::remove_header(MapType::HttpResponseHeaders, b"content-length") {
             exchange.settings.refused(refused);
             return false;
         }
@@ -181,7 +182,7 @@ impl Response {
             self.following = None;
             if self.recovery.take().is_some_and(|recovery| recovery.body_waits()) {
                 // It does not come by again.
-                match host::buffer(Buffer::ResponseBody, WHOLE) {
+                match host::buffer(BufferType::HttpResponseBody, WHOLE) {
                     Ok(refusal) => exchange.answer.read(&refusal),
                     Err(refused) => exchange.settings.refused(refused),
                 }

@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use proxy_wasm::types::BufferType;
+
 use crate::config::{BodyMode, Config, Parsed};
 use crate::deferred;
 use crate::hold::GRACE_MS;
-use crate::host::{self, Buffer};
+use crate::host;
 use crate::settings::Settings;
 
 /// More than any configuration has; Envoy's own limits are far below.
@@ -92,6 +94,6 @@ fn read_configuration(size: usize) -> Result<Parsed, String> {
     if size > MAX_CONFIGURATION_BYTES {
         return Err(format!("it has {size} bytes, more than {MAX_CONFIGURATION_BYTES}"));
     }
-    let bytes = host::buffer(Buffer::PluginConfiguration, size).map_err(|refused| refused.to_string())?;
+    let bytes = host::buffer(BufferType::PluginConfiguration, size).map_err(|refused| refused.to_string())?;
     Config::parse(&bytes)
 }

@@ -1,6 +1,9 @@
 //! headroom.v1 over Envoy gRPC.
 
+use std::time::Duration;
+
 use headroom_api::method;
+use proxy_wasm::types::Status;
 
 use crate::config::{ControlPlane, MAX_CLUSTER_NAME_BYTES};
 use crate::host;
@@ -33,46 +36,39 @@ fn call(
     timeout_ms: u32,
 ) -> host::Result<u32> {
     let target = grpc_service(&control_plane.cluster)
-        .ok_or(host::Refused { call: "grpc_call", status: BAD_ARGUMENT })?;
+        .ok_or(host::Refused { call: "grpc_call", status: Status::BadArgument as u32 })?;
     let bearer = control_plane.token.bearer();
-    let metadata = bearer.as_ref().map(|bearer| (&b"authorization"[..], bearer.as_bytes()));
-    host::grpc_call(&target, service, method, metadata.as_slice(), message, timeout_ms)
+    let metadata = bearer.as_ref().map(|bearer| ("authorization", bearer.as_bytes()));
+    let timeout = Duration::from_millis(timeout_ms.into());
+    host::grpc_call(&target, service, method, metadata.into_iter().collect(), message, timeout)
 }
-
-const BAD_ARGUMENT: u32 = 2;
 
 /// The `:authority` of the calls. Without one Envoy sends the cluster's name, and the names that Istio
 /// (`outbound|8789||…`) and Envoy Gateway (`grpcroute/…`) give are not authorities: the sidecar's HTTP/2 resets
 /// the stream before anybody reads it.
-const AUTHORITY: &[u8] = b"headroomd";
+const AUTHORITY: &str = "headroomd";
 
 /// A serialized `envoy.config.core.v3.GrpcService{envoy_grpc{cluster_name, authority}}`.
 ///
 /// Envoy parses the target as a `GrpcService` and takes it for a cluster's name only when that fails. A
 /// name that happens to be valid protobuf, such as `headroom-cp`, parses as an empty service, and
-/// Envoy aborts on it. So the target is always a real one. `None`: the name has no bytes, or more than
-/// its one-byte length can say.
-fn grpc_service(cluster: &str) -> Option<Vec<u8>> {
+/// Envoy aborts on it. So the target is always a real one. `envoy_grpc` stands there twice, once with each of its fields,
+/// which protobuf reads as one: so no length needs a second byte, and the target is text, as the crate wants it.
+/// `None`: the name has no bytes, or more than a one-byte length can say.
+fn grpc_service(cluster: &str) -> Option<String> {
     // Field 1 of GrpcService is envoy_grpc, fields 1 and 2 of EnvoyGrpc are cluster_name and authority; all
     // have wire type 2.
-    const FIELD_1: u8 = 1 << 3 | 2;
-    const FIELD_2: u8 = 2 << 3 | 2;
+    const FIELD_1: char = '\u{a}';
+    const FIELD_2: char = '\u{12}';
     if cluster.is_empty() || cluster.len() > MAX_CLUSTER_NAME_BYTES {
         return None;
     }
-    let mut inner = vec![FIELD_1, u8::try_from(cluster.len()).ok()?];
-    inner.extend_from_slice(cluster.as_bytes());
-    inner.extend_from_slice(&[FIELD_2, u8::try_from(AUTHORITY.len()).ok()?]);
-    inner.extend_from_slice(AUTHORITY);
-
-    let mut service = vec![FIELD_1];
-    let mut length = inner.len();
-    while length > 0x7f {
-        service.push(u8::try_from(length & 0x7f).ok()? | 0x80);
-        length >>= 7;
+    let mut service = String::new();
+    for (field, value) in [(FIELD_1, cluster), (FIELD_2, AUTHORITY)] {
+        let length = u8::try_from(value.len()).ok()?;
+        service.extend([FIELD_1, char::from(length.checked_add(2)?), field, char::from(length)]);
+        service.push_str(value);
     }
-    service.push(u8::try_from(length).ok()?);
-    service.extend_from_slice(&inner);
     Some(service)
 }
 
@@ -100,7 +96,7 @@ mod tests {
     fn every_name_is_sent_as_a_service_that_names_it_and_an_authority() {
         let long = "c".repeat(MAX_CLUSTER_NAME_BYTES);
         for name in ["headroom-cp", "hr", "outbound|8789||headroomd.headroom.svc.cluster.local", &long] {
-            let service = GrpcService::decode(grpc_service(name).unwrap().as_slice()).unwrap();
+            let service = GrpcService::decode(grpc_service(name).unwrap().as_bytes()).unwrap();
             let target = service.envoy_grpc.unwrap();
             assert_eq!((target.cluster_name.as_str(), target.authority.as_str()), (name, "headroomd"));
         }

@@ -1,8 +1,12 @@
 //! A request as it left, kept until its answer turns out not to need it: it may have to be continued or sent once
 //! more. It is kept in the stream's memory and goes nowhere else (I9).
 
+use std::time::Duration;
+
+use proxy_wasm::types::{BufferType, MapType};
+
 use crate::config::Provider;
-use crate::host::{self, Buffer, Headers, Map, NANOS_PER_MS};
+use crate::host::{self, Headers, NANOS_PER_MS};
 use crate::memory::Room;
 use crate::request_headers::is_ours;
 use crate::settings::Settings;
@@ -134,7 +138,7 @@ impl Sent {
             self.since = settings.now();
         }
         let patience = PATIENCE_NANOS.checked_sub(settings.now().saturating_sub(self.since))?;
-        let timeout_ms = u32::try_from(patience / NANOS_PER_MS).ok().filter(|ms| *ms > 0)?;
+        let timeout_ms = Some(patience / NANOS_PER_MS).filter(|ms| *ms > 0)?;
         // Three rounds of pages cannot add more than a body may have to begin with.
         if body.len() > settings.config.engine.max_body_bytes.saturating_mul(2) {
             return None;
@@ -151,15 +155,16 @@ impl Sent {
             .iter()
             .find(|it| it.cluster.as_bytes() == self.cluster && it.rest(path).is_some());
         let headers = self.head.rewritten(provider);
-        // The host takes header maps that are text alone.
-        if headers.iter().any(|(_, value)| std::str::from_utf8(value).is_err()) {
+        // The host takes texts alone.
+        let cluster = str::from_utf8(&self.cluster).ok();
+        let headers: Option<Vec<(&str, &str)>> =
+            headers.iter().map(|(n, v)| Some((str::from_utf8(n).ok()?, str::from_utf8(v).ok()?))).collect();
+        let (Some(cluster), Some(headers)) = (cluster, headers) else {
             settings.metrics.round_unsendable();
             self.room.resize(before);
             return None;
-        }
-        let headers: Vec<(&[u8], &[u8])> =
-            headers.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();
-        match host::http_call(&self.cluster, &headers, &body, timeout_ms) {
+        };
+        match host::http_call(cluster, headers, &body, Duration::from_millis(timeout_ms)) {
             Ok(token) => {
                 self.body = body;
                 Some(token)
@@ -180,13 +185,21 @@ pub(crate) struct HttpAnswer {
 }
 
 impl HttpAnswer {
+    /// What the host tells of: so many headers, none where there is no answer, and a body of this size.
+    pub(crate) fn told(settings: &Settings, headers: usize, size: usize) -> Option<Self> {
+        if headers == 0 {
+            return None;
+        }
+        Self::read(size).map_err(|refused| settings.refused(refused)).ok().flatten()
+    }
+
     /// Of a body of this size; `None`: it is too long to be an answer.
-    pub(crate) fn read(size: usize) -> host::Result<Option<Self>> {
+    fn read(size: usize) -> host::Result<Option<Self>> {
         if size > MAX_ROUND_BYTES {
             return Ok(None);
         }
-        let headers = host::headers(Map::HttpCallResponse)?;
-        let body = if size == 0 { Vec::new() } else { host::buffer(Buffer::HttpCallBody, size)? };
+        let headers = host::headers(MapType::HttpCallResponseHeaders)?;
+        let body = if size == 0 { Vec::new() } else { host::buffer(BufferType::HttpCallResponseBody, size)? };
         Ok(Some(Self { headers, body }))
     }
 

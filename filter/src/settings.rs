@@ -6,6 +6,7 @@ use std::rc::Rc;
 use headroom_api::v1::{LimitsResponse, WebSocketSession};
 use headroom_compress::{Memo, Outcome};
 use prost::Message as _;
+use proxy_wasm::types::{BufferType, GrpcStatusCode};
 
 use crate::config::{Config, ControlPlane};
 use crate::copies::{self, Copies};
@@ -13,7 +14,7 @@ use crate::deferred::{self, Deferred, Outlet};
 use crate::encoding::DecodeError;
 use crate::handover::{self, Handover, Kind, Left};
 use crate::hold::Hold;
-use crate::host::{self, Buffer, NANOS_PER_MS, Refused};
+use crate::host::{self, NANOS_PER_MS, Refused};
 use crate::in_work::{self, InWork};
 use crate::limits::Limits;
 use crate::memory::Memory;
@@ -236,9 +237,12 @@ impl Settings {
         }
     }
 
-    /// The message that has just come. `None`: the host does not give it.
-    pub(crate) fn grpc_message(&self, size: usize) -> Option<Vec<u8>> {
-        let message = host::buffer(Buffer::GrpcMessage, size.min(MAX_ANSWER_BYTES));
+    /// The answer that has just come. `None`: the call failed, or the host does not give it.
+    pub(crate) fn grpc_message(&self, status: u32, size: usize) -> Option<Vec<u8>> {
+        if status != GrpcStatusCode::Ok as u32 {
+            return None;
+        }
+        let message = host::buffer(BufferType::GrpcReceiveBuffer, size.min(MAX_ANSWER_BYTES));
         message.map_err(|refused| self.refused(refused)).ok()
     }
 
@@ -295,6 +299,11 @@ impl Settings {
         if let Some(reporter) = &self.reporter {
             reporter.borrow_mut().note_open(open as u64);
         }
+    }
+
+    /// Requests that have ended, and whose records are not complete.
+    pub(crate) fn ended_records(&self) -> usize {
+        self.requests.deferred.ended(self.queue())
     }
 
     /// Completes the records of requests that have ended.

@@ -2,8 +2,10 @@
 
 use std::rc::Rc;
 
+use proxy_wasm::types::{Action, MapType};
+
 use crate::exchange::Exchange;
-use crate::host::{self, Action, Map};
+use crate::host;
 use crate::request::{self, Request};
 use crate::request_headers::RequestHeaders;
 use crate::response::Response;
@@ -47,7 +49,8 @@ impl Stream {
     pub(crate) fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
         let settings = Rc::clone(&self.settings);
         let now = settings.now();
-        let all = host::headers(Map::Request).map_err(|refused| settings.refused(refused)).ok();
+        let all =
+            host::headers(MapType::HttpRequestHeaders).map_err(|refused| settings.refused(refused)).ok();
         let mut headers = match &all {
             Some(all) => RequestHeaders::read(all, &settings.config),
             None => RequestHeaders::unseen(),
@@ -57,7 +60,7 @@ impl Stream {
             return Action::Continue;
         }
         for name in &headers.ours {
-            if let Err(refused) = host::remove_header(Map::Request, name) {
+            if let Err(refused) = host::remove_header(MapType::HttpRequestHeaders, name) {
                 settings.refused(refused);
             }
         }

@@ -4,9 +4,10 @@
 //! what passes below it is counted by path.
 
 use headroom_providers::{Api, path};
+use proxy_wasm::types::{Action, MapType};
 
 use crate::config::Config;
-use crate::host::{self, Action, Map};
+use crate::host;
 use crate::limits::BudgetScope;
 use crate::request_headers::RequestHeaders;
 use crate::settings::Settings;
@@ -22,9 +23,9 @@ pub(crate) fn is_for_sidecar(config: &Config) -> bool {
 /// Tells headroomd whose request it is, whatever the client has said of it.
 pub(crate) fn name_tenant(settings: &Settings, tenant: &str) {
     let done = if tenant.is_empty() {
-        host::remove_header(Map::Request, tenant::HEADER.as_bytes())
+        host::remove_header(MapType::HttpRequestHeaders, tenant::HEADER.as_bytes())
     } else {
-        host::set_header(Map::Request, tenant::HEADER, tenant.as_bytes())
+        host::set_header(MapType::HttpRequestHeaders, tenant::HEADER, tenant.as_bytes())
     };
     if let Err(refused) = done {
         settings.refused(refused);

@@ -14,12 +14,13 @@ use headroom_api::names::session_end_name;
 use headroom_api::v1::{RequestOutcome, RequestRecord, WebSocketSession};
 use headroom_providers::openai_responses::session::{ends_answer, is_request, request_in};
 use headroom_providers::route::Route;
+use proxy_wasm::types::{Action, BufferType, MapType};
 use serde::Deserialize;
 
 use crate::answer::Answer;
 use crate::deferred::Turn;
 use crate::exchange::{Clock, Exchange};
-use crate::host::{self, Action, Buffer, Map, NANOS_PER_MS, Refused};
+use crate::host::{self, NANOS_PER_MS, Refused};
 use crate::mode::Mode;
 use crate::name::name;
 use crate::outgoing::Message;
@@ -72,7 +73,9 @@ impl WebSocket {
         let config = &settings.config;
         if treatment.mode != Mode::Off {
             // A message that is compressed cannot be read; a client that may not compress sends it plain.
-            if let Err(refused) = host::remove_header(Map::Request, b"sec-websocket-extensions") {
+            if let Err(refused) =
+                host::remove_header(MapType::HttpRequestHeaders, b"sec-websocket-extensions")
+            {
                 settings.refused(refused);
             }
         }
@@ -144,14 +147,14 @@ impl WebSocket {
         let hold = |before: usize, now: usize| settings.requests.memory.exchange(before, now);
         let held_before = session.client.held_bytes();
         let mut out = Vec::new();
-        let bytes = match read(Buffer::RequestBody, size) {
+        let bytes = match read(BufferType::HttpRequestBody, size) {
             Ok(bytes) => bytes,
             Err(refused) => {
                 // With a piece missing nothing that follows can be read. What is held goes before it.
                 session.client.give_up(&mut out);
                 hold(held_before, 0);
                 if !out.is_empty() && session.treatment.mode != Mode::Off {
-                    host::replace_buffer(Buffer::RequestBody, 0, &out)?;
+                    host::replace_buffer(BufferType::HttpRequestBody, 0, &out)?;
                 }
                 return Err(refused);
             }
@@ -175,7 +178,9 @@ impl WebSocket {
         if out == bytes || session.treatment.mode == Mode::Off {
             return Ok(());
         }
-        let Err(refused) = host::replace_buffer(Buffer::RequestBody, size, &out) else { return Ok(()) };
+        let Err(refused) = host::replace_buffer(BufferType::HttpRequestBody, size, &out) else {
+            return Ok(());
+        };
         // These bytes pass as they came, and nothing that follows is read any more.
         hold(session.client.held_bytes(), 0);
         session.client.give_up(&mut Vec::new());
@@ -195,7 +200,7 @@ impl WebSocket {
     /// What the provider sends. It passes as it comes.
     pub(crate) fn on_provider_bytes(&mut self, size: usize, end_of_stream: bool) -> Action {
         let Self { settings, session, requests } = self;
-        match read(Buffer::ResponseBody, size) {
+        match read(BufferType::HttpResponseBody, size) {
             Ok(bytes) => {
                 let Session { provider, talk, .. } = session;
                 provider.feed(&bytes, |said| match said {
@@ -437,7 +442,7 @@ fn broken_side() -> Option<Side> {
 }
 
 /// Everything that has come with this call.
-fn read(buffer: Buffer, size: usize) -> host::Result<Vec<u8>> {
+fn read(buffer: BufferType, size: usize) -> host::Result<Vec<u8>> {
     // In the place of a host's status: it gave fewer bytes than it had announced.
     const SHORT: u32 = u32::MAX;
     let bytes = if size == 0 { Vec::new() } else { host::buffer(buffer, size)? };

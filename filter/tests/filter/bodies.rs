@@ -1,7 +1,7 @@
 //! Bodies: how they come, how they are held, how they leave.
 
+use crate::exports::Action;
 use headroom_api::v1::RequestOutcome;
-use headroom_filter::exports::Action;
 use serde_json::json;
 
 use crate::host::{host, metric};

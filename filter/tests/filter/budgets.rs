@@ -1,7 +1,7 @@
 //! Budgets: the sidecar says which are used up, and the filter answers in the provider's place.
 
+use crate::exports;
 use headroom_api::v1::{LimitsResponse, ReportResponse, RequestOutcome, UsedUp};
-use headroom_filter::exports;
 use prost::Message;
 use serde_json::{Value, json};
 

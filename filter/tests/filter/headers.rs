@@ -1,7 +1,7 @@
 //! Request headers: what is matched, what is asked for, what is taken off.
 
+use crate::exports::Action;
 use headroom_api::v1::RequestOutcome;
-use headroom_filter::exports::Action;
 use serde_json::json;
 
 use crate::host::{host, metric};

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::slice;
 
-use headroom_filter::exports;
+use crate::exports;
 
 /// The host's answer when it carries a call out.
 const OK: u32 = 0;
@@ -76,6 +76,8 @@ pub(crate) struct Host {
     pub(crate) gauges: Vec<u32>,
     pub(crate) log: Vec<String>,
     pub(crate) tick_period: u32,
+    /// Of the calls that the filter has made.
+    pub(crate) last_token: u32,
     pub(crate) grpc_calls: Vec<GrpcCall>,
     pub(crate) http_calls: Vec<HttpCall>,
     /// The answer to an HTTP call, while the filter is told of it.
@@ -115,6 +117,41 @@ pub(crate) fn refusing<T>(refusal: Refusal, act: impl FnOnce() -> T) -> T {
     let done = act();
     host(|host| host.refusal = None);
     done
+}
+
+/// The statuses with which the host refuses a call. Calls of other services go through the crate, which reads those that
+/// Envoy gives.
+pub(crate) fn statuses(call: &str) -> Vec<u32> {
+    const PARSE_FAILURE: u32 = 4;
+    const INTERNAL_FAILURE: u32 = 10;
+    match call {
+        "http_call" => vec![BAD_ARGUMENT, INTERNAL_FAILURE],
+        "grpc_call" => vec![PARSE_FAILURE, INTERNAL_FAILURE],
+        // Those of proxy-wasm, and two that nobody has defined.
+        _ => (1..=14).collect(),
+    }
+}
+
+/// Keeps what is logged, as the host would.
+struct HostLog;
+
+impl log::Log for HostLog {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        host(|host| host.log.push(record.args().to_string()));
+    }
+
+    fn flush(&self) {}
+}
+
+/// Has what is logged kept. Safe to repeat.
+pub(crate) fn keep_log() {
+    // An error says that it is kept already.
+    let _ = log::set_logger(&HostLog);
+    log::set_max_level(log::LevelFilter::Info);
 }
 
 /// A metric's value; 0 where nothing was counted.
@@ -242,8 +279,6 @@ extern "C" fn proxy_get_buffer_bytes(
     size: *mut usize,
 ) -> u32 {
     call("get_buffer", |host| {
-        // Answers to calls are the root's; streams are numbered from 1000.
-        assert!(!matches!(kind, 4 | 5) || host.effective_context < 1000, "a stream has no such buffer");
         let bytes = buffer(host, kind).clone();
         let end = start.saturating_add(max_size).min(bytes.len());
         hand_over(&bytes[start..end], data, size)
@@ -488,7 +523,8 @@ extern "C" fn proxy_grpc_call(
     token: *mut u32,
 ) -> u32 {
     call("grpc_call", |host| {
-        let number = host.grpc_calls.len() as u32 + 1;
+        host.last_token += 1;
+        let number = host.last_token;
         host.grpc_calls.push(GrpcCall {
             target: bytes(target, target_size).to_vec(),
             method: format!("{}/{}", text(service, service_size), text(method, method_size)),
@@ -510,15 +546,16 @@ extern "C" fn proxy_http_call(
     headers_size: usize,
     body: *const u8,
     body_size: usize,
-    _trailers: *const u8,
+    trailers: *const u8,
     trailers_size: usize,
     timeout_ms: u32,
     token: *mut u32,
 ) -> u32 {
     call("http_call", |host| {
-        assert_eq!(trailers_size, 0);
+        assert_eq!(pairs(bytes(trailers, trailers_size)), Headers::new());
         // Tokens of both kinds of calls are numbers of one row, as in Envoy.
-        let number = 1000 + host.http_calls.len() as u32;
+        host.last_token += 1;
+        let number = host.last_token;
         host.http_calls.push(HttpCall {
             cluster: text(cluster, cluster_size),
             headers: pairs(bytes(headers, headers_size)),
@@ -529,4 +566,33 @@ extern "C" fn proxy_http_call(
         write(token, number);
         OK
     })
+}
+
+/// Host functions that the crate has methods for and the filter does not use.
+macro_rules! unused {
+    ($($name:ident)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            extern "C" fn $name() -> u32 {
+                panic!(concat!("the filter called ", stringify!($name)))
+            }
+        )*
+    };
+}
+
+unused! {
+    proxy_add_header_map_value
+    proxy_call_foreign_function
+    proxy_dequeue_shared_queue
+    proxy_done
+    proxy_enqueue_shared_queue
+    proxy_get_header_map_value
+    proxy_get_status
+    proxy_grpc_cancel
+    proxy_grpc_close
+    proxy_grpc_send
+    proxy_grpc_stream
+    proxy_register_shared_queue
+    proxy_resolve_shared_queue
+    proxy_set_header_map_pairs
 }

@@ -6,6 +6,7 @@ mod bodies;
 mod budgets;
 mod configuration;
 mod encodings;
+mod exports;
 mod formats;
 mod frames;
 mod garbage;

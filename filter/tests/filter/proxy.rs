@@ -1,7 +1,7 @@
 //! Plays Envoy: a plugin with its configuration, and streams that buffer while the filter pauses.
 
+use crate::exports::{self, Action};
 use headroom_api::v1::{ReportRequest, ReportResponse, RequestRecord};
-use headroom_filter::exports::{self, Action};
 use prost::Message;
 use serde_json::json;
 

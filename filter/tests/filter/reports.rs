@@ -81,7 +81,7 @@ fn a_report_goes_to_the_configured_cluster_as_a_serialized_service() {
     request(&mut plugin);
     plugin.tick_after(1_000);
     let call = host(|host| host.grpc_calls[0].clone());
-    assert_eq!(call.target, b"\x0a\x18\x0a\x0bheadroom-cp\x12\x09headroomd");
+    assert_eq!(call.target, b"\x0a\x0d\x0a\x0bheadroom-cp\x0a\x0b\x12\x09headroomd");
     assert_eq!(call.method, "headroom.v1.ControlPlane/Report");
     assert_eq!(call.timeout_ms, 2_000);
     let report = plugin.reports().remove(0);

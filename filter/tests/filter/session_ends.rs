@@ -1,7 +1,7 @@
 //! How WebSocket sessions end: by either side, by silence, cut off, or by a host that refuses.
 
+use crate::exports::{self, Action};
 use headroom_api::v1::{RequestOutcome, SessionEnd};
-use headroom_filter::exports::{self, Action};
 use serde_json::json;
 
 use crate::frames::frame;
@@ -22,7 +22,9 @@ fn cause(end: impl FnOnce(&mut Stream)) -> SessionEnd {
     let name = end.as_str_name().trim_start_matches("SESSION_END_").to_ascii_lowercase();
     assert_eq!(metric(&format!("headroom.websocket_sessions_ended.{name}")), 1);
     plugin.delete();
-    host(|host| *host = crate::host::Host { now: host.now, ..Default::default() });
+    host(|host| {
+        *host = crate::host::Host { now: host.now, last_token: host.last_token, ..Default::default() }
+    });
     end
 }
 

@@ -1,8 +1,8 @@
 //! WebSocket sessions: frames pass and are counted, requests in them are compressed, each with a record.
 
+use crate::exports::Action;
 use headroom_api::v1::{RequestOutcome, RequestRecord, SessionEnd, WebSocketSession};
 use headroom_compress::{Api, Config, Memo, Request, compress};
-use headroom_filter::exports::Action;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

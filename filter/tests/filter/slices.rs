@@ -1,7 +1,7 @@
 //! Bodies that are worked on in slices: paused, and let go in a tick, with the same bytes as in one go.
 
+use crate::exports::Action;
 use headroom_api::v1::RequestOutcome;
-use headroom_filter::exports::Action;
 use serde_json::json;
 
 use crate::host::{Refusal, host, metric, refusing};
