@@ -1,11 +1,11 @@
 //! Calls of `headroom_retrieve` are answered on the way, and whatever goes wrong with that leaves the
 //! client a whole answer.
 
-use crate::exports;
 use headroom_api::v1::{RetrieveRequest, RetrieveResponse};
 use prost::Message;
 use serde_json::{Value, json};
 
+use crate::exports;
 use crate::host::{HttpCall, Refusal, host, metric, refusing, statuses};
 use crate::proxy::{Plugin, Stream, calls, lossy};
 
@@ -284,6 +284,32 @@ fn a_provider_that_does_not_go_on_leaves_a_whole_answer() {
             plugin.delete();
         }
     }
+}
+
+/// The crate takes header maps that are text.
+#[test]
+fn a_request_with_a_header_that_is_no_text_is_not_continued() {
+    let mut plugin = plugin();
+    let mut stream = plugin.stream();
+    let body = lossy(&[400]);
+    let headers = [
+        (":method", &b"POST"[..]),
+        (":path", b"/v1/messages"),
+        (":authority", b"api"),
+        ("x-name", b"J\xfcrgen"),
+        ("content-length", body.len().to_string().as_bytes()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_vec()));
+    stream.raw_headers(headers.to_vec(), false);
+    stream.body(&body, true);
+    asks(&mut stream, true);
+    if stream.answer_paused {
+        gives(&mut stream, true);
+    }
+    assert!(!stream.answer_paused);
+    assert!(host(|host| host.http_calls.is_empty()));
+    assert_eq!(metric("headroom.rounds_unsendable"), 1);
+    assert!(read(&stream, true).0.starts_with("I look. "));
 }
 
 #[test]
