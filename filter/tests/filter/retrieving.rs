@@ -308,7 +308,7 @@ fn a_request_with_a_header_that_is_no_text_is_not_continued() {
     }
     assert!(!stream.answer_paused);
     assert!(host(|host| host.http_calls.is_empty()));
-    assert_eq!(metric("headroom.rounds_unsendable"), 1);
+    assert_eq!(metric("headroom.retrieve_rounds_unsendable"), 1);
     assert!(read(&stream, true).0.starts_with("I look. "));
 }
 
