@@ -34,6 +34,7 @@ const SKIPPED = {
 const REQUESTS = {
   compressed: "Compressed",
   unchanged: "Nothing to gain",
+  extended: "Nothing to gain; our tool was added",
   bypassed: "Bypassed",
   audited: "Measured only",
   simulated: "Planned only",

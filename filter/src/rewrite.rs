@@ -52,6 +52,7 @@ impl Rewrite {
             None if mode == Mode::Simulate => RequestOutcome::Simulated,
             None if mode != Mode::Optimize => RequestOutcome::Audited,
             None if replaced => RequestOutcome::Compressed,
+            None if replacement.is_some() => RequestOutcome::Extended,
             None => RequestOutcome::Unchanged,
         };
         Self {

@@ -65,6 +65,7 @@ pub const fn outcome_name(outcome: RequestOutcome) -> &'static str {
         RequestOutcome::Empty => "empty",
         RequestOutcome::Aborted => "aborted",
         RequestOutcome::OverBudget => "over_budget",
+        RequestOutcome::Extended => "extended",
         RequestOutcome::Simulated => "simulated",
     }
 }

@@ -156,6 +156,7 @@ pub(crate) fn stages(record: &RequestRecord) -> impl Iterator<Item = (&'static s
         record.outcome(),
         RequestOutcome::Compressed
             | RequestOutcome::Unchanged
+            | RequestOutcome::Extended
             | RequestOutcome::Audited
             | RequestOutcome::Simulated
     );

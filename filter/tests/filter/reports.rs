@@ -472,3 +472,16 @@ fn a_configuration_that_follows_in_the_same_vm_goes_on_with_what_is_queued() {
     new.tick_after(1_000);
     assert_eq!(new.reports().last().unwrap().records.len(), 1);
 }
+
+#[test]
+fn a_request_that_got_our_tool_and_no_form_is_not_called_unchanged() {
+    let tools = br#"{"model":"m","max_tokens":1,"tools":[{"name":"x","input_schema":{"type":"object"}}],"messages":[{"role":"user","content":"hi"}]}"#;
+    let none = br#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"hi"}]}"#;
+    for (body, expected) in [(&tools[..], RequestOutcome::Extended), (&none[..], RequestOutcome::Unchanged)] {
+        let mut plugin = Plugin::new(json!({"reversible": true, "control_plane": {"cluster": "c"}}));
+        let stream = plugin.post("/v1/messages", &[], body);
+        assert_eq!(stream.sent_body == body, expected == RequestOutcome::Unchanged);
+        stream.finish();
+        assert_eq!(plugin.records().last().map(|record| record.outcome()), Some(expected));
+    }
+}

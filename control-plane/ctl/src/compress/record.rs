@@ -1,5 +1,6 @@
 //! What happened to a request, as `--report` writes it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use headroom_compress::{Api, Block, BlockOutcome, Explanation, Outcome, Unread, provider_tokens};
@@ -133,6 +134,7 @@ impl Record {
                     Some(Unread::TooLarge) => "too_large",
                     Some(Unread::NotUnderstood) => "not_understood",
                     None if compressed => "compressed",
+                    None if matches!(outcome.body, Cow::Owned(_)) => "extended",
                     None => "unchanged",
                 },
             )
