@@ -222,11 +222,16 @@ impl<'t, 'a> Surveyed<'t, 'a> {
             if facts.len() > RANGES {
                 break;
             }
-            if let Some((least, most)) = ends(column, rows)
-                && let (Some(from), Some(to)) =
-                    (short(self.cell(least, number)), short(self.cell(most, number)))
+            if !holds_numbers(column) {
+                continue;
+            }
+            let others = self.others(number, rows);
+            let Some((least, most)) = ends(column, rows) else {
+                facts.push(format!("{}{}", column.name, others.trim_start_matches(',')));
+                continue;
+            };
+            if let (Some(from), Some(to)) = (short(self.cell(least, number)), short(self.cell(most, number)))
             {
-                let others = self.others(number, rows);
                 facts.push(match from == to {
                     true => format!("{} {from}{others}", column.name),
                     false => format!("{} between {from} and {to}{others}", column.name),
@@ -375,11 +380,13 @@ fn number<'a>(cell: &'a str, unit: &mut Option<&'a str>) -> f64 {
     }
 }
 
-/// The rows of the least and of the greatest number, where nearly all cells of the column are numbers.
+/// Whether most cells of a column are numbers, which are not all the same.
+fn holds_numbers(column: &Column) -> bool {
+    column.numeric * 2 >= column.values.len() && column.distinct >= 2
+}
+
+/// The rows of the least and of the greatest number.
 fn ends(column: &Column, rows: &[usize]) -> Option<(usize, usize)> {
-    if !column.is_numeric() || column.distinct < 2 {
-        return None;
-    }
     let of = |row: usize| column.numbers.get(row).copied().unwrap_or(f64::NAN);
     let mut found: Option<(usize, usize)> = None;
     for row in rows.iter().copied().filter(|row| of(*row).is_finite()) {
