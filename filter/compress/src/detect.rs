@@ -198,9 +198,11 @@ impl<'t> Sample<'t> {
     }
 
     fn kind(&self) -> Kind {
-        // `2025-06-20T10:38:18` reads like a path and a line number too
-        if self.more_than(50, |line| is_located(line) && !is_dated(line))
-            || self.more_than(70, |line| is_named(line) && !is_dated(line))
+        let headed = || self.lines.get(..self.titles).unwrap_or_default().iter().any(is_column_header);
+        // `2025-06-20T10:38:18` reads like a path and a line number too, and so do cells
+        if (self.more_than(50, |line| is_located(line) && !is_dated(line))
+            || self.more_than(70, |line| is_named(line) && !is_dated(line)))
+            && !(self.len() >= 3 && headed())
         {
             return Kind::Search;
         }
@@ -227,11 +229,7 @@ impl<'t> Sample<'t> {
         if self.more_than(60, is_path) {
             return Kind::Listing;
         }
-        if self.more_than(50, is_piped)
-            || !few
-                && (self.lines.get(..self.titles).unwrap_or_default().iter().any(is_column_header)
-                    || self.more_than(80, is_wide))
-        {
+        if self.more_than(50, is_piped) || !few && (headed() || self.more_than(80, is_wide)) {
             return Kind::Table;
         }
         if self.more_than(40, is_code) {
@@ -282,6 +280,13 @@ mod tests {
             (Kind::Search, lines(|i| format!("C:\\src\\a\\b.cs:{i}:    var x = {i};"))),
             (Kind::Source, lines(|i| format!("{i:>6}→\tlet x = 1;"))),
             (Kind::Source, lines(|i| format!("    let x{i} = call();"))),
+            (
+                Kind::Table,
+                format!(
+                    "NAME           READY   STATUS    RESTARTS     AGE\n{}",
+                    lines(|i| format!("api-{i:<2}-x1       1/1     Running   {i} (2d ago)   12d"))
+                ),
+            ),
             (Kind::Log, lines(|i| format!("2024-05-06 07:08:{i:02},123 INFO [main] started"))),
             (Kind::Log, lines(|i| format!("2025-06-20T10:38:{i:02}.916Z [INFO] auth - login_success"))),
             (

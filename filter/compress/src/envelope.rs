@@ -11,7 +11,7 @@
 
 mod json;
 mod path;
-mod python;
+pub(crate) mod python;
 #[cfg(test)]
 mod tests;
 

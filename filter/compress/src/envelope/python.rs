@@ -202,6 +202,13 @@ fn end_of_string(bytes: &[u8], mut at: usize, quote: u8) -> Option<usize> {
     }
 }
 
+/// The string that a text begins with, and how many bytes it takes.
+pub(crate) fn string(text: &str) -> Option<(Cow<'_, str>, usize)> {
+    let quote = *text.as_bytes().first().filter(|byte| matches!(byte, b'\'' | b'"'))?;
+    let end = end_of_string(text.as_bytes(), 1, quote)?;
+    Some((decode(text.get(1..end)?)??, end + 1))
+}
+
 /// The text of a string. The outer `None`: it is none of Python's; the inner one: no Unicode text.
 fn decode(inner: &str) -> Option<Option<Cow<'_, str>>> {
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
@@ -242,7 +249,7 @@ fn decode(inner: &str) -> Option<Option<Cow<'_, str>>> {
 /// Appends a text as Python prints it: in single quotes, unless it has some of these and no double ones.
 /// Where double ones stood before, they stay: what looks like Python may be JSON with a `NaN` in it.
 /// Characters beyond ASCII stay, those apart that nobody sees.
-pub(super) fn encode_into(text: &str, before: Option<&u8>, out: &mut String) {
+pub(crate) fn encode_into(text: &str, before: Option<&u8>, out: &mut String) {
     let double = before == Some(&b'"') || text.contains('\'') && !text.contains('"');
     let quote = if double { '"' } else { '\'' };
     out.reserve(text.len() + text.len() / 16 + 2);

@@ -28,7 +28,7 @@ const MOST_MARKS: usize = 32;
 const MOST_BYTES: usize = 24_000;
 
 /// Said before a diff whose `---` and `+++` lines are left out.
-const HEADER: &str = "[headroom: \"---\" and \"+++\" lines are left out where they repeat \"diff --git\"]\n";
+const HEADER: &str = "[headroom: \"---\" and \"+++\" lines are left out where they follow from \"diff --git\" and the modes]\n";
 
 /// Names of files that tools write: what changed in them follows from another change.
 const GENERATED_NAMES: &[&str] = &[
@@ -255,7 +255,8 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if dropped.lines == 0 {
         return None;
     }
-    let what = format!("{} of {} left out", dropped.describe(), counted(lines.len(), "line"));
+    let all = counted(lines.len(), "line");
+    let what = format!("{} of {all} left out: {}", grouped(dropped.lines), dropped.describe());
     Some(Lossy { text, left_out: what })
 }
 
@@ -312,12 +313,17 @@ impl Changes {
         self.removed += other.removed;
     }
 
-    /// `3 hunks, +12 -4`, or `5 lines of context`.
+    /// `3 hunks, +12 -4, 9 lines of context`, or `5 lines of context`.
     fn describe(&self) -> String {
         if self.added + self.removed == 0 {
             return format!("{} of context", counted(self.lines, "line"));
         }
-        format!("{}, +{} -{}", counted(self.hunks, "hunk"), grouped(self.added), grouped(self.removed))
+        let changed =
+            format!("{}, +{} -{}", counted(self.hunks, "hunk"), grouped(self.added), grouped(self.removed));
+        match self.lines - self.hunks - self.added - self.removed {
+            0 => changed,
+            context => format!("{changed}, {} of context", counted(context, "line")),
+        }
     }
 }
 

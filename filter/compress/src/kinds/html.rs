@@ -12,6 +12,7 @@ use crate::work;
 
 mod entity;
 mod grid;
+mod list;
 mod render;
 mod tag;
 

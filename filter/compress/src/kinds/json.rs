@@ -21,6 +21,7 @@ mod names;
 mod notation;
 mod parse;
 mod place;
+mod python;
 mod schema;
 mod spell;
 mod survey;
@@ -74,9 +75,16 @@ pub(crate) fn lossless(text: &str, documents: &Documents<'_>, cx: &Context<'_>) 
     }
 }
 
-/// The form of a text that has no whole documents, but was cut out of one.
+/// The form of a text that has no whole documents, but was cut out of one, or printed by Python.
 pub(crate) fn lossless_cut(text: &str, cx: &Context<'_>) -> Option<String> {
-    cut::lossless(text, cx)
+    printed(text, cx).or_else(|| cut::lossless(text, cx))
+}
+
+/// The notation of what Python printed.
+fn printed(text: &str, cx: &Context<'_>) -> Option<String> {
+    let json = python::as_json(text)?;
+    let tables = find(&json)?.tables(&json, cx)?;
+    Some([python::NOTE, &tables].concat())
 }
 
 /// The text with its documents minified.

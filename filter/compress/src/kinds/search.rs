@@ -44,9 +44,9 @@ mod tests {
     }
 
     #[test]
-    fn results_without_line_numbers_are_indented() {
+    fn results_without_line_numbers_stand_behind_a_colon() {
         let text = "./a/x-1.py:import os\n./a/x-1.py:    import sys\n./b.py:pass";
-        assert_eq!(grouped(text).as_deref(), Some("./a/x-1.py:\n import os\n     import sys\n./b.py:pass"));
+        assert_eq!(grouped(text).as_deref(), Some("./a/x-1.py:\n:import os\n:    import sys\n./b.py:pass"));
         let text = "a.py-before\na.py:match\na.py-after\n--\nb.py:match\nb.py-after";
         assert_eq!(
             grouped(text).as_deref(),

@@ -106,7 +106,7 @@ fn changed_lines_of_kept_hunks_stay_with_their_file() {
     );
     assert!(
         kept.text.contains(
-            "diff --git a/Cargo.lock b/Cargo.lock\n--- a/Cargo.lock\n+++ b/Cargo.lock\n… 50 hunks, +50 -50\n"
+            "diff --git a/Cargo.lock b/Cargo.lock\n--- a/Cargo.lock\n+++ b/Cargo.lock\n… 50 hunks, +50 -50, 100 lines of context\n"
         ),
         "{}",
         kept.text

@@ -47,6 +47,11 @@ impl Grid {
     /// Ends the cell that is open.
     pub(super) fn close(&mut self, out: &mut String) {
         let Some(cell) = self.cell.take() else { return };
+        // what a cell holds is no border
+        if out.get(cell.start..).is_some_and(|text| text.contains('|')) {
+            let text = out.split_off(cell.start).replace('|', "\\|");
+            out.push_str(&text);
+        }
         let text = out.get(cell.start..).unwrap_or_default().trim();
         let repeated =
             if cell.rows > 1 && text.len() <= REPEATED && !text.contains('\n') { text } else { "″" };

@@ -2,6 +2,7 @@
 
 use super::entity;
 use super::grid::Grid;
+use super::list::Numbering;
 use super::tag::{Ends, Tag, behind};
 use crate::kinds::signal;
 use crate::work;
@@ -51,8 +52,37 @@ const BLOCKS: &[&str] = &[
 ];
 
 /// Elements inside a line whose ends set values apart: a reader sees them as boxes.
-const BOXES: &[&str] =
-    &["span", "a", "b", "i", "em", "strong", "small", "label", "button", "time", "data", "badge", "kbd"];
+const BOXES: &[&str] = &[
+    "span", "a", "b", "i", "em", "strong", "small", "label", "button", "time", "data", "badge", "kbd",
+    "output", "tt", "var", "samp", "mark", "q", "cite", "abbr", "dfn", "slot", "big", "u", "font",
+];
+
+/// Attributes in which pages of component libraries keep what an element is worth.
+const WORTHS: &[&str] = &[
+    "data-value",
+    "data-status",
+    "data-state",
+    "data-result",
+    "data-label",
+    "data-title",
+    "data-original-title",
+    "data-tooltip",
+    "data-tip",
+    "data-content",
+    "data-text",
+    "data-count",
+    "data-score",
+    "data-price",
+    "data-date",
+    "data-time",
+    "data-timestamp",
+    "data-error",
+    "aria-valuetext",
+];
+
+/// States of elements that are fields by their role.
+const STATES: &[&str] =
+    &["aria-checked", "aria-pressed", "aria-selected", "aria-expanded", "aria-current", "aria-sort"];
 
 /// Attributes are shown with at most so many bytes.
 const LONGEST_NOTE: usize = 300;
@@ -68,11 +98,10 @@ const LONGEST_ADDRESS: usize = 200;
 
 /// Other elements of HTML.
 const OTHERS: &[&str] = &[
-    "html", "head", "meta", "link", "base", "img", "br", "td", "th", "u", "s", "q", "sup", "sub", "del",
-    "ins", "code", "abbr", "cite", "mark", "input", "select", "textarea", "picture", "source", "video",
-    "audio", "caption", "col", "colgroup", "tfoot", "legend", "progress", "meter", "center", "font", "path",
-    "g", "use", "var", "samp", "wbr", "dfn", "hgroup", "dialog", "slot", "menu", "area", "map", "optgroup",
-    "datalist", "output", "address", "time",
+    "html", "head", "meta", "link", "base", "img", "br", "td", "th", "s", "sup", "sub", "del", "ins", "code",
+    "input", "select", "textarea", "picture", "source", "video", "audio", "caption", "col", "colgroup",
+    "tfoot", "legend", "progress", "meter", "center", "path", "g", "use", "wbr", "hgroup", "dialog", "menu",
+    "area", "map", "optgroup", "datalist", "address", "math", "mrow", "mi", "mn", "mo",
 ];
 
 /// Whether this is the name of an element of HTML; those that pages define have a dash.
@@ -119,8 +148,8 @@ struct Page {
     verbatim: usize,
     /// White space stands before what comes next.
     blank: bool,
-    /// Lists that are open: the number of the next item, where they are numbered.
-    lists: Vec<Option<usize>>,
+    /// Lists that are open, and how their items are numbered.
+    lists: Vec<Numbering>,
     /// Addresses of the links that are open, if they are shown.
     links: Vec<Option<String>>,
     /// Tables that are open.
@@ -133,6 +162,10 @@ struct Page {
     joint: bool,
     /// The element that ended last is a box, and nothing stood behind it yet.
     boxed: bool,
+    /// A tag stands between what was written last and what comes next.
+    parted: bool,
+    /// The name of the element that is not shown, and how many of that name are open in it.
+    hidden: Option<(String, usize)>,
     shown: hashbrown::HashSet<String, foldhash::fast::FixedState>,
 }
 
@@ -149,10 +182,11 @@ impl Page {
             return;
         }
         self.boxed = false;
-        if std::mem::take(&mut self.joint)
-            && raw.starts_with(char::is_alphanumeric)
-            && self.out.ends_with(char::is_alphanumeric)
-        {
+        let meets = raw.starts_with(char::is_alphanumeric) && self.out.ends_with(char::is_alphanumeric);
+        // digits of two elements are two numbers
+        let are_numbers = raw.starts_with(char::is_numeric) || self.out.ends_with(char::is_numeric);
+        let (joint, parted) = (std::mem::take(&mut self.joint), std::mem::take(&mut self.parted));
+        if meets && (joint || parted && are_numbers) {
             self.blank = true;
         }
         let mut words = raw.split_ascii_whitespace().peekable();
@@ -187,6 +221,7 @@ impl Page {
             if tag.closing {
                 return after;
             }
+            self.parted = true;
             let rest = behind(name, after);
             if *name == "svg" {
                 let inside = after.get(..after.len() - rest.len()).unwrap_or_default();
@@ -194,6 +229,15 @@ impl Page {
             }
             return rest;
         }
+        if tag.is("math") && !tag.closing {
+            return self.formula(&tag, after);
+        }
+        if tag.closing {
+            self.end_hidden(&tag);
+        }
+        // what is raised or lowered belongs to what stands around it, and a number may be broken where the page says so
+        self.parted |=
+            !tag.name.is_empty() && !tag.is("wbr") && !["sup", "sub"].iter().any(|name| tag.is(name));
         let is_box = BOXES.iter().any(|name| tag.is(name));
         if is_box && tag.closing {
             self.boxed = true;
@@ -220,8 +264,11 @@ impl Page {
         } else if tag.is("td") || tag.is("th") {
             self.cell(&tag);
         } else if tag.is("img") || tag.is("area") {
-            if let Some(alt) = tag.said("alt").or_else(|| tag.said("title")) {
-                self.text(alt);
+            match (tag.said("alt").or_else(|| tag.said("title")), tag.said("src")) {
+                (Some(alt), _) => self.text(alt),
+                // in a table a picture without words is a value
+                (None, Some(source)) if self.in_row() => self.note(file_name(source), ""),
+                _ => {}
             }
         } else if tag.is("sup")
             || tag.is("sub")
@@ -233,6 +280,9 @@ impl Page {
             self.mark(&tag, after);
         } else if BLOCKS.iter().any(|name| tag.is(name)) {
             self.block(&tag, heading);
+        }
+        if !tag.closing {
+            self.begin_hidden(&tag);
         }
         if !tag.closing && self.verbatim == 0 && !tag.is("img") && !tag.is("a") && !tag.is("area") {
             self.attributes(&tag, after);
@@ -255,17 +305,18 @@ impl Page {
             if tag.closing {
                 self.lists.pop();
             } else {
-                self.lists.push(tag.is("ol").then(|| tag.number("start", usize::MAX / 2).unwrap_or(1)));
+                self.lists.push(Numbering::of(tag));
             }
         } else if tag.is("li") && !tag.closing {
             let depth = self.lists.len().saturating_sub(1).min(DEEPEST_LIST);
             self.out.extend(std::iter::repeat_n(' ', 2 * depth));
-            match self.lists.last_mut() {
-                Some(Some(number)) => {
-                    self.out.push_str(&format!("{number}. "));
-                    *number += 1;
+            let item = self.lists.last_mut().and_then(|list| list.next(tag));
+            match item {
+                Some(item) => {
+                    self.out.push_str(&item);
+                    self.out.push_str(". ");
                 }
-                _ => self.out.push_str("- "),
+                None => self.out.push_str("- "),
             }
         } else if heading && !tag.closing {
             let level = tag.name.as_bytes().get(1).map_or(1, |digit| usize::from(digit.saturating_sub(b'0')));
@@ -383,6 +434,98 @@ impl Page {
         if tag.attribute("disabled").is_some() {
             self.note("disabled", "");
         }
+        self.states(tag);
+        for name in WORTHS {
+            if let Some(value) = tag.said(name).filter(|value| *value != text && Some(*value) != label) {
+                self.note(value, "");
+            }
+        }
+        // an empty element that is drawn says what it is by its class alone
+        if silent
+            && label.is_none()
+            && ["i", "b", "em", "span"].iter().any(|name| tag.is(name))
+            && after.starts_with("</")
+            && let Some(class) = tag.said("class")
+            && self.in_row()
+        {
+            self.note(class, "");
+        }
+    }
+
+    /// What an element says of its state: of a check box that is none of HTML, of a bar.
+    fn states(&mut self, tag: &Tag<'_>) {
+        for name in STATES {
+            let Some(value) = tag.said(name) else { continue };
+            let checked = *name == "aria-checked" || *name == "aria-pressed";
+            match value {
+                "true" if checked => self.note("x", ""),
+                "false" if checked => self.note(" ", ""),
+                // what most elements are is not said
+                "false" | "none" => {}
+                "true" => self.note(name.strip_prefix("aria-").unwrap_or(name), ""),
+                value => self.note(&format!("{}=", name.strip_prefix("aria-").unwrap_or(name)), value),
+            }
+        }
+        if let Some(value) = tag.said("aria-valuenow").filter(|_| tag.said("aria-valuetext").is_none()) {
+            let most = tag.said("aria-valuemax").map(|most| format!(" of {most}")).unwrap_or_default();
+            self.note(value, &most);
+        }
+    }
+
+    /// A formula, in the words of TeX that it carries; else its markup, since only that tells a fraction from a number.
+    fn formula<'a>(&mut self, tag: &Tag<'a>, after: &'a str) -> &'a str {
+        let rest = behind("math", after);
+        let inside = after.get(..after.len() - rest.len()).unwrap_or_default();
+        work::spend(inside.len());
+        self.blank |= self.out.ends_with(char::is_alphanumeric);
+        self.push_blank();
+        match tag.said("alttext") {
+            Some(tex) => {
+                self.out.push('`');
+                entity::decode(tex, &mut self.out);
+                self.out.push('`');
+            }
+            None => {
+                self.out.push_str("<math>");
+                self.out.push_str(inside);
+            }
+        }
+        self.parted = true;
+        rest
+    }
+
+    /// An element begins that the page does not show.
+    fn begin_hidden(&mut self, tag: &Tag<'_>) {
+        if let Some((name, depth)) = &mut self.hidden {
+            *depth += usize::from(tag.is(name));
+            return;
+        }
+        let style = tag.said("style").unwrap_or_default();
+        let is_hidden = tag.attribute("hidden").is_some()
+            || style.split(';').any(|rule| {
+                let rule = rule.split_once(':').map(|(name, value)| (name.trim(), value.trim()));
+                matches!(rule, Some(("display", "none") | ("visibility", "hidden")))
+            });
+        if is_hidden && !VOID.iter().any(|name| tag.is(name)) && self.verbatim == 0 {
+            self.push_blank();
+            self.out.push_str("[hidden: ");
+            self.hidden = Some((tag.name.to_owned(), 1));
+        }
+    }
+
+    fn end_hidden(&mut self, tag: &Tag<'_>) {
+        let Some((name, depth)) = &mut self.hidden else { return };
+        if !tag.is(name) {
+            return;
+        }
+        *depth -= 1;
+        if *depth == 0 {
+            self.hidden = None;
+            let end = self.out.trim_end().len();
+            self.out.truncate(end);
+            self.out.push(']');
+            self.blank = true;
+        }
     }
 
     /// `[q=A-1009]`, `[x] size=L`: a field of a form and what it holds.
@@ -468,6 +611,15 @@ impl Page {
             self.note(label, "");
         }
     }
+}
+
+/// Elements without content.
+const VOID: &[&str] = &["input", "img", "br", "hr", "meta", "link", "area", "base", "col", "source", "wbr"];
+
+/// The last part of an address.
+fn file_name(address: &str) -> &str {
+    let path = address.split(['?', '#']).next().unwrap_or_default();
+    path.rsplit('/').find(|part| !part.is_empty()).unwrap_or(path)
 }
 
 /// Elements that change what their text means: what stands before and behind it.

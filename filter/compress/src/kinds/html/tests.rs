@@ -54,6 +54,62 @@ fn what_attributes_say_is_shown() {
 }
 
 #[test]
+fn values_of_elements_side_by_side_stay_apart() {
+    assert_eq!(text_of("$ 5<small>99</small> was $ 7<small>49</small>"), "$ 5 99 was $ 7 49");
+    assert_eq!(
+        text_of(
+            "<label>Qty</label><output>12</output><label>Max</label><output>40</output> <tt>9</tt><tt>8</tt>"
+        ),
+        "Qty 12 Max 40 9 8"
+    );
+    assert_eq!(text_of("H<sub>2</sub>O 123<wbr>456 <i>a</i>b"), "H_2O 123456 ab");
+}
+
+#[test]
+fn formulas_keep_what_tells_a_fraction_from_a_number() {
+    assert_eq!(
+        text_of(
+            "<math><msup><mn>10</mn><mn>6</mn></msup></math> kg, 1<math alttext='\\tfrac{3}{4}'><mfrac><mn>3</mn><mn>4</mn></mfrac></math>"
+        ),
+        "<math><msup><mn>10</mn><mn>6</mn></msup></math> kg, 1 `\\tfrac{3}{4}`"
+    );
+}
+
+#[test]
+fn items_have_the_numbers_that_a_browser_shows() {
+    assert_eq!(
+        text_of("<ol><li value=1>Gold<li value=2>A<li value=2>B<li value=4>Last<li>x</ol>"),
+        "1. Gold\n2. A\n2. B\n4. Last\n5. x\n"
+    );
+    assert_eq!(text_of("<ol start=3 reversed><li>c<li>b</ol><ol reversed><li>c</ol>"), "3. c\n2. b\n- c\n");
+    assert_eq!(text_of("<ol type=a><li>x<li>y</ol><ol type=I start=4><li>z</ol>"), "a. x\nb. y\nIV. z\n");
+    assert_eq!(text_of("<ol start=-2><li>x<li value=9999999999999999999>y</ol>"), "-2. x\n-1. y\n");
+}
+
+#[test]
+fn states_that_stand_in_attributes_alone_are_shown() {
+    let html = "<table><tr><th>Check<th>State<tr><td>unit<td><i class='fa fa-times text-danger'></i><tr><td>lint<td><img src='/icons/failed.svg?v=2'>\
+        <tr><td>a | b<td data-status=failed>job</table>";
+    assert_eq!(
+        text_of(html),
+        "Check | State\nunit | [fa fa-times text-danger]\nlint | [failed.svg]\na \\| b | [failed] job\n"
+    );
+    let html = "<span role=checkbox aria-checked=true></span> 2FA <span role=checkbox aria-checked=false></span> Logs \
+        <div role=progressbar aria-valuenow=37 aria-valuemax=100></div>";
+    assert_eq!(text_of(html).trim(), "[x] 2FA [ ] Logs\n[37 of 100]");
+}
+
+#[test]
+fn what_a_page_hides_is_called_hidden() {
+    assert_eq!(
+        text_of(
+            "Balance <span style='display: none'>9,999.00</span><span>120.00</span> EUR<div hidden>Your <div>account</div> is locked</div>x"
+        ),
+        "Balance [hidden: 9,999.00] 120.00 EUR\n[hidden: Your\naccount\nis locked]\nx"
+    );
+}
+
+#[test]
 fn xml_stays_whole() {
     let row = "<testcase classname=\"a.B\" name=\"c\" time=\"0.1\"><failure message=\"x\">at y</failure></testcase>\n";
     let xml = format!(
@@ -93,6 +149,9 @@ fn the_cost_of_hostile_markup_is_linear() {
         "</sup>",
         "<span title=a>",
         "<table>",
+        "<math>",
+        "<div hidden>",
+        "<ol reversed><li value=9>",
     ] {
         let html = unit.repeat(200_000 / unit.len());
         assert!(text_of(&html).len() <= html.len() * 20, "{unit}");

@@ -74,9 +74,15 @@ pub(crate) fn list(
 
 /// All lists in one line.
 pub(crate) fn together(lists: &[String], blobs: usize) -> String {
-    let mut parts: Vec<String> = lists.iter().take(MAX_LISTS).cloned().collect();
-    if lists.len() > MAX_LISTS {
-        parts.push(format!("items of {} more lists left out", lists.len() - MAX_LISTS));
+    let mut parts = Vec::new();
+    let mut rest = lists;
+    while let Some(first) = rest.first().filter(|_| parts.len() < MAX_LISTS) {
+        let same = rest.iter().take_while(|list| *list == first).count();
+        parts.push(if same > 1 { format!("in each of {same} lists {first}") } else { first.clone() });
+        rest = rest.get(same..).unwrap_or_default();
+    }
+    if !rest.is_empty() {
+        parts.push(format!("items of {} more lists left out", rest.len()));
     }
     match blobs {
         0 => {}
@@ -120,10 +126,14 @@ fn errors(
 
 /// The column to count by.
 fn category(survey: &Survey<'_>) -> Option<usize> {
-    let fits = |column: &Column| (2..=MAX_VALUES).contains(&column.distinct) && short(&column.name).is_some();
+    let is = |column: &Column, least: usize| {
+        (least..=MAX_VALUES).contains(&column.distinct) && short(&column.name).is_some()
+    };
+    // that all are LOW is told, too
     let named = CATEGORIES.iter().find_map(|name| {
-        survey.columns.iter().position(|column| fits(column) && column.name.eq_ignore_ascii_case(name))
+        survey.columns.iter().position(|column| is(column, 1) && column.name.eq_ignore_ascii_case(name))
     });
+    let fits = |column: &Column| is(column, 2);
     let full = |column: &Column| column.numeric == 0 && !column.values.contains(&0);
     named.or_else(|| survey.columns.iter().position(|column| fits(column) && full(column)))
 }

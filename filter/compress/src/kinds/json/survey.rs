@@ -24,6 +24,9 @@ const MIN_REPORT: usize = 4;
 /// Bytes of a report that make its kind: what follows is particulars.
 const KIND_BYTES: usize = 120;
 
+/// An array of at most so many values has a column for each.
+const MOST_PLACES: u32 = 4;
+
 /// A survey, and for each of its columns the node of each item; [`NONE`] where there is none.
 pub(crate) struct Surveyed<'a> {
     pub(crate) survey: Survey<'a>,
@@ -77,6 +80,15 @@ impl Places<'_, '_> {
             shape.write_u8(1);
             return;
         }
+        // a pair of a time and a value, a point: each place in it is a column
+        if node.shape == Shape::Array && depth == 0 && (1..=MOST_PLACES).contains(&node.len) {
+            for (place, value) in self.tree.items(id).enumerate() {
+                let name = format!("{name}[{place}]");
+                self.visit(value, hash(path, &name), &name, row, depth + 1, shape);
+            }
+            shape.write_u8(4);
+            return;
+        }
         shape.write_u8(if node.shape == Shape::Array { 2 } else { 3 });
         let Some(column) = self.column(path, name) else { return };
         let Some((column, nodes)) = self.columns.get_mut(column).zip(self.nodes.get_mut(column)) else {
@@ -89,8 +101,13 @@ impl Places<'_, '_> {
         column.numbers.resize(row, f64::NAN);
         nodes.resize(row, NONE);
         let raw = self.tree.raw(id);
-        let number = if node.shape == Shape::Number { raw.parse().unwrap_or(f64::NAN) } else { f64::NAN };
-        column.numeric += usize::from(node.shape == Shape::Number);
+        let number = match node.shape {
+            Shape::Number => raw.parse().unwrap_or(f64::NAN),
+            // Prometheus and many databases write numbers as strings
+            Shape::String => decimal(self.tree.inner(id)).unwrap_or(f64::NAN),
+            _ => f64::NAN,
+        };
+        column.numeric += usize::from(!number.is_nan());
         column.numbers.push(number);
         column.values.push(if node.shape == Shape::Array {
             u64::from(node.len) + 1
@@ -112,6 +129,13 @@ impl Places<'_, '_> {
         self.by_path.insert(path, self.columns.len() - 1);
         Some(self.columns.len() - 1)
     }
+}
+
+/// The number that a string is, where it has a fraction: without one it may be a name.
+fn decimal(text: &str) -> Option<f64> {
+    let is_plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
+    (is_plain && text.len() <= 32 && text.bytes().filter(|b| *b == b'.').count() == 1)
+        .then(|| text.parse().ok())?
 }
 
 fn hash(seed: u64, text: &str) -> u64 {
@@ -168,14 +192,26 @@ fn names_error(key: &str) -> bool {
 /// Fields that say how something stands or came out.
 fn is_state(key: &str) -> bool {
     let key = key.rsplit(['_', '-', '.']).next().unwrap_or(key);
-    ["status", "state", "result", "outcome", "conclusion", "phase", "health", "verdict", "level", "severity"]
-        .iter()
-        .any(|name| {
-            key.len()
-                .checked_sub(name.len())
-                .and_then(|from| key.get(from..))
-                .is_some_and(|end| end.eq_ignore_ascii_case(name))
-        })
+    [
+        "status",
+        "state",
+        "result",
+        "outcome",
+        "conclusion",
+        "phase",
+        "health",
+        "verdict",
+        "level",
+        "severity",
+        "action",
+    ]
+    .iter()
+    .any(|name| {
+        key.len()
+            .checked_sub(name.len())
+            .and_then(|from| key.get(from..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(name))
+    })
 }
 
 /// Reports of one kind differ only in their digits.

@@ -8,8 +8,7 @@
 //! ```
 //!
 //! A heading is a path and a colon, behind which only lines of that file come: with their number,
-//! or behind a blank where the tool gave none, or behind `:` and `-` where it gave none and there is
-//! context. A file with one line keeps it as it was. Where there is context, the `--` that stands at
+//! or behind `:` and `-` where the tool gave none. A file with one line keeps it as it was. Where there is context, the `--` that stands at
 //! every jump is left out.
 
 use super::hit::{Hit, Paths, digits};
@@ -148,8 +147,7 @@ impl<'a> Results<'a> {
                 out.push_str(number);
                 out.push(separator);
             }
-            None if self.context => out.push(separator),
-            None => out.push(' '),
+            None => out.push(separator),
         }
         out.push_str(hit.text);
     }

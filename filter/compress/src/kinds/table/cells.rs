@@ -378,8 +378,20 @@ fn under<'a>(line: &'a str, columns: &[Field<'_>]) -> Option<Vec<&'a str>> {
                 let indented = next == 0 && columns.get(1).is_none_or(|second| field.start < second.start);
                 (indented && std::ptr::eq(field, first)).then_some(0)
             })?;
-        *cells.get_mut(column)? = field.text;
         next = column + 1;
+        let mut rest = field.text;
+        let mut start = field.start;
+        // a cell that is one blank from the next one is no part of it
+        while let Some(border) =
+            columns.get(next).map(|c| c.start).filter(|border| (start + 1..field.end).contains(border))
+        {
+            let at = rest.char_indices().nth(border - start)?.0;
+            let (cell, behind) = rest.split_at_checked(at)?;
+            *cells.get_mut(next - 1)? = cell.strip_suffix(' ')?.trim_end_matches(' ');
+            (rest, start) = (behind, border);
+            next += 1;
+        }
+        *cells.get_mut(next - 1)? = rest;
     }
     if let Some(first) = cells.first_mut().filter(|first| !first.is_empty()) {
         let indent = line.len() - line.trim_start_matches(' ').len();
@@ -395,18 +407,19 @@ mod tests {
     #[test]
     fn aligned_columns_are_found_left_and_right_and_empty() {
         let lines = [
-            "NAME     AGE   NODE NAME",
-            "a b       1d   x",
-            "         22d   y",
-            "c              z",
-            "d         4d   w",
+            "Package       Version",
+            "------------- -------",
+            "abc-def-ghijk 1.0",
+            "a             2.0",
+            "b             3.0",
+            "c             4.0",
         ];
         let table = Table::read(&lines).expect("a table");
-        assert_eq!(table.layout, Layout::Aligned);
-        assert_eq!(table.header.cells, ["NAME", "AGE", "NODE NAME"]);
-        assert_eq!(table.rows[0].cells, ["a b", "1d", "x"]);
-        assert_eq!(table.rows[1].cells, ["", "22d", "y"]);
-        assert_eq!(table.rows[2].cells, ["c", "", "z"]);
+        assert_eq!(table.rows[0].cells, ["abc-def-ghijk", "1.0"]);
+        let last = |day: usize| format!("deploy   pts/0   Sat Nov {day:2} 10:0{} - 11:00  (01:00)", day % 10);
+        let lines: Vec<String> = (1..30).map(last).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        assert!(Table::aligned(&lines).is_none());
     }
 
     #[test]

@@ -324,8 +324,10 @@ fn explain(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>], separator: cha
     let verb = |n: usize| if n == 1 { "stands as printed" } else { "stand as printed" };
     if failures > 0 {
         let lines = counted(failures, "line");
-        let report = if failures == 1 { "that reports a failure" } else { "that report failures" };
-        out.push_str(&format!("; {lines} {report} {}, with every column", verb(failures)));
+        out.push_str(&format!(
+            "; {lines} with words like \"error\" or \"failed\" {}, with every column",
+            verb(failures)
+        ));
     }
     if others > failures {
         let n = others - failures;
@@ -486,7 +488,9 @@ mod tests {
         let short = check(text.trim_end()).expect("a form");
         assert!(!short.contains("the same in every row"), "{short}");
         assert!(
-            short.contains("; 1 line that reports a failure stands as printed, with every column]"),
+            short.contains(
+                "; 1 line with words like \"error\" or \"failed\" stands as printed, with every column]"
+            ),
             "{short}"
         );
         assert!(short.contains("\npod-7     zone-other-1  Failed             7d\n"), "{short}");
@@ -501,7 +505,7 @@ mod tests {
         }
         let short = check(text.trim_end()).expect("a form");
         assert!(
-            short.contains("; STATE a=ContainerCreating; 4 lines that report failures stand as printed"),
+            short.contains("; STATE a=ContainerCreating; 4 lines with words like \"error\" or \"failed\" stand as printed"),
             "{short}"
         );
     }

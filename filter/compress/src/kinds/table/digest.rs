@@ -187,7 +187,7 @@ impl<'t, 'a> Surveyed<'t, 'a> {
         let column = self.survey.columns.iter().take(NAMING).position(names)?;
         let bytes: usize = gone.iter().map(|row| self.cell(*row, column).len() + 2).sum();
         let short =
-            gone.iter().all(|row| short(self.cell(*row, column)).is_some_and(|name| !name.contains(", ")));
+            gone.iter().all(|row| short(self.cell(*row, column)).is_some_and(|name| !name.contains(',')));
         (short && bytes <= NAMES_BYTES).then_some(column)
     }
 
@@ -222,17 +222,47 @@ impl<'t, 'a> Surveyed<'t, 'a> {
             if facts.len() > RANGES {
                 break;
             }
-            if let Some((least, most)) = ends(column, rows)
-                && let (Some(from), Some(to)) =
-                    (short(self.cell(least, number)), short(self.cell(most, number)))
+            if !holds_numbers(column) {
+                continue;
+            }
+            let others = self.others(number, rows);
+            let Some((least, most)) = ends(column, rows) else {
+                facts.push(format!("{}{}", column.name, others.trim_start_matches(',')));
+                continue;
+            };
+            if let (Some(from), Some(to)) = (short(self.cell(least, number)), short(self.cell(most, number)))
             {
                 facts.push(match from == to {
-                    true => format!("{} {from}", column.name),
-                    false => format!("{} between {from} and {to}", column.name),
+                    true => format!("{} {from}{others}", column.name),
+                    false => format!("{} between {from} and {to}{others}", column.name),
                 });
             }
         }
         facts.join("; ")
+    }
+
+    /// ` (empty in 40 rows)`, `, NaN or inf in 3 rows`: what the cells of a column of numbers hold that are none.
+    fn others(&self, column: usize, rows: &[usize]) -> String {
+        let numbers = self.survey.columns.get(column).map_or(&[][..], |column| &column.numbers);
+        let is_number = |row: &usize| numbers.get(*row).is_some_and(|number| number.is_finite());
+        let others: Vec<&str> =
+            rows.iter().filter(|row| !is_number(row)).map(|row| self.cell(*row, column)).collect();
+        let empty = others.iter().filter(|cell| cell.is_empty()).count();
+        let mut told = String::new();
+        if empty > 0 {
+            told.push_str(&format!(", empty in {}", counted(empty, "row")));
+        }
+        let mut values: Vec<&str> = others.iter().copied().filter(|cell| !cell.is_empty()).collect();
+        let count = values.len();
+        values.dedup();
+        match values.as_slice() {
+            [] => {}
+            few if few.len() <= 3 && few.iter().all(|value| short(value).is_some()) => {
+                told.push_str(&format!(", {} in {}", few.join(" or "), counted(count, "row")));
+            }
+            _ => told.push_str(&format!(", no such number in {}", counted(count, "row"))),
+        }
+        told
     }
 
     /// `STATUS Running 40, Completed 3`, of a column of few values.
@@ -305,43 +335,70 @@ fn read(table: &Table<'_>, column: usize) -> Column {
         }
     }
     read.distinct = distinct.len();
+    if are_versions(table, column) {
+        read.numeric = 0;
+        read.numbers.fill(f64::NAN);
+    }
     read
 }
+
+/// Whether the numbers of a column are versions, of which 1.10 comes behind 1.9: their parts have different lengths and one
+/// ends in a zero, which no fraction does.
+fn are_versions(table: &Table<'_>, column: usize) -> bool {
+    let fractions = || {
+        table
+            .rows
+            .iter()
+            .filter_map(|row| row.cell(column).trim().trim_matches('"').split_once('.'))
+            .map(|(_, part)| part)
+    };
+    let Some(first) = fractions().next() else { return false };
+    fractions().any(|part| part.len() != first.len())
+        && fractions()
+            .any(|part| part.len() > 1 && part.ends_with('0') && part.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Signs of currency.
+const CURRENCIES: [char; 3] = ['$', '€', '£'];
 
 /// The number of a cell, perhaps with a sign of currency before it or a unit behind it: numbers with different
 /// units are not compared.
 fn number<'a>(cell: &'a str, unit: &mut Option<&'a str>) -> f64 {
-    let cell = cell.trim_matches('"').trim_start_matches(['$', '€', '£']).trim_start();
+    let cell = cell.trim_matches('"');
+    let (sign, amount) = match cell.strip_prefix('-') {
+        Some(amount) if amount.starts_with(CURRENCIES) => (-1.0, amount),
+        _ => (1.0, cell),
+    };
+    let cell = amount.trim_start_matches(CURRENCIES).trim_start();
     let length = cell.bytes().take_while(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.')).count();
     let (digits, of_cell) = cell.split_at_checked(length).unwrap_or_default();
     let of_cell = of_cell.trim();
     let is_unit = of_cell.len() <= 3 && of_cell.chars().all(|c| c.is_alphabetic() || c == '%');
     match digits.parse::<f64>() {
-        Ok(number) if is_unit && *unit.get_or_insert(of_cell) == of_cell => number,
+        Ok(number) if is_unit && *unit.get_or_insert(of_cell) == of_cell => sign * number,
         _ => f64::NAN,
     }
 }
 
-/// The rows of the least and of the greatest number, where nearly all cells of the column are numbers and each of
-/// these rows has one.
+/// Whether most cells of a column are numbers, which are not all the same.
+fn holds_numbers(column: &Column) -> bool {
+    column.numeric * 2 >= column.values.len() && column.distinct >= 2
+}
+
+/// The rows of the least and of the greatest number.
 fn ends(column: &Column, rows: &[usize]) -> Option<(usize, usize)> {
-    if !column.is_numeric() || column.distinct < 2 {
-        return None;
-    }
     let of = |row: usize| column.numbers.get(row).copied().unwrap_or(f64::NAN);
-    let (mut least, mut most) = (*rows.first()?, *rows.first()?);
-    for row in rows {
-        if !of(*row).is_finite() {
-            return None;
+    let mut found: Option<(usize, usize)> = None;
+    for row in rows.iter().copied().filter(|row| of(*row).is_finite()) {
+        let (least, most) = found.get_or_insert((row, row));
+        if of(row) < of(*least) {
+            *least = row;
         }
-        if of(*row) < of(least) {
-            least = *row;
-        }
-        if of(*row) > of(most) {
-            most = *row;
+        if of(row) > of(*most) {
+            *most = row;
         }
     }
-    Some((least, most))
+    found
 }
 
 /// Whether a column says how things stand.
