@@ -10,7 +10,7 @@ use super::answer::{Api, Part};
 use super::binding::{self, Dropped, Reason};
 use super::plan::Plan;
 use super::report::{Report, Retrieval};
-use super::transcript::{Transcript, is_ours};
+use super::transcript::{RETRIEVE, Transcript, is_ours};
 
 /// A conversation, or several under one name, and what is known of it.
 #[derive(Debug, Default)]
@@ -122,6 +122,7 @@ impl Followed {
         let now = Messages::read(api, &body, bytes, &items);
         let thread = self.compare(api, &now, &transcript);
         self.retrieved(&transcript);
+        self.report.remembered.extend(transcript.remembered());
         let foreign = transcript
             .calls()
             .filter(|call| !is_ours(&call.name) && !call.id.is_empty() && !self.issued.contains(&call.id));
@@ -247,10 +248,10 @@ impl Followed {
         for part in parts {
             let Part::Call { id, name, arguments, .. } = part else { continue };
             self.issued.insert(id.clone());
-            if is_ours(name) {
+            if name == RETRIEVE {
                 self.pending.0.push(arguments.clone());
                 self.pending_behind |= has_clients;
-            } else {
+            } else if !is_ours(name) {
                 has_clients = true;
             }
         }
