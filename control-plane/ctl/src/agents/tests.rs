@@ -152,8 +152,8 @@ fn plan(house: &House, agent: &dyn Agent) -> Plan {
         Server { name: "headroom", command: "headroomctl".to_owned(), arguments: vec!["mcp".to_owned()] };
     house.with(|at| {
         let mut plan = agent.install(at).unwrap();
-        plan.changes.extend(agent.register(at, &server));
         plan.changes.extend(agent.at_start(at, "headroomctl memory context --hook"));
+        plan.changes.extend(agent.register(at, &server));
         plan
     })
 }
