@@ -1,21 +1,25 @@
 //! `headroom.v1` over gRPC: thin, everything is decided in the ledger and in the keeper of originals.
 
+mod memory;
 mod originals;
 mod report;
 
 use std::sync::Arc;
 
 use headroom_api::v1::control_plane_server::ControlPlaneServer;
+use headroom_api::v1::memory_server::MemoryServer;
 use headroom_api::v1::originals_server::OriginalsServer;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 
+use self::memory::MemoryService;
 use self::originals::OriginalsService;
 use self::report::ReportService;
 pub(crate) use self::report::Watched;
 use crate::ledger::writer::Ledger;
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::messages::Messages;
 use crate::originals::keeper::Originals;
 use crate::tenants::Tenants;
@@ -26,12 +30,15 @@ const MAX_REPORT_BYTES: usize = 4 << 20;
 /// Bytes of one admission at most: an original as long as the longest body that a filter reads unless it is told
 /// otherwise, and what is said of it.
 const MAX_ADMIT_BYTES: usize = 33 << 20;
+/// Bytes of one call of memory at most: twice what the filter hands on of a model's arguments.
+const MAX_CALL_BYTES: usize = 2 << 20;
 
 /// The services, each with a bound on what a message may hold.
 pub(crate) fn routes(
     ledger: Ledger,
     limits: Limits,
     originals: Originals,
+    memory: Memory,
     messages: Arc<Messages>,
     watched: Watched,
     keys: Keys,
@@ -45,8 +52,11 @@ pub(crate) fn routes(
         token: keys.token.clone(),
     };
     let report = ControlPlaneServer::new(report).max_decoding_message_size(MAX_REPORT_BYTES);
-    let originals = OriginalsServer::new(OriginalsService { originals, keys });
-    Routes::new(report).add_service(originals.max_decoding_message_size(MAX_ADMIT_BYTES))
+    let originals = OriginalsServer::new(OriginalsService { originals, keys: keys.clone() });
+    let memory = MemoryServer::new(MemoryService { memory, keys });
+    Routes::new(report)
+        .add_service(originals.max_decoding_message_size(MAX_ADMIT_BYTES))
+        .add_service(memory.max_decoding_message_size(MAX_CALL_BYTES))
 }
 
 /// What callers show.
@@ -68,7 +78,7 @@ impl Keys {
                 Ok(())
             }
             Some(_) => Err(Status::permission_denied(
-                "this token opens its own tenant's originals, and nothing else",
+                "this token opens its own tenant's originals and memory, and nothing else",
             )),
         }
     }

@@ -8,9 +8,12 @@
 mod compare;
 mod embedder;
 mod fact;
+mod files;
+mod place;
 mod search;
 mod service;
 mod store;
+mod tools;
 mod upkeep;
 
 pub use self::compare::{fingerprint, likeness, relation};
@@ -19,3 +22,4 @@ pub use self::fact::{Draft, Ending, Holder, Origin, Reach, StoredFact, Vector};
 pub use self::search::{MatchedFact, query_words};
 pub use self::service::{Memory, MemoryError};
 pub use self::store::{MemoryPlace, MemoryStore, MemorySums, Saved, Updated};
+pub use self::tools::ToolCall;

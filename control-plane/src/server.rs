@@ -270,6 +270,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         ledger,
         limits,
         originals,
+        memory.clone(),
         messages,
         watched,
         grpc::Keys { token: settings.token.clone(), tenants: settings.tenants.clone() },

@@ -19,7 +19,8 @@
 //! | `reversible` | `false` | leave parts of large outputs out of requests whose model can have them back; the request itself carries them |
 //! | `store_originals` | where the client runs the tool | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
 //! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: in some way that requests do not show |
-//! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_from": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path: `path_prefix` goes before the path, in the place of `path_from`, where that is said; of several for a cluster the first counts with whose `path_from` the path begins. Calls of `headroom_retrieve` are answered with requests that go to the cluster directly |
+//! | `own_tools` | `[]` | tools of memory that the filter adds to requests that have tools, and whose calls headroomd answers: `memory`: `memory_save`, `memory_search`, `memory_update`, `memory_delete`, `memory_list`; `memory_20250818`: Anthropic's, on Anthropic's API. Nothing is added where the client brings such a tool. Needs `control_plane` (docs/memory.md) |
+//! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_from": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path: `path_prefix` goes before the path, in the place of `path_from`, where that is said; of several for a cluster the first counts with whose `path_from` the path begins. Calls of the filter's own tools are answered with requests that go to the cluster directly |
 //! | `max_body_bytes` | 33554432 | longer bodies are forwarded as they are |
 //! | `max_block_bytes` | 8388608 | longer tool outputs are forwarded as they are |
 //! | `min_block_bytes` | 64 | shorter tool outputs are forwarded as they are |
@@ -35,7 +36,7 @@
 //! | `team_header` | `"x-headroom-team"` | the request header that names the team whose budget a request is charged to |
 //! | `control_plane.cluster` | none | the Envoy cluster of the sidecar; none: no reports |
 //! | `control_plane.http_cluster` | none | the cluster of the sidecar's HTTP server, where requests to it go through the filter: they are told whose they are, and keep the other `x-headroom-*` headers |
-//! | `control_plane.timeout_ms` | 2000 | deadline of one report, and of one original that the model asks for |
+//! | `control_plane.timeout_ms` | 2000 | deadline of one report, and of one original or one fact that the model asks for |
 //! | `control_plane.report_interval_ms` | 1000 | time between reports; with `hold` at most 1000 |
 //! | `control_plane.max_backoff_ms` | 30000 | longest pause after failed reports |
 //! | `control_plane.queue_records` | 2048 | records kept while the sidecar does not answer; the oldest go first |
@@ -51,7 +52,7 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
-use headroom_compress::{Kind, Policy, Profile, RetrieveTool, ToolRule};
+use headroom_compress::{Kind, MemoryTools, Policy, Profile, RetrieveTool, ToolRule};
 
 use crate::lenient::Reader;
 use crate::mode::{MODES, Mode, PROFILES};
@@ -99,6 +100,8 @@ pub struct Config {
     pub store_originals: Option<bool>,
     /// How the model gets back what was left out.
     pub retrieve_tool: RetrieveTool,
+    /// Tools of memory that requests get.
+    pub memory_tools: MemoryTools,
     /// How routes rewrite requests.
     pub providers: Vec<Provider>,
     /// Memory for remembered replacements. Bytes.
@@ -220,6 +223,7 @@ impl Default for Config {
             reversible: false,
             store_originals: None,
             retrieve_tool: RetrieveTool::Add,
+            memory_tools: MemoryTools::NONE,
             providers: Vec::new(),
             memo_bytes: 32 << 20,
             bodies_in_work: 8,
@@ -303,6 +307,7 @@ impl Config {
             reversible,
             store_originals,
             retrieve_tool: reader.one_of("retrieve_tool", RETRIEVE_TOOLS, defaults.retrieve_tool),
+            memory_tools: memory_tools(&mut reader, control_plane.is_some()),
             providers: providers(&mut reader),
             body_mode: reader.one_of("body_mode", BODY_MODES, defaults.body_mode),
             engine,
@@ -375,6 +380,25 @@ const ACCEPT_ENCODINGS: &[(&str, AcceptEncoding)] =
     &[("identity", AcceptEncoding::Identity), ("keep", AcceptEncoding::Keep)];
 const RETRIEVE_TOOLS: &[(&str, RetrieveTool)] =
     &[("add", RetrieveTool::Add), ("require", RetrieveTool::Require), ("never", RetrieveTool::Assume)];
+/// As Anthropic calls the type of its tool.
+const MEMORY_FILES: &str = headroom_providers::memory_tools::FILES_TYPE;
+
+fn memory_tools(reader: &mut Reader, has_sidecar: bool) -> MemoryTools {
+    let mut tools = MemoryTools::NONE;
+    for name in reader.texts("own_tools") {
+        match name.as_str() {
+            "memory" => tools.facts = true,
+            MEMORY_FILES => tools.files = true,
+            _ => reader.refuse("own_tools", "expected memory or memory_20250818", "the tool is left out"),
+        }
+    }
+    if tools.any() && !has_sidecar {
+        reader.warn("own_tools", "needs control_plane; no tool will be added");
+        return MemoryTools::NONE;
+    }
+    tools
+}
+
 const POLICIES: &[(&str, Policy)] =
     &[("off", Policy::Off), ("lossless", Policy::Lossless), ("lossy", Policy::Lossy)];
 

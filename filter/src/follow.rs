@@ -1,17 +1,17 @@
-//! Answers calls of `headroom_retrieve` while the model's answer comes by: the host's side of the tool
+//! Answers calls of Headroom's own tools while the model's answer comes by: the host's side of the tool
 //! loop, whose rules are in `tool_loop`.
 //!
-//! Only for requests to which the filter has added the tool itself. The answer's bytes go through a
-//! [`ToolLoop`]; at its end the answer is paused, and the provider is asked to go on with the text: over the same
-//! cluster, with the client's own headers. The text comes from the request itself; a hash of another conversation
-//! is looked up in the sidecar's store. Envoy hands over the answer to such a call as a whole, so what comes after
+//! Only for requests to which the filter has added a tool itself. The answer's bytes go through a
+//! [`ToolLoop`]; at its end the answer is paused, and the provider is asked to go on with the results: over the same
+//! cluster, with the client's own headers. An original comes from the request itself; a hash of another conversation
+//! is looked up in the sidecar's store, and so are facts. Envoy hands over the answer to such a call as a whole, so what comes after
 //! the first round of a stream reaches the client in one piece.
 
 use std::rc::Rc;
 
 use headroom_api::v1::{RetrieveRequest, RetrieveResponse};
-use headroom_providers::Api;
-use headroom_providers::answer::RetrieveCall;
+use headroom_providers::answer::OwnCall;
+use headroom_providers::{Api, OwnTool, OwnTools};
 use prost::Message as _;
 use proxy_wasm::types::{Action, BufferType};
 
@@ -19,23 +19,27 @@ use crate::exchange::Exchange;
 use crate::host;
 use crate::memory::Room;
 use crate::originals::Originals;
+use crate::own_tools::{self, CallerRecord, MemoryCaller};
 use crate::rpc;
 use crate::sent::{HttpAnswer, Sent};
 use crate::settings::Settings;
-use crate::tool_loop::{After, HiddenRounds, Next, RetrieveResult, ToolLoop};
+use crate::tool_loop::{After, HiddenRounds, Next, ToolLoop, ToolResult};
 
-/// Originals that one round may ask for.
+/// Calls that are answered in one round.
 const MAX_WANTED: usize = 16;
 
 /// What the model reads instead of an original that cannot be found.
 const MISSING: &str = "[headroom: there is no text with this hash; call the tool that gave it again]";
+const NO_ROOM: &str = "[headroom: there is no room for the answer now]";
 const TOO_MANY: &str = "[headroom: too many at once; ask again for this one]";
 
 /// One answer that is followed.
 pub(crate) struct Following {
     api: Api,
+    tools: OwnTools,
     /// `None`: there was no room to keep them.
     originals: Option<Originals>,
+    caller: MemoryCaller,
     state: State,
     /// For the client, while the answer is paused.
     ready: Vec<u8>,
@@ -50,9 +54,8 @@ enum State {
     Reading(ToolLoop),
     Retrieving {
         turn: ToolLoop,
-        given: Vec<Option<RetrieveResult>>,
-        /// Calls to the sidecar, by token, and what they are for.
-        calls: Vec<(u32, usize)>,
+        given: Vec<Option<ToolResult>>,
+        calls: Vec<Waiting>,
     },
     Continuing {
         turn: ToolLoop,
@@ -61,22 +64,38 @@ enum State {
     Done,
 }
 
+/// A call to the sidecar.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    token: u32,
+    /// The number of the call of the model that it is for.
+    place: usize,
+    tool: OwnTool,
+}
+
 /// What a step of the tool loop works with.
 struct Host<'a> {
     settings: &'a Settings,
     sent: Option<&'a mut Sent>,
-    tenant: &'a str,
+    record: CallerRecord<'a>,
 }
 
 impl Following {
     /// For the answer to a request that has just left.
-    pub(crate) fn new(settings: &Settings, api: Api, originals: Option<Originals>) -> Self {
+    pub(crate) fn new(
+        settings: &Settings,
+        api: Api,
+        tools: OwnTools,
+        originals: Option<Originals>,
+        caller: MemoryCaller,
+    ) -> Self {
         let room = settings.requests.memory.no_room();
-        Self { api, originals, state: State::Armed, ready: Vec::new(), hidden: HiddenRounds::default(), room }
+        let (state, hidden) = (State::Armed, HiddenRounds::default());
+        Self { api, tools, originals, caller, state, ready: Vec::new(), hidden, room }
     }
 
     pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
-        matches!(&self.state, State::Retrieving { calls, .. } if calls.iter().any(|(of, _)| *of == token))
+        matches!(&self.state, State::Retrieving { calls, .. } if calls.iter().any(|call| call.token == token))
     }
 
     pub(crate) fn waits_for_http(&self, token: u32) -> bool {
@@ -90,18 +109,18 @@ impl Following {
 
     /// The answer begins.
     pub(crate) fn begin(&mut self, stream: bool) {
-        self.state = State::Reading(ToolLoop::new(self.api, stream));
+        self.state = State::Reading(ToolLoop::new(self.api, stream, self.tools));
     }
 
     /// The next step after a round. `Some`: all that is left for the client.
     fn step(&mut self, host: Host<'_>, mut turn: ToolLoop, next: Next) -> Option<Vec<u8>> {
         match next {
             Next::Done(rest) => Some(self.end(&turn, rest)),
-            Next::Retrieve(_) if host.sent.is_none() || !self.keeps(host.settings, &mut turn) => {
+            Next::Answer(_) if host.sent.is_none() || !self.keeps(host.settings, &mut turn) => {
                 Some(self.fail(host.settings, turn))
             }
-            Next::Retrieve(wanted) => {
-                let (given, calls) = self.retrieve(&host, &wanted, !turn.is_beside());
+            Next::Answer(wanted) => {
+                let (given, calls) = self.answer(&host, &wanted, turn.is_beside());
                 let bytes = given.iter().flatten().map(|given| given.text.len()).sum();
                 if !self.room.grow(bytes) {
                     host.settings.metrics.no_room();
@@ -116,47 +135,70 @@ impl Following {
         }
     }
 
-    /// Finds the texts; what the request does not have is asked of the store where `ask_store` allows it.
-    fn retrieve(
+    /// Answers the calls, or asks the sidecar. `beside`: they stand beside calls of the client's tools.
+    fn answer(
         &self,
         host: &Host<'_>,
-        wanted: &[RetrieveCall],
-        ask_store: bool,
-    ) -> (Vec<Option<RetrieveResult>>, Vec<(u32, usize)>) {
-        let settings = host.settings;
+        wanted: &[OwnCall],
+        beside: bool,
+    ) -> (Vec<Option<ToolResult>>, Vec<Waiting>) {
         let mut calls = Vec::new();
         let given = wanted
             .iter()
             .enumerate()
-            .map(|(place, RetrieveCall { asked, .. })| {
+            .map(|(place, call)| {
                 if place >= MAX_WANTED {
-                    return Some(RetrieveResult { text: TOO_MANY.to_owned(), source: None });
+                    return Some(ToolResult::of(TOO_MANY));
                 }
-                let found = self.originals.as_ref().and_then(|originals| originals.find(asked));
-                if found.is_some() {
-                    settings.metrics.retrieved(true);
-                    return found;
-                }
-                let control_plane = settings.config.control_plane.as_ref().filter(|_| ask_store);
-                let request = RetrieveRequest {
-                    tenant: host.tenant.to_owned(),
-                    hash: asked.hash.clone(),
-                    query: asked.query.clone(),
-                    lines: asked.lines.clone(),
+                let (given, token) = match call.tool {
+                    OwnTool::Retrieve => self.retrieve(host, call, !beside),
+                    OwnTool::Memory => self.ask_memory(host, call, beside),
                 };
-                match control_plane.map(|it| rpc::retrieve(it, &request.encode_to_vec())) {
-                    Some(Ok(token)) => {
-                        calls.push((token, place));
-                        return None;
-                    }
-                    Some(Err(refused)) => settings.refused(refused),
-                    None => {}
-                }
-                settings.metrics.retrieved(false);
-                None
+                calls.extend(token.map(|token| Waiting { token, place, tool: call.tool }));
+                given
             })
             .collect();
         (given, calls)
+    }
+
+    /// Finds a text; what the request does not have is asked of the store where `ask_store` allows it.
+    fn retrieve(
+        &self,
+        host: &Host<'_>,
+        call: &OwnCall,
+        ask_store: bool,
+    ) -> (Option<ToolResult>, Option<u32>) {
+        let (settings, asked) = (host.settings, call.asked());
+        let found = self.originals.as_ref().and_then(|originals| originals.find(&asked));
+        if found.is_some() {
+            settings.metrics.retrieved(true);
+            return (found, None);
+        }
+        let control_plane = settings.config.control_plane.as_ref().filter(|_| ask_store);
+        let request = RetrieveRequest {
+            tenant: host.record.tenant.to_owned(),
+            hash: asked.hash,
+            query: asked.query,
+            lines: asked.lines,
+        };
+        match control_plane.map(|it| rpc::retrieve(it, &request.encode_to_vec())) {
+            Some(Ok(token)) => return (None, Some(token)),
+            Some(Err(refused)) => settings.refused(refused),
+            None => {}
+        }
+        settings.metrics.retrieved(false);
+        (None, None)
+    }
+
+    /// Asks memory. Beside calls of the client's tools the model is told nothing, so only changes are asked for.
+    fn ask_memory(&self, host: &Host<'_>, call: &OwnCall, beside: bool) -> (Option<ToolResult>, Option<u32>) {
+        if beside && !call.changes_memory() {
+            return (None, None);
+        }
+        match own_tools::ask(host.settings, &self.caller.request(&host.record, call)) {
+            own_tools::Asked::Waiting(token) => (None, Some(token)),
+            own_tools::Asked::Answered(result) => (Some(result), None),
+        }
     }
 
     /// Goes on with the texts. `Some`: this is left for the client.
@@ -164,13 +206,11 @@ impl Following {
         &mut self,
         host: Host<'_>,
         mut turn: ToolLoop,
-        given: Vec<Option<RetrieveResult>>,
+        given: Vec<Option<ToolResult>>,
     ) -> Option<Vec<u8>> {
         let settings = host.settings;
-        let given: Vec<RetrieveResult> = given
-            .into_iter()
-            .map(|it| it.unwrap_or_else(|| RetrieveResult { text: MISSING.to_owned(), source: None }))
-            .collect();
+        let given: Vec<ToolResult> =
+            given.into_iter().map(|it| it.unwrap_or_else(|| ToolResult::of(MISSING))).collect();
         let calls = self.originals.as_ref().map_or(0, |originals| originals.calls(self.api));
         let sent = host.sent?;
         let token = match turn.give(&sent.body, &given, calls) {
@@ -264,7 +304,7 @@ impl Following {
             }
             next => {
                 self.ready = now;
-                let host = Host { settings: &settings, sent, tenant: &exchange.record.tenant };
+                let host = Host { settings: &settings, sent, record: CallerRecord::of(exchange) };
                 self.step(host, turn, next)
             }
         };
@@ -290,16 +330,16 @@ impl Following {
         if !self.is_armed() {
             return Some(body);
         }
-        let mut turn = ToolLoop::new(self.api, stream);
+        let mut turn = ToolLoop::new(self.api, stream, self.tools);
         self.ready = turn.feed(&body);
         let next = turn.end();
-        let host = Host { settings: &exchange.settings, sent, tenant: &exchange.record.tenant };
+        let host = Host { settings: &exchange.settings, sent, record: CallerRecord::of(exchange) };
         self.step(host, turn, next)
     }
 
-    /// The sidecar's answer to one of the calls for originals; `None`: it failed. Gives the last bytes for the client,
-    /// where the answer ends with it.
-    pub(crate) fn on_retrieved(
+    /// The sidecar's answer to one of the calls; `None`: it failed. Gives the last bytes for the client, where the
+    /// answer ends with it.
+    pub(crate) fn on_sidecar_answer(
         &mut self,
         settings: &Settings,
         sent: Option<&mut Sent>,
@@ -307,16 +347,18 @@ impl Following {
         answer: Option<&[u8]>,
     ) -> Option<Vec<u8>> {
         let State::Retrieving { given, calls, .. } = &mut self.state else { return None };
-        let at = calls.iter().position(|(of, _)| *of == token)?;
-        let (_, place) = calls.swap_remove(at);
-        let response = answer.and_then(|bytes| RetrieveResponse::decode(bytes).ok());
-        let response = response.filter(|response| response.found);
-        settings.metrics.retrieved(response.is_some());
-        if let (Some(given), Some(response)) = (given.get_mut(place), response) {
-            if self.room.grow(response.content.len()) {
-                *given = Some(RetrieveResult { text: response.content, source: None });
+        let at = calls.iter().position(|call| call.token == token)?;
+        let Waiting { place, tool, .. } = calls.swap_remove(at);
+        let result = match tool {
+            OwnTool::Retrieve => retrieved(settings, answer),
+            OwnTool::Memory => Some(own_tools::result(settings, answer)),
+        };
+        if let (Some(given), Some(result)) = (given.get_mut(place), result) {
+            if self.room.grow(result.text.len()) {
+                *given = Some(result);
             } else {
                 settings.metrics.no_room();
+                *given = Some(ToolResult::error(NO_ROOM));
             }
         }
         if !calls.is_empty() {
@@ -325,7 +367,7 @@ impl Following {
         let State::Retrieving { turn, given, .. } = std::mem::replace(&mut self.state, State::Done) else {
             return None;
         };
-        self.go_on(Host { settings, sent, tenant: "" }, turn, given)
+        self.go_on(Host { settings, sent, record: CallerRecord::default() }, turn, given)
     }
 
     /// The provider's answer to a request to go on; `None`: there is none. Gives the last bytes for the client, where
@@ -354,7 +396,7 @@ impl Following {
                 Next::Done(turn.give_up())
             }
         };
-        let host = Host { settings: &exchange.settings, sent, tenant: &exchange.record.tenant };
+        let host = Host { settings: &exchange.settings, sent, record: CallerRecord::of(exchange) };
         self.step(host, turn, next)
     }
 
@@ -366,4 +408,12 @@ impl Following {
             exchange.settings.metrics.hidden(self.hidden);
         }
     }
+}
+
+/// The original that the sidecar gives.
+fn retrieved(settings: &Settings, answer: Option<&[u8]>) -> Option<ToolResult> {
+    let response = answer.and_then(|bytes| RetrieveResponse::decode(bytes).ok());
+    let response = response.filter(|response| response.found);
+    settings.metrics.retrieved(response.is_some());
+    response.map(|response| ToolResult::of(&response.content))
 }

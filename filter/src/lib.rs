@@ -36,6 +36,7 @@ pub mod mode;
 mod name;
 mod originals;
 mod outgoing;
+mod own_tools;
 mod prefix;
 mod recoveries;
 mod recovery;

@@ -42,6 +42,8 @@ pub(crate) struct Metrics {
     no_room: Option<u32>,
     originals_retrieved: Option<u32>,
     originals_missing: Option<u32>,
+    memory_calls: Option<u32>,
+    memory_calls_failed: Option<u32>,
     sessions: Option<u32>,
     sessions_active: Option<u32>,
     sessions_ended: Vec<(SessionEnd, Option<u32>)>,
@@ -131,6 +133,8 @@ impl Metrics {
             no_room: counter("headroom.no_room"),
             originals_retrieved: counter("headroom.originals_retrieved"),
             originals_missing: counter("headroom.originals_missing"),
+            memory_calls: counter("headroom.memory_calls"),
+            memory_calls_failed: counter("headroom.memory_calls_failed"),
             sessions: counter("headroom.websocket_sessions"),
             sessions_active: define(MetricType::Gauge, "headroom.websocket_sessions_active"),
             sessions_ended: SESSION_ENDS
@@ -290,6 +294,11 @@ impl Metrics {
     /// One that is refused, because a budget is used up.
     pub(crate) fn unrecognized_refused(&self) {
         add(self.unrecognized_refused, 1);
+    }
+
+    /// A call of one of memory's tools, and whether the sidecar has answered it.
+    pub(crate) fn memory_called(&self, answered: bool) {
+        add(if answered { self.memory_calls } else { self.memory_calls_failed }, 1);
     }
 
     /// An original that the model has asked for.

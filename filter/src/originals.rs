@@ -7,7 +7,7 @@ use headroom_compress::{Api, Outcome};
 
 use crate::memory::Room;
 use crate::settings::Settings;
-use crate::tool_loop::{RetrieveResult, Source};
+use crate::tool_loop::{Source, ToolResult};
 
 /// The texts that the model can ask for.
 #[derive(Debug)]
@@ -48,14 +48,14 @@ impl Originals {
     }
 
     /// What a call is given; `None`: the text is not in the request.
-    pub(crate) fn find(&self, asked: &Asked) -> Option<RetrieveResult> {
+    pub(crate) fn find(&self, asked: &Asked) -> Option<ToolResult> {
         let known = self.known.iter().find(|known| *known.hash == *asked.hash)?;
         let found = rounds::find(&self.body, known.span.clone(), &asked.hash)?;
         let page = rounds::answer(&found.text, asked);
         // A trace names an output. What was given of a text in a value of one cannot be put back.
         let source =
             found.whole.then(|| Source { output: known.output, hash: asked.hash.clone(), range: page.range });
-        Some(RetrieveResult { text: page.text, source })
+        Some(ToolResult { text: page.text, source, is_error: false })
     }
 
     /// The number of calls of the client's tools in the request.

@@ -21,6 +21,7 @@ use crate::limits::{BudgetScope, TOO_MANY_REQUESTS};
 use crate::mode::Mode;
 use crate::name::name;
 use crate::originals::Originals;
+use crate::own_tools::MemoryCaller;
 use crate::request_headers::RequestHeaders;
 use crate::response::Response;
 use crate::rewrite::{self, Rewrite};
@@ -38,6 +39,8 @@ pub(crate) struct Request {
     head: Option<Head>,
     /// It leaves with the header that a recovery needs.
     has_beta: bool,
+    /// Who asks where its model calls a tool of memory.
+    caller: MemoryCaller,
 }
 
 /// How far it is.
@@ -117,7 +120,7 @@ pub(crate) fn refuse(exchange: &mut Exchange, route: &Route, keys: &[String]) ->
 impl Request {
     /// One that passes.
     pub(crate) fn passing(id: u32) -> Self {
-        Self { id, phase: Phase::Passing, head: None, has_beta: false }
+        Self { id, phase: Phase::Passing, head: None, has_beta: false, caller: MemoryCaller::default() }
     }
 
     /// Decides whether the body has to be waited for. `all` are the headers as they came.
@@ -139,11 +142,11 @@ impl Request {
             exchange.settle(RequestOutcome::Bypassed);
             return Action::Continue;
         }
+        let adds_retrieve = config.is_reversible(profile) && config.retrieve_tool == RetrieveTool::Add;
         let adds_tool = mode == Mode::Optimize
             && route.answer_can_be_followed
             && route.purpose == Purpose::Answer
-            && config.is_reversible(profile)
-            && config.retrieve_tool == RetrieveTool::Add;
+            && (adds_retrieve || config.memory_tools.any());
         let keeps_head = adds_tool || (mode == Mode::Optimize && route.is_recoverable());
         let is_read = mode != Mode::Off && exchange.is_reported;
         if is_read && (config.accept_encoding == AcceptEncoding::Identity || adds_tool) {
@@ -169,6 +172,9 @@ impl Request {
         {
             exchange.settle_refused(refused);
             return Action::Continue;
+        }
+        if adds_tool && config.memory_tools.any() {
+            self.caller = memory_caller(exchange, headers);
         }
         if keeps_head {
             self.head = all.map(Head::of);
@@ -302,7 +308,9 @@ impl Request {
         is_restored: bool,
         rewrite: Rewrite,
     ) -> host::Result<()> {
-        let Rewrite { mut replacement, outcome, added_tool, carries_thinking, blocks, originals } = rewrite;
+        let Rewrite { mut replacement, outcome, added_tools, carries_thinking, blocks, originals, .. } =
+            rewrite;
+        let added_tool = added_tools.any();
         if replacement.is_some() || is_restored {
             let recoverable = carries_thinking && body.route.is_recoverable();
             if recoverable
@@ -320,7 +328,10 @@ impl Request {
             // Also where the request could not be kept: a call that cannot be answered is not for the client either.
             if added_tool && body.route.purpose == Purpose::Answer {
                 let originals = Originals::new(&exchange.settings, &bytes, originals);
-                let following = Following::new(&exchange.settings, body.route.api, originals);
+                let mut caller = std::mem::take(&mut self.caller);
+                caller.folder = rewrite.working_directory.unwrap_or_default();
+                let following =
+                    Following::new(&exchange.settings, body.route.api, added_tools, originals, caller);
                 response.following = Some(Box::new(following));
             }
         }
@@ -431,6 +442,18 @@ impl Request {
         if !matches!(self.phase, Phase::Passing) {
             exchange.settle(RequestOutcome::Aborted);
         }
+    }
+}
+
+/// Who asks, as far as headers and configuration say.
+fn memory_caller(exchange: &Exchange, headers: &RequestHeaders) -> MemoryCaller {
+    let record = &exchange.record;
+    let agent = if record.stack.is_empty() { &headers.program } else { &record.stack };
+    MemoryCaller {
+        project: if headers.names_project { record.project.clone() } else { String::new() },
+        default_project: exchange.settings.config.project.clone(),
+        folder: String::new(),
+        agent: agent.clone(),
     }
 }
 

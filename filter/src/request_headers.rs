@@ -58,6 +58,10 @@ pub(crate) struct RequestHeaders {
     pub(crate) tenant: String,
     /// The project that it belongs to, from the header, else from the configuration.
     pub(crate) project: String,
+    /// The header names it.
+    pub(crate) names_project: bool,
+    /// The program that asks, as it calls itself.
+    pub(crate) program: String,
     /// Whether it is made with a subscription's login.
     pub(crate) is_subscription: bool,
     /// A hash of the account's id; empty where no header names it.
@@ -109,9 +113,11 @@ impl RequestHeaders {
                 b"x-headroom-bypass" => bypassed |= is_true(value),
                 b"x-headroom-mode" => asked = value,
                 b"x-headroom-stack" => read.stack = stack(value),
+                b"user-agent" => read.program = program(value),
                 b"x-headroom-project" => {
                     if let Some(project) = project(value) {
                         read.project = project;
+                        read.names_project = true;
                     }
                 }
                 chatgpt::ACCOUNT_HEADER => account = Some(value),
@@ -184,6 +190,12 @@ fn stack(value: &[u8]) -> String {
         && slug.starts_with(|c: char| c.is_ascii_lowercase())
         && slug.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if valid { slug } else { String::new() }
+}
+
+/// The first product that a `user-agent` names, without its version: `claude-cli/2.1 (external, cli)`.
+fn program(value: &[u8]) -> String {
+    let product = value.split(|byte| matches!(byte, b'/' | b' ' | b'(')).next().unwrap_or_default();
+    tenant::name(product).unwrap_or_default()
 }
 
 /// The name of a project: of a folder, so it may have blanks in it.

@@ -21,7 +21,7 @@ pub(crate) struct Response {
     pub(crate) sent: Option<Sent>,
     /// The filter has changed it, and thinking comes back in it.
     pub(crate) is_recoverable: bool,
-    /// It has our tool, so that the model may call it.
+    /// It has tools of ours, so that the model may call them.
     pub(crate) following: Option<Box<Following>>,
     /// The provider has refused the request, and may have been sent it once more.
     recovery: Option<Recovery>,
@@ -87,7 +87,7 @@ impl Response {
         self.recovery.is_some()
     }
 
-    /// Whether the answer is one in which the model may have called our tool. Its length will not be what
+    /// Whether the answer is one in which the model may have called a tool of ours. Its length will not be what
     /// the provider says.
     fn begin_following(&mut self, exchange: &Exchange, form: Form) -> bool {
         let Some(following) = self.following.as_mut().filter(|following| following.is_armed()) else {
@@ -155,7 +155,7 @@ impl Response {
     /// The sidecar's answer to a call; `None`: the call failed.
     pub(crate) fn on_grpc_answer(&mut self, exchange: &mut Exchange, token: u32, answer: Option<&[u8]>) {
         let Some(following) = &mut self.following else { return };
-        let last = following.on_retrieved(&exchange.settings, self.sent.as_mut(), token, answer);
+        let last = following.on_sidecar_answer(&exchange.settings, self.sent.as_mut(), token, answer);
         if let Some(last) = last {
             self.end_followed(exchange, &last);
         }

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use headroom_api::v1::{BlockRecord, RequestOutcome, Tokens};
-use headroom_compress::{Block, BlockOutcome, Outcome, ParsedBody, Profile, RetrieveTool, Unread, rounds};
+use headroom_compress::{
+    Api, Block, BlockOutcome, MemoryTools, Outcome, OwnTools, ParsedBody, Profile, RetrieveTool, Unread,
+    rounds,
+};
 use headroom_providers::route::Route;
 
 use crate::body::Body;
@@ -26,8 +29,10 @@ pub(crate) struct Rewrite {
     /// `None`: it leaves as it came, with its hidden rounds.
     pub(crate) replacement: Option<Vec<u8>>,
     pub(crate) outcome: RequestOutcome,
-    /// It has the retrieve tool, and the filter has to answer its calls.
-    pub(crate) added_tool: bool,
+    /// Tools of ours that it was given: the filter has to answer their calls.
+    pub(crate) added_tools: OwnTools,
+    /// Where the agent says that it works, as far as somebody wants to know.
+    pub(crate) working_directory: Option<String>,
     /// The provider may have bound thinking in it to what stands before.
     pub(crate) carries_thinking: bool,
     pub(crate) blocks: Vec<Block>,
@@ -58,7 +63,8 @@ impl Rewrite {
         Self {
             replacement,
             outcome: request_outcome,
-            added_tool: outcome.added_retrieve_tool,
+            added_tools: outcome.added_tools,
+            working_directory: outcome.working_directory.take(),
             carries_thinking: outcome.carries_thinking,
             originals: Known::of(&outcome),
             blocks: std::mem::take(&mut outcome.blocks),
@@ -105,13 +111,26 @@ pub(crate) fn engine_request<'r>(
             RetrieveTool::Add if !body.route.answer_can_be_followed => RetrieveTool::Require,
             configured => configured,
         },
+        memory_tools: memory_tools(config, &body.route),
         ..headroom_compress::Request::new(body.route.api)
     }
 }
 
+/// Tools of memory that requests of a route get. Those who serve Anthropic's format need not know its tools.
+fn memory_tools(config: &Config, route: &Route) -> MemoryTools {
+    if !route.answer_can_be_followed {
+        return MemoryTools::NONE;
+    }
+    let is_anthropics = route.provider == Api::AnthropicMessages.provider();
+    MemoryTools { files: config.memory_tools.files && is_anthropics, ..config.memory_tools }
+}
+
 fn compress(exchange: &mut Exchange, bytes: &[u8], body: &Body, treatment: Treatment) -> Rewrite {
     let settings = Rc::clone(&exchange.settings);
-    let request = engine_request(&settings.config, body, treatment);
+    // Nobody answers calls in a session.
+    let memory_tools = MemoryTools::NONE;
+    let request =
+        headroom_compress::Request { memory_tools, ..engine_request(&settings.config, body, treatment) };
     let started = settings.now();
     let engine = settings.config.engine(treatment.profile);
     let read = ParsedBody::new(bytes, body.route.api, &engine);

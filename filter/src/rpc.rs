@@ -28,6 +28,11 @@ pub(crate) fn retrieve(control_plane: &ControlPlane, message: &[u8]) -> host::Re
     call(control_plane, method::ORIGINALS, method::RETRIEVE, message, control_plane.timeout_ms)
 }
 
+/// As [`report`] for a `MemoryCallRequest`.
+pub(crate) fn memory(control_plane: &ControlPlane, message: &[u8]) -> host::Result<u32> {
+    call(control_plane, method::MEMORY, method::CALL, message, control_plane.timeout_ms)
+}
+
 fn call(
     control_plane: &ControlPlane,
     service: &str,

@@ -1,8 +1,8 @@
-//! The tool loop: calls of `headroom_retrieve` that the filter answers itself.
+//! The tool loop: calls of Headroom's own tools that the filter answers itself.
 //!
 //! The model's answer comes through here on its way to the client. Where it calls only the client's
-//! tools, or none, it leaves as it came and when it came. Where it calls `headroom_retrieve`, the filter
-//! asks the provider to go on with the text, and the client gets one answer.
+//! tools, or none, it leaves as it came and when it came. Where it calls `headroom_retrieve`, or a tool of memory that
+//! the filter has added, the filter asks the provider to go on with the result, and the client gets one answer.
 //!
 //! **The conversation stays the true one.** What the model thinks later is bound to the rounds that the client has
 //! not seen. Where the turn ends with a call of one of the client's tools, its id carries a trace, and the next
@@ -12,7 +12,8 @@
 //! **A round with calls of both** ends the turn: the client's calls need the client. Ours are taken out, and the
 //! trace has the next request put them beside the client's, with their results. Where nothing can carry the
 //! trace, ours are dropped, with what was thought after them: the marker is still there, and the model can ask
-//! again. Gemini signs the first call of a turn only, in OpenAI's format too, so one of ours in front is answered, and
+//! again. What memory gives is in no request, so its calls never leave a trace; those that save, change or delete
+//! are done all the same. Gemini signs the first call of a turn only, in OpenAI's format too, so one of ours in front is answered, and
 //! the client's calls behind it are dropped; the model makes them once more.
 //!
 //! **Streams** pass event by event until a call of ours begins. From there on events are held until the
@@ -27,12 +28,15 @@
 //! which originals are wanted, and what to send to the provider next.
 
 use headroom_compress::rounds::{PageRange, Retrieval, Step, id_with_trace};
-use headroom_providers::answer::{AnswerReader, Ending, RetrieveCall, WrittenCall};
-use headroom_providers::{Api, sse};
+use headroom_providers::answer::{AnswerReader, Ending, OwnCall, WrittenCall};
+use headroom_providers::{Api, OwnTool, OwnTools, sse};
 
 /// How often one answer may be continued. A model that wants more than this in a row is going in
 /// circles.
 pub(crate) const MAX_ROUNDS: u32 = 3;
+
+/// The same where memory may be asked: a search, what was found, two saves, and what is looked at once more.
+pub(crate) const MAX_MEMORY_ROUNDS: u32 = 8;
 
 /// What is kept of one round of an answer. An answer is as long as the model may write: 128,000 tokens
 /// are about half a megabyte, and events repeat some of it.
@@ -46,11 +50,25 @@ const MEASURE_BYTES: usize = 64 << 10;
 
 /// What a call of the tool is given.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RetrieveResult {
+pub(crate) struct ToolResult {
     /// What the model reads.
     pub(crate) text: String,
     /// Where it comes from; `None`: it is not in the request, so that nothing can spell it out later.
     pub(crate) source: Option<Source>,
+    /// It says why the call was not done.
+    pub(crate) is_error: bool,
+}
+
+impl ToolResult {
+    /// A text that no request holds.
+    pub(crate) fn of(text: &str) -> Self {
+        Self { text: text.to_owned(), source: None, is_error: false }
+    }
+
+    /// Why a call was not done.
+    pub(crate) fn error(text: &str) -> Self {
+        Self { is_error: true, ..Self::of(text) }
+    }
 }
 
 /// A page of a tool output in the request.
@@ -67,11 +85,11 @@ pub(crate) struct Source {
 pub(crate) enum Next {
     /// Nothing: these are the last bytes for the client.
     Done(Vec<u8>),
-    /// These texts; then [`ToolLoop::give`].
-    Retrieve(Vec<RetrieveCall>),
+    /// The results of these calls; then [`ToolLoop::give`].
+    Answer(Vec<OwnCall>),
 }
 
-/// What follows from texts that were given.
+/// What follows from results that were given.
 #[derive(Debug)]
 pub(crate) enum After {
     /// The provider is to be sent this, and its answer goes to [`ToolLoop::continued`].
@@ -84,6 +102,7 @@ pub(crate) enum After {
 #[derive(Debug)]
 pub(crate) struct ToolLoop {
     api: Api,
+    tools: OwnTools,
     stream: bool,
     format: Format,
     reader: Box<dyn AnswerReader>,
@@ -124,17 +143,20 @@ enum Format {
 
 /// What the client reads where an original could not be found.
 const APOLOGY: &str = "[headroom: the full text could not be retrieved]";
+/// The same where it may have been memory that was asked.
+const MEMORY_APOLOGY: &str = "[headroom: a call of memory or of headroom_retrieve could not be answered]";
 
 impl ToolLoop {
-    /// Follows an answer in this format.
-    pub(crate) fn new(api: Api, stream: bool) -> Self {
-        // The tool is never added to requests of these, so there is no call of it to answer.
-        let format = if api.takes_retrieve_tool() { Format::new(stream) } else { Format::Lost };
+    /// Follows an answer in this format, to a request with these tools of ours.
+    pub(crate) fn new(api: Api, stream: bool, tools: OwnTools) -> Self {
+        // No tool is ever added to requests of these, so there is no call to answer.
+        let format = if api.takes_own_tools() { Format::new(stream) } else { Format::Lost };
         Self {
             api,
+            tools,
             stream,
             format,
-            reader: api.answer(),
+            reader: api.answer(tools),
             measured: 0,
             since: 0,
             rounds: 0,
@@ -229,10 +251,10 @@ impl ToolLoop {
         Next::Done(self.lose())
     }
 
-    /// Takes the texts, each in the order of what was wanted. `request` is what the provider was sent last, `calls`
+    /// Takes the results, each in the order of what was wanted. `request` is what the provider was sent last, `calls`
     /// the number of calls of the client's tools in it. `None`: the next request cannot be written; then
     /// [`ToolLoop::give_up`].
-    pub(crate) fn give(&mut self, request: &[u8], given: &[RetrieveResult], calls: usize) -> Option<After> {
+    pub(crate) fn give(&mut self, request: &[u8], given: &[ToolResult], calls: usize) -> Option<After> {
         let wanted = self.reader.wanted();
         let count = wanted.len();
         if count == 0 || given.len() != count {
@@ -270,7 +292,7 @@ impl ToolLoop {
                     range: *range,
                     result: given.text.clone(),
                 });
-                WrittenCall { retrieval, text: &given.text }
+                WrittenCall { retrieval, text: &given.text, is_error: given.is_error }
             })
             .collect();
         let request = std::str::from_utf8(request).ok()?;
@@ -302,7 +324,8 @@ impl ToolLoop {
 
     /// The end of the answer when a round fails: well-formed, and without a call that nobody answers.
     pub(crate) fn give_up(&mut self) -> Vec<u8> {
-        self.finish(Some(APOLOGY), None)
+        let apology = if self.tools.memory.any() { MEMORY_APOLOGY } else { APOLOGY };
+        self.finish(Some(apology), None)
     }
 
     /// Whether a round has been read as a whole.
@@ -325,20 +348,25 @@ impl ToolLoop {
         if calls.len() > ours {
             self.beside = true;
             // One that was cut off in the middle cannot be answered.
-            let whole = wanted.len() == ours;
+            let whole = wanted.len() == ours && wanted.iter().all(|call| call.tool == OwnTool::Retrieve);
             if whole && self.traceable && self.api.carries_traces() && self.reader.carrier().is_some() {
-                return Next::Retrieve(wanted);
+                return Next::Answer(wanted);
             }
             let is_first = calls.first() == Some(&true);
             if !is_first || (self.api.carries_traces() && !self.reader.signs_ours()) {
-                return Next::Done(self.finish(None, None));
+                // What the model wants kept is kept, though it is not told so: it may save it once more.
+                return match wanted.iter().any(OwnCall::changes_memory) {
+                    true => Next::Answer(wanted),
+                    false => Next::Done(self.finish(None, None)),
+                };
             }
             self.beside = false;
         }
-        if wanted.len() < ours || self.rounds >= MAX_ROUNDS {
+        let max = if self.tools.memory.any() { MAX_MEMORY_ROUNDS } else { MAX_ROUNDS };
+        if wanted.len() < ours || self.rounds >= max {
             return Next::Done(self.give_up());
         }
-        Next::Retrieve(wanted)
+        Next::Answer(wanted)
     }
 
     /// The last bytes of an answer whose last round has no call of ours.
@@ -411,7 +439,7 @@ impl ToolLoop {
 
     /// Lets go of what has been read.
     fn forget(&mut self) {
-        self.reader = self.api.answer();
+        self.reader = self.api.answer(self.tools);
         (self.measured, self.since) = (0, 0);
     }
 }

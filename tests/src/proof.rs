@@ -39,6 +39,8 @@ pub struct Conversations {
     pub retrieve_every: usize,
     /// How it does.
     pub ways: Vec<Way>,
+    /// The model uses memory in each round that this divides; 0: never.
+    pub remember_every: usize,
     /// The agents read source files, of which bodies of functions are left out, and grow until the filter presses
     /// harder.
     pub sources: bool,
@@ -53,7 +55,16 @@ impl Default for Conversations {
     fn default() -> Self {
         let formats = Format::ALL.to_vec();
         let (ways, plugin) = (Way::ALL.to_vec(), json!({}));
-        Self { formats, each: 1, rounds: ROUNDS, retrieve_every: 2, ways, sources: false, plugin }
+        Self {
+            formats,
+            each: 1,
+            rounds: ROUNDS,
+            retrieve_every: 2,
+            ways,
+            remember_every: 0,
+            sources: false,
+            plugin,
+        }
     }
 }
 
@@ -82,6 +93,7 @@ impl Conversations {
             text_every: 5,
             retrieve_every: self.retrieve_every,
             ways: self.ways.clone(),
+            remember_every: self.remember_every,
             piece_bytes: Some(97),
             ..Plan::default()
         }

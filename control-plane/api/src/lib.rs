@@ -30,6 +30,10 @@ pub mod method {
     pub const ADMIT: &str = "Admit";
     /// Gives an original back.
     pub const RETRIEVE: &str = "Retrieve";
+    /// The service that keeps facts.
+    pub const MEMORY: &str = "headroom.v1.Memory";
+    /// Answers a call of one of memory's tools.
+    pub const CALL: &str = "Call";
 }
 
 /// The tokens that the provider got. An unchanged request may have got the retrieve tool; any other has left as it came.

@@ -1,5 +1,7 @@
 //! What `/v1/memory/*` is asked and answers: JSON over `POST`. Times are milliseconds since 1970, UTC.
 
+pub mod tools;
+
 use serde::{Deserialize, Serialize};
 
 /// Bytes of one fact at most. A fact is a sentence or a few.
@@ -54,7 +56,7 @@ pub struct Caller {
     pub agent: String,
     /// The provider of its model.
     pub provider: String,
-    /// How it asks: `mcp`, `cli`, `import`.
+    /// How it asks: `mcp`, `filter`, `cli`, `import`.
     pub via: String,
     /// Its conversation.
     pub conversation: String,

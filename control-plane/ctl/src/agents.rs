@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 pub(crate) use self::program::{find_program, version_of};
-use crate::edits::{Change, Format, Plan, edited};
+use crate::edits::{Change, Format, Plan, edited, value_at};
 use crate::environment::Environment;
 
 /// All of them, as `wrap --list` shows them.
@@ -220,6 +220,10 @@ pub(crate) trait Agent: Sync {
     fn places(&self, at: &Setting<'_>) -> Places;
     /// The edit that registers an MCP server for the user; `None`: it has none.
     fn register(&self, at: &Setting<'_>, server: &Server) -> Option<Change>;
+    /// The edit that has it run a command when a session starts, and read what that prints; `None`: it runs none.
+    fn at_start(&self, _at: &Setting<'_>, _command: &str) -> Option<Change> {
+        None
+    }
     /// The variables that say where Headroom sends requests of its kind.
     fn targets(&self) -> &'static [&'static str] {
         &TARGETS
@@ -265,6 +269,22 @@ fn value_of<'a>(arguments: &'a [OsString], option: &str) -> Option<(usize, &'a O
 fn mcp_servers(file: PathBuf, server: &Server) -> Change {
     let entry = json!({"command": server.command, "args": server.arguments});
     Change::new(file, Format::Json, &["mcpServers", server.name], entry)
+}
+
+/// What a command that prints the notes ends with, or has before an address.
+pub(crate) const NOTES_COMMAND: &str = " memory context --hook";
+
+/// `hooks.SessionStart` of Claude Code and Gemini CLI with a command behind the user's own. It runs in new sessions only:
+/// the context of one that goes on stays as it was.
+fn session_start(file: PathBuf, command: &str) -> Change {
+    const PLACE: [&str; 2] = ["hooks", "SessionStart"];
+    let present = value_at(&file, Format::Json, &PLACE);
+    let mut hooks = present.and_then(|hooks| hooks.as_array().cloned()).unwrap_or_default();
+    // One of an earlier wrap may name another address.
+    let is_ours = |command: Option<&str>| command.is_some_and(|command| command.contains(NOTES_COMMAND));
+    hooks.retain(|hook| !is_ours(hook.pointer("/hooks/0/command").and_then(Value::as_str)));
+    hooks.push(json!({"matcher": "startup", "hooks": [{"type": "command", "command": command}]}));
+    Change::new(file, Format::Json, &PLACE, hooks)
 }
 
 /// A text or a list of headers as `name: value`.

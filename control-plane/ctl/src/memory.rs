@@ -16,9 +16,11 @@ use headroom_api::memory::{
     Caller, Fact, FactRequest, FactResponse, History, ListRequest, ListResponse, MAX_LIMIT, NewFact,
     SaveRequest, SaveResponse, SaveStatus, Scope, SearchRequest, SearchResponse, Status, UpdateRequest,
 };
-use jiff::Timestamp;
+
+pub(crate) use headroom_api::memory::tools::date;
 
 pub(crate) use self::client::Client;
+pub(crate) use self::context::{DEFAULT_BYTES as NOTES_BYTES, notes};
 pub(crate) use self::place::project;
 use crate::environment::Environment;
 use crate::running::At;
@@ -153,6 +155,9 @@ pub enum MemoryCommand {
         /// Bytes of the block at most
         #[arg(long, value_name = "N", default_value_t = context::DEFAULT_BYTES)]
         max_bytes: usize,
+        /// As the JSON that Claude Code and Gemini CLI read from a SessionStart hook
+        #[arg(long)]
+        hook: bool,
     },
     /// Check that memory works, and say what it consists of
     Doctor,
@@ -280,7 +285,7 @@ pub async fn memory(args: &MemoryArgs) -> anyhow::Result<()> {
             let named = args.whose.project.is_some();
             transfer::import(client, file, scope.map(Scope::from), named, *dry_run).await
         }
-        MemoryCommand::Context { max_bytes } => context::print(&client, *max_bytes).await,
+        MemoryCommand::Context { max_bytes, hook } => context::print(&client, *max_bytes, *hook).await,
         MemoryCommand::Doctor => doctor(&client).await,
     }
 }
@@ -405,10 +410,4 @@ fn line(fact: &Fact) -> String {
 /// A text of people or models on one line of a terminal, without what would steer it.
 pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).collect()
-}
-
-/// The day and the minute of a time, UTC.
-pub(crate) fn date(at: i64) -> String {
-    let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
-    at.strftime("%Y-%m-%d %H:%M").to_string()
 }

@@ -43,6 +43,9 @@ pub struct WrapArgs {
     /// Register `headroomctl mcp` with the agent, for this user, until it is unwrapped
     #[arg(long)]
     pub mcp: bool,
+    /// As --mcp, with the tools of memory; and have the agent read what is known of a project when a session starts
+    #[arg(long)]
+    pub memory: bool,
     /// Index the project with the MCP server for code that is installed, and register it with the agent
     #[arg(long)]
     pub code_graph: bool,
@@ -74,6 +77,7 @@ pub struct WrapArgs {
 struct Asked {
     address: bool,
     mcp: bool,
+    memory: bool,
     keep_history: bool,
     code_graph: Option<code_graph::Indexer>,
 }
@@ -83,6 +87,7 @@ impl Asked {
         json!({
             "address": self.address,
             "mcp": self.mcp,
+            "memory": self.memory,
             "keep_history": self.keep_history,
             "code_graph": self.code_graph.as_ref().map(code_graph::Indexer::to_json),
         })
@@ -93,6 +98,7 @@ impl Asked {
         Self {
             address: flag("address"),
             mcp: flag("mcp"),
+            memory: flag("memory"),
             keep_history: flag("keep_history"),
             code_graph: value.get("code_graph").and_then(code_graph::Indexer::from_json),
         }
@@ -102,7 +108,7 @@ impl Asked {
         let at = &Setting { keep_history: self.keep_history, ..at.clone() };
         let mut plan = if self.address { agent.install(at)? } else { Plan::default() };
         let mut servers = Vec::new();
-        servers.extend(self.mcp.then(|| headroom_server(at)));
+        servers.extend((self.mcp || self.memory).then(|| headroom_server(at, self.memory)));
         servers.extend(self.code_graph.as_ref().map(code_graph::Indexer::server));
         for server in servers {
             match agent.register(at, &server) {
@@ -114,17 +120,42 @@ impl Asked {
                 )),
             }
         }
+        if self.memory {
+            match agent.at_start(at, &notes_command(at)) {
+                Some(change) => plan.changes.push(change),
+                None => plan.remarks.push(format!(
+                    "{} runs nothing when a session starts: its model asks memory itself",
+                    agent.title()
+                )),
+            }
+        }
         Ok(plan)
     }
 }
 
-/// Headroom's own tools. The program is looked up when it is called, and asks the Headroom that runs then.
-fn headroom_server(at: &Setting<'_>) -> Server {
+/// This program, as it is called later: looked up then where it is on the path.
+fn own_program(at: &Setting<'_>) -> String {
     let on_path = agents::find_program(at.env, &["headroomctl"]).is_some();
     let own = std::env::current_exe().ok().and_then(|path| path.to_str().map(str::to_owned));
-    let command =
-        if on_path { "headroomctl".to_owned() } else { own.unwrap_or_else(|| "headroomctl".to_owned()) };
+    own.filter(|_| !on_path).unwrap_or_else(|| "headroomctl".to_owned())
+}
+
+/// What prints the notes for a new session, as a shell reads it.
+fn notes_command(at: &Setting<'_>) -> String {
+    let quoted = |word: &str| format!("'{}'", word.replace('\'', r"'\''"));
+    let program = own_program(at);
+    let program = if program == "headroomctl" { program } else { quoted(&program) };
+    let url = if at.url == DEFAULT_URL { String::new() } else { format!(" --url {}", quoted(&at.url)) };
+    format!("{program}{}{url}", agents::NOTES_COMMAND)
+}
+
+/// Headroom's own tools. The program asks the Headroom that runs when it is called.
+fn headroom_server(at: &Setting<'_>, memory: bool) -> Server {
+    let command = own_program(at);
     let mut arguments = vec!["mcp".to_owned()];
+    if memory {
+        arguments.push("--memory".to_owned());
+    }
     if at.url != DEFAULT_URL {
         arguments.extend(["--url".to_owned(), at.url.clone()]);
         // `up` puts the sidecar's gRPC server two ports after Envoy's.
@@ -187,6 +218,7 @@ pub async fn wrap(args: &WrapArgs) -> anyhow::Result<ExitCode> {
     let mut asked = Asked {
         address: args.install || before.address,
         mcp: args.mcp || before.mcp,
+        memory: args.memory || before.memory,
         keep_history: args.keep_history || before.keep_history && !args.install,
         code_graph: before.code_graph.clone(),
     };
@@ -203,13 +235,13 @@ pub async fn wrap(args: &WrapArgs) -> anyhow::Result<ExitCode> {
             Err(missing) => say(&format!("{missing:#}"))?,
         }
     }
-    let has_edits = args.install || args.mcp || args.code_graph && asked.code_graph.is_some();
+    let has_edits = args.install || args.mcp || args.memory || args.code_graph && asked.code_graph.is_some();
     if args.dry_run {
         dry_run(agent, &at, args, &asked, has_edits)?;
         return Ok(ExitCode::SUCCESS);
     }
     if has_edits {
-        install(agent, &at, &journals, &asked, args.install)?;
+        install(agent, &at, &journals, &asked, args.install || args.memory)?;
     }
     if args.install {
         if !args.arguments.is_empty() {

@@ -211,7 +211,7 @@ impl Memory {
     }
 
     /// Whose facts a caller may find.
-    fn reach(&self, tenant: &str, caller: &Caller) -> Result<Reach, MemoryError> {
+    pub(super) fn reach(&self, tenant: &str, caller: &Caller) -> Result<Reach, MemoryError> {
         for (name, value) in [("project", &caller.project), ("user", &caller.user)] {
             if value.len() > MAX_NAME_BYTES {
                 return Err(MemoryError::Invalid(format!("{name}: expected {MAX_NAME_BYTES} bytes at most")));

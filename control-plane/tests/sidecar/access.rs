@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use headroom_api::v1::control_plane_client::ControlPlaneClient;
-use headroom_api::v1::{AdmitRequest, RetrieveRequest};
+use headroom_api::v1::{AdmitRequest, MemoryCallRequest, RetrieveRequest};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request};
@@ -54,6 +54,8 @@ async fn with_a_token_a_filter_must_show_it_too() {
     let mut originals = sidecar.originals().await;
     assert_eq!(originals.admit(AdmitRequest::default()).await.unwrap_err().code(), Code::Unauthenticated);
     let refused = originals.retrieve(RetrieveRequest::default()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let refused = sidecar.memory().await.call(MemoryCallRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
     let channel =
         Endpoint::from_shared(format!("http://{}", sidecar.ready.grpc)).unwrap().connect().await.unwrap();

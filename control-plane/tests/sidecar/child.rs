@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use headroom_api::v1::control_plane_client::ControlPlaneClient;
+use headroom_api::v1::memory_client::MemoryClient;
 use headroom_api::v1::originals_client::OriginalsClient;
 use serde::Deserialize;
 use serde_json::Value;
@@ -111,6 +112,11 @@ impl Sidecar {
     /// A gRPC client for originals, connected.
     pub(crate) async fn originals(&self) -> OriginalsClient<Channel> {
         OriginalsClient::new(self.channel().await).max_decoding_message_size(usize::MAX)
+    }
+
+    /// A gRPC client for memory, connected.
+    pub(crate) async fn memory(&self) -> MemoryClient<Channel> {
+        MemoryClient::new(self.channel().await)
     }
 
     async fn channel(&self) -> Channel {

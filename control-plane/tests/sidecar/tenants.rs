@@ -1,6 +1,6 @@
 //! What is one tenant's is nobody else's.
 
-use headroom_api::v1::RetrieveRequest;
+use headroom_api::v1::{MemoryCallRequest, RetrieveRequest};
 use serde_json::{Value, json};
 use tonic::{Code, Request};
 
@@ -84,6 +84,40 @@ async fn a_tenants_token_opens_its_originals_and_nothing_else() {
     assert_eq!(refused.code(), Code::PermissionDenied);
     let report = shown(crate::records::report("vm", [1]), RED);
     assert_eq!(sidecar.grpc().await.report(report).await.unwrap_err().code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_tenants_token_opens_its_memory_and_nobody_elses_through_the_filters_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = start(dir.path(), Some("0perator")).await;
+    let mut grpc = sidecar.memory().await;
+    let ask = |tenant: &str, tool: &str, arguments: Value| MemoryCallRequest {
+        tenant: tenant.to_owned(),
+        project: "shop".to_owned(),
+        tool: tool.to_owned(),
+        arguments: arguments.to_string(),
+        ..MemoryCallRequest::default()
+    };
+    let save = ask("red", "memory_save", json!({"content": "Red deploys on Tuesday"}));
+    let saved = grpc.call(shown(save, "0perator")).await.unwrap().into_inner();
+    assert!(!saved.is_error && saved.text.starts_with("Saved 1 new"), "{}", saved.text);
+    let search = |tenant: &str| ask(tenant, "memory_search", json!({"query": "deploys"}));
+    for (tenant, token, is_found) in
+        [("", RED, true), ("red", RED, true), ("", BLUE, false), ("", "0perator", false)]
+    {
+        let answer = grpc.call(shown(search(tenant), token)).await.unwrap().into_inner();
+        assert_eq!(answer.text.contains("Tuesday"), is_found, "{tenant:?} {token}: {}", answer.text);
+    }
+    let refused = grpc.call(shown(search("red"), BLUE)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    for bad in ["r\nd", &"x".repeat(257)] {
+        let refused = grpc.call(shown(search(bad), "0perator")).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{bad}");
+    }
+    let huge = ask("red", "memory_save", json!({"content": "x".repeat(3 << 20)}));
+    assert_eq!(grpc.call(shown(huge, "0perator")).await.unwrap_err().code(), Code::OutOfRange);
+    let told = grpc.call(shown(ask("red", "memory_save", json!([])), RED)).await.unwrap().into_inner();
+    assert!(told.is_error && told.text.starts_with("Error: "), "{}", told.text);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod jsonl;
 mod memory;
 mod memory_eval;
 mod memory_isolation;
+mod memory_tools;
 mod originals;
 mod postgres;
 #[path = "../sidecar/records.rs"]

@@ -14,7 +14,7 @@ use headroom_providers::retrieve_tool::Listing;
 use headroom_providers::splice::splice;
 use headroom_providers::tape::Span;
 use headroom_providers::walk::{Output, Role, Walk};
-use headroom_providers::{Api, string};
+use headroom_providers::{Api, MemoryTools, OwnTools, string};
 use memchr::memmem;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -34,6 +34,7 @@ use crate::pipeline::{self, Form, Replacement, Verdict};
 use crate::rounds::{Asked, PLACEHOLDER, answer};
 use crate::surroundings::{self, Files};
 use crate::tokens::{Counting, Encoding};
+use crate::working_directory::working_directory;
 
 /// What the caller knows about a request beside its body.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,9 @@ pub struct Request<'a> {
     /// How the model is to get originals back. The same for all requests of a conversation: the tool
     /// list is at the front of the cached prefix.
     pub retrieve_tool: RetrieveTool,
+    /// Tools of memory to add, where the client brings none of the kind. As `retrieve_tool` the same for all requests of
+    /// a conversation.
+    pub memory_tools: MemoryTools,
 }
 
 /// How the model gets originals back. Whichever it is, a request without tools is never lossy: the
@@ -61,14 +65,20 @@ pub enum RetrieveTool {
     /// Through the tool `headroom_retrieve` where the client lists it, as with Headroom's MCP server.
     Require,
     /// Through the tool `headroom_retrieve`, which is added to the tools unless the client lists it. As
-    /// `Require` for a format that [does not take it](Api::takes_retrieve_tool).
+    /// `Require` for a format that [does not take it](Api::takes_own_tools).
     Add,
 }
 
 impl Request<'_> {
     /// A request in the given wire format, of which nothing is left out.
     pub fn new(api: Api) -> Self {
-        Self { api, model: None, reversible: false, retrieve_tool: RetrieveTool::default() }
+        Self {
+            api,
+            model: None,
+            reversible: false,
+            retrieve_tool: RetrieveTool::default(),
+            memory_tools: MemoryTools::NONE,
+        }
     }
 }
 
@@ -160,7 +170,7 @@ struct Steps<'b> {
     model: Option<String>,
     counting: Counting,
     lossy_blocks: usize,
-    definition: Option<(usize, &'static str)>,
+    addition: Option<Addition>,
     readings: usize,
     read_tokens: u64,
     blocks: Option<Blocks>,
@@ -180,11 +190,12 @@ impl<'b> Steps<'b> {
     fn new(walk: Walk<'b>, request: &Request<'_>) -> Self {
         let model = walk.model.as_deref().or(request.model).map(str::to_owned);
         let (askable, definition) = retrieval(&walk, request);
+        let addition = Addition::new(&walk, request, definition);
         Self {
             counting: Counting::of(model.as_deref().unwrap_or_default()),
             model,
             lossy_blocks: lossy_blocks(&walk, request, askable),
-            definition,
+            addition,
             walk,
             readings: 0,
             read_tokens: 0,
@@ -231,7 +242,7 @@ impl<'b> Steps<'b> {
     }
 
     fn finish(self: Box<Self>, body: &'b [u8], memo: &mut Memo) -> Outcome<'b> {
-        let Self { walk, model, counting, definition, read_tokens, blocks: keyed, figures, .. } = *self;
+        let Self { walk, model, counting, addition, read_tokens, blocks: keyed, figures, .. } = *self;
         let (keyed, steps) = keyed.map(|blocks| (blocks.entries, blocks.steps)).unwrap_or_default();
         let mut edits = Vec::new();
         let mut blocks = Vec::with_capacity(keyed.len());
@@ -273,10 +284,10 @@ impl<'b> Steps<'b> {
             });
         }
         let mut added_tokens = 0;
-        if let Some((at, definition)) = definition {
-            added_tokens = u64::from(count_text(definition, counting.encoding, memo));
-            let place = edits.partition_point(|(span, _)| span.start < at);
-            edits.insert(place, (at..at, definition));
+        if let Some(Addition { at, definitions, .. }) = &addition {
+            added_tokens = u64::from(count_text(definitions, counting.encoding, memo));
+            let place = edits.partition_point(|(span, _)| span.start < *at);
+            edits.insert(place, (*at..*at, definitions));
         }
         locate(&mut blocks, &edits);
         let body = if edits.is_empty() {
@@ -287,6 +298,7 @@ impl<'b> Steps<'b> {
                 None => return unread(body, Unread::NotUnderstood),
             }
         };
+        let added_tools = addition.map(|addition| addition.tools).unwrap_or_default();
         Outcome {
             body,
             blocks,
@@ -304,8 +316,9 @@ impl<'b> Steps<'b> {
             model,
             stream: walk.stream,
             has_tools: walk.has_tools,
-            added_retrieve_tool: definition.is_some(),
-            lists_retrieve_tool: walk.retrieve == Listing::Listed,
+            working_directory: added_tools.memory.any().then(|| working_directory(&walk)).flatten(),
+            added_tools,
+            lists_retrieve_tool: walk.own_tools.retrieve == Listing::Listed,
             carries_thinking: walk.carries_thinking,
             originals,
             unread: None,
@@ -333,7 +346,7 @@ fn locate(blocks: &mut [Block], edits: &[(Range<usize>, &str)]) {
 /// Of the blocks, in the body's order, only the first so many may be lossy.
 fn lossy_blocks(walk: &Walk<'_>, request: &Request<'_>, askable: bool) -> usize {
     // What the provider keeps cannot be read back from later requests (I5).
-    if !request.reversible || walk.kept_by_provider || !(askable || request.api.takes_retrieve_tool()) {
+    if !request.reversible || walk.kept_by_provider || !(askable || request.api.takes_own_tools()) {
         0
     } else if askable {
         usize::MAX
@@ -352,7 +365,7 @@ fn retrieval(walk: &Walk<'_>, request: &Request<'_>) -> (bool, Option<(usize, &'
         // Nothing is left out, and an answer of several rounds would not be the one that the provider keeps.
         return (false, None);
     }
-    match (request.retrieve_tool, walk.retrieve) {
+    match (request.retrieve_tool, walk.own_tools.retrieve) {
         (RetrieveTool::Assume, _) => (walk.has_tools, None),
         (RetrieveTool::Add, Listing::Absent(at)) => match request.api.definition() {
             Some(definition) => (true, Some((at, definition))),
@@ -360,6 +373,42 @@ fn retrieval(walk: &Walk<'_>, request: &Request<'_>) -> (bool, Option<(usize, &'
         },
         (_, Listing::Listed) => (true, None),
         (_, Listing::NoTools | Listing::Absent(_)) => (false, None),
+    }
+}
+
+/// What goes to the head of the tool list.
+#[derive(Debug)]
+struct Addition {
+    /// Where in the body.
+    at: usize,
+    definitions: Cow<'static, str>,
+    tools: OwnTools,
+}
+
+impl Addition {
+    /// With the definition of the retrieve tool, where that is added. `None`: the list stays as it is.
+    fn new(walk: &Walk<'_>, request: &Request<'_>, retrieve: Option<(usize, &'static str)>) -> Option<Self> {
+        let mut added = retrieve.map(|(at, definition)| Self {
+            at,
+            definitions: Cow::Borrowed(definition),
+            tools: OwnTools::RETRIEVE,
+        });
+        // An answer of several rounds would not be the one that the provider keeps.
+        let wanted = if walk.kept_by_provider { MemoryTools::NONE } else { request.memory_tools };
+        let (api, listed) = (request.api, walk.own_tools);
+        let facts = (wanted.facts, listed.memory, api.memory_definitions());
+        let files = (wanted.files, listed.memory_files, api.memory_files_definition());
+        for (is_files, (wanted, listing, definition)) in [(false, facts), (true, files)] {
+            let (true, Listing::Absent(at), Some(definition)) = (wanted, listing, definition) else {
+                continue;
+            };
+            let added =
+                added.get_or_insert(Self { at, definitions: Cow::Borrowed(""), tools: OwnTools::default() });
+            added.definitions += definition;
+            let tool = if is_files { &mut added.tools.memory.files } else { &mut added.tools.memory.facts };
+            *tool = true;
+        }
+        added
     }
 }
 
@@ -372,7 +421,8 @@ fn unread(body: &[u8], why: Unread) -> Outcome<'_> {
         model: None,
         stream: false,
         has_tools: false,
-        added_retrieve_tool: false,
+        added_tools: OwnTools::default(),
+        working_directory: None,
         lists_retrieve_tool: false,
         carries_thinking: false,
         conversation_id: None,

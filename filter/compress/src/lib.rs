@@ -61,6 +61,7 @@ mod tokens;
 mod tool;
 mod turn;
 mod work;
+mod working_directory;
 
 pub use appendix::{Appendix, appendix};
 pub use ccr::address;
@@ -68,7 +69,7 @@ pub use config::{Config, PRESSURE_TOKENS, Policy, Profile, ToolRule};
 pub use engine::{Compression, ParsedBody, Request, RetrieveTool, compress, compress_explained};
 pub use explain::{Attempt, Choice, Explanation};
 pub use forms::FORMS_VERSION;
-pub use headroom_providers::Api;
+pub use headroom_providers::{Api, MemoryTools, OwnTools};
 pub use memo::Memo;
 pub use outcome::{Block, BlockOutcome, Compressor, Kind, Original, Outcome, Skip, Tokens, Unread};
 pub use tokens::{Encoding, provider_tokens};

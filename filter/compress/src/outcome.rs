@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use headroom_providers::OwnTools;
 use headroom_providers::tape::Span;
 
 use crate::tokens::Encoding;
@@ -22,8 +23,10 @@ pub struct Outcome<'b> {
     pub stream: bool,
     /// Whether the request offers the model any tool.
     pub has_tools: bool,
-    /// Whether `headroom_retrieve` was added to them: its calls are then for whoever added it to answer.
-    pub added_retrieve_tool: bool,
+    /// Tools of ours that were added to them: their calls are for whoever added them to answer.
+    pub added_tools: OwnTools,
+    /// The folder in which the agent says that it works, where tools of memory were added.
+    pub working_directory: Option<String>,
     /// Whether the client lists a tool of this kind itself, as with Headroom's MCP server.
     pub lists_retrieve_tool: bool,
     /// Whether thinking of the model comes back in it, which its provider may have bound to what stands before.

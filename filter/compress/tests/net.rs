@@ -38,7 +38,7 @@ fn prose(lines: usize) -> String {
 fn a_request_that_got_nothing_pays_for_the_tool_that_it_carries() {
     let body = body(&prose(12));
     let outcome = run(&body, RetrieveTool::Add);
-    assert!(outcome.added_retrieve_tool);
+    assert!(outcome.added_tools.retrieve);
     assert!(
         outcome.blocks.iter().all(|block| matches!(block.outcome, BlockOutcome::Skipped(_))),
         "{:?}",

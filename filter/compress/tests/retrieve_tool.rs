@@ -28,7 +28,7 @@ const TOOLS: [(Api, &str, &str); 4] = [
 fn with_tool(api: Api, body: &str) -> (String, headroom_compress::Tokens, bool) {
     let request = Request { retrieve_tool: RetrieveTool::Add, ..Request::new(api) };
     let outcome = compress(body.as_bytes(), &request, &Config::default(), &mut Memo::new(1 << 20));
-    let (tokens, added) = (outcome.tokens, outcome.added_retrieve_tool);
+    let (tokens, added) = (outcome.tokens, outcome.added_tools.retrieve);
     (String::from_utf8(outcome.body.into_owned()).unwrap(), tokens, added)
 }
 
@@ -148,7 +148,7 @@ fn a_format_whose_answers_are_not_followed_gets_no_tool_and_nothing_is_left_out(
     let lossy = |body: &str, retrieve_tool| {
         let request = Request { reversible: true, retrieve_tool, ..Request::new(Api::BedrockConverse) };
         let outcome = compress(body.as_bytes(), &request, &Config::default(), &mut Memo::new(1 << 20));
-        assert!(!outcome.added_retrieve_tool);
+        assert!(!outcome.added_tools.retrieve);
         assert!(outcome.body.len() < body.len());
         !outcome.originals.is_empty()
     };
@@ -163,7 +163,7 @@ fn each_replacement_is_found_behind_a_tool_that_was_added() {
     let body = conversation(r#"[{"name":"list"}]"#);
     let request = Request { retrieve_tool: RetrieveTool::Add, ..Request::new(Api::AnthropicMessages) };
     let outcome = compress(body.as_bytes(), &request, &Config::default(), &mut Memo::new(1 << 20));
-    assert!(outcome.added_retrieve_tool && outcome.blocks.len() == 2);
+    assert!(outcome.added_tools.retrieve && outcome.blocks.len() == 2);
     let sent = std::str::from_utf8(&outcome.body).unwrap();
     for (block, original) in outcome.blocks.iter().zip(&outcome.originals) {
         let text: String = serde_json::from_str(&sent[block.replaced.clone().unwrap()]).unwrap();

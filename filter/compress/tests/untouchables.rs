@@ -147,12 +147,12 @@ fn the_retrieve_tool_is_one_insertion_behind_the_tools() {
         let (body, _, _) = filled(&template);
         let without = run(api, &body, Profile::Lossless, RetrieveTool::Assume);
         let with = run(api, &body, Profile::Lossless, RetrieveTool::Add);
-        assert_eq!(with.added_retrieve_tool, api.takes_retrieve_tool(), "{api:?}");
+        assert_eq!(with.added_tools.retrieve, api.takes_own_tools(), "{api:?}");
         let (without, with) = (&without.body[..], &with.body[..]);
         let ahead = without.iter().zip(with).take_while(|(a, b)| a == b).count();
         let added = &with[ahead..ahead + with.len() - without.len()];
         assert_eq!(with[ahead + added.len()..], without[ahead..], "{api:?}");
-        assert_eq!(added.is_empty(), !api.takes_retrieve_tool());
+        assert_eq!(added.is_empty(), !api.takes_own_tools());
     }
 }
 

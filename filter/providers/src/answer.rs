@@ -2,19 +2,37 @@
 
 use crate::arguments::Asked;
 use crate::json;
+use crate::memory_tools;
+use crate::own_tools::OwnTool;
 use crate::rounds::{Before, Retrieval};
 
-/// A call of the tool.
+/// A call of a tool of ours.
 #[derive(Clone, Debug, Default)]
-pub struct RetrieveCall {
+pub struct OwnCall {
     /// The call's id, which its result names; empty where the format has no ids.
     pub id: String,
-    /// What it asks for.
-    pub asked: Asked,
+    /// Which of our tools it is for.
+    pub tool: OwnTool,
+    /// The tool's name.
+    pub name: String,
+    /// What it is given, as the model wrote it: JSON where the model wrote JSON.
+    pub arguments: String,
     /// Where it stands in the turn as the client gets it: see [`Step`].
     pub place: u32,
     /// The same for its reasoning.
     pub reasoning: u32,
+}
+
+impl OwnCall {
+    /// Whether it saves, changes or deletes something.
+    pub fn changes_memory(&self) -> bool {
+        self.tool == OwnTool::Memory && !memory_tools::only_reads(&self.name, &self.arguments)
+    }
+
+    /// What a call of the retrieve tool asks for.
+    pub fn asked(&self) -> Asked {
+        Asked::read(&self.arguments)
+    }
 }
 
 /// How an answer ends that is not the provider's own.
@@ -40,6 +58,8 @@ pub struct WrittenCall<'a> {
     pub retrieval: Option<Retrieval>,
     /// What the model reads.
     pub text: &'a str,
+    /// It is an error.
+    pub is_error: bool,
 }
 
 /// One provider's answers: what a round says, and how rounds become one answer.
@@ -72,8 +92,8 @@ pub trait AnswerReader: std::fmt::Debug {
         false
     }
 
-    /// The round's calls of our tool, as far as they can be read.
-    fn wanted(&self) -> Vec<RetrieveCall>;
+    /// The round's calls of our tools, as far as they can be read.
+    fn wanted(&self) -> Vec<OwnCall>;
 
     /// The first of the round's calls of the client's tools that it has not got yet: the trace goes into its
     /// id. `None` where there is none, or where the format cannot carry a trace.

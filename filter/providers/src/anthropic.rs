@@ -12,6 +12,8 @@ use crate::allowance::{Fact, is_name, number, seconds};
 use crate::answer::AnswerReader;
 use crate::api::Api;
 use crate::format::{Credentials, Format, Part, Refusal};
+use crate::memory_tools::{FILES_DEFINITION, memory_definitions};
+use crate::own_tools::OwnTools;
 use crate::provider::Provider;
 use crate::retrieve_tool::{about, parameters};
 use crate::rounds::{Editor, IdRules, Outputs};
@@ -47,6 +49,14 @@ impl Format for Messages {
         Some(concat!("{", about!(), ",\"input_schema\":", parameters!(), "},"))
     }
 
+    fn memory_definitions(&self) -> Option<&'static str> {
+        Some(memory_definitions!("{", ",\"input_schema\":", "},"))
+    }
+
+    fn memory_files_definition(&self) -> Option<&'static str> {
+        Some(FILES_DEFINITION)
+    }
+
     fn ids(&self) -> IdRules {
         rounds::IDS
     }
@@ -64,8 +74,8 @@ impl Format for Messages {
         rounds::restore(root, outputs, editor)
     }
 
-    fn answer(&self) -> Box<dyn AnswerReader> {
-        Box::<answer::Anthropic>::default()
+    fn answer(&self, tools: OwnTools) -> Box<dyn AnswerReader> {
+        Box::new(answer::Anthropic::new(tools))
     }
 
     fn refusal(&self, message: &str) -> Refusal {

@@ -12,6 +12,7 @@ use crate::anthropic::rounds::IDS;
 use crate::api::Api;
 use crate::format::{Format, Part, Refusal};
 use crate::openai_chat::answer::OpenAiChat;
+use crate::own_tools::OwnTools;
 use crate::provider::Provider;
 use crate::rounds::IdRules;
 use crate::route::Route;
@@ -46,8 +47,8 @@ impl Format for Converse {
         }
     }
 
-    fn answer(&self) -> Box<dyn AnswerReader> {
-        Box::<OpenAiChat>::default()
+    fn answer(&self, tools: OwnTools) -> Box<dyn AnswerReader> {
+        Box::new(OpenAiChat::new(tools))
     }
 
     fn refusal(&self, message: &str) -> Refusal {
@@ -84,8 +85,8 @@ impl Format for Invoke {
         IDS
     }
 
-    fn answer(&self) -> Box<dyn AnswerReader> {
-        Box::<Anthropic>::default()
+    fn answer(&self, tools: OwnTools) -> Box<dyn AnswerReader> {
+        Box::new(Anthropic::new(tools))
     }
 
     fn refusal(&self, message: &str) -> Refusal {

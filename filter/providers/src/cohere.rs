@@ -9,6 +9,7 @@ use crate::answer::AnswerReader;
 use crate::api::Api;
 use crate::format::{Format, Refusal};
 use crate::openai_chat::answer::OpenAiChat;
+use crate::own_tools::OwnTools;
 use crate::provider::Provider;
 use crate::route::Route;
 use crate::tape::{NotUnderstood, Value};
@@ -30,8 +31,8 @@ impl Format for Chat {
         request::read(root, walk)
     }
 
-    fn answer(&self) -> Box<dyn AnswerReader> {
-        Box::<OpenAiChat>::default()
+    fn answer(&self, tools: OwnTools) -> Box<dyn AnswerReader> {
+        Box::new(OpenAiChat::new(tools))
     }
 
     fn refusal(&self, message: &str) -> Refusal {

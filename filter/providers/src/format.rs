@@ -1,6 +1,7 @@
 //! What a format has of its own.
 
 use crate::answer::AnswerReader;
+use crate::own_tools::OwnTools;
 use crate::rounds::{Editor, IdRules, Outputs};
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::Walk;
@@ -51,6 +52,16 @@ pub(crate) trait Format: Sync {
         None
     }
 
+    /// The definitions of the tools of memory in the same way.
+    fn memory_definitions(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The same of the provider's own tool for memory, where it has one.
+    fn memory_files_definition(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What the ids of calls are like.
     fn ids(&self) -> IdRules {
         IdRules { prefix: "call_hr", begin_anew: false, items_have_ids: false }
@@ -71,8 +82,8 @@ pub(crate) trait Format: Sync {
         Ok(())
     }
 
-    /// What reads the answers, for the tool loop.
-    fn answer(&self) -> Box<dyn AnswerReader>;
+    /// What reads the answers to requests with these tools of ours, for the tool loop.
+    fn answer(&self, tools: OwnTools) -> Box<dyn AnswerReader>;
 
     /// The answer to a request that is over its budget.
     fn refusal(&self, message: &str) -> Refusal;

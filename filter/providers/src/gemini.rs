@@ -9,6 +9,8 @@ use serde_json::json;
 use crate::answer::AnswerReader;
 use crate::api::Api;
 use crate::format::{Credentials, Format, Part, Refusal};
+use crate::memory_tools::memory_definitions;
+use crate::own_tools::OwnTools;
 use crate::provider::Provider;
 use crate::retrieve_tool::{about, parameters};
 use crate::route::Route;
@@ -23,6 +25,7 @@ pub(crate) struct GenerateContent;
 pub(crate) struct CodeAssist;
 
 const DEFINITION: &str = concat!("{", about!(), ",\"parameters\":", parameters!(), "},");
+const MEMORY_DEFINITIONS: &str = memory_definitions!("{", ",\"parameters\":", "},");
 
 impl Format for GenerateContent {
     fn name(&self) -> &'static str {
@@ -58,8 +61,12 @@ impl Format for GenerateContent {
         Some(DEFINITION)
     }
 
-    fn answer(&self) -> Box<dyn AnswerReader> {
-        Box::<answer::Gemini>::default()
+    fn memory_definitions(&self) -> Option<&'static str> {
+        Some(MEMORY_DEFINITIONS)
+    }
+
+    fn answer(&self, tools: OwnTools) -> Box<dyn AnswerReader> {
+        Box::new(answer::Gemini::new(tools))
     }
 
     fn refusal(&self, message: &str) -> Refusal {
@@ -108,8 +115,12 @@ impl Format for CodeAssist {
         Some(DEFINITION)
     }
 
-    fn answer(&self) -> Box<dyn AnswerReader> {
-        Box::new(answer::Gemini::nested())
+    fn memory_definitions(&self) -> Option<&'static str> {
+        Some(MEMORY_DEFINITIONS)
+    }
+
+    fn answer(&self, tools: OwnTools) -> Box<dyn AnswerReader> {
+        Box::new(answer::Gemini::nested(tools))
     }
 
     fn refusal(&self, message: &str) -> Refusal {

@@ -7,7 +7,9 @@ pub(crate) mod usage;
 
 use crate::answer::AnswerReader;
 use crate::format::{Format, Refusal};
+use crate::memory_tools::memory_definitions;
 use crate::openai::{self, PROVIDER};
+use crate::own_tools::OwnTools;
 use crate::retrieve_tool::{about, parameters};
 use crate::rounds::{Editor, IdRules, Outputs};
 use crate::tape::{NotUnderstood, Value};
@@ -39,6 +41,10 @@ impl Format for ChatCompletions {
         ))
     }
 
+    fn memory_definitions(&self) -> Option<&'static str> {
+        Some(memory_definitions!("{\"type\":\"function\",\"function\":{", ",\"parameters\":", "}},"))
+    }
+
     fn ids(&self) -> IdRules {
         IdRules { prefix: "call_hr", begin_anew: true, items_have_ids: false }
     }
@@ -56,8 +62,8 @@ impl Format for ChatCompletions {
         rounds::restore(root, outputs, editor)
     }
 
-    fn answer(&self) -> Box<dyn AnswerReader> {
-        Box::<answer::OpenAiChat>::default()
+    fn answer(&self, tools: OwnTools) -> Box<dyn AnswerReader> {
+        Box::new(answer::OpenAiChat::new(tools))
     }
 
     fn refusal(&self, message: &str) -> Refusal {

@@ -8,7 +8,9 @@ pub(crate) mod usage;
 
 use crate::answer::AnswerReader;
 use crate::format::{Format, Part, Refusal};
+use crate::memory_tools::memory_definitions;
 use crate::openai::{self, PROVIDER};
+use crate::own_tools::OwnTools;
 use crate::retrieve_tool::{about, parameters};
 use crate::rounds::{Editor, IdRules, Outputs};
 use crate::tape::{NotUnderstood, Value};
@@ -57,6 +59,10 @@ impl Format for Responses {
         ))
     }
 
+    fn memory_definitions(&self) -> Option<&'static str> {
+        Some(memory_definitions!("{\"type\":\"function\",", ",\"parameters\":", ",\"strict\":false},"))
+    }
+
     fn ids(&self) -> IdRules {
         IdRules { prefix: "call_hr", begin_anew: false, items_have_ids: true }
     }
@@ -74,8 +80,8 @@ impl Format for Responses {
         rounds::restore(root, outputs, editor)
     }
 
-    fn answer(&self) -> Box<dyn AnswerReader> {
-        Box::<answer::OpenAiResponses>::default()
+    fn answer(&self, tools: OwnTools) -> Box<dyn AnswerReader> {
+        Box::new(answer::OpenAiResponses::new(tools))
     }
 
     fn refusal(&self, message: &str) -> Refusal {

@@ -6,15 +6,16 @@
 //! same bytes, always before the client's own tools. A client that appends tools later then changes nothing
 //! in front of them.
 
+use crate::memory_tools::{FILES, FILES_TYPE, NAMES};
 use crate::tape::{NotUnderstood, Value};
 
 /// The tool's name.
 pub const NAME: &str = "headroom_retrieve";
 
-/// What a request's tool list says of the tool.
+/// What a request's tool list says of a tool of ours.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Listing {
-    /// There is no list to add it to.
+    /// There is no list to add it to, or it is not added there.
     #[default]
     NoTools,
     /// It is not there; its definition would go to this offset of the body, with the comma that ends it.
@@ -36,50 +37,77 @@ pub(crate) enum Naming {
     Declarations,
 }
 
-/// Reads a tool list.
-pub(crate) fn listing(naming: Naming, tools: Value<'_, '_>) -> Result<Listing, NotUnderstood> {
-    let mut first = None;
-    for tool in tools.elements() {
-        if !tool.is_object() {
-            return Ok(Listing::NoTools);
-        }
-        let [name, function, spec, camel, snake] =
-            tool.pick(["name", "function", "toolSpec", "functionDeclarations", "function_declarations"])?;
-        let name_in = |inner: Option<Value<'_, '_>>| match inner.filter(|inner| inner.is_object()) {
-            Some(inner) => Ok(is_ours(inner.pick(["name"])?[0])),
-            None => Ok(false),
-        };
-        let is_listed = match naming {
-            Naming::Name => is_ours(name),
-            Naming::Function => name_in(function)?,
-            Naming::ToolSpec => name_in(spec)?,
-            Naming::Declarations => {
-                for declaration in camel.or(snake).into_iter().flat_map(Value::elements) {
-                    if declaration.is_object() && is_ours(declaration.pick(["name"])?[0]) {
-                        return Ok(Listing::Listed);
-                    }
-                    first = first.or(Some(declaration));
-                }
-                continue;
-            }
-        };
-        if is_listed {
-            return Ok(Listing::Listed);
-        }
-        first = first.or(Some(tool));
-    }
-    Ok(first.map_or(Listing::NoTools, |first| Listing::Absent(first.span().range().start)))
+/// What a request's tool list says of our tools.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Listings {
+    /// Of `headroom_retrieve`.
+    pub retrieve: Listing,
+    /// Of the tools of memory: one of them is enough to be listed.
+    pub memory: Listing,
+    /// Of Anthropic's tool for memory.
+    pub memory_files: Listing,
 }
 
-fn is_ours(name: Option<Value<'_, '_>>) -> bool {
-    name.and_then(Value::text).is_some_and(|name| is_retrieve(&name))
+/// Reads a tool list.
+pub(crate) fn listings(naming: Naming, tools: Value<'_, '_>) -> Result<Listings, NotUnderstood> {
+    let (mut first, mut listed) = (None, [false; 3]);
+    let mut read = |tool: Value<'_, '_>, name: Option<Value<'_, '_>>, kind: Option<Value<'_, '_>>| {
+        first = first.or(Some(tool.span().range().start));
+        let name = name.and_then(Value::text).unwrap_or_default();
+        let is_files = name == FILES || kind.is_some_and(|kind| kind.is(FILES_TYPE));
+        let found = [is_retrieve(&name), NAMES.iter().any(|own| is_named(&name, own)), is_files];
+        listed.iter_mut().zip(found).for_each(|(listed, found)| *listed |= found);
+    };
+    for tool in tools.elements() {
+        if !tool.is_object() {
+            return Ok(Listings::default());
+        }
+        let [kind, name, function, spec, camel, snake] = tool.pick([
+            "type",
+            "name",
+            "function",
+            "toolSpec",
+            "functionDeclarations",
+            "function_declarations",
+        ])?;
+        match naming {
+            Naming::Name => read(tool, name, kind),
+            Naming::Function => read(tool, name_in(function)?, None),
+            Naming::ToolSpec => read(tool, name_in(spec)?, None),
+            Naming::Declarations => {
+                for declaration in camel.or(snake).into_iter().flat_map(Value::elements) {
+                    read(declaration, name_in(Some(declaration))?, None);
+                }
+            }
+        }
+    }
+    let listing = |is_listed: bool| match first {
+        _ if is_listed => Listing::Listed,
+        Some(first) => Listing::Absent(first),
+        None => Listing::NoTools,
+    };
+    let [retrieve, memory, memory_files] = listed.map(listing);
+    Ok(Listings { retrieve, memory, memory_files })
+}
+
+/// The name in the object that holds it.
+fn name_in<'t, 'b>(inner: Option<Value<'t, 'b>>) -> Result<Option<Value<'t, 'b>>, NotUnderstood> {
+    match inner.filter(|inner| inner.is_object()) {
+        Some(inner) => Ok(inner.pick(["name"])?[0]),
+        None => Ok(None),
+    }
 }
 
 /// Whether a tool of this name gives originals back: ours, or an MCP client's name for it. Clients put the
 /// server's name before it, each in its own way: `mcp__headroom__`, `mcp_headroom_`, `headroom__`, `headroom.`;
 /// the server's own name may be another one after `mcp`.
 pub fn is_retrieve(name: &str) -> bool {
-    name.strip_suffix(NAME).is_some_and(|server| {
+    is_named(name, NAME)
+}
+
+/// Whether a name is that of a tool of ours, as far as it can be one.
+fn is_named(name: &str, tool: &str) -> bool {
+    name.strip_suffix(tool).is_some_and(|server| {
         let named = server.starts_with("mcp_") || server.starts_with("headroom");
         server.is_empty() || (named && !server.ends_with(char::is_alphanumeric))
     })

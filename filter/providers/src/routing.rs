@@ -28,7 +28,7 @@ pub fn find(method: &[u8], target: Target<'_>, prefixes: &[String]) -> Option<Ro
         route.provider = server.name;
     }
     route.answer_can_be_followed =
-        route.api.takes_retrieve_tool() && !gemini::streams_array(&matched, path.query());
+        route.api.takes_own_tools() && !gemini::streams_array(&matched, path.query());
     Some(route)
 }
 

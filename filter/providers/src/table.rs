@@ -6,6 +6,7 @@ use crate::answer::AnswerReader;
 use crate::api::Api;
 use crate::arguments::Range;
 use crate::format::{Credentials, Format, Part, Refusal};
+use crate::own_tools::OwnTools;
 use crate::provider::Provider;
 use crate::rounds::ids::Ids;
 use crate::rounds::{Editor, MARK, Outputs, Pages, Restored, call_id};
@@ -132,15 +133,26 @@ impl Api {
         self.format().takes_text_for_list()
     }
 
-    /// Whether the tool `headroom_retrieve` can be added to requests of this format. Whoever adds it has
-    /// to answer its calls, also in streams: those of Bedrock are AWS event streams.
-    pub fn takes_retrieve_tool(self) -> bool {
+    /// Whether tools of ours can be added to requests of this format. Whoever adds one has to answer its
+    /// calls, also in streams: those of Bedrock are AWS event streams.
+    pub fn takes_own_tools(self) -> bool {
         self.definition().is_some()
     }
 
-    /// Its definition, with the comma that joins it to the list of tools; `None` where it cannot be added.
+    /// The definition of `headroom_retrieve`, with the comma that joins it to the list of tools; `None` where it
+    /// cannot be added.
     pub fn definition(self) -> Option<&'static str> {
         self.format().definition()
+    }
+
+    /// The definitions of the tools of memory in the same way.
+    pub fn memory_definitions(self) -> Option<&'static str> {
+        self.format().memory_definitions()
+    }
+
+    /// The definition of the provider's own tool for memory in the same way, where it has one.
+    pub fn memory_files_definition(self) -> Option<&'static str> {
+        self.format().memory_files_definition()
     }
 
     /// Whether ids of calls may carry traces of hidden rounds.
@@ -175,9 +187,9 @@ impl Api {
         editor.finish()
     }
 
-    /// What reads the answers, for the tool loop.
-    pub fn answer(self) -> Box<dyn AnswerReader> {
-        self.format().answer()
+    /// What reads the answers to requests with these tools of ours, for the tool loop.
+    pub fn answer(self, tools: OwnTools) -> Box<dyn AnswerReader> {
+        self.format().answer(tools)
     }
 
     /// The answer to a request that is over its budget.
@@ -222,7 +234,7 @@ mod tests {
             }
         };
         let body = [before, tools, after].concat();
-        match api.walk(body.as_bytes()).unwrap().retrieve {
+        match api.walk(body.as_bytes()).unwrap().own_tools.retrieve {
             Listing::Absent(at) => Listing::Absent(at - before.len()),
             other => other,
         }

@@ -28,8 +28,8 @@ pub struct Walk<'b> {
     pub kept_by_provider: bool,
     /// Thinking of the model comes back in it.
     pub carries_thinking: bool,
-    /// What the tool list says of Headroom's own tool.
-    pub retrieve: retrieve_tool::Listing,
+    /// What the tool list says of Headroom's own tools.
+    pub own_tools: retrieve_tool::Listings,
     /// What the model reads beside tool outputs, in reading order.
     pub readings: Vec<Reading>,
     /// The tool outputs, in the body's order.
@@ -143,7 +143,7 @@ impl<'b> Walk<'b> {
             has_tools: false,
             kept_by_provider: false,
             carries_thinking: false,
-            retrieve: retrieve_tool::Listing::default(),
+            own_tools: retrieve_tool::Listings::default(),
             readings: Vec::new(),
             outputs: Vec::new(),
             answered: 0,
@@ -172,7 +172,7 @@ impl<'b> Walk<'b> {
             && tools.elements().next().is_some()
         {
             self.has_tools = true;
-            self.retrieve = retrieve_tool::listing(naming, tools)?;
+            self.own_tools = retrieve_tool::listings(naming, tools)?;
             self.reading(Role::Tools, tools);
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 mod chat;
 mod conversation;
+mod memory;
 mod scripted;
 
 use headroom_providers::RETRIEVE_TOOL as TOOL;
@@ -18,7 +19,11 @@ fn an_answer_without_our_tool_leaves_byte_for_byte() {
         for parts in [&[Text("Hello there")][..], &[Text("I look. "), Call("Read"), Call("Bash")]] {
             let answer = answer(parts, streamed);
             for step in [1, 7, usize::MAX] {
-                let (got, next) = play(&mut ToolLoop::new(api, streamed), &answer, step.min(answer.len()));
+                let (got, next) = play(
+                    &mut ToolLoop::new(api, streamed, OwnTools::RETRIEVE),
+                    &answer,
+                    step.min(answer.len()),
+                );
                 assert_eq!(got, answer);
                 assert!(matches!(next, Next::Done(_)));
             }
@@ -29,7 +34,7 @@ fn an_answer_without_our_tool_leaves_byte_for_byte() {
 #[test]
 fn nothing_is_held_without_a_call_of_ours() {
     for (api, answer, _) in APIS {
-        let mut turn = ToolLoop::new(api, true);
+        let mut turn = ToolLoop::new(api, true, OwnTools::RETRIEVE);
         let answer = answer(&[Text("Hello there "), Call("Read"), Call("Bash")], true);
         assert_eq!(String::from_utf8(turn.feed(answer.as_bytes())).unwrap(), answer, "{api:?}");
         assert!(!turn.keeps_bytes());
@@ -39,7 +44,7 @@ fn nothing_is_held_without_a_call_of_ours() {
 #[test]
 fn text_before_a_call_of_ours_is_not_held() {
     for (api, answer, _) in APIS {
-        let mut turn = ToolLoop::new(api, true);
+        let mut turn = ToolLoop::new(api, true, OwnTools::RETRIEVE);
         let answer = answer(&[Text("Hello there "), Call(TOOL)], true);
         let before_end = String::from_utf8(turn.feed(answer.as_bytes())).unwrap();
         assert!(before_end.contains("Hello"), "{api:?}");
@@ -51,11 +56,11 @@ fn text_before_a_call_of_ours_is_not_held() {
 #[test]
 fn a_call_of_ours_is_answered_and_the_client_sees_one_answer() {
     each(|api, answer, request, streamed| {
-        let mut turn = ToolLoop::new(api, streamed);
+        let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
         let first = answer(&[Text("Let me see. "), Call(TOOL)], streamed);
         let (mut got, next) = play(&mut turn, &first, 11);
-        let Next::Retrieve(wanted) = next else { panic!("{api:?}: {next:?}") };
-        assert_eq!((wanted[0].asked.hash.as_str(), wanted[0].asked.query.as_str()), (HASH, "x"));
+        let Next::Answer(wanted) = next else { panic!("{api:?}: {next:?}") };
+        assert_eq!((wanted[0].asked().hash.as_str(), wanted[0].asked().query.as_str()), (HASH, "x"));
 
         let continued = ask(&mut turn, request, &foreign(&["the \"original\""])).unwrap();
         let value: Value = serde_json::from_str(&continued).unwrap();
@@ -93,9 +98,9 @@ fn calls_of_both_end_the_turn_and_the_trace_puts_ours_beside_the_clients() {
                 .filter(|name| *name != TOOL)
                 .collect();
             for given in [own(&["one", "two"][..ours]), foreign(&["one", "two"][..ours])] {
-                let mut turn = ToolLoop::new(api, streamed);
+                let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
                 let (mut got, next) = play(&mut turn, &answer(&parts, streamed), 5);
-                assert!(matches!(&next, Next::Retrieve(wanted) if wanted.len() == ours), "{next:?}");
+                assert!(matches!(&next, Next::Answer(wanted) if wanted.len() == ours), "{next:?}");
                 let traced = given[0].source.is_some();
                 let Some(After::Done(rest)) = turn.give(request.as_bytes(), &given, 0) else {
                     panic!("{api:?}: the provider is not asked")
@@ -116,7 +121,7 @@ fn calls_of_both_end_the_turn_and_the_trace_puts_ours_beside_the_clients() {
 #[test]
 fn a_client_that_has_all_its_calls_already_gets_no_trace_and_ours_is_taken_out() {
     for (api, answer, _) in APIS {
-        let mut turn = ToolLoop::new(api, true);
+        let mut turn = ToolLoop::new(api, true, OwnTools::RETRIEVE);
         let parts = [Text("A "), Call("Read"), Call(TOOL)];
         let (got, next) = play(&mut turn, &answer(&parts, true), 5);
         assert!(matches!(next, Next::Done(_)), "{api:?}");
@@ -131,10 +136,10 @@ fn gemini_answers_a_first_call_of_ours_and_drops_the_clients_behind_it() {
     for ((api, answer, request), streamed) in
         APIS[3..].iter().copied().flat_map(|api| [false, true].map(|streamed| (api, streamed)))
     {
-        let mut turn = ToolLoop::new(api, streamed);
+        let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
         let first = answer(&[Text("A "), Call(TOOL), Call("Read"), Call(TOOL)], streamed);
         let (mut got, next) = play(&mut turn, &first, 5);
-        assert!(matches!(&next, Next::Retrieve(wanted) if wanted.len() == 2));
+        assert!(matches!(&next, Next::Answer(wanted) if wanted.len() == 2));
         let continued = ask(&mut turn, request, &own(&["one", "two"])).unwrap();
         assert!(!continued.contains("Read") && continued.contains("one") && continued.contains("two"));
         assert!(continued.contains("\"thoughtSignature\":\"sig\""), "the call goes back as it was");
@@ -150,10 +155,10 @@ fn a_round_that_fails_ends_the_answer_well_formed_and_without_our_call() {
         let whole = answer(&[Text("B "), Call("Bash")], streamed);
         let cut = &whole[..whole.len() / 2];
         for later in [None, Some(""), Some("{}"), Some("[]"), Some("nonsense\n\n"), Some(cut)] {
-            let mut turn = ToolLoop::new(api, streamed);
+            let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
             let first = answer(&[Text("A "), Call(TOOL)], streamed);
             let (mut got, next) = play(&mut turn, &first, 9);
-            assert!(matches!(next, Next::Retrieve(_)));
+            assert!(matches!(next, Next::Answer(_)));
             match later {
                 None => got += std::str::from_utf8(&turn.give_up()).unwrap(),
                 Some(later) => {
@@ -175,11 +180,11 @@ fn a_round_that_fails_ends_the_answer_well_formed_and_without_our_call() {
 #[test]
 fn a_model_that_goes_in_circles_is_stopped() {
     each(|api, answer, request, streamed| {
-        let mut turn = ToolLoop::new(api, streamed);
+        let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
         let again = answer(&[Text("a "), Call(TOOL)], streamed);
         let (mut got, mut next) = play(&mut turn, &again, 50);
         let mut rounds = 0;
-        while let Next::Retrieve(_) = next {
+        while let Next::Answer(_) = next {
             rounds += 1;
             ask(&mut turn, request, &foreign(&["x"])).unwrap();
             let (rest, then) = go_on(&mut turn, &again);
@@ -205,7 +210,8 @@ fn a_call_that_was_cut_off_is_not_answered() {
         json!({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {"output_tokens": 5}}),
         json!({"type": "message_stop"}),
     ];
-    let (got, next) = play(&mut ToolLoop::new(Api::AnthropicMessages, true), &stream(&events), 10);
+    let (got, next) =
+        play(&mut ToolLoop::new(Api::AnthropicMessages, true, OwnTools::RETRIEVE), &stream(&events), 10);
     assert!(matches!(next, Next::Done(_)));
     let (text, calls, reason, _) = read(Api::AnthropicMessages, true, &got);
     assert_eq!((text.as_str(), calls.len(), reason.as_str()), (APOLOGY, 0, "max_tokens"), "{got}");
@@ -226,9 +232,9 @@ fn a_chunk_with_text_and_our_call_loses_no_text() {
         (Api::GeminiGenerateContent, stream(&[gemini_chunk]), APIS[3]),
     ] {
         for fails in [false, true] {
-            let mut turn = ToolLoop::new(api, true);
+            let mut turn = ToolLoop::new(api, true, OwnTools::RETRIEVE);
             let (mut got, next) = play(&mut turn, &first, 9);
-            assert!(matches!(next, Next::Retrieve(_)), "{next:?}");
+            assert!(matches!(next, Next::Answer(_)), "{next:?}");
             ask(&mut turn, request, &foreign(&["x"])).unwrap();
             let second = if fails { String::new() } else { answer(&[Text("Then.")], true) };
             got += &go_on(&mut turn, &second).0;
@@ -259,12 +265,12 @@ fn reasoning_that_led_to_our_call_is_not_for_the_clients_history() {
     };
     // Reasoning that led to a message passes as it came, before the message is over.
     let plain = round(&[&reasoning, &message]);
-    let mut turn = ToolLoop::new(Api::OpenAiResponses, true);
+    let mut turn = ToolLoop::new(Api::OpenAiResponses, true, OwnTools::RETRIEVE);
     assert_eq!(turn.feed(stream(&plain[..4]).as_bytes()), stream(&plain[..4]).as_bytes());
 
-    let mut turn = ToolLoop::new(Api::OpenAiResponses, true);
+    let mut turn = ToolLoop::new(Api::OpenAiResponses, true, OwnTools::RETRIEVE);
     let (mut got, next) = play(&mut turn, &stream(&round(&[&reasoning, &call])), 30);
-    assert!(matches!(next, Next::Retrieve(_)));
+    assert!(matches!(next, Next::Answer(_)));
     let request = ask(&mut turn, r#"{"input":"hi"}"#, &foreign(&["x"])).unwrap();
     assert!(request.contains("rs_1"), "the provider gets it back");
     got += &go_on(&mut turn, &stream(&round(&[&message]))).0;
@@ -275,9 +281,9 @@ fn reasoning_that_led_to_our_call_is_not_for_the_clients_history() {
     let numbers: Vec<_> = events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
     assert_eq!(numbers, Vec::from_iter(0..events.len() as u64));
 
-    let mut turn = ToolLoop::new(Api::OpenAiResponses, false);
+    let mut turn = ToolLoop::new(Api::OpenAiResponses, false, OwnTools::RETRIEVE);
     let document = json!({"status": "completed", "output": [reasoning, call]}).to_string();
-    assert!(matches!(play(&mut turn, &document, 30).1, Next::Retrieve(_)));
+    assert!(matches!(play(&mut turn, &document, 30).1, Next::Answer(_)));
     ask(&mut turn, r#"{"input":"hi"}"#, &foreign(&["x"])).unwrap();
     let (whole, _) = go_on(&mut turn, &json!({"status": "completed", "output": [message]}).to_string());
     assert_eq!(serde_json::from_str::<Value>(&whole).unwrap()["output"], json!([message]));
@@ -299,8 +305,8 @@ fn reasoning_that_a_chat_provider_shows_goes_back_with_the_results() {
     let document =
         json!({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}).to_string();
     for (streamed, answer) in [(true, stream(&events)), (false, document)] {
-        let mut turn = ToolLoop::new(Api::OpenAiChat, streamed);
-        assert!(matches!(play(&mut turn, &answer, 40).1, Next::Retrieve(_)));
+        let mut turn = ToolLoop::new(Api::OpenAiChat, streamed, OwnTools::RETRIEVE);
+        assert!(matches!(play(&mut turn, &answer, 40).1, Next::Answer(_)));
         let next = ask(&mut turn, r#"{"messages":[]}"#, &foreign(&["x"])).unwrap();
         let next: Value = serde_json::from_str(&next).unwrap();
         assert_eq!(next["messages"][0]["reasoning_content"], "I have to look.", "{streamed}");
@@ -315,12 +321,12 @@ fn an_answer_that_breaks_off_anywhere_never_shows_our_call() {
         }
         let whole = answer(&[Text("A "), Call(TOOL), Call("list")], streamed);
         for cut in 0..whole.len() {
-            let mut turn = ToolLoop::new(api, streamed);
+            let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
             let mut got = turn.feed(&whole.as_bytes()[..cut]);
             match turn.end() {
                 Next::Done(rest) => got.extend(rest),
                 // The end of the answer was there, only not that of its last event.
-                Next::Retrieve(_) => assert!(cut > whole.len() / 2, "{api:?} {cut}"),
+                Next::Answer(_) => assert!(cut > whole.len() / 2, "{api:?} {cut}"),
             }
             let got = String::from_utf8(got).unwrap();
             let begun = whole.find(TOOL).unwrap() + TOOL.len();
@@ -338,7 +344,7 @@ fn a_later_round_that_breaks_off_anywhere_leaves_a_whole_answer() {
         let first = answer(&[Text("A "), Call(TOOL)], streamed);
         let later = answer(&[Text("b "), Call("list")], streamed);
         for cut in 0..later.len() {
-            let mut turn = ToolLoop::new(api, streamed);
+            let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
             let (mut got, _) = play(&mut turn, &first, 1 << 20);
             ask(&mut turn, request, &foreign(&["x"])).unwrap();
             let (rest, next) = go_on(&mut turn, &later[..cut]);
@@ -362,7 +368,7 @@ fn a_stream_with_a_call_of_ours_beyond_all_bounds_ends_well_formed() {
             + whole[whole.find(TOOL).unwrap()..].find("\n\n").unwrap()
             + 2;
         for more in ["x".repeat(MAX_ROUND_BYTES), "data: [1]\n\n".to_owned()] {
-            let mut turn = ToolLoop::new(api, streamed);
+            let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
             let mut got = turn.feed(&whole.as_bytes()[..begun]);
             got.extend(turn.feed(more.as_bytes()));
             got.extend(turn.feed(&whole.as_bytes()[begun..]));
@@ -380,7 +386,7 @@ fn an_answer_that_is_given_up_anywhere_passes_or_ends_before_our_call() {
     each(|api, answer, _, streamed| {
         let whole = answer(&[Text("A "), Call(TOOL)], streamed);
         for cut in 0..whole.len() {
-            let mut turn = ToolLoop::new(api, streamed);
+            let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
             let mut got = turn.feed(&whole.as_bytes()[..cut]);
             got.extend(turn.stop());
             assert_eq!(turn.kept(), 0, "{api:?} {streamed} {cut}: nothing is kept any more");
@@ -402,11 +408,11 @@ fn what_is_kept_of_an_answer_is_about_what_it_says() {
     each(|api, answer, _, streamed| {
         let long: &str = "x".repeat(300_000).leak();
         let whole = answer(&[Text(long), Call(TOOL)], streamed);
-        let mut turn = ToolLoop::new(api, streamed);
+        let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
         for piece in whole.as_bytes().chunks(1_000) {
             turn.feed(piece);
         }
-        assert!(matches!(turn.end(), Next::Retrieve(_)), "{api:?} {streamed}");
+        assert!(matches!(turn.end(), Next::Answer(_)), "{api:?} {streamed}");
         let kept = turn.kept();
         assert!(
             (long.len()..4 * whole.len()).contains(&kept),
@@ -421,11 +427,11 @@ fn what_is_no_answer_passes_as_it_came() {
     each(|api, answer, _, streamed| {
         let cut = answer(&[Text("A "), Call("list")], streamed);
         for bytes in ["", "data: {\n\n", "data: []\n\n", "{", "[1]", "\u{0}\n\n", &cut[..cut.len() / 2]] {
-            let mut turn = ToolLoop::new(api, streamed);
+            let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
             let mut got = turn.feed(bytes.as_bytes());
             match turn.end() {
                 Next::Done(rest) => got.extend(rest),
-                Next::Retrieve(_) => panic!("half an answer was taken for a whole one"),
+                Next::Answer(_) => panic!("half an answer was taken for a whole one"),
             }
             assert_eq!(String::from_utf8(got).unwrap(), bytes, "{api:?} {streamed}");
         }
@@ -435,7 +441,7 @@ fn what_is_no_answer_passes_as_it_came() {
 #[test]
 fn an_answer_over_the_limit_passes() {
     each(|api, answer, _, streamed| {
-        let mut turn = ToolLoop::new(api, streamed);
+        let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
         let long = "x".repeat(MAX_ROUND_BYTES + 1);
         let bytes = answer(&[Call("list")], streamed).into_bytes();
         let mut got = turn.feed(&bytes[..bytes.len() / 2]);

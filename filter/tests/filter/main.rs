@@ -16,6 +16,7 @@ mod messages;
 mod mismatches;
 mod proxy;
 mod refusals;
+mod remembering;
 mod reports;
 mod retrieving;
 mod room;

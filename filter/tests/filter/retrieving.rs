@@ -37,7 +37,7 @@ pub(crate) fn sent(plugin: &mut Plugin) -> (Stream, Vec<u8>) {
     (stream, body)
 }
 
-fn message(content: Value, reason: &str) -> String {
+pub(crate) fn message(content: Value, reason: &str) -> String {
     json!({"id": "msg_1", "type": "message", "role": "assistant", "content": content, "stop_reason": reason,
         "usage": {"input_tokens": 100, "output_tokens": 7}})
     .to_string()
@@ -47,7 +47,7 @@ fn call(hash: &str) -> Value {
     json!({"type": "tool_use", "id": "toolu_1", "name": "headroom_retrieve", "input": {"hash": hash, "lines": "1-2"}})
 }
 
-fn events(content: &[Value], reason: &str) -> String {
+pub(crate) fn events(content: &[Value], reason: &str) -> String {
     let usage = json!({"input_tokens": 100, "output_tokens": 1});
     let mut events = vec![json!({"type": "message_start", "message": {"id": "msg_1", "usage": usage}})];
     for (index, block) in content.iter().enumerate() {
@@ -73,7 +73,7 @@ fn events(content: &[Value], reason: &str) -> String {
     lines.collect()
 }
 
-fn text(text: &str) -> Value {
+pub(crate) fn text(text: &str) -> Value {
     json!({"type": "text", "text": text})
 }
 
@@ -102,12 +102,12 @@ fn gives(stream: &mut Stream, found: bool) -> RetrieveRequest {
     RetrieveRequest::decode(&*call.message).unwrap()
 }
 
-fn last_call() -> HttpCall {
+pub(crate) fn last_call() -> HttpCall {
     host(|host| host.http_calls.last().cloned()).expect("a request to go on")
 }
 
 /// The second round, which ends the answer.
-fn ends(stream: &mut Stream, streamed: bool) {
+pub(crate) fn ends(stream: &mut Stream, streamed: bool) {
     let content = [text("It is 2.")];
     if streamed {
         let body = events(&content, "end_turn");
@@ -119,7 +119,7 @@ fn ends(stream: &mut Stream, streamed: bool) {
 }
 
 /// What the client reads: its texts, the names of calls, the reason for the end.
-fn read(stream: &Stream, streamed: bool) -> (String, Vec<String>, String) {
+pub(crate) fn read(stream: &Stream, streamed: bool) -> (String, Vec<String>, String) {
     let body = String::from_utf8(stream.client.clone()).unwrap();
     let name = |value: &Value| value["name"].as_str().map(str::to_owned);
     if !streamed {

@@ -10,7 +10,7 @@ use super::answer::{Api, Part};
 use super::binding::{self, Dropped, Reason};
 use super::plan::Plan;
 use super::report::{Report, Retrieval};
-use super::transcript::{Transcript, is_ours};
+use super::transcript::{RETRIEVE, Transcript, is_ours};
 
 /// A conversation, or several under one name, and what is known of it.
 #[derive(Debug, Default)]
@@ -40,6 +40,8 @@ struct Thread {
     /// The last request, which may be one of the filter's own.
     last: Messages,
     last_is_continuation: bool,
+    /// Since the client has last sent one, the filter has answered a call of memory's tools.
+    remembered: bool,
     /// The last answer called tools of the client's.
     ended_with_calls: bool,
 }
@@ -122,6 +124,7 @@ impl Followed {
         let now = Messages::read(api, &body, bytes, &items);
         let thread = self.compare(api, &now, &transcript);
         self.retrieved(&transcript);
+        self.report.remembered.extend(transcript.remembered());
         let foreign = transcript
             .calls()
             .filter(|call| !is_ours(&call.name) && !call.id.is_empty() && !self.issued.contains(&call.id));
@@ -209,10 +212,11 @@ impl Followed {
         let is_continuation = transcript.is_continuation();
         if !thread.asked.messages.is_empty() {
             self.report.later_requests += 1;
-            // Nothing carries a hidden round where the turn ends without calls, or in Gemini's format.
+            // Nothing carries a hidden round where the turn ends without calls, in Gemini's format, or with what memory
+            // has said, which no request holds.
             let is_lost = thread.last_is_continuation
                 && !is_continuation
-                && (!thread.ended_with_calls || api == Api::Gemini);
+                && (!thread.ended_with_calls || api == Api::Gemini || thread.remembered);
             let before = if is_lost { &thread.asked } else { &thread.last };
             if let Some(where_it_parts) = before.parts_from(now) {
                 let number = self.report.requests;
@@ -222,6 +226,7 @@ impl Followed {
             }
         }
         thread.last_is_continuation = is_continuation;
+        thread.remembered = is_continuation && (thread.remembered || !transcript.remembered().is_empty());
         Some(first)
     }
 
@@ -247,10 +252,10 @@ impl Followed {
         for part in parts {
             let Part::Call { id, name, arguments, .. } = part else { continue };
             self.issued.insert(id.clone());
-            if is_ours(name) {
+            if name == RETRIEVE {
                 self.pending.0.push(arguments.clone());
                 self.pending_behind |= has_clients;
-            } else {
+            } else if !is_ours(name) {
                 has_clients = true;
             }
         }

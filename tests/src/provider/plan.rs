@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answer::{Api, Part};
 use super::binding::name_of;
 use super::script::ToolCall;
-use super::transcript::{Transcript, is_ours};
+use super::transcript::{RETRIEVE, Transcript, is_memory};
 
 /// A model that calls the client's tools for some rounds, and then is done.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -25,6 +25,9 @@ pub struct Plan {
     pub retrieve_every: usize,
     /// How it does, one after the other, and again from the first.
     pub ways: Vec<Way>,
+    /// In each round that this divides, and in which it retrieves nothing, it uses memory where the filter has added its
+    /// tools: in turn it searches first, saves beside its calls of the client's tools, and saves twice first; 0: never.
+    pub remember_every: usize,
     /// Cut streams into pieces of so many bytes, through the middle of events and characters.
     pub piece_bytes: Option<usize>,
     /// What it says at last.
@@ -76,6 +79,7 @@ impl Default for Plan {
             text_every: 0,
             retrieve_every: 0,
             ways: vec![Way::Alone],
+            remember_every: 0,
             piece_bytes: None,
             last: "That is all. ✓".to_owned(),
         }
@@ -98,7 +102,7 @@ impl Plan {
             || transcript.forbids_calls
             || transcript.tools.is_empty()
             || (self.text_every > 0 && since_asked >= self.text_every);
-        let can_retrieve = transcript.tools.iter().any(|name| is_ours(name)) && !transcript.forbids_calls;
+        let can_retrieve = transcript.tools.iter().any(|name| name == RETRIEVE) && !transcript.forbids_calls;
         let retrieves = if can_retrieve && !again.is_empty() {
             Retrieves::again(std::mem::take(again))
         } else if can_retrieve {
@@ -106,6 +110,8 @@ impl Plan {
         } else {
             Retrieves::default()
         };
+        let retrieves =
+            if retrieves.is_none() { self.remembers(transcript, round, is_over) } else { retrieves };
         let makes_clients_calls = !is_over && !retrieves.is_alone;
 
         let mut parts = Vec::new();
@@ -143,6 +149,26 @@ impl Plan {
         parts
     }
 
+    fn remembers(&self, transcript: &Transcript, round: usize, is_over: bool) -> Retrieves {
+        let can_remember = transcript.tools.iter().any(|name| is_memory(name)) && !transcript.forbids_calls;
+        let is_due = self.remember_every > 0 && round.is_multiple_of(self.remember_every);
+        if !can_remember || !is_due || transcript.own_rounds() > 0 {
+            return Retrieves::default();
+        }
+        let save = |what: &str| {
+            let content = format!("In round {round} the model found out {what}.");
+            ("memory_save".to_owned(), json!({"content": content, "importance": 0.7}))
+        };
+        let search = || ("memory_search".to_owned(), json!({"query": "what the model found out"}));
+        match round / self.remember_every % 3 {
+            1 if !is_over => Retrieves { before: vec![save("something")], ..Retrieves::default() },
+            2 => {
+                Retrieves { before: vec![save("this"), save("that")], is_alone: true, ..Retrieves::default() }
+            }
+            _ => Retrieves { before: vec![search()], is_alone: true, has_text: true, ..Retrieves::default() },
+        }
+    }
+
     fn retrieves(&self, transcript: &Transcript, round: usize, is_over: bool) -> Retrieves {
         let mut retrieves = Retrieves::default();
         let is_due = self.retrieve_every > 0 && round > 0 && round.is_multiple_of(self.retrieve_every);
@@ -172,7 +198,7 @@ impl Plan {
             Way::Range => json!({"hash": hash, "lines": RANGE}),
             _ => json!({"hash": hash}),
         };
-        let calls = wanted.into_iter().map(|hash| (OURS.to_owned(), arguments(hash)));
+        let calls = wanted.into_iter().map(|hash| (RETRIEVE.to_owned(), arguments(hash)));
         let place = if way == Way::AfterClients { &mut retrieves.after } else { &mut retrieves.before };
         place.extend(calls);
         retrieves.is_alone = !is_beside;
@@ -181,7 +207,7 @@ impl Plan {
     }
 }
 
-/// What the model asks our tool for.
+/// What the model asks our tools for.
 #[derive(Default)]
 struct Retrieves {
     before: Vec<(String, Value)>,
@@ -191,12 +217,14 @@ struct Retrieves {
     has_text: bool,
 }
 
-const OURS: &str = "headroom_retrieve";
-
 impl Retrieves {
+    fn is_none(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty()
+    }
+
     /// Once more, by itself.
     fn again(arguments: Vec<Value>) -> Self {
-        let before = arguments.into_iter().map(|arguments| (OURS.to_owned(), arguments)).collect();
+        let before = arguments.into_iter().map(|arguments| (RETRIEVE.to_owned(), arguments)).collect();
         Self { before, is_alone: true, ..Self::default() }
     }
 }

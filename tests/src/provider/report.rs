@@ -26,6 +26,8 @@ pub struct Report {
     pub foreign: Vec<String>,
     /// What the model has asked `headroom_retrieve` for, and what it got.
     pub retrievals: Vec<Retrieval>,
+    /// What it has got from the filter's tools of memory.
+    pub remembered: Vec<String>,
     /// Calls of it behind calls of the client's tools that the next request did not have, so that the model had to ask
     /// once more.
     pub asked_again: usize,
@@ -67,6 +69,7 @@ impl Report {
         self.rewritten.extend(other.rewritten);
         self.respelled += other.respelled;
         self.foreign.extend(other.foreign);
+        self.remembered.extend(other.remembered);
         self.retrievals.extend(other.retrievals);
         self.asked_again += other.asked_again;
     }

@@ -43,13 +43,21 @@ pub(super) struct ToolResult {
     pub(super) text: String,
 }
 
-/// Whether a tool is the one that the filter adds. An MCP client's has a prefix, and is the client's.
+/// The tool that gives back what is left out.
+pub(super) const RETRIEVE: &str = "headroom_retrieve";
+
+/// Whether a tool is one that the filter adds. An MCP client's has a prefix, and is the client's.
 pub(super) fn is_ours(name: &str) -> bool {
-    name == "headroom_retrieve"
+    name == RETRIEVE || is_memory(name)
+}
+
+/// Whether it is one of memory.
+pub(super) fn is_memory(name: &str) -> bool {
+    name.starts_with("memory_")
 }
 
 impl Step {
-    /// The model calls only the filter's own tool.
+    /// The model calls only the filter's own tools.
     fn calls_only_ours(&self) -> bool {
         matches!(self, Self::Said(calls) if !calls.is_empty() && calls.iter().all(|call| is_ours(&call.name)))
     }
@@ -93,7 +101,7 @@ impl Transcript {
         since.filter(|step| step.calls_clients()).count()
     }
 
-    /// How often the model has called only our tool since anything else happened.
+    /// How often the model has called only our tools since anything else happened.
     pub(super) fn own_rounds(&self) -> usize {
         let since = self.steps.iter().rev();
         let since = since.take_while(|step| !matches!(step, Step::Asked) && !step.calls_clients());
@@ -109,13 +117,23 @@ impl Transcript {
         calls.flatten()
     }
 
-    /// The calls of our tool from a step on, each with its result.
+    /// The calls of the retrieve tool from a step on, each with its result.
     pub(super) fn retrievals(&self, from: usize) -> Vec<(&Call, Option<&str>)> {
+        self.answered(from, |name| name == RETRIEVE)
+    }
+
+    /// What the tools of memory have given in the request's last step.
+    pub(super) fn remembered(&self) -> Vec<String> {
+        let found = self.answered(self.last_answer(), is_memory);
+        found.into_iter().filter_map(|(_, text)| text.map(str::to_owned)).collect()
+    }
+
+    fn answered(&self, from: usize, is_meant: impl Fn(&str) -> bool) -> Vec<(&Call, Option<&str>)> {
         let mut found: Vec<(&Call, Option<&str>)> = Vec::new();
         for step in self.steps.iter().skip(from) {
             match step {
                 Step::Said(calls) => {
-                    found.extend(calls.iter().filter(|call| is_ours(&call.name)).map(|call| (call, None)));
+                    found.extend(calls.iter().filter(|call| is_meant(&call.name)).map(|call| (call, None)));
                 }
                 Step::Results(results) => {
                     for result in results {
@@ -169,7 +187,7 @@ impl Transcript {
         self.steps.iter().rposition(is_said).unwrap_or(self.steps.len())
     }
 
-    /// The request goes on with results of our tool alone: the filter has sent it.
+    /// The request goes on with results of our tools alone: the filter has sent it.
     pub(super) fn is_continuation(&self) -> bool {
         match self.steps.as_slice() {
             [.., said, Step::Results(_)] => said.calls_only_ours(),

@@ -4,6 +4,7 @@
 
 mod litellm;
 mod long;
+mod memory;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -50,6 +50,7 @@ mod placeholder;
 mod postgres;
 mod production;
 mod recorded;
+mod remembering;
 mod replicas;
 mod reversible;
 mod sidecar;

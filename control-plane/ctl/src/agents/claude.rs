@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::{Agent, Launch, Places, Server, Setting, TARGETS, Ways, headers_after, mcp_servers, value_of};
+use super::{
+    Agent, Launch, Places, Server, Setting, TARGETS, Ways, headers_after, mcp_servers, session_start,
+    value_of,
+};
 use crate::edits::{Change, Format, Plan, value_at};
 
 const URL: &str = "ANTHROPIC_BASE_URL";
@@ -161,5 +164,9 @@ impl Agent for Claude {
         let mut change = mcp_servers(self.places(at).mcp?, server);
         change.value["type"] = "stdio".into();
         Some(change)
+    }
+
+    fn at_start(&self, at: &Setting<'_>, command: &str) -> Option<Change> {
+        Some(session_start(Self::folder(at).join("settings.json"), command))
     }
 }

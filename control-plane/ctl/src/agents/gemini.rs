@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Agent, Launch, Places, Server, Setting, TARGETS, Ways, header_lines, mcp_servers, shell_block};
+use super::{
+    Agent, Launch, Places, Server, Setting, TARGETS, Ways, header_lines, mcp_servers, session_start,
+    shell_block,
+};
 use crate::edits::{Change, Format, Plan, value_at};
 
 const URL: &str = "GOOGLE_GEMINI_BASE_URL";
@@ -104,5 +107,9 @@ impl Agent for Gemini {
 
     fn register(&self, at: &Setting<'_>, server: &Server) -> Option<Change> {
         Some(mcp_servers(self.places(at).mcp?, server))
+    }
+
+    fn at_start(&self, at: &Setting<'_>, command: &str) -> Option<Change> {
+        Some(session_start(self.places(at).mcp?, command))
     }
 }

@@ -152,6 +152,7 @@ fn plan(house: &House, agent: &dyn Agent) -> Plan {
         Server { name: "headroom", command: "headroomctl".to_owned(), arguments: vec!["mcp".to_owned()] };
     house.with(|at| {
         let mut plan = agent.install(at).unwrap();
+        plan.changes.extend(agent.at_start(at, "headroomctl memory context --hook"));
         plan.changes.extend(agent.register(at, &server));
         plan
     })
@@ -188,6 +189,35 @@ fn every_agents_files_are_what_they_were_byte_for_byte() {
             assert_eq!(house.everything(), before, "{} {style}", agent.name());
         }
     }
+}
+
+#[test]
+fn a_hook_at_the_start_stands_behind_the_users_own_and_is_there_once() {
+    for name in ["claude", "gemini"] {
+        let agent = find(name).unwrap();
+        let house = House::new(&[]);
+        let file = format!(".{name}/settings.json");
+        let own = json!({"hooks": {"SessionStart": [{"matcher": "startup", "hooks": [{"type": "command",
+            "command": "mine"}]}], "Stop": []}});
+        house.write(&file, &own.to_string());
+        let before = house.everything();
+        let workspace = house.workspace();
+        for url in [URL, "http://127.0.0.1:9999"] {
+            let command = format!("headroomctl{NOTES_COMMAND} --url '{url}'");
+            let changes = house.with(|at| agent.at_start(at, &command)).into_iter().collect();
+            let plan = Plan { changes, remarks: Vec::new() };
+            workspace.install(agent.name(), url, json!({"memory": true}), &plan).unwrap();
+            let hooks =
+                value_at(&house.home().join(&file), Format::Json, &["hooks", "SessionStart"]).unwrap();
+            let commands: Vec<_> =
+                hooks.as_array().unwrap().iter().map(|it| it["hooks"][0]["command"].clone()).collect();
+            assert_eq!(commands, [json!("mine"), json!(command)], "{name}");
+        }
+        workspace.undo(agent.name()).unwrap().unwrap();
+        assert_eq!(house.everything(), before, "{name}");
+    }
+    let house = House::new(&[]);
+    assert!(house.with(|at| find("aider").unwrap().at_start(at, "x")).is_none());
 }
 
 /// Every file of a furnished house, with its name.

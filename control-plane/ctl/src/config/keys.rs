@@ -193,7 +193,7 @@ pub(super) const FILTERS_OWN_ELSEWHERE: [&str; 5] =
     ["mode", "profile", "body_mode", "code_aware", "pressure"];
 
 /// The keys of the filter's configuration that may stand in [`FILTER`].
-pub(super) const FILTER_KEYS: [&str; 22] = [
+pub(super) const FILTER_KEYS: [&str; 23] = [
     "accept_encoding",
     "bodies_in_work",
     "control_plane",
@@ -203,6 +203,7 @@ pub(super) const FILTER_KEYS: [&str; 22] = [
     "max_body_bytes",
     "memo_bytes",
     "min_block_bytes",
+    "own_tools",
     "path_prefixes",
     "project",
     "providers",

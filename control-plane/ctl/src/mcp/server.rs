@@ -5,8 +5,10 @@ use std::sync::Arc;
 use headroom_api::pages::Stats;
 use headroom_compress::rounds::PLACEHOLDER;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ListToolsResult,
-    PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
+    ReadResourceResponse, ReadResourceResult, ResourceContents, ResourcesCapability, ServerCapabilities,
+    ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -57,7 +59,7 @@ impl Server {
     }
 
     fn tools(&self) -> Vec<Tool> {
-        let memory = self.memory.iter().flat_map(|_| super::memory::tools());
+        let memory = self.memory.iter().flat_map(|_| super::memory::definitions());
         tools().into_iter().chain(memory).collect()
     }
 
@@ -137,7 +139,9 @@ impl Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        let mut capabilities = ServerCapabilities::builder().enable_tools().build();
+        capabilities.resources = self.memory.as_ref().map(|_| ResourcesCapability::default());
+        ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("headroom", env!("CARGO_PKG_VERSION")))
     }
 
@@ -147,6 +151,31 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         Ok(ListToolsResult::with_all_items(self.tools()))
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let resources = self.memory.iter().map(|_| super::memory::resource()).collect();
+        Ok(ListResourcesResult::with_all_items(resources))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let memory = self.memory.as_ref().filter(|_| request.uri == super::memory::NOTES);
+        let Some(memory) = memory else {
+            return Err(ErrorData::resource_not_found(
+                format!("there is no resource {:?}", request.uri),
+                None,
+            ));
+        };
+        let notes = memory.notes(&context).await?;
+        Ok(ReadResourceResult::new(vec![ResourceContents::text(notes, request.uri)]).into())
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {

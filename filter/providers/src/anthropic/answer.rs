@@ -4,16 +4,16 @@
 //! under running indexes, and the last round's end with the usage of all rounds. What a round adds to
 //! the request is the model's turn as it wrote it, thinking and signatures included, with our call in it.
 
-use crate::answer::{AnswerReader, Ending, Figures, RetrieveCall, WrittenCall};
+use crate::answer::{AnswerReader, Ending, Figures, OwnCall, WrittenCall};
 use crate::anthropic::rounds::{call, message, result};
-use crate::arguments::Asked;
 use crate::json;
-use crate::retrieve_tool::NAME;
+use crate::own_tools::{OwnTool, OwnTools};
 use crate::rounds::Before;
 use crate::sse;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Anthropic {
+    tools: OwnTools,
     /// The blocks of all rounds.
     blocks: Vec<Block>,
     /// Where this round's begin.
@@ -32,9 +32,11 @@ pub(crate) struct Anthropic {
     document: String,
 }
 
-impl Default for Anthropic {
-    fn default() -> Self {
+impl Anthropic {
+    /// Of an answer to a request with these tools of ours.
+    pub(crate) fn new(tools: OwnTools) -> Self {
         Self {
+            tools,
             blocks: Vec::new(),
             round_start: 0,
             round: 0,
@@ -63,6 +65,8 @@ struct Block {
     /// What deltas have added: members and their text.
     added: Vec<(&'static str, String)>,
     citations: Vec<String>,
+    /// The tool of ours that it calls.
+    ours: Option<OwnTool>,
     round: u32,
     /// The client has it already.
     passed: bool,
@@ -71,9 +75,15 @@ struct Block {
 }
 
 impl Block {
-    fn of(start: &str, round: u32, passed: bool) -> Option<Self> {
+    fn of(start: &str, round: u32, tools: OwnTools) -> Option<Self> {
         let kind = json::path(start, &["type"]).and_then(json::string)?;
-        Some(Self { kind, start: start.to_owned(), round, passed, ..Self::default() })
+        let mut block = Self { kind, start: start.to_owned(), round, ..Self::default() };
+        block.ours = if block.is_call() { tools.find(&block.name()) } else { None };
+        Some(block)
+    }
+
+    fn name(&self) -> String {
+        json::path(&self.start, &["name"]).and_then(json::string).unwrap_or_default()
     }
 
     fn bytes(&self) -> usize {
@@ -119,7 +129,7 @@ impl Block {
     }
 
     fn is_ours(&self) -> bool {
-        self.is_call() && json::path(&self.start, &["name"]).and_then(json::string).as_deref() == Some(NAME)
+        self.ours.is_some()
     }
 
     fn is_thinking(&self) -> bool {
@@ -236,7 +246,7 @@ impl AnswerReader for Anthropic {
                 if usize::try_from(index).ok()? != self.current().len() {
                     return None;
                 }
-                let mut block = Block::of(json::path(data, &["content_block"])?, self.round, false)?;
+                let mut block = Block::of(json::path(data, &["content_block"])?, self.round, self.tools)?;
                 self.holding |= block.is_ours();
                 block.passed = !self.holding && self.round == 0;
                 self.blocks.push(block);
@@ -269,7 +279,7 @@ impl AnswerReader for Anthropic {
     fn document(&mut self, answer: &str) -> Option<()> {
         let members = json::object(answer)?;
         let content = json::array(json::get(&members, "content")?)?;
-        let blocks = content.into_iter().map(|block| Block::of(block, self.round, false));
+        let blocks = content.into_iter().map(|block| Block::of(block, self.round, self.tools));
         self.blocks.extend(blocks.collect::<Option<Vec<_>>>()?);
         if let Some(usage) = json::get(&members, "usage") {
             self.figures.read(usage);
@@ -287,17 +297,20 @@ impl AnswerReader for Anthropic {
         self.current().iter().filter(|block| block.is_call()).map(Block::is_ours).collect()
     }
 
-    fn wanted(&self) -> Vec<RetrieveCall> {
+    fn wanted(&self) -> Vec<OwnCall> {
         let mut place = 0;
         let mut wanted = Vec::new();
         for (at, block) in self.blocks.iter().enumerate() {
-            if !block.is_ours() {
+            let Some(tool) = block.ours else {
                 place += u32::from(!block.is_blank());
-            } else if at >= self.round_start
+                continue;
+            };
+            if at >= self.round_start
                 && let Some(whole) = block.whole()
             {
-                let asked = Asked::read(json::path(&whole, &["input"]).unwrap_or("{}"));
-                wanted.push(RetrieveCall { id: block.id(), asked, place, reasoning: 0 });
+                let arguments = json::path(&whole, &["input"]).unwrap_or("{}").to_owned();
+                let (id, name) = (block.id(), block.name());
+                wanted.push(OwnCall { id, tool, name, arguments, place, reasoning: 0 });
             }
         }
         wanted
@@ -336,18 +349,22 @@ impl AnswerReader for Anthropic {
                 turn.push(block.whole()?);
                 continue;
             }
-            let WrittenCall { retrieval, text } = written.next()?;
+            let WrittenCall { retrieval, text, is_error } = written.next()?;
             turn.push(match retrieval {
                 Some(retrieval) => call(retrieval),
                 None => block.whole()?,
             });
             answers.push(match retrieval {
                 Some(retrieval) => result(retrieval),
-                None => json::write([
-                    ("type", json::quote("tool_result")),
-                    ("tool_use_id", json::quote(&block.id())),
-                    ("content", json::quote(text)),
-                ]),
+                None => {
+                    let members = [
+                        ("type", json::quote("tool_result")),
+                        ("tool_use_id", json::quote(&block.id())),
+                        ("content", json::quote(text)),
+                    ];
+                    let error = is_error.then(|| ("is_error", "true".to_owned()));
+                    json::write(members.into_iter().chain(error))
+                }
             });
         }
         let messages = [message("assistant", &turn), message("user", &answers)];

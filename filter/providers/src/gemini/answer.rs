@@ -5,15 +5,15 @@
 //!
 //! Code Assist has the same one level down: the request in `request`, each answer in `response`.
 
-use crate::answer::{AnswerReader, Ending, Figures, RetrieveCall, WrittenCall};
-use crate::arguments::Asked;
+use crate::answer::{AnswerReader, Ending, Figures, OwnCall, WrittenCall};
 use crate::json;
-use crate::retrieve_tool::NAME;
+use crate::own_tools::{OwnTool, OwnTools};
 use crate::rounds::Before;
 use crate::sse;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Gemini {
+    tools: OwnTools,
     /// This round's parts, as they are.
     parts: Vec<String>,
     /// Parts of this round that the client has.
@@ -33,9 +33,11 @@ pub(crate) struct Gemini {
     is_nested: bool,
 }
 
-impl Default for Gemini {
-    fn default() -> Self {
+impl Gemini {
+    /// Of an answer to a request with these tools of ours.
+    pub(crate) fn new(tools: OwnTools) -> Self {
         Self {
+            tools,
             parts: Vec::new(),
             passed: 0,
             owed: Vec::new(),
@@ -63,8 +65,8 @@ fn call(part: &str) -> Option<&str> {
     json::path(part, &["functionCall"])
 }
 
-fn is_ours(part: &str) -> bool {
-    call(part).and_then(|call| json::path(call, &["name"])).and_then(json::string).as_deref() == Some(NAME)
+fn name(part: &str) -> Option<String> {
+    json::path(call(part)?, &["name"]).and_then(json::string)
 }
 
 fn candidate(answer: &str) -> Option<&str> {
@@ -73,8 +75,17 @@ fn candidate(answer: &str) -> Option<&str> {
 
 impl Gemini {
     /// As Code Assist has it.
-    pub(crate) fn nested() -> Self {
-        Self { is_nested: true, ..Self::default() }
+    pub(crate) fn nested(tools: OwnTools) -> Self {
+        Self { is_nested: true, ..Self::new(tools) }
+    }
+
+    /// The tool of ours that a part calls.
+    fn tool(&self, part: &str) -> Option<OwnTool> {
+        self.tools.find(&name(part)?)
+    }
+
+    fn is_ours(&self, part: &str) -> bool {
+        self.tool(part).is_some()
     }
 
     /// The answer in what has come; Code Assist may have other things to say.
@@ -96,7 +107,7 @@ impl Gemini {
         if let [candidate] = candidates.as_slice() {
             let parts = json::path(candidate, &["content", "parts"]).and_then(json::array);
             for part in parts.unwrap_or_default() {
-                self.holding |= is_ours(part);
+                self.holding |= self.is_ours(part);
                 self.parts.push(part.to_owned());
             }
             if let Some(reason) = json::path(candidate, &["finishReason"]).filter(|it| *it != "null") {
@@ -120,7 +131,7 @@ impl Gemini {
             let thought = json::path(part, &["thought"]) == Some("true");
             self.later_round && thought && json::path(part, &["thoughtSignature"]).is_none()
         };
-        self.parts.iter().skip(self.passed).filter(move |part| !is_ours(part) && !hidden(part))
+        self.parts.iter().skip(self.passed).filter(move |part| !self.is_ours(part) && !hidden(part))
     }
 
     /// The latest answer with these parts, the reason and the usage.
@@ -138,12 +149,13 @@ impl Gemini {
 
     /// The model's turn as it is, without the client's calls, and the results of ours.
     fn messages(&self, written: &[WrittenCall<'_>]) -> Vec<String> {
-        let kept = self.parts.iter().filter(|part| call(part).is_none() || is_ours(part));
+        let kept = self.parts.iter().filter(|part| call(part).is_none() || self.is_ours(part));
         let turn = json::write([("role", json::quote("model")), ("parts", json::list(kept))]);
         let answers = self.wanted().into_iter().zip(written).map(|(wanted, written)| {
-            let response = json::write([("output", json::quote(written.text))]);
+            let key = if written.is_error { "error" } else { "output" };
+            let response = json::write([(key, json::quote(written.text))]);
             let id = (!wanted.id.is_empty()).then(|| ("id", json::quote(&wanted.id)));
-            let members = id.into_iter().chain([("name", json::quote(NAME)), ("response", response)]);
+            let members = id.into_iter().chain([("name", json::quote(&wanted.name)), ("response", response)]);
             json::write([("functionResponse", json::write(members))])
         });
         vec![turn, json::write([("role", json::quote("user")), ("parts", json::list(answers))])]
@@ -178,17 +190,21 @@ impl AnswerReader for Gemini {
         if self.several {
             return Vec::new();
         }
-        self.parts.iter().filter(|part| call(part).is_some()).map(|part| is_ours(part)).collect()
+        self.parts.iter().filter(|part| call(part).is_some()).map(|part| self.is_ours(part)).collect()
     }
 
-    fn wanted(&self) -> Vec<RetrieveCall> {
-        let ours = self.parts.iter().filter(|part| is_ours(part));
-        ours.map(|part| {
+    fn wanted(&self) -> Vec<OwnCall> {
+        let ours = self.parts.iter().filter_map(|part| {
             let id = json::path(part, &["functionCall", "id"]).and_then(json::string);
-            let asked = Asked::read(json::path(part, &["functionCall", "args"]).unwrap_or("{}"));
-            RetrieveCall { id: id.unwrap_or_default(), asked, ..RetrieveCall::default() }
-        })
-        .collect()
+            Some(OwnCall {
+                id: id.unwrap_or_default(),
+                tool: self.tool(part)?,
+                name: name(part)?,
+                arguments: json::path(part, &["functionCall", "args"]).unwrap_or("{}").to_owned(),
+                ..OwnCall::default()
+            })
+        });
+        ours.collect()
     }
 
     /// Calls have no ids that last.

@@ -5,11 +5,10 @@
 //! reason, and the usage of all rounds. Chunks of later rounds carry the first round's id, because
 //! clients join chunks by it.
 
-use crate::answer::{AnswerReader, Ending, Figures, RetrieveCall, WrittenCall, characters};
-use crate::arguments::Asked;
+use crate::answer::{AnswerReader, Ending, Figures, OwnCall, WrittenCall, characters};
 use crate::json;
 use crate::openai_chat::rounds::{call as written_call, message, result};
-use crate::retrieve_tool::NAME;
+use crate::own_tools::{OwnTool, OwnTools};
 use crate::rounds::Before;
 use crate::sse;
 
@@ -25,6 +24,7 @@ const MAX_CALLS: usize = 4_096;
 
 #[derive(Clone, Debug)]
 pub(crate) struct OpenAiChat {
+    tools: OwnTools,
     /// What the rounds before this one said.
     earlier: Vec<Said>,
     this: Said,
@@ -66,9 +66,11 @@ impl Said {
     }
 }
 
-impl Default for OpenAiChat {
-    fn default() -> Self {
+impl OpenAiChat {
+    /// Of an answer to a request with these tools of ours.
+    pub(crate) fn new(tools: OwnTools) -> Self {
         Self {
+            tools,
             earlier: Vec::new(),
             this: Said::default(),
             passed: [0; 2],
@@ -93,8 +95,8 @@ struct Call {
     index: u64,
     /// What providers add to it: Gemini's signature stands there, and the call is refused without it.
     added: Vec<(String, String)>,
-    /// As its first delta said: what has passed cannot become ours later.
-    ours: bool,
+    /// The tool of ours that it calls, as its first delta said: what has passed cannot become ours later.
+    ours: Option<OwnTool>,
     /// In a document, the call as it is; kept because providers put members of their own into it.
     whole: Option<String>,
 }
@@ -150,8 +152,8 @@ impl OpenAiChat {
             Some(at) => at,
             None if self.this.calls.len() >= MAX_CALLS => return None,
             None => {
-                let ours = name == NAME;
-                self.holding |= ours;
+                let ours = self.tools.find(&name);
+                self.holding |= ours.is_some();
                 self.this.calls.push(Call { index, ours, ..Call::default() });
                 self.this.calls.len() - 1
             }
@@ -202,7 +204,7 @@ impl OpenAiChat {
 
     /// The client's calls of the last round, each with its place among them and whether it has passed.
     fn clients_calls(&self) -> impl Iterator<Item = (usize, bool, &Call)> {
-        let calls = self.this.calls.iter().enumerate().filter(|(_, call)| !call.ours);
+        let calls = self.this.calls.iter().enumerate().filter(|(_, call)| call.ours.is_none());
         calls
             .enumerate()
             .map(|(place, (at, call))| (place, self.earlier.is_empty() && at < self.passed_calls, call))
@@ -291,7 +293,7 @@ impl AnswerReader for OpenAiChat {
             let name = text(&["function", "name"]);
             self.this.calls.push(Call {
                 id: text(&["id"]),
-                ours: name == NAME,
+                ours: self.tools.find(&name),
                 name,
                 arguments: text(&["function", "arguments"]),
                 whole: Some(call.to_owned()),
@@ -311,30 +313,34 @@ impl AnswerReader for OpenAiChat {
     }
 
     fn calls(&self) -> Vec<bool> {
-        self.this.calls.iter().map(|call| call.ours).collect()
+        self.this.calls.iter().map(|call| call.ours.is_some()).collect()
     }
 
     fn signs_ours(&self) -> bool {
-        self.this.calls.first().is_some_and(|call| call.ours && call.has_more())
+        self.this.calls.first().is_some_and(|call| call.ours.is_some() && call.has_more())
     }
 
-    fn wanted(&self) -> Vec<RetrieveCall> {
+    fn wanted(&self) -> Vec<OwnCall> {
         let place = characters(self.rounds().map(|round| round.text.as_str()));
         let reasoning = characters(self.rounds().map(|round| round.reasoning.as_str()));
-        let ours = self.this.calls.iter().filter(|call| call.ours && json::object(&call.arguments).is_some());
-        ours.map(|call| RetrieveCall {
-            id: call.id.clone(),
-            asked: Asked::read(&call.arguments),
-            place,
-            reasoning,
-        })
-        .collect()
+        let ours = self.this.calls.iter().filter_map(|call| {
+            json::object(&call.arguments)?;
+            Some(OwnCall {
+                id: call.id.clone(),
+                tool: call.ours?,
+                name: call.name.clone(),
+                arguments: call.arguments.clone(),
+                place,
+                reasoning,
+            })
+        });
+        ours.collect()
     }
 
     fn carrier(&self) -> Option<String> {
         // Signed reasoning, and signatures on calls of ours, cannot be written once more.
         let mut calls = self.rounds().flat_map(|round| &round.calls);
-        if self.signed || calls.any(|call| call.ours && call.has_more()) {
+        if self.signed || calls.any(|call| call.ours.is_some() && call.has_more()) {
             return None;
         }
         let mut missing = self.clients_calls().filter(|(_, passed, _)| !passed).map(|(_, _, call)| &call.id);
@@ -351,8 +357,8 @@ impl AnswerReader for OpenAiChat {
 
     fn continuation(&self, request: &str, written: &[WrittenCall<'_>]) -> Option<String> {
         let (mut calls, mut answers) = (Vec::new(), Vec::new());
-        for (call, WrittenCall { retrieval, text }) in
-            self.this.calls.iter().filter(|call| call.ours).zip(written)
+        for (call, WrittenCall { retrieval, text, .. }) in
+            self.this.calls.iter().filter(|call| call.ours.is_some()).zip(written)
         {
             let retrieval = retrieval.as_ref().filter(|_| !call.has_more());
             calls.push(retrieval.map_or_else(|| call.json(), written_call));

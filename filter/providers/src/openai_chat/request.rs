@@ -3,7 +3,7 @@
 //! Tool outputs are the content of messages with the role `tool`.
 
 use crate::context_edits;
-use crate::retrieve_tool::{Listing, Naming};
+use crate::retrieve_tool::{Listings, Naming};
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk, each_text};
 
@@ -25,9 +25,9 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
         || context_edits::truncates(truncation)
         || transforms.is_some_and(|transforms| transforms.elements().next().is_some())
         || left.is_some_and(|tokens| !tokens.is_null());
-    // Several answers to one request cannot all be continued by one retrieval.
+    // Several answers to one request cannot all be continued.
     if n.is_some_and(|n| n.raw() != "1" && !n.is_null()) {
-        walk.retrieve = Listing::NoTools;
+        walk.own_tools = Listings::default();
     }
     let messages = messages.filter(|messages| messages.is_array()).ok_or(NotUnderstood)?;
     for message in messages.elements() {

@@ -11,11 +11,10 @@
 //!
 //! Requests of conversations that the provider keeps get no tool of ours, so there is no call of it to answer.
 
-use crate::answer::{AnswerReader, Ending, Figures, RetrieveCall, WrittenCall};
-use crate::arguments::Asked;
+use crate::answer::{AnswerReader, Ending, Figures, OwnCall, WrittenCall};
 use crate::json;
 use crate::openai_responses::rounds::{call, result};
-use crate::retrieve_tool::NAME;
+use crate::own_tools::{OwnTool, OwnTools};
 use crate::rounds::Before;
 use crate::sse;
 
@@ -31,6 +30,7 @@ const CALLS: [&str; 6] = [
 
 #[derive(Clone, Debug)]
 pub(crate) struct OpenAiResponses {
+    tools: OwnTools,
     /// The items of all rounds.
     items: Vec<Item>,
     /// Where this round's begin.
@@ -72,9 +72,11 @@ enum Hold {
     ToTheEnd,
 }
 
-impl Default for OpenAiResponses {
-    fn default() -> Self {
+impl OpenAiResponses {
+    /// Of an answer to a request with these tools of ours.
+    pub(crate) fn new(tools: OwnTools) -> Self {
         Self {
+            tools,
             items: Vec::new(),
             round_start: 0,
             later_round: false,
@@ -97,10 +99,6 @@ fn is_call(item: &str) -> bool {
     CALLS.contains(&kind(item))
 }
 
-fn is_ours(item: &str) -> bool {
-    is_call(item) && json::path(item, &["name"]).and_then(json::string).as_deref() == Some(NAME)
-}
-
 fn is_reasoning(item: &str) -> bool {
     kind(item) == "\"reasoning\""
 }
@@ -110,6 +108,10 @@ fn is_of_turn(item: &str) -> bool {
     let kind = json::path(item, &["type"]).and_then(json::string).unwrap_or_default();
     let role = json::path(item, &["role"]).and_then(json::string);
     kind == "reasoning" || kind.ends_with("_call") || role.as_deref() == Some("assistant")
+}
+
+fn name(item: &str) -> String {
+    json::path(item, &["name"]).and_then(json::string).unwrap_or_default()
 }
 
 fn call_id(item: &str) -> String {
@@ -134,6 +136,15 @@ fn renamed(item: &str, ending: &Ending<'_>) -> Option<String> {
 }
 
 impl OpenAiResponses {
+    /// The tool of ours that an item calls.
+    fn tool(&self, item: &str) -> Option<OwnTool> {
+        if is_call(item) { self.tools.find(&name(item)) } else { None }
+    }
+
+    fn is_ours(&self, item: &str) -> bool {
+        self.tool(item).is_some()
+    }
+
     fn read_response(&mut self, response: &str) -> Option<()> {
         let members = json::object(response)?;
         if let Some(usage) = json::get(&members, "usage") {
@@ -160,7 +171,7 @@ impl OpenAiResponses {
     /// Whether the client gets, or keeps, each item.
     fn delivered(&self, ending: &Ending<'_>) -> Vec<bool> {
         let ours = |from: usize| {
-            let first = self.items.iter().skip(from).position(|item| is_ours(&item.raw))?;
+            let first = self.items.iter().skip(from).position(|item| self.is_ours(&item.raw))?;
             let before = self.items.get(..from + first).unwrap_or_default();
             // What led to the call goes with it.
             Some(from + first - before.iter().rev().take_while(|item| is_reasoning(&item.raw)).count())
@@ -176,7 +187,7 @@ impl OpenAiResponses {
         items
             .map(|(at, item)| {
                 let bound = is_reasoning(&item.raw) && missing.is_some_and(|missing| missing <= at);
-                !bound && !is_ours(&item.raw)
+                !bound && !self.is_ours(&item.raw)
             })
             .collect()
     }
@@ -215,7 +226,7 @@ impl AnswerReader for OpenAiResponses {
         let ended = matches!(kind.as_str(), "response.completed" | "response.incomplete" | "response.failed");
         let begins = kind == "response.output_item.added";
         match (self.hold, item) {
-            (Hold::No | Hold::UntilNextItem, Some(item)) if begins && is_ours(item) => {
+            (Hold::No | Hold::UntilNextItem, Some(item)) if begins && self.is_ours(item) => {
                 self.hold = Hold::ToTheEnd;
             }
             // All of it led to what follows.
@@ -283,18 +294,20 @@ impl AnswerReader for OpenAiResponses {
     }
 
     fn calls(&self) -> Vec<bool> {
-        self.current().iter().filter(|item| is_call(&item.raw)).map(|item| is_ours(&item.raw)).collect()
+        self.current().iter().filter(|item| is_call(&item.raw)).map(|item| self.is_ours(&item.raw)).collect()
     }
 
-    fn wanted(&self) -> Vec<RetrieveCall> {
+    fn wanted(&self) -> Vec<OwnCall> {
         let (mut wanted, mut place) = (Vec::new(), 0);
         for (at, Item { raw, done, .. }) in self.items.iter().enumerate() {
-            if !is_ours(raw) {
+            let Some(tool) = self.tool(raw) else {
                 place += 1;
-            } else if at >= self.round_start && *done {
+                continue;
+            };
+            if at >= self.round_start && *done {
                 let arguments = json::path(raw, &["arguments"]).and_then(json::string).unwrap_or_default();
-                let asked = Asked::read(&arguments);
-                wanted.push(RetrieveCall { id: call_id(raw), asked, place, reasoning: 0 });
+                let (id, name) = (call_id(raw), name(raw));
+                wanted.push(OwnCall { id, tool, name, arguments, place, reasoning: 0 });
             }
         }
         wanted
@@ -305,13 +318,13 @@ impl AnswerReader for OpenAiResponses {
         if self.items.iter().any(|item| !is_of_turn(&item.raw)) {
             return None;
         }
-        let theirs = self.current().iter().filter(|item| is_call(&item.raw) && !is_ours(&item.raw));
+        let theirs = self.current().iter().filter(|item| is_call(&item.raw) && !self.is_ours(&item.raw));
         theirs.filter(|item| !item.begun).map(|item| call_id(&item.raw)).find(|id| !id.is_empty())
     }
 
     fn before(&self, place: u32, _reasoning: u32) -> Before {
         let mut before = Before::default();
-        let items = self.items.iter().map(|item| item.raw.as_str()).filter(|item| !is_ours(item));
+        let items = self.items.iter().map(|item| item.raw.as_str()).filter(|item| !self.is_ours(item));
         for item in items.take(place as usize) {
             let kind = json::path(item, &["type"]).and_then(json::string).unwrap_or_default();
             if is_reasoning(item) {
@@ -331,11 +344,11 @@ impl AnswerReader for OpenAiResponses {
         let (mut turn, mut answers) = (Vec::new(), Vec::new());
         let mut written = written.iter();
         for item in self.current().iter().map(|item| &item.raw) {
-            if !is_ours(item) {
+            if !self.is_ours(item) {
                 turn.push(item.clone());
                 continue;
             }
-            let WrittenCall { retrieval, text } = written.next()?;
+            let WrittenCall { retrieval, text, .. } = written.next()?;
             match retrieval {
                 Some(retrieval) => {
                     turn.push(call(retrieval));

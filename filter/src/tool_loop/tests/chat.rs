@@ -1,7 +1,7 @@
 //! OpenAI Chat as servers other than OpenAI's speak it.
 
-use headroom_providers::Api;
 use headroom_providers::RETRIEVE_TOOL as TOOL;
+use headroom_providers::{Api, OwnTools};
 use serde_json::{Value, json};
 
 use super::scripted::{HASH, arguments, ask, events, foreign, go_on, play, stream};
@@ -46,14 +46,15 @@ fn a_call_of_ours_is_seen_whatever_its_number() {
     for (case, answer) in
         [numbered(0), numbered(1), numbered(7), same(), none(), nameless()].into_iter().enumerate()
     {
-        let (got, next) = play(&mut ToolLoop::new(Api::OpenAiChat, true), &streamed(answer), 9);
+        let (got, next) =
+            play(&mut ToolLoop::new(Api::OpenAiChat, true, OwnTools::RETRIEVE), &streamed(answer), 9);
         assert!(!got.contains(TOOL), "{case}: {got}");
-        let Next::Retrieve(wanted) = next else {
+        let Next::Answer(wanted) = next else {
             // Without ids nothing carries the trace, and ours is dropped.
             assert!(case == 5 && got.contains("Bash"), "{case}: {got}");
             continue;
         };
-        assert_eq!(wanted[0].asked.hash, HASH);
+        assert_eq!(wanted[0].asked().hash, HASH);
     }
 }
 
@@ -64,7 +65,7 @@ fn numbers_of_calls_that_are_held_follow_those_that_have_passed() {
         with(call("b", TOOL), "index", 4.into()),
         with(call("", "Bash"), "index", 5.into()),
     ]);
-    let (got, _) = play(&mut ToolLoop::new(Api::OpenAiChat, true), &answer, 1 << 20);
+    let (got, _) = play(&mut ToolLoop::new(Api::OpenAiChat, true, OwnTools::RETRIEVE), &answer, 1 << 20);
     let numbers: Vec<_> = calls(&got).iter().map(|call| call["index"].as_u64()).collect();
     assert_eq!(numbers, [Some(3), Some(4)], "{got}");
 }
@@ -84,10 +85,10 @@ fn what_a_provider_adds_to_a_call_reaches_the_client_and_comes_back() {
             let message = json!({"role": "assistant", "content": null, "tool_calls": calls});
             json!({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}).to_string()
         };
-        let mut turn = ToolLoop::new(Api::OpenAiChat, stream);
+        let mut turn = ToolLoop::new(Api::OpenAiChat, stream, OwnTools::RETRIEVE);
         let first = answer(vec![signed(call("a", TOOL), "one"), call("b", "Read")]);
         let (got, next) = play(&mut turn, &first, 1 << 20);
-        assert!(matches!(next, Next::Retrieve(_)), "{got}");
+        assert!(matches!(next, Next::Answer(_)), "{got}");
         let sent: Value =
             serde_json::from_str(&ask(&mut turn, REQUEST, &foreign(&["text"])).unwrap()).unwrap();
         let ours = &sent["messages"][1]["tool_calls"];
@@ -112,9 +113,9 @@ fn reasoning_that_later_rounds_have_signed_is_withheld_from_documents() {
         json!({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}).to_string()
     };
     for first in [Some("first"), None] {
-        let mut turn = ToolLoop::new(Api::OpenAiChat, false);
+        let mut turn = ToolLoop::new(Api::OpenAiChat, false, OwnTools::RETRIEVE);
         let (_, next) = play(&mut turn, &answer(first, json!([call("a", TOOL)])), 1 << 20);
-        assert!(matches!(next, Next::Retrieve(_)));
+        assert!(matches!(next, Next::Answer(_)));
         ask(&mut turn, REQUEST, &foreign(&["text"])).unwrap();
         let (rest, _) = go_on(&mut turn, &answer(Some("second"), json!([call("b", "Read")])));
         assert_eq!(rest.contains(r#""signature":"first""#), first.is_some(), "{rest}");

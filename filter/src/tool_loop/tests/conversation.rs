@@ -2,13 +2,13 @@
 //! with what the provider was sent when the model made the rest of that answer.
 
 use headroom_compress::rounds::{self, Asked};
-use headroom_compress::{Api, address};
+use headroom_compress::{Api, OwnTools, address};
 use headroom_providers::RETRIEVE_TOOL as TOOL;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::scripted::{events, play, stream};
-use crate::tool_loop::{After, HiddenRounds, Next, RetrieveResult, Source, ToolLoop};
+use crate::tool_loop::{After, HiddenRounds, Next, Source, ToolLoop, ToolResult};
 
 const APIS: [Api; 3] = [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses];
 
@@ -323,16 +323,16 @@ fn results(api: Api, calls: &[String]) -> Vec<Value> {
 fn answered(api: Api, script: &[Vec<Said>], streamed: bool, step: usize) -> (String, Value, HiddenRounds) {
     let (text, mut sent) = (original(), request(api).to_string());
     let calls = rounds::calls(sent.as_bytes(), api);
-    let mut turn = ToolLoop::new(api, streamed);
+    let mut turn = ToolLoop::new(api, streamed, OwnTools::RETRIEVE);
     let (mut got, mut next) = play(&mut turn, &answer(api, &script[0], 0, streamed), step);
     for (number, round) in script.iter().enumerate().skip(1) {
-        let Next::Retrieve(wanted) = next else { break };
-        let given: Vec<RetrieveResult> = wanted
+        let Next::Answer(wanted) = next else { break };
+        let given: Vec<ToolResult> = wanted
             .iter()
             .map(|wanted| {
-                let page = rounds::answer(&text, &wanted.asked);
+                let page = rounds::answer(&text, &wanted.asked());
                 let source = Source { output: 0, hash: address(&text), range: page.range };
-                RetrieveResult { text: page.text, source: Some(source) }
+                ToolResult { text: page.text, source: Some(source), is_error: false }
             })
             .collect();
         next = match turn.give(sent.as_bytes(), &given, calls) {

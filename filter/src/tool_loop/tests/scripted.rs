@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{After, Api, Next, RetrieveResult, Source, ToolLoop};
+use super::super::{After, Api, Next, Source, ToolLoop, ToolResult};
 
 pub(super) const HASH: &str = "0123456789abcdef01234567";
 
@@ -311,18 +311,21 @@ pub(super) fn go_on(turn: &mut ToolLoop, answer: &str) -> (String, Next) {
 }
 
 /// Texts that the request does not have: nothing can spell them out later.
-pub(super) fn foreign(texts: &[&str]) -> Vec<RetrieveResult> {
-    texts.iter().map(|text| RetrieveResult { text: (*text).to_owned(), source: None }).collect()
+pub(super) fn foreign(texts: &[&str]) -> Vec<ToolResult> {
+    texts.iter().map(|text| ToolResult::of(text)).collect()
 }
 
 /// Texts of the request's first tool output.
-pub(super) fn own(texts: &[&str]) -> Vec<RetrieveResult> {
+pub(super) fn own(texts: &[&str]) -> Vec<ToolResult> {
     let source = || Source { output: 0, hash: HASH.to_owned(), range: None };
-    texts.iter().map(|text| RetrieveResult { text: (*text).to_owned(), source: Some(source()) }).collect()
+    texts
+        .iter()
+        .map(|text| ToolResult { text: (*text).to_owned(), source: Some(source()), is_error: false })
+        .collect()
 }
 
 /// What the provider is asked once these texts are given.
-pub(super) fn ask(turn: &mut ToolLoop, request: &str, given: &[RetrieveResult]) -> Option<String> {
+pub(super) fn ask(turn: &mut ToolLoop, request: &str, given: &[ToolResult]) -> Option<String> {
     match turn.give(request.as_bytes(), given, 0)? {
         After::Ask(body) => Some(String::from_utf8(body).unwrap()),
         After::Done(rest) => panic!("the turn has ended: {}", String::from_utf8_lossy(&rest)),

@@ -1,0 +1,56 @@
+//! `Memory`: checks the envelope, hands the rest to memory.
+
+use headroom_api::memory::Caller;
+use headroom_api::v1::memory_server;
+use headroom_api::v1::{MemoryCallRequest, MemoryCallResponse};
+use tonic::{Request, Response, Status};
+
+use super::Keys;
+use super::originals::check_tenant;
+use crate::memory::{Memory, ToolCall};
+
+/// How facts come that the filter's tools save.
+const VIA: &str = "filter";
+
+/// Answers the filter.
+pub(super) struct MemoryService {
+    pub(super) memory: Memory,
+    pub(super) keys: Keys,
+}
+
+#[tonic::async_trait]
+impl memory_server::Memory for MemoryService {
+    async fn call(
+        &self,
+        request: Request<MemoryCallRequest>,
+    ) -> Result<Response<MemoryCallResponse>, Status> {
+        let (metadata, _, mut request) = request.into_parts();
+        self.keys.authorize(&mut request.tenant, &metadata)?;
+        check_tenant(&request.tenant)?;
+        let tenant = request.tenant;
+        let call = ToolCall {
+            tool: request.tool,
+            arguments: request.arguments,
+            caller: Caller {
+                agent: request.agent,
+                provider: request.provider,
+                via: VIA.to_owned(),
+                conversation: request.conversation_id,
+                ..Caller::default()
+            },
+            named: request.project,
+            folder: request.folder,
+            default: request.default_project,
+        };
+        let memory = self.memory.clone();
+        // a save that was begun is ended, though nobody may wait for its answer any more
+        let answer = tokio::spawn(async move { memory.call(&tenant, call).await })
+            .await
+            .map_err(|_| Status::internal("the call could not be answered: see the log"))?;
+        let (text, is_error) = match answer {
+            Ok(text) => (text, false),
+            Err(text) => (text, true),
+        };
+        Ok(Response::new(MemoryCallResponse { text, is_error }))
+    }
+}
