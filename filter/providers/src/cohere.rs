@@ -9,6 +9,7 @@ use crate::answer::AnswerReader;
 use crate::api::Api;
 use crate::format::{Format, Refusal};
 use crate::openai_chat::answer::OpenAiChat;
+use crate::prompt::{Prompt, TEXT_PART};
 use crate::provider::Provider;
 use crate::route::Route;
 use crate::tape::{NotUnderstood, Value};
@@ -28,6 +29,11 @@ impl Format for Chat {
 
     fn read<'b>(&self, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
         request::read(root, walk)
+    }
+
+    fn prompt<'t, 'b>(&self, root: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        let [messages] = root.pick(["messages"])?;
+        Prompt::of_first_message(messages, TEXT_PART)
     }
 
     fn answer(&self) -> Box<dyn AnswerReader> {

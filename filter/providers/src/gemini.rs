@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::answer::AnswerReader;
 use crate::api::Api;
 use crate::format::{Credentials, Format, Part, Refusal};
+use crate::prompt::Prompt;
 use crate::provider::Provider;
 use crate::retrieve_tool::{about, parameters};
 use crate::route::Route;
@@ -43,6 +44,10 @@ impl Format for GenerateContent {
 
     fn messages(&self) -> &'static str {
         "contents"
+    }
+
+    fn prompt<'t, 'b>(&self, conversation: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        request::prompt(conversation)
     }
 
     fn part(&self, key: &[u8]) -> Part {
@@ -98,6 +103,10 @@ impl Format for CodeAssist {
 
     fn messages(&self) -> &'static str {
         GenerateContent.messages()
+    }
+
+    fn prompt<'t, 'b>(&self, conversation: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        request::prompt(conversation)
     }
 
     fn part(&self, key: &[u8]) -> Part {

@@ -8,6 +8,7 @@ pub(crate) mod usage;
 use crate::answer::AnswerReader;
 use crate::format::{Format, Refusal};
 use crate::openai::{self, PROVIDER};
+use crate::prompt::{Prompt, TEXT_PART};
 use crate::retrieve_tool::{about, parameters};
 use crate::rounds::{Editor, IdRules, Outputs};
 use crate::tape::{NotUnderstood, Value};
@@ -27,6 +28,11 @@ impl Format for ChatCompletions {
 
     fn read<'b>(&self, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
         request::read(root, walk)
+    }
+
+    fn prompt<'t, 'b>(&self, root: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        let [messages] = root.pick(["messages"])?;
+        Prompt::of_first_message(messages, TEXT_PART)
     }
 
     fn definition(&self) -> Option<&'static str> {
