@@ -12,6 +12,7 @@
 
 mod answer;
 mod body;
+mod cache_edits;
 mod call;
 pub mod config;
 mod copies;
@@ -35,6 +36,7 @@ mod name;
 mod originals;
 mod outgoing;
 mod prefix;
+mod prompt_cache;
 mod recoveries;
 mod recovery;
 mod report;

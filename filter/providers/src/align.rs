@@ -50,9 +50,8 @@ pub(crate) fn align(
         return Ok(None);
     }
     let all: Vec<Line> = prompt.texts()?.into_iter().flat_map(|text| lines(body, text)).collect();
-    let Some(first) = all.iter().find(|line| line.text < line.text_end) else { return Ok(None) };
-    let first = first.said(body).ok_or(NotUnderstood)?;
-    let digest = line_digest(first.as_bytes());
+    let Some(first) = all.iter().find(|line| !line.is_blank()) else { return Ok(None) };
+    let digest = line_digest(first.whole(body).as_bytes());
     let Some(rule) = rules.iter().find(|rule| rule.prompt == digest) else { return Ok(None) };
     if all.iter().any(|line| line.raw(body).starts_with(BILLING)) {
         return Ok(None);
@@ -61,8 +60,7 @@ pub(crate) fn align(
     let mut moved = 0_u32;
     for (line, number) in all.iter().zip(1_u32..) {
         let class = rule.lines.iter().find(|(at, _)| *at == number).map(|(_, class)| *class);
-        let is_blank = line.text == line.text_end;
-        let moves = match class.filter(|_| !is_blank) {
+        let moves = match class.filter(|_| !line.is_blank()) {
             Some(class) => class.is_in(&line.said(body).ok_or(NotUnderstood)?),
             None => false,
         };

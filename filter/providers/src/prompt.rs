@@ -1,8 +1,9 @@
 //! The system prompt of a request, line by line: which prompt it is, and which of its lines hold something that changes
 //! from request to request.
 //!
-//! Lines are counted over all texts of the prompt, from 1; each text begins with a new one. A prompt is told apart from
-//! others by the digest of its first line that is not blank.
+//! Lines are counted over all texts of the prompt, from 1; each text begins with a new one, and within a text a line
+//! ends where a line feed is spelled as `\n`. A prompt is told apart from others by the digest of its first line that is
+//! not blank.
 
 use std::borrow::Cow;
 
@@ -15,9 +16,10 @@ use crate::tape::{NotUnderstood, Span, Value};
 /// every request.
 pub const BILLING: &str = "x-anthropic-billing-header";
 
-/// The digest of a line: of its bytes as text, without the blanks at both ends. Never 0, which stands for none.
+/// The digest of a line, as it is spelled in JSON: that is how the records of requests have it, which are made without
+/// decoding anything. Never 0, which stands for none.
 pub fn line_digest(line: &[u8]) -> u64 {
-    xxh3_64(line.trim_ascii()).max(1)
+    xxh3_64(line).max(1)
 }
 
 /// A digest as people and files have it: 16 hexadecimal digits.
@@ -235,6 +237,8 @@ impl<'t, 'b> Prompt<'t, 'b> {
 /// A line of a text that stands in a body as a JSON string. Offsets are the body's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Line {
+    /// Where it begins.
+    pub(crate) start: usize,
     /// Behind the blanks that it begins with.
     pub(crate) text: usize,
     /// Before the blanks that it ends with; a carriage return is one of them.
@@ -250,7 +254,17 @@ impl Line {
         if raw.contains('\\') { string::decode(raw).map(Cow::Owned) } else { Some(Cow::Borrowed(raw)) }
     }
 
-    /// The same as it is spelled.
+    /// Whether there is nothing but blanks in it.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.text == self.text_end
+    }
+
+    /// All of it as it is spelled.
+    pub(crate) fn whole<'b>(&self, body: &'b str) -> &'b str {
+        body.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The same without blanks at its ends.
     pub(crate) fn raw<'b>(&self, body: &'b str) -> &'b str {
         body.get(self.text..self.text_end).unwrap_or_default()
     }
@@ -261,7 +275,7 @@ pub(crate) fn lines(body: &str, text: Span) -> Vec<Line> {
     let range = text.range();
     let (start, end) = (range.start.saturating_add(1), range.end.saturating_sub(1));
     let bytes = body.as_bytes().get(..end).unwrap_or_default();
-    let begin = |at: usize| Line { text: at, text_end: at, end: at };
+    let begin = |at: usize| Line { start: at, text: at, text_end: at, end: at };
     let (mut lines, mut line, mut at, mut is_blank) = (Vec::new(), begin(start), start, true);
     while let Some(&byte) = bytes.get(at) {
         let next = at.saturating_add(spelled(byte, bytes.get(at.saturating_add(1))));
@@ -319,11 +333,6 @@ fn unit(spelled: &[u8]) -> Unit {
     match spelled {
         b"\\n" => Unit::LineFeed,
         b" " | b"\\t" | b"\\r" => Unit::Blank,
-        [b'\\', b'u', b'0', b'0', high, low] => match (high, low.to_ascii_lowercase()) {
-            (b'0', b'a') => Unit::LineFeed,
-            (b'0', b'9' | b'd') | (b'2', b'0') => Unit::Blank,
-            _ => Unit::Other,
-        },
         _ => Unit::Other,
     }
 }
@@ -336,9 +345,7 @@ mod tests {
     use crate::tape::Tape;
 
     #[test]
-    fn a_digest_is_of_the_line_without_its_blanks_and_has_a_name() {
-        assert_eq!(line_digest(b"You are a bot."), line_digest(b" \tYou are a bot.\r"));
-        assert_ne!(line_digest(b"You are a bot."), line_digest(b"You are a bot"));
+    fn a_digest_has_a_name() {
         let digest = line_digest(b"x");
         assert_eq!(digest_of_name(&digest_name(digest)), Some(digest));
         for name in ["", "12", "+123456789abcdef", "0123456789abcdeg", "0123456789abcdef0"] {
@@ -387,7 +394,7 @@ mod tests {
     fn a_text_of_white_space_is_blank_however_it_is_spelled() {
         for (quoted, expected) in [
             (r#""""#, true),
-            (r#"" \n\t\r\u0020\u000A""#, true),
+            (r#"" \n\t\r""#, true),
             (r#"" a""#, false),
             (r#""\\n""#, false),
             (r#""\u00e9""#, false),
@@ -398,7 +405,7 @@ mod tests {
 
     #[test]
     fn lines_end_where_a_line_feed_is_spelled_and_nowhere_else() {
-        assert_eq!(found(r#""  a \r\n\tb\u000Ac\u0020\n\n""#), ["a", "b", "c", "", ""]);
+        assert_eq!(found(r#""  a \r\n\tb\u000Ac \n\n""#), ["a", "b\nc", "", ""]);
         assert_eq!(found(r#""C:\\new\\r\\""#), [r"C:\new\r\"]);
         assert_eq!(found(r#""""#), [""]);
         assert_eq!(found(r#"" \t ""#), [""]);
@@ -408,7 +415,7 @@ mod tests {
         #[test]
         fn lines_are_those_of_the_text(text in "[a\\\\\" \t\r\n\u{e9}\u{1f600}]{0,30}", ascii: bool) {
             let spelled = serde_json::to_string(&text).unwrap();
-            let spelled = if ascii { spelled.replace("\\n", "\\u000a").replace('\u{e9}', "\\u00e9") } else { spelled };
+            let spelled = if ascii { spelled.replace('\u{e9}', "\\u00e9") } else { spelled };
             let blank = [' ', '\t', '\r'];
             let expected: Vec<&str> = text.split('\n').map(|line| line.trim_matches(blank)).collect();
             prop_assert_eq!(found(&spelled), expected);

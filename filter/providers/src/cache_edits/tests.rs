@@ -245,20 +245,21 @@ fn a_breakpoint_of_null_becomes_one_and_a_kept_conversation_gets_none() {
 }
 
 fn rule(first: &str, lines: &[(u32, Class)]) -> Rule {
-    Rule { prompt: line_digest(first.as_bytes()), lines: lines.to_vec(), trim: false }
+    let spelled = json!(first).to_string();
+    Rule { prompt: line_digest(spelled.trim_matches('"').as_bytes()), lines: lines.to_vec(), trim: false }
 }
 
 const PROMPT: &str =
-    "\n  You are a bot. \"é\"\n\n<env>\n  Today's date: 2026-11-29\n</env>\nRequest 17 of many\nBe brief.";
+    "\n  You are a bot. \"é\".\n\n<env>\n  Today's date: 2026-11-29\n</env>\nRequest 17 of many\nBe brief.";
 
 fn dated() -> [Rule; 1] {
     [rule(
-        "You are a bot. \"é\"",
+        "  You are a bot. \"é\".",
         &[(5, Class::Date), (7, Class::Number), (8, Class::Date), (99, Class::Date)],
     )]
 }
 
-const STABLE: &str = "\n  You are a bot. \"é\"\n\n<env>\n  [moved line 1: see the end of this prompt]\n</env>\n\
+const STABLE: &str = "\n  You are a bot. \"é\".\n\n<env>\n  [moved line 1: see the end of this prompt]\n</env>\n\
     [moved line 2: see the end of this prompt]\nBe brief.";
 const TAIL: &str = "Lines that were moved here from further up in this prompt:\nmoved line 1: Today's date: 2026-11-29\n\
     moved line 2: Request 17 of many";
@@ -342,11 +343,11 @@ fn a_prompt_that_no_rule_names_or_that_has_the_accounting_line_stays() {
 #[test]
 fn blanks_and_line_ends_go_only_where_the_rule_says_so_and_in_the_prompt_alone() {
     let body = json!({"system": "One. \r\n  two\t\r\nC:\\r\n", "messages": [{"role": "user", "content": "a \r\nb"}]});
-    let trims = Rule { trim: true, ..rule("One.", &[]) };
+    let trims = Rule { trim: true, ..rule("One. \r", &[]) };
     let mut expected = body.clone();
     expected["system"] = json!("One.\n  two\nC:\\r\n");
     assert_eq!(aligned(&body, Api::AnthropicMessages, &[trims]), Some((expected, 2)));
-    assert_eq!(aligned(&body, Api::AnthropicMessages, &[rule("One.", &[])]), None);
+    assert_eq!(aligned(&body, Api::AnthropicMessages, &[rule("One. \r", &[])]), None);
 }
 
 #[test]
