@@ -38,7 +38,8 @@ pub(crate) struct Aligned {
     pub(crate) added: String,
 }
 
-const NOTE: &str = "Lines that were moved here from further up in this prompt:";
+/// How what has moved begins at the end of a prompt.
+pub const NOTE: &str = "Lines that were moved here from further up in this prompt:";
 
 /// What a prompt becomes under the first rule that names it. `None`: nothing changes.
 pub(crate) fn align(

@@ -29,6 +29,7 @@
 mod answers;
 mod append_only;
 mod bodies;
+mod cache_edits;
 mod command_line;
 mod compressed_before;
 mod configuration;
@@ -49,7 +50,7 @@ mod placeholder;
 #[path = "../../../control-plane/tests/store/server.rs"]
 mod postgres;
 mod production;
-mod prompt_cache;
+
 mod recorded;
 mod replicas;
 mod reversible;
