@@ -145,6 +145,27 @@ proptest! {
     }
 
     #[test]
+    fn of_a_damaged_request_comes_json_or_nothing(at in 0..2_000usize, byte: u8, cut: bool) {
+        let content = json!([{"type": "tool_result", "tool_use_id": "t", "content": "x"}]);
+        let body = json!({"tools": [{"name": "a"}], "system": PROMPT, "instructions": PROMPT, "input": "x", "messages": [
+            {"role": "system", "content": PROMPT}, {"role": "user", "content": content},
+            {"role": "assistant", "content": "y"}, {"role": "user", "content": "z"}]});
+        let mut bytes = body.to_string().into_bytes();
+        let at = at % bytes.len();
+        if cut {
+            bytes.truncate(at);
+        } else {
+            bytes[at] = byte;
+        }
+        let rules = dated();
+        for api in Api::ALL {
+            if let Some(edited) = (CacheEdits { align: &rules, ..breakpoints() }).apply(&bytes, api) {
+                prop_assert!(serde_json::from_slice::<Value>(&edited.body).is_ok(), "{api:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_request_stays_as_it_is(bytes: Vec<u8>) {
         let rules = [rule("x", &[(1, Class::Number)])];
         let edits = CacheEdits { align: &rules, ..breakpoints() };
