@@ -1,7 +1,7 @@
 //! What breakpoints give to a client that sets none: an agent's conversations through Envoy, without them and with them,
 //! and what Anthropic's cache reads of the requests that reach the provider, by its documented rules.
 //!
-//! `cargo run --release -p headroom-e2e --example breakpoints [ROUNDS]`
+//! `cargo run -p headroom-e2e --example breakpoints [ROUNDS]`
 
 use anyhow::{Context as _, Result, ensure};
 use headroom_e2e::Stack;
