@@ -63,15 +63,16 @@ async fn a_client_that_sets_no_breakpoints_reads_what_was_written_before_and_kee
 #[tokio::test]
 async fn a_client_with_a_breakpoint_of_its_own_gets_none() -> Result<()> {
     let stack = Stack::start(with(options(Mode::Strip), "breakpoints", json!("5m"))?, Kind::Down).await?;
-    let own = json!({"model": "claude-opus-5-5", "system": [
-        {"type": "text", "text": "Look.", "cache_control": {"type": "ephemeral"}}],
-        "messages": [{"role": "user", "content": "Hi."}]})
-    .to_string();
+    let asked = |system: Value| {
+        let messages = json!([{"role": "user", "content": "Hi."}]);
+        json!({"model": "claude-opus-5-5", "system": [system], "messages": messages}).to_string()
+    };
+    let own = asked(json!({"type": "text", "text": "Look.", "cache_control": {"type": "ephemeral"}}));
     let (_, requests) =
         stack.exchange("own", Protocol::Http1, Call::post("/v1/messages", own.clone())).await?;
     assert_eq!(requests[0].body, own);
     // Nor does a question for a count.
-    let plain = own.replace(r#""cache_control":{"type":"ephemeral"},"#, "");
+    let plain = asked(json!({"type": "text", "text": "Look."}));
     let call = Call::post("/v1/messages/count_tokens", plain.clone());
     let (_, requests) = stack.exchange("count", Protocol::Http1, call).await?;
     assert_eq!(requests[0].body, plain);

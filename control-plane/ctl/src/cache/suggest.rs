@@ -186,7 +186,7 @@ fn add(rules: &mut Rules, page: &Cache, min_requests: i64) -> String {
         }
     }
     if rare > 0 {
-        let lines = if rare == 1 { "1 line" } else { &format!("{rare} lines") };
+        let lines = if rare == 1 { "1 line".to_owned() } else { format!("{rare} lines") };
         let _ = writeln!(said, "{lines} changed in fewer than {min_requests} requests: no rule.");
     }
     if priced {

@@ -1,7 +1,7 @@
 //! What `headroomctl up` was told: arguments, then variables, then the configuration file, then defaults.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -576,7 +576,7 @@ fn allow_hosts(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Vec<String
 }
 
 /// The rules in a file that has them as its one key.
-fn align(file: &PathBuf) -> anyhow::Result<Value> {
+fn align(file: &Path) -> anyhow::Result<Value> {
     let mut rules = filter_config_of(file, "--align")?;
     match (rules.remove("align"), rules.is_empty()) {
         (Some(Value::Array(rules)), true) => Ok(rules.into()),
@@ -591,7 +591,7 @@ fn filter_config(file: &PathBuf) -> anyhow::Result<Map<String, Value>> {
     filter_config_of(file, "--filter-config")
 }
 
-fn filter_config_of(file: &PathBuf, option: &str) -> anyhow::Result<Map<String, Value>> {
+fn filter_config_of(file: &Path, option: &str) -> anyhow::Result<Map<String, Value>> {
     let text = std::fs::read(file).with_context(|| format!("{option}: {} cannot be read", file.display()))?;
     match serde_json::from_slice(&text) {
         Ok(Value::Object(object)) => Ok(object),
