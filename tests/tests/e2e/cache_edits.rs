@@ -13,7 +13,7 @@ use headroom_e2e::sidecar::Kind;
 use headroom_providers::prompt::{digest_name, line_digest};
 use serde_json::{Value, json};
 
-use crate::reversible::reversible;
+use crate::reversible::large_bodies;
 use crate::stacks::{MODES, Mode, assert_no_trap, options};
 
 fn with(mut options: Options, key: &str, value: Value) -> Result<Options> {
@@ -25,7 +25,7 @@ fn with(mut options: Options, key: &str, value: Value) -> Result<Options> {
 async fn a_client_that_sets_no_breakpoints_reads_what_was_written_before_and_keeps_its_reasoning()
 -> Result<()> {
     for mode in MODES {
-        let stack = Stack::start(with(reversible(mode), "breakpoints", json!("5m"))?, Kind::Down).await?;
+        let stack = Stack::start(with(large_bodies(mode), "breakpoints", json!("5m"))?, Kind::Down).await?;
         for stream in [false, true] {
             let name = format!("breakpoints {mode:?} {stream}");
             let plan = Plan {
