@@ -9,11 +9,13 @@
 //! | key | default | meaning |
 //! |---|---|---|
 //! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `simulate`: the same, and say what would have become of it; `off`: pass everything |
-//! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "provider": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode and profile (the configuration's own where it says nothing) and names the provider in reports |
+//! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "breakpoints": "…", "align": "…", "provider": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode, profile, breakpoints and aligner (the configuration's own where it says nothing; `align` is `on` or `off`) and names the provider in reports |
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
 //! | `code_aware` | `false` | with `reversible`: leave out bodies of functions of source files that are read as a whole (docs/code-aware.md) |
 //! | `pressure` | `false` | press new tool outputs harder as the conversation passes 90,000, 180,000 and 260,000 tokens |
+//! | `breakpoints` | `"off"` | `5m` or `1h`: set breakpoints of Anthropic's prompt cache in requests whose client sets none, with this lifetime; `1h` on Anthropic's own API alone, elsewhere it is `5m` (docs/prompt-cache.md) |
+//! | `align` | `[]` | rules of the aligner, as `headroomctl cache suggest` writes them: `{"prompt": "…", "lines": [{"line": 5, "class": "date"}], "trim": false}`: these lines of the system prompt that has this digest move to its end (docs/prompt-cache.md) |
 //! | `tools` | `[]` | rules `{"tool": "Read*", "policy": "off"\|"lossless"\|"lossy"}`; the first whose glob matches the tool's name wins |
 //! | `kinds` | `{}` | `{"log": "off"\|"lossless"\|"lossy", …}`: the same by what an output contains (`json`, `json_lines`, `source`, `search`, `log`, `test_build`, `diff`, `table`, `listing`, `html`, `history`, `snapshot`, `text`); of the policies for the tool and for the kind the stricter one counts |
 //! | `reversible` | `false` | leave parts of large outputs out of requests whose model can have them back; the request itself carries them |
@@ -53,9 +55,12 @@ use std::borrow::Cow;
 use std::fmt;
 
 use headroom_compress::{Kind, MemoryTools, Policy, Profile, RetrieveTool, ToolRule};
+use headroom_providers::align;
+use headroom_providers::cache_edits::Lifetime;
 
 use crate::lenient::Reader;
 use crate::mode::{MODES, Mode, PROFILES};
+use crate::prompt_cache::{self, BREAKPOINTS, NO_BREAKPOINTS};
 use crate::rules::{self, Rule, Treatment};
 use crate::structure;
 use crate::tenant::TenantSource;
@@ -90,6 +95,10 @@ pub struct Config {
     pub mode: Mode,
     /// Requests that are treated in another way.
     pub rules: Vec<Rule>,
+    /// Breakpoints for clients that set none, and how long what they write is to live.
+    pub breakpoints: Option<Lifetime>,
+    /// Lines of system prompts that move.
+    pub align: Vec<align::Rule>,
     /// How a body of another length is forwarded.
     pub body_mode: BodyMode,
     /// The engine's part.
@@ -218,6 +227,8 @@ impl Default for Config {
         Self {
             mode: Mode::default(),
             rules: Vec::new(),
+            breakpoints: None,
+            align: Vec::new(),
             body_mode: BodyMode::default(),
             engine: headroom_compress::Config::default(),
             reversible: false,
@@ -300,10 +311,15 @@ impl Config {
         }
         let mode =
             reader.guarded("mode", MODES, defaults.mode, (Mode::Off, "every request passes untouched"));
-        let rules = rules::read(&mut reader, Treatment { mode, profile: engine.profile });
+        let breakpoints = reader.guarded("breakpoints", BREAKPOINTS, None, NO_BREAKPOINTS);
+        let align = prompt_cache::align_rules(&mut reader);
+        let treatment = Treatment { mode, profile: engine.profile, breakpoints, align: !align.is_empty() };
+        let rules = rules::read(&mut reader, treatment);
         let config = Self {
             mode,
             rules,
+            breakpoints,
+            align,
             reversible,
             store_originals,
             retrieve_tool: reader.one_of("retrieve_tool", RETRIEVE_TOOLS, defaults.retrieve_tool),
@@ -336,7 +352,12 @@ impl Config {
 
     /// What is done to requests for which no rule says otherwise.
     pub fn treatment(&self) -> Treatment {
-        Treatment { mode: self.mode, profile: self.engine.profile }
+        Treatment {
+            mode: self.mode,
+            profile: self.engine.profile,
+            breakpoints: self.breakpoints,
+            align: !self.align.is_empty(),
+        }
     }
 
     /// Whether something can be left out at all.

@@ -127,6 +127,23 @@ impl Reader {
         }
     }
 
+    /// A number that has to be there; `None`: it is not, or cannot be used.
+    pub(crate) fn required_number(
+        &mut self,
+        key: &str,
+        range: RangeInclusive<u32>,
+        now: &str,
+    ) -> Option<u32> {
+        let value = self.take(key);
+        let number = value.as_ref().and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+        if let Some(number) = number.filter(|number| range.contains(number)) {
+            return Some(number);
+        }
+        let found = value.map_or_else(|| "none".to_owned(), |value| value.to_string());
+        self.refuse(key, &format!("expected {} to {}, found {found}", range.start(), range.end()), now);
+        None
+    }
+
     /// A number that counts things in memory.
     pub(crate) fn bytes(&mut self, key: &str, range: RangeInclusive<usize>, default: usize) -> usize {
         let Some(value) = self.take(key) else { return default };

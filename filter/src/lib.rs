@@ -13,6 +13,7 @@
 
 mod answer;
 mod body;
+mod cache_edits;
 mod call;
 pub mod config;
 mod copies;
@@ -38,6 +39,7 @@ mod originals;
 mod outgoing;
 mod own_tools;
 mod prefix;
+mod prompt_cache;
 mod recoveries;
 mod recovery;
 mod report;

@@ -52,6 +52,8 @@ pub(crate) struct Metrics {
     work_waited: Option<u32>,
     work_unpaused: Option<u32>,
     unrecognized_refused: Option<u32>,
+    breakpoints: Option<u32>,
+    aligned_lines: Option<u32>,
     /// Requests on paths that are not read, by the path's shape; `None`: none are counted.
     unrecognized: Option<RefCell<BTreeMap<String, Option<u32>>>>,
 }
@@ -149,6 +151,8 @@ impl Metrics {
             work_waited: counter("headroom.work.waited"),
             work_unpaused: counter("headroom.work.not_paused"),
             unrecognized_refused: counter("headroom.unrecognized_refused"),
+            breakpoints: counter("headroom.breakpoints_added"),
+            aligned_lines: counter("headroom.lines_aligned"),
             unrecognized: None,
         }
     }
@@ -299,6 +303,12 @@ impl Metrics {
     /// A call of one of memory's tools, and whether the sidecar has answered it.
     pub(crate) fn memory_called(&self, answered: bool) {
         add(if answered { self.memory_calls } else { self.memory_calls_failed }, 1);
+    }
+
+    /// What was changed in a request for the provider's cache.
+    pub(crate) fn cache_edited(&self, breakpoints: u32, aligned_lines: u32) {
+        add(self.breakpoints, breakpoints.into());
+        add(self.aligned_lines, aligned_lines.into());
     }
 
     /// An original that the model has asked for.

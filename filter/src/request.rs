@@ -10,6 +10,7 @@ use proxy_wasm::types::{Action, MapType};
 
 use crate::answer::Answer;
 use crate::body::Body;
+use crate::cache_edits;
 use crate::config::{AcceptEncoding, BodyMode};
 use crate::encoding::Encoding;
 use crate::exchange::{Clock, Exchange};
@@ -134,7 +135,7 @@ impl Request {
     ) -> Action {
         let settings = Rc::clone(&exchange.settings);
         let config = &settings.config;
-        let Treatment { mode, profile } = headers.treatment;
+        let Treatment { mode, profile, .. } = headers.treatment;
         exchange.is_reported = route.purpose != Purpose::Count;
         // Ids that carry traces never reach a provider, whatever is done to the rest of a request.
         let has_traces = route.api.carries_traces() && config.gives_traces();
@@ -311,6 +312,16 @@ impl Request {
         let Rewrite { mut replacement, outcome, added_tools, carries_thinking, blocks, originals, .. } =
             rewrite;
         let added_tool = added_tools.any();
+        let mut cache_edited = cache_edits::edited(
+            exchange,
+            &body.route,
+            body.treatment,
+            outcome,
+            replacement.as_deref().unwrap_or(&bytes),
+        );
+        if let Some(edited) = &mut cache_edited {
+            replacement = Some(std::mem::take(&mut edited.body));
+        }
         if replacement.is_some() || is_restored {
             let recoverable = carries_thinking && body.route.is_recoverable();
             if recoverable
@@ -321,6 +332,9 @@ impl Request {
             }
             let forwarded = replacement.as_deref().unwrap_or(&bytes);
             body.put(exchange, forwarded)?;
+            if let Some(edited) = &cache_edited {
+                cache_edits::note(exchange, edited);
+            }
             response.is_recoverable = recoverable;
             if let Some(head) = self.head.take().filter(|_| added_tool || recoverable) {
                 response.sent = Sent::new(&exchange.settings, head, forwarded.to_vec());

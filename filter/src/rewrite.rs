@@ -11,6 +11,7 @@ use headroom_compress::{
 use headroom_providers::route::Route;
 
 use crate::body::Body;
+use crate::cache_edits;
 use crate::config::Config;
 use crate::deferred::Original;
 use crate::exchange::{Exchange, micros};
@@ -85,7 +86,12 @@ pub(crate) fn rewrite_message(
     let body = Body { route: route.clone(), treatment, held: false, encoding: None, size: bytes.len() };
     // The provider keeps the conversation, or the client sends it anew to whom it likes.
     let treatment = Treatment { profile: Profile::Lossless, ..treatment };
-    let Rewrite { replacement, outcome, blocks, .. } = compress(exchange, &bytes, &body, treatment);
+    let Rewrite { mut replacement, outcome, blocks, .. } = compress(exchange, &bytes, &body, treatment);
+    let forwarded = replacement.as_deref().unwrap_or(&bytes);
+    if let Some(mut edited) = cache_edits::edited(exchange, route, treatment, outcome, forwarded) {
+        replacement = Some(std::mem::take(&mut edited.body));
+        cache_edits::note(exchange, &edited);
+    }
     exchange.settle(outcome);
     log_messages(exchange, &bytes);
     if is_worked_out_later(exchange) {

@@ -4,11 +4,13 @@
 //! the rules by tool: `*` matches any run of characters, `?` one; case does not count.
 
 use headroom_compress::{Profile, glob_matches};
+use headroom_providers::cache_edits::Lifetime;
 use headroom_providers::without_port;
 
 use crate::host;
 use crate::lenient::Reader;
 use crate::mode::{MODES, Mode, PROFILES};
+use crate::prompt_cache::{ALIGN, BREAKPOINTS, NO_BREAKPOINTS};
 
 /// What is done to a request.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -17,6 +19,10 @@ pub struct Treatment {
     pub mode: Mode,
     /// How far the engine may go.
     pub profile: Profile,
+    /// The lifetime of breakpoints that it gets; `None`: it gets none.
+    pub breakpoints: Option<Lifetime>,
+    /// Whether lines of its system prompt may move.
+    pub align: bool,
 }
 
 /// A rule. A condition that is not set holds for every request.
@@ -94,6 +100,8 @@ pub(crate) fn read(reader: &mut Reader, default: Treatment) -> Vec<Rule> {
                 default.profile,
                 (Profile::Lossless, "its requests stay lossless"),
             ),
+            breakpoints: section.guarded("breakpoints", BREAKPOINTS, default.breakpoints, NO_BREAKPOINTS),
+            align: section.guarded("align", ALIGN, default.align, (false, "no lines of its prompts move")),
         };
         let provider = Some(section.text("provider")).filter(|provider| !provider.is_empty());
         let misspelt = section.refuse_unknown_keys(PASS);

@@ -5,6 +5,7 @@
 //! for byte, what reached it.
 
 pub mod agent;
+pub mod anthropic_cache;
 pub mod built;
 pub mod client;
 pub mod conversation;

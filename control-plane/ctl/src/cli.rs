@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::cache::CacheArgs;
 use crate::compress::CompressArgs;
 use crate::config::ConfigArgs;
 use crate::count::CountArgs;
@@ -64,6 +65,8 @@ pub enum Command {
     /// Have systemd run Headroom for this user, from login on, or no longer
     #[command(after_help = SERVICE_EXAMPLES)]
     Service(ServiceArgs),
+    /// Say what to do about the providers' prompt caches
+    Cache(CacheArgs),
     /// Run a coding agent behind Headroom, or edit its settings so that it uses Headroom from now on
     #[command(after_help = WRAP_EXAMPLES)]
     Wrap(Box<WrapArgs>),

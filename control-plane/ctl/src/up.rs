@@ -19,7 +19,7 @@ use anyhow::{Context, bail, ensure};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use self::programs::Programs;
-pub use self::settings::{BodyModeName, LiteLlm, ModeName, Settings, UpArgs};
+pub use self::settings::{BodyModeName, BreakpointsName, LiteLlm, ModeName, Settings, UpArgs};
 use self::stack::{Addresses, Stack};
 use crate::background::{self, Holder, SUPERVISOR, SYSTEMD, Start, State};
 use crate::bootstrap::{Bootstrap, Endpoint};

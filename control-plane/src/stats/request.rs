@@ -59,6 +59,8 @@ pub(crate) fn request(landed: &Landed) -> Request {
         blocks_left_out: record.blocks_left_out,
         subscription: record.subscription,
         plan: plan(record),
+        added_breakpoints: record.added_breakpoints,
+        aligned_lines: record.aligned_lines,
         transforms_applied: None,
         messages: None,
     }

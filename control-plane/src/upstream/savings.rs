@@ -104,10 +104,12 @@ pub(crate) fn retention() -> Retention {
     }
 }
 
-/// The forms in a request, each once.
+/// The forms in a request, each once, and what else was changed for the provider's cache.
 pub(crate) fn transforms_applied(record: &RequestRecord) -> Vec<String> {
     let outcomes = record.blocks.iter().map(|block| block.outcome.clone());
     let mut applied: Vec<String> = outcomes.filter(|outcome| !outcome.starts_with("skipped:")).collect();
+    let beside = [("breakpoints", record.added_breakpoints), ("aligner", record.aligned_lines)];
+    applied.extend(beside.into_iter().filter(|(_, count)| *count > 0).map(|(name, _)| name.to_owned()));
     applied.sort_unstable();
     applied.dedup();
     applied

@@ -1,6 +1,7 @@
 //! Anthropic Messages: `POST /v1/messages`.
 
 pub(crate) mod answer;
+pub(crate) mod breakpoints;
 pub mod recovery;
 pub(crate) mod request;
 pub(crate) mod rounds;
@@ -14,6 +15,7 @@ use crate::api::Api;
 use crate::format::{Credentials, Format, Part, Refusal};
 use crate::memory_tools::{FILES_DEFINITION, memory_definitions};
 use crate::own_tools::OwnTools;
+use crate::prompt::Prompt;
 use crate::provider::Provider;
 use crate::retrieve_tool::{about, parameters};
 use crate::rounds::{Editor, IdRules, Outputs};
@@ -39,6 +41,14 @@ impl Format for Messages {
 
     fn part(&self, key: &[u8]) -> Part {
         request::part(key)
+    }
+
+    fn prompt<'t, 'b>(&self, root: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        breakpoints::prompt(root)
+    }
+
+    fn takes_breakpoints(&self) -> bool {
+        true
     }
 
     fn takes_text_for_list(&self) -> bool {

@@ -7,12 +7,14 @@ use serde_json::json;
 
 use crate::answer::AnswerReader;
 use crate::anthropic::answer::Anthropic;
+use crate::anthropic::breakpoints;
 use crate::anthropic::request;
 use crate::anthropic::rounds::IDS;
 use crate::api::Api;
 use crate::format::{Format, Part, Refusal};
 use crate::openai_chat::answer::OpenAiChat;
 use crate::own_tools::OwnTools;
+use crate::prompt::Prompt;
 use crate::provider::Provider;
 use crate::rounds::IdRules;
 use crate::route::Route;
@@ -36,6 +38,11 @@ impl Format for Converse {
 
     fn read<'b>(&self, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
         converse::read(root, walk)
+    }
+
+    fn prompt<'t, 'b>(&self, root: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        let [system] = root.pick(["system"])?;
+        Ok(system.map(|value| Prompt { value, part: r#"{"text":"# }))
     }
 
     fn part(&self, key: &[u8]) -> Part {
@@ -75,6 +82,14 @@ impl Format for Invoke {
 
     fn part(&self, key: &[u8]) -> Part {
         request::part(key)
+    }
+
+    fn prompt<'t, 'b>(&self, root: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        breakpoints::prompt(root)
+    }
+
+    fn takes_breakpoints(&self) -> bool {
+        true
     }
 
     fn takes_text_for_list(&self) -> bool {

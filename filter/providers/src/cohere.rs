@@ -10,6 +10,7 @@ use crate::api::Api;
 use crate::format::{Format, Refusal};
 use crate::openai_chat::answer::OpenAiChat;
 use crate::own_tools::OwnTools;
+use crate::prompt::{Prompt, TEXT_PART};
 use crate::provider::Provider;
 use crate::route::Route;
 use crate::tape::{NotUnderstood, Value};
@@ -33,6 +34,11 @@ impl Format for Chat {
 
     fn answer(&self, tools: OwnTools) -> Box<dyn AnswerReader> {
         Box::new(OpenAiChat::new(tools))
+    }
+
+    fn prompt<'t, 'b>(&self, root: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        let [messages] = root.pick(["messages"])?;
+        Prompt::of_first_message(messages, TEXT_PART)
     }
 
     fn refusal(&self, message: &str) -> Refusal {

@@ -2,6 +2,7 @@
 
 use crate::answer::AnswerReader;
 use crate::own_tools::OwnTools;
+use crate::prompt::Prompt;
 use crate::rounds::{Editor, IdRules, Outputs};
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::Walk;
@@ -30,6 +31,16 @@ pub(crate) trait Format: Sync {
     /// The member that holds the messages.
     fn messages(&self) -> &'static str {
         "messages"
+    }
+
+    /// The system prompt of a conversation; `None`: it has none.
+    fn prompt<'t, 'b>(&self, _conversation: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        Ok(None)
+    }
+
+    /// Whether the client says with `cache_control` up to where the provider's cache is to be written.
+    fn takes_breakpoints(&self) -> bool {
+        false
     }
 
     /// What a member of the body holds, as far as reasoning is bound to it.

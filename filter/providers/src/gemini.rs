@@ -11,6 +11,7 @@ use crate::api::Api;
 use crate::format::{Credentials, Format, Part, Refusal};
 use crate::memory_tools::memory_definitions;
 use crate::own_tools::OwnTools;
+use crate::prompt::Prompt;
 use crate::provider::Provider;
 use crate::retrieve_tool::{about, parameters};
 use crate::route::Route;
@@ -46,6 +47,10 @@ impl Format for GenerateContent {
 
     fn messages(&self) -> &'static str {
         "contents"
+    }
+
+    fn prompt<'t, 'b>(&self, conversation: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        request::prompt(conversation)
     }
 
     fn part(&self, key: &[u8]) -> Part {
@@ -105,6 +110,10 @@ impl Format for CodeAssist {
 
     fn messages(&self) -> &'static str {
         GenerateContent.messages()
+    }
+
+    fn prompt<'t, 'b>(&self, conversation: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        request::prompt(conversation)
     }
 
     fn part(&self, key: &[u8]) -> Part {

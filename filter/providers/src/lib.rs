@@ -16,6 +16,7 @@
 #[macro_use]
 extern crate headroom_wasm_test;
 
+pub mod align;
 mod allowance;
 pub mod answer;
 pub mod anthropic;
@@ -24,6 +25,7 @@ pub mod arguments;
 mod azure;
 mod base64;
 pub mod bedrock;
+pub mod cache_edits;
 pub mod chatgpt;
 mod cohere;
 mod context_edits;
@@ -39,6 +41,7 @@ mod openai_chat;
 pub mod openai_responses;
 pub mod own_tools;
 pub mod path;
+pub mod prompt;
 mod provider;
 pub mod rate_limits;
 pub mod reader;

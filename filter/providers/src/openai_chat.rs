@@ -10,6 +10,7 @@ use crate::format::{Format, Refusal};
 use crate::memory_tools::memory_definitions;
 use crate::openai::{self, PROVIDER};
 use crate::own_tools::OwnTools;
+use crate::prompt::{Prompt, TEXT_PART};
 use crate::retrieve_tool::{about, parameters};
 use crate::rounds::{Editor, IdRules, Outputs};
 use crate::tape::{NotUnderstood, Value};
@@ -29,6 +30,11 @@ impl Format for ChatCompletions {
 
     fn read<'b>(&self, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
         request::read(root, walk)
+    }
+
+    fn prompt<'t, 'b>(&self, root: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        let [messages] = root.pick(["messages"])?;
+        Prompt::of_first_message(messages, TEXT_PART)
     }
 
     fn definition(&self) -> Option<&'static str> {

@@ -11,6 +11,7 @@ use crate::format::{Format, Part, Refusal};
 use crate::memory_tools::memory_definitions;
 use crate::openai::{self, PROVIDER};
 use crate::own_tools::OwnTools;
+use crate::prompt::Prompt;
 use crate::retrieve_tool::{about, parameters};
 use crate::rounds::{Editor, IdRules, Outputs};
 use crate::tape::{NotUnderstood, Value};
@@ -34,6 +35,15 @@ impl Format for Responses {
 
     fn system(&self) -> &'static str {
         "instructions"
+    }
+
+    fn prompt<'t, 'b>(&self, root: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        const PART: &str = r#"{"type":"input_text","text":"#;
+        let [instructions, input] = root.pick(["instructions", "input"])?;
+        match instructions.filter(|instructions| !instructions.is_null()) {
+            Some(value) => Ok(Some(Prompt { value, part: PART })),
+            None => Prompt::of_first_message(input, PART),
+        }
     }
 
     fn messages(&self) -> &'static str {

@@ -7,6 +7,7 @@ use crate::api::Api;
 use crate::arguments::Range;
 use crate::format::{Credentials, Format, Part, Refusal};
 use crate::own_tools::OwnTools;
+use crate::prompt::Prompt;
 use crate::provider::Provider;
 use crate::rounds::ids::Ids;
 use crate::rounds::{Editor, MARK, Outputs, Pages, Restored, call_id};
@@ -115,6 +116,20 @@ impl Api {
             Some(conversation) => conversation.pick([format.system(), format.messages()]),
             None => Ok([None, None]),
         }
+    }
+
+    /// The system prompt of a body.
+    pub(crate) fn prompt<'t, 'b>(self, root: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+        let format = self.format();
+        match format.conversation(root)? {
+            Some(conversation) => format.prompt(conversation),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the client says with `cache_control` up to where the provider's cache is to be written.
+    pub fn takes_breakpoints(self) -> bool {
+        self.format().takes_breakpoints()
     }
 
     /// What a member of a body holds, as far as reasoning is bound to it. What is inside [`Part::Request`] is in the

@@ -1,5 +1,7 @@
 //! Any JSON gives a configuration, and says what was wrong with it.
 
+use headroom_providers::prompt::Class;
+
 use super::*;
 
 fn parse(json: &str) -> Parsed {
@@ -23,7 +25,9 @@ fn every_key_is_read() {
             "kinds":{"log":"lossless","json":"off","diff":"lossy"},
             "reversible":true,"store_originals":false,"retrieve_tool":"require",
             "rules":[{"host":"*.groq.com","path":"/openai/*","route":"r","provider":"groq"},
-                {"route":"plain","mode":"off","profile":"lossless"}],
+                {"route":"plain","mode":"off","profile":"lossless","breakpoints":"off","align":"off"}],
+            "breakpoints":"1h","align":[{"prompt":"00000000000000ff","stack":"bot","trim":true,
+                "lines":[{"line":5,"class":"date"},{"line":7,"class":"UUID"}]},{"prompt":"0123456789abcdef","trim":true}],
             "providers":[{"cluster":"openai","authority":"api.openai.com","path_prefix":"/x/"}],
             "max_body_bytes":1000,"max_block_bytes":900,"min_block_bytes":10,"memo_bytes":5,
             "path_prefixes":["/anthropic/","/openai"],"accept_encoding":"keep","read_usage":false,
@@ -49,8 +53,13 @@ fn every_key_is_read() {
     assert_eq!(config.engine.kinds, [(Kind::Json, Policy::Off), (Kind::Log, Policy::Lossless)]);
     let provider = Some("groq".to_owned());
     let [host, path, route] = ["*.groq.com", "/openai/*", "r"].map(|glob| Some(glob.to_owned()));
-    let treatment = Treatment { mode: Mode::Audit, profile: Profile::Aggressive };
-    let plain = Treatment { mode: Mode::Off, profile: Profile::Lossless };
+    let treatment = Treatment {
+        mode: Mode::Audit,
+        profile: Profile::Aggressive,
+        breakpoints: Some(Lifetime::OneHour),
+        align: true,
+    };
+    let plain = Treatment { mode: Mode::Off, profile: Profile::Lossless, breakpoints: None, align: false };
     assert_eq!(
         config.rules,
         [
@@ -62,6 +71,15 @@ fn every_key_is_read() {
                 treatment: plain,
                 provider: None
             },
+        ]
+    );
+    assert_eq!(config.breakpoints, Some(Lifetime::OneHour));
+    let lines = vec![(5, Class::Date), (7, Class::Uuid)];
+    assert_eq!(
+        config.align,
+        [
+            align::Rule { prompt: 0xff, lines, trim: true },
+            align::Rule { prompt: 0x0123_4567_89ab_cdef, lines: Vec::new(), trim: true }
         ]
     );
     assert!(config.reversible);
@@ -101,6 +119,34 @@ fn every_key_is_read() {
             token: Token::new("s3cret").unwrap(),
         })
     );
+}
+
+#[test]
+fn a_rule_of_the_aligner_that_cannot_be_read_is_left_out_and_counted() {
+    let sound = r#"{"prompt":"00000000000000ff","lines":[{"line":1,"class":"time"}]}"#;
+    for rule in [
+        r#"{"lines":[{"line":1,"class":"time"}]}"#,
+        r#"{"prompt":"xyz","lines":[{"line":1,"class":"time"}]}"#,
+        r#"{"prompt":"00000000000000ff"}"#,
+        r#"{"prompt":"00000000000000ff","lines":[]}"#,
+        r#"{"prompt":"00000000000000ff","lines":[1]}"#,
+        r#"{"prompt":"00000000000000ff","lines":{"line":1}}"#,
+        r#"{"prompt":"00000000000000ff","lines":[{"line":0,"class":"time"}]}"#,
+        r#"{"prompt":"00000000000000ff","lines":[{"line":1,"class":"listing"}]}"#,
+        r#"{"prompt":"00000000000000ff","lines":[{"line":1}]}"#,
+        r#"{"prompt":"00000000000000ff","lines":[{"class":"time"}]}"#,
+        r#"{"prompt":"00000000000000ff","lines":[{"line":1,"class":"time","at":2}]}"#,
+        r#"{"prompt":"00000000000000ff","lines":[{"line":1,"class":"time"}],"trimm":true}"#,
+        "7",
+    ] {
+        let parsed = parse(&format!(r#"{{"align":[{rule},{sound}]}}"#));
+        assert_eq!(parsed.config.align.len(), 1, "{rule}");
+        assert!(parsed.errors > 0 && !parsed.warnings.is_empty(), "{rule}");
+    }
+    let parsed = parse(r#"{"align":{},"breakpoints":"10m","rules":[{"breakpoints":"7","align":"maybe"}]}"#);
+    assert_eq!((parsed.config.align.len(), parsed.config.breakpoints, parsed.errors), (0, None, 4));
+    let many = format!(r#"{{"align":[{}]}}"#, vec![sound; 300].join(","));
+    assert_eq!((parse(&many).config.align.len(), parse(&many).errors), (256, 44));
 }
 
 #[test]

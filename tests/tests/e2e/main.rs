@@ -29,6 +29,7 @@
 mod answers;
 mod append_only;
 mod bodies;
+mod cache_edits;
 mod command_line;
 mod compressed_before;
 mod configuration;
@@ -49,6 +50,7 @@ mod placeholder;
 #[path = "../../../control-plane/tests/store/server.rs"]
 mod postgres;
 mod production;
+
 mod recorded;
 mod remembering;
 mod replicas;

@@ -540,6 +540,10 @@ pub struct Request {
     pub subscription: bool,
     /// What it would have come to, where it was only simulated.
     pub plan: Option<Plan>,
+    /// Breakpoints of the provider's cache that Headroom has set.
+    pub added_breakpoints: u32,
+    /// Lines of the system prompt that Headroom has moved, or taken blanks from.
+    pub aligned_lines: u32,
     /// The forms in it, in `/transformations/feed` alone, under upstream's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transforms_applied: Option<Vec<String>>,

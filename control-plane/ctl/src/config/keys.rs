@@ -109,6 +109,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key([UP, "code_aware", "HEADROOM_CODE_AWARE_ENABLED"], Some("--code-aware"), Kind::Bool, "false"),
     key([UP, "pressure", "HEADROOM_PRESSURE"], Some("--pressure"), Kind::Bool, "false"),
+    key(
+        [UP, "breakpoints", "HEADROOM_BREAKPOINTS"],
+        Some("--breakpoints"),
+        Kind::OneOf(&["off", "5m", "1h"]),
+        "off",
+    ),
+    key([UP, "align", "HEADROOM_ALIGN"], Some("--align"), Kind::Path, "none"),
     key([UP, "log_messages", "HEADROOM_LOG_MESSAGES"], Some("--log-messages"), Kind::Bool, "false"),
     key([UP, "workers", "HEADROOM_WORKERS"], Some("--workers"), Kind::Count(1), "2"),
     key(
@@ -189,8 +196,8 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// The filter's keys that have one of their own at the top of the file.
-pub(super) const FILTERS_OWN_ELSEWHERE: [&str; 5] =
-    ["mode", "profile", "body_mode", "code_aware", "pressure"];
+pub(super) const FILTERS_OWN_ELSEWHERE: [&str; 7] =
+    ["mode", "profile", "body_mode", "code_aware", "pressure", "breakpoints", "align"];
 
 /// The keys of the filter's configuration that may stand in [`FILTER`].
 pub(super) const FILTER_KEYS: [&str; 23] = [

@@ -1,7 +1,7 @@
 //! What `headroomctl up` was told: arguments, then variables, then the configuration file, then defaults.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -40,6 +40,19 @@ pub enum ModeName {
     Simulate,
     /// Forward everything as it was
     Off,
+}
+
+/// `breakpoints` in the way clap wants it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum BreakpointsName {
+    /// Set none
+    Off,
+    /// That live for five minutes
+    #[value(name = "5m")]
+    FiveMinutes,
+    /// That live for an hour on Anthropic's own API, where writing them costs more, and five minutes elsewhere
+    #[value(name = "1h")]
+    OneHour,
 }
 
 /// The name of LiteLLM's proxy as a backend, of its route and in reports.
@@ -111,6 +124,12 @@ pub struct UpArgs {
     /// Press new tool outputs harder as a conversation passes 90,000, 180,000 and 260,000 tokens [env: HEADROOM_PRESSURE]
     #[arg(long)]
     pub pressure: bool,
+    /// Set breakpoints of Anthropic's prompt cache in requests whose client sets none, with this lifetime [env: HEADROOM_BREAKPOINTS] [default: off]
+    #[arg(long, value_enum)]
+    pub breakpoints: Option<BreakpointsName>,
+    /// Rules that move lines of system prompts to their ends, as `headroomctl cache suggest` writes them [env: HEADROOM_ALIGN]
+    #[arg(long, value_name = "FILE")]
+    pub align: Option<PathBuf>,
     /// How the filter forwards a body of another length [env: HEADROOM_BODY_MODE] [default: strip]
     #[arg(long, value_enum)]
     pub body_mode: Option<BodyModeName>,
@@ -223,6 +242,8 @@ impl UpArgs {
             "--mode" => name(self.mode),
             "--profile" => name(self.profile),
             "--body-mode" => name(self.body_mode),
+            "--breakpoints" => name(self.breakpoints),
+            "--align" => path(&self.align),
             "--code-aware" => flag(self.code_aware),
             "--pressure" => flag(self.pressure),
             "--log-messages" => flag(self.log_messages),
@@ -276,6 +297,13 @@ impl Settings {
         }
         if args.pressure || env.flag("HEADROOM_PRESSURE")? {
             plugin_config.insert("pressure".to_owned(), true.into());
+        }
+        let breakpoints = choice(args.breakpoints, env, "HEADROOM_BREAKPOINTS")?;
+        if let Some(breakpoints) = breakpoints.and_then(|it| it.to_possible_value()) {
+            plugin_config.insert("breakpoints".to_owned(), breakpoints.get_name().into());
+        }
+        if let Some(file) = args.align.clone().or_else(|| env.get("HEADROOM_ALIGN").map(PathBuf::from)) {
+            plugin_config.insert("align".to_owned(), align(&file)?);
         }
         // The sidecar that `up` starts keeps the originals.
         plugin_config.insert("reversible".to_owned(), true.into());
@@ -547,13 +575,28 @@ fn allow_hosts(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Vec<String
     Ok(names)
 }
 
+/// The rules in a file that has them as its one key.
+fn align(file: &Path) -> anyhow::Result<Value> {
+    let mut rules = filter_config_of(file, "--align")?;
+    match (rules.remove("align"), rules.is_empty()) {
+        (Some(Value::Array(rules)), true) => Ok(rules.into()),
+        _ => bail!(
+            "--align: {} has not what `headroomctl cache suggest` writes: one key, align, with a list",
+            file.display()
+        ),
+    }
+}
+
 fn filter_config(file: &PathBuf) -> anyhow::Result<Map<String, Value>> {
-    let text =
-        std::fs::read(file).with_context(|| format!("--filter-config: {} cannot be read", file.display()))?;
+    filter_config_of(file, "--filter-config")
+}
+
+fn filter_config_of(file: &Path, option: &str) -> anyhow::Result<Map<String, Value>> {
+    let text = std::fs::read(file).with_context(|| format!("{option}: {} cannot be read", file.display()))?;
     match serde_json::from_slice(&text) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => bail!("--filter-config: {} holds JSON, but not an object", file.display()),
-        Err(error) => bail!("--filter-config: {} is not JSON: {error}", file.display()),
+        Ok(_) => bail!("{option}: {} holds JSON, but not an object", file.display()),
+        Err(error) => bail!("{option}: {} is not JSON: {error}", file.display()),
     }
 }
 
@@ -774,6 +817,30 @@ mod tests {
         }
         let open = UpArgs { host: Some("0.0.0.0".to_owned()), ..args(&["groq=K"]) };
         assert!(resolve(&open, &[("K", "k")]).unwrap_err().to_string().contains("of this machine alone"));
+    }
+
+    #[test]
+    fn rules_of_the_aligner_come_from_a_file_and_breakpoints_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("align.json");
+        let path = file.display().to_string();
+        let variables = [("HEADROOM_ALIGN", path.as_str()), ("HEADROOM_BREAKPOINTS", "5m")];
+        assert!(resolve(&UpArgs::default(), &variables).unwrap_err().to_string().contains("--align"));
+        std::fs::write(&file, r#"{"align":[{"prompt":"0123456789abcdef"}]}"#).unwrap();
+        let settings = resolve(&UpArgs::default(), &variables).unwrap();
+        assert_eq!(settings.plugin_config["breakpoints"], "5m");
+        assert_eq!(settings.plugin_config["align"][0]["prompt"], "0123456789abcdef");
+        let args = UpArgs {
+            align: Some(file.clone()),
+            breakpoints: Some(BreakpointsName::OneHour),
+            ..UpArgs::default()
+        };
+        assert_eq!(resolve(&args, &[]).unwrap().plugin_config["breakpoints"], "1h");
+        assert!(resolve(&UpArgs::default(), &[("HEADROOM_BREAKPOINTS", "10m")]).is_err());
+        for other in ["[]", "{}", r#"{"align":{}}"#, r#"{"align":[],"mode":"off"}"#, "x"] {
+            std::fs::write(&file, other).unwrap();
+            assert!(resolve(&args, &[]).unwrap_err().to_string().contains("--align"), "{other}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A tool output is the `response` object of a `functionResponse`, whose members are up to the client.
 //! Names may be in camel case or in snake case, as in any protobuf JSON.
 
+use crate::prompt::Prompt;
 use crate::retrieve_tool::Naming;
 use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk};
@@ -35,6 +36,14 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
         walk.called = 0;
     }
     Ok(())
+}
+
+/// The system prompt.
+pub(crate) fn prompt<'t, 'b>(root: Value<'t, 'b>) -> Result<Option<Prompt<'t, 'b>>, NotUnderstood> {
+    let [system, system_snake] = root.pick(["systemInstruction", "system_instruction"])?;
+    let Some(system) = either(system, system_snake)? else { return Ok(None) };
+    let [parts] = system.pick(["parts"])?;
+    Ok(parts.map(|value| Prompt { value, part: r#"{"text":"# }))
 }
 
 fn read_part<'b>(part: Value<'_, 'b>, role: Role, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {

@@ -1,0 +1,117 @@
+//! What is changed in a request for the provider's prompt cache alone, where an operator asks for it: breakpoints for
+//! clients that set none, and the [aligner](crate::align).
+//!
+//! Both are pure functions of the body and the configuration (I3). `cache_control` has no part in what providers bind
+//! reasoning to.
+
+use std::ops::Range;
+
+use crate::align::{Aligned, Rule, align};
+use crate::anthropic::breakpoints;
+pub use crate::anthropic::breakpoints::Lifetime;
+use crate::api::Api;
+use crate::prompt::Prompt;
+use crate::splice::splice;
+use crate::tape::{NotUnderstood, Tape};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CacheEdits<'r> {
+    /// Which lines of which system prompts move.
+    pub align: &'r [Rule],
+    /// How long what breakpoints write is to live; `None`: none are set.
+    pub breakpoints: Option<Lifetime>,
+}
+
+/// A body that was changed for the cache.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct CacheEdited {
+    /// The body.
+    pub body: Vec<u8>,
+    /// Breakpoints that were set.
+    pub breakpoints: u32,
+    /// Lines of the system prompt that have moved, or lost blanks.
+    pub aligned_lines: u32,
+    /// What the model reads more than the client has written.
+    pub added: String,
+}
+
+/// Edits in the order in which they were made; those at one place stay in that order.
+#[derive(Debug, Default)]
+pub(crate) struct Edits(Vec<(Range<usize>, String)>);
+
+impl Edits {
+    pub(crate) fn insert(&mut self, at: usize, text: impl Into<String>) {
+        self.0.push((at..at, text.into()));
+    }
+
+    pub(crate) fn replace(&mut self, span: Range<usize>, text: &str) {
+        self.0.push((span, text.to_owned()));
+    }
+
+    fn apply(mut self, body: &str) -> Option<Vec<u8>> {
+        self.0.sort_by_key(|(span, _)| span.start);
+        let edits: Vec<(Range<usize>, &str)> =
+            self.0.iter().map(|(span, text)| (span.clone(), &**text)).collect();
+        splice(body, &edits).map(String::into_bytes)
+    }
+}
+
+impl CacheEdits<'_> {
+    /// What a body becomes. `None`: nothing changes.
+    pub fn apply(&self, body: &[u8], api: Api) -> Option<CacheEdited> {
+        self.edit(body, api).ok().flatten()
+    }
+
+    fn edit(&self, body: &[u8], api: Api) -> Result<Option<CacheEdited>, NotUnderstood> {
+        let lifetime = self.breakpoints.filter(|_| api.takes_breakpoints());
+        if self.align.is_empty() && lifetime.is_none() {
+            return Ok(None);
+        }
+        let tape = Tape::of(body)?;
+        let prompt = api.prompt(tape.root())?;
+        let aligned = match &prompt {
+            Some(prompt) => align(tape.body(), prompt, self.align)?,
+            None => None,
+        };
+        let mut edits = Edits::default();
+        let breakpoints = match lifetime {
+            Some(lifetime) => breakpoints::place(tape.root(), lifetime, &mut edits)?,
+            None => None,
+        };
+        let Aligned { edits: inside, tail, lines: aligned_lines, added } = aligned.unwrap_or_default();
+        edits.0.extend(inside);
+        if let Some(prompt) = prompt.filter(|_| !tail.is_empty()) {
+            append(&prompt, &tail, api, breakpoints.as_ref().is_some_and(|it| it.wraps_system), &mut edits);
+        }
+        if let Some(placed) = &breakpoints {
+            placed.finish_system(&mut edits);
+        }
+        if edits.0.is_empty() {
+            return Ok(None);
+        }
+        let body = edits.apply(tape.body()).ok_or(NotUnderstood)?;
+        let breakpoints = breakpoints.map_or(0, |placed| placed.count);
+        Ok(Some(CacheEdited { body, breakpoints, aligned_lines, added }))
+    }
+}
+
+/// Puts a text to the end of the system prompt: as a part of its own where the prompt is a list or may be one, since
+/// breakpoints stand between parts. `is_open`: it is being made a list, whose end follows.
+fn append(prompt: &Prompt<'_, '_>, tail: &str, api: Api, is_open: bool, edits: &mut Edits) {
+    let (range, part) = (prompt.value.span().range(), prompt.part);
+    let last = range.end.saturating_sub(1);
+    if !prompt.value.is_string() {
+        edits.insert(last, format!(",{part}\"{tail}\"}}"));
+    } else if is_open {
+        edits.insert(range.end, format!(",{part}\"{tail}\"}}"));
+    } else if api.takes_text_for_list() {
+        edits.insert(range.start, format!("[{part}"));
+        edits.insert(range.end, format!("}},{part}\"{tail}\"}}]"));
+    } else {
+        edits.insert(last, format!("\\n\\n{tail}"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! What a request is changed in for the provider's prompt cache, behind the engine: breakpoints, and lines of the system
+//! prompt that move.
+
+use headroom_api::v1::RequestOutcome;
+use headroom_compress::{Encoding, provider_tokens};
+use headroom_providers::cache_edits::{CacheEdited, CacheEdits, Lifetime};
+use headroom_providers::route::{Purpose, Route};
+
+use crate::exchange::Exchange;
+use crate::mode::Mode;
+use crate::rules::Treatment;
+
+/// What a body that the engine has understood becomes; `None`: nothing changes.
+pub(crate) fn edited(
+    exchange: &Exchange,
+    route: &Route,
+    treatment: Treatment,
+    outcome: RequestOutcome,
+    body: &[u8],
+) -> Option<CacheEdited> {
+    let is_understood = matches!(outcome, RequestOutcome::Compressed | RequestOutcome::Unchanged);
+    if treatment.mode != Mode::Optimize || !is_understood {
+        return None;
+    }
+    // A subscription's provider checks the prompts of its own clients.
+    let is_aligned = treatment.align && !exchange.record.subscription;
+    let align = if is_aligned { exchange.settings.config.align.as_slice() } else { &[] };
+    let breakpoints = treatment.breakpoints.filter(|_| route.purpose == Purpose::Answer);
+    // Elsewhere some models refuse the longer one.
+    let breakpoints =
+        breakpoints.map(|it| if route.provider == "anthropic" { it } else { Lifetime::FiveMinutes });
+    CacheEdits { align, breakpoints }.apply(body, route.api)
+}
+
+/// Notes a change that has been made. What the model reads more for it counts as forwarded, and so as nothing saved.
+pub(crate) fn note(exchange: &mut Exchange, edited: &CacheEdited) {
+    let record = &mut exchange.record;
+    record.added_breakpoints = edited.breakpoints;
+    record.aligned_lines = edited.aligned_lines;
+    exchange.settings.metrics.cache_edited(edited.breakpoints, edited.aligned_lines);
+    if edited.added.is_empty() {
+        return;
+    }
+    if let Some(tokens) = &mut record.tokens {
+        let encoding = if tokens.encoding == Encoding::Cl100kBase.name() {
+            Encoding::Cl100kBase
+        } else {
+            Encoding::O200kBase
+        };
+        let added = provider_tokens(&record.model, encoding.count(&edited.added) as u64);
+        tokens.after = tokens.after.saturating_add(added);
+    }
+}
