@@ -18,7 +18,8 @@ pub(crate) fn edited(
     outcome: RequestOutcome,
     body: &[u8],
 ) -> Option<CacheEdited> {
-    let is_understood = matches!(outcome, RequestOutcome::Compressed | RequestOutcome::Unchanged);
+    let is_understood =
+        matches!(outcome, RequestOutcome::Compressed | RequestOutcome::Unchanged | RequestOutcome::Extended);
     if treatment.mode != Mode::Optimize || !is_understood {
         return None;
     }

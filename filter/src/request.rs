@@ -322,6 +322,10 @@ impl Request {
         if let Some(edited) = &mut cache_edited {
             replacement = Some(std::mem::take(&mut edited.body));
         }
+        let outcome = match outcome {
+            RequestOutcome::Unchanged if replacement.is_some() || is_restored => RequestOutcome::Extended,
+            outcome => outcome,
+        };
         if replacement.is_some() || is_restored {
             let recoverable = carries_thinking && body.route.is_recoverable();
             if recoverable
