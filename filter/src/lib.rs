@@ -51,6 +51,7 @@ mod sessions;
 mod settings;
 mod stream;
 mod structure;
+mod system_lines;
 pub mod tenant;
 mod tool_loop;
 mod unrecognized;

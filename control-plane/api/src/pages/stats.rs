@@ -540,6 +540,18 @@ pub struct Request {
     pub subscription: bool,
     /// What it would have come to, where it was only simulated.
     pub plan: Option<Plan>,
+    /// Why it read less from the provider's cache than it could have; absent where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_reason: Option<String>,
+    /// More of the reason: which line, which message, after how long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_detail: Option<String>,
+    /// Tokens that it could have read from the cache; absent where nobody can tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_readable_tokens: Option<i64>,
+    /// What it cost more than if it had read them; absent where it has no price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_lost_usd: Option<f64>,
     /// The forms in it, in `/transformations/feed` alone, under upstream's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transforms_applied: Option<Vec<String>>,
