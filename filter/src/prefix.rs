@@ -41,18 +41,21 @@ pub(crate) const BILLING: &[u8] = b"x-anthropic-billing-header";
 const PARAMETERS: [&[u8]; 5] = [b"thinking", b"tool_choice", b"speed", b"response_format", b"text"];
 
 /// What stands before each message of a request, and what a cache goes by in it.
-pub(crate) struct Prefix {
-    pub(crate) digests: PrefixDigests,
-    pub(crate) layout: CacheLayout,
+#[derive(Debug)]
+pub struct Prefix {
+    /// Digests of what stands before each message.
+    pub digests: PrefixDigests,
+    /// Breakpoints, bytes and lines.
+    pub layout: CacheLayout,
 }
 
 /// The digests of a request's body. `None` where it is no JSON object, or ends before its end.
-pub(crate) fn digests(api: Api, body: &[u8]) -> Option<PrefixDigests> {
+pub fn digests(api: Api, body: &[u8]) -> Option<PrefixDigests> {
     Some(Reader::new(api, body).read(api)?.0)
 }
 
 /// The digests, and the layout with the lines of the system prompt, which are worked out once for each prompt.
-pub(crate) fn read(api: Api, body: &[u8], prompts: &mut Prompts) -> Option<Prefix> {
+pub fn read(api: Api, body: &[u8], prompts: &mut Prompts) -> Option<Prefix> {
     let (digests, mut layout, system) = Reader::new(api, body).read(api)?;
     if digests.system != 0 {
         let values = system.into_iter().filter_map(|span| body.get(span));

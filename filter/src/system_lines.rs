@@ -58,8 +58,8 @@ pub(crate) struct SystemLines {
 }
 
 /// The prompts that were read last, by their digests.
-#[derive(Default)]
-pub(crate) struct Prompts(VecDeque<(u64, Rc<SystemLines>)>);
+#[derive(Debug, Default)]
+pub struct Prompts(VecDeque<(u64, Rc<SystemLines>)>);
 
 impl Prompts {
     /// The lines of the prompt with this digest, which stands in these JSON values.

@@ -44,6 +44,8 @@ pub struct Stats {
     pub persistent_savings: Option<PersistentSavings>,
     /// What providers read from their caches.
     pub prefix_cache: Option<PrefixCache>,
+    /// What could have been read from these caches over the last seven days, and what was lost.
+    pub prompt_cache: Option<super::CacheSummary>,
     /// What requests that were only measured would have saved.
     pub audit: Option<Audit>,
     /// Whether conversations stayed what the model's reasoning is bound to.

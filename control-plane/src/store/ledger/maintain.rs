@@ -1,5 +1,6 @@
 //! Dropping what is older or more than is kept, so that the store stays small.
 
+use super::cache;
 use crate::clock::{DAY_MS, HOUR_MS, UnixMs};
 use crate::ledger::bucket::Unit;
 use crate::ledger::history::{HOURS_BROKEN_DOWN_DAYS, MAX_AGE_DAYS, MAX_POINTS, superfluous};
@@ -11,7 +12,7 @@ const MINUTES_HOURS: i64 = 2;
 /// How long buckets of an hour over everything are kept: a year and a day.
 const HOURS_DAYS: i64 = 366;
 /// How long buckets of a day are kept: ten years.
-const DAYS_DAYS: i64 = 3_653;
+pub(super) const DAYS_DAYS: i64 = 3_653;
 /// How long it is kept what accounts have used: longer than a month lasts.
 const SPENT_DAYS: i64 = 40;
 /// How long a VM is remembered that reports nothing. A filter gives up on records after minutes.
@@ -49,6 +50,7 @@ pub(super) async fn maintain(pool: &Pool, now: UnixMs) -> Result<(), StoreError>
     .execute(&mut tx)
     .await?;
     thin_checkpoints(&mut tx).await?;
+    cache::maintain(&mut tx, now).await?;
     tx.commit().await?;
     Ok(())
 }
