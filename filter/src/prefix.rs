@@ -23,7 +23,7 @@ use headroom_providers::{Api, Part};
 use memchr::{memchr, memchr2, memmem};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
-use crate::system_lines::Prompts;
+use crate::system_lines::{BILLING, Prompts};
 
 /// As in the contract: of the newest messages. A turn of the busiest agents adds some twenty.
 const MAX_PREFIXES: usize = 64;
@@ -36,7 +36,6 @@ const CACHE_CONTROL: &[u8] = b"cache_control";
 const CACHE_BREAKPOINT: &[u8] = b"prompt_cache_breakpoint";
 /// A block of its own, in Bedrock's Converse.
 const CACHE_POINT: &[u8] = b"\"cachePoint\"";
-pub(crate) const BILLING: &[u8] = b"x-anthropic-billing-header";
 /// What decides about the cache of messages beside the prompt itself.
 const PARAMETERS: [&[u8]; 5] = [b"thinking", b"tool_choice", b"speed", b"response_format", b"text"];
 

@@ -11,8 +11,8 @@ use headroom_api::v1::{VolatileClass, VolatileToken};
 use memchr::{memchr, memchr2};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::prefix::BILLING;
-
+/// With what a line begins in which Claude Code says something of billing; it differs in every request.
+pub(crate) const BILLING: &[u8] = b"x-anthropic-billing-header";
 /// As in the contract.
 const MAX_LINES: usize = 256;
 const MAX_TOKENS: usize = 128;

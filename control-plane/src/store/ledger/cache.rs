@@ -318,8 +318,8 @@ pub(super) async fn tenants(pool: &Pool) -> Result<Vec<String>, StoreError> {
     Ok(tenants.into_iter().filter(|tenant| tenant != OTHER && tenant != UNKNOWN).collect())
 }
 
-/// Drops what is older or more than is kept.
-pub(super) async fn maintain(tx: &mut Transaction, now: UnixMs) -> Result<(), StoreError> {
+/// Drops what is older or more than is kept; `kept_days`: buckets of a day.
+pub(super) async fn maintain(tx: &mut Transaction, now: UnixMs, kept_days: i64) -> Result<(), StoreError> {
     let days_ago = |days: i64| now - days * DAY_MS;
     for (text, before) in [
         ("DELETE FROM cache_shelf WHERE at_ms < $1", days_ago(SHELF_DAYS)),
@@ -329,7 +329,7 @@ pub(super) async fn maintain(tx: &mut Transaction, now: UnixMs) -> Result<(), St
         ),
         (
             "DELETE FROM cache_rollup WHERE unit = 'day' AND bucket_ms < $1",
-            Unit::Day.start(days_ago(DAYS_DAYS)),
+            Unit::Day.start(days_ago(kept_days)),
         ),
         ("DELETE FROM cache_line WHERE bucket_ms < $1", Unit::Hour.start(days_ago(HOURS_BROKEN_DOWN_DAYS))),
     ] {
@@ -344,9 +344,6 @@ pub(super) async fn maintain(tx: &mut Transaction, now: UnixMs) -> Result<(), St
     .await?;
     Ok(())
 }
-
-/// How long days are kept: as those of the other sums.
-const DAYS_DAYS: i64 = super::maintain::DAYS_DAYS;
 
 /// Deletes what somebody wants deleted; how many sums that were.
 pub(super) async fn purge(tx: &mut Transaction, scope: &Scope) -> Result<u64, StoreError> {

@@ -12,7 +12,7 @@ const MINUTES_HOURS: i64 = 2;
 /// How long buckets of an hour over everything are kept: a year and a day.
 const HOURS_DAYS: i64 = 366;
 /// How long buckets of a day are kept: ten years.
-pub(super) const DAYS_DAYS: i64 = 3_653;
+const DAYS_DAYS: i64 = 3_653;
 /// How long it is kept what accounts have used: longer than a month lasts.
 const SPENT_DAYS: i64 = 40;
 /// How long a VM is remembered that reports nothing. A filter gives up on records after minutes.
@@ -50,7 +50,7 @@ pub(super) async fn maintain(pool: &Pool, now: UnixMs) -> Result<(), StoreError>
     .execute(&mut tx)
     .await?;
     thin_checkpoints(&mut tx).await?;
-    cache::maintain(&mut tx, now).await?;
+    cache::maintain(&mut tx, now, DAYS_DAYS).await?;
     tx.commit().await?;
     Ok(())
 }
