@@ -17,6 +17,7 @@ mod registry;
 mod retrieve;
 mod session_metrics;
 mod stats;
+mod stats_cache;
 mod stats_history;
 mod telemetry;
 mod tool_call;
@@ -109,6 +110,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/health", get(health::health))
         .route("/stats", get(stats::stats))
         .route("/stats-history", get(stats_history::stats_history))
+        .route("/stats-cache", get(stats_cache::stats_cache))
         .route("/transformations/feed", get(feed::feed))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/retrieve", get(retrieve::get).post(retrieve::post))

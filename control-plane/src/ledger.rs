@@ -6,6 +6,7 @@
 
 pub mod attribution;
 pub mod bucket;
+pub mod cache;
 pub mod contribution;
 pub mod export;
 pub mod history;

@@ -22,7 +22,7 @@ use crate::grpc;
 use crate::http::{self, App, Board, Desk, Guard, Probes};
 use crate::ledger::contribution::Accounting;
 use crate::ledger::import;
-use crate::ledger::labels::Labels;
+use crate::ledger::labels::{Dimension, Labels};
 use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::{Ledger, WriterCounts};
 use crate::limits::Limits;
@@ -393,7 +393,8 @@ async fn accounting(
     for warning in budgets.warnings() {
         tracing::warn!(message = "A budget was left out.", warning);
     }
-    Ok(Accounting { labels: Labels::knowing(requests.chain(blocks)), models, budgets })
+    let tenants = store.cache_tenants().await?.into_iter().map(|tenant| (Dimension::Tenant, tenant));
+    Ok(Accounting { labels: Labels::knowing(requests.chain(blocks).chain(tenants)), models, budgets })
 }
 
 /// Keeps the store small for as long as the sidecar runs.

@@ -1,5 +1,6 @@
 //! The figures that `/stats` shows, read from the store at one point in time.
 
+pub(crate) mod cache;
 mod figures;
 mod request;
 

@@ -8,12 +8,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
-use headroom_api::v1::{PrefixDigests, RequestRecord};
+use headroom_api::v1::{CacheLayout, PrefixDigests, RequestRecord};
 use headroom_compress::{Api, Appendix, Block, Memo, Request, appendix};
 
 use crate::memory::{Memory, Room};
 use crate::prefix;
 use crate::report::PendingRecord;
+use crate::system_lines::Prompts;
 
 /// Bodies that are kept together for this. A request that finds no room is reported without what would be worked
 /// out from its body.
@@ -46,6 +47,7 @@ pub(crate) struct Deferred {
     ended: RefCell<VecDeque<Ended>>,
     kept_bytes: Cell<usize>,
     memory: Rc<Memory>,
+    prompts: RefCell<Prompts>,
 }
 
 /// A request that has ended, in the order in which they did.
@@ -79,6 +81,7 @@ struct Findings {
     appendix: Appendix,
     client_prefix: Option<PrefixDigests>,
     forwarded_prefix: Option<PrefixDigests>,
+    cache_layout: Option<CacheLayout>,
 }
 
 /// A request as it came.
@@ -163,7 +166,7 @@ impl Deferred {
         let Ended { mut told, original, turn, outlet } = self.ended.borrow_mut().pop_front()?;
         if let Some((original, _room)) = original {
             self.release(&original);
-            append(&mut told.record, original.findings(outlet.memo()), turn.as_ref());
+            append(&mut told.record, original.findings(outlet.memo(), &self.prompts), turn.as_ref());
         }
         Some((outlet, told))
     }
@@ -180,7 +183,7 @@ impl Deferred {
         let mut work = work.borrow_mut();
         if let Work::Waiting(original, _) = &*work {
             self.release(original);
-            *work = Work::Done(original.findings(memo));
+            *work = Work::Done(original.findings(memo, &self.prompts));
         }
     }
 
@@ -194,14 +197,20 @@ impl Original {
         self.body.len().saturating_add(self.forwarded.as_ref().map_or(0, |forwarded| forwarded.len()))
     }
 
-    fn findings(&self, memo: &RefCell<Memo>) -> Findings {
+    fn findings(&self, memo: &RefCell<Memo>, prompts: &RefCell<Prompts>) -> Findings {
         let request = Request { model: self.model.as_deref(), ..Request::new(self.api) };
-        let client_prefix = prefix::digests(self.api, &self.body);
-        let forwarded = self.forwarded.as_ref().map(|forwarded| prefix::digests(self.api, forwarded));
+        let forwarded = self.forwarded.as_ref().unwrap_or(&self.body);
+        let prefix = prefix::read(self.api, forwarded, &mut prompts.borrow_mut());
+        let (forwarded_prefix, cache_layout) = prefix.map(|prefix| (prefix.digests, prefix.layout)).unzip();
+        let client_prefix = match &self.forwarded {
+            Some(_) => prefix::digests(self.api, &self.body),
+            None => forwarded_prefix.clone(),
+        };
         Findings {
             appendix: appendix(&self.body, &request, &self.blocks, &mut memo.borrow_mut()),
-            forwarded_prefix: forwarded.unwrap_or_else(|| client_prefix.clone()),
             client_prefix,
+            forwarded_prefix,
+            cache_layout,
         }
     }
 }
@@ -222,7 +231,8 @@ impl Drop for Later {
 }
 
 fn append(record: &mut RequestRecord, findings: Findings, turn: Option<&Turn>) {
-    let Findings { appendix, client_prefix, forwarded_prefix } = findings;
+    let Findings { appendix, client_prefix, forwarded_prefix, cache_layout } = findings;
+    record.cache_layout = cache_layout;
     record.client_prefix = client_prefix;
     record.forwarded_prefix = forwarded_prefix;
     record.turn_id = match (&appendix.turn_id, turn) {

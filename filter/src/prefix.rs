@@ -6,48 +6,121 @@
 //! whose change it was.
 //!
 //! Hashed is what providers compare: values, not their spelling between tokens. White space is left out,
-//! `cache_control` too, and the line about billing with which Claude Code begins its system prompt, which differs
-//! in every request. For Anthropic a text alone is the same as a list of that one text. Everything else is hashed
+//! the breakpoints of a cache too, and the line about billing with which Claude Code begins its system prompt, which
+//! differs in every request. For Anthropic a text alone is the same as a list of that one text. Everything else is hashed
 //! as it is spelled, which no client changes between two turns.
+//!
+//! The same pass sees what a provider's prompt cache goes by: where breakpoints stand, how many blocks and bytes stand
+//! before them, and what else a request asks of the cache ([`CacheLayout`]).
 //!
 //! One pass; nothing is copied.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
-use headroom_api::v1::PrefixDigests;
+use headroom_api::v1::{Breakpoint, BreakpointPlace, CacheLayout, PrefixDigests};
 use headroom_providers::{Api, Part};
-use memchr::{memchr, memchr2};
-use xxhash_rust::xxh3::Xxh3;
+use memchr::{memchr, memchr2, memmem};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
+
+use crate::system_lines::{BILLING, Prompts};
 
 /// As in the contract: of the newest messages. A turn of the busiest agents adds some twenty.
 const MAX_PREFIXES: usize = 64;
 /// Containers within containers: the engine's own limit, so that what it reads is read here too.
 const MAX_DEPTH: u32 = 127;
+/// Breakpoints that are kept of a request; no provider takes more than four.
+const MAX_BREAKPOINTS: usize = 8;
 const CACHE_CONTROL: &[u8] = b"cache_control";
-const BILLING: &[u8] = b"x-anthropic-billing-header";
+/// The same in OpenAI's formats.
+const CACHE_BREAKPOINT: &[u8] = b"prompt_cache_breakpoint";
+/// A block of its own, in Bedrock's Converse.
+const CACHE_POINT: &[u8] = b"\"cachePoint\"";
+/// What decides about the cache of messages beside the prompt itself.
+const PARAMETERS: [&[u8]; 5] = [b"thinking", b"tool_choice", b"speed", b"response_format", b"text"];
+
+/// What stands before each message of a request, and what a cache goes by in it.
+#[derive(Debug)]
+pub struct Prefix {
+    /// Digests of what stands before each message.
+    pub digests: PrefixDigests,
+    /// Breakpoints, bytes and lines.
+    pub layout: CacheLayout,
+}
 
 /// The digests of a request's body. `None` where it is no JSON object, or ends before its end.
-pub(crate) fn digests(api: Api, body: &[u8]) -> Option<PrefixDigests> {
-    let mut reader = Reader { body, at: 0, takes_text_for_list: api.takes_text_for_list() };
-    let mut digests = PrefixDigests::default();
-    let mut prefixes = VecDeque::with_capacity(MAX_PREFIXES);
-    reader.members(api, &mut digests, &mut prefixes)?;
-    digests.prefixes = prefixes.into();
-    Some(digests)
+pub fn digests(api: Api, body: &[u8]) -> Option<PrefixDigests> {
+    Some(Reader::new(api, body).read(api)?.0)
+}
+
+/// The digests, and the layout with the lines of the system prompt, which are worked out once for each prompt.
+pub fn read(api: Api, body: &[u8], prompts: &mut Prompts) -> Option<Prefix> {
+    let (digests, mut layout, system) = Reader::new(api, body).read(api)?;
+    if digests.system != 0 {
+        let values = system.into_iter().filter_map(|span| body.get(span));
+        let prompt = prompts.get(digests.system, values);
+        layout.first_line = prompt.first_line;
+        layout.system_lines.clone_from(&prompt.lines);
+        layout.system_lines_left_out = prompt.left_out;
+        layout.volatile_tokens.clone_from(&prompt.volatile_tokens);
+    }
+    Some(Prefix { digests, layout })
 }
 
 /// What a value is, as far as it is hashed in another way for that.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Context {
     System,
+    Tools,
     Message,
     Other,
+}
+
+impl Context {
+    fn place(self) -> Option<BreakpointPlace> {
+        match self {
+            Self::System => Some(BreakpointPlace::System),
+            Self::Tools => Some(BreakpointPlace::Tools),
+            Self::Message => Some(BreakpointPlace::Messages),
+            Self::Other => None,
+        }
+    }
+}
+
+/// Content blocks of the parts.
+#[derive(Clone, Copy, Default)]
+struct Blocks {
+    tools: u32,
+    system: u32,
+    messages: u32,
+}
+
+impl Blocks {
+    fn of(&mut self, context: Context) -> Option<&mut u32> {
+        match context {
+            Context::Tools => Some(&mut self.tools),
+            Context::System => Some(&mut self.system),
+            Context::Message => Some(&mut self.messages),
+            Context::Other => None,
+        }
+    }
 }
 
 struct Reader<'b> {
     body: &'b [u8],
     at: usize,
     takes_text_for_list: bool,
+    layout: CacheLayout,
+    blocks: Blocks,
+    /// Where the system prompt stands.
+    system: Vec<Range<usize>>,
+    /// Digest of messages that are the system prompt.
+    system_messages: u64,
+    /// Bytes of messages up to each of the newest.
+    prefix_bytes: VecDeque<u32>,
+    /// The message at hand, from 1, and its role.
+    message: u32,
+    role: &'b [u8],
 }
 
 /// What is hashed of a value, as stretches of the body.
@@ -75,7 +148,113 @@ impl Stretches<'_, '_> {
     }
 }
 
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// The lifetime that a breakpoint or an option asks for; 0 where it asks for none.
+fn lifetime(value: &[u8]) -> u32 {
+    let known: [(&[u8], u32); 4] =
+        [(b"\"5m\"", 300), (b"\"30m\"", 1_800), (b"\"1h\"", 3_600), (b"\"24h\"", 86_400)];
+    known.iter().find(|(text, _)| memmem::find(value, text).is_some()).map_or(0, |(_, seconds)| *seconds)
+}
+
 impl<'b> Reader<'b> {
+    fn new(api: Api, body: &'b [u8]) -> Self {
+        Self {
+            body,
+            at: 0,
+            takes_text_for_list: api.takes_text_for_list(),
+            layout: CacheLayout::default(),
+            blocks: Blocks::default(),
+            system: Vec::new(),
+            system_messages: 0,
+            prefix_bytes: VecDeque::new(),
+            message: 0,
+            role: &[],
+        }
+    }
+
+    /// The digests, the layout without lines, and where the system prompt stands.
+    fn read(mut self, api: Api) -> Option<(PrefixDigests, CacheLayout, Vec<Range<usize>>)> {
+        let mut digests = PrefixDigests::default();
+        let mut prefixes = VecDeque::with_capacity(MAX_PREFIXES);
+        self.members(api, &mut digests, &mut prefixes)?;
+        digests.prefixes = prefixes.into();
+        if self.system_messages != 0 {
+            digests.system = match digests.system {
+                0 => self.system_messages,
+                system => xxh3_64_with_seed(&self.system_messages.to_le_bytes(), system).max(1),
+            };
+        }
+        let Self { mut layout, blocks, system, prefix_bytes, .. } = self;
+        layout.prefix_bytes = prefix_bytes.into();
+        let before_messages = blocks.tools.saturating_add(blocks.system);
+        layout.blocks = before_messages.saturating_add(blocks.messages);
+        for point in &mut layout.breakpoints {
+            let before = match point.place() {
+                BreakpointPlace::Tools | BreakpointPlace::Unspecified => 0,
+                BreakpointPlace::System => blocks.tools,
+                BreakpointPlace::Messages => before_messages,
+                BreakpointPlace::Automatic => layout.blocks,
+            };
+            point.block = point.block.saturating_add(before);
+            if point.place() == BreakpointPlace::Automatic {
+                point.message = digests.messages;
+            }
+        }
+        layout.breakpoints.sort_by_key(|point| point.block);
+        Some((digests, layout, system))
+    }
+
+    /// Notes a breakpoint at the block at hand, whose value begins at `from` and has been read.
+    fn breakpoint(&mut self, context: Context, from: usize) {
+        let value = self.body.get(from..self.at).unwrap_or_default().trim_ascii();
+        let (Some(place), Some(block)) = (context.place(), self.blocks.of(context).map(|block| *block))
+        else {
+            return;
+        };
+        if value == b"null" || self.layout.breakpoints.len() >= MAX_BREAKPOINTS {
+            return;
+        }
+        self.layout.breakpoints.push(Breakpoint {
+            place: place.into(),
+            message: if context == Context::Message { self.message } else { 0 },
+            block,
+            lifetime_seconds: lifetime(value),
+        });
+    }
+
+    /// A member of the request that is not part of the prompt.
+    fn option(&mut self, key: &[u8]) -> Option<()> {
+        self.white_space();
+        let from = self.at;
+        if PARAMETERS.contains(&key) {
+            let mut hash = Xxh3::with_seed(xxh3_64(key));
+            self.value(Some(&mut hash), Context::Other)?;
+            self.layout.parameters ^= hash.digest();
+            return Some(());
+        }
+        self.value(None, Context::Other)?;
+        let value = self.body.get(from..self.at)?;
+        let is_given = value != b"null" && value != b"\"\"";
+        match key {
+            CACHE_CONTROL if is_given => self.layout.breakpoints.push(Breakpoint {
+                place: BreakpointPlace::Automatic.into(),
+                lifetime_seconds: lifetime(value),
+                ..Breakpoint::default()
+            }),
+            b"prompt_cache_retention" => self.layout.lifetime_seconds = lifetime(value),
+            b"prompt_cache_options" => {
+                self.layout.lifetime_seconds = lifetime(value);
+                self.layout.explicit_only = memmem::find(value, b"\"explicit\"").is_some();
+            }
+            b"previous_response_id" | b"conversation" | b"thread" => self.layout.continues |= is_given,
+            _ => {}
+        }
+        Some(())
+    }
+
     /// Digests what counts of an object's members.
     fn members(&mut self, api: Api, digests: &mut PrefixDigests, prefixes: &mut VecDeque<u64>) -> Option<()> {
         self.take(b'{')?;
@@ -86,14 +265,23 @@ impl<'b> Reader<'b> {
             let key = self.string()?;
             self.take(b':')?;
             match api.part(key) {
-                Part::System => digests.system = self.digest(0, Context::System)?,
-                Part::Tools => digests.tools = self.digest(0, Context::Other)?,
+                Part::System => {
+                    self.white_space();
+                    let from = self.at;
+                    digests.system = self.digest(0, Context::System)?;
+                    self.layout.system_bytes = self.layout.system_bytes.saturating_add(self.bytes(from));
+                    self.system.insert(0, from..self.at);
+                }
+                Part::Tools => {
+                    self.white_space();
+                    let from = self.at;
+                    digests.tools = self.digest(0, Context::Tools)?;
+                    self.layout.tools_bytes = self.bytes(from);
+                }
                 Part::Messages => digests.messages = self.messages(prefixes)?,
                 // Once: inside it is no other.
                 Part::Request => self.members(api.inner(), digests, prefixes)?,
-                Part::Other => {
-                    self.value(None, Context::Other)?;
-                }
+                Part::Other => self.option(key)?,
             }
             match self.next()? {
                 b',' => {}
@@ -103,17 +291,18 @@ impl<'b> Reader<'b> {
         }
     }
 
+    /// Bytes since a place.
+    fn bytes(&self, from: usize) -> u32 {
+        narrow(self.at.saturating_sub(from))
+    }
+
     /// Chained digests of the elements of a list; a text alone is a list of one.
     fn messages(&mut self, prefixes: &mut VecDeque<u64>) -> Option<u32> {
         prefixes.clear();
-        let mut add = |digest| {
-            if prefixes.len() == MAX_PREFIXES {
-                prefixes.pop_front();
-            }
-            prefixes.push_back(digest);
-        };
+        self.prefix_bytes.clear();
         if self.peek()? != b'[' {
-            add(self.digest(0, Context::Message)?);
+            let digest = self.message(0)?;
+            self.count(prefixes, digest);
             return Some(1);
         }
         self.at = self.at.saturating_add(1);
@@ -123,15 +312,58 @@ impl<'b> Reader<'b> {
         }
         let (mut count, mut before) = (0u32, 0);
         loop {
-            before = self.digest(before, Context::Message)?;
-            add(before);
-            count = count.saturating_add(1);
+            self.message = count.saturating_add(1);
+            let digest = self.message(before)?;
+            let is_system = count == 0 && matches!(self.role, b"system" | b"developer");
+            if !is_system {
+                before = digest;
+                self.count(prefixes, digest);
+                count = count.saturating_add(1);
+            }
             match self.next()? {
                 b',' => {}
                 b']' => return Some(count),
                 _ => return None,
             }
         }
+    }
+
+    fn count(&mut self, prefixes: &mut VecDeque<u64>, digest: u64) {
+        if prefixes.len() == MAX_PREFIXES {
+            prefixes.pop_front();
+            self.prefix_bytes.pop_front();
+        }
+        prefixes.push_back(digest);
+        self.prefix_bytes.push_back(self.layout.messages_bytes);
+    }
+
+    /// The digest of a message. One that is the system prompt, before all others, is noted as that.
+    fn message(&mut self, before: u64) -> Option<u64> {
+        self.white_space();
+        let (from, points, blocks) = (self.at, self.layout.breakpoints.len(), self.blocks);
+        self.role = &[];
+        let digest = self.digest(before, Context::Message)?;
+        let bytes = self.bytes(from);
+        let is_first = before == 0;
+        if is_first && matches!(self.role, b"system" | b"developer") {
+            self.system.push(from..self.at);
+            self.system_messages = xxh3_64_with_seed(&digest.to_le_bytes(), self.system_messages).max(1);
+            self.layout.system_bytes = self.layout.system_bytes.saturating_add(bytes);
+            let added = self.blocks.messages.saturating_sub(blocks.messages);
+            self.blocks.messages = blocks.messages;
+            self.blocks.system = blocks.system.saturating_add(added);
+            for point in self.layout.breakpoints.iter_mut().skip(points) {
+                point.set_place(BreakpointPlace::System);
+                point.message = 0;
+                point.block = point.block.saturating_add(blocks.system);
+            }
+            return Some(digest);
+        }
+        if is_first {
+            self.layout.first_message = digest;
+        }
+        self.layout.messages_bytes = self.layout.messages_bytes.saturating_add(bytes);
+        Some(digest)
     }
 
     fn digest(&mut self, seed: u64, context: Context) -> Option<u64> {
@@ -148,56 +380,90 @@ impl<'b> Reader<'b> {
         let mut stretches = Stretches { body: self.body, hash, from: self.at };
         // One bit for each open container: whether it is an object.
         let (mut objects, mut depth) = (0u128, 0u32);
-        let (mut key_next, mut in_content) = (false, false);
+        let (mut key_next, mut in_content, mut role_next) = (false, false, false);
+        // How deep the list of blocks lies: by itself, or in an object.
+        let mut block_depth = if context == Context::Message { 2 } else { 1 };
+        let blocks_before = self.blocks.of(context).map(|blocks| *blocks);
         loop {
             self.pass_white_space(&mut stretches);
             let start = self.at;
-            match *self.body.get(start)? {
-                b'"' if key_next => {
-                    key_next = false;
-                    let key = self.string()?;
-                    if !is_hashed || key != CACHE_CONTROL {
-                        self.pass_white_space(&mut stretches);
+            let is_block = depth == block_depth
+                && depth > 0
+                && objects & 1 == 0
+                && (in_content || context != Context::Message);
+            if is_block && self.is_cache_point() {
+                stretches.skip(start, start);
+                self.value(None, Context::Other)?;
+                stretches.from = self.at;
+                self.breakpoint(context, start);
+            } else {
+                if is_block && let Some(blocks) = self.blocks.of(context) {
+                    *blocks = blocks.saturating_add(1);
+                }
+                match *self.body.get(start)? {
+                    b'"' if key_next => {
+                        key_next = false;
+                        let key = self.string()?;
+                        if !is_hashed || (key != CACHE_CONTROL && key != CACHE_BREAKPOINT) {
+                            self.pass_white_space(&mut stretches);
+                            self.take(b':')?;
+                            if depth == 1 && context == Context::Message {
+                                in_content = key == b"content" || key == b"parts";
+                                role_next = key == b"role";
+                            }
+                            continue;
+                        }
+                        stretches.skip(start, start);
                         self.take(b':')?;
-                        in_content = context == Context::Message && depth == 1 && key == b"content";
-                        continue;
+                        let from = self.at;
+                        self.value(None, Context::Other)?;
+                        stretches.from = self.at;
+                        self.breakpoint(context, from);
                     }
-                    stretches.skip(start, start);
-                    self.take(b':')?;
-                    self.value(None, Context::Other)?;
-                    stretches.from = self.at;
-                }
-                b'"' => {
-                    let may_be_alone = match context {
-                        Context::System => depth == 0,
-                        Context::Message => depth == 1 && in_content,
-                        Context::Other => false,
-                    };
-                    self.text(&mut stretches, context, may_be_alone && self.takes_text_for_list)?;
-                }
-                open @ (b'{' | b'[') => {
-                    if depth >= MAX_DEPTH {
-                        return None;
+                    b'"' => {
+                        let may_be_alone = match context {
+                            Context::System => depth == 0,
+                            Context::Message => depth == 1 && in_content,
+                            Context::Tools | Context::Other => false,
+                        };
+                        let text =
+                            self.text(&mut stretches, context, may_be_alone && self.takes_text_for_list)?;
+                        if role_next && depth == 1 {
+                            (self.role, role_next) = (text, false);
+                        }
                     }
-                    self.at = start.saturating_add(1);
-                    objects = objects << 1 | u128::from(open == b'{');
-                    depth = depth.saturating_add(1);
-                    self.pass_white_space(&mut stretches);
-                    if !matches!(*self.body.get(self.at)?, b'}' | b']') {
-                        key_next = open == b'{';
-                        continue;
+                    open @ (b'{' | b'[') => {
+                        if depth >= MAX_DEPTH {
+                            return None;
+                        }
+                        self.at = start.saturating_add(1);
+                        if depth == 0 && open == b'{' {
+                            block_depth = 2;
+                        }
+                        objects = objects << 1 | u128::from(open == b'{');
+                        depth = depth.saturating_add(1);
+                        self.pass_white_space(&mut stretches);
+                        if !matches!(*self.body.get(self.at)?, b'}' | b']') {
+                            key_next = open == b'{';
+                            continue;
+                        }
                     }
-                }
-                _ if key_next => return None,
-                _ => {
-                    self.scalar()?;
-                    stretches.insert(self.at, b",");
+                    _ if key_next => return None,
+                    _ => {
+                        self.scalar()?;
+                        stretches.insert(self.at, b",");
+                    }
                 }
             }
             // Behind a value: what it stands in ends, or goes on.
             loop {
                 if depth == 0 {
                     stretches.skip(self.at, self.at);
+                    // What has no list of blocks is one.
+                    let blocks = self.blocks.of(context).filter(|blocks| blocks_before == Some(**blocks));
+                    if let Some(blocks) = blocks {
+                        *blocks = blocks.saturating_add(1);
+                    }
                     return Some(());
                 }
                 self.pass_white_space(&mut stretches);
@@ -220,7 +486,18 @@ impl<'b> Reader<'b> {
         }
     }
 
-    fn text(&mut self, stretches: &mut Stretches<'_, 'b>, context: Context, is_alone: bool) -> Option<()> {
+    /// Whether the block at hand is nothing but a breakpoint.
+    fn is_cache_point(&self) -> bool {
+        let rest = self.body.get(self.at..).and_then(|rest| rest.strip_prefix(b"{"));
+        rest.is_some_and(|rest| rest.trim_ascii_start().starts_with(CACHE_POINT))
+    }
+
+    fn text(
+        &mut self,
+        stretches: &mut Stretches<'_, 'b>,
+        context: Context,
+        is_alone: bool,
+    ) -> Option<&'b [u8]> {
         let start = self.at;
         if is_alone {
             stretches.insert(start, br#"[{"type":"text""text":"#);
@@ -234,7 +511,7 @@ impl<'b> Reader<'b> {
         if is_alone {
             stretches.insert(self.at, b"}]");
         }
-        Some(())
+        Some(text)
     }
 
     fn pass_white_space(&mut self, stretches: &mut Stretches<'_, 'b>) {

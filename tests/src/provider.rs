@@ -6,6 +6,7 @@ mod conversations;
 mod encoding;
 mod plan;
 mod progress;
+mod prompt_cache;
 mod report;
 mod retrieval;
 mod script;
@@ -16,7 +17,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -39,6 +40,7 @@ use conversations::{Followed, Reply};
 pub use encoding::Encoding;
 pub use plan::{Plan, Way};
 use progress::Progress;
+use prompt_cache::{PromptCache, Rules};
 pub use report::{Report, Retrieval};
 pub use script::{NAME_HEADER, SCRIPT_HEADER, Script, ToolCall};
 
@@ -81,6 +83,7 @@ struct State {
     recorded: Mutex<HashMap<String, Vec<Recorded>>>,
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
     followed: Mutex<HashMap<String, Followed>>,
+    caches: Mutex<HashMap<String, PromptCache>>,
 }
 
 /// What an answer depends on. The rest of a body is only skipped over: latencies are measured here.
@@ -118,6 +121,7 @@ pub(crate) fn response_events(
         response_id: None,
         body_bytes,
         cache_read_tokens: script.cache_read_tokens,
+        cached: None,
         stream_usage: true,
         transformations: Vec::new(),
         is_nested: false,
@@ -205,6 +209,19 @@ impl State {
         let key =
             [Some(name), before_number].into_iter().flatten().find(|key| followed.contains_key(*key))?;
         followed.get_mut(key).map(with)
+    }
+
+    /// What the prompt cache of a name says of a request; `None`: its API has none here.
+    fn cached(&self, api: Api, name: &str, body: &[u8]) -> Option<prompt_cache::Usage> {
+        let rules = match api {
+            Api::Anthropic => Rules::Anthropic { minimum: 1_024 },
+            Api::OpenAiChat | Api::OpenAiResponses => Rules::OpenAi { lifetime: 600 },
+            Api::Gemini => return None,
+        };
+        let body = serde_json::from_slice(body).ok()?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+        let mut caches = self.caches.lock().expect("no panic while locked");
+        Some(caches.entry(name.to_owned()).or_default().answer(rules, name, &body, now))
     }
 
     fn gate(&self, name: &str) -> Arc<Semaphore> {
@@ -340,6 +357,7 @@ async fn answered(request: Request<Incoming>, state: &State) -> io::Result<Respo
         response_id: None,
         body_bytes: body.len(),
         cache_read_tokens: script.cache_read_tokens,
+        cached: script.prompt_cache.then(|| state.cached(api, &name, &body)).flatten(),
         stream_usage: asked.stream_options.is_some_and(|options| options.include_usage),
         transformations: Vec::new(),
         is_nested: path.starts_with("/v1internal:"),

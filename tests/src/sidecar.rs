@@ -265,7 +265,8 @@ impl Sidecar {
         self.json("/transformations/feed?limit=100").await
     }
 
-    async fn json(&self, path: &str) -> Result<Value> {
+    /// What a page answers.
+    pub async fn json(&self, path: &str) -> Result<Value> {
         let mut connection = Connection::open(self.http, Protocol::Http1).await?;
         let answer = connection.send(Call::get(path)).await?;
         serde_json::from_slice(&answer.body).with_context(|| format!("{path} answered {}", answer.text()))

@@ -1,6 +1,8 @@
 //! The names of what the contract enumerates, as metrics, statistics, logs and response headers spell them.
 
-use crate::v1::{PrefixChange, PrefixMismatchSource, RequestOutcome, RequestRecord, SessionEnd};
+use crate::v1::{
+    MissReason, PrefixChange, PrefixMismatchSource, RequestOutcome, RequestRecord, SessionEnd, VolatileClass,
+};
 
 /// The header with which Envoy's configuration marks what it hands on to headroomd from a listener that other
 /// machines reach.
@@ -13,7 +15,7 @@ pub const COMPRESS_API: &str = "compress";
 pub const DOCTOR_STACK: &str = "headroom_doctor";
 
 /// Why a request read less from the provider's cache than it could have: the name, and what it means.
-pub const MISS_REASONS: [(&str, &str); 12] = [
+pub const MISS_REASONS: [(&str, &str); 13] = [
     ("first_request", "nothing had been written before"),
     ("lifetime_lapsed", "what had been written had lived its time"),
     ("model_changed", "another model, or another route to it"),
@@ -26,7 +28,28 @@ pub const MISS_REASONS: [(&str, &str); 12] = [
     ("look_back_missed", "the last breakpoint that was written lay further back than the provider looks"),
     ("provider_missed", "nothing had changed, and the provider did not find it"),
     ("unknown", "no record of what was written is kept"),
+    ("parameters_changed", "thinking, the choice of a tool or the format of the answer was another"),
 ];
+
+/// The name of a reason, as [`MISS_REASONS`] has it; `None` where nothing was missed.
+#[must_use]
+pub fn miss_reason_name(reason: MissReason) -> Option<&'static str> {
+    let at = usize::try_from(reason as i32).ok()?.checked_sub(1)?;
+    MISS_REASONS.get(at).map(|(name, _)| *name)
+}
+
+/// What changes in a line of a system prompt; `None` where nobody can tell.
+#[must_use]
+pub const fn volatile_class_name(class: VolatileClass) -> Option<&'static str> {
+    Some(match class {
+        VolatileClass::Unspecified => return None,
+        VolatileClass::Date => "date",
+        VolatileClass::Time => "time",
+        VolatileClass::Uuid => "uuid",
+        VolatileClass::Number => "number",
+        VolatileClass::Listing => "listing",
+    })
+}
 
 /// Whether a record is of such a request, which counts nowhere. It is made without a credential and without a team,
 /// so that nobody who has a budget can use its name.

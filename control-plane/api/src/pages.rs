@@ -13,7 +13,8 @@ mod telemetry;
 mod upstream;
 
 pub use self::cache::{
-    Cache, CacheBill, CacheCause, CacheGroup, CacheHour, CacheLoss, CacheTotals, CacheWhatIf, VolatileLine,
+    Cache, CacheBill, CacheCause, CacheGroup, CacheHour, CacheLoss, CacheSummary, CacheTotals, CacheWhatIf,
+    VolatileLine,
 };
 pub use self::cost::{Cost, CostBreakdown};
 pub use self::health::{Check, Config, Health, MemoryCheck, PreUpstream, Runtime};

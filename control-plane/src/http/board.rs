@@ -10,7 +10,7 @@ use crate::clock::now_ms;
 use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::Ledger;
 use crate::originals::keeper::Originals;
-use crate::stats::Snapshot;
+use crate::stats::{Snapshot, cache};
 use crate::subscriptions::Subscriptions;
 use crate::trouble::StoreError;
 use crate::upstream::savings::compression;
@@ -74,6 +74,7 @@ impl Board {
         reports.turned_away = counts.turned_away();
         reports.failures = counts.failures();
         reports.waiting = self.ledger.waiting();
+        page.prompt_cache = Some(cache::summary(self.store.as_ref(), now).await?);
         page.subscriptions.get_or_insert_default().accounts = self.subscriptions.list(now);
         page.subscription_window = self.subscriptions.anthropic(now);
         page.codex_rate_limits = self.subscriptions.codex(now);

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use headroom_api::names::prefix_change_name;
+use headroom_api::names::{MISS_REASONS, miss_reason_name, prefix_change_name};
 use headroom_api::v1::{PrefixChange, WebSocketSession};
 use prometheus::{
-    Counter, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    Registry, TextEncoder,
+    Counter, CounterVec, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, Opts, Registry, TextEncoder,
 };
 
 use super::App;
@@ -54,6 +54,11 @@ pub(crate) struct Metrics {
     uncached: IntCounter,
     usage_reports: IntCounter,
     cache_hits: IntCounter,
+    cache_readable: IntCounter,
+    cache_rewritten: IntCounter,
+    cache_misses: IntCounterVec,
+    cache_lost: IntCounterVec,
+    cache_lost_usd: CounterVec,
     saved_usd: Counter,
     saved_cached_usd: Counter,
     whole: Vec<(&'static str, WithExtremes)>,
@@ -169,6 +174,29 @@ impl Default for Metrics {
                 "headroom_provider_cache_hit_requests_total",
                 "Requests of which a part was read from the provider's cache.",
             ),
+            cache_readable: counter(
+                r,
+                "headroom_cache_readable_tokens_total",
+                "Tokens that could have been read from the provider's cache.",
+            ),
+            cache_rewritten: counter(
+                r,
+                "headroom_cache_rewritten_tokens_total",
+                "Tokens written to the provider's cache that an earlier request had written.",
+            ),
+            cache_misses: by_reason(counters(
+                r,
+                "headroom_cache_misses_total",
+                "Requests that read less from the provider's cache than they could have, or had nothing to read.",
+                &["reason"],
+            )),
+            cache_lost: by_reason(counters(
+                r,
+                "headroom_cache_lost_tokens_total",
+                "Tokens that could have been read from the provider's cache and were not.",
+                &["reason"],
+            )),
+            cache_lost_usd: lost_money(r),
             saved_usd: money(r, "headroom_saved_usd_total", "Saved tokens at the list price of input."),
             saved_cached_usd: money(
                 r,
@@ -258,6 +286,15 @@ impl Metrics {
             (&self.recovered, sums.recovered),
         ] {
             metric.inc_by(u64::try_from(added).unwrap_or(0));
+        }
+        if let Some(told) = &request.record.cache_verdict {
+            self.cache_readable.inc_by(told.readable_tokens);
+            self.cache_rewritten.inc_by(told.rewritten_tokens);
+            if let Some(reason) = miss_reason_name(told.reason()) {
+                self.cache_misses.with_label_values(&[reason]).inc();
+                self.cache_lost.with_label_values(&[reason]).inc_by(told.lost_tokens);
+                self.cache_lost_usd.with_label_values(&[reason]).inc_by(usd(told.lost_nanousd.max(0)));
+            }
         }
         self.saved_usd.inc_by(usd(sums.saved_nanousd.max(0)));
         self.saved_cached_usd.inc_by(usd(sums.saved_cached_nanousd.max(0)));
@@ -371,6 +408,26 @@ impl WithExtremes {
 }
 
 /// Shown with 0 from the start: an alert needs a figure to compare with.
+fn lost_money(registry: &Registry) -> CounterVec {
+    let opts = Opts::new(
+        "headroom_cache_lost_usd_total",
+        "What tokens that were not read cost more than if they had been.",
+    );
+    let metric = register(registry, CounterVec::new(opts, &["reason"]));
+    for (reason, _) in MISS_REASONS {
+        metric.with_label_values(&[reason]);
+    }
+    metric
+}
+
+/// With every reason, so that an alert need not wait for the first.
+fn by_reason(metric: IntCounterVec) -> IntCounterVec {
+    for (reason, _) in MISS_REASONS {
+        metric.with_label_values(&[reason]);
+    }
+    metric
+}
+
 fn mismatches(registry: &Registry) -> IntCounterVec {
     let metric = counters(
         registry,

@@ -30,6 +30,8 @@ pub enum Dimension {
     Api,
     /// The outcome of the request.
     Outcome,
+    /// Whose request it is; sums over the cache alone are broken down by it.
+    Tenant,
     /// The outcome of the block: a compressor, or why it was skipped.
     BlockOutcome,
     /// The tool that produced the block.
@@ -44,7 +46,10 @@ impl Dimension {
     /// Those that roll-ups by hour, day, week and month are kept for.
     pub const ROLLED_UP: [Self; 5] = [Self::All, Self::Provider, Self::Model, Self::Stack, Self::Project];
 
-    const NAMES: [(Self, &'static str); 11] = [
+    /// Those that sums over the cache are broken down by.
+    pub const OF_CACHE: [Self; 5] = [Self::All, Self::Model, Self::Project, Self::Stack, Self::Tenant];
+
+    const NAMES: [(Self, &'static str); 12] = [
         (Self::All, "all"),
         (Self::Provider, "provider"),
         (Self::Model, "model"),
@@ -52,6 +57,7 @@ impl Dimension {
         (Self::Project, "project"),
         (Self::Api, "api"),
         (Self::Outcome, "outcome"),
+        (Self::Tenant, "tenant"),
         (Self::BlockOutcome, "block_outcome"),
         (Self::Tool, "tool"),
         (Self::Kind, "kind"),
@@ -76,7 +82,7 @@ impl Dimension {
             Self::Provider | Self::Api | Self::Outcome | Self::Import => 16,
             Self::Stack | Self::Kind => 32,
             Self::Model | Self::BlockOutcome => 64,
-            Self::Project | Self::Tool => 128,
+            Self::Project | Self::Tool | Self::Tenant => 128,
         }
     }
 }

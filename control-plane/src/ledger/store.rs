@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 pub use headroom_api::pages::Probe;
-use headroom_api::v1::RequestRecord;
+use headroom_api::v1::{MissReason, RequestRecord};
 
 use super::bucket::Unit;
 use super::contribution::{Accounting, Landed};
@@ -10,7 +10,7 @@ use super::history::Checkpoint;
 use super::import::Imported;
 use super::labels::Dimension;
 use super::session::DisplaySession;
-use super::sums::{BlockSums, Sums, Timing};
+use super::sums::{BlockSums, CacheSums, Sums, Timing};
 use crate::budget::{Account, Spent};
 use crate::clock::UnixMs;
 use crate::purge::{PurgedLedger, Scope};
@@ -97,6 +97,56 @@ pub struct Slice<'a> {
     pub limit: u32,
 }
 
+/// A range of sums over the cache.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheRange {
+    /// The length of the buckets: an hour or a day.
+    pub unit: Unit,
+    /// The start of the first bucket.
+    pub from_ms: UnixMs,
+    /// Buckets that start then or later do not count.
+    pub until_ms: UnixMs,
+}
+
+/// Sums over requests with one value of a dimension and one reason.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CacheReason {
+    /// The value.
+    pub value: String,
+    /// Unspecified where nothing was missed.
+    pub reason: MissReason,
+    /// What was added.
+    pub sums: CacheSums,
+}
+
+/// The sums over the cache of one bucket.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CacheTime {
+    /// Where it starts.
+    pub start_ms: UnixMs,
+    /// What was added in it.
+    pub sums: CacheSums,
+}
+
+/// A line of a system prompt that was another one than before.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ChangedLine {
+    /// Whose requests they were, as counted.
+    pub tenant: String,
+    /// The stack, as counted.
+    pub stack: String,
+    /// Digest of the prompt's first line.
+    pub prompt: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// What stands in it, as numbers of `VolatileClass`.
+    pub classes: Vec<i32>,
+    /// Requests.
+    pub requests: i64,
+    /// What that cost; `None` where no request has a price.
+    pub lost_nanousd: Option<i64>,
+}
+
 /// Where the ledger is kept.
 #[async_trait]
 pub trait LedgerStore: Send + Sync + 'static {
@@ -144,6 +194,24 @@ pub trait LedgerStore: Send + Sync + 'static {
         from_ms: UnixMs,
         to_ms: UnixMs,
     ) -> Result<Vec<(String, Sums)>, StoreError>;
+    /// Sums over the cache per value of a dimension and reason; of one value where one is named.
+    async fn cache_by_reason(
+        &self,
+        range: CacheRange,
+        dimension: Dimension,
+        value: Option<&str>,
+    ) -> Result<Vec<CacheReason>, StoreError>;
+    /// Sums over the cache per bucket, ascending.
+    async fn cache_by_time(
+        &self,
+        range: CacheRange,
+        dimension: Dimension,
+        value: &str,
+    ) -> Result<Vec<CacheTime>, StoreError>;
+    /// Lines of system prompts that changed, the most expensive first.
+    async fn cache_lines(&self, range: CacheRange, limit: u32) -> Result<Vec<ChangedLine>, StoreError>;
+    /// The tenants that sums over the cache are kept of.
+    async fn cache_tenants(&self) -> Result<Vec<String>, StoreError>;
     /// Puts what a savings file holds in the place of what was imported from it before; false when
     /// that was the same or more.
     async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError>;

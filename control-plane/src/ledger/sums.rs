@@ -149,6 +149,73 @@ columns! {
     }
 }
 
+columns! {
+    /// Sums over requests whose answers say what was read from the provider's cache.
+    CacheSums {
+        /// Requests.
+        requests,
+        /// Requests that read less than they could have.
+        missed_requests,
+        /// Tokens that could have been read.
+        readable_tokens,
+        /// Tokens that were.
+        read_tokens,
+        /// Tokens that were written.
+        written_tokens,
+        /// Of these those that had been written before.
+        rewritten_tokens,
+        /// Input tokens outside the cache.
+        uncached_tokens,
+        /// Output tokens.
+        output_tokens,
+        /// Tokens that could have been read and were not.
+        lost_tokens,
+        /// For how long caches had been idle that had lapsed.
+        idle_ms,
+        /// Requests without a known price.
+        unpriced_requests,
+        /// Requests of subscriptions, which have no price.
+        subscription_requests,
+        /// What was read cost.
+        read_nanousd,
+        /// What was written cost.
+        write_nanousd,
+        /// Other input cost.
+        input_nanousd,
+        /// Output cost.
+        output_nanousd,
+        /// What lost tokens cost more than if they had been read.
+        lost_nanousd,
+        /// What Headroom saved, less what its own tool cost.
+        saved_nanousd,
+        /// What an hour's lifetime would have saved.
+        hour_nanousd,
+        /// Requests that would have read more with it.
+        hour_requests,
+        /// What breakpoints would have saved.
+        breakpoints_nanousd,
+        /// Requests that would have read more with them.
+        breakpoints_requests,
+        /// What a keep-alive would have saved.
+        keep_alive_nanousd,
+        /// Requests that would have read more with it.
+        keep_alive_requests,
+    }
+}
+
+impl CacheSums {
+    /// The whole bill.
+    pub fn total_nanousd(&self) -> i64 {
+        let parts = [self.read_nanousd, self.write_nanousd, self.input_nanousd, self.output_nanousd];
+        parts.into_iter().fold(0, i64::saturating_add)
+    }
+
+    /// Whether any of the requests has a price.
+    pub fn is_priced(&self) -> bool {
+        self.requests > self.unpriced_requests.saturating_add(self.subscription_requests)
+    }
+}
+
 /// A duration's count, sum and extremes, in microseconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Timing {

@@ -1,8 +1,10 @@
 //! One request as the pages show it, without any of its text.
 
-use headroom_api::names::{outcome_name, prefix_change_name, prefix_mismatch_source_name};
+use headroom_api::names::{
+    miss_reason_name, outcome_name, prefix_change_name, prefix_mismatch_source_name, volatile_class_name,
+};
 use headroom_api::pages::{Block, JsonBaseline, Plan, Request, RequestCost, RequestReasoning, RequestUsage};
-use headroom_api::v1::{BlockRecord, RequestOutcome, RequestRecord, Usage};
+use headroom_api::v1::{BlockRecord, CacheVerdict, RequestOutcome, RequestRecord, Usage};
 
 use crate::clock::iso;
 use crate::ledger::contribution::{Landed, stages};
@@ -13,6 +15,8 @@ pub(crate) fn request(landed: &Landed) -> Request {
     let record = &landed.record;
     let sums = &landed.sums;
     let timings = record.timings.unwrap_or_default();
+    let told = record.cache_verdict.as_ref();
+    let is_priced = sums.unpriced == 0 && !record.subscription;
     let dollars = |nano: i64| (!record.subscription).then(|| usd(nano));
     Request {
         request_id: record.request_id.clone(),
@@ -40,7 +44,7 @@ pub(crate) fn request(landed: &Landed) -> Request {
         cost_usd: RequestCost {
             input: dollars(sums.input_nanousd),
             output: dollars(sums.output_nanousd),
-            priced: sums.unpriced == 0 && !record.subscription,
+            priced: is_priced,
         },
         usage: record.usage.as_ref().map(usage),
         stop_reason: record.stop_reason.clone(),
@@ -61,8 +65,36 @@ pub(crate) fn request(landed: &Landed) -> Request {
         plan: plan(record),
         added_breakpoints: record.added_breakpoints,
         aligned_lines: record.aligned_lines,
+        cache_reason: told.and_then(|told| miss_reason_name(told.reason())).map(str::to_owned),
+        cache_detail: told.and_then(cache_detail),
+        cache_readable_tokens: told.map(|told| i64::try_from(told.readable_tokens).unwrap_or(i64::MAX)),
+        cache_lost_usd: told.filter(|_| is_priced).map(|told| usd(told.lost_nanousd)),
         transforms_applied: None,
         messages: None,
+    }
+}
+
+/// Which line, which message, after how long.
+fn cache_detail(told: &CacheVerdict) -> Option<String> {
+    if told.line > 0 {
+        let classes: Vec<&str> = told.classes().filter_map(volatile_class_name).collect();
+        let line = format!("line {} of the system prompt", told.line);
+        return Some(if classes.is_empty() { line } else { format!("{line} ({})", classes.join(", ")) });
+    }
+    if told.message > 0 {
+        return Some(format!("message {}", told.message));
+    }
+    (told.idle_ms > 0).then(|| format!("after {}", span(told.idle_ms)))
+}
+
+/// A time as people say it.
+pub(crate) fn span(ms: u64) -> String {
+    let minutes = ms.div_ceil(60_000);
+    match minutes {
+        0..=1 => "a minute".to_owned(),
+        2..=119 => format!("{minutes} minutes"),
+        120..=2_879 => format!("{} hours", minutes / 60),
+        _ => format!("{} days", minutes / 1_440),
     }
 }
 

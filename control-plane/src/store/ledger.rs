@@ -1,6 +1,7 @@
 //! The ledger's store in SQL: opening it, and reading sums.
 
 mod append;
+mod cache;
 mod import;
 mod maintain;
 mod purge;
@@ -32,7 +33,9 @@ use crate::ledger::history::Checkpoint;
 use crate::ledger::import::Imported;
 use crate::ledger::labels::Dimension;
 use crate::ledger::session::DisplaySession;
-use crate::ledger::store::{Appended, Batch, Bucket, LedgerStore, Probe, Slice, Vms};
+use crate::ledger::store::{
+    Appended, Batch, Bucket, CacheRange, CacheReason, CacheTime, ChangedLine, LedgerStore, Probe, Slice, Vms,
+};
 use crate::ledger::sums::{BlockSums, Sums, Timing};
 use crate::purge::{PurgedLedger, Scope};
 use crate::trouble::StoreError;
@@ -233,6 +236,32 @@ impl LedgerStore for SqlLedger {
         let query = statement(&GET_ROLLUP_BY_VALUE).bind(unit.name()).bind(dimension.name());
         let rows = query.bind(from_ms).bind(to_ms).fetch_all(&self.pool).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, sums(row, 1)?))).collect()
+    }
+
+    async fn cache_by_reason(
+        &self,
+        range: CacheRange,
+        dimension: Dimension,
+        value: Option<&str>,
+    ) -> Result<Vec<CacheReason>, StoreError> {
+        cache::by_reason(&self.pool, range, dimension, value).await
+    }
+
+    async fn cache_by_time(
+        &self,
+        range: CacheRange,
+        dimension: Dimension,
+        value: &str,
+    ) -> Result<Vec<CacheTime>, StoreError> {
+        cache::by_time(&self.pool, range, dimension, value).await
+    }
+
+    async fn cache_lines(&self, range: CacheRange, limit: u32) -> Result<Vec<ChangedLine>, StoreError> {
+        cache::lines(&self.pool, range, limit).await
+    }
+
+    async fn cache_tenants(&self) -> Result<Vec<String>, StoreError> {
+        cache::tenants(&self.pool).await
     }
 
     async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError> {

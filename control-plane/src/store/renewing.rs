@@ -20,7 +20,9 @@ use crate::ledger::history::Checkpoint;
 use crate::ledger::import::Imported;
 use crate::ledger::labels::Dimension;
 use crate::ledger::session::DisplaySession;
-use crate::ledger::store::{Appended, Batch, Bucket, LedgerStore, Probe, Slice, Vms};
+use crate::ledger::store::{
+    Appended, Batch, Bucket, CacheRange, CacheReason, CacheTime, ChangedLine, LedgerStore, Probe, Slice, Vms,
+};
 use crate::ledger::sums::{BlockSums, Sums, Timing};
 use crate::originals::store::{Admission, Admitted, Keep, Kept, OriginalSums, OriginalsStore};
 use crate::purge::{PurgedLedger, PurgedOriginals, Scope};
@@ -286,6 +288,32 @@ impl LedgerStore for Renewing<SqlLedger> {
         to_ms: UnixMs,
     ) -> Result<Vec<(String, Sums)>, StoreError> {
         ask!(self, store => store.rollup_by_value(unit, dimension, from_ms, to_ms))
+    }
+
+    async fn cache_by_reason(
+        &self,
+        range: CacheRange,
+        dimension: Dimension,
+        value: Option<&str>,
+    ) -> Result<Vec<CacheReason>, StoreError> {
+        ask!(self, store => store.cache_by_reason(range, dimension, value))
+    }
+
+    async fn cache_by_time(
+        &self,
+        range: CacheRange,
+        dimension: Dimension,
+        value: &str,
+    ) -> Result<Vec<CacheTime>, StoreError> {
+        ask!(self, store => store.cache_by_time(range, dimension, value))
+    }
+
+    async fn cache_lines(&self, range: CacheRange, limit: u32) -> Result<Vec<ChangedLine>, StoreError> {
+        ask!(self, store => store.cache_lines(range, limit))
+    }
+
+    async fn cache_tenants(&self) -> Result<Vec<String>, StoreError> {
+        ask!(self, store => store.cache_tenants())
     }
 
     async fn import(&self, source: &str, imported: &Imported) -> Result<bool, StoreError> {

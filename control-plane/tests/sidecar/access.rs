@@ -29,6 +29,7 @@ async fn with_a_token_only_health_is_open() {
         "/stats",
         "/metrics",
         "/events",
+        "/stats-cache",
         "/stats-history",
         "/transformations/feed",
         "/debug/tasks",

@@ -2,6 +2,7 @@
 
 mod access;
 mod budgets;
+mod cache_page;
 mod child;
 mod compress;
 mod dashboard;

@@ -1,5 +1,7 @@
 //! One suite for all kinds of store, and two sidecars that share one.
 
+mod bill;
+mod cache;
 #[path = "../sidecar/child.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod child;
@@ -13,6 +15,8 @@ mod memory_isolation;
 mod memory_tools;
 mod originals;
 mod postgres;
+#[path = "../../../tests/src/provider/prompt_cache.rs"]
+mod prompt_cache;
 #[path = "../sidecar/records.rs"]
 mod records;
 mod replicas;

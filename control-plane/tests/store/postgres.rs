@@ -35,6 +35,7 @@ async fn postgresql_keeps_what_sqlite_keeps() {
         an_hour_without_a_report_ends_the_session,
     a_mismatch_is_traced_through_earlier_requests,
         what_is_purged_is_gone_and_nothing_is_counted_twice,
+        what_was_lost_is_counted_once_whoever_hears_of_it,
     );
 }
 

@@ -13,6 +13,7 @@ use headroomd::ledger::store::{Appended, Batch, LedgerStore, Slice};
 use headroomd::ledger::sums::Sums;
 use headroomd::purge::Scope;
 
+pub(crate) use crate::cache::what_was_lost_is_counted_once_whoever_hears_of_it;
 use crate::records::{SAVED, record, turn};
 
 const SAVED_EACH: i64 = SAVED as i64;

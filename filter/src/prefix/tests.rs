@@ -209,3 +209,95 @@ proptest! {
         prop_assert_eq!(digests(Api::OpenAiChat, cut), None);
     }
 }
+
+fn layout(api: Api, body: &Value) -> CacheLayout {
+    read(api, body.to_string().as_bytes(), &mut Prompts::default()).unwrap().layout
+}
+
+fn points(layout: &CacheLayout) -> Vec<(BreakpointPlace, u32, u32, u32)> {
+    let points = layout.breakpoints.iter();
+    points.map(|point| (point.place(), point.message, point.block, point.lifetime_seconds)).collect()
+}
+
+#[test]
+fn breakpoints_are_found_with_the_blocks_before_them() {
+    use BreakpointPlace::{Automatic, Messages, System, Tools};
+    let mark = |ttl: &str| json!({"type": "ephemeral", "ttl": ttl});
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let mut body = json!({
+        "messages": [
+            {"role": "user", "content": "one block"},
+            {"role": "assistant", "content": [text("a"), {"type": "tool_use", "id": "1", "input": {"content": [1, 2]}}]},
+            {"role": "user", "content": [{"type": "tool_result", "content": [text("a"), text("b")]}, text("c")]},
+        ],
+        "system": [text("a"), text("b")],
+        "tools": [{"name": "a"}, {"name": "b", "input_schema": {"enum": [1, 2, 3]}}],
+    });
+    assert_eq!(layout(Api::AnthropicMessages, &body).blocks, 2 + 2 + 5);
+    assert!(points(&layout(Api::AnthropicMessages, &body)).is_empty());
+    body["tools"][1]["cache_control"] = mark("1h");
+    body["system"][0]["cache_control"] = json!({"type": "ephemeral"});
+    body["messages"][2]["content"][0]["content"][1]["cache_control"] = mark("5m");
+    body["messages"][2]["content"][1]["cache_control"] = Value::Null;
+    body["cache_control"] = mark("1h");
+    let found = layout(Api::AnthropicMessages, &body);
+    // What `json!` sorts before the messages is in the prompt behind them.
+    let expected = [(Tools, 0, 2, 3_600), (System, 0, 3, 0), (Messages, 3, 8, 300), (Automatic, 3, 9, 3_600)];
+    assert_eq!(points(&found), expected);
+    assert!(found.tools_bytes > 0 && found.system_bytes > 0 && found.prefix_bytes.len() == 3);
+    assert_eq!(found.prefix_bytes.last(), Some(&found.messages_bytes));
+
+    let cached = |content: Value| json!({"messages": [{"role": "user", "content": content}], "system": [{"text": "s"}]});
+    let plain = cached(json!([{"text": "a"}, {"text": "b"}]));
+    let marked =
+        cached(json!([{"text": "a"}, {"cachePoint": {"type": "default", "ttl": "1h"}}, {"text": "b"}]));
+    assert_eq!(
+        of(Api::BedrockConverse, &plain),
+        of(Api::BedrockConverse, &marked),
+        "a breakpoint is no text"
+    );
+    assert_eq!(points(&layout(Api::BedrockConverse, &marked)), [(Messages, 1, 2, 3_600)]);
+    let many: Vec<Value> =
+        (0..100).map(|_| json!({"type": "text", "text": "a", "cache_control": {}})).collect();
+    assert_eq!(layout(Api::AnthropicMessages, &cached(json!(many))).breakpoints.len(), MAX_BREAKPOINTS);
+}
+
+#[test]
+fn messages_with_which_a_chat_is_instructed_are_its_system_prompt() {
+    let chat = |system: &str, messages: &[Value]| {
+        let mut all =
+            vec![json!({"role": "system", "content": system}), json!({"role": "developer", "content": "d"})];
+        all.extend_from_slice(messages);
+        json!({"messages": all, "tools": [{"type": "function"}]})
+    };
+    let said =
+        [json!({"role": "user", "content": "a"}), json!({"role": "system", "content": "in the middle"})];
+    let (one, other) = (of(Api::OpenAiChat, &chat("a\nb", &said)), of(Api::OpenAiChat, &chat("a\nc", &said)));
+    assert_eq!((one.messages, one.prefixes.len()), (2, 2));
+    assert_eq!(one.prefixes, other.prefixes);
+    assert_ne!(one.system, other.system);
+    let found = layout(Api::OpenAiChat, &chat("a\nb", &said));
+    assert_eq!((found.system_lines.len(), found.blocks), (3, 1 + 2 + 2));
+    let alone = layout(Api::OpenAiChat, &json!({"messages": said}));
+    assert_eq!((alone.first_message, alone.first_line), (found.first_message, 0));
+    let input = json!({"instructions": "i", "input": [{"role": "developer", "content": "d"}, said[0]]});
+    let found = of(Api::OpenAiResponses, &input);
+    assert_eq!(found.messages, 1);
+    let other = json!({"instructions": "i", "input": [said[0]]});
+    assert_ne!(found.system, of(Api::OpenAiResponses, &other).system);
+}
+
+#[test]
+fn what_else_a_request_asks_of_the_cache_is_read() {
+    let ask = |key: &str, value: Value| layout(Api::OpenAiResponses, &json!({"input": "hi", key: value}));
+    assert_eq!(ask("prompt_cache_retention", json!("24h")).lifetime_seconds, 86_400);
+    let options = ask("prompt_cache_options", json!({"mode": "explicit", "ttl": "30m"}));
+    assert_eq!((options.explicit_only, options.lifetime_seconds), (true, 1_800));
+    assert!(ask("previous_response_id", json!("resp_1")).continues);
+    assert!(!ask("previous_response_id", Value::Null).continues);
+    let parameters = |body: Value| layout(Api::AnthropicMessages, &body).parameters;
+    let thinking = json!({"thinking": {"type": "enabled"}, "tool_choice": {"type": "any"}});
+    let turned = json!({"thinking": {"type": "any"}, "tool_choice": {"type": "enabled"}});
+    assert_eq!(parameters(json!({"max_tokens": 1})), 0);
+    assert!(parameters(thinking.clone()) != 0 && parameters(thinking) != parameters(turned));
+}

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
+use super::prompt_cache;
 use super::script::Script;
 
 /// The API that a path belongs to.
@@ -102,6 +103,8 @@ pub(super) struct Answer<'a> {
     pub(super) body_bytes: usize,
     /// What was read from the prompt cache.
     pub(super) cache_read_tokens: u64,
+    /// What a prompt cache says, in the place of the two above.
+    pub(super) cached: Option<prompt_cache::Usage>,
     /// OpenAI Chat sends usage in a stream only when asked to.
     pub(super) stream_usage: bool,
     /// What the provider has left out of the request: `input_transformations`, where there is any.

@@ -50,7 +50,7 @@ mod placeholder;
 #[path = "../../../control-plane/tests/store/server.rs"]
 mod postgres;
 mod production;
-
+mod prompt_cache;
 mod recorded;
 mod remembering;
 mod replicas;

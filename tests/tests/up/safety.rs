@@ -232,7 +232,15 @@ async fn beyond_loopback_the_sidecar_answers_for_a_token_only() -> Result<()> {
     let token = fs::read_to_string(up.workspace.path().join("token"))?.trim().to_owned();
     assert_eq!(up.printed.matches(&token).count(), 1, "{}", up.printed);
     assert_eq!(up.send(messages_call("served")).await?.status, 200);
-    for path in ["/stats", "/stats-history", "/transformations/feed", "/events", "/metrics", "/telemetry"] {
+    for path in [
+        "/stats",
+        "/stats-cache",
+        "/stats-history",
+        "/transformations/feed",
+        "/events",
+        "/metrics",
+        "/telemetry",
+    ] {
         let refused = up.get(path, None).await?;
         assert_eq!(refused.status, 401, "{path}");
         assert_eq!(up.get(path, Some("wrong")).await?.status, 401, "{path}");

@@ -32,6 +32,22 @@ pub struct Cache {
     pub volatile_lines: Vec<VolatileLine>,
 }
 
+/// The last seven days, in `/stats`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct CacheSummary {
+    /// The first moment that counts.
+    pub since: String,
+    /// The moment that counts no more.
+    pub until: String,
+    /// Sums over the range.
+    pub totals: CacheTotals,
+    /// The bill over the range.
+    pub bill: CacheBill,
+    /// As in [`Cache`].
+    pub losses: Vec<CacheLoss>,
+}
+
 /// Tokens and requests.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]

@@ -44,6 +44,8 @@ pub struct Stats {
     pub persistent_savings: Option<PersistentSavings>,
     /// What providers read from their caches.
     pub prefix_cache: Option<PrefixCache>,
+    /// What could have been read from these caches over the last seven days, and what was lost.
+    pub prompt_cache: Option<super::CacheSummary>,
     /// What requests that were only measured would have saved.
     pub audit: Option<Audit>,
     /// Whether conversations stayed what the model's reasoning is bound to.
@@ -544,6 +546,18 @@ pub struct Request {
     pub added_breakpoints: u32,
     /// Lines of the system prompt that Headroom has moved, or taken blanks from.
     pub aligned_lines: u32,
+    /// Why it read less from the provider's cache than it could have; absent where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_reason: Option<String>,
+    /// More of the reason: which line, which message, after how long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_detail: Option<String>,
+    /// Tokens that it could have read from the cache; absent where nobody can tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_readable_tokens: Option<i64>,
+    /// What it cost more than if it had read them; absent where it has no price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_lost_usd: Option<f64>,
     /// The forms in it, in `/transformations/feed` alone, under upstream's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transforms_applied: Option<Vec<String>>,

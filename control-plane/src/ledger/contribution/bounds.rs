@@ -1,6 +1,6 @@
 //! Records as far as they can be believed: names tidied, figures bounded, a time that can be.
 
-use headroom_api::v1::{PrefixChange, PrefixDigests, RequestRecord};
+use headroom_api::v1::{CacheLayout, PrefixChange, PrefixDigests, RequestRecord};
 use headroom_compress::provider_tokens;
 
 use crate::clock::{DAY_MS, UnixMs};
@@ -16,6 +16,12 @@ const MAX_MISMATCHES: u32 = 10_000;
 const MAX_ROUNDS: u32 = 10_000;
 /// Digests kept of a prefix; the filter's own cap.
 const MAX_PREFIXES: usize = 64;
+/// Lines of a system prompt, what may change in them, and breakpoints; the filter's own caps.
+const MAX_SYSTEM_LINES: usize = 256;
+const MAX_VOLATILE_TOKENS: usize = 128;
+const MAX_BREAKPOINTS: usize = 8;
+/// The longest lifetime that a provider sells, in seconds: a day.
+const MAX_LIFETIME_SECONDS: u32 = 86_400;
 /// Windows kept of an allowance.
 pub(crate) const MAX_WINDOWS: usize = 8;
 /// Hundredths of a percent of an allowance beyond which a record is not believed: a hundred times all of it.
@@ -87,6 +93,11 @@ pub(super) fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
     for digests in [&mut record.client_prefix, &mut record.forwarded_prefix].into_iter().flatten() {
         keep_newest(digests);
     }
+    // The sidecar's own word.
+    record.cache_verdict = None;
+    if let Some(layout) = &mut record.cache_layout {
+        bound_layout(layout);
+    }
     if let Some(tokens) = &mut record.tokens {
         tokens.encoding = tidy(&tokens.encoding);
         for count in [
@@ -116,6 +127,18 @@ pub(super) fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
         }
     }
     record
+}
+
+fn bound_layout(layout: &mut CacheLayout) {
+    layout.system_lines.truncate(MAX_SYSTEM_LINES);
+    layout.volatile_tokens.truncate(MAX_VOLATILE_TOKENS);
+    layout.breakpoints.truncate(MAX_BREAKPOINTS);
+    let too_many = layout.prefix_bytes.len().saturating_sub(MAX_PREFIXES);
+    layout.prefix_bytes.drain(..too_many);
+    layout.lifetime_seconds = layout.lifetime_seconds.min(MAX_LIFETIME_SECONDS);
+    for point in &mut layout.breakpoints {
+        point.lifetime_seconds = point.lifetime_seconds.min(MAX_LIFETIME_SECONDS);
+    }
 }
 
 fn keep_newest(digests: &mut PrefixDigests) {

@@ -8,11 +8,11 @@ use headroom_api::names::outcome_name;
 use headroom_api::v1::{PrefixChange, RequestRecord};
 use prost::Message;
 
-use super::spent;
 use super::statement::{
     ADD_BLOCK_TALLY, ADD_ROLLUP, ADD_TALLY, ADD_TOTAL, GET_SESSION, INSERT_REQUEST, SET_CHECKPOINT,
     SET_SESSION, session_from, statement, sums,
 };
+use super::{cache, spent};
 use crate::clock::{MINUTE_MS, UnixMs};
 use crate::ledger::attribution::{LOOKED_AT, attribute};
 use crate::ledger::contribution::{Accounting, Contribution};
@@ -56,7 +56,7 @@ pub(super) async fn append(
     let records = new.iter().map(|(vm_id, record)| (*vm_id, record.as_ref()));
     let mut contribution = Contribution::of(records, accounting, now);
     if !contribution.requests.is_empty() {
-        add(&mut tx, &mut contribution, now).await?;
+        add(&mut tx, &mut contribution, accounting, now).await?;
     }
     if let Some(record) = &contribution.probe {
         set_probe(&mut tx, record, now).await?;
@@ -191,13 +191,20 @@ async fn update_vm(tx: &mut Transaction, batch: &Batch, seen: &Seen) -> Result<(
     Ok(())
 }
 
-async fn add(tx: &mut Transaction, contribution: &mut Contribution, now: UnixMs) -> Result<(), StoreError> {
+async fn add(
+    tx: &mut Transaction,
+    contribution: &mut Contribution,
+    accounting: &Accounting,
+    now: UnixMs,
+) -> Result<(), StoreError> {
     // first, because it serializes replicas and hands out the ordinals
     let total = add_total(tx, contribution.total()).await?;
     let first = total.requests - contribution.total().requests + 1;
     for (request, ordinal) in contribution.requests.iter_mut().zip(first..) {
         request.ordinal = ordinal;
     }
+    // behind it, so that replicas see what the others have written
+    cache::add(tx, contribution, accounting).await?;
     for ((dimension, value), sums) in &contribution.tallies {
         if *dimension != Dimension::All {
             let query = statement(&ADD_TALLY).bind(dimension.name()).bind(value.clone());

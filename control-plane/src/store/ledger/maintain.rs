@@ -1,5 +1,6 @@
 //! Dropping what is older or more than is kept, so that the store stays small.
 
+use super::cache;
 use crate::clock::{DAY_MS, HOUR_MS, UnixMs};
 use crate::ledger::bucket::Unit;
 use crate::ledger::history::{HOURS_BROKEN_DOWN_DAYS, MAX_AGE_DAYS, MAX_POINTS, superfluous};
@@ -49,6 +50,7 @@ pub(super) async fn maintain(pool: &Pool, now: UnixMs) -> Result<(), StoreError>
     .execute(&mut tx)
     .await?;
     thin_checkpoints(&mut tx).await?;
+    cache::maintain(&mut tx, now, DAYS_DAYS).await?;
     tx.commit().await?;
     Ok(())
 }

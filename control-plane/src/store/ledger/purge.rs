@@ -4,6 +4,7 @@ use headroom_api::v1::RequestRecord;
 use prost::Message as _;
 use sqlx::AssertSqlSafe;
 
+use super::cache;
 use crate::clock::UnixMs;
 use crate::ledger::bucket::Unit;
 use crate::ledger::sums::Sums;
@@ -11,8 +12,8 @@ use crate::purge::{PurgedLedger, Scope};
 use crate::store::database::{Pool, Transaction, query};
 use crate::trouble::StoreError;
 
-/// Which VM has handed over what stays known, so that nothing is counted twice afterwards. Sums name no tenant, so a
-/// tenant's share of them stays.
+/// Which VM has handed over what stays known, so that nothing is counted twice afterwards. Only sums over the cache name
+/// tenants, so a tenant's share of the others stays.
 pub(super) async fn purge(pool: &Pool, scope: &Scope, dry_run: bool) -> Result<PurgedLedger, StoreError> {
     let mut tx = pool.begin().await?;
     let mut purged = PurgedLedger::default();
@@ -48,6 +49,7 @@ pub(super) async fn purge(pool: &Pool, scope: &Scope, dry_run: bool) -> Result<P
             }
         }
     }
+    purged.sums += cache::purge(&mut tx, scope).await?;
     if dry_run {
         tx.rollback().await?;
         return Ok(purged);

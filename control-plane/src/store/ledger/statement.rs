@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use crate::clock::UnixMs;
 use crate::ledger::history::Checkpoint;
 use crate::ledger::session::DisplaySession;
-use crate::ledger::sums::{BlockSums, Sums};
+use crate::ledger::sums::{BlockSums, CacheSums, Sums};
 use crate::store::database::{Query, Row, query};
 use crate::trouble::StoreError;
 
@@ -72,6 +72,26 @@ pub(super) static GET_ROLLUP_BY_VALUE: Text = LazyLock::new(|| {
 pub(super) static GET_IMPORTED: Text =
     LazyLock::new(|| select("value", Sums::COLUMNS, "tally WHERE dimension = 'import' AND value = $1"));
 
+pub(super) static ADD_CACHE: Text = LazyLock::new(|| {
+    let keys = ["unit", "dimension", "value", "reason", "bucket_ms"];
+    upsert("cache_rollup", &keys, CacheSums::COLUMNS, true)
+});
+pub(super) static GET_CACHE_BY_REASON: Text = LazyLock::new(|| {
+    let rest = "cache_rollup WHERE unit = $1 AND dimension = $2 AND bucket_ms >= $3 AND bucket_ms < $4
+        GROUP BY value, reason ORDER BY value, reason";
+    select("value, reason", &added_up(CacheSums::COLUMNS), rest)
+});
+pub(super) static GET_CACHE_OF_VALUE: Text = LazyLock::new(|| {
+    let rest = "cache_rollup WHERE unit = $1 AND dimension = $2 AND bucket_ms >= $3 AND bucket_ms < $4
+        AND value = $5 GROUP BY value, reason ORDER BY reason";
+    select("value, reason", &added_up(CacheSums::COLUMNS), rest)
+});
+pub(super) static GET_CACHE_BY_TIME: Text = LazyLock::new(|| {
+    let rest = "cache_rollup WHERE unit = $1 AND dimension = $2 AND bucket_ms >= $3 AND bucket_ms < $4
+        AND value = $5 GROUP BY bucket_ms ORDER BY bucket_ms";
+    select("bucket_ms", &added_up(CacheSums::COLUMNS), rest)
+});
+
 /// The statement for the checkpoints at these times. They are numbers, so none can end its place.
 pub(super) fn get_checkpoints_at(times: &[UnixMs]) -> String {
     let times: Vec<String> = times.iter().map(UnixMs::to_string).collect();
@@ -133,6 +153,11 @@ fn upsert(table: &str, keys: &[&str], sums: &[&str], add: bool) -> Arc<str> {
 /// Sums from a row's column.
 pub(super) fn sums(row: &Row, at: usize) -> Result<Sums, StoreError> {
     unpacked(row, at).map(Sums::from_values)
+}
+
+/// Sums over the cache from a row's column.
+pub(super) fn cache_sums(row: &Row, at: usize) -> Result<CacheSums, StoreError> {
+    unpacked(row, at).map(CacheSums::from_values)
 }
 
 /// Sums over blocks from a row's column.

@@ -18,6 +18,19 @@ pub(in crate::provider) fn block(part: &Part) -> Value {
 
 impl Answer<'_> {
     fn anthropic_usage(&self) -> Value {
+        if let Some(cached) = self.cached {
+            return json!({
+                "input_tokens": cached.input,
+                "cache_creation_input_tokens": cached.written_5m + cached.written_1h,
+                "cache_read_input_tokens": cached.read,
+                "cache_creation": {
+                    "ephemeral_5m_input_tokens": cached.written_5m,
+                    "ephemeral_1h_input_tokens": cached.written_1h,
+                },
+                "output_tokens": self.output_tokens(),
+                "service_tier": "standard",
+            });
+        }
         json!({
             "input_tokens": self.input_tokens(),
             "cache_creation_input_tokens": 0,

@@ -6,11 +6,14 @@ use super::{Answer, Part, halves, words};
 
 impl Answer<'_> {
     fn chat_usage(&self) -> Value {
+        let (input, read) = self
+            .cached
+            .map_or((self.input_tokens(), self.cache_read_tokens), |cached| (cached.input, cached.read));
         json!({
-            "prompt_tokens": self.input_tokens() + self.cache_read_tokens,
+            "prompt_tokens": input + read,
             "completion_tokens": self.output_tokens(),
-            "total_tokens": self.input_tokens() + self.cache_read_tokens + self.output_tokens(),
-            "prompt_tokens_details": {"cached_tokens": self.cache_read_tokens},
+            "total_tokens": input + read + self.output_tokens(),
+            "prompt_tokens_details": {"cached_tokens": read},
         })
     }
 

@@ -37,13 +37,16 @@ impl Answer<'_> {
     }
 
     pub(super) fn response(&self, status: &str, output: Vec<Value>) -> Value {
+        let (input, read) = self
+            .cached
+            .map_or((self.input_tokens(), self.cache_read_tokens), |cached| (cached.input, cached.read));
         let usage = if status == "completed" {
             json!({
-                "input_tokens": self.input_tokens() + self.cache_read_tokens,
-                "input_tokens_details": {"cached_tokens": self.cache_read_tokens},
+                "input_tokens": input + read,
+                "input_tokens_details": {"cached_tokens": read},
                 "output_tokens": self.output_tokens(),
                 "output_tokens_details": {"reasoning_tokens": 0},
-                "total_tokens": self.input_tokens() + self.cache_read_tokens + self.output_tokens(),
+                "total_tokens": input + read + self.output_tokens(),
             })
         } else {
             Value::Null

@@ -1,0 +1,578 @@
+//! Why requests read less from the cache than they could have. Histories are played to a provider's cache, which knows
+//! nothing of Headroom; records are made as the filter makes them; and each request has to get the reason that the
+//! history was written for.
+
+use headroom_api::names::miss_reason_name;
+use headroom_api::v1::{CacheVerdict, RequestOutcome, RequestRecord, Usage};
+use headroom_filter::prefix;
+use headroom_filter::system_lines::Prompts;
+use headroom_providers::Api;
+use headroomd::clock::{UnixMs, now_ms};
+use headroomd::ledger::bucket::Unit;
+use headroomd::ledger::contribution::Accounting;
+use headroomd::ledger::labels::Dimension;
+use headroomd::ledger::store::{Batch, CacheRange, LedgerStore};
+use headroomd::ledger::sums::CacheSums;
+use headroomd::store::{Database, SqlLedger};
+use serde_json::{Value, json};
+
+use crate::prompt_cache::{PromptCache, Rules};
+
+const SONNET: &str = "claude-sonnet-4-5";
+const OPUS: &str = "claude-opus-4-8";
+const GPT: &str = "gpt-5.6";
+
+/// A provider, the filter before it, and headroomd.
+struct Desk {
+    store: SqlLedger,
+    cache: PromptCache,
+    prompts: Prompts,
+    start: UnixMs,
+    /// Seconds since it began.
+    now: u64,
+    sequence: u64,
+    /// Without a layout, as records of older filters.
+    is_old: bool,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let start = now_ms() - 20 * 3_600_000;
+        Self {
+            store: SqlLedger::open(&Database::Memory, start).await.unwrap(),
+            cache: PromptCache::default(),
+            prompts: Prompts::default(),
+            start,
+            now: 0,
+            sequence: 0,
+            is_old: false,
+        }
+    }
+
+    /// One request, so many seconds after the one before.
+    async fn send(&mut self, after: u64, body: &Value) -> CacheVerdict {
+        self.forward(after, body, body).await
+    }
+
+    /// The same, where another body is forwarded than the client has sent.
+    async fn forward(&mut self, after: u64, body: &Value, forwarded: &Value) -> CacheVerdict {
+        let record = self.record(after, body, forwarded);
+        self.report(record).await
+    }
+
+    fn record(&mut self, after: u64, body: &Value, forwarded: &Value) -> RequestRecord {
+        self.now += after;
+        self.sequence += 1;
+        let model = body["model"].as_str().unwrap();
+        let (api, provider, rules) = if model.starts_with("claude") {
+            (Api::AnthropicMessages, "anthropic", Rules::Anthropic { minimum: 1_024 })
+        } else if body["input"].is_null() {
+            (Api::OpenAiChat, "openai", Rules::OpenAi { lifetime: 1_800 })
+        } else {
+            (Api::OpenAiResponses, "openai", Rules::OpenAi { lifetime: 1_800 })
+        };
+        let found = self.cache.answer(rules, "", forwarded, self.now);
+        let prefix = prefix::read(api, forwarded.to_string().as_bytes(), &mut self.prompts).unwrap();
+        RequestRecord {
+            sequence: self.sequence,
+            request_id: format!("hr_{}", self.sequence),
+            started_unix_ms: self.start + 1_000 * i64::try_from(self.now).unwrap(),
+            provider: provider.to_owned(),
+            api: api.name().to_owned(),
+            model: model.to_owned(),
+            stack: "agent".to_owned(),
+            project: "shop".to_owned(),
+            outcome: RequestOutcome::Unchanged.into(),
+            status: 200,
+            usage: Some(Usage {
+                input_tokens: found.input,
+                cache_read_tokens: found.read,
+                cache_write_tokens: found.written_5m + found.written_1h,
+                cache_write_5m_tokens: found.written_5m,
+                cache_write_1h_tokens: found.written_1h,
+                output_tokens: 50,
+                ..Usage::default()
+            }),
+            client_prefix: prefix::digests(api, body.to_string().as_bytes()),
+            forwarded_prefix: Some(prefix.digests),
+            cache_layout: (!self.is_old).then_some(prefix.layout),
+            ..RequestRecord::default()
+        }
+    }
+
+    async fn report(&mut self, record: RequestRecord) -> CacheVerdict {
+        let batch = Batch { vm_id: "vm".to_owned(), records: vec![record], ..Batch::default() };
+        self.store.append(&[batch], &Accounting::default(), now_ms()).await.unwrap();
+        self.store.recent(1).await.unwrap()[0].record.cache_verdict.clone().unwrap()
+    }
+
+    async fn sums(&self) -> CacheSums {
+        sums(&self.store).await
+    }
+}
+
+async fn sums(store: &dyn LedgerStore) -> CacheSums {
+    let range = CacheRange { unit: Unit::Hour, from_ms: 0, until_ms: i64::MAX };
+    let mut total = CacheSums::default();
+    for reason in store.cache_by_reason(range, Dimension::All, Some("")).await.unwrap() {
+        total += reason.sums;
+    }
+    total
+}
+
+fn reason(told: &CacheVerdict) -> &'static str {
+    miss_reason_name(told.reason()).unwrap_or("none")
+}
+
+/// A system prompt of some 1,500 tokens, whose third line is this.
+fn system(line: &str) -> String {
+    let rest: String =
+        (0..40).map(|n| format!("Rule: the {}th rule says that deployments are looked after with care, and never without it.\n", "i".repeat(n + 1))).collect();
+    format!("You look after deployments.\n\n{line}\n{rest}")
+}
+
+fn tools(names: &[&str]) -> Value {
+    let describe = |name: &&str| json!({"name": name, "description": "Looks at what is asked for. ".repeat(10), "input_schema": {"type": "object"}});
+    names.iter().map(describe).collect()
+}
+
+fn text(turn: usize) -> String {
+    format!("{turn}: {}", "what was said in this turn, in words. ".repeat(60))
+}
+
+/// A request with so many messages; roles take turns.
+fn messages(count: usize) -> Vec<Value> {
+    (0..count)
+        .map(|turn| {
+            let role = if turn % 2 == 0 { "user" } else { "assistant" };
+            json!({"role": role, "content": [{"type": "text", "text": text(turn)}]})
+        })
+        .collect()
+}
+
+/// Puts a breakpoint behind the last block.
+fn marked(mut messages: Vec<Value>, ttl: &str) -> Vec<Value> {
+    let blocks = messages.last_mut().unwrap()["content"].as_array_mut().unwrap();
+    blocks.last_mut().unwrap()["cache_control"] = json!({"type": "ephemeral", "ttl": ttl});
+    messages
+}
+
+/// Claude with breakpoints on the system prompt and the last message.
+fn claude(system: &str, messages: Vec<Value>) -> Value {
+    let system = json!([{"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}]);
+    json!({"model": SONNET, "system": system, "tools": tools(&["read", "write"]), "messages": marked(messages, "5m")})
+}
+
+fn chat(system: &str, messages: Vec<Value>) -> Value {
+    let system = json!({"role": "system", "content": system});
+    let messages: Vec<Value> = std::iter::once(system).chain(messages).collect();
+    json!({"model": GPT, "tools": tools(&["read", "write"]), "messages": messages})
+}
+
+/// Both kinds of provider.
+fn both(system: &str, messages: Vec<Value>) -> [Value; 2] {
+    [claude(system, messages.clone()), chat(system, messages)]
+}
+
+fn with(mut body: Value, key: &str, value: Value) -> Value {
+    body[key] = value;
+    body
+}
+
+#[tokio::test]
+async fn a_conversation_that_only_grows_misses_nothing() {
+    for first in both(&system("Be brief."), messages(1)) {
+        let mut desk = Desk::new().await;
+        assert_eq!(reason(&desk.send(0, &first).await), "first_request");
+        for turn in 1..12 {
+            let body = if first["model"] == SONNET {
+                claude(&system("Be brief."), messages(2 * turn + 1))
+            } else {
+                chat(&system("Be brief."), messages(2 * turn + 1))
+            };
+            let told = desk.send(60, &body).await;
+            assert_eq!((reason(&told), told.lost_tokens), ("none", 0), "turn {turn}: {told:?}");
+        }
+        // Asked again, gone back, and on from there: nobody has changed anything.
+        for (count, last) in [(23, None), (11, None), (11, Some("another question")), (13, None)] {
+            let mut asked = messages(count);
+            if let Some(last) = last {
+                asked[count - 1]["content"][0]["text"] = json!(text(90) + last);
+            }
+            let body = if first["model"] == SONNET {
+                claude(&system("Be brief."), asked)
+            } else {
+                chat(&system("Be brief."), asked)
+            };
+            let told = desk.send(20, &body).await;
+            assert_eq!((reason(&told), told.lost_tokens), ("none", 0), "{count} {last:?}: {told:?}");
+        }
+        let sums = desk.sums().await;
+        assert_eq!((sums.requests, sums.missed_requests, sums.lost_nanousd), (16, 0, 0));
+    }
+}
+
+#[tokio::test]
+async fn first_requests_have_nothing_to_read() {
+    for body in both(&system("Be brief."), messages(1)) {
+        let mut desk = Desk::new().await;
+        let told = desk.send(0, &body).await;
+        assert_eq!((reason(&told), told.readable_tokens, told.lost_tokens), ("first_request", 0, 0));
+        // Another agent, with another prompt.
+        let other =
+            format!("You write poems.\n{}", "Each line is to rhyme with the one before it.\n".repeat(120));
+        let mut body =
+            if body["model"] == SONNET { claude(&other, messages(1)) } else { chat(&other, messages(1)) };
+        body["tools"] = tools(&["rhyme"]);
+        let told = desk.send(5, &body).await;
+        assert_eq!((reason(&told), told.lost_tokens), ("first_request", 0), "{told:?}");
+    }
+    // What another conversation with the same prompt has written is read, and nothing is missed.
+    let mut desk = Desk::new().await;
+    desk.send(0, &claude(&system("Be brief."), messages(1))).await;
+    let mut other = messages(1);
+    other[0]["content"][0]["text"] = json!("Hello.");
+    let told = desk.send(5, &claude(&system("Be brief."), other)).await;
+    assert_eq!((reason(&told), told.lost_tokens), ("none", 0), "{told:?}");
+    assert!(told.readable_tokens > 1_000);
+}
+
+#[tokio::test]
+async fn what_has_lived_its_time_has_lapsed() {
+    let system = &system("Be brief.");
+    for (gaps, body) in
+        [([299, 302], claude(system, messages(1))), ([1_790, 1_900], chat(system, messages(1)))]
+    {
+        let mut desk = Desk::new().await;
+        desk.send(0, &body).await;
+        let longer = |count| {
+            if body["model"] == SONNET {
+                claude(system, messages(count))
+            } else {
+                chat(system, messages(count))
+            }
+        };
+        assert_eq!(reason(&desk.send(gaps[0], &longer(3)).await), "none");
+        let told = desk.send(gaps[1], &longer(5)).await;
+        assert_eq!((reason(&told), told.idle_ms), ("lifetime_lapsed", gaps[1] * 1_000), "{told:?}");
+        assert!(told.lost_tokens > 2_000);
+        // And a new conversation with the same prompt, as late.
+        let mut other = messages(1);
+        other[0]["content"][0]["text"] = json!("Hello.");
+        let other = if body["model"] == SONNET { claude(system, other) } else { chat(system, other) };
+        assert_eq!(reason(&desk.send(gaps[1], &other).await), "lifetime_lapsed");
+    }
+    // An hour, where the request asks for it.
+    let mut desk = Desk::new().await;
+    let hour = |count| {
+        let mut body = claude(system, messages(count));
+        body["system"][0]["cache_control"]["ttl"] = json!("1h");
+        body["messages"] = json!(marked(messages(count), "1h"));
+        body
+    };
+    desk.send(0, &hour(1)).await;
+    assert_eq!(reason(&desk.send(3_500, &hour(3)).await), "none");
+    let told = desk.send(3_700, &hour(5)).await;
+    assert_eq!(reason(&told), "lifetime_lapsed");
+    assert_eq!(told.rewritten_tokens, told.lost_tokens);
+}
+
+#[tokio::test]
+async fn another_model_has_another_cache() {
+    for body in both(&system("Be brief."), messages(3)) {
+        let other = if body["model"] == SONNET { OPUS } else { "gpt-5.6-mini" };
+        let mut desk = Desk::new().await;
+        desk.send(0, &body).await;
+        let told = desk.send(10, &with(body.clone(), "model", json!(other))).await;
+        assert_eq!(reason(&told), "model_changed", "{told:?}");
+        assert_eq!(reason(&desk.send(10, &with(body.clone(), "model", json!(other))).await), "none");
+        // A new conversation with the same prompt on a third one.
+        let third = if body["model"] == SONNET { "claude-sonnet-5" } else { "gpt-5.6-max" };
+        let mut hello = body.clone();
+        let last = hello["messages"].as_array_mut().unwrap();
+        last.truncate(if body["model"] == SONNET { 0 } else { 1 });
+        last.push(json!({"role": "user", "content": "Hello."}));
+        assert_eq!(reason(&desk.send(10, &with(hello, "model", json!(third))).await), "model_changed");
+    }
+}
+
+#[tokio::test]
+async fn other_tools_are_told_from_other_prompts() {
+    for body in both(&system("Be brief."), messages(3)) {
+        let mut desk = Desk::new().await;
+        desk.send(0, &body).await;
+        for names in [&["write", "read"][..], &["search", "write", "read"]] {
+            let told = desk.send(10, &with(body.clone(), "tools", tools(names))).await;
+            assert_eq!(reason(&told), "tools_changed", "{names:?}: {told:?}");
+        }
+    }
+    // In a new conversation.
+    let mut desk = Desk::new().await;
+    desk.send(0, &claude(&system("Be brief."), messages(1))).await;
+    let mut other = messages(1);
+    other[0]["content"][0]["text"] = json!("Hello.");
+    let other = with(claude(&system("Be brief."), other), "tools", tools(&["a", "b", "c"]));
+    assert_eq!(reason(&desk.send(10, &other).await), "tools_changed");
+}
+
+#[tokio::test]
+async fn the_line_of_a_system_prompt_that_changed_is_told() {
+    for (before, after, class) in [
+        ("Today is 2026-11-28.", "Today is 2026-11-29.", "date"),
+        ("It is 14:03:01 now.", "It is 14:03:09 now.", "time"),
+        (
+            "Session 0b9c2e4a-2d1f-4c53-9e43-0e3f0a7c9f11",
+            "Session 1b9c2e4a-2d1f-4c53-9e43-0e3f0a7c9f12",
+            "uuid",
+        ),
+        ("This is turn 17.", "This is turn 18.", "number"),
+        ("- src/main.rs", "- src/lib.rs", "listing"),
+    ] {
+        for (first, second) in
+            both(&system(before), messages(1)).into_iter().zip(both(&system(after), messages(3)))
+        {
+            let mut desk = Desk::new().await;
+            desk.send(0, &first).await;
+            let told = desk.send(10, &second).await;
+            assert_eq!((reason(&told), told.line), ("system_changed", 3), "{before}: {told:?}");
+            let classes: Vec<_> =
+                told.classes().filter_map(headroom_api::names::volatile_class_name).collect();
+            assert_eq!(classes, [class], "{after}");
+        }
+        // In a conversation of its own: nobody reads what the one before has written.
+        let mut desk = Desk::new().await;
+        desk.send(0, &claude(&system(before), messages(1))).await;
+        let mut other = messages(1);
+        other[0]["content"][0]["text"] = json!("Hello.");
+        let told = desk.send(10, &claude(&system(after), other)).await;
+        assert_eq!((reason(&told), told.line), ("system_changed", 3), "{before}: {told:?}");
+        assert!(told.lost_tokens > 500, "{told:?}");
+    }
+    // What Claude Code says of billing is no part of it.
+    let mut desk = Desk::new().await;
+    let billed = |said: &str, count| {
+        let mut body = claude(&system("Be brief."), messages(count));
+        let billing = json!({"type": "text", "text": format!("x-anthropic-billing-header: cch={said};")});
+        body["system"].as_array_mut().unwrap().insert(0, billing);
+        body
+    };
+    desk.send(0, &billed("a1", 1)).await;
+    assert_eq!(reason(&desk.send(10, &billed("b2", 3)).await), "none");
+}
+
+#[tokio::test]
+async fn whoever_edits_history_is_told_with_the_message() {
+    for body in both(&system("Be brief."), messages(7)) {
+        let at = usize::from(body["model"] != SONNET);
+        let longer = |edit: &dyn Fn(&mut Vec<Value>)| {
+            let mut longer = messages(9);
+            edit(&mut longer);
+            if at == 0 { claude(&system("Be brief."), longer) } else { chat(&system("Be brief."), longer) }
+        };
+        let changed = longer(&|messages| messages[2]["content"][0]["text"] = json!("forgotten"));
+        let gone = longer(&|messages| drop(messages.drain(3..5)));
+        for (edited, message) in [(&changed, 3), (&gone, 4)] {
+            let mut desk = Desk::new().await;
+            desk.send(0, &body).await;
+            let told = desk.send(10, edited).await;
+            assert_eq!((reason(&told), told.message), ("history_edited_by_client", message), "{told:?}");
+            assert!(told.lost_tokens > 1_000);
+        }
+        // The same where only what was forwarded is another one.
+        let same = longer(&|_| {});
+        for edited in [&changed, &gone] {
+            let mut desk = Desk::new().await;
+            desk.send(0, &body).await;
+            let told = desk.forward(10, &same, edited).await;
+            assert_eq!(reason(&told), "history_edited_by_headroom", "{told:?}");
+        }
+        let mut desk = Desk::new().await;
+        desk.send(0, &body).await;
+        let tools = with(same.clone(), "tools", tools(&["headroom_retrieve", "read", "write"]));
+        assert_eq!(reason(&desk.forward(10, &same, &tools).await), "history_edited_by_headroom");
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_short_is_not_cached() {
+    let short = |count: usize| -> Vec<Value> {
+        (0..count).map(|n| json!({"role": if n % 2 == 0 { "user" } else { "assistant" }, "content": [{"type": "text", "text": "A short question. ".repeat(60)}]})).collect()
+    };
+    let claude =
+        |count| json!({"model": SONNET, "system": "Be brief.", "messages": marked(short(count), "5m")});
+    let chat = |count| json!({"model": GPT, "messages": short(count)});
+    for bodies in [[claude(1), claude(3)], [chat(1), chat(3)]] {
+        let mut desk = Desk::new().await;
+        assert_eq!(reason(&desk.send(0, &bodies[0]).await), "first_request");
+        let told = desk.send(10, &bodies[1]).await;
+        assert_eq!((reason(&told), told.rewritten_tokens), ("below_minimum", 0), "{told:?}");
+    }
+    // What another model caches, Opus 4.5 does not.
+    let mut desk = Desk::new().await;
+    let opus = |count| with(self::claude("Be brief.", messages(count)), "model", json!("claude-opus-4-5"));
+    desk.send(0, &opus(3)).await;
+    desk.cache.forget();
+    let mut record = desk.record(10, &opus(5), &opus(5));
+    record.usage = Some(Usage { input_tokens: 3_900, output_tokens: 1, ..Usage::default() });
+    assert_eq!(reason(&desk.report(record).await), "below_minimum");
+}
+
+#[tokio::test]
+async fn without_a_breakpoint_nothing_is_kept() {
+    let bare = |count| json!({"model": SONNET, "system": system("Be brief."), "tools": tools(&["read"]), "messages": messages(count)});
+    let mut desk = Desk::new().await;
+    assert_eq!(reason(&desk.send(0, &bare(1)).await), "first_request");
+    let told = desk.send(10, &bare(3)).await;
+    assert_eq!((reason(&told), told.rewritten_tokens), ("no_breakpoint", 0), "{told:?}");
+    assert!(told.lost_tokens > 1_500);
+    // A new conversation with that prompt.
+    let hello = with(bare(1), "messages", json!([{"role": "user", "content": "Hello."}]));
+    assert_eq!(reason(&desk.send(10, &hello).await), "no_breakpoint");
+    // One on the system prompt leaves out the messages.
+    let mut desk = Desk::new().await;
+    let half = |count| {
+        let mut body = claude(&system("Be brief."), messages(count));
+        body["messages"] = json!(messages(count));
+        body
+    };
+    desk.send(0, &half(5)).await;
+    let told = desk.send(10, &half(7)).await;
+    assert_eq!(reason(&told), "no_breakpoint", "{told:?}");
+    assert!(told.readable_tokens > told.lost_tokens && told.lost_tokens > 1_000, "{told:?}");
+    // At the top level is enough.
+    let mut desk = Desk::new().await;
+    let automatic = |count| with(bare(count), "cache_control", json!({"type": "ephemeral"}));
+    desk.send(0, &automatic(1)).await;
+    assert_eq!(reason(&desk.send(10, &automatic(3)).await), "none");
+}
+
+#[tokio::test]
+async fn a_breakpoint_looks_back_over_twenty_blocks() {
+    let blocks = |count: usize| {
+        let blocks: Vec<Value> = (0..count).map(|n| json!({"type": "text", "text": text(n)})).collect();
+        json!({"role": "user", "content": blocks})
+    };
+    for (count, expected) in [(18, "none"), (19, "look_back_missed"), (40, "look_back_missed")] {
+        // One block before, an answer, and so many blocks.
+        let mut desk = Desk::new().await;
+        desk.send(0, &claude(&system("Be brief."), messages(1))).await;
+        let mut longer = messages(2);
+        longer.push(blocks(count));
+        let told = desk.send(10, &claude(&system("Be brief."), longer)).await;
+        assert_eq!(reason(&told), expected, "{count}: {told:?}");
+    }
+    // The same in many small messages, and one more breakpoint on the way mends it.
+    let mut desk = Desk::new().await;
+    desk.send(0, &claude(&system("Be brief."), messages(3))).await;
+    assert_eq!(reason(&desk.send(10, &claude(&system("Be brief."), messages(31))).await), "look_back_missed");
+    let mut mended = claude(&system("Be brief."), messages(61));
+    mended["messages"][40]["content"][0]["cache_control"] = json!({"type": "ephemeral"});
+    assert_eq!(reason(&desk.send(10, &mended).await), "none");
+}
+
+#[tokio::test]
+async fn a_provider_that_forgets_is_told_from_what_was_changed() {
+    for bodies in
+        both(&system("Be brief."), messages(3)).into_iter().zip(both(&system("Be brief."), messages(5)))
+    {
+        let mut desk = Desk::new().await;
+        desk.send(0, &bodies.0).await;
+        desk.cache.forget();
+        let told = desk.send(10, &bodies.1).await;
+        assert_eq!(reason(&told), "provider_missed", "{told:?}");
+        assert!(told.lost_tokens > 2_000);
+        // A new conversation with the same prompt.
+        desk.cache.forget();
+        let mut hello = bodies.0.clone();
+        let at = usize::from(hello["model"] != SONNET);
+        hello["messages"].as_array_mut().unwrap().truncate(at);
+        hello["messages"].as_array_mut().unwrap().push(json!({"role": "user", "content": "Hello."}));
+        assert_eq!(reason(&desk.send(10, &hello).await), "provider_missed");
+    }
+}
+
+#[tokio::test]
+async fn other_parameters_are_told() {
+    let body = |count| claude(&system("Be brief."), messages(count));
+    for (key, value) in [
+        ("thinking", json!({"type": "enabled", "budget_tokens": 4_000})),
+        ("tool_choice", json!({"type": "any"})),
+    ] {
+        let mut desk = Desk::new().await;
+        desk.send(0, &body(3)).await;
+        let told = desk.send(10, &with(body(5), key, value)).await;
+        assert_eq!(reason(&told), "parameters_changed", "{key}: {told:?}");
+        assert!(told.lost_tokens > 500);
+    }
+}
+
+#[tokio::test]
+async fn of_what_no_record_is_kept_nothing_is_claimed() {
+    for body in both(&system("Be brief."), messages(3)) {
+        let mut desk = Desk::new().await;
+        desk.is_old = true;
+        let told = desk.send(0, &body).await;
+        assert_eq!((reason(&told), told.lost_tokens), ("unknown", 0));
+        desk.is_old = false;
+        assert_eq!(reason(&desk.send(3_000, &body).await), "first_request");
+    }
+}
+
+#[tokio::test]
+async fn what_is_lost_costs_what_writing_costs_more_than_reading() {
+    let mut desk = Desk::new().await;
+    desk.send(0, &claude(&system("Be brief."), messages(3))).await;
+    let told = desk.send(400, &claude(&system("Be brief."), messages(5))).await;
+    assert_eq!((reason(&told), told.rewritten_tokens), ("lifetime_lapsed", told.lost_tokens));
+    // Sonnet 4.5: 3.75 to write and 0.30 to read, per million.
+    let expected = i64::try_from(told.lost_tokens).unwrap() * (3_750 - 300);
+    assert_eq!(told.lost_nanousd, expected);
+    let sums = desk.sums().await;
+    assert_eq!((sums.lost_nanousd, sums.missed_requests), (expected, 1));
+    // An hour would have rescued it, at an hour's price for all that was written but not again.
+    let written = sums.written_tokens - sums.rewritten_tokens;
+    assert_eq!((sums.hour_requests, sums.hour_nanousd), (1, expected - written * (6_000 - 3_750)));
+    assert_eq!(sums.keep_alive_requests, 1);
+}
+
+/// A report that comes twice, and a replica that goes on where another has stopped.
+pub(crate) async fn what_was_lost_is_counted_once_whoever_hears_of_it(
+    store: &dyn LedgerStore,
+    other: &dyn LedgerStore,
+) {
+    let mut desk = Desk::new().await;
+    let records: Vec<RequestRecord> = (0..6)
+        .map(|turn| {
+            let after = if turn == 3 { 400 } else { 20 };
+            let body = claude(&system(&format!("This is turn {turn}.")), messages(2 * turn + 1));
+            desk.record(after, &body, &body)
+        })
+        .collect();
+    let batch = |records: &[RequestRecord]| Batch {
+        vm_id: "cache".to_owned(),
+        records: records.to_vec(),
+        ..Batch::default()
+    };
+    let accounting = Accounting::default();
+    for (at, record) in records.iter().enumerate() {
+        let (first, second) = if at % 2 == 0 { (store, other) } else { (other, store) };
+        first.append(&[batch(std::slice::from_ref(record))], &accounting, now_ms()).await.unwrap();
+        second.append(&[batch(&records[..=at])], &accounting, now_ms()).await.unwrap();
+    }
+    let alone = Desk::new().await;
+    alone.store.append(&[batch(&records)], &accounting, now_ms()).await.unwrap();
+    let (once, twice) = (sums(&alone.store).await, sums(store).await);
+    assert_eq!(once, twice);
+    assert_eq!((once.requests, once.missed_requests), (6, 5));
+    let range = CacheRange { unit: Unit::Hour, from_ms: 0, until_ms: i64::MAX };
+    for dimension in Dimension::OF_CACHE {
+        let mut by = CacheSums::default();
+        for reason in other.cache_by_reason(range, dimension, None).await.unwrap() {
+            by += reason.sums;
+        }
+        assert_eq!(by, once, "{dimension:?}");
+    }
+    let lines = store.cache_lines(range, 10).await.unwrap();
+    assert_eq!((lines.len(), lines[0].line, lines[0].requests), (1, 3, 4), "{lines:?}");
+    assert_eq!(lines[0].stack, "agent");
+}
