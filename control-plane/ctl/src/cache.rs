@@ -126,12 +126,8 @@ fn all(cache: &Cache) -> String {
     if !cache.causes.is_empty() {
         out.push_str("\nWhat costs most, and what to do\n");
         for (n, cause) in cache.causes.iter().enumerate() {
-            let what = match cause.lost_usd {
-                Some(_) => cause.what.clone(),
-                None => format!("{} (no price)", cause.what),
-            };
             let first = format!("{}. ", n + 1);
-            out.push_str(&wrapped(&what, &first, WIDTH));
+            out.push_str(&wrapped(&cause.what, &first, WIDTH));
             out.push_str(&wrapped(&cause.advice, "   ", WIDTH));
         }
     }
