@@ -50,7 +50,7 @@ impl Percentiles {
         for ((path, stage), histogram) in durations.iter() {
             for (label, share) in SHOWN {
                 let us = histogram.value_at_quantile(share);
-                self.gauges.with_label_values(&[path.as_str(), stage, label]).set(us as f64 / 1e3);
+                self.gauges.with_label_values(&[path.as_str(), *stage, label]).set(us as f64 / 1e3);
             }
         }
     }
