@@ -3,6 +3,8 @@
 //! Made by prices.py from the table of LiteLLM 1.110.2 (MIT licence) and from overrides.toml: change those.
 //! USD per million tokens at the standard tier, for chat models of the providers in envoy/providers.toml.
 
+#![allow(clippy::approx_constant, reason = "a price is not a part of pi")]
+
 use super::{Row, row};
 
 /// When the table was last checked: ISO 8601.
