@@ -6,7 +6,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 module := $(target)/wasm32-wasip1/wasm/headroom_filter.wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help up install place uninstall dist build announce module image check test slowest forms test-matrix demo bench clients test-clients lint fmt deny papers validate manifests toolchain chaos fuzz
+.PHONY: help up install place uninstall dist build announce module image check test slowest forms test-matrix demo bench clients test-clients lint fmt deny papers prices validate manifests toolchain chaos fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -120,6 +120,14 @@ deny: toolchain ## licences, sources and advisories of the dependencies, and whi
 
 papers: ## copied tables written anew; links, paths and commands of the documentation, and the workflows
 	@.ci/papers --write
+
+# The version that control-plane/prices/prices.py pins; nothing of the package runs.
+prices: ## the table of prices, made anew from LiteLLM's and from overrides.toml, and tested against it
+	@version=$$(sed -n 's/^VERSION = "\(.*\)"/\1/p' control-plane/prices/prices.py) && set -e && \
+	$(PYTHON) -m pip download --quiet --no-deps --only-binary :all: --dest "$(target)/litellm-$$version" "litellm==$$version" && \
+	wheel=$$(ls "$$PWD/$(target)/litellm-$$version"/*.whl 2>/dev/null || ls "$(target)/litellm-$$version"/*.whl) && \
+	$(PYTHON) control-plane/prices/prices.py "$$wheel" && \
+	HEADROOM_LITELLM_WHEEL="$$wheel" $(CARGO) test -p headroom-prices
 
 validate: module ## papers, workflows, and every Envoy configuration, by the real Envoy
 	@.ci/papers

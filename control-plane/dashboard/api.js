@@ -22,6 +22,12 @@ try {
 } catch {
   token = null;
 }
+// `headroomctl open` hands it over behind the #, which no server sees; it does not stay in the address.
+if (location.hash.startsWith("#token=")) {
+  const handed = decodeURIComponent(location.hash.slice("#token=".length));
+  history.replaceState(null, "", location.pathname + location.search);
+  remember(handed);
+}
 
 function remember(value) {
   token = value;

@@ -12,6 +12,7 @@ mod health;
 mod memory;
 mod metrics;
 mod original_metrics;
+mod percentiles;
 mod purge;
 mod registry;
 mod retrieve;

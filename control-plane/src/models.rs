@@ -1,17 +1,18 @@
 //! Context limits and list prices of models, by name.
 //!
 //! What the operator says comes first (`HEADROOM_MODEL_LIMITS`, then `models.json`), then the
-//! built-in table by the longest matching beginning of the name, then the family that the name
-//! resembles. Looking a name up cannot fail, and neither can a broken file: it is reported and left
-//! out.
+//! built-in table, then the family that the name resembles. Looking a name up cannot fail, and neither can a broken
+//! file: it is reported and left out.
 
-mod builtin;
 mod custom;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use self::builtin::Row;
+use headroom_prices::{CHECKED, bare};
+
+pub use headroom_prices::Price;
+
 use self::custom::Custom;
 use crate::clock::{DAY_MS, UnixMs, parse_iso};
 
@@ -27,40 +28,6 @@ pub struct Model {
     pub price: Option<Price>,
     /// Taken over from a model or family whose name it resembles.
     pub inferred: bool,
-}
-
-/// List prices, in USD per million tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Price {
-    /// Input outside the cache.
-    pub input: f64,
-    /// Input read from the provider's cache.
-    pub cached_read: f64,
-    /// Input written to the provider's cache.
-    pub cached_write: f64,
-    /// The same where it is kept for an hour.
-    pub cached_write_1h: f64,
-    /// Output.
-    pub output: f64,
-    /// Prompts of more than so many tokens cost so many times as much: input, then output.
-    pub long: Option<(u64, f64, f64)>,
-}
-
-impl Price {
-    /// What a request with a prompt of so many tokens is charged.
-    pub fn for_prompt(self, tokens: u64) -> Self {
-        match self.long {
-            Some((above, input, output)) if tokens > above => Self {
-                input: self.input * input,
-                cached_read: self.cached_read * input,
-                cached_write: self.cached_write * input,
-                cached_write_1h: self.cached_write_1h * input,
-                output: self.output * output,
-                long: None,
-            },
-            _ => self,
-        }
-    }
 }
 
 /// The known models.
@@ -122,21 +89,27 @@ impl Models {
 
     /// When the built-in prices were last checked: ISO 8601.
     pub fn checked(&self) -> &'static str {
-        builtin::CHECKED
+        CHECKED
     }
 
     /// How many days ago the built-in prices were checked, when that is so long that they may be wrong.
     pub fn stale_days(&self, now: UnixMs) -> Option<i64> {
-        let days = parse_iso(builtin::CHECKED).map_or(i64::MAX, |checked| (now - checked) / DAY_MS);
+        let days = parse_iso(CHECKED).map_or(i64::MAX, |checked| (now - checked) / DAY_MS);
         (days > STALE_AFTER_DAYS).then_some(days)
     }
 
-    /// What is known of a name. Vendor prefixes (`anthropic/`, `us.anthropic.`, `models/`) do not matter.
+    /// What is known of a name, whoever serves the model. Vendor prefixes (`anthropic/`, `us.anthropic.`, `models/`) do
+    /// not matter.
     pub fn get(&self, name: &str) -> Model {
+        self.served_by("", name)
+    }
+
+    /// What is known of a model that a provider serves, by the provider's name in records: many serve the same model at
+    /// prices of their own.
+    pub fn served_by(&self, provider: &str, name: &str) -> Model {
         let whole = name.trim().to_ascii_lowercase();
-        let bare = bare(&whole);
-        let mut model = known(bare);
-        let custom = self.custom.get(&whole).or_else(|| self.custom.get(bare));
+        let mut model = known(provider, &whole);
+        let custom = self.custom.get(&whole).or_else(|| self.custom.get(bare(&whole)));
         if let Some(custom) = custom {
             custom.apply(&mut model);
         }
@@ -144,45 +117,21 @@ impl Models {
     }
 }
 
-fn known(name: &str) -> Model {
-    if let Some(row) = longest_prefix(name) {
-        let rest = &name[row.prefix.len()..];
-        return model(row, !is_release(rest));
+fn known(provider: &str, name: &str) -> Model {
+    if let Some(listed) = headroom_prices::find(provider, name) {
+        return Model {
+            context_limit: listed.context,
+            price: Some(listed.price),
+            inferred: listed.resembles,
+        };
     }
-    let family = FAMILIES.iter().find(|(part, _)| name.contains(part));
-    match family.and_then(|(_, family)| longest_prefix(family)) {
-        Some(row) => Model { context_limit: Some(INFERRED_CONTEXT), ..model(row, true) },
+    let family = FAMILIES.iter().find(|(part, _)| bare(name).contains(part));
+    match family.and_then(|(_, family)| headroom_prices::find("", family)) {
+        Some(listed) => {
+            Model { context_limit: Some(INFERRED_CONTEXT), price: Some(listed.price), inferred: true }
+        }
         None => Model::default(),
     }
-}
-
-fn bare(name: &str) -> &str {
-    let name = name.rsplit('/').next().unwrap_or_default();
-    name.split_once("anthropic.").map_or(name, |(_, rest)| rest)
-}
-
-fn longest_prefix(name: &str) -> Option<&'static Row> {
-    builtin::TABLE.iter().filter(|row| name.starts_with(row.prefix)).max_by_key(|row| row.prefix.len())
-}
-
-/// Whether what follows a model's name only says which release of it: a date, `latest`, a version of
-/// a hosted copy. `gpt-5.9` is not a release of `gpt-5`.
-fn is_release(rest: &str) -> bool {
-    let Some(tag) = rest.strip_prefix(['-', '@', ':']) else { return rest.is_empty() };
-    let digits = tag.bytes().take_while(u8::is_ascii_digit).count();
-    digits >= 4 || tag.starts_with("latest") || tag.starts_with("preview") || tag.starts_with("v1")
-}
-
-fn model(row: &Row, inferred: bool) -> Model {
-    let price = Price {
-        input: row.input,
-        cached_read: row.cached_read,
-        cached_write: row.cached_write,
-        cached_write_1h: row.cached_write_1h(),
-        output: row.output,
-        long: row.long,
-    };
-    Model { context_limit: Some(row.context), price: Some(price), inferred }
 }
 
 #[cfg(test)]
@@ -199,7 +148,7 @@ mod tests {
     fn a_dated_or_routed_name_finds_its_model() {
         for (name, price) in [
             ("claude-sonnet-4-5-20250929", 3.0),
-            ("us.anthropic.claude-haiku-4-5-20251001-v1:0", 1.0),
+            ("us.anthropic.claude-haiku-4-5-20251001-v1:0", 1.1),
             ("openai/gpt-5-mini-2025-08-07", 0.25),
             ("models/gemini-2.5-flash-lite", 0.1),
             ("claude-opus-4-20250514", 15.0),
@@ -222,28 +171,24 @@ mod tests {
     }
 
     #[test]
-    fn a_long_prompt_costs_more_where_the_provider_says_so() {
-        let price = Models::default().get("claude-haiku-5-5").price.unwrap();
-        assert_eq!(price.for_prompt(100_000).input, 0.1);
-        assert_eq!(price.for_prompt(100_001).cached_read, 0.05);
-        let flat = Models::default().get("claude-haiku-4-5").price.unwrap();
-        assert_eq!(flat.for_prompt(u64::MAX), flat);
+    fn what_the_operator_says_of_a_name_holds_whoever_serves_it() {
+        let limits = Some(r#"{"pricing": {"gpt-oss-120b": {"input": 9, "output": 10}}}"#.to_owned());
+        let models = Models::load(&Sources { limits, files: Vec::new() });
+        for provider in ["", "groq", "vllm"] {
+            let price = models.served_by(provider, "openai/gpt-oss-120b").price.unwrap();
+            assert_eq!((price.input, price.output), (9.0, 10.0), "{provider}");
+        }
+        let groq = Models::default().served_by("groq", "openai/gpt-oss-120b");
+        assert!(groq.price.is_some() && !groq.inferred);
+        assert_eq!(Models::default().get("openai/gpt-oss-120b"), Model::default());
     }
 
     #[test]
     fn prices_go_stale_a_month_after_they_were_checked() {
-        let checked = parse_iso(builtin::CHECKED).unwrap();
+        let checked = parse_iso(CHECKED).unwrap();
         let models = Models::default();
         assert_eq!(models.stale_days(checked + STALE_AFTER_DAYS * DAY_MS), None);
         assert_eq!(models.stale_days(checked + (STALE_AFTER_DAYS + 1) * DAY_MS), Some(STALE_AFTER_DAYS + 1));
-    }
-
-    #[test]
-    fn every_row_is_found_by_its_own_name_and_reading_a_cache_never_costs_more() {
-        for row in builtin::TABLE {
-            assert_eq!(longest_prefix(row.prefix).map(|found| found.prefix), Some(row.prefix));
-            assert!(row.cached_read <= row.input && row.input < row.output, "{}", row.prefix);
-        }
     }
 
     proptest! {

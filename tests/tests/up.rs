@@ -19,6 +19,8 @@ use tokio::process::{Child, Command};
 mod background;
 #[path = "up/commands.rs"]
 mod commands;
+#[path = "up/demo.rs"]
+mod demo;
 #[path = "up/providers.rs"]
 mod providers_by_name;
 #[path = "up/safety.rs"]

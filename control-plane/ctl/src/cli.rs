@@ -7,6 +7,7 @@ use crate::cache::CacheArgs;
 use crate::compress::CompressArgs;
 use crate::config::ConfigArgs;
 use crate::count::CountArgs;
+use crate::demo::DemoArgs;
 use crate::doctor::DoctorArgs;
 use crate::env::EnvArgs;
 use crate::history::HistoryArgs;
@@ -14,6 +15,7 @@ use crate::learn::LearnArgs;
 use crate::logs::LogsArgs;
 use crate::mcp::McpArgs;
 use crate::memory::MemoryArgs;
+use crate::open::OpenArgs;
 use crate::perf::PerfArgs;
 use crate::providers::ProvidersArgs;
 use crate::purge::PurgeArgs;
@@ -46,6 +48,9 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// See what Headroom does: a recorded agent run through Envoy, without a key, a repository or a network
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
     /// Run Envoy with the filter, and headroomd, until Ctrl-C, or in the background
     #[command(after_help = UP_EXAMPLES)]
     Up(Box<UpArgs>),
@@ -65,8 +70,6 @@ pub enum Command {
     /// Have systemd run Headroom for this user, from login on, or no longer
     #[command(after_help = SERVICE_EXAMPLES)]
     Service(ServiceArgs),
-    /// Say what to do about the providers' prompt caches
-    Cache(CacheArgs),
     /// Run a coding agent behind Headroom, or edit its settings so that it uses Headroom from now on
     #[command(after_help = WRAP_EXAMPLES)]
     Wrap(Box<WrapArgs>),
@@ -84,6 +87,12 @@ pub enum Command {
     /// Show what a running Headroom has saved
     #[command(after_help = STATS_EXAMPLES)]
     Stats(StatsArgs),
+    /// Show what the providers' prompt caches cost, what they lost, to which cause, and what to do
+    #[command(after_help = CACHE_EXAMPLES)]
+    Cache(CacheArgs),
+    /// Open the dashboard in the browser
+    #[command(after_help = OPEN_EXAMPLES)]
+    Open(OpenArgs),
     /// Show what was saved over time, by hour, day, week or month
     #[command(after_help = HISTORY_EXAMPLES)]
     History(HistoryArgs),
@@ -337,10 +346,52 @@ Examples:
 
 Exit codes: 0 nothing failed; 1 a check failed; 2 bad options.";
 
+const DEMO_EXAMPLES: &str = "\
+Starts headroomd and Envoy on free ports with a folder of their own, and a provider in this program that plays the
+recorded answers back; shows each turn's tokens and bill, with and without Headroom, and one tool output before and after;
+stops everything and removes the folder. A Headroom that runs here already is not touched.
+
+Examples:
+  headroomctl demo
+  headroomctl demo --no-envoy                     # the engine alone, where there is no Envoy
+
+Exit codes: 0 played, or stopped by a signal; 1 something failed; 2 bad options.";
+
+const CACHE_EXAMPLES: &str = "\
+Providers read the beginning of a prompt from a cache, at a part of the price, where an earlier request has begun with
+the same. What could have been read and was not is lost; headroomd keeps why, from every request and its usage.
+
+Examples:
+  headroomctl cache
+  headroomctl cache --since 7d
+  headroomctl cache --by stack
+  headroomctl cache --by line                     # lines of system prompts that change, by number; never their text
+  headroomctl cache --json | jq .causes
+
+Exit codes: 0 printed; 1 nothing answers there, or not with figures; 2 bad options.";
+
+const OPEN_EXAMPLES: &str = "\
+Where headroomd asks for a token, the browser gets it through a file that nobody else can read and that is removed after
+some seconds; no command line shows it.
+
+Examples:
+  headroomctl open
+  headroomctl open --print                        # the address alone
+  headroomctl open --url http://127.0.0.1:9000
+
+Exit codes: 0 printed, and opened where there is a browser; 1 nothing answers there; 2 bad options.";
+
 const STATS_EXAMPLES: &str = "\
+One screen by default. Dollars are what Headroom saved at the price that the tokens would have had, the provider's cache
+included.
+
 Examples:
   headroomctl stats
-  headroomctl stats --watch
+  headroomctl stats --since 24h
+  headroomctl stats --by project --since 7d --top 5
+  headroomctl stats --by tool
+  headroomctl stats --all                         # every table
+  headroomctl stats --watch                       # stays in place; Ctrl-C ends it
   headroomctl stats --url http://127.0.0.1:41587
   headroomctl stats --json | jq .tokens
 

@@ -26,9 +26,56 @@ pub(crate) fn sorted<T>(figures: &BTreeMap<String, T>, size: impl Fn(&T) -> i64)
     entries
 }
 
-/// A name, or a dash for none.
+/// A name, or a dash for none. Names come from requests: none of their characters moves a terminal's cursor.
 pub(crate) fn name_or_dash(name: &str) -> String {
-    if name.is_empty() { "–".to_owned() } else { name.to_owned() }
+    if name.is_empty() { "–".to_owned() } else { visible(name) }
+}
+
+/// A text without characters that move a terminal's cursor.
+pub(crate) fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+}
+
+/// A name of at most so many characters, or a dash for none.
+pub(crate) fn shortened(name: &str, characters: usize) -> String {
+    match name.char_indices().nth(characters) {
+        Some((cut, _)) => visible(name.get(..cut).unwrap_or_default()) + "…",
+        None => name_or_dash(name),
+    }
+}
+
+/// A sentence in lines of at most so many characters, the first behind a beginning, the others as far in. A word that
+/// is longer has a line of its own.
+pub(crate) fn wrapped(sentence: &str, beginning: &str, width: usize) -> String {
+    let indent = beginning.chars().count();
+    let mut out = beginning.to_owned();
+    let mut column = indent;
+    for word in sentence.split_whitespace() {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > width {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        }
+        if column > indent {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(&visible(word));
+        column += length;
+    }
+    out + "\n"
+}
+
+/// A line that says how many more there are than are shown.
+pub(crate) fn rest(all: usize, shown: usize) -> String {
+    let more = all.saturating_sub(shown);
+    if more == 0 { String::new() } else { format!("and {more} more: --top {all} shows them\n") }
+}
+
+/// Dollars where there is a price, else that there is none.
+pub(crate) fn or_no_price(value: Option<f64>) -> String {
+    value.map_or("no price".to_owned(), |usd| dollars(Some(usd)))
 }
 
 /// A whole number with its digits grouped.
@@ -62,6 +109,14 @@ pub(crate) fn milliseconds(value: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sentence_is_broken_between_words_and_stands_in_one_column() {
+        assert_eq!(wrapped("one two three", "1. ", 10), "1. one two\n   three\n");
+        assert_eq!(wrapped("a-word-that-is-longer x", "", 5), "a-word-that-is-longer\nx\n");
+        assert_eq!(wrapped("", "- ", 5), "- \n");
+        assert!(!wrapped("\u{1b}[2J", "", 5).contains('\u{1b}'));
+    }
 
     #[test]
     fn dollars_are_grouped_and_keep_their_cents() {

@@ -92,10 +92,7 @@ fn query(args: &HistoryArgs, now: SystemTime) -> Vec<(&'static str, String)> {
     if args.csv {
         query.push(("format", "csv".to_owned()));
     }
-    let since = args.last.map(|span| {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        now.saturating_sub(span).as_millis().to_string()
-    });
+    let since = args.last.map(|span| ago(now, span));
     for (name, value) in [
         ("from", &since),
         ("from", &args.from),
@@ -152,6 +149,12 @@ fn cells(name: &str, point: &SeriesPoint) -> [String; 7] {
         dollars(Some(point.compression_savings_usd_delta)),
         dollars(Some(point.compression_savings_cache_adjusted_usd_delta)),
     ]
+}
+
+/// The time so long before another, in milliseconds since 1970.
+pub(crate) fn ago(now: SystemTime, span: Duration) -> String {
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(span).as_millis().to_string()
 }
 
 /// A number of hours, days or weeks.

@@ -7,8 +7,8 @@ use clap::{CommandFactory as _, Parser as _};
 use headroomctl::cli::{Cli, Command};
 use headroomctl::misuse::Misuse;
 use headroomctl::{
-    cache, compress, config, count, doctor, env, history, learn, logs, mcp, memory, perf, providers, purge,
-    report, retrieve, service, stats, status, telemetry, unwrap, up, wrap,
+    cache, compress, config, count, demo, doctor, env, history, learn, logs, mcp, memory, open, perf,
+    providers, purge, report, retrieve, service, stats, status, telemetry, unwrap, up, wrap,
 };
 
 fn main() -> ExitCode {
@@ -40,9 +40,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(args) => runtime()?.block_on(up::up(&args)),
         Command::Bootstrap(args) => runtime()?.block_on(up::print_bootstrap(&args)),
         Command::Providers(args) => providers::providers(&args),
-        Command::Cache(args) => runtime()?.block_on(cache::cache(&args)),
         Command::Compress(args) => compress::compress(&args),
         Command::Count(args) => runtime()?.block_on(count::count(&args)),
+        Command::Demo(args) => runtime()?.block_on(demo::demo(&args)),
+        Command::Cache(args) => runtime()?.block_on(cache::cache(&args)),
+        Command::Open(args) => runtime()?.block_on(open::open(&args)),
         Command::Mcp(args) => runtime()?.block_on(mcp::mcp(&args)),
         Command::Memory(args) => runtime()?.block_on(memory::memory(&args)),
         Command::Retrieve(args) => runtime()?.block_on(retrieve::retrieve(&args)),

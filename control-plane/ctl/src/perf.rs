@@ -32,7 +32,8 @@ pub struct Stage {
     pub count: u64,
     /// Their mean in milliseconds.
     pub mean_ms: f64,
-    /// Estimated from the histogram's buckets, in milliseconds.
+    /// In milliseconds, to a hundredth of it; of a headroomd that does not show percentiles, estimated from the
+    /// histogram's buckets.
     pub p50_ms: Option<f64>,
     /// As above.
     pub p90_ms: Option<f64>,
@@ -83,7 +84,7 @@ pub fn lines(stages: &[Stage]) -> String {
             ms(stage.p99_ms),
         ]);
     }
-    format!("{table}\n\nPercentiles are read off the buckets of /metrics, since this headroomd started.\n")
+    format!("{table}\n\nSince this headroomd started.\n")
 }
 
 #[derive(Default)]
@@ -94,6 +95,8 @@ struct Histogram {
     count: f64,
     /// The largest, where it is known.
     max: Option<f64>,
+    /// Percentiles that headroomd itself has, by their share.
+    known: BTreeMap<String, f64>,
 }
 
 /// The histograms in a text of `/metrics`.
@@ -101,14 +104,14 @@ pub fn stages(metrics: &str) -> Vec<Stage> {
     let mut found: BTreeMap<(usize, String, String), Histogram> = BTreeMap::new();
     for line in metrics.lines() {
         let Some((name, labels, value)) = sample(line) else { continue };
-        let Some((name, part)) = ["_bucket", "_sum", "_count", "_max"]
+        let Some((name, part)) = ["_bucket", "_sum", "_count", "_max", "_quantile_ms"]
             .iter()
             .find_map(|part| Some((name.strip_suffix(part)?, *part)))
         else {
             continue;
         };
         let stage = match name {
-            "headroom_stage_timing_ms" => labels.get("stage").copied().unwrap_or_default(),
+            "headroom_stage_timing_ms" | "headroom_stage" => labels.get("stage").copied().unwrap_or_default(),
             _ => name.strip_prefix("headroom_").and_then(|name| name.strip_suffix("_ms")).unwrap_or_default(),
         };
         let Some(place) = STAGES.iter().position(|(known, _)| *known == stage) else { continue };
@@ -118,6 +121,10 @@ pub fn stages(metrics: &str) -> Vec<Stage> {
             "_sum" => histogram.sum = value,
             "_count" => histogram.count = value,
             "_max" => histogram.max = Some(value),
+            "_quantile_ms" => {
+                let share = labels.get("quantile").copied().unwrap_or_default();
+                histogram.known.insert(share.to_owned(), value);
+            }
             _ => {
                 let bound = labels.get("le").and_then(|le| le.replace("+Inf", "inf").parse().ok());
                 histogram.buckets.extend(bound.map(|bound: f64| (bound, value)));
@@ -131,14 +138,19 @@ pub fn stages(metrics: &str) -> Vec<Stage> {
             api,
             count: histogram.count as u64,
             mean_ms: histogram.sum / histogram.count,
-            p50_ms: histogram.quantile(0.5),
-            p90_ms: histogram.quantile(0.9),
-            p99_ms: histogram.quantile(0.99),
+            p50_ms: histogram.percentile("0.5", 0.5),
+            p90_ms: histogram.percentile("0.9", 0.9),
+            p99_ms: histogram.percentile("0.99", 0.99),
         })
         .collect()
 }
 
 impl Histogram {
+    /// What headroomd says, else an estimate.
+    fn percentile(&self, name: &str, share: f64) -> Option<f64> {
+        self.known.get(name).copied().or_else(|| self.quantile(share))
+    }
+
     /// As Prometheus estimates it, evenly spread inside a bucket, but never more than was measured. `None` beyond the
     /// last bound.
     fn quantile(&self, share: f64) -> Option<f64> {
@@ -204,6 +216,15 @@ headroom_requests_total 100
         assert_eq!(found[0].p50_ms, Some(0.5));
         assert_eq!(found[2].p50_ms, Some(5.0), "no request took longer");
         assert!(lines(&found).contains("beyond"));
+    }
+
+    #[test]
+    fn what_headroomd_says_of_a_percentile_wins_over_the_buckets() {
+        let said = "headroom_stage_quantile_ms{path=\"\",quantile=\"0.99\",stage=\"overhead\"} 6.71\n\
+                    headroom_stage_quantile_ms{path=\"openai_chat\",quantile=\"0.5\",stage=\"compress\"} 0.43\n";
+        let found = stages(&format!("{METRICS}{said}"));
+        assert_eq!((found[1].p50_ms, found[1].p99_ms), (Some(0.5), Some(6.71)));
+        assert_eq!(found[0].p50_ms, Some(0.43));
     }
 
     #[test]

@@ -3,16 +3,18 @@
 use std::fs;
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::Args;
-use headroom_api::pages::{Block, BlockSums, Feed, Request, SeriesPoint, Stats, StatsHistory};
+use headroom_api::pages::{Block, BlockSums, Cache, Feed, Request, SeriesPoint, Stats, StatsHistory};
 use minijinja::{AutoEscape, Environment as Templates};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::figures::{dollars, name_or_dash, number, percent, sorted};
+use crate::cache;
+use crate::figures::{dollars, name_or_dash, number, or_no_price, percent, sorted};
+use crate::history::ago;
 use crate::running::At;
 
 #[path = "report/advice.rs"]
@@ -36,16 +38,18 @@ pub struct ReportArgs {
     pub at: At,
 }
 
-/// Asks `/stats`, `/transformations/feed` and `/stats-history`, and writes the page.
+/// Asks `/stats`, `/transformations/feed`, `/stats-history` and `/stats-cache`, and writes the page.
 pub async fn report(args: &ReportArgs) -> anyhow::Result<()> {
     let running = args.at.running()?;
     let stats = running.page("/stats", &[]).await?;
     let feed = running.page("/transformations/feed", &[("limit", REQUESTS.to_string())]).await?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let from = now.saturating_sub(Duration::from_secs(DAYS * 24 * 3600)).as_millis().to_string();
-    let query = [("series", "daily".to_owned()), ("history_mode", "none".to_owned()), ("from", from)];
+    let from = ago(SystemTime::now(), Duration::from_secs(DAYS * 24 * 3600));
+    let query = [("series", "daily".to_owned()), ("history_mode", "none".to_owned()), ("from", from.clone())];
     let history = running.page("/stats-history", &query).await?;
-    let page = page(&stats, &feed, &history)?;
+    // An older headroomd has no such page; its report is one without it.
+    let cache = cache::page_if_there(&running, &[("since", from)]).await?;
+    let cache = cache.map(|body| cache::read(&running, &body)).transpose()?;
+    let page = page(&stats, &feed, &history, cache.as_ref())?;
     fs::write(&args.html, page).with_context(|| format!("{} cannot be written", args.html.display()))?;
     writeln!(stdout(), "{}", args.html.display())?;
     Ok(())
@@ -60,7 +64,12 @@ struct Bar {
 }
 
 /// The page. All texts are escaped by the template's engine.
-pub fn page(stats: &Stats, feed: &Feed, history: &StatsHistory) -> anyhow::Result<String> {
+pub fn page(
+    stats: &Stats,
+    feed: &Feed,
+    history: &StatsHistory,
+    cache: Option<&Cache>,
+) -> anyhow::Result<String> {
     let requests = feed.transformations.as_slice();
     let tokens = stats.tokens.as_ref();
     let outputs = tokens.and_then(|tokens| tokens.tool_outputs.as_ref());
@@ -114,8 +123,88 @@ pub fn page(stats: &Stats, feed: &Feed, history: &StatsHistory) -> anyhow::Resul
         "tools": tools(stats),
         "requests": top(requests),
         "advice": advice::advice(stats, requests),
+        "cache": cache.filter(|cache| cache.totals.requests > 0).map(caching),
     })))?;
     Ok(rendered)
+}
+
+/// What prompt caches cost and lost, in words.
+#[derive(Serialize)]
+struct Caching {
+    range: String,
+    figures: Vec<(&'static str, String)>,
+    bill: Vec<Bar>,
+    losses: Vec<Loss>,
+    causes: Vec<(String, String)>,
+    others: Vec<(String, String, String)>,
+    groups: Vec<Group>,
+}
+
+#[derive(Serialize)]
+struct Loss {
+    meaning: String,
+    requests: String,
+    tokens: String,
+    lost: String,
+}
+
+#[derive(Serialize)]
+struct Group {
+    name: String,
+    requests: String,
+    bill: String,
+    lost: String,
+    reason: String,
+}
+
+fn caching(cache: &Cache) -> Caching {
+    let (totals, bill) = (&cache.totals, &cache.bill);
+    let day = |time: &str| name_or_dash(time.get(..10).unwrap_or_default());
+    let share = || totals.read_tokens as f64 / totals.readable_tokens as f64 * 100.0;
+    let part = |name: &str, usd: f64| (name.to_owned(), (usd * 1e6) as i64, dollars(Some(usd)));
+    Caching {
+        range: format!("{} to {}, in UTC", day(&cache.since), day(&cache.until)),
+        figures: vec![
+            ("Read of what could be read", percent((totals.readable_tokens > 0).then(share))),
+            ("Bill", dollars(Some(bill.total_usd))),
+            ("With a perfect cache", dollars(Some(bill.perfect_cache_usd))),
+            ("Without Headroom", dollars(Some(bill.without_headroom_usd))),
+        ],
+        bill: bars(vec![
+            part("Read from the cache", bill.read_usd),
+            part("Written to it", bill.write_usd),
+            part("Other input", bill.input_usd),
+            part("Output", bill.output_usd),
+        ]),
+        losses: cache
+            .losses
+            .iter()
+            .map(|loss| Loss {
+                meaning: cache::meaning(&loss.reason).to_owned(),
+                requests: number(Some(loss.requests)),
+                tokens: number(Some(loss.tokens)),
+                lost: or_no_price(loss.lost_usd),
+            })
+            .collect(),
+        causes: cache.causes.iter().map(|cause| (cause.what.clone(), cause.advice.clone())).collect(),
+        others: cache
+            .what_if
+            .iter()
+            .map(|other| (other.name.replace('_', " "), dollars(Some(other.saved_usd)), other.about.clone()))
+            .collect(),
+        groups: cache
+            .groups
+            .iter()
+            .take(LISTED)
+            .map(|group| Group {
+                name: format!("{} {}", group.by, name_or_dash(&group.value)),
+                requests: number(Some(group.totals.requests)),
+                bill: or_no_price(group.total_usd),
+                lost: or_no_price(group.lost_usd),
+                reason: name_or_dash(cache::meaning(&group.worst_reason)),
+            })
+            .collect(),
+    }
 }
 
 /// Tokens that a request carried and did not need: what was taken out of it.
@@ -227,12 +316,44 @@ mod tests {
         serde_json::from_value(request).unwrap()
     }
 
+    /// Names and sentences in it come from requests as well.
+    fn hostile_cache() -> Cache {
+        let totals = json!({"requests": 4, "read_tokens": 30, "readable_tokens": 40});
+        let cache = json!({"since": HOSTILE, "totals": totals, "bill": {"total_usd": 12.5, "read_usd": 2.5},
+            "losses": [{"reason": "lifetime_lapsed", "requests": 3, "tokens": 10, "lost_usd": 1.5},
+                       {"reason": HOSTILE, "requests": 1, "tokens": 1, "lost_usd": null}],
+            "causes": [{"what": HOSTILE, "advice": HOSTILE}],
+            "what_if": [{"name": "one_hour_lifetime", "about": HOSTILE, "saved_usd": -1.0}],
+            "groups": [{"by": "stack", "value": HOSTILE, "totals": totals, "worst_reason": "tools_changed"}]});
+        serde_json::from_value(cache).unwrap()
+    }
+
+    #[test]
+    fn the_cache_has_a_section_where_something_was_counted() {
+        let (cache, empty) = (hostile_cache(), Cache::default());
+        let report =
+            |cache| page(&Stats::default(), &Feed::default(), &StatsHistory::default(), cache).unwrap();
+        let page = report(Some(&cache));
+        for text in [
+            "75.0 %",
+            "$12.50",
+            "what had been written had lived its time",
+            "no price",
+            "one hour lifetime",
+            "-$1.00",
+        ] {
+            assert!(page.contains(text), "{text}: {page}");
+        }
+        assert!(!report(Some(&empty)).contains("prompt cache"));
+        assert!(!report(None).contains("prompt cache"));
+    }
+
     #[test]
     fn names_are_escaped_and_nothing_is_asked_of_anyone() {
         let stats = json!({"blocks": {"by_tool": {HOSTILE: {"tokens_before": 10, "tokens_after": 5, "tokens_saved": 5}}}});
         let stats = serde_json::from_value(stats).unwrap();
         let feed = Feed { transformations: vec![request(1000, 100)], log_full_messages: false };
-        let page = page(&stats, &feed, &StatsHistory::default()).unwrap();
+        let page = page(&stats, &feed, &StatsHistory::default(), Some(&hostile_cache())).unwrap();
         assert!(page.contains("&lt;img") && !page.contains("<img"), "{page}");
         for outside in ["http:", "https:", "src=\"", "<script", "<link", "@import", "url("] {
             assert!(!page.contains(outside), "{outside}");
@@ -251,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_sidecar_that_has_counted_nothing_has_a_report_too() {
-        let page = page(&Stats::default(), &Feed::default(), &StatsHistory::default()).unwrap();
+        let page = page(&Stats::default(), &Feed::default(), &StatsHistory::default(), None).unwrap();
         assert!(page.contains("No request") && page.contains("Nothing stands out"), "{page}");
     }
 }

@@ -81,6 +81,17 @@ impl Running {
         Ok(Self { base: base.trim_end_matches('/').to_owned(), client, token })
     }
 
+    /// The token that is shown, where there is one.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Whether a path is refused to who shows no token.
+    pub(crate) async fn asks_for_token(&self, path: &str) -> anyhow::Result<bool> {
+        let (status, _) = self.answer(path, self.client.get(self.url(path))).await?;
+        Ok(status == StatusCode::UNAUTHORIZED)
+    }
+
     /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
@@ -112,6 +123,11 @@ impl Running {
     /// What a path answers with figures.
     pub async fn text(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
         let (status, body) = self.answer(path, self.get(path).query(query)).await?;
+        self.figures(path, status, body)
+    }
+
+    /// The body of an answer with figures; an error where it is another.
+    pub(crate) fn figures(&self, path: &str, status: StatusCode, body: String) -> anyhow::Result<String> {
         if !status.is_success() {
             let url = self.url(path);
             if status == StatusCode::BAD_REQUEST

@@ -1,15 +1,23 @@
 //! `headroomctl stats`: what a running Headroom has saved.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+mod breakdown;
+mod screen;
+mod tables;
+mod watch;
+
 use std::io::{IsTerminal as _, Write as _, stdout};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use clap::Args;
-use comfy_table::Table;
-use headroom_api::pages::{AllowanceWindow, BlockSums, Request, Stats, Subscriptions, ToolOutputs};
+use anyhow::{Context as _, anyhow};
+use clap::{Args, ValueEnum};
+use headroom_api::pages::{Cache, Stats, StatsHistory};
 
-use crate::figures::{dollars, milliseconds, name_or_dash, number, percent, sorted, table};
+use self::screen::of_range;
+pub use self::screen::screen;
+pub use self::tables::tables;
+use self::watch::Screen;
+use crate::history::{ago, span};
+use crate::misuse::Misuse;
 use crate::running::{At, Running};
 
 /// Shows what a running Headroom has saved.
@@ -18,251 +26,179 @@ pub struct StatsArgs {
     /// Where Headroom listens.
     #[command(flatten)]
     pub at: At,
-    /// Print the answer of /stats as it is, in JSON
+    /// Break the figures down: by model, project, stack (the client), provider, tenant; tool outputs by tool, by kind of content or by form
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub by: Option<By>,
+    /// Only the last so many hours, days or weeks: 24h, 30d, 12w [default: since the store began]
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub since: Option<Duration>,
+    /// Rows of a table at most [default: 3; with --by 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), conflicts_with = "all")]
+    pub top: Option<u16>,
+    /// Every table there is, instead of one screen
+    #[arg(long, conflicts_with_all = ["by", "since"])]
+    pub all: bool,
+    /// Print the page that the figures come from as it is, in JSON
     #[arg(long)]
     pub json: bool,
-    /// Print again every so many seconds, 2 where no number is given, until Ctrl-C
+    /// Keep the figures on the screen up to date until Ctrl-C, every 2 seconds where no number is given
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub watch: Option<u64>,
 }
 
-/// What a terminal takes to begin on an empty screen.
-const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
+/// What figures are broken down by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum By {
+    /// The model that was asked for
+    Model,
+    /// The project
+    Project,
+    /// The client: claude_code, codex, …
+    Stack,
+    /// The provider
+    Provider,
+    /// The tenant; with what was lost of the provider's cache
+    Tenant,
+    /// The tool whose output it is
+    Tool,
+    /// What a tool output contains
+    Kind,
+    /// The form that a tool output was given, or why it has none
+    Form,
+}
 
-/// Asks `/stats` and prints the answer, once or again and again.
+/// A page of headroomd's, and what is asked of it.
+struct Question {
+    path: &'static str,
+    query: Vec<(&'static str, String)>,
+}
+
+impl StatsArgs {
+    fn question(&self, now: SystemTime) -> anyhow::Result<Question> {
+        let from = self.since.map(|span| ("from", ago(now, span)));
+        let history = |more: (&'static str, String)| {
+            // A breakdown is of all that is kept where nothing says since when.
+            let from = from.clone().unwrap_or(("from", "0".to_owned()));
+            let query = vec![("series", "daily".to_owned()), ("history_mode", "none".to_owned()), more, from];
+            Question { path: "/stats-history", query }
+        };
+        Ok(match self.by {
+            None if self.since.is_none() => Question { path: "/stats", query: Vec::new() },
+            // Hours are kept for as long as they are asked about here; days begin at midnight.
+            None => Question {
+                path: "/stats-history",
+                query: [("series", "hourly".to_owned()), ("history_mode", "none".to_owned())]
+                    .into_iter()
+                    .chain(from)
+                    .collect(),
+            },
+            Some(By::Tenant) => Question {
+                path: "/stats-cache",
+                query: from.map(|(_, from)| ("since", from)).into_iter().collect(),
+            },
+            Some(by @ (By::Model | By::Project | By::Stack | By::Provider)) => {
+                history(("by", by.name().to_owned()))
+            }
+            Some(by) if self.since.is_some() => {
+                return Err(Misuse::of(anyhow!(
+                    "--by {}: tool outputs are counted since the store began, so --since cannot go with it",
+                    by.name()
+                )));
+            }
+            Some(_) => Question { path: "/stats", query: Vec::new() },
+        })
+    }
+
+    /// The figures for people.
+    fn text(&self, url: &str, body: &str) -> serde_json::Result<String> {
+        let top = usize::from(self.top.unwrap_or(if self.by.is_some() { 20 } else { 3 }));
+        Ok(match self.by {
+            Some(by @ (By::Tool | By::Kind | By::Form)) => {
+                breakdown::of_outputs(&serde_json::from_str::<Stats>(body)?, by, top)
+            }
+            Some(By::Tenant) => breakdown::of_tenants(&serde_json::from_str::<Cache>(body)?, top),
+            Some(_) => breakdown::lines(&serde_json::from_str::<StatsHistory>(body)?, top),
+            None if self.since.is_some() => of_range(&serde_json::from_str::<StatsHistory>(body)?),
+            None if self.all => tables(&serde_json::from_str::<Stats>(body)?),
+            None => screen(&serde_json::from_str::<Stats>(body)?, url, top),
+        })
+    }
+}
+
+impl By {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Project => "project",
+            Self::Stack => "stack",
+            Self::Provider => "provider",
+            Self::Tenant => "tenant",
+            Self::Tool => "tool",
+            Self::Kind => "kind",
+            Self::Form => "form",
+        }
+    }
+}
+
+/// Asks for the figures and prints them, once or again and again.
 pub async fn stats(args: &StatsArgs) -> anyhow::Result<()> {
     let running = args.at.running()?;
-    print(&running, args, "").await?;
-    let Some(seconds) = args.watch else { return Ok(()) };
-    let clear = if stdout().is_terminal() && !args.json { CLEAR } else { "" };
+    let first = figures(&running, args).await?;
+    let Some(seconds) = args.watch else {
+        stdout().write_all(first.as_bytes())?;
+        return Ok(());
+    };
+    let pause = Duration::from_secs(seconds);
+    if !stdout().is_terminal() || args.json {
+        return print_again(&running, args, first, pause).await;
+    }
+    let mut screen = Screen::enter()?;
+    let mut shown = first;
     loop {
+        screen.show(&shown)?;
+        tokio::select! {
+            () = screen.left() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+        tokio::select! {
+            () = screen.left() => return Ok(()),
+            // A headroomd that is started anew is back in a moment: the last figures stay until then.
+            next = figures(&running, args) => match next {
+                Ok(next) => shown = next,
+                Err(error) => screen.trouble(&format!("{error:#}")),
+            }
+        }
+    }
+}
+
+/// One text after the other, for who reads no screen.
+async fn print_again(
+    running: &Running,
+    args: &StatsArgs,
+    first: String,
+    pause: Duration,
+) -> anyhow::Result<()> {
+    let mut next = first;
+    loop {
+        stdout().write_all(next.as_bytes())?;
+        stdout().flush()?;
         tokio::select! {
             stopped = tokio::signal::ctrl_c() => return Ok(stopped?),
-            () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
+            () = tokio::time::sleep(pause) => {}
         }
-        print(&running, args, clear).await?;
+        next = figures(running, args).await?;
     }
 }
 
-async fn print(running: &Running, args: &StatsArgs, before: &str) -> anyhow::Result<()> {
-    let out = if args.json {
-        running.text("/stats", &[]).await? + "\n"
-    } else {
-        tables(&running.page("/stats", &[]).await?)
+async fn figures(running: &Running, args: &StatsArgs) -> anyhow::Result<String> {
+    let Question { path, query } = args.question(SystemTime::now())?;
+    let body = match path {
+        "/stats-cache" => crate::cache::page(running, &query).await?,
+        path => running.text(path, &query).await?,
     };
-    let mut stdout = stdout().lock();
-    stdout.write_all(before.as_bytes())?;
-    stdout.write_all(out.as_bytes())?;
-    stdout.flush()?;
-    Ok(())
-}
-
-/// The figures for people. A section that an older or newer sidecar does not send is left out, or dashes.
-pub fn tables(stats: &Stats) -> String {
-    let mut out = String::new();
-    let mut section = |title: &str, table: &Table| {
-        if table.row_count() > 0 {
-            // Writing to a String cannot fail.
-            let _ = writeln!(out, "{title}\n{table}\n");
-        }
-    };
-    section("Savings", &summary(stats));
-    section("The same savings, counted in every way", &side_by_side(stats));
-    section("Subscriptions", &subscriptions(stats.subscriptions.as_ref()));
-    if let Some(requests) = &stats.requests {
-        section("Requests by outcome", &counts(&requests.by_outcome));
-        section("Requests by provider", &counts(&requests.by_provider));
-        section("Requests by model", &counts(&requests.by_model));
-        section("Requests by project", &counts(&requests.by_project));
+    if args.json {
+        return Ok(body + "\n");
     }
-    if let Some(blocks) = &stats.blocks {
-        section("Tool outputs by tool", &block_sums(&blocks.by_tool));
-        section("Tool outputs by kind", &block_sums(&blocks.by_kind));
-        section("Tool outputs by outcome", &block_sums(&blocks.by_outcome));
-    }
-    section("Recent requests", &recent(&stats.recent_requests));
-    out
-}
-
-fn summary(stats: &Stats) -> Table {
-    let mut table = table(&[], 2);
-    let mut row = |name: &str, value: String| {
-        table.add_row([name.to_owned(), value]);
-    };
-    let requests = stats.requests.as_ref();
-    let tokens = stats.tokens.as_ref();
-    let outputs = tokens.and_then(|tokens| tokens.tool_outputs.as_ref());
-    row("requests", number(requests.map(|it| it.total)));
-    row("compressed", number(requests.map(|it| it.compressed)));
-    row("failed", number(requests.map(|it| it.failed)));
-    row("tokens sent by clients", number(tokens.map(|it| it.total_before_compression)));
-    row("tokens forwarded", number(tokens.map(|it| it.input)));
-    row(
-        "saved",
-        format!("{}, {}", number(tokens.map(|it| it.saved)), percent(tokens.map(|it| it.savings_percent))),
-    );
-    row(
-        "saved of tool outputs",
-        format!(
-            "{} (JSON minification alone: {})",
-            percent(outputs.map(|it| it.savings_percent)),
-            percent(outputs.map(|it| it.json_minification_alone_percent))
-        ),
-    );
-    if let Some(audit) = stats.audit.as_ref().filter(|audit| audit.requests > 0) {
-        row(
-            "audited: would have been saved",
-            format!(
-                "{} of {}, {}",
-                number(Some(audit.would_have_saved)),
-                number(Some(audit.tokens)),
-                percent(Some(audit.would_have_saved_percent))
-            ),
-        );
-    }
-    let cost = stats.cost.as_ref();
-    row("saved, cache-adjusted", dollars(cost.map(|it| it.breakdown.compression_savings_usd)));
-    if let Some(subscriptions) = stats.subscriptions.as_ref().filter(|it| it.requests > 0) {
-        row(
-            "saved with subscriptions",
-            format!(
-                "{} tokens in {} requests, which have no price and count in no dollars",
-                number(Some(subscriptions.tokens_saved)),
-                number(Some(subscriptions.requests))
-            ),
-        );
-    }
-    if let Some(reasoning) = stats.reasoning.as_ref().and_then(|reasoning| reasoning.totals.as_ref()) {
-        let whose = format!(
-            "{} (by Headroom {}, by clients {}, unseen {})",
-            number(Some(reasoning.prefix_mismatches)),
-            number(Some(reasoning.by_headroom)),
-            number(Some(reasoning.by_client)),
-            number(Some(reasoning.unseen))
-        );
-        let none = reasoning.prefix_mismatches == 0;
-        row("reasoning lost to a changed prefix", if none { "none".to_owned() } else { whose });
-        if reasoning.recovered_requests != 0 {
-            row("requests recovered", number(Some(reasoning.recovered_requests)));
-        }
-    }
-    let overhead = stats.overhead.as_ref();
-    row(
-        "added latency",
-        format!(
-            "p50 {}, p99 {}",
-            milliseconds(overhead.and_then(|it| it.p50_ms)),
-            milliseconds(overhead.and_then(|it| it.p99_ms))
-        ),
-    );
-    table
-}
-
-/// How much of each allowance is used.
-fn subscriptions(subscriptions: Option<&Subscriptions>) -> Table {
-    let mut table = table(&["", "window", "state", "begins anew", "used", "tokens saved since it began"], 4);
-    let text = |value: &Option<String>| name_or_dash(value.as_deref().unwrap_or_default());
-    for account in subscriptions.into_iter().flat_map(|it| &it.accounts) {
-        for (n, window) in account.windows.iter().enumerate() {
-            table.add_row([
-                name_or_dash(&account.provider),
-                span(window),
-                if window.has_begun_anew { "over since".to_owned() } else { text(&window.status) },
-                text(&window.resets_at).replace(".000000Z", "Z"),
-                percent(Some(window.used_percent)),
-                // Counted since the shortest began, which is the first.
-                if n == 0 { number(Some(account.tokens_saved)) } else { "–".to_owned() },
-            ]);
-        }
-    }
-    table
-}
-
-/// A window's length where it is known, else its name.
-fn span(window: &AllowanceWindow) -> String {
-    match window.minutes {
-        Some(minutes) if minutes >= 24 * 60 && minutes % (24 * 60) == 0 => {
-            format!("{} d", minutes / (24 * 60))
-        }
-        Some(minutes) if minutes >= 60 && minutes % 60 == 0 => format!("{} h", minutes / 60),
-        Some(minutes) => format!("{minutes} min"),
-        None => name_or_dash(&window.window),
-    }
-}
-
-/// Empty for a sidecar that does not count so.
-fn side_by_side(stats: &Stats) -> Table {
-    let mut table = table(
-        &[
-            "counted",
-            "tokens not sent",
-            "list price",
-            "with cache prices",
-            "of tool outputs",
-            "by JSON minification",
-        ],
-        1,
-    );
-    let Some(both) = stats.savings.as_ref().and_then(|savings| savings.side_by_side.as_ref()) else {
-        return table;
-    };
-    let mut row = |about: &str, tokens: i64, list_usd: Option<f64>, usd: f64, outputs: &ToolOutputs| {
-        table.add_row([
-            about.to_owned(),
-            number(Some(tokens)),
-            dollars(list_usd),
-            dollars(Some(usd)),
-            percent(Some(outputs.savings_percent)),
-            percent(Some(outputs.json_minification_alone_percent)),
-        ]);
-    };
-    let each = &both.per_request;
-    row(
-        "in every request",
-        each.tokens_not_sent,
-        Some(each.list_usd),
-        each.cache_adjusted_usd,
-        &each.tool_outputs,
-    );
-    let once = &both.unique;
-    row("once per output", once.tokens_not_sent, None, once.cache_adjusted_usd, &once.tool_outputs);
-    table
-}
-
-fn counts(requests: &BTreeMap<String, i64>) -> Table {
-    let mut table = table(&["", "requests"], 1);
-    for (name, count) in sorted(requests, |count| *count) {
-        table.add_row([name_or_dash(name), number(Some(*count))]);
-    }
-    table
-}
-
-fn block_sums(blocks: &BTreeMap<String, BlockSums>) -> Table {
-    let mut table = table(&["", "blocks", "tokens before", "after", "saved"], 1);
-    for (name, sums) in sorted(blocks, |sums| sums.tokens_saved) {
-        table.add_row([
-            name_or_dash(name),
-            number(Some(sums.blocks)),
-            number(Some(sums.tokens_before)),
-            number(Some(sums.tokens_after)),
-            number(Some(sums.tokens_saved)),
-        ]);
-    }
-    table
-}
-
-fn recent(requests: &[Request]) -> Table {
-    let mut table = table(&["request", "model", "outcome", "tokens before", "after", "saved", "added"], 3);
-    for request in requests {
-        table.add_row([
-            name_or_dash(&request.request_id),
-            name_or_dash(&request.model),
-            name_or_dash(&request.outcome),
-            number(Some(request.input_tokens_original)),
-            number(Some(request.input_tokens_optimized)),
-            percent(Some(request.savings_percent)),
-            milliseconds(Some(request.optimization_latency_ms)),
-        ]);
-    }
-    table
+    let text = args.text(&running.url(""), &body);
+    text.with_context(|| format!("{} answered something else than its page", running.url(path)))
 }

@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use self::programs::Programs;
 pub use self::settings::{BodyModeName, BreakpointsName, LiteLlm, ModeName, Settings, UpArgs};
@@ -27,6 +26,7 @@ use crate::environment::Environment;
 use crate::misuse::Misuse;
 use crate::progress::Doing;
 use crate::providers::find_local;
+use crate::signals::Signals;
 use crate::token;
 use crate::wrap::{lease_file, targets_file};
 
@@ -199,6 +199,44 @@ async fn serve(
         () = signals.next() => bail!("stopped at once by a second signal: reports of the last second may be lost"),
     };
     outcome.and(stopped)
+}
+
+/// Runs Headroom for as long as a piece of work takes, which is told where it listens. `None`: a signal ended it.
+pub(crate) async fn run_during<T>(
+    settings: &Settings,
+    programs: &Programs,
+    work: impl AsyncFnOnce(String) -> anyhow::Result<T>,
+) -> anyhow::Result<Option<T>> {
+    headroom_private::restrict_umask();
+    let mut signals = Signals::listen()?;
+    check_socket(&settings.admin()).map_err(Misuse::of)?;
+    let logs = settings.workspace_dir.join("logs");
+    for folder in [&settings.run_dir(), &logs] {
+        headroom_private::folder(folder)
+            .with_context(|| format!("{} cannot be made its owner's alone", folder.display()))?;
+    }
+    let mut stack = Stack::new(logs, None)?;
+    let run = async {
+        let addresses = stack.start(settings, programs).await?;
+        tokio::select! {
+            died = stack.serve(settings, programs, &addresses) => {
+                died?;
+                bail!("Headroom has ended before the work was done")
+            }
+            done = work(url(settings, &addresses)) => done.map(Some),
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = run => outcome,
+        () = signals.next() => Ok(None),
+    };
+    let stopped = stack.stop(false).await;
+    outcome.and_then(|done| stopped.map(|()| done))
+}
+
+/// Finds what `up` needs with these arguments, around this program and on PATH.
+pub(crate) fn programs(args: &UpArgs, env: Environment<'_>) -> anyhow::Result<Programs> {
+    Programs::find(args, env, &own_folder()?)
 }
 
 /// Waits until no wrapped run is left. Until this process ends, a new one cannot begin: it waits, and then starts
@@ -410,29 +448,6 @@ fn is_on_path(program: &Path) -> bool {
 
 fn own_folder() -> anyhow::Result<PathBuf> {
     Ok(own_path()?.parent().context("the running program lies in no folder")?.to_owned())
-}
-
-/// What asks us to stop.
-struct Signals([Signal; 3]);
-
-impl Signals {
-    fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("signals cannot be caught");
-        Ok(Self([
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::hangup())?,
-        ]))
-    }
-
-    async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
 }
 
 /// Who holds what these arguments start.

@@ -18,6 +18,7 @@ use prometheus::{
 use super::App;
 use super::error::Refusal;
 use super::original_metrics::OriginalMetrics;
+use super::percentiles::Percentiles;
 use super::registry::{counter, counters, register};
 use super::session_metrics::SessionMetrics;
 use crate::clock::now_ms;
@@ -63,6 +64,7 @@ pub(crate) struct Metrics {
     saved_cached_usd: Counter,
     whole: Vec<(&'static str, WithExtremes)>,
     stage: HistogramVec,
+    percentiles: Percentiles,
     turned_away: IntCounter,
     duplicates: IntCounter,
     failures: IntCounter,
@@ -215,6 +217,7 @@ impl Default for Metrics {
                     &["path", "stage"],
                 ),
             ),
+            percentiles: Percentiles::register(r),
             turned_away: counter(
                 r,
                 "headroom_reports_turned_away_total",
@@ -335,8 +338,14 @@ impl Metrics {
         for (stage, us) in stages(&request.record) {
             let ms = f64::from(us) / 1_000.0;
             match self.whole.iter().find(|(whole, _)| *whole == stage) {
-                Some((_, metric)) => metric.observe(ms),
-                None => self.stage.with_label_values(&[path, stage]).observe(ms),
+                Some((_, metric)) => {
+                    metric.observe(ms);
+                    self.percentiles.observe("", stage, us);
+                }
+                None => {
+                    self.stage.with_label_values(&[path, stage]).observe(ms);
+                    self.percentiles.observe(path, stage, us);
+                }
             }
         }
     }
@@ -365,6 +374,7 @@ impl Metrics {
             }
         }
         self.originals.follow(app.originals.counts());
+        self.percentiles.follow();
         self.sessions_ended(&app.sessions.gone());
         self.sessions.follow(&app.sessions);
         if let Some(sums) = originals {

@@ -63,7 +63,7 @@ impl Custom {
             cached_write: or(self.cached_write, known.map(|price| price.cached_write)),
             cached_write_1h: or(self.cached_write, known.map(|price| price.cached_write_1h)),
             output: or(self.output, before.map(|price| price.output)),
-            long: known.and_then(|price| price.long),
+            steps: known.map_or(&[], |price| price.steps),
         });
         if self.input.is_some() {
             model.inferred = false;

@@ -26,7 +26,7 @@ pub(super) struct Launch {
     /// Beside what it inherits. Other users cannot read it, as they can read arguments.
     pub(super) environment: Vec<(&'static str, String)>,
     /// Variables that it does not inherit.
-    pub(super) unset: &'static [&'static str],
+    pub(super) unset: Vec<String>,
     pub(super) log: PathBuf,
 }
 
@@ -56,7 +56,7 @@ impl Child {
         let output = File::options().create(true).append(true).open(log);
         let output = output.with_context(|| format!("{} cannot be written", log.display()))?;
         let mut process = Command::new(program);
-        for name in *unset {
+        for name in unset {
             process.env_remove(name);
         }
         let process = process
@@ -145,7 +145,7 @@ mod tests {
             program: PathBuf::from("/bin/sh"),
             arguments: vec!["-c".to_owned(), script.to_owned()],
             environment: vec![("WORD", "said".to_owned())],
-            unset: &["HOME"],
+            unset: vec!["HOME".to_owned()],
             log: folder.join("sh.log"),
         }
     }

@@ -121,7 +121,7 @@ pub(super) fn prepare(litellm: &LiteLlm, settings: &mut Settings) -> anyhow::Res
             ("PYTHONUNBUFFERED", "1".to_owned()),
         ],
         // It keeps nothing, whatever other program the variable is for.
-        unset: &["DATABASE_URL"],
+        unset: vec!["DATABASE_URL".to_owned()],
         log: settings.workspace_dir.join("logs/litellm.log"),
     };
     let client = Client::builder().no_proxy().timeout(LOOK_TIMEOUT).build()?;

@@ -218,6 +218,8 @@ pub struct Settings {
     pub certificates: Option<PathBuf>,
     /// What headroomd is told through its variables.
     pub sidecar_variables: Vec<(&'static str, String)>,
+    /// Variables of this process that neither inherits.
+    pub not_inherited: Vec<String>,
     /// The folder for state and logs.
     pub workspace_dir: PathBuf,
 }
@@ -412,6 +414,7 @@ impl Settings {
             workers: workers(args, env)?,
             certificates: env.get("SSL_CERT_FILE").map(PathBuf::from),
             sidecar_variables: sidecar::variables(env),
+            not_inherited: Vec::new(),
             workspace_dir: env.workspace_dir(args.workspace_dir.as_ref()).context(
                 "there is no folder for state: set HEADROOM_WORKSPACE_DIR or HOME, or give --workspace-dir",
             )?,

@@ -153,7 +153,7 @@ impl Stack {
                 .chain(settings.pre_upstream.iter().map(|said| (names::PRE_UPSTREAM_VARIABLE, said.clone())))
                 .chain(settings.sidecar_variables.iter().cloned())
                 .collect(),
-            unset: &[],
+            unset: settings.not_inherited.clone(),
             log: self.logs.join("headroomd.log"),
         };
         Sidecar { launch, ready_file, client: self.client.clone() }
@@ -195,7 +195,7 @@ impl Stack {
                 .into_iter()
                 .chain(settings.envoy_variables.iter().cloned())
                 .collect(),
-            unset: &[],
+            unset: settings.not_inherited.clone(),
             log: self.logs.join("envoy.log"),
         };
         let child = self.envoy.insert(Child::start(&launch)?);

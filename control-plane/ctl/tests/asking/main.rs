@@ -1,5 +1,7 @@
 //! The commands that ask a running Headroom.
 
+mod cache;
+mod open;
 mod purge;
 mod retrieve;
 mod server;

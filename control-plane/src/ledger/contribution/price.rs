@@ -68,7 +68,7 @@ pub(super) fn sums(record: &RequestRecord, models: &Models) -> Sums {
         sums.subscription_tokens_saved = sums.tokens_saved;
         return sums;
     }
-    match models.get(&record.model).price {
+    match models.served_by(&record.provider, &record.model).price {
         None => sums.unpriced = 1,
         Some(_) if refused => {}
         Some(price) => charge(&mut sums, price, record.api != COMPRESS_API),
