@@ -14,6 +14,7 @@ use tonic::service::Routes;
 use self::originals::OriginalsService;
 use self::report::ReportService;
 pub(crate) use self::report::Watched;
+use crate::learn::Learner;
 use crate::ledger::writer::Ledger;
 use crate::limits::Limits;
 use crate::messages::Messages;
@@ -33,6 +34,7 @@ pub(crate) fn routes(
     limits: Limits,
     originals: Originals,
     messages: Arc<Messages>,
+    learner: Learner,
     watched: Watched,
     keys: Keys,
 ) -> Routes {
@@ -41,6 +43,7 @@ pub(crate) fn routes(
         limits,
         originals: originals.clone(),
         messages,
+        learner,
         watched,
         token: keys.token.clone(),
     };

@@ -12,6 +12,7 @@ mod healthcheck;
 mod history;
 mod hostile;
 mod kill;
+mod learn;
 mod memory;
 mod messages;
 mod mismatches;

@@ -110,6 +110,7 @@ pub(super) const KEYS: &[Key] = &[
     key([UP, "code_aware", "HEADROOM_CODE_AWARE_ENABLED"], Some("--code-aware"), Kind::Bool, "false"),
     key([UP, "pressure", "HEADROOM_PRESSURE"], Some("--pressure"), Kind::Bool, "false"),
     key([UP, "log_messages", "HEADROOM_LOG_MESSAGES"], Some("--log-messages"), Kind::Bool, "false"),
+    key([UP, "learn", "HEADROOM_LEARN"], Some("--learn"), Kind::Bool, "false"),
     key([UP, "workers", "HEADROOM_WORKERS"], Some("--workers"), Kind::Count(1), "2"),
     key(
         [UP, "bodies_in_work", "HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY"],
