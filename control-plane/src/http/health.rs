@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use headroom_api::names::{PRE_UPSTREAM_VARIABLE, pre_upstream};
-use headroom_api::pages::{Check, Health, MemoryCheck, PreUpstream, Runtime};
+use headroom_api::pages::{Check, Config, Health, MemoryCheck, PreUpstream, Runtime};
 use tokio::sync::Mutex;
 
 use super::App;
@@ -121,7 +121,7 @@ pub(super) async fn health(
 ) -> (StatusCode, Json<Health>) {
     let database = if app.store.location().contains("://") { "postgresql" } else { "sqlite" };
     let page = Health {
-        config: Some(upstream::config(database)),
+        config: Some(Config { learn: app.learned.store.is_some(), ..upstream::config(database) }),
         deployment: Some(app.deployment.clone()),
         ..readiness(&app).await
     };

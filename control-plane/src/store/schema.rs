@@ -58,8 +58,11 @@ pub(super) const MEMORY: Schema = Schema {
     applied: "memory_migrations",
     sqlite: || sqlx::migrate!("src/store/memory/sqlite"),
     postgres: || sqlx::migrate!("src/store/memory/postgres"),
-    // whose holder cannot be read is nobody's; the words are indexed anew
+    // an index has all that a row of a holder has; whose holder cannot be read there either is nobody's; the words are
+    // indexed anew
     after_salvage: &[
+        "INSERT OR IGNORE INTO main.memory_holder (id, tenant, scope, owner)
+         SELECT id, tenant, scope, owner FROM damaged.memory_holder INDEXED BY sqlite_autoindex_memory_holder_1",
         "DELETE FROM main.memory_fact WHERE holder NOT IN (SELECT id FROM main.memory_holder)",
         "DELETE FROM main.memory_entity
          WHERE fact NOT IN (SELECT ordinal FROM main.memory_fact WHERE expired_ms IS NULL)",

@@ -123,6 +123,7 @@ async fn what_fails_is_counted_once_for_each_call_across_restarts_and_written_in
     assert_eq!(home.lessons().matches("does not find").count(), 1, "{}", home.lessons());
     assert!(sidecar.get("/metrics").await.1.contains("headroom_learn_requests_total{outcome=\"learned\"} 2"));
 
+    assert_eq!(sidecar.json("/health").await["config"]["learn"], true);
     let purge = client().post(format!("http://{}/v1/purge", sidecar.ready.http));
     let purged: Value = purge.json(&json!({"all": true})).send().await.unwrap().json().await.unwrap();
     assert_eq!(purged["sightings"], 2);

@@ -41,7 +41,7 @@ pub(crate) fn after_run(
     let mut parts: Vec<String> =
         published.written.iter().map(|path| format!("learned into {}", path.display())).collect();
     if published.proposed > 0 {
-        parts.push(format!("{} lessons wait: `headroomctl learn inbox`", published.proposed));
+        parts.push(format!("lessons that wait for you: {} (`headroomctl learn inbox`)", published.proposed));
     }
     parts.extend(published.problems);
     Ok(Some(parts.join("; ")).filter(|line| !line.is_empty()))
