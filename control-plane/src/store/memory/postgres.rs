@@ -24,7 +24,7 @@ const BEGIN: &str = "BEGIN";
 const MATCHING: &str = concat!(
     "SELECT ",
     columns!(),
-    ", CAST(ts_rank_cd(f.words, asked, 2) AS DOUBLE PRECISION) AS fit
+    ", CAST(ts_rank(f.words, asked, 2) AS DOUBLE PRECISION) AS fit
      FROM to_tsquery('english', $1) asked, memory_fact f JOIN memory_holder h ON h.id = f.holder
      WHERE numnode(asked) > 0 AND f.words @@ (CAST(format('''h%s'' | ''h%s'' | ''h%s''', $4, $5, $6) AS TSQUERY) && asked) AND f.expired_ms IS NULL AND (f.invalid_at_ms IS NULL OR f.invalid_at_ms > $3)
        AND f.holder IN ($4, $5, $6)
