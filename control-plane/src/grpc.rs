@@ -17,6 +17,7 @@ use self::memory::MemoryService;
 use self::originals::OriginalsService;
 use self::report::ReportService;
 pub(crate) use self::report::Watched;
+use crate::learn::Learner;
 use crate::ledger::writer::Ledger;
 use crate::limits::Limits;
 use crate::memory::Memory;
@@ -40,6 +41,7 @@ pub(crate) fn routes(
     originals: Originals,
     memory: Memory,
     messages: Arc<Messages>,
+    learner: Learner,
     watched: Watched,
     keys: Keys,
 ) -> Routes {
@@ -48,6 +50,7 @@ pub(crate) fn routes(
         limits,
         originals: originals.clone(),
         messages,
+        learner,
         watched,
         token: keys.token.clone(),
     };

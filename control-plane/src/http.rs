@@ -44,6 +44,7 @@ pub(crate) use self::health::Probes;
 pub(crate) use self::metrics::Metrics;
 
 use crate::filters::Filters;
+use crate::learn::{LearnCounts, Learned};
 use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::Ledger;
 use crate::memory::Memory;
@@ -72,6 +73,9 @@ pub(crate) struct App {
     pub(crate) filters: Arc<Filters>,
     pub(crate) messages: Arc<Messages>,
     pub(crate) memory: Memory,
+    /// Of the learner.
+    pub(crate) learning: Arc<LearnCounts>,
+    pub(crate) learned: Learned,
     pub(crate) board: Board,
     pub(crate) desk: Desk,
     pub(crate) guard: Arc<Guard>,

@@ -14,6 +14,7 @@ mod gateway;
 mod grpc;
 mod healthcheck;
 mod http;
+pub mod learn;
 pub mod ledger;
 mod limits;
 mod listen;

@@ -1,6 +1,7 @@
 //! What the newest requests and their answers said, where filters send it and this sidecar shows it.
 //!
-//! In memory alone, and gone with the process: it is in no store, and in no log but the one that `--log-file` asks for.
+//! In memory alone, and gone with the process: it is in no store, and in no log but the one that `--log-file` asks for. The
+//! live learner reads the same, where it is switched on, and keeps the few words that its lessons quote.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};

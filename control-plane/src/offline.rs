@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use headroom_api::pages::{PurgeRequest, Purged};
 
 use crate::clock::now_ms;
+use crate::learn::LearnPlace as _;
 use crate::ledger::store::LedgerStore as _;
 use crate::originals::store::OriginalsStore as _;
 use crate::purge::{purged, scope};
@@ -20,8 +21,9 @@ pub async fn purge(settings: &Settings, wanted: &PurgeRequest) -> anyhow::Result
     let of_originals = originals.purge(&scope, wanted.dry_run).await?;
     let of_ledger = ledger.purge(&scope, wanted.dry_run).await?;
     let facts = memory.purge(&scope, wanted.dry_run).await?;
+    let sightings = settings.learned.purge(&scope, wanted.dry_run).await?;
     memory.close().await;
     originals.close().await;
     ledger.close().await;
-    Ok(purged(of_ledger, of_originals, facts, wanted.dry_run))
+    Ok(Purged { sightings, ..purged(of_ledger, of_originals, facts, wanted.dry_run) })
 }

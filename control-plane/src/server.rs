@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use axum::Router;
+use headroom_learn::inbox::Inbox;
+use headroom_learn::plugins::Home;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -20,6 +22,7 @@ use crate::filters::Filters;
 use crate::gateway::Service;
 use crate::grpc;
 use crate::http::{self, App, Board, Desk, Guard, Probes};
+use crate::learn::{LearnStore, Learned, Learner, Places, Worker, learner};
 use crate::ledger::contribution::Accounting;
 use crate::ledger::import;
 use crate::ledger::labels::{Dimension, Labels};
@@ -40,12 +43,12 @@ use crate::settings::{Bind, Settings};
 use crate::stage_timings;
 use crate::store::Database;
 use crate::store::SqlOriginals;
-use crate::store::{Renewing, SqlLedger};
+use crate::store::{Renewing, SqlLearn, SqlLedger};
 use crate::subscriptions::Subscriptions;
 use crate::tasks::Tasks;
 use crate::telemetry::{Beacon, Schedule};
 use crate::tenants::Tenants;
-use crate::trouble::StoreError;
+use crate::trouble::{StoreError, StoreWatch, Trouble};
 use crate::upstream;
 use crate::warmup::Warmup;
 
@@ -156,8 +159,9 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     warmup.note_code_aware(settings.code_aware);
     warmup.note_store("originals", opened.location());
     let memory =
-        Memory::open(settings.memory.clone(), settings.memory_model_dir.clone(), settings.user.clone()).await;
+        Memory::open(settings.memory.clone(), settings.memory_models.clone(), settings.user.clone()).await;
     let originals_watch = opened.watch();
+    let learning = learning(settings, &mut warmup).await;
     let originals_store: Arc<dyn OriginalsStore> = Arc::new(opened);
     let kept = store.retention_time().await?;
     let retention = Arc::new(Retention::new(kept, Arc::new(now_ms), Arc::new(steady_ms)));
@@ -218,6 +222,8 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         filters: Arc::clone(&filters),
         messages: Arc::clone(&messages),
         memory: memory.clone(),
+        learning: Arc::clone(learning.learner.counts()),
+        learned: learning.learned.clone(),
         desk: Desk::new(Service::new(settings.compress_within, originals.clone(), ledger.clone())),
         board: Board::new(
             Arc::clone(&store),
@@ -232,7 +238,11 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
             settings.allowed_hosts.clone(),
         )),
         warmup,
-        probes: Probes::new(ledger_watch, originals_watch),
+        probes: Probes::new(
+            ledger_watch,
+            originals_watch,
+            [("memory", memory.watch())].into_iter().chain(learning.watch.map(|watch| ("learn", watch))),
+        ),
         beacon: Arc::clone(&beacon),
         tasks: tasks.clone(),
         stop: stop.clone(),
@@ -256,6 +266,9 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     };
     tasks.spawn("subscriptions", kept);
     tasks.spawn("memory", memory.clone().keep(stop.clone()));
+    if let Some(worker) = learning.worker {
+        tasks.spawn("learner", worker.run());
+    }
     tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     if let Some(listener) = metrics_listener {
         // who listens for it decides who may read it
@@ -272,6 +285,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         originals,
         memory.clone(),
         messages,
+        learning.learner,
         watched,
         grpc::Keys { token: settings.token.clone(), tenants: settings.tenants.clone() },
     );
@@ -287,7 +301,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         write_ready_file(path, &addresses)
             .map_err(|error| StartError::ReadyFile { path: path.display().to_string(), error })?;
     }
-    let ready_file = settings.ready_file.clone();
+    let (ready_file, learned) = (settings.ready_file.clone(), learning.learned.store);
     let ending = stop.clone();
     let ended = tokio::spawn(async move {
         ending.cancelled().await;
@@ -303,12 +317,63 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         store.close().await;
         originals_store.close().await;
         memory.close().await;
+        if let Some(learned) = learned {
+            learned.close().await;
+        }
         if let Some(path) = ready_file {
             fs::remove_file(path).ok();
         }
         tracing::info!(message = "Stopped.");
     });
     Ok(Running { addresses, stop, ended })
+}
+
+/// The live learner, where it is switched on and its store can be opened.
+struct Learning {
+    learner: Learner,
+    worker: Option<Worker>,
+    learned: Learned,
+    watch: Option<Arc<StoreWatch>>,
+}
+
+/// Prepares the learner. What keeps it from learning keeps nobody from working.
+async fn learning(settings: &Settings, warmup: &mut Warmup) -> Learning {
+    let place = Arc::new(settings.learned.clone());
+    let off = || Learning {
+        learner: Learner::default(),
+        worker: None,
+        learned: Learned { store: None, place: Arc::clone(&place) as _ },
+        watch: None,
+    };
+    if !settings.learn {
+        warmup.note_learn(None, None);
+        return off();
+    }
+    let home = Home::new(|name| std::env::var(name).ok().filter(|value| !value.is_empty()), None);
+    let opened = Renewing::<SqlLearn>::open(&settings.learned, Arc::new(now_ms)).await;
+    let (home, opened) = match (home, opened) {
+        (Ok(home), Ok(opened)) => (home, opened),
+        (Err(error), _) => {
+            tracing::error!(message = "Nothing is learned.", %error);
+            warmup.note_learn(None, Some(error.to_string()));
+            return off();
+        }
+        (_, Err(error)) => {
+            tracing::error!(message = "Nothing is learned: the store cannot be opened.", %error);
+            // what the database says may name hosts and users
+            warmup.note_learn(None, Some(Trouble::of(&error).sentence().to_owned()));
+            return off();
+        }
+    };
+    warmup.note_learn(Some(LearnStore::location(&opened)), None);
+    let watch = opened.watch();
+    let store: Arc<dyn LearnStore> = Arc::new(opened);
+    let inbox = Inbox::new(&settings.workspace_dir);
+    let places = Places { home, inbox, write_tracked: settings.learn_writes_tracked };
+    let (learner, queue) = learner();
+    let worker = Worker::new(queue, Arc::clone(learner.counts()), Arc::clone(&store), places);
+    let learned = Learned { store: Some(store), place };
+    Learning { learner, worker: Some(worker), learned, watch: Some(watch) }
 }
 
 /// What was taken in and is not durable yet.

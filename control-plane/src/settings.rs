@@ -12,6 +12,7 @@ use std::time::Duration;
 use headroom_api::names::yes_or_no;
 
 pub use self::args::{Args, Command, LogFormat};
+use crate::memory::{Models, OpenAiSettings};
 use crate::models::Sources;
 use crate::originals::store::Keep;
 use crate::store::Database;
@@ -77,8 +78,8 @@ pub struct Settings {
     pub keep: Keep,
     /// Where memory is kept: in the same PostgreSQL, or in a file of its own, which can be copied and handed on alone.
     pub memory: Database,
-    /// Where an embedding model may lie.
-    pub memory_model_dir: PathBuf,
+    /// Which embedders there may be.
+    pub memory_models: Models,
     /// Who has started this: whose memory it is where nobody is named.
     pub user: String,
     /// How long a call of `/v1/compress` may take.
@@ -93,6 +94,12 @@ pub struct Settings {
     pub budgets: Option<String>,
     /// Where each request is logged.
     pub log_file: Option<PathBuf>,
+    /// What agents' tools fail at is learned from.
+    pub learn: bool,
+    /// Lessons are written into files that git carries to others, too, and not proposed.
+    pub learn_writes_tracked: bool,
+    /// Where sightings of the learner are kept.
+    pub learned: Database,
     /// Whether what requests and answers say is kept and shown.
     pub log_messages: bool,
     /// Whether the filter is said to leave bodies of functions out of source files.
@@ -212,10 +219,21 @@ impl Settings {
                 Database::File(workspace_dir.join("memory.db"))
             }
         };
+        let learned = match &database {
+            Database::Postgres(url) => Database::Postgres(url.clone()),
+            Database::File(_) | Database::Lines(_) | Database::Memory => {
+                Database::File(workspace_dir.join("learn.db"))
+            }
+        };
         let memory_model_dir = args
             .memory_model_dir
             .or_else(|| env_path("HEADROOM_MEMORY_MODEL_DIR"))
             .unwrap_or_else(|| config_dir.join("embedder"));
+        let openai = env("HEADROOM_MEMORY_OPENAI_API_KEY").map(|key| OpenAiSettings {
+            key: key.trim().to_owned(),
+            base_url: env("HEADROOM_MEMORY_OPENAI_BASE_URL").map(|url| url.trim().to_owned()),
+            model: env("HEADROOM_MEMORY_OPENAI_MODEL").map(|model| model.trim().to_owned()),
+        });
         let ttl = args.ccr_ttl_seconds.or_else(|| env("HEADROOM_CCR_TTL_SECONDS"));
         let max_bytes = args.ccr_max_bytes.or_else(|| env("HEADROOM_CCR_MAX_BYTES"));
         let default_max_bytes =
@@ -273,7 +291,7 @@ impl Settings {
             originals,
             keep,
             memory,
-            memory_model_dir,
+            memory_models: Models { folder: memory_model_dir, openai },
             user: env("USER")
                 .or_else(|| env("LOGNAME"))
                 .map_or_else(|| "default".to_owned(), |user| user.trim().to_owned()),
@@ -283,6 +301,9 @@ impl Settings {
             code_aware: args.code_aware
                 || flag("HEADROOM_CODE_AWARE_ENABLED", env("HEADROOM_CODE_AWARE_ENABLED"))?,
             log_file: args.log_file.or_else(|| env_path("HEADROOM_LOG_FILE")),
+            learn: args.learn || flag("HEADROOM_LEARN", env("HEADROOM_LEARN"))?,
+            learn_writes_tracked: flag("HEADROOM_LEARN_WRITE_TRACKED", env("HEADROOM_LEARN_WRITE_TRACKED"))?,
+            learned,
             log_messages: args.log_messages || flag("HEADROOM_LOG_MESSAGES", env("HEADROOM_LOG_MESSAGES"))?,
             token,
             tenants,
@@ -422,7 +443,7 @@ mod tests {
         let settings = resolve(&[], &[home]).unwrap();
         assert_eq!(settings.originals, Database::File("/h/.headroom/originals.db".into()));
         assert_eq!(settings.memory, Database::File("/h/.headroom/memory.db".into()));
-        assert_eq!(settings.memory_model_dir, PathBuf::from("/h/.headroom/config/embedder"));
+        assert_eq!(settings.memory_models.folder, PathBuf::from("/h/.headroom/config/embedder"));
         assert_eq!(settings.keep, Keep { ttl_ms: 86_400_000, max_bytes: 1 << 30 });
         let short = resolve(&["--ccr-max-bytes", "5"], &[home, ("HEADROOM_CCR_TTL_SECONDS", "60")]).unwrap();
         assert_eq!(short.keep, Keep { ttl_ms: 60_000, max_bytes: 5 });

@@ -7,6 +7,7 @@
 
 mod database;
 mod error;
+mod learn;
 mod ledger;
 mod lines;
 pub mod memory;
@@ -17,6 +18,7 @@ mod salvage;
 mod schema;
 
 pub use self::database::Database;
+pub use self::learn::SqlLearn;
 pub use self::ledger::SqlLedger;
 pub use self::originals::SqlOriginals;
 pub use self::renewing::{Renewing, Reopen};

@@ -47,6 +47,17 @@ impl Warmup {
         self.parts.push(("code_aware", Part { status, lack: None, info: Value::Null }));
     }
 
+    /// Whether the live learner runs, and what keeps it from running.
+    pub(crate) fn note_learn(&mut self, location: Option<&str>, error: Option<String>) {
+        let status = match (location, &error) {
+            (_, Some(_)) => Some("error"),
+            (Some(_), None) => LOADED,
+            (None, None) => None,
+        };
+        let lack = error.map(|error| Lack { status: "degraded", error });
+        self.parts.push(("learn", Part { status, lack, info: json!({"location": location}) }));
+    }
+
     /// There is no savings file of upstream.
     pub(crate) fn note_no_import(&mut self) {
         self.parts.push(("savings_import", Part { status: None, lack: None, info: Value::Null }));

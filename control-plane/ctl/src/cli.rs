@@ -315,6 +315,8 @@ Examples:
   headroomctl learn --apply
   headroomctl learn --all --agent codex -j 4
   headroomctl learn --logs ~/old-logs --min-evidence 1 --json
+  headroomctl learn inbox                            # what was learned unasked, for files that git shares
+  headroomctl learn inbox accept 3f9a1c0d
 
 Exit codes: 0 printed, and written where asked; 1 no logs, or a file cannot be merged, and then none is written;
 2 bad options.";

@@ -1,6 +1,5 @@
 //! `headroomctl count`: what a provider's own counter says of a file, and what Headroom counts, side by side.
 
-mod https;
 mod provider;
 mod tekken;
 
@@ -10,10 +9,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use headroom_compress::{Api, Config, Memo, Profile, Request, compress};
+use headroom_retry::https::Https;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use self::https::Https;
 use self::tekken::Tekken;
 use crate::compress::{Format, Input};
 use crate::environment::Environment;
@@ -149,7 +148,7 @@ impl Counter {
         }
         let key = provider::key(args.provider, env)?;
         let url = args.url.as_deref().unwrap_or(provider::default_url(args.provider));
-        Ok(Self::Remote(args.provider, Box::new(Https::new(url, key)?)))
+        Ok(Self::Remote(args.provider, Box::new(Https::new(provider::SERVICE, url, key)?)))
     }
 
     async fn count(&self, file: &str, content: &Content, model: Option<&str>) -> anyhow::Result<Counted> {

@@ -5,32 +5,26 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{Args, Subcommand};
+use headroom_learn::analyzers::{Report, sessions::lessons};
+use headroom_learn::apply::{self, Plan};
+use headroom_learn::gather;
+use headroom_learn::lesson::Lesson;
+use headroom_learn::merge;
+use headroom_learn::model::Session;
+use headroom_learn::plugins::Home;
+use headroom_learn::project::Roots;
 use serde_json::json;
 
-pub mod analyzers;
-mod apply;
 mod ask;
-mod deadline;
 pub mod digest;
-pub mod failures;
-pub mod gather;
-pub mod lesson;
-pub mod lines;
-pub mod merge;
-pub mod model;
-pub mod plugins;
-pub mod project;
-pub mod recorder;
-pub mod shell;
+mod inbox;
+mod run;
 
-use self::analyzers::{Report, sessions::lessons};
-use self::apply::Plan;
+pub use self::inbox::InboxArgs;
+pub(crate) use self::run::after_run;
+
 use self::digest::Digest;
-use self::lesson::Lesson;
-use self::model::Session;
-use self::plugins::Home;
-use self::project::Roots;
 use crate::environment::Environment;
 use crate::misuse::Misuse;
 use crate::progress::Doing;
@@ -44,7 +38,11 @@ const LEARN_CLI: &str = "HEADROOM_LEARN_CLI";
 
 /// Learns from session logs.
 #[derive(Args, Clone, Debug, Default)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct LearnArgs {
+    /// What else is to be done
+    #[command(subcommand)]
+    pub command: Option<LearnCommand>,
     /// The project [default: that of the working folder]
     #[arg(long, value_name = "DIR", conflicts_with = "all")]
     pub project: Option<PathBuf>,
@@ -77,6 +75,13 @@ pub struct LearnArgs {
     pub json: bool,
 }
 
+/// What `learn` does besides.
+#[derive(Clone, Debug, Subcommand)]
+pub enum LearnCommand {
+    /// Entries that were learned unasked, for files that others get through git: list, accept, reject
+    Inbox(InboxArgs),
+}
+
 /// A project with what was learned.
 struct Learned {
     project: String,
@@ -88,8 +93,11 @@ struct Learned {
 /// Reads the logs, prints what they teach, and writes it where that is asked for.
 pub fn learn(args: &LearnArgs) -> anyhow::Result<()> {
     let env = Environment::of_process();
+    if let Some(LearnCommand::Inbox(args)) = &args.command {
+        return inbox::inbox(args, env);
+    }
     let wanted = wanted(args).map_err(Misuse::of)?;
-    let home = Home::new(env, wanted.clone().map(PathBuf::from))?;
+    let home = Home::new(|name| env.get(name), wanted.clone().map(PathBuf::from))?;
     let plugins = gather::plugins(env.get("PATH").as_deref());
     let selected = gather::select(&plugins, &args.agent).map_err(Misuse::of)?;
     let cores = available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(WORKERS);

@@ -208,7 +208,7 @@ fn sentence(what: &str, purged: &Purged, files: usize) -> String {
     let count = |count: usize| grouped(count as u64);
     format!(
         "{what}: {} originals ({} bytes), {} requests, {} sums of the history, messages of {} requests, {} sessions, \
-         {} versions of facts, {files} files",
+         {} versions of facts, {} sightings, {files} files",
         grouped(purged.originals),
         number(Some(purged.bytes)),
         grouped(purged.requests),
@@ -216,5 +216,6 @@ fn sentence(what: &str, purged: &Purged, files: usize) -> String {
         count(purged.messages),
         count(purged.sessions),
         grouped(purged.facts),
+        grouped(purged.sightings),
     )
 }

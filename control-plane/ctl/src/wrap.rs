@@ -49,6 +49,9 @@ pub struct WrapArgs {
     /// Index the project with the MCP server for code that is installed, and register it with the agent
     #[arg(long)]
     pub code_graph: bool,
+    /// Learn from what the agent's tools fail at: while Headroom runs, and from its logs at the end of the run
+    #[arg(long, conflicts_with = "install")]
+    pub learn: bool,
     /// Codex: keep the provider's name, under which old conversations are listed
     #[arg(long)]
     pub keep_history: bool,
@@ -258,7 +261,7 @@ pub async fn wrap(args: &WrapArgs) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    run::run(agent, &at, &address, &workspace, &args.arguments).await
+    run::run(agent, &at, &address, &workspace, args).await
 }
 
 fn install(

@@ -63,10 +63,13 @@ impl Home {
     }
 
     fn learn_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        self.headroomctl(&[&["learn"], arguments].concat(), variables)
+    }
+
+    fn headroomctl(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         let path = std::env::var("PATH").unwrap();
         let path = format!("{}:{path}", self.path("bin").display());
         Command::new(env!("CARGO_BIN_EXE_headroomctl"))
-            .arg("learn")
             .args(arguments)
             .current_dir(&self.project)
             .env_clear()
@@ -461,4 +464,61 @@ async fn make_database(file: &Path, project: &Path, part: &Value) -> Result<(), 
         .execute(&mut database)
         .await?;
     database.close().await
+}
+
+#[test]
+fn a_wrapped_run_is_learned_from_at_its_end_and_shared_files_wait_in_the_inbox() {
+    let home = Home::new();
+    home.twice();
+    executable(&home.path("bin/claude"), "#!/bin/sh\nexit 3\n");
+    // nothing answers there: the agent runs without Headroom, and is learned from all the same
+    let wrap =
+        |agent: &str| home.headroomctl(&["wrap", "--learn", "--url", "http://127.0.0.1:1", agent], &[]);
+    let output = wrap("claude");
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("learned into"), "{}", text(&output.stderr));
+    let own = home.project.join("CLAUDE.local.md");
+    assert!(fs::read_to_string(&own).unwrap().contains("The shell does not find `python` (seen 2 times)"));
+
+    executable(&home.path("bin/codex"), "#!/bin/sh\n");
+    let mut lines = json!({"type": "session_meta", "payload": {"id": "c1", "cwd": home.project}}).to_string();
+    for (id, command, code, said) in [
+        ("call_codex_number_1", "python a.py", 127, "sh: python: command not found"),
+        ("call_codex_number_2", "python b.py", 127, "sh: python: command not found"),
+        ("call_codex_number_3", "python3 b.py", 0, "ok"),
+    ] {
+        let item = |payload: Value| format!("\n{}", json!({"type": "response_item", "payload": payload}));
+        let arguments = json!({"cmd": command}).to_string();
+        lines += &item(
+            json!({"type": "function_call", "call_id": id, "name": "exec_command", "arguments": arguments}),
+        );
+        let output = format!("Process exited with code {code}\nOutput:\n{said}");
+        lines += &item(json!({"type": "function_call_output", "call_id": id, "output": output}));
+    }
+    let logs = home.path(".codex/sessions/2026/01/02");
+    fs::create_dir_all(&logs).unwrap();
+    fs::write(logs.join("rollout-2026-01-02-c1.jsonl"), lines).unwrap();
+    let shared = home.project.join("AGENTS.md");
+    fs::write(&shared, "# Shop\n").unwrap();
+    let output = wrap("codex");
+    assert!(
+        output.status.success() && text(&output.stderr).contains("lessons that wait for you: 1"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(fs::read_to_string(&shared).unwrap(), "# Shop\n");
+
+    let waiting: Vec<Value> = serde_json::from_slice(&home.learn(&["inbox", "--json"]).stdout).unwrap();
+    let [proposal] = &waiting[..] else { panic!("{waiting:?}") };
+    let id = proposal["id"].as_str().unwrap();
+    let listed = text(&home.learn(&["inbox"]).stdout);
+    assert!(listed.contains(id) && listed.contains("AGENTS.md") && listed.contains("`python`"), "{listed}");
+    assert_eq!(home.learn(&["inbox", "accept"]).status.code(), Some(2));
+    assert_eq!(home.learn(&["inbox", "accept", "nothing"]).status.code(), Some(2));
+    assert!(home.learn(&["inbox", "accept", id]).status.success());
+    let now = fs::read_to_string(&shared).unwrap();
+    assert!(now.starts_with("# Shop\n") && now.contains(START) && now.contains("`python`"), "{now}");
+    assert!(text(&wrap("codex").stderr).lines().all(|line| !line.contains("lessons that wait")));
+    assert!(text(&home.learn(&["inbox", "list"]).stdout).contains("Nothing waits"));
+    assert!(!home.learn(&["inbox", "reject", id]).status.success());
 }

@@ -5,6 +5,9 @@
 //! that those who have failed together do not come again together. What the caller has done wrong stays wrong: an
 //! answer of 4xx is final, but for 429. So is a timeout, after which nobody waits any more.
 
+#[cfg(feature = "https")]
+pub mod https;
+
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response, StatusCode};

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 use super::authorize;
 use crate::filters::Filters;
 use crate::http::Metrics;
+use crate::learn::Learner;
 use crate::ledger::store::Batch;
 use crate::ledger::writer::{Ledger, NotCounted};
 use crate::limits::Limits;
@@ -36,6 +37,7 @@ pub(super) struct ReportService {
     pub(super) limits: Limits,
     pub(super) originals: Originals,
     pub(super) messages: Arc<Messages>,
+    pub(super) learner: Learner,
     pub(super) watched: Watched,
     pub(super) token: Option<Token>,
 }
@@ -49,6 +51,7 @@ impl ControlPlane for ReportService {
         let sessions = std::mem::take(&mut request.websocket_sessions);
         let batch = checked(request)?;
         self.watched.filters.heard(&batch.vm_id, batch.config_errors);
+        self.learner.offer(&batch.records, &messages);
         // before the records: whoever sees one finds its messages
         self.messages.keep(messages);
         let acknowledged_sequence = self.ledger.report(batch).await.map_err(|error| match error {

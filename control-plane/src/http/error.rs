@@ -93,7 +93,7 @@ impl From<MemoryError> for Refusal {
     fn from(error: MemoryError) -> Self {
         match error {
             MemoryError::Store(error) => error.into(),
-            MemoryError::NotLoaded(_) => {
+            MemoryError::NotLoaded(_) | MemoryError::Embed(_) => {
                 Self::told(StatusCode::SERVICE_UNAVAILABLE, "memory", error.to_string())
             }
             MemoryError::Invalid(message) => Self::query(message),

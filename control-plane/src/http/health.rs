@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use headroom_api::names::{PRE_UPSTREAM_VARIABLE, pre_upstream};
-use headroom_api::pages::{Check, Health, MemoryCheck, PreUpstream, Runtime};
+use headroom_api::pages::{Check, Config, Health, MemoryCheck, PreUpstream, Runtime};
 use tokio::sync::Mutex;
 
 use super::App;
@@ -44,19 +44,24 @@ struct States {
 /// Asks the stores whether they can be written, for all who want to know at the same time.
 #[derive(Debug)]
 pub(crate) struct Probes {
-    /// The ledger's and the originals'.
-    watches: [Arc<StoreWatch>; 2],
+    /// The stores by their names in `/metrics`, the ledger's and the originals' first.
+    watches: Vec<(&'static str, Arc<StoreWatch>)>,
     last: Mutex<Option<(Instant, States)>>,
 }
 
 impl Probes {
-    pub(crate) fn new(ledger: Arc<StoreWatch>, originals: Arc<StoreWatch>) -> Self {
-        Self { watches: [ledger, originals], last: Mutex::new(None) }
+    pub(crate) fn new(
+        ledger: Arc<StoreWatch>,
+        originals: Arc<StoreWatch>,
+        others: impl IntoIterator<Item = (&'static str, Arc<StoreWatch>)>,
+    ) -> Self {
+        let watches = [("ledger", ledger), ("originals", originals)].into_iter().chain(others).collect();
+        Self { watches, last: Mutex::new(None) }
     }
 
     /// The stores' names in `/metrics`, with what was seen of each.
     pub(super) fn watches(&self) -> impl Iterator<Item = (&'static str, &StoreWatch)> {
-        ["ledger", "originals"].into_iter().zip(self.watches.iter().map(Arc::as_ref))
+        self.watches.iter().map(|(name, watch)| (*name, watch.as_ref()))
     }
 
     async fn states(&self, app: &App) -> States {
@@ -116,7 +121,7 @@ pub(super) async fn health(
 ) -> (StatusCode, Json<Health>) {
     let database = if app.store.location().contains("://") { "postgresql" } else { "sqlite" };
     let page = Health {
-        config: Some(upstream::config(database)),
+        config: Some(Config { learn: app.learned.store.is_some(), ..upstream::config(database) }),
         deployment: Some(app.deployment.clone()),
         ..readiness(&app).await
     };
@@ -163,7 +168,7 @@ async fn readiness(app: &App) -> Health {
     checks.insert("startup".to_owned(), check(started, startup, None));
     let places = [app.store.location(), app.originals.location()];
     let stores = ["store", "originals"].into_iter().zip(places).zip(states.stores).zip(&app.probes.watches);
-    for (((name, place), state), watch) in stores {
+    for (((name, place), state), (_, watch)) in stores {
         checks.insert(name.to_owned(), store_check(state, watch, is_nearly_full(place)));
     }
     checks.extend(app.warmup.checks());
@@ -212,7 +217,11 @@ fn is_nearly_full(place: &str) -> bool {
 fn memory_check(app: &App, state: StoreState) -> Check {
     let (backend, embedder) = (app.memory.backend_state(), app.memory.embedder_state());
     let why = match state {
-        StoreState::Works => embedder.error.clone(),
+        StoreState::Works => {
+            let aside = app.memory.watch().set_aside();
+            let aside = aside.map(|path| format!("damaged and set aside as {}", path.display()));
+            aside.or_else(|| embedder.error.clone())
+        }
         StoreState::ReadOnly(trouble) => Some(format!("it cannot be written: {}", trouble.sentence())),
         StoreState::Out(trouble) => {
             Some(format!("it can neither be read nor written: {}", trouble.sentence()))

@@ -71,6 +71,8 @@ pub(crate) struct Metrics {
     lost_lines: IntCounter,
     waiting: IntGauge,
     store_errors: IntCounterVec,
+    learned: IntCounterVec,
+    sightings: IntCounter,
     lost_records: IntGauge,
     originals: OriginalMetrics,
     sessions: SessionMetrics,
@@ -238,6 +240,17 @@ impl Default for Metrics {
                 "headroom_log_file_lost_lines_total",
                 "Requests that are missing in the log file: its disk was full or did not keep up.",
             ),
+            learned: counters(
+                r,
+                "headroom_learn_requests_total",
+                "Requests that the live learner was given: learned, or dropped because its queue was full.",
+                &["outcome"],
+            ),
+            sightings: counter(
+                r,
+                "headroom_learn_sightings_total",
+                "Calls that the live learner has learned something new from.",
+            ),
             waiting: register(r, IntGauge::new("headroom_ledger_queue", "Reports that wait to be written.")),
             store_errors: counters(
                 r,
@@ -363,7 +376,12 @@ impl Metrics {
             (&self.duplicates, counts.duplicates()),
             (&self.failures, counts.failures()),
             (&self.lost_lines, app.lost_lines.lines()),
+            (&self.sightings, app.learning.sightings()),
         ] {
+            metric.inc_by(now.saturating_sub(metric.get()));
+        }
+        for (outcome, now) in [("learned", app.learning.requests()), ("dropped", app.learning.dropped())] {
+            let metric = self.learned.with_label_values(&[outcome]);
             metric.inc_by(now.saturating_sub(metric.get()));
         }
         self.waiting.set(i64::try_from(app.ledger.waiting()).unwrap_or(i64::MAX));

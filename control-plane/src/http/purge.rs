@@ -33,7 +33,9 @@ pub(super) async fn post(
     let originals = app.originals.purge(&scope, dry_run).await?;
     let ledger = app.store.purge(&scope, dry_run).await?;
     let facts = app.memory.purge(&scope, dry_run).await?;
+    let sightings = app.learned.purge(&scope, dry_run).await?;
     let purged = Purged {
+        sightings,
         // they name no tenant, and are few
         messages: if dry_run { app.messages.count() } else { app.messages.forget() },
         sessions: app.sessions.forget_ended(dry_run, |session| match &scope {

@@ -1,17 +1,23 @@
 //! What turns a fact into a vector, so that a question in other words finds it. Without one, words find it.
 //!
 //! A model is a folder of the operator's with `tokenizer.json` and either `model.onnx`, a sentence transformer, or a
-//! `.safetensors` file with one vector for each token. Nothing is ever downloaded.
+//! `.safetensors` file with one vector for each token. Nothing is ever downloaded. Where there is no such folder, and the
+//! operator has given a key for just that, OpenAI's service is asked, and then facts leave this machine.
 
 mod lookup;
+mod openai;
 mod transformer;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use headroom_retry::https::HttpsError;
 use tokenizers::{Tokenizer, TruncationParams};
 
 use self::lookup::Lookup;
+use self::openai::OpenAi;
+pub use self::openai::OpenAiSettings;
 use self::transformer::Transformer;
 
 /// The tokens of a text that count. Sentence transformers are trained on fewer, and a fact is a sentence or two.
@@ -42,6 +48,27 @@ pub enum EmbedError {
     /// The model does not run.
     #[error("the embedding model does not run: {0}")]
     Run(String),
+    /// The service did not give vectors.
+    #[error(transparent)]
+    Service(#[from] HttpsError),
+    /// The service gave something else.
+    #[error("the embedding service's answer: {0}")]
+    Answer(String),
+}
+
+/// Which embedders there may be, in the order in which they are looked for.
+#[derive(Clone, Debug)]
+pub struct Models {
+    /// The folder of a model.
+    pub folder: PathBuf,
+    /// OpenAI's service, where a key for it is set.
+    pub openai: Option<OpenAiSettings>,
+}
+
+impl From<PathBuf> for Models {
+    fn from(folder: PathBuf) -> Self {
+        Self { folder, openai: None }
+    }
 }
 
 /// What was found.
@@ -50,11 +77,20 @@ pub enum Found {
     /// There is no folder: words alone find facts.
     Nothing,
     /// A model that runs.
-    Model(Box<Embedder>),
+    Model(Arc<Embedder>),
+}
+
+/// What gives vectors.
+#[derive(Debug)]
+pub enum Embedder {
+    /// A model that runs on this machine.
+    Local(Box<LocalModel>),
+    /// A service.
+    OpenAi(OpenAi),
 }
 
 /// A model that runs on this machine.
-pub struct Embedder {
+pub struct LocalModel {
     name: String,
     dimensions: usize,
     tokenizer: Tokenizer,
@@ -66,16 +102,30 @@ enum Model {
     Lookup(Lookup),
 }
 
-impl fmt::Debug for Embedder {
+impl fmt::Debug for LocalModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Embedder({})", self.name)
+        write!(f, "LocalModel({})", self.name)
     }
 }
 
+/// Finds an embedder and tries it. A folder with a model that does not work is an error: what is to stay on this machine is
+/// not sent elsewhere because of it.
+pub async fn detect(models: &Models) -> Result<Found, EmbedError> {
+    let folder = models.folder.clone();
+    let local = tokio::task::spawn_blocking(move || load(&folder)).await;
+    let local = local.map_err(|error| EmbedError::Run(format!("it could not be loaded: {error}")))??;
+    let embedder = match (local, &models.openai) {
+        (Some(model), _) => Embedder::Local(Box::new(model)),
+        (None, Some(settings)) => Embedder::OpenAi(OpenAi::connect(settings).await?),
+        (None, None) => return Ok(Found::Nothing),
+    };
+    Ok(Found::Model(Arc::new(embedder)))
+}
+
 /// Loads the model of a folder, where there is one. Reads files, and takes a second at most.
-pub fn detect(folder: &Path) -> Result<Found, EmbedError> {
+fn load(folder: &Path) -> Result<Option<LocalModel>, EmbedError> {
     if !folder.is_dir() {
-        return Ok(Found::Nothing);
+        return Ok(None);
     }
     let failed = |error| EmbedError::Read { path: folder.to_owned(), error };
     let mut tensors = Vec::new();
@@ -102,10 +152,10 @@ pub fn detect(folder: &Path) -> Result<Found, EmbedError> {
         true => ("transformer", Model::Transformer(Box::new(Transformer::load(bytes).map_err(wrong)?))),
         false => ("static", Model::Lookup(Lookup::load(&bytes).map_err(wrong)?)),
     };
-    let mut embedder = Embedder { name: format!("{kind}:{hash}"), dimensions: 0, tokenizer, model };
+    let mut model = LocalModel { name: format!("{kind}:{hash}"), dimensions: 0, tokenizer, model };
     // one that loads and does not run is found out now, and not at the first fact
-    embedder.dimensions = embedder.embed("a fact")?.len();
-    Ok(Found::Model(Box::new(embedder)))
+    model.dimensions = model.embed("a fact")?.len();
+    Ok(Some(model))
 }
 
 fn tokenizer(folder: &Path) -> Result<Tokenizer, EmbedError> {
@@ -123,34 +173,68 @@ fn tokenizer(folder: &Path) -> Result<Tokenizer, EmbedError> {
 }
 
 impl Embedder {
-    /// Its name: the kind of model, and a hash of it.
+    /// Its name: the kind of model, and which.
     pub fn name(&self) -> &str {
-        &self.name
+        match self {
+            Self::Local(model) => &model.name,
+            Self::OpenAi(service) => service.name(),
+        }
     }
 
-    /// How many numbers a vector has.
-    pub fn dimensions(&self) -> usize {
-        self.dimensions
+    /// Whether it answers without anybody else.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+
+    /// The vectors of texts, of length 1, in their order. A text that is refused gets one that is near to nothing, so that
+    /// its words find it.
+    pub async fn embed(self: &Arc<Self>, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let this = Arc::clone(self);
+        match &**self {
+            Self::OpenAi(service) => service.embed(&texts).await,
+            Self::Local(_) => {
+                let embed = move || match &*this {
+                    Self::Local(model) => texts.iter().map(|text| model.embed_or_nothing(text)).collect(),
+                    Self::OpenAi(_) => Vec::new(),
+                };
+                let embedded = tokio::task::spawn_blocking(embed).await;
+                embedded.map_err(|error| EmbedError::Run(format!("it broke off: {error}")))
+            }
+        }
+    }
+}
+
+/// A vector of length 1, or the one that is near to nothing.
+fn of_length_one(mut vector: Vec<f32>) -> Option<Vec<f32>> {
+    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+    if !length.is_finite() {
+        return None;
+    }
+    if length > 0.0 {
+        vector.iter_mut().for_each(|value| *value /= length);
+    }
+    Some(vector)
+}
+
+impl LocalModel {
+    fn embed_or_nothing(&self, text: &str) -> Vec<f32> {
+        self.embed(text).unwrap_or_else(|error| {
+            tracing::warn!(message = "A text was not embedded.", %error);
+            vec![0.0; self.dimensions]
+        })
     }
 
     /// The vector of a text, of length 1. Takes about 10 milliseconds with a sentence transformer, and less than one with
     /// vectors of tokens.
-    pub fn embed(&self, text: &str) -> Result<Vec<f32>, EmbedError> {
+    fn embed(&self, text: &str) -> Result<Vec<f32>, EmbedError> {
         let special = matches!(self.model, Model::Transformer(_));
         let tokens =
             self.tokenizer.encode(text, special).map_err(|error| EmbedError::Run(error.to_string()))?;
-        let mut vector = match &self.model {
+        let vector = match &self.model {
             Model::Transformer(model) => model.embed(tokens.get_ids()).map_err(EmbedError::Run)?,
             Model::Lookup(model) => model.embed(tokens.get_ids()),
         };
-        let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-        if !length.is_finite() {
-            return Err(EmbedError::Run("it gives numbers that are none".to_owned()));
-        }
-        if length > 0.0 {
-            vector.iter_mut().for_each(|value| *value /= length);
-        }
-        Ok(vector)
+        of_length_one(vector).ok_or_else(|| EmbedError::Run("it gives numbers that are none".to_owned()))
     }
 }
 
@@ -161,19 +245,19 @@ mod tests {
     #[test]
     fn no_folder_is_no_error_and_a_wrong_one_says_what_it_lacks() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(detect(&dir.path().join("none")).unwrap(), Found::Nothing));
-        assert!(detect(dir.path()).unwrap_err().to_string().contains("expected tokenizer.json"));
+        assert!(load(&dir.path().join("none")).unwrap().is_none());
+        assert!(load(dir.path()).unwrap_err().to_string().contains("expected tokenizer.json"));
         for (name, bytes) in
             [("model.onnx", &b"\x08garbage"[..]), ("x.safetensors", b"\xff\xff\xff\xff\xff\xff\xff\xff")]
         {
             let model = dir.path().join(name);
             std::fs::write(&model, bytes).unwrap();
-            assert!(matches!(detect(dir.path()), Err(EmbedError::Files(_))), "no tokenizer");
+            assert!(matches!(load(dir.path()), Err(EmbedError::Files(_))), "no tokenizer");
             let tokenizer = dir.path().join("tokenizer.json");
             std::fs::write(&tokenizer, "{}").unwrap();
-            assert!(detect(dir.path()).unwrap_err().to_string().contains("tokenizer.json"));
+            assert!(load(dir.path()).unwrap_err().to_string().contains("tokenizer.json"));
             std::fs::write(&tokenizer, lookup::tests::TOKENIZER).unwrap();
-            let error = detect(dir.path()).unwrap_err().to_string();
+            let error = load(dir.path()).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
             std::fs::remove_file(&model).unwrap();
             std::fs::remove_file(&tokenizer).unwrap();

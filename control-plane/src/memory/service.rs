@@ -1,8 +1,8 @@
 //! Memory as the endpoints use it: who asks, what may be stored, what is found.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use headroom_api::memory::{
     Caller, DEFAULT_IMPORTANCE, DEFAULT_LIMIT, DEFAULT_TOP_K, Entity, FactRequest, FactResponse, FoundFact,
@@ -14,13 +14,13 @@ use headroom_private::secrets::scrub;
 use tokio::sync::Notify;
 
 use super::compare::relation;
-use super::embedder::{EmbedError, Embedder, Found};
+use super::embedder::{EmbedError, Embedder, Found, Models};
 use super::fact::{Draft, Ending, Origin, Reach, Vector};
 use super::search::{MatchedFact, fuse, query_words};
 use super::store::{MemoryPlace, MemoryStore, Saved, Updated};
 use crate::clock::{UnixMs, now_ms};
 use crate::purge::Scope as Purge;
-use crate::trouble::{StoreError, Trouble};
+use crate::trouble::{StoreError, StoreWatch, Trouble};
 
 /// Candidates by words, and as many by meaning, from which a search takes the best.
 const CANDIDATES: u32 = 50;
@@ -31,6 +31,8 @@ const SIMILAR: usize = 5;
 const FLOOR: f64 = 0.2;
 /// Bytes of a name, a reason, or what else stands beside a fact.
 const MAX_NAME_BYTES: usize = 1 << 10;
+/// How long a question may wait for its vector.
+const QUESTION: Duration = Duration::from_secs(2);
 /// Entities, and relationships, of one fact.
 const MAX_LINKS: usize = 50;
 
@@ -46,6 +48,9 @@ pub enum MemoryError {
     /// What was asked for makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// The embedder did not do it.
+    #[error("facts were not embedded: {0}")]
+    Embed(#[from] EmbedError),
     /// There is no such fact within reach.
     #[error("there is no fact {0:?} here: it was forgotten, merged, or belongs to another project")]
     NotFound(String),
@@ -92,9 +97,10 @@ pub struct Memory(Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) place: Box<dyn MemoryPlace>,
-    pub(super) models: PathBuf,
+    pub(super) models: Models,
     /// Who has started headroomd: the user where nobody else is named.
     user: String,
+    watch: Arc<StoreWatch>,
     pub(super) store: RwLock<Part<Arc<dyn MemoryStore>>>,
     pub(super) embedder: RwLock<Part<Arc<Embedder>>>,
     /// There is something to embed or to merge.
@@ -109,12 +115,13 @@ impl std::fmt::Debug for Inner {
 
 impl Memory {
     /// Opens the store. One that cannot be opened keeps nobody from working: it is tried again by [`Memory::keep`], which
-    /// loads the model of the folder `models` as well.
-    pub async fn open(place: impl MemoryPlace, models: PathBuf, user: String) -> Self {
+    /// looks for an embedder as well.
+    pub async fn open(place: impl MemoryPlace, models: impl Into<Models>, user: String) -> Self {
         let memory = Self(Arc::new(Inner {
             place: Box::new(place),
-            models,
+            models: models.into(),
             user,
+            watch: Arc::default(),
             store: RwLock::new(Part::Loading),
             embedder: RwLock::new(Part::Loading),
             work: Notify::new(),
@@ -128,7 +135,7 @@ impl Memory {
     }
 
     pub(super) async fn open_store(&self) {
-        let opened = match self.0.place.open().await {
+        let opened = match self.0.place.open(Arc::clone(&self.0.watch)).await {
             Ok(store) => Part::Loaded(store),
             Err(error) => {
                 tracing::error!(message = "Memory cannot be opened; it is tried again.", %error);
@@ -145,7 +152,7 @@ impl Memory {
             Ok(Found::Nothing) => Part::Absent,
             Ok(Found::Model(embedder)) => {
                 tracing::info!(message = "Memory finds facts by meaning, too.", embedder = embedder.name());
-                Part::Loaded(Arc::from(embedder))
+                Part::Loaded(embedder)
             }
             Err(error) => {
                 tracing::error!(message = "The embedding model was left out; words find facts.", %error);
@@ -165,6 +172,11 @@ impl Memory {
 
     pub(super) fn embedder(&self) -> Option<Arc<Embedder>> {
         if let Part::Loaded(embedder) = &*read(&self.0.embedder) { Some(Arc::clone(embedder)) } else { None }
+    }
+
+    /// What is seen of the store.
+    pub(crate) fn watch(&self) -> Arc<StoreWatch> {
+        Arc::clone(&self.0.watch)
     }
 
     /// The store.
@@ -222,22 +234,28 @@ impl Memory {
         Ok(Reach { tenant: tenant.to_owned(), user: plain(user), project: plain(caller.project.trim()) })
     }
 
-    /// The embedding of a text, where there is an embedder. One that fails is left out.
+    /// The embedding of a question, where there is an embedder that gives it in time. Words find facts otherwise.
     async fn vector(&self, text: &str) -> Option<Vector> {
         let embedder = self.embedder()?;
-        let (name, text) = (embedder.name().to_owned(), text.to_owned());
-        let embedded = tokio::task::spawn_blocking(move || embedder.embed(&text)).await;
+        let embedded = tokio::time::timeout(QUESTION, embedder.embed(vec![text.to_owned()])).await;
         match embedded {
-            Ok(Ok(values)) => Some(Vector { embedder: name, values }),
+            Ok(Ok(mut vectors)) => {
+                Some(Vector { embedder: embedder.name().to_owned(), values: vectors.pop()? })
+            }
             Ok(Err(error)) => {
                 tracing::warn!(message = "A text was not embedded.", %error);
                 None
             }
-            Err(error) => {
-                tracing::warn!(message = "A text was not embedded.", %error);
+            Err(_) => {
+                tracing::warn!(message = "A text was not embedded in time.", embedder = embedder.name());
                 None
             }
         }
+    }
+
+    /// The embedding of a fact that is saved. Of a service nobody waits for it: facts get it afterwards.
+    async fn vector_now(&self, text: &str) -> Option<Vector> {
+        if self.embedder()?.is_local() { self.vector(text).await } else { None }
     }
 
     /// Stores facts, and says of each what stands close to it.
@@ -267,7 +285,7 @@ impl Memory {
             if matches!(scrub(&new.content), Cow::Owned(_)) {
                 hints.push("a credential was taken out of the text");
             }
-            draft.vector = self.vector(&draft.content).await;
+            draft.vector = self.vector_now(&draft.content).await;
             drafts.push(draft);
         }
         hints.dedup();
@@ -365,7 +383,7 @@ impl Memory {
         };
         let mut draft = draft(&new, &asked.caller, now)?;
         draft.origin.reason = short(&asked.reason)?;
-        draft.vector = self.vector(&draft.content).await;
+        draft.vector = self.vector_now(&draft.content).await;
         let updated = store.update(&reach, asked.memory_id.trim(), &draft, now).await?;
         self.0.work.notify_one();
         response(updated, &asked.memory_id)
@@ -428,7 +446,7 @@ impl Memory {
         let embedder = self.embedder();
         let state = self.embedder_state();
         let sums = store.sums(&reach, embedder.as_ref().map(|embedder| embedder.name())).await?;
-        let none = || format!("no model in {}", self.0.models.display());
+        let none = || format!("no model in {}", self.0.models.folder.display());
         Ok(Status {
             store: store.location().to_owned(),
             embedder_status: state.status.unwrap_or("none").to_owned(),

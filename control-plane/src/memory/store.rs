@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::fact::{Draft, Ending, Holder, Origin, Reach, StoredFact};
 use crate::clock::UnixMs;
 use crate::purge::Scope;
-use crate::trouble::StoreError;
+use crate::trouble::{StoreError, StoreWatch};
 
 /// What became of a draft.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,8 +61,9 @@ pub struct MemorySums {
 /// Where facts are kept, before it is open.
 #[async_trait]
 pub trait MemoryPlace: std::fmt::Debug + Send + Sync + 'static {
-    /// Opens it, makes it if it is not there, and brings its tables up to date.
-    async fn open(&self) -> Result<Arc<dyn MemoryStore>, StoreError>;
+    /// Opens it, makes it if it is not there, and brings its tables up to date. What goes wrong, then and later, is noted
+    /// in `watch`.
+    async fn open(&self, watch: Arc<StoreWatch>) -> Result<Arc<dyn MemoryStore>, StoreError>;
 }
 
 /// Where memory is kept.

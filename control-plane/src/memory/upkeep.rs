@@ -19,18 +19,15 @@ const BATCH: u32 = 64;
 impl Memory {
     /// Keeps memory for as long as the sidecar runs.
     pub async fn keep(self, stop: CancellationToken) {
-        let folder = self.inner().models.clone();
-        match tokio::task::spawn_blocking(move || detect(&folder)).await {
-            Ok(found) => self.set_embedder(found),
-            Err(error) => {
-                let problem = format!("it could not be loaded: {error}");
-                self.set_embedder(Err(super::EmbedError::Run(problem)));
-            }
-        }
+        self.load_embedder().await;
         let mut tidied = 0;
         loop {
             if self.store().is_err() {
                 self.open_store().await;
+            }
+            // a service may answer another time; a folder does not change by itself
+            if self.embedder_state().error.is_some() && self.inner().models.openai.is_some() {
+                self.load_embedder().await;
             }
             match self.tidy(tidied, &stop).await {
                 Ok(newest) => tidied = newest,
@@ -46,6 +43,11 @@ impl Memory {
         }
     }
 
+    async fn load_embedder(&self) {
+        let found = detect(&self.inner().models).await;
+        self.set_embedder(found);
+    }
+
     /// Embeds what has no vector and merges what says the same, behind an ordinal, and says up to where that was done.
     async fn tidy(&self, after: i64, stop: &CancellationToken) -> Result<i64, MemoryError> {
         let Ok(store) = self.store() else { return Ok(after) };
@@ -53,10 +55,10 @@ impl Memory {
         if newest == after {
             return Ok(after);
         }
+        while !stop.is_cancelled() && merge_some(&*store, after).await? {}
         if let Some(embedder) = self.embedder() {
             while !stop.is_cancelled() && embed_some(&*store, &embedder, after).await? {}
         }
-        while !stop.is_cancelled() && merge_some(&*store, after).await? {}
         Ok(if stop.is_cancelled() { after } else { newest })
     }
 
@@ -68,8 +70,7 @@ impl Memory {
     }
 }
 
-/// True where there may be more. A text that the model refuses gets a vector that is near to nothing, and is found by its
-/// words.
+/// True where there may be more.
 async fn embed_some(
     store: &dyn MemoryStore,
     embedder: &Arc<Embedder>,
@@ -79,24 +80,11 @@ async fn embed_some(
     if waiting.is_empty() {
         return Ok(false);
     }
-    let model = Arc::clone(embedder);
-    let embed = move || {
-        let vector = |stored: super::StoredFact| {
-            let vector = model.embed(&stored.fact.content).unwrap_or_else(|error| {
-                tracing::warn!(message = "A fact was not embedded.", id = stored.fact.id, %error);
-                vec![0.0; model.dimensions()]
-            });
-            (stored.ordinal, vector)
-        };
-        waiting.into_iter().map(vector).collect::<Vec<_>>()
-    };
-    match tokio::task::spawn_blocking(embed).await {
-        Ok(vectors) => store.embed(embedder.name(), &vectors).await?,
-        Err(error) => {
-            tracing::error!(message = "Facts were not embedded: the model broke off.", %error);
-            return Ok(false);
-        }
-    }
+    let (ordinals, texts): (Vec<i64>, Vec<String>) =
+        waiting.into_iter().map(|stored| (stored.ordinal, stored.fact.content)).unzip();
+    let vectors = embedder.embed(texts).await?;
+    let vectors: Vec<(i64, Vec<f32>)> = ordinals.into_iter().zip(vectors).collect();
+    store.embed(embedder.name(), &vectors).await?;
     Ok(true)
 }
 

@@ -47,6 +47,9 @@ pub struct Args {
     /// Show what requests and answers say, of those filters that send it; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
+    /// Learn from what agents' tools fail at, of requests that filters send along (control_plane.log_messages), into the agents' files of projects on this machine [env: HEADROOM_LEARN]
+    #[arg(long)]
+    pub learn: bool,
     /// Say in /debug/warmup that the filter leaves bodies of functions out of source files, which its own configuration decides [env: HEADROOM_CODE_AWARE_ENABLED]
     #[arg(long)]
     pub code_aware: bool,

@@ -13,42 +13,32 @@ use async_trait::async_trait;
 
 pub use self::postgres::PostgresMemory;
 pub use self::sqlite::SqliteMemory;
+use crate::clock::now_ms;
 use crate::memory::{MemoryPlace, MemoryStore};
-use crate::store::Database;
-use crate::trouble::StoreError;
-
-/// Migrations that were run are noted here, beside those of other stores in the same database.
-const MIGRATIONS: &str = "memory_migrations";
+use crate::store::{Database, Renewing};
+use crate::trouble::{StoreError, StoreWatch};
 
 /// Opens memory, makes it if it is not there, and brings its tables up to date.
-///
-/// A damaged file is left as it is, and nothing is written to it.
 pub async fn open(database: &Database) -> Result<Arc<dyn MemoryStore>, StoreError> {
-    Ok(match database {
-        Database::File(path) => Arc::new(SqliteMemory::open(path).await?),
-        Database::Postgres(url) => Arc::new(PostgresMemory::open(url).await?),
-        Database::Lines(_) | Database::Memory => {
-            let why = "facts are kept in a file of SQLite or in PostgreSQL";
-            return Err(sqlx::Error::Configuration(why.into()).into());
-        }
-    })
+    MemoryPlace::open(database, Arc::default()).await
 }
 
 #[async_trait]
 impl MemoryPlace for Database {
-    async fn open(&self) -> Result<Arc<dyn MemoryStore>, StoreError> {
-        open(self).await
+    async fn open(&self, watch: Arc<StoreWatch>) -> Result<Arc<dyn MemoryStore>, StoreError> {
+        let clock = Arc::new(now_ms);
+        Ok(match self {
+            Self::File(_) => Arc::new(Renewing::<SqliteMemory>::open_watched(self, clock, watch).await?),
+            Self::Postgres(_) => {
+                Arc::new(Renewing::<PostgresMemory>::open_watched(self, clock, watch).await?)
+            }
+            Self::Lines(_) | Self::Memory => return Err(unsuitable()),
+        })
     }
 }
 
-/// A store whose tables are of a newer version, or cannot be brought up to date.
-fn migrated(outcome: Result<(), sqlx::migrate::MigrateError>, known: i64) -> Result<(), StoreError> {
-    use sqlx::migrate::MigrateError;
-    outcome.map_err(|error| match error {
-        MigrateError::VersionMissing(found) => StoreError::Newer { found, known },
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-        other => sqlx::Error::Migrate(Box::new(other)).into(),
-    })
+fn unsuitable() -> StoreError {
+    sqlx::Error::Configuration("facts are kept in a file of SQLite or in PostgreSQL".into()).into()
 }
 
 /// An id for a new fact: 64 random bits in hexadecimal. One that is taken is refused by the store.

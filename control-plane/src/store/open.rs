@@ -137,9 +137,11 @@ pub(super) async fn damage_of(database: &Database) -> Result<Option<String>, Sto
 async fn damage(path: &Path) -> Result<Option<String>, StoreError> {
     let checked = async {
         let mut conn = connect_to_file(path).await?;
-        let row = sqlx::query("PRAGMA quick_check(1)").fetch_one(&mut conn).await?;
-        let verdict: String = row.try_get(0)?;
+        let row = sqlx::query("PRAGMA quick_check(1)").fetch_one(&mut conn).await;
+        // one that is dropped is closed by its own thread, at some time, and the journal of a file that was set aside
+        // meanwhile is removed with it
         conn.close().await?;
+        let verdict: String = row?.try_get(0)?;
         Ok::<_, StoreError>(verdict)
     };
     match checked.await {
@@ -167,9 +169,10 @@ fn set_aside(path: &Path, now: UnixMs, damage: &str) -> Result<PathBuf, StoreErr
     let names = (now..).map(|at| beside(path, &format!(".damaged-{at}")));
     let Some(kept) = names.into_iter().find(|name| !name.exists()) else { unreachable!("names do not end") };
     for suffix in ["-wal", "-shm"] {
-        let from = beside(path, suffix);
-        if from.exists() {
-            fs::rename(&from, beside(&kept, suffix)).map_err(failed)?;
+        match fs::rename(beside(path, suffix), beside(&kept, suffix)) {
+            // SQLite's last connection takes them away
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            renamed => renamed.map_err(failed)?,
         }
     }
     fs::rename(path, &kept).map_err(failed)?;

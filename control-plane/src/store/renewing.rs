@@ -7,13 +7,18 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use headroom_learn::lesson::Kind;
+use headroom_learn::sighting::Sighting;
 
 use super::database::Database;
+use super::learn::SqlLearn;
 use super::ledger::SqlLedger;
+use super::memory::{PostgresMemory, SqliteMemory};
 use super::open::damage_of;
 use super::originals::SqlOriginals;
 use crate::budget::{Account, Spent};
 use crate::clock::{Clock, UnixMs};
+use crate::learn::LearnStore;
 use crate::ledger::bucket::Unit;
 use crate::ledger::contribution::{Accounting, Landed};
 use crate::ledger::history::Checkpoint;
@@ -24,6 +29,9 @@ use crate::ledger::store::{
     Appended, Batch, Bucket, CacheRange, CacheReason, CacheTime, ChangedLine, LedgerStore, Probe, Slice, Vms,
 };
 use crate::ledger::sums::{BlockSums, Sums, Timing};
+use crate::memory::{
+    Draft, Ending, Holder, MemoryStore, MemorySums, Origin, Reach, Saved, StoredFact, Updated, Vector,
+};
 use crate::originals::store::{Admission, Admitted, Keep, Kept, OriginalSums, OriginalsStore};
 use crate::purge::{PurgedLedger, PurgedOriginals, Scope};
 use crate::trouble::{StoreError, StoreWatch, Trouble};
@@ -70,8 +78,17 @@ impl<S> std::fmt::Debug for Inner<S> {
 impl<S: Reopen> Renewing<S> {
     /// Opens the store.
     pub async fn open(database: &Database, clock: Clock) -> Result<Self, StoreError> {
-        let store = S::open_again(database, clock(), None).await?;
-        let watch = Arc::new(StoreWatch::default());
+        Self::open_watched(database, clock, Arc::default()).await
+    }
+
+    /// The same, with what is seen of it noted where the caller looks.
+    pub async fn open_watched(
+        database: &Database,
+        clock: Clock,
+        watch: Arc<StoreWatch>,
+    ) -> Result<Self, StoreError> {
+        let opened = S::open_again(database, clock(), None).await;
+        let store = opened.inspect_err(|error| watch.count(Trouble::of(error)))?;
         if let Some(path) = store.aside() {
             watch.note_set_aside(path);
         }
@@ -209,7 +226,7 @@ macro_rules! reopen {
     )*};
 }
 
-reopen!(SqlLedger, SqlOriginals);
+reopen!(SqlLedger, SqlOriginals, SqlLearn, SqliteMemory, PostgresMemory);
 
 #[async_trait]
 impl LedgerStore for Renewing<SqlLedger> {
@@ -404,5 +421,178 @@ impl OriginalsStore for Renewing<SqlOriginals> {
 
     async fn close(&self) {
         self.end().await;
+    }
+}
+
+#[async_trait]
+impl LearnStore for Renewing<SqlLearn> {
+    fn location(&self) -> &str {
+        &self.0.location
+    }
+
+    async fn record(&self, project: &str, sightings: &[Sighting]) -> Result<u64, StoreError> {
+        ask!(self, store => store.record(project, sightings))
+    }
+
+    async fn patterns(&self, project: &str) -> Result<Vec<(Kind, String)>, StoreError> {
+        ask!(self, store => store.patterns(project))
+    }
+
+    async fn refute(
+        &self,
+        project: &str,
+        patterns: &[(Kind, String)],
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        ask!(self, store => store.refute(project, patterns, now))
+    }
+
+    async fn sightings(&self, project: &str) -> Result<Vec<Sighting>, StoreError> {
+        ask!(self, store => store.sightings(project))
+    }
+
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<u64, StoreError> {
+        ask!(self, store => store.purge(scope, dry_run))
+    }
+
+    async fn close(&self) {
+        self.end().await;
+    }
+}
+
+#[async_trait]
+impl<S: Reopen + MemoryStore> MemoryStore for Renewing<S> {
+    fn location(&self) -> &str {
+        &self.0.location
+    }
+
+    async fn save(&self, holder: &Holder, drafts: &[Draft], now: UnixMs) -> Result<Vec<Saved>, StoreError> {
+        ask!(self, store => store.save(holder, drafts, now))
+    }
+
+    async fn update(
+        &self,
+        reach: &Reach,
+        id: &str,
+        draft: &Draft,
+        now: UnixMs,
+    ) -> Result<Updated, StoreError> {
+        ask!(self, store => store.update(reach, id, draft, now))
+    }
+
+    async fn end(
+        &self,
+        reach: &Reach,
+        id: &str,
+        ending: Ending,
+        origin: &Origin,
+        now: UnixMs,
+    ) -> Result<Option<StoredFact>, StoreError> {
+        ask!(self, store => MemoryStore::end(&*store, reach, id, ending, origin, now))
+    }
+
+    async fn restore(
+        &self,
+        reach: &Reach,
+        id: &str,
+        origin: &Origin,
+        now: UnixMs,
+    ) -> Result<Updated, StoreError> {
+        ask!(self, store => store.restore(reach, id, origin, now))
+    }
+
+    async fn history(&self, reach: &Reach, id: &str) -> Result<Vec<StoredFact>, StoreError> {
+        ask!(self, store => store.history(reach, id))
+    }
+
+    async fn list(
+        &self,
+        reach: &Reach,
+        scope: Option<headroom_api::memory::Scope>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<StoredFact>, StoreError> {
+        ask!(self, store => store.list(reach, scope, before, limit))
+    }
+
+    async fn matching(
+        &self,
+        reach: &Reach,
+        words: &[String],
+        now: UnixMs,
+        limit: u32,
+    ) -> Result<Vec<(StoredFact, f64)>, StoreError> {
+        ask!(self, store => store.matching(reach, words, now, limit))
+    }
+
+    async fn nearest(
+        &self,
+        reach: &Reach,
+        vector: &Vector,
+        now: UnixMs,
+        limit: u32,
+    ) -> Result<Vec<(StoredFact, f32)>, StoreError> {
+        ask!(self, store => store.nearest(reach, vector, now, limit))
+    }
+
+    async fn about(
+        &self,
+        reach: &Reach,
+        entities: &[String],
+        now: UnixMs,
+        limit: u32,
+    ) -> Result<Vec<StoredFact>, StoreError> {
+        ask!(self, store => store.about(reach, entities, now, limit))
+    }
+
+    async fn newest(&self) -> Result<i64, StoreError> {
+        ask!(self, store => store.newest())
+    }
+
+    async fn unembedded(
+        &self,
+        embedder: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredFact>, StoreError> {
+        ask!(self, store => store.unembedded(embedder, after, limit))
+    }
+
+    async fn embed(&self, embedder: &str, vectors: &[(i64, Vec<f32>)]) -> Result<(), StoreError> {
+        ask!(self, store => store.embed(embedder, vectors))
+    }
+
+    async fn duplicates(&self, after: i64, limit: u32) -> Result<Vec<(StoredFact, StoredFact)>, StoreError> {
+        ask!(self, store => store.duplicates(after, limit))
+    }
+
+    async fn merge(
+        &self,
+        older: &StoredFact,
+        newer: &StoredFact,
+        origin: &Origin,
+        now: UnixMs,
+    ) -> Result<bool, StoreError> {
+        ask!(self, store => store.merge(older, newer, origin, now))
+    }
+
+    async fn forget(&self, reach: &Reach, id: &str) -> Result<bool, StoreError> {
+        ask!(self, store => store.forget(reach, id))
+    }
+
+    async fn purge(&self, scope: &Scope, dry_run: bool) -> Result<u64, StoreError> {
+        ask!(self, store => store.purge(scope, dry_run))
+    }
+
+    async fn sums(&self, reach: &Reach, embedder: Option<&str>) -> Result<MemorySums, StoreError> {
+        ask!(self, store => store.sums(reach, embedder))
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        ask!(self, store => store.check())
+    }
+
+    async fn close(&self) {
+        Renewing::end(self).await;
     }
 }

@@ -35,6 +35,8 @@ async fn copy_all(
 ) -> Result<Salvaged, StoreError> {
     let damaged = damaged.display().to_string();
     sqlx::query("ATTACH DATABASE $1 AS damaged").bind(damaged).execute(&mut *conn).await?;
+    // tables come in the order of their names, and what one refers to may be lost
+    sqlx::query("PRAGMA foreign_keys = OFF").execute(&mut *conn).await?;
     let tables = sqlx::query(
         "SELECT name, wr FROM pragma_table_list
          WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",

@@ -52,6 +52,37 @@ pub(super) const ORIGINALS: Schema = Schema {
         tokens_after = (SELECT COALESCE(SUM(tokens_after), 0) FROM main.original)"],
 };
 
+/// The tables of memory.
+pub(super) const MEMORY: Schema = Schema {
+    version: "memory_schema",
+    applied: "memory_migrations",
+    sqlite: || sqlx::migrate!("src/store/memory/sqlite"),
+    postgres: || sqlx::migrate!("src/store/memory/postgres"),
+    // an index has all that a row of a holder has; whose holder cannot be read there either is nobody's; the words are
+    // indexed anew
+    after_salvage: &[
+        "INSERT OR IGNORE INTO main.memory_holder (id, tenant, scope, owner)
+         SELECT id, tenant, scope, owner FROM damaged.memory_holder INDEXED BY sqlite_autoindex_memory_holder_1",
+        "DELETE FROM main.memory_fact WHERE holder NOT IN (SELECT id FROM main.memory_holder)",
+        "DELETE FROM main.memory_entity
+         WHERE fact NOT IN (SELECT ordinal FROM main.memory_fact WHERE expired_ms IS NULL)",
+        "DELETE FROM main.memory_vector
+         WHERE fact NOT IN (SELECT ordinal FROM main.memory_fact WHERE expired_ms IS NULL)",
+        "DELETE FROM main.memory_text",
+        "INSERT INTO main.memory_text (rowid, holder, content)
+         SELECT ordinal, 'h' || holder, content FROM main.memory_fact WHERE expired_ms IS NULL",
+    ],
+};
+
+/// The tables of the live learner.
+pub(super) const LEARN: Schema = Schema {
+    version: "learn_schema",
+    applied: "learn_migrations",
+    sqlite: || sqlx::migrate!("migrations/learn/sqlite"),
+    postgres: || sqlx::migrate!("migrations/learn/postgres"),
+    after_salvage: &[],
+};
+
 impl Schema {
     /// Tables that say how the others came about.
     pub(super) fn is_about_tables(&self, table: &str) -> bool {
@@ -129,7 +160,7 @@ mod tests {
 
     #[test]
     fn both_databases_have_the_same_steps_and_these_make_every_column() {
-        for schema in [LEDGER, ORIGINALS] {
+        for schema in [LEDGER, ORIGINALS, MEMORY, LEARN] {
             let steps = |migrator: Migrator| {
                 migrator.iter().map(|step| (step.version, step.description.clone())).collect::<Vec<_>>()
             };

@@ -13,6 +13,7 @@ mod healthcheck;
 mod history;
 mod hostile;
 mod kill;
+mod learn;
 mod memory;
 mod messages;
 mod mismatches;

@@ -9,6 +9,7 @@ mod damage;
 #[path = "../sidecar/facts.rs"]
 mod facts;
 mod jsonl;
+mod learn;
 mod memory;
 mod memory_eval;
 mod memory_isolation;

@@ -32,6 +32,8 @@ pub struct Purged {
     pub bytes: i64,
     /// Versions of facts in memory. By age only those go that have ended.
     pub facts: u64,
+    /// Calls from which the learner has learned.
+    pub sightings: u64,
     /// Requests whose messages were held.
     pub messages: usize,
     /// WebSocket sessions that had ended and were in memory.

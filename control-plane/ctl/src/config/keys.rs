@@ -117,6 +117,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key([UP, "align", "HEADROOM_ALIGN"], Some("--align"), Kind::Path, "none"),
     key([UP, "log_messages", "HEADROOM_LOG_MESSAGES"], Some("--log-messages"), Kind::Bool, "false"),
+    key([UP, "learn", "HEADROOM_LEARN"], Some("--learn"), Kind::Bool, "false"),
     key([UP, "workers", "HEADROOM_WORKERS"], Some("--workers"), Kind::Count(1), "2"),
     key(
         [UP, "bodies_in_work", "HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY"],

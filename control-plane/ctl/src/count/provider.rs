@@ -1,14 +1,20 @@
 //! What each counter is asked, and where its answer stands.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail, ensure};
+use headroom_retry::Retry;
+use headroom_retry::https::{Https, Key, Service};
 use hyper::header::{AUTHORIZATION, HeaderName};
 use serde_json::{Value, json};
 
-use super::https::{Https, Key, number};
 use super::{Content, CounterName};
 use crate::environment::Environment;
 use crate::misuse::Misuse;
 
+/// How a counter is asked.
+pub(super) const SERVICE: Service =
+    Service { name: "the counter", setting: "--url", timeout: Duration::from_secs(30), retry: Retry::FAR };
 /// Characters that Cohere takes at once.
 const COHERE_CHARACTERS: usize = 65_536;
 /// What a request may say that its counter does not take.
@@ -51,6 +57,14 @@ pub(super) fn key(provider: CounterName, env: Environment<'_>) -> anyhow::Result
         // A proxy may ask for none.
         None if provider == CounterName::Litellm => Ok(None),
         None => Err(Misuse::of(anyhow::anyhow!("{} is not set", variables.join(" or ")))),
+    }
+}
+
+/// Where an answer has the count.
+fn number(answer: &Value, place: &str) -> anyhow::Result<u64> {
+    match answer.pointer(place).and_then(Value::as_u64) {
+        Some(tokens) => Ok(tokens),
+        None => bail!("the counter's answer has no number at {place}"),
     }
 }
 

@@ -6,11 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use headroom_learn::deadline::Deadline;
+use headroom_learn::model::{head, tail};
 use headroom_retry::Retry;
 use serde_json::{Value, json};
 
-use super::deadline::Deadline;
-use super::model::{head, tail};
 use crate::environment::Environment;
 
 /// Time that an answer may take.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::analyzers::{Episode, Report};
-use super::lesson::Lesson;
-use super::model::{Place, Session, head};
+use headroom_learn::analyzers::{Episode, Report};
+use headroom_learn::lesson::Lesson;
+use headroom_learn::model::{Place, Session, head};
 use headroom_private::secrets::scrub;
 
 /// Bytes of a digest: some 60 k tokens, below the window of every model that is still offered.
@@ -185,7 +185,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::learn::model::Unit;
+    use headroom_learn::model::Unit;
 
     fn digest(texts: &[&str], prior: &[String]) -> Digest {
         let empty: Arc<str> = Arc::from("");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::environment::Environment;
-use crate::learn::project::repository;
+use headroom_learn::project::repository;
 
 /// The project: an explicit one, else that of `HEADROOM_PROJECT`, else the root of the repository that the folder lies in,
 /// else the folder. Empty where that is no project: the home folder, the root, a folder for temporary files.

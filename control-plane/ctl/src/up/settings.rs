@@ -139,6 +139,9 @@ pub struct UpArgs {
     /// Show what requests and answers say in /transformations/feed; kept in memory alone [env: HEADROOM_LOG_MESSAGES]
     #[arg(long)]
     pub log_messages: bool,
+    /// Learn from what agents' tools fail at, as requests pass; sees what --log-messages shows, and switches it on [env: HEADROOM_LEARN]
+    #[arg(long)]
+    pub learn: bool,
     /// Bodies that a worker has in work at a time, others wait in order; 0 or less: no bound [env: HEADROOM_ANTHROPIC_PRE_UPSTREAM_CONCURRENCY] [default: as many as processors, from 2 to 8]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub anthropic_pre_upstream_concurrency: Option<String>,
@@ -208,6 +211,8 @@ pub struct Settings {
     pub log_file: Option<PathBuf>,
     /// Whether what requests and answers say is shown.
     pub log_messages: bool,
+    /// Whether what agents' tools fail at is learned from.
+    pub learn: bool,
     /// Bodies that a worker has in work at a time, where it was said.
     pub pre_upstream: Option<String>,
     /// Whether bodies of functions are left out of source files.
@@ -249,6 +254,7 @@ impl UpArgs {
             "--code-aware" => flag(self.code_aware),
             "--pressure" => flag(self.pressure),
             "--log-messages" => flag(self.log_messages),
+            "--learn" => flag(self.learn),
             "--workers" => self.workers.map(|workers| workers.to_string()),
             "--anthropic-pre-upstream-concurrency" => self.anthropic_pre_upstream_concurrency.clone(),
             "--workspace-dir" => path(&self.workspace_dir),
@@ -320,8 +326,9 @@ impl Settings {
             .with_context(|| format!("--anthropic-pre-upstream-concurrency: {concurrency:?} is no number"))?;
         plugin_config.insert("bodies_in_work".to_owned(), bodies.resolved.into());
         let mut control_plane = serde_json::json!({ "cluster": GRPC_CLUSTER, "http_cluster": HTTP_CLUSTER });
+        let learn = args.learn || env.flag("HEADROOM_LEARN")?;
         let log_messages = args.log_messages || env.flag("HEADROOM_LOG_MESSAGES")?;
-        if log_messages {
+        if log_messages || learn {
             control_plane["log_messages"] = true.into();
         }
         plugin_config.insert("control_plane".to_owned(), control_plane);
@@ -410,6 +417,7 @@ impl Settings {
             pre_upstream: concurrency,
             log_file: args.log_file.clone().or_else(|| env.get("HEADROOM_LOG_FILE").map(PathBuf::from)),
             log_messages,
+            learn,
             code_aware,
             workers: workers(args, env)?,
             certificates: env.get("SSL_CERT_FILE").map(PathBuf::from),
@@ -778,7 +786,7 @@ mod tests {
             (asked, vec![], true),
         ] {
             let settings = resolve(&args, &variables).unwrap();
-            assert_eq!(settings.log_messages, expected);
+            assert_eq!((settings.log_messages, settings.learn), (expected, false));
             assert_eq!(settings.plugin_config["control_plane"]["log_messages"] == true, expected);
         }
     }

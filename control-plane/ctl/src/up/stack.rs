@@ -143,6 +143,7 @@ impl Stack {
             arguments.extend(["--log-file".to_owned(), file.display().to_string()]);
         }
         arguments.extend(settings.log_messages.then(|| "--log-messages".to_owned()));
+        arguments.extend(settings.learn.then(|| "--learn".to_owned()));
         let launch = Launch {
             name: "headroomd",
             program: programs.headroomd.clone(),

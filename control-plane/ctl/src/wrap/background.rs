@@ -136,6 +136,7 @@ pub(super) async fn reach(
     workspace: &Path,
     targets: &[&str],
     variables: &[(&'static str, String)],
+    learn: bool,
 ) -> anyhow::Result<Headroom> {
     let Some(port) = address.port else {
         if !address.answers().await {
@@ -154,7 +155,7 @@ pub(super) async fn reach(
         return Ok(Headroom { _lease: Some(lease), was_running: true });
     }
     let _doing = Doing::now("Starting Headroom …");
-    let mut child = start(port, workspace, variables)?.spawn(workspace)?;
+    let mut child = start(port, workspace, variables, learn)?.spawn(workspace)?;
     let deadline = Instant::now() + READY;
     while !address.answers().await {
         has_not_ended(&mut child, workspace, deadline)?;
@@ -163,13 +164,23 @@ pub(super) async fn reach(
     Ok(Headroom { _lease: Some(lease), was_running: false })
 }
 
-fn start(port: u16, workspace: &Path, variables: &[(&'static str, String)]) -> anyhow::Result<Start> {
+fn start(
+    port: u16,
+    workspace: &Path,
+    variables: &[(&'static str, String)],
+    learn: bool,
+) -> anyhow::Result<Start> {
     let variables: BTreeMap<&str, &str> = variables.iter().map(|(name, url)| (*name, url.as_str())).collect();
     fs::write(targets_file(workspace), serde_json::to_vec(&variables)?)
         .context("run/targets.json cannot be written")?;
     let arguments = ["up", "--while-wrapped", "--port", &port.to_string(), "--workspace-dir"];
     Ok(Start {
-        arguments: arguments.iter().map(OsString::from).chain([workspace.into()]).collect(),
+        arguments: arguments
+            .iter()
+            .map(OsString::from)
+            .chain([workspace.into()])
+            .chain(learn.then(|| "--learn".into()))
+            .collect(),
         folder: None,
         variables: variables.into_iter().map(|(name, url)| (name.to_owned(), url.to_owned())).collect(),
     })

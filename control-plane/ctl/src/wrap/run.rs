@@ -16,9 +16,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::background::{self, Address, Headroom};
 use super::passed::Passed;
 use super::saved::Figures;
-use super::{Asked, say};
+use super::{Asked, WrapArgs, say};
 use crate::agents::{self, Agent, Launch, Setting};
 use crate::edits::{Disk, Installed, Workspace};
+use crate::environment::Environment;
+use crate::learn::after_run;
 
 /// The filter reports once a second, so what it still holds is counted after a little more.
 const LAST_REPORT: Duration = Duration::from_millis(1300);
@@ -29,8 +31,9 @@ pub(super) async fn run(
     at: &Setting<'_>,
     address: &Address,
     workspace: &Path,
-    arguments: &[OsString],
+    args: &WrapArgs,
 ) -> anyhow::Result<ExitCode> {
+    let arguments = args.arguments.as_slice();
     let program = agents::find_program(at.env, agent.programs()).with_context(|| {
         format!("{} is not installed: {} is not on PATH", agent.title(), agent.programs().join(" or "))
     })?;
@@ -39,7 +42,7 @@ pub(super) async fn run(
     // What the user has said wins over what was found.
     let unsaid = |(target, _): &&(&'static str, String)| at.env.get(target).is_none();
     let upstreams: Vec<(&'static str, String)> = launch.upstreams.iter().filter(unsaid).cloned().collect();
-    let reached = background::reach(address, workspace, agent.targets(), &upstreams).await;
+    let reached = background::reach(address, workspace, agent.targets(), &upstreams, args.learn).await;
     // Nothing is edited for an agent that runs without.
     let ready = reached.and_then(|headroom| Ok((headroom, Prepared::new(agent, at, &launch, workspace)?)));
     let (headroom, prepared) = match ready {
@@ -55,6 +58,9 @@ pub(super) async fn run(
             let is_installed = record.is_some_and(|record| Asked::from_json(&record.asked).address);
             say(&without(agent, &error, resumes, is_installed))?;
             let status = attended(Command::new(&program).args(arguments)).await?;
+            if args.learn {
+                learn(agent, at, workspace).await?;
+            }
             return Ok(code(status));
         }
     };
@@ -89,7 +95,24 @@ pub(super) async fn run(
     remember(passed.end(&at.folder, &agent.places(at), began, has_passed))?;
     let status = status?;
     say(&last_line(agent, &headroom, earlier, now))?;
+    if args.learn {
+        learn(agent, at, workspace).await?;
+    }
     Ok(code(status))
+}
+
+/// Learns from the run. What goes wrong there is said, and changes nothing about it.
+async fn learn(agent: &dyn Agent, at: &Setting<'_>, workspace: &Path) -> anyhow::Result<()> {
+    let name = agent.name();
+    let (folder, workspace) = (at.folder.clone(), workspace.to_owned());
+    let learned =
+        tokio::task::spawn_blocking(move || after_run(name, &folder, &workspace, Environment::of_process()))
+            .await?;
+    match learned {
+        Ok(Some(line)) => say(&line),
+        Ok(None) => Ok(()),
+        Err(error) => say(&format!("nothing was learned from this run: {error:#}")),
+    }
 }
 
 /// A run that cannot be entered goes on.

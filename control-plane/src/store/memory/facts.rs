@@ -1,6 +1,8 @@
 //! The statements of memory. This file is compiled for SQLite and for PostgreSQL: what differs stands in the file that
 //! includes it.
 
+use std::path::{Path, PathBuf};
+
 use async_trait::async_trait;
 use headroom_api::memory::{Ended, Fact, Scope};
 use sqlx::{FromRow, Pool, Transaction};
@@ -31,6 +33,14 @@ pub struct SqlMemory {
     pub(super) location: String,
     /// The statement that finds the nearest vectors, where the database can.
     pub(super) nearest: Option<&'static str>,
+    pub(super) set_aside: Option<PathBuf>,
+}
+
+impl SqlMemory {
+    /// Where a damaged file was put when this store was opened.
+    pub fn set_aside(&self) -> Option<&Path> {
+        self.set_aside.as_deref()
+    }
 }
 
 /// A version as the statements give it.

@@ -4,14 +4,13 @@
 #[allow(clippy::duplicate_mod, reason = "it is compiled once for each database, over its own types")]
 mod facts;
 
-use std::str::FromStr as _;
-
-use sqlx::migrate::Migrator;
-use sqlx::postgres::PgConnectOptions;
-
 pub use self::facts::SqlMemory as PostgresMemory;
-use super::{MIGRATIONS, columns, migrated, select};
-use crate::store::open::postgres_pool;
+use super::{columns, select, unsuitable};
+use crate::clock::UnixMs;
+use crate::store::Database;
+use crate::store::database::Pool;
+use crate::store::open::Opened;
+use crate::store::schema::MEMORY;
 use crate::trouble::StoreError;
 
 type Db = sqlx::Postgres;
@@ -25,9 +24,9 @@ const BEGIN: &str = "BEGIN";
 const MATCHING: &str = concat!(
     "SELECT ",
     columns!(),
-    ", CAST(ts_rank_cd(f.words, asked, 2) AS DOUBLE PRECISION) AS fit
+    ", CAST(ts_rank(f.words, asked, 2) AS DOUBLE PRECISION) AS fit
      FROM to_tsquery('english', $1) asked, memory_fact f JOIN memory_holder h ON h.id = f.holder
-     WHERE f.words @@ asked AND f.expired_ms IS NULL AND (f.invalid_at_ms IS NULL OR f.invalid_at_ms > $3)
+     WHERE numnode(asked) > 0 AND f.words @@ (CAST(format('''h%s'' | ''h%s'' | ''h%s''', $4, $5, $6) AS TSQUERY) && asked) AND f.expired_ms IS NULL AND (f.invalid_at_ms IS NULL OR f.invalid_at_ms > $3)
        AND f.holder IN ($4, $5, $6)
      ORDER BY fit DESC, f.ordinal DESC LIMIT $2"
 );
@@ -64,26 +63,18 @@ fn ordinals(ordinals: &[i64]) -> Ordinals {
 }
 
 impl PostgresMemory {
-    /// Connects, and brings the tables up to date.
-    pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)?;
-        let location = format!(
-            "postgres://{}:{}/{}",
-            options.get_host(),
-            options.get_port(),
-            options.get_database().unwrap_or_default()
-        );
-        let pool = postgres_pool(url).await?;
-        let mut migrator: Migrator = sqlx::migrate!("src/store/memory/postgres");
-        migrator.dangerous_set_table_name(MIGRATIONS);
-        let known = migrator.iter().map(|step| step.version).max().unwrap_or_default();
-        let mut conn = pool.acquire().await?;
-        migrated(migrator.run_direct(None, &mut *conn, false).await, known)?;
-        drop(conn);
+    /// Connects, and brings the tables up to date. There is no file that could be damaged.
+    pub(in crate::store) async fn open_damaged(
+        database: &Database,
+        now: UnixMs,
+        damage: Option<String>,
+    ) -> Result<Self, StoreError> {
+        let Opened { pool, location, set_aside } = Opened::open(database, &MEMORY, now, damage).await?;
+        let Pool::Postgres(pool) = pool else { return Err(unsuitable()) };
         let has_pgvector: Option<i32> =
             sqlx::query_scalar("SELECT 1 FROM pg_extension WHERE extname = 'vector'")
                 .fetch_optional(&pool)
                 .await?;
-        Ok(Self { pool, location, nearest: has_pgvector.map(|_| NEAREST) })
+        Ok(Self { pool, location, nearest: has_pgvector.map(|_| NEAREST), set_aside })
     }
 }

@@ -4,15 +4,13 @@
 #[allow(clippy::duplicate_mod, reason = "it is compiled once for each database, over its own types")]
 mod facts;
 
-use std::path::Path;
-
-use sqlx::Connection as _;
-use sqlx::migrate::Migrator;
-
 pub use self::facts::SqlMemory as SqliteMemory;
-use super::{MIGRATIONS, columns, migrated, select};
-use crate::store::database::connect_to_file;
-use crate::store::open::{make_private, sqlite_pool};
+use super::{columns, select, unsuitable};
+use crate::clock::UnixMs;
+use crate::store::Database;
+use crate::store::database::Pool;
+use crate::store::open::Opened;
+use crate::store::schema::MEMORY;
 use crate::trouble::StoreError;
 
 type Db = sqlx::Sqlite;
@@ -21,8 +19,6 @@ type StoredVector = Vec<u8>;
 /// Ordinals as one value.
 type Ordinals = String;
 
-/// Connections kept to the file.
-const CONNECTIONS: u32 = 4;
 /// Takes the write lock at once: taking it later would fail where another process wrote in between.
 const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Facts with words: `$1` the words, `$2` how many, `$3` now, `$4` to `$6` the holders.
@@ -66,29 +62,17 @@ fn ordinals(ordinals: &[i64]) -> Ordinals {
 }
 
 impl SqliteMemory {
-    /// Opens the file, makes it if it is not there, and brings its tables up to date.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        make_private(path)?;
-        sound(path).await?;
-        let pool = sqlite_pool(path, CONNECTIONS).await?;
-        let mut migrator: Migrator = sqlx::migrate!("src/store/memory/sqlite");
-        migrator.dangerous_set_table_name(MIGRATIONS);
-        let known = migrator.iter().map(|step| step.version).max().unwrap_or_default();
-        // processes that start together on one file take turns at its tables: sqlx locks for PostgreSQL only
-        let mut tx = pool.begin_with(BEGIN).await?;
-        migrated(migrator.run_direct(None, &mut *tx, false).await, known)?;
-        tx.commit().await?;
-        Ok(Self { pool, location: path.display().to_string(), nearest: None })
-    }
-}
-
-/// Refuses a file that is damaged, before anything is written to it.
-async fn sound(path: &Path) -> Result<(), StoreError> {
-    let mut conn = connect_to_file(path).await?;
-    let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut conn).await?;
-    conn.close().await?;
-    match verdict.as_str() {
-        "ok" => Ok(()),
-        damage => Err(StoreError::Corrupt(format!("the file is damaged: {damage}"))),
+    /// Opens the file, makes it if it is not there, and brings its tables up to date. With `damage`, or where it is found
+    /// to be damaged, it is set aside, and what can be read of it goes into the file that takes its place.
+    pub(in crate::store) async fn open_damaged(
+        database: &Database,
+        now: UnixMs,
+        damage: Option<String>,
+    ) -> Result<Self, StoreError> {
+        let Opened { pool, location, set_aside } = Opened::open(database, &MEMORY, now, damage).await?;
+        match pool {
+            Pool::Sqlite(pool) => Ok(Self { pool, location, nearest: None, set_aside }),
+            Pool::Postgres(_) | Pool::Lines(..) => Err(unsuitable()),
+        }
     }
 }

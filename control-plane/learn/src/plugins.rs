@@ -1,0 +1,231 @@
+//! Session logs of agents: where they lie, how they are read, and which file an agent takes instructions from.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::analyzers::Report;
+use super::lines::Passed;
+use super::model::Session;
+use super::project::Roots;
+use super::recorder::{Recorder, Verdict};
+
+mod aider;
+mod claude;
+mod cline;
+mod codex;
+mod copilot;
+pub mod external;
+mod gemini;
+mod opencode;
+mod pi;
+mod qwen;
+
+/// Files below one folder that are looked at.
+const FILES: usize = 100_000;
+/// Folders below folders.
+const DEPTH: usize = 12;
+
+/// Where a user's files lie.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// The home folder
+    pub home: PathBuf,
+    /// What the variables that move folders say
+    variables: Vec<(&'static str, PathBuf)>,
+    /// The project that is asked for, for logs that lie in it
+    pub project: Option<PathBuf>,
+}
+
+/// Variables that move an agent's folder.
+const VARIABLES: [&str; 7] = [
+    "CLAUDE_CONFIG_DIR",
+    "CODEX_HOME",
+    "GEMINI_CLI_HOME",
+    "QWEN_HOME",
+    "COPILOT_HOME",
+    "XDG_DATA_HOME",
+    "AIDER_CHAT_HISTORY_FILE",
+];
+
+impl Home {
+    /// Of the user whose variables these are.
+    pub fn new(env: impl Fn(&str) -> Option<String>, project: Option<PathBuf>) -> anyhow::Result<Self> {
+        let home = env("HOME").or_else(|| env("USERPROFILE"));
+        let home = home.ok_or_else(|| anyhow::anyhow!("HOME is not set, so no session logs can be found"))?;
+        let variable = |name: &&'static str| Some((*name, PathBuf::from(env(name)?)));
+        Ok(Self { home: home.into(), variables: VARIABLES.iter().filter_map(variable).collect(), project })
+    }
+
+    /// The folder that a variable names, else one below home.
+    pub fn folder(&self, variable: &str, below: &str) -> PathBuf {
+        let set = self.variables.iter().find(|(name, _)| *name == variable);
+        set.map_or_else(|| self.home.join(below), |(_, path)| path.clone())
+    }
+}
+
+/// The conversations of a log, and what in it was not understood.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// Each with what was found in it
+    pub sessions: Vec<(Session, Report)>,
+    /// Lines that were read, and foreign ones
+    pub passed: Passed,
+    /// What stopped reading before the end, where something did
+    pub stopped: Option<String>,
+}
+
+/// A file that an agent takes instructions from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The file
+    pub path: PathBuf,
+    /// Lines of it that the agent loads; `None` for all
+    pub loaded_lines: Option<usize>,
+    /// What the user has to know about it
+    pub note: Option<&'static str>,
+}
+
+impl Target {
+    /// A file that is loaded whole.
+    pub fn whole(path: PathBuf) -> Self {
+        Self { path, loaded_lines: None, note: None }
+    }
+}
+
+/// The files for a project's lessons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Targets {
+    /// For facts of the project
+    pub context: Target,
+    /// For what one user wants and what went wrong, where the agent has such a file
+    pub memory: Option<Target>,
+}
+
+/// Reads one agent's logs.
+pub trait Plugin: Sync + Send {
+    /// The name in `--agent`.
+    fn name(&self) -> &str;
+
+    /// The product's name.
+    fn title(&self) -> &str;
+
+    /// The logs of this user, whether they exist or not.
+    fn logs(&self, home: &Home) -> Vec<PathBuf>;
+
+    /// Whether a file is one of this agent's, by its path and its beginning.
+    fn recognizes(&self, path: &Path, beginning: &str) -> bool;
+
+    /// Reads a log. What is cut off or foreign is counted, not an error.
+    fn read(&self, log: &Path, roots: &Roots) -> io::Result<Read>;
+
+    /// Where lessons for a project go.
+    fn targets(&self, project: &Path, home: &Home) -> Targets;
+}
+
+/// All agents that are known without a program of their own. The order is that of recognition.
+pub fn all() -> Vec<Box<dyn Plugin>> {
+    vec![
+        Box::new(claude::Claude),
+        Box::new(codex::Codex),
+        Box::new(qwen::Qwen),
+        Box::new(gemini::Gemini),
+        Box::new(opencode::OpenCode),
+        Box::new(pi::Pi),
+        Box::new(cline::Cline),
+        Box::new(copilot::Copilot),
+        Box::new(aider::Aider),
+    ]
+}
+
+/// Finishes a read: the error that stopped it is part of it, so that what came before is kept.
+fn finish(recorder: Recorder<'_>, outcome: io::Result<Passed>) -> Read {
+    let sessions = recorder.finish();
+    match outcome {
+        Ok(passed) => Read { sessions, passed, stopped: None },
+        Err(error) => Read { sessions, passed: Passed::default(), stopped: Some(error.to_string()) },
+    }
+}
+
+/// The files below a folder whose names a test takes, in order of their paths. Links to folders are not
+/// followed.
+pub fn files_below(folder: &Path, take: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![(folder.to_owned(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            let Ok(kind) = entry.file_type() else { continue };
+            let path = entry.path();
+            if kind.is_dir() && depth < DEPTH {
+                folders.push((path, depth + 1));
+            } else if !kind.is_dir() && take(&path) && found.len() < FILES {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The text of a content that is a string or a list of blocks.
+pub(crate) fn content_text(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(blocks) => {
+            let text = |block: &Value| {
+                let own = block.as_str().or_else(|| block.get("text").and_then(Value::as_str));
+                own.map(str::to_owned)
+            };
+            blocks.iter().filter_map(text).collect::<Vec<_>>().join("\n")
+        }
+        _ => String::new(),
+    }
+}
+
+/// The exit code that a line of a result names.
+pub(crate) fn exit_code(output: &str, labels: &[&str]) -> Option<i64> {
+    let code = |label: &&str| {
+        let at = output.rfind(*label)?;
+        let digits = output[at + label.len()..].trim_start();
+        let end = digits.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(digits.len());
+        digits[..end].parse().ok()
+    };
+    labels.iter().find_map(code)
+}
+
+/// What a shell's result says that has no flag of its own.
+pub(crate) fn by_exit_code(output: &str, labels: &[&str]) -> Verdict {
+    Verdict { failed: None, exit_code: exit_code(output, labels), refused: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_read_from_the_last_label() {
+        assert_eq!(exit_code("Exit Code: 0\nx\nExit Code: 127\nSignal: 0", &["Exit Code:"]), Some(127));
+        assert_eq!(exit_code("exited with code 2", &["code:", "with code"]), Some(2));
+        assert_eq!(exit_code("no code", &["Exit Code:"]), None);
+    }
+
+    #[test]
+    fn names_of_agents_are_told_apart() {
+        let plugins = all();
+        let mut names: Vec<&str> = plugins.iter().map(|plugin| plugin.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 9);
+    }
+}

@@ -1,0 +1,127 @@
+//! Lessons into files without anybody having asked for this write: what is the user's alone is written, what others would
+//! get through git is proposed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::apply::Plan;
+use crate::deadline::Deadline;
+use crate::inbox::Inbox;
+use crate::merge::{self, Merge};
+use crate::project::repository;
+
+/// Time that git may take to say whether it ignores a file.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Files that are one person's by their name.
+const OWN: [&str; 2] = ["MEMORY.md", "CLAUDE.local.md"];
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub struct Published {
+    /// Files that were written.
+    pub written: Vec<PathBuf>,
+    /// Entries that wait in the inbox since now.
+    pub proposed: usize,
+    /// What could not be done, one line each.
+    pub problems: Vec<String>,
+}
+
+/// Writes the files of a plan, or proposes what they would get. With `write_tracked` all are written. A file that cannot
+/// be written keeps no other from being.
+pub fn publish(project: &Path, plan: &Plan, inbox: &Inbox, write_tracked: bool, date: &str) -> Published {
+    let mut published = Published::default();
+    for merge in &plan.merges {
+        let outcome: anyhow::Result<()> = if write_tracked || is_own(&merge.path) {
+            write(merge, &mut published)
+        } else {
+            let proposed = inbox.propose(project, merge, date);
+            proposed.map(|new| published.proposed += new).map_err(Into::into)
+        };
+        if let Err(error) = outcome {
+            published.problems.push(format!("{error:#}"));
+        }
+    }
+    published
+}
+
+fn write(merge: &Merge, published: &mut Published) -> anyhow::Result<()> {
+    merge::write(merge)?;
+    published.written.push(merge.path.clone());
+    Ok(())
+}
+
+/// Whether nobody else gets a file through git: by its name, because it lies in no repository, or because git ignores it.
+/// Where git cannot be asked, others may.
+fn is_own(path: &Path) -> bool {
+    let is_named = path.file_name().is_some_and(|name| OWN.iter().any(|own| name == *own));
+    is_named
+        || path
+            .parent()
+            .and_then(repository)
+            .is_none_or(|checkout| is_ignored(Path::new(&*checkout.tree), path))
+}
+
+/// Whether git ignores a file. One that it tracks is never ignored.
+fn is_ignored(tree: &Path, path: &Path) -> bool {
+    let mut command = Command::new("git");
+    command
+        .arg("-C")
+        .arg(tree)
+        // a repository's settings start no program
+        .args(["-c", "core.fsmonitor=false", "check-ignore", "--quiet", "--"])
+        .arg(path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let Ok(mut child) = Deadline::prepare(&mut command).spawn() else { return false };
+    let deadline = Deadline::new(&child, DEADLINE);
+    let status = child.wait();
+    !deadline.end() && status.is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::merge::Section;
+
+    fn git(folder: &Path, arguments: &[&str]) {
+        let done = Command::new("git").arg("-C").arg(folder).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    #[test]
+    fn what_git_would_carry_to_others_waits_and_the_rest_is_written() {
+        let home = tempfile::tempdir().unwrap();
+        let project = home.path().canonicalize().unwrap().join("shop");
+        fs::create_dir_all(project.join("memory")).unwrap();
+        git(&project, &["init", "--quiet"]);
+        fs::write(project.join(".gitignore"), "GEMINI.md\nQWEN.md\n").unwrap();
+        fs::write(project.join("QWEN.md"), "ignored, and tracked all the same\n").unwrap();
+        git(&project, &["add", "--force", "QWEN.md"]);
+        let section = Section {
+            title: "Commands".to_owned(),
+            tokens_saved: None,
+            entries: vec!["`a` fails.".to_owned()],
+        };
+        let names = ["AGENTS.md", "CLAUDE.local.md", "GEMINI.md", "QWEN.md", "memory/MEMORY.md"];
+        let merge = |path: PathBuf| {
+            merge::merge(&path, std::slice::from_ref(&section), &|_, _| true, "2026-01-02", None).unwrap()
+        };
+        let plan =
+            Plan { merges: names.iter().map(|name| merge(project.join(name))).collect(), ..Plan::default() };
+        let inbox = Inbox::new(&home.path().join("workspace"));
+        let published = publish(&project, &plan, &inbox, false, "2026-01-02");
+        assert!(published.problems.is_empty(), "{:?}", published.problems);
+        let written = ["CLAUDE.local.md", "GEMINI.md", "memory/MEMORY.md"].map(|name| project.join(name));
+        assert_eq!((&published.written[..], published.proposed), (&written[..], 2));
+        assert!(!project.join("AGENTS.md").exists());
+        let outside = home.path().join("AGENTS.md");
+        assert!(is_own(&outside), "in no repository");
+        let all = publish(&project, &plan, &inbox, true, "2026-01-02");
+        assert!(all.written.contains(&project.join("AGENTS.md")));
+        assert_eq!(all.problems.len(), 3, "files that have changed meanwhile are left as they are");
+    }
+}

@@ -1,0 +1,265 @@
+//! Reads the queue, keeps what it finds, and writes it where agents read it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headroom_learn::analyzers::Report;
+use headroom_learn::analyzers::sessions::{is_contradicted_by, lessons};
+use headroom_learn::apply;
+use headroom_learn::inbox::Inbox;
+use headroom_learn::lesson::Kind;
+use headroom_learn::model::Session;
+use headroom_learn::plugins::{self, Home, Plugin};
+use headroom_learn::publish::{Published, publish};
+use headroom_learn::sighting::{Sighting, sessions, sightings};
+use headroom_learn::window::Window;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::queue::{LearnCounts, Observation};
+use super::store::LearnStore;
+use crate::clock::now_ms;
+use crate::purge::Scope;
+use crate::trouble::StoreError;
+
+/// From the first news until the files are written: calls come in groups.
+const DEBOUNCE: Duration = Duration::from_secs(10);
+/// Evidence that a lesson needs while Headroom runs.
+const LIVE: usize = 2;
+/// Evidence that one needs when it ends.
+const AT_THE_END: usize = 1;
+/// Conversations whose newest calls are held.
+const CONVERSATIONS: usize = 100;
+/// Bytes of a project's path: it is a part of a key.
+const PROJECT: usize = 1 << 10;
+/// Projects that are written to.
+const PROJECTS: usize = 256;
+/// For how long a sighting counts.
+const KEPT_MS: i64 = 90 * 86_400_000;
+/// Time between two rounds of removing what is older.
+const TIDY: Duration = Duration::from_secs(3600);
+
+/// Where lessons go.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// The agents' own folders.
+    pub(crate) home: Home,
+    /// Where entries for shared files wait.
+    pub(crate) inbox: Inbox,
+    /// Shared files are written, too.
+    pub(crate) write_tracked: bool,
+}
+
+/// A project with news.
+#[derive(Debug, Default)]
+struct Project {
+    /// Something has changed since its files were written.
+    is_dirty: bool,
+    /// What was there and ran, for entries that hold no more.
+    present: Report,
+    agents: BTreeSet<String>,
+}
+
+/// The learner's own task.
+pub(crate) struct Worker {
+    queue: mpsc::Receiver<Observation>,
+    counts: Arc<LearnCounts>,
+    store: Arc<dyn LearnStore>,
+    places: Places,
+    windows: HashMap<(String, String), (Window, u64)>,
+    projects: BTreeMap<String, Project>,
+    turn: u64,
+}
+
+/// What one request shows.
+struct Seen {
+    session: Session,
+    report: Report,
+    sightings: Vec<Sighting>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        queue: mpsc::Receiver<Observation>,
+        counts: Arc<LearnCounts>,
+        store: Arc<dyn LearnStore>,
+        places: Places,
+    ) -> Self {
+        Self { queue, counts, store, places, windows: HashMap::new(), projects: BTreeMap::new(), turn: 0 }
+    }
+
+    /// Learns until nobody hands over anything any more and all that waited is read; then writes what was seen once, too.
+    pub(crate) async fn run(mut self) {
+        let mut write_at: Option<Instant> = None;
+        let mut tidy = interval(TIDY);
+        tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = write_at.unwrap_or_else(Instant::now);
+            tokio::select! {
+                observation = self.queue.recv() => match observation {
+                    Some(observation) => {
+                        if self.observe(observation).await {
+                            write_at.get_or_insert_with(|| Instant::now() + DEBOUNCE);
+                        }
+                    }
+                    None => break,
+                },
+                () = sleep_until(due), if write_at.is_some() => {
+                    write_at = None;
+                    self.write(LIVE).await;
+                }
+                _ = tidy.tick() => {
+                    if let Err(error) = self.store.purge(&Scope::Before(now_ms() - KEPT_MS), false).await {
+                        tracing::warn!(message = "Old sightings were not removed; they will be in an hour.", %error);
+                    }
+                }
+            }
+        }
+        self.projects.values_mut().for_each(|project| project.is_dirty = true);
+        self.write(AT_THE_END).await;
+    }
+
+    /// True where something is new.
+    async fn observe(&mut self, observation: Observation) -> bool {
+        let key = (observation.agent, observation.conversation);
+        let mut window = self.windows.remove(&key).map(|(window, _)| window).unwrap_or_default();
+        let (agent, conversation) = key.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            window.read(observation.messages.iter().map(String::as_str));
+            let found = window.report(&agent, &conversation, now_ms());
+            let seen = found.map(|(session, report)| {
+                let sightings = sightings(&session, &report);
+                Seen { session, report, sightings }
+            });
+            (window, seen)
+        });
+        let (window, seen) = match read.await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::error!(message = "A request was not learned from.", %error);
+                return false;
+            }
+        };
+        self.keep(key, window);
+        let Some(seen) = seen.filter(|seen| seen.session.project.len() <= PROJECT) else { return false };
+        match self.record(&seen).await {
+            Ok(news) => {
+                self.note(seen, news > 0);
+                self.counts.add_sightings(news);
+                news > 0
+            }
+            Err(error) => {
+                tracing::warn!(message = "What a request teaches was not kept.", %error);
+                false
+            }
+        }
+    }
+
+    fn keep(&mut self, key: (String, String), window: Window) {
+        self.turn += 1;
+        self.windows.insert(key, (window, self.turn));
+        if self.windows.len() > CONVERSATIONS {
+            let oldest = self.windows.iter().min_by_key(|(_, (_, turn))| *turn).map(|(key, _)| key.clone());
+            oldest.and_then(|key| self.windows.remove(&key));
+        }
+    }
+
+    /// Keeps what was seen, and says how much of it is new.
+    async fn record(&self, seen: &Seen) -> Result<u64, StoreError> {
+        let project = &*seen.session.project;
+        let known = self.store.patterns(project).await?;
+        let refuted: Vec<(Kind, String)> = known
+            .into_iter()
+            .filter(|(kind, subject)| is_contradicted_by(*kind, subject, &seen.report))
+            .collect();
+        if !refuted.is_empty() {
+            self.store.refute(project, &refuted, seen.session.latest).await?;
+        }
+        let news =
+            if seen.sightings.is_empty() { 0 } else { self.store.record(project, &seen.sightings).await? };
+        Ok(news + refuted.len() as u64)
+    }
+
+    fn note(&mut self, seen: Seen, is_news: bool) {
+        let name = seen.session.project.to_string();
+        if !self.projects.contains_key(&name) && self.projects.len() >= PROJECTS {
+            return;
+        }
+        let project = self.projects.entry(name).or_default();
+        project.is_dirty |= is_news;
+        project.agents.insert(seen.session.agent.to_string());
+        project.present.add(seen.report.present());
+    }
+
+    /// Writes the files of all projects with news.
+    async fn write(&mut self, least: usize) {
+        for (name, project) in self.projects.iter_mut().filter(|(_, project)| project.is_dirty) {
+            project.is_dirty = false;
+            let seen = match self.store.sightings(name).await {
+                Ok(seen) => seen,
+                Err(error) => {
+                    project.is_dirty = true;
+                    tracing::warn!(message = "Lessons were not written; they will be with the next.", project = name, %error);
+                    continue;
+                }
+            };
+            let (root, places, present) = (name.clone(), self.places.clone(), project.present.clone());
+            let agents = project.agents.clone();
+            let done = move || write_project(&root, &seen, &agents, &present, &places, least);
+            match tokio::task::spawn_blocking(done).await {
+                Ok(Ok(published)) => say(name, &published),
+                Ok(Err(error)) => {
+                    tracing::warn!(message = "Lessons were not written.", project = name, %error)
+                }
+                Err(error) => tracing::error!(message = "Lessons were not written.", project = name, %error),
+            }
+        }
+    }
+}
+
+fn say(project: &str, published: &Published) {
+    for path in &published.written {
+        tracing::info!(message = "Lessons were written.", project, path = %path.display());
+    }
+    if published.proposed > 0 {
+        let proposed = published.proposed;
+        tracing::info!(message = "Lessons wait: headroomctl learn inbox.", project, proposed);
+    }
+    for problem in &published.problems {
+        tracing::warn!(message = "Lessons were not written.", project, problem);
+    }
+}
+
+/// Puts the lessons of a project into the files of the agents that work on it.
+fn write_project(
+    project: &str,
+    seen: &[Sighting],
+    agents: &BTreeSet<String>,
+    present: &Report,
+    places: &Places,
+    least: usize,
+) -> anyhow::Result<Published> {
+    let mut sessions = sessions(project, seen);
+    let lessons = lessons(&sessions, least);
+    // what is there now speaks about entries of before
+    for agent in agents {
+        let session = Session {
+            agent: Arc::from(agent.as_str()),
+            id: Arc::from("present"),
+            cwd: Arc::from(project),
+            project: Arc::from(project),
+            tree: Arc::from(project),
+            remote: None,
+            latest: 0,
+        };
+        sessions.push((session, present.clone()));
+    }
+    let plugins = plugins::all();
+    let selected: Vec<&dyn Plugin> = plugins.iter().map(Box::as_ref).collect();
+    let date = jiff::Zoned::now().date().to_string();
+    let root = Path::new(project);
+    let plan = apply::plan(root, &lessons, &sessions, &selected, &places.home, &date)?;
+    Ok(publish(root, &plan, &places.inbox, places.write_tracked, &date))
+}
