@@ -2,7 +2,11 @@
 
 use std::{env, path::Path};
 
-const PROTOS: [&str; 2] = ["proto/headroom/v1/control_plane.proto", "proto/headroom/v1/originals.proto"];
+const PROTOS: [&str; 3] = [
+    "proto/headroom/v1/answers.proto",
+    "proto/headroom/v1/control_plane.proto",
+    "proto/headroom/v1/originals.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");

@@ -11,6 +11,7 @@
 )]
 
 mod answer;
+pub mod answer_cache;
 mod body;
 mod call;
 pub mod config;

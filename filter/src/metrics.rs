@@ -59,7 +59,7 @@ const MAX_PATHS: usize = 64;
 const OTHER_PATHS: &str = "other";
 
 /// Every outcome that a request can have.
-const OUTCOMES: [RequestOutcome; 12] = [
+const OUTCOMES: [RequestOutcome; 13] = [
     RequestOutcome::Compressed,
     RequestOutcome::Unchanged,
     RequestOutcome::Bypassed,
@@ -72,6 +72,7 @@ const OUTCOMES: [RequestOutcome; 12] = [
     RequestOutcome::Empty,
     RequestOutcome::Aborted,
     RequestOutcome::OverBudget,
+    RequestOutcome::Cached,
 ];
 
 /// Every way in which a WebSocket session can end.

@@ -6,6 +6,7 @@
 use headroom_compress::{Profile, glob_matches};
 use headroom_providers::without_port;
 
+use crate::answer_cache::settings::{ASKED, CACHE_MODES, CacheMode};
 use crate::host;
 use crate::lenient::Reader;
 use crate::mode::{MODES, Mode, PROFILES};
@@ -17,6 +18,8 @@ pub struct Treatment {
     pub mode: Mode,
     /// How far the engine may go.
     pub profile: Profile,
+    /// Whether its answer may be one that was given before.
+    pub cache: CacheMode,
 }
 
 /// A rule. A condition that is not set holds for every request.
@@ -94,6 +97,7 @@ pub(crate) fn read(reader: &mut Reader, default: Treatment) -> Vec<Rule> {
                 default.profile,
                 (Profile::Lossless, "its requests stay lossless"),
             ),
+            cache: section.guarded("cache", CACHE_MODES, default.cache, (CacheMode::Off, ASKED)),
         };
         let provider = Some(section.text("provider")).filter(|provider| !provider.is_empty());
         let misspelt = section.refuse_unknown_keys(PASS);

@@ -66,7 +66,9 @@ pub(crate) fn tick(id: u32) {
         let now = settings.now();
         let overdue: Vec<u32> = VM.with(|vm| {
             let streams = vm.streams.borrow();
-            let own = streams.iter().filter(|(_, stream)| Rc::ptr_eq(&stream.settings, &settings));
+            let own = streams
+                .iter()
+                .filter(|(_, stream)| Rc::ptr_eq(&stream.settings, &settings) || stream.waits_for_sidecar());
             own.filter(|(_, stream)| stream.is_overdue(now)).map(|(id, _)| *id).collect()
         });
         if !overdue.is_empty() {

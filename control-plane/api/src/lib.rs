@@ -30,6 +30,12 @@ pub mod method {
     pub const ADMIT: &str = "Admit";
     /// Gives an original back.
     pub const RETRIEVE: &str = "Retrieve";
+    /// The service that keeps answers.
+    pub const ANSWERS: &str = "headroom.v1.Answers";
+    /// Asks for an answer.
+    pub const FIND: &str = "Find";
+    /// Hands an answer over.
+    pub const KEEP: &str = "Keep";
 }
 
 /// The tokens that the provider got. An unchanged request may have got the retrieve tool; any other has left as it came.

@@ -66,6 +66,7 @@ pub const fn outcome_name(outcome: RequestOutcome) -> &'static str {
         RequestOutcome::Aborted => "aborted",
         RequestOutcome::OverBudget => "over_budget",
         RequestOutcome::Simulated => "simulated",
+        RequestOutcome::Cached => "cached",
     }
 }
 

@@ -40,6 +40,7 @@ pub mod path;
 mod provider;
 pub mod rate_limits;
 pub mod reader;
+pub mod replay;
 pub mod retrieve_tool;
 pub mod rounds;
 pub mod route;

@@ -49,8 +49,8 @@ fn every_key_is_read() {
     assert_eq!(config.engine.kinds, [(Kind::Json, Policy::Off), (Kind::Log, Policy::Lossless)]);
     let provider = Some("groq".to_owned());
     let [host, path, route] = ["*.groq.com", "/openai/*", "r"].map(|glob| Some(glob.to_owned()));
-    let treatment = Treatment { mode: Mode::Audit, profile: Profile::Aggressive };
-    let plain = Treatment { mode: Mode::Off, profile: Profile::Lossless };
+    let treatment = Treatment { mode: Mode::Audit, profile: Profile::Aggressive, ..Treatment::default() };
+    let plain = Treatment { mode: Mode::Off, profile: Profile::Lossless, ..Treatment::default() };
     assert_eq!(
         config.rules,
         [
