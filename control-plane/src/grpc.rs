@@ -1,19 +1,23 @@
 //! `headroom.v1` over gRPC: thin, everything is decided in the ledger and in the keeper of originals.
 
+mod answers;
 mod originals;
 mod report;
 
 use std::sync::Arc;
 
+use headroom_api::v1::answers_server::AnswersServer;
 use headroom_api::v1::control_plane_server::ControlPlaneServer;
 use headroom_api::v1::originals_server::OriginalsServer;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 
+use self::answers::AnswersService;
 use self::originals::OriginalsService;
 use self::report::ReportService;
 pub(crate) use self::report::Watched;
+use crate::answers::{Answers, MAX_ANSWER_BYTES};
 use crate::ledger::writer::Ledger;
 use crate::limits::Limits;
 use crate::messages::Messages;
@@ -27,11 +31,15 @@ const MAX_REPORT_BYTES: usize = 4 << 20;
 /// otherwise, and what is said of it.
 const MAX_ADMIT_BYTES: usize = 33 << 20;
 
+/// Bytes of an answer that is handed over at most, and what is said of it.
+const MAX_KEEP_BYTES: usize = MAX_ANSWER_BYTES + (16 << 10);
+
 /// The services, each with a bound on what a message may hold.
 pub(crate) fn routes(
     ledger: Ledger,
     limits: Limits,
     originals: Originals,
+    answers: Answers,
     messages: Arc<Messages>,
     watched: Watched,
     keys: Keys,
@@ -45,8 +53,11 @@ pub(crate) fn routes(
         token: keys.token.clone(),
     };
     let report = ControlPlaneServer::new(report).max_decoding_message_size(MAX_REPORT_BYTES);
+    let answers = AnswersServer::new(AnswersService { answers, keys: keys.clone() });
     let originals = OriginalsServer::new(OriginalsService { originals, keys });
-    Routes::new(report).add_service(originals.max_decoding_message_size(MAX_ADMIT_BYTES))
+    Routes::new(report)
+        .add_service(originals.max_decoding_message_size(MAX_ADMIT_BYTES))
+        .add_service(answers.max_decoding_message_size(MAX_KEEP_BYTES))
 }
 
 /// What callers show.
@@ -67,9 +78,9 @@ impl Keys {
                 own.clone_into(tenant);
                 Ok(())
             }
-            Some(_) => Err(Status::permission_denied(
-                "this token opens its own tenant's originals, and nothing else",
-            )),
+            Some(_) => {
+                Err(Status::permission_denied("this token opens what is its own tenant's, and nothing else"))
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ mod service;
 mod store;
 mod upkeep;
 
-pub use self::compare::{fingerprint, likeness, relation};
+pub use self::compare::{fingerprint, interchangeable, likeness, relation};
 pub use self::embedder::{EmbedError, Embedder, Found, detect};
 pub use self::fact::{Draft, Ending, Holder, Origin, Reach, StoredFact, Vector};
 pub use self::search::{MatchedFact, query_words};

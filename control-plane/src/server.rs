@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
+use crate::answers::Answers;
 use crate::budget::Budgets;
 use crate::clock::now_ms;
 use crate::filters::Filters;
@@ -157,6 +158,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     warmup.note_store("originals", opened.location());
     let memory =
         Memory::open(settings.memory.clone(), settings.memory_model_dir.clone(), settings.user.clone()).await;
+    let answers = Answers::new(settings.answers_max_bytes, memory.clone());
     let originals_watch = opened.watch();
     let originals_store: Arc<dyn OriginalsStore> = Arc::new(opened);
     let kept = store.retention_time().await?;
@@ -212,6 +214,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         store: Arc::clone(&store),
         ledger: ledger.clone(),
         originals: originals.clone(),
+        answers: answers.clone(),
         metrics: Arc::clone(&metrics),
         lost_lines,
         sessions: Arc::clone(&sessions),
@@ -223,6 +226,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
             Arc::clone(&store),
             ledger.clone(),
             originals.clone(),
+            answers.clone(),
             Arc::clone(&subscriptions),
             landings,
         ),
@@ -255,6 +259,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         async move { subscriptions.keep(now_ms, stop).await }
     };
     tasks.spawn("subscriptions", kept);
+    tasks.spawn("answers_sweep", sweep_answers(answers.clone(), stop.clone()));
     tasks.spawn("memory", memory.clone().keep(stop.clone()));
     tasks.spawn("telemetry", beacon.run(Schedule::default(), stop.clone()));
     if let Some(listener) = metrics_listener {
@@ -270,6 +275,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         ledger,
         limits,
         originals,
+        answers,
         messages,
         watched,
         grpc::Keys { token: settings.token.clone(), tenants: settings.tenants.clone() },
@@ -432,6 +438,16 @@ async fn sweep(
         }
         if stopped {
             return;
+        }
+    }
+}
+
+/// Removes answers whose time is over, for as long as the sidecar runs: they hold what people asked.
+async fn sweep_answers(answers: Answers, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => answers.sweep(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The names of what the contract enumerates, as metrics, statistics, logs and response headers spell them.
 
-use crate::v1::{PrefixChange, PrefixMismatchSource, RequestOutcome, RequestRecord, SessionEnd};
+use crate::v1::{
+    AnswerLookup, PrefixChange, PrefixMismatchSource, RequestOutcome, RequestRecord, SessionEnd,
+};
 
 /// The header with which Envoy's configuration marks what it hands on to headroomd from a listener that other
 /// machines reach.
@@ -68,6 +70,19 @@ pub const fn outcome_name(outcome: RequestOutcome) -> &'static str {
         RequestOutcome::Simulated => "simulated",
         RequestOutcome::Cached => "cached",
     }
+}
+
+/// What the cache of answers had for a request; `None` where it was not asked.
+#[must_use]
+pub const fn answer_lookup_name(lookup: AnswerLookup) -> Option<&'static str> {
+    Some(match lookup {
+        AnswerLookup::Unspecified => return None,
+        AnswerLookup::Miss => "miss",
+        AnswerLookup::Hit => "hit",
+        AnswerLookup::Similar => "semantic",
+        AnswerLookup::Failed => "failed",
+        AnswerLookup::Refresh => "refresh",
+    })
 }
 
 /// Whose change a prefix mismatch goes back to; `None` where there was none.

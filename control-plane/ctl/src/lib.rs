@@ -4,6 +4,7 @@
 mod agents;
 mod background;
 pub mod bootstrap;
+mod cache_secret;
 pub mod cli;
 pub mod compress;
 pub mod config;

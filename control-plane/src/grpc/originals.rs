@@ -63,7 +63,7 @@ impl originals_server::Originals for OriginalsService {
     }
 }
 
-fn check_tenant(tenant: &str) -> Result<(), Status> {
+pub(super) fn check_tenant(tenant: &str) -> Result<(), Status> {
     if tenant.len() <= MAX_TENANT && !tenant.chars().any(char::is_control) {
         return Ok(());
     }

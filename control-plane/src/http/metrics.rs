@@ -16,6 +16,7 @@ use prometheus::{
 };
 
 use super::App;
+use super::answer_metrics::AnswerMetrics;
 use super::error::Refusal;
 use super::original_metrics::OriginalMetrics;
 use super::registry::{counter, counters, register};
@@ -56,6 +57,7 @@ pub(crate) struct Metrics {
     cache_hits: IntCounter,
     saved_usd: Counter,
     saved_cached_usd: Counter,
+    answers_saved_usd: Counter,
     whole: Vec<(&'static str, WithExtremes)>,
     stage: HistogramVec,
     turned_away: IntCounter,
@@ -66,6 +68,7 @@ pub(crate) struct Metrics {
     store_errors: IntCounterVec,
     lost_records: IntGauge,
     originals: OriginalMetrics,
+    answers: AnswerMetrics,
     sessions: SessionMetrics,
 }
 
@@ -222,6 +225,12 @@ impl Default for Metrics {
                 ),
             ),
             originals: OriginalMetrics::register(r),
+            answers: AnswerMetrics::register(r),
+            answers_saved_usd: money(
+                r,
+                "headroom_answers_saved_usd_total",
+                "What answers that were given again had cost the first time.",
+            ),
             sessions: SessionMetrics::register(r),
             registry,
         }
@@ -261,6 +270,7 @@ impl Metrics {
         }
         self.saved_usd.inc_by(usd(sums.saved_nanousd.max(0)));
         self.saved_cached_usd.inc_by(usd(sums.saved_cached_nanousd.max(0)));
+        self.answers_saved_usd.inc_by(usd(sums.answers_saved_nanousd.max(0)));
         let value = |dimension: Dimension| {
             request.counted_as.iter().find(|(found, _)| *found == dimension).map(|(_, value)| value.as_str())
         };
@@ -328,6 +338,7 @@ impl Metrics {
             }
         }
         self.originals.follow(app.originals.counts());
+        self.answers.follow(&app.answers);
         self.sessions_ended(&app.sessions.gone());
         self.sessions.follow(&app.sessions);
         if let Some(sums) = originals {

@@ -152,6 +152,8 @@ impl Contribution {
 /// A stage that is not part of a request's walk is left out rather than counted as zero.
 pub(crate) fn stages(record: &RequestRecord) -> impl Iterator<Item = (&'static str, u32)> {
     let timings = record.timings.unwrap_or_default();
+    // no provider has begun to answer it
+    let is_asked = record.outcome() != RequestOutcome::Cached;
     let read = matches!(
         record.outcome(),
         RequestOutcome::Compressed
@@ -161,7 +163,7 @@ pub(crate) fn stages(record: &RequestRecord) -> impl Iterator<Item = (&'static s
     );
     [
         ("latency", timings.total_us, timings.total_us > 0),
-        ("ttfb", timings.first_byte_us, timings.first_byte_us > 0),
+        ("ttfb", timings.first_byte_us, is_asked && timings.first_byte_us > 0),
         ("overhead", timings.overhead_us, read),
         ("parse", timings.parse_us, timings.parse_us > 0),
         ("compress", timings.compress_us, read),

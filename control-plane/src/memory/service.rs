@@ -223,7 +223,7 @@ impl Memory {
     }
 
     /// The embedding of a text, where there is an embedder. One that fails is left out.
-    async fn vector(&self, text: &str) -> Option<Vector> {
+    pub(crate) async fn embedding(&self, text: &str) -> Option<Vector> {
         let embedder = self.embedder()?;
         let (name, text) = (embedder.name().to_owned(), text.to_owned());
         let embedded = tokio::task::spawn_blocking(move || embedder.embed(&text)).await;
@@ -267,7 +267,7 @@ impl Memory {
             if matches!(scrub(&new.content), Cow::Owned(_)) {
                 hints.push("a credential was taken out of the text");
             }
-            draft.vector = self.vector(&draft.content).await;
+            draft.vector = self.embedding(&draft.content).await;
             drafts.push(draft);
         }
         hints.dedup();
@@ -321,7 +321,7 @@ impl Memory {
         let top_k = asked.top_k.unwrap_or(DEFAULT_TOP_K).clamp(1, MAX_TOP_K) as usize;
         let now = now_ms();
         let query = cut(&asked.query, MAX_CONTENT_BYTES);
-        let vector = self.vector(query).await;
+        let vector = self.embedding(query).await;
         let mut matches = matches(&*store, &reach, query, vector.as_ref(), now).await?;
         matches.retain(|found| found.by_words || found.relevance >= FLOOR);
         let entities: Vec<String> = asked.entities.iter().map(|name| name.trim().to_lowercase()).collect();
@@ -365,7 +365,7 @@ impl Memory {
         };
         let mut draft = draft(&new, &asked.caller, now)?;
         draft.origin.reason = short(&asked.reason)?;
-        draft.vector = self.vector(&draft.content).await;
+        draft.vector = self.embedding(&draft.content).await;
         let updated = store.update(&reach, asked.memory_id.trim(), &draft, now).await?;
         self.0.work.notify_one();
         response(updated, &asked.memory_id)

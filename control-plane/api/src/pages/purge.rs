@@ -12,6 +12,8 @@ pub struct PurgeRequest {
     pub tenant: Option<String>,
     /// What is older.
     pub older_than_seconds: Option<u32>,
+    /// Answers that would be given again, and nothing else.
+    pub answers: bool,
     /// Nothing is deleted, only counted.
     pub dry_run: bool,
 }
@@ -36,4 +38,8 @@ pub struct Purged {
     pub messages: usize,
     /// WebSocket sessions that had ended and were in memory.
     pub sessions: usize,
+    /// Answers that would have been given again; they are in memory.
+    pub answers: u64,
+    /// Bytes that these took.
+    pub answer_bytes: u64,
 }

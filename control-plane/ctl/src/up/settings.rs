@@ -42,6 +42,17 @@ pub enum ModeName {
     Off,
 }
 
+/// `cache.mode` in the way clap wants it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum CacheName {
+    /// Ask the provider each time
+    Off,
+    /// Give the answer to an equal request again, for ten minutes
+    Exact,
+    /// The same, and to questions without history that are nearly the same; experimental
+    Semantic,
+}
+
 /// The name of LiteLLM's proxy as a backend, of its route and in reports.
 pub(crate) const LITELLM: &str = "litellm";
 
@@ -111,6 +122,9 @@ pub struct UpArgs {
     /// Press new tool outputs harder as a conversation passes 90,000, 180,000 and 260,000 tokens [env: HEADROOM_PRESSURE]
     #[arg(long)]
     pub pressure: bool,
+    /// Which requests without tools get an answer that was given before [env: HEADROOM_CACHE] [default: off]
+    #[arg(long, value_enum)]
+    pub cache: Option<CacheName>,
     /// How the filter forwards a body of another length [env: HEADROOM_BODY_MODE] [default: strip]
     #[arg(long, value_enum)]
     pub body_mode: Option<BodyModeName>,
@@ -222,6 +236,7 @@ impl UpArgs {
             "--anyllm-provider" => self.anyllm_provider.clone(),
             "--mode" => name(self.mode),
             "--profile" => name(self.profile),
+            "--cache" => name(self.cache),
             "--body-mode" => name(self.body_mode),
             "--code-aware" => flag(self.code_aware),
             "--pressure" => flag(self.pressure),
@@ -276,6 +291,10 @@ impl Settings {
         }
         if args.pressure || env.flag("HEADROOM_PRESSURE")? {
             plugin_config.insert("pressure".to_owned(), true.into());
+        }
+        if let Some(cache) = choice(args.cache, env, "HEADROOM_CACHE")?.and_then(|it| it.to_possible_value())
+        {
+            plugin_config.insert("cache".to_owned(), serde_json::json!({ "mode": cache.get_name() }));
         }
         // The sidecar that `up` starts keeps the originals.
         plugin_config.insert("reversible".to_owned(), true.into());

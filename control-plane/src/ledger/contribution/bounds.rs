@@ -16,6 +16,8 @@ const MAX_MISMATCHES: u32 = 10_000;
 const MAX_ROUNDS: u32 = 10_000;
 /// Digests kept of a prefix; the filter's own cap.
 const MAX_PREFIXES: usize = 64;
+/// No answer is given again for longer than a week.
+const MAX_ANSWER_AGE_MS: u64 = 7 * 24 * 3_600 * 1_000;
 /// Windows kept of an allowance.
 pub(crate) const MAX_WINDOWS: usize = 8;
 /// Hundredths of a percent of an allowance beyond which a record is not believed: a hundred times all of it.
@@ -82,6 +84,7 @@ pub(super) fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
         limit.used = limit.used.min(MAX_USED);
         limit.resets_unix_ms = limit.resets_unix_ms.clamp(0, now.saturating_add(LATEST_RESET_MS));
     }
+    record.answer_age_ms = record.answer_age_ms.min(MAX_ANSWER_AGE_MS);
     record.hidden_rounds = record.hidden_rounds.min(MAX_ROUNDS);
     record.restored_rounds = record.restored_rounds.min(MAX_ROUNDS);
     for digests in [&mut record.client_prefix, &mut record.forwarded_prefix].into_iter().flatten() {
