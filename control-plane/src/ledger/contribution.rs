@@ -341,6 +341,37 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_was_given_again_saves_what_it_cost_the_first_time_and_nothing_else() {
+        let mut record = compressed("claude-sonnet-4-5");
+        record.usage = Some(Usage {
+            input_tokens: 1_000,
+            cache_read_tokens: 8_000,
+            output_tokens: 100,
+            ..Usage::default()
+        });
+        let first = one(&record).total();
+        record.set_outcome(RequestOutcome::Cached);
+        record.blocks = vec![BlockRecord { tokens_before: 9, tokens_after: 1, ..BlockRecord::default() }];
+        let contribution = one(&record);
+        let again = contribution.total();
+        assert_eq!(again.answers_saved_nanousd, first.input_nanousd + first.output_nanousd);
+        assert_eq!((again.answers_input_tokens, again.answers_output_tokens), (9_000, 100));
+        let others = Sums {
+            requests: 1,
+            answers_found: 1,
+            answers_input_tokens: again.answers_input_tokens,
+            answers_output_tokens: again.answers_output_tokens,
+            answers_saved_nanousd: again.answers_saved_nanousd,
+            ..Sums::default()
+        };
+        assert_eq!(again, others, "it is in no other sum");
+        assert!(contribution.blocks.is_empty());
+        assert_eq!(budget::charge(&record, &again), Spent::default());
+        record.subscription = true;
+        assert_eq!(one(&record).total().answers_saved_nanousd, 0);
+    }
+
+    #[test]
     fn a_subscription_saves_tokens_and_no_dollars() {
         for model in ["claude-sonnet-4-5", "acme-9"] {
             let mut record = compressed(model);

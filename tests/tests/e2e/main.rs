@@ -30,6 +30,7 @@ mod answer_cache;
 mod answers;
 mod append_only;
 mod bodies;
+mod canary;
 mod command_line;
 mod compressed_before;
 mod configuration;

@@ -1,6 +1,6 @@
 //! Records as far as they can be believed: names tidied, figures bounded, a time that can be.
 
-use headroom_api::v1::{PrefixChange, PrefixDigests, RequestRecord};
+use headroom_api::v1::{PrefixChange, PrefixDigests, RequestOutcome, RequestRecord};
 use headroom_compress::provider_tokens;
 
 use crate::clock::{DAY_MS, UnixMs};
@@ -55,6 +55,11 @@ pub(super) fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
     }
     if !(now - OLDEST_MS..=now + MAX_CLOCK_SKEW_MS).contains(&record.started_unix_ms) {
         record.started_unix_ms = now;
+    }
+    if record.outcome() == RequestOutcome::Cached {
+        // what was made of them has reached nobody
+        record.blocks.clear();
+        record.blocks_left_out = 0;
     }
     let left_out = record.blocks.len().saturating_sub(MAX_BLOCKS);
     record.blocks.truncate(MAX_BLOCKS);
