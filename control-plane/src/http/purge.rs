@@ -56,15 +56,18 @@ pub(super) async fn post(
     Ok(Json(purged))
 }
 
-/// `POST /cache/clear`: forgets every answer that would be given again, and nothing else.
+/// `POST /cache/clear`: forgets every answer that would be given again, and nothing else. JSON, as all that changes
+/// something: a web page cannot send that here.
 pub(super) async fn clear_answers(
     State(app): State<Arc<App>>,
     Extension(access): Extension<Access>,
+    wanted: Result<Json<PurgeRequest>, JsonRejection>,
 ) -> Result<Json<Purged>, Refusal> {
     if access != Access::Full {
         return Err(Refusal::TENANT);
     }
-    Ok(Json(answers_alone(&app, false)))
+    let Json(wanted) = wanted.map_err(|error| Refusal::query(error.body_text()))?;
+    Ok(Json(answers_alone(&app, wanted.dry_run)))
 }
 
 fn answers_alone(app: &App, dry_run: bool) -> Purged {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What is to go: one of the first three.
+/// What is to go: one of the first four.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PurgeRequest {
@@ -12,7 +12,8 @@ pub struct PurgeRequest {
     pub tenant: Option<String>,
     /// What is older.
     pub older_than_seconds: Option<u32>,
-    /// Answers that would be given again, and nothing else.
+    /// Answers that would be given again, and nothing else. An older headroomd knows no such key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub answers: bool,
     /// Nothing is deleted, only counted.
     pub dry_run: bool,
