@@ -422,6 +422,18 @@ impl Request {
         matches!(self.phase, Phase::Asking(_))
     }
 
+    /// The provider has answered before it has seen the body, so nobody else can any more.
+    pub(crate) fn stop_asking(&mut self, exchange: &mut Exchange) {
+        if !self.waits_for_sidecar() {
+            return;
+        }
+        self.phase = Phase::Passing;
+        self.leave(exchange);
+        if let Err(refused) = host::continue_request() {
+            exchange.settings.refused(refused);
+        }
+    }
+
     /// The sidecar's answer to the question for an answer; `None`: there is none.
     pub(crate) fn on_grpc_answer(
         &mut self,

@@ -430,6 +430,26 @@ fn a_client_that_leaves_while_the_sidecar_is_asked_harms_nobody() {
 }
 
 #[test]
+fn a_provider_that_answers_before_it_has_the_body_is_not_contradicted() {
+    let mut plugin = plugin();
+    let mut stream = ask(&mut plugin);
+    let token = last("Find").token;
+    stream.respond("401", "application/json", &[]);
+    stream.look();
+    has_left(&stream, &body());
+    let found = FindAnswerResponse {
+        state: AnswerState::Found.into(),
+        answer: stored("application/json", message()),
+        ..FindAnswerResponse::default()
+    };
+    stream.sidecar_answers(token, Some(&found.encode_to_vec()));
+    assert_eq!(replayed(), None);
+    stream.respond_body(b"{}", true);
+    stream.finish();
+    assert_eq!(record(&plugin).status, 401);
+}
+
+#[test]
 fn held_headers_and_encoded_bodies_make_no_difference() {
     let mut plugin =
         Plugin::new(json!({"body_mode": "hold", "tenant": "t", "control_plane": {"cluster": "c"},
