@@ -157,7 +157,7 @@ impl Replay {
         let headers = [
             (&b"content-type"[..], self.content_type.as_bytes()),
             (b"age", age.as_bytes()),
-            (b"x-headroom-cached", if self.is_similar { b"semantic" } else { b"hit" }),
+            (b"x-headroom-cached", if self.is_similar { &b"semantic"[..] } else { &b"hit"[..] }),
         ];
         host::answer(200, "headroom_cached_answer", &headers, &self.body)
     }
