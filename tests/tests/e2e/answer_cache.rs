@@ -200,13 +200,13 @@ async fn of_requests_at_the_same_time_one_is_asked_for_all() -> Result<()> {
     let (path, body) = question("chat", "What is Envoy?");
     let body = streaming(body);
     let script = Script { gate: true, ..Script::default() }.header();
-    let first = send(&stack, "together", path, &body, &[(SCRIPT_HEADER, &script)]);
+    let more = [(SCRIPT_HEADER, script.as_str())];
+    let first = send(&stack, "together", path, &body, &more);
     let others = async {
         until("the first is with the provider", || async {
             (!stack.provider.requests("together").is_empty()).then_some(())
         })
         .await?;
-        let more = [(SCRIPT_HEADER, script.as_str())];
         let one = send(&stack, "together", path, &body, &more);
         let two = send(&stack, "together", path, &body, &more);
         let released = async {
