@@ -2,7 +2,8 @@
 
 use std::{env, path::Path};
 
-const PROTOS: [&str; 3] = [
+const PROTOS: [&str; 4] = [
+    "proto/headroom/v1/answers.proto",
     "proto/headroom/v1/control_plane.proto",
     "proto/headroom/v1/memory.proto",
     "proto/headroom/v1/originals.proto",

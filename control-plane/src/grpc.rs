@@ -1,11 +1,13 @@
 //! `headroom.v1` over gRPC: thin, everything is decided in the ledger and in the keeper of originals.
 
+mod answers;
 mod memory;
 mod originals;
 mod report;
 
 use std::sync::Arc;
 
+use headroom_api::v1::answers_server::AnswersServer;
 use headroom_api::v1::control_plane_server::ControlPlaneServer;
 use headroom_api::v1::memory_server::MemoryServer;
 use headroom_api::v1::originals_server::OriginalsServer;
@@ -13,10 +15,12 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 
+use self::answers::AnswersService;
 use self::memory::MemoryService;
 use self::originals::OriginalsService;
 use self::report::ReportService;
 pub(crate) use self::report::Watched;
+use crate::answers::{Answers, MAX_ANSWER_BYTES};
 use crate::learn::Learner;
 use crate::ledger::writer::Ledger;
 use crate::limits::Limits;
@@ -34,12 +38,16 @@ const MAX_ADMIT_BYTES: usize = 33 << 20;
 /// Bytes of one call of memory at most: twice what the filter hands on of a model's arguments.
 const MAX_CALL_BYTES: usize = 2 << 20;
 
+/// Bytes of an answer that is handed over at most, and what is said of it.
+const MAX_KEEP_BYTES: usize = MAX_ANSWER_BYTES + (16 << 10);
+
 /// The services, each with a bound on what a message may hold.
 pub(crate) fn routes(
     ledger: Ledger,
     limits: Limits,
     originals: Originals,
     memory: Memory,
+    answers: Answers,
     messages: Arc<Messages>,
     learner: Learner,
     watched: Watched,
@@ -56,10 +64,12 @@ pub(crate) fn routes(
     };
     let report = ControlPlaneServer::new(report).max_decoding_message_size(MAX_REPORT_BYTES);
     let originals = OriginalsServer::new(OriginalsService { originals, keys: keys.clone() });
-    let memory = MemoryServer::new(MemoryService { memory, keys });
+    let memory = MemoryServer::new(MemoryService { memory, keys: keys.clone() });
+    let answers = AnswersServer::new(AnswersService { answers, keys });
     Routes::new(report)
         .add_service(originals.max_decoding_message_size(MAX_ADMIT_BYTES))
         .add_service(memory.max_decoding_message_size(MAX_CALL_BYTES))
+        .add_service(answers.max_decoding_message_size(MAX_KEEP_BYTES))
 }
 
 /// What callers show.
@@ -80,9 +90,9 @@ impl Keys {
                 own.clone_into(tenant);
                 Ok(())
             }
-            Some(_) => Err(Status::permission_denied(
-                "this token opens its own tenant's originals and memory, and nothing else",
-            )),
+            Some(_) => {
+                Err(Status::permission_denied("this token opens what is its own tenant's, and nothing else"))
+            }
         }
     }
 }

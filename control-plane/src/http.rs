@@ -1,5 +1,6 @@
 //! HTTP for people and Prometheus.
 
+mod answer_metrics;
 mod board;
 mod compress;
 mod dashboard;
@@ -43,6 +44,7 @@ pub(crate) use self::guard::Guard;
 pub(crate) use self::health::Probes;
 pub(crate) use self::metrics::Metrics;
 
+use crate::answers::Answers;
 use crate::filters::Filters;
 use crate::learn::{LearnCounts, Learned};
 use crate::ledger::store::LedgerStore;
@@ -66,6 +68,7 @@ pub(crate) struct App {
     pub(crate) store: Arc<dyn LedgerStore>,
     pub(crate) ledger: Ledger,
     pub(crate) originals: Originals,
+    pub(crate) answers: Answers,
     pub(crate) metrics: Arc<Metrics>,
     /// Of the log file.
     pub(crate) lost_lines: Arc<Lost>,
@@ -124,6 +127,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/retrieve/{hash}", get(retrieve::get_hash))
         .route("/v1/usage", post(compress::usage))
         .route("/v1/purge", post(purge::post))
+        .route("/cache/clear", post(purge::clear_answers))
         .route("/telemetry", get(telemetry::telemetry))
         .route("/events", get(events::events))
         .merge(memory::router())

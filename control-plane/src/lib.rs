@@ -6,6 +6,7 @@
 //! The pages are described in `docs/api.md`. *Upstream* is the Python product whose names they carry over.
 
 mod allowance;
+pub mod answers;
 pub mod budget;
 
 pub mod clock;

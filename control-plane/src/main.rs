@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     if let Some(Command::Purge { all, tenant, older_than_seconds, dry_run }) = args.command.clone() {
-        let wanted = PurgeRequest { all, tenant, older_than_seconds, dry_run };
+        let wanted = PurgeRequest { all, tenant, older_than_seconds, answers: false, dry_run };
         return match purge(args, env, &wanted).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

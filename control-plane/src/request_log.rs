@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use headroom_api::names::outcome_name;
+use headroom_api::v1::RequestOutcome;
 use headroom_private::rotation::{self, DAY, MOST_BYTES};
 use serde::Serialize;
 use serde_json::Value;
@@ -99,7 +100,7 @@ impl<'a> Line<'a> {
             optimization_latency_ms: ms(timings.overhead_us),
             total_latency_ms: ms(timings.total_us),
             tags,
-            cache_hit: false,
+            cache_hit: record.outcome() == RequestOutcome::Cached,
             transforms_applied: transforms_applied(record),
             waste_signals: None,
             request_messages: said.request_messages,

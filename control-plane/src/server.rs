@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
+use crate::answers::Answers;
 use crate::budget::Budgets;
 use crate::clock::now_ms;
 use crate::filters::Filters;
@@ -160,6 +161,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     warmup.note_store("originals", opened.location());
     let memory =
         Memory::open(settings.memory.clone(), settings.memory_models.clone(), settings.user.clone()).await;
+    let answers = Answers::new(settings.answers_max_bytes, memory.clone());
     let originals_watch = opened.watch();
     let learning = learning(settings, &mut warmup).await;
     let originals_store: Arc<dyn OriginalsStore> = Arc::new(opened);
@@ -216,6 +218,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         store: Arc::clone(&store),
         ledger: ledger.clone(),
         originals: originals.clone(),
+        answers: answers.clone(),
         metrics: Arc::clone(&metrics),
         lost_lines,
         sessions: Arc::clone(&sessions),
@@ -229,6 +232,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
             Arc::clone(&store),
             ledger.clone(),
             originals.clone(),
+            answers.clone(),
             Arc::clone(&subscriptions),
             landings,
         ),
@@ -265,6 +269,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         async move { subscriptions.keep(now_ms, stop).await }
     };
     tasks.spawn("subscriptions", kept);
+    tasks.spawn("answers_sweep", sweep_answers(answers.clone(), stop.clone()));
     tasks.spawn("memory", memory.clone().keep(stop.clone()));
     if let Some(worker) = learning.worker {
         tasks.spawn("learner", worker.run());
@@ -284,6 +289,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
         limits,
         originals,
         memory.clone(),
+        answers,
         messages,
         learning.learner,
         watched,
@@ -499,6 +505,16 @@ async fn sweep(
         }
         if stopped {
             return;
+        }
+    }
+}
+
+/// Removes answers whose time is over, for as long as the sidecar runs: they hold what people asked.
+async fn sweep_answers(answers: Answers, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => answers.sweep(),
         }
     }
 }

@@ -38,6 +38,11 @@ const DEFAULT_MAX_BYTES: i64 = 1 << 30;
 /// The same where they are kept in memory.
 const DEFAULT_MAX_MEMORY: i64 = 64 << 20;
 
+/// Bytes of answers that are given again: some ten thousand.
+const DEFAULT_ANSWERS_BYTES: i64 = 64 << 20;
+/// 64 GiB: beyond it a number is a mistake.
+const MAX_ANSWERS_BYTES: i64 = 64 << 30;
+
 /// An address to listen on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Bind {
@@ -82,6 +87,8 @@ pub struct Settings {
     pub memory_models: Models,
     /// Who has started this: whose memory it is where nobody is named.
     pub user: String,
+    /// Bytes that answers which are given again may take, in memory.
+    pub answers_max_bytes: usize,
     /// How long a call of `/v1/compress` may take.
     pub compress_within: Duration,
     /// The original's savings file, imported if it is there.
@@ -242,6 +249,9 @@ impl Settings {
             ttl_ms: 1_000 * number("HEADROOM_CCR_TTL_SECONDS", ttl, DEFAULT_TTL_SECONDS, MAX_TTL_SECONDS)?,
             max_bytes: number("HEADROOM_CCR_MAX_BYTES", max_bytes, default_max_bytes, i64::MAX / 2)?,
         };
+        let answers = args.answers_max_bytes.or_else(|| env("HEADROOM_ANSWERS_MAX_BYTES"));
+        let answers =
+            number("HEADROOM_ANSWERS_MAX_BYTES", answers, DEFAULT_ANSWERS_BYTES, MAX_ANSWERS_BYTES)?;
         let compression =
             args.compression_timeout_seconds.or_else(|| env("HEADROOM_COMPRESSION_TIMEOUT_SECONDS"));
         let compression = number(
@@ -295,6 +305,7 @@ impl Settings {
             user: env("USER")
                 .or_else(|| env("LOGNAME"))
                 .map_or_else(|| "default".to_owned(), |user| user.trim().to_owned()),
+            answers_max_bytes: usize::try_from(answers).unwrap_or(usize::MAX),
             compress_within: Duration::from_secs(compression.unsigned_abs()),
             models,
             budgets: env("HEADROOM_BUDGETS"),

@@ -126,6 +126,7 @@ impl Snapshot {
                 display_session: figures::reasoning(&self.session.sums),
                 by_provider: self.by_provider(figures::reasoning),
             }),
+            answers: Some(figures::answers(&total)),
             cost: Some(cost),
             subscriptions: Some(Subscriptions {
                 requests: total.subscription_requests,

@@ -9,7 +9,7 @@
 //! | key | default | meaning |
 //! |---|---|---|
 //! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `simulate`: the same, and say what would have become of it; `off`: pass everything |
-//! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "breakpoints": "…", "align": "…", "provider": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode, profile, breakpoints and aligner (the configuration's own where it says nothing; `align` is `on` or `off`) and names the provider in reports |
+//! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "breakpoints": "…", "align": "…", "cache": "…", "provider": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode, profile, breakpoints, aligner and cache (the configuration's own where it says nothing; `align` is `on` or `off`) and names the provider in reports |
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
 //! | `code_aware` | `false` | with `reversible`: leave out bodies of functions of source files that are read as a whole (docs/code-aware.md) |
@@ -36,6 +36,14 @@
 //! | `tenant`, `project` | `""` | written into every record; the tenant is also who originals belong to |
 //! | `tenant_from` | `"configured"` | who says who the tenant is: `configured`: `tenant`; `header:NAME`: a request header that a filter before this one sets; `peer`: the client's certificate, by its first URI or DNS name, else its subject; `key`: a hash of the credential; `token`: headroomd, by the token that it is shown; `client`: the client, in `x-headroom-user-id`, where clients can be trusted. Where that says nothing, `tenant` counts |
 //! | `team_header` | `"x-headroom-team"` | the request header that names the team whose budget a request is charged to |
+//! | `cache.mode` | `"off"` | answers that are given again (docs/answers.md): `exact`: to requests that equal an earlier one; `semantic`: the same, and to questions without history that are nearly the same, which is experimental |
+//! | `cache.secret` | `$HEADROOM_CACHE_SECRET` | what the keys of requests are made with, 16 characters or more; without it no answer is given again. Replicas that share a sidecar need the same one |
+//! | `cache.ttl_seconds` | 600 | for so long an answer is given again |
+//! | `cache.timeout_ms` | 50 | deadline of the question whether there is one |
+//! | `cache.wait_ms` | 10000 | for so long a request waits for the answer to an equal one that is under way; 0: it goes to the provider too |
+//! | `cache.max_body_bytes` | 1048576 | longer requests, and longer answers, are not for the cache |
+//! | `cache.nondeterministic` | `false` | also requests that ask for a temperature above 0, or for several choices |
+//! | `cache.similarity` | 95 | with `semantic`, the cosine in percent from which on two questions are nearly the same |
 //! | `control_plane.cluster` | none | the Envoy cluster of the sidecar; none: no reports |
 //! | `control_plane.http_cluster` | none | the cluster of the sidecar's HTTP server, where requests to it go through the filter: they are told whose they are, and keep the other `x-headroom-*` headers |
 //! | `control_plane.timeout_ms` | 2000 | deadline of one report, and of one original or one fact that the model asks for |
@@ -58,6 +66,7 @@ use headroom_compress::{Kind, MemoryTools, Policy, Profile, RetrieveTool, ToolRu
 use headroom_providers::align;
 use headroom_providers::cache_edits::Lifetime;
 
+use crate::answer_cache::settings::{CacheMode, CacheSettings};
 use crate::lenient::Reader;
 use crate::mode::{MODES, Mode, PROFILES};
 use crate::prompt_cache::{self, BREAKPOINTS, NO_BREAKPOINTS};
@@ -135,6 +144,8 @@ pub struct Config {
     pub team_header: String,
     /// Written into every record.
     pub project: String,
+    /// Answers that are given again.
+    pub cache: CacheSettings,
     /// The sidecar; `None`: no reports.
     pub control_plane: Option<ControlPlane>,
 }
@@ -247,6 +258,7 @@ impl Default for Config {
             tenant_from: TenantSource::default(),
             team_header: TEAM_HEADER.to_owned(),
             project: String::new(),
+            cache: CacheSettings::default(),
             control_plane: None,
         }
     }
@@ -313,8 +325,16 @@ impl Config {
             reader.guarded("mode", MODES, defaults.mode, (Mode::Off, "every request passes untouched"));
         let breakpoints = reader.guarded("breakpoints", BREAKPOINTS, None, NO_BREAKPOINTS);
         let align = prompt_cache::align_rules(&mut reader);
-        let treatment = Treatment { mode, profile: engine.profile, breakpoints, align: !align.is_empty() };
-        let rules = rules::read(&mut reader, treatment);
+        let mut cache = CacheSettings::read(&mut reader);
+        let default = Treatment {
+            mode,
+            profile: engine.profile,
+            breakpoints,
+            align: !align.is_empty(),
+            cache: cache.mode,
+        };
+        let mut rules = rules::read(&mut reader, default);
+        withhold_cache(&mut reader, &mut cache, &mut rules, control_plane.is_some());
         let config = Self {
             mode,
             rules,
@@ -344,6 +364,7 @@ impl Config {
                 .filter(|name| !name.is_empty())
                 .map_or(defaults.team_header, |name| name.to_ascii_lowercase()),
             project: reader.text("project"),
+            cache,
             control_plane,
         };
         let (warnings, errors) = reader.finish();
@@ -357,6 +378,7 @@ impl Config {
             profile: self.engine.profile,
             breakpoints: self.breakpoints,
             align: !self.align.is_empty(),
+            cache: self.cache.mode,
         }
     }
 
@@ -466,6 +488,18 @@ fn kind_policies(reader: &mut Reader) -> Vec<(Kind, Policy)> {
         .collect();
     reader.close(section);
     policies
+}
+
+/// Where something is missing that the cache needs, no answer is given again.
+fn withhold_cache(reader: &mut Reader, cache: &mut CacheSettings, rules: &mut [Rule], has_sidecar: bool) {
+    let wanted = cache.mode != CacheMode::Off || rules.iter().any(|it| it.treatment.cache != CacheMode::Off);
+    if let Some(lack) = cache.lacks(has_sidecar).filter(|_| wanted) {
+        reader.refuse("cache", lack, "no answer is given again");
+        cache.mode = CacheMode::Off;
+        for rule in rules {
+            rule.treatment.cache = CacheMode::Off;
+        }
+    }
 }
 
 fn providers(reader: &mut Reader) -> Vec<Provider> {

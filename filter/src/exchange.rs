@@ -36,6 +36,8 @@ pub(crate) struct Clock {
     pub(crate) first_byte: u64,
     pub(crate) parse_us: u32,
     pub(crate) compress_us: u32,
+    /// Waiting for the sidecar to say whether there is an answer.
+    pub(crate) asked_us: u32,
 }
 
 impl Exchange {
@@ -145,7 +147,7 @@ impl Exchange {
             return;
         }
         answer.describe(&mut record);
-        let Clock { headers, body_complete, forwarded, first_byte, parse_us, compress_us } = clock;
+        let Clock { headers, body_complete, forwarded, first_byte, parse_us, compress_us, asked_us } = clock;
         record.timings = Some(Timings {
             body_wait_us: micros(headers, body_complete),
             compress_us,
@@ -153,7 +155,7 @@ impl Exchange {
             first_byte_us: micros(forwarded, first_byte),
             total_us: micros(headers, settings.now()),
             parse_us,
-            ..Timings::default()
+            admit_us: asked_us,
         });
         if !is_probe(&record) {
             settings.metrics.request(&record);

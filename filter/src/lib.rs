@@ -12,6 +12,7 @@
 )]
 
 mod answer;
+pub mod answer_cache;
 mod body;
 mod cache_edits;
 mod call;

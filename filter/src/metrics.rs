@@ -64,7 +64,7 @@ const MAX_PATHS: usize = 64;
 const OTHER_PATHS: &str = "other";
 
 /// Every outcome that a request can have.
-const OUTCOMES: [RequestOutcome; 13] = [
+const OUTCOMES: [RequestOutcome; 14] = [
     RequestOutcome::Compressed,
     RequestOutcome::Unchanged,
     RequestOutcome::Bypassed,
@@ -78,6 +78,7 @@ const OUTCOMES: [RequestOutcome; 13] = [
     RequestOutcome::Aborted,
     RequestOutcome::OverBudget,
     RequestOutcome::Extended,
+    RequestOutcome::Cached,
 ];
 
 /// Every way in which a WebSocket session can end.

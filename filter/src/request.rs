@@ -2,13 +2,15 @@
 
 use std::rc::Rc;
 
-use headroom_api::v1::{RequestOutcome, RequestRecord};
+use headroom_api::v1::{AnswerLookup, RequestOutcome, RequestRecord};
 use headroom_compress::{FORMS_VERSION, RetrieveTool};
 use headroom_providers::anthropic::recovery::{BETA, BETA_HEADER, body_that_drops};
 use headroom_providers::route::{Purpose, Route};
 use proxy_wasm::types::{Action, MapType};
 
 use crate::answer::Answer;
+use crate::answer_cache::candidate::{Candidate, Wanted};
+use crate::answer_cache::lookup::{Lookup, Replay, Step};
 use crate::body::Body;
 use crate::cache_edits;
 use crate::config::{AcceptEncoding, BodyMode};
@@ -42,6 +44,18 @@ pub(crate) struct Request {
     has_beta: bool,
     /// Who asks where its model calls a tool of memory.
     caller: MemoryCaller,
+    /// Its answer may be given again, or be one that is.
+    cache: Cache,
+}
+
+/// Whether the cache has a part in a request.
+#[derive(Debug, Default)]
+enum Cache {
+    #[default]
+    None,
+    /// As far as its headers go.
+    Candidate(Box<Candidate>),
+    Wanted(Box<Wanted>),
 }
 
 /// How far it is.
@@ -56,6 +70,8 @@ enum Phase {
     Waiting(Body),
     /// The body is in work, and has paused.
     Working(Box<Work>),
+    /// It could leave, and the sidecar is asked for an answer.
+    Asking(Box<Lookup>),
 }
 
 /// A body that has not come to its end.
@@ -121,7 +137,14 @@ pub(crate) fn refuse(exchange: &mut Exchange, route: &Route, keys: &[String]) ->
 impl Request {
     /// One that passes.
     pub(crate) fn passing(id: u32) -> Self {
-        Self { id, phase: Phase::Passing, head: None, has_beta: false, caller: MemoryCaller::default() }
+        Self {
+            id,
+            phase: Phase::Passing,
+            head: None,
+            has_beta: false,
+            caller: MemoryCaller::default(),
+            cache: Cache::None,
+        }
     }
 
     /// Decides whether the body has to be waited for. `all` are the headers as they came.
@@ -180,6 +203,12 @@ impl Request {
         if keeps_head {
             self.head = all.map(Head::of);
         }
+        let candidate = all.and_then(|all| {
+            Candidate::new(&settings, &route, headers.treatment, all, &exchange.record.tenant)
+        });
+        if let Some(candidate) = candidate {
+            self.cache = Cache::Candidate(Box::new(candidate));
+        }
         if route.is_recoverable() && settings.requests.recoveries.borrow().has_any() {
             // What the body asks for needs this header, which may be gone when the body is here.
             self.allow_recovery(&settings, all);
@@ -216,7 +245,7 @@ impl Request {
         let collecting = match &mut self.phase {
             Phase::Collecting(collecting) => collecting,
             Phase::Passing => return Action::Continue,
-            Phase::Waiting(_) | Phase::Working(_) => return Action::Pause,
+            Phase::Waiting(_) | Phase::Working(_) | Phase::Asking(_) => return Action::Pause,
         };
         collecting.size = size;
         if collecting.held {
@@ -294,7 +323,7 @@ impl Request {
         let EngineOutput { body, bytes, is_restored, rewrite } = work.finish(exchange);
         let Some(rewrite) = rewrite else { return self.leave(exchange) };
         match self.forward(exchange, response, &body, bytes, is_restored, rewrite) {
-            Ok(()) => self.leave(exchange),
+            Ok(()) => self.ask_or_leave(exchange, response),
             Err(refused) => self.give_up(exchange, response, refused),
         }
     }
@@ -353,6 +382,18 @@ impl Request {
                 response.following = Some(Box::new(following));
             }
         }
+        if let Cache::Candidate(candidate) = std::mem::take(&mut self.cache)
+            // A round of our own tools is not for anybody else.
+            && !is_restored
+            && response.following.is_none()
+            && let Some(wanted) = candidate.with_body(
+                &exchange.settings,
+                &body.route,
+                replacement.as_deref().unwrap_or(&bytes),
+            )
+        {
+            self.cache = Cache::Wanted(Box::new(wanted));
+        }
         exchange.settle(outcome);
         rewrite::log_messages(exchange, &bytes);
         if rewrite::is_worked_out_later(exchange) {
@@ -369,6 +410,91 @@ impl Request {
         is_known.then(|| body_that_drops(body)).flatten()
     }
 
+    /// The body can go, unless there is an answer already.
+    fn ask_or_leave(&mut self, exchange: &mut Exchange, response: &mut Response) -> Action {
+        match std::mem::take(&mut self.cache) {
+            Cache::Wanted(wanted) => {
+                let step = Lookup::begin(exchange, *wanted);
+                self.take_step(exchange, response, step)
+            }
+            _ => self.leave(exchange),
+        }
+    }
+
+    fn take_step(&mut self, exchange: &mut Exchange, response: &mut Response, step: Step) -> Action {
+        match step {
+            Step::Wait(lookup) => {
+                self.phase = Phase::Asking(Box::new(lookup));
+                Action::Pause
+            }
+            Step::Forward(keeping) => {
+                response.keeping = keeping;
+                self.leave(exchange)
+            }
+            Step::Replay(replay) => self.replay(exchange, response, &replay),
+        }
+    }
+
+    /// Answers in the provider's place. Where the host does not let that be done, the provider is asked.
+    fn replay(&mut self, exchange: &mut Exchange, response: &mut Response, replay: &Replay) -> Action {
+        let outcome = exchange.record.outcome();
+        // Settled first: the host may run the answer's callbacks before it returns.
+        exchange.settle(RequestOutcome::Cached);
+        (response.sent, response.is_recoverable) = (None, false);
+        self.leave(exchange);
+        if let Err(refused) = replay.send() {
+            exchange.settings.refused(refused);
+            exchange.record.set_answer_lookup(AnswerLookup::Failed);
+            exchange.settle(outcome);
+            return Action::Continue;
+        }
+        Action::Pause
+    }
+
+    /// Whether it has asked with this token.
+    pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
+        matches!(&self.phase, Phase::Asking(lookup) if lookup.awaits(token))
+    }
+
+    /// Whether it waits for the sidecar.
+    pub(crate) fn waits_for_sidecar(&self) -> bool {
+        matches!(self.phase, Phase::Asking(_))
+    }
+
+    /// The provider has answered before it has seen the body, so nobody else can any more.
+    pub(crate) fn stop_asking(&mut self, exchange: &mut Exchange) {
+        if !self.waits_for_sidecar() {
+            return;
+        }
+        self.phase = Phase::Passing;
+        self.leave(exchange);
+        if let Err(refused) = host::continue_request() {
+            exchange.settings.refused(refused);
+        }
+    }
+
+    /// The sidecar's answer to the question for an answer; `None`: there is none.
+    pub(crate) fn on_grpc_answer(
+        &mut self,
+        exchange: &mut Exchange,
+        response: &mut Response,
+        answer: Option<&[u8]>,
+    ) {
+        let lookup = match std::mem::take(&mut self.phase) {
+            Phase::Asking(lookup) => lookup,
+            other => {
+                self.phase = other;
+                return;
+            }
+        };
+        let step = lookup.answered(exchange, answer);
+        if self.take_step(exchange, response, step) == Action::Continue
+            && let Err(refused) = host::continue_request()
+        {
+            exchange.settings.refused(refused);
+        }
+    }
+
     /// The body can go.
     fn leave(&mut self, exchange: &mut Exchange) -> Action {
         self.head = None;
@@ -380,6 +506,7 @@ impl Request {
     fn give_up(&mut self, exchange: &mut Exchange, response: &mut Response, refused: Refused) -> Action {
         response.sent = None;
         response.following = None;
+        self.cache = Cache::None;
         exchange.settle_refused(refused);
         self.leave(exchange)
     }
@@ -420,13 +547,19 @@ impl Request {
 
     /// Whether it has been held for a body that will not come any more.
     pub(crate) fn is_overdue(&self, exchange: &Exchange, now: u64) -> bool {
+        if let Phase::Asking(lookup) = &self.phase {
+            return lookup.is_lost(now);
+        }
         matches!(&self.phase, Phase::Collecting(Collecting { held: true, size: 0, .. }))
             && !exchange.settings.hold.is_proven()
             && now.saturating_sub(exchange.clock.headers) >= hold::GRACE_NS
     }
 
     /// Ends such a wait: the host does not support it, and the request goes on as it came.
-    pub(crate) fn release(&mut self, exchange: &mut Exchange) {
+    pub(crate) fn release(&mut self, exchange: &mut Exchange, response: &mut Response) {
+        if let Phase::Asking(_) = self.phase {
+            return self.on_grpc_answer(exchange, response, None);
+        }
         if !matches!(self.phase, Phase::Collecting(_)) {
             return;
         }

@@ -23,8 +23,9 @@ pub(crate) fn is_ours(name: &[u8]) -> bool {
 }
 
 /// Removed one by one where the host does not show the headers.
-const OUR_HEADERS: [&str; 8] = [
+const OUR_HEADERS: [&str; 9] = [
     "x-headroom-bypass",
+    "x-headroom-cache",
     "x-headroom-mode",
     "x-headroom-stack",
     "x-headroom-project",

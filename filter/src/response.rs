@@ -5,6 +5,7 @@ use headroom_providers::reader::Form;
 use proxy_wasm::types::{Action, BufferType, MapType};
 
 use crate::answer;
+use crate::answer_cache::copy::Keeping;
 use crate::exchange::Exchange;
 use crate::follow::Following;
 use crate::host;
@@ -23,6 +24,8 @@ pub(crate) struct Response {
     pub(crate) is_recoverable: bool,
     /// It has tools of ours, so that the model may call them.
     pub(crate) following: Option<Box<Following>>,
+    /// A copy of it may be kept, to be given again.
+    pub(crate) keeping: Option<Keeping>,
     /// The provider has refused the request, and may have been sent it once more.
     recovery: Option<Recovery>,
 }
@@ -74,6 +77,7 @@ impl Response {
         if end_of_stream || !self.begin_following(exchange, form) {
             self.following = None;
         }
+        self.keeping = self.keeping.take().and_then(|keeping| keeping.begin(exchange, form));
         Action::Continue
     }
 
@@ -117,7 +121,18 @@ impl Response {
             return following.on_body(exchange, self.sent.as_mut(), size, end_of_stream);
         }
         read_body(exchange, size);
+        self.keeping = self.keeping.take().and_then(|keeping| keeping.take(exchange, size));
+        if end_of_stream {
+            self.keep(exchange);
+        }
         Action::Continue
+    }
+
+    /// The answer has come to its end.
+    fn keep(&mut self, exchange: &mut Exchange) {
+        if let Some(keeping) = self.keeping.take() {
+            keeping.finish(exchange);
+        }
     }
 
     /// With trailers the answer's own end is never announced.
@@ -137,7 +152,10 @@ impl Response {
         }
         match &mut self.following {
             Some(following) => following.on_body(exchange, self.sent.as_mut(), 0, true),
-            None => Action::Continue,
+            None => {
+                self.keep(exchange);
+                Action::Continue
+            }
         }
     }
 
@@ -219,6 +237,10 @@ impl Response {
     pub(crate) fn end(self, exchange: &mut Exchange) {
         if let Some(following) = self.following {
             following.note_hidden(exchange);
+        }
+        // It has not come to its end.
+        if let Some(keeping) = self.keeping {
+            keeping.abandon(exchange);
         }
     }
 }

@@ -66,7 +66,7 @@ impl RootContext for Plugin {
         }
         self.root.on_tick(vm::open_records);
         let now = settings.now();
-        for (id, stream) in vm::streams(&settings, |stream| stream.is_overdue(now)) {
+        for (id, stream) in vm::overdue(&settings, now) {
             vm::on_behalf_of((id, &stream), self.id, &settings, |stream| stream.release());
         }
     }

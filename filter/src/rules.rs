@@ -7,6 +7,7 @@ use headroom_compress::{Profile, glob_matches};
 use headroom_providers::cache_edits::Lifetime;
 use headroom_providers::without_port;
 
+use crate::answer_cache::settings::{ASKED, CACHE_MODES, CacheMode};
 use crate::host;
 use crate::lenient::Reader;
 use crate::mode::{MODES, Mode, PROFILES};
@@ -23,6 +24,8 @@ pub struct Treatment {
     pub breakpoints: Option<Lifetime>,
     /// Whether lines of its system prompt may move.
     pub align: bool,
+    /// Whether its answer may be one that was given before.
+    pub cache: CacheMode,
 }
 
 /// A rule. A condition that is not set holds for every request.
@@ -102,6 +105,7 @@ pub(crate) fn read(reader: &mut Reader, default: Treatment) -> Vec<Rule> {
             ),
             breakpoints: section.guarded("breakpoints", BREAKPOINTS, default.breakpoints, NO_BREAKPOINTS),
             align: section.guarded("align", ALIGN, default.align, (false, "no lines of its prompts move")),
+            cache: section.guarded("cache", CACHE_MODES, default.cache, (CacheMode::Off, ASKED)),
         };
         let provider = Some(section.text("provider")).filter(|provider| !provider.is_empty());
         let misspelt = section.refuse_unknown_keys(PASS);

@@ -8,6 +8,7 @@ use headroom_compress::{Memo, Outcome};
 use prost::Message as _;
 use proxy_wasm::types::{BufferType, GrpcStatusCode};
 
+use crate::answer_cache::sidecar::AnswerSidecar;
 use crate::config::{Config, ControlPlane};
 use crate::copies::{self, Copies};
 use crate::deferred::{self, Deferred, Outlet};
@@ -40,6 +41,7 @@ pub(crate) struct Settings {
     /// As `memo`; which budgets are used up.
     pub(crate) limits: Rc<RefCell<Limits>>,
     pub(crate) metrics: Rc<Metrics>,
+    pub(crate) answers: AnswerSidecar,
     pub(crate) requests: Rc<Requests>,
     pub(crate) hold: Hold,
     refusals: Cell<u64>,
@@ -135,6 +137,7 @@ impl Settings {
         requests: Rc<Requests>,
     ) -> Self {
         Self {
+            answers: AnswerSidecar::new(&config),
             config,
             memo,
             reporter,

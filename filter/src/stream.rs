@@ -115,6 +115,7 @@ impl Stream {
         }
         let Transport::Http(http) = &mut self.transport else { return Action::Continue };
         let Http { exchange, request, response } = &mut **http;
+        request.stop_asking(exchange);
         if response.on_headers(exchange, end_of_stream) == Action::Pause {
             return Action::Pause;
         }
@@ -166,7 +167,8 @@ impl Stream {
 
     /// Whether this stream has made the gRPC call with this token and waits for its answer.
     pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
-        matches!(&self.transport, Transport::Http(http) if http.response.waits_for_grpc(token))
+        matches!(&self.transport, Transport::Http(http)
+            if http.response.waits_for_grpc(token) || http.request.waits_for_grpc(token))
     }
 
     /// As [`Stream::waits_for_grpc`] for an HTTP call.
@@ -184,7 +186,12 @@ impl Stream {
     /// The sidecar's answer to a call of this stream; `None`: the call failed.
     pub(crate) fn on_grpc_answer(&mut self, token: u32, answer: Option<&[u8]>) {
         if let Transport::Http(http) = &mut self.transport {
-            http.response.on_grpc_answer(&mut http.exchange, token, answer);
+            let Http { exchange, request, response } = &mut **http;
+            if request.waits_for_grpc(token) {
+                request.on_grpc_answer(exchange, response, answer);
+            } else {
+                response.on_grpc_answer(exchange, token, answer);
+            }
         }
     }
 
@@ -193,6 +200,11 @@ impl Stream {
         let Transport::Http(http) = &mut self.transport else { return false };
         let Http { exchange, request, response } = &mut **http;
         request.take_turn(exchange, response)
+    }
+
+    /// Whether a request waits for the sidecar: also where the root that asked is gone.
+    pub(crate) fn waits_for_sidecar(&self) -> bool {
+        matches!(&self.transport, Transport::Http(http) if http.request.waits_for_sidecar())
     }
 
     /// Whether it has waited for something that will not come any more.
@@ -208,7 +220,10 @@ impl Stream {
     pub(crate) fn release(&mut self) {
         match &mut self.transport {
             Transport::Foreign => {}
-            Transport::Http(http) => http.request.release(&mut http.exchange),
+            Transport::Http(http) => {
+                let Http { exchange, request, response } = &mut **http;
+                request.release(exchange, response);
+            }
             Transport::WebSocket(session) => {
                 session.time_out();
                 // The host ends the stream inside of the call, and what is known of it has to be told before.

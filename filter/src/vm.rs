@@ -61,6 +61,20 @@ pub(crate) fn streams(settings: &Rc<Settings>, fits: impl Fn(&Stream) -> bool) -
     })
 }
 
+/// The streams that have waited for something that will not come any more: of these settings, and all that wait for
+/// the sidecar, since the root that asked for them may be gone.
+pub(crate) fn overdue(settings: &Rc<Settings>, now: u64) -> Vec<(u32, SharedStream)> {
+    let is_overdue = |stream: &SharedStream| {
+        stream.try_borrow().is_ok_and(|stream| {
+            (Rc::ptr_eq(&stream.settings, settings) || stream.waits_for_sidecar()) && stream.is_overdue(now)
+        })
+    };
+    VM.with(|vm| {
+        let streams = vm.streams.borrow();
+        streams.iter().filter(|(_, stream)| is_overdue(stream)).map(|(id, it)| (*id, Rc::clone(it))).collect()
+    })
+}
+
 /// The stream of a context.
 pub(crate) fn stream(id: u32) -> Option<SharedStream> {
     VM.with(|vm| vm.streams.borrow().get(&id).cloned())

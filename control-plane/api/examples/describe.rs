@@ -12,7 +12,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = env::args().nth(1).ok_or("expected the file to write")?;
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
     let mut descriptors = protox::compile(
-        ["headroom/v1/control_plane.proto", "headroom/v1/originals.proto"].map(|name| proto.join(name)),
+        ["headroom/v1/answers.proto", "headroom/v1/control_plane.proto", "headroom/v1/originals.proto"]
+            .map(|name| proto.join(name)),
         [&proto],
     )?;
     // Comments are no part of what has to stay.

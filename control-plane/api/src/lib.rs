@@ -34,6 +34,12 @@ pub mod method {
     pub const MEMORY: &str = "headroom.v1.Memory";
     /// Answers a call of one of memory's tools.
     pub const CALL: &str = "Call";
+    /// The service that keeps answers.
+    pub const ANSWERS: &str = "headroom.v1.Answers";
+    /// Asks for an answer.
+    pub const FIND: &str = "Find";
+    /// Hands an answer over.
+    pub const KEEP: &str = "Keep";
 }
 
 /// The tokens that the provider got. An unchanged request may have got the retrieve tool; any other has left as it came.

@@ -1,7 +1,8 @@
 //! The names of what the contract enumerates, as metrics, statistics, logs and response headers spell them.
 
 use crate::v1::{
-    MissReason, PrefixChange, PrefixMismatchSource, RequestOutcome, RequestRecord, SessionEnd, VolatileClass,
+    AnswerLookup, MissReason, PrefixChange, PrefixMismatchSource, RequestOutcome, RequestRecord, SessionEnd,
+    VolatileClass,
 };
 
 /// The header with which Envoy's configuration marks what it hands on to headroomd from a listener that other
@@ -90,7 +91,21 @@ pub const fn outcome_name(outcome: RequestOutcome) -> &'static str {
         RequestOutcome::OverBudget => "over_budget",
         RequestOutcome::Extended => "extended",
         RequestOutcome::Simulated => "simulated",
+        RequestOutcome::Cached => "cached",
     }
+}
+
+/// What the cache of answers had for a request; `None` where it was not asked.
+#[must_use]
+pub const fn answer_lookup_name(lookup: AnswerLookup) -> Option<&'static str> {
+    Some(match lookup {
+        AnswerLookup::Unspecified => return None,
+        AnswerLookup::Miss => "miss",
+        AnswerLookup::Hit => "hit",
+        AnswerLookup::Similar => "semantic",
+        AnswerLookup::Failed => "failed",
+        AnswerLookup::Refresh => "refresh",
+    })
 }
 
 /// Whose change a prefix mismatch goes back to; `None` where there was none.

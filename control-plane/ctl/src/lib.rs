@@ -5,6 +5,7 @@ mod agents;
 mod background;
 pub mod bootstrap;
 pub mod cache;
+mod cache_secret;
 pub mod cli;
 pub mod compress;
 pub mod config;

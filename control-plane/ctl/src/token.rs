@@ -43,8 +43,12 @@ pub fn file(workspace: &Path) -> PathBuf {
 
 /// The workspace's token, and whether it was made just now.
 pub(crate) fn kept(workspace: &Path) -> anyhow::Result<(String, bool)> {
-    let path = file(workspace);
-    match fs::read_to_string(&path) {
+    kept_in(&file(workspace))
+}
+
+/// As [`kept`], in a file.
+pub(crate) fn kept_in(path: &Path) -> anyhow::Result<(String, bool)> {
+    match fs::read_to_string(path) {
         Ok(text) => {
             let token = text.trim();
             ensure!(
@@ -52,14 +56,14 @@ pub(crate) fn kept(workspace: &Path) -> anyhow::Result<(String, bool)> {
                 "{}: expected a token of visible ASCII characters: remove the file to have a new one made",
                 path.display()
             );
-            headroom_private::file(&path).with_context(|| path.display().to_string())?;
+            headroom_private::file(path).with_context(|| path.display().to_string())?;
             Ok((token.to_owned(), false))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let mut random = [0; BYTES];
             getrandom::fill(&mut random).context("no random numbers for a token")?;
             let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-            headroom_private::write(&path, format!("{token}\n").as_bytes())
+            headroom_private::write(path, format!("{token}\n").as_bytes())
                 .with_context(|| format!("{} cannot be written", path.display()))?;
             Ok((token, true))
         }

@@ -22,6 +22,7 @@ pub use self::settings::{BodyModeName, BreakpointsName, LiteLlm, ModeName, Setti
 use self::stack::{Addresses, Stack};
 use crate::background::{self, Holder, SUPERVISOR, SYSTEMD, Start, State};
 use crate::bootstrap::{Bootstrap, Endpoint};
+use crate::cache_secret;
 use crate::environment::Environment;
 use crate::misuse::Misuse;
 use crate::progress::Doing;
@@ -180,6 +181,8 @@ async fn serve(
     check_ports(settings)?;
     settings.find_local().await?;
     let token = Token::decide(settings)?;
+    let secret = cache_secret::wanted(&settings.plugin_config, &settings.workspace_dir)?;
+    settings.envoy_variables.extend(secret.map(|secret| (cache_secret::VARIABLE, secret)));
     let backend = match settings.litellm.clone() {
         Some(litellm) => Some(litellm::prepare(&litellm, settings)?),
         None => None,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use headroom_api::pages::Stats;
 use tokio::sync::{Mutex, watch};
 
+use crate::answers::Answers;
 use crate::clock::now_ms;
 use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::Ledger;
@@ -20,6 +21,7 @@ pub(crate) struct Board {
     store: Arc<dyn LedgerStore>,
     ledger: Ledger,
     originals: Originals,
+    answers: Answers,
     subscriptions: Arc<Subscriptions>,
     last: Mutex<Option<Arc<Answer>>>,
     landings: watch::Receiver<u64>,
@@ -39,10 +41,11 @@ impl Board {
         store: Arc<dyn LedgerStore>,
         ledger: Ledger,
         originals: Originals,
+        answers: Answers,
         subscriptions: Arc<Subscriptions>,
         landings: watch::Receiver<u64>,
     ) -> Self {
-        Self { store, ledger, originals, subscriptions, last: Mutex::default(), landings }
+        Self { store, ledger, originals, answers, subscriptions, last: Mutex::default(), landings }
     }
 
     /// The statistics, not older than `max_age` when this is called.
@@ -79,6 +82,9 @@ impl Board {
         page.subscription_window = self.subscriptions.anthropic(now);
         page.codex_rate_limits = self.subscriptions.codex(now);
         page.compression = Some(compression(&self.originals.sums().await?, self.originals.keep()));
+        let (entries, bytes, max_bytes) = self.answers.size();
+        let answers = page.answers.get_or_insert_default();
+        (answers.entries, answers.bytes, answers.max_bytes) = (entries, bytes, max_bytes);
         Ok(page)
     }
 }

@@ -16,6 +16,7 @@ use prometheus::{
 };
 
 use super::App;
+use super::answer_metrics::AnswerMetrics;
 use super::error::Refusal;
 use super::original_metrics::OriginalMetrics;
 use super::percentiles::Percentiles;
@@ -62,6 +63,7 @@ pub(crate) struct Metrics {
     cache_lost_usd: CounterVec,
     saved_usd: Counter,
     saved_cached_usd: Counter,
+    answers_saved_usd: Counter,
     whole: Vec<(&'static str, WithExtremes)>,
     stage: HistogramVec,
     percentiles: Percentiles,
@@ -75,6 +77,7 @@ pub(crate) struct Metrics {
     sightings: IntCounter,
     lost_records: IntGauge,
     originals: OriginalMetrics,
+    answers: AnswerMetrics,
     sessions: SessionMetrics,
 }
 
@@ -266,6 +269,12 @@ impl Default for Metrics {
                 ),
             ),
             originals: OriginalMetrics::register(r),
+            answers: AnswerMetrics::register(r),
+            answers_saved_usd: money(
+                r,
+                "headroom_answers_saved_usd_total",
+                "What answers that were given again had cost the first time.",
+            ),
             sessions: SessionMetrics::register(r),
             registry,
         }
@@ -314,6 +323,7 @@ impl Metrics {
         }
         self.saved_usd.inc_by(usd(sums.saved_nanousd.max(0)));
         self.saved_cached_usd.inc_by(usd(sums.saved_cached_nanousd.max(0)));
+        self.answers_saved_usd.inc_by(usd(sums.answers_saved_nanousd.max(0)));
         let value = |dimension: Dimension| {
             request.counted_as.iter().find(|(found, _)| *found == dimension).map(|(_, value)| value.as_str())
         };
@@ -393,6 +403,7 @@ impl Metrics {
         }
         self.originals.follow(app.originals.counts());
         self.percentiles.follow();
+        self.answers.follow(&app.answers);
         self.sessions_ended(&app.sessions.gone());
         self.sessions.follow(&app.sessions);
         if let Some(sums) = originals {

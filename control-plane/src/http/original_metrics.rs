@@ -82,6 +82,6 @@ impl OriginalMetrics {
     }
 }
 
-fn catch_up(metric: &IntCounter, now: u64) {
+pub(super) fn catch_up(metric: &IntCounter, now: u64) {
     metric.inc_by(now.saturating_sub(metric.get()));
 }

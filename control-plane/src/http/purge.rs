@@ -24,9 +24,15 @@ pub(super) async fn post(
         return Err(Refusal::TENANT);
     }
     let Json(wanted) = wanted.map_err(|error| Refusal::query(error.body_text()))?;
+    if wanted.answers {
+        if wanted.all || wanted.tenant.is_some() || wanted.older_than_seconds.is_some() {
+            return Err(Refusal::query("\"answers\" stands alone".to_owned()));
+        }
+        return Ok(Json(answers_alone(&app, wanted.dry_run)));
+    }
     let scope = scope(&wanted, now_ms()).ok_or_else(|| {
         Refusal::query(
-            "expected one of \"all\": true, \"tenant\": NAME and \"older_than_seconds\": N".to_owned(),
+            "expected one of \"all\": true, \"answers\": true, \"tenant\": NAME and \"older_than_seconds\": N".to_owned(),
         )
     })?;
     let dry_run = wanted.dry_run;
@@ -34,8 +40,11 @@ pub(super) async fn post(
     let ledger = app.store.purge(&scope, dry_run).await?;
     let facts = app.memory.purge(&scope, dry_run).await?;
     let sightings = app.learned.purge(&scope, dry_run).await?;
+    let answers = app.answers.purge(&scope, dry_run);
     let purged = Purged {
         sightings,
+        answers: answers.answers,
+        answer_bytes: answers.bytes,
         // they name no tenant, and are few
         messages: if dry_run { app.messages.count() } else { app.messages.forget() },
         sessions: app.sessions.forget_ended(dry_run, |session| match &scope {
@@ -47,4 +56,26 @@ pub(super) async fn post(
     };
     tracing::info!(message = "Purged on request.", ?purged);
     Ok(Json(purged))
+}
+
+/// `POST /cache/clear`: forgets every answer that would be given again, and nothing else. JSON, as all that changes
+/// something: a web page cannot send that here.
+pub(super) async fn clear_answers(
+    State(app): State<Arc<App>>,
+    Extension(access): Extension<Access>,
+    wanted: Result<Json<PurgeRequest>, JsonRejection>,
+) -> Result<Json<Purged>, Refusal> {
+    if access != Access::Full {
+        return Err(Refusal::TENANT);
+    }
+    let Json(wanted) = wanted.map_err(|error| Refusal::query(error.body_text()))?;
+    Ok(Json(answers_alone(&app, wanted.dry_run)))
+}
+
+fn answers_alone(app: &App, dry_run: bool) -> Purged {
+    let answers = app.answers.purge(&Scope::All, dry_run);
+    let purged =
+        Purged { dry_run, answers: answers.answers, answer_bytes: answers.bytes, ..Purged::default() };
+    tracing::info!(message = "Answers were purged on request.", ?purged);
+    purged
 }

@@ -152,6 +152,8 @@ impl Contribution {
 /// A stage that is not part of a request's walk is left out rather than counted as zero.
 pub(crate) fn stages(record: &RequestRecord) -> impl Iterator<Item = (&'static str, u32)> {
     let timings = record.timings.unwrap_or_default();
+    // no provider has begun to answer it
+    let is_asked = record.outcome() != RequestOutcome::Cached;
     let read = matches!(
         record.outcome(),
         RequestOutcome::Compressed
@@ -162,7 +164,7 @@ pub(crate) fn stages(record: &RequestRecord) -> impl Iterator<Item = (&'static s
     );
     [
         ("latency", timings.total_us, timings.total_us > 0),
-        ("ttfb", timings.first_byte_us, timings.first_byte_us > 0),
+        ("ttfb", timings.first_byte_us, is_asked && timings.first_byte_us > 0),
         ("overhead", timings.overhead_us, read),
         ("parse", timings.parse_us, timings.parse_us > 0),
         ("compress", timings.compress_us, read),
@@ -337,6 +339,37 @@ mod tests {
     fn an_unknown_model_counts_as_unpriced_and_costs_nothing() {
         let sums = one(&compressed("acme-9")).total();
         assert_eq!((sums.unpriced, sums.saved_nanousd, sums.tokens_saved), (1, 0, 1_000));
+    }
+
+    #[test]
+    fn an_answer_that_was_given_again_saves_what_it_cost_the_first_time_and_nothing_else() {
+        let mut record = compressed("claude-sonnet-4-5");
+        record.usage = Some(Usage {
+            input_tokens: 1_000,
+            cache_read_tokens: 8_000,
+            output_tokens: 100,
+            ..Usage::default()
+        });
+        let first = one(&record).total();
+        record.set_outcome(RequestOutcome::Cached);
+        record.blocks = vec![BlockRecord { tokens_before: 9, tokens_after: 1, ..BlockRecord::default() }];
+        let contribution = one(&record);
+        let again = contribution.total();
+        assert_eq!(again.answers_saved_nanousd, first.input_nanousd + first.output_nanousd);
+        assert_eq!((again.answers_input_tokens, again.answers_output_tokens), (9_000, 100));
+        let others = Sums {
+            requests: 1,
+            answers_found: 1,
+            answers_input_tokens: again.answers_input_tokens,
+            answers_output_tokens: again.answers_output_tokens,
+            answers_saved_nanousd: again.answers_saved_nanousd,
+            ..Sums::default()
+        };
+        assert_eq!(again, others, "it is in no other sum");
+        assert!(contribution.blocks.is_empty());
+        assert_eq!(budget::charge(&record, &again), Spent::default());
+        record.subscription = true;
+        assert_eq!(one(&record).total().answers_saved_nanousd, 0);
     }
 
     #[test]

@@ -125,6 +125,20 @@ columns! {
         subscription_requests,
         /// Of `tokens_saved` those of such requests.
         subscription_tokens_saved,
+        /// Requests that were answered with an answer that was kept.
+        answers_found,
+        /// Of these, where it was that of a similar question.
+        answers_similar,
+        /// Requests for which an answer was asked for, and there was none.
+        answers_missed,
+        /// Answers that were handed over, to be given again.
+        answers_kept,
+        /// Input of requests that were answered so, as it was counted the first time.
+        answers_input_tokens,
+        /// Their output.
+        answers_output_tokens,
+        /// What both had cost the first time.
+        answers_saved_nanousd,
     }
 }
 

@@ -68,6 +68,14 @@ pub struct Vector {
     pub values: Vec<f32>,
 }
 
+impl Vector {
+    /// How near two texts are, 1 at most; `None`: they were not embedded by the same model.
+    pub fn cosine(&self, other: &Self) -> Option<f32> {
+        let is_same = self.embedder == other.embedder && self.values.len() == other.values.len();
+        is_same.then(|| self.values.iter().zip(&other.values).map(|(mine, theirs)| mine * theirs).sum())
+    }
+}
+
 /// A version of a fact on its way into the store. It holds no credentials any more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Draft {

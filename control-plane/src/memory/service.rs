@@ -235,7 +235,7 @@ impl Memory {
     }
 
     /// The embedding of a question, where there is an embedder that gives it in time. Words find facts otherwise.
-    async fn vector(&self, text: &str) -> Option<Vector> {
+    pub(crate) async fn embedding(&self, text: &str) -> Option<Vector> {
         let embedder = self.embedder()?;
         let embedded = tokio::time::timeout(QUESTION, embedder.embed(vec![text.to_owned()])).await;
         match embedded {
@@ -255,7 +255,7 @@ impl Memory {
 
     /// The embedding of a fact that is saved. Of a service nobody waits for it: facts get it afterwards.
     async fn vector_now(&self, text: &str) -> Option<Vector> {
-        if self.embedder()?.is_local() { self.vector(text).await } else { None }
+        if self.embedder()?.is_local() { self.embedding(text).await } else { None }
     }
 
     /// Stores facts, and says of each what stands close to it.
@@ -339,7 +339,7 @@ impl Memory {
         let top_k = asked.top_k.unwrap_or(DEFAULT_TOP_K).clamp(1, MAX_TOP_K) as usize;
         let now = now_ms();
         let query = cut(&asked.query, MAX_CONTENT_BYTES);
-        let vector = self.vector(query).await;
+        let vector = self.embedding(query).await;
         let mut matches = matches(&*store, &reach, query, vector.as_ref(), now).await?;
         matches.retain(|found| found.by_words || found.relevance >= FLOOR);
         let entities: Vec<String> = asked.entities.iter().map(|name| name.trim().to_lowercase()).collect();

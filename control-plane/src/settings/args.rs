@@ -38,6 +38,9 @@ pub struct Args {
     /// Bytes that originals may take, compressed; beyond them the oldest make room [env: HEADROOM_CCR_MAX_BYTES] [default: 1073741824, in memory 67108864]
     #[arg(long, value_name = "BYTES")]
     pub ccr_max_bytes: Option<String>,
+    /// Bytes that answers which are given again may take, in memory; the one asked for longest ago goes first [env: HEADROOM_ANSWERS_MAX_BYTES] [default: 67108864]
+    #[arg(long, value_name = "BYTES")]
+    pub answers_max_bytes: Option<String>,
     /// Seconds within which /v1/compress answers; then the messages go back as they came [env: HEADROOM_COMPRESSION_TIMEOUT_SECONDS] [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub compression_timeout_seconds: Option<String>,

@@ -1,8 +1,8 @@
 //! Sections of `/stats` that follow from sums alone.
 
 use headroom_api::pages::{
-    Audit, BlockSums, CacheSums, Cost, CostBreakdown, Overhead, PerRequest, ReasoningSums, Savings,
-    SavingsLayer, SavingsLayers, SideBySide, StageTiming, Timing, Tokens, ToolOutputs, Unique,
+    AnswerSums, Audit, BlockSums, CacheSums, Cost, CostBreakdown, Overhead, PerRequest, ReasoningSums,
+    Savings, SavingsLayer, SavingsLayers, SideBySide, StageTiming, Timing, Tokens, ToolOutputs, Unique,
 };
 
 use crate::ledger::sums::{self, Sums, percent, usd};
@@ -13,6 +13,10 @@ pub(super) fn savings(sums: &Sums) -> Savings {
         by_layer: SavingsLayers {
             compression: SavingsLayer { tokens: sums.tokens_saved, usd: usd(sums.saved_cached_nanousd) },
             prefix_cache: SavingsLayer { tokens: sums.cache_read_tokens, usd: usd(sums.cache_nanousd) },
+            answers: SavingsLayer {
+                tokens: sums.answers_input_tokens.saturating_add(sums.answers_output_tokens),
+                usd: usd(sums.answers_saved_nanousd),
+            },
         },
         side_by_side: Some(side_by_side(sums)),
     }
@@ -73,12 +77,13 @@ pub(super) fn cost(sums: &Sums) -> Cost {
     Cost {
         without_headroom_usd: usd(paid) + usd(sums.saved_cached_nanousd),
         with_headroom_usd: usd(paid),
-        total_saved_usd: usd(sums.saved_cached_nanousd + sums.cache_nanousd),
+        total_saved_usd: usd(sums.saved_cached_nanousd + sums.cache_nanousd + sums.answers_saved_nanousd),
         savings_pct: percent(sums.saved_cached_nanousd, paid + sums.saved_cached_nanousd),
         breakdown: CostBreakdown {
             cache_savings_usd: usd(sums.cache_nanousd),
             compression_savings_usd: usd(sums.saved_cached_nanousd),
             compression_savings_list_usd: usd(sums.saved_nanousd),
+            answers_savings_usd: usd(sums.answers_saved_nanousd),
         },
         unpriced_requests: sums.unpriced,
         subscription_requests: sums.subscription_requests,
@@ -104,6 +109,22 @@ pub(super) fn cache(sums: &Sums) -> CacheSums {
         cache_write_tokens: sums.cache_write_tokens,
         uncached_input_tokens: sums.uncached_input_tokens,
         savings_usd: usd(sums.cache_nanousd),
+    }
+}
+
+/// Answers that were given again. What this process keeps of them is known to others.
+pub(super) fn answers(sums: &Sums) -> AnswerSums {
+    let asked = sums.answers_found + sums.answers_missed;
+    AnswerSums {
+        found: sums.answers_found,
+        similar: sums.answers_similar,
+        missed: sums.answers_missed,
+        kept: sums.answers_kept,
+        hit_rate: percent(sums.answers_found, asked),
+        input_tokens: sums.answers_input_tokens,
+        output_tokens: sums.answers_output_tokens,
+        saved_usd: usd(sums.answers_saved_nanousd),
+        ..AnswerSums::default()
     }
 }
 

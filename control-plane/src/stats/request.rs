@@ -1,7 +1,8 @@
 //! One request as the pages show it, without any of its text.
 
 use headroom_api::names::{
-    miss_reason_name, outcome_name, prefix_change_name, prefix_mismatch_source_name, volatile_class_name,
+    answer_lookup_name, miss_reason_name, outcome_name, prefix_change_name, prefix_mismatch_source_name,
+    volatile_class_name,
 };
 use headroom_api::pages::{Block, JsonBaseline, Plan, Request, RequestCost, RequestReasoning, RequestUsage};
 use headroom_api::v1::{BlockRecord, CacheVerdict, RequestOutcome, RequestRecord, Usage};
@@ -62,6 +63,9 @@ pub(crate) fn request(landed: &Landed) -> Request {
         blocks: record.blocks.iter().map(block).collect(),
         blocks_left_out: record.blocks_left_out,
         subscription: record.subscription,
+        answer_lookup: answer_lookup_name(record.answer_lookup()).map(str::to_owned),
+        answer_age_seconds: (record.outcome() == RequestOutcome::Cached)
+            .then_some(record.answer_age_ms / 1_000),
         plan: plan(record),
         added_breakpoints: record.added_breakpoints,
         aligned_lines: record.aligned_lines,

@@ -58,8 +58,9 @@ fn every_key_is_read() {
         profile: Profile::Aggressive,
         breakpoints: Some(Lifetime::OneHour),
         align: true,
+        ..Treatment::default()
     };
-    let plain = Treatment { mode: Mode::Off, profile: Profile::Lossless, breakpoints: None, align: false };
+    let plain = Treatment { mode: Mode::Off, profile: Profile::Lossless, ..Treatment::default() };
     assert_eq!(
         config.rules,
         [

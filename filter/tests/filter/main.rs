@@ -1,5 +1,6 @@
 //! The whole filter, driven through its exports over a host that tests control.
 
+mod answer_cache;
 mod answers;
 mod append_only;
 mod bodies;

@@ -26,10 +26,12 @@
 //! | a VM is destroyed with its last root, whatever `on_done` answers; shared data outlives it | `delivered::a_reload_in_the_middle_…`, `ending::…` |
 //! | ECDS, long names, JSON text or protobuf as configuration, as Istio delivers them | `delivered::…` |
 
+mod answer_cache;
 mod answers;
 mod append_only;
 mod bodies;
 mod cache_edits;
+mod canary;
 mod command_line;
 mod compressed_before;
 mod configuration;

@@ -21,20 +21,20 @@ use crate::reversible::{ROWS, body, markers, rows};
 use crate::stacks::forwarded;
 use crate::tool_loop::ours;
 
-struct Production {
-    envoy: Envoy,
-    sidecar: Sidecar,
-    provider: Provider,
+pub(crate) struct Production {
+    pub(crate) envoy: Envoy,
+    pub(crate) sidecar: Sidecar,
+    pub(crate) provider: Provider,
     folder: TempDir,
 }
 
 impl Production {
-    async fn start() -> Result<Self> {
-        Self::start_with(None).await
+    pub(crate) async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
     }
 
-    /// Starts it with the second text in the place of the first.
-    async fn start_with(change: Option<(&str, &str)>) -> Result<Self> {
+    /// Starts it with the second text of each pair in the place of the first.
+    pub(crate) async fn start_with(changes: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let provider = Provider::start(0).await?;
         let sidecar = Sidecar::start(Kind::Real, folder.path()).await?;
@@ -45,10 +45,7 @@ impl Production {
             sidecar_http: sidecar.http(),
         };
         let text = fs::read_to_string(built::workspace().join("envoy/production.yaml"))?;
-        let text = match change {
-            Some((from, to)) => replaced(&text, from, to)?,
-            None => text,
-        };
+        let text = changes.iter().try_fold(text, |text, (from, to)| replaced(&text, from, to))?;
         let text = replaced(&text, "/run/headroom", &folder.path().display().to_string())?;
         let configuration = Some(local(&text, &neighbours, &module)?);
         let options = Options { configuration, ..Options::default() };
@@ -56,7 +53,7 @@ impl Production {
         Ok(Self { envoy, sidecar, provider, folder })
     }
 
-    async fn send(&self, name: &str, call: Call) -> Result<Answer> {
+    pub(crate) async fn send(&self, name: &str, call: Call) -> Result<Answer> {
         let mut connection = Connection::open(self.envoy.listener(), Protocol::Http1).await?;
         connection.send(call.header(NAME_HEADER, name)).await
     }
@@ -255,8 +252,7 @@ async fn the_production_configuration_waits_as_long_as_the_provider_says_before_
 async fn the_production_configuration_refuses_what_is_above_the_rate() -> Result<()> {
     let rate = "max_tokens: 1000, tokens_per_fill: 500, fill_interval: 1s";
     let production =
-        Production::start_with(Some((rate, "max_tokens: 3, tokens_per_fill: 1, fill_interval: 86400s")))
-            .await?;
+        Production::start_with(&[(rate, "max_tokens: 3, tokens_per_fill: 1, fill_interval: 86400s")]).await?;
     let body = anthropic(&pretty_pets(5));
     for number in 0..5 {
         let name = format!("request {number}");

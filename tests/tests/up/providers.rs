@@ -687,3 +687,75 @@ async fn providers_that_are_the_backend_get_what_names_nobody_and_prices_and_bud
     })
     .await
 }
+
+/// A request with a tool and an output of which most is left out.
+fn asking() -> Value {
+    let rows: Vec<Value> = (0..400)
+        .map(|n| {
+            json!({"id": 7919 * (n + 1), "status": if n == 40 { "failed" } else { "ok" }, "name": format!("deployment-{n}"),
+                "region": "eu-central-1"})
+        })
+        .collect();
+    let mut body = chat("m");
+    body["tools"] =
+        json!([{"type": "function", "function": {"name": "list", "parameters": {"type": "object"}}}]);
+    body["messages"][2]["content"] = json!(rows).to_string().into();
+    body
+}
+
+/// The hash that a shortened output names.
+fn hash(body: &str) -> Option<&str> {
+    body.split("hash=").nth(1)?.get(..24)
+}
+
+#[tokio::test]
+async fn providers_under_their_name_are_asked_to_go_on_where_the_model_wants_an_original_back() -> Result<()>
+{
+    let everyone = Everyone::start(|_, earlier, request| {
+        let hash = hash(&request.body).unwrap_or_default();
+        match earlier {
+            0 => {
+                let arguments = json!({"hash": hash, "lines": "1-2"}).to_string();
+                let call = json!({"id": "call_ours", "type": "function",
+                    "function": {"name": "headroom_retrieve", "arguments": arguments}});
+                Shape::json(completion(json!({"choices": [{"index": 0, "finish_reason": "tool_calls",
+                    "message": {"role": "assistant", "content": null, "tool_calls": [call]}}]})))
+            }
+            _ => Shape::json(completion(json!({}))),
+        }
+    })
+    .await?;
+    let table = Table::built_in();
+    let names = ["groq", "zai", "openrouter"];
+    let rows: Vec<(&str, &Row)> = table.rows().filter(|(name, _)| names.contains(name)).collect();
+    let options = ["--provider", "groq=TEST_KEY,zai,openrouter"];
+    let up = up(&everyone.table(&rows, ""), &options, &[("TEST_KEY", "sk-own")]).await?;
+    for (name, path) in [
+        ("groq", "/openai/v1/chat/completions"),
+        ("zai", "/api/paas/v4/chat/completions"),
+        ("openrouter", "/api/v1/chat/completions"),
+    ] {
+        for spelled in ["v1/chat/completions", "chat/completions"] {
+            let row = format!("{name} {spelled}");
+            let answer = up.send(call(&format!("/{name}/{spelled}"), &row, &asking())).await?;
+            ensure!(answer.status == 200, "{row}: {}", answer.text());
+            let text = answer.text();
+            ensure!(
+                text.contains("done") && !text.contains("headroom_retrieve"),
+                "{row}: the client sees it: {text}"
+            );
+            let arrived = everyone.arrived(&row);
+            ensure!(arrived.len() == 2, "{row}: {} requests", arrived.len());
+            for request in &arrived {
+                ensure!(request.path == path, "{row}: {}", request.path);
+                ensure!(request.headers["host"] == everyone.address.to_string(), "{row}");
+                let key = if name == "groq" { "Bearer sk-own" } else { "Bearer client" };
+                ensure!(request.headers["authorization"] == key, "{row}: {:?}", request.headers);
+            }
+            let went_on = &arrived[1].body;
+            let given = went_on.split("call_ours").nth(2).unwrap_or_default();
+            ensure!(given.contains("deployment-"), "{row}: the original is not in it: {went_on}");
+        }
+    }
+    Ok(())
+}

@@ -10,7 +10,7 @@ pub struct Cost {
     pub without_headroom_usd: f64,
     /// What it cost.
     pub with_headroom_usd: f64,
-    /// What Headroom and the provider's cache saved.
+    /// What forms, the provider's cache and answers that were given again saved.
     pub total_saved_usd: f64,
     /// Headroom's share of the first.
     pub savings_pct: f64,
@@ -32,4 +32,6 @@ pub struct CostBreakdown {
     pub compression_savings_usd: f64,
     /// By Headroom, at list prices.
     pub compression_savings_list_usd: f64,
+    /// By answers that were given again.
+    pub answers_savings_usd: f64,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What is to go: one of the first three.
+/// What is to go: one of the first four.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PurgeRequest {
@@ -12,6 +12,9 @@ pub struct PurgeRequest {
     pub tenant: Option<String>,
     /// What is older.
     pub older_than_seconds: Option<u32>,
+    /// Answers that would be given again, and nothing else. An older headroomd knows no such key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub answers: bool,
     /// Nothing is deleted, only counted.
     pub dry_run: bool,
 }
@@ -38,4 +41,8 @@ pub struct Purged {
     pub messages: usize,
     /// WebSocket sessions that had ended and were in memory.
     pub sessions: usize,
+    /// Answers that would have been given again; they are in memory.
+    pub answers: u64,
+    /// Bytes that these took.
+    pub answer_bytes: u64,
 }

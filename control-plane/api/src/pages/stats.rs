@@ -50,6 +50,8 @@ pub struct Stats {
     pub audit: Option<Audit>,
     /// Whether conversations stayed what the model's reasoning is bound to.
     pub reasoning: Option<Reasoning>,
+    /// Answers that were given again.
+    pub answers: Option<AnswerSums>,
     /// Dollars.
     pub cost: Option<Cost>,
     /// Requests that nobody pays for one by one.
@@ -90,6 +92,8 @@ pub struct SavingsLayers {
     pub compression: SavingsLayer,
     /// The provider's cache.
     pub prefix_cache: SavingsLayer,
+    /// Answers that were given again: nothing was asked of a provider.
+    pub answers: SavingsLayer,
 }
 
 /// What one layer saved.
@@ -368,6 +372,34 @@ pub struct ReasoningSums {
     pub restored_rounds: i64,
 }
 
+/// Answers that were given again. Sums are those of the store, sizes those of the process that answers.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct AnswerSums {
+    /// Requests that got an answer which was kept.
+    pub found: i64,
+    /// Of these, where it was that of a similar question.
+    pub similar: i64,
+    /// Requests for which one was asked for, and there was none.
+    pub missed: i64,
+    /// Answers that were handed over, to be given again.
+    pub kept: i64,
+    /// The share of requests that got one of those for which one was asked for, in percent.
+    pub hit_rate: f64,
+    /// Input that providers were not asked to read, as they had counted it the first time.
+    pub input_tokens: i64,
+    /// Output that they did not write again.
+    pub output_tokens: i64,
+    /// What both had cost the first time.
+    pub saved_usd: f64,
+    /// Answers that are kept at the moment.
+    pub entries: usize,
+    /// Bytes that these take.
+    pub bytes: usize,
+    /// Bytes that they may take.
+    pub max_bytes: usize,
+}
+
 /// Requests with a subscription, counted in tokens alone.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
@@ -540,6 +572,10 @@ pub struct Request {
     pub blocks_left_out: u32,
     /// Whether it was made with a subscription.
     pub subscription: bool,
+    /// What the cache of answers had for it; none where it was not asked.
+    pub answer_lookup: Option<String>,
+    /// How old the answer was that was given again.
+    pub answer_age_seconds: Option<u64>,
     /// What it would have come to, where it was only simulated.
     pub plan: Option<Plan>,
     /// Breakpoints of the provider's cache that Headroom has set.

@@ -116,6 +116,7 @@ pub(super) const KEYS: &[Key] = &[
         "off",
     ),
     key([UP, "align", "HEADROOM_ALIGN"], Some("--align"), Kind::Path, "none"),
+    key([UP, "cache", "HEADROOM_CACHE"], Some("--cache"), Kind::OneOf(&["off", "exact", "semantic"]), "off"),
     key([UP, "log_messages", "HEADROOM_LOG_MESSAGES"], Some("--log-messages"), Kind::Bool, "false"),
     key([UP, "learn", "HEADROOM_LEARN"], Some("--learn"), Kind::Bool, "false"),
     key([UP, "workers", "HEADROOM_WORKERS"], Some("--workers"), Kind::Count(1), "2"),
@@ -190,6 +191,7 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Count(1),
         "10",
     ),
+    key([SIDECAR, "answers_bytes", "HEADROOM_ANSWERS_MAX_BYTES"], None, Kind::Count(1), "67108864"),
     key([SIDECAR, "budgets", "HEADROOM_BUDGETS"], None, Kind::Path, "budgets.json beside this file"),
     key([SIDECAR, "model_limits", "HEADROOM_MODEL_LIMITS"], None, Kind::Path, "models.json beside this file"),
     key([SIDECAR, "log", "HEADROOM_LOG"], None, Kind::Text, "info"),
@@ -204,6 +206,7 @@ pub(super) const FILTERS_OWN_ELSEWHERE: [&str; 7] =
 pub(super) const FILTER_KEYS: [&str; 23] = [
     "accept_encoding",
     "bodies_in_work",
+    "cache",
     "control_plane",
     "first_frame_timeout_ms",
     "kinds",

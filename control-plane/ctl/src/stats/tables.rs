@@ -73,6 +73,17 @@ fn summary(stats: &Stats) -> Table {
     }
     let cost = stats.cost.as_ref();
     row("saved, cache-adjusted", dollars(cost.map(|it| it.breakdown.compression_savings_usd)));
+    if let Some(answers) = stats.answers.as_ref().filter(|it| it.found > 0) {
+        row(
+            "answered again",
+            format!(
+                "{} requests, {} of those that were looked up; {} saved",
+                number(Some(answers.found)),
+                percent(Some(answers.hit_rate)),
+                dollars(Some(answers.saved_usd))
+            ),
+        );
+    }
     if let Some(subscriptions) = stats.subscriptions.as_ref().filter(|it| it.requests > 0) {
         row(
             "saved with subscriptions",

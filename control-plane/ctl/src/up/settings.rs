@@ -55,6 +55,17 @@ pub enum BreakpointsName {
     OneHour,
 }
 
+/// `cache.mode` in the way clap wants it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum CacheName {
+    /// Ask the provider each time
+    Off,
+    /// Give the answer to an equal request again, for ten minutes
+    Exact,
+    /// The same, and to questions without history that are nearly the same; experimental
+    Semantic,
+}
+
 /// The name of LiteLLM's proxy as a backend, of its route and in reports.
 pub(crate) const LITELLM: &str = "litellm";
 
@@ -130,6 +141,9 @@ pub struct UpArgs {
     /// Rules that move lines of system prompts to their ends, as `headroomctl cache suggest` writes them [env: HEADROOM_ALIGN]
     #[arg(long, value_name = "FILE")]
     pub align: Option<PathBuf>,
+    /// Which requests without tools get an answer that was given before [env: HEADROOM_CACHE] [default: off]
+    #[arg(long, value_enum)]
+    pub cache: Option<CacheName>,
     /// How the filter forwards a body of another length [env: HEADROOM_BODY_MODE] [default: strip]
     #[arg(long, value_enum)]
     pub body_mode: Option<BodyModeName>,
@@ -248,6 +262,7 @@ impl UpArgs {
             "--anyllm-provider" => self.anyllm_provider.clone(),
             "--mode" => name(self.mode),
             "--profile" => name(self.profile),
+            "--cache" => name(self.cache),
             "--body-mode" => name(self.body_mode),
             "--breakpoints" => name(self.breakpoints),
             "--align" => path(&self.align),
@@ -312,6 +327,10 @@ impl Settings {
         }
         if let Some(file) = args.align.clone().or_else(|| env.get("HEADROOM_ALIGN").map(PathBuf::from)) {
             plugin_config.insert("align".to_owned(), align(&file)?);
+        }
+        if let Some(cache) = choice(args.cache, env, "HEADROOM_CACHE")?.and_then(|it| it.to_possible_value())
+        {
+            plugin_config.insert("cache".to_owned(), serde_json::json!({ "mode": cache.get_name() }));
         }
         // The sidecar that `up` starts keeps the originals.
         plugin_config.insert("reversible".to_owned(), true.into());

@@ -1,6 +1,6 @@
 //! Records as far as they can be believed: names tidied, figures bounded, a time that can be.
 
-use headroom_api::v1::{CacheLayout, PrefixChange, PrefixDigests, RequestRecord};
+use headroom_api::v1::{CacheLayout, PrefixChange, PrefixDigests, RequestOutcome, RequestRecord};
 use headroom_compress::provider_tokens;
 
 use crate::clock::{DAY_MS, UnixMs};
@@ -22,6 +22,8 @@ const MAX_VOLATILE_TOKENS: usize = 128;
 const MAX_BREAKPOINTS: usize = 8;
 /// The longest lifetime that a provider sells, in seconds: a day.
 const MAX_LIFETIME_SECONDS: u32 = 86_400;
+/// No answer is given again for longer than a week.
+const MAX_ANSWER_AGE_MS: u64 = 7 * 24 * 3_600 * 1_000;
 /// Windows kept of an allowance.
 pub(crate) const MAX_WINDOWS: usize = 8;
 /// Hundredths of a percent of an allowance beyond which a record is not believed: a hundred times all of it.
@@ -60,6 +62,11 @@ pub(super) fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
     if !(now - OLDEST_MS..=now + MAX_CLOCK_SKEW_MS).contains(&record.started_unix_ms) {
         record.started_unix_ms = now;
     }
+    if record.outcome() == RequestOutcome::Cached {
+        // what was made of them has reached nobody
+        record.blocks.clear();
+        record.blocks_left_out = 0;
+    }
     let left_out = record.blocks.len().saturating_sub(MAX_BLOCKS);
     record.blocks.truncate(MAX_BLOCKS);
     record.blocks_left_out =
@@ -88,6 +95,7 @@ pub(super) fn bounded(record: &RequestRecord, now: UnixMs) -> RequestRecord {
         limit.used = limit.used.min(MAX_USED);
         limit.resets_unix_ms = limit.resets_unix_ms.clamp(0, now.saturating_add(LATEST_RESET_MS));
     }
+    record.answer_age_ms = record.answer_age_ms.min(MAX_ANSWER_AGE_MS);
     record.hidden_rounds = record.hidden_rounds.min(MAX_ROUNDS);
     record.restored_rounds = record.restored_rounds.min(MAX_ROUNDS);
     for digests in [&mut record.client_prefix, &mut record.forwarded_prefix].into_iter().flatten() {

@@ -2,7 +2,7 @@
 
 use headroom_api::forwarded_tokens;
 use headroom_api::names::COMPRESS_API;
-use headroom_api::v1::{PrefixChange, RequestOutcome, RequestRecord};
+use headroom_api::v1::{AnswerLookup, PrefixChange, RequestOutcome, RequestRecord};
 
 use crate::ledger::sums::Sums;
 use crate::models::{Models, Price};
@@ -16,8 +16,10 @@ pub(super) const MAX_NANOUSD: f64 = 1e12;
 /// what was merely measured was sent in full. Where Headroom's tool was added and nothing got shorter, less than
 /// nothing is saved.
 pub(super) fn sums(record: &RequestRecord, models: &Models) -> Sums {
-    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let outcome = record.outcome();
+    if outcome == RequestOutcome::Cached {
+        return answered_again(record, models);
+    }
     let tokens = record.tokens.clone().unwrap_or_default();
     let usage = record.usage.unwrap_or_default();
     let refused = record.status >= 400;
@@ -54,6 +56,8 @@ pub(super) fn sums(record: &RequestRecord, models: &Models) -> Sums {
         recovered: i64::from(record.recovered),
         hidden_rounds: i64::from(record.hidden_rounds),
         restored_rounds: i64::from(record.restored_rounds),
+        answers_missed: i64::from(record.answer_lookup() == AnswerLookup::Miss),
+        answers_kept: i64::from(record.answer_kept),
         ..Sums::default()
     };
     let mismatches = i64::from(record.prefix_mismatches);
@@ -72,6 +76,41 @@ pub(super) fn sums(record: &RequestRecord, models: &Models) -> Sums {
         None => sums.unpriced = 1,
         Some(_) if refused => {}
         Some(price) => charge(&mut sums, price, record.api != COMPRESS_API),
+    }
+    sums
+}
+
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// What a request adds that no provider was asked for. It costs nothing, and saves what the answer had cost the first
+/// time, under a name of its own and no other: nothing of it is also saved by compression.
+fn answered_again(record: &RequestRecord, models: &Models) -> Sums {
+    let usage = record.usage.unwrap_or_default();
+    let mut first = Sums {
+        tokens_after: count(record.tokens.as_ref().map_or(0, |tokens| tokens.before)),
+        uncached_input_tokens: count(usage.input_tokens),
+        cache_read_tokens: count(usage.cache_read_tokens),
+        cache_write_tokens: count(usage.cache_write_tokens),
+        cache_write_1h_tokens: count(usage.cache_write_1h_tokens.min(usage.cache_write_tokens)),
+        output_tokens: count(usage.output_tokens),
+        ..Sums::default()
+    };
+    let billed = first.uncached_input_tokens + first.cache_read_tokens + first.cache_write_tokens;
+    let mut sums = Sums {
+        requests: 1,
+        answers_found: 1,
+        answers_similar: i64::from(record.answer_lookup() == AnswerLookup::Similar),
+        answers_input_tokens: if billed > 0 { billed } else { first.tokens_after },
+        answers_output_tokens: first.output_tokens,
+        ..Sums::default()
+    };
+    if record.subscription {
+        sums.subscription_requests = 1;
+    } else if let Some(price) = models.get(&record.model).price {
+        charge(&mut first, price, true);
+        sums.answers_saved_nanousd = first.input_nanousd + first.output_nanousd;
     }
     sums
 }

@@ -1,0 +1,206 @@
+//! The key of a request: a keyed hash over everything that its answer may depend on.
+//!
+//! BLAKE3's keyed mode is a MAC, as HMAC-SHA-256 is, and in the module already. Its key comes from the secret and the rest of the
+//! configuration, so nobody who sees keys can tell a credential, or a prompt, by trying; and a changed configuration
+//! begins with an empty cache.
+
+use std::fmt;
+
+use headroom_compress::FORMS_VERSION;
+
+use crate::config::Config;
+use crate::host::Headers;
+
+const CONTEXT: &str = "headroom 2026-11-29 answers that are given again";
+
+/// Bytes of a key.
+pub(crate) type Digest = [u8; 32];
+
+/// Makes keys.
+pub(crate) struct Keys([u8; 32]);
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys(…)")
+    }
+}
+
+impl Keys {
+    /// `None`: the configuration has no secret, or one that could be guessed.
+    pub(crate) fn new(config: &Config) -> Option<Self> {
+        if !config.cache.has_secret() {
+            return None;
+        }
+        let mut key = blake3::Hasher::new_derive_key(CONTEXT);
+        // What is secret in a configuration is not spelled out in this.
+        for part in [config.cache.secret.bytes(), format!("{FORMS_VERSION} {config:?}").as_bytes()] {
+            add(&mut key, part);
+        }
+        Some(Self(*key.finalize().as_bytes()))
+    }
+
+    /// Begins the key of a request with these headers.
+    pub(crate) fn begin(&self, headers: &Headers, tenant: &str, api: &str, route_name: &str) -> Head {
+        let mut hash = blake3::Hasher::new_keyed(&self.0);
+        for part in [tenant, api, route_name] {
+            add(&mut hash, part.as_bytes());
+        }
+        let mut counted: Vec<(&[u8], &[u8])> =
+            headers.iter().filter(|(name, _)| !is_of_this_request_alone(name)).collect();
+        // Stable: the values of one name keep their order.
+        counted.sort_by_key(|(name, _)| *name);
+        for (name, value) in counted {
+            add(&mut hash, name);
+            add(&mut hash, value);
+        }
+        Head(Box::new(hash))
+    }
+}
+
+/// A key without its body.
+#[derive(Clone)]
+pub(crate) struct Head(Box<blake3::Hasher>);
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Head(…)")
+    }
+}
+
+impl Head {
+    /// The key of the request with this body, as it is forwarded.
+    pub(crate) fn key(&self, body: &[u8]) -> Digest {
+        self.end(b"body", body)
+    }
+
+    /// What requests have in common that differ in their question alone; `rest` is everything beside it.
+    pub(crate) fn scope(&self, rest: &[u8]) -> Digest {
+        self.end(b"rest", rest)
+    }
+
+    fn end(&self, of: &[u8], bytes: &[u8]) -> Digest {
+        let mut hash = self.0.clone();
+        add(&mut hash, of);
+        add(&mut hash, bytes);
+        *hash.finalize().as_bytes()
+    }
+}
+
+/// With its length before it, so that no two lists of parts are one text.
+fn add(hash: &mut blake3::Hasher, part: &[u8]) {
+    hash.update(&(part.len() as u64).to_le_bytes());
+    hash.update(part);
+}
+
+/// Headers that say how a request travels, or what number it has, and nothing that an answer depends on. Every other one
+/// counts: one that is not known may be a credential.
+const OWN: [&[u8]; 27] = [
+    b":scheme",
+    b"accept-encoding",
+    b"b3",
+    b"baggage",
+    b"cache-control",
+    b"connection",
+    b"content-encoding",
+    b"content-length",
+    b"date",
+    b"expect",
+    b"forwarded",
+    b"idempotency-key",
+    b"keep-alive",
+    b"pragma",
+    b"priority",
+    b"sentry-trace",
+    b"te",
+    b"traceparent",
+    b"tracestate",
+    b"transfer-encoding",
+    b"user-agent",
+    b"via",
+    b"x-amzn-trace-id",
+    b"x-client-request-id",
+    b"x-cloud-trace-context",
+    b"x-real-ip",
+    b"x-request-id",
+];
+const OWN_STARTS: [&[u8]; 6] =
+    [b"x-b3-", b"x-datadog-", b"x-envoy-", b"x-forwarded-", b"x-headroom-", b"x-stainless-"];
+
+fn is_of_this_request_alone(name: &[u8]) -> bool {
+    OWN.contains(&name) || OWN_STARTS.iter().any(|start| name.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: [(&str, &str); 5] = [
+        (":path", "/v1/messages"),
+        (":authority", "api.anthropic.com"),
+        ("x-api-key", "sk-1"),
+        ("anthropic-version", "2023-06-01"),
+        ("user-agent", "a"),
+    ];
+
+    fn config(secret: &str) -> Config {
+        let json = format!(
+            r#"{{"cache": {{"mode": "exact", "secret": "{secret}"}}, "control_plane": {{"cluster": "c"}}}}"#
+        );
+        Config::parse(json.as_bytes()).unwrap().config
+    }
+
+    fn key_of(config: &Config, pairs: &[(&str, &str)], tenant: &str, body: &[u8]) -> Digest {
+        let head = Keys::new(config).unwrap().begin(&Headers::of(pairs), tenant, "openai_chat", "");
+        head.key(body)
+    }
+
+    #[test]
+    fn everything_that_an_answer_may_depend_on_is_in_the_key() {
+        let config = config("a secret of the operator's");
+        let key = key_of(&config, &REQUEST, "t", b"{}");
+        assert_eq!(key, key_of(&config, &REQUEST, "t", b"{}"));
+        let with = |name: &'static str, value: &'static str| {
+            let mut pairs: Vec<_> = REQUEST.into_iter().filter(|(of, _)| *of != name).collect();
+            pairs.push((name, value));
+            key_of(&config, &pairs, "t", b"{}")
+        };
+        for (name, value) in [
+            ("x-api-key", "sk-2"),
+            ("authorization", "Bearer sk-1"),
+            ("cookie", "session=1"),
+            ("openai-organization", "o"),
+            ("chatgpt-account-id", "a"),
+            ("anthropic-beta", "b"),
+            ("accept", "text/event-stream"),
+            ("x-a-header-of-a-gateway", "tenant-7"),
+            (":path", "/v1/messages?beta=true"),
+            (":authority", "other.example"),
+        ] {
+            assert_ne!(key, with(name, value), "{name}");
+        }
+        for (name, value) in [("user-agent", "b"), ("x-request-id", "1"), ("x-stainless-retry-count", "2")] {
+            assert_eq!(key, with(name, value), "{name}");
+        }
+        assert_ne!(key, key_of(&config, &REQUEST, "u", b"{}"));
+        assert_ne!(key, key_of(&config, &REQUEST, "t", b"{} "));
+        assert_ne!(key, key_of(&super::tests::config("another secret, as long"), &REQUEST, "t", b"{}"));
+        let other = Config { read_usage: false, ..config.clone() };
+        assert_ne!(key, key_of(&other, &REQUEST, "t", b"{}"), "another configuration");
+    }
+
+    #[test]
+    fn parts_of_a_key_do_not_run_into_each_other() {
+        let keys = Keys::new(&config("a secret of the operator's")).unwrap();
+        let key = |tenant: &str, api: &str| keys.begin(&Headers::of(&[]), tenant, api, "").key(b"");
+        assert_ne!(key("ab", "c"), key("a", "bc"));
+        let head = keys.begin(&Headers::of(&[]), "", "", "");
+        assert_ne!(head.key(b"x"), head.scope(b"x"));
+    }
+
+    #[test]
+    fn without_a_secret_there_are_no_keys_and_it_is_in_no_log() {
+        assert!(Keys::new(&Config::default()).is_none());
+        let config = config("a secret of the operator's");
+        assert!(!format!("{config:?} {:?}", Keys::new(&config)).contains("operator"));
+    }
+}
