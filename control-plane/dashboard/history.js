@@ -1,5 +1,6 @@
 // The history view: what was saved over time, of everything or of one project, model, provider or stack.
 
+import { change, read } from "./address.js";
 import { json, Refused, save } from "./api.js";
 import { Bars } from "./chart.js";
 import { bar, byId, el, fill, table } from "./dom.js";
@@ -52,10 +53,25 @@ function choices(place, name, values) {
   place.append(el("div", { class: "choices" }, values.map(choice)));
 }
 
-function choose(change) {
-  Object.assign(chosen, change);
+/** Writes a choice into the address, which `show` then follows. */
+function choose(choice) {
+  const next = { ...chosen, ...choice };
+  const { series } = RANGES[next.range];
+  if (!series.includes(next.series)) next.series = series[0];
+  const scope = Object.fromEntries(Object.keys(DIMENSIONS).map((name) => [name, next.scope?.dimension === name ? next.scope.value : ""]));
+  change({ range: next.range, series: next.series, by: next.by, ...scope });
+}
+
+/** Shows what the address says. */
+export function show() {
+  const { query } = read();
+  const one = (name, known, otherwise) => (Object.hasOwn(known, query.get(name)) ? query.get(name) : otherwise);
+  chosen.range = one("range", RANGES, "7d");
   const { series } = RANGES[chosen.range];
-  if (!series.includes(chosen.series)) chosen.series = series[0];
+  chosen.series = series.includes(query.get("series")) ? query.get("series") : series[0];
+  chosen.by = one("by", DIMENSIONS, "model");
+  const dimension = Object.keys(DIMENSIONS).find((name) => query.get(name));
+  chosen.scope = dimension ? { dimension, value: query.get(dimension) } : null;
   load();
 }
 
@@ -72,6 +88,8 @@ function scopes() {
   const option = (dimension, value) => el("option", { value: `${dimension}=${value}`, selected: chosen.scope?.dimension === dimension && chosen.scope.value === value }, value);
   const group = ([dimension, label]) => {
     const values = Object.entries(known[`by_${dimension}`] ?? {}).sort((a, b) => b[1] - a[1]).map(([value]) => value);
+    // one that an address names may not have been counted yet
+    if (chosen.scope?.dimension === dimension && !values.includes(chosen.scope.value)) values.push(chosen.scope.value);
     return values.length ? el("optgroup", { label }, values.map((value) => option(dimension, value))) : null;
   };
   if (document.activeElement !== byId("scope")) fill(byId("scope"), el("option", { value: "" }, "everything"), Object.entries(DIMENSIONS).map(group));
@@ -91,7 +109,7 @@ function query(more) {
   return `/stats-history?${query}`;
 }
 
-export async function load() {
+async function load() {
   shown();
   scopes();
   const mine = ++asked;
@@ -103,7 +121,7 @@ export async function load() {
     if (mine !== asked) return;
     byId("history-error").hidden = true;
     place.removeAttribute("data-loading");
-    show(page);
+    draw(page);
   } catch (error) {
     if (mine !== asked) return;
     byId("history-error").textContent = `The history could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`;
@@ -113,7 +131,7 @@ export async function load() {
   }
 }
 
-function show(page) {
+function draw(page) {
   const points = page.series[chosen.series] ?? [];
   const sum = (name) => points.reduce((sum, point) => sum + (point[name] ?? 0), 0);
   const before = sum("tokens_before");

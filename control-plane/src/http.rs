@@ -1,6 +1,7 @@
 //! HTTP for people and Prometheus.
 
 mod board;
+mod budgets;
 mod compress;
 mod dashboard;
 mod debug;
@@ -13,6 +14,7 @@ mod memory;
 mod metrics;
 mod original_metrics;
 mod purge;
+mod recent;
 mod registry;
 mod retrieve;
 mod session_metrics;
@@ -40,8 +42,10 @@ use self::error::Refusal;
 pub(crate) use self::guard::Guard;
 pub(crate) use self::health::Probes;
 pub(crate) use self::metrics::Metrics;
+pub(crate) use self::recent::Turnstile;
 
 use crate::filters::Filters;
+use crate::ledger::contribution::Accounting;
 use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::Ledger;
 use crate::memory::Memory;
@@ -71,6 +75,8 @@ pub(crate) struct App {
     pub(crate) messages: Arc<Messages>,
     pub(crate) memory: Memory,
     pub(crate) board: Board,
+    pub(crate) turnstile: Turnstile,
+    pub(crate) accounting: Arc<Accounting>,
     pub(crate) desk: Desk,
     pub(crate) guard: Arc<Guard>,
     pub(crate) warmup: Warmup,
@@ -109,6 +115,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/health", get(health::health))
         .route("/stats", get(stats::stats))
         .route("/stats-history", get(stats_history::stats_history))
+        .route("/stats-conversations", get(recent::conversations))
+        .route("/stats-recent", get(recent::recent))
+        .route("/stats-budgets", get(budgets::budgets))
         .route("/transformations/feed", get(feed::feed))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/retrieve", get(retrieve::get).post(retrieve::post))

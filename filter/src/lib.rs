@@ -10,6 +10,7 @@
     deny(clippy::panic, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
+mod agent;
 mod answer;
 mod body;
 mod call;

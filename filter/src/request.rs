@@ -300,6 +300,8 @@ impl Request {
         rewrite: Rewrite,
     ) -> host::Result<()> {
         let Rewrite { mut replacement, outcome, added_tool, carries_thinking, blocks, originals } = rewrite;
+        // Before a recovery, which moves what the blocks point to.
+        rewrite::log_messages(exchange, &bytes, replacement.as_deref(), &blocks);
         if replacement.is_some() || is_restored {
             let recoverable = carries_thinking && body.route.is_recoverable();
             if recoverable
@@ -322,7 +324,6 @@ impl Request {
             }
         }
         exchange.settle(outcome);
-        rewrite::log_messages(exchange, &bytes);
         if rewrite::is_worked_out_later(exchange) {
             let forwarded = replacement.map_or_else(|| Rc::clone(&bytes), Rc::new);
             rewrite::work_out_later(exchange, &body.route, bytes, Some(forwarded), blocks);

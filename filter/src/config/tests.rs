@@ -22,7 +22,7 @@ fn every_key_is_read() {
             "tools":[{"tool":"Read*","policy":"lossless"},{"tool":"Bash","policy":"off"}],
             "kinds":{"log":"lossless","json":"off","diff":"lossy"},
             "reversible":true,"store_originals":false,"retrieve_tool":"require",
-            "rules":[{"host":"*.groq.com","path":"/openai/*","route":"r","provider":"groq"},
+            "rules":[{"host":"*.groq.com","path":"/openai/*","route":"r","provider":"groq","project":"infra"},
                 {"route":"plain","mode":"off","profile":"lossless"}],
             "providers":[{"cluster":"openai","authority":"api.openai.com","path_prefix":"/x/"}],
             "max_body_bytes":1000,"max_block_bytes":900,"min_block_bytes":10,"memo_bytes":5,
@@ -54,13 +54,14 @@ fn every_key_is_read() {
     assert_eq!(
         config.rules,
         [
-            Rule { host, path, route, treatment, provider },
+            Rule { host, path, route, treatment, provider, project: Some("infra".to_owned()) },
             Rule {
                 host: None,
                 path: None,
                 route: Some("plain".to_owned()),
                 treatment: plain,
-                provider: None
+                provider: None,
+                project: None,
             },
         ]
     );
