@@ -40,14 +40,14 @@ async function load(before = null) {
     const values = chosen();
     const query = new URLSearchParams({ ...values, limit: String(PAGE), ...(before === null ? {} : { before: String(before) }) });
     const feed = json(`/transformations/feed?${query}`);
-    const groups = before === null ? json("/stats-recent") : null;
+    const groups = before === null ? json("/stats-recent").catch(() => null) : null;
     const page = await feed;
     if (mine !== asked) return;
     loaded = Date.now();
     requests = before === null ? page.transformations : [...requests, ...page.transformations];
     next = page.next ?? null;
     draw(page.reach);
-    if (groups) filters.know((await groups).groups);
+    filters.know((await groups)?.groups ?? filters.groups);
   } catch (error) {
     if (mine === asked) fill(place, el("p", { class: "notice", role: "alert" }, `The requests could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`));
   } finally {

@@ -265,10 +265,15 @@ impl Sidecar {
         self.json("/transformations/feed?limit=100").await
     }
 
-    async fn json(&self, path: &str) -> Result<Value> {
+    /// What a path answers.
+    pub async fn text(&self, path: &str) -> Result<String> {
         let mut connection = Connection::open(self.http, Protocol::Http1).await?;
-        let answer = connection.send(Call::get(path)).await?;
-        serde_json::from_slice(&answer.body).with_context(|| format!("{path} answered {}", answer.text()))
+        Ok(connection.send(Call::get(path)).await?.text())
+    }
+
+    async fn json(&self, path: &str) -> Result<Value> {
+        let text = self.text(path).await?;
+        serde_json::from_str(&text).with_context(|| format!("{path} answered {text}"))
     }
 }
 

@@ -61,6 +61,10 @@ def view(page, name):
     expect(page.locator(f"#{name}")).to_be_visible()
 
 
+def form(page):
+    return page.locator("main form.controls:visible")
+
+
 def serve(page, answer):
     """Answers `/stats-cache` in the place of headroomd."""
     page.unroute("**/stats-cache?*")
@@ -147,7 +151,7 @@ def full(page):
 def drawer(page):
     """A request's drawer: by keyboard, with texts where they are logged, and shared by its address."""
     view(page, "requests")
-    button = page.locator("#request-list button[data-request]").first
+    button = page.locator("#request-list button[data-request]").nth(1)
     button.focus()
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
@@ -185,25 +189,25 @@ def requests(page):
     page.get_by_role("button", name="and 50 more").click()
     expect(rows).to_have_count(100)
     look(page, "requests")
-    page.get_by_label("Status").select_option("failed")
+    form(page).get_by_label("Status").select_option("failed")
     expect(rows).to_have_count(11)
-    page.get_by_label("Project").select_option("billing")
+    form(page).get_by_label("Project").select_option("billing")
     expect(rows).not_to_have_count(11)
     few = rows.count()
     expect(page.locator("#request-list")).to_contain_text("overloaded_error")
     shared = page.url
-    page.get_by_role("searchbox").fill("nothing is called so")
+    form(page).get_by_role("searchbox").fill("nothing is called so")
     expect(page.locator("#request-list")).to_contain_text("No request that is kept is like that.")
     other = page.context.new_page()
     other.goto(shared)
     expect(other.locator("#request-list tbody tr")).to_have_count(few)
-    expect(other.get_by_label("Status")).to_have_value("failed")
-    expect(other.get_by_label("Project")).to_have_value("billing")
+    expect(form(other).get_by_label("Status")).to_have_value("failed")
+    expect(form(other).get_by_label("Project")).to_have_value("billing")
     other.close()
-    page.get_by_role("button", name="Clear").click()
+    form(page).get_by_role("button", name="Clear").click()
     expect(rows).to_have_count(50)
-    page.get_by_role("searchbox").fill(HOSTILE)
-    page.get_by_label("Model").select_option(HOSTILE)
+    form(page).get_by_role("searchbox").fill(HOSTILE)
+    form(page).get_by_label("Model").select_option(HOSTILE)
     expect(rows.first).to_contain_text(HOSTILE)
     expect(rows.first).to_contain_text("no price")
     drawer(page)
@@ -215,7 +219,7 @@ def sessions(page):
     expect(page.locator("#session-list")).to_contain_text("7 conversations")
     expect(page.locator("#session-list")).to_contain_text("headroomd keeps 10,000 one by one")
     look(page, "sessions")
-    page.get_by_label("Stack").select_option("claude_code")
+    form(page).get_by_label("Stack").select_option("claude_code")
     page.locator("#session-list tbody button").first.click()
     expect(page.locator("#session-list")).to_contain_text("turns")
     rows = page.locator("#session-list table.steps tbody tr")
@@ -258,7 +262,7 @@ def cached(page):
     expect(page.locator("#cache-groups tbody tr")).to_have_count(11)
     with page.expect_request(re.compile(r"/stats-cache\?.*project=checkout")):
         page.locator("#cache-groups").get_by_role("button", name="checkout").click()
-    page.get_by_label("30 days").check(force=True)
+    form(page).get_by_label("30 days").check(force=True)
     assert page.url.endswith("#cache?by=project&project=checkout&range=30d"), page.url
     serve(page, {"generated_at": "x"})
     visit(page, "cache?range=nonsense&by=__proto__")
@@ -273,7 +277,7 @@ def history(page):
     page.get_by_role("link", name="History").click()
     expect(tile(page, "Input cost")).to_be_visible()
     expect(page.locator("#breakdown")).to_contain_text("claude-sonnet-4-5")
-    page.get_by_label("30 days").check(force=True)
+    form(page).get_by_label("30 days").check(force=True)
     expect(page.locator("#history-tokens")).to_be_visible()
     everything = tile(page, "Requests").inner_text()
     page.locator("#by").get_by_role("button", name="Project").click()
@@ -296,22 +300,22 @@ def history(page):
     assert list(exported["series"]) == ["daily"]
     page.locator("#scope").select_option("")
     for label in ["24 hours", "7 days", "90 days", "1 year", "All"]:
-        page.get_by_label(label).check(force=True)
+        form(page).get_by_label(label).check(force=True)
         expect(page.locator("#history-figures")).not_to_have_attribute("aria-busy", "true")
         expect(page.locator("#history-error")).to_be_hidden()
         assert tile(page, "Requests").inner_text().strip()
     for label in ["day", "week", "month"]:
-        page.get_by_label(label, exact=True).check(force=True)
+        form(page).get_by_label(label, exact=True).check(force=True)
         expect(page.locator("#history-figures")).not_to_have_attribute("aria-busy", "true")
     page.locator("#scope").select_option(label="billing")
-    page.get_by_label("90 days").check(force=True)
+    form(page).get_by_label("90 days").check(force=True)
     expect(page.locator("#history-figures")).not_to_have_attribute("aria-busy", "true")
     shown = tile(page, "Requests").inner_text()
     shared = page.url
     page.goto("about:blank")
     page.goto(shared)
     expect(tile(page, "Requests")).to_have_text(re.compile(re.escape(shown.split()[-1])))
-    expect(page.get_by_label("90 days")).to_be_checked()
+    expect(form(page).get_by_label("90 days")).to_be_checked()
     expect(page.locator("#scope")).to_have_value("project=billing")
     look(page, "history")
 
