@@ -64,7 +64,7 @@ async function load() {
   place.setAttribute("aria-busy", "true");
   try {
     const of = scope();
-    const query = new URLSearchParams({ from: String(Math.floor((Date.now() - RANGES[range()][1]) / HOUR) * HOUR), ...(of ? { [of[0]]: of[1] } : {}) });
+    const query = new URLSearchParams({ since: String(Math.floor((Date.now() - RANGES[range()][1]) / HOUR) * HOUR), ...(of ? { by: of[0], value: of[1] } : {}) });
     const answer = await json(`/stats-cache?${query}`);
     if (mine !== asked) return;
     loaded = Date.now();
@@ -151,7 +151,7 @@ function losses() {
   const priced = page.losses.some((loss) => size(loss) > 0);
   const rows = page.losses.map((loss) => {
     const { label, why } = missReason(loss.reason);
-    return [el("div", { class: "named" }, el("span", { class: "name" }, label), el("span", { class: "why" }, why), bar(priced ? size(loss) / most : loss.tokens / tokens, 1, "warn")), count(loss.requests), compact(loss.tokens), optional(loss.lost_usd)];
+    return [el("div", { class: "named" }, el("span", { class: "name" }, label), el("span", { class: "why" }, why), bar(priced ? size(loss) / most : loss.tokens / tokens, 1, "warn")), count(loss.requests), compact(loss.tokens), loss.tokens > 0 ? optional(loss.lost_usd) : "–"];
   });
   fill(byId("cache-losses"), el("h2", {}, "Lost, by reason"), rows.length
     ? table("What was lost to each reason, the most expensive first", [{ title: "Reason" }, { title: "Requests", number: true }, { title: "Tokens", number: true, minor: true }, { title: "Lost", number: true }], rows)

@@ -28,7 +28,8 @@ export function requestTable(requests, caption, { dated = false } = {}) {
 
 function cells(request, dated) {
   const id = request.request_id;
-  const time = dated ? when(request.timestamp) : clock(request.timestamp);
+  const [minute, second] = [clock(request.timestamp).slice(0, 5), clock(request.timestamp).slice(5)];
+  const time = dated ? when(request.timestamp) : [minute, el("span", { class: "minor" }, second)];
   const names = [request.project, stackName(request.stack), request.tenant].filter(Boolean).join(" · ");
   return [
     el("button", { type: "button", class: "link", "aria-haspopup": "dialog", "data-request": id, on: { click: () => change({ request: id }) } }, time),

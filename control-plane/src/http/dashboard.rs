@@ -146,6 +146,15 @@ mod tests {
     }
 
     #[test]
+    fn every_reason_for_which_a_cache_misses_has_words() {
+        let words = FILES.iter().find(|file| file.name == "words.js").unwrap();
+        let words = std::str::from_utf8(words.bytes).unwrap();
+        for (reason, _) in headroom_api::names::MISS_REASONS {
+            assert!(words.contains(&format!("  {reason}: [\"")), "{reason}");
+        }
+    }
+
+    #[test]
     fn the_files_ask_nobody_else_and_write_no_html() {
         for file in FILES.iter().filter(|file| !file.name.starts_with("uplot")) {
             let text = std::str::from_utf8(file.bytes).unwrap();

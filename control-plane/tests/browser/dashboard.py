@@ -28,7 +28,8 @@ def tell(what):
 
 def shot(page, name):
     page.evaluate("scrollTo(0, 0)")
-    page.screenshot(path=os.path.join(SCREENSHOTS, f"{name}.png"), full_page=True)
+    # what lies over the page is as high as the window
+    page.screenshot(path=os.path.join(SCREENSHOTS, f"{name}.png"), full_page=page.locator("dialog[open]").count() == 0)
 
 
 def look(page, name):
@@ -170,6 +171,7 @@ def drawer(page):
     expect(dialog).to_contain_text("the rest was not logged")
     dialog.get_by_text("Messages as the client sent them").click()
     expect(dialog).to_contain_text("what is wrong")
+    dialog.evaluate("it => it.scrollTo(0, 0)")
     look(page, "drawer")
     # from there to its conversation, and back
     dialog.get_by_role("link", name=re.compile("^[0-9a-f]{16}$")).last.click()
@@ -260,7 +262,7 @@ def cached(page):
     expect(page.locator("#cache-groups")).to_contain_text(HOSTILE)
     page.locator("#cache-groups").get_by_role("button", name="and 3 more").click()
     expect(page.locator("#cache-groups tbody tr")).to_have_count(11)
-    with page.expect_request(re.compile(r"/stats-cache\?.*project=checkout")):
+    with page.expect_request(re.compile(r"/stats-cache\?since=\d+&by=project&value=checkout")):
         page.locator("#cache-groups").get_by_role("button", name="checkout").click()
     form(page).get_by_label("30 days").check(force=True)
     assert page.url.endswith("#cache?by=project&project=checkout&range=30d"), page.url
