@@ -27,6 +27,12 @@ export async function news() {
   }
 }
 
+/** What the newest failures were, the most frequent first: `[name, how many]`. */
+export function errors() {
+  const groups = latest?.recent.groups.filter((group) => group.by === "error" && group.failed > 0) ?? [];
+  return groups.slice(0, 3).map((group) => [group.value, group.failed]);
+}
+
 function draw() {
   const { budgets, recent } = latest;
   spent(budgets);

@@ -72,6 +72,7 @@ function facts(request) {
     fact("Team", name("team", request.team)),
     fact("Key", name("key", request.key), request.key ? "a hash of the credential" : null),
     fact("Conversation", request.conversation_id ? link("sessions", { conversation: request.conversation_id }, request.conversation_id) : null),
+    fact("WebSocket session", request.session_id),
     fact("Status", request.status || "no answer", [request.error_class, request.stop_reason].filter(Boolean).join(" · ")),
     fact("Tokens", `${count(request.input_tokens_original)} → ${count(request.input_tokens_optimized)}`, `${percent(request.savings_percent)} saved, as the filter counts`),
     fact("Cost", costOf(request), request.cost_usd?.priced && !request.subscription ? `input ${dollars(request.cost_usd.input)}, output ${dollars(request.cost_usd.output)}` : null),

@@ -131,6 +131,7 @@ function answered(requests, activity) {
   const made = tile("Answered well", percent(hour > 0 ? share(failed, hour) : share(requests.failed, requests.total)),
     hour > 0 ? `${count(failed)} of ${count(hour)} failed in the last hour` : "none in the last hour",
     `${count(requests.failed)} of ${count(requests.total)} in all, ${count(requests.rate_limited)} rate-limited`,
+    access.errors().length ? `most: ${access.errors().map(([name, n]) => `${name} (${count(n)})`).join(", ")}` : null,
     requests.failed > 0 ? el("p", { class: "note" }, el("a", { href: to("requests", { status: "failed" }) }, "Show those that failed")) : null);
   if (hour > 0 && share(failed, hour) < 99) made.classList.add("alarm");
   return made;

@@ -65,6 +65,11 @@ impl Wanted {
         Ok(wanted)
     }
 
+    /// Whether every request is meant.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.values.is_empty() && self.status == Status::Any && self.text.is_empty()
+    }
+
     /// Whether a request is meant.
     pub(crate) fn matches(&self, landed: &Landed) -> bool {
         let record = &landed.record;
@@ -182,6 +187,8 @@ mod tests {
             assert!(!wanted(other).unwrap().matches(&request), "{other:?}");
         }
         assert!(wanted(&[("status", "ok")]).unwrap().matches(&landed(200)));
+        assert!(wanted(&[("q", " "), ("model", "")]).unwrap().is_everything());
+        assert!(!wanted(&[("q", "x")]).unwrap().is_everything());
     }
 
     #[test]

@@ -130,6 +130,7 @@ async fn names_and_outputs_that_were_left_alone_are_summed_up() {
     (more.blocks[1].tool, more.request_id) = ("<b>".to_owned(), "hr_more".to_owned());
     let more = ReportRequest { records: vec![more], ..report("more", []) };
     sidecar.grpc().await.report(more).await.unwrap();
+    // sums over everything may be a few seconds old; nobody has asked for them yet
     let page = sidecar.json("/stats-recent").await;
     let missed = &page["missed"][0];
     assert_eq!(
