@@ -22,17 +22,19 @@ use crate::trouble::StoreError;
 /// Requests looked at, the newest; the store keeps not many more.
 pub(crate) const MOST: i64 = 10_000;
 /// Requests read at once: with blocks and digests each has some kilobytes.
-const AT_ONCE: u32 = 500;
+pub(crate) const AT_ONCE: u32 = 500;
 
-/// Shows the newest requests to `each`, newest first, until that breaks or there are no more.
+/// Shows the newest requests to `each`, newest first, until that breaks or there are no more. `at_once` are read at a
+/// time.
 pub(crate) async fn scan(
     store: &dyn LedgerStore,
     mut before: i64,
+    at_once: u32,
     mut each: impl FnMut(&Landed) -> ControlFlow<()>,
 ) -> Result<Reach, StoreError> {
     let mut reach = Reach { most: MOST, ..Reach::default() };
     while reach.requests < MOST {
-        let some = store.recent_before(before, AT_ONCE).await?;
+        let some = store.recent_before(before, at_once).await?;
         for landed in &some {
             reach.requests += 1;
             reach.oldest = iso(landed.record.started_unix_ms);

@@ -13,7 +13,7 @@ use super::App;
 use super::error::Refusal;
 use crate::ledger::contribution::Landed;
 use crate::messages::Messages;
-use crate::recent::{Wanted, scan};
+use crate::recent::{AT_ONCE, Wanted, scan};
 use crate::stats::request;
 use crate::upstream::savings::transforms_applied;
 
@@ -27,18 +27,22 @@ pub(super) async fn feed(
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Result<Json<Feed>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::query(error.body_text()))?;
-    let limit = limit(&query, DEFAULT, MOST).map_err(Refusal::query)? as usize;
+    let limit = limit(&query, DEFAULT, MOST).map_err(Refusal::query)?;
     let wanted = Wanted::read(&query).map_err(Refusal::query)?;
     let before = before(&query).map_err(Refusal::query)?;
-    let _turn = app.turnstile.pass().await;
+    // without a choice the newest are the ones, and nobody has to look through the rest
+    let (_turn, at_once) = match wanted.is_everything() {
+        true => (None, limit + 1),
+        false => (Some(app.turnstile.pass().await), AT_ONCE),
+    };
     let mut transformations = Vec::new();
     let (mut next, mut last) = (None, None);
-    let reach = scan(app.store.as_ref(), before.unwrap_or(i64::MAX), |landed| {
+    let reach = scan(app.store.as_ref(), before.unwrap_or(i64::MAX), at_once, |landed| {
         if !wanted.matches(landed) {
             return ControlFlow::Continue(());
         }
         // one more than is shown: then there are more
-        if transformations.len() == limit {
+        if transformations.len() == limit as usize {
             next = last;
             return ControlFlow::Break(());
         }

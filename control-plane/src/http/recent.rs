@@ -15,7 +15,7 @@ use super::App;
 use super::error::Refusal;
 use super::feed::limit;
 use crate::clock::{iso, now_ms};
-use crate::recent::{ByConversation, Groups, Wanted, scan};
+use crate::recent::{AT_ONCE, ByConversation, Groups, Wanted, scan};
 
 /// Conversations shown when the query does not say.
 const DEFAULT: u32 = 50;
@@ -45,7 +45,7 @@ pub(super) async fn conversations(
     let limit = limit(&query, DEFAULT, MOST).map_err(Refusal::query)?;
     let _turn = app.turnstile.pass().await;
     let mut found = ByConversation::default();
-    let reach = scan(app.store.as_ref(), i64::MAX, |landed| {
+    let reach = scan(app.store.as_ref(), i64::MAX, AT_ONCE, |landed| {
         found.add(landed, &wanted);
         ControlFlow::Continue(())
     })
@@ -70,7 +70,7 @@ pub(super) async fn recent(
     }
     let begun = Instant::now();
     let mut found = Groups::default();
-    let reach = scan(app.store.as_ref(), i64::MAX, |landed| {
+    let reach = scan(app.store.as_ref(), i64::MAX, AT_ONCE, |landed| {
         found.add(landed, &wanted);
         ControlFlow::Continue(())
     })
