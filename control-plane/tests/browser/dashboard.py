@@ -38,6 +38,7 @@ def look(page, name):
         page.set_viewport_size({"width": width, "height": 900})
         for scheme in ["light", "dark"]:
             page.emulate_media(color_scheme=scheme)
+            page.mouse.move(0, 0)
             # charts are drawn anew in the frame after the next
             page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
             where = f"{name}-{width}-{scheme}"
@@ -279,6 +280,7 @@ def history(page):
     page.get_by_role("link", name="History").click()
     expect(tile(page, "Input cost")).to_be_visible()
     expect(page.locator("#breakdown")).to_contain_text("claude-sonnet-4-5")
+    expect(page.locator("#breakdown tbody tr", has_text=HOSTILE)).to_contain_text("no price")
     form(page).get_by_label("30 days").check(force=True)
     expect(page.locator("#history-tokens")).to_be_visible()
     everything = tile(page, "Requests").inner_text()
