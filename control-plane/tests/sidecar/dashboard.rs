@@ -40,6 +40,10 @@ fn install() -> Result<Browser, String> {
     let lock = std::fs::File::create(environment.with_extension("lock")).unwrap();
     lock.lock().unwrap();
     if std::fs::read_to_string(&marker).ok().as_ref() != Some(&wanted) {
+        // `--clear` empties what a link leads to, which others may use.
+        if environment.is_symlink() {
+            std::fs::remove_file(&environment).unwrap();
+        }
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
         run(Command::new(&python).args(pip).arg(&requirements))?;
