@@ -238,8 +238,9 @@ async fn alerts_and_the_dashboard_for_grafana_ask_for_metrics_that_there_are() -
     })
     .await?;
     let stats = production.envoy.other_listener("stats").await?;
-    let send = Connection::open(stats, Protocol::Http1).await?.send(Call::get("/stats/prometheus"));
-    let (envoys, headroomds) = (send.await?.text(), production.sidecar.text("/metrics").await?);
+    let mut connection = Connection::open(stats, Protocol::Http1).await?;
+    let envoys = connection.send(Call::get("/stats/prometheus")).await?.text();
+    let headroomds = production.sidecar.text("/metrics").await?;
     let known: BTreeSet<&str> = printed(&envoys).union(&printed(&headroomds)).copied().collect();
 
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy");
