@@ -1,34 +1,52 @@
 // Wires the page: which view is shown, the stream of figures, the theme.
 
+import { onChange, read } from "./address.js";
 import { listen } from "./api.js";
+import * as cache from "./cache.js";
 import { repaint } from "./chart.js";
 import { byId } from "./dom.js";
+import * as drawer from "./drawer.js";
 import { clock, count } from "./format.js";
 import * as history from "./history.js";
 import * as live from "./live.js";
+import * as requests from "./requests.js";
+import * as sessions from "./sessions.js";
 
 /** A page that nobody looks at gives up its place among the sidecar's listeners. */
 const HIDDEN_MS = 60_000;
 const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
 
+/** Beside the live one, which is told of everything. */
+const VIEWS = { cache, sessions, requests, history };
+const TITLES = { live: "Headroom", cache: "Cache · Headroom", sessions: "Sessions · Headroom", requests: "Requests · Headroom", history: "History · Headroom" };
+
 live.start();
-history.start();
+drawer.start();
+for (const view of Object.values(VIEWS)) view.start();
 views();
 themes();
 stream();
 
 function views() {
+  let shown = null;
   const show = () => {
-    const view = location.hash === "#history" ? "history" : "live";
-    for (const name of ["live", "history"]) byId(name).hidden = name !== view;
-    for (const link of document.querySelectorAll("nav a")) {
-      if (link.dataset.view === view) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
+    const { view, query } = read();
+    query.delete("request");
+    const what = `${view}?${query}`;
+    // a drawer that opens or closes changes nothing behind it
+    if (what !== shown) {
+      shown = what;
+      for (const name of Object.keys(TITLES)) byId(name).hidden = name !== view;
+      for (const link of document.querySelectorAll("nav a")) {
+        if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+        else link.removeAttribute("aria-current");
+      }
+      document.title = TITLES[view];
+      VIEWS[view]?.show();
     }
-    document.title = view === "history" ? "History · Headroom" : "Headroom";
-    if (view === "history") history.load();
+    drawer.show();
   };
-  addEventListener("hashchange", show);
+  onChange(show);
   // the address of the main part is not that of a view
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault();
@@ -82,6 +100,7 @@ function stream() {
       seen = Date.now();
       live.show(stats);
       history.know(stats);
+      VIEWS[read().view]?.news?.();
       const free = stats.subscriptions?.requests ?? 0;
       byId("footer").textContent = `Tokens are counted by the filter; dollars are estimates at list prices${free ? `, without the ${count(free)} requests made with subscriptions, which are counted in tokens alone` : ""}. Store: ${stats.persistent_savings?.storage_path ?? "unknown"}`;
     },

@@ -26,24 +26,24 @@ export function fill(place, ...children) {
 }
 
 /**
- * A table with a caption. Columns: `{title, number?}`; rows: arrays of texts or elements, the first of
- * which heads its row.
+ * A table with a caption. Columns: `{title, number?, minor?}`, of which the minor ones are not shown on a phone; rows:
+ * arrays of texts or elements, the first of which heads its row.
  */
 export function table(caption, columns, rows, options = {}) {
-  const head = columns.map((column) => el("th", { scope: "col", class: column.number ? "number" : null }, column.title));
+  const shape = ({ number, minor }) => [number ? "number" : "", minor ? "minor" : ""].filter(Boolean).join(" ") || null;
+  const head = columns.map((column) => el("th", { scope: "col", class: shape(column) }, column.title));
   const line = (cells) => el("tr", {}, cells.map((cell, i) => {
-    const shape = { class: columns[i].number ? "number" : null };
-    return i === 0 ? el("th", { scope: "row", ...shape }, cell) : el("td", shape, cell);
+    return i === 0 ? el("th", { scope: "row", class: shape(columns[i]) }, cell) : el("td", { class: shape(columns[i]) }, cell);
   }));
-  return el("table", options,
+  return el("table", { class: options.class },
     el("caption", { class: options.shown ? null : "hidden" }, caption),
     el("thead", {}, el("tr", {}, head)),
     el("tbody", {}, rows.map(line)));
 }
 
 /** A bar of a width between 0 and 1, drawn by the browser and skipped by screen readers. */
-export function bar(share, kept = 0) {
-  const bar = el("span", { class: "bar", "aria-hidden": "true" });
+export function bar(share, kept = 0, kind = "") {
+  const bar = el("span", { class: `bar ${kind}`, "aria-hidden": "true" });
   const whole = el("span", { class: "whole" });
   const inner = el("span", { class: "kept" });
   // through the object model: the page's policy refuses style attributes

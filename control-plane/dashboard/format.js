@@ -25,7 +25,7 @@ export const percent = (value) => (isNumber(value) ? `${value.toFixed(1)} %` : N
 export function dollars(value) {
   if (!isNumber(value)) return NONE;
   const size = Math.abs(value);
-  const digits = size === 0 || size >= 1000 ? 0 : size >= 0.1 ? 2 : size >= 0.001 ? 4 : 6;
+  const digits = size === 0 || size >= 1000 ? 0 : size >= 0.0095 ? 2 : size >= 0.001 ? 4 : 6;
   const text = new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(size);
   return `${value < 0 ? "−" : ""}$${text}`;
 }
@@ -41,6 +41,25 @@ export function duration(ms) {
 
 /** 14:03:22 here */
 export const clock = (at) => new Date(at).toLocaleTimeString([], { hour12: false });
+
+/** Today 14:03, 27 Nov 14:03: here */
+export function when(at) {
+  const date = new Date(at);
+  if (Number.isNaN(date.getTime())) return NONE;
+  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+  if (date.toDateString() === new Date().toDateString()) return time;
+  return `${date.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${time}`;
+}
+
+/** 12 s, 4 min, 3 h 20 min, 2 days */
+export function span(ms) {
+  if (!isNumber(ms)) return NONE;
+  const minutes = Math.round(ms / 60_000);
+  if (ms < 60_000) return `${Math.round(ms / 1000)} s`;
+  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return `${Math.round(minutes / 1440)} days`;
+}
 
 /** What stands below a chart at a time, when the next mark is `step` seconds on. */
 export function mark(ms, step, timeZone) {

@@ -1,10 +1,12 @@
 // The history view: what was saved over time, of everything or of one project, model, provider or stack.
 
+import { change, read } from "./address.js";
 import { json, Refused, save } from "./api.js";
 import { Bars } from "./chart.js";
 import { bar, byId, el, fill, table } from "./dom.js";
 import { compact, count, dollars, percent, whole } from "./format.js";
 import { tile } from "./live.js";
+import { total } from "./money.js";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -18,6 +20,8 @@ const RANGES = {
   all: { label: "All", ms: null, series: ["monthly", "weekly", "daily"] },
 };
 const SERIES = { hourly: "hour", daily: "day", weekly: "week", monthly: "month" };
+/** Columns that a phone leaves out. */
+const MINOR = new Set(["Requests", "Tokens sent", "Dollars, list"]);
 const DIMENSIONS = { model: "Model", project: "Project", provider: "Provider", stack: "Stack" };
 
 const chosen = { range: "7d", series: "daily", by: "model", scope: null };
@@ -52,10 +56,25 @@ function choices(place, name, values) {
   place.append(el("div", { class: "choices" }, values.map(choice)));
 }
 
-function choose(change) {
-  Object.assign(chosen, change);
+/** Writes a choice into the address, which `show` then follows. */
+function choose(choice) {
+  const next = { ...chosen, ...choice };
+  const { series } = RANGES[next.range];
+  if (!series.includes(next.series)) next.series = series[0];
+  const scope = Object.fromEntries(Object.keys(DIMENSIONS).map((name) => [name, next.scope?.dimension === name ? next.scope.value : ""]));
+  change({ range: next.range, series: next.series, by: next.by, ...scope });
+}
+
+/** Shows what the address says. */
+export function show() {
+  const { query } = read();
+  const one = (name, known, otherwise) => (Object.hasOwn(known, query.get(name)) ? query.get(name) : otherwise);
+  chosen.range = one("range", RANGES, "7d");
   const { series } = RANGES[chosen.range];
-  if (!series.includes(chosen.series)) chosen.series = series[0];
+  chosen.series = series.includes(query.get("series")) ? query.get("series") : series[0];
+  chosen.by = one("by", DIMENSIONS, "model");
+  const dimension = Object.keys(DIMENSIONS).find((name) => query.get(name));
+  chosen.scope = dimension ? { dimension, value: query.get(dimension) } : null;
   load();
 }
 
@@ -72,6 +91,8 @@ function scopes() {
   const option = (dimension, value) => el("option", { value: `${dimension}=${value}`, selected: chosen.scope?.dimension === dimension && chosen.scope.value === value }, value);
   const group = ([dimension, label]) => {
     const values = Object.entries(known[`by_${dimension}`] ?? {}).sort((a, b) => b[1] - a[1]).map(([value]) => value);
+    // one that an address names may not have been counted yet
+    if (chosen.scope?.dimension === dimension && !values.includes(chosen.scope.value)) values.push(chosen.scope.value);
     return values.length ? el("optgroup", { label }, values.map((value) => option(dimension, value))) : null;
   };
   if (document.activeElement !== byId("scope")) fill(byId("scope"), el("option", { value: "" }, "everything"), Object.entries(DIMENSIONS).map(group));
@@ -91,7 +112,7 @@ function query(more) {
   return `/stats-history?${query}`;
 }
 
-export async function load() {
+async function load() {
   shown();
   scopes();
   const mine = ++asked;
@@ -103,7 +124,7 @@ export async function load() {
     if (mine !== asked) return;
     byId("history-error").hidden = true;
     place.removeAttribute("data-loading");
-    show(page);
+    draw(page);
   } catch (error) {
     if (mine !== asked) return;
     byId("history-error").textContent = `The history could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`;
@@ -113,15 +134,16 @@ export async function load() {
   }
 }
 
-function show(page) {
+function draw(page) {
   const points = page.series[chosen.series] ?? [];
   const sum = (name) => points.reduce((sum, point) => sum + (point[name] ?? 0), 0);
   const before = sum("tokens_before");
   const saved = sum("tokens_saved");
+  const all = (usd) => total(usd, left(page.breakdown));
   fill(byId("history-tiles"),
     tile("Tokens saved", compact(saved), `${percent(before ? saved / before * 100 : 0)} of ${compact(before)}`, `${compact(sum("unique_tokens_saved"))} once per tool output`),
-    tile("Dollars saved", dollars(sum("compression_savings_cache_adjusted_usd_delta")), "cache-adjusted", `${dollars(sum("unique_savings_cache_adjusted_usd_delta"))} once per output`, `${dollars(sum("compression_savings_usd_delta"))} at list price`),
-    tile("Input cost", dollars(sum("total_input_cost_usd_delta")), "of what was forwarded"),
+    tile("Dollars saved", all(sum("compression_savings_cache_adjusted_usd_delta")), "at the price that the tokens would have had", `${all(sum("unique_savings_cache_adjusted_usd_delta"))} once per output`, `${all(sum("compression_savings_usd_delta"))} at list price`),
+    tile("Input cost", all(sum("total_input_cost_usd_delta")), "of what was forwarded"),
     tile("Requests", compact(sum("requests"))));
   const byTime = new Map(points.map((point) => [Date.parse(point.timestamp), point]));
   const times = every(points.map((point) => Date.parse(point.timestamp)));
@@ -134,6 +156,17 @@ function show(page) {
   breakdown(page.breakdown);
 }
 
+const priced = (sums) => ({ requests: sums.requests, unpriced: sums.unpriced_requests ?? 0, subscription: sums.subscription_requests ?? 0 });
+
+/** How many requests of what is shown have no price, as far as the breakdown tells. */
+function left(page) {
+  const values = page?.values ?? {};
+  const { scope } = chosen;
+  const counted = scope ? [page?.by === scope.dimension && Object.hasOwn(values, scope.value) ? values[scope.value] : {}] : Object.values(values);
+  const none = { requests: 0, unpriced: 0, subscription: 0 };
+  return counted.map(priced).reduce((sum, one) => ({ requests: sum.requests + (one.requests ?? 0), unpriced: sum.unpriced + one.unpriced, subscription: sum.subscription + one.subscription }), none);
+}
+
 function breakdown(page) {
   const values = Object.entries(page?.values ?? {}).sort(([a, x], [b, y]) => y.tokens_saved - x.tokens_saved || a.localeCompare(b));
   const label = DIMENSIONS[page?.by] ?? "";
@@ -141,9 +174,9 @@ function breakdown(page) {
   const rows = values.map(([value, sums]) => [
     el("div", { class: "named" }, el("button", { type: "button", class: "link name", title: value, on: { click: () => choose({ scope: { dimension: page.by, value } }) } }, value), bar(sums.tokens_before / most, sums.tokens_before ? sums.tokens_after / sums.tokens_before : 0)),
     count(sums.requests), compact(sums.tokens_before), compact(sums.tokens_saved), percent(sums.savings_percent),
-    dollars(sums.compression_savings_usd), dollars(sums.compression_savings_cache_adjusted_usd),
+    total(sums.compression_savings_usd, priced(sums)), total(sums.compression_savings_cache_adjusted_usd, priced(sums)),
   ]);
-  const columns = ["Requests", "Tokens sent", "Saved", "Saving", "Dollars, list", "cache-adjusted"].map((title) => ({ title, number: true }));
+  const columns = ["Requests", "Tokens sent", "Saved", "Saving", "Dollars, list", "cache-adjusted"].map((title) => ({ title, number: true, minor: MINOR.has(title) }));
   fill(byId("breakdown"), rows.length
     ? table(`What was saved in the range, by ${label.toLowerCase()}. A name's button shows its own charts.`, [{ title: label }, ...columns], rows)
     : el("p", { class: "none" }, "No request in this range names one."));

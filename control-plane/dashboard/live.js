@@ -1,8 +1,12 @@
 // The live view: what has been saved so far, and what is going on now.
 
+import * as access from "./access.js";
+import { to } from "./address.js";
 import { Bars } from "./chart.js";
 import { bar, byId, el, fill, table } from "./dom.js";
 import { compact, count, dollars, duration, percent, whole } from "./format.js";
+import { total, without } from "./money.js";
+import { some } from "./more.js";
 import { showRecent } from "./recent.js";
 import { blockOutcome, requestOutcome } from "./words.js";
 
@@ -16,9 +20,12 @@ const ROWS = 8;
 let rate;
 let tokens;
 let guided = false;
+let latest = null;
+/** Whether what the dollars are is opened. */
+let explained = false;
 
 export function start() {
-  rate = new Bars(byId("rate-chart"), { title: "Requests per minute over the last hour", lines: [{ label: "requests", colour: "--accent" }], format: compact, ticks: whole, local: true });
+  rate = new Bars(byId("rate-chart"), { title: "Requests per minute over the last hour", lines: [{ label: "requests", colour: "--accent" }, { label: "failed", colour: "--alarm" }], format: compact, ticks: whole, local: true });
   tokens = new Bars(byId("tokens-chart"), {
     title: "Tokens per minute over the last hour",
     lines: [{ label: "sent by clients", colour: "--faded" }, { label: "forwarded", colour: "--accent" }],
@@ -29,9 +36,8 @@ export function start() {
 
 /** What to do first. Clients go to this page's own address when Envoy served it, else to Envoy's usual one. */
 async function guide() {
-  // Envoy hands everything on but this
-  const direct = await fetch("/debug/warmup", { credentials: "omit" }).then((answer) => answer.status !== 404, () => true);
-  const proxy = direct ? "http://127.0.0.1:8787" : location.origin;
+  const server = await fetch("/dashboard/proxy", { credentials: "omit" }).then((answer) => answer.text(), () => "none");
+  const proxy = server === "envoy" ? location.origin : "http://127.0.0.1:8787";
   fill(byId("empty-steps"),
     step("Claude Code", `ANTHROPIC_BASE_URL=${proxy} claude`),
     step("The Anthropic SDKs", `export ANTHROPIC_BASE_URL=${proxy}`),
@@ -58,8 +64,15 @@ export function show(stats) {
     guide();
   }
   if (nothing) return;
+  latest = stats;
   tiles(stats);
   activity(stats);
+  lists(stats);
+  access.news();
+  showRecent(byId("recent"), stats.recent_requests ?? []);
+}
+
+function lists(stats) {
   list(byId("outcomes"), "Requests by outcome", ["Outcome", "Requests"], ranked(stats.requests.by_outcome, (n) => n).map(([name, n]) => ({ name: requestOutcome(name), size: n, cells: [count(n)] })));
   list(byId("blocks"), "Tool outputs by outcome", ["Outcome", "Tool outputs", "Tokens saved"], ranked(stats.blocks?.by_outcome, (sums) => sums.tokens_saved * 1e6 + sums.blocks).map(([name, sums]) => {
     const { label, why, skipped } = blockOutcome(name);
@@ -68,20 +81,12 @@ export function show(stats) {
   list(byId("tools"), "Tools by tokens", ["Tool", "Tokens sent", "Saved"], ranked(stats.blocks?.by_tool, (sums) => sums.tokens_before).map(([name, sums]) => ({
     name, size: sums.tokens_before, kept: sums.tokens_after, cells: [compact(sums.tokens_before), percent(sums.tokens_before ? sums.tokens_saved / sums.tokens_before * 100 : 0)],
   })));
-  showRecent(byId("recent"), stats.recent_requests ?? []);
 }
 
 const ranked = (object, size) => Object.entries(object ?? {}).sort(([a, x], [b, y]) => size(y) - size(x) || a.localeCompare(b));
 
 export function tile(name, value, ...notes) {
-  return el("div", { class: "tile" }, el("h2", {}, name), el("p", { class: "value" }, value), notes.map((note) => (typeof note === "string" ? el("p", { class: "note" }, note) : note)));
-}
-
-/** A tile as wide as two: of those above there are two, so that no row is left with one. */
-function wide(name, value, ...notes) {
-  const made = tile(name, value, ...notes);
-  made.classList.add("wide");
-  return made;
+  return el("div", { class: "tile" }, el("h2", {}, name), el("p", { class: "value" }, value), notes.filter(Boolean).map((note) => (typeof note === "string" ? el("p", { class: "note" }, note) : note)));
 }
 
 /** Summed over requests, an output in a history counts in each of them; `once` counts it in the first alone. */
@@ -118,18 +123,47 @@ function allowanceTile({ accounts = [] } = {}) {
     ...(accounts.length > 1 ? [`and ${accounts.length - 1} more accounts`] : []), "counted in tokens, not in dollars");
 }
 
+/** How many requests were answered well: in the last hour, and of all. */
+function answered(requests, activity) {
+  const sum = (name) => activity.reduce((sum, minute) => sum + (minute[name] ?? 0), 0);
+  const [hour, failed] = [sum("requests"), sum("failed")];
+  const share = (failed, all) => (all > 0 ? (all - failed) / all * 100 : NaN);
+  const made = tile("Answered well", percent(hour > 0 ? share(failed, hour) : share(requests.failed, requests.total)),
+    hour > 0 ? `${count(failed)} of ${count(hour)} failed in the last hour` : "none in the last hour",
+    `${count(requests.failed)} of ${count(requests.total)} in all, ${count(requests.rate_limited)} rate-limited`,
+    access.errors().length ? `most: ${access.errors().map(([name, n]) => `${name} (${count(n)})`).join(", ")}` : null,
+    requests.failed > 0 ? el("p", { class: "note" }, el("a", { href: to("requests", { status: "failed" }) }, "Show those that failed")) : null);
+  if (hour > 0 && share(failed, hour) < 99) made.classList.add("alarm");
+  return made;
+}
+
+/** One number, and what it means. */
+function dollarsSaved(cost, requests, once) {
+  const left = { requests: requests.total, unpriced: cost?.unpriced_requests ?? 0, subscription: cost?.subscription_requests ?? 0 };
+  const all = (usd) => total(usd, left);
+  const definition = el("details", { class: "definition", open: explained, on: { toggle: (event) => { explained = event.target.open; } } },
+    el("summary", {}, "What this counts"),
+    el("p", {}, "Each token that was not sent, at the price that it would have had: that of reading from the provider's cache where it would have been read, that of writing or of input where not. What Headroom's own tool adds is taken off. Requests that failed save nothing."),
+    el("ul", {},
+      el("li", {}, `${all(cost?.breakdown?.compression_savings_list_usd)} with every token at the list price of input`),
+      el("li", {}, `${all(once?.cache_adjusted_usd)} with each tool output counted once, not in every later request that repeats it`)),
+    el("p", {}, el("a", { href: to("history") }, "Over time, and by project, model, provider and stack")));
+  return tile("Dollars saved", all(cost?.breakdown?.compression_savings_usd), without(left, count), definition);
+}
+
 function tiles({ tokens, savings, audit, requests, cost, overhead, reasoning, subscriptions, prefix_cache: cache, activity = [], display_session: session }) {
   const once = savings?.side_by_side?.unique;
   const since = Date.now() - RATE_MINUTES * MINUTE;
   const perMinute = activity.filter((it) => Date.parse(it.timestamp) > since).reduce((sum, it) => sum + it.requests, 0) / RATE_MINUTES;
   fill(byId("tiles"),
+    answered(requests, activity),
+    dollarsSaved(cost, requests, once),
     saved(tokens, session, once, audit),
-    wide("Dollars saved", dollars(cost?.breakdown?.compression_savings_usd), "cache-adjusted: at the price they would have had", `${dollars(once?.cache_adjusted_usd)} once per output`, `${dollars(cost?.breakdown?.compression_savings_list_usd)} at list price`),
-    tile("Requests per minute", perMinute >= 10 ? count(perMinute) : perMinute.toFixed(1), `${compact(requests.total)} in all, ${compact(requests.compressed)} compressed`, `${compact(requests.failed)} failed`),
+    tile("Requests per minute", perMinute >= 10 ? count(perMinute) : perMinute.toFixed(1), `${compact(requests.total)} in all, ${compact(requests.compressed)} compressed`),
     tile("Added latency", duration(overhead?.p50_ms), "at the median", `${duration(overhead?.p99_ms)} at p99`),
     reasoningTile(reasoning),
     ...[allowanceTile(subscriptions)].filter(Boolean),
-    tile("Provider's cache", percent(cache?.totals?.hit_rate), "of requests read from it", `${dollars(cost?.breakdown?.cache_savings_usd)} saved by it`));
+    tile("Provider's cache", percent(cache?.totals?.hit_rate), "of requests read from it", `${dollars(cost?.breakdown?.cache_savings_usd)} saved by it`, el("p", { class: "note" }, el("a", { href: to("cache") }, "What it missed, and why"))));
 }
 
 function activity({ activity = [], generated_at: now }) {
@@ -138,7 +172,7 @@ function activity({ activity = [], generated_at: now }) {
   const byMinute = new Map(activity.map((it) => [minute(Date.parse(it.timestamp)), it]));
   const times = Array.from({ length: SHOWN_MINUTES }, (_, n) => end - (SHOWN_MINUTES - 1 - n) * MINUTE);
   const of = (name) => times.map((at) => byMinute.get(at)?.[name] ?? 0);
-  rate.show(times, [of("requests")], "minute");
+  rate.show(times, [of("requests"), of("failed")], "minute");
   tokens.show(times, [of("tokens_before"), of("tokens_after")], "minute");
 }
 
@@ -149,10 +183,10 @@ function list(place, title, [first, ...rest], rows) {
   const most = Math.max(1, ...rows.map((row) => row.size));
   const name = (row) => el("div", { class: "named" }, el("span", { class: "name", title: row.why || row.name }, row.name, row.why ? el("span", { class: "why" }, row.why) : null),
     bar(row.size / most, row.kept === undefined ? 1 : row.size ? row.kept / row.size : 0));
-  const lines = rows.slice(0, ROWS).map((row) => [name(row), ...row.cells]);
-  const left = rows.length - lines.length;
+  const { shown, button } = some(title, rows, ROWS, () => lists(latest));
+  const lines = shown.map((row) => [name(row), ...row.cells]);
   fill(place,
     el("div", { class: "row" }, el("h2", {}, title), rows.some((row) => row.kept !== undefined) ? key() : null),
     rows.length ? table(title, [{ title: first }, ...rest.map((title) => ({ title, number: true }))], lines) : el("p", { class: "none" }, "Nothing yet."),
-    left > 0 ? el("p", { class: "small" }, `and ${left} more`) : null);
+    button);
 }

@@ -1,49 +1,53 @@
-// The newest requests, each with what was done to its blocks.
+// A table of requests. A request's button opens its drawer.
 
+import { change, to } from "./address.js";
 import { el, fill, table } from "./dom.js";
-import { clock, compact, count, duration, percent } from "./format.js";
-import { blockOutcome, requestOutcome } from "./words.js";
+import { clock, compact, duration, percent, when } from "./format.js";
+import { costOf } from "./money.js";
+import { some } from "./more.js";
+import { blockOutcome, failureOf, requestOutcome, stackName } from "./words.js";
 
-/** Requests whose blocks are shown, by id: they stay open when news comes in. */
-const open = new Set();
+/** Rows of the live view before the rest opens. */
+const FEW = 6;
 
 export function showRecent(place, requests) {
-  for (const id of open) if (!requests.some((request) => request.request_id === id)) open.delete(id);
+  const { shown, button } = some("recent", requests, FEW, () => showRecent(place, requests));
   const focused = place.contains(document.activeElement) ? document.activeElement.dataset.request : undefined;
-  const columns = ["Time", "Model", "Outcome", "Tool outputs", "Tokens", "Saved", "Added"];
-  const numbers = new Set(["Tokens", "Saved", "Added"]);
-  const head = columns.map((title) => el("th", { scope: "col", class: numbers.has(title) ? "number" : null }, title));
-  const rows = requests.flatMap((request, n) => lines(place, requests, request, n, columns.length));
-  fill(place, el("table", {},
-    el("caption", { class: "hidden" }, "The newest requests, newest first. A request's button shows its tool outputs."),
-    el("thead", {}, el("tr", {}, head)),
-    el("tbody", {}, rows)));
-  if (focused !== undefined) {
-    [...place.querySelectorAll("button[data-request]")].find((button) => button.dataset.request === focused)?.focus();
-  }
+  fill(place, requestTable(shown, "The newest requests, newest first. A request's button shows what was done to it."), button, el("p", { class: "small" }, el("a", { href: to("requests") }, "All requests that are kept, with search and filters")));
+  if (focused !== undefined) [...place.querySelectorAll("button[data-request]")].find((it) => it.dataset.request === focused)?.focus();
 }
 
-function lines(place, requests, request, n, width) {
+/** `dated`: the day stands there as well. */
+export function requestTable(requests, caption, { dated = false } = {}) {
+  const columns = [
+    { title: "Time" }, { title: "Model" }, { title: "Outcome" }, { title: "Tool outputs", minor: true }, { title: "Tokens", number: true, minor: true },
+    { title: "Saved", number: true }, { title: "Cost", number: true, minor: true }, { title: "Added", number: true, minor: true },
+  ];
+  return table(caption, columns, requests.map((request) => cells(request, dated)), { class: "requests" });
+}
+
+function cells(request, dated) {
   const id = request.request_id;
-  const blocks = request.blocks ?? [];
-  const shown = open.has(id);
-  const toggle = () => {
-    if (!open.delete(id)) open.add(id);
-    showRecent(place, requests);
-  };
-  const time = blocks.length === 0
-    ? el("span", { class: "plain" }, clock(request.timestamp))
-    : el("button", { type: "button", class: "disclose", "aria-expanded": String(shown), "aria-controls": `blocks-${n}`, "data-request": id, on: { click: toggle } }, clock(request.timestamp));
-  const row = el("tr", { class: shown ? "opened" : null },
-    el("th", { scope: "row" }, time),
-    el("td", {}, el("div", { class: "clip", title: request.model }, request.model || "–"), el("div", { class: "why clip" }, [request.project, request.stack].filter(Boolean).join(" · "))),
-    el("td", {}, el("span", { class: `chip ${request.outcome === "compressed" ? "good" : request.status >= 400 ? "bad" : ""}` }, requestOutcome(request.outcome)), request.status >= 400 ? ` ${request.status}` : null),
-    el("td", { class: "summary" }, summary(blocks, request.blocks_left_out)),
-    el("td", { class: "number" }, `${compact(request.input_tokens_original)} → ${compact(request.input_tokens_optimized)}`),
-    el("td", { class: "number" }, percent(request.savings_percent)),
-    el("td", { class: "number" }, duration(request.optimization_latency_ms)));
-  if (!shown) return [row];
-  return [row, el("tr", { class: "inner", id: `blocks-${n}` }, el("td", { colspan: width }, detail(request, blocks)))];
+  const [minute, second] = [clock(request.timestamp).slice(0, 5), clock(request.timestamp).slice(5)];
+  const time = dated ? when(request.timestamp) : [minute, el("span", { class: "minor" }, second)];
+  const names = [request.project, stackName(request.stack), request.tenant].filter(Boolean).join(" · ");
+  return [
+    el("button", { type: "button", class: "link", "aria-haspopup": "dialog", "data-request": id, on: { click: () => change({ request: id }) } }, time),
+    el("span", {}, el("span", { class: "clip", title: request.model }, request.model || "–"), names ? el("span", { class: "why clip", title: names }, names) : null),
+    outcome(request),
+    summary(request.blocks ?? [], request.blocks_left_out),
+    `${compact(request.input_tokens_original)} → ${compact(request.input_tokens_optimized)}`,
+    percent(request.savings_percent),
+    costOf(request),
+    duration(request.optimization_latency_ms),
+  ];
+}
+
+/** What became of a request: a failure first, whatever was done to the body before. */
+export function outcome(request) {
+  const failure = failureOf(request);
+  if (failure) return el("span", {}, el("span", { class: "chip bad" }, failure), el("span", { class: "why block" }, request.error_class || requestOutcome(request.outcome)));
+  return el("span", { class: `chip ${request.outcome === "compressed" ? "good" : ""}` }, requestOutcome(request.outcome));
 }
 
 /** "3 compressed, 2 too small" */
@@ -57,21 +61,4 @@ function summary(blocks, leftOut) {
   if (leftOut > 0) counts.set("not listed", leftOut);
   const parts = [...counts].sort((a, b) => (b[0] === "compressed") - (a[0] === "compressed") || b[1] - a[1]);
   return parts.length ? parts.map(([name, n]) => `${n} ${name}`).join(", ") : "none";
-}
-
-function detail(request, blocks) {
-  const rows = blocks.map((block) => {
-    const { label, why, skipped } = blockOutcome(block.outcome);
-    const saved = block.tokens_before - block.tokens_after;
-    return [
-      block.tool || "–",
-      block.kind || "–",
-      el("span", {}, el("span", { class: skipped ? "chip" : "chip good" }, label), why ? el("span", { class: "why" }, why) : null, block.pressure ? el("span", { class: "why" }, `pressed ${block.pressure} harder`) : null, block.from_memo ? el("span", { class: "why" }, "known from an earlier turn") : null),
-      count(block.tokens_before),
-      count(block.tokens_after),
-      block.tokens_before ? percent(saved / block.tokens_before * 100) : "–",
-    ];
-  });
-  const columns = [{ title: "Tool" }, { title: "Content" }, { title: "What became of it" }, { title: "Tokens", number: true }, { title: "Forwarded", number: true }, { title: "Saved", number: true }];
-  return [table(`Tool outputs of request ${request.request_id}`, columns, rows, { shown: true, class: "blocks" })];
 }

@@ -44,8 +44,88 @@ const REQUESTS = {
   host_error: "Envoy refused a call",
   empty: "No body",
   aborted: "Client left",
+  over_budget: "Budget used up",
   unspecified: "Unknown",
 };
+
+const MISSES = {
+  first_request: ["First request", "nothing had been written before"],
+  lifetime_lapsed: ["Lifetime lapsed", "what had been written had lived its time"],
+  model_changed: ["Model changed", "another model, or another route to it"],
+  tools_changed: ["Tools changed", "the tool list was another"],
+  system_changed: ["System prompt changed", "the system prompt was another"],
+  history_edited_by_client: ["History edited by the client", "the client had changed an earlier message"],
+  history_edited_by_headroom: ["History edited by Headroom", "Headroom had changed an earlier message"],
+  below_minimum: ["Too short", "shorter than the provider caches"],
+  no_breakpoint: ["No breakpoint", "none was set where the provider wants one"],
+  look_back_missed: ["Look-back missed", "the last breakpoint that was written lay further back than the provider looks"],
+  provider_missed: ["Provider missed", "nothing had changed, and the provider did not find it"],
+  unknown: ["Unknown", "no record of what was written is kept"],
+};
+
+const WHAT_IF = { one_hour_lifetime: "A lifetime of an hour", breakpoints: "Breakpoints set for clients that set none", keep_alive: "Keeping the cache alive" };
+
+const STACKS = {
+  claude_code: "Claude Code",
+  claude: "Claude Code",
+  codex: "Codex",
+  gemini_cli: "Gemini CLI",
+  gemini: "Gemini CLI",
+  qwen_code: "Qwen Code",
+  qwen: "Qwen Code",
+  opencode: "OpenCode",
+  cline: "Cline",
+  roo_code: "Roo Code",
+  kilo_code: "Kilo Code",
+  aider: "Aider",
+  goose: "Goose",
+  copilot: "Copilot",
+  openhands: "OpenHands",
+  zed: "Zed",
+  anthropic_sdk: "Anthropic SDK",
+  openai_sdk: "OpenAI SDK",
+  google_genai_sdk: "Google GenAI SDK",
+  mistral_sdk: "Mistral SDK",
+  aws_sdk: "AWS SDK",
+  litellm: "LiteLLM",
+  ai_sdk: "AI SDK",
+  langchain: "LangChain",
+  curl: "curl",
+};
+
+const ATTRIBUTES = { model: "Model", provider: "Provider", project: "Project", stack: "Stack", tenant: "Tenant", team: "Team", key: "Key", outcome: "Outcome", status: "Status", conversation: "Conversation" };
+
+/** An agent's name; one that `headroomctl wrap` started says so. */
+export function stackName(stack) {
+  if (!stack) return "";
+  const wrapped = stack.startsWith("wrap_") ? stack.slice("wrap_".length) : null;
+  const name = own(STACKS, wrapped ?? stack);
+  if (wrapped !== null) return `${name ?? wrapped} (wrapped)`;
+  return name ?? stack;
+}
+
+/** Without a value the name of an attribute, with one what that is called. */
+export function attribute(name, value) {
+  if (value === undefined) return own(ATTRIBUTES, name) ?? name;
+  if (name === "stack") return stackName(value);
+  return name === "outcome" ? requestOutcome(value) : value;
+}
+
+/** Why less was read from the cache than could have been. */
+export function missReason(name) {
+  const [label, why] = own(MISSES, name) ?? [name ?? "", ""];
+  return { label, why };
+}
+
+export const whatIf = (name) => own(WHAT_IF, name) ?? name;
+
+/** What a request failed with; empty where it did not. Whatever was done to its body, the provider's answer decides. */
+export function failureOf({ status, outcome, api, error_class: error }) {
+  if (status >= 400) return `Failed ${status}`;
+  // a call of the compression service has no answer of a provider
+  if (outcome === "aborted" || (status === 0 && api !== "compress")) return "Client left";
+  return error ? "Failed midway" : "";
+}
 
 /** A block's outcome: `{label, why, skipped}`. A name of a newer filter stands for itself. */
 export function blockOutcome(name) {

@@ -17,6 +17,7 @@
 use std::ops::AddAssign;
 use std::path::Path;
 
+use headroom_api::pages::BudgetUse;
 use headroom_api::v1::{LimitsResponse, RequestRecord, UsedUp};
 use serde_json::Value;
 
@@ -170,6 +171,25 @@ impl Budgets {
         accounts
     }
 
+    /// What was used of each, by whom it is for. One that nobody has used yet is there too, where it names whom.
+    pub fn uses(&self, spent: &[(Account, Spent)], now: UnixMs) -> Vec<BudgetUse> {
+        let mut uses = Vec::new();
+        for budget in &self.budgets {
+            let start = budget.window.start(now);
+            let found =
+                spent.iter().filter(|(account, _)| account.bucket_ms == start && budget.is_for(account));
+            let before = uses.len();
+            uses.extend(found.map(|(account, spent)| budget.use_of(&account.owner, *spent, start)));
+            let named = budget.of.as_deref().or((budget.per == Per::All).then_some(""));
+            if uses.len() == before
+                && let Some(owner) = named
+            {
+                uses.push(budget.use_of(owner, Spent::default(), start));
+            }
+        }
+        uses
+    }
+
     /// Which of them are used up.
     pub fn used_up(&self, spent: &[(Account, Spent)]) -> LimitsResponse {
         let used_up = self
@@ -212,11 +232,35 @@ impl Budget {
         Ok(budget)
     }
 
-    fn used_up(&self, account: &Account, spent: Spent) -> Option<UsedUp> {
-        let meant = account.per == self.per
+    fn is_for(&self, account: &Account) -> bool {
+        account.per == self.per
             && account.unit == self.window
-            && self.of.as_ref().is_none_or(|of| *of == account.owner);
-        if !meant {
+            && self.of.as_ref().is_none_or(|of| *of == account.owner)
+    }
+
+    fn use_of(&self, owner: &str, spent: Spent, start: UnixMs) -> BudgetUse {
+        let share = |used: i64, most: Option<i64>| match most {
+            None => 0.0,
+            Some(0) => 100.0,
+            Some(most) => used as f64 / most as f64 * 100.0,
+        };
+        let used_percent = share(spent.tokens, self.tokens).max(share(spent.nanousd, self.nanousd));
+        BudgetUse {
+            per: self.per.name().to_owned(),
+            owner: owner.to_owned(),
+            window: self.window.name().to_owned(),
+            until: iso(end(self.window, start)),
+            tokens: spent.tokens,
+            tokens_limit: self.tokens,
+            usd: usd(spent.nanousd),
+            usd_limit: self.nanousd.map(usd),
+            used_percent,
+            used_up: used_percent >= 100.0,
+        }
+    }
+
+    fn used_up(&self, account: &Account, spent: Spent) -> Option<UsedUp> {
+        if !self.is_for(account) {
             return None;
         }
         let used = match (self.nanousd, self.tokens) {
@@ -332,6 +376,42 @@ mod tests {
             said.used_up[1].message,
             "Budget exceeded for day period: this API key used 100 of 100 tokens. It begins anew at 2026-12-06T00:00:00.000000Z."
         );
+    }
+
+    #[test]
+    fn what_was_used_is_told_of_each_also_of_nobody() {
+        let all = budgets(
+            r#"{"budgets":[{"per":"team","window":"day","usd":2,"tokens":100},{"per":"team","of":"red","window":"month","usd":1},
+                {"per":"all","window":"hour","tokens":0},{"per":"key","window":"day","tokens":5}]}"#,
+        );
+        let now = at("2026-12-05T10:30:00Z");
+        let account = |owner: &str, start| Account {
+            unit: Unit::Day,
+            bucket_ms: start,
+            per: Per::Team,
+            owner: owner.to_owned(),
+        };
+        let spent = Spent { tokens: 150, nanousd: 500_000_000 };
+        let uses = all.uses(
+            &[
+                (account("red", Unit::Day.start(now)), spent),
+                (account("old", Unit::Day.start(now) - DAY_MS), spent),
+            ],
+            now,
+        );
+        let told: Vec<_> = uses
+            .iter()
+            .map(|it| (it.per.as_str(), it.owner.as_str(), it.used_percent, it.used_up, it.until.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("team", "red", 150.0, true, "2026-12-06T00:00:00.000000Z"),
+                ("team", "red", 0.0, false, "2027-01-01T00:00:00.000000Z"),
+                ("all", "", 100.0, true, "2026-12-05T11:00:00.000000Z"),
+            ]
+        );
+        assert_eq!((uses[0].usd, uses[0].usd_limit, uses[0].tokens_limit), (0.5, Some(2.0), Some(100)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod answer_metrics;
 mod board;
+mod budgets;
 mod compress;
 mod dashboard;
 mod debug;
@@ -15,6 +16,7 @@ mod metrics;
 mod original_metrics;
 mod percentiles;
 mod purge;
+mod recent;
 mod registry;
 mod retrieve;
 mod session_metrics;
@@ -43,10 +45,12 @@ use self::error::Refusal;
 pub(crate) use self::guard::Guard;
 pub(crate) use self::health::Probes;
 pub(crate) use self::metrics::Metrics;
+pub(crate) use self::recent::Turnstile;
 
 use crate::answers::Answers;
 use crate::filters::Filters;
 use crate::learn::{LearnCounts, Learned};
+use crate::ledger::contribution::Accounting;
 use crate::ledger::store::LedgerStore;
 use crate::ledger::writer::Ledger;
 use crate::memory::Memory;
@@ -80,6 +84,8 @@ pub(crate) struct App {
     pub(crate) learning: Arc<LearnCounts>,
     pub(crate) learned: Learned,
     pub(crate) board: Board,
+    pub(crate) turnstile: Turnstile,
+    pub(crate) accounting: Arc<Accounting>,
     pub(crate) desk: Desk,
     pub(crate) guard: Arc<Guard>,
     pub(crate) warmup: Warmup,
@@ -119,6 +125,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/stats", get(stats::stats))
         .route("/stats-history", get(stats_history::stats_history))
         .route("/stats-cache", get(stats_cache::stats_cache))
+        .route("/stats-conversations", get(recent::conversations))
+        .route("/stats-recent", get(recent::recent))
+        .route("/stats-budgets", get(budgets::budgets))
         .route("/transformations/feed", get(feed::feed))
         .route("/metrics", get(metrics::metrics))
         .route("/v1/retrieve", get(retrieve::get).post(retrieve::post))

@@ -25,6 +25,7 @@ pub mod models;
 pub mod offline;
 pub mod originals;
 pub mod purge;
+mod recent;
 mod request_log;
 pub mod retention;
 mod server;

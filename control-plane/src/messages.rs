@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use headroom_api::pages::RequestMessages;
+use headroom_api::pages::{LoggedBlock, RequestMessages};
 use headroom_api::v1::LoggedMessages;
 use serde_json::Value;
 
@@ -62,6 +62,7 @@ impl Messages {
             request_messages_left_out: Some(logged.request_messages_left_out),
             response_content: Some(logged.response_content.clone()),
             response_content_cut: Some(logged.response_content_cut),
+            logged_blocks: logged.blocks.iter().map(block).collect(),
         }
     }
 
@@ -97,9 +98,22 @@ impl Kept {
     }
 }
 
+fn block(block: &headroom_api::v1::LoggedBlock) -> LoggedBlock {
+    LoggedBlock {
+        index: block.index,
+        before: block.before.clone(),
+        before_cut: block.before_cut,
+        after: block.after.clone(),
+        after_cut: block.after_cut,
+    }
+}
+
 /// Bytes that one takes, nearly.
 fn size(logged: &LoggedMessages) -> usize {
-    let texts = logged.request_messages.iter().map(|message| size_of::<String>() + message.len());
+    let messages = logged.request_messages.iter().map(|message| size_of::<String>() + message.len());
+    let blocks =
+        logged.blocks.iter().map(|block| size_of_val(block) + block.before.len() + block.after.len());
+    let texts = messages.chain(blocks);
     size_of::<LoggedMessages>()
         + 2 * logged.request_id.len()
         + logged.response_content.len()
@@ -119,6 +133,7 @@ mod tests {
             request_messages_left_out: 3,
             response_content: answer.to_owned(),
             response_content_cut: true,
+            blocks: vec![headroom_api::v1::LoggedBlock { before: "long".to_owned(), ..Default::default() }],
         }
     }
 
@@ -131,6 +146,7 @@ mod tests {
         assert_eq!(shown["request_messages_left_out"], 3);
         assert_eq!(shown["response_content"], "late");
         assert_eq!(shown["response_content_cut"], true);
+        assert_eq!(shown["logged_blocks"][0]["before"], "long");
     }
 
     #[test]

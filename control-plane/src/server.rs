@@ -191,7 +191,7 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
             .map_err(|error| StartError::LogFile { path: path.display().to_string(), error })
     });
     let (request_log, log_writer) = log.transpose()?.unzip();
-    let (ledger, writer) = Ledger::new(Arc::clone(&store), accounting, move |landed| {
+    let (ledger, writer) = Ledger::new(Arc::clone(&store), Arc::clone(&accounting), move |landed| {
         observed.observe(landed);
         stage_timings::log(landed);
         if let Some(log) = &request_log {
@@ -236,6 +236,8 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
             Arc::clone(&subscriptions),
             landings,
         ),
+        turnstile: http::Turnstile::default(),
+        accounting,
         guard: Arc::new(Guard::new(
             settings.token.clone(),
             settings.tenants.clone(),

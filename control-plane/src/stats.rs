@@ -209,6 +209,7 @@ fn minute(Bucket { start_ms, sums }: &Bucket) -> Minute {
     Minute {
         timestamp: iso(*start_ms),
         requests: sums.requests,
+        failed: sums.failed,
         tokens_before: sums.tokens_before,
         tokens_after: sums.tokens_after,
         tokens_saved: sums.tokens_saved,

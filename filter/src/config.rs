@@ -9,7 +9,7 @@
 //! | key | default | meaning |
 //! |---|---|---|
 //! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `simulate`: the same, and say what would have become of it; `off`: pass everything |
-//! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "breakpoints": "…", "align": "…", "cache": "…", "provider": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode, profile, breakpoints, aligner and cache (the configuration's own where it says nothing; `align` is `on` or `off`) and names the provider in reports |
+//! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "breakpoints": "…", "align": "…", "cache": "…", "provider": "…", "project": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode, profile, breakpoints, aligner and cache (the configuration's own where it says nothing; `align` is `on` or `off`) and names the provider in reports, and the project of requests that name none |
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
 //! | `code_aware` | `false` | with `reversible`: leave out bodies of functions of source files that are read as a whole (docs/code-aware.md) |

@@ -11,6 +11,7 @@
     deny(clippy::panic, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
+mod agent;
 mod answer;
 pub mod answer_cache;
 mod body;

@@ -2,7 +2,8 @@
 //!
 //! Of the body alone: headers, and with them credentials, are not looked at.
 
-use headroom_api::v1::LoggedMessages;
+use headroom_api::v1::{LoggedBlock, LoggedMessages};
+use headroom_compress::Block;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -14,6 +15,9 @@ pub(crate) struct Transcript {
     /// Bytes of the request's messages, and of the answer, at most.
     room: usize,
 }
+
+/// A text of a tool output takes one of so many parts of the room at most, so that there are several.
+const PARTS: usize = 4;
 
 /// Where the wire formats keep the conversation.
 #[derive(Deserialize)]
@@ -62,6 +66,37 @@ impl Transcript {
         Some(Self { logged, answer: Vec::new(), room })
     }
 
+    /// The tool outputs that stand in `body`, and what stands for them in `forwarded`; `None`: it leaves as it came.
+    /// `left_out` of them, the oldest, are not in the record.
+    pub(crate) fn tell_blocks(
+        &mut self,
+        body: &[u8],
+        forwarded: Option<&[u8]>,
+        blocks: &[Block],
+        left_out: usize,
+    ) {
+        let mut left = self.room;
+        let longest = self.room / PARTS;
+        for (index, block) in blocks.iter().skip(left_out).enumerate().rev() {
+            let replaced = block.replaced.clone().and_then(|span| forwarded?.get(span));
+            let [before, after] = [body.get(block.span.clone()), replaced].map(|text| {
+                let (text, cut) = beginning(text.unwrap_or_default(), longest.min(left));
+                left = left.saturating_sub(text.len());
+                (text, cut)
+            });
+            self.logged.blocks.push(LoggedBlock {
+                index: u32::try_from(index).unwrap_or(u32::MAX),
+                before: before.0,
+                before_cut: before.1,
+                after: after.0,
+                after_cut: after.1,
+            });
+            if left == 0 {
+                break;
+            }
+        }
+    }
+
     /// More of the answer.
     pub(crate) fn answered(&mut self, bytes: &[u8]) {
         let left = self.room.saturating_sub(self.answer.len());
@@ -80,9 +115,27 @@ impl Transcript {
     }
 }
 
+/// What a JSON string says, to a length, and whether that is not all of it.
+fn beginning(string: &[u8], longest: usize) -> (String, bool) {
+    let Ok(mut text) = serde_json::from_slice::<String>(string) else { return (String::new(), false) };
+    let end = text.floor_char_boundary(longest);
+    let cut = end < text.len();
+    text.truncate(end);
+    (text, cut)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_beginning_of_a_string_ends_with_a_whole_character() {
+        assert_eq!(beginning(br#""a\n\u00e4b""#, 3), ("a\n".to_owned(), true));
+        assert_eq!(beginning(br#""a\n\u00e4b""#, 5), ("a\n\u{e4}b".to_owned(), false));
+        for nothing in [&b""[..], b"12", b"\"cut", b"\xff"] {
+            assert_eq!(beginning(nothing, 9), (String::new(), false), "{nothing:?}");
+        }
+    }
 
     fn of(body: &str, room: usize) -> (Vec<String>, u32) {
         let logged = Transcript::of(body.as_bytes(), room).unwrap().logged("hr_1");

@@ -341,6 +341,8 @@ impl Request {
         let Rewrite { mut replacement, outcome, added_tools, carries_thinking, blocks, originals, .. } =
             rewrite;
         let added_tool = added_tools.any();
+        // Before a recovery, which moves what the blocks point to.
+        rewrite::log_messages(exchange, &bytes, replacement.as_deref(), &blocks);
         let mut cache_edited = cache_edits::edited(
             exchange,
             &body.route,
@@ -395,7 +397,6 @@ impl Request {
             self.cache = Cache::Wanted(Box::new(wanted));
         }
         exchange.settle(outcome);
-        rewrite::log_messages(exchange, &bytes);
         if rewrite::is_worked_out_later(exchange) {
             let forwarded = replacement.map_or_else(|| Rc::clone(&bytes), Rc::new);
             rewrite::work_out_later(exchange, &body.route, bytes, Some(forwarded), blocks);

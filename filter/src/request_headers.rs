@@ -4,6 +4,7 @@ use headroom_providers::path::Path;
 use headroom_providers::route::{Route, Target};
 use headroom_providers::{Api, anthropic, chatgpt, copilot, routing};
 
+use crate::agent;
 use crate::config::Config;
 use crate::credential;
 use crate::encoding::Encoding;
@@ -53,11 +54,11 @@ pub(crate) struct RequestHeaders {
     pub(crate) is_encoded: bool,
     /// In an encoding that is read.
     pub(crate) encoding: Option<Encoding>,
-    /// Which client or harness it comes from.
+    /// Which client or harness it comes from, from the header, else from the client's `User-Agent`.
     pub(crate) stack: String,
     /// Whose request it is, in the word of whom the configuration trusts with that.
     pub(crate) tenant: String,
-    /// The project that it belongs to, from the header, else from the configuration.
+    /// The project that it belongs to, from the header, else from a rule, the configuration, or what the agent says.
     pub(crate) project: String,
     /// The header names it.
     pub(crate) names_project: bool,
@@ -93,7 +94,8 @@ impl RequestHeaders {
         let mut asked = &b""[..];
         let [mut method, mut host, mut path] = [&b""[..]; 3];
         let (mut account, mut is_copilot, mut is_login) = (None, false, false);
-        let mut read = Self { project: config.project.clone(), ..Self::default() };
+        let (mut user_agent, mut named_project, mut folder) = (&b""[..], None, None);
+        let mut read = Self::default();
         for (key, value) in headers.iter() {
             match key {
                 b":method" => method = value,
@@ -114,13 +116,12 @@ impl RequestHeaders {
                 b"x-headroom-bypass" => bypassed |= is_true(value),
                 b"x-headroom-mode" => asked = value,
                 b"x-headroom-stack" => read.stack = stack(value),
-                b"user-agent" => read.program = program(value),
-                b"x-headroom-project" => {
-                    if let Some(project) = project(value) {
-                        read.project = project;
-                        read.names_project = true;
-                    }
+                b"x-headroom-project" => named_project = project(value).or(named_project),
+                b"user-agent" => {
+                    user_agent = value;
+                    read.program = program(value);
                 }
+                agent::CODEX_METADATA => folder = agent::codex_folder(value).and_then(|name| project(&name)),
                 chatgpt::ACCOUNT_HEADER => account = Some(value),
                 b"authorization" => is_login |= anthropic::is_login(value),
                 _ if copilot::is_header(key) => is_copilot = true,
@@ -160,6 +161,13 @@ impl RequestHeaders {
             let rule = rules::find(&config.rules, host, read.path.plain().as_bytes(), rules::route_name);
             read.treatment = rule.map_or(config.treatment(), |rule| rule.treatment);
             read.provider = rule.and_then(|rule| rule.provider.clone());
+            let by_rule = rule.and_then(|rule| rule.project.clone());
+            let configured = Some(&config.project).filter(|project| !project.is_empty()).cloned();
+            read.names_project = named_project.is_some();
+            read.project = named_project.or(by_rule).or(configured).or(folder).unwrap_or_default();
+            if read.stack.is_empty() {
+                read.stack = agent::stack(user_agent);
+            }
             let mode = &mut read.treatment.mode;
             *mode = if bypassed { Mode::Off } else { weaker(*mode, asked) };
         }

@@ -93,7 +93,7 @@ pub(crate) fn rewrite_message(
         cache_edits::note(exchange, &edited);
     }
     exchange.settle(outcome);
-    log_messages(exchange, &bytes);
+    log_messages(exchange, &bytes, replacement.as_deref(), &blocks);
     if is_worked_out_later(exchange) {
         let forwarded = replacement.clone().map(Rc::new);
         work_out_later(exchange, route, Rc::clone(&bytes), forwarded, blocks);
@@ -161,10 +161,16 @@ fn copy_originals(exchange: &Exchange, outcome: &Outcome<'_>) {
     }
 }
 
-/// Takes the messages of a request along, where the configuration asks for it.
-pub(crate) fn log_messages(exchange: &mut Exchange, body: &[u8]) {
-    exchange.answer.transcript =
-        exchange.settings.log_bytes().and_then(|room| Transcript::of(body, room)).map(Box::new);
+/// Takes the messages of a request along, where the configuration asks for it. `forwarded` is what the engine has made
+/// of the body.
+pub(crate) fn log_messages(exchange: &mut Exchange, body: &[u8], forwarded: Option<&[u8]>, blocks: &[Block]) {
+    let Some(mut transcript) = exchange.settings.log_bytes().and_then(|room| Transcript::of(body, room))
+    else {
+        exchange.answer.transcript = None;
+        return;
+    };
+    transcript.tell_blocks(body, forwarded, blocks, exchange.record.blocks_left_out as usize);
+    exchange.answer.transcript = Some(Box::new(transcript));
 }
 
 /// Whether the record needs what its request does not.

@@ -41,6 +41,8 @@ pub struct Rule {
     pub treatment: Treatment,
     /// In reports, who answers them; `None`: what their path and host say.
     pub provider: Option<String>,
+    /// In reports, the project that they belong to where their own header names none.
+    pub project: Option<String>,
 }
 
 /// Properties that name the route, the first that the host knows counts.
@@ -89,8 +91,14 @@ pub(crate) fn read(reader: &mut Reader, default: Treatment) -> Vec<Rule> {
     let mut rules = Vec::new();
     for section in reader.guarded_sections("rules", "requests that no rule before it is for pass untouched") {
         let Some(mut section) = section else {
-            let everything =
-                Rule { host: None, path: None, route: None, treatment: hands_off, provider: None };
+            let everything = Rule {
+                host: None,
+                path: None,
+                route: None,
+                treatment: hands_off,
+                provider: None,
+                project: None,
+            };
             rules.push(everything);
             continue;
         };
@@ -107,12 +115,13 @@ pub(crate) fn read(reader: &mut Reader, default: Treatment) -> Vec<Rule> {
             align: section.guarded("align", ALIGN, default.align, (false, "no lines of its prompts move")),
             cache: section.guarded("cache", CACHE_MODES, default.cache, (CacheMode::Off, ASKED)),
         };
-        let provider = Some(section.text("provider")).filter(|provider| !provider.is_empty());
+        let [provider, project] =
+            ["provider", "project"].map(|key| Some(section.text(key)).filter(|text| !text.is_empty()));
         let misspelt = section.refuse_unknown_keys(PASS);
         let unreadable = misspelt || conditions.iter().any(Result::is_err);
         let treatment = if unreadable { hands_off } else { treatment };
         let [host, path, route] = conditions.map(Result::unwrap_or_default);
-        rules.push(Rule { host, path, route, treatment, provider });
+        rules.push(Rule { host, path, route, treatment, provider, project });
         reader.close(section);
     }
     rules
@@ -129,6 +138,7 @@ mod tests {
             route: None,
             treatment: Treatment::default(),
             provider: Some(provider.to_owned()),
+            project: None,
         }
     }
 

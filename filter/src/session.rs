@@ -137,9 +137,12 @@ impl Session {
         }
     }
 
-    /// The provider's answer to the handshake.
-    pub(crate) fn answered(&mut self, status: u32, now_ms: i64) {
+    /// The provider's answer to the handshake. `upstream`: who has given it, where that is known by now.
+    pub(crate) fn answered(&mut self, status: u32, upstream: Option<String>, now_ms: i64) {
         self.record.status = status;
+        if let Some(upstream) = upstream {
+            self.record.upstream = upstream;
+        }
         self.accepted_ms = now_ms;
     }
 
@@ -395,7 +398,7 @@ mod tests {
         assert_eq!(complained.why(None), SessionEnd::ClientError);
 
         let mut handshake = session();
-        handshake.answered(403, 0);
+        handshake.answered(403, None, 0);
         assert_eq!(handshake.why(Some(Side::Client)), SessionEnd::UpstreamError);
 
         assert_eq!(session().why(Some(Side::Client)), SessionEnd::ClientDisconnect);
@@ -411,7 +414,7 @@ mod tests {
     fn only_a_session_without_a_first_frame_is_silent() {
         let mut session = session();
         assert!(!session.is_silent(i64::MAX, 0), "no deadline");
-        session.answered(SWITCHING_PROTOCOLS, 1_000);
+        session.answered(SWITCHING_PROTOCOLS, None, 1_000);
         assert!(!session.is_silent(1_099, 100));
         assert!(session.is_silent(1_100, 100));
         client_says(&mut session, b"\x81");

@@ -29,6 +29,7 @@ use crate::rewrite::rewrite_message;
 use crate::rules::Treatment;
 use crate::session::{SWITCHING_PROTOCOLS, ServerPiece, Session, Side, Talk};
 use crate::settings::Settings;
+use crate::upstream;
 
 /// Bytes of messages that the sessions of a VM may hold together: four of the longest, unless that is set
 /// otherwise. Beyond, messages pass.
@@ -121,7 +122,7 @@ impl WebSocket {
             }
             None => 0,
         };
-        self.session.answered(status, self.now_ms());
+        self.session.answered(status, upstream::address(), self.now_ms());
         if status != SWITCHING_PROTOCOLS {
             let handshake = self.requests.current.take().map(Box::new);
             self.end();

@@ -265,11 +265,16 @@ impl Sidecar {
         self.json("/transformations/feed?limit=100").await
     }
 
+    /// What a path answers.
+    pub async fn text(&self, path: &str) -> Result<String> {
+        let mut connection = Connection::open(self.http, Protocol::Http1).await?;
+        Ok(connection.send(Call::get(path)).await?.text())
+    }
+
     /// What a page answers.
     pub async fn json(&self, path: &str) -> Result<Value> {
-        let mut connection = Connection::open(self.http, Protocol::Http1).await?;
-        let answer = connection.send(Call::get(path)).await?;
-        serde_json::from_slice(&answer.body).with_context(|| format!("{path} answered {}", answer.text()))
+        let text = self.text(path).await?;
+        serde_json::from_str(&text).with_context(|| format!("{path} answered {text}"))
     }
 }
 

@@ -3,15 +3,18 @@
 //! A page of another version may lack what this one has. Its sections are therefore optional, and a figure that a
 //! section lacks is 0. What a page has more is passed over.
 
+mod budgets;
 mod cache;
 mod cost;
 mod health;
 mod history;
 mod purge;
+mod recent;
 mod stats;
 mod telemetry;
 mod upstream;
 
+pub use self::budgets::{BudgetUse, BudgetsPage};
 pub use self::cache::{
     Cache, CacheBill, CacheCause, CacheGroup, CacheHour, CacheLoss, CacheSummary, CacheTotals, CacheWhatIf,
     VolatileLine,
@@ -22,8 +25,10 @@ pub use self::history::{
     Breakdown, BreakdownSums, HistoryPoint, HistoryScope, HistorySummary, SeriesPoint, StatsHistory,
 };
 pub use self::purge::{PurgeRequest, Purged};
+pub use self::recent::{Conversation, Conversations, Missed, Reach, Recent, RecentGroup, RecentSums};
 pub use self::stats::{
     Allowance, AllowanceWindow, AnswerSums, Audit, Block, BlockSums, Blocks, CacheSums, Feed, JsonBaseline,
+    LoggedBlock,
     Minute, Overhead, PerRequest, Plan, PrefixCache, Probe, Reasoning, ReasoningSums, Reports, Request,
     RequestCost, RequestMessages, RequestReasoning, RequestUsage, Requests, Savings, SavingsLayer,
     SavingsLayers, SideBySide, StageTiming, Stats, Subscriptions, Timing, Tokens, ToolOutputs, Unique,

@@ -10,7 +10,7 @@ use axum::http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 
 use super::error::Refusal;
@@ -42,16 +42,28 @@ macro_rules! files {
 const FILES: &[File] = files! {
     "": HTML = "index.html",
     "style.css": CSS = "style.css",
+    "views.css": CSS = "views.css",
     "icon.svg": SVG = "icon.svg",
     "theme.js": JS = "theme.js",
     "app.js": JS = "app.js",
+    "access.js": JS = "access.js",
+    "address.js": JS = "address.js",
     "api.js": JS = "api.js",
+    "cache.js": JS = "cache.js",
     "chart.js": JS = "chart.js",
+    "compare.js": JS = "compare.js",
     "dom.js": JS = "dom.js",
+    "drawer.js": JS = "drawer.js",
+    "filters.js": JS = "filters.js",
     "format.js": JS = "format.js",
     "history.js": JS = "history.js",
     "live.js": JS = "live.js",
+    "money.js": JS = "money.js",
+    "more.js": JS = "more.js",
     "recent.js": JS = "recent.js",
+    "requests.js": JS = "requests.js",
+    "sessions.js": JS = "sessions.js",
+    "stack.js": JS = "stack.js",
     "words.js": JS = "words.js",
     "uplot.css": CSS = "vendor/uplot.css",
     "uplot.js": JS = "vendor/uplot.js",
@@ -59,16 +71,23 @@ const FILES: &[File] = files! {
 
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let page = |headers: HeaderMap| async move { answer("", &headers) };
+    // browsers ask for it beside pages that name no icon, as those of figures
+    let icon = |headers: HeaderMap| async move { answer("icon.svg", &headers) };
     let file = |Path(name): Path<String>, headers: HeaderMap| async move { answer(&name, &headers) };
     Router::new()
+        .route("/", get(|| async { Redirect::temporary("/dashboard") }))
+        .route("/favicon.ico", get(icon))
+        // where Envoy serves the page, it answers this itself
+        .route("/dashboard/proxy", get(|| async { "none" }))
         .route("/dashboard", get(page))
         .route("/dashboard/", get(page))
         .route("/dashboard/{name}", get(file))
 }
 
-/// Whether a path is the page's, or below it.
+/// Whether a path is the page's, or below it, or leads there.
 pub(super) fn is_page(path: &str) -> bool {
-    path.strip_prefix("/dashboard").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    ["/", "/favicon.ico"].contains(&path)
+        || path.strip_prefix("/dashboard").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn answer(name: &str, asked: &HeaderMap) -> Response {
@@ -103,10 +122,14 @@ mod tests {
 
     #[test]
     fn a_name_that_only_begins_like_the_page_is_not_the_page() {
-        for page in ["/dashboard", "/dashboard/", "/dashboard/app.js", "/dashboard/nothing"] {
+        for page in
+            ["/", "/favicon.ico", "/dashboard", "/dashboard/", "/dashboard/app.js", "/dashboard/nothing"]
+        {
             assert!(is_page(page), "{page}");
         }
-        for other in ["/", "/dashboards", "/dashboard.json", "/stats", "//dashboard", "/Dashboard"] {
+        for other in
+            ["//", "/favicon.ico/", "/dashboards", "/dashboard.json", "/stats", "//dashboard", "/Dashboard"]
+        {
             assert!(!is_page(other), "{other}");
         }
     }
@@ -120,6 +143,15 @@ mod tests {
         assert_eq!(answer("app.js", &asked).status(), 304);
         assert_eq!(answer("style.css", &asked).status(), 200);
         assert_eq!(answer("../Cargo.toml", &asked).status(), 404);
+    }
+
+    #[test]
+    fn every_reason_for_which_a_cache_misses_has_words() {
+        let words = FILES.iter().find(|file| file.name == "words.js").unwrap();
+        let words = std::str::from_utf8(words.bytes).unwrap();
+        for (reason, _) in headroom_api::names::MISS_REASONS {
+            assert!(words.contains(&format!("  {reason}: [\"")), "{reason}");
+        }
     }
 
     #[test]

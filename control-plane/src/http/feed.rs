@@ -1,6 +1,7 @@
 //! `/transformations/feed`: the newest requests, and what was done to each.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,6 +13,7 @@ use super::App;
 use super::error::Refusal;
 use crate::ledger::contribution::Landed;
 use crate::messages::Messages;
+use crate::recent::{AT_ONCE, Wanted, scan};
 use crate::stats::request;
 use crate::upstream::savings::transforms_applied;
 
@@ -25,20 +27,49 @@ pub(super) async fn feed(
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Result<Json<Feed>, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::query(error.body_text()))?;
-    let limit = limit(query.get("limit").map(String::as_str)).map_err(Refusal::query)?;
-    let requests = app.store.recent(limit).await?;
-    Ok(Json(Feed {
-        transformations: requests.iter().map(|request| transformation(request, &app.messages)).collect(),
-        log_full_messages: app.messages.on(),
-    }))
+    let limit = limit(&query, DEFAULT, MOST).map_err(Refusal::query)?;
+    let wanted = Wanted::read(&query).map_err(Refusal::query)?;
+    let before = before(&query).map_err(Refusal::query)?;
+    // without a choice the newest are the ones, and nobody has to look through the rest
+    let (_turn, at_once) = match wanted.is_everything() {
+        true => (None, limit + 1),
+        false => (Some(app.turnstile.pass().await), AT_ONCE),
+    };
+    let mut transformations = Vec::new();
+    let (mut next, mut last) = (None, None);
+    let reach = scan(app.store.as_ref(), before.unwrap_or(i64::MAX), at_once, |landed| {
+        if !wanted.matches(landed) {
+            return ControlFlow::Continue(());
+        }
+        // one more than is shown: then there are more
+        if transformations.len() == limit as usize {
+            next = last;
+            return ControlFlow::Break(());
+        }
+        transformations.push(transformation(landed, &app.messages));
+        last = Some(landed.ordinal);
+        ControlFlow::Continue(())
+    })
+    .await?;
+    Ok(Json(Feed { transformations, log_full_messages: app.messages.on(), next, reach: Some(reach) }))
 }
 
-fn limit(asked: Option<&str>) -> Result<u32, String> {
-    let Some(asked) = asked.map(str::trim).filter(|asked| !asked.is_empty()) else { return Ok(DEFAULT) };
+/// How many are asked for, from 1 to `most`.
+pub(super) fn limit(query: &BTreeMap<String, String>, default: u32, most: u32) -> Result<u32, String> {
+    let asked = query.get("limit").map(|asked| asked.trim()).filter(|asked| !asked.is_empty());
+    let Some(asked) = asked else { return Ok(default) };
     match asked.parse::<u32>() {
-        Ok(limit) if limit > 0 => Ok(limit.min(MOST)),
-        _ => Err(format!("limit: expected a number from 1 to {MOST}")),
+        Ok(limit) if limit > 0 => Ok(limit.min(most)),
+        _ => Err(format!("limit: expected a number from 1 to {most}")),
     }
+}
+
+/// Where an earlier answer says that it goes on.
+fn before(query: &BTreeMap<String, String>) -> Result<Option<i64>, String> {
+    let asked = query.get("before").map(|asked| asked.trim()).filter(|asked| !asked.is_empty());
+    let number =
+        |asked: &str| asked.parse().map_err(|_| "before: expected what an answer calls next".to_owned());
+    asked.map(number).transpose()
 }
 
 /// The request as `recent_requests` shows it, and under upstream's names what that lacks.
@@ -54,13 +85,21 @@ fn transformation(landed: &Landed, messages: &Messages) -> Request {
 mod tests {
     use super::*;
 
+    fn query(name: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(name.to_owned(), value.to_owned())])
+    }
+
     #[test]
     fn a_limit_is_bounded_and_nonsense_is_refused() {
-        assert_eq!(limit(None), Ok(DEFAULT));
-        assert_eq!(limit(Some("7")), Ok(7));
-        assert_eq!(limit(Some("4000000000")), Ok(MOST));
+        let limit = |asked: &str| limit(&query("limit", asked), DEFAULT, MOST);
+        assert_eq!(limit(""), Ok(DEFAULT));
+        assert_eq!(limit("7"), Ok(7));
+        assert_eq!(limit("4000000000"), Ok(MOST));
         for bad in ["0", "-1", "x", "1e9", "99999999999"] {
-            assert!(limit(Some(bad)).is_err(), "{bad}");
+            assert!(limit(bad).is_err(), "{bad}");
         }
+        assert_eq!(before(&query("before", " 12 ")), Ok(Some(12)));
+        assert_eq!(before(&query("limit", "1")), Ok(None));
+        assert!(before(&query("before", "x")).is_err());
     }
 }

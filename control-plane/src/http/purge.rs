@@ -54,6 +54,8 @@ pub(super) async fn post(
         }),
         ..purged(ledger, originals, facts, dry_run)
     };
+    // what was summed up before knows what is gone
+    *app.turnstile.pass().await = None;
     tracing::info!(message = "Purged on request.", ?purged);
     Ok(Json(purged))
 }

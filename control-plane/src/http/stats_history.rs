@@ -324,6 +324,8 @@ fn broken_down(sums: &Sums) -> BreakdownSums {
         savings_percent: percent(sums.tokens_saved, sums.tokens_before),
         compression_savings_usd: usd(sums.saved_nanousd),
         compression_savings_cache_adjusted_usd: usd(sums.saved_cached_nanousd),
+        unpriced_requests: sums.unpriced,
+        subscription_requests: sums.subscription_requests,
     }
 }
 

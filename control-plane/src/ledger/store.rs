@@ -173,7 +173,11 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// The session that is shown, as last written.
     async fn display_session(&self) -> Result<DisplaySession, StoreError>;
     /// The newest requests, newest first.
-    async fn recent(&self, limit: u32) -> Result<Vec<Landed>, StoreError>;
+    async fn recent(&self, limit: u32) -> Result<Vec<Landed>, StoreError> {
+        self.recent_before(i64::MAX, limit).await
+    }
+    /// The newest requests with a lower ordinal than this, newest first.
+    async fn recent_before(&self, ordinal: i64, limit: u32) -> Result<Vec<Landed>, StoreError>;
     /// Overheads in microseconds of the newest requests that were read, in no order.
     async fn recent_overheads_us(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
     /// The newest checkpoints of what was counted here, oldest first.

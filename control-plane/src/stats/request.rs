@@ -27,6 +27,7 @@ pub(crate) fn request(landed: &Landed) -> Request {
         model: record.model.clone(),
         stack: record.stack.clone(),
         project: record.project.clone(),
+        tenant: record.tenant.clone(),
         outcome: outcome_name(record.outcome()).to_owned(),
         status: record.status,
         input_tokens_original: sums.tokens_before,

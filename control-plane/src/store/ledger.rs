@@ -159,8 +159,9 @@ impl LedgerStore for SqlLedger {
         session_from(&statement(&GET_SESSION).fetch_one(&self.pool).await?)
     }
 
-    async fn recent(&self, limit: u32) -> Result<Vec<Landed>, StoreError> {
-        let rows = statement(&GET_RECENT).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+    async fn recent_before(&self, ordinal: i64, limit: u32) -> Result<Vec<Landed>, StoreError> {
+        let query = statement(&GET_RECENT).bind(ordinal).bind(i64::from(limit));
+        let rows = query.fetch_all(&self.pool).await?;
         rows.iter().map(landed).collect()
     }
 

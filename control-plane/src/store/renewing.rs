@@ -269,8 +269,8 @@ impl LedgerStore for Renewing<SqlLedger> {
         ask!(self, store => store.display_session())
     }
 
-    async fn recent(&self, limit: u32) -> Result<Vec<Landed>, StoreError> {
-        ask!(self, store => store.recent(limit))
+    async fn recent_before(&self, ordinal: i64, limit: u32) -> Result<Vec<Landed>, StoreError> {
+        ask!(self, store => store.recent_before(ordinal, limit))
     }
 
     async fn recent_overheads_us(&self, limit: u32) -> Result<Vec<i64>, StoreError> {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use headroom_api::v1::{BlockRecord, ReportRequest};
+use headroom_api::pages::Cache;
+use headroom_api::v1::{BlockRecord, LoggedBlock, LoggedMessages, ReportRequest};
 use headroomd::clock::{DAY_MS, HOUR_MS, MINUTE_MS, now_ms};
 
 use crate::child::{Sidecar, client};
@@ -39,6 +40,10 @@ fn install() -> Result<Browser, String> {
     let lock = std::fs::File::create(environment.with_extension("lock")).unwrap();
     lock.lock().unwrap();
     if std::fs::read_to_string(&marker).ok().as_ref() != Some(&wanted) {
+        // `--clear` empties what a link leads to, which others may use.
+        if environment.is_symlink() {
+            std::fs::remove_file(&environment).unwrap();
+        }
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
         run(Command::new(&python).args(pip).arg(&requirements))?;
@@ -123,7 +128,12 @@ fn rich() -> ReportRequest {
         record.model = models[n * n % 5].to_owned();
         record.provider = ["anthropic", "openai", "gemini"][n % 3].to_owned();
         record.project = ["billing", "search-backend", HOSTILE][n % 3].to_owned();
-        record.stack = ["wrap_claude", "wrap_codex", "sdk_python"][n % 3].to_owned();
+        record.stack = ["claude_code", "wrap_codex", "sdk_python"][n % 3].to_owned();
+        record.tenant = ["", "payments"][n % 2].to_owned();
+        record.team = "research".to_owned();
+        record.key = "0f3a9c51d2e87b64".to_owned();
+        record.conversation_id = format!("{:016x}", 10 + n % 7);
+        record.turn_id = format!("{:016x}", n / 14);
         if let Some(tokens) = &mut record.tokens {
             tokens.before = 20_000 + (n as u64 * 7_919) % 90_000;
             tokens.after = tokens.before - tokens.before * (n as u64 * 31 % 70) / 100;
@@ -137,9 +147,38 @@ fn rich() -> ReportRequest {
         ];
         if n % 17 == 3 {
             record.status = 529;
+            record.error_class = "overloaded_error".to_owned();
         }
     }
+    all.logged_messages = vec![logged("hr_b7")];
     all
+}
+
+/// What a filter tells of a request's texts.
+fn logged(request_id: &str) -> LoggedMessages {
+    let before = format!("{HOSTILE}\n{}", "a line of the log\n".repeat(60));
+    let output = |index, after: &str| LoggedBlock {
+        index,
+        before: before.clone(),
+        before_cut: true,
+        after: after.to_owned(),
+        after_cut: false,
+    };
+    LoggedMessages {
+        request_id: request_id.to_owned(),
+        request_messages: vec![r#"{"role":"user","content":"what is wrong?"}"#.to_owned()],
+        response_content: r#"{"content":"the answer"}"#.to_owned(),
+        blocks: vec![output(4, ""), output(3, "… 40 lines left out"), output(0, "… 40 lines left out")],
+        ..LoggedMessages::default()
+    }
+}
+
+/// A sidecar that has all of [`rich`], shows texts, and keeps a budget that is used up.
+async fn full(dir: &Path) -> Sidecar {
+    let budgets = r#"{"budgets":[{"per":"team","window":"hour","usd":0.01},{"per":"all","window":"month","tokens":900000000}]}"#;
+    let sidecar = Sidecar::start_with(dir, &["--log-messages"], &[("HEADROOM_BUDGETS", budgets)]).await;
+    sidecar.grpc().await.report(rich()).await.unwrap();
+    sidecar
 }
 
 #[tokio::test]
@@ -157,8 +196,7 @@ async fn an_empty_dashboard_says_what_to_do_and_shows_what_lands() {
 async fn both_views_show_and_export_and_no_name_becomes_markup() {
     let Some(browser) = browser() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let sidecar = Sidecar::start(dir.path()).await;
-    sidecar.grpc().await.report(rich()).await.unwrap();
+    let sidecar = full(dir.path()).await;
     drive(browser, "full", &url(&sidecar), async |_| {
         let mut more = record(1);
         more.request_id = HOSTILE.to_owned();
@@ -167,6 +205,40 @@ async fn both_views_show_and_export_and_no_name_becomes_markup() {
         sidecar.grpc().await.report(more).await.unwrap();
     })
     .await;
+}
+
+#[tokio::test]
+async fn requests_are_searched_filtered_opened_and_shared() {
+    let Some(browser) = browser() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = full(dir.path()).await;
+    drive(browser, "requests", &url(&sidecar), async |_| {}).await;
+}
+
+#[tokio::test]
+async fn conversations_have_a_row_each_and_their_requests_in_order() {
+    let Some(browser) = browser() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = full(dir.path()).await;
+    drive(browser, "sessions", &url(&sidecar), async |_| {}).await;
+}
+
+#[tokio::test]
+async fn the_cache_page_tells_what_was_lost_and_says_so_where_headroomd_does_not_know() {
+    let Some(browser) = browser() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let sidecar = full(dir.path()).await;
+    drive(browser, "cached", &url(&sidecar), async |_| {}).await;
+}
+
+/// The tests of the page would show nothing if headroomd answered something else.
+#[test]
+fn the_cache_page_that_the_browser_is_shown_has_the_shape_of_headroomds() {
+    let Ok(printed) = run(Command::new("python3").arg(scripts().join("cache.py"))) else { return };
+    let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let page: Cache = serde_json::from_value(printed.clone()).unwrap();
+    assert!(page.hours.len() == 7 * 24 && page.losses.len() > 5 && page.groups.len() > 10);
+    assert_eq!(serde_json::to_value(page).unwrap(), printed);
 }
 
 #[tokio::test]
@@ -205,6 +277,14 @@ async fn the_page_is_served_with_a_strict_policy_and_without_a_token() {
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
     }
     assert_eq!(sidecar.get("/dashboard/nothing.js").await.0, 404);
+    let unled = crate::child::client_builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let root = unled.get(format!("{}/", url(&sidecar))).send().await.unwrap();
+    assert_eq!((root.status().as_u16(), root.headers()["location"].to_str().unwrap()), (307, "/dashboard"));
+    let icon = client().get(format!("{}/favicon.ico", url(&sidecar))).send().await.unwrap();
+    assert_eq!(
+        (icon.status().as_u16(), &icon.headers()["content-type"]),
+        (200, &"image/svg+xml".parse().unwrap())
+    );
     assert_eq!(sidecar.get("/dashboard/../stats").await.0, 401, "the path that it stands for");
 }
 

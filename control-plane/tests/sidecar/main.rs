@@ -19,6 +19,7 @@ mod messages;
 mod mismatches;
 mod originals;
 mod pages;
+mod recent;
 mod records;
 mod report;
 mod request_log;

@@ -14,6 +14,7 @@ fn reported() -> ReportRequest {
         request_messages_left_out: 2,
         response_content: r#"{"content":"the answer"}"#.to_owned(),
         response_content_cut: false,
+        blocks: Vec::new(),
     };
     ReportRequest { logged_messages: vec![logged], ..report("vm", 1..=2) }
 }

@@ -24,7 +24,7 @@ fn every_key_is_read() {
             "tools":[{"tool":"Read*","policy":"lossless"},{"tool":"Bash","policy":"off"}],
             "kinds":{"log":"lossless","json":"off","diff":"lossy"},
             "reversible":true,"store_originals":false,"retrieve_tool":"require",
-            "rules":[{"host":"*.groq.com","path":"/openai/*","route":"r","provider":"groq"},
+            "rules":[{"host":"*.groq.com","path":"/openai/*","route":"r","provider":"groq","project":"infra"},
                 {"route":"plain","mode":"off","profile":"lossless","breakpoints":"off","align":"off"}],
             "breakpoints":"1h","align":[{"prompt":"00000000000000ff","stack":"bot","trim":true,
                 "lines":[{"line":5,"class":"date"},{"line":7,"class":"UUID"}]},{"prompt":"0123456789abcdef","trim":true}],
@@ -64,13 +64,14 @@ fn every_key_is_read() {
     assert_eq!(
         config.rules,
         [
-            Rule { host, path, route, treatment, provider },
+            Rule { host, path, route, treatment, provider, project: Some("infra".to_owned()) },
             Rule {
                 host: None,
                 path: None,
                 route: Some("plain".to_owned()),
                 treatment: plain,
-                provider: None
+                provider: None,
+                project: None,
             },
         ]
     );

@@ -3,7 +3,7 @@
 use headroom_api::v1::LoggedMessages;
 use serde_json::json;
 
-use crate::proxy::Plugin;
+use crate::proxy::{Plugin, compressible};
 
 const BODY: &[u8] =
     br#"{"model":"m","system":"be kind","messages":[{"role":"user","content":"hi"},{"role":"user","content":"ho"}]}"#;
@@ -46,6 +46,7 @@ fn messages_and_answer_go_with_the_record_and_no_header_does() {
         request_messages_left_out: 0,
         response_content: String::from_utf8(ANSWER.to_vec()).unwrap(),
         response_content_cut: false,
+        blocks: Vec::new(),
     };
     assert_eq!(logged, [expected]);
 }
@@ -90,4 +91,50 @@ fn they_never_cost_a_record() {
     plugin.post("/v1/messages", &[], BODY).finish();
     plugin.tick_after(1_000);
     assert_eq!(plugin.reports().pop().unwrap().logged_messages.len(), 1);
+}
+
+#[test]
+fn tool_outputs_are_told_as_they_came_and_as_they_left() {
+    let mut plugin = plugin(json!({"log_messages": true}));
+    let body = compressible();
+    let stream = plugin.post("/v1/messages", &[], &body);
+    let sent = String::from_utf8(stream.sent_body.clone()).unwrap();
+    stream.finish();
+    plugin.tick_after(1_000);
+    let report = plugin.reports().pop().unwrap();
+    let (record, logged) = (&report.records[0], &report.logged_messages[0]);
+    let block = &logged.blocks[0];
+    assert!(!record.blocks[block.index as usize].outcome.starts_with("skipped:"));
+    let text = |text: &str| serde_json::to_string(text).unwrap();
+    assert!(
+        block.before_cut && String::from_utf8_lossy(&body).contains(text(&block.before).trim_matches('"'))
+    );
+    assert!(!block.after.is_empty() && sent.contains(text(&block.after).trim_matches('"')));
+}
+
+#[test]
+fn tool_outputs_have_a_bound_of_their_own_and_one_that_stays_has_no_other_text() {
+    let mut plugin = plugin(json!({"log_messages": true, "log_bytes": 40}));
+    let result = |text: &str| json!({"type": "tool_result", "tool_use_id": "t", "content": text});
+    let results: Vec<_> =
+        ["first of them", "second of them", "third of them", "fourth of them", "last"].map(result).into();
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": results}]}).to_string();
+    plugin.post("/v1/messages", &[], body.as_bytes()).finish();
+    plugin.tick_after(1_000);
+    let logged = plugin.reports().pop().unwrap().logged_messages.remove(0);
+    let told: Vec<_> = logged
+        .blocks
+        .iter()
+        .map(|it| (it.index, it.before.as_str(), it.before_cut, it.after.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (4, "last", false, ""),
+            (3, "fourth of ", true, ""),
+            (2, "third of t", true, ""),
+            (1, "second of ", true, ""),
+            (0, "first ", true, "")
+        ]
+    );
 }

@@ -76,6 +76,40 @@ fn a_rule_names_the_provider_behind_a_path_that_many_have() {
 }
 
 #[test]
+fn a_project_is_named_by_the_header_else_by_a_rule_the_configuration_or_the_agent() {
+    let rules = json!([{"path": "/infra/*", "project": "infra"}]);
+    let codex = ("x-codex-turn-metadata", r#"{"workspaces":{"/home/ann/my app":{}}}"#);
+    let named = ("x-headroom-project", "shop");
+    for (configured, path, headers, expected) in [
+        ("", "/infra/v1/messages", &[named, codex][..], "shop"),
+        ("all", "/infra/v1/messages", &[codex], "infra"),
+        ("all", "/v1/messages", &[codex], "all"),
+        ("", "/v1/messages", &[codex], "my app"),
+        ("", "/v1/messages", &[("x-codex-turn-metadata", "{\"workspaces\":1")], ""),
+        ("", "/v1/messages", &[("x-codex-turn-metadata", r#"{"workspaces":{"/a/sk-ant-key":{}}}"#)], ""),
+    ] {
+        let mut plugin = Plugin::new(json!({
+            "path_prefixes": ["/infra"], "rules": rules, "project": configured, "control_plane": {"cluster": "c"},
+        }));
+        plugin.post(path, headers, b"{}").finish();
+        assert_eq!(plugin.records().pop().unwrap().project, expected, "{path} {headers:?}");
+    }
+}
+
+#[test]
+fn an_agent_is_known_by_its_user_agent_unless_the_request_names_a_stack() {
+    let mut plugin = Plugin::reporting();
+    let claude = ("user-agent", "claude-cli/2.1.332 (external, cli)");
+    for headers in
+        [&[claude][..], &[claude, ("x-headroom-stack", "nightly")], &[("user-agent", "Mozilla/5.0 secret")]]
+    {
+        plugin.post("/v1/messages", headers, b"{}").finish();
+    }
+    let stacks: Vec<_> = plugin.records().into_iter().map(|record| record.stack).collect();
+    assert_eq!(stacks, ["claude_code", "nightly", ""]);
+}
+
+#[test]
 fn the_model_of_a_record_is_the_one_of_the_path_where_the_body_has_none() {
     let mut plugin = Plugin::reporting();
     let path = "/model/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/invoke";

@@ -1,5 +1,6 @@
 //! `envoy/production.yaml`, run: only addresses are this machine's, and the provider speaks plain HTTP.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -204,6 +205,56 @@ async fn the_production_configuration_gives_two_pages_of_the_admin_interface_and
     }
     assert_eq!(production.envoy.stat("http.stats.downstream_rq_4xx").await?, 13);
     assert_eq!(production.envoy.stat("server.live").await?, 1, "nobody has stopped it");
+    Ok(())
+}
+
+/// Names of metrics in what Prometheus or Grafana is told to ask for.
+fn asked_for(text: &str) -> BTreeSet<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split(|c: char| !is_name(c)).filter(|word| word.starts_with("headroom_")).collect()
+}
+
+/// Names of metrics in what Prometheus reads.
+fn printed(text: &str) -> BTreeSet<&str> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split(['{', ' ']).next()).collect()
+}
+
+#[tokio::test]
+async fn alerts_and_the_dashboard_for_grafana_ask_for_metrics_that_there_are() -> Result<()> {
+    let production = Production::start().await?;
+    let labels = [("x-headroom-stack", "monitored"), ("x-headroom-project", "shop")];
+    let call =
+        labels.iter().fold(Call::post("/v1/messages", anthropic(&pretty_pets(5))), |call, (name, value)| {
+            call.header(name, value)
+        });
+    assert_eq!(production.send("monitored", call).await?.status, 200);
+    until("headroomd has counted it", || async {
+        let stats = production.sidecar.stats().await.ok()?;
+        (stats["requests"]["total"].as_u64()? >= 1).then_some(())
+    })
+    .await?;
+    let stats = production.envoy.other_listener("stats").await?;
+    let mut connection = Connection::open(stats, Protocol::Http1).await?;
+    let envoys = connection.send(Call::get("/stats/prometheus")).await?.text();
+    let headroomds = production.sidecar.text("/metrics").await?;
+    let known: BTreeSet<&str> = printed(&envoys).union(&printed(&headroomds)).copied().collect();
+
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy");
+    let alerts = fs::read_to_string(folder.join("alerts.yaml"))?;
+    let rules: String = alerts.lines().filter(|line| line.trim_start().starts_with("expr: ")).collect();
+    assert!(rules.matches("expr: ").count() >= 10, "{rules}");
+    let grafana: Value = serde_json::from_str(&fs::read_to_string(folder.join("grafana.json"))?)?;
+    let panels = grafana["panels"].as_array().context("panels")?;
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let questions: Vec<&str> = targets.filter_map(|target| target["expr"].as_str()).collect();
+    assert!(questions.len() >= 30, "{questions:?}");
+    for (file, asked) in [("alerts.yaml", rules), ("grafana.json", questions.join(" "))] {
+        let missing: Vec<_> = asked_for(&asked).into_iter().filter(|name| !known.contains(name)).collect();
+        assert!(missing.is_empty(), "{file} asks for {missing:?}");
+    }
+    let ids: BTreeSet<_> = panels.iter().filter_map(|panel| panel["id"].as_u64()).collect();
+    assert_eq!(ids.len(), panels.len());
     Ok(())
 }
 

@@ -210,6 +210,10 @@ async fn each_request_arrives_compressed_and_is_recorded_like_one_over_http() ->
     assert!(records[1]["tokens_saved"].as_u64() > Some(100));
     let upstream = session["upstream_url"].as_str().context("the session names its upstream")?;
     assert!(upstream.ends_with("/v1/responses") && !upstream.contains("secret"), "{upstream}");
+    assert!(
+        !upstream.starts_with(&stack.envoy.listener().to_string()),
+        "{upstream} is where the client went"
+    );
     let stats = stack.sidecar.stats().await?;
     assert_eq!(stats["requests"]["total"], 4);
     assert_eq!(stats["requests"]["by_outcome"]["compressed"], 2, "{stats}");

@@ -143,4 +143,8 @@ pub struct BreakdownSums {
     pub compression_savings_usd: f64,
     /// At the price that they would have had.
     pub compression_savings_cache_adjusted_usd: f64,
+    /// Requests whose model has no known price.
+    pub unpriced_requests: i64,
+    /// Requests that a subscription pays for.
+    pub subscription_requests: i64,
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cost::Cost;
+use super::recent::Reach;
 use super::upstream::{
     CodexRateLimits, Compression, DisplaySession, PersistentSavings, SubscriptionWindow, Summary,
 };
@@ -288,6 +289,8 @@ pub struct Minute {
     pub timestamp: String,
     /// Requests.
     pub requests: i64,
+    /// Those answered with a status of 400 or more, or aborted.
+    pub failed: i64,
     /// As clients sent them.
     pub tokens_before: i64,
     /// As they were forwarded.
@@ -516,6 +519,8 @@ pub struct Request {
     pub stack: String,
     /// The project.
     pub project: String,
+    /// Whose it is.
+    pub tenant: String,
     /// What became of it.
     pub outcome: String,
     /// HTTP status of the answer.
@@ -716,6 +721,25 @@ pub struct RequestMessages {
     /// Whether it is longer than that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_content_cut: Option<bool>,
+    /// What its tool outputs say, the newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logged_blocks: Vec<LoggedBlock>,
+}
+
+/// What one tool output says.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct LoggedBlock {
+    /// Its place in the request's `blocks`.
+    pub index: u32,
+    /// As the client sent it, or the beginning of that.
+    pub before: String,
+    /// Whether it is longer than that.
+    pub before_cut: bool,
+    /// What was forwarded in its place, or the beginning of that; empty where nothing was put there.
+    pub after: String,
+    /// Whether it is longer than that.
+    pub after_cut: bool,
 }
 
 /// The answer of `/transformations/feed`.
@@ -726,4 +750,10 @@ pub struct Feed {
     pub transformations: Vec<Request>,
     /// Whether they show what they and their answers say.
     pub log_full_messages: bool,
+    /// Where there are more: what to ask for as `before`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<i64>,
+    /// How far it was looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
 }

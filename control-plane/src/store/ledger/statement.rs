@@ -47,7 +47,11 @@ pub(super) static GET_BLOCK_TALLIES: Text =
 pub(super) static GET_SESSION: Text =
     LazyLock::new(|| select("started_ms, last_activity_ms", Sums::COLUMNS, "display_session"));
 pub(super) static GET_RECENT: Text = LazyLock::new(|| {
-    select("ordinal, vm_id, record", Sums::COLUMNS, "request ORDER BY ordinal DESC LIMIT $1")
+    select(
+        "ordinal, vm_id, record",
+        Sums::COLUMNS,
+        "request WHERE ordinal < $1 ORDER BY ordinal DESC LIMIT $2",
+    )
 });
 pub(super) static GET_CHECKPOINTS: Text = LazyLock::new(|| {
     gathered("at_ms", Sums::COLUMNS, "checkpoint WHERE source = '' ORDER BY at_ms DESC LIMIT $1")

@@ -1,0 +1,66 @@
+// The requests that are kept one by one: searched, filtered, and as many as somebody wants to see.
+
+import { json, Refused } from "./api.js";
+import { byId, el, fill } from "./dom.js";
+import { chosen, Filters } from "./filters.js";
+import { count } from "./format.js";
+import { requestTable } from "./recent.js";
+
+const PAGE = 50;
+/** A request that lands is shown within so many milliseconds. */
+const FRESH = 5_000;
+
+let filters;
+let asked = 0;
+let loaded = 0;
+let requests = [];
+let next = null;
+
+export function start() {
+  filters = new Filters(byId("request-filters"), { hint: "model, tool, error, id …" });
+}
+
+/** Shows what the address says. */
+export function show() {
+  filters.show();
+  load();
+}
+
+/** Something has landed. */
+export function news() {
+  // whoever has gone back further is not pulled to the front
+  if (requests.length <= PAGE && Date.now() - loaded > FRESH) load();
+}
+
+async function load(before = null) {
+  const mine = ++asked;
+  const place = byId("request-list");
+  place.setAttribute("aria-busy", "true");
+  try {
+    const values = chosen();
+    const query = new URLSearchParams({ ...values, limit: String(PAGE), ...(before === null ? {} : { before: String(before) }) });
+    const feed = json(`/transformations/feed?${query}`);
+    const groups = before === null ? json("/stats-recent").catch(() => null) : null;
+    const page = await feed;
+    if (mine !== asked) return;
+    loaded = Date.now();
+    requests = before === null ? page.transformations : [...requests, ...page.transformations];
+    next = page.next ?? null;
+    draw(page.reach);
+    filters.know((await groups)?.groups ?? filters.groups);
+  } catch (error) {
+    if (mine === asked) fill(place, el("p", { class: "notice", role: "alert" }, `The requests could not be read: ${error instanceof Refused ? error.message : "Headroom does not answer"}.`));
+  } finally {
+    if (mine === asked) place.removeAttribute("aria-busy");
+  }
+}
+
+function draw(reach) {
+  const more = next === null ? null : el("button", { type: "button", class: "more", on: { click: () => load(next) } }, `and ${PAGE} more`);
+  const most = count(reach?.most ?? 10_000);
+  const looked = `${Object.keys(chosen()).length && reach ? `Looked through the newest ${count(reach.requests)} requests; headroomd` : "headroomd"} keeps ${most} one by one. Sums over everything are in Live and History.`;
+  fill(byId("request-list"),
+    requests.length ? requestTable(requests, "Requests, newest first. A request's button shows what was done to it.", { dated: true }) : el("p", { class: "none" }, Object.keys(chosen()).length ? "No request that is kept is like that." : "No request yet."),
+    more,
+    el("p", { class: "small" }, looked));
+}

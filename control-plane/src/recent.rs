@@ -1,0 +1,72 @@
+//! What the requests say that the store keeps one by one: found again, and summed up by conversation and by name.
+//!
+//! They are read each time somebody looks, some hundred at once, so that nothing but sums is in memory.
+
+mod conversations;
+mod groups;
+mod wanted;
+
+use std::ops::ControlFlow;
+
+use headroom_api::pages::{Reach, RecentSums};
+
+pub(crate) use self::conversations::ByConversation;
+pub(crate) use self::groups::Groups;
+pub(crate) use self::wanted::Wanted;
+use crate::clock::iso;
+use crate::ledger::contribution::Landed;
+use crate::ledger::store::LedgerStore;
+use crate::ledger::sums::{Sums, usd};
+use crate::trouble::StoreError;
+
+/// Requests looked at, the newest; the store keeps not many more.
+pub(crate) const MOST: i64 = 10_000;
+/// Requests read at once: with blocks and digests each has some kilobytes.
+pub(crate) const AT_ONCE: u32 = 500;
+
+/// Shows the newest requests to `each`, newest first, until that breaks or there are no more. `at_once` are read at a
+/// time.
+pub(crate) async fn scan(
+    store: &dyn LedgerStore,
+    mut before: i64,
+    at_once: u32,
+    mut each: impl FnMut(&Landed) -> ControlFlow<()>,
+) -> Result<Reach, StoreError> {
+    let mut reach = Reach { most: MOST, ..Reach::default() };
+    while reach.requests < MOST {
+        let some = store.recent_before(before, at_once).await?;
+        for landed in &some {
+            reach.requests += 1;
+            reach.oldest = iso(landed.record.started_unix_ms);
+            if each(landed).is_break() || reach.requests >= MOST {
+                return Ok(reach);
+            }
+        }
+        match some.last() {
+            Some(last) => before = last.ordinal,
+            None => break,
+        }
+    }
+    Ok(reach)
+}
+
+/// The sums as a page shows them.
+fn shown(sums: &Sums) -> RecentSums {
+    let priced = sums.requests - sums.unpriced - sums.subscription_requests > 0;
+    let dollars = |nano: i64| priced.then(|| usd(nano));
+    RecentSums {
+        requests: sums.requests,
+        failed: sums.failed,
+        tokens_before: sums.tokens_before,
+        tokens_after: sums.tokens_after,
+        tokens_saved: sums.tokens_saved,
+        output_tokens: sums.output_tokens,
+        cache_read_tokens: sums.cache_read_tokens,
+        cache_write_tokens: sums.cache_write_tokens,
+        uncached_input_tokens: sums.uncached_input_tokens,
+        cost_usd: dollars(sums.input_nanousd.saturating_add(sums.output_nanousd)),
+        saved_usd: dollars(sums.saved_cached_nanousd),
+        unpriced_requests: sums.unpriced,
+        subscription_requests: sums.subscription_requests,
+    }
+}
