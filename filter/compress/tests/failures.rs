@@ -113,8 +113,8 @@ fn the_events_of_a_test_that_failed_stay_together() {
 #[test]
 fn what_failing_tests_report_while_others_run_stays() {
     let mut text = String::from("=== RUN   TestTable\n");
-    text += &lines(0..60, |i| format!("=== RUN   TestTable/case_{i}\n=== PAUSE TestTable/case_{i}"));
-    for i in 0..60 {
+    text += &lines(0..100, |i| format!("=== RUN   TestTable/case_{i}\n=== PAUSE TestTable/case_{i}"));
+    for i in 0..100 {
         text += &format!("=== CONT  TestTable/case_{i}\n");
         match i {
             33 => text += "    a_test.go:4: input: 33\n    a_test.go:4: Parse(33): bad digit\n",
@@ -123,7 +123,7 @@ fn what_failing_tests_report_while_others_run_stays() {
         }
     }
     text += "--- FAIL: TestTable (0.00s)\n";
-    text += &lines(0..60, |i| {
+    text += &lines(0..100, |i| {
         let verdict = match i {
             33 => "FAIL",
             40 => "SKIP",
@@ -141,16 +141,16 @@ fn what_failing_tests_report_while_others_run_stays() {
             "    --- FAIL: TestTable/case_33 (0.00s)\n",
         ],
     );
-    // 58 tests passed; that a test runs or goes on is no result
+    // 98 tests passed; that a test runs or goes on is no result
     let passed = |line: &str| line.split(": ").nth(1)?.split(" passed").next()?.parse::<usize>().ok();
     let gaps: usize = shown.lines().filter(|line| line.starts_with("… ")).filter_map(passed).sum();
     let whole = shown.lines().filter(|line| line.contains("--- PASS")).count();
-    assert_eq!(gaps + whole, 58, "{shown}");
+    assert_eq!(gaps + whole, 98, "{shown}");
 }
 
 #[test]
 fn a_failure_of_unittest_keeps_its_difference_and_the_place_of_each_traceback() {
-    let mut text = lines(0..90, |i| {
+    let mut text = lines(0..260, |i| {
         let result = match i {
             44 => "FAIL",
             60 => "skipped 'no db'",
@@ -188,10 +188,10 @@ fn a_failure_of_unittest_keeps_its_difference_and_the_place_of_each_traceback() 
 /// A run of nextest in which one test fails and says so in this way.
 fn nextest(said: &str) -> String {
     let pass = |i| format!("        PASS [   0.006s] ({i:4}/1612) shop kinds::tests::fails_on_error_{i}");
-    lines(0..80, pass)
+    lines(0..200, pass)
         + "        FAIL [   0.281s] (  81/1612) shop::orders a_total_is_right\n"
         + said
-        + &lines(82..160, pass)
+        + &lines(202..400, pass)
         + "     Summary [1092.257s] 160 tests run: 159 passed, 1 failed, 37 skipped\n"
 }
 
@@ -223,8 +223,8 @@ fn all_that_a_failing_test_printed_stays_with_it() {
 
 #[test]
 fn skipped_and_expected_failures_are_not_counted_as_passed() {
-    let mut text = String::from("============ test session starts ============\ncollected 93 items\n\n");
-    text += &lines(0..93, |i| {
+    let mut text = String::from("============ test session starts ============\ncollected 200 items\n\n");
+    text += &lines(0..200, |i| {
         let result = match i {
             30 | 31 => "SKIPPED (no db)",
             50 => "XFAIL",
@@ -235,7 +235,7 @@ fn skipped_and_expected_failures_are_not_counted_as_passed() {
     });
     text += "================= FAILURES =================\n_______________ test_error_70 _______________\n\n>       assert 1 == 2\nE       assert 1 == 2\n\n\
              tests/test_api.py:7: AssertionError\n";
-    text += "============= 1 failed, 89 passed, 2 skipped, 1 xfailed in 3.21s =============\n";
+    text += "============= 1 failed, 196 passed, 2 skipped, 1 xfailed in 3.21s =============\n";
     let shown = digest(&text);
     assert_shows(
         &shown,
@@ -243,7 +243,7 @@ fn skipped_and_expected_failures_are_not_counted_as_passed() {
     );
     let whole = shown.lines().filter(|line| line.contains(" PASSED")).count();
     let skipped = if shown.contains("::test_error_31 ") { "" } else { ", 1 skipped" };
-    assert_shows(&shown, &[&format!("left out: {} passed or done{skipped}. Full", 89 - whole)]);
+    assert_shows(&shown, &[&format!("left out: {} passed or done{skipped}. Full", 196 - whole)]);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn headings_of_suites_that_passed_are_no_errors() {
         }
         format!("▶ suite {i} handles errors\n{tests}▶ suite {i} handles errors (7.8ms)")
     };
-    let shown = digest(&lines(0..10, suite));
+    let shown = digest(&lines(0..40, suite));
     assert_shows(&shown, &["✖ keeps the role", "AssertionError: 1 !== 2", "passed or done"]);
     assert_says_nothing_of(&shown, &["like those shown"]);
 }
@@ -314,7 +314,7 @@ fn lines_that_only_speak_of_errors_are_not_counted_as_errors() {
         },
     ];
     for log in logs {
-        let shown = digest(&lines(0..200, log));
+        let shown = digest(&lines(0..400, log));
         assert_says_nothing_of(&shown, &["errors like those shown", "of them errors"]);
     }
 }
@@ -333,7 +333,7 @@ fn a_build_without_failures_has_no_lines_that_report_one() {
 
 #[test]
 fn errors_by_level_or_status_are_counted_with_those_shown() {
-    let text = lines(0..200, |i| match i % 10 {
+    let text = lines(0..400, |i| match i % 10 {
         7 => format!("{} ERROR db: no answer from node {i}", time(i)),
         _ => format!("{} INFO api: served the request {i}", time(i)),
     });
@@ -342,7 +342,7 @@ fn errors_by_level_or_status_are_counted_with_those_shown() {
     assert!(whole > 0);
     assert_shows(
         &shown,
-        &[&format!(" of 200 lines left out, {} of them errors like those shown", 20 - whole)],
+        &[&format!(" of 400 lines left out, {} of them errors like those shown", 40 - whole)],
     );
 }
 
@@ -350,7 +350,7 @@ fn errors_by_level_or_status_are_counted_with_those_shown() {
 fn a_step_that_failed_among_many_is_shown() {
     let step = |exit: &str, at: usize| {
         let exit = exit.to_owned();
-        lines(0..200, move |i| {
+        lines(0..400, move |i| {
             let code = if i == at { &exit } else { "0" };
             format!("{} step {i} exit={code} dur={}", time(i), i * 7 % 31)
         })
@@ -373,7 +373,7 @@ fn every_line_that_reports_a_failure_is_shown_or_named() {
         let of = failures.iter().find(|(at, _)| i == *at || i == *at + 30 || i == *at + 33);
         of.map(|(_, said)| said.replace('#', &i.to_string()))
     };
-    let text = lines(0..150, |i| {
+    let text = lines(0..400, |i| {
         let said =
             failure(i).unwrap_or_else(|| format!("INFO handled the request {} in {} ms", i * 37, i % 9));
         format!("{} {said}", time(i))
@@ -397,19 +397,19 @@ fn numbers_of_lines_that_are_left_out_have_their_range_and_the_odd_ones_are_show
         let size = if i == 99 { 0 } else { 1000 + 3 * i };
         format!("{} INFO backup host=h{i} size={size} took={}s", time(i), i % 9)
     };
-    let shown = digest(&lines(0..150, backup));
+    let shown = digest(&lines(0..400, backup));
     assert_shows(&shown, &["INFO backup host=h99 size=0 took=0s\n", "took=0..8s"]);
     let depth = |i: usize| {
         let depth = if i > 100 { (i - 100) * 1000 } else { i % 4 };
         format!("{} DEBUG poll queue=orders depth={depth}", time(i))
     };
-    let shown = digest(&lines(0..150, depth));
+    let shown = digest(&lines(0..400, depth));
     assert_shows(&shown, &["depth=1000\n", "DEBUG poll queue=orders depth=0.."]);
 }
 
 #[test]
 fn a_silence_in_a_log_is_seen() {
-    let text = lines(0..150, |i| {
+    let text = lines(0..400, |i| {
         format!("2026-11-29T{}:{:02}:{:02}Z INFO tick {i}", if i < 70 { 10 } else { 13 }, i / 60, i % 60)
     });
     let shown = digest(&text);

@@ -127,7 +127,11 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         keep.may(at);
     }
     for at in (0..sentences.len()).filter(|&at| starts_paragraph(&sentences, at)) {
-        first_sentence(&sentences, at).all(|at| keep.may(at));
+        let lines = first_sentence(&sentences, at);
+        let size: usize = lines.clone().map(|at| sentences.get(at).map_or(0, |line| line.len() + 1)).sum();
+        if size <= keep.left() {
+            lines.for_each(|at| drop(keep.may(at)));
+        }
     }
     keep.close_small_gaps();
     let gone = |at: &usize| !keep.has(*at);

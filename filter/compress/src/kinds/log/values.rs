@@ -123,7 +123,7 @@ impl<'a> Column<'a> {
         sorted.sort_unstable_by(f64::total_cmp);
         let at = |part: usize| sorted.get(sorted.len() * part / 4).copied().unwrap_or_default();
         let (low, high) = (at(1), at(3));
-        let reach = (high - low) * 3.0;
+        let reach = (high - low) * 1.5;
         let is_far = |number: f64| number < low - reach || number > high + reach;
         let far = || self.numbers.iter().filter(|(number, _)| is_far(*number)).map(|(_, line)| *line);
         if far().nth(MOST_ODD).is_none() {
