@@ -40,6 +40,8 @@ pub(crate) struct Context<'a> {
     pub(crate) pressure: u8,
     /// Lines of the output before what is compressed: a digest names lines by their numbers in the output.
     pub(crate) lines_before: usize,
+    /// What references call the block.
+    pub(crate) name: &'a str,
 }
 
 #[cfg(test)]
@@ -57,6 +59,7 @@ impl<'a> Context<'a> {
             code: None,
             pressure: 0,
             lines_before: 0,
+            name: crate::earlier::OUTPUT,
         }
     }
 }

@@ -65,6 +65,21 @@ pub(crate) fn line_ends(text: &str, cx: &Context<'_>) -> Option<String> {
     (copied > 0).then(|| out + text.get(copied..).unwrap_or_default())
 }
 
+/// Of each line whether it is shown otherwise than it was printed: it has what a terminal would not show, or white space
+/// at its end. Empty where none is.
+pub(crate) fn changed_lines(text: &str, cx: &Context<'_>) -> Vec<bool> {
+    if reads_files(cx) { Vec::new() } else { marked(text) }
+}
+
+/// The same, whatever tool the text comes from.
+pub(crate) fn marked(text: &str) -> Vec<bool> {
+    let is = |line: &str| {
+        memchr3(ESCAPE, BACKSPACE, b'\r', line.as_bytes()).is_some() || line.ends_with([' ', '\t'])
+    };
+    let lines: Vec<bool> = text.split('\n').map(is).collect();
+    if lines.contains(&true) { lines } else { Vec::new() }
+}
+
 /// Whether the output is a file's text, of which an edit may need every byte.
 fn reads_files(cx: &Context<'_>) -> bool {
     matches!(Class::of(cx.call.name), Class::Read | Class::Edit)

@@ -347,6 +347,31 @@ mod tests {
     }
 
     #[test]
+    fn what_has_a_time_or_numbers_with_points_is_not_always_a_log() {
+        for line in [
+            |i: usize| format!("10.0.{i}.0/24 via 192.168.0.{i} dev eth0 proto bgp metric 20"),
+            |i| format!("/var/backups/db-2026-11-05T03:15:{:02}.tar.gz uploaded {i}MB", i + 10),
+            |i| format!("2026-11-05T03:15:{:02}.tar.gz uploaded {i}MB", i + 10),
+            |i| format!("ee4610{:x} Ann Example 2026-11-29 14:06:{:02} +0000 Fix number {i}", i % 10, i + 10),
+            |i| format!("ee4610d{:x} 2026-11-29T14:06:{:02}+00:00 Fix number {i}", i + 16, i + 10),
+            |i| format!("2026-11-29 14:06:{:02} +0000 ee4610{:x} Fix number {i}", i + 10, i % 10),
+        ] {
+            assert_ne!(kind(&lines(line)), Kind::Log, "{}", line(1));
+        }
+        for line in [
+            |i: usize| {
+                format!("10.0.0.{i} - - [29/Nov/2026:10:00:{:02} +0000] \"GET / HTTP/1.1\" 200 {i}", i + 10)
+            },
+            |i| format!("web-1 2026-11-29 14:06:{:02} +0000 served {i}", i + 10),
+            |i| format!("ee4610d{} 2026-11-29T14:06:{:02}Z served {i}", i % 10, i + 10),
+            |i| format!("2026-11-29 14:06:{:02} +0000 [info]: worker {i} is up", i + 10),
+            |i| format!("ts=2026-11-29T14:06:{:02}.123Z wrote a.log {i}", i + 10),
+        ] {
+            assert_eq!(kind(&lines(line)), Kind::Log, "{}", line(1));
+        }
+    }
+
+    #[test]
     fn histories_and_lists_of_packages_are_no_prose() {
         let commit = |i: usize| {
             format!(

@@ -20,11 +20,13 @@ mod tests;
 mod values;
 mod written;
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::block::Call;
 use crate::kinds::numbered::region::{self, Role};
@@ -58,28 +60,48 @@ pub(crate) struct Earlier {
     text: String,
     lines: Lines,
     texts: Vec<Shown>,
-    /// How many outputs have a label.
-    outputs: HashMap<String, u32, FixedState>,
+    /// The calls so far by their number in the request; `None` for those that the model does not see.
+    calls: Vec<Option<Made>>,
     /// How many calls have a label.
-    calls: HashMap<String, u32, FixedState>,
+    labels: HashMap<String, u32, FixedState>,
     /// Outputs of which all is shown, by the fingerprint of what the tool printed.
     wholes: HashMap<u128, usize, FixedState>,
-    /// The last call, by fingerprints, with its label.
-    label: Option<((u64, u64), String)>,
+    /// How many outputs of unknown calls there are.
+    unknown: u32,
+}
+
+/// A call.
+#[derive(Debug)]
+struct Made {
+    label: Arc<str>,
+    /// Which one of those with this label, from 1.
+    nth: u32,
+    /// How many texts its result had so far.
+    texts: usize,
+}
+
+/// Where a text of a result comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    /// The number of the call that it answers, where it is known.
+    pub(crate) call: Option<usize>,
+    /// The result has more texts than this one.
+    pub(crate) several: bool,
 }
 
 /// An output, or an argument of a call.
 #[derive(Debug)]
 struct Shown {
-    /// The argument's name; of a text in a value that is an output, its place in the output.
+    /// The argument's name; of a text in a value that is an output, its place in the output; of one of several
+    /// texts of a result, which of them it is.
     argument: Option<String>,
-    /// It was shown by an output, not written in a call.
-    output: bool,
-    /// What the call is called.
-    label: String,
-    /// Which one of those with this label, from 1.
+    /// What the call is called, and which one of those with this label it is, from 1.
+    label: Arc<str>,
     nth: u32,
 }
+
+/// What an output is called of which the call is not known.
+const UNKNOWN: &str = "a tool";
 
 /// Bytes of a line, as tools print them: for how many lines there is to be room.
 const LINE_BYTES: usize = 48;
@@ -103,16 +125,17 @@ impl Earlier {
         self.lines.shrink();
     }
 
-    /// Takes in what the model wrote in a call. It comes before the call's first output.
-    pub(crate) fn add_call(&mut self, call: Call<'_>) {
+    /// Takes in the next call, the `number`th of the request from 0, and what the model wrote in it.
+    pub(crate) fn add_call(&mut self, number: usize, call: Call<'_>) {
         let tape = Tape::of(call.arguments.as_bytes()).ok();
         let arguments = label::members(tape.as_ref());
-        let label = label::label(call.name, &arguments);
-        self.label = Some((key(call), label.clone()));
-        let nth = next(&mut self.calls, &label);
+        let label: Arc<str> = label::label(call.name, &arguments).into();
+        let nth = *self.labels.entry_ref(&*label).and_modify(|count| *count += 1).or_insert(1);
+        self.calls.resize_with(number, || None);
+        self.calls.push(Some(Made { label: Arc::clone(&label), nth, texts: 0 }));
         for (argument, text) in written::texts(&arguments) {
-            let argument = Some(argument.to_owned());
-            let Some(base) = self.begin(&text, argument, false, &label, nth) else { return };
+            let shown = Shown { argument: Some(argument.to_owned()), label: Arc::clone(&label), nth };
+            let Some(base) = self.begin(&text, shown) else { return };
             let mut start = 0;
             for (count, line) in (1..).zip(text.split('\n')) {
                 let is_plain = written::is_plain(line) && !is_ours(line);
@@ -124,46 +147,50 @@ impl Earlier {
         }
     }
 
+    /// What references call the text that comes next: the whole of an output, or one of its texts.
+    pub(crate) fn next_name(&self, source: Source) -> Cow<'static, str> {
+        let texts = self.made(source).map_or(0, |made| made.texts);
+        if source.several || texts > 0 { format!("text {}", texts + 1).into() } else { OUTPUT.into() }
+    }
+
+    fn made(&self, source: Source) -> Option<&Made> {
+        self.calls.get(source.call?)?.as_ref()
+    }
+
     /// Takes in the next output, in the order of the request. `lines`: those of the text that is forwarded, where
     /// they have been read.
-    pub(crate) fn add(&mut self, printed: Printed<'_>, lines: Option<Vec<Line>>, call: Call<'_>) {
-        let label = self.label(call);
-        let nth = next(&mut self.outputs, &label);
-        self.add_values(printed, &label, nth);
+    pub(crate) fn add(&mut self, printed: Printed<'_>, lines: Option<Vec<Line>>, source: Source) {
+        let name = self.next_name(source);
+        let (label, nth) = match source.call {
+            Some(call) => {
+                let Some(Some(made)) = self.calls.get_mut(call) else { return };
+                made.texts += 1;
+                (Arc::clone(&made.label), made.nth)
+            }
+            None => {
+                self.unknown += 1;
+                (UNKNOWN.into(), self.unknown)
+            }
+        };
+        self.add_values(printed, &name, (&label, nth));
         // Its layout is not what the model reads.
         if printed.structured {
             return;
         }
         let text = printed.lines_stand_in();
-        let Some(base) = self.begin(text, None, true, &label, nth) else { return };
+        let is_output = name == OUTPUT;
+        let argument = (!is_output).then(|| name.into_owned());
+        let Some(base) = self.begin(text, Shown { argument, label, nth }) else { return };
         if printed.is_whole() {
             self.wholes.insert(xxh3_128(printed.original.as_bytes()), self.texts.len() - 1);
         }
-        printed.each_line(lines, true, |line, number| self.add_line(line, number, base));
-    }
-
-    /// What a call is called; the last one is remembered, as a call comes right before its output.
-    fn label(&mut self, call: Call<'_>) -> String {
-        let key = key(call);
-        match &self.label {
-            Some((last, label)) if *last == key => label.clone(),
-            _ => {
-                let tape = Tape::of(call.arguments.as_bytes()).ok();
-                self.label.insert((key, label::label(call.name, &label::members(tape.as_ref())))).1.clone()
-            }
-        }
+        // A number names a line of an output, and the other texts of a result may have the same numbers.
+        printed.each_line(lines, is_output, |line, number| self.add_line(line, number, base));
     }
 
     /// Begins a text: where its bytes start. `None` where there is no room for its numbers or its
     /// lines.
-    fn begin(
-        &mut self,
-        text: &str,
-        argument: Option<String>,
-        output: bool,
-        label: &str,
-        nth: u32,
-    ) -> Option<usize> {
+    fn begin(&mut self, text: &str, shown: Shown) -> Option<usize> {
         let base = self.text.len();
         u32::try_from(base + text.len()).ok()?;
         let room = MOST_LINES.checked_sub(self.lines.len())?;
@@ -173,9 +200,16 @@ impl Earlier {
         u32::try_from(self.lines.len()).ok()?;
         u32::try_from(self.texts.len()).ok()?;
         self.text.push_str(text);
-        let label = label.to_owned();
-        self.texts.push(Shown { argument, output, label, nth });
+        self.texts.push(shown);
         Some(base)
+    }
+
+    /// Takes in an output with its call, which is a new one.
+    #[cfg(test)]
+    pub(crate) fn add_with_call(&mut self, printed: Printed<'_>, lines: Option<Vec<Line>>, call: Call<'_>) {
+        let number = self.calls.len();
+        self.add_call(number, call);
+        self.add(printed, lines, Source { call: Some(number), several: false });
     }
 
     fn add_line(&mut self, line: &Line, number: u32, base: usize) {
@@ -198,14 +232,17 @@ impl Earlier {
         if has_ours(original) || original.lines().any(|line| stays(line, kind)) {
             return None;
         }
-        let reference = reference(Here::Whole, There::Whole, Some((self.nth(output), &output.label)));
+        let there = There::Whole(output.argument.as_deref());
+        let reference = reference(Here::Whole, there, Some((self.nth(output)?, &output.label)));
         (original.len() > reference.len()).then_some(reference)
     }
 
-    /// Which one it is, where several have its label.
-    fn nth(&self, shown: &Shown) -> Option<u32> {
-        let counts = if shown.output { &self.outputs } else { &self.calls };
-        counts.get(&shown.label).is_some_and(|count| *count > 1).then_some(shown.nth)
+    /// Which one its call is, where several have its label. `None` where that is not known.
+    fn nth(&self, shown: &Shown) -> Option<Option<u32>> {
+        match self.labels.get(&*shown.label) {
+            Some(count) => Some((*count > 1).then_some(shown.nth)),
+            None => (self.unknown == 1).then_some(None),
+        }
     }
 
     fn said(&self) -> lines::Earlier<'_> {
@@ -225,7 +262,7 @@ impl Earlier {
             // A run is in a region or outside all of them.
             _ => return None,
         };
-        Some(reference(here, there, Some((self.nth(shown), &shown.label))))
+        Some(reference(here, there, Some((self.nth(shown)?, &shown.label))))
     }
 }
 
@@ -237,6 +274,9 @@ pub(crate) struct At<'a> {
     pub(crate) name: Option<&'a str>,
     /// So many lines of that text stand before it.
     pub(crate) before: usize,
+    /// Of each line of that text whether it is shown otherwise than it was printed; empty where none is. What only looks
+    /// the same then is not called so.
+    pub(crate) cleaned: &'a [bool],
 }
 
 /// A text that is looked through.
@@ -260,7 +300,7 @@ impl<'a> Text<'a> {
     /// `None` where nothing could be found, and where the text has what looks like a reference: it could not be told
     /// from ours.
     fn of(text: &'a str, read: &'a [Line], at: At<'a>, kind: Kind, earlier: &Earlier) -> Option<Self> {
-        let At { name, before } = at;
+        let At { name, before, cleaned } = at;
         let newest = earlier.lines.newest_of_each(read)?;
         let mut own = Own::new(text, read);
         let mut count = before;
@@ -271,6 +311,7 @@ impl<'a> Text<'a> {
                 Role::Plain if looks_like_one(line.text(text)) => return None,
                 Role::Reference { .. } => return None,
                 Role::Plain if mark.is_some() => NO_LINE,
+                Role::Plain | Role::Numbered { .. } if cleaned.get(count).is_some_and(|is| *is) => NO_LINE,
                 // Behind the last line end there is no line.
                 Role::Plain if line.read.start == text.len() => NO_LINE,
                 Role::Plain => plain(count + 1),
@@ -362,16 +403,6 @@ impl<'a> Text<'a> {
         let (first, last) = (self.own.count(run.there), self.own.count(last));
         Some(There::Counted(self.name?, first as usize, last as usize, quote))
     }
-}
-
-/// Tells calls apart.
-fn key(call: Call<'_>) -> (u64, u64) {
-    (xxh3_64(call.name.as_bytes()), xxh3_64(call.arguments.as_bytes()))
-}
-
-/// The number of the next one with this label.
-fn next(counts: &mut HashMap<String, u32, FixedState>, label: &str) -> u32 {
-    *counts.entry_ref(label).and_modify(|count| *count += 1).or_insert(1)
 }
 
 /// Whether a line of an output stands for other lines.

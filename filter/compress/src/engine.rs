@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use headroom_providers::retrieve_tool::Listing;
 use headroom_providers::splice::splice;
 use headroom_providers::tape::Span;
-use headroom_providers::walk::{Output, Role, Walk};
+use headroom_providers::walk::{self, Output, Role, Walk};
 use headroom_providers::{Api, MemoryTools, OwnTools, string};
 use memchr::memmem;
 use xxhash_rust::xxh3::Xxh3;
@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::Xxh3;
 use self::keys::{Keys, Prefix};
 use crate::block::{Call, Context};
 use crate::config::Config;
-use crate::earlier::{Coded, Earlier, Printed, Values};
+use crate::earlier::{Coded, Earlier, Printed, Source, Values};
 use crate::envelope;
 use crate::explain::{Attempts, Explanation};
 use crate::hint;
@@ -611,13 +611,16 @@ impl Blocks {
         shown.forget_before(output.since);
         let [name, arguments] = run.call_texts(output);
         let call = Call { name: &name, arguments: &arguments };
-        run.add_call(shown, output, block, call);
+        run.add_calls(shown, output);
+        let source = run.source(output, block);
         let (entry, forwarded, lines) = match run.requested(output, block, given) {
             Some((entry, text)) => (entry, Some(text), None),
-            None => run.entry(output, call, (block < run.lossy_blocks, steps), &shown.earlier, memo),
+            None => {
+                run.entry((output, source), call, (block < run.lossy_blocks, steps), &shown.earlier, memo)
+            }
         };
         let entry = Arc::new(entry);
-        run.add(shown, output, &entry, forwarded.as_deref(), lines, call);
+        run.add(shown, (output, source), &entry, forwarded.as_deref(), lines);
         memo.remember_block(key, Arc::clone(&entry));
         self.add(entry, false);
     }
@@ -652,9 +655,11 @@ impl Run<'_, '_> {
 
     /// Whether a call has had an output before this one.
     fn is_further_part(&self, output: &Output, block: usize) -> bool {
-        let Some(start) = arguments_start(output) else { return false };
+        let Some(call) = output.call else { return false };
         let before = self.walk.outputs.get(block.saturating_sub(MAX_PARTS)..block).unwrap_or_default();
-        before.iter().any(|other| arguments_start(other) == Some(start))
+        before.iter().any(|other| {
+            other.call.is_some_and(|other| other.number.is_some() && other.number == call.number)
+        })
     }
 
     /// Brings `shown` nearer to the blocks that have an entry. False: it is there.
@@ -672,11 +677,9 @@ impl Run<'_, '_> {
                 known.filter_map(|(at, key)| Some((at, memo.take_earlier(*key)?))).next()
             {
                 let bytes = self.walk.outputs.iter().take(at + 1).map(|output| output.span.range().len());
-                let calls = self.walk.outputs.iter().take(at + 1).filter_map(arguments_start);
-                let last_call = calls.max().unwrap_or_default();
-                let since = self.walk.outputs.get(at).map_or(0, |output| output.since);
-                let blocks = at + 1;
-                *shown = Shown { earlier, blocks, calls: blocks, last_call, bytes: bytes.sum(), since };
+                let (since, made) =
+                    self.walk.outputs.get(at).map_or((0, 0), |output| (output.since, output.made));
+                *shown = Shown { earlier, blocks: at + 1, made, bytes: bytes.sum(), since };
             }
             let rest = self.walk.outputs.iter().skip(shown.blocks);
             shown.earlier.reserve(rest.map(|output| output.span.range().len()).sum());
@@ -688,15 +691,13 @@ impl Run<'_, '_> {
                 return true;
             }
             shown.forget_before(output.since);
-            let [name, arguments] = self.call_texts(output);
-            let call = Call { name: &name, arguments: &arguments };
-            self.add_call(shown, output, block, call);
+            self.add_calls(shown, output);
             let text = match &entry.replacement {
                 Some(value) if !output.span.is_string() => Some(Cow::Borrowed(&**value)),
                 Some(replacement) => string::text(replacement),
                 None => shown_text(output, self.walk.body),
             };
-            self.add(shown, output, entry, text.as_deref(), None, call);
+            self.add(shown, (output, self.source(output, block)), entry, text.as_deref(), None);
         }
         false
     }
@@ -706,17 +707,17 @@ impl Run<'_, '_> {
     fn add(
         &self,
         shown: &mut Shown,
-        output: &Output,
+        (output, source): (&Output, Source),
         entry: &Entry,
         text: Option<&str>,
         lines: Option<Vec<Line>>,
-        call: Call<'_>,
     ) {
         shown.blocks += 1;
         let Some(text) = text else { return };
-        shown.bytes += text.len() + call.name.len() + call.arguments.len();
-        // What the provider may take out is nothing that could be referred to.
-        if self.walk.clears_outputs {
+        shown.bytes += text.len();
+        // What the provider may take out is nothing that could be referred to, and neither is what it gives to a
+        // program instead of the model.
+        if self.walk.clears_outputs || output.call.is_some_and(|call| call.by_program) {
             return;
         }
         // Of a result that the filter has filled in, what is shown is what it says.
@@ -729,26 +730,28 @@ impl Run<'_, '_> {
             values: entry.values,
             structured: output.structured,
         };
-        shown.earlier.add(printed, lines, call);
+        shown.earlier.add(printed, lines, source);
     }
 
-    /// Takes in the call of a block, where the block is the first of its outputs.
-    fn add_call(&self, shown: &mut Shown, output: &Output, block: usize, call: Call<'_>) {
-        if shown.calls > block {
-            return;
+    /// Takes in the calls before an output that are new and that the model is given.
+    fn add_calls(&self, shown: &mut Shown, output: &Output) {
+        let new = self.walk.made.get(shown.made..output.made).unwrap_or_default();
+        shown.made = shown.made.max(output.made);
+        for call in new.iter().filter(|call| !self.walk.clears_outputs && is_seen(call, output)) {
+            let [name, arguments] = call.texts(self.walk.body);
+            shown.bytes += name.len() + arguments.len();
+            if let Some(number) = call.number {
+                shown.earlier.add_call(number, Call { name: &name, arguments: &arguments });
+            }
         }
-        shown.calls = block + 1;
-        let Some(start) = arguments_start(output) else { return };
-        let same = |other: &Output| arguments_start(other) == Some(start);
-        // A call has one output, or several parts of one: what lies further back belongs to others.
-        let before = self.walk.outputs.get(block.saturating_sub(MAX_PARTS)..block).unwrap_or_default();
-        // A call behind all others needs no look at them.
-        let new = start > shown.last_call || !before.iter().any(same);
-        shown.last_call = shown.last_call.max(start);
-        if new && !self.walk.clears_outputs && !call_is_gone(output) {
-            shown.bytes += call.arguments.len();
-            shown.earlier.add_call(call);
-        }
+    }
+
+    /// Where a block comes from. Texts of one result stand behind one another.
+    fn source(&self, output: &Output, block: usize) -> Source {
+        let number = |output: &Output| output.call.and_then(|call| call.number);
+        let call = number(output);
+        let is_next = self.walk.outputs.get(block + 1).is_some_and(|next| number(next) == call);
+        Source { call, several: call.is_some() && is_next }
     }
 
     /// Name and arguments of the call that made an output; empty where they are not known.
@@ -813,7 +816,7 @@ impl Run<'_, '_> {
     /// lines, where they have been read.
     fn entry(
         &self,
-        output: &Output,
+        (output, source): (&Output, Source),
         call: Call<'_>,
         (reversible, steps): (bool, u8),
         earlier: &Earlier,
@@ -857,6 +860,7 @@ impl Run<'_, '_> {
             code,
             pressure: self.config.profile.pressed(steps).1,
             lines_before: 0,
+            name: &earlier.next_name(source),
         };
         let is_string = output.span.is_string();
         let form = if is_string { Form::Text } else { Form::Value };
@@ -945,14 +949,10 @@ impl Given {
     }
 }
 
-/// Where the arguments of the call that made an output begin, which tells calls apart.
-fn arguments_start(output: &Output) -> Option<usize> {
-    Some(output.call?.arguments?.range().start)
-}
-
-/// Whether a compaction stands between an output and its call.
-fn call_is_gone(output: &Output) -> bool {
-    arguments_start(output).is_some_and(|start| start < output.since)
+/// Whether the model is given a call that stands before an output: no compaction stands between them, and it is not a
+/// program's.
+fn is_seen(call: &walk::Call, output: &Output) -> bool {
+    !call.by_program && call.start().is_some_and(|start| start >= output.since)
 }
 
 /// What the request has shown so far, and the provider still gives to the model.
@@ -961,10 +961,8 @@ struct Shown {
     earlier: Earlier,
     /// How many blocks are in it.
     blocks: usize,
-    /// Of how many blocks the calls are in it.
-    calls: usize,
-    /// Where the arguments of the last of these calls begin in the body.
-    last_call: usize,
+    /// How many of the request's calls have been looked at.
+    made: usize,
     bytes: usize,
     /// Where the last compaction ends.
     since: usize,

@@ -185,6 +185,9 @@ fn code(kind: Kind) -> Option<Step> {
 /// What to keep of a text of this kind; `None` where the kind is never lossy or nothing can go.
 pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compressor, Lossy)> {
     match kind {
+        Kind::JsonLines if test_build::events::are_in(text) => {
+            test_build::events::lossy(text, cx).map(|kept| (Compressor::TestBuild, kept))
+        }
         Kind::Json | Kind::JsonLines => json::lossy(text, cx).map(|kept| (Compressor::JsonCrush, kept)),
         Kind::Log => log::lossy(text, cx).map(|kept| (Compressor::Log, kept)),
         Kind::Diff => diff::lossy(text, cx).map(|kept| (Compressor::Diff, kept)),

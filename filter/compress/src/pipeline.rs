@@ -16,7 +16,7 @@ use crate::ccr;
 use crate::clean;
 use crate::config::{Policy, Profile};
 use crate::detect;
-use crate::earlier::{self, At, Coded, Earlier, OUTPUT, Values, has_ours};
+use crate::earlier::{self, At, Coded, Earlier, Values, has_ours};
 use crate::envelope::{Envelope, MAX_NESTING, Spelling};
 use crate::explain::{Attempts, Choice};
 use crate::hint;
@@ -134,7 +134,7 @@ pub(crate) fn compress(
     let code = cx.code.filter(|_| tool::may_cut_code(cx.config, cx.call.name, class) && cx.reversible);
     let run = Run { cx, earlier, lossy, code, attempts, hint: OnceCell::new() };
     let replaced = match form {
-        Form::Text => run.replace(text, Place { nesting: 0, name: Some(OUTPUT), refers: true }),
+        Form::Text => run.replace(text, Place { nesting: 0, name: Some(cx.name), refers: true }),
         Form::Value => match Envelope::of_json(text) {
             Some(envelope) => run.replace_value(text, &envelope),
             None => return skip(Kind::Json, Skip::NotText),
@@ -298,8 +298,8 @@ impl Run<'_> {
         let mut gains = Gains::default();
         let place = PartPlace {
             nesting: 0,
-            at: At { name: None, before: 0 },
-            value: Some(OUTPUT),
+            at: At { name: None, before: 0, cleaned: &[] },
+            value: Some(self.cx.name),
             earlier: Some(self.earlier),
         };
         let opened = self.open(envelope, place, &mut gains);
@@ -395,6 +395,7 @@ impl Run<'_> {
         }
         // Lines that look like references of ours could not be told from them.
         let refers = place.refers && !has_ours(original);
+        let cleaned = if refers { clean::changed_lines(original, self.cx) } else { Vec::new() };
         let whole = parts.len() == 1;
         let (mut from, mut before) = (0, 0);
         for part in parts {
@@ -403,7 +404,7 @@ impl Run<'_> {
             let (start, end) = (part.span.start, part.span.end);
             let place = PartPlace {
                 nesting: place.nesting,
-                at: At { name: place.name, before },
+                at: At { name: place.name, before, cleaned: &cleaned },
                 // Of several values, a place does not say in which it is.
                 value: place.name.filter(|_| whole),
                 earlier: Some(self.earlier).filter(|_| refers),

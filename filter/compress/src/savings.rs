@@ -115,7 +115,7 @@ fn savings() {
             let values = verdict.values;
             let printed =
                 Printed { original: &output.text, shown, coded: verdict.coded, values, structured: false };
-            earlier.add(printed, None, output.call());
+            earlier.add_with_call(printed, None, output.call());
             let name = verdict.outcome.name();
             if show.as_deref() == Some(&name) {
                 eprintln!("##### {source} {} {}\n{shown}", output.tool, output.arguments);
@@ -213,10 +213,9 @@ fn wrapped_savings() {
                 let cx = output.context(&config, reversible);
                 let verdict = compress_block(&text, &cx, &earlier);
                 let shown = verdict.replacement.as_ref().map_or(text.as_str(), |r| &r.text);
-                earlier.add_call(output.call());
                 let (coded, values) = (verdict.coded, verdict.values);
                 let printed = Printed { original: &text, shown, coded, values, structured: false };
-                earlier.add(printed, None, output.call());
+                earlier.add_with_call(printed, None, output.call());
                 let row = rows.entry((source.clone(), at)).or_default();
                 row[0] += 1;
                 row[1] += verdict.tokens_before as usize;
@@ -316,9 +315,9 @@ fn speed() {
         let mut earlier = Earlier::default();
         time("add", &mut || {
             earlier = Earlier::default();
-            earlier.add(Printed::text(&text, &text, Coded::No), None, output.call());
+            earlier.add_with_call(Printed::text(&text, &text, Coded::No), None, output.call());
         });
-        let at = At { name: Some(OUTPUT), before: 0 };
+        let at = At { name: Some(OUTPUT), before: 0, cleaned: &[] };
         time("seen: new", &mut || drop(Earlier::default().replace_seen(&text, &lines::of(&text), at, kind)));
         let shifted = format!("a first line that is new\n{text}");
         time("seen: again", &mut || drop(earlier.replace_seen(&shifted, &lines::of(&shifted), at, kind)));

@@ -46,7 +46,7 @@ pub struct Walk<'b> {
     pub made: Vec<Call>,
     /// The request asks the provider to take tool outputs out of what the model is given.
     pub clears_outputs: bool,
-    calls: HashMap<Cow<'b, str>, Call, FixedState>,
+    calls: HashMap<Cow<'b, str>, Named, FixedState>,
     query: Option<Span>,
     /// Where the last compaction so far ends.
     since: usize,
@@ -99,6 +99,18 @@ pub struct Call {
     pub arguments: Option<Span>,
     /// Made by a program that the provider runs, which also reads the result.
     pub by_program: bool,
+    /// Which of the request's calls it is, from 0. `None` where the request does not show it.
+    pub number: Option<usize>,
+}
+
+/// Calls of one id that were made at once.
+#[derive(Debug, Default)]
+struct Named {
+    calls: Vec<Call>,
+    /// How many of them have been answered.
+    answered: usize,
+    /// How many outputs stood before them, and what the user had said last.
+    since: Option<(usize, Option<Span>)>,
 }
 
 /// One text of one tool output.
@@ -202,7 +214,8 @@ impl<'b> Walk<'b> {
     }
 
     /// A call that the model made. It counts as something that it reads.
-    pub(crate) fn call(&mut self, id: Option<Value<'_, 'b>>, call: Call) {
+    pub(crate) fn call(&mut self, id: Option<Value<'_, 'b>>, mut call: Call) {
+        call.number = Some(self.made.len());
         self.answered = self.outputs.len();
         self.called = self.outputs.len();
         self.made.push(call);
@@ -211,14 +224,23 @@ impl<'b> Walk<'b> {
             self.readings.push(Reading { span, role: Role::Assistant });
         }
         if let Some(id) = id.and_then(Value::text) {
-            // Some providers reuse ids: the latest call before an output is the one it answers.
-            self.calls.insert(id, call);
+            let since = (self.outputs.len(), self.query);
+            let named = self.calls.entry(id).or_default();
+            // Some providers reuse ids, or have none but the tool's name. Calls between which nothing was said are made
+            // at once, and are answered in their order; else an output answers the latest call before it.
+            if named.since != Some(since) {
+                *named = Named { since: Some(since), ..Named::default() };
+            }
+            named.calls.push(call);
         }
     }
 
     /// The call that an output names.
-    pub(crate) fn call_of(&self, id: Option<Value<'_, 'b>>) -> Option<Call> {
-        self.calls.get(&id?.text()?).copied()
+    pub(crate) fn call_of(&mut self, id: Option<Value<'_, 'b>>) -> Option<Call> {
+        let named = self.calls.get_mut(&id?.text()?)?;
+        let call = named.calls.get(named.answered).or(named.calls.last()).copied();
+        named.answered += 1;
+        call
     }
 
     pub(crate) fn output(&mut self, call: Option<Call>, value: Value<'_, 'b>) {
@@ -261,6 +283,11 @@ impl Call {
         [name.unwrap_or_default(), arguments.unwrap_or_default()]
     }
 
+    /// Where it stands in the body: its name, or else its arguments.
+    pub fn start(&self) -> Option<usize> {
+        self.name.or(self.arguments).map(|span| span.range().start)
+    }
+
     /// Whether it is one of our own tool.
     pub fn is_ours(&self, body: &str) -> bool {
         self.name.is_some_and(|name| {
@@ -282,7 +309,12 @@ impl Call {
             }
             _ => false,
         };
-        Ok(Self { name: name.map(Value::span), arguments: arguments.map(Value::span), by_program })
+        Ok(Self {
+            name: name.map(Value::span),
+            arguments: arguments.map(Value::span),
+            by_program,
+            number: None,
+        })
     }
 }
 

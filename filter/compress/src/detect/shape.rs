@@ -201,7 +201,51 @@ pub(super) fn is_log(line: &Line<'_>) -> bool {
     if DAYS_AND_MONTHS.strip(bare).is_some() && clock(bare, 24) {
         return true;
     }
-    starts_with_date(bare) || iso_time(bare.get(..bare.len().min(80)).unwrap_or_default()) || is_record(line)
+    let head = bare.get(..bare.len().min(STAMP_WITHIN)).unwrap_or_default();
+    if is_commit_in_a_line(head) {
+        return false;
+    }
+    starts_with_date(bare) || iso_time(head) || request_time(head) || is_record(line)
+}
+
+/// The time of a line stands within so many bytes.
+const STAMP_WITHIN: usize = 80;
+
+/// `[29/Nov/2026:10:00:09 +0000]`: the time of a request, as web servers write it.
+fn request_time(line: &[u8]) -> bool {
+    memchr::memchr_iter(b'[', line).any(|at| {
+        let time = line.get(at + 1..).unwrap_or_default();
+        let letters = time.get(3..6).is_some_and(|month| month.iter().all(u8::is_ascii_alphabetic));
+        let is = |at: usize, byte: u8| time.get(at) == Some(&byte);
+        letters && is(2, b'/') && is(6, b'/') && is(11, b':') && clock(time.get(12..).unwrap_or_default(), 5)
+    })
+}
+
+/// `ee4610d Ann Example 2026-11-29 14:06:19 +0000 Fix it`: a commit as `git log --format` prints it, with the id first
+/// or behind the time. Its subject is no message of a program.
+fn is_commit_in_a_line(line: &[u8]) -> bool {
+    let mut words = line.split(|b| *b == b' ').filter(|word| !word.is_empty());
+    let first = words.next().unwrap_or_default();
+    let mut words = words.skip_while(|word| !is_zone(word));
+    let zoned = words.next().is_some();
+    is_abbreviated(first) && (zoned || first.len() != UUID_GROUP && iso_time(line))
+        || zoned && starts_with_date(line) && words.next().is_some_and(is_abbreviated)
+}
+
+/// The first group of a UUID, by which services name requests, has as many digits.
+const UUID_GROUP: usize = 8;
+
+/// The id of a commit: 7 to 12 hexadecimal digits or all 40, with a letter and a digit.
+fn is_abbreviated(word: &[u8]) -> bool {
+    (matches!(word.len(), 7..=12 | 40))
+        && word.iter().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+        && word.iter().any(u8::is_ascii_alphabetic)
+        && word.iter().any(u8::is_ascii_digit)
+}
+
+/// `+0200`
+fn is_zone(word: &[u8]) -> bool {
+    matches!(word, [b'+' | b'-', rest @ ..] if rest.len() == 4 && rest.iter().all(u8::is_ascii_digit))
 }
 
 /// Whether a line starts with a date or a time, perhaps in a bracket.
@@ -238,10 +282,13 @@ fn clock(line: &[u8], within: usize) -> bool {
 fn starts_with_date(line: &[u8]) -> bool {
     let stamp =
         line.iter().take_while(|b| b.is_ascii_digit() || matches!(b, b'-' | b'/' | b':' | b'.')).count();
-    if stamp == 0 {
+    if stamp == 0 || is_file_name(line) {
         return false;
     }
     let (stamp, rest) = line.split_at(stamp);
+    if is_address(stamp) {
+        return false;
+    }
     let digits = stamp.iter().filter(|b| b.is_ascii_digit()).count();
     let separators = stamp.len() - digits;
     let spaced = matches!(rest.first(), Some(b' ' | b'T' | b'_' | b'\t' | b']' | b','));
@@ -252,6 +299,28 @@ fn starts_with_date(line: &[u8]) -> bool {
             || separators == 1 && digits == 4 && clock(rest, 10))
 }
 
+/// `10.0.0.7`, `10.0.0.0/24`, `10.0.0.7:80`.
+fn is_address(stamp: &[u8]) -> bool {
+    let address = stamp.split(|b| matches!(b, b'/' | b':')).next().unwrap_or_default();
+    address.split(|b| *b == b'.').count() == 4 && !address.contains(&b'-')
+}
+
+/// Whether a line starts with the name of a file: `2026-11-05T03:15:04.tar.gz`.
+fn is_file_name(line: &[u8]) -> bool {
+    let word = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    ends_as_a_file(word)
+}
+
+/// `….tar.gz`, `….log`: an extension of letters behind a point.
+fn ends_as_a_file(word: &[u8]) -> bool {
+    memchr::memrchr(b'.', word).is_some_and(|dot| {
+        let extension = word.get(dot + 1..).unwrap_or_default();
+        (1..=5).contains(&extension.len())
+            && extension.first().is_some_and(u8::is_ascii_lowercase)
+            && extension.iter().all(u8::is_ascii_alphanumeric)
+    })
+}
+
 /// ` 203615`: the time of HDFS-like stamps.
 fn clock_digits(rest: &[u8]) -> bool {
     rest.len() >= 7
@@ -259,10 +328,18 @@ fn clock_digits(rest: &[u8]) -> bool {
         && rest.get(1..7).unwrap_or_default().iter().all(u8::is_ascii_digit)
 }
 
-/// `2024-05-06T07:08` or with a blank between.
+/// `2024-05-06T07:08` or with a blank between, and not in the name of a file.
 fn iso_time(line: &[u8]) -> bool {
     memchr::memchr_iter(b'-', line).any(|dash| {
-        let Some(w) = dash.checked_sub(4).and_then(|start| line.get(start..start + 16)) else { return false };
+        let Some(start) = dash.checked_sub(4) else { return false };
+        let Some(w) = line.get(start..start + 16) else { return false };
+        let before = start.checked_sub(1).and_then(|at| line.get(at));
+        let in_a_word =
+            before.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'));
+        let word = line.get(start..).unwrap_or_default().split(u8::is_ascii_whitespace).next();
+        if in_a_word && word.is_some_and(|word| ends_as_a_file(word) || w.get(10) == Some(&b'T')) {
+            return false;
+        }
         w.get(7) == Some(&b'-')
             && matches!(w.get(10), Some(b'T' | b' '))
             && w.get(13) == Some(&b':')

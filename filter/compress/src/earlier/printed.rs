@@ -6,6 +6,7 @@ use foldhash::fast::FixedState;
 
 use super::lines::{NO_LINE, plain};
 use super::{is_ours, looks_like_one};
+use crate::clean;
 use crate::kinds::code;
 use crate::kinds::fold;
 use crate::kinds::numbered::region::{self, MARK, Reader, Role};
@@ -79,10 +80,18 @@ impl<'a> Printed<'a> {
         match self.coded {
             // What looks like our own counts for nothing, and could not be told from it.
             Coded::No | Coded::Gaps if has_ours(self.original) => Source::Common,
+            // A line that is not shown as it was printed is nothing that another could be the same as.
+            Coded::No if self.is_cleaned() => Source::Common,
             Coded::No | Coded::Gaps => Source::Shown,
             Coded::Lines if !has_ours(self.shown) && !has_ours(self.original) => Source::Original,
             Coded::Lines | Coded::Document | Coded::Partly => Source::Common,
         }
+    }
+
+    /// Whether lines are shown otherwise than they were printed, as far as that is white space or what a terminal would
+    /// not show.
+    fn is_cleaned(&self) -> bool {
+        self.original.len() != self.shown.len() && clean::marked(self.original) != clean::marked(self.shown)
     }
 
     /// The text in which the lines stand that [`Self::each_line`] gives.

@@ -12,7 +12,7 @@
 //!
 //! `lines` are those of the file that an output numbers, `output lines` are counted in an output as the tool printed
 //! it, `output.stdout lines` in the text at that place of an output that is a value, and `new_string lines` in the
-//! argument of that name of a call. Lines that are `above` and of no named output
+//! argument of that name of a call, and `text 2 lines` in the second text of a result that has several. Lines that are `above` and of no named output
 //! stand in the same one. Where several outputs have the same name, the reference says which of them it means.
 
 use super::label::one_line;
@@ -46,7 +46,8 @@ pub(super) enum There<'a> {
     /// Anywhere else: [`OUTPUT`] or the name of the argument, the first and the last line, counted in it as it
     /// was printed, and the text of the first one that is not empty.
     Counted(&'a str, usize, usize, &'a str),
-    Whole,
+    /// All of an output, or of that text of it.
+    Whole(Option<&'a str>),
 }
 
 /// What an earlier output or call is called, and which of those with this label it is, where there are several.
@@ -69,7 +70,11 @@ pub(super) fn reference(here: Here, there: There<'_>, name: Option<Name<'_>>) ->
         Here::Whole => out.push_str("[same output as "),
     }
     match there {
-        There::Whole => {}
+        There::Whole(None) => {}
+        There::Whole(Some(text)) => {
+            out.push_str(text);
+            out.push_str(" of ");
+        }
         There::Numbered(first, last) if here == Here::Numbered(first, last) && name.is_some() => {}
         There::Numbered(first, last) => push_lines(&mut out, "", first, last, name.is_some()),
         There::Counted(what, first, last, _) => {

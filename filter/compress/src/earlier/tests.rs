@@ -20,7 +20,12 @@ fn replace_seen(earlier: &Earlier, text: &str, kind: Kind) -> Option<String> {
         return None;
     }
     earlier.whole(text, kind).or_else(|| {
-        earlier.replace_seen(text, &crate::lines::of(text), At { name: Some(OUTPUT), before: 0 }, kind)
+        earlier.replace_seen(
+            text,
+            &crate::lines::of(text),
+            At { name: Some(OUTPUT), before: 0, cleaned: &[] },
+            kind,
+        )
     })
 }
 
@@ -40,7 +45,7 @@ fn add_as(earlier: &mut Earlier, original: &str, shown: &str, call: Call<'_>) {
         "" => shown,
         original => original,
     };
-    earlier.add(Printed::text(original, shown, Coded::No), None, call);
+    earlier.add_with_call(Printed::text(original, shown, Coded::No), None, call);
 }
 
 /// A file read as it is shown once its numbers are thinned.
@@ -333,7 +338,8 @@ fn what_the_model_wrote_is_referred_to_where_it_stands_in_its_call() {
     let arguments = arguments.to_string();
     let call = Call { name: "Write", arguments: &arguments };
     let mut earlier = Earlier::default();
-    earlier.add_call(call);
+    let number = earlier.calls.len();
+    earlier.add_call(number, call);
     let file = format!("f_1 = 2\n{}", written.join("\n"));
     let shown = seen(&earlier, &file).unwrap();
     // A line that starts with a name stays: in the call it follows an escape.
@@ -344,8 +350,9 @@ fn what_the_model_wrote_is_referred_to_where_it_stands_in_its_call() {
     let of_call: Vec<PrintedLine> = content.split('\n').map(|line| (None, line.to_owned())).collect();
     known.add("content", "Write b/x.py", of_call.clone());
     assert_same(&known, &shown, &file);
-    add_as(&mut earlier, &file, &shown, call);
-    earlier.add_call(call);
+    earlier.add(Printed::text(&file, &shown, Coded::No), None, Source { call: Some(0), several: false });
+    let number = earlier.calls.len();
+    earlier.add_call(number, call);
     known.add("content", "Write b/x.py", of_call);
     let mut numbered = vec!["f_1 = 2".to_owned()];
     numbered.extend(written);
@@ -366,7 +373,7 @@ fn lines_in_a_code_are_compared_and_named_as_they_were_printed() {
     let (one, other) = (log("gateway-a").join("\n"), log("gateway-b").join("\n"));
     let code = "A: <time> INFO gateway-a GET * in *";
     let mut earlier = Earlier::default();
-    earlier.add(Printed::text(&one, code, Coded::Lines), None, BASH);
+    earlier.add_with_call(Printed::text(&one, code, Coded::Lines), None, BASH);
     assert_eq!(seen(&earlier, &other), None);
     let longer = format!("{}\n10:01:00 INFO stopped", log("gateway-a")[10..].join("\n"));
     assert_eq!(
@@ -379,12 +386,12 @@ fn lines_in_a_code_are_compared_and_named_as_they_were_printed() {
     // What is coded and has references in it shows some of its lines elsewhere: none is referred to.
     let with_reference = format!("{code}\n[40 lines: same as output lines 1-40 of x above, from \"y\"]");
     let mut earlier = Earlier::default();
-    earlier.add(Printed::text(&one, &with_reference, Coded::Lines), None, BASH);
+    earlier.add_with_call(Printed::text(&one, &with_reference, Coded::Lines), None, BASH);
     assert_eq!(seen(&earlier, &one), None);
     // Where something was left out, only what stands there as it was printed can be.
     let kept = format!("{}\n… 20 lines", log("gateway-a")[..20].join("\n"));
     let mut earlier = Earlier::default();
-    earlier.add(Printed::text(&one, &kept, Coded::Partly), None, BASH);
+    earlier.add_with_call(Printed::text(&one, &kept, Coded::Partly), None, BASH);
     let shown = seen(&earlier, &one).unwrap();
     assert!(shown.starts_with("[20 lines: same as output lines 1-20 of Bash"), "{shown}");
     assert!(shown.ends_with(&log("gateway-a")[20..].join("\n")), "{shown}");
@@ -403,7 +410,12 @@ fn lines_behind_references_and_counts_keep_the_number_that_they_were_printed_wit
         file[30..].join("\n")
     );
     let shown = earlier
-        .replace_seen(&folded, &crate::lines::of(&folded), At { name: Some(OUTPUT), before: 0 }, Kind::Source)
+        .replace_seen(
+            &folded,
+            &crate::lines::of(&folded),
+            At { name: Some(OUTPUT), before: 0, cleaned: &[] },
+            Kind::Source,
+        )
         .unwrap();
     assert!(shown.starts_with("[20 lines: same as output lines 1-20 of "), "{shown}");
     add_as(&mut earlier, &second, &shown, READ);
@@ -454,7 +466,8 @@ proptest! {
         for (text, numbered) in history {
             if writes {
                 let arguments = serde_json::json!({"path": "x", "new_text": text}).to_string();
-                earlier.add_call(Call { name: "edit", arguments: &arguments });
+                let number = earlier.calls.len();
+                earlier.add_call(number, Call { name: "edit", arguments: &arguments });
                 let written = text.split('\n').map(|line| (None, line.to_owned()));
                 known.add("new_text", "edit x", written.collect());
             }
@@ -504,7 +517,8 @@ fn every_reference_in_the_corpus_expands_to_the_exact_lines() {
                 references += 1;
             }
             add_as(&mut earlier, "", shown.as_deref().unwrap_or(&text), output.call());
-            known.add(OUTPUT, &earlier.label(output.call()), printed);
+            let label = earlier.calls.iter().flatten().last().map(|made| made.label.to_string());
+            known.add(OUTPUT, &label.unwrap(), printed);
         }
     }
     assert!(references > 0);

@@ -3,18 +3,19 @@
 //! string, as the tool wrote it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use memchr::memmem;
 
-use super::{Coded, Earlier, OUTPUT, Printed};
+use super::{Coded, Earlier, OUTPUT, Printed, Shown};
 use crate::envelope::Envelope;
 use crate::mixed;
 
 impl Earlier {
-    /// Takes in the texts in the values of an output.
-    pub(super) fn add_values(&mut self, printed: Printed<'_>, label: &str, nth: u32) {
+    /// Takes in the texts in the values of an output, or of a text of it, that references call `outer`.
+    pub(super) fn add_values(&mut self, printed: Printed<'_>, outer: &str, (label, nth): (&Arc<str>, u32)) {
         // A run of lines has line ends, which values escape.
         if memmem::find(printed.shown.as_bytes(), b"\\n").is_none() {
             return;
@@ -24,9 +25,9 @@ impl Earlier {
         if changed && printed.coded == Coded::Partly {
             return;
         }
-        let shown = texts(printed.shown);
+        let shown = texts(printed.shown, outer);
         let originals: HashMap<String, Option<Cow<'_, str>>, FixedState> =
-            if changed { by_name(texts(printed.original)) } else { HashMap::default() };
+            if changed { by_name(texts(printed.original, outer)) } else { HashMap::default() };
         let names = by_name(shown.iter().map(|(name, _)| (name.clone(), Cow::Borrowed(""))).collect());
         let single = shown.len() == 1;
         for (name, text) in &shown {
@@ -41,19 +42,19 @@ impl Earlier {
             };
             let coded = if original == text { Coded::No } else { printed.values.coded };
             let inner = Printed::text(original, text, coded);
-            let Some(base) = self.begin(inner.lines_stand_in(), Some(name.clone()), true, label, nth) else {
-                return;
-            };
-            inner.each_line(None, single, |line, number| self.add_line(line, number, base));
+            let shown = Shown { argument: Some(name.clone()), label: Arc::clone(label), nth };
+            let Some(base) = self.begin(inner.lines_stand_in(), shown) else { return };
+            inner
+                .each_line(None, single && outer == OUTPUT, |line, number| self.add_line(line, number, base));
         }
     }
 }
 
 /// The texts in the values of an output that have a name.
-fn texts(output: &str) -> Vec<(String, Cow<'_, str>)> {
+fn texts<'o>(output: &'o str, outer: &str) -> Vec<(String, Cow<'o, str>)> {
     let parts = mixed::split(output).into_iter();
     let envelopes = parts.filter_map(|part| Envelope::read(output.get(part.span)?));
-    let named = |(path, text): (Option<String>, _)| Some((name(OUTPUT, &path?), text));
+    let named = |(path, text): (Option<String>, _)| Some((name(outer, &path?), text));
     envelopes.flat_map(Envelope::into_texts).filter_map(named).collect()
 }
 

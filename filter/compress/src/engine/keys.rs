@@ -5,7 +5,7 @@ use std::hash::Hash as _;
 use headroom_providers::tape::Span;
 use headroom_providers::walk::{Output, Role};
 
-use super::{FORMS, Run, call_is_gone, count_span};
+use super::{FORMS, Run, count_span, is_seen};
 use crate::memo::Memo;
 
 /// The keys of a request's blocks, one behind the other.
@@ -14,8 +14,9 @@ pub(super) struct Keys {
     chain: u128,
     last_query: (Option<Span>, u128),
     since: usize,
-    /// How many readings stand before the last block.
+    /// How many readings stand before the last block, and how many calls.
     said: usize,
+    made: usize,
 }
 
 impl Keys {
@@ -24,12 +25,12 @@ impl Keys {
         run.config.hash(&mut hash);
         run.edits_by_line.hash(&mut hash);
         run.walk.clears_outputs.hash(&mut hash);
-        Self { chain: hash.digest128(), last_query: (None, 0), since: 0, said: 0 }
+        Self { chain: hash.digest128(), last_query: (None, 0), since: 0, said: 0, made: 0 }
     }
 
     /// The key of the next block. It covers everything that may steer the block's replacement: the configuration, the
-    /// steps of pressure, and of this block and every one before it the bytes, the call, whether that had an output
-    /// already, and the last user text before it; where files may be cut, everything that was said and called before it.
+    /// steps of pressure, and of this block and every one before it the bytes, the calls so far, whether its own had an
+    /// output already, and the last user text before it; where files may be cut, everything that was said and called before it.
     pub(super) fn next(
         &mut self,
         run: &Run<'_, '_>,
@@ -50,6 +51,13 @@ impl Keys {
             }
             self.said = output.readings;
         }
+        // References name calls by how many there are, also of those that have no text as a result.
+        let made = run.walk.made.get(self.made..output.made).unwrap_or_default();
+        for call in made {
+            let seen = u128::from(is_seen(call, output));
+            self.chain = chain([self.chain, of(call.name), of(call.arguments), seen], memo);
+        }
+        self.made = self.made.max(output.made);
         let call = output.call;
         let behind_compaction = output.since != self.since;
         self.since = output.since;
@@ -63,10 +71,12 @@ impl Keys {
                 u128::from(call.is_some_and(|call| call.by_program))
                     | u128::from(block < run.lossy_blocks) << 1
                     | u128::from(behind_compaction) << 2
-                    | u128::from(call_is_gone(output)) << 3
+                    | u128::from(call.is_some_and(|call| !is_seen(&call, output))) << 3
                     | u128::from(output.structured) << 4
                     | u128::from(run.is_further_part(output, block)) << 5
-                    | u128::from(steps) << 8,
+                    | u128::from(run.source(output, block).several) << 6
+                    | u128::from(steps) << 8
+                    | call.and_then(|call| call.number).map_or(0, |number| number as u128 + 1) << 16,
             ],
             memo,
         );

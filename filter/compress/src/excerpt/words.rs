@@ -50,6 +50,7 @@ enum Class {
     Error,
     Warning,
     Passed,
+    Skipped,
     Hunk,
 }
 
@@ -59,6 +60,7 @@ impl Class {
             Self::Error => signal::of(line) == Signal::Error,
             Self::Warning => signal::of(line) == Signal::Warning,
             Self::Passed => test_build::is_routine(line),
+            Self::Skipped => test_build::is_skipped(line),
             Self::Hunk => line.starts_with("@@"),
         }
     }
@@ -127,6 +129,7 @@ impl Words {
                 }
                 [only] if only == b"warning" => all.classes.push((last, Class::Warning)),
                 [only] if only == b"passed" || only == b"done" => all.classes.push((last, Class::Passed)),
+                [only] if only == b"skipped" => all.classes.push((last, Class::Skipped)),
                 [only] if only == b"hunk" => all.classes.push((last, Class::Hunk)),
                 _ => {}
             }

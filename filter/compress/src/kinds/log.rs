@@ -8,6 +8,11 @@ use super::shorten::{self, Line, shorten};
 use super::signal::{self, Signal};
 use super::wording::{self, Groups};
 
+mod time;
+mod values;
+
+use values::Columns;
+
 /// Fewer lines are read faster than what a digest says about them.
 const FEWEST_LINES: usize = 20;
 
@@ -32,26 +37,34 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     shorten(text, signal::reports_failure)
 }
 
-/// The first line of each kind of error, traces, one line of each kind of warning, the ends of the log,
-/// the lines asked for, some rare ones; the rest as wordings with counts and times.
+/// The first line of each kind of error, traces, one line of each kind of warning, the ends of the log, the lines
+/// that stand out by a number or a time, the lines asked for, some rare ones; the rest as wordings with counts, times
+/// and ranges.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let cut = shorten::cut(text.strip_suffix('\n').unwrap_or(text));
     if cut.len() < FEWEST_LINES {
         return None;
     }
     let lines: Vec<&str> = cut.iter().map(|line| line.text).collect();
-    let groups = wording::group(cut.iter().map(|line| (line.rest(), u8::from(line.stamp.is_some()))), 1);
-    let signals: Vec<Signal> = lines.iter().map(|line| signal::of(line)).collect();
+    let marks: Vec<Mark> = lines.iter().map(|line| Mark::of(line)).collect();
+    // what failed is no line of a wording of what did not
+    let class = |(line, mark): (&Line<'_>, &Mark)| u8::from(line.stamp.is_some()) | u8::from(mark.fails) << 1;
+    let classed = cut.iter().zip(&marks).map(|both| (both.0.rest(), class(both)));
+    let groups = wording::group(classed, 1);
+    let columns = Columns::new(&cut, &groups);
     let mut keep = Keep::sparing(&lines, cx);
-    keep_errors(&mut keep, &cut, &signals);
+    let shown = keep_failures(&mut keep, &cut, &marks);
     for line in (0..FIRST).chain((lines.len() - LAST..lines.len()).rev()) {
+        keep.may(line);
+    }
+    for line in columns.odd().into_iter().chain(time::around_gaps(&cut)) {
         keep.may(line);
     }
     for line in Query::new(cx).best(&lines).into_iter().take(ANSWERS) {
         keep.may(line);
     }
     for group in groups.all().iter().filter(|group| group.count > 0) {
-        if signals.get(group.first) == Some(&Signal::Warning) {
+        if marks.get(group.first).is_some_and(|mark| mark.signal == Signal::Warning) {
             keep.may(group.first);
         }
     }
@@ -60,6 +73,9 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     for group in groups.all() {
         if (1..=2).contains(&group.count) && keep.left() > reserve {
             keep.may(group.first);
+            if marks.get(group.first).is_some_and(|mark| mark.fails) {
+                keep.may(group.last);
+            }
         }
     }
     keep.close_small_gaps();
@@ -68,11 +84,12 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         return None;
     }
     let mut text = keep.render(|gap| format!("… {}", counted_lines(&gap, cx)));
-    let (table, listed) = wordings(&keep, &cut, &groups, reserve);
+    let left = LeftOut { keep: &keep, lines: &cut, marks: &marks, groups: &groups, columns: &columns };
+    let (table, listed) = left.wordings(reserve);
     text.push_str(&table);
-    let gone = || lines.iter().zip(&signals).enumerate().filter(|(line, _)| !keep.has(*line));
-    let errors = gone().filter(|(_, (_, signal))| **signal == Signal::Error).map(|(_, (line, _))| *line);
-    let codes = Codes::of(errors);
+    let gone = || lines.iter().zip(&marks).enumerate().filter(|(line, _)| !keep.has(*line));
+    let errors = gone().filter(|(_, (line, mark))| mark.error && shown.contains(&kind(line)));
+    let codes = Codes::of(errors.map(|(_, (line, _))| *line));
     let mut what = format!("{} of {} left out", grouped(left_out), counted(lines.len(), "line"));
     if codes.lines > 0 {
         what.push_str(&format!(", {} of them errors like those shown{codes}", grouped(codes.lines)));
@@ -86,6 +103,31 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     }
     Some(Lossy { text, left_out: what })
 }
+
+/// What a line says of itself.
+struct Mark {
+    signal: Signal,
+    /// It reports a failure in some way.
+    fails: bool,
+    /// It ranks as one by its level, its status or how something came out.
+    error: bool,
+}
+
+impl Mark {
+    fn of(line: &str) -> Self {
+        let (signal, fails) = signal::scan(line);
+        Self { signal, fails, error: fails && signal::is_error(line) }
+    }
+}
+
+/// Lines of one kind report the same. Requests and programs that failed in another way are another kind, whatever else
+/// they share.
+fn kind(line: &str) -> u64 {
+    wording::report_key(line).wrapping_add(signal::outcome(line))
+}
+
+/// A set for lookups only, never iterated.
+type HashSet = hashbrown::HashSet<u64, foldhash::fast::FixedState>;
 
 /// Codes named at most; requests are answered with some ten.
 const MOST_CODES: usize = 16;
@@ -137,9 +179,9 @@ impl std::fmt::Display for Codes {
     }
 }
 
-/// The first line of each kind of error, and the trace behind it.
-fn keep_errors(keep: &mut Keep<'_, '_>, lines: &[Line<'_>], signals: &[Signal]) {
-    let mut seen: hashbrown::HashSet<u64, foldhash::fast::FixedState> = hashbrown::HashSet::default();
+/// Keeps the first line of each kind that reports a failure, and the trace behind it; the kinds.
+fn keep_failures(keep: &mut Keep<'_, '_>, lines: &[Line<'_>], marks: &[Mark]) -> HashSet {
+    let mut seen = HashSet::default();
     let stamped = lines.iter().any(|line| line.stamp.is_some());
     let mut trace = 0;
     for (number, line) in lines.iter().enumerate() {
@@ -148,61 +190,105 @@ fn keep_errors(keep: &mut Keep<'_, '_>, lines: &[Line<'_>], signals: &[Signal]) 
         if !goes_on {
             trace = 0;
         }
-        if signals.get(number) == Some(&Signal::Error) {
-            // requests that failed in another way are another kind of failure, whatever else they share
-            let status = u64::from(signal::status(line.text).unwrap_or_default());
-            if seen.insert(wording::report_key(line.text).wrapping_add(status)) {
+        if marks.get(number).is_some_and(|mark| mark.fails) {
+            if seen.insert(kind(line.text)) {
                 keep.must(number);
                 trace = TRACE;
             }
-        } else if goes_on && trace > 0 && seen.insert(wording::report_key(line.text)) {
+        } else if goes_on && trace > 0 && seen.insert(kind(line.text)) {
             trace -= 1;
             keep.may(number);
         }
     }
+    seen
 }
 
-/// What was left out, by wording: how often, what, from when to when.
-fn wordings(keep: &Keep<'_, '_>, lines: &[Line<'_>], groups: &Groups, room: usize) -> (String, usize) {
-    // first and last line and number of lines of each group that are not shown
-    let mut missing: Vec<(usize, usize, usize)> = vec![(0, 0, 0); groups.all().len()];
-    for number in (0..lines.len()).filter(|&number| !keep.has(number)) {
-        let Some(group) = groups.of(number) else { continue };
-        let Some((first, last, count)) = missing.get_mut(group) else { continue };
-        if *count == 0 {
-            *first = number;
+/// The lines that are not shown.
+struct LeftOut<'k, 'a> {
+    keep: &'k Keep<'k, 'a>,
+    lines: &'k [Line<'a>],
+    marks: &'k [Mark],
+    groups: &'k Groups,
+    columns: &'k Columns<'a>,
+}
+
+/// Of one wording.
+struct Missing {
+    group: usize,
+    /// The first and the last line.
+    first: usize,
+    last: usize,
+    count: usize,
+    fails: bool,
+    /// How many of them rank as errors.
+    errors: usize,
+}
+
+impl LeftOut<'_, '_> {
+    /// By wording: how often, what, from when to when; those that report failures first. And how many are listed.
+    fn wordings(&self, room: usize) -> (String, usize) {
+        let missing = self.missing();
+        let mut out = String::new();
+        let (mut listed, mut ranges) = (0, false);
+        for wording in missing.iter().take(WORDINGS) {
+            let row = self.row(wording, &mut ranges);
+            let fits = out.len() + row.len() <= room && wording.count > 1;
+            if !fits && !wording.fails {
+                break;
+            }
+            out.push_str(&row);
+            listed += 1;
         }
-        *last = number;
-        *count += 1;
+        if listed > 0 {
+            let legend = if ranges { "; a..b is from the least to the greatest number" } else { "" };
+            out.insert_str(0, &format!("\n[left out, by wording{legend}:]"));
+            let others = missing.get(listed..).unwrap_or_default();
+            let lines: usize = others.iter().map(|wording| wording.count).sum();
+            let errors: usize = others.iter().map(|wording| wording.errors).sum();
+            if lines > 0 {
+                out.push_str(&format!("\nand {} of other wording", counted(lines, "line")));
+            }
+            if errors > 0 {
+                out.push_str(&format!(", {} of them errors", grouped(errors)));
+            }
+        }
+        (out, listed)
     }
-    let mut order: Vec<(usize, (usize, usize, usize))> =
-        missing.into_iter().enumerate().filter(|(_, (_, _, count))| *count > 0).collect();
-    order.sort_by(|(a, (_, _, of_a)), (b, (_, _, of_b))| of_b.cmp(of_a).then(a.cmp(b)));
-    let mut out = String::new();
-    let mut listed = 0;
-    for &(group, (first, last, count)) in order.iter().take(WORDINGS) {
-        let (Some(first), Some(last)) = (lines.get(first), lines.get(last)) else { continue };
-        let mut wording = groups.wording(group, first.rest(), "*");
-        if wording.len() > WORDING_BYTES {
-            wording.truncate(signal::floor_char_boundary(&wording, WORDING_BYTES));
-            wording.push('…');
+
+    /// The wordings, in the order in which they are listed.
+    fn missing(&self) -> Vec<Missing> {
+        let none = |group| Missing { group, first: 0, last: 0, count: 0, fails: false, errors: 0 };
+        let mut missing: Vec<Missing> = (0..self.groups.all().len()).map(none).collect();
+        for (number, mark) in self.marks.iter().enumerate().filter(|(number, _)| !self.keep.has(*number)) {
+            let Some(of) = self.groups.of(number).and_then(|group| missing.get_mut(group)) else { continue };
+            if of.count == 0 {
+                of.first = number;
+            }
+            of.last = number;
+            of.count += 1;
+            of.fails |= mark.fails;
+            of.errors += usize::from(mark.error);
         }
-        let row = format!("\n{}× {}{}", grouped(count), wording.trim(), span(*first, *last));
-        if out.len() + row.len() > room || count == 1 {
-            break;
-        }
-        out.push_str(&row);
-        listed += 1;
+        missing.retain(|wording| wording.count > 0);
+        missing.sort_by_key(|wording| (!wording.fails, std::cmp::Reverse(wording.count), wording.group));
+        missing
     }
-    if listed > 0 {
-        out.insert_str(0, "\n[left out, by wording:]");
-        let others: usize =
-            order.get(listed..).unwrap_or_default().iter().map(|(_, (_, _, count))| count).sum();
-        if others > 0 {
-            out.push_str(&format!("\nand {} of other wording", counted(others, "line")));
+
+    fn row(&self, wording: &Missing, ranges: &mut bool) -> String {
+        let (Some(first), Some(last)) = (self.lines.get(wording.first), self.lines.get(wording.last)) else {
+            return String::new();
+        };
+        let mut text = self.groups.wording_with(wording.group, first.rest(), |out, hole| {
+            let range = self.columns.range(wording.group, hole, self.keep);
+            *ranges |= range.as_ref().is_some_and(|range| range.contains(".."));
+            out.push_str(range.as_deref().unwrap_or("*"));
+        });
+        if text.len() > WORDING_BYTES {
+            text.truncate(signal::floor_char_boundary(&text, WORDING_BYTES));
+            text.push('…');
         }
+        format!("\n{}× {}{}", grouped(wording.count), text.trim(), span(*first, *last))
     }
-    (out, listed)
 }
 
 /// ` (10:00:01 to 10:07:12)`.
@@ -263,7 +349,7 @@ mod tests {
     fn what_is_left_out_is_counted_by_wording_and_time() {
         let kept = digest(&service(), "");
         assert!(
-            kept.text.contains("× INFO api: GET * took * ms (2026-03-01 10:00:03 to 10:06:35)"),
+            kept.text.contains("× INFO api: GET * took 0..6 ms (2026-03-01 10:00:03 to 10:06:35)"),
             "{}",
             kept.text
         );

@@ -74,6 +74,7 @@ const NEEDLES: &[(&str, Rule)] = &[
     ("cannot", Rule::Word),
     ("critical", Rule::Word),
     ("emergency", Rule::Word),
+    ("emerg", Rule::Word),
     ("oomkilled", Rule::Word),
     ("crashloopbackoff", Rule::Word),
     ("npm err!", Rule::Word),
@@ -88,6 +89,11 @@ const NEEDLES: &[(&str, Rule)] = &[
     ("exit status", Rule::Exit),
     ("exited with", Rule::Exit),
     ("exited with code", Rule::Exit),
+    ("exited with status", Rule::Exit),
+    ("exit", Rule::Exit),
+    ("exit_code", Rule::Exit),
+    ("exit_status", Rule::Exit),
+    ("exitcode", Rule::Exit),
     ("returncode", Rule::Exit),
     ("rc", Rule::Exit),
     ("warn", Rule::Warn),
@@ -104,6 +110,10 @@ const NEEDLES: &[(&str, Rule)] = &[
     ("unhealthy", Rule::Fails),
     ("rejected", Rule::Fails),
     ("not ok", Rule::Fails),
+    ("mismatch", Rule::Fails),
+    ("deadlock", Rule::Fails),
+    ("corrupt", Rule::Fails),
+    ("corrupted", Rule::Fails),
     ("✗", Rule::FailsPart),
     ("✘", Rule::FailsPart),
     ("✕", Rule::FailsPart),
@@ -182,9 +192,9 @@ pub(crate) fn reports_failure(line: &str) -> bool {
     scan(line).1 || is_assertion(line) || has_failed_mark(line)
 }
 
-/// `E   assert 1 == 2`: what pytest says of a failure.
+/// `E   assert 1 == 2`, `>       assert a == b`: what pytest says of a failure, and the line where it was.
 fn is_assertion(line: &str) -> bool {
-    line.starts_with("E   ")
+    line.starts_with("E   ") || line.starts_with(">   ")
 }
 
 /// `tests/test_a.py ..F.. [ 10%]`: a character per test, one of which failed.
@@ -212,21 +222,27 @@ pub(crate) fn is_diagnostic(line: &str) -> bool {
 const MOST_COLONS: usize = 5;
 
 /// What a line signals, and whether it reports a failure.
-fn scan(line: &str) -> (Signal, bool) {
+pub(crate) fn scan(line: &str) -> (Signal, bool) {
     let line = line.get(..floor_char_boundary(line, READ)).unwrap_or_default();
     work::spend(line.len());
     let Some(automaton) = AUTOMATON.as_ref() else { return (Signal::None, false) };
-    let (mut signal, mut failure) = (Signal::None, false);
+    let (mut signal, mut failure) = match level(line) {
+        Some(Level::Error) => return (Signal::Error, true),
+        Some(Level::Warning) => (Signal::Warning, false),
+        Some(Level::Other) | None => (Signal::None, false),
+    };
     for found in automaton.find_iter(line) {
         let Some((_, rule)) = NEEDLES.get(found.pattern().as_usize()) else { continue };
         let (start, end) = (found.start(), found.end());
         let word = || starts_word(line, start) && ends_word(line, end);
         let holds = match rule {
-            Rule::Word | Rule::Warn | Rule::Fails => word(),
+            Rule::Word | Rule::Warn | Rule::Fails => word() && !is_in_a_name(line, start, end),
             Rule::WarnPart | Rule::FailsPart => true,
-            Rule::Counted => word() && !says_none(line, start, end),
-            Rule::Suffix if starts_word(line, start) => ends_word(line, end) && !says_none(line, start, end),
-            Rule::Suffix => ends_word(line, end) && ends_name(line, start),
+            Rule::Counted => word() && !says_none(line, start, end) && !is_in_a_name(line, start, end),
+            Rule::Suffix if starts_word(line, start) => {
+                ends_word(line, end) && !says_none(line, start, end) && !is_in_a_name(line, start, end)
+            }
+            Rule::Suffix => ends_word(line, end) && ends_name(line, start) && !is_in_a_name(line, start, end),
             Rule::Status => {
                 starts_word(line, start) && status_follows(after_marks(line.get(end..).unwrap_or_default()))
             }
@@ -250,6 +266,114 @@ fn scan(line: &str) -> (Signal, bool) {
         }
     }
     (signal, failure)
+}
+
+/// How a log line ranks itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Level {
+    Error,
+    Warning,
+    Other,
+}
+
+/// The level stands within so many bytes.
+const LEVEL_WITHIN: usize = 120;
+
+const LEVELS: &[(&str, Level)] = &[
+    ("ERROR", Level::Error),
+    ("ERR", Level::Error),
+    ("FATAL", Level::Error),
+    ("CRITICAL", Level::Error),
+    ("CRIT", Level::Error),
+    ("SEVERE", Level::Error),
+    ("EMERG", Level::Error),
+    ("EMERGENCY", Level::Error),
+    ("ALERT", Level::Error),
+    ("PANIC", Level::Error),
+    ("WARN", Level::Warning),
+    ("WARNING", Level::Warning),
+    ("INFO", Level::Other),
+    ("DEBUG", Level::Other),
+    ("TRACE", Level::Other),
+    ("NOTICE", Level::Other),
+];
+
+/// The first level that a line names: in capitals as a word of its own (`ERROR`, `[INFO]`), in brackets (`<emerg>`), or
+/// as the value of a field for it (`level=info`, `"severity":"error"`).
+fn level(line: &str) -> Option<Level> {
+    let bytes = line.as_bytes();
+    let head = bytes.get(..bytes.len().min(LEVEL_WITHIN)).unwrap_or_default();
+    let mut at = 0;
+    while at < head.len() {
+        let length =
+            head.get(at..).unwrap_or_default().iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        if length == 0 {
+            at += 1;
+            continue;
+        }
+        let (start, end) = (at, at + length);
+        at = end;
+        let Some(word) = head.get(start..end).filter(|word| (3..=9).contains(&word.len())) else { continue };
+        let before = start.checked_sub(1).and_then(|at| head.get(at));
+        let behind = bytes.get(end);
+        let known = |(name, _): &&(&str, Level)| name.as_bytes().eq_ignore_ascii_case(word);
+        let Some((name, level)) = LEVELS.iter().find(known) else { continue };
+        let alone =
+            matches!(before, None | Some(b' ' | b'\t' | b'[' | b'(' | b'<' | b'|' | b'=' | b':' | b'"'))
+                && matches!(
+                    behind,
+                    None | Some(b' ' | b'\t' | b']' | b')' | b'>' | b'|' | b':' | b'"' | b',')
+                );
+        let enclosed = matches!((before, behind), (Some(b'['), Some(b']')) | (Some(b'<'), Some(b'>')));
+        let is_none =
+            *level == Level::Error && (says_none(line, start, end) || is_in_a_name(line, start, end));
+        if is_none {
+            continue;
+        }
+        if alone && (word == name.as_bytes() || enclosed || is_value_of_level(head, start)) {
+            return Some(*level);
+        }
+    }
+    None
+}
+
+/// Whether what starts at `start` is the value of a field that is named for levels.
+fn is_value_of_level(line: &[u8], start: usize) -> bool {
+    const NAMES: [&[u8]; 3] = [b"level", b"lvl", b"severity"];
+    let name = line.get(..start).unwrap_or_default();
+    let marks = name.iter().rev().take_while(|b| matches!(b, b'"' | b':' | b'=' | b' ')).count();
+    let name = name.get(..name.len() - marks).unwrap_or_default();
+    marks > 0
+        && NAMES.iter().any(|known| {
+            let tail = name.len().checked_sub(known.len()).and_then(|from| name.get(from..));
+            tail.is_some_and(|tail| tail.eq_ignore_ascii_case(known))
+        })
+}
+
+/// Whether a line itself ranks as a failure: by its level, by a status of HTTP or by how a program ended. Words in it
+/// may be about anything.
+pub(crate) fn is_error(line: &str) -> bool {
+    let line = line.get(..floor_char_boundary(line, READ)).unwrap_or_default();
+    level(line) == Some(Level::Error) || outcome(line) != 0
+}
+
+/// How the request or the program of which a line tells came out, as a number: 0 where nothing failed, or nothing is
+/// said.
+pub(crate) fn outcome(line: &str) -> u64 {
+    if let Some(status) = status(line).filter(|status| *status >= 400) {
+        return u64::from(status);
+    }
+    let line = line.get(..floor_char_boundary(line, READ)).unwrap_or_default();
+    work::spend(line.len());
+    let exits = AUTOMATON.iter().flat_map(|automaton| automaton.find_iter(line)).filter(|found| {
+        NEEDLES.get(found.pattern().as_usize()).is_some_and(|(_, rule)| *rule == Rule::Exit)
+            && starts_word(line, found.start())
+    });
+    let mut numbers = exits.filter_map(|found| nonzero(line.get(found.end()..)?));
+    numbers.next().map_or(0, |number| {
+        let digits = number.bytes().filter(u8::is_ascii_digit);
+        digits.fold(1000, |sum, b| (sum * 10_u64).wrapping_add(u64::from(b - b'0')))
+    })
 }
 
 /// The status of HTTP that a line names: behind the request that it quotes, behind the version, or as `status=404`.
@@ -306,14 +430,26 @@ fn ends_name(line: &str, start: usize) -> bool {
     first.is_some_and(|c| c.is_ascii_alphabetic())
 }
 
-/// `0 errors`, `no failures`, `errors: 0`, `error=null`.
+/// Whether a word is a part of a name: of a path (`/errors/`), of a file (`error.log`), of a name with hyphens
+/// (`error-reporter`).
+fn is_in_a_name(line: &str, start: usize, end: usize) -> bool {
+    let bytes = line.as_bytes();
+    let before = start.checked_sub(1).and_then(|at| bytes.get(at));
+    let (behind, next) = (bytes.get(end), bytes.get(end + 1));
+    let is_letter = |b: Option<&u8>| b.is_some_and(u8::is_ascii_lowercase);
+    matches!(before, Some(b'/' | b'\\'))
+        || matches!(behind, Some(b'/' | b'\\'))
+        || matches!(behind, Some(b'.' | b'-')) && is_letter(next)
+}
+
+/// `0 errors`, `no failures`, `errors: 0`, `error=null`, `without error`.
 fn says_none(line: &str, start: usize, end: usize) -> bool {
     if counts_none(line.get(..start).unwrap_or_default()) {
         return true;
     }
     let found = line.get(start..end).unwrap_or_default();
-    let none: &[&str] = if found.eq_ignore_ascii_case("failed") {
-        &["0"]
+    let none: &[&str] = if found.len() > 5 && found.get(..4).is_some_and(|f| f.eq_ignore_ascii_case("fail")) {
+        &["0", "false", "none"]
     } else if found.eq_ignore_ascii_case("error") || found.eq_ignore_ascii_case("errors") {
         &["0", "null", "none", "false"]
     } else {
@@ -327,11 +463,15 @@ fn says_none(line: &str, start: usize, end: usize) -> bool {
         })
 }
 
-/// Whether a text ends in `0 ` or `no `.
+/// Whether a text ends in `0 `, `no ` or `without `.
 fn counts_none(before: &str) -> bool {
     let Some(before) = before.strip_suffix(' ') else { return false };
-    ["0", "no", "No", "NO"].iter().any(|none| {
-        before.strip_suffix(none).is_some_and(|head| !head.chars().next_back().is_some_and(is_word))
+    let before = before.strip_suffix(" any").unwrap_or(before);
+    ["0", "no", "zero", "without"].iter().any(|none| {
+        let head = before.len().checked_sub(none.len());
+        let tail = head.and_then(|head| before.get(head..));
+        tail.is_some_and(|tail| tail.eq_ignore_ascii_case(none))
+            && !head.and_then(|head| before.get(..head)).unwrap_or_default().ends_with(is_word)
     })
 }
 
@@ -360,14 +500,20 @@ fn request_size_follows(rest: &str) -> bool {
         && rest.as_bytes().get(4).is_some_and(u8::is_ascii_digit)
 }
 
-/// `1`, `: 2`, `=-9`: a number other than zero.
+/// ` 1`, `: 2`, `=-9`: a number other than zero.
 fn nonzero_follows(rest: &str) -> bool {
+    nonzero(rest).is_some()
+}
+
+/// The number that follows, set apart, if it is not zero.
+fn nonzero(rest: &str) -> Option<&str> {
     let number =
         rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ':' | '=' | '>'));
     let digits = number.strip_prefix('-').unwrap_or(number);
     let length = digits.bytes().take_while(u8::is_ascii_digit).count();
     let negative = digits.len() < number.len();
-    length > 0 && ends_word(digits, length) && (negative || !digits.starts_with('0'))
+    let is_number = length > 0 && ends_word(digits, length) && (negative || !digits.starts_with('0'));
+    (number.len() < rest.len() && is_number).then(|| digits.get(..length).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -392,6 +538,11 @@ mod tests {
             "exited with code -9",
             "error[E0308]: mismatched types",
             "npm ERR! missing script",
+            "step 7 exit=1 dur=3",
+            "task exited with status 2",
+            "<emerg> node down",
+            "level=error msg=x",
+            "{\"severity\":\"critical\"}",
         ] {
             assert_eq!(of(line), Signal::Error, "{line}");
         }
@@ -412,6 +563,14 @@ mod tests {
             "errorsome",
             "xfailed_count",
             "0 warnings",
+            "Tests run: 3, Failures: 0, Errors: 0, Skipped: 0",
+            "batch 7 finished without error in 7 ms",
+            "finished without any errors",
+            "GET /static/errors/7.html 200",
+            "wrote error.log",
+            "job-3-error-reporter is up",
+            "version 4.0-rc1",
+            "exit=0",
         ] {
             assert_eq!(of(line), Signal::None, "{line}");
         }
@@ -429,6 +588,31 @@ mod tests {
         {
             assert_eq!(of(line), Signal::Warning, "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_is_an_error_by_its_level_or_how_something_came_out() {
+        for line in [
+            "10:00:00 ERROR db: gone",
+            "[ERROR] Tests run: 3, Failures: 1",
+            "level=fatal msg=x",
+            "\"GET / HTTP/1.1\" 404 209",
+            "step 7 exit=1 dur=3",
+        ] {
+            assert!(is_error(line), "{line}");
+        }
+        for line in [
+            "10:00:00 INFO retry succeeded after failure of node 7",
+            "INFO the ERROR of before is gone",
+            "connection refused",
+            "failures:",
+            "step 7 exit=0",
+            "suite 1 handles errors",
+        ] {
+            assert!(!is_error(line), "{line}");
+        }
+        assert_ne!(outcome("exit=1"), outcome("exit=137"));
+        assert_eq!(outcome("status=503"), 503);
     }
 
     #[test]

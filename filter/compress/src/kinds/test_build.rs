@@ -8,9 +8,12 @@ use super::wording;
 use crate::block::{Context, Lossy};
 use crate::work;
 
+pub(crate) mod events;
 mod line;
 
-use line::{Role, is_detail, is_failure, is_place, names_place, role};
+use line::{
+    Role, ends_section, is_detail, is_failed_in_a_list, is_failure, is_place, is_section, names_place, role,
+};
 
 /// Fewer lines are read faster than what a digest says about them.
 const FEWEST_LINES: usize = 20;
@@ -49,16 +52,26 @@ pub(crate) fn is_routine(line: &str) -> bool {
     role(line) == Role::Routine
 }
 
+/// Whether a line names a test that was skipped.
+pub(crate) fn is_skipped(line: &str) -> bool {
+    role(line) == Role::Skipped
+}
+
 /// Bytes of the lines that name places of errors of a kind that was shown.
 const OF_PLACES: usize = 16_000;
 
 /// The output with repeated wording stated once; every byte can be restored.
 pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
-    shorten(text, |line| is_failure(line, line.trim()) || signal::reports_failure(line))
+    shorten(text, |line| is_failure(line, line.trim()) || signal::reports_failure(line) || is_captured(line))
 }
 
-/// Failures, the first line of each kind of error with what stands around it, summaries, one line of
-/// each kind of warning, the ends, the lines asked for. What passed is counted.
+/// `----- Captured stdout call -----`: what a test printed that failed.
+fn is_captured(line: &str) -> bool {
+    line.starts_with("---") && line.contains(" Captured ")
+}
+
+/// Failures, the first line of each kind of error with what stands around it, summaries, one line of each kind of
+/// warning and of skipped tests, the ends, the lines asked for. What passed is counted.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
     if lines.len() < FEWEST_LINES {
@@ -94,8 +107,8 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         }
         if roles.get(report) == Some(&Role::Failure) {
             let details = details(&lines, &roles, report);
-            let size: usize =
-                details.clone().map(|line| lines.get(line).map_or(0, |line| line.len() + 1)).sum();
+            let new = details.clone().filter(|line| !keep.has(*line));
+            let size: usize = new.map(|line| lines.get(line).map_or(0, |line| line.len() + 1)).sum();
             if size > room {
                 without_details += 1;
                 continue;
@@ -106,10 +119,13 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
             keep_around(&mut keep, &mut seen, &lines, &roles, report);
         }
     }
+    keep_messages(&mut keep, &lines, &roles, &mut room);
     for line in Query::new(cx).best(&lines).into_iter().take(ANSWERS) {
         keep.may(line);
     }
-    keep_warnings(&mut keep, &lines, &roles);
+    for role in [Role::Warning, Role::Skipped, Role::Expected] {
+        keep_one_of_each(&mut keep, &lines, &roles, role);
+    }
     // the other places where the same went wrong: each has to be looked at
     let mut room = OF_PLACES;
     for (number, line) in lines.iter().enumerate() {
@@ -125,8 +141,9 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if left_out.is_empty() {
         return None;
     }
-    let text = keep.render(|gap| format!("… {}{}", counted_lines(&gap, cx), Tally::of(gap, &roles).roles()));
-    let tally = Tally::of(left_out.iter().copied(), &roles);
+    let likes = likes(&keep, &lines, &roles);
+    let text = keep.render(|gap| format!("… {}{}", counted_lines(&gap, cx), Tally::of(gap, &likes).roles()));
+    let tally = Tally::of(left_out.iter().copied(), &likes);
     let of = counted(lines.len(), "line");
     let mut what = format!("{} of {of} left out{}", grouped(left_out.len()), tally.roles());
     if without_details > 0 {
@@ -136,20 +153,26 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
 }
 
 /// What belongs to the test that failed in a line: what stands before it and further in, as where Go's tests report
-/// while they run, and what follows up to the next test.
+/// while they run, and what follows up to the next test, in a section of its own all of it.
 fn details(lines: &[&str], roles: &[Role], report: usize) -> std::ops::Range<usize> {
-    let indentation = |line: usize| lines.get(line).map_or(0, |text| text.len() - text.trim_start().len());
-    let is_blank = |line: usize| lines.get(line).is_none_or(|text| text.trim().is_empty());
+    let text = |line: usize| lines.get(line).copied().unwrap_or_default();
+    let indentation = |line: usize| text(line).len() - text(line).trim_start().len();
+    let is_blank = |line: usize| text(line).trim().is_empty();
+    let of_others = |role: Role| {
+        matches!(role, Role::Routine | Role::Failure | Role::Started | Role::Skipped | Role::Expected)
+    };
     let own = indentation(report);
     let mut from = report;
     while from > 0
         && report - from < OF_FAILURE
         && indentation(from - 1) > own
         && !is_blank(from - 1)
-        && !matches!(roles.get(from - 1), Some(Role::Routine | Role::Failure))
+        && !roles.get(from - 1).copied().is_some_and(of_others)
     {
         from -= 1;
     }
+    let section = is_section(text(report));
+    let listed = is_failed_in_a_list(text(report).trim());
     let mut to = report + 1;
     let mut at = to;
     while at < lines.len() && at - report < OF_FAILURE {
@@ -157,12 +180,14 @@ fn details(lines: &[&str], roles: &[Role], report: usize) -> std::ops::Range<usi
             at += 1;
             continue;
         }
-        let goes_on = match roles.get(at) {
-            Some(Role::Failure) => false,
-            Some(Role::Routine) | None => false,
+        let role = roles.get(at).copied().unwrap_or(Role::Other);
+        let goes_on = match role {
+            _ if section => !ends_section(text(report), text(at), role),
+            role if of_others(role) => false,
             // a heading inside: what was printed meanwhile
-            Some(Role::Summary) => lines.get(at).is_some_and(|line| line.starts_with("---")),
-            _ => at == to || lines.get(at).is_some_and(|line| is_detail(line, own)),
+            Role::Summary => text(at).starts_with("---"),
+            _ if listed => indentation(at) > own,
+            _ => at == to || is_detail(text(at), own),
         };
         if !goes_on {
             break;
@@ -171,6 +196,43 @@ fn details(lines: &[&str], roles: &[Role], report: usize) -> std::ops::Range<usi
         to = at;
     }
     from..to
+}
+
+/// Keeps what Go's tests that failed or were skipped reported while others ran at the same time: it stands behind
+/// `=== CONT` and their name, far from the verdict.
+fn keep_messages(keep: &mut Keep<'_, '_>, lines: &[&str], roles: &[Role], room: &mut usize) {
+    let mut named: hashbrown::HashMap<&str, bool, foldhash::fast::FixedState> = hashbrown::HashMap::default();
+    for line in lines {
+        let verdict = line.trim_start().strip_prefix("--- ").and_then(|rest| rest.split_once(": "));
+        if let Some((verdict @ ("FAIL" | "SKIP"), rest)) = verdict {
+            named.insert(rest.split(' ').next().unwrap_or_default(), verdict == "FAIL");
+        }
+    }
+    if named.is_empty() {
+        return;
+    }
+    let mut running = None;
+    for (number, line) in lines.iter().enumerate() {
+        match roles.get(number) {
+            Some(Role::Started) => {
+                let name = line.split(' ').next_back().unwrap_or_default();
+                running = named.get(name).map(|failed| (*failed, number));
+            }
+            Some(Role::Routine | Role::Failure | Role::Skipped | Role::Summary) => running = None,
+            _ => {
+                let Some((failed, heading)) = running.filter(|_| !line.trim().is_empty()) else { continue };
+                let own = |at: usize| lines.get(at).map_or(0, |line| line.len() + 1);
+                let size: usize = [heading, number].into_iter().filter(|at| !keep.has(*at)).map(own).sum();
+                if failed && size <= *room {
+                    *room -= size;
+                    keep.must(heading);
+                    keep.must(number);
+                } else if !failed && keep.may(number) {
+                    keep.may(heading);
+                }
+            }
+        }
+    }
 }
 
 /// The kinds of lines that were shown.
@@ -182,13 +244,21 @@ impl Seen {
     fn first(&mut self, line: &str) -> bool {
         self.0.insert(wording::report_key(line))
     }
+
+    /// Whether one was.
+    fn has(&self, line: &str) -> bool {
+        self.0.contains(&wording::report_key(line))
+    }
 }
 
 /// Keeps what stands around a report, as far as it has not been shown with an earlier one.
 fn keep_around(keep: &mut Keep<'_, '_>, seen: &mut Seen, lines: &[&str], roles: &[Role], report: usize) {
     let indented = |line: &str| line.starts_with([' ', '\t']);
     let text = |line: usize| lines.get(line).copied().unwrap_or_default();
-    let goes_on = |line: usize| !text(line).trim().is_empty() && roles.get(line) != Some(&Role::Routine);
+    let of_others = |line: usize| {
+        matches!(roles.get(line), Some(Role::Routine | Role::Started | Role::Skipped | Role::Expected))
+    };
+    let goes_on = |line: usize| !text(line).trim().is_empty() && !of_others(line);
     let new = |seen: &mut Seen, line: &str| line.trim().len() <= TRIVIAL || seen.first(line);
     // a trace ends in its error: indented frames, then the error at the margin
     let reach = match report.checked_sub(1).map(text) {
@@ -211,33 +281,89 @@ fn keep_around(keep: &mut Keep<'_, '_>, seen: &mut Seen, lines: &[&str], roles: 
     }
 }
 
-/// Keeps one warning of each wording.
-fn keep_warnings(keep: &mut Keep<'_, '_>, lines: &[&str], roles: &[Role]) {
-    let warnings =
-        lines.iter().zip(roles).map(|(line, role)| if *role == Role::Warning { *line } else { "" });
-    let groups = wording::group(warnings.map(|line| (line, 0)), 1);
+/// Keeps one line of each wording of those that are for this.
+fn keep_one_of_each(keep: &mut Keep<'_, '_>, lines: &[&str], roles: &[Role], of: Role) {
+    let those = lines.iter().zip(roles).map(|(line, role)| if *role == of { *line } else { "" });
+    let groups = wording::group(those.map(|line| (line, 0)), 1);
     for group in groups.all().iter().filter(|group| group.count > 0) {
         keep.may(group.first);
     }
 }
 
-/// Lines by what they are.
+/// What is said of a line that is left out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Like {
+    /// Passed, or done.
+    Routine,
+    Skipped,
+    Expected,
+    /// An error like one that is shown.
+    Error,
+    /// A warning like one that is shown.
+    Warning,
+    /// Nothing.
+    Other,
+}
+
+/// What is said of each line. An error is one that says so itself, where one of the same wording is shown.
+fn likes(keep: &Keep<'_, '_>, lines: &[&str], roles: &[Role]) -> Vec<Like> {
+    let mut shown = Seen::default();
+    for (number, line) in lines.iter().enumerate() {
+        if keep.has(number) && matches!(roles.get(number), Some(Role::Error | Role::Failure | Role::Warning))
+        {
+            shown.first(line);
+        }
+    }
+    let like = |(line, role): (&&str, &Role)| match role {
+        Role::Routine => Like::Routine,
+        Role::Skipped => Like::Skipped,
+        Role::Expected => Like::Expected,
+        Role::Error | Role::Failure if is_error(line) && shown.has(line) => Like::Error,
+        Role::Warning if is_warning(line) && shown.has(line) => Like::Warning,
+        _ => Like::Other,
+    };
+    lines.iter().zip(roles).map(like).collect()
+}
+
+/// `error: …`, `src/a.c:3:7: error: …`, `[ERROR] …`: whether the line itself says that it is an error.
+fn is_error(line: &str) -> bool {
+    let bare = line.trim_start();
+    ["error:", "error[", "Error:", "fatal:", "fatal error:"].iter().any(|start| bare.starts_with(start))
+        || signal::is_diagnostic(line)
+        || signal::is_error(line)
+}
+
+/// `warning: …`, `src/a.c:3:7: warning: …`, `[WARNING] …`
+fn is_warning(line: &str) -> bool {
+    let bare = line.trim_start();
+    ["warning", "Warning", "WARN", "[WARN", "npm WARN", "npm warn"]
+        .iter()
+        .any(|start| bare.starts_with(start))
+        || line.contains(": warning")
+        || line.contains("Warning: ")
+}
+
+/// Lines by what is said of them.
 #[derive(Default)]
 struct Tally {
     routine: usize,
+    skipped: usize,
+    expected: usize,
     errors: usize,
     warnings: usize,
 }
 
 impl Tally {
-    fn of(lines: impl Iterator<Item = usize>, roles: &[Role]) -> Self {
+    fn of(lines: impl Iterator<Item = usize>, likes: &[Like]) -> Self {
         let mut tally = Self::default();
         for line in lines {
-            match roles.get(line).copied().unwrap_or(Role::Other) {
-                Role::Routine => tally.routine += 1,
-                Role::Error | Role::Failure => tally.errors += 1,
-                Role::Warning => tally.warnings += 1,
-                Role::Summary | Role::Other => {}
+            match likes.get(line).copied().unwrap_or(Like::Other) {
+                Like::Routine => tally.routine += 1,
+                Like::Skipped => tally.skipped += 1,
+                Like::Expected => tally.expected += 1,
+                Like::Error => tally.errors += 1,
+                Like::Warning => tally.warnings += 1,
+                Like::Other => {}
             }
         }
         tally
@@ -254,6 +380,12 @@ impl Tally {
         };
         if self.routine > 0 {
             add(format!("{} passed or done", grouped(self.routine)));
+        }
+        if self.skipped > 0 {
+            add(format!("{} skipped", grouped(self.skipped)));
+        }
+        if self.expected > 0 {
+            add(format!("{} expected to fail", grouped(self.expected)));
         }
         if self.errors > 0 {
             add(format!("{} like those shown", counted(self.errors, "error")));

@@ -9,7 +9,7 @@ mod prose;
 
 use memchr::memmem;
 
-use super::keep::{Keep, counted, grouped};
+use super::keep::{Keep, counted, counted_lines, grouped};
 use super::query::Query;
 use super::shorten::shorten_plain;
 use super::signal::{self, Signal};
@@ -33,6 +33,9 @@ const LAST: usize = 4;
 
 /// Sentences kept because they answer the question.
 const ANSWERS: usize = 24;
+
+/// Lines of the first sentence of a paragraph, at most.
+const SENTENCE_LINES: usize = 6;
 
 /// Commands that show a file. Who reads one may edit it next, and needs it to the letter.
 const SHOWS_A_FILE: &[&str] = &["cat", "bat", "head", "tail", "less", "more", "nl", "sed", "awk"];
@@ -124,7 +127,11 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         keep.may(at);
     }
     for at in (0..sentences.len()).filter(|&at| starts_paragraph(&sentences, at)) {
-        keep.may(at);
+        let lines = first_sentence(&sentences, at);
+        let size: usize = lines.clone().map(|at| sentences.get(at).map_or(0, |line| line.len() + 1)).sum();
+        if size <= keep.left() {
+            lines.for_each(|at| drop(keep.may(at)));
+        }
     }
     keep.close_small_gaps();
     let gone = |at: &usize| !keep.has(*at);
@@ -137,7 +144,10 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     };
     // a paragraph on one line is shown in part, so that lines do not say how much is missing
     let noun = if by_line { "line" } else { "word" };
-    let shown = keep.render(|mut gap| format!("… {}", counted(count(&mut gap), noun)));
+    let shown = keep.render(|mut gap| match by_line {
+        true => format!("… {}", counted_lines(&gap, cx)),
+        false => format!("… {}", counted(count(&mut gap), noun)),
+    });
     let what = format!(
         "{} of {} left out of a text; its headings and the starts of its paragraphs are shown",
         grouped(count(&mut (0..sentences.len()).filter(gone))),
@@ -194,6 +204,19 @@ fn is_heading(sentences: &[&str], at: usize) -> bool {
 
 fn before<'t>(sentences: &[&'t str], at: usize) -> Option<&'t str> {
     sentences.get(at.checked_sub(1)?).copied()
+}
+
+/// The first sentence of a paragraph, on as many lines as it takes.
+fn first_sentence(sentences: &[&str], at: usize) -> std::ops::Range<usize> {
+    let lines = sentences.get(at..).unwrap_or_default().iter().take(SENTENCE_LINES);
+    let open = |line: &&&str| {
+        let line = line.trim_end();
+        !line.is_empty() && !line.ends_with(['.', '!', '?', ':']) && !line.contains(". ")
+    };
+    let open = lines.clone().take_while(open).count();
+    // the line that ends it, where one of these does
+    let ended = lines.clone().nth(open).is_some_and(|line| !line.trim().is_empty());
+    at..at + open + usize::from(ended)
 }
 
 /// Whether the line before is blank or a heading.

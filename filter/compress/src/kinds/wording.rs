@@ -126,20 +126,31 @@ impl Groups {
 
     /// The words of `line`, which is one of the group's, that fill its holes.
     pub(crate) fn values<'a>(&self, group: usize, line: &'a str) -> impl Iterator<Item = &'a str> {
-        let flags = self.flags(group);
-        words(line)
-            .zip(flags)
-            .filter(|(_, hole)| **hole)
-            .map(|((from, to), _)| line.get(from..to).unwrap_or_default())
+        self.spans(group, line).map(|(from, to)| line.get(from..to).unwrap_or_default())
+    }
+
+    /// Where they stand.
+    pub(crate) fn spans(&self, group: usize, line: &str) -> impl Iterator<Item = (usize, usize)> {
+        words(line).zip(self.flags(group)).filter(|(_, hole)| **hole).map(|(span, _)| span)
     }
 
     /// The group's wording, taken from one of its lines, with `mark` for each hole.
     pub(crate) fn wording(&self, group: usize, line: &str, mark: &str) -> String {
+        self.wording_with(group, line, |out, _| out.push_str(mark))
+    }
+
+    /// The same, where `write` appends what stands for each hole.
+    pub(crate) fn wording_with(
+        &self,
+        group: usize,
+        line: &str,
+        mut write: impl FnMut(&mut String, usize),
+    ) -> String {
         let mut out = String::with_capacity(line.len());
         let mut from = 0;
-        for ((start, end), _) in words(line).zip(self.flags(group)).filter(|(_, hole)| **hole) {
+        for (hole, (start, end)) in self.spans(group, line).enumerate() {
             out.push_str(line.get(from..start).unwrap_or_default());
-            out.push_str(mark);
+            write(&mut out, hole);
             from = end;
         }
         out.push_str(line.get(from..).unwrap_or_default());

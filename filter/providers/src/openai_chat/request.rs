@@ -8,22 +8,26 @@ use crate::tape::{NotUnderstood, Value};
 use crate::walk::{Call, Role, Walk, each_text};
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
-    let [model, stream, tools, messages, n, management, truncation, transforms, left] = root.pick([
-        "model",
-        "stream",
-        "tools",
-        "messages",
-        "n",
-        "context_management",
-        "truncation",
-        "transforms",
-        "truncate_prompt_tokens",
-    ])?;
+    let [model, stream, tools, messages, n, management, truncation, transforms, plugins, left] =
+        root.pick([
+            "model",
+            "stream",
+            "tools",
+            "messages",
+            "n",
+            "context_management",
+            "truncation",
+            "transforms",
+            "plugins",
+            "truncate_prompt_tokens",
+        ])?;
     walk.envelope(Naming::Function, model, stream, tools)?;
-    // OpenRouter's transforms take messages out of the middle; vLLM cuts a prompt from the left.
+    // OpenRouter's transforms take messages out of the middle, as does the plugin that came after them; vLLM cuts a
+    // prompt from the left.
     walk.clears_outputs = context_edits::clear_outputs(management)?
         || context_edits::truncates(truncation)
         || transforms.is_some_and(|transforms| transforms.elements().next().is_some())
+        || compresses(plugins)?
         || left.is_some_and(|tokens| !tokens.is_null());
     // Several answers to one request cannot all be continued.
     if n.is_some_and(|n| n.raw() != "1" && !n.is_null()) {
@@ -34,6 +38,18 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
         read_message(message, walk)?;
     }
     Ok(())
+}
+
+/// Whether one of OpenRouter's plugins, which is not switched off, takes messages out of the conversation.
+fn compresses(plugins: Option<Value<'_, '_>>) -> Result<bool, NotUnderstood> {
+    for plugin in plugins.into_iter().flat_map(Value::elements).filter(|plugin| plugin.is_object()) {
+        let [id, enabled] = plugin.pick(["id", "enabled"])?;
+        let off = enabled.is_some_and(|enabled| enabled.raw() == "false");
+        if !off && id.and_then(Value::text).is_some_and(|id| id.contains("compression")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn read_message<'b>(message: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {

@@ -17,6 +17,12 @@ pub(super) enum Role {
     Summary,
     /// Something passed, was compiled, was downloaded.
     Routine,
+    /// A test was skipped.
+    Skipped,
+    /// A test failed as it was expected to.
+    Expected,
+    /// A test begins or goes on.
+    Started,
     Other,
 }
 
@@ -28,11 +34,18 @@ pub(super) fn role(line: &str) -> Role {
         return Role::Other;
     }
     // before anything looks at words: a test may be named after errors, and passes all the same
-    if is_passed(bare) {
-        return Role::Routine;
+    if starts(bare, STARTED) {
+        return Role::Started;
+    }
+    if let Some(role) = result(bare) {
+        return role;
     }
     if is_failure(line, bare) {
         return Role::Failure;
+    }
+    // the heading of a group of tests
+    if bare.starts_with("▶ ") {
+        return Role::Other;
     }
     let signal = signal::of(line);
     if signal == Signal::Error {
@@ -70,18 +83,28 @@ const FAILURES: &[&str] = &[
     "● ",
 ];
 
-/// What runners put before the name of a test that passed or was skipped.
+/// What runners print when a test begins or goes on.
+const STARTED: &[&str] = &["=== RUN", "=== PAUSE", "=== CONT", "=== NAME", "[ RUN      ] ", "SLOW ["];
+
+/// What they put before the name of a test that was skipped, and behind it.
+const SKIPPED_STARTS: &[&str] = &["↓ ", "﹣ ", "○ ", "--- SKIP", "SKIPPED ", "SKIP [", "[  SKIPPED ] "];
+const SKIPPED_ENDS: &[&str] = &[" ... ignored", " ... skipped", " SKIPPED", " # SKIP"];
+const SKIPPED_INSIDE: &[&str] =
+    &[" ... ignored, ", " ... skipped '", " ... skipped \"", " # SKIP ", " # skip "];
+
+/// The same of a test that was expected to fail.
+const EXPECTED_ENDS: &[&str] = &[" ... expected failure", " # TODO"];
+const EXPECTED_INSIDE: &[&str] = &[" # TODO "];
+
+/// What runners put before the name of a test that passed.
 const PASSED_STARTS: &[&str] = &[
     "✓ ",
     "✔ ",
     "√ ",
     "✅ ",
-    "↓ ",
     "--- PASS",
-    "--- SKIP",
     "PASSED ",
     "PASS ",
-    "[ RUN      ] ",
     "[       OK ] ",
     "[  PASSED  ] ",
     "[PASS] ",
@@ -89,16 +112,31 @@ const PASSED_STARTS: &[&str] = &[
 ];
 
 /// What they put behind it.
-const PASSED_ENDS: &[&str] =
-    &[" ... ok", " ... ignored", " ... skipped", "... OK", " PASSED", " SKIPPED", " ... PASS"];
+const PASSED_ENDS: &[&str] = &[" ... ok", "... OK", " PASSED", " ... PASS"];
 
-/// Whether the line names a test that passed, whatever the name is.
+/// How a test came out that did not fail, where the line names one, whatever the name is.
+fn result(bare: &str) -> Option<Role> {
+    let has = |starts_with: &[&str], ends: &[&str], inside: &[&str]| {
+        starts(bare, starts_with)
+            || ends.iter().any(|end| bare.ends_with(end))
+            || inside.iter().any(|part| memmem::find(bare.as_bytes(), part.as_bytes()).is_some())
+    };
+    let said = pytest_result(bare);
+    let role = if has(SKIPPED_STARTS, SKIPPED_ENDS, SKIPPED_INSIDE) || said == Some("SKIPPED") {
+        Role::Skipped
+    } else if has(&[], EXPECTED_ENDS, EXPECTED_INSIDE) || said == Some("XFAIL") {
+        Role::Expected
+    } else if has(PASSED_STARTS, PASSED_ENDS, &[]) || is_ok(bare) || said == Some("PASSED") {
+        Role::Routine
+    } else {
+        return None;
+    };
+    (!["✗", "✘", "✕", "✖", "FAILED", "❌"].iter().any(|mark| bare.contains(mark))).then_some(role)
+}
+
+/// Whether the line names a test that passed.
 fn is_passed(bare: &str) -> bool {
-    let passed = starts(bare, PASSED_STARTS)
-        || PASSED_ENDS.iter().any(|end| bare.ends_with(end))
-        || is_ok(bare)
-        || is_pytest_passed(bare);
-    passed && !["✗", "✘", "✕", "✖", "FAILED", "❌"].iter().any(|mark| bare.contains(mark))
+    result(bare) == Some(Role::Routine)
 }
 
 /// `ok 12 - name` as TAP has it, `ok  \tpackage\t0.1s` as Go prints it.
@@ -109,9 +147,83 @@ fn is_ok(bare: &str) -> bool {
 }
 
 /// `tests/a.py::test_error PASSED   [ 10%]`
-fn is_pytest_passed(bare: &str) -> bool {
-    let Some((name, rest)) = bare.split_once("::") else { return false };
-    !name.contains(' ') && rest.split(' ').any(|word| matches!(word, "PASSED" | "SKIPPED" | "XFAIL"))
+fn pytest_result(bare: &str) -> Option<&str> {
+    let (name, rest) = bare.split_once("::")?;
+    let is_result = |word: &&str| matches!(*word, "PASSED" | "SKIPPED" | "XFAIL" | "FAILED" | "ERROR");
+    rest.split(' ').find(is_result).filter(|_| !name.contains(' '))
+}
+
+/// `test a::b ... FAILED`, `tests/a.py::test_b FAILED [ 10%]`: a test that failed, in a list of all. What it has to
+/// say stands somewhere else.
+pub(super) fn is_failed_in_a_list(bare: &str) -> bool {
+    const ENDS: &[&str] = &[" ... FAILED", " ... FAIL", " ... ERROR", " ... unexpected success", " FAILED"];
+    ENDS.iter().any(|end| bare.ends_with(end)) || matches!(pytest_result(bare), Some("FAILED" | "ERROR"))
+}
+
+/// Whether a failure is the heading of a section that goes on to the next one, whatever stands in it.
+pub(super) fn is_section(line: &str) -> bool {
+    let bare = line.trim();
+    is_heading(line, b'_')
+        || is_numbered(line)
+        || is_of_unittest(bare)
+        || is_of_nextest(bare)
+        || bare.starts_with("● ")
+        || bare.starts_with("---- ") && bare.ends_with(" ----")
+}
+
+/// Whether a section ends before a line.
+pub(super) fn ends_section(heading: &str, line: &str, role: Role) -> bool {
+    let bare = line.trim();
+    if is_of_nextest(heading.trim()) {
+        // all that a test printed, summaries of its own among it
+        return is_status_of_nextest(bare);
+    }
+    match role {
+        Role::Failure => !is_failed_in_a_list(bare),
+        Role::Started | Role::Skipped | Role::Expected => true,
+        Role::Routine => is_passed(bare),
+        Role::Summary => !line.starts_with("---"),
+        _ => is_ruling(bare) || bare == "failures:" || bare.starts_with("test result:"),
+    }
+}
+
+/// `======`: what unittest prints between failures.
+fn is_ruling(bare: &str) -> bool {
+    bare.len() >= 20 && bare.bytes().all(|b| b == b'=')
+}
+
+/// `ERROR: test_total (tests.test_shop.Orders.test_total)`
+fn is_of_unittest(bare: &str) -> bool {
+    ["ERROR: ", "FAIL: ", "UNEXPECTED SUCCESS: "].iter().any(|start| {
+        bare.strip_prefix(start).is_some_and(|rest| {
+            let name = rest.split(' ').next().unwrap_or_default();
+            rest.get(name.len()..).is_some_and(|rest| rest.starts_with(" (")) && !name.ends_with(':')
+        })
+    })
+}
+
+/// `FAIL [   0.281s] crate test`, or the heading of what a test printed: `stderr ───`.
+fn is_of_nextest(bare: &str) -> bool {
+    bare.starts_with("FAIL [") || bare.ends_with(" ───") && starts(bare, &["stdout ", "stderr ", "output "])
+}
+
+/// `PASS [   0.006s] crate test`, and the summary behind the last of them.
+fn is_status_of_nextest(bare: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "PASS [",
+        "FAIL [",
+        "SLOW [",
+        "SKIP [",
+        "LEAK [",
+        "FLAKY ",
+        "TRY ",
+        "TIMEOUT [",
+        "SIGABRT [",
+        "SIGKILL [",
+        "SIGSEGV [",
+        "Summary [",
+    ];
+    starts(bare, WORDS) || bare.starts_with("──────")
 }
 
 /// Whether a line goes on with what a failure says: a place, a frame, a difference, a value, or whatever stands
@@ -124,6 +236,7 @@ pub(super) fn is_detail(line: &str, indentation: usize) -> bool {
         || is_place(line)
         || names_place(line)
         || is_code_frame(bare)
+        || is_call_in_go(bare)
         || signal::of(line) == Signal::Error
 }
 
@@ -160,7 +273,17 @@ const DETAILS: &[&str] = &[
     "---- ",
     "#",
     "^",
+    "?  ",
+    "goroutine ",
+    "panic",
+    "created by ",
+    "First differing",
 ];
+
+/// `main.Total(0xc0000f8340?)`: a frame of a stack in Go, above its place.
+fn is_call_in_go(bare: &str) -> bool {
+    bare.ends_with(')') && ["(0x", "({0x", "(...)"].iter().any(|part| bare.contains(part))
+}
 
 /// `  88|   expect(a).toBe(b)`
 fn is_code_frame(bare: &str) -> bool {
@@ -173,6 +296,9 @@ pub(super) fn is_failure(line: &str, bare: &str) -> bool {
     starts(bare, FAILURES)
         || is_heading(line, b'_')
         || is_numbered(line)
+        || is_failed_in_a_list(bare)
+        || is_of_unittest(bare)
+        || is_of_nextest(bare)
         // what a test of Rust printed before it failed
         || bare.starts_with("---- ") && bare.ends_with(" ----")
 }
@@ -254,14 +380,9 @@ fn is_summary(line: &str, bare: &str) -> bool {
 }
 
 const ROUTINE_STARTS: &[&str] = &[
-    "=== RUN",
-    "=== PAUSE",
-    "=== CONT",
-    "=== NAME",
     "--- PASS",
-    "--- SKIP",
     "ok ",
-    "? ",
+    "?   \t",
     "PASSED ",
     "PASS ",
     "✓ ",
@@ -305,16 +426,14 @@ const ROUTINE_STARTS: &[&str] = &[
     "[INFO] Download",
     "Progress ",
 ];
-const ROUTINE_ENDS: &[&str] = &[" ... ok", " ... ignored", " ... skipped", "... OK"];
+const ROUTINE_ENDS: &[&str] = &[" ... ok", "... OK"];
 
 fn is_routine(line: &str, bare: &str) -> bool {
     starts(bare, ROUTINE_STARTS)
         || ROUTINE_ENDS.iter().any(|end| bare.ends_with(end))
         || is_progress(bare)
-        || [" PASSED", " SKIPPED"].iter().any(|word| {
-            memmem::find(line.as_bytes(), b"::").is_some()
-                && memmem::find(line.as_bytes(), word.as_bytes()).is_some()
-        })
+        || memmem::find(line.as_bytes(), b"::").is_some()
+            && memmem::find(line.as_bytes(), b" PASSED").is_some()
 }
 
 /// `..........s....  [ 42%]`: one character per test, none of which failed.
@@ -347,13 +466,27 @@ mod tests {
     fn lines_of_many_tools_have_their_role() {
         let cases = [
             ("test a::b ... ok", Role::Routine),
-            ("test a::b ... FAILED", Role::Error),
+            ("test a::b ... FAILED", Role::Failure),
             ("test result: ok. 3 passed; 0 failed", Role::Summary),
             ("    Compiling serde v1.0", Role::Routine),
             ("warning: unused variable: `x`", Role::Warning),
             ("error[E0308]: mismatched types", Role::Error),
             ("tests/a.py::test_timeout_x PASSED   [ 10%]", Role::Routine),
-            ("tests/a.py::test_b FAILED   [ 10%]", Role::Error),
+            ("tests/a.py::test_b FAILED   [ 10%]", Role::Failure),
+            ("tests/a.py::test_b SKIPPED (no db)   [ 10%]", Role::Skipped),
+            ("tests/a.py::test_b XFAIL   [ 10%]", Role::Expected),
+            ("test_c (tests.T.test_c) ... skipped 'no db'", Role::Skipped),
+            ("test_c (tests.T.test_c) ... expected failure", Role::Expected),
+            ("test_c (tests.T.test_c) ... ERROR", Role::Failure),
+            ("ok 12 - reads # SKIP no network", Role::Skipped),
+            ("    --- SKIP: TestX/a (0.00s)", Role::Skipped),
+            ("=== RUN   TestFailsOnError", Role::Started),
+            ("ERROR: test_c (tests.T.test_c)", Role::Failure),
+            ("        FAIL [   0.281s] (12/16) crate test", Role::Failure),
+            ("  stderr ───", Role::Failure),
+            ("        PASS [   0.006s] (13/16) crate fails_on_error", Role::Routine),
+            ("▶ suite 1 handles errors", Role::Other),
+            ("?                      ^", Role::Other),
             ("__________________ test_b ____________________", Role::Failure),
             ("=========== 2 passed in 0.1s ===========", Role::Summary),
             ("........s.........   [ 50%]", Role::Routine),

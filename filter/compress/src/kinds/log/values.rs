@@ -1,0 +1,174 @@
+//! The numbers in the holes of a log's wordings: from where to where they go, and which lines stand out by them.
+
+#![allow(clippy::indexing_slicing, reason = "columns are numbered by groups and their holes")]
+
+use super::Keep;
+use crate::kinds::shorten::Line;
+use crate::kinds::wording::Groups;
+use crate::work;
+
+/// Numbers that are looked at. A log with more of them is described without.
+const MOST_VALUES: usize = 1 << 17;
+
+/// Lines of one wording from which on some of them can stand out.
+const FEWEST: usize = 20;
+
+/// So many lines of one hole stand out at most; more of them are no exception.
+const MOST_ODD: usize = 3;
+
+/// A unit behind a number (`ms`, `%`, `MiB`) has at most so many bytes.
+const LONGEST_UNIT: usize = 3;
+
+/// How many widths of what was seen before a number lies beyond it that begins something new.
+const FAR: f64 = 4.0;
+
+/// What fills one hole.
+#[derive(Default)]
+struct Column<'a> {
+    /// Each number, and its line.
+    numbers: Vec<(f64, usize)>,
+    unit: &'a str,
+    /// Something else than a number with this unit stands in it.
+    mixed: bool,
+}
+
+/// What fills the holes of all wordings.
+pub(super) struct Columns<'a> {
+    /// The first column of each group.
+    first: Vec<usize>,
+    columns: Vec<Column<'a>>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn new(lines: &[Line<'a>], groups: &Groups) -> Self {
+        let mut first = Vec::with_capacity(groups.all().len() + 1);
+        let mut total = 0;
+        for group in 0..groups.all().len() {
+            first.push(total);
+            total += groups.holes(group);
+        }
+        first.push(total);
+        let mut columns: Vec<Column<'a>> = Vec::new();
+        columns.resize_with(total, Column::default);
+        let mut room = MOST_VALUES;
+        for (number, line) in lines.iter().enumerate() {
+            let Some(group) = groups.of(number) else { continue };
+            let text = line.rest();
+            for (hole, (start, end)) in groups.spans(group, text).enumerate() {
+                let Some(column) = columns.get_mut(first[group] + hole) else { break };
+                if room == 0 {
+                    return Self { first: vec![0; groups.all().len() + 1], columns: Vec::new() };
+                }
+                room -= 1;
+                column.add(text, (start, end), number);
+            }
+        }
+        Self { first, columns }
+    }
+
+    fn of(&self, group: usize) -> &[Column<'a>] {
+        let (from, to) = (self.first.get(group), self.first.get(group + 1));
+        from.zip(to).and_then(|(from, to)| self.columns.get(*from..*to)).unwrap_or_default()
+    }
+
+    /// From where to where the numbers in a hole go on the lines that are not shown, where they are numbers:
+    /// `3..47ms`.
+    pub(super) fn range(&self, group: usize, hole: usize, keep: &Keep<'_, '_>) -> Option<String> {
+        let column = self.of(group).get(hole).filter(|column| !column.mixed)?;
+        let gone = || column.numbers.iter().filter(|(_, line)| !keep.has(*line)).map(|(number, _)| *number);
+        let least = gone().min_by(f64::total_cmp)?;
+        let greatest = gone().max_by(f64::total_cmp)?;
+        let unit = column.unit;
+        Some(if least == greatest { format!("{least}{unit}") } else { format!("{least}..{greatest}{unit}") })
+    }
+
+    /// The lines that stand out by a number, ascending: far from the others of their wording, or the first far from
+    /// all before.
+    pub(super) fn odd(&self) -> Vec<usize> {
+        let mut lines = Vec::new();
+        for column in self.columns.iter().filter(|column| !column.mixed && column.numbers.len() >= FEWEST) {
+            work::spend(column.numbers.len() * 8);
+            column.far(&mut lines);
+            column.begins(&mut lines);
+        }
+        lines.sort_unstable();
+        lines.dedup();
+        lines
+    }
+}
+
+impl<'a> Column<'a> {
+    fn add(&mut self, text: &'a str, (start, end): (usize, usize), line: usize) {
+        let byte = |at: Option<usize>| at.and_then(|at| text.as_bytes().get(at));
+        // a part of `1,234`
+        let is_part = byte(Some(end)) == Some(&b',') && byte(Some(end + 1)).is_some_and(u8::is_ascii_digit)
+            || byte(start.checked_sub(1)) == Some(&b',')
+                && byte(start.checked_sub(2)).is_some_and(u8::is_ascii_digit);
+        let found = number(text.get(start..end).unwrap_or_default()).filter(|_| !is_part);
+        let Some((number, unit)) = found.filter(|(_, unit)| self.numbers.is_empty() || *unit == self.unit)
+        else {
+            self.mixed = true;
+            self.numbers = Vec::new();
+            return;
+        };
+        if !self.mixed {
+            self.unit = unit;
+            self.numbers.push((number, line));
+        }
+    }
+
+    /// The few that lie far outside of where the middle half of them lies.
+    fn far(&self, lines: &mut Vec<usize>) {
+        let mut sorted: Vec<f64> = self.numbers.iter().map(|(number, _)| *number).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let at = |part: usize| sorted.get(sorted.len() * part / 4).copied().unwrap_or_default();
+        let (low, high) = (at(1), at(3));
+        let reach = (high - low) * 1.5;
+        let is_far = |number: f64| number < low - reach || number > high + reach;
+        let far = || self.numbers.iter().filter(|(number, _)| is_far(*number)).map(|(_, line)| *line);
+        if far().nth(MOST_ODD).is_none() {
+            lines.extend(far());
+        }
+    }
+
+    /// The first that lies far from all before it.
+    fn begins(&self, lines: &mut Vec<usize>) {
+        let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);
+        for (seen, (number, line)) in self.numbers.iter().enumerate() {
+            let reach = (greatest - least).max(1.0) * FAR;
+            if seen >= FEWEST && (*number > greatest + reach || *number < least - reach) {
+                lines.push(*line);
+                return;
+            }
+            (least, greatest) = (least.min(*number), greatest.max(*number));
+        }
+    }
+}
+
+/// A number and its unit: `12`, `-3.5`, `7ms`.
+fn number(word: &str) -> Option<(f64, &str)> {
+    let digits = |b: u8| b.is_ascii_digit() || b == b'.';
+    let sign = usize::from(word.starts_with('-'));
+    let length = word.bytes().skip(sign).take_while(|b| digits(*b)).count();
+    let (number, unit) = word.split_at_checked(sign + length)?;
+    let is_unit = unit.len() <= LONGEST_UNIT && unit.bytes().all(|b| b.is_ascii_alphabetic() || b == b'%');
+    // what has more digits is an id, and more than a float holds; one with zeros in front is no number either
+    let digits = number.get(sign..).unwrap_or_default();
+    let padded = digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
+    (is_unit && (1..=15).contains(&length) && !padded).then_some(())?;
+    Some((number.parse().ok()?, unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_unit() {
+        assert_eq!(number("12"), Some((12.0, "")));
+        assert_eq!(number("-3.5ms"), Some((-3.5, "ms")));
+        for word in ["", "-", "1.2.3", "10.0.0.1", "x7", "7/8", "1234567890123456", "12h30m", ".", "007"] {
+            assert_eq!(number(word), None, "{word}");
+        }
+    }
+}
