@@ -4,14 +4,12 @@
 //! Both are pure functions of the body and the configuration (I3). `cache_control` has no part in what providers bind
 //! reasoning to.
 
-use std::ops::Range;
-
 use crate::align::{Aligned, Rule, align};
 use crate::anthropic::breakpoints;
 pub use crate::anthropic::breakpoints::Lifetime;
 use crate::api::Api;
 use crate::prompt::Prompt;
-use crate::splice::splice;
+use crate::splice::Edits;
 use crate::tape::{NotUnderstood, Tape};
 
 /// What is asked for.
@@ -34,27 +32,6 @@ pub struct CacheEdited {
     pub aligned_lines: u32,
     /// What the model reads more than the client has written.
     pub added: String,
-}
-
-/// Edits in the order in which they were made; those at one place stay in that order.
-#[derive(Debug, Default)]
-pub(crate) struct Edits(Vec<(Range<usize>, String)>);
-
-impl Edits {
-    pub(crate) fn insert(&mut self, at: usize, text: impl Into<String>) {
-        self.0.push((at..at, text.into()));
-    }
-
-    pub(crate) fn replace(&mut self, span: Range<usize>, text: &str) {
-        self.0.push((span, text.to_owned()));
-    }
-
-    fn apply(mut self, body: &str) -> Option<Vec<u8>> {
-        self.0.sort_by_key(|(span, _)| span.start);
-        let edits: Vec<(Range<usize>, &str)> =
-            self.0.iter().map(|(span, text)| (span.clone(), &**text)).collect();
-        splice(body, &edits).map(String::into_bytes)
-    }
 }
 
 impl CacheEdits<'_> {
@@ -80,14 +57,14 @@ impl CacheEdits<'_> {
             None => None,
         };
         let Aligned { edits: inside, tail, lines: aligned_lines, added } = aligned.unwrap_or_default();
-        edits.0.extend(inside);
+        edits.extend(inside);
         if let Some(prompt) = prompt.filter(|_| !tail.is_empty()) {
             append(&prompt, &tail, api, breakpoints.as_ref().is_some_and(|it| it.wraps_system), &mut edits);
         }
         if let Some(placed) = &breakpoints {
             placed.finish_system(&mut edits);
         }
-        if edits.0.is_empty() {
+        if edits.is_empty() {
             return Ok(None);
         }
         let body = edits.apply(tape.body()).ok_or(NotUnderstood)?;

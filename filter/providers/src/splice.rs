@@ -20,6 +20,36 @@ pub fn splice(body: &str, edits: &[(Range<usize>, &str)]) -> Option<String> {
     Some(out)
 }
 
+/// Edits in the order in which they were made; those at one place stay in that order.
+#[derive(Debug, Default)]
+pub(crate) struct Edits(Vec<(Range<usize>, String)>);
+
+impl Edits {
+    pub(crate) fn insert(&mut self, at: usize, text: impl Into<String>) {
+        self.0.push((at..at, text.into()));
+    }
+
+    pub(crate) fn replace(&mut self, span: Range<usize>, text: &str) {
+        self.0.push((span, text.to_owned()));
+    }
+
+    pub(crate) fn extend(&mut self, more: Vec<(Range<usize>, String)>) {
+        self.0.extend(more);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The body with them; `None` where they overlap.
+    pub(crate) fn apply(mut self, body: &str) -> Option<Vec<u8>> {
+        self.0.sort_by_key(|(span, _)| span.start);
+        let edits: Vec<(Range<usize>, &str)> =
+            self.0.iter().map(|(span, text)| (span.clone(), &**text)).collect();
+        splice(body, &edits).map(String::into_bytes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

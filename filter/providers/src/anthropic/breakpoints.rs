@@ -10,8 +10,8 @@
 //! a path does not tell who answers. A text of the user is written as the list of one block that it stands for, in every
 //! message, so that a breakpoint that moves on changes nothing but `cache_control`.
 
-use crate::cache_edits::Edits;
 use crate::prompt::{self, Prompt, TEXT_PART};
+use crate::splice::Edits;
 use crate::tape::{NotUnderstood, Value};
 
 /// As many as a request may have.
