@@ -21,7 +21,7 @@ async fn main() -> Result<()> {
         None => ROUNDS,
     };
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
+    table.load_style(comfy_table::presets::NOTHING);
     table.set_header(["breakpoints", "requests", "input tokens", "read", "written", "plain", "cost"]);
     for breakpoints in ["off", "5m"] {
         let filter = json!({"reversible": true, "breakpoints": breakpoints});

@@ -25,8 +25,8 @@ fn baseline() -> FileDescriptorSet {
 
 fn current() -> FileDescriptorSet {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
-    let names =
-        ["answers", "control_plane", "memory", "originals"].map(|name| proto.join(format!("headroom/v1/{name}.proto")));
+    let names = ["answers", "control_plane", "memory", "originals"]
+        .map(|name| proto.join(format!("headroom/v1/{name}.proto")));
     protox::compile(names, [&proto]).unwrap()
 }
 

@@ -6,8 +6,10 @@ use headroom_providers::replay;
 use prost::Message as _;
 
 use super::candidate::Wanted;
+use proxy_wasm::types::BufferType;
+
 use crate::exchange::Exchange;
-use crate::host::{self, Buffer};
+use crate::host;
 use crate::memory::Room;
 use crate::rpc;
 
@@ -53,7 +55,7 @@ impl Keeping {
         }
         let max = exchange.settings.config.cache.max_body_bytes;
         let taken = self.copy.as_mut().is_some_and(|copy| {
-            let bytes = host::buffer(Buffer::ResponseBody, size);
+            let bytes = host::buffer(BufferType::HttpResponseBody, size);
             let bytes = bytes.map_err(|refused| exchange.settings.refused(refused)).unwrap_or_default();
             let fits = copy.bytes.len().saturating_add(size) <= max;
             if bytes.len() != size || !fits {

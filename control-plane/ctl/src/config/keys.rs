@@ -203,7 +203,7 @@ pub(super) const FILTERS_OWN_ELSEWHERE: [&str; 7] =
     ["mode", "profile", "body_mode", "code_aware", "pressure", "breakpoints", "align"];
 
 /// The keys of the filter's configuration that may stand in [`FILTER`].
-pub(super) const FILTER_KEYS: [&str; 23] = [
+pub(super) const FILTER_KEYS: [&str; 24] = [
     "accept_encoding",
     "bodies_in_work",
     "cache",
