@@ -352,7 +352,8 @@ mod tests {
     fn names_are_escaped_and_nothing_is_asked_of_anyone() {
         let stats = json!({"blocks": {"by_tool": {HOSTILE: {"tokens_before": 10, "tokens_after": 5, "tokens_saved": 5}}}});
         let stats = serde_json::from_value(stats).unwrap();
-        let feed = Feed { transformations: vec![request(1000, 100)], log_full_messages: false, ..Feed::default() };
+        let feed =
+            Feed { transformations: vec![request(1000, 100)], log_full_messages: false, ..Feed::default() };
         let page = page(&stats, &feed, &StatsHistory::default(), Some(&hostile_cache())).unwrap();
         assert!(page.contains("&lt;img") && !page.contains("<img"), "{page}");
         for outside in ["http:", "https:", "src=\"", "<script", "<link", "@import", "url("] {

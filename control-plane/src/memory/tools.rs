@@ -71,7 +71,9 @@ pub(super) fn told(error: &MemoryError) -> String {
             tracing::error!(message = "A call of memory's tools was not done.", %error);
             "Error: memory does not work now. It is not known whether anything was done.".to_owned()
         }
-        MemoryError::NotLoaded(_) | MemoryError::Embed(_) => "Error: memory does not work now. Nothing was done.".to_owned(),
+        MemoryError::NotLoaded(_) | MemoryError::Embed(_) => {
+            "Error: memory does not work now. Nothing was done.".to_owned()
+        }
         MemoryError::Invalid(_) | MemoryError::NotFound(_) => format!("Error: {error}. Nothing was done."),
     }
 }

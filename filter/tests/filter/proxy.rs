@@ -166,8 +166,14 @@ impl Stream {
     pub(crate) fn raw_headers(&mut self, headers: Headers, end: bool) {
         let count = headers.len();
         host(|host| host.request_headers = Some(headers));
+        self.enter();
         let action = exports::proxy_on_request_headers(self.context, count, end);
         self.act(action);
+    }
+
+    /// What is called now applies to this stream.
+    fn enter(&self) {
+        host(|host| host.effective_context = self.context);
     }
 
     /// A piece of the body, as Envoy shows it: together with all that is kept back.
@@ -176,11 +182,13 @@ impl Stream {
             host.request_body.extend_from_slice(piece);
             host.request_body.len()
         });
+        self.enter();
         let action = exports::proxy_on_request_body(self.context, size, end);
         self.act(action);
     }
 
     pub(crate) fn trailers(&mut self) {
+        self.enter();
         let action = exports::proxy_on_request_trailers(self.context, 1);
         self.act(action);
     }
@@ -252,12 +260,14 @@ impl Stream {
             host.response_body.extend_from_slice(piece);
             host.response_body.len()
         });
+        self.enter();
         let action = exports::proxy_on_response_body(self.context, size, end);
         self.act_on_answer(action);
     }
 
     /// The end of an answer with trailers.
     pub(crate) fn provider_sends_trailers(&mut self) {
+        self.enter();
         let action = exports::proxy_on_response_trailers(self.context, 1);
         self.act_on_answer(action);
     }
@@ -313,6 +323,7 @@ impl Stream {
         headers.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())));
         let count = headers.len();
         host(|host| host.response_headers = Some(headers));
+        self.enter();
         let action = exports::proxy_on_response_headers(self.context, count, false);
         assert_eq!(action, Action::Continue);
         host(|host| host.response_headers.take().expect("nobody took them"))
@@ -323,6 +334,7 @@ impl Stream {
         let headers: Headers =
             vec![(":status".into(), status.into()), ("content-type".into(), content_type.into())];
         host(|host| host.response_headers = Some(headers));
+        self.enter();
         let action = exports::proxy_on_response_headers(self.context, 2, false);
         assert_eq!(action, Action::Pause);
         self.answer_paused = true;
@@ -336,6 +348,7 @@ impl Stream {
     /// A piece of the answer.
     pub(crate) fn respond_body(&mut self, piece: &[u8], end: bool) {
         host(|host| host.response_body = piece.to_vec());
+        self.enter();
         let action = exports::proxy_on_response_body(self.context, piece.len(), end);
         assert_eq!(action, Action::Continue, "an answer is never held up");
         assert_eq!(host(|host| host.response_body.clone()), piece, "an answer is never changed");

@@ -86,7 +86,7 @@ fn the_model_is_given_what_memory_says_and_the_client_one_answer() {
             tenant: "t".to_owned(),
             project: String::new(),
             folder: "/src/shop".to_owned(),
-            agent: "claude-cli".to_owned(),
+            agent: "claude_code".to_owned(),
             provider: "anthropic".to_owned(),
             conversation_id: asked.conversation_id.clone(),
             tool: "memory_search".to_owned(),
