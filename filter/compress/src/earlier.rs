@@ -68,6 +68,8 @@ pub(crate) struct Earlier {
     wholes: HashMap<u128, usize, FixedState>,
     /// How many outputs of unknown calls there are.
     unknown: u32,
+    /// The call whose output is looked through: no other is meant by what stands above.
+    current: Option<usize>,
 }
 
 /// A call.
@@ -151,6 +153,11 @@ impl Earlier {
     pub(crate) fn next_name(&self, source: Source) -> Cow<'static, str> {
         let texts = self.made(source).map_or(0, |made| made.texts);
         if source.several || texts > 0 { format!("text {}", texts + 1).into() } else { OUTPUT.into() }
+    }
+
+    /// The output that is looked through next.
+    pub(crate) fn look_at(&mut self, source: Source) {
+        self.current = source.call;
     }
 
     fn made(&self, source: Source) -> Option<&Made> {
@@ -237,12 +244,14 @@ impl Earlier {
         (original.len() > reference.len()).then_some(reference)
     }
 
-    /// Which one its call is, where several have its label. `None` where that is not known.
+    /// Which one its call is, where several above have its label. `None` where that is not known.
     fn nth(&self, shown: &Shown) -> Option<Option<u32>> {
-        match self.labels.get(&*shown.label) {
-            Some(count) => Some((*count > 1).then_some(shown.nth)),
-            None => (self.unknown == 1).then_some(None),
-        }
+        let Some(count) = self.labels.get(&*shown.label) else {
+            return (self.unknown == 1).then_some(None);
+        };
+        let current = self.current.and_then(|call| self.calls.get(call)?.as_ref());
+        let own = current.is_some_and(|made| made.label == shown.label && made.nth != shown.nth);
+        Some((*count > 1 + u32::from(own)).then_some(shown.nth))
     }
 
     fn said(&self) -> lines::Earlier<'_> {

@@ -613,6 +613,7 @@ impl Blocks {
         let call = Call { name: &name, arguments: &arguments };
         run.add_calls(shown, output);
         let source = run.source(output, block);
+        shown.earlier.look_at(source);
         let (entry, forwarded, lines) = match run.requested(output, block, given) {
             Some((entry, text)) => (entry, Some(text), None),
             None => {

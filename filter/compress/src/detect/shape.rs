@@ -337,7 +337,8 @@ fn iso_time(line: &[u8]) -> bool {
         let in_a_word =
             before.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'));
         let word = line.get(start..).unwrap_or_default().split(u8::is_ascii_whitespace).next();
-        if in_a_word && word.is_some_and(|word| ends_as_a_file(word) || w.get(10) == Some(&b'T')) {
+        let is_name = |word: &[u8]| ends_as_a_file(word) || in_a_word && w.get(10) == Some(&b'T');
+        if word.is_some_and(is_name) {
             return false;
         }
         w.get(7) == Some(&b'-')
@@ -391,6 +392,8 @@ static TEST_BARE_STARTS: Starts = Starts::new(&[
     b"Downloaded ",
     b"Updating ",
     b"Running ",
+    b"PASS [",
+    b"FAIL [",
     "✓ ".as_bytes(),
     "✗ ".as_bytes(),
     "✕ ".as_bytes(),

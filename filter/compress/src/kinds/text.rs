@@ -130,9 +130,9 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         let lines = first_sentence(&sentences, at);
         let size: usize = lines.clone().map(|at| sentences.get(at).map_or(0, |line| line.len() + 1)).sum();
         if size <= keep.left() {
-            lines.for_each(|at| {
-                let _ = keep.may(at);
-            });
+            for at in lines {
+                keep.may(at);
+            }
         }
     }
     keep.close_small_gaps();

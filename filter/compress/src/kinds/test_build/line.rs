@@ -176,7 +176,7 @@ pub(super) fn ends_section(heading: &str, line: &str, role: Role) -> bool {
     let bare = line.trim();
     if is_of_nextest(heading.trim()) {
         // all that a test printed, summaries of its own among it
-        return is_status_of_nextest(bare);
+        return is_status_of_nextest(bare) || line.starts_with("──────");
     }
     match role {
         Role::Failure => !is_failed_in_a_list(bare),
@@ -223,7 +223,7 @@ fn is_status_of_nextest(bare: &str) -> bool {
         "SIGSEGV [",
         "Summary [",
     ];
-    starts(bare, WORDS) || bare.starts_with("──────")
+    starts(bare, WORDS)
 }
 
 /// Whether a line goes on with what a failure says: a place, a frame, a difference, a value, or whatever stands
