@@ -20,5 +20,6 @@ pub mod publish;
 pub mod recorder;
 pub mod shell;
 pub mod sighting;
+pub mod value;
 pub mod window;
 pub mod wire;

@@ -4,13 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::analyzers::Report;
 use super::lines::Passed;
 use super::model::Session;
 use super::project::Roots;
-use super::recorder::{Recorder, Verdict};
+use super::recorder::Recorder;
+
+use crate::value::{by_exit_code, content_text, exit_code, text};
 
 mod aider;
 mod claude;
@@ -174,51 +174,9 @@ fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found == extension)
 }
 
-pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// The text of a content that is a string or a list of blocks.
-pub(crate) fn content_text(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(blocks) => {
-            let text = |block: &Value| {
-                let own = block.as_str().or_else(|| block.get("text").and_then(Value::as_str));
-                own.map(str::to_owned)
-            };
-            blocks.iter().filter_map(text).collect::<Vec<_>>().join("\n")
-        }
-        _ => String::new(),
-    }
-}
-
-/// The exit code that a line of a result names.
-pub(crate) fn exit_code(output: &str, labels: &[&str]) -> Option<i64> {
-    let code = |label: &&str| {
-        let at = output.rfind(*label)?;
-        let digits = output[at + label.len()..].trim_start();
-        let end = digits.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(digits.len());
-        digits[..end].parse().ok()
-    };
-    labels.iter().find_map(code)
-}
-
-/// What a shell's result says that has no flag of its own.
-pub(crate) fn by_exit_code(output: &str, labels: &[&str]) -> Verdict {
-    Verdict { failed: None, exit_code: exit_code(output, labels), refused: false }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn exit_codes_are_read_from_the_last_label() {
-        assert_eq!(exit_code("Exit Code: 0\nx\nExit Code: 127\nSignal: 0", &["Exit Code:"]), Some(127));
-        assert_eq!(exit_code("exited with code 2", &["code:", "with code"]), Some(2));
-        assert_eq!(exit_code("no code", &["Exit Code:"]), None);
-    }
 
     #[test]
     fn names_of_agents_are_told_apart() {

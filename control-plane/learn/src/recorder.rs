@@ -11,6 +11,7 @@ use super::analyzers::{self, Report};
 use super::failures;
 use super::model::{Event, Outcome, Place, Session, Statement, ToolCall, Unit, head};
 use super::project::Roots;
+use super::value::Verdict;
 use super::wire::Sink;
 
 /// Events that are analyzed together. With outputs cut to 4 KiB this stays below some 30 MB.
@@ -19,17 +20,6 @@ const WINDOW: usize = 4096;
 const OVERLAP: usize = 32;
 /// Bytes of a statement of the user.
 pub(crate) const STATEMENT: usize = 2 << 10;
-
-/// How a plugin tells what a result says.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Verdict {
-    /// What the log's own flag says, where it has one
-    pub failed: Option<bool>,
-    /// The exit code, where the log has it
-    pub exit_code: Option<i64>,
-    /// Whether the log says that it was cancelled or rejected
-    pub refused: bool,
-}
 
 /// How a call ended, by what its result says, and the result without what agents put around it.
 pub(crate) fn outcome(verdict: Verdict, output: &str) -> (Outcome, String) {

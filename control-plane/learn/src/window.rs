@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::analyzers::{Report, analyze};
 use crate::model::{Event, Outcome, Place, Session, Statement, ToolCall, Unit, head};
 use crate::project::{Checkout, anchored};
-use crate::recorder::{STATEMENT, Verdict, is_statement, outcome};
+use crate::recorder::{STATEMENT, is_statement, outcome};
+use crate::value::Verdict;
 use crate::wire::{Pending, Sink, read_message};
 
 /// Events that are analyzed together. A correction is looked for among the ten calls after a failure.

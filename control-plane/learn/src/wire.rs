@@ -6,8 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::model::{Tool, head};
-use crate::plugins::{by_exit_code, content_text, exit_code, text};
-use crate::recorder::Verdict;
+use crate::value::{Verdict, by_exit_code, content_text, exit_code, text};
 
 /// Takes the events of a conversation, in their order.
 pub trait Sink {

@@ -79,8 +79,11 @@ fn stored(content_type: &str, body: Vec<u8>) -> Option<Answer> {
     Some(Answer { content_type: content_type.to_owned(), body })
 }
 
+/// Status, headers and body.
+type Replayed = (u32, Vec<(String, String)>, Vec<u8>);
+
 /// The answer that the filter has given itself.
-fn replayed() -> Option<(u32, Vec<(String, String)>, Vec<u8>)> {
+fn replayed() -> Option<Replayed> {
     let (status, headers, body) = host(|host| host.answers.pop())?;
     let text = |value: Vec<u8>| String::from_utf8(value).unwrap();
     Some((status, headers.into_iter().map(|(name, value)| (name, text(value))).collect(), body))

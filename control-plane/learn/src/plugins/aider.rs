@@ -11,7 +11,8 @@ use super::{Home, Plugin, Read, Target, Targets, finish};
 use crate::lines::{Passed, each_line};
 use crate::model::Unit;
 use crate::project::Roots;
-use crate::recorder::{Recorder, Verdict};
+use crate::recorder::Recorder;
+use crate::value::Verdict;
 
 /// The name of the history.
 const HISTORY: &str = ".aider.chat.history.md";

@@ -10,7 +10,8 @@ use super::{Home, Plugin, Read, Target, Targets, content_text, files_below, fini
 use crate::lines::{LIMIT, Part, Passed, each_part};
 use crate::model::Unit;
 use crate::project::Roots;
-use crate::recorder::{Recorder, Verdict};
+use crate::recorder::Recorder;
+use crate::value::Verdict;
 
 #[derive(Debug)]
 pub(super) struct Cline;

@@ -9,7 +9,8 @@ use super::{Home, Plugin, Read, Target, Targets, files_below, finish, has_extens
 use crate::lines::each_object;
 use crate::model::{Unit, tail};
 use crate::project::Roots;
-use crate::recorder::{Recorder, Verdict};
+use crate::recorder::Recorder;
+use crate::value::Verdict;
 
 #[derive(Debug)]
 pub(super) struct Copilot;

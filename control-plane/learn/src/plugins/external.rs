@@ -14,7 +14,8 @@ use crate::deadline::Deadline;
 use crate::lines::{Passed, each_line};
 use crate::model::Unit;
 use crate::project::Roots;
-use crate::recorder::{Recorder, Verdict};
+use crate::recorder::Recorder;
+use crate::value::Verdict;
 
 /// What the names of such programs begin with.
 const PREFIX: &str = "headroom-learn-";

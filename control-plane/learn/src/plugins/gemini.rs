@@ -11,7 +11,8 @@ use super::{Home, Plugin, Read, Target, Targets, content_text, files_below, fini
 use crate::lines::{Part, Passed, each_object, each_part};
 use crate::model::{Tool, Unit};
 use crate::project::Roots;
-use crate::recorder::{Recorder, Verdict};
+use crate::recorder::Recorder;
+use crate::value::Verdict;
 
 #[derive(Debug)]
 pub(super) struct Gemini;

@@ -14,7 +14,8 @@ use super::{Home, Plugin, Read, Target, Targets, finish, has_extension, text};
 use crate::lines::{LIMIT, Passed};
 use crate::model::Unit;
 use crate::project::Roots;
-use crate::recorder::{Recorder, Verdict};
+use crate::recorder::Recorder;
+use crate::value::Verdict;
 
 /// Calls with their conversation, in order. A conversation without its row is of an older version.
 const PARTS: &str = "
