@@ -163,6 +163,7 @@ async fn budgets_are_shown_with_what_was_used_of_them() {
     );
     assert!(second["usd"].as_f64() > Some(0.0), "{second}");
 
-    let none = Sidecar::start(tempfile::tempdir().unwrap().path()).await;
+    let other = tempfile::tempdir().unwrap();
+    let none = Sidecar::start(other.path()).await;
     assert_eq!(none.json("/stats-budgets").await["configured"], false);
 }
