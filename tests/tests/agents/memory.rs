@@ -101,8 +101,7 @@ async fn what_claude_code_saves_with_the_filters_tools_codex_reads_back() -> Res
 async fn what_claude_code_saves_over_mcp_codex_reads_back() -> Result<()> {
     let found = tokio::task::spawn_blocking(|| node::with("agents")).await?;
     let Some(installed) = skip::unless("agents from npm", found)? else { return Ok(()) };
-    let filter = json!({"own_tools": ["memory"],
-        "control_plane": {"cluster": "headroom", "report_interval_ms": 50}});
+    let filter = json!({"control_plane": {"cluster": "headroom", "report_interval_ms": 50}});
     let stack = Stack::start(Options { filter: Some(filter), ..Options::default() }, Kind::Real).await?;
     let home = house()?;
     let program = built::headroomctl().await?;
@@ -124,12 +123,6 @@ async fn what_claude_code_saves_over_mcp_codex_reads_back() -> Result<()> {
     let requests =
         converse(&stack, &installed, home.path(), saves("mcp__headroom__memory_save"), claude).await?;
     ensure!(read(&requests, "Saved 1 new"), "Claude Code's model was not told that it was saved");
-    ensure!(
-        !requests
-            .iter()
-            .any(|request| String::from_utf8_lossy(&request.body).contains("\"name\":\"memory_save\"")),
-        "the filter adds nothing beside the client's own tools"
-    );
     let fact = kept(&stack, &home.path().join("work")).await?;
     ensure!(fact["created_via"] == "mcp" && fact["source_agent"] == "claude-code", "{fact}");
 
