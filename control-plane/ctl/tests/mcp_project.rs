@@ -83,8 +83,8 @@ async fn call(server: &Server, project: Option<&str>, tool: &str, arguments: Val
         "params": {"name": tool, "arguments": arguments}});
     let answer = client.post(&server.url).headers(headers).json(&call).send().await.unwrap();
     let text = answer.text().await.unwrap();
-    let data = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
-    let document = data.filter(|data| !data.is_empty()).last().unwrap_or(&text);
+    let mut data = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
+    let document = data.rfind(|data| !data.is_empty()).unwrap_or(&text);
     serde_json::from_str(document).unwrap_or_else(|_| panic!("{text}"))
 }
 

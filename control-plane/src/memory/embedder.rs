@@ -86,7 +86,7 @@ pub enum Embedder {
     /// A model that runs on this machine.
     Local(Box<LocalModel>),
     /// A service.
-    OpenAi(OpenAi),
+    OpenAi(Box<OpenAi>),
 }
 
 /// A model that runs on this machine.
@@ -116,7 +116,7 @@ pub async fn detect(models: &Models) -> Result<Found, EmbedError> {
     let local = local.map_err(|error| EmbedError::Run(format!("it could not be loaded: {error}")))??;
     let embedder = match (local, &models.openai) {
         (Some(model), _) => Embedder::Local(Box::new(model)),
-        (None, Some(settings)) => Embedder::OpenAi(OpenAi::connect(settings).await?),
+        (None, Some(settings)) => Embedder::OpenAi(Box::new(OpenAi::connect(settings).await?)),
         (None, None) => return Ok(Found::Nothing),
     };
     Ok(Found::Model(Arc::new(embedder)))

@@ -157,7 +157,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::memory::embedder::{Embedder, Found, Models, detect};
+    use crate::memory::embedder::{Found, Models, detect};
 
     /// A service whose vector of a text is (its length, 1), which is busy at first, and does not like one word.
     async fn answer(
@@ -232,6 +232,5 @@ mod tests {
         let error = OpenAi::connect(&settings).await.unwrap_err().to_string();
         assert!(error.contains("HEADROOM_MEMORY_OPENAI_BASE_URL: expected https"), "{error}");
         assert!(!format!("{settings:?}").contains("sk-test"));
-        let _: fn(OpenAi) -> Embedder = Embedder::OpenAi;
     }
 }
