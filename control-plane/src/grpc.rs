@@ -41,18 +41,22 @@ const MAX_CALL_BYTES: usize = 2 << 20;
 /// Bytes of an answer that is handed over at most, and what is said of it.
 const MAX_KEEP_BYTES: usize = MAX_ANSWER_BYTES + (16 << 10);
 
+/// What the services work with.
+pub(crate) struct Parts {
+    pub(crate) ledger: Ledger,
+    pub(crate) limits: Limits,
+    pub(crate) originals: Originals,
+    pub(crate) memory: Memory,
+    pub(crate) answers: Answers,
+    pub(crate) messages: Arc<Messages>,
+    pub(crate) learner: Learner,
+    pub(crate) watched: Watched,
+    pub(crate) keys: Keys,
+}
+
 /// The services, each with a bound on what a message may hold.
-pub(crate) fn routes(
-    ledger: Ledger,
-    limits: Limits,
-    originals: Originals,
-    memory: Memory,
-    answers: Answers,
-    messages: Arc<Messages>,
-    learner: Learner,
-    watched: Watched,
-    keys: Keys,
-) -> Routes {
+pub(crate) fn routes(parts: Parts) -> Routes {
+    let Parts { ledger, limits, originals, memory, answers, messages, learner, watched, keys } = parts;
     let report = ReportService {
         ledger,
         limits,

@@ -286,17 +286,18 @@ pub async fn start(settings: &Settings) -> Result<Running, StartError> {
     tasks.spawn("http", serve_http(http_listener, http::router(app), stop.clone()));
     let queues = Queues { records: Arc::clone(ledger.counts()), originals: Arc::clone(originals.counts()) };
     let watched = grpc::Watched { filters, sessions, metrics };
-    let routes = grpc::routes(
+    let keys = grpc::Keys { token: settings.token.clone(), tenants: settings.tenants.clone() };
+    let routes = grpc::routes(grpc::Parts {
         ledger,
         limits,
         originals,
-        memory.clone(),
+        memory: memory.clone(),
         answers,
         messages,
-        learning.learner,
+        learner: learning.learner,
         watched,
-        grpc::Keys { token: settings.token.clone(), tenants: settings.tenants.clone() },
-    );
+        keys,
+    });
     tasks.spawn("grpc", serve_grpc(grpc_listener, routes, stop.clone()));
 
     tracing::info!(

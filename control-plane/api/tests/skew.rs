@@ -220,7 +220,7 @@ fn through_this_version<M: Message + Default>(bytes: &[u8]) -> Vec<u8> {
 
 type Through = fn(&[u8]) -> Vec<u8>;
 
-const MESSAGES: [(&str, Through); 8] = [
+const MESSAGES: [(&str, Through); 14] = [
     ("headroom.v1.ReportRequest", through_this_version::<v1::ReportRequest>),
     ("headroom.v1.ReportResponse", through_this_version::<v1::ReportResponse>),
     ("headroom.v1.LimitsRequest", through_this_version::<v1::LimitsRequest>),
@@ -229,6 +229,12 @@ const MESSAGES: [(&str, Through); 8] = [
     ("headroom.v1.AdmitResponse", through_this_version::<v1::AdmitResponse>),
     ("headroom.v1.RetrieveRequest", through_this_version::<v1::RetrieveRequest>),
     ("headroom.v1.RetrieveResponse", through_this_version::<v1::RetrieveResponse>),
+    ("headroom.v1.MemoryCallRequest", through_this_version::<v1::MemoryCallRequest>),
+    ("headroom.v1.MemoryCallResponse", through_this_version::<v1::MemoryCallResponse>),
+    ("headroom.v1.FindAnswerRequest", through_this_version::<v1::FindAnswerRequest>),
+    ("headroom.v1.FindAnswerResponse", through_this_version::<v1::FindAnswerResponse>),
+    ("headroom.v1.KeepAnswerRequest", through_this_version::<v1::KeepAnswerRequest>),
+    ("headroom.v1.KeepAnswerResponse", through_this_version::<v1::KeepAnswerResponse>),
 ];
 
 fn message(set: FileDescriptorSet, name: &str) -> MessageDescriptor {

@@ -66,7 +66,7 @@ impl Groups {
         }
         let named = |((tool, reason), missed): ((String, String), Missed)| Missed { tool, reason, ..missed };
         let mut missed: Vec<Missed> = self.missed.into_iter().map(named).collect();
-        missed.sort_by(|a, b| b.tokens.cmp(&a.tokens));
+        missed.sort_by_key(|missed| std::cmp::Reverse(missed.tokens));
         missed.truncate(SHOWN);
         (shown(&self.totals), groups, missed)
     }

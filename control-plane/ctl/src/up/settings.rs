@@ -617,7 +617,7 @@ fn align(file: &Path) -> anyhow::Result<Value> {
     }
 }
 
-fn filter_config(file: &PathBuf) -> anyhow::Result<Map<String, Value>> {
+fn filter_config(file: &Path) -> anyhow::Result<Map<String, Value>> {
     filter_config_of(file, "--filter-config")
 }
 

@@ -315,7 +315,7 @@ impl<'r> Case<'r> {
             }
         } else {
             let family = self.earlier(known.family).filter(is_alive).rfind(|written| self.resembles(written));
-            let system = self.earlier(known.system).filter(is_alive).next_back();
+            let system = self.earlier(known.system).rfind(is_alive);
             let (before, reason) = match (family, system) {
                 (Some(family), _) => (family, MissReason::SystemChanged),
                 (None, Some(system)) => (system, MissReason::ToolsChanged),
