@@ -42,11 +42,14 @@ pub mod method {
     pub const KEEP: &str = "Keep";
 }
 
-/// The tokens that the provider got. An unchanged request may have got the retrieve tool; any other has left as it came.
+/// The tokens that the provider got: what was not rewritten has left as it came. Filters before 0.2 called requests
+/// unchanged that had got a tool.
 #[must_use]
 pub const fn forwarded_tokens(outcome: v1::RequestOutcome, tokens: &v1::Tokens) -> u64 {
     match outcome {
-        v1::RequestOutcome::Compressed | v1::RequestOutcome::Unchanged => tokens.after,
+        v1::RequestOutcome::Compressed | v1::RequestOutcome::Extended | v1::RequestOutcome::Unchanged => {
+            tokens.after
+        }
         _ => tokens.before,
     }
 }

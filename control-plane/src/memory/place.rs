@@ -1,7 +1,8 @@
 //! Which project a folder belongs to, as far as this machine has it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use headroom_learn::project::repository;
 
 /// The root of the repository that a folder lies in, of a worktree that of its main checkout; else the folder. `None` for
 /// what is no project: the root, and the folder for temporary files.
@@ -13,25 +14,14 @@ pub(super) fn root(folder: &str) -> Option<String> {
     }
     // one on another machine is taken as it is spelled
     let Ok(real) = folder.canonicalize() else { return Some(trimmed.to_owned()) };
-    let root = real.ancestors().find_map(|tree| {
-        let about = fs::symlink_metadata(tree.join(".git")).ok()?;
-        let main = if about.is_dir() { None } else { main_checkout(tree) };
-        Some(main.unwrap_or_else(|| tree.to_owned()))
-    });
-    Some(root.unwrap_or(real).to_string_lossy().into_owned())
-}
-
-/// Where the file `.git` of a worktree leads to. That of a submodule names a folder without `worktrees`.
-fn main_checkout(tree: &Path) -> Option<PathBuf> {
-    let text = fs::read_to_string(tree.join(".git")).ok()?;
-    let folder = tree.join(text.strip_prefix("gitdir:")?.trim());
-    let worktrees = folder.parent().filter(|parent| parent.ends_with("worktrees"))?;
-    let main = worktrees.parent()?.canonicalize().ok()?;
-    (main.file_name()? == ".git").then(|| main.parent().map(Path::to_owned))?
+    let project = repository(&real).map(|checkout| checkout.project.to_string());
+    Some(project.unwrap_or_else(|| real.to_string_lossy().into_owned()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
