@@ -61,6 +61,7 @@ const MISSES = {
   look_back_missed: ["Look-back missed", "the last breakpoint that was written lay further back than the provider looks"],
   provider_missed: ["Provider missed", "nothing had changed, and the provider did not find it"],
   unknown: ["Unknown", "no record of what was written is kept"],
+  parameters_changed: ["Parameters changed", "thinking, the choice of a tool, or the format of the answer was another"],
 };
 
 const WHAT_IF = { one_hour_lifetime: "A lifetime of an hour", breakpoints: "Breakpoints set for clients that set none", keep_alive: "Keeping the cache alive" };

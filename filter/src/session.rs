@@ -146,6 +146,11 @@ impl Session {
         self.accepted_ms = now_ms;
     }
 
+    /// Host and path, as far as they are known.
+    pub(crate) fn upstream(&self) -> &str {
+        &self.record.upstream
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.record.status == SWITCHING_PROTOCOLS
     }

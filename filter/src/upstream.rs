@@ -12,11 +12,12 @@ pub(crate) fn cluster() -> host::Result<Vec<u8>> {
     host::property(newer).or_else(|_| host::property(older))
 }
 
-/// Host and path of a request that has left, without the query: as the route has rewritten them. `None`: the host does
-/// not say.
-pub(crate) fn address() -> Option<String> {
-    let [upstream, path] =
-        ["request\0host", "request\0url_path"].map(|property| host::property(property).ok());
-    let (upstream, path) = (upstream.filter(|host| !host.is_empty())?, path?);
-    Some(name(&String::from_utf8_lossy(&[upstream, path].concat())))
+/// Host and path of a request that has left, without the query: as the route has rewritten them. Where it still has
+/// the host that the client has asked for (`asked`: host and path), that of the connection. `None`: the host does not say.
+pub(crate) fn address(asked: &str) -> Option<String> {
+    let property = |path| host::property(path).ok().filter(|value| !value.is_empty());
+    let (host, path) = (property("request\0host")?, property("request\0url_path")?);
+    let is_asked = !host.is_empty() && asked.as_bytes().starts_with(&host);
+    let host = if is_asked { property("upstream\0address").unwrap_or(host) } else { host };
+    Some(name(&String::from_utf8_lossy(&[host, path].concat())))
 }

@@ -122,7 +122,8 @@ impl WebSocket {
             }
             None => 0,
         };
-        self.session.answered(status, upstream::address(), self.now_ms());
+        let upstream = upstream::address(self.session.upstream());
+        self.session.answered(status, upstream, self.now_ms());
         if status != SWITCHING_PROTOCOLS {
             let handshake = self.requests.current.take().map(Box::new);
             self.end();

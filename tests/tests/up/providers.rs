@@ -753,7 +753,7 @@ async fn providers_under_their_name_are_asked_to_go_on_where_the_model_wants_an_
                 ensure!(request.headers["authorization"] == key, "{row}: {:?}", request.headers);
             }
             let went_on = &arrived[1].body;
-            let given = went_on.split("call_ours").nth(2).unwrap_or_default();
+            let given = went_on.split("call_hr").nth(2).unwrap_or_default();
             ensure!(given.contains("deployment-"), "{row}: the original is not in it: {went_on}");
         }
     }
