@@ -64,6 +64,18 @@ const FOURTH: [&str; 6] = [
 ];
 /// What version 5 added.
 const FIFTH: [&str; 2] = ["subscription_requests", "subscription_tokens_saved"];
+/// What version 7 added.
+const SEVENTH: [&str; 3] = ["cache_shelf", "cache_rollup", "cache_line"];
+/// What version 8 added.
+const EIGHTH: [&str; 7] = [
+    "answers_found",
+    "answers_similar",
+    "answers_missed",
+    "answers_kept",
+    "answers_input_tokens",
+    "answers_output_tokens",
+    "answers_saved_nanousd",
+];
 
 #[tokio::test]
 async fn a_store_of_an_earlier_version_keeps_what_it_has_and_counts_on() {
@@ -85,7 +97,7 @@ async fn keeps_what_it_has_and_counts_on(version: u32) {
     for table in ["tally", "display_session", "checkpoint", "rollup", "request"] {
         let second = if version < 2 { &SECOND[..] } else { &[] };
         let fourth = if version < 4 { &FOURTH[..] } else { &[] };
-        for column in second.iter().chain(fourth).chain(&FIFTH) {
+        for column in second.iter().chain(fourth).chain(&FIFTH).chain(&EIGHTH) {
             let drop = format!("ALTER TABLE {table} DROP COLUMN {column}");
             sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut conn).await.unwrap();
         }
@@ -100,6 +112,10 @@ async fn keeps_what_it_has_and_counts_on(version: u32) {
     }
     for column in ["begun", "received", "report_interval_ms"] {
         let drop = format!("ALTER TABLE vm DROP COLUMN {column}");
+        sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut conn).await.unwrap();
+    }
+    for table in SEVENTH {
+        let drop = format!("DROP TABLE {table}");
         sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut conn).await.unwrap();
     }
     if version < 3 {
