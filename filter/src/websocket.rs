@@ -18,6 +18,7 @@ use proxy_wasm::types::{Action, BufferType, MapType};
 use serde::Deserialize;
 
 use crate::answer::Answer;
+use crate::config::Config;
 use crate::deferred::Turn;
 use crate::exchange::{Clock, Exchange};
 use crate::host::{self, NANOS_PER_MS, Refused};
@@ -122,7 +123,7 @@ impl WebSocket {
             }
             None => 0,
         };
-        let upstream = upstream::address(self.session.upstream());
+        let upstream = upstream_url(&self.settings.config, self.session.upstream());
         self.session.answered(status, upstream, self.now_ms());
         if status != SWITCHING_PROTOCOLS {
             let handshake = self.requests.current.take().map(Box::new);
@@ -441,6 +442,24 @@ fn broken_side() -> Option<Side> {
         return Some(Side::Client);
     }
     (flags & (UPSTREAM_REMOTE_RESET | UPSTREAM_CONNECTION_TERMINATION) != 0).then_some(Side::Provider)
+}
+
+/// Where a session has gone: to the host that the configuration knows for its cluster, by the path that its route makes
+/// of it, else to the other end of the connection. `asked`: host and path that the client has asked for.
+fn upstream_url(config: &Config, asked: &str) -> Option<String> {
+    let path = asked.get(asked.find('/')?..)?;
+    let cluster = upstream::cluster().ok()?;
+    let known = config.providers.iter().find(|it| {
+        it.cluster.as_bytes() == cluster && it.authority.is_some() && it.rest(path.as_bytes()).is_some()
+    });
+    let url = match known {
+        Some(provider) => {
+            let rest = String::from_utf8_lossy(provider.rest(path.as_bytes())?).into_owned();
+            [provider.authority.as_deref().unwrap_or_default(), &provider.path_prefix, &rest].concat()
+        }
+        None => upstream::address()? + path,
+    };
+    Some(name(&url))
 }
 
 /// Everything that has come with this call.

@@ -91,7 +91,8 @@ async fn a_page_damaged_anywhere_while_it_runs_costs_no_more_than_what_it_held()
         page += 1;
     }
     assert!(set_aside >= 10, "{set_aside} of {page}");
-    assert!(unlisted <= 4, "{unlisted}");
+    // the list of this many tables takes some pages
+    assert!(unlisted <= 8, "{unlisted}");
     assert!(whole * 2 > set_aside, "{whole} of {set_aside} lost no request");
 }
 
