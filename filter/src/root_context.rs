@@ -9,6 +9,7 @@ use crate::http_context::HttpFilter;
 use crate::root::Root;
 use crate::sent::HttpAnswer;
 use crate::settings::Settings;
+use crate::stream::Stream;
 use crate::vm;
 
 /// A root context: one plugin configuration in one VM.
@@ -66,7 +67,11 @@ impl RootContext for Plugin {
         }
         self.root.on_tick(vm::open_records);
         let now = settings.now();
-        for (id, stream) in vm::overdue(&settings, now) {
+        // Also those that wait for the sidecar on behalf of a root that may be gone.
+        let is_overdue = |stream: &Stream| {
+            (Rc::ptr_eq(&stream.settings, &settings) || stream.waits_for_sidecar()) && stream.is_overdue(now)
+        };
+        for (id, stream) in vm::streams(is_overdue) {
             vm::on_behalf_of((id, &stream), self.id, &settings, |stream| stream.release());
         }
     }
@@ -86,7 +91,7 @@ impl Context for Plugin {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
         let settings = self.root.settings();
         let answer = HttpAnswer::told(&settings, headers, body_size);
-        if let Some((id, stream)) = vm::streams(&settings, |stream| stream.waits_for_http(token)).pop() {
+        if let Some((id, stream)) = vm::streams(|stream| stream.waits_for_http(token)).pop() {
             vm::on_behalf_of((id, &stream), self.id, &settings, |stream| {
                 stream.on_http_answer(token, answer);
             });
@@ -96,7 +101,7 @@ impl Context for Plugin {
     fn on_grpc_call_response(&mut self, token: u32, status: u32, size: usize) {
         let settings = self.root.settings();
         let answer = settings.grpc_message(status, size);
-        match vm::streams(&settings, |stream| stream.waits_for_grpc(token)).pop() {
+        match vm::streams(|stream| stream.waits_for_grpc(token)).pop() {
             Some((id, stream)) => {
                 vm::on_behalf_of((id, &stream), self.id, &settings, |stream| {
                     stream.on_grpc_answer(token, answer.as_deref());

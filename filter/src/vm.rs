@@ -50,28 +50,12 @@ pub(crate) fn other_roots(id: u32) -> Vec<Rc<Root>> {
     })
 }
 
-/// The streams that have these settings and fit.
-pub(crate) fn streams(settings: &Rc<Settings>, fits: impl Fn(&Stream) -> bool) -> Vec<(u32, SharedStream)> {
-    let fits = |stream: &SharedStream| {
-        stream.try_borrow().is_ok_and(|stream| Rc::ptr_eq(&stream.settings, settings) && fits(&stream))
-    };
+/// The streams that fit, whichever root they belong to. One that runs at the moment is passed over.
+pub(crate) fn streams(fits: impl Fn(&Stream) -> bool) -> Vec<(u32, SharedStream)> {
+    let fits = |stream: &SharedStream| stream.try_borrow().is_ok_and(|stream| fits(&stream));
     VM.with(|vm| {
         let streams = vm.streams.borrow();
         streams.iter().filter(|(_, stream)| fits(stream)).map(|(id, it)| (*id, Rc::clone(it))).collect()
-    })
-}
-
-/// The streams that have waited for something that will not come any more: of these settings, and all that wait for
-/// the sidecar, since the root that asked for them may be gone.
-pub(crate) fn overdue(settings: &Rc<Settings>, now: u64) -> Vec<(u32, SharedStream)> {
-    let is_overdue = |stream: &SharedStream| {
-        stream.try_borrow().is_ok_and(|stream| {
-            (Rc::ptr_eq(&stream.settings, settings) || stream.waits_for_sidecar()) && stream.is_overdue(now)
-        })
-    };
-    VM.with(|vm| {
-        let streams = vm.streams.borrow();
-        streams.iter().filter(|(_, stream)| is_overdue(stream)).map(|(id, it)| (*id, Rc::clone(it))).collect()
     })
 }
 
