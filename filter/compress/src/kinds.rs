@@ -15,7 +15,7 @@ pub(crate) mod json;
 pub(crate) mod numbered;
 
 #[cfg(test)]
-mod corpus;
+mod hostile;
 
 mod clock;
 mod diff;

@@ -53,9 +53,9 @@ mod memo;
 mod mixed;
 mod outcome;
 mod pipeline;
-pub mod rounds;
 #[cfg(test)]
-mod savings;
+mod recorded;
+pub mod rounds;
 mod surroundings;
 mod tokens;
 mod tool;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use headroom_compress::{Api, Config, Memo, Request, RetrieveTool, compress};
@@ -227,47 +226,4 @@ async fn every_marker_of_recorded_conversations_resolves_and_the_command_line_wr
     assert_eq!(resolved, originals.len());
     assert!(run(lines, &["--retrieve-tool", "add"]).await? == expected, "headroomctl writes the same bytes");
     assert_no_trap(&stack).await
-}
-
-/// Rows of which an output has a hundred kilobytes.
-const HUNDRED_KILOBYTES: usize = 1_150;
-
-/// What it costs a request that something is left out of it: figures, not a limit.
-#[tokio::test]
-#[ignore = "prints figures that mean nothing while other tests run: run it alone"]
-async fn what_a_lossy_form_costs_against_a_lossless_one() -> Result<()> {
-    const REQUESTS: usize = 200;
-    let mut lossless = reversible(Mode::Strip);
-    lossless.filter.as_mut().expect("the filter is on")["profile"] = "lossless".into();
-    let stacks =
-        [Stack::start(reversible(Mode::Strip), Kind::Real).await?, Stack::start(lossless, Kind::Real).await?];
-    let mut connections =
-        [stacks[0].connect(Protocol::Http1).await?, stacks[1].connect(Protocol::Http1).await?];
-    let mut times = [Vec::new(), Vec::new()];
-    for number in 0..REQUESTS {
-        let body = body(Api::AnthropicMessages, false, &[rows(HUNDRED_KILOBYTES, number)]);
-        for (connection, times) in connections.iter_mut().zip(&mut times) {
-            let start = Instant::now();
-            let answer = connection.send(Call::post("/v1/messages", body.clone())).await?;
-            times.push(start.elapsed());
-            anyhow::ensure!(answer.status == 200);
-        }
-    }
-    let quantiles = |times: &mut Vec<Duration>| -> Result<(f64, f64)> {
-        times.sort_unstable();
-        let at = |share: f64| times.get((times.len() as f64 * share) as usize).context("no requests");
-        Ok((at(0.5)?.as_secs_f64() * 1e3, at(0.99)?.as_secs_f64() * 1e3))
-    };
-    let [lossy, lossless] = times.each_mut().map(quantiles);
-    let (lossy, lossless) = (lossy?, lossless?);
-    headroom_e2e::say(&format!(
-        "{REQUESTS} requests with {} bytes of new output: lossy p50 {:.2} ms p99 {:.2} ms; lossless p50 {:.2} ms \
-         p99 {:.2} ms",
-        rows(HUNDRED_KILOBYTES, 0).len(),
-        lossy.0,
-        lossy.1,
-        lossless.0,
-        lossless.1
-    ));
-    Ok(())
 }

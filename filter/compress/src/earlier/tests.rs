@@ -82,7 +82,7 @@ impl Knowledge {
     /// The one output that is called this, perhaps with which one it is (`2nd Read a/b.go`).
     fn named(&self, name: &str, what: &str) -> &Known {
         let of_kind = |label: &str| -> Vec<&Known> {
-            let same = |known: &&Known| known.label == label && (known.what == OUTPUT) == (what == OUTPUT);
+            let same = |known: &&Known| known.label == label && known.what == what;
             self.0.iter().filter(same).collect()
         };
         if let Some((nth, label)) = name.split_once(' ')
@@ -483,6 +483,39 @@ proptest! {
     }
 }
 
+/// Inputs that are hard on something: one long line, very many lines, all lines alike, nothing to hold
+/// on to. Each about as long as `bytes`.
+fn hard(bytes: usize) -> Vec<(&'static str, String)> {
+    let fill = |unit: &str| unit.repeat(bytes / unit.len());
+    let counted = |line: fn(usize) -> String| {
+        let mut out = String::with_capacity(bytes + 64);
+        let mut n = 0;
+        while out.len() < bytes {
+            out.push_str(&line(n));
+            n += 1;
+        }
+        out
+    };
+    vec![
+        ("one line", fill("x")),
+        ("tiny lines", fill("a\n")),
+        ("empty lines", fill("\n")),
+        ("identical lines", fill("the same line as the one before it\n")),
+        ("two lines in turn", fill("one of the two lines\nand this is the other\n")),
+        ("lines of NUL", fill("\0\0\0\0\0\0\0\0\0\n")),
+        ("numbered", counted(|n| format!("{:6}→    call_number_{n}(with, arguments);\n", n + 1))),
+        ("numbers that jump", counted(|n| format!("{}:{}\n", n * 3, n % 7))),
+        ("search", counted(|n| format!("src/dir_{}/file.rs:{n}:let x = {n};\n", n / 9))),
+        ("context", counted(|n| format!("src/a-1-b-2/file-{}.rs-{n}-let x-{n}-y-1-2-3 = 1;\n", n / 9))),
+        ("dashes", fill("-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1\n")),
+        ("few distinct lines", counted(|n| format!("line of kind {}\n", (n * n) % 11))),
+        ("escapes", fill("\x1b]0;")),
+        ("redraws", fill("10% done\r")),
+        ("overstrikes", fill("a\x08a")),
+        ("marks", fill("[lines 1-2, every 10th numbered]\n1:a\n")),
+    ]
+}
+
 #[test]
 fn twice_the_text_is_at_most_twice_the_work() {
     let work = |text: &str| {
@@ -493,19 +526,17 @@ fn twice_the_text_is_at_most_twice_the_work() {
         replace_seen(&earlier, &format!("something new\n{text}"), Kind::Source);
         lines::COMPARED.get()
     };
-    for ((name, once), (_, twice)) in crate::savings::hard(25_000).iter().zip(&crate::savings::hard(50_000)) {
+    for ((name, once), (_, twice)) in hard(25_000).iter().zip(&hard(50_000)) {
         let (once, twice) = (work(once), work(twice));
         assert!(twice <= once * 5 / 2 + 1000, "{name}: {once}, then {twice}");
     }
 }
 
 #[test]
-#[ignore = "needs a corpus"]
-fn every_reference_in_the_corpus_expands_to_the_exact_lines() {
-    let Some(conversations) = crate::savings::conversations() else { return };
+fn every_reference_in_recorded_conversations_expands_to_the_exact_lines() {
     let config = Config::default();
     let mut references = 0;
-    for (_, outputs) in conversations {
+    for (_, outputs) in crate::recorded::conversations() {
         let (mut earlier, mut known) = (Earlier::default(), Knowledge::default());
         for output in outputs {
             let cx = output.context(&config, false);
@@ -518,7 +549,14 @@ fn every_reference_in_the_corpus_expands_to_the_exact_lines() {
             }
             add_as(&mut earlier, "", shown.as_deref().unwrap_or(&text), output.call());
             let label = earlier.calls.iter().flatten().last().map(|made| made.label.to_string());
-            known.add(OUTPUT, &label.unwrap(), printed);
+            let label = label.unwrap();
+            let arguments: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_str(&output.arguments).unwrap();
+            for (name, value) in arguments {
+                let lines = value.as_str().unwrap_or_default().split('\n');
+                known.add(&name, &label, lines.map(|line| (None, line.to_owned())).collect());
+            }
+            known.add(OUTPUT, &label, printed);
         }
     }
     assert!(references > 0);

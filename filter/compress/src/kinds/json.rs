@@ -4,8 +4,6 @@
 //! surrogates) and drop only layout: white space between the tokens of a document, escapes that no
 //! string needs, and white space around the documents. Text before and after them stays as it is.
 
-#[cfg(test)]
-mod corpus;
 mod crush;
 pub(crate) mod cut;
 mod describe;
