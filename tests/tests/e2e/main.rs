@@ -5,7 +5,7 @@
 //!
 //! | Envoy | test |
 //! |---|---|
-//! | a body of another length needs the header gone, or held until the body is final; over HTTP/1.1 and HTTP/2 | `forwarding::{strip,hold}_mode_…` |
+//! | a body of another length needs the header gone, or held until the body is final; over HTTP/1.1 and HTTP/2 | `forwarding::the_engines_bytes_are_forwarded` |
 //! | held headers without `allow_on_headers_stop_iteration` would hang | `configuration::hold_mode_where_…` |
 //! | a body comes in hundreds of callbacks, sized by what has come so far | `forwarding::a_body_in_three_hundred_…` |
 //! | the end of the stream may come with trailers alone, as it does behind Envoy's decompressor | `forwarding::a_stream_that_ends_with_trailers_…`, `a_request_that_envoy_decompresses_…` |

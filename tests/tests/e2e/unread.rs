@@ -33,7 +33,6 @@ pub(crate) async fn passes(name: &str, keeps_length: bool, make: impl Fn() -> (C
     Ok(())
 }
 
-#[tokio::test]
 async fn bypass_passes_a_request_with_its_length() -> Result<()> {
     passes("bypass", true, || {
         let body = anthropic(&pretty_pets(30));
@@ -42,7 +41,6 @@ async fn bypass_passes_a_request_with_its_length() -> Result<()> {
     .await
 }
 
-#[tokio::test]
 async fn another_path_passes_with_its_length() -> Result<()> {
     for path in ["/v1/embeddings", "/v1/messages/batches?beta=true"] {
         passes(path, true, || {
@@ -54,7 +52,6 @@ async fn another_path_passes_with_its_length() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
 async fn a_body_in_an_encoding_that_is_not_read_passes_with_its_length() -> Result<()> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(&anthropic(&pretty_pets(30)))?;
@@ -65,7 +62,6 @@ async fn a_body_in_an_encoding_that_is_not_read_passes_with_its_length() -> Resu
     .await
 }
 
-#[tokio::test]
 async fn what_is_not_the_json_of_its_api_passes() -> Result<()> {
     let good = anthropic(&pretty_pets(30));
     let mut broken_utf8 = good.clone();
@@ -86,7 +82,6 @@ async fn what_is_not_the_json_of_its_api_passes() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
 async fn a_body_known_to_be_over_the_cap_passes_with_its_length() -> Result<()> {
     passes("over the cap", true, || {
         let mut body = anthropic(&pretty_pets(30));
@@ -96,7 +91,6 @@ async fn a_body_known_to_be_over_the_cap_passes_with_its_length() -> Result<()> 
     .await
 }
 
-#[tokio::test]
 async fn a_body_that_turns_out_to_be_over_the_cap_passes() -> Result<()> {
     // Twelve times the cap and more than Envoy holds for a filter that waits: it has to be let go.
     let mut body = anthropic(&pretty_pets(30));
@@ -116,7 +110,6 @@ async fn a_body_that_turns_out_to_be_over_the_cap_passes() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
 async fn a_small_gzip_body_that_unpacks_to_more_than_the_cap_passes() -> Result<()> {
     // Envoy's decompressor stops at a hundredfold, so the body is one that packs less well.
     let body = anthropic(&pretty_pets(8000));
@@ -135,7 +128,19 @@ async fn a_small_gzip_body_that_unpacks_to_more_than_the_cap_passes() -> Result<
     Ok(())
 }
 
-#[tokio::test]
 async fn a_request_without_a_body_passes() -> Result<()> {
     passes("empty", false, || (Call::post("/v1/messages", ""), Vec::new())).await
+}
+
+/// One test, since every process that runs tests starts its own stacks, and a start costs V8 a compilation.
+#[tokio::test]
+async fn what_is_not_read_arrives_byte_for_byte() -> Result<()> {
+    bypass_passes_a_request_with_its_length().await?;
+    another_path_passes_with_its_length().await?;
+    a_body_in_an_encoding_that_is_not_read_passes_with_its_length().await?;
+    what_is_not_the_json_of_its_api_passes().await?;
+    a_body_known_to_be_over_the_cap_passes_with_its_length().await?;
+    a_body_that_turns_out_to_be_over_the_cap_passes().await?;
+    a_small_gzip_body_that_unpacks_to_more_than_the_cap_passes().await?;
+    a_request_without_a_body_passes().await
 }
