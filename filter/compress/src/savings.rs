@@ -19,11 +19,12 @@ pub(crate) struct Recorded {
     pub(crate) query: String,
     pub(crate) text: String,
     pub(crate) edits_by_line: bool,
-    /// Requests that carry it.
+    /// How many requests carry it.
     pub(crate) sent: usize,
 }
 
-/// The conversations of the corpus, each with its tool outputs in order; `None`, loudly, without one.
+/// The conversations of the corpus, each with its tool outputs in order; `None`, with a message, if there is
+/// no corpus.
 pub(crate) fn conversations() -> Option<Vec<(String, Vec<Recorded>)>> {
     let Some(corpus) = std::env::var_os("CORPUS") else {
         eprintln!("skipped: CORPUS names no corpus");
@@ -140,7 +141,7 @@ fn savings() {
 /// A way to put a text into a value.
 type Wrap = fn(&str) -> String;
 
-/// How harnesses and SDKs put outputs into values: mini-swe-agent 2.4 (also as Python prints it), Cline 3.0,
+/// How harnesses and SDKs put outputs into values: mini-swe-agent 2.4 (also in Python's print), Cline 3.0,
 /// LangGraph and pydantic-ai, the Vercel AI SDK, MCP.
 const ENVELOPES: [(&str, Wrap); 9] = [
     ("bare", str::to_owned),
@@ -233,8 +234,8 @@ fn wrapped_savings() {
     }
 }
 
-/// Inputs that are hard on something: one long line, very many lines, all lines alike, nothing to hold
-/// on to. Each about as long as `bytes`.
+/// Difficult inputs: one long line, very many lines, all lines alike, lines with nothing in common. Each
+/// about `bytes` long.
 pub(crate) fn hard(bytes: usize) -> Vec<(&'static str, String)> {
     let fill = |unit: &str| unit.repeat(bytes / unit.len());
     let counted = |line: fn(usize) -> String| {
@@ -266,7 +267,7 @@ pub(crate) fn hard(bytes: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Seconds that this thread has run, which other work on the machine does not change.
+/// Processor time of this thread in seconds, which other work on the machine does not change.
 fn on_cpu() -> f64 {
     let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     times.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9

@@ -1,4 +1,4 @@
-//! Development harness: what the compressors of this directory do to recorded outputs.
+//! Development tool: runs the compressors of this directory on recorded outputs.
 //!
 //! `CORPUS=… cargo test -p headroom-compress --lib kinds::corpus -- --ignored --nocapture`
 
@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::detect;
 use crate::tokens::Encoding;
 
-/// The recorded single outputs: kind, id, text.
+/// The recorded outputs: kind, id, text.
 fn samples() -> Option<Vec<(String, String, String)>> {
     let Ok(corpus) = std::env::var("CORPUS") else {
         eprintln!("SKIPPED: CORPUS does not name the directory of the corpus");
@@ -165,7 +165,7 @@ fn hostile_inputs_are_taken_by_every_compressor() {
 #[test]
 #[ignore = "prints figures instead of asserting"]
 fn speeds() {
-    // time on the processor: the machine may be busy with other things
+    // Processor time, because the machine may be busy with other things.
     let now = || {
         let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
         stat.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e9

@@ -37,7 +37,7 @@ pub(crate) fn lossless(text: &str, _: &Context<'_>) -> Option<String> {
     (again.as_deref() == Some(text)).then_some(form)
 }
 
-/// Whether a word is the name of a commit: as many hexadecimal digits as git shows at least.
+/// Whether a word is the id of a commit: at least as many hexadecimal digits as git shows.
 fn is_commit(word: &str) -> bool {
     (7..=64).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_hexdigit())
 }
