@@ -19,7 +19,7 @@ pub(crate) struct Answer {
     pub(crate) status: u32,
     /// What the headers say went wrong; Bedrock names the class of an error nowhere else.
     error_class: String,
-    /// What the headers say of the subscription's allowance.
+    /// The headers' values about the subscription's allowance.
     rate_limits: Vec<RateLimit>,
     reader: Reader,
     content_type: String,
@@ -41,12 +41,12 @@ impl Answer {
         self.rate_limits = std::mem::take(&mut earlier.rate_limits);
     }
 
-    /// What the headers said of the subscription's allowance.
+    /// The headers' values about the subscription's allowance.
     pub(crate) fn rate_limits(&self) -> &[RateLimit] {
         &self.rate_limits
     }
 
-    /// Reads the headers of an answer, or of a later one to the same request: what it says of the allowance is newer.
+    /// Reads the headers of an answer, or of a later one to the same request, whose allowance is newer.
     pub(crate) fn renew_rate_limits(&mut self, headers: &host::Headers, now: u64) {
         let newer = rate_limits::read(headers.iter(), now);
         if !newer.is_empty() {

@@ -101,7 +101,7 @@ pub(crate) fn now() -> Result<u64> {
     check("get_current_time", status).map(|()| time)
 }
 
-/// Asks for `on_tick` every so many milliseconds.
+/// Asks for `on_tick` with this period in milliseconds.
 pub(crate) fn set_tick_period(milliseconds: u32) -> Result<()> {
     // SAFETY: takes no pointer.
     check("set_tick_period", unsafe { proxy_set_tick_period_milliseconds(milliseconds) })

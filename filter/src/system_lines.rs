@@ -272,7 +272,7 @@ fn is_day(word: &[u8]) -> bool {
     matches!(length, 1 | 2) && matches!(suffix, b"" | b"st" | b"nd" | b"rd" | b"th")
 }
 
-/// A line that names a file: a bullet with a path behind it, a branch of a tree, or what `ls -l` prints.
+/// Whether a line names a file: a bullet and a path, a branch of a tree, or a row of `ls -l`.
 fn is_listing(line: &[u8]) -> bool {
     let line = line.trim_ascii_start();
     if BRANCHES.iter().any(|branch| line.starts_with(branch)) || line.starts_with(b"-rw") {

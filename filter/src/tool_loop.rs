@@ -4,10 +4,10 @@
 //! none, it leaves unchanged and at once. If it calls `headroom_retrieve`, or a memory tool that the filter
 //! has added, the filter asks the provider to go on with the result, and the client gets one answer.
 //!
-//! **The provider always sees the true conversation.** The model's later thinking is bound to rounds that the
-//! client has not seen. If the turn ends with a call of a client's tool, the id of that call carries a trace,
-//! and the next request puts the rounds back (`headroom_compress::rounds`). If nothing can carry a trace, the
-//! thinking of later rounds is withheld: then nothing that comes back is bound to a missing round.
+//! **The conversation stays true.** The model's later thinking is bound to rounds that the client has not
+//! seen. If the turn ends with a call of a client's tool, the id of that call carries a trace, and the next
+//! request puts the rounds back (`headroom_compress::rounds`). If nothing can carry a trace, the thinking of
+//! later rounds is withheld: then nothing that comes back is bound to a missing round.
 //!
 //! **A round that calls tools of both kinds** ends the turn, because only the client can answer its calls.
 //! Ours are taken out, and because of the trace the next request puts them next to the client's, with their
@@ -18,7 +18,8 @@
 //! after it are dropped; the model makes them again.
 //!
 //! **Streams** pass event by event until a call of ours begins. From then on events are held until the
-//! message ends. Nothing else is ever held: neither text, nor thinking, nor the client's calls.
+//! message ends. Nothing else is held: neither text, nor thinking, nor the client's calls. There is one
+//! exception: in OpenAI Responses a reasoning item waits until the next item begins.
 //!
 //! **A round that fails**, or one too many, ends the answer with a short note instead of what is missing, and
 //! with the client's calls that were held, if there were any. The same happens to a stream that cannot be

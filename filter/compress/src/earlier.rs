@@ -1,6 +1,6 @@
 //! Replaces repeated lines by references. A run of lines is replaced if an earlier tool output still shows it
-//! in full, if the model has written it in the arguments of a call, or if it stands earlier in the same
-//! output.
+//! in full, if the model has written it in the arguments of a call, or if the same output already contains
+//! it.
 //!
 //! References compare and name lines as the tool printed them, never lines of a form: the same letter or
 //! abbreviation means something else in another output. They refer only to lines that are really shown: not

@@ -22,7 +22,7 @@ fn route(path: &str) -> Option<Route> {
     }
     let resource = Resource::at(path)?;
     let api = match resource.method {
-        // `count-tokens` stands in the place of a model's name, and is not a model.
+        // `count-tokens` takes the place of a model's name, and is not a model.
         "rawPredict" | "streamRawPredict" if resource.model != "count-tokens" => {
             if resource.parent.ends_with("/publishers/anthropic/models") {
                 Api::AnthropicMessages

@@ -1,4 +1,4 @@
-//! The line that stands for lines which an earlier output shows.
+//! The line that replaces lines which an earlier output shows.
 //!
 //! ```text
 //! [lines 41-95: same as Read cli/root.go above]
@@ -10,10 +10,11 @@
 //! [9 lines: same as output lines 4-12 above, from "File "x.py", line 3, in f"]
 //! ```
 //!
-//! `lines` are those of the file that an output numbers, `output lines` are counted in an output as the tool printed
-//! it, `output.stdout lines` in the text at that place of an output that is a value, and `new_string lines` in the
-//! argument of that name of a call, and `text 2 lines` in the second text of a result that has several. Lines that are `above` and of no named output
-//! stand in the same one. Where several outputs have the same name, the reference says which of them it means.
+//! `lines` are numbered by the output, as lines of a file. `output lines` are counted in an output as the
+//! tool printed it, `output.stdout lines` in the text at that place of an output that is a value, `new_string
+//! lines` in the argument of that name of a call, and `text 2 lines` in the second text of a result with
+//! several texts. `above` without the name of an output means the same output. If several outputs have the
+//! same name, the reference says which of them it means.
 
 use super::label::one_line;
 use crate::kinds::numbered::prefix;

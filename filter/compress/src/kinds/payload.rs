@@ -1,13 +1,13 @@
-//! What is carried rather than read: encoded data, and programs packed on one line.
+//! Shortens payload, which is not meant to be read: encoded data, and programs packed on one line.
 //!
-//! The start of encoded data says what it is, and no part of the rest says anything. Of a packed program stay its
-//! start, its end, and what answers the question. Everything else of the text stays as it is:
+//! The start of encoded data says what it is, and the rest says nothing. Of a packed program the start, the
+//! end, and the parts that answer the question stay. All other text stays as it is:
 //!
 //! ```text
 //! logo: iVBORw0KGgoAAAANSUhEUgAAAyAAAAJYCAYAAACadoJw…11952 more characters…
 //! ```
 //!
-//! Certificates, keys and lists of hashes are short enough to be wanted whole.
+//! Certificates, keys and lists of hashes are short enough to stay whole.
 
 use super::keep::counted;
 use super::query::Query;

@@ -78,7 +78,8 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The shortened form of `text`, if its lines repeat wording. `fails` says of a line whether it reports a failure.
+/// The shortened form of `text`, if its lines repeat wording. `fails` returns whether a line reports a
+/// failure.
 pub(crate) fn shorten(text: &str, fails: impl Fn(&str) -> bool) -> Option<String> {
     shortened(text, cut(text), fails, usize::MAX)
 }

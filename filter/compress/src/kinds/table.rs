@@ -1,6 +1,6 @@
 //! Tables: aligned columns, columns between pipes, CSV and TSV.
 //!
-//! A table is read into cells, what all cells of a column share is stated once, and the rows are
+//! A table is read into cells, the values that all cells of a column share are stated once, and the rows are
 //! written again with one separator and no padding:
 //!
 //! ```text

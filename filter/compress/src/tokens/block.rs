@@ -120,7 +120,7 @@ fn contractions(
     }
 }
 
-/// Bytes of `'re`, of which a long s has two.
+/// Bytes of `'re`, or of an apostrophe and a long s, which has two bytes.
 const LONGEST_CONTRACTION: usize = 3;
 
 /// The length of `(?i:'s|'t|'re|'ve|'m|'ll|'d)` at the beginning of a text, or 0.

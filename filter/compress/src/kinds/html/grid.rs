@@ -4,7 +4,7 @@
 use super::tag::Tag;
 use crate::work;
 
-/// The most columns that are told apart.
+/// The most columns that are kept separate.
 const MOST_COLUMNS: usize = 64;
 
 /// At most this many bytes of a cell that spans rows are repeated.

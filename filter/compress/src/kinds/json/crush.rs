@@ -162,8 +162,8 @@ impl Crush<'_, '_> {
 
     /// The number of blobs in the remaining values.
     fn blobs(&self) -> usize {
-        // Blobs in left out items are counted too: an exact count needs a second pass, and both kinds are
-        // gone.
+        // Blobs in left out items are counted too: an exact count needs a second pass, and either way the
+        // blob is not shown.
         (0..self.tree.size() as u32)
             .filter(|&id| {
                 self.tree.node(id).shape == Shape::String && notation::blob(self.tree.inner(id)).is_some()

@@ -1,7 +1,7 @@
 //! JSON that was cut: by `head -c`, a `sed` range, a tool's own limit.
 //!
-//! The complete elements of the array that holds most of the text are a table; everything before and behind
-//! them stays as it is. The table says that it is a part:
+//! The complete elements of the array that makes up most of the text become a table; everything before and
+//! after them stays as it is. The table says that it is a part:
 //!
 //! ```text
 //! {"total": 500, "items": [37 rows, then cut off: id,title,state=open

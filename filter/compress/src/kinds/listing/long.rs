@@ -1,4 +1,4 @@
-//! `ls -l` without padding, with modes in octal and what all rows share stated once.
+//! `ls -l` without padding, with octal modes; what all rows share is stated once.
 //!
 //! ```text
 //! [headroom: ls -l as mode, links if not 1, size, date, name; owner root root where none is given; " is the date above]
@@ -7,7 +7,7 @@
 //! 644 1343 " Cargo.toml
 //! ```
 //!
-//! Everything but the width of the columns can be restored.
+//! Everything except the width of the columns can be restored.
 
 /// A header is not worth it for fewer rows.
 const FEWEST_ROWS: usize = 5;

@@ -6,7 +6,7 @@
 //! src/lib.rs
 //! ```
 //!
-//! The order of the lines stays, so a directory whose entries do not stand together appears again.
+//! The order of the lines stays, so a directory is repeated if its entries are not in a row.
 
 pub(super) const HEADER: &str = "[headroom: \"directory/: names\" stands for one path per name]\n";
 

@@ -148,8 +148,8 @@ impl Style {
 }
 
 /// Whether the blank after the separators belongs to the prefix. `lines`: the lines of a region, from their
-/// separators on. It does if every line that is not empty has one, and if after it some line has no
-/// indentation or the smallest indentation is odd, which never holds throughout a file.
+/// separators on. It does if every line that is not empty has one, and if the smallest number of blanks is
+/// odd: one blank means a line without indentation, and no file indents all its lines by an odd number.
 pub(crate) fn blank_belongs<'a>(separator: Separator, lines: impl Iterator<Item = &'a [u8]>) -> bool {
     if !separator.may_have_blank() {
         return false;

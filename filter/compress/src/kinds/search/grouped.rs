@@ -7,9 +7,9 @@
 //! src/flask/app.py:12:import os
 //! ```
 //!
-//! A heading is a path and a colon, behind which only lines of that file come: with their number,
-//! or behind `:` and `-` where the tool gave none. A file with one line keeps it as it was. Where there is context, the `--` that stands at
-//! every jump is left out.
+//! A heading is a path and a colon. After it come only lines of that file: with their number, or after `:`
+//! and `-` if the tool printed no numbers. A file with one line keeps it as it was. If there is context, the
+//! `--` at every jump is left out.
 
 use super::hit::{Hit, Paths, digits};
 use crate::kinds::signal;

@@ -20,7 +20,7 @@ pub(super) enum Layout {
     Aligned,
     /// By one or more blanks; only the last column may contain blanks.
     Words,
-    /// By a delimiter; text between two quotes is not read.
+    /// By a delimiter, which does not count between two quotes.
     Delimited(char),
     /// By pipes.
     Pipes,
