@@ -37,7 +37,7 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 const MEGABYTE: usize = 1 << 20;
-/// The default limits of a body and of an output.
+/// The lengths that are tried: half of the default limit of a body, and the default limit of an output.
 const BODY: usize = 16 * MEGABYTE;
 const OUTPUT: usize = 8 * MEGABYTE;
 /// The filter reserves this many times the length of a body in work.
