@@ -1,7 +1,7 @@
-//! Lays the vocabularies and the character classes of the tokenizers out as tables that are read in place.
+//! Writes the vocabularies and the character classes of the tokenizers as tables that are read in place.
 //!
-//! The vocabularies come from the crate `tiktoken`, the classes from `regex-syntax`. Neither is in the
-//! engine itself: a table in the data section needs no start, and V8 has no code to compile for it.
+//! The vocabularies come from the crate `tiktoken`, the classes from `regex-syntax`. Neither is in the engine
+//! itself: a table in the data section needs no set-up at start, and V8 has no code to compile for it.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     classes(&out)
 }
 
-/// Four files: the texts of all tokens one after the other, where each ends, a hash table over them, and the tokens
-/// of two characters of ASCII.
+/// Writes four files: the texts of all tokens one after the other, the end of each, a hash table over them,
+/// and the tokens of two characters of ASCII.
 fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
     let encoding = tiktoken::get_encoding(name).ok_or("an encoding of the crate")?;
     let (mut texts, mut ends) = (Vec::new(), Vec::new());
-    // Ids are ranks, without a gap.
+    // Ids are ranks, without gaps.
     for id in 0..u32::try_from(encoding.vocab_size())? {
         let text = encoding.decode(&[id]);
         if text.is_empty() {
@@ -38,7 +38,7 @@ fn vocabulary(name: &str, out: &Path) -> Result<(), Box<dyn Error>> {
         texts.extend_from_slice(&text);
         ends.push(u32::try_from(texts.len())?);
     }
-    // At most 0.4 full: a text that is not a token is known as such after 1.8 slots on average.
+    // At most 0.4 full: a text that is not a token is recognized after 1.8 slots on average.
     let mut slots = vec![EMPTY; (ends.len() * 5 / 2).next_power_of_two()];
     let mut pairs = vec![EMPTY; layout::PAIRS];
     let mut start = 0;
@@ -72,8 +72,8 @@ fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// One byte per character, in blocks of which equal ones are kept once: first the number of the block
-/// for each run of [`BLOCK`] characters, then the blocks.
+/// One byte per character, in blocks; equal blocks are stored once. First the number of the block for each
+/// run of [`BLOCK`] characters, then the blocks.
 fn classes(out: &Path) -> Result<(), Box<dyn Error>> {
     let mut of = vec![layout::SIGN; char::MAX as usize + 1];
     for (pattern, class) in [

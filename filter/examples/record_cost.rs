@@ -1,4 +1,4 @@
-//! What a record's digests cost, in instructions, beside what a request costs that the filter has seen before.
+//! What a record's digests cost, in instructions, and what a request costs that the filter has seen before.
 //!
 //! ```sh
 //! cargo run --release -p headroom-filter --example record_cost -- benches/conversations/claude_code.jsonl

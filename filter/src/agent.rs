@@ -1,5 +1,5 @@
-//! Which agent a request comes from, and for which project, in the agent's own words: for requests in which no header of
-//! ours says so.
+//! Which agent a request comes from, and for which project, as the agent itself says it. Used for requests
+//! without our own header.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -46,7 +46,8 @@ const MAX_METADATA_BYTES: usize = 16 << 10;
 /// The header in which Codex says where it works.
 pub(crate) const CODEX_METADATA: &[u8] = b"x-codex-turn-metadata";
 
-/// The name of the agent or SDK that a `User-Agent` is of; empty where none is known. Nothing else of it is kept.
+/// The name of the agent or SDK that sends this `User-Agent`; empty if it is unknown. Nothing else of it is
+/// kept.
 pub(crate) fn stack(user_agent: &[u8]) -> String {
     let starts = |start: &str| {
         user_agent.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start.as_bytes()))
@@ -54,7 +55,8 @@ pub(crate) fn stack(user_agent: &[u8]) -> String {
     AGENTS.iter().find(|(start, _)| starts(start)).map(|(_, name)| (*name).to_owned()).unwrap_or_default()
 }
 
-/// The name of the folder that Codex works in: the only one that its metadata lists, without what stands before it.
+/// The name of the folder that Codex works in, without its parent folders: only where its metadata lists
+/// exactly one folder.
 pub(crate) fn codex_folder(metadata: &[u8]) -> Option<Vec<u8>> {
     #[derive(Deserialize)]
     struct Metadata<'m> {
@@ -66,7 +68,7 @@ pub(crate) fn codex_folder(metadata: &[u8]) -> Option<Vec<u8>> {
     }
     let Metadata { workspaces } = serde_json::from_slice(metadata).ok()?;
     let mut folders = workspaces.keys();
-    // Of several nobody can tell which is meant.
+    // With several folders it is unknown which one is meant.
     let path = folders.next().filter(|_| folders.next().is_none())?;
     let folder = path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next()?;
     Some(folder.as_bytes().to_vec())

@@ -1,4 +1,4 @@
-//! The answer: status, and what it says of itself.
+//! The answer: its status, and what it reports about itself.
 
 use headroom_api::v1::{PrefixMismatchSource, RateLimit, RequestRecord, Usage};
 use headroom_providers::reader::{Form, Reader};
@@ -9,7 +9,7 @@ use crate::host;
 use crate::messages::Transcript;
 use crate::name::name;
 
-/// From here on a status says that nothing was answered.
+/// From this status on the answer is an error.
 const BAD_REQUEST: u32 = 400;
 
 /// What is known about the answer.
@@ -19,34 +19,34 @@ pub(crate) struct Answer {
     pub(crate) status: u32,
     /// What the headers say went wrong; Bedrock names the class of an error nowhere else.
     error_class: String,
-    /// What the headers say of the subscription's allowance.
+    /// The headers' values about the subscription's allowance.
     rate_limits: Vec<RateLimit>,
     reader: Reader,
     content_type: String,
-    /// It is JSON or events.
+    /// Whether the body is JSON or events.
     is_text: bool,
-    /// What the feed is to show of both sides, where messages are logged.
+    /// What the feed shows of the request and the answer, where messages are logged.
     pub(crate) transcript: Option<Box<Transcript>>,
 }
 
 impl Answer {
-    /// To a request in a WebSocket session: a document by event. What the handshake said of the allowance is told of
-    /// once.
+    /// The answer to a request in a WebSocket session: one document per event. `rate_limits` come from the
+    /// handshake and are reported once.
     pub(crate) fn of_session(rate_limits: Vec<RateLimit>) -> Self {
         Self { reader: Reader::new(Form::Json), is_text: true, rate_limits, ..Self::default() }
     }
 
-    /// What an earlier answer to the same request has said of the allowance stays known.
+    /// Keeps what an earlier answer to the same request said about the allowance.
     pub(crate) fn take_rate_limits(&mut self, earlier: &mut Self) {
         self.rate_limits = std::mem::take(&mut earlier.rate_limits);
     }
 
-    /// What the headers said of the subscription's allowance.
+    /// The headers' values about the subscription's allowance.
     pub(crate) fn rate_limits(&self) -> &[RateLimit] {
         &self.rate_limits
     }
 
-    /// Reads the headers of an answer, or of a later one to the same request: what it says of the allowance is newer.
+    /// Reads the headers of an answer, or of a later one to the same request, whose allowance is newer.
     pub(crate) fn renew_rate_limits(&mut self, headers: &host::Headers, now: u64) {
         let newer = rate_limits::read(headers.iter(), now);
         if !newer.is_empty() {
@@ -66,7 +66,7 @@ impl Answer {
         event
     }
 
-    /// The end of an answer in a session, of which usage is told where it `is_read`.
+    /// The end of an answer in a session. Its usage is reported where it `is_read`.
     pub(crate) fn complete(&mut self, status: u32, is_read: bool) {
         self.status = status;
         if !is_read {
@@ -74,12 +74,12 @@ impl Answer {
         }
     }
 
-    /// Of a document or of events.
+    /// The content type: a document or events.
     pub(crate) fn content_type(&self) -> &str {
         &self.content_type
     }
 
-    /// Reads on.
+    /// Reads the next bytes.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
         if let Some(transcript) = self.transcript.as_mut().filter(|_| self.is_text) {
             transcript.answered(bytes);
@@ -87,7 +87,7 @@ impl Answer {
         self.reader.feed(bytes);
     }
 
-    /// Writes what the answer says of itself into the record.
+    /// Writes what the answer reports about itself into the record.
     pub(crate) fn describe(&self, record: &mut RequestRecord) {
         record.status = self.status;
         record.error_class.clone_from(&self.error_class);
@@ -100,7 +100,7 @@ impl Answer {
         if record.error_class.is_empty() {
             found.error_class().clone_into(&mut record.error_class);
         }
-        // Words like those of a refusal are one only in an error.
+        // The same words outside of an error are not a refusal.
         let is_error = record.status >= BAD_REQUEST || !record.error_class.is_empty();
         let (mismatches, source) = match found.prefix_mismatch() {
             PrefixMismatch::None => (0, PrefixMismatchSource::Unspecified),
@@ -118,7 +118,7 @@ impl Answer {
         self.is_text = false;
     }
 
-    /// Whether anybody wants its body.
+    /// Whether its body has to be read.
     pub(crate) fn is_read(&self) -> bool {
         self.reader.reads() || (self.is_text && self.transcript.is_some())
     }
@@ -128,7 +128,7 @@ impl Answer {
     }
 }
 
-/// What the headers of an answer say, and what its body comes in.
+/// Reads the headers of an answer, and how its body is encoded.
 pub(crate) fn read(headers: &host::Headers, read_usage: bool) -> (Answer, Form) {
     let mut answer = Answer::default();
     let mut encoded = false;

@@ -1,4 +1,4 @@
-//! A complete body in the host's buffer: how it is read, and how another is put in its place.
+//! A complete body in the host's buffer: how it is read and replaced.
 
 use std::rc::Rc;
 
@@ -18,14 +18,14 @@ use crate::rules::Treatment;
 pub(crate) struct Body {
     pub(crate) route: Route,
     pub(crate) treatment: Treatment,
-    /// Its headers wait with it.
+    /// Whether the headers are held with it.
     pub(crate) held: bool,
     pub(crate) encoding: Option<Encoding>,
     /// Bytes.
     pub(crate) size: usize,
 }
 
-/// In the place of a host's status: it gave fewer bytes than it had announced.
+/// Stands for a host status: the host gave fewer bytes than it had announced.
 const SHORT: u32 = u32::MAX;
 
 const CONTENT_ENCODING: &str = "content-encoding";
@@ -43,8 +43,8 @@ impl Body {
         Ok(bytes)
     }
 
-    /// The bytes that the engine is to read, and whether rounds were put back into them. `None`: it has nothing to
-    /// read, and the body is settled.
+    /// The bytes that the engine reads, and whether rounds were put back into them. `None`: there is nothing
+    /// to read, and the body is settled.
     pub(crate) fn prepare(&self, exchange: &mut Exchange) -> host::Result<Option<(Rc<Vec<u8>>, bool)>> {
         let mut bytes = self.read()?;
         if let Some(encoding) = self.encoding {
@@ -75,8 +75,8 @@ impl Body {
         Ok(Some((Rc::new(bytes), is_restored)))
     }
 
-    /// Puts bytes where the body is. With headers held, what they say of it goes first: while it can still be
-    /// undone. Where they have gone, or keep to it, the body stays in its encoding.
+    /// Replaces the body. If the headers are held, they are changed first, while that can still be undone. If
+    /// the headers have left, or cannot be changed, the body keeps its encoding.
     pub(crate) fn put(&self, exchange: &mut Exchange, bytes: &[u8]) -> host::Result<()> {
         let mut encoding = self.encoding;
         if self.held && encoding.is_some() {

@@ -1,5 +1,5 @@
-//! What a request is changed in for the provider's prompt cache, behind the engine: breakpoints, and lines of the system
-//! prompt that move.
+//! Changes to a request for the provider's prompt cache, after the engine: breakpoints, and lines of the
+//! system prompt that move.
 
 use headroom_api::v1::RequestOutcome;
 use headroom_compress::{Encoding, provider_tokens};
@@ -10,7 +10,7 @@ use crate::exchange::Exchange;
 use crate::mode::Mode;
 use crate::rules::Treatment;
 
-/// What a body that the engine has understood becomes; `None`: nothing changes.
+/// The changed body, from a body that the engine has understood; `None`: nothing changes.
 pub(crate) fn edited(
     exchange: &Exchange,
     route: &Route,
@@ -27,13 +27,14 @@ pub(crate) fn edited(
     let is_aligned = treatment.align && !exchange.record.subscription;
     let align = if is_aligned { exchange.settings.config.align.as_slice() } else { &[] };
     let breakpoints = treatment.breakpoints.filter(|_| route.purpose == Purpose::Answer);
-    // Elsewhere some models refuse the longer one.
+    // Elsewhere some models refuse the longer lifetime.
     let breakpoints =
         breakpoints.map(|it| if route.provider == "anthropic" { it } else { Lifetime::FiveMinutes });
     CacheEdits { align, breakpoints }.apply(body, route.api)
 }
 
-/// Notes a change that has been made. What the model reads more for it counts as forwarded, and so as nothing saved.
+/// Notes a change that has been made. The tokens that it adds count as forwarded, so they reduce what was
+/// saved.
 pub(crate) fn note(exchange: &mut Exchange, edited: &CacheEdited) {
     let record = &mut exchange.record;
     record.added_breakpoints = edited.breakpoints;

@@ -1,60 +1,60 @@
 //! The plugin configuration: JSON, read leniently.
 //!
-//! An unknown key is a warning. A value that cannot be used is replaced by its default and counted, but for
-//! those that say what may be done to requests: where a `mode`, a `profile`, or a rule of `rules` or `tools`
-//! cannot be read, the filter passes the requests that it was meant for. Nothing rejects the configuration:
-//! Envoy would refuse to start, or refuse the update, and the requests behind it would pay for a typing
-//! error (I1).
+//! An unknown key is a warning. A value that cannot be used is replaced by its default and counted. Values
+//! that say what may be done to requests are stricter: where a `mode`, a `profile`, or a rule of `rules` or
+//! `tools` cannot be read, the filter passes the requests that it applies to. Nothing rejects the
+//! configuration: Envoy would refuse to start, or refuse the update, and requests would fail because of a
+//! typing error (I1).
 //!
 //! | key | default | meaning |
 //! |---|---|---|
-//! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `simulate`: the same, and say what would have become of it; `off`: pass everything |
-//! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "breakpoints": "…", "align": "…", "cache": "…", "provider": "…", "project": "…"}`: globs over the request's host without its port, its path without its query, and Envoy's name of its route; the first rule whose conditions all hold decides about mode, profile, breakpoints, aligner and cache (the configuration's own where it says nothing; `align` is `on` or `off`) and names the provider in reports, and the project of requests that name none |
+//! | `mode` | `"optimize"` | `optimize`: compress; `audit`: measure what that would save, and forward the body as it was; `simulate`: the same, and report what each tool output would have become; `off`: pass everything |
+//! | `rules` | `[]` | `{"host": "…", "path": "…", "route": "…", "mode": "…", "profile": "…", "breakpoints": "…", "align": "…", "cache": "…", "provider": "…", "project": "…"}`: `host`, `path` and `route` are globs over the request's host without its port, its path without its query, and Envoy's name of its route. The first rule whose conditions all hold decides about mode, profile, breakpoints, aligner and cache; for keys that it leaves out, the rest of the configuration counts. `align` is `on` or `off`. `provider` is the name in reports, and `project` the project of requests that name none |
 //! | `body_mode` | `"strip"` | `strip`: forward without `content-length`; `hold`: hold the headers and forward the exact length, needs `allow_on_headers_stop_iteration: true` in Envoy's `PluginConfig` |
 //! | `profile` | `"balanced"` | `lossless`, `conservative`, `balanced`, `aggressive`: how far the engine may go |
 //! | `code_aware` | `false` | with `reversible`: leave out bodies of functions of source files that are read as a whole (docs/code-aware.md) |
 //! | `pressure` | `false` | press new tool outputs harder as the conversation passes 90,000, 180,000 and 260,000 tokens |
 //! | `breakpoints` | `"off"` | `5m` or `1h`: set breakpoints of Anthropic's prompt cache in requests whose client sets none, with this lifetime; `1h` on Anthropic's own API alone, elsewhere it is `5m` (docs/prompt-cache.md) |
-//! | `align` | `[]` | rules of the aligner, as `headroomctl cache suggest` writes them: `{"prompt": "…", "lines": [{"line": 5, "class": "date"}], "trim": false}`: these lines of the system prompt that has this digest move to its end (docs/prompt-cache.md) |
+//! | `align` | `[]` | rules of the aligner, as `headroomctl cache suggest` writes them: `{"prompt": "…", "lines": [{"line": 5, "class": "date"}], "trim": false}`: in the system prompt that has the digest `prompt`, these lines move to the end (docs/prompt-cache.md) |
 //! | `tools` | `[]` | rules `{"tool": "Read*", "policy": "off"\|"lossless"\|"lossy"}`; the first whose glob matches the tool's name wins |
-//! | `kinds` | `{}` | `{"log": "off"\|"lossless"\|"lossy", …}`: the same by what an output contains (`json`, `json_lines`, `source`, `search`, `log`, `test_build`, `diff`, `table`, `listing`, `html`, `history`, `snapshot`, `text`); of the policies for the tool and for the kind the stricter one counts |
-//! | `reversible` | `false` | leave parts of large outputs out of requests whose model can have them back; the request itself carries them |
-//! | `store_originals` | where the client runs the tool | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
-//! | `retrieve_tool` | `"add"` | with `reversible`, how the model gets them back: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: only in requests that list the tool already, as with Headroom's MCP server; `never`: in some way that requests do not show |
-//! | `own_tools` | `[]` | tools of memory that the filter adds to requests that have tools, and whose calls headroomd answers: `memory`: `memory_save`, `memory_search`, `memory_update`, `memory_delete`, `memory_list`; `memory_20250818`: Anthropic's, on Anthropic's API. Nothing is added where the client brings such a tool. Needs `control_plane` (docs/memory.md) |
-//! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_from": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path: `path_prefix` goes before the path, in the place of `path_from`, where that is said; of several for a cluster the first counts with whose `path_from` the path begins. Calls of the filter's own tools are answered with requests that go to the cluster directly |
+//! | `kinds` | `{}` | `{"log": "off"\|"lossless"\|"lossy", …}`: the same by what an output contains (`json`, `json_lines`, `source`, `search`, `log`, `test_build`, `diff`, `table`, `listing`, `html`, `history`, `snapshot`, `text`); where the policies for the tool and for the kind differ, the stricter one counts |
+//! | `reversible` | `false` | leave out parts of large outputs where the model can fetch them again; the request itself carries them |
+//! | `store_originals` | on where the client lists `headroom_retrieve` itself, else off | send copies of what is left out to the sidecar, for people, MCP and sub-agents; no form depends on them |
+//! | `retrieve_tool` | `"add"` | with `reversible`, how the model fetches what was left out: `add`: the filter adds the tool `headroom_retrieve` to requests that have tools, and answers its calls; `require`: parts are left out only in requests that list the tool already, as with Headroom's MCP server; `never`: the filter adds no tool and looks for none, for models that can fetch originals in another way |
+//! | `own_tools` | `[]` | memory tools that the filter adds to requests that have tools; headroomd answers their calls. `memory`: `memory_save`, `memory_search`, `memory_update`, `memory_delete`, `memory_list`; `memory_20250818`: Anthropic's tool, on Anthropic's API. Nothing is added where the client brings such a tool. Needs `control_plane` (docs/memory.md) |
+//! | `providers` | `[]` | `{"cluster": "…", "authority": "…", "path_from": "…", "path_prefix": "…"}`: how the routes to a cluster rewrite host and path: `path_prefix` is put before the path; `path_from`, if set, is removed from its beginning first. If several entries name one cluster, the first one whose `path_from` is a prefix of the path is used. The filter needs this because it sends its own requests, which answer calls of its tools, to the cluster directly |
 //! | `max_body_bytes` | 33554432 | longer bodies are forwarded as they are |
 //! | `max_block_bytes` | 8388608 | longer tool outputs are forwarded as they are |
 //! | `min_block_bytes` | 64 | shorter tool outputs are forwarded as they are |
 //! | `memo_bytes` | 33554432 | memory for remembered replacements, per worker |
-//! | `bodies_in_work` | 8 | so many bodies are in work at a time in a worker; others wait in order; 0: no bound |
+//! | `bodies_in_work` | 8 | at most this many bodies are in work at a time in a worker; others wait in order; 0: no limit |
 //! | `path_prefixes` | `[]` | prefixes under which the providers' paths also match: `/anthropic` makes `/anthropic/v1/messages` match; the path of an OpenAI client's base URL is one too: `/api/paas/v4` makes `/api/paas/v4/chat/completions` match |
 //! | `accept_encoding` | `"identity"` | `identity`: ask the provider for an answer that usage can be read from; `keep`: leave the client's header, except where the filter adds its tool and has to read the answer |
 //! | `read_usage` | `true` | read token usage from the provider's answer |
 //! | `response_headers` | `true` | tell the client in `x-headroom-*` response headers what was saved |
-//! | `first_frame_timeout_ms` | 60000 | a WebSocket session in which the client sends nothing for so long is ended; 0: never |
-//! | `tenant`, `project` | `""` | written into every record; the tenant is also who originals belong to |
-//! | `tenant_from` | `"configured"` | who says who the tenant is: `configured`: `tenant`; `header:NAME`: a request header that a filter before this one sets; `peer`: the client's certificate, by its first URI or DNS name, else its subject; `key`: a hash of the credential; `token`: headroomd, by the token that it is shown; `client`: the client, in `x-headroom-user-id`, where clients can be trusted. Where that says nothing, `tenant` counts |
+//! | `first_frame_timeout_ms` | 60000 | a WebSocket session is ended if the client sends nothing for this long after it was opened; 0: never |
+//! | `tenant`, `project` | `""` | written into every record; originals also belong to the tenant |
+//! | `tenant_from` | `"configured"` | where the tenant's name comes from: `configured`: `tenant`; `header:NAME`: a request header that a filter before this one sets; `peer`: the client's certificate, by its first URI or DNS name, else its subject; `key`: a hash of the credential; `token`: headroomd decides, by the token that the client sends; `client`: the client, in `x-headroom-user-id`, only where clients can be trusted. If this gives no name, `tenant` counts |
 //! | `team_header` | `"x-headroom-team"` | the request header that names the team whose budget a request is charged to |
-//! | `cache.mode` | `"off"` | answers that are given again (docs/answers.md): `exact`: to requests that equal an earlier one; `semantic`: the same, and to questions without history that are nearly the same, which is experimental |
-//! | `cache.secret` | `$HEADROOM_CACHE_SECRET` | what the keys of requests are made with, 16 characters or more; without it no answer is given again. Replicas that share a sidecar need the same one |
-//! | `cache.ttl_seconds` | 600 | for so long an answer is given again |
-//! | `cache.timeout_ms` | 50 | deadline of the question whether there is one |
-//! | `cache.wait_ms` | 10000 | for so long a request waits for the answer to an equal one that is under way; 0: it goes to the provider too |
-//! | `cache.max_body_bytes` | 1048576 | longer requests, and longer answers, are not for the cache |
+//! | `cache.mode` | `"off"` | answers are given again (docs/answers.md): `exact`: to requests that equal an earlier one; `semantic`: the same, and also to questions without history that are nearly the same, which is experimental |
+//! | `cache.secret` | `$HEADROOM_CACHE_SECRET` | the secret from which the cache keys of requests are made, 16 characters or more; without it no answer is given again. Replicas that share a sidecar need the same one |
+//! | `cache.ttl_seconds` | 600 | an answer is given again for this long |
+//! | `cache.timeout_ms` | 50 | how long a request waits for the sidecar to say whether there is an answer |
+//! | `cache.wait_ms` | 10000 | how long a request waits for the answer to an equal request that is under way; 0: it goes to the provider at once |
+//! | `cache.max_body_bytes` | 1048576 | longer requests and longer answers are not cached |
 //! | `cache.nondeterministic` | `false` | also requests that ask for a temperature above 0, or for several choices |
 //! | `cache.similarity` | 95 | with `semantic`, the cosine in percent from which on two questions are nearly the same |
-//! | `control_plane.cluster` | none | the Envoy cluster of the sidecar; none: no reports |
-//! | `control_plane.http_cluster` | none | the cluster of the sidecar's HTTP server, where requests to it go through the filter: they are told whose they are, and keep the other `x-headroom-*` headers |
+//! | `control_plane.cluster` | none | the Envoy cluster of the sidecar; without it there are no reports |
+//! | `control_plane.http_cluster` | none | the cluster of the sidecar's HTTP server, if requests to it go through the filter: the filter writes the tenant into their `x-headroom-user-id` and leaves their other `x-headroom-*` headers |
 //! | `control_plane.timeout_ms` | 2000 | deadline of one report, and of one original or one fact that the model asks for |
 //! | `control_plane.report_interval_ms` | 1000 | time between reports; with `hold` at most 1000 |
 //! | `control_plane.max_backoff_ms` | 30000 | longest pause after failed reports |
 //! | `control_plane.queue_records` | 2048 | records kept while the sidecar does not answer; the oldest go first |
 //! | `control_plane.queue_bytes` | 4194304 | the same, in bytes |
 //! | `control_plane.blocks_per_record` | 128 | blocks listed in one record; the newest are kept |
-//! | `control_plane.log_messages` | `false` | send along what requests and answers say, for `/transformations/feed`; `headroomd` shows it with `--log-messages` only |
-//! | `control_plane.log_bytes` | 16384 | of the newest messages of a request, and of its answer, so many bytes |
-//! | `control_plane.token` | `$HEADROOM_TOKEN` | shown to the sidecar as a bearer token; the variable is one of the VM's, set in Envoy's `vm_config.environment_variables` |
+//! | `control_plane.log_messages` | `false` | send the texts of requests and answers to the sidecar, for `/transformations/feed`; `headroomd` shows them with `--log-messages` only |
+//! | `control_plane.log_bytes` | 16384 | at most this many bytes of the newest messages of a request, and at most this many of its answer |
+//! | `control_plane.token` | `$HEADROOM_TOKEN` | sent to the sidecar as a bearer token; the variable is read in the VM, set in Envoy's `vm_config.environment_variables` |
 
 #[cfg(test)]
 mod tests;
@@ -74,10 +74,10 @@ use crate::rules::{self, Rule, Treatment};
 use crate::structure;
 use crate::tenant::TenantSource;
 
-/// The limit that keeps a serialized `GrpcService` valid UTF-8 and its lengths in one byte each.
+/// Up to this length a serialized `GrpcService` is valid UTF-8 and each of its lengths fits in one byte.
 pub const MAX_CLUSTER_NAME_BYTES: usize = 125;
 
-/// How a body of another length is forwarded.
+/// How a body is forwarded whose length has changed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum BodyMode {
     /// Headers leave at once, without `content-length`.
@@ -102,29 +102,30 @@ pub enum AcceptEncoding {
 pub struct Config {
     /// What happens to a matching request.
     pub mode: Mode,
-    /// Requests that are treated in another way.
+    /// Rules that treat some requests differently.
     pub rules: Vec<Rule>,
-    /// Breakpoints for clients that set none, and how long what they write is to live.
+    /// Breakpoints for clients that set none, and the lifetime of what they write to the cache.
     pub breakpoints: Option<Lifetime>,
     /// Lines of system prompts that move.
     pub align: Vec<align::Rule>,
-    /// How a body of another length is forwarded.
+    /// How a body is forwarded whose length has changed.
     pub body_mode: BodyMode,
-    /// The engine's part.
+    /// The engine's configuration.
     pub engine: headroom_compress::Config,
     /// Whether something may be left out.
     pub reversible: bool,
-    /// Whether copies of it go to the sidecar's store; `None`: where the client runs the tool itself.
+    /// Whether copies of it go to the sidecar's store; `None`: only where the client lists
+    /// `headroom_retrieve` itself.
     pub store_originals: Option<bool>,
-    /// How the model gets back what was left out.
+    /// How the model fetches what was left out.
     pub retrieve_tool: RetrieveTool,
-    /// Tools of memory that requests get.
+    /// Memory tools that are added to requests.
     pub memory_tools: MemoryTools,
     /// How routes rewrite requests.
     pub providers: Vec<Provider>,
     /// Memory for remembered replacements. Bytes.
     pub memo_bytes: usize,
-    /// So many bodies are in work at a time, in a worker; 0: no bound.
+    /// At most this many bodies are in work at a time in a worker; 0: no limit.
     pub bodies_in_work: u32,
     /// Prefixes under which the providers' paths also match, each starting with `/` or empty.
     pub path_prefixes: Vec<String>,
@@ -134,17 +135,18 @@ pub struct Config {
     pub read_usage: bool,
     /// Whether the client is told what was saved.
     pub response_headers: bool,
-    /// For how long a WebSocket session may be open without a word of the client; 0: for ever. Milliseconds.
+    /// How long a WebSocket session may stay open before the client sends its first frame; 0: without limit.
+    /// Milliseconds.
     pub first_frame_timeout_ms: u32,
-    /// Written into every record, where `tenant_from` names no other.
+    /// Written into every record, unless `tenant_from` gives another name.
     pub tenant: String,
-    /// Who says who the tenant is.
+    /// Where the tenant's name comes from.
     pub tenant_from: TenantSource,
     /// The request header that names the team, in lower case.
     pub team_header: String,
     /// Written into every record.
     pub project: String,
-    /// Answers that are given again.
+    /// When answers are given again.
     pub cache: CacheSettings,
     /// The sidecar; `None`: no reports.
     pub control_plane: Option<ControlPlane>,
@@ -155,16 +157,16 @@ pub struct Config {
 pub struct Provider {
     /// The Envoy cluster.
     pub cluster: String,
-    /// In the place of the client's; `None`: the client's stays.
+    /// The host that the routes set; `None`: the client's stays.
     pub authority: Option<String>,
-    /// Whole segments at the beginning of the path, which are taken off; empty: none.
+    /// Whole segments that are removed from the beginning of the path; empty: none.
     pub path_from: String,
     /// Put before the rest of the path; empty or starting with `/`.
     pub path_prefix: String,
 }
 
 impl Provider {
-    /// What is left of a path without what this takes off; `None`: it is for other paths.
+    /// The rest of a path without `path_from`; `None`: the path does not begin with it.
     pub(crate) fn rest<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
         let rest = path.strip_prefix(self.path_from.as_bytes())?;
         let is_whole = self.path_from.is_empty() || matches!(rest.first(), None | Some(b'/' | b'?'));
@@ -172,14 +174,14 @@ impl Provider {
     }
 }
 
-/// How to reach the sidecar, and how patient to be with it.
+/// How to reach the sidecar, and how long to wait for it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ControlPlane {
     /// The Envoy cluster.
     pub cluster: String,
-    /// That of its HTTP server; empty where requests to it take another way.
+    /// The cluster of its HTTP server; empty if requests to it do not go through the filter.
     pub http_cluster: String,
-    /// Deadline of one report, and of one original that the model asks for. Milliseconds.
+    /// Deadline of one report, and of one original or fact that the model asks for. Milliseconds.
     pub timeout_ms: u32,
     /// Time between reports. Milliseconds.
     pub report_interval_ms: u32,
@@ -191,20 +193,20 @@ pub struct ControlPlane {
     pub queue_bytes: usize,
     /// Blocks listed in one record.
     pub blocks_per_record: usize,
-    /// Whether what requests and answers say is sent along.
+    /// Whether the texts of requests and answers are sent along.
     pub log_messages: bool,
-    /// Of the messages of a request, and of its answer. Bytes.
+    /// How much of the messages of a request, and of its answer, is sent. Bytes each.
     pub log_bytes: usize,
-    /// Shown with every call.
+    /// Sent with every call.
     pub token: Token,
 }
 
-/// A bearer token, or none. Its value is in no log.
+/// A bearer token, or none. Its value is never logged.
 #[derive(Clone, Default, Eq, PartialEq)]
 pub struct Token(String);
 
 impl Token {
-    /// A token as an HTTP header can carry it: printable ASCII without blanks.
+    /// A token that an HTTP header can carry: printable ASCII without blanks.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
         text.bytes().all(|byte| byte.is_ascii_graphic()).then(|| Self(text.to_owned()))
@@ -222,7 +224,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A configuration and what had to be forgiven to read it.
+/// A configuration and the problems that were found in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parsed {
     /// The configuration.
@@ -283,8 +285,8 @@ impl Default for ControlPlane {
 }
 
 impl Config {
-    /// Reads a plugin configuration, JSON text or a `google.protobuf.Struct`. Empty bytes are the default
-    /// configuration; `Err` with the reason when the bytes are neither, which leaves nothing to be lenient about.
+    /// Reads a plugin configuration: JSON text or a `google.protobuf.Struct`. Empty bytes are the default
+    /// configuration. Bytes that are neither are an error, which names the reason.
     pub fn parse(json: &[u8]) -> Result<Parsed, String> {
         let defaults = Self::default();
         if json.iter().all(u8::is_ascii_whitespace) {
@@ -371,7 +373,7 @@ impl Config {
         Ok(Parsed { config, warnings, errors })
     }
 
-    /// What is done to requests for which no rule says otherwise.
+    /// What is done to requests that match no rule.
     pub fn treatment(&self) -> Treatment {
         Treatment {
             mode: self.mode,
@@ -387,7 +389,7 @@ impl Config {
         self.reversible && profile != Profile::Lossless
     }
 
-    /// The engine's part, with this profile.
+    /// The engine's configuration with this profile.
     pub fn engine(&self, profile: Profile) -> Cow<'_, headroom_compress::Config> {
         if profile == self.engine.profile {
             return Cow::Borrowed(&self.engine);
@@ -395,12 +397,12 @@ impl Config {
         Cow::Owned(headroom_compress::Config { profile, ..self.engine.clone() })
     }
 
-    /// Whether answers may have been given ids that carry traces of hidden rounds.
+    /// Whether ids in answers may carry traces of hidden rounds.
     pub fn gives_traces(&self) -> bool {
         self.reversible && self.retrieve_tool == RetrieveTool::Add
     }
 
-    /// What is in force when the configuration cannot be read at all: every request passes.
+    /// The configuration that is used when the given one cannot be read at all: every request passes.
     pub fn passthrough() -> Self {
         Self { mode: Mode::Off, ..Self::default() }
     }
@@ -409,13 +411,13 @@ impl Config {
 /// V8 gives a VM 1 GiB; a body exists in it at most about four times at once (the host's copy, the
 /// engine's working set, the result).
 const MAX_BODY_BYTES: usize = 128 << 20;
-/// Leaves room for bodies beside it in the VM's 1 GiB.
+/// Leaves room for bodies in the VM's 1 GiB.
 const MAX_MEMO_BYTES: usize = 512 << 20;
 
-/// Twice as much, a request and its answer, fits into a report several times.
+/// A request and its answer take twice as much; a report has room for several of them.
 const MAX_LOG_BYTES: usize = 256 << 10;
 
-/// Taken off like every header of Headroom's own.
+/// Removed before the request leaves, like all of Headroom's own headers.
 const TEAM_HEADER: &str = "x-headroom-team";
 
 const BODY_MODES: &[(&str, BodyMode)] = &[("strip", BodyMode::Strip), ("hold", BodyMode::Hold)];
@@ -423,7 +425,7 @@ const ACCEPT_ENCODINGS: &[(&str, AcceptEncoding)] =
     &[("identity", AcceptEncoding::Identity), ("keep", AcceptEncoding::Keep)];
 const RETRIEVE_TOOLS: &[(&str, RetrieveTool)] =
     &[("add", RetrieveTool::Add), ("require", RetrieveTool::Require), ("never", RetrieveTool::Assume)];
-/// As Anthropic calls the type of its tool.
+/// Anthropic's name for the type of its tool.
 const MEMORY_FILES: &str = headroom_providers::memory_tools::FILES_TYPE;
 
 fn memory_tools(reader: &mut Reader, has_sidecar: bool) -> MemoryTools {
@@ -445,10 +447,11 @@ fn memory_tools(reader: &mut Reader, has_sidecar: bool) -> MemoryTools {
 const POLICIES: &[(&str, Policy)] =
     &[("off", Policy::Off), ("lossless", Policy::Lossless), ("lossy", Policy::Lossy)];
 
-/// What becomes of the outputs of the tools that a rule means, where it cannot be read.
+/// What happens where a rule for tools cannot be read.
 const UNTOUCHED: &str = "outputs of its tools stay untouched";
 
-/// To guess what a rule that cannot be read was to say could do more to a tool's output than was asked for.
+/// A rule that cannot be read leaves the outputs of its tools untouched: a guess could change more than was
+/// asked for.
 fn tool_rules(reader: &mut Reader) -> Vec<ToolRule> {
     let every_tool = || "*".to_owned();
     let mut rules = Vec::new();
@@ -477,7 +480,7 @@ fn tool_rules(reader: &mut Reader) -> Vec<ToolRule> {
     rules
 }
 
-/// What may be done to content of each kind. A policy that cannot be read is the most careful one.
+/// What may be done to content of each kind. A policy that cannot be read counts as the strictest one.
 fn kind_policies(reader: &mut Reader) -> Vec<(Kind, Policy)> {
     let Some(mut section) = reader.section("kinds") else { return Vec::new() };
     let careful = (Policy::Off, "content of this kind stays as it is");
@@ -490,7 +493,7 @@ fn kind_policies(reader: &mut Reader) -> Vec<(Kind, Policy)> {
     policies
 }
 
-/// Where something is missing that the cache needs, no answer is given again.
+/// Switches the cache off if something is missing that it needs.
 fn withhold_cache(reader: &mut Reader, cache: &mut CacheSettings, rules: &mut [Rule], has_sidecar: bool) {
     let wanted = cache.mode != CacheMode::Off || rules.iter().any(|it| it.treatment.cache != CacheMode::Off);
     if let Some(lack) = cache.lacks(has_sidecar).filter(|_| wanted) {
@@ -564,7 +567,7 @@ fn control_plane(section: &mut Reader) -> Option<ControlPlane> {
     Some(control_plane)
 }
 
-/// The environment variable that the sidecar reads too.
+/// The sidecar reads the same environment variable.
 const TOKEN_VARIABLE: &str = "HEADROOM_TOKEN";
 
 fn token(section: &mut Reader) -> Token {

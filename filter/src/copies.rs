@@ -1,12 +1,13 @@
-//! Copies of originals on their way to the sidecar's store: a bounded queue, sent in batches after the requests have
-//! left.
+//! Copies of originals on their way to the sidecar's store: a bounded queue, sent in batches after the
+//! requests have left.
 //!
-//! No form depends on whether a copy arrives: each request carries its originals. So nothing here can hold up a
-//! request, and what finds no room is dropped and counted. A call that is not answered is repeated, since a sidecar
-//! that starts anew takes a second; what an answer does not name is not kept, and is not sent again.
+//! No form depends on whether a copy arrives, since each request carries its originals. So nothing here can
+//! hold up a request. A copy that finds no room is dropped and counted. A call without an answer is repeated,
+//! since a sidecar needs about a second to restart. A copy that the answer does not name was not stored, and
+//! is not sent again.
 //!
-//! A conversation brings its originals with every turn. Those that the store has are remembered, as far as there is
-//! room for it, so that each is sent about once. To forget one costs sending it again.
+//! A conversation brings its originals with every turn. The filter remembers which ones the store has, as far
+//! as there is room, so that each is sent about once. A forgotten one is sent again.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher as _;
@@ -22,14 +23,14 @@ use crate::host::NANOS_PER_MS;
 
 /// A batch that is over this size waits for the next call; its first copy always goes.
 const BATCH_BYTES: usize = 1 << 20;
-/// Originals in one call, half of what the sidecar looks at.
+/// Originals in one call, half of what the sidecar accepts.
 const BATCH_COPIES: usize = 512;
-/// Copies that are remembered, in each of two generations; with the table some 16 bytes each.
+/// How many copies are remembered in each of two generations; with the table some 16 bytes each.
 const GENERATION: usize = 32_768;
 /// The number of `originals` in `AdmitRequest`.
 const ORIGINALS_FIELD: u32 = 3;
 
-/// How long a call may take, how long to wait after failed ones, and how much may wait.
+/// How long a call may take, how long to pause after a failed one, and how many bytes may wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Bytes of encoded copies that wait; the oldest go first.
@@ -42,7 +43,7 @@ pub(crate) struct Limits {
     pub(crate) max_pause_ms: u32,
 }
 
-/// Whose a copy is.
+/// The owner of a copy.
 #[derive(Debug, PartialEq)]
 struct Owner {
     tenant: String,
@@ -53,25 +54,25 @@ struct Owner {
 struct OriginalCopy {
     owner: Rc<Owner>,
     hash: String,
-    /// Of the tenant and the hash.
+    /// A hash of tenant and hash.
     key: u64,
     /// An encoded `Original`.
     encoded: Vec<u8>,
 }
 
-/// What became of a call.
+/// The result of a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Answered {
-    /// So many copies are durable, and so many were not taken.
+    /// The sidecar answered.
     Taken {
-        /// Durable.
+        /// Copies that are durable.
         stored: u64,
-        /// Not taken; they count as dropped.
+        /// Copies that were not stored; they count as dropped.
         refused: u64,
     },
-    /// There was no answer, or none that can be read. The copies wait for the next call.
+    /// There was no readable answer. The copies wait for the next call.
     Failed,
-    /// Of a call that was given up.
+    /// The answer belongs to a call that was given up.
     Stale,
 }
 
@@ -85,7 +86,7 @@ pub(crate) struct Copies {
     sent: usize,
     call: Call,
     failures: u32,
-    /// No call before this time. Nanoseconds.
+    /// No call is made before this time. Nanoseconds.
     not_before: u64,
     dropped: u64,
     /// Keys of copies that wait or are stored.
@@ -112,7 +113,7 @@ impl Copies {
         }
     }
 
-    /// Other limits, from a newer configuration.
+    /// Sets the limits of a newer configuration.
     pub(crate) fn configure(&mut self, limits: Limits) {
         self.limits = limits;
     }
@@ -122,13 +123,13 @@ impl Copies {
         self.dropped
     }
 
-    /// Bytes that wait, for the budget of the VM's memory.
+    /// Bytes of copies that wait, for the VM's memory budget.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.queued_bytes
     }
 
-    /// Takes the originals of a request that has left, and says how many copies had to go for them, or found no
-    /// room themselves.
+    /// Takes the originals of a request that has left. Returns how many copies were dropped for them or found
+    /// no room.
     pub(crate) fn push(&mut self, tenant: &str, conversation_id: &str, originals: &[Original<'_>]) -> u64 {
         let mut owner = None;
         let before = self.dropped;
@@ -166,8 +167,8 @@ impl Copies {
         self.dropped.saturating_sub(before)
     }
 
-    /// The next `AdmitRequest`, where there is something to send and it is time to. The caller sends it and says so
-    /// with [`Copies::started`].
+    /// The next `AdmitRequest`, if there is something to send and it is time. The caller sends it and calls
+    /// [`Copies::started`].
     pub(crate) fn next(&mut self, now: u64) -> Option<Vec<u8>> {
         if self.call != Call::None || now < self.not_before {
             return None;
@@ -197,7 +198,7 @@ impl Copies {
         Some(message)
     }
 
-    /// The host's answer to the attempt to send what [`Copies::next`] gave; `None`: it refused.
+    /// Notes whether the host sent what [`Copies::next`] gave; `None`: it refused.
     pub(crate) fn started(&mut self, token: Option<u32>, now: u64) {
         if !self.call.started(token) {
             self.fail(now);
@@ -223,7 +224,7 @@ impl Copies {
             if named.contains(copy.hash.as_str()) {
                 stored = stored.saturating_add(1);
             } else {
-                // It stays known: sent again, it would be refused again.
+                // Its key stays: sent again, the copy would be refused again.
                 refused = refused.saturating_add(1);
             }
         }
@@ -231,7 +232,7 @@ impl Copies {
         Answered::Taken { stored, refused }
     }
 
-    /// Gives up a call that should have been answered long ago, and says whether there was one.
+    /// Gives up a call that should have been answered long ago. Returns whether there was one.
     pub(crate) fn give_up(&mut self, now: u64) -> bool {
         let lost = self.call.is_lost(now);
         if lost {
@@ -240,7 +241,7 @@ impl Copies {
         lost
     }
 
-    /// All that waits, as `AdmitRequest`s: this VM ends, and another one sends them.
+    /// Everything that waits, as `AdmitRequest`s for another VM: this one ends.
     pub(crate) fn hand_over(&mut self) -> Vec<Vec<u8>> {
         self.not_before = 0;
         let mut messages = Vec::new();
@@ -265,7 +266,7 @@ impl Copies {
         self.make_room();
     }
 
-    /// Drops the oldest copies beyond the bound, but none that is being sent.
+    /// Drops the oldest copies beyond the limit, but none that is being sent.
     fn make_room(&mut self) {
         while self.queued_bytes > self.limits.queue_bytes
             && let Some(oldest) = self.queue.remove(self.sent)

@@ -1,7 +1,7 @@
-//! What tells whose request it is, for budgets: a hash of the credential that its API reads.
+//! Identifies who makes a request, for budgets: a hash of the credential that its API reads.
 //!
-//! Each API reads headers of its own. A key in the header of another API is no key there, so nobody can put another
-//! request's costs on a made-up one.
+//! Each API reads its own headers. A key in a header of another API does not count, so a client cannot charge
+//! its costs to a key that it made up.
 
 use headroom_compress::address;
 use headroom_providers::Credentials;
@@ -10,11 +10,11 @@ use headroom_providers::route::Route;
 
 use crate::host::Headers;
 
-/// Without a route, all that could be one.
+/// Without a route: every header that could carry a credential.
 const ANY: Credentials =
     Credentials { headers: &["x-api-key", "api-key", "x-goog-api-key", "authorization"], query: true };
 
-/// The keys that a request shows, the one that counts first. Without a route all that could be one.
+/// The keys of a request's credentials, the decisive one first. Without a route every possible one.
 pub(crate) fn keys(headers: &Headers, query: &str, route: Option<&Route>) -> Vec<String> {
     let Credentials { headers: names, query: in_query } = route.map_or(ANY, Route::credentials);
     let of_name = |name: &'static str| {
@@ -35,7 +35,7 @@ pub(crate) fn keys(headers: &Headers, query: &str, route: Option<&Route>) -> Vec
     distinct
 }
 
-/// The keys in one header. Envoy joins headers of one name with commas, which are in no key.
+/// The keys in one header. Envoy joins headers of one name with commas, and no key contains a comma.
 fn keys_of(header: &[u8]) -> Vec<String> {
     if header.trim_ascii_start().starts_with(b"AWS4-") {
         return vec![key_of(header)];
@@ -43,13 +43,13 @@ fn keys_of(header: &[u8]) -> Vec<String> {
     header.split(|byte| *byte == b',').map(key_of).collect()
 }
 
-/// Tells the credentials of requests apart without keeping one: a hash of what stands in the header, 16
-/// hexadecimal digits (I9). Empty where nothing stands there.
+/// A hash of a header's value, 16 hexadecimal digits: it distinguishes credentials without keeping one (I9).
+/// Empty if the header is empty.
 pub(crate) fn key_of(header: &[u8]) -> String {
     let text = String::from_utf8_lossy(header);
     let text = text.trim();
     let (scheme, rest) = text.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((text, ""));
-    // A signature differs in every request; who signs does not.
+    // A signature differs in every request; the signer's name does not.
     let signer = scheme.starts_with("AWS4-").then_some(rest).and_then(|signature| {
         let (_, credential) = signature.split_once("Credential=")?;
         credential.split_once('/').map(|(id, _)| id)

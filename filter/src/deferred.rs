@@ -1,8 +1,8 @@
-//! What a record needs and its request does not: worked out once the request has left.
+//! What a record needs and its request does not: worked out after the request has left.
 //!
-//! The turn's id and the baseline of plain minification take one more look at the body. It is kept until a
-//! tick finds the time. Where that is after the end of the request the record waits too: what a VM does when
-//! a stream ends, Envoy waits for before it writes the last bytes of the answer.
+//! The turn's id and the baseline of plain minification need one more pass over the body. The body is kept
+//! until a tick has time for it. If the request ends before that, its record waits too: Envoy writes the last
+//! bytes of an answer only after the VM has finished its work at the end of the stream.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,33 +16,32 @@ use crate::prefix;
 use crate::report::PendingRecord;
 use crate::system_lines::Prompts;
 
-/// Bodies that are kept together for this. A request that finds no room is reported without what would be worked
-/// out from its body.
+/// How many bytes of bodies are kept for this. A request that finds no room is reported without these values.
 const KEPT_BYTES: usize = 64 << 20;
-/// With so many ticks are not enough: a request that ends has its own work done.
+/// Above this, ticks do not keep up: a request that ends does its own work at once.
 const BEHIND_BYTES: usize = KEPT_BYTES / 2;
 /// Time between two ticks, at most, in milliseconds.
 pub(crate) const TICK_MS: u32 = 50;
-/// For how long one tick works, in nanoseconds: what comes meanwhile has to wait. What is left is for the
-/// next one. A tenth of a worker's time.
+/// How long one tick works, in nanoseconds: a tenth of a worker's time. Other events wait meanwhile. What is
+/// left is done in the next tick.
 const PATIENCE_NANOS: u64 = 5_000_000;
 
-/// Where a record goes when it is complete.
+/// Where a record is sent when it is complete.
 pub(crate) trait Outlet {
     /// What the VM remembers.
     fn memo(&self) -> &RefCell<Memo>;
 
-    /// Takes what is told of a request.
+    /// Takes the record of a request that has ended.
     fn report(&self, told: PendingRecord);
 
-    /// The queue that it goes into: the same number is the same queue.
+    /// The number of its queue: equal numbers are the same queue.
     fn queue(&self) -> usize;
 }
 
-/// The work of a VM.
+/// The deferred work of a VM.
 #[derive(Default)]
 pub(crate) struct Deferred {
-    /// For requests that go on.
+    /// Work for requests that have not ended.
     open: RefCell<VecDeque<Weak<RefCell<Work>>>>,
     ended: RefCell<VecDeque<Ended>>,
     kept_bytes: Cell<usize>,
@@ -50,17 +49,16 @@ pub(crate) struct Deferred {
     prompts: RefCell<Prompts>,
 }
 
-/// A request that has ended, in the order in which they did.
+/// A request that has ended. They are kept in the order of their ends.
 struct Ended {
     told: PendingRecord,
-    /// What is still to be worked out for it.
+    /// The body from which the rest is worked out.
     original: Option<(Original, Room)>,
     turn: Option<Turn>,
     outlet: Rc<dyn Outlet>,
 }
 
-/// The id of the turn that requests belong to which carry only what is new: that of the last one before them
-/// that tells.
+/// The turn's id for requests that carry only what is new: the id of the last earlier request that gave one.
 pub(crate) type Turn = Rc<RefCell<String>>;
 
 /// The work for one record.
@@ -75,7 +73,7 @@ enum Work {
     Done(Findings),
 }
 
-/// What is worked out.
+/// The results.
 #[derive(Default)]
 struct Findings {
     appendix: Appendix,
@@ -84,10 +82,10 @@ struct Findings {
     cache_layout: Option<CacheLayout>,
 }
 
-/// A request as it came.
+/// A request as the client sent it.
 pub(crate) struct Original {
     pub(crate) body: Rc<Vec<u8>>,
-    /// As it left; `None`: as it came.
+    /// The body that was forwarded; `None`: the client's own.
     pub(crate) forwarded: Option<Rc<Vec<u8>>>,
     pub(crate) api: Api,
     pub(crate) model: Option<String>,
@@ -109,8 +107,8 @@ impl Deferred {
         Some(Later { work, of: Rc::clone(self), turn: None })
     }
 
-    /// Takes what is told of a request that has ended, and gives it back unless work is left for it or for
-    /// one before it.
+    /// Takes the record of a request that has ended. Returns it if no work is left for it or for an earlier
+    /// one.
     pub(crate) fn end(
         &self,
         mut told: PendingRecord,
@@ -135,13 +133,13 @@ impl Deferred {
         None
     }
 
-    /// Records of requests that have ended and wait here, on their way into a queue.
+    /// How many records of ended requests wait here for this queue.
     pub(crate) fn ended(&self, queue: usize) -> usize {
         self.ended.borrow().iter().filter(|ended| ended.outlet.queue() == queue).count()
     }
 
-    /// Does what there is to do, for a while. The records that are complete now, with where they
-    /// go.
+    /// Works until `PATIENCE_NANOS` are over. Returns the records that are complete now, each with its
+    /// outlet.
     pub(crate) fn work(
         &self,
         memo: &RefCell<Memo>,
@@ -216,7 +214,7 @@ impl Original {
 }
 
 impl Later {
-    /// The turn that the request belongs to unless it tells one itself, and those that follow.
+    /// The turn of this request and of those after it, unless the request itself gives one.
     pub(crate) fn within(&mut self, turn: &Turn) {
         self.turn = Some(Rc::clone(turn));
     }

@@ -1,52 +1,52 @@
 //! Content codings of request bodies that the filter reads: zstd and gzip.
 //!
-//! [`decode`] gives the body as the client wrote it, or says why it does not; [`store`] writes a body in the
-//! same coding without compressing it. A request whose `content-encoding` went ahead of the body can so be
-//! rewritten without a compressor in the module, which V8 would compile at every start.
+//! [`decode`] gives the body as the client wrote it, or the reason why it cannot. [`store`] writes a body in
+//! the same coding without compressing it. So a request whose `content-encoding` has already left can be
+//! rewritten, and the module needs no compressor, which V8 would compile at every start.
 //!
-//! Bodies are hostile: the length of what comes out is bounded by the cap and by a ratio to what came in,
-//! before memory is asked for; sums are verified; the number of frames or members is bounded, since each of
-//! them costs a decoder's set-up.
+//! Bodies are hostile. The length of the content is limited, by a cap and by a ratio to the body's length,
+//! before memory is allocated. Checksums are verified. The number of frames or members is limited, since each
+//! of them costs the set-up of a decoder.
 
 mod gzip;
 mod zstd;
 
-/// A coding that can be read and written.
+/// A coding that the filter reads and writes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Encoding {
-    /// RFC 1952, also under its old name `x-gzip`.
+    /// RFC 1952. `x-gzip` is its old name.
     Gzip,
     /// RFC 8878.
     Zstd,
 }
 
-/// Why a body was not decoded. Whoever sent it may still have a receiver that reads it: it passes as it came.
+/// Why a body was not decoded. It passes as it came: the provider may be able to read it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum DecodeError {
-    /// It ends before its end, or it is empty.
+    /// It ends too early, or it is empty.
     #[error("the body ends before its {0} is complete; it passes as it came")]
     Truncated(&'static str),
-    /// It is not what its header says.
+    /// It does not follow the format that its header names.
     #[error("the body is no valid {0}; it passes as it came")]
     Malformed(&'static str),
-    /// It is valid, or may be, and uses what is not read here.
+    /// It may be valid, but uses a feature that is not supported here.
     #[error("the body uses {0}, which is not read here; it passes as it came")]
     Unsupported(&'static str),
-    /// The content has another sum, or another length, than the body says.
+    /// The checksum or length of the content is not what the body states.
     #[error("the content does not match the {0} that the body gives; it passes as it came")]
     Mismatch(&'static str),
     /// The content is longer than the cap.
     #[error("the content is longer than {0} bytes; it passes as it came")]
     TooLarge(usize),
-    /// The content is so many times longer than the body that it is taken for a bomb.
+    /// The content is this many times longer than the body, more than allowed: it may be a bomb.
     #[error("the content is more than {0} times as long as the body; it passes as it came")]
     Ratio(usize),
 }
 
-/// A body whose content is no longer than this is never taken for a bomb, however well it compresses: a
-/// repeated log line reaches 1000:1 in both codings.
+/// Content up to this length is never taken for a bomb, however well it compresses: a repeated log line
+/// reaches 1000:1 in both codings.
 const RATIO_FLOOR_BYTES: usize = 1 << 20;
-/// Frames or members in one body. Clients write one; parallel compressors write one for each megabyte or so.
+/// Frames or members in one body. Clients write one; parallel compressors write about one per megabyte.
 const MAX_PARTS: usize = 256;
 
 impl Encoding {
@@ -58,7 +58,7 @@ impl Encoding {
         }
     }
 
-    /// From the value of `content-encoding`. `None` where it is empty, unknown, or names more than one.
+    /// From the value of `content-encoding`. `None` if it is empty, unknown, or names several.
     pub(crate) fn from_header(value: &[u8]) -> Option<Self> {
         let name = value.trim_ascii();
         if name.eq_ignore_ascii_case(b"zstd") {
@@ -71,14 +71,14 @@ impl Encoding {
     }
 }
 
-/// The content of a whole body. It is at most `cap` bytes long, and at most `max_ratio` times as long as the
-/// body unless it is below a megabyte.
+/// The content of a whole body: at most `cap` bytes, and at most `max_ratio` times the body's length unless
+/// it is below a megabyte.
 ///
-/// Memory while it works: the content, and for zstd a window of at most 16 MiB beside it.
+/// Memory during the call: the content, and for zstd also a window of at most 16 MiB.
 ///
 /// # Errors
 ///
-/// When the body is cut, damaged, longer than it says, over a bound, or uses what is not read here.
+/// If the body is truncated, damaged, longer than it states, over a limit, or uses an unsupported feature.
 pub(crate) fn decode(
     encoding: Encoding,
     bytes: &[u8],
@@ -92,8 +92,8 @@ pub(crate) fn decode(
     }
 }
 
-/// A body in this coding whose content is `bytes`, as blocks that are stored and not compressed. It is longer
-/// by some 20 bytes, and by at most five in 64 KiB.
+/// A body in this coding whose content is `bytes`, in stored blocks without compression. It is longer by some
+/// 20 bytes, plus at most five per 64 KiB.
 pub(crate) fn store(encoding: Encoding, bytes: &[u8]) -> Vec<u8> {
     match encoding {
         Encoding::Gzip => gzip::store(bytes),
@@ -101,7 +101,7 @@ pub(crate) fn store(encoding: Encoding, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What is decoded so far, and how long it may get.
+/// The content so far, and its limit.
 struct Content {
     bytes: Vec<u8>,
     /// The smaller of the two bounds.
@@ -124,8 +124,8 @@ impl Content {
         self.limit.saturating_sub(self.bytes.len())
     }
 
-    /// Makes room for `more` bytes: for exactly as many where a header announces them, else for some more, so that
-    /// a long content is not copied at every step.
+    /// Reserves `more` bytes: exactly as many if a header announces them, else some more, so that long
+    /// content is not copied at every step.
     fn grow(&mut self, more: usize, announced: bool) -> Result<(), DecodeError> {
         if more > self.room() {
             return Err(self.over_limit);

@@ -21,13 +21,13 @@ pub(crate) struct Exchange {
     pub(crate) compressors: Vec<&'static str>,
     pub(crate) clock: Clock,
     pub(crate) answer: Answer,
-    /// What is still to be worked out for the record.
+    /// Work that the record still waits for.
     pub(crate) later: Option<Later>,
-    /// It is a request of its own, and not a question about one.
+    /// False for requests that only ask about another request, such as counting tokens.
     pub(crate) is_reported: bool,
 }
 
-/// Points in time, in nanoseconds of the host's clock; 0 where the host gave none.
+/// Points in time, in nanoseconds of the host's clock; 0 if the host gave none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Clock {
     pub(crate) headers: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Clock {
     pub(crate) first_byte: u64,
     pub(crate) parse_us: u32,
     pub(crate) compress_us: u32,
-    /// Waiting for the sidecar to say whether there is an answer.
+    /// The wait for the sidecar's answer in the answer cache.
     pub(crate) asked_us: u32,
 }
 
@@ -51,7 +51,7 @@ impl Exchange {
         self.record.body_bytes_after = self.record.body_bytes_before;
     }
 
-    /// Writes the request's outcome where the operator can see it: the record and the access log.
+    /// Writes the request's outcome to the record and the access log, where the operator sees it.
     pub(crate) fn settle(&mut self, outcome: RequestOutcome) {
         self.record.set_outcome(outcome);
         let mut properties = vec![("headroom.outcome", outcome_name(outcome).to_owned())];
@@ -68,7 +68,7 @@ impl Exchange {
         }
     }
 
-    /// As [`Exchange::settle`] for a request whose rewrite the host did not allow: it leaves as it came.
+    /// The same for a request that the host did not let us rewrite: it leaves as it came.
     pub(crate) fn settle_refused(&mut self, refused: Refused) {
         self.settings.refused(refused);
         let record = &mut self.record;
@@ -83,7 +83,7 @@ impl Exchange {
         self.settle(RequestOutcome::HostError);
     }
 
-    /// Writes into the answer's headers what was done to its request.
+    /// Writes what was done to the request into the headers of its answer.
     pub(crate) fn tell_client(&self) {
         if !self.settings.config.response_headers {
             return;
@@ -124,7 +124,7 @@ impl Exchange {
         headers
     }
 
-    /// Puts bytes in the place of the first `size` of the answer's buffer, and says whether it worked.
+    /// Replaces the first `size` bytes of the answer's buffer. Returns whether it worked.
     pub(crate) fn put_answer(&self, size: usize, bytes: &[u8]) -> bool {
         if size == 0 && bytes.is_empty() {
             return true;
@@ -133,14 +133,14 @@ impl Exchange {
         put.map_err(|refused| self.settings.refused(refused)).is_ok()
     }
 
-    /// Lets the answer's headers, and what has come of its body, go on to the client.
+    /// Lets the answer's headers, and the part of its body that has come, go on to the client.
     pub(crate) fn continue_answer(&self) {
         if let Err(refused) = host::continue_response() {
             self.settings.refused(refused);
         }
     }
 
-    /// The end, however it came: the record goes its way.
+    /// Ends the exchange: its record is sent or waits for its work.
     pub(crate) fn finish(self) {
         let Self { settings, mut record, clock, mut answer, later, is_reported, .. } = self;
         if !is_reported {
@@ -169,7 +169,7 @@ impl Exchange {
     }
 }
 
-/// What was saved; below zero where the added tool is more than that.
+/// What was saved; negative if the added tool costs more.
 pub(crate) fn difference(before: u64, after: u64) -> i128 {
     i128::from(before) - i128::from(after)
 }

@@ -1,11 +1,12 @@
-//! Answers calls of Headroom's own tools while the model's answer comes by: the host's side of the tool
+//! Answers calls of Headroom's own tools in the middle of the model's answer: the host's side of the tool
 //! loop, whose rules are in `tool_loop`.
 //!
 //! Only for requests to which the filter has added a tool itself. The answer's bytes go through a
-//! [`ToolLoop`]; at its end the answer is paused, and the provider is asked to go on with the results: over the same
-//! cluster, with the client's own headers. An original comes from the request itself; a hash of another conversation
-//! is looked up in the sidecar's store, and so are facts. Envoy hands over the answer to such a call as a whole, so what comes after
-//! the first round of a stream reaches the client in one piece.
+//! [`ToolLoop`]. At its end the answer is paused, and the filter asks the provider to go on with the results:
+//! over the same cluster, with the client's own headers. An original comes from the request itself. A hash of
+//! another conversation is looked up in the sidecar's store, and so are facts. Envoy gives the filter the
+//! answer to such a call as a whole, so the client receives everything after the first round of a stream in
+//! one piece.
 
 use std::rc::Rc;
 
@@ -25,15 +26,15 @@ use crate::sent::{HttpAnswer, Sent};
 use crate::settings::Settings;
 use crate::tool_loop::{After, HiddenRounds, Next, ToolLoop, ToolResult};
 
-/// Calls that are answered in one round.
+/// How many calls are answered in one round.
 const MAX_WANTED: usize = 16;
 
-/// What the model reads instead of an original that cannot be found.
+/// What the model reads if an original cannot be found.
 const MISSING: &str = "[headroom: there is no text with this hash; call the tool that gave it again]";
 const NO_ROOM: &str = "[headroom: there is no room for the answer now]";
 const TOO_MANY: &str = "[headroom: too many at once; ask again for this one]";
 
-/// One answer that is followed.
+/// The state of one followed answer.
 pub(crate) struct Following {
     api: Api,
     tools: OwnTools,
@@ -41,10 +42,10 @@ pub(crate) struct Following {
     originals: Option<Originals>,
     caller: MemoryCaller,
     state: State,
-    /// For the client, while the answer is paused.
+    /// Bytes for the client that wait while the answer is paused.
     ready: Vec<u8>,
     hidden: HiddenRounds,
-    /// For what is kept of the answer, and for texts on their way to the model.
+    /// Memory for what is kept of the answer, and for texts on their way to the model.
     room: Room,
 }
 
@@ -68,12 +69,12 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     token: u32,
-    /// The number of the call of the model that it is for.
+    /// The position of the model's call among those of its round.
     place: usize,
     tool: OwnTool,
 }
 
-/// What a step of the tool loop works with.
+/// What the tool loop needs of the host in one step.
 struct Host<'a> {
     settings: &'a Settings,
     sent: Option<&'a mut Sent>,
@@ -81,7 +82,7 @@ struct Host<'a> {
 }
 
 impl Following {
-    /// For the answer to a request that has just left.
+    /// Before the answer to a request that has just left.
     pub(crate) fn new(
         settings: &Settings,
         api: Api,
@@ -107,12 +108,12 @@ impl Following {
         matches!(self.state, State::Armed)
     }
 
-    /// The answer begins.
+    /// Starts to follow the answer.
     pub(crate) fn begin(&mut self, stream: bool) {
         self.state = State::Reading(ToolLoop::new(self.api, stream, self.tools));
     }
 
-    /// The next step after a round. `Some`: all that is left for the client.
+    /// The next step after a round. `Some`: the last bytes for the client.
     fn step(&mut self, host: Host<'_>, mut turn: ToolLoop, next: Next) -> Option<Vec<u8>> {
         match next {
             Next::Done(rest) => Some(self.end(&turn, rest)),
@@ -135,7 +136,7 @@ impl Following {
         }
     }
 
-    /// Answers the calls, or asks the sidecar. `beside`: they stand beside calls of the client's tools.
+    /// Answers the calls, or asks the sidecar. `beside`: the client's tools are called in the same round.
     fn answer(
         &self,
         host: &Host<'_>,
@@ -161,7 +162,7 @@ impl Following {
         (given, calls)
     }
 
-    /// Finds a text; what the request does not have is asked of the store where `ask_store` allows it.
+    /// Finds a text in the request. If it is not there, asks the store, where `ask_store` allows it.
     fn retrieve(
         &self,
         host: &Host<'_>,
@@ -190,7 +191,8 @@ impl Following {
         (None, None)
     }
 
-    /// Asks memory. Beside calls of the client's tools the model is told nothing, so only changes are asked for.
+    /// Asks memory. In a round that also calls the client's tools, the model does not get the result, so only
+    /// changes are sent.
     fn ask_memory(&self, host: &Host<'_>, call: &OwnCall, beside: bool) -> (Option<ToolResult>, Option<u32>) {
         if beside && !call.changes_memory() {
             return (None, None);
@@ -201,7 +203,7 @@ impl Following {
         }
     }
 
-    /// Goes on with the texts. `Some`: this is left for the client.
+    /// Goes on with the results. `Some`: the last bytes for the client.
     fn go_on(
         &mut self,
         host: Host<'_>,
@@ -231,7 +233,7 @@ impl Following {
         }
     }
 
-    /// Whether there is room for what is kept of the answer, and nothing else.
+    /// Resizes the room to what is kept of the answer. Returns whether there is enough.
     fn keeps(&mut self, settings: &Settings, turn: &mut ToolLoop) -> bool {
         let keeps = self.room.resize(turn.kept().saturating_add(self.ready.len()));
         if !keeps {
@@ -240,7 +242,7 @@ impl Following {
         keeps
     }
 
-    /// The last bytes for the client where a round cannot be made.
+    /// The last bytes for the client if a round cannot be made.
     fn fail(&mut self, settings: &Settings, mut turn: ToolLoop) -> Vec<u8> {
         settings.metrics.round_failed();
         let rest = turn.give_up();
@@ -257,7 +259,7 @@ impl Following {
         last
     }
 
-    /// A piece of the answer.
+    /// Takes a piece of the answer.
     pub(crate) fn on_body(
         &mut self,
         exchange: &mut Exchange,
@@ -277,7 +279,7 @@ impl Following {
             Ok(bytes) => bytes,
             Err(refused) => {
                 settings.refused(refused);
-                // What cannot be seen passes, behind what was held before it.
+                // Bytes that we cannot read pass, after the bytes that were held.
                 exchange.put_answer(0, &turn.lose());
                 return Action::Continue;
             }
@@ -294,7 +296,7 @@ impl Following {
                 return Action::Continue;
             }
             self.state = State::Reading(turn);
-            // The buffer of a paused answer can still be written to when trailers end it.
+            // When trailers end a paused answer, its buffer can still be written to.
             return if waits { Action::Pause } else { Action::Continue };
         }
         let last = match turn.end() {
@@ -319,7 +321,8 @@ impl Following {
         Action::Continue
     }
 
-    /// A whole answer in the place of the one that has come. `Some`: all of it is here.
+    /// Takes a whole answer that replaces the one that has come. `Some`: these are all its bytes for the
+    /// client.
     pub(crate) fn on_whole(
         &mut self,
         exchange: &Exchange,
@@ -337,8 +340,8 @@ impl Following {
         self.step(host, turn, next)
     }
 
-    /// The sidecar's answer to one of the calls; `None`: it failed. Gives the last bytes for the client, where the
-    /// answer ends with it.
+    /// Takes the sidecar's answer to one of the calls; `None`: it failed. Returns the last bytes for the
+    /// client if the answer ends with it.
     pub(crate) fn on_sidecar_answer(
         &mut self,
         settings: &Settings,
@@ -370,8 +373,8 @@ impl Following {
         self.go_on(Host { settings, sent, record: CallerRecord::default() }, turn, given)
     }
 
-    /// The provider's answer to a request to go on; `None`: there is none. Gives the last bytes for the client, where
-    /// the answer ends with it.
+    /// Takes the provider's answer to a request to go on; `None`: there is none. Returns the last bytes for
+    /// the client if the answer ends with it.
     pub(crate) fn on_continued(
         &mut self,
         exchange: &mut Exchange,
@@ -400,7 +403,7 @@ impl Following {
         self.step(host, turn, next)
     }
 
-    /// Writes into the record what the client has not seen.
+    /// Writes the rounds that the client has not seen into the record.
     pub(crate) fn note_hidden(&self, exchange: &mut Exchange) {
         let rounds = self.hidden.traced.saturating_add(self.hidden.withheld);
         if rounds > 0 {
@@ -410,7 +413,7 @@ impl Following {
     }
 }
 
-/// The original that the sidecar gives.
+/// The original from the sidecar's answer.
 fn retrieved(settings: &Settings, answer: Option<&[u8]>) -> Option<ToolResult> {
     let response = answer.and_then(|bytes| RetrieveResponse::decode(bytes).ok());
     let response = response.filter(|response| response.found);

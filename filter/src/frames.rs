@@ -1,23 +1,23 @@
 //! WebSocket frames (RFC 6455, section 5), read as the bytes come.
 //!
-//! The reader follows the framing only. It keeps a header that is not complete yet, and never a payload.
+//! The reader follows only the framing. It keeps an incomplete header, and never a payload.
 
-/// The opcodes that mean something here.
+/// The opcodes that are used here.
 pub(crate) const CONTINUATION: u8 = 0;
 pub(crate) const TEXT: u8 = 1;
 pub(crate) const CLOSE: u8 = 8;
 
 /// Two bytes, a length of eight and a mask.
 const MAX_HEADER_BYTES: usize = 14;
-/// What a control frame may carry.
+/// The most that a control frame may carry.
 const MAX_CONTROL_BYTES: u64 = 125;
 
-/// What a frame's header says.
+/// The fields of a frame's header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Header {
-    /// The last frame of its message.
+    /// Whether it is the last frame of its message.
     pub(crate) last: bool,
-    /// Bits that belong to extensions: the payload is not what it seems.
+    /// Whether extension bits are set: then the payload cannot be read as it is.
     pub(crate) extended: bool,
     pub(crate) opcode: u8,
     pub(crate) mask: Option<[u8; 4]>,
@@ -30,7 +30,7 @@ impl Header {
         self.opcode & 0x8 != 0
     }
 
-    /// Appends the header as it goes over the wire.
+    /// Appends the header as it is sent.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let mask_bit = if self.mask.is_some() { 0x80 } else { 0 };
         out.push(if self.last { 0x80 } else { 0 } | self.opcode);
@@ -47,14 +47,14 @@ impl Header {
     }
 }
 
-/// Masks a payload, or unmasks it: it is the same.
+/// Masks or unmasks a payload: both are the same operation.
 pub(crate) fn mask(payload: &mut [u8], key: [u8; 4]) {
     for (byte, key) in payload.iter_mut().zip(key.into_iter().cycle()) {
         *byte ^= key;
     }
 }
 
-/// A part of what was fed.
+/// A part of the bytes that were fed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Part<'b> {
     /// A frame begins. `bytes` is the whole header, which may have begun in an earlier feed.
@@ -77,7 +77,7 @@ impl HeaderBytes {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// How many bytes the header has, as far as can be told.
+    /// The length of the header, as far as its bytes so far show it.
     fn wanted(&self) -> usize {
         let Some(second) = self.get().get(1) else { return 2 };
         let length = match second & 0x7f {
@@ -112,7 +112,7 @@ impl HeaderBytes {
     }
 }
 
-/// What was fed is not WebSocket, and nothing that follows can be read.
+/// The bytes are not WebSocket. Nothing after them can be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Broken;
 
@@ -128,7 +128,7 @@ pub(crate) struct Frames {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
     Header,
-    /// So many bytes of the payload are still to come.
+    /// This many bytes of the payload are still to come.
     Payload(u64),
     Broken,
 }
@@ -142,13 +142,13 @@ impl Frames {
         Self { masked: false, ..Self::of_client() }
     }
 
-    /// Takes the bytes of a header that is not complete, at the end of all that can be read.
+    /// Takes the bytes of an incomplete header, when nothing more will be read.
     pub(crate) fn take_begun(&mut self) -> HeaderBytes {
         std::mem::take(&mut self.header)
     }
 
-    /// The next part of `bytes`, which is taken off them; `None`: more have to come. Broken bytes are left,
-    /// except those that [`Frames::take_begun`] still gives.
+    /// Takes the next part off `bytes`; `None`: more bytes are needed. Bytes that cannot be read stay in
+    /// `bytes`; an incomplete header before them is left for [`Frames::take_begun`].
     pub(crate) fn next<'b>(&mut self, bytes: &mut &'b [u8]) -> Result<Option<Part<'b>>, Broken> {
         match self.state {
             State::Broken => Err(Broken),
@@ -170,7 +170,7 @@ impl Frames {
         }
     }
 
-    /// From now on nothing can be read.
+    /// Reads nothing any more.
     pub(crate) fn give_up(&mut self) {
         self.state = State::Broken;
     }

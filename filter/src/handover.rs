@@ -1,10 +1,10 @@
-//! What a VM has not told the sidecar when it ends, left to another VM of the same Envoy.
+//! Reports that a VM could not send before it ended, left to another VM of the same Envoy.
 //!
-//! Envoy destroys a VM as soon as its last root context is done, whatever `on_done` answers, and with it the calls that
-//! are on their way. What outlives it is the data that all VMs with one id share. So whole reports and copies are left
-//! there, and the next tick of another VM takes them and sends them as they are. A report that had arrived already
-//! is counted once all the same. Where Envoy itself ends nobody takes them; the sidecar knows from earlier reports
-//! how many records there must have been.
+//! Envoy destroys a VM as soon as its last root context is done, whatever `on_done` answers, and with it the
+//! calls that are under way. Only the data that all VMs with one id share outlives it. So the VM leaves whole
+//! reports and copies there, and another VM takes them at its next tick and sends them unchanged. A report
+//! that had already arrived is still counted once. If Envoy itself ends, no VM takes them; the sidecar knows
+//! from earlier reports how many records are missing.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -15,12 +15,13 @@ use crate::call::Call;
 use crate::host::{self, NANOS_PER_MS};
 use crate::memory::{Memory, Room};
 
-/// What is left by all VMs together at most: a VM's own queues are about as long, and whoever takes it has to keep it.
+/// The most that all VMs together may leave: about the length of one VM's own queues, since the VM that takes
+/// it has to keep it.
 const MAX_BYTES: usize = 16 << 20;
-/// Other VMs take and leave at the same time; a few attempts are plenty.
+/// Other VMs take and leave at the same time; a few attempts are enough.
 const ATTEMPTS: usize = 16;
 
-/// What is shared. Two of them one after the other are one with all of both.
+/// The shared data. Two encoded values one after the other decode as one with the entries of both.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Left {
     /// Each a `ReportRequest`.
@@ -31,7 +32,7 @@ pub(crate) struct Left {
     pub(crate) copies: Vec<Vec<u8>>,
 }
 
-/// What a message is.
+/// The type of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     /// A `ReportRequest`.
@@ -40,17 +41,17 @@ pub(crate) enum Kind {
     Copies,
 }
 
-/// What this VM has taken from others, for one sidecar.
+/// What this VM has taken over from others, for one sidecar.
 #[derive(Debug, Default)]
 pub(crate) struct Handover {
     queue: VecDeque<(Kind, Vec<u8>)>,
     room: Option<Room>,
     call: Call,
-    /// No call before this time. Nanoseconds.
+    /// No call is made before this time. Nanoseconds.
     not_before: u64,
 }
 
-/// Makes the place where things are left, so that no two VMs make it at the same time later on.
+/// Creates the shared entry early, so that two VMs never create it at the same time.
 pub(crate) fn prepare(cluster: &str) -> host::Result<()> {
     if host::shared(&key(cluster))?.is_none() {
         host::share(&key(cluster), &[], 0)?;
@@ -78,7 +79,7 @@ fn key(cluster: &str) -> String {
 }
 
 impl Handover {
-    /// Takes what others have left, where there is room for it and nothing of it is here yet.
+    /// Takes what other VMs have left, if there is room for it and all that was taken before has been sent.
     pub(crate) fn take(&mut self, cluster: &str, memory: &Rc<Memory>) -> host::Result<()> {
         if !self.queue.is_empty() {
             return Ok(());
@@ -101,7 +102,7 @@ impl Handover {
         Ok(())
     }
 
-    /// What is to be sent now. The caller says what became of it with [`Handover::started`].
+    /// The next message to send. The caller reports the result with [`Handover::started`].
     pub(crate) fn next(&mut self, now: u64, timeout_ms: u32) -> Option<(Kind, Vec<u8>)> {
         if self.call.is_lost(now) {
             self.fail(now, timeout_ms);
@@ -114,14 +115,14 @@ impl Handover {
         Some(next)
     }
 
-    /// The host's answer to the attempt; `None`: it refused.
+    /// Notes whether the host sent it; `None`: it refused.
     pub(crate) fn started(&mut self, token: Option<u32>, now: u64, pause_ms: u32) {
         if !self.call.started(token) {
             self.fail(now, pause_ms);
         }
     }
 
-    /// Whether an answer is to a call of this; `has_arrived`: what was sent has.
+    /// Whether the answer belongs to a call made here. `has_arrived`: the sidecar has the message.
     pub(crate) fn answered(&mut self, token: u32, has_arrived: bool, now: u64, pause_ms: u32) -> bool {
         if !self.call.awaits(token) {
             return false;
@@ -138,7 +139,7 @@ impl Handover {
         true
     }
 
-    /// Everything that is still here, for the end of this VM.
+    /// Everything that has not been sent, for the end of this VM.
     pub(crate) fn give_back(&mut self) -> Left {
         let mut left = Left::default();
         for (kind, message) in self.queue.drain(..) {
@@ -151,7 +152,7 @@ impl Handover {
         left
     }
 
-    /// What failed goes last: one that the sidecar never takes keeps no other back.
+    /// Moves a failed message to the end: one that the sidecar never takes does not block the others.
     fn fail(&mut self, now: u64, pause_ms: u32) {
         self.call = Call::None;
         self.not_before = now.saturating_add(u64::from(pause_ms).saturating_mul(NANOS_PER_MS));

@@ -1,14 +1,14 @@
 //! Whether the host can hold headers.
 //!
-//! A host without `allow_on_headers_stop_iteration` that is told to hold the headers never shows the
-//! body: every request would hang. Istio's WasmPlugin cannot set that option, so the mistake is easy to
-//! make. Until a first held request has shown its body, one that shows none for a while is let go, and
-//! from then on lengths are stripped instead.
+//! Without `allow_on_headers_stop_iteration` a host that is told to hold the headers never shows the body, so
+//! every request would hang. Istio's WasmPlugin cannot set that option, so the mistake is easy to make. Until
+//! the first held request has shown its body, a held request without a body is released after a while. From
+//! then on `content-length` is removed instead.
 
 use std::cell::Cell;
 
-/// Only before the first body was seen: a client that takes longer between headers and body costs no
-/// more than the savings of its request.
+/// Applies only until the first body was seen: a client with a longer pause between headers and body loses
+/// only the savings of its request.
 pub(crate) const GRACE_MS: u32 = 1_000;
 pub(crate) const GRACE_NS: u64 = GRACE_MS as u64 * 1_000_000;
 
@@ -30,7 +30,7 @@ impl Hold {
         self.0.set(State::Proven);
     }
 
-    /// A held request has shown nothing.
+    /// A held request has shown no body.
     pub(crate) fn unsupported(&self) {
         self.0.set(State::Unsupported);
     }

@@ -1,10 +1,12 @@
-//! The host calls that the crate `proxy-wasm` makes a panic of, as values: no answer of the host can trap the VM.
+//! Host calls that return their status as a value, where the crate `proxy-wasm` panics: no status can trap
+//! the VM.
 //!
-//! The crate panics on every status that it does not expect, and Envoy gives some of those in ordinary situations (a
-//! header read after the headers have left is `BadArgument`). A panic traps the VM and fails every later request on
-//! the worker. Hence these bindings for buffers, header maps, properties, metrics, shared data, the clock and what
-//! lets a stream go on or ends it: bytes in, bytes out, and each status is a value. Calls of other services go through
-//! the crate, which has to know their tokens; the statuses that Envoy refuses them with are errors there.
+//! The crate panics on every status that it does not expect, and Envoy returns some of those in ordinary
+//! situations (reading a header after the headers have left is `BadArgument`). A panic traps the VM and fails
+//! every later request on the worker. Therefore this module has its own bindings for buffers, header maps,
+//! properties, metrics, shared data and the clock, and for letting a stream go on or ending it. Calls of
+//! other services go through the crate, which has to know their tokens; a refusal of Envoy is an error value
+//! there too.
 
 #![allow(unsafe_code, reason = "the host is reached over a C interface")]
 
@@ -79,16 +81,16 @@ unsafe extern "C" {
 /// A call that the host did not carry out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Refused {
-    /// What was asked for.
+    /// The name of the call.
     pub(crate) call: &'static str,
-    /// The host's answer.
+    /// The host's status.
     pub(crate) status: u32,
 }
 
-/// The answer of every call in this module.
+/// The result of every call in this module.
 pub(crate) type Result<T> = std::result::Result<T, Refused>;
 
-/// What [`now`] counts in, to what configurations count in.
+/// Converts configured milliseconds to the nanoseconds of [`now`].
 pub(crate) const NANOS_PER_MS: u64 = 1_000_000;
 
 /// Nanoseconds since the Unix epoch.
@@ -99,7 +101,7 @@ pub(crate) fn now() -> Result<u64> {
     check("get_current_time", status).map(|()| time)
 }
 
-/// Asks for `on_tick` every so many milliseconds.
+/// Asks for `on_tick` with this period in milliseconds.
 pub(crate) fn set_tick_period(milliseconds: u32) -> Result<()> {
     // SAFETY: takes no pointer.
     check("set_tick_period", unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
@@ -113,7 +115,7 @@ pub(crate) fn buffer(buffer: BufferType, max_size: usize) -> Result<Vec<u8>> {
     })
 }
 
-/// Replaces the first `size` bytes of a buffer; `size` is its whole length in all our uses.
+/// Replaces the first `size` bytes of a buffer; here `size` is always its whole length.
 pub(crate) fn replace_buffer(buffer: BufferType, size: usize, bytes: &[u8]) -> Result<()> {
     // SAFETY: pointer and length describe `bytes`, which outlives the call.
     let status = unsafe { proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) };
@@ -129,7 +131,7 @@ pub(crate) fn headers(map: MapType) -> Result<Headers> {
     .map(Headers)
 }
 
-/// Sets a header, in the place of all of that name.
+/// Sets a header and removes all others of that name.
 pub(crate) fn set_header(map: MapType, name: &str, value: &[u8]) -> Result<()> {
     // SAFETY: pointers and lengths describe `name` and `value`, which outlive the call.
     let status = unsafe {
@@ -144,7 +146,7 @@ pub(crate) fn remove_header(map: MapType, name: &[u8]) -> Result<()> {
     check("remove_header", unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
 }
 
-/// A property of the stream or of the plugin. `path` has its parts joined by zero bytes.
+/// A property of the stream or of the plugin. The parts of `path` are joined by zero bytes.
 pub(crate) fn property(path: &str) -> Result<Vec<u8>> {
     returned("get_property", |data, size| {
         // SAFETY: pointer and length describe `path`; `data` and `size` are valid for writes.
@@ -167,7 +169,7 @@ pub(crate) fn define_metric(kind: MetricType, name: &str) -> Result<u32> {
     check("define_metric", status).map(|()| id)
 }
 
-/// Adds to a counter. Envoy wants more than zero.
+/// Adds to a counter. Envoy accepts only amounts above zero.
 pub(crate) fn increment_metric(id: u32, offset: i64) -> Result<()> {
     // SAFETY: takes no pointer.
     check("increment_metric", unsafe { proxy_increment_metric(id, offset) })
@@ -179,13 +181,13 @@ pub(crate) fn record_metric(id: u32, value: u64) -> Result<()> {
     check("record_metric", unsafe { proxy_record_metric(id, value) })
 }
 
-/// Makes the calls that follow apply to another context than the one that is running.
+/// Makes the following calls apply to another context than the running one.
 pub(crate) fn set_effective_context(context: u32) -> Result<()> {
     // SAFETY: takes no pointer.
     check("set_effective_context", unsafe { proxy_set_effective_context(context) })
 }
 
-/// What all VMs with this one's id share under a name, and its version; `None`: nobody has set it.
+/// The data that all VMs with this VM's id share under a name, and its version; `None`: it was never set.
 pub(crate) fn shared(key: &str) -> Result<Option<(Vec<u8>, u32)>> {
     const NOT_FOUND: u32 = 1;
     let mut version = 0;
@@ -200,7 +202,7 @@ pub(crate) fn shared(key: &str) -> Result<Option<(Vec<u8>, u32)>> {
     }
 }
 
-/// Sets what is shared, where it still has this version; 0: whatever is there. False: it has another one.
+/// Sets shared data if it still has this version; 0: in any case. False: it has another version.
 pub(crate) fn share(key: &str, value: &[u8], version: u32) -> Result<bool> {
     const VERSION_MISMATCH: u32 = 8;
     // SAFETY: pointers and lengths describe `key` and `value`, which outlive the call.
@@ -212,7 +214,7 @@ pub(crate) fn share(key: &str, value: &[u8], version: u32) -> Result<bool> {
     }
 }
 
-/// Lets a paused request go on. Its headers and its body can no longer be reached afterwards.
+/// Lets a paused request go on. After that its headers and its body cannot be reached.
 pub(crate) fn continue_request() -> Result<()> {
     // SAFETY: takes no pointer.
     check("continue_stream", unsafe { proxy_continue_stream(StreamType::HttpRequest as u32) })
@@ -230,7 +232,7 @@ pub(crate) fn close_stream() -> Result<()> {
     check("close_stream", unsafe { proxy_close_stream(StreamType::HttpRequest as u32) })
 }
 
-/// Starts a unary gRPC call; the answer comes to the context that is running now.
+/// Starts a unary gRPC call; the running context receives the answer.
 pub(crate) fn grpc_call(
     target: &str,
     service: &str,
@@ -243,7 +245,7 @@ pub(crate) fn grpc_call(
         .map_err(|status| Refused { call: "grpc_call", status: status as u32 })
 }
 
-/// Sends an HTTP request to a cluster; the whole answer comes to the context that is running now.
+/// Sends an HTTP request to a cluster; the running context receives the whole answer.
 pub(crate) fn http_call(
     cluster: &str,
     headers: Vec<(&str, &str)>,
@@ -254,7 +256,7 @@ pub(crate) fn http_call(
         .map_err(|status| Refused { call: "http_call", status: status as u32 })
 }
 
-/// Answers in the provider's place. `details` go to the access log.
+/// Answers instead of the provider. `details` go to the access log.
 pub(crate) fn answer(status: u32, details: &str, headers: &[(&[u8], &[u8])], body: &[u8]) -> Result<()> {
     const NO_GRPC: i32 = -1;
     let headers = serialized("send_local_response", headers)?;
@@ -274,7 +276,7 @@ pub(crate) fn answer(status: u32, details: &str, headers: &[(&[u8], &[u8])], bod
     check("send_local_response", status)
 }
 
-/// Runs a call that hands over bytes.
+/// Makes a call that returns bytes.
 fn returned(call: &'static str, run: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>> {
     let mut data = null_mut();
     let mut size = 0;
@@ -282,8 +284,8 @@ fn returned(call: &'static str, run: impl FnOnce(*mut *mut u8, *mut usize) -> u3
     if data.is_null() || size == 0 {
         return Ok(Vec::new());
     }
-    // SAFETY: the host got `data` from the crate's `proxy_on_memory_allocate(size)` during this call and gives up its use, so it
-    // is a boxed slice of `size` initialized bytes that nobody else owns.
+    // SAFETY: the host got `data` from the crate's `proxy_on_memory_allocate(size)` during this call and
+    // gives up its use, so it is a boxed slice of `size` initialized bytes that has no other owner.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
@@ -291,9 +293,9 @@ fn check(call: &'static str, status: u32) -> Result<()> {
     if status == 0 { Ok(()) } else { Err(Refused { call, status }) }
 }
 
-/// Pairs as the host reads them: see [`Headers`].
+/// Pairs in the host's format: see [`Headers`].
 fn serialized(call: &'static str, pairs: &[(&[u8], &[u8])]) -> Result<Vec<u8>> {
-    // In the place of the host's own answer to lengths that it cannot read.
+    // Stands for the host's own status for lengths that it cannot read.
     const SERIALIZATION_FAILURE: u32 = 3;
     let number = |size: usize| {
         let number = u32::try_from(size).map_err(|_| Refused { call, status: SERIALIZATION_FAILURE })?;
@@ -345,7 +347,8 @@ impl Headers {
         Self(serialized("test", &pairs).unwrap())
     }
 
-    /// Names, which Envoy has put into lower case, and values. Ends early where the bytes do not add up.
+    /// Names, which Envoy has put into lower case, and values. Ends early if the lengths do not fit the
+    /// bytes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let count = self.number(0).unwrap_or(0);
         let mut lengths = 4usize;

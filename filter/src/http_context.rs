@@ -1,4 +1,4 @@
-//! What the host calls for a stream.
+//! The callbacks of the host for a stream.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use crate::settings::Settings;
 use crate::stream::Stream;
 use crate::vm::{self, SharedStream};
 
-/// The HTTP context of the filter: a handle, since a root's tick works for its streams, too.
+/// The HTTP context of the filter: a handle to the stream, because a root's tick also works for its streams.
 pub(crate) struct HttpFilter {
     id: u32,
     stream: SharedStream,
@@ -24,7 +24,7 @@ impl HttpFilter {
         Self { id, stream }
     }
 
-    /// Runs a callback. One that comes from inside another of this stream lets the bytes pass.
+    /// Runs a callback. A callback that comes during another one of the same stream lets the bytes pass.
     fn run(&self, run: impl FnOnce(&mut Stream) -> Action) -> Action {
         self.stream.try_borrow_mut().map_or(Action::Continue, |mut stream| run(&mut stream))
     }
@@ -45,7 +45,7 @@ impl Context for HttpFilter {
         }
     }
 
-    /// Always true: Envoy waits for nobody.
+    /// Always true: there is nothing that Envoy has to wait for.
     fn on_done(&mut self) -> bool {
         if let Ok(mut stream) = self.stream.try_borrow_mut() {
             stream.end();

@@ -1,59 +1,61 @@
-//! Which bodies a VM has in work, and which streams wait for that.
+//! Which bodies a VM has in work, and which streams wait for their turn.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// Between two slices, while something waits: what Envoy has to do meanwhile comes first.
+/// The pause between two slices while something waits, so that Envoy's other work comes first.
 pub(crate) const TICK_MS: u32 = 1;
 
-/// The bodies that a VM has in work, and those that wait for that.
+/// The bodies that a VM has in work, and those that wait.
 #[derive(Debug, Default)]
 pub(crate) struct InWork {
     places: Cell<u32>,
-    /// Streams that have paused, in the order in which they go on.
+    /// Streams that have paused, in the order in which they will go on.
     paused: RefCell<VecDeque<u32>>,
-    /// Streams that wait for a place, in the order in which they came.
+    /// Streams that wait for a place, in order of arrival.
     waiting: RefCell<VecDeque<u32>>,
 }
 
-/// One of the places for bodies in work, given back when it is dropped: however its stream ends.
+/// One of the places for bodies in work. Dropping it gives it back, however its stream ends.
 #[derive(Debug)]
 pub(crate) struct Place(Rc<InWork>);
 
 impl InWork {
-    /// A place for one more, where fewer than `most` are taken; 0: there is always one. Who waits goes first.
+    /// A place, if fewer than `most` are taken; 0: no limit. A stream that already waits goes before a new
+    /// one.
     pub(crate) fn enter(self: &Rc<Self>, most: u32, waited: bool) -> Option<Place> {
         let is_free = most == 0 || self.places.get() < most;
         let in_turn = waited || self.waiting.borrow().is_empty();
         (is_free && in_turn).then(|| self.enter_now())
     }
 
-    /// A place whoever else is in work, for what cannot go on in a tick.
+    /// A place in any case, for a body that cannot go on in a tick.
     pub(crate) fn enter_now(self: &Rc<Self>) -> Place {
         self.places.set(self.places.get().saturating_add(1));
         Place(Rc::clone(self))
     }
 
-    /// Has a stream wait for a place, behind all others or, where it `waited`, before them.
+    /// Makes a stream wait for a place: after all others or, if it has `waited`, before them.
     pub(crate) fn wait(&self, stream: u32, waited: bool) {
         let mut waiting = self.waiting.borrow_mut();
         if waited { waiting.push_front(stream) } else { waiting.push_back(stream) }
     }
 
-    /// Whether somebody waits, for a place or for a turn.
+    /// Whether a stream waits, for a place or for a turn.
     pub(crate) fn has_any(&self) -> bool {
         !self.paused.borrow().is_empty() || !self.waiting.borrow().is_empty()
     }
 
-    /// Whose turn it is: who waits for a place where there is one, else the next that has paused.
+    /// The stream whose turn it is: one that waits for a place, if there is a free one, else the next paused
+    /// one.
     pub(crate) fn next(&self, most: u32) -> Option<u32> {
         let is_free = most == 0 || self.places.get() < most;
         let waiting = is_free.then(|| self.waiting.borrow_mut().pop_front()).flatten();
         waiting.or_else(|| self.paused.borrow_mut().pop_front())
     }
 
-    /// A turn that could not be taken comes again.
+    /// Puts back a stream whose turn could not be taken.
     pub(crate) fn put_back(&self, stream: u32) {
         self.paused.borrow_mut().push_back(stream);
     }

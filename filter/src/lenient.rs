@@ -1,13 +1,13 @@
-//! Reads a JSON object key by key and forgives what it cannot use.
+//! Reads a JSON object key by key and replaces values that it cannot use.
 
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-/// More would only repeat themselves in the log.
+/// More warnings would only repeat themselves in the log.
 const MAX_WARNINGS: usize = 32;
 
-/// An object whose keys are taken one after another; what is left at the end is unknown.
+/// An object whose keys are taken one by one; keys that are left at the end are unknown.
 pub(crate) struct Reader {
     object: Map<String, Value>,
     /// Put before the keys in warnings: `control_plane.`, or nothing.
@@ -27,7 +27,7 @@ impl Reader {
         (self.warnings, self.errors)
     }
 
-    /// Takes over what a section had to forgive.
+    /// Takes over the warnings and errors of a section.
     pub(crate) fn close(&mut self, mut section: Reader) {
         section.name_unknown_keys();
         self.errors += section.errors;
@@ -66,7 +66,7 @@ impl Reader {
         self.choice(key, names, now)
     }
 
-    /// As [`Reader::one_of`], but a value that cannot be used is not replaced by the default: by this one.
+    /// As [`Reader::one_of`], but a value that cannot be used is replaced by `careful`, not by the default.
     pub(crate) fn guarded<T: Copy>(
         &mut self,
         key: &str,
@@ -81,7 +81,7 @@ impl Reader {
         self.choice(key, names, now).unwrap_or(careful)
     }
 
-    /// A glob; `None` where the key is absent, an error where it holds none.
+    /// A glob; `None` if the key is absent, an error if its value is not a glob.
     pub(crate) fn pattern(&mut self, key: &str, now: &str) -> Result<Option<String>, ()> {
         match self.take(key) {
             None => Ok(None),
@@ -104,7 +104,7 @@ impl Reader {
         }
     }
 
-    /// As [`Reader::flag`] for a key that is mostly left out.
+    /// As [`Reader::flag`], but `None` if the key is absent.
     pub(crate) fn optional_flag(&mut self, key: &str) -> Option<bool> {
         match self.take(key)? {
             Value::Bool(flag) => Some(flag),
@@ -127,7 +127,7 @@ impl Reader {
         }
     }
 
-    /// A number that has to be there; `None`: it is not, or cannot be used.
+    /// A number that has to be there; `None`: it is absent or cannot be used.
     pub(crate) fn required_number(
         &mut self,
         key: &str,
@@ -203,8 +203,8 @@ impl Reader {
         sections
     }
 
-    /// As [`Reader::sections`], but an element that is not an object keeps its place as `None`. A value
-    /// that is not an array counts as one such element.
+    /// As [`Reader::sections`], but an element that is not an object keeps its place as `None`. A value that
+    /// is not an array counts as one such element.
     pub(crate) fn guarded_sections(&mut self, key: &str, now: &str) -> Vec<Option<Reader>> {
         let items = match self.take(key) {
             None => return Vec::new(),
@@ -227,7 +227,7 @@ impl Reader {
         sections
     }
 
-    /// Counts every key that nobody has taken as a value that cannot be used, and says whether there was one.
+    /// Counts every key that was not taken as an error, and returns whether there was one.
     pub(crate) fn refuse_unknown_keys(&mut self, now: &str) -> bool {
         let keys: Vec<String> = std::mem::take(&mut self.object).into_iter().map(|(key, _)| key).collect();
         for key in &keys {
@@ -264,7 +264,7 @@ impl Reader {
         None
     }
 
-    /// `null` is how templates spell "not set".
+    /// Removes a key and returns its value. `null` counts as absent: templates write it for "not set".
     fn take(&mut self, key: &str) -> Option<Value> {
         self.object.remove(key).filter(|value| !value.is_null())
     }
@@ -278,7 +278,7 @@ impl Reader {
 
     fn push(&mut self, mut warning: String) {
         if self.warnings.len() < MAX_WARNINGS {
-            // A found value can be as long as the configuration itself.
+            // The value in a warning can be as long as the configuration itself.
             if let Some((end, _)) = warning.char_indices().nth(300) {
                 warning.truncate(end);
             }

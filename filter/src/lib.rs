@@ -1,10 +1,11 @@
 //! Headroom as a proxy-wasm HTTP filter for Envoy and Istio.
 //!
-//! Host glue only: the engine, `headroom-compress`, decides what is done to a body. `root` puts configurations in
-//! force. A `stream` carries one `exchange`, with a `request` and a `response` that each own their phase, or a
-//! `websocket` session with many. What a response may need is `recovery` (a refusal for a changed prefix) and `follow`
-//! (calls of our own tool). The host calls `root_context`
-//! and `http_context`, by way of the crate `proxy-wasm`; `host` are the calls in the other direction that the crate would panic on.
+//! This crate is only the connection to the host: the engine, `headroom-compress`, decides what is done to a
+//! body. `root` applies configurations. A `stream` carries one `exchange`, with a `request` and a `response`
+//! that each own their phase, or a `websocket` session with many exchanges. `recovery` handles a refusal for
+//! a changed prefix, and `follow` handles calls of our own tools. The host calls `root_context` and
+//! `http_context` through the crate `proxy-wasm`. `host` holds our calls to the host where that crate would
+//! panic.
 
 #![cfg_attr(
     not(test),
@@ -68,7 +69,7 @@ mod vm;
 mod websocket;
 mod work;
 
-/// What the host runs first.
+/// The function that the host runs first.
 #[cfg(target_os = "wasi")]
 #[allow(missing_docs, reason = "the crate's macro declares it")]
 mod initialize {
@@ -78,7 +79,7 @@ mod initialize {
     }}
 }
 
-/// Has the root contexts of this thread be this filter's.
+/// Makes this filter create the root contexts of this thread.
 pub fn start() {
     proxy_wasm::set_root_context(|id| Box::new(root_context::Plugin::new(id)));
 }

@@ -1,43 +1,44 @@
-//! Budgets that are used up, as the sidecar has said last: who is refused, and in which words.
+//! Budgets that are used up, as the sidecar has last reported: which requests are refused, and with which
+//! message.
 //!
-//! Nobody is refused without the sidecar's word, and its word is forgotten after a while: a sidecar that is
-//! down, or too old to know budgets, lets everybody through (I1).
+//! A request is refused only if the sidecar has reported its budget, and each report expires after a while.
+//! So a sidecar that is down, or too old to know budgets, stops no request (I1).
 
 use headroom_api::v1::{LimitsResponse, UsedUp};
 use headroom_providers::Api;
 
 use crate::host::{self, NANOS_PER_MS};
 
-/// Between two questions, where reports do not bring the answer: as long as a budget may be overdrawn by
-/// the requests that a VM lets through meanwhile.
+/// The pause between two questions, if reports do not bring the answer. Requests that the VM lets through in
+/// this time may overdraw a budget.
 const POLL_NANOS: u64 = 5_000 * NANOS_PER_MS;
-/// After a question that failed: a sidecar of an older version will not learn it soon.
+/// The pause after a failed question: a sidecar of an older version will not be updated soon.
 const PAUSE_NANOS: u64 = 60_000 * NANOS_PER_MS;
-/// Entries beyond these are not looked at.
+/// Further entries are ignored.
 const MAX_ENTRIES: usize = 4_096;
 
-/// What is known of budgets.
+/// What is known about budgets.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     used_up: Vec<UsedUp>,
-    /// Nanoseconds; what is said in `used_up` counts before then.
+    /// Nanoseconds; `used_up` counts until then.
     valid_until: u64,
     next_poll: u64,
     /// The question that waits for its answer.
     token: Option<u32>,
 }
 
-/// Who is behind a request.
+/// Who makes a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BudgetScope<'a> {
-    /// All that the request shows: one that is over its budget is enough.
+    /// All keys that the request shows. It is refused if one of them is over its budget.
     pub(crate) keys: &'a [String],
     pub(crate) team: &'a str,
-    /// It goes to a provider for sure. What may be something else is refused for its key alone.
+    /// Whether it surely goes to a provider. If not, only the budget of its key can refuse it.
     pub(crate) is_providers: bool,
 }
 
-/// An answer in the provider's place.
+/// An answer that the filter gives instead of the provider.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct LocalReply {
     pub(crate) headers: Vec<(&'static str, String)>,
@@ -45,7 +46,7 @@ pub(crate) struct LocalReply {
 }
 
 impl Limits {
-    /// The sidecar has said so, in the answer to a report or to a question.
+    /// Takes what the sidecar has reported, in the answer to a report or to a question.
     pub(crate) fn heard(&mut self, mut said: LimitsResponse, now: u64) {
         said.used_up.truncate(MAX_ENTRIES);
         self.used_up = said.used_up;
@@ -58,18 +59,18 @@ impl Limits {
         now >= self.next_poll
     }
 
-    /// A question has been asked; `None`: it could not be.
+    /// Notes that a question was asked; `None`: the host refused.
     pub(crate) fn asked(&mut self, token: Option<u32>, now: u64) {
         self.token = token;
         self.next_poll = now.saturating_add(PAUSE_NANOS);
     }
 
-    /// Whether an answer is to the question that was asked last; it is answered then.
+    /// Whether an answer belongs to the last question; if so, that question is no longer open.
     pub(crate) fn is_answered_by(&mut self, token: u32) -> bool {
         self.token.take_if(|asked| *asked == token).is_some()
     }
 
-    /// Why somebody's request is refused; `None`: it is not.
+    /// The refusal of a request whose budget is used up; `None`: it is not refused.
     pub(crate) fn refusal(&self, payer: BudgetScope<'_>, api: Api, now: u64) -> Option<LocalReply> {
         if now >= self.valid_until {
             return None;
@@ -80,7 +81,7 @@ impl Limits {
             .used_up
             .iter()
             .filter(|it| until(it) > now_ms && payer.is_meant_by(it))
-            // The last to begin anew decides when it is worth while to come again.
+            // The budget that is renewed last decides when a new attempt makes sense.
             .max_by_key(|it| until(it))?;
         let seconds = until(used_up).saturating_sub(now_ms).div_ceil(1_000);
         Some(refusal(api, &used_up.message, seconds))
@@ -91,7 +92,7 @@ impl Limits {
 pub(crate) const TOO_MANY_REQUESTS: u32 = 429;
 
 impl LocalReply {
-    /// Answers the request at hand with it.
+    /// Answers the current request with it.
     pub(crate) fn send(&self) -> host::Result<()> {
         let headers = self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let headers: Vec<_> = headers.collect();
@@ -110,12 +111,12 @@ impl BudgetScope<'_> {
     }
 }
 
-/// In the words that the provider's own SDKs understand.
+/// In the format that the provider's own SDKs understand.
 fn refusal(api: Api, message: &str, seconds: u64) -> LocalReply {
     let mut headers = vec![
         ("content-type", "application/json".to_owned()),
         ("retry-after", seconds.to_string()),
-        // The SDKs of Anthropic and OpenAI would try again at once.
+        // Without it the SDKs of Anthropic and OpenAI would retry at once.
         ("x-should-retry", "false".to_owned()),
     ];
     let headroom_providers::Refusal { header, body } = api.refusal(message);

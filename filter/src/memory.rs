@@ -1,19 +1,20 @@
-//! The bytes of a VM. What it keeps for requests beside the one that it works on has one budget: bodies until their
-//! answers are over, answers that are collected, copies for the store, messages of WebSocket sessions. What the memo
-//! and a body in work may take is set aside first, so that no mix of requests outgrows the VM.
+//! The memory of a VM. Everything that it keeps for requests, apart from the body in work, shares one budget:
+//! bodies until their answers are over, collected answers, copies for the store, messages of WebSocket
+//! sessions. The memory of the memo and of a body in work is reserved first, so that no mix of requests can
+//! exceed the VM's memory.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::config::Config;
 
-/// Envoy gives a VM so much, and ends it when it asks for more.
+/// Envoy's limit for a VM. It ends a VM that asks for more.
 const VM_BYTES: usize = 1 << 30;
-/// A body in work takes up to so many times its length. A VM works on one at a time.
+/// A body in work takes up to this many times its length. A VM works on one at a time.
 const WORK_FACTOR: usize = 5;
 /// The budget, unless the memo or the longest body leave less.
 const MOST_BYTES: usize = 256 << 20;
-/// What there is in any case.
+/// The budget is never smaller.
 const LEAST_BYTES: usize = 8 << 20;
 
 /// The budget.
@@ -23,7 +24,7 @@ pub(crate) struct Memory {
     limit: Cell<usize>,
 }
 
-/// A share of it, given back when it is dropped.
+/// A share of the budget. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Room {
     of: Rc<Memory>,
@@ -37,25 +38,25 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Leaves what a configuration sets aside for other things.
+    /// Sets the budget to what a configuration leaves for it.
     pub(crate) fn configure(&self, config: &Config) {
         let work = config.engine.max_body_bytes.saturating_mul(WORK_FACTOR);
         let left = VM_BYTES.saturating_sub(work).saturating_sub(config.memo_bytes);
         self.limit.set(left.clamp(LEAST_BYTES, MOST_BYTES));
     }
 
-    /// Room for so many bytes; `None`: there is none.
+    /// A share of this many bytes; `None`: there is no room.
     pub(crate) fn room(self: &Rc<Self>, bytes: usize) -> Option<Room> {
         let mut room = self.no_room();
         room.resize(bytes).then_some(room)
     }
 
-    /// Room for nothing yet.
+    /// An empty share.
     pub(crate) fn no_room(self: &Rc<Self>) -> Room {
         Room { of: Rc::clone(self), bytes: 0 }
     }
 
-    /// Gives some bytes back and takes others, which are there already.
+    /// Gives back some bytes and takes others that are already in use.
     pub(crate) fn exchange(&self, back: usize, taken: usize) {
         self.used.set(self.used.get().saturating_sub(back).saturating_add(taken));
     }
@@ -67,7 +68,7 @@ impl Memory {
 }
 
 impl Room {
-    /// Grows or shrinks to so many bytes. False: there is no room to grow, and it stays as it is.
+    /// Grows or shrinks to this many bytes. False: there is no room to grow, and it stays as it is.
     pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         let others = self.of.used.get().saturating_sub(self.bytes);
         if bytes > self.bytes && others.saturating_add(bytes) > self.of.limit.get() {
@@ -77,13 +78,13 @@ impl Room {
         true
     }
 
-    /// As [`Room::resize`], for bytes that are there already.
+    /// As [`Room::resize`], for bytes that are already in use.
     pub(crate) fn hold(&mut self, bytes: usize) {
         self.of.exchange(self.bytes, bytes);
         self.bytes = bytes;
     }
 
-    /// Grows by so many bytes. False: there is no room.
+    /// Grows by this many bytes. False: there is no room.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         self.resize(self.bytes.saturating_add(bytes))
     }
@@ -128,7 +129,7 @@ mod tests {
         assert_eq!(limit(32 << 20, 32 << 20), MOST_BYTES);
         assert_eq!(limit(128 << 20, 256 << 20), 128 << 20);
         assert_eq!(limit(128 << 20, 512 << 20), LEAST_BYTES);
-        // Less than is in use: what is kept stays, and nothing more is.
+        // The budget is now smaller than what is in use: what is kept stays, and nothing is added.
         memory.exchange(0, 9 << 20);
         assert!(memory.room(1).is_none() && memory.room(0).is_some());
     }

@@ -1,22 +1,22 @@
-//! What a request and its answer say, for the feed: taken along only where the configuration asks for it.
+//! The texts of a request and its answer, for the feed: collected only where the configuration asks for them.
 //!
-//! Of the body alone: headers, and with them credentials, are not looked at.
+//! They come from the body alone. Headers, and so credentials, are never read.
 
 use headroom_api::v1::{LoggedBlock, LoggedMessages};
 use headroom_compress::Block;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The messages of one request, and its answer as far as it has come.
+/// The messages of one request, and its answer so far.
 #[derive(Debug)]
 pub(crate) struct Transcript {
     logged: LoggedMessages,
     answer: Vec<u8>,
-    /// Bytes of the request's messages, and of the answer, at most.
+    /// The most bytes of the request's messages, and of the answer.
     room: usize,
 }
 
-/// A text of a tool output takes one of so many parts of the room at most, so that there are several.
+/// The text of a tool output takes at most one of this many parts of the room, so that several fit.
 const PARTS: usize = 4;
 
 /// Where the wire formats keep the conversation.
@@ -31,13 +31,13 @@ struct Body<'b> {
     /// Gemini.
     #[serde(borrow)]
     contents: Option<&'b RawValue>,
-    /// Gemini Code Assist: what Gemini has, one level down.
+    /// Gemini Code Assist: Gemini's fields, one level down.
     #[serde(borrow)]
     request: Option<&'b RawValue>,
 }
 
 impl Transcript {
-    /// Of a request. `None`: it has none that could be found.
+    /// The transcript of a request. `None`: no messages were found in it.
     pub(crate) fn of(body: &[u8], room: usize) -> Option<Self> {
         let Body { messages, input, contents, request } = serde_json::from_slice(body).ok()?;
         let nested = || serde_json::from_str::<Body<'_>>(request?.get()).ok()?.contents;
@@ -46,7 +46,7 @@ impl Transcript {
             Ok(list) => list,
             Err(_) => vec![serde_json::from_str(all).ok()?],
         };
-        // The newest say most: the others were in earlier requests of the conversation.
+        // The newest ones matter most: the others were in earlier requests of the conversation.
         let (mut left, mut kept) = (room, Vec::new());
         for message in all.iter().rev().map(|message| message.get()) {
             let Some(fits) = message.get(..message.floor_char_boundary(left)).filter(|it| !it.is_empty())
@@ -66,8 +66,8 @@ impl Transcript {
         Some(Self { logged, answer: Vec::new(), room })
     }
 
-    /// The tool outputs that stand in `body`, and what stands for them in `forwarded`; `None`: it leaves as it came.
-    /// `left_out` of them, the oldest, are not in the record.
+    /// Adds the tool outputs of `body`, and their replacements in `forwarded`; `None`: it leaves as it came.
+    /// The record leaves out the oldest `left_out` of them.
     pub(crate) fn tell_blocks(
         &mut self,
         body: &[u8],
@@ -97,16 +97,16 @@ impl Transcript {
         }
     }
 
-    /// More of the answer.
+    /// Takes more of the answer.
     pub(crate) fn answered(&mut self, bytes: &[u8]) {
         let left = self.room.saturating_sub(self.answer.len());
         self.logged.response_content_cut |= bytes.len() > left;
         self.answer.extend(bytes.iter().take(left));
     }
 
-    /// As they are reported.
+    /// The transcript as it is reported.
     pub(crate) fn logged(self, request_id: &str) -> LoggedMessages {
-        // The last character may be half a one.
+        // The last character may be cut in half.
         let response_content = match String::from_utf8(self.answer) {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
@@ -115,7 +115,7 @@ impl Transcript {
     }
 }
 
-/// What a JSON string says, to a length, and whether that is not all of it.
+/// The text of a JSON string, cut to a length, and whether it was cut.
 fn beginning(string: &[u8], longest: usize) -> (String, bool) {
     let Ok(mut text) = serde_json::from_slice::<String>(string) else { return (String::new(), false) };
     let end = text.floor_char_boundary(longest);

@@ -1,6 +1,6 @@
 //! The filter's own counters, gauges and histograms in Envoy's statistics.
 //!
-//! Envoy shows them as `wasmcustom.headroom.…`; all VMs of a process add to the same ones.
+//! Envoy shows them as `wasmcustom.headroom.…`; all VMs of a process share them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use proxy_wasm::types::MetricType;
 use crate::host;
 use crate::tool_loop::HiddenRounds;
 
-/// Defined once per root context. A metric that the host would not define is not counted.
+/// Defined once per root context. A metric that the host refuses to define is not counted.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     requests: Vec<(RequestOutcome, Option<u32>)>,
@@ -54,13 +54,13 @@ pub(crate) struct Metrics {
     unrecognized_refused: Option<u32>,
     breakpoints: Option<u32>,
     aligned_lines: Option<u32>,
-    /// Requests on paths that are not read, by the path's shape; `None`: none are counted.
+    /// Requests on paths that the filter does not read, by the path's shape; `None`: they are not counted.
     unrecognized: Option<RefCell<BTreeMap<String, Option<u32>>>>,
 }
 
-/// Paths that are told apart. Clients make them up, and Envoy keeps a metric for ever.
+/// The most paths with a counter of their own. Clients choose the paths, and Envoy never removes a metric.
 const MAX_PATHS: usize = 64;
-/// All others.
+/// The name for all further paths.
 const OTHER_PATHS: &str = "other";
 
 /// Every outcome that a request can have.
@@ -166,7 +166,7 @@ impl Metrics {
         }
         add(self.prefix_mismatches, record.prefix_mismatches.into());
         if let Some(tokens) = &record.tokens {
-            // An audited or simulated request leaves as it came, whatever compressing it would have saved.
+            // An audited or simulated request leaves as it came, whatever compression would have saved.
             let after = forwarded_tokens(outcome, tokens);
             add(self.tokens_before, tokens.before);
             add(self.tokens_after, after);
@@ -183,7 +183,7 @@ impl Metrics {
         add(self.host_errors, 1);
     }
 
-    /// Every VM of the process reads the same configuration and sets the same number.
+    /// Sets the number: every VM of the process reads the same configuration and sets the same one.
     pub(crate) fn config_errors(&self, errors: u64) {
         record_value(self.config_errors, errors);
     }
@@ -200,67 +200,67 @@ impl Metrics {
         add(self.records_dropped, records);
     }
 
-    /// Copies of originals that the store has taken.
+    /// Counts copies of originals that the store has taken.
     pub(crate) fn copied(&self, copies: u64) {
         add(self.copies, copies);
     }
 
-    /// Those that had no room, or that it did not take.
+    /// Counts copies that found no room, or that the store refused.
     pub(crate) fn copies_dropped(&self, copies: u64) {
         add(self.copies_dropped, copies);
     }
 
-    /// Rounds of our own tool in an answer that the client has not seen.
+    /// Counts rounds of our own tools that the client has not seen.
     pub(crate) fn hidden(&self, hidden: HiddenRounds) {
         add(self.rounds_traced, hidden.traced.into());
         add(self.rounds_withheld, hidden.withheld.into());
     }
 
-    /// Calls of our own tool that were put back into a request.
+    /// Counts calls of our own tool that were put back into a request.
     pub(crate) fn restored(&self, retrievals: u32) {
         add(self.retrievals_restored, retrievals.into());
     }
 
-    /// A refused request that was sent once more, and whether that helped.
+    /// Counts a refused request that was sent once more, and whether that helped.
     pub(crate) fn recovered(&self, helped: bool) {
         add(if helped { self.recovered } else { self.recoveries_failed }, 1);
     }
 
-    /// A body whose encoding could not be read.
+    /// Counts a body whose encoding could not be read.
     pub(crate) fn undecoded(&self) {
         add(self.undecoded, 1);
     }
 
-    /// A request that cannot be sent again because a header of it is no text.
+    /// Counts a request that cannot be sent again because one of its headers is not text.
     pub(crate) fn round_unsendable(&self) {
         add(self.rounds_unsendable, 1);
     }
 
-    /// Something that was not kept, because too much is: a request, its originals, or an answer.
+    /// Counts a request, originals or an answer that was not kept because the memory budget is used up.
     pub(crate) fn no_room(&self) {
         add(self.no_room, 1);
     }
 
-    /// A request to the provider to go on with what the model has asked for.
+    /// Counts a request that asks the provider to go on after a call of our tools.
     pub(crate) fn round_begun(&self) {
         add(self.rounds, 1);
     }
 
-    /// One that could not be made, or was not answered.
+    /// Counts such a request that could not be made, or was not answered.
     pub(crate) fn round_failed(&self) {
         add(self.rounds_failed, 1);
     }
 
-    /// A WebSocket session that the provider has agreed to.
+    /// Counts a WebSocket session that the provider has accepted.
     pub(crate) fn session_opened(&self) {
         add(self.sessions, 1);
         add(self.sessions_active, 1);
     }
 
-    /// The end of one, and how long it lasted.
+    /// Counts the end of a session, and notes how long it lasted.
     pub(crate) fn session_ended(&self, end: SessionEnd, milliseconds: u32) {
         if let Some(active) = self.sessions_active {
-            // As in `add`.
+            // See `add`.
             let _ = host::increment_metric(active, -1);
         }
         if let Some((_, id)) = self.sessions_ended.iter().find(|(of, _)| *of == end) {
@@ -269,22 +269,22 @@ impl Metrics {
         record_value(self.session_ms, milliseconds.into());
     }
 
-    /// A slice of work on a body, with more to do behind it.
+    /// Counts a slice of work on a body that is not finished.
     pub(crate) fn work_paused(&self) {
         add(self.work_paused, 1);
     }
 
-    /// A body that waits until fewer are in work.
+    /// Counts a body that waits until fewer are in work.
     pub(crate) fn work_waited(&self) {
         add(self.work_waited, 1);
     }
 
-    /// One that should have paused, and was done in one go.
+    /// Counts a body that should have paused, and was finished in one go.
     pub(crate) fn work_unpaused(&self) {
         add(self.work_unpaused, 1);
     }
 
-    /// A request on a provider's path that is not read, and passes.
+    /// Counts a request on a provider's path that the filter does not read. It passes.
     pub(crate) fn unrecognized(&self, shape: &str) {
         let Some(paths) = &self.unrecognized else { return };
         let mut paths = paths.borrow_mut();
@@ -296,39 +296,39 @@ impl Metrics {
         add(*id, 1);
     }
 
-    /// One that is refused, because a budget is used up.
+    /// Counts such a request that is refused because a budget is used up.
     pub(crate) fn unrecognized_refused(&self) {
         add(self.unrecognized_refused, 1);
     }
 
-    /// A call of one of memory's tools, and whether the sidecar has answered it.
+    /// Counts a call of a memory tool, and whether the sidecar has answered it.
     pub(crate) fn memory_called(&self, answered: bool) {
         add(if answered { self.memory_calls } else { self.memory_calls_failed }, 1);
     }
 
-    /// What was changed in a request for the provider's cache.
+    /// Counts what was changed in a request for the provider's cache.
     pub(crate) fn cache_edited(&self, breakpoints: u32, aligned_lines: u32) {
         add(self.breakpoints, breakpoints.into());
         add(self.aligned_lines, aligned_lines.into());
     }
 
-    /// An original that the model has asked for.
+    /// Counts an original that the model has asked for.
     pub(crate) fn retrieved(&self, found: bool) {
         add(if found { self.originals_retrieved } else { self.originals_missing }, 1);
     }
 }
 
 fn add(id: Option<u32>, amount: u64) {
-    // Envoy's increment wants more than zero.
+    // Envoy accepts only amounts above zero.
     if let (Some(id), Ok(amount @ 1..)) = (id, i64::try_from(amount)) {
-        // A statistic that the host refuses has no other place to be counted in.
+        // If the host refuses, there is no other place to count it.
         let _ = host::increment_metric(id, amount);
     }
 }
 
 fn record_value(id: Option<u32>, value: u64) {
     if let Some(id) = id {
-        // As in `add`.
+        // See `add`.
         let _ = host::record_metric(id, value);
     }
 }

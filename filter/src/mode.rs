@@ -1,4 +1,4 @@
-//! What may be done to requests, and how hard outputs are pressed, by name.
+//! The modes of requests and the profiles of compression, by name.
 
 use headroom_compress::Profile;
 
@@ -10,13 +10,13 @@ pub enum Mode {
     Optimize,
     /// It is measured and forwarded as it was.
     Audit,
-    /// As `Audit`, and record and answer say what would have become of it.
+    /// As `Audit`, and record and answer also say what would have been done.
     Simulate,
     /// It is passed.
     Off,
 }
 
-/// `compress` is what `optimize` was called at first.
+/// `compress` is the old name of `optimize`.
 pub(crate) const MODES: &[(&str, Mode)] = &[
     ("optimize", Mode::Optimize),
     ("compress", Mode::Optimize),

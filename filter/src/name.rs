@@ -1,9 +1,9 @@
-//! Names that a table can show.
+//! Names that fit into a table.
 
-/// As long as names of models, tenants and stacks get.
+/// Longer than names of models, tenants and stacks usually are.
 const MAX_NAME_BYTES: usize = 128;
 
-/// A name out of a body, cut to a length that a table can show.
+/// A name from a body, cut to this length.
 pub(crate) fn name(text: &str) -> String {
     text.chars().take(MAX_NAME_BYTES).filter(|c| !c.is_control()).collect()
 }

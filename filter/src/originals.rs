@@ -1,4 +1,4 @@
-//! What a request's lossy forms leave out, for as long as its answer is awaited: the request carries it.
+//! The texts that a request's lossy forms leave out, kept in the request itself until its answer is over.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ pub(crate) struct Originals {
     _room: Room,
 }
 
-/// A text in it.
+/// A text in the request.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     hash: Rc<str>,
@@ -38,7 +38,7 @@ impl Known {
 impl Originals {
     /// `None`: there is no room to keep the request.
     pub(crate) fn new(settings: &Settings, body: &Rc<Vec<u8>>, known: Vec<Known>) -> Option<Self> {
-        // Without a text in it the body is not needed.
+        // If nothing is left out, the body is not needed.
         let kept = if known.is_empty() { Rc::default() } else { Rc::clone(body) };
         let Some(room) = settings.requests.memory.room(kept.len()) else {
             settings.metrics.no_room();
@@ -47,18 +47,18 @@ impl Originals {
         Some(Self { body: kept, known, _room: room })
     }
 
-    /// What a call is given; `None`: the text is not in the request.
+    /// The result of a call; `None`: the text is not in the request.
     pub(crate) fn find(&self, asked: &Asked) -> Option<ToolResult> {
         let known = self.known.iter().find(|known| *known.hash == *asked.hash)?;
         let found = rounds::find(&self.body, known.span.clone(), &asked.hash)?;
         let page = rounds::answer(&found.text, asked);
-        // A trace names an output. What was given of a text in a value of one cannot be put back.
+        // A trace names a whole output. A text from a value inside an output cannot be put back.
         let source =
             found.whole.then(|| Source { output: known.output, hash: asked.hash.clone(), range: page.range });
         Some(ToolResult { text: page.text, source, is_error: false })
     }
 
-    /// The number of calls of the client's tools in the request.
+    /// How many calls of the client's tools the request has.
     pub(crate) fn calls(&self, api: Api) -> usize {
         rounds::calls(&self.body, api)
     }

@@ -1,17 +1,17 @@
-//! What a client sends over a WebSocket: text messages are held until they are complete and can be
-//! replaced; everything else passes as it comes.
+//! A client's messages over a WebSocket: text messages are held until they are complete and can be replaced;
+//! everything else passes as it comes.
 //!
-//! They are held here and not in the host, whose limit on what it holds would end the session, and whose
-//! only way to hold is to hold everything: control frames may stand between the frames of a message, and go
-//! ahead of one that is held. A message that is not replaced leaves as it came, in the same frames with the
-//! same masks. Of one that passes unheld it is read on the way what it is.
+//! They are held here and not in the host: the host's limit on what it holds would end the session, and the
+//! host can only hold everything. Control frames may stand between the frames of a message, and they overtake
+//! one that is held. A message that is not replaced leaves as it came, in the same frames with the same
+//! masks. The filter also reads messages that pass unheld, to learn their kind.
 
 use headroom_providers::scan::Scanner;
 
 use crate::frames::{CLOSE, CONTINUATION, Frames, Header, Part, TEXT, mask};
 
-/// A message in more frames than this passes: each costs more to keep than it carries. Clients that cut
-/// messages at all do so every few kilobytes.
+/// A message in more frames than this passes: each frame costs more memory than it carries. Clients that
+/// split messages do so every few kilobytes.
 const MAX_FRAMES: usize = 8_192;
 
 /// What one side has sent so far.
@@ -19,16 +19,16 @@ const MAX_FRAMES: usize = 8_192;
 pub(crate) struct Traffic {
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
-    /// The code of its close frame; 0 where that has none.
+    /// The code of its close frame; 0 if the frame has no code.
     pub(crate) close: Option<u16>,
-    /// It does not speak WebSocket.
+    /// Whether its bytes are not WebSocket.
     pub(crate) broken: bool,
-    /// Of the frame at hand.
+    /// The close code of the current frame.
     close_code: CloseCode,
 }
 
 impl Traffic {
-    /// Counts what has come.
+    /// Counts bytes that have come.
     pub(crate) fn came(&mut self, bytes: &[u8]) {
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
     }
@@ -79,22 +79,22 @@ impl CloseCode {
 
 /// A text message.
 pub(crate) enum Message<'m> {
-    /// It is complete, and something else may be sent in its place.
+    /// It is complete and can be replaced.
     Whole(&'m [u8]),
-    /// It has passed.
+    /// It has passed already.
     Passed(&'m Passing),
 }
 
 /// A text message that passes unheld.
 #[derive(Debug, Default)]
 pub(crate) struct Passing {
-    /// What has been read of it.
+    /// Reads its text.
     scanner: Box<Scanner>,
-    /// Of its text.
+    /// Bytes of its text.
     bytes: u64,
-    /// Of the frame at hand.
+    /// Bytes of the current frame's payload.
     frame_bytes: u64,
-    /// Its last frame has begun.
+    /// Whether its last frame has begun.
     last: bool,
 }
 
@@ -102,30 +102,30 @@ pub(crate) struct Passing {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     frames: Frames,
-    /// Of the frame at hand.
+    /// The header of the current frame.
     header: Option<Header>,
-    /// What is held of the message at hand.
+    /// The part of the current message that is held.
     held: Option<Held>,
-    /// The message at hand, where it passes and is text that can be read.
+    /// The current message, if it passes and is readable text.
     passing: Option<Passing>,
     pub(crate) traffic: Traffic,
     /// Longer messages pass. Bytes; 0: all pass.
     max_bytes: usize,
 }
 
-/// A text message that is not complete.
+/// A text message that is not complete yet.
 #[derive(Debug, Default)]
 struct Held {
-    /// As it came.
+    /// Its bytes as they came.
     bytes: Vec<u8>,
     frames: Vec<HeldFrame>,
-    /// Headers among `bytes`.
+    /// How many of `bytes` are headers.
     header_bytes: usize,
-    /// Its last frame has begun.
+    /// Whether its last frame has begun.
     last: bool,
 }
 
-/// Where a frame stands among the bytes that are held.
+/// The position of a frame in the held bytes.
 #[derive(Clone, Copy, Debug)]
 struct HeldFrame {
     header_at: usize,
@@ -134,7 +134,7 @@ struct HeldFrame {
 }
 
 impl Passing {
-    /// What the message says of its kind and model.
+    /// What the message says about its kind and model.
     pub(crate) fn scanner(&self) -> &Scanner {
         &self.scanner
     }
@@ -143,7 +143,7 @@ impl Passing {
         self.bytes
     }
 
-    /// Reads the payload's next part.
+    /// Reads the next part of the payload.
     fn feed(&mut self, payload: &[u8], key: [u8; 4]) {
         let mut text = payload.to_vec();
         let turn = (self.frame_bytes % 4) as usize;
@@ -158,7 +158,7 @@ impl Passing {
 }
 
 impl Outgoing {
-    /// Messages that are longer than this pass.
+    /// Messages that are longer than `max_bytes` pass.
     pub(crate) fn new(max_bytes: usize) -> Self {
         Self {
             frames: Frames::of_client(),
@@ -175,7 +175,7 @@ impl Outgoing {
         self.held.is_some() || self.passing.is_some()
     }
 
-    /// The message that has begun and will not be complete any more.
+    /// Takes the message that has begun and will not be completed.
     pub(crate) fn unfinished(&mut self) -> Option<Passing> {
         match self.held.take() {
             Some(held) => Some(held.passing()),
@@ -188,7 +188,7 @@ impl Outgoing {
         self.held.as_ref().map_or(0, |held| held.bytes.capacity())
     }
 
-    /// Lets go of what is held: the rest of the message passes as well.
+    /// Releases the held bytes: the rest of the message passes as well.
     pub(crate) fn release(&mut self, out: &mut Vec<u8>) {
         if let Some(held) = self.held.take() {
             self.passing = Some(held.passing());
@@ -196,20 +196,20 @@ impl Outgoing {
         }
     }
 
-    /// Everything that has come and not left, at the end of the stream.
+    /// Releases everything that has come and not left, at the end of the stream.
     pub(crate) fn flush(&mut self, out: &mut Vec<u8>) {
         self.release(out);
         out.extend_from_slice(self.frames.take_begun().get());
     }
 
-    /// As [`Outgoing::flush`] where a piece is missing: what follows passes unread.
+    /// As [`Outgoing::flush`] if bytes are missing: what follows passes unread.
     pub(crate) fn give_up(&mut self, out: &mut Vec<u8>) {
         self.flush(out);
         self.traffic.broken = true;
     }
 
-    /// Reads on. What is to be sent now goes to `out`; `say` is told of each text message, and gives what is
-    /// to be sent in the place of one that is whole, if something is.
+    /// Reads `bytes` and appends what is to be sent now to `out`. `say` is called with each text message, and
+    /// may return a replacement for a whole one.
     pub(crate) fn feed(
         &mut self,
         mut bytes: &[u8],
@@ -242,7 +242,7 @@ impl Outgoing {
         self.header = Some(header);
         if header.is_control() {
             if header.opcode == CLOSE {
-                // Nothing comes after it.
+                // Nothing comes after a close frame.
                 self.release(out);
             }
             out.extend_from_slice(bytes);
@@ -250,7 +250,7 @@ impl Outgoing {
         }
         let continues = header.opcode == CONTINUATION && !header.extended;
         if !continues {
-            // Where a message is held, the client has begun another one inside it.
+            // The client has begun another message inside the held one.
             self.release(out);
             self.passing = None;
             if header.opcode == TEXT && !header.extended {
@@ -299,7 +299,7 @@ impl Outgoing {
         match say(Message::Whole(&held.text())) {
             None => out.extend(held.bytes),
             Some(mut text) => {
-                // The client's own key, which whoever has chosen the text could not know.
+                // The client's own key, which the author of the text could not know.
                 let key = held.frames.first().map(|frame| frame.key).unwrap_or_default();
                 let length = text.len() as u64;
                 Header { last: true, extended: false, opcode: TEXT, mask: Some(key), length }.write(out);
@@ -324,7 +324,7 @@ impl Held {
         self.last = header.last;
     }
 
-    /// What has come of it, read as that of a message that passes.
+    /// What has come of it, as a message that passes.
     fn passing(&self) -> Passing {
         let text = self.text();
         let mut scanner = Box::<Scanner>::default();
@@ -368,7 +368,7 @@ mod tests {
         bytes
     }
 
-    /// A text in frames of at most `size` bytes with a ping after each but the last.
+    /// A text in frames of at most `size` bytes, with a ping after each but the last.
     fn fragmented(text: &[u8], size: usize, key: [u8; 4], pings: bool) -> Vec<u8> {
         let mut bytes = Vec::new();
         let count = text.chunks(size).len();
@@ -382,7 +382,7 @@ mod tests {
         bytes
     }
 
-    /// What leaves, in which every complete message was replaced by what `replace` gives.
+    /// The bytes that leave when `replace` may replace every complete message.
     fn fed(bytes: &[u8], size: usize, replace: impl Fn(&[u8]) -> Option<Vec<u8>>) -> (Vec<u8>, Outgoing) {
         let mut messages = Outgoing::new(MAX);
         let mut out = Vec::new();

@@ -1,7 +1,7 @@
-//! Calls of memory's tools: what the sidecar is asked, and what the model reads.
+//! Calls of the memory tools: the request to the sidecar, and the result for the model.
 //!
-//! The facts are the sidecar's, so each call is asked of it while the answer waits. What it does not answer is answered
-//! here, with an error that says so: the model goes on without.
+//! The facts are in the sidecar, so the filter asks it for each call while the answer waits. If it does not
+//! answer, the filter returns an error as the result, and the model goes on without it.
 
 use headroom_api::v1::{MemoryCallRequest, MemoryCallResponse};
 use headroom_providers::answer::OwnCall;
@@ -12,9 +12,9 @@ use crate::rpc;
 use crate::settings::Settings;
 use crate::tool_loop::ToolResult;
 
-/// What a call may hold: a hundred facts of 8 KiB each, with what stands beside them.
+/// The most bytes in a call's arguments: a hundred facts of 8 KiB each, with their other fields.
 const MAX_ARGUMENTS: usize = 1 << 20;
-/// What the model is given at most. A list of a hundred facts as long as they may be is about as long.
+/// The most bytes that the model gets: about a list of a hundred facts of the greatest length.
 const MAX_RESULT: usize = 1 << 20;
 
 const TOO_LONG: &str = "Error: the arguments are too long. Nothing was done.";
@@ -27,17 +27,17 @@ const ANSWER_TOO_LONG: &str =
 /// Who asks, and from where: the same for all calls of an answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemoryCaller {
-    /// As `x-headroom-project` says.
+    /// From `x-headroom-project`.
     pub(crate) project: String,
-    /// As the configuration says.
+    /// From the configuration.
     pub(crate) default_project: String,
-    /// Where the agent says that it works.
+    /// The folder in which the agent says it works.
     pub(crate) folder: String,
-    /// Which agent it is.
+    /// The name of the agent.
     pub(crate) agent: String,
 }
 
-/// A call that is on its way, or its result.
+/// A call that is under way, or its result.
 pub(crate) enum Asked {
     Waiting(u32),
     Answered(ToolResult),
@@ -63,7 +63,7 @@ pub(crate) fn ask(settings: &Settings, request: &MemoryCallRequest) -> Asked {
 }
 
 impl MemoryCaller {
-    /// What is asked for a call in this exchange.
+    /// The request to the sidecar for a call in this exchange.
     pub(crate) fn request(&self, exchange: &CallerRecord<'_>, call: &OwnCall) -> MemoryCallRequest {
         MemoryCallRequest {
             tenant: exchange.tenant.to_owned(),
@@ -79,7 +79,7 @@ impl MemoryCaller {
     }
 }
 
-/// What the record of an exchange says of who asks.
+/// The fields of an exchange's record that say who asks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CallerRecord<'a> {
     pub(crate) tenant: &'a str,
@@ -94,7 +94,7 @@ impl<'a> CallerRecord<'a> {
     }
 }
 
-/// What the model reads of the sidecar's answer; `None`: there was none.
+/// The result that the model reads, from the sidecar's answer; `None`: there was no answer.
 pub(crate) fn result(settings: &Settings, answer: Option<&[u8]>) -> ToolResult {
     let response = answer.and_then(|bytes| MemoryCallResponse::decode(bytes).ok());
     let response = response.filter(|response| !response.text.is_empty());

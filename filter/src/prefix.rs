@@ -1,17 +1,17 @@
-//! What stands before each message of a request, as hashes: whether a conversation was only extended can be told
-//! from two requests without keeping either.
+//! Hashes of what stands before each message of a request. With them two requests show whether a conversation
+//! was only extended, and neither has to be kept.
 //!
-//! Providers bind reasoning to what stood before it. When one says that this has changed, headroomd compares the
-//! digests of what the client sent and of what was forwarded with those of earlier requests, and so finds out
-//! whose change it was.
+//! Providers bind reasoning to the text before it. When a provider reports that this text has changed,
+//! headroomd compares the digests of what the client sent and of what was forwarded with those of earlier
+//! requests. So it finds out who changed it.
 //!
-//! Hashed is what providers compare: values, not their spelling between tokens. White space is left out,
-//! the breakpoints of a cache too, and the line about billing with which Claude Code begins its system prompt, which
-//! differs in every request. For Anthropic a text alone is the same as a list of that one text. Everything else is hashed
-//! as it is spelled, which no client changes between two turns.
+//! Hashed is what providers compare: values, not how they are spelled between tokens. White space is left
+//! out, and cache breakpoints, and the line about billing at the beginning of Claude Code's system prompt,
+//! which differs in every request. For Anthropic a single text equals a list of that one text. Everything
+//! else is hashed as it is spelled, and no client changes that between two turns.
 //!
-//! The same pass sees what a provider's prompt cache goes by: where breakpoints stand, how many blocks and bytes stand
-//! before them, and what else a request asks of the cache ([`CacheLayout`]).
+//! The same pass reads what matters for the provider's prompt cache: where breakpoints stand, how many blocks
+//! and bytes stand before them, and the request's other cache options ([`CacheLayout`]).
 //!
 //! One pass; nothing is copied.
 
@@ -25,21 +25,21 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 use crate::system_lines::{BILLING, Prompts};
 
-/// As in the contract: of the newest messages. A turn of the busiest agents adds some twenty.
+/// The limit of the protocol; the newest messages are kept. A turn of the busiest agents adds some twenty.
 const MAX_PREFIXES: usize = 64;
-/// Containers within containers: the engine's own limit, so that what it reads is read here too.
+/// Depth of nested containers: the engine's own limit, so that whatever it reads is read here too.
 const MAX_DEPTH: u32 = 127;
-/// Breakpoints that are kept of a request; no provider takes more than four.
+/// Breakpoints that are kept per request; no provider accepts more than four.
 const MAX_BREAKPOINTS: usize = 8;
 const CACHE_CONTROL: &[u8] = b"cache_control";
 /// The same in OpenAI's formats.
 const CACHE_BREAKPOINT: &[u8] = b"prompt_cache_breakpoint";
 /// A block of its own, in Bedrock's Converse.
 const CACHE_POINT: &[u8] = b"\"cachePoint\"";
-/// What decides about the cache of messages beside the prompt itself.
+/// Parameters, apart from the prompt, that decide whether cached messages can be used.
 const PARAMETERS: [&[u8]; 5] = [b"thinking", b"tool_choice", b"speed", b"response_format", b"text"];
 
-/// What stands before each message of a request, and what a cache goes by in it.
+/// What stands before each message of a request, and what matters for the cache in it.
 #[derive(Debug)]
 pub struct Prefix {
     /// Digests of what stands before each message.
@@ -48,12 +48,13 @@ pub struct Prefix {
     pub layout: CacheLayout,
 }
 
-/// The digests of a request's body. `None` where it is no JSON object, or ends before its end.
+/// The digests of a request's body. `None` if it is not a JSON object, or is cut off.
 pub fn digests(api: Api, body: &[u8]) -> Option<PrefixDigests> {
     Some(Reader::new(api, body).read(api)?.0)
 }
 
-/// The digests, and the layout with the lines of the system prompt, which are worked out once for each prompt.
+/// The digests, and the layout with the lines of the system prompt, which are worked out once for each
+/// prompt.
 pub fn read(api: Api, body: &[u8], prompts: &mut Prompts) -> Option<Prefix> {
     let (digests, mut layout, system) = Reader::new(api, body).read(api)?;
     if digests.system != 0 {
@@ -67,7 +68,7 @@ pub fn read(api: Api, body: &[u8], prompts: &mut Prompts) -> Option<Prefix> {
     Some(Prefix { digests, layout })
 }
 
-/// What a value is, as far as it is hashed in another way for that.
+/// What a value is, if that changes how it is hashed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Context {
     System,
@@ -87,7 +88,7 @@ impl Context {
     }
 }
 
-/// Content blocks of the parts.
+/// The number of content blocks in each part.
 #[derive(Clone, Copy, Default)]
 struct Blocks {
     tools: u32,
@@ -112,22 +113,22 @@ struct Reader<'b> {
     takes_text_for_list: bool,
     layout: CacheLayout,
     blocks: Blocks,
-    /// Where the system prompt stands.
+    /// Where the system prompt is in the body.
     system: Vec<Range<usize>>,
-    /// Digest of messages that are the system prompt.
+    /// The digest of system messages.
     system_messages: u64,
-    /// Bytes of messages up to each of the newest.
+    /// The bytes up to the end of each of the newest messages.
     prefix_bytes: VecDeque<u32>,
-    /// The message at hand, from 1, and its role.
+    /// The number of the current message, from 1, and its role.
     message: u32,
     role: &'b [u8],
 }
 
-/// What is hashed of a value, as stretches of the body.
+/// The parts of a value that are hashed, as ranges of the body.
 struct Stretches<'h, 'b> {
     body: &'b [u8],
     hash: Option<&'h mut Xxh3>,
-    /// Where the stretch at hand begins.
+    /// Where the current range begins.
     from: usize,
 }
 
@@ -152,7 +153,7 @@ fn narrow(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// The lifetime that a breakpoint or an option asks for; 0 where it asks for none.
+/// The lifetime that a breakpoint or an option asks for; 0 if it asks for none.
 fn lifetime(value: &[u8]) -> u32 {
     let known: [(&[u8], u32); 4] =
         [(b"\"5m\"", 300), (b"\"30m\"", 1_800), (b"\"1h\"", 3_600), (b"\"24h\"", 86_400)];
@@ -175,7 +176,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// The digests, the layout without lines, and where the system prompt stands.
+    /// The digests, the layout without lines, and the ranges of the system prompt.
     fn read(mut self, api: Api) -> Option<(PrefixDigests, CacheLayout, Vec<Range<usize>>)> {
         let mut digests = PrefixDigests::default();
         let mut prefixes = VecDeque::with_capacity(MAX_PREFIXES);
@@ -207,7 +208,7 @@ impl<'b> Reader<'b> {
         Some((digests, layout, system))
     }
 
-    /// Notes a breakpoint at the block at hand, whose value begins at `from` and has been read.
+    /// Notes a breakpoint at the current block. Its value begins at `from` and has been read.
     fn breakpoint(&mut self, context: Context, from: usize) {
         let value = self.body.get(from..self.at).unwrap_or_default().trim_ascii();
         let (Some(place), Some(block)) = (context.place(), self.blocks.of(context).map(|block| *block))
@@ -225,7 +226,7 @@ impl<'b> Reader<'b> {
         });
     }
 
-    /// A member of the request that is not part of the prompt.
+    /// Reads a member of the request that is not part of the prompt.
     fn option(&mut self, key: &[u8]) -> Option<()> {
         self.white_space();
         let from = self.at;
@@ -255,7 +256,7 @@ impl<'b> Reader<'b> {
         Some(())
     }
 
-    /// Digests what counts of an object's members.
+    /// Digests the relevant members of an object.
     fn members(&mut self, api: Api, digests: &mut PrefixDigests, prefixes: &mut VecDeque<u64>) -> Option<()> {
         self.take(b'{')?;
         if self.peek()? == b'}' {
@@ -279,7 +280,7 @@ impl<'b> Reader<'b> {
                     self.layout.tools_bytes = self.bytes(from);
                 }
                 Part::Messages => digests.messages = self.messages(prefixes)?,
-                // Once: inside it is no other.
+                // Only once: an inner request has no further one.
                 Part::Request => self.members(api.inner(), digests, prefixes)?,
                 Part::Other => self.option(key)?,
             }
@@ -291,12 +292,12 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// Bytes since a place.
+    /// Bytes since a position.
     fn bytes(&self, from: usize) -> u32 {
         narrow(self.at.saturating_sub(from))
     }
 
-    /// Chained digests of the elements of a list; a text alone is a list of one.
+    /// Chained digests of the elements of a list; a single text is a list of one.
     fn messages(&mut self, prefixes: &mut VecDeque<u64>) -> Option<u32> {
         prefixes.clear();
         self.prefix_bytes.clear();
@@ -337,7 +338,7 @@ impl<'b> Reader<'b> {
         self.prefix_bytes.push_back(self.layout.messages_bytes);
     }
 
-    /// The digest of a message. One that is the system prompt, before all others, is noted as that.
+    /// The digest of a message. A system message before all others is noted as system prompt.
     fn message(&mut self, before: u64) -> Option<u64> {
         self.white_space();
         let (from, points, blocks) = (self.at, self.layout.breakpoints.len(), self.blocks);
@@ -369,11 +370,11 @@ impl<'b> Reader<'b> {
     fn digest(&mut self, seed: u64, context: Context) -> Option<u64> {
         let mut hash = Xxh3::with_seed(seed);
         self.value(Some(&mut hash), context)?;
-        // 0 stands for none.
+        // 0 means that there is none.
         Some(hash.digest().max(1))
     }
 
-    /// Passes a value, of any depth. Commas are not hashed, so that a member which is left out leaves nothing.
+    /// Reads a value of any depth. Commas are not hashed, so that a member that is left out leaves no trace.
     fn value(&mut self, hash: Option<&mut Xxh3>, context: Context) -> Option<()> {
         self.white_space();
         let is_hashed = hash.is_some();
@@ -381,7 +382,7 @@ impl<'b> Reader<'b> {
         // One bit for each open container: whether it is an object.
         let (mut objects, mut depth) = (0u128, 0u32);
         let (mut key_next, mut in_content, mut role_next) = (false, false, false);
-        // How deep the list of blocks lies: by itself, or in an object.
+        // The depth of the list of blocks: the value itself, or inside an object.
         let mut block_depth = if context == Context::Message { 2 } else { 1 };
         let blocks_before = self.blocks.of(context).map(|blocks| *blocks);
         loop {
@@ -455,11 +456,11 @@ impl<'b> Reader<'b> {
                     }
                 }
             }
-            // Behind a value: what it stands in ends, or goes on.
+            // After a value: its container ends or goes on.
             loop {
                 if depth == 0 {
                     stretches.skip(self.at, self.at);
-                    // What has no list of blocks is one.
+                    // A value without a list of blocks is one block.
                     let blocks = self.blocks.of(context).filter(|blocks| blocks_before == Some(**blocks));
                     if let Some(blocks) = blocks {
                         *blocks = blocks.saturating_add(1);
@@ -486,7 +487,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// Whether the block at hand is nothing but a breakpoint.
+    /// Whether the current block contains only a breakpoint.
     fn is_cache_point(&self) -> bool {
         let rest = self.body.get(self.at..).and_then(|rest| rest.strip_prefix(b"{"));
         rest.is_some_and(|rest| rest.trim_ascii_start().starts_with(CACHE_POINT))
@@ -528,7 +529,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// The next byte that is no white space, which stays.
+    /// The next byte that is not white space. It stays unread.
     fn peek(&mut self) -> Option<u8> {
         self.white_space();
         self.body.get(self.at).copied()
@@ -544,7 +545,7 @@ impl<'b> Reader<'b> {
         (self.next()? == byte).then_some(())
     }
 
-    /// What is between the quotes of a string, as it is spelled.
+    /// The text between the quotes of a string, as it is spelled.
     fn string(&mut self) -> Option<&'b [u8]> {
         self.take(b'"')?;
         let start = self.at;

@@ -1,7 +1,7 @@
-//! What the configuration says of the provider's prompt cache: breakpoints for clients that set none, and the rules of
-//! the aligner.
+//! The configuration's part about the provider's prompt cache: breakpoints for clients that set none, and the
+//! rules of the aligner.
 //!
-//! A rule of the aligner of which anything cannot be read is left out: its prompt leaves as it came.
+//! An aligner rule that cannot be read completely is left out: its prompt leaves as it came.
 
 use headroom_providers::align::Rule;
 use headroom_providers::cache_edits::Lifetime;
@@ -13,15 +13,15 @@ use crate::lenient::Reader;
 pub(crate) const BREAKPOINTS: &[(&str, Option<Lifetime>)] =
     &[("off", None), ("5m", Some(Lifetime::FiveMinutes)), ("1h", Some(Lifetime::OneHour))];
 
-/// The value of `breakpoints` that is used where it cannot be read.
+/// The value of `breakpoints` if the configured one cannot be read.
 pub(crate) const NO_BREAKPOINTS: (Option<Lifetime>, &str) = (None, "no breakpoints are set");
 
 /// The values of a rule's `align`.
 pub(crate) const ALIGN: &[(&str, bool)] = &[("on", true), ("off", false)];
 
-/// Rules that are looked through for each request.
+/// The most rules that are checked for each request.
 const MAX_RULES: usize = 256;
-/// Of the lines that records have of a prompt, a quarter.
+/// The most lines of a rule: a quarter of the lines of a prompt that records hold.
 const MAX_LINES: usize = 64;
 const MAX_LINE: u32 = 10_000;
 
@@ -48,7 +48,7 @@ fn rule(section: &mut Reader) -> Option<Rule> {
     if prompt.is_none() {
         section.refuse("prompt", &format!("expected 16 hexadecimal digits, found {name:?}"), LEFT_OUT);
     }
-    // Which client sends the prompt, for people.
+    // For people: which client sends the prompt.
     section.text("stack");
     let trim = section.flag("trim", false);
     let mut lines = Vec::new();

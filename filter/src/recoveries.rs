@@ -1,11 +1,11 @@
-//! Which conversations have needed a recovery.
+//! The conversations that have needed a recovery.
 
 use std::collections::{HashSet, VecDeque};
 
-/// Conversations that are remembered to need it.
+/// The most conversations that are remembered.
 const MAX_CONVERSATIONS: usize = 4_096;
 
-/// Conversations that have needed it, per VM. To forget one costs one more refusal.
+/// The conversations of a VM that have needed a recovery. A forgotten one costs one more refusal.
 #[derive(Debug, Default)]
 pub(crate) struct Recoveries {
     known: HashSet<String>,

@@ -1,11 +1,12 @@
-//! Recovery: a request that the provider refuses because of a changed prefix is sent once more, so that the
-//! provider drops the thinking that does not fit instead.
+//! Recovery: a request that the provider refuses because of a changed prefix is sent once more, and asks the
+//! provider to drop the thinking that does not fit.
 //!
-//! Putting Headroom in front of running conversations, new forms, another configuration: each changes prefixes once,
-//! and Anthropic may have bound thinking to them. The answer's headers are held while the request goes out again with
-//! `thinking.block_binding.prefix_mismatch_behavior: "drop_block"`; a 200 takes the place of the refusal, anything
-//! else lets it go. Only where the filter has changed a request that carries thinking: what a client breaks itself is
-//! for it to know. What the client says of `block_binding` stays.
+//! Starting to use Headroom in running conversations, new forms, another configuration: each changes prefixes
+//! once, and Anthropic may have bound thinking to them. The answer's headers are held while the request goes
+//! out again with `thinking.block_binding.prefix_mismatch_behavior: "drop_block"`. An answer with status 200
+//! replaces the refusal; after any other the refusal goes to the client. Only requests that carry thinking
+//! and that the filter has changed are sent again: if the client itself has changed its prefix, it has to see
+//! the refusal. A client's own `block_binding` stays.
 
 use headroom_providers::anthropic::recovery::{BETA, BETA_HEADER, body_that_drops};
 use proxy_wasm::types::{Action, MapType};
@@ -18,9 +19,9 @@ use crate::sent::{HttpAnswer, Sent};
 /// A refused request that has been sent once more.
 pub(crate) struct Recovery {
     state: State,
-    /// The refusal's body has begun to come, and waits.
+    /// Whether the refusal's body has begun to come. If so, it waits.
     body_waits: bool,
-    /// For the second answer.
+    /// Memory for the second answer.
     room: Room,
 }
 
@@ -30,18 +31,18 @@ enum State {
     },
     /// The second answer is followed by the tool loop.
     Following,
-    /// The refusal's body has not begun; this goes in its place.
+    /// The refusal's body has not begun; these bytes replace it.
     Ready(Vec<u8>),
-    /// What still comes of the refusal's body is dropped.
+    /// The rest of the refusal's body is dropped.
     Delivered,
 }
 
-/// What becomes of a refusal that ends with trailers.
+/// What happens to a refusal that ends with trailers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AtTrailers {
-    /// Its trailers wait, or go on, as its body does.
+    /// Its trailers are treated as its body: they wait or go on.
     As(Action),
-    /// It has no body, so nothing can be put in its place: it goes to the client.
+    /// It has no body that could be replaced, so it goes to the client.
     GivesUp,
 }
 
@@ -60,12 +61,12 @@ impl Recovery {
         matches!(self.state, State::Asking { token: of } if of == token)
     }
 
-    /// Whether the refusal's body has begun to come, and waits.
+    /// Whether the refusal's body has begun to come. If so, it waits.
     pub(crate) fn body_waits(&self) -> bool {
         self.body_waits
     }
 
-    /// A piece of the refusal's body.
+    /// Takes a piece of the refusal's body.
     pub(crate) fn on_body(&mut self, exchange: &Exchange, size: usize) -> Action {
         match std::mem::replace(&mut self.state, State::Delivered) {
             state @ (State::Asking { .. } | State::Following) => {
@@ -80,7 +81,7 @@ impl Recovery {
             }
             State::Delivered => {
                 if size > 0 {
-                    // Nothing in its place: the answer has been delivered.
+                    // It is replaced by nothing: the answer has been delivered.
                     exchange.put_answer(size, b"");
                 }
                 Action::Continue
@@ -88,9 +89,9 @@ impl Recovery {
         }
     }
 
-    /// The refusal ends with trailers. Without a body of its own nothing can be put in its place: the host has no buffer
-    /// for that. So it goes to the client, or, where its headers have been changed and have left, the client is told
-    /// by the end of the connection that there is no answer; asked again, the provider drops the thinking.
+    /// The refusal ends with trailers. If it has no body, it cannot be replaced: the host has no buffer for
+    /// that. Then it goes to the client. If its headers have already been changed and have left, the
+    /// connection is ended instead; when the client asks again, the provider drops the thinking.
     pub(crate) fn on_trailers(&mut self, exchange: &Exchange) -> AtTrailers {
         match (&self.state, self.body_waits) {
             (State::Asking { .. } | State::Following, false) => AtTrailers::GivesUp,
@@ -104,7 +105,8 @@ impl Recovery {
         }
     }
 
-    /// The answer to the second request, where there is one and room for it: it may have to wait for the refusal's body.
+    /// Takes the answer to the second request, if there is one and room for it. It may have to wait for the
+    /// refusal's body.
     pub(crate) fn keep(&mut self, exchange: &Exchange, answer: Option<HttpAnswer>) -> Option<HttpAnswer> {
         let answer = answer?;
         if !self.room.grow(answer.body.len()) {
@@ -114,7 +116,7 @@ impl Recovery {
         Some(answer)
     }
 
-    /// The second answer takes the place of the refusal.
+    /// Notes that the second answer replaces the refusal.
     pub(crate) fn succeed(&mut self, exchange: &mut Exchange) {
         exchange.settings.metrics.recovered(true);
         log::warn!("{RECOVERED}");
@@ -123,7 +125,7 @@ impl Recovery {
         self.state = State::Following;
     }
 
-    /// Delivers the second answer in the place of the refusal.
+    /// Delivers the second answer instead of the refusal.
     pub(crate) fn deliver(&mut self, exchange: &mut Exchange, whole: &[u8]) {
         exchange.answer.read(whole);
         let kind = exchange.answer.content_type().to_owned();
@@ -132,7 +134,7 @@ impl Recovery {
                 exchange.settings.refused(refused);
             }
         }
-        // Its length is another one, and it is not encoded, as the refusal may have been.
+        // The second answer has its own length, and it is not encoded, while the refusal may have been.
         for name in [&b"content-length"[..], b"content-encoding"] {
             if let Err(refused) = host::remove_header(MapType::HttpResponseHeaders, name) {
                 exchange.settings.refused(refused);
@@ -150,7 +152,7 @@ impl Recovery {
     }
 }
 
-/// More than any buffer holds: all of it is replaced.
+/// More than any buffer holds: everything in it is replaced.
 pub(crate) const WHOLE: usize = u32::MAX as usize;
 
 const RECOVERED: &str = "headroom: a provider refused a request because something before the model's thinking had \

@@ -1,7 +1,7 @@
 //! Records on their way to the sidecar: a bounded queue, sent in batches, repeated until acknowledged.
 //!
-//! Nothing here can hold up a request: a full queue drops its oldest record and counts it, and a
-//! sidecar that is down, slow or answers nonsense only makes the pauses between attempts longer.
+//! Nothing here can hold up a request. A full queue drops its oldest record and counts it. A sidecar that is
+//! down, slow or sends nonsense only makes the pauses between attempts longer.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
@@ -17,16 +17,16 @@ use crate::config::ControlPlane;
 use crate::host::NANOS_PER_MS;
 use crate::sessions::Sessions;
 
-/// A batch that is over this size waits for the next report. A quarter of what a gRPC server accepts
-/// by default.
+/// A batch stops before the record that would make it larger than this: a quarter of what a gRPC server
+/// accepts by default.
 const BATCH_BYTES: usize = 1 << 20;
-/// Messages that wait to be sent with their records; the oldest go first. With a batch they stay below
-/// what a gRPC server accepts.
+/// The most bytes of messages that wait to be sent with their records; the oldest are dropped first. With a
+/// batch they stay below what a gRPC server accepts.
 const LOGGED_BYTES: usize = 1 << 20;
-/// As long as values of the configuration cannot be used, the sidecar hears of it so often, with or without records:
-/// where nothing is touched because of them there are none.
+/// While some values of the configuration cannot be used, the sidecar gets a report at least this often, even
+/// without records: errors can make every request pass, and then there are no records.
 const ERRORS_EVERY_NS: u64 = 60_000_000_000;
-/// While requests are open the sidecar hears from the VM so often, or it takes it for gone.
+/// While requests are open, the VM reports at least this often. Otherwise the sidecar takes it for dead.
 const OPEN_EVERY_NS: u64 = 20_000_000_000;
 /// The number of `records` in `ReportRequest`.
 const RECORDS_FIELD: u32 = 3;
@@ -39,45 +39,45 @@ pub(crate) struct Reporter {
     control_plane: ControlPlane,
     vm_id: String,
     last_sequence: u64,
-    /// Requests that will have a record and have none yet.
+    /// Open requests that will have a record.
     open: u64,
-    /// What the sidecar knows of those that have begun, and since when.
+    /// The number of begun requests that the sidecar has acknowledged, and when.
     begun_told: (u64, u64),
-    /// What the report says that is on its way.
+    /// That number in the report that is under way.
     begun_sent: u64,
     sessions: Sessions,
     /// Encoded records with their sequence, oldest first.
     queue: VecDeque<(u64, Vec<u8>)>,
     queued_bytes: usize,
     /// Encoded messages of records in the queue, with the sequence of their record, oldest first. They have
-    /// room of their own, so that no figure is lost for their sake.
+    /// their own limit, so that they never push out a record.
     logged: VecDeque<(u64, Vec<u8>)>,
     logged_bytes: usize,
     dropped: u64,
-    /// Copies of originals, since the VM started.
+    /// Copies of originals that were dropped since the VM started.
     dropped_originals: u64,
     config_errors: u64,
-    /// What the sidecar has acknowledged of them, and when.
+    /// The number of configuration errors that the sidecar has acknowledged, and when.
     errors_told: (u64, u64),
-    /// How many there were in the report that is on its way.
+    /// That number in the report that is under way.
     errors_sent: u64,
     call: Call,
     /// The highest sequence that was ever sent.
     sent: u64,
     /// The first sequence of the latest batch.
     batch_first: u64,
-    /// Its last one; the first where it has none.
+    /// The last sequence of the latest batch; the first one if the batch is empty.
     batch_last: u64,
-    /// The latest batch left records behind.
+    /// Whether the latest batch left records behind.
     batch_cut: bool,
     failures: u32,
-    /// No attempt before this time. Nanoseconds.
+    /// No attempt is made before this time. Nanoseconds.
     not_before: u64,
-    /// The sidecar's store that acknowledged last; empty before the first answer.
+    /// The store of the sidecar that acknowledged last; empty before the first answer.
     epoch: String,
 }
 
-/// What is told of a request that has ended.
+/// The record of a request that has ended.
 #[derive(Debug)]
 pub(crate) struct PendingRecord {
     pub(crate) record: RequestRecord,
@@ -85,24 +85,24 @@ pub(crate) struct PendingRecord {
     pub(crate) logged: Option<LoggedMessages>,
 }
 
-/// Whether an answer took the queue forward.
+/// The result of a report.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answered {
-    /// Records were acknowledged; `more`: there were too many for one batch; `new_store`: by another
-    /// store than before.
+    /// Records were acknowledged; `more`: the batch left some behind; `new_store`: another store than before
+    /// has acknowledged them.
     Forward {
         more: bool,
         new_store: bool,
-        /// Which budgets are used up; `None` from a sidecar that knows none.
+        /// The budgets that are used up; `None` from a sidecar that has no budgets.
         limits: Option<LimitsResponse>,
     },
     Failed,
-    /// Of a call that was given up.
+    /// The answer belongs to a call that was given up.
     Stale,
 }
 
 impl Reporter {
-    /// `seed` goes into the VM's id beside the host's randomness.
+    /// `seed` goes into the VM's id together with the host's randomness.
     pub(crate) fn new(control_plane: ControlPlane, seed: u64) -> Self {
         Self {
             control_plane,
@@ -136,13 +136,13 @@ impl Reporter {
         &self.control_plane
     }
 
-    /// A newer configuration for the same sidecar.
+    /// Takes a newer configuration for the same sidecar.
     pub(crate) fn configure(&mut self, control_plane: ControlPlane, config_errors: u64) {
         self.control_plane = control_plane;
         self.config_errors = config_errors;
     }
 
-    /// Takes a record, gives it its sequence, and returns how many older ones had to go.
+    /// Takes a record, gives it its sequence, and returns how many older ones were dropped for it.
     pub(crate) fn push(&mut self, told: PendingRecord) -> u64 {
         let PendingRecord { mut record, logged } = told;
         self.last_sequence = self.last_sequence.saturating_add(1);
@@ -171,7 +171,7 @@ impl Reporter {
         dropped
     }
 
-    /// Takes a WebSocket session as it is now.
+    /// Takes the current state of a WebSocket session.
     pub(crate) fn note_session(&mut self, session: WebSocketSession) {
         self.sessions.note(session);
     }
@@ -181,17 +181,17 @@ impl Reporter {
         self.dropped_originals = dropped;
     }
 
-    /// Records that the sidecar has not acknowledged.
+    /// How many records the sidecar has not acknowledged.
     pub(crate) fn waiting(&self) -> usize {
         self.queue.len()
     }
 
-    /// Notes how many requests are open that will have a record.
+    /// Notes how many open requests will have a record.
     pub(crate) fn note_open(&mut self, open: u64) {
         self.open = open;
     }
 
-    /// Gives up a call that should have been answered long ago, and says whether there was one.
+    /// Gives up a call that should have been answered long ago. Returns whether there was one.
     pub(crate) fn give_up(&mut self, now: u64) -> bool {
         let lost = self.call.is_lost(now);
         if lost {
@@ -200,8 +200,8 @@ impl Reporter {
         lost
     }
 
-    /// The next `ReportRequest`, when there is something to send and it is time to. The caller sends
-    /// it and says so with [`Reporter::started`].
+    /// The next `ReportRequest`, if there is something to send and it is time. The caller sends it and calls
+    /// [`Reporter::started`].
     pub(crate) fn next(&mut self, now: u64) -> Option<Vec<u8>> {
         let nothing = self.queue.is_empty()
             && !self.is_begun_due(now)
@@ -214,7 +214,7 @@ impl Reporter {
         Some(self.batch(now))
     }
 
-    /// All that waits, as `ReportRequest`s: this VM ends, and another one sends them.
+    /// Everything that waits, as `ReportRequest`s for another VM: this one ends.
     pub(crate) fn hand_over(&mut self, now: u64) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
         while !self.queue.is_empty() || messages.is_empty() && self.begun() != self.begun_told.0 {
@@ -245,7 +245,7 @@ impl Reporter {
         self.batch_cut = false;
         self.batch_last = self.batch_first;
         for (sequence, record) in &self.queue {
-            // One record always goes, or a long one would block the queue for ever.
+            // One record always goes: a long one would block the queue otherwise.
             let first = *sequence == self.batch_first;
             if !first && message.len().saturating_add(record.len()) > BATCH_BYTES {
                 self.batch_cut = true;
@@ -261,7 +261,7 @@ impl Reporter {
         message
     }
 
-    /// Drops what is durable up to a sequence.
+    /// Drops the records up to a sequence, which are durable.
     fn forget(&mut self, last: u64) {
         while let Some((_, record)) = self.queue.pop_front_if(|(sequence, _)| *sequence <= last) {
             self.queued_bytes = self.queued_bytes.saturating_sub(record.len());
@@ -271,21 +271,21 @@ impl Reporter {
         }
     }
 
-    /// The host's answer to the attempt to send what [`Reporter::next`] gave.
+    /// Notes whether the host sent what [`Reporter::next`] gave; `None`: it refused.
     pub(crate) fn started(&mut self, token: Option<u32>, now: u64) {
         if !self.call.started(token) {
             self.fail(now);
         }
     }
 
-    /// The sidecar's answer to a call, or `None` when the call failed.
+    /// Takes the sidecar's answer to a call; `None`: the call failed.
     pub(crate) fn answered(&mut self, token: u32, answer: Option<&[u8]>, now: u64) -> Answered {
         if !self.call.awaits(token) {
             return Answered::Stale;
         }
         self.call = Call::None;
         let response = answer.and_then(|bytes| ReportResponse::decode(bytes).ok());
-        // An answer that acknowledges nothing of what was sent, or what was never sent, is not from a
+        // An answer that acknowledges nothing of the batch, or records that were never sent, is not from a
         // sidecar that has stored our records.
         let plausible = self.batch_first..=self.sent;
         let Some(response) = response.filter(|it| plausible.contains(&it.acknowledged_sequence)) else {
@@ -308,7 +308,8 @@ impl Reporter {
         self.last_sequence.saturating_add(self.open)
     }
 
-    /// The sidecar is told of requests when they begin: where a VM goes silent it knows how many records are missing.
+    /// Whether the sidecar has to be told how many requests have begun. If a VM goes silent, it then knows
+    /// how many records are missing.
     fn is_begun_due(&self, now: u64) -> bool {
         let (told, at) = self.begun_told;
         self.begun() != told || self.open > 0 && now.saturating_sub(at) >= OPEN_EVERY_NS
@@ -326,21 +327,21 @@ impl Reporter {
         let interval = u64::from(self.control_plane.report_interval_ms);
         let doubled = interval.saturating_mul(1 << self.failures.min(20));
         let pause = doubled.min(self.control_plane.max_backoff_ms.into());
-        // Every worker of every Envoy sees a sidecar die at the same time; they should not all come
-        // back at the same time. Up to a quarter later.
+        // Every worker of every Envoy loses the sidecar at the same time, but they should not all try again
+        // at the same time. So each waits up to a quarter longer.
         let spread = hash(&(&self.vm_id, self.failures)) % (pause / 4 + 1);
         self.not_before = now.saturating_add((pause + spread).saturating_mul(NANOS_PER_MS));
     }
 }
 
-/// Appends a message that is encoded already, as an element of a repeated field.
+/// Appends an encoded message as an element of a repeated field.
 fn append(message: &mut Vec<u8>, field: u32, element: &[u8]) {
     prost::encoding::encode_key(field, prost::encoding::WireType::LengthDelimited, message);
     prost::encoding::encode_varint(element.len() as u64, message);
     message.extend_from_slice(element);
 }
 
-/// 128 random bits in hexadecimal: two VMs with one id would overwrite each other's records.
+/// 128 random bits in hexadecimal: two VMs with the same id would overwrite each other's records.
 fn random_id(seed: u64) -> String {
     format!("{:016x}{:016x}", random(seed), random(seed))
 }

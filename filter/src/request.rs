@@ -1,4 +1,4 @@
-//! The request: what its headers allow, its body, and how it leaves.
+//! The request: what its headers allow, its body, and how it is forwarded.
 
 use std::rc::Rc;
 
@@ -33,58 +33,58 @@ use crate::sent::{Head, Sent, lists};
 use crate::settings::Settings;
 use crate::work::{EngineOutput, Slice, Work};
 
-/// The way of a request through the filter.
+/// A request on its way through the filter.
 pub(crate) struct Request {
     /// The host's number of its stream.
     id: u32,
     phase: Phase,
-    /// Until it leaves, where it could have to be sent once more.
+    /// Its headers until it leaves, if it may have to be sent once more.
     head: Option<Head>,
-    /// It leaves with the header that a recovery needs.
+    /// Whether it leaves with the header that a recovery needs.
     has_beta: bool,
-    /// Who asks where its model calls a tool of memory.
+    /// The caller's name and place, for calls of memory tools.
     caller: MemoryCaller,
-    /// Its answer may be given again, or be one that is.
+    /// Whether its answer may come from the cache, or go into it.
     cache: Cache,
 }
 
-/// Whether the cache has a part in a request.
+/// How the answer cache takes part in a request.
 #[derive(Debug, Default)]
 enum Cache {
     #[default]
     None,
-    /// As far as its headers go.
+    /// Its headers allow it.
     Candidate(Box<Candidate>),
     Wanted(Box<Wanted>),
 }
 
-/// How far it is.
+/// The state of the request.
 #[derive(Debug, Default)]
 enum Phase {
-    /// Nothing to do, now or later.
+    /// It passes. There is nothing to do, now or later.
     #[default]
     Passing,
     /// Waiting for the end of the body.
     Collecting(Collecting),
-    /// Waiting, with a complete body, until fewer are in work.
+    /// The body is complete, and waits until fewer bodies are in work.
     Waiting(Body),
     /// The body is in work, and has paused.
     Working(Box<Work>),
-    /// It could leave, and the sidecar is asked for an answer.
+    /// It is ready to leave, and the sidecar was asked for an answer.
     Asking(Box<Lookup>),
 }
 
-/// A body that has not come to its end.
+/// A body that is not complete yet.
 #[derive(Debug)]
 struct Collecting {
     route: Route,
-    /// What to do with it; its mode is never `Off` unless ids in it may carry traces.
+    /// What is done to it; the mode is `Off` only if its ids may carry traces.
     treatment: Treatment,
-    /// The headers wait too.
+    /// Whether the headers are held too.
     held: bool,
-    /// The client has compressed it.
+    /// The encoding in which the client has sent it.
     encoding: Option<Encoding>,
-    /// Bytes that are there.
+    /// Bytes that have come.
     size: usize,
 }
 
@@ -118,13 +118,12 @@ pub(crate) fn begin(
     Exchange::new(settings, record, clock, Answer::default())
 }
 
-/// Answers 429 where a budget is used up, also for requests that ask to be passed. False: the request
-/// goes on.
+/// Answers 429 if a budget is used up, even if the request asks to be passed. False: the request goes on.
 pub(crate) fn refuse(exchange: &mut Exchange, route: &Route, keys: &[String]) -> bool {
     let payer = BudgetScope { keys, team: &exchange.record.team, is_providers: true };
     let refusal = exchange.settings.limits.borrow().refusal(payer, route.api, exchange.clock.headers);
     let Some(refusal) = refusal else { return false };
-    // Settled first: the host runs the answer's callbacks before it returns.
+    // Settled first: the host runs the answer's callbacks before the call returns.
     exchange.settle(RequestOutcome::OverBudget);
     exchange.answer.status = TOO_MANY_REQUESTS;
     let refused = refusal.send().map_err(|refused| exchange.settings.refused(refused)).is_ok();
@@ -135,7 +134,7 @@ pub(crate) fn refuse(exchange: &mut Exchange, route: &Route, keys: &[String]) ->
 }
 
 impl Request {
-    /// One that passes.
+    /// A request that passes.
     pub(crate) fn passing(id: u32) -> Self {
         Self {
             id,
@@ -147,7 +146,7 @@ impl Request {
         }
     }
 
-    /// Decides whether the body has to be waited for. `all` are the headers as they came.
+    /// Decides whether the filter has to wait for the body. `all` are the headers as they came.
     pub(crate) fn on_headers(
         &mut self,
         exchange: &mut Exchange,
@@ -160,7 +159,7 @@ impl Request {
         let config = &settings.config;
         let Treatment { mode, profile, .. } = headers.treatment;
         exchange.is_reported = route.purpose != Purpose::Count;
-        // Ids that carry traces never reach a provider, whatever is done to the rest of a request.
+        // Ids that carry traces must never reach a provider, whatever else is done to a request.
         let has_traces = route.api.carries_traces() && config.gives_traces();
         if mode == Mode::Off && !has_traces {
             exchange.settle(RequestOutcome::Bypassed);
@@ -174,7 +173,7 @@ impl Request {
         let keeps_head = adds_tool || (mode == Mode::Optimize && route.is_recoverable());
         let is_read = mode != Mode::Off && exchange.is_reported;
         if is_read && (config.accept_encoding == AcceptEncoding::Identity || adds_tool) {
-            // Without effect on the request itself, so a refusal only costs the usage figures.
+            // Does not affect the request itself, so a refusal costs only the usage figures.
             if let Err(refused) =
                 host::set_header(MapType::HttpRequestHeaders, "accept-encoding", b"identity")
             {
@@ -186,7 +185,7 @@ impl Request {
             return Action::Continue;
         }
 
-        // An audited body keeps its length unless rounds are put back, so its headers can go.
+        // An audited body keeps its length unless rounds are put back, so its headers can leave.
         let changes = mode == Mode::Optimize || has_traces;
         let held = config.body_mode == BodyMode::Hold && changes && settings.hold.usable();
         if !held
@@ -210,7 +209,7 @@ impl Request {
             self.cache = Cache::Candidate(Box::new(candidate));
         }
         if route.is_recoverable() && settings.requests.recoveries.borrow().has_any() {
-            // What the body asks for needs this header, which may be gone when the body is here.
+            // A recovery needs this header, and the headers may have left when the body is complete.
             self.allow_recovery(&settings, all);
         }
         let (treatment, encoding) = (headers.treatment, headers.encoding);
@@ -218,7 +217,7 @@ impl Request {
         if held { Action::Pause } else { Action::Continue }
     }
 
-    /// Adds the header that what the body may ask for needs, before it is known whether it will.
+    /// Adds the header that a recovery needs, before it is known whether there will be one.
     fn allow_recovery(&mut self, settings: &Settings, headers: Option<&host::Headers>) {
         let Some(headers) = headers else { return };
         let listed = headers.iter().find(|(name, _)| *name == BETA_HEADER.as_bytes()).map(|(_, value)| value);
@@ -233,8 +232,8 @@ impl Request {
         }
     }
 
-    /// Collects the body: looks only at its size until it is complete. While we pause, `size` is the
-    /// size of all that has come.
+    /// Collects the body: only its size is read until it is complete. While the request is paused, `size`
+    /// counts everything that has come.
     pub(crate) fn on_body(
         &mut self,
         exchange: &mut Exchange,
@@ -260,7 +259,7 @@ impl Request {
         if end_of_stream { self.on_end(exchange, response) } else { Action::Pause }
     }
 
-    /// The end of the body. With trailers it is never announced in another way.
+    /// The body is complete. If trailers follow, this call is the only sign of it.
     pub(crate) fn on_end(&mut self, exchange: &mut Exchange, response: &mut Response) -> Action {
         let Collecting { route, treatment, held, encoding, size } = match std::mem::take(&mut self.phase) {
             Phase::Collecting(collecting) => collecting,
@@ -279,11 +278,11 @@ impl Request {
         self.enter_work(exchange, response, Body { route, treatment, held, encoding, size })
     }
 
-    /// Works on a complete body, or has it wait for a place.
+    /// Works on a complete body, or makes it wait for a place.
     fn enter_work(&mut self, exchange: &mut Exchange, response: &mut Response, body: Body) -> Action {
         let settings = Rc::clone(&exchange.settings);
         let in_work = &settings.requests.in_work;
-        // What cannot go on in a tick has to be done now, whoever else is in work.
+        // If ticks are not available, the body has to be done now, however many are in work.
         if let Some(place) = in_work.enter(settings.config.bodies_in_work, false) {
             return self.begin_work(exchange, response, body, place);
         }
@@ -313,7 +312,7 @@ impl Request {
         }
     }
 
-    /// Works on a body for a while.
+    /// Works on a body for one slice.
     fn go_on(&mut self, exchange: &mut Exchange, response: &mut Response, mut work: Work) -> Action {
         if let Slice::Paused = work.slice(exchange) {
             exchange.settings.requests.in_work.put_back(self.id);
@@ -328,7 +327,7 @@ impl Request {
         }
     }
 
-    /// Forwards what the engine has made of the body.
+    /// Forwards the engine's result.
     fn forward(
         &mut self,
         exchange: &mut Exchange,
@@ -341,7 +340,7 @@ impl Request {
         let Rewrite { mut replacement, outcome, added_tools, carries_thinking, blocks, originals, .. } =
             rewrite;
         let added_tool = added_tools.any();
-        // Before a recovery, which moves what the blocks point to.
+        // Before a recovery, which moves the positions of the blocks.
         rewrite::log_messages(exchange, &bytes, replacement.as_deref(), &blocks);
         let mut cache_edited = cache_edits::edited(
             exchange,
@@ -374,7 +373,8 @@ impl Request {
             if let Some(head) = self.head.take().filter(|_| added_tool || recoverable) {
                 response.sent = Sent::new(&exchange.settings, head, forwarded.to_vec());
             }
-            // Also where the request could not be kept: a call that cannot be answered is not for the client either.
+            // Also if there was no room to keep the request: a call that cannot be answered must not reach
+            // the client.
             if added_tool && body.route.purpose == Purpose::Answer {
                 let originals = Originals::new(&exchange.settings, &bytes, originals);
                 let mut caller = std::mem::take(&mut self.caller);
@@ -385,7 +385,7 @@ impl Request {
             }
         }
         if let Cache::Candidate(candidate) = std::mem::take(&mut self.cache)
-            // A round of our own tools is not for anybody else.
+            // An answer after rounds of our own tools fits only this conversation.
             && !is_restored
             && response.following.is_none()
             && let Some(wanted) = candidate.with_body(
@@ -404,14 +404,14 @@ impl Request {
         Ok(())
     }
 
-    /// The body of a request whose conversation has needed a recovery before.
+    /// The changed body of a request whose conversation has needed a recovery before.
     fn recovered_before(&self, exchange: &Exchange, body: &[u8]) -> Option<Vec<u8>> {
         let recoveries = exchange.settings.requests.recoveries.borrow();
         let is_known = self.has_beta && recoveries.has(&exchange.record.conversation_id);
         is_known.then(|| body_that_drops(body)).flatten()
     }
 
-    /// The body can go, unless there is an answer already.
+    /// Asks the cache for an answer, or lets the request leave.
     fn ask_or_leave(&mut self, exchange: &mut Exchange, response: &mut Response) -> Action {
         match std::mem::take(&mut self.cache) {
             Cache::Wanted(wanted) => {
@@ -436,10 +436,10 @@ impl Request {
         }
     }
 
-    /// Answers in the provider's place. Where the host does not let that be done, the provider is asked.
+    /// Answers from the cache. If the host refuses that, the provider is asked.
     fn replay(&mut self, exchange: &mut Exchange, response: &mut Response, replay: &Replay) -> Action {
         let outcome = exchange.record.outcome();
-        // Settled first: the host may run the answer's callbacks before it returns.
+        // Settled first: the host may run the answer's callbacks before the call returns.
         exchange.settle(RequestOutcome::Cached);
         (response.sent, response.is_recoverable) = (None, false);
         self.leave(exchange);
@@ -452,17 +452,17 @@ impl Request {
         Action::Pause
     }
 
-    /// Whether it has asked with this token.
+    /// Whether the question with this token is its own.
     pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
         matches!(&self.phase, Phase::Asking(lookup) if lookup.awaits(token))
     }
 
-    /// Whether it waits for the sidecar.
+    /// Whether it waits for the sidecar's answer.
     pub(crate) fn waits_for_sidecar(&self) -> bool {
         matches!(self.phase, Phase::Asking(_))
     }
 
-    /// The provider has answered before it has seen the body, so nobody else can any more.
+    /// Stops to wait for the cache: the provider has answered before it has seen the body.
     pub(crate) fn stop_asking(&mut self, exchange: &mut Exchange) {
         if !self.waits_for_sidecar() {
             return;
@@ -474,7 +474,7 @@ impl Request {
         }
     }
 
-    /// The sidecar's answer to the question for an answer; `None`: there is none.
+    /// Takes the sidecar's reply to the question for an answer; `None`: there is none.
     pub(crate) fn on_grpc_answer(
         &mut self,
         exchange: &mut Exchange,
@@ -496,14 +496,14 @@ impl Request {
         }
     }
 
-    /// The body can go.
+    /// Lets the body go.
     fn leave(&mut self, exchange: &mut Exchange) -> Action {
         self.head = None;
         exchange.clock.forwarded = exchange.settings.now();
         Action::Continue
     }
 
-    /// The body goes as it came: the host has not let it be changed.
+    /// Lets the body go as it came: the host refused a change.
     fn give_up(&mut self, exchange: &mut Exchange, response: &mut Response, refused: Refused) -> Action {
         response.sent = None;
         response.following = None;
@@ -517,7 +517,7 @@ impl Request {
         self.head = None;
     }
 
-    /// The turn of a request that has waited. False: it does not wait.
+    /// Gives a waiting request its turn. False: it does not wait.
     pub(crate) fn take_turn(&mut self, exchange: &mut Exchange, response: &mut Response) -> bool {
         let action = match std::mem::take(&mut self.phase) {
             Phase::Working(work) => self.go_on(exchange, response, *work),
@@ -546,7 +546,7 @@ impl Request {
         true
     }
 
-    /// Whether it has been held for a body that will not come any more.
+    /// Whether its headers are held for a body that will never come.
     pub(crate) fn is_overdue(&self, exchange: &Exchange, now: u64) -> bool {
         if let Phase::Asking(lookup) = &self.phase {
             return lookup.is_lost(now);
@@ -556,7 +556,7 @@ impl Request {
             && now.saturating_sub(exchange.clock.headers) >= hold::GRACE_NS
     }
 
-    /// Ends such a wait: the host does not support it, and the request goes on as it came.
+    /// Ends such a wait: the host cannot hold headers, and the request goes on as it came.
     pub(crate) fn release(&mut self, exchange: &mut Exchange, response: &mut Response) {
         if let Phase::Asking(_) = self.phase {
             return self.on_grpc_answer(exchange, response, None);
@@ -575,8 +575,8 @@ impl Request {
         }
     }
 
-    /// Envoy answers 413 itself when a body that we wait for outgrows its buffer. The request fails only
-    /// because it was waited for, so the operator has to know.
+    /// Notes that Envoy answers 413 itself, because a body that the filter waits for is larger than its
+    /// buffer. The request fails only because of that wait, so the operator has to know.
     pub(crate) fn notice_overflow(&mut self, exchange: &mut Exchange) {
         const CONTENT_TOO_LARGE: u32 = 413;
         if exchange.answer.status == CONTENT_TOO_LARGE && matches!(self.phase, Phase::Collecting(_)) {
@@ -597,7 +597,7 @@ impl Request {
     }
 }
 
-/// Who asks, as far as headers and configuration say.
+/// Who makes the request, as far as headers and configuration show it.
 fn memory_caller(exchange: &Exchange, headers: &RequestHeaders) -> MemoryCaller {
     let record = &exchange.record;
     let agent = if record.stack.is_empty() { &headers.program } else { &record.stack };

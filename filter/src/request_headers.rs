@@ -1,4 +1,4 @@
-//! What the headers of a request say, and what they ask of Headroom.
+//! What the headers of a request say, and which options of Headroom they set.
 
 use headroom_providers::path::Path;
 use headroom_providers::route::{Route, Target};
@@ -14,16 +14,16 @@ use crate::name::name;
 use crate::rules::{self, Treatment};
 use crate::tenant;
 
-/// A request header that is for Headroom and for nobody behind it starts like this (I9).
+/// Request headers with this prefix are for Headroom. They never reach the provider (I9).
 const OURS: &[u8] = b"x-headroom-";
 
-/// Whether a header is for Headroom. Servers that hand headers on as variables take `_` for `-`.
+/// Whether a header is for Headroom. Some servers turn headers into variables, where `_` replaces `-`.
 pub(crate) fn is_ours(name: &[u8]) -> bool {
     let start = name.get(..OURS.len()).unwrap_or_default();
     start.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).eq(OURS.iter().copied())
 }
 
-/// Removed one by one where the host does not show the headers.
+/// Removed one by one if the host does not show the headers.
 const OUR_HEADERS: [&str; 9] = [
     "x-headroom-bypass",
     "x-headroom-cache",
@@ -39,51 +39,51 @@ const OUR_HEADERS: [&str; 9] = [
 /// What the headers say.
 #[derive(Default)]
 pub(crate) struct RequestHeaders {
-    /// `None`: not ours.
+    /// `None`: the filter does not handle this request.
     pub(crate) route: Option<Route>,
-    /// What may be done to this request.
+    /// What may be done to the request.
     pub(crate) treatment: Treatment,
-    /// Who answers it, where a rule of the configuration says so.
+    /// The provider's name from a rule of the configuration.
     pub(crate) provider: Option<String>,
     pub(crate) content_length: Option<u64>,
-    /// It asks for a WebSocket session.
+    /// Whether it asks for a WebSocket session.
     pub(crate) websocket: bool,
-    /// Of such a session: its host and path, without the query.
+    /// For such a session: host and path, without the query.
     pub(crate) target: String,
-    /// The client has compressed the body.
+    /// Whether the client has compressed the body.
     pub(crate) is_encoded: bool,
-    /// In an encoding that is read.
+    /// The body's encoding, if it is one that the filter reads.
     pub(crate) encoding: Option<Encoding>,
-    /// Which client or harness it comes from, from the header, else from the client's `User-Agent`.
+    /// The client or agent that sends it, from the header, else from `User-Agent`.
     pub(crate) stack: String,
-    /// Whose request it is, in the word of whom the configuration trusts with that.
+    /// The tenant, from the source that the configuration trusts.
     pub(crate) tenant: String,
-    /// The project that it belongs to, from the header, else from a rule, the configuration, or what the agent says.
+    /// Its project: from the header, else from a rule, the configuration, or the agent's own words.
     pub(crate) project: String,
-    /// The header names it.
+    /// Whether the header names the project.
     pub(crate) names_project: bool,
-    /// The program that asks, as it calls itself.
+    /// The name that the client program gives itself.
     pub(crate) program: String,
-    /// Whether it is made with a subscription's login.
+    /// Whether it uses the login of a subscription.
     pub(crate) is_subscription: bool,
     /// A hash of the account's id; empty where no header names it.
     pub(crate) account: String,
-    /// Hashes of the credentials, the one that counts first; none without a sidecar to count for them.
+    /// Hashes of the credentials, the decisive one first; none without a sidecar, which counts for them.
     pub(crate) keys: Vec<String>,
-    /// As it is matched.
+    /// The path in the form that is matched.
     pub(crate) path: Path,
-    /// A provider's own host is asked.
+    /// Whether the host is a provider's own.
     pub(crate) is_providers_host: bool,
-    /// Whose words its SDK understands, where the path does not tell.
+    /// The API whose SDK has sent it, if the path does not show it.
     pub(crate) sdk: Option<Api>,
-    /// As the configured header names it.
+    /// The team, from the configured header.
     pub(crate) team: String,
     /// Names of the headers that must not reach the provider.
     pub(crate) ours: Vec<Vec<u8>>,
 }
 
 impl RequestHeaders {
-    /// Of a request whose headers the host does not show: not ours, whatever it is.
+    /// For a request whose headers the host does not show: the filter does not handle it.
     pub(crate) fn unseen() -> Self {
         let ours = OUR_HEADERS.iter().map(|name| name.as_bytes().to_vec()).collect();
         Self { ours, ..Self::default() }
@@ -107,7 +107,7 @@ impl RequestHeaders {
                 b"content-encoding" => {
                     let value = value.trim_ascii();
                     let is_encoded = !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
-                    // Two headers name two encodings.
+                    // Two headers that name two encodings.
                     let first = !read.is_encoded;
                     read.encoding = Encoding::from_header(value).filter(|_| first && is_encoded);
                     read.is_encoded |= is_encoded;
@@ -180,8 +180,8 @@ fn is_true(value: &[u8]) -> bool {
     [&b"true"[..], b"1", b"yes", b"on"].iter().any(|truth| value.eq_ignore_ascii_case(truth))
 }
 
-/// A header can ask for less than the configuration, never for more: what the operator has switched off or
-/// only wants to measure stays so. What is no name of a mode asks for nothing.
+/// A header can only ask for less than the configuration: it cannot start what the operator has switched off,
+/// nor turn `audit` into `simulate`. An unknown mode is ignored.
 fn weaker(mode: Mode, asked: &[u8]) -> Mode {
     let asked = asked.trim_ascii().to_ascii_lowercase();
     match (mode, asked.as_slice()) {
@@ -201,13 +201,13 @@ fn stack(value: &[u8]) -> String {
     if valid { slug } else { String::new() }
 }
 
-/// The first product that a `user-agent` names, without its version: `claude-cli/2.1 (external, cli)`.
+/// The first product in a `user-agent`, without its version: `claude-cli/2.1 (external, cli)`.
 fn program(value: &[u8]) -> String {
     let product = value.split(|byte| matches!(byte, b'/' | b' ' | b'(')).next().unwrap_or_default();
     tenant::name(product).unwrap_or_default()
 }
 
-/// The name of a project: of a folder, so it may have blanks in it.
+/// The name of a project. It is often a folder's name, so blanks are allowed.
 fn project(value: &[u8]) -> Option<String> {
     tenant::label(value, |byte| byte.is_ascii_graphic() || byte == b' ')
 }

@@ -1,5 +1,5 @@
-//! The response: its bytes pass as they come, unless the tool loop has to see them first, or a refusal waits for the
-//! answer to a second request.
+//! The response: its bytes pass as they come, except where the tool loop reads them first, or a refusal waits
+//! for the answer to a second request.
 
 use headroom_providers::reader::Form;
 use proxy_wasm::types::{Action, BufferType, MapType};
@@ -15,18 +15,18 @@ use crate::sent::{HttpAnswer, Sent};
 const OK: u32 = 200;
 const BAD_REQUEST: u32 = 400;
 
-/// What the answer to a request may need.
+/// Everything that the answer to a request may need.
 #[derive(Default)]
 pub(crate) struct Response {
-    /// The request as it left, where it may have to be sent once more.
+    /// The request as it left, if it may have to be sent once more.
     pub(crate) sent: Option<Sent>,
-    /// The filter has changed it, and thinking comes back in it.
+    /// Whether a refusal can be recovered: the filter has changed the request, and it carries thinking.
     pub(crate) is_recoverable: bool,
-    /// It has tools of ours, so that the model may call them.
+    /// Follows the answer, if the request has tools of ours that the model may call.
     pub(crate) following: Option<Box<Following>>,
-    /// A copy of it may be kept, to be given again.
+    /// A copy of the answer for the cache.
     pub(crate) keeping: Option<Keeping>,
-    /// The provider has refused the request, and may have been sent it once more.
+    /// The second attempt after a refusal.
     recovery: Option<Recovery>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn read_headers(exchange: &mut Exchange) -> Form {
     }
 }
 
-/// An answer with these headers takes the place of the one that has come.
+/// Reads the headers of the answer that replaces the one that has come.
 fn take_answer(exchange: &mut Exchange, headers: &host::Headers) -> Form {
     let transcript = exchange.answer.transcript.take();
     let (mut answer, form) = answer::read(headers, exchange.settings.config.read_usage);
@@ -53,7 +53,7 @@ fn take_answer(exchange: &mut Exchange, headers: &host::Headers) -> Form {
     form
 }
 
-/// Reads a piece of an answer that passes.
+/// Reads a piece of a passing answer.
 pub(crate) fn read_body(exchange: &mut Exchange, size: usize) {
     if size == 0 || !exchange.answer.is_read() {
         return;
@@ -68,7 +68,7 @@ pub(crate) fn read_body(exchange: &mut Exchange, size: usize) {
 }
 
 impl Response {
-    /// Notes what kind of answer it is.
+    /// Reads the answer's headers and decides how its body is treated.
     pub(crate) fn on_headers(&mut self, exchange: &mut Exchange, end_of_stream: bool) -> Action {
         let form = read_headers(exchange);
         if self.recover(exchange, end_of_stream) {
@@ -91,8 +91,8 @@ impl Response {
         self.recovery.is_some()
     }
 
-    /// Whether the answer is one in which the model may have called a tool of ours. Its length will not be what
-    /// the provider says.
+    /// Starts to follow the answer if the model may have called a tool of ours in it. Its length will differ
+    /// from the provider's.
     fn begin_following(&mut self, exchange: &Exchange, form: Form) -> bool {
         let Some(following) = self.following.as_mut().filter(|following| following.is_armed()) else {
             return false;
@@ -111,8 +111,8 @@ impl Response {
         true
     }
 
-    /// Reads usage. Never pauses but for the tool loop: an event that the model has written must reach the
-    /// client now.
+    /// Reads usage. Pauses only for the tool loop: an event that the model has written must reach the client
+    /// at once.
     pub(crate) fn on_body(&mut self, exchange: &mut Exchange, size: usize, end_of_stream: bool) -> Action {
         if let Some(recovery) = &mut self.recovery {
             return recovery.on_body(exchange, size);
@@ -128,14 +128,14 @@ impl Response {
         Action::Continue
     }
 
-    /// The answer has come to its end.
+    /// Gives the complete answer to the cache.
     fn keep(&mut self, exchange: &mut Exchange) {
         if let Some(keeping) = self.keeping.take() {
             keeping.finish(exchange);
         }
     }
 
-    /// With trailers the answer's own end is never announced.
+    /// The trailers: without this call the end of the answer would not be seen.
     pub(crate) fn on_trailers(&mut self, exchange: &mut Exchange) -> Action {
         if let Some(recovery) = &mut self.recovery {
             return match recovery.on_trailers(exchange) {
@@ -159,7 +159,7 @@ impl Response {
         }
     }
 
-    /// Whether the gRPC call with this token was made for it, and is not answered yet.
+    /// Whether the gRPC call with this token was made for it and is still open.
     pub(crate) fn waits_for_grpc(&self, token: u32) -> bool {
         self.following.as_ref().is_some_and(|following| following.waits_for_grpc(token))
     }
@@ -170,7 +170,7 @@ impl Response {
             || self.recovery.as_ref().is_some_and(|recovery| recovery.waits_for(token))
     }
 
-    /// The sidecar's answer to a call; `None`: the call failed.
+    /// Takes the sidecar's answer to a call; `None`: the call failed.
     pub(crate) fn on_grpc_answer(&mut self, exchange: &mut Exchange, token: u32, answer: Option<&[u8]>) {
         let Some(following) = &mut self.following else { return };
         let last = following.on_sidecar_answer(&exchange.settings, self.sent.as_mut(), token, answer);
@@ -179,7 +179,7 @@ impl Response {
         }
     }
 
-    /// The provider's answer to a call; `None`: there is none.
+    /// Takes the provider's answer to a call; `None`: there is none.
     pub(crate) fn on_http_answer(&mut self, exchange: &mut Exchange, token: u32, answer: Option<HttpAnswer>) {
         if self.recovery.as_ref().is_some_and(|recovery| recovery.waits_for(token)) {
             return self.on_recovered(exchange, answer);
@@ -190,7 +190,7 @@ impl Response {
         }
     }
 
-    /// The answer to the second request.
+    /// Takes the answer to the second request.
     fn on_recovered(&mut self, exchange: &mut Exchange, answer: Option<HttpAnswer>) {
         let Some(recovery) = &mut self.recovery else { return };
         let stream = answer.as_ref().is_some_and(|answer| answer.is_answer(true));
@@ -199,7 +199,7 @@ impl Response {
             exchange.settings.metrics.recovered(false);
             self.following = None;
             if self.recovery.take().is_some_and(|recovery| recovery.body_waits()) {
-                // It does not come by again.
+                // No other callback brings this body.
                 match host::buffer(BufferType::HttpResponseBody, WHOLE) {
                     Ok(refusal) => exchange.answer.read(&refusal),
                     Err(refused) => exchange.settings.refused(refused),
@@ -220,7 +220,7 @@ impl Response {
         }
     }
 
-    /// Lets a paused answer go with its last bytes.
+    /// Lets a paused answer go on with its last bytes.
     fn end_followed(&mut self, exchange: &mut Exchange, last: &[u8]) {
         if let Some(following) = self.following.take() {
             following.note_hidden(exchange);
@@ -238,7 +238,7 @@ impl Response {
         if let Some(following) = self.following {
             following.note_hidden(exchange);
         }
-        // It has not come to its end.
+        // The answer is not complete.
         if let Some(keeping) = self.keeping {
             keeping.abandon(exchange);
         }

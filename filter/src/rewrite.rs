@@ -1,4 +1,4 @@
-//! What the engine makes of a body, and what is noted of it.
+//! The engine's result for a body, and what the record says about it.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -21,27 +21,27 @@ use crate::name::name;
 use crate::originals::Known;
 use crate::rules::Treatment;
 
-/// Characters of what a form says it leaves out. Those of the corpus have 20 to 150.
+/// The most characters of a form's statement about what it leaves out. In the corpus they have 20 to 150.
 const MAX_LEFT_OUT: usize = 512;
 
-/// What the engine has made of a body.
+/// The engine's result for a body.
 #[derive(Debug)]
 pub(crate) struct Rewrite {
-    /// `None`: it leaves as it came, with its hidden rounds.
+    /// `None`: the body leaves as it came, with its hidden rounds put back.
     pub(crate) replacement: Option<Vec<u8>>,
     pub(crate) outcome: RequestOutcome,
-    /// Tools of ours that it was given: the filter has to answer their calls.
+    /// The tools that were added: the filter has to answer their calls.
     pub(crate) added_tools: OwnTools,
-    /// Where the agent says that it works, as far as somebody wants to know.
+    /// The folder in which the agent says it works, if memory tools need it.
     pub(crate) working_directory: Option<String>,
-    /// The provider may have bound thinking in it to what stands before.
+    /// Whether the provider may have bound thinking in it to the text before.
     pub(crate) carries_thinking: bool,
     pub(crate) blocks: Vec<Block>,
     pub(crate) originals: Vec<Known>,
 }
 
 impl Rewrite {
-    /// What an outcome comes to, which is noted.
+    /// Turns the engine's outcome into a rewrite, and writes it into the record.
     pub(crate) fn new(exchange: &mut Exchange, mut outcome: Outcome<'_>, mode: Mode) -> Self {
         describe(exchange, &outcome, mode);
         let replacement = match std::mem::take(&mut outcome.body) {
@@ -73,7 +73,7 @@ impl Rewrite {
     }
 }
 
-/// What a request in a session leaves as; `None`: as it came. Nothing is left out.
+/// The replacement of a request in a session; `None`: it leaves as it came. Nothing is left out.
 pub(crate) fn rewrite_message(
     exchange: &mut Exchange,
     bytes: &[u8],
@@ -84,7 +84,7 @@ pub(crate) fn rewrite_message(
     let is_restored = restored.is_some();
     let bytes = Rc::new(restored.map_or_else(|| bytes.to_vec(), |restored| restored.body));
     let body = Body { route: route.clone(), treatment, held: false, encoding: None, size: bytes.len() };
-    // The provider keeps the conversation, or the client sends it anew to whom it likes.
+    // The provider keeps the conversation, or the client may send it to another one later.
     let treatment = Treatment { profile: Profile::Lossless, ..treatment };
     let Rewrite { mut replacement, outcome, blocks, .. } = compress(exchange, &bytes, &body, treatment);
     let forwarded = replacement.as_deref().unwrap_or(&bytes);
@@ -101,7 +101,7 @@ pub(crate) fn rewrite_message(
     replacement.or_else(|| is_restored.then(|| bytes.to_vec()))
 }
 
-/// What the engine is told of a request.
+/// The engine's view of a request.
 pub(crate) fn engine_request<'r>(
     config: &Config,
     body: &'r Body,
@@ -113,7 +113,7 @@ pub(crate) fn engine_request<'r>(
         reversible,
         retrieve_tool: match config.retrieve_tool {
             _ if !reversible => RetrieveTool::Assume,
-            // Whoever adds the tool has to answer its calls.
+            // The filter may add the tool only if it can answer its calls.
             RetrieveTool::Add if !body.route.answer_can_be_followed => RetrieveTool::Require,
             configured => configured,
         },
@@ -122,7 +122,8 @@ pub(crate) fn engine_request<'r>(
     }
 }
 
-/// Tools of memory that requests of a route get. Those who serve Anthropic's format need not know its tools.
+/// The memory tools that are added on this route. Other providers of Anthropic's format may not know
+/// Anthropic's own tools.
 fn memory_tools(config: &Config, route: &Route) -> MemoryTools {
     if !route.answer_can_be_followed {
         return MemoryTools::NONE;
@@ -133,7 +134,7 @@ fn memory_tools(config: &Config, route: &Route) -> MemoryTools {
 
 fn compress(exchange: &mut Exchange, bytes: &[u8], body: &Body, treatment: Treatment) -> Rewrite {
     let settings = Rc::clone(&exchange.settings);
-    // Nobody answers calls in a session.
+    // Calls in a session cannot be answered.
     let memory_tools = MemoryTools::NONE;
     let request =
         headroom_compress::Request { memory_tools, ..engine_request(&settings.config, body, treatment) };
@@ -152,7 +153,7 @@ fn compress(exchange: &mut Exchange, bytes: &[u8], body: &Body, treatment: Treat
     Rewrite::new(exchange, outcome, treatment.mode)
 }
 
-/// Queues copies for the store, where somebody may ask it for them.
+/// Queues copies for the store, if the configuration or the client's tools ask for them.
 fn copy_originals(exchange: &Exchange, outcome: &Outcome<'_>) {
     let wanted = exchange.settings.config.store_originals.unwrap_or(outcome.lists_retrieve_tool);
     if wanted && !outcome.originals.is_empty() {
@@ -161,8 +162,8 @@ fn copy_originals(exchange: &Exchange, outcome: &Outcome<'_>) {
     }
 }
 
-/// Takes the messages of a request along, where the configuration asks for it. `forwarded` is what the engine has made
-/// of the body.
+/// Collects the messages of a request, if the configuration asks for them. `forwarded` is the engine's
+/// result.
 pub(crate) fn log_messages(exchange: &mut Exchange, body: &[u8], forwarded: Option<&[u8]>, blocks: &[Block]) {
     let Some(mut transcript) = exchange.settings.log_bytes().and_then(|room| Transcript::of(body, room))
     else {
@@ -173,12 +174,12 @@ pub(crate) fn log_messages(exchange: &mut Exchange, body: &[u8], forwarded: Opti
     exchange.answer.transcript = Some(Box::new(transcript));
 }
 
-/// Whether the record needs what its request does not.
+/// Whether the record needs values that the request does not.
 pub(crate) fn is_worked_out_later(exchange: &Exchange) -> bool {
     exchange.settings.reports() && exchange.record.tokens.is_some()
 }
 
-/// Keeps a body for what only the record needs.
+/// Keeps a body from which the record's values are worked out later.
 pub(crate) fn work_out_later(
     exchange: &mut Exchange,
     route: &Route,
@@ -190,7 +191,7 @@ pub(crate) fn work_out_later(
     exchange.later = exchange.settings.requests.deferred.add(original);
 }
 
-/// Writes what the engine says into the record.
+/// Writes the engine's outcome into the record.
 fn describe(exchange: &mut Exchange, outcome: &Outcome<'_>, mode: Mode) {
     let record = &mut exchange.record;
     if let Some(model) = &outcome.model {
@@ -225,7 +226,7 @@ fn describe(exchange: &mut Exchange, outcome: &Outcome<'_>, mode: Mode) {
     exchange.compressors.dedup();
 
     let cap = exchange.settings.blocks_per_record();
-    // The newest blocks say most: the others were in earlier records of the conversation.
+    // The newest blocks matter most: the others were in earlier records of the conversation.
     let left_out = outcome.blocks.len().saturating_sub(cap);
     record.blocks_left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
     record.blocks = outcome
@@ -242,7 +243,7 @@ fn describe(exchange: &mut Exchange, outcome: &Outcome<'_>, mode: Mode) {
             new: block.new,
             pressure: block.pressure.into(),
             lossy: matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. }),
-            // It may name values of the block, which stay here unless somebody wants the plan.
+            // It may name values of the block, so it stays here unless the plan was asked for.
             left_out: block
                 .left_out
                 .as_deref()
@@ -253,7 +254,7 @@ fn describe(exchange: &mut Exchange, outcome: &Outcome<'_>, mode: Mode) {
         .collect();
 }
 
-/// Two tenants may begin a conversation with the same words; each has its own.
+/// Two tenants may begin a conversation with the same words: the id separates them.
 fn conversation(tenant: &str, id: &str) -> String {
     if tenant.is_empty() {
         return id.to_owned();

@@ -1,4 +1,4 @@
-//! A root context: puts configurations in force, and its ticks send what is queued.
+//! A root context: applies configurations, and sends on its ticks what is queued.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,12 +11,12 @@ use crate::hold::GRACE_MS;
 use crate::host;
 use crate::settings::Settings;
 
-/// More than any configuration has; Envoy's own limits are far below.
+/// Longer than any configuration; Envoy's own limits are far below.
 const MAX_CONFIGURATION_BYTES: usize = 16 << 20;
 
 /// A root context: one plugin configuration in one VM.
 pub(crate) struct Root {
-    /// Which plugin of the VM this is, in all its configurations.
+    /// The plugin's name in the VM, the same for all its configurations.
     name: Vec<u8>,
     settings: RefCell<Rc<Settings>>,
 }
@@ -33,9 +33,8 @@ impl Root {
         Rc::clone(&self.settings.borrow())
     }
 
-    /// Puts a plugin configuration in force. `others` are the VM's other root contexts: Envoy makes a
-    /// new one for a new configuration and drops the old one later, and what the VM has learned should
-    /// survive that.
+    /// Applies a plugin configuration. `others` are the VM's other root contexts: for a new configuration
+    /// Envoy makes a new root and drops the old one later. What the VM has learned is taken over from them.
     pub(crate) fn on_configure(&self, size: usize, others: &[Rc<Root>]) {
         let (parsed, last_good) = match read_configuration(size) {
             Ok(parsed) => (parsed, false),
@@ -75,7 +74,7 @@ impl Root {
         self.settings.replace(settings);
     }
 
-    /// Sends what is queued, when it is time to. `open_records`: requests that will have a record.
+    /// Sends what is queued, if it is time. `open_records`: how many open requests will have a record.
     pub(crate) fn on_tick(&self, open_records: impl Fn(&Settings) -> usize) {
         let settings = self.settings();
         let complete = settings.requests.deferred.work(&settings.memo, || settings.now());

@@ -1,4 +1,4 @@
-//! What the host calls for a plugin configuration.
+//! The callbacks of the host for a plugin configuration.
 
 use std::rc::Rc;
 
@@ -25,8 +25,8 @@ impl Plugin {
         Self { id, root }
     }
 
-    /// The turn of one of the requests that wait in this VM, whichever root they belong to: a root may end before its
-    /// streams do.
+    /// Gives one of the VM's waiting requests its turn, whichever root it belongs to: a root may end before
+    /// its streams.
     fn work(&self, settings: &Settings) {
         let in_work = &settings.requests.in_work;
         while let Some(id) = in_work.next(settings.config.bodies_in_work) {
@@ -52,13 +52,13 @@ impl Plugin {
 }
 
 impl RootContext for Plugin {
-    /// Always true: whatever the configuration is, Envoy must start.
+    /// Always true: Envoy must start, whatever the configuration is.
     fn on_configure(&mut self, size: usize) -> bool {
         self.root.on_configure(size, &vm::other_roots(self.id));
         true
     }
 
-    /// Reports, and the end of waits that have become pointless.
+    /// Sends reports, and ends waits that have become pointless.
     fn on_tick(&mut self) {
         let settings = self.root.settings();
         self.work(&settings);
@@ -67,7 +67,7 @@ impl RootContext for Plugin {
         }
         self.root.on_tick(vm::open_records);
         let now = settings.now();
-        // Also those that wait for the sidecar on behalf of a root that may be gone.
+        // Also streams that wait for the sidecar whose root may be gone.
         let is_overdue = |stream: &Stream| {
             (Rc::ptr_eq(&stream.settings, &settings) || stream.waits_for_sidecar()) && stream.is_overdue(now)
         };
@@ -85,8 +85,8 @@ impl RootContext for Plugin {
     }
 }
 
-/// Answers to calls. The crate gives them to the context that was running when the call was made: those that a stream
-/// has made while a tick worked for it come here, and find it by their token.
+/// Answers to calls. The crate gives them to the context that was running when the call was made. So answers
+/// to calls that a stream made in a tick come here, and the token finds the stream.
 impl Context for Plugin {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
         let settings = self.root.settings();
@@ -111,7 +111,7 @@ impl Context for Plugin {
         }
     }
 
-    /// Always true: Envoy waits for nobody. What a root still has to tell is left to another VM.
+    /// Always true: Envoy need not wait. What a root has not sent is left to another VM.
     fn on_done(&mut self) -> bool {
         let settings = self.root.settings();
         if !vm::is_reporter_shared(self.id, &settings) {

@@ -1,4 +1,4 @@
-//! headroom.v1 over Envoy gRPC.
+//! The calls of `headroom.v1`, over Envoy's gRPC.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use proxy_wasm::types::Status;
 use crate::config::{ControlPlane, MAX_CLUSTER_NAME_BYTES};
 use crate::host;
 
-/// Sends an encoded `ReportRequest`; the answer comes to the context that is running now.
+/// Sends an encoded `ReportRequest`; the running context receives the answer.
 pub(crate) fn report(control_plane: &ControlPlane, message: &[u8]) -> host::Result<u32> {
     call(control_plane, method::CONTROL_PLANE, method::REPORT, message, control_plane.timeout_ms)
 }
@@ -62,18 +62,18 @@ fn call(
     host::grpc_call(&target, service, method, metadata.into_iter().collect(), message, timeout)
 }
 
-/// The `:authority` of the calls. Without one Envoy sends the cluster's name, and the names that Istio
-/// (`outbound|8789||…`) and Envoy Gateway (`grpcroute/…`) give are not authorities: the sidecar's HTTP/2 resets
-/// the stream before anybody reads it.
+/// The `:authority` of the calls. Without one Envoy sends the cluster's name. The names that Istio
+/// (`outbound|8789||…`) and Envoy Gateway (`grpcroute/…`) give are not valid authorities: the sidecar's
+/// HTTP/2 library resets such a stream before the sidecar sees it.
 const AUTHORITY: &str = "headroomd";
 
 /// A serialized `envoy.config.core.v3.GrpcService{envoy_grpc{cluster_name, authority}}`.
 ///
-/// Envoy parses the target as a `GrpcService` and takes it for a cluster's name only when that fails. A
-/// name that happens to be valid protobuf, such as `headroom-cp`, parses as an empty service, and
-/// Envoy aborts on it. So the target is always a real one. `envoy_grpc` stands there twice, once with each of its fields,
-/// which protobuf reads as one: so no length needs a second byte, and the target is text, as the crate wants it.
-/// `None`: the name has no bytes, or more than a one-byte length can say.
+/// Envoy parses the target as a `GrpcService`, and takes it for a cluster's name only if that fails. A name
+/// that happens to be valid protobuf, such as `headroom-cp`, parses as an empty service, and Envoy aborts. So
+/// the target is always a serialized service. It contains `envoy_grpc` twice, once with each of its fields,
+/// which protobuf reads as one message: so each length fits in one byte, and the target is text, as the crate
+/// needs it. `None`: the name is empty, or longer than a one-byte length allows.
 fn grpc_service(cluster: &str) -> Option<String> {
     // Field 1 of GrpcService is envoy_grpc, fields 1 and 2 of EnvoyGrpc are cluster_name and authority; all
     // have wire type 2.

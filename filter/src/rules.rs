@@ -1,7 +1,7 @@
-//! Rules of the plugin configuration: which requests are treated in another way than the rest.
+//! Rules of the plugin configuration: which requests are treated differently.
 //!
-//! Envoy has no configuration of a WASM filter by route, so the plugin's own lists them. Globs are those of
-//! the rules by tool: `*` matches any run of characters, `?` one; case does not count.
+//! Envoy has no configuration of a WASM filter by route, so the plugin's own configuration lists them. Globs
+//! are those of the rules by tool: `*` matches any run of characters, `?` one; case does not matter.
 
 use headroom_compress::{Profile, glob_matches};
 use headroom_providers::cache_edits::Lifetime;
@@ -16,15 +16,15 @@ use crate::prompt_cache::{ALIGN, BREAKPOINTS, NO_BREAKPOINTS};
 /// What is done to a request.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Treatment {
-    /// Whether it is compressed.
+    /// Whether it is compressed, measured or passed.
     pub mode: Mode,
     /// How far the engine may go.
     pub profile: Profile,
-    /// The lifetime of breakpoints that it gets; `None`: it gets none.
+    /// The lifetime of the breakpoints that are set; `None`: none are set.
     pub breakpoints: Option<Lifetime>,
     /// Whether lines of its system prompt may move.
     pub align: bool,
-    /// Whether its answer may be one that was given before.
+    /// Whether its answer may come from the cache.
     pub cache: CacheMode,
 }
 
@@ -35,20 +35,20 @@ pub struct Rule {
     pub host: Option<String>,
     /// A glob over the path, without its query.
     pub path: Option<String>,
-    /// A glob over Envoy's name of the route; a route without a name has the empty one.
+    /// A glob over Envoy's name of the route; the name of an unnamed route is empty.
     pub route: Option<String>,
     /// What is done to the requests for which the conditions hold.
     pub treatment: Treatment,
-    /// In reports, who answers them; `None`: what their path and host say.
+    /// The provider's name in reports; `None`: it follows from path and host.
     pub provider: Option<String>,
-    /// In reports, the project that they belong to where their own header names none.
+    /// The project in reports, if the request's own header names none.
     pub project: Option<String>,
 }
 
-/// Properties that name the route, the first that the host knows counts.
+/// Properties that name the route; the first one that the host knows is used.
 const ROUTE_NAME: [&str; 2] = ["xds\0route_name", "route_name"];
 
-/// The first rule whose conditions hold. `route_name` is asked once at most.
+/// The first rule whose conditions hold. `route_name` is called at most once.
 pub(crate) fn find<'r>(
     rules: &'r [Rule],
     host: &[u8],
@@ -78,14 +78,15 @@ pub(crate) fn route_name() -> String {
     String::from_utf8_lossy(&name.unwrap_or_default()).into_owned()
 }
 
-/// What becomes of the requests that a rule means, where it cannot be read.
+/// What happens to the requests of a rule that cannot be read.
 const PASS: &str = "its requests pass untouched";
 
 /// Reads the rules; `default` is what the rest of the configuration says.
 ///
-/// What somebody wanted to treat in a way of its own must not be treated as everything else. So a rule of which
-/// anything cannot be read, a misspelt key too, passes its requests: those for which the conditions hold that can
-/// be read, and all of them where none can. Only a profile that cannot be read has a careful value of its own.
+/// Requests for which the operator wrote a rule must not be treated by default if the rule cannot be read
+/// completely, not even with one misspelt key. Such a rule passes its requests: those that match its readable
+/// conditions, or all requests if no condition can be read. Only an unreadable profile has a careful value of
+/// its own.
 pub(crate) fn read(reader: &mut Reader, default: Treatment) -> Vec<Rule> {
     let hands_off = Treatment { mode: Mode::Off, ..default };
     let mut rules = Vec::new();

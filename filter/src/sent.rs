@@ -1,5 +1,5 @@
-//! A request as it left, kept until its answer turns out not to need it: it may have to be continued or sent once
-//! more. It is kept in the stream's memory and goes nowhere else (I9).
+//! A request as it left, kept until its answer no longer needs it: it may have to be continued or sent once
+//! more. It stays in the stream's memory (I9).
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::settings::Settings;
 use crate::tool_loop::MAX_ROUND_BYTES;
 use crate::upstream;
 
-/// For how long an answer may be continued in all. Nothing reaches the client meanwhile, and Envoy's
-/// default is to end a stream after five silent minutes.
+/// The longest time in which one answer may be continued. The client receives nothing meanwhile, and by
+/// default Envoy ends a stream after five silent minutes.
 const PATIENCE_NANOS: u64 = 240 * 1_000_000_000;
 
-/// Headers of a request that belong to its first transmission: to its connection, its length, its
-/// encoding, or to the provider's memory of requests it has seen.
+/// Headers that belong to the first transmission of a request: to its connection, length or encoding, or to
+/// the provider's detection of repeated requests.
 const NOT_REPEATED: [&[u8]; 17] = [
     b":scheme",
     b"accept-encoding",
@@ -39,10 +39,10 @@ const NOT_REPEATED: [&[u8]; 17] = [
     b"x-forwarded-proto",
 ];
 
-/// In which clients of GitHub Copilot say who has begun a request: `user` or `agent`.
+/// Clients of GitHub Copilot say in it who has begun a request: `user` or `agent`.
 const INITIATOR: &[u8] = b"x-initiator";
 
-/// The headers with which a request can be sent once more. They hold credentials: nothing prints them.
+/// The headers with which a request can be sent once more. They hold credentials and are never printed.
 pub(crate) struct Head(Vec<(Vec<u8>, Vec<u8>)>);
 
 /// A request as it left.
@@ -50,9 +50,9 @@ pub(crate) struct Sent {
     head: Head,
     pub(crate) body: Vec<u8>,
     room: Room,
-    /// Where it went.
+    /// The cluster to which it went.
     cluster: Vec<u8>,
-    /// When it was first sent again; 0 before that.
+    /// When it was first sent again; 0: never.
     since: u64,
 }
 
@@ -61,13 +61,13 @@ impl Head {
         let repeated = headers.iter().filter(|(name, _)| {
             !NOT_REPEATED.contains(name) && !is_ours(name) && !name.starts_with(b"x-envoy-")
         });
-        // Copilot bills what it is told that a user has begun.
+        // Copilot bills requests that a user has begun.
         let told =
             |name: &[u8], value: &[u8]| if name == INITIATOR { b"agent".to_vec() } else { value.to_vec() };
         Self(repeated.map(|(name, value)| (name.to_vec(), told(name, value))).collect())
     }
 
-    /// Adds a value to a header that lists some, unless it is there.
+    /// Adds a value to a header with a list, unless it is in it.
     pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) {
         match self.0.iter_mut().find(|(key, _)| key == name) {
             Some((_, list)) if lists(list, value) => {}
@@ -83,7 +83,7 @@ impl Head {
         self.0.iter().find(|(name, _)| name == b":path").map_or(&[], |(_, path)| path.as_slice())
     }
 
-    /// As the cluster's routes would rewrite them.
+    /// The headers as the cluster's routes would rewrite them.
     fn rewritten(&self, provider: Option<&Provider>) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut headers = self.0.clone();
         for (name, value) in &mut headers {
@@ -98,13 +98,13 @@ impl Head {
                 _ => {}
             }
         }
-        // The answer has to be read.
+        // The filter has to be able to read the answer.
         headers.push((b"accept-encoding".to_vec(), b"identity".to_vec()));
         headers
     }
 }
 
-/// Whether a header's list has a value.
+/// Whether a header's list contains a value.
 pub(crate) fn lists(list: &[u8], value: &[u8]) -> bool {
     list.split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(value))
 }
@@ -123,7 +123,7 @@ impl Sent {
         &mut self.head
     }
 
-    /// Notes where the request went: the host says so in the stream's own callbacks.
+    /// Notes the cluster. The host shows it only in the stream's own callbacks.
     pub(crate) fn note_cluster(&mut self, settings: &Settings) {
         match upstream::cluster() {
             Ok(cluster) => self.cluster = cluster,
@@ -131,7 +131,7 @@ impl Sent {
         }
     }
 
-    /// Sends another body with the same headers, over the same cluster, in the place of the one that is kept.
+    /// Sends another body with the same headers to the same cluster, and keeps it instead of the old one.
     /// `None`: it cannot be sent.
     pub(crate) fn send(&mut self, settings: &Settings, body: Vec<u8>) -> Option<u32> {
         if self.since == 0 {
@@ -139,7 +139,7 @@ impl Sent {
         }
         let patience = PATIENCE_NANOS.checked_sub(settings.now().saturating_sub(self.since))?;
         let timeout_ms = Some(patience / NANOS_PER_MS).filter(|ms| *ms > 0)?;
-        // Three rounds of pages cannot add more than a body may have to begin with.
+        // Three rounds of pages cannot add more than the greatest length of a body.
         if body.len() > settings.config.engine.max_body_bytes.saturating_mul(2) {
             return None;
         }
@@ -155,7 +155,7 @@ impl Sent {
             .iter()
             .find(|it| it.cluster.as_bytes() == self.cluster && it.rest(path).is_some());
         let headers = self.head.rewritten(provider);
-        // The host takes texts alone.
+        // The crate accepts only text.
         let cluster = str::from_utf8(&self.cluster).ok();
         let headers: Option<Vec<(&str, &str)>> =
             headers.iter().map(|(n, v)| Some((str::from_utf8(n).ok()?, str::from_utf8(v).ok()?))).collect();
@@ -185,7 +185,8 @@ pub(crate) struct HttpAnswer {
 }
 
 impl HttpAnswer {
-    /// What the host tells of: so many headers, none where there is no answer, and a body of this size.
+    /// Reads the answer that the host announces: the number of headers (0: there is no answer) and the size
+    /// of the body.
     pub(crate) fn told(settings: &Settings, headers: usize, size: usize) -> Option<Self> {
         if headers == 0 {
             return None;
@@ -193,7 +194,7 @@ impl HttpAnswer {
         Self::read(size).map_err(|refused| settings.refused(refused)).ok().flatten()
     }
 
-    /// Of a body of this size; `None`: it is too long to be an answer.
+    /// Reads an answer with a body of this size; `None`: it is too long.
     fn read(size: usize) -> host::Result<Option<Self>> {
         if size > MAX_ROUND_BYTES {
             return Ok(None);
@@ -207,7 +208,7 @@ impl HttpAnswer {
         &self.headers
     }
 
-    /// Whether it is an answer of the model, as events or as a document.
+    /// Whether it is an answer of the model, as events or as one document.
     pub(crate) fn is_answer(&self, stream: bool) -> bool {
         let expected: &[u8] = if stream { b"text/event-stream" } else { b"application/json" };
         let (mut status, mut kind, mut encoded) = (&b""[..], &b""[..], false);

@@ -1,4 +1,4 @@
-//! A WebSocket session: what both sides send over it, and why it ended.
+//! A WebSocket session: what both sides send, and why it ended.
 
 use std::collections::VecDeque;
 
@@ -14,27 +14,28 @@ use crate::rules::Treatment;
 /// The status of an accepted handshake.
 pub(crate) const SWITCHING_PROTOCOLS: u32 = 101;
 
-/// Requests that wait for their answer at the same time. The provider answers one after another, and Codex
-/// sends the next one when it has the answer to the last; with more than these the oldest is told of as it is.
+/// The most requests that wait for their answer at the same time. The provider answers one after another, and
+/// Codex sends the next request after the answer to the last. If there are more, the oldest is reported as it
+/// is.
 const MAX_WAITING: usize = 32;
 
-/// A session and what is known of it.
+/// A session and what is known about it.
 pub(crate) struct Session {
     pub(crate) record: WebSocketSession,
     pub(crate) route: Route,
     pub(crate) treatment: Treatment,
-    /// What the records of its requests have in common.
+    /// The common part of its requests' records.
     pub(crate) template: RequestRecord,
     pub(crate) client: Outgoing,
     pub(crate) provider: Events,
     pub(crate) talk: Talk,
-    /// When the provider agreed. Milliseconds.
+    /// When the provider accepted the session. Milliseconds.
     accepted_ms: i64,
-    /// When the client's message at hand began. Nanoseconds.
+    /// When the client's current message began. Nanoseconds.
     pub(crate) message_began: u64,
-    /// When the sidecar was to be told last. Milliseconds.
+    /// When the session was last noted for a report. Milliseconds.
     pub(crate) noted_ms: i64,
-    /// Whoever went first.
+    /// The side that ended first.
     first_end: Option<Side>,
     timed_out: bool,
 }
@@ -42,17 +43,17 @@ pub(crate) struct Session {
 /// The requests of a session.
 #[derive(Default)]
 pub(crate) struct Talk {
-    /// The conversation of the last request that began one: those that continue a response do not repeat how
-    /// theirs began.
+    /// The conversation of the last request that began one. Requests that continue a response do not repeat
+    /// how their conversation began.
     pub(crate) conversation_id: String,
-    /// Its turn, likewise.
+    /// The turn of that request.
     pub(crate) turn: Turn,
     begun: u64,
     answered: u64,
-    /// Those behind the one that is being answered.
+    /// Requests that wait until the current one is answered.
     waiting: VecDeque<Exchange>,
     pub(crate) saved_bytes: u64,
-    /// What the answer to the handshake said of the subscription's allowance, until a request's record has it.
+    /// The allowance from the answer to the handshake, until it is in the record of a request.
     pub(crate) rate_limits: Vec<RateLimit>,
 }
 
@@ -65,23 +66,23 @@ impl Talk {
         self.answered = self.answered.saturating_add(1);
     }
 
-    /// How many there were.
+    /// How many requests have begun.
     pub(crate) fn begun(&self) -> u64 {
         self.begun
     }
 
-    /// How many wait behind the one that is being answered.
+    /// How many requests wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Takes a request that has to wait for the answers to others, and says whether there are too many.
+    /// Takes a request that waits for the answers before it. Returns whether there are too many.
     pub(crate) fn wait(&mut self, exchange: Exchange) -> bool {
         self.waiting.push_back(exchange);
         self.waiting.len() > MAX_WAITING
     }
 
-    /// The next request that is to be answered.
+    /// The next request to be answered.
     pub(crate) fn next(&mut self) -> Option<Exchange> {
         self.waiting.pop_front()
     }
@@ -93,7 +94,7 @@ pub(crate) enum Side {
     Provider,
 }
 
-/// What the provider says.
+/// A piece of what the provider sends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ServerPiece {
     /// Part of a text message.
@@ -107,13 +108,13 @@ pub(crate) enum ServerPiece {
 pub(crate) struct Events {
     frames: Frames,
     header: Option<Header>,
-    /// The message at hand is text that can be read.
+    /// Whether the current message is readable text.
     text: bool,
     pub(crate) traffic: Traffic,
 }
 
 impl Session {
-    /// `record` and `template` say where it comes from. Messages longer than `max_bytes` pass.
+    /// `record` and `template` say where the session comes from. Messages longer than `max_bytes` pass.
     pub(crate) fn new(
         record: WebSocketSession,
         template: RequestRecord,
@@ -137,7 +138,7 @@ impl Session {
         }
     }
 
-    /// The provider's answer to the handshake. `upstream`: who has given it, where that is known by now.
+    /// Takes the provider's answer to the handshake. `upstream`: its address, if it is known.
     pub(crate) fn answered(&mut self, status: u32, upstream: Option<String>, now_ms: i64) {
         self.record.status = status;
         if let Some(upstream) = upstream {
@@ -155,7 +156,8 @@ impl Session {
         self.record.status == SWITCHING_PROTOCOLS
     }
 
-    /// Whether the client has had so long for its first frame and has sent none. Milliseconds.
+    /// Whether the client has sent nothing for longer than the deadline since the session began.
+    /// Milliseconds.
     pub(crate) fn is_silent(&self, now_ms: i64, deadline_ms: u32) -> bool {
         let waited = now_ms.saturating_sub(self.accepted_ms);
         deadline_ms > 0
@@ -169,12 +171,12 @@ impl Session {
         self.timed_out = true;
     }
 
-    /// Notes that a side has ended its stream, or has said that it will.
+    /// Notes that a side has ended its stream, or has announced it.
     pub(crate) fn ends(&mut self, side: Side) {
         self.first_end.get_or_insert(side);
     }
 
-    /// Notes who has closed.
+    /// Notes which side has closed first.
     pub(crate) fn notice_close(&mut self) {
         if self.client.traffic.close.is_some() {
             self.ends(Side::Client);
@@ -184,7 +186,7 @@ impl Session {
         }
     }
 
-    /// The session as it is now.
+    /// The current state of the session.
     pub(crate) fn snapshot(&self) -> WebSocketSession {
         let (client, provider) = (self.client.traffic, self.provider.traffic);
         WebSocketSession {
@@ -198,7 +200,7 @@ impl Session {
         }
     }
 
-    /// Why it has ended; `broken` says whose connection the host has seen end, if it has.
+    /// Why it has ended; `broken`: the side whose connection the host has seen end, if any.
     pub(crate) fn why(&self, broken: Option<Side>) -> SessionEnd {
         let (client, provider) = (self.client.traffic, self.provider.traffic);
         let first = self.first_end.or(broken);
@@ -230,9 +232,9 @@ impl Session {
     }
 }
 
-/// Codes of RFC 6455, section 7.4.1, and of its registry: 1002, 1003 and from 1007 on say that something is
-/// wrong with what was sent or with whom it was sent to. 1012 and 1013 are a server that restarts or is busy.
-/// From 3000 on they are the application's own.
+/// Close codes that report an error, by RFC 6455, section 7.4.1, and its registry: 1002, 1003, and some from
+/// 1007 on. 1012 and 1013 mean that a server restarts or is busy. Codes from 3000 on belong to the
+/// application.
 fn is_error(code: u16) -> bool {
     matches!(code, 1002 | 1003 | 1007..=1011 | 1014 | 1015)
 }
@@ -242,13 +244,13 @@ impl Events {
         Self { frames: Frames::of_server(), header: None, text: false, traffic: Traffic::default() }
     }
 
-    /// With a piece missing, what follows can no longer be read.
+    /// Bytes are missing, so what follows can no longer be read.
     pub(crate) fn give_up(&mut self) {
         self.traffic.broken = true;
         self.frames.give_up();
     }
 
-    /// Reads on, and tells what it says of requests: parts of `bytes`, and ends of messages.
+    /// Reads `bytes` and passes the texts and ends of messages to `tell`.
     pub(crate) fn feed(&mut self, bytes: &[u8], mut tell: impl FnMut(ServerPiece)) {
         self.traffic.came(bytes);
         let mut rest = bytes;

@@ -4,24 +4,25 @@ use std::collections::BTreeMap;
 
 use headroom_api::v1::WebSocketSession;
 
-/// With more than these the rest are counted by Envoy only. A report of all is a quarter of a megabyte.
+/// The most sessions in a report; further ones are counted by Envoy only. A report of all is a quarter of a
+/// megabyte.
 const MAX_SESSIONS: usize = 1_024;
-/// While sessions are open the sidecar hears of them so often, or it takes them for gone.
+/// While sessions are open they are reported at least this often. Otherwise the sidecar takes them for dead.
 const EVERY_NS: u64 = 10_000_000_000;
 
-/// What the sidecar is to know of sessions.
+/// The sessions that the sidecar has to know.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     latest: BTreeMap<String, WebSocketSession>,
-    /// A session has been opened, or has ended, since the last report.
+    /// Whether a session has been opened or has ended since the last report.
     news: bool,
     sent_at: u64,
-    /// Ended sessions in the report that is on its way.
+    /// Ended sessions in the report that is under way.
     on_their_way: Vec<String>,
 }
 
 impl Sessions {
-    /// Takes a session as it is now.
+    /// Takes the current state of a session.
     pub(crate) fn note(&mut self, session: WebSocketSession) {
         let known = self.latest.contains_key(&session.session_id);
         if !known && self.latest.len() >= MAX_SESSIONS {
@@ -31,12 +32,12 @@ impl Sessions {
         self.latest.insert(session.session_id.clone(), session);
     }
 
-    /// Whether there is something to tell.
+    /// Whether there is something to report.
     pub(crate) fn is_due(&self, now: u64) -> bool {
         self.news || !self.latest.is_empty() && now.saturating_sub(self.sent_at) >= EVERY_NS
     }
 
-    /// All of them, for a report.
+    /// All sessions, for a report.
     pub(crate) fn send(&mut self, now: u64) -> Vec<WebSocketSession> {
         self.news = false;
         self.sent_at = now;
@@ -46,14 +47,14 @@ impl Sessions {
         sessions
     }
 
-    /// The report has arrived: those that have ended need not be told of again.
+    /// The report has arrived: ended sessions in it are dropped.
     pub(crate) fn arrived(&mut self) {
         for id in self.on_their_way.drain(..) {
             self.latest.remove(&id);
         }
     }
 
-    /// It has not.
+    /// The report has not arrived.
     pub(crate) fn lost(&mut self) {
         self.news |= !self.on_their_way.is_empty();
         self.on_their_way.clear();

@@ -1,4 +1,4 @@
-//! The configuration in force, with what the streams under it share: memo, queues for the sidecar, budgets, figures.
+//! The active configuration and what its streams share: memo, queues for the sidecar, budgets, metrics.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -27,18 +27,18 @@ use crate::rpc;
 /// The longest answer of the sidecar that is read; pages of an original are a few hundred kilobytes.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 
-/// What the streams of a root context share. A stream keeps the settings that it began with.
+/// What the streams of a root context share. A stream keeps the settings with which it began.
 pub(crate) struct Settings {
     pub(crate) config: Config,
-    /// Never borrowed over a host call: the host may call back.
+    /// Never borrowed during a host call: the host may call back.
     pub(crate) memo: Rc<RefCell<Memo>>,
     /// As `memo`. `None`: no sidecar, no reports.
     reporter: Option<Rc<RefCell<Reporter>>>,
-    /// As `memo`; what is on its way to the sidecar's store.
+    /// As `memo`; copies for the sidecar's store.
     copies: Rc<RefCell<Copies>>,
-    /// As `memo`; what other VMs of this Envoy have left to be sent.
+    /// As `memo`; reports that other VMs of this Envoy could not send.
     handover: Rc<RefCell<Handover>>,
-    /// As `memo`; which budgets are used up.
+    /// As `memo`; budgets that are used up.
     pub(crate) limits: Rc<RefCell<Limits>>,
     pub(crate) metrics: Rc<Metrics>,
     pub(crate) answers: AnswerSidecar,
@@ -47,15 +47,15 @@ pub(crate) struct Settings {
     refusals: Cell<u64>,
     /// When the next report may go. Nanoseconds.
     next_report: Cell<u64>,
-    /// Between ticks, while no request waits for one; `None`: there are none. Milliseconds.
+    /// The tick period while no request waits for a tick; `None`: no ticks. Milliseconds.
     tick_ms: Cell<Option<u32>>,
-    /// Ticks come faster, for requests that wait.
+    /// Whether ticks come faster, because requests wait.
     hurries: Cell<bool>,
-    /// When ticks are for more than these. Nanoseconds.
+    /// When a tick is due that does more than serve waiting requests. Nanoseconds.
     next_round: Cell<u64>,
 }
 
-/// What is on its way to the sidecar, and what it has said.
+/// The queues for the sidecar, and what it has answered.
 struct Sidecar {
     reporter: Option<Rc<RefCell<Reporter>>>,
     copies: Rc<RefCell<Copies>>,
@@ -63,11 +63,11 @@ struct Sidecar {
     limits: Rc<RefCell<Limits>>,
 }
 
-/// Numbers the requests of a VM.
+/// What the requests of a VM share.
 pub(crate) struct Requests {
     vm: u64,
     last: Cell<u32>,
-    /// For everything that is kept for requests.
+    /// The budget for everything that is kept for requests.
     pub(crate) memory: Rc<Memory>,
     /// Conversations that have needed a recovery.
     pub(crate) recoveries: RefCell<Recoveries>,
@@ -76,7 +76,7 @@ pub(crate) struct Requests {
 }
 
 impl Settings {
-    /// Before there is a configuration.
+    /// Settings before there is a configuration.
     pub(crate) fn new() -> Self {
         let config = Config::default();
         let memo = Rc::new(RefCell::new(memo(config.memo_bytes)));
@@ -89,8 +89,8 @@ impl Settings {
         Self::of(config, memo, sidecar, Metrics::none(), Rc::new(Requests::new()))
     }
 
-    /// With a configuration in which so many errors are. What the VM has learned under others survives: `siblings` are
-    /// the settings that are in force, the newest first.
+    /// Settings for a configuration with this many errors. What the VM has learned is taken over: `siblings`
+    /// are the current settings of other roots, the newest first.
     pub(crate) fn configured(config: Config, errors: u64, siblings: &[Rc<Self>]) -> Self {
         let memo = siblings
             .iter()
@@ -105,7 +105,7 @@ impl Settings {
             reporter
         });
 
-        // What one store was sent says nothing about another.
+        // What was sent to one store says nothing about another.
         let cluster = |it: &Config| it.control_plane.as_ref().map(|it| it.cluster.clone());
         let same_store = siblings.iter().find(|it| cluster(&it.config) == cluster(&config));
         let copy_limits = copy_limits(config.control_plane.as_ref().unwrap_or(&ControlPlane::default()));
@@ -155,8 +155,8 @@ impl Settings {
         }
     }
 
-    /// What a tick sends: records, copies, and the question which budgets are used up.
-    /// `open_records`: requests that will have a record.
+    /// Sends on a tick: records, copies, and the question which budgets are used up. `open_records`: how many
+    /// open requests will have a record.
     pub(crate) fn report_what_is_due(&self, open_records: impl Fn(&Self) -> usize) {
         if self.is_report_due() {
             self.note_open(open_records(self));
@@ -168,7 +168,7 @@ impl Settings {
         }
     }
 
-    /// The sidecar's answer to one of these; `None`: the call failed.
+    /// Takes the sidecar's answer to one of these calls; `None`: the call failed.
     pub(crate) fn on_grpc_answer(&self, token: u32, answer: Option<&[u8]>) {
         if !self.told_limits(token, answer)
             && !self.handover_answered(token, answer)
@@ -178,7 +178,7 @@ impl Settings {
         }
     }
 
-    /// Asks the host for a tick every so many milliseconds, unless they come faster anyway.
+    /// Asks the host for ticks with this period in milliseconds, unless they come faster anyway.
     pub(crate) fn tick_every(&self, milliseconds: u32) {
         let milliseconds = self.tick_ms.get().map_or(milliseconds, |ms| ms.min(milliseconds));
         if self.tick_ms.replace(Some(milliseconds)) == Some(milliseconds) || self.hurries.get() {
@@ -189,7 +189,7 @@ impl Settings {
         }
     }
 
-    /// Has ticks come fast, since somebody waits for one. False: the host gives none.
+    /// Makes ticks come fast, because a stream waits for one. False: the host refused.
     pub(crate) fn hurry(&self) -> bool {
         if !self.hurries.get() {
             match host::set_tick_period(in_work::TICK_MS) {
@@ -200,17 +200,17 @@ impl Settings {
         self.hurries.get()
     }
 
-    /// Nobody waits any more.
+    /// Ends the fast ticks: no stream waits any more.
     pub(crate) fn calm(&self) {
         if self.hurries.replace(false)
-            // 0: no ticks.
+            // 0 stops the ticks.
             && let Err(refused) = host::set_tick_period(self.tick_ms.get().unwrap_or(0))
         {
             self.refused(refused);
         }
     }
 
-    /// Whether a tick is one of those that come anyway.
+    /// Whether this tick is a regular one.
     pub(crate) fn is_round_due(&self) -> bool {
         let Some(every) = self.tick_ms.get() else { return false };
         let now = self.now();
@@ -221,7 +221,7 @@ impl Settings {
         is_due
     }
 
-    /// The host's clock; 0 when it gives no time.
+    /// The host's clock; 0 if it gives no time.
     pub(crate) fn now(&self) -> u64 {
         host::now().unwrap_or_else(|refused| {
             self.refused(refused);
@@ -229,8 +229,8 @@ impl Settings {
         })
     }
 
-    /// Counts a call that the host did not carry out, and logs it at counts that are powers of two, so
-    /// that a host that always refuses cannot fill the log.
+    /// Counts a call that the host did not carry out. It is logged at counts that are powers of two, so that
+    /// a host that always refuses cannot fill the log.
     pub(crate) fn refused(&self, refused: Refused) {
         let refusals = self.refusals.get().saturating_add(1);
         self.refusals.set(refusals);
@@ -240,7 +240,7 @@ impl Settings {
         }
     }
 
-    /// The answer that has just come. `None`: the call failed, or the host does not give it.
+    /// The answer that has just come. `None`: the call failed, or the host does not hand it over.
     pub(crate) fn grpc_message(&self, status: u32, size: usize) -> Option<Vec<u8>> {
         if status != GrpcStatusCode::Ok as u32 {
             return None;
@@ -256,7 +256,7 @@ impl Settings {
         format!("hr_{:016x}{number:08x}", self.requests.vm)
     }
 
-    /// Queues copies of what a request leaves out, where there is a sidecar.
+    /// Queues copies of what a request leaves out, if there is a sidecar.
     pub(crate) fn copy_originals(&self, tenant: &str, conversation_id: &str, outcome: &Outcome<'_>) {
         if self.config.control_plane.is_some() {
             let dropped = self.with_copies(|copies| copies.push(tenant, conversation_id, &outcome.originals));
@@ -277,7 +277,7 @@ impl Settings {
         self.copies.borrow_mut().started(token, self.now());
     }
 
-    /// Takes the answer to that. False: it is the answer to something else.
+    /// Takes the answer to that call. False: the answer belongs to another call.
     fn copies_answered(&self, token: u32, answer: Option<&[u8]>) -> bool {
         let now = self.now();
         match self.with_copies(|copies| copies.answered(token, answer, now)) {
@@ -292,26 +292,26 @@ impl Settings {
         }
     }
 
-    /// Whether what is told of requests goes the same way.
+    /// Whether both send their reports through the same queue.
     pub(crate) fn shares_reporter(&self, other: &Self) -> bool {
         self.reporter.is_some() && self.queue() == other.queue()
     }
 
-    /// Notes how many requests are open that will have a record.
+    /// Notes how many open requests will have a record.
     pub(crate) fn note_open(&self, open: usize) {
         if let Some(reporter) = &self.reporter {
             reporter.borrow_mut().note_open(open as u64);
         }
     }
 
-    /// Requests that have ended, and whose records are not complete.
+    /// Ended requests whose records are not complete.
     pub(crate) fn ended_records(&self) -> usize {
         self.requests.deferred.ended(self.queue())
     }
 
     /// Completes the records of requests that have ended.
     pub(crate) fn finish_deferred(&self) {
-        // A clock that stands still: there is no later tick.
+        // A clock that stands still: everything is done now, because there is no later tick.
         for (outlet, told) in self.requests.deferred.work(&self.memo, || 0) {
             outlet.report(told);
         }
@@ -333,7 +333,7 @@ impl Settings {
         }
         let cluster = &control_plane.cluster;
         let is_left = handover::leave(cluster, &left).and_then(|is_left| {
-            // Copies come again with the next request of their conversation.
+            // Copies are sent again with the next request of their conversation.
             if is_left { Ok(true) } else { handover::leave(cluster, &without_copies) }
         });
         let is_left = is_left.unwrap_or_else(|refused| {
@@ -352,7 +352,7 @@ impl Settings {
         }
     }
 
-    /// Sends what other VMs have left.
+    /// Sends what other VMs could not send.
     pub(crate) fn take_over(&self) {
         let Some(control_plane) = &self.config.control_plane else { return };
         let now = self.now();
@@ -372,7 +372,7 @@ impl Settings {
         self.handover.borrow_mut().started(token, now, control_plane.report_interval_ms);
     }
 
-    /// Takes the answer to that. False: it is the answer to something else.
+    /// Takes the answer to that call. False: the answer belongs to another call.
     fn handover_answered(&self, token: u32, answer: Option<&[u8]>) -> bool {
         let Some(control_plane) = &self.config.control_plane else { return false };
         let pause_ms = control_plane.report_interval_ms;
@@ -383,7 +383,7 @@ impl Settings {
         is_ours
     }
 
-    /// Works with the copies, and keeps account of their bytes.
+    /// Runs a function on the copies, and updates the memory budget by their bytes.
     fn with_copies<T>(&self, run: impl FnOnce(&mut Copies) -> T) -> T {
         let mut copies = self.copies.borrow_mut();
         let before = copies.queued_bytes();
@@ -402,17 +402,18 @@ impl Settings {
         self.config.control_plane.as_ref().map_or(0, |control_plane| control_plane.blocks_per_record)
     }
 
-    /// Whether records go anywhere.
+    /// Whether there is a sidecar for reports.
     pub(crate) fn reports(&self) -> bool {
         self.reporter.is_some()
     }
 
-    /// Of the messages of a request, and of its answer, so many bytes are reported; `None`: they are not.
+    /// How many bytes of a request's messages, and of its answer, are reported; `None`: messages are not
+    /// reported.
     pub(crate) fn log_bytes(&self) -> Option<usize> {
         self.config.control_plane.as_ref().filter(|it| it.log_messages).map(|it| it.log_bytes)
     }
 
-    /// Queues what is told of a request.
+    /// Queues the record of a request.
     pub(crate) fn report(&self, told: PendingRecord) {
         let Some(reporter) = &self.reporter else { return };
         let dropped = reporter.borrow_mut().push(told);
@@ -421,29 +422,29 @@ impl Settings {
         }
     }
 
-    /// Takes a WebSocket session as it is now, for the next report.
+    /// Takes the current state of a WebSocket session, for the next report.
     pub(crate) fn note_session(&self, session: WebSocketSession) {
         if let Some(reporter) = &self.reporter {
             reporter.borrow_mut().note_session(session);
         }
     }
 
-    /// Whether this is the tick on which a report goes: ticks come more often.
+    /// Whether a report is due on this tick: ticks come more often than reports.
     fn is_report_due(&self) -> bool {
         let interval = self.config.control_plane.as_ref().map_or(0, |it| it.report_interval_ms);
-        // Ticks are not quite even; each is for the report that it comes nearest to.
+        // Ticks are not quite even; a report goes on the tick that is nearest to its time.
         let now = self.now().saturating_add(u64::from(interval.min(deferred::TICK_MS)) * NANOS_PER_MS / 2);
         now >= self.next_report.get()
     }
 
-    /// The next one is not due before the interval is over. Until one has gone each tick may be the one: what follows a pause
-    /// is told at once.
+    /// Notes that a report was sent: the next one is due after the interval. If there is nothing to send,
+    /// every tick checks again, so that what comes after a pause is sent at once.
     fn report_gone(&self) {
         let interval = self.config.control_plane.as_ref().map_or(0, |it| it.report_interval_ms);
         self.next_report.set(self.now().saturating_add(u64::from(interval) * NANOS_PER_MS));
     }
 
-    /// False: there is nothing to send, or it is not the time.
+    /// Sends a report. False: there is nothing to send, or it is not the time.
     fn send_report(&self) -> bool {
         let Some(reporter) = &self.reporter else { return false };
         let Some(control_plane) = &self.config.control_plane else { return false };
@@ -470,7 +471,7 @@ impl Settings {
         true
     }
 
-    /// Asks which budgets are used up, where no report has brought the answer lately.
+    /// Asks which budgets are used up, if no report has brought the answer lately.
     fn ask_for_limits(&self) {
         let now = self.now();
         let Some(control_plane) = &self.config.control_plane else { return };
@@ -481,7 +482,7 @@ impl Settings {
         self.limits.borrow_mut().asked(token, now);
     }
 
-    /// Takes the answer to that question. False: it is the answer to something else.
+    /// Takes the answer to that question. False: the answer belongs to another call.
     fn told_limits(&self, token: u32, answer: Option<&[u8]>) -> bool {
         if !self.limits.borrow_mut().is_answered_by(token) {
             return false;
@@ -528,7 +529,7 @@ impl Outlet for Settings {
     }
 }
 
-/// Of copies that wait for the sidecar's store.
+/// Memory for copies that wait for the sidecar's store.
 const COPIES_BYTES: usize = 32 << 20;
 const COPIES_PAUSE_MS: u32 = 1_000;
 
@@ -555,12 +556,12 @@ impl Requests {
     }
 }
 
-/// A memo with keys of its own: a client of one VM can compute those of no other.
+/// A memo with random keys: a client cannot compute the keys of another VM.
 fn memo(bytes: usize) -> Memo {
     Memo::new(bytes).seeded(crate::report::random(1))
 }
 
-/// The queue for a sidecar, which all configurations of a VM that name it share.
+/// The queue for a sidecar, shared by all configurations of a VM that name it.
 fn reporter(
     control_plane: &ControlPlane,
     siblings: &[Rc<Settings>],

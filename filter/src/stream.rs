@@ -1,4 +1,4 @@
-//! A stream of Envoy's: which callback goes to which phase of what it carries.
+//! One stream of Envoy: passes each callback to the phase that handles it.
 
 use std::rc::Rc;
 
@@ -25,7 +25,7 @@ pub(crate) struct Stream {
 /// What a stream carries.
 #[derive(Default)]
 enum Transport {
-    /// Nothing of ours, or nothing any more: everything passes.
+    /// The filter does not handle it, or has finished: everything passes.
     #[default]
     Foreign,
     /// One request and its response.
@@ -45,7 +45,7 @@ impl Stream {
         Self { id, settings, transport: Transport::Foreign }
     }
 
-    /// Matches the request and decides whether its body has to be waited for.
+    /// Matches the request and decides whether the filter has to wait for its body.
     pub(crate) fn on_request_headers(&mut self, end_of_stream: bool) -> Action {
         let settings = Rc::clone(&self.settings);
         let now = settings.now();
@@ -108,7 +108,7 @@ impl Stream {
         }
     }
 
-    /// Notes what kind of answer it is and tells the client what was done to its request.
+    /// Reads the answer's headers and tells the client what was done to its request.
     pub(crate) fn on_response_headers(&mut self, end_of_stream: bool) -> Action {
         if let Transport::WebSocket(_) = &self.transport {
             return self.on_session_answer();
@@ -124,7 +124,8 @@ impl Stream {
         Action::Continue
     }
 
-    /// The answer to the request for a session: from here on either its requests have records, or that one.
+    /// The answer to the request for a session: from now on the records are those of the session's requests,
+    /// or, if it was refused, that of this request.
     fn on_session_answer(&mut self) -> Action {
         let Transport::WebSocket(session) = std::mem::take(&mut self.transport) else {
             return Action::Continue;
@@ -156,7 +157,7 @@ impl Stream {
         }
     }
 
-    /// Requests at hand that will have a record. The one that asks for a session has none where there is one.
+    /// How many open requests will have a record. In a session, the request that has opened it has none.
     pub(crate) fn open_records(&self) -> usize {
         match &self.transport {
             Transport::Foreign => 0,
@@ -176,14 +177,14 @@ impl Stream {
         matches!(&self.transport, Transport::Http(http) if http.response.waits_for_http(token))
     }
 
-    /// The provider's answer to a call of this stream; `None`: there is none.
+    /// Takes the provider's answer to a call of this stream; `None`: there is none.
     pub(crate) fn on_http_answer(&mut self, token: u32, answer: Option<HttpAnswer>) {
         if let Transport::Http(http) = &mut self.transport {
             http.response.on_http_answer(&mut http.exchange, token, answer);
         }
     }
 
-    /// The sidecar's answer to a call of this stream; `None`: the call failed.
+    /// Takes the sidecar's answer to a call of this stream; `None`: the call failed.
     pub(crate) fn on_grpc_answer(&mut self, token: u32, answer: Option<&[u8]>) {
         if let Transport::Http(http) = &mut self.transport {
             let Http { exchange, request, response } = &mut **http;
@@ -195,19 +196,19 @@ impl Stream {
         }
     }
 
-    /// The turn of a request that has waited. False: it does not wait.
+    /// Gives a waiting request its turn. False: it does not wait.
     pub(crate) fn take_turn(&mut self) -> bool {
         let Transport::Http(http) = &mut self.transport else { return false };
         let Http { exchange, request, response } = &mut **http;
         request.take_turn(exchange, response)
     }
 
-    /// Whether a request waits for the sidecar: also where the root that asked is gone.
+    /// Whether a request waits for the sidecar, even if the root that asked is gone.
     pub(crate) fn waits_for_sidecar(&self) -> bool {
         matches!(&self.transport, Transport::Http(http) if http.request.waits_for_sidecar())
     }
 
-    /// Whether it has waited for something that will not come any more.
+    /// Whether it waits for something that will never come.
     pub(crate) fn is_overdue(&self, now: u64) -> bool {
         match &self.transport {
             Transport::Foreign => false,
@@ -226,7 +227,7 @@ impl Stream {
             }
             Transport::WebSocket(session) => {
                 session.time_out();
-                // The host ends the stream inside of the call, and what is known of it has to be told before.
+                // The host ends the stream during this call, so the record has to be written before.
                 self.end();
                 if let Err(refused) = host::close_stream() {
                     self.settings.refused(refused);

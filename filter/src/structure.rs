@@ -1,20 +1,20 @@
 //! A `google.protobuf.Struct` as plugin configuration.
 //!
-//! Envoy takes JSON text out of a `StringValue` or a `BytesValue`. Of anything else it hands over the bytes,
-//! although its documentation promises JSON for a `Struct`.
+//! Envoy takes JSON text out of a `StringValue` or a `BytesValue`. For anything else it passes the encoded
+//! bytes, although its documentation promises JSON for a `Struct`.
 
 use prost::Message as _;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value as Field};
 use serde_json::{Map, Number, Value};
 
-/// Up to here `f64`, a structure's only number, counts without gaps.
+/// Up to here `f64`, the only number type of a structure, represents every integer.
 const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
 
-/// The object that the bytes encode; `None` when they are something else.
+/// The object that the bytes encode; `None` if they are something else.
 pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     let decoded = Struct::decode(bytes).ok()?;
-    // Decoding skips what it does not know, and so takes many a broken text for a structure without fields.
+    // Decoding ignores unknown fields, so it accepts many broken texts as a structure without fields.
     let is_one = !decoded.fields.is_empty() && decoded.encoded_len() == bytes.len();
     is_one.then(|| map(decoded))
 }
@@ -88,7 +88,7 @@ mod tests {
         #[test]
         fn a_broken_text_is_no_structure(text in "[\\[{\"a-z:, ]{0,40}", bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             prop_assert_eq!(object(text.as_bytes()), None);
-            // other bytes may happen to be one, and must not be read beyond their end
+            // Other bytes may happen to be a structure, and must not be read beyond their end.
             object(&bytes);
         }
     }

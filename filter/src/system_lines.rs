@@ -1,6 +1,6 @@
-//! The lines of a system prompt, as digests, and what in them is likely to be another one in the next request: dates,
-//! times, ids, numbers, listings. A line that changes costs everything behind it in the provider's cache, and people
-//! are to be told which one it is. No text is kept.
+//! The lines of a system prompt, as digests, and the words in them that probably differ in the next request:
+//! dates, times, ids, numbers, listings. If a line changes, the provider's cache loses everything after it,
+//! and people should see which line it is. No text is kept.
 //!
 //! Lines are read as they are spelled in JSON. They are worked out once for each system prompt.
 
@@ -11,16 +11,16 @@ use headroom_api::v1::{VolatileClass, VolatileToken};
 use memchr::{memchr, memchr2};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// With what a line begins in which Claude Code says something of billing; it differs in every request.
+/// The beginning of Claude Code's line about billing, which differs in every request.
 pub(crate) const BILLING: &[u8] = b"x-anthropic-billing-header";
-/// As in the contract.
+/// The limit of the protocol.
 const MAX_LINES: usize = 256;
 const MAX_TOKENS: usize = 128;
-/// Numbers are found in most prompts: room is left for what says more.
+/// Most prompts contain numbers: this leaves room for classes that say more.
 const MAX_WITH_NUMBERS: usize = 96;
-/// Prompts whose lines are remembered: those of the agents and sub-agents that one worker serves at a time.
+/// Prompts whose lines are remembered: about the agents and sub-agents that one worker serves at a time.
 const MAX_PROMPTS: usize = 32;
-/// Hexadecimal digits from which on a word with digits and letters is an id.
+/// A word of digits and letters is an id from this many hexadecimal digits on.
 const ID_DIGITS: usize = 16;
 const MONTHS: [&[u8]; 12] = [
     b"january",
@@ -36,7 +36,7 @@ const MONTHS: [&[u8]; 12] = [
     b"november",
     b"december",
 ];
-/// With what a line of a listing begins: bullets, and trees as they are drawn or escaped.
+/// How lines of a listing begin: bullets, and the branches of trees, drawn or escaped.
 const BULLETS: [&[u8]; 2] = [b"- ", b"* "];
 const BRANCHES: [&[u8]; 7] = [
     "\u{251c}".as_bytes(),
@@ -62,7 +62,7 @@ pub(crate) struct SystemLines {
 pub struct Prompts(VecDeque<(u64, Rc<SystemLines>)>);
 
 impl Prompts {
-    /// The lines of the prompt with this digest, which stands in these JSON values.
+    /// The lines of the prompt with this digest, whose text is in these JSON values.
     pub(crate) fn get<'b>(
         &mut self,
         digest: u64,
@@ -81,7 +81,7 @@ impl Prompts {
 }
 
 impl SystemLines {
-    /// Reads the texts in JSON values that were read before: what is no JSON has no lines.
+    /// Reads the texts in JSON values. A value that is not JSON has no lines.
     fn read<'b>(values: impl IntoIterator<Item = &'b [u8]>) -> Self {
         let mut read = Self::default();
         for value in values {
@@ -128,7 +128,7 @@ impl SystemLines {
         if self.first_line == 0 && !is_blank(line) {
             self.first_line = digest.max(1);
         }
-        // Half of it is enough to tell whether a line is the same as before.
+        // Half of a digest is enough to see whether a line has changed.
         self.lines.push((digest & u64::from(u32::MAX)) as u32);
         let number = u32::try_from(self.lines.len()).unwrap_or(u32::MAX);
         for (class, offset) in volatile(line) {
@@ -136,7 +136,7 @@ impl SystemLines {
         }
     }
 
-    /// Each class once a line.
+    /// Notes a word; each class at most once per line.
     fn token(&mut self, class: VolatileClass, line: u32, offset: usize) {
         let tokens = &mut self.volatile_tokens;
         let most = if class == VolatileClass::Number { MAX_WITH_NUMBERS } else { MAX_TOKENS };
@@ -149,7 +149,7 @@ impl SystemLines {
     }
 }
 
-/// What is between the quotes of the next string, and what follows it.
+/// The text between the quotes of the next string, and the rest after it.
 fn next_string(json: &[u8]) -> Option<(&[u8], &[u8])> {
     let start = memchr(b'"', json)?.saturating_add(1);
     let mut at = start;
@@ -170,7 +170,7 @@ fn is_blank(line: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// What is likely to change in a line, and where.
+/// The words that probably change in a line, and their positions.
 fn volatile(line: &[u8]) -> Vec<(VolatileClass, usize)> {
     let mut found = Vec::new();
     if is_listing(line) {
@@ -179,7 +179,7 @@ fn volatile(line: &[u8]) -> Vec<(VolatileClass, usize)> {
     if !line.iter().any(u8::is_ascii_digit) {
         return found;
     }
-    // The word before: a month, or the day of one.
+    // The word before: a month, or the day of a month.
     let mut before: &[u8] = &[];
     let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-:/.+".contains(byte);
     let mut at = 0usize;
@@ -272,7 +272,7 @@ fn is_day(word: &[u8]) -> bool {
     matches!(length, 1 | 2) && matches!(suffix, b"" | b"st" | b"nd" | b"rd" | b"th")
 }
 
-/// A line that names a file: a bullet with a path behind it, a branch of a tree, or what `ls -l` prints.
+/// Whether a line names a file: a bullet and a path, a branch of a tree, or a row of `ls -l`.
 fn is_listing(line: &[u8]) -> bool {
     let line = line.trim_ascii_start();
     if BRANCHES.iter().any(|branch| line.starts_with(branch)) || line.starts_with(b"-rw") {
@@ -342,7 +342,7 @@ mod tests {
             (true, false)
         );
         assert_eq!(read(&json!("\n \t\na")).first_line, alone.first_line);
-        // A backslash before an `n` is no end of a line.
+        // A backslash before an `n` is not the end of a line.
         assert_eq!(read(&json!("a\\nb")).lines.len(), 1);
     }
 

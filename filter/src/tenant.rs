@@ -1,6 +1,6 @@
-//! Whose request it is: who is told apart in reports, and whose originals are found.
+//! The tenant of a request: it separates reports, and decides which originals are found.
 //!
-//! A tenant reads what it has been given, so it is never taken from what a client says unless the configuration
+//! A tenant can read its originals, so the name is never taken from the client unless the configuration
 //! trusts the clients.
 
 use crate::host::Headers;
@@ -9,26 +9,26 @@ use crate::lenient::Reader;
 /// The header that names a tenant to the sidecar, and in which a trusted client may name itself.
 pub(crate) const HEADER: &str = "x-headroom-user-id";
 
-/// Who says who the tenant is.
+/// Where the tenant's name comes from.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum TenantSource {
-    /// The configuration's `tenant`, for everybody.
+    /// The configuration's `tenant`, for every request.
     #[default]
     Configured,
     /// The client, in `x-headroom-user-id`.
     Client,
-    /// A hash of the credential with which the request is made.
+    /// A hash of the request's credential.
     Key,
     /// The certificate that the client has shown to Envoy: its first URI or DNS name, else its subject.
     Peer,
-    /// The token that headroomd is shown: the filter names nobody.
+    /// headroomd decides by the token that the client sends: the filter names no tenant.
     Token,
-    /// A request header that a filter before this one sets, in lower case. What a client says there has to be taken
-    /// away or replaced by that filter.
+    /// A request header that a filter before this one sets, in lower case. That filter has to remove or
+    /// replace a header of the client's.
     Header(String),
 }
 
-/// Names of what the configuration knows.
+/// Their names in the configuration.
 const SOURCES: &[(&str, TenantSource)] = &[
     ("configured", TenantSource::Configured),
     ("client", TenantSource::Client),
@@ -37,14 +37,14 @@ const SOURCES: &[(&str, TenantSource)] = &[
     ("token", TenantSource::Token),
 ];
 
-/// What Envoy says of the client's certificate, the first that is there counts.
+/// Properties of the client's certificate; the first one that Envoy has is used.
 const PEER: [&str; 3] = [
     "connection\0uri_san_peer_certificate",
     "connection\0dns_san_peer_certificate",
     "connection\0subject_peer_certificate",
 ];
 
-/// As long as names of tenants get.
+/// Longer than names of tenants usually are.
 const MAX_BYTES: usize = 128;
 
 impl TenantSource {
@@ -70,7 +70,7 @@ impl TenantSource {
         }
     }
 
-    /// The header that is read, where one is.
+    /// The header from which the name is read, if any.
     fn header(&self) -> Option<&str> {
         match self {
             Self::Client => Some(HEADER),
@@ -79,8 +79,8 @@ impl TenantSource {
         }
     }
 
-    /// The tenant of a request that shows `keys`; `configured` where nothing names another.
-    /// `property` is asked for what Envoy knows of the client.
+    /// The tenant of a request with these `keys`; `configured` if there is no other name. `property` returns
+    /// what Envoy knows about the client.
     pub(crate) fn tenant(
         &self,
         headers: &Headers,
@@ -90,14 +90,14 @@ impl TenantSource {
     ) -> String {
         let named = match self {
             Self::Configured => None,
-            // headroomd knows whose token it is shown.
+            // headroomd derives the tenant from the token.
             Self::Token => return String::new(),
             Self::Key => keys.first().cloned(),
             Self::Peer => PEER.into_iter().find_map(|of| name(&property(of)?)),
             Self::Client | Self::Header(_) => {
                 let mut values =
                     headers.iter().filter(|(key, _)| Some(*key) == self.header().map(str::as_bytes));
-                // Two of them: somebody has added one, and nobody can tell who.
+                // Two of them: one was added, and it is unknown by whom.
                 let value = values.next().filter(|_| values.next().is_none());
                 value.and_then(|(_, value)| name(value))
             }
@@ -106,12 +106,12 @@ impl TenantSource {
     }
 }
 
-/// A name for a person or a team. What looks like an API key is none (I9).
+/// The name of a person or a team. A text that looks like an API key is rejected (I9).
 pub(crate) fn name(value: &[u8]) -> Option<String> {
     label(value, |byte| byte.is_ascii_graphic())
 }
 
-/// A text that stands in reports, of the bytes that are allowed in it, and no API key.
+/// A text for reports, if it consists of allowed bytes and does not look like an API key.
 pub(crate) fn label(value: &[u8], is_plain: impl Fn(u8) -> bool) -> Option<String> {
     let text = std::str::from_utf8(value).ok()?.trim();
     let plain = text.len() <= MAX_BYTES && text.bytes().all(is_plain);

@@ -1,71 +1,72 @@
 //! The tool loop: calls of Headroom's own tools that the filter answers itself.
 //!
-//! The model's answer comes through here on its way to the client. Where it calls only the client's
-//! tools, or none, it leaves as it came and when it came. Where it calls `headroom_retrieve`, or a tool of memory that
-//! the filter has added, the filter asks the provider to go on with the result, and the client gets one answer.
+//! The model's answer passes through here on its way to the client. If it calls only the client's tools, or
+//! none, it leaves unchanged and at once. If it calls `headroom_retrieve`, or a memory tool that the filter
+//! has added, the filter asks the provider to go on with the result, and the client gets one answer.
 //!
-//! **The conversation stays the true one.** What the model thinks later is bound to the rounds that the client has
-//! not seen. Where the turn ends with a call of one of the client's tools, its id carries a trace, and the next
-//! request puts the rounds back (`headroom_compress::rounds`). Where nothing can carry one, the thinking of later
-//! rounds is withheld: what comes back is then bound to nothing that is missing.
+//! **The conversation stays true.** The model's later thinking is bound to rounds that the client has not
+//! seen. If the turn ends with a call of a client's tool, the id of that call carries a trace, and the next
+//! request puts the rounds back (`headroom_compress::rounds`). If nothing can carry a trace, the thinking of
+//! later rounds is withheld: then nothing that comes back is bound to a missing round.
 //!
-//! **A round with calls of both** ends the turn: the client's calls need the client. Ours are taken out, and the
-//! trace has the next request put them beside the client's, with their results. Where nothing can carry the
-//! trace, ours are dropped, with what was thought after them: the marker is still there, and the model can ask
-//! again. What memory gives is in no request, so its calls never leave a trace; those that save, change or delete
-//! are done all the same. Gemini signs the first call of a turn only, in OpenAI's format too, so one of ours in front is answered, and
-//! the client's calls behind it are dropped; the model makes them once more.
+//! **A round that calls tools of both kinds** ends the turn, because only the client can answer its calls.
+//! Ours are taken out, and because of the trace the next request puts them next to the client's, with their
+//! results. If nothing can carry the trace, ours are dropped, with the thinking after them: the marker is
+//! still in the request, and the model can ask again. Results of memory are in no request, so its calls never
+//! leave a trace; those that save, change or delete are carried out all the same. Gemini signs only the first
+//! call of a turn, also in OpenAI's format. So if ours is the first, it is answered, and the client's calls
+//! after it are dropped; the model makes them again.
 //!
-//! **Streams** pass event by event until a call of ours begins. From there on events are held until the
-//! message ends. Nothing else is ever held: not text, not thinking, not the client's calls.
+//! **Streams** pass event by event until a call of ours begins. From then on events are held until the
+//! message ends. Nothing else is held: neither text, nor thinking, nor the client's calls. There is one
+//! exception: in OpenAI Responses a reasoning item waits until the next item begins.
 //!
-//! **A round that fails**, or one too many, ends the answer with a short note in the place of what is
-//! missing, and with the client's calls that were held back, if there were any. So does a stream that
-//! cannot be read any further while a call of ours is held; one that the provider breaks off there ends
-//! before that call, as broken as it came. A client never sees a call that it has no tool for.
+//! **A round that fails**, or one too many, ends the answer with a short note instead of what is missing, and
+//! with the client's calls that were held, if there were any. The same happens to a stream that cannot be
+//! read any further while a call of ours is held. A stream that the provider breaks off there ends before
+//! that call, incomplete as it came. A client never sees a call of a tool that it does not have.
 //!
-//! Everything here is bytes in, bytes out, without a host: [`ToolLoop`] says what the client may have now,
-//! which originals are wanted, and what to send to the provider next.
+//! This module turns bytes into bytes, without a host: [`ToolLoop`] says what the client may have now, which
+//! originals are needed, and what to send to the provider next.
 
 use headroom_compress::rounds::{PageRange, Retrieval, Step, id_with_trace};
 use headroom_providers::answer::{AnswerReader, Ending, OwnCall, WrittenCall};
 use headroom_providers::{Api, OwnTool, OwnTools, sse};
 
-/// How often one answer may be continued. A model that wants more than this in a row is going in
-/// circles.
+/// The most rounds of one answer. A model that wants more in a row is going in circles.
 pub(crate) const MAX_ROUNDS: u32 = 3;
 
-/// The same where memory may be asked: a search, what was found, two saves, and what is looked at once more.
+/// The same with memory tools: a search, reading what was found, two saves, and another look.
 pub(crate) const MAX_MEMORY_ROUNDS: u32 = 8;
 
-/// What is kept of one round of an answer. An answer is as long as the model may write: 128,000 tokens
-/// are about half a megabyte, and events repeat some of it.
+/// The most bytes that are kept of one round. The longest answer of a model, 128,000 tokens, is about half a
+/// megabyte, and events repeat some of it.
 pub(crate) const MAX_ROUND_BYTES: usize = 8 << 20;
 
-/// What is kept of an answer over all its rounds.
+/// The most bytes that are kept of an answer over all its rounds.
 const MAX_TURN_BYTES: usize = 4 * MAX_ROUND_BYTES;
 
-/// What has been read is added up anew when so much more has come, or as much again.
+/// The bytes that the reader keeps are counted again after this many new bytes, or after as many as it keeps.
 const MEASURE_BYTES: usize = 64 << 10;
 
-/// What a call of the tool is given.
+/// The result of a call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ToolResult {
     /// What the model reads.
     pub(crate) text: String,
-    /// Where it comes from; `None`: it is not in the request, so that nothing can spell it out later.
+    /// Where the text comes from; `None`: not from the request, so no later request can rebuild it.
     pub(crate) source: Option<Source>,
-    /// It says why the call was not done.
+    /// Whether the text says why the call failed.
     pub(crate) is_error: bool,
 }
 
 impl ToolResult {
-    /// A text that no request holds.
+    /// A text that is in no request.
     pub(crate) fn of(text: &str) -> Self {
         Self { text: text.to_owned(), source: None, is_error: false }
     }
 
-    /// Why a call was not done.
+    /// The reason why a call failed.
     pub(crate) fn error(text: &str) -> Self {
         Self { is_error: true, ..Self::of(text) }
     }
@@ -80,7 +81,7 @@ pub(crate) struct Source {
     pub(crate) range: Option<PageRange>,
 }
 
-/// What an ended round asks for.
+/// What has to follow a finished round.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// Nothing: these are the last bytes for the client.
@@ -89,10 +90,10 @@ pub(crate) enum Next {
     Answer(Vec<OwnCall>),
 }
 
-/// What follows from results that were given.
+/// What has to follow the results.
 #[derive(Debug)]
 pub(crate) enum After {
-    /// The provider is to be sent this, and its answer goes to [`ToolLoop::continued`].
+    /// The provider has to be sent this, and its answer goes to [`ToolLoop::continued`].
     Ask(Vec<u8>),
     /// These are the last bytes for the client.
     Done(Vec<u8>),
@@ -106,26 +107,26 @@ pub(crate) struct ToolLoop {
     stream: bool,
     format: Format,
     reader: Box<dyn AnswerReader>,
-    /// Bytes that the reader kept when it was last asked, and those that it has been given since.
+    /// The bytes that the reader kept at the last count, and those that it was given since.
     measured: usize,
     since: usize,
     rounds: u32,
-    /// What the calls of the tool so far were given, with the addresses of the texts.
+    /// The results of our calls so far, with the addresses of the texts.
     steps: Vec<(Step, String)>,
-    /// Every round so far can be spelled out.
+    /// Whether every round so far can be put into a trace.
     traceable: bool,
-    /// The calls of the round that has ended stand beside calls of the client's tools.
+    /// Whether the last round also calls the client's tools.
     beside: bool,
-    /// Rounds whose trace the client has, and those that are withheld.
+    /// Rounds with a trace at the client, and withheld ones.
     hidden: HiddenRounds,
 }
 
 /// How many rounds the client has not seen.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct HiddenRounds {
-    /// That the next request puts back.
+    /// Rounds that the next request puts back.
     pub(crate) traced: u32,
-    /// That nothing puts back.
+    /// Rounds that are never put back.
     pub(crate) withheld: u32,
 }
 
@@ -135,21 +136,21 @@ enum Format {
     /// One JSON document, collected.
     Json(Vec<u8>),
     Events(sse::Splitter),
-    /// Not any more: too long, not what the format promises, or ended. Bytes pass.
+    /// It is not read any more: it is too long, malformed, or ended. Bytes pass.
     Lost,
-    /// The client has got its end, before the provider's. Nothing passes.
+    /// The client has received the end before the provider sent it. Nothing passes.
     Ended,
 }
 
-/// What the client reads where an original could not be found.
+/// What the client reads if an original could not be found.
 const APOLOGY: &str = "[headroom: the full text could not be retrieved]";
-/// The same where it may have been memory that was asked.
+/// The same if the call may have been one of memory.
 const MEMORY_APOLOGY: &str = "[headroom: a call of memory or of headroom_retrieve could not be answered]";
 
 impl ToolLoop {
     /// Follows an answer in this format, to a request with these tools of ours.
     pub(crate) fn new(api: Api, stream: bool, tools: OwnTools) -> Self {
-        // No tool is ever added to requests of these, so there is no call to answer.
+        // Requests of these APIs never get our tools, so there are no calls to answer.
         let format = if api.takes_own_tools() { Format::new(stream) } else { Format::Lost };
         Self {
             api,
@@ -172,7 +173,7 @@ impl ToolLoop {
         self.stream
     }
 
-    /// Whether what is wanted goes beside calls of the client's tools, into the next request.
+    /// Whether the results go into the next request, next to the client's calls.
     pub(crate) fn is_beside(&self) -> bool {
         self.beside
     }
@@ -182,7 +183,7 @@ impl ToolLoop {
         self.hidden
     }
 
-    /// Whether bytes are kept back.
+    /// Whether bytes are held.
     pub(crate) fn keeps_bytes(&self) -> bool {
         match &self.format {
             Format::Json(document) => !document.is_empty(),
@@ -191,7 +192,7 @@ impl ToolLoop {
         }
     }
 
-    /// About how many bytes the answer takes: what is kept back, and what has been read.
+    /// About how many bytes are kept of the answer: held bytes, and what the reader keeps.
     pub(crate) fn kept(&mut self) -> usize {
         if self.since > self.measured.max(MEASURE_BYTES) {
             self.measured = self.reader.bytes();
@@ -205,7 +206,7 @@ impl ToolLoop {
         kept.saturating_add(self.measured).saturating_add(self.since)
     }
 
-    /// Takes in bytes of the provider's first answer and gives those that the client may have now.
+    /// Takes bytes of the provider's first answer and returns those that the client may have now.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
         if self.kept() > MAX_TURN_BYTES {
             return [self.stop(), self.feed(bytes)].concat();
@@ -240,7 +241,7 @@ impl ToolLoop {
         }
     }
 
-    /// The provider's first answer is over.
+    /// The provider's first answer has ended.
     pub(crate) fn end(&mut self) -> Next {
         if self.read_to_end() {
             return self.next();
@@ -251,8 +252,8 @@ impl ToolLoop {
         Next::Done(self.lose())
     }
 
-    /// Takes the results, each in the order of what was wanted. `request` is what the provider was sent last, `calls`
-    /// the number of calls of the client's tools in it. `None`: the next request cannot be written; then
+    /// Takes the results in the order of the calls. `request` is what the provider was sent last, `calls` the
+    /// number of calls of the client's tools in it. `None`: the next request cannot be written; then call
     /// [`ToolLoop::give_up`].
     pub(crate) fn give(&mut self, request: &[u8], given: &[ToolResult], calls: usize) -> Option<After> {
         let wanted = self.reader.wanted();
@@ -301,7 +302,7 @@ impl ToolLoop {
         Some(After::Ask(next.into_bytes()))
     }
 
-    /// Takes in the provider's whole answer to what it was asked, and says what follows.
+    /// Takes the provider's whole answer to the last request, and says what has to follow.
     pub(crate) fn continued(&mut self, answer: &[u8]) -> Next {
         let before = self.reader.copy();
         self.reader.next_round();
@@ -309,12 +310,12 @@ impl ToolLoop {
         self.format = Format::new(self.stream);
         self.feed(answer);
         if let Format::Events(splitter) = &mut self.format {
-            // Half an event is no answer; one that lacks only its blank line is read.
+            // An incomplete event is not an answer; an event that lacks only its blank line is read.
             splitter.end_event();
             self.feed(b"");
         }
         if !self.read_to_end() {
-            // Nothing of this round has reached the client, so it may as well not have happened.
+            // Nothing of this round has reached the client, so it can be ignored.
             self.reader = before;
             self.rounds -= 1;
             return Next::Done(self.give_up());
@@ -322,13 +323,13 @@ impl ToolLoop {
         self.next()
     }
 
-    /// The end of the answer when a round fails: well-formed, and without a call that nobody answers.
+    /// The end of the answer if a round fails: well-formed, and without calls that cannot be answered.
     pub(crate) fn give_up(&mut self) -> Vec<u8> {
         let apology = if self.tools.memory.any() { MEMORY_APOLOGY } else { APOLOGY };
         self.finish(Some(apology), None)
     }
 
-    /// Whether a round has been read as a whole.
+    /// Whether a round has been read completely.
     fn read_to_end(&mut self) -> bool {
         if let Format::Json(document) = &self.format {
             let text = std::str::from_utf8(document).ok();
@@ -347,14 +348,15 @@ impl ToolLoop {
         let wanted = self.reader.wanted();
         if calls.len() > ours {
             self.beside = true;
-            // One that was cut off in the middle cannot be answered.
+            // A call that was cut off cannot be answered.
             let whole = wanted.len() == ours && wanted.iter().all(|call| call.tool == OwnTool::Retrieve);
             if whole && self.traceable && self.api.carries_traces() && self.reader.carrier().is_some() {
                 return Next::Answer(wanted);
             }
             let is_first = calls.first() == Some(&true);
             if !is_first || (self.api.carries_traces() && !self.reader.signs_ours()) {
-                // What the model wants kept is kept, though it is not told so: it may save it once more.
+                // The changes are made, although the model does not get the result: it may save the same once
+                // more.
                 return match wanted.iter().any(OwnCall::changes_memory) {
                     true => Next::Answer(wanted),
                     false => Next::Done(self.finish(None, None)),
@@ -381,8 +383,8 @@ impl ToolLoop {
         }
     }
 
-    /// The last bytes of an answer that is not the provider's own. `last`: the calls of ours in the last round that
-    /// the trace spells out; `None`: they are dropped.
+    /// The last bytes of an answer whose end the filter writes. `last`: our calls in the last round that go
+    /// into the trace; `None`: they are dropped.
     fn finish(&mut self, note: Option<&str>, last: Option<Vec<(Step, String)>>) -> Vec<u8> {
         self.format = Format::Lost;
         let rounds = self.rounds;
@@ -413,7 +415,7 @@ impl ToolLoop {
         self.reader.finish(self.stream, &ending).unwrap_or_default().into_bytes()
     }
 
-    /// Stops following in the middle of an answer: it goes on as it comes, or ends before a call of ours.
+    /// Stops following in the middle of an answer: it passes from now on, or ends before a call of ours.
     pub(crate) fn stop(&mut self) -> Vec<u8> {
         if !matches!(self.format, Format::Events(_)) || !self.reader.holds_ours() {
             return self.lose();
@@ -424,7 +426,7 @@ impl ToolLoop {
         end
     }
 
-    /// Stops following, and gives what was kept back.
+    /// Stops following, and returns the held bytes.
     pub(crate) fn lose(&mut self) -> Vec<u8> {
         if matches!(self.format, Format::Ended) {
             return Vec::new();
@@ -437,7 +439,7 @@ impl ToolLoop {
         }
     }
 
-    /// Lets go of what has been read.
+    /// Drops what has been read.
     fn forget(&mut self) {
         self.reader = self.api.answer(self.tools);
         (self.measured, self.since) = (0, 0);

@@ -1,7 +1,8 @@
-//! Requests that are no model's: pages of the sidecar, and paths of providers that the filter does not read.
+//! Requests that do not go to a model: pages of the sidecar, and provider paths that the filter does not
+//! read.
 //!
-//! What is not read cannot be counted in tokens. So a key that is over its budget is refused there as well, and
-//! what passes below it is counted by path.
+//! The tokens of such requests cannot be counted. So the filter also refuses them for a key that is over its
+//! budget, and counts the others by path.
 
 use headroom_providers::{Api, path};
 use proxy_wasm::types::{Action, MapType};
@@ -13,14 +14,14 @@ use crate::request_headers::RequestHeaders;
 use crate::settings::Settings;
 use crate::{tenant, upstream};
 
-/// Whether the request at hand goes to headroomd.
+/// Whether the current request goes to headroomd.
 pub(crate) fn is_for_sidecar(config: &Config) -> bool {
     let control_plane = config.control_plane.as_ref();
     let cluster = control_plane.map(|it| it.http_cluster.as_bytes()).filter(|cluster| !cluster.is_empty());
     cluster.is_some_and(|own| upstream::cluster().is_ok_and(|cluster| cluster == own))
 }
 
-/// Tells headroomd whose request it is, whatever the client has said of it.
+/// Writes the tenant into the request to headroomd, whatever the client has written.
 pub(crate) fn name_tenant(settings: &Settings, tenant: &str) {
     let done = if tenant.is_empty() {
         host::remove_header(MapType::HttpRequestHeaders, tenant::HEADER.as_bytes())
@@ -32,7 +33,7 @@ pub(crate) fn name_tenant(settings: &Settings, tenant: &str) {
     }
 }
 
-/// A request that passes, unless a budget is used up.
+/// Passes a request, unless a budget is used up.
 pub(crate) fn pass_or_refuse(settings: &Settings, asked: &RequestHeaders, now: u64) -> Action {
     let providers = &settings.config.providers;
     let is_providers = asked.is_providers_host

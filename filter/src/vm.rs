@@ -1,5 +1,5 @@
-//! The contexts of this VM. The crate owns them, and calls each for itself; what a root does for its streams, and a
-//! configuration for the next one, needs them all.
+//! The contexts of this VM. The crate owns them and calls each separately. A root works for all its streams,
+//! and a new configuration takes over from the old one, so both need to find the others.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,21 +20,21 @@ struct Vm {
     streams: RefCell<BTreeMap<u32, SharedStream>>,
 }
 
-/// A stream that its context and its VM hold. A host that calls back into a stream from inside one of its calls
-/// finds it borrowed, and the callback does nothing.
+/// A stream that its context and its VM share. If the host calls back into a stream during one of its calls,
+/// the stream is borrowed, and the callback does nothing.
 pub(crate) type SharedStream = Rc<RefCell<Stream>>;
 
-/// Takes a root context in.
+/// Adds a root context.
 pub(crate) fn add_root(id: u32, root: Rc<Root>) {
     VM.with(|vm| vm.roots.borrow_mut().insert(id, root));
 }
 
-/// Takes the context of a stream in.
+/// Adds the context of a stream.
 pub(crate) fn add_stream(id: u32, stream: SharedStream) {
     VM.with(|vm| vm.streams.borrow_mut().insert(id, stream));
 }
 
-/// The end of a context. A thread that ends may have no VM any more.
+/// Removes a context. A thread that ends may have no VM any more.
 pub(crate) fn remove(id: u32) {
     let _ = VM.try_with(|vm| {
         vm.streams.borrow_mut().remove(&id);
@@ -42,7 +42,7 @@ pub(crate) fn remove(id: u32) {
     });
 }
 
-/// The other roots, the newest first: contexts are numbered upwards.
+/// The other roots, the newest first: context numbers increase.
 pub(crate) fn other_roots(id: u32) -> Vec<Rc<Root>> {
     VM.with(|vm| {
         let roots = vm.roots.borrow();
@@ -50,7 +50,7 @@ pub(crate) fn other_roots(id: u32) -> Vec<Rc<Root>> {
     })
 }
 
-/// The streams that fit, whichever root they belong to. One that runs at the moment is passed over.
+/// The matching streams, whichever root they belong to. A running one is left out.
 pub(crate) fn streams(fits: impl Fn(&Stream) -> bool) -> Vec<(u32, SharedStream)> {
     let fits = |stream: &SharedStream| stream.try_borrow().is_ok_and(|stream| fits(&stream));
     VM.with(|vm| {
@@ -64,7 +64,7 @@ pub(crate) fn stream(id: u32) -> Option<SharedStream> {
     VM.with(|vm| vm.streams.borrow().get(&id).cloned())
 }
 
-/// Requests in this VM that will have a record, told by the same reporter.
+/// How many open requests in this VM will have a record from the same reporter.
 pub(crate) fn open_records(settings: &Settings) -> usize {
     let open: usize = VM.with(|vm| {
         let streams = vm.streams.borrow();
@@ -77,13 +77,13 @@ pub(crate) fn open_records(settings: &Settings) -> usize {
     open.saturating_add(settings.ended_records())
 }
 
-/// Whether another root than this one tells of its requests in the same way.
+/// Whether another root uses the same reporter.
 pub(crate) fn is_reporter_shared(id: u32, settings: &Settings) -> bool {
     other_roots(id).iter().any(|other| other.settings().shares_reporter(settings))
 }
 
-/// Runs what a root does for one of its streams: the calls that it makes have to apply to the stream. False: the
-/// host does not let it.
+/// Runs a root's work for one of its streams, so that the host calls in it apply to the stream. False: the
+/// host refused.
 pub(crate) fn on_behalf_of(
     (id, stream): (u32, &SharedStream),
     root: u32,
@@ -91,7 +91,7 @@ pub(crate) fn on_behalf_of(
     run: impl FnOnce(&mut Stream),
 ) -> bool {
     if let Err(refused) = host::set_effective_context(id) {
-        // What it would do now would happen to another context. The tick ends what waits for too long.
+        // The host calls would apply to another context. A later tick ends waits that are too long.
         settings.refused(refused);
         return false;
     }

@@ -1,10 +1,10 @@
-//! The stream of a WebSocket session: requests in the client's messages are compressed, one by one, and have a
-//! record each; everything else passes, and is counted.
+//! The stream of a WebSocket session: requests in the client's messages are compressed one by one, and each
+//! has a record. Everything else passes, and is counted.
 //!
-//! The model could not get back here what a request leaves out: the filter cannot answer a call in the middle of
-//! somebody else's session. So replacements are lossless. A request that continues a response carries only
-//! what is new, and each replacement follows from the request alone (I3): what the provider keeps of the
-//! earlier ones is what it was sent.
+//! Only lossless replacements are made: what a request left out could not be fetched here, because the filter
+//! cannot answer a call in the middle of a session. A request that continues a response carries only what is
+//! new, and each replacement depends on that request alone (I3), so it fits what the provider has kept of the
+//! earlier ones.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -32,16 +32,16 @@ use crate::session::{SWITCHING_PROTOCOLS, ServerPiece, Session, Side, Talk};
 use crate::settings::Settings;
 use crate::upstream;
 
-/// Bytes of messages that the sessions of a VM may hold together: four of the longest, unless that is set
-/// otherwise. Beyond, messages pass.
+/// The most bytes of messages that the sessions of a VM hold together: four of the longest, with default
+/// limits. Further messages pass.
 const MAX_HELD_BYTES: usize = 64 << 20;
-/// How often the sidecar is to know more of a session in which something happens.
+/// How often the sidecar gets news of an active session.
 const NOTE_EVERY_MS: i64 = 5_000;
-/// How often silence is looked for where there is no other reason for a tick. Milliseconds.
+/// How often silent sessions are searched for, if nothing else needs ticks. Milliseconds.
 const TICK_MS: u32 = 1_000;
 const OK: u32 = 200;
 
-/// A request, as far as it matters here.
+/// The field of a request that matters here.
 #[derive(Deserialize)]
 struct Continues<'e> {
     #[serde(borrow)]
@@ -55,10 +55,10 @@ pub(crate) struct WebSocket {
     requests: Requests,
 }
 
-/// The requests of a session that are not told of yet.
+/// The requests of a session that have not been reported.
 struct Requests {
     settings: Rc<Settings>,
-    /// The one that is being answered: at first the request for the session.
+    /// The one that is being answered: at first the request that opens the session.
     current: Option<Exchange>,
 }
 
@@ -74,7 +74,7 @@ impl WebSocket {
         let handshake = &exchange.record;
         let config = &settings.config;
         if treatment.mode != Mode::Off {
-            // A message that is compressed cannot be read; a client that may not compress sends it plain.
+            // A compressed message cannot be read; a client that may not compress sends plain messages.
             if let Err(refused) =
                 host::remove_header(MapType::HttpRequestHeaders, b"sec-websocket-extensions")
             {
@@ -101,19 +101,22 @@ impl WebSocket {
         let template = RequestRecord { session_id: handshake.request_id.clone(), ..handshake.clone() };
         let session = Session::new(record, template, route, treatment, max_bytes);
         settings.note_session(session.snapshot());
-        // Of a request that stays the only one: the provider refuses, or the client leaves before it answers.
+        // The record if this stays the only request: the provider refuses the session, or the client leaves
+        // before it answers.
         let off = treatment.mode == Mode::Off;
         exchange.settle(if off { RequestOutcome::Bypassed } else { RequestOutcome::Empty });
         let requests = Requests { settings: Rc::clone(&settings), current: Some(exchange) };
         Self { settings, session, requests }
     }
 
-    /// Requests at hand that will have a record. The one that asks for the session has none where there is one.
+    /// How many open requests will have a record. In an accepted session, the request that opened it has
+    /// none.
     pub(crate) fn open_records(&self) -> usize {
         self.session.talk.waiting() + usize::from(self.requests.current.is_some() && self.session.is_open())
     }
 
-    /// The answer to the request for the session. `Err`: it is none, and this is the request, an ordinary one.
+    /// The answer to the request for the session. `Err`: the session was refused, and this is its ordinary
+    /// request.
     pub(crate) fn on_answer(mut self) -> Result<Self, Option<Box<Exchange>>> {
         let status = match &mut self.requests.current {
             Some(handshake) => {
@@ -136,7 +139,7 @@ impl WebSocket {
         Ok(self)
     }
 
-    /// What the client sends. Never pauses: what is held is held here.
+    /// Takes what the client sends. Never pauses the stream: messages are held in the VM.
     pub(crate) fn on_client_bytes(&mut self, size: usize, end_of_stream: bool) -> Action {
         if let Err(refused) = self.client_bytes(size, end_of_stream) {
             self.settings.refused(refused);
@@ -153,7 +156,7 @@ impl WebSocket {
         let bytes = match read(BufferType::HttpRequestBody, size) {
             Ok(bytes) => bytes,
             Err(refused) => {
-                // With a piece missing nothing that follows can be read. What is held goes before it.
+                // Bytes are missing, so nothing after them can be read. What is held goes first.
                 session.client.give_up(&mut out);
                 hold(held_before, 0);
                 if !out.is_empty() && session.treatment.mode != Mode::Off {
@@ -177,14 +180,14 @@ impl WebSocket {
             session.client.flush(&mut out);
             session.ends(Side::Client);
         }
-        // Where it is off not even the beginning of a header waits for its rest.
+        // If the mode is `off`, even an incomplete header passes at once.
         if out == bytes || session.treatment.mode == Mode::Off {
             return Ok(());
         }
         let Err(refused) = host::replace_buffer(BufferType::HttpRequestBody, size, &out) else {
             return Ok(());
         };
-        // These bytes pass as they came, and nothing that follows is read any more.
+        // These bytes pass as they came, and nothing after them is read.
         hold(session.client.held_bytes(), 0);
         session.client.give_up(&mut Vec::new());
         session.talk.saved_bytes = saved;
@@ -194,13 +197,13 @@ impl WebSocket {
             current.settle_refused(refused);
         }
         if held_before > 0 {
-            // What was held before them cannot be sent any more.
+            // The bytes that were held before them cannot be sent any more.
             host::close_stream()?;
         }
         Err(refused)
     }
 
-    /// What the provider sends. It passes as it comes.
+    /// Takes what the provider sends. It passes as it comes.
     pub(crate) fn on_provider_bytes(&mut self, size: usize, end_of_stream: bool) -> Action {
         let Self { settings, session, requests } = self;
         match read(BufferType::HttpResponseBody, size) {
@@ -243,8 +246,9 @@ impl WebSocket {
         self.session.is_silent(unix_ms(now), self.settings.config.first_frame_timeout_ms)
     }
 
-    /// Notes that it ends for that. Both sides see their connection end, without a close frame: Envoy gives no buffer
-    /// to write one into while nothing is on its way, and drops the body of a local answer after a 101.
+    /// Notes that the session ends because of that. Both sides see their connection end without a close
+    /// frame: Envoy gives no buffer for one while nothing is being sent, and drops the body of a local answer
+    /// after a 101.
     pub(crate) fn time_out(&mut self) {
         self.session.time_out();
     }
@@ -281,7 +285,7 @@ impl WebSocket {
 }
 
 impl Requests {
-    /// Reads what the client sends, and writes what is to be sent in its place.
+    /// Reads what the client sends, and appends what is sent instead.
     fn feed(&mut self, session: &mut Session, bytes: &[u8], out: &mut Vec<u8>) {
         let Session { client, talk, route, treatment, template, message_began, .. } = session;
         let (template, treatment) = ((&*template, *message_began), *treatment);
@@ -304,8 +308,8 @@ impl Requests {
         });
     }
 
-    /// Begins the exchange of a request, which is answered after those before it. Gives what `run` makes of the
-    /// message, which also says what has become of it.
+    /// Begins the exchange of a request, which is answered after those before it. `run` returns the
+    /// replacement of the message and its outcome.
     fn begin(
         &mut self,
         message: &Message<'_>,
@@ -342,7 +346,7 @@ impl Requests {
         replacement
     }
 
-    /// From now on the provider answers the next request.
+    /// From now on the provider's events answer the next request.
     fn answer_next(&mut self, talk: &mut Talk) {
         if let Some(next) = talk.next() {
             self.current = Some(next);
@@ -355,7 +359,7 @@ impl Requests {
         }
     }
 
-    /// Part of an event. Without a request at hand it is of no use.
+    /// Reads part of an event. It is ignored if no request is open.
     fn hear(&mut self, text: &[u8]) {
         let Some(exchange) = &mut self.current else { return };
         if exchange.clock.first_byte == 0 {
@@ -376,7 +380,7 @@ impl Requests {
         }
     }
 
-    /// Tells of requests that have no answer, and of one that has not come to its end.
+    /// Reports requests without an answer, and the one whose answer is incomplete.
     fn end(&mut self, session: &mut Session) {
         self.finish_current();
         while let Some(next) = session.talk.next() {
@@ -396,7 +400,7 @@ impl Requests {
     }
 }
 
-/// What is to be sent in the place of a request, if something is.
+/// The replacement of a request, if there is one.
 fn shorter(
     exchange: &mut Exchange,
     text: &[u8],
@@ -415,7 +419,7 @@ fn shorter(
     Some(replacement)
 }
 
-/// A request that continues a response does not repeat how its conversation and its turn began.
+/// Names conversation and turn. A request that continues a response does not repeat how they began.
 fn name_conversation(exchange: &mut Exchange, request: &[u8], talk: &mut Talk) {
     let record = &mut exchange.record;
     let continues = serde_json::from_slice::<Continues<'_>>(request);
@@ -430,7 +434,8 @@ fn name_conversation(exchange: &mut Exchange, request: &[u8], talk: &mut Talk) {
     }
 }
 
-/// Whose connection the host has seen end. Of one that ends without a close frame it tells in no other way.
+/// The side whose connection the host has seen end. For a session without a close frame this is the only
+/// sign.
 fn broken_side() -> Option<Side> {
     // Bits of Envoy's response flags, `CoreResponseFlag` in its stream_info.h.
     const UPSTREAM_REMOTE_RESET: u64 = 1 << 4;
@@ -444,8 +449,8 @@ fn broken_side() -> Option<Side> {
     (flags & (UPSTREAM_REMOTE_RESET | UPSTREAM_CONNECTION_TERMINATION) != 0).then_some(Side::Provider)
 }
 
-/// Where a session has gone: to the host that the configuration knows for its cluster, by the path that its route makes
-/// of it, else to the other end of the connection. `asked`: host and path that the client has asked for.
+/// Where a session has gone: to the host that the configuration names for its cluster, with the path after
+/// the rewrite of its route, else to the other end of the connection. `asked`: host and path from the client.
 fn upstream_url(config: &Config, asked: &str) -> Option<String> {
     let path = asked.get(asked.find('/')?..)?;
     let cluster = upstream::cluster().ok()?;
@@ -464,7 +469,7 @@ fn upstream_url(config: &Config, asked: &str) -> Option<String> {
 
 /// Everything that has come with this call.
 fn read(buffer: BufferType, size: usize) -> host::Result<Vec<u8>> {
-    // In the place of a host's status: it gave fewer bytes than it had announced.
+    // Stands for a host status: the host gave fewer bytes than it had announced.
     const SHORT: u32 = u32::MAX;
     let bytes = if size == 0 { Vec::new() } else { host::buffer(buffer, size)? };
     if bytes.len() == size { Ok(bytes) } else { Err(Refused { call: "get_buffer", status: SHORT }) }

@@ -1,9 +1,10 @@
-//! A body in work: a long one is worked on in slices, so that the other streams of its worker flow meanwhile.
+//! A body in work. A long one is worked on in slices, so that the other streams of its worker can go on
+//! meanwhile.
 //!
-//! A worker of Envoy has one thread, and what a filter does on it everybody waits for. So a request pauses after a
-//! while, before its next tool output, and goes on in a tick, in turns with others. What is forwarded is the same
-//! as in one go: neither the pauses nor what happens in them have a part in it (I3). A request that would have to
-//! pause and cannot, because there is no room to keep it or no tick to go on in, is done in one go.
+//! A worker of Envoy has one thread, and everything waits for what a filter does on it. So a request pauses
+//! after a while, before its next tool output, and goes on in a tick, in turns with others. The forwarded
+//! bytes are the same as without pauses (I3). If a request should pause, but there is no room to keep it or
+//! no tick to go on in, it is finished at once.
 
 use std::rc::Rc;
 
@@ -16,14 +17,14 @@ use crate::in_work::Place;
 use crate::memory::Room;
 use crate::rewrite::{self, Rewrite};
 
-/// A request works for so long at a time. Tool outputs of usual length take less than a tenth of it.
+/// The length of one slice. Tool outputs of usual length take less than a tenth of it.
 const SLICE_NANOS: u64 = 10 * NANOS_PER_MS;
 
 /// `None` once it is finished.
 type OpenCompression<'b> = Option<Compression<'b>>;
 
 self_cell::self_cell!(
-    /// A compression with the bytes that it is of.
+    /// A compression and the bytes that it reads.
     struct Job {
         owner: Rc<Vec<u8>>,
         #[not_covariant]
@@ -34,12 +35,12 @@ self_cell::self_cell!(
 /// A body in work.
 pub(crate) struct Work {
     body: Body,
-    /// With hidden rounds put back, where `is_restored`.
+    /// The body, with hidden rounds put back if `is_restored`.
     bytes: Rc<Vec<u8>>,
     is_restored: bool,
     job: Job,
     _place: Place,
-    /// For the copy, once it has paused.
+    /// Memory for the copy, once the work has paused.
     room: Option<Room>,
 }
 
@@ -52,7 +53,7 @@ impl std::fmt::Debug for Work {
 /// How far a slice got.
 pub(crate) enum Slice {
     Done,
-    /// There is more to do, and room to keep it meanwhile.
+    /// There is more to do, and room to keep it until then.
     Paused,
 }
 
@@ -80,7 +81,7 @@ impl Work {
         Self { body, bytes, is_restored, job, _place: place, room: None }
     }
 
-    /// Works on it for a while.
+    /// Works for one slice.
     pub(crate) fn slice(&mut self, exchange: &mut Exchange) -> Slice {
         let settings = &exchange.settings;
         let started = settings.now();
@@ -113,7 +114,7 @@ impl Work {
         slice
     }
 
-    /// What has become of it, once all is done.
+    /// The result, once all is done.
     pub(crate) fn finish(self, exchange: &mut Exchange) -> EngineOutput {
         let Self { body, bytes, is_restored, mut job, _place, room } = self;
         let rewrite = job.with_dependent_mut(|_, compression| {
@@ -125,7 +126,7 @@ impl Work {
     }
 }
 
-/// A body with what the engine has made of it.
+/// A body and the engine's result for it.
 pub(crate) struct EngineOutput {
     pub(crate) body: Body,
     pub(crate) bytes: Rc<Vec<u8>>,

@@ -1,7 +1,7 @@
 //! The engine as a filter of lines, so that a build for wasm32-wasip1 can be compared with a native one.
 //!
-//! A line of standard input is `["API", "BODY"]`; it gives two lines of JSON on standard output, one
-//! without a store and one with: the body to forward, and what became of each block.
+//! A line of standard input is `["API", "BODY"]`. It gives two lines of JSON on standard output, one without
+//! a store and one with a store: the body to forward, and the outcome of each block.
 
 use std::io::{self, BufRead as _, Write as _};
 
@@ -19,7 +19,7 @@ fn main() -> io::Result<()> {
     out.flush()
 }
 
-/// What the engine says to one line.
+/// The engine's output for one line.
 pub fn answers(line: &str, memo: &mut Memo) -> io::Result<[String; 2]> {
     let (api, body): (String, String) = serde_json::from_str(line)?;
     let Some(api) = Api::ALL.into_iter().find(|known| known.name() == api) else {

@@ -1,5 +1,4 @@
-//! What a report says of a request and nothing on its way depends on: to be asked for once the request has
-//! left, so that it costs no request any time.
+//! Values that only a report needs: they are worked out after the request has left, so they delay no request.
 
 use headroom_providers::string;
 use headroom_providers::tape::Tape;
@@ -11,15 +10,15 @@ use crate::outcome::{Block, Kind};
 use crate::tokens::Counting;
 use crate::turn;
 
-/// The answer of [`appendix`].
+/// The result of [`appendix`].
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Appendix {
-    /// Stays the same over the requests of one user turn; `None` before the user has said anything.
+    /// The same for all requests of one user turn; `None` before the user has written anything.
     pub turn_id: Option<String>,
-    /// Tokens of the tool outputs as JSON minification alone would have left them: the form of one that is
-    /// JSON without its layout where that has fewer, anything else as it is.
+    /// Tokens of the tool outputs after JSON minification alone: an output that is JSON loses its layout if
+    /// that saves tokens, and anything else stays as it is.
     pub tool_outputs_minified: u64,
-    /// The same of the [new](Block::new) ones.
+    /// The same for the [new](Block::new) outputs.
     pub tool_outputs_new_minified: u64,
 }
 
@@ -42,12 +41,12 @@ pub fn appendix(body: &[u8], request: &Request<'_>, blocks: &[Block], memo: &mut
     of
 }
 
-/// Keeps what is remembered here of a text apart from its other counts.
+/// Keeps these counts apart from other counts of the same text.
 const MINIFIED: u128 = 0x6d69_6e69_6669_6564;
 
 fn minified(body: &str, block: &Block, counting: Counting, memo: &mut Memo) -> u32 {
     let quoted = body.get(block.span.clone()).filter(|quoted| quoted.starts_with('"'));
-    // Other kinds may have JSON in them, which nobody who minifies JSON looks for.
+    // Other kinds may contain JSON, but a JSON minifier would not look for it there.
     let Some(quoted) = quoted.filter(|_| matches!(block.kind, Kind::Json | Kind::JsonLines)) else {
         return block.tokens_before;
     };

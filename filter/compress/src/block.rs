@@ -1,7 +1,7 @@
-//! What a compressor knows about the block it works on.
+//! What a compressor knows about its block.
 //!
-//! All of it stands before the end of the block in the request, so using it keeps a replacement
-//! causal (I3).
+//! Everything here comes before the end of the block in the request, so a replacement never depends on later
+//! messages (I3).
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ pub(crate) struct Call<'a> {
     pub(crate) arguments: &'a str,
 }
 
-/// Everything that may steer a compressor.
+/// Everything that may influence a compressor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) call: Call<'a>,
@@ -26,27 +26,27 @@ pub(crate) struct Context<'a> {
     pub(crate) query: &'a str,
     pub(crate) config: &'a Config,
     pub(crate) encoding: Encoding,
-    /// Originals can be stored and the model can ask for them.
+    /// Whether something may be left out: the model can fetch originals.
     pub(crate) reversible: bool,
-    /// The tools that the request offers change files by line number, so that the model has to name
-    /// lines exactly: what [`edits_by_line`](crate::kinds::numbered::edits_by_line) says of the system
-    /// prompt and the tool definitions.
+    /// Whether the request's tools change files by line number, so that the model needs exact numbers: what
+    /// [`edits_by_line`](crate::kinds::numbered::edits_by_line) finds in the system prompt and the tool
+    /// definitions.
     pub(crate) edits_by_line: bool,
-    /// What the user and the model wrote near the call; empty where nobody asks.
+    /// What the user and the model wrote near the call; empty if it is not needed.
     pub(crate) near: &'a [Cow<'a, str>],
-    /// In what language the file is of which the output is all, where something of it may be left out.
+    /// The language of the file that the output shows completely, if parts of it may be left out.
     pub(crate) code: Option<Language>,
-    /// Steps of pressure that lead beyond the last profile.
+    /// Steps of pressure beyond the last profile.
     pub(crate) pressure: u8,
-    /// Lines of the output before what is compressed: a digest names lines by their numbers in the output.
+    /// Lines of the output before this text: a digest numbers lines as in the output.
     pub(crate) lines_before: usize,
-    /// What references call the block.
+    /// The name of the block in references.
     pub(crate) name: &'a str,
 }
 
 #[cfg(test)]
 impl<'a> Context<'a> {
-    /// Of a block about whose call and request nothing is known, in tests.
+    /// The context of a block without call and request, for tests.
     pub(crate) fn of(config: &'a Config) -> Self {
         Self {
             call: Call::default(),
@@ -69,7 +69,7 @@ impl<'a> Context<'a> {
 pub(crate) struct Lossy {
     /// The replacement, without marker.
     pub(crate) text: String,
-    /// For the marker, in terms that help a model decide whether to ask for the original:
-    /// `412 of 430 rows left out: 409 status=ok`.
+    /// What was left out, for the marker. It helps a model decide whether to ask for the original: `412 of
+    /// 430 rows left out: 409 status=ok`.
     pub(crate) left_out: String,
 }

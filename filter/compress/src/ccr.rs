@@ -9,7 +9,7 @@
 //! The hash is the first 96 bits of BLAKE3 over the original text, as 24 hexadecimal digits. Text
 //! that merely looks like a marker is ordinary content: nothing in the engine reads markers back.
 
-/// The content address of a text: what a marker calls `hash`.
+/// The content address of a text: the `hash` in a marker.
 pub fn address(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex().get(..24).unwrap_or_default().to_owned()
 }

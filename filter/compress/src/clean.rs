@@ -1,20 +1,19 @@
-//! What a terminal would not show: escape sequences, overstrikes, states of a line that a later one
-//! overwrote; and white space at line ends.
+//! Removes what a terminal would not show: escape sequences, overstrikes, and earlier states of a line that
+//! was overwritten. Also removes white space at line ends.
 //!
-//! The rules, all of which take out what has no meaning in a text:
+//! The rules remove only what has no meaning in a text:
 //!
-//! * escape sequences (colours, cursor, title, character sets) go; links (OSC 8) stay, they have an
-//!   address that is shown nowhere else, and so do all on a line with an error, which is left as the
-//!   tool marked it;
-//! * a letter struck over itself or over an underscore, as `man` prints bold and underlined text, is
-//!   that letter;
-//! * CR LF is LF, and a CR before a line's first character goes;
-//! * of the states of a progress line, separated by CR, only the last one stays; states are alike where
-//!   their letters mostly are, and what is not alike stays, so that text with CR as its line end is not
-//!   taken for one. An error is never a state that goes;
-//! * blanks and tabs at line ends go, by [`line_ends`] only.
+//! * escape sequences (colours, cursor, title, character sets) are removed. Links (OSC 8) stay, because their
+//!   address is shown nowhere else. On a line with an error all sequences stay, as the tool marked it;
+//! * a letter that is struck over itself or over an underscore, as `man` prints bold and underlined text,
+//!   becomes that letter;
+//! * CR LF becomes LF, and a CR before a line's first character is removed;
+//! * of the states of a progress line, separated by CR, only the last one stays. States must have most of
+//!   their letters in common; other text stays, so that text with CR as its line end is not taken for a
+//!   progress line. A state with an error is never removed;
+//! * blanks and tabs at line ends are removed, by [`line_ends`] only.
 //!
-//! Outputs of tools that read files are not for this module: there, every byte may be meant.
+//! Outputs of tools that read files are not cleaned: there every byte may matter.
 
 use memchr::{memchr, memchr2, memchr3, memrchr};
 
@@ -25,18 +24,18 @@ use crate::tool::Class;
 
 const ESCAPE: u8 = 0x1b;
 const BACKSPACE: u8 = 0x08;
-/// Bytes of one escape sequence at most; what is longer is no sequence that was ended properly.
+/// The longest escape sequence, in bytes; a longer one was not ended properly.
 const MAX_SEQUENCE: usize = 512;
-/// Two states of a line are alike if this many percent of the letters of the longer one are a common
-/// start and a common end. Rates change their unit (kB, MB), the last state adds a word (`done`).
+/// Two states of a line are alike if a common start and a common end make up this many percent of the longer
+/// one's letters. Rates change their unit (kB, MB), and the last state adds a word (`done`).
 const ALIKE_PERCENT: usize = 50;
 
-/// The text as a terminal would leave it; `None` if that is the text itself.
+/// The text as a terminal would show it; `None` if that changes nothing.
 pub(crate) fn screen(text: &str, cx: &Context<'_>) -> Option<String> {
     if reads_files(cx) { None } else { terminal(text) }
 }
 
-/// The same, whatever tool it comes from.
+/// The same, without regard to the tool.
 pub(crate) fn terminal(text: &str) -> Option<String> {
     memchr3(ESCAPE, BACKSPACE, b'\r', text.as_bytes())?;
     let bare = without_escapes(text);
@@ -46,7 +45,7 @@ pub(crate) fn terminal(text: &str) -> Option<String> {
     last.or(bare)
 }
 
-/// The text without blanks and tabs at line ends; `None` if there are none. Numbered lines are a file's
+/// The text without blanks and tabs at line ends; `None` if there are none. Numbered lines belong to a file
 /// and keep theirs.
 pub(crate) fn line_ends(text: &str, cx: &Context<'_>) -> Option<String> {
     if reads_files(cx) {
@@ -65,13 +64,13 @@ pub(crate) fn line_ends(text: &str, cx: &Context<'_>) -> Option<String> {
     (copied > 0).then(|| out + text.get(copied..).unwrap_or_default())
 }
 
-/// Of each line whether it is shown otherwise than it was printed: it has what a terminal would not show, or white space
-/// at its end. Empty where none is.
+/// For each line, whether its form differs from what was printed: it has characters that a terminal would not
+/// show, or white space at its end. Empty if no line does.
 pub(crate) fn changed_lines(text: &str, cx: &Context<'_>) -> Vec<bool> {
     if reads_files(cx) { Vec::new() } else { marked(text) }
 }
 
-/// The same, whatever tool the text comes from.
+/// The same, without regard to the tool.
 pub(crate) fn marked(text: &str) -> Vec<bool> {
     let is = |line: &str| {
         memchr3(ESCAPE, BACKSPACE, b'\r', line.as_bytes()).is_some() || line.ends_with([' ', '\t'])
@@ -80,7 +79,7 @@ pub(crate) fn marked(text: &str) -> Vec<bool> {
     if lines.contains(&true) { lines } else { Vec::new() }
 }
 
-/// Whether the output is a file's text, of which an edit may need every byte.
+/// Whether the output is the text of a file, of which an edit may need every byte.
 fn reads_files(cx: &Context<'_>) -> bool {
     matches!(Class::of(cx.call.name), Class::Read | Class::Edit)
 }
@@ -90,7 +89,7 @@ fn without_escapes(text: &str) -> Option<String> {
     let mut out = String::new();
     let mut copied = 0;
     let mut at = 0;
-    // The end of the line that was last looked at, and whether it keeps its sequences.
+    // The end of the last checked line, and whether that line keeps its sequences.
     let (mut end, mut stays) = (0, false);
     while let Some(found) = memchr(ESCAPE, bytes.get(at..).unwrap_or_default()) {
         let start = at + found;
@@ -114,7 +113,7 @@ fn without_escapes(text: &str) -> Option<String> {
     (copied > 0).then(|| out + text.get(copied..).unwrap_or_default())
 }
 
-/// Bytes of the escape sequence that `bytes` start with; 0 where they start with none that can go.
+/// The length of the escape sequence at the start of `bytes`; 0 if there is none that may be removed.
 fn sequence(bytes: &[u8]) -> usize {
     let skip = |from: usize, range: std::ops::RangeInclusive<u8>| {
         from + bytes.get(from..).unwrap_or_default().iter().take_while(|b| range.contains(b)).count()

@@ -1,4 +1,4 @@
-//! Everything that tunes the engine, with its default and where the default comes from.
+//! The engine's configuration, with each default and its reason.
 
 use std::borrow::Cow;
 
@@ -18,21 +18,21 @@ pub enum Profile {
     Aggressive,
 }
 
-/// From which size on something may be left out, and how much that has to save.
+/// The size from which something may be left out, and how much that has to save.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Shorter parts stay whole. Bytes.
     pub(crate) min_lossy_bytes: usize,
     /// Parts whose lossless form is shorter stay whole. Tokens.
     pub(crate) min_lossy_tokens: usize,
-    /// A lossy form may keep at most this share of the lossless form's tokens; above it, what it saves
-    /// is not worth what it hides.
+    /// A lossy form may keep at most this share of the lossless form's tokens. Above it, it saves too little
+    /// for what it hides.
     pub(crate) lossy_keeps_at_most_percent: usize,
 }
 
 impl Profile {
-    /// The profile so many steps further, and the steps that lead beyond the last. Who wants everything lossless keeps
-    /// that.
+    /// The profile this many steps further, and the steps left beyond the last profile. `Lossless` stays as
+    /// it is.
     pub(crate) fn pressed(self, steps: u8) -> (Self, u8) {
         match (self, steps) {
             (Self::Lossless, _) => (self, 0),
@@ -42,8 +42,8 @@ impl Profile {
         }
     }
 
-    /// The limits of this profile. Chosen on the corpus: values that later turns of a conversation use
-    /// come from small outputs far more often than from large ones.
+    /// The limits of this profile. Chosen on the corpus: values that a conversation uses later come from
+    /// small outputs far more often than from large ones.
     pub(crate) fn limits(self) -> Limits {
         let (min_lossy_tokens, lossy_keeps_at_most_percent) = match self {
             Self::Lossless => (usize::MAX, 0),
@@ -51,7 +51,7 @@ impl Profile {
             Self::Balanced => (1500, 75),
             Self::Aggressive => (600, 85),
         };
-        // a token of tool output is rarely shorter than two bytes, so this only spares counting
+        // A token of tool output is rarely shorter than two bytes, so this only saves counting.
         Limits { min_lossy_bytes: min_lossy_tokens, min_lossy_tokens, lossy_keeps_at_most_percent }
     }
 }
@@ -70,46 +70,48 @@ pub enum Policy {
 /// A policy for the tools whose name matches a pattern.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct ToolRule {
-    /// A glob over the tool's name, as the request gives it or normalized: `*` matches any run of
-    /// characters, `?` one; case does not count.
+    /// A glob over the tool's name, as the request gives it or normalized: `*` matches any run of characters,
+    /// `?` one; case does not matter.
     pub pattern: String,
     /// What may be done.
     pub policy: Policy,
 }
 
-/// The engine's configuration. Every field changes the bytes that come out, so two filters in front
-/// of one conversation need the same one.
+/// The engine's configuration. Every field changes the forwarded bytes, so all filters on the path of one
+/// conversation need the same one.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Config {
     /// How far the engine may go.
     pub profile: Profile,
-    /// Policies by tool, first match wins; no match means what the profile allows.
+    /// Policies by tool; the first match counts. Without a match the profile decides.
     pub tools: Vec<ToolRule>,
-    /// Policies by what an output contains, beside those by tool: the stricter one counts. Kinds that are not
-    /// named are as the tool's policy says; of a kind that is named twice the first counts.
+    /// Policies by what an output contains, in addition to those by tool: the stricter one counts. A kind
+    /// that is missing here follows the tool's policy; for a repeated kind the first entry counts.
     pub kinds: Vec<(Kind, Policy)>,
     /// Longer bodies are passed as they are. Bytes.
     pub max_body_bytes: usize,
     /// Longer blocks are passed as they are. Bytes of the decoded text.
     pub max_block_bytes: usize,
-    /// Shorter blocks are passed as they are: the gain cannot pay for the reader's attention. Bytes of
-    /// the decoded text.
+    /// Shorter blocks are passed as they are: they save less than it costs to read another form. Bytes of the
+    /// decoded text.
     pub min_block_bytes: usize,
-    /// Leave out bodies of functions of source files that are read as a whole.
+    /// Whether bodies of functions are left out of source files that are read as a whole.
     pub code_aware: bool,
-    /// Press new outputs harder as the conversation grows: at each of [`PRESSURE_TOKENS`] one step.
+    /// Whether new outputs are compressed harder as the conversation grows: one step at each of
+    /// [`PRESSURE_TOKENS`].
     pub pressure: bool,
-    /// Of a long list of JSON that is not kept whole at most so many items stay, beside those that report failures or
-    /// stand out; none: as many as the profile keeps.
+    /// The most items that stay of a long JSON list, in addition to those that report failures or stand out;
+    /// `None`: the profile decides.
     pub max_items: Option<usize>,
 }
 
-/// Totals of a conversation at which forms press harder, below the 100,000, 200,000 and 272,000 tokens where providers
-/// ask for more or windows end. In o200k_base, of what is forwarded before an output, without the definitions of tools.
+/// Tokens of a conversation from which on forms are compressed harder. They are below 100,000, 200,000 and
+/// 272,000 tokens, where providers charge more or context windows end. Counted in o200k_base over what is
+/// forwarded before an output, without the definitions of tools.
 pub const PRESSURE_TOKENS: [u64; 3] = [90_000, 180_000, 260_000];
 
 impl Limits {
-    /// With each step smaller outputs may be lossy.
+    /// With each step, smaller outputs may be lossy.
     pub(crate) fn pressed(self, steps: u8) -> Self {
         Self {
             min_lossy_tokens: self.min_lossy_tokens >> steps,
@@ -120,13 +122,13 @@ impl Limits {
 }
 
 impl Config {
-    /// How many steps harder an output is pressed behind so many tokens.
+    /// The steps of pressure after this many tokens.
     pub(crate) fn steps(&self, tokens_before: u64) -> u8 {
         let crossed = PRESSURE_TOKENS.iter().filter(|total| tokens_before >= **total).count();
         if self.pressure { u8::try_from(crossed).unwrap_or(u8::MAX) } else { 0 }
     }
 
-    /// The same with its profile so many steps further.
+    /// The same with its profile this many steps further.
     pub(crate) fn pressed(&self, steps: u8) -> Cow<'_, Self> {
         match self.profile.pressed(steps).0 {
             profile if profile == self.profile => Cow::Borrowed(self),
@@ -134,7 +136,7 @@ impl Config {
         }
     }
 
-    /// What may be done to content of this kind, as far as the kind decides.
+    /// The policy for content of this kind.
     pub(crate) fn kind_policy(&self, kind: Kind) -> Policy {
         self.kinds.iter().find(|(named, _)| *named == kind).map_or(Policy::Lossy, |(_, policy)| *policy)
     }

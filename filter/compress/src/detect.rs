@@ -1,9 +1,8 @@
-//! What kind of content is this text?
+//! Finds out which kind of content a text is.
 //!
-//! A text is read as lines, and has the kind of which enough of its lines have the shape. Only a sample
-//! of the lines is looked at, from the start and spread over the rest, so that the cost does not grow
-//! with the text; which lines they are depends on the text alone (I3). The order of the rules matters:
-//! the more specific shape wins.
+//! A text is read as lines, and its kind is the one whose shape enough of its lines have. Only a sample of
+//! the lines is checked, from the start and spread over the rest, so the cost does not grow with the text.
+//! The sample depends on the text alone (I3). The order of the rules matters: the more specific shape wins.
 
 mod shape;
 
@@ -15,11 +14,11 @@ use shape::{
     is_piped, is_ruling, is_test, is_wide,
 };
 
-/// Lines looked at from the start. Headers and the first results stand there.
+/// Lines that are checked at the start, where headers and the first results are.
 const HEAD_LINES: usize = 200;
-/// Lines looked at behind the head, evenly spread.
+/// Lines that are checked after the head, evenly spread.
 const SPREAD_LINES: usize = 200;
-/// Bytes of a line that are looked at: shapes show at the start of a line.
+/// Bytes of a line that are checked: its shape shows at its start.
 const LINE_BYTES: usize = 400;
 
 /// The kind of a text, from the text alone.
@@ -44,15 +43,15 @@ pub(crate) fn kind(text: &str) -> Kind {
     if is_html(trimmed.as_bytes(), &sample) {
         return Kind::Html;
     }
-    // without the changes themselves as well: what stands there is git's, and no prose
+    // Even without diffs: such a text is from git, and not prose.
     if starts_with_commit(trimmed) || sample.more_than(50, is_commit) {
         return Kind::Diff;
     }
     sample.kind()
 }
 
-/// Starts and ends as a JSON document does. Whether it is one is found out by the compressor, which
-/// parses it; a text that only looks like one then has no JSON form.
+/// Whether a text starts and ends like a JSON document. The compressor parses it and finds out whether it is
+/// one; if not, it has no JSON form.
 fn looks_like_json(text: &str) -> bool {
     let bytes = text.as_bytes();
     match (bytes.first(), bytes.last()) {
@@ -68,7 +67,7 @@ fn looks_like_json(text: &str) -> bool {
     }
 }
 
-/// At least two lines, each of which starts and ends as a document of its own.
+/// Whether there are at least two lines, each of which starts and ends like a JSON document.
 fn is_json_lines(text: &str) -> bool {
     let mut lines = text.lines().take(HEAD_LINES).filter(|line| !line.trim_ascii().is_empty());
     let first_is_whole = |line: &str| {
@@ -83,7 +82,7 @@ fn is_json_lines(text: &str) -> bool {
     }
 }
 
-/// `commit 4a70ab3…` and what git says of it.
+/// `commit 4a70ab3…` and the lines of git after it.
 fn starts_with_commit(text: &str) -> bool {
     let mut lines = text.lines().map(|line| Line { bytes: line.as_bytes(), bare: line.as_bytes() });
     lines.next().is_some_and(|line| line.bytes.starts_with(b"commit ") && is_commit(&line))
@@ -103,20 +102,19 @@ fn is_html(text: &[u8], sample: &Sample<'_>) -> bool {
         || sample.more_than(50, is_markup)
 }
 
-/// The lines by which a text is judged: all but the empty ones and grep's `--`.
+/// The lines that decide about a text: all except empty ones and grep's `--`.
 struct Sample<'t> {
-    /// Those that are the output's own.
+    /// Lines that the output itself has written.
     lines: Vec<Line<'t>>,
-    /// Lines of a file, with a number that a tool for reading files put before them. Their shapes are
-    /// not the output's.
+    /// Lines of a file, with a number that a file reader put before them. Their shapes are not the output's.
     read: usize,
-    /// How many of the first lines, [`TITLE_LINES`] at most, stand in `lines`.
+    /// How many of the first lines, at most [`TITLE_LINES`], are in `lines`.
     titles: usize,
-    /// The first line, if it stands in `lines`.
+    /// The first line, if it is in `lines`.
     first: Option<Line<'t>>,
 }
 
-/// Lines at the start among which one may name the columns of a table.
+/// One of this many lines at the start may name the columns of a table.
 const TITLE_LINES: usize = 4;
 
 impl<'t> Sample<'t> {
@@ -130,7 +128,7 @@ impl<'t> Sample<'t> {
             rest = rest.get(end..).unwrap_or_default();
             seen += 1;
         }
-        // Positions, not line numbers: the lines between need not be found.
+        // Positions in bytes, not line numbers: so the lines between need not be searched.
         let stride = rest.len() / SPREAD_LINES;
         let mut at = 0;
         for _ in 0..SPREAD_LINES {
@@ -173,17 +171,17 @@ impl<'t> Sample<'t> {
         self.lines.len() + self.read
     }
 
-    /// The smallest number of lines that is more than so many percent of all.
+    /// The smallest number of lines that is more than this percentage of all.
     fn more(&self, percent: usize) -> usize {
         self.len() * percent / 100 + 1
     }
 
-    /// Whether more than so many percent of the lines have a shape.
+    /// Whether more than this percentage of the lines have a shape.
     fn more_than(&self, percent: usize, has: impl Fn(&Line<'_>) -> bool) -> bool {
         self.at_least(self.more(percent), has)
     }
 
-    /// Whether so many lines have a shape. No more lines are looked at than it takes to know.
+    /// Whether this many lines have a shape. Stops as soon as that is known.
     fn at_least(&self, needed: usize, has: impl Fn(&Line<'_>) -> bool) -> bool {
         let mut missing = needed;
         let mut left = self.lines.len();
@@ -199,7 +197,7 @@ impl<'t> Sample<'t> {
 
     fn kind(&self) -> Kind {
         let headed = || self.lines.get(..self.titles).unwrap_or_default().iter().any(is_column_header);
-        // `2025-06-20T10:38:18` reads like a path and a line number too, and so do cells
+        // `2025-06-20T10:38:18` also looks like a path and a line number, and so do cells
         if (self.more_than(50, |line| is_located(line) && !is_dated(line))
             || self.more_than(70, |line| is_named(line) && !is_dated(line)))
             && !(self.len() >= 3 && headed())
@@ -210,12 +208,12 @@ impl<'t> Sample<'t> {
             return Kind::Listing;
         }
         if self.more_than(50, is_log) {
-            // rows of a table may start with a date; then the first line names the columns
+            // Rows of a table may start with a date; then the first line names the columns.
             let titled = self.first.is_some_and(|first| !is_log(&first));
             let table = titled && self.len() >= 5 && DELIMITERS.iter().any(|d| self.is_cut_evenly(*d));
             return if table { Kind::Table } else { Kind::Log };
         }
-        // ids in the first column are no numbers of lines
+        // Ids in the first column are not line numbers.
         if self.read == 0 && self.lines.get(..self.titles).unwrap_or_default().iter().any(is_ruling) {
             return Kind::Table;
         }
@@ -240,13 +238,13 @@ impl<'t> Sample<'t> {
         if delimited || packages { Kind::Table } else { Kind::Text }
     }
 
-    /// Whether all lines have as many of the delimiter as the first one.
+    /// Whether all lines have exactly as many delimiters as the first one.
     fn is_cut_evenly(&self, delimiter: u8) -> bool {
         let of_first = self.first.map_or(0, |first| first.count(delimiter));
         of_first > 0 && self.read == 0 && self.lines.iter().all(|line| line.count(delimiter) == of_first)
     }
 
-    /// Whether most lines have about as many of the delimiter as the first one.
+    /// Whether most lines have about as many delimiters as the first one.
     fn is_cut_alike(&self, delimiter: u8) -> bool {
         let of_first = self.first.map_or(0, |first| first.count(delimiter));
         let alike = |line: &Line<'_>| {
@@ -257,7 +255,7 @@ impl<'t> Sample<'t> {
     }
 }
 
-/// What may stand between the cells of a table.
+/// Possible delimiters between the cells of a table.
 const DELIMITERS: [u8; 2] = *b",\t";
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
-//! What the conversation has shown before: lines that an earlier tool output still shows in full, or that
-//! the model has written in the arguments of a call, are replaced by a reference to them, and so are lines
-//! that stand further up in the same output.
+//! Replaces repeated lines by references. A run of lines is replaced if an earlier tool output still shows it
+//! in full, if the model has written it in the arguments of a call, or if the same output already contains
+//! it.
 //!
-//! What is compared, and what a reference names, are lines as the tool printed them: never what a form makes of
-//! them, because the same letter or the same abbreviation means something else in another output. Only what is
-//! really shown is referred to: a reference in an earlier output is nothing that another could refer to, and what a
-//! form leaves out is not either. Calls are forwarded as they are. Line numbers do not count; a file read again
-//! after an edit has the same lines under other numbers. Lines are found by their fingerprint and compared by their
-//! bytes.
+//! References compare and name lines as the tool printed them, never lines of a form: the same letter or
+//! abbreviation means something else in another output. They refer only to lines that are really shown: not
+//! to a reference in an earlier output, and not to lines that a form left out. Calls are forwarded unchanged,
+//! so their arguments count. Line numbers do not count: a file that is read again after an edit has the same
+//! lines under other numbers. Lines are found by their fingerprint and compared by their bytes.
 
 #![allow(clippy::indexing_slicing, reason = "lines and runs are numbered by the lists that they stand in")]
 
@@ -41,34 +40,35 @@ use reference::{Here, There, reference};
 pub(crate) use reference::{OUTPUT, looks_like_one};
 pub(crate) use values::name;
 
-/// A run has at least this many lines: fewer are quicker read than looked up.
+/// The fewest lines of a run: fewer lines are read faster than looked up.
 const MIN_LINES: usize = 4;
-/// A run is replaced when its bytes without indentation are this many times the reference's, in
-/// percent. References have about as many tokens per byte as code has without its indentation; the
-/// rest is what looking something up must be worth.
+/// A run is replaced if its bytes without indentation are at least this percentage of the reference's bytes.
+/// References have about as many tokens per byte as code without its indentation; the rest is the price of
+/// looking something up.
 const MIN_GAIN_PERCENT: usize = 200;
 
-/// Lines on either side of one that reports a failure that stay with it: where it happened, and what was expected. A
-/// longer stack can be looked up; with eight lines, stack traces that come again on recorded conversations lose half
-/// of what references save.
+/// The most lines on either side of a line that reports a failure that stay with it: where it happened, and
+/// what was expected. A longer stack can be looked up. With eight lines, repeated stack traces on recorded
+/// conversations lose half of what references save.
 const MOST_BELONGING: usize = 3;
 
-/// The tool outputs of a request up to some point, as the model sees them, and what it wrote in its calls.
+/// The tool outputs of a request up to some point, as the model sees them, and the texts in the model's
+/// calls.
 #[derive(Debug, Default)]
 pub(crate) struct Earlier {
-    /// All of it, one behind the other.
+    /// All their texts, one after the other.
     text: String,
     lines: Lines,
     texts: Vec<Shown>,
-    /// The calls so far by their number in the request; `None` for those that the model does not see.
+    /// The calls so far, by their number in the request; `None` for those that the model does not see.
     calls: Vec<Option<Made>>,
     /// How many calls have a label.
     labels: HashMap<String, u32, FixedState>,
-    /// Outputs of which all is shown, by the fingerprint of what the tool printed.
+    /// Outputs that are shown completely, by the fingerprint of what the tool printed.
     wholes: HashMap<u128, usize, FixedState>,
-    /// How many outputs of unknown calls there are.
+    /// The number of outputs with an unknown call.
     unknown: u32,
-    /// The call whose output is looked through: no other is meant by what stands above.
+    /// The call whose output is being replaced: a reference to an earlier output cannot mean it.
     current: Option<usize>,
 }
 
@@ -76,50 +76,50 @@ pub(crate) struct Earlier {
 #[derive(Debug)]
 struct Made {
     label: Arc<str>,
-    /// Which one of those with this label, from 1.
+    /// Its number among the calls with this label, from 1.
     nth: u32,
-    /// How many texts its result had so far.
+    /// How many texts its result has had so far.
     texts: usize,
 }
 
-/// Where a text of a result comes from.
+/// The origin of a text of a result.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source {
-    /// The number of the call that it answers, where it is known.
+    /// The number of the call that it answers, if known.
     pub(crate) call: Option<usize>,
-    /// The result has more texts than this one.
+    /// Whether the result has more texts than this one.
     pub(crate) several: bool,
 }
 
-/// An output, or an argument of a call.
+/// A shown text: an output, or an argument of a call.
 #[derive(Debug)]
 struct Shown {
-    /// The argument's name; of a text in a value that is an output, its place in the output; of one of several
-    /// texts of a result, which of them it is.
+    /// The argument's name. For a text inside an output that is a value: its place in the value. For one of
+    /// several texts of a result: which of them it is.
     argument: Option<String>,
-    /// What the call is called, and which one of those with this label it is, from 1.
+    /// The label of the call, and its number among the calls with this label, from 1.
     label: Arc<str>,
     nth: u32,
 }
 
-/// What an output is called of which the call is not known.
+/// The label of an output whose call is not known.
 const UNKNOWN: &str = "a tool";
 
-/// Bytes of a line, as tools print them: for how many lines there is to be room.
+/// The usual length of a line in bytes, to reserve room for lines.
 const LINE_BYTES: usize = 48;
 
-/// Lines of a conversation that can be referred to. A body of 32 MiB has 700 thousand of usual length; of line feeds it
-/// would have 16 million, which take memory that a VM does not give back.
+/// The most lines of a conversation that references can name. A body of 32 MiB has 700 thousand lines of
+/// usual length. Of line feeds alone it would have 16 million, and a VM never gives their memory back.
 const MOST_LINES: usize = 1 << 20;
 
 impl Earlier {
-    /// Makes room for texts of so many bytes.
+    /// Reserves room for texts of this many bytes.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.text.reserve(bytes);
         self.lines.reserve(bytes / LINE_BYTES);
     }
 
-    /// Gives back the room that was not needed, where that is the larger part: much of what is compressed away.
+    /// Gives back unused room if it is more than half: much is compressed away.
     pub(crate) fn shrink(&mut self) {
         if self.text.len() < self.text.capacity() / 2 {
             self.text.shrink_to_fit();
@@ -127,7 +127,7 @@ impl Earlier {
         self.lines.shrink();
     }
 
-    /// Takes in the next call, the `number`th of the request from 0, and what the model wrote in it.
+    /// Adds the next call, the `number`th of the request from 0, with the texts in its arguments.
     pub(crate) fn add_call(&mut self, number: usize, call: Call<'_>) {
         let tape = Tape::of(call.arguments.as_bytes()).ok();
         let arguments = label::members(tape.as_ref());
@@ -149,13 +149,13 @@ impl Earlier {
         }
     }
 
-    /// What references call the text that comes next: the whole of an output, or one of its texts.
+    /// The name in references of the next text: a whole output, or one of its texts.
     pub(crate) fn next_name(&self, source: Source) -> Cow<'static, str> {
         let texts = self.made(source).map_or(0, |made| made.texts);
         if source.several || texts > 0 { format!("text {}", texts + 1).into() } else { OUTPUT.into() }
     }
 
-    /// The output that is looked through next.
+    /// Sets the output in which lines are replaced next.
     pub(crate) fn look_at(&mut self, source: Source) {
         self.current = source.call;
     }
@@ -164,8 +164,8 @@ impl Earlier {
         self.calls.get(source.call?)?.as_ref()
     }
 
-    /// Takes in the next output, in the order of the request. `lines`: those of the text that is forwarded, where
-    /// they have been read.
+    /// Adds the next output, in the order of the request. `lines`: the lines of the forwarded text, if they
+    /// have been read.
     pub(crate) fn add(&mut self, printed: Printed<'_>, lines: Option<Vec<Line>>, source: Source) {
         let name = self.next_name(source);
         let (label, nth) = match source.call {
@@ -180,7 +180,7 @@ impl Earlier {
             }
         };
         self.add_values(printed, &name, (&label, nth));
-        // Its layout is not what the model reads.
+        // The model does not read its layout.
         if printed.structured {
             return;
         }
@@ -191,11 +191,11 @@ impl Earlier {
         if printed.is_whole() {
             self.wholes.insert(xxh3_128(printed.original.as_bytes()), self.texts.len() - 1);
         }
-        // A number names a line of an output, and the other texts of a result may have the same numbers.
+        // A number names a line of an output; other texts of the same result may have the same numbers.
         printed.each_line(lines, is_output, |line, number| self.add_line(line, number, base));
     }
 
-    /// Begins a text: where its bytes start. `None` where there is no room for its numbers or its
+    /// Begins a text, and returns where its bytes start. `None`: there is no room for its numbers or its
     /// lines.
     fn begin(&mut self, text: &str, shown: Shown) -> Option<usize> {
         let base = self.text.len();
@@ -211,7 +211,7 @@ impl Earlier {
         Some(base)
     }
 
-    /// Takes in an output with its call, which is a new one.
+    /// Adds an output with its call, as a new call.
     #[cfg(test)]
     pub(crate) fn add_with_call(&mut self, printed: Printed<'_>, lines: Option<Vec<Line>>, call: Call<'_>) {
         let number = self.calls.len();
@@ -224,16 +224,16 @@ impl Earlier {
         self.lines.index(self.lines.len() - 1);
     }
 
-    /// The text of these lines with what an earlier output shows replaced by references; `None` when there is
-    /// nothing of that kind. The lines are those that the tool printed, at most with their numbers thinned.
+    /// The text of these lines, with references in place of lines that were shown before; `None` if there are
+    /// no such lines. The lines are as the tool printed them, except that their numbers may be thinned.
     ///
-    /// Lines that report a failure stay: what went wrong is said in the newest output as well.
+    /// Lines that report a failure stay: the newest output has to say what went wrong, too.
     pub(crate) fn replace_seen(&self, text: &str, lines: &[Line], at: At<'_>, kind: Kind) -> Option<String> {
         u32::try_from(text.len()).ok()?;
         Text::of(text, lines, at, kind, self)?.replaced(self)
     }
 
-    /// The reference for an output that is the same as a whole earlier one, as the tool printed them.
+    /// The reference for an output that equals a whole earlier one, compared as the tool printed them.
     pub(crate) fn whole(&self, original: &str, kind: Kind) -> Option<String> {
         let output = self.texts.get(*self.wholes.get(&xxh3_128(original.as_bytes()))?)?;
         if has_ours(original) || original.lines().any(|line| stays(line, kind)) {
@@ -244,7 +244,7 @@ impl Earlier {
         (original.len() > reference.len()).then_some(reference)
     }
 
-    /// Which one its call is, where several above have its label. `None` where that is not known.
+    /// The number of its call, if several earlier calls have its label. `None`: that is not known.
     fn nth(&self, shown: &Shown) -> Option<Option<u32>> {
         let Some(count) = self.labels.get(&*shown.label) else {
             return (self.unknown == 1).then_some(None);
@@ -258,7 +258,7 @@ impl Earlier {
         lines::Earlier { text: &self.text, lines: &self.lines }
     }
 
-    /// The reference for a run that says what stands further up in the request.
+    /// The reference for a run whose lines come earlier in the request.
     fn reference(&self, here: Here, run: Run, quote: &str) -> Option<String> {
         let (first, last) = (self.lines.get(run.there)?, self.lines.get(run.there + run.count - 1)?);
         let shown = self.texts.get(first.text as usize)?;
@@ -268,46 +268,46 @@ impl Earlier {
                 let what = shown.argument.as_deref().unwrap_or(OUTPUT);
                 There::Counted(what, first as usize, last as usize, quote)
             }
-            // A run is in a region or outside all of them.
+            // A run is inside a region or completely outside of regions.
             _ => return None,
         };
         Some(reference(here, there, Some((self.nth(shown)?, &shown.label))))
     }
 }
 
-/// Where a text stands in its output.
+/// The place of a text in its output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct At<'a> {
-    /// What references call the text that its lines are counted in: [`OUTPUT`], or the place of a text in a value.
-    /// `None`: it has no name.
+    /// The name, in references, of the text in which its lines are counted: [`OUTPUT`], or the place of a
+    /// text in a value. `None`: it has no name.
     pub(crate) name: Option<&'a str>,
-    /// So many lines of that text stand before it.
+    /// How many lines of that text come before it.
     pub(crate) before: usize,
-    /// Of each line of that text whether it is shown otherwise than it was printed; empty where none is. What only looks
-    /// the same then is not called so.
+    /// For each line of that text, whether its form differs from what was printed; empty if no line does.
+    /// Such lines only look the same, so references must not call them the same.
     pub(crate) cleaned: &'a [bool],
 }
 
-/// A text that is looked through.
+/// A text in which lines are replaced.
 struct Text<'a> {
     text: &'a str,
-    /// What its lines are counted in.
+    /// The name of the text in which its lines are counted.
     name: Option<&'a str>,
     /// Its lines as they were read.
     read: &'a [Line],
     own: Own<'a>,
-    /// The newest earlier line like each of them.
+    /// For each line, the newest equal line of earlier outputs.
     newest: Vec<u32>,
     kind: Kind,
-    /// Which lines stay, once it was asked.
+    /// Which lines must stay; worked out when first needed.
     stay: OnceCell<Vec<bool>>,
-    /// How many lines from the first on have numbers that rise, so that a number names one of them.
+    /// How many lines from the first on have rising numbers, so that a number names exactly one of them.
     rising: usize,
 }
 
 impl<'a> Text<'a> {
-    /// `None` where nothing could be found, and where the text has what looks like a reference: it could not be told
-    /// from ours.
+    /// `None` if there is nothing to replace, or if the text itself has a line like a reference, which could
+    /// not be distinguished from ours.
     fn of(text: &'a str, read: &'a [Line], at: At<'a>, kind: Kind, earlier: &Earlier) -> Option<Self> {
         let At { name, before, cleaned } = at;
         let newest = earlier.lines.newest_of_each(read)?;
@@ -321,7 +321,7 @@ impl<'a> Text<'a> {
                 Role::Reference { .. } => return None,
                 Role::Plain if mark.is_some() => NO_LINE,
                 Role::Plain | Role::Numbered { .. } if cleaned.get(count).is_some_and(|is| *is) => NO_LINE,
-                // Behind the last line end there is no line.
+                // There is no line after the last line end.
                 Role::Plain if line.read.start == text.len() => NO_LINE,
                 Role::Plain => plain(count + 1),
                 Role::Numbered { number, ruled, .. } => {
@@ -340,7 +340,7 @@ impl<'a> Text<'a> {
             };
         }
         let stay = OnceCell::new();
-        // A number names a line of an output, and other texts in its values may have the same numbers.
+        // A number names a line of an output; other texts in its values may have the same numbers.
         let rising = if name == Some(OUTPUT) { rising.unwrap_or(read.len()) } else { 0 };
         Some(Self { text, name, read, own, newest, kind, stay, rising })
     }
@@ -348,7 +348,7 @@ impl<'a> Text<'a> {
     fn stays(&self, line: usize) -> bool {
         let stay = self.stay.get_or_init(|| {
             let text = |line: &Line| line.text(self.text);
-            // Numbered lines are a file's, and say nothing of what the tool did.
+            // Numbered lines belong to a file, and do not report what the tool did.
             let fails = |line: &Line| line.read.role == Role::Plain && stays(text(line), self.kind);
             let failures: Vec<bool> = self.read.iter().map(fails).collect();
             let text = |line: usize| self.read.get(line).map_or("", text);
@@ -379,7 +379,7 @@ impl<'a> Text<'a> {
         Some(out)
     }
 
-    /// The run that contains line `at` and the reference that stands for it, where one is worth it.
+    /// The run that contains line `at`, and its reference, if one is worth it.
     fn run(&self, at: usize, floor: usize, earlier: &Earlier) -> Option<(Run, String)> {
         let lines = &self.own;
         let stays = |line| self.stays(line);
@@ -402,7 +402,7 @@ impl<'a> Text<'a> {
         (run.bytes * 100 >= reference.len() * MIN_GAIN_PERCENT).then_some((run, reference))
     }
 
-    /// Where a run stands further up in the same text.
+    /// The place of a run earlier in the same text.
     fn above<'q>(&'q self, run: Run, quote: &'q str) -> Option<There<'q>> {
         let last = run.there + run.count - 1;
         let (first_number, last_number) = (self.own.line(run.there)?.number, self.own.line(last)?.number);
@@ -414,18 +414,18 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Whether a line of an output stands for other lines.
+/// Whether a line is one of ours that stands for other lines.
 fn is_ours(line: &str) -> bool {
     looks_like_one(line) || fold::is_mark(line)
 }
 
-/// Whether a line of an output of this kind stays, even if an earlier output shows it. Where words such as `error`
-/// may be what was looked for, only what the tool itself reports does.
+/// Whether a line of an output of this kind stays, even if an earlier output shows it. In kinds where words
+/// such as `error` may be what was searched for, only the tool's own reports stay.
 fn stays(line: &str, kind: Kind) -> bool {
     match kind {
         Kind::Diff => false,
         Kind::Search => signal::is_diagnostic(line),
-        // `find: '/root': Permission denied`, and no file's name
+        // `find: '/root': Permission denied`, not a file's name
         Kind::Listing => line.contains(": ") && signal::reports_failure(line),
         _ => signal::reports_failure(line),
     }

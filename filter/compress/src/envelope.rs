@@ -1,9 +1,9 @@
-//! Outputs inside outputs: a text that a tool, an SDK or a harness has put into a value.
+//! Outputs inside outputs: texts that a tool, an SDK or a harness has put into a value.
 //!
-//! `{"stdout": "…", "exitCode": 0}`, the content of an MCP result, a JSON string, what Python prints of a
+//! `{"stdout": "…", "exitCode": 0}`, the content of an MCP result, a JSON string, Python's print of a
 //! dictionary: the value is an envelope, and its long strings are texts of their own. Each is decoded, goes
-//! through the ordinary pipeline, and is written back in the spelling of its value. Every byte beside them
-//! stays (I2), so whoever reads the value finds the same members with the same values.
+//! through the ordinary pipeline, and is written back in the spelling of its value. All other bytes stay
+//! (I2), so a reader of the value finds the same members with the same values.
 //!
 //! ```text
 //! {"stdout": "a.rs:1:use x;\na.rs:9:use y;\n", "exitCode": 0}
@@ -23,12 +23,12 @@ use headroom_providers::string;
 use crate::outcome::Original;
 use crate::{ccr, clean, mixed};
 
-/// Strings of at least so many bytes are texts, where they have several lines or hold a value.
+/// Strings of at least this many bytes are texts if they have several lines or contain a value.
 const MIN_TEXT: usize = 64;
-/// Strings of at least so many bytes are texts, whatever they hold.
+/// Strings of at least this many bytes are always texts.
 const MIN_LINE: usize = 256;
-/// Where the texts have more than this share of the bytes, in percent, the value is nothing but their
-/// envelope; where they have less, it is a record with some long members.
+/// If texts make up more than this percentage of the bytes, the value is only their envelope; otherwise it is
+/// a record with some long members.
 const MOSTLY: usize = 50;
 
 /// A value, and the texts in it.
@@ -43,12 +43,12 @@ pub(crate) struct Envelope<'a> {
 /// A string of a value that is a text of its own.
 #[derive(Debug)]
 pub(crate) struct Text<'a> {
-    /// Where it stands in the value, with its quotes.
+    /// Its place in the value, with its quotes.
     span: Range<usize>,
-    /// What it says.
+    /// The decoded text.
     pub(crate) text: Cow<'a, str>,
-    /// Where it is found in the value, as programs write it: `stdout`, `content[0].text`; empty for a value
-    /// that is the string itself, `None` where it cannot be written shortly.
+    /// Its path in the value, as programs write it: `stdout`, `content[0].text`. Empty if the value is the
+    /// string itself, `None` if the path is too long or has a part without a name.
     pub(crate) path: Option<String>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) enum Spelling {
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads a value and finds the texts in it; `None` where it is no value, or one without texts.
+    /// Reads a value and finds its texts; `None` if it is not a value or has no texts.
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         Self::of_json(text).or_else(|| {
             let texts = python::texts(text)?;
@@ -68,7 +68,7 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// The same for what can only be JSON.
+    /// The same for values that can only be JSON.
     pub(crate) fn of_json(text: &'a str) -> Option<Self> {
         Self { value: text, spelling: Spelling::Json, texts: json::texts(text)? }.filled()
     }
@@ -85,18 +85,18 @@ impl<'a> Envelope<'a> {
         &self.texts
     }
 
-    /// The texts, each with its place in the value.
+    /// The texts, each with its path.
     pub(crate) fn into_texts(self) -> impl Iterator<Item = (Option<String>, Cow<'a, str>)> {
         self.texts.into_iter().map(|inner| (inner.path, inner.text))
     }
 
-    /// Whether there is little in the value beside its texts.
+    /// Whether the texts make up most of the value.
     pub(crate) fn is_mostly_texts(&self) -> bool {
         let texts: usize = self.texts.iter().map(|text| text.span.len()).sum();
         texts * 100 > self.value.len() * MOSTLY
     }
 
-    /// The value with new texts in the place of those that have one; `None` where none has.
+    /// The value with replacements for some of its texts; `None` if there are none.
     pub(crate) fn with(&self, replacements: &[Option<String>]) -> Option<String> {
         let mut out: Option<String> = None;
         let mut from = 0;
@@ -118,7 +118,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// Values in the texts of values in texts: deeper ones are taken as they are. Real ones end at two.
+/// How deep values in texts of values are read. Real ones have two levels.
 pub(crate) const MAX_NESTING: usize = 3;
 
 /// The text with this content address: a whole block, or a text in its values.
@@ -130,8 +130,8 @@ pub(crate) fn text_with_address<'b>(block: Cow<'b, str>, address: &str) -> Optio
 }
 
 impl<'b> Original<'b> {
-    /// The text that was left out: the decoded text of the block, or of the string in it that has this
-    /// address. It is decoded on demand: hardly any is ever asked for.
+    /// The original that was left out: the decoded text of the block, or of the string in it with this
+    /// address. It is decoded on demand, because few are ever asked for.
     pub fn text(&self) -> Cow<'b, str> {
         let block = if self.span.is_string() {
             self.span.text(self.body).unwrap_or_default()

@@ -1,9 +1,8 @@
-//! A part of an original, as a reader asks for it: lines, rows, characters, or what a query finds.
+//! A part of an original that a reader asks for: lines, rows, characters, or the matches of a query.
 //!
-//! Whatever is asked, the answer is one contiguous stretch that knows its unit and its range, so that the same
-//! range asked again gives the same text. Nothing here has a state: the stretch is a function of the original
-//! and of what was asked. Work is linear in the original, memory is that of one page and, where the text lies
-//! as a string inside JSON, of that string.
+//! The answer is always one contiguous range, with its unit. Asking for the same range again gives the same
+//! text. Nothing here has a state: the excerpt depends only on the original and the request. The work is
+//! linear in the original. The memory is one page and, if the text is a string inside JSON, that string.
 
 mod query;
 mod rows;
@@ -19,32 +18,32 @@ use headroom_providers::string;
 use self::rows::{Found, Rows};
 use crate::outcome::Kind;
 
-/// Bytes of an excerpt, unless the caller says otherwise: some 8,000 to 12,000 tokens, less than half of what
-/// coding agents take of one tool result.
+/// Bytes of an excerpt, unless the caller sets another size: some 8,000 to 12,000 tokens, less than half of
+/// what coding agents accept as one tool result.
 pub const PAGE_BYTES: usize = 32 << 10;
 
-/// A page holds at least so many bytes, so that every excerpt of a text that is not empty shows something.
+/// A page has at least this many bytes, so that every excerpt of a text that is not empty shows something.
 const LEAST_PAGE: usize = 64;
 
-/// Lines shown before and after what a query finds, where there is room.
+/// Lines before and after a match of a query, if there is room.
 const CONTEXT: usize = 3;
 
-/// JSON strings are opened this often: a text inside MCP's content inside a tool's own JSON.
+/// How many levels of JSON strings are opened: a text inside MCP's content inside a tool's own JSON.
 const MAX_WRAPPERS: usize = 3;
 
-/// What is asked for. Both ends of a range are part of it; an end beyond the text means its end.
+/// The requested part. Ranges include both ends; an end beyond the text means the end of the text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Part<'q> {
     /// The whole text, from its start.
     Whole,
-    /// Lines, counted from 1. In a text of one line that has rows, these.
+    /// Lines, counted from 1. In a text of one line that has rows: rows.
     Lines(usize, usize),
-    /// Items of the list that a JSON document is about, or documents of JSON Lines, counted from 0, as the forms
-    /// number them. In a text without rows: lines.
+    /// Items of the main list of a JSON document, or documents of JSON Lines, counted from 0, as in the
+    /// forms. In a text without rows: lines.
     Rows(usize, usize),
     /// Unicode characters, counted from 1: for lines and rows that are longer than a page.
     Characters(usize, usize),
-    /// The stretch that matches these words best.
+    /// The range that best matches these words.
     Query(&'q str),
 }
 
@@ -59,10 +58,10 @@ impl From<PageRange> for Part<'static> {
     }
 }
 
-/// A stretch of an original.
+/// A range of an original.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Excerpt<'t> {
-    /// What `from`, `to` and `total` count.
+    /// The unit of `from`, `to` and `total`.
     pub unit: Unit,
     /// The first one that is shown.
     pub from: usize,
@@ -70,18 +69,18 @@ pub struct Excerpt<'t> {
     pub to: usize,
     /// How many there are in the original.
     pub total: usize,
-    /// The stretch, byte for byte; empty where nothing was found or the range lies behind the end. Then `from`
-    /// and `to` mean nothing.
+    /// The text of the range, byte for byte. Empty if nothing was found or the range is beyond the end; then
+    /// `from` and `to` have no meaning.
     pub text: Cow<'t, str>,
-    /// What was asked for and had no room, in the same unit: the next page.
+    /// The part of the requested range that had no room, in the same unit: the next page.
     pub rest: Option<(usize, usize)>,
-    /// Of a query: how many lines or rows of the original hold every word of it, wherever they stand. Where none
-    /// does, the text is the stretch that comes closest, or empty.
+    /// For a query: how many lines or rows of the original contain all its words. If none does, the text is
+    /// the closest range, or empty.
     pub matches: Option<usize>,
 }
 
-/// The part of an original that is asked for, at most `page` bytes of it. `kind` is what the original contains,
-/// where that is known: it says whether there are rows to look for.
+/// The requested part of an original, at most `page` bytes of it. `kind` is what the original contains, if
+/// known: it says whether there may be rows.
 pub fn excerpt<'t>(original: &'t str, kind: Option<Kind>, part: Part<'_>, page: usize) -> Excerpt<'t> {
     let page = page.max(LEAST_PAGE);
     let body = match part {
@@ -105,20 +104,20 @@ pub fn excerpt<'t>(original: &'t str, kind: Option<Kind>, part: Part<'_>, page: 
     }
 }
 
-/// Whether a text of this kind may have rows. In the others, what looks like JSON is content.
+/// Whether a text of this kind may have rows. In other kinds JSON is ordinary content.
 fn may_have_rows(kind: Option<Kind>) -> bool {
     matches!(kind, None | Some(Kind::Json | Kind::JsonLines | Kind::Mixed | Kind::Text | Kind::Short))
 }
 
-/// The text that ranges count in: the original, or the text that a JSON document is little more than a wrapper of.
+/// The text in which ranges are counted: the original, or the text that a JSON document only wraps.
 struct Body<'t> {
     text: Cow<'t, str>,
     rows: Option<Rows>,
-    /// The first line may name columns.
+    /// Whether the first line may name columns.
     header: bool,
 }
 
-/// Where an excerpt stands in its body.
+/// The place of an excerpt in its body.
 struct Stretch {
     unit: Unit,
     from: usize,
@@ -130,7 +129,7 @@ struct Stretch {
 }
 
 impl<'t> Body<'t> {
-    /// The original as it is. Characters always count in it.
+    /// The original itself. Characters are always counted in it.
     fn plain(original: &'t str) -> Self {
         Self { text: Cow::Borrowed(original), rows: None, header: false }
     }
@@ -145,14 +144,14 @@ impl<'t> Body<'t> {
             let inner = match rows::find(&text) {
                 None => return Self { text, rows: None, header },
                 Some(Found::Rows(rows)) => {
-                    // characters of a longer row could only be named in the original
+                    // Characters of a longer row could only be named in the original.
                     let fit =
                         matches!(text, Cow::Borrowed(_)) || rows.spans(&text).all(|row| row.len() <= page);
                     return Self { text, rows: fit.then_some(rows), header };
                 }
                 Some(Found::Text(quoted)) => text.get(quoted).and_then(string::text).map(Cow::into_owned),
             };
-            // a string without lines of its own is read where it stands
+            // A string without several lines is read in its document.
             match inner {
                 Some(inner)
                     if lines(&inner).nth(1).is_some() && lines(&inner).all(|line| line.len() <= page) =>
@@ -190,7 +189,7 @@ impl<'t> Body<'t> {
         lines(&self.text).nth(1).is_none()
     }
 
-    /// The stretches of the text that a unit counts, in order.
+    /// The ranges of the units of the text, in order.
     fn units(&self, unit: Unit) -> Box<dyn Iterator<Item = Range<usize>> + '_> {
         match &self.rows {
             Some(rows) if unit == Unit::Rows => Box::new(rows.spans(&self.text)),
@@ -198,12 +197,12 @@ impl<'t> Body<'t> {
         }
     }
 
-    /// All of it.
+    /// The whole text.
     fn whole(&self) -> Stretch {
         let (unit, span) = (Unit::Lines, 0..self.text.len());
         let total = self.units(unit).count();
         match rows::find(&self.text) {
-            // lines of these are taken for those of the text inside, or for rows
+            // Their lines would be taken for lines of the inner text, or for rows.
             Some(Found::Text(_)) => return self.characters(1, usize::MAX, self.text.len()),
             Some(Found::Rows(_)) if total == 1 => return self.characters(1, usize::MAX, self.text.len()),
             _ => {}
@@ -211,7 +210,7 @@ impl<'t> Body<'t> {
         Stretch { unit, from: 1, to: total.max(1), total, span, rest: None, matches: None }
     }
 
-    /// As much of a range as fits. Where not even its first line or row does: as many of the characters of that.
+    /// As much of a range as fits. If not even its first line or row fits: some of its characters.
     fn range(&self, unit: Unit, from: usize, to: usize, page: usize) -> Stretch {
         let from = from.max(unit.first());
         let (mut span, mut shown, mut total, mut long) = (0..0, None, 0, None);
@@ -258,10 +257,10 @@ impl<'t> Body<'t> {
         Stretch { unit: Unit::Characters, from, to: shown.max(from), total, span, rest, matches: None }
     }
 
-    /// The stretch that matches a query best. Where no row does, what stands around the rows may.
+    /// The range that best matches a query. If no row matches, the text around the rows may.
     fn best(&self, query: &str, natural: Unit, page: usize) -> Stretch {
         let mut best = self.best_of(query, natural, page);
-        // characters are those of the original: a line of a text inside it has none that could be named
+        // Characters are those of the original, so characters of a line of an inner text cannot be named.
         let nameable = !self.has_one_line() || matches!(self.text, Cow::Borrowed(_));
         if natural == Unit::Rows && best.span.is_empty() && nameable {
             let around = self.best_of(query, Unit::Lines, page);
@@ -288,12 +287,12 @@ impl<'t> Body<'t> {
         let whole = self.range(unit, first, last, page);
         let is_taken_for_rows = unit == Unit::Lines && self.rows.is_some() && self.has_one_line();
         if whole.rest.is_some() && matches!(self.text, Cow::Owned(_)) {
-            // each line of a text inside a string fits a page, and the window ends with one that matches
+            // Each line of an inner text fits into a page, and the window ends with a matching line.
             let last = self.range(unit, last, last, page);
             return Stretch { matches: Some(matches), rest: None, ..last };
         }
         if whole.unit != unit || whole.rest.is_some() || is_taken_for_rows {
-            // the stretch lies inside lines that are longer than a page, or whose number means a row
+            // The range is inside lines that are longer than a page, or whose number means a row.
             let from = self.text.get(..window.span.start).unwrap_or_default().chars().count() + 1;
             let shown = self.text.get(window.span).unwrap_or_default().chars().count();
             let part = self.characters(from, from + shown.max(1) - 1, page);

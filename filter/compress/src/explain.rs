@@ -1,17 +1,17 @@
-//! Why a block became what it became (I8): what its call suggested, and the forms that were tried.
+//! The explanation of a block's outcome (I8): what its call suggested, and which forms were tried.
 
 use std::cell::RefCell;
 
 use crate::outcome::{Compressor, Kind};
 use crate::tokens::Encoding;
 
-/// What led to the outcome of one block.
+/// The reasons for the outcome of one block.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Explanation {
-    /// The kind that the call suggests for a text without a shape of its own: by the tool, or by the file
-    /// that it names.
+    /// The kind that the call suggests, by the tool or by the file that it names. It counts for a text
+    /// without a shape of its own.
     pub hint: Option<Kind>,
-    /// So many of [`PRESSURE_TOKENS`](crate::PRESSURE_TOKENS) the conversation had passed before it.
+    /// How many of [`PRESSURE_TOKENS`](crate::PRESSURE_TOKENS) the conversation had passed before it.
     pub pressure: u8,
     /// The forms that were tried, in order. Those of texts in values come before those of the value.
     pub attempts: Vec<Attempt>,
@@ -22,11 +22,11 @@ pub struct Explanation {
 pub struct Attempt {
     /// What the text contains.
     pub kind: Kind,
-    /// Whose form it is.
+    /// The compressor that made the form.
     pub compressor: Compressor,
-    /// Whether something is left out of it.
+    /// Whether it leaves something out.
     pub lossy: bool,
-    /// Tokens of the text as it was before.
+    /// Tokens of the text before.
     pub tokens_before: usize,
     /// Tokens of the form.
     pub tokens_after: usize,
@@ -34,19 +34,19 @@ pub struct Attempt {
     pub verdict: Choice,
 }
 
-/// What became of a form.
+/// The decision about a form.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Choice {
-    /// It is shorter and stands in for the text from then on.
+    /// It is shorter, and replaces the text from then on.
     Taken,
-    /// It leaves something out, and keeps too much to be worth that.
+    /// It leaves something out, but keeps too much to be worth that.
     KeepsTooMuch,
-    /// With it, the text in a value would have no fewer tokens.
+    /// It would not make the text in a value shorter.
     NoGain,
 }
 
 impl Choice {
-    /// In words.
+    /// The decision in words.
     pub fn name(self) -> &'static str {
         match self {
             Self::Taken => "taken",

@@ -1,7 +1,7 @@
 //! What a call says about its output: the tool, and the file that it names.
 //!
-//! A hint chooses a kind for a text that has no shape of its own, and never overrules one that has: a log is a
-//! log whatever file it was read from.
+//! A hint chooses a kind for a text without a shape of its own. It never overrules a shape: a log is a log,
+//! whatever file it was read from.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ const FILES: &[&str] =
     &["file_path", "filePath", "path", "absolute_path", "target_file", "notebook_path", "filename", "file"];
 const COMMANDS: &[&str] = &["command", "cmd", "script"];
 
-/// Commands whose output is the file that they name.
+/// Commands that print the file that they name.
 const SHOWS_A_FILE: &[&str] = &["cat", "bat", "head", "tail", "less", "more", "nl", "sed"];
 
 /// Endings of files that hold programs, configuration and markup: an agent that reads one may edit it.
@@ -27,7 +27,7 @@ const SOURCES: &[&str] = &[
     "zig",
 ];
 
-/// The kind of an output, where the text was found to have `found` and the call may suggest another.
+/// The kind of an output: `found` from its text, or another one that the call suggests.
 pub(crate) fn kind(found: Kind, hint: impl FnOnce() -> Option<Kind>) -> Kind {
     if found == Kind::Text { hint().unwrap_or(found) } else { found }
 }
@@ -53,7 +53,7 @@ pub(crate) fn of_call(call: Call<'_>) -> Option<Kind> {
     of_file(&file)
 }
 
-/// What a call reads: a file, from its start to its end. `None` for parts of files, for several, and for anything else.
+/// The file that a call reads from start to end. `None` for parts of files, several files, and anything else.
 pub(crate) fn whole_file(call: Call<'_>) -> Option<String> {
     const PARTS: &[&str] = &["offset", "limit", "line", "start", "end", "range", "page", "files", "paths"];
     let class = Class::of(call.name);
@@ -71,7 +71,7 @@ pub(crate) fn whole_file(call: Call<'_>) -> Option<String> {
                 file = shown_file(text).filter(|(command, _)| command == "cat" || command == "bat");
             }
             Class::Bash => {}
-            // an editor that also shows files
+            // An editor that can also show files.
             Class::Edit if &*name == "command" => shows = &*text == "view",
             _ if FILES.contains(&&*name) => file = Some((String::new(), text.into_owned())),
             _ if value.is_null() => {}
@@ -82,7 +82,7 @@ pub(crate) fn whole_file(call: Call<'_>) -> Option<String> {
     file.filter(|_| shows).map(|(_, file)| file)
 }
 
-/// A command that shows a file, and the file; `None` for commands that do something else, or something more.
+/// A command that shows a file, and the file; `None` for commands that do something else, or more.
 fn shown_file(command: Cow<'_, str>) -> Option<(String, String)> {
     let command = command.trim();
     let command = match command.split_once("&& ") {
@@ -97,7 +97,7 @@ fn shown_file(command: Cow<'_, str>) -> Option<(String, String)> {
     Some((shows.to_owned(), words.next_back()?.trim_matches(['\'', '"']).to_owned()))
 }
 
-/// What files with this ending hold.
+/// The kind of files with this extension.
 fn of_file(path: &str) -> Option<Kind> {
     let name = path.rsplit(['/', '\\']).next()?;
     let (_, ending) = name.rsplit_once('.')?;

@@ -1,13 +1,13 @@
 //! One compressor per kind of content.
 //!
-//! Each module offers what its kind allows of
+//! Each module offers what its kind allows:
 //!
-//! * `lossless(text, context) -> Option<String>`: a form from which the text, or where the module
-//!   says so its values, can be derived;
+//! * `lossless(text, context) -> Option<String>`: a form from which the text can be derived, or, where the
+//!   module says so, its values;
 //! * `lossy(text, context) -> Option<Lossy>`: what to keep, and a description of the rest.
 //!
-//! They are pure, they take time linear in the text, they leave the comparison of token counts to
-//! the pipeline, and they return `None` as soon as they see that the text is not theirs.
+//! They are pure functions and take time linear in the text. The pipeline compares the token counts. They
+//! return `None` as soon as they see that the text is not of their kind.
 
 #[deny(clippy::string_slice)]
 pub(crate) mod code;
@@ -48,7 +48,7 @@ use crate::clean;
 use crate::earlier::{Coded, has_ours};
 use crate::outcome::{Compressor, Kind};
 
-/// One lossless rewrite: its name for the report, and the function.
+/// One lossless rewrite: its name in reports, and its function.
 #[derive(Clone, Copy)]
 struct Step {
     compressor: Compressor,
@@ -56,7 +56,7 @@ struct Step {
 }
 
 impl Step {
-    /// The rewritten text, where the step applies and makes it shorter.
+    /// The rewritten text, if the step applies and makes it shorter.
     fn form(&self, text: &str, cx: &Context<'_>) -> Option<String> {
         (self.form)(text, cx).filter(|form| form.len() < text.len())
     }
@@ -84,8 +84,8 @@ const LINE_ENDS: Step = Step { compressor: Compressor::Clean, form: clean::line_
 
 const LINE_NUMBERS: Step = Step { compressor: Compressor::LineNumbers, form: numbered::lossless };
 
-/// A text that is JSON after the rewrites of its documents. `documents` are those in it, where they are known; `took`
-/// hears of each compressor that made it shorter, and of the texts before and after.
+/// A text that is JSON, after the rewrites of its documents. `documents`: those in it, if they are known.
+/// `took` is called with each compressor that made it shorter, and with the texts before and after.
 pub(crate) fn documents<'a>(
     text: &'a str,
     documents: Option<Documents<'a>>,
@@ -106,8 +106,8 @@ pub(crate) fn documents<'a>(
     shown
 }
 
-/// A text with the same lines, of which only what is no content has changed: numbers that a tool put before them,
-/// white space at their ends.
+/// A text with the same lines, in which only things that are not content have changed: numbers that a tool
+/// put before them, and white space at their ends.
 pub(crate) fn lines<'a>(
     kind: Kind,
     text: &'a str,
@@ -124,18 +124,18 @@ pub(crate) fn lines<'a>(
     shown
 }
 
-/// A text in a code that it states.
+/// A text in a code whose rules it states.
 pub(crate) struct Form {
     pub(crate) compressor: Compressor,
     pub(crate) text: String,
     pub(crate) coded: Coded,
 }
 
-/// The text in the code for its kind, where there is one that makes it shorter. Lines that stand for others
+/// The text in the code for its kind, if that makes it shorter. Lines that stand for others
 /// ([`earlier::looks_like_one`](crate::earlier::looks_like_one)) stay as they are.
 pub(crate) fn coded(kind: Kind, text: &str, cx: &Context<'_>) -> Option<Form> {
     let step = code(kind)?;
-    // A form of several lines at once has no place for a line that stands for others.
+    // A form over several lines has no place for a line that stands for others.
     if matches!(kind, Kind::History | Kind::Snapshot) && has_ours(text) {
         return None;
     }
@@ -149,12 +149,12 @@ pub(crate) fn coded(kind: Kind, text: &str, cx: &Context<'_>) -> Option<Form> {
     Some(Form { compressor: step.compressor, text: form, coded })
 }
 
-/// Whether lines that repeat are counted in texts of this kind.
+/// Whether repeated lines are counted in texts of this kind.
 pub(crate) fn folds(kind: Kind) -> bool {
     !matches!(kind, Kind::Json | Kind::JsonLines | Kind::Search | Kind::Short)
 }
 
-/// The rewrites for a kind that leave its lines what they are, in the order in which they are applied.
+/// The rewrites of a kind that keep its lines as they are, in the order in which they are applied.
 fn plain_steps(kind: Kind) -> &'static [Step] {
     match kind {
         Kind::Json | Kind::JsonLines | Kind::Search | Kind::Short | Kind::Snapshot => &[],
@@ -182,7 +182,7 @@ fn code(kind: Kind) -> Option<Step> {
     }
 }
 
-/// What to keep of a text of this kind; `None` where the kind is never lossy or nothing can go.
+/// What to keep of a text of this kind; `None` if the kind is never lossy or nothing can be left out.
 pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compressor, Lossy)> {
     match kind {
         Kind::JsonLines if test_build::events::are_in(text) => {
@@ -193,7 +193,7 @@ pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compres
         Kind::Diff => diff::lossy(text, cx).map(|kept| (Compressor::Diff, kept)),
         Kind::Html => html::lossy(text, cx).map(|kept| (Compressor::Html, kept)),
         Kind::Table => table::lossy(text, cx).map(|kept| (Compressor::Table, kept)),
-        // encoded data looks like paths
+        // Encoded data looks like paths.
         Kind::Listing => payload::lossy(text, cx)
             .map(|kept| (Compressor::Text, kept))
             .or_else(|| listing::lossy(text, cx).map(|kept| (Compressor::Listing, kept))),
@@ -202,11 +202,11 @@ pub(crate) fn lossy(kind: Kind, text: &str, cx: &Context<'_>) -> Option<(Compres
         Kind::Text => {
             payload::lossy(text, cx).or_else(|| text::lossy(text, cx)).map(|kept| (Compressor::Text, kept))
         }
-        // an agent edits what it has read, but no data that is encoded and no program that is packed
+        // An agent edits what it has read, but not encoded data or a packed program.
         Kind::Source => payload::lossy(text, cx).map(|kept| (Compressor::Text, kept)),
-        // it clicks on what a page has, and looks for one commit of many
+        // An agent clicks on what a page shows, and looks for one commit among many.
         Kind::Snapshot | Kind::History => None,
-        // a mixture is split into parts first
+        // A mixture is split into parts first.
         Kind::Short | Kind::Mixed => None,
     }
 }

@@ -19,14 +19,15 @@
 //! assert!(outcome.body.len() <= body.len());
 //! ```
 //!
-//! The way through the crate is the way of a request: [`headroom_providers`] finds the blocks, `pipeline`
-//! takes one block from detection to its replacement, `kinds` holds one compressor per kind of
-//! content, `earlier` knows what the conversation has shown before, `tokens` counts, `memo`
-//! remembers, the blocks are spliced into the body. `appendix` adds what only a report needs, once the
-//! request has left.
+//! A request goes through the crate in this order: [`headroom_providers`] finds the blocks, `pipeline` takes
+//! one block from detection to its replacement with one compressor per kind of content (`kinds`), `earlier`
+//! knows what the conversation has shown before, `tokens` counts, `memo` remembers, and the blocks are
+//! spliced into the body. `appendix` adds what only a report needs, once the request has left.
+//!
+//! *Upstream* in this crate is the Python product Headroom.
 
-// What input decides is no index: it is asked for with `get`. Where an index comes from a table's own length, or from
-// an enumeration of what it points into, the module says so.
+// Input is never indexed directly, but read with `get`. Where an index comes from a table's own length, or
+// from an enumeration of its elements, the module says so.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 #[cfg(all(test, target_family = "wasm", target_os = "unknown"))]

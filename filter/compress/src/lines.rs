@@ -11,7 +11,7 @@ use xxhash_rust::xxh64::xxh64;
 use crate::kinds::numbered::region::{self, Reader};
 use crate::work;
 
-/// Whether a text has more line breaks than that many.
+/// Whether a text has more than `most` line breaks.
 pub(crate) fn has_more_than(text: &str, most: usize) -> bool {
     text.len() > most && memchr::memchr_iter(b'\n', text.as_bytes()).nth(most).is_some()
 }
@@ -19,13 +19,13 @@ pub(crate) fn has_more_than(text: &str, most: usize) -> bool {
 /// A line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Line {
-    /// Where it stands, and what it is.
+    /// Its position and role.
     pub(crate) read: region::Line,
-    /// The bytes of what it says without indentation.
+    /// The bytes of its content without indentation.
     pub(crate) bare: usize,
-    /// The hash of what it says.
+    /// The hash of its content.
     pub(crate) hash: u64,
-    /// The last line before it with this hash.
+    /// The last earlier line with this hash.
     pub(crate) before: Option<u32>,
 }
 
@@ -41,17 +41,17 @@ impl Line {
     }
 }
 
-/// Of the hashes for short texts one of the few that do without products of 128 bits, which WASM does not have.
+/// One of the few hashes for short texts that need no products of 128 bits, which WASM does not have.
 fn hash(said: &str) -> u64 {
     thread_local! {
-        /// Drawn by lot, so that nobody can prepare lines that crowd one place of a table. Nothing else depends on
-        /// it: lines are compared before they count as the same.
+        /// Random, so that a client cannot prepare lines that crowd one place of a table. Nothing else
+        /// depends on it: lines are compared before they count as equal.
         static SEED: u64 = RandomState::new().hash_one(());
     }
     SEED.with(|seed| xxh64(said.as_bytes(), *seed))
 }
 
-/// The lines of a text, which has fewer than a `u32` counts.
+/// The lines of a text. Their number fits a `u32`.
 pub(crate) fn of(text: &str) -> Vec<Line> {
     work::spend(text.len());
     let count = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
@@ -65,7 +65,7 @@ pub(crate) fn of(text: &str) -> Vec<Line> {
     lines
 }
 
-/// The newest line with each hash, by its number. Whoever numbers the lines knows their hashes.
+/// The newest line with each hash, by its number. The caller knows the hashes of the lines.
 #[derive(Debug, Default)]
 pub(crate) struct Newest(HashTable<u32>);
 
@@ -82,7 +82,7 @@ impl Newest {
         self.0.shrink_to_fit(|line| hash_of(*line));
     }
 
-    /// Puts a line in the place of the last one with its hash, which it gives back.
+    /// Replaces the last line with the same hash, and returns that.
     #[inline]
     pub(crate) fn replace(&mut self, line: u32, hash_of: impl Fn(u32) -> u64) -> Option<u32> {
         let hash = hash_of(line);

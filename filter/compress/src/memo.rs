@@ -1,7 +1,7 @@
-//! A content-addressed memo: a block seen before costs one hash.
+//! A content-addressed memo: a known block costs one hash.
 //!
-//! Whatever is in the memo could be computed again from the request alone, and would come out the
-//! same: its state decides how long an answer takes, never which answer it is (I3).
+//! Everything in the memo could be worked out again from the request alone, with the same result: the memo's
+//! state decides how long an answer takes, never which answer it is (I3).
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub struct Memo {
     earlier: Generations<Earlier>,
 }
 
-/// What became of a block.
+/// The outcome of a block.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) tool: Arc<str>,
@@ -42,27 +42,26 @@ pub(crate) struct Entry {
 /// What a lossy replacement left out.
 #[derive(Debug)]
 pub(crate) struct LeftOut {
-    /// What its markers say of it, as one text.
+    /// The text of its markers about it.
     pub(crate) description: Arc<str>,
-    /// The addresses of the originals, one for each marker.
+    /// The addresses of the originals, one per marker.
     pub(crate) addresses: Box<[Arc<str>]>,
 }
 
-/// Bytes that an entry costs beside its texts: the key, the entry and the slots of the map at its
-/// usual load.
+/// Bytes of an entry without its texts: the key, the entry and the slots of the map at its usual load.
 const ENTRY_BYTES: usize = 160;
 
 /// The same for a count.
 const COUNT_BYTES: usize = 40;
 
-/// What an [`Earlier`] costs for each byte that it shows: the text itself, and an index of its lines.
+/// The bytes of an [`Earlier`] for each byte that it shows: the text itself, and an index of its lines.
 const EARLIER_FACTOR: usize = 2;
 
 impl Memo {
     /// A memo that holds about `capacity` bytes.
     pub fn new(capacity: usize) -> Self {
-        // Texts are what is long: replacements get half, what conversations have shown three eighths,
-        // and the rest is room for the counts of some thousand texts per MiB.
+        // Texts need the most room: replacements get half, shown texts of conversations three eighths, and
+        // the rest is enough for the counts of some thousand texts per MiB.
         Self {
             capacity,
             seed: 0,
@@ -72,7 +71,7 @@ impl Memo {
         }
     }
 
-    /// With keys that nobody outside can compute, where a client must not prepare two texts with the same key.
+    /// With secret keys, so that a client cannot prepare two texts with the same key.
     pub fn seeded(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
@@ -82,7 +81,7 @@ impl Memo {
         xxh3_128_with_seed(text.as_bytes(), self.seed)
     }
 
-    /// A hash of several texts, to be a key.
+    /// A hash for a key of several texts.
     pub(crate) fn hasher(&self) -> Xxh3 {
         Xxh3::with_seed(self.seed)
     }
@@ -104,7 +103,7 @@ impl Memo {
         self.blocks.insert(key, entry, ENTRY_BYTES + texts);
     }
 
-    /// The count under this key, or what `count` gives, which is then remembered.
+    /// The count under this key; if there is none, remembers the result of `count`.
     pub(crate) fn count(&mut self, key: u128, count: impl FnOnce() -> u32) -> u32 {
         if let Some(count) = self.counts.get(key) {
             return *count;
@@ -114,7 +113,7 @@ impl Memo {
         count
     }
 
-    /// Takes out what a conversation had shown up to the block with this key.
+    /// Takes what a conversation had shown up to the block with this key.
     pub(crate) fn take_earlier(&mut self, key: u128) -> Option<Earlier> {
         self.earlier.remove(key)
     }
@@ -125,11 +124,11 @@ impl Memo {
     }
 }
 
-/// A map that forgets: when the young generation is full it becomes the old one, and the old one goes.
-/// What is used in time moves from old to young. Each operation is constant, amortized.
+/// A map that forgets: when the young generation is full it becomes the old one, and the old one is dropped.
+/// A used entry moves from old to young. Each operation is constant, amortized.
 #[derive(Debug)]
 struct Generations<V> {
-    /// Of one generation.
+    /// The capacity of one generation.
     capacity: usize,
     young_bytes: usize,
     young: HashMap<u128, (V, usize), FixedState>,

@@ -1,10 +1,10 @@
-//! Content of several kinds in one block, split by one owner so that each part is compressed once.
+//! Splits a block with several kinds of content, so that each part is compressed once.
 //!
-//! Three things put a frame around an output without being part of it: a wrapper of tags that an
-//! agent's harness adds (`<returncode>0</returncode>`, `<output>` … `</output>`), a shell prompt or a
-//! status line that it appends, and fences in markdown. Frames stay verbatim, and so does a label on the line
-//! on which a JSON document begins (`Output: [`, as Gemini CLI prints it). JSON documents with other text before
-//! or after them (a status line, the warnings of a package manager) are parts of their own.
+//! Three things frame an output without being part of it: a wrapper of tags that an agent's harness adds
+//! (`<returncode>0</returncode>`, `<output>` … `</output>`), a shell prompt or a status line that it appends,
+//! and fences in markdown. Frames stay unchanged, and so does a label on the line on which a JSON document
+//! begins (`Output: [`, as Gemini CLI prints it). JSON documents with other text before or after them (a
+//! status line, the warnings of a package manager) are separate parts.
 
 use std::ops::Range;
 
@@ -12,18 +12,18 @@ use memchr::memmem;
 
 use crate::kinds::json::{self, Documents};
 
-/// A stretch of a block that has one kind. What lies between two parts is a frame.
+/// A range of a block with one kind. The text between two parts is a frame.
 #[derive(Debug)]
 pub(crate) struct Part<'a> {
     pub(crate) span: Range<usize>,
-    /// The inside of a markdown fence.
+    /// Whether it is the inside of a markdown fence.
     pub(crate) fenced: bool,
-    /// The documents in the part, where they are known: nobody has to read them again.
+    /// The documents in the part, if they have been read already.
     pub(crate) documents: Option<Documents<'a>>,
 }
 
-/// At most this many fenced parts are looked for; the rest of the text is one part. A documentation
-/// page has some dozens.
+/// The most fenced parts that are searched; the rest of the text is one part. A documentation page has some
+/// dozens.
 const MAX_PARTS: usize = 256;
 
 /// Lines of a wrapper are short; a longer line is content.
@@ -32,7 +32,8 @@ const MAX_FRAME_LINE: usize = 120;
 /// A label is a few words.
 const MAX_LABEL: usize = 40;
 
-/// Lines at the start of a text among which one may have a label and a document behind it, and labels that are tried.
+/// How many lines at the start of a text may have a label and a document after it, and how many labels are
+/// tried.
 const LABELLED_LINES: usize = 8;
 const MAX_LABELS: usize = 2;
 
@@ -55,7 +56,7 @@ pub(crate) fn split(text: &str) -> Vec<Part<'_>> {
     parts
 }
 
-/// JSON documents in `body` and what stands before and after them.
+/// JSON documents in `body` and the text before and after them.
 fn around_json(text: &str, body: Range<usize>) -> Vec<Part<'_>> {
     let inside = text.get(body.clone()).unwrap_or_default();
     let labelled = labels(inside).take(MAX_LABELS).find_map(|end| {
@@ -79,7 +80,7 @@ fn around_json(text: &str, body: Range<usize>) -> Vec<Part<'_>> {
     parts
 }
 
-/// Where labels end that JSON may follow: on the first line, or behind a few short ones (`Command: make`).
+/// The ends of labels that JSON may follow: on the first line, or after a few short ones (`Command: make`).
 fn labels(text: &str) -> impl Iterator<Item = usize> {
     let mut from = 0;
     text.split_inclusive('\n')
@@ -93,7 +94,7 @@ fn labels(text: &str) -> impl Iterator<Item = usize> {
         .flatten()
 }
 
-/// The length of `Output: ` and its like, where a line begins with it and JSON may follow.
+/// The length of a label such as `Output: `, if a line begins with it and JSON may follow.
 fn label(text: &str) -> usize {
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'_' | b'-');
     let words = text.bytes().take(MAX_LABEL).take_while(|&b| word(b)).count();
@@ -110,7 +111,7 @@ fn push(parts: &mut Vec<Part<'_>>, span: Range<usize>, fenced: bool) {
     }
 }
 
-/// What is left of `text` inside the lines of tags around it.
+/// The rest of `text` inside the lines of tags around it.
 fn unwrap(text: &str) -> Range<usize> {
     if !text.starts_with(|c: char| c == '<' || c.is_whitespace()) {
         return 0..text.len();
@@ -139,8 +140,8 @@ fn unwrap(text: &str) -> Range<usize> {
     start..end
 }
 
-/// `<output>` or `<returncode>0</returncode>`: a line that opens with a plain tag and holds nothing
-/// that could be content of a larger document.
+/// `<output>` or `<returncode>0</returncode>`: a line with a plain tag at its start, and nothing that could
+/// be content of a larger document.
 fn is_tag_line(line: &str) -> bool {
     let Some(rest) = line.strip_prefix('<') else { return line.is_empty() };
     if line.len() > MAX_FRAME_LINE || !line.ends_with('>') {
@@ -148,7 +149,7 @@ fn is_tag_line(line: &str) -> bool {
     }
     let Some((name, inner)) = rest.split_once('>') else { return false };
     let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    // HTML has its own compressor, and its tags are content to it
+    // HTML has its own compressor, for which its tags are content.
     let html = ["html", "body", "head", "div", "p", "ul", "table", "pre", "span"]
         .iter()
         .any(|tag| name.eq_ignore_ascii_case(tag));
@@ -164,7 +165,7 @@ fn is_closing_tag(line: &str) -> bool {
         })
 }
 
-/// What a fence begins with.
+/// How a fence begins.
 const MARKS: [&[u8]; 2] = [b"```", b"~~~"];
 
 /// The insides of closed markdown fences, without the fence lines.
@@ -190,7 +191,7 @@ fn fences(text: &str) -> Vec<Range<usize>> {
                         break;
                     }
                 }
-                // a fence of the other sort, or with an info string, is content of the open one
+                // A fence with the other sign, or with an info string, is content of the open one.
                 Some(_) => {}
             }
         }
@@ -261,7 +262,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// The part is the document to the byte, which is what JSON's own inverse starts from; the frame is the rest.
+        /// The part is exactly the document, as JSON's own inverse needs it; the rest is the frame.
         #[test]
         fn a_labelled_document_is_found_whole_whatever_stands_around_it(
             label in "[A-Za-z][A-Za-z0-9 _-]{0,38}",

@@ -1,4 +1,4 @@
-//! What became of a request and of each of its blocks (I8).
+//! The outcome of a request and of each of its blocks (I8).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use headroom_providers::tape::Span;
 
 use crate::tokens::Encoding;
 
-/// The answer of [`compress`](crate::compress).
+/// The result of [`compress`](crate::compress).
 #[derive(Debug)]
 pub struct Outcome<'b> {
     /// The bytes to forward: borrowed when nothing was replaced.
@@ -23,18 +23,19 @@ pub struct Outcome<'b> {
     pub stream: bool,
     /// Whether the request offers the model any tool.
     pub has_tools: bool,
-    /// Tools of ours that were added to them: their calls are for whoever added them to answer.
+    /// Tools of ours that were added to them: the caller has to answer their calls.
     pub added_tools: OwnTools,
-    /// The folder in which the agent says that it works, where tools of memory were added.
+    /// The folder in which the agent says it works, if memory tools were added.
     pub working_directory: Option<String>,
-    /// Whether the client lists a tool of this kind itself, as with Headroom's MCP server.
+    /// Whether the client lists `headroom_retrieve` itself, as with Headroom's MCP server.
     pub lists_retrieve_tool: bool,
-    /// Whether thinking of the model comes back in it, which its provider may have bound to what stands before.
+    /// Whether it carries the model's earlier thinking, which the provider may have bound to the text before
+    /// it.
     pub carries_thinking: bool,
-    /// Stays the same over the requests of one conversation: a hash of what its first user message
-    /// and everything before it say. `None` without a user message.
+    /// The same for all requests of one conversation: a hash of everything up to the first user message.
+    /// `None` without a user message.
     pub conversation_id: Option<String>,
-    /// What lossy replacements left out, and what the model can ask for (I5).
+    /// What lossy replacements left out, and the model can ask for (I5).
     pub originals: Vec<Original<'b>>,
     /// Why the body was not read; `None` when it was.
     pub unread: Option<Unread>,
@@ -43,10 +44,10 @@ pub struct Outcome<'b> {
 /// Token counts of a request, over the text that the model reads.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Tokens {
-    /// The vocabulary that the counts are in.
+    /// The vocabulary of the counts.
     pub encoding: Encoding,
-    /// True where the provider's tokenizer is not public and counts are scaled by
-    /// [`Encoding`]'s documented factor.
+    /// Whether the provider's tokenizer is not public, so that counts are scaled by [`Encoding`]'s documented
+    /// factor.
     pub estimate: bool,
     /// The whole request as the client sent it.
     pub before: u64,
@@ -56,20 +57,20 @@ pub struct Tokens {
     pub tool_outputs_before: u64,
     /// Tool outputs alone, as they are forwarded.
     pub tool_outputs_after: u64,
-    /// Of the tool outputs the [new](Block::new) ones, as the client sent them.
+    /// The [new](Block::new) tool outputs, as the client sent them.
     pub tool_outputs_new_before: u64,
-    /// Of the tool outputs the new ones, as they are forwarded.
+    /// The new tool outputs, as they are forwarded.
     pub tool_outputs_new_after: u64,
 }
 
-/// One tool output and its one outcome.
+/// One tool output and its outcome.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// Where it stands in the original body: the JSON string with its quotes.
+    /// Its place in the original body: the JSON string with its quotes.
     pub span: std::ops::Range<usize>,
-    /// Where its replacement stands in the outcome's body, quotes included; `None` where it was not replaced.
+    /// The place of its replacement in the outcome's body, with quotes; `None` if it was not replaced.
     pub replaced: Option<std::ops::Range<usize>>,
-    /// The tool's name as the request gives it; empty when the call that made it is not there.
+    /// The tool's name as the request gives it; empty if the request does not contain the call.
     pub tool: Arc<str>,
     /// What it contains.
     pub kind: Kind,
@@ -79,13 +80,13 @@ pub struct Block {
     pub tokens_before: u32,
     /// Tokens of the decoded replacement, or of the text where there is none.
     pub tokens_after: u32,
-    /// Answered from the memo.
+    /// Whether the result came from the memo.
     pub memo: bool,
-    /// It stands after the model's last message: no provider has seen it in this conversation before.
+    /// Whether it comes after the model's last message: no provider has seen it in this conversation before.
     pub new: bool,
-    /// How many steps harder it was pressed because of what stands before it.
+    /// How many steps harder it was compressed because of the length of the conversation before it.
     pub pressure: u8,
-    /// What a lossy replacement says it left out.
+    /// The statement of a lossy replacement about what it left out.
     pub left_out: Option<Arc<str>>,
 }
 
@@ -112,13 +113,13 @@ pub enum Kind {
     Listing,
     /// HTML.
     Html,
-    /// What git says of changes: `git log`, `git blame`.
+    /// What git prints about changes: `git log`, `git blame`.
     History,
-    /// The elements of a page as a tree, as browser tools show them.
+    /// The elements of a page as a tree, in the output of browser tools.
     Snapshot,
     /// Anything else.
     Text,
-    /// Several of the above behind one another.
+    /// Several of the above, one after the other.
     Mixed,
     /// Too short to have a kind.
     Short,
@@ -129,9 +130,9 @@ pub enum Kind {
 pub enum BlockOutcome {
     /// Replaced.
     Compressed {
-        /// By which compressor. Where several worked on one block, the one that saved most.
+        /// The compressor. If several worked on one block, the one that saved most.
         compressor: Compressor,
-        /// Whether something was left out that only the store can give back.
+        /// Whether something was left out that only the original can give back.
         lossy: bool,
     },
     /// Forwarded as it was.
@@ -186,7 +187,7 @@ pub enum Skip {
     TooSmall,
     /// Longer than the configured maximum.
     TooLarge,
-    /// The configuration says so for this tool, or for what the block contains.
+    /// The configuration excludes this tool, or this kind of content.
     PolicyOff,
     /// Output of Headroom's own retrieval.
     Retrieved,
@@ -205,19 +206,19 @@ pub enum Skip {
 pub enum Unread {
     /// Longer than the configured maximum.
     TooLarge,
-    /// Not the JSON that the wire format promises.
+    /// Not the JSON of its wire format.
     NotUnderstood,
 }
 
-/// A text that a lossy replacement points to.
+/// A text that a lossy replacement names in its marker.
 #[derive(Clone, Debug)]
 pub struct Original<'b> {
     /// Content address, as the marker names it.
     pub hash: Arc<str>,
-    /// Which of the outcome's blocks it is of.
+    /// The index of its block in the outcome's blocks.
     pub block: usize,
     /// The number of the tool output in the conversation, without results of our own tool: the same in the
-    /// request as the client sent it and with hidden rounds put back.
+    /// client's request and in the request with hidden rounds put back.
     pub number: u32,
     pub(crate) span: Span,
     pub(crate) body: &'b str,
@@ -232,7 +233,7 @@ pub struct Original<'b> {
 }
 
 impl<'b> Original<'b> {
-    /// Where the block stands in the body: the JSON string with its quotes, or the JSON value.
+    /// The block's place in the body: the JSON string with its quotes, or the JSON value.
     pub fn span(&self) -> std::ops::Range<usize> {
         self.span.range()
     }
@@ -281,7 +282,7 @@ impl Skip {
 }
 
 impl Kind {
-    /// Every kind that a text can be found to have.
+    /// Every kind that can be detected.
     pub const ALL: [Self; 13] = [
         Self::Json,
         Self::JsonLines,

@@ -1,6 +1,6 @@
-//! Rounds of our own tool that the client has never seen, put back into its conversation: what they were given.
+//! The results of our own tool in rounds that the client has never seen, put back into its conversation.
 //!
-//! Where the rounds were is for the formats to say ([`headroom_providers::rounds`]); the texts come from the tool
+//! The formats find the places of the rounds ([`headroom_providers::rounds`]); the texts come from the tool
 //! outputs in the same request, page by page.
 
 mod page;
@@ -17,7 +17,7 @@ use headroom_providers::{Api, string};
 use crate::{ccr, envelope};
 pub use page::{Asked, PLACEHOLDER, Page, Range as PageRange, answer, page};
 
-/// Gives the texts of rounds that are put back.
+/// The source of the texts of rounds that are put back.
 struct Originals;
 
 impl Pages for Originals {
@@ -30,22 +30,22 @@ impl Pages for Originals {
     }
 }
 
-/// Takes traces off the ids in a body and puts the rounds back that they spell out. `None`: there is no trace,
-/// or the body is not understood.
+/// Removes traces from the ids in a body and puts back the rounds in them. `None`: there is no trace, or the
+/// body is not understood.
 pub fn restore(body: &[u8], api: Api) -> Option<Restored> {
     api.restore(body, &Originals)
 }
 
-/// A text in a body that can be asked for.
+/// A text in a body that the model can ask for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Found {
     /// The text.
     pub text: String,
-    /// It is all of its tool output, and no text in a value of it.
+    /// Whether it is a whole tool output, and not a text in a value of one.
     pub whole: bool,
 }
 
-/// The text with this hash in a tool output of a body: `span` is that of a JSON string with its quotes, or of a JSON
+/// The text with this hash in a tool output of a body. `span`: a JSON string with its quotes, or a JSON
 /// value.
 pub fn find(body: &[u8], span: Range<usize>, hash: &str) -> Option<Found> {
     let raw = std::str::from_utf8(body.get(span)?).ok()?;

@@ -1,6 +1,6 @@
-//! What stands near a call, and what the calls before it did to the file that it reads.
+//! What comes near a call, and what the calls before it did to the file that it reads.
 //!
-//! Asked only where bodies of functions may be left out. All of it stands before the output in the request (I3).
+//! Needed only if bodies of functions may be left out. All of it comes before the output in the request (I3).
 
 use std::borrow::Cow;
 
@@ -14,20 +14,20 @@ use crate::hint;
 use crate::kinds::code::Language;
 use crate::tool::Class;
 
-/// Texts and calls before an output that are near it.
+/// How many texts and calls before an output count as near it.
 const NEAR_READINGS: usize = 24;
-/// Of each so many bytes: what a model is about to do stands at the start of what it says.
+/// How many bytes of each are read: a model announces what it will do at the start of its text.
 const NEAR_BYTES: usize = 4 << 10;
-/// Bytes of a call's arguments in which the names of files are looked for.
+/// How many bytes of a call's arguments are searched for the names of files.
 const MOST_ARGUMENTS: usize = 64 << 10;
 
-/// The files that the calls of a request name, and when first. Names are those without folders: a command may have
-/// changed to any.
+/// The files that the calls of a request name, and when first. Names are without folders, because a command
+/// may have changed the folder.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
-    /// By the number of the call that may have changed it.
+    /// The number of the call that may have changed a file.
     changed: HashMap<u64, usize, FixedState>,
-    /// By where the arguments of the call begin that read it.
+    /// The position of the arguments of the call that read a file.
     read: HashMap<u64, usize, FixedState>,
 }
 
@@ -50,8 +50,8 @@ impl Files {
         files
     }
 
-    /// The language of the file that an output is all of: where no call before has written it, and none has read it,
-    /// since whoever reads a file again was not content with what it was shown.
+    /// The language of the file that an output shows completely, if no earlier call has written or read it:
+    /// an agent that reads a file again was not satisfied with the first form.
     pub(crate) fn language(&self, output: &Output, call: block::Call<'_>) -> Option<Language> {
         let path = hint::whole_file(call)?;
         let language = Language::of_path(&path)?;
@@ -62,7 +62,7 @@ impl Files {
     }
 }
 
-/// What the model and the user wrote last before an output, the newest first.
+/// The last texts of the model and the user before an output, the newest first.
 pub(crate) fn near<'b>(walk: &Walk<'b>, output: &Output) -> Vec<Cow<'b, str>> {
     let readings = walk.readings.get(..output.readings).unwrap_or_default();
     let said = readings.iter().rev().filter(|reading| reading.steers(walk.body));
@@ -88,7 +88,7 @@ fn key(path: &str) -> u64 {
     xxh3_64(path.rsplit(['/', '\\']).next().unwrap_or(path).as_bytes())
 }
 
-/// Whether a call may write files. When in doubt it does.
+/// Whether a call may write files. In doubt it does.
 fn changes(name: &str, arguments: &str) -> bool {
     match Class::of(name) {
         Class::Edit => true,
@@ -118,7 +118,7 @@ fn command_changes(arguments: &str) -> bool {
     writes || words.any(|word| PROGRAMS.contains(&word) || word == "-i" || word.starts_with("-i."))
 }
 
-/// The words of arguments that could name a file, without folders. What JSON escapes ends a word.
+/// The words of arguments that may be names of files, without folders. A JSON escape ends a word.
 fn file_names(arguments: &str) -> impl Iterator<Item = &str> {
     let end = crate::kinds::signal::floor_char_boundary(arguments, MOST_ARGUMENTS);
     let mut escaped = false;

@@ -2,14 +2,14 @@
 //!
 //! Counts equal those of OpenAI's `tiktoken`; the crate `tiktoken-rs` is the oracle of the tests.
 //!
-//! No crate is used for it inside the module. The best one for the purpose, `tiktoken` 4.1, was used until
-//! it turned out to be most of what the module's start and its heap cost: `regex` with its tables for
-//! Unicode, which it needs to cut texts into words, was a third of the code that V8 compiles at each start
-//! (1.03 instead of 1.35 MB now, and 1.2 instead of 1.8 s in Envoy), and each VM built a vocabulary of
-//! 28 MB (cl100k_base 16) within its first request. Here vocabularies and character classes are tables in
-//! the data section, laid out by the build script out of that same crate and read in place; the cuts are
-//! made 64 bytes at a time; and what a core's cache can hold is remembered. On the recorded conversations
-//! that counts several times as fast. `make bench` measures it.
+//! The module uses no crate for it. The best one for the purpose, `tiktoken` 4.1, caused most of the module's
+//! start-up time and heap: `regex` with its Unicode tables, which it needs to split texts into words, was a
+//! third of the code that V8 compiles at each start (1.03 instead of 1.35 MB now, and 1.2 instead of 1.8 s in
+//! Envoy), and each VM built a vocabulary of 28 MB (cl100k_base 16) within its first request. Here
+//! vocabularies and character classes are tables in the data section. The build script makes them from that
+//! same crate, and they are read in place. Texts are split 64 bytes at a time, and as much is remembered as
+//! fits into a core's cache. On the recorded conversations that is several times as fast. `make bench`
+//! measures it.
 
 #![allow(
     clippy::indexing_slicing,
@@ -52,16 +52,16 @@ impl Encoding {
         }
     }
 
-    /// The number of tokens of `text`, in which the names of special tokens are ordinary text. Exact,
-    /// except where a text consists mostly of runs of hundreds of letters, blanks or signs: there it may
-    /// be off by one token in 64 bytes.
+    /// The number of tokens of `text`. Names of special tokens count as ordinary text. Exact, unless a text
+    /// consists mostly of runs of hundreds of letters, blanks or signs: then it may be off by one token in 64
+    /// bytes.
     pub fn count(self, text: &str) -> usize {
         work::spend(text.len());
         let Some(parts) = runs::parts(text) else { return self.count_exactly(text) };
         let mut last = ("", 0);
         let mut tokens = 0;
         for part in parts {
-            // A run of one character has nothing but equal parts.
+            // A run of one character consists of equal parts.
             if part != last.0 {
                 last = (part, self.count_exactly(part));
             }
@@ -96,17 +96,15 @@ impl Encoding {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Counting {
     pub(crate) encoding: Encoding,
-    /// The provider's count in percent of the encoding's; `None` where the encoding is the
-    /// provider's own.
+    /// The provider's count in percent of the encoding's; `None` if the encoding is the provider's own.
     pub(crate) estimate_percent: Option<u32>,
 }
 
-/// Claude's tokenizer is not public. Against o200k_base its counts were measured at 1.00 to 1.46
-/// times, by language and model; 1.21 is the geometric middle, so that no text is off by more than a
-/// fifth.
+/// Claude's tokenizer is not public. Its counts were measured at 1.00 to 1.46 times those of o200k_base,
+/// depending on language and model; 1.21 is the geometric middle, so no text is off by more than a fifth.
 const CLAUDE_PERCENT: u32 = 121;
 
-/// Gemini's tokenizer is not here; without a measurement the estimate is o200k_base's own count.
+/// Gemini's tokenizer is not included, and was not measured: the estimate is o200k_base's own count.
 const OTHER_PERCENT: u32 = 100;
 
 impl Counting {
@@ -134,7 +132,7 @@ impl Counting {
         }
     }
 
-    /// A count in the encoding's tokens as one in the provider's.
+    /// Converts a count in the encoding's tokens to the provider's.
     pub(crate) fn scaled(self, tokens: u64) -> u64 {
         match self.estimate_percent {
             None => tokens,
@@ -143,8 +141,8 @@ impl Counting {
     }
 }
 
-/// A plain count, as those of single tool outputs are, in the unit in which the figures of a request to this model
-/// are given.
+/// Converts a plain count, such as that of a single tool output, to the unit of a request's figures for this
+/// model.
 pub fn provider_tokens(model: &str, tokens: u64) -> u64 {
     Counting::of(model).scaled(tokens)
 }

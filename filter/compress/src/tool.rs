@@ -1,10 +1,10 @@
-//! Tools by what they do, whatever an agent calls them, and the policy that applies to each.
+//! Tools by what they do, whatever an agent calls them, and the policy for each.
 
 use headroom_providers::retrieve_tool;
 
 use crate::config::{Config, Policy, Profile};
 
-/// What a tool does, as far as compression cares.
+/// What a tool does, as far as it matters for compression.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Class {
     /// Runs a command; the output may be anything.
@@ -19,13 +19,13 @@ pub(crate) enum Class {
     Grep,
     /// Fetches or searches the web.
     Web,
-    /// Headroom's own retrieval: what it returns was asked for and stays whole.
+    /// Headroom's own retrieval: its results were asked for and stay whole.
     Retrieve,
     Other,
 }
 
-/// The names that agents give to the same tools, lower case. The groups are upstream's, so that
-/// its users' profiles keep their meaning.
+/// The names that agents give to the same tools, in lower case. The groups are upstream's, so that profiles
+/// of its users keep their meaning.
 const CLASSES: &[(Class, &[&str])] = &[
     (
         Class::Bash,
@@ -85,7 +85,7 @@ const CLASSES: &[(Class, &[&str])] = &[
 ];
 
 impl Class {
-    /// The class of the tool with this name; case does not count.
+    /// The class of the tool with this name; case does not matter.
     pub(crate) fn of(name: &str) -> Self {
         if retrieve_tool::is_retrieve(name) {
             return Self::Retrieve;
@@ -96,7 +96,7 @@ impl Class {
             .map_or(Self::Other, |(class, _)| *class)
     }
 
-    /// The name under which a rule addresses the whole class.
+    /// The name of the whole class in a rule.
     fn name(self) -> &'static str {
         match self {
             Self::Bash => "Bash",
@@ -117,21 +117,21 @@ pub(crate) fn policy(config: &Config, name: &str, class: Class) -> Policy {
         (Some(Policy::Off), _) => Policy::Off,
         (_, Profile::Lossless) | (Some(Policy::Lossless), _) => Policy::Lossless,
         (Some(Policy::Lossy), _) => Policy::Lossy,
-        // an agent edits what it has read: these stay whole unless a rule says otherwise
+        // An agent edits what it has read: these stay whole unless a rule decides otherwise.
         (None, _) if matches!(class, Class::Read | Class::Edit) => Policy::Lossless,
         (None, _) => Policy::Lossy,
     }
 }
 
-/// Whether bodies of functions may be left out of what this tool shows, where the configuration wants that: file reads
-/// too, unless a rule says otherwise.
+/// Whether bodies of functions may be left out of this tool's outputs if the configuration wants that: for
+/// file reads too, unless a rule decides otherwise.
 pub(crate) fn may_cut_code(config: &Config, name: &str, class: Class) -> bool {
     config.code_aware
         && config.profile != Profile::Lossless
         && ruled(config, name, class).is_none_or(|policy| policy == Policy::Lossy)
 }
 
-/// What the rules say of a tool.
+/// The policy that the rules give a tool.
 fn ruled(config: &Config, name: &str, class: Class) -> Option<Policy> {
     let rule = config.tools.iter().find(|rule| {
         glob_matches(&rule.pattern, name)
@@ -225,7 +225,7 @@ mod tests {
             let Some(definition) = definition else { continue };
             let definition = definition.strip_suffix(',').unwrap();
             serde_json::from_str::<serde_json::Value>(definition).unwrap();
-            // as its provider counts it, or is estimated to
+            // As the provider counts it, or is estimated to.
             let model = if api == Api::AnthropicMessages { "claude-sonnet-4-5" } else { "gpt-4.1" };
             let counting = Counting::of(model);
             assert!(counting.scaled(counting.encoding.count(definition) as u64) <= 90, "{api:?}");

@@ -1,14 +1,13 @@
-//! The id of a turn: what a user asked for and all that agents do about it, as upstream Headroom counts
-//! turns, so that figures of both can be laid side by side.
+//! The id of a turn: a user's request and everything that agents do about it. Turns are counted as upstream
+//! counts them, so that figures of both can be compared.
 //!
 //! The first 16 hexadecimal digits of SHA-256 over: model, NUL, system prompt, NUL, and the messages up to
-//! the last one in which the user says something, without `cache_control` wherever it stands. The system
-//! prompt is its text, or its JSON where it is a list; JSON is written as Python's
-//! `json.dumps(…, sort_keys=True)` writes it. A user says something in a message that is a text, or has one and
-//! brings no result of a tool.
+//! the last one in which the user writes something, without any `cache_control`. The system prompt is its
+//! text, or its JSON if it is a list; JSON is written as Python's `json.dumps(…, sort_keys=True)` writes it.
+//! A user writes something in a message that is a text, or that contains one and no result of a tool.
 //!
-//! The original knows this for Anthropic and OpenAI Chat. For the other formats the same is taken of what
-//! stands in the same place.
+//! Upstream has this for Anthropic and OpenAI Chat. For the other formats the corresponding members are
+//! taken.
 
 use std::borrow::Cow;
 
@@ -19,7 +18,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::memo::Memo;
 
-/// Agents ask providers to cache up to here; they move it with every request.
+/// Agents ask providers to cache up to this point, and move it with every request.
 const CACHE_CONTROL: &str = "cache_control";
 
 /// The model that a body names.
@@ -41,14 +40,14 @@ pub(crate) fn id(tape: &Tape<'_>, model: &str, api: Api, memo: &mut Memo) -> Opt
     let mut half = |high: bool| {
         memo.count(key.wrapping_add(TURN + u128::from(high)), || {
             let hash: u64 = *hash.get_or_insert_with(|| turn.hash());
-            // Each a half of its bits.
+            // Each is half of the bits.
             (if high { hash >> 32 } else { hash & u64::from(u32::MAX) }) as u32
         })
     };
     Some(format!("{:08x}{:08x}", half(true), half(false)))
 }
 
-/// Keeps what is remembered here of a text apart from its other counts.
+/// Keeps these values apart from other counts of the same text.
 const TURN: u128 = 0x7475_726e;
 
 /// Whether a message starts a turn.
@@ -80,7 +79,7 @@ fn is_said_by_user(message: Value<'_, '_>) -> bool {
     says
 }
 
-/// What the id is a hash of.
+/// The input of the id's hash.
 struct Turn<'t, 'b> {
     model: &'t str,
     system: Option<Value<'t, 'b>>,
@@ -88,7 +87,7 @@ struct Turn<'t, 'b> {
 }
 
 impl Turn<'_, '_> {
-    /// Of the same as the hash, in the spelling that the body has.
+    /// A hash of the same input, in the spelling of the body.
     fn fingerprint(&self, mut hash: Xxh3) -> u128 {
         hash.update(self.model.as_bytes());
         for value in self.system.iter().chain(self.messages) {
@@ -180,7 +179,7 @@ impl Writer {
                 .filter(|(key, _)| !key.is(CACHE_CONTROL))
                 .map(|(key, value)| (key.text().unwrap_or(Cow::Borrowed(key.raw())), key, value))
                 .collect();
-            // Of members with one name the last counts.
+            // Of members with the same name the last one counts.
             members.reverse();
             members.sort_by(|(one, ..), (other, ..)| one.cmp(other));
             members.dedup_by(|(one, ..), (other, ..)| one == other);
@@ -203,7 +202,7 @@ impl Writer {
         }
     }
 
-    /// ASCII only, and an escape wherever there has to be one.
+    /// Writes ASCII only, with an escape wherever JSON requires one.
     fn string(&mut self, quoted: &str) {
         let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\\';
         let mut rest = quoted;
@@ -224,7 +223,7 @@ impl Writer {
                     }
                     match escaped {
                         Some('/') => self.push(b"/"),
-                        // The others are spelled alike.
+                        // The others are spelled the same way.
                         Some(other) => self.push(&[b'\\', u8::try_from(other).unwrap_or_default()]),
                         None => {}
                     }
@@ -264,8 +263,8 @@ fn scalar(raw: &str) -> Cow<'_, str> {
     if number.is_infinite() {
         return Cow::Borrowed(if number > 0.0 { "Infinity" } else { "-Infinity" });
     }
-    // Both write the fewest digits that tell the number from its neighbours; Python has an exponent from 1e16 on
-    // and below 1e-4, and writes two digits of it.
+    // Both write the fewest digits that distinguish the number from its neighbours. Python uses an exponent
+    // from 1e16 on and below 1e-4, and writes two digits of it.
     let scientific = format!("{number:e}");
     let Some((digits, exponent)) = scientific.split_once('e') else { return Cow::Borrowed(raw) };
     let exponent: i32 = exponent.parse().unwrap_or_default();

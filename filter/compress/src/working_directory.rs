@@ -1,11 +1,11 @@
-//! Where an agent works, as it tells its model at the beginning of a conversation.
+//! The folder in which an agent works, as it tells its model at the beginning of a conversation.
 //!
-//! Agents state it in the system prompt, or in a message that they put before the user's own. Text that the user has
-//! written is not looked at.
+//! Agents state it in the system prompt, or in a message that they put before the user's own. Text that the
+//! user has written is not read.
 
 use headroom_providers::walk::{Reading, Role, Walk};
 
-/// What stands before the folder on its line.
+/// The text before the folder on its line.
 const LABELS: [&str; 6] = [
     "primary working directory:",
     "current working directory:",
@@ -15,8 +15,8 @@ const LABELS: [&str; 6] = [
     "cwd:",
 ];
 
-/// How agents begin a message of the user that they have written themselves: Codex, Claude Code, Gemini CLI and what
-/// was made of it.
+/// How agents begin a user message that they have written themselves: Codex, Claude Code, Gemini CLI and its
+/// derivatives.
 const OPENINGS: [&str; 5] = [
     "<environment_context>",
     "<system-reminder>",
@@ -25,9 +25,9 @@ const OPENINGS: [&str; 5] = [
     "This is the Qwen Code.",
 ];
 
-/// Readings at the head of a request that are looked at. Agents send one to five.
+/// How many readings at the start of a request are searched. Agents send one to five.
 const MAX_READINGS: usize = 16;
-/// Bytes of a folder's name, as many as Linux takes.
+/// The longest name of a folder in bytes, as on Linux.
 const MAX_BYTES: usize = 4_096;
 
 /// The first folder that is named.

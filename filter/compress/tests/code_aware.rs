@@ -1,11 +1,11 @@
-//! Which source files lose the bodies of functions, as it follows from what stands before them.
+//! Which source files lose the bodies of functions, depending on the conversation before them.
 
 use headroom_compress::{Api, Config, Memo, Request, compress};
 use serde_json::{Value, json};
 
 const LEFT_OUT: &str = "left out, of the bodies of";
 
-/// A module with forty functions, as a tool prints it with the numbers of lines.
+/// A module with forty functions, as a tool prints it with line numbers.
 fn module() -> String {
     let function = |n: usize| {
         let mut lines =
@@ -38,7 +38,7 @@ fn read(id: &str) -> [Value; 2] {
     [call(id, "Read", json!({"file_path": "/srv/app/plan.py"})), output(id, &module())]
 }
 
-/// What the last output of a conversation becomes.
+/// The form of the last output of a conversation.
 fn last(before: Vec<Value>, code_aware: bool) -> String {
     let mut messages = before;
     messages.extend(read("call_last"));

@@ -1,9 +1,9 @@
-//! JSON inside of markdown: shortened, unless it shows an error.
+//! JSON inside markdown: shortened, unless it shows an error.
 
 use headroom_compress::{Api, Config, Memo, Request, compress};
 use serde_json::{Value, json};
 
-/// What a tool output becomes.
+/// The form of a tool output.
 fn shown(text: &str) -> String {
     let body = json!({"model": "claude-sonnet-4-5", "messages": [
         {"role": "user", "content": "Read the page."},

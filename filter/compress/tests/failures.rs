@@ -1,10 +1,10 @@
-//! What failed stays with its place, its difference and its reason; what is counted is what it is called; and only a
+//! Failures stay with their place, their difference and their reason; counts have correct names; and only a
 //! log is read as one. In the default profile.
 
 use headroom_compress::{Api, Config, Kind, Memo, Profile, Request, RetrieveTool, compress};
 use serde_json::{Value, json};
 
-/// What becomes of one tool output.
+/// The form of one tool output.
 struct Form {
     text: String,
     kind: Kind,
@@ -142,7 +142,7 @@ fn what_failing_tests_report_while_others_run_stays() {
             "    --- FAIL: TestTable/case_33 (0.00s)\n",
         ],
     );
-    // 98 tests passed; that a test runs or goes on is no result
+    // 98 tests passed; that a test starts or continues is not a result
     let passed = |line: &str| line.split(": ").nth(1)?.split(" passed").next()?.parse::<usize>().ok();
     let gaps: usize = shown.lines().filter(|line| line.starts_with("… ")).filter_map(passed).sum();
     let whole = shown.lines().filter(|line| line.contains("--- PASS")).count();
@@ -186,7 +186,7 @@ fn a_failure_of_unittest_keeps_its_difference_and_the_place_of_each_traceback() 
     assert!(shown.len() * 2 < text.len(), "{shown}");
 }
 
-/// A run of nextest in which one test fails and says so in this way.
+/// A run of nextest in which one test fails with this message.
 fn nextest(said: &str) -> String {
     let pass = |i| format!("        PASS [   0.006s] ({i:4}/1612) shop kinds::tests::fails_on_error_{i}");
     lines(0..200, pass)
@@ -215,7 +215,7 @@ fn all_that_a_failing_test_printed_stays_with_it() {
         assert_shows(&shown, &[said.trim_end(), "passed or done"]);
         assert_says_nothing_of(&shown, &["like those shown"]);
     }
-    // also where only the end of the run is shown, behind the line that names the test
+    // also if only the end of the run is shown, after the line that names the test
     let text =
         nextest("  stderr ───\n    Error: 5325 were sent\n\n    Caused by:\n        no answer came\n\n")
             .replace("        FAIL [   0.281s] (  81/1612) shop::orders a_total_is_right\n", "");

@@ -1,9 +1,9 @@
-//! Whole families of outputs that once had no form: what each saves without loss, and what stays to be read.
+//! Families of outputs that once had no form: what each saves without loss, and what stays readable.
 
 use headroom_compress::{Api, Config, Memo, Profile, Request, RetrieveTool, compress};
 use serde_json::{Value, json};
 
-/// What an output of a command becomes, and its tokens before and after.
+/// The form of a command's output, and its tokens before and after.
 fn form(command: &str, output: &str, profile: Profile) -> (String, u32, u32) {
     let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 1,
         "tools": [{"name": "Bash", "input_schema": {"type": "object"}}],
@@ -27,7 +27,7 @@ fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
     (0..count).map(|n| line(n) + "\n").collect()
 }
 
-/// At most so many percent of the tokens stay.
+/// Asserts that at most this percentage of the tokens stays.
 fn saves(command: &str, output: &str, percent: u32) -> String {
     let (shown, before, after) = form(command, output, Profile::Lossless);
     assert!(after * 100 <= before * percent, "{command}: {before} -> {after}\n{shown}");

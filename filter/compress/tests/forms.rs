@@ -1,8 +1,8 @@
-//! What the fixtures become is what `FORMS_VERSION` says they become.
+//! The forms of the fixtures are those of `FORMS_VERSION`.
 //!
-//! `forms.txt` has a line for each version: its number, and a digest of all that the fixtures become. Where the
-//! forms have changed, `make forms` writes the line of the version that `src/forms.rs` names. A version that has
-//! been released keeps its line: raise the number first, and say in CHANGELOG.md that a rollout rewrites running
+//! `forms.txt` has a line for each version: its number, and a digest of all the fixtures' forms. If the forms
+//! have changed, `make forms` writes the line of the version that `src/forms.rs` names. A released version
+//! keeps its line: raise the number first, and say in CHANGELOG.md that a rollout changes running
 //! conversations once.
 
 use std::fs;
@@ -54,7 +54,7 @@ fn request(conversation: &Value) -> Vec<u8> {
     json!({"model": "gpt-5", "tools": tools, "messages": messages}).to_string().into_bytes()
 }
 
-/// Every fixture in every format and length that it comes in.
+/// Every fixture in all its formats and lengths.
 fn bodies() -> Vec<(Api, Vec<u8>)> {
     let mut bodies = Vec::new();
     for kind in ["bodies", "untouchables"] {
@@ -76,7 +76,7 @@ fn bodies() -> Vec<(Api, Vec<u8>)> {
     bodies
 }
 
-/// A digest of what all of them become, and how many tool outputs got another form, and how many a lossy one.
+/// A digest of all their forms, how many tool outputs got another form, and how many a lossy one.
 fn digest() -> (String, usize, usize) {
     let mut hasher = blake3::Hasher::new();
     let (mut compressed, mut lossy) = (0, 0);

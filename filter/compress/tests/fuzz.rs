@@ -1,4 +1,4 @@
-//! The fuzz targets over the same mutations in every run, on any compiler.
+//! The fuzz targets with the same mutations in every run, on any compiler.
 
 mod numbers;
 
@@ -13,7 +13,7 @@ mod targets;
 /// Mutations of each target.
 const ROUNDS: usize = 300;
 
-/// Bytes of an input at most.
+/// The longest input in bytes.
 const MOST: usize = 6 << 10;
 
 /// The bodies of all fixtures, in the order of their names.
@@ -64,7 +64,7 @@ fn mutated(seeds: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
 fn any_body_stays_what_it_is_outside_of_its_outputs() {
     let seeds = seeds();
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
-    // As they are, so that whole bodies are among the inputs.
+    // Unchanged, so that whole bodies are among the inputs.
     for seed in &seeds {
         targets::any_body(seed);
     }
@@ -95,7 +95,7 @@ fn what_a_conversation_has_shown_stays_as_it_was() {
         let lines: Vec<&str> = texts.iter().flat_map(|text| text.lines()).take(200).collect();
         let outputs: Vec<Vec<u8>> = (0..1 + numbers.below(5))
             .map(|_| {
-                // Runs of lines that other outputs have as well.
+                // Runs of lines that other outputs also have.
                 let from = numbers.below(200);
                 (0..10 + numbers.below(50)).map(|at| u8::try_from((from + at) % 200).unwrap()).collect()
             })

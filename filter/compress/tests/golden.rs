@@ -1,7 +1,7 @@
-//! Whole bodies: what the engine does with each of their tool outputs, and that it leaves the rest.
+//! Whole bodies: what the engine does with each of their tool outputs, and that it leaves everything else.
 //!
-//! `fixtures/bodies` holds recorded bodies with the odd blocks that real clients send; `everything`
-//! are made-up ones, one per format, with a tool output in every place that a format has for one.
+//! `fixtures/bodies` holds recorded bodies with the unusual blocks that real clients send. `everything` are
+//! made-up ones, one per format, with a tool output in every place where the format allows one.
 
 use std::fs;
 use std::path::Path;
@@ -46,7 +46,7 @@ fn report(original: &str, outcome: &Outcome<'_>) -> String {
 }
 
 fn reported(api: Api, body: &str) -> String {
-    // Recorded outputs are short: with the usual minimum most would only show that it exists.
+    // Recorded outputs are short: with the usual minimum, most would only show that the minimum works.
     let config = Config { min_block_bytes: 24, ..Config::default() };
     let request = Request { reversible: true, ..Request::new(api) };
     report(body, &compress(body.as_bytes(), &request, &config, &mut Memo::new(1 << 20)))
@@ -159,7 +159,7 @@ fn gemini_everything() {
     insta::assert_snapshot!(reported(Api::GeminiGenerateContent, &body.to_string()));
 }
 
-/// As Gemini CLI sends what a shell command has printed.
+/// The output of a shell command as Gemini CLI sends it.
 #[test]
 fn gemini_cli_shell_output() {
     let printed = format!(

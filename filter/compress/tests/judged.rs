@@ -1,8 +1,9 @@
-//! Of real source files none that its language accepts may become one that it refuses.
+//! No real source file that its language accepts may get a form that the language refuses.
 //!
-//! `HEADROOM_SOURCES` names folders, separated by colons; without it only the files of `tests/fixtures/sources` are
-//! judged. Judges are the languages' own parsers: CPython, Node.js, TypeScript's (`HEADROOM_TYPESCRIPT`: the folder of
-//! the package), gofmt, syn, javac's, gcc and g++. A judge that a machine does not have is skipped, and says so.
+//! `HEADROOM_SOURCES` names folders, separated by colons; without it only the files of
+//! `tests/fixtures/sources` are checked. The judges are the languages' own parsers: CPython, Node.js,
+//! TypeScript's (`HEADROOM_TYPESCRIPT`: the folder of the package), gofmt, syn, javac's, gcc and g++. A judge
+//! that the machine does not have is skipped, with a message.
 //!
 //! ```text
 //! HEADROOM_SOURCES=/usr/lib/python3:/usr/share/go cargo test -p headroom-compress --test judged -- --nocapture
@@ -24,7 +25,7 @@ use serde_json::{Value, json};
 use judges::Judge;
 use sources::{Source, sources};
 
-/// The file as a model would see it that reads it, without the marker; `None` where nothing was left out.
+/// The file as a model sees it when it reads it, without the marker; `None` if nothing was left out.
 fn cut(source: &Source, numbered: bool) -> Option<String> {
     let text = if numbered {
         let lines = source.text.split('\n').zip(1..).map(|(line, number)| format!("{number:6}→{line}"));
@@ -54,7 +55,7 @@ fn cut(source: &Source, numbered: bool) -> Option<String> {
     Some(if numbered { check_numbers(&source.text, shown) } else { shown.to_owned() })
 }
 
-/// What a numbered form says of the file: each line stands where the form says that it does.
+/// The content of a numbered form. Checks that each line is where the form's numbers say.
 fn check_numbers(original: &str, shown: &str) -> String {
     let lines: Vec<&str> = original.split('\n').collect();
     let mut number = 0;
@@ -78,7 +79,7 @@ fn check_numbers(original: &str, shown: &str) -> String {
         }
         out.push(content);
     }
-    // behind the last line end there is no line
+    // there is no line after the last line end
     let whole = lines.len() - usize::from(lines.last() == Some(&""));
     assert!(number >= whole, "{number} of {whole} lines");
     out.join("\n")

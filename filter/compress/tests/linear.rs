@@ -1,22 +1,22 @@
-//! Time is in proportion to the input, whatever the input is (I7): sixteen times the input takes at most
-//! four times sixteen times the time, where a quadratic algorithm takes sixteen times that.
+//! Time is proportional to the input, whatever the input is (I7). Sixteen times the input may take at most
+//! four times sixteen times the time; a quadratic algorithm takes sixteen times sixteen times.
 //!
-//! Four times is room for what is not the algorithm's: the larger input no longer fits a cache of the
-//! processor, or its memory comes from the system page by page. That happens once on the way and not at
+//! The factor of four allows for effects outside the algorithm: the larger input no longer fits into a cache
+//! of the processor, or its memory comes from the system page by page. Such effects occur once and not at
 //! every doubling, so the two sizes are far apart.
 //!
-//! Measured is the CPU time of the thread as the kernel accounts it, which does not count the time
-//! that other programs take. A measurement that is off is repeated; code that is worse than linear
-//! fails every time. Where the kernel does not say, nothing is measured, and that is said.
+//! The CPU time of the thread is measured, as the kernel counts it, so other programs do not matter. A
+//! measurement over the limit is repeated; code that is worse than linear fails every time. If the kernel
+//! does not give the time, nothing is measured, and the test says so.
 
 use std::fs;
 
 use headroom_compress::{Api, Config, Memo, Profile, Request, compress};
 use serde_json::{Value, json};
 
-/// How many times as large the larger input is.
+/// How many times larger the second input is.
 const GROWTH: usize = 16;
-/// Times the time in proportion to the size.
+/// The limit, as a multiple of the proportional time.
 const MOST: f64 = 4.0;
 /// Bytes of the smaller input.
 const SIZE: usize = 40_000;
@@ -29,8 +29,8 @@ fn cpu_time() -> Option<u64> {
     fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
 }
 
-/// Nanoseconds for one answer. The kernel counts in ticks of some milliseconds, so the answer is given
-/// again and again until there are enough of them.
+/// Nanoseconds for one run. The kernel counts in ticks of some milliseconds, so the run is repeated until
+/// there are enough of them.
 fn cost(body: &[u8], api: Api, config: &Config) -> Option<f64> {
     let request = Request { reversible: true, ..Request::new(api) };
     let start = cpu_time()?;
@@ -78,7 +78,7 @@ fn with_output(text: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Lines that `line` makes from their number, until there are `bytes`.
+/// Lines that `line` makes from their numbers, until there are `bytes`.
 fn lines(bytes: usize, line: impl Fn(usize) -> String) -> String {
     let mut text = String::new();
     for at in 0.. {
@@ -91,7 +91,7 @@ fn lines(bytes: usize, line: impl Fn(usize) -> String) -> String {
     text
 }
 
-/// A number that looks random and follows from `at`.
+/// A number that looks random but depends only on `at`.
 fn scrambled(at: usize) -> usize {
     at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20
 }

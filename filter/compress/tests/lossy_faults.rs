@@ -1,4 +1,4 @@
-//! Outputs of which a digest once left out what mattered, or said what was not so: each with its right value.
+//! Outputs whose digest once left out something important or said something wrong: each with the right value.
 
 use headroom_compress::excerpt::{PAGE_BYTES, Part, Unit, excerpt};
 use headroom_compress::{Api, BlockOutcome, Config, Kind, Memo, Profile, Request, RetrieveTool, compress};
@@ -122,7 +122,7 @@ fn the_words_of_a_marker_find_what_it_counts() {
         let again = excerpt(&original, Some(kind), Part::Rows(found.from, found.to), PAGE_BYTES);
         assert_eq!(again.text, found.text);
     }
-    // the form numbers its rows, and these are the numbers that find them
+    // the form numbers its rows, and these numbers find them
     assert!(text.contains("\n33,5033,job-16,failure,feat/3,"), "{text}");
     let row = excerpt(&original, Some(kind), Part::Rows(33, 33), PAGE_BYTES);
     assert!(row.text.contains("\"id\": 5033"), "{}", row.text);

@@ -1,6 +1,7 @@
-//! What a body in work takes at most, whatever is in it (I7): bytes that are allocated at the same time, counted.
+//! The most memory that a body in work takes, whatever it contains (I7): bytes that are allocated at the same
+//! time, counted.
 //!
-//! A VM does not give memory back, so the highest point counts, and not what is left in the end.
+//! A VM never gives memory back, so the maximum counts, and not what is left in the end.
 
 #![allow(unsafe_code, reason = "an allocator that counts is an unsafe trait")]
 
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use headroom_compress::{Api, BlockOutcome, Config, Memo, Request, Skip, compress};
 use serde_json::json;
 
-/// The system's allocator, which counts.
+/// The system's allocator, with a count.
 struct Counting;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
@@ -36,13 +37,13 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 const MEGABYTE: usize = 1 << 20;
-/// The default limits of a body and of an output.
+/// The lengths that are tried: half of the default limit of a body, and the default limit of an output.
 const BODY: usize = 16 * MEGABYTE;
 const OUTPUT: usize = 8 * MEGABYTE;
-/// As the filter sets aside for a body in work, times its length.
+/// The filter reserves this many times the length of a body in work.
 const FACTOR: usize = 5;
 
-/// The bytes that are allocated at most while a body is in work, and what became of its blocks.
+/// The most bytes that are allocated while a body is in work, and the outcomes of its blocks.
 fn most(body: &[u8]) -> (usize, Vec<BlockOutcome>) {
     let request = Request { reversible: true, ..Request::new(Api::AnthropicMessages) };
     let before = NOW.load(Ordering::Relaxed);
@@ -70,7 +71,7 @@ fn list(open: &str, item: &str, close: &str, bytes: usize) -> String {
     format!("{open}{}{item}{close}", format!("{item},").repeat(items))
 }
 
-/// One test, since what is counted is counted for the process.
+/// A single test, because the count is for the whole process.
 #[test]
 fn what_a_body_of_tiny_values_takes_is_bounded() {
     // The vocabulary is built on the first count.
@@ -93,7 +94,7 @@ fn what_a_body_of_tiny_values_takes_is_bounded() {
         assert!(taken <= FACTOR * body.len(), "{item}: {taken}");
         assert_eq!(blocks, [BlockOutcome::Skipped(Skip::TooLarge); 2], "{item}");
 
-        // As many as are read.
+        // As many values as are read.
         let body = request(&list(open, item, close, MEGABYTE / 4 * item.len()));
         let (taken, blocks) = most(&body);
         eprintln!("{open}{item},… as two outputs in {} MB: {} MB", body.len() / MEGABYTE, taken / MEGABYTE);

@@ -1,4 +1,4 @@
-//! Tools of memory in a request's tool list.
+//! The memory tools in a request's tool list.
 
 use headroom_compress::{Api, Config, Memo, MemoryTools, Outcome, OwnTools, Request, RetrieveTool, compress};
 use serde_json::{Value, json};

@@ -1,6 +1,7 @@
-//! Outputs of every kind, cut, doubled, shuffled and broken: whatever comes out of the engine holds what it promises.
+//! Outputs of every kind, cut, doubled, shuffled and broken: the engine keeps its promises for all of them.
 //!
-//! The same mutations are tried in every run. The fuzz targets look for new ones where a nightly compiler is.
+//! Every run tries the same mutations. The fuzz targets search for new ones where a nightly compiler is
+//! available.
 
 mod numbers;
 
@@ -14,7 +15,7 @@ use crate::numbers::Numbers;
 /// Mutations of each output.
 const ROUNDS: u64 = 24;
 
-/// Bytes of a mutated output at most.
+/// The longest mutated output in bytes.
 const MOST: usize = 16 << 10;
 
 fn outputs(value: &Value, found: &mut Vec<String>) {
@@ -26,7 +27,7 @@ fn outputs(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Long strings of all fixtures, and one output of each kind that these lack.
+/// Long strings of all fixtures, and one output of each kind that is missing there.
 fn seeds() -> Vec<String> {
     let mut seeds = Vec::new();
     for folder in ["faults", "bodies"] {
@@ -55,7 +56,7 @@ fn seeds() -> Vec<String> {
     seeds
 }
 
-/// A mutation of `text`: pieces of it, or of `other`, put together anew.
+/// A mutation of `text`: pieces of it, or of `other`, in a new order.
 fn mutated(text: &str, other: &str, numbers: &mut Numbers) -> String {
     const MARKS: [&str; 14] = [
         "\n",

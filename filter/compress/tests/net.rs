@@ -1,4 +1,4 @@
-//! What a record says of savings is what was forwarded against what came.
+//! The savings in a record compare the forwarded request with the received one.
 
 use headroom_compress::{Api, BlockOutcome, Config, Memo, Outcome, Profile, Request, RetrieveTool, compress};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ fn what_is_reported_unchanged_has_the_bytes_that_came() {
 
 #[test]
 fn a_form_that_saves_little_is_not_used() {
-    // white space at the ends of lines goes, a token a line
+    // white space at the ends of lines is removed, one token per line
     let with_blanks = |lines: usize| {
         let text = prose(240);
         let mut out = String::new();

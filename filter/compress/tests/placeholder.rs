@@ -1,5 +1,5 @@
-//! The client's own `headroom_retrieve` could not answer: the engine puts the original in the place of the
-//! placeholder, and nowhere else.
+//! If the client's own `headroom_retrieve` could not answer, the engine replaces the placeholder by the
+//! original, and nothing else.
 
 use headroom_compress::rounds::{Asked, PLACEHOLDER, answer};
 use headroom_compress::{Api, Config, Memo, Request, RetrieveTool, address, compress};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const TOOL: &str = "mcp__headroom__headroom_retrieve";
 
-/// An output of which most is left out.
+/// An output that is mostly left out.
 fn rows() -> String {
     let rows: Vec<Value> = (0..400)
         .map(|row| json!({"id": 7919 * row, "name": format!("deployment-{row}"), "status": "ok"}))
@@ -15,7 +15,7 @@ fn rows() -> String {
     json!(rows).to_string()
 }
 
-/// A conversation in Anthropic's format: the output, and then calls with their results.
+/// A conversation in Anthropic's format: the output, then calls with their results.
 fn conversation(calls: &[(&str, Value, Value)]) -> Value {
     let mut messages = vec![
         json!({"role": "user", "content": "Which deployments failed?"}),

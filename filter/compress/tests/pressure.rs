@@ -1,4 +1,4 @@
-//! New outputs are pressed harder as a conversation grows, and old ones stay as they are.
+//! New outputs are compressed harder as a conversation grows, and old ones stay as they are.
 
 use headroom_compress::{Api, BlockOutcome, Config, Memo, Outcome, PRESSURE_TOKENS, Request, compress};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Outputs that were once passed by: what stands inside of values, and kinds that had no form.
+//! Outputs that once passed unchanged: texts inside values, and kinds without a form.
 
 use headroom_compress::{Api, Config, Memo, Outcome, Profile, Request, compress, rounds};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn tokens(outcome: &Outcome<'_>) -> (u32, u32) {
         .fold((0, 0), |(before, after), block| (before + block.tokens_before, after + block.tokens_after))
 }
 
-/// What the last tool output of a request to Anthropic says.
+/// The last tool output of a request to Anthropic.
 fn last_output(body: &Value) -> &str {
     let content = &body["messages"].as_array().unwrap().last().unwrap()["content"];
     let result = content.as_array().unwrap().iter().find(|part| part["type"] == "tool_result").unwrap();
@@ -72,7 +72,7 @@ fn the_output_of_the_shell_tool_is_an_output() {
     assert_eq!(&*outcome.blocks[0].tool, "shell_call");
     let (before, after) = tokens(&outcome);
     assert!(after * 100 <= before * 62, "{before} -> {after}");
-    // What stands beside the streams is the client's own.
+    // Everything apart from the streams is unchanged.
     let mut expected: Value = serde_json::from_str(body).unwrap();
     let got = forwarded(&outcome);
     for (item, got) in
@@ -136,7 +136,7 @@ fn anthropic(outputs: &[String]) -> String {
     .to_string()
 }
 
-/// How a text is put into values by those who call models.
+/// How callers of models put a text into values.
 fn envelopes(text: &str) -> Vec<(&'static str, String)> {
     let python = {
         let escaped = text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t");
@@ -208,7 +208,7 @@ fn a_reference_names_the_place_of_a_text_in_a_value() {
     assert_eq!(value["exitCode"], 0);
     let stdout = value["stdout"].as_str().unwrap();
     assert!(stdout.contains("same as output.stdout lines 1-4"), "{stdout}");
-    // The memo knows as much as a first look.
+    // The result from the memo is the same as the first one.
     let request = Request::new(Api::AnthropicMessages);
     let config = Config { profile: Profile::Lossless, ..Config::default() };
     let mut memo = Memo::new(1 << 20);

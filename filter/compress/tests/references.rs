@@ -1,9 +1,9 @@
-//! A reference names the call and the text that it means, whatever else the calls of the same name have returned.
+//! A reference names its call and text uniquely, whatever else the calls of the same name have returned.
 
 use headroom_compress::{Api, Config, Memo, Profile, Request, compress};
 use serde_json::{Value, json};
 
-/// What becomes of a body in the lossless profile, turn by turn with one memo and at once with none.
+/// The form of a body in the lossless profile: turn by turn with one memo, and at once without one.
 fn forwarded(api: Api, body: &Value) -> Value {
     let config = Config { profile: Profile::Lossless, ..Config::default() };
     let run = |body: &Value, memo: &mut Memo| -> Value {
@@ -26,7 +26,7 @@ fn forwarded(api: Api, body: &Value) -> Value {
     whole
 }
 
-/// Lines that stand nowhere else.
+/// Lines that occur nowhere else.
 fn page(name: &str) -> String {
     (0..40).map(|i| format!("{name} line {} says {}\n", i * 7919 % 1000, i * 31 % 97)).collect()
 }
@@ -112,7 +112,7 @@ fn one_of_several_texts_is_named_and_its_lines_are_counted_in_it() {
         shown.contains("\n[40 lines: same as text 3 lines 1-40 of lists \"read\" above, from \"two line 0 "),
         "{shown}"
     );
-    // What repeats in the same text is counted in it as well.
+    // Lines that repeat in the same text are counted in it as well.
     let repeated =
         json!([{"type": "text", "text": one}, {"type": "text", "text": format!("{two}and\n{two}")}]);
     let shown = last(&forwarded(Api::AnthropicMessages, &one_by_one(&[("lists", repeated)])));
@@ -151,7 +151,7 @@ fn the_streams_of_a_shell_call_are_texts_of_one_output() {
     let body = json!({"model": "gpt-5", "store": false, "input": input});
     let shown = forwarded(Api::OpenAiResponses, &body);
     let stderr = shown["input"][4]["output"][0]["stderr"].as_str().unwrap();
-    // In the body, stderr stands first.
+    // In the body, stderr comes first.
     assert!(stderr.contains("[40 lines: same as text 1 lines 1-40 of shell_call "), "{stderr}");
 }
 

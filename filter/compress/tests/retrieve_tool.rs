@@ -49,7 +49,7 @@ fn the_tool_is_added_first_and_every_other_byte_stays() {
     }
 }
 
-/// A conversation whose two outputs may be lossy, each behind a call, with these tools.
+/// A conversation with these tools, whose two outputs may be lossy, each after a call.
 fn conversation(tools: &str) -> String {
     let output = |n: usize| {
         let rows: Vec<_> = (0..400)

@@ -1,5 +1,6 @@
-//! What a form says is so: every line that stands for others can be followed, by what the provider still gives to the
-//! model, and what reports a failure stays as the tool printed it. In the lossless profile, over whole bodies.
+//! Forms say the truth: every line that stands for others can be followed, using only what the provider still
+//! gives to the model, and lines that report a failure stay as the tool printed them. In the lossless
+//! profile, over whole bodies.
 
 use headroom_compress::{Api, Config, Memo, Profile, Request, compress};
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ fn outputs(value: &Value) -> Vec<String> {
     out
 }
 
-/// Both sides of a fault's body: the outputs as they came, and as they are forwarded.
+/// The outputs of a fault's body, before and after.
 fn fault(api: Api, body: &str) -> (Vec<String>, Vec<String>) {
     (outputs(&serde_json::from_str(body).unwrap()), forwarded(api, body))
 }
@@ -62,7 +63,7 @@ fn nothing_refers_to_outputs_that_the_provider_clears() {
     assert!(shown.iter().all(|shown| !shown.contains("same ")), "{shown:?}");
     assert_eq!(shown[0], shown[shown.len() - 1]);
     assert!(shown[0].len() < came[0].len());
-    // Nothing is said about 64 tokens to save one.
+    // No statement is made about 64 tokens to save one.
     assert_eq!(shown[1..4], came[1..4]);
 }
 
@@ -105,7 +106,7 @@ fn a_constant_names_its_column_and_the_header_fits_the_rows() {
     assert!(!shown[0].contains("root is root") && !shown[0].contains("0.0 is 0.0"), "{}", lines[0]);
     let stated = lines[0].split_once("the same in every row: ").expect("a constant").1;
     assert!(stated.starts_with("USER=root"), "{stated}");
-    // The header has a title for every cell of a row, but the last of which may have blanks.
+    // The header has a title for every cell of a row; only the last cell may contain blanks.
     let separator = lines[1].chars().find(|c| !c.is_alphanumeric() && *c != '%').unwrap();
     let width = lines[1].split(separator).count();
     assert!(lines[2..].iter().all(|row| row.split(separator).count() >= width), "{}", lines[1]);
@@ -162,7 +163,7 @@ fn a_compaction_changes_nothing_before_it_and_starts_what_can_be_referred_to_ane
     let before = show(&[&log, &log, &again]);
     assert_eq!(before[1], "[same output as Bash \"cat a.log\" above]");
     assert!(before[2].starts_with("[60 lines: same as output lines 1-60 of 1st Bash"), "{}", before[2]);
-    // The longer conversation sends what the shorter one has sent (I3).
+    // The longer conversation contains everything that the shorter one has sent (I3).
     let behind = show(&[&log, &log, &again, COMPACTION, &log, &log, COMPACTION, COMPACTION, &again, &log]);
     assert_eq!(behind[..3], before[..]);
     assert_eq!(behind[3], before[0]);
@@ -262,7 +263,7 @@ fn every_parameter_by_which_a_provider_drops_outputs_ends_references_and_no_othe
     }
 }
 
-/// What a test runner or a compiler prints of failures, among lines of one wording.
+/// Failures as test runners and compilers print them, among lines of one wording.
 #[test]
 fn what_reports_a_failure_stays_as_printed_whatever_prints_it() {
     let failures: [fn(usize) -> String; 14] = [
@@ -296,7 +297,7 @@ fn what_reports_a_failure_stays_as_printed_whatever_prints_it() {
     }
 }
 
-/// Kinds whose code shows two outputs alike that are not.
+/// Kinds whose code shows two different outputs in the same way.
 #[test]
 fn outputs_that_only_look_alike_in_a_code_are_told_apart() {
     let listing = |date: &str| -> String {
@@ -336,7 +337,7 @@ fn outputs_that_only_look_alike_in_a_code_are_told_apart() {
         let shown = forwarded(Api::AnthropicMessages, &anthropic(&[&one, &other], json!({})));
         assert!(shown[0].len() < one.len(), "{}", shown[0]);
         assert!(!shown[1].contains("same as"), "{}", shown[1]);
-        // Where they are the same, they are called so.
+        // Equal outputs are called equal.
         let shown = forwarded(Api::AnthropicMessages, &anthropic(&[&one, &one], json!({})));
         assert!(shown[1].starts_with("[same output as Bash"), "{}", shown[1]);
     }

@@ -1,9 +1,9 @@
-//! What digests say of tables, diffs and JSON is so: each of these once said something else.
+//! Digests of tables, diffs and JSON say the truth: each of these once said something wrong.
 
 use headroom_compress::{Api, Config, Memo, Profile, Request, RetrieveTool, compress};
 use serde_json::{Value, json};
 
-/// What the model reads in the place of a command's output.
+/// What the model reads instead of a command's output.
 fn digest(output: &str) -> String {
     let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 1, "tools": [{"name": "Bash", "input_schema": {"type": "object"}}],
         "messages": [

@@ -1,7 +1,7 @@
-//! What is never changed (I6), with the odd blocks and the odd spelling that real clients send.
+//! What is never changed (I6), with the unusual blocks and spellings that real clients send.
 //!
-//! `fixtures/untouchables` has one body per wire format. Each `OUTPUT` in it is the text of a tool output
-//! and each `KEEP` a text that has to stay; both become something that a compressor would like to have.
+//! `fixtures/untouchables` has one body per wire format. Each `OUTPUT` in it is the text of a tool output,
+//! and each `KEEP` a text that has to stay; both are filled with text that a compressor could shorten.
 
 use std::fs;
 use std::ops::Range;
@@ -22,7 +22,7 @@ fn tempting(label: &str) -> String {
     text[1..text.len() - 1].replace("true", "tr\\u0075e")
 }
 
-/// The body of a fixture, the ranges of its tool outputs' strings, and how many texts have to stay.
+/// The body of a fixture, the ranges of its tool outputs' strings, and the number of texts that have to stay.
 fn filled(template: &str) -> (String, Vec<Range<usize>>, usize) {
     let (mut body, mut outputs, mut kept) = (String::new(), Vec::new(), 0);
     let mut rest = template;
@@ -44,7 +44,7 @@ fn filled(template: &str) -> (String, Vec<Range<usize>>, usize) {
     (body, outputs, kept)
 }
 
-/// A request of Gemini as Code Assist takes it.
+/// A request of Gemini in Code Assist's format.
 fn code_assist(request: &str) -> String {
     format!(
         r#"{{ "model":"gemini-2.5-pro","project":"KEEP","user_prompt_id":"KEEP","request":{request},"contents":"KEEP"}}"#
@@ -57,7 +57,7 @@ fn fixtures() -> Vec<(Api, String)> {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        // Mistral speaks OpenAI's format.
+        // Mistral uses OpenAI's format.
         let api = Api::ALL.into_iter().find(|api| api.name() == name).unwrap_or(Api::OpenAiChat);
         let body = fs::read_to_string(&path).unwrap();
         if api == Api::GeminiGenerateContent {
@@ -75,7 +75,7 @@ fn run<'b>(api: Api, body: &'b str, profile: Profile, retrieve_tool: RetrieveToo
     compress(body.as_bytes(), &request, &config, &mut Memo::new(1 << 20))
 }
 
-/// The strings that were replaced, after a check that every other byte of the body is where it was.
+/// The strings that were replaced. Checks that every other byte of the body is unchanged.
 fn replaced(original: &str, outcome: &Outcome<'_>) -> Vec<Range<usize>> {
     let body = std::str::from_utf8(&outcome.body).unwrap();
     let (mut at, mut from) = (0, 0);
@@ -201,7 +201,7 @@ fn a_member_that_is_read_and_stands_twice_makes_the_body_pass() {
             "messages", "input", "request", "contents", "role", "type", "content", "output", "response",
             "text",
         ] {
-            // The same once more in front of it, spelled in another way: parsers disagree on which counts.
+            // The same again before it, in another spelling: parsers disagree about which one counts.
             let twice = body.replacen(
                 &format!("\"{member}\":"),
                 &format!("\"\\u{:04x}{}\":0,\"{member}\":", member.as_bytes()[0], &member[1..]),

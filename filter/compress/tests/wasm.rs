@@ -1,4 +1,4 @@
-//! The engine gives the same bytes as WASM as it gives natively.
+//! As WASM, the engine gives the same bytes as natively.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,13 @@
-//! The aligner: lines of a system prompt that change from request to request move to its end, so that what stands before
-//! them is the same in every request and can be read from the provider's cache.
+//! The aligner: moves lines of a system prompt that change from request to request to its end. The text
+//! before them is then the same in every request and can be read from the provider's cache.
 //!
-//! Which lines is said by rules that are a part of the configuration; nothing is found out here. A rule names a prompt by
-//! the digest of its first line, lines by their number, and for each line the class of what changes in it. A line that
-//! shows nothing of the class stays: the prompt has become another one, or the rule was wrong. In a moved line's place
-//! stands its number, and behind a note at the end the line under that number, so the model reads the same prompt.
+//! Rules in the configuration say which lines move; this module finds nothing out itself. A rule names a
+//! prompt by the digest of its first line, its lines by their number, and for each line the class of what
+//! changes in it. A line that shows nothing of its class stays: the prompt has changed, or the rule was
+//! wrong. A moved line is replaced by its number, and a note at the end introduces the line under that
+//! number, so the model reads the same prompt.
 //!
-//! A prompt in which Claude Code has put its accounting line is left alone.
+//! A prompt into which Claude Code has put its accounting line is left alone.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -19,29 +20,29 @@ use crate::tape::NotUnderstood;
 pub struct Rule {
     /// The digest of the prompt's first line that is not blank.
     pub prompt: u64,
-    /// The lines that move, by their number from 1, each with what has to be seen in it.
+    /// The lines that move, by their number from 1, each with the class that has to be found in it.
     pub lines: Vec<(u32, Class)>,
-    /// Whether lines end with a line feed alone, without blanks before it.
+    /// Whether blanks before the ends of lines are removed.
     pub trim: bool,
 }
 
-/// What a rule makes of a prompt.
+/// The result of a rule for a prompt.
 #[derive(Debug, Default)]
 pub(crate) struct Aligned {
-    /// Inside the prompt's texts.
+    /// Edits inside the prompt's texts.
     pub(crate) edits: Vec<(Range<usize>, String)>,
-    /// What goes to the end, as JSON spells it; empty: no line moves.
+    /// The text for the end of the prompt, as JSON spells it; empty: no line moves.
     pub(crate) tail: String,
     /// Lines that move, or lose blanks.
     pub(crate) lines: u32,
-    /// What the model reads beside its prompt.
+    /// The text that the model reads in addition to its prompt.
     pub(crate) added: String,
 }
 
-/// How what has moved begins at the end of a prompt.
+/// The note before the moved lines at the end of a prompt.
 pub const NOTE: &str = "Lines that were moved here from further up in this prompt:";
 
-/// What a prompt becomes under the first rule that names it. `None`: nothing changes.
+/// Applies the first rule that names this prompt. `None`: nothing changes.
 pub(crate) fn align(
     body: &str,
     prompt: &Prompt<'_, '_>,

@@ -1,26 +1,26 @@
-//! What a header says of a subscription's allowance.
+//! What a header says about a subscription's allowance.
 
-/// As long as the names of windows and states get, twice.
+/// Twice the length of the longest known names of windows and states.
 const MAX_NAME_BYTES: usize = 32;
-/// Seconds since the Unix epoch, in the year 2286; beyond it a time is not believed.
+/// Seconds since the Unix epoch, in the year 2286; later times are ignored.
 const MAX_SECONDS: u64 = 9_999_999_999;
 
-/// How much of an allowance is used, and when its window begins anew.
+/// How much of an allowance is used, and when its window is reset.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct RateLimit {
     /// The window's name.
     pub window: String,
     /// Hundredths of a percent.
     pub used: u32,
-    /// Milliseconds since the Unix epoch; 0: not known.
+    /// Milliseconds since the Unix epoch; 0: unknown.
     pub resets_unix_ms: i64,
-    /// The window's length; 0: not known.
+    /// The window's length; 0: unknown.
     pub minutes: u32,
-    /// In the provider's word; may be empty.
+    /// The state as the provider spells it; may be empty.
     pub status: String,
 }
 
-/// What a header tells of a window.
+/// What a header says about a window.
 pub(crate) enum Fact<'h> {
     Used(f64),
     ResetsAt(u64),

@@ -1,4 +1,4 @@
-//! What the tool loop asks of a format: what a round of an answer says, and how rounds become one answer.
+//! What the tool loop needs of a format: reading the rounds of an answer, and joining them into one answer.
 
 use crate::arguments::Asked;
 use crate::json;
@@ -15,9 +15,9 @@ pub struct OwnCall {
     pub tool: OwnTool,
     /// The tool's name.
     pub name: String,
-    /// What it is given, as the model wrote it: JSON where the model wrote JSON.
+    /// The arguments as the model wrote them, usually JSON.
     pub arguments: String,
-    /// Where it stands in the turn as the client gets it: see [`Step`].
+    /// Where the call is in the turn as the client receives it: see [`Step`].
     pub place: u32,
     /// The same for its reasoning.
     pub reasoning: u32,
@@ -29,20 +29,20 @@ impl OwnCall {
         self.tool == OwnTool::Memory && !memory_tools::only_reads(&self.name, &self.arguments)
     }
 
-    /// What a call of the retrieve tool asks for.
+    /// The arguments of a call of the retrieve tool.
     pub fn asked(&self) -> Asked {
         Asked::read(&self.arguments)
     }
 }
 
-/// How an answer ends that is not the provider's own.
+/// The end of an answer that the filter writes instead of the provider.
 #[derive(Debug, Default)]
 pub struct Ending<'a> {
-    /// For the client to read, where something is missing.
+    /// A note for the client, if something is missing.
     pub note: Option<&'a str>,
-    /// The id of a client's call, and the one that it gets.
+    /// The id of a client's call, and the id with the trace that replaces it.
     pub carrier: Option<(&'a str, &'a str)>,
-    /// Calls of ours in the last round are dropped: nothing puts them back.
+    /// Whether our calls in the last round are dropped: then no later request puts them back.
     pub drops_last: bool,
 }
 
@@ -52,42 +52,43 @@ impl Ending<'_> {
     }
 }
 
-/// A call of ours as a continuation spells it.
+/// A call of ours as it is written into the request that continues the answer.
 pub struct WrittenCall<'a> {
     /// `None`: as the model spelled it.
     pub retrieval: Option<Retrieval>,
     /// What the model reads.
     pub text: &'a str,
-    /// It is an error.
+    /// Whether the text is an error.
     pub is_error: bool,
 }
 
-/// One provider's answers: what a round says, and how rounds become one answer.
+/// Reads one provider's answers, and joins their rounds into one answer.
 pub trait AnswerReader: std::fmt::Debug {
-    /// About how many bytes it keeps.
+    /// About how many bytes it holds in memory.
     fn bytes(&self) -> usize;
 
-    /// Reads one event of a stream. `None`: not what the format promises.
+    /// Reads one event of a stream. `None`: the event does not follow the format.
     fn event(&mut self, name: &str, data: &str) -> Option<()>;
 
-    /// Whether the event just read is held, with all that were held before it.
+    /// Whether the event just read is held, together with all earlier held events.
     fn holding(&self) -> bool;
 
-    /// Whether a call of ours is among what is held.
+    /// Whether a held event belongs to a call of ours.
     fn holds_ours(&self) -> bool {
         self.holding()
     }
 
-    /// Reads a whole answer. `None`: not what the format promises.
+    /// Reads a whole answer. `None`: it does not follow the format.
     fn document(&mut self, answer: &str) -> Option<()>;
 
-    /// Whether the round has come to its end.
+    /// Whether the round is complete.
     fn is_complete(&self) -> bool;
 
     /// The round's calls in their order: true for ours.
     fn calls(&self) -> Vec<bool>;
 
-    /// Whether the round's first call is ours and carries a signature that counts for the calls behind it.
+    /// Whether the round's first call is ours and carries a signature that also counts for the calls after
+    /// it.
     fn signs_ours(&self) -> bool {
         false
     }
@@ -95,25 +96,25 @@ pub trait AnswerReader: std::fmt::Debug {
     /// The round's calls of our tools, as far as they can be read.
     fn wanted(&self) -> Vec<OwnCall>;
 
-    /// The first of the round's calls of the client's tools that it has not got yet: the trace goes into its
-    /// id. `None` where there is none, or where the format cannot carry a trace.
+    /// The round's first call of a client's tool that the client has not received yet: the trace goes into
+    /// its id. `None`: there is none, or the format cannot carry a trace.
     fn carrier(&self) -> Option<String>;
 
-    /// What the client gets of the turn before a place.
+    /// What the client receives of the turn before a position.
     fn before(&self, place: u32, reasoning: u32) -> Before;
 
-    /// The request that continues this one: with the model's turn without the client's calls, and the
-    /// results of ours.
+    /// The request that continues this one: with the model's turn without the client's calls, and the results
+    /// of our calls.
     fn continuation(&self, request: &str, written: &[WrittenCall<'_>]) -> Option<String>;
 
-    /// Takes note that the round is over and another one follows.
+    /// Notes that the round is over and another one follows.
     fn next_round(&mut self);
 
-    /// As it is now, to come back to when the next round fails.
+    /// A copy of the current state, to go back to if the next round fails.
     fn copy(&self) -> Box<dyn AnswerReader>;
 
-    /// The end of the answer without calls of ours: for a stream the events that are still missing, otherwise the
-    /// whole answer.
+    /// The end of the answer without calls of ours: for a stream the events that are still missing, otherwise
+    /// the whole answer.
     fn finish(&self, stream: bool, ending: &Ending<'_>) -> Option<String>;
 }
 
@@ -121,9 +122,9 @@ pub trait AnswerReader: std::fmt::Debug {
 #[derive(Clone, Debug)]
 pub(crate) struct Figures<const N: usize> {
     names: [&'static str; N],
-    /// Of all rounds before this one.
+    /// The sums of all rounds before this one.
     spent: [u64; N],
-    /// Of this round; a later figure replaces an earlier one.
+    /// The figures of this round; a later figure replaces an earlier one.
     round: [Option<u64>; N],
 }
 
@@ -160,7 +161,7 @@ impl<const N: usize> Figures<N> {
     }
 }
 
-/// The number of characters of a text, which is where a call behind it stands.
+/// The number of characters of a text: the position of a call after it.
 pub(crate) fn characters<'a>(texts: impl Iterator<Item = &'a str>) -> u32 {
     u32::try_from(texts.map(|text| text.chars().count()).sum::<usize>()).unwrap_or(u32::MAX)
 }

@@ -111,12 +111,12 @@ fn route(path: &str) -> Option<Route> {
     }
 }
 
-/// A header that the SDKs send and others do not.
+/// Whether this is a header that only the SDKs send.
 pub(crate) fn is_sdk_header(name: &[u8]) -> bool {
     matches!(name, b"anthropic-version" | b"x-api-key")
 }
 
-/// Whether a credential is the login of a Claude subscription. API keys begin in another way.
+/// Whether a credential is the login of a Claude subscription. API keys begin differently.
 pub fn is_login(authorization: &[u8]) -> bool {
     let token = authorization.split_at_checked(b"Bearer ".len());
     token.is_some_and(|(scheme, token)| {
@@ -124,7 +124,7 @@ pub fn is_login(authorization: &[u8]) -> bool {
     })
 }
 
-/// The window of a subscription's allowance that a header is about, and what it tells of it:
+/// The window of a subscription's allowance in a header's name, and the fact in its value:
 /// `anthropic-ratelimit-unified-5h-utilization: 0.42`.
 pub(crate) fn allowance<'h>(name: &'h [u8], value: &'h str) -> Option<(&'h str, Fact<'h>)> {
     let rest = name.strip_prefix(b"anthropic-ratelimit-unified-")?;

@@ -1,4 +1,4 @@
-//! The formats that are read.
+//! The wire formats that can be read.
 
 /// The format of requests to a provider, and of its answers.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -8,14 +8,14 @@ pub enum Api {
     /// Amazon Bedrock `POST /model/{model}/invoke` and `/invoke-with-response-stream`, where the body is
     /// Anthropic's.
     AnthropicBedrock,
-    /// OpenAI `POST /v1/chat/completions`, and what speaks it: Mistral, Azure, vLLM, …
+    /// OpenAI `POST /v1/chat/completions`, also from Mistral, Azure, vLLM, …
     OpenAiChat,
     /// OpenAI `POST /v1/responses`.
     OpenAiResponses,
     /// Gemini `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
     GeminiGenerateContent,
-    /// Gemini Code Assist `POST /v1internal:generateContent` and `:streamGenerateContent`: Gemini's request and
-    /// answer, each one level down.
+    /// Gemini Code Assist `POST /v1internal:generateContent` and `:streamGenerateContent`: Gemini's request
+    /// and answer, each inside another object.
     GeminiCodeAssist,
     /// Amazon Bedrock `POST /model/{model}/converse` and `/converse-stream`.
     BedrockConverse,

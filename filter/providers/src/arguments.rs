@@ -1,4 +1,4 @@
-//! What a call of our tool asks for.
+//! The arguments of a call of our tool.
 
 /// The arguments of a call.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -32,25 +32,25 @@ impl Unit {
         }
     }
 
-    /// The number of the first one.
+    /// The number of the first line, row or character.
     pub fn first(self) -> usize {
         usize::from(self != Self::Rows)
     }
 }
 
-/// A range of a text. Both ends belong to it.
+/// A range of a text, with both ends included.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Range {
     /// What is counted.
     pub unit: Unit,
-    /// The first; of nothing at all 0, with `to` 0, in a unit that counts from 1.
+    /// The first one. The empty range has 0 here and in `to`, in a unit that counts from 1.
     pub from: u32,
     /// The last.
     pub to: u32,
 }
 
 impl Asked {
-    /// Reads arguments, a JSON object. Unreadable ones become an empty hash, which no text has.
+    /// Reads arguments, a JSON object. Unreadable ones give an empty hash, which no text has.
     pub fn read(arguments: &str) -> Self {
         let arguments: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();
         // Some clients send the object as a string.
@@ -95,7 +95,7 @@ impl Range {
         (from <= to).then_some(Self { unit, from, to })
     }
 
-    /// As a call asks for it.
+    /// The range as a call writes it.
     pub fn argument(self) -> String {
         match self.unit {
             Unit::Lines => format!("{}-{}", self.from, self.to),

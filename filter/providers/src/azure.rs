@@ -1,4 +1,4 @@
-//! Azure OpenAI, with the deployment in the path or as OpenAI has it.
+//! Azure OpenAI, with the deployment in the path or with OpenAI's own paths.
 
 use crate::api::Api;
 use crate::format::Credentials;
@@ -14,13 +14,13 @@ pub(crate) const PROVIDER: Provider = Provider {
     ..Provider::named("azure")
 };
 
-/// It has a header of its own for the key.
+/// Azure has its own header for the key.
 pub(crate) const CREDENTIALS: Credentials =
     Credentials { headers: &["api-key", "authorization"], query: false };
 
 fn route(path: &str) -> Option<Route> {
     match path.strip_prefix("/openai/")? {
-        // Others have their `/v1` below `/openai` as well.
+        // Other providers have `/v1` below `/openai` as well.
         "v1/chat/completions" => Some(Route::new("openai", Api::OpenAiChat).with_credentials(CREDENTIALS)),
         "v1/responses" => Some(Route::new("openai", Api::OpenAiResponses).with_credentials(CREDENTIALS)),
         "responses" => Some(Route::new(PROVIDER.name, Api::OpenAiResponses)),

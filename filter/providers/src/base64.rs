@@ -1,6 +1,6 @@
-//! Base64 as it comes by: RFC 4648's alphabet, in pieces of any length.
+//! Decodes base64 in pieces of any length: the alphabet of RFC 4648.
 
-/// What is left of the text so far.
+/// The state between two pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     bits: u32,
@@ -9,10 +9,10 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Reads on, and hands over what has become whole. Anything that is not of the alphabet is skipped:
-    /// a text that is damaged gives bytes that nobody understands, which is no worse than none.
+    /// Decodes `text` and passes on the complete bytes. Characters outside the alphabet are skipped: a
+    /// damaged text gives meaningless bytes, which is no worse than giving none.
     pub(crate) fn feed(&mut self, text: &[u8], mut each: impl FnMut(&[u8])) {
-        // So that the bytes are handed over in more than threes.
+        // Collects bytes, so that they are not passed on in threes.
         const PIECE: usize = 96;
         let mut piece = [0; PIECE];
         let mut len = 0;
@@ -38,7 +38,7 @@ impl Decoder {
         each(piece.get(..len).unwrap_or_default());
     }
 
-    /// The padding says that what is left is all.
+    /// The padding ends the text.
     fn end<const N: usize>(&mut self, each: &mut impl FnMut(&[u8]), piece: &mut [u8; N], len: &mut usize) {
         each(piece.get(..*len).unwrap_or_default());
         *len = 0;

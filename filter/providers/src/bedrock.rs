@@ -1,4 +1,4 @@
-//! Amazon Bedrock: Converse for all models, and the API of Anthropic's own.
+//! Amazon Bedrock: Converse for all models, and Anthropic's own API.
 
 pub(crate) mod converse;
 pub(crate) mod usage;
@@ -72,8 +72,8 @@ impl Format for Invoke {
         PROVIDER.name
     }
 
-    /// The path may name a model only by an opaque ARN, behind which there can be any family. Only bodies for
-    /// Anthropic's models say which version of its API they are for.
+    /// The path may name a model only by an opaque ARN, which can stand for any family of models. Only bodies
+    /// for Anthropic's models name a version of its API.
     fn read<'b>(&self, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
         let [version] = root.pick(["anthropic_version"])?;
         version.filter(|version| version.is_string()).ok_or(NotUnderstood)?;
@@ -114,7 +114,7 @@ fn refusal(message: &str) -> Refusal {
     Refusal { header, ..Refusal::of_body(&json!({"message": message})) }
 }
 
-/// The header in which an answer names the class of an error, and no body does: `ThrottlingException:http://…`.
+/// The header that names the class of an error: `ThrottlingException:http://…`. The body does not name it.
 pub const ERROR_HEADER: &str = "x-amzn-errortype";
 
 /// The class of an error in [`ERROR_HEADER`].
@@ -122,7 +122,7 @@ pub fn error_class(header: &[u8]) -> &[u8] {
     header.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii()
 }
 
-/// Bedrock. Amazon has more than models below its domain.
+/// Bedrock. Amazon's domain also has many other services.
 pub(crate) const PROVIDER: Provider = Provider {
     domains: &["amazonaws.com"],
     hosts_begin: b"bedrock",
@@ -145,11 +145,11 @@ fn route(path: &str) -> Option<Route> {
     }
 }
 
-/// Resources whose names do not say what model is behind them. The body does.
+/// Resources whose names do not show which model they use. The body does.
 const OPAQUE: [&str; 3] =
     ["application-inference-profile/", "provisioned-model/", "custom-model-deployment/"];
 
-/// Whether a model is Anthropic's: `us.anthropic.claude-…`, also at the end of an ARN, or an ARN that does not tell.
+/// Whether a model may be Anthropic's: `us.anthropic.claude-…`, also at the end of an ARN, or an opaque ARN.
 fn may_be_anthropics(model: &str) -> bool {
     let name = model.rsplit_once('/').map_or(model, |(_, name)| name);
     name.split('.').rev().skip(1).any(|part| part == "anthropic")

@@ -1,8 +1,8 @@
-//! What is changed in a request for the provider's prompt cache alone, where an operator asks for it: breakpoints for
-//! clients that set none, and the [aligner](crate::align).
+//! Changes to a request that are made only for the provider's prompt cache, if an operator asks for them:
+//! breakpoints for clients that set none, and the [aligner](crate::align).
 //!
-//! Both are pure functions of the body and the configuration (I3). `cache_control` has no part in what providers bind
-//! reasoning to.
+//! Both are pure functions of the body and the configuration (I3). Providers do not bind reasoning to
+//! `cache_control`.
 
 use crate::align::{Aligned, Rule, align};
 use crate::anthropic::breakpoints;
@@ -12,12 +12,12 @@ use crate::prompt::Prompt;
 use crate::splice::Edits;
 use crate::tape::{NotUnderstood, Tape};
 
-/// What is asked for.
+/// The requested changes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CacheEdits<'r> {
     /// Which lines of which system prompts move.
     pub align: &'r [Rule],
-    /// How long what breakpoints write is to live; `None`: none are set.
+    /// The lifetime of cache entries at the new breakpoints; `None`: none are set.
     pub breakpoints: Option<Lifetime>,
 }
 
@@ -30,12 +30,12 @@ pub struct CacheEdited {
     pub breakpoints: u32,
     /// Lines of the system prompt that have moved, or lost blanks.
     pub aligned_lines: u32,
-    /// What the model reads more than the client has written.
+    /// The text that the model reads in addition to the client's.
     pub added: String,
 }
 
 impl CacheEdits<'_> {
-    /// What a body becomes. `None`: nothing changes.
+    /// The changed body. `None`: nothing changes.
     pub fn apply(&self, body: &[u8], api: Api) -> Option<CacheEdited> {
         self.edit(body, api).ok().flatten()
     }
@@ -73,8 +73,8 @@ impl CacheEdits<'_> {
     }
 }
 
-/// Puts a text to the end of the system prompt: as a part of its own where the prompt is a list or may be one, since
-/// breakpoints stand between parts. `is_open`: it is being made a list, whose end follows.
+/// Appends a text to the system prompt: as its own part if the prompt is a list or can become one, since
+/// breakpoints are set between parts. `is_open`: the prompt is being turned into a list, and its end follows.
 fn append(prompt: &Prompt<'_, '_>, tail: &str, api: Api, is_open: bool, edits: &mut Edits) {
     let (range, part) = (prompt.value.span().range(), prompt.part);
     let last = range.end.saturating_sub(1);

@@ -16,7 +16,7 @@ fn route(path: &str) -> Option<Route> {
 /// The header that names the account of a login.
 pub const ACCOUNT_HEADER: &[u8] = b"chatgpt-account-id";
 
-/// The window of a subscription's allowance that a header is about, and what it tells of it:
+/// The window of a subscription's allowance in a header's name, and the fact in its value:
 /// `x-codex-primary-used-percent: 42.5`.
 pub(crate) fn allowance<'h>(name: &'h [u8], value: &'h str) -> Option<(&'h str, Fact<'h>)> {
     let (window, what) = std::str::from_utf8(name.strip_prefix(b"x-codex-")?).ok()?.split_once('-')?;

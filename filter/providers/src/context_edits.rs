@@ -1,16 +1,17 @@
-//! What a request asks the provider to take out of its own conversation before the model reads it.
+//! Requests that ask the provider to remove parts of their own conversation before the model reads it.
 //!
-//! Such edits depend on counts that only the provider has, so nobody else knows which tool outputs are left.
+//! Such edits depend on counts that only the provider has, so the filter cannot know which tool outputs are
+//! left.
 
 use super::NotUnderstood;
 use super::tape::Value;
 
-/// Edits after which every tool output that stands in the request is still there for the model: Anthropic's
-/// clearing of thinking, and compaction, which shows in the conversation as a block or item of its own.
+/// Edits that leave every tool output of the request for the model: Anthropic's clearing of thinking, and
+/// compaction, which is visible in the conversation as its own block or item.
 const KEEP_OUTPUTS: [&str; 2] = ["clear_thinking_", "compact"];
 
-/// Whether `context_management` has an edit that may take tool outputs out: one that says so
-/// (`clear_tool_uses_…`), or one of a type that is not known. Anthropic has them under `edits`, OpenAI in a list.
+/// Whether `context_management` has an edit that may remove tool outputs: by its name (`clear_tool_uses_…`),
+/// or because its type is unknown. Anthropic has them under `edits`, OpenAI in a list.
 pub(crate) fn clear_outputs(management: Option<Value<'_, '_>>) -> Result<bool, NotUnderstood> {
     let Some(management) = management.filter(|management| !management.is_null()) else { return Ok(false) };
     let edits = if management.is_object() {

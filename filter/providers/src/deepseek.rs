@@ -1,6 +1,6 @@
 //! DeepSeek: OpenAI's Chat Completions, and Anthropic's Messages below `https://api.deepseek.com/anthropic`.
 //!
-//! Its Messages know nothing of thinking that is bound to a prefix, so a refusal is never sent once more.
+//! Its Messages do not bind thinking to a prefix, so a refusal is never sent once more.
 
 use crate::api::Api;
 use crate::provider::Provider;
@@ -10,8 +10,8 @@ use crate::route::Route;
 pub(crate) const PROVIDER: Provider =
     Provider { route_at_host, ..Provider::like_openai("deepseek", &["deepseek.com"]) };
 
-/// Its clients set the base URL, so nothing of it stands for another provider at another host: there it is a prefix that
-/// the configuration names.
+/// Clients set this path in the base URL. At another host the same path may belong to another provider, so
+/// there it counts only as a prefix that the configuration names.
 fn route_at_host(path: &str) -> Option<Route> {
     (path == "/anthropic/v1/messages").then(|| Route::new(PROVIDER.name, Api::AnthropicMessages))
 }

@@ -1,27 +1,27 @@
-//! AWS event streams (`application/vnd.amazon.eventstream`): hands the payload of each message to the
+//! AWS event streams (`application/vnd.amazon.eventstream`): passes the payload of each message to the
 //! scanner as it comes.
 //!
 //! A message is: its length, the length of its headers, a CRC-32 of these two; the headers; the payload; a
-//! CRC-32 of everything. Numbers are big-endian. The bytes go to the client whatever is in them, and the
-//! client checks the message's sum, so only the first one is checked here: it keeps a stream of
-//! something else from being taken for lengths.
+//! CRC-32 of everything. Numbers are big-endian. Every byte goes to the client, and the client checks the
+//! message's checksum, so only the first one is checked here: it shows that a stream really is of this
+//! format.
 
 use crate::scan::Scanner;
 
 const PRELUDE_BYTES: usize = 12;
 const SUM_BYTES: u32 = 4;
-/// Longer messages do not exist: 24 MiB is what AWS allows.
+/// The longest message that AWS allows.
 const MAX_MESSAGE_BYTES: u32 = 24 << 20;
-/// As long as what is looked for gets: `:exception-type`, and names like `modelStreamErrorException`.
+/// The longest names that are searched for: `:exception-type`, and values like `modelStreamErrorException`.
 const HEADER_BYTES: usize = 64;
-/// Says what went wrong where a message is not an event.
+/// Headers that name the error if a message is not an event.
 const ERROR_HEADERS: [&[u8]; 2] = [b":exception-type", b":error-code"];
 
 /// Reads a stream of messages.
 #[derive(Debug)]
 pub(crate) struct Messages {
     at: At,
-    /// Of the part at hand.
+    /// The current part, as far as it fits.
     short: [u8; HEADER_BYTES],
     short_len: usize,
     headers_left: u32,
@@ -44,7 +44,7 @@ enum At {
     },
     Payload(u32),
     Sum(u32),
-    /// Not what it says it is: nothing more is read.
+    /// The format is violated: nothing more is read.
     Broken,
 }
 
@@ -61,7 +61,7 @@ impl Messages {
         }
     }
 
-    /// Reads on.
+    /// Reads the next bytes.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
         while let Some((&byte, rest)) = bytes.split_first() {
             if let At::Payload(left) = self.at {
@@ -132,7 +132,7 @@ impl Messages {
         }
     }
 
-    /// What does not fit is too long to be anything that is looked for.
+    /// Keeps a byte. What is longer than the buffer cannot be a name that is searched for.
     fn keep(&mut self, byte: u8) {
         if let Some(room) = self.short.get_mut(self.short_len) {
             *room = byte;
@@ -162,7 +162,7 @@ impl Messages {
         self.header(0, At::NameLength);
     }
 
-    /// So many bytes of the headers are read; `next` is what follows unless they have ended.
+    /// This many bytes of the headers have been read; `next` follows unless the headers have ended.
     fn header(&mut self, bytes: u32, next: At) {
         let Some(left) = self.headers_left.checked_sub(bytes) else {
             self.at = At::Broken;
@@ -171,13 +171,13 @@ impl Messages {
         self.headers_left = left;
         match (left, next) {
             (0, At::NameLength) => self.payload(self.payload_bytes),
-            // A header that the headers' length cuts off.
+            // The header is longer than the rest of the headers.
             (0, _) => self.at = At::Broken,
             (_, next) => self.at = next,
         }
     }
 
-    /// So many bytes of the payload are still to come.
+    /// This many bytes of the payload are still to come.
     fn payload(&mut self, left: u32) {
         if left > 0 {
             self.at = At::Payload(left);

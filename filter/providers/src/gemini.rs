@@ -1,4 +1,4 @@
-//! Gemini `generateContent`, and Code Assist, which has the same one level down.
+//! Gemini `generateContent`, and Code Assist, which wraps the same in another object.
 
 pub(crate) mod answer;
 pub(crate) mod request;
@@ -21,8 +21,8 @@ use crate::walk::Walk;
 /// The format.
 pub(crate) struct GenerateContent;
 
-/// What Code Assist makes of it: `POST /v1internal:generateContent`, with the request in `request` and each answer in
-/// `response`.
+/// Code Assist's variant: `POST /v1internal:generateContent`, with the request in `request` and each answer
+/// in `response`.
 pub(crate) struct CodeAssist;
 
 const DEFINITION: &str = concat!("{", about!(), ",\"parameters\":", parameters!(), "},");
@@ -94,7 +94,7 @@ impl Format for CodeAssist {
 
     fn read<'b>(&self, root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
         request::read(self.conversation(root)?.ok_or(NotUnderstood)?, walk)?;
-        // The model is named beside the request.
+        // The model is named next to the request.
         let [model] = root.pick(["model"])?;
         walk.model = model.and_then(Value::text);
         Ok(())
@@ -151,7 +151,7 @@ fn refusal(message: &str) -> Refusal {
     Refusal::of_body(&json!({"error": {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED"}}))
 }
 
-/// Gemini, for who has a key.
+/// Gemini, for users with a key.
 pub(crate) const PROVIDER: Provider = Provider {
     domains: &["generativelanguage.googleapis.com"],
     route,
@@ -186,7 +186,7 @@ fn route_to_code_assist(path: &str) -> Option<Route> {
 /// `/v1/projects/P/locations/L/publishers/google/models/M:generateContent`,
 /// `…/publishers/anthropic/models/M:rawPredict`.
 pub(crate) struct Resource<'p> {
-    /// Before the model's name.
+    /// The path before the model's name.
     pub(crate) parent: &'p str,
     pub(crate) model: &'p str,
     pub(crate) method: &'p str,
@@ -209,13 +209,13 @@ impl<'p> Resource<'p> {
     }
 }
 
-/// Gemini streams a JSON array unless it is asked for events. Such an array would have to be cut at its elements on
-/// the way, for a form that no SDK asks for, so it passes as it comes.
+/// Gemini streams a JSON array unless it is asked for events. No SDK asks for the array, and it would have to
+/// be cut at its elements on the way, so it passes as it comes.
 pub(crate) fn streams_array(path: &str, query: &str) -> bool {
     path.ends_with(":streamGenerateContent") && !query.split('&').any(|parameter| parameter == "alt=sse")
 }
 
-/// A header that the SDKs send and others do not.
+/// Whether this is a header that only the SDKs send.
 pub(crate) fn is_sdk_header(name: &[u8]) -> bool {
     matches!(name, b"x-goog-api-key" | b"x-goog-api-client")
 }

@@ -1,14 +1,14 @@
-//! JSON taken apart and put together as text: what is not touched keeps its spelling.
+//! Takes JSON apart and joins it again as text: what is not changed keeps its spelling.
 
 use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The members of an object, in order, each value as it is written.
+/// The members of an object, in order; each value is its text in the document.
 pub(crate) type Members<'a> = Vec<(String, &'a str)>;
 
-/// Takes an object apart.
+/// The members of an object.
 pub(crate) fn object(raw: &str) -> Option<Members<'_>> {
     struct Parts;
     impl<'de> Visitor<'de> for Parts {
@@ -32,7 +32,7 @@ pub(crate) fn object(raw: &str) -> Option<Members<'_>> {
     Some(members)
 }
 
-/// Takes an array apart.
+/// The elements of an array.
 pub(crate) fn array(raw: &str) -> Option<Vec<&str>> {
     let elements: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
     Some(elements.into_iter().map(RawValue::get).collect())
@@ -106,9 +106,8 @@ pub(crate) fn borrowed<'c>(changes: &'c [(&'c str, String)]) -> Vec<(&'c str, &'
     changes.iter().map(|(key, value)| (*key, value.as_str())).collect()
 }
 
-/// The object with elements added to the array in one of its members, which are those of `raw`; no other
-/// byte changes. A string in the array's place is what OpenAI Responses allows for a single message of the
-/// user.
+/// The object with elements added to the array in one of its members; no other byte changes. `members` are
+/// those of `raw`. OpenAI Responses allows a string in place of the array, for a single user message.
 pub(crate) fn append(raw: &str, members: &Members<'_>, member: &str, elements: &[String]) -> Option<String> {
     let mut named = members.iter().filter(|(name, _)| name == member).map(|(_, value)| *value);
     let (value, None) = (named.next()?, named.next()) else { return None };
@@ -118,7 +117,7 @@ pub(crate) fn append(raw: &str, members: &Members<'_>, member: &str, elements: &
         return with(raw, &[(member, &list)]);
     }
     let empty = array(value)?.is_empty();
-    // The value is a part of `raw`, so its place follows from the two addresses.
+    // The value is a slice of `raw`, so its offset follows from the two addresses.
     let close = (value.as_ptr() as usize).checked_sub(raw.as_ptr() as usize)? + value.len() - 1;
     let (head, tail) = (raw.get(..close)?, raw.get(close..)?);
     let comma = if empty { "" } else { "," };

@@ -1,11 +1,12 @@
-//! The APIs of LLM providers: one folder for each, with all that is particular to it.
+//! The APIs of LLM providers: one folder for each, with everything that is particular to it.
 //!
-//! Where things stand in its requests, what its answers say, how our tool is declared and its calls recognized, how a
-//! budget's refusal reads, which hosts and paths are its own. Bytes in, values out: no host, no clock, no file.
+//! A folder says where things are in the provider's requests, what its answers mean, how our tool is declared
+//! and its calls are recognized, what a refusal for a budget looks like, and which hosts and paths belong to
+//! it. Bytes in, values out: no host calls, no clock, no files.
 //!
-//! A new format is a folder with a `Format`, a new provider a file with a `Provider`, and each is one line in
-//! [`table`](Api). What all of them read with stands beside the folders: the JSON of a whole body (`tape`), JSON as it
-//! comes (`scan`), server-sent events (`sse`), AWS event streams (`event_stream`).
+//! A new format is a folder with a `Format`, a new provider a file with a `Provider`; each is one line in
+//! [`table`](Api). Their common readers are in the modules next to the folders: the JSON of a whole body
+//! (`tape`), JSON in pieces (`scan`), server-sent events (`sse`), AWS event streams (`event_stream`).
 
 #![cfg_attr(
     not(test),

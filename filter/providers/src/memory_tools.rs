@@ -1,6 +1,8 @@
-//! The tools of memory as requests list them: the names and parameters that the Python Headroom gives them.
+//! The definitions of the memory tools in requests. Their names and parameters are those of *upstream*, the
+//! Python product Headroom.
 //!
-//! The definitions are one text for each format, always the same bytes: see [`retrieve_tool`](crate::retrieve_tool).
+//! The definitions are one constant text per format, always the same bytes: see
+//! [`retrieve_tool`](crate::retrieve_tool).
 
 use crate::json;
 
@@ -23,8 +25,8 @@ pub(crate) fn only_reads(name: &str, arguments: &str) -> bool {
     matches!(name, "memory_search" | "memory_list") || (name == FILES && views())
 }
 
-/// The definitions as a format writes them: what stands before the name, between description and parameters, and after
-/// these. Every request pays for each word.
+/// The definitions in a format: its text before the name, between description and parameters, and after
+/// these. Each word costs tokens in every request.
 macro_rules! memory_definitions {
     ($before:literal, $between:literal, $after:literal) => {
         concat!(

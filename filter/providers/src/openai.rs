@@ -1,4 +1,4 @@
-//! OpenAI: what its two formats share.
+//! OpenAI: what its two formats have in common.
 
 use serde_json::json;
 
@@ -22,7 +22,7 @@ fn route(path: &str) -> Option<Route> {
     }
 }
 
-/// What a client adds to a base URL that does not end with `/v1`.
+/// Routes for paths that clients append to a base URL without `/v1`.
 pub(crate) fn route_without_version(path: &str) -> Option<Route> {
     match path {
         "/chat/completions" => Some(Route::new(PROVIDER.name, Api::OpenAiChat)),
@@ -31,7 +31,7 @@ pub(crate) fn route_without_version(path: &str) -> Option<Route> {
     }
 }
 
-/// In the words of OpenAI's SDKs.
+/// A refusal in the format of OpenAI's SDKs.
 pub(crate) fn refusal(message: &str) -> Refusal {
     Refusal::of_body(&json!({"error": {
         "message": message, "type": "insufficient_quota", "param": null, "code": "budget_exceeded"}}))

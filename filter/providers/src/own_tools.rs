@@ -1,20 +1,20 @@
-//! Headroom's own tools: which of them a request was given, and whose a call in its answer is.
+//! Headroom's own tools: which of them a request has, and whose tool a call in its answer belongs to.
 //!
-//! A call is ours where the filter has added the tool. A client that brings a tool of the same name answers its calls
-//! itself.
+//! A call is ours if the filter has added the tool. A client that brings a tool of the same name answers the
+//! calls itself.
 
 use crate::{memory_tools, retrieve_tool};
 
-/// Tools of Headroom in a request.
+/// Headroom's tools in a request.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct OwnTools {
     /// `headroom_retrieve`.
     pub retrieve: bool,
-    /// Those of memory.
+    /// The memory tools.
     pub memory: MemoryTools,
 }
 
-/// Tools of memory.
+/// The memory tools.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct MemoryTools {
     /// `memory_save`, `memory_search`, `memory_update`, `memory_delete` and `memory_list`.
@@ -23,10 +23,10 @@ pub struct MemoryTools {
     pub files: bool,
 }
 
-/// One of them.
+/// The kind of one of these tools.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum OwnTool {
-    /// Gives back what a form has left out.
+    /// Returns what a form has left out.
     #[default]
     Retrieve,
     /// Keeps and finds facts.
@@ -34,7 +34,7 @@ pub enum OwnTool {
 }
 
 impl OwnTools {
-    /// The retrieve tool alone.
+    /// Only the retrieve tool.
     pub const RETRIEVE: Self = Self { retrieve: true, memory: MemoryTools::NONE };
 
     /// Whether there is one.
@@ -42,7 +42,7 @@ impl OwnTools {
         self.retrieve || self.memory.any()
     }
 
-    /// Which of them a call of this name is for; `None`: it is the client's.
+    /// Which of our tools a call of this name is for; `None`: it is the client's.
     pub fn find(self, name: &str) -> Option<OwnTool> {
         match name {
             retrieve_tool::NAME if self.retrieve => Some(OwnTool::Retrieve),

@@ -1,7 +1,8 @@
-//! The path of a request as it is matched: what Envoy's `normalize_path` and `merge_slashes` make of it, and what
-//! servers leave away that take it for the same.
+//! The path of a request in the form that is matched: after Envoy's `normalize_path` and `merge_slashes`, and
+//! without differences that servers ignore.
 //!
-//! A spelling that a provider serves and the filter does not know would go round budgets, so many are read as one.
+//! A spelling that a provider accepts and the filter does not know would bypass budgets, so many spellings
+//! are read as one.
 
 use std::borrow::Cow;
 
@@ -15,15 +16,15 @@ pub struct Path {
 }
 
 impl Path {
-    /// Of a request's `:path`.
+    /// From a request's `:path`.
     pub fn new(path: &[u8]) -> Self {
         let path = String::from_utf8_lossy(path);
         let query = path.split_once('?').map_or("", |(_, query)| query);
         Self { plain: plain(&path), query: query.to_owned() }
     }
 
-    /// Without its query, and without what does not change where it leads: escapes of ordinary characters,
-    /// backslashes, empty segments, `.` and `..`, parameters behind `;`, the slash at the end.
+    /// The path without its query and without anything that does not change its target: escapes of ordinary
+    /// characters, backslashes, empty segments, `.` and `..`, parameters after `;`, the slash at the end.
     pub fn plain(&self) -> &str {
         &self.plain
     }
@@ -55,13 +56,13 @@ fn plain(path: &str) -> String {
     format!("/{}", segments.join("/"))
 }
 
-/// Without percent encoding. What is not encoded properly stays as it is, and so does everything where the result is
-/// no text.
+/// Decodes percent encoding. Invalid encoding stays as it is, and so does the whole text if the result is not
+/// UTF-8.
 pub fn decode(text: &str) -> String {
     percent_decode_str(text).decode_utf8().map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
-/// Without percent encoding of bytes that need none.
+/// Decodes the percent encoding of bytes that do not need it.
 fn decode_ordinary(text: &str) -> String {
     let mut parts = text.split('%');
     let mut decoded = parts.next().unwrap_or_default().to_owned();
@@ -85,12 +86,12 @@ fn decode_ordinary(text: &str) -> String {
     decoded
 }
 
-/// Segments of a shape, at most.
+/// The most segments of a shape.
 const MAX_SEGMENTS: usize = 6;
-/// Longer segments are names of something.
+/// Longer segments are taken for names.
 const MAX_SEGMENT_BYTES: usize = 24;
 
-/// What a path has in common with others that differ in names only: for statistics, which keep few of them.
+/// What a path has in common with others that differ only in names: for statistics, which keep few of them.
 pub fn shape(plain: &str) -> String {
     let mut shape = String::new();
     for segment in plain.split('/').skip(1).take(MAX_SEGMENTS) {

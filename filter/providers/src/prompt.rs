@@ -1,9 +1,8 @@
-//! The system prompt of a request, line by line: which prompt it is, and which of its lines hold something that changes
-//! from request to request.
+//! The system prompt of a request, line by line: which prompt it is, and which of its lines contain something
+//! that changes from request to request.
 //!
-//! Lines are counted over all texts of the prompt, from 1; each text begins with a new one, and within a text a line
-//! ends where a line feed is spelled as `\n`. A prompt is told apart from others by the digest of its first line that is
-//! not blank.
+//! Lines are counted from 1 over all texts of the prompt. Each text begins a new line, and a line ends where
+//! a line feed is spelled as `\n`. A prompt is identified by the digest of its first line that is not blank.
 
 use std::borrow::Cow;
 
@@ -12,35 +11,35 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::string;
 use crate::tape::{NotUnderstood, Span, Value};
 
-/// How the line begins that Claude Code puts into its system prompt for the provider's accounts, and that changes with
-/// every request.
+/// The beginning of the line that Claude Code puts into its system prompt for the provider's billing. It
+/// changes with every request.
 pub const BILLING: &str = "x-anthropic-billing-header";
 
-/// The digest of a line, as it is spelled in JSON: that is how the records of requests have it, which are made without
-/// decoding anything. Never 0, which stands for none.
+/// The digest of a line as it is spelled in JSON: the records of requests have the same one, and they are
+/// made without decoding. Never 0, which means none.
 pub fn line_digest(line: &[u8]) -> u64 {
     xxh3_64(line).max(1)
 }
 
-/// A digest as people and files have it: 16 hexadecimal digits.
+/// A digest as people and files write it: 16 hexadecimal digits.
 pub fn digest_name(digest: u64) -> String {
     format!("{digest:016x}")
 }
 
-/// The digest that [`digest_name`] has written.
+/// The digest from its [`digest_name`].
 pub fn digest_of_name(name: &str) -> Option<u64> {
     let is_one = name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     u64::from_str_radix(name, 16).ok().filter(|_| is_one)
 }
 
-/// What changes in a line.
+/// A class of changing text.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Class {
     /// `2026-11-29`, `29.11.2026`, `November 29`, `29 Nov 2026`
     Date,
     /// `14:05`, `14:05:33`
     Time,
-    /// A UUID, or another name of a request: 16 letters and digits or more in one word.
+    /// A UUID, or another request id: a word of 16 or more letters and digits.
     Uuid,
     /// A whole number.
     Number,
@@ -56,7 +55,7 @@ impl Class {
         Self::NAMES.iter().find(|(_, class)| *class == self).map_or("", |(name, _)| name)
     }
 
-    /// Whether a line holds something of this class.
+    /// Whether a line contains something of this class.
     pub fn is_in(self, line: &str) -> bool {
         match self {
             Self::Date => has_date(&words(line)),
@@ -71,10 +70,10 @@ fn is_of_id(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
 }
 
-/// The shortest name of a request that is told from a word.
+/// Shorter words are not taken for ids.
 const MIN_ID_BYTES: usize = 16;
 
-/// A UUID or the like: letters and digits mixed, and not several words with hyphens between them.
+/// A UUID or the like: letters and digits mixed, not several words with hyphens between them.
 fn is_id(word: &str) -> bool {
     let hex = |part: &str, len: usize| part.len() == len && part.bytes().all(|byte| byte.is_ascii_hexdigit());
     let parts: Vec<&str> = word.split('-').collect();
@@ -95,13 +94,13 @@ fn is_id(word: &str) -> bool {
 /// A run of digits or of letters.
 struct Word<'l> {
     text: &'l str,
-    /// `None`: of letters.
+    /// `None`: it consists of letters.
     number: Option<u32>,
-    /// What stands between the word before and this one.
+    /// The text between the word before and this one.
     before: &'l str,
 }
 
-/// Longer numbers are no part of a date or a time.
+/// Longer numbers are not part of a date or a time.
 const MAX_DIGITS: usize = 9;
 
 fn words(line: &str) -> Vec<Word<'_>> {
@@ -194,20 +193,20 @@ fn has_time(words: &[Word<'_>]) -> bool {
     })
 }
 
-/// How a part with a text begins in most formats.
+/// The JSON before the text of a part, in most formats.
 pub(crate) const TEXT_PART: &str = r#"{"type":"text","text":"#;
 
-/// Where the system prompt stands, and how it goes on.
+/// The system prompt's position, and how to extend it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prompt<'t, 'b> {
     /// A text, or a list of parts.
     pub(crate) value: Value<'t, 'b>,
-    /// How a part with a text begins, up to the text.
+    /// The JSON before the text of a part.
     pub(crate) part: &'static str,
 }
 
 impl<'t, 'b> Prompt<'t, 'b> {
-    /// That of a format in which the first message may be the system's.
+    /// The prompt in a format whose first message may be a system message.
     pub(crate) fn of_first_message(
         messages: Option<Value<'t, 'b>>,
         part: &'static str,
@@ -234,32 +233,32 @@ impl<'t, 'b> Prompt<'t, 'b> {
     }
 }
 
-/// A line of a text that stands in a body as a JSON string. Offsets are the body's.
+/// A line of a text that is a JSON string in a body. Offsets are those of the body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Line {
     /// Where it begins.
     pub(crate) start: usize,
-    /// Behind the blanks that it begins with.
+    /// The end of its leading blanks.
     pub(crate) text: usize,
-    /// Before the blanks that it ends with; a carriage return is one of them.
+    /// The start of its trailing blanks; a carriage return counts as one.
     pub(crate) text_end: usize,
-    /// Before the line feed, or the end of the text.
+    /// The position of the line feed, or the end of the text.
     pub(crate) end: usize,
 }
 
 impl Line {
-    /// What it says; `None`: it is no text.
+    /// The decoded text; `None`: it is not valid text.
     pub(crate) fn said<'b>(&self, body: &'b str) -> Option<Cow<'b, str>> {
         let raw = self.raw(body);
         if raw.contains('\\') { string::decode(raw).map(Cow::Owned) } else { Some(Cow::Borrowed(raw)) }
     }
 
-    /// Whether there is nothing but blanks in it.
+    /// Whether it contains only blanks.
     pub(crate) fn is_blank(&self) -> bool {
         self.text == self.text_end
     }
 
-    /// All of it as it is spelled.
+    /// The whole line as it is spelled.
     pub(crate) fn whole<'b>(&self, body: &'b str) -> &'b str {
         body.get(self.start..self.end).unwrap_or_default()
     }
@@ -299,7 +298,7 @@ pub(crate) fn lines(body: &str, text: Span) -> Vec<Line> {
     lines
 }
 
-/// Whether a JSON string has nothing but white space in it.
+/// Whether a JSON string contains only white space.
 pub(crate) fn is_blank(quoted: &str) -> bool {
     let inner = quoted.as_bytes().get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
     let mut at = 0_usize;

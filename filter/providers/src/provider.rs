@@ -1,4 +1,4 @@
-//! Who answers requests.
+//! The providers that answer requests.
 
 use crate::api::Api;
 use crate::format::Credentials;
@@ -6,29 +6,29 @@ use crate::route::Route;
 
 /// A provider: its hosts, and the paths that are its own.
 pub(crate) struct Provider {
-    /// In reports and metrics.
+    /// The name in reports and metrics.
     pub(crate) name: &'static str,
-    /// Its hosts are these domains or stand below them.
+    /// Its hosts are these domains and everything below them.
     pub(crate) domains: &'static [&'static str],
-    /// It has hosts like `REGION-DOMAIN` too.
+    /// Whether it also has hosts like `REGION-DOMAIN`.
     pub(crate) has_hosts_by_dash: bool,
-    /// Of the hosts below its domains, those that begin like this serve models and nothing else.
+    /// Hosts below its domains that begin like this serve only models.
     pub(crate) hosts_begin: &'static [u8],
-    /// Whose formats it serves at their paths. Behind Envoy's own name every host is the same: a rule of the
-    /// configuration can say who it is.
+    /// The providers whose formats it serves at their paths. If requests arrive under Envoy's own host name,
+    /// a rule of the configuration can name the provider.
     pub(crate) serves: &'static [&'static str],
-    /// Where a path leads, whatever the host is.
+    /// Finds the route of a path at any host.
     pub(crate) route: fn(&str) -> Option<Route>,
-    /// Where a path leads at one of its hosts only.
+    /// Finds the route of a path that counts only at one of its hosts.
     pub(crate) route_at_host: fn(&str) -> Option<Route>,
-    /// Where it reads the credential, if not where the format says.
+    /// Where it reads the credential, if it differs from the format.
     pub(crate) credentials: fn(Api) -> Option<Credentials>,
-    /// Whether only subscriptions are served there.
+    /// Whether it serves only subscriptions.
     pub(crate) is_of_subscriptions: bool,
 }
 
 impl Provider {
-    /// One that has no hosts and no paths yet.
+    /// A provider without hosts and paths so far.
     pub(crate) const fn named(name: &'static str) -> Self {
         Self {
             name,
@@ -43,12 +43,12 @@ impl Provider {
         }
     }
 
-    /// One that serves OpenAI's formats at a domain of its own.
+    /// A provider that serves OpenAI's formats at its own domain.
     pub(crate) const fn like_openai(name: &'static str, domains: &'static [&'static str]) -> Self {
         Self { domains, serves: &["openai"], ..Self::named(name) }
     }
 
-    /// Whether a host is one of its domains or stands below one.
+    /// Whether a host is one of its domains or below one.
     pub(crate) fn has_host(&self, host: &[u8]) -> bool {
         self.domains.iter().any(|domain| is_at(host, domain, self.has_hosts_by_dash))
     }
@@ -69,7 +69,7 @@ fn is_at(host: &[u8], domain: &str, by_dash: bool) -> bool {
     is_whole && end.eq_ignore_ascii_case(domain.as_bytes())
 }
 
-/// A host as it stands in `:authority`, without its port.
+/// A host from `:authority`, without its port.
 pub fn without_port(host: &[u8]) -> &[u8] {
     let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let (name, _) = host.split_at(host.len() - digits);

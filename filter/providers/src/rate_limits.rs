@@ -1,24 +1,25 @@
-//! What the headers of an answer say of a subscription's allowance: how much of each window is used, and when the
-//! window begins anew.
+//! What the headers of an answer say about a subscription's allowance: how much of each window is used, and
+//! when the window is reset.
 //!
 //! | | Anthropic | ChatGPT |
 //! |---|---|---|
 //! | windows | `5h`, `7d` and others, in the header's name | `primary`, `secondary` |
 //! | used | `anthropic-ratelimit-unified-5h-utilization: 0.42` | `x-codex-primary-used-percent: 42.5` |
-//! | begins anew | `…-5h-reset`, a Unix time | `…-reset-at`, or `…-reset-after-seconds` |
+//! | reset | `…-5h-reset`, a Unix time | `…-reset-at`, or `…-reset-after-seconds` |
 //! | length | in the window's name | `…-window-minutes` |
 //! | state | `…-5h-status` | |
 //!
-//! Answers to API keys have neither, so a request whose answer has them was made with a subscription.
+//! Answers to requests with API keys have neither, so a request whose answer has them was made with a
+//! subscription.
 
 use crate::allowance::{Fact, RateLimit};
 use crate::{anthropic, chatgpt};
 
-/// Windows kept of an answer. Anthropic has five.
+/// The most windows that are kept of an answer. Anthropic has five.
 const MAX_WINDOWS: usize = 8;
-/// Hundredths of a percent in a whole.
+/// 100 % in hundredths of a percent.
 const WHOLE: f64 = 10_000.0;
-/// Beyond it a figure is not believed: a hundred times the allowance.
+/// Larger figures are ignored: a hundred times the allowance.
 const MAX_USED: f64 = 100.0 * WHOLE;
 /// A window as far as it is known.
 #[derive(Default)]
@@ -27,8 +28,7 @@ struct Window {
     is_used_known: bool,
 }
 
-/// The windows that an answer's headers tell of, in the order in which they do. `now`: nanoseconds since the Unix
-/// epoch.
+/// The windows in an answer's headers, in the order of the headers. `now`: nanoseconds since the Unix epoch.
 pub fn read<'h>(headers: impl IntoIterator<Item = (&'h [u8], &'h [u8])>, now: u64) -> Vec<RateLimit> {
     let mut windows: Vec<Window> = Vec::new();
     for (name, value) in headers {
@@ -61,7 +61,7 @@ impl Window {
         match *fact {
             Fact::Used(share) => {
                 self.is_used_known = true;
-                // Within the range of the type, see `MAX_USED`.
+                // Within the range of the type: see `MAX_USED`.
                 self.limit.used = (share * WHOLE).clamp(0.0, MAX_USED).round() as u32;
             }
             Fact::ResetsAt(seconds) => self.limit.resets_unix_ms = millis(seconds),
@@ -75,19 +75,19 @@ impl Window {
         }
     }
 
-    /// Headers of a plan without a window are all zero.
+    /// In a plan without a window, all its headers are zero.
     fn says_something(&self) -> bool {
         let RateLimit { used, resets_unix_ms, minutes, .. } = self.limit;
         self.is_used_known && (used > 0 || resets_unix_ms > 0 || minutes > 0)
     }
 }
 
-/// The window that a header is about, and what it tells of it.
+/// The window that a header names, and the fact in its value.
 fn header<'h>(name: &'h [u8], value: &'h str) -> Option<(&'h str, Fact<'h>)> {
     anthropic::allowance(name, value).or_else(|| chatgpt::allowance(name, value))
 }
 
-/// The length that a window's name begins with: `5h`, `7d_opus`; 0 without one.
+/// The length at the beginning of a window's name: `5h`, `7d_opus`; 0 if there is none.
 fn minutes(window: &str) -> u32 {
     let (count, unit) = window.split_at(window.bytes().take_while(u8::is_ascii_digit).count());
     let minutes = match unit.split('_').next() {

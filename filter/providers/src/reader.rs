@@ -1,11 +1,11 @@
-//! Reads an answer as it passes, whatever it comes in, for what it says of itself.
+//! Reads an answer as it passes, in whatever encoding it comes, for its usage and status.
 
 use crate::event_stream::Messages;
 use crate::scan::Scanner;
 use crate::sse::{Piece, Pieces};
 use crate::usage::Findings;
 
-/// What an answer comes in.
+/// How an answer is encoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Form {
     /// One JSON document.
@@ -14,12 +14,12 @@ pub enum Form {
     Events,
     /// An AWS event stream.
     Messages,
-    /// Nothing that is read.
+    /// Something that is not read.
     Other,
 }
 
 impl Form {
-    /// That of a `content-type`.
+    /// The encoding that a `content-type` names.
     pub fn from_content_type(content_type: &[u8]) -> Self {
         let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         match kind.to_ascii_lowercase().as_slice() {
@@ -45,7 +45,7 @@ enum Kind {
 }
 
 impl Reader {
-    /// Of an answer in this form.
+    /// A reader for an answer in this form.
     pub fn new(form: Form) -> Self {
         Self(match form {
             Form::Json => Kind::Json(Box::default()),
@@ -55,12 +55,12 @@ impl Reader {
         })
     }
 
-    /// Whether it reads anything.
+    /// Whether this form is read at all.
     pub fn reads(&self) -> bool {
         !matches!(self.0, Kind::None)
     }
 
-    /// Reads on.
+    /// Reads the next bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             Kind::None => {}
@@ -76,7 +76,7 @@ impl Reader {
         }
     }
 
-    /// The end of a document: what follows is another.
+    /// Ends a document: another one may follow.
     pub fn next_document(&mut self) {
         if let Kind::Json(scanner) = &mut self.0 {
             scanner.next_document();

@@ -1,10 +1,10 @@
-//! The tool with which the model gets originals back: whether a request lists it, and where and how it
-//! would be added.
+//! The tool with which the model fetches originals: whether a request lists it, and where and how it is
+//! added.
 //!
-//! The tool list stands at the very front of what a provider caches and binds reasoning to, so it must not
-//! change within a conversation: the definition is added to every request of a route or to none, always the
-//! same bytes, always before the client's own tools. A client that appends tools later then changes nothing
-//! in front of them.
+//! The tool list is at the very beginning of what a provider caches and binds reasoning to, so it must not
+//! change within a conversation. So the definition is added to every request of a route or to none, always
+//! with the same bytes, always before the client's own tools. If a client later appends tools, nothing before
+//! them changes.
 
 use crate::memory_tools::{FILES, FILES_TYPE, NAMES};
 use crate::tape::{NotUnderstood, Value};
@@ -12,19 +12,19 @@ use crate::tape::{NotUnderstood, Value};
 /// The tool's name.
 pub const NAME: &str = "headroom_retrieve";
 
-/// What a request's tool list says of a tool of ours.
+/// Whether a request's tool list has a tool of ours.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Listing {
-    /// There is no list to add it to, or it is not added there.
+    /// There is no list, or this kind of tool is never added to it.
     #[default]
     NoTools,
-    /// It is not there; its definition would go to this offset of the body, with the comma that ends it.
+    /// The tool is missing. Its definition would go to this offset of the body, with a comma at its end.
     Absent(usize),
     /// The client has it already, under this name or behind an MCP prefix.
     Listed,
 }
 
-/// Where a format names the tools of its list.
+/// Where a format puts the names of its tools.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Naming {
     /// In the tool itself.
@@ -33,18 +33,18 @@ pub(crate) enum Naming {
     Function,
     /// In its `toolSpec`.
     ToolSpec,
-    /// In each of its `functionDeclarations`; a second such tool is refused by some models.
+    /// In each of its `functionDeclarations`; some models refuse a second such tool.
     Declarations,
 }
 
-/// What a request's tool list says of our tools.
+/// Which of our tools a request's tool list has.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Listings {
-    /// Of `headroom_retrieve`.
+    /// The listing of `headroom_retrieve`.
     pub retrieve: Listing,
-    /// Of the tools of memory: one of them is enough to be listed.
+    /// The listing of the memory tools: they count as listed if one of them is.
     pub memory: Listing,
-    /// Of Anthropic's tool for memory.
+    /// The listing of Anthropic's memory tool.
     pub memory_files: Listing,
 }
 
@@ -98,14 +98,14 @@ fn name_in<'t, 'b>(inner: Option<Value<'t, 'b>>) -> Result<Option<Value<'t, 'b>>
     }
 }
 
-/// Whether a tool of this name gives originals back: ours, or an MCP client's name for it. Clients put the
-/// server's name before it, each in its own way: `mcp__headroom__`, `mcp_headroom_`, `headroom__`, `headroom.`;
-/// the server's own name may be another one after `mcp`.
+/// Whether a tool of this name returns originals: ours, or an MCP client's name for it. Clients put the
+/// server's name before it, each in its own way: `mcp__headroom__`, `mcp_headroom_`, `headroom__`,
+/// `headroom.`; after `mcp` the server's name may also be another one.
 pub fn is_retrieve(name: &str) -> bool {
     is_named(name, NAME)
 }
 
-/// Whether a name is that of a tool of ours, as far as it can be one.
+/// Whether a name can be that of this tool of ours.
 fn is_named(name: &str, tool: &str) -> bool {
     name.strip_suffix(tool).is_some_and(|server| {
         let named = server.starts_with("mcp_") || server.starts_with("headroom");
@@ -113,7 +113,7 @@ fn is_named(name: &str, tool: &str) -> bool {
     })
 }
 
-/// The tool's parameters as JSON schema. Every request pays for each word of it.
+/// The tool's parameters as JSON schema. Each word costs tokens in every request.
 macro_rules! parameters {
     () => {
         r#"{"type":"object","properties":{"hash":{"type":"string"},"query":{"type":"string","description":"keep matching parts"},"lines":{"type":"string","description":"range: 40-80"}},"required":["hash"]}"#

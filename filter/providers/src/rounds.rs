@@ -1,14 +1,14 @@
 //! Rounds of our own tool that the client has never seen, put back into its conversation.
 //!
-//! When the model calls `headroom_retrieve`, the filter answers and lets it go on; the client sees one answer. The
-//! client's history then lacks that round, and whatever the model thought afterwards is bound to it. Where the
-//! turn ends with a call of one of the client's tools, the id of that call carries a [trace]: the next
-//! request spells out where the round was and what it gave, and it is written there again. Nothing is
-//! remembered: the text comes from the tool output in the same request.
+//! When the model calls `headroom_retrieve`, the filter answers and lets the model go on, so the client
+//! receives one answer. The client's history then lacks that round, and the model's later thinking is bound
+//! to it. If the turn ends with a call of a client's tool, the id of that call carries a [trace]: from it the
+//! next request rebuilds where the round was and what it returned. Nothing is remembered: the text comes from
+//! the tool output in the same request.
 //!
-//! A suffix that does not fit, is cut, or was made by somebody else says nothing: it is taken off the id where
-//! that leaves an id of its own, and no round is put back. Where a message cannot be read, the rounds before it are
-//! put back and none behind it: a request with such a message in it was never given a trace.
+//! A suffix that does not fit, is cut, or has another author proves nothing: it is removed from the id if the
+//! rest is still unique, and no round is put back. If a message cannot be read, the rounds before it are put
+//! back and none after it: an answer to a request with such a message was never given a trace.
 
 pub(crate) mod ids;
 pub(crate) mod trace;
@@ -30,7 +30,7 @@ pub use trace::{Before, IdRules, MARK, MAX_ID_BYTES, Step, id_with_trace};
 pub(crate) use written::call_id;
 pub use written::{Retrieval, object_with_member, quote};
 
-/// What gives the texts of rounds: addresses and pages are the engine's.
+/// Gives the texts of rounds. The engine decides about addresses and pages.
 pub trait Pages {
     /// The content address of a text.
     fn address(&self, text: &str) -> String;
@@ -39,11 +39,11 @@ pub trait Pages {
     fn page(&self, text: &str, range: Option<arguments::Range>) -> Option<String>;
 }
 
-/// What one request may grow by. Honest traces give back a few pages.
+/// The most bytes that a request may grow by. Honest traces add a few pages.
 const MAX_RESTORED_BYTES: usize = 32 << 20;
 
-/// What may be read for it, text by text. More retrievals than this fill no model's window: one page of 2 MB of text,
-/// 256 times.
+/// The most bytes of texts that are read for it. More retrievals than this do not fit into any model's
+/// window: one page of 2 MB of text, 256 times.
 const MAX_READ_BYTES: usize = 512 << 20;
 
 /// A request with its hidden rounds.
@@ -55,7 +55,7 @@ pub struct Restored {
     pub retrievals: u32,
 }
 
-/// Whether rounds can have been where a trace says: those that ended stand before the call that carries it.
+/// Whether a trace is possible: rounds that have ended must stand before the call that carries it.
 pub(crate) fn ends_before(steps: &[Step], carrier: usize) -> bool {
     let ended = steps.iter().rposition(|step| step.ends_round).map_or(0, |last| last + 1);
     steps.iter().take(ended).all(|step| step.place as usize <= carrier)
@@ -69,7 +69,7 @@ pub(crate) struct Outputs<'b> {
 }
 
 impl<'b> Outputs<'b> {
-    /// Those that a walk has found.
+    /// The outputs that a walk has found.
     pub(crate) fn new(walk: &Walk<'b>) -> Self {
         let theirs = walk.outputs.iter().filter(|output| !output.is_retrieved(walk.body));
         let spans: Vec<Span> = theirs.map(|output| output.span).collect();
@@ -77,13 +77,13 @@ impl<'b> Outputs<'b> {
         Self { body: walk.body, spans, addresses }
     }
 
-    /// The text of an output that stands before `place` in the body.
+    /// The text of an output that is before `place` in the body.
     fn text(&self, number: u32, place: usize) -> Option<Cow<'b, str>> {
         let span = self.spans.get(usize::try_from(number).ok()?)?;
         if span.range().end <= place { span.text(self.body) } else { None }
     }
 
-    /// Its address, for which the text is read once.
+    /// The address of that text, which is read once for it.
     fn address(&mut self, number: u32, place: usize, pages: &dyn Pages) -> Option<String> {
         let at = usize::try_from(number).ok()?;
         self.spans.get(at).filter(|span| span.range().end <= place)?;
@@ -106,7 +106,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) start: usize,
     /// The number of calls of the client's tools before it.
     pub(crate) calls: usize,
-    /// What it says before the last place.
+    /// What the turn contains before the last position.
     pub(crate) before: &'a Before,
 }
 
@@ -120,13 +120,13 @@ pub(crate) struct Editor<'b> {
     restored: HashSet<String, FixedState>,
     edits: Vec<(Range<usize>, String)>,
     grown: usize,
-    /// Bytes of texts of which pages were taken.
+    /// Bytes of the texts from which pages were taken.
     read: usize,
     retrievals: u32,
 }
 
 impl<'b> Editor<'b> {
-    /// Of a body with these ids, and nothing changed yet.
+    /// For a body with these ids, without changes so far.
     pub(crate) fn new(body: &'b str, rules: IdRules, ids: Ids, pages: &'b dyn Pages) -> Self {
         Self {
             body,
@@ -141,7 +141,7 @@ impl<'b> Editor<'b> {
         }
     }
 
-    /// The body with its rounds, and without traces in the ids that stand outside of them. `None`: nothing changes.
+    /// The body with its rounds, and with ids without traces everywhere else. `None`: nothing changes.
     pub(crate) fn finish(self) -> Option<Restored> {
         let Editor { body, ids, mut edits, retrievals, .. } = self;
         let rewritten: Vec<Range<usize>> = edits.iter().map(|(span, _)| span.clone()).collect();
@@ -154,7 +154,7 @@ impl<'b> Editor<'b> {
         if edits.is_empty() {
             return None;
         }
-        // Insertions at one place keep their order.
+        // Insertions at the same position keep their order.
         edits.sort_by_key(|(span, _)| span.start);
         let edits: Vec<(Range<usize>, &str)> =
             edits.iter().map(|(span, text)| (span.clone(), &**text)).collect();
@@ -166,7 +166,7 @@ impl<'b> Editor<'b> {
         self.edits.push((span, text));
     }
 
-    /// A part of the body, without traces.
+    /// A part of the body, with traces removed.
     pub(crate) fn raw(&self, span: Range<usize>) -> String {
         let whole = self.body.get(span.clone()).unwrap_or_default();
         let inside = self.ids.edits_in(&span).map(|(edit, text)| {
@@ -175,7 +175,7 @@ impl<'b> Editor<'b> {
         splice(whole, &inside.collect::<Vec<_>>()).unwrap_or_else(|| whole.to_owned())
     }
 
-    /// The retrievals that a trace spells out, where it holds.
+    /// The retrievals in a trace, if it is valid.
     pub(crate) fn retrievals(
         &mut self,
         id: &str,
@@ -208,7 +208,7 @@ impl<'b> Editor<'b> {
                 result,
             });
         }
-        // An id stands for one call. Only some servers of OpenAI's format begin to count anew with each turn.
+        // An id names one call. Only some servers of OpenAI's format restart their ids in each turn.
         if !self.restored.insert(id.to_owned()) && !self.rules.begin_anew {
             return None;
         }

@@ -1,47 +1,47 @@
-//! Where a request goes: its format and who answers.
+//! Where a request goes: its format and provider.
 
 use crate::api::Api;
 use crate::format::Credentials;
 use crate::path::{self, Path};
 
-/// A request that can be read.
+/// The route of a request that can be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Route {
     /// The format.
     pub api: Api,
-    /// Who answers, in reports and metrics.
+    /// The provider's name in reports and metrics.
     pub provider: &'static str,
-    /// Where the path names the model and the body does not.
+    /// The model, if the path names it and the body does not.
     pub model: Option<String>,
     /// Whether a call of `headroom_retrieve` in the answer could be answered by the filter.
     pub answer_can_be_followed: bool,
-    /// What it is for.
+    /// The purpose of the request.
     pub purpose: Purpose,
-    /// Where the credential stands, if the path says so.
+    /// Where the credential is found, if that depends on the path.
     pub(crate) own_credentials: Option<Credentials>,
 }
 
-/// What a request is for. Its body is rewritten in the same way for each: the counts have to be those of what is
-/// sent, and the conversation that is compacted has to be the one that the provider knows.
+/// What a request is for. Its body is rewritten in the same way for each purpose: tokens must be counted for
+/// what is really sent, and compaction must get the conversation that the provider knows.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Purpose {
     /// An answer of the model.
     #[default]
     Answer,
-    /// To know how many tokens it has.
+    /// Counts the tokens of a request.
     Count,
-    /// A shorter conversation.
+    /// Makes a shorter conversation.
     Compact,
 }
 
-/// What is known of where a request goes.
+/// What is known about the target of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'h> {
-    /// As it stands in `:authority`.
+    /// The host from `:authority`.
     pub host: &'h [u8],
-    /// As it is matched.
+    /// The path in the form that is matched.
     pub path: &'h Path,
-    /// Headers say that it is for GitHub Copilot, which behind Envoy's own name no host does.
+    /// Whether headers show that it is for GitHub Copilot. Behind Envoy's own host name the host does not.
     pub is_copilot: bool,
 }
 
@@ -65,7 +65,7 @@ impl Route {
         Self { own_credentials: Some(credentials), ..self }
     }
 
-    /// With a model as the path spells it: with its special characters encoded or not.
+    /// With the model as the path spells it, with its special characters encoded or not.
     pub(crate) fn with_model(self, segment: &str) -> Self {
         Self { model: Some(path::decode(segment)), ..self }
     }

@@ -1,7 +1,6 @@
-//! Which requests are ours: method, host and path to a format.
+//! Which requests the filter handles: from method, host and path to a format.
 //!
-//! Only paths that are known in full match, so `/v1/messages/batches`, embeddings and whatever comes up later
-//! pass.
+//! Only complete known paths match, so `/v1/messages/batches`, embeddings and future paths pass.
 
 use crate::api::Api;
 use crate::provider::Provider;
@@ -9,8 +8,8 @@ use crate::route::{Route, Target};
 use crate::table::PROVIDERS;
 use crate::{copilot, gemini, openai};
 
-/// The route of a request; `None`: not ours. A path is known in all the spellings that lead to the same place: with
-/// everything encoded that may be, and in capitals.
+/// The route of a request; `None`: the filter does not handle it. A path is recognized in all spellings with
+/// the same target: percent-encoded, and in capitals.
 pub fn find(method: &[u8], target: Target<'_>, prefixes: &[String]) -> Option<Route> {
     if method != b"POST" {
         return None;
@@ -45,18 +44,18 @@ fn route(path: &str) -> Option<Route> {
     PROVIDERS.iter().find_map(|provider| (provider.route)(path))
 }
 
-/// A path behind a configured prefix: a provider's own, or what a client of OpenAI adds to a base URL.
+/// A path after a configured prefix: a provider's own, or one that OpenAI clients append to a base URL.
 fn route_behind_prefix(path: &str) -> Option<Route> {
     openai::route_without_version(path).or_else(|| route(path))
 }
 
-/// The route of a request for a WebSocket session, of which OpenAI Responses has some.
+/// The route of a request for a WebSocket session. Only OpenAI Responses has them.
 pub fn find_session(target: Target<'_>, prefixes: &[String]) -> Option<Route> {
     let route = find(b"POST", target, prefixes).filter(|route| route.api == Api::OpenAiResponses)?;
     Some(Route { answer_can_be_followed: false, ..route })
 }
 
-/// Whether a provider's own host is asked, behind whatever path.
+/// Whether the request goes to a provider's own host, with any path.
 pub fn is_provider(host: &[u8]) -> bool {
     PROVIDERS.iter().any(|provider| provider.has_host(host) && host.starts_with(provider.hosts_begin))
 }

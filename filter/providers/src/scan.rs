@@ -1,9 +1,8 @@
-//! A JSON document, byte by byte and in constant memory.
+//! Reads a JSON document byte by byte, in constant memory.
 //!
-//! The scanner follows the structure of the document and remembers the keys on the way down to where
-//! it stands, as far as they can lead to something that counts. It never needs more than one key, one
-//! number or one short text at a time, so it does not matter where the network cuts the document. What
-//! counts is decided in `usage`.
+//! The scanner follows the structure of the document and remembers the keys on the way to the current
+//! position, as far as they can lead to something relevant. It never needs more than one key, one number or
+//! one short text at a time, so the network may cut the document anywhere. `usage` decides what is relevant.
 
 use memchr::memchr2;
 
@@ -12,15 +11,15 @@ use crate::base64::Decoder;
 use crate::table;
 use crate::usage::{Findings, Frame, Key, Text};
 
-/// Containers below this depth hold nothing that counts: a root array, an object, `response`, `usage`,
+/// Containers below this depth hold nothing relevant: a root array, an object, `response`, `usage`,
 /// `cacheDetails` and its element are six.
 const DEPTH: usize = 6;
 /// The longest key that matters, `cache_creation_input_tokens`, has 27 bytes.
 const KEY_BYTES: usize = 32;
-/// As long as names of models get; the ids of Bedrock's inference profiles are the longest.
+/// The longest names of models: the ids of Bedrock's inference profiles.
 const TEXT_BYTES: usize = 160;
 
-/// Where in the grammar the next byte stands.
+/// The place of the next byte in the grammar.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum At {
     #[default]
@@ -30,15 +29,15 @@ enum At {
     Number,
 }
 
-/// What the string at hand is.
+/// What the current string is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Role {
-    /// Nothing that counts.
+    /// Nothing relevant.
     #[default]
     Passing,
     Key,
     Text(Text),
-    /// A document of its own, in base64.
+    /// Another document, in base64.
     Wrapped,
 }
 
@@ -50,14 +49,14 @@ pub struct Scanner {
     depth: usize,
     frames: [Frame; DEPTH],
     role: Role,
-    /// The next string is a key.
+    /// Whether the next string is a key.
     key_next: bool,
     key: Key,
     short: Short,
     /// `None` once a number is not whole.
     number: Option<u64>,
     found: Findings,
-    /// For documents that carry another one; `None`: they are not looked for.
+    /// The inner document, for documents that carry one; `None`: none is expected.
     wrapped: Option<Box<Wrapped>>,
 }
 
@@ -72,9 +71,9 @@ struct Wrapped {
 #[derive(Debug)]
 struct Short {
     bytes: [u8; TEXT_BYTES],
-    /// More than there is room for when it is too long, or is spelled in a way that does not count.
+    /// Larger than the room if it is too long, or contains an escape that is not decoded.
     len: usize,
-    /// So many bytes are there all the same.
+    /// How many bytes are stored in any case.
     head: usize,
 }
 
@@ -108,7 +107,7 @@ impl Short {
         self.bytes.get(..self.len)
     }
 
-    /// What there was room for, up to the first spelling that does not count.
+    /// The stored bytes, up to the first escape that is not decoded.
     fn head(&self) -> &[u8] {
         self.bytes.get(..self.head).unwrap_or_default()
     }
@@ -129,7 +128,7 @@ impl Scanner {
         }
     }
 
-    /// As [`Scanner::found`], to add what stands beside the document.
+    /// As [`Scanner::found`], to add findings from outside the document.
     pub fn found_mut(&mut self) -> &mut Findings {
         match &mut self.wrapped {
             Some(wrapped) if !wrapped.scanner.found.is_empty() => &mut wrapped.scanner.found,
@@ -145,7 +144,7 @@ impl Scanner {
         *self = Self { found, wrapped, ..Self::default() };
     }
 
-    /// Reads on.
+    /// Reads the next bytes.
     pub fn feed(&mut self, mut bytes: &[u8]) {
         while let Some((&byte, rest)) = bytes.split_first() {
             bytes = match self.at {
@@ -220,7 +219,7 @@ impl Scanner {
         self.frames.get(self.depth.checked_sub(1)?)
     }
 
-    /// Empty below the depth at which something can count.
+    /// Empty below the depth at which something can be relevant.
     fn open_frames(&self) -> &[Frame] {
         self.frames.get(..self.depth).unwrap_or_default()
     }
@@ -268,7 +267,7 @@ impl Scanner {
         self.at = At::String;
         match byte {
             b'/' => self.take(b"/"),
-            // Nothing that counts is spelled with other escapes.
+            // Nothing relevant is spelled with other escapes.
             _ => self.short.spoil(),
         }
     }

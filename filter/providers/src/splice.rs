@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-/// The body with each span replaced by the text next to it. Spans are in order and do not overlap;
-/// `None` when they are not, or when one does not lie in the body.
+/// The body with each span replaced by its text. Spans are in order and do not overlap; `None` if they do, or
+/// if one is not inside the body.
 pub fn splice(body: &str, edits: &[(Range<usize>, &str)]) -> Option<String> {
     let grown = edits.iter().fold(body.len(), |length, (span, text)| {
         length.saturating_sub(span.len()).saturating_add(text.len())
@@ -20,7 +20,7 @@ pub fn splice(body: &str, edits: &[(Range<usize>, &str)]) -> Option<String> {
     Some(out)
 }
 
-/// Edits in the order in which they were made; those at one place stay in that order.
+/// Edits in the order in which they were made; edits at the same position keep that order.
 #[derive(Debug, Default)]
 pub(crate) struct Edits(Vec<(Range<usize>, String)>);
 

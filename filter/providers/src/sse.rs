@@ -1,4 +1,4 @@
-//! Server-sent events: their data as it comes, or whole events with the bytes that they came in.
+//! Server-sent events: their data as it comes, or whole events with their original bytes.
 //!
 //! Both work on bytes: a character, a line or a field name may be cut anywhere, and a line may end in LF, in
 //! CR, or in both.
@@ -7,10 +7,10 @@ use memchr::memchr2;
 
 const FIELD: &[u8] = b"data:";
 
-/// Where in a line the next byte stands.
+/// The place of the next byte in a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Line {
-    /// So many bytes of the line are read and all of them are of `FIELD`.
+    /// This many bytes of the line are read, and all of them match `FIELD`.
     Name(usize),
     Data,
     Skipped,
@@ -25,11 +25,11 @@ pub(crate) enum Piece<'b> {
     End,
 }
 
-/// Hands on the data of events as they come, and keeps none of it.
+/// Passes on the data of events as it comes, and keeps none of it.
 #[derive(Debug)]
 pub(crate) struct Pieces {
     line: Line,
-    /// The last byte ended a line as a CR, of which an LF may be the other half.
+    /// The last byte was a CR that ended a line, and an LF may still belong to it.
     after_cr: bool,
 }
 
@@ -40,7 +40,7 @@ impl Default for Pieces {
 }
 
 impl Pieces {
-    /// Reads on.
+    /// Reads the next bytes.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut each: impl FnMut(Piece<'_>)) {
         while let Some((&byte, rest)) = bytes.split_first() {
             if std::mem::take(&mut self.after_cr) && byte == b'\n' {
@@ -88,25 +88,25 @@ impl Pieces {
 pub struct Event {
     /// The bytes as they came, with the blank line that ends them.
     pub raw: Vec<u8>,
-    /// The field `event`; empty when there is none.
+    /// The field `event`; empty if there is none.
     pub name: String,
-    /// The fields `data`, joined by line feeds; empty when there are none, as in a comment.
+    /// The fields `data`, joined by line feeds; empty if there are none, as in a comment.
     pub data: String,
 }
 
-/// Cuts a stream of bytes into events, wherever the network cuts it, and keeps those that are held.
+/// Splits a stream of bytes into events, wherever the network cuts it, and keeps those that are held.
 #[derive(Debug, Default)]
 pub struct Splitter {
     held: Vec<u8>,
     bytes: Vec<u8>,
-    /// The part of `bytes` that has been given out as events.
+    /// How many of `bytes` have been returned as events.
     taken: usize,
-    /// The part of `bytes` that is known to hold no further end of an event.
+    /// How many of `bytes` are known to contain no further end of an event.
     searched: usize,
 }
 
 impl Splitter {
-    /// Takes in bytes.
+    /// Adds bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.taken);
         self.searched = self.searched.saturating_sub(self.taken);
@@ -119,7 +119,7 @@ impl Splitter {
         self.held.len() + self.bytes.len() - self.taken
     }
 
-    /// Takes what is left for an event whose blank line is missing. Without data it is not an event.
+    /// Takes the rest for an event whose blank line is missing. Without data it is not an event.
     pub fn end_event(&mut self) {
         let begun = self.bytes.get(self.taken..).unwrap_or_default();
         let text = String::from_utf8_lossy(begun);
@@ -151,7 +151,7 @@ impl Splitter {
         Some(Event { name, data, raw })
     }
 
-    /// Keeps bytes of events that the client may not have yet.
+    /// Keeps bytes of events that the client must not have yet.
     pub fn hold(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
     }
@@ -167,7 +167,7 @@ impl Splitter {
         self.held
     }
 
-    /// The offset behind the next blank line: two line ends in a row, of any kind.
+    /// The offset after the next blank line: two line ends in a row, of any kind.
     fn end(&mut self) -> Option<usize> {
         // A line end that was cut off may belong to the one before it.
         let mut at = self.searched.saturating_sub(3).max(self.taken);
@@ -197,7 +197,7 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The value of a field, without the one blank that may stand before it.
+/// The value of a field, without the one blank that may come before it.
 fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let value = line.strip_prefix(name)?.strip_prefix(':')?;
     Some(value.strip_prefix(' ').unwrap_or(value))

@@ -1,4 +1,4 @@
-//! JSON strings: where one ends, its text, and a text as a string in the fewest bytes.
+//! JSON strings: finding their end, decoding them, and encoding a text in the fewest bytes.
 
 #![allow(clippy::indexing_slicing, reason = "half a byte is an index of 16 digits")]
 
@@ -11,11 +11,11 @@ const fn all(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
 }
 
-/// The high bit of the first byte that is a quote, a backslash or a control character, and possibly
-/// of bytes behind it; 0 when there is none.
+/// The high bit of the first byte that is a quote, a backslash or a control character, and possibly of bytes
+/// after it; 0 if there is none.
 ///
-/// `(x - 1) & !x & 0x80` per byte is the classic test for zero: a borrow can only run from a byte
-/// that is zero into the next, so everything up to and including the first hit is exact.
+/// `(x - 1) & !x & 0x80` per byte is the classic test for zero: a borrow can only run from a byte that is
+/// zero into the next, so everything up to and including the first hit is exact.
 #[inline]
 fn stops(word: u64) -> u64 {
     const HIGH: u64 = all(0x80);
@@ -27,11 +27,11 @@ fn stops(word: u64) -> u64 {
         & HIGH
 }
 
-/// Bytes of a string that are looked at one word after the other, before it is taken for a long one.
+/// A string is read word by word up to this length, and as a long one after it.
 const SHORT: usize = 32;
 
-/// The position of the closing quote of the string whose text starts at `at`, and whether there is an
-/// escape before it. `None`: no end, a bare control character, or an escape that JSON does not know.
+/// The position of the closing quote of the string whose text starts at `at`, and whether there is an escape
+/// before it. `None`: no end, a bare control character, or an escape that JSON does not have.
 #[inline]
 pub fn end(body: &[u8], at: usize) -> Option<(usize, bool)> {
     let text = body.get(at..)?;
@@ -52,13 +52,13 @@ pub fn end(body: &[u8], at: usize) -> Option<(usize, bool)> {
 /// The same by blocks of 64 bytes, for a string whose text starts at the start of `text`.
 #[inline(never)]
 fn end_of_long(text: &[u8]) -> Option<(usize, bool)> {
-    // Whether the last byte of the block before is a backslash that makes this one's first byte an escape.
+    // Whether the last byte of the previous block is a backslash that escapes this block's first byte.
     let mut carried = 0;
     let mut any = false;
     let mut at = 0;
     loop {
         let rest = text.get(at..)?;
-        // Behind the end there are control characters: no string goes on into them.
+        // The filling is control characters, so a string never continues into it.
         let bytes = Bytes::new(&padded(rest, 0));
         let backslashes = bytes.equal(b'\\');
         let mut ends = bytes.equal(b'"');
@@ -71,7 +71,7 @@ fn end_of_long(text: &[u8]) -> Option<(usize, bool)> {
         if bytes.within(0, 0x1f) & own != 0 {
             return None;
         }
-        // Of the escapes, nearly all are line ends and quotes.
+        // Nearly all escapes are line ends and quotes.
         any |= (backslashes | escaped) & own != 0;
         let others = escaped & own & !(bytes.equal(b'n') | bytes.equal(b'"'));
         for place in ones(others) {
@@ -86,20 +86,21 @@ fn end_of_long(text: &[u8]) -> Option<(usize, bool)> {
     }
 }
 
-/// The bytes that follow a backslash that does not itself follow one of these. `carried` is 1 where the
-/// first byte does, and becomes so for the next block.
+/// The bytes that a backslash escapes. `carried` is 1 if the first byte is escaped, and is set for the next
+/// block.
 #[inline]
 fn behind_odd(backslashes: u64, carried: &mut u64) -> u64 {
     const EVEN: u64 = 0x5555_5555_5555_5555;
     let backslashes = backslashes & !*carried;
     let behind = backslashes << 1 | *carried;
-    // Adding turns each run that starts at an odd place around: what is behind it tells where it ends.
+    // The addition inverts each run that starts at an odd position; the bit after the run shows where it
+    // ends.
     let (turned, over) = (backslashes & !EVEN & !behind).overflowing_add(backslashes);
     *carried = u64::from(over);
     (EVEN ^ turned << 1) & behind
 }
 
-/// Whether a text starts with what makes an escape of the backslash before it.
+/// Whether a text starts with a valid escape, given a backslash before it.
 fn is_escape(text: &[u8]) -> bool {
     match text {
         [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => true,
@@ -110,7 +111,7 @@ fn is_escape(text: &[u8]) -> bool {
     }
 }
 
-/// The text of a string with its quotes.
+/// The text of a quoted string.
 pub fn text(quoted: &str) -> Option<Cow<'_, str>> {
     let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
@@ -119,16 +120,16 @@ pub fn text(quoted: &str) -> Option<Cow<'_, str>> {
     decode(inner).map(Cow::Owned)
 }
 
-/// The text of a string, given what stands between its quotes. `None` when that has a lone surrogate:
-/// such a string is not text, and no sequence of characters stands for it.
+/// The text of a string, from the part between its quotes. `None` if it has a lone surrogate: no sequence of
+/// characters equals such a string.
 pub fn decode(inner: &str) -> Option<String> {
     let mut text = String::with_capacity(inner.len());
-    // Up to here it is decoded.
+    // Everything before this is decoded.
     let mut from = 0;
     for (start, block) in blocks(inner.as_bytes()) {
         for place in ones(block.equal(b'\\')) {
             let at = start + place as usize;
-            // A backslash may be what the one before it stands for.
+            // This backslash may be the character that the previous one escapes.
             if at >= from {
                 text.push_str(inner.get(from..at)?);
                 let (character, length) = escaped(inner.as_bytes().get(at + 1..)?)?;
@@ -141,7 +142,7 @@ pub fn decode(inner: &str) -> Option<String> {
     Some(text)
 }
 
-/// What an escape stands for and the length of it without its backslash.
+/// The character of an escape, and the length of the escape without its backslash.
 #[inline]
 fn escaped(escape: &[u8]) -> Option<(char, usize)> {
     let character = match escape.first()? {
@@ -159,8 +160,8 @@ fn escaped(escape: &[u8]) -> Option<(char, usize)> {
     Some((character, 1))
 }
 
-/// The character whose digits stand here, behind `\u`, and the length of its escape or its two escapes
-/// without the first backslash.
+/// The character whose digits begin here, after `\u`, and the length of its escape or its two escapes without
+/// the first backslash.
 #[inline(never)]
 fn code_point(digits: &[u8]) -> Option<(char, usize)> {
     let (first, rest) = unit(digits)?;
@@ -172,15 +173,14 @@ fn code_point(digits: &[u8]) -> Option<(char, usize)> {
     Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + low)?, r"uXXXX\uXXXX".len()))
 }
 
-/// The number of four hexadecimal digits, and what follows them.
+/// The number of four hexadecimal digits, and the rest after them.
 fn unit(digits: &[u8]) -> Option<(u32, &[u8])> {
     let (digits, rest) = digits.split_at_checked(4)?;
     let unit = digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?));
     Some((unit?, rest))
 }
 
-/// Appends a text as a JSON string with its quotes: raw UTF-8, and an escape only where there has to
-/// be one.
+/// Appends a text as a quoted JSON string: raw UTF-8, with escapes only where JSON requires them.
 pub fn encode_into(text: &str, out: &mut String) {
     out.reserve(text.len() + text.len() / 16 + 2);
     out.push('"');
@@ -199,7 +199,7 @@ pub fn encode_into(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// Appends the escape of a byte that has to have one.
+/// Appends the escape of a byte that requires one.
 #[inline]
 fn push_escape(byte: u8, out: &mut String) {
     match byte {
@@ -218,7 +218,7 @@ fn push_escape(byte: u8, out: &mut String) {
     }
 }
 
-/// A JSON value, known to be one, without the white space between its tokens.
+/// A valid JSON value without the white space between its tokens.
 pub fn without_layout(raw: &str) -> Cow<'_, str> {
     let bytes = raw.as_bytes();
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');

@@ -1,4 +1,4 @@
-//! The one table: which formats there are, and which providers.
+//! The one table of formats and providers.
 
 use memchr::memmem;
 
@@ -20,8 +20,8 @@ use crate::{
     openai_responses, vertex,
 };
 
-/// Who answers, in the order in which their paths are looked for. Whoever has no folder serves OpenAI's formats and has
-/// nothing of its own.
+/// The providers, in the order in which their paths are tried. Those without a folder serve OpenAI's formats
+/// and have nothing of their own.
 pub(crate) static PROVIDERS: [Provider; 19] = [
     anthropic::PROVIDER,
     openai::PROVIDER,
@@ -59,8 +59,8 @@ impl Api {
     }
 }
 
-/// The meaning of a key in an answer. The names of different formats do not collide, so one reader serves all, and an
-/// answer in another format than the request's is read all the same.
+/// The meaning of a key in an answer. The keys of different formats do not collide, so one reader serves all,
+/// and an answer in another format than the request's is read too.
 pub(crate) fn key(name: &[u8]) -> Key {
     Key::shared(name)
         .or_else(|| anthropic::usage::key(name))
@@ -78,7 +78,7 @@ impl Api {
         self.format().name()
     }
 
-    /// In reports and metrics, the name of the provider that made the format.
+    /// The name of the provider that made the format, for reports and metrics.
     pub fn provider(self) -> &'static str {
         self.format().provider()
     }
@@ -98,7 +98,7 @@ impl Api {
         understood.map(|()| walk)
     }
 
-    /// Reads a body as far as it is understood, and says whether that is all of it.
+    /// Reads a body as far as it is understood, and returns whether that is all of it.
     pub fn walk_as_far(self, body: &[u8]) -> Result<(Walk<'_>, Result<(), NotUnderstood>), NotUnderstood> {
         let tape = Tape::of(body)?;
         let mut walk = Walk::new(tape.body());
@@ -127,13 +127,13 @@ impl Api {
         }
     }
 
-    /// Whether the client says with `cache_control` up to where the provider's cache is to be written.
+    /// Whether clients mark with `cache_control` how far the provider's cache is written.
     pub fn takes_breakpoints(self) -> bool {
         self.format().takes_breakpoints()
     }
 
-    /// What a member of a body holds, as far as reasoning is bound to it. What is inside [`Part::Request`] is in the
-    /// format that [`Api::inner`] names.
+    /// The role of a member of a body, as far as reasoning is bound to it. The content of [`Part::Request`]
+    /// is in the format that [`Api::inner`] names.
     pub fn part(self, key: &[u8]) -> Part {
         self.format().part(key)
     }
@@ -143,29 +143,29 @@ impl Api {
         if self == Self::GeminiCodeAssist { Self::GeminiGenerateContent } else { self }
     }
 
-    /// Whether a text alone is the same for the provider as a list of that one text.
+    /// Whether the provider treats a plain text and a list of that one text as the same.
     pub fn takes_text_for_list(self) -> bool {
         self.format().takes_text_for_list()
     }
 
-    /// Whether tools of ours can be added to requests of this format. Whoever adds one has to answer its
-    /// calls, also in streams: those of Bedrock are AWS event streams.
+    /// Whether tools of ours can be added to requests of this format: the filter has to answer their calls,
+    /// also in streams. The streams of Bedrock are AWS event streams, which it cannot do.
     pub fn takes_own_tools(self) -> bool {
         self.definition().is_some()
     }
 
-    /// The definition of `headroom_retrieve`, with the comma that joins it to the list of tools; `None` where it
+    /// The definition of `headroom_retrieve`, with the comma that joins it to the list of tools; `None` if it
     /// cannot be added.
     pub fn definition(self) -> Option<&'static str> {
         self.format().definition()
     }
 
-    /// The definitions of the tools of memory in the same way.
+    /// The definitions of the memory tools, in the same form.
     pub fn memory_definitions(self) -> Option<&'static str> {
         self.format().memory_definitions()
     }
 
-    /// The definition of the provider's own tool for memory in the same way, where it has one.
+    /// The definition of the provider's own memory tool, if it has one, in the same form.
     pub fn memory_files_definition(self) -> Option<&'static str> {
         self.format().memory_files_definition()
     }
@@ -175,14 +175,14 @@ impl Api {
         self.format().carries_traces()
     }
 
-    /// The id of a call of ours: no other call in the conversation has it. `calls` is the number of calls of the
-    /// client's tools before this turn, `ordinal` the number of the retrieval in it.
+    /// The id of a call of ours, unique in the conversation. `calls` is the number of calls of the client's
+    /// tools before this turn, `ordinal` the number of the retrieval in it.
     pub fn call_id(self, calls: usize, ordinal: usize, hash: &str, range: Option<Range>) -> String {
         call_id(self.format().ids(), calls, ordinal, hash, range)
     }
 
-    /// Takes traces off the ids in a body and puts the rounds back that they spell out. `None`: there is no trace,
-    /// or the body is not understood.
+    /// Removes traces from the ids in a body and puts back the rounds in them. `None`: there is no trace, or
+    /// the body is not understood.
     pub fn restore(self, body: &[u8], pages: &dyn Pages) -> Option<Restored> {
         memmem::find(body, MARK.as_bytes())?;
         let format = self.format();
@@ -202,7 +202,7 @@ impl Api {
         editor.finish()
     }
 
-    /// What reads the answers to requests with these tools of ours, for the tool loop.
+    /// The reader for answers to requests with these tools of ours, for the tool loop.
     pub fn answer(self, tools: OwnTools) -> Box<dyn AnswerReader> {
         self.format().answer(tools)
     }
@@ -214,14 +214,14 @@ impl Api {
 }
 
 impl Route {
-    /// Where the credential stands.
+    /// Where the credential is found.
     pub fn credentials(&self) -> Credentials {
         self.own_credentials
             .or_else(|| (named(self.provider)?.credentials)(self.api))
             .unwrap_or_else(|| self.api.format().credentials())
     }
 
-    /// Whether only subscriptions are served there.
+    /// Whether it serves only subscriptions.
     pub fn is_of_subscriptions(&self) -> bool {
         named(self.provider).is_some_and(|provider| provider.is_of_subscriptions)
     }
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use crate::retrieve_tool::Listing;
 
-    /// What is said of a list of tools where a body of the format has it.
+    /// The listing of a tool list at its place in a body of this format.
     fn list(api: Api, tools: &str) -> Listing {
         let (before, after) = match api {
             Api::OpenAiResponses => (r#"{"tools":"#, r#","input":[]}"#),

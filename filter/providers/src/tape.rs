@@ -1,30 +1,29 @@
 //! A body as a flat list of JSON values: one strict pass over the bytes, nothing copied.
 //!
-//! The list is in the order of the body; a container is followed by what is in it, object members as
-//! key, value, key, value. Readers of the wire formats walk it and never look at the bytes between
-//! values, so they cannot tell white space, key order or spelling apart, and do not have to.
+//! The list is in the order of the body: a container is followed by its content, object members as key,
+//! value, key, value. Readers of the wire formats walk it and never look at the bytes between values, so
+//! white space, key order and spelling make no difference to them.
 //!
-//! Accepted is a subset of RFC 8259 as `serde_json` reads it (the property tests below hold the two
-//! against each other); in particular a `\u` escape of a lone surrogate is grammatical here and only
-//! refuses to become text later.
+//! It accepts a subset of RFC 8259 as `serde_json` reads it (the property tests below compare the two). A
+//! `\u` escape of a lone surrogate is accepted here; only decoding it into text fails later.
 
 use std::borrow::Cow;
 
 use crate::string;
 
-/// Deepest nesting of containers: `serde_json`'s own limit, so that whatever passes here can be
-/// parsed by the provider's ordinary parser as well.
+/// Deepest nesting of containers: `serde_json`'s own limit, so that the provider's ordinary parser can read
+/// whatever passes here.
 const MAX_DEPTH: usize = 127;
 
-/// Most values in a body. A body of 16 MiB, the default limit, with real conversations in it has some
-/// 10,000; at 16 bytes each this bounds the list to 16 MiB.
+/// The most values in a body. Real conversations of 16 MiB have some 10,000; at 16 bytes each this limits the
+/// list to 16 MiB.
 const MAX_NODES: usize = 1 << 20;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Shape {
     Object,
     Array,
-    /// A string without an escape: its bytes are its text.
+    /// A string without escapes: its bytes are its text.
     Plain,
     /// A string with at least one escape.
     Escaped,
@@ -36,12 +35,12 @@ enum Shape {
 struct Node {
     start: u32,
     end: u32,
-    /// The index behind the last node that belongs to this one.
+    /// The index after the last node that belongs to this one.
     next: u32,
     shape: Shape,
 }
 
-/// The body is not what its format promises.
+/// The body does not follow its format.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NotUnderstood;
 
@@ -59,7 +58,7 @@ pub struct Value<'t, 'b> {
     index: u32,
 }
 
-/// Where a value stands, without the tape: what is left of the walk when it is over.
+/// The position of a value, without the tape: it can be kept after the walk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Span {
     start: u32,
@@ -74,7 +73,7 @@ impl<'b> Tape<'b> {
             return Err(NotUnderstood);
         }
         let text = simdutf8::basic::from_utf8(body).map_err(|_| NotUnderstood)?;
-        // A guess that fits requests: strings are long. Wrong guesses cost a reallocation.
+        // A guess that fits requests, whose strings are long. A wrong guess costs a reallocation.
         let mut scanner = Scanner { body, at: 0, nodes: Vec::with_capacity(body.len() / 256 + 16) };
         scanner.document().ok_or(NotUnderstood)?;
         Ok(Self { body: text, nodes: scanner.nodes })
@@ -91,7 +90,7 @@ impl<'b> Tape<'b> {
     }
 
     fn node(&self, index: u32) -> Node {
-        // Every index comes from the tape itself; the fallback only keeps this free of panics.
+        // Every index comes from the tape itself; the fallback only avoids a panic.
         self.nodes.get(index as usize).copied().unwrap_or(Node {
             start: 0,
             end: 0,
@@ -106,7 +105,7 @@ impl<'t, 'b> Value<'t, 'b> {
         self.tape.node(self.index)
     }
 
-    /// Where it stands.
+    /// Its position.
     pub fn span(self) -> Span {
         let Node { start, end, shape, .. } = self.node();
         Span { start, end, shape }
@@ -173,9 +172,8 @@ impl<'t, 'b> Value<'t, 'b> {
         Children { tape: self.tape, index: self.index + 1, end }
     }
 
-    /// The values of these members, each `None` where it is missing. An object that has one of them
-    /// twice means different things to different parsers and is not understood; neither is anything
-    /// that is not an object.
+    /// The values of these members, `None` for missing ones. An object that has one of them twice means
+    /// different things to different parsers and is not understood; nor is a value that is not an object.
     pub fn pick<const N: usize>(self, names: [&str; N]) -> Result<[Option<Value<'t, 'b>>; N], NotUnderstood> {
         if !self.is_object() {
             return Err(NotUnderstood);
@@ -225,12 +223,12 @@ impl Span {
         matches!(self.shape, Shape::Plain | Shape::Escaped)
     }
 
-    /// The value as it is written. `body` is the one that the span was taken from.
+    /// The value as it is written. `body` is the body that the span belongs to.
     pub fn raw(self, body: &str) -> &str {
         body.get(self.range()).unwrap_or_default()
     }
 
-    /// What stands between the quotes of a string.
+    /// The part between the quotes of a string.
     fn inner(self, body: &str) -> &str {
         body.get(self.start as usize + 1..(self.end as usize).saturating_sub(1)).unwrap_or_default()
     }
@@ -284,7 +282,7 @@ impl Scanner<'_> {
                 b'n' => self.word(b"null")?,
                 _ => self.number()?,
             }
-            // A value, or what is in a container, ends here.
+            // A value, or the content of a container, ends here.
             loop {
                 self.space();
                 let Some(&container) = open.last() else {
@@ -425,7 +423,7 @@ mod tests {
         Tape::of(body).is_ok()
     }
 
-    /// Whether the strict parser takes it. Any JSON: a value's text is not looked at.
+    /// Whether the strict parser accepts it, as any JSON: the texts of values are not decoded.
     fn oracle(body: &[u8]) -> bool {
         serde_json::from_slice::<&RawValue>(body).is_ok()
     }

@@ -1,5 +1,5 @@
-//! What an answer says of itself: model, usage, stop reason, class of an error. In the words of every
-//! provider.
+//! What an answer reports about itself: model, usage, stop reason, class of an error. The keys of every
+//! provider:
 //!
 //! | | Anthropic, also on Bedrock | OpenAI Chat, Mistral | OpenAI Responses | Gemini | Bedrock Converse | Cohere |
 //! |---|---|---|---|---|---|---|
@@ -9,36 +9,36 @@
 //! | error | `error.type` | `error.type`, `error.code` | `error.code`, `code` | `error.status` | headers of the frame | |
 //! | reasoning left out | `input_transformations` | | `input_transformations` | | | |
 //!
-//! The names of different providers do not collide, so one reader serves all, and an answer in another
-//! format than the request's is read all the same.
+//! The names of different providers do not collide, so one reader serves all, and an answer in another format
+//! than the request's is read too.
 
-/// What an answer has cost, in tokens.
+/// The cost of an answer in tokens.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Usage {
-    /// Without what was read from or written to the cache.
+    /// Input, without what was read from or written to the cache.
     pub input: u64,
-    /// With what was thought.
+    /// Output, including thinking.
     pub output: u64,
     /// Read from the cache.
     pub cache_read: u64,
-    /// Written to it, for however long.
+    /// Written to the cache, for any lifetime.
     pub cache_write: u64,
-    /// Of these, for five minutes.
+    /// The part of `cache_write` for five minutes.
     pub cache_write_5m: u64,
-    /// Of these, for an hour.
+    /// The part of `cache_write` for an hour.
     pub cache_write_1h: u64,
-    /// Of the output, what was thought.
+    /// The part of `output` that was thinking.
     pub reasoning: u64,
 }
 
-/// Reasoning that the provider did not use because what stands before it has changed.
+/// Reasoning that the provider did not use because the text before it has changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PrefixMismatch {
     /// There is none.
     None,
-    /// So many blocks were left out.
+    /// This many blocks were left out.
     LeftOut(u32),
-    /// The whole request was refused, in words like these.
+    /// The whole request was refused for this reason.
     Refused,
 }
 
@@ -47,12 +47,12 @@ pub enum PrefixMismatch {
 pub(crate) enum Key {
     #[default]
     Other,
-    /// What a streamed event wraps the message in.
+    /// The object around the message in a streamed event.
     Envelope,
-    /// Such an envelope too, or what an error says to people.
+    /// Such an object too, or the text of an error message.
     Message,
     Usage,
-    /// In `usage`, figures of which other figures are part.
+    /// In `usage`, an object with parts of other figures.
     InputDetails,
     OutputDetails,
     CacheCreation,
@@ -67,9 +67,9 @@ pub(crate) enum Key {
     /// A document in base64.
     Bytes,
 
-    /// Without what was read from or written to the cache.
+    /// Input without what was read from or written to the cache.
     InputAlone,
-    /// With it.
+    /// Input including that.
     InputWhole,
     ToolInput,
     Output,
@@ -118,12 +118,12 @@ impl Key {
 /// An open container.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Frame {
-    /// The key that it stands under.
+    /// The key of the container.
     pub(crate) key: Key,
     pub(crate) array: bool,
 }
 
-/// Where in an answer a member stands.
+/// The place of a member in an answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Place {
     Root,
@@ -180,29 +180,29 @@ impl Place {
     }
 }
 
-/// A text that counts.
+/// A relevant text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Text {
     Model,
     StopReason,
-    /// What became of the whole: `completed`, `failed`, …
+    /// The status of the whole answer: `completed`, `failed`, …
     Status,
-    /// Of the error: the higher the better it names the class.
+    /// The class of an error; a higher number is the better name.
     ErrorClass(u8),
     RootType,
     RootCode,
     RootObject,
     Ttl,
-    /// What an error says to people; only how it begins.
+    /// The error message for people; only its beginning is read.
     Message,
     TransformationType,
     TransformationReason,
 }
 
 impl Text {
-    /// What a text under this key means; `None`: nothing that counts.
+    /// The meaning of a text under this key; `None`: it is not relevant.
     pub(crate) fn at(open: &[Frame], key: Key) -> Option<Self> {
-        // Most texts of an answer stand under keys that mean nothing anywhere.
+        // Most texts of an answer have keys without any meaning.
         if matches!(key, Key::Other | Key::Envelope) {
             return None;
         }
@@ -234,20 +234,21 @@ pub struct Findings {
     error_class: String,
     error_rank: u8,
     usage: Option<Figures>,
-    /// Reasoning that the provider has left out for a changed prefix; streams list it in several events.
+    /// Reasoning blocks that the provider has left out for a changed prefix; streams list them in several
+    /// events.
     mismatches: u32,
     refused_for_prefix: bool,
     document: Document,
 }
 
-/// What only together with something else in the same document means something.
+/// Values that only have a meaning together with others of the same document.
 #[derive(Debug, Default)]
 struct Document {
     /// `type` or `object` is `error`.
     is_error: bool,
     kind: String,
     code: String,
-    /// The number of an HTTP status, which errors in WebSocket sessions carry.
+    /// An HTTP status, which errors in WebSocket sessions carry.
     status: Option<u32>,
     detail_tokens: u64,
     detail_hour: Option<bool>,
@@ -255,7 +256,7 @@ struct Document {
     transformation: Transformation,
 }
 
-/// An element of `input_transformations`, as far as it is read.
+/// The relevant fields of an element of `input_transformations`.
 #[derive(Debug, Default)]
 struct Transformation {
     of_reasoning: bool,
@@ -266,7 +267,7 @@ struct Transformation {
 #[derive(Clone, Copy, Debug, Default)]
 struct Figures {
     input: u64,
-    /// Whether `input` has in it what was read from the cache or written to it.
+    /// Whether `input` includes what was read from the cache or written to it.
     whole: bool,
     tool_input: u64,
     output: u64,
@@ -288,37 +289,37 @@ impl Findings {
             && self.prefix_mismatch() == PrefixMismatch::None
     }
 
-    /// The model that has answered.
+    /// The model that answered.
     pub fn model(&self) -> &str {
         &self.model
     }
 
-    /// Why the model stopped, in the provider's word.
+    /// Why the model stopped, as the provider spells it.
     pub fn stop_reason(&self) -> &str {
         &self.stop_reason
     }
 
-    /// What kind of error it is, in the provider's word.
+    /// The class of the error, as the provider spells it.
     pub fn error_class(&self) -> &str {
         if self.error_class.is_empty() { self.document.error_class() } else { &self.error_class }
     }
 
-    /// The `type` of the document at hand.
+    /// The `type` of the current document.
     pub fn kind(&self) -> &str {
         &self.document.kind
     }
 
-    /// The `status` of the document at hand, where it is a number.
+    /// The `status` of the current document, if it is a number.
     pub fn status(&self) -> Option<u32> {
         self.document.status
     }
 
-    /// What it has cost, as far as it is known.
+    /// The usage, as far as it is known.
     pub fn usage(&self) -> Option<Usage> {
         self.usage.map(Figures::usage)
     }
 
-    /// Whether the provider did not use reasoning because what stands before it has changed.
+    /// Whether the provider did not use reasoning because the text before it has changed.
     pub fn prefix_mismatch(&self) -> PrefixMismatch {
         match self.mismatches.max(self.document.mismatches) {
             0 if self.refused_for_prefix => PrefixMismatch::Refused,
@@ -327,17 +328,17 @@ impl Findings {
         }
     }
 
-    /// A message to people says that the request is refused for a changed prefix.
+    /// Notes that an error message refuses the request for a changed prefix.
     pub(crate) fn refuse_for_prefix(&mut self) {
         self.refused_for_prefix = true;
     }
 
-    /// The class of an error, where something beside the document names it.
+    /// Notes the class of an error that is named outside the document.
     pub(crate) fn error(&mut self, class: &[u8]) {
         self.text(Text::ErrorClass(u8::MAX), class);
     }
 
-    /// A text that counts.
+    /// Notes a relevant text.
     pub(crate) fn text(&mut self, text: Text, value: &[u8]) {
         let Ok(value) = std::str::from_utf8(value) else { return };
         if value.is_empty() || value.chars().any(char::is_control) {
@@ -367,7 +368,7 @@ impl Findings {
             Text::Ttl => document.detail_hour = Some(value == "1h"),
             // Its beginning is enough: see `refuse_for_prefix`.
             Text::Message => {}
-            // A block that is bound elsewhere and shown all the same is not left out.
+            // A block that is bound elsewhere but still shown to the model is not left out.
             Text::TransformationType => {
                 document.transformation.of_reasoning =
                     ["thinking", "reasoning"].iter().any(|it| value.contains(it))
@@ -377,7 +378,7 @@ impl Findings {
         }
     }
 
-    /// A whole number.
+    /// Notes a whole number.
     pub(crate) fn figure(&mut self, open: &[Frame], key: Key, figure: u64) {
         if key == Key::Other {
             return;
@@ -416,7 +417,7 @@ impl Findings {
         self.usage = Some(figures);
     }
 
-    /// The end of a container.
+    /// Notes the end of a container.
     pub(crate) fn close(&mut self, open: &[Frame]) {
         let document = &mut self.document;
         if Place::of(open) == Place::Transformation {
@@ -433,7 +434,7 @@ impl Findings {
         document.detail_hour = None;
     }
 
-    /// The end of a document: what follows is another.
+    /// Ends a document: another one may follow.
     pub(crate) fn end_document(&mut self) {
         let document = std::mem::take(&mut self.document);
         self.mismatches = self.mismatches.max(document.mismatches);
@@ -462,7 +463,7 @@ impl Figures {
         let of_input = if self.whole { cache_read.saturating_add(cache_write) } else { 0 };
         Usage {
             input: self.input.saturating_sub(of_input).saturating_add(self.tool_input),
-            // Gemini counts thinking apart from the answer; it is billed as output.
+            // Gemini counts thinking separately from the answer; it is billed as output.
             output: self.output.saturating_add(self.thoughts),
             cache_read,
             cache_write,

@@ -1,4 +1,4 @@
-//! Vertex AI: Gemini, and what Anthropic and Mistral have there.
+//! Vertex AI: Gemini, and the models of Anthropic and Mistral there.
 
 use crate::api::Api;
 use crate::gemini::{CREDENTIALS_OF_OTHERS, Resource};
@@ -22,7 +22,7 @@ fn route(path: &str) -> Option<Route> {
     }
     let resource = Resource::at(path)?;
     let api = match resource.method {
-        // `count-tokens` stands where a model's name would, and is not a model.
+        // `count-tokens` takes the place of a model's name, and is not a model.
         "rawPredict" | "streamRawPredict" if resource.model != "count-tokens" => {
             if resource.parent.ends_with("/publishers/anthropic/models") {
                 Api::AnthropicMessages

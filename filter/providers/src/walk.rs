@@ -1,8 +1,8 @@
-//! What the readers of requests find: where the tool outputs stand in a body, and what else the model reads.
+//! What the readers of requests find: the tool outputs in a body, and everything else that the model reads.
 //!
-//! One strict pass makes a [`tape`](crate::tape) of the body; the reader of each format then names the values that
-//! count and skips the rest. A body that a reader does not understand is not touched at all (I1), and
-//! neither is any value that is not named there as the text of a tool output (I6): outputs of the
+//! One strict pass makes a [`tape`](crate::tape) of the body; the reader of each format then names the
+//! relevant values and skips the rest. A body that a reader does not understand is not changed at all (I1).
+//! The same holds for any value that is not named as the text of a tool output (I6): outputs of the
 //! provider's own tools, images, documents, thinking, reasoning and encrypted items have no reader.
 
 use std::borrow::Cow;
@@ -13,38 +13,38 @@ use hashbrown::HashMap;
 use crate::retrieve_tool::{self, Naming};
 use crate::tape::{NotUnderstood, Span, Value};
 
-/// What a walk over a body found.
+/// The findings of a walk over a body.
 #[derive(Debug)]
 pub struct Walk<'b> {
     /// The body.
     pub body: &'b str,
-    /// The model that it names.
+    /// The model that the body names.
     pub model: Option<Cow<'b, str>>,
-    /// It asks for a stream.
+    /// Whether it asks for a stream.
     pub stream: bool,
-    /// It lists tools.
+    /// Whether it lists tools.
     pub has_tools: bool,
-    /// Later requests do not carry again what this one does: the provider keeps the conversation.
+    /// Whether the provider keeps the conversation: then later requests do not repeat this one's content.
     pub kept_by_provider: bool,
-    /// Thinking of the model comes back in it.
+    /// Whether it carries earlier thinking of the model.
     pub carries_thinking: bool,
-    /// What the tool list says of Headroom's own tools.
+    /// Which of Headroom's own tools the tool list has.
     pub own_tools: retrieve_tool::Listings,
-    /// What the model reads beside tool outputs, in reading order.
+    /// What the model reads apart from tool outputs, in reading order.
     pub readings: Vec<Reading>,
     /// The tool outputs, in the body's order.
     pub outputs: Vec<Output>,
-    /// The number of outputs that stand before the end of the model's last message.
+    /// The number of outputs before the end of the model's last message.
     pub answered: usize,
     /// The number of readings up to the end of the first user message that has a text; 0 without one.
     pub opening: usize,
-    /// The number of outputs that stand before the model's last call: it was sent these while it had tools.
+    /// The number of outputs before the model's last call: it read these while it had tools.
     pub called: usize,
     /// The number of calls of tools that are not our own.
     pub clients_calls: usize,
     /// The calls, in order.
     pub made: Vec<Call>,
-    /// The request asks the provider to take tool outputs out of what the model is given.
+    /// Whether the request asks the provider to remove tool outputs before the model reads it.
     pub clears_outputs: bool,
     calls: HashMap<Cow<'b, str>, Named, FixedState>,
     query: Option<Span>,
@@ -52,17 +52,17 @@ pub struct Walk<'b> {
     since: usize,
 }
 
-/// Something that the model reads and that stays as it is.
+/// Something that the model reads and that is never changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Reading {
-    /// Where it stands.
+    /// Its position.
     pub span: Span,
-    /// Who speaks.
+    /// Its author.
     pub role: Role,
 }
 
 impl Reading {
-    /// Whether it is something that the user or the model has written, and no text that an agent puts in by itself.
+    /// Whether the user or the model has written it, and not an agent by itself.
     pub fn steers(&self, body: &str) -> bool {
         match self.role {
             Role::Assistant => true,
@@ -71,13 +71,13 @@ impl Reading {
         }
     }
 
-    /// Whether an agent has put it into a message of the user by itself.
+    /// Whether an agent has put it into a user message by itself.
     pub fn is_reminder(&self, body: &str) -> bool {
         self.span.raw(body).get(1..).is_some_and(|text| text.starts_with(REMINDER))
     }
 }
 
-/// Who speaks.
+/// The author of a text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Role {
     /// The list of tools.
@@ -95,58 +95,58 @@ pub enum Role {
 pub struct Call {
     /// The name of the tool.
     pub name: Option<Span>,
-    /// What the tool is given.
+    /// The arguments of the call.
     pub arguments: Option<Span>,
-    /// Made by a program that the provider runs, which also reads the result.
+    /// Whether a program at the provider made the call; that program also reads the result.
     pub by_program: bool,
-    /// Which of the request's calls it is, from 0. `None` where the request does not show it.
+    /// The number of the call in the request, from 0. `None`: the request does not show the call.
     pub number: Option<usize>,
 }
 
-/// Calls of one id that were made at once.
+/// Calls with the same id that were made at once.
 #[derive(Debug, Default)]
 struct Named {
     calls: Vec<Call>,
     /// How many of them have been answered.
     answered: usize,
-    /// How many outputs stood before them, and what the user had said last.
+    /// The number of outputs before them, and the user's last text.
     since: Option<(usize, Option<Span>)>,
 }
 
 /// One text of one tool output.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Output {
-    /// The string that holds the text; another value where the output is structured data, which is
-    /// read by the model but has no text to replace.
+    /// The string that holds the text. For structured data it is another value, which the model reads but
+    /// which has no text to replace.
     pub span: Span,
     /// The call that it answers.
     pub call: Option<Call>,
     /// The last user text before it.
     pub query: Option<Span>,
-    /// Where in the body the last compaction before it ends, 0 without one: the provider gives the model
-    /// nothing of what stands before.
+    /// The end of the last compaction before it, 0 without one: the provider gives the model nothing from
+    /// before that.
     pub since: usize,
-    /// It is a JSON value, and the strings in it may change.
+    /// Whether it is a JSON value in which strings may change.
     pub structured: bool,
-    /// How many readings stand before it.
+    /// How many readings come before it.
     pub readings: usize,
-    /// How many calls do.
+    /// How many calls come before it.
     pub made: usize,
 }
 
 impl Output {
-    /// Whether our own tool has given it.
+    /// Whether it is the result of our own tool.
     pub fn is_retrieved(&self, body: &str) -> bool {
         self.call.is_some_and(|call| call.is_ours(body))
     }
 }
 
-/// How agents mark text that they put into a user message themselves: it is no question, so it does
-/// not steer (Claude Code).
+/// The mark of text that agents put into a user message themselves (Claude Code): it is not a question, so it
+/// does not steer.
 const REMINDER: &str = "<system-reminder>";
 
 impl<'b> Walk<'b> {
-    /// Of a body in which nothing has been found yet.
+    /// For a body, before anything has been found.
     pub(crate) fn new(body: &'b str) -> Self {
         Self {
             body,
@@ -170,7 +170,7 @@ impl<'b> Walk<'b> {
         }
     }
 
-    /// The members that requests of all formats have in common.
+    /// Reads the members that requests of all formats have in common.
     pub(crate) fn envelope(
         &mut self,
         naming: Naming,
@@ -201,19 +201,19 @@ impl<'b> Walk<'b> {
         }
     }
 
-    /// A block or item in which the provider has summed up all that stands before it.
+    /// Notes a block or item in which the provider has summarized everything before it.
     pub(crate) fn compaction(&mut self, value: Value<'_, 'b>) {
         self.since = value.span().range().end;
     }
 
-    /// The end of a message that a user wrote.
+    /// Notes the end of a message that a user wrote.
     pub(crate) fn end_of_user_message(&mut self) {
         if self.opening == 0 && self.readings.last().is_some_and(|last| last.role == Role::User) {
             self.opening = self.readings.len();
         }
     }
 
-    /// A call that the model made. It counts as something that it reads.
+    /// Notes a call that the model made. The model reads its own calls too.
     pub(crate) fn call(&mut self, id: Option<Value<'_, 'b>>, mut call: Call) {
         call.number = Some(self.made.len());
         self.answered = self.outputs.len();
@@ -226,8 +226,9 @@ impl<'b> Walk<'b> {
         if let Some(id) = id.and_then(Value::text) {
             let since = (self.outputs.len(), self.query);
             let named = self.calls.entry(id).or_default();
-            // Some providers reuse ids, or have none but the tool's name. Calls between which nothing was said are made
-            // at once, and are answered in their order; else an output answers the latest call before it.
+            // Some providers reuse ids, or have only the tool's name. Calls with nothing between them were
+            // made at once, and are answered in their order; otherwise an output answers the latest call
+            // before it.
             if named.since != Some(since) {
                 *named = Named { since: Some(since), ..Named::default() };
             }
@@ -249,8 +250,8 @@ impl<'b> Walk<'b> {
         self.outputs.push(Output { span, call, query, since, structured: false, readings, made });
     }
 
-    /// An output that is JSON. Where it is an object of exactly one member and that is a string, that
-    /// string is the output's text; anything else is structured data, which stays but for the texts in it.
+    /// Notes an output that is JSON. If it is an object with a single member that is a string, that string is
+    /// the output's text. Anything else is structured data, in which only texts may change.
     pub(crate) fn structured_output(&mut self, call: Option<Call>, value: Value<'_, 'b>) {
         if !value.is_object() {
             self.output(call, value);
@@ -267,7 +268,7 @@ impl<'b> Walk<'b> {
         }
     }
 
-    /// The last output is structured data.
+    /// Marks the last output as structured data.
     fn mark_structured(&mut self) {
         if let Some(output) = self.outputs.last_mut() {
             output.structured = !output.span.is_string();
@@ -276,14 +277,14 @@ impl<'b> Walk<'b> {
 }
 
 impl Call {
-    /// Name and arguments; empty where they are not known.
+    /// Name and arguments; empty if they are not known.
     pub fn texts<'b>(&self, body: &'b str) -> [Cow<'b, str>; 2] {
         let name = self.name.and_then(|span| span.text(body));
         let arguments = self.arguments.map(|span| span.text(body).unwrap_or(Cow::Borrowed(span.raw(body))));
         [name.unwrap_or_default(), arguments.unwrap_or_default()]
     }
 
-    /// Where it stands in the body: its name, or else its arguments.
+    /// The position of its name, or else of its arguments.
     pub fn start(&self) -> Option<usize> {
         self.name.or(self.arguments).map(|span| span.range().start)
     }
@@ -296,7 +297,7 @@ impl Call {
         })
     }
 
-    /// A call made by the model, or, where `caller` says so, by a program that the provider runs.
+    /// A call of the model or, if `caller` says so, of a program at the provider.
     pub(crate) fn new(
         name: Option<Value<'_, '_>>,
         arguments: Option<Value<'_, '_>>,
@@ -318,8 +319,8 @@ impl Call {
     }
 }
 
-/// Calls `each` with every text of a message's content: a string, or a list of parts of which those
-/// of one of these types count. Nothing else is a content.
+/// Calls `each` with every text of a message's content: a string, or a list of parts, of which only parts of
+/// these types are used.
 pub(crate) fn each_text<'t, 'b>(
     content: Option<Value<'t, 'b>>,
     types: &[&str],

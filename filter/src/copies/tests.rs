@@ -6,7 +6,7 @@ use super::*;
 const MS: u64 = NANOS_PER_MS;
 const LIMITS: Limits = Limits { queue_bytes: 1 << 20, timeout_ms: 100, pause_ms: 50, max_pause_ms: 1_000 };
 
-/// A request with so many tool outputs that get a lossy form; `seed` makes them differ.
+/// A request with this many tool outputs that get a lossy form; `seed` makes them differ.
 fn body(outputs: usize, seed: usize) -> Vec<u8> {
     let mut messages = vec![json!({"role": "user", "content": "Which failed?"})];
     for n in 0..outputs {
@@ -34,7 +34,7 @@ fn push(copies: &mut Copies, tenant: &str, body: &[u8]) -> u64 {
     copies.push(tenant, "c", &outcome.originals)
 }
 
-/// What a call carries, after it was begun.
+/// What a call carries once it has started.
 fn sent(copies: &mut Copies, token: u32, now: u64) -> Option<AdmitRequest> {
     let message = copies.next(now)?;
     copies.started(Some(token), now);

@@ -15,11 +15,11 @@ const NAME: u8 = 1 << 3;
 const COMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0b1110_0000;
 
-/// What one more call of the inflater gets room for, where nothing says how much will come.
+/// Room for one more call of the inflater, if the length of the content is unknown.
 const STEP_BYTES: usize = 64 << 10;
-/// No deflate stream says more in a byte: a match of 258 bytes takes two bits.
+/// The highest ratio of deflate: a match of 258 bytes takes two bits.
 const MAX_DEFLATE_RATIO: usize = 1032;
-/// What a stored block of deflate holds.
+/// The most that a stored block of deflate can hold.
 const MAX_STORED_BYTES: usize = u16::MAX as usize;
 const BLOCK_HEADER_BYTES: usize = 5;
 const HEADER_BYTES: usize = 10;
@@ -44,13 +44,13 @@ fn decode_member(
     inflater: &mut DecompressorOxide,
 ) -> Result<(), DecodeError> {
     skip_header(bytes)?;
-    // The body's last four bytes are the length of its only member's content, if it has only one.
+    // If there is only one member, the body's last four bytes are the length of its content.
     if content.bytes.is_empty()
         && let Some(length) = bytes.last_chunk::<4>()
     {
         let length = u32::from_le_bytes(*length) as usize;
         if length <= bytes.len().saturating_mul(MAX_DEFLATE_RATIO) && length <= content.room() {
-            // One more: the inflater has to see that nothing follows.
+            // One more byte: the inflater has to see that nothing follows.
             content.bytes.reserve_exact(length.saturating_add(1));
         }
     }
@@ -63,27 +63,27 @@ fn decode_member(
     if crc32fast::hash(written) != u32::from_le_bytes(*sum) {
         return Err(DecodeError::Mismatch("CRC-32"));
     }
-    // Modulo 2^32, as the format has it.
+    // The format counts modulo 2^32.
     if written.len() as u64 & u64::from(u32::MAX) != u64::from(u32::from_le_bytes(*length)) {
         return Err(DecodeError::Mismatch("length"));
     }
     Ok(())
 }
 
-/// Appends what one deflate stream holds, and takes the stream off `bytes`.
+/// Appends the content of one deflate stream, and removes the stream from `bytes`.
 fn inflate(
     bytes: &mut &[u8],
     content: &mut Content,
     inflater: &mut DecompressorOxide,
 ) -> Result<(), DecodeError> {
-    // The inflater copies from what it has written before, which has to be all there.
+    // The inflater copies from its earlier output, so all of that has to be there.
     let flags = inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
     let start = content.bytes.len();
     let mut written = start;
     loop {
         let spare = content.bytes.capacity().saturating_sub(written);
         let room = if spare > 0 { spare } else { STEP_BYTES };
-        // One byte beyond the limit tells content that ends there from content that goes on.
+        // One byte beyond the limit shows whether the content ends there or goes on.
         let end = written.saturating_add(room).min(content.limit.saturating_add(1));
         if end == written {
             return Err(content.over_limit);
@@ -94,7 +94,7 @@ fn inflate(
             content.bytes.reserve_exact(doubled);
         }
         content.bytes.resize(end, 0);
-        // Of this member alone: what an earlier one holds cannot be referred to.
+        // Only this member's output: matches cannot refer to earlier members.
         let out = content.bytes.get_mut(start..).unwrap_or_default();
         let (status, read, wrote) = decompress(inflater, bytes, out, written.saturating_sub(start), flags);
         *bytes = bytes.get(read..).unwrap_or_default();
@@ -152,14 +152,14 @@ pub(super) fn store(bytes: &[u8]) -> Vec<u8> {
         bytes.len().saturating_add(blocks.saturating_mul(BLOCK_HEADER_BYTES)).saturating_add(around),
     );
     let [first, second] = MAGIC;
-    // No flags, no time: the same content has the same bytes.
+    // No flags and no time, so equal content gives equal bytes.
     body.extend_from_slice(&[first, second, DEFLATE, 0, 0, 0, 0, 0, 0, UNKNOWN_SYSTEM]);
     let mut sum = Hasher::new();
     let mut rest = bytes;
     loop {
         let (block, behind) = rest.split_at(rest.len().min(MAX_STORED_BYTES));
         rest = behind;
-        // The block's type is 0, and it is the last one or not; then the length, and its complement.
+        // Type 0 and whether the block is the last one; then its length, and the complement of that.
         body.push(rest.is_empty().into());
         let length = u16::try_from(block.len()).unwrap_or(u16::MAX);
         body.extend_from_slice(&length.to_le_bytes());
@@ -171,7 +171,7 @@ pub(super) fn store(bytes: &[u8]) -> Vec<u8> {
         }
     }
     body.extend_from_slice(&sum.finalize().to_le_bytes());
-    // Modulo 2^32, as the format has it.
+    // The format counts modulo 2^32.
     body.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
     body
 }

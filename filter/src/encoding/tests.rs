@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 const CAP: usize = 32 << 20;
-/// No bound.
+/// No limit.
 const ANY: usize = usize::MAX;
 const BOTH: [Encoding; 2] = [Encoding::Gzip, Encoding::Zstd];
 
@@ -16,7 +16,7 @@ fn gzip(content: &[u8], level: u32) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// As a client streams it: the frame says nothing of its length.
+/// As a client streams it: the frame does not state its length.
 fn zstd_stream(content: &[u8], level: i32, summed: bool) -> Vec<u8> {
     let mut encoder = ::zstd::Encoder::new(Vec::new(), level).unwrap();
     encoder.include_checksum(summed).unwrap();
@@ -31,14 +31,14 @@ fn encode(encoding: Encoding, content: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What another implementation makes of a body.
+/// How another implementation decodes a body.
 fn oracle(encoding: Encoding, body: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut content = Vec::new();
     match encoding {
         Encoding::Gzip => flate2::read::MultiGzDecoder::new(body).read_to_end(&mut content)?,
         Encoding::Zstd => {
             let mut decoder = ::zstd::Decoder::new(body)?;
-            // 8 MiB, as HTTP has it.
+            // 8 MiB, the limit for HTTP.
             decoder.window_log_max(23)?;
             decoder.read_to_end(&mut content)?
         }
@@ -46,7 +46,7 @@ fn oracle(encoding: Encoding, body: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Words, runs and noise in turn: literals, matches and stored blocks.
+/// Words, runs and noise by turns: literals, matches and stored blocks.
 fn contents() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         vec(any::<u8>(), 0..300),
@@ -111,8 +111,8 @@ proptest! {
         prop_assert!(decode(encoding, &body, CAP, ANY).is_err());
     }
 
-    /// With a sum only what is not damaged in truth is read. Without one nobody can tell: what we and another
-    /// implementation both read is the same.
+    /// With a checksum, only undamaged content is read. Without one, damage may go unseen: then we and
+    /// another implementation read the same.
     #[test]
     fn a_damaged_body_is_refused_or_read_as_others_read_it(
         content in contents(),
@@ -278,7 +278,7 @@ fn a_long_stored_body_needs_no_large_window() {
     }
 }
 
-/// Blocks that claim more than a block may hold: each byte of them would be worth megabytes.
+/// Blocks that claim more than a block may hold: each of their bytes would stand for megabytes.
 #[test]
 fn a_block_of_long_matches_is_bounded() {
     let zeros = vec![0; 32 << 20];

@@ -10,18 +10,18 @@ use xxhash_rust::xxh64::{Xxh64, xxh64};
 use super::{Content, DecodeError, MAX_PARTS, take_slice};
 
 const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
-/// Bits of the byte behind the magic number.
+/// Bits of the byte after the magic number.
 const SUMMED: u8 = 1 << 2;
 const RESERVED: u8 = 1 << 3;
 const HAS_LENGTH: u8 = 0b1110_0000;
 const LENGTH_IN_EIGHT_BYTES: u8 = 0b1100_0000;
-/// The largest window that a content coding may ask for, by RFC 9659. Levels up to 19 stay within it.
+/// The largest window that a content coding may use, by RFC 9659. Levels up to 19 stay within it.
 const MAX_WINDOW_BYTES: u64 = 8 << 20;
-/// How much is decoded before it is moved out of the window and the bounds are looked at.
+/// How much is decoded before it is moved out of the window and the limits are checked.
 const STEP_BYTES: usize = 1 << 20;
-/// What a block holds at most, where the window is not smaller.
+/// The most that a block holds, if the window is not smaller.
 const MAX_BLOCK_BYTES: usize = 128 << 10;
-/// A window of as many bytes: 2^(10 + 7).
+/// A window of this many bytes: 2^(10 + 7).
 const WINDOW_DESCRIPTOR: u8 = 7 << 3;
 const HEADER_BYTES: usize = 4 + 1 + 1 + 8;
 const BLOCK_HEADER_BYTES: usize = 3;
@@ -39,7 +39,7 @@ pub(super) fn decode(mut bytes: &[u8], mut content: Content) -> Result<Vec<u8>, 
 
 fn decode_frame(bytes: &mut &[u8], content: &mut Content) -> Result<(), DecodeError> {
     let descriptor = bytes.get(MAGIC.len()).copied().unwrap_or_default();
-    // A new one for each frame: one that is used again asks for the whole window at once.
+    // A new one for each frame: a decoder that is used again allocates the whole window at once.
     let mut decoder = FrameDecoder::new();
     decoder.set_max_window_size(MAX_WINDOW_BYTES);
     match decoder.init(&mut *bytes) {
@@ -114,8 +114,8 @@ pub(super) fn store(bytes: &[u8]) -> Vec<u8> {
         bytes.len().saturating_add(blocks.saturating_mul(BLOCK_HEADER_BYTES)).saturating_add(around),
     );
     body.extend_from_slice(&MAGIC);
-    // With a window of its own, and so no single segment: that would make the whole content the window, which
-    // receivers refuse beyond 8 MiB.
+    // A frame with its own window, not a single segment: a single segment would make the whole content the
+    // window, which receivers refuse beyond 8 MiB.
     body.extend_from_slice(&[LENGTH_IN_EIGHT_BYTES | SUMMED, WINDOW_DESCRIPTOR]);
     body.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
     let mut sum = Xxh64::new(0);
@@ -123,7 +123,7 @@ pub(super) fn store(bytes: &[u8]) -> Vec<u8> {
     loop {
         let (block, behind) = rest.split_at(rest.len().min(MAX_BLOCK_BYTES));
         rest = behind;
-        // Whether it is the last one, its type, which is 0, and its length.
+        // Whether it is the last block, its type (0), and its length.
         let header = u32::from(rest.is_empty()) | (block.len() as u32) << 3;
         let [first, second, third, _] = header.to_le_bytes();
         body.extend_from_slice(&[first, second, third]);

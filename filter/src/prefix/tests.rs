@@ -14,7 +14,7 @@ fn anthropic(body: &Value) -> PrefixDigests {
     of(Api::AnthropicMessages, body)
 }
 
-/// What a request has in common with a longer one: whether its messages stand at the beginning of those.
+/// Whether the messages of a request are the beginning of those of a longer one.
 fn is_extended(before: &PrefixDigests, after: &PrefixDigests) -> bool {
     let at = after.prefixes.len().checked_sub((after.messages - before.messages) as usize + 1);
     at.and_then(|at| after.prefixes.get(at)) == before.prefixes.last()
@@ -42,7 +42,7 @@ fn a_conversation_that_was_extended_has_its_old_digests_at_the_same_places() {
     assert!(!is_extended(&before.clone().unwrap(), &changed));
     assert_eq!((changed.system, changed.tools), (0, 0));
     let before = before.unwrap();
-    // The newest 64 of 200 begin at 137; those before the change are the same.
+    // The newest 64 of 200 begin at 137; those before the change are equal.
     assert_eq!(before.prefixes[1..=13], changed.prefixes[..13]);
     assert_ne!(before.prefixes[14], changed.prefixes[13]);
 }
@@ -60,7 +60,7 @@ fn what_providers_leave_out_of_a_prefix_is_left_out() {
     marked["tools"][1]["cache_control"] = cached.clone();
     marked["messages"][0]["content"][1]["cache_control"] = cached;
     assert_eq!(anthropic(&plain), anthropic(&marked));
-    // As the first, the only and a middle member, whatever is in it.
+    // As the first, the only and a middle member, whatever its value.
     for (with, without) in [
         (r#"{"cache_control":{"a":[1,"}"]},"type":"text","text":"x"}"#, r#"{"type":"text","text":"x"}"#),
         (r#"{"cache_control":null}"#, "{}"),
@@ -241,7 +241,7 @@ fn breakpoints_are_found_with_the_blocks_before_them() {
     body["messages"][2]["content"][1]["cache_control"] = Value::Null;
     body["cache_control"] = mark("1h");
     let found = layout(Api::AnthropicMessages, &body);
-    // What `json!` sorts before the messages is in the prompt behind them.
+    // Breakpoints are listed in the order of the prompt, not in the order in which `json!` sorts the members.
     let expected = [(Tools, 0, 2, 3_600), (System, 0, 3, 0), (Messages, 3, 8, 300), (Automatic, 3, 9, 3_600)];
     assert_eq!(points(&found), expected);
     assert!(found.tools_bytes > 0 && found.system_bytes > 0 && found.prefix_bytes.len() == 3);

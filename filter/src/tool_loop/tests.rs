@@ -263,7 +263,7 @@ fn reasoning_that_led_to_our_call_is_not_for_the_clients_history() {
         }
         events
     };
-    // Reasoning that led to a message passes as it came, before the message is over.
+    // Reasoning that leads to a message passes as it came, before the message is complete.
     let plain = round(&[&reasoning, &message]);
     let mut turn = ToolLoop::new(Api::OpenAiResponses, true, OwnTools::RETRIEVE);
     assert_eq!(turn.feed(stream(&plain[..4]).as_bytes()), stream(&plain[..4]).as_bytes());
@@ -325,12 +325,12 @@ fn an_answer_that_breaks_off_anywhere_never_shows_our_call() {
             let mut got = turn.feed(&whole.as_bytes()[..cut]);
             match turn.end() {
                 Next::Done(rest) => got.extend(rest),
-                // The end of the answer was there, only not that of its last event.
+                // The answer was complete, except for the end of its last event.
                 Next::Answer(_) => assert!(cut > whole.len() / 2, "{api:?} {cut}"),
             }
             let got = String::from_utf8(got).unwrap();
             let begun = whole.find(TOOL).unwrap() + TOOL.len();
-            // Half an event, which no client reads, may be the last that came.
+            // The last bytes may be an incomplete event, which no client reads.
             let events = got.rfind("\n\n").map_or("", |end| &got[..end]);
             assert!(!events.contains(TOOL), "{api:?} {cut}: {got}");
             assert!(cut >= begun || whole.starts_with(&got), "{api:?} {cut}: {got}");

@@ -1,4 +1,5 @@
-//! Answers that are given again: what the sidecar is asked, what is done with what it says, and what it is handed over.
+//! Answers that are given again: what the sidecar is asked, what the filter does with its reply, and which
+//! answers it is sent.
 
 use headroom_api::v1::{
     Answer, AnswerLookup, AnswerState, FindAnswerRequest, FindAnswerResponse, KeepAnswerRequest,
@@ -82,7 +83,7 @@ fn stored(content_type: &str, body: Vec<u8>) -> Option<Answer> {
 /// Status, headers and body.
 type Replayed = (u32, Vec<(String, String)>, Vec<u8>);
 
-/// The answer that the filter has given itself.
+/// The answer that the filter itself has given.
 fn replayed() -> Option<Replayed> {
     let (status, headers, body) = host(|host| host.answers.pop())?;
     let text = |value: Vec<u8>| String::from_utf8(value).unwrap();
@@ -139,7 +140,7 @@ fn a_miss_goes_to_the_provider_and_its_answer_is_handed_over_for_the_next_one() 
         assert_eq!((header("x-headroom-cached"), header("age")), (Some("hit"), Some("7")));
         assert_eq!(given, answer);
         assert!(second.paused() && second.sent_body.is_empty(), "no provider is asked");
-        // As the host does with an answer of the filter's own.
+        // The host does this with an answer of the filter's own.
         let headers = second.respond("200", content_type, &[]);
         assert!(headers.iter().any(|(name, value)| name == "x-headroom-outcome" && value == b"cached"));
         second.respond_body(&given, true);
@@ -311,7 +312,7 @@ fn only_an_answer_that_is_whole_is_handed_over_and_who_waits_for_another_is_told
         host(|host| host.grpc_calls.clear());
         plugin.delete();
     }
-    // The connection breaks behind a whole answer whose end was never announced.
+    // The connection breaks after a complete answer whose end was never announced.
     let mut plugin = plugin();
     let mut stream = ask(&mut plugin);
     says(&mut stream, AnswerState::None, None);

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::host::host;
 use crate::proxy::{Plugin, compressible};
 
-/// What a record has of what an answer says.
+/// The part of a record that comes from the answer.
 #[derive(Debug, Default, PartialEq)]
 struct Said {
     usage: Option<Usage>,
@@ -40,7 +40,7 @@ data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"},\"usa
 event: message_stop\n\
 data: {\"type\":\"message_stop\"}\n\n";
 
-/// Ends in the middle.
+/// Breaks off in the middle.
 const ANTHROPIC_OVERLOADED: &str = "event: message_start\n\
 data: {\"type\":\"message_start\",\"message\":{\"model\":\"claude-opus-4-5\",\"usage\":{\"input_tokens\":25,\"output_tokens\":1}}}\n\n\
 event: error\n\
@@ -103,7 +103,7 @@ fn message(headers: &[(&str, &str)], payload: &str) -> Vec<u8> {
         encoded.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
         encoded.extend(value.bytes());
     }
-    // Headers of the other types: a truth, a time, some bytes.
+    // Headers of the other types: a boolean, a time, some bytes.
     encoded.extend(b"\x01t\x00\x01w\x08\0\0\0\0\0\0\0\x01\x01b\x06\0\x02hi");
     let length = 16 + encoded.len() + payload.len();
     let mut bytes = u32::try_from(length).unwrap().to_be_bytes().to_vec();
@@ -125,7 +125,7 @@ fn exception(kind: &str) -> Vec<u8> {
     message(&headers, r#"{"message":"Too many tokens, please wait before trying again."}"#)
 }
 
-/// As Bedrock's `invoke-with-response-stream` carries an event of Anthropic's.
+/// An event of Anthropic's inside Bedrock's `invoke-with-response-stream`.
 pub(crate) fn chunk(payload: &str) -> Vec<u8> {
     let mut text = String::new();
     for three in payload.as_bytes().chunks(3) {
@@ -141,7 +141,7 @@ pub(crate) fn chunk(payload: &str) -> Vec<u8> {
 }
 
 /// The records of a request with this answer: in one piece, byte by byte, and in two pieces for every
-/// place where it can be cut.
+/// possible cut.
 pub(crate) fn records(content_type: &str, answer: &[u8]) -> Vec<RequestRecord> {
     records_with_status("200", content_type, answer)
 }
@@ -242,7 +242,7 @@ fn json_of_every_provider_is_read_wherever_the_network_cuts_it() {
     let blocked = r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":9}}"#;
     let said = Said { usage: Some(usage(9, 0, 0, 0)), stop_reason: "SAFETY", ..Said::default() };
     says(JSON, blocked.as_bytes(), &said);
-    // As the endpoint of Gemini's code assistant wraps it.
+    // In the form of Gemini's code assistant.
     let wrapped = r#"{"response":{"candidates":[{"finishReason":"STOP"}],"modelVersion":"g","usageMetadata":{"promptTokenCount":1}}}"#;
     let said = Said { usage: Some(usage(1, 0, 0, 0)), model: "g", stop_reason: "STOP", ..Said::default() };
     says(JSON, wrapped.as_bytes(), &said);

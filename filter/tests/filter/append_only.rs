@@ -1,5 +1,5 @@
-//! The conversation stays the true one through the whole filter: retrieval from the request, hidden rounds that come
-//! back, copies for the store, and recovery where a provider refuses a changed prefix.
+//! The conversation stays true through the whole filter: retrieval from the request, hidden rounds that are
+//! put back, copies for the store, and recovery if a provider refuses a changed prefix.
 
 use headroom_api::v1::AdmitRequest;
 use prost::Message as _;
@@ -12,7 +12,7 @@ fn plugin() -> Plugin {
     Plugin::new(json!({"reversible": true}))
 }
 
-/// The hash that a request's first marker names.
+/// The hash in a request's first marker.
 fn hash(body: &[u8]) -> String {
     let body = String::from_utf8(body.to_vec()).unwrap();
     let (_, rest) = body.split_once("hash=").expect("a marker");
@@ -41,8 +41,8 @@ fn thinking(text: &str) -> Value {
     json!({"type": "thinking", "thinking": text, "signature": format!("sig-{text}")})
 }
 
-/// A turn in which the model asks for an original and then calls the client's tool. What the provider was sent for
-/// its last part, and the client's answer.
+/// A turn in which the model asks for an original and then calls the client's tool. Returns the last request
+/// to the provider, and the client's answer.
 fn turn(stream: &mut Stream) -> (Value, Value) {
     let ours = retrieve(&hash(&stream.sent_body));
     stream.respond("200", "application/json", &[]);
@@ -141,7 +141,8 @@ fn copies_go_to_the_store_after_the_request_and_only_where_somebody_may_ask_for_
         if let Some(call) = sent.first() {
             let request = AdmitRequest::decode(&*call.message).unwrap();
             assert_eq!(request.originals[0].hash, hash(&stream.sent_body));
-            // Whatever the sidecar says, nothing changes; what it did not take is sent once more when it comes by.
+            // The sidecar's answer changes nothing; a copy that it did not take is sent once more when it
+            // comes again.
             let mut stream = stream;
             stream.sidecar_answers(call.token, None);
             stream.finish();
@@ -172,7 +173,7 @@ fn a_request_that_is_refused_for_its_prefix_is_sent_once_more_and_the_client_see
         let mut stream = plugin.post("/v1/messages", &[("anthropic-beta", "a-1")], &with_thinking(400));
         stream.refused_headers("400", "application/json");
         assert!(stream.answer_paused);
-        // The client asked for an encoding, and the refusal has it.
+        // The client asked for an encoding, and the refusal uses it.
         host(|host| {
             let headers = host.response_headers.as_mut().expect("headers that are held");
             headers.push(("content-encoding".into(), "gzip".into()));
@@ -184,7 +185,7 @@ fn a_request_that_is_refused_for_its_prefix_is_sent_once_more_and_the_client_see
         assert_eq!(again["thinking"]["block_binding"]["prefix_mismatch_behavior"], "drop_block");
         assert_eq!(again["messages"], parse(&stream.sent_body)["messages"]);
         if stream_body {
-            // A host that lets the body come while the headers wait.
+            // A host that passes the body while the headers wait.
             stream.provider_sends(REFUSAL.as_bytes(), true);
             assert!(stream.answer_paused);
         }
@@ -214,7 +215,7 @@ fn a_request_that_is_refused_for_its_prefix_is_sent_once_more_and_the_client_see
     assert_eq!(metric("headroom.recoveries.recovered"), 2);
 }
 
-/// As Envoy does it: nothing can be put where no piece of a body has been.
+/// As in Envoy: if no piece of a body has come, there is no buffer to write to.
 #[test]
 fn a_refusal_of_trailers_alone_is_never_an_empty_answer() {
     let answer = message(&json!([{"type": "text", "text": "Well."}]));
@@ -230,7 +231,7 @@ fn a_refusal_of_trailers_alone_is_never_an_empty_answer() {
         assert_eq!(closed.len(), usize::from(second_comes_first));
         if !second_comes_first {
             assert!(!stream.answer_paused);
-            // Of no use any more.
+            // This comes too late.
             stream.provider_goes_on(Some(("200", "application/json", answer.as_bytes())));
             let headers = stream.answer_headers();
             assert_eq!(headers.iter().find(|(name, _)| name == ":status").unwrap().1, b"400");

@@ -1,4 +1,4 @@
-//! Bodies: how they come, how they are held, how they leave.
+//! Bodies: how they arrive, how they are held, how they leave.
 
 use crate::exports::Action;
 use headroom_api::v1::RequestOutcome;

@@ -1,4 +1,4 @@
-//! Budgets: the sidecar says which are used up, and the filter answers in the provider's place.
+//! Budgets: the sidecar reports which are used up, and the filter answers instead of the provider.
 
 use crate::exports;
 use headroom_api::v1::{LimitsResponse, ReportResponse, RequestOutcome, UsedUp};
@@ -10,7 +10,7 @@ use crate::proxy::{Plugin, calls, compressible};
 
 const KEY: (&str, &str) = ("x-api-key", "sk-ant-secret");
 
-/// Said of a key or a team for the next hour.
+/// A budget of a key or a team that is used up for the next hour.
 fn used_up(key: &str, team: &str) -> LimitsResponse {
     let until_unix_ms = host(|host| host.now / 1_000_000) as i64 + 3_600_000;
     let (key, team) = (key.to_owned(), team.to_owned());
@@ -29,7 +29,7 @@ fn tell(limits: &LimitsResponse) {
     exports::proxy_on_grpc_receive(1, token, message.len());
 }
 
-/// The body of the answer that the filter has given itself; `None`: the request has left.
+/// The body of the answer that the filter itself has given; `None`: the request has left.
 fn refused(plugin: &mut Plugin, headers: &[(&str, &str)]) -> Option<Value> {
     refused_at(plugin, "/v1/messages", headers)
 }
@@ -130,7 +130,7 @@ fn a_host_that_cannot_answer_lets_the_request_through() {
     assert_eq!(refusing(refusal, || refused(&mut plugin, &[("x-headroom-team", "red")])), None);
 }
 
-/// What a record says of who pays.
+/// The key in the record of a request.
 fn key_of(plugin: &mut Plugin, path: &str, headers: &[(&str, &str)]) -> String {
     assert_eq!(refused_at(plugin, path, headers), None);
     let record = plugin.records().pop().unwrap();

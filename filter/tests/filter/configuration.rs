@@ -1,4 +1,4 @@
-//! Configurations: none is rejected, and what a VM has learned survives a new one.
+//! Configurations: none is rejected, and a new one keeps what the VM has learned.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What the host calls: the names of proxy-wasm, which the crate exports.
+//! The functions that the host calls: the names of proxy-wasm, which the crate exports.
 
 #![allow(unsafe_code, reason = "the host reaches the filter over a C interface")]
 
@@ -51,8 +51,8 @@ thread_local! {
     static CONTEXTS: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-/// A new context. The first of a thread, which plays a VM of its own, starts the filter there. A test that begins
-/// anew with the same number has let the last one of it go.
+/// Creates a context. Each thread plays a VM of its own, and its first context starts the filter there. A
+/// test that uses a number again has dropped the last context with it.
 pub(crate) fn proxy_on_context_create(context: u32, root: u32) {
     if !STARTED.replace(true) {
         crate::host::keep_log();
@@ -64,7 +64,7 @@ pub(crate) fn proxy_on_context_create(context: u32, root: u32) {
     raw::proxy_on_context_create(context, root);
 }
 
-/// The end of a context, once.
+/// Deletes a context, once.
 pub(crate) fn proxy_on_delete(context: u32) {
     if CONTEXTS.with_borrow_mut(|contexts| contexts.remove(&context)) {
         raw::proxy_on_delete(context);

@@ -1,5 +1,5 @@
-//! The wire formats side by side: on the paths of each, a tool output gets shorter and usage is read, from an
-//! answer in one piece and from a stream.
+//! All wire formats: on the paths of each, a tool output gets shorter and usage is read, from an answer in
+//! one piece and from a stream.
 
 use headroom_api::v1::{RequestOutcome, Usage};
 use serde_json::{Value, json};
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use crate::answers::{chunk, event};
 use crate::proxy::Plugin;
 
-/// How a format is asked and how it answers.
+/// The requests and answers of a format.
 struct Format {
     name: &'static str,
-    /// As records name them.
+    /// The name in records.
     api: &'static str,
     provider: &'static str,
-    /// Of a request that is answered in one piece, and of one that is streamed.
+    /// The paths of a request that is answered in one piece, and of one that is streamed.
     paths: [&'static str; 2],
-    /// Around a tool output.
+    /// Makes a request with a tool output.
     request: fn(&Value) -> Value,
     json: Value,
     stream: Vec<u8>,
@@ -80,12 +80,12 @@ fn chat_json() -> Value {
         "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}})
 }
 
-/// With the usage where the choices end, as Mistral sends it, or behind them, as OpenAI does.
+/// With the usage in the last chunk with choices, as Mistral sends it, or after it, as OpenAI does.
 fn chat_events(usage_behind: bool) -> Vec<u8> {
     let usage = json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10});
     let piece = |choices: Value, usage: &Value| json!({"object": "chat.completion.chunk", "model": "m", "choices": choices, "usage": usage});
     let end = json!([{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}]);
-    // Azure's first one has no model and no choice.
+    // Azure's first chunk has no model and no choice.
     let mut all = vec![json!({"model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]})];
     if usage_behind {
         all.extend([piece(end, &Value::Null), piece(json!([]), &usage)]);
@@ -243,7 +243,7 @@ fn formats() -> Vec<Format> {
     ]
 }
 
-/// Lives as long as the tests do.
+/// Lives until the tests end.
 fn leaked(first: &str, second: &str) -> &'static str {
     Box::leak(format!("{first}{second}").into_boxed_str())
 }

@@ -1,6 +1,6 @@
-//! WebSocket frames as RFC 6455 draws them, with the length in its shortest form.
+//! WebSocket frames of RFC 6455, with the length in its shortest form.
 
-/// One frame: its first byte, its payload, and the mask of a client's.
+/// One frame: its first byte, its payload, and the mask if it is a client's.
 pub(crate) fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     let masked = if mask.is_some() { 0x80 } else { 0 };
     let mut frame = vec![first];

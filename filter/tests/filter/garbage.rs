@@ -1,4 +1,4 @@
-//! Bytes that nobody would send: nothing panics, and what came in goes out.
+//! Bytes that no client would send: nothing panics, and what came in goes out.
 
 use headroom_api::v1::Usage;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use crate::host::host;
 use crate::proxy::Plugin;
 use crate::retrieving;
 
-/// Bytes that are JSON often enough to get past the first check.
+/// Bytes that are often JSON, so that they pass the first check.
 fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
     let token = prop::sample::select(vec![
         "{",
@@ -58,7 +58,7 @@ fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A JSON document in which usage can stand anywhere.
+/// A JSON document with usage in any place.
 fn document() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -89,7 +89,7 @@ fn document() -> impl Strategy<Value = Value> {
     })
 }
 
-/// What a parser of the whole document says about its usage, reading in the document's order.
+/// The usage that a parser of the whole document finds, reading in the document's order.
 fn usage_of(document: &Value) -> Option<Usage> {
     #[derive(Default)]
     struct Found {
@@ -139,7 +139,7 @@ fn usage_of(document: &Value) -> Option<Usage> {
             }
         }
     }
-    // Who says how much of the input was cached counts it as input too.
+    // A provider that reports cached input also counts it as input.
     let Found { mut usage, cached } = found?;
     if let Some(cached) = cached {
         usage.cache_read_tokens = usage.cache_read_tokens.max(cached);

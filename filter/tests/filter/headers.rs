@@ -1,4 +1,4 @@
-//! Request headers: what is matched, what is asked for, what is taken off.
+//! Request headers: what is matched, what they ask for, what is removed.
 
 use crate::exports::Action;
 use headroom_api::v1::RequestOutcome;
@@ -200,7 +200,7 @@ fn the_allowance_of_a_subscription_is_read_from_the_answers_headers() {
         ("anthropic-ratelimit-unified-5h-status", "allowed"),
         ("anthropic-ratelimit-unified-7d-utilization", "0.5"),
     ];
-    // A refusal has them too, and says most.
+    // A refusal has them too, and its figures matter most.
     stream.respond("429", "application/json", &headers);
     stream.finish();
     let record = plugin.records().pop().unwrap();

@@ -1,7 +1,7 @@
-//! A host for the filter's imports: what Envoy would keep, one stream at a time, per test thread.
+//! A host for the filter's imports: it keeps what Envoy would keep, one stream at a time, per test thread.
 //!
-//! The filter's imports are plain C symbols on the native target, so defining them here is all it
-//! takes to run it without Envoy.
+//! On the native target the filter's imports are plain C symbols, so defining them here is enough to run it
+//! without Envoy.
 
 #![allow(unsafe_code, reason = "the filter reaches its host over a C interface")]
 
@@ -11,7 +11,7 @@ use std::slice;
 
 use crate::exports;
 
-/// The host's answer when it carries a call out.
+/// The host's status for a call that it carries out.
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const BAD_ARGUMENT: u32 = 2;
@@ -39,19 +39,19 @@ pub(crate) struct HttpCall {
     pub(crate) token: u32,
 }
 
-/// A call to refuse: its name, and the status to give.
+/// A call to refuse: its name, and the status to return.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal {
     pub(crate) call: &'static str,
     pub(crate) status: u32,
-    /// So many calls succeed first.
+    /// How many calls succeed first.
     pub(crate) after: u32,
 }
 
 #[derive(Default)]
 pub(crate) struct Host {
     pub(crate) now: u64,
-    /// So much time each call takes. Nanoseconds.
+    /// How long each call takes. Nanoseconds.
     pub(crate) call_takes: u64,
     pub(crate) configuration: Vec<u8>,
     pub(crate) root_id: String,
@@ -63,33 +63,33 @@ pub(crate) struct Host {
     pub(crate) grpc_message: Vec<u8>,
     /// Envoy's name of the cluster; `None`: the provider's.
     pub(crate) cluster: Option<&'static str>,
-    /// What the client's certificate says.
+    /// The values of the client's certificate.
     pub(crate) peer: Option<&'static str>,
-    /// Envoy's name of the route, where the host knows one.
+    /// Envoy's name of the route, if the host knows one.
     pub(crate) route_name: Option<&'static str>,
-    /// Why a stream ended, as Envoy's flags say it.
+    /// Why a stream ended, as Envoy's flags.
     pub(crate) response_flags: u64,
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
-    /// What all VMs share, with its version.
+    /// The data that all VMs share, each with its version.
     pub(crate) shared: BTreeMap<String, (Vec<u8>, u32)>,
     pub(crate) metrics: Vec<(String, u64)>,
     pub(crate) gauges: Vec<u32>,
     pub(crate) log: Vec<String>,
     pub(crate) tick_period: u32,
-    /// Of the calls that the filter has made.
+    /// The token of the filter's last call.
     pub(crate) last_token: u32,
     pub(crate) grpc_calls: Vec<GrpcCall>,
     pub(crate) http_calls: Vec<HttpCall>,
-    /// The answer to an HTTP call, while the filter is told of it.
+    /// The answer to an HTTP call, while the filter reads it.
     pub(crate) http_answer: Option<(Headers, Vec<u8>)>,
-    /// In the place of a well-formed header map.
+    /// Replaces a well-formed header map.
     pub(crate) serialized_headers: Option<Vec<u8>>,
     /// The context that calls apply to after the filter has changed it.
     pub(crate) effective_context: u32,
-    /// Streams that were let go outside of their own callbacks.
+    /// Streams that were released outside of their own callbacks.
     pub(crate) continued: Vec<u32>,
     pub(crate) continued_answers: Vec<u32>,
-    /// Answers that the filter has given in the provider's place: status, headers, body.
+    /// Answers that the filter has given instead of the provider: status, headers, body.
     pub(crate) answers: Vec<(u32, Headers, Vec<u8>)>,
     /// Streams that were ended.
     pub(crate) closed: Vec<u32>,
@@ -106,12 +106,12 @@ thread_local! {
     });
 }
 
-/// Looks at the host, or changes it, between two callbacks.
+/// Reads or changes the host between two callbacks.
 pub(crate) fn host<T>(look: impl FnOnce(&mut Host) -> T) -> T {
     HOST.with_borrow_mut(look)
 }
 
-/// What happens while the host refuses a call.
+/// Runs `act` while the host refuses a call.
 pub(crate) fn refusing<T>(refusal: Refusal, act: impl FnOnce() -> T) -> T {
     host(|host| host.refusal = Some(refusal));
     let done = act();
@@ -119,20 +119,20 @@ pub(crate) fn refusing<T>(refusal: Refusal, act: impl FnOnce() -> T) -> T {
     done
 }
 
-/// The statuses with which the host refuses a call. Calls of other services go through the crate, which reads those that
-/// Envoy gives.
+/// The statuses with which the host refuses a call. Calls of other services go through the crate, which
+/// handles those that Envoy returns.
 pub(crate) fn statuses(call: &str) -> Vec<u32> {
     const PARSE_FAILURE: u32 = 4;
     const INTERNAL_FAILURE: u32 = 10;
     match call {
         "http_call" => vec![BAD_ARGUMENT, INTERNAL_FAILURE],
         "grpc_call" => vec![PARSE_FAILURE, INTERNAL_FAILURE],
-        // Those of proxy-wasm, and two that nobody has defined.
+        // Those of proxy-wasm, and two undefined ones.
         _ => (1..=14).collect(),
     }
 }
 
-/// Keeps what is logged, as the host would.
+/// Keeps log messages, as the host would.
 struct HostLog;
 
 impl log::Log for HostLog {
@@ -147,19 +147,19 @@ impl log::Log for HostLog {
     fn flush(&self) {}
 }
 
-/// Has what is logged kept. Safe to repeat.
+/// Starts to keep log messages. Safe to repeat.
 pub(crate) fn keep_log() {
-    // An error says that it is kept already.
+    // An error means that they are kept already.
     let _ = log::set_logger(&HostLog);
     log::set_max_level(log::LevelFilter::Info);
 }
 
-/// A metric's value; 0 where nothing was counted.
+/// A metric's value; 0 if nothing was counted.
 pub(crate) fn metric(name: &str) -> u64 {
     host(|host| host.metrics.iter().find(|(of, _)| of == name).map_or(0, |(_, value)| *value))
 }
 
-/// Every call carries its name, so that one can be refused.
+/// Makes a call. It has a name, so that it can be refused.
 fn call(name: &'static str, run: impl FnOnce(&mut Host) -> u32) -> u32 {
     host(|host| {
         host.calls.push(name);
@@ -209,7 +209,7 @@ fn pairs(bytes: &[u8]) -> Headers {
     read
 }
 
-/// Hands bytes over as a host does: into memory that it asks the module for.
+/// Passes bytes to the module, as a host does: in memory that it asks the module for.
 fn hand_over(bytes: &[u8], data: *mut *mut u8, size: *mut usize) -> u32 {
     let memory = exports::proxy_on_memory_allocate(bytes.len());
     // SAFETY: `memory` has room for the bytes; `data` and `size` are the filter's to write to.
@@ -553,7 +553,7 @@ extern "C" fn proxy_http_call(
 ) -> u32 {
     call("http_call", |host| {
         assert_eq!(pairs(bytes(trailers, trailers_size)), Headers::new());
-        // Tokens of both kinds of calls are numbers of one row, as in Envoy.
+        // The tokens of both kinds of calls come from one sequence, as in Envoy.
         host.last_token += 1;
         let number = host.last_token;
         host.http_calls.push(HttpCall {
@@ -568,7 +568,7 @@ extern "C" fn proxy_http_call(
     })
 }
 
-/// Host functions that the crate has methods for and the filter does not use.
+/// Host functions that the crate can call and the filter does not use.
 macro_rules! unused {
     ($($name:ident)*) => {
         $(

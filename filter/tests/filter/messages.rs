@@ -1,4 +1,4 @@
-//! What requests and answers say, for the feed: taken along only where the configuration asks for it.
+//! The texts of requests and answers, for the feed: collected only if the configuration asks for them.
 
 use headroom_api::v1::LoggedMessages;
 use serde_json::json;
@@ -15,7 +15,7 @@ fn plugin(control_plane: serde_json::Value) -> Plugin {
     Plugin::new(json!({"control_plane": section}))
 }
 
-/// One request with its answer in two pieces, and what was sent of them.
+/// One request with its answer in two pieces, and what was reported of them.
 fn exchange(plugin: &mut Plugin, headers: &[(&str, &str)], content_type: &str) -> Vec<LoggedMessages> {
     let mut stream = plugin.post("/v1/messages", headers, BODY);
     stream.respond("200", content_type, &[]);
@@ -84,7 +84,7 @@ fn they_never_cost_a_record() {
     plugin.tick_after(1_000);
     let report = plugin.reports().pop().unwrap();
     assert_eq!((report.records.len(), report.dropped_records), (8, 0));
-    // The newest, as many as there is room for.
+    // The newest ones, as many as there is room for.
     let ids: Vec<_> = report.logged_messages.iter().map(|it| it.request_id.clone()).collect();
     assert_eq!(ids, report.records[5..].iter().map(|it| it.request_id.clone()).collect::<Vec<_>>());
     plugin.acknowledge(8);

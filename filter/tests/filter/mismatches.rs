@@ -1,4 +1,5 @@
-//! Reasoning that a provider did not use because what stood before it has changed: read in answers and refusals.
+//! Reasoning that a provider did not use because the text before it had changed: read in answers and
+//! refusals.
 
 use headroom_api::v1::PrefixMismatchSource::{self, InputTransformations, Refusal, Unspecified};
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use crate::answers::{chunk, records, records_with_status};
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 
-/// Wherever the network cuts the answer.
+/// Checks the counts for every place where the network may cut the answer.
 #[track_caller]
 fn counts(status: &str, content_type: &str, answer: &[u8], blocks: u32, source: PrefixMismatchSource) {
     for (cut, record) in records_with_status(status, content_type, answer).iter().enumerate() {
@@ -21,7 +22,7 @@ fn events(events: &[Value]) -> Vec<u8> {
     events.iter().flat_map(|event| format!("data: {event}\n\n").into_bytes()).collect()
 }
 
-/// Two that count, in the spellings of both providers, and what does not count.
+/// Two that count, in the spellings of both providers, and some that do not count.
 fn transformations() -> Value {
     json!([
         {"type": "thinking_dropped", "reason": "prefix_binding_mismatch", "path": "messages.1.content.0"},
@@ -41,7 +42,7 @@ fn what_was_dropped_for_a_changed_prefix_counts_and_nothing_else() {
     counts("200", JSON, anthropic.to_string().as_bytes(), 2, InputTransformations);
     let none = json!({"type": "message", "input_transformations": []});
     counts("200", JSON, none.to_string().as_bytes(), 0, Unspecified);
-    // The same words in what the model has written.
+    // The same words in text of the model.
     let quoted = json!({"content": [{"type": "tool_use", "input": {"input_transformations": transformations()}}],
         "output": [{"input_transformations": transformations()}]});
     counts("200", JSON, quoted.to_string().as_bytes(), 0, Unspecified);
@@ -77,7 +78,7 @@ fn a_refusal_for_a_changed_prefix_counts_as_one() {
     let other = json!({"type": "error", "error": {"type": "invalid_request_error",
         "message": "messages.1.content.0: Invalid `signature` in `thinking` block"}});
     counts("400", JSON, other.to_string().as_bytes(), 0, Unspecified);
-    // The model may say so as well.
+    // The model may write this as well.
     for said in [
         json!({"type": "response.output_text.delta", "delta": message}),
         json!({"type": "content_block_delta", "delta": {"type": "text_delta", "text": message, "message": message}}),

@@ -25,7 +25,7 @@ impl Plugin {
         Self::start(1, configuration.to_string().as_bytes())
     }
 
-    /// With a sidecar to report to.
+    /// A plugin with a sidecar to report to.
     pub(crate) fn reporting() -> Self {
         Self::new(json!({"control_plane": {"cluster": "headroom-cp"}}))
     }
@@ -45,19 +45,19 @@ impl Plugin {
         assert!(accepted, "Envoy would not start with {:?}", String::from_utf8_lossy(configuration));
     }
 
-    /// The end of the root context.
+    /// Ends the root context.
     pub(crate) fn end(self) {
         assert!(exports::proxy_on_done(self.root));
         exports::proxy_on_delete(self.root);
     }
 
-    /// As [`Plugin::end`], and with it goes all that VMs share.
+    /// As [`Plugin::end`], and deletes the data that all VMs share.
     pub(crate) fn delete(self) {
         self.end();
         host(|host| host.shared.clear());
     }
 
-    /// A stream of which nothing has come yet.
+    /// A stream that has received nothing so far.
     pub(crate) fn stream(&mut self) -> Stream {
         self.next += 1;
         exports::proxy_on_context_create(self.next, self.root);
@@ -89,7 +89,7 @@ impl Plugin {
         stream
     }
 
-    /// Time passes, and the tick comes.
+    /// Lets time pass, then runs a tick.
     pub(crate) fn tick_after(&self, milliseconds: u64) {
         host(|host| {
             host.effective_context = 0;
@@ -110,7 +110,7 @@ impl Plugin {
         self.reports().pop().expect("a report").records
     }
 
-    /// The sidecar acknowledges the latest report.
+    /// Lets the sidecar acknowledge the latest report.
     pub(crate) fn acknowledge(&self, sequence: u64) {
         self.answer(
             &ReportResponse {
@@ -122,7 +122,7 @@ impl Plugin {
         );
     }
 
-    /// The sidecar answers the latest report with some bytes.
+    /// Lets the sidecar answer the latest report with these bytes.
     pub(crate) fn answer(&self, bytes: &[u8]) {
         host(|host| {
             host.effective_context = 0;
@@ -132,22 +132,22 @@ impl Plugin {
         exports::proxy_on_grpc_receive(self.root, token, bytes.len());
     }
 
-    /// The latest report fails.
+    /// Lets the latest report fail.
     pub(crate) fn fail(&self) {
         let token = calls("Report").last().expect("a report").token;
         exports::proxy_on_grpc_close(self.root, token, 14);
     }
 }
 
-/// One stream, with what has left for the provider.
+/// One stream, and what has left for the provider.
 pub(crate) struct Stream {
     pub(crate) context: u32,
     paused: bool,
-    /// As they were when they left.
+    /// The request's headers when they left.
     pub(crate) sent_headers: Option<Headers>,
     pub(crate) sent_body: Vec<u8>,
     pub(crate) actions: Vec<Action>,
-    /// What the client has got of the answer.
+    /// The bytes of the answer that the client has received.
     pub(crate) client: Vec<u8>,
     pub(crate) answer_paused: bool,
 }
@@ -171,12 +171,12 @@ impl Stream {
         self.act(action);
     }
 
-    /// What is called now applies to this stream.
+    /// Makes the following calls apply to this stream.
     fn enter(&self) {
         host(|host| host.effective_context = self.context);
     }
 
-    /// A piece of the body, as Envoy shows it: together with all that is kept back.
+    /// Sends a piece of the body, as Envoy shows it: together with everything that is held.
     pub(crate) fn body(&mut self, piece: &[u8], end: bool) {
         let size = host(|host| {
             host.request_body.extend_from_slice(piece);
@@ -207,13 +207,13 @@ impl Stream {
         });
     }
 
-    /// The sidecar answers a call of this stream; `None`: the call fails.
+    /// Lets the sidecar answer a call of this stream; `None`: the call fails.
     pub(crate) fn sidecar_answers(&mut self, token: u32, message: Option<&[u8]>) {
         host(|host| {
             host.effective_context = 0;
             host.grpc_message = message.unwrap_or_default().to_vec();
         });
-        // As Envoy does it: the root is told, whoever has asked.
+        // As in Envoy: the root receives the answer, whichever context made the call.
         match message {
             Some(message) => exports::proxy_on_grpc_receive(self.root(), token, message.len()),
             None => exports::proxy_on_grpc_close(self.root(), token, 14),
@@ -222,17 +222,17 @@ impl Stream {
         self.look_at_answer();
     }
 
-    /// The root context, after which a plugin numbers its streams.
+    /// The root context, from whose number a plugin numbers its streams.
     fn root(&self) -> u32 {
         self.context / 1000
     }
 
-    /// The provider answers the filter's own request; `None`: that fails.
+    /// Lets the provider answer the filter's own request; `None`: it fails.
     pub(crate) fn provider_goes_on(&mut self, answer: Option<(&str, &str, &[u8])>) {
         self.provider_goes_on_with(answer, &[]);
     }
 
-    /// The same, with headers beside the status and the type.
+    /// The same, with headers in addition to the status and the type.
     pub(crate) fn provider_goes_on_with(
         &mut self,
         answer: Option<(&str, &str, &[u8])>,
@@ -254,7 +254,7 @@ impl Stream {
         self.look_at_answer();
     }
 
-    /// A piece of an answer that may be changed and held up on its way.
+    /// Sends a piece of an answer, which the filter may change or hold.
     pub(crate) fn provider_sends(&mut self, piece: &[u8], end: bool) {
         let size = host(|host| {
             host.response_body.extend_from_slice(piece);
@@ -265,7 +265,7 @@ impl Stream {
         self.act_on_answer(action);
     }
 
-    /// The end of an answer with trailers.
+    /// Ends an answer with trailers.
     pub(crate) fn provider_sends_trailers(&mut self) {
         self.enter();
         let action = exports::proxy_on_response_trailers(self.context, 1);
@@ -290,7 +290,7 @@ impl Stream {
         }
     }
 
-    /// Takes note of what the filter has let go by itself.
+    /// Notes what the filter has released by itself.
     pub(crate) fn look(&mut self) {
         let continued = host(|host| {
             let count = host.continued.len();
@@ -302,12 +302,12 @@ impl Stream {
         }
     }
 
-    /// Whether anything is kept back.
+    /// Whether anything is held.
     pub(crate) fn paused(&self) -> bool {
         self.paused
     }
 
-    /// A header as it left.
+    /// A header of the request when it left.
     pub(crate) fn sent_header(&self, name: &str) -> Option<String> {
         let headers = self.sent_headers.as_ref().expect("the headers have left");
         headers
@@ -316,7 +316,7 @@ impl Stream {
             .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
     }
 
-    /// The answer's headers; returns them as the client gets them.
+    /// Sends the answer's headers; returns them as the client receives them.
     pub(crate) fn respond(&mut self, status: &str, content_type: &str, extra: &[(&str, &str)]) -> Headers {
         let mut headers: Headers =
             vec![(":status".into(), status.into()), ("content-type".into(), content_type.into())];
@@ -329,7 +329,7 @@ impl Stream {
         host(|host| host.response_headers.take().expect("nobody took them"))
     }
 
-    /// Headers of an answer that the filter holds.
+    /// Sends the headers of an answer that the filter holds.
     pub(crate) fn refused_headers(&mut self, status: &str, content_type: &str) {
         let headers: Headers =
             vec![(":status".into(), status.into()), ("content-type".into(), content_type.into())];
@@ -340,12 +340,12 @@ impl Stream {
         self.answer_paused = true;
     }
 
-    /// The answer's headers as they are now.
+    /// The current headers of the answer.
     pub(crate) fn answer_headers(&self) -> Headers {
         host(|host| host.response_headers.clone()).expect("headers that were held")
     }
 
-    /// A piece of the answer.
+    /// Sends a piece of the answer.
     pub(crate) fn respond_body(&mut self, piece: &[u8], end: bool) {
         host(|host| host.response_body = piece.to_vec());
         self.enter();
@@ -354,7 +354,7 @@ impl Stream {
         assert_eq!(host(|host| host.response_body.clone()), piece, "an answer is never changed");
     }
 
-    /// The end of the stream, however it came.
+    /// Ends the stream, in whatever way.
     pub(crate) fn finish(self) {
         assert!(exports::proxy_on_done(self.context));
         exports::proxy_on_delete(self.context);
@@ -379,7 +379,7 @@ pub(crate) fn compressible() -> Vec<u8> {
     .into_bytes()
 }
 
-/// What the engine alone makes of it.
+/// The engine's result for it.
 pub(crate) fn compressed(body: &[u8]) -> Vec<u8> {
     let outcome = headroom_compress::compress(
         body,
@@ -392,7 +392,7 @@ pub(crate) fn compressed(body: &[u8]) -> Vec<u8> {
     compressed
 }
 
-/// A request with tools and one long output per `rows`, of which the engine leaves most out.
+/// A request with tools and one long output per element of `rows`, most of which the engine leaves out.
 pub(crate) fn lossy(rows: &[usize]) -> Vec<u8> {
     let turns = rows.iter().enumerate().flat_map(|(turn, rows)| {
         let items: Vec<_> = (0..*rows)
@@ -418,7 +418,7 @@ pub(crate) fn lossy(rows: &[usize]) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What the engine makes of it where something may be left out.
+/// The engine's result for it if something may be left out.
 pub(crate) fn reversible(body: &[u8]) -> Vec<u8> {
     let request = headroom_compress::Request {
         reversible: true,

@@ -1,4 +1,4 @@
-//! Whatever status the host gives to whatever call: nothing panics, and the request goes through.
+//! Whatever status the host returns for whatever call: nothing panics, and the request goes through.
 
 use crate::exports;
 use serde_json::json;
@@ -26,7 +26,7 @@ const CALLS: [&str; 17] = [
     "grpc_call",
 ];
 
-/// A request with everything that the filter does on its way, and its answer.
+/// A request with everything that the filter does for it, and its answer.
 fn exchange(body_mode: &str, body: &[u8], refusal: Option<Refusal>) -> Stream {
     host(|host| host.refusal = refusal);
     let configuration =
@@ -40,7 +40,8 @@ fn exchange(body_mode: &str, body: &[u8], refusal: Option<Refusal>) -> Stream {
     assert!(exports::proxy_on_done(stream.context));
     exports::proxy_on_delete(stream.context);
     plugin.tick_after(60_000);
-    // The crate sets the context of a call that is answered, and Envoy refuses that for contexts that are gone alone.
+    // The crate sets the context before it passes an answer on, and Envoy refuses that only for contexts that
+    // are gone.
     if refusal.is_some_and(|it| it.call == "set_effective_context") {
         host(|host| host.refusal = None);
     }
@@ -52,7 +53,7 @@ fn exchange(body_mode: &str, body: &[u8], refusal: Option<Refusal>) -> Stream {
     stream
 }
 
-/// A request whose headers are held by a host that cannot do that, until the tick lets it go.
+/// A request whose headers are held although the host cannot do that, until a tick releases it.
 fn stuck(refusal: Option<Refusal>) {
     host(|host| host.refusal = refusal);
     let body = compressible();

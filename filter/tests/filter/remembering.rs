@@ -1,4 +1,5 @@
-//! Tools of memory are added where the configuration says so, and their calls are answered with what headroomd says.
+//! Memory tools are added if the configuration asks for them, and their calls are answered with headroomd's
+//! results.
 
 use headroom_api::v1::{MemoryCallRequest, MemoryCallResponse};
 use prost::Message;
@@ -41,7 +42,7 @@ fn call(name: &str, input: Value) -> Value {
     json!({"type": "tool_use", "id": "toolu_1", "name": name, "input": input})
 }
 
-/// An answer that is these blocks, as far as the client gets it.
+/// Sends an answer of these blocks.
 fn answers(stream: &mut Stream, content: &[Value], streamed: bool) {
     let (kind, body) = if streamed {
         ("text/event-stream", events(content, "tool_use"))
@@ -55,7 +56,7 @@ fn answers(stream: &mut Stream, content: &[Value], streamed: bool) {
     stream.provider_sends(b"", true);
 }
 
-/// What the sidecar is asked, and what it says.
+/// Lets the sidecar answer, and returns what it was asked.
 fn gives(stream: &mut Stream, text: &str, is_error: bool) -> MemoryCallRequest {
     let call = calls("Call").pop().expect("a call of memory");
     let answer = MemoryCallResponse { text: text.to_owned(), is_error };
@@ -63,7 +64,7 @@ fn gives(stream: &mut Stream, text: &str, is_error: bool) -> MemoryCallRequest {
     MemoryCallRequest::decode(&*call.message).unwrap()
 }
 
-/// The result that the model is given.
+/// The result that the model receives.
 fn result() -> Value {
     let continued: Value = serde_json::from_slice(&last_call().body).unwrap();
     continued["messages"].as_array().unwrap().last().unwrap()["content"][0].clone()

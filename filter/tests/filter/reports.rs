@@ -41,7 +41,7 @@ fn a_record_tells_the_whole_story() {
     let tokens = record.tokens.unwrap();
     assert!(tokens.after < tokens.before && tokens.tool_outputs_after < tokens.tool_outputs_before);
     assert_eq!((tokens.encoding.as_str(), tokens.estimate), ("o200k_base", true));
-    // One output, no JSON, and the provider has not seen it before.
+    // One output that is not JSON, and that the provider has not seen before.
     assert_eq!(tokens.tool_outputs_new_before, tokens.tool_outputs_before);
     assert_eq!(tokens.tool_outputs_new_after, tokens.tool_outputs_after);
     assert_eq!(tokens.tool_outputs_minified, tokens.tool_outputs_before);
@@ -95,7 +95,7 @@ fn reports_are_rarer_than_ticks_and_hold_every_request_that_has_ended_in_order()
     for _ in 0..40 {
         request(&mut plugin);
         plugin.post("/v1/messages", &[("x-headroom-bypass", "true")], SMALL).finish();
-        // Not quite even, as a host's ticks are.
+        // Slightly uneven, as a host's ticks are.
         plugin.tick_after(47);
         if let Some(last) = sequences(&plugin).last() {
             plugin.acknowledge(*last);
@@ -198,7 +198,7 @@ fn a_failed_report_is_repeated_after_ever_longer_pauses() {
         pauses.push(waited);
     }
     assert_eq!(pauses[0], 1);
-    // Twice the interval, doubled each time up to the maximum, and up to a quarter later.
+    // Twice the interval, doubled each time up to the maximum, and up to a quarter longer.
     for (pause, expected) in pauses[1..].iter().zip([2u64, 4, 8, 16, 30, 30, 30]) {
         assert!((expected..=expected * 5 / 4 + 1).contains(pause), "{pauses:?}");
     }
@@ -318,11 +318,11 @@ fn what_does_not_fit_into_one_report_follows_with_the_next() {
     for _ in 0..12_000 {
         request(&mut plugin);
     }
-    // So many records are the work of several ticks.
+    // This many records take several ticks.
     for _ in 0..20 {
         plugin.tick_after(40);
     }
-    // The first went with what there was at the first tick.
+    // The first report left at the first tick with the records of that time.
     let last = *sequences(&plugin).last().unwrap();
     plugin.acknowledge(last);
     plugin.tick_after(1_000);
@@ -387,7 +387,7 @@ fn the_token_is_shown_with_a_report() {
 fn a_request_is_announced_when_it_begins_and_from_time_to_time_while_it_is_open() {
     let mut plugin = Plugin::reporting();
     let stream = plugin.post("/v1/messages", &[], SMALL);
-    // A question about a request has no record.
+    // A request that only counts tokens has no record.
     let counting = plugin.post("/v1/messages/count_tokens", &[], SMALL);
     plugin.tick_after(50);
     let announced = |plugin: &Plugin| {
@@ -423,7 +423,7 @@ fn what_follows_a_pause_is_told_at_once() {
     }
 }
 
-/// What a VM leaves is taken up by another; in one process that is another plugin with queues of its own.
+/// Another VM takes what this one leaves; in one process that is another plugin with its own queues.
 #[test]
 fn what_a_vm_has_not_told_when_it_ends_another_one_sends() {
     let configuration = |cluster: &str| json!({"control_plane": {"cluster": cluster}}).to_string();
@@ -448,7 +448,7 @@ fn what_a_vm_has_not_told_when_it_ends_another_one_sends() {
     assert_eq!((&taken.vm_id, taken.begun_records), (&lost_call.vm_id, 2));
     assert_eq!(taken.records.iter().map(|it| it.sequence).collect::<Vec<_>>(), [1, 2]);
 
-    // Nobody has answered: it is sent again, and goes on to the next VM where this one ends too.
+    // There was no answer: it is sent again, and left to the next VM if this one ends too.
     new.tick_after(60_000);
     new.tick_after(2_000);
     assert_eq!(new.reports().last().unwrap(), taken);

@@ -1,5 +1,5 @@
-//! Calls of `headroom_retrieve` are answered on the way, and whatever goes wrong with that leaves the
-//! client a whole answer.
+//! Calls of `headroom_retrieve` are answered on the way, and whatever goes wrong, the client gets a complete
+//! answer.
 
 use headroom_api::v1::{RetrieveRequest, RetrieveResponse};
 use prost::Message;
@@ -22,7 +22,7 @@ pub(crate) fn plugin() -> Plugin {
     }))
 }
 
-/// A request with our tool, on its way to the provider, and what left.
+/// A request with our tool on its way to the provider, and its forwarded body.
 pub(crate) fn sent(plugin: &mut Plugin) -> (Stream, Vec<u8>) {
     let headers = [
         ("x-api-key", CREDENTIAL),
@@ -77,7 +77,7 @@ pub(crate) fn text(text: &str) -> Value {
     json!({"type": "text", "text": text})
 }
 
-/// An answer that calls the tool, as far as the client gets it.
+/// Sends an answer that calls the tool.
 fn asks(stream: &mut Stream, streamed: bool) {
     let content = [text("I look. "), call(HASH)];
     let (kind, body) = if streamed {
@@ -93,7 +93,7 @@ fn asks(stream: &mut Stream, streamed: bool) {
     stream.provider_sends(b"", true);
 }
 
-/// The sidecar gives the original, or has none.
+/// Lets the sidecar return the original, or none.
 fn gives(stream: &mut Stream, found: bool) -> RetrieveRequest {
     let call = calls("Retrieve").pop().expect("a call for the original");
     let content = if found { ORIGINAL.to_owned() } else { String::new() };
@@ -106,7 +106,7 @@ pub(crate) fn last_call() -> HttpCall {
     host(|host| host.http_calls.last().cloned()).expect("a request to go on")
 }
 
-/// The second round, which ends the answer.
+/// Sends the second round, which ends the answer.
 pub(crate) fn ends(stream: &mut Stream, streamed: bool) {
     let content = [text("It is 2.")];
     if streamed {
@@ -118,7 +118,7 @@ pub(crate) fn ends(stream: &mut Stream, streamed: bool) {
     }
 }
 
-/// What the client reads: its texts, the names of calls, the reason for the end.
+/// What the client reads: texts, names of calls, and the stop reason.
 pub(crate) fn read(stream: &Stream, streamed: bool) -> (String, Vec<String>, String) {
     let body = String::from_utf8(stream.client.clone()).unwrap();
     let name = |value: &Value| value["name"].as_str().map(str::to_owned);
@@ -286,7 +286,7 @@ fn a_provider_that_does_not_go_on_leaves_a_whole_answer() {
     }
 }
 
-/// The crate takes header maps that are text.
+/// The crate accepts only header maps that are text.
 #[test]
 fn a_request_with_a_header_that_is_no_text_is_not_continued() {
     let mut plugin = plugin();
@@ -385,7 +385,7 @@ fn an_answer_without_our_call_passes_as_it_came_and_when_it_came() {
     }
 }
 
-/// As [`sent`], with the originals stored already.
+/// As [`sent`], with the originals already stored.
 fn sent_again(plugin: &mut Plugin) -> (Stream, Vec<u8>) {
     let stream = plugin.post("/v1/messages", &[], &lossy(&[400]));
     assert!(!stream.paused());

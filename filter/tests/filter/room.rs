@@ -1,4 +1,5 @@
-//! A VM that keeps as much as it may: what finds no room is not kept, and each request and each answer still arrives.
+//! A VM whose memory budget is used up: what finds no room is not kept, and each request and each answer
+//! still arrives.
 
 use headroom_api::v1::RetrieveRequest;
 use prost::Message as _;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use crate::host::{host, metric};
 use crate::proxy::{Plugin, Stream, calls, lossy};
 
-/// What is left for requests where the memo and the longest body may take everything else.
+/// The budget that is left for requests if the memo and the longest body take the rest.
 const LEAST_BYTES: usize = 8 << 20;
 
 fn plugin() -> Plugin {
@@ -26,7 +27,7 @@ fn request(plugin: &mut Plugin, rows: usize) -> Stream {
     stream
 }
 
-/// An answer that is collected, and leaves so many bytes for others at most.
+/// An answer that is collected, and leaves at most this many bytes for others.
 fn collecting(plugin: &mut Plugin, left: usize) -> (Stream, Vec<u8>) {
     let mut stream = request(plugin, 400);
     stream.respond("200", "application/json", &[]);
@@ -55,7 +56,7 @@ fn message(content: &Value) -> String {
     .to_string()
 }
 
-/// The hash that a marker in a request names.
+/// The hash in a request's marker.
 fn hash_in(body: &[u8]) -> String {
     let body = String::from_utf8_lossy(body);
     let at = body.find("hash=").expect("a marker") + "hash=".len();
@@ -77,7 +78,7 @@ fn an_answer_that_finds_no_room_goes_through_as_it_comes() {
     stream.finish();
     ends(full, collected);
 
-    // What was taken is given back.
+    // The memory is given back.
     let (mut stream, hash) = (request(&mut plugin, 400), String::new());
     stream.respond("200", "application/json", &[]);
     stream.provider_sends(message(&calling(&hash)).as_bytes(), false);

@@ -1,4 +1,4 @@
-//! Rules of the configuration: requests that are treated in another way than the rest.
+//! Rules of the configuration: requests that are treated differently.
 
 use headroom_api::v1::RequestOutcome;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::proxy::{Plugin, compressed, compressible, lossy, reversible};
 
 type Case<'a> = (Option<&'static str>, &'a str, &'a [(&'a str, &'a str)], RequestOutcome);
 
-/// Sends requests, each on a route of this name, and asserts what is done to them.
+/// Sends requests, each on a route of this name, and asserts how they are treated.
 fn check(plugin: &mut Plugin, requests: &[Case<'_>]) {
     let body = compressible();
     for (route, path, headers, expected) in requests {

@@ -1,4 +1,4 @@
-//! How WebSocket sessions end: by either side, by silence, cut off, or by a host that refuses.
+//! How WebSocket sessions end: by either side, by silence, cut off, or because a host refuses.
 
 use crate::exports::{self, Action};
 use headroom_api::v1::{RequestOutcome, SessionEnd};
@@ -9,7 +9,7 @@ use crate::host::{Refusal, host, metric, refusing};
 use crate::proxy::{Plugin, Stream};
 use crate::sessions::{MASK, UPGRADE, completed, create, open, said, sessions};
 
-/// Ends a session in some way and gives the cause that is reported.
+/// Ends a session, and returns the reported cause.
 fn cause(end: impl FnOnce(&mut Stream)) -> SessionEnd {
     let mut plugin = Plugin::reporting();
     let mut stream = open(&mut plugin, "/v1/responses", &[]);
@@ -52,7 +52,7 @@ fn a_session_says_why_it_ended() {
         });
         assert_eq!(ended, ResponseCompleted);
     }
-    // Envoy's response flags, where nobody said goodbye.
+    // Envoy's response flags, if neither side sent a close frame.
     for (bit, expected) in [(14, ClientDisconnect), (4, UpstreamDisconnect), (6, UpstreamDisconnect)] {
         let ended = cause(|_| host(|host| host.response_flags = 1 << bit));
         assert_eq!(ended, expected, "bit {bit}");

@@ -23,7 +23,7 @@ fn event(event: &Value) -> Vec<u8> {
     frame(0x81, event.to_string().as_bytes(), None)
 }
 
-/// The last event of an answer, with figures.
+/// The last event of an answer, with usage.
 pub(crate) fn completed(model: &str, output_tokens: u32) -> Vec<u8> {
     event(
         &json!({"type": "response.completed", "response": {"model": model, "status": "completed", "usage": {
@@ -32,7 +32,7 @@ pub(crate) fn completed(model: &str, output_tokens: u32) -> Vec<u8> {
     )
 }
 
-/// A request as Codex puts it into a session.
+/// A request in Codex's format for a session.
 pub(crate) fn create(rows: usize) -> String {
     let rows: Vec<Value> = (0..rows).map(|n| json!({"id": n, "name": "same", "active": true})).collect();
     let output = Value::from(serde_json::to_string_pretty(&rows).unwrap());
@@ -50,7 +50,7 @@ fn shorter(text: &str) -> String {
     String::from_utf8(outcome.body.into_owned()).unwrap()
 }
 
-/// A session that the provider has agreed to.
+/// A session that the provider has accepted.
 pub(crate) fn open(plugin: &mut Plugin, path: &str, extra: &[(&str, &str)]) -> Stream {
     let mut stream = plugin.stream();
     stream.headers("GET", path, &[&UPGRADE, extra].concat(), false);
@@ -66,7 +66,7 @@ pub(crate) fn sessions(plugin: &Plugin) -> Vec<WebSocketSession> {
     plugin.reports().pop().expect("a report").websocket_sessions
 }
 
-/// What leaves when the client sends this in a session, and then both the records and the session.
+/// What leaves when the client sends this in a session, then the records and the session.
 fn exchange(plugin: &mut Plugin, pieces: &[&[u8]]) -> (Vec<u8>, Vec<RequestRecord>, WebSocketSession) {
     let mut stream = open(plugin, "/v1/responses", &[]);
     for piece in pieces {
@@ -367,7 +367,7 @@ fn a_session_that_is_off_or_audited_leaves_as_it_came() {
     }
 }
 
-/// A request with an output of which most would be left out where the model can ask for it.
+/// A request with an output that would mostly be left out if the model could ask for it.
 fn lossy(tool: &str) -> String {
     let rows: Vec<Value> = (0..400)
         .map(|n| {
@@ -429,7 +429,7 @@ fn another_upgrade_is_none_of_ours() {
     assert!(plugin.reports().is_empty());
 }
 
-/// Frames as a client might send them, plain and not.
+/// Frames as a client might send them, valid and unusual.
 fn bytes_of_a_client() -> impl Strategy<Value = Vec<u8>> {
     let payload = prop::collection::vec(any::<u8>(), 0..300);
     let odd = (any::<u8>(), payload, prop::option::weighted(0.9, any::<[u8; 4]>()))
@@ -492,7 +492,7 @@ proptest! {
         let off = run("off", &pieces);
         prop_assert!(off.0 == bytes);
         prop_assert!((off.1, off.2, off.3) == (cut.1, cut.2, cut.3), "it reads the same");
-        // Pings go ahead of what is held; otherwise an audited session is byte for byte what came.
+        // Pings overtake what is held; apart from that, an audited session leaves byte for byte as it came.
         let audited = run("audit", &pieces).0;
         let sorted = |bytes: &[u8]| { let mut bytes = bytes.to_vec(); bytes.sort_unstable(); bytes };
         if end {

@@ -1,4 +1,4 @@
-//! Bodies that are worked on in slices: paused, and let go in a tick, with the same bytes as in one go.
+//! Bodies that are worked on in slices: paused, and continued in a tick, with the same bytes as in one go.
 
 use crate::exports::Action;
 use headroom_api::v1::RequestOutcome;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::host::{Refusal, host, metric, refusing};
 use crate::proxy::{Plugin, Stream, compressed, compressible, lossy, reversible};
 
-/// From here on every step takes as long as a slice may.
+/// From now on every step takes as long as a whole slice.
 fn slow() {
     host(|host| host.call_takes = 20_000_000);
 }
@@ -16,7 +16,7 @@ fn fast() {
     host(|host| host.call_takes = 1_000);
 }
 
-/// Ticks until the stream goes on. The number of ticks.
+/// Runs ticks until the stream goes on. Returns their number.
 fn tick(plugin: &Plugin, stream: &mut Stream) -> usize {
     for ticks in 1..1_000 {
         plugin.tick_after(1);

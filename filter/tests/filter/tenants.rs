@@ -1,4 +1,4 @@
-//! Whose a request is: never what its client says of it, unless the configuration trusts clients.
+//! The tenant of a request: never taken from the client, unless the configuration trusts clients.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Outputs that build on one another.
+//! Outputs that depend on each other.
 
 #![no_main]
 

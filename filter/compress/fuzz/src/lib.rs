@@ -1,15 +1,15 @@
-//! The targets, and what every answer of the engine has to satisfy, whatever went in.
+//! The fuzz targets, and what every result of the engine has to satisfy, for any input.
 //!
-//! The engine's own tests include this file and run each target over a fixed number of mutations, on any compiler;
-//! libFuzzer looks for new ones.
+//! The engine's own tests include this file and run each target over a fixed number of mutations, on any
+//! compiler; libFuzzer searches for new ones.
 
 use headroom_compress::{Api, BlockOutcome, Config, Memo, Outcome, Profile, Request, RetrieveTool, compress};
 use serde_json::Value;
 
 pub const APIS: [Api; 8] = Api::ALL;
 
-/// Panics when bytes outside the blocks changed (I2), a replacement saves nothing (I4) or is blank, or
-/// what was JSON no longer is.
+/// Panics if bytes outside the blocks changed (I2), if a replacement saves nothing (I4) or is blank, or if
+/// JSON is no longer JSON.
 pub fn check(original: &[u8], outcome: &Outcome<'_>) {
     let body = &outcome.body[..];
     if serde_json::from_slice::<&serde_json::value::RawValue>(original).is_err() {
@@ -86,7 +86,7 @@ pub fn body(api: Api, outputs: &[(&str, &str)]) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// Any bytes as a body of any format: the walk, the splice, and that nothing is edited that is not JSON.
+/// Any bytes as a body of any format: checks the walk, the splice, and that only JSON is edited.
 pub fn any_body(body: &[u8]) {
     let config = Config { min_block_bytes: 0, ..Config::default() };
     for api in APIS {
@@ -96,7 +96,7 @@ pub fn any_body(body: &[u8]) {
         check(body, &outcome);
         let again = compress(body, &request, &config, &mut memo);
         assert_eq!(again.body, outcome.body);
-        // With a definition added the body stays JSON.
+        // With an added definition the body is still JSON.
         let request = Request { retrieve_tool: RetrieveTool::Add, ..request };
         let added = compress(body, &request, &config, &mut memo);
         if added.unread.is_none() {
@@ -107,9 +107,9 @@ pub fn any_body(body: &[u8]) {
 
 const TOOLS: [&str; 6] = ["bash", "Read", "Grep", "WebFetch", "mcp__db__query", "list_directory"];
 
-/// Any text as the one output of a tool: detection and each compressor, in each profile.
+/// Any text as the one output of a tool: checks detection and each compressor, in each profile.
 pub fn any_output(text: &str) {
-    // The text's length picks the tool, so that growing it tries them all.
+    // The text's length chooses the tool, so that growing it tries all tools.
     let tool = TOOLS[text.len() % TOOLS.len()];
     let body = body(Api::OpenAiChat, &[(tool, text)]);
     for profile in [Profile::Lossless, Profile::Conservative, Profile::Balanced, Profile::Aggressive] {
@@ -119,8 +119,8 @@ pub fn any_output(text: &str) {
     }
 }
 
-/// Outputs that build on one another: references to what was shown before, the chain of keys, and that what was shown
-/// stays as it was (I3). Outputs are put together from pieces, so that they share some.
+/// Outputs that depend on each other: checks references to earlier text, the chain of keys, and that shown
+/// text stays the same (I3). Outputs are made of pieces, so that they share some.
 pub fn any_conversation(api: u8, pieces: &[&str], outputs: &[Vec<u8>]) {
     if pieces.is_empty() || outputs.len() > 8 {
         return;

@@ -6,7 +6,7 @@ use memchr::memmem;
 #[derive(Clone, Copy)]
 pub(super) struct Line<'t> {
     pub(super) bytes: &'t [u8],
-    /// Without its indentation.
+    /// The line without its indentation.
     pub(super) bare: &'t [u8],
 }
 
@@ -20,7 +20,7 @@ impl Line<'_> {
     }
 }
 
-/// Texts that a line may start with, of which most lines start with none.
+/// Texts that a line may start with. Most lines start with none of them.
 struct Starts {
     /// The first bytes of the texts.
     first: [bool; 256],
@@ -39,7 +39,7 @@ impl Starts {
         Self { first, texts }
     }
 
-    /// What of the line follows the first of the texts that it starts with.
+    /// The rest of the line after the first of the texts that it starts with.
     fn strip<'l>(&self, line: &'l [u8]) -> Option<&'l [u8]> {
         if !self.first[usize::from(*line.first()?)] {
             return None;
@@ -61,7 +61,7 @@ pub(super) fn is_numbered(line: &Line<'_>) -> bool {
         }
 }
 
-/// `  12→text`: a number that a tool for reading files puts before a line.
+/// `  12→text`: a number that a file reader puts before a line.
 pub(super) fn is_numbered_by_a_reader(line: &Line<'_>) -> bool {
     let digits = digits(line.bare);
     digits > 0 && digits <= 7 && line.bare.get(digits..).unwrap_or_default().starts_with("→".as_bytes())
@@ -78,7 +78,7 @@ pub(super) fn is_located(line: &Line<'_>) -> bool {
     if path == 0 {
         return false;
     }
-    // the separator of a context line is a path byte too, so it is looked for inside the path
+    // The separator of a context line may also occur in a path, so it is searched for inside the path.
     memchr::memchr2_iter(b':', b'-', line.get(..line.len().min(path + 1)).unwrap_or_default()).any(|i| {
         let n = digits(line.get(i + 1..).unwrap_or_default());
         i > 0
@@ -90,7 +90,7 @@ pub(super) fn is_located(line: &Line<'_>) -> bool {
     })
 }
 
-/// `10.0.0.7`, `localhost`, `api.example.com`: what stands before a port rather than before a line's number.
+/// `10.0.0.7`, `localhost`, `api.example.com`: a name that is followed by a port, not by a line number.
 fn is_host(name: &[u8]) -> bool {
     const ENDS: &[&[u8]] =
         &[b".com", b".net", b".org", b".io", b".dev", b".local", b".internal", b".svc", b".cluster"];
@@ -100,7 +100,7 @@ fn is_host(name: &[u8]) -> bool {
     address || name == b"localhost" || dotted() && ENDS.iter().any(|end| name.ends_with(end))
 }
 
-/// Whether the separator at `at` stands inside a date or a time: `job-2026-05-06.log`, `web-10:22:33`.
+/// Whether the separator at `at` is inside a date or a time: `job-2026-05-06.log`, `web-10:22:33`.
 fn is_in_time(line: &[u8], at: usize) -> bool {
     let group = |from: usize, digits: usize| -> Option<u32> {
         let found = line.get(from..from + digits)?;
@@ -111,7 +111,7 @@ fn is_in_time(line: &[u8], at: usize) -> bool {
     };
     let within = |number: Option<u32>, most: u32| number.is_some_and(|number| number <= most);
     let is = |place: usize| line.get(place).is_some_and(|b| line.get(at) == Some(b));
-    // In front of the hours or the year there is no letter, unless it is ISO's.
+    // No letter comes before the hours or the year, except ISO's `T`.
     let alone = |from: usize| {
         let before = from.checked_sub(1).and_then(|at| line.get(at));
         before.is_none_or(|b| !b.is_ascii_alphabetic() || *b == b'T')
@@ -141,7 +141,7 @@ fn is_in_time(line: &[u8], at: usize) -> bool {
         || back(7).is_some_and(date)
 }
 
-/// `path.ext:text`, and not [`is_located`].
+/// `path.ext:text` without a line number: not [`is_located`].
 pub(super) fn is_named(line: &Line<'_>) -> bool {
     let bytes = line.bytes;
     let path = path_len(bytes);
@@ -153,7 +153,7 @@ pub(super) fn is_named(line: &Line<'_>) -> bool {
         && !is_located(line)
 }
 
-/// Bytes of the path that the line starts with, behind a drive or not.
+/// The length of the path at the start of the line, with or without a drive.
 fn path_len(line: &[u8]) -> usize {
     let drive = matches!(line, [b'A'..=b'Z' | b'a'..=b'z', b':', b'\\' | b'/', ..]);
     let (drive, path) = line.split_at(if drive { 2 } else { 0 });
@@ -169,7 +169,7 @@ fn is_path_byte(b: u8) -> bool {
     PATH_BYTES[usize::from(b)]
 }
 
-/// Letters, digits, what is beyond ASCII, and some signs.
+/// Letters, digits, everything beyond ASCII, and some signs.
 #[allow(clippy::indexing_slicing, reason = "a byte is an index of 256 entries")]
 static PATH_BYTES: [bool; 256] = {
     let mut is = [false; 256];
@@ -208,7 +208,7 @@ pub(super) fn is_log(line: &Line<'_>) -> bool {
     starts_with_date(bare) || iso_time(head) || request_time(head) || is_record(line)
 }
 
-/// The time of a line stands within so many bytes.
+/// The time of a line begins within this many bytes.
 const STAMP_WITHIN: usize = 80;
 
 /// `[29/Nov/2026:10:00:09 +0000]`: the time of a request, as web servers write it.
@@ -221,8 +221,8 @@ fn request_time(line: &[u8]) -> bool {
     })
 }
 
-/// `ee4610d Ann Example 2026-11-29 14:06:19 +0000 Fix it`: a commit as `git log --format` prints it, with the id first
-/// or behind the time. Its subject is no message of a program.
+/// `ee4610d Ann Example 2026-11-29 14:06:19 +0000 Fix it`: a commit as `git log --format` prints it, with the
+/// id first or after the time. Its subject is not a log message of a program.
 fn is_commit_in_a_line(line: &[u8]) -> bool {
     let mut words = line.split(|b| *b == b' ').filter(|word| !word.is_empty());
     let first = words.next().unwrap_or_default();
@@ -232,7 +232,7 @@ fn is_commit_in_a_line(line: &[u8]) -> bool {
         || zoned && starts_with_date(line) && words.next().is_some_and(is_abbreviated)
 }
 
-/// The first group of a UUID, by which services name requests, has as many digits.
+/// The first group of a UUID, which services use in names of requests, has this many digits.
 const UUID_GROUP: usize = 8;
 
 /// The id of a commit: 7 to 12 hexadecimal digits or all 40, with a letter and a digit.
@@ -278,7 +278,7 @@ fn clock(line: &[u8], within: usize) -> bool {
         .any(|w| matches!(w, [a, b, b':', c, d] if [a, b, c, d].iter().all(|b| b.is_ascii_digit())))
 }
 
-/// Digits and date separators such that a date, a time of day or an epoch stands first.
+/// Digits and date separators that begin with a date, a time of day or an epoch.
 fn starts_with_date(line: &[u8]) -> bool {
     let stamp =
         line.iter().take_while(|b| b.is_ascii_digit() || matches!(b, b'-' | b'/' | b':' | b'.')).count();
@@ -311,7 +311,7 @@ fn is_file_name(line: &[u8]) -> bool {
     ends_as_a_file(word)
 }
 
-/// `….tar.gz`, `….log`: an extension of letters behind a point.
+/// `….tar.gz`, `….log`: an extension of letters after a point.
 fn ends_as_a_file(word: &[u8]) -> bool {
     memchr::memrchr(b'.', word).is_some_and(|dot| {
         let extension = word.get(dot + 1..).unwrap_or_default();
@@ -328,7 +328,7 @@ fn clock_digits(rest: &[u8]) -> bool {
         && rest.get(1..7).unwrap_or_default().iter().all(u8::is_ascii_digit)
 }
 
-/// `2024-05-06T07:08` or with a blank between, and not in the name of a file.
+/// `2024-05-06T07:08`, or with a blank between, but not in the name of a file.
 fn iso_time(line: &[u8]) -> bool {
     memchr::memchr_iter(b'-', line).any(|dash| {
         let Some(start) = dash.checked_sub(4) else { return false };
@@ -423,7 +423,7 @@ pub(super) fn is_test(line: &Line<'_>) -> bool {
 
 /// `tests/test_a.py::test_b PASSED`, or `src/main.c:12:3: error: …`.
 fn is_test_by_a_colon(line: &[u8]) -> bool {
-    // Only the first message counts: a later one may stand in a text that the tool quotes.
+    // Only the first message counts: a later one may be in a text that the tool quotes.
     let mut message = None;
     for colon in memchr::memchr_iter(b':', line) {
         let (before, after) =
@@ -454,14 +454,14 @@ pub(super) fn is_frame(line: &Line<'_>) -> bool {
         || line.bytes.starts_with(b"Traceback (most recent call last)")
 }
 
-/// `/src/a.go:12 +0x1d`. The plus sign is rare, and a byte is found faster than a text.
+/// `/src/a.go:12 +0x1d`. The plus sign is rare, and searching a byte is faster than searching a text.
 fn is_go_frame(bare: &[u8]) -> bool {
     memchr::memrchr(b'+', bare).is_some()
         && memmem::find(bare, b" +0x").is_some()
         && memmem::find(bare, b".go:").is_some()
 }
 
-/// A path alone on its line, perhaps behind the branches of a tree.
+/// A path alone on its line, possibly after the branches of a tree.
 pub(super) fn is_path(line: &Line<'_>) -> bool {
     let line = line.bare;
     let bare = match line.iter().position(|b| b.is_ascii() && !matches!(b, b' ' | b'-' | b'|' | b'`')) {
@@ -510,7 +510,7 @@ pub(super) fn is_piped(line: &Line<'_>) -> bool {
     line.bare.len() > 2 && line.bare.starts_with(b"|") && line.bare.ends_with(b"|")
 }
 
-/// `----+------`, `+---+---+`: what databases print between titles and rows.
+/// `----+------`, `+---+---+`: the line between titles and rows in outputs of databases.
 pub(super) fn is_ruling(line: &Line<'_>) -> bool {
     line.bare.iter().all(|b| matches!(b, b'-' | b'+')) && memmem::find(line.bare, b"-+-").is_some()
 }
@@ -520,7 +520,7 @@ pub(super) fn is_markup(line: &Line<'_>) -> bool {
     line.bare.starts_with(b"<") && line.bare.ends_with(b">")
 }
 
-/// What `git log` prints of a commit: its first lines, or the files that it changed and by how much.
+/// What `git log` prints for a commit: its first lines, or the changed files with their counts.
 pub(super) fn is_commit(line: &Line<'_>) -> bool {
     let commit = line.bytes.strip_prefix(b"commit ");
     commit.is_some_and(|id| id.len() >= 7 && id.iter().take_while(|b| b.is_ascii_hexdigit()).count() >= 7)
@@ -586,7 +586,7 @@ pub(super) fn is_diff_file(line: &Line<'_>) -> bool {
     line.bytes.starts_with(b"+++ ") || line.bytes.starts_with(b"--- ")
 }
 
-/// `NAME   READY   STATUS`: three or more words in capitals, set apart by at least two blanks.
+/// `NAME   READY   STATUS`: three or more words in capitals, separated by at least two blanks.
 pub(super) fn is_column_header(line: &Line<'_>) -> bool {
     line.bare.iter().all(|b| {
         b.is_ascii_uppercase()

@@ -1,11 +1,11 @@
-//! How a reference names an earlier output: by the call that made it.
+//! The name of an earlier output in references: its call.
 
 use std::borrow::Cow;
 
 use headroom_providers::tape::{Tape, Value};
 
-/// Arguments that say what a call is about, in the order in which they are looked for: the file first,
-/// then the command, then what was searched or fetched.
+/// Arguments that say what a call is about, in order of preference: the file first, then the command, then
+/// what was searched or fetched.
 const SUBJECTS: &[&str] = &[
     "file_path",
     "filePath",
@@ -27,15 +27,15 @@ const SUBJECTS: &[&str] = &[
     "name",
     "id",
 ];
-/// Subjects that name a file: its last components are enough to recognize it.
+/// The first ones name a file: its last path components are enough to recognize it.
 const FILES: usize = 8;
-/// Characters of a subject that a label shows. A command is recognized by its start.
+/// Characters of a subject in a label. A command is recognized by its start.
 const MAX_SUBJECT: usize = 48;
 
 /// The members of a call's arguments.
 pub(super) type Members<'t, 'b> = Vec<(Cow<'b, str>, Value<'t, 'b>)>;
 
-/// What the call of this tool is called in references: `Read cli/root.go`, `Bash "go test ./..."`.
+/// The label of a call in references: `Read cli/root.go`, `Bash "go test ./..."`.
 pub(super) fn label(tool: &str, arguments: &Members<'_, '_>) -> String {
     let mut label = if tool.is_empty() { "tool".to_owned() } else { one_line(tool, MAX_SUBJECT).to_owned() };
     let subject = |name: &str| SUBJECTS.iter().position(|subject| *subject == name);
@@ -56,8 +56,8 @@ pub(super) fn label(tool: &str, arguments: &Members<'_, '_>) -> String {
     label
 }
 
-/// The members of an object by name, in the order of their names; of those with one name the last. None where
-/// a name is not text, or nothing could be read.
+/// The members of an object, sorted by name; of equal names the last one. Empty if a name is not text, or if
+/// the object cannot be read.
 pub(super) fn members<'t, 'b>(tape: Option<&'t Tape<'b>>) -> Members<'t, 'b> {
     let named = tape
         .into_iter()
@@ -75,7 +75,7 @@ fn last_components(path: &str) -> &str {
     path.rmatch_indices(['/', '\\']).nth(1).map_or(path, |(at, _)| path.get(at + 1..).unwrap_or_default())
 }
 
-/// A command without the `cd … &&` that agents put before each.
+/// A command without the `cd … &&` that agents often put before it.
 fn without_directory_change(command: &str) -> &str {
     if !command.starts_with("cd ") {
         return command;
@@ -83,7 +83,7 @@ fn without_directory_change(command: &str) -> &str {
     command.split_once("&& ").map(|(_, rest)| rest).filter(|rest| !rest.is_empty()).unwrap_or(command)
 }
 
-/// The start of a text up to its first line end, at most `most` characters of it.
+/// The start of a text: up to its first line end, and at most `most` characters.
 pub(super) fn one_line(text: &str, most: usize) -> &str {
     let start = text.as_bytes().get(..text.len().min(4 * most)).unwrap_or_default();
     let line = memchr::memchr2(b'\n', b'\r', start).map_or(text, |end| text.get(..end).unwrap_or_default());

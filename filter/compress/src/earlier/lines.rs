@@ -1,29 +1,29 @@
-//! Lines that can be compared: those of the texts shown so far, and those of a text that is looked
-//! through.
+//! Lines that can be compared: those of the texts shown so far, and those of the text in which lines are
+//! replaced.
 
 use super::MIN_LINES;
 use crate::lines::{self, Newest};
 
-/// Places of one line that are tried, the newest first. Lines that stand in more places than this are
-/// no good start for a run; a rarer neighbour finds it and extends it backwards.
+/// How many places of one line are tried, the newest first. A line that occurs more often is a poor start for
+/// a run; a rarer line next to it finds the run and extends it backwards.
 const MAX_CANDIDATES: usize = 12;
-/// Bytes without indentation from which on a line may start a run: closing braces and the like stand
+/// Bytes without indentation from which on a line may start a run: closing braces and the like are
 /// everywhere.
 const MIN_START: usize = 8;
-/// Lines that a run is extended backwards at most. Bounds the work per line; what lies further back has
-/// had its chance to start the run.
+/// The most lines by which a run is extended backwards. Limits the work per line; earlier lines have already
+/// been tried as the start of a run.
 const MAX_BACKWARDS: usize = 64;
 
-/// Added to the number of a line outside regions, which is counted in the output as the tool printed it. Numbers
-/// of regions have nine digits at most.
+/// Added to the number of a line outside regions, which is its number in the printed output. Numbers in
+/// regions have at most nine digits.
 const PLAIN: u32 = 1 << 31;
-/// In place of a number: this is not a line that could be referred to or replaced.
+/// Instead of a number: this line cannot be referred to or replaced.
 pub(super) const NO_LINE: u32 = u32::MAX - 1;
 const NONE: u32 = u32::MAX;
 
-/// The number of the line outside regions that is the `count`th of its output, from 1.
+/// The number for the `count`th line of its output, from 1, outside regions.
 pub(super) fn plain(count: usize) -> u32 {
-    // Bodies have fewer lines by far.
+    // Bodies have far fewer lines.
     PLAIN + u32::try_from(count).unwrap_or(u32::MAX).min(PLAIN / 2)
 }
 
@@ -35,16 +35,16 @@ pub(super) fn counted(number: u32) -> Option<u32> {
 /// A line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
-    /// What it says, without its number, in the text.
+    /// Where its content, without its number, starts in the text.
     pub(super) start: u32,
     pub(super) len: u32,
-    /// Its number, that of [`plain`] or [`NO_LINE`].
+    /// Its number in a region, a number from [`plain`], or [`NO_LINE`].
     pub(super) number: u32,
-    /// Which text it belongs to.
+    /// The number of its text.
     pub(super) text: u32,
-    /// The next older line with the same hash; [`NONE`] where there is none.
+    /// The next older line with the same hash; [`NONE`] if there is none.
     older: u32,
-    /// The bytes of what it says without indentation.
+    /// The bytes of its content without indentation.
     bare: u32,
     hash: u64,
 }
@@ -56,13 +56,13 @@ impl Line {
         Self { start, len, number, text, older, bare: line.bare as u32, hash: line.hash }
     }
 
-    /// Whether a run may be looked for by this line.
+    /// Whether it may be the start of a run.
     fn may_start(&self) -> bool {
         self.number != NO_LINE && self.bare as usize >= MIN_START
     }
 }
 
-/// Lines with an index by what they say.
+/// Lines with an index by their content.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     lines: Vec<Line>,
@@ -70,14 +70,14 @@ pub(super) struct Lines {
     newest: Newest,
 }
 
-/// Earlier lines with the texts that they stand in.
+/// Earlier lines and their texts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Earlier<'a> {
     pub(super) text: &'a str,
     pub(super) lines: &'a Lines,
 }
 
-/// The lines of the text that is looked through.
+/// The lines of the text in which lines are replaced.
 #[derive(Debug)]
 pub(super) struct Own<'a> {
     text: &'a str,
@@ -86,22 +86,22 @@ pub(super) struct Own<'a> {
     numbers: Vec<u32>,
     /// The next older line with the same hash, as in [`Line`].
     older: Vec<u32>,
-    /// Which line of the output each of them is, from 1.
+    /// The number of each line in the output, from 1.
     counts: Vec<u32>,
 }
 
-/// Lines among which runs are found.
+/// Lines in which runs are searched.
 pub(super) trait Said {
     fn line(&self, line: usize) -> Option<Line>;
 
     fn content(&self, line: usize) -> &str;
 
-    /// A line, or, where its number is not that of a line, the next older line with its hash. What is not a line has
-    /// one that is for its older one, so that this is a single step.
+    /// This line or, if it has [`NO_LINE`], the next older line with its hash. The `older` of such a line is
+    /// always a real one, so this takes a single step.
     fn candidate(&self, line: u32) -> u32;
 
-    /// Whether a line stands right behind the one before it where the tool printed them: in the same region, or both
-    /// outside.
+    /// Whether a line directly follows the one before it in what the tool printed: in the same region, or
+    /// both outside.
     fn behind(&self, line: usize) -> bool {
         let (Some(above), Some(line)) = (line.checked_sub(1).and_then(|i| self.line(i)), self.line(line))
         else {
@@ -111,15 +111,15 @@ pub(super) trait Said {
     }
 }
 
-/// Lines that say the same in two places.
+/// A run of lines with equal content in two places.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
-    /// The first one in the text that is looked through.
+    /// Its first line in the text in which lines are replaced.
     pub(super) at: usize,
-    /// The first one where they stood before.
+    /// Its first line at the earlier place.
     pub(super) there: usize,
     pub(super) count: usize,
-    /// Without indentation.
+    /// Its bytes without indentation.
     pub(super) bytes: usize,
 }
 
@@ -132,14 +132,14 @@ impl Lines {
         self.lines.get(line)
     }
 
-    /// Makes room for so many lines, which will be looked for.
+    /// Reserves room for this many lines in the index.
     pub(super) fn reserve(&mut self, lines: usize) {
         let hash_of = |line: u32| self.lines[line as usize].hash;
         self.newest.reserve(lines, hash_of);
         self.lines.reserve(lines);
     }
 
-    /// Gives back the room that was not needed, where that is the larger part.
+    /// Gives back unused room if it is more than half.
     pub(super) fn shrink(&mut self) {
         if self.lines.len() < self.lines.capacity() / 2 {
             self.lines.shrink_to_fit();
@@ -148,13 +148,13 @@ impl Lines {
         }
     }
 
-    /// Takes in a line of text `text`, which starts at `base`. The caller has checked that there are fewer lines
-    /// and bytes than a `u32` counts.
+    /// Adds a line of text `text`, which starts at `base`. The caller has checked that the numbers of lines
+    /// and bytes fit a `u32`.
     pub(super) fn push(&mut self, line: &lines::Line, number: u32, text: u32, base: usize) {
         self.lines.push(Line::new(line, number, text, base, NONE));
     }
 
-    /// Lets a line be found.
+    /// Adds a line to the index.
     pub(super) fn index(&mut self, line: usize) {
         let Self { lines, newest } = self;
         if lines.get(line).is_some_and(Line::may_start) {
@@ -168,15 +168,15 @@ impl Lines {
         self.newest.get(hash, |line| self.lines[line as usize].hash)
     }
 
-    /// For each of these lines the newest one here that a run may start with; [`NONE`] where there is none. `None` where
-    /// fewer than [`MIN_LINES`] in a row could say again what stands here or above them.
+    /// For each of these lines, the newest line here that may start a run with it; [`NONE`] if there is none.
+    /// `None` if fewer than [`MIN_LINES`] in a row could be repetitions.
     pub(super) fn newest_of_each(&self, lines: &[lines::Line]) -> Option<Vec<u32>> {
         let (mut in_a_row, mut starts, mut enough) = (0, false, false);
         let newest = lines.iter().map(|line| {
             let long = line.bare >= MIN_START;
             let newest = if long { self.newest(line.hash).unwrap_or(NONE) } else { NONE };
             let start = long && (newest != NONE || line.before.is_some());
-            // Which of the short lines stand somewhere else is not known.
+            // Short lines are not looked up, so they count as possible repetitions.
             (in_a_row, starts) = if start || !long { (in_a_row + 1, starts || start) } else { (0, false) };
             enough |= starts && in_a_row >= MIN_LINES;
             newest
@@ -227,7 +227,7 @@ impl Said for Own<'_> {
 }
 
 impl<'a> Own<'a> {
-    /// The lines of a text, of which none has a number yet.
+    /// The lines of a text, before they have numbers.
     pub(super) fn new(text: &'a str, read: &'a [lines::Line]) -> Self {
         let vec = || Vec::with_capacity(read.len());
         Self { text, read, numbers: vec(), older: vec(), counts: vec() }
@@ -241,16 +241,17 @@ impl<'a> Own<'a> {
         self.numbers.push(number);
     }
 
-    /// Makes it no line any more: something else stands in its place. In the order of the lines.
+    /// Removes a line, which was replaced. Called in the order of the lines.
     pub(super) fn remove(&mut self, line: usize) {
         let older = self.candidate(self.older[line]);
         self.numbers[line] = NO_LINE;
         self.older[line] = older;
     }
 
-    /// The longest run of [`MIN_LINES`] or more that says what lines of `said` say, contains line `at` and starts at or
-    /// behind line `floor`. `newest`: the last line of `said` with the hash of line `at`. Lines for which `stays` holds
-    /// are in none. `own`: `said` are the lines of this very text, and a run must not reach into itself.
+    /// The longest run of [`MIN_LINES`] or more lines whose content is also in `said`, that contains line
+    /// `at` and starts at line `floor` or later. `newest`: the last line of `said` with the hash of line
+    /// `at`. Lines for which `stays` holds are in no run. `own`: `said` is this same text, and a run must not
+    /// overlap itself.
     pub(super) fn longest(
         &self,
         said: &impl Said,
@@ -287,17 +288,17 @@ impl<'a> Own<'a> {
         best.filter(|run| self.says_the_same(said, run))
     }
 
-    /// Which line of the output it is, from 1.
+    /// Its number in the output, from 1.
     pub(super) fn count(&self, line: usize) -> u32 {
         self.counts.get(line).copied().unwrap_or_default()
     }
 
-    /// The newest line above one that has its hash.
+    /// The newest earlier line with its hash.
     pub(super) fn above(&self, line: usize) -> u32 {
         self.older.get(line).copied().unwrap_or(NONE)
     }
 
-    /// Whether a run says what it is found to say: what has the same hash may still differ.
+    /// Whether the content of a run really is equal: equal hashes may belong to different lines.
     fn says_the_same(&self, said: &impl Said, run: &Run) -> bool {
         (0..run.count).all(|line| {
             let (own, other) = (self.content(run.at + line), said.content(run.there + line));
@@ -307,8 +308,8 @@ impl<'a> Own<'a> {
         })
     }
 
-    /// The run around line `at` and the line `there` of `said`, by the hashes of their lines; empty if the two
-    /// do not say the same.
+    /// The run around line `at` and line `there` of `said`, compared by hashes; empty if those two lines
+    /// differ.
     fn extended(
         &self,
         said: &impl Said,
@@ -357,6 +358,6 @@ impl<'a> Own<'a> {
 
 #[cfg(test)]
 thread_local! {
-    /// Work done: lines tried, and bytes compared.
+    /// The work done: lines tried, and bytes compared.
     pub(super) static COMPARED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }

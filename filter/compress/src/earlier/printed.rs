@@ -1,4 +1,4 @@
-//! An output as the tool printed it and as it is forwarded: which of its lines can be referred to.
+//! An output as it was printed and as it is forwarded: decides which of its lines references can name.
 
 use hashbrown::HashMap;
 
@@ -12,34 +12,34 @@ use crate::kinds::fold;
 use crate::kinds::numbered::region::{self, MARK, Reader, Role};
 use crate::lines::Line;
 
-/// How what is forwarded shows the lines of an output. The later ones say less of single lines.
+/// How the forwarded text shows the lines of an output, from most to least exact.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Coded {
-    /// Lines stand as they were printed, at most with their numbers thinned, or a reference or a count stands for
-    /// them.
+    /// Lines are as they were printed, except that their numbers may be thinned, or that a reference or a
+    /// count stands for them.
     #[default]
     No,
-    /// Each line can be read off one line, by rules that the text states.
+    /// Each printed line follows from one forwarded line, by rules that the text states.
     Lines,
-    /// All of it can be read, but not line by line.
+    /// The whole output follows from the text, but not line by line.
     Document,
-    /// Lines of a file were left out; the others stand as they were printed, with their numbers thinned.
+    /// Lines of a file were left out; the others are as they were printed, with thinned numbers.
     Gaps,
     /// Something was left out.
     Partly,
 }
 
-/// How what is forwarded shows the texts in the values of an output.
+/// How the forwarded text shows the texts in the values of an output.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Values {
-    /// At most so.
+    /// The least exact of them.
     pub(crate) coded: Coded,
-    /// A reference stands in one of them.
+    /// Whether one of them contains a reference.
     pub(crate) refer: bool,
 }
 
 impl Values {
-    /// Adds what is so of other texts.
+    /// Adds the state of other texts.
     pub(crate) fn add(&mut self, other: Self) {
         self.coded = self.coded.max(other.coded);
         self.refer |= other.refer;
@@ -55,32 +55,32 @@ pub(crate) struct Printed<'a> {
     pub(crate) shown: &'a str,
     pub(crate) coded: Coded,
     pub(crate) values: Values,
-    /// It is a JSON value of the request, and no text.
+    /// Whether it is a JSON value of the request, not a text.
     pub(crate) structured: bool,
 }
 
-/// How the lines of an output are found.
+/// Where the lines of an output come from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Source {
-    /// All of them from what is forwarded.
+    /// All from the forwarded text.
     Shown,
-    /// All of them from what was printed.
+    /// All from the printed text.
     Original,
-    /// Those that stand in both, in the same order.
+    /// Only lines that are in both, in the same order.
     Common,
 }
 
 impl<'a> Printed<'a> {
-    /// A text without others in it.
+    /// A text without texts inside.
     pub(crate) fn text(original: &'a str, shown: &'a str, coded: Coded) -> Self {
         Self { original, shown, coded, values: Values::default(), structured: false }
     }
 
     fn source(&self) -> Source {
         match self.coded {
-            // What looks like our own counts for nothing, and could not be told from it.
+            // Lines that look like ours do not count, because they could not be distinguished from ours.
             Coded::No | Coded::Gaps if has_ours(self.original) => Source::Common,
-            // A line that is not shown as it was printed is nothing that another could be the same as.
+            // References cannot name a line that is not shown as it was printed.
             Coded::No if self.is_cleaned() => Source::Common,
             Coded::No | Coded::Gaps => Source::Shown,
             Coded::Lines if !has_ours(self.shown) && !has_ours(self.original) => Source::Original,
@@ -88,18 +88,18 @@ impl<'a> Printed<'a> {
         }
     }
 
-    /// Whether lines are shown otherwise than they were printed, as far as that is white space or what a terminal would
+    /// Whether some lines differ from what was printed, in white space or in characters that a terminal would
     /// not show.
     fn is_cleaned(&self) -> bool {
         self.original.len() != self.shown.len() && clean::marked(self.original) != clean::marked(self.shown)
     }
 
-    /// The text in which the lines stand that [`Self::each_line`] gives.
+    /// The text that contains the lines of [`Self::each_line`].
     pub(super) fn lines_stand_in(&self) -> &str {
         if self.source() == Source::Original { self.original } else { self.shown }
     }
 
-    /// Whether all of the output is shown here, and nothing of it by a reference to another place.
+    /// Whether the whole output is shown here, and no part of it by a reference.
     pub(super) fn is_whole(&self) -> bool {
         self.coded < Coded::Gaps
             && self.values.coded < Coded::Gaps
@@ -108,8 +108,9 @@ impl<'a> Printed<'a> {
             && !has_references(self.shown)
     }
 
-    /// Calls `each` with every line of [`Self::lines_stand_in`] and its number. `read`: the lines of what is forwarded,
-    /// where they are known. `by_number`: a number that a tool gave a line names it, where none comes twice.
+    /// Calls `each` with every line of [`Self::lines_stand_in`] and its number. `read`: the lines of the
+    /// forwarded text, if they are known. `by_number`: a line is named by the number that a tool gave it, if
+    /// no number occurs twice.
     pub(super) fn each_line(
         &self,
         read: Option<Vec<Line>>,
@@ -159,7 +160,7 @@ impl<'a> Printed<'a> {
                     Some(lines) => (NO_LINE, lines),
                     None => (here, 1),
                 },
-                // what stands for lines that were left out is none of them
+                // The line that replaces left out lines is not one of them.
                 Role::Numbered { .. } if self.coded == Coded::Gaps && self.is_gap(line) => (NO_LINE, 1),
                 Role::Numbered { number, .. } => (if rising { number } else { here }, 1),
                 Role::Header => (NO_LINE, 0),
@@ -172,7 +173,7 @@ impl<'a> Printed<'a> {
     }
 }
 
-/// Whether no number of a numbered line comes twice, so that it names the line.
+/// Whether the numbers of numbered lines are unique, so that each names its line.
 fn numbers_rise(lines: &[Line]) -> bool {
     let mut numbers = lines.iter().filter_map(|line| match line.read.role {
         Role::Numbered { number, .. } => Some(number),
@@ -194,7 +195,7 @@ fn lines_behind(line: &str) -> Option<usize> {
     Some(digits.parse().unwrap_or(1))
 }
 
-/// The lines of a text without a look at what they are.
+/// The lines of a text, without their roles.
 fn plain_lines(text: &str) -> impl Iterator<Item = Line> {
     let mut start = 0;
     text.split('\n').map(move |line| {
@@ -205,7 +206,7 @@ fn plain_lines(text: &str) -> impl Iterator<Item = Line> {
     })
 }
 
-/// Whether a line of the text is one of ours, or cannot be told from them: a reference, a count of repetitions, the
+/// Whether the text has a line that is ours, or looks like ours: a reference, a count of repetitions, the
 /// header of a region.
 pub(crate) fn has_ours(text: &str) -> bool {
     has_line(text, |line| is_ours(line) || line.starts_with(MARK))

@@ -1,4 +1,4 @@
-//! The line that stands for lines which an earlier output shows.
+//! The line that replaces lines which an earlier output shows.
 //!
 //! ```text
 //! [lines 41-95: same as Read cli/root.go above]
@@ -10,24 +10,25 @@
 //! [9 lines: same as output lines 4-12 above, from "File "x.py", line 3, in f"]
 //! ```
 //!
-//! `lines` are those of the file that an output numbers, `output lines` are counted in an output as the tool printed
-//! it, `output.stdout lines` in the text at that place of an output that is a value, and `new_string lines` in the
-//! argument of that name of a call, and `text 2 lines` in the second text of a result that has several. Lines that are `above` and of no named output
-//! stand in the same one. Where several outputs have the same name, the reference says which of them it means.
+//! `lines` are numbered by the output, as lines of a file. `output lines` are counted in an output as the
+//! tool printed it, `output.stdout lines` in the text at that place of an output that is a value, `new_string
+//! lines` in the argument of that name of a call, and `text 2 lines` in the second text of a result with
+//! several texts. `above` without the name of an output means the same output. If several outputs have the
+//! same name, the reference says which of them it means.
 
 use super::label::one_line;
 use crate::kinds::numbered::prefix;
 
-/// Characters of a run's first line that a reference quotes: enough to find the place that its numbers name.
+/// Characters of a run's first line in a reference: enough to find the place that its numbers name.
 const MAX_QUOTE: usize = 32;
 
-/// Bytes of a reference, mostly: with this much room it is written into one allocation.
+/// The usual length of a reference in bytes: with this much room it needs one allocation.
 const USUAL_LEN: usize = 128;
 
-/// Stands for a tool's output where an argument has its name.
+/// The name of a tool's output, where an argument has its own name.
 pub(crate) const OUTPUT: &str = "output";
 
-/// Where the lines stand now.
+/// The place of the lines in the current output.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Here {
     /// In a region of numbered lines: the first and the last number.
@@ -38,22 +39,22 @@ pub(super) enum Here {
     Whole,
 }
 
-/// Where the lines stand in the earlier output, or further up in the same one.
+/// The place of the lines in the earlier output, or earlier in the same one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum There<'a> {
-    /// In a region of numbered lines, whose numbers occur once in the output.
+    /// In a region of numbered lines whose numbers occur once in the output.
     Numbered(u32, u32),
-    /// Anywhere else: [`OUTPUT`] or the name of the argument, the first and the last line, counted in it as it
-    /// was printed, and the text of the first one that is not empty.
+    /// Anywhere else: [`OUTPUT`] or the name of the argument, the first and the last line, counted in it as
+    /// it was printed, and the first line that is not empty.
     Counted(&'a str, usize, usize, &'a str),
-    /// All of an output, or of that text of it.
+    /// A whole output, or this text of it.
     Whole(Option<&'a str>),
 }
 
-/// What an earlier output or call is called, and which of those with this label it is, where there are several.
+/// The label of an earlier output or call, and its number if several have this label.
 pub(super) type Name<'a> = (Option<u32>, &'a str);
 
-/// The reference, without line end. `name`: of the earlier output, where it is not the same one.
+/// The reference, without line end. `name`: the earlier output, if it is not the same one.
 pub(super) fn reference(here: Here, there: There<'_>, name: Option<Name<'_>>) -> String {
     let mut out = String::with_capacity(USUAL_LEN);
     match here {
@@ -110,7 +111,7 @@ fn push_lines(out: &mut String, what: &str, first: u32, last: u32, named: bool) 
     }
 }
 
-/// Appends a number of lines, of which there are fewer than a `u32` counts.
+/// Appends a number of lines, which fits a `u32`.
 fn push_number(out: &mut String, number: usize) {
     prefix::push_number(out, number as u32);
 }
@@ -121,8 +122,8 @@ fn push_quote(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Whether a line outside regions looks like a reference. Text that has such a line from elsewhere
-/// gets no references of ours, so that each can be told.
+/// Whether a line outside regions looks like a reference. A text that has such a line from elsewhere gets no
+/// references of ours, so that ours can always be recognized.
 pub(crate) fn looks_like_one(line: &str) -> bool {
     let Some(inner) = line.strip_prefix('[') else { return false };
     inner.starts_with("same output as ")
@@ -130,7 +131,7 @@ pub(crate) fn looks_like_one(line: &str) -> bool {
         || inner.starts_with("lines ") && inner.contains(": same as ")
 }
 
-/// What follows the number `n` where it is an ordinal.
+/// The ending of the ordinal for `n`.
 fn ordinal_ending(n: u32) -> &'static str {
     match (n % 10, n % 100) {
         (_, 11..=13) => "th",

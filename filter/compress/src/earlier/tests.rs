@@ -33,12 +33,12 @@ fn seen(earlier: &Earlier, text: &str) -> Option<String> {
     replace_seen(earlier, text, Kind::Source)
 }
 
-/// Takes in an output that is forwarded as it is.
+/// Adds an output that is forwarded as it is.
 fn add(earlier: &mut Earlier, text: &str, call: Call<'_>) {
     add_as(earlier, "", text, call);
 }
 
-/// Takes in an output that is forwarded in another form. Numbers are thinned in it and nothing else is coded.
+/// Adds an output that is forwarded in a form in which only numbers are thinned.
 fn add_as(earlier: &mut Earlier, original: &str, shown: &str, call: Call<'_>) {
     let original = match original {
         "" if has_ours(shown) => "printed otherwise",
@@ -48,7 +48,7 @@ fn add_as(earlier: &mut Earlier, original: &str, shown: &str, call: Call<'_>) {
     earlier.add_with_call(Printed::text(original, shown, Coded::No), None, call);
 }
 
-/// A file read as it is shown once its numbers are thinned.
+/// A file read in the form with thinned numbers.
 fn read(first: usize, lines: &[String]) -> String {
     let text: Vec<String> = (first..).zip(lines).map(|(n, line)| format!("{n:6}→{line}")).collect();
     let text = text.join("\n");
@@ -59,10 +59,10 @@ fn lines(from: usize, to: usize) -> Vec<String> {
     (from..to).map(|i| format!("\tlet value_{i} = compute(input, {i});")).collect()
 }
 
-/// A line as the tool printed it: its number, where it has one, and what it says.
+/// A line as the tool printed it: its number, if it has one, and its content.
 type PrintedLine = (Option<u32>, String);
 
-/// What a reader knows of an output, or of an argument of a call: what it is called, and its lines.
+/// What a reader knows about an output or an argument of a call: its name and its lines.
 #[derive(Clone)]
 struct Known {
     what: String,
@@ -79,7 +79,7 @@ impl Knowledge {
         self.0.push(Known { what: what.to_owned(), label: label.to_owned(), lines });
     }
 
-    /// The one output that is called this, perhaps with which one it is (`2nd Read a/b.go`).
+    /// The one output with this name, possibly with a number (`2nd Read a/b.go`).
     fn named(&self, name: &str, what: &str) -> &Known {
         let of_kind = |label: &str| -> Vec<&Known> {
             let same = |known: &&Known| known.label == label && known.what == what;
@@ -170,7 +170,7 @@ fn followed(known: &Knowledge, own: &[PrintedLine], reference: &str) -> Vec<Prin
     numbers.into_iter().zip(found).map(|(number, (_, text))| (number, text)).collect()
 }
 
-/// Asserts that the form says what the text says, for a reader who knows what stands before.
+/// Asserts that the form has the content of the text, for a reader who knows what comes before.
 fn assert_same(known: &Knowledge, form: &str, text: &str) {
     assert_eq!(read_form(known, form), read_form(&Knowledge::default(), text), "{form}");
 }
@@ -272,7 +272,7 @@ fn errors_stay_where_they_are_news() {
     let report = report.join("\n");
     add(&mut earlier, &report, BASH);
     let shown = replace_seen(&earlier, &report, Kind::TestBuild).unwrap();
-    // What is indented behind it belongs to it.
+    // The indented lines after it belong to it.
     assert!(shown.contains("]\n\tValueError: value_20 is out of range\n\tlet value_21 ="), "{shown}");
     assert!(shown.contains("\n[16 lines: same as output lines 25-40 of Bash"), "{shown}");
     assert_same(&reader(&[(BASH_LABEL, &report)]), &shown, &report);
@@ -313,7 +313,7 @@ fn a_number_that_two_lines_have_names_neither() {
         "{shown}"
     );
     assert_same(&Knowledge::default(), &shown, &windows);
-    // In another output too: its lines are then counted.
+    // The same in another output, where its lines are counted.
     let mut earlier = Earlier::default();
     add(&mut earlier, &format!("{other}\nbut was\n{window}"), READ);
     let shown = seen(&earlier, &window).unwrap();
@@ -342,7 +342,7 @@ fn what_the_model_wrote_is_referred_to_where_it_stands_in_its_call() {
     earlier.add_call(number, call);
     let file = format!("f_1 = 2\n{}", written.join("\n"));
     let shown = seen(&earlier, &file).unwrap();
-    // A line that starts with a name stays: in the call it follows an escape.
+    // A line that starts with a name stays: in the call it comes after an escape.
     let expected = "f_1 = 2\n[30 lines: same as content lines 2-31 of Write b/x.py above, from \"value_0 = compute(input, 0)\"]";
     assert_eq!(shown, expected);
     let content = format!("f_1 = 2\n{}\n", written.join("\n"));
@@ -383,12 +383,12 @@ fn lines_in_a_code_are_compared_and_named_as_they_were_printed() {
              from \"10:00:10 INFO gateway-a GET /v1/\"]\n10:01:00 INFO stopped"
         )
     );
-    // What is coded and has references in it shows some of its lines elsewhere: none is referred to.
+    // A coded text with references shows some of its lines elsewhere, so references name none of its lines.
     let with_reference = format!("{code}\n[40 lines: same as output lines 1-40 of x above, from \"y\"]");
     let mut earlier = Earlier::default();
     earlier.add_with_call(Printed::text(&one, &with_reference, Coded::Lines), None, BASH);
     assert_eq!(seen(&earlier, &one), None);
-    // Where something was left out, only what stands there as it was printed can be.
+    // If something was left out, references can only name lines that are there as they were printed.
     let kept = format!("{}\n… 20 lines", log("gateway-a")[..20].join("\n"));
     let mut earlier = Earlier::default();
     earlier.add_with_call(Printed::text(&one, &kept, Coded::Partly), None, BASH);
@@ -423,7 +423,7 @@ fn lines_behind_references_and_counts_keep_the_number_that_they_were_printed_wit
     assert!(third.contains("same as output lines 51-80 of Read cli/root.go above"), "{third}");
 }
 
-/// A file of a few distinct lines, so that runs repeat, and reads and edits of it.
+/// A file of few distinct lines, so that runs repeat, with reads and edits of it.
 fn history() -> impl Strategy<Value = Vec<(String, bool)>> {
     let line = (0u32..30).prop_map(|i| match i {
         0 => String::new(),

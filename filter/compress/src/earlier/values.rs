@@ -1,6 +1,6 @@
-//! The texts in a value that is an output, as [`envelope`](crate::envelope) finds them: a reference names such
-//! a text by its place, `output.stdout lines 3-9 of Bash "make" above`, and counts the lines of the decoded
-//! string, as the tool wrote it.
+//! The texts inside an output that is a value, as [`envelope`](crate::envelope) finds them. A reference names
+//! such a text by its place, `output.stdout lines 3-9 of Bash "make" above`, and counts the lines of the
+//! decoded string, as the tool wrote it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::envelope::Envelope;
 use crate::mixed;
 
 impl Earlier {
-    /// Takes in the texts in the values of an output, or of a text of it, that references call `outer`.
+    /// Adds the texts in the values of an output, or of a text of it, whose name in references is `outer`.
     pub(super) fn add_values(&mut self, printed: Printed<'_>, outer: &str, (label, nth): (&Arc<str>, u32)) {
-        // A run of lines has line ends, which values escape.
+        // A run of lines needs line ends, which values escape.
         if memmem::find(printed.shown.as_bytes(), b"\\n").is_none() {
             return;
         }
         let changed = printed.original != printed.shown;
-        // Where items are left out, a place does not say which one it was.
+        // If items are left out, a place no longer names the original item.
         if changed && printed.coded == Coded::Partly {
             return;
         }
@@ -31,7 +31,7 @@ impl Earlier {
         let names = by_name(shown.iter().map(|(name, _)| (name.clone(), Cow::Borrowed(""))).collect());
         let single = shown.len() == 1;
         for (name, text) in &shown {
-            // A name that comes twice names nothing.
+            // A name that occurs twice cannot be used.
             if !names.get(name).is_some_and(Option::is_some) {
                 continue;
             }
@@ -50,7 +50,7 @@ impl Earlier {
     }
 }
 
-/// The texts in the values of an output that have a name.
+/// The texts in the values of an output, as far as they have a name.
 fn texts<'o>(output: &'o str, outer: &str) -> Vec<(String, Cow<'o, str>)> {
     let parts = mixed::split(output).into_iter();
     let envelopes = parts.filter_map(|part| Envelope::read(output.get(part.span)?));
@@ -58,7 +58,7 @@ fn texts<'o>(output: &'o str, outer: &str) -> Vec<(String, Cow<'o, str>)> {
     envelopes.flat_map(Envelope::into_texts).filter_map(named).collect()
 }
 
-/// Texts by their names; `None` where several have the same.
+/// Texts by their names; `None` if several have the same name.
 fn by_name<'a>(texts: Vec<(String, Cow<'a, str>)>) -> HashMap<String, Option<Cow<'a, str>>, FixedState> {
     let mut by_name = HashMap::with_capacity_and_hasher(texts.len(), FixedState::default());
     for (name, text) in texts {
@@ -67,7 +67,7 @@ fn by_name<'a>(texts: Vec<(String, Cow<'a, str>)>) -> HashMap<String, Option<Cow
     by_name
 }
 
-/// What references call a text that is found at `path` in the value which `outer` names.
+/// The name, in references, of the text at `path` in the value `outer`.
 pub(crate) fn name(outer: &str, path: &str) -> String {
     match path.as_bytes().first() {
         None | Some(b'[') => format!("{outer}{path}"),

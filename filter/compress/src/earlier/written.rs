@@ -1,6 +1,6 @@
-//! What the model itself has written: texts of several lines in the arguments of its calls.
+//! Texts of the model: arguments of its calls with several lines.
 //!
-//! An agent that edits a file is shown its own lines again by the tool, and once more when it reads the file.
+//! When an agent edits a file, the tool shows it its own lines again, and so does reading the file later.
 
 use std::borrow::Cow;
 
@@ -10,39 +10,39 @@ use memchr::memchr_iter;
 use super::MIN_LINES;
 use super::label::Members;
 
-/// Characters of an argument's name that may stand in a reference. Longer ones are not names.
+/// Longer argument names do not appear in references.
 const MAX_NAME: usize = 32;
 
-/// The arguments of a call that a run of lines could stand in, by name. Only those at the top, whose names
-/// say which of them is meant.
+/// The arguments of a call that may contain a run of lines, by name. Only top-level ones, whose names are
+/// unique.
 pub(super) fn texts<'a, 'b>(arguments: &'a Members<'_, 'b>) -> Vec<(&'a str, Cow<'b, str>)> {
     let named = arguments.iter().filter(|(name, value)| has_lines(*value) && is_name(name));
     let texts = named.filter_map(|(name, value)| Some((&**name, value.text()?)));
     texts.filter(|(_, text)| text.split('\n').nth(MIN_LINES - 1).is_some()).collect()
 }
 
-/// Whether a value could be a text of enough lines: each line end is an escape in JSON.
+/// Whether a value may have enough lines: each line end is an escape in JSON.
 fn has_lines(value: Value<'_, '_>) -> bool {
     value.is_string()
         && memchr_iter(b'\\', value.raw().as_bytes()).take(MIN_LINES - 1).count() == MIN_LINES - 1
 }
 
-/// One word, and not the one that stands for a tool's output.
+/// Whether it is one word, and not the name for a tool's output.
 fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(plain) && name != super::reference::OUTPUT
 }
 
-/// Whether a line can be referred to where it stands in an argument. There it is part of a JSON string: where
-/// a name follows a line end or a tab, the escape before it (`\nlast_name`) runs into it, and who looks for the
-/// name does not find it as it was printed. A word like others is found by what stands around it.
+/// Whether a reference can name a line in an argument. The argument is a JSON string: if a name follows a
+/// line end or a tab, the escape before it joins the name (`\nlast_name`), and a search for the name does not
+/// find it. An ordinary word is found by the words around it.
 pub(super) fn is_plain(line: &str) -> bool {
     let escaped = line.bytes().enumerate().filter(|(_, byte)| byte.is_ascii_control()).map(|(at, _)| at + 1);
     std::iter::once(0).chain(escaped).all(|at| !starts_with_a_name(line.get(at..).unwrap_or_default()))
 }
 
-/// Whether a text starts with an identifier, a path or a number, and not with a mere word: letters, of which
-/// at most the first is a capital, alone.
+/// Whether a text starts with an identifier, a path or a number, and not with an ordinary word: only letters,
+/// of which at most the first is a capital.
 fn starts_with_a_name(text: &str) -> bool {
     let in_a_name = |char: char| char.is_alphanumeric() || matches!(char, '_' | '.' | '-' | '/' | ':' | '@');
     let end = text.find(|char| !in_a_name(char)).unwrap_or(text.len());

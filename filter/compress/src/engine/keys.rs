@@ -1,4 +1,5 @@
-//! What a block's replacement depends on, as one number, and how far the conversation is when it comes.
+//! Everything that a block's replacement depends on, as one number; and the length of the conversation before
+//! it.
 
 use std::hash::Hash as _;
 
@@ -8,13 +9,13 @@ use headroom_providers::walk::{Output, Role};
 use super::{FORMS, Run, count_span, is_seen};
 use crate::memo::Memo;
 
-/// The keys of a request's blocks, one behind the other.
+/// The keys of a request's blocks, in order.
 #[derive(Debug)]
 pub(super) struct Keys {
     chain: u128,
     last_query: (Option<Span>, u128),
     since: usize,
-    /// How many readings stand before the last block, and how many calls.
+    /// The numbers of readings and calls before the last block.
     said: usize,
     made: usize,
 }
@@ -28,9 +29,10 @@ impl Keys {
         Self { chain: hash.digest128(), last_query: (None, 0), since: 0, said: 0, made: 0 }
     }
 
-    /// The key of the next block. It covers everything that may steer the block's replacement: the configuration, the
-    /// steps of pressure, and of this block and every one before it the bytes, the calls so far, whether its own had an
-    /// output already, and the last user text before it; where files may be cut, everything that was said and called before it.
+    /// The key of the next block. It covers everything that may influence the block's replacement: the
+    /// configuration and the steps of pressure; and for this block and every earlier one the bytes, the calls
+    /// so far, whether its call already had an output, and the last user text before it. If files may be cut,
+    /// it also covers everything that was written and called before it.
     pub(super) fn next(
         &mut self,
         run: &Run<'_, '_>,
@@ -51,7 +53,7 @@ impl Keys {
             }
             self.said = output.readings;
         }
-        // References name calls by how many there are, also of those that have no text as a result.
+        // References number calls, so all calls count, even those without a text as result.
         let made = run.walk.made.get(self.made..output.made).unwrap_or_default();
         for call in made {
             let seen = u128::from(is_seen(call, output));
@@ -90,9 +92,9 @@ fn chain<const N: usize>(parts: [u128; N], memo: &Memo) -> u128 {
     hash.digest128()
 }
 
-/// The tokens that a conversation has before each of its outputs, as it is forwarded. Behind a compaction the provider
-/// gives the model nothing of what stands before. Tools that a client adds later change nothing before them, so their
-/// definitions do not count.
+/// The tokens of a conversation before each of its outputs, as it is forwarded. After a compaction the
+/// provider gives the model nothing from before it. Definitions of tools do not count: a client may add tools
+/// later, and that must not change anything earlier.
 #[derive(Debug, Default)]
 pub(super) struct Prefix {
     tokens: u64,
@@ -101,7 +103,7 @@ pub(super) struct Prefix {
 }
 
 impl Prefix {
-    /// The tokens before an output. It comes behind all that were asked for.
+    /// The tokens before an output. Outputs must be asked for in order.
     pub(super) fn before(&mut self, run: &Run<'_, '_>, output: &Output, memo: &mut Memo) -> u64 {
         if self.since != output.since {
             (self.since, self.tokens) = (output.since, 0);
@@ -115,7 +117,7 @@ impl Prefix {
         self.tokens
     }
 
-    /// Adds an output as it is forwarded.
+    /// Adds the tokens of a forwarded output.
     pub(super) fn add(&mut self, tokens: u32) {
         self.tokens += u64::from(tokens);
     }

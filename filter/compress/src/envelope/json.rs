@@ -1,4 +1,4 @@
-//! The texts in JSON: in one value, or in values on a line each.
+//! The texts in JSON: in one value, or in one value per line.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use headroom_providers::tape::{Tape, Value};
 use super::path::Path;
 use super::{MIN_TEXT, Text, is_text};
 
-/// The texts in the JSON that `value` is; `None` where it is none.
+/// The texts in `value`; `None` if it is not JSON.
 pub(super) fn texts(value: &str) -> Option<Vec<Text<'_>>> {
     let start = value.len() - value.trim_ascii_start().len();
     let first = value.as_bytes().get(start)?;
@@ -28,7 +28,7 @@ pub(super) fn texts(value: &str) -> Option<Vec<Text<'_>>> {
             let tape = Tape::of(line.as_bytes()).ok()?;
             let before = found.len();
             collect(tape.root(), at, &mut Path::default(), &mut found);
-            // Which line it was is nothing that a path says.
+            // A path does not say which line it is in.
             found.iter_mut().skip(before).for_each(|text| text.path = None);
         }
         at += line.len();
@@ -36,7 +36,7 @@ pub(super) fn texts(value: &str) -> Option<Vec<Text<'_>>> {
     Some(found)
 }
 
-/// Adds the texts in a value of a document that starts at `base`. As deep as the tape allows.
+/// Adds the texts in a value of a document that starts at `base`. The tape limits the depth.
 fn collect<'t, 'a: 't>(value: Value<'t, 'a>, base: usize, path: &mut Path<'t>, found: &mut Vec<Text<'a>>) {
     if value.is_string() {
         if value.raw().len() >= MIN_TEXT

@@ -1,11 +1,11 @@
-//! Where a string is found in a value: `stdout`, `content[0].text`.
+//! The path of a string in a value: `stdout`, `content[0].text`.
 
-/// Longer paths name nothing that a reader would look up.
+/// A reader would not look up longer paths.
 const MAX_BYTES: usize = 64;
-/// Bytes of a key that may stand in a path.
+/// The longest key in a path, in bytes.
 const MAX_KEY: usize = 32;
 
-/// The steps from a value down to the one that is read now.
+/// The steps from a value down to the current one.
 #[derive(Debug, Default)]
 pub(super) struct Path<'a>(Vec<Step<'a>>);
 
@@ -13,9 +13,9 @@ pub(super) struct Path<'a>(Vec<Step<'a>>);
 enum Step<'a> {
     Key(&'a str),
     Index(usize),
-    /// Behind a name that a path cannot show, or in no named place.
+    /// After a name that a path cannot show, or in a place without a name.
     Unnamed,
-    /// Inside brackets that name nothing, as those of a call in Python.
+    /// Inside brackets without a name, such as those of a call in Python.
     Transparent,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Path<'a> {
         self.0.pop();
     }
 
-    /// The path as programs write it; `None` where a step has no name, or it is too long.
+    /// The path as programs write it; `None` if a step has no name, or if it is too long.
     pub(super) fn written(&self) -> Option<String> {
         let mut out = String::new();
         for step in &self.0 {

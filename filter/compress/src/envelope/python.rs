@@ -1,9 +1,9 @@
-//! What Python prints of a value: dictionaries, lists, and objects with their fields.
+//! Python's print of a value: dictionaries, lists, and objects with their fields.
 //!
 //! `{'output': 'a\nb', 'returncode': 0}`, `[TextContent(type='text', text='…')]`, `content='…' name='ls'`.
-//! Only the strings are understood; of what stands between them it is enough that the brackets match and
-//! that no byte is there that such values do not have. All of it is one line, since strings escape their
-//! line ends: that tells it from programs.
+//! Only the strings are decoded. Between them, brackets have to match and only bytes may occur that such
+//! values have. Everything is on one line, because strings escape their line ends: this distinguishes it from
+//! program code.
 
 use std::borrow::Cow;
 
@@ -18,11 +18,11 @@ struct Open {
     bracket: u8,
     /// Commas since it was opened.
     index: usize,
-    /// What the path had to say at this place, so far: one step per bracket.
+    /// The steps of the current path, so far one per bracket.
     named: bool,
 }
 
-/// The texts in the value that `value` is; `None` where it is none.
+/// The texts in `value`; `None` if it is not such a value.
 pub(super) fn texts(value: &str) -> Option<Vec<Text<'_>>> {
     let line = value.trim_ascii();
     if memchr::memchr(b'\n', line.as_bytes()).is_some() || !starts_like_one(line) {
@@ -40,7 +40,7 @@ pub(super) fn texts(value: &str) -> Option<Vec<Text<'_>>> {
     .value()
 }
 
-/// `{'a`, `[{`, `('`, `Name(`, `name='`: a value starts so, and neither a sentence nor JSON does.
+/// `{'a`, `[{`, `('`, `Name(`, `name='`: how such a value begins, unlike a sentence or JSON.
 fn starts_like_one(line: &str) -> bool {
     let bytes = line.as_bytes();
     match bytes {
@@ -114,7 +114,7 @@ impl<'a> Scanner<'a> {
         self.open.is_empty().then_some(self.found)
     }
 
-    /// A value starts here: its place has a step in the path, the one that a key gave it or its own.
+    /// Begins a value: the path gets a step for it, from its key or its position.
     fn place(&mut self) {
         match self.open.last_mut() {
             Some(open) if open.named => {}
@@ -130,7 +130,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A value has ended.
+    /// Ends a value.
     fn leave(&mut self) {
         if let Some(open) = self.open.last_mut()
             && open.named
@@ -140,7 +140,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A key: what follows has its name.
+    /// A key: it names the value after it.
     fn key(&mut self, key: &'a str) {
         self.leave();
         if let Some(open) = self.open.last_mut() {
@@ -157,12 +157,12 @@ impl<'a> Scanner<'a> {
         self.at += length;
         match self.value.as_bytes().get(self.at) {
             Some(b'=') if self.open.is_empty() => {
-                // Fields one after the other, as pydantic prints a model.
+                // Fields in a row, as pydantic prints a model.
                 self.path = Path::default();
                 self.path.key(name);
             }
             Some(b'=') => self.key(name),
-            // Bytes and raw strings spell in another way.
+            // Bytes and raw strings are spelled differently.
             Some(b'\'' | b'"') => return None,
             _ => {}
         }
@@ -202,14 +202,14 @@ fn end_of_string(bytes: &[u8], mut at: usize, quote: u8) -> Option<usize> {
     }
 }
 
-/// The string that a text begins with, and how many bytes it takes.
+/// The string at the start of a text, and its length in bytes.
 pub(crate) fn string(text: &str) -> Option<(Cow<'_, str>, usize)> {
     let quote = *text.as_bytes().first().filter(|byte| matches!(byte, b'\'' | b'"'))?;
     let end = end_of_string(text.as_bytes(), 1, quote)?;
     Some((decode(text.get(1..end)?)??, end + 1))
 }
 
-/// The text of a string. The outer `None`: it is none of Python's; the inner one: no Unicode text.
+/// The text of a string. The outer `None`: it is not a Python string; the inner one: it is not Unicode text.
 fn decode(inner: &str) -> Option<Option<Cow<'_, str>>> {
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Some(Some(Cow::Borrowed(inner)));
@@ -246,9 +246,9 @@ fn decode(inner: &str) -> Option<Option<Cow<'_, str>>> {
     Some(Some(Cow::Owned(text)))
 }
 
-/// Appends a text as Python prints it: in single quotes, unless it has some of these and no double ones.
-/// Where double ones stood before, they stay: what looks like Python may be JSON with a `NaN` in it.
-/// Characters beyond ASCII stay, those apart that nobody sees.
+/// Appends a text as Python prints it: in single quotes, unless it contains single quotes and no double ones.
+/// Existing double quotes stay, because such a value may be JSON with a `NaN` in it. Characters beyond ASCII
+/// stay, except invisible ones.
 pub(crate) fn encode_into(text: &str, before: Option<&u8>, out: &mut String) {
     let double = before == Some(&b'"') || text.contains('\'') && !text.contains('"');
     let quote = if double { '"' } else { '\'' };

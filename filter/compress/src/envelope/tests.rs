@@ -1,4 +1,4 @@
-//! Each text is found as it was put in, and nothing beside the texts changes.
+//! Each text is found as it was put in, and nothing but the texts changes.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -144,7 +144,7 @@ fn python(value: &Value) -> String {
     }
 }
 
-/// The texts of a value in its order, each replaced by what `to` makes of it.
+/// The texts of a value in order, each replaced by the result of `to`.
 fn replaced(value: &mut Value, found: &mut Vec<String>, to: &dyn Fn(&str) -> String) {
     match value {
         Value::String(text) if is_text(text) => {

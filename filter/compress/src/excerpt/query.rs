@@ -1,10 +1,10 @@
-//! The stretch of a text that answers a query: the words that are asked for, weighed by how rare they are (BM25),
-//! and the window in which the lines or rows that have them lie closest together.
+//! The range of a text that answers a query. The query's words are weighed by how rare they are (BM25), and
+//! the result is the window in which the lines or rows with them are closest together.
 //!
-//! A word of the query is a run of tokens that has to stand in a line as a run: `feat/2` does not find `2 feat`, and
-//! `conclusion=success` finds `"conclusion": "success"`, whatever the marks between them. All of it is computed in
-//! whole numbers, so that it comes out the same on every machine. The text is read a few times, a line is never
-//! kept, and the work is the same for each byte whatever the query.
+//! A word of the query is a run of tokens that must also be a run in the line: `feat/2` does not find `2
+//! feat`, and `conclusion=success` finds `"conclusion": "success"`, whatever marks are between them. All
+//! computation is in whole numbers, so that every machine gives the same result. The text is read a few
+//! times, no line is kept, and the work per byte does not depend on the query.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,37 +12,37 @@ use std::ops::Range;
 use super::words::{Scan, Words};
 use crate::kinds::signal;
 
-/// Bytes of a query that are read.
+/// How many bytes of a query are read.
 const QUERY_BYTES: usize = 1_000;
 
-/// A line or row that is longer is weighed in pieces of so many bytes.
+/// A longer line or row is weighed in pieces of this size.
 const PIECE: usize = 2 << 10;
 
-/// What the best match may bridge of text that matches nothing, in bytes.
+/// How many bytes without a match the best window may bridge.
 const REACH: i64 = 4 << 10;
 
 /// The weight of the best match.
 const FULL: i64 = 1 << 20;
 
-/// What was found.
+/// The result of a search.
 pub(super) struct Best {
     /// Lines or rows of the text.
     pub(super) total: usize,
-    /// Those that hold every word of the query.
+    /// Lines or rows with every word of the query.
     pub(super) matches: usize,
-    /// `None`: no line holds any.
+    /// `None`: no line contains any word.
     pub(super) window: Option<Window>,
 }
 
 pub(super) struct Window {
-    /// From where to where it matches, in bytes.
+    /// The matching range, in bytes.
     pub(super) span: Range<usize>,
-    /// The first and the last line or row of it, counted from 0.
+    /// Its first and last line or row, counted from 0.
     pub(super) units: (usize, usize),
 }
 
-/// The best stretch of at most `page` bytes. `units` gives the lines or rows of the text, as often as asked; the
-/// first of them may be a `header`. `None` where the query has no words.
+/// The best range of at most `page` bytes. `units` returns the lines or rows of the text, and may be called
+/// several times; the first of them may be a `header`. `None` if the query has no words.
 pub(super) fn best<I: Iterator<Item = Range<usize>>>(
     text: &str,
     query: &str,
@@ -60,7 +60,7 @@ pub(super) fn best<I: Iterator<Item = Range<usize>>>(
     if counts.found == 0
         && let Some(parts) = words.as_parts()
     {
-        // in the middle of words, or in a script without blanks
+        // In the middle of words, or in a script without blanks.
         words = parts;
         counts = Counts::of(text, &words, pieces());
     }
@@ -72,7 +72,7 @@ pub(super) fn best<I: Iterator<Item = Range<usize>>>(
     } else {
         window(pieces(), page, |piece| {
             let share = i64::try_from(score(piece) * 1024 / top).unwrap_or(1024);
-            // a line that has half of what the best one has is not half as good
+            // A line with half of the best line's score is much less than half as good.
             ((share * share * share) >> 10, share == 1024)
         })
     };
@@ -117,10 +117,10 @@ fn pieces<'t>(
 struct Counts {
     total: usize,
     matches: usize,
-    /// Of lines or rows, how many have a word or a token, by bit.
+    /// For each bit, how many lines or rows have its word or token.
     having: [u64; 64],
     having_token: [u64; 64],
-    /// Words that are somewhere, and those that are anywhere but in the first line.
+    /// Words that occur at all, and words that occur after the first line.
     found: u64,
     found_later: u64,
     tokens: u64,
@@ -173,11 +173,11 @@ impl Counts {
     }
 }
 
-/// What each word and token is worth.
+/// The weight of each word and token.
 struct Weights {
     word: [u64; 64],
     token: [u64; 64],
-    /// Tokens of a line on average.
+    /// The average number of tokens in a line.
     mean: u64,
 }
 
@@ -185,7 +185,7 @@ impl Weights {
     fn of(words: &Words, counts: &Counts, header: bool) -> Self {
         let total = counts.total as u64;
         let mut weights = Self { word: [0; 64], token: [0; 64], mean: (counts.tokens / total.max(1)).max(1) };
-        // Names of columns stand in the first line and nowhere else; what is asked for are the rows.
+        // A name of a column occurs only in the first line, but the query asks for rows.
         let silent = if header && counts.found_later != 0 { counts.found & !counts.found_later } else { 0 };
         let mut bit = 1u64;
         for word in &words.words {
@@ -199,7 +199,7 @@ impl Weights {
                 {
                     *weight = 4 * rarity(&counts.having);
                 }
-                // a part of what was asked for
+                // A part of what was asked for.
                 if word.tokens.len() > 1
                     && let Some(weight) = weights.token.get_mut(place)
                 {
@@ -230,7 +230,7 @@ impl Weights {
 fn rarity(total: u64, having: u64) -> u64 {
     let ratio = ((2 * total + 2) << 16) / (2 * having + 1);
     let whole = u64::from(ratio.max(1).ilog2());
-    // the fraction by repeated squaring, from a number between 1 and 2 with 31 bits behind the point
+    // The fraction by repeated squaring, of a number between 1 and 2 with 31 bits after the point.
     let mut rest = (ratio << (63 - whole)) >> 32;
     let mut fraction = 0;
     for _ in 0..8 {
@@ -244,7 +244,7 @@ fn rarity(total: u64, having: u64) -> u64 {
     ((whole << 8) + fraction).saturating_sub(16 << 8)
 }
 
-/// A place where a window may start: what all pieces before it are worth, less what they cost.
+/// A possible start of the window: the worth of all pieces before it, minus their cost.
 #[derive(Clone, Copy)]
 struct Start {
     worth: i64,
@@ -252,14 +252,14 @@ struct Start {
     unit: usize,
 }
 
-/// The window of at most `page` bytes that is worth most, with one of the best pieces in it. `value` says what a
-/// piece is worth, and whether it is one of the best.
+/// The window of at most `page` bytes with the highest worth that contains one of the best pieces. `value`
+/// returns the worth of a piece, and whether it is one of the best.
 fn window(
     pieces: impl Iterator<Item = Piece>,
     page: usize,
     value: impl Fn(&Piece) -> (i64, bool),
 ) -> Option<Window> {
-    // Both ascend in worth from front to back. Those that wait have no best piece behind them yet.
+    // Both are sorted by worth, lowest first. The waiting ones have no best piece after them yet.
     let mut starts: VecDeque<Start> = VecDeque::new();
     let mut waiting: VecDeque<Start> = VecDeque::new();
     let (mut worth, mut best) = (0i64, None::<(i64, Window)>);

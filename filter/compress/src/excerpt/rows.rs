@@ -1,39 +1,39 @@
-//! The rows of a JSON text: the items of the list that it is about, found without reading it into memory.
+//! The rows of a JSON text: the items of its main list, found without reading it into memory.
 //!
-//! Only the structure is followed: brackets, quotes and commas. That is enough to say where rows stand, in one
-//! pass and with a few numbers of state; a text that is not JSON is told by what stands between its values.
+//! Only the structure is followed: brackets, quotes and commas. That is enough to find rows in one pass with
+//! a few numbers of state. A text that is not JSON is recognized by the bytes between its values.
 
 use std::ops::Range;
 
 use headroom_providers::string;
 
-/// Line starts at which a document is looked for.
+/// How many line starts are tried as the start of a document.
 const MAX_STARTS: usize = 4;
 
-/// The documents have to be this much of the text, in percent: otherwise its lines are what it consists of.
+/// The documents have to be at least this percentage of the text: otherwise the text consists of its lines.
 const LEAST_COVERED: usize = 60;
 
-/// Levels of objects and lists of one that a list is looked for in: `{"data": {"items": […]}}`.
+/// How many levels of objects and one-item lists are searched for a list: `{"data": {"items": […]}}`.
 const MAX_LEVELS: usize = 6;
 
-/// An object with so many members, all but a few of one type, is a list whose keys are data.
+/// An object with this many members, nearly all of one type, is a list whose keys are data.
 const FEWEST_KEYS: usize = 10;
 
-/// Bytes of a label before a document.
+/// The longest label before a document, in bytes.
 const LONGEST_LABEL: usize = 40;
 
-/// What a JSON text is about.
+/// The main content of a JSON text.
 #[derive(Debug)]
 pub(super) enum Found {
     Rows(Rows),
-    /// One string, with its quotes, that most of the text lies in.
+    /// One string, with its quotes, that contains most of the text.
     Text(Range<usize>),
 }
 
-/// Where rows stand.
+/// The place of the rows.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Rows {
-    /// What lies between the brackets of their list, or all documents.
+    /// The content between the brackets of their list, or all documents.
     inside: Range<usize>,
     list: List,
 }
@@ -46,13 +46,13 @@ enum List {
 }
 
 impl Rows {
-    /// The rows, each as it is spelled; of an object with its key.
+    /// The rows as they are spelled; those of an object with their keys.
     pub(super) fn spans<'t>(&self, text: &'t str) -> impl Iterator<Item = Range<usize>> + use<'t> {
         Members::new(text.as_bytes(), self).map_while(|member| Some(member?.whole))
     }
 }
 
-/// What the documents of a text are about; `None` where it is not JSON, or none that has rows.
+/// The main content of a text's documents; `None` if it is not JSON, or has no rows.
 pub(super) fn find(text: &str) -> Option<Found> {
     let bytes = text.as_bytes();
     let mut at = label(text);
@@ -74,7 +74,7 @@ pub(super) fn find(text: &str) -> Option<Found> {
     None
 }
 
-/// The length of `Output: ` and its like before a document.
+/// The length of a label such as `Output: ` before a document.
 fn label(text: &str) -> usize {
     let line = text.lines().next().unwrap_or_default();
     match line.split_once(": ") {
@@ -86,7 +86,7 @@ fn label(text: &str) -> usize {
     }
 }
 
-/// The next place that a document may start at: a bracket at the start of a line, and what JSON has behind it.
+/// The next possible start of a document: a bracket at the start of a line, followed by what JSON allows.
 fn next_start(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         at = skip_spaces(bytes, at);
@@ -110,7 +110,7 @@ fn line_end(bytes: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', rest).map_or(bytes.len(), |place| at + place + 1)
 }
 
-/// How many documents follow each other from `at` on, and where they stand.
+/// How many documents follow each other from `at` on, and their range.
 fn documents(bytes: &[u8], at: usize) -> Option<(usize, Range<usize>)> {
     let (mut count, mut end, mut next) = (0, at, at);
     while matches!(bytes.get(next), Some(b'{' | b'[')) {
@@ -122,7 +122,7 @@ fn documents(bytes: &[u8], at: usize) -> Option<(usize, Range<usize>)> {
     (count > 0).then_some((count, at..end))
 }
 
-/// What one document is about: goes down into its largest value until that is a list or a string.
+/// The main content of one document: follows its largest value down to a list or a string.
 fn about(bytes: &[u8], document: Range<usize>) -> Option<Found> {
     let most = document.len() / 2;
     let mut value = document;
@@ -155,7 +155,7 @@ fn about(bytes: &[u8], document: Range<usize>) -> Option<Found> {
         if is_list {
             return Some(Found::Rows(rows));
         }
-        // something else makes up most of the document
+        // Something else makes up most of the document.
         if largest.len() < most {
             return None;
         }
@@ -185,7 +185,7 @@ struct Member {
     value: Range<usize>,
 }
 
-/// The items of a list; `None` as the last one where the list is not JSON.
+/// The items of a list; the last one is `None` if the list is not JSON.
 struct Members<'t> {
     bytes: &'t [u8],
     at: usize,
@@ -243,7 +243,7 @@ fn skip_string(bytes: &[u8], at: usize) -> Option<usize> {
     string::end(bytes, at + 1).map(|(end, _)| end + 1)
 }
 
-/// Where the value that starts at `at` ends.
+/// The end of the value that starts at `at`.
 fn skip_value(bytes: &[u8], at: usize) -> Option<usize> {
     match bytes.get(at)? {
         b'"' => skip_string(bytes, at),

@@ -74,7 +74,7 @@ fn rows_are_counted_from_zero_as_the_forms_count_them() {
         found.text
     );
     assert_eq!((found.unit, found.from, found.to, found.total), (Unit::Rows, 33, 34, 240));
-    // the document has one line, and nobody means that
+    // The document has only one line, so the reader means rows.
     assert_eq!(ask(&text, Part::Lines(33, 34)), found);
     for wrapped in [
         format!("{{\"total\": 240, \"data\": {{\"runs\": {text}}}}}"),

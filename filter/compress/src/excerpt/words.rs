@@ -1,4 +1,4 @@
-//! What a query looks for in a line: its words, as runs of tokens, found in one pass over the line.
+//! The words of a query, as runs of tokens, found in a line in one pass.
 
 use aho_corasick::AhoCorasick;
 use foldhash::fast::FixedState;
@@ -7,13 +7,13 @@ use hashbrown::HashMap;
 use crate::kinds::signal::{self, Signal};
 use crate::kinds::test_build;
 
-/// Tokens of a query that are looked for: one bit each.
+/// The most tokens of a query: one bit each.
 const MOST_TOKENS: usize = 64;
 
 /// Longer runs of letters and digits are blobs, not words.
 const LONGEST_TOKEN: usize = 64;
 
-/// Words of questions and of markers that name nothing in a text. They count only where nothing else is asked for.
+/// Words of questions and of markers that name nothing in a text. They count only if the query has no others.
 const STOP: &[&str] = &[
     "a", "about", "all", "an", "and", "are", "by", "did", "does", "find", "for", "from", "full", "hash",
     "have", "how", "in", "is", "it", "left", "like", "line", "many", "me", "more", "of", "on", "or", "other",
@@ -21,21 +21,21 @@ const STOP: &[&str] = &[
     "those", "to", "was", "were", "what", "when", "where", "which", "who", "why", "with",
 ];
 
-/// A word of the query: tokens that stand behind one another.
+/// A word of the query: tokens in a row.
 pub(super) struct Word {
-    /// As it was asked for.
+    /// The word as it was asked for.
     text: String,
     pub(super) tokens: Vec<Vec<u8>>,
-    /// Of `name=value`, the tokens of the name.
+    /// In `name=value`, the number of tokens of the name.
     name: usize,
 }
 
-/// What is looked for. Each token of each word has a bit; the last of a word stands for all of it.
+/// The words to find. Each token of each word has a bit; the last one's bit stands for the whole word.
 pub(super) struct Words {
     pub(super) words: Vec<Word>,
-    /// Where a token may stand.
+    /// The bits of each token.
     masks: HashMap<Vec<u8>, u64, FixedState>,
-    /// The same words wherever they stand, instead of as tokens.
+    /// The same words, found anywhere, not only as tokens.
     parts: Option<AhoCorasick>,
     starts: u64,
     pub(super) ends: u64,
@@ -44,7 +44,7 @@ pub(super) struct Words {
     beyond_ascii: bool,
 }
 
-/// Lines that markers count under a word that need not stand in them.
+/// Classes of lines that markers count under a word. The word need not be in the lines.
 #[derive(Clone, Copy)]
 enum Class {
     Error,
@@ -66,14 +66,14 @@ impl Class {
     }
 }
 
-/// What a piece of text has of a query.
+/// What a piece of text has in common with a query.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Scan {
-    /// Words, by their last bit.
+    /// Words found, by their last bit.
     pub(super) found: u64,
-    /// Tokens.
+    /// Tokens found.
     pub(super) seen: u64,
-    /// Tokens of the text.
+    /// The number of tokens in the text.
     pub(super) length: u64,
 }
 
@@ -137,7 +137,7 @@ impl Words {
         Some(all)
     }
 
-    /// The same words as parts of others.
+    /// The same words as parts of other words.
     pub(super) fn as_parts(&self) -> Option<Self> {
         let words = self
             .words
@@ -155,8 +155,8 @@ impl Words {
         Some(Self { parts: Some(parts), classes: Vec::new(), ..Self::new(words)? })
     }
 
-    /// Looks for the values of those `name=value` alone that no line has: in a table the name stands elsewhere.
-    /// Whether there were any.
+    /// For each `name=value` that no line contains, searches for the value alone: in a table the name is
+    /// elsewhere. Returns whether there was one.
     pub(super) fn drop_names(&mut self, found: u64) -> bool {
         let mut any = false;
         let mut words = std::mem::take(&mut self.words);
@@ -240,7 +240,7 @@ fn tokens(text: &str) -> impl Iterator<Item = &str> {
         .filter(|token| !token.is_empty())
 }
 
-/// A token as it is compared.
+/// A token in the form that is compared.
 fn normal(token: &str) -> Vec<u8> {
     let mut lower = token.to_lowercase().into_bytes();
     let length = stem(&lower).len();

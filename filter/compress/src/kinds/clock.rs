@@ -1,9 +1,9 @@
-//! The time of day at the start of a log line, and the date in front of it.
+//! The time of day at the start of a log line, and the date before it.
 //!
-//! Only what stands before the time may be dates and punctuation: a line whose time comes after a
-//! name or an address is not cut, because what precedes the time would change from line to line.
+//! Only dates and punctuation may come before the time. A line whose time comes after a name or an address is
+//! not cut, because the part before the time would differ from line to line.
 
-/// Where the time of day stands in a line; what is before it is the line's lead.
+/// The place of the time of day in a line. The part before it is the line's lead.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Stamp {
     pub(crate) start: usize,
@@ -13,7 +13,7 @@ pub(crate) struct Stamp {
 /// The longest lead, in bytes: `{"@timestamp":"2025-06-20T` has 26.
 const LONGEST_LEAD: usize = 40;
 
-/// Words that may stand in a lead beside digits and punctuation.
+/// Words that are allowed in a lead, in addition to digits and punctuation.
 const LEAD_WORDS: &[&str] = &[
     "jan",
     "feb",
@@ -64,7 +64,7 @@ pub(crate) fn stamp(line: &str) -> Option<Stamp> {
     None
 }
 
-/// The time that a line starts with at once.
+/// The time at the very start of a line.
 #[cfg(test)]
 pub(crate) fn leading(line: &str) -> Option<Stamp> {
     stamp(line).filter(|stamp| stamp.start == 0)
@@ -92,7 +92,7 @@ fn time_end(bytes: &[u8], at: usize, run: usize) -> Option<usize> {
     if let [before @ .., b':'] = bytes.get(..at).unwrap_or_default()
         && before.iter().rev().take_while(|b| b.is_ascii_digit()).count() < 4
     {
-        // `10:11:12:13` is an address or a position; `2026:11:22:14` a year and a time
+        // `10:11:12:13` is an address or a position; `2026:11:22:14` is a year and a time.
         return None;
     }
     let minutes = whole(at + run + 1, 2)?;

@@ -1,7 +1,8 @@
-//! Source files of which bodies of functions are left out.
+//! Leaves bodies of functions out of source files.
 //!
-//! Opt-in. A file that was read as a whole keeps its imports, types, signatures, comments outside of functions, and
-//! what deals with failure. Of the long bodies of functions that nothing near the call names, whole statements go:
+//! Opt-in. A file that was read as a whole keeps its imports, types, signatures, comments outside of
+//! functions, and statements that deal with failure. Whole statements are left out of long function bodies
+//! that nothing near the call names:
 //!
 //! ```text
 //! [lines 1-812, every 20th numbered]
@@ -12,9 +13,9 @@
 //! 89→}
 //! ```
 //!
-//! What is left is valid where the file was, and its line numbers are the file's. The scanners follow the structure
-//! of a language as far as it takes to know where statements begin and end; a text that they do not understand stays
-//! whole.
+//! The rest is valid code if the file was, and its line numbers are the file's. The scanners follow the
+//! structure of a language only as far as needed to know where statements begin and end; a text that they do
+//! not understand stays whole.
 
 mod braces;
 mod cut;
@@ -40,19 +41,19 @@ use cut::Gap;
 pub(crate) use language::Language;
 use outline::Outline;
 
-/// Longer texts stay whole: what is noted of a text takes some times its memory. Bytes.
+/// Longer texts stay whole: the notes about a text take several times its memory. Bytes.
 const MOST_BYTES: usize = 1 << 20;
-/// Lines of a body from which on something of it may go.
+/// From this many lines on, something may be left out of a body.
 const LONG_BODY: usize = 8;
-/// Lines of a function from which on those in it are looked at one by one.
+/// From this many lines on, the functions inside a function are treated one by one.
 const LONG_FUNCTION: usize = 150;
-/// Bytes that go with a gap at least.
+/// A gap replaces at least this many bytes.
 const FEWEST_BYTES: usize = 120;
-/// How what stands for lines begins and ends, behind what makes it a comment.
+/// The beginning and end of a gap's text, after the comment sign.
 const GAP_START: &str = " lines ";
 const GAP_END: &str = " left out";
 
-/// The bodies that nothing near the call names, cut.
+/// The text without the bodies that nothing near the call names.
 pub(crate) fn lossy(text: &str, language: Language, cx: &Context<'_>) -> Option<Lossy> {
     if text.len() > MOST_BYTES {
         return None;
@@ -75,7 +76,7 @@ pub(crate) fn lossy(text: &str, language: Language, cx: &Context<'_>) -> Option<
     } else {
         &format!("the bodies of {functions} functions")
     };
-    // Behind the end of the last line stands nothing.
+    // There is nothing after the end of the last line.
     let ends = text.ends_with('\n') && lines.last().is_some_and(|last| last.content == text.len());
     let left_out = format!(
         "{} of {} lines left out, of {bodies}, where it says so",
@@ -99,15 +100,15 @@ pub(crate) fn is_gap(line: &str) -> bool {
     numbers.and_then(numbered::region::read_range).is_some()
 }
 
-/// Whether the lines of a form have the numbers of the file.
+/// Whether the lines of a form have the file's numbers.
 pub(crate) fn is_numbered(form: &str) -> bool {
     form.starts_with(numbered::region::MARK)
 }
 
-/// The lines of the file in a text: those with numbers, or all.
+/// The lines of the file in a text: the numbered ones, or all.
 fn file_lines(text: &str, cx: &Context<'_>) -> Option<Vec<FileLine>> {
     if let Some(lines) = numbered::file_lines(text, cx) {
-        // the start of a file, and nothing left out of it
+        // The start of a file, with nothing left out of it.
         let whole = lines.iter().zip(1..).all(|(line, number)| line.number == number);
         return whole.then_some(lines);
     }
@@ -120,7 +121,7 @@ fn file_lines(text: &str, cx: &Context<'_>) -> Option<Vec<FileLine>> {
     Some(lines.collect())
 }
 
-/// What goes of a source, in order, and of how many functions.
+/// The gaps of a source, in order, and in how many functions they are.
 fn gaps(source: &str, language: Language, near: &Near<'_>) -> Option<(Vec<Gap>, usize)> {
     let outline = outline(source, language)?;
     let starts = line_starts(source);
@@ -165,14 +166,14 @@ fn body<'s>(source: &'s str, outline: &Outline, starts: &[usize], block: usize) 
     source.get(start..end).unwrap_or_default()
 }
 
-/// Lines of a block, without those on which it opens and closes.
+/// The lines of a block, without those on which it opens and closes.
 fn length(outline: &Outline, block: usize) -> usize {
     let Some(block) = outline.blocks.get(block) else { return 0 };
     block.close.map_or(0, |close| close.saturating_sub(block.open + 1))
 }
 
-/// The functions with long bodies of which something may go, none inside of another. One that has no name, such as a
-/// callback that holds all of a module, and a very long one give way to those in them.
+/// The functions whose long bodies may be cut, none inside of another. For a function without a name (such as
+/// a callback that contains a whole module) and for a very long one, the functions inside are taken instead.
 fn chosen(outline: &Outline) -> Vec<usize> {
     let long = |function: usize| {
         outline.functions.get(function).is_some_and(|function| length(outline, function.block) >= LONG_BODY)
@@ -200,7 +201,7 @@ fn chosen(outline: &Outline) -> Vec<usize> {
     chosen
 }
 
-/// The text with what stands for the gaps.
+/// The text with its gaps written.
 fn render(text: &str, lines: &[FileLine], gaps: &[Gap], language: Language) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     let mut copied = 0;
@@ -228,7 +229,7 @@ fn render(text: &str, lines: &[FileLine], gaps: &[Gap], language: Language) -> O
     Some(out)
 }
 
-/// What stands near the call: names that the user and the model have written before the output.
+/// The names that the user and the model have written near the call.
 struct Near<'a> {
     words: HashSet<&'a str, FixedState>,
 }
@@ -246,12 +247,12 @@ impl<'a> Near<'a> {
         Self { words }
     }
 
-    /// Whether a function of this name is named.
+    /// Whether a function of this name is mentioned.
     fn names(&self, name: &str) -> bool {
         name.len() >= SHORTEST_NAME && self.words.contains(name)
     }
 
-    /// Whether a name that only code has stands in a body.
+    /// Whether a body contains a mentioned name that only code has.
     fn is_in(&self, body: &str) -> bool {
         work::spend(body.len());
         !self.words.is_empty() && identifiers(body).any(|word| is_code(word) && self.words.contains(word))
@@ -262,7 +263,7 @@ fn identifiers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| word.len() >= SHORTEST_NAME)
 }
 
-/// Whether a word is one of code: with an inner capital or an underscore.
+/// Whether a word is from code: with an inner capital or an underscore.
 fn is_code(word: &str) -> bool {
     let bytes = word.as_bytes();
     bytes.contains(&b'_')

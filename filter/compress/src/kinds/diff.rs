@@ -1,7 +1,7 @@
 //! Unified diffs.
 //!
-//! Without loss, the `---` and `+++` lines go where the `diff --git` line says the same. With loss,
-//! every changed line of a kept hunk stays and none stands without its file.
+//! The lossless form drops `---` and `+++` lines that repeat the `diff --git` line. The lossy form keeps
+//! every changed line of a kept hunk, and each hunk with its file.
 
 #![allow(
     clippy::indexing_slicing,
@@ -14,23 +14,23 @@ use crate::block::{Context, Lossy};
 use crate::config::Profile;
 use crate::work;
 
-/// Fewer lines are read faster than what a digest says about them.
+/// A diff with fewer lines is read faster than a digest of it.
 const FEWEST_LINES: usize = 60;
 
-/// Lines of context kept at either side of a change.
+/// Lines of context kept on either side of a change.
 const CONTEXT: usize = 1;
 
-/// Signs that a hunk's header begins with: one more than the commits that were merged. Git merges no more at once
-/// than this in practice.
+/// Signs at the beginning of a hunk's header: one more than the number of merged commits. In practice git
+/// merges no more at once than this.
 const MOST_MARKS: usize = 32;
 
-/// Changed lines are kept up to this many bytes: as much as a reviewer reads in one go.
+/// Changed lines are kept up to this many bytes: about what a reviewer reads in one go.
 const MOST_BYTES: usize = 24_000;
 
-/// Said before a diff whose `---` and `+++` lines are left out.
+/// The note before a diff whose `---` and `+++` lines are left out.
 const HEADER: &str = "[headroom: \"---\" and \"+++\" lines are left out where they follow from \"diff --git\" and the modes]\n";
 
-/// Names of files that tools write: what changed in them follows from another change.
+/// Names of generated files: their changes follow from another change.
 const GENERATED_NAMES: &[&str] = &[
     "Cargo.lock",
     "package-lock.json",
@@ -66,7 +66,7 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
             names = Names::of(both);
         } else if let Some(known) = &mut names {
             known.header(line);
-            // the hunk behind them is what tells the reader that they were there
+            // The hunk after them shows the reader that they were there.
             if known.is_old(line) && lines.next_if(|next| known.is_new(next)).is_some() {
                 names = None;
                 if !lines.peek().is_some_and(|next| next.starts_with("@@ -")) {
@@ -78,10 +78,10 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
                 continue;
             }
             if line.starts_with("--- ") {
-                // other names are stated, so those that follow from the first line no longer do
+                // These lines name other files, so later ones no longer follow from the first line.
                 names = None;
             } else if line.starts_with("@@") {
-                // a hunk without them would read as if they had been left out
+                // A hunk without them would read as if they had been left out.
                 return None;
             }
         }
@@ -90,7 +90,7 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     (repeated > 1).then_some(out)
 }
 
-/// The names that a `diff --git` line gives.
+/// The names in a `diff --git` line.
 struct Names<'a> {
     path: &'a str,
     created: bool,
@@ -98,7 +98,7 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// From `a/x b/x`; `None` when the two differ.
+    /// From `a/x b/x`; `None` if the two differ.
     fn of(both: &'a str) -> Option<Self> {
         let half = both.len().checked_sub(1)? / 2;
         let (old, new) = (both.get(..half)?, both.get(half + 1..)?);
@@ -115,8 +115,8 @@ impl<'a> Names<'a> {
         self.deleted |= line.starts_with("deleted file mode ");
     }
 
-    /// Whether this is the `---` line that follows from the names. Nothing is written for it: names may be long,
-    /// and the lines behind them many.
+    /// Whether this is the `---` line that follows from the names. The comparison allocates nothing: names
+    /// may be long, and the lines after them many.
     fn is_old(&self, line: &str) -> bool {
         line.strip_prefix("--- ").is_some_and(|old| is_name(old, "a/", self.path, self.created))
     }
@@ -131,20 +131,20 @@ fn is_name(name: &str, side: &str, path: &str, is_null: bool) -> bool {
     if is_null { name == "/dev/null" } else { name.strip_prefix(side) == Some(path) }
 }
 
-/// A hunk: its header's line, and the lines behind it up to the next one.
+/// A hunk: the line of its header, and the lines up to the next one.
 #[derive(Clone, Debug)]
 struct Hunk {
     file: usize,
     header: usize,
     end: usize,
-    /// Columns that mark a change: one per parent.
+    /// How many columns mark a change: one per parent.
     marks: usize,
 }
 
-/// Where the files' names stand, and their hunks.
+/// The lines with names of files, and the hunks.
 #[derive(Debug, Default)]
 struct Parts {
-    /// Line and generated or not.
+    /// The line, and whether the file is generated.
     files: Vec<(usize, bool)>,
     hunks: Vec<Hunk>,
 }
@@ -160,7 +160,7 @@ impl Parts {
                 let named = !line.starts_with("diff --")
                     && parts.files.last().is_some_and(|(start, _)| {
                         lines[*start].starts_with("diff --")
-                            // hunks ascend, so the last one tells whether the last file has any
+                            // Hunks are in order, so the last one shows whether the last file has any.
                             && parts.hunks.last().is_none_or(|hunk| hunk.file + 1 != parts.files.len())
                     });
                 if !named {
@@ -191,8 +191,8 @@ fn is_generated(line: &str) -> bool {
     GENERATED_NAMES.contains(&name) || GENERATED_ENDS.iter().any(|end| name.ends_with(end))
 }
 
-/// All headers; the changed lines of as many hunks as there is room for, those asked for first; one
-/// line of context. Files that tools write are summed up.
+/// Keeps all headers, and the changed lines of as many hunks as have room, first those that were asked for;
+/// with one line of context. Generated files are summarized.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
     let parts = Parts::of(&lines);
@@ -207,7 +207,8 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     for line in (0..lines.len()).filter(|&line| of_line[line].is_none()) {
         keep.must(line);
     }
-    // hunks asked for, then the others in order; the first of each file before the second of any
+    // Hunks that were asked for, then the others in order: the first hunk of each file before the second of
+    // any.
     let mut order: Vec<usize> = Vec::new();
     let asked = Query::new(cx).best(&lines);
     order.extend(asked.into_iter().filter_map(|line| of_line[line]));
@@ -236,7 +237,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         }
         let wanted = shown(&parts.hunks[number], &lines);
         let size: usize = wanted.iter().map(|&line| lines[line].len() + 1).sum();
-        // room only gets less, so what does not fit now never will
+        // The room only shrinks, so what does not fit now never will.
         if size > room {
             continue;
         }
@@ -260,9 +261,9 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     Some(Lossy { text, left_out: what })
 }
 
-/// The header of a hunk, its changes, and the context next to them.
+/// The lines of a hunk that are shown: its header, its changes, and the context next to them.
 fn shown(hunk: &Hunk, lines: &[&str]) -> Vec<usize> {
-    // each line is looked at for itself and for its neighbours
+    // Each line is checked for itself and for its neighbours.
     let marks = |line: usize| lines.get(line).map_or(0, |line| line.len().min(hunk.marks));
     work::spend(3 * (hunk.header..hunk.end).map(marks).sum::<usize>());
     let changed = |line: usize| is_changed(lines[line], hunk.marks);
@@ -281,7 +282,7 @@ fn is_changed(line: &str, marks: usize) -> bool {
     line.bytes().take(marks).any(|b| matches!(b, b'+' | b'-'))
 }
 
-/// What a gap holds.
+/// The content of a gap.
 #[derive(Default)]
 struct Changes {
     lines: usize,

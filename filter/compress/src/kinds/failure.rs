@@ -1,8 +1,9 @@
 //! Lines that report a failure, and the lines that belong to them: a place, a diff, a stack.
 
-/// Says of each line whether it stays as printed: it reports a failure, or belongs to a line that does. That are
-/// indented lines behind it, or those for which `goes_on` holds, and indented lines before it where it is not indented
-/// itself, as `go test` prints them; `most` of them on either side.
+/// For each line, whether it stays as printed: it reports a failure, or belongs to a line that does. Lines
+/// that belong to a failure are indented lines after it, lines after it for which `goes_on` holds, and, if
+/// the failure itself is not indented, indented lines before it, as `go test` prints them; at most `most` on
+/// either side.
 pub(crate) fn with_belongings<'a>(
     failures: &[bool],
     text: impl Fn(usize) -> &'a str,

@@ -1,24 +1,24 @@
-//! Lines that repeat right behind themselves: a warning a hundred times, the frames of a recursion.
+//! Counts repetitions of the lines directly above: a warning a hundred times, the frames of a recursion.
 //!
 //! ```text
 //! Retrying in 5 s
 //! [previous line repeated 41 more times]
 //! ```
 //!
-//! What is repeated are lines as they stand above the mark; none of them is a mark itself.
+//! The repeated lines are those directly above the mark; none of them is a mark itself.
 
 use super::numbered::region::Role;
 use crate::lines::Line;
 
-/// Lines of one repetition at most: a reader has to see where it starts. Also bounds the work per line.
+/// The most lines of one repetition: a reader has to see where it starts. Also limits the work per line.
 const MAX_PERIOD: usize = 32;
-/// Bytes that a mark has to stand for: twice its own, so that a repetition of a short line or two, which
-/// reads faster than its mark, stays.
+/// The fewest bytes that a mark replaces: twice its own, because repetitions of one or two short lines are
+/// read faster than a mark.
 const MIN_BYTES: usize = 90;
 
 const MARK: &str = "[previous ";
 
-/// Whether a line is a mark, or cannot be told from one.
+/// Whether a line is a mark, or looks like one.
 pub(crate) fn is_mark(line: &str) -> bool {
     line.starts_with(MARK)
 }
@@ -32,7 +32,7 @@ pub(crate) fn lines_of(line: &str) -> Option<usize> {
     period.checked_mul(times)
 }
 
-/// The text of these lines with repetitions counted. The inverse is exact. Numbered lines are not repetitions.
+/// The text of these lines, with repetitions counted. The inverse is exact. Numbered lines are never counted.
 pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
     let plain = |line: &Line| line.read.role == Role::Plain;
     if lines.iter().any(|line| plain(line) && is_mark(line.text(text))) {
@@ -68,7 +68,7 @@ pub(crate) fn lossless(text: &str, lines: &[Line]) -> Option<String> {
     Some(out)
 }
 
-/// How often the `period` lines above line `at` come again from there on, where that is worth a mark.
+/// How often the `period` lines above line `at` are repeated from there on, if that is worth a mark.
 fn repeated(text: &str, lines: &[Line], at: usize, period: usize) -> Option<usize> {
     let same = |i: &usize| match (lines.get(*i), lines.get(i - period)) {
         (Some(line), Some(before)) => {

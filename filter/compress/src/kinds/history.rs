@@ -1,6 +1,6 @@
-//! What git says of changes: `git log` and `git blame`.
+//! What git prints about changes: `git log` and `git blame`.
 //!
-//! A log repeats its labels, and mostly one author; blame repeats a commit on each of its lines:
+//! A log repeats its labels, and usually one author; blame repeats a commit on each of its lines:
 //!
 //! ```text
 //! [git log: "Author: Ann <ann@example.com>" where no other is named, "commit" and "Date:" left out, all dates in +0000, messages indented by one, blank lines around them left out]
@@ -11,7 +11,7 @@
 //! 12) code
 //! ```
 //!
-//! A form is used only where its inverse gives back the text to the byte.
+//! A form is used only if its inverse gives exactly the same text.
 
 mod blame;
 mod log;
@@ -37,7 +37,7 @@ pub(crate) fn lossless(text: &str, _: &Context<'_>) -> Option<String> {
     (again.as_deref() == Some(text)).then_some(form)
 }
 
-/// Whether a word is the name of a commit: as many hexadecimal digits as git shows at least.
+/// Whether a word is the id of a commit: at least as many hexadecimal digits as git shows.
 fn is_commit(word: &str) -> bool {
     (7..=64).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_hexdigit())
 }

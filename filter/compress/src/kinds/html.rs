@@ -1,8 +1,8 @@
 //! HTML pages, as the text that a reader sees.
 //!
-//! Headings, lists, tables, links and code keep their structure in the manner of markdown. What stands in
-//! attributes and is content (titles, values and states of fields, addresses) stands in brackets; scripts, styles
-//! and the rest of the markup go. What goes cannot be derived, so this is never lossless.
+//! Headings, lists, tables, links and code keep their structure in the manner of markdown. Content of
+//! attributes (titles, values and states of fields, addresses) is written in brackets. Scripts, styles and
+//! the rest of the markup are removed. They cannot be derived, so this is never lossless.
 //!
 //! XML that is not HTML has its content in its elements and attributes, and stays whole.
 
@@ -16,7 +16,7 @@ mod list;
 mod render;
 mod tag;
 
-/// Tags by which a document is judged.
+/// How many tags decide what a document is.
 const LOOKED_AT: usize = 64;
 
 /// The page as text.

@@ -1,8 +1,8 @@
-//! JSON: documents, several documents behind one another, and documents with text around them.
+//! JSON: one document, several documents in a row, and documents with text around them.
 //!
-//! Lossless forms keep every value exactly (numbers as they are spelled, key order, duplicate keys, lone
-//! surrogates) and drop only layout: white space between the tokens of a document, escapes that no
-//! string needs, and white space around the documents. Text before and after them stays as it is.
+//! Lossless forms keep every value exactly (the spelling of numbers, key order, duplicate keys, lone
+//! surrogates) and drop only layout: white space between the tokens of a document, escapes that no string
+//! needs, and white space around the documents. Text before and after them stays as it is.
 
 mod crush;
 pub(crate) mod cut;
@@ -29,22 +29,22 @@ use self::minify::Minified;
 use self::parse::Tree;
 use crate::block::{Context, Lossy};
 
-/// Text around the documents may be at most this many thousandths of the whole: with more, the content
-/// is mixed and has to be taken apart first.
+/// The most text around the documents, in thousandths of the whole. With more, the content is mixed and has
+/// to be split first.
 const MAX_SURROUNDINGS: usize = 400;
 
-/// Tokens per thousand that the notation has to save over JSON: every reader knows JSON.
+/// Tokens per thousand that the notation has to save over JSON, because every reader knows JSON.
 const MIN_GAIN: usize = 30;
 
-/// Where the notation has at most this share of the bytes, in percent, it saves that much for sure and
-/// nothing is counted: on the corpus, such forms have at most 88 % of the tokens.
+/// If the notation has at most this percentage of the bytes, it certainly saves enough, and nothing is
+/// counted: on the corpus such forms have at most 88 % of the tokens.
 const FEW_BYTES: usize = 75;
 
-/// Line starts at which a document is looked for when the text does not start with one.
+/// How many line starts are tried as the start of a document, if the text does not start with one.
 const MAX_STARTS: usize = 4;
 
-/// Documents, and the text around them: the status line of an HTTP client, the warnings of a package
-/// manager, or nothing.
+/// Documents, and the text around them: the status line of an HTTP client, the warnings of a package manager,
+/// or nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Documents<'a> {
     pub(crate) before: &'a str,
@@ -54,9 +54,9 @@ pub(crate) struct Documents<'a> {
 
 /// The lossless forms of a text with documents.
 pub(crate) struct Forms {
-    /// The text with its documents minified, which are JSON still, where that makes it shorter.
+    /// The text with minified documents, which are still JSON, if that is shorter.
     pub(crate) minified: Option<String>,
-    /// The text with its documents in the [notation], where that is enough better than JSON.
+    /// The text with its documents in the [notation], if that is sufficiently better than JSON.
     pub(crate) tables: Option<String>,
 }
 
@@ -65,7 +65,8 @@ pub(crate) fn lossless(text: &str, documents: &Documents<'_>, cx: &Context<'_>) 
     match documents.minified().filter(|minified| minified.text.len() < text.len()) {
         None => Forms { minified: None, tables: documents.tables(text, cx) },
         Some(Minified { text, respelled }) => {
-            // strings are compared as they are spelled, so those that are spelled anew have to be read anew
+            // Strings are compared as they are spelled, so after a change of spelling they have to be read
+            // again.
             let again = if respelled { find(&text) } else { None };
             let tables = again.as_ref().unwrap_or(documents).tables(&text, cx);
             Forms { minified: Some(text), tables }
@@ -73,12 +74,12 @@ pub(crate) fn lossless(text: &str, documents: &Documents<'_>, cx: &Context<'_>) 
     }
 }
 
-/// The form of a text that has no whole documents, but was cut out of one, or printed by Python.
+/// The form of a text without whole documents: cut out of one, or printed by Python.
 pub(crate) fn lossless_cut(text: &str, cx: &Context<'_>) -> Option<String> {
     printed(text, cx).or_else(|| cut::lossless(text, cx))
 }
 
-/// The notation of what Python printed.
+/// The notation of a value that Python printed.
 fn printed(text: &str, cx: &Context<'_>) -> Option<String> {
     let json = python::as_json(text)?;
     let tables = find(&json)?.tables(&json, cx)?;
@@ -97,9 +98,9 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     Some(Lossy { text: found.within(kept.text), left_out: kept.left_out })
 }
 
-/// Whether a text that begins as JSON has more keys and values than a document may have.
+/// Whether a text that begins like JSON has more keys and values than are read.
 pub(crate) fn has_more_values_than_are_read(text: &str) -> bool {
-    // Each but the first follows one of these, and takes a byte itself.
+    // Every value except the first follows one of these, and takes at least one byte itself.
     let follow = |byte: &u8| matches!(byte, b',' | b':' | b'[' | b'{');
     let bytes = text.as_bytes();
     bytes.len() > parse::MAX_NODES
@@ -107,7 +108,7 @@ pub(crate) fn has_more_values_than_are_read(text: &str) -> bool {
         && bytes.iter().filter(|byte| follow(byte)).count() > parse::MAX_NODES
 }
 
-/// The documents in a text; `None`: there are none, or what is around them is most of it.
+/// The documents in a text; `None`: there are none, or most of the text is around them.
 pub(crate) fn find(text: &str) -> Option<Documents<'_>> {
     let bytes = text.as_bytes();
     let mut tried = 0;
@@ -134,7 +135,7 @@ pub(crate) fn find(text: &str) -> Option<Documents<'_>> {
     None
 }
 
-/// Whether the notation is enough better than the text as JSON.
+/// Whether the notation is sufficiently better than the text as JSON.
 fn gains(text: &str, tables: &str, cx: &Context<'_>) -> bool {
     if tables.len() >= text.len() {
         return false;
@@ -152,7 +153,7 @@ impl Documents<'_> {
         Self { before: "", after: "", ..self }
     }
 
-    /// `None`: the text would stay as it is.
+    /// The documents without layout. `None`: the text would not change.
     fn minified(&self) -> Option<Minified> {
         let bare = self.before.trim_start() == self.before && self.after.trim_end() == self.after;
         if bare && self.tree.layout.is_empty() {
@@ -162,7 +163,7 @@ impl Documents<'_> {
         Some(Minified { text: self.within(text), respelled })
     }
 
-    /// `text`, which these documents are in, with the [notation] in their place.
+    /// `text`, which contains these documents, with the [notation] in their place.
     fn tables(&self, text: &str, cx: &Context<'_>) -> Option<String> {
         let tables = self.within(notation::documents(&self.tree, cx.encoding));
         gains(text, &tables, cx).then_some(tables)

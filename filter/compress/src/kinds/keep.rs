@@ -1,13 +1,13 @@
-//! Lines that are kept, and the gaps between them.
+//! Chooses lines to keep, and writes the gaps between them.
 
 use crate::block::Context;
 use crate::config::Profile;
 use crate::work;
 
-/// How much a lossy form may keep of lines that nothing demands.
+/// How many bytes a lossy form may keep of lines that are not required.
 #[derive(Clone, Copy)]
 struct Room {
-    /// Bytes, whatever the size of the text: enough for a screen of lines shows what it looks like.
+    /// Bytes, whatever the size of the text: a screen of lines shows what it looks like.
     base: usize,
     /// More bytes for each 100 bytes of the text.
     percent: usize,
@@ -15,14 +15,14 @@ struct Room {
     most: usize,
 }
 
-/// For records that are alike, where few stand for many.
+/// For records of the same kind, where few stand for many.
 const SPARING: Room = Room { base: 1200, percent: 4, most: 6000 };
 
-/// For texts whose lines depend on each other: on the corpus, what agents go on to use of a failed run
-/// stands around its errors.
+/// For texts whose lines depend on each other: on the corpus, what agents use later from a failed run is near
+/// its errors.
 const GENEROUS: Room = Room { base: 3000, percent: 8, most: 12_000 };
 
-/// A gap of so few bytes is shown instead of being announced.
+/// A gap of at most this many bytes is shown instead.
 const SMALLEST_GAP: usize = 16;
 
 /// A selection of lines, by number.
@@ -33,12 +33,12 @@ pub(crate) struct Keep<'t, 'a> {
 }
 
 impl<'t, 'a> Keep<'t, 'a> {
-    /// Nothing kept yet, and little room: for records that are alike.
+    /// Nothing kept so far, and little room: for records of the same kind.
     pub(crate) fn sparing(lines: &'t [&'a str], cx: &Context<'_>) -> Self {
         Self::with(lines, cx, SPARING)
     }
 
-    /// Nothing kept yet, and more room: for lines that explain each other.
+    /// Nothing kept so far, and more room: for lines that explain each other.
     pub(crate) fn generous(lines: &'t [&'a str], cx: &Context<'_>) -> Self {
         Self::with(lines, cx, GENEROUS)
     }
@@ -54,14 +54,14 @@ impl<'t, 'a> Keep<'t, 'a> {
         Self { lines, kept: vec![false; lines.len()], left }
     }
 
-    /// Keeps a line whatever it costs.
+    /// Keeps a line in any case.
     pub(crate) fn must(&mut self, line: usize) {
         if let Some(kept) = self.kept.get_mut(line) {
             *kept = true;
         }
     }
 
-    /// Keeps a line if there is room for it. True if it is kept now.
+    /// Keeps a line if there is room for it. Returns whether it is kept now.
     pub(crate) fn may(&mut self, line: usize) -> bool {
         if self.has(line) {
             return true;
@@ -88,7 +88,7 @@ impl<'t, 'a> Keep<'t, 'a> {
         self.kept.iter().filter(|kept| **kept).count()
     }
 
-    /// Keeps what lies in gaps too small to be worth announcing.
+    /// Keeps the lines in gaps that are too small for a note.
     pub(crate) fn close_small_gaps(&mut self) {
         let mut start = 0;
         while start < self.kept.len() {
@@ -107,7 +107,7 @@ impl<'t, 'a> Keep<'t, 'a> {
         }
     }
 
-    /// The kept lines in order, with what `gap` says of each run of lines between them.
+    /// The kept lines in order, with the text that `gap` returns for each run of lines between them.
     pub(crate) fn render(&self, mut gap: impl FnMut(std::ops::Range<usize>) -> String) -> String {
         let mut out = String::new();
         let mut at = 0;
@@ -131,7 +131,7 @@ impl<'t, 'a> Keep<'t, 'a> {
     }
 }
 
-/// `1 line (7)`, `393 lines (4-396)`: a gap, and the numbers of its lines in the output.
+/// `1 line (7)`, `393 lines (4-396)`: the number of lines in a gap, and their numbers in the output.
 pub(crate) fn counted_lines(gap: &std::ops::Range<usize>, cx: &Context<'_>) -> String {
     let (from, to) = (cx.lines_before + gap.start + 1, cx.lines_before + gap.end);
     let count = counted(gap.len(), "line");
@@ -147,7 +147,7 @@ pub(crate) fn counted(n: usize, noun: &str) -> String {
     }
 }
 
-/// A number with its thousands set apart.
+/// A number with its thousands separated.
 pub(crate) fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);

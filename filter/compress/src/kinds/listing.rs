@@ -8,33 +8,33 @@ mod long;
 mod paths;
 mod tree;
 
-/// Fewer lines are read faster than what a digest says about them.
+/// A listing with fewer lines is read faster than a digest of it.
 const FEWEST_LINES: usize = 40;
 
-/// So many entries of one directory are shown at least.
+/// At least this many entries of one directory are shown.
 const SHOWN: usize = 4;
 
-/// And one in so many of the rest.
+/// And one in this many of the rest.
 const OF: usize = 5;
 
 /// Entries kept because they answer the question.
 const ANSWERS: usize = 40;
 
-/// Extensions named in what is said of a gap.
+/// The most extensions in the description of a gap.
 const EXTENSIONS: usize = 4;
 
-/// The listing without padding, branches or repeated directories. What is left out can be derived: by
-/// the tests' inverse to the byte for paths and trees, and up to the width of columns for `ls -l`.
+/// The listing without padding, branches or repeated directories. They can be derived: exactly for paths and
+/// trees, and up to the width of columns for `ls -l`.
 pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     long::redrawn(text).or_else(|| tree::indented(text)).or_else(|| paths::grouped(text))
 }
 
-/// Whether each line of the listing has one of its own in this form.
+/// Whether each line of the listing still has its own line in this form.
 pub(crate) fn is_by_line(form: &str) -> bool {
     !form.starts_with(paths::HEADER)
 }
 
-/// Some entries of each directory, those asked for, and counts by extension of the rest.
+/// Keeps some entries of each directory and those asked for, and counts the rest by extension.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
     if lines.len() < FEWEST_LINES {
@@ -102,7 +102,7 @@ fn directory(path: &str) -> &str {
     name.rfind('/').map_or("", |slash| path.get(..=slash).unwrap_or_default())
 }
 
-/// The extension of the last name on a line: up to its last dot, if there is something before it.
+/// The extension of the last name on a line: the part after its last dot, if there is something before it.
 fn extension(line: &str) -> Option<&str> {
     let name = line.rsplit([' ', '/', '\t', '\u{a0}']).next()?;
     let dot = name.rfind('.')?;

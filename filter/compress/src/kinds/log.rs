@@ -1,4 +1,4 @@
-//! Logs: lines with a time, a source and a wording that repeats.
+//! Logs: lines with a time, a source and repeated wording.
 
 use crate::block::{Context, Lossy};
 
@@ -13,23 +13,23 @@ mod values;
 
 use values::Columns;
 
-/// Fewer lines are read faster than what a digest says about them.
+/// A log with fewer lines is read faster than a digest of it.
 const FEWEST_LINES: usize = 20;
 
-/// Lines kept at either end: how the log looks, and where it stands.
+/// Lines kept at either end: what the log looks like, and where it has got to.
 const FIRST: usize = 3;
 const LAST: usize = 4;
 
-/// Lines kept of the trace behind an error.
+/// Lines kept of the trace after an error.
 const TRACE: usize = 12;
 
 /// Lines kept because they answer the question.
 const ANSWERS: usize = 12;
 
-/// Wordings listed of what was left out.
+/// The most wordings in the list of what was left out.
 const WORDINGS: usize = 16;
 
-/// A wording is listed with at most this many bytes.
+/// The most bytes of a listed wording.
 const WORDING_BYTES: usize = 160;
 
 /// The log with repeated wording and dates stated once; every byte can be restored.
@@ -37,9 +37,9 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     shorten(text, signal::reports_failure)
 }
 
-/// The first line of each kind of error, traces, one line of each kind of warning, the ends of the log, the lines
-/// that stand out by a number or a time, the lines asked for, some rare ones; the rest as wordings with counts, times
-/// and ranges.
+/// Keeps the first line of each kind of error, traces, one line of each kind of warning, the ends of the log,
+/// lines that stand out by a number or a time, lines that were asked for, and some rare ones. Summarizes the
+/// rest as wordings with counts, times and ranges.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let cut = shorten::cut(text.strip_suffix('\n').unwrap_or(text));
     if cut.len() < FEWEST_LINES {
@@ -47,7 +47,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     }
     let lines: Vec<&str> = cut.iter().map(|line| line.text).collect();
     let marks: Vec<Mark> = lines.iter().map(|line| Mark::of(line)).collect();
-    // what failed is no line of a wording of what did not
+    // A line that reports a failure does not share a wording with lines that do not.
     let class = |(line, mark): (&Line<'_>, &Mark)| u8::from(line.stamp.is_some()) | u8::from(mark.fails) << 1;
     let classed = cut.iter().zip(&marks).map(|both| (both.0.rest(), class(both)));
     let groups = wording::group(classed, 1);
@@ -68,7 +68,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
             keep.may(group.first);
         }
     }
-    // half of what is left is for the wordings of the rest
+    // Half of the remaining room is for the wordings of the rest.
     let reserve = keep.left() / 2;
     for group in groups.all() {
         if (1..=2).contains(&group.count) && keep.left() > reserve {
@@ -104,12 +104,12 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     Some(Lossy { text, left_out: what })
 }
 
-/// What a line says of itself.
+/// What a line reports about itself.
 struct Mark {
     signal: Signal,
-    /// It reports a failure in some way.
+    /// Whether it reports any failure.
     fails: bool,
-    /// It ranks as one by its level, its status or how something came out.
+    /// Whether its level, its status or its outcome makes it an error.
     error: bool,
 }
 
@@ -120,8 +120,8 @@ impl Mark {
     }
 }
 
-/// Lines of one kind report the same. Requests and programs that failed in another way are another kind, whatever else
-/// they share.
+/// The kind of a report: lines of one kind report the same. Requests and programs with different outcomes are
+/// of different kinds, whatever else they share.
 fn kind(line: &str) -> u64 {
     wording::report_key(line).wrapping_add(signal::outcome(line))
 }
@@ -129,10 +129,10 @@ fn kind(line: &str) -> u64 {
 /// A set for lookups only, never iterated.
 type HashSet = hashbrown::HashSet<u64, foldhash::fast::FixedState>;
 
-/// Codes named at most; requests are answered with some ten.
+/// The most status codes that are counted; a log has some ten.
 const MOST_CODES: usize = 16;
 
-/// How many of some lines have which status of HTTP.
+/// How many lines have which HTTP status.
 struct Codes {
     lines: usize,
     /// The codes, each with its number of lines, the most frequent first.
@@ -161,7 +161,7 @@ impl Codes {
         self.lines - self.counts.iter().map(|(_, count)| count).sum::<usize>()
     }
 
-    /// ` 27× 404, 9× 500`, and how many lines have none of them.
+    /// ` 27× 404, 9× 500`, and how many lines have none of these.
     fn listed(&self) -> String {
         let mut parts: Vec<String> =
             self.counts.iter().map(|(code, count)| format!(" {}× {code}", grouped(*count))).collect();
@@ -179,7 +179,7 @@ impl std::fmt::Display for Codes {
     }
 }
 
-/// Keeps the first line of each kind that reports a failure, and the trace behind it; the kinds.
+/// Keeps the first line of each kind that reports a failure, with the trace after it. Returns the kinds.
 fn keep_failures(keep: &mut Keep<'_, '_>, lines: &[Line<'_>], marks: &[Mark]) -> HashSet {
     let mut seen = HashSet::default();
     let stamped = lines.iter().any(|line| line.stamp.is_some());
@@ -212,7 +212,7 @@ struct LeftOut<'k, 'a> {
     columns: &'k Columns<'a>,
 }
 
-/// Of one wording.
+/// The left out lines of one wording.
 struct Missing {
     group: usize,
     /// The first and the last line.
@@ -225,7 +225,8 @@ struct Missing {
 }
 
 impl LeftOut<'_, '_> {
-    /// By wording: how often, what, from when to when; those that report failures first. And how many are listed.
+    /// Per wording: how often, the text, and the times; those that report failures first. Also returns how
+    /// many are listed.
     fn wordings(&self, room: usize) -> (String, usize) {
         let missing = self.missing();
         let mut out = String::new();

@@ -1,11 +1,11 @@
 //! Line numbers that a tool puts before the lines of a file.
 //!
-//! The prefixes are a third of the tokens of a file read. A model needs them to name lines, and it
-//! can count: the numbers of a few lines and the rule by which the others follow are enough. How that
-//! looks is said in `region`; every number and every byte of every prefix can be derived from it.
+//! The prefixes are a third of the tokens of a file read. A model needs them to name lines, but it can count:
+//! the numbers of a few lines are enough, with a rule for the others. `region` describes the form; every
+//! number and every byte of every prefix can be derived from it.
 //!
-//! What a region's lines say is not touched, and lines without number stand exactly as they do in the
-//! file, so that a model can copy them.
+//! The content of a region's lines is not changed, and lines without number are exactly as in the file, so
+//! that a model can copy them.
 
 mod origin;
 pub(crate) mod prefix;
@@ -18,24 +18,24 @@ use origin::Origin;
 use prefix::{Prefix, Separator, blank_belongs};
 use region::{GAP, MARK, Region, Rule};
 
-/// Every how manyth line keeps its number. On the file reads of coding agents every twentieth costs 0.9 %
-/// of the tokens over dropping all, every fifth 3.5 %.
+/// One in this many lines keeps its number. On the file reads of coding agents, every twentieth costs 0.9 %
+/// of the tokens compared to dropping all, every fifth 3.5 %.
 const EVERY: u32 = 20;
-/// The same where the model changes files by line number: it then never counts more than two lines up
-/// or down to name one.
+/// The same if the model changes files by line number: then it never counts more than two lines up or down to
+/// name one.
 const EVERY_FOR_EDITS: u32 = 5;
-/// Lines that lose their number, from which on a region pays for its header, which has as many tokens
-/// as five prefixes.
+/// From this many lines without number on, a region is worth its header, which has as many tokens as five
+/// prefixes.
 const MIN_BARE: usize = 7;
 
-/// The text with the numbers of its numbered lines thinned. The inverse is exact.
+/// The text with most numbers of its numbered lines removed. The inverse is exact.
 pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     let every = if cx.edits_by_line { EVERY_FOR_EDITS } else { EVERY };
     let origin = Origin::new(cx.call);
     thinned(text, every, |lines| origin.is_file(text, lines))
 }
 
-/// `is_file` says of numbered lines that stand together whether the numbers are a file's.
+/// `is_file` says whether the numbers of consecutive numbered lines are line numbers of a file.
 fn thinned(text: &str, every: u32, is_file: impl Fn(&[Numbered]) -> bool) -> Option<String> {
     let mut out = String::new();
     let mut copied = 0;
@@ -74,12 +74,12 @@ fn thinned(text: &str, every: u32, is_file: impl Fn(&[Numbered]) -> bool) -> Opt
 pub(crate) struct FileLine {
     /// Its number in the file.
     pub(crate) number: u32,
-    /// Where in the text what the file says begins, and where it ends, without the line end.
+    /// Where its content begins in the text, and where it ends, without the line end.
     pub(crate) content: usize,
     pub(crate) end: usize,
 }
 
-/// The first lines of a text that a tool numbered; `None` where there are none.
+/// The first lines of a text that a tool numbered; `None` if there are none.
 pub(crate) fn file_lines(text: &str, cx: &Context<'_>) -> Option<Vec<FileLine>> {
     let origin = Origin::new(cx.call);
     let (mut at, mut lines) = (0, Vec::new());
@@ -102,7 +102,7 @@ pub(crate) fn file_lines(text: &str, cx: &Context<'_>) -> Option<Vec<FileLine>> 
     None
 }
 
-/// Whether a text already has what looks like a header, which could not be told from our own afterwards.
+/// Whether a text already has a line like a header, which could not be distinguished from ours.
 fn has_header(text: &str) -> bool {
     text.starts_with(MARK) || memmem::find(text.as_bytes(), b"\n[lines ").is_some()
 }
@@ -111,19 +111,19 @@ fn has_header(text: &str) -> bool {
 #[derive(Clone, Copy, Debug)]
 struct Numbered {
     start: usize,
-    /// Without line end.
+    /// Its end, without the line end.
     end: usize,
     prefix: Prefix,
-    /// Where what the file says starts.
+    /// The start of its content.
     content: usize,
-    /// It can stand without its number.
+    /// Whether it can be written without its number.
     bare: bool,
-    /// A line stands between it and the one before it that has no number: grep's `--`.
+    /// Whether a line without number is between it and the one before it: grep's `--`.
     gap: bool,
 }
 
-/// Collects the numbered lines that stand together from the line at `at` on, and returns where to go
-/// on reading: behind them, or behind the line where there are none.
+/// Collects the consecutive numbered lines from the line at `at` on. Returns where to go on: after them, or
+/// after this line if there are none.
 fn gather(text: &str, at: usize, lines: &mut Vec<Numbered>) -> usize {
     lines.clear();
     let bytes = text.as_bytes();
@@ -143,7 +143,7 @@ fn gather(text: &str, at: usize, lines: &mut Vec<Numbered>) -> usize {
                 gap = false;
             }
             _ if lines.is_empty() => return end + 1,
-            // A gap belongs to the region only if a numbered line comes behind it.
+            // A gap belongs to the region only if a numbered line follows it.
             None if !gap && line == GAP.as_bytes() => gap = true,
             _ => break,
         }
@@ -161,7 +161,7 @@ fn follows(first: &Prefix, last: &Prefix, next: &Prefix) -> bool {
         && next.continues(&first.style)
 }
 
-/// How the lines are going to be written; says of each whether it can stand without its number. `None` where
+/// Decides how the lines are written, and notes which of them can be written without their number. `None` if
 /// there are none.
 fn plan(text: &str, lines: &mut [Numbered], every: u32) -> Option<Region> {
     let has = |separator| lines.iter().any(|line| line.prefix.style.separator == separator);
@@ -213,12 +213,12 @@ fn write(region: &Region, text: &str, lines: &[Numbered], stated: bool, out: &mu
     }
 }
 
-/// Bytes before the name of a line parameter in which the tool's purpose is looked for: a definition
-/// names its tool, and describes it, ahead of its parameters.
+/// How many bytes before the name of a line parameter are searched for the tool's purpose: a definition gives
+/// the tool's name and description before its parameters.
 const DEFINITION_BYTES: usize = 400;
 
-/// Whether one of the tools that are described in `head`, the raw bytes of a request's system prompt
-/// and tool definitions, changes files by line number.
+/// Whether one of the tools in `head` changes files by line number. `head`: the raw bytes of a request's
+/// system prompt and tool definitions.
 pub(crate) fn edits_by_line(head: &[u8]) -> bool {
     let parameters: [&[u8]; 4] = [b"insert_line", b"start_line", b"startLine", b"line_start"];
     let purposes: [&[u8]; 4] = [b"edit", b"replace", b"insert", b"Edit"];

@@ -1,13 +1,13 @@
-//! What is carried rather than read: encoded data, and programs packed on one line.
+//! Shortens payload, which is not meant to be read: encoded data, and programs packed on one line.
 //!
-//! The start of encoded data says what it is, and no part of the rest says anything. Of a packed program stay its
-//! start, its end, and what answers the question. Everything else of the text stays as it is:
+//! The start of encoded data says what it is, and the rest says nothing. Of a packed program the start, the
+//! end, and the parts that answer the question stay. All other text stays as it is:
 //!
 //! ```text
 //! logo: iVBORw0KGgoAAAANSUhEUgAAAyAAAAJYCAYAAACadoJw…11952 more characters…
 //! ```
 //!
-//! Certificates, keys and lists of hashes are short enough to be wanted whole.
+//! Certificates, keys and lists of hashes are short enough to stay whole.
 
 use super::keep::counted;
 use super::query::Query;
@@ -15,30 +15,31 @@ use super::signal::floor_char_boundary;
 use crate::block::{Context, Lossy};
 use crate::work;
 
-/// Encoded data has at least so many characters: more than a key or a token.
+/// The shortest encoded data, in characters: longer than a key or a token.
 const MIN_BLOB: usize = 1000;
-/// So many of them are shown.
+/// How many of them are shown.
 const BLOB_HEAD: usize = 48;
 
-/// How long the lines are into which tools wrap encoded data (`base64`, `openssl`, MIME, uuencode's like).
+/// The lengths of lines into which tools wrap encoded data (`base64`, `openssl`, MIME, uuencode's like).
 const WRAPS: &[usize] = &[60, 64, 70, 72, 76, 78];
-/// Wrapped data has at least so many such lines: a certificate has some thirty, a key of 4096 bits fifty.
+/// Wrapped data has at least this many such lines: a certificate has some thirty, a key of 4096 bits fifty.
 const MIN_WRAPPED: usize = 64;
 
-/// A line of a packed program has at least so many bytes, and one of [`SIGNS`] at least every so many bytes.
+/// A line of a packed program has at least this many bytes, and one of [`SIGNS`] at least every
+/// [`SIGN_EVERY`] bytes.
 const MIN_PACKED: usize = 3000;
 const SIGN_EVERY: usize = 24;
 const SIGNS: &[u8] = b"(){};,=";
-/// Of a program that is not packed, at least one byte in so many is a blank.
+/// In a program that is not packed, at least one byte in this many is a blank.
 const BLANK_EVERY: usize = 8;
 
-/// What is shown of a packed line: at its start and end, and pieces of it that answer the question. Bytes.
+/// What is shown of a packed line: its start and end, and pieces that answer the question. Bytes.
 const PACKED_HEAD: usize = 400;
 const PACKED_TAIL: usize = 160;
 const PIECE: usize = 240;
 const ANSWERS: usize = 6;
 
-/// Where more than one part in so many would be shown, the text is not payload.
+/// If more than one part in this many would be shown, the text is not payload.
 const MOST_SHOWN: usize = 2;
 
 /// The text with its payload shortened.
@@ -70,7 +71,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         }
         at += 1;
     }
-    // A text that is something else with payload in it has a digest of its own.
+    // A text with payload and other content has its own digest.
     if out.len() * MOST_SHOWN > text.len() {
         return None;
     }
@@ -85,7 +86,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     Some(Lossy { text: out, left_out: what })
 }
 
-/// What has been left out.
+/// What was left out.
 #[derive(Default)]
 struct Gone {
     characters: usize,
@@ -97,7 +98,7 @@ fn is_encoding(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_')
 }
 
-/// Whether characters that encodings use are encoded data: capitals, small letters and digits stand in it.
+/// Whether characters of an encoding really are encoded data: with capitals, small letters and digits.
 fn is_mixed(run: &str) -> bool {
     let has = |is: fn(&u8) -> bool| run.as_bytes().iter().any(is);
     has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase)

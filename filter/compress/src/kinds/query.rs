@@ -1,8 +1,8 @@
-//! Which lines answer what was asked.
+//! Finds the lines that answer what was asked.
 //!
-//! What was asked is the last user text and the arguments of the call. Of their words only those
-//! count that can tell lines apart: identifiers, numbers, paths, and longer plain words. A word that
-//! stands in many lines says nothing about any of them.
+//! The question is the last user text and the arguments of the call. Only those of its words count that can
+//! distinguish lines: identifiers, numbers, paths, and longer plain words. A word that occurs in many lines
+//! says nothing about any of them.
 
 #![allow(clippy::indexing_slicing, reason = "terms are numbered by the list that they stand in")]
 
@@ -13,23 +13,23 @@ use super::words::{is_value, words};
 use crate::block::Context;
 use crate::work;
 
-/// How much of the user's text and of the arguments is read, in bytes: what is asked for now stands in
-/// a question, not in a document pasted with it.
+/// How many bytes of the user's text and of the arguments are read: the current question is short, and the
+/// rest is often a pasted document.
 const READ: usize = 2000;
 
-/// Words that are looked for.
+/// The most words that are searched for.
 const MOST_TERMS: usize = 48;
 
 /// Shorter words are too common to mean anything.
 const SHORTEST: usize = 4;
 
-/// A term in more than one line of this many tells nothing.
+/// A word that occurs in more than one of this many lines does not count.
 const COMMON: usize = 8;
 
-/// What one identifier is worth in plain words.
+/// How many plain words an identifier is worth.
 const ANCHOR: usize = 3;
 
-/// Words of questions and of shell commands that are never the thing asked for.
+/// Words of questions and of shell commands that are never what is searched for.
 const STOP: &[&str] = &[
     "about", "after", "again", "also", "bash", "been", "before", "being", "below", "both", "command",
     "content", "could", "does", "each", "else", "every", "find", "from", "grep", "have", "head", "here",
@@ -39,7 +39,7 @@ const STOP: &[&str] = &[
     "want", "what", "when", "where", "which", "while", "will", "with", "would", "your",
 ];
 
-/// What is looked for.
+/// The words to search for.
 pub(crate) struct Query {
     automaton: Option<AhoCorasick>,
     weights: Vec<usize>,
@@ -73,7 +73,7 @@ impl Query {
         Self { automaton, weights }
     }
 
-    /// The lines that answer, best first, those of equal worth in their order.
+    /// The lines that answer, best first; equally good ones in their order.
     pub(crate) fn best(&self, lines: &[&str]) -> Vec<usize> {
         let Some(automaton) = &self.automaton else { return Vec::new() };
         let mut hits: Vec<(usize, u64)> = Vec::new();
@@ -108,7 +108,7 @@ impl Query {
     }
 }
 
-/// An identifier, a number, a path: a word that names one thing.
+/// Whether a word names one thing: an identifier, a number, a path.
 fn is_anchor(word: &str) -> bool {
     let bytes = word.as_bytes();
     is_value(bytes)

@@ -1,9 +1,7 @@
-//! Search results: `path:line:text` as grep and ripgrep print it, with and without context and line
-//! numbers.
+//! Search results: `path:line:text` as grep and ripgrep print it, with and without context and line numbers.
 //!
-//! A path stands once above its lines. Whether the bytes can be restored is tried out on every text:
-//! a line of another shape between the results is left as it is, and where it could be taken for
-//! something else, everything is.
+//! A path is written once above its lines. Every text is checked to be restored exactly. A line of another
+//! shape between the results stays as it is; if it could be taken for something else, the whole text stays.
 
 mod best;
 mod grouped;
@@ -17,7 +15,7 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     Results::of(text).grouped(text)
 }
 
-/// The results that answer first, some of every file, and how many of each file are not shown.
+/// Keeps the results that answer best and some of every file, and writes how many of each file are not shown.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     best::best(text, &Results::of(text), cx)
 }

@@ -1,9 +1,9 @@
-//! What to keep of many items.
+//! Chooses which of many items to keep.
 //!
 //! The items come as a [`Survey`]: their text, and columns of numbers and of hashed values. Each rule
-//! proposes items for one reason; [`choose`] adds them up in the order of what they are worth and ends at
-//! a number that grows with the information in the items, not with how many there are. Every rule takes
-//! time linear in the survey and depends on nothing else, so the choice is the same everywhere.
+//! proposes items for one reason. [`choose`] adds them in the order of their worth, and stops at a number
+//! that grows with the information in the items, not with how many there are. Every rule takes time linear in
+//! the survey and depends on nothing else, so the choice is the same everywhere.
 
 #![allow(
     clippy::indexing_slicing,
@@ -19,7 +19,7 @@ pub(crate) mod size;
 
 use crate::config::Profile;
 
-/// Items with one column of theirs per place in them.
+/// Items, with one column for each place in them.
 #[derive(Debug, Default)]
 pub(crate) struct Survey<'a> {
     /// Each item as it is spelled.
@@ -27,7 +27,7 @@ pub(crate) struct Survey<'a> {
     pub(crate) columns: Vec<Column>,
     /// A hash of each item's keys and types.
     pub(crate) shapes: Vec<u64>,
-    /// For each item that reports an error, a hash of what kind of error; 0 for the others.
+    /// For each item that reports an error, a hash of the kind of error; 0 for the others.
     pub(crate) errors: Vec<u64>,
 }
 
@@ -35,9 +35,9 @@ pub(crate) struct Survey<'a> {
 pub(crate) struct Column {
     /// The name that a description may use.
     pub(crate) name: String,
-    /// One per item; NaN where there is no number.
+    /// One per item; NaN if there is no number.
     pub(crate) numbers: Vec<f64>,
-    /// One per item; 0 where there is no value.
+    /// One per item; 0 if there is no value.
     pub(crate) values: Vec<u64>,
     /// Items with a number.
     pub(crate) numeric: usize,
@@ -55,23 +55,23 @@ impl Column {
     }
 }
 
-/// The most items that one reason may add, as shares of the whole budget in percent. Errors have none:
-/// they are the reason why somebody looks.
+/// The most items that one reason may add, as shares of the whole budget in percent. Errors have no limit,
+/// because readers look for them first.
 const ANOMALIES: usize = 25;
 const CHANGES: usize = 20;
 const RELEVANT: usize = 30;
 
-/// How the items that are kept will stand.
+/// How the kept items will be written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Layout {
-    /// One per line with its number: any of them may stand alone.
+    /// One per line with its number: any of them may be kept alone.
     Rows,
-    /// Behind one another, where every gap costs as much as an item: better few long stretches.
+    /// In a row, where every gap costs as much as an item: few long stretches are better.
     Stretches,
 }
 
-/// Which items to keep, ascending: at most `most`, as far as those do not report failures, stand at the edges or stand
-/// out.
+/// The items to keep, in order: at most `most`, apart from those that report failures, are at the edges, or
+/// stand out.
 pub(crate) fn choose(
     survey: &Survey<'_>,
     query: &str,

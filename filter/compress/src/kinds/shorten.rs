@@ -12,14 +12,14 @@
 //! A line of the result is one of
 //!
 //! * the original line;
-//! * the original line without its lead (what precedes its time), which is then that of the last line
-//!   that has one;
-//! * a tag and the words for the holes of the wording of that name, behind the time if that differs
-//!   from the time before.
+//! * the original line without its lead (the text before its time), which is then that of the last line that
+//!   has one;
+//! * a tag and the words for the holes of the wording of that name, after the time if that differs from the
+//!   time before.
 //!
-//! Values are never cut. Lines that report a failure stay as they were printed, with the lines that belong to them.
-//! So do lines that stand for others, behind which no time or date is taken over: what they stand for has its own.
-//! The inverse in the tests gives back every byte.
+//! Values are never cut. Lines that report a failure stay as they were printed, with the lines that belong to
+//! them. So do lines that stand for others. After such a line no time or date is taken over, because the
+//! lines that it stands for have their own. The inverse in the tests restores every byte.
 
 #![allow(clippy::indexing_slicing, reason = "lines and groups are numbered by the lists that they stand in")]
 
@@ -28,22 +28,22 @@ use super::wording::{self, Group, Groups};
 use super::{failure, fold};
 use crate::earlier::looks_like_one;
 
-/// Fewer lines cannot pay for the explanation.
+/// The explanation is not worth it for fewer lines.
 const FEWEST_LINES: usize = 6;
 
-/// A wording is used from this number of lines on.
+/// A wording needs at least this many lines.
 const FEWEST_USES: usize = 3;
 
-/// Bytes that a wording has to save beyond what stating it costs.
+/// Bytes that a wording has to save in addition to the cost of stating it.
 const LEAST_GAIN: usize = 24;
 
-/// More wordings than this are not remembered by a reader; the most useful ones are taken.
+/// A reader does not remember more wordings than this; the most useful ones are taken.
 const MOST_WORDINGS: usize = 200;
 
-/// Lines on either side of one that reports a failure that may belong to it: a stack, a diff.
+/// Lines on either side of a failure that may belong to it: a stack, a diff.
 const MOST_BELONGING: usize = 64;
 
-/// Tags have at most this many letters, which is enough for [`MOST_WORDINGS`] whatever is taken.
+/// The longest tag in letters, enough for [`MOST_WORDINGS`] whatever tags cannot be used.
 const LONGEST_TAG: usize = 3;
 
 /// A set for lookups only, never iterated.
@@ -52,15 +52,15 @@ type HashSet<T> = hashbrown::HashSet<T, foldhash::fast::FixedState>;
 /// Stands for the time in a wording.
 const TIME: &str = "<time>";
 
-/// Candidates for the mark of a hole; the first that no line holds is used.
+/// Possible marks of a hole; the first one that no line contains is used.
 const MARKS: &[&str] = &["*", "<>", "{}", "‹›"];
 
-/// One line, cut at its time.
+/// One line, split at its time.
 #[derive(Clone, Copy)]
 pub(crate) struct Line<'a> {
     pub(crate) text: &'a str,
     pub(crate) stamp: Option<Stamp>,
-    /// It stands for other lines.
+    /// Whether it stands for other lines.
     of_others: bool,
 }
 
@@ -78,13 +78,14 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The shortened form of `text`, if its lines repeat wording. `fails` says of a line whether it reports a failure.
+/// The shortened form of `text`, if its lines repeat wording. `fails` returns whether a line reports a
+/// failure.
 pub(crate) fn shorten(text: &str, fails: impl Fn(&str) -> bool) -> Option<String> {
     shortened(text, cut(text), fails, usize::MAX)
 }
 
-/// The same for a text that is no log: times are words like others, and `most` wordings are enough for all that pays.
-/// With more of them, every line would have to be looked up.
+/// The same for a text that is not a log: times are ordinary words, and at most `most` wordings are used.
+/// With more of them, a reader would have to look up every line.
 pub(crate) fn shorten_plain(text: &str, fails: impl Fn(&str) -> bool, most: usize) -> Option<String> {
     let of_others = |line: &str| line.starts_with('[') && (looks_like_one(line) || fold::is_mark(line));
     let lines = text.split('\n').map(|text| Line { text, stamp: None, of_others: of_others(text) }).collect();
@@ -102,7 +103,7 @@ fn shortened(text: &str, lines: Vec<Line<'_>>, fails: impl Fn(&str) -> bool, mos
     });
     let groups = wording::group(cut, FEWEST_USES);
     let pays = |(id, group): (usize, &Group)| gain(&lines, &groups, id, group.count).is_some();
-    // before anything asks which of the lines report failures, which is dear
+    // Checked before failures are searched, which costs much more.
     if !stamped && !groups.all().iter().enumerate().any(pays) {
         return None;
     }
@@ -121,7 +122,7 @@ fn shortened(text: &str, lines: Vec<Line<'_>>, fails: impl Fn(&str) -> bool, mos
     (out.len() < text.len()).then_some(out)
 }
 
-/// The lines of a text, with their times where leads repeat.
+/// The lines of a text, split at their times if leads repeat.
 pub(crate) fn cut(text: &str) -> Vec<Line<'_>> {
     let mut lines: Vec<Line<'_>> =
         text.split('\n').map(|text| Line { text, stamp: clock::stamp(text), of_others: false }).collect();
@@ -140,8 +141,8 @@ pub(crate) fn cut(text: &str) -> Vec<Line<'_>> {
             lead = Some(line.lead());
         }
     }
-    // A line whose lead is empty could not be told from one whose lead is left out, and leads that
-    // change all the time give nothing to leave out.
+    // A line with an empty lead could not be distinguished from one whose lead is left out, and leads that
+    // always change cannot be left out.
     let mixed = bare > 0 && bare < stamped;
     if mixed || stamped < FEWEST_LINES || changes * 3 > stamped {
         for line in &mut lines {
@@ -151,8 +152,8 @@ pub(crate) fn cut(text: &str) -> Vec<Line<'_>> {
     lines
 }
 
-/// The lines that stay whole: those that report a failure, and those that belong to one; in a log that are also those
-/// without a time behind it.
+/// The lines that stay whole: those that report a failure, and those that belong to one; in a log also the
+/// lines without a time after it.
 fn whole_lines(lines: &[Line<'_>], fails: impl Fn(&str) -> bool) -> Vec<bool> {
     let is_log = lines.iter().filter(|line| line.stamp.is_some()).count() * 2 > lines.len();
     let failures: Vec<bool> = lines.iter().map(|line| fails(line.text)).collect();
@@ -163,14 +164,14 @@ fn whole_lines(lines: &[Line<'_>], fails: impl Fn(&str) -> bool) -> Vec<bool> {
     failure::with_belongings(&failures, text, goes_on, MOST_BELONGING)
 }
 
-/// The bytes that a wording saves with so many uses, where stating it pays. More uses never save less.
+/// The bytes that a wording saves with this many uses, if stating it is worth it. More uses never save less.
 fn gain(lines: &[Line<'_>], groups: &Groups, id: usize, uses: usize) -> Option<usize> {
     if uses < FEWEST_USES {
         return None;
     }
     let first = lines[groups.all()[id].first].rest();
     let values: usize = groups.values(id, first).map(str::len).sum();
-    // per use: the wording's own bytes go, a tag and a blank per hole come
+    // Per use, the wording's own bytes are saved, and a tag and a blank per hole are added.
     let saved = first.len().saturating_sub(values + groups.holes(id) + 1).saturating_mul(uses);
     saved.checked_sub(first.len() + LEAST_GAIN).filter(|gain| *gain > 0)
 }
@@ -180,7 +181,7 @@ struct Tags {
     /// Groups in the order of their tags.
     order: Vec<usize>,
     names: Vec<String>,
-    /// The position in `order` of each group in use.
+    /// The position in `order` of each used group.
     of_group: Vec<Option<usize>>,
 }
 
@@ -232,7 +233,7 @@ fn tag(mut n: usize) -> String {
     letters.iter().rev().map(|&b| char::from(b)).collect()
 }
 
-/// Tags that a line's own words would be mistaken for.
+/// Tags that could be confused with a line's own words.
 struct Taken<'a>(HashSet<&'a str>);
 
 impl<'a> Taken<'a> {

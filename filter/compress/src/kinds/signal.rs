@@ -1,9 +1,8 @@
 //! What a line of tool output signals: an error, a warning, or nothing.
 //!
-//! A line is an error when it says so in a word (`failed`, `ValueError`, `connection refused`), by an
-//! HTTP status from 400 on, or by an exit status other than zero. Saying that there was none
-//! (`0 failed`, `errors: 0`) is not an error. Lines are judged one by one, so that a line means the same
-//! wherever it stands.
+//! A line is an error if it has a word for it (`failed`, `ValueError`, `connection refused`), an HTTP status
+//! from 400 on, or an exit status other than zero. A statement that there was none (`0 failed`, `errors: 0`)
+//! is not an error. Lines are judged one by one, so a line means the same everywhere.
 
 use std::sync::LazyLock;
 
@@ -15,18 +14,18 @@ use crate::work;
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Signal {
     None,
-    /// Worth one example: a warning, a hint that something was not right.
+    /// Worth one example: a warning, a hint that something was wrong.
     Warning,
     /// Never left out without an example of its kind.
     Error,
 }
 
-/// How a needle has to stand in the line to count.
+/// How a search word has to occur in the line to count.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Rule {
-    /// A word of its own.
+    /// A separate word.
     Word,
-    /// A word of its own that a count may turn into its opposite: `0 failed`.
+    /// A separate word that a count may turn into its opposite: `0 failed`.
     Counted,
     /// As `Counted`, or the end of a longer word: `ValueError`.
     Suffix,
@@ -38,11 +37,11 @@ enum Rule {
     Quoted,
     /// Followed by a number other than zero.
     Exit,
-    /// A word of its own, but only a warning.
+    /// A separate word, but only a warning.
     Warn,
     /// Anywhere, but only a warning.
     WarnPart,
-    /// A word of its own that reports a failure, but may be one of many that are not worth an example each.
+    /// A separate word that reports a failure, but there may be too many of them for an example of each.
     Fails,
     /// The same, anywhere.
     FailsPart,
@@ -120,7 +119,7 @@ const NEEDLES: &[(&str, Rule)] = &[
     ("✖", Rule::FailsPart),
 ];
 
-/// `None` only if the automaton could not be built, which depends on nothing but the table above.
+/// `None` only if the automaton could not be built, which depends only on the table above.
 static AUTOMATON: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
@@ -129,7 +128,7 @@ static AUTOMATON: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
         .ok()
 });
 
-/// Words that say of a thing, in a field for its state, that it failed.
+/// Words that mean failure in a field for a state.
 const BAD_STATES: &[&str] = &[
     "fail",
     "failed",
@@ -161,7 +160,7 @@ const BAD_STATES: &[&str] = &[
     "critical",
 ];
 
-/// Whether a state says that something failed: `FAILED`, `timed_out`, `build-error`. Longer texts are not states.
+/// Whether a state means failure: `FAILED`, `timed_out`, `build-error`. Longer texts are not states.
 pub(crate) fn is_bad_state(state: &str) -> bool {
     state.len() <= LONGEST_STATE
         && state.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
@@ -172,17 +171,17 @@ pub(crate) fn is_bad_state(state: &str) -> bool {
         && !state.contains("0 ")
 }
 
-/// A state has at most so many bytes.
+/// The longest state, in bytes.
 const LONGEST_STATE: usize = 32;
 
-/// How far a line is read for signals, in bytes. What a line is about stands near its start; the tail
-/// of a very long one is payload.
+/// How many bytes of a line are read for signals. A line shows what it is about near its start; the end of a
+/// very long one is payload.
 const READ: usize = 2000;
 
-/// How far back the start of a word is looked for. Names of exception classes are shorter.
+/// How far back the start of a word is searched. Names of exception classes are shorter.
 const LONGEST_NAME: usize = 120;
 
-/// What `line` signals.
+/// The signal of `line`.
 pub(crate) fn of(line: &str) -> Signal {
     scan(line).0
 }
@@ -192,7 +191,7 @@ pub(crate) fn reports_failure(line: &str) -> bool {
     scan(line).1 || is_assertion(line) || has_failed_mark(line)
 }
 
-/// `E   assert 1 == 2`, `>       assert a == b`: what pytest says of a failure, and the line where it was.
+/// `E   assert 1 == 2`, `>       assert a == b`: pytest's lines about a failure and its place.
 fn is_assertion(line: &str) -> bool {
     line.starts_with("E   ") || line.starts_with(">   ")
 }
@@ -207,8 +206,8 @@ fn has_failed_mark(line: &str) -> bool {
         && marks.bytes().any(|b| b == b'.')
 }
 
-/// `src/a.c:3:7: error: …`, `src/a.ts(3,7): error TS1: …`: a compiler's or linter's message, not a line that was
-/// searched for.
+/// `src/a.c:3:7: error: …`, `src/a.ts(3,7): error TS1: …`: a compiler's or linter's message, not a search
+/// result.
 pub(crate) fn is_diagnostic(line: &str) -> bool {
     const SAYS: [&str; 5] = ["error", "fatal", "FAIL", "panic", "ERROR"];
     memchr::memchr_iter(b':', line.as_bytes()).take(MOST_COLONS).any(|at| {
@@ -218,10 +217,11 @@ pub(crate) fn is_diagnostic(line: &str) -> bool {
     })
 }
 
-/// Colons behind which the message of a diagnostic is looked for: a drive's, those of line and column, one more.
+/// How many colons may come before the message of a diagnostic: a drive's, those of line and column, one
+/// more.
 const MOST_COLONS: usize = 5;
 
-/// What a line signals, and whether it reports a failure.
+/// The signal of a line, and whether it reports a failure.
 pub(crate) fn scan(line: &str) -> (Signal, bool) {
     let line = line.get(..floor_char_boundary(line, READ)).unwrap_or_default();
     work::spend(line.len());
@@ -268,7 +268,7 @@ pub(crate) fn scan(line: &str) -> (Signal, bool) {
     (signal, failure)
 }
 
-/// How a log line ranks itself.
+/// The level that a log line gives itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Level {
     Error,
@@ -276,7 +276,7 @@ enum Level {
     Other,
 }
 
-/// The level stands within so many bytes.
+/// The level begins within this many bytes.
 const LEVEL_WITHIN: usize = 120;
 
 const LEVELS: &[(&str, Level)] = &[
@@ -298,8 +298,8 @@ const LEVELS: &[(&str, Level)] = &[
     ("NOTICE", Level::Other),
 ];
 
-/// The first level that a line names: in capitals as a word of its own (`ERROR`, `[INFO]`), in brackets (`<emerg>`), or
-/// as the value of a field for it (`level=info`, `"severity":"error"`).
+/// The first level in a line: a separate word in capitals (`ERROR`, `[INFO]`), in brackets (`<emerg>`), or
+/// the value of a field for it (`level=info`, `"severity":"error"`).
 fn level(line: &str) -> Option<Level> {
     let bytes = line.as_bytes();
     let head = bytes.get(..bytes.len().min(LEVEL_WITHIN)).unwrap_or_default();
@@ -337,7 +337,7 @@ fn level(line: &str) -> Option<Level> {
     None
 }
 
-/// Whether what starts at `start` is the value of a field that is named for levels.
+/// Whether the text at `start` is the value of a field for levels.
 fn is_value_of_level(line: &[u8], start: usize) -> bool {
     const NAMES: [&[u8]; 3] = [b"level", b"lvl", b"severity"];
     let name = line.get(..start).unwrap_or_default();
@@ -350,15 +350,15 @@ fn is_value_of_level(line: &[u8], start: usize) -> bool {
         })
 }
 
-/// Whether a line itself ranks as a failure: by its level, by a status of HTTP or by how a program ended. Words in it
-/// may be about anything.
+/// Whether a line itself is a failure: by its level, by an HTTP status or by how a program ended. Its other
+/// words may be about anything.
 pub(crate) fn is_error(line: &str) -> bool {
     let line = line.get(..floor_char_boundary(line, READ)).unwrap_or_default();
     level(line) == Some(Level::Error) || outcome(line) != 0
 }
 
-/// How the request or the program of which a line tells came out, as a number: 0 where nothing failed, or nothing is
-/// said.
+/// The outcome of the request or the program in a line, as a number: 0 if nothing failed, or no outcome is
+/// given.
 pub(crate) fn outcome(line: &str) -> u64 {
     if let Some(status) = status(line).filter(|status| *status >= 400) {
         return u64::from(status);
@@ -376,7 +376,7 @@ pub(crate) fn outcome(line: &str) -> u64 {
     })
 }
 
-/// The status of HTTP that a line names: behind the request that it quotes, behind the version, or as `status=404`.
+/// The HTTP status in a line: after the quoted request, after the version, or as `status=404`.
 pub(crate) fn status(line: &str) -> Option<u16> {
     const NAMES: [&str; 3] = ["status=", "status\":", "status: "];
     let line = line.get(..floor_char_boundary(line, READ)).unwrap_or_default();
@@ -411,13 +411,13 @@ fn starts_word(line: &str, start: usize) -> bool {
     !line.get(..start).unwrap_or_default().chars().next_back().is_some_and(is_word)
 }
 
-/// Whether what ends before `end` ends there; what does not end in a letter or digit always does.
+/// Whether a word ends at `end`; text that does not end in a letter or digit always does.
 fn ends_word(line: &str, end: usize) -> bool {
     let inside = line.get(..end).unwrap_or_default().chars().next_back().is_some_and(is_word);
     !inside || !line.get(end..).unwrap_or_default().chars().next().is_some_and(is_word)
 }
 
-/// Whether the word that goes on at `start` began with a letter.
+/// Whether the word that continues at `start` began with a letter.
 fn ends_name(line: &str, start: usize) -> bool {
     let first = line
         .get(..start)
@@ -430,8 +430,8 @@ fn ends_name(line: &str, start: usize) -> bool {
     first.is_some_and(|c| c.is_ascii_alphabetic())
 }
 
-/// Whether a word is a part of a name: of a path (`/errors/`), of a file (`error.log`), of a name with hyphens
-/// (`error-reporter`).
+/// Whether a word is a part of a name: of a path (`/errors/`), of a file (`error.log`), of a name with
+/// hyphens (`error-reporter`).
 fn is_in_a_name(line: &str, start: usize, end: usize) -> bool {
     let bytes = line.as_bytes();
     let before = start.checked_sub(1).and_then(|at| bytes.get(at));
@@ -475,19 +475,19 @@ fn counts_none(before: &str) -> bool {
     })
 }
 
-/// What follows the blanks, quotes, colons and equal signs between a name and its value.
+/// The text after the blanks, quotes, colons and equal signs between a name and its value.
 fn after_marks(rest: &str) -> &str {
     rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ':' | '='))
 }
 
-/// What follows `1.1"` and a blank.
+/// The text after `1.1"` and a blank.
 fn after_version(rest: &str) -> &str {
     let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     let rest = rest.strip_prefix('"').unwrap_or(rest);
     if rest.starts_with(char::is_whitespace) { rest.trim_start() } else { "" }
 }
 
-/// `404` as a word of its own.
+/// `404` as a separate word.
 fn status_follows(rest: &str) -> bool {
     matches!(rest.as_bytes(), [b'4' | b'5', b, c, ..] if b.is_ascii_digit() && c.is_ascii_digit())
         && ends_word(rest, 3)
@@ -505,7 +505,7 @@ fn nonzero_follows(rest: &str) -> bool {
     nonzero(rest).is_some()
 }
 
-/// The number that follows, set apart, if it is not zero.
+/// The separate number that follows, if it is not zero.
 fn nonzero(rest: &str) -> Option<&str> {
     let number =
         rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ':' | '=' | '>'));

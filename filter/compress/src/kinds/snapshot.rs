@@ -1,5 +1,5 @@
-//! The elements of a page as a tree, as browser tools show them: Playwright's accessibility snapshots and
-//! those of Chrome DevTools.
+//! The elements of a page as a tree, in the output of browser tools: accessibility snapshots of Playwright
+//! and of Chrome DevTools.
 //!
 //! ```text
 //! [page snapshot: one blank per level, "- " left out, @e5 = [ref=e5], ^ = [cursor=pointer], -> x = child "/url: x"]
@@ -8,27 +8,27 @@
 //!   link "Story" @e11 ^ -> https://example.org/story
 //! ```
 //!
-//! A form is used only where its inverse gives back the text to the byte.
+//! A form is used only if its inverse gives exactly the same text.
 
 use crate::block::Context;
 
-/// Fewer lines need no statement.
+/// The statement is not worth it for fewer lines.
 const MIN_LINES: usize = 8;
-/// Lines by which a text is judged.
+/// How many lines decide about a text.
 const SAMPLE: usize = 200;
 
-/// How a tool shows trees.
+/// How a tool writes trees.
 struct Style {
     head: &'static str,
-    /// What each line begins with, behind its indentation.
+    /// The beginning of each line, after its indentation.
     mark: &'static str,
-    /// What names an element, and what stands behind the name.
+    /// The texts before and after an element's name.
     name: (&'static str, &'static str),
-    /// What the name is written with.
+    /// The short form of the text before the name.
     short_name: &'static str,
-    /// What many lines end with, and what it is written as.
+    /// The end of many lines, and its short form.
     flag: Option<(&'static str, &'static str)>,
-    /// What a child that says where a link leads begins with, and what stands for it on the link's own line.
+    /// The beginning of a child that holds a link's address, and its short form on the link's own line.
     url: Option<(&'static str, &'static str)>,
 }
 
@@ -85,7 +85,7 @@ impl Style {
     fn form(&self, text: &str) -> Option<String> {
         let mut out = String::with_capacity(text.len());
         out.push_str(self.head);
-        // Of the line before, which ends with a colon and a line end: the indentation.
+        // The indentation of the line before, if that ends with a colon and a line end.
         let mut parent: Option<usize> = None;
         for line in text.split_inclusive('\n') {
             let rest = line.trim_start_matches(' ');
@@ -129,7 +129,7 @@ impl Style {
         Some(out)
     }
 
-    /// The text of a form; `None` where it is none.
+    /// The text of a form; `None` if it is not a form.
     fn text(&self, form: &str) -> Option<String> {
         let mut out = String::with_capacity(form.len() * 2);
         for line in form.strip_prefix(self.head)?.split_inclusive('\n') {
@@ -147,7 +147,7 @@ impl Style {
                 Some((child, (body, url))) => (body, Some((child, url))),
                 None => (rest, None),
             };
-            // The name is the last word of its kind: roles and texts may hold any.
+            // The name is the last such word: roles and texts may contain any.
             let body = rest.strip_suffix('\n').unwrap_or(rest);
             self.element(body, &mut out)?;
             if let Some((child, url)) = url {
@@ -164,7 +164,7 @@ impl Style {
         Some(out)
     }
 
-    /// Appends an element as the tool shows it, without its mark.
+    /// Appends an element as the tool writes it, without its mark.
     fn element(&self, body: &str, out: &mut String) -> Option<()> {
         let at = if self.short_name.is_empty() { None } else { body.rfind(self.short_name) };
         let Some(at) = at else {
@@ -190,7 +190,7 @@ impl Style {
     }
 }
 
-/// Whether a line is no element: empty, or a heading of the tool's. It stays as it is.
+/// Whether a line is not an element: it is empty, or a heading of the tool. It stays as it is.
 fn is_beside(line: &str) -> bool {
     line.trim().is_empty() || line.starts_with('#')
 }

@@ -1,6 +1,6 @@
 //! Tables: aligned columns, columns between pipes, CSV and TSV.
 //!
-//! A table is read into cells, what all cells of a column share is stated once, and the rows are
+//! A table is read into cells, the values that all cells of a column share are stated once, and the rows are
 //! written again with one separator and no padding:
 //!
 //! ```text
@@ -22,11 +22,11 @@ mod pipes;
 
 pub(crate) use digest::lossy;
 
-/// The table without padding and with what a column shares stated once. Cells can be restored to the
-/// byte, for CSV and TSV all of the text.
+/// The table without padding, and with what a column shares stated once. Cells can be restored exactly, for
+/// CSV and TSV the whole text.
 pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     let table = pipes::trimmed(text).or_else(|| columns::redrawn(text));
     let table = table.filter(|table| table.len() < text.len());
-    // Where no columns are found, rows may still share their wording.
+    // If there are no columns, rows may still share their wording.
     table.or_else(|| text::lossless(text, cx))
 }

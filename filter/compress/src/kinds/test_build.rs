@@ -15,24 +15,25 @@ use line::{
     Role, ends_section, is_detail, is_failed_in_a_list, is_failure, is_place, is_section, names_place, role,
 };
 
-/// Fewer lines are read faster than what a digest says about them.
+/// An output with fewer lines is read faster than a digest of it.
 const FEWEST_LINES: usize = 20;
 
 /// Lines kept at either end: what was run, and how it ended.
 const FIRST: usize = 4;
 const LAST: usize = 8;
 
-/// Lines kept around an error: where it happened, and what the tool says about it.
+/// Lines kept around an error: its place, and what the tool says about it.
 const BEFORE: usize = 4;
 const AFTER: usize = 24;
 
-/// Lines that belong to one test that failed, at most: a difference and a stack. Blank lines do not end them.
+/// The most lines that belong to one failed test: a difference and a stack. Blank lines do not end them.
 const OF_FAILURE: usize = 120;
 
-/// Bytes of the lines that belong to failures, all of them together. Who has more of it reads it failure by failure.
+/// The most bytes of lines that belong to failures in total. A reader of more goes through it failure by
+/// failure.
 const OF_FAILURES: usize = 24_000;
 
-/// Lines behind an error that belong to it even when they were seen before.
+/// Lines after an error that belong to it even if they were seen before.
 const ADJACENT: usize = 2;
 
 /// Lines kept of a trace that ends in an error.
@@ -41,13 +42,13 @@ const TRACE: usize = 24;
 /// Lines kept because they answer the question.
 const ANSWERS: usize = 16;
 
-/// Lines of a summary; more of them are a list of results.
+/// The most lines of a summary; more of them are a list of results.
 const SUMMARIES: usize = 60;
 
-/// A line of so few bytes (a brace, a marker) goes with its neighbours, seen before or not.
+/// A line of at most this many bytes (a brace, a marker) follows its neighbours, seen before or not.
 const TRIVIAL: usize = 6;
 
-/// Whether a line says that something passed or is done.
+/// Whether a line reports that something passed or is done.
 pub(crate) fn is_routine(line: &str) -> bool {
     role(line) == Role::Routine
 }
@@ -57,7 +58,7 @@ pub(crate) fn is_skipped(line: &str) -> bool {
     role(line) == Role::Skipped
 }
 
-/// Bytes of the lines that name places of errors of a kind that was shown.
+/// The most bytes of lines with further places of errors whose kind was shown.
 const OF_PLACES: usize = 16_000;
 
 /// The output with repeated wording stated once; every byte can be restored.
@@ -65,13 +66,14 @@ pub(crate) fn lossless(text: &str, _cx: &Context<'_>) -> Option<String> {
     shorten(text, |line| is_failure(line, line.trim()) || signal::reports_failure(line) || is_captured(line))
 }
 
-/// `----- Captured stdout call -----`: what a test printed that failed.
+/// `----- Captured stdout call -----`: the output of a failed test.
 fn is_captured(line: &str) -> bool {
     line.starts_with("---") && line.contains(" Captured ")
 }
 
-/// Failures, the first line of each kind of error with what stands around it, summaries, one line of each kind of
-/// warning and of skipped tests, the ends, the lines asked for. What passed is counted.
+/// Keeps failures, the first line of each kind of error with the lines around it, summaries, one line of each
+/// kind of warning and of skipped tests, the ends, and the lines that were asked for. Passed tests are
+/// counted.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
     if lines.len() < FEWEST_LINES {
@@ -126,7 +128,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     for role in [Role::Warning, Role::Skipped, Role::Expected] {
         keep_one_of_each(&mut keep, &lines, &roles, role);
     }
-    // the other places where the same went wrong: each has to be looked at
+    // The other places with the same error: each has to be looked at.
     let mut room = OF_PLACES;
     for (number, line) in lines.iter().enumerate() {
         if roles.get(number) == Some(&Role::Error) && names_place(line) && line.len() < room {
@@ -152,8 +154,8 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     Some(Lossy { text, left_out: what })
 }
 
-/// What belongs to the test that failed in a line: what stands before it and further in, as where Go's tests report
-/// while they run, and what follows up to the next test, in a section of its own all of it.
+/// The lines that belong to a failed test: indented lines before its verdict, as Go's tests report while they
+/// run, and the lines up to the next test; in a section of its own, the whole section.
 fn details(lines: &[&str], roles: &[Role], report: usize) -> std::ops::Range<usize> {
     let text = |line: usize| lines.get(line).copied().unwrap_or_default();
     let indentation = |line: usize| text(line).len() - text(line).trim_start().len();
@@ -184,7 +186,7 @@ fn details(lines: &[&str], roles: &[Role], report: usize) -> std::ops::Range<usi
         let goes_on = match role {
             _ if section => !ends_section(text(report), text(at), role),
             role if of_others(role) => false,
-            // a heading inside: what was printed meanwhile
+            // A heading inside: what was printed meanwhile.
             Role::Summary => text(at).starts_with("---"),
             _ if listed => indentation(at) > own,
             _ => at == to || is_detail(text(at), own),
@@ -198,8 +200,8 @@ fn details(lines: &[&str], roles: &[Role], report: usize) -> std::ops::Range<usi
     from..to
 }
 
-/// Keeps what Go's tests that failed or were skipped reported while others ran at the same time: it stands behind
-/// `=== CONT` and their name, far from the verdict.
+/// Keeps the reports of Go's failed or skipped tests that ran at the same time as others: they come after
+/// `=== CONT` and the test's name, far from the verdict.
 fn keep_messages(keep: &mut Keep<'_, '_>, lines: &[&str], roles: &[Role], room: &mut usize) {
     let mut named: hashbrown::HashMap<&str, bool, foldhash::fast::FixedState> = hashbrown::HashMap::default();
     for line in lines {
@@ -240,18 +242,18 @@ fn keep_messages(keep: &mut Keep<'_, '_>, lines: &[&str], roles: &[Role], room: 
 struct Seen(hashbrown::HashSet<u64, foldhash::fast::FixedState>);
 
 impl Seen {
-    /// Whether no line that says the same was seen; from now on one was.
+    /// Whether this is the first line of its kind; from now on it is seen.
     fn first(&mut self, line: &str) -> bool {
         self.0.insert(wording::report_key(line))
     }
 
-    /// Whether one was.
+    /// Whether a line of its kind was seen.
     fn has(&self, line: &str) -> bool {
         self.0.contains(&wording::report_key(line))
     }
 }
 
-/// Keeps what stands around a report, as far as it has not been shown with an earlier one.
+/// Keeps the lines around a report, unless they were shown with an earlier one.
 fn keep_around(keep: &mut Keep<'_, '_>, seen: &mut Seen, lines: &[&str], roles: &[Role], report: usize) {
     let indented = |line: &str| line.starts_with([' ', '\t']);
     let text = |line: usize| lines.get(line).copied().unwrap_or_default();
@@ -260,7 +262,7 @@ fn keep_around(keep: &mut Keep<'_, '_>, seen: &mut Seen, lines: &[&str], roles: 
     };
     let goes_on = |line: usize| !text(line).trim().is_empty() && !of_others(line);
     let new = |seen: &mut Seen, line: &str| line.trim().len() <= TRIVIAL || seen.first(line);
-    // a trace ends in its error: indented frames, then the error at the margin
+    // A trace ends in its error: indented frames, then the error without indentation.
     let reach = match report.checked_sub(1).map(text) {
         Some(above) if indented(above) && !indented(text(report)) => TRACE,
         _ => BEFORE,
@@ -273,7 +275,7 @@ fn keep_around(keep: &mut Keep<'_, '_>, seen: &mut Seen, lines: &[&str], roles: 
     }
     let below = (report + 1..lines.len().min(report + 1 + AFTER)).take_while(|line| goes_on(*line));
     for line in below {
-        // what follows at once says where
+        // The lines that follow at once give the place.
         let adjacent = line <= report + ADJACENT;
         if (new(seen, text(line)) || adjacent) && !keep.may(line) {
             break;
@@ -281,7 +283,7 @@ fn keep_around(keep: &mut Keep<'_, '_>, seen: &mut Seen, lines: &[&str], roles: 
     }
 }
 
-/// Keeps one line of each wording of those that are for this.
+/// Keeps one line of each wording of the lines with this role.
 fn keep_one_of_each(keep: &mut Keep<'_, '_>, lines: &[&str], roles: &[Role], of: Role) {
     let those = lines.iter().zip(roles).map(|(line, role)| if *role == of { *line } else { "" });
     let groups = wording::group(those.map(|line| (line, 0)), 1);
@@ -290,7 +292,7 @@ fn keep_one_of_each(keep: &mut Keep<'_, '_>, lines: &[&str], roles: &[Role], of:
     }
 }
 
-/// What is said of a line that is left out.
+/// What is reported about a left out line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Like {
     /// Passed, or done.
@@ -305,7 +307,8 @@ enum Like {
     Other,
 }
 
-/// What is said of each line. An error is one that says so itself, where one of the same wording is shown.
+/// The report about each line. An error counts if the line itself says so and one of the same wording is
+/// shown.
 fn likes(keep: &Keep<'_, '_>, lines: &[&str], roles: &[Role]) -> Vec<Like> {
     let mut shown = Seen::default();
     for (number, line) in lines.iter().enumerate() {
@@ -343,7 +346,7 @@ fn is_warning(line: &str) -> bool {
         || line.contains("Warning: ")
 }
 
-/// Lines by what is said of them.
+/// The numbers of lines by report.
 #[derive(Default)]
 struct Tally {
     routine: usize,

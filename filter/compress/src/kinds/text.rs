@@ -1,9 +1,9 @@
 //! Prose: pages, manuals, messages.
 //!
-//! A document says what a part of it is about in a heading and at the start of a paragraph. Headings,
-//! first sentences, what answers the question and what reports an error stay; the rest of the paragraphs
-//! goes, the later ones first. What is not prose stays whole: in the output of a program that no other kind
-//! understands, any line may be the one that matters.
+//! In a document, headings and the starts of paragraphs say what a part is about. Headings, first sentences,
+//! sentences that answer the question and reports of errors are kept; the rest of the paragraphs is left out,
+//! the later ones first. Text that is not prose stays whole: in the output of a program that no other kind
+//! fits, any line may be the one that matters.
 
 mod prose;
 
@@ -17,14 +17,14 @@ use super::words::words;
 use crate::block::{Context, Lossy};
 use crate::tool::Class;
 
-/// Fewer sentences are read faster than what a digest says about them.
+/// A document with fewer sentences is read faster than a digest of it.
 const FEWEST: usize = 40;
 
-/// A line up to this many bytes is one sentence, whatever stands in it. Lines of prose that is wrapped
-/// are shorter, paragraphs that are not are longer.
+/// A line of up to this many bytes is one sentence, whatever it contains. Wrapped lines of prose are shorter,
+/// unwrapped paragraphs are longer.
 const ONE: usize = 200;
 
-/// A heading is not longer than this. Bytes.
+/// The longest heading. Bytes.
 const HEADING: usize = 100;
 
 /// Sentences kept at either end of the document.
@@ -34,24 +34,26 @@ const LAST: usize = 4;
 /// Sentences kept because they answer the question.
 const ANSWERS: usize = 24;
 
-/// Lines of the first sentence of a paragraph, at most.
+/// The most lines of the first sentence of a paragraph.
 const SENTENCE_LINES: usize = 6;
 
-/// Commands that show a file. Who reads one may edit it next, and needs it to the letter.
+/// Commands that show a file. A reader may edit the file next, and needs its exact text.
 const SHOWS_A_FILE: &[&str] = &["cat", "bat", "head", "tail", "less", "more", "nl", "sed", "awk"];
 
-/// Wordings that lines share stand once only where that saves so many percent: they have to be put together in reading.
+/// Shared wording is stated once only if that saves this percentage: the reader has to put the lines together
+/// again.
 const LEAST_SAVED: usize = 10;
 
-/// Lines by which a text is judged, and one in how many makes it structured.
+/// How many lines decide about a text, and which part of them, one in `STRUCTURED`, makes it structured.
 const STRUCTURE_LINES: usize = 400;
 const STRUCTURED: usize = 4;
 
-/// A reader keeps so many wordings in mind. What needs more is structured text, whose lines belong together.
+/// A reader remembers at most this many wordings. A text with more is structured, and its lines belong
+/// together.
 const MOST_WORDINGS: usize = 8;
 
-/// The text with repeated wording stated once; every byte can be restored. A file is shown as it is: who reads one may
-/// edit it next.
+/// The text with repeated wording stated once; every byte can be restored. A file is shown as it is, because
+/// a reader may edit it next.
 pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     let class = Class::of(cx.call.name);
     if matches!(class, Class::Read | Class::Edit) || shows_a_file(cx.call.arguments) || is_structured(text) {
@@ -61,8 +63,8 @@ pub(crate) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
         .filter(|form| form.len() * 100 <= text.len() * (100 - LEAST_SAVED))
 }
 
-/// Whether a text is configuration, a plan or a tree: one line in so many says `key: value` or `key = value`. There a
-/// name and its value are read together.
+/// Whether a text is configuration, a plan or a tree, where enough lines are `key: value` or `key = value`.
+/// In such a text a name and its value are read together.
 fn is_structured(text: &str) -> bool {
     let (mut lines, mut pairs) = (0, 0);
     for line in text.lines().take(STRUCTURE_LINES) {
@@ -75,7 +77,7 @@ fn is_structured(text: &str) -> bool {
     pairs * STRUCTURED > lines
 }
 
-/// `app/a.rb:3:1: W: …`, `  12:5  warning  …`: what a linter says of a place stays as printed.
+/// `app/a.rb:3:1: W: …`, `  12:5  warning  …`: a linter's message about a place stays as printed.
 fn is_offence(line: &str) -> bool {
     let named = memchr::memchr_iter(b':', line.as_bytes()).any(|colon| {
         let name = line.get(..colon).unwrap_or_default();
@@ -87,7 +89,7 @@ fn is_offence(line: &str) -> bool {
         || line.starts_with(' ') && behind_place(line.trim_start()).is_some_and(|rest| rest.starts_with("  "))
 }
 
-/// What stands behind a line and a column, `12:5`.
+/// The text after a line and a column, `12:5`.
 fn behind_place(text: &str) -> Option<&str> {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let line = digits(text);
@@ -96,7 +98,7 @@ fn behind_place(text: &str) -> Option<&str> {
     rest.get(column..).filter(|_| line > 0 && column > 0)
 }
 
-/// Headings and first sentences, answers and errors.
+/// Keeps headings and first sentences, answers and errors.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     if shows_a_file(cx.call.arguments) {
         return None;
@@ -144,7 +146,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         true => range.count(),
         false => range.filter_map(|at| sentences.get(at)).map(|text| text.split_whitespace().count()).sum(),
     };
-    // a paragraph on one line is shown in part, so that lines do not say how much is missing
+    // A paragraph on one line is shown in part, so a number of lines would not say how much is missing.
     let noun = if by_line { "line" } else { "word" };
     let shown = keep.render(|mut gap| match by_line {
         true => format!("… {}", counted_lines(&gap, cx)),
@@ -163,7 +165,7 @@ fn shows_a_file(arguments: &str) -> bool {
     words(arguments).any(|(from, to)| SHOWS_A_FILE.contains(&arguments.get(from..to).unwrap_or_default()))
 }
 
-/// A line, or the sentences of a line that holds a paragraph.
+/// A line, or the sentences of a line that is a paragraph.
 fn sentences(line: &str) -> impl Iterator<Item = &str> {
     let mut rest = (!line.is_empty()).then_some(line);
     let mut empty = line.is_empty();
@@ -185,14 +187,14 @@ fn sentences(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a dot at the end of `text` ends a sentence: not behind a single letter (`e.g.`, `J. Smith`).
+/// Whether a dot at the end of `text` ends a sentence: not after a single letter (`e.g.`, `J. Smith`).
 fn ends(text: &str) -> bool {
     let before = text.trim_end_matches('.');
     let word = before.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     word.chars().nth(1).is_some()
 }
 
-/// `# Title`, `Title` over a rule, or a short line that ends with a colon.
+/// `# Title`, `Title` above a line of dashes, or a short line that ends with a colon.
 fn is_heading(sentences: &[&str], at: usize) -> bool {
     let line = sentences.get(at).map_or("", |line| line.trim());
     if line.is_empty() || line.len() > HEADING {
@@ -208,7 +210,7 @@ fn before<'t>(sentences: &[&'t str], at: usize) -> Option<&'t str> {
     sentences.get(at.checked_sub(1)?).copied()
 }
 
-/// The first sentence of a paragraph, on as many lines as it takes.
+/// The lines of the first sentence of a paragraph.
 fn first_sentence(sentences: &[&str], at: usize) -> std::ops::Range<usize> {
     let lines = sentences.get(at..).unwrap_or_default().iter().take(SENTENCE_LINES);
     let open = |line: &&&str| {
@@ -216,7 +218,7 @@ fn first_sentence(sentences: &[&str], at: usize) -> std::ops::Range<usize> {
         !line.is_empty() && !line.ends_with(['.', '!', '?', ':']) && !line.contains(". ")
     };
     let open = lines.clone().take_while(open).count();
-    // the line that ends it, where one of these does
+    // The line that ends it, if one of these does.
     let ended = lines.clone().nth(open).is_some_and(|line| !line.trim().is_empty());
     at..at + open + usize::from(ended)
 }

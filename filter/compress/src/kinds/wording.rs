@@ -1,10 +1,10 @@
-//! Lines that say the same with other values: Drain-style grouping.
+//! Groups lines that differ only in their values, in the manner of Drain.
 //!
-//! Two lines belong together when they differ only in words that hold digits, or, where neither is
-//! frequent, when most of their words agree. What a group has in common is its wording; the words in
-//! which its lines differ are its holes.
+//! Two lines belong together if they differ only in words that contain digits, or, if neither is frequent, if
+//! most of their words are equal. The common part of a group is its wording; the words in which its lines
+//! differ are its holes.
 //!
-//! Each line is read a bounded number of times, so grouping is linear in the text.
+//! Each line is read a limited number of times, so grouping is linear in the text.
 
 #![allow(clippy::indexing_slicing, reason = "groups and lines are numbered by the lists that they stand in")]
 
@@ -15,17 +15,17 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::words::{is_value, words};
 use crate::work;
 
-/// Longer lines belong to no group: they are payload, and comparing them word by word does not pay.
+/// Longer lines belong to no group: they are payload, and comparing their words is not worth it.
 const LONGEST_LINE: usize = 4000;
 
-/// Groups with at least this many lines keep their wording: one more hole would cost a word on each of
-/// their lines.
+/// Groups with at least this many lines keep their wording: another hole would cost a word on each of their
+/// lines.
 const SETTLED: usize = 6;
 
 /// How many groups of the same shape a small group is compared with.
 const CANDIDATES: usize = 8;
 
-/// The share of words that have to agree for two small groups to become one, in percent.
+/// The percentage of words that have to be equal for two small groups to be merged.
 const ALIKE_PERCENT: usize = 60;
 
 /// Lines with one wording.
@@ -34,7 +34,7 @@ pub(crate) struct Group {
     pub(crate) first: usize,
     pub(crate) last: usize,
     pub(crate) count: usize,
-    /// Where its holes start in the shared vector, and how many words its lines have.
+    /// The start of its holes in the shared vector, and the number of words of its lines.
     holes: usize,
     words: usize,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Groups {
     groups: Vec<Group>,
     /// The group of each line.
     of_line: Vec<Option<u32>>,
-    /// One flag per word of each group: whether its lines differ there.
+    /// One flag per word of each group: whether its lines differ in it.
     holes: Vec<bool>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Groups {
 struct ByHash<V>(HashTable<(u64, V)>);
 
 impl<V> ByHash<V> {
-    /// What stands under a hash; `new` is put there where nothing does.
+    /// The value for a hash; if there is none, the result of `new` is inserted.
     fn entry(&mut self, hash: u64, new: impl FnOnce() -> V) -> &mut V {
         match self.0.entry(hash, |(other, _)| *other == hash, |(other, _)| *other) {
             Entry::Occupied(known) => &mut known.into_mut().1,
@@ -61,8 +61,8 @@ impl<V> ByHash<V> {
     }
 }
 
-/// Groups `lines`. Lines with different `class`es never share a group. Groups with fewer than `fewest` lines
-/// are of no use to the caller, and their holes are not looked for.
+/// Groups `lines`. Lines with different `class`es never share a group. The caller does not use groups with
+/// fewer than `fewest` lines, so their holes are not worked out.
 pub(crate) fn group<'a>(lines: impl Iterator<Item = (&'a str, u8)> + Clone, fewest: usize) -> Groups {
     let mut groups: Vec<Group> = Vec::new();
     let mut shapes: Vec<u64> = Vec::new();
@@ -101,7 +101,7 @@ pub(crate) fn group<'a>(lines: impl Iterator<Item = (&'a str, u8)> + Clone, fewe
         let group = groups[to as usize];
         let flags = &mut holes[group.holes..group.holes + group.words];
         if group.count > 1 && group.count >= fewest && !mark_holes(firsts[to as usize], line, flags) {
-            // two texts with one hash: the line stands for itself
+            // Two texts with the same hash: the line gets no group.
             *id = None;
         } else {
             *id = Some(to);
@@ -129,7 +129,7 @@ impl Groups {
         self.spans(group, line).map(|(from, to)| line.get(from..to).unwrap_or_default())
     }
 
-    /// Where they stand.
+    /// The positions of these words.
     pub(crate) fn spans(&self, group: usize, line: &str) -> impl Iterator<Item = (usize, usize)> {
         words(line).zip(self.flags(group)).filter(|(_, hole)| **hole).map(|(span, _)| span)
     }
@@ -139,7 +139,7 @@ impl Groups {
         self.wording_with(group, line, |out, _| out.push_str(mark))
     }
 
-    /// The same, where `write` appends what stands for each hole.
+    /// The same, where `write` appends the text for each hole.
     pub(crate) fn wording_with(
         &self,
         group: usize,
@@ -157,7 +157,7 @@ impl Groups {
         out
     }
 
-    /// How many holes the wording has.
+    /// The number of holes of the wording.
     pub(crate) fn holes(&self, group: usize) -> usize {
         self.flags(group).iter().filter(|hole| **hole).count()
     }
@@ -171,13 +171,13 @@ impl Groups {
 #[derive(Default)]
 struct Key(Vec<u8>);
 
-/// Stands for a word that is masked. A line that holds it may share a hash with another; its words are
-/// compared before anything is made of that.
+/// Replaces a masked word. A line that contains it may have the same hash as another one; words are compared
+/// before the hash is relied on.
 const MASK: u8 = 0;
 
 impl Key {
-    /// The hash of the line with its values masked, and the number of its words. `None` for lines that
-    /// cannot be in a group.
+    /// The hash of the line with its values masked, and the number of its words. `None` if the line cannot be
+    /// in a group.
     fn masked(&mut self, line: &str, class: u8) -> Option<(u64, usize)> {
         if line.len() > LONGEST_LINE {
             return None;
@@ -195,13 +195,13 @@ impl Key {
         self.hash(line, class, |_| true)
     }
 
-    /// `masks` says of each word whether it is masked, by whether it is a value.
+    /// `masks` returns for each word whether it is masked, given whether it is a value.
     fn hash(&mut self, line: &str, class: u8, mut masks: impl FnMut(bool) -> bool) -> u64 {
         let bytes = line.as_bytes();
         work::spend(bytes.len());
         self.0.clear();
         self.0.push(class);
-        // what is not masked is copied in one piece
+        // Unmasked text is copied in one piece.
         let mut from = 0;
         let mut words = words(line);
         while let Some((start, end, value)) = words.next_with_value() {
@@ -216,8 +216,8 @@ impl Key {
     }
 }
 
-/// Joins small groups of the same shape whose words mostly agree; the answer says for each group which
-/// one it became part of.
+/// Merges small groups of the same shape whose words are mostly equal. Returns for each group the one that it
+/// became part of.
 fn merge(groups: &mut [Group], shapes: &[u64], firsts: &[&str]) -> Vec<u32> {
     let mut target: Vec<u32> = (0..index(groups.len())).collect();
     let mut open: ByHash<Vec<u32>> = ByHash(HashTable::new());
@@ -244,7 +244,7 @@ fn merge(groups: &mut [Group], shapes: &[u64], firsts: &[&str]) -> Vec<u32> {
     target
 }
 
-/// Whether most words of two lines with the same number of words agree.
+/// Whether most words of two lines with the same number of words are equal.
 fn alike(a: &str, b: &str) -> bool {
     let (mut same, mut all) = (0, 0);
     for ((a0, a1), (b0, b1)) in words(a).zip(words(b)) {
@@ -281,8 +281,8 @@ fn mark_holes(first: &str, line: &str, flags: &mut [bool]) -> bool {
         && a.get(a_from..).unwrap_or_default() == b.get(b_from..).unwrap_or_default()
 }
 
-/// A hash of a line in which numbers and hexadecimal ids are masked and blanks folded: two lines with
-/// one key report the same thing about different things.
+/// A hash of a line in which numbers and hexadecimal ids are masked and blanks are folded. Two lines with the
+/// same key report the same about different things.
 pub(crate) fn report_key(line: &str) -> u64 {
     let bytes = line.as_bytes();
     work::spend(bytes.len().min(REPORT_KEY_BYTES));
@@ -312,7 +312,7 @@ pub(crate) fn report_key(line: &str) -> u64 {
     xxh3_64(out.trim_ascii_end())
 }
 
-/// How much of a masked line tells it from others.
+/// How much of a masked line is hashed.
 const REPORT_KEY_BYTES: usize = 400;
 
 /// A hexadecimal id has at least this many digits.

@@ -1,11 +1,11 @@
-//! A line as words and what stands between them.
+//! Splits a line into words and the text between them.
 //!
-//! A word is a maximal run of the characters that names, paths, numbers and addresses are made of,
-//! so that a value is never cut in two.
+//! A word is a maximal run of the characters of names, paths, numbers and addresses, so a value is never cut
+//! in two.
 
 #![allow(clippy::indexing_slicing, reason = "a byte is an index of 256 entries")]
 
-/// What a byte is to a word: 0 where it belongs to none, else [`WORD`], with [`DIGIT`] for digits. Bytes
+/// The class of a byte: 0 if it belongs to no word, otherwise [`WORD`], with [`DIGIT`] for digits. Bytes
 /// beyond ASCII belong to words: they are parts of letters.
 static BYTES: [u8; 256] = {
     let mut table = [0; 256];
@@ -54,7 +54,7 @@ impl Words<'_> {
                 end += 1;
             }
             self.at = end;
-            // a colon or full stop at the end of a word is punctuation
+            // A colon or full stop at the end of a word is punctuation.
             let trimmed =
                 line.get(start..end).unwrap_or_default().iter().rposition(|&b| !matches!(b, b':' | b'.'));
             if let Some(last) = trimmed {
@@ -72,7 +72,7 @@ impl Iterator for Words<'_> {
     }
 }
 
-/// Whether a word looks like a value rather than wording: it has a digit.
+/// Whether a word looks like a value instead of wording: it has a digit.
 pub(crate) fn is_value(word: &[u8]) -> bool {
     word.iter().any(u8::is_ascii_digit)
 }

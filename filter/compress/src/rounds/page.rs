@@ -1,15 +1,15 @@
-//! What a call of our tool asks for, and the page that it is given.
+//! What a call of our tool asks for, and the page that it gets.
 //!
-//! A page follows from the original and its range alone, so that a trace of a few characters is enough to write it
-//! once more. That is why the line at its end says nothing of a query.
+//! A page depends only on the original and its range, so a trace of a few characters is enough to write it
+//! again. That is why the line at its end does not mention a query.
 
 pub use headroom_providers::arguments::{Asked, Range};
 
 use crate::ccr;
 use crate::excerpt::{Excerpt, PAGE_BYTES, Part, Unit, excerpt};
 
-/// In the place of a text, what our MCP server answers where it does not have it: the filter puts the original
-/// there when the answer goes up with the client's next request.
+/// The answer of our MCP server if it does not have a text. The filter replaces it by the original when the
+/// client sends it with its next request.
 pub const PLACEHOLDER: &str = "[headroom: the text belongs here. The filter puts it in on the way to the model; \
     if this line can be read instead, it did not find the text: call the tool that gave the output again]";
 
@@ -18,11 +18,11 @@ pub const PLACEHOLDER: &str = "[headroom: the text belongs here. The filter puts
 pub struct Page {
     /// What the model reads.
     pub text: String,
-    /// Where it stands; `None`: it is the whole text.
+    /// Its range; `None`: it is the whole text.
     pub range: Option<Range>,
 }
 
-/// Nothing of a text: no word of the query is in it, or the range lies behind its end.
+/// The empty range: no word of the query is in the text, or the range is beyond its end.
 const NOTHING: Range = Range { unit: Unit::Lines, from: 0, to: 0 };
 
 /// The part of a text that a call asks for.
@@ -67,7 +67,7 @@ pub fn page(original: &str, range: Option<Range>) -> Option<String> {
     whole.then(|| with_note(original, &found))
 }
 
-/// The page, and in a line of its own what it is and how to go on.
+/// The page, and a line that says what it is and how to go on.
 fn with_note(original: &str, found: &Excerpt<'_>) -> String {
     let Excerpt { unit, from, to, total, text, .. } = found;
     let line_end = if text.ends_with('\n') { "" } else { "\n" };

@@ -138,7 +138,7 @@ fn parts_that_are_more_than_text_stay() {
     }
 }
 
-/// A conversation in which the client's own tool could not answer, `calls` times, in `parts` parts each.
+/// A conversation in which the client's own tool could not answer: `calls` times, in `parts` parts each.
 fn unanswered(calls: usize, parts: usize) -> (String, String) {
     let rows: Vec<_> = (0..3_000)
         .map(|row| json!({"id": 7_919 * row, "name": format!("deployment-{row}"), "status": "ok"}))
@@ -178,7 +178,7 @@ fn placeholders_by_the_thousand_do_not_blow_up_a_request() {
     let whole = compressed(&body, &mut Memo::new(64 << 20));
     let pages = 2_000 - whole.matches(PLACEHOLDER).count();
     assert!(pages > 100 && whole.len() < body.len() + (9 << 20), "{pages} {}", whole.len());
-    // What is put back does not depend on what the memo knows.
+    // The restored body does not depend on the memo.
     let mut memo = Memo::new(64 << 20);
     compressed(&unanswered(100, 1).0, &mut memo);
     assert!(compressed(&body, &mut memo) == whole);
@@ -186,7 +186,7 @@ fn placeholders_by_the_thousand_do_not_blow_up_a_request() {
 
 #[test]
 fn parts_of_one_result_are_told_from_results_of_many_calls_whatever_the_memo_knows() {
-    // The same name, arguments and texts: two calls, and two parts of one.
+    // The same name, arguments and texts: once as two calls, once as two parts of one.
     let (calls, parts) = (unanswered(2, 1).0, unanswered(1, 2).0);
     let fresh = |body: &str| compressed(body, &mut Memo::new(8 << 20));
     let left = |body: &str| body.matches(PLACEHOLDER).count();
@@ -198,7 +198,7 @@ fn parts_of_one_result_are_told_from_results_of_many_calls_whatever_the_memo_kno
     }
 }
 
-/// A traced turn of each format behind a tool output `text`, as messages.
+/// A turn with a trace in each format, after a tool output `text`, as messages.
 fn traced(api: Api, own: &str) -> (String, Vec<Value>) {
     let address = ccr::address("text");
     let mut before = Before::default();
@@ -218,7 +218,7 @@ fn traced(api: Api, own: &str) -> (String, Vec<Value>) {
     (id, messages)
 }
 
-/// A request of these messages behind a tool output `text`.
+/// A request of these messages after a tool output `text`.
 fn request(api: Api, messages: &[String]) -> String {
     let first = match api {
         Api::AnthropicMessages => turn("a").to_vec(),
@@ -255,7 +255,7 @@ fn a_message_that_cannot_be_read_stops_only_what_stands_behind_it() {
             let text = String::from_utf8(restored.body).unwrap();
             assert_eq!(restored.retrievals, 1, "{api:?}: {text}");
             assert!(text.contains(unreadable) && !text.contains(MARK), "{api:?}: {text}");
-            // What was sent before is extended.
+            // It extends what was sent before.
             let before = String::from_utf8(one.body).unwrap();
             assert!(text.starts_with(before.trim_end_matches("]}")), "{api:?}: {text}\n{before}");
         }
@@ -268,13 +268,13 @@ fn a_call_that_a_client_has_copied_brings_its_round_back_once() {
         let (id, turns) = traced(api, "call_b");
         let twice = [written(&turns), written(&turns)].concat();
         let restored = restore(request(api, &twice).as_bytes(), api).unwrap();
-        // Servers of OpenAI's format may give an id to one call of each turn.
+        // Servers of OpenAI's format may repeat an id, once per turn.
         let expected = if api == Api::OpenAiChat { 2 } else { 1 };
         let text = String::from_utf8(restored.body).unwrap();
         assert_eq!(restored.retrievals, expected, "{api:?}: {text}");
         assert!(!text.contains(MARK), "{api:?}: {text}");
 
-        // Both calls in one turn of the model, with a result each, and with one.
+        // Both calls in one turn of the model, with a result each, and with one result.
         let mut turn = turns.clone();
         match api {
             Api::AnthropicMessages => {
@@ -299,7 +299,7 @@ fn a_call_that_a_client_has_copied_brings_its_round_back_once() {
 }
 
 proptest::proptest! {
-    /// Whatever somebody makes of a request with traces, it is restored to JSON without marks on ids, or passes.
+    /// A damaged request with traces is either restored to JSON without marks on ids, or passes.
     #[test]
     fn requests_with_traces_that_are_damaged_never_trap(
         api in proptest::sample::select(TRACED.to_vec()),
@@ -324,7 +324,7 @@ proptest::proptest! {
             && let Some(restored) = restore(body.as_bytes(), api)
         {
             proptest::prop_assert!(serde_json::from_slice::<Value>(&restored.body).is_ok());
-            // What is restored has no more to restore.
+            // A restored request has nothing more to restore.
             proptest::prop_assert!(restored.retrievals as usize <= order.len());
         }
     }

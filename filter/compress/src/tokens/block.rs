@@ -1,21 +1,21 @@
-//! Where the pieces of ASCII and of common symbols begin, 64 bytes at a time: the expressions of `split.rs` as
+//! The starts of pieces of ASCII and of common symbols, 64 bytes at a time: the expressions of `split.rs` as
 //! arithmetic on masks with a bit for each byte.
 //!
-//! A word of source code has four bytes. To look at each of them, and to guess wrongly where the word ends,
-//! takes longer than to find it in the vocabulary.
+//! A word of source code has four bytes. To check each of them, and to guess wrongly where the word ends,
+//! takes longer than to look it up in the vocabulary.
 
 use headroom_providers::simd::{BYTES, Bytes, low, ones};
 
 use super::Encoding;
 
-/// What ends the bytes of a text that does not fill a block: no piece is sure to end before it.
+/// Fills a block after the end of the text: it is never certain that a piece ends before it.
 pub(super) const UNKNOWN: u8 = 0x80;
 
-/// Fewer bytes before one that is not ASCII are not worth it.
+/// With fewer bytes before the first one that is not ASCII, a block is not worth it.
 const FEW: u32 = 4;
 
-/// The places in a block at which pieces begin, as far as that is sure without what follows the block. The
-/// first piece begins with the block, and the last may end behind it.
+/// The starts of pieces in a block, as far as they are certain without the bytes after the block. The first
+/// piece begins with the block, and the last one may end after it.
 #[inline]
 pub(super) fn starts(block: &[u8; BYTES], encoding: Encoding) -> u64 {
     let bytes = Bytes::new(block);
@@ -38,9 +38,9 @@ pub(super) fn starts(block: &[u8; BYTES], encoding: Encoding) -> u64 {
     let blanks = white & !lines;
     let signs = !(letters | digits | white | foreign);
 
-    // Line ends right behind signs belong to them.
+    // Line ends directly after signs belong to them.
     let own = run(lines, lines & signs << 1);
-    // One sign belongs to the word behind it, unless it belongs to the space before it.
+    // One sign belongs to the word after it, unless it belongs to the space before it.
     let lone = signs & !(signs << 1 | signs >> 1 | spaces << 1)
         | (symbols & !(signs << 1 | signs >> SYMBOL | spaces << 1)) << (SYMBOL - 1);
     let free = white & !own;
@@ -49,10 +49,10 @@ pub(super) fn starts(block: &[u8; BYTES], encoding: Encoding) -> u64 {
         | digits & !(digits << 1)
         | signs & !(signs << 1 | spaces << 1)
         | free & !(free << 1)
-        // What follows white space takes its last blank, or leaves it alone.
+        // The piece after white space includes its last blank, or leaves it alone.
         | blanks & !(white >> 1)
         | blanks & lines << 1;
-    // Of white space with line ends, the piece is all up to the last.
+    // White space with line ends is one piece up to the last line end.
     for line_end in ones(lines & blanks << 1) {
         let blank = below(blanks, line_end);
         if blank > 0 && (free & lines) >> (blank - 1) & 1 == 1 {
@@ -61,11 +61,11 @@ pub(super) fn starts(block: &[u8; BYTES], encoding: Encoding) -> u64 {
     }
     starts |= threes(digits);
 
-    // Up to here it is sure: white space at the end may go on.
+    // Everything before this is certain: white space at the end may continue.
     let mut sure = (low(below(white, known)) << 1 | 1) & low(known);
     if encoding == Encoding::O200kBase {
         starts |= upper & lower << 1;
-        // Slashes behind the line ends of signs belong to them as well.
+        // Slashes after the line ends of signs belong to them as well.
         let slashes = equal(b'/') & own << 1;
         sure &= low(slashes.trailing_zeros());
     }
@@ -79,17 +79,17 @@ pub(super) fn starts(block: &[u8; BYTES], encoding: Encoding) -> u64 {
 /// Bytes of a symbol.
 const SYMBOL: u32 = 3;
 
-/// Where the signs from U+2190 to U+23FF and from U+2500 to U+25FF begin: arrows, which agents print between the
-/// number and the text of a line, mathematics, and what tables are drawn with.
+/// The starts of signs from U+2190 to U+23FF and from U+2500 to U+25FF: arrows, which agents print between
+/// the number and the text of a line, mathematics, and the lines of tables.
 #[inline(never)]
 fn symbols(bytes: Bytes) -> u64 {
     let block = bytes.within(0x87, 0x8f) | bytes.within(0x94, 0x97);
-    // What comes before the arrows are numbers.
+    // The characters before the arrows are numbers.
     let arrows = bytes.equal(0x86) & bytes.within(0x90, 0xbf) >> 1;
     bytes.equal(0xe2) & (block | arrows) >> 1 & low(BYTES as u32 + 1 - SYMBOL)
 }
 
-/// Ends words behind `don't` and its like.
+/// Splits the ends of `don't` and the like from their words.
 #[inline(never)]
 fn contractions(
     block: &[u8; BYTES],
@@ -101,7 +101,7 @@ fn contractions(
 ) {
     let mut last_end = 0;
     for at in ones(apostrophes) {
-        // It belongs to the word before it, or is a piece.
+        // It belongs to the word before it, or is its own piece.
         let first = match encoding {
             Encoding::O200kBase if letters << 1 >> at & 1 == 1 && at != last_end => at,
             Encoding::Cl100kBase if *starts >> at & 1 == 1 => at + 1,
@@ -120,7 +120,7 @@ fn contractions(
     }
 }
 
-/// Bytes of `'re`, of which a long s has two.
+/// Bytes of `'re`, or of an apostrophe and a long s, which has two bytes.
 const LONGEST_CONTRACTION: usize = 3;
 
 /// The length of `(?i:'s|'t|'re|'ve|'m|'ll|'d)` at the beginning of a text, or 0.
@@ -129,13 +129,13 @@ pub(super) fn contraction(text: &[u8]) -> usize {
     match text {
         [b'\'', b's' | b'S' | b't' | b'T' | b'm' | b'M' | b'd' | b'D', ..] => 2,
         [b'\'', b'r' | b'R' | b'v' | b'V', b'e' | b'E', ..] | [b'\'', b'l' | b'L', b'l' | b'L', ..] => 3,
-        // A long s is an s when case does not count.
+        // A long s equals an s if case does not matter.
         [b'\'', 0xc5, 0xbf, ..] => 3,
         _ => 0,
     }
 }
 
-/// Where the second, third … group of three begins in runs.
+/// The starts of the second, third … group of three in runs.
 #[inline]
 fn threes(digits: u64) -> u64 {
     let third = digits & digits << 1 & digits << 2;
@@ -153,7 +153,7 @@ fn run(mask: u64, starts: u64) -> u64 {
     mask & !mask.wrapping_add(starts)
 }
 
-/// Where the run in `mask` begins that ends before a place; that place, when there is none.
+/// The start of the run in `mask` that ends before a position; that position if there is none.
 #[inline]
 fn below(mask: u64, at: u32) -> u32 {
     64 - (!mask & low(at)).leading_zeros()

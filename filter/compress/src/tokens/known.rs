@@ -1,8 +1,8 @@
 //! Counts of pieces that were counted before, and of the last texts.
 //!
-//! A text is made of few words, again and again. What is known about them fits into a core's own cache,
-//! where the vocabulary, a few megabytes, does not. And a text is counted again when the form that one
-//! compressor weighed is weighed by the next, or is what the block becomes.
+//! A text consists of few words that repeat. Their counts fit into a core's own cache; the vocabulary of a
+//! few megabytes does not. Texts repeat too: a form that one compressor has weighed is weighed again by the
+//! next one, or becomes the block's replacement.
 
 use std::ops::Range;
 
@@ -12,22 +12,24 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::layout::{ROOT_2, hash, slot};
 use super::{Encoding, merge};
 
-/// Words that are remembered, pieces of up to [`LONGEST_WORD`] bytes, which six of seven are; one takes the place
-/// of another with the same remainder. 256 KiB: little enough to be there when the next request comes.
+/// How many words are remembered: pieces of up to [`LONGEST_WORD`] bytes, which six of seven are. A word
+/// replaces another one with the same remainder. 256 KiB: little enough to stay in the cache until the next
+/// request.
 const WORDS: usize = 32_768;
 
 /// A word with its length, its vocabulary and its tokens, in eight bytes.
 const LONGEST_WORD: usize = 7;
 
-/// Where in a word's eight bytes the length stands, above the text, then the vocabulary and the tokens.
+/// The position of the length in a word's eight bytes, above the text; then those of the vocabulary and the
+/// tokens.
 const LENGTH: u32 = 56;
 const VOCABULARY: u32 = 59;
 const TOKENS: u32 = 60;
 
-/// Pieces of more bytes that are remembered in the same way.
+/// How many longer pieces are remembered in the same way.
 const REMEMBERED: usize = 32_768;
 
-/// Longest piece that is remembered there: with its length it makes [`BLOCK`] bytes.
+/// The longest of these pieces: with its length it has [`BLOCK`] bytes.
 const LONGEST: usize = BLOCK - 1;
 
 /// Bytes that are loaded at once.
@@ -36,28 +38,28 @@ const BLOCK: usize = 16;
 /// A piece of up to [`LONGEST`] bytes: its bytes, and in the last one its length and the vocabulary.
 type Key = u128;
 
-/// Longer pieces that are remembered: indentation, rulers, and the marks under what an error is about, of
-/// which there are few, and which take long to count.
+/// How many even longer pieces are remembered: indentation, rulers, and the marks under an error. There are
+/// few of them, and each takes long to count.
 const LONGER: usize = 1024;
 
 /// The longest of them.
 const LONGEST_LONGER: usize = 256;
 
-/// The texts whose counts are kept: those of a block and of the forms that are weighed against it.
+/// How many texts keep their counts: a block and the forms that are compared with it.
 const TEXTS: usize = 4;
 
-/// Texts of fewer bytes are as quickly counted.
+/// Shorter texts are counted just as quickly.
 const SHORT: usize = 64;
 
-/// What is known.
+/// The remembered counts.
 pub(super) struct Known {
     words: Vec<u64>,
     keys: Vec<Key>,
     tokens: Vec<u8>,
     longer: Vec<Longer>,
-    /// Fingerprints of the last texts with their counts.
+    /// Fingerprints of the last texts, with their counts.
     texts: [(u128, usize); TEXTS],
-    /// Which of them is the oldest.
+    /// The index of the oldest one.
     oldest: usize,
 }
 
@@ -81,7 +83,7 @@ impl Known {
         }
     }
 
-    /// The tokens of a text, by `count` unless it was one of the last.
+    /// The tokens of a text; calls `count` unless it is one of the last texts.
     pub(super) fn text(
         &mut self,
         text: &str,
@@ -167,7 +169,7 @@ fn key_of(text: &[u8], range: &Range<usize>, encoding: Encoding) -> Key {
     Key::from_le_bytes(block) & MASKS[range.len()] | Key::from(last) << (8 * LONGEST)
 }
 
-/// The bits of the first bytes, by their number: a table, as WASM has no shift of 128 bits.
+/// The bits of the first bytes, by the number of bytes: a table, because WASM has no shift of 128 bits.
 static MASKS: [Key; BLOCK] = {
     let mut masks = [0; BLOCK];
     let mut len = 1;

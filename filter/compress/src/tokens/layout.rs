@@ -1,10 +1,10 @@
-//! How the tables are laid out. The build script writes them and the tokenizer reads them.
+//! The layout of the tables, which the build script writes and the tokenizer reads.
 
 #![allow(dead_code, unreachable_pub, reason = "the build script and the tokenizer each use a part")]
 
-/// Bits of a slot that hold the token's id; those above are bits of the hash.
+/// Bits of a slot for the token's id; the bits above are from the hash.
 pub const ID_BITS: u32 = 18;
-/// A slot without a token; more than any id.
+/// A slot without a token; larger than any id.
 pub const EMPTY: u32 = u32::MAX;
 
 /// Pairs of two characters of ASCII.
@@ -30,7 +30,7 @@ pub const CASELESS: u8 = 1 << 2;
 pub const MARK: u8 = 1 << 3;
 /// `\p{N}`.
 pub const NUMBER: u8 = 1 << 4;
-/// `\s` but for line ends.
+/// `\s` without line ends.
 pub const BLANK: u8 = 1 << 5;
 /// `[\r\n]`.
 pub const LINE_END: u8 = 1 << 6;
@@ -41,8 +41,8 @@ pub const SIGN: u8 = 1 << 7;
 pub const ROOT_2: u64 = 0x6a09_e667_f3bc_c909;
 const ROOT_3: u64 = 0xbb67_ae85_84ca_a73b;
 
-/// A hash of a token's text. Tokens are short: up to 16 bytes it is two loads and three multiplications. Who
-/// chooses texts can easily make many that have the same hash: not for tables that grow.
+/// A hash of a token's text. Tokens are short: up to 16 bytes it needs two loads and three multiplications.
+/// An attacker can easily find texts with equal hashes, so it must not be used for tables that grow.
 #[inline]
 pub fn hash(text: &[u8]) -> u64 {
     let mut hash = (text.len() as u64).wrapping_mul(ROOT_3);
@@ -79,13 +79,13 @@ fn number(bytes: &[u8]) -> u64 {
     }
 }
 
-/// Where to begin to look in a table of `slots` slots, a power of two.
+/// The first slot to check in a table of `slots` slots, a power of two.
 #[inline]
 pub fn slot(hash: u64, slots: usize) -> usize {
     (hash as usize) & (slots - 1)
 }
 
-/// The part of a slot that tells most texts apart without a look at them.
+/// The part of a slot that distinguishes most texts without reading them.
 #[inline]
 pub fn tag(hash: u64) -> u32 {
     ((hash >> 32) as u32) << ID_BITS

@@ -1,7 +1,7 @@
 //! The number of tokens of a piece that is not a token itself: byte pair encoding.
 //!
-//! A piece begins as single bytes. Of all neighbours that together are a token, those with the lowest rank
-//! are joined, the leftmost first, until there are none.
+//! A piece begins as single bytes. Of all neighbours that form a token together, those with the lowest rank
+//! are joined, the leftmost first, until none are left.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,8 +9,8 @@ use std::collections::BinaryHeap;
 use super::layout::EMPTY;
 use super::vocabulary::Vocabulary;
 
-/// Pieces up to this length are merged by looking for the lowest rank again after each merge, which for
-/// few bytes is faster than keeping them in order.
+/// Pieces up to this length search for the lowest rank again after each merge. For few bytes this is faster
+/// than keeping the ranks in order.
 pub(super) const SHORT: usize = 64;
 
 /// The tokens of a piece.
@@ -19,7 +19,7 @@ pub(super) fn count(piece: &[u8], vocabulary: &Vocabulary) -> usize {
 }
 
 fn count_short(piece: &[u8], vocabulary: &Vocabulary) -> usize {
-    // Where each part starts, and the rank of what it and the next one would be together.
+    // The start of each part, and the rank of that part joined with the next one.
     let mut starts: [usize; SHORT + 1] = std::array::from_fn(|at| at);
     let mut ranks = [EMPTY; SHORT + 1];
     let mut parts = piece.len();
@@ -33,7 +33,7 @@ fn count_short(piece: &[u8], vocabulary: &Vocabulary) -> usize {
         *rank = vocabulary.pair(pair[0], pair[1]);
     }
     loop {
-        // The first of the lowest.
+        // The first one with the lowest rank.
         let lowest = ranks[..parts].iter().enumerate().min_by_key(|(_, rank)| **rank);
         let Some((at, _)) = lowest.filter(|(_, rank)| **rank != EMPTY) else { return parts };
         starts.copy_within(at + 2..=parts, at + 1);
@@ -46,11 +46,11 @@ fn count_short(piece: &[u8], vocabulary: &Vocabulary) -> usize {
     }
 }
 
-/// The same with the merges in order, so that the time stays in proportion to the length but for a
-/// logarithm.
+/// The same with the merges kept in order, so that the time is almost proportional to the length, except for
+/// a logarithm.
 fn count_long(piece: &[u8], vocabulary: &Vocabulary) -> usize {
     let len = piece.len();
-    // Of the part that starts at a byte: where the next and the previous one start. Parts that were
+    // For the part that starts at a byte: the starts of the next and the previous part. Parts that were
     // joined to the one before them have no end.
     let mut next: Vec<usize> = (1..=len + 1).collect();
     let mut previous: Vec<usize> = (0..=len).map(|at| at.wrapping_sub(1)).collect();
@@ -66,7 +66,7 @@ fn count_long(piece: &[u8], vocabulary: &Vocabulary) -> usize {
     let mut parts = len;
     while let Some(Reverse((_, start, end))) = heap.pop() {
         let middle = next[start];
-        // One of the two has been joined to another since.
+        // One of the two has been joined to another part since.
         if middle >= len || next[middle] != end {
             continue;
         }

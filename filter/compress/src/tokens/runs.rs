@@ -1,22 +1,22 @@
 //! Long runs of one class of characters, which are slow to count.
 //!
-//! A tokenizer first splits a text into words, white space and groups of signs, and then merges the
-//! bytes of each. Merging takes far longer per byte than splitting: a megabyte of blanks takes twenty
-//! times as long as a megabyte of code. Texts that consist of such runs to more than a small part are
-//! counted in parts, and the count may be off by one for each cut. No text of a real tool output that was looked at is one.
+//! A tokenizer first splits a text into words, white space and groups of signs, and then merges the bytes of
+//! each. Merging takes far longer per byte than splitting: a megabyte of blanks takes twenty times as long as
+//! a megabyte of code. Texts with more than a small share of such runs are counted in parts, and the count
+//! may be off by one for each cut. None of the examined real tool outputs is such a text.
 
 use super::merge;
 
-/// Shortest run that counts as long. Bytes. Rulers and indentation are shorter.
+/// The shortest long run. Bytes. Rulers and indentation are shorter.
 const LONG: usize = 512;
-/// A text may consist of long runs to one part in this many, and still be counted exactly: at a
-/// twentieth of the usual speed they then take no more than thrice the time of the rest.
+/// Long runs may be one part in this many of a text that is still counted exactly. At a twentieth of the
+/// usual speed they then take no more than three times as long as the rest.
 const SHARE: usize = 8;
 /// Bytes in long runs that are always counted exactly.
 const FEW: usize = 4096;
-/// Bytes of a part: the longest that is merged without a heap.
+/// The length of a part in bytes: the longest that is merged without allocation.
 const PART: usize = merge::SHORT;
-/// Distance at which a text is probed. A long run has at least one full stride in it.
+/// The distance at which a text is probed. A long run contains at least one full stride.
 const STRIDE: usize = LONG / 2;
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -25,7 +25,7 @@ enum Class {
     Blank,
     /// Signs and line ends, which may follow one another within one group.
     Sign,
-    /// Digits, which come in groups of three, and everything outside ASCII, where merging is fast.
+    /// Digits, which are grouped by three, and everything outside ASCII, where merging is fast.
     Short,
 }
 
@@ -66,7 +66,7 @@ fn long_runs(text: &str) -> Vec<std::ops::Range<usize>> {
     runs
 }
 
-/// The parts in which a text is to be counted; `None` for nearly all texts, which are counted whole.
+/// The parts in which a text is counted; `None` for nearly all texts, which are counted whole.
 pub(super) fn parts(text: &str) -> Option<Vec<&str>> {
     let runs = long_runs(text);
     let held: usize = runs.iter().map(ExactSizeIterator::len).sum();
@@ -78,7 +78,7 @@ pub(super) fn parts(text: &str) -> Option<Vec<&str>> {
     for run in runs {
         parts.push(text.get(from..run.start)?);
         from = run.end;
-        // Runs are ASCII: every position in one is the start of a character.
+        // Runs are ASCII, so every position in one is the start of a character.
         let run = text.get(run)?;
         parts.extend((0..run.len()).step_by(PART).filter_map(|at| run.get(at..run.len().min(at + PART))));
     }

@@ -1,9 +1,9 @@
-//! Cuts a text into the pieces that are counted one by one.
+//! Splits a text into the pieces that are counted one by one.
 //!
-//! A tokenizer names its pieces by a regular expression. These are the two expressions by hand, as a
-//! choice on the class of the first character: a tenth of the code of a regular expression engine with
-//! its Unicode tables, which V8 would compile at every start, and several times faster. Pieces of ASCII,
-//! which nearly all are, are found many at a time ([`super::block`]).
+//! A tokenizer defines its pieces by a regular expression. This module has the two expressions written by
+//! hand, as a choice by the class of the first character. It needs a tenth of the code of a regular
+//! expression engine with its Unicode tables, which V8 would compile at every start, and is several times
+//! faster. Pieces of ASCII, which nearly all are, are found many at a time ([`super::block`]).
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ use super::layout::{BLANK, BLOCK, CASELESS, LINE_END, LOWER, MARK, NUMBER, SIGN,
 
 const LETTER: u8 = UPPER | LOWER | CASELESS;
 const SPACE: u8 = BLANK | LINE_END;
-/// May stand before the first letter of a word.
+/// Classes that may come before the first letter of a word.
 const BEFORE_A_WORD: u8 = MARK | BLANK | SIGN;
 
 /// The classes of all characters: numbers of blocks, then the blocks.
@@ -40,13 +40,13 @@ static ASCII: [u8; 128] = {
     classes
 };
 
-/// The pieces of a text, in order: those of one byte, of which each is a token, are only counted.
+/// The pieces of a text, in order. Pieces of one byte, each of which is a token, are only counted.
 pub(super) struct Pieces<'t> {
     text: &'t str,
-    /// Up to here the text is cut.
+    /// The text is split up to here.
     at: usize,
     encoding: Encoding,
-    /// The last block, and the pieces in it that were not asked for: where they begin, and where they end.
+    /// The last block, and the remaining pieces in it: their starts and ends.
     block: usize,
     starts: u64,
     ends: u64,
@@ -58,12 +58,12 @@ impl<'t> Pieces<'t> {
         Self { text, at: 0, encoding, block: 0, starts: 0, ends: 0, single: 0 }
     }
 
-    /// How many pieces of one byte there were.
+    /// The number of pieces of one byte so far.
     pub(super) fn single(&self) -> usize {
         self.single
     }
 
-    /// Takes the pieces of the next block that end in it, or else cuts off one by hand.
+    /// Takes the pieces of the next block that end in it; otherwise splits off one by hand.
     #[inline]
     fn advance(&mut self) -> Option<Range<usize>> {
         let starts = block::starts(&self.bytes(), self.encoding);
@@ -105,7 +105,7 @@ impl<'t> Pieces<'t> {
         (CLASSES[BLOCKS + block * BLOCK + code % BLOCK], character.len_utf8())
     }
 
-    /// Where the run of characters of these classes ends that starts at a position.
+    /// The end of the run of characters of these classes that starts at a position.
     #[inline]
     fn run(&self, mut at: usize, classes: u8) -> usize {
         let bytes = self.text.as_bytes();
@@ -122,7 +122,7 @@ impl<'t> Pieces<'t> {
         }
     }
 
-    /// Where the piece ends that starts here.
+    /// The end of the piece that starts here.
     #[inline(never)]
     fn by_hand(&self) -> usize {
         match self.encoding {
@@ -164,7 +164,7 @@ impl<'t> Pieces<'t> {
         if self.class(start).0 == LOWER {
             return Some(self.run(start, LOW));
         }
-        // The first part takes all it can, and gives back as little as the second one needs.
+        // The first part takes as much as it can, and gives back as little as the second one needs.
         let (mut at, mut given_back) = (start, None);
         loop {
             let (class, len) = self.class(at);
@@ -180,7 +180,7 @@ impl<'t> Pieces<'t> {
         }
     }
 
-    /// `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*` where [`Self::lower_word`] finds nothing.
+    /// `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*` if [`Self::lower_word`] finds nothing.
     fn upper_word(&self, start: usize) -> Option<usize> {
         let end = self.run(start, UPPER);
         (end > start).then_some(end)
@@ -215,8 +215,8 @@ impl<'t> Pieces<'t> {
         self.other(class, len, b"\r\n", true)
     }
 
-    /// Numbers, signs and white space, of which the two expressions say nearly the same: what follows
-    /// signs, and whether white space at the end of the text is one piece.
+    /// Numbers, signs and white space, where the two expressions are nearly the same. They differ in what may
+    /// follow signs, and in whether white space at the end of the text is one piece.
     fn other(&self, class: u8, len: usize, behind_signs: &[u8], end_is_one: bool) -> usize {
         const SIGNS: u8 = SIGN | MARK;
         let bytes = self.text.as_bytes();
@@ -247,7 +247,7 @@ impl<'t> Pieces<'t> {
             0 => {}
             behind => return start + behind,
         }
-        // The last blank belongs to what follows.
+        // The last blank belongs to the next piece.
         let last = self.text[start..end].char_indices().next_back().map_or(0, |(at, _)| at);
         if end == bytes.len() || last == 0 { end } else { start + last }
     }
@@ -273,7 +273,7 @@ impl Iterator for Pieces<'_> {
     }
 }
 
-/// Where the last line end of some white space ends, or 0.
+/// The position after the last line end in white space, or 0.
 fn behind_line_end(space: &[u8]) -> usize {
     space.iter().rposition(|byte| matches!(byte, b'\r' | b'\n')).map_or(0, |at| at + 1)
 }
@@ -295,7 +295,7 @@ mod tests {
         found
     }
 
-    /// All pieces, also those that are only counted.
+    /// All pieces, including those that are only counted.
     fn by_blocks(text: &str, encoding: Encoding) -> Vec<Range<usize>> {
         let mut pieces = Pieces::new(text, encoding);
         let longer: Vec<_> = pieces.by_ref().filter(|piece| piece.len() > 1).collect();

@@ -7,16 +7,16 @@ use super::layout::{self, EMPTY, ID_BITS, hash};
 pub(super) struct Vocabulary {
     /// The texts of all tokens, one after the other.
     texts: &'static [u8],
-    /// Where each ends.
+    /// The end of each.
     ends: &'static [[u8; 4]],
     /// A hash table with linear probing.
     slots: &'static [[u8; 4]],
-    /// The ranks of pairs of ASCII, with which most merges begin: 64 KiB, where the other tables take
+    /// The ranks of pairs of ASCII, with which most merges begin: 64 KiB, while the other tables take
     /// megabytes.
     pairs: &'static [[u8; 4]],
 }
 
-/// Bytes of the longest token of both vocabularies. A test looks.
+/// Bytes of the longest token of both vocabularies. A test checks it.
 pub(super) const LONGEST: usize = 128;
 
 macro_rules! vocabulary {
@@ -34,7 +34,7 @@ pub(super) static O200K_BASE: Vocabulary = vocabulary!("o200k_base");
 pub(super) static CL100K_BASE: Vocabulary = vocabulary!("cl100k_base");
 
 impl Vocabulary {
-    /// The rank of what two neighbouring bytes are together; [`EMPTY`] where that is not a token.
+    /// The rank of two neighbouring bytes as one token; [`EMPTY`] if they are not a token.
     #[inline]
     pub(super) fn pair(&self, a: u8, b: u8) -> u32 {
         if (a | b).is_ascii() {
@@ -44,7 +44,7 @@ impl Vocabulary {
         }
     }
 
-    /// The token's rank, which is its id; `None` where the text is not a token.
+    /// The token's rank, which is its id; `None` if the text is not a token.
     #[inline]
     pub(super) fn rank(&self, text: &[u8]) -> Option<u32> {
         const ID: u32 = (1 << ID_BITS) - 1;

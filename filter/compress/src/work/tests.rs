@@ -1,4 +1,4 @@
-//! Work is in proportion to the bytes, whatever the bytes are, for every kind and profile.
+//! Work is proportional to the bytes, whatever the bytes are, for every kind and profile.
 
 use super::*;
 use crate::block::{Call, Context};
@@ -8,7 +8,7 @@ use crate::kinds::code::{self, Language};
 use crate::outcome::{BlockOutcome, Skip};
 use crate::pipeline::{self, Verdict};
 
-/// Bytes of the smaller input, and how many times as large the larger one is.
+/// Bytes of the smaller input, and how many times larger the other one is.
 const SIZE: usize = 32 << 10;
 const GROWTH: usize = 8;
 
@@ -24,7 +24,7 @@ fn compressed(text: &str, profile: Profile) -> (Verdict, u64) {
     (verdict, cap(text.len()) - LEFT.get())
 }
 
-/// Lines that `line` makes from their number, until there are `bytes`.
+/// Lines that `line` makes from their numbers, until there are `bytes`.
 fn lines(bytes: usize, line: impl Fn(usize) -> String) -> String {
     let mut text = String::new();
     for at in 0.. {
@@ -47,7 +47,7 @@ fn by_line(line: impl Fn(usize) -> String + 'static) -> Make {
     Box::new(move |bytes| lines(bytes, &line))
 }
 
-/// Shapes that ask the most of some kind.
+/// Shapes that cost some kind the most.
 fn shapes() -> Vec<(&'static str, Make)> {
     let mut shapes: Vec<(&'static str, Make)> = vec![
         // diffs
@@ -322,13 +322,13 @@ fn ordinary() -> Vec<(&'static str, Make)> {
     ]
 }
 
-/// Bytes of work for each byte of the text, in the profile that asks the most.
+/// Bytes of work for each byte of the text, in the most expensive profile.
 fn work_per_byte(text: &str) -> f64 {
     let most = [Profile::Lossless, Profile::Balanced].map(|profile| compressed(text, profile).1);
     most.into_iter().max().unwrap_or(0) as f64 / text.len() as f64
 }
 
-/// Work per byte does not grow with the text (see above), so that what holds for these holds for eight megabytes.
+/// Work per byte does not grow with the text (see above), so this also holds for eight megabytes.
 #[test]
 fn the_worst_shape_takes_at_most_three_times_the_work_of_ordinary_text() {
     let bytes = SIZE * GROWTH;
@@ -340,7 +340,7 @@ fn the_worst_shape_takes_at_most_three_times_the_work_of_ordinary_text() {
     assert!(worst.is_empty(), "ordinary text takes {usual:.1}: {worst:.1?}");
 }
 
-/// Sources that ask the most of a scanner.
+/// Sources that cost a scanner the most.
 fn sources() -> Vec<(&'static str, Make)> {
     let mut sources: Vec<(&'static str, Make)> = vec![
         ("braces functions", by_line(|at| format!("fn f{at}(a: u8) {{\n{}}}", "    call(a);\n".repeat(12)))),

@@ -117,7 +117,7 @@ fn bedrock_converse(system: &str, steps: &[Step]) -> Value {
                 {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "c2ln"}}},
                 {"toolUse": {"toolUseId": id, "name": name, "input": arguments}}]}),
             Step::Output { id, texts, .. } => {
-                // The texts in turn in each form that a text can have.
+                // The texts, by turns in each form that a text can have.
                 let parts: Vec<Value> = texts
                     .iter()
                     .enumerate()
@@ -160,8 +160,8 @@ fn content(kind: &str, texts: &[String]) -> Value {
     }
 }
 
-/// With every text of every tool output blanked: what has to stay the same. Written against the
-/// formats' documentation and not with the engine's reader, so that each checks the other.
+/// The body with every text of every tool output blanked: this has to stay the same. Written from the
+/// formats' documentation and without the engine's reader, so that each checks the other.
 pub(crate) fn masked(api: Api, mut body: Value) -> Value {
     fn blank(content: &mut Value, kinds: &[&str]) {
         match content {
@@ -248,7 +248,7 @@ pub(crate) fn masked(api: Api, mut body: Value) -> Value {
     body
 }
 
-/// How a client may spell JSON. The choices follow from `seed` alone.
+/// How a client may spell JSON. All choices depend only on `seed`.
 pub(crate) struct Spelling {
     seed: u64,
 }
@@ -258,7 +258,7 @@ impl Spelling {
         Self { seed }
     }
 
-    /// Writes a value with white space, key order and escapes that mean nothing.
+    /// Writes a value with white space, key order and escapes that do not change its meaning.
     pub(crate) fn write(&mut self, value: &Value, out: &mut String) {
         self.space(out);
         match value {

@@ -1,4 +1,4 @@
-//! The invariants that DESIGN.md promises, on generated and on recorded conversations.
+//! The invariants of ARCHITECTURE.md, on generated and on recorded conversations.
 
 mod conversation;
 mod recorded;
@@ -22,14 +22,14 @@ fn string_end(bytes: &[u8], at: usize) -> usize {
     at + strings.byte_offset()
 }
 
-/// Checks I2, I4, I5 and I6 of one answer, and returns what stands in each block's place.
+/// Checks I2, I4, I5 and I6 of one outcome, and returns the forwarded text of each block.
 fn check(api: Api, original: &[u8], outcome: &Outcome<'_>) -> Vec<Vec<u8>> {
     let body = &outcome.body[..];
     let [before, after] = [original, body].map(serde_json::from_slice::<Value>);
     match (before, after) {
-        // I6: nothing but texts of tool outputs differs.
+        // I6: only texts of tool outputs differ.
         (Ok(before), Ok(after)) => assert_eq!(masked(api, before), masked(api, after)),
-        // I1: what is not JSON comes back as it was.
+        // I1: input that is not JSON is returned unchanged.
         (Err(_), _) => assert_eq!(body, original),
         (Ok(_), Err(error)) => panic!("no JSON any more: {error}"),
     }
@@ -58,7 +58,7 @@ fn check(api: Api, original: &[u8], outcome: &Outcome<'_>) -> Vec<Vec<u8>> {
         assert_eq!(block.tokens_after as usize, oracle(outcome.tokens.encoding, &now));
         assert!(block.tokens_after < block.tokens_before);
         assert!(!now.trim().is_empty());
-        // I5: what is left out can be found under the name that the marker gives.
+        // I5: what is left out can be found by the address in the marker.
         let lossy = matches!(block.outcome, BlockOutcome::Compressed { lossy: true, .. });
         assert_eq!(lossy, block.left_out.is_some());
         if lossy {
@@ -77,8 +77,8 @@ fn oracle(encoding: Encoding, text: &str) -> usize {
     }
 }
 
-/// Sends requests of a conversation as it grows, at most `most` of them, and checks each answer and
-/// that they fit together.
+/// Sends at most `most` requests of a growing conversation, and checks each outcome and that they fit
+/// together.
 fn check_conversation(
     api: Api,
     system: &str,
@@ -114,7 +114,7 @@ fn check_conversation(
             assert_eq!(answer.originals.len(), outcome.originals.len());
         }
         sliced::check(raw.as_bytes(), &request, config, &outcome);
-        // I3: what was shown stays as it was. Compared as text, since each body is spelled anew.
+        // I3: what was shown stays the same. Compared as text, because each body has another spelling.
         let shown: Vec<String> = shown
             .iter()
             .map(|raw| {

@@ -1,5 +1,5 @@
-//! The invariants on recorded conversations: those that come with the repository, and all of a corpus
-//! where the environment variable `CORPUS` names one.
+//! The invariants on recorded conversations: those in the repository, and the whole corpus if the environment
+//! variable `CORPUS` names one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,8 @@ fn corpus() -> Option<PathBuf> {
     corpus
 }
 
-/// Requests checked of each conversation, spread over its length: all of them would be quadratic.
+/// How many requests of each conversation are checked, spread over its length: all of them would take
+/// quadratic time.
 const MOST_REQUESTS: usize = 12;
 
 fn check_files(folder: &Path, config: &Config, apis: &[Api]) -> usize {

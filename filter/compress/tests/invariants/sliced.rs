@@ -1,4 +1,5 @@
-//! A body that is worked on step by step comes out as in one go, wherever it pauses and whatever happens meanwhile.
+//! A body that is worked on step by step has the same result as in one go, wherever it pauses and whatever
+//! happens meanwhile.
 
 use headroom_compress::{Config, Memo, Outcome, ParsedBody, Request, compress};
 
@@ -10,15 +11,15 @@ const OTHER: &[u8] = br#"{"model":"gpt-4o","messages":[{"role":"user","content":
 /// What happens to the memo in a pause.
 #[derive(Clone, Copy, Debug)]
 enum Pause {
-    /// The same request comes once more and is done.
+    /// The same request comes again and is finished.
     Twin,
-    /// Another one is done.
+    /// Another request is finished.
     Other,
-    /// Everything is forgotten.
+    /// The memo is cleared.
     Forgotten,
 }
 
-/// Compares with `whole` after a pause at every step. Long conversations are cut at some of them.
+/// Pauses at every step and compares with `whole`. Long conversations pause only at some of the steps.
 pub(crate) fn check(body: &[u8], request: &Request<'_>, config: &Config, whole: &Outcome<'_>) {
     let steps = sliced(body, request, config, usize::MAX, Pause::Other, whole);
     let every = steps.div_ceil(12).max(1);
@@ -29,7 +30,7 @@ pub(crate) fn check(body: &[u8], request: &Request<'_>, config: &Config, whole: 
     }
 }
 
-/// Pauses after `cut` steps. The number of steps.
+/// Pauses after `cut` steps. Returns the number of steps.
 fn sliced(
     body: &[u8],
     request: &Request<'_>,

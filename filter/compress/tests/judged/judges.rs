@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A file as it was and as it is shown.
+/// A file before and after.
 pub(crate) struct Pair {
     pub(crate) source: PathBuf,
     pub(crate) before: PathBuf,
@@ -25,7 +25,7 @@ pub(crate) enum Judge {
     Gcc,
 }
 
-/// Prints the files that cannot be compiled.
+/// Prints the files that do not compile.
 const PYTHON: &str = r#"
 import sys, warnings
 warnings.simplefilter("ignore")
@@ -100,7 +100,7 @@ impl Judge {
         })
     }
 
-    /// The files that it refuses.
+    /// The files that this judge refuses.
     pub(crate) fn refused(self, pairs: &[Pair]) -> Result<HashSet<PathBuf>, String> {
         let files: Vec<&Path> = pairs.iter().flat_map(|pair| [&*pair.before, &*pair.after]).collect();
         match self {
@@ -123,7 +123,7 @@ impl Judge {
     }
 }
 
-/// Gives a program the names of files on its input, and reads those that it refuses from its output.
+/// Passes the names of files to a program's input, and reads the refused ones from its output.
 fn run(command: &mut Command, files: &[&Path]) -> Result<HashSet<PathBuf>, String> {
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| error.to_string())?;
@@ -139,7 +139,7 @@ fn run(command: &mut Command, files: &[&Path]) -> Result<HashSet<PathBuf>, Strin
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(PathBuf::from).collect())
 }
 
-/// `gofmt -e` says what it refuses as `file:line:column: why`.
+/// `gofmt -e` reports errors as `file:line:column: reason`.
 fn gofmt(files: &[&Path]) -> Result<HashSet<PathBuf>, String> {
     let mut refused = HashSet::new();
     for some in files.chunks(200) {
@@ -170,7 +170,7 @@ fn java(files: &[&Path]) -> Result<HashSet<PathBuf>, String> {
     run(Command::new("java").arg(program).arg(list), &[])
 }
 
-/// Only what compiles where it stood can be judged: its headers have to be found.
+/// Only files that compile in their own folder can be judged, because their headers have to be found.
 fn gcc(pairs: &[Pair]) -> Result<HashSet<PathBuf>, String> {
     let mut refused = HashSet::new();
     for pair in pairs {

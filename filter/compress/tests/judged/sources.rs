@@ -1,4 +1,4 @@
-//! Real source files: those of the repository, and of the folders that `HEADROOM_SOURCES` names.
+//! Real source files: those of the repository, and those in the folders of `HEADROOM_SOURCES`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ pub(crate) struct Source {
     pub(crate) text: String,
 }
 
-/// Smaller files are never cut, larger ones take the judges too long.
+/// Smaller files are never cut, and larger ones take the judges too long.
 const BYTES: std::ops::Range<u64> = 3_000..400_000;
-/// Files of one language in one folder of the variable.
+/// The most files of one language in one folder of the variable.
 const MOST: usize = 400;
 
 const ENDINGS: [&str; 14] =

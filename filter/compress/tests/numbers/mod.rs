@@ -1,6 +1,6 @@
 //! Numbers for mutations.
 
-/// A generator of numbers that look random (xorshift), so that nothing depends on the day.
+/// A generator of numbers that look random (xorshift) but are the same in every run.
 pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {

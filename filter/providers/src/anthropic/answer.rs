@@ -1,8 +1,8 @@
 //! Anthropic Messages: content blocks, and events that name the block they belong to.
 //!
-//! Over several rounds the client sees one message: the first round's start, the blocks of all rounds
-//! under running indexes, and the last round's end with the usage of all rounds. What a round adds to
-//! the request is the model's turn as it wrote it, thinking and signatures included, with our call in it.
+//! Over several rounds the client receives one message: the first round's start, the blocks of all rounds
+//! with continuous indexes, and the last round's end with the usage of all rounds. Each round adds the
+//! model's turn to the request exactly as the model wrote it: with thinking, signatures and our call.
 
 use crate::answer::{AnswerReader, Ending, Figures, OwnCall, WrittenCall};
 use crate::anthropic::rounds::{call, message, result};
@@ -16,24 +16,24 @@ pub(crate) struct Anthropic {
     tools: OwnTools,
     /// The blocks of all rounds.
     blocks: Vec<Block>,
-    /// Where this round's begin.
+    /// The index of this round's first block.
     round_start: usize,
     round: u32,
-    /// A call of ours has begun: what follows is held.
+    /// A call of ours has begun, so everything from it on is held.
     holding: bool,
     complete: bool,
     figures: Figures<4>,
     /// Why the round ended, as JSON.
     reason: String,
-    /// The event that said so.
+    /// The event that gave the reason.
     end: String,
-    /// A delta that we cannot join: the turn cannot be repeated to the provider.
+    /// An unknown kind of delta has come, so the turn cannot be repeated to the provider.
     unknown_delta: bool,
     document: String,
 }
 
 impl Anthropic {
-    /// Of an answer to a request with these tools of ours.
+    /// For an answer to a request with these tools of ours.
     pub(crate) fn new(tools: OwnTools) -> Self {
         Self {
             tools,
@@ -60,17 +60,17 @@ impl Anthropic {
 #[derive(Clone, Debug, Default)]
 struct Block {
     kind: String,
-    /// As it began, or, in a document, as it is.
+    /// The block as it began or, in a document, the whole block.
     start: String,
-    /// What deltas have added: members and their text.
+    /// What deltas have added: names of members and their text.
     added: Vec<(&'static str, String)>,
     citations: Vec<String>,
-    /// The tool of ours that it calls.
+    /// Our tool, if the block calls one.
     ours: Option<OwnTool>,
     round: u32,
-    /// The client has it already.
+    /// Whether the client has it already.
     passed: bool,
-    /// Its events that are held.
+    /// Its held events.
     events: Vec<(String, String)>,
 }
 
@@ -99,7 +99,7 @@ impl Block {
         }
     }
 
-    /// A text with what deltas have added to it.
+    /// A text member together with what deltas have added.
     fn text(&self, member: &str) -> String {
         let begun = json::path(&self.start, &[member]).and_then(json::string).unwrap_or_default();
         let added = self.added.iter().find(|(name, _)| *name == member);
@@ -111,7 +111,7 @@ impl Block {
         let mut changes: Vec<(&str, String)> = Vec::new();
         for (member, text) in &self.added {
             let value = if *member == "input" {
-                // A tool without arguments gets no delta, or an empty one.
+                // Calls without arguments have no delta, or an empty one.
                 if text.is_empty() { continue } else { json::object(text).map(|_| text.clone())? }
             } else {
                 json::quote(&self.text(member))
@@ -145,7 +145,7 @@ impl Block {
         json::path(&self.start, &["id"]).and_then(json::string).unwrap_or_default()
     }
 
-    /// With the id that carries a trace.
+    /// The block with the id that carries the trace.
     fn renamed(&self, block: String, ending: &Ending<'_>) -> Option<String> {
         match ending.carrier {
             Some((id, new)) if self.is_call() && self.id() == id => {
@@ -203,13 +203,13 @@ impl Anthropic {
         Some(())
     }
 
-    /// The blocks that the client gets, or has got.
+    /// The blocks that the client has received or will receive.
     fn delivered<'a>(&'a self, ending: &Ending<'_>) -> Vec<&'a Block> {
         let ours = |from: usize| {
             let behind = self.blocks.iter().enumerate().skip(from);
             behind.filter(|(_, block)| block.is_ours()).map(|(at, _)| at).next()
         };
-        // What was thought behind it is bound to something that the client does not have.
+        // Thinking after it is bound to a round that the client does not have.
         let missing = if !ending.is_traced() {
             ours(0)
         } else if ending.drops_last {
@@ -392,7 +392,7 @@ impl AnswerReader for Anthropic {
             "" | "\"tool_use\"" => "\"end_turn\"",
             other => other,
         };
-        // The note stands before calls: what follows a call is its result.
+        // The note is put before calls, because the result of a call has to follow it directly.
         let missing = delivered.iter().copied().filter(|block| !block.passed);
         let (calls, others): (Vec<&Block>, Vec<&Block>) = match note {
             Some(_) => missing.partition(|block| block.is_call()),
@@ -449,7 +449,7 @@ impl AnswerReader for Anthropic {
     }
 }
 
-/// The events of a text block that is no model's.
+/// The events of a text block that the filter adds.
 fn note_events(note: &str) -> Vec<(String, String)> {
     let delta = json::write([("type", json::quote("text_delta")), ("text", json::quote(note))]);
     let event = |kind: &str, member: Option<(&str, &str)>| {

@@ -1,28 +1,30 @@
 //! Breakpoints of Anthropic's prompt cache for clients that set none.
 //!
-//! A request may have four. One stands on the last tool, one at the end of the system prompt, and the rest at the ends
-//! of the newest runs of user messages: the newest is what this request writes, the one before it is what the request
-//! before has written. The provider looks back at most 20 blocks from a breakpoint, and a turn may have more; from the
-//! end of the run before it finds what was written in any case, since no run changes its end once the model has
-//! answered it. With fewer than two of tools and system prompt more runs have one.
+//! A request may have four. One is set on the last tool, one at the end of the system prompt, and the others
+//! at the ends of the newest runs of user messages: this request writes the cache at the newest one, and the
+//! request before has written it at the one before. The provider looks back at most 20 blocks from a
+//! breakpoint, and a turn may have more blocks. From the end of the previous run it always finds what was
+//! written, because the end of a run never changes once the model has answered it. If there are no tools or
+//! no system prompt, more runs get one.
 //!
-//! They are set on blocks, and not at the top of the request: Bedrock and Vertex AI refuse a `cache_control` there, and
-//! a path does not tell who answers. A text of the user is written as the list of one block that it stands for, in every
-//! message, so that a breakpoint that moves on changes nothing but `cache_control`.
+//! They are set on blocks and not at the top of the request: Bedrock and Vertex AI refuse a `cache_control`
+//! there, and the path does not show which provider answers. A plain text of the user is written as a list of
+//! one block, which means the same, in every message: so a breakpoint that moves on changes nothing but
+//! `cache_control`.
 
 use crate::prompt::{self, Prompt, TEXT_PART};
 use crate::splice::Edits;
 use crate::tape::{NotUnderstood, Value};
 
-/// As many as a request may have.
+/// The most that a request may have.
 const MAX_BREAKPOINTS: usize = 4;
 
-/// How long an entry of the cache lives after it was last read.
+/// How long a cache entry lives after it was last read.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Lifetime {
-    /// `5m`, which every model has that caches.
+    /// `5m`, which every model with a cache supports.
     FiveMinutes,
-    /// `1h`, whose writes cost twice the input.
+    /// `1h`. Writing costs twice the price of input.
     OneHour,
 }
 
@@ -38,7 +40,7 @@ impl Lifetime {
     }
 }
 
-/// What was placed.
+/// The breakpoints that were set.
 #[derive(Debug)]
 pub(crate) struct Placed {
     pub(crate) count: u32,
@@ -114,7 +116,7 @@ fn marked_end(control: &str) -> String {
     format!(",\"cache_control\":{control}}}")
 }
 
-/// Sets a breakpoint on an object. A `cache_control` that is null says as much as none.
+/// Sets a breakpoint on an object. A `cache_control` of null counts as none.
 fn mark(block: Value<'_, '_>, control: &str, edits: &mut Edits) -> Result<(), NotUnderstood> {
     let [there] = block.pick(["cache_control"])?;
     match there {
@@ -127,15 +129,15 @@ fn mark(block: Value<'_, '_>, control: &str, edits: &mut Edits) -> Result<(), No
     Ok(())
 }
 
-/// A value of which `None` says that the client sets breakpoints itself.
+/// `None` means that the client sets breakpoints itself.
 type Unless<T> = Option<T>;
 
 fn is_set(control: Option<Value<'_, '_>>) -> bool {
     control.is_some_and(|control| !control.is_null())
 }
 
-/// The last tool that may have a breakpoint: the provider's own may not everywhere, and those that are loaded when they
-/// are searched for must not.
+/// The last tool on which a breakpoint is allowed: not on the provider's own tools, which some providers
+/// refuse, nor on those that are loaded only when they are searched for.
 fn last_tool<'t, 'b>(tools: Option<Value<'t, 'b>>) -> Result<Unless<Option<Value<'t, 'b>>>, NotUnderstood> {
     let mut last = None;
     for tool in tools.into_iter().flat_map(Value::elements).filter(|tool| tool.is_object()) {
@@ -151,7 +153,7 @@ fn last_tool<'t, 'b>(tools: Option<Value<'t, 'b>>) -> Result<Unless<Option<Value
     Ok(Some(last))
 }
 
-/// The last block of the system prompt with a text; true: it is a text without blocks.
+/// The last block of the system prompt with a text; `true`: the prompt is a plain text without blocks.
 fn last_of_system<'t, 'b>(
     system: Option<Value<'t, 'b>>,
 ) -> Result<Unless<(Option<Value<'t, 'b>>, bool)>, NotUnderstood> {
@@ -173,8 +175,8 @@ fn last_of_system<'t, 'b>(
     Ok(Some((last, false)))
 }
 
-/// What ends each run of user messages, oldest first: a block that may have a breakpoint, or a text without blocks.
-/// Beside them, all such texts.
+/// The end of each run of user messages, oldest first: a block that may have a breakpoint, or a plain text.
+/// And all such plain texts.
 type Runs<'t, 'b> = (Vec<Value<'t, 'b>>, Vec<Value<'t, 'b>>);
 
 fn run_ends<'t, 'b>(messages: Option<Value<'t, 'b>>) -> Result<Unless<Runs<'t, 'b>>, NotUnderstood> {
@@ -214,7 +216,7 @@ fn run_ends<'t, 'b>(messages: Option<Value<'t, 'b>>) -> Result<Unless<Runs<'t, '
     Ok(Some((ends, texts)))
 }
 
-/// Whether a block of the user may have a breakpoint. On a text with nothing in it the provider refuses one.
+/// Whether a user's block may have a breakpoint. The provider refuses one on an empty text.
 fn takes_breakpoint(kind: Value<'_, '_>, text: Option<Value<'_, '_>>) -> bool {
     if kind.is("text") {
         return text.is_some_and(|text| text.is_string() && !is_blank(text));

@@ -1,8 +1,8 @@
 //! Anthropic Messages.
 //!
-//! Tool outputs are the texts of `tool_result` blocks in user messages. A `tool_use` with a `caller`
-//! other than `direct` was made by a program in the provider's container, and its result goes there.
-//! `server_tool_use`, `mcp_tool_use` and their `…_tool_result` blocks are the provider's own.
+//! Tool outputs are the texts of `tool_result` blocks in user messages. A `tool_use` with a `caller` other
+//! than `direct` was made by a program in the provider's container, and that program reads the result.
+//! `server_tool_use`, `mcp_tool_use` and their `…_tool_result` blocks belong to the provider.
 
 use crate::context_edits;
 use crate::format::Part;

@@ -4,7 +4,7 @@ use crate::retrieve_tool::{NAME, is_retrieve};
 use crate::rounds::{Before, Editor, IdRules, Outputs, Retrieval, Turn, ends_before, quote, trace};
 use crate::tape::{NotUnderstood, Value};
 
-/// What ids of calls are like.
+/// The rules for ids of calls.
 pub(crate) const IDS: IdRules = IdRules { prefix: "toolu_hr", begin_anew: false, items_have_ids: false };
 
 /// A content block of the model's turn.
@@ -95,7 +95,7 @@ fn restore_turn(
     let mut before = Before::default();
     counted.take(last).for_each(|block| block.add_to(&mut before));
 
-    // The results of calls beside the client's go before its own results.
+    // Results of calls that were made together with the client's go before the client's results.
     let beside = steps.iter().rev().take_while(|step| !step.ends_round).count();
     let place_of_results = match beside {
         0 => None,
@@ -146,7 +146,7 @@ fn last_of(retrievals: &[Retrieval], count: usize) -> impl Iterator<Item = &Retr
     retrievals.iter().skip(retrievals.len().saturating_sub(count))
 }
 
-/// Where the results begin in a message of the user that has some.
+/// Where the results begin in a user message that has some.
 fn results_of(message: Value<'_, '_>) -> Result<Option<usize>, NotUnderstood> {
     let [role, content] = message.pick(["role", "content"])?;
     let first = content.filter(|_| role.is_some_and(|role| role.is("user"))).into_iter();
@@ -159,7 +159,7 @@ pub(crate) fn call(retrieval: &Retrieval) -> String {
     format!(r#"{{"type":"tool_use","id":{id},"name":{name},"input":{arguments}}}"#)
 }
 
-/// Its result as a content block.
+/// The result of our call as a content block.
 pub(crate) fn result(retrieval: &Retrieval) -> String {
     let (id, result) = (quote(&retrieval.id), quote(&retrieval.result));
     format!(r#"{{"type":"tool_result","tool_use_id":{id},"content":{result}}}"#)

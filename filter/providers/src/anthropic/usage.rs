@@ -1,4 +1,4 @@
-//! The words in which answers of Anthropic say what they cost and how they ended.
+//! The keys in Anthropic's answers for usage and the end of an answer.
 
 use memchr::memmem;
 
@@ -18,11 +18,11 @@ pub(crate) fn key(name: &[u8]) -> Option<Key> {
     })
 }
 
-/// What is said where a request is refused for a changed prefix: *messages.1.content.0: Invalid `signature` in
+/// Part of the message of a refusal for a changed prefix: *messages.1.content.0: Invalid `signature` in
 /// `thinking` block. The block is bound to a different conversation.*
 const BOUND_ELSEWHERE: &[u8] = b"bound to a different conversation";
 
-/// Whether a message to people says that thinking is bound to another conversation.
+/// Whether an error message says that thinking is bound to another conversation.
 pub(crate) fn is_bound_elsewhere(message: &[u8]) -> bool {
     memmem::find(message, BOUND_ELSEWHERE).is_some()
 }

@@ -1,9 +1,9 @@
 //! Amazon Bedrock Converse.
 //!
-//! Each block is an object of one member that says what it is. Tool outputs are the `text` and `json`
-//! parts of `toolResult` blocks in user messages. A `toolUse` or `toolResult` with a `type` belongs to a
-//! tool that ran at the provider. `reasoningContent`, `guardContent`, `citationsContent`, `cachePoint`,
-//! images, documents, videos and search results have no reader.
+//! Each block is an object whose only member says what it is. Tool outputs are the `text` and `json` parts of
+//! `toolResult` blocks in user messages. A `toolUse` or `toolResult` with a `type` belongs to a tool that ran
+//! at the provider. `reasoningContent`, `guardContent`, `citationsContent`, `cachePoint`, images, documents,
+//! videos and search results are not read.
 
 use crate::context_edits;
 use crate::retrieve_tool::Naming;

@@ -17,7 +17,7 @@ fn marked(body: &Value) -> Option<Value> {
     Some(serde_json::from_slice(&edited.body).unwrap())
 }
 
-/// The blocks that the model reads, with who says them, and whether there is a breakpoint on each.
+/// The blocks that the model reads, each with its role, and whether it has a breakpoint.
 fn blocks(body: &Value) -> Vec<(String, bool)> {
     let mut blocks = Vec::new();
     let mut push = |who: &str, block: &Value| {
@@ -38,15 +38,15 @@ fn blocks(body: &Value) -> Vec<(String, bool)> {
     blocks
 }
 
-/// The provider's cache: what is written at a breakpoint is found from a later one that stands at most 19 blocks
-/// further on.
+/// The provider's cache: an entry that was written at a breakpoint is found from a later breakpoint at most
+/// 19 blocks further on.
 #[derive(Default)]
 struct Cache {
     written: HashSet<Vec<String>>,
 }
 
 impl Cache {
-    /// How many blocks of a request are read, and how many can be read later.
+    /// How many blocks of a request are read from the cache, and how many can be read later.
     fn ask(&mut self, body: &Value) -> (usize, usize) {
         let blocks = blocks(body);
         let texts: Vec<String> = blocks.iter().map(|(text, _)| text.clone()).collect();
@@ -62,7 +62,7 @@ impl Cache {
     }
 }
 
-/// A conversation: what is said of system and tools, and turns of the user with what the model answers.
+/// A conversation: system prompt, tools, and the user's turns with the model's answers.
 fn conversation() -> impl Strategy<Value = (Value, Value, Vec<Value>)> {
     let text = "[a-z\u{e9}\" \n]{0,6}x";
     let string = text.prop_map(Value::from);
@@ -101,7 +101,7 @@ fn conversation() -> impl Strategy<Value = (Value, Value, Vec<Value>)> {
     })
 }
 
-/// Where requests end: behind each message of the user that the model answers.
+/// Where requests end: after each user message that the model answers.
 fn requests(messages: &[Value]) -> Vec<usize> {
     (1..messages.len()).filter(|at| messages[*at]["role"] == "assistant").collect()
 }
@@ -118,7 +118,7 @@ proptest! {
             if !system.is_null() {
                 body["system"] = system.clone();
             }
-            // With the messages last, what is said so far is the body without its end.
+            // With the messages last, the conversation so far is the body without its end.
             let tail = json!(messages[..end]).to_string();
             body.as_object_mut().unwrap().remove("messages");
             let head = body.to_string();
@@ -132,12 +132,12 @@ proptest! {
             written = last;
             prop_assert_eq!(text.matches(CONTROL).count(), edited.breakpoints as usize);
 
-            // Breakpoints aside, a request goes on where the one before has ended, byte for byte.
+            // Apart from breakpoints, a request continues where the one before has ended, byte for byte.
             let without = text.replace(CONTROL, "");
             prop_assert!(without.starts_with(&said), "{said}\n{without}");
             said = without[..without.len() - 2].to_owned();
 
-            // And the model reads what the client has written.
+            // The model reads exactly what the client has written.
             let client: Value = serde_json::from_str(&body).unwrap();
             let texts = |body: &Value| blocks(body).into_iter().map(|(text, _)| text).collect::<Vec<_>>();
             prop_assert_eq!(texts(&forwarded), texts(&client));
@@ -232,7 +232,7 @@ fn where_the_client_sets_a_breakpoint_itself_none_is_set() {
         assert_eq!(own(pointer, "set"), None, "{pointer}");
         assert!(own(pointer, "null").is_some(), "{pointer}");
     }
-    // What only talks of it sets none.
+    // A text that only mentions it sets none.
     let talk = json!({"messages": [{"role": "user", "content": "\"cache_control\":"},
         {"role": "assistant", "content": [{"type": "tool_use", "name": "f", "input": {"cache_control": set}}]}]});
     assert!(marked(&talk).is_some());
@@ -353,10 +353,10 @@ fn a_prompt_that_no_rule_names_or_that_has_the_accounting_line_stays() {
         {"type": "text", "text": PROMPT}]});
     let billed = [Rule { prompt: line_digest(b"x-anthropic-billing-header: cch=1"), ..dated()[0].clone() }];
     assert_eq!(aligned(&blocks, Api::AnthropicMessages, &billed), None);
-    // The line has become another one.
+    // The line no longer holds what the rule names.
     let without = of(&PROMPT.replace("2026-11-29", "unknown").replace("17", "one")).map(|(_, lines)| lines);
     assert_eq!(without, None);
-    // In a message of the user nothing is a prompt.
+    // A text in a user message is not a system prompt.
     let user = json!({"messages": [{"role": "user", "content": PROMPT}]});
     assert_eq!(aligned(&user, Api::OpenAiChat, &dated()), None);
 }
@@ -385,7 +385,7 @@ fn with_both_the_breakpoint_stands_before_the_lines_that_change() {
         let forwarded: Value = serde_json::from_slice(&edited.body).unwrap();
         assert_eq!(forwarded["system"], expected);
     }
-    // So what is written in one request is read in the next, whose date is another.
+    // So what one request writes is read by the next one, although the date has changed.
     let mut cache = Cache::default();
     let mut ask = |prompt: &str| {
         let body = json!({"system": prompt, "tools": [{"name": "a"}], "messages": [{"role": "user", "content": "a"}]});

@@ -1,8 +1,8 @@
 //! Cohere Chat, version 2.
 //!
-//! Tool outputs are the content of messages with the role `tool`: a string, or parts of which those of the
-//! type `text` count. A part of the type `document` is what the answer's citations give back to the client
-//! as it was sent, so it is an output only where the request switches citations off.
+//! Tool outputs are the content of messages with the role `tool`: a string, or parts of the type `text`. The
+//! citations of an answer return `document` parts to the client as they were sent, so such a part is an
+//! output only if the request switches citations off.
 
 use crate::retrieve_tool::Naming;
 use crate::tape::{NotUnderstood, Value};
@@ -78,7 +78,7 @@ fn read_output<'b>(
             let [data] = document.pick(["data"])?;
             match data {
                 Some(data) if !cited => walk.structured_output(call, data),
-                // Read by the model, so it is counted.
+                // The model reads it, so it is counted.
                 _ => walk.output(call, document),
             }
         }

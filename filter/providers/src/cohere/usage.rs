@@ -1,4 +1,4 @@
-//! The words in which answers of Cohere say what they cost.
+//! The keys in Cohere's answers for usage.
 
 use crate::usage::Key;
 

@@ -1,9 +1,10 @@
-//! Gemini: candidates with parts; a stream is a row of whole answers, each with some more parts.
+//! Gemini: candidates with parts. A stream is a sequence of whole answers, each with some more parts.
 //!
-//! Requests ask for one candidate unless they say otherwise, and answers with several are not followed.
-//! Calls have no ids in most versions of the API, so a call is known by the tool's name and its place.
+//! Requests ask for one candidate unless they set another number, and answers with several are not followed.
+//! In most versions of the API calls have no ids, so a call is identified by the tool's name and its
+//! position.
 //!
-//! Code Assist has the same one level down: the request in `request`, each answer in `response`.
+//! Code Assist wraps the same: the request in `request`, each answer in `response`.
 
 use crate::answer::{AnswerReader, Ending, Figures, OwnCall, WrittenCall};
 use crate::json;
@@ -14,11 +15,11 @@ use crate::sse;
 #[derive(Clone, Debug)]
 pub(crate) struct Gemini {
     tools: OwnTools,
-    /// This round's parts, as they are.
+    /// This round's parts, unchanged.
     parts: Vec<String>,
-    /// Parts of this round that the client has.
+    /// How many parts of this round the client has.
     passed: usize,
-    /// Parts of earlier rounds that the client gets, without those that it has.
+    /// Parts of earlier rounds that the client still has to receive.
     owed: Vec<String>,
     holding: bool,
     later_round: bool,
@@ -28,13 +29,13 @@ pub(crate) struct Gemini {
     figures: Figures<5>,
     /// The latest answer, or piece of one.
     document: String,
-    /// What it stood in; empty where it stands alone.
+    /// The object around it; empty if there is none.
     envelope: String,
     is_nested: bool,
 }
 
 impl Gemini {
-    /// Of an answer to a request with these tools of ours.
+    /// For an answer to a request with these tools of ours.
     pub(crate) fn new(tools: OwnTools) -> Self {
         Self {
             tools,
@@ -74,12 +75,12 @@ fn candidate(answer: &str) -> Option<&str> {
 }
 
 impl Gemini {
-    /// As Code Assist has it.
+    /// For answers of Code Assist.
     pub(crate) fn nested(tools: OwnTools) -> Self {
         Self { is_nested: true, ..Self::new(tools) }
     }
 
-    /// The tool of ours that a part calls.
+    /// Our tool, if a part calls one.
     fn tool(&self, part: &str) -> Option<OwnTool> {
         self.tools.find(&name(part)?)
     }
@@ -88,7 +89,7 @@ impl Gemini {
         self.tool(part).is_some()
     }
 
-    /// The answer in what has come; Code Assist may have other things to say.
+    /// The answer in a document. Code Assist also sends documents without one.
     fn answer<'a>(&self, document: &'a str) -> Option<&'a str> {
         if !self.is_nested {
             return Some(document);
@@ -124,8 +125,8 @@ impl Gemini {
         Some(())
     }
 
-    /// What the client gets of this round's parts, without those that it has. A summary of what was thought in a
-    /// later round is left out; what carries a signature never is.
+    /// The parts of this round that the client still has to receive. A summary of a later round's thinking is
+    /// left out; a part with a signature never is.
     fn missing(&self) -> impl Iterator<Item = &String> {
         let hidden = |part: &str| {
             let thought = json::path(part, &["thought"]) == Some("true");
@@ -134,7 +135,7 @@ impl Gemini {
         self.parts.iter().skip(self.passed).filter(move |part| !self.is_ours(part) && !hidden(part))
     }
 
-    /// The latest answer with these parts, the reason and the usage.
+    /// The latest answer, with these parts, the reason and the usage.
     fn with_parts(&self, parts: impl IntoIterator<Item = String>) -> Option<String> {
         let candidate = candidate(&self.document).unwrap_or("{}");
         let content = json::path(candidate, &["content"]).unwrap_or(r#"{"role":"model"}"#);
@@ -147,7 +148,7 @@ impl Gemini {
         if self.is_nested { json::with(&self.envelope, &[(ENVELOPE, &answer)]) } else { Some(answer) }
     }
 
-    /// The model's turn as it is, without the client's calls, and the results of ours.
+    /// The model's turn without the client's calls, and the results of ours.
     fn messages(&self, written: &[WrittenCall<'_>]) -> Vec<String> {
         let kept = self.parts.iter().filter(|part| call(part).is_none() || self.is_ours(part));
         let turn = json::write([("role", json::quote("model")), ("parts", json::list(kept))]);
@@ -207,7 +208,7 @@ impl AnswerReader for Gemini {
         ours.collect()
     }
 
-    /// Calls have no ids that last.
+    /// Calls have no lasting ids.
     fn carrier(&self) -> Option<String> {
         None
     }

@@ -1,7 +1,7 @@
 //! Gemini `generateContent`.
 //!
-//! A tool output is the `response` object of a `functionResponse`, whose members are up to the client.
-//! Names may be in camel case or in snake case, as in any protobuf JSON.
+//! A tool output is the `response` object of a `functionResponse`; the client chooses its members. Names may
+//! be in camel case or in snake case, as in all protobuf JSON.
 
 use crate::prompt::Prompt;
 use crate::retrieve_tool::Naming;
@@ -77,7 +77,8 @@ fn read_part<'b>(part: Value<'_, 'b>, role: Role, walk: &mut Walk<'b>) -> Result
     Ok(())
 }
 
-/// The one of two spellings that is there. Both at once mean different things to different parsers.
+/// The value under whichever of two spellings is used. Both at once mean different things to different
+/// parsers.
 fn either<'t, 'b>(
     camel: Option<Value<'t, 'b>>,
     snake: Option<Value<'t, 'b>>,

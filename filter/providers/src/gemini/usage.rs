@@ -1,4 +1,4 @@
-//! The words in which answers of Gemini say what they cost and how they ended.
+//! The keys in Gemini's answers for usage and the end of an answer.
 
 use crate::usage::Key;
 

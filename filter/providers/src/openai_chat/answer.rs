@@ -1,9 +1,9 @@
 //! OpenAI Chat Completions: one message per choice, streamed as chunks that add to it.
 //!
-//! Requests with several choices get no tool of ours, so there is one. Over several rounds the client
-//! sees one completion: the texts of all rounds behind one another, the last round's calls and finish
-//! reason, and the usage of all rounds. Chunks of later rounds carry the first round's id, because
-//! clients join chunks by it.
+//! Requests with several choices get no tool of ours, so there is only one. Over several rounds the client
+//! receives one completion: the texts of all rounds in order, the last round's calls and finish reason, and
+//! the usage of all rounds. Chunks of later rounds carry the first round's id, because clients join chunks by
+//! it.
 
 use crate::answer::{AnswerReader, Ending, Figures, OwnCall, WrittenCall, characters};
 use crate::json;
@@ -12,45 +12,45 @@ use crate::own_tools::{OwnTool, OwnTools};
 use crate::rounds::Before;
 use crate::sse;
 
-/// A member of messages that OpenAI does not have. Providers that do (DeepSeek, Moonshot) want it back with
-/// the results of a turn's calls.
+/// A member of messages that OpenAI does not have. Providers with it (DeepSeek, Moonshot) require it in the
+/// request that returns the results of a turn's calls.
 const REASONING: &str = "reasoning_content";
 
-/// Signed reasoning, as OpenRouter gives it. It stands in one place of the message and cannot be divided.
+/// Signed reasoning of OpenRouter. It is one member of the message and cannot be divided.
 const DETAILS: &str = "reasoning_details";
 
-/// Calls in one round. No model makes as many.
+/// The most calls in one round, far more than models make.
 const MAX_CALLS: usize = 4_096;
 
 #[derive(Clone, Debug)]
 pub(crate) struct OpenAiChat {
     tools: OwnTools,
-    /// What the rounds before this one said.
+    /// The content of the rounds before this one.
     earlier: Vec<Said>,
     this: Said,
     /// How much of the first round's text and reasoning the client has. Bytes.
     passed: [usize; 2],
     /// How many of the first round's calls the client has.
     passed_calls: usize,
-    /// What every chunk of the answer says.
+    /// The members that every chunk of the answer repeats.
     envelope: Vec<(String, String)>,
     holding: bool,
     /// Why the round ended, as JSON; empty before that.
     reason: String,
-    /// The provider sends a chunk with usage at the end.
+    /// Whether the provider sends a chunk with usage at the end.
     usage_seen: bool,
     signed: bool,
     figures: Figures<3>,
     document: String,
 }
 
-/// What the model says in one round.
+/// The content of one round.
 #[derive(Clone, Debug, Default)]
 struct Said {
     text: String,
     reasoning: String,
     calls: Vec<Call>,
-    /// In a document, its signed reasoning as it is.
+    /// In a document, the signed reasoning, unchanged.
     details: Option<String>,
 }
 
@@ -67,7 +67,7 @@ impl Said {
 }
 
 impl OpenAiChat {
-    /// Of an answer to a request with these tools of ours.
+    /// For an answer to a request with these tools of ours.
     pub(crate) fn new(tools: OwnTools) -> Self {
         Self {
             tools,
@@ -91,13 +91,13 @@ struct Call {
     id: String,
     name: String,
     arguments: String,
-    /// In a stream, the number by which its deltas name it.
+    /// In a stream, the number that its deltas use for it.
     index: u64,
-    /// What providers add to it: Gemini's signature stands there, and the call is refused without it.
+    /// Members that providers add, such as Gemini's signature, without which the call is refused.
     added: Vec<(String, String)>,
-    /// The tool of ours that it calls, as its first delta said: what has passed cannot become ours later.
+    /// Our tool, if its first delta named one: a call that has passed cannot become ours later.
     ours: Option<OwnTool>,
-    /// In a document, the call as it is; kept because providers put members of their own into it.
+    /// In a document, the whole call, because providers add their own members to it.
     whole: Option<String>,
 }
 
@@ -113,13 +113,13 @@ impl Call {
         json::write(own.into_iter().chain(added))
     }
 
-    /// Whether it says more than name and arguments: then it can only be repeated as it was.
+    /// Whether it has more members than name and arguments: then it can only be repeated unchanged.
     fn has_more(&self) -> bool {
         let members = self.whole.as_deref().and_then(json::object).unwrap_or_default();
         !self.added.is_empty() || members.iter().any(|(key, value)| is_added(key, value))
     }
 
-    /// With the id that carries a trace.
+    /// The call with the id that carries the trace.
     fn renamed(&self, ending: &Ending<'_>) -> Option<String> {
         match ending.carrier {
             Some((id, new)) if self.id == id => json::with(&self.json(), &[("id", &json::quote(new))]),
@@ -142,7 +142,8 @@ impl OpenAiChat {
         let index = json::get(&members, "index").and_then(json::number);
         let is_numbered = index.is_some();
         let index = index.or(self.this.calls.last().map(|call| call.index)).unwrap_or(0);
-        // Numbers may begin anywhere. Some servers give none, or each call the same, and whole calls one by one.
+        // Numbers may begin anywhere. Some servers send no numbers, or the same for each call, with one whole
+        // call per chunk.
         let goes_on = |call: &Call| {
             let other = if id.is_empty() { !is_numbered } else { id != call.id };
             let begins = !name.is_empty() && !call.name.is_empty() && other;
@@ -173,7 +174,7 @@ impl OpenAiChat {
         Some(())
     }
 
-    /// A chunk that says `delta`, or only why the answer ends.
+    /// A chunk with `delta`, or only with the finish reason.
     fn chunk(&self, delta: &str, finish_reason: &str) -> String {
         let choice = json::write([("index", "0"), ("delta", delta), ("finish_reason", finish_reason)]);
         let choices = json::list([choice]);
@@ -196,13 +197,13 @@ impl OpenAiChat {
         self.rounds().map(|round| round.text.as_str()).collect()
     }
 
-    /// The reasoning that the client gets: of later rounds only where the next request can put it in its place.
+    /// The reasoning for the client: that of later rounds only if the next request can put it back.
     fn reasoning(&self, ending: &Ending<'_>) -> String {
         let rounds = if ending.is_traced() { usize::MAX } else { 1 };
         self.rounds().take(rounds).map(|round| round.reasoning.as_str()).collect()
     }
 
-    /// The client's calls of the last round, each with its place among them and whether it has passed.
+    /// The client's calls of the last round, each with its position and whether it has passed.
     fn clients_calls(&self) -> impl Iterator<Item = (usize, bool, &Call)> {
         let calls = self.this.calls.iter().enumerate().filter(|(_, call)| call.ours.is_none());
         calls
@@ -220,7 +221,7 @@ impl OpenAiChat {
             "" => json::without(&message, REASONING)?,
             reasoning => json::with(&message, &[(REASONING, &json::quote(reasoning))])?,
         };
-        // What later rounds have signed is bound to what the client does not have.
+        // What later rounds have signed is bound to rounds that the client does not have.
         let first = self.rounds().next().and_then(|round| round.details.as_deref());
         message = match first {
             Some(details) => json::with(&message, &[(DETAILS, details)])?,
@@ -338,7 +339,7 @@ impl AnswerReader for OpenAiChat {
     }
 
     fn carrier(&self) -> Option<String> {
-        // Signed reasoning, and signatures on calls of ours, cannot be written once more.
+        // Signed reasoning, and signatures on calls of ours, cannot be written again.
         let mut calls = self.rounds().flat_map(|round| &round.calls);
         if self.signed || calls.any(|call| call.ours.is_some() && call.has_more()) {
             return None;
@@ -409,7 +410,7 @@ impl AnswerReader for OpenAiChat {
         let [passed_text, passed_reasoning] = self.passed;
         let mut out = self.text_chunk(REASONING, reasoning.get(passed_reasoning..).unwrap_or_default());
         out.push_str(&self.text_chunk("content", text.get(passed_text..).unwrap_or_default()));
-        // Behind the numbers that the client has seen.
+        // After the numbers that the client has seen.
         let seen = self.clients_calls().filter(|(_, passed, _)| *passed).map(|(_, _, call)| call.index);
         let seen: Vec<u64> = seen.collect();
         let free = seen.iter().max().map_or(0, |last| last.saturating_add(1));

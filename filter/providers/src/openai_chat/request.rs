@@ -1,4 +1,4 @@
-//! OpenAI Chat Completions, and what speaks it.
+//! OpenAI Chat Completions, also from other providers.
 //!
 //! Tool outputs are the content of messages with the role `tool`.
 
@@ -22,8 +22,8 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
             "truncate_prompt_tokens",
         ])?;
     walk.envelope(Naming::Function, model, stream, tools)?;
-    // OpenRouter's transforms take messages out of the middle, as does the plugin that came after them; vLLM cuts a
-    // prompt from the left.
+    // OpenRouter's transforms, and the plugin that replaced them, remove messages from the middle; vLLM cuts
+    // a prompt from the left.
     walk.clears_outputs = context_edits::clear_outputs(management)?
         || context_edits::truncates(truncation)
         || transforms.is_some_and(|transforms| transforms.elements().next().is_some())
@@ -40,7 +40,7 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
     Ok(())
 }
 
-/// Whether one of OpenRouter's plugins, which is not switched off, takes messages out of the conversation.
+/// Whether an active OpenRouter plugin removes messages from the conversation.
 fn compresses(plugins: Option<Value<'_, '_>>) -> Result<bool, NotUnderstood> {
     for plugin in plugins.into_iter().flat_map(Value::elements).filter(|plugin| plugin.is_object()) {
         let [id, enabled] = plugin.pick(["id", "enabled"])?;

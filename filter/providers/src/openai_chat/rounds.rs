@@ -41,7 +41,7 @@ pub(crate) fn restore(
             text.push_str(&part.text().unwrap_or_default());
             texts += 1;
         })?;
-        // Parts that say more than text (a refusal, a breakpoint) cannot be divided.
+        // Parts with more than text (a refusal, a breakpoint) cannot be divided.
         let is_plain = |part: Value<'_, '_>| part.members().all(|(key, _)| key.is("type") || key.is("text"));
         let mut parts = content.into_iter().filter(|content| content.is_array()).flat_map(Value::elements);
         let is_divisible =
@@ -108,12 +108,12 @@ impl Turn<'_, '_, '_> {
         editor.edit(self.message.span().range(), messages.join(","));
     }
 
-    /// The client's message with what is left of its text, and with calls of ours before its own.
+    /// The client's message with the rest of its text, and with our calls before its own.
     fn last_message(&self, text: &str, reasoning: &str, ours: Vec<String>, editor: &Editor<'_>) -> String {
         let mut members = Vec::new();
         for (key, value) in self.message.members() {
             let written = match key.text().as_deref() {
-                // None of it belongs to another round.
+                // Its whole text belongs to this round.
                 Some("content") if text.len() == self.text.len() && !text.is_empty() => {
                     value.raw().to_owned()
                 }
@@ -133,7 +133,7 @@ impl Turn<'_, '_, '_> {
     }
 }
 
-/// A text of which parts are taken from its start.
+/// A text from whose start parts are taken.
 struct Rest<'a> {
     text: &'a str,
     taken_bytes: usize,
@@ -145,7 +145,7 @@ impl<'a> Rest<'a> {
         Self { text, taken_bytes: 0, taken: 0 }
     }
 
-    /// The text from where the last part ended to the character `place`; `None`: it is not there.
+    /// The text from the end of the last part to the character `place`; `None`: the text is shorter.
     fn to(&mut self, place: u32) -> Option<&'a str> {
         let rest = self.text.get(self.taken_bytes..)?;
         let count = usize::try_from(place.checked_sub(self.taken)?).ok()?;
@@ -167,17 +167,17 @@ pub(crate) fn call(retrieval: &Retrieval) -> String {
     format!(r#"{{"id":{id},"type":"function","function":{{"name":{name},"arguments":{arguments}}}}}"#)
 }
 
-/// Its result as a message.
+/// The result of our call as a message.
 pub(crate) fn result(retrieval: &Retrieval) -> String {
     let (id, result) = (quote(&retrieval.id), quote(&retrieval.result));
     format!(r#"{{"role":"tool","tool_call_id":{id},"content":{result}}}"#)
 }
 
-/// A message of the model that calls our tool alone.
+/// A message of the model that calls only our tool.
 pub(crate) fn message(text: &str, reasoning: &str, calls: &[String]) -> String {
     let content = if text.is_empty() { "null".to_owned() } else { quote(text) };
     let calls = calls.join(",");
-    // DeepSeek and Moonshot want it back with the results of a turn's calls.
+    // DeepSeek and Moonshot require it in the request that returns the results of a turn's calls.
     let reasoning = match reasoning {
         "" => String::new(),
         reasoning => format!(r#","reasoning_content":{}"#, quote(reasoning)),

@@ -1,4 +1,4 @@
-//! The words in which chat completions say what they cost and how they ended: OpenAI's, Groq's and DeepSeek's.
+//! The keys in chat completions for usage and the end of an answer: those of OpenAI, Groq and DeepSeek.
 
 use crate::usage::Key;
 

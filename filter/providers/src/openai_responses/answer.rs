@@ -1,15 +1,16 @@
 //! OpenAI Responses: output items, and numbered events that build them.
 //!
-//! Over several rounds the client sees one response: the first round's beginning, the items of all
-//! rounds under running indexes, events under running sequence numbers, and the last round's end with
-//! the output and the usage of all rounds. It keeps the first round's id: SDKs hold the end of a stream against its
-//! beginning.
+//! Over several rounds the client receives one response: the first round's beginning, the items of all rounds
+//! with continuous indexes, events with continuous sequence numbers, and the last round's end with the output
+//! and the usage of all rounds. It keeps the first round's id, because SDKs compare the end of a stream with
+//! its beginning.
 //!
-//! The provider refuses a reasoning item in a request without the item that it led to, and SDKs refuse the end of a
-//! response in which an item has begun and has not ended. So a reasoning item is held until the next item begins: one
-//! that led to a call of ours is for the client only where the next request puts that call back.
+//! The provider refuses a request with a reasoning item but without the item after it, and SDKs refuse the
+//! end of a response in which an item has begun and not ended. So a reasoning item is held until the next
+//! item begins: if that is a call of ours, the client receives the reasoning only if the next request puts
+//! the call back.
 //!
-//! Requests of conversations that the provider keeps get no tool of ours, so there is no call of it to answer.
+//! Requests of conversations that the provider keeps get no tool of ours, so there are no calls to answer.
 
 use crate::answer::{AnswerReader, Ending, Figures, OwnCall, WrittenCall};
 use crate::json;
@@ -33,17 +34,17 @@ pub(crate) struct OpenAiResponses {
     tools: OwnTools,
     /// The items of all rounds.
     items: Vec<Item>,
-    /// Where this round's begin.
+    /// The index of this round's first item.
     round_start: usize,
     later_round: bool,
     /// How many events the client has.
     sequence: u64,
-    /// Events that are held, up to the next that passes.
+    /// Events that are held until the next one that passes.
     held: u64,
     hold: Hold,
     complete: bool,
     figures: Figures<3>,
-    /// The response as a whole, as far as it is known.
+    /// The whole response, as far as it is known.
     document: String,
     /// The id of the first round's response, as JSON.
     first_id: Option<String>,
@@ -52,13 +53,13 @@ pub(crate) struct OpenAiResponses {
 /// An output item.
 #[derive(Clone, Debug, Default)]
 struct Item {
-    /// As it is known so far.
+    /// The item as far as it is known.
     raw: String,
-    /// It has ended.
+    /// Whether it has ended.
     done: bool,
-    /// The client has seen it begin.
+    /// Whether the client has seen its beginning.
     begun: bool,
-    /// Its events that the client has not got.
+    /// Its events that the client has not received.
     events: Vec<(String, String)>,
 }
 
@@ -66,14 +67,14 @@ struct Item {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Hold {
     No,
-    /// A reasoning item has begun, and it depends on the next item.
+    /// A reasoning item has begun, and the next item decides about it.
     UntilNextItem,
     /// A call of ours has begun.
     ToTheEnd,
 }
 
 impl OpenAiResponses {
-    /// Of an answer to a request with these tools of ours.
+    /// For an answer to a request with these tools of ours.
     pub(crate) fn new(tools: OwnTools) -> Self {
         Self {
             tools,
@@ -103,7 +104,7 @@ fn is_reasoning(item: &str) -> bool {
     kind(item) == "\"reasoning\""
 }
 
-/// Whether `rounds` takes it for a part of the model's turn.
+/// Whether `rounds` counts it as a part of the model's turn.
 fn is_of_turn(item: &str) -> bool {
     let kind = json::path(item, &["type"]).and_then(json::string).unwrap_or_default();
     let role = json::path(item, &["role"]).and_then(json::string);
@@ -118,14 +119,14 @@ fn call_id(item: &str) -> String {
     json::path(item, &["call_id"]).and_then(json::string).unwrap_or_default()
 }
 
-/// What a message of the model says.
+/// The texts of a message of the model.
 fn texts(item: &str) -> String {
     let parts = json::path(item, &["content"]).and_then(json::array).unwrap_or_default();
     let texts = parts.into_iter().filter_map(|part| json::path(part, &["text"]).and_then(json::string));
     texts.collect()
 }
 
-/// With the id that carries a trace.
+/// The item with the id that carries the trace.
 fn renamed(item: &str, ending: &Ending<'_>) -> Option<String> {
     match ending.carrier {
         Some((id, new)) if is_call(item) && call_id(item) == id => {
@@ -136,7 +137,7 @@ fn renamed(item: &str, ending: &Ending<'_>) -> Option<String> {
 }
 
 impl OpenAiResponses {
-    /// The tool of ours that an item calls.
+    /// Our tool, if an item calls one.
     fn tool(&self, item: &str) -> Option<OwnTool> {
         if is_call(item) { self.tools.find(&name(item)) } else { None }
     }
@@ -168,12 +169,12 @@ impl OpenAiResponses {
         json::with(&self.document, &[("output", &json::list(output)), ("usage", &usage)])
     }
 
-    /// Whether the client gets, or keeps, each item.
+    /// Which items the client has received or will receive.
     fn delivered(&self, ending: &Ending<'_>) -> Vec<bool> {
         let ours = |from: usize| {
             let first = self.items.iter().skip(from).position(|item| self.is_ours(&item.raw))?;
             let before = self.items.get(..from + first).unwrap_or_default();
-            // What led to the call goes with it.
+            // The reasoning directly before the call goes with it.
             Some(from + first - before.iter().rev().take_while(|item| is_reasoning(&item.raw)).count())
         };
         let missing = if !ending.is_traced() {
@@ -229,13 +230,13 @@ impl AnswerReader for OpenAiResponses {
             (Hold::No | Hold::UntilNextItem, Some(item)) if begins && self.is_ours(item) => {
                 self.hold = Hold::ToTheEnd;
             }
-            // All of it led to what follows.
+            // All of the reasoning belongs to the next item.
             (Hold::No | Hold::UntilNextItem, Some(item)) if begins && is_reasoning(item) => {
                 self.hold = Hold::UntilNextItem;
             }
             (Hold::UntilNextItem, _) if begins || ended => {
                 self.hold = Hold::No;
-                // What was held passes now.
+                // The held events pass now.
                 for item in &mut self.items {
                     item.begun = true;
                     item.events.clear();
@@ -260,7 +261,8 @@ impl AnswerReader for OpenAiResponses {
                 known.events.push((name.to_owned(), data.to_owned()));
             }
         }
-        // A first answer that failed is the client's business, a later one is ours.
+        // If the first answer has failed, the client sees that; if a later one has failed, the filter handles
+        // it.
         self.complete |= ended && !(self.later_round && kind == "response.failed");
         if let Some(response) = json::get(&members, "response") {
             self.read_response(response)?;
@@ -314,7 +316,7 @@ impl AnswerReader for OpenAiResponses {
     }
 
     fn carrier(&self) -> Option<String> {
-        // Between others of these kinds the next request does not say where the model's turn begins and ends.
+        // Between items of other kinds the next request does not show where the model's turn begins and ends.
         if self.items.iter().any(|item| !is_of_turn(&item.raw)) {
             return None;
         }
@@ -386,7 +388,7 @@ impl AnswerReader for OpenAiResponses {
         let kept = self.items.iter().zip(&delivered).filter(|(item, kept)| **kept && item.done);
         let kept: Vec<&Item> = kept.map(|(item, _)| item).collect();
         let note = ending.note.map(Self::note);
-        // The note stands before calls: what follows a call is its result.
+        // The note is put before calls, because the result of a call has to follow it directly.
         let (calls, others): (Vec<&Item>, Vec<&Item>) = match note {
             Some(_) => kept.into_iter().partition(|item| is_call(&item.raw) && !item.begun),
             None => (Vec::new(), kept),

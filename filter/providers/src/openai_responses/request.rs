@@ -1,10 +1,10 @@
 //! OpenAI Responses.
 //!
 //! Tool outputs are the `output` of `function_call_output`, `custom_tool_call_output` and
-//! `local_shell_call_output` items, each of which the client produced, and `stdout` and `stderr` of
-//! `shell_call_output` items, where the call did not run in a container of the provider's.
-//! `apply_patch_call_output` is a status line for the provider's own harness, and everything with a call and
-//! its result in one item (`mcp_call`, `web_search_call`, …) ran at the provider.
+//! `local_shell_call_output` items, which the client makes, and `stdout` and `stderr` of `shell_call_output`
+//! items if the call did not run in a container of the provider. `apply_patch_call_output` is a status line
+//! for the provider. Items that hold both a call and its result (`mcp_call`, `web_search_call`, …) ran at the
+//! provider.
 
 use crate::context_edits;
 use crate::retrieve_tool::Naming;
@@ -14,7 +14,7 @@ use crate::walk::{Call, Role, Walk, each_text};
 /// The types of text parts, in messages and in outputs.
 const TEXTS: [&str; 3] = ["input_text", "output_text", "text"];
 
-/// Items that stand for all that precedes them. Codex has written the later two.
+/// Items that replace everything before them. Codex has written the later two.
 const COMPACTIONS: [&str; 3] = ["compaction", "compaction_summary", "context_compaction"];
 
 pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnderstood> {
@@ -31,7 +31,7 @@ pub(crate) fn read<'b>(root: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), N
             "context_management",
             "truncation",
         ])?;
-    // A response is stored unless the request says that it is not.
+    // A response is stored unless the request switches that off.
     walk.kept_by_provider = [previous, conversation].into_iter().flatten().any(|id| !id.is_null())
         || store.is_none_or(|store| store.raw() != "false");
     walk.envelope(Naming::Name, model, stream, tools)?;
@@ -86,7 +86,7 @@ fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnde
     } else if is("custom_tool_call") {
         walk.call(call_id, Call::new(name, input, caller)?);
     } else if is("local_shell_call") || is("shell_call") && is_local(environment)? {
-        // The item's type is the only name that this tool has.
+        // This tool has no name but the item's type.
         walk.call(call_id, Call::new(kind, action, caller)?);
     } else if is("function_call_output") || is("custom_tool_call_output") || is("local_shell_call_output") {
         let call = walk.call_of(call_id);
@@ -108,7 +108,7 @@ fn read_item<'b>(item: Value<'_, 'b>, walk: &mut Walk<'b>) -> Result<(), NotUnde
     Ok(())
 }
 
-/// Whether a shell call runs at the client: its environment says so, or nothing else.
+/// Whether a shell call runs at the client: its environment says so, or is not given.
 fn is_local(environment: Option<Value<'_, '_>>) -> Result<bool, NotUnderstood> {
     match environment {
         Some(environment) if environment.is_object() => {

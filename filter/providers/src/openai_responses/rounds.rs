@@ -1,4 +1,4 @@
-//! OpenAI Responses: a turn is a row of items, and a round stands between two of them.
+//! OpenAI Responses: a turn is a sequence of items, and a round is put between two of them.
 
 use crate::retrieve_tool::{NAME, is_retrieve};
 use crate::rounds::{Before, Editor, Outputs, Retrieval, Turn, ends_before, quote, trace};
@@ -25,7 +25,7 @@ impl Item<'_, '_> {
         kind == "reasoning" || kind.ends_with("_call") || self.role.is_some_and(|role| role.is("assistant"))
     }
 
-    /// As the walk counts them.
+    /// Whether the walk counts it as a call of the client's.
     fn is_clients_call(&self) -> bool {
         let name = self.name.and_then(Value::text);
         matches!(&*self.kind(), "function_call" | "custom_tool_call" | "local_shell_call")
@@ -50,7 +50,7 @@ impl Item<'_, '_> {
     }
 }
 
-/// What a message says.
+/// The texts of a message.
 fn texts(content: Option<Value<'_, '_>>) -> String {
     let Some(content) = content else { return String::new() };
     if let Some(text) = content.text() {
@@ -136,7 +136,7 @@ pub(crate) fn call(retrieval: &Retrieval) -> String {
     format!(r#"{{"type":"function_call","call_id":{id},"name":{name},"arguments":{arguments}}}"#)
 }
 
-/// Its result as an item.
+/// The result of our call as an item.
 pub(crate) fn result(retrieval: &Retrieval) -> String {
     let (id, result) = (quote(&retrieval.id), quote(&retrieval.result));
     format!(r#"{{"type":"function_call_output","call_id":{id},"output":{result}}}"#)

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use crate::scan::Scanner;
 
-/// What a request is called in a session.
+/// The type of a request in a session.
 const REQUEST: &str = "response.create";
 
-/// A client's event, as far as it matters here.
+/// The fields of a client's event that matter here.
 #[derive(Deserialize)]
 struct Event<'e> {
     #[serde(borrow, rename = "type")]
@@ -20,16 +20,16 @@ struct Event<'e> {
     response: Option<&'e RawValue>,
 }
 
-/// Whether what was read of a message makes it a request.
+/// Whether the scanned message is a request.
 pub fn is_request(scanner: &Scanner) -> bool {
     scanner.found().kind() == REQUEST
 }
 
-/// Where in a client's event its request stands: the event itself, as OpenAI documents it, or its member
-/// `response`, as in the events of the Realtime API. `None`: it does not create a response.
+/// Where the request is in a client's event: the event itself, as OpenAI documents it, or its member
+/// `response`, as in the Realtime API. `None`: the event does not create a response.
 pub fn request_in(text: &[u8]) -> Option<Range<usize>> {
     let Ok(event) = serde_json::from_slice::<Event<'_>>(text) else {
-        // No JSON, or the same key twice: nothing to compress, but perhaps a request.
+        // Not JSON, or with a repeated key: it cannot be compressed, but may still be a request.
         let mut scanner = Scanner::default();
         scanner.feed(text);
         return is_request(&scanner).then_some(0..text.len());
@@ -42,7 +42,7 @@ pub fn request_in(text: &[u8]) -> Option<Range<usize>> {
     Some(start..start.checked_add(response.get().len())?)
 }
 
-/// Whether an event of this type ends an answer: as it should, or as the model could, or with an error.
+/// Whether an event of this type ends an answer: complete, incomplete, or with an error.
 pub fn ends_answer(kind: &str) -> bool {
     matches!(
         kind,

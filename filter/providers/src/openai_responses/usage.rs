@@ -1,4 +1,4 @@
-//! The words in which responses say what they cost and how they ended.
+//! The keys in responses for usage and the end of an answer.
 
 use crate::usage::Key;
 

@@ -1,4 +1,4 @@
-//! The ids of calls in a request, and what is left of those that carry a trace.
+//! The ids of calls in a request, with traces removed.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use super::trace::{self, IdRules};
 use super::written::quote;
 use crate::tape::Value;
 
-/// The members in which formats name a call.
+/// The members in which formats put the id of a call.
 const MEMBERS: [&str; 7] =
     ["id", "tool_use_id", "tool_call_id", "call_id", "toolUseId", "tool_calls", "functionCall"];
 
@@ -21,13 +21,13 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    /// Reads the ids of calls and results wherever they stand in messages. An id loses its suffix unless two
-    /// calls would share what is left.
+    /// Reads the ids of calls and results everywhere in messages. An id loses its suffix unless two calls
+    /// would then have the same id.
     pub(crate) fn new(rules: IdRules, messages: Option<Value<'_, '_>>) -> Self {
         let mut edits = Vec::new();
         let mut found = Vec::new();
         for message in messages.into_iter().flat_map(Value::elements) {
-            // A result belongs to the turn before it, so an id of a later turn decides nothing about an earlier
+            // A result belongs to the turn before it, so an id of a later turn has no influence on an earlier
             // one (I3).
             if rules.begin_anew && is_models(message) {
                 strip(&mut found, &mut edits);
@@ -43,7 +43,7 @@ impl Ids {
         self.edits.iter().cloned()
     }
 
-    /// Those inside a part of the body.
+    /// The changes inside a part of the body.
     pub(crate) fn edits_in(&self, span: &Range<usize>) -> impl Iterator<Item = &(Range<usize>, String)> {
         let from = self.edits.partition_point(|(edit, _)| edit.start < span.start);
         let end = span.end;
@@ -55,10 +55,10 @@ fn is_models(message: Value<'_, '_>) -> bool {
     message.is_object() && matches!(message.pick(["role"]), Ok([Some(role)]) if role.is("assistant"))
 }
 
-/// An id where it stands.
+/// An id and its position.
 type Found<'b> = (Range<usize>, Cow<'b, str>);
 
-/// Adds the changes for these ids, and lets go of them.
+/// Adds the changes for these ids, and clears them.
 fn strip(found: &mut Vec<Found<'_>>, edits: &mut Vec<(Range<usize>, String)>) {
     if found.iter().any(|(_, id)| id.contains(trace::MARK)) {
         let whole: HashSet<&str, FixedState> = found.iter().map(|(_, id)| id.as_ref()).collect();
@@ -79,7 +79,7 @@ fn strip(found: &mut Vec<Found<'_>>, edits: &mut Vec<(Range<usize>, String)>) {
     found.clear();
 }
 
-/// Ids stand in a message, in its parts, and in the calls of either.
+/// Ids are found in a message, in its parts, and in the calls of either.
 const MAX_DEPTH: usize = 3;
 
 fn collect<'b>(rules: IdRules, value: Value<'_, 'b>, depth: usize, found: &mut Vec<Found<'b>>) {

@@ -1,21 +1,21 @@
 //! The trace of hidden rounds in the id of a client's call.
 //!
-//! Clients send the ids of calls back as they got them. So the id of one of the client's calls carries what is
-//! needed to write the rounds before it once more: `toolu_01AbC` becomes `toolu_01AbC_hr1_…`. The whole id stays
-//! within [`MAX_ID_BYTES`], which every known client and gateway keeps. A suffix is
+//! Clients send back the ids of calls unchanged. So the id of one of the client's calls carries what is
+//! needed to write the rounds before it again: `toolu_01AbC` becomes `toolu_01AbC_hr1_…`. The whole id stays
+//! within [`MAX_ID_BYTES`], which every known client and gateway keeps. A suffix consists of
 //!
 //! * the mark, whose digit is the version,
-//! * for each retrieval its place in the model's turn, the number of the tool output and the range that was
-//!   given, as numbers of a few characters,
-//! * a checksum over these, the id, the addresses of the outputs, and what the model had said before.
+//! * for each retrieval its position in the model's turn, the number of the tool output and the returned
+//!   range, as numbers of a few characters,
+//! * a checksum over these, the id, the addresses of the outputs, and what the model had written before.
 //!
-//! The checksum is not a secret. Whoever forges one gets a round that his own request spells out.
+//! The checksum is not a secret. A client that forges one only gets a round with text of its own request.
 
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::arguments::{Range, Unit};
 
-/// The units of ranges, by the number that stands for each.
+/// The units of ranges; the index is the number in a trace.
 const UNITS: [Unit; 3] = [Unit::Lines, Unit::Rows, Unit::Characters];
 
 /// Begins a suffix. No provider puts a second underscore into its ids.
@@ -25,25 +25,25 @@ pub const MARK: &str = "_hr1_";
 /// them to this length when they change models.
 pub const MAX_ID_BYTES: usize = 64;
 
-/// Retrievals in one trace. More have no room in an id anyway.
+/// Retrievals in one trace. More do not fit into an id anyway.
 const MAX_STEPS: usize = 16;
 
-/// What a format's ids of calls are like.
+/// The rules of a format for ids of calls.
 #[derive(Clone, Copy, Debug)]
 pub struct IdRules {
-    /// What the ids of our own calls begin with.
+    /// The prefix of ids of our own calls.
     pub(crate) prefix: &'static str,
-    /// Providers of the format may begin to count anew with each turn.
+    /// Whether providers of the format may restart their ids in each turn.
     pub(crate) begin_anew: bool,
-    /// An item has an `id` of its own, which some servers make the same as the call's.
+    /// Whether an item has its own `id`, which some servers make the same as the call's.
     pub(crate) items_have_ids: bool,
 }
 
-/// One call of our tool in a turn of the model, and what it was given.
+/// One call of our tool in a turn of the model, and its result.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Step {
-    /// How much of the turn, as the client has it, stands before the call: content blocks of Anthropic, items of
-    /// OpenAI Responses, characters of text of OpenAI Chat.
+    /// How much of the turn, as the client has it, comes before the call: content blocks of Anthropic, items
+    /// of OpenAI Responses, characters of text of OpenAI Chat.
     pub place: u32,
     /// The same for the characters of `reasoning_content` of OpenAI Chat; otherwise 0.
     pub reasoning: u32,
@@ -51,12 +51,12 @@ pub struct Step {
     pub output: u32,
     /// The page that was given; `None`: the whole text.
     pub range: Option<Range>,
-    /// The round ended with this call: its result was given before the model went on. Otherwise the call stands
-    /// beside the one that follows.
+    /// Whether the round ended with this call: the model had its result before it went on. Otherwise the call
+    /// was made together with the next one.
     pub ends_round: bool,
 }
 
-/// What stands before the place of the last call, of which the checksum is made.
+/// What comes before the position of the last call, as input of the checksum.
 #[derive(Clone, Default)]
 pub struct Before(Xxh3);
 
@@ -72,12 +72,13 @@ impl Before {
         self.add(b't', text);
     }
 
-    /// Thinking or reasoning, of which clients keep only that it was there.
+    /// Thinking or reasoning. Clients keep only that it was there.
     pub fn thinking(&mut self) {
         self.add(b'r', "");
     }
 
-    /// A call of one of the client's tools. Its id tells it apart; arguments may be spelled anew.
+    /// A call of one of the client's tools. Its id identifies it; clients may spell the arguments
+    /// differently.
     pub fn call(&mut self, id: &str) {
         self.add(b'c', without_suffix(id).unwrap_or(id));
     }
@@ -95,7 +96,7 @@ impl Before {
     }
 }
 
-/// The id that carries these steps; `None`: they have no room in it.
+/// The id with these steps; `None`: they do not fit into it.
 pub fn id_with_trace(id: &str, steps: &[Step], addresses: &[&str], before: &Before) -> Option<String> {
     if id.is_empty() || steps.is_empty() || steps.len() > MAX_STEPS || steps.len() != addresses.len() {
         return None;
@@ -122,13 +123,13 @@ pub fn id_with_trace(id: &str, steps: &[Step], addresses: &[&str], before: &Befo
     (whole.len() <= MAX_ID_BYTES).then_some(whole)
 }
 
-/// The id that a client's call had before a suffix was put to it; `None`: it has none.
+/// The id of a client's call before a suffix was added; `None`: it has no suffix.
 pub(crate) fn without_suffix(id: &str) -> Option<&str> {
     let at = id.rfind(MARK)?;
     id.get(..at).filter(|own| !own.is_empty())
 }
 
-/// The steps that an id carries, as far as they can be read; whether they hold is for [`holds`] to say.
+/// The steps in an id, as far as they can be read. [`holds`] checks whether they are valid.
 pub(crate) fn steps(id: &str) -> Option<Vec<Step>> {
     let (payload, _) = parts(id)?;
     let mut digits = payload.bytes();
@@ -171,13 +172,13 @@ fn narrow(number: u64) -> Option<u32> {
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Half of the digits end a number, the others say that it goes on.
+/// Half of the digits end a number, the others continue it.
 const BASE: u64 = 31;
 
-/// Characters of a checksum: 35 bits. A suffix that is damaged by chance is taken for whole once in 56 billion.
+/// Characters of a checksum: 35 bits. A damaged suffix passes as valid once in 56 billion.
 const CHECK_CHARS: usize = 6;
 
-/// A digit; the caller takes care that there is one.
+/// A digit. The caller makes sure that the value has one.
 fn digit(value: u64) -> char {
     usize::try_from(value).ok().and_then(|at| DIGITS.get(at)).map_or('0', |digit| char::from(*digit))
 }

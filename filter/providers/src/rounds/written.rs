@@ -1,7 +1,7 @@
 //! How the filter writes a round of its own tool: the model's call and the result.
 //!
-//! Everything follows from what the request holds and from the [trace](super::trace), so that the round is the
-//! same when it is sent for the first time and whenever it is put back.
+//! Everything is derived from the request and from the [trace](super::trace), so the round is the same when
+//! it is first sent and whenever it is put back.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -14,7 +14,7 @@ use crate::tape::Tape;
 /// A call of our tool with its result.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Retrieval {
-    /// Of the call.
+    /// The id of the call.
     pub id: String,
     /// The address of the text.
     pub hash: String,
@@ -24,8 +24,8 @@ pub struct Retrieval {
     pub result: String,
 }
 
-/// The id of a call of ours: no other call in the conversation has it. `calls` is the number of calls of the
-/// client's tools before this turn, `ordinal` the number of the retrieval in it.
+/// The id of a call of ours, unique in the conversation. `calls` is the number of calls of the client's tools
+/// before this turn, `ordinal` the number of the retrieval in it.
 pub(crate) fn call_id(
     rules: IdRules,
     calls: usize,
@@ -57,8 +57,8 @@ impl Retrieval {
     }
 }
 
-/// A body in which the object in one of its members has one more member. `None`: there is no such object, or it
-/// has the member already.
+/// The body with one more member in the object under `member`. `None`: there is no such object, or it already
+/// has that member.
 pub fn object_with_member(body: &[u8], member: &str, name: &str, value: &str) -> Option<Vec<u8>> {
     let tape = Tape::of(body).ok()?;
     let [object] = tape.root().pick([member]).ok()?;

@@ -1,4 +1,4 @@
-//! OpenAI Chat as servers other than OpenAI's speak it.
+//! OpenAI Chat in the dialects of other servers.
 
 use headroom_providers::RETRIEVE_TOOL as TOOL;
 use headroom_providers::{Api, OwnTools};
@@ -28,7 +28,7 @@ fn with(mut call: Value, key: &str, value: Value) -> Value {
     call
 }
 
-/// The calls that a client puts together by their numbers.
+/// The calls that a client assembles by their indexes.
 fn calls(answer: &str) -> Vec<Value> {
     let deltas = events(answer).into_iter().map(|event| event["choices"][0]["delta"]["tool_calls"].clone());
     deltas.flat_map(|calls| calls.as_array().cloned().unwrap_or_default()).collect()
@@ -50,7 +50,7 @@ fn a_call_of_ours_is_seen_whatever_its_number() {
             play(&mut ToolLoop::new(Api::OpenAiChat, true, OwnTools::RETRIEVE), &streamed(answer), 9);
         assert!(!got.contains(TOOL), "{case}: {got}");
         let Next::Answer(wanted) = next else {
-            // Without ids nothing carries the trace, and ours is dropped.
+            // Without ids nothing can carry the trace, and our call is dropped.
             assert!(case == 5 && got.contains("Bash"), "{case}: {got}");
             continue;
         };
@@ -74,7 +74,8 @@ fn numbers_of_calls_that_are_held_follow_those_that_have_passed() {
 fn what_a_provider_adds_to_a_call_reaches_the_client_and_comes_back() {
     let signed =
         |call: Value, text: &str| with(call, "extra_content", json!({"google": {"thought_signature": text}}));
-    // Our call carries the signature: it is repeated as it was, and the client's call behind it is made once more.
+    // Our call carries the signature: it is repeated unchanged, and the model makes the client's call after
+    // it again.
     for stream in [true, false] {
         let answer = |calls: Vec<Value>| {
             if stream {

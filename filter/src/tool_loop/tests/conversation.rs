@@ -1,5 +1,5 @@
-//! The conversation stays the true one: what a client sends after an answer with hidden rounds, put right, begins
-//! with what the provider was sent when the model made the rest of that answer.
+//! The conversation stays true: after an answer with hidden rounds the client's next request, with the rounds
+//! put back, begins with what the provider was sent when the model wrote the rest of that answer.
 
 use headroom_compress::rounds::{self, Asked};
 use headroom_compress::{Api, OwnTools, address};
@@ -12,7 +12,7 @@ use crate::tool_loop::{After, HiddenRounds, Next, Source, ToolLoop, ToolResult};
 
 const APIS: [Api; 3] = [Api::AnthropicMessages, Api::OpenAiChat, Api::OpenAiResponses];
 
-/// What the model says in one go.
+/// One element of the model's answer.
 #[derive(Clone, Debug)]
 enum Said {
     Thought(String),
@@ -33,7 +33,7 @@ fn said(ours: bool) -> impl Strategy<Value = Said> {
     ]
 }
 
-/// Rounds that call our tool alone, and one that may call the client's as well.
+/// Rounds that call only our tool, and a last one that may call the client's as well.
 fn turn() -> impl Strategy<Value = Vec<Vec<Said>>> {
     let round = proptest::collection::vec(said(true), 0..4).prop_map(|mut round| {
         round.push(Said::Ours("lines", "1-2"));
@@ -42,7 +42,7 @@ fn turn() -> impl Strategy<Value = Vec<Vec<Said>>> {
     let last = proptest::collection::vec(prop_oneof![3 => said(false), 1 => said(true)], 0..5);
     (proptest::collection::vec(round, 0..3), last).prop_map(|(mut rounds, last)| {
         rounds.push(last);
-        // Where the last one calls our tool alone, the turn goes on.
+        // If the last one calls only our tool, the turn goes on.
         rounds.push(vec![Said::Text("That is it.".to_owned())]);
         rounds
     })
@@ -200,7 +200,7 @@ fn answer(api: Api, round: &[Said], number: usize, streamed: bool) -> String {
     }
 }
 
-/// What a client keeps of an answer: the elements that it puts behind its request.
+/// What a client keeps of an answer: the elements that it appends to its request.
 fn kept(api: Api, answer: &str, streamed: bool) -> Vec<Value> {
     if !streamed {
         let answer: Value = serde_json::from_str(answer).unwrap();
@@ -277,7 +277,7 @@ fn kept(api: Api, answer: &str, streamed: bool) -> Vec<Value> {
     }
 }
 
-/// The ids of the client's calls in what it keeps.
+/// The ids of the client's calls in those elements.
 fn calls(api: Api, kept: &[Value]) -> Vec<String> {
     let id = |value: &Value| value.as_str().unwrap().to_owned();
     kept.iter()
@@ -319,7 +319,7 @@ fn results(api: Api, calls: &[String]) -> Vec<Value> {
     }
 }
 
-/// Plays a turn and gives the client's answer, what the provider was sent last, and what is hidden.
+/// Plays a turn. Returns the client's answer, the last request to the provider, and the hidden rounds.
 fn answered(api: Api, script: &[Vec<Said>], streamed: bool, step: usize) -> (String, Value, HiddenRounds) {
     let (text, mut sent) = (original(), request(api).to_string());
     let calls = rounds::calls(sent.as_bytes(), api);
@@ -413,7 +413,7 @@ proptest! {
             let body = next.replace(carrier.as_str(), &changed);
             let after = rounds::restore(body.as_bytes(), api).map_or(body.clone(), |it| String::from_utf8(it.body).unwrap());
             let after: Value = serde_json::from_str(&after).unwrap();
-            // Nothing is put back, or just what an honest trace would put back.
+            // Either nothing is put back, or exactly what an honest trace would put back.
             let honest = changed == *carrier;
             prop_assert_eq!(after.to_string().contains(TOOL), honest, "{}", changed);
             let Some(found) = pairs(api, &after) else { return Err(TestCaseError::fail("ids")) };

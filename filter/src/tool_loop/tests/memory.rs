@@ -1,4 +1,4 @@
-//! Calls of memory's tools, in every format.
+//! Calls of the memory tools, in every format.
 
 use headroom_providers::answer::OwnCall;
 use headroom_providers::{MemoryTools, OwnTool, OwnTools};
@@ -53,7 +53,7 @@ fn a_change_beside_calls_of_the_client_is_handed_on_before_it_is_dropped() {
     each(|api, answer, request, streamed| {
         for (name, changes) in [("memory_save", true), ("memory_list", false), ("memory", true)] {
             let mut turn = ToolLoop::new(api, streamed, MEMORY);
-            // The client's first: Gemini would answer ours and drop the client's otherwise.
+            // The client's call is first: otherwise Gemini would answer ours and drop the client's.
             let (mut got, next) =
                 play(&mut turn, &answer(&[Text("A "), Call("Bash"), Call(name)], streamed), 7);
             match next {

@@ -1,4 +1,4 @@
-//! Answers as the providers give them, and what a client reads in one.
+//! Answers in the formats of the providers, and what a client reads in them.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::super::{After, Api, Next, Source, ToolLoop, ToolResult};
 
 pub(super) const HASH: &str = "0123456789abcdef01234567";
 
-/// What the client got of an answer that comes in pieces of `step` bytes.
+/// What the client receives of an answer that comes in pieces of `step` bytes.
 pub(super) fn play(turn: &mut ToolLoop, answer: &str, step: usize) -> (String, Next) {
     let mut got = Vec::new();
     for piece in answer.as_bytes().chunks(step) {
@@ -15,7 +15,7 @@ pub(super) fn play(turn: &mut ToolLoop, answer: &str, step: usize) -> (String, N
     with_rest(got, turn.end())
 }
 
-/// The same with what is left of an answer that is over.
+/// The same, with the rest after the end of the answer.
 fn with_rest(mut got: Vec<u8>, next: Next) -> (String, Next) {
     if let Next::Done(rest) = &next {
         got.extend(rest);
@@ -36,7 +36,7 @@ pub(super) fn arguments() -> String {
     json!({ "hash": HASH, "query": "x" }).to_string()
 }
 
-/// A round of an answer: texts and calls in the order of the model, each call a name.
+/// A part of a round, in the model's order: a text, or a call by its name.
 pub(super) enum Part {
     Text(&'static str),
     Call(&'static str),
@@ -185,7 +185,7 @@ pub(super) fn gemini(parts: &[Part], streamed: bool) -> String {
     stream(&answers.collect::<Vec<_>>())
 }
 
-/// The same, each answer one level down.
+/// The same, with each answer one level down.
 pub(super) fn code_assist(parts: &[Part], streamed: bool) -> String {
     let nested = |answer: Value| json!({"response": answer, "traceId": "t", "remainingCredits": []});
     let answer = gemini(parts, streamed);
@@ -304,13 +304,13 @@ pub(super) fn each(mut case: impl FnMut(Api, Answer, &str, bool)) {
     }
 }
 
-/// What the client got of a later round, which comes in one piece.
+/// What the client receives of a later round, which comes in one piece.
 pub(super) fn go_on(turn: &mut ToolLoop, answer: &str) -> (String, Next) {
     let next = turn.continued(answer.as_bytes());
     with_rest(Vec::new(), next)
 }
 
-/// Texts that the request does not have: nothing can spell them out later.
+/// Texts that are not in the request: no trace can rebuild them.
 pub(super) fn foreign(texts: &[&str]) -> Vec<ToolResult> {
     texts.iter().map(|text| ToolResult::of(text)).collect()
 }
@@ -324,7 +324,7 @@ pub(super) fn own(texts: &[&str]) -> Vec<ToolResult> {
         .collect()
 }
 
-/// What the provider is asked once these texts are given.
+/// What the provider is asked after these results.
 pub(super) fn ask(turn: &mut ToolLoop, request: &str, given: &[ToolResult]) -> Option<String> {
     match turn.give(request.as_bytes(), given, 0)? {
         After::Ask(body) => Some(String::from_utf8(body).unwrap()),

@@ -1,9 +1,9 @@
-//! Functions and statements of the languages with braces.
+//! Functions and statements of languages with braces.
 //!
-//! One pass over the tokens. What a brace opens is told from what its container has seen since the statement began:
-//! the keywords, the last brackets, whether something is assigned. What is not told for sure is opaque: nothing in it
-//! is a statement that could go alone. A statement that is taken for longer than it is does no harm, since only whole
-//! statements go; so wherever there is a doubt it goes on.
+//! One pass over the tokens. What a brace opens is decided by what its container has seen since the statement
+//! began: the keywords, the last brackets, whether something is assigned. Anything uncertain is opaque: no
+//! statement in it can be left out alone. To take a statement for longer than it is does no harm, because
+//! only whole statements are left out. So in case of doubt a statement goes on.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use super::lexer::{Kind, Lexer, Token, Unreadable};
 use super::outline::{Block, Function, Outline, Statement};
 use crate::work;
 
-/// Brackets inside of each other beyond this are not read.
+/// Deeper nesting of brackets is not read.
 const MOST_DEPTH: usize = 200;
 
 pub(super) fn outline(source: &str, language: Language) -> Result<Outline, Unreadable> {
@@ -39,38 +39,38 @@ pub(super) fn outline(source: &str, language: Language) -> Result<Outline, Unrea
     Ok(scanner.outline)
 }
 
-/// What a bracket encloses.
+/// The content of a pair of brackets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Container {
-    /// The file, a namespace, a module: declarations, and in scripts statements.
+    /// The file, a namespace, a module: declarations, and statements in scripts.
     Plain,
     /// The members of a type.
     Class,
     /// The constants of an enumeration in Java, before its members.
     Enum,
-    /// An object of a script, or anything else that is no list of statements.
+    /// An object of a script, or anything else that is not a list of statements.
     Object,
     /// Parentheses and square brackets.
     Group,
     /// Statements of a function.
     Body,
-    /// Nothing that is looked at.
+    /// Not read.
     Opaque,
 }
 
-/// A bracket that is open, and what its innermost level has shown since the last statement or element ended.
+/// An open bracket, and what its innermost level has shown since the last statement or element ended.
 #[derive(Debug)]
 struct Open {
     container: Container,
     bracket: u8,
-    /// Of a body.
+    /// The block, if it is a body.
     block: Option<usize>,
-    /// It is the body of a function.
+    /// Whether it is the body of a function.
     function: bool,
     head: Head,
     /// The last token on this level.
     before: Option<Token>,
-    /// The statement ended with it.
+    /// Whether the statement ended with it.
     ended: bool,
     /// What the last brace on this level enclosed.
     closed: Option<Container>,
@@ -81,34 +81,34 @@ struct Open {
 #[derive(Debug, Default)]
 struct Head {
     first: Option<Token>,
-    /// Where its first word stands.
+    /// The place of its first word.
     word: Range<usize>,
-    /// `fn`, `func`, `function`, and what follows it as a name.
+    /// Whether it has `fn`, `func` or `function`, and the name after it.
     function: bool,
     name: Range<usize>,
     wants_name: bool,
-    /// `class` and its like.
+    /// Whether it has `class` or a similar word.
     class: bool,
     enumeration: bool,
     namespace: bool,
-    /// Something is assigned.
+    /// Whether something is assigned.
     assigned: bool,
-    /// What stands before the first `=` or `:`.
+    /// The text before the first `=` or `:`.
     target: Range<usize>,
-    /// Parentheses so far, and the word before the last of them.
+    /// The number of parentheses so far, and the word before the last ones.
     groups: usize,
     called: Range<usize>,
-    /// What follows the last parentheses: `:` or `->`.
+    /// Whether `:` or `->` follows the last parentheses.
     colon: bool,
     arrow: bool,
-    /// The parentheses that were closed last belong to `if (…)` and its like.
+    /// Whether the parentheses that were closed last belong to `if (…)` or a similar word.
     condition: bool,
-    /// A block has been closed on this level.
+    /// How many blocks have been closed on this level.
     blocks: usize,
     statement: Option<usize>,
     requires: bool,
     creates: bool,
-    /// A type is declared.
+    /// Whether a type is declared.
     types: bool,
 }
 
@@ -135,11 +135,11 @@ struct Scanner<'s> {
     open: Vec<Open>,
     /// The functions that are open.
     functions: Vec<usize>,
-    /// Go makes an error of the text that comes next, or wraps one that it passes on.
+    /// Whether Go makes an error of the next text, or wraps one that it passes on.
     formats: bool,
 }
 
-/// Words that begin a statement with a block of its own.
+/// Words that begin a statement with its own block.
 const CONTROL: [&str; 12] = [
     "if",
     "for",
@@ -155,7 +155,7 @@ const CONTROL: [&str; 12] = [
     "select",
 ];
 
-/// Words that go on with the statement before them.
+/// Words that continue the statement before them.
 const CONTINUE: [&str; 14] = [
     "else",
     "catch",
@@ -173,7 +173,7 @@ const CONTINUE: [&str; 14] = [
     "from",
 ];
 
-/// Keywords of Go behind which a line end ends nothing.
+/// Keywords of Go after which a line end does not end the statement.
 const GO_OPEN: [&str; 20] = [
     "case",
     "chan",
@@ -197,7 +197,7 @@ const GO_OPEN: [&str; 20] = [
     "type",
 ];
 
-/// Words of scripts behind which a line end ends nothing.
+/// Words of scripts after which a line end does not end the statement.
 const SCRIPT_OPEN: [&str; 29] = [
     "else",
     "do",
@@ -243,7 +243,7 @@ impl Scanner<'_> {
         self.source.get(range.clone()).unwrap_or_default()
     }
 
-    /// Directives stay, and a statement does not go with one in it.
+    /// Directives stay, and a statement that contains one is not left out.
     fn directive(&mut self, token: Token) {
         for line in token.line..=token.last {
             if let Some(directive) = self.outline.directives.get_mut(line) {
@@ -264,7 +264,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Ends the statement before this token, where it ended, and begins the next.
+    /// Ends the statement before this token, if it has ended, and begins the next.
     fn begins(&mut self, token: Token) {
         let ends = self.ends_before(token);
         let Some(open) = self.open.last_mut() else { return };
@@ -384,7 +384,7 @@ impl Scanner<'_> {
         text.starts_with('\'') && !text.ends_with('\'')
     }
 
-    /// Takes in a token that is no bracket.
+    /// Reads a token that is not a bracket.
     fn takes(&mut self, token: Token) {
         let (language, source) = (self.language, self.source);
         let word = if token.kind == Kind::Word {
@@ -441,7 +441,7 @@ impl Scanner<'_> {
                 head.types |= language.is_script()
                     && is(&["type", "interface"])
                     && declares.contains(&source.get(head.word.clone()).unwrap_or_default());
-                // what they are follows from their bodies
+                // Their types follow from their bodies.
                 let deduced = language.is_c() && is(&["constexpr", "consteval", "auto"]) && !head.arrow;
                 head.requires |= deduced || is(&["requires", "concept"]);
                 head.creates |= word == "new";
@@ -455,7 +455,7 @@ impl Scanner<'_> {
                     || token.start > 0
                         && matches!(bytes.get(token.start - 1), Some(b'=' | b'<' | b'>' | b'!'));
                 let control = CONTROL.contains(&source.get(head.word.clone()).unwrap_or_default());
-                // `impl Iterator<Item = T>` assigns nothing
+                // `impl Iterator<Item = T>` is not an assignment.
                 let signature = language == Language::Rust && head.function;
                 if !operator && !compares && !control && !signature {
                     if head.target.is_empty() {
@@ -491,7 +491,7 @@ impl Scanner<'_> {
         open.before = Some(token);
     }
 
-    /// The statement of the innermost body deals with failure, and so do those around it.
+    /// Notes that the statement of the innermost body deals with failure, and all statements around it.
     fn raises(&mut self) {
         for open in self.open.iter().rev() {
             work::spend(1);
@@ -505,7 +505,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// The statement of this level goes on up to the end of a token.
+    /// Extends the statement of this level to the end of a token.
     fn extend(&mut self, token: Token) {
         if let Some(open) = self.open.last()
             && let (Some(block), Some(statement)) = (open.block, open.head.statement)
@@ -533,7 +533,7 @@ impl Scanner<'_> {
             let called = named(before);
             let word = self.source.get(called.clone()).unwrap_or_default();
             head.condition = ["if", "for", "while", "with", "await"].contains(&word);
-            // What follows a constructor's `:` are members, and these are no functions either.
+            // Members follow the `:` of a constructor, and these names are not functions either.
             if !head.colon && !["noexcept", "decltype", "alignas", "__attribute__", "throws"].contains(&word)
             {
                 head.called = called;
@@ -584,7 +584,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// What a brace opens, and of a function its name.
+    /// What a brace opens, and the name if it is a function.
     fn brace(&self) -> (Container, Option<Range<usize>>) {
         let Some(open) = self.open.last() else { return (Container::Opaque, None) };
         if open.container == Container::Opaque {
@@ -599,7 +599,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// A block of a statement in a body.
+    /// What a brace in a statement of a body opens.
     fn control_brace(&self, open: &Open, plain: &[&str]) -> (Container, Option<Range<usize>>) {
         let first = self.text(&open.head.word);
         let bare =
@@ -770,23 +770,23 @@ impl Scanner<'_> {
     }
 }
 
-/// Where a word stands; empty for anything else.
+/// The place of a word; empty for anything else.
 fn named(token: Option<Token>) -> Range<usize> {
     token.filter(|token| token.kind == Kind::Word).map_or(0..0, |token| token.start..token.end)
 }
 
 impl Head {
-    /// Its own, or that of what it is assigned to.
+    /// The function's own name, or the name of the variable that it is assigned to.
     fn function_name(&self) -> Range<usize> {
         if self.name.is_empty() { self.target.clone() } else { self.name.clone() }
     }
 
-    /// A declaration has a type or a modifier before its name.
+    /// Whether there is a type or a modifier before the name, as in a declaration.
     fn has_two_words(&self) -> bool {
         !self.called.is_empty() && self.word != self.called
     }
 
-    /// The parentheses are those of an annotation.
+    /// Whether the parentheses belong to an annotation.
     fn annotates(&self, source: &str) -> bool {
         let before = source.get(..self.called.start).unwrap_or_default();
         before.ends_with('@')

@@ -1,27 +1,28 @@
-//! Which lines of a function's body go: whole statements, as long as nothing in them deals with failure.
+//! Which lines of a function's body are left out: whole statements, unless something in them deals with
+//! failure.
 
 use std::ops::RangeInclusive;
 
 use super::outline::{Block, Outline, Statement};
 
-/// Fewer lines are not worth what stands for them.
+/// Fewer lines are not worth a gap.
 const FEWEST_LINES: usize = 3;
-/// A statement that deals with failure stays whole up to so many lines; in a longer one its blocks are cut.
+/// A statement that deals with failure stays whole up to this many lines; in a longer one its blocks are cut.
 const SHORT_STATEMENT: usize = 5;
-/// The same for one that has no blocks.
+/// A statement without blocks that deals with failure stays up to this many lines.
 const LONG_STATEMENT: usize = 12;
-/// Lines of a docstring from which on its inside goes.
+/// From this many lines on, the inside of a docstring is left out.
 const LONG_DOCSTRING: usize = 6;
-/// Blocks inside of each other beyond this stay.
+/// Deeper nested blocks stay.
 const MOST_DEPTH: usize = 40;
 
-/// Lines that go, from 0.
+/// Lines that are left out, counted from 0.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Gap {
     pub(super) lines: RangeInclusive<usize>,
-    /// The line whose indentation what stands for them gets.
+    /// The line whose indentation the gap's line gets.
     pub(super) like: usize,
-    /// They are the inside of a string.
+    /// Whether they are the inside of a string.
     pub(super) text: bool,
 }
 
@@ -35,7 +36,7 @@ pub(super) fn gaps(outline: &Outline, block: usize) -> Vec<Gap> {
     gaps
 }
 
-/// Whether all statements of a block go.
+/// Whether all statements of a block are left out.
 fn is_whole(outline: &Outline, block: usize, gaps: &[Gap]) -> bool {
     let Some(block) = outline.blocks.get(block) else { return false };
     match (gaps, block.statements.first(), block.statements.last()) {
@@ -46,7 +47,7 @@ fn is_whole(outline: &Outline, block: usize, gaps: &[Gap]) -> bool {
     }
 }
 
-/// Statements that share lines, which stay or go together.
+/// Statements that share lines: they stay or are left out together.
 struct Group<'o> {
     first: usize,
     last: usize,
@@ -75,7 +76,7 @@ fn cut(outline: &Outline, block: usize, depth: usize, gaps: &mut Vec<Gap>) {
     if block.statements.iter().any(|statement| statement.keeps) {
         return;
     }
-    // The last line that stays, and where the statements behind it begin and end.
+    // The last line that stays, and the range of the statements after it.
     let mut kept = block.open;
     let mut going: Option<(usize, usize)> = None;
     for group in groups(block) {
@@ -102,7 +103,7 @@ fn cut(outline: &Outline, block: usize, depth: usize, gaps: &mut Vec<Gap>) {
     close_gap(outline, kept, going, gaps);
 }
 
-/// Whether statements may go as a whole.
+/// Whether statements may be left out as a whole.
 fn goes(outline: &Outline, group: &Group<'_>) -> bool {
     let lines = group.last - group.first + 1;
     let directive =
@@ -116,10 +117,12 @@ fn goes(outline: &Outline, group: &Group<'_>) -> bool {
         })
 }
 
-/// Adds the gap for the statements on these lines, and the comments between the last line that stays and them.
+/// Adds the gap for the statements on these lines, with the comments between them and the last line that
+/// stays.
 fn close_gap(outline: &Outline, kept: usize, going: Option<(usize, usize)>, gaps: &mut Vec<Gap>) {
     let Some((statement, last)) = going else { return };
-    // A comment that begins behind a statement that stays ends there, or the gap begins with the next statement.
+    // A comment that begins after a statement that stays has to end there, or the gap begins with the next
+    // statement.
     let clean = |first: usize| {
         !outline.is_inside(first)
             && outline.directives.get(first..=last).is_some_and(|lines| !lines.contains(&true))

@@ -1,10 +1,10 @@
-//! The languages that are read, told by the file that a call names.
+//! The languages that are read, by the name of the file in a call.
 
 /// A programming language.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Language {
     Python,
-    /// With JSX, which plain files have too.
+    /// With JSX, which plain files may also contain.
     JavaScript,
     TypeScript,
     /// TypeScript with JSX.
@@ -30,7 +30,7 @@ impl Language {
             "rs" => Self::Rust,
             "java" => Self::Java,
             "c" => Self::C,
-            // a header of C reads as one of C++
+            // A C header can be read as C++.
             "h" | "cc" | "cpp" | "cxx" | "hpp" | "hh" | "hxx" => Self::Cpp,
             _ => return None,
         })
@@ -49,12 +49,12 @@ impl Language {
         matches!(self, Self::C | Self::Cpp)
     }
 
-    /// Whether a word says that something failed, or makes what says so.
+    /// Whether a word reports a failure, or makes such a report.
     pub(super) fn raises(self, word: &str) -> bool {
         let words: &[&str] = match self {
             Self::Python => &["raise", "except"],
             Self::JavaScript | Self::TypeScript | Self::Tsx | Self::Java => &["throw", "catch"],
-            // `Errorf` is one where it makes an error, and none where it wraps one
+            // `Errorf` counts if it makes an error, not if it wraps one.
             Self::Go => &["panic", "errors"],
             Self::Rust => &["panic", "bail", "Err", "ensure"],
             // see `Outline::whole`

@@ -1,7 +1,8 @@
 //! The tokens of the languages with braces.
 //!
-//! Only as much is told apart as it takes to know where brackets open and close: strings and comments of every
-//! kind, templates and JSX with the code inside them, regular expressions, directives of the preprocessor.
+//! The lexer recognizes only what is needed to know where brackets open and close: strings and comments of
+//! every kind, templates and JSX with the code inside them, regular expressions, directives of the
+//! preprocessor.
 
 use super::language::Language;
 use crate::work;
@@ -20,7 +21,7 @@ pub(super) enum Kind {
     Mark(u8),
     Open(u8),
     Close(u8),
-    /// A line of the preprocessor, with those that continue it.
+    /// A preprocessor line, with its continuation lines.
     Directive,
     Comment,
 }
@@ -35,23 +36,23 @@ pub(super) struct Token {
     pub(super) last: usize,
 }
 
-/// The text is not what its language allows, as far as that is known here.
+/// The text is not valid in its language, as far as this lexer knows it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Unreadable;
 
-/// What code stands in, inside of other things.
+/// What surrounds nested code.
 #[derive(Clone, Copy, Debug)]
 enum Around {
     /// `${…}` in a template.
     Template,
-    /// `{…}` in JSX: in so many open elements; `tag`: among the attributes of one more.
+    /// `{…}` in JSX, inside this many open elements; `tag`: among the attributes of one more.
     Jsx { open: usize, tag: bool },
 }
 
-/// Bytes of a regular expression, at most. Longer ones are rare, and a file with one stays whole.
+/// The longest regular expression, in bytes. Longer ones are rare, and a file with one stays whole.
 const LONGEST_REGULAR_EXPRESSION: usize = 500;
 
-/// Templates and JSX inside of each other beyond this are not read.
+/// Deeper nesting of templates and JSX is not read.
 const MOST_AROUND: usize = 200;
 
 pub(super) struct Lexer<'s> {
@@ -60,13 +61,13 @@ pub(super) struct Lexer<'s> {
     language: Language,
     at: usize,
     line: usize,
-    /// The line on which nothing but white space has stood so far.
+    /// Whether the line has had only white space so far.
     fresh: bool,
-    /// The last token that is no comment.
+    /// The last token that is not a comment.
     before: Option<Token>,
-    /// What the code stands in, with the number of braces that are open in it.
+    /// What surrounds the code, each with the number of braces that are open in it.
     around: Vec<(Around, usize)>,
-    /// What goes on behind the code that has just been closed.
+    /// What continues after the code that has just been closed.
     resume: Option<Around>,
 }
 
@@ -116,7 +117,7 @@ impl<'s> Lexer<'s> {
         self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(text.as_bytes()))
     }
 
-    /// Takes bytes up to `to`, and counts the lines in them.
+    /// Moves to `to`, and counts the lines on the way.
     fn advance_to(&mut self, to: usize) {
         let to = to.min(self.bytes.len());
         let taken = self.bytes.get(self.at..to).unwrap_or_default();
@@ -132,7 +133,7 @@ impl<'s> Lexer<'s> {
                     self.fresh = true;
                 }
                 b' ' | b'\t' | b'\r' | 0x0c => {}
-                // a line that goes on
+                // A line that continues on the next one.
                 b'\\' if matches!(self.peek(1), Some(b'\n' | b'\r')) => {}
                 // a byte order mark
                 0xef if self.at == 0 && self.starts("\u{feff}") => self.at += 2,
@@ -213,7 +214,7 @@ impl<'s> Lexer<'s> {
         self.at += memchr::memchr(b'\n', rest).unwrap_or(rest.len());
     }
 
-    /// Takes `skip` bytes and everything up to the end of `close`.
+    /// Moves past `skip` bytes and on to the end of `close`.
     fn until(&mut self, close: &str, skip: usize) -> Result<(), Unreadable> {
         let from = (self.at + skip).min(self.bytes.len());
         let rest = self.bytes.get(from..).unwrap_or_default();
@@ -281,7 +282,7 @@ impl<'s> Lexer<'s> {
         self.string(b'"', self.language == Language::Rust)
     }
 
-    /// A string up to this quote, with escapes. `lines`: it may have several.
+    /// Reads a string up to this quote, with escapes. `lines`: it may have several lines.
     fn string(&mut self, quote: u8, lines: bool) -> Result<Kind, Unreadable> {
         self.at += 1;
         loop {
@@ -305,7 +306,7 @@ impl<'s> Lexer<'s> {
         if self.language != Language::Rust || self.peek(1) == Some(b'\\') {
             return self.string(b'\'', false);
         }
-        // 'a' is a character, 'a a lifetime
+        // 'a' is a character, 'a a lifetime.
         let rest = self.source.get(self.at + 1..).unwrap_or_default();
         let length = rest.chars().next().map_or(0, char::len_utf8);
         if self.peek(1 + length) == Some(b'\'') {
@@ -374,7 +375,7 @@ impl<'s> Lexer<'s> {
         Ok(Kind::Word)
     }
 
-    /// Whether a value is to come, so that `/` begins a regular expression and `<` JSX.
+    /// Whether a value is expected, so that `/` begins a regular expression and `<` begins JSX.
     fn expects_operand(&self) -> bool {
         let Some(before) = self.before else { return true };
         match before.kind {
@@ -401,14 +402,14 @@ impl<'s> Lexer<'s> {
                 .contains(&word)
             }
             Kind::Number | Kind::Text | Kind::Close(b')' | b']') => false,
-            // behind a block a statement begins, and on the line of an object's end it seldom does
+            // A statement begins after a block, but seldom on the line where an object ends.
             Kind::Close(_) => before.last < self.line,
             Kind::Mark(mark) => !self.is_postfix(mark, before),
             _ => true,
         }
     }
 
-    /// `++`, `--` and TypeScript's `!` behind a value.
+    /// Whether the mark is `++`, `--` or TypeScript's `!` after a value.
     fn is_postfix(&self, mark: u8, before: Token) -> bool {
         let earlier = before.start.checked_sub(1).and_then(|at| self.bytes.get(at)).copied();
         match mark {
@@ -422,13 +423,13 @@ impl<'s> Lexer<'s> {
         let mut at = self.at + 1;
         let mut class = false;
         loop {
-            // it may be tried at every slash of a line
+            // It may be tried at every slash of a line.
             if at - self.at > LONGEST_REGULAR_EXPRESSION {
                 return Err(Unreadable);
             }
             work::spend(1);
             match self.bytes.get(at) {
-                // no regular expression has a line end: it divides
+                // A regular expression has no line end, so this slash is a division.
                 None | Some(b'\n') => return self.mark(Kind::Mark(b'/')),
                 Some(b'\\') => at += 1,
                 Some(b'[') => class = true,
@@ -443,7 +444,7 @@ impl<'s> Lexer<'s> {
         Ok(Kind::Text)
     }
 
-    /// Takes the rest of a template up to its end or to code in it.
+    /// Reads the rest of a template, up to its end or to code in it.
     fn template(&mut self) -> Result<Kind, Unreadable> {
         loop {
             match self.peek(0).ok_or(Unreadable)? {
@@ -461,7 +462,7 @@ impl<'s> Lexer<'s> {
         }
     }
 
-    /// What follows is `{` and code, inside of something.
+    /// `{` and nested code follow.
     fn enter(&mut self, around: Around) -> Result<Kind, Unreadable> {
         if self.around.len() >= MOST_AROUND {
             return Err(Unreadable);
@@ -470,7 +471,7 @@ impl<'s> Lexer<'s> {
         Ok(Kind::Text)
     }
 
-    /// Whether `<` begins an element, and not the parameters of a type.
+    /// Whether `<` begins an element, not the parameters of a type.
     fn begins_jsx(&self) -> bool {
         let rest = self.source.get(self.at + 1..).unwrap_or_default();
         if rest.starts_with('>') {
@@ -484,8 +485,8 @@ impl<'s> Lexer<'s> {
         !behind.starts_with(',') && !behind.starts_with("extends ")
     }
 
-    /// Takes the rest of JSX up to its end or to code in it, in so many open elements. `tag`: it goes on among the
-    /// attributes of one.
+    /// Reads the rest of JSX, up to its end or to code in it, inside this many open elements. `tag`: it
+    /// continues among the attributes of one.
     fn jsx(&mut self, mut open: usize, mut tag: bool) -> Result<Kind, Unreadable> {
         loop {
             let byte = self.peek(0).ok_or(Unreadable)?;
@@ -517,7 +518,7 @@ impl<'s> Lexer<'s> {
                     self.at += 1;
                     tag = true;
                 }
-                // the parameters of a type in an element are not read
+                // The parameters of a type inside an element are not read.
                 b'<' => return Err(Unreadable),
                 _ => self.advance_to(self.at + 1),
             }
@@ -525,7 +526,7 @@ impl<'s> Lexer<'s> {
     }
 }
 
-/// A letter of a word, but for digits.
+/// Whether a byte is a letter of a word. Digits are not.
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'$') || byte >= 0x80
 }

@@ -1,4 +1,4 @@
-//! tree-sitter as the oracle: where the scanners see a function, there is one.
+//! tree-sitter as the oracle: wherever the scanners see a function, there is one.
 
 use tree_sitter::{Node, Parser};
 
@@ -7,7 +7,7 @@ use super::*;
 #[path = "../../../tests/judged/sources.rs"]
 mod sources;
 
-/// Where tree-sitter says that a body stands: the line on which its function begins, and the first and the last line of
+/// A body according to tree-sitter: the line on which its function begins, and the first and the last line of
 /// the body.
 struct Body {
     function: usize,
@@ -30,7 +30,7 @@ fn grammar(language: Language) -> tree_sitter::Language {
     }
 }
 
-/// `None` where the file has what the grammar does not know.
+/// `None` if the grammar does not know everything in the file.
 fn bodies(source: &str, language: Language) -> Option<Vec<Body>> {
     let mut parser = Parser::new();
     parser.set_language(&grammar(language)).unwrap();
@@ -93,7 +93,7 @@ fn tree_sitter_sees_the_same_bodies() {
             let theirs = bodies.iter().any(|body| match language {
                 Language::Python => {
                     let last = block.statements.last().map_or(0, |statement| statement.last);
-                    // comments behind the last statement may belong to either
+                    // Comments after the last statement may belong to either.
                     body.function <= block.open
                         && block.open < body.first
                         && (last..close).contains(&body.last)
@@ -117,8 +117,8 @@ fn tree_sitter_sees_the_same_bodies() {
     for (language, Figures { files, unread, unknown, seen, outer, missed }) in &figures {
         eprintln!("{language:<10} {files:6} {unknown:10} {unread:9} {seen:8} {outer:16} {missed:7}");
     }
-    // What a body is taken for in error is an inside of braces as well: a literal, a switch. Whether what is left is
-    // valid, the languages' own parsers judge (tests/judged.rs).
+    // What is wrongly taken for a body is also the inside of braces: a literal, a switch. The languages' own
+    // parsers check that the rest is valid (tests/judged.rs).
     let seen: usize = figures.values().map(|figures| figures.seen).sum();
     assert!(
         wrong.len() * 200 <= seen,

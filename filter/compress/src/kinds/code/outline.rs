@@ -1,25 +1,25 @@
-//! The functions of a file, and the statements of their bodies, by lines.
+//! The functions of a file and the statements of their bodies, by lines.
 
 use std::ops::Range;
 
-/// What a scanner has found. Lines count from 0.
+/// The findings of a scanner. Lines count from 0.
 #[derive(Debug, Default)]
 pub(super) struct Outline {
-    /// In the order in which their bodies begin; one that stands in another comes behind it.
+    /// Sorted by where their bodies begin, so an inner function comes after its outer one.
     pub(super) functions: Vec<Function>,
     pub(super) blocks: Vec<Block>,
-    /// A statement that stays may need one that goes, as where C's judges look for declarations.
+    /// Whether a statement that stays may need one that is left out: C's compilers need every declaration.
     pub(super) whole: bool,
-    /// Of each line: whether the end of the line before it lies inside a string, a comment or a directive.
+    /// For each line: whether the end of the line before it is inside a string, a comment or a directive.
     pub(super) inside: Vec<bool>,
-    /// Of each line: whether a directive of the preprocessor stands on it.
+    /// For each line: whether it has a preprocessor directive.
     pub(super) directives: Vec<bool>,
 }
 
 /// A function with a body.
 #[derive(Clone, Debug)]
 pub(super) struct Function {
-    /// Where its name stands in the source; empty where it has none.
+    /// The place of its name in the source; empty if it has none.
     pub(super) name: Range<usize>,
     /// Its body.
     pub(super) block: usize,
@@ -27,12 +27,12 @@ pub(super) struct Function {
     pub(super) parent: Option<usize>,
 }
 
-/// Statements that stand together.
+/// A sequence of statements.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block {
-    /// The line on which it opens, which stays; its statements may begin there.
+    /// The line on which it opens. It stays; its statements may begin on it.
     pub(super) open: usize,
-    /// The line on which it is closed, behind its statements. `None`: the text ends first.
+    /// The line on which it is closed, after its statements. `None`: the text ends first.
     pub(super) close: Option<usize>,
     pub(super) statements: Vec<Statement>,
 }
@@ -42,23 +42,23 @@ pub(super) struct Block {
 pub(super) struct Statement {
     pub(super) first: usize,
     pub(super) last: usize,
-    /// The blocks of which something may be left out while the rest of it stays.
+    /// Its blocks, of which parts may be left out while the rest stays.
     pub(super) blocks: Vec<usize>,
-    /// It deals with failure.
+    /// Whether it deals with failure.
     pub(super) raises: bool,
-    /// It is what documents its function.
+    /// Whether it is the documentation of its function.
     pub(super) documents: bool,
-    /// Something in it needs what stands around it.
+    /// Whether something in it needs its surroundings.
     pub(super) keeps: bool,
 }
 
 impl Outline {
-    /// An outline of a source of so many lines, of which nothing is known yet.
+    /// The outline of a source with this many lines, before anything is known.
     pub(super) fn of_lines(lines: usize) -> Self {
         Self { inside: vec![false; lines], directives: vec![false; lines], ..Self::default() }
     }
 
-    /// Notes that the lines behind `first` up to `last` begin inside of something.
+    /// Notes that the lines after `first` up to `last` begin inside of something.
     pub(super) fn spans(&mut self, first: usize, last: usize) {
         for line in first + 1..=last {
             if let Some(inside) = self.inside.get_mut(line) {

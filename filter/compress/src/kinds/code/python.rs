@@ -1,13 +1,13 @@
-//! Functions and statements of Python: logical lines, and what their indentation says.
+//! Functions and statements of Python, from logical lines and their indentation.
 
 use super::language::Language;
 use super::lexer::Unreadable;
 use super::outline::{Block, Function, Outline, Statement};
 use crate::work;
 
-/// Suites inside of each other beyond this are not read.
+/// Deeper nested suites are not read.
 const MOST_DEPTH: usize = 100;
-/// The same for brackets, and for strings in the fields of strings.
+/// The same for brackets, and for strings inside the fields of strings.
 const MOST_BRACKETS: usize = 200;
 const MOST_FIELDS: usize = 8;
 
@@ -33,16 +33,16 @@ struct Logical<'s> {
     last: usize,
     /// Its first word.
     word: &'s str,
-    /// What stands behind it.
+    /// The place of its second word.
     second: std::ops::Range<usize>,
-    /// It ends with a colon.
+    /// Whether it ends with a colon.
     opens: bool,
-    /// It is one string.
+    /// Whether it is a single string.
     documents: bool,
     raises: bool,
-    /// It is a decorator.
+    /// Whether it is a decorator.
     decorates: bool,
-    /// It names a variable of a function around it, which has to be bound there.
+    /// Whether it names a variable of an outer function, which has to be bound there.
     nonlocal: bool,
 }
 
@@ -175,7 +175,7 @@ impl<'s> Reader<'s> {
                 _ => {
                     self.at += 1;
                     (line.opens, line.documents) = (false, false);
-                    // a decorator, and anything else that begins with no word
+                    // A decorator, or anything else that does not begin with a word.
                     words += 1;
                 }
             }
@@ -188,7 +188,7 @@ impl<'s> Reader<'s> {
         Ok(Some(line))
     }
 
-    /// Takes a string from its quotes on.
+    /// Reads a string from its quotes on.
     fn string(&mut self, prefix: &[u8], fields: usize) -> Result<(), Unreadable> {
         let has = |letter: u8| prefix.iter().any(|byte| byte.eq_ignore_ascii_case(&letter));
         let formatted = has(b'f') || has(b't');
@@ -223,8 +223,8 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Takes `{…}` in a formatted string: an expression, and behind a colon a format, in which the quotes of the
-    /// string end it.
+    /// Reads `{…}` in a formatted string: an expression, and after a colon a format. The quotes of the string
+    /// end the format.
     fn field(&mut self, quote: u8, triple: bool, fields: usize) -> Result<(), Unreadable> {
         if fields >= MOST_FIELDS {
             return Err(Unreadable);
@@ -283,20 +283,20 @@ fn is_prefix(word: &str) -> bool {
     word.len() <= 2 && word.bytes().all(|byte| b"rRbBuUfFtT".contains(&byte))
 }
 
-/// A suite that is open. The first one is the module.
+/// An open suite. The first one is the module.
 struct Suite<'s> {
     indent: &'s str,
-    /// In a function.
+    /// The block, if it is in a function.
     block: Option<usize>,
-    /// The last statement in it, where it has a block.
+    /// Its last statement, if it has a block.
     statement: Option<usize>,
-    /// That is a decorator so far.
+    /// Whether that statement is only a decorator so far.
     decorated: bool,
 }
 
 struct Suites<'s> {
     open: Vec<Suite<'s>>,
-    /// The functions that are open, with how many suites were open around the body of each.
+    /// The open functions, each with the number of suites around its body.
     functions: Vec<(usize, usize)>,
 }
 
@@ -330,7 +330,7 @@ impl<'s> Suites<'s> {
         before.trim_end().ends_with("def")
     }
 
-    /// Closes the suites that end before a line, and gives the one that opens with it its indentation.
+    /// Closes the suites that end before a line, and sets the indentation of the suite that begins with it.
     fn find_suite(&mut self, line: &Logical<'s>, outline: &mut Outline) -> Result<(), Unreadable> {
         let around =
             self.open.len().checked_sub(2).and_then(|at| self.open.get(at)).map(|suite| suite.indent);
@@ -348,7 +348,7 @@ impl<'s> Suites<'s> {
         Ok(())
     }
 
-    /// Closes all suites behind the first so many, before a line.
+    /// Closes all suites after the first `depth` ones, before a line.
     fn close_to(&mut self, depth: usize, line: usize, outline: &mut Outline) {
         for suite in self.open.drain((depth + 1).min(self.open.len())..) {
             if let Some(block) = suite.block.and_then(|block| outline.blocks.get_mut(block)) {
@@ -362,7 +362,7 @@ impl<'s> Suites<'s> {
 
     fn add_statement(&mut self, line: &Logical<'s>, outline: &mut Outline) {
         let Some((suite, around)) = self.open.split_last_mut() else { return };
-        // What happens in a suite happens in the statements around it.
+        // What happens in a suite also happens in the statements around it.
         for suite in around {
             let (Some(block), Some(statement)) = (suite.block, suite.statement) else { continue };
             let statement =
@@ -430,5 +430,5 @@ impl<'s> Suites<'s> {
     }
 }
 
-/// The indentation of a suite of which no line was read yet. No line has it.
+/// The indentation of a suite before its first line. No real line has it.
 const PENDING: &str = "\n";

@@ -1,4 +1,4 @@
-//! Diffs: shorter ones restore the original, digests keep what was asked for.
+//! Diffs: lossless forms restore the original, digests keep what was asked for.
 
 use proptest::prelude::*;
 

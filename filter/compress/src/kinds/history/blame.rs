@@ -1,24 +1,24 @@
-//! `git blame`: each line of a file behind its commit, author and date.
+//! `git blame`: each line of a file after its commit, author and date.
 
 use super::is_commit;
 
-/// Fewer lines need no statement.
+/// Fewer lines are not worth the statement.
 const MIN_LINES: usize = 4;
 const HEAD: &str = "[git blame: commit, author and date once, above the lines that they hold for";
-/// Where the numbers are set wider than the longest that is shown: the file goes on.
+/// Says that numbers are padded to more than the longest one that is shown: the file goes on.
 const WIDE: &str = "; numbers set to ";
 
-/// A line: what it has in common with others of its commit, its number, and the line of the file.
+/// A line: the part that it shares with others of its commit, its number, and the line of the file.
 struct Line<'t> {
     commit: &'t str,
     number: &'t str,
-    /// Blanks before the number, beside the one that is always there.
+    /// Blanks before the number, without the one that is always there.
     padding: usize,
-    /// What stands behind the bracket: a blank and the line of the file, or nothing where it has been cut.
+    /// The text after the bracket: a blank and the line of the file, or nothing if the line was cut.
     text: &'t str,
 }
 
-/// Whether a text is a blame: all its lines are.
+/// Whether a text is a blame, in all its lines.
 pub(super) fn is_blame(text: &str) -> bool {
     let mut lines = text.lines();
     lines.by_ref().take(MIN_LINES).filter(|line| read(line).is_some()).count() == MIN_LINES
@@ -30,7 +30,7 @@ fn read(line: &str) -> Option<Line<'_>> {
     if !is_commit(name.strip_prefix('^').unwrap_or(name)) {
         return None;
     }
-    // `2026-11-01 15:48:30 +0000  12) `: what the author's name may hold stands before it.
+    // `2026-11-01 15:48:30 +0000  12) `: whatever the author's name contains, it comes before this.
     let mut from = line.find(" (")? + 2;
     loop {
         let close = from
@@ -85,7 +85,7 @@ pub(super) fn form(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// The text of a form; `None` where it is none.
+/// The text of a form; `None` if it is not a form.
 pub(super) fn text(form: &str) -> Option<String> {
     let (head, rest) = form.strip_prefix(HEAD)?.split_once("]\n")?;
     let numbered = |line: &str| {

@@ -1,11 +1,11 @@
-//! `git log`, as it prints without options, with `--stat` or with `-p`.
+//! `git log`, without options, with `--stat` or with `-p`.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::is_commit;
 
-/// Fewer entries need no statement.
+/// Fewer entries are not worth the statement.
 const MIN_ENTRIES: usize = 3;
 const COMMIT: &str = "commit ";
 const AUTHOR: &str = "Author: ";
@@ -16,13 +16,13 @@ const DEFAULT: &str = "\" where no other is named, \"commit\" and \"Date:\" left
 const ZONE: &str = ", all dates in ";
 const MESSAGES: &str = ", messages indented by one, blank lines around them left out";
 
-/// Whether a text is a log: it begins with an entry, and has some.
+/// Whether a text is a log: it begins with an entry and has several.
 pub(super) fn is_log(text: &str) -> bool {
     is_entry(text.lines().next().unwrap_or_default())
         && text.lines().filter(|line| is_entry(line)).take(MIN_ENTRIES).count() == MIN_ENTRIES
 }
 
-/// `commit 3b1f6c2…`, perhaps with the names of branches.
+/// `commit 3b1f6c2…`, possibly with the names of branches.
 fn is_entry(line: &str) -> bool {
     line.strip_prefix(COMMIT).is_some_and(starts_with_commit)
 }
@@ -98,7 +98,7 @@ pub(super) fn form(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// The text of a form; `None` where it is none.
+/// The text of a form; `None` if it is not a form.
 pub(super) fn text(form: &str) -> Option<String> {
     let (head, rest) = form.split_once("]\n")?;
     let head = head.strip_prefix(HEAD)?;
@@ -162,7 +162,7 @@ pub(super) fn text(form: &str) -> Option<String> {
     Some(text)
 }
 
-/// The zone that all dates are in.
+/// The time zone of all dates.
 fn common_zone<'t>(lines: &[&'t str]) -> Option<&'t str> {
     let mut zones =
         lines.iter().filter_map(|line| line.strip_prefix(DATE)).map(|date| Some(date.rsplit_once(' ')?.1));
@@ -175,12 +175,12 @@ fn push_line(out: &mut String, line: &str) {
     out.push_str(line);
 }
 
-/// A line of an entry's head.
+/// Whether this is a line of an entry's head.
 fn is_header(line: &str) -> bool {
     is_entry(line) || [AUTHOR, DATE, "Merge: "].iter().any(|label| line.starts_with(label))
 }
 
-/// The line that names the author of most entries, the first of them where several do.
+/// The line that names the author of most entries; the first such line in case of a tie.
 fn usual_author<'t>(lines: &[&'t str]) -> Option<&'t str> {
     let mut counts: HashMap<&str, (usize, usize), FixedState> = HashMap::default();
     for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.starts_with(AUTHOR)) {

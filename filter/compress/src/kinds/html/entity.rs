@@ -1,6 +1,6 @@
 //! Character references.
 
-/// The longest reference that is looked for: `&CounterClockwiseContourIntegral;` is not used by pages.
+/// The longest reference that is decoded: pages do not use names such as `&CounterClockwiseContourIntegral;`.
 const LONGEST: usize = 12;
 
 const NAMED: &[(&str, &str)] = &[

@@ -1,21 +1,21 @@
-//! The cells of tables, each under its column: cells that span columns leave their places, and cells that span rows
-//! are repeated in the rows they stand for.
+//! The cells of tables, each under its column. Cells that span columns leave their places empty; cells that
+//! span rows are repeated in each of these rows.
 
 use super::tag::Tag;
 use crate::work;
 
-/// Columns that are kept apart.
+/// The most columns that are kept separate.
 const MOST_COLUMNS: usize = 64;
 
-/// A cell that spans rows is repeated with at most so many bytes.
+/// At most this many bytes of a cell that spans rows are repeated.
 const REPEATED: usize = 120;
 
-/// The cell that is open, and what spans from the rows above.
+/// The open cell, and the cells that span down from the rows above.
 #[derive(Default)]
 pub(super) struct Grid {
     column: usize,
     cell: Option<Cell>,
-    /// For each column, the rows that a cell above still spans, and its text.
+    /// For each column, how many more rows a cell above spans, and its text.
     spans: Vec<(usize, String)>,
 }
 
@@ -32,7 +32,7 @@ impl Grid {
         self.cell.is_some() || self.column > 0
     }
 
-    /// Starts a cell. `room` is what repeated cells may take.
+    /// Starts a cell. `room`: the bytes left for repeated cells.
     pub(super) fn open(&mut self, tag: &Tag<'_>, out: &mut String, room: &mut usize) {
         self.close(out);
         self.fill(out, room);
@@ -44,10 +44,10 @@ impl Grid {
         self.cell = Some(Cell { start: out.len(), columns, rows });
     }
 
-    /// Ends the cell that is open.
+    /// Ends the open cell.
     pub(super) fn close(&mut self, out: &mut String) {
         let Some(cell) = self.cell.take() else { return };
-        // what a cell holds is no border
+        // A pipe in a cell's text is not a border.
         if out.get(cell.start..).is_some_and(|text| text.contains('|')) {
             let text = out.split_off(cell.start).replace('|', "\\|");
             out.push_str(&text);
@@ -82,7 +82,7 @@ impl Grid {
         self.column = 0;
     }
 
-    /// Writes what spans from above, from this column on.
+    /// Writes the cells that span down from above, from this column on.
     fn fill(&mut self, out: &mut String, room: &mut usize) {
         work::spend(self.spans.len());
         while let Some((rows, text)) = self.spans.get_mut(self.column).filter(|(rows, _)| *rows > 0) {

@@ -2,11 +2,11 @@
 
 use super::tag::Tag;
 
-/// A list that is open.
+/// An open list.
 pub(super) enum Numbering {
-    /// It has no numbers, or counts down from a number that only its end tells.
+    /// It has no numbers, or counts down from a number that is only known at its end.
     None,
-    /// The number of the next item, by how much the next one differs, and how numbers are written.
+    /// The number of the next item, the step to the one after it, and how numbers are written.
     Numbers { next: i64, step: i64, style: Style },
 }
 
@@ -18,7 +18,7 @@ pub(super) enum Style {
     Roman { capital: bool },
 }
 
-/// Numbers beyond have no part in anything.
+/// Larger numbers are ignored.
 const LARGEST: i64 = 1 << 40;
 
 impl Numbering {
@@ -42,7 +42,7 @@ impl Numbering {
         Self::Numbers { next, step, style }
     }
 
-    /// What the next item begins with.
+    /// The number before the next item.
     pub(super) fn next(&mut self, item: &Tag<'_>) -> Option<String> {
         let given = integer(item, "value");
         let Self::Numbers { next, step, style } = self else { return given.map(|number| number.to_string()) };

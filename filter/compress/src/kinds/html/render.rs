@@ -10,7 +10,7 @@ use crate::work;
 /// Elements whose content is not for readers.
 const SILENT: &[&str] = &["script", "style", "svg", "noscript", "template", "iframe", "canvas", "object"];
 
-/// Elements that start on a line of their own.
+/// Elements that start a new line.
 const BLOCKS: &[&str] = &[
     "p",
     "div",
@@ -51,13 +51,13 @@ const BLOCKS: &[&str] = &[
     "option",
 ];
 
-/// Elements inside a line whose ends set values apart: a reader sees them as boxes.
+/// Elements inside a line that separate values: a reader sees them as boxes.
 const BOXES: &[&str] = &[
     "span", "a", "b", "i", "em", "strong", "small", "label", "button", "time", "data", "badge", "kbd",
     "output", "tt", "var", "samp", "mark", "q", "cite", "abbr", "dfn", "slot", "big", "u", "font",
 ];
 
-/// Attributes in which pages of component libraries keep what an element is worth.
+/// Attributes in which pages of component libraries keep an element's value.
 const WORTHS: &[&str] = &[
     "data-value",
     "data-status",
@@ -80,20 +80,20 @@ const WORTHS: &[&str] = &[
     "aria-valuetext",
 ];
 
-/// States of elements that are fields by their role.
+/// Attributes for the states of elements that are fields by their role.
 const STATES: &[&str] =
     &["aria-checked", "aria-pressed", "aria-selected", "aria-expanded", "aria-current", "aria-sort"];
 
-/// Attributes are shown with at most so many bytes.
+/// How many bytes of an attribute are shown.
 const LONGEST_NOTE: usize = 300;
 
 /// Deeper nesting of raised, lowered, deleted and inserted text is not marked.
 const DEEPEST_MARK: usize = 16;
 
-/// Bytes behind a tag that are looked at for the text of its element.
+/// How many bytes after a tag are searched for the text of its element.
 const PEEK: usize = 200;
 
-/// A link's address is shown if it is not longer.
+/// Longer addresses of links are not shown.
 const LONGEST_ADDRESS: usize = 200;
 
 /// Other elements of HTML.
@@ -104,7 +104,7 @@ const OTHERS: &[&str] = &[
     "area", "map", "optgroup", "datalist", "address", "math", "mrow", "mi", "mn", "mo",
 ];
 
-/// Whether this is the name of an element of HTML; those that pages define have a dash.
+/// Whether this is the name of an HTML element. Elements that pages define have a dash in their name.
 pub(super) fn is_known(name: &str) -> bool {
     let is = |known: &&str| known.eq_ignore_ascii_case(name);
     [SILENT, BLOCKS, BOXES, OTHERS].iter().any(|names| names.iter().any(is)) || name.contains('-')
@@ -128,7 +128,7 @@ pub(super) fn text_of(html: &str) -> String {
         let near = ends.near(html, html.len() - rest.len());
         rest = match near.then(|| Tag::read(rest)).flatten() {
             Some((tag, after)) => {
-                // read a few times: for each attribute that may say something
+                // The attributes are read a few times, once for each that may say something.
                 work::spend(4 * tag.attributes.len() + open);
                 page.tag(tag, after)
             }
@@ -146,25 +146,25 @@ struct Page {
     out: String,
     /// Depth of `pre`.
     verbatim: usize,
-    /// White space stands before what comes next.
+    /// Whether white space comes before the next text.
     blank: bool,
-    /// Lists that are open, and how their items are numbered.
+    /// The open lists, with the numbering of their items.
     lists: Vec<Numbering>,
-    /// Addresses of the links that are open, if they are shown.
+    /// The addresses of the open links, if they are shown.
     links: Vec<Option<String>>,
-    /// Tables that are open.
+    /// The open tables.
     grids: Vec<Grid>,
-    /// Bytes that cells may take where they are repeated.
+    /// Bytes left for repeated cells.
     room: usize,
-    /// What closes each raised, lowered, deleted or inserted text that is open.
+    /// The closing text of each raised, lowered, deleted or inserted text that is open.
     marks: Vec<(&'static str, &'static str)>,
-    /// One box ended and another began right here.
+    /// Whether one box ended and another began exactly here.
     joint: bool,
-    /// The element that ended last is a box, and nothing stood behind it yet.
+    /// Whether the last element was a box, and nothing came after it yet.
     boxed: bool,
-    /// A tag stands between what was written last and what comes next.
+    /// Whether a tag is between the last written text and the next one.
     parted: bool,
-    /// The name of the element that is not shown, and how many of that name are open in it.
+    /// The name of the hidden element, and how many of that name are open in it.
     hidden: Option<(String, usize)>,
     shown: hashbrown::HashSet<String, foldhash::fast::FixedState>,
 }
@@ -183,7 +183,7 @@ impl Page {
         }
         self.boxed = false;
         let meets = raw.starts_with(char::is_alphanumeric) && self.out.ends_with(char::is_alphanumeric);
-        // digits of two elements are two numbers
+        // Digits of two elements are two numbers.
         let are_numbers = raw.starts_with(char::is_numeric) || self.out.ends_with(char::is_numeric);
         let (joint, parted) = (std::mem::take(&mut self.joint), std::mem::take(&mut self.parted));
         if meets && (joint || parted && are_numbers) {
@@ -199,7 +199,7 @@ impl Page {
         self.blank |= raw.ends_with(|c: char| c.is_ascii_whitespace());
     }
 
-    /// Writes the white space before a word, unless a line starts here.
+    /// Writes the white space before a word, unless it would be at the start of a line.
     fn push_blank(&mut self) {
         if std::mem::take(&mut self.blank) && !self.out.is_empty() && !self.out.ends_with(['\n', ' ']) {
             self.out.push(' ');
@@ -215,7 +215,7 @@ impl Page {
         }
     }
 
-    /// Takes in a tag; the answer is where reading goes on.
+    /// Handles a tag. Returns the rest from which reading goes on.
     fn tag<'a>(&mut self, tag: Tag<'a>, after: &'a str) -> &'a str {
         if let Some(name) = SILENT.iter().find(|name| tag.is(name)) {
             if tag.closing {
@@ -235,7 +235,8 @@ impl Page {
         if tag.closing {
             self.end_hidden(&tag);
         }
-        // what is raised or lowered belongs to what stands around it, and a number may be broken where the page says so
+        // Raised or lowered text belongs to the text around it, and a number may be broken where the page
+        // says so.
         self.parted |=
             !tag.name.is_empty() && !tag.is("wbr") && !["sup", "sub"].iter().any(|name| tag.is(name));
         let is_box = BOXES.iter().any(|name| tag.is(name));
@@ -248,7 +249,7 @@ impl Page {
         if tag.is("br") {
             match (self.verbatim > 0, self.in_row()) {
                 (true, _) => self.out.push('\n'),
-                // the row goes on
+                // The row continues.
                 (false, true) => self.blank = true,
                 (false, false) => self.line(),
             }
@@ -266,7 +267,7 @@ impl Page {
         } else if tag.is("img") || tag.is("area") {
             match (tag.said("alt").or_else(|| tag.said("title")), tag.said("src")) {
                 (Some(alt), _) => self.text(alt),
-                // in a table a picture without words is a value
+                // In a table a picture without a text is a value.
                 (None, Some(source)) if self.in_row() => self.note(file_name(source), ""),
                 _ => {}
             }
@@ -362,7 +363,7 @@ impl Page {
         }
     }
 
-    /// Raised and lowered text as `10^6` and `H_2`, what was deleted or inserted in brackets.
+    /// Writes raised and lowered text as `10^6` and `H_2`, and deleted or inserted text in brackets.
     fn mark(&mut self, tag: &Tag<'_>, after: &str) {
         if tag.closing {
             let name = MARKS.iter().find(|(name, ..)| tag.is(name)).map_or("", |(name, ..)| name);
@@ -379,11 +380,11 @@ impl Page {
         }
         let raised = start.len() == 1;
         let text = own_text(after);
-        // a single word needs no brackets
+        // A single word needs no brackets.
         let plain =
             raised && !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if raised {
-            // it belongs to what stands before it
+            // It belongs to the text before it.
             self.blank = false;
         } else {
             self.push_blank();
@@ -395,7 +396,7 @@ impl Page {
         self.marks.push((name, if plain { "" } else { end }));
     }
 
-    /// What stands in attributes and is content: titles, values, states.
+    /// Writes content of attributes: titles, values, states.
     fn attributes(&mut self, tag: &Tag<'_>, after: &str) {
         if tag.is("input") {
             return self.field(tag);
@@ -440,7 +441,7 @@ impl Page {
                 self.note(value, "");
             }
         }
-        // an empty element that is drawn says what it is by its class alone
+        // Only the class of an empty drawn element says what it is.
         if silent
             && label.is_none()
             && ["i", "b", "em", "span"].iter().any(|name| tag.is(name))
@@ -452,7 +453,7 @@ impl Page {
         }
     }
 
-    /// What an element says of its state: of a check box that is none of HTML, of a bar.
+    /// Writes the state of an element: of a check box that is not HTML's own, or of a bar.
     fn states(&mut self, tag: &Tag<'_>) {
         for name in STATES {
             let Some(value) = tag.said(name) else { continue };
@@ -460,7 +461,7 @@ impl Page {
             match value {
                 "true" if checked => self.note("x", ""),
                 "false" if checked => self.note(" ", ""),
-                // what most elements are is not said
+                // The usual state is not written.
                 "false" | "none" => {}
                 "true" => self.note(name.strip_prefix("aria-").unwrap_or(name), ""),
                 value => self.note(&format!("{}=", name.strip_prefix("aria-").unwrap_or(name)), value),
@@ -472,7 +473,8 @@ impl Page {
         }
     }
 
-    /// A formula, in the words of TeX that it carries; else its markup, since only that tells a fraction from a number.
+    /// Writes a formula as the TeX that it carries; otherwise as its markup, without which a fraction would
+    /// look like a number.
     fn formula<'a>(&mut self, tag: &Tag<'a>, after: &'a str) -> &'a str {
         let rest = behind("math", after);
         let inside = after.get(..after.len() - rest.len()).unwrap_or_default();
@@ -494,7 +496,7 @@ impl Page {
         rest
     }
 
-    /// An element begins that the page does not show.
+    /// Begins an element that the page does not show.
     fn begin_hidden(&mut self, tag: &Tag<'_>) {
         if let Some((name, depth)) = &mut self.hidden {
             *depth += usize::from(tag.is(name));
@@ -528,7 +530,7 @@ impl Page {
         }
     }
 
-    /// `[q=A-1009]`, `[x] size=L`: a field of a form and what it holds.
+    /// Writes a form field and its value: `[q=A-1009]`, `[x] size=L`.
     fn field(&mut self, tag: &Tag<'_>) {
         let kind = tag.said("type").unwrap_or("text");
         let is = |names: &[&str]| names.iter().any(|name| kind.eq_ignore_ascii_case(name));
@@ -547,7 +549,7 @@ impl Page {
         }
     }
 
-    /// What a drawing shows, where it says so.
+    /// Writes what a drawing shows, if it says so.
     fn picture(&mut self, tag: &Tag<'_>, inside: &str) {
         let inside = inside.get(..signal::floor_char_boundary(inside, 2 * PEEK)).unwrap_or_default();
         let title = inside
@@ -559,7 +561,7 @@ impl Page {
         }
     }
 
-    /// Writes something in brackets, as a word of its own.
+    /// Writes something in brackets, as a separate word.
     fn note(&mut self, text: &str, more: &str) {
         self.blank |= !self.out.ends_with(['\n', ' ', '[']);
         self.push_blank();
@@ -568,7 +570,7 @@ impl Page {
             let shown = part.get(..signal::floor_char_boundary(part, LONGEST_NOTE)).unwrap_or_default();
             let start = self.out.len();
             entity::decode(shown, &mut self.out);
-            // a note is one line
+            // A note is a single line.
             if self.out.get(start..).is_some_and(|note| note.contains(['\n', '\r'])) {
                 let note = self.out.split_off(start).split_ascii_whitespace().collect::<Vec<_>>().join(" ");
                 self.out.push_str(&note);
@@ -581,7 +583,7 @@ impl Page {
         self.blank = true;
     }
 
-    /// A link's address is shown the first time, behind its text.
+    /// Writes a link's address after its text, the first time only.
     fn link(&mut self, tag: &Tag<'_>, after: &str) {
         if tag.closing {
             if let Some(Some(address)) = self.links.pop() {
@@ -622,7 +624,7 @@ fn file_name(address: &str) -> &str {
     path.rsplit('/').find(|part| !part.is_empty()).unwrap_or(path)
 }
 
-/// Elements that change what their text means: what stands before and behind it.
+/// Elements that change the meaning of their text, and what is written before and after it.
 const MARKS: &[(&str, &str, &str)] = &[
     ("sup", "^", ")"),
     ("sub", "_", ")"),
@@ -632,7 +634,7 @@ const MARKS: &[(&str, &str, &str)] = &[
     ("ins", "[inserted: ", "]"),
 ];
 
-/// The text that an element begins with, up to the next tag.
+/// The text at the start of an element, up to the next tag.
 fn own_text(after: &str) -> &str {
     let near = after.get(..signal::floor_char_boundary(after, PEEK)).unwrap_or_default();
     let own = near.split('<').next().unwrap_or_default();
@@ -640,7 +642,7 @@ fn own_text(after: &str) -> &str {
     own.trim()
 }
 
-/// Whether an element holds nothing to read: it ends at once, or holds an empty element that does.
+/// Whether an element has nothing to read: it ends at once, or contains only an empty element.
 fn is_closed(after: &str) -> bool {
     let after = after.trim_start();
     after.starts_with("</")
@@ -649,7 +651,7 @@ fn is_closed(after: &str) -> bool {
         || after.starts_with("<span ")
 }
 
-/// Whether a text says what its label says.
+/// Whether a text already says what its label says.
 fn says(text: &str, label: &str) -> bool {
     let (text, label) = (text.to_lowercase(), label.to_lowercase());
     text.contains(&label) || !text.is_empty() && label.contains(&text) && label.len() < text.len() + 24

@@ -1,14 +1,14 @@
-//! Reading tags: where they end, what they are called, and their attributes.
+//! Reads tags: their ends, names and attributes.
 
 use memchr::memmem;
 
-/// Where the next `>` stands, found once for all the `<` before it.
+/// The position of the next `>`, searched once for all the `<` before it.
 pub(super) struct Ends {
     pub(super) next: Option<usize>,
 }
 
 impl Ends {
-    /// Whether a `>` stands behind `at` and not too far from it.
+    /// Whether a `>` comes after `at`, and not too far from it.
     pub(super) fn near(&mut self, html: &str, at: usize) -> bool {
         if self.next.is_some_and(|next| next < at) {
             let rest = html.as_bytes().get(at..).unwrap_or_default();
@@ -26,11 +26,11 @@ pub(super) struct Tag<'a> {
 }
 
 impl<'a> Tag<'a> {
-    /// The tag that `rest` starts with, and what follows it. `None` if the `<` is text.
+    /// The tag at the start of `rest`, and the rest after it. `None` if the `<` is text.
     pub(super) fn read(rest: &'a str) -> Option<(Self, &'a str)> {
         let none = |after| Some((Self { name: "", closing: false, attributes: "" }, after));
         if let Some(comment) = rest.strip_prefix("<!--") {
-            // a comment that is never closed hides the rest, as in a browser
+            // A comment that is never closed hides the rest, as in a browser.
             let after = memmem::find(comment.as_bytes(), b"-->")
                 .map_or("", |end| comment.get(end + 3..).unwrap_or_default());
             return none(after);
@@ -62,14 +62,14 @@ impl<'a> Tag<'a> {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// The value of an attribute; empty where it has none.
+    /// The value of an attribute; empty if it has none.
     pub(super) fn attribute(&self, name: &str) -> Option<&'a str> {
         Attributes(self.attributes)
             .find(|(found, _)| found.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
     }
 
-    /// The value of an attribute that says something.
+    /// The value of an attribute, if it is not empty.
     pub(super) fn said(&self, name: &str) -> Option<&'a str> {
         self.attribute(name).map(str::trim).filter(|value| !value.is_empty())
     }
@@ -80,7 +80,7 @@ impl<'a> Tag<'a> {
     }
 }
 
-/// Names and values in the order in which they stand in a tag.
+/// Names and values in the order of the tag.
 struct Attributes<'a>(&'a str);
 
 impl<'a> Iterator for Attributes<'a> {
@@ -104,7 +104,7 @@ impl<'a> Iterator for Attributes<'a> {
         let value = value.trim_start();
         let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
         let (value, rest) = match quote {
-            // a quote that is never closed: all that is left
+            // A quote that is never closed: the value is everything that is left.
             Some(quote) => value.get(1..).map(|inner| inner.split_once(quote).unwrap_or((inner, "")))?,
             None => value
                 .split_at_checked(value.find(|c: char| c.is_ascii_whitespace()).unwrap_or(value.len()))?,
@@ -114,10 +114,10 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// A tag is not longer; what seems to be one is text. Bounds the search for the end of each.
+/// The longest tag; anything longer is text. Limits the search for the end of each.
 const LONGEST_TAG: usize = 16_000;
 
-/// Where the tag ends: the next `>` outside quotes, or without regard to quotes if they do not close.
+/// The end of the tag: the next `>` outside quotes, or any `>` if the quotes are not closed.
 fn tag_end(rest: &str) -> Option<usize> {
     let bytes = rest.as_bytes().get(..LONGEST_TAG).unwrap_or(rest.as_bytes());
     let mut quote = None;
@@ -133,7 +133,7 @@ fn tag_end(rest: &str) -> Option<usize> {
     memchr::memchr(b'>', bytes)
 }
 
-/// What follows the end of the element `name`, whose content starts `content`.
+/// The rest after the end of the element `name`, whose content starts `content`.
 pub(super) fn behind<'a>(name: &str, content: &'a str) -> &'a str {
     let mut from = 0;
     while let Some(at) =

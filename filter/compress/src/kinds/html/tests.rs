@@ -1,8 +1,8 @@
-//! Markup as text, whole and broken.
+//! Markup as text, valid and broken.
 
 use crate::work;
 
-/// With the work that a block of its own may cost: as WASM the tests share one thread, and so one count.
+/// With a work budget of its own for each block: as WASM the tests share one thread, and so one count.
 fn text_of(html: &str) -> String {
     work::start(html.len());
     super::render::text_of(html)

@@ -1,7 +1,7 @@
-//! What may be left out of JSON: items of long lists, entries of long objects, and blobs.
+//! Leaves out parts of JSON: items of long lists, entries of long objects, and blobs.
 //!
-//! Items that stay are whole, in their place, and say which they were. Small lists stay as they are: an
-//! agent picks from them, and a value that is not there cannot be picked.
+//! Items that stay are whole, in their order, and numbered. Short lists stay as they are: an agent picks from
+//! them, and it cannot pick a value that is missing.
 
 #![allow(clippy::indexing_slicing, reason = "items are numbered by the lists that they stand in")]
 
@@ -16,8 +16,9 @@ use crate::block::{Context, Lossy};
 use crate::config::Profile;
 use crate::kinds::select::{self, Layout};
 
-/// From where on a list is long: it has this many items, and its items times the bytes in its values come
-/// to this much. The product lets a list of some fifty large items count like one of hundreds of small ones.
+/// When a list is long: it has at least this many items, and its items times the bytes in its values are at
+/// least this much. Because of the product, a list of some fifty large items counts like one of hundreds of
+/// small ones.
 #[derive(Clone, Copy, Debug)]
 struct Long {
     items: usize,
@@ -25,8 +26,8 @@ struct Long {
 }
 
 /// Chosen on the corpus: lists from which an agent picks by name (flights, variants of a product, mails,
-/// channels, the dependencies of a package) have up to some forty items, the lists of monitoring and data
-/// APIs hundreds.
+/// channels, the dependencies of a package) have up to some forty items; lists of monitoring and data APIs
+/// have hundreds.
 fn long(profile: Profile) -> Option<Long> {
     match profile {
         Profile::Lossless => None,
@@ -36,11 +37,11 @@ fn long(profile: Profile) -> Option<Long> {
     }
 }
 
-/// An object is a list when this many per thousand of its values are of one type: one with fields of
-/// its own has all sorts.
+/// An object counts as a list if this many per thousand of its values have one type: an object with fields of
+/// its own has many types.
 const ALIKE: usize = 900;
 
-/// What stays of a list is at most this share of it, in percent, or all of it stays.
+/// If more than this percentage of a list would stay, all of it stays.
 const MOST_KEPT: usize = 80;
 
 pub(crate) fn lossy(tree: &Tree<'_>, cx: &Context<'_>) -> Option<Lossy> {
@@ -80,7 +81,7 @@ struct Crush<'t, 'a> {
     query: String,
     kept: Kept,
     left_out: Vec<String>,
-    /// For each node, the bytes in the values before it: layout and keys do not count.
+    /// For each node, the bytes in the values before it, without layout and keys.
     bytes: Vec<usize>,
 }
 
@@ -159,9 +160,10 @@ impl Crush<'_, '_> {
         self.kept.keep(id, marks, names);
     }
 
-    /// The number of blobs in what stays.
+    /// The number of blobs in the remaining values.
     fn blobs(&self) -> usize {
-        // a blob in an item that goes is counted too: exact would need a second walk, and it is gone either way
+        // Blobs in left out items are counted too: an exact count needs a second pass, and either way the
+        // blob is not shown.
         (0..self.tree.size() as u32)
             .filter(|&id| {
                 self.tree.node(id).shape == Shape::String && notation::blob(self.tree.inner(id)).is_some()

@@ -1,7 +1,7 @@
 //! JSON that was cut: by `head -c`, a `sed` range, a tool's own limit.
 //!
-//! The complete elements of the array that holds most of the text are a table; everything before and behind
-//! them stays as it is. The table says that it is a part:
+//! The complete elements of the array that makes up most of the text become a table; everything before and
+//! after them stays as it is. The table says that it is a part:
 //!
 //! ```text
 //! {"total": 500, "items": [37 rows, then cut off: id,title,state=open
@@ -17,45 +17,45 @@ use super::notation;
 use super::parse::{Tree, spaces};
 use crate::block::Context;
 
-/// Fewer elements are no table.
+/// Fewer elements are not written as a table.
 const MIN_ELEMENTS: usize = 4;
-/// The complete elements have at least this share of the text, in percent.
+/// The smallest share of the complete elements in the text, in percent.
 const MIN_SHARE: usize = 50;
-/// Open containers at once.
+/// The deepest nesting of open containers.
 const MAX_DEPTH: usize = 100;
-/// Line starts at which elements are looked for in a text that begins inside of one.
+/// How many line starts are tried as the start of an element, in a text that begins inside of one.
 const MAX_STARTS: usize = 64;
 
 /// A text with complete elements.
 #[derive(Debug)]
 pub(super) struct Cut<'a> {
-    /// What stands before them, without the bracket of their array.
+    /// The text before them, without the bracket of their array.
     head: &'a str,
     elements: &'a str,
-    /// What stands behind them.
+    /// The text after them.
     tail: &'a str,
-    /// Their array has its bracket: it starts in the text.
+    /// Whether the text contains the start of their array.
     opened: bool,
-    /// Their array ends behind them.
+    /// Whether their array ends after them.
     closed: bool,
 }
 
-/// The text with its complete elements as a table, where it is no whole document but has enough of them.
+/// The text with its complete elements as a table, if it is not a whole document but has enough of them.
 pub(super) fn lossless(text: &str, cx: &Context<'_>) -> Option<String> {
     let cut = Cut::find(text)?;
     let form = cut.form(cx)?;
     super::gains(text, &form, cx).then_some(form)
 }
 
-/// Whether a text is JSON that was cut, with complete elements in most of it.
+/// Whether a text is cut JSON that consists mostly of complete elements.
 pub(crate) fn is_cut(text: &str) -> bool {
     looks_cut(text) && Cut::find(text).is_some()
 }
 
-/// Bytes in which the first member with a value is looked for.
+/// How many bytes are searched for the first member with a value.
 const HEAD_BYTES: usize = 2000;
 
-/// Whether a text has the beginning or the line shapes of JSON.
+/// Whether a text begins like JSON, or has lines of its shape.
 fn looks_cut(text: &str) -> bool {
     let head = text.as_bytes();
     if memmem::find(head.get(..head.len().min(HEAD_BYTES)).unwrap_or_default(), b"\":").is_none() {
@@ -66,7 +66,7 @@ fn looks_cut(text: &str) -> bool {
         Some(b'{') => bytes.get(1..).is_some_and(|rest| rest.get(spaces(rest)) == Some(&b'"')),
         Some(b'[') => bytes.get(1..).is_some_and(|rest| rest.get(spaces(rest)) == Some(&b'{')),
         _ => {
-            // Pretty-printed members and brackets, one to a line.
+            // Pretty-printed members and brackets, one per line.
             let shaped = |line: &str| {
                 let line = line.trim();
                 line.starts_with('"') && (line.contains("\": ") || line.ends_with(['"', ',']))
@@ -85,7 +85,7 @@ fn looks_cut(text: &str) -> bool {
 }
 
 impl<'a> Cut<'a> {
-    /// The array, open or closed, whose complete elements have most of the text.
+    /// The array, open or closed, whose complete elements make up most of the text.
     fn find(text: &'a str) -> Option<Self> {
         let start = spaces(text.as_bytes());
         let run = if matches!(text.as_bytes().get(start), Some(b'{' | b'[')) {
@@ -111,7 +111,7 @@ impl<'a> Cut<'a> {
         let tree =
             Tree::read(&array).filter(|tree| tree.text.len() == array.len() && tree.roots.len() == 1)?;
         let notation = notation::documents(&tree, cx.encoding);
-        // A legend stands at the very top, as it does above every document.
+        // A legend is put at the very top, as for every document.
         let at = if notation.starts_with('[') { 0 } else { notation.find("\n[")? + 1 };
         let (legend, table) = notation.split_at(at);
         let digits = table.get(1..)?.bytes().take_while(u8::is_ascii_digit).count();
@@ -156,7 +156,7 @@ fn inside(text: &str) -> Option<Run> {
 /// Complete elements of one array.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    /// Where the array begins, where it does so in the text.
+    /// Where the array begins, if the text contains that.
     bracket: Option<usize>,
     start: usize,
     end: usize,
@@ -165,7 +165,8 @@ struct Run {
 }
 
 impl Run {
-    /// The array begins in the text where its bracket stands at the end of a line before, behind words that are no JSON.
+    /// Finds the beginning of the array if its bracket is at the end of an earlier line, after words that are
+    /// not JSON.
     fn opened_before(self, text: &str) -> Self {
         let before = text.get(..self.start).unwrap_or_default().trim_end();
         let bracket = before.strip_suffix('[').map(str::len);
@@ -179,18 +180,18 @@ struct Open {
     run: Run,
 }
 
-/// Reads tokens as long as they are JSON.
+/// Reads tokens while they are JSON.
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     open: Vec<Open>,
     best: Option<Run>,
-    /// The outermost array does not begin in the text.
+    /// Whether the outermost array begins before the text.
     inside: bool,
 }
 
 impl<'a> Scanner<'a> {
-    /// `first`: where the first element of an array begins that does not itself begin in the text.
+    /// `first`: the start of the first element of an array that begins before the text.
     fn new(text: &'a str, at: usize, first: Option<usize>) -> Self {
         let open = first.map(|start| Open {
             array: true,
@@ -209,7 +210,7 @@ impl<'a> Scanner<'a> {
         self.run_to_its_end().0
     }
 
-    /// The best run, and how far the text could be read.
+    /// The best run, and the position up to which the text could be read.
     fn run_to_its_end(mut self) -> (Option<Run>, usize) {
         while self.value().is_some() && !self.open.is_empty() {}
         for open in std::mem::take(&mut self.open) {
@@ -229,7 +230,7 @@ impl<'a> Scanner<'a> {
         self.at += self.bytes.get(self.at..).map_or(0, spaces);
     }
 
-    /// Reads one value, or the beginning of a container, and what ends behind it.
+    /// Reads one value, or the beginning of a container, and the ends after it.
     fn value(&mut self) -> Option<()> {
         self.space();
         let start = self.at;
@@ -254,7 +255,7 @@ impl<'a> Scanner<'a> {
             b't' | b'f' | b'n' | b'-' | b'0'..=b'9' => {
                 let scalar = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
                 self.at += self.bytes.get(start..)?.iter().take_while(|b| scalar(b)).count();
-                // A scalar at the very end may go on.
+                // A scalar at the very end may continue.
                 self.bytes.get(self.at)?;
             }
             _ => return None,
@@ -262,7 +263,7 @@ impl<'a> Scanner<'a> {
         self.ended()
     }
 
-    /// A value ends here: commas, and containers that end with it.
+    /// Reads the end of a value: commas, and containers that end with it.
     fn ended(&mut self) -> Option<()> {
         loop {
             let end = self.at;
@@ -278,7 +279,7 @@ impl<'a> Scanner<'a> {
                     return if array { Some(()) } else { self.key() };
                 }
                 b']' if array => {
-                    // The array that began before the text ends: so does what can be read of it.
+                    // The array that began before the text has ended, so nothing more can be read.
                     if self.inside && self.open.len() == 1 {
                         self.open.last_mut()?.run.closed = true;
                         return None;
@@ -334,7 +335,7 @@ mod tests {
         Cut::find(text)?.form(&cx)
     }
 
-    /// What the form says: the text before the elements, the elements, the text behind them.
+    /// Asserts that the form contains the text before the elements, the elements, and the text after them.
     fn assert_exact(text: &str) {
         let cut = Cut::find(text).unwrap();
         let shown = form(text).unwrap();

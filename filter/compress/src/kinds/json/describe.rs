@@ -1,4 +1,4 @@
-//! What a marker says of the items that were left out: how many, of what kind, from where to where.
+//! The marker's description of left out items: how many, of what kind, and their range.
 
 #![allow(clippy::indexing_slicing, reason = "items and columns are numbered by the lists that they stand in")]
 
@@ -9,26 +9,26 @@ use super::parse::Tree;
 use super::survey::NONE;
 use crate::kinds::select::{Column, Survey};
 
-/// A column with more different values is not a category to count by.
+/// A column with more different values is not used for counting.
 const MAX_VALUES: usize = 6;
 
-/// Columns that readers sort by in their heads, the best first.
+/// Columns that are most useful for counting, the best first.
 const CATEGORIES: [&str; 12] = [
     "status", "state", "level", "severity", "type", "kind", "category", "phase", "result", "outcome",
     "action", "event",
 ];
 
-/// Names of columns that tell items apart, the best first.
+/// Names of columns that identify items, the best first.
 const LANDMARKS: [&str; 10] =
     ["id", "name", "key", "number", "timestamp", "time", "date", "created_at", "title", "path"];
 
-/// Longer values tell nothing in a line.
+/// Longer values are not put into a description.
 const MAX_VALUE: usize = 40;
 
-/// Items with errors that are left out are named up to so many.
+/// The most items with errors that are named.
 const MAX_NAMED: usize = 40;
 
-/// Lists that are described one by one.
+/// The most lists that are described one by one.
 const MAX_LISTS: usize = 4;
 
 /// `412 of 430 rows of items left out: 409 status=ok, 3 status=queued; id 17..430`.
@@ -72,7 +72,7 @@ pub(crate) fn list(
     text
 }
 
-/// All lists in one line.
+/// The descriptions of all lists in one line.
 pub(crate) fn together(lists: &[String], blobs: usize) -> String {
     let mut parts = Vec::new();
     let mut rest = lists;
@@ -124,12 +124,12 @@ fn errors(
     })
 }
 
-/// The column to count by.
+/// The column that is counted.
 fn category(survey: &Survey<'_>) -> Option<usize> {
     let is = |column: &Column, least: usize| {
         (least..=MAX_VALUES).contains(&column.distinct) && short(&column.name).is_some()
     };
-    // that all are LOW is told, too
+    // It is useful to know that all are LOW, too.
     let named = CATEGORIES.iter().find_map(|name| {
         survey.columns.iter().position(|column| is(column, 1) && column.name.eq_ignore_ascii_case(name))
     });
@@ -138,8 +138,8 @@ fn category(survey: &Survey<'_>) -> Option<usize> {
     named.or_else(|| survey.columns.iter().position(|column| fits(column) && full(column)))
 }
 
-/// The column by which items are distinguished: one with a name for that, else the first of different
-/// strings, else a number that only rises or falls, else the first of strings at all.
+/// The column that identifies items: one with a suitable name, else the first one of different strings, else
+/// a number that only rises or falls, else the first one of strings.
 fn landmark(survey: &Survey<'_>) -> Option<usize> {
     let items = survey.texts.len();
     let different = |c: &Column| c.distinct == Column::MANY || c.distinct * 10 >= items * 9;
@@ -176,14 +176,14 @@ fn counts(tree: &Tree<'_>, column: &Column, nodes: &[u32], gone: &[usize]) -> St
     facts.join(", ")
 }
 
-/// `id 17..430`: the first and the last value that went.
+/// `id 17..430`: the first and the last left out value.
 fn range<'s>(name: &str, gone: &[usize], value: impl Fn(usize) -> Option<&'s str>) -> Option<String> {
     let (first, last) = (value(*gone.first()?)?, value(*gone.last()?)?);
     let space = if name.is_empty() { "" } else { " " };
     Some(format!("{name}{space}{first}..{last}"))
 }
 
-/// The text, where it is short and plain enough for a marker's line.
+/// The text, if it is short and plain enough for a marker's line.
 fn short(text: &str) -> Option<&str> {
     let plain = text.chars().all(|c| !c.is_control() && c != ']' && c != '[');
     (!text.is_empty() && text.len() <= MAX_VALUE && plain).then_some(text)

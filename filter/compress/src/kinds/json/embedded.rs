@@ -1,8 +1,8 @@
 //! JSON documents inside strings: `"{\"a\": 1}"` as `$json{a:1}`.
 //!
-//! Only where the string's own layout is one of a few that everybody writes, so that the exact string can
-//! be written again from the document: no white space (`$json`), a blank after commas and colons
-//! (`$json_spaced`, Python's default), or lines indented by two or four (`$json_indent2`, `$json_indent4`).
+//! Only for strings in one of a few usual layouts, so that the exact string can be written again from the
+//! document: no white space (`$json`), a blank after commas and colons (`$json_spaced`, Python's default), or
+//! lines indented by two or four (`$json_indent2`, `$json_indent4`).
 
 use super::parse::{Shape, Tree};
 use super::spell;
@@ -10,8 +10,8 @@ use super::spell;
 /// Shorter strings gain nothing.
 const MIN_BYTES: usize = 16;
 
-/// Documents in strings of documents in strings: deeper ones stay strings. Each level doubles the escapes,
-/// so real ones end at two.
+/// The deepest nesting of documents in strings; deeper ones stay strings. Each level doubles the escapes, so
+/// real ones have two levels.
 const MAX_NESTING: usize = 3;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,7 +31,7 @@ impl Layout {
         }
     }
 
-    /// The only layout that the text can be in.
+    /// The only layout that the text can have.
     fn guess(text: &str) -> Option<Self> {
         let inside = text.get(1..)?;
         if let Some(rest) = inside.strip_prefix('\n') {
@@ -50,7 +50,7 @@ impl Layout {
     }
 }
 
-/// The document that a string holds, and its layout; `None` when it has to stay a string.
+/// The document in a string, and its layout; `None` if it has to stay a string.
 pub(crate) fn document(text: &str, nesting: usize) -> Option<(Layout, Tree<'_>)> {
     if nesting >= MAX_NESTING
         || text.len() < MIN_BYTES
@@ -70,7 +70,7 @@ pub(crate) fn document(text: &str, nesting: usize) -> Option<(Layout, Tree<'_>)>
     (again == text).then_some((layout, tree))
 }
 
-/// Writes a document in a layout, strings with minimal escapes; `None` where a string is spelled otherwise.
+/// Writes a document in a layout, with minimal escapes in strings; `None` if a string is spelled differently.
 fn lay_out(tree: &Tree<'_>, id: u32, layout: Layout, depth: usize, out: &mut String) -> Option<()> {
     let node = tree.node(id);
     match node.shape {

@@ -1,4 +1,4 @@
-//! Lossless means lossless: the inverse gives back every value to the bit.
+//! Lossless means lossless: the inverse restores every value exactly.
 
 use proptest::prelude::*;
 
@@ -210,7 +210,7 @@ fn string() -> impl Strategy<Value = String> {
     ]
 }
 
-/// JSON text: few keys and values, so that much repeats.
+/// JSON text with few keys and values, so that much repeats.
 fn json() -> impl Strategy<Value = String> {
     let quote = |text: String| serde_json::to_string(&text).unwrap();
     let leaf = prop_oneof![
@@ -227,7 +227,7 @@ fn json() -> impl Strategy<Value = String> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(|items| format!("[{}]", items.join(", "))),
             prop::collection::vec((key.clone(), inner.clone()), 0..6).prop_map(object),
-            // rows of one form
+            // Rows of one shape.
             (prop::collection::vec(key.clone(), 1..4), prop::collection::vec(inner, 4..16)).prop_map(
                 |(keys, values)| {
                     let rows: Vec<String> = values
@@ -264,7 +264,7 @@ proptest! {
     fn the_parser_agrees_with_serde_json(text in prop_oneof![json(), "[\\[\\]{}:,\"a0-9.eE+\\\\u-]{0,12}"]) {
         let ours = Tree::read(&text).filter(|tree| text[tree.text.len()..].trim().is_empty() && tree.roots.len() == 1);
         let theirs = serde_json::from_str::<serde_json::Value>(&text).ok().filter(|value| value.is_object() || value.is_array());
-        // serde_json refuses lone surrogates and numbers beyond f64, which we pass on as they are spelled
+        // serde_json refuses lone surrogates and numbers beyond f64; we keep their spelling.
         let stricter = text.contains("\\u") || text.contains(['e', 'E']);
         match (ours, theirs) {
             (Some(tree), Some(theirs)) => {

@@ -6,7 +6,7 @@ use super::embedded::Layout;
 use super::parse::{Shape, Tree};
 use super::spell;
 
-/// A JSON value to the bit: numbers as they are spelled, keys in order and with duplicates.
+/// An exact JSON value: the spelling of numbers, keys in order and with duplicates.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Null,
@@ -20,7 +20,7 @@ pub(super) enum Value {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Text {
     Whole(String),
-    /// With a lone surrogate: the JSON string without its quotes.
+    /// A text with a lone surrogate: the JSON string without its quotes.
     Surrogates(String),
 }
 
@@ -86,7 +86,7 @@ impl Text {
     }
 }
 
-/// The documents that a replacement stands for.
+/// The documents in a replacement.
 pub(super) fn documents(text: &str) -> Vec<Value> {
     let mut reader = Reader { text, at: 0, legend: Vec::new(), blank_null: false };
     while reader.rest().starts_with('$') {
@@ -226,7 +226,7 @@ impl<'a> Reader<'a> {
         text
     }
 
-    /// Bare text with its name spelled out.
+    /// Bare text with the name at its start expanded.
     fn expanded(&mut self) -> String {
         let bare = self.bare();
         let Some(named) = bare.strip_prefix('$') else { return bare };
@@ -324,7 +324,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Moves past `…12 more…`.
+    /// Skips `…12 more…`.
     fn gap(&mut self) -> bool {
         let found = self.rest().starts_with('…') && self.rest().find(" more…").is_some_and(|at| at < 20);
         if found {

@@ -1,23 +1,23 @@
-//! Numbers for the names of keys, so that objects are compared by numbers.
+//! Numbers for the names of keys, so that objects can be compared by numbers.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-/// Names for which there is room from the start: all those of most documents, in a table of 32 places.
+/// Initial room for names: enough for most documents, in a table of 32 places.
 const ROOM: usize = 28;
 
 #[derive(Debug)]
 pub(crate) struct Names<'a> {
     numbers: HashMap<&'a [u8], u32, FixedState>,
     names: Vec<Name<'a>>,
-    /// The number that was given out last.
+    /// The number that was returned last.
     last: usize,
 }
 
 #[derive(Debug)]
 struct Name<'a> {
     spelled: &'a [u8],
-    /// The name that followed this one when it was last seen.
+    /// The number of the name that followed this one last time.
     next: u32,
 }
 
@@ -31,9 +31,9 @@ impl<'a> Names<'a> {
         self.names.len()
     }
 
-    /// The number of a name: the same for the same bytes, in the order in which they are first seen.
+    /// The number of a name: the same for equal bytes, in the order of their first occurrence.
     pub(crate) fn number(&mut self, spelled: &'a [u8]) -> u32 {
-        // objects of one form have their keys in one order
+        // Objects of one shape have their keys in the same order.
         let expected = self.names.get(self.last).map_or(0, |last| last.next);
         if self.names.get(expected as usize).is_some_and(|name| name.spelled == spelled) {
             self.last = expected as usize;

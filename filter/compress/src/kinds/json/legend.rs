@@ -1,9 +1,9 @@
-//! Text in the making, and the strings in it that are worth a name.
+//! Output text, and the strings in it that get a name.
 //!
-//! Strings are set aside while the text is written. At the end the beginnings that many of them share
-//! (up to a separator, or whole strings) are weighed by tokens, the best get a line `$1=…` at the top and
-//! the strings that start with one are written as `$1…`. Linear in the text: hashes of the beginnings are
-//! counted once, and only the best few dozen are looked at again.
+//! Strings are set aside while the text is written. At the end, beginnings that many of them share (up to a
+//! separator, or whole strings) are weighed by tokens. The best get a line `$1=…` at the top, and strings
+//! that start with one are written as `$1…`. The work is linear in the text: hashes of the beginnings are
+//! counted once, and only the best few dozen are checked again.
 
 #![allow(
     clippy::indexing_slicing,
@@ -21,20 +21,20 @@ use crate::tokens::Encoding;
 /// Shorter strings are written at once.
 const MIN_BYTES: usize = 12;
 
-/// Shorter beginnings stay: they save little, and the paths of one project or host are what an agent copies
-/// into its next call. Whole strings are shown once in any case.
+/// Shorter beginnings get no name: they save little, and an agent copies paths of a project or host into its
+/// next call. Whole strings may be shorter, because they are still shown once.
 const MIN_BEGINNING: usize = 32;
 
-/// Beginnings per string that are counted: separators after these are deep inside a path or in prose.
+/// The most beginnings per string that are counted: later separators are deep inside a path or in prose.
 const MAX_CUTS: usize = 12;
 
 /// Beginnings that are weighed exactly.
 const MAX_CANDIDATES: usize = 64;
 
-/// Names per document. Each one is something more for the reader to keep in mind.
+/// The most names per document: the reader has to remember each one.
 const MAX_NAMES: usize = 12;
 
-/// Tokens that a name has to save after its own line is paid.
+/// Tokens that a name has to save after the cost of its own line.
 const MIN_GAIN: usize = 24;
 
 /// Tokens of `$1` in place of the text, and of `$1=` and the line end at the top.
@@ -43,10 +43,11 @@ const LINE_TOKENS: usize = 4;
 
 #[derive(Debug)]
 struct Mark<'a> {
-    /// Where in the buffer the string belongs.
+    /// The position of the string in the buffer.
     at: usize,
     text: Cow<'a, str>,
-    /// A name may stand for this many bytes at the start of the text; for all of it when it is quoted.
+    /// A name may replace at most this many bytes at the start of the text; only the whole text if it is
+    /// quoted.
     limit: usize,
     quoted: bool,
 }
@@ -65,7 +66,7 @@ struct Candidate<'m> {
 }
 
 impl<'a> Legend<'a> {
-    /// Room for this many bytes is taken at once.
+    /// Reserves room for this many bytes.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self { buffer: String::with_capacity(bytes), marks: Vec::new() }
     }
@@ -82,7 +83,7 @@ impl<'a> Legend<'a> {
         spell::quote(&mut self.buffer, text);
     }
 
-    /// A string value.
+    /// Writes a string value.
     pub(crate) fn string(&mut self, text: Cow<'a, str>) {
         let quoted = !spell::bare(&text);
         if text.len() >= MIN_BYTES {
@@ -95,18 +96,18 @@ impl<'a> Legend<'a> {
         }
     }
 
-    /// Bare text of which only `prefix` may be named.
+    /// Writes bare text of which only `prefix` may get a name.
     pub(crate) fn prefixed(&mut self, prefix: &str, rest: &str) {
         let text = Cow::Owned(format!("{prefix}{rest}"));
         self.marks.push(Mark { at: self.buffer.len(), text, limit: prefix.len(), quoted: false });
     }
 
-    /// The text with every string spelled out.
+    /// The text with every string in full.
     pub(crate) fn without_legend(self) -> String {
         self.spelled(&[], |_| None)
     }
 
-    /// The text, with names for the strings where that saves tokens.
+    /// The text, with names for strings where that saves tokens.
     pub(crate) fn finish(self, encoding: Encoding) -> String {
         let mut candidates = self.candidates(encoding);
         if candidates.is_empty() {
@@ -114,7 +115,7 @@ impl<'a> Legend<'a> {
         }
         let found: HashMap<(u64, usize), usize, FixedState> =
             candidates.iter().enumerate().map(|(at, c)| ((hash(c.text), c.text.len()), at)).collect();
-        // for each string the candidates that it starts with, and the one that it is
+        // For each string, the candidates that it starts with, and the one that it equals.
         let mut wholes: Vec<u64> = Vec::with_capacity(self.marks.len());
         let mut masks: Vec<u64> = Vec::with_capacity(self.marks.len());
         for mark in &self.marks {
@@ -131,7 +132,7 @@ impl<'a> Legend<'a> {
             wholes.push(whole);
             masks.push(mask);
         }
-        // whole strings first: a string that has a name of its own still stands in the text as it is
+        // Whole strings first: a string with its own name is still in the text in full.
         choose(&mut candidates, &wholes);
         choose(&mut candidates, &masks);
         let chosen: u64 =
@@ -141,7 +142,7 @@ impl<'a> Legend<'a> {
                 .filter(|at| mask & chosen & (1 << at) != 0)
                 .max_by_key(|&at| candidates[at].text.len())
         };
-        // numbered as the reader meets them
+        // Numbered in the order in which the reader meets them.
         let mut names: Vec<usize> = Vec::new();
         let uses: Vec<Option<usize>> = masks
             .iter()
@@ -215,7 +216,7 @@ impl<'a> Legend<'a> {
     }
 }
 
-/// Picks the beginnings that save most, one after the other, each on what is left.
+/// Chooses the beginnings that save most, one by one, each on what is left.
 fn choose(candidates: &mut [Candidate<'_>], masks: &[u64]) {
     let mut groups: HashMap<u64, usize, FixedState> = HashMap::with_hasher(FixedState::default());
     for &mask in masks.iter().filter(|&&mask| mask != 0) {
@@ -223,7 +224,7 @@ fn choose(candidates: &mut [Candidate<'_>], masks: &[u64]) {
     }
     let mut groups: Vec<(u64, usize)> = groups.into_iter().collect();
     groups.sort_unstable();
-    // tokens that the best chosen beginning saves in each string of the group
+    // Tokens that the best chosen beginning saves in each string of the group.
     let mut saved: Vec<usize> = groups
         .iter()
         .map(|(mask, _)| {
@@ -262,19 +263,19 @@ impl Mark<'_> {
     fn cuts(&self, mut found: impl FnMut(usize, u64)) {
         let mut hash = SEED;
         if !self.quoted {
-            // times and numbers: a part of one reads worse than all of it, and hides a value
+            // Times and numbers: a part of one is harder to read than the whole, and hides a value.
             let mut cuts = if self.text.starts_with(|c: char| c.is_ascii_digit()) { MAX_CUTS } else { 0 };
             for (at, byte) in self.text.bytes().enumerate().take(self.limit) {
                 if at >= MIN_BEGINNING
                     && cuts < MAX_CUTS
                     && matches!(byte, b'/' | b':' | b'=' | b'?' | b'#' | b'&' | b'@' | b' ' | b'{')
                 {
-                    // a name ends where the text has a separator, so no digit can follow it
+                    // A name ends at a separator of the text, so no digit can follow it.
                     cuts += 1;
                     found(at, hash);
                 }
                 if matches!(byte, b'(' | b'[' | b'{') {
-                    // brackets stay together, in what is named or after it
+                    // Brackets stay together, in the named part or after it.
                     cuts = MAX_CUTS;
                 }
                 hash = step(hash, byte);

@@ -1,4 +1,4 @@
-//! JSON without layout: still JSON, for documents that no table makes shorter.
+//! JSON without layout: still JSON, for documents that a table does not make shorter.
 
 use headroom_providers::string;
 
@@ -9,7 +9,7 @@ use super::spell;
 #[derive(Debug)]
 pub(crate) struct Minified {
     pub(crate) text: String,
-    /// Some string is spelled with other escapes than before.
+    /// Whether some string now has other escapes than before.
     pub(crate) respelled: bool,
 }
 

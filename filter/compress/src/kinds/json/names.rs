@@ -1,5 +1,5 @@
-//! The names of items that are left out, where they are few bytes beside what goes: an agent that looks
-//! for one sees that it is there, and can ask for the rest by its name.
+//! The names of left out items, if they are few bytes compared to what is left out: an agent that searches
+//! for one sees that it exists, and can ask for the rest by its name.
 
 #![allow(clippy::indexing_slicing, reason = "items and columns are numbered by the lists that they stand in")]
 
@@ -23,16 +23,16 @@ const NAMES: [&str; 12] = [
     "uuid",
 ];
 
-/// Longer names are text.
+/// A longer string is not a name.
 const MAX_NAME: usize = 60;
 
-/// More names are a list of their own again.
+/// More names would be a long list again.
 const MAX_NAMES: usize = 200;
 
-/// The names may take this share of the bytes that go, in percent.
+/// The largest share that the names may take of the left out bytes, in percent.
 const MOST: usize = 20;
 
-/// The column's name (none for keys) and the nodes of the names, in the items' order.
+/// The column's name (empty for keys) and the nodes of the names, in the order of the items.
 #[derive(Debug)]
 pub(crate) struct Names {
     pub(crate) column: String,
@@ -67,7 +67,7 @@ pub(crate) fn names(
     (bytes * 100 <= all_bytes * MOST).then_some(Names { column, nodes: names })
 }
 
-/// Whether a column's values are different strings.
+/// Whether nearly all values of a column are different strings.
 fn tells_apart(tree: &Tree<'_>, column: &Column, nodes: &[u32]) -> bool {
     let strings = nodes.iter().all(|&node| node != NONE && tree.node(node).shape == Shape::String);
     strings && column.distinct * 10 >= nodes.len() * 9

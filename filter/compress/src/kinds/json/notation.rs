@@ -1,6 +1,6 @@
-//! The notation that documents are written in.
+//! The notation in which documents are written.
 //!
-//! JSON without layout and without quotes that nothing needs, and for what repeats:
+//! It is JSON without layout and without unnecessary quotes, and with short forms for what repeats:
 //!
 //! ```text
 //! $1=https://api.example/repos/rex
@@ -11,23 +11,24 @@
 //! ],next:null}
 //! ```
 //!
-//! * A *table* stands for an array of objects: columns once, then one line per item. `name=value` holds
-//!   in every row and has no cell; `name=text*text` puts the cell for the star; `name=text<column>text`
-//!   puts another cell there; `name=<column>` repeats it.
+//! * A *table* stands for an array of objects: the columns once, then one line per item. `name=value` holds
+//!   in every row and has no cell; `name=text*text` puts the cell in place of the star;
+//!   `name=text<column>text` puts another cell there; `name=<column>` repeats it.
 //! * `owner{login,admin}` are the columns of an object that every row has; `tags[key,value]` are arrays of
-//!   objects written as tuples; `owner(login,admin)` are objects written as one tuple, or null, or whatever
-//!   stands there; `deps{<key>(version)}` are objects whose keys are data.
-//! * Blank cells at the end of a row are left out. What a blank means is said at the top of each table;
-//!   where keys are absent and null at once, `~` stands for the rarer of the two if that is absence.
-//! * `@` before a row: its keys are in the order that the head names after `@=`, its cells in that of the columns.
+//!   objects written as tuples; `owner(login,admin)` are objects written as one tuple, or null, or any other
+//!   value; `deps{<key>(version)}` are objects whose keys are data.
+//! * Blank cells at the end of a row are left out. The top of each table says what a blank means. If keys may
+//!   be absent and may also be null, `~` stands for absence where that is the rarer of the two.
+//! * `@` before a row: its keys are in the order that the head names after `@=`, its cells in that of the
+//!   columns.
 //! * `!` before a row: the item does not fit the columns and is written out.
 //! * An object with many entries of one form is a table with the keys in the first column: `{12 rows: <key>,…`.
 //! * `$1` at the start of a string stands for the text that the first lines give it.
 //! * `$json{…}` is a string that holds this JSON document.
 //!
-//! Where items are left out, a table says how many of its rows are shown and numbers them from 0 in the
-//! column `#index` (rows with keys are named by these), its last line may name the others, and `…12 more…`
-//! stands for 12 items of a list.
+//! If items are left out, a table says how many of its rows are shown, and numbers them from 0 in the column
+//! `#index` (rows with keys are identified by these). Its last line may name the others. `…12 more…` stands
+//! for 12 items of a list.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -42,10 +43,10 @@ use super::spell;
 use super::template;
 use crate::tokens::Encoding;
 
-/// Rows from which an object is looked at as a table with its keys in the first column.
+/// From this many rows on, an object may become a table with the keys in the first column.
 const MIN_KEYED_ROWS: u32 = 3;
 
-/// What a cell without text means.
+/// The meaning of a cell without text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Blank {
     Absent,
@@ -59,7 +60,7 @@ pub(crate) fn documents(tree: &Tree<'_>, encoding: Encoding) -> String {
     writer.out.finish(encoding)
 }
 
-/// The documents of a tree with what is to be kept of them.
+/// The documents of a tree, with only what `kept` keeps of their lists.
 pub(crate) fn kept_documents(tree: &Tree<'_>, kept: Kept, encoding: Encoding) -> String {
     let mut writer = Writer::new(tree, 0);
     writer.kept = Some(kept);
@@ -67,18 +68,18 @@ pub(crate) fn kept_documents(tree: &Tree<'_>, kept: Kept, encoding: Encoding) ->
     writer.out.finish(encoding)
 }
 
-/// Which items of which lists are shown; lists that are not named are shown in full.
+/// Which items of which lists are shown; other lists are shown in full.
 #[derive(Debug, Default)]
 pub(crate) struct Kept(HashMap<u32, Shown, FixedState>);
 
 #[derive(Debug)]
 struct Shown {
     marks: Vec<bool>,
-    /// What stands for the items that are not shown, beside their number.
+    /// The names of the items that are not shown, if they are written.
     names: Option<Names>,
 }
 
-/// The name of the list of all documents.
+/// Stands for the list of all documents.
 pub(crate) const ROOTS: u32 = u32::MAX;
 
 impl Kept {
@@ -99,13 +100,13 @@ impl Kept {
     }
 }
 
-/// Bytes from which a string of nothing but encoded bytes is a blob: longer than keys and signatures.
+/// From this many bytes on, a string of encoded bytes is a blob: longer than keys and signatures.
 const MIN_BLOB: usize = 600;
 
-/// Bytes of a blob that are shown.
+/// How many bytes of a blob are shown.
 const BLOB_HEAD: usize = 48;
 
-/// The part of a string to show when it is an encoded blob that nobody reads.
+/// The part of a string that is shown, if it is an encoded blob.
 pub(crate) fn blob(text: &str) -> Option<&str> {
     if text.len() < MIN_BLOB {
         return None;
@@ -123,9 +124,9 @@ pub(crate) struct Writer<'t, 'a> {
     inference: Inference,
     pub(crate) out: Legend<'a>,
     blank: Blank,
-    /// What is shown; everything when there is none.
+    /// What is shown; `None`: everything.
     kept: Option<Kept>,
-    /// Strings inside strings inside strings: how deep this writer stands.
+    /// How many levels of strings inside strings this writer is in.
     pub(crate) nesting: usize,
 }
 
@@ -157,7 +158,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
     }
 
-    /// The schema of rows; where items are left out, numbers stand before them and no other mark.
+    /// The schema of rows. If items are left out, rows begin with their numbers and have no other mark.
     fn infer_rows(&mut self, rows: &[u32]) -> Schema {
         let infer = if self.kept.is_none() { schema::infer_rows } else { schema::infer };
         infer(self.tree, rows, &mut self.inference)
@@ -221,12 +222,12 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
     }
 
-    /// A value with nothing known about it, on one line.
+    /// Writes a value on one line, without a schema.
     pub(crate) fn plain(&mut self, id: u32) {
         self.known(id, &Schema::Any);
     }
 
-    /// A value on one line, with what its place is known to hold.
+    /// Writes a value on one line, by the schema of its place.
     fn known(&mut self, id: u32, schema: &Schema) {
         let tree = self.tree;
         match (tree.node(id).shape, schema) {
@@ -270,7 +271,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
     }
 
-    /// The head of a table, from its clause on blanks on, and its rows, each after a line end.
+    /// Writes the head of a table, from its clause on blanks on, and its rows, each after a line end.
     fn rows(&mut self, schema: &Schema, list: u32, rows: impl Iterator<Item = (Option<u32>, u32)>) {
         let shown = self.kept.as_ref().and_then(|kept| kept.count(list));
         if let Some(shown) = shown {
@@ -333,7 +334,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         self.names(list);
     }
 
-    /// The clause of a table's head that names the other order of its keys.
+    /// Writes the clause in a table's head that names the other order of its keys.
     fn other_order(&mut self, record: &Record) {
         let keys: Vec<u32> =
             record.other.iter().filter_map(|&at| record.columns.get(at)).map(|column| column.key).collect();
@@ -343,7 +344,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
     }
 
-    /// The line of a table that names the rows that are not shown.
+    /// Writes the line of a table that names the rows that are not shown.
     fn names(&mut self, list: u32) {
         let names = self.kept.as_mut().and_then(|kept| kept.0.get_mut(&list)?.names.take());
         let Some(Names { column, nodes }) = names else { return };
@@ -357,7 +358,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
     }
 
-    /// The cells of an object that fits the record; trailing blanks are left out.
+    /// Writes the cells of an object that fits the record; trailing blanks are left out.
     fn cells(&mut self, record: &Record, object: u32) {
         let mut pending = Pending::default();
         self.record_cells(record, object, &mut pending);
@@ -470,7 +471,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
     }
 
-    /// The schema of a column or a row, as the head of a table shows it.
+    /// Writes the schema of a column or a row in the head of a table.
     fn schema(&mut self, schema: &Schema) {
         match schema {
             Schema::Any => {}
@@ -506,7 +507,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
     }
 
-    /// A key where only a string can stand.
+    /// Writes a key where only a string is possible.
     fn key_cell(&mut self, key: u32) {
         match self.tree.string(key) {
             Some(text) => self.part(&text),
@@ -536,7 +537,7 @@ impl<'t, 'a> Writer<'t, 'a> {
     }
 }
 
-/// Separators between the items of a list, and what stands for the items that are not shown.
+/// Writes separators between the items of a list, and the text for those that are not shown.
 #[derive(Default)]
 struct Gap {
     hidden: usize,
@@ -544,7 +545,7 @@ struct Gap {
 }
 
 impl Gap {
-    /// Notes an item; before one that is shown, writes what has to stand there.
+    /// Notes an item. Before a shown one, writes what has to come before it.
     fn passes(&mut self, shown: bool, out: &mut Legend<'_>, separator: char) -> bool {
         if !shown {
             self.hidden += 1;
@@ -595,7 +596,7 @@ impl Pending {
     }
 }
 
-/// The notation for a string that holds a document; `None` when it has to stay a string.
+/// The notation for a string that contains a document; `None` if it has to stay a string.
 fn embedded_notation(text: &str, nesting: usize) -> Option<String> {
     let (layout, tree) = embedded::document(text, nesting)?;
     let [root] = tree.roots[..] else { return None };
@@ -604,7 +605,7 @@ fn embedded_notation(text: &str, nesting: usize) -> Option<String> {
     Some(format!("{}{}", layout.name(), writer.out.without_legend()))
 }
 
-/// How many cells of a table are absent and null.
+/// How many cells of a table are absent, and how many are null.
 fn blanks(schema: &Schema) -> (usize, usize) {
     match schema {
         Schema::Any => (0, 0),

@@ -1,9 +1,9 @@
 //! A strict JSON parser that keeps every value as a span of the text.
 //!
-//! Nodes lie in document order in one vector; a container's first child follows it directly, and
-//! `next` leads past a node's whole subtree. An object's children alternate between keys and values.
-//! Nothing is converted: numbers and strings stay as they are spelled, duplicate keys stay, so
-//! whatever is written from the tree can be exact to the bit. One pass; the depth is bounded.
+//! Nodes are in document order in one vector. A container's first child follows it directly, and `next` leads
+//! past a node's whole subtree. An object's children alternate between keys and values. Nothing is converted:
+//! numbers and strings keep their spelling, and duplicate keys stay, so the output can be exact. One pass;
+//! the depth is limited.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,16 +13,15 @@ use headroom_providers::string;
 use super::keys::Names;
 use crate::work;
 
-/// Deeper documents are left alone. The same limit as serde_json's, so that neither the recursive
-/// writers here nor a client's own parser can run out of stack.
+/// Deeper documents are left alone. The limit of serde_json, so that neither the recursive writers here nor a
+/// client's own parser can run out of stack.
 const MAX_DEPTH: usize = 128;
 
-/// Most keys and values, of all documents in a text together. Each takes some twenty bytes here and more in what is
-/// worked out from it, however short it is. Eight megabytes of JSON with ordinary values have 700 thousand.
+/// The most keys and values of all documents in a text. Each takes some twenty bytes here, and more in what
+/// is derived from it, however short it is. Eight megabytes of JSON with ordinary values have 700 thousand.
 pub(super) const MAX_NODES: usize = 1 << 20;
 
-/// Bytes of a document for each key and value, as outputs have them that are laid out for nobody: room for
-/// the nodes is taken once.
+/// Bytes per key and value in outputs without layout, to reserve room for the nodes once.
 const BYTES_PER_NODE: usize = 12;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,24 +42,25 @@ pub(crate) struct Node {
     start: u32,
     end: u32,
     next: u32,
-    /// Items of an array, entries of an object; of a key, the [number](Tree::name) of its name.
+    /// The number of items of an array or entries of an object; for a key, the [number](Tree::name) of its
+    /// name.
     pub(crate) len: u32,
 }
 
 /// One or more documents.
 #[derive(Clone, Debug)]
 pub(crate) struct Tree<'a> {
-    /// From the start of the first document to the end of the last.
+    /// The text from the start of the first document to the end of the last.
     pub(crate) text: &'a str,
     nodes: Vec<Node>,
     pub(crate) roots: Vec<u32>,
-    /// How many names the keys have.
+    /// How many different names the keys have.
     pub(crate) names: usize,
-    /// Where the text is longer than it has to be, in the order of the text.
+    /// The places that minification makes shorter, in the order of the text.
     pub(crate) layout: Vec<Layout>,
 }
 
-/// A stretch of documents that minified ones have less of.
+/// A part of a document that minification shortens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) start: u32,
@@ -72,15 +72,15 @@ pub(crate) struct Layout {
 pub(crate) enum Becomes {
     /// White space between tokens.
     Nothing,
-    /// What stands between two documents.
+    /// The text between two documents.
     LineEnd,
     /// A string with escapes.
     String,
 }
 
 impl<'a> Tree<'a> {
-    /// Reads the documents (objects or arrays) that a text starts with and that follow each other with
-    /// nothing but white space between them, and stops at the first thing that is something else.
+    /// Reads the documents (objects or arrays) at the start of a text, with only white space between them,
+    /// and stops at the first other content.
     pub(crate) fn read(text: &'a str) -> Option<Self> {
         u32::try_from(text.len()).ok()?;
         work::spend(text.len());
@@ -140,7 +140,7 @@ impl<'a> Tree<'a> {
         self.text.get(span.start + 1..span.end - 1).unwrap_or_default()
     }
 
-    /// A string's value; `None` for lone surrogates, which no Rust string can hold.
+    /// A string's value; `None` if it has a lone surrogate, which a Rust string cannot hold.
     pub(crate) fn string(&self, id: u32) -> Option<Cow<'a, str>> {
         if self.node(id).escaped {
             string::decode(self.inner(id)).map(Cow::Owned)
@@ -149,7 +149,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The number of a key's name, below [`Tree::names`]: keys that are spelled the same have the same.
+    /// The number of a key's name, below [`Tree::names`]: equal spellings have equal numbers.
     pub(crate) fn name(&self, key: u32) -> u32 {
         self.node(key).len
     }
@@ -237,7 +237,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Notes what stands between `start` and here.
+    /// Notes the text between `start` and here.
     fn lay_out(&mut self, start: usize, becomes: Becomes) {
         self.layout.push(Layout { start: start as u32, end: self.at as u32, becomes });
     }
@@ -248,7 +248,7 @@ impl<'a> Parser<'a> {
         self.nodes.push(Node { shape, escaped, start: start as u32, end: self.at as u32, next, len });
     }
 
-    /// One value with everything in it; it stands at `depth`.
+    /// Reads one value with its content, at `depth`.
     fn value(&mut self, depth: usize) -> Option<()> {
         if self.nodes.len() >= MAX_NODES {
             return None;
@@ -302,7 +302,7 @@ impl<'a> Parser<'a> {
         Some(())
     }
 
-    /// A key, and what stands between it and its value.
+    /// Reads a key, and the text between it and its value.
     fn key(&mut self) -> Option<()> {
         if self.peek()? != b'"' {
             return None;
@@ -328,7 +328,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// Moves past a string, whose first quote stands here, and says whether it holds an escape.
+    /// Reads a string whose first quote is here, and returns whether it contains an escape.
     fn string(&mut self) -> Option<bool> {
         let start = self.at;
         let (end, escaped) = string::end(self.bytes, start + 1)?;

@@ -1,9 +1,9 @@
-//! What is known of all values at one place of a document.
+//! What all values at one place of a document have in common.
 
-/// A place where a row has no value.
+/// The node for a place where a row has no value.
 pub(crate) const ABSENT: u32 = u32::MAX;
 
-/// What is known of all values at one place.
+/// What all values at one place have in common.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Schema {
     /// Nothing: each value is written out.
@@ -17,13 +17,13 @@ pub(crate) enum Schema {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Record {
     pub(crate) columns: Vec<Column>,
-    /// The columns in another order, which the keys of some rows have; empty where none have.
+    /// The columns in the other order that the keys of some rows have; empty if there is none.
     pub(crate) other: Vec<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Column {
-    /// The node of the key where it was first seen.
+    /// The node of the key's first occurrence.
     pub(crate) key: u32,
     pub(crate) content: Content,
     /// Rows without this key.
@@ -43,7 +43,7 @@ pub(crate) enum Content {
     Values(Schema),
 }
 
-/// What the strings of a column have in common around the part that differs.
+/// The common parts of a column's strings, around the part that differs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Template {
     pub(crate) prefix: String,

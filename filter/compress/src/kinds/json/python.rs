@@ -1,5 +1,5 @@
-//! Lists and dictionaries as Python prints them: `[{'id': 1, 'ok': True, 'note': None}]`, which is what many
-//! frameworks make of a result. Such a value has the notation of the JSON document with the same values.
+//! Lists and dictionaries in Python's spelling: `[{'id': 1, 'ok': True, 'note': None}]`, as many frameworks
+//! print a result. Such a value gets the notation of the JSON document with the same values.
 
 use headroom_providers::string;
 
@@ -7,14 +7,14 @@ use super::parse::number_length;
 use crate::envelope::python;
 use crate::work;
 
-/// Said before the notation of such a value.
+/// The note before the notation of such a value.
 pub(super) const NOTE: &str =
     "[headroom: a value that Python printed; here true, false and null stand for True, False and None]\n";
 
-/// Brackets within brackets.
+/// The deepest nesting of brackets.
 const MAX_DEPTH: usize = 64;
 
-/// The document with the same values, where Python would print the text of it again byte for byte.
+/// The document with the same values, if Python would print it as exactly the same text.
 pub(super) fn as_json(text: &str) -> Option<String> {
     let value = text.strip_suffix('\n').unwrap_or(text);
     if !value.starts_with("[{'") && !value.starts_with("{'") {
@@ -85,7 +85,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// A string that Python would spell in no other way.
+    /// Reads a string, if Python would spell it in exactly this way.
     fn string(&mut self) -> Option<()> {
         let (text, len) = python::string(self.rest)?;
         let mut again = String::with_capacity(len);

@@ -1,9 +1,10 @@
 //! What the items of an array have in common: columns, constants, templates.
 //!
-//! Inference goes down the document with all values that stand at one place of the schema at a time,
-//! so each node is looked at once per level and the time is linear in the document. An object *fits* a
-//! record when its keys are a subsequence of the record's columns: then the columns and the blanks give
-//! back its keys and their order.
+//! Inference follows the document with all values of one place of the schema at a time. So each node is read
+//! once per level, and the time is linear in the document.
+//!
+//! An object *fits* a record if its keys are a subsequence of the record's columns: then its keys and their
+//! order follow from the columns and the blanks.
 
 #![allow(
     clippy::indexing_slicing,
@@ -14,29 +15,29 @@ use super::parse::{Shape, Tree};
 use super::place::{ABSENT, Column, Content, Record, Schema};
 use super::template;
 
-/// More columns than this are not a table that a model could read, and inserting a column would no
-/// longer take constant time.
+/// A table with more columns is not readable for a model, and inserting a column would no longer take
+/// constant time.
 const MAX_COLUMNS: usize = 256;
 
-/// Rows with more different key sequences than this are looked at no further; the rest count as misfits.
+/// Rows with more different key sequences than this are not examined; the rest count as misfits.
 const MAX_SHAPES: usize = 64;
 
-/// Filled cells per thousand below which a table costs more than it saves: a blank is about one token, a
-/// key that is spelled out two or three.
+/// Filled cells per thousand below which a table costs more than it saves: a blank is about one token, a key
+/// that is written out two or three.
 const MIN_FILLED: usize = 350;
 
-/// How often inference may look at a node on average. Places nest, so a document could otherwise be made to
-/// take time in proportion to its size times its depth; real ones take two or three looks.
+/// How often inference may read a node on average. Places nest, so a hostile document could take time in
+/// proportion to its size times its depth; real ones need two or three reads.
 const MAX_LOOKS: usize = 16;
 
 /// Rows per thousand that have to fit. Misfits are written as objects.
 const MIN_FITTING: usize = 750;
 
-/// What inference has found out about nodes, and how much more it may look at.
+/// What inference has found out about nodes, and how many more it may read.
 #[derive(Debug)]
 pub(crate) struct Inference {
     fitting: Vec<Fit>,
-    /// The next record that is inferred may have keys in two orders: only the head of a table can say so.
+    /// Whether the next record may have keys in two orders: only the head of a table can state that.
     two_orders: bool,
     budget: usize,
     marks: Marks,
@@ -52,7 +53,7 @@ enum Fit {
     InOtherOrder,
 }
 
-/// Where each name was last seen: sets of names that are emptied by taking a new number for them.
+/// Where each name was last seen: sets of names that are cleared by taking a new number.
 #[derive(Debug)]
 struct Marks {
     of: Vec<Mark>,
@@ -66,7 +67,7 @@ struct Mark {
 }
 
 impl Marks {
-    /// The number of an object or a union that is nowhere marked yet.
+    /// A number for an object or a union that has no marks yet.
     fn fresh(&mut self) -> u32 {
         self.last += 1;
         self.last
@@ -85,7 +86,7 @@ impl Inference {
         self.fitting[node as usize] != Fit::Not
     }
 
-    /// Whether it does so with its keys in the record's other order.
+    /// Whether it fits with its keys in the record's other order.
     pub(crate) fn fits_in_other_order(&self, node: u32) -> bool {
         self.fitting[node as usize] == Fit::InOtherOrder
     }
@@ -131,13 +132,13 @@ pub(crate) fn infer(tree: &Tree<'_>, nodes: &[u32], inference: &mut Inference) -
     Schema::Any
 }
 
-/// The schema of the rows of a table whose head can say that some have their keys in another order.
+/// The schema of a table's rows. Its head can state that some rows have their keys in another order.
 pub(crate) fn infer_rows(tree: &Tree<'_>, nodes: &[u32], inference: &mut Inference) -> Schema {
     inference.two_orders = true;
     infer(tree, nodes, inference)
 }
 
-/// The schema of values of which most are objects or arrays; anything else has none worth naming.
+/// The schema of values that are mostly objects or arrays; other values have no useful one.
 fn infer_containers(
     tree: &Tree<'_>,
     nodes: impl Iterator<Item = u32> + Clone,
@@ -154,8 +155,7 @@ fn infer_containers(
     infer(tree, &nodes.collect::<Vec<u32>>(), inference)
 }
 
-/// The schema of an object's values where its keys are data: most of the values have to be objects of
-/// one form.
+/// The schema of an object's values if its keys are data: most of the values have to be objects of one shape.
 pub(crate) fn infer_keyed(tree: &Tree<'_>, object: u32, inference: &mut Inference) -> Schema {
     let objects = tree.entries(object).filter(|&(_, value)| tree.node(value).shape == Shape::Object).count();
     if objects * 1000 < tree.node(object).len as usize * MIN_FITTING {
@@ -173,12 +173,12 @@ pub(crate) fn infer_keyed(tree: &Tree<'_>, object: u32, inference: &mut Inferenc
 
 /// The key sequence of some objects.
 struct KeySequence {
-    /// An object that has it.
+    /// One object with this sequence.
     sample: u32,
     hash: u64,
-    /// Its columns; `None` when it does not fit.
+    /// Its columns; `None` if it does not fit.
     columns: Option<Vec<usize>>,
-    /// These are in the record's other order.
+    /// Whether these columns are in the record's other order.
     other: bool,
     count: usize,
 }
@@ -189,7 +189,7 @@ fn record(tree: &Tree<'_>, objects: &[u32], two_orders: bool, inference: &mut In
     let mut sequence_of = Vec::with_capacity(objects.len());
     let mut sequence = usize::MAX;
     for &object in objects {
-        // most objects have the keys of the one before
+        // Most objects have the same keys as the one before.
         if !sequences.get(sequence).is_some_and(|known| same_keys(tree, known.sample, object)) {
             let hash = key_hash(tree, object);
             let known = |known: &KeySequence| known.hash == hash && same_keys(tree, known.sample, object);
@@ -208,7 +208,7 @@ fn record(tree: &Tree<'_>, objects: &[u32], two_orders: bool, inference: &mut In
         }
         sequence_of.push(sequence);
     }
-    // the positions are final only now
+    // The positions are final only now.
     for sequence in &mut sequences {
         if sequence.columns.is_some() {
             sequence.columns = union.positions(tree, sequence.sample);
@@ -248,8 +248,8 @@ fn record(tree: &Tree<'_>, objects: &[u32], two_orders: bool, inference: &mut In
     Some(Record { columns, other })
 }
 
-/// The order that most of the rows have which do not fit, where their keys are columns: these rows, and others
-/// whose keys are in it, fit then. Empty where there is none.
+/// The order of keys that most of the misfits have whose keys are columns. These rows, and others whose keys
+/// follow that order, then fit. Empty if there is none.
 fn other_order(tree: &Tree<'_>, union: &Union, sequences: &mut [KeySequence]) -> Vec<usize> {
     let most = sequences
         .iter()
@@ -302,15 +302,15 @@ fn same_keys(tree: &Tree<'_>, a: u32, b: u32) -> bool {
         && tree.entries(a).zip(tree.entries(b)).all(|((a, _), (b, _))| tree.name(a) == tree.name(b))
 }
 
-/// The columns so far, in an order that all fitting key sequences keep.
+/// The columns so far, in an order that all fitting key sequences follow.
 struct Union {
     keys: Vec<u32>,
-    /// What the names of the keys are marked with.
+    /// The number that marks the names of these keys.
     mark: u32,
 }
 
 impl Union {
-    /// Adds the keys of an object where they fit; false, and nothing added, when they do not.
+    /// Adds the keys of an object if they fit; if not, adds nothing and returns false.
     fn add(&mut self, tree: &Tree<'_>, object: u32, marks: &mut Marks) -> bool {
         if tree.node(object).len as usize > MAX_COLUMNS {
             return false;
@@ -325,7 +325,7 @@ impl Union {
             }
             mark.object = this;
             if mark.union == self.mark {
-                // must come after everything matched so far
+                // It must come after everything matched so far.
                 let Some(at) = self.position(tree, key, from) else { return false };
                 from = at + 1;
             } else {
@@ -361,7 +361,8 @@ impl Union {
         Some(positions)
     }
 
-    /// The columns of an object's keys in the order of the object; `None` where a key is none, or there twice.
+    /// The columns of an object's keys in the order of the object; `None` if a key is not a column, or occurs
+    /// twice.
     fn places(&self, tree: &Tree<'_>, object: u32) -> Option<Vec<usize>> {
         if tree.node(object).len as usize > self.keys.len() {
             return None;
@@ -375,7 +376,7 @@ impl Union {
             .collect()
     }
 
-    /// The column of a key, where it is none of those before `from`.
+    /// The column of a key, if it is not before `from`.
     fn position(&self, tree: &Tree<'_>, key: u32, from: usize) -> Option<usize> {
         let name = tree.name(key);
         self.keys

@@ -1,17 +1,17 @@
-//! How strings and keys are spelled: bare where that cannot be mistaken for anything else, as JSON
-//! strings with as few escapes as possible elsewhere.
+//! How strings and keys are spelled: bare if nothing else can be meant, otherwise as JSON strings with as few
+//! escapes as possible.
 
 #![allow(clippy::indexing_slicing, reason = "a byte is an index of 256 entries")]
 
 use super::parse::number_length;
 
-/// Bytes that decide whether text may stand bare. All others may be in it.
+/// Bytes that decide whether a text may be bare. All others are allowed in it.
 static IN_PART: [bool; 256] = control_and(b",()[]{}");
 
-/// Bytes that no bare key has.
+/// Bytes that a bare key never has.
 static IN_KEY: [bool; 256] = control_and(b",:=(){}[]<>*\"\\");
 
-/// A table that is true for the control characters and for these.
+/// A table that is true for control characters and for these bytes.
 const fn control_and(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -36,18 +36,18 @@ pub(crate) fn looks_like_value(text: &str) -> bool {
     }
 }
 
-/// Whether a string may stand without quotes as a value.
+/// Whether a string may be bare as a value.
 pub(crate) fn bare(text: &str) -> bool {
     !looks_like_value(text) && bare_part(text)
 }
 
-/// Whether a string may stand without quotes where only strings can stand.
+/// Whether a string may be bare in a place where only strings are possible.
 pub(crate) fn bare_cell(text: &str) -> bool {
     !matches!(text, "" | "null" | "~") && bare_part(text)
 }
 
-/// Bare text goes on to the next comma, line end or closing bracket that it did not open itself. Its
-/// first character must not announce anything else.
+/// Bare text ends at a comma, a line end or a closing bracket that it did not open itself. Its first
+/// character must not have another meaning.
 fn bare_part(text: &str) -> bool {
     let bytes = text.as_bytes();
     let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return false };
@@ -95,7 +95,7 @@ fn announces_rows(text: &str) -> bool {
         && text.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" rows")
 }
 
-/// Whether a key may stand without quotes.
+/// Whether a key may be bare.
 pub(crate) fn bare_key(text: &str) -> bool {
     !text.is_empty()
         && !text.starts_with([' ', '!', '@'])
@@ -125,7 +125,7 @@ fn braces_close(text: &str) -> bool {
     depth == 0
 }
 
-/// Appends a JSON string with only the escapes that JSON demands.
+/// Appends a JSON string with only the escapes that JSON requires.
 pub(crate) fn quote(out: &mut String, text: &str) {
     out.push('"');
     let mut from = 0;

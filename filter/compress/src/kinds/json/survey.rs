@@ -1,4 +1,4 @@
-//! Items of a JSON list as the selection rules look at them.
+//! Items of a JSON list in the form that the selection rules need.
 
 use core::hash::{BuildHasher, Hasher};
 
@@ -9,25 +9,25 @@ use super::parse::{Shape, Tree};
 use crate::kinds::select::{Column, Survey};
 use crate::kinds::signal::{self, Signal};
 
-/// Places in an item that become columns. Items with more are told apart well enough by these.
+/// The most places in an item that become columns. They distinguish larger items well enough, too.
 const MAX_COLUMNS: usize = 48;
 
-/// How deep places are looked for in an item.
+/// How deep an item is searched for places.
 const MAX_DEPTH: usize = 4;
 
-/// How deep errors are looked for in an item.
+/// How deep an item is searched for errors.
 const MAX_ERROR_DEPTH: usize = 12;
 
-/// Shorter strings report nothing.
+/// Shorter strings cannot report anything.
 const MIN_REPORT: usize = 4;
 
-/// Bytes of a report that make its kind: what follows is particulars.
+/// Bytes of a report that decide about its kind: details follow after them.
 const KIND_BYTES: usize = 120;
 
-/// An array of at most so many values has a column for each.
+/// Arrays of at most this many values have a column for each.
 const MOST_PLACES: u32 = 4;
 
-/// A survey, and for each of its columns the node of each item; [`NONE`] where there is none.
+/// A survey, and for each of its columns the node of each item; [`NONE`] if there is none.
 pub(crate) struct Surveyed<'a> {
     pub(crate) survey: Survey<'a>,
     pub(crate) nodes: Vec<Vec<u32>>,
@@ -80,7 +80,7 @@ impl Places<'_, '_> {
             shape.write_u8(1);
             return;
         }
-        // a pair of a time and a value, a point: each place in it is a column
+        // A pair of a time and a value, a point: each place in it is a column.
         if node.shape == Shape::Array && depth == 0 && (1..=MOST_PLACES).contains(&node.len) {
             for (place, value) in self.tree.items(id).enumerate() {
                 let name = format!("{name}[{place}]");
@@ -103,7 +103,7 @@ impl Places<'_, '_> {
         let raw = self.tree.raw(id);
         let number = match node.shape {
             Shape::Number => raw.parse().unwrap_or(f64::NAN),
-            // Prometheus and many databases write numbers as strings
+            // Prometheus and many databases write numbers as strings.
             Shape::String => decimal(self.tree.inner(id)).unwrap_or(f64::NAN),
             _ => f64::NAN,
         };
@@ -131,7 +131,7 @@ impl Places<'_, '_> {
     }
 }
 
-/// The number that a string is, where it has a fraction: without one it may be a name.
+/// The number in a string, if it has a fraction: without one it may be a name.
 fn decimal(text: &str) -> Option<f64> {
     let is_plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
     (is_plain && text.len() <= 32 && text.bytes().filter(|b| *b == b'.').count() == 1)
@@ -142,8 +142,8 @@ fn hash(seed: u64, text: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(text.as_bytes(), seed)
 }
 
-/// A hash of what kind of error the value reports, if it does. A field that only could report one, such
-/// as `"error": null` or `"timeout_ms": 5`, does not.
+/// A hash of the kind of error that the value reports, if it reports one. A field that could only report one,
+/// such as `"error": null` or `"timeout_ms": 5`, does not count.
 fn error(tree: &Tree<'_>, id: u32, key: &str, depth: usize) -> Option<u64> {
     let node = tree.node(id);
     match node.shape {
@@ -182,14 +182,14 @@ fn error(tree: &Tree<'_>, id: u32, key: &str, depth: usize) -> Option<u64> {
 }
 
 fn names_error(key: &str) -> bool {
-    // keys are short; the longest of these names has nine letters
+    // Keys are short; the longest of these names has nine letters.
     key.len() <= 64
         && ["error", "exception", "reason", "fail"].iter().any(|name| {
             key.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()))
         })
 }
 
-/// Fields that say how something stands or came out.
+/// Whether a field says what state something is in, or how it ended.
 fn is_state(key: &str) -> bool {
     let key = key.rsplit(['_', '-', '.']).next().unwrap_or(key);
     [
@@ -214,7 +214,7 @@ fn is_state(key: &str) -> bool {
     })
 }
 
-/// Reports of one kind differ only in their digits.
+/// The kind of a report: reports of one kind differ only in their digits.
 fn kind(key: &str, text: &str) -> u64 {
     let mut hasher = FixedState::default().build_hasher();
     hasher.write(key.as_bytes());

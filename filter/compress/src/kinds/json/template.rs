@@ -1,7 +1,8 @@
-//! Columns of strings that differ only in one part, and columns that another column gives away.
+//! Columns of strings that differ only in one part, and columns that follow from another column.
 //!
-//! `url=https://api.example/issues/*` says that a cell stands for the star; `labels_url=https://api.example/issues/<number>/labels`
-//! needs no cell at all; `id="*"` says only that the cells are strings, which saves the quotes around digits.
+//! `url=https://api.example/issues/*` says that a cell replaces the star.
+//! `labels_url=https://api.example/issues/<number>/labels` needs no cell at all. `id="*"` only says that the
+//! cells are strings, which saves the quotes around digits.
 
 #![allow(clippy::indexing_slicing, reason = "columns are numbered by the list that they stand in")]
 
@@ -12,11 +13,11 @@ use super::parse::{Shape, Tree};
 use super::place::{ABSENT, Column, Content, Record, Schema, Source, Template};
 use super::spell;
 
-/// Bytes that have to be shared before a star column is worth reading. Shorter ones, such as the month of
-/// a date, save little and hide values that an agent will want to quote.
+/// The shortest shared part for a star column. Shorter ones, such as the month of a date, save little and
+/// hide values that an agent will want to quote.
 const MIN_SHARED: usize = 24;
 
-/// Bytes that a column must have in all its rows together before it is derived from another one.
+/// The fewest bytes in all rows of a column together for which it is derived from another one.
 const MIN_DERIVED: usize = 24;
 
 impl Template {
@@ -25,12 +26,12 @@ impl Template {
     }
 }
 
-/// The part of a string that its template leaves to the cell.
+/// The part of a string that is written in the cell.
 pub(crate) fn cell<'a>(template: &Template, text: &'a str) -> &'a str {
     template.part(text)
 }
 
-/// How the strings `values` (some may be absent or null) are alike; `None` when naming it saves nothing.
+/// The template of the strings `values` (some may be absent or null); `None` if it saves nothing.
 pub(crate) fn strings(tree: &Tree<'_>, values: &[u32]) -> Option<Template> {
     let texts = plain_strings(tree, values)?;
     let mut rest = texts.clone();
@@ -65,7 +66,7 @@ pub(crate) fn strings(tree: &Tree<'_>, values: &[u32]) -> Option<Template> {
     (quoted * 2 > all).then(Template::default)
 }
 
-/// The texts of the values that are there; `None` unless they are all null or strings without escapes.
+/// The texts of the present values; `None` unless they are all null or strings without escapes.
 fn plain_strings<'t>(tree: &'t Tree<'_>, values: &'t [u32]) -> Option<impl Iterator<Item = &'t str> + Clone> {
     let there = values.iter().filter(|&&value| value != ABSENT).map(|&value| (value, tree.node(value)));
     let plain = there.clone().all(|(_, node)| match node.shape {
@@ -76,7 +77,7 @@ fn plain_strings<'t>(tree: &'t Tree<'_>, values: &'t [u32]) -> Option<impl Itera
     plain.then(|| strings.map(|(value, _)| tree.inner(value)))
 }
 
-/// Finds the columns that another column gives away.
+/// Finds the columns that follow from another column.
 pub(crate) fn derive(tree: &Tree<'_>, columns: &mut [Column], values: &[&[u32]]) {
     let rows = values.first().map_or(0, |values| values.len());
     if rows < 3 {
@@ -103,7 +104,7 @@ pub(crate) fn derive(tree: &Tree<'_>, columns: &mut [Column], values: &[&[u32]])
                 continue;
             }
         }
-        // a header can name the source only by a key that needs no quotes
+        // A header can name the source only by a key that needs no quotes.
         if !tree.node(columns[at].key).escaped && spell::bare_key(tree.inner(columns[at].key)) {
             by_value.entry(whole).or_insert(at);
         }
@@ -130,7 +131,7 @@ pub(crate) fn derive(tree: &Tree<'_>, columns: &mut [Column], values: &[&[u32]])
     }
 }
 
-/// Finds the columns that the keys of a keyed table give away: `rows` are the objects behind the keys, all
+/// Finds the columns that follow from the keys of a keyed table: `rows` are the objects under the keys, all
 /// of which have to fit.
 pub(crate) fn derive_from_keys(tree: &Tree<'_>, record: &mut Record, keys: &[u32], rows: &[u32]) {
     if keys.iter().any(|&key| tree.node(key).escaped)
@@ -160,7 +161,7 @@ pub(crate) fn derive_from_keys(tree: &Tree<'_>, record: &mut Record, keys: &[u32
     }
 }
 
-/// A template with whatever the texts share, down to nothing.
+/// A template with everything that the texts share, possibly nothing.
 fn middle(texts: &[&str]) -> Template {
     let empty = Template::default();
     let Some((&first, rest)) = texts.split_first() else { return empty };
@@ -176,7 +177,7 @@ fn middle(texts: &[&str]) -> Template {
     if fits { Template { prefix: prefix.into(), suffix: suffix.into(), source: Source::Cell } } else { empty }
 }
 
-/// The texts of numbers and strings without escapes; `None` when there is anything else.
+/// The texts of numbers and strings without escapes; `None` if there is any other value.
 fn scalars<'a>(tree: &Tree<'a>, values: &[u32]) -> Option<Vec<&'a str>> {
     values
         .iter()
@@ -191,7 +192,7 @@ fn scalars<'a>(tree: &Tree<'a>, values: &[u32]) -> Option<Vec<&'a str>> {
         .collect()
 }
 
-/// Whether the header may state this value as a constant: not when it would read like a template.
+/// Whether the header may state this value as a constant: not if it would read like a template.
 pub(crate) fn may_be_constant(tree: &Tree<'_>, node: u32) -> bool {
     tree.node(node).shape != Shape::String || !(tree.inner(node) == "*" || tree.inner(node).starts_with('<'))
 }

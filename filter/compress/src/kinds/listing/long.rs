@@ -1,4 +1,4 @@
-//! `ls -l` without padding, with modes in octal and what all rows share stated once.
+//! `ls -l` without padding, with octal modes; what all rows share is stated once.
 //!
 //! ```text
 //! [headroom: ls -l as mode, links if not 1, size, date, name; owner root root where none is given; " is the date above]
@@ -7,9 +7,9 @@
 //! 644 1343 " Cargo.toml
 //! ```
 //!
-//! Everything but the width of the columns can be restored.
+//! Everything except the width of the columns can be restored.
 
-/// Fewer rows cannot pay for the header.
+/// A header is not worth it for fewer rows.
 const FEWEST_ROWS: usize = 5;
 
 /// A row of `ls -l`.
@@ -20,7 +20,7 @@ struct Row<'a> {
     owner: &'a str,
     group: &'a str,
     size: &'a str,
-    /// With the padding inside it.
+    /// Including its padding.
     date: &'a str,
     name: &'a str,
 }
@@ -33,7 +33,7 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
         return None;
     }
     let (owner, group) = common_owner(&rows)?;
-    // `22 Nov 2024`: behind one number nobody could tell whether it is links or size.
+    // `22 Nov 2024`: after a single number it would be unclear whether that is links or size.
     let numbers = rows.iter().flatten().any(|row| row.date.starts_with(|c: char| c.is_ascii_digit()));
     let links = if numbers { "links" } else { "links if not 1" };
     let mut out = format!(
@@ -52,7 +52,7 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
                 return None;
             }
             out.push_str(line);
-            // What stands above the next row is not the date that was written last.
+            // The line above the next row is then not the one with the last written date.
             date = "";
             continue;
         };
@@ -116,7 +116,7 @@ fn row(line: &str) -> Option<Row<'_>> {
     (!name.is_empty()).then_some(Row { mode, links, owner, group, size, date, name })
 }
 
-/// The next word; what precedes it has to be blanks.
+/// The next word; only blanks may come before it.
 fn field<'a>(line: &'a str, at: &mut usize) -> Option<&'a str> {
     let rest = line.get(*at..)?;
     let word = rest.trim_start_matches(' ');
@@ -196,7 +196,7 @@ fn push_mode(out: &mut String, mode: &str) {
     out.push_str(mode.get(10..).unwrap_or_default());
 }
 
-/// Whether a line that stays could be taken for a redrawn row.
+/// Whether a line that stays looks like a redrawn row.
 fn looks_redrawn(line: &str) -> bool {
     let word = line.split(' ').next().unwrap_or_default();
     let digits = word.trim_start_matches(['d', 'l', 'c', 'b', 'p', 's']).trim_end_matches(['@', '+', '.']);
@@ -207,7 +207,7 @@ fn looks_redrawn(line: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Gives back the rows with one blank between columns.
+    /// Restores the rows, with one blank between columns.
     fn restore(short: &str) -> String {
         let (head, rest) = short.split_once('\n').expect("a header");
         let owner =

@@ -6,18 +6,19 @@
 //! src/lib.rs
 //! ```
 //!
-//! The order of the lines stays, so a directory whose entries do not stand together appears again.
+//! The order of the lines stays, so a directory is repeated if its entries are not in a row.
 
 pub(super) const HEADER: &str = "[headroom: \"directory/: names\" stands for one path per name]\n";
 
-/// Shorter listings stay as they are: their paths are few, and an agent copies them as they stand.
+/// Shorter listings stay as they are: they have few paths, and an agent copies those.
 const FEWEST_PATHS: usize = 12;
 
-/// So many percent of the listing its short form may have, where there are not [many](MANY_PATHS) paths.
+/// The largest size of the short form, in percent of the listing, if there are fewer than [`MANY_PATHS`]
+/// paths.
 const MOST_OF_A_FEW: usize = 75;
 const MANY_PATHS: usize = 100;
 
-/// From this number of neighbours on a directory is stated once.
+/// A directory is stated once for at least this many neighbours.
 const FEWEST_NAMES: usize = 2;
 
 /// The listing with directories stated once per run of neighbours.
@@ -64,7 +65,7 @@ pub(super) fn grouped(text: &str) -> Option<String> {
     (paths >= MANY_PATHS || out.len() * 100 <= text.len() * MOST_OF_A_FEW).then_some(out)
 }
 
-/// The directory of a path, with its slash, and the name in it; `None` for what is not a plain path.
+/// The directory of a path, with its slash, and the name in it; `None` if it is not a plain path.
 fn split(line: &str) -> Option<(&str, &str)> {
     let slash = line.rfind('/')?;
     let (directory, name) = line.split_at(slash + 1);

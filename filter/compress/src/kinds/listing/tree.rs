@@ -8,21 +8,21 @@
 //!  test
 //! ```
 //!
-//! The branches follow from the depths, so they are drawn again and compared before they are left out.
+//! The branches follow from the depths. They are only left out if drawing them again gives the same text.
 
 #![allow(clippy::indexing_slicing, reason = "depths are indices of lists that are as long as the deepest")]
 
 /// How a tool draws branches.
 struct Style {
-    /// Beside the branches of a parent that has more children.
+    /// Under an ancestor that has later siblings.
     bar: &'static str,
-    /// Beside those of a parent that has none.
+    /// Under an ancestor that is the last sibling.
     blank: &'static str,
     /// Before a child that is followed by another.
     more: &'static str,
     /// Before the last child.
     last: &'static str,
-    /// The same two before children that have children, where the tool tells them apart.
+    /// The same two for children that have children, if the tool distinguishes them.
     more_parent: &'static str,
     last_parent: &'static str,
 }
@@ -60,16 +60,16 @@ const STYLES: &[Style] = &[
 
 const HEADER: &str = "[headroom: a tree, each level one blank deeper]\n";
 
-/// Fewer branches cannot pay for the header.
+/// A header is not worth it for fewer branches.
 const FEWEST_BRANCHES: usize = 8;
 
-/// A tree is not deeper.
+/// The deepest tree that is read.
 const DEEPEST: usize = 200;
 
 /// One line of a tree.
 #[derive(Clone, Copy)]
 struct Node<'a> {
-    /// 0 for what is not behind a branch.
+    /// 0 for lines without a branch.
     depth: usize,
     /// A heading inside a node's children (`[dev-dependencies]`): without a branch of its own.
     label: bool,
@@ -78,7 +78,7 @@ struct Node<'a> {
 
 /// The text with its trees drawn by indentation.
 pub(super) fn indented(text: &str) -> Option<String> {
-    // the style that draws most of the lines; only one draws any in practice
+    // The style that draws most of the lines; in practice only one draws any.
     STYLES.iter().find_map(|style| indented_from(text, style))
 }
 
@@ -132,7 +132,7 @@ impl Style {
 
     /// Draws the nodes with their branches.
     fn draw(&self, nodes: &[Node<'_>]) -> String {
-        // from the end: whether a line of each depth follows before a shallower one
+        // From the end: whether a line of each depth follows before one with a smaller depth.
         let mut follows = vec![false; DEEPEST + 2];
         let mut last = vec![Vec::new(); nodes.len()];
         let mut deepest = 0;
@@ -171,7 +171,7 @@ impl Style {
 
 /// How far a line is indented by branches, in bytes; 0 without any.
 pub(super) fn depth(line: &str) -> usize {
-    // drawings start with a blank or a piece of a branch
+    // Drawings start with a blank or a piece of a branch.
     if !line.starts_with([' ', '│', '├', '└', '|', '`', '+', '\\']) {
         return 0;
     }

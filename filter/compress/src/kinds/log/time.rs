@@ -1,11 +1,12 @@
-//! Times between the lines of a log in which nothing was written.
+//! Times in which a log has no lines.
 
 use crate::kinds::shorten::Line;
 
-/// Holes that are shown.
+/// The most holes that are shown.
 const MOST_HOLES: usize = 2;
 
-/// A hole is so many times as long as most of the times between two lines, and at least so many seconds.
+/// A hole is at least this many times as long as most pauses between two lines, and at least this many
+/// seconds.
 const TIMES: u64 = 20;
 const LEAST: u64 = 60;
 
@@ -18,7 +19,7 @@ pub(super) fn around_gaps(lines: &[Line<'_>]) -> Vec<usize> {
     let mut gaps: Vec<(u64, usize, usize)> = Vec::with_capacity(stamped.len());
     for pair in stamped.windows(2) {
         let [(before, day, from), (behind, next, to)] = pair else { continue };
-        // another date is at least a day later; a time that goes back on the same date is no hole
+        // Another date is at least a day later; a time that goes back on the same date is not a hole.
         let to = if day == next { *to } else { to + DAY };
         gaps.push((to.saturating_sub(*from), *before, *behind));
     }

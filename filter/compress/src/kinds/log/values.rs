@@ -1,4 +1,4 @@
-//! The numbers in the holes of a log's wordings: from where to where they go, and which lines stand out by them.
+//! The numbers in the holes of a log's wordings: their ranges, and the lines that stand out by them.
 
 #![allow(clippy::indexing_slicing, reason = "columns are numbered by groups and their holes")]
 
@@ -7,32 +7,32 @@ use crate::kinds::shorten::Line;
 use crate::kinds::wording::Groups;
 use crate::work;
 
-/// Numbers that are looked at. A log with more of them is described without.
+/// The most numbers that are examined. For a log with more of them there are no ranges.
 const MOST_VALUES: usize = 1 << 17;
 
-/// Lines of one wording from which on some of them can stand out.
+/// The fewest lines of a wording of which some can stand out.
 const FEWEST: usize = 20;
 
-/// So many lines of one hole stand out at most; more of them are no exception.
+/// The most lines of one hole that stand out; more of them are not exceptional.
 const MOST_ODD: usize = 3;
 
-/// A unit behind a number (`ms`, `%`, `MiB`) has at most so many bytes.
+/// The longest unit after a number (`ms`, `%`, `MiB`), in bytes.
 const LONGEST_UNIT: usize = 3;
 
-/// How many widths of what was seen before a number lies beyond it that begins something new.
+/// A number begins something new if it is this many times the previous range away from it.
 const FAR: f64 = 4.0;
 
-/// What fills one hole.
+/// The values of one hole.
 #[derive(Default)]
 struct Column<'a> {
     /// Each number, and its line.
     numbers: Vec<(f64, usize)>,
     unit: &'a str,
-    /// Something else than a number with this unit stands in it.
+    /// Whether something other than a number with this unit occurs.
     mixed: bool,
 }
 
-/// What fills the holes of all wordings.
+/// The values of the holes of all wordings.
 pub(super) struct Columns<'a> {
     /// The first column of each group.
     first: Vec<usize>,
@@ -71,8 +71,7 @@ impl<'a> Columns<'a> {
         from.zip(to).and_then(|(from, to)| self.columns.get(*from..*to)).unwrap_or_default()
     }
 
-    /// From where to where the numbers in a hole go on the lines that are not shown, where they are numbers:
-    /// `3..47ms`.
+    /// The range of the numbers in a hole on lines that are not shown, if they all are numbers: `3..47ms`.
     pub(super) fn range(&self, group: usize, hole: usize, keep: &Keep<'_, '_>) -> Option<String> {
         let column = self.of(group).get(hole).filter(|column| !column.mixed)?;
         let gone = || column.numbers.iter().filter(|(_, line)| !keep.has(*line)).map(|(number, _)| *number);
@@ -82,8 +81,8 @@ impl<'a> Columns<'a> {
         Some(if least == greatest { format!("{least}{unit}") } else { format!("{least}..{greatest}{unit}") })
     }
 
-    /// The lines that stand out by a number, ascending: far from the others of their wording, or the first far from
-    /// all before.
+    /// The lines that stand out by a number, in order: far from the others of their wording, or the first one
+    /// far from all before.
     pub(super) fn odd(&self) -> Vec<usize> {
         let mut lines = Vec::new();
         for column in self.columns.iter().filter(|column| !column.mixed && column.numbers.len() >= FEWEST) {
@@ -100,7 +99,7 @@ impl<'a> Columns<'a> {
 impl<'a> Column<'a> {
     fn add(&mut self, text: &'a str, (start, end): (usize, usize), line: usize) {
         let byte = |at: Option<usize>| at.and_then(|at| text.as_bytes().get(at));
-        // a part of `1,234`
+        // A part of `1,234`.
         let is_part = byte(Some(end)) == Some(&b',') && byte(Some(end + 1)).is_some_and(u8::is_ascii_digit)
             || byte(start.checked_sub(1)) == Some(&b',')
                 && byte(start.checked_sub(2)).is_some_and(u8::is_ascii_digit);
@@ -117,7 +116,7 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// The few that lie far outside of where the middle half of them lies.
+    /// Finds the few numbers that are far outside of the middle half.
     fn far(&self, lines: &mut Vec<usize>) {
         let mut sorted: Vec<f64> = self.numbers.iter().map(|(number, _)| *number).collect();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -131,7 +130,7 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// The first that lies far from all before it.
+    /// Finds the first number that is far from all before it.
     fn begins(&self, lines: &mut Vec<usize>) {
         let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);
         for (seen, (number, line)) in self.numbers.iter().enumerate() {
@@ -152,7 +151,8 @@ fn number(word: &str) -> Option<(f64, &str)> {
     let length = word.bytes().skip(sign).take_while(|b| digits(*b)).count();
     let (number, unit) = word.split_at_checked(sign + length)?;
     let is_unit = unit.len() <= LONGEST_UNIT && unit.bytes().all(|b| b.is_ascii_alphabetic() || b == b'%');
-    // what has more digits is an id, and more than a float holds; one with zeros in front is no number either
+    // A number with more digits is an id, and does not fit a float; one with leading zeros is not a number
+    // either.
     let digits = number.get(sign..).unwrap_or_default();
     let padded = digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
     (is_unit && (1..=15).contains(&length) && !padded).then_some(())?;

@@ -1,8 +1,8 @@
-//! Whether numbers before lines are line numbers: a tool that prints files put them there, and they count.
+//! Decides whether numbers before lines are line numbers, which a tool that prints files put there.
 //!
-//! Ids of a database, years of a series and ports look the same. They are data, and a row without them has a column
-//! too few. So the way in which the numbers are written, the lines above them or the call that made the output has to
-//! say that they are the tool's.
+//! Ids of a database, years of a series and ports look the same. They are data, and without them a row has a
+//! column too few. So something has to show that the numbers are the tool's: the way they are written, the
+//! lines above them, or the call.
 
 use std::cell::OnceCell;
 
@@ -11,11 +11,11 @@ use super::prefix::Separator;
 use crate::block::Call;
 use crate::tool::Class;
 
-/// Width to which `cat -n` and `nl` pad their numbers.
+/// The width to which `cat -n` and `nl` pad their numbers.
 const CAT_WIDTH: usize = 6;
-/// Steps from number to number that are one, in percent of all, in a file's lines.
+/// In a file's lines, at least this percentage of the steps between numbers is one.
 const STEPS_PERCENT: usize = 80;
-/// Bytes of a call's arguments in which a command is looked for. Longer ones write files.
+/// How many bytes of a call's arguments are searched for a command. Longer ones write files.
 const MOST_ARGUMENTS: usize = 16 << 10;
 
 /// What a call says about the numbers in its output.
@@ -24,16 +24,16 @@ pub(super) struct Origin<'a> {
     words: OnceCell<Vec<String>>,
 }
 
-/// How the tools that number lines write them.
+/// The way in which a tool writes line numbers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Printer {
     /// Some lines of files: those that match.
     Search,
     /// All lines of a file, or of a part of it.
     File,
-    /// The part of a file that was changed.
+    /// The changed part of a file.
     Edit,
-    /// What a command prints.
+    /// The output of a command.
     Command,
     None,
 }
@@ -96,7 +96,7 @@ impl<'a> Origin<'a> {
         }
     }
 
-    /// Whether an argument is this number or the one before it, as where counting starts at zero.
+    /// Whether an argument is this number or the one before it, which it is if counting starts at zero.
     fn names(&self, number: u32) -> bool {
         let numbers = self.call.arguments.split(|c: char| !c.is_ascii_digit());
         numbers
@@ -119,7 +119,7 @@ impl<'a> Origin<'a> {
         })
     }
 
-    /// Whether a command of the call puts numbers before lines, those of a search or of all lines.
+    /// Whether a command of the call puts numbers before lines, as a search or for all lines.
     fn numbers_lines(&self, search: bool, in_sequence: bool) -> bool {
         let words = self.words.get_or_init(|| words(self.call.arguments));
         words.iter().enumerate().any(|(at, word)| {
@@ -150,7 +150,7 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// The words of a command in JSON, with `|` as a word of its own between commands.
+/// The words of a command in JSON, with `|` as a separate word between commands.
 fn words(arguments: &str) -> Vec<String> {
     let Some(arguments) = Some(arguments).filter(|arguments| arguments.len() <= MOST_ARGUMENTS) else {
         return Vec::new();
@@ -162,13 +162,13 @@ fn words(arguments: &str) -> Vec<String> {
     text.split(ends).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// The nearest line above that is not empty.
+/// The nearest earlier line that is not empty.
 fn above(text: &str, at: usize) -> &str {
     text.get(..at).unwrap_or_default().trim_end().rsplit('\n').next().unwrap_or_default()
 }
 
-/// Whether a line says that a file, or a part of one, follows: `[File: /a/b.py (120 lines total)]`,
-/// `(40 more lines above)`, `Here's the result of running `cat -n` on /a/b.py:`.
+/// Whether a line introduces a file or a part of one: `[File: /a/b.py (120 lines total)]`, `(40 more lines
+/// above)`, `Here's the result of running `cat -n` on /a/b.py:`.
 fn names_a_file(line: &str) -> bool {
     line.starts_with("[File: ")
         || line.starts_with('(') && line.contains("more lines above")
@@ -183,8 +183,8 @@ fn in_sequence(lines: &[Numbered]) -> bool {
     ones * 100 >= (lines.len() - 1) * STEPS_PERCENT
 }
 
-/// Whether what follows the numbers has the separator behind them again, as often in each line: a table, whose first
-/// column they are.
+/// Whether the separator after the numbers also occurs later in each line, always equally often: then the
+/// lines are a table, and the numbers its first column.
 fn is_cut_evenly(text: &str, lines: &[Numbered]) -> bool {
     let separator = match lines.first().map(|line| line.prefix.style.separator) {
         Some(Separator::Tab) => b'\t',

@@ -1,7 +1,6 @@
-//! The prefix that carries a line's number: `     1→`, `1\t`, `1:`, `1-`, `1|`, ` 12 | `, `L12:`,
-//! `00012| `.
+//! The prefix with a line's number: `     1→`, `1\t`, `1:`, `1-`, `1|`, ` 12 | `, `L12:`, `00012| `.
 
-/// What stands between a number and the line.
+/// The separator between a number and the line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Separator {
     Arrow,
@@ -12,9 +11,9 @@ pub(crate) enum Separator {
     SpacedBar,
 }
 
-/// Digits of a line number that are read. More are content: a number that fits no `u32` names no line.
+/// The most digits of a line number. Longer ones are content: a number beyond `u32` names no line.
 const MAX_DIGITS: usize = 9;
-/// Blanks before a number that are read. Tools pad to 7 at most; more is an indented number.
+/// The most blanks before a number. Tools pad to 7 at most; with more it is an indented number.
 const MAX_PADDING: usize = 12;
 
 impl Separator {
@@ -29,7 +28,7 @@ impl Separator {
         }
     }
 
-    /// The separator that `rest` starts with.
+    /// The separator at the start of `rest`.
     fn at(rest: &[u8]) -> Option<Self> {
         match rest {
             [b'\t', ..] => Some(Self::Tab),
@@ -42,7 +41,7 @@ impl Separator {
         }
     }
 
-    /// Whether tools that use it put a blank behind it, so that one may belong to the prefix.
+    /// Whether tools write a blank after it, so that one may belong to the prefix.
     fn may_have_blank(self) -> bool {
         matches!(self, Self::Colon | Self::Bar | Self::SpacedBar)
     }
@@ -51,22 +50,22 @@ impl Separator {
 /// How the numbers of one region are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Style {
-    /// Codex writes `L12: `.
+    /// Whether there is a letter: Codex writes `L12: `.
     pub(crate) letter: bool,
-    /// Padded with zeros, not blanks.
+    /// Whether it is padded with zeros instead of blanks.
     pub(super) zeros: bool,
-    /// Bytes that the number is padded to.
+    /// The number of bytes to which the number is padded.
     pub(super) width: usize,
     pub(crate) separator: Separator,
-    /// A blank behind the separator belongs to the prefix.
+    /// Whether a blank after the separator belongs to the prefix.
     pub(crate) blank: bool,
 }
 
-/// A line's number prefix as it stands.
+/// The number prefix of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Prefix {
     pub(crate) number: u32,
-    /// With `blank` false: whether a blank belongs to it shows only in the company of other lines.
+    /// `blank` is false here: whether a blank belongs to the prefix depends on the other lines.
     pub(crate) style: Style,
     padded: bool,
     /// Bytes of the prefix.
@@ -74,7 +73,7 @@ pub(crate) struct Prefix {
 }
 
 impl Prefix {
-    /// The number prefix that `line` starts with.
+    /// The number prefix at the start of `line`.
     pub(crate) fn of(line: &[u8]) -> Option<Self> {
         let letter = match line.first()? {
             b'L' => true,
@@ -103,8 +102,8 @@ impl Prefix {
         Some(Self { number, style, padded: zeros || blanks > 0, len: at + digits + separator.text().len() })
     }
 
-    /// Whether a tool that wrote `first` before an earlier line would write this prefix for this
-    /// number: same letter, same padding. Separators are left to the caller.
+    /// Whether a tool that wrote `first` before an earlier line would write this prefix for this number: same
+    /// letter, same padding. The caller compares separators.
     pub(crate) fn continues(&self, first: &Style) -> bool {
         let style = &self.style;
         let digits = digits(self.number);
@@ -118,7 +117,7 @@ impl Prefix {
 }
 
 impl Style {
-    /// Appends the number as the tool wrote it, without what separates it from the line.
+    /// Appends the number as the tool wrote it, without the separator.
     #[cfg(test)]
     pub(crate) fn push_original_number(&self, out: &mut String, number: u32) {
         if self.letter {
@@ -138,7 +137,7 @@ impl Style {
         push_number(out, number);
     }
 
-    /// Appends what separates a number from the line.
+    /// Appends the separator.
     #[cfg(test)]
     pub(crate) fn push_separator(&self, out: &mut String) {
         out.push_str(self.separator.text());
@@ -148,9 +147,9 @@ impl Style {
     }
 }
 
-/// Whether the blank behind the separators belongs to the prefix, given the lines of a region behind
-/// their separators. Every line that is not empty has one; and there is a line without indentation
-/// behind it, or the smallest indentation is odd, which no file has throughout.
+/// Whether the blank after the separators belongs to the prefix. `lines`: the lines of a region, from their
+/// separators on. It does if every line that is not empty has one, and if the smallest number of blanks is
+/// odd: one blank means a line without indentation, and no file indents all its lines by an odd number.
 pub(crate) fn blank_belongs<'a>(separator: Separator, lines: impl Iterator<Item = &'a [u8]>) -> bool {
     if !separator.may_have_blank() {
         return false;

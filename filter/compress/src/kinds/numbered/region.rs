@@ -1,5 +1,5 @@
-//! Numbered lines as the model sees them: a header that states the rule, and lines of which some
-//! carry their number.
+//! Numbered lines as the model sees them: a header that states the rule, and lines of which only some have a
+//! number.
 //!
 //! ```text
 //! [lines 258-272, every 20th numbered]
@@ -9,25 +9,25 @@
 //!     repo, err := git.PlainInit(env.RepoDir, false)
 //! ```
 //!
-//! The first line stands as the tool wrote it and shows how the tool writes numbers. A line without
-//! number is the one after the line above it. Where that is not so, the line carries its number, and
-//! so does a line whose text could be taken for something else. The region ends with its last number.
+//! The first line is as the tool wrote it, and shows how the tool writes numbers. A line without number
+//! follows the line above it. If a line does not, it keeps its number, and so does a line whose text could be
+//! taken for something else. The region ends with its last number.
 
 use super::prefix::{Prefix, Separator, Style, push_number, push_range};
 
-/// What single-file grep prints between groups of lines.
+/// The line that grep prints between groups of lines of a single file.
 pub(crate) const GAP: &str = "--";
-/// How every header and every reference to lines of a region starts.
+/// The start of every header and of every reference to lines of a region.
 pub(crate) const MARK: &str = "[lines ";
 
-/// Which lines of a region carry their number.
+/// Which lines of a region keep their number.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Rule {
-    /// Every line whose number this divides.
+    /// Lines whose number is divisible by this.
     pub(crate) every: u32,
-    /// Grep's matches as well, which have a colon where lines of context have a dash.
+    /// Whether grep's matches keep it too: they have a colon where lines of context have a dash.
     pub(crate) matches: bool,
-    /// The separator where a blank belongs to it, which the first line alone cannot show.
+    /// The separator, if a blank belongs to it. The first line alone cannot show that.
     pub(crate) blank: Option<Separator>,
 }
 
@@ -41,15 +41,15 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// Whether the line that follows its predecessor carries its number all the same.
+    /// Whether a line keeps its number although it directly follows the line before.
     pub(crate) fn anchors(&self, number: u32, content: &str) -> bool {
         number.is_multiple_of(self.rule.every)
             || may_be_more(content)
                 && (content == GAP || content.starts_with(MARK) || self.anchor(content, number).is_some())
     }
 
-    /// The number that `line` carries and the length of its prefix, where it carries one that is not
-    /// below `expected` and not behind the region.
+    /// The number of `line` and the length of its prefix, if the number is at least `expected` and not beyond
+    /// the region.
     pub(crate) fn anchor(&self, line: &str, expected: u32) -> Option<(u32, Separator, usize)> {
         let bytes = line.as_bytes();
         if !matches!(bytes.first(), Some(b'0'..=b'9' | b'L')) {
@@ -76,13 +76,13 @@ impl Region {
     }
 }
 
-/// Whether a line of a region could be a gap, a reference or a number by its first byte. Few are.
+/// Whether, by its first byte, a line of a region could be a gap, a reference or a number. Few can.
 fn may_be_more(line: &str) -> bool {
     matches!(line.as_bytes().first(), Some(b'0'..=b'9' | b'L' | b'-' | b'['))
 }
 
 impl Rule {
-    /// Appends the header of a region. `stated`: the header before it in this text had the same rule.
+    /// Appends the header of a region. `stated`: whether the header before it in this text had the same rule.
     pub(crate) fn push_header(&self, out: &mut String, first: u32, last: u32, stated: bool) {
         out.push_str(MARK);
         push_range(out, first, last);
@@ -100,7 +100,7 @@ impl Rule {
         out.push_str("]\n");
     }
 
-    /// Reads a header without its line end: the rule, the first and the last number.
+    /// Reads a header without its line end. Returns the rule, the first and the last number.
     fn read_header(line: &str, stated: Option<Self>) -> Option<(Self, u32, u32)> {
         let header = line.strip_prefix(MARK)?.strip_suffix(']')?;
         let (range, rest) = match header.split_once(", every ") {
@@ -124,7 +124,7 @@ impl Rule {
     }
 }
 
-/// Reads `12-66`, rising.
+/// Reads `12-66`, with rising numbers.
 pub(crate) fn read_range(text: &str) -> Option<(u32, u32)> {
     let (first, last) = text.split_once('-')?;
     let range = (read_number(first)?, read_number(last)?);
@@ -144,18 +144,18 @@ pub(crate) struct Line {
     /// Where it starts and ends in the text, without line end.
     pub(crate) start: usize,
     pub(crate) end: usize,
-    /// Where what the tool's file says starts; `start` outside a region.
+    /// The start of the line's content in the file; `start` outside a region.
     pub(crate) content: usize,
     pub(crate) role: Role,
 }
 
-/// What a line is.
+/// The role of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Role {
     /// A line outside regions.
     Plain,
-    /// A line of a region. `ruled`: it carries its number exactly if [`Region::anchors`] says so and
-    /// stands behind its predecessor, so that it can be written again from content and number.
+    /// A line of a region. `ruled`: it directly follows the line before, and has its number exactly if
+    /// [`Region::anchors`] says so. Then it can be written again from content and number.
     Numbered { number: u32, ruled: bool, colon: bool },
     /// The header of a region.
     Header,
@@ -177,9 +177,9 @@ pub(crate) struct Reader<'a> {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Outside,
-    /// Behind a header: the rule, the first and the last number.
+    /// After a header: the rule, the first and the last number.
     First(Rule, u32, u32),
-    /// In a region, or behind it: the number that a line without number has.
+    /// In a region, or after it: the number of the next line if it has none.
     Inside(Region, u32),
 }
 
@@ -188,8 +188,7 @@ impl<'a> Reader<'a> {
         Self { text, at: 0, state: State::Outside, stated: None }
     }
 
-    /// The region that was read last. A numbered line, a gap and a reference to lines of a region
-    /// belong to it.
+    /// The region that was read last. Numbered lines, gaps and references to lines of a region belong to it.
     #[cfg(test)]
     pub(crate) fn region(&self) -> Option<&Region> {
         match &self.state {
@@ -258,7 +257,7 @@ impl<'a> Reader<'a> {
         self.go_on(region, number);
         let anchored = len > 0;
         let colon = separator != region.style.separator;
-        // How an empty line's separator ends shows only where the line carries its number.
+        // An empty line shows the end of its separator only if it has its number.
         let told = !(anchored && region.style.blank && len == line.len());
         let ruled = number == expected
             && !colon

@@ -1,7 +1,8 @@
-//! Which results are kept where not all of them are: some of every file, those that answer first.
+//! Chooses which results are kept if not all are: some of every file, and first those that answer the
+//! question.
 //!
-//! Every file is named, with the number of its results that are not shown, and no result stands without
-//! its file. A match keeps its context or goes with it.
+//! Every file is named, with the number of its results that are not shown, and every result is shown with its
+//! file. A match is kept or left out together with its context.
 
 #![allow(clippy::indexing_slicing, reason = "chunks are numbered by the list that they stand in")]
 
@@ -17,25 +18,25 @@ use crate::kinds::signal::{self, Signal};
 
 /// Fewer results stay whole.
 const FEWEST_RESULTS: usize = 30;
-/// Bytes of results that are kept of any text. On the corpus, what agents go on to use of a search is a
-/// path far more often than a line, and paths are kept whatever they cost.
+/// Bytes of results that are kept of any text. On the corpus, what agents use later from a search is a path
+/// far more often than a line, and paths are always kept.
 const ROOM: usize = 4000;
 /// More bytes for each 100 bytes of the text.
 const ROOM_PERCENT: usize = 25;
-/// The most bytes: past that, an agent narrows its search.
+/// The most bytes: beyond that, an agent narrows its search.
 const MOST_ROOM: usize = 16_000;
 /// Results kept because they answer the question.
 const ANSWERS: usize = 20;
 /// Results in more files than this are a listing.
 const MOST_FILES: usize = 1000;
 
-/// Where so many percent of the results are reports of a linter or a compiler, all of them stay: each is something
-/// to be looked at, and none stands for another.
+/// If this percentage of the results are reports of a linter or a compiler, all of them stay: each has to be
+/// looked at, and none stands for another.
 const REPORTS: usize = 60;
 
-/// A run of lines of one file that touch: a match with its context.
+/// Adjacent lines of one file: a match with its context.
 struct Chunk {
-    /// In `Results::lines`.
+    /// Indexes in `Results::lines`.
     lines: Range<usize>,
     bytes: usize,
     matches: usize,
@@ -43,7 +44,7 @@ struct Chunk {
     kept: bool,
 }
 
-/// The chunks of one file that stand together.
+/// Consecutive chunks of one file.
 struct File<'a> {
     path: &'a str,
     chunks: Range<usize>,
@@ -101,8 +102,8 @@ pub(super) fn best(text: &str, results: &Results<'_>, cx: &Context<'_>) -> Optio
     })
 }
 
-/// Whether what follows a path and a line number is what a linter or a compiler says: `5: W: too long`,
-/// ` error: no such name`, ` E501 line too long`. A search prints the line itself, with its indentation.
+/// Whether the text after a path and a line number is from a linter or a compiler: `5: W: too long`, ` error:
+/// no such name`, ` E501 line too long`. A search prints the line itself, with its indentation.
 fn is_report(text: &str) -> bool {
     let bare = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let column = if bare.len() < text.len() { bare.strip_prefix(':') } else { None };
@@ -138,7 +139,7 @@ fn chunks<'a>(results: &Results<'a>) -> (Vec<File<'a>>, Vec<Chunk>) {
     let mut before: Option<(usize, Hit<'a>)> = None;
     for (i, (line, hit)) in results.lines.iter().enumerate() {
         let Some(hit) = hit else {
-            // Behind a gap the file goes on, behind anything else it is named again.
+            // After a gap the same file continues; after anything else it is named again.
             if *line != GAP {
                 before = None;
             }
@@ -171,8 +172,8 @@ fn chunks<'a>(results: &Results<'a>) -> (Vec<File<'a>>, Vec<Chunk>) {
     (files, chunks)
 }
 
-/// In what order the chunks of a file behind its first are worth keeping: errors, the last one, the
-/// others as they come.
+/// The order in which the chunks of a file after its first are kept: errors, the last one, then the others in
+/// their order.
 fn order(chunks: &[Chunk], file: &File<'_>) -> Vec<usize> {
     let mut order: Vec<usize> = file.chunks.clone().collect();
     let last = file.chunks.end - 1;
@@ -180,7 +181,7 @@ fn order(chunks: &[Chunk], file: &File<'_>) -> Vec<usize> {
     order
 }
 
-/// Every file with what is kept of it and how much is not, and the lines that are not results.
+/// Writes every file with its kept results and the number of the others, and the lines that are not results.
 fn write(results: &Results<'_>, files: &[File<'_>], chunks: &[Chunk]) -> String {
     let mut out = String::new();
     let mut at = 0;

@@ -7,23 +7,23 @@
 //! src/flask/app.py:12:import os
 //! ```
 //!
-//! A heading is a path and a colon, behind which only lines of that file come: with their number,
-//! or behind `:` and `-` where the tool gave none. A file with one line keeps it as it was. Where there is context, the `--` that stands at
-//! every jump is left out.
+//! A heading is a path and a colon. After it come only lines of that file: with their number, or after `:`
+//! and `-` if the tool printed no numbers. A file with one line keeps it as it was. If there is context, the
+//! `--` at every jump is left out.
 
 use super::hit::{Hit, Paths, digits};
 use crate::kinds::signal;
 
-/// What grep prints between groups of lines that do not touch.
+/// The line that grep prints between groups of lines that are not adjacent.
 pub(super) const GAP: &str = "--";
-/// The line that says how paths were spelled, around the directory.
+/// The line that says how paths were spelled: the texts before and after the directory.
 const SPELLED: (&str, &str) = ("[paths of lines with \":\" were printed relative to ", "]");
 
-/// The lines of a text, each with what it says of a file.
+/// The lines of a text, each with its file and match.
 pub(super) struct Results<'a> {
     pub(super) lines: Vec<(&'a str, Option<Hit<'a>>)>,
-    /// Claude Code prints a path relative to this directory, with a slash at its end, where the line
-    /// has a colon, and in full where it has none.
+    /// For lines with a colon, Claude Code prints a path relative to this directory, which ends with a slash;
+    /// for other lines it prints the full path.
     pub(super) directory: Option<&'a str>,
     pub(super) context: bool,
 }
@@ -42,14 +42,14 @@ impl<'a> Results<'a> {
         };
         let mut context = false;
         for (line, hit) in &mut lines {
-            // A line of context may have a colon in what it says.
+            // The text of a context line may contain a colon.
             if hit.is_none_or(|hit| numbered && hit.number.is_none())
                 && let Some(found) = Hit::context(line, numbered, known)
             {
                 *hit = Some(found);
                 context = true;
             }
-            // What a compiler reports stays as it printed it.
+            // A compiler's report stays as it was printed.
             if hit.is_some_and(|hit| numbered != hit.number.is_some()) || signal::is_diagnostic(line) {
                 *hit = None;
             }
@@ -57,12 +57,12 @@ impl<'a> Results<'a> {
         Self { lines, directory, context }
     }
 
-    /// The path as it is spelled in headings' shorter form.
+    /// The shorter spelling of a path, as in headings.
     pub(super) fn short(&self, path: &'a str) -> &'a str {
         self.directory.and_then(|dir| path.strip_prefix(dir)).unwrap_or(path)
     }
 
-    /// The grouped form; `None` where nothing is gained or the text could not be restored.
+    /// The grouped form; `None` if nothing is gained or the text could not be restored.
     pub(super) fn grouped(&self, text: &str) -> Option<String> {
         let implicit = self.write(self.context);
         if is_inverse(&implicit, text) {
@@ -75,7 +75,7 @@ impl<'a> Results<'a> {
         is_inverse(&explicit, text).then_some(explicit)
     }
 
-    /// `gaps_left_out`: gaps are written nowhere.
+    /// `gaps_left_out`: gaps are not written.
     fn write(&self, gaps_left_out: bool) -> String {
         let mut out = String::new();
         if let Some(directory) = self.directory {
@@ -102,7 +102,7 @@ impl<'a> Results<'a> {
             out.push_str(line);
             out.push('\n');
         }
-        // Every line got an end, the last one none in the text.
+        // Every line was written with a line end, but the last one of the text has none.
         out.pop();
         out
     }
@@ -125,7 +125,7 @@ impl<'a> Results<'a> {
 
     fn write_group(&self, lines: &[(&'a str, Option<Hit<'a>>)], gaps_left_out: bool, out: &mut String) {
         let hits = lines.iter().filter_map(|(_, hit)| *hit);
-        // The longer spelling: it says more, and the shorter follows from it.
+        // The longer spelling: it says more, and the shorter one follows from it.
         if let Some(path) = hits.map(|hit| hit.path).max_by_key(|path| path.len()) {
             out.push_str(path);
             out.push_str(":\n");
@@ -153,9 +153,9 @@ impl<'a> Results<'a> {
     }
 }
 
-/// The directory that some lines' paths start with and others' leave out.
+/// The directory that is at the start of some lines' paths and missing in others.
 fn directory<'a>(lines: &[(&'a str, Option<Hit<'a>>)], paths: &Paths<'a>) -> Option<&'a str> {
-    /// Lines that are tried. Where two spellings occur, every other line has the second.
+    /// How many lines are tried. If two spellings occur, every other line has the second.
     const TRIED: usize = 64;
     let unread = lines.iter().filter(|(line, hit)| hit.is_none() && line.starts_with('/'));
     unread.take(TRIED).find_map(|(line, _)| {
@@ -226,7 +226,7 @@ pub(super) fn ungrouped(grouped: &str) -> String {
     out
 }
 
-/// A line behind a heading.
+/// A line after a heading.
 fn body(line: &str) -> Option<Hit<'_>> {
     let hit = |number, matched, text| Some(Hit { path: "", number, matched, text });
     if line == GAP {

@@ -1,4 +1,4 @@
-//! One line of a search's output: `path:12:text`, its context `path-13-text`, and both without number.
+//! One line of a search: `path:12:text`, its context `path-13-text`, and both without number.
 
 use hashbrown::HashSet;
 
@@ -6,24 +6,24 @@ use hashbrown::HashSet;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Hit<'a> {
     pub(super) path: &'a str,
-    /// The digits of the line number, where there are any.
+    /// The digits of the line number, if it has one.
     pub(super) number: Option<&'a str>,
-    /// A line that matched, not one of its context.
+    /// Whether the line matched; if not, it is context.
     pub(super) matched: bool,
     pub(super) text: &'a str,
 }
 
-/// Bytes of a line in which its path is looked for. Longer ones are no path of a search result.
+/// How many bytes of a line may be its path.
 const MAX_PATH: usize = 300;
-/// Dashes that are tried as the end of a path: a path may have dashes of its own.
+/// How many dashes are tried as the end of a path: a path may contain dashes.
 const MAX_DASHES: usize = 24;
-/// Letters and digits of a file's extension at most.
+/// The longest extension of a file.
 const MAX_EXTENSION: usize = 10;
 
 pub(super) type Paths<'a> = HashSet<&'a str, foldhash::fast::FixedState>;
 
 impl<'a> Hit<'a> {
-    /// A match. Its path ends at the first colon that is not a drive's.
+    /// A match. Its path ends at the first colon that does not belong to a drive.
     pub(super) fn matched(line: &'a str) -> Option<Self> {
         let head = line.as_bytes().get(..line.len().min(MAX_PATH)).unwrap_or_default();
         let drive = matches!(head, [b'A'..=b'Z' | b'a'..=b'z', b':', b'\\' | b'/', ..]);
@@ -45,7 +45,7 @@ impl<'a> Hit<'a> {
         is_surely_path(path).then_some(Self { path, number: None, matched: true, text: rest })
     }
 
-    /// A line of context of a file that `known` accepts: only that tells the dash behind the path from
+    /// A line of context of a file that `known` accepts: only this distinguishes the dash after the path from
     /// a dash in it.
     pub(super) fn context(line: &'a str, numbered: bool, known: impl Fn(&str) -> bool) -> Option<Self> {
         let head = line.as_bytes().get(..line.len().min(MAX_PATH)).unwrap_or_default();
@@ -75,7 +75,7 @@ impl<'a> Hit<'a> {
         self.number?.parse().ok()
     }
 
-    /// Appends the line with `path` in front.
+    /// Appends the line with `path` before it.
     pub(super) fn push_with(&self, path: &str, out: &mut String) {
         out.push_str(path);
         self.push_behind_path(out);
@@ -92,7 +92,7 @@ impl<'a> Hit<'a> {
     }
 }
 
-/// Digits that `text` starts with, as many as a line number has.
+/// The number of digits at the start of `text`, up to the length of a line number.
 pub(super) fn digits(text: &str) -> usize {
     let digits = text.bytes().take(10).take_while(u8::is_ascii_digit).count();
     if digits < 10 { digits } else { 0 }
@@ -106,7 +106,7 @@ fn could_be_path(path: &str) -> bool {
         && !path.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Without a line number behind it, a path is one only with a directory or an extension.
+/// Without a line number after it, a path needs a directory or an extension to be recognized.
 fn is_surely_path(path: &str) -> bool {
     let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);

@@ -1,19 +1,19 @@
-//! Numbers that stand out: far from the middle of their column, measured by the spread of the middle half,
-//! which the anomalies themselves cannot stretch.
+//! Numbers that stand out: far from the middle of their column, measured by the range of the middle half,
+//! which the anomalies themselves cannot change.
 
 use super::Survey;
 
-/// Distances from the nearer quartile, in spreads, from which a number is an anomaly. 1.5 is a box plot's
-/// whisker; 3, Tukey's "far out", still leaves the long tails of counts and prices alone.
+/// A number is an anomaly from this distance to the nearer quartile on, measured in ranges of the middle
+/// half. 1.5 is the whisker of a box plot; 3, Tukey's "far out", accepts the long tails of counts and prices.
 const FAR_OUT: f64 = 3.0;
 
-/// More anomalies than this share of the items (per thousand) are how the column is, not what stands out.
+/// With more anomalies than this share of the items (per thousand), they are usual for the column.
 const RARE: usize = 50;
 
-/// Columns that are looked at.
+/// The most columns that are examined.
 const MAX_COLUMNS: usize = 32;
 
-/// Items with an anomalous number, the farthest out first, then the smallest and largest of each column.
+/// Items with an anomalous number, the farthest first, then the smallest and largest of each column.
 pub(crate) fn extremes(survey: &Survey<'_>) -> Vec<usize> {
     let mut anomalies: Vec<(f64, usize)> = Vec::new();
     let mut ends: Vec<usize> = Vec::new();
@@ -42,7 +42,7 @@ pub(crate) fn extremes(survey: &Survey<'_>) -> Vec<usize> {
     anomalies.into_iter().map(|(_, item)| item).chain(ends).collect()
 }
 
-/// The numbers between which the middle half lies.
+/// The limits of the middle half of the numbers.
 fn quartiles(numbers: &mut [f64]) -> (f64, f64) {
     let (low, high) = (numbers.len() / 4, numbers.len() * 3 / 4);
     let low = *numbers.select_nth_unstable_by(low, f64::total_cmp).1;
@@ -50,7 +50,7 @@ fn quartiles(numbers: &mut [f64]) -> (f64, f64) {
     (low, high)
 }
 
-/// Whether the numbers only count up or down, as ids and indices do.
+/// Whether the numbers only count up or down, as ids and indexes do.
 fn steps_evenly(numbers: &[f64]) -> bool {
     let rising = numbers.windows(2).filter(|w| w[1] > w[0]).count();
     let falling = numbers.windows(2).filter(|w| w[1] < w[0]).count();

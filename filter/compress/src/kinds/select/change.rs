@@ -1,15 +1,15 @@
-//! Places where a column changes for good: a step in the level of its numbers, or the end of a long run of
+//! Places where a column changes permanently: a step in the level of its numbers, or the end of a long run of
 //! one value.
 
 use super::Survey;
 
-/// Columns that are looked at.
+/// The most columns that are examined.
 const MAX_COLUMNS: usize = 32;
 
-/// A column of values changes rarely when the runs of one value are at least this long on average.
+/// A column of values changes rarely if its runs of one value have at least this length on average.
 const MIN_RUN: usize = 10;
 
-/// A step has to be this many times as large as the numbers on either side deviate from their level.
+/// A step has to be this many times as large as the deviation of the numbers on either side.
 const STEP: f64 = 3.0;
 
 /// The first items after a change, those of the largest steps first.
@@ -36,7 +36,7 @@ fn level_steps(numbers: &[f64]) -> Vec<(f64, usize)> {
     if numbers.len() < 3 * window {
         return Vec::new();
     }
-    // sums from the start give every window's mean and deviation at once
+    // Sums from the start give every window's mean and deviation at once.
     let (mut sum, mut squares) = (vec![0.0], vec![0.0]);
     let (mut s, mut q) = (0.0, 0.0);
     let shift = numbers.iter().copied().find(|n| n.is_finite()).unwrap_or(0.0);

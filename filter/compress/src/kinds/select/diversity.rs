@@ -1,15 +1,15 @@
-//! Representatives: of each group of like items one, and the rest of the budget spread evenly.
+//! Representatives: one of each group of similar items, and the rest of the budget spread evenly.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::Survey;
 
-/// Columns with at most this many different values say what group an item belongs to.
+/// Columns with at most this many different values decide about an item's group.
 const MAX_CATEGORIES: usize = 12;
 
-/// Up to `wanted` items that are not `kept` yet: the first of each group of items that agree in all
-/// their categories, the largest groups first, then items at even distances.
+/// Up to `wanted` items that are not `kept` yet: the first of each group of items with equal categories, the
+/// largest groups first, then items at even distances.
 pub(crate) fn representatives(survey: &Survey<'_>, kept: &[bool], wanted: usize) -> Vec<usize> {
     let items = kept.len();
     let mut groups: HashMap<u64, (usize, usize, bool), FixedState> =
@@ -22,7 +22,7 @@ pub(crate) fn representatives(survey: &Survey<'_>, kept: &[bool], wanted: usize)
     let mut firsts: Vec<(usize, usize)> =
         groups.values().filter(|group| !group.2).map(|&(size, first, _)| (size, first)).collect();
     firsts.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-    // groups may take half: where every item is a group of its own, the first ones are no better than others
+    // Groups may take half: if every item is its own group, the first ones are no better than others.
     let mut chosen: Vec<usize> = firsts.iter().map(|&(_, first)| first).take(wanted.div_ceil(2)).collect();
     let mut taken = kept.to_vec();
     for &item in &chosen {

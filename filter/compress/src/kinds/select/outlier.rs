@@ -1,26 +1,26 @@
-//! Items that are not like the others: errors, rare shapes, rare values where one value dominates.
+//! Items that differ from the others: errors, rare shapes, rare values where one value dominates.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::Survey;
 
-/// Up to this many errors are all kept; of more, one per kind and as many as that. They are what a long list is
-/// read for: a page of rows.
+/// Up to this many errors are all kept; of more, one per kind and this many in total. A long list is read for
+/// its errors, and this is a page of rows.
 const ALL_ERRORS: usize = 100;
 
-/// Kinds of errors that are distinguished.
+/// The most kinds of errors that are distinguished.
 const MAX_ERROR_KINDS: usize = 200;
 
-/// Items with one shape are odd when they are at most this many per thousand.
+/// The items with one shape are odd if they are at most this many per thousand.
 const RARE_SHAPE: usize = 50;
 
-/// A value dominates a column when at least this many per thousand have it, and is rare when at most
+/// A value dominates a column if at least this many per thousand have it, and is rare if at most
 /// [`RARE_VALUE`] have it.
 const DOMINANT: usize = 800;
 const RARE_VALUE: usize = 50;
 
-/// Items that report an error: all of them if they are few, else one of each kind first.
+/// Items that report an error: all of them if they are few, otherwise one of each kind first.
 pub(crate) fn errors(survey: &Survey<'_>) -> Vec<usize> {
     let all: Vec<usize> = (0..survey.errors.len()).filter(|&item| survey.errors[item] != 0).collect();
     if all.len() <= ALL_ERRORS {
@@ -53,7 +53,7 @@ pub(crate) fn odd(survey: &Survey<'_>) -> Vec<usize> {
     odd.into_iter().map(|(_, item)| item).collect()
 }
 
-/// How often the value occurs, and the item, for items whose value is rare.
+/// For items with a rare value: how often the value occurs, and the item.
 fn rare(values: &[u64], items: usize, limit: usize) -> Vec<(usize, usize)> {
     let counts = count(values);
     values

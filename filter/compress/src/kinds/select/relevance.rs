@@ -1,27 +1,28 @@
-//! Items that match what was asked for: BM25 in a single pass over the items.
+//! Items that match the question: BM25 in a single pass over the items.
 //!
-//! A query meets a block once, so no index pays: the crate `bm25` took 9 to 34 ms to index and score 1,000
-//! short items for one query where counting only the query's own terms takes 0.65 ms, with the same ten best.
+//! A query reads a block only once, so an index is not worth it: the crate `bm25` took 9 to 34 ms to index
+//! and score 1,000 short items for one query; counting only the query's own terms takes 0.65 ms and finds the
+//! same ten best.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::Survey;
 
-/// BM25's usual constants: how soon repetition stops counting, and how much length is held against an item.
+/// BM25's usual constants: how soon repetition stops counting, and how much length counts against an item.
 const K1: f64 = 1.5;
 const B: f64 = 0.75;
 
-/// Terms of the query that are looked at, the first ones: the rest of a very long message is context.
+/// The most terms of the query, from its start: the rest of a very long message is context.
 const MAX_TERMS: usize = 96;
 
 /// Shorter terms are articles and punctuation.
 const MIN_TERM: usize = 3;
 
-/// A term that more than this share of the items contains (per thousand) tells none apart.
+/// A term that more than this share of the items contains (per thousand) does not distinguish them.
 const COMMON: usize = 200;
 
-/// Items that score below this share of the best are not what was asked for.
+/// Items that score below this share of the best one are no match.
 const MIN_SHARE: f64 = 0.4;
 
 /// Items that match the query, the best first.
@@ -29,8 +30,8 @@ pub(crate) fn matches(survey: &Survey<'_>, query: &str) -> Vec<usize> {
     relevant(&survey.texts, query)
 }
 
-/// The places of the texts that match the query, the best first. Terms that a fifth of the texts share, and
-/// terms of one or two letters, find nothing.
+/// The positions of the texts that match the query, the best first. Terms that a fifth of the texts share,
+/// and terms of one or two letters, find nothing.
 fn relevant(texts: &[&str], query: &str) -> Vec<usize> {
     let mut terms: HashMap<Vec<u8>, usize, FixedState> = HashMap::with_hasher(FixedState::default());
     for word in words(query) {

@@ -3,14 +3,14 @@
 use super::{Layout, Survey};
 use crate::config::Profile;
 
-/// The budget grows with the square root of the number of items: a sample's worth for a reader grows ever
-/// more slowly. Chosen on the corpus so that a list of some hundred different items keeps about a fifth.
+/// The budget grows with the square root of the number of items, because the use of a sample grows ever more
+/// slowly. Chosen on the corpus so that a list of some hundred different items keeps about a fifth.
 const FACTOR: f64 = 2.2;
 
-/// How much of the budget items get that are all alike, in comparison with items that are all different.
+/// The share of the budget for items that are all alike, compared to items that are all different.
 const ALIKE: f64 = 0.35;
 
-/// Fewer are not worth the loss.
+/// Keeping fewer items is not worth the loss.
 const MIN_KEPT: usize = 8;
 
 /// The number of items to aim at.
@@ -27,8 +27,8 @@ pub(crate) fn budget(survey: &Survey<'_>, profile: Profile) -> usize {
     (budget as usize).max(MIN_KEPT).min(items)
 }
 
-/// How different the items are: 0 when all are the same, 1 when no two share a value. Columns in which
-/// everything differs, such as ids, say little about content and count as one column together.
+/// How different the items are: 0 if all are the same, 1 if no two share a value. Columns in which every
+/// value differs, such as ids, say little about content and count together as one column.
 fn diversity(survey: &Survey<'_>) -> f64 {
     let items = survey.texts.len().max(1);
     let (mut sum, mut columns, mut unique) = (0.0, 0usize, false);
@@ -47,7 +47,7 @@ fn diversity(survey: &Survey<'_>) -> f64 {
     if columns == 0 { 1.0 } else { (sum / columns as f64).sqrt() }
 }
 
-/// How many of the first and of the last items are kept for their place.
+/// How many of the first and of the last items are kept because of their place.
 pub(crate) fn edges(budget: usize, layout: Layout) -> (usize, usize) {
     match layout {
         Layout::Rows => ((budget / 5).clamp(3, 10), (budget / 10).clamp(2, 6)),

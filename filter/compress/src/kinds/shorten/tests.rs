@@ -1,11 +1,11 @@
-//! The inverse of the shortened form, and what it has to hold for.
+//! The inverse of the shortened form, and the properties that it has to have.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::kinds::signal;
 
-/// Gives back the text that `short` was made from.
+/// Restores the text from which `short` was made.
 fn restore(short: &str) -> String {
     let (head, mut rest) = short.split_once('\n').expect("an explanation");
     let count = head
@@ -157,7 +157,7 @@ fn text_without_repetition_has_no_shorter_form() {
     assert_eq!(short_of("a\nb\nc\nd\ne\nf\ng\nh\n"), None);
 }
 
-/// Lines as logs have them, so that all forms of a line occur.
+/// Lines like those of logs, so that all forms of a line occur.
 fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         "[A-C]{1,2}( [0-9]{1,3}){0,2}",

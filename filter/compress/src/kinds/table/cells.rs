@@ -1,6 +1,6 @@
 //! Reading a table into cells.
 
-/// One row: where its line stands, and its cells.
+/// One row: the number of its line, and its cells.
 #[derive(Clone, Debug)]
 pub(super) struct Row<'a> {
     pub(super) line: usize,
@@ -13,38 +13,38 @@ impl<'a> Row<'a> {
     }
 }
 
-/// How the cells are set apart.
+/// How cells are separated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Layout {
-    /// At least two blanks, under a header that says where the columns are.
+    /// By at least two blanks, under a header that shows where the columns are.
     Aligned,
-    /// One or more blanks; only the last column may hold blanks.
+    /// By one or more blanks; only the last column may contain blanks.
     Words,
-    /// A delimiter; what is between two quotes is not looked at.
+    /// By a delimiter, which does not count between two quotes.
     Delimited(char),
-    /// Pipes.
+    /// By pipes.
     Pipes,
 }
 
-/// A table inside a text. Lines that are neither its header nor a row belong to nobody.
+/// A table inside a text. Lines that are neither its header nor a row do not belong to it.
 #[derive(Clone, Debug)]
 pub(super) struct Table<'a> {
     pub(super) layout: Layout,
-    /// The first line of the table. Where it does not name the columns it is the first of the rows.
+    /// The first line of the table. If it does not name the columns, it is the first row.
     pub(super) header: Row<'a>,
     /// Whether the header surely names the columns.
     pub(super) titled: bool,
-    /// The rows behind the header.
+    /// The rows after the header.
     pub(super) rows: Vec<Row<'a>>,
 }
 
-/// The header stands within this many lines.
+/// The header is one of this many lines.
 const HEADER_WITHIN: usize = 4;
 
-/// The same where columns are words: `top` has six lines above it.
+/// The same for columns of single words: `top` has six lines above it.
 const WORDS_WITHIN: usize = 10;
 
-/// Titles of two words, of `ss`, `netstat`, `docker` and `df`.
+/// Titles of two words, from `ss`, `netstat`, `docker` and `df`.
 const TITLES: &[&str] = &[
     "Local Address:Port",
     "Peer Address:Port",
@@ -57,19 +57,19 @@ const TITLES: &[&str] = &[
     "READINESS GATES",
 ];
 
-/// Rows that the layout has to explain, in percent of the lines behind the header.
+/// The layout has to fit this percentage of the lines after the header.
 const ROWS_PERCENT: usize = 80;
 
 const FEWEST_ROWS: usize = 4;
 const FEWEST_COLUMNS: usize = 2;
 
-/// A table is not wider.
+/// A table has at most this many columns.
 const MOST_COLUMNS: usize = 200;
 
 impl<'a> Table<'a> {
-    /// The table that most of the lines belong to.
+    /// The table to which most of the lines belong.
     pub(super) fn read(lines: &[&'a str]) -> Option<Self> {
-        // each layout is tried on all lines
+        // Each layout is tried on all lines.
         crate::work::spend(5 * lines.iter().map(|line| line.len() + 1).sum::<usize>());
         [',', '\t', ';']
             .into_iter()
@@ -87,7 +87,7 @@ impl<'a> Table<'a> {
         self.header.cell(column).trim()
     }
 
-    /// `None` where too few lines are rows for this to be a table.
+    /// `None` if too few lines are rows for a table.
     pub(super) fn of(layout: Layout, header: Row<'a>, rows: Vec<Row<'a>>, lines: usize) -> Option<Self> {
         let behind = lines - header.line - 1;
         let width = header.cells.len();
@@ -97,7 +97,7 @@ impl<'a> Table<'a> {
         (enough && (FEWEST_COLUMNS..=MOST_COLUMNS).contains(&width)).then_some(table)
     }
 
-    /// What a column is called: its title, or where there is none that tells it from others, its number.
+    /// The name of a column: its title, or its number if it has no unique title.
     pub(super) fn name(&self, column: usize) -> String {
         let title = self.header_cell(column);
         let same = (0..self.width()).filter(|other| self.header_cell(*other) == title).count();
@@ -125,8 +125,8 @@ impl<'a> Table<'a> {
         Self::of(Layout::Delimited(delimiter), header, rows, lines.len())
     }
 
-    /// Under the first line that names the columns; without one, under the first line of all, if no line before
-    /// the rows looks as if it named columns that are set apart in another way.
+    /// Uses the first line that names the columns. If there is none, uses the first line of all, unless a
+    /// line before the rows seems to name columns that are separated differently.
     fn aligned(lines: &[&'a str]) -> Option<Self> {
         let within = lines.len().min(HEADER_WITHIN);
         let titled =
@@ -152,7 +152,7 @@ impl<'a> Table<'a> {
         Self::of(Layout::Aligned, Row { line: header, cells }, rows, lines.len())
     }
 
-    /// A table whose columns are single words, but for the last.
+    /// A table whose columns are single words, except the last one.
     fn words(lines: &[&'a str]) -> Option<Self> {
         (0..lines.len().min(WORDS_WITHIN)).find_map(|header| Self::words_under(lines, header))
     }
@@ -164,7 +164,7 @@ impl<'a> Table<'a> {
             return None;
         }
         let mut rows = Vec::new();
-        // how many rows have a cell that stands under its title
+        // How many rows have a cell under its title.
         let mut under = vec![0; width];
         for (line, text) in lines.iter().enumerate().skip(header + 1).filter(|(_, text)| !is_rule(text)) {
             let Some(fields) = word_cells(text, width) else { continue };
@@ -175,7 +175,7 @@ impl<'a> Table<'a> {
             }
             let mut cells: Vec<&str> = fields.iter().map(|field| field.text).collect();
             if fields.len() < width {
-                // Without its last cell, where it cannot be another that is missing.
+                // The last cell is missing, if it cannot be another one that is missing.
                 if fields.len() + 1 < width || !fields.iter().zip(&titles).all(stands) {
                     continue;
                 }
@@ -183,18 +183,18 @@ impl<'a> Table<'a> {
             }
             rows.push(Row { line, cells });
         }
-        // Titles of two words that are not known would give each column the name of another.
+        // With unknown titles of two words, each column would get the name of another.
         let (_, columns) = under.split_last()?;
         if columns.iter().any(|under| under * 2 <= rows.len()) {
             return None;
         }
-        // otherwise there is no padding to take out
+        // Otherwise there is no padding to remove.
         let padded = rows.iter().any(|row| lines.get(row.line).is_some_and(|line| line.contains("  ")));
         let cells = titles.iter().map(|title| title.text).collect();
         padded.then(|| Self::of(Layout::Words, Row { line: header, cells }, rows, lines.len())).flatten()
     }
 
-    /// `dpkg -l`: a rule of signs says where the columns begin, the line above it what they are.
+    /// `dpkg -l`: a line of signs shows where the columns begin, and the line above it has their titles.
     fn ruled(lines: &[&'a str]) -> Option<Self> {
         let rule = lines.iter().take(WORDS_WITHIN).position(|line| is_column_rule(line))?;
         let starts: Vec<usize> = std::iter::once(0)
@@ -210,12 +210,12 @@ impl<'a> Table<'a> {
     }
 }
 
-/// `+++-=====-=======`: the rule under the titles of `dpkg -l`.
+/// `+++-=====-=======`: the line under the titles of `dpkg -l`.
 pub(super) fn is_column_rule(line: &str) -> bool {
     line.starts_with("+++-=") && line.bytes().all(|b| matches!(b, b'+' | b'-' | b'='))
 }
 
-/// The cells of a line whose columns begin at these bytes, each behind a blank.
+/// The cells of a line whose columns begin at these bytes, each after a blank.
 fn cells_at<'a>(line: &'a str, starts: &[usize]) -> Option<Vec<&'a str>> {
     if line.trim().is_empty() {
         return None;
@@ -233,8 +233,8 @@ fn cells_at<'a>(line: &'a str, starts: &[usize]) -> Option<Vec<&'a str>> {
     cells.iter().all(|cell| !cell.starts_with(' ')).then_some(cells)
 }
 
-/// The titles of a header whose columns are words: each begins like a title, and the header is written in capitals or
-/// has a title that is known to be of two words.
+/// The titles of a header whose columns are words: each begins like a title, and the header is in capitals or
+/// has a known title of two words.
 fn titles(line: &str) -> Option<Vec<Field<'_>>> {
     let known = TITLES.iter().any(|title| line.contains(title));
     if !known && !is_capital(line) {
@@ -256,8 +256,8 @@ fn titles(line: &str) -> Option<Vec<Field<'_>>> {
     titles.iter().all(is_title).then_some(titles)
 }
 
-/// Whether a header names the columns above these rows: no name is empty, a number, or a value of its own column; and
-/// it is written in capitals, or a column of numbers stands under a name.
+/// Whether a header names the columns above these rows: no name is empty, a number, or a value of its own
+/// column; and the header is in capitals, or a column of numbers has a name.
 fn is_title(header: &Row<'_>, rows: &[Row<'_>]) -> bool {
     let names = || header.cells.iter().map(|cell| cell.trim().trim_matches('"'));
     let is_name = |name: &str| name.bytes().any(|b| b.is_ascii_alphabetic()) && !name.contains([':', '=']);
@@ -268,7 +268,7 @@ fn is_title(header: &Row<'_>, rows: &[Row<'_>]) -> bool {
     }
     let mut numbers = false;
     for (column, name) in names().enumerate() {
-        // `S` above states is a title and a state
+        // `S` above states is both a title and a state.
         if name.len() > 1 && rows.iter().any(|row| row.cell(column).trim().trim_matches('"') == name) {
             return false;
         }
@@ -280,14 +280,14 @@ fn is_title(header: &Row<'_>, rows: &[Row<'_>]) -> bool {
     numbers || capitals
 }
 
-/// `USER PID %CPU`: words in capitals, as a header has them.
+/// `USER PID %CPU`: words in capitals, as in a header.
 fn is_capital(line: &str) -> bool {
     line.split_ascii_whitespace().count() > 1
         && line.bytes().any(|b| b.is_ascii_uppercase())
         && !line.bytes().any(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-/// `-----  ---`, `====`: a line that sets the header apart from the rows, and no row.
+/// `-----  ---`, `====`: a line between the header and the rows.
 fn is_rule(line: &str) -> bool {
     let bare = line.trim();
     !bare.is_empty()
@@ -311,7 +311,7 @@ fn split(line: &str, delimiter: char) -> Vec<&str> {
     cells
 }
 
-/// The first `width - 1` words of a line, and the rest of it, where there are so many; their places are in bytes.
+/// The first `width - 1` words of a line and its rest, if there are enough; positions are in bytes.
 fn word_cells(line: &str, width: usize) -> Option<Vec<Field<'_>>> {
     let mut cells = Vec::with_capacity(width);
     let line = line.trim_end_matches(' ');
@@ -328,19 +328,19 @@ fn word_cells(line: &str, width: usize) -> Option<Vec<Field<'_>>> {
     (!cells.is_empty()).then_some(cells)
 }
 
-/// A cell of an aligned line: where it starts and ends, in characters.
+/// A cell of an aligned line: its start and end, in characters.
 struct Field<'a> {
     start: usize,
     end: usize,
     text: &'a str,
 }
 
-/// What two or more blanks set apart.
+/// The parts of a line that are separated by two or more blanks.
 fn fields(line: &str) -> Vec<Field<'_>> {
     let mut fields: Vec<Field<'_>> = Vec::new();
     let mut open: Option<(usize, usize)> = None;
     let mut blanks = 0;
-    // the end of the last character that is not a blank, in bytes and characters
+    // The end of the last character that is not a blank, in bytes and characters.
     let mut end = (0, 0);
     for (column, (at, c)) in line.char_indices().enumerate() {
         if c == ' ' {
@@ -364,8 +364,8 @@ fn fields(line: &str) -> Vec<Field<'_>> {
     fields
 }
 
-/// The cells of a line under the given columns; a cell starts or ends where its column does. The first
-/// may be indented, and then keeps its indentation.
+/// The cells of a line under the given columns; a cell starts or ends where its column does. The first one
+/// may be indented, and keeps its indentation.
 fn under<'a>(line: &'a str, columns: &[Field<'_>]) -> Option<Vec<&'a str>> {
     let found = fields(line);
     let first = found.first()?;
@@ -381,7 +381,7 @@ fn under<'a>(line: &'a str, columns: &[Field<'_>]) -> Option<Vec<&'a str>> {
         next = column + 1;
         let mut rest = field.text;
         let mut start = field.start;
-        // a cell that is one blank from the next one is no part of it
+        // A cell one blank before the next one does not belong to it.
         while let Some(border) =
             columns.get(next).map(|c| c.start).filter(|border| (start + 1..field.end).contains(border))
         {

@@ -1,23 +1,23 @@
-//! A table written again with one separator, and with what the cells of a column share stated once.
+//! Writes a table again with one separator, and states once what the cells of a column share.
 //!
-//! What is stated of a column holds for every row of the table, also for those that stand as they were printed, and
-//! says which column it is of.
+//! The statement about a column names the column, and holds for every row of the table, also for rows that
+//! stay as they were printed.
 
 use super::cells::{Layout, Row, Table};
 use super::signal;
 use crate::kinds::keep::counted;
 
-/// From this number of rows on it pays to state what a column shares.
+/// From this many rows on, it is worth stating what a column shares.
 const FEWEST_ROWS: usize = 8;
 
-/// Parts of cells are stated once only in tables of many rows: an agent that copies a value out of a
+/// Parts of cells are stated once only in tables with this many rows: an agent that copies a value from a
 /// small table should find it whole.
 const FEWEST_FOR_PARTS: usize = 100;
 
-/// A column gets short names for its values if it has at most this many.
+/// The values of a column get short names if it has at most this many.
 const MOST_NAMES: usize = 26;
 
-/// A value is named if so many rows have it.
+/// A value gets a name if this many rows have it.
 const FEWEST_USES: usize = 2;
 
 /// Shorter values are no longer than their names.
@@ -26,20 +26,20 @@ const LONG_VALUE: usize = 8;
 /// Separators, in the order of preference: the fewest tokens first (o200k_base, cl100k_base).
 const SEPARATORS: &[char] = &[' ', ',', ';', '|', '\t'];
 
-/// What is done to a column.
+/// How a column is written.
 #[derive(Clone, Debug, PartialEq)]
 enum Rule<'a> {
     /// Written as it is.
     Plain,
     /// The same cell in all rows: left out.
     Constant(&'a str),
-    /// What all cells start and end with: left out.
+    /// The common start and end of all cells: left out.
     Affix(&'a str, &'a str),
     /// Each cell is one of these, named `a`, `b`, …
     Named(Vec<&'a str>),
 }
 
-/// The text with its table redrawn.
+/// The text with its table written again.
 pub(super) fn redrawn(text: &str) -> Option<String> {
     let lines: Vec<&str> = text.split('\n').collect();
     let table = Table::read(&lines)?;
@@ -63,7 +63,7 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
             out.push('\n');
         }
         if number == table.header.line {
-            // A title of two words would be taken for two titles.
+            // A title of two words would look like two titles.
             let form = match (table.titled, separator) {
                 (true, ' ') => |cell: &str, _: &Rule<'_>| match cell.contains(' ') {
                     true => format!("\"{cell}\""),
@@ -82,13 +82,13 @@ pub(super) fn redrawn(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// The table without the rows that report a failure: they stay as they were printed.
+/// The table without the rows that report a failure, which stay as they were printed.
 fn unremarkable<'a>(mut table: Table<'a>, lines: &[&str]) -> Table<'a> {
     table.rows.retain(|row| !lines.get(row.line).is_some_and(|line| signal::reports_failure(line)));
     table
 }
 
-/// The rules without names of values that no row has which is written by them.
+/// The rules without names of values that are not written in any row.
 fn in_use<'a>(mut rules: Vec<Rule<'a>>, table: &Table<'a>) -> Vec<Rule<'a>> {
     for (column, rule) in rules.iter_mut().enumerate() {
         let Rule::Named(values) = rule else { continue };
@@ -103,7 +103,7 @@ fn in_use<'a>(mut rules: Vec<Rule<'a>>, table: &Table<'a>) -> Vec<Rule<'a>> {
     rules
 }
 
-/// `… 12 rows (lines 8-19)`: what stands in the place of rows that are left out.
+/// `… 12 rows (lines 8-19)`: the line that replaces left out rows.
 fn is_gap(line: &str) -> bool {
     line.starts_with("… ") && (line.contains(" rows") || line.contains(" row"))
 }
@@ -131,7 +131,7 @@ fn shortened(cell: &str, rule: &Rule<'_>) -> String {
             cell.get(start.len()..cell.len() - end.len()).unwrap_or_default().to_owned()
         }
         Rule::Named(values) => {
-            // A value that few rows have stands as it is.
+            // A value that few rows have is written in full.
             let named = values.iter().position(|value| value == &cell);
             named.map_or_else(|| cell.to_owned(), |n| name(n).to_string())
         }
@@ -148,7 +148,7 @@ fn name(n: usize) -> char {
 }
 
 impl<'a> Rule<'a> {
-    /// The rule, or none where not all rows are there.
+    /// The rule, or none if some rows are missing.
     fn unless(self, has_gaps: bool) -> Self {
         if has_gaps && matches!(self, Rule::Constant(_) | Rule::Affix(..)) { Rule::Plain } else { self }
     }
@@ -172,7 +172,7 @@ impl<'a> Rule<'a> {
                 values.len() <= MOST_NAMES
             }
         });
-        // What a name could be taken for has no name beside it.
+        // A value that looks like a name, or contains a blank or a quote, prevents names.
         let clear = !values.iter().any(|(value, _)| value.contains([' ', '"']) || is_name(value));
         let many = values.len() * 3 <= rows;
         values.retain(|(_, uses)| *uses >= FEWEST_USES);
@@ -189,7 +189,7 @@ impl<'a> Rule<'a> {
             start = common_start(start, cell);
             end = common_end(end, cell);
         }
-        // whole parts only, so that what is left reads as the rest of the value
+        // Only whole parts, so that the rest reads as the rest of the value.
         let boundary = |c: char| !c.is_alphanumeric();
         start = start.rfind(boundary).map_or("", |at| start.get(..at + 1).unwrap_or_default());
         let shortest = cells().map(|cell| cell.len()).min().unwrap_or(0);
@@ -215,7 +215,7 @@ fn common_end<'a>(a: &'a str, b: &str) -> &'a str {
     a.get(from..).unwrap_or_default()
 }
 
-/// The cheapest separator that no cell holds, and by which rows can be told from other lines.
+/// The cheapest separator that no cell contains, and that distinguishes rows from other lines.
 fn separator(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>]) -> Option<char> {
     let others = lines.len() - table.rows.len() - 1;
     let written = || {
@@ -235,25 +235,26 @@ fn separator(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>]) -> Option<ch
     }
     let stays = || lines.iter().zip(&is_row).filter(|(_, row)| !**row).map(|(line, _)| *line);
     if let Layout::Delimited(delimiter) = table.layout {
-        // the delimiter of the text, so that rows look as they did; other lines must not look like one
+        // The text's own delimiter, so that rows look as before; other lines must not look like rows.
         let width = rules.iter().filter(|rule| !matches!(rule, Rule::Constant(_))).count();
         let like_a_row = stays().any(|line| line.matches(delimiter).count() + 1 == width && !line.is_empty());
         return (!like_a_row).then_some(delimiter);
     }
-    // With one blank between cells, the last may hold blanks: what stays as printed has more than one.
+    // With one blank between cells, the last cell may contain blanks: lines that stay as printed have wider
+    // gaps.
     if is_apart_by_blanks(table, lines, rules, &is_row) {
         return Some(' ');
     }
     SEPARATORS.iter().copied().find(|&separator| {
         let free =
             !written().any(|cell| cell.contains(separator)) && !stays().any(|line| line.contains(separator));
-        // a blank shows no empty cell, and a line of one word looks like a row of one
+        // A blank cannot show an empty cell, and a line of one word looks like a row of one cell.
         let shown = separator != ' ' || others <= 1 && !written().any(str::is_empty);
         free && shown
     })
 }
 
-/// Whether rows can be told from other lines, and their cells from each other, where one blank stands between cells.
+/// Whether rows and their cells can be recognized if one blank is between cells.
 fn is_apart_by_blanks(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>], is_row: &[bool]) -> bool {
     let fits = |row: &Row<'_>| {
         let written = row.cells.iter().zip(rules).filter(|(_, rule)| !matches!(rule, Rule::Constant(_)));
@@ -274,7 +275,7 @@ fn is_apart_by_blanks(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>], is_
         && behind.map(|(line, _)| line).all(|line| line.contains("  ") || line.is_empty() || is_ruling(line))
 }
 
-/// A line that sets the header apart, and could be no row.
+/// Whether a line separates the header, and cannot be a row.
 fn is_ruling(line: &str) -> bool {
     line.bytes().all(|b| matches!(b, b'-' | b'=' | b'+' | b' '))
 }
@@ -315,7 +316,7 @@ fn explain(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>], separator: cha
             }
         }
     }
-    // Other lines behind the first row: those that report a failure, and those that are not rows.
+    // Other lines after the first row: those that report a failure, and those that are not rows.
     let rows = table.rows.len() + table.header.line + 1;
     let behind = || lines.iter().skip(table.header.line + 1);
     let blank = behind().filter(|line| line.is_empty() || is_gap(line) || is_ruling(line)).count();
@@ -333,7 +334,7 @@ fn explain(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>], separator: cha
         let n = others - failures;
         out.push_str(&format!("; {} {}, with every column", counted(n, "other line"), verb(n)));
     }
-    // the header of the block is one line
+    // The header of the block is one line.
     if out.contains('\n') {
         return None;
     }
@@ -341,7 +342,7 @@ fn explain(table: &Table<'_>, lines: &[&str], rules: &[Rule<'_>], separator: cha
     Some(out)
 }
 
-/// A value in quotes where it could not be told from what is said of it.
+/// A value, in quotes if it could be taken for part of the statement.
 fn quoted(value: &str) -> String {
     if value.is_empty() {
         return "empty".to_owned();
@@ -356,7 +357,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives back the cells of the rows, the header first, by the rules that the explanation states.
+    /// Restores the cells of the rows, the header first, by the rules in the explanation.
     fn restore(short: &str, table: &Table<'_>, rules: &[Rule<'_>], separator: char) -> Vec<Vec<String>> {
         let (_, rest) = short.split_once('\n').expect("an explanation");
         let lines: Vec<&str> = rest.split('\n').collect();
@@ -366,7 +367,8 @@ mod tests {
                 let mut cells: Vec<String> = Vec::new();
                 let mut quoted = false;
                 let written = rules.iter().filter(|rule| !matches!(rule, Rule::Constant(_))).count();
-                // what is set apart by blanks has as many cells as are written, the last to the end of the line
+                // With blanks as separator, a row has as many cells as were written, and the last one goes to
+                // the end of the line.
                 let most = if separator == ' ' { written } else { usize::MAX };
                 let title = number == 0 && table.titled && separator == ' ';
                 let mut parts = lines[row.line]

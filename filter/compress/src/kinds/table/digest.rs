@@ -1,8 +1,8 @@
-//! What to keep of a long table: rows that report errors, rare values, numbers that stand out, rows where a column
-//! changes for good, both ends, and what was asked for. Of the rows between, each gap says from where to where
-//! they go and between which numbers they lie.
+//! Chooses what to keep of a long table: rows that report errors, rare values, numbers that stand out, rows
+//! where a column changes permanently, both ends, and what was asked for. The note for each gap says from
+//! where to where its rows go, and between which numbers they are.
 //!
-//! Rows that stay are as they were printed: what is true of the rows that are shown alone is not said of the table.
+//! Kept rows are as they were printed, so nothing that is true only of them is stated about the table.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
@@ -17,7 +17,7 @@ use crate::kinds::query::Query;
 use crate::kinds::select::{Column, Survey, anomaly, change, outlier};
 use crate::kinds::wording;
 
-/// Fewer rows are read faster than what a digest says about them.
+/// A table with fewer rows is read faster than a digest of it.
 const FEWEST_ROWS: usize = 24;
 
 /// Rows kept at either end.
@@ -27,48 +27,48 @@ const LAST: usize = 3;
 /// Rows kept because they answer the question.
 const ANSWERS: usize = 24;
 
-/// A column with at most this many values says what sort of row it is.
+/// A column with at most this many values says what sort a row is of.
 const SORTS: usize = 8;
 
-/// Rows kept because a column changes there for good. What changes more often goes up and down.
+/// The most rows kept because a column changes there permanently. A column with more changes goes up and
+/// down.
 const CHANGES: usize = 12;
 
-/// A gap is described in parts, so that a reader sees how a series goes: the whole table would have so many, and none
-/// has fewer rows than this.
+/// A gap is described in parts, so that a reader sees how a series develops: this many parts for the whole
+/// table, and at least this many rows per part.
 const PARTS: usize = 8;
 const LEAST_PART: usize = 24;
 
-/// The column that names the rows is one of the first, and the names of those that are left out take so many bytes
-/// at most.
+/// The column that names the rows is one of the first. The names of left out rows may take this many bytes.
 const NAMING: usize = 3;
 const NAMES_BYTES: usize = 3000;
 
-/// A column with at most this many values may say how the thing in the row stands.
+/// A column with at most this many values may hold the state of what the row describes.
 const STATES: usize = 16;
 
-/// Columns whose values are counted, and columns whose numbers are given, for what is left out.
+/// For left out rows: how many columns are counted by value, and how many get ranges of numbers.
 const COUNTED: usize = 2;
 const RANGES: usize = 4;
 
-/// A gap of fewer rows says only how many they are.
+/// For a gap of fewer rows only their number is given.
 const DESCRIBED: usize = 8;
 
-/// Lines within which the head of a list of packages stands.
+/// The head of a list of packages is one of this many lines.
 const HEADER_WITHIN: usize = 10;
 
-/// Columns that are looked at.
+/// The most columns that are examined.
 const MOST_COLUMNS: usize = 48;
 
-/// Longer cells tell nothing in a line.
+/// Longer cells are not put into a description.
 const LONGEST_CELL: usize = 64;
 
-/// Rows with errors that are left out are named up to so many.
+/// The most left out rows with errors that are named.
 const NAMED_ERRORS: usize = 40;
 
-/// The rows that matter, and what the others hold.
+/// Keeps the rows that matter, and describes the others.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
-    // Who lists what is installed looks for one of it.
+    // An agent that lists installed packages searches for one of them.
     if lines.iter().take(HEADER_WITHIN).any(|line| is_column_rule(line)) {
         return None;
     }
@@ -135,7 +135,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
         lines.join("\n")
     });
     let text = if table.layout == Layout::Pipes { pipes::trimmed(&text).unwrap_or(text) } else { text };
-    // a header that holds numbers is a row
+    // A header that contains numbers is a row.
     let all = rows + usize::from(!is_titled(&table));
     let mut what = format!("{} of {} left out", grouped(gone.len()), counted(all, "row"));
     let name = |column: &usize| surveyed.survey.columns.get(*column).map_or("", |column| &column.name);
@@ -150,7 +150,7 @@ pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     Some(Lossy { text, left_out: what })
 }
 
-/// A table as the rules for choosing items look at it.
+/// A table in the form that the rules for choosing items need.
 struct Surveyed<'t, 'a> {
     table: &'t Table<'a>,
     survey: Survey<'a>,
@@ -180,7 +180,7 @@ impl<'t, 'a> Surveyed<'t, 'a> {
         self.table.rows.get(row).map_or("", |row| row.cell(column)).trim()
     }
 
-    /// The column that names the rows, where the names of those that are left out are short enough to be given.
+    /// The column that names the rows, if the names of left out rows are short enough.
     fn names(&self, gone: &[usize]) -> Option<usize> {
         let rows = self.table.rows.len();
         let names = |column: &Column| column.numeric == 0 && column.distinct * 10 >= rows * 9;
@@ -191,8 +191,8 @@ impl<'t, 'a> Surveyed<'t, 'a> {
         (short && bytes <= NAMES_BYTES).then_some(column)
     }
 
-    /// Whether the cells of a column go up or down over these rows: then the first and the last say between what the
-    /// others lie.
+    /// Whether the cells of a column go up or down over these rows: then the first and the last are the
+    /// limits of the others.
     fn is_sorted(&self, rows: &[usize], column: usize) -> bool {
         let cells = || rows.iter().map(|row| self.cell(*row, column));
         let order = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
@@ -241,7 +241,7 @@ impl<'t, 'a> Surveyed<'t, 'a> {
         facts.join("; ")
     }
 
-    /// ` (empty in 40 rows)`, `, NaN or inf in 3 rows`: what the cells of a column of numbers hold that are none.
+    /// ` (empty in 40 rows)`, `, NaN or inf in 3 rows`: the cells of a number column that are not numbers.
     fn others(&self, column: usize, rows: &[usize]) -> String {
         let numbers = self.survey.columns.get(column).map_or(&[][..], |column| &column.numbers);
         let is_number = |row: &usize| numbers.get(*row).is_some_and(|number| number.is_finite());
@@ -265,7 +265,7 @@ impl<'t, 'a> Surveyed<'t, 'a> {
         told
     }
 
-    /// `STATUS Running 40, Completed 3`, of a column of few values.
+    /// `STATUS Running 40, Completed 3`, for a column of few values.
     fn sorts(&self, column: usize, rows: &[usize]) -> Option<String> {
         let name =
             &self.survey.columns.get(column).filter(|column| (2..=SORTS).contains(&column.distinct))?.name;
@@ -342,8 +342,8 @@ fn read(table: &Table<'_>, column: usize) -> Column {
     read
 }
 
-/// Whether the numbers of a column are versions, of which 1.10 comes behind 1.9: their parts have different lengths and one
-/// ends in a zero, which no fraction does.
+/// Whether the numbers of a column are versions, where 1.10 comes after 1.9: their parts have different
+/// lengths and one ends in a zero, unlike a fraction.
 fn are_versions(table: &Table<'_>, column: usize) -> bool {
     let fractions = || {
         table
@@ -361,8 +361,8 @@ fn are_versions(table: &Table<'_>, column: usize) -> bool {
 /// Signs of currency.
 const CURRENCIES: [char; 3] = ['$', '€', '£'];
 
-/// The number of a cell, perhaps with a sign of currency before it or a unit behind it: numbers with different
-/// units are not compared.
+/// The number in a cell, possibly with a sign of currency before it or a unit after it. Numbers with
+/// different units are not compared.
 fn number<'a>(cell: &'a str, unit: &mut Option<&'a str>) -> f64 {
     let cell = cell.trim_matches('"');
     let (sign, amount) = match cell.strip_prefix('-') {
@@ -380,7 +380,7 @@ fn number<'a>(cell: &'a str, unit: &mut Option<&'a str>) -> f64 {
     }
 }
 
-/// Whether most cells of a column are numbers, which are not all the same.
+/// Whether most cells of a column are numbers, and not all the same.
 fn holds_numbers(column: &Column) -> bool {
     column.numeric * 2 >= column.values.len() && column.distinct >= 2
 }
@@ -401,7 +401,7 @@ fn ends(column: &Column, rows: &[usize]) -> Option<(usize, usize)> {
     found
 }
 
-/// Whether a column says how things stand.
+/// Whether a column holds states.
 fn is_state(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["status", "state", "result", "outcome", "level", "severity", "phase", "health", "conclusion"]
@@ -409,7 +409,7 @@ fn is_state(name: &str) -> bool {
         .any(|state| name.ends_with(state))
 }
 
-/// The text, where it is short and plain enough for a line of ours.
+/// The text, if it is short and plain enough for a line of ours.
 fn short(text: &str) -> Option<&str> {
     let plain = text.chars().all(|c| !c.is_control() && c != ']' && c != '[');
     (!text.is_empty() && text.len() <= LONGEST_CELL && plain).then_some(text)

@@ -1,10 +1,10 @@
-//! Columns between pipes, as in markdown, `psql` and `mysql`: blanks next to pipes and the length of rules
-//! carry nothing.
+//! Columns between pipes, as in markdown, `psql` and `mysql`: blanks next to pipes and the length of
+//! separator lines mean nothing.
 
 use super::cells::{Layout, Row, Table};
 use super::signal;
 
-/// The text without blanks beside the pipes of its tables, and with rules of one dash per column.
+/// The text without blanks next to the pipes of its tables, and with separator lines of one dash per column.
 pub(super) fn trimmed(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     let mut rows = 0;
@@ -24,7 +24,7 @@ pub(super) fn trimmed(text: &str) -> Option<String> {
     (rows >= 3).then_some(out)
 }
 
-/// The one table of a text whose rows are set apart by pipes.
+/// The table of a text with pipes, if there is exactly one.
 pub(super) fn read<'a>(lines: &[&'a str]) -> Option<Table<'a>> {
     let mut rows = lines.iter().enumerate().filter(|(_, line)| is_row(line)).map(|(line, text)| Row {
         line,

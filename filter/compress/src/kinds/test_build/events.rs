@@ -1,4 +1,4 @@
-//! The events of `go test -json`: one JSON object on each line, of which those of a test that failed belong together.
+//! The events of `go test -json`: one JSON object per line. The events of a failed test belong together.
 
 use serde::Deserialize;
 
@@ -12,10 +12,10 @@ use crate::work;
 const FIRST: usize = 2;
 const LAST: usize = 3;
 
-/// Lines by which events are told from other JSON.
+/// How many lines decide whether JSON lines are events.
 const LOOKED_AT: usize = 8;
 
-/// An event. What else it has is not asked for.
+/// The fields of an event that matter here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Event {
@@ -31,7 +31,7 @@ impl Event {
         serde_json::from_str(line).ok().filter(|event: &Self| !event.action.is_empty())
     }
 
-    /// Whether it says that something failed.
+    /// Whether it reports a failure.
     fn fails(&self) -> bool {
         matches!(self.action.as_str(), "fail" | "build-fail")
     }
@@ -41,7 +41,7 @@ impl Event {
         (&self.package, self.test.as_deref())
     }
 
-    /// Whether it only tells that a test runs or how it came out.
+    /// Whether it only reports that a test runs or its result.
     fn is_routine(&self) -> bool {
         const STARTS: [&str; 5] = ["=== RUN", "=== PAUSE", "=== CONT", "=== NAME", "--- PASS"];
         self.output
@@ -59,8 +59,8 @@ pub(crate) fn are_in(text: &str) -> bool {
         })
 }
 
-/// The events of what failed, up to a bound that is said, what is no event, the ends, and the lines asked for. Tests
-/// that passed are counted.
+/// Keeps the events of failed tests, up to a stated limit, lines that are not events, the ends, and the lines
+/// that were asked for. Passed tests are counted.
 pub(crate) fn lossy(text: &str, cx: &Context<'_>) -> Option<Lossy> {
     let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
     if lines.len() < FEWEST_LINES {

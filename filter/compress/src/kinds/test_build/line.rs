@@ -1,16 +1,16 @@
-//! What a line of test or build output is for.
+//! The role of a line of test or build output.
 
 use memchr::memmem;
 
 use super::{Signal, signal};
 use crate::work;
 
-/// What a line is for.
+/// The role of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Role {
-    /// Names a test or target that failed: each of them counts.
+    /// Names a failed test or target: each of them matters.
     Failure,
-    /// Says what went wrong.
+    /// Reports what went wrong.
     Error,
     Warning,
     /// Totals, and the headings of sections.
@@ -19,21 +19,21 @@ pub(super) enum Role {
     Routine,
     /// A test was skipped.
     Skipped,
-    /// A test failed as it was expected to.
+    /// A test failed as expected.
     Expected,
     /// A test begins or goes on.
     Started,
     Other,
 }
 
-/// What the line is for.
+/// The role of the line.
 pub(super) fn role(line: &str) -> Role {
     work::spend(line.len());
     let bare = line.trim();
     if bare.is_empty() {
         return Role::Other;
     }
-    // before anything looks at words: a test may be named after errors, and passes all the same
+    // Before words are checked: a passing test may have an error in its name.
     if starts(bare, STARTED) {
         return Role::Started;
     }
@@ -54,7 +54,7 @@ pub(super) fn role(line: &str) -> Role {
     if is_summary(line, bare) {
         return Role::Summary;
     }
-    // before warnings: a passing test may be named after one
+    // Before warnings: a passing test may have one in its name.
     if is_routine(line, bare) {
         return Role::Routine;
     }
@@ -83,20 +83,20 @@ const FAILURES: &[&str] = &[
     "● ",
 ];
 
-/// What runners print when a test begins or goes on.
+/// The lines of runners when a test begins or goes on.
 const STARTED: &[&str] = &["=== RUN", "=== PAUSE", "=== CONT", "=== NAME", "[ RUN      ] ", "SLOW ["];
 
-/// What they put before the name of a test that was skipped, and behind it.
+/// The texts of runners before and after the name of a skipped test.
 const SKIPPED_STARTS: &[&str] = &["↓ ", "﹣ ", "○ ", "--- SKIP", "SKIPPED ", "SKIP [", "[  SKIPPED ] "];
 const SKIPPED_ENDS: &[&str] = &[" ... ignored", " ... skipped", " SKIPPED", " # SKIP"];
 const SKIPPED_INSIDE: &[&str] =
     &[" ... ignored, ", " ... skipped '", " ... skipped \"", " # SKIP ", " # skip "];
 
-/// The same of a test that was expected to fail.
+/// The same for a test that was expected to fail.
 const EXPECTED_ENDS: &[&str] = &[" ... expected failure", " # TODO"];
 const EXPECTED_INSIDE: &[&str] = &[" # TODO "];
 
-/// What runners put before the name of a test that passed.
+/// The texts of runners before the name of a passed test.
 const PASSED_STARTS: &[&str] = &[
     "✓ ",
     "✔ ",
@@ -111,10 +111,10 @@ const PASSED_STARTS: &[&str] = &[
     "Passed ",
 ];
 
-/// What they put behind it.
+/// The texts after it.
 const PASSED_ENDS: &[&str] = &[" ... ok", "... OK", " PASSED", " ... PASS"];
 
-/// How a test came out that did not fail, where the line names one, whatever the name is.
+/// The result of a test that did not fail, if the line names one, whatever its name.
 fn result(bare: &str) -> Option<Role> {
     let has = |starts_with: &[&str], ends: &[&str], inside: &[&str]| {
         starts(bare, starts_with)
@@ -153,14 +153,14 @@ fn pytest_result(bare: &str) -> Option<&str> {
     rest.split(' ').find(is_result).filter(|_| !name.contains(' '))
 }
 
-/// `test a::b ... FAILED`, `tests/a.py::test_b FAILED [ 10%]`: a test that failed, in a list of all. What it has to
-/// say stands somewhere else.
+/// `test a::b ... FAILED`, `tests/a.py::test_b FAILED [ 10%]`: a failed test in a list of all. Its report is
+/// elsewhere.
 pub(super) fn is_failed_in_a_list(bare: &str) -> bool {
     const ENDS: &[&str] = &[" ... FAILED", " ... FAIL", " ... ERROR", " ... unexpected success", " FAILED"];
     ENDS.iter().any(|end| bare.ends_with(end)) || matches!(pytest_result(bare), Some("FAILED" | "ERROR"))
 }
 
-/// Whether a failure is the heading of a section that goes on to the next one, whatever stands in it.
+/// Whether a failure is the heading of a section that goes on to the next heading, whatever it contains.
 pub(super) fn is_section(line: &str) -> bool {
     let bare = line.trim();
     is_heading(line, b'_')
@@ -175,7 +175,7 @@ pub(super) fn is_section(line: &str) -> bool {
 pub(super) fn ends_section(heading: &str, line: &str, role: Role) -> bool {
     let bare = line.trim();
     if is_of_nextest(heading.trim()) {
-        // all that a test printed, summaries of its own among it
+        // The whole output of a test, including its own summaries.
         return is_status_of_nextest(bare) || line.starts_with("──────");
     }
     match role {
@@ -187,7 +187,7 @@ pub(super) fn ends_section(heading: &str, line: &str, role: Role) -> bool {
     }
 }
 
-/// `======`: what unittest prints between failures.
+/// `======`: the line of unittest between failures.
 fn is_ruling(bare: &str) -> bool {
     bare.len() >= 20 && bare.bytes().all(|b| b == b'=')
 }
@@ -202,12 +202,12 @@ fn is_of_unittest(bare: &str) -> bool {
     })
 }
 
-/// `FAIL [   0.281s] crate test`, or the heading of what a test printed: `stderr ───`.
+/// `FAIL [   0.281s] crate test`, or the heading of a test's output: `stderr ───`.
 fn is_of_nextest(bare: &str) -> bool {
     bare.starts_with("FAIL [") || bare.ends_with(" ───") && starts(bare, &["stdout ", "stderr ", "output "])
 }
 
-/// `PASS [   0.006s] crate test`, and the summary behind the last of them.
+/// `PASS [   0.006s] crate test`, and the summary after the last of them.
 fn is_status_of_nextest(bare: &str) -> bool {
     const WORDS: &[&str] = &[
         "PASS [",
@@ -226,8 +226,8 @@ fn is_status_of_nextest(bare: &str) -> bool {
     starts(bare, WORDS)
 }
 
-/// Whether a line goes on with what a failure says: a place, a frame, a difference, a value, or whatever stands
-/// further in than the failure does.
+/// Whether a line continues a failure's report: a place, a frame, a difference, a value, or anything indented
+/// more than the failure.
 pub(super) fn is_detail(line: &str, indentation: usize) -> bool {
     let bare = line.trim_start();
     line.len() - bare.len() > indentation
@@ -299,7 +299,7 @@ pub(super) fn is_failure(line: &str, bare: &str) -> bool {
         || is_failed_in_a_list(bare)
         || is_of_unittest(bare)
         || is_of_nextest(bare)
-        // what a test of Rust printed before it failed
+        // What a Rust test printed before it failed.
         || bare.starts_with("---- ") && bare.ends_with(" ----")
 }
 
@@ -312,7 +312,7 @@ fn is_numbered(line: &str) -> bool {
         && bare.get(digits..).unwrap_or_default().starts_with(") ")
 }
 
-/// `  --> src/a.rs:3:4`: a line that says where something is, and nothing else.
+/// `  --> src/a.rs:3:4`: a line that only gives a place.
 pub(super) fn is_place(line: &str) -> bool {
     line.trim_start().strip_prefix("--> ").is_some_and(names_place)
 }
@@ -321,7 +321,7 @@ pub(super) fn is_place(line: &str) -> bool {
 pub(super) fn names_place(line: &str) -> bool {
     let bytes = line.as_bytes();
     work::spend(bytes.len());
-    // looked for once: a line may be long and have many colons
+    // Searched once: a line may be long and have many colons.
     let dot = memchr::memchr(b'.', bytes).unwrap_or(bytes.len());
     memchr::memchr2_iter(b':', b'(', bytes).any(|at| {
         at > dot

@@ -1,24 +1,24 @@
 //! Whether a text is prose: sentences that people wrote for people.
 //!
-//! A digest of headings and first sentences is true to prose only. Output that a program prints line by line
-//! (a linter, a plan, YAML, checksums, a snapshot of a page) has no sentence that stands for the others. Three
-//! things tell the two apart, and prose needs all of them: most of it lies in lines of plain words, these words
-//! end in sentences, and its lines do not repeat each other's wording.
+//! A digest of headings and first sentences is correct only for prose. In the line by line output of a
+//! program (a linter, a plan, YAML, checksums, a snapshot of a page) no sentence stands for the others. Prose
+//! has three properties: most of it is in lines of plain words, these words end in sentences, and its lines
+//! do not repeat each other's wording.
 
 use crate::kinds::wording;
 
-/// Of the bytes, so many percent lie in lines of plain words.
+/// At least this percentage of the bytes is in lines of plain words.
 const LEAST_PLAIN: usize = 60;
 
-/// A line of plain words has at least so many of them, of which so many percent are plain.
+/// A line of plain words has at least this many words, and this percentage of them is plain.
 const FEWEST_WORDS: usize = 4;
 const PLAIN_WORDS: usize = 75;
 
-/// A sentence ends at least every so many bytes.
+/// A sentence ends at least once in this many bytes.
 const SENTENCE: usize = 600;
 
-/// Lines that share a wording with so many others were printed by a program, and of prose at most so many
-/// percent of the lines, headings aside, happen to.
+/// Lines that share a wording with this many others are from a program. In prose this happens by chance to at
+/// most this percentage of the lines, without headings.
 const ALIKE: usize = 4;
 const MOST_ALIKE: usize = 20;
 
@@ -42,7 +42,7 @@ pub(super) fn is_prose(lines: &[&str]) -> bool {
     plain * 100 >= bytes * LEAST_PLAIN && ends * SENTENCE >= plain && alike(lines) * 100 <= full * MOST_ALIKE
 }
 
-/// Lines, headings aside, that share their wording with others.
+/// How many lines, without headings, share their wording with others.
 fn alike(lines: &[&str]) -> usize {
     let bare = lines.iter().map(|line| if is_heading(line.trim()) { "" } else { *line });
     let groups = wording::group(bare.map(|line| (line, 0)), ALIKE);
@@ -53,7 +53,7 @@ fn is_heading(line: &str) -> bool {
     line.starts_with('#') || line.bytes().all(|b| matches!(b, b'=' | b'-' | b'*' | b'_'))
 }
 
-/// `commit 1f2e…`: what `git log` prints has records, each with its own message.
+/// `commit 1f2e…`: `git log` prints records, each with its own message.
 fn is_commit(line: &str) -> bool {
     line.strip_prefix("commit ").is_some_and(|rest| {
         let hash = rest.split(' ').next().unwrap_or_default();
@@ -61,8 +61,8 @@ fn is_commit(line: &str) -> bool {
     })
 }
 
-/// Whether a line consists of plain words, with one blank between them. A script without blanks counts by its
-/// letters.
+/// Whether a line consists of plain words with one blank between them. In a script without blanks the letters
+/// are counted.
 fn is_plain(line: &str) -> bool {
     let line = unmarked(line);
     if is_columns(line) || starts_with_place(line) {
@@ -89,14 +89,14 @@ fn unmarked(line: &str) -> &str {
     bare.trim_start()
 }
 
-/// Two blanks or a tab inside a line, but for those behind the end of a sentence.
+/// Whether a line has two blanks or a tab inside, except after the end of a sentence.
 fn is_columns(line: &str) -> bool {
     let bytes = line.as_bytes();
     let wide = |w: &[u8]| matches!(w, [before, b' ', b' '] if !matches!(before, b' ' | b'.' | b'!' | b'?' | b':' | b')'));
     memchr::memchr(b'\t', bytes).is_some() || bytes.windows(3).any(wide)
 }
 
-/// `src/a.rb:3:1: …`, `12:5 error …`, `[3] …`, `+ name …`: a first word that programs print.
+/// `src/a.rb:3:1: …`, `12:5 error …`, `[3] …`, `+ name …`: a first word as programs print it.
 fn starts_with_place(line: &str) -> bool {
     let first = line.split(' ').next().unwrap_or_default();
     let digits = first.bytes().filter(u8::is_ascii_digit).count();
@@ -105,7 +105,7 @@ fn starts_with_place(line: &str) -> bool {
     digits > 0 && marks > 0 || marks > 1
 }
 
-/// A word in letters, perhaps in quotes, emphasized, or linked, with its punctuation.
+/// A word of letters, possibly in quotes, emphasized, or linked, with its punctuation.
 fn is_word(word: &str) -> bool {
     let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
     !bare.is_empty()
@@ -114,7 +114,7 @@ fn is_word(word: &str) -> bool {
         && bare.chars().all(|c| c.is_alphabetic() || matches!(c, '\'' | '’' | '-' | '–' | '—'))
 }
 
-/// Full stops and the like behind a word, at the end of the line or before a blank.
+/// Full stops and the like after a word, at the end of the line or before a blank.
 fn sentence_ends(line: &str) -> usize {
     let mut ends = 0;
     let mut chars = line.chars().peekable();
